@@ -1,0 +1,299 @@
+//! The one error type: what happened, where, and what can be done.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::types::{Offset, Timestamp};
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call failed. Each variant tells what can be done about it.
+///
+/// ```
+/// use annals::{Error, Store};
+/// let dir = tempfile::tempdir()?;
+/// let store = Store::open(dir.path())?;
+/// match store.topic("orders") {
+///     Err(Error::UnknownTopic { topic }) => assert_eq!(topic, "orders"),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No topic of that name. Create it first; sending never creates topics.
+    #[error("unknown topic {topic:?}: create it with create_topic or ensure_topic")]
+    UnknownTopic {
+        /// The name asked for.
+        topic: String,
+    },
+
+    /// The topic has no such partition.
+    #[error("topic {topic:?} has no partition {partition}: its partitions are 0..{partitions}")]
+    UnknownPartition {
+        /// The topic's name.
+        topic: String,
+        /// The partition asked for.
+        partition: u32,
+        /// How many partitions the topic has.
+        partitions: u32,
+    },
+
+    /// `create_topic` found a topic of that name, or one that differs only in `.` and `_`.
+    #[error("cannot create topic {topic:?}: topic {existing:?} exists")]
+    TopicExists {
+        /// The name asked for.
+        topic: String,
+        /// The topic in the way.
+        existing: String,
+    },
+
+    /// `ensure_topic` found the topic with another partition count or cleanup policy than asked for.
+    #[error("topic {topic:?} has {setting}={found}, expected {expected}: change the topic or the program")]
+    TopicMismatch {
+        /// The topic's name.
+        topic: String,
+        /// The setting that differs, by its Kafka name.
+        setting: &'static str,
+        /// What is stored.
+        found: String,
+        /// What was asked for.
+        expected: String,
+    },
+
+    /// A topic or group name that the format cannot hold.
+    #[error("invalid {kind} name {name:?}: {reason}")]
+    InvalidName {
+        /// What the name is for: `topic` or `group`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
+    /// A setting outside its range, or two that contradict each other.
+    #[error("invalid configuration {key}={value}: {reason}")]
+    InvalidConfig {
+        /// The setting, by its Kafka name.
+        key: String,
+        /// The value given.
+        value: String,
+        /// The valid range.
+        reason: String,
+    },
+
+    /// A record or call that can never be accepted as it is.
+    #[error("invalid argument: {reason}")]
+    InvalidArgument {
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// The record's timestamp is outside what the topic accepts.
+    #[error("timestamp {timestamp} is outside {earliest}..={latest} (message.timestamp.before.max.ms, message.timestamp.after.max.ms)")]
+    InvalidTimestamp {
+        /// The record's timestamp, Unix milliseconds.
+        timestamp: Timestamp,
+        /// The oldest accepted now.
+        earliest: Timestamp,
+        /// The newest accepted now.
+        latest: Timestamp,
+    },
+
+    /// The record, or the batch it would make, is larger than a limit. Nothing was appended.
+    #[error("record batch of {size} bytes exceeds {setting}={limit}")]
+    RecordTooLarge {
+        /// Size of the batch the record would make, in bytes, headers included.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+        /// The setting that limits it, by its Kafka name.
+        setting: &'static str,
+    },
+
+    /// A compacted topic takes only records with a key.
+    #[error("{partition} is compacted: a record needs a key")]
+    KeyRequired {
+        /// Topic and partition.
+        partition: String,
+    },
+
+    /// The offset is not in the log: deleted by retention, or beyond the end.
+    #[error("offset {requested} of {partition} is out of range {start}..={end}")]
+    OffsetOutOfRange {
+        /// Topic and partition.
+        partition: String,
+        /// The offset asked for.
+        requested: Offset,
+        /// First offset that may be read.
+        start: Offset,
+        /// Next offset to be assigned.
+        end: Offset,
+    },
+
+    /// `append_if` found that somebody else had appended. Nothing was appended; read on and decide again.
+    #[error("{partition} is at offset {found}, expected {expected}: somebody else appended")]
+    UnexpectedEnd {
+        /// Topic and partition.
+        partition: String,
+        /// The end the caller expected.
+        expected: Offset,
+        /// The next offset to be assigned.
+        found: Offset,
+    },
+
+    /// The consumer does not own that partition: it was never assigned, or the group gave it to another member since.
+    /// After a change of the group, poll again and work on what is handed out then.
+    #[error("{partition} is not assigned to member {member:?} of group {group:?}")]
+    NotAssigned {
+        /// Topic and partition.
+        partition: String,
+        /// The group, empty for a consumer without one.
+        group: String,
+        /// The member's id.
+        member: String,
+    },
+
+    /// `StartFrom::Error` and the group has committed no offset.
+    #[error("group {group:?} has no committed offset for {partition}")]
+    NoCommittedOffset {
+        /// The group.
+        group: String,
+        /// Topic and partition.
+        partition: String,
+    },
+
+    /// Another handle, of this process or another, has the store open.
+    #[error("store {} is locked{}: close it there first", path.display(), holder(*pid))]
+    StoreLocked {
+        /// The store's directory.
+        path: PathBuf,
+        /// The process that holds it, when the lock file tells.
+        pid: Option<u32>,
+    },
+
+    /// The store was closed.
+    #[error("store {} is closed", path.display())]
+    StoreClosed {
+        /// The store's directory.
+        path: PathBuf,
+    },
+
+    /// A file does not hold what was written to it. Nothing was repaired and nothing dropped.
+    #[error("{} is damaged at byte {position}{}: {reason}", path.display(), at_offset(*offset))]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Byte position of the damage, or of the batch that holds it.
+        position: u64,
+        /// Base offset of the batch where it is known, or the offset expected there.
+        offset: Option<Offset>,
+        /// What does not fit.
+        reason: String,
+    },
+
+    /// A file of a newer format than this version of annals knows. Nothing was changed.
+    #[error("{} has {what} {found}, this version supports up to {supported}: open it with a newer annals", path.display())]
+    UnsupportedFormat {
+        /// The file.
+        path: PathBuf,
+        /// What has a version: `state file version`, `batch magic` …
+        what: &'static str,
+        /// The version found.
+        found: u32,
+        /// The newest version known.
+        supported: u32,
+    },
+
+    /// A sync failed earlier, so nobody knows what is on the disk. Nothing is acknowledged on this partition again until
+    /// the store is reopened.
+    #[error("{partition} is poisoned by an earlier failure ({cause}): reopen the store")]
+    Poisoned {
+        /// Topic and partition.
+        partition: String,
+        /// The failure.
+        cause: Arc<Error>,
+    },
+
+    /// Records acknowledged at `Durability::Memory` could not be written and are gone; their offsets were given out again.
+    #[error("{partition}: records {first}..={last}, accepted in memory, were lost: {cause}")]
+    Lost {
+        /// Topic and partition.
+        partition: String,
+        /// First offset lost.
+        first: Offset,
+        /// Last offset lost.
+        last: Offset,
+        /// Why the write failed.
+        cause: Arc<Error>,
+    },
+
+    /// The operating system refused.
+    #[error("cannot {operation} {}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was tried.
+        operation: &'static str,
+        /// The system's answer.
+        source: Arc<io::Error>,
+    },
+}
+
+impl Error {
+    /// True when a file holds other bytes than were written to it.
+    pub fn is_corruption(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } => true,
+            Self::Poisoned { cause, .. } | Self::Lost { cause, .. } => cause.is_corruption(),
+            _ => false,
+        }
+    }
+
+    /// True when the disk, a quota or a file size limit is full: the same call may succeed once there is room.
+    pub fn is_disk_full(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        match self {
+            Self::Io { source, .. } => matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge),
+            Self::Lost { cause, .. } => cause.is_disk_full(),
+            _ => false,
+        }
+    }
+
+    /// True when the same call may succeed later without a change to the program: a full disk, a lock held elsewhere,
+    /// an interrupted or exhausted system resource.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::StoreLocked { .. } | Self::Io { .. } | Self::UnexpectedEnd { .. } => true,
+            Self::Lost { cause, .. } => cause.is_retriable(),
+            _ => false,
+        }
+    }
+
+    /// An I/O failure of `operation` on `path`.
+    pub(crate) fn io(path: &Path, operation: &'static str, source: io::Error) -> Self {
+        Self::Io { path: path.to_path_buf(), operation, source: Arc::new(source) }
+    }
+
+    /// A caller's mistake, in words.
+    pub(crate) fn invalid(reason: impl Into<String>) -> Self {
+        Self::InvalidArgument { reason: reason.into() }
+    }
+
+    /// A setting outside its range.
+    pub(crate) fn config(key: &str, value: impl ToString, reason: impl Into<String>) -> Self {
+        Self::InvalidConfig { key: key.to_owned(), value: value.to_string(), reason: reason.into() }
+    }
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" by process {pid}")).unwrap_or_default()
+}
+
+fn at_offset(offset: Option<Offset>) -> String {
+    offset.map(|offset| format!(" (offset {offset})")).unwrap_or_default()
+}

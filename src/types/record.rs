@@ -1,0 +1,121 @@
+//! A record on its way in: everything is borrowed, nothing is copied before it is encoded into the open batch.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::Timestamp;
+
+/// One header of a record: a UTF-8 key that may repeat or be empty, and bytes or null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header<'a> {
+    /// The header's name.
+    pub key: &'a str,
+    /// The header's value; `None` is Kafka's null, which differs from an empty value.
+    pub value: Option<&'a [u8]>,
+}
+
+/// A record to send. Key, value and headers are borrowed until the call returns.
+///
+/// A key and a value are bytes or null; a zero-length key is not a null key. A record with a null value is a
+/// *tombstone* in a compacted topic.
+///
+/// ```
+/// use annals::Record;
+/// let order = Record::to("orders").key("alice").value("2 apples").header("trace", "7f");
+/// assert_eq!(order.key_bytes(), Some(&b"alice"[..]));
+/// let gone = Record::to("orders").key("alice");
+/// assert_eq!(gone.value_bytes(), None);
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use = "a record does nothing until it is sent"]
+pub struct Record<'a> {
+    topic: Option<&'a str>,
+    partition: Option<u32>,
+    timestamp: Option<Timestamp>,
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    headers: Vec<Header<'a>>,
+}
+
+impl<'a> Record<'a> {
+    /// An empty record for a sender that already knows its topic: null key, null value, no headers, timestamped on append.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty record for `topic`.
+    pub fn to(topic: &'a str) -> Self {
+        Self { topic: Some(topic), ..Self::default() }
+    }
+
+    /// Sets the key. Records of equal keys go to the same partition and keep their order there.
+    pub fn key<K: AsRef<[u8]> + ?Sized>(mut self, key: &'a K) -> Self {
+        self.key = Some(key.as_ref());
+        self
+    }
+
+    /// Sets the value.
+    pub fn value<V: AsRef<[u8]> + ?Sized>(mut self, value: &'a V) -> Self {
+        self.value = Some(value.as_ref());
+        self
+    }
+
+    /// Adds a header behind those already there.
+    pub fn header<V: AsRef<[u8]> + ?Sized>(mut self, key: &'a str, value: &'a V) -> Self {
+        self.headers.push(Header { key, value: Some(value.as_ref()) });
+        self
+    }
+
+    /// Adds a header whose value is null.
+    pub fn null_header(mut self, key: &'a str) -> Self {
+        self.headers.push(Header { key, value: None });
+        self
+    }
+
+    /// Sets when the event happened, in Unix milliseconds. Without it the store's clock is read on append.
+    pub fn timestamp(mut self, timestamp: Timestamp) -> Self {
+        self.timestamp = Some(timestamp);
+        self
+    }
+
+    /// Sets when the event happened. Times before 1970 become 0.
+    pub fn time(self, time: SystemTime) -> Self {
+        let millis = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        self.timestamp(Timestamp::try_from(millis).unwrap_or(Timestamp::MAX))
+    }
+
+    /// Sends to this partition whatever the key.
+    pub fn partition(mut self, partition: u32) -> Self {
+        self.partition = Some(partition);
+        self
+    }
+
+    /// The topic it is addressed to.
+    pub fn topic_name(&self) -> Option<&'a str> {
+        self.topic
+    }
+
+    /// The partition it is addressed to.
+    pub fn partition_number(&self) -> Option<u32> {
+        self.partition
+    }
+
+    /// The timestamp set, in Unix milliseconds.
+    pub fn timestamp_millis(&self) -> Option<Timestamp> {
+        self.timestamp
+    }
+
+    /// The key, `None` when null.
+    pub fn key_bytes(&self) -> Option<&'a [u8]> {
+        self.key
+    }
+
+    /// The value, `None` when null.
+    pub fn value_bytes(&self) -> Option<&'a [u8]> {
+        self.value
+    }
+
+    /// The headers in order.
+    pub fn headers(&self) -> &[Header<'a>] {
+        &self.headers
+    }
+}

@@ -1,0 +1,11 @@
+//! Units of the log.
+
+/// A record's place in its partition, counted from 0. Offsets grow by one per record sent; retention and compaction
+/// leave gaps, so never assume that `offset + 1` exists.
+pub type Offset = i64;
+
+/// Milliseconds since the Unix epoch.
+pub type Timestamp = i64;
+
+/// What Kafka stores where there is no timestamp.
+pub const NO_TIMESTAMP: Timestamp = -1;
