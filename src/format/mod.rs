@@ -1,1 +1,37 @@
+//! Kafka's bytes: every layout that is written to or read from a file, as pure functions of slices and values.
 
+mod attributes;
+mod batch_builder;
+mod batch_header;
+mod bytes;
+mod codec;
+mod compression;
+mod group_metadata;
+mod index_entry;
+mod malformed;
+mod murmur2;
+mod name;
+mod offset_commit;
+mod record;
+mod record_iter;
+#[cfg(test)]
+mod tests;
+mod varint;
+
+pub(crate) use attributes::{Attributes, TimestampType};
+pub(crate) use batch_builder::{BatchBuilder, NewRecord, Seal, SealedBatch};
+pub(crate) use batch_header::BatchHeader;
+pub(crate) use bytes::Reader;
+pub(crate) use codec::Codec;
+pub(crate) use compression::{Compression, Compressor, Decompressor};
+pub(crate) use group_metadata::{GroupMember, GroupMetadata};
+pub(crate) use index_entry::{OffsetIndexEntry, TimeIndexEntry};
+pub(crate) use malformed::Malformed;
+pub(crate) use murmur2::{murmur2, partition_for_key};
+pub(crate) use name::{
+    PartitionDirName, SegmentFile, SegmentFileName, check_topic_name, collision_key,
+    parse_partition_dir_name, parse_segment_file_name, partition_dir_name, segment_file_name,
+};
+pub(crate) use offset_commit::{CommitKey, OffsetCommitValue};
+pub(crate) use record::{RawHeaders, RawRecord, RecordBody};
+pub(crate) use record_iter::RecordIter;

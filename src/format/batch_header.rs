@@ -1,0 +1,190 @@
+//! The 61 bytes in front of a batch's records (RecordBatch, magic 2).
+//!
+//! ```text
+//! 0          8       12      16 17   21    23      27        35       43         51     53        57       61
+//! | base     | batch | leader|m | crc | attri| last  | base   | max    | producer | prod. | base    | record  |
+//! | offset   | length| epoch |  |     | butes| delta | time   | time   | id       | epoch | sequence| count   |
+//! ```
+//! The CRC-32C covers byte 21 to the end: base offset and leader epoch can be given anew without touching it, and a
+//! flipped bit in the first 17 bytes goes unnoticed unless the reader checks offsets and magic.
+
+use super::bytes::Reader;
+use super::{Attributes, Codec, Malformed};
+use crate::types::{Offset, Timestamp};
+
+const MAGIC: i8 = 2;
+const BATCH_LENGTH_AT: usize = 8;
+const MAGIC_AT: usize = 16;
+const CRC_AT: usize = 17;
+const CRC_FROM: usize = 21;
+const LAST_OFFSET_DELTA_AT: usize = 23;
+const RECORD_COUNT_AT: usize = 57;
+
+/// A decoded header: `batch_length` covers at least the header, and offsets, deltas and counts are not negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BatchHeader {
+    /// Offset of the first record that the batch had when it was written.
+    pub(crate) base_offset: Offset,
+    /// Bytes behind the length field itself.
+    pub(crate) batch_length: i32,
+    pub(crate) leader_epoch: i32,
+    pub(crate) crc: u32,
+    pub(crate) attributes: Attributes,
+    pub(crate) last_offset_delta: i32,
+    /// What the records' timestamp deltas count from; the delete horizon if the attributes say so.
+    pub(crate) base_timestamp: Timestamp,
+    pub(crate) max_timestamp: Timestamp,
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+    pub(crate) base_sequence: i32,
+    pub(crate) record_count: i32,
+}
+
+impl BatchHeader {
+    /// Bytes of a header, and of the smallest batch.
+    pub(crate) const LEN: usize = 61;
+    /// Bytes up to and including the length field: enough to know where the next batch starts.
+    pub(crate) const PREFIX: usize = 12;
+    const MIN_BATCH_LENGTH: i32 = 49;
+
+    /// Decodes the header at the start of `bytes` and checks every rule that needs no more than the header.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let Some(bytes) = bytes.first_chunk::<{ Self::LEN }>() else {
+            return Err(Malformed::truncated(Self::LEN, bytes.len()));
+        };
+        let mut reader = Reader::new(bytes);
+        let base_offset = reader.take_i64()?;
+        let batch_length = reader.take_i32()?;
+        let leader_epoch = reader.take_i32()?;
+        check_magic(reader.take_i8()?)?;
+        let crc = reader.take_u32()?;
+        let attributes = reader.take_i16()?;
+        let Some(attributes) = Attributes::from_bits(attributes) else {
+            return Err(Malformed::invalid(CRC_FROM, format!("codec {} does not exist", attributes & 0b111)));
+        };
+        let header = Self {
+            base_offset,
+            batch_length,
+            leader_epoch,
+            crc,
+            attributes,
+            last_offset_delta: reader.take_i32()?,
+            base_timestamp: reader.take_i64()?,
+            max_timestamp: reader.take_i64()?,
+            producer_id: reader.take_i64()?,
+            producer_epoch: reader.take_i16()?,
+            base_sequence: reader.take_i32()?,
+            record_count: reader.take_i32()?,
+        };
+        header.check()
+    }
+
+    fn check(self) -> Result<Self, Malformed> {
+        if self.base_offset < 0 {
+            return Err(Malformed::invalid(0, format!("base offset {} is negative", self.base_offset)));
+        }
+        if self.batch_length < Self::MIN_BATCH_LENGTH {
+            let why = format!("batch length {} is below {}", self.batch_length, Self::MIN_BATCH_LENGTH);
+            return Err(Malformed::invalid(BATCH_LENGTH_AT, why));
+        }
+        if self.last_offset_delta < 0 {
+            let why = format!("last offset delta {} is negative", self.last_offset_delta);
+            return Err(Malformed::invalid(LAST_OFFSET_DELTA_AT, why));
+        }
+        if self.record_count < 0 {
+            return Err(Malformed::invalid(
+                RECORD_COUNT_AT,
+                format!("record count {} is negative", self.record_count),
+            ));
+        }
+        // One more than the last offset must exist too: it is where the next batch goes.
+        match self.base_offset.checked_add(i64::from(self.last_offset_delta)) {
+            Some(last) if last < i64::MAX => Ok(self),
+            _ => Err(Malformed::invalid(0, format!("base offset {} leaves no room", self.base_offset))),
+        }
+    }
+
+    /// The header's bytes.
+    pub(crate) fn encode(&self) -> [u8; Self::LEN] {
+        let mut out = [0; Self::LEN];
+        out[..8].copy_from_slice(&self.base_offset.to_be_bytes());
+        out[8..12].copy_from_slice(&self.batch_length.to_be_bytes());
+        out[12..16].copy_from_slice(&self.leader_epoch.to_be_bytes());
+        out[16..17].copy_from_slice(&MAGIC.to_be_bytes());
+        out[17..21].copy_from_slice(&self.crc.to_be_bytes());
+        out[21..23].copy_from_slice(&self.attributes.bits().to_be_bytes());
+        out[23..27].copy_from_slice(&self.last_offset_delta.to_be_bytes());
+        out[27..35].copy_from_slice(&self.base_timestamp.to_be_bytes());
+        out[35..43].copy_from_slice(&self.max_timestamp.to_be_bytes());
+        out[43..51].copy_from_slice(&self.producer_id.to_be_bytes());
+        out[51..53].copy_from_slice(&self.producer_epoch.to_be_bytes());
+        out[53..57].copy_from_slice(&self.base_sequence.to_be_bytes());
+        out[57..61].copy_from_slice(&self.record_count.to_be_bytes());
+        out
+    }
+
+    /// Writes the header over the first 61 bytes of `out`; a shorter `out` is left alone and is an error.
+    pub(crate) fn encode_into(&self, out: &mut [u8]) -> Result<(), Malformed> {
+        let available = out.len();
+        let place = out.first_chunk_mut().ok_or_else(|| Malformed::truncated(Self::LEN, available))?;
+        *place = self.encode();
+        Ok(())
+    }
+
+    /// Encodes this header over the start of `batch`, a whole batch whose records are in place, and sets its CRC both
+    /// there and here.
+    pub(crate) fn stamp(&mut self, batch: &mut [u8]) -> Result<(), Malformed> {
+        self.encode_into(batch)?;
+        self.crc = crc_of(batch);
+        self.encode_into(batch)
+    }
+
+    /// Checks the CRC of a whole batch.
+    pub(crate) fn verify_crc(batch: &[u8]) -> Result<(), Malformed> {
+        if batch.len() < Self::LEN {
+            return Err(Malformed::truncated(Self::LEN, batch.len()));
+        }
+        let stored = Reader::from(batch, CRC_AT).take_u32()?;
+        let computed = crc_of(batch);
+        if computed == stored {
+            return Ok(());
+        }
+        Err(Malformed::invalid(CRC_AT, format!("CRC-32C is {computed:08x}, the header says {stored:08x}")))
+    }
+
+    /// Bytes of the whole batch.
+    pub(crate) fn total_len(&self) -> usize {
+        usize::try_from(self.batch_length).unwrap_or_default().saturating_add(Self::PREFIX)
+    }
+
+    /// Bytes of the records, compressed or not.
+    pub(crate) fn records_len(&self) -> usize {
+        self.total_len().saturating_sub(Self::LEN)
+    }
+
+    pub(crate) fn last_offset(&self) -> Offset {
+        self.base_offset.saturating_add(i64::from(self.last_offset_delta))
+    }
+
+    /// Where the batch behind this one starts at the earliest.
+    pub(crate) fn next_offset(&self) -> Offset {
+        self.last_offset().saturating_add(1)
+    }
+
+    pub(crate) fn codec(&self) -> Codec {
+        self.attributes.codec()
+    }
+}
+
+fn check_magic(magic: i8) -> Result<(), Malformed> {
+    match u32::try_from(magic) {
+        Ok(2) => Ok(()),
+        // A version to come, not damage: a program that knows it can read the file.
+        Ok(found) if found > 2 => Err(Malformed::unsupported("batch magic", found, 2)),
+        _ => Err(Malformed::invalid(MAGIC_AT, format!("batch magic {magic} is not {MAGIC}"))),
+    }
+}
+
+fn crc_of(batch: &[u8]) -> u32 {
+    crc32c::crc32c(batch.get(CRC_FROM..).unwrap_or_default())
+}

@@ -1,0 +1,58 @@
+//! What a decoder can say about bytes it was given; the layer above knows which file and offset they came from.
+
+use std::borrow::Cow;
+
+/// Why bytes could not be decoded. Never an I/O failure.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Malformed {
+    /// The bytes break a rule of the format.
+    #[error("at byte {at}: {why}")]
+    Invalid {
+        /// Position within the slice given to the decoder.
+        at: usize,
+        /// The rule that is broken.
+        why: Cow<'static, str>,
+    },
+
+    /// A later version of the format than this crate knows: damage is not implied.
+    #[error("{what} {found} is not supported: at most {supported}")]
+    Unsupported {
+        /// Which version number it is.
+        what: &'static str,
+        /// The version found.
+        found: u32,
+        /// The highest version known.
+        supported: u32,
+    },
+
+    /// The bytes end too early. Kept apart from `Invalid` so that a scanner can tell a torn tail from damage.
+    #[error("{needed} bytes are needed, {available} are there")]
+    Truncated {
+        /// Bytes that the decoder needs.
+        needed: usize,
+        /// Bytes that it has.
+        available: usize,
+    },
+}
+
+impl Malformed {
+    /// A broken rule. Out of line, so that no decoder's fast path carries the construction of an error.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn invalid(at: usize, why: impl Into<Cow<'static, str>>) -> Self {
+        Self::Invalid { at, why: why.into() }
+    }
+
+    /// Bytes that are not there.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn truncated(needed: usize, available: usize) -> Self {
+        Self::Truncated { needed, available }
+    }
+
+    /// A version beyond ours.
+    #[cold]
+    pub(crate) fn unsupported(what: &'static str, found: u32, supported: u32) -> Self {
+        Self::Unsupported { what, found, supported }
+    }
+}

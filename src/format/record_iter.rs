@@ -1,0 +1,126 @@
+//! The records of one batch, one after the other.
+
+use super::bytes::Reader;
+use super::record::{RawRecord, RecordOrigin};
+use super::{BatchHeader, Malformed, TimestampType};
+
+/// Walks a batch's uncompressed record bytes without copying, and checks them against the header: as many records as
+/// it counts, no byte more, offsets rising and within its range. Ends after the first error.
+///
+/// Nothing here is ever `Truncated`: the batch is whole, so bytes that are missing inside it are damage.
+#[derive(Debug, Clone)]
+pub(crate) struct RecordIter<'a> {
+    origin: RecordOrigin,
+    records: &'a [u8],
+    /// Position in `records` of the next record.
+    at: usize,
+    /// Records still to come.
+    remaining: i32,
+    /// The offset delta of the record before, -1 in front of the first.
+    previous_delta: i32,
+    last_offset_delta: i32,
+    failed: bool,
+}
+
+impl<'a> RecordIter<'a> {
+    /// The records of the batch with this header; `records` are its bytes behind the header, decompressed.
+    pub(crate) fn new(header: &BatchHeader, records: &'a [u8]) -> Self {
+        Self::resume(header, records, 0, header.record_count)
+    }
+
+    /// Goes on where an iteration over the same batch said `position` and `remaining`.
+    pub(crate) fn resume(header: &BatchHeader, records: &'a [u8], position: usize, remaining: i32) -> Self {
+        let append_time = match header.attributes.timestamp_type() {
+            TimestampType::CreateTime => None,
+            TimestampType::LogAppendTime => Some(header.max_timestamp),
+        };
+        Self {
+            origin: RecordOrigin {
+                base_offset: header.base_offset,
+                base_timestamp: header.base_timestamp,
+                append_time,
+            },
+            records,
+            at: position,
+            remaining,
+            previous_delta: -1,
+            last_offset_delta: header.last_offset_delta,
+            failed: false,
+        }
+    }
+
+    /// Position of the next record in the record bytes.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
+    /// How many records are still to come.
+    pub(crate) fn remaining(&self) -> i32 {
+        self.remaining
+    }
+
+    /// The next record, or `None` behind the last.
+    #[inline]
+    pub(crate) fn next_record(&mut self) -> Option<Result<RawRecord<'a>, Malformed>> {
+        if self.remaining <= 0 || self.failed {
+            return self.end();
+        }
+        match self.advance() {
+            Ok(record) => Some(Ok(record)),
+            Err(malformed) => Some(Err(self.fail(malformed))),
+        }
+    }
+
+    #[inline]
+    fn advance(&mut self) -> Result<RawRecord<'a>, Malformed> {
+        let mut length = Reader::from(self.records, self.at);
+        let len = length.take_varint()?;
+        let start = length.position();
+        let Some(end) = usize::try_from(len).ok().and_then(|len| start.checked_add(len)) else {
+            return Err(Malformed::invalid(self.at, "a negative record length"));
+        };
+        let Some(body) = self.records.get(..end) else {
+            return Err(Malformed::truncated(end, self.records.len()));
+        };
+        let decoded = self.origin.decode(Reader::from(body, start))?;
+        if decoded.offset_delta <= self.previous_delta || decoded.offset_delta > self.last_offset_delta {
+            return Err(Malformed::invalid(start, "an offset out of order or behind the batch's last"));
+        }
+        self.previous_delta = decoded.offset_delta;
+        self.at = end;
+        self.remaining -= 1;
+        Ok(decoded.record)
+    }
+
+    fn end(&mut self) -> Option<Result<RawRecord<'a>, Malformed>> {
+        if self.failed || self.at == self.records.len() {
+            return None;
+        }
+        Some(Err(self.fail(Malformed::invalid(self.at, "bytes left behind the last record"))))
+    }
+
+    #[cold]
+    fn fail(&mut self, malformed: Malformed) -> Malformed {
+        self.failed = true;
+        match malformed {
+            Malformed::Truncated { .. } if self.at >= self.records.len() => Malformed::invalid(
+                self.at,
+                format!("{} records fewer than the header counts", self.remaining),
+            ),
+            Malformed::Truncated { needed, available } => Malformed::invalid(
+                self.at,
+                format!("a record or field that needs {needed} bytes where {available} are left"),
+            ),
+            other => other,
+        }
+    }
+}
+
+impl<'a> Iterator for RecordIter<'a> {
+    type Item = Result<RawRecord<'a>, Malformed>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_record()
+    }
+}
