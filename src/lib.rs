@@ -2,6 +2,9 @@
 
 pub(crate) mod error;
 pub(crate) mod format;
+pub mod io;
+pub(crate) mod partition;
+pub(crate) mod segment;
 pub(crate) mod sync;
 pub(crate) mod types;
 

@@ -91,6 +91,14 @@ impl<'a> Reader<'a> {
         self.take_array().map(u32::from_be_bytes)
     }
 
+    pub(crate) fn take_u64(&mut self) -> Result<u64, Malformed> {
+        self.take_array().map(u64::from_be_bytes)
+    }
+
+    pub(crate) fn take_u128(&mut self) -> Result<u128, Malformed> {
+        self.take_array().map(u128::from_be_bytes)
+    }
+
     #[inline]
     pub(crate) fn take_varint(&mut self) -> Result<i32, Malformed> {
         varint::take_varint(self.bytes, &mut self.at)
@@ -149,6 +157,14 @@ pub(crate) fn put_i32(out: &mut Vec<u8>, value: i32) {
 }
 
 pub(crate) fn put_u32(out: &mut Vec<u8>, value: u32) {
+    out.extend_from_slice(&value.to_be_bytes());
+}
+
+pub(crate) fn put_u64(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(&value.to_be_bytes());
+}
+
+pub(crate) fn put_u128(out: &mut Vec<u8>, value: u128) {
     out.extend_from_slice(&value.to_be_bytes());
 }
 

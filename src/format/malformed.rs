@@ -43,6 +43,17 @@ impl Malformed {
         Self::Invalid { at, why: why.into() }
     }
 
+    /// The same, seen from a slice in which the decoder's slice begins at `offset`.
+    pub(crate) fn shifted(self, offset: usize) -> Self {
+        match self {
+            Self::Invalid { at, why } => Self::Invalid { at: at + offset, why },
+            Self::Truncated { needed, available } => {
+                Self::Truncated { needed: needed + offset, available: available + offset }
+            }
+            other => other,
+        }
+    }
+
     /// Bytes that are not there.
     #[cold]
     #[inline(never)]

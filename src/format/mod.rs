@@ -4,16 +4,19 @@ mod attributes;
 mod batch_builder;
 mod batch_header;
 mod bytes;
+mod catalog;
 mod codec;
 mod compression;
 mod group_metadata;
 mod index_entry;
+mod index_file;
 mod malformed;
 mod murmur2;
 mod name;
 mod offset_commit;
 mod record;
 mod record_iter;
+mod state;
 #[cfg(test)]
 mod tests;
 mod varint;
@@ -22,10 +25,12 @@ pub(crate) use attributes::{Attributes, TimestampType};
 pub(crate) use batch_builder::{BatchBuilder, NewRecord, Seal, SealedBatch};
 pub(crate) use batch_header::BatchHeader;
 pub(crate) use bytes::Reader;
+pub(crate) use catalog::{Catalog, CatalogTopic};
 pub(crate) use codec::Codec;
 pub(crate) use compression::{Compression, Compressor, Decompressor};
 pub(crate) use group_metadata::{GroupMember, GroupMetadata};
 pub(crate) use index_entry::{OffsetIndexEntry, TimeIndexEntry};
+pub(crate) use index_file::{decode_offset_index, decode_time_index, encode_offset_index, encode_time_index};
 pub(crate) use malformed::Malformed;
 pub(crate) use murmur2::{murmur2, partition_for_key};
 pub(crate) use name::{
@@ -35,3 +40,4 @@ pub(crate) use name::{
 pub(crate) use offset_commit::{CommitKey, OffsetCommitValue};
 pub(crate) use record::{RawHeaders, RawRecord, RecordBody};
 pub(crate) use record_iter::RecordIter;
+pub(crate) use state::{Identity, Mark, PartitionState, SegmentSummary};

@@ -1,0 +1,155 @@
+//! The store's topic file, `annals.topics`: a text that people can read.
+//!
+//! ```text
+//! annals.topics 1
+//! store 00112233445566778899aabbccddeeff
+//! topic orders 0123456789abcdef0123456789abcdef 3
+//! config orders retention.ms 604800000
+//! crc32 89abcdef
+//! ```
+//!
+//! One `topic` line per topic (name, id, partitions), one `config` line per setting that was given, in Kafka's keys and
+//! values; the last line holds the CRC-32 of all bytes before it. The file is replaced whole.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::Malformed;
+
+const VERSION: u32 = 1;
+const FIRST: &str = "annals.topics ";
+const LAST: &str = "crc32 ";
+
+/// All topics of a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Catalog {
+    /// Random, made with the store.
+    pub(crate) store: u128,
+    pub(crate) topics: BTreeMap<String, CatalogTopic>,
+}
+
+/// One topic of a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CatalogTopic {
+    /// Random, made with the topic.
+    pub(crate) id: u128,
+    pub(crate) partitions: u32,
+    /// Settings that differ from the defaults: Kafka's keys and values.
+    pub(crate) config: BTreeMap<String, String>,
+}
+
+impl Catalog {
+    /// The whole file.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut text = format!("{FIRST}{VERSION}\nstore {:032x}\n", self.store);
+        // Writing to a string cannot fail.
+        let mut line = |arguments: std::fmt::Arguments<'_>| text.write_fmt(arguments).unwrap_or_default();
+        for (name, topic) in &self.topics {
+            line(format_args!("topic {name} {:032x} {}\n", topic.id, topic.partitions));
+            for (key, value) in &topic.config {
+                line(format_args!("config {name} {key} {value}\n"));
+            }
+        }
+        let crc = crc32fast::hash(text.as_bytes());
+        text.push_str(&format!("{LAST}{crc:08x}\n"));
+        text.into_bytes()
+    }
+
+    /// Reads the whole file.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        check_version(bytes)?;
+        let body = checked_body(bytes)?;
+        let mut at = 0;
+        let mut catalog = Self { store: 0, topics: BTreeMap::new() };
+        for line in body.lines().skip(1) {
+            at += line.len() + 1;
+            catalog.read_line(line).ok_or_else(|| Malformed::invalid(at, format!("no such line: {line:?}")))?;
+        }
+        Ok(catalog)
+    }
+
+    fn read_line(&mut self, line: &str) -> Option<()> {
+        let (kind, rest) = line.split_once(' ')?;
+        match kind {
+            "store" => self.store = u128::from_str_radix(rest, 16).ok()?,
+            "topic" => {
+                let mut words = rest.split(' ');
+                let name = words.next()?.to_owned();
+                let id = u128::from_str_radix(words.next()?, 16).ok()?;
+                let partitions = words.next()?.parse().ok()?;
+                self.topics.insert(name, CatalogTopic { id, partitions, config: BTreeMap::new() });
+            }
+            "config" => {
+                let mut words = rest.splitn(3, ' ');
+                let topic = self.topics.get_mut(words.next()?)?;
+                topic.config.insert(words.next()?.to_owned(), words.next()?.to_owned());
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+fn check_version(bytes: &[u8]) -> Result<(), Malformed> {
+    let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let version = std::str::from_utf8(first).ok().and_then(|line| line.strip_prefix(FIRST));
+    let version = version.and_then(|version| version.parse::<u32>().ok());
+    match version {
+        Some(VERSION) => Ok(()),
+        Some(found) if found > VERSION => {
+            Err(Malformed::Unsupported { what: "topic file version", found, supported: VERSION })
+        }
+        _ => Err(Malformed::invalid(0, "not a topic file")),
+    }
+}
+
+fn checked_body(bytes: &[u8]) -> Result<&str, Malformed> {
+    const LAST_LEN: usize = LAST.len() + 9;
+    let at = bytes.len().saturating_sub(LAST_LEN);
+    let (body, last) = bytes.split_at_checked(at).unwrap_or_default();
+    let expected = format!("{LAST}{:08x}\n", crc32fast::hash(body));
+    if last != expected.as_bytes() {
+        return Err(Malformed::invalid(at, "the checksum does not fit"));
+    }
+    std::str::from_utf8(body).map_err(|_| Malformed::invalid(0, "not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog() -> Catalog {
+        let config = [("cleanup.policy", "compact,delete"), ("retention.ms", "-1")];
+        let config = config.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let topics = [
+            ("orders".to_owned(), CatalogTopic { id: 7, partitions: 3, config }),
+            ("payments.eu".to_owned(), CatalogTopic { id: u128::MAX, partitions: 1, config: BTreeMap::new() }),
+        ];
+        Catalog { store: 0xabc, topics: topics.into() }
+    }
+
+    #[test]
+    fn comes_back_as_it_was() {
+        assert_eq!(Catalog::decode(&catalog().encode()), Ok(catalog()));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_seen() {
+        let good = catalog().encode();
+        for bit in 0..good.len() * 8 {
+            let mut bytes = good.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(Catalog::decode(&bytes).is_err(), "bit {bit}");
+        }
+        for len in 0..good.len() {
+            assert!(Catalog::decode(&good[..len]).is_err(), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_newer_version_is_not_called_damage() {
+        let text = String::from_utf8(catalog().encode()).unwrap().replacen("topics 1", "topics 2", 1);
+        let expected = Malformed::Unsupported { what: "topic file version", found: 2, supported: 1 };
+        assert_eq!(Catalog::decode(text.as_bytes()), Err(expected));
+    }
+}

@@ -1,0 +1,140 @@
+//! One directory and the names in it.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::file::File;
+use super::seam::{DirectoryLock, Entry, FileSystem, OpenMode};
+use crate::error::{Error, Result};
+
+/// Suffix of a file that is being written and will be renamed.
+const NEW: &str = ".new";
+
+/// A directory of a file system. Opening one touches nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct Directory {
+    fs: Arc<dyn FileSystem>,
+    path: Arc<Path>,
+}
+
+impl Directory {
+    pub(crate) fn new(fs: Arc<dyn FileSystem>, path: &Path) -> Self {
+        Self { fs, path: path.into() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of a name in it.
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The directory of that name in it.
+    pub(crate) fn child(&self, name: &str) -> Self {
+        Self::new(Arc::clone(&self.fs), &self.join(name))
+    }
+
+    pub(crate) fn open(&self, name: &str, mode: OpenMode) -> Result<File> {
+        File::open(&*self.fs, &self.join(name), mode)
+    }
+
+    /// The whole of a file, or `None` when there is none of that name. Longer than `limit` bytes is an error: files read
+    /// this way are small, and a wrong one must not fill the memory.
+    pub(crate) fn read_file(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>> {
+        let file = match self.open(name, OpenMode::Read) {
+            Ok(file) => file,
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+        if len > limit {
+            let reason = format!("{len} bytes, more than the {limit} such a file can have");
+            return Err(Error::Corrupt { path: self.join(name), position: 0, offset: None, reason });
+        }
+        file.read(0, len).map(Some)
+    }
+
+    /// Creates a file under a temporary name. [`publish`](Self::publish) gives it its own, after a sync of the file.
+    pub(crate) fn begin(&self, name: &str) -> Result<File> {
+        let temporary = format!("{name}{NEW}");
+        self.remove_if_there(&temporary)?;
+        self.open(&temporary, OpenMode::CreateNew)
+    }
+
+    /// Writes and syncs a file under a temporary name.
+    pub(crate) fn prepare(&self, name: &str, bytes: &[u8]) -> Result<File> {
+        let file = self.begin(name)?;
+        file.write_at(bytes, 0)?;
+        file.sync()?;
+        Ok(file)
+    }
+
+    /// Renames a prepared file over `name` and makes the name durable: after a crash either the old file or the new one
+    /// stands there, whole.
+    pub(crate) fn publish(&self, name: &str) -> Result<()> {
+        self.rename(&format!("{name}{NEW}"), name)?;
+        self.sync()
+    }
+
+    /// Replaces a file's content, durably and all or nothing.
+    pub(crate) fn replace_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.prepare(name, bytes)?;
+        self.publish(name)
+    }
+
+    pub(crate) fn list(&self) -> Result<Vec<Entry>> {
+        self.fs.list(&self.path).map_err(|e| Error::io(&self.path, "list", e))
+    }
+
+    /// True when the directory exists.
+    pub(crate) fn exists(&self) -> Result<bool> {
+        match self.fs.list(&self.path) {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(Error::io(&self.path, "list", e)),
+        }
+    }
+
+    /// Makes the directory. Its name is durable after a sync of its parent.
+    pub(crate) fn create(&self) -> Result<()> {
+        self.fs.create_dir(&self.path).map_err(|e| Error::io(&self.path, "create directory", e))
+    }
+
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let from = self.join(from);
+        self.fs.rename(&from, &self.join(to)).map_err(|e| Error::io(&from, "rename", e))
+    }
+
+    pub(crate) fn remove(&self, name: &str) -> Result<()> {
+        let path = self.join(name);
+        self.fs.remove_file(&path).map_err(|e| Error::io(&path, "remove", e))
+    }
+
+    /// Removes a file; that there is none is no error.
+    pub(crate) fn remove_if_there(&self, name: &str) -> Result<()> {
+        match self.remove(name) {
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Removes the directory and the files in it. It holds no directories.
+    pub(crate) fn remove_all(&self) -> Result<()> {
+        for entry in self.list()? {
+            self.remove(&entry.name)?;
+        }
+        self.fs.remove_dir(&self.path).map_err(|e| Error::io(&self.path, "remove directory", e))
+    }
+
+    /// Makes the names in it durable.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.fs.sync_dir(&self.path).map_err(|e| Error::io(&self.path, "sync directory", e))
+    }
+
+    pub(crate) fn lock(&self) -> Result<DirectoryLock> {
+        self.fs.lock_dir(&self.path).map_err(|e| Error::io(&self.path, "lock", e))
+    }
+}

@@ -1,0 +1,23 @@
+//! The floor: files, directories, maps, locks, syncs and clocks. The only code that talks to the operating system and the
+//! only `unsafe`. It does not know that a log exists.
+//!
+//! [`FileSystem`], [`FileHandle`] and [`Clock`] are the seam: [`OsFileSystem`] and [`SystemClock`] stand behind it in
+//! production, a faulty or modelled file system and a [`ManualClock`] in tests.
+
+mod allocate;
+mod clock;
+mod directory;
+mod file;
+mod id;
+mod os;
+mod seam;
+mod view;
+
+pub(crate) use clock::Deadline;
+pub use clock::{Clock, ManualClock, SystemClock};
+pub(crate) use directory::Directory;
+pub(crate) use file::File;
+pub(crate) use id::random_id;
+pub use os::OsFileSystem;
+pub use seam::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
+pub use view::View;

@@ -1,0 +1,108 @@
+//! What the library asks of a file system, as thin as it can be: one method for each thing the system does.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::View;
+
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpenMode {
+    /// It must exist; it is never written through this handle.
+    Read,
+    /// It must exist.
+    ReadWrite,
+    /// It must not exist.
+    CreateNew,
+}
+
+/// What a directory holds under one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The name, without its directory. Names that are not UTF-8 are left out of listings: none of them is ours.
+    pub name: String,
+    /// What stands under it.
+    pub kind: EntryKind,
+}
+
+/// What stands under a name. Links are not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A link, a device, a pipe …
+    Other,
+}
+
+/// The outcome of taking a directory's lock.
+pub enum DirectoryLock {
+    /// Taken; it is held until the value is dropped.
+    Held(Box<dyn Send + Sync>),
+    /// Somebody else holds it.
+    Busy {
+        /// The holder, where the lock file tells.
+        pid: Option<u32>,
+    },
+}
+
+impl fmt::Debug for DirectoryLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held(_) => f.write_str("Held"),
+            Self::Busy { pid } => f.debug_struct("Busy").field("pid", pid).finish(),
+        }
+    }
+}
+
+/// Files and names. The production implementation is [`OsFileSystem`](super::OsFileSystem); tests put a counting, failing
+/// or modelled one under the whole library with [`StoreBuilder::file_system`](crate::StoreBuilder::file_system).
+///
+/// A new name, a rename and a removal survive a power cut only after [`sync_dir`](FileSystem::sync_dir) of the directory
+/// that holds it; bytes and lengths only after [`sync_data`](FileHandle::sync_data) of the handle that wrote them.
+pub trait FileSystem: fmt::Debug + Send + Sync {
+    /// Opens a regular file.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FileHandle>>;
+    /// Lists a directory, in no particular order.
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
+    /// Makes a directory, readable by its owner alone. Its parent exists.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Removes an empty directory.
+    fn remove_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Removes a file's name. Open handles and views of it stay readable.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    /// Renames within one directory or between two, replacing a file of the new name atomically.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Makes the names in a directory durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Takes the exclusive lock of a directory, without waiting.
+    fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock>;
+}
+
+/// One open regular file, used from many threads at once.
+pub trait FileHandle: fmt::Debug + Send + Sync {
+    /// Length in bytes.
+    fn len(&self) -> io::Result<u64>;
+    /// True when the file holds no bytes.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+    /// Reads at `position`; may read less than asked for, 0 at the end of the file.
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize>;
+    /// Writes at `position`; may write less than asked for.
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize>;
+    /// Cuts the file to `len` bytes or extends it with zeros.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Reserves space so that the file has at least `len` bytes, the new ones zero, and writes below `len` need no more.
+    fn allocate(&self, len: u64) -> io::Result<()>;
+    /// Makes every byte written through this handle, and the length, survive a power cut.
+    fn sync_data(&self) -> io::Result<()>;
+    /// A view of the first `len` bytes that also shows what is written into them later, or `None` where the file cannot
+    /// be mapped; it is then read positionally.
+    fn map(&self, len: u64) -> io::Result<Option<View>>;
+}

@@ -1,0 +1,33 @@
+//! Bytes of a file, shared between readers.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// Shared bytes: a map of a file, or a buffer filled from one. Clones are cheap and see the same bytes; a mapped file
+/// stays readable through its views after its name is gone.
+#[derive(Clone)]
+pub struct View {
+    owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
+}
+
+impl View {
+    /// A view of what `owner` holds.
+    pub fn new(owner: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
+        Self { owner: Arc::new(owner) }
+    }
+}
+
+impl Deref for View {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        (*self.owner).as_ref()
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View").field("len", &self.len()).finish()
+    }
+}

@@ -1,0 +1,239 @@
+//! Batches in memory: the open one, and full ones that nobody has written yet. No I/O.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+
+use crate::error::{Error, Result};
+use crate::format::{BatchBuilder, BatchHeader, NewRecord, RecordBody};
+use crate::types::{Durability, Offset, Timestamp};
+
+/// How the write of a batch ended, for those who wait for it.
+#[derive(Debug, Default)]
+pub(super) struct Outcome(OnceLock<Result<()>>);
+
+impl Outcome {
+    /// `None` while the batch is not written.
+    pub(super) fn get(&self) -> Option<Result<()>> {
+        self.0.get().cloned()
+    }
+
+    /// The first outcome stands.
+    pub(super) fn set(&self, outcome: Result<()>) {
+        // An outcome that is there already is the one its waiters have seen.
+        drop(self.0.set(outcome));
+    }
+}
+
+/// A batch that takes records, or waits to be written.
+#[derive(Debug)]
+pub(super) struct OpenBatch {
+    pub(super) builder: BatchBuilder,
+    /// The time of all its records when the log stamps them itself.
+    pub(super) opened_at: Timestamp,
+    pub(super) outcome: Arc<Outcome>,
+    /// First and last offset whose sender did not wait.
+    in_memory: Option<(Offset, Offset)>,
+}
+
+/// Where records were put.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) first_offset: Offset,
+    pub(super) last_offset: Offset,
+    /// When the batch was opened.
+    pub(super) opened_at: Timestamp,
+    pub(super) outcome: Arc<Outcome>,
+    /// The batch was opened for these records.
+    pub(super) opened: bool,
+    /// A batch is ready to be written: it has reached its size, or did not take these records.
+    pub(super) full: bool,
+}
+
+/// Records to put into one batch, and what bounds that batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Placement<'a> {
+    pub(super) records: &'a [NewRecord<'a>],
+    /// Bytes of a batch that holds nothing but these records.
+    pub(super) alone_bytes: usize,
+    /// Bytes at which a batch is full.
+    pub(super) batch_bytes: usize,
+    pub(super) durability: Durability,
+    pub(super) now: Timestamp,
+}
+
+impl<'a> Placement<'a> {
+    /// Length in bytes of a batch of `records` alone.
+    pub(super) fn alone_bytes(records: &[NewRecord<'a>]) -> usize {
+        let base = records.first().map_or(0, |record| record.timestamp);
+        let body = |(delta, record): (i32, &NewRecord<'_>)| {
+            let timestamp_delta = record.timestamp.wrapping_sub(base);
+            RecordBody {
+                timestamp_delta,
+                offset_delta: delta,
+                key: record.key,
+                value: record.value,
+                headers: record.headers,
+            }
+            .encoded_len()
+        };
+        BatchHeader::LEN + (0..).zip(records).map(body).sum::<usize>()
+    }
+}
+
+/// The most by which a record can grow when it joins a batch instead of beginning one: longer deltas, longer length.
+const JOINING_COST: usize = 16;
+/// Buffers of written batches kept for the next ones.
+const SPARES: usize = 2;
+
+/// All batches of a partition that are in memory. Offsets are dense: each batch begins where the one before it ends, and
+/// the first where the log ends.
+#[derive(Debug)]
+pub(super) struct Accumulator {
+    next_offset: Offset,
+    /// Oldest first. Only the last one takes records.
+    queue: VecDeque<OpenBatch>,
+    spares: Vec<BatchBuilder>,
+    /// What its sender was not told: records accepted in memory and lost.
+    lost: Option<Error>,
+}
+
+impl Accumulator {
+    pub(super) fn new(next_offset: Offset) -> Self {
+        Self { next_offset, queue: VecDeque::new(), spares: Vec::new(), lost: None }
+    }
+
+    /// The next offset to be given out.
+    pub(super) fn next_offset(&self) -> Offset {
+        self.next_offset
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// The loss that nobody was told of yet; it is told once.
+    pub(super) fn take_lost(&mut self) -> Option<Error> {
+        self.lost.take()
+    }
+
+    /// Puts records into one batch: the open one if they fit, else a new one. The caller has checked every limit.
+    pub(super) fn place(&mut self, placement: &Placement<'_>) -> Placed {
+        let joining = placement.alone_bytes - BatchHeader::LEN + JOINING_COST * placement.records.len();
+        let fits = |open: &OpenBatch| open.builder.len() + joining <= placement.batch_bytes;
+        let opened = !self.queue.back().is_some_and(fits);
+        let displaced = opened && !self.queue.is_empty();
+        let mut batch = match self.queue.pop_back() {
+            Some(batch) if !opened => batch,
+            other => {
+                self.queue.extend(other);
+                self.open(placement)
+            }
+        };
+        for record in placement.records {
+            batch.builder.append(record);
+        }
+        let (first_offset, last_offset) = (self.next_offset, batch.builder.next_offset() - 1);
+        if placement.durability == Durability::Memory {
+            let first = batch.in_memory.map_or(first_offset, |(first, _)| first);
+            batch.in_memory = Some((first, last_offset));
+        }
+        self.next_offset = batch.builder.next_offset();
+        let placed = Placed {
+            first_offset,
+            last_offset,
+            opened_at: batch.opened_at,
+            outcome: Arc::clone(&batch.outcome),
+            opened,
+            full: displaced || batch.builder.len() >= placement.batch_bytes,
+        };
+        self.queue.push_back(batch);
+        placed
+    }
+
+    fn open(&mut self, placement: &Placement<'_>) -> OpenBatch {
+        let builder = match self.spares.pop() {
+            Some(mut spare) => {
+                spare.reset(self.next_offset);
+                spare
+            }
+            None => BatchBuilder::new(self.next_offset, placement.alone_bytes),
+        };
+        OpenBatch { builder, opened_at: placement.now, outcome: Arc::default(), in_memory: None }
+    }
+
+    /// Takes everything there is to write, oldest first.
+    pub(super) fn take(&mut self) -> VecDeque<OpenBatch> {
+        std::mem::take(&mut self.queue)
+    }
+
+    /// Takes back the buffer of a written batch.
+    pub(super) fn recycle(&mut self, builder: BatchBuilder) {
+        if self.spares.len() < SPARES {
+            self.spares.push(builder);
+        }
+    }
+
+    /// The batches from `failed` on, and all that was queued behind them meanwhile, will never be written: their waiters
+    /// get the error, their offsets are given out again from `next_offset` on.
+    pub(super) fn fail(&mut self, failed: VecDeque<OpenBatch>, next_offset: Offset, label: &str, error: &Error) {
+        let queued = self.take();
+        let mut lost: Option<(Offset, Offset)> = None;
+        for batch in failed.into_iter().chain(queued) {
+            batch.outcome.set(Err(error.clone()));
+            if let Some((first, last)) = batch.in_memory {
+                lost = Some((lost.map_or(first, |(first, _)| first), last));
+            }
+        }
+        self.next_offset = next_offset;
+        if let Some((first, last)) = lost {
+            let (partition, cause) = (label.to_owned(), Arc::new(error.clone()));
+            self.lost.get_or_insert(Error::Lost { partition, first, last, cause });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(accumulator: &mut Accumulator, values: &[&[u8]], durability: Durability) -> Placed {
+        let records: Vec<_> = values
+            .iter()
+            .map(|value| NewRecord { timestamp: 5, key: None, value: Some(value), headers: &[] })
+            .collect();
+        let alone_bytes = Placement::alone_bytes(&records);
+        accumulator.place(&Placement { records: &records, alone_bytes, batch_bytes: 200, durability, now: 5 })
+    }
+
+    #[test]
+    fn offsets_are_dense_over_batches() {
+        let mut accumulator = Accumulator::new(7);
+        let first = place(&mut accumulator, &[b"a", b"b"], Durability::Os);
+        assert_eq!((first.first_offset, first.last_offset, first.opened), (7, 8, true));
+        let second = place(&mut accumulator, &[b"c"], Durability::Os);
+        assert_eq!((second.first_offset, second.opened, second.full), (9, false, false));
+        let third = place(&mut accumulator, &[&[0; 150]], Durability::Os);
+        assert_eq!((third.first_offset, third.opened, third.full), (10, true, true));
+        let taken = accumulator.take();
+        assert_eq!(taken.iter().map(|batch| batch.builder.base_offset()).collect::<Vec<_>>(), [7, 10]);
+        assert!(accumulator.is_empty());
+    }
+
+    #[test]
+    fn a_failure_reaches_every_waiter_and_what_was_queued_behind() {
+        let mut accumulator = Accumulator::new(0);
+        let waited = place(&mut accumulator, &[b"a"], Durability::Os);
+        let failed = accumulator.take();
+        let queued = place(&mut accumulator, &[b"b"], Durability::Memory);
+        place(&mut accumulator, &[b"c"], Durability::Memory);
+        accumulator.fail(failed, 0, "orders-0", &Error::invalid("disk"));
+        assert!(waited.outcome.get().unwrap().is_err());
+        assert!(queued.outcome.get().unwrap().is_err());
+        match accumulator.take_lost() {
+            Some(Error::Lost { first: 1, last: 2, .. }) => {}
+            other => panic!("{other:?}"),
+        }
+        assert!(accumulator.take_lost().is_none(), "told once");
+        assert_eq!(place(&mut accumulator, &[b"d"], Durability::Os).first_offset, 0);
+    }
+}

@@ -1,0 +1,184 @@
+//! A partition: what its writer, its readers and its maintenance share.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::error::{Error, Result};
+use crate::format::{Identity, Mark, PartitionState};
+use crate::io::{Clock, Directory};
+use crate::partition::accumulator::Accumulator;
+use crate::partition::agenda::Agenda;
+use crate::partition::commit::Committer;
+use crate::partition::config::{LogConfig, LogOptions};
+use crate::partition::recovery::{Examine, Recovered, RecoveryReport, examine};
+use crate::partition::segment_list::SegmentList;
+use crate::partition::signal::{Signal, Watchers};
+use crate::partition::state_file::StateFile;
+use crate::partition::writer::Writer;
+use crate::segment::ActiveSegment;
+use crate::sync::{AtomicBool, AtomicI64, AtomicU64, Mutex, Ordering, RwLock};
+use crate::types::Offset;
+
+/// One partition. `start <= durable <= end` at all times.
+///
+/// Locks are taken in this order: `writer`, then `accumulator`, then the rest. No lock but `writer` is held over I/O.
+#[derive(Debug)]
+pub(crate) struct Log {
+    /// Topic and partition, for error messages.
+    pub(super) label: Arc<str>,
+    pub(super) directory: Directory,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) agenda: Arc<Agenda>,
+    pub(super) options: LogOptions,
+    pub(super) config: RwLock<Arc<LogConfig>>,
+    /// Step 1 of an append: short, no I/O.
+    pub(super) accumulator: Mutex<Accumulator>,
+    /// Step 2: held over the write.
+    pub(super) writer: Mutex<Writer>,
+    /// Step 3.
+    pub(super) committer: Committer,
+    /// Replaced whole by the writer; readers keep the list they took.
+    pub(super) segments: RwLock<Arc<SegmentList>>,
+    /// First offset that may be read.
+    pub(super) start: AtomicI64,
+    /// Next offset among records handed to the operating system. The writer alone moves it.
+    pub(super) end: AtomicI64,
+    /// Everything below survives a power cut. Never moves backwards.
+    pub(super) durable: AtomicI64,
+    /// Written since the last sync, and not yet on the agenda's list for another reason.
+    pub(super) unsynced_bytes: AtomicU64,
+    /// True while the log stands on the agenda to be synced, or to have its open batch written.
+    pub(super) awaits_sync: AtomicBool,
+    pub(super) lingers: AtomicBool,
+    /// Set once, by the failure after which nobody knows what is on the disk.
+    pub(super) poison: OnceLock<Arc<Error>>,
+    pub(super) watchers: Watchers,
+}
+
+/// What a log is given by the layer above.
+#[derive(Debug)]
+pub(crate) struct LogContext {
+    pub(crate) label: Arc<str>,
+    pub(crate) directory: Directory,
+    pub(crate) identity: Identity,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) agenda: Arc<Agenda>,
+    pub(crate) options: LogOptions,
+}
+
+impl Log {
+    /// Makes the files of a new, empty partition in an empty directory. Everything is durable but the directory's name.
+    pub(crate) fn create(directory: &Directory, identity: Identity, config: &LogConfig) -> Result<()> {
+        let active = ActiveSegment::create(directory, 0, config.segment, crate::segment::ReadMode::Positional)?;
+        let mut active = active;
+        let closed = active.seal()?;
+        let mark = Mark { segment: 0, offset: 0, position: 0 };
+        let state =
+            PartitionState { identity, log_start: 0, sealed: Vec::new(), closed: Some(closed), mark, sequence: 0 };
+        StateFile::create(directory, state).map(drop)
+    }
+
+    /// Looks at a partition and opens it. Changes no byte: what a crash left is set right by the first append.
+    pub(crate) fn open(context: LogContext, config: LogConfig) -> Result<(Arc<Self>, RecoveryReport)> {
+        let LogContext { label, directory, identity, clock, agenda, options } = context;
+        let how =
+            Examine { read_mode: options.read_mode, index_interval_bytes: config.segment.index_interval_bytes };
+        let found = examine(&directory, identity, &label, how)?;
+        let report = found.report.clone();
+        let Recovered { end, durable, .. } = found;
+        let log = Self {
+            label,
+            directory,
+            clock,
+            agenda,
+            options,
+            config: RwLock::new(Arc::new(config)),
+            accumulator: Mutex::new(Accumulator::new(end)),
+            segments: RwLock::new(Arc::new(found.segments.clone())),
+            start: AtomicI64::new(found.state.state().log_start),
+            end: AtomicI64::new(end),
+            durable: AtomicI64::new(durable),
+            committer: Committer::default(),
+            unsynced_bytes: AtomicU64::new(0),
+            awaits_sync: AtomicBool::new(false),
+            lingers: AtomicBool::new(false),
+            poison: OnceLock::new(),
+            watchers: Watchers::default(),
+            writer: Mutex::new(Writer::new(found)),
+        };
+        Ok((Arc::new(log), report))
+    }
+
+    /// Topic and partition.
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// First offset that may be read.
+    pub(crate) fn start(&self) -> Offset {
+        self.start.load(Ordering::Acquire)
+    }
+
+    /// Everything below survives a power cut.
+    pub(crate) fn durable(&self) -> Offset {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// Next offset to be assigned among records handed to the operating system.
+    pub(crate) fn end(&self) -> Offset {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// Bytes of all batches.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.segment_list().iter().map(|segment| segment.bytes()).sum()
+    }
+
+    pub(crate) fn config(&self) -> Arc<LogConfig> {
+        Arc::clone(&self.config.read())
+    }
+
+    /// Takes new settings for what is appended from now on.
+    pub(crate) fn set_config(&self, config: LogConfig) {
+        self.writer.lock().set_segment_config(config.segment);
+        *self.config.write() = Arc::new(config);
+    }
+
+    /// Raises `signal` whenever there may be more to read.
+    pub(crate) fn watch(&self, signal: &Arc<Signal>) {
+        self.watchers.add(signal);
+    }
+
+    pub(crate) fn unwatch(&self, signal: &Arc<Signal>) {
+        self.watchers.remove(signal);
+    }
+
+    pub(super) fn segment_list(&self) -> Arc<SegmentList> {
+        Arc::clone(&self.segments.read())
+    }
+
+    /// An error when an earlier failure left the partition in a state that nobody knows.
+    pub(super) fn check_poison(&self) -> Result<()> {
+        match self.poison.get() {
+            None => Ok(()),
+            Some(cause) => {
+                Err(Error::Poisoned { partition: self.label.to_string(), cause: Arc::clone(cause) })
+            }
+        }
+    }
+
+    /// Nothing is acknowledged from here on. The first cause stands.
+    pub(super) fn poison_with(&self, cause: Error) -> Error {
+        self.poison.get_or_init(|| Arc::new(cause.clone()));
+        cause
+    }
+
+    pub(super) fn raise_durable(&self, offset: Offset) {
+        self.durable.fetch_max(offset, Ordering::AcqRel);
+        self.watchers.raise();
+    }
+
+    pub(super) fn out_of_range(&self, requested: Offset) -> Error {
+        let (start, end) = (self.start(), self.end());
+        Error::OffsetOutOfRange { partition: self.label.to_string(), requested, start, end }
+    }
+}

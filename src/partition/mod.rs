@@ -1,0 +1,34 @@
+//! One partition: an ordered run of segments. Append, write, sync, read, recover. Knows neither its topic, nor other
+//! partitions, nor consumers.
+//!
+//! A record's way down: [`Log::append`] puts it into the open batch ([`accumulator`]), [`writer`] hands the batch to the
+//! active segment, [`commit`] syncs. Its way up: [`Reader`] finds the segment, walks its batches, checks and expands them.
+
+mod accumulator;
+mod agenda;
+mod append;
+mod commit;
+mod config;
+mod fetch;
+mod log;
+mod lookup;
+mod reader;
+mod recovery;
+mod segment_list;
+mod settle;
+mod signal;
+mod state_file;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub(crate) use agenda::{Agenda, Chore};
+pub(crate) use append::{Append, Appended};
+pub(crate) use config::{KeyRule, LogConfig, LogOptions};
+pub(crate) use fetch::RecordSlice;
+pub(crate) use log::{Log, LogContext};
+pub(crate) use lookup::OffsetAndTimestamp;
+pub use reader::OnDamage;
+pub(crate) use reader::{FetchLimits, Reader, Visibility};
+pub use recovery::{RecoveryReport, TornTail};
+pub(crate) use signal::Signal;

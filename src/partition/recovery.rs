@@ -1,0 +1,222 @@
+//! Opening a partition: reading its state file, and judging what a crash may have left. Changes no byte.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::{Identity, SegmentFile, SegmentSummary, parse_segment_file_name, segment_file_name};
+use crate::io::{Directory, OpenMode};
+use crate::partition::segment_list::SegmentList;
+use crate::partition::state_file::{STATE_FILE, StateFile};
+use crate::segment::{LogFile, ReadMode, Scan, Segment, Tail, scan};
+use crate::types::Offset;
+
+/// What opening one partition found.
+///
+/// ```
+/// let dir = tempfile::tempdir()?;
+/// let store = annals::Store::open(dir.path())?;
+/// assert!(store.recovery().iter().all(|partition| partition.torn.is_none()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// Topic and partition.
+    pub partition: String,
+    /// True after a clean close: nothing was scanned.
+    pub clean: bool,
+    /// Bytes of record data that were read to find the end.
+    pub scanned_bytes: u64,
+    /// The end of the log, the next offset to be assigned.
+    pub end: Offset,
+    /// What was found behind the last whole batch and is not part of the log.
+    pub torn: Option<TornTail>,
+}
+
+/// Bytes behind the last whole batch: a write that a crash cut off before it was acknowledged as durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TornTail {
+    /// The file.
+    pub path: PathBuf,
+    /// Where the tail begins.
+    pub position: u64,
+    /// How many bytes, up to the last that is not zero.
+    pub bytes: u64,
+    /// Why they are no batch.
+    pub reason: String,
+}
+
+/// How the partition was left.
+#[derive(Debug)]
+pub(super) enum Left {
+    /// Closed; this is its last segment.
+    Clean(SegmentSummary),
+    /// In the middle of things. The segments behind the sealed ones, oldest first, the last one active; never empty.
+    Unclean(Vec<Scan>),
+}
+
+/// A partition as found.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    pub(super) state: StateFile,
+    pub(super) left: Left,
+    pub(super) segments: SegmentList,
+    /// Files that retention took out of the log before a crash kept it from removing them.
+    pub(super) leftovers: Vec<Offset>,
+    pub(super) end: Offset,
+    pub(super) durable: Offset,
+    pub(super) report: RecoveryReport,
+}
+
+/// Looks at the partition in `directory`, which must be the one that `identity` tells of.
+pub(super) fn examine(directory: &Directory, identity: Identity, label: &str, how: Examine) -> Result<Recovered> {
+    let file = StateFile::read(directory)?;
+    check_identity(directory, &file, identity)?;
+    let bases = segment_bases(directory)?;
+    let state = file.state();
+    let first = state.sealed.first().or(state.closed.as_ref()).map_or(state.log_start, |segment| segment.base);
+    let leftovers: Vec<_> = bases.range(..first.min(state.log_start)).copied().collect();
+    for known in state.sealed.iter().chain(&state.closed) {
+        if !bases.contains(&known.base) {
+            return Err(missing(directory, known));
+        }
+    }
+    let behind = state.closed.or(state.sealed.last().copied());
+    let known: BTreeSet<_> = state.sealed.iter().chain(&state.closed).map(|segment| segment.base).collect();
+    let from = behind.map_or(Offset::MIN, |segment| segment.next_offset);
+    let open: Vec<_> = bases.iter().copied().filter(|base| !known.contains(base) && *base >= first).collect();
+    if let Some(stranger) = open.iter().find(|base| **base < from || state.closed.is_some()) {
+        let reason = "the state file knows no such segment: was it copied from elsewhere?";
+        return Err(corrupt(directory, *stranger, 0, reason));
+    }
+    match state.closed {
+        Some(closed) => clean(directory, file, closed, (leftovers, label, how)),
+        None => unclean(directory, file, &open, (leftovers, label, how)),
+    }
+}
+
+/// How to look.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Examine {
+    pub(super) read_mode: ReadMode,
+    pub(super) index_interval_bytes: u32,
+}
+
+fn check_identity(directory: &Directory, file: &StateFile, expected: Identity) -> Result<()> {
+    let found = file.state().identity;
+    let reason = match found {
+        _ if found == expected => return Ok(()),
+        _ if found.store != expected.store => "it belongs to another store",
+        _ if found.topic != expected.topic => "it belongs to another topic, or to an earlier one of this name",
+        _ => "it belongs to another partition",
+    };
+    let path = directory.join(STATE_FILE);
+    Err(Error::Corrupt { path, position: 0, offset: None, reason: reason.to_owned() })
+}
+
+fn segment_bases(directory: &Directory) -> Result<BTreeSet<Offset>> {
+    let names = directory.list()?;
+    let logs = names.iter().filter_map(|entry| parse_segment_file_name(&entry.name));
+    Ok(logs.filter(|name| name.file == SegmentFile::Log).map(|name| name.base).collect())
+}
+
+fn clean(
+    directory: &Directory,
+    file: StateFile,
+    closed: SegmentSummary,
+    (leftovers, label, how): (Vec<Offset>, &str, Examine),
+) -> Result<Recovered> {
+    let name = segment_file_name(closed.base, SegmentFile::Log);
+    let len = directory.open(&name, OpenMode::Read)?.len()?;
+    if len != closed.bytes {
+        let reason = format!("the file has {len} bytes, the clean close left {}", closed.bytes);
+        return Err(corrupt(directory, closed.base, len.min(closed.bytes), &reason));
+    }
+    let sealed = file.state().sealed.iter().chain([&closed]);
+    let segments = sealed.map(|summary| Arc::new(Segment::sealed(directory, *summary, how.read_mode))).collect();
+    let end = closed.next_offset;
+    let report =
+        RecoveryReport { partition: label.to_owned(), clean: true, scanned_bytes: 0, end, torn: None };
+    let segments = SegmentList::new(segments);
+    Ok(Recovered { state: file, left: Left::Clean(closed), segments, leftovers, end, durable: end, report })
+}
+
+fn unclean(
+    directory: &Directory,
+    file: StateFile,
+    open: &[Offset],
+    (leftovers, label, how): (Vec<Offset>, &str, Examine),
+) -> Result<Recovered> {
+    let state = file.state();
+    let sealed = state.sealed.iter();
+    let mut segments: Vec<_> =
+        sealed.map(|summary| Arc::new(Segment::sealed(directory, *summary, how.read_mode))).collect();
+    let mut expected = state.sealed.last().map_or(state.log_start, |segment| segment.next_offset);
+    let mut report =
+        RecoveryReport { partition: label.to_owned(), clean: false, scanned_bytes: 0, end: expected, torn: None };
+    let mut scans = Vec::new();
+    for (number, base) in open.iter().copied().enumerate() {
+        if base > expected && number > 0 || base > expected.max(state.mark.offset) {
+            return Err(missing_before(directory, base, expected));
+        }
+        let until = open.get(number + 1).copied().unwrap_or(Offset::MAX);
+        // Read positionally until the first append: that one may cut the file.
+        let log = LogFile::lazy(
+            directory.clone(),
+            segment_file_name(base, SegmentFile::Log),
+            ReadMode::Positional,
+        );
+        let scan = scan(&log, base, how.index_interval_bytes, until)?;
+        report.scanned_bytes += log.len()?;
+        if let (Tail::Torn { bytes, reason }, Offset::MAX) = (&scan.tail, until) {
+            let path = directory.join(&segment_file_name(base, SegmentFile::Log));
+            let (position, bytes, reason) = (scan.tally.bytes, *bytes, reason.clone());
+            report.torn = Some(TornTail { path, position, bytes, reason });
+        }
+        expected = scan.tally.next_offset;
+        segments.push(Arc::new(Segment::scanned(log, &scan)));
+        scans.push(scan);
+    }
+    check_mark(directory, &file, &scans, expected)?;
+    report.end = expected;
+    let durable = state.mark.offset;
+    let (segments, left) = (SegmentList::new(segments), Left::Unclean(scans));
+    Ok(Recovered { state: file, left, segments, leftovers, end: expected, durable, report })
+}
+
+/// What was synced must be there. A tail that ends below the mark is not torn, it is damaged.
+fn check_mark(directory: &Directory, file: &StateFile, scans: &[Scan], end: Offset) -> Result<()> {
+    let mark = file.state().mark;
+    let Some(last) = scans.last() else { return Err(missing_before(directory, mark.segment, mark.offset)) };
+    if end < mark.offset || mark.segment == last.tally.base && mark.position > last.tally.bytes {
+        let why = match &last.tail {
+            Tail::Torn { reason, .. } => reason,
+            Tail::Clean => "it ends there",
+        };
+        let reason = format!("records up to offset {} were synced, but {why}", mark.offset);
+        return Err(Error::Corrupt {
+            path: directory.join(&segment_file_name(last.tally.base, SegmentFile::Log)),
+            position: last.tally.bytes,
+            offset: Some(end),
+            reason,
+        });
+    }
+    Ok(())
+}
+
+fn missing(directory: &Directory, segment: &SegmentSummary) -> Error {
+    let reason = format!("the segment with offsets {}..{} is missing", segment.base, segment.next_offset);
+    corrupt(directory, segment.base, 0, &reason)
+}
+
+fn missing_before(directory: &Directory, base: Offset, expected: Offset) -> Error {
+    corrupt(directory, base, 0, &format!("the segment that begins at offset {expected} is missing or too short"))
+}
+
+fn corrupt(directory: &Directory, base: Offset, position: u64, reason: &str) -> Error {
+    let path = directory.join(&segment_file_name(base, SegmentFile::Log));
+    Error::Corrupt { path, position, offset: Some(base), reason: reason.to_owned() }
+}

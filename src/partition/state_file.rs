@@ -1,0 +1,95 @@
+//! The partition's state file on disk.
+
+use crate::error::{Error, Result};
+use crate::format::{Malformed, Mark, PartitionState};
+use crate::io::{Directory, File};
+
+/// Its name in the partition's directory.
+pub(super) const STATE_FILE: &str = "annals.state";
+/// More than any partition needs: the table of 700,000 segments.
+const MOST_BYTES: usize = 64 << 20;
+
+/// The state as the writer knows it, and the file that holds it.
+#[derive(Debug)]
+pub(super) struct StateFile {
+    directory: Directory,
+    state: PartitionState,
+    /// Open once something was written; marks go into it.
+    file: Option<File>,
+}
+
+/// Why a state file was not replaced.
+#[derive(Debug)]
+pub(super) enum ReplaceFailure {
+    /// The old one stands.
+    Before(Error),
+    /// Nobody knows which one stands.
+    Unknown(Error),
+}
+
+impl From<ReplaceFailure> for Error {
+    fn from(failure: ReplaceFailure) -> Self {
+        match failure {
+            ReplaceFailure::Before(error) | ReplaceFailure::Unknown(error) => error,
+        }
+    }
+}
+
+impl StateFile {
+    /// Reads the file of a partition. Changes nothing.
+    pub(super) fn read(directory: &Directory) -> Result<Self> {
+        let path = directory.join(STATE_FILE);
+        let damaged = |malformed| match malformed {
+            Malformed::Unsupported { what, found, supported } => {
+                Error::UnsupportedFormat { path: path.clone(), what, found, supported }
+            }
+            Malformed::Invalid { at, why } => {
+                Error::Corrupt { path: path.clone(), position: at as u64, offset: None, reason: why.into() }
+            }
+            Malformed::Truncated { available, .. } => Error::Corrupt {
+                path: path.clone(),
+                position: available as u64,
+                offset: None,
+                reason: malformed.to_string(),
+            },
+        };
+        let bytes = directory.read_file(STATE_FILE, MOST_BYTES)?;
+        let bytes = bytes.ok_or_else(|| damaged(Malformed::invalid(0, "the file is missing")))?;
+        let state = PartitionState::decode(&bytes).map_err(damaged)?;
+        Ok(Self { directory: directory.clone(), state, file: None })
+    }
+
+    /// Writes the file of a new partition. Its name is durable after a sync of the directory, which this does.
+    pub(super) fn create(directory: &Directory, state: PartitionState) -> Result<Self> {
+        let mut file = Self { directory: directory.clone(), state: state.clone(), file: None };
+        file.replace(state)?;
+        Ok(file)
+    }
+
+    pub(super) fn state(&self) -> &PartitionState {
+        &self.state
+    }
+
+    /// Replaces the whole content, durably. Every name that was new in the directory is durable afterwards too.
+    pub(super) fn replace(&mut self, mut state: PartitionState) -> std::result::Result<(), ReplaceFailure> {
+        state.sequence = self.state.sequence + 1;
+        let file = self.directory.prepare(STATE_FILE, &state.encode()).map_err(ReplaceFailure::Before)?;
+        self.directory.publish(STATE_FILE).map_err(ReplaceFailure::Unknown)?;
+        self.file = Some(file);
+        self.state = state;
+        Ok(())
+    }
+
+    /// Notes how far a sync has got. Not synced itself: after a power cut an older mark may stand there, which is as true.
+    pub(super) fn mark(&mut self, mark: Mark) -> Result<()> {
+        if mark.offset <= self.state.mark.offset {
+            return Ok(());
+        }
+        let Some(file) = &self.file else { return Ok(()) };
+        let slot = mark.encode(self.state.sequence + 1);
+        file.write_at(&slot.bytes, slot.position)?;
+        self.state.mark = mark;
+        self.state.sequence += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,195 @@
+//! The writer of a partition: batches from memory to the active segment, and the roll to the next one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::{Compressor, Mark, Seal};
+use crate::partition::accumulator::OpenBatch;
+use crate::partition::log::Log;
+use crate::partition::recovery::Recovered;
+use crate::partition::segment_list::SegmentList;
+use crate::partition::state_file::{ReplaceFailure, StateFile};
+use crate::segment::{ActiveSegment, SegmentConfig, WriteFailure};
+use crate::sync::Ordering;
+use crate::types::{Offset, Timestamp};
+
+/// What only the thread that writes may touch.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) phase: Phase,
+    compressor: Compressor,
+}
+
+/// The life of a partition's write side.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Opened and not yet appended to: the files are as they were found.
+    Found(Box<Recovered>),
+    /// Appending.
+    Open(Box<Open>),
+    /// Closed, or given up after a failure that left the files in an unknown state.
+    Closed,
+}
+
+/// A partition that is appended to.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) active: ActiveSegment,
+    pub(super) state: StateFile,
+}
+
+impl Writer {
+    pub(super) fn new(found: Recovered) -> Self {
+        Self { phase: Phase::Found(Box::new(found)), compressor: Compressor::default() }
+    }
+
+    pub(super) fn set_segment_config(&mut self, config: SegmentConfig) {
+        if let Phase::Open(open) = &mut self.phase {
+            open.active.set_config(config);
+        }
+    }
+}
+
+impl Log {
+    /// Writes every batch in memory, each in one write, and tells their waiters and the readers.
+    pub(super) fn write_with(self: &Arc<Self>, writer: &mut Writer) {
+        let mut batches = self.accumulator.lock().take();
+        if batches.is_empty() {
+            return;
+        }
+        if let Err(error) = self.check_poison().and_then(|()| self.settle(writer)) {
+            return self.fail(batches, &error);
+        }
+        while let Some(mut batch) = batches.pop_front() {
+            match self.write_batch(writer, &mut batch) {
+                Ok(()) => {
+                    batch.outcome.set(Ok(()));
+                    self.accumulator.lock().recycle(batch.builder);
+                }
+                Err(error) => {
+                    batches.push_front(batch);
+                    self.fail(batches, &error);
+                    break;
+                }
+            }
+        }
+        self.watchers.raise();
+    }
+
+    /// Nothing of `batches`, nor of what was queued behind them, is visible or ever will be.
+    fn fail(&self, batches: VecDeque<OpenBatch>, error: &Error) {
+        let mut accumulator = self.accumulator.lock();
+        accumulator.fail(batches, self.end(), &self.label, error);
+    }
+
+    fn write_batch(self: &Arc<Self>, writer: &mut Writer, batch: &mut OpenBatch) -> Result<()> {
+        let config = self.config();
+        let Phase::Open(open) = &mut writer.phase else { return Err(self.closed()) };
+        let how = Seal {
+            compression: config.compression,
+            timestamp_type: config.timestamp_type,
+            append_time: batch.opened_at,
+        };
+        let sealed = batch.builder.seal(&how, &mut writer.compressor);
+        let sealed = sealed.map_err(|malformed| Error::invalid(format!("a batch cannot be encoded: {malformed}")))?;
+        let header = sealed.header;
+        let due = Due { config: config.segment_age, now: batch.opened_at, timestamp: header.max_timestamp };
+        if open.active.is_full_for(sealed.bytes.len(), header.last_offset()) || due.is_over(open) {
+            self.roll(open, header.base_offset)?;
+        }
+        match open.active.append(&header, sealed.bytes) {
+            Ok(()) => {}
+            Err(WriteFailure::Undone(error)) => return Err(error),
+            Err(WriteFailure::Stuck(error)) => return Err(self.poison_with(error)),
+        }
+        self.end.store(header.next_offset(), Ordering::Release);
+        self.ask_for_sync(sealed.bytes.len() as u64);
+        Ok(())
+    }
+
+    fn ask_for_sync(self: &Arc<Self>, bytes: u64) {
+        let unsynced = self.unsynced_bytes.fetch_add(bytes, Ordering::AcqRel) + bytes;
+        if !self.awaits_sync.swap(true, Ordering::AcqRel) {
+            self.agenda.add_unsynced(self);
+        }
+        if unsynced >= self.options.sync_every_bytes {
+            self.unsynced_bytes.store(0, Ordering::Release);
+            self.agenda.hurry_sync();
+        }
+    }
+
+    /// Seals the active segment, which is then synced and listed in the state file, and begins one at `base`.
+    fn roll(&self, open: &mut Open, base: Offset) -> Result<()> {
+        let sealed = open.active.seal().map_err(|error| self.poison_with(error))?;
+        let config = self.config();
+        let mode = self.options.read_mode;
+        let next = ActiveSegment::create(&self.directory, base, config.segment, mode)?;
+        let mut state = open.state.state().clone();
+        state.sealed.push(sealed);
+        state.mark = Mark { segment: base, offset: base, position: 0 };
+        match open.state.replace(state) {
+            Ok(()) => {}
+            Err(ReplaceFailure::Before(error)) => {
+                // An empty segment left there would cut off what the old one may still take.
+                next.remove(&self.directory).map_err(|error| self.poison_with(error))?;
+                return Err(error);
+            }
+            Err(ReplaceFailure::Unknown(error)) => return Err(self.poison_with(error)),
+        }
+        self.append_to_list(&next);
+        std::mem::replace(&mut open.active, next).retire();
+        self.unsynced_bytes.store(0, Ordering::Release);
+        self.raise_durable(base);
+        Ok(())
+    }
+
+    fn append_to_list(&self, next: &ActiveSegment) {
+        let mut segments = self.segments.write();
+        *segments = Arc::new(segments.with(Arc::clone(next.segment())));
+    }
+
+    pub(super) fn replace_list(&self, list: SegmentList) {
+        *self.segments.write() = Arc::new(list);
+    }
+
+    /// Writes and syncs everything, cuts what was allocated ahead and notes that the close was clean. Later appends fail.
+    pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
+        let mut writer = self.writer.lock();
+        self.write_with(&mut writer);
+        let lost = self.tell_lost();
+        let Phase::Open(mut open) = std::mem::replace(&mut writer.phase, Phase::Closed) else { return lost };
+        self.check_poison()?;
+        let closed = open.active.seal().map_err(|error| self.poison_with(error))?;
+        let mut state = open.state.state().clone();
+        state.mark = Mark { segment: closed.base, offset: closed.next_offset, position: closed.bytes };
+        state.closed = Some(closed);
+        open.state.replace(state)?;
+        open.active.retire();
+        self.raise_durable(closed.next_offset);
+        lost
+    }
+
+    pub(super) fn closed(&self) -> Error {
+        self.check_poison().err().unwrap_or_else(|| Error::StoreClosed { path: self.directory.path().to_path_buf() })
+    }
+}
+
+/// Whether a segment has become too old to take one more batch.
+struct Due {
+    config: std::time::Duration,
+    now: Timestamp,
+    /// The largest timestamp of the batch.
+    timestamp: Timestamp,
+}
+
+impl Due {
+    /// Age is measured in the time of the records, as Kafka does; without timestamps a segment does not age.
+    fn is_over(&self, open: &Open) -> bool {
+        let Some(first) = open.active.first_timestamp() else { return false };
+        let latest = if self.timestamp >= 0 { self.timestamp } else { self.now };
+        let waited = u128::try_from(latest.saturating_sub(first)).unwrap_or(0);
+        open.active.bytes() > 0 && waited > self.config.as_millis()
+    }
+}
+

@@ -1,0 +1,192 @@
+//! The segment that grows. One owner, the partition's writer.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::{BatchHeader, SegmentFile, SegmentSummary, segment_file_name};
+use crate::io::{Directory, File, OpenMode};
+use crate::segment::summary::{Tally, summarize};
+use crate::segment::{ReadMode, Scan, Segment, SparseIndex, index_file};
+use crate::types::{Offset, Timestamp};
+
+/// Limits of one segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentConfig {
+    /// `segment.bytes`.
+    pub(crate) max_bytes: u32,
+    /// `index.interval.bytes`.
+    pub(crate) index_interval_bytes: u32,
+    /// `segment.index.bytes`, for each of the two.
+    pub(crate) max_index_bytes: u32,
+}
+
+/// Least and most that is allocated ahead of the writes.
+const ALLOCATE_LEAST: u64 = 64 * 1024;
+const ALLOCATE_MOST: u64 = 16 * 1024 * 1024;
+
+/// The segment at the end of a partition. All of it belongs to the partition's writer; `segment` is also seen by readers.
+#[derive(Debug)]
+pub(crate) struct ActiveSegment {
+    segment: Arc<Segment>,
+    file: File,
+    tally: Tally,
+    /// The file has at least this many bytes; those behind `tally.bytes` are zero.
+    allocated: u64,
+    /// Largest timestamp of the first batch, for rolling by time.
+    first_timestamp: Option<Timestamp>,
+    config: SegmentConfig,
+}
+
+/// Why a write did not happen.
+#[derive(Debug)]
+pub(crate) enum WriteFailure {
+    /// The segment is as it was before; the next write may succeed.
+    Undone(Error),
+    /// The segment could not be cut back: nobody knows what it holds.
+    Stuck(Error),
+}
+
+impl ActiveSegment {
+    /// Creates an empty segment. Its name is durable after a sync of the directory.
+    pub(crate) fn create(directory: &Directory, base: Offset, config: SegmentConfig, mode: ReadMode) -> Result<Self> {
+        let name = segment_file_name(base, SegmentFile::Log);
+        directory.remove_if_there(&name)?;
+        let file = directory.open(&name, OpenMode::CreateNew)?;
+        let index = SparseIndex::new(base, config.index_interval_bytes);
+        Ok(Self::with(directory, file, Tally::new(base), index, (config, mode)))
+    }
+
+    /// Goes on with a segment that was scanned, and whose file ends with its last batch.
+    pub(crate) fn resume(directory: &Directory, scan: Scan, config: SegmentConfig, mode: ReadMode) -> Result<Self> {
+        let name = segment_file_name(scan.tally.base, SegmentFile::Log);
+        let file = directory.open(&name, OpenMode::ReadWrite)?;
+        Ok(Self::with(directory, file, scan.tally, scan.index, (config, mode)))
+    }
+
+    /// Goes on with a segment that was closed cleanly.
+    pub(crate) fn reopen(
+        directory: &Directory,
+        summary: SegmentSummary,
+        config: SegmentConfig,
+        mode: ReadMode,
+    ) -> Result<Self> {
+        let index = Segment::sealed(directory, summary, mode).index()?;
+        let index = index.resumed(&summary, config.index_interval_bytes);
+        let name = segment_file_name(summary.base, SegmentFile::Log);
+        let file = directory.open(&name, OpenMode::ReadWrite)?;
+        Ok(Self::with(directory, file, Tally::resumed(&summary), index, (config, mode)))
+    }
+
+    fn with(
+        directory: &Directory,
+        file: File,
+        tally: Tally,
+        index: SparseIndex,
+        (config, mode): (SegmentConfig, ReadMode),
+    ) -> Self {
+        let largest = index.largest().timestamp;
+        let first_timestamp = (tally.bytes > 0 && largest >= 0).then_some(largest);
+        let segment = Arc::new(Segment::growing(directory, file.clone(), index, &tally, mode));
+        Self { segment, file, allocated: tally.bytes, tally, first_timestamp, config }
+    }
+
+    /// What readers hold of it.
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    /// The file, for a sync that must not wait for the next write.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(crate) fn base(&self) -> Offset {
+        self.tally.base
+    }
+
+    pub(crate) fn next_offset(&self) -> Offset {
+        self.tally.next_offset
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.tally.bytes
+    }
+
+    /// Largest timestamp of its first batch, `None` when it is empty or the batch has none.
+    pub(crate) fn first_timestamp(&self) -> Option<Timestamp> {
+        self.first_timestamp
+    }
+
+    /// New limits; what is written stays.
+    pub(crate) fn set_config(&mut self, config: SegmentConfig) {
+        self.config = config;
+    }
+
+    /// True when a batch of `len` bytes up to `last_offset` does not fit any more: file size, index size, offset range.
+    pub(crate) fn is_full_for(&self, len: usize, last_offset: Offset) -> bool {
+        let entries = self.tally.bytes / u64::from(self.config.index_interval_bytes.max(1));
+        self.tally.bytes > 0
+            && (self.tally.bytes + len as u64 > u64::from(self.config.max_bytes)
+                || (entries + 2) * 12 > u64::from(self.config.max_index_bytes)
+                || last_offset - self.tally.base > i64::from(i32::MAX))
+    }
+
+    /// Appends one batch in one write and lets readers see it.
+    pub(crate) fn append(&mut self, header: &BatchHeader, batch: &[u8]) -> Result<(), WriteFailure> {
+        let position = self.tally.bytes;
+        self.allocate_for(position + batch.len() as u64);
+        if let Err(error) = self.file.write_at(batch, position) {
+            return Err(self.undo(error));
+        }
+        self.allocated = self.allocated.max(position + batch.len() as u64);
+        self.first_timestamp = self.first_timestamp.or((header.max_timestamp >= 0).then_some(header.max_timestamp));
+        self.tally.add(header, batch.get(..BatchHeader::LEN).unwrap_or_default());
+        self.segment.publish(header, position);
+        Ok(())
+    }
+
+    /// Reserves space so that most syncs find no new length to write. That it cannot be had is no error: the write itself
+    /// will tell whether there is room.
+    fn allocate_for(&mut self, end: u64) {
+        if end <= self.allocated {
+            return;
+        }
+        let step = end.clamp(ALLOCATE_LEAST, ALLOCATE_MOST);
+        let goal = (end + step).min(u64::from(self.config.max_bytes)).max(end);
+        if self.file.allocate(goal).is_ok() {
+            self.allocated = goal;
+        }
+    }
+
+    /// Cuts away whatever a failed write left, so that it can never stand behind a later, shorter batch.
+    fn undo(&mut self, error: Error) -> WriteFailure {
+        match self.file.set_len(self.tally.bytes) {
+            Ok(()) => {
+                self.allocated = self.tally.bytes;
+                WriteFailure::Undone(error)
+            }
+            Err(_) => WriteFailure::Stuck(error),
+        }
+    }
+
+    /// Ends its life: cuts the space allocated ahead, syncs, writes the indexes. The readable side lives on.
+    pub(crate) fn seal(&mut self) -> Result<SegmentSummary> {
+        self.file.set_len(self.tally.bytes)?;
+        self.allocated = self.tally.bytes;
+        self.file.sync()?;
+        let index = self.segment.finish_index().unwrap_or_else(|| SparseIndex::new(self.base(), 0));
+        // Indexes are hints; without them the next reader walks the batch headers.
+        drop(index_file::write(self.segment.log().directory(), self.base(), &index));
+        Ok(summarize(&self.tally, &index, self.config.index_interval_bytes))
+    }
+
+    /// Takes back a segment that was created and not used.
+    pub(crate) fn remove(self, directory: &Directory) -> Result<()> {
+        directory.remove(&segment_file_name(self.base(), SegmentFile::Log))
+    }
+
+    /// Lets go of the descriptor after `seal`.
+    pub(crate) fn retire(self) {
+        self.segment.log().release_descriptor();
+    }
+}

@@ -1,0 +1,113 @@
+//! A walk over the batches of one segment.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::format::{BatchHeader, Malformed};
+use crate::segment::log_file::Window;
+use crate::segment::{Segment, StoredBatch};
+use crate::types::Offset;
+
+/// Stands between two batches of a segment. Each batch it hands out is whole and follows the one before it; its CRC is
+/// not yet checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Cursor {
+    segment: Arc<Segment>,
+    /// Byte position of the next batch.
+    position: u64,
+    /// The least base offset that the next batch may have.
+    expected: Offset,
+    /// What was mapped or read last.
+    window: Option<Window>,
+}
+
+impl Cursor {
+    pub(super) fn new(segment: Arc<Segment>, position: u64, expected: Offset) -> Self {
+        Self { segment, position, expected, window: None }
+    }
+
+    /// A cursor at the batch an index entry points to, if it is the batch the entry tells of.
+    pub(super) fn at_index_entry(segment: Arc<Segment>, position: u64, last_offset: Offset) -> Option<Self> {
+        let mut cursor = Self::new(segment, position, 0);
+        let header = cursor.peek().ok()??;
+        (header.last_offset() == last_offset).then(|| {
+            cursor.expected = header.base_offset;
+            cursor
+        })
+    }
+
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    /// Byte position of the next batch.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The least base offset that the next batch may have.
+    pub(crate) fn expected(&self) -> Offset {
+        self.expected
+    }
+
+    /// The header of the next batch, `None` at the end of what is written.
+    pub(crate) fn peek(&mut self) -> Result<Option<BatchHeader>> {
+        let written = self.segment.bytes();
+        if self.position >= written {
+            return Ok(None);
+        }
+        let position = self.position;
+        let header = BatchHeader::decode(self.load(BatchHeader::LEN, written)?.from(position));
+        let header = header.map_err(|malformed| self.damaged(malformed))?;
+        self.check(&header, written)?;
+        Ok(Some(header))
+    }
+
+    /// The next batch, `None` at the end of what is written.
+    pub(crate) fn next_batch(&mut self) -> Result<Option<StoredBatch>> {
+        let Some(header) = self.peek()? else { return Ok(None) };
+        let (position, len) = (self.position, header.total_len());
+        let window = self.load(len, self.segment.bytes())?;
+        let Some(batch) = window.batch(header, position) else {
+            let available = window.from(position).len();
+            return Err(self.damaged(Malformed::Truncated { needed: len, available }));
+        };
+        self.step_over(&header);
+        Ok(Some(batch))
+    }
+
+    /// Moves behind the batch whose header `peek` returned.
+    pub(crate) fn step_over(&mut self, header: &BatchHeader) {
+        self.position += header.total_len() as u64;
+        self.expected = header.next_offset();
+    }
+
+    fn load(&mut self, want: usize, written: u64) -> Result<&Window> {
+        let keep = self.window.take().filter(|window| window.from(self.position).len() >= want);
+        let window = match keep {
+            Some(window) => window,
+            None => self.segment.log().window(self.position, want, written)?,
+        };
+        Ok(self.window.insert(window))
+    }
+
+    /// What the CRC of a batch does not cover: its place in the log.
+    fn check(&self, header: &BatchHeader, written: u64) -> Result<()> {
+        let invalid = |why: String| self.segment.log().broken(self.position, self.expected, why);
+        if header.base_offset < self.expected {
+            return Err(invalid(format!("base offset {} is below {}", header.base_offset, self.expected)));
+        }
+        if header.leader_epoch != 0 {
+            return Err(invalid(format!("leader epoch {} instead of 0", header.leader_epoch)));
+        }
+        let end = self.position + header.total_len() as u64;
+        if end > written {
+            return Err(invalid(format!("batch ends at byte {end}, the segment at {written}")));
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, malformed: Malformed) -> crate::error::Error {
+        self.segment.log().damaged(self.position, self.expected, malformed)
+    }
+}

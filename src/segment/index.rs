@@ -1,0 +1,126 @@
+//! The sparse offset index and time index of one segment, in memory.
+//!
+//! An offset entry holds the **last** offset of the batch at its position; a time entry the largest timestamp so far and
+//! the last offset of the first batch that reached it. One decision is taken per batch, as Kafka does since KAFKA-806.
+
+use crate::format::{BatchHeader, OffsetIndexEntry, SegmentSummary, TimeIndexEntry};
+use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
+
+/// Both indexes of a segment and what is needed to go on with them.
+#[derive(Debug, Clone)]
+pub(crate) struct SparseIndex {
+    base: Offset,
+    interval_bytes: u32,
+    /// Strictly growing in both fields.
+    offsets: Vec<OffsetIndexEntry>,
+    /// Strictly growing in both fields.
+    times: Vec<TimeIndexEntry>,
+    bytes_since_entry: u64,
+    largest: Largest,
+}
+
+/// The largest timestamp of a segment, and the last offset of the first batch that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Largest {
+    pub(crate) timestamp: Timestamp,
+    pub(crate) offset: Offset,
+}
+
+impl SparseIndex {
+    pub(crate) fn new(base: Offset, interval_bytes: u32) -> Self {
+        let largest = Largest { timestamp: NO_TIMESTAMP, offset: base };
+        Self { base, interval_bytes, offsets: Vec::new(), times: Vec::new(), bytes_since_entry: 0, largest }
+    }
+
+    /// The indexes of a finished segment, from entries that were checked.
+    pub(crate) fn finished(
+        summary: &SegmentSummary,
+        offsets: Vec<OffsetIndexEntry>,
+        times: Vec<TimeIndexEntry>,
+    ) -> Self {
+        let largest = Largest { timestamp: summary.max_timestamp, offset: summary.offset_of_max_timestamp };
+        Self { offsets, times, largest, ..Self::new(summary.base, summary.index_interval_bytes) }
+    }
+
+    /// The indexes of a segment that grows again after a clean close. What the close added is taken back, so that the files
+    /// come out the same as if the log had never been closed.
+    pub(crate) fn resumed(self, summary: &SegmentSummary, interval_bytes: u32) -> Self {
+        let mut times = self.times;
+        let last = self.offsets.last();
+        if times.last().is_some_and(|time| last.is_none_or(|entry| time.relative_offset > entry.relative_offset)) {
+            times.pop();
+        }
+        let indexed = last.map_or(0, |entry| u64::from(entry.position));
+        Self {
+            base: self.base,
+            interval_bytes,
+            bytes_since_entry: summary.bytes.saturating_sub(indexed),
+            largest: self.largest,
+            offsets: self.offsets,
+            times,
+        }
+    }
+
+    /// Takes note of the batch just written at `position`.
+    pub(crate) fn note(&mut self, header: &BatchHeader, position: u64) {
+        if header.max_timestamp > self.largest.timestamp && header.record_count > 0 {
+            self.largest = Largest { timestamp: header.max_timestamp, offset: header.last_offset() };
+        }
+        if self.bytes_since_entry > u64::from(self.interval_bytes) {
+            if let (Some(relative_offset), Ok(position)) =
+                (self.relative(header.last_offset()), u32::try_from(position))
+            {
+                self.offsets.push(OffsetIndexEntry { relative_offset, position });
+            }
+            self.note_time();
+            self.bytes_since_entry = 0;
+        }
+        self.bytes_since_entry += header.total_len() as u64;
+    }
+
+    /// Adds the last time entry, when the segment ends here for now.
+    pub(crate) fn note_time(&mut self) {
+        if self.largest.timestamp <= self.times.last().map_or(NO_TIMESTAMP, |last| last.timestamp) {
+            return;
+        }
+        if let Some(relative_offset) = self.relative(self.largest.offset) {
+            self.times.push(TimeIndexEntry { timestamp: self.largest.timestamp, relative_offset });
+        }
+    }
+
+    fn relative(&self, offset: Offset) -> Option<u32> {
+        offset.checked_sub(self.base).and_then(|relative| u32::try_from(relative).ok())
+    }
+
+    /// The last entry whose batch ends at or before `offset`.
+    pub(crate) fn floor(&self, offset: Offset) -> Option<OffsetIndexEntry> {
+        let relative = offset.saturating_sub(self.base);
+        let after = self.offsets.partition_point(|entry| i64::from(entry.relative_offset) <= relative);
+        after.checked_sub(1).and_then(|at| self.offsets.get(at)).copied()
+    }
+
+    /// The first entry behind `position`.
+    pub(crate) fn entry_behind(&self, position: u64) -> Option<OffsetIndexEntry> {
+        let at = self.offsets.partition_point(|entry| u64::from(entry.position) <= position);
+        self.offsets.get(at).copied()
+    }
+
+    /// An offset below which no record has a timestamp of `timestamp` or more.
+    pub(crate) fn time_floor(&self, timestamp: Timestamp) -> Offset {
+        let after = self.times.partition_point(|entry| entry.timestamp <= timestamp);
+        let entry = after.checked_sub(1).and_then(|at| self.times.get(at));
+        entry.map_or(self.base, |entry| self.base + i64::from(entry.relative_offset))
+    }
+
+    pub(crate) fn largest(&self) -> Largest {
+        self.largest
+    }
+
+    pub(crate) fn offsets(&self) -> &[OffsetIndexEntry] {
+        &self.offsets
+    }
+
+    pub(crate) fn times(&self) -> &[TimeIndexEntry] {
+        &self.times
+    }
+}

@@ -1,0 +1,157 @@
+//! Reading a `.log`: through a map, or positionally. The file is opened when it is first needed.
+
+use crate::error::{Error, Result};
+use crate::format::{BatchHeader, Malformed};
+use crate::io::{Directory, File, OpenMode, View};
+use crate::segment::StoredBatch;
+use crate::sync::RwLock;
+use crate::types::Offset;
+
+/// How files are read.
+///
+/// ```no_run
+/// use annals::{ReadMode, Store};
+/// let store = Store::builder("shop-log").read_mode(ReadMode::Positional).open()?;
+/// # Ok::<(), annals::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ReadMode {
+    /// Through maps: nothing is copied. A medium error, or another process that cuts a file, kills this process (SIGBUS).
+    #[default]
+    Mapped,
+    /// With positional reads into buffers: every failure is an error of the call.
+    Positional,
+}
+
+/// Bytes read at a time when reading positionally.
+const READ_AHEAD: usize = 128 * 1024;
+
+/// The readable bytes of one `.log`.
+#[derive(Debug)]
+pub(crate) struct LogFile {
+    directory: Directory,
+    name: String,
+    mode: ReadMode,
+    /// Opened by whoever needs it first.
+    opened: RwLock<Opened>,
+}
+
+#[derive(Debug, Default)]
+struct Opened {
+    /// Kept while the segment grows or is read positionally; a map needs no descriptor.
+    file: Option<File>,
+    map: Option<View>,
+}
+
+/// A stretch of a `.log` in memory.
+#[derive(Debug, Clone)]
+pub(super) struct Window {
+    view: View,
+    /// Position in the file of the first byte of `view`.
+    start: u64,
+}
+
+impl Window {
+    /// The bytes from `position` on, as far as the window goes.
+    pub(super) fn from(&self, position: u64) -> &[u8] {
+        self.index(position).and_then(|at| self.view.get(at..)).unwrap_or_default()
+    }
+
+    fn index(&self, position: u64) -> Option<usize> {
+        position.checked_sub(self.start).and_then(|at| usize::try_from(at).ok())
+    }
+
+    /// The batch at `position`, when all of it is here.
+    pub(super) fn batch(&self, header: BatchHeader, position: u64) -> Option<StoredBatch> {
+        StoredBatch::new(header, position, self.view.clone(), self.index(position)?)
+    }
+}
+
+impl LogFile {
+    /// The file of that name, opened on first use.
+    pub(crate) fn lazy(directory: Directory, name: String, mode: ReadMode) -> Self {
+        Self { directory, name, mode, opened: RwLock::default() }
+    }
+
+    /// A file that its writer has open.
+    pub(crate) fn open(directory: Directory, name: String, mode: ReadMode, file: File) -> Self {
+        Self { directory, name, mode, opened: RwLock::new(Opened { file: Some(file), map: None }) }
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The length of the file now, in bytes, the allocated part included.
+    pub(crate) fn len(&self) -> Result<u64> {
+        if let Some(file) = &self.opened.read().file {
+            return file.len();
+        }
+        self.directory.open(&self.name, OpenMode::Read)?.len()
+    }
+
+    /// At least `want` bytes from `position` on, or as many as there are below `written`.
+    pub(super) fn window(&self, position: u64, want: usize, written: u64) -> Result<Window> {
+        let end = written.min(position.saturating_add(want as u64));
+        if self.mode == ReadMode::Mapped {
+            if let Some(view) = &self.opened.read().map
+                && view.len() as u64 >= end
+            {
+                return Ok(Window { view: view.clone(), start: 0 });
+            }
+            if let Some(view) = self.remap(end)? {
+                return Ok(Window { view, start: 0 });
+            }
+        }
+        let ahead = want.max(READ_AHEAD).min(usize::try_from(written - position.min(written)).unwrap_or(READ_AHEAD));
+        let bytes = self.file()?.read(position, ahead)?;
+        Ok(Window { view: View::new(bytes), start: position })
+    }
+
+    fn remap(&self, end: u64) -> Result<Option<View>> {
+        let mut opened = self.opened.write();
+        if let Some(view) = opened.map.as_ref().filter(|view| view.len() as u64 >= end) {
+            return Ok(Some(view.clone()));
+        }
+        // The writer keeps its descriptor; a sealed segment needs none once it is mapped.
+        let file = match &opened.file {
+            Some(file) => file.clone(),
+            None => self.directory.open(&self.name, OpenMode::Read)?,
+        };
+        opened.map = file.map(file.len()?.max(end))?;
+        Ok(opened.map.clone())
+    }
+
+    fn file(&self) -> Result<File> {
+        if let Some(file) = &self.opened.read().file {
+            return Ok(file.clone());
+        }
+        let mut opened = self.opened.write();
+        match &opened.file {
+            Some(file) => Ok(file.clone()),
+            None => Ok(opened.file.insert(self.directory.open(&self.name, OpenMode::Read)?).clone()),
+        }
+    }
+
+    /// Lets the descriptor of a segment go that no longer grows. A map stays.
+    pub(super) fn release_descriptor(&self) {
+        self.opened.write().file = None;
+    }
+
+    /// What is wrong with the batch at `position`, as an error that says where.
+    pub(crate) fn damaged(&self, position: u64, offset: Offset, malformed: Malformed) -> Error {
+        let path = self.directory.join(&self.name);
+        match malformed {
+            Malformed::Unsupported { what, found, supported } => {
+                Error::UnsupportedFormat { path, what, found, supported }
+            }
+            malformed => Error::Corrupt { path, position, offset: Some(offset), reason: malformed.to_string() },
+        }
+    }
+
+    /// The same for a rule that spans batches.
+    pub(crate) fn broken(&self, position: u64, offset: Offset, reason: impl Into<String>) -> Error {
+        let path = self.directory.join(&self.name);
+        Error::Corrupt { path, position, offset: Some(offset), reason: reason.into() }
+    }
+}

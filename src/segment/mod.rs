@@ -1,0 +1,28 @@
+//! One segment: a `.log` of record batches and its two sparse indexes. Knows neither other segments, nor policies, nor the
+//! time of day.
+//!
+//! [`ActiveSegment`] is the one that grows and belongs to the writer; `seal` ends its life. [`Segment`] is the readable
+//! side of either, shared with every reader; [`Cursor`] walks its batches; [`scan`] judges one after a crash.
+
+mod active;
+mod cursor;
+mod index;
+mod index_file;
+mod log_file;
+#[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
+mod segment;
+mod scan;
+mod stored_batch;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use active::{ActiveSegment, SegmentConfig, WriteFailure};
+pub(crate) use cursor::Cursor;
+pub(crate) use index::SparseIndex;
+pub(crate) use log_file::LogFile;
+pub use log_file::ReadMode;
+pub(crate) use scan::{Scan, Tail, scan};
+pub(crate) use segment::Segment;
+pub(crate) use stored_batch::StoredBatch;
+pub(crate) use summary::summarize;

@@ -1,0 +1,111 @@
+//! Judging a segment that may have been cut off in the middle of a write.
+
+use crate::error::Result;
+use crate::format::{BatchHeader, Malformed};
+use crate::segment::summary::Tally;
+use crate::segment::{LogFile, SparseIndex};
+use crate::types::Offset;
+
+/// What a scan from the first byte found.
+#[derive(Debug, Clone)]
+pub(crate) struct Scan {
+    /// The sum of the batches that are whole and in sequence.
+    pub(crate) tally: Tally,
+    pub(crate) index: SparseIndex,
+    /// What lies behind them.
+    pub(crate) tail: Tail,
+}
+
+/// What lies behind the last good batch of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Tail {
+    /// Nothing, or zeros that were allocated ahead.
+    Clean,
+    /// Bytes that are no batch of this log.
+    Torn {
+        /// How many, up to the last that is not zero.
+        bytes: u64,
+        /// Why the first of them is no batch.
+        reason: String,
+    },
+}
+
+/// Bytes looked at together when searching the tail for the last that is not zero.
+const CHUNK: usize = 1 << 20;
+
+/// Walks the batches of `log` from its first byte: size, magic, leader epoch, CRC, offset continuity. Stops at the first
+/// that fails, or that begins at or above `until`, the base of the next segment.
+pub(crate) fn scan(log: &LogFile, base: Offset, interval_bytes: u32, until: Offset) -> Result<Scan> {
+    let len = log.len()?;
+    let mut scan =
+        Scan { tally: Tally::new(base), index: SparseIndex::new(base, interval_bytes), tail: Tail::Clean };
+    loop {
+        let position = scan.tally.bytes;
+        if position >= len || scan.tally.next_offset >= until {
+            return Ok(scan);
+        }
+        match next(log, &mut scan, len)? {
+            Ok(()) => {}
+            Err(malformed) => {
+                scan.tail = tail(log, position, len, &malformed)?;
+                return Ok(scan);
+            }
+        }
+    }
+}
+
+/// Adds the batch behind those counted so far. The inner error says why there is none; the outer one that the file could
+/// not be read, which proves nothing about it.
+fn next(log: &LogFile, scan: &mut Scan, len: u64) -> Result<std::result::Result<(), Malformed>> {
+    let position = scan.tally.bytes;
+    let header = match BatchHeader::decode(log.window(position, BatchHeader::LEN, len)?.from(position)) {
+        Ok(header) => header,
+        Err(malformed) => return Ok(Err(malformed)),
+    };
+    let needed = header.total_len();
+    let available = len - position;
+    if needed as u64 > available {
+        let available = usize::try_from(available).unwrap_or(usize::MAX);
+        return Ok(Err(Malformed::Truncated { needed, available }));
+    }
+    let window = log.window(position, needed, len)?;
+    let batch = window.from(position).get(..needed).unwrap_or_default();
+    if let Err(malformed) = judge(&header, batch, scan.tally.next_offset) {
+        return Ok(Err(malformed));
+    }
+    scan.index.note(&header, position);
+    scan.tally.add(&header, batch.get(..BatchHeader::LEN).unwrap_or_default());
+    Ok(Ok(()))
+}
+
+fn judge(header: &BatchHeader, batch: &[u8], expected: Offset) -> std::result::Result<(), Malformed> {
+    let invalid = |why: String| Err(Malformed::Invalid { at: 0, why: why.into() });
+    if header.base_offset != expected {
+        return invalid(format!("base offset {} instead of {expected}", header.base_offset));
+    }
+    if header.leader_epoch != 0 {
+        return invalid(format!("leader epoch {} instead of 0", header.leader_epoch));
+    }
+    BatchHeader::verify_crc(batch)
+}
+
+fn tail(log: &LogFile, from: u64, len: u64, why: &Malformed) -> Result<Tail> {
+    let mut end = from;
+    let mut position = from;
+    while position < len {
+        let window = log.window(position, CHUNK, len)?;
+        let bytes = window.from(position);
+        let bytes = bytes.get(..bytes.len().min(CHUNK)).unwrap_or(bytes);
+        if bytes.is_empty() {
+            break;
+        }
+        if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+            end = position + last as u64 + 1;
+        }
+        position += bytes.len() as u64;
+    }
+    if end == from {
+        return Ok(Tail::Clean);
+    }
+    Ok(Tail::Torn { bytes: end - from, reason: why.to_string() })
+}

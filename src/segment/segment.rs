@@ -1,0 +1,182 @@
+//! The readable side of a segment, the same for one that grows and one that is sealed.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::format::{BatchHeader, SegmentFile, SegmentSummary, segment_file_name};
+use crate::io::{Directory, File};
+use crate::segment::summary::Tally;
+use crate::segment::{Cursor, LogFile, ReadMode, Scan, SparseIndex, index_file};
+use crate::sync::{AtomicU64, Ordering, RwLock};
+use crate::types::{Offset, Timestamp};
+
+/// One segment as readers see it. Shared; the files stay readable as long as somebody holds it.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    base: Offset,
+    log: LogFile,
+    /// Bytes of whole batches that may be read. Only the writer moves it, forwards, after the write succeeded.
+    written: AtomicU64,
+    /// The writer notes batches here before it moves `written`.
+    index: RwLock<Index>,
+}
+
+#[derive(Debug)]
+enum Index {
+    InMemory(SparseIndex),
+    /// Sealed and not looked at since the store was opened.
+    OnDisk(Box<SegmentSummary>),
+}
+
+impl Segment {
+    /// A segment whose index is in memory.
+    fn with_index(log: LogFile, base: Offset, written: u64, index: SparseIndex) -> Self {
+        Self { base, log, written: AtomicU64::new(written), index: RwLock::new(Index::InMemory(index)) }
+    }
+
+    /// The good part of a segment that was just scanned.
+    pub(crate) fn scanned(log: LogFile, scan: &Scan) -> Self {
+        Self::with_index(log, scan.tally.base, scan.tally.bytes, scan.index.clone())
+    }
+
+    /// The sealed segment that `summary` tells of. Touches no file.
+    pub(crate) fn sealed(directory: &Directory, summary: SegmentSummary, mode: ReadMode) -> Self {
+        let name = segment_file_name(summary.base, SegmentFile::Log);
+        Self {
+            base: summary.base,
+            log: LogFile::lazy(directory.clone(), name, mode),
+            written: AtomicU64::new(summary.bytes),
+            index: RwLock::new(Index::OnDisk(Box::new(summary))),
+        }
+    }
+
+    /// The first offset it may hold, and its name.
+    pub(crate) fn base(&self) -> Offset {
+        self.base
+    }
+
+    /// Bytes of whole batches.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// Largest timestamp of its records, -1 when none has one.
+    pub(crate) fn max_timestamp(&self) -> Timestamp {
+        match &*self.index.read() {
+            Index::InMemory(index) => index.largest().timestamp,
+            Index::OnDisk(summary) => summary.max_timestamp,
+        }
+    }
+
+    pub(crate) fn log(&self) -> &LogFile {
+        &self.log
+    }
+
+    /// A cursor before the first batch that may hold `offset`.
+    pub(crate) fn seek(self: &Arc<Self>, offset: Offset) -> Result<Cursor> {
+        let entry = self.with(|index| index.floor(offset))?;
+        let Some(entry) = entry else { return Ok(Cursor::new(Arc::clone(self), 0, self.base)) };
+        let position = u64::from(entry.position);
+        let last = self.base + i64::from(entry.relative_offset);
+        let confirmed = Cursor::at_index_entry(Arc::clone(self), position, last);
+        // An entry that does not fit its batch costs the walk from the start, and never another answer.
+        Ok(confirmed.unwrap_or_else(|| Cursor::new(Arc::clone(self), 0, self.base)))
+    }
+
+    /// A cursor before the first batch that may hold a record of `timestamp` or later.
+    pub(crate) fn seek_time(self: &Arc<Self>, timestamp: Timestamp) -> Result<Cursor> {
+        let offset = self.with(|index| index.time_floor(timestamp))?;
+        self.seek(offset)
+    }
+
+    /// A cursor before a batch behind `position`, where the index knows one: the way around a damaged stretch.
+    pub(crate) fn seek_behind(self: &Arc<Self>, position: u64) -> Result<Option<Cursor>> {
+        let entry = self.with(|index| index.entry_behind(position))?;
+        Ok(entry.and_then(|entry| {
+            let last = self.base + i64::from(entry.relative_offset);
+            Cursor::at_index_entry(Arc::clone(self), u64::from(entry.position), last)
+        }))
+    }
+
+    /// Runs `look` on the index, which is loaded or rebuilt first when it is not in memory.
+    fn with<T>(&self, look: impl FnOnce(&SparseIndex) -> T) -> Result<T> {
+        if let Index::InMemory(index) = &*self.index.read() {
+            return Ok(look(index));
+        }
+        let mut guard = self.index.write();
+        if let Index::OnDisk(summary) = &*guard {
+            *guard = Index::InMemory(self.load(summary)?);
+        }
+        match &*guard {
+            Index::InMemory(index) => Ok(look(index)),
+            Index::OnDisk(_) => Err(self.log.broken(0, self.base, "the index was not loaded")),
+        }
+    }
+
+    fn load(&self, summary: &SegmentSummary) -> Result<SparseIndex> {
+        let found = self.log.len()?;
+        if found != summary.bytes {
+            let reason = format!("the file has {found} bytes, {} were sealed", summary.bytes);
+            return Err(self.log.broken(found.min(summary.bytes), summary.next_offset, reason));
+        }
+        if let Some(index) = index_file::read(self.log.directory(), summary)? {
+            return Ok(index);
+        }
+        let index = self.rebuild(summary)?;
+        // A failure to write the rebuilt files costs the next open the same walk and nothing else.
+        drop(index_file::write(self.log.directory(), self.base, &index));
+        Ok(index)
+    }
+
+    /// Walks the batch headers of a sealed segment; the walk must add up to what was sealed.
+    fn rebuild(&self, summary: &SegmentSummary) -> Result<SparseIndex> {
+        let mut index = SparseIndex::new(self.base, summary.index_interval_bytes);
+        let mut tally = Tally::new(self.base);
+        let mut position = 0;
+        while position < summary.bytes {
+            let window = self.log.window(position, BatchHeader::LEN, summary.bytes)?;
+            let bytes = window.from(position);
+            let header = BatchHeader::decode(bytes)
+                .map_err(|malformed| self.log.damaged(position, tally.next_offset, malformed))?;
+            index.note(&header, position);
+            tally.add(&header, bytes.get(..BatchHeader::LEN).unwrap_or_default());
+            position += header.total_len() as u64;
+        }
+        index.note_time();
+        if tally.headers.finalize() != summary.headers_crc {
+            return Err(self.log.broken(0, self.base, "batch headers differ from those sealed"));
+        }
+        Ok(index)
+    }
+
+    /// A copy of the index of a segment that is to grow again.
+    pub(super) fn index(&self) -> Result<SparseIndex> {
+        self.with(SparseIndex::clone)
+    }
+
+    /// Notes a batch just written, then lets readers see it.
+    pub(super) fn publish(&self, header: &BatchHeader, position: u64) {
+        if let Index::InMemory(index) = &mut *self.index.write() {
+            index.note(header, position);
+        }
+        self.written.store(position + header.total_len() as u64, Ordering::Release);
+    }
+
+    /// Ends the index for now and returns a copy of it.
+    pub(super) fn finish_index(&self) -> Option<SparseIndex> {
+        match &mut *self.index.write() {
+            Index::InMemory(index) => {
+                index.note_time();
+                Some(index.clone())
+            }
+            Index::OnDisk(_) => None,
+        }
+    }
+
+    /// A growing segment over a file its writer has open.
+    pub(super) fn growing(directory: &Directory, file: File, index: SparseIndex, at: &Tally, mode: ReadMode) -> Self {
+        let name = segment_file_name(at.base, SegmentFile::Log);
+        let log = LogFile::open(directory.clone(), name, mode, file);
+        Self::with_index(log, at.base, at.bytes, index)
+    }
+}

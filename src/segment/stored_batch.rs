@@ -1,0 +1,41 @@
+//! A batch as it stands in a file.
+
+use crate::format::BatchHeader;
+use crate::io::View;
+
+/// One whole batch: its header decoded, its bytes shared with the map or buffer they were found in.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredBatch {
+    header: BatchHeader,
+    /// Byte position in the `.log`.
+    position: u64,
+    view: View,
+    /// Where in `view` the batch begins; all of it lies inside.
+    at: usize,
+}
+
+impl StoredBatch {
+    /// `None` when the batch does not lie wholly in `view`.
+    pub(super) fn new(header: BatchHeader, position: u64, view: View, at: usize) -> Option<Self> {
+        view.get(at..at.checked_add(header.total_len())?)?;
+        Some(Self { header, position, view, at })
+    }
+
+    pub(crate) fn header(&self) -> &BatchHeader {
+        &self.header
+    }
+
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The whole batch.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.view.get(self.at..self.at + self.header.total_len()).unwrap_or_default()
+    }
+
+    /// Everything behind the header: records, or what they were compressed to.
+    pub(crate) fn body(&self) -> &[u8] {
+        self.bytes().get(BatchHeader::LEN..).unwrap_or_default()
+    }
+}

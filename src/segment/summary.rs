@@ -1,0 +1,60 @@
+//! What is remembered of a segment when nothing of it is in memory.
+
+use crate::format::{BatchHeader, SegmentSummary, encode_offset_index, encode_time_index};
+use crate::segment::SparseIndex;
+use crate::types::Offset;
+
+/// What a walk over a segment's batch headers, or their writing, adds up to.
+#[derive(Debug, Clone)]
+pub(crate) struct Tally {
+    pub(crate) base: Offset,
+    pub(crate) next_offset: Offset,
+    pub(crate) bytes: u64,
+    pub(crate) record_count: u64,
+    /// CRC-32 over the 61 header bytes of every batch in order.
+    pub(crate) headers: crc32fast::Hasher,
+}
+
+impl Tally {
+    pub(crate) fn new(base: Offset) -> Self {
+        Self { base, next_offset: base, bytes: 0, record_count: 0, headers: crc32fast::Hasher::new() }
+    }
+
+    /// The sum that a summary was made of, to go on with.
+    pub(crate) fn resumed(summary: &SegmentSummary) -> Self {
+        Self {
+            base: summary.base,
+            next_offset: summary.next_offset,
+            bytes: summary.bytes,
+            record_count: summary.record_count,
+            headers: crc32fast::Hasher::new_with_initial(summary.headers_crc),
+        }
+    }
+
+    /// Adds the batch whose header these bytes are.
+    pub(crate) fn add(&mut self, header: &BatchHeader, header_bytes: &[u8]) {
+        self.next_offset = header.next_offset();
+        self.bytes += header.total_len() as u64;
+        self.record_count += u64::from(header.record_count.unsigned_abs());
+        self.headers.update(header_bytes);
+    }
+}
+
+/// The summary of a segment whose index is finished.
+pub(crate) fn summarize(tally: &Tally, index: &SparseIndex, index_interval_bytes: u32) -> SegmentSummary {
+    let largest = index.largest();
+    SegmentSummary {
+        base: tally.base,
+        next_offset: tally.next_offset,
+        bytes: tally.bytes,
+        record_count: tally.record_count,
+        max_timestamp: largest.timestamp,
+        offset_of_max_timestamp: largest.offset,
+        headers_crc: tally.headers.clone().finalize(),
+        index_interval_bytes,
+        index_entries: u32::try_from(index.offsets().len()).unwrap_or(u32::MAX),
+        index_crc: crc32fast::hash(&encode_offset_index(index.offsets())),
+        time_entries: u32::try_from(index.times().len()).unwrap_or(u32::MAX),
+        time_index_crc: crc32fast::hash(&encode_time_index(index.times())),
+    }
+}
