@@ -53,6 +53,8 @@ pub(crate) struct Reader {
     on_damage: OnDamage,
     /// The next offset to hand out.
     position: Offset,
+    /// The first offset not to hand out.
+    until: Offset,
     /// The segments when they were last looked at.
     list: Arc<SegmentList>,
     /// Stands before the batch that holds `position`, or one before it.
@@ -80,12 +82,19 @@ impl Reader {
             visibility,
             on_damage,
             position,
+            until: Offset::MAX,
             list,
             cursor: None,
             rest: None,
             decompressor: Decompressor::default(),
             expanded: Arc::default(),
         }
+    }
+
+    /// Ends before `until`, whatever the log holds behind it.
+    pub(crate) fn until(mut self, until: Offset) -> Self {
+        self.until = until;
+        self
     }
 
     /// The next offset it will hand out, or a greater one where offsets are missing.
@@ -173,6 +182,10 @@ impl Reader {
             if record.offset < self.position {
                 continue;
             }
+            if record.offset >= self.until {
+                next_offset = self.until;
+                return Ok(self.last_slice(rest, (first, first_remaining, count), next_offset));
+            }
             if count == 0 {
                 (first, first_remaining) = (at, remaining);
             }
@@ -193,6 +206,13 @@ impl Reader {
         self.position = next_offset;
         let cut = Cut { position: first, remaining: first_remaining, count, next_offset };
         Ok(Sliced { records: RecordSlice::new(header, rest.bytes, cut), stored_bytes })
+    }
+
+    /// The slice at which the reader ends, in the middle of a batch.
+    fn last_slice(&mut self, rest: Rest, (position, remaining, count): (usize, i32, usize), next: Offset) -> Sliced {
+        self.position = next;
+        let cut = Cut { position, remaining, count, next_offset: next };
+        Sliced { records: RecordSlice::new(*rest.batch.header(), rest.bytes, cut), stored_bytes: 0 }
     }
 
     /// The next data batch that reaches the position, checked and expanded.
@@ -218,7 +238,7 @@ impl Reader {
     /// The next data batch that reaches the position. Control and empty batches only move the position on.
     fn next_stored(&mut self) -> Result<Option<StoredBatch>> {
         loop {
-            if self.position >= self.limit() {
+            if self.position >= self.limit().min(self.until) {
                 return Ok(None);
             }
             let Some(mut cursor) = self.take_cursor()? else { return Ok(None) };

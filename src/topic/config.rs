@@ -1,0 +1,183 @@
+//! A topic's configuration: Kafka's keys and values, set in words.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::format::{Codec, TimestampType};
+use crate::topic::kafka_value::format_duration;
+
+/// What becomes of old records.
+///
+/// ```
+/// use annals::{CleanupPolicy, TopicConfig};
+/// let prices = TopicConfig::new().cleanup_policy(CleanupPolicy::Compact);
+/// assert_eq!(prices.get("cleanup.policy"), "compact");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum CleanupPolicy {
+    /// They are deleted when retention says so.
+    #[default]
+    Delete,
+    /// The last record of each key stays. Every record needs a key.
+    Compact,
+    /// Both.
+    CompactDelete,
+}
+
+impl CleanupPolicy {
+    pub(super) const ALL: [Self; 3] = [Self::Delete, Self::Compact, Self::CompactDelete];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Delete => "delete",
+            Self::Compact => "compact",
+            Self::CompactDelete => "compact,delete",
+        }
+    }
+}
+
+impl fmt::Display for CleanupPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How a topic is to be. Setters carry Kafka's names without the unit; what is not set has the default that
+/// [`get`](Self::get) shows. Values are checked when the topic is created or changed.
+///
+/// ```
+/// use annals::{Codec, TopicConfig};
+/// use std::time::Duration;
+/// let config = TopicConfig::new()
+///     .partitions(3)
+///     .compression_type(Codec::Zstd)
+///     .segment_bytes(16 << 20)
+///     .set("message.timestamp.after.max.ms", "2h");
+/// assert_eq!(config.get("segment.bytes"), "16777216");
+/// assert_eq!(config.get("index.interval.bytes"), "4096");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[must_use = "a configuration does nothing until it is given to a topic"]
+pub struct TopicConfig {
+    partitions: Option<u32>,
+    values: BTreeMap<String, String>,
+}
+
+impl TopicConfig {
+    /// Kafka's defaults where they make sense in one process; one partition.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn from_values(partitions: u32, values: BTreeMap<String, String>) -> Self {
+        Self { partitions: Some(partitions), values }
+    }
+
+    /// How many partitions. More can be added later, never fewer; then equal keys go elsewhere than before.
+    pub fn partitions(mut self, partitions: u32) -> Self {
+        self.partitions = Some(partitions);
+        self
+    }
+
+    /// Sets any setting by Kafka's name and value. Durations also take units (`7d`), sizes too (`16MiB`). An unknown name or
+    /// a value outside its range is refused when the topic is created.
+    pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.values.insert(key.into(), value.into());
+        self
+    }
+
+    /// `cleanup.policy`: what becomes of old records.
+    pub fn cleanup_policy(self, policy: CleanupPolicy) -> Self {
+        self.set("cleanup.policy", policy.name())
+    }
+
+    /// `compression.type`: the codec of every batch. A batch that does not shrink is stored as it is.
+    pub fn compression_type(self, codec: Codec) -> Self {
+        let name = if codec == Codec::None { "uncompressed" } else { codec.name() };
+        self.set("compression.type", name)
+    }
+
+    /// `compression.gzip.level`: 1 to 9, or -1 for the codec's default.
+    pub fn compression_gzip_level(self, level: i32) -> Self {
+        self.set("compression.gzip.level", level.to_string())
+    }
+
+    /// `compression.lz4.level`: 1 to 17. Stored for Kafka; the encoder here has one speed.
+    pub fn compression_lz4_level(self, level: i32) -> Self {
+        self.set("compression.lz4.level", level.to_string())
+    }
+
+    /// `compression.zstd.level`: -131072 to 22.
+    pub fn compression_zstd_level(self, level: i32) -> Self {
+        self.set("compression.zstd.level", level.to_string())
+    }
+
+    /// `max.message.bytes`: the largest batch, before compression, its 61-byte header included.
+    pub fn max_message_bytes(self, bytes: u32) -> Self {
+        self.set("max.message.bytes", bytes.to_string())
+    }
+
+    /// `message.timestamp.type`: whether records keep the timestamp they are sent with, or get the time of the append.
+    pub fn message_timestamp_type(self, kind: TimestampType) -> Self {
+        let name = match kind {
+            TimestampType::CreateTime => "CreateTime",
+            TimestampType::LogAppendTime => "LogAppendTime",
+        };
+        self.set("message.timestamp.type", name)
+    }
+
+    /// `message.timestamp.before.max.ms`: how far before now a record's timestamp may lie.
+    pub fn message_timestamp_before_max(self, limit: Duration) -> Self {
+        self.set("message.timestamp.before.max.ms", format_duration(limit))
+    }
+
+    /// `message.timestamp.after.max.ms`: how far after now a record's timestamp may lie.
+    pub fn message_timestamp_after_max(self, limit: Duration) -> Self {
+        self.set("message.timestamp.after.max.ms", format_duration(limit))
+    }
+
+    /// `segment.bytes`: the size at which a segment is sealed and the next one begun.
+    pub fn segment_bytes(self, bytes: u32) -> Self {
+        self.set("segment.bytes", bytes.to_string())
+    }
+
+    /// `segment.ms`: the age, in the time of its records, at which a segment is sealed by the next append.
+    pub fn segment_age(self, age: Duration) -> Self {
+        self.set("segment.ms", format_duration(age))
+    }
+
+    /// `segment.index.bytes`: the most that each index of a segment may take.
+    pub fn segment_index_bytes(self, bytes: u32) -> Self {
+        self.set("segment.index.bytes", bytes.to_string())
+    }
+
+    /// `index.interval.bytes`: log bytes between two index entries. Fewer make look-ups faster and indexes larger.
+    pub fn index_interval_bytes(self, bytes: u32) -> Self {
+        self.set("index.interval.bytes", bytes.to_string())
+    }
+
+    /// The value of a setting, or its default; empty when there is no such setting.
+    pub fn get(&self, key: &str) -> &str {
+        match self.values.get(key) {
+            Some(value) => value,
+            None => super::settings::default_of(key).unwrap_or_default(),
+        }
+    }
+
+    /// The number of partitions, where it is set.
+    pub fn partition_count(&self) -> Option<u32> {
+        self.partitions
+    }
+
+    /// The settings that were given, in Kafka's keys and values.
+    pub fn values(&self) -> &BTreeMap<String, String> {
+        &self.values
+    }
+
+    /// This configuration with the settings of `other` put over it.
+    pub(super) fn overlaid(mut self, other: &Self) -> Self {
+        self.values.extend(other.values.clone());
+        self
+    }
+}

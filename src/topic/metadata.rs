@@ -1,0 +1,84 @@
+//! Outcomes of sends and look-ups.
+
+use std::ops::RangeInclusive;
+
+use crate::types::{Offset, Timestamp};
+
+/// Where one record was put.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// let at = store.producer().send(Record::to("orders").value("2 apples"))?;
+/// assert_eq!((at.topic, at.partition, at.offset), ("orders", 0, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecordMetadata<'a> {
+    /// The topic's name, as the record or the producer has it.
+    pub topic: &'a str,
+    /// The partition.
+    pub partition: u32,
+    /// The record's offset there.
+    pub offset: Offset,
+    /// The record's timestamp, Unix milliseconds.
+    pub timestamp: Timestamp,
+}
+
+/// Where a batch was put. Its records have consecutive offsets.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// let batch = [Record::to("orders").value("2 apples"), Record::to("orders").value("1 pear")];
+/// let at = store.producer().send_batch(&batch)?;
+/// assert_eq!(at.offsets(), 0..=1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BatchMetadata<'a> {
+    /// The topic's name.
+    pub topic: &'a str,
+    /// The partition.
+    pub partition: u32,
+    /// Offset of the first record.
+    pub first_offset: Offset,
+    /// Offset of the last record.
+    pub last_offset: Offset,
+    /// Timestamp of the last record, Unix milliseconds.
+    pub timestamp: Timestamp,
+}
+
+impl BatchMetadata<'_> {
+    /// The offsets of the records, in their order.
+    pub fn offsets(&self) -> RangeInclusive<Offset> {
+        self.first_offset..=self.last_offset
+    }
+}
+
+/// A record's place and time, as found by time.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # let topic = store.create_topic("orders", TopicConfig::new())?;
+/// # store.producer().send(Record::to("orders").timestamp(7_000))?;
+/// let found = topic.partition(0)?.offset_for_time(5_000)?.unwrap();
+/// assert_eq!((found.offset, found.timestamp), (0, 7_000));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OffsetAndTimestamp {
+    /// The record's offset.
+    pub offset: Offset,
+    /// Its timestamp, Unix milliseconds.
+    pub timestamp: Timestamp,
+}

@@ -1,0 +1,27 @@
+//! Topics: named partitions with one configuration, and the catalog that lists them. Knows neither producers nor
+//! consumers.
+
+mod catalog_file;
+mod config;
+mod kafka_value;
+mod metadata;
+mod partition;
+mod partition_reader;
+mod partitioner;
+mod record_ref;
+mod records;
+mod settings;
+#[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
+mod topic;
+mod topics;
+
+pub use config::{CleanupPolicy, TopicConfig};
+pub use metadata::{BatchMetadata, OffsetAndTimestamp, RecordMetadata};
+pub use partition::Partition;
+pub use partition_reader::PartitionReader;
+pub use partitioner::{KeyHash, Partitioner};
+pub use record_ref::{OwnedHeader, OwnedRecord, RecordRef};
+pub(crate) use records::PartitionRecords;
+pub use records::{Records, RecordsIter};
+pub use topic::Topic;
+pub(crate) use topics::{TopicContext, Topics};

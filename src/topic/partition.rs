@@ -1,0 +1,174 @@
+//! One partition of a topic: the level below producers and consumers.
+
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::partition::{Append, Log, OnDamage, Reader, Visibility};
+use crate::topic::metadata::{BatchMetadata, OffsetAndTimestamp};
+use crate::topic::partition_reader::PartitionReader;
+use crate::types::{Durability, Offset, Record, Timestamp, TopicPartition};
+
+/// A partition: a totally ordered log. Cheap to clone; used from many threads at once.
+///
+/// `start <= durable <= end` at all times.
+///
+/// ```
+/// # use annals::{Durability, Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// let account = store.create_topic("account-7", TopicConfig::new())?.partition(0)?;
+/// account.append(&[Record::new().value("opened"), Record::new().value("paid in 5")], Durability::Disk)?;
+/// assert_eq!((account.start(), account.durable(), account.end()), (0, 2, 2));
+/// for record in account.read(1..)? {
+///     assert_eq!(record?.value.as_deref(), Some(&b"paid in 5"[..]));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Partition {
+    place: TopicPartition,
+    log: Arc<Log>,
+}
+
+impl Partition {
+    pub(super) fn new(place: TopicPartition, log: Arc<Log>) -> Self {
+        Self { place, log }
+    }
+
+    pub(crate) fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// The topic's name.
+    pub fn topic(&self) -> &str {
+        self.place.topic()
+    }
+
+    /// The partition's number, from 0.
+    pub fn number(&self) -> u32 {
+        self.place.partition()
+    }
+
+    /// Topic and partition.
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.place
+    }
+
+    /// First offset that may be read.
+    pub fn start(&self) -> Offset {
+        self.log.start()
+    }
+
+    /// Everything below survives a power cut.
+    pub fn durable(&self) -> Offset {
+        self.log.durable()
+    }
+
+    /// Next offset to be assigned among records handed to the operating system. Records that are only in memory are at or
+    /// above it.
+    pub fn end(&self) -> Offset {
+        self.log.end()
+    }
+
+    /// Bytes of all batches in its segments.
+    pub fn bytes(&self) -> u64 {
+        self.log.bytes()
+    }
+
+    /// Appends `records` as one batch, all or nothing, with consecutive offsets. Topic, partition and key of the records
+    /// choose nothing here.
+    ///
+    /// # Errors
+    /// [`RecordTooLarge`](Error::RecordTooLarge), [`KeyRequired`](Error::KeyRequired),
+    /// [`InvalidTimestamp`](Error::InvalidTimestamp), [`Io`](Error::Io), [`Lost`](Error::Lost),
+    /// [`Poisoned`](Error::Poisoned). After any of them but a failed sync, nothing was appended.
+    pub fn append(&self, records: &[Record<'_>], durability: Durability) -> Result<BatchMetadata<'_>> {
+        self.append_with(records, durability, None)
+    }
+
+    /// Appends `records` like [`append`](Self::append), if nobody else has appended since the caller saw the log end at
+    /// `expected_end`.
+    ///
+    /// # Errors
+    /// [`UnexpectedEnd`](Error::UnexpectedEnd) when somebody has; otherwise as `append`.
+    pub fn append_if(
+        &self,
+        expected_end: Offset,
+        records: &[Record<'_>],
+        durability: Durability,
+    ) -> Result<BatchMetadata<'_>> {
+        self.append_with(records, durability, Some(expected_end))
+    }
+
+    fn append_with(
+        &self,
+        records: &[Record<'_>],
+        durability: Durability,
+        expected_end: Option<Offset>,
+    ) -> Result<BatchMetadata<'_>> {
+        // A batch of its own: what is appended together is stored and compressed together.
+        let how = Append { durability, batch_bytes: 1, linger: Duration::from_millis(5), expected_end };
+        let appended = self.log.append(records, &how)?;
+        Ok(BatchMetadata {
+            topic: self.topic(),
+            partition: self.number(),
+            first_offset: appended.first_offset,
+            last_offset: appended.last_offset,
+            timestamp: appended.timestamp,
+        })
+    }
+
+    /// Reads from `offset` on.
+    ///
+    /// # Errors
+    /// [`OffsetOutOfRange`](Error::OffsetOutOfRange) when it is below `start` or above `end`.
+    pub fn read_from(&self, offset: Offset) -> Result<PartitionReader> {
+        self.read(offset..)
+    }
+
+    /// Reads a range of offsets: `..` for all, `10..20`, `..=5`. Records sent while it reads are read too, if the range is
+    /// open.
+    ///
+    /// # Errors
+    /// [`OffsetOutOfRange`](Error::OffsetOutOfRange) when the range begins below `start` or above `end`.
+    pub fn read(&self, range: impl RangeBounds<Offset>) -> Result<PartitionReader> {
+        let from = match range.start_bound() {
+            Bound::Included(offset) => *offset,
+            Bound::Excluded(offset) => offset.saturating_add(1),
+            Bound::Unbounded => self.start(),
+        };
+        let until = match range.end_bound() {
+            Bound::Included(offset) => offset.saturating_add(1),
+            Bound::Excluded(offset) => *offset,
+            Bound::Unbounded => Offset::MAX,
+        };
+        self.log.write_queued();
+        let (start, end) = (self.start(), self.end());
+        if from < start || from > end {
+            let partition = self.place.to_string();
+            return Err(Error::OffsetOutOfRange { partition, requested: from, start, end });
+        }
+        let reader = Reader::new(Arc::clone(&self.log), from, Visibility::Written, OnDamage::Fail);
+        Ok(PartitionReader::new(self.place.clone(), reader.until(until)))
+    }
+
+    /// The earliest offset whose record has a timestamp of `timestamp` (Unix milliseconds) or later, `None` when there is
+    /// none. Not the closest timestamp: where times run backwards, an earlier offset with a later time wins.
+    ///
+    /// # Errors
+    /// [`Io`](Error::Io), [`Corrupt`](Error::Corrupt).
+    pub fn offset_for_time(&self, timestamp: Timestamp) -> Result<Option<OffsetAndTimestamp>> {
+        let found = self.log.offset_for_time(timestamp)?;
+        Ok(found.map(|found| OffsetAndTimestamp { offset: found.offset, timestamp: found.timestamp }))
+    }
+
+    /// Returns when everything appended so far survives a power cut.
+    ///
+    /// # Errors
+    /// [`Lost`](Error::Lost), [`Io`](Error::Io), [`Poisoned`](Error::Poisoned).
+    pub fn flush(&self) -> Result<()> {
+        self.log.flush()
+    }
+}

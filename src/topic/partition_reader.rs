@@ -1,0 +1,90 @@
+//! Reading one partition without a consumer.
+
+use crate::error::Result;
+use crate::partition::{FetchLimits, Reader};
+use crate::topic::record_ref::OwnedRecord;
+use crate::topic::records::{PartitionRecords, Records};
+use crate::types::{Offset, TopicPartition};
+
+/// Reads one partition forwards. [`fetch`](Self::fetch) hands out records without copying them; as an iterator it hands
+/// out copies, one by one, up to the end at the time it gets there.
+///
+/// ```
+/// # use annals::{Durability, Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # let partition = store.create_topic("orders", TopicConfig::new())?.partition(0)?;
+/// # partition.append(&[Record::new().value("a"), Record::new().value("b")], Durability::Os)?;
+/// let mut reader = partition.read_from(0)?;
+/// let mut bytes = 0;
+/// loop {
+///     let records = reader.fetch()?;
+///     if records.is_empty() {
+///         break;
+///     }
+///     bytes += records.iter().filter_map(|record| record.value()).map(<[u8]>::len).sum::<usize>();
+/// }
+/// assert_eq!((bytes, reader.position()), (2, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct PartitionReader {
+    place: TopicPartition,
+    reader: Reader,
+    /// Copies for the iterator, next one last.
+    copies: Vec<OwnedRecord>,
+}
+
+/// What one fetch takes at most, roughly.
+const FETCH: FetchLimits = FetchLimits { max_records: usize::MAX, max_bytes: 1 << 20 };
+/// The iterator copies in smaller steps.
+const COPY: FetchLimits = FetchLimits { max_records: 500, max_bytes: 64 << 10 };
+
+impl PartitionReader {
+    pub(super) fn new(place: TopicPartition, reader: Reader) -> Self {
+        Self { place, reader, copies: Vec::new() }
+    }
+
+    /// The next offset to be handed out.
+    pub fn position(&self) -> Offset {
+        self.copies.last().map_or(self.reader.position(), |next| next.offset)
+    }
+
+    /// Goes on at `offset`. Whether the log has it shows at the next fetch.
+    pub fn seek(&mut self, offset: Offset) {
+        self.copies.clear();
+        self.reader.seek(offset);
+    }
+
+    /// About a mebibyte of records; none at the end of the range or of the log.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::Error::Corrupt) for a damaged batch, now and at every later try: seek behind it to go on.
+    /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) when the position was deleted. [`Io`](crate::Error::Io).
+    pub fn fetch(&mut self) -> Result<Records> {
+        self.fetch_within(FETCH)
+    }
+
+    fn fetch_within(&mut self, limits: FetchLimits) -> Result<Records> {
+        let position = self.position();
+        self.seek(position);
+        let slices = self.reader.fetch(limits)?;
+        let records = if slices.is_empty() { vec![] } else { vec![PartitionRecords::new(self.place.clone(), slices)] };
+        Ok(Records::new(records))
+    }
+}
+
+impl Iterator for PartitionReader {
+    type Item = Result<OwnedRecord>;
+
+    fn next(&mut self) -> Option<Result<OwnedRecord>> {
+        if self.copies.is_empty() {
+            match self.fetch_within(COPY) {
+                Ok(records) => self.copies.extend(records.iter().map(|record| record.to_owned())),
+                Err(error) => return Some(Err(error)),
+            }
+            self.copies.reverse();
+        }
+        self.copies.pop().map(Ok)
+    }
+}

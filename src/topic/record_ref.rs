@@ -1,0 +1,160 @@
+//! A record on its way out.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::format::RawRecord;
+use crate::types::{Header, Offset, Timestamp, TopicPartition};
+
+/// A record as read: borrowed from the mapped segment, or from the buffer its batch was expanded into.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # let topic = store.create_topic("orders", TopicConfig::new())?;
+/// # store.producer().send(Record::to("orders").key("alice").value("2 apples").header("trace", "7f"))?;
+/// let records = topic.partition(0)?.read_from(0)?.fetch()?;
+/// let record = records.iter().next().unwrap();
+/// assert_eq!(record.key(), Some(&b"alice"[..]));
+/// assert_eq!(record.header("trace"), Some(&b"7f"[..]));
+/// let kept = record.to_owned();
+/// drop(records);
+/// assert_eq!(kept.value.as_deref(), Some(&b"2 apples"[..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct RecordRef<'a> {
+    place: &'a TopicPartition,
+    raw: RawRecord<'a>,
+}
+
+impl<'a> RecordRef<'a> {
+    #[inline]
+    pub(super) fn new(place: &'a TopicPartition, raw: RawRecord<'a>) -> Self {
+        Self { place, raw }
+    }
+
+    /// The topic's name.
+    pub fn topic(&self) -> &'a str {
+        self.place.topic()
+    }
+
+    /// The partition's number.
+    pub fn partition(&self) -> u32 {
+        self.place.partition()
+    }
+
+    /// Topic and partition.
+    pub fn topic_partition(&self) -> &'a TopicPartition {
+        self.place
+    }
+
+    /// The record's offset.
+    #[inline]
+    pub fn offset(&self) -> Offset {
+        self.raw.offset
+    }
+
+    /// The record's timestamp, Unix milliseconds; -1 when it has none.
+    #[inline]
+    pub fn timestamp(&self) -> Timestamp {
+        self.raw.timestamp
+    }
+
+    /// The key, `None` when null.
+    #[inline]
+    pub fn key(&self) -> Option<&'a [u8]> {
+        self.raw.key
+    }
+
+    /// The value, `None` when null.
+    #[inline]
+    pub fn value(&self) -> Option<&'a [u8]> {
+        self.raw.value
+    }
+
+    /// The headers in the order they were sent in; names may repeat.
+    pub fn headers(&self) -> impl Iterator<Item = Header<'a>> + use<'a> {
+        self.raw.headers.iter()
+    }
+
+    /// The value of the last header of that name, as Kafka's clients choose; `None` when there is none or it is null.
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        self.headers().filter(|header| header.key == name).last()?.value
+    }
+
+    /// A copy that outlives the fetch.
+    pub fn to_owned(&self) -> OwnedRecord {
+        let header = |header: Header<'_>| OwnedHeader {
+            key: header.key.to_owned(),
+            value: header.value.map(<[u8]>::to_vec),
+        };
+        OwnedRecord {
+            topic: Arc::clone(self.place.shared_topic()),
+            partition: self.partition(),
+            offset: self.offset(),
+            timestamp: self.timestamp(),
+            key: self.key().map(<[u8]>::to_vec),
+            value: self.value().map(<[u8]>::to_vec),
+            headers: self.headers().map(header).collect(),
+        }
+    }
+}
+
+impl fmt::Debug for RecordRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |bytes: Option<&[u8]>| bytes.map(|bytes| bytes.escape_ascii().to_string());
+        f.debug_struct("RecordRef")
+            .field("at", &format_args!("{}@{}", self.place, self.offset()))
+            .field("timestamp", &self.timestamp())
+            .field("key", &text(self.key()))
+            .field("value", &text(self.value()))
+            .field("headers", &self.raw.headers.len())
+            .finish()
+    }
+}
+
+/// A record that owns its bytes.
+///
+/// ```
+/// # use annals::OwnedRecord;
+/// fn is_tombstone(record: &OwnedRecord) -> bool {
+///     record.value.is_none()
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OwnedRecord {
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// The partition's number.
+    pub partition: u32,
+    /// The record's offset.
+    pub offset: Offset,
+    /// Unix milliseconds; -1 when there is none.
+    pub timestamp: Timestamp,
+    /// The key, `None` when null.
+    pub key: Option<Vec<u8>>,
+    /// The value, `None` when null.
+    pub value: Option<Vec<u8>>,
+    /// The headers in order.
+    pub headers: Vec<OwnedHeader>,
+}
+
+/// A header that owns its bytes.
+///
+/// ```
+/// # use annals::{OwnedHeader, OwnedRecord};
+/// fn trace(record: &OwnedRecord) -> Option<&OwnedHeader> {
+///     record.headers.iter().find(|header| header.key == "trace")
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OwnedHeader {
+    /// The header's name.
+    pub key: String,
+    /// The header's value, `None` when null.
+    pub value: Option<Vec<u8>>,
+}

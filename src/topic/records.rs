@@ -1,0 +1,122 @@
+//! What a fetch hands out.
+
+use crate::partition::RecordSlice;
+use crate::topic::record_ref::RecordRef;
+use crate::types::{Offset, TopicPartition};
+
+/// Records of one or more partitions, in offset order within each. It borrows nothing from the consumer: it keeps the
+/// segments it reads from alive, whatever retention does meanwhile.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # use std::time::Duration;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// # store.producer().send(Record::to("orders").value("2 apples"))?;
+/// # let mut billing = store.consumer("billing")?;
+/// # billing.subscribe(["orders"])?;
+/// let records = billing.poll(Duration::from_millis(500))?;
+/// assert_eq!(records.len(), 1);
+/// for record in &records {
+///     println!("{}@{} {:?}", record.partition(), record.offset(), record.value());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    partitions: Vec<PartitionRecords>,
+}
+
+/// The records of one partition in a fetch.
+#[derive(Debug, Clone)]
+pub(crate) struct PartitionRecords {
+    place: TopicPartition,
+    slices: Vec<RecordSlice>,
+}
+
+impl PartitionRecords {
+    pub(crate) fn new(place: TopicPartition, slices: Vec<RecordSlice>) -> Self {
+        Self { place, slices }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slices.iter().map(RecordSlice::len).sum()
+    }
+
+    /// Where reading goes on behind them.
+    pub(crate) fn next_offset(&self) -> Option<Offset> {
+        self.slices.last().map(RecordSlice::next_offset)
+    }
+}
+
+impl Records {
+    pub(crate) fn new(partitions: Vec<PartitionRecords>) -> Self {
+        Self { partitions }
+    }
+
+    /// How many records.
+    pub fn len(&self) -> usize {
+        self.partitions.iter().map(PartitionRecords::len).sum()
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.partitions.iter().all(|partition| partition.slices.is_empty())
+    }
+
+    /// The partitions it has records of, each with the offset behind its last record: what to commit when all is done.
+    pub fn next_offsets(&self) -> impl Iterator<Item = (&TopicPartition, Offset)> {
+        self.partitions.iter().filter_map(|records| Some((&records.place, records.next_offset()?)))
+    }
+
+    /// All records, partition by partition. Nothing is allocated.
+    pub fn iter(&self) -> RecordsIter<'_> {
+        RecordsIter { partitions: self.partitions.iter(), slices: None, records: None }
+    }
+}
+
+impl<'a> IntoIterator for &'a Records {
+    type Item = RecordRef<'a>;
+    type IntoIter = RecordsIter<'a>;
+
+    fn into_iter(self) -> RecordsIter<'a> {
+        self.iter()
+    }
+}
+
+/// Iterates [`Records`].
+///
+/// ```
+/// let none = annals::Records::default();
+/// assert!(none.iter().next().is_none());
+/// ```
+#[derive(Debug, Clone)]
+pub struct RecordsIter<'a> {
+    partitions: std::slice::Iter<'a, PartitionRecords>,
+    slices: Option<(&'a TopicPartition, std::slice::Iter<'a, RecordSlice>)>,
+    records: Option<(&'a TopicPartition, crate::partition::RecordSliceIter<'a>)>,
+}
+
+impl<'a> Iterator for RecordsIter<'a> {
+    type Item = RecordRef<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<RecordRef<'a>> {
+        loop {
+            if let Some((place, records)) = &mut self.records
+                && let Some(raw) = records.next()
+            {
+                return Some(RecordRef::new(place, raw));
+            }
+            if let Some((place, slices)) = &mut self.slices
+                && let Some(slice) = slices.next()
+            {
+                self.records = Some((place, slice.iter()));
+                continue;
+            }
+            let partition = self.partitions.next()?;
+            self.slices = Some((&partition.place, partition.slices.iter()));
+        }
+    }
+}

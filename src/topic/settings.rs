@@ -1,0 +1,191 @@
+//! Every setting of a topic: its name in Kafka, its default, its range.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::format::{Codec, Compression, TimestampType};
+use crate::partition::{KeyRule, LogConfig};
+use crate::segment::SegmentConfig;
+use crate::topic::config::{CleanupPolicy, TopicConfig};
+use crate::topic::kafka_value::{format_duration, parse_bytes, parse_duration};
+
+/// One setting.
+struct Setting {
+    key: &'static str,
+    default: &'static str,
+    kind: Kind,
+}
+
+enum Kind {
+    Bytes(std::ops::RangeInclusive<u64>),
+    Duration { least_millis: u128 },
+    Number(std::ops::RangeInclusive<i32>),
+    Word(&'static [&'static str]),
+}
+
+/// A batch header and the smallest record fit into this.
+const LEAST_BATCH: u64 = 128;
+const I32_MAX: u64 = i32::MAX.unsigned_abs() as u64;
+
+/// In Kafka's order. Defaults differ from Kafka's in `segment.bytes` (1 GiB there: a small store should be able to delete).
+const SETTINGS: &[Setting] = &[
+    Setting { key: "cleanup.policy", default: "delete", kind: Kind::Word(&["delete", "compact", "compact,delete"]) },
+    Setting {
+        key: "compression.type",
+        default: "uncompressed",
+        kind: Kind::Word(&["uncompressed", "producer", "gzip", "snappy", "lz4", "zstd"]),
+    },
+    Setting { key: "compression.gzip.level", default: "-1", kind: Kind::Number(-1..=9) },
+    Setting { key: "compression.lz4.level", default: "9", kind: Kind::Number(1..=17) },
+    Setting { key: "compression.zstd.level", default: "3", kind: Kind::Number(-131_072..=22) },
+    Setting { key: "index.interval.bytes", default: "4096", kind: Kind::Bytes(0..=I32_MAX) },
+    Setting { key: "max.message.bytes", default: "1048588", kind: Kind::Bytes(LEAST_BATCH..=I32_MAX) },
+    Setting {
+        key: "message.timestamp.type",
+        default: "CreateTime",
+        kind: Kind::Word(&["CreateTime", "LogAppendTime"]),
+    },
+    Setting {
+        key: "message.timestamp.before.max.ms",
+        default: "9223372036854775807",
+        kind: Kind::Duration { least_millis: 0 },
+    },
+    Setting {
+        key: "message.timestamp.after.max.ms",
+        default: "3600000",
+        kind: Kind::Duration { least_millis: 0 },
+    },
+    Setting { key: "segment.bytes", default: "134217728", kind: Kind::Bytes(LEAST_BATCH..=I32_MAX) },
+    Setting { key: "segment.index.bytes", default: "10485760", kind: Kind::Bytes(48..=I32_MAX) },
+    Setting { key: "segment.ms", default: "604800000", kind: Kind::Duration { least_millis: 1 } },
+];
+
+pub(super) fn default_of(key: &str) -> Option<&'static str> {
+    SETTINGS.iter().find(|setting| setting.key == key).map(|setting| setting.default)
+}
+
+/// The values as they are stored: checked, in Kafka's units.
+pub(super) fn normalized(config: &TopicConfig) -> Result<BTreeMap<String, String>> {
+    let mut stored = BTreeMap::new();
+    for (key, value) in config.values() {
+        let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
+            return Err(Error::config(key, value, "there is no such setting"));
+        };
+        stored.insert(key.clone(), setting.normalize(value)?);
+    }
+    Ok(stored)
+}
+
+impl Setting {
+    fn normalize(&self, value: &str) -> Result<String> {
+        let invalid = |range: String| Error::config(self.key, value, range);
+        match &self.kind {
+            Kind::Bytes(range) => {
+                let bytes = parse_bytes(value).filter(|bytes| range.contains(bytes));
+                let bytes = bytes.ok_or_else(|| invalid(format!("bytes from {} to {}", range.start(), range.end())));
+                bytes.map(|bytes| bytes.to_string())
+            }
+            Kind::Duration { least_millis } => {
+                let duration = parse_duration(value).filter(|duration| duration.as_millis() >= *least_millis);
+                let duration =
+                    duration.ok_or_else(|| invalid(format!("milliseconds from {least_millis} up, or with a unit: 7d")));
+                duration.map(format_duration)
+            }
+            Kind::Number(range) => {
+                let number = value.parse().ok().filter(|number| range.contains(number));
+                let number = number.ok_or_else(|| invalid(format!("from {} to {}", range.start(), range.end())));
+                number.map(|number: i32| number.to_string())
+            }
+            Kind::Word(words) if words.contains(&value) => Ok(value.to_owned()),
+            Kind::Word(words) => Err(invalid(format!("one of {}", words.join(" | ")))),
+        }
+    }
+}
+
+/// The policy of a checked configuration.
+pub(super) fn cleanup_policy(config: &TopicConfig) -> CleanupPolicy {
+    let name = config.get("cleanup.policy");
+    CleanupPolicy::ALL.into_iter().find(|policy| policy.name() == name).unwrap_or_default()
+}
+
+/// What the partitions of a topic with this checked configuration need to know.
+pub(super) fn log_config(config: &TopicConfig) -> Result<LogConfig> {
+    let bytes = |key: &str| parse_bytes(config.get(key)).and_then(|bytes| u32::try_from(bytes).ok());
+    let bytes = |key: &str| bytes(key).ok_or_else(|| Error::config(key, config.get(key), "a number of bytes"));
+    let duration = |key: &str| parse_duration(config.get(key));
+    let duration = |key: &str| duration(key).ok_or_else(|| Error::config(key, config.get(key), "milliseconds"));
+    let key_rule = match cleanup_policy(config) {
+        CleanupPolicy::Delete => KeyRule::Optional,
+        CleanupPolicy::Compact | CleanupPolicy::CompactDelete => KeyRule::Required,
+    };
+    let timestamp_type = match config.get("message.timestamp.type") {
+        "LogAppendTime" => TimestampType::LogAppendTime,
+        _ => TimestampType::CreateTime,
+    };
+    Ok(LogConfig {
+        segment: SegmentConfig {
+            max_bytes: bytes("segment.bytes")?,
+            index_interval_bytes: bytes("index.interval.bytes")?,
+            max_index_bytes: bytes("segment.index.bytes")?,
+        },
+        segment_age: duration("segment.ms")?,
+        compression: compression(config)?,
+        timestamp_type,
+        max_message_bytes: bytes("max.message.bytes")?,
+        timestamp_before_max: duration("message.timestamp.before.max.ms")?,
+        timestamp_after_max: duration("message.timestamp.after.max.ms")?,
+        key_rule,
+    })
+}
+
+/// `producer` leaves the choice to whoever sends, who has none here: as uncompressed.
+fn compression(config: &TopicConfig) -> Result<Compression> {
+    let codec = Codec::from_name(config.get("compression.type")).unwrap_or(Codec::None);
+    let key = match codec {
+        Codec::Gzip => "compression.gzip.level",
+        Codec::Lz4 => "compression.lz4.level",
+        Codec::Zstd => "compression.zstd.level",
+        Codec::None | Codec::Snappy => return Ok(Compression::of(codec)),
+    };
+    let value = config.get(key);
+    let level = value.parse().map_err(|_| Error::config(key, value, "a number"))?;
+    Compression::with_level(codec, level).map_err(|reason| Error::config(key, value, reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_in_its_range_and_in_kafkas_units() {
+        for setting in SETTINGS {
+            assert_eq!(setting.normalize(setting.default).unwrap(), setting.default, "{}", setting.key);
+        }
+        log_config(&TopicConfig::new()).unwrap();
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_refused_with_the_range() {
+        let refused = |key: &str, value: &str| {
+            let config = TopicConfig::new().set(key, value);
+            let stored = normalized(&config).map(|values| TopicConfig::from_values(1, values));
+            match stored.and_then(|config| log_config(&config)) {
+                Err(Error::InvalidConfig { key: found, value: given, reason }) => {
+                    assert_eq!((found.as_str(), given.as_str()), (key, value));
+                    assert!(!reason.is_empty());
+                }
+                other => panic!("{key}={value}: {other:?}"),
+            }
+        };
+        refused("segment.bytes", "13");
+        refused("segment.bytes", "2GiB");
+        refused("segment.ms", "0");
+        refused("segment.ms", "soon");
+        refused("cleanup.policy", "shred");
+        refused("compression.type", "brotli");
+        refused("compression.zstd.level", "23");
+        refused("retention.hours", "168");
+        let gzip = TopicConfig::new().compression_type(Codec::Gzip).compression_gzip_level(0);
+        assert!(matches!(log_config(&gzip), Err(Error::InvalidConfig { .. })));
+    }
+}
