@@ -39,14 +39,13 @@ fn low_bits(raw: u64) -> u8 {
 /// Bytes that `put_unsigned` writes for `raw`.
 #[inline]
 fn unsigned_len(raw: u64) -> usize {
-    // Nine bits in eight approximate the division by seven exactly over 1..=64 significant bits.
+    // Seven bits a byte, rounded up, without a division: exact for every number of bits up to 64.
     let significant = u64::BITS - (raw | 1).leading_zeros();
     usize::try_from((significant * 9 + 64) / 64).unwrap_or(MAX_LEN_64)
 }
 
-/// Appends `raw` without zig-zag, as flexible schema versions do for lengths.
 #[inline]
-pub(crate) fn put_unsigned(out: &mut Vec<u8>, raw: u64) {
+fn put_unsigned(out: &mut Vec<u8>, raw: u64) {
     if raw < 1 << 7 {
         out.push(low_bits(raw));
     } else if raw < 1 << 14 {
