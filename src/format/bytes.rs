@@ -99,19 +99,8 @@ impl<'a> Reader<'a> {
         self.take_array().map(u128::from_be_bytes)
     }
 
-    #[inline]
-    pub(crate) fn take_varint(&mut self) -> Result<i32, Malformed> {
-        varint::take_varint(self.bytes, &mut self.at)
-    }
-
-    #[inline]
-    pub(crate) fn take_varlong(&mut self) -> Result<i64, Malformed> {
-        varint::take_varlong(self.bytes, &mut self.at)
-    }
-
-    #[inline]
     pub(crate) fn take_unsigned(&mut self) -> Result<u32, Malformed> {
-        varint::take_unsigned(self.bytes, &mut self.at)
+        varint::take_unsigned(self.bytes, &mut self.at).ok_or_else(|| varint::fault(self.bytes, self.at))
     }
 
     /// `len` bytes of UTF-8.

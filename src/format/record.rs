@@ -7,9 +7,7 @@
 //! ```
 //! A length of -1 is null, for values and record keys; a header's key is never null.
 
-use super::Malformed;
-use super::bytes::Reader;
-use super::varint::{put_varint, put_varlong, varint_len, varlong_len};
+use super::varint::{self, put_varint, put_varlong, varint_len, varlong_len};
 use crate::types::{Header, Offset, Timestamp};
 
 /// A record to encode, relative to its batch.
@@ -104,6 +102,77 @@ pub(crate) struct RecordOrigin {
     pub(crate) append_time: Option<Timestamp>,
 }
 
+/// What is wrong with a record. One byte, so that a decoder which hardly ever fails hardly pays for failing; the
+/// iteration makes a `Malformed` of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Varint,
+    RecordLength,
+    FieldLength,
+    HeaderCount,
+    HeaderKey,
+    LeftOver,
+    Order,
+}
+
+impl Fault {
+    pub(crate) const fn why(self) -> &'static str {
+        match self {
+            Self::Varint => "a varint that does not end where it must",
+            Self::RecordLength => "a record that is longer than the bytes left",
+            Self::FieldLength => "a field that is longer than its record",
+            Self::HeaderCount => "a header count that is negative or above the bytes left",
+            Self::HeaderKey => "a header key that is null or not UTF-8",
+            Self::LeftOver => "bytes left behind a record's last field",
+            Self::Order => "an offset out of order or behind the batch's last",
+        }
+    }
+}
+
+/// A record's bytes and a position in them that only moves forward.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cursor<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    #[inline]
+    pub(crate) fn take_varint(&mut self) -> Result<i32, Fault> {
+        varint::take_varint(self.bytes, &mut self.at).ok_or(Fault::Varint)
+    }
+
+    #[inline]
+    fn take_varlong(&mut self) -> Result<i64, Fault> {
+        varint::take_varlong(self.bytes, &mut self.at).ok_or(Fault::Varint)
+    }
+
+    /// Bytes behind their length, or null.
+    #[inline]
+    fn take_nullable(&mut self) -> Result<Option<&'a [u8]>, Fault> {
+        let len = self.take_varint()?;
+        match usize::try_from(len) {
+            Ok(len) => self.take(len).map(Some),
+            Err(_) if len == -1 => Ok(None),
+            Err(_) => Err(Fault::FieldLength),
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, len: usize) -> Result<&'a [u8], Fault> {
+        let end = self.at.checked_add(len).ok_or(Fault::FieldLength)?;
+        let taken = self.bytes.get(self.at..end).ok_or(Fault::FieldLength)?;
+        self.at = end;
+        Ok(taken)
+    }
+
+    fn take_header(&mut self) -> Result<Header<'a>, Fault> {
+        let key = self.take_nullable()?.ok_or(Fault::HeaderKey)?;
+        let key = std::str::from_utf8(key).map_err(|_| Fault::HeaderKey)?;
+        Ok(Header { key, value: self.take_nullable()? })
+    }
+}
+
 /// A record and what the iteration needs to check it against its neighbours.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DecodedRecord<'a> {
@@ -112,17 +181,18 @@ pub(crate) struct DecodedRecord<'a> {
 }
 
 impl RecordOrigin {
-    /// Decodes the record body that starts where `reader` stands and must end where `reader` ends.
+    /// Decodes the record whose attributes are next and whose last byte is the last of `cursor`.
     #[inline]
-    pub(crate) fn decode<'a>(&self, mut reader: Reader<'a>) -> Result<DecodedRecord<'a>, Malformed> {
-        reader.take_i8()?;
-        let timestamp_delta = reader.take_varlong()?;
-        let offset_delta = reader.take_varint()?;
-        let key = take_nullable(&mut reader)?;
-        let value = take_nullable(&mut reader)?;
-        let headers = RawHeaders::take(&mut reader)?;
-        if reader.remaining() != 0 {
-            return Err(Malformed::invalid(reader.position(), "bytes left inside a record"));
+    pub(crate) fn decode<'a>(&self, mut cursor: Cursor<'a>) -> Result<DecodedRecord<'a>, Fault> {
+        // The attributes mean nothing. If they are missing, so is the varint behind them.
+        cursor.at += 1;
+        let timestamp_delta = cursor.take_varlong()?;
+        let offset_delta = cursor.take_varint()?;
+        let key = cursor.take_nullable()?;
+        let value = cursor.take_nullable()?;
+        let headers = RawHeaders::take(&mut cursor)?;
+        if cursor.at != cursor.bytes.len() {
+            return Err(Fault::LeftOver);
         }
         let timestamp = match self.append_time {
             // Deltas were made by wrapping too, so every pair of timestamps survives.
@@ -131,18 +201,6 @@ impl RecordOrigin {
         };
         let offset = self.base_offset.wrapping_add(i64::from(offset_delta));
         Ok(DecodedRecord { record: RawRecord { offset, timestamp, key, value, headers }, offset_delta })
-    }
-}
-
-#[inline]
-fn take_nullable<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, Malformed> {
-    let at = reader.position();
-    match reader.take_varint()? {
-        -1 => Ok(None),
-        len => match usize::try_from(len) {
-            Ok(len) => reader.take(len).map(Some),
-            Err(_) => Err(Malformed::invalid(at, "a negative length that is not -1")),
-        },
     }
 }
 
@@ -163,40 +221,28 @@ impl<'a> RawHeaders<'a> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Header<'a>> + use<'a> {
-        let mut reader = Reader::new(self.bytes);
-        (0..self.count).map_while(move |_| take_header(&mut reader).ok())
+        let mut cursor = Cursor { bytes: self.bytes, at: 0 };
+        (0..self.count).map_while(move |_| cursor.take_header().ok())
     }
 
     #[inline]
-    fn take(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        let at = reader.position();
-        match reader.take_varint()? {
+    fn take(cursor: &mut Cursor<'a>) -> Result<Self, Fault> {
+        match cursor.take_varint()? {
             0 => Ok(Self::default()),
-            count => Self::take_some(reader, count, at),
+            count => Self::take_some(cursor, count),
         }
     }
 
-    fn take_some(reader: &mut Reader<'a>, count: i32, at: usize) -> Result<Self, Malformed> {
-        let Ok(count) = usize::try_from(count) else {
-            return Err(Malformed::invalid(at, "a negative header count"));
-        };
-        if count > reader.remaining() {
-            return Err(Malformed::invalid(at, "more headers than bytes"));
+    #[inline(never)]
+    fn take_some(cursor: &mut Cursor<'a>, count: i32) -> Result<Self, Fault> {
+        let bytes = cursor.bytes.get(cursor.at..).unwrap_or_default();
+        let count = usize::try_from(count).map_err(|_| Fault::HeaderCount)?;
+        if count > bytes.len() {
+            return Err(Fault::HeaderCount);
         }
-        let bytes = reader.rest();
         for _ in 0..count {
-            take_header(reader)?;
+            cursor.take_header()?;
         }
-        let used = bytes.len().saturating_sub(reader.remaining());
-        Ok(Self { count, bytes: bytes.get(..used).unwrap_or_default() })
+        Ok(Self { count, bytes })
     }
-}
-
-fn take_header<'a>(reader: &mut Reader<'a>) -> Result<Header<'a>, Malformed> {
-    let at = reader.position();
-    let Ok(len) = usize::try_from(reader.take_varint()?) else {
-        return Err(Malformed::invalid(at, "a negative header key length"));
-    };
-    let key = reader.take_utf8(len)?;
-    Ok(Header { key, value: take_nullable(reader)? })
 }

@@ -1,20 +1,20 @@
 //! The records of one batch, one after the other.
 
-use super::bytes::Reader;
-use super::record::{RawRecord, RecordOrigin};
+use super::record::{Cursor, Fault, RawRecord, RecordOrigin};
 use super::{BatchHeader, Malformed, TimestampType};
 
 /// Walks a batch's uncompressed record bytes without copying, and checks them against the header: as many records as
 /// it counts, no byte more, offsets rising and within its range. Ends after the first error.
 ///
-/// Nothing here is ever `Truncated`: the batch is whole, so bytes that are missing inside it are damage.
+/// Errors name the position of the record they are in. None is ever `Truncated`: the batch is whole, so bytes that are
+/// missing inside it are damage.
 #[derive(Debug, Clone)]
 pub(crate) struct RecordIter<'a> {
     origin: RecordOrigin,
     records: &'a [u8],
     /// Position in `records` of the next record.
     at: usize,
-    /// Records still to come.
+    /// Records still to come; none once the iteration failed.
     remaining: i32,
     /// The offset delta of the record before, -1 in front of the first.
     previous_delta: i32,
@@ -62,29 +62,24 @@ impl<'a> RecordIter<'a> {
     /// The next record, or `None` behind the last.
     #[inline]
     pub(crate) fn next_record(&mut self) -> Option<Result<RawRecord<'a>, Malformed>> {
-        if self.remaining <= 0 || self.failed {
+        if self.remaining <= 0 {
             return self.end();
         }
         match self.advance() {
             Ok(record) => Some(Ok(record)),
-            Err(malformed) => Some(Err(self.fail(malformed))),
+            Err(fault) => Some(Err(self.fail(fault))),
         }
     }
 
     #[inline]
-    fn advance(&mut self) -> Result<RawRecord<'a>, Malformed> {
-        let mut length = Reader::from(self.records, self.at);
-        let len = length.take_varint()?;
-        let start = length.position();
-        let Some(end) = usize::try_from(len).ok().and_then(|len| start.checked_add(len)) else {
-            return Err(Malformed::invalid(self.at, "a negative record length"));
-        };
-        let Some(body) = self.records.get(..end) else {
-            return Err(Malformed::truncated(end, self.records.len()));
-        };
-        let decoded = self.origin.decode(Reader::from(body, start))?;
+    fn advance(&mut self) -> Result<RawRecord<'a>, Fault> {
+        let mut cursor = Cursor { bytes: self.records, at: self.at };
+        let len = usize::try_from(cursor.take_varint()?).map_err(|_| Fault::RecordLength)?;
+        let end = cursor.at.checked_add(len).ok_or(Fault::RecordLength)?;
+        cursor.bytes = self.records.get(..end).ok_or(Fault::RecordLength)?;
+        let decoded = self.origin.decode(cursor)?;
         if decoded.offset_delta <= self.previous_delta || decoded.offset_delta > self.last_offset_delta {
-            return Err(Malformed::invalid(start, "an offset out of order or behind the batch's last"));
+            return Err(Fault::Order);
         }
         self.previous_delta = decoded.offset_delta;
         self.at = end;
@@ -92,27 +87,23 @@ impl<'a> RecordIter<'a> {
         Ok(decoded.record)
     }
 
+    #[cold]
     fn end(&mut self) -> Option<Result<RawRecord<'a>, Malformed>> {
         if self.failed || self.at == self.records.len() {
             return None;
         }
-        Some(Err(self.fail(Malformed::invalid(self.at, "bytes left behind the last record"))))
+        self.failed = true;
+        Some(Err(Malformed::invalid(self.at, "bytes left behind the batch's last record")))
     }
 
     #[cold]
-    fn fail(&mut self, malformed: Malformed) -> Malformed {
+    fn fail(&mut self, fault: Fault) -> Malformed {
         self.failed = true;
-        match malformed {
-            Malformed::Truncated { .. } if self.at >= self.records.len() => Malformed::invalid(
-                self.at,
-                format!("{} records fewer than the header counts", self.remaining),
-            ),
-            Malformed::Truncated { needed, available } => Malformed::invalid(
-                self.at,
-                format!("a record or field that needs {needed} bytes where {available} are left"),
-            ),
-            other => other,
+        let missing = std::mem::take(&mut self.remaining);
+        if self.at >= self.records.len() {
+            return Malformed::invalid(self.at, format!("{missing} records fewer than the header counts"));
         }
+        Malformed::invalid(self.at, fault.why())
     }
 }
 

@@ -9,18 +9,22 @@ const MORE: u8 = 0x80;
 const MAX_LEN_32: usize = 5;
 const MAX_LEN_64: usize = 10;
 
+#[inline]
 fn zigzag32(value: i32) -> u32 {
     ((value << 1) ^ (value >> 31)).cast_unsigned()
 }
 
+#[inline]
 fn zigzag64(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
+#[inline]
 fn unzigzag32(raw: u32) -> i32 {
     (raw >> 1).cast_signed() ^ -(raw & 1).cast_signed()
 }
 
+#[inline]
 fn unzigzag64(raw: u64) -> i64 {
     (raw >> 1).cast_signed() ^ -(raw & 1).cast_signed()
 }
@@ -35,14 +39,13 @@ fn low_bits(raw: u64) -> u8 {
 /// Bytes that `put_unsigned` writes for `raw`.
 #[inline]
 fn unsigned_len(raw: u64) -> usize {
-    // Nine bits in eight approximate the division by seven exactly over 1..=64 significant bits.
+    // Seven bits a byte, rounded up, without a division: exact for every number of bits up to 64.
     let significant = u64::BITS - (raw | 1).leading_zeros();
     usize::try_from((significant * 9 + 64) / 64).unwrap_or(MAX_LEN_64)
 }
 
-/// Appends `raw` without zig-zag, as flexible schema versions do for lengths.
 #[inline]
-pub(crate) fn put_unsigned(out: &mut Vec<u8>, raw: u64) {
+fn put_unsigned(out: &mut Vec<u8>, raw: u64) {
     if raw < 1 << 7 {
         out.push(low_bits(raw));
     } else if raw < 1 << 14 {
@@ -84,80 +87,78 @@ pub(crate) fn varlong_len(value: i64) -> usize {
     unsigned_len(zigzag64(value))
 }
 
-/// Reads a 32-bit varint at `*at` and moves `at` behind it. On an error `at` is unchanged.
+/// Reads a 32-bit varint at `*at` and moves `at` behind it. `None`, and `at` as it was, if there is none: see `fault`.
 #[inline]
-pub(crate) fn take_varint(bytes: &[u8], at: &mut usize) -> Result<i32, Malformed> {
-    Ok(unzigzag32(take_unsigned(bytes, at)?))
+pub(crate) fn take_varint(bytes: &[u8], at: &mut usize) -> Option<i32> {
+    take_unsigned(bytes, at).map(unzigzag32)
 }
 
 /// Reads a 32-bit varint without zig-zag.
 #[inline]
-pub(crate) fn take_unsigned(bytes: &[u8], at: &mut usize) -> Result<u32, Malformed> {
-    match bytes.get(*at..) {
-        Some([first, ..]) if *first < MORE => {
-            *at += 1;
-            Ok(u32::from(*first))
-        }
-        Some([first, second, ..]) if *second < MORE => {
-            *at += 2;
-            Ok(u32::from(*first & !MORE) | u32::from(*second) << 7)
-        }
-        _ => take_long_32(bytes, at),
+pub(crate) fn take_unsigned(bytes: &[u8], at: &mut usize) -> Option<u32> {
+    let first = *bytes.get(*at)?;
+    if first < MORE {
+        *at += 1;
+        return Some(u32::from(first));
     }
+    let second = *bytes.get(*at + 1)?;
+    if second < MORE {
+        *at += 2;
+        return Some(u32::from(first & !MORE) | u32::from(second) << 7);
+    }
+    take_long_32(bytes, at)
 }
 
-/// Reads a 64-bit varint at `*at` and moves `at` behind it. On an error `at` is unchanged.
+/// Reads a 64-bit varint at `*at` and moves `at` behind it. `None`, and `at` as it was, if there is none: see `fault`.
 #[inline]
-pub(crate) fn take_varlong(bytes: &[u8], at: &mut usize) -> Result<i64, Malformed> {
-    match bytes.get(*at..) {
-        Some([first, ..]) if *first < MORE => {
-            *at += 1;
-            Ok(unzigzag64(u64::from(*first)))
-        }
-        Some([first, second, ..]) if *second < MORE => {
-            *at += 2;
-            Ok(unzigzag64(u64::from(*first & !MORE) | u64::from(*second) << 7))
-        }
-        _ => take_long_64(bytes, at),
+pub(crate) fn take_varlong(bytes: &[u8], at: &mut usize) -> Option<i64> {
+    let first = *bytes.get(*at)?;
+    if first < MORE {
+        *at += 1;
+        return Some(unzigzag64(u64::from(first)));
     }
+    let second = *bytes.get(*at + 1)?;
+    if second < MORE {
+        *at += 2;
+        return Some(unzigzag64(u64::from(first & !MORE) | u64::from(second) << 7));
+    }
+    take_long_64(bytes, at)
 }
 
-fn take_long_32(bytes: &[u8], at: &mut usize) -> Result<u32, Malformed> {
-    let rest = bytes.get(*at..).unwrap_or_default();
+#[inline(never)]
+fn take_long_32(bytes: &[u8], at: &mut usize) -> Option<u32> {
     let mut raw = 0_u32;
-    let mut shift = 0;
-    for (index, byte) in rest.iter().take(MAX_LEN_32).enumerate() {
-        raw |= u32::from(*byte & !MORE) << shift;
-        shift += 7;
+    for (byte, index) in bytes.get(*at..)?.iter().zip(0..MAX_LEN_32) {
+        raw |= u32::from(*byte & !MORE) << (7 * index);
         if *byte < MORE {
             *at += index + 1;
-            return Ok(raw);
+            return Some(raw);
         }
     }
-    Err(unfinished(rest.len(), MAX_LEN_32, *at))
+    None
 }
 
-fn take_long_64(bytes: &[u8], at: &mut usize) -> Result<i64, Malformed> {
-    let rest = bytes.get(*at..).unwrap_or_default();
+#[inline(never)]
+fn take_long_64(bytes: &[u8], at: &mut usize) -> Option<i64> {
     let mut raw = 0_u64;
-    let mut shift = 0;
-    for (index, byte) in rest.iter().take(MAX_LEN_64).enumerate() {
-        raw |= u64::from(*byte & !MORE) << shift;
-        shift += 7;
+    for (byte, index) in bytes.get(*at..)?.iter().zip(0..MAX_LEN_64) {
+        raw |= u64::from(*byte & !MORE) << (7 * index);
         if *byte < MORE {
             *at += index + 1;
-            return Ok(unzigzag64(raw));
+            return Some(unzigzag64(raw));
         }
     }
-    Err(unfinished(rest.len(), MAX_LEN_64, *at))
+    None
 }
 
+/// Why no varint could be taken at `at`.
 #[cold]
-fn unfinished(available: usize, max_len: usize, at: usize) -> Malformed {
-    if available < max_len {
-        return Malformed::truncated(available + 1, available);
+pub(crate) fn fault(bytes: &[u8], at: usize) -> Malformed {
+    let rest = bytes.get(at..).unwrap_or_default();
+    if rest.iter().all(|byte| *byte >= MORE) && rest.len() < MAX_LEN_64 {
+        return Malformed::truncated(rest.len() + 1, rest.len());
     }
-    Malformed::invalid(at, format!("a varint longer than {max_len} bytes"))
+    Malformed::invalid(at, "a varint that does not end where it must")
 }
 
 #[cfg(test)]
@@ -184,7 +185,7 @@ mod tests {
         for (value, bytes) in vectors {
             assert_eq!(encoded(value), bytes, "{value}");
             let mut at = 0;
-            assert_eq!(take_varint(bytes, &mut at), Ok(value));
+            assert_eq!(take_varint(bytes, &mut at), Some(value));
             assert_eq!(at, bytes.len());
         }
     }
@@ -199,11 +200,11 @@ mod tests {
                     put_varlong(&mut out, value);
                     assert_eq!(out.len() - 1, varlong_len(value), "{value}");
                     let mut at = 1;
-                    assert_eq!(take_varlong(&out, &mut at), Ok(value));
+                    assert_eq!(take_varlong(&out, &mut at), Some(value));
                     assert_eq!(at, out.len());
                     if let Ok(small) = i32::try_from(value) {
                         assert_eq!(encoded(small).len(), varint_len(small), "{small}");
-                        assert_eq!(take_varint(&out, &mut 1), Ok(small));
+                        assert_eq!(take_varint(&out, &mut 1), Some(small));
                     }
                 }
             }
@@ -214,21 +215,28 @@ mod tests {
 
     #[test]
     fn longer_than_minimal_is_read() {
-        assert_eq!(take_varint(&[0x82, 0x80, 0x80, 0x80, 0x00], &mut 0), Ok(1));
+        assert_eq!(take_varint(&[0x82, 0x80, 0x80, 0x80, 0x00], &mut 0), Some(1));
         assert_eq!(
             take_varlong(&[0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00], &mut 0),
-            Ok(1)
+            Some(1)
         );
     }
 
     #[test]
     fn too_long_and_too_short() {
-        assert!(matches!(take_varint(&[0x80; 6], &mut 0), Err(Malformed::Invalid { at: 0, .. })));
-        assert!(matches!(take_varlong(&[0x80; 11], &mut 0), Err(Malformed::Invalid { at: 0, .. })));
-        let torn = Err(Malformed::Truncated { needed: 3, available: 2 });
-        assert_eq!(take_varint(&[0x80; 2], &mut 0), torn);
-        assert!(matches!(take_varlong(&[0x80; 9], &mut 0), Err(Malformed::Truncated { .. })));
-        assert!(matches!(take_varint(&[], &mut 0), Err(Malformed::Truncated { .. })));
-        assert!(matches!(take_varint(&[1], &mut 7), Err(Malformed::Truncated { .. })));
+        let taken = |bytes: &[u8], at: usize| {
+            let mut moved = at;
+            assert_eq!(take_varint(bytes, &mut moved), None);
+            assert_eq!(moved, at);
+            fault(bytes, at)
+        };
+        assert!(matches!(taken(&[0x80, 0x80, 0x80, 0x80, 0x80, 0], 0), Malformed::Invalid { at: 0, .. }));
+        assert_eq!(taken(&[0x80; 2], 0), Malformed::Truncated { needed: 3, available: 2 });
+        assert!(matches!(taken(&[], 0), Malformed::Truncated { .. }));
+        assert!(matches!(taken(&[1], 7), Malformed::Truncated { .. }));
+        assert_eq!(take_varlong(&[0x80; 11], &mut 0), None);
+        assert!(matches!(fault(&[0x80; 11], 0), Malformed::Invalid { at: 0, .. }));
+        assert_eq!(take_varlong(&[0x80; 9], &mut 0), None);
+        assert!(matches!(fault(&[0x80; 9], 0), Malformed::Truncated { .. }));
     }
 }

@@ -1,0 +1,94 @@
+//! What goes into a batch comes out of it.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+
+fn numbered(base_offset: i64, records: &[Owned]) -> Vec<Owned> {
+    records.iter().zip(base_offset..).map(|(record, offset)| Owned { offset, ..record.clone() }).collect()
+}
+
+#[test]
+fn null_and_empty_are_different() {
+    let records = [
+        Owned::new(-1, None, None),
+        Owned::new(-1, Some(""), Some("")),
+        Owned::new(-1, Some("k"), None).with_header("", None).with_header("", Some("")),
+        Owned::new(-1, None, Some("v")).with_header("twice", Some("1")).with_header("twice", None),
+        Owned::new(-1, None, None).with_header("ключ", Some("значение")),
+    ];
+    assert_eq!(opened(&sealed(3, &records, &PLAIN)).unwrap(), numbered(3, &records));
+}
+
+#[test]
+fn timestamps_of_every_distance_survive() {
+    let times = [0, 5, -1, i64::MAX, 1, 283_843, 1_234_567_890_123];
+    let records: Vec<_> = times.iter().map(|time| Owned::new(*time, None, None)).collect();
+    assert_eq!(opened(&sealed(0, &records, &PLAIN)).unwrap(), numbered(0, &records));
+    let records: Vec<_> = times.iter().rev().map(|time| Owned::new(*time, None, None)).collect();
+    let batch = sealed(0, &records, &PLAIN);
+    assert_eq!(opened(&batch).unwrap(), numbered(0, &records));
+    assert_eq!(BatchHeader::decode(&batch).unwrap().max_timestamp, i64::MAX);
+}
+
+#[test]
+fn gaps_in_offsets_are_kept() {
+    let mut records = Vec::new();
+    for offset_delta in [2, 3, 9] {
+        let body = RecordBody { timestamp_delta: -7, offset_delta, key: None, value: None, headers: &[] };
+        let before = records.len();
+        body.encode(&mut records);
+        assert_eq!(records.len() - before, body.encoded_len());
+    }
+    let (_, batch) = batch_of(&records, 3);
+    let opened = opened(&batch).unwrap();
+    assert_eq!(opened.iter().map(|record| record.offset).collect::<Vec<_>>(), [102, 103, 109]);
+    assert!(opened.iter().all(|record| record.timestamp == 993));
+}
+
+#[test]
+fn a_retained_empty_batch_has_no_records() {
+    let (_, batch) = batch_of(&[], 0);
+    assert_eq!(opened(&batch), Ok(Vec::new()));
+}
+
+#[test]
+fn lengths_around_varint_widths() {
+    for len in [0, 1, 62, 63, 64, 65, 8190, 8191, 8192, 8193, 1 << 20, (1 << 20) + 1] {
+        let text = "v".repeat(len);
+        let records = [Owned::new(9, Some(&text), Some(&text)).with_header(&text, Some(&text))];
+        assert_eq!(opened(&sealed(0, &records, &PLAIN)).unwrap(), records, "{len}");
+    }
+}
+
+fn any_record() -> impl Strategy<Value = Owned> {
+    let bytes = || option::of(vec(any::<u8>(), 0..40));
+    let headers = vec((".{0,5}", bytes()), 0..3);
+    (-1_i64..=i64::MAX, bytes(), bytes(), headers).prop_map(|(timestamp, key, value, headers)| Owned {
+        offset: 0,
+        timestamp,
+        key,
+        value,
+        headers,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_batch_in_any_codec(
+        base_offset in 0..i64::MAX - 100,
+        mut records in vec(any_record(), 1..20),
+        repeat in 1..4_usize,
+    ) {
+        records = records.iter().cycle().take(records.len() * repeat).cloned().collect();
+        for codec in Codec::ALL {
+            let how = Seal { compression: Compression::of(codec), ..PLAIN };
+            let batch = sealed(base_offset, &records, &how);
+            prop_assert_eq!(opened(&batch), Ok(numbered(base_offset, &records)));
+        }
+    }
+}
