@@ -94,7 +94,9 @@ pub enum Error {
     },
 
     /// The record's timestamp is outside what the topic accepts.
-    #[error("timestamp {timestamp} is outside {earliest}..={latest} (message.timestamp.before.max.ms, message.timestamp.after.max.ms)")]
+    #[error(
+        "timestamp {timestamp} is outside {earliest}..={latest} (message.timestamp.before.max.ms, message.timestamp.after.max.ms)"
+    )]
     InvalidTimestamp {
         /// The record's timestamp, Unix milliseconds.
         timestamp: Timestamp,

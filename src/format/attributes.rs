@@ -9,8 +9,14 @@ const CONTROL: i16 = 1 << 5;
 const DELETE_HORIZON: i16 = 1 << 6;
 
 /// Whose clock a batch's timestamps come from.
+///
+/// ```
+/// use annals::{TimestampType, TopicConfig};
+/// let config = TopicConfig::new().message_timestamp_type(TimestampType::LogAppendTime);
+/// assert_eq!(config.get("message.timestamp.type"), "LogAppendTime");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(crate) enum TimestampType {
+pub enum TimestampType {
     /// The sender's: each record has its own.
     #[default]
     CreateTime,

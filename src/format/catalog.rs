@@ -63,7 +63,9 @@ impl Catalog {
         let mut catalog = Self { store: 0, topics: BTreeMap::new() };
         for line in body.lines().skip(1) {
             at += line.len() + 1;
-            catalog.read_line(line).ok_or_else(|| Malformed::invalid(at, format!("no such line: {line:?}")))?;
+            catalog
+                .read_line(line)
+                .ok_or_else(|| Malformed::invalid(at, format!("no such line: {line:?}")))?;
         }
         Ok(catalog)
     }
@@ -123,7 +125,10 @@ mod tests {
         let config = config.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         let topics = [
             ("orders".to_owned(), CatalogTopic { id: 7, partitions: 3, config }),
-            ("payments.eu".to_owned(), CatalogTopic { id: u128::MAX, partitions: 1, config: BTreeMap::new() }),
+            (
+                "payments.eu".to_owned(),
+                CatalogTopic { id: u128::MAX, partitions: 1, config: BTreeMap::new() },
+            ),
         ];
         Catalog { store: 0xabc, topics: topics.into() }
     }

@@ -1,13 +1,24 @@
 //! The compression of a batch's records.
 
-/// Bits 0 to 2 of a batch's attributes.
+/// A codec of Kafka's: bits 0 to 2 of a batch's attributes.
+///
+/// ```
+/// use annals::{Codec, TopicConfig};
+/// let config = TopicConfig::new().compression_type(Codec::Lz4);
+/// assert_eq!(config.get("compression.type"), "lz4");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(crate) enum Codec {
+pub enum Codec {
+    /// Records as they are.
     #[default]
     None,
+    /// RFC 1952.
     Gzip,
+    /// Snappy blocks in the framing of Kafka's Java client.
     Snappy,
+    /// An LZ4 frame of independent 64 KiB blocks.
     Lz4,
+    /// Zstandard, RFC 8878.
     Zstd,
 }
 

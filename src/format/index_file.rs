@@ -14,7 +14,8 @@ pub(crate) fn decode_offset_index(bytes: &[u8]) -> Result<Vec<OffsetIndexEntry>,
     let (chunks, []) = bytes.as_chunks::<{ OffsetIndexEntry::LEN }>() else {
         return Err(Malformed::invalid(bytes.len(), "an index of parts of entries"));
     };
-    let entries = chunks.iter().map(|chunk| OffsetIndexEntry::decode(chunk)).collect::<Result<Vec<_>, _>>()?;
+    let entries =
+        chunks.iter().map(|chunk| OffsetIndexEntry::decode(chunk)).collect::<Result<Vec<_>, _>>()?;
     let grows = |a: &OffsetIndexEntry, b: &OffsetIndexEntry| {
         a.relative_offset < b.relative_offset && a.position < b.position
     };

@@ -21,12 +21,13 @@ mod state;
 mod tests;
 mod varint;
 
-pub(crate) use attributes::{Attributes, TimestampType};
+pub(crate) use attributes::Attributes;
+pub use attributes::TimestampType;
 pub(crate) use batch_builder::{BatchBuilder, NewRecord, Seal, SealedBatch};
 pub(crate) use batch_header::BatchHeader;
 pub(crate) use bytes::Reader;
 pub(crate) use catalog::{Catalog, CatalogTopic};
-pub(crate) use codec::Codec;
+pub use codec::Codec;
 pub(crate) use compression::{Compression, Compressor, Decompressor};
 pub(crate) use group_metadata::{GroupMember, GroupMetadata};
 pub(crate) use index_entry::{OffsetIndexEntry, TimeIndexEntry};

@@ -147,7 +147,8 @@ impl PartitionState {
         check_head(bytes)?;
         let slots = [decode_mark(block(bytes, 1)?), decode_mark(block(bytes, 2)?)];
         let newest = slots.into_iter().flatten().max_by_key(|(sequence, _)| *sequence);
-        let (sequence, mark) = newest.ok_or_else(|| Malformed::invalid(BLOCK, "neither mark slot is whole"))?;
+        let (sequence, mark) =
+            newest.ok_or_else(|| Malformed::invalid(BLOCK, "neither mark slot is whole"))?;
         let body = bytes.get(BODY..).unwrap_or_default();
         let state = decode_body(body, mark, sequence).map_err(|malformed| malformed.shifted(BODY))?;
         Ok(state)
@@ -178,7 +179,11 @@ fn check_head(bytes: &[u8]) -> Result<(), Malformed> {
     let version = Reader::from(head, MAGIC.len()).take_u32()?;
     // A newer version may be checked in another way, so it is looked at before the checksum.
     if version > VERSION {
-        return Err(Malformed::Unsupported { what: "state file version", found: version, supported: VERSION });
+        return Err(Malformed::Unsupported {
+            what: "state file version",
+            found: version,
+            supported: VERSION,
+        });
     }
     if !is_whole(head) || version == 0 {
         return Err(Malformed::invalid(0, "the head's checksum does not fit"));
@@ -307,7 +312,11 @@ mod tests {
     fn the_newer_slot_counts_and_a_torn_one_leaves_the_other() {
         let old = state();
         let mut bytes = old.encode();
-        let new = PartitionState { mark: Mark { offset: 29, position: 900, ..old.mark }, sequence: 8, ..old.clone() };
+        let new = PartitionState {
+            mark: Mark { offset: 29, position: 900, ..old.mark },
+            sequence: 8,
+            ..old.clone()
+        };
         let slot = new.mark.encode(new.sequence);
         let at = usize::try_from(slot.position).unwrap();
         bytes[at..at + 512].copy_from_slice(&slot.bytes);

@@ -98,6 +98,20 @@ impl Directory {
         }
     }
 
+    /// Makes the directory and those above it that are missing, durably. One that is there is left as it is.
+    pub(crate) fn ensure(&self) -> Result<()> {
+        if self.exists()? {
+            return Ok(());
+        }
+        // A relative path of one component has the working directory above it.
+        let parent =
+            self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = Self::new(Arc::clone(&self.fs), parent);
+        parent.ensure()?;
+        self.create()?;
+        parent.sync()
+    }
+
     /// Makes the directory. Its name is durable after a sync of its parent.
     pub(crate) fn create(&self) -> Result<()> {
         self.fs.create_dir(&self.path).map_err(|e| Error::io(&self.path, "create directory", e))

@@ -175,7 +175,13 @@ impl Accumulator {
 
     /// The batches from `failed` on, and all that was queued behind them meanwhile, will never be written: their waiters
     /// get the error, their offsets are given out again from `next_offset` on.
-    pub(super) fn fail(&mut self, failed: VecDeque<OpenBatch>, next_offset: Offset, label: &str, error: &Error) {
+    pub(super) fn fail(
+        &mut self,
+        failed: VecDeque<OpenBatch>,
+        next_offset: Offset,
+        label: &str,
+        error: &Error,
+    ) {
         let queued = self.take();
         let mut lost: Option<(Offset, Offset)> = None;
         for batch in failed.into_iter().chain(queued) {

@@ -48,7 +48,11 @@ impl Agenda {
         let mut pending = self.pending.lock();
         let deadline = Deadline::after(linger);
         // One linger for all is the usual case: then the list is in order and the new one is the last.
-        let at = pending.lingering.iter().rposition(|(earlier, _)| !earlier.is_after(deadline)).map_or(0, |at| at + 1);
+        let at = pending
+            .lingering
+            .iter()
+            .rposition(|(earlier, _)| !earlier.is_after(deadline))
+            .map_or(0, |at| at + 1);
         pending.lingering.insert(at, (deadline, Arc::downgrade(log)));
         if at == 0 {
             self.changed.notify_one();

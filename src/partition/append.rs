@@ -53,7 +53,9 @@ impl Log {
         records: &[NewRecord<'_>],
         (how, config, now): (&Append, &LogConfig, Timestamp),
     ) -> Result<Appended> {
-        let Some(last) = records.last() else { return Err(Error::invalid("a batch needs at least one record")) };
+        let Some(last) = records.last() else {
+            return Err(Error::invalid("a batch needs at least one record"));
+        };
         records.iter().try_for_each(|record| self.check_record(record, config, now))?;
         let alone_bytes = Placement::alone_bytes(records);
         check_size(alone_bytes, config)?;

@@ -58,6 +58,11 @@ impl RecordSlice {
         self.count
     }
 
+    /// Bytes of its batch as stored; 0 for all but the first slice of a batch.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        if self.position == 0 { self.header.total_len() } else { 0 }
+    }
+
     /// Where reading goes on behind it.
     pub(crate) fn next_offset(&self) -> Offset {
         self.next_offset

@@ -13,7 +13,7 @@ use crate::partition::recovery::{Examine, Recovered, RecoveryReport, examine};
 use crate::partition::segment_list::SegmentList;
 use crate::partition::signal::{Signal, Watchers};
 use crate::partition::state_file::StateFile;
-use crate::partition::writer::Writer;
+use crate::partition::writer::{Phase, Writer};
 use crate::segment::ActiveSegment;
 use crate::sync::{AtomicBool, AtomicI64, AtomicU64, Mutex, Ordering, RwLock};
 use crate::types::Offset;
@@ -51,6 +51,8 @@ pub(crate) struct Log {
     pub(super) lingers: AtomicBool,
     /// Set once, by the failure after which nobody knows what is on the disk.
     pub(super) poison: OnceLock<Arc<Error>>,
+    /// Set once, when the partition is deleted.
+    pub(super) retired: OnceLock<Error>,
     pub(super) watchers: Watchers,
 }
 
@@ -68,20 +70,38 @@ pub(crate) struct LogContext {
 impl Log {
     /// Makes the files of a new, empty partition in an empty directory. Everything is durable but the directory's name.
     pub(crate) fn create(directory: &Directory, identity: Identity, config: &LogConfig) -> Result<()> {
-        let active = ActiveSegment::create(directory, 0, config.segment, crate::segment::ReadMode::Positional)?;
+        let active =
+            ActiveSegment::create(directory, 0, config.segment, crate::segment::ReadMode::Positional)?;
         let mut active = active;
         let closed = active.seal()?;
         let mark = Mark { segment: 0, offset: 0, position: 0 };
-        let state =
-            PartitionState { identity, log_start: 0, sealed: Vec::new(), closed: Some(closed), mark, sequence: 0 };
+        let state = PartitionState {
+            identity,
+            log_start: 0,
+            sealed: Vec::new(),
+            closed: Some(closed),
+            mark,
+            sequence: 0,
+        };
         StateFile::create(directory, state).map(drop)
+    }
+
+    /// Whose partition a directory holds; `None` when it holds none that can be read.
+    pub(crate) fn identity_in(directory: &Directory) -> Result<Option<Identity>> {
+        match StateFile::read(directory) {
+            Ok(file) => Ok(Some(file.state().identity)),
+            Err(Error::Io { path, operation, source }) => Err(Error::Io { path, operation, source }),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Looks at a partition and opens it. Changes no byte: what a crash left is set right by the first append.
     pub(crate) fn open(context: LogContext, config: LogConfig) -> Result<(Arc<Self>, RecoveryReport)> {
         let LogContext { label, directory, identity, clock, agenda, options } = context;
-        let how =
-            Examine { read_mode: options.read_mode, index_interval_bytes: config.segment.index_interval_bytes };
+        let how = Examine {
+            read_mode: options.read_mode,
+            index_interval_bytes: config.segment.index_interval_bytes,
+        };
         let found = examine(&directory, identity, &label, how)?;
         let report = found.report.clone();
         let Recovered { end, durable, .. } = found;
@@ -102,6 +122,7 @@ impl Log {
             awaits_sync: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
             poison: OnceLock::new(),
+            retired: OnceLock::new(),
             watchers: Watchers::default(),
             writer: Mutex::new(Writer::new(found)),
         };
@@ -111,6 +132,11 @@ impl Log {
     /// Topic and partition.
     pub(crate) fn label(&self) -> &str {
         &self.label
+    }
+
+    /// The directory of its files.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.directory.path()
     }
 
     /// First offset that may be read.
@@ -156,8 +182,21 @@ impl Log {
         Arc::clone(&self.segments.read())
     }
 
-    /// An error when an earlier failure left the partition in a state that nobody knows.
+    /// The partition was deleted: every later call says so.
+    pub(crate) fn retire(&self, reason: Error) {
+        self.writer.lock().phase = Phase::Closed;
+        drop(self.retired.set(reason));
+        self.watchers.raise();
+    }
+
+    /// An error when the partition was deleted or its store closed.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        self.retired.get().map_or(Ok(()), |reason| Err(reason.clone()))
+    }
+
+    /// An error when the partition is gone, or an earlier failure left it in a state that nobody knows.
     pub(super) fn check_poison(&self) -> Result<()> {
+        self.check_open()?;
         match self.poison.get() {
             None => Ok(()),
             Some(cause) => {

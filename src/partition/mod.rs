@@ -25,7 +25,7 @@ mod writer;
 pub(crate) use agenda::{Agenda, Chore};
 pub(crate) use append::{Append, Appended};
 pub(crate) use config::{KeyRule, LogConfig, LogOptions};
-pub(crate) use fetch::RecordSlice;
+pub(crate) use fetch::{RecordSlice, RecordSliceIter};
 pub(crate) use log::{Log, LogContext};
 pub(crate) use lookup::OffsetAndTimestamp;
 pub use reader::OnDamage;

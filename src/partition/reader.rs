@@ -209,7 +209,12 @@ impl Reader {
     }
 
     /// The slice at which the reader ends, in the middle of a batch.
-    fn last_slice(&mut self, rest: Rest, (position, remaining, count): (usize, i32, usize), next: Offset) -> Sliced {
+    fn last_slice(
+        &mut self,
+        rest: Rest,
+        (position, remaining, count): (usize, i32, usize),
+        next: Offset,
+    ) -> Sliced {
         self.position = next;
         let cut = Cut { position, remaining, count, next_offset: next };
         Sliced { records: RecordSlice::new(*rest.batch.header(), rest.bytes, cut), stored_bytes: 0 }
@@ -358,9 +363,10 @@ impl Reader {
     }
 
     fn damaged(&self, header: &BatchHeader, malformed: Malformed) -> Error {
-        let position = self.cursor.as_ref().map_or(0, |cursor| {
-            cursor.position().saturating_sub(header.total_len() as u64)
-        });
+        let position = self
+            .cursor
+            .as_ref()
+            .map_or(0, |cursor| cursor.position().saturating_sub(header.total_len() as u64));
         match self.list.floor(header.base_offset) {
             Some(segment) => segment.log().damaged(position, header.base_offset, malformed),
             None => self.log.out_of_range(header.base_offset),

@@ -72,12 +72,18 @@ pub(super) struct Recovered {
 }
 
 /// Looks at the partition in `directory`, which must be the one that `identity` tells of.
-pub(super) fn examine(directory: &Directory, identity: Identity, label: &str, how: Examine) -> Result<Recovered> {
+pub(super) fn examine(
+    directory: &Directory,
+    identity: Identity,
+    label: &str,
+    how: Examine,
+) -> Result<Recovered> {
     let file = StateFile::read(directory)?;
     check_identity(directory, &file, identity)?;
     let bases = segment_bases(directory)?;
     let state = file.state();
-    let first = state.sealed.first().or(state.closed.as_ref()).map_or(state.log_start, |segment| segment.base);
+    let first =
+        state.sealed.first().or(state.closed.as_ref()).map_or(state.log_start, |segment| segment.base);
     let leftovers: Vec<_> = bases.range(..first.min(state.log_start)).copied().collect();
     for known in state.sealed.iter().chain(&state.closed) {
         if !bases.contains(&known.base) {
@@ -110,7 +116,9 @@ fn check_identity(directory: &Directory, file: &StateFile, expected: Identity) -
     let reason = match found {
         _ if found == expected => return Ok(()),
         _ if found.store != expected.store => "it belongs to another store",
-        _ if found.topic != expected.topic => "it belongs to another topic, or to an earlier one of this name",
+        _ if found.topic != expected.topic => {
+            "it belongs to another topic, or to an earlier one of this name"
+        }
         _ => "it belongs to another partition",
     };
     let path = directory.join(STATE_FILE);
@@ -136,7 +144,8 @@ fn clean(
         return Err(corrupt(directory, closed.base, len.min(closed.bytes), &reason));
     }
     let sealed = file.state().sealed.iter().chain([&closed]);
-    let segments = sealed.map(|summary| Arc::new(Segment::sealed(directory, *summary, how.read_mode))).collect();
+    let segments =
+        sealed.map(|summary| Arc::new(Segment::sealed(directory, *summary, how.read_mode))).collect();
     let end = closed.next_offset;
     let report =
         RecoveryReport { partition: label.to_owned(), clean: true, scanned_bytes: 0, end, torn: None };
@@ -155,8 +164,13 @@ fn unclean(
     let mut segments: Vec<_> =
         sealed.map(|summary| Arc::new(Segment::sealed(directory, *summary, how.read_mode))).collect();
     let mut expected = state.sealed.last().map_or(state.log_start, |segment| segment.next_offset);
-    let mut report =
-        RecoveryReport { partition: label.to_owned(), clean: false, scanned_bytes: 0, end: expected, torn: None };
+    let mut report = RecoveryReport {
+        partition: label.to_owned(),
+        clean: false,
+        scanned_bytes: 0,
+        end: expected,
+        torn: None,
+    };
     let mut scans = Vec::new();
     for (number, base) in open.iter().copied().enumerate() {
         if base > expected && number > 0 || base > expected.max(state.mark.offset) {
@@ -164,11 +178,8 @@ fn unclean(
         }
         let until = open.get(number + 1).copied().unwrap_or(Offset::MAX);
         // Read positionally until the first append: that one may cut the file.
-        let log = LogFile::lazy(
-            directory.clone(),
-            segment_file_name(base, SegmentFile::Log),
-            ReadMode::Positional,
-        );
+        let log =
+            LogFile::lazy(directory.clone(), segment_file_name(base, SegmentFile::Log), ReadMode::Positional);
         let scan = scan(&log, base, how.index_interval_bytes, until)?;
         report.scanned_bytes += log.len()?;
         if let (Tail::Torn { bytes, reason }, Offset::MAX) = (&scan.tail, until) {
@@ -213,7 +224,12 @@ fn missing(directory: &Directory, segment: &SegmentSummary) -> Error {
 }
 
 fn missing_before(directory: &Directory, base: Offset, expected: Offset) -> Error {
-    corrupt(directory, base, 0, &format!("the segment that begins at offset {expected} is missing or too short"))
+    corrupt(
+        directory,
+        base,
+        0,
+        &format!("the segment that begins at offset {expected} is missing or too short"),
+    )
 }
 
 fn corrupt(directory: &Directory, base: Offset, position: u64, reason: &str) -> Error {

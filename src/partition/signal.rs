@@ -53,14 +53,16 @@ pub(super) struct Watchers {
 impl Watchers {
     pub(super) fn add(&self, signal: &Arc<Signal>) {
         let mut signals = self.signals.write();
-        signals.retain(|known| known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), Arc::as_ptr(signal)));
+        signals
+            .retain(|known| known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), Arc::as_ptr(signal)));
         signals.push(Arc::downgrade(signal));
         self.any.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn remove(&self, signal: &Arc<Signal>) {
         let mut signals = self.signals.write();
-        signals.retain(|known| known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), Arc::as_ptr(signal)));
+        signals
+            .retain(|known| known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), Arc::as_ptr(signal)));
         self.any.store(!signals.is_empty(), Ordering::SeqCst);
     }
 

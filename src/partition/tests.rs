@@ -13,7 +13,11 @@ const IDENTITY: Identity = Identity { store: 1, topic: 2, partition: 0 };
 
 fn config(segment_bytes: u32) -> LogConfig {
     LogConfig {
-        segment: SegmentConfig { max_bytes: segment_bytes, index_interval_bytes: 100, max_index_bytes: 1 << 20 },
+        segment: SegmentConfig {
+            max_bytes: segment_bytes,
+            index_interval_bytes: 100,
+            max_index_bytes: 1 << 20,
+        },
         segment_age: Duration::from_secs(3600),
         compression: Compression::of(Codec::None),
         timestamp_type: TimestampType::CreateTime,

@@ -92,7 +92,8 @@ impl Log {
             append_time: batch.opened_at,
         };
         let sealed = batch.builder.seal(&how, &mut writer.compressor);
-        let sealed = sealed.map_err(|malformed| Error::invalid(format!("a batch cannot be encoded: {malformed}")))?;
+        let sealed =
+            sealed.map_err(|malformed| Error::invalid(format!("a batch cannot be encoded: {malformed}")))?;
         let header = sealed.header;
         let due = Due { config: config.segment_age, now: batch.opened_at, timestamp: header.max_timestamp };
         if open.active.is_full_for(sealed.bytes.len(), header.last_offset()) || due.is_over(open) {
@@ -171,7 +172,9 @@ impl Log {
     }
 
     pub(super) fn closed(&self) -> Error {
-        self.check_poison().err().unwrap_or_else(|| Error::StoreClosed { path: self.directory.path().to_path_buf() })
+        self.check_poison()
+            .err()
+            .unwrap_or_else(|| Error::StoreClosed { path: self.directory.path().to_path_buf() })
     }
 }
 
@@ -192,4 +195,3 @@ impl Due {
         open.active.bytes() > 0 && waited > self.config.as_millis()
     }
 }
-

@@ -48,7 +48,12 @@ pub(crate) enum WriteFailure {
 
 impl ActiveSegment {
     /// Creates an empty segment. Its name is durable after a sync of the directory.
-    pub(crate) fn create(directory: &Directory, base: Offset, config: SegmentConfig, mode: ReadMode) -> Result<Self> {
+    pub(crate) fn create(
+        directory: &Directory,
+        base: Offset,
+        config: SegmentConfig,
+        mode: ReadMode,
+    ) -> Result<Self> {
         let name = segment_file_name(base, SegmentFile::Log);
         directory.remove_if_there(&name)?;
         let file = directory.open(&name, OpenMode::CreateNew)?;
@@ -57,7 +62,12 @@ impl ActiveSegment {
     }
 
     /// Goes on with a segment that was scanned, and whose file ends with its last batch.
-    pub(crate) fn resume(directory: &Directory, scan: Scan, config: SegmentConfig, mode: ReadMode) -> Result<Self> {
+    pub(crate) fn resume(
+        directory: &Directory,
+        scan: Scan,
+        config: SegmentConfig,
+        mode: ReadMode,
+    ) -> Result<Self> {
         let name = segment_file_name(scan.tally.base, SegmentFile::Log);
         let file = directory.open(&name, OpenMode::ReadWrite)?;
         Ok(Self::with(directory, file, scan.tally, scan.index, (config, mode)))
@@ -139,7 +149,8 @@ impl ActiveSegment {
             return Err(self.undo(error));
         }
         self.allocated = self.allocated.max(position + batch.len() as u64);
-        self.first_timestamp = self.first_timestamp.or((header.max_timestamp >= 0).then_some(header.max_timestamp));
+        self.first_timestamp =
+            self.first_timestamp.or((header.max_timestamp >= 0).then_some(header.max_timestamp));
         self.tally.add(header, batch.get(..BatchHeader::LEN).unwrap_or_default());
         self.segment.publish(header, position);
         Ok(())

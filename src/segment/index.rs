@@ -47,7 +47,10 @@ impl SparseIndex {
     pub(crate) fn resumed(self, summary: &SegmentSummary, interval_bytes: u32) -> Self {
         let mut times = self.times;
         let last = self.offsets.last();
-        if times.last().is_some_and(|time| last.is_none_or(|entry| time.relative_offset > entry.relative_offset)) {
+        if times
+            .last()
+            .is_some_and(|time| last.is_none_or(|entry| time.relative_offset > entry.relative_offset))
+        {
             times.pop();
         }
         let indexed = last.map_or(0, |entry| u64::from(entry.position));

@@ -23,7 +23,8 @@ pub(super) fn read(directory: &Directory, summary: &SegmentSummary) -> Result<Op
     let offsets_len = summary.index_entries as usize * OffsetIndexEntry::LEN;
     let times_len = summary.time_entries as usize * TimeIndexEntry::LEN;
     let offsets = checked(directory, summary, SegmentFile::Index, Expected(offsets_len, summary.index_crc))?;
-    let times = checked(directory, summary, SegmentFile::TimeIndex, Expected(times_len, summary.time_index_crc))?;
+    let times =
+        checked(directory, summary, SegmentFile::TimeIndex, Expected(times_len, summary.time_index_crc))?;
     let (Some(offsets), Some(times)) = (offsets, times) else { return Ok(None) };
     match (decode_offset_index(&offsets), decode_time_index(&times)) {
         (Ok(offsets), Ok(times)) => Ok(Some(SparseIndex::finished(summary, offsets, times))),

@@ -103,7 +103,8 @@ impl LogFile {
                 return Ok(Window { view, start: 0 });
             }
         }
-        let ahead = want.max(READ_AHEAD).min(usize::try_from(written - position.min(written)).unwrap_or(READ_AHEAD));
+        let ahead =
+            want.max(READ_AHEAD).min(usize::try_from(written - position.min(written)).unwrap_or(READ_AHEAD));
         let bytes = self.file()?.read(position, ahead)?;
         Ok(Window { view: View::new(bytes), start: position })
     }
@@ -145,7 +146,9 @@ impl LogFile {
             Malformed::Unsupported { what, found, supported } => {
                 Error::UnsupportedFormat { path, what, found, supported }
             }
-            malformed => Error::Corrupt { path, position, offset: Some(offset), reason: malformed.to_string() },
+            malformed => {
+                Error::Corrupt { path, position, offset: Some(offset), reason: malformed.to_string() }
+            }
         }
     }
 

@@ -9,9 +9,9 @@ mod cursor;
 mod index;
 mod index_file;
 mod log_file;
+mod scan;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod segment;
-mod scan;
 mod stored_batch;
 mod summary;
 #[cfg(test)]

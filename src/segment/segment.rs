@@ -174,7 +174,13 @@ impl Segment {
     }
 
     /// A growing segment over a file its writer has open.
-    pub(super) fn growing(directory: &Directory, file: File, index: SparseIndex, at: &Tally, mode: ReadMode) -> Self {
+    pub(super) fn growing(
+        directory: &Directory,
+        file: File,
+        index: SparseIndex,
+        at: &Tally,
+        mode: ReadMode,
+    ) -> Self {
         let name = segment_file_name(at.base, SegmentFile::Log);
         let log = LogFile::open(directory.clone(), name, mode, file);
         Self::with_index(log, at.base, at.bytes, index)

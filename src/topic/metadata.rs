@@ -55,6 +55,23 @@ pub struct BatchMetadata<'a> {
     pub timestamp: Timestamp,
 }
 
+impl<'a> RecordMetadata<'a> {
+    pub(crate) fn new(topic: &'a str, partition: u32, offset: Offset, timestamp: Timestamp) -> Self {
+        Self { topic, partition, offset, timestamp }
+    }
+}
+
+impl<'a> BatchMetadata<'a> {
+    pub(crate) fn new(
+        topic: &'a str,
+        partition: u32,
+        (first_offset, last_offset): (Offset, Offset),
+        timestamp: Timestamp,
+    ) -> Self {
+        Self { topic, partition, first_offset, last_offset, timestamp }
+    }
+}
+
 impl BatchMetadata<'_> {
     /// The offsets of the records, in their order.
     pub fn offsets(&self) -> RangeInclusive<Offset> {

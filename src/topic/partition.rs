@@ -37,6 +37,11 @@ impl Partition {
         Self { place, log }
     }
 
+    /// Where its files are.
+    pub(crate) fn directory(&self) -> std::path::PathBuf {
+        self.log.path().to_path_buf()
+    }
+
     pub(crate) fn log(&self) -> &Arc<Log> {
         &self.log
     }

@@ -6,8 +6,8 @@ use crate::topic::record_ref::OwnedRecord;
 use crate::topic::records::{PartitionRecords, Records};
 use crate::types::{Offset, TopicPartition};
 
-/// Reads one partition forwards. [`fetch`](Self::fetch) hands out records without copying them; as an iterator it hands
-/// out copies, one by one, up to the end at the time it gets there.
+/// Reads one partition forwards. [`fetch`](Self::fetch) hands out records without copying them; a `for` loop over the
+/// reader hands out copies, one by one.
 ///
 /// ```
 /// # use annals::{Durability, Record, Store, TopicConfig};
@@ -31,8 +31,6 @@ use crate::types::{Offset, TopicPartition};
 pub struct PartitionReader {
     place: TopicPartition,
     reader: Reader,
-    /// Copies for the iterator, next one last.
-    copies: Vec<OwnedRecord>,
 }
 
 /// What one fetch takes at most, roughly.
@@ -42,17 +40,16 @@ const COPY: FetchLimits = FetchLimits { max_records: 500, max_bytes: 64 << 10 };
 
 impl PartitionReader {
     pub(super) fn new(place: TopicPartition, reader: Reader) -> Self {
-        Self { place, reader, copies: Vec::new() }
+        Self { place, reader }
     }
 
     /// The next offset to be handed out.
     pub fn position(&self) -> Offset {
-        self.copies.last().map_or(self.reader.position(), |next| next.offset)
+        self.reader.position()
     }
 
     /// Goes on at `offset`. Whether the log has it shows at the next fetch.
     pub fn seek(&mut self, offset: Offset) {
-        self.copies.clear();
         self.reader.seek(offset);
     }
 
@@ -66,20 +63,49 @@ impl PartitionReader {
     }
 
     fn fetch_within(&mut self, limits: FetchLimits) -> Result<Records> {
-        let position = self.position();
-        self.seek(position);
+        self.reader.log().check_open()?;
         let slices = self.reader.fetch(limits)?;
-        let records = if slices.is_empty() { vec![] } else { vec![PartitionRecords::new(self.place.clone(), slices)] };
+        let records =
+            if slices.is_empty() { vec![] } else { vec![PartitionRecords::new(self.place.clone(), slices)] };
         Ok(Records::new(records))
     }
 }
 
-impl Iterator for PartitionReader {
+impl IntoIterator for PartitionReader {
+    type Item = Result<OwnedRecord>;
+    type IntoIter = OwnedRecords;
+
+    fn into_iter(self) -> OwnedRecords {
+        OwnedRecords { reader: self, copies: Vec::new() }
+    }
+}
+
+/// Iterates over copies of a partition's records, up to the end at the time it gets there. After an error it goes on
+/// where the error was, so a damaged batch ends a loop only if the loop ends itself.
+///
+/// ```
+/// # use annals::{Durability, Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # let partition = store.create_topic("orders", TopicConfig::new())?.partition(0)?;
+/// # partition.append(&[Record::new().value("a"), Record::new().value("b")], Durability::Os)?;
+/// let values: Vec<_> = partition.read(..)?.into_iter().map(|record| record.unwrap().value).collect();
+/// assert_eq!(values, [Some(b"a".to_vec()), Some(b"b".to_vec())]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct OwnedRecords {
+    reader: PartitionReader,
+    /// Next one last.
+    copies: Vec<OwnedRecord>,
+}
+
+impl Iterator for OwnedRecords {
     type Item = Result<OwnedRecord>;
 
     fn next(&mut self) -> Option<Result<OwnedRecord>> {
         if self.copies.is_empty() {
-            match self.fetch_within(COPY) {
+            match self.reader.fetch_within(COPY) {
                 Ok(records) => self.copies.extend(records.iter().map(|record| record.to_owned())),
                 Err(error) => return Some(Err(error)),
             }

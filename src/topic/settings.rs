@@ -29,7 +29,11 @@ const I32_MAX: u64 = i32::MAX.unsigned_abs() as u64;
 
 /// In Kafka's order. Defaults differ from Kafka's in `segment.bytes` (1 GiB there: a small store should be able to delete).
 const SETTINGS: &[Setting] = &[
-    Setting { key: "cleanup.policy", default: "delete", kind: Kind::Word(&["delete", "compact", "compact,delete"]) },
+    Setting {
+        key: "cleanup.policy",
+        default: "delete",
+        kind: Kind::Word(&["delete", "compact", "compact,delete"]),
+    },
     Setting {
         key: "compression.type",
         default: "uncompressed",
@@ -82,18 +86,21 @@ impl Setting {
         match &self.kind {
             Kind::Bytes(range) => {
                 let bytes = parse_bytes(value).filter(|bytes| range.contains(bytes));
-                let bytes = bytes.ok_or_else(|| invalid(format!("bytes from {} to {}", range.start(), range.end())));
+                let bytes =
+                    bytes.ok_or_else(|| invalid(format!("bytes from {} to {}", range.start(), range.end())));
                 bytes.map(|bytes| bytes.to_string())
             }
             Kind::Duration { least_millis } => {
                 let duration = parse_duration(value).filter(|duration| duration.as_millis() >= *least_millis);
-                let duration =
-                    duration.ok_or_else(|| invalid(format!("milliseconds from {least_millis} up, or with a unit: 7d")));
+                let duration = duration.ok_or_else(|| {
+                    invalid(format!("milliseconds from {least_millis} up, or with a unit: 7d"))
+                });
                 duration.map(format_duration)
             }
             Kind::Number(range) => {
                 let number = value.parse().ok().filter(|number| range.contains(number));
-                let number = number.ok_or_else(|| invalid(format!("from {} to {}", range.start(), range.end())));
+                let number =
+                    number.ok_or_else(|| invalid(format!("from {} to {}", range.start(), range.end())));
                 number.map(|number: i32| number.to_string())
             }
             Kind::Word(words) if words.contains(&value) => Ok(value.to_owned()),
@@ -111,9 +118,11 @@ pub(super) fn cleanup_policy(config: &TopicConfig) -> CleanupPolicy {
 /// What the partitions of a topic with this checked configuration need to know.
 pub(super) fn log_config(config: &TopicConfig) -> Result<LogConfig> {
     let bytes = |key: &str| parse_bytes(config.get(key)).and_then(|bytes| u32::try_from(bytes).ok());
-    let bytes = |key: &str| bytes(key).ok_or_else(|| Error::config(key, config.get(key), "a number of bytes"));
+    let bytes =
+        |key: &str| bytes(key).ok_or_else(|| Error::config(key, config.get(key), "a number of bytes"));
     let duration = |key: &str| parse_duration(config.get(key));
-    let duration = |key: &str| duration(key).ok_or_else(|| Error::config(key, config.get(key), "milliseconds"));
+    let duration =
+        |key: &str| duration(key).ok_or_else(|| Error::config(key, config.get(key), "milliseconds"));
     let key_rule = match cleanup_policy(config) {
         CleanupPolicy::Delete => KeyRule::Optional,
         CleanupPolicy::Compact | CleanupPolicy::CompactDelete => KeyRule::Required,

@@ -1,0 +1,104 @@
+//! A partition that a consumer reads.
+
+use std::sync::Arc;
+
+use crate::consumer::builder::{Settings, StartFrom};
+use crate::error::{Error, Result};
+use crate::partition::{FetchLimits, Reader, RecordSlice};
+use crate::topic::Partition;
+use crate::types::Offset;
+
+/// Whether poll looks at a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    Running,
+    Paused,
+}
+
+/// One assigned partition and how far it was read.
+#[derive(Debug)]
+pub(super) struct Assigned {
+    pub(super) partition: Partition,
+    pub(super) flow: Flow,
+    /// `None` until the first look, or a seek, decides where to begin.
+    reader: Option<Reader>,
+    /// What the group has committed, as far as this consumer knows.
+    pub(super) committed: Option<Offset>,
+    /// Where the records handed out so far end. Not moved by looking.
+    pub(super) handed_out: Option<Offset>,
+}
+
+impl Assigned {
+    pub(super) fn new(partition: Partition, committed: Option<Offset>) -> Self {
+        Self { partition, flow: Flow::Running, reader: None, committed, handed_out: None }
+    }
+
+    /// The next offset to be handed out.
+    pub(super) fn position(&mut self, settings: &Settings) -> Result<Offset> {
+        self.reader(settings).map(|reader| reader.position())
+    }
+
+    /// Goes on at `offset`.
+    pub(super) fn seek(&mut self, offset: Offset, settings: &Settings) {
+        match &mut self.reader {
+            Some(reader) => reader.seek(offset),
+            None => self.reader = Some(self.reader_at(offset, settings)),
+        }
+        self.handed_out = Some(offset);
+    }
+
+    pub(super) fn fetch(&mut self, limits: FetchLimits, settings: &Settings) -> Result<Vec<RecordSlice>> {
+        self.partition.log().check_open()?;
+        let reader = self.reader(settings)?;
+        let slices = match reader.fetch(limits) {
+            Err(Error::OffsetOutOfRange { .. }) if settings.start_from != StartFrom::Error => {
+                let offset = self.reset(settings.start_from);
+                let reader = self.reader(settings)?;
+                reader.seek(offset);
+                reader.fetch(limits)?
+            }
+            other => other?,
+        };
+        if let Some(reader) = &self.reader
+            && (!slices.is_empty() || self.handed_out.is_some())
+        {
+            self.handed_out = Some(reader.position());
+        }
+        Ok(slices)
+    }
+
+    fn reader(&mut self, settings: &Settings) -> Result<&mut Reader> {
+        if self.reader.is_none() {
+            let offset = match (self.committed, settings.start_from) {
+                (Some(committed), _) => committed,
+                (None, StartFrom::Error) => {
+                    return Err(Error::NoCommittedOffset {
+                        group: settings.group.clone().unwrap_or_default(),
+                        partition: self.partition.topic_partition().to_string(),
+                    });
+                }
+                (None, start) => self.reset(start),
+            };
+            self.reader = Some(self.reader_at(offset, settings));
+        }
+        match &mut self.reader {
+            Some(reader) => Ok(reader),
+            None => Err(Error::invalid("a partition has no reader")),
+        }
+    }
+
+    fn reader_at(&self, offset: Offset, settings: &Settings) -> Reader {
+        Reader::new(Arc::clone(self.partition.log()), offset, settings.visibility, settings.on_damage)
+    }
+
+    fn reset(&self, start: StartFrom) -> Offset {
+        match start {
+            StartFrom::Latest => {
+                // Records still in memory were sent before: they lie behind a reader that begins now.
+                self.partition.log().write_queued();
+                self.partition.end()
+            }
+            StartFrom::Earliest | StartFrom::Error => self.partition.start(),
+        }
+    }
+}

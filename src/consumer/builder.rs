@@ -1,0 +1,178 @@
+//! Settings of a consumer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::consumer::consumer::Consumer;
+use crate::error::{Error, Result};
+use crate::group::Groups;
+use crate::partition::{FetchLimits, OnDamage, Visibility};
+use crate::topic::Topics;
+use crate::types::Durability;
+
+/// Where to begin in a partition without a committed offset, and where to go on when the position was deleted: Kafka's
+/// `auto.offset.reset`.
+///
+/// ```
+/// # use annals::{StartFrom, Store};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// let news = store.consumer_builder().group("news").start_from(StartFrom::Latest).build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum StartFrom {
+    /// At the first record there is.
+    #[default]
+    Earliest,
+    /// Behind the last record there is when the partition is first looked at.
+    Latest,
+    /// Nowhere: `poll` fails.
+    Error,
+}
+
+/// Makes a [`Consumer`]. Setters carry Kafka's names.
+///
+/// ```
+/// # use annals::{StartFrom, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// let mut audit = store.consumer_builder().read_durable_only().max_poll_records(10_000).build()?;
+/// audit.assign([("orders", 0)])?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct ConsumerBuilder {
+    pub(super) topics: Arc<Topics>,
+    pub(super) groups: Arc<Groups>,
+    pub(super) settings: Settings,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) group: Option<String>,
+    pub(super) client_id: String,
+    pub(super) start_from: StartFrom,
+    pub(super) visibility: Visibility,
+    pub(super) on_damage: OnDamage,
+    pub(super) max_poll_records: usize,
+    pub(super) fetch_max_bytes: usize,
+    pub(super) max_partition_fetch_bytes: usize,
+    pub(super) commit_durability: Durability,
+    pub(super) auto_commit: Option<Duration>,
+}
+
+impl ConsumerBuilder {
+    pub(crate) fn new(topics: Arc<Topics>, groups: Arc<Groups>) -> Self {
+        let settings = Settings {
+            group: None,
+            client_id: "consumer".to_owned(),
+            start_from: StartFrom::default(),
+            visibility: Visibility::default(),
+            on_damage: OnDamage::default(),
+            max_poll_records: 500,
+            fetch_max_bytes: 50 << 20,
+            max_partition_fetch_bytes: 1 << 20,
+            commit_durability: Durability::default(),
+            auto_commit: None,
+        };
+        Self { topics, groups, settings }
+    }
+
+    /// `group.id`: the group it is a member of once it subscribes, and commits for. Default: none.
+    pub fn group(mut self, name: impl Into<String>) -> Self {
+        self.settings.group = Some(name.into());
+        self
+    }
+
+    /// `client.id`: the beginning of its member id. Members are sorted by id when partitions are shared out.
+    pub fn client_id(mut self, name: impl Into<String>) -> Self {
+        self.settings.client_id = name.into();
+        self
+    }
+
+    /// `auto.offset.reset`. Default: [`StartFrom::Earliest`].
+    pub fn start_from(mut self, start: StartFrom) -> Self {
+        self.settings.start_from = start;
+        self
+    }
+
+    /// Sees only what survives a power cut: nothing it was handed can be lost later.
+    pub fn read_durable_only(mut self) -> Self {
+        self.settings.visibility = Visibility::Durable;
+        self
+    }
+
+    /// What to do about a damaged batch. Default: [`OnDamage::Fail`].
+    pub fn on_damage(mut self, policy: OnDamage) -> Self {
+        self.settings.on_damage = policy;
+        self
+    }
+
+    /// `max.poll.records`: the most records of one poll. Default: 500.
+    pub fn max_poll_records(mut self, records: usize) -> Self {
+        self.settings.max_poll_records = records;
+        self
+    }
+
+    /// `fetch.max.bytes`: bytes of batches, as stored, after which a poll takes no further one. Default: 50 MiB.
+    pub fn fetch_max_bytes(mut self, bytes: usize) -> Self {
+        self.settings.fetch_max_bytes = bytes;
+        self
+    }
+
+    /// `max.partition.fetch.bytes`: the same for one partition's part of a poll. Default: 1 MiB.
+    pub fn max_partition_fetch_bytes(mut self, bytes: usize) -> Self {
+        self.settings.max_partition_fetch_bytes = bytes;
+        self
+    }
+
+    /// How far a commit goes before it returns. Default: [`Durability::Os`].
+    pub fn commit_durability(mut self, durability: Durability) -> Self {
+        self.settings.commit_durability = durability;
+        self
+    }
+
+    /// `enable.auto.commit` and its interval: `poll` and `close` commit what earlier polls handed out. Default: never.
+    pub fn auto_commit(mut self, interval: Duration) -> Self {
+        self.settings.auto_commit = Some(interval);
+        self
+    }
+
+    /// The consumer.
+    ///
+    /// # Errors
+    /// [`InvalidName`](Error::InvalidName) for the group, [`InvalidConfig`](Error::InvalidConfig) for a limit of 0 or an
+    /// automatic commit without a group.
+    pub fn build(self) -> Result<Consumer> {
+        let limits = [
+            ("max.poll.records", self.settings.max_poll_records),
+            ("fetch.max.bytes", self.settings.fetch_max_bytes),
+            ("max.partition.fetch.bytes", self.settings.max_partition_fetch_bytes),
+        ];
+        if let Some((key, value)) = limits.into_iter().find(|(_, value)| *value == 0) {
+            return Err(Error::config(key, value, "at least 1"));
+        }
+        if self.settings.auto_commit.is_some() && self.settings.group.is_none() {
+            return Err(Error::config(
+                "enable.auto.commit",
+                true,
+                "a consumer without a group commits nothing",
+            ));
+        }
+        Consumer::new(self)
+    }
+}
+
+impl Settings {
+    /// What a partition may still add to a poll that has `records` and `bytes` already.
+    pub(super) fn limits(&self, records: usize, bytes: usize) -> FetchLimits {
+        FetchLimits {
+            max_records: self.max_poll_records.saturating_sub(records),
+            max_bytes: self.max_partition_fetch_bytes.min(self.fetch_max_bytes.saturating_sub(bytes)),
+        }
+    }
+}

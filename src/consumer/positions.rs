@@ -1,0 +1,126 @@
+//! Where a consumer stands, and moving it.
+
+use crate::consumer::assigned::{Assigned, Flow};
+use crate::consumer::consumer::Consumer;
+use crate::error::{Error, Result};
+use crate::types::{Offset, Timestamp, TopicPartition};
+
+impl Consumer {
+    /// The next offset that a poll will hand out of a partition.
+    ///
+    /// # Errors
+    /// [`NotAssigned`](Error::NotAssigned); [`NoCommittedOffset`](Error::NoCommittedOffset) with
+    /// [`StartFrom::Error`](crate::StartFrom::Error).
+    pub fn position(&mut self, partition: impl Into<TopicPartition>) -> Result<Offset> {
+        self.with_assigned(&partition.into(), |assigned, settings| assigned.position(settings))?
+    }
+
+    /// Goes on at `offset`. Whether the partition has it shows at the next poll.
+    ///
+    /// # Errors
+    /// [`NotAssigned`](Error::NotAssigned); [`InvalidArgument`](Error::InvalidArgument) for a negative offset.
+    pub fn seek(&mut self, partition: impl Into<TopicPartition>, offset: Offset) -> Result<()> {
+        if offset < 0 {
+            return Err(Error::invalid(format!("offset {offset} is negative")));
+        }
+        self.with_assigned(&partition.into(), |assigned, settings| assigned.seek(offset, settings))
+    }
+
+    /// Goes on at the first record of every partition it reads.
+    pub fn seek_to_beginning(&mut self) {
+        for assigned in self.assigned.values_mut() {
+            let start = assigned.partition.start();
+            assigned.seek(start, &self.settings);
+        }
+    }
+
+    /// Goes on behind the last record of every partition it reads.
+    pub fn seek_to_end(&mut self) {
+        for assigned in self.assigned.values_mut() {
+            assigned.partition.log().write_queued();
+            let end = assigned.partition.end();
+            assigned.seek(end, &self.settings);
+        }
+    }
+
+    /// Goes on, in every partition it reads, at the earliest record of `timestamp` (Unix milliseconds) or later; at the end
+    /// where there is none.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](Error::InvalidArgument) for a negative timestamp; [`Io`](Error::Io),
+    /// [`Corrupt`](Error::Corrupt): partitions before the failing one have moved.
+    pub fn seek_to_time(&mut self, timestamp: Timestamp) -> Result<()> {
+        if timestamp < 0 {
+            return Err(Error::invalid(format!("timestamp {timestamp} is negative")));
+        }
+        for assigned in self.assigned.values_mut() {
+            let found = assigned.partition.offset_for_time(timestamp)?;
+            let offset = found.map_or(assigned.partition.end(), |found| found.offset);
+            assigned.seek(offset, &self.settings);
+        }
+        Ok(())
+    }
+
+    /// Polls hand out nothing of these partitions until they are resumed. Positions stay.
+    ///
+    /// # Errors
+    /// [`NotAssigned`](Error::NotAssigned): those before it are paused.
+    pub fn pause<P: Into<TopicPartition>>(&mut self, partitions: impl IntoIterator<Item = P>) -> Result<()> {
+        self.set_flow(partitions, Flow::Paused)
+    }
+
+    /// Takes [`pause`](Self::pause) back.
+    ///
+    /// # Errors
+    /// [`NotAssigned`](Error::NotAssigned): those before it are resumed.
+    pub fn resume<P: Into<TopicPartition>>(&mut self, partitions: impl IntoIterator<Item = P>) -> Result<()> {
+        self.set_flow(partitions, Flow::Running)
+    }
+
+    fn set_flow<P: Into<TopicPartition>>(
+        &mut self,
+        partitions: impl IntoIterator<Item = P>,
+        flow: Flow,
+    ) -> Result<()> {
+        partitions
+            .into_iter()
+            .try_for_each(|place| self.with_assigned(&place.into(), |assigned, _| assigned.flow = flow))
+    }
+
+    /// The partitions that are paused.
+    pub fn paused(&self) -> Vec<TopicPartition> {
+        let paused = self.assigned.iter().filter(|(_, assigned)| assigned.flow == Flow::Paused);
+        paused.map(|(place, _)| place.clone()).collect()
+    }
+
+    /// How many offsets lie between the positions of this consumer and the ends of its partitions. Where compaction or
+    /// retention left gaps it is more than there are records.
+    ///
+    /// # Errors
+    /// As [`position`](Self::position).
+    pub fn lag(&mut self) -> Result<u64> {
+        self.follow_group()?;
+        let mut lag = 0;
+        for assigned in self.assigned.values_mut() {
+            let position = assigned.position(&self.settings)?;
+            lag += u64::try_from(assigned.partition.end() - position).unwrap_or(0);
+        }
+        Ok(lag)
+    }
+
+    fn with_assigned<T>(
+        &mut self,
+        place: &TopicPartition,
+        act: impl FnOnce(&mut Assigned, &super::builder::Settings) -> T,
+    ) -> Result<T> {
+        self.follow_group()?;
+        match self.assigned.get_mut(place) {
+            Some(assigned) => Ok(act(assigned, &self.settings)),
+            None => Err(Error::NotAssigned {
+                partition: place.to_string(),
+                group: self.group.as_ref().map(|group| group.name().to_owned()).unwrap_or_default(),
+                member: self.member_id().to_owned(),
+            }),
+        }
+    }
+}

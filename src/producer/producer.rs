@@ -1,0 +1,193 @@
+//! Sending to any topic of the store.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::partition::{Agenda, Append, Log};
+use crate::producer::builder::Settings;
+use crate::producer::sticky::Sticky;
+use crate::producer::topic_producer::TopicProducer;
+use crate::sync::RwLock;
+use crate::topic::{BatchMetadata, RecordMetadata, Topic, Topics};
+use crate::types::{Durability, Record};
+
+/// Sends records. Cheap to clone; used from many threads at once. The records of one thread keep their order in each
+/// partition.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// store.create_topic("orders", TopicConfig::new().partitions(3))?;
+/// let producer = store.producer();
+/// let first = producer.send(Record::to("orders").key("alice").value("2 apples"))?;
+/// let second = producer.send(Record::to("orders").key("alice").value("1 pear"))?;
+/// assert_eq!((second.partition, second.offset), (first.partition, first.offset + 1));
+/// producer.flush()?; // everything sent so far survives a power cut
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Producer {
+    pub(super) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    topics: Arc<Topics>,
+    agenda: Arc<Agenda>,
+    settings: Settings,
+    /// One for each topic sent to without a key.
+    sticky: RwLock<HashMap<u128, Arc<Sticky>>>,
+}
+
+impl Producer {
+    pub(super) fn new(topics: Arc<Topics>, agenda: Arc<Agenda>, settings: Settings) -> Self {
+        Self { shared: Arc::new(Shared { topics, agenda, settings, sticky: RwLock::default() }) }
+    }
+
+    /// Sends a record to the topic it names, and returns where it is: offsets are known at once. How far the record has gone
+    /// by then is the producer's [`Durability`].
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic), [`UnknownPartition`](Error::UnknownPartition),
+    /// [`RecordTooLarge`](Error::RecordTooLarge), [`KeyRequired`](Error::KeyRequired),
+    /// [`InvalidTimestamp`](Error::InvalidTimestamp): the record can never be accepted as it is.
+    /// [`Io`](Error::Io): nothing was appended, the same call may succeed once the cause is gone (a full disk).
+    /// [`Lost`](Error::Lost): this record was not appended, and earlier ones, accepted at `Memory`, are gone.
+    /// [`Poisoned`](Error::Poisoned), and `Io` from a sync at `Disk`: whether the record is there shows after reopening.
+    pub fn send<'r>(&self, record: Record<'r>) -> Result<RecordMetadata<'r>> {
+        let name = topic_of(&record)?;
+        let topic = self.shared.topics.get(name)?;
+        self.shared.send(&topic, name, &record)
+    }
+
+    /// Sends records to one partition of one topic as parts of one batch, all or nothing, with consecutive offsets. The
+    /// first record chooses the partition; the others must agree.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`InvalidArgument`](Error::InvalidArgument) for no records, or records that do not belong
+    /// together.
+    pub fn send_batch<'r>(&self, records: &[Record<'r>]) -> Result<BatchMetadata<'r>> {
+        let first = records.first().ok_or_else(|| Error::invalid("a batch needs at least one record"))?;
+        let name = topic_of(first)?;
+        if records.iter().any(|record| record.topic_name() != Some(name)) {
+            return Err(Error::invalid(format!("the first record is for topic {name:?}, another is not")));
+        }
+        let topic = self.shared.topics.get(name)?;
+        self.shared.send_batch(&topic, name, records)
+    }
+
+    /// A producer for one topic: no name is looked up per record.
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic).
+    pub fn bind(&self, topic: &str) -> Result<TopicProducer> {
+        Ok(TopicProducer::new(self.clone(), self.shared.topics.get(topic)?))
+    }
+
+    /// Returns when everything sent so far, by any producer of the store, survives a power cut.
+    ///
+    /// # Errors
+    /// [`Lost`](Error::Lost), [`Io`](Error::Io), [`Poisoned`](Error::Poisoned): the first failure; every other partition is
+    /// flushed all the same.
+    pub fn flush(&self) -> Result<()> {
+        let outcomes: Vec<_> = self.shared.topics.all().iter().map(Topic::flush).collect();
+        outcomes.into_iter().collect()
+    }
+}
+
+fn topic_of<'r>(record: &Record<'r>) -> Result<&'r str> {
+    record
+        .topic_name()
+        .ok_or_else(|| Error::invalid("the record names no topic: use Record::to, or a bound producer"))
+}
+
+impl Shared {
+    pub(super) fn send<'n>(
+        &self,
+        topic: &Topic,
+        name: &'n str,
+        record: &Record<'_>,
+    ) -> Result<RecordMetadata<'n>> {
+        let partition = self.choose(topic, record)?;
+        let sent = self.append(topic, partition, std::slice::from_ref(record))?;
+        Ok(RecordMetadata::new(name, partition, sent.first_offset, sent.timestamp))
+    }
+
+    pub(super) fn send_batch<'n>(
+        &self,
+        topic: &Topic,
+        name: &'n str,
+        records: &[Record<'_>],
+    ) -> Result<BatchMetadata<'n>> {
+        let first = records.first().ok_or_else(|| Error::invalid("a batch needs at least one record"))?;
+        let partition = self.choose(topic, first)?;
+        let count = topic.partition_count();
+        let elsewhere = |record: &Record<'_>| {
+            let own =
+                record.partition_number().or_else(|| self.settings.partitioner.partition(record, count));
+            own.filter(|own| *own != partition)
+        };
+        if let Some(other) = records.iter().find_map(elsewhere) {
+            let why =
+                format!("the batch is for partition {partition}, one of its records for partition {other}");
+            return Err(Error::invalid(why));
+        }
+        let sent = self.append(topic, partition, records)?;
+        Ok(BatchMetadata::new(name, partition, (sent.first_offset, sent.last_offset), sent.timestamp))
+    }
+
+    fn choose(&self, topic: &Topic, record: &Record<'_>) -> Result<u32> {
+        let partitions = topic.partition_count();
+        let chosen =
+            record.partition_number().or_else(|| self.settings.partitioner.partition(record, partitions));
+        match chosen {
+            Some(partition) if partition < partitions => Ok(partition),
+            Some(partition) => {
+                Err(Error::UnknownPartition { topic: topic.name().to_owned(), partition, partitions })
+            }
+            None => {
+                let bytes =
+                    record.value_bytes().map_or(0, <[u8]>::len) + record.key_bytes().map_or(0, <[u8]>::len);
+                Ok(self.sticky(topic).choose(partitions, bytes, self.settings.batch_size))
+            }
+        }
+    }
+
+    fn sticky(&self, topic: &Topic) -> Arc<Sticky> {
+        if let Some(sticky) = self.sticky.read().get(&topic.id()) {
+            return Arc::clone(sticky);
+        }
+        let mut all = self.sticky.write();
+        Arc::clone(all.entry(topic.id()).or_insert_with(|| Arc::new(Sticky::new())))
+    }
+
+    fn append(
+        &self,
+        topic: &Topic,
+        partition: u32,
+        records: &[Record<'_>],
+    ) -> Result<crate::partition::Appended> {
+        if topic.is_internal() {
+            return Err(Error::invalid(format!("topic {:?} is written by the store alone", topic.name())));
+        }
+        let Settings { durability, linger, batch_size, .. } = self.settings;
+        let how = Append { durability, batch_bytes: batch_size, linger, expected_end: None };
+        let appended = topic.with_log(partition, |log: &Arc<Log>| log.append(records, &how))?;
+        if durability == Durability::Memory {
+            self.make_room(appended.open_batches);
+        }
+        Ok(appended)
+    }
+
+    /// Each open batch holds at most a batch's worth of bytes, so their number bounds the memory.
+    fn make_room(&self, open_batches: Option<usize>) {
+        let most = self.settings.buffer_memory / self.settings.batch_size.max(1);
+        for _ in most..open_batches.unwrap_or(0) {
+            if let Some(oldest) = self.agenda.oldest_lingering() {
+                oldest.end_linger();
+            }
+        }
+    }
+}

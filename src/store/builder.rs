@@ -1,0 +1,108 @@
+//! Settings of a store.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::io::{Clock, FileSystem, OsFileSystem, SystemClock};
+use crate::segment::ReadMode;
+use crate::store::store::Store;
+
+/// Opens a [`Store`] with other settings than the defaults.
+///
+/// ```
+/// # use annals::{ReadMode, Store};
+/// # use std::time::Duration;
+/// # let dir = tempfile::tempdir()?;
+/// let store = Store::builder(dir.path())
+///     .read_mode(ReadMode::Positional)
+///     .sync_every(Duration::from_millis(200))
+///     .open()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until it opens"]
+pub struct StoreBuilder {
+    pub(super) path: PathBuf,
+    pub(super) file_system: Arc<dyn FileSystem>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) read_mode: ReadMode,
+    pub(super) sync_every: Duration,
+    pub(super) sync_every_bytes: u64,
+    pub(super) max_expanded_bytes: usize,
+    pub(super) maintenance: Maintenance,
+}
+
+/// Who writes lingering batches and syncs in the background.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Maintenance {
+    Thread,
+    ByHand,
+}
+
+impl StoreBuilder {
+    pub(super) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            file_system: Arc::new(OsFileSystem),
+            clock: Arc::new(SystemClock),
+            read_mode: ReadMode::default(),
+            sync_every: Duration::from_secs(1),
+            sync_every_bytes: 16 << 20,
+            max_expanded_bytes: 64 << 20,
+            maintenance: Maintenance::Thread,
+        }
+    }
+
+    /// How segments are read. Default: [`ReadMode::Mapped`].
+    pub fn read_mode(mut self, mode: ReadMode) -> Self {
+        self.read_mode = mode;
+        self
+    }
+
+    /// How long written bytes wait at most for a sync in the background. It keeps short what has to be looked at after a
+    /// crash, and what a power cut can take of records sent at `Os` or `Memory`. Default: 1 s.
+    pub fn sync_every(mut self, interval: Duration) -> Self {
+        self.sync_every = interval;
+        self
+    }
+
+    /// Written bytes of one partition after which that sync does not wait for its time. Default: 16 MiB.
+    pub fn sync_every_bytes(mut self, bytes: u64) -> Self {
+        self.sync_every_bytes = bytes;
+        self
+    }
+
+    /// The most that one compressed batch may expand to; a larger one is damage. Default: 64 MiB.
+    pub fn max_expanded_bytes(mut self, bytes: usize) -> Self {
+        self.max_expanded_bytes = bytes;
+        self
+    }
+
+    /// No thread is started: lingering batches are written and background syncs done by [`Store::maintain`].
+    pub fn maintain_by_hand(mut self) -> Self {
+        self.maintenance = Maintenance::ByHand;
+        self
+    }
+
+    /// Where the time of day comes from. Default: the machine's clock.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// What stands for the operating system's files: tests put failing ones here. Default: the real ones.
+    pub fn file_system(mut self, file_system: Arc<dyn FileSystem>) -> Self {
+        self.file_system = file_system;
+        self
+    }
+
+    /// Opens the store; makes its directory if there is none.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open(self) -> Result<Store> {
+        Store::open_with(self)
+    }
+}

@@ -1,0 +1,288 @@
+//! The store as its users hold it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::consumer::{Consumer, ConsumerBuilder};
+use crate::error::{Error, Result};
+use crate::group::{CommittedOffset, Groups, OffsetSetBack};
+use crate::io::{Directory, DirectoryLock};
+use crate::partition::{Agenda, LogOptions, RecoveryReport};
+use crate::producer::{Producer, ProducerBuilder};
+use crate::store::builder::{self, StoreBuilder};
+use crate::store::maintenance::Maintenance;
+use crate::sync::Mutex;
+use crate::topic::{OFFSETS_TOPIC, Topic, TopicConfig, TopicContext, Topics};
+use crate::types::TopicPartition;
+
+/// A directory of topics that this process owns. Cheap to clone; used from many threads at once.
+///
+/// The store is open as long as one of its clones lives, or until [`close`](Self::close). Producers, consumers, topics and
+/// partitions do not keep it open: afterwards their calls fail with [`StoreClosed`](Error::StoreClosed).
+///
+/// ```
+/// use annals::{Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("shop-log");
+/// let store = Store::open(&path)?;
+/// store.ensure_topic("orders", TopicConfig::new().partitions(3))?;
+/// store.producer().send(Record::to("orders").key("alice").value("2 apples"))?;
+/// store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    root: Directory,
+    topics: Arc<Topics>,
+    groups: Arc<Groups>,
+    agenda: Arc<Agenda>,
+    /// `None` once closed. The lock goes last.
+    open: Mutex<Option<Open>>,
+}
+
+#[derive(Debug)]
+struct Open {
+    maintenance: Maintenance,
+    /// Held for its drop.
+    _lock: DirectoryLock,
+}
+
+impl Store {
+    /// Opens the store in a directory, which is made if there is none: takes its lock, and finds the end of every partition.
+    ///
+    /// After a clean close no record data is read. After a crash each partition's last segment is scanned; what the crash
+    /// left is told by [`recovery`](Self::recovery), and set right by the first append.
+    ///
+    /// # Errors
+    /// [`StoreLocked`](Error::StoreLocked), [`Corrupt`](Error::Corrupt) when acknowledged data is missing or damaged where
+    /// opening looks, [`UnsupportedFormat`](Error::UnsupportedFormat), [`Io`](Error::Io). After any of them no file of the
+    /// store has changed.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::builder(path).open()
+    }
+
+    /// Opens a store with other settings.
+    pub fn builder(path: impl AsRef<Path>) -> StoreBuilder {
+        StoreBuilder::new(path.as_ref())
+    }
+
+    pub(super) fn open_with(builder: StoreBuilder) -> Result<Self> {
+        let root = Directory::new(Arc::clone(&builder.file_system), &builder.path);
+        root.ensure()?;
+        let lock = match root.lock()? {
+            DirectoryLock::Busy { pid } => return Err(Error::StoreLocked { path: builder.path, pid }),
+            held @ DirectoryLock::Held(_) => held,
+        };
+        let agenda = Arc::new(Agenda::new(builder.sync_every));
+        let options = LogOptions {
+            read_mode: builder.read_mode,
+            sync_every_bytes: builder.sync_every_bytes,
+            max_expanded_bytes: builder.max_expanded_bytes,
+        };
+        let context =
+            TopicContext { clock: Arc::clone(&builder.clock), agenda: Arc::clone(&agenda), options };
+        let topics = Arc::new(Topics::open(root.clone(), context)?);
+        let groups = Arc::new(Groups::open(Arc::clone(&topics), builder.clock)?);
+        let maintenance = match builder.maintenance {
+            builder::Maintenance::Thread => Maintenance::start(Arc::clone(&agenda), &root)?,
+            builder::Maintenance::ByHand => Maintenance::by_hand(Arc::clone(&agenda)),
+        };
+        let open = Mutex::new(Some(Open { maintenance, _lock: lock }));
+        Ok(Self { inner: Arc::new(Inner { root, topics, groups, agenda, open }) })
+    }
+
+    /// Its directory.
+    pub fn path(&self) -> &Path {
+        self.inner.root.path()
+    }
+
+    /// Writes and syncs everything, notes that the close was clean, and releases the directory. Later calls on any handle
+    /// fail with [`StoreClosed`](Error::StoreClosed); records that were fetched stay readable. Dropping the last clone does
+    /// the same and cannot tell of failures.
+    ///
+    /// # Errors
+    /// The first failure of any partition; the others are closed all the same. What was acknowledged as durable is.
+    pub fn close(&self) -> Result<()> {
+        self.inner.close()
+    }
+
+    fn check_open(&self) -> Result<()> {
+        match &*self.inner.open.lock() {
+            Some(_) => Ok(()),
+            None => Err(Error::StoreClosed { path: self.path().to_path_buf() }),
+        }
+    }
+
+    /// What opening each partition found.
+    pub fn recovery(&self) -> &[RecoveryReport] {
+        self.inner.topics.recovery()
+    }
+
+    /// Committed offsets that lay above the end of their partition after a crash and were set back to it.
+    pub fn offsets_set_back(&self) -> &[OffsetSetBack] {
+        self.inner.groups.set_back()
+    }
+
+    /// Creates a topic.
+    ///
+    /// # Errors
+    /// [`TopicExists`](Error::TopicExists), also for a name that differs only in `.` and `_`;
+    /// [`InvalidName`](Error::InvalidName): 1 to 249 of `[A-Za-z0-9._-]`, not `.` or `..`;
+    /// [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). Nothing was created.
+    pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
+        self.check_open()?;
+        refuse_internal(name)?;
+        let topic = self.inner.topics.create(name, &config)?;
+        self.inner.groups.topics_changed();
+        Ok(topic)
+    }
+
+    /// The topic of that name.
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic).
+    pub fn topic(&self, name: &str) -> Result<Topic> {
+        self.check_open()?;
+        self.inner.topics.get(name)
+    }
+
+    /// The topic of that name, created if there is none.
+    ///
+    /// # Errors
+    /// [`TopicMismatch`](Error::TopicMismatch) when it exists with another number of partitions or another cleanup policy
+    /// than `config` sets; otherwise as [`create_topic`](Self::create_topic).
+    pub fn ensure_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
+        self.check_open()?;
+        refuse_internal(name)?;
+        let topic = self.inner.topics.ensure(name, &config)?;
+        self.inner.groups.topics_changed();
+        Ok(topic)
+    }
+
+    /// All topics in the order of their names, the store's own among them.
+    pub fn topics(&self) -> Vec<Topic> {
+        self.inner.topics.all()
+    }
+
+    /// Adds partitions to a topic, so that there are `count`. Equal keys go elsewhere from then on.
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidConfig`](Error::InvalidConfig) when there are as many already,
+    /// [`Io`](Error::Io). Nothing was added.
+    pub fn add_partitions(&self, name: &str, count: u32) -> Result<Topic> {
+        self.check_open()?;
+        refuse_internal(name)?;
+        let topic = self.inner.topics.add_partitions(name, count)?;
+        self.inner.groups.topics_changed();
+        Ok(topic)
+    }
+
+    /// Changes settings of a topic; those that `changes` does not give stay. Holds for what is appended from then on.
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). Nothing changed.
+    pub fn alter_topic(&self, name: &str, changes: TopicConfig) -> Result<Topic> {
+        self.check_open()?;
+        refuse_internal(name)?;
+        self.inner.topics.alter(name, &changes)
+    }
+
+    /// Deletes a topic, its files, and what groups have committed for it. Records that were fetched stay readable.
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic). [`Io`](Error::Io): the topic is gone, files of it may be left; they go when
+    /// the store is opened next.
+    pub fn delete_topic(&self, name: &str) -> Result<()> {
+        self.check_open()?;
+        refuse_internal(name)?;
+        let deleted = self.inner.topics.delete(name);
+        if self.inner.topics.get(name).is_err() {
+            self.inner.groups.forget_topic(name)?;
+            self.inner.groups.topics_changed();
+        }
+        deleted
+    }
+
+    /// A producer with the default settings: records are in the operating system's hands when `send` returns.
+    pub fn producer(&self) -> Producer {
+        self.producer_builder().build_checked()
+    }
+
+    /// A producer with other settings.
+    pub fn producer_builder(&self) -> ProducerBuilder {
+        ProducerBuilder::new(Arc::clone(&self.inner.topics), Arc::clone(&self.inner.agenda))
+    }
+
+    /// A consumer of that group, with the default settings. It becomes a member when it subscribes.
+    ///
+    /// # Errors
+    /// [`InvalidName`](Error::InvalidName).
+    pub fn consumer(&self, group: &str) -> Result<Consumer> {
+        self.consumer_builder().group(group).build()
+    }
+
+    /// A consumer with other settings, or without a group.
+    pub fn consumer_builder(&self) -> ConsumerBuilder {
+        ConsumerBuilder::new(Arc::clone(&self.inner.topics), Arc::clone(&self.inner.groups))
+    }
+
+    /// The names of all groups that have members or have committed offsets.
+    pub fn groups(&self) -> Vec<String> {
+        self.inner.groups.names()
+    }
+
+    /// What a group has committed.
+    pub fn committed(&self, group: &str) -> BTreeMap<TopicPartition, CommittedOffset> {
+        self.inner.groups.committed_of(group)
+    }
+
+    /// Forgets what a group has committed.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](Error::InvalidArgument) while it has members, [`Io`](Error::Io).
+    pub fn delete_group(&self, group: &str) -> Result<()> {
+        self.check_open()?;
+        self.inner.groups.delete(group)
+    }
+
+    /// Does what is due of the store's own work, on this thread: writes batches whose linger is over, syncs in the
+    /// background. Only needed after [`maintain_by_hand`](StoreBuilder::maintain_by_hand).
+    ///
+    /// # Errors
+    /// The first failure; everything else that was due is done all the same.
+    pub fn maintain(&self) -> Result<()> {
+        match &*self.inner.open.lock() {
+            Some(open) => open.maintenance.run_due(),
+            None => Err(Error::StoreClosed { path: self.path().to_path_buf() }),
+        }
+    }
+}
+
+fn refuse_internal(name: &str) -> Result<()> {
+    if name == OFFSETS_TOPIC {
+        let reason = "the store keeps this topic for itself";
+        return Err(Error::InvalidName { kind: "topic", name: name.to_owned(), reason });
+    }
+    Ok(())
+}
+
+impl Inner {
+    fn close(&self) -> Result<()> {
+        let Some(mut open) = self.open.lock().take() else { return Ok(()) };
+        open.maintenance.stop();
+        self.topics.close()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // `close` is there for those who want to know.
+        drop(self.close());
+    }
+}

@@ -1,0 +1,129 @@
+//! A topic as its users hold it.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::partition::Log;
+use crate::sync::RwLock;
+use crate::topic::config::{CleanupPolicy, TopicConfig};
+use crate::topic::partition::Partition;
+use crate::topic::settings;
+
+/// Where committed offsets are kept, as Kafka names it.
+pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
+/// A topic: named partitions with one configuration. Cheap to clone; used from many threads at once.
+///
+/// ```
+/// # use annals::{Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// let orders = store.create_topic("orders", TopicConfig::new().partitions(3))?;
+/// assert_eq!((orders.name(), orders.partition_count()), ("orders", 3));
+/// assert_eq!(orders.partition(2)?.end(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Topic {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    name: Arc<str>,
+    id: u128,
+    /// Replaced whole, after the change is stored.
+    current: RwLock<Arc<Current>>,
+}
+
+/// What can change about a topic.
+#[derive(Debug, Clone)]
+pub(super) struct Current {
+    pub(super) config: TopicConfig,
+    pub(super) partitions: Vec<Partition>,
+}
+
+impl Topic {
+    pub(super) fn new(name: Arc<str>, id: u128, current: Current) -> Self {
+        Self { inner: Arc::new(Inner { name, id, current: RwLock::new(Arc::new(current)) }) }
+    }
+
+    pub(super) fn current(&self) -> Arc<Current> {
+        Arc::clone(&self.inner.current.read())
+    }
+
+    pub(super) fn replace(&self, current: Current) {
+        *self.inner.current.write() = Arc::new(current);
+    }
+
+    pub(crate) fn shared_name(&self) -> &Arc<str> {
+        &self.inner.name
+    }
+
+    /// The topic's name.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// A random number made when the topic was created: another topic of the same name has another.
+    pub fn id(&self) -> u128 {
+        self.inner.id
+    }
+
+    /// Its configuration as stored, the number of partitions included.
+    pub fn config(&self) -> TopicConfig {
+        self.current().config.clone()
+    }
+
+    /// What becomes of its old records.
+    pub fn cleanup_policy(&self) -> CleanupPolicy {
+        settings::cleanup_policy(&self.current().config)
+    }
+
+    /// How many partitions it has.
+    pub fn partition_count(&self) -> u32 {
+        u32::try_from(self.current().partitions.len()).unwrap_or(u32::MAX)
+    }
+
+    /// All its partitions, in order.
+    pub fn partitions(&self) -> Vec<Partition> {
+        self.current().partitions.clone()
+    }
+
+    /// One of its partitions.
+    ///
+    /// # Errors
+    /// [`UnknownPartition`](Error::UnknownPartition).
+    pub fn partition(&self, number: u32) -> Result<Partition> {
+        let current = self.current();
+        let found = usize::try_from(number).ok().and_then(|number| current.partitions.get(number));
+        found.cloned().ok_or_else(|| Error::UnknownPartition {
+            topic: self.name().to_owned(),
+            partition: number,
+            partitions: self.partition_count(),
+        })
+    }
+
+    /// True for the topic that the store keeps for itself.
+    pub(crate) fn is_internal(&self) -> bool {
+        self.name() == OFFSETS_TOPIC
+    }
+
+    /// Runs `act` on the log of a partition that the topic has.
+    pub(crate) fn with_log<T>(&self, partition: u32, act: impl FnOnce(&Arc<Log>) -> Result<T>) -> Result<T> {
+        let current = self.current();
+        match usize::try_from(partition).ok().and_then(|number| current.partitions.get(number)) {
+            Some(partition) => act(partition.log()),
+            None => self.partition(partition).and_then(|partition| act(partition.log())),
+        }
+    }
+
+    /// Returns when everything sent so far to any of its partitions survives a power cut.
+    ///
+    /// # Errors
+    /// The first failure; the other partitions are flushed all the same.
+    pub fn flush(&self) -> Result<()> {
+        let outcomes: Vec<_> = self.current().partitions.iter().map(Partition::flush).collect();
+        outcomes.into_iter().collect()
+    }
+}
