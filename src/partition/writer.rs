@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{Compressor, Mark, Seal};
-use crate::partition::accumulator::OpenBatch;
+use crate::partition::accumulator::{OpenBatch, Which};
 use crate::partition::log::Log;
 use crate::partition::recovery::Recovered;
 use crate::partition::segment_list::SegmentList;
@@ -52,9 +52,9 @@ impl Writer {
 }
 
 impl Log {
-    /// Writes every batch in memory, each in one write, and tells their waiters and the readers.
-    pub(super) fn write_with(self: &Arc<Self>, writer: &mut Writer) {
-        let mut batches = self.accumulator.lock().take();
+    /// Writes batches from memory, each in one write, and tells their waiters and the readers.
+    pub(super) fn write_with(self: &Arc<Self>, writer: &mut Writer, which: Which) {
+        let mut batches = self.accumulator.lock().take(which);
         if batches.is_empty() {
             return;
         }
@@ -157,7 +157,7 @@ impl Log {
     /// Writes and syncs everything, cuts what was allocated ahead and notes that the close was clean. Later appends fail.
     pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
         let mut writer = self.writer.lock();
-        self.write_with(&mut writer);
+        self.write_with(&mut writer, Which::All);
         let lost = self.tell_lost();
         let Phase::Open(mut open) = std::mem::replace(&mut writer.phase, Phase::Closed) else { return lost };
         self.check_poison()?;
