@@ -49,6 +49,8 @@ pub(crate) struct Log {
     /// True while the log stands on the agenda to be synced, or to have its open batch written.
     pub(super) awaits_sync: AtomicBool,
     pub(super) lingers: AtomicBool,
+    /// What the clock showed when retention last looked, or at the last append before the log was opened; -1 before.
+    pub(super) clock_seen: AtomicI64,
     /// Set once, by the failure after which nobody knows what is on the disk.
     pub(super) poison: OnceLock<Arc<Error>>,
     pub(super) watchers: Watchers,
@@ -68,20 +70,32 @@ pub(crate) struct LogContext {
 impl Log {
     /// Makes the files of a new, empty partition in an empty directory. Everything is durable but the directory's name.
     pub(crate) fn create(directory: &Directory, identity: Identity, config: &LogConfig) -> Result<()> {
-        let active = ActiveSegment::create(directory, 0, config.segment, crate::segment::ReadMode::Positional)?;
+        let active =
+            ActiveSegment::create(directory, 0, config.segment, crate::segment::ReadMode::Positional)?;
         let mut active = active;
         let closed = active.seal()?;
         let mark = Mark { segment: 0, offset: 0, position: 0 };
-        let state =
-            PartitionState { identity, log_start: 0, sealed: Vec::new(), closed: Some(closed), mark, sequence: 0 };
+        let state = PartitionState {
+            identity,
+            log_start: 0,
+            sealed: Vec::new(),
+            closed: Some(closed),
+            cleaned_until: 0,
+            pending: Vec::new(),
+            obsolete: Vec::new(),
+            mark,
+            sequence: 0,
+        };
         StateFile::create(directory, state).map(drop)
     }
 
     /// Looks at a partition and opens it. Changes no byte: what a crash left is set right by the first append.
     pub(crate) fn open(context: LogContext, config: LogConfig) -> Result<(Arc<Self>, RecoveryReport)> {
         let LogContext { label, directory, identity, clock, agenda, options } = context;
-        let how =
-            Examine { read_mode: options.read_mode, index_interval_bytes: config.segment.index_interval_bytes };
+        let how = Examine {
+            read_mode: options.read_mode,
+            index_interval_bytes: config.segment.index_interval_bytes,
+        };
         let found = examine(&directory, identity, &label, how)?;
         let report = found.report.clone();
         let Recovered { end, durable, .. } = found;
@@ -101,6 +115,7 @@ impl Log {
             unsynced_bytes: AtomicU64::new(0),
             awaits_sync: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
+            clock_seen: AtomicI64::new(found.last_append()),
             poison: OnceLock::new(),
             watchers: Watchers::default(),
             writer: Mutex::new(Writer::new(found)),

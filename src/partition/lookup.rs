@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::partition::log::Log;
 use crate::partition::reader::{FetchLimits, OnDamage, Reader, Visibility};
+use crate::partition::segment_list::SegmentList;
 use crate::segment::Segment;
 use crate::types::{Offset, Timestamp};
 
@@ -17,11 +18,27 @@ pub(crate) struct OffsetAndTimestamp {
 
 impl Log {
     /// The earliest offset whose record has a timestamp of `timestamp` or later; not the closest timestamp.
-    pub(crate) fn offset_for_time(self: &Arc<Self>, timestamp: Timestamp) -> Result<Option<OffsetAndTimestamp>> {
+    pub(crate) fn offset_for_time(
+        self: &Arc<Self>,
+        timestamp: Timestamp,
+    ) -> Result<Option<OffsetAndTimestamp>> {
         self.write_queued();
-        let list = self.segment_list();
-        let candidates = list.iter().filter(|segment| segment.max_timestamp() >= timestamp);
-        for segment in candidates {
+        loop {
+            let list = self.segment_list();
+            match self.search_all(&list, timestamp) {
+                // A segment may have been removed or replaced on the way.
+                Err(_) if !Arc::ptr_eq(&list, &self.segment_list()) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn search_all(
+        self: &Arc<Self>,
+        list: &SegmentList,
+        timestamp: Timestamp,
+    ) -> Result<Option<OffsetAndTimestamp>> {
+        for segment in list.iter().filter(|segment| segment.max_timestamp() >= timestamp) {
             if let Some(found) = self.search(segment, timestamp)? {
                 return Ok(Some(found));
             }
@@ -29,7 +46,11 @@ impl Log {
         Ok(None)
     }
 
-    fn search(self: &Arc<Self>, segment: &Arc<Segment>, timestamp: Timestamp) -> Result<Option<OffsetAndTimestamp>> {
+    fn search(
+        self: &Arc<Self>,
+        segment: &Arc<Segment>,
+        timestamp: Timestamp,
+    ) -> Result<Option<OffsetAndTimestamp>> {
         let mut cursor = segment.seek_time(timestamp)?;
         while let Some(header) = cursor.peek()? {
             cursor.step_over(&header);
@@ -39,7 +60,8 @@ impl Log {
             let from = header.base_offset.max(self.start());
             let mut reader = Reader::new(Arc::clone(self), from, Visibility::Written, OnDamage::Fail);
             let records = reader.fetch(FetchLimits { max_records: usize::MAX, max_bytes: 1 })?;
-            let found = records.iter().flat_map(|slice| slice.iter()).find(|record| record.timestamp >= timestamp);
+            let found =
+                records.iter().flat_map(|slice| slice.iter()).find(|record| record.timestamp >= timestamp);
             if let Some(found) = found {
                 return Ok(Some(OffsetAndTimestamp { offset: found.offset, timestamp: found.timestamp }));
             }
