@@ -38,5 +38,6 @@ pub use reader::OnDamage;
 pub(crate) use reader::{FetchLimits, Reader, Visibility};
 pub use recovery::{RecoveryReport, TornTail};
 pub(crate) use removal::{RemovedSegment, RetentionReport};
-pub(crate) use retention::{RemovalReason, RetentionPolicy};
+pub use retention::RemovalReason;
+pub(crate) use retention::RetentionPolicy;
 pub(crate) use signal::Signal;

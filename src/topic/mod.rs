@@ -11,6 +11,7 @@ mod partition_reader;
 mod partitioner;
 mod record_ref;
 mod records;
+mod retention;
 mod settings;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod topic;
@@ -25,6 +26,8 @@ pub use partitioner::{KeyHash, Partitioner};
 pub use record_ref::{OwnedHeader, OwnedRecord, RecordRef};
 pub(crate) use records::PartitionRecords;
 pub use records::{Records, RecordsIter};
+pub use retention::{DeleteReport, RemovedSegment, RetentionReport};
+pub(crate) use settings::{drops_consumed, retention_policy};
 pub(crate) use topic::OFFSETS_TOPIC;
 pub use topic::Topic;
 pub(crate) use topics::{TopicContext, Topics};

@@ -41,7 +41,7 @@ fn context(directory: &Directory, read_mode: ReadMode, clock: Arc<ManualClock>) 
         directory: directory.clone(),
         identity: IDENTITY,
         clock,
-        agenda: Arc::new(Agenda::new(Duration::from_secs(1))),
+        agenda: Arc::new(Agenda::new(Duration::from_secs(1), Duration::MAX)),
         options: LogOptions { read_mode, sync_every_bytes: 1 << 20, max_expanded_bytes: 1 << 20 },
     }
 }
