@@ -17,7 +17,7 @@ pub use consumer::{Consumer, ConsumerBuilder, StartFrom};
 pub use error::{Error, Result};
 pub use format::{Codec, TimestampType};
 pub use group::{CommittedOffset, OffsetSetBack};
-pub use partition::{OnDamage, RecoveryReport, RemovalReason, TornTail};
+pub use partition::{OnDamage, RecoveryReport, RemovalReason, TornTail, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
 pub use store::{Store, StoreBuilder};

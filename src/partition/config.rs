@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::format::{Compression, TimestampType};
+use crate::partition::size_limit::SizeLimit;
 use crate::segment::{ReadMode, SegmentConfig};
 
 /// Settings of one partition. They may change while it is open; what is written stays.
@@ -20,6 +21,8 @@ pub(crate) struct LogConfig {
     /// How far after now a record's timestamp may lie.
     pub(crate) timestamp_after_max: Duration,
     pub(crate) key_rule: KeyRule,
+    /// `None` lets the partition grow as it may.
+    pub(crate) size_limit: Option<SizeLimit>,
 }
 
 /// Whether a record may have a null key.

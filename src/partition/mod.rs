@@ -22,6 +22,7 @@ mod roll;
 mod segment_list;
 mod settle;
 mod signal;
+mod size_limit;
 mod state_file;
 #[cfg(test)]
 mod tests;
@@ -41,3 +42,5 @@ pub(crate) use removal::{RemovedSegment, RetentionReport};
 pub use retention::RemovalReason;
 pub(crate) use retention::RetentionPolicy;
 pub(crate) use signal::Signal;
+pub(crate) use size_limit::SizeLimit;
+pub use size_limit::WhenFull;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::format::{Codec, TimestampType};
+use crate::partition::WhenFull;
 use crate::topic::kafka_value::format_duration;
 
 /// What becomes of old records.
@@ -155,10 +156,28 @@ impl TopicConfig {
         self.set("annals.retention.records", records.to_string())
     }
 
-    /// `annals.retention.consumed`: whole segments go when every group that has committed an offset for the partition has
-    /// committed all of it, or, as long as no group has, never. For queues: a new group finds only what is left.
+    /// `annals.retention.consumed`: whole segments go when every group has committed all of them: those that have committed
+    /// for the partition, and those with a member that reads it. Without such a group nothing goes. For queues: a group
+    /// that comes later finds only what is left.
     pub fn retention_until_consumed(self) -> Self {
         self.set("annals.retention.consumed", "true")
+    }
+
+    /// `annals.size.limit.bytes` and `annals.size.limit.action`: a size that no partition grows beyond, and what happens to
+    /// an append that would. What is still in memory comes on top. Choose it several times `segment.bytes`: room is made
+    /// by whole segments. Default: no limit.
+    pub fn size_limit(self, bytes: u64, when_full: WhenFull) -> Self {
+        let action = match when_full {
+            WhenFull::Error => "error",
+            WhenFull::DropOldest => "drop-oldest",
+            WhenFull::Block => "block",
+        };
+        self.set("annals.size.limit.bytes", bytes.to_string()).set("annals.size.limit.action", action)
+    }
+
+    /// `annals.size.limit.block.ms`: how long an append waits for room at most. Default: one minute.
+    pub fn size_limit_max_block(self, limit: Duration) -> Self {
+        self.set("annals.size.limit.block.ms", format_duration(limit))
     }
 
     /// `segment.bytes`: the size at which a segment is sealed and the next one begun.

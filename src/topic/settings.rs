@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::format::{Codec, Compression, TimestampType};
-use crate::partition::{KeyRule, LogConfig, RetentionPolicy};
+use crate::partition::{KeyRule, LogConfig, RetentionPolicy, SizeLimit, WhenFull};
 use crate::segment::SegmentConfig;
 use crate::topic::config::{CleanupPolicy, TopicConfig};
 use crate::topic::kafka_value::{format_duration, parse_bytes, parse_duration};
@@ -76,6 +76,13 @@ const SETTINGS: &[Setting] = &[
     Setting { key: "segment.ms", default: "604800000", kind: Kind::Duration { least_millis: 1 } },
     Setting { key: "annals.retention.consumed", default: "false", kind: Kind::Word(&["false", "true"]) },
     Setting { key: "annals.retention.records", default: UNLIMITED, kind: Kind::CountLimit },
+    Setting {
+        key: "annals.size.limit.action",
+        default: "error",
+        kind: Kind::Word(&["error", "drop-oldest", "block"]),
+    },
+    Setting { key: "annals.size.limit.bytes", default: UNLIMITED, kind: Kind::CountLimit },
+    Setting { key: "annals.size.limit.block.ms", default: "60000", kind: Kind::Duration { least_millis: 0 } },
 ];
 
 pub(super) fn default_of(key: &str) -> Option<&'static str> {
@@ -189,7 +196,25 @@ pub(super) fn log_config(config: &TopicConfig) -> Result<LogConfig> {
         timestamp_before_max: duration("message.timestamp.before.max.ms")?,
         timestamp_after_max: duration("message.timestamp.after.max.ms")?,
         key_rule,
+        size_limit: size_limit(config)?,
     })
+}
+
+fn size_limit(config: &TopicConfig) -> Result<Option<SizeLimit>> {
+    let (key, wait) = ("annals.size.limit.bytes", "annals.size.limit.block.ms");
+    if config.get(key) == UNLIMITED {
+        return Ok(None);
+    }
+    let max_bytes =
+        parse_bytes(config.get(key)).ok_or_else(|| Error::config(key, config.get(key), "bytes"))?;
+    let max_block = parse_duration(config.get(wait));
+    let max_block = max_block.ok_or_else(|| Error::config(wait, config.get(wait), "milliseconds"))?;
+    let when_full = match config.get("annals.size.limit.action") {
+        "drop-oldest" => WhenFull::DropOldest,
+        "block" => WhenFull::Block,
+        _ => WhenFull::Error,
+    };
+    Ok(Some(SizeLimit { max_bytes, when_full, max_block }))
 }
 
 /// `producer` leaves the choice to whoever sends, who has none here: as uncompressed.

@@ -27,6 +27,7 @@ fn config(segment_bytes: u32) -> LogConfig {
         timestamp_before_max: Duration::MAX,
         timestamp_after_max: Duration::from_secs(3600),
         key_rule: KeyRule::Optional,
+        size_limit: None,
     }
 }
 
