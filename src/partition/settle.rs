@@ -116,7 +116,7 @@ impl Log {
         file.sync().map_err(|error| self.poison_with(error))?;
         let mut index = scan.index.clone();
         index.note_time();
-        Ok(summarize(&scan.tally, &index, self.config().segment.index_interval_bytes))
+        Ok(summarize(&scan.tally, &index))
     }
 
     fn rescan(&self, base: Offset, until: Offset) -> Result<Scan> {
