@@ -339,6 +339,19 @@ fn many_lives_leave_the_same_files_as_one() {
 }
 
 #[test]
+fn reopening_does_not_make_a_segment_young_again() {
+    let input = input(260);
+    let aged = || config(300).segment_bytes(1 << 20).segment_age(std::time::Duration::from_millis(5_000));
+    let (one, many) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    written(one.path(), aged(), &input, usize::MAX);
+    written(many.path(), aged(), &input, 3);
+    let (one, many) = (segments(one.path()), segments(many.path()));
+    assert!(one.len() > 4, "only {} segments", one.len());
+    assert_eq!(one.keys().collect::<Vec<_>>(), many.keys().collect::<Vec<_>>());
+    assert!(one == many);
+}
+
+#[test]
 fn a_crash_leaves_indexes_that_are_rebuilt_by_the_same_rule() {
     let (live, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let input = input(200);

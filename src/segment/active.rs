@@ -58,7 +58,7 @@ impl ActiveSegment {
         directory.remove_if_there(&name)?;
         let file = directory.open(&name, OpenMode::CreateNew)?;
         let index = SparseIndex::new(base, config.index_interval_bytes);
-        Ok(Self::with(directory, file, Tally::new(base), index, (config, mode)))
+        Self::with(directory, file, Tally::new(base), index, (config, mode))
     }
 
     /// Goes on with a segment that was scanned, and whose file ends with its last batch.
@@ -70,7 +70,7 @@ impl ActiveSegment {
     ) -> Result<Self> {
         let name = segment_file_name(scan.tally.base, SegmentFile::Log);
         let file = directory.open(&name, OpenMode::ReadWrite)?;
-        Ok(Self::with(directory, file, scan.tally, scan.index, (config, mode)))
+        Self::with(directory, file, scan.tally, scan.index, (config, mode))
     }
 
     /// Goes on with a segment that was closed cleanly.
@@ -86,7 +86,7 @@ impl ActiveSegment {
         };
         let name = segment_file_name(summary.base, SegmentFile::Log);
         let file = directory.open(&name, OpenMode::ReadWrite)?;
-        Ok(Self::with(directory, file, Tally::resumed(&summary), index, (config, mode)))
+        Self::with(directory, file, Tally::resumed(&summary), index, (config, mode))
     }
 
     fn with(
@@ -95,11 +95,10 @@ impl ActiveSegment {
         tally: Tally,
         index: SparseIndex,
         (config, mode): (SegmentConfig, ReadMode),
-    ) -> Self {
-        let largest = index.largest().timestamp;
-        let first_timestamp = (tally.bytes > 0 && largest >= 0).then_some(largest);
+    ) -> Result<Self> {
+        let first_timestamp = if tally.bytes == 0 { None } else { first_timestamp(&file)? };
         let segment = Arc::new(Segment::growing(directory, file.clone(), index, &tally, mode));
-        Self { segment, file, allocated: tally.bytes, tally, first_timestamp, config }
+        Ok(Self { segment, file, allocated: tally.bytes, tally, first_timestamp, config })
     }
 
     /// What readers hold of it.
@@ -202,4 +201,13 @@ impl ActiveSegment {
     pub(crate) fn retire(self) {
         self.segment.log().release_descriptor();
     }
+}
+
+/// The largest timestamp of the file's first batch. It is read again at every open: the largest of the whole segment would
+/// make it young again each time, so that it might never be rolled by age.
+fn first_timestamp(file: &File) -> Result<Option<Timestamp>> {
+    let bytes = file.read(0, BatchHeader::LEN)?;
+    // A damaged header is told to whoever reads there; the age then counts from the next append.
+    let header = BatchHeader::decode(&bytes).ok();
+    Ok(header.map(|header| header.max_timestamp).filter(|timestamp| *timestamp >= 0))
 }
