@@ -22,8 +22,8 @@ pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
 pub use store::{Store, StoreBuilder};
 pub use topic::{
-    BatchMetadata, CleanupPolicy, KeyHash, OffsetAndTimestamp, OwnedHeader, OwnedRecord, OwnedRecords,
-    Partition, PartitionReader, Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, Topic,
-    TopicConfig,
+    BatchMetadata, CleanupPolicy, KeyHash, Latest, OffsetAndTimestamp, OwnedHeader, OwnedRecord,
+    OwnedRecords, Partition, PartitionReader, Partitioner, RecordMetadata, RecordRef, Records, RecordsIter,
+    Topic, TopicConfig,
 };
 pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};

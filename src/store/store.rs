@@ -89,6 +89,7 @@ impl Store {
             TopicContext { clock: Arc::clone(&builder.clock), agenda: Arc::clone(&agenda), options };
         let topics = Arc::new(Topics::open(root.clone(), context)?);
         let groups = Arc::new(Groups::open(Arc::clone(&topics), builder.clock)?);
+        topics.clear_leftovers()?;
         let maintenance = match builder.maintenance {
             builder::Maintenance::Thread => Maintenance::start(Arc::clone(&agenda), &root)?,
             builder::Maintenance::ByHand => Maintenance::by_hand(Arc::clone(&agenda)),

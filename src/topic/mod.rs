@@ -4,6 +4,7 @@
 mod catalog_file;
 mod config;
 mod kafka_value;
+mod latest;
 mod metadata;
 mod partition;
 mod partition_reader;
@@ -16,6 +17,7 @@ mod topic;
 mod topics;
 
 pub use config::{CleanupPolicy, TopicConfig};
+pub use latest::Latest;
 pub use metadata::{BatchMetadata, OffsetAndTimestamp, RecordMetadata};
 pub use partition::Partition;
 pub use partition_reader::{OwnedRecords, PartitionReader};
