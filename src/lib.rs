@@ -1,6 +1,7 @@
 //! annals: an embeddable, append-only event log.
 
 pub(crate) mod consumer;
+pub mod dump;
 pub(crate) mod error;
 pub(crate) mod format;
 pub(crate) mod group;

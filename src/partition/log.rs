@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
-use crate::format::{Identity, Mark, PartitionState};
-use crate::io::{Clock, Directory};
+use crate::format::{Identity, Mark, PartitionState, SegmentFile, parse_segment_file_name};
+use crate::io::{Clock, Directory, EntryKind, OpenMode};
 use crate::partition::accumulator::Accumulator;
 use crate::partition::agenda::Agenda;
 use crate::partition::commit::Committer;
@@ -12,7 +12,7 @@ use crate::partition::config::{LogConfig, LogOptions};
 use crate::partition::recovery::{Examine, Recovered, RecoveryReport, examine};
 use crate::partition::segment_list::SegmentList;
 use crate::partition::signal::{Signal, Watchers};
-use crate::partition::state_file::StateFile;
+use crate::partition::state_file::{STATE_FILE, StateFile};
 use crate::partition::writer::{Phase, Writer};
 use crate::segment::ActiveSegment;
 use crate::sync::{AtomicBool, AtomicI64, AtomicU64, Mutex, Ordering, RwLock};
@@ -98,6 +98,34 @@ impl Log {
             Err(Error::Io { path, operation, source }) => Err(Error::Io { path, operation, source }),
             Err(_) => Ok(None),
         }
+    }
+
+    /// True for a directory in which a crash cut off the making of a partition, or the end of a removal: it says of no
+    /// partition, and holds no byte of a log.
+    pub(crate) fn is_unfinished(directory: &Directory) -> Result<bool> {
+        for entry in directory.list()? {
+            let segment_file = parse_segment_file_name(&entry.name);
+            let is_known = segment_file.is_some() || entry.name == format!("{STATE_FILE}.new");
+            if entry.kind != EntryKind::File || !is_known {
+                return Ok(false);
+            }
+            if segment_file.is_some_and(|name| name.file == SegmentFile::Log)
+                && directory.open(&entry.name, OpenMode::Read)?.len()? > 0
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Removes a partition's directory. The file that says whose it is goes last: a removal that a crash cuts off is known
+    /// for what it is, and ended later.
+    pub(crate) fn remove_directory(directory: &Directory) -> Result<()> {
+        for entry in directory.list()?.iter().filter(|entry| entry.name != STATE_FILE) {
+            directory.remove(&entry.name)?;
+        }
+        directory.sync()?;
+        directory.remove_all()
     }
 
     /// Looks at a partition and opens it. Changes no byte: what a crash left is set right by the first append.

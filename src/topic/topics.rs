@@ -236,7 +236,7 @@ impl Topics {
         let gone = Error::UnknownTopic { topic: name.to_owned() };
         partitions.iter().for_each(|partition| partition.log().retire(gone.clone()));
         for partition in &partitions {
-            self.root.child(&partition_dir_name(name, partition.number())).remove_all()?;
+            Log::remove_directory(&self.root.child(&partition_dir_name(name, partition.number())))?;
         }
         self.root.sync()
     }
@@ -255,6 +255,10 @@ impl Topics {
             let directory = self.root.child(&partition_dir_name(name, number));
             if directory.exists()? {
                 remove_if_ours(&directory, listed)?;
+            }
+            if directory.exists()? && Log::is_unfinished(&directory)? {
+                // A crash came before the files said whose they are.
+                Log::remove_directory(&directory)?;
             }
             directory.create()?;
             made.push(directory.clone());
@@ -306,7 +310,7 @@ fn refuse_lost_catalog(root: &Directory) -> Result<()> {
 fn remove_if_ours(directory: &Directory, listed: &Catalog) -> Result<()> {
     let Some(identity) = Log::identity_in(directory)? else { return Ok(()) };
     if identity.store == listed.store {
-        directory.remove_all()?;
+        Log::remove_directory(directory)?;
     }
     Ok(())
 }
