@@ -58,7 +58,12 @@ fn first_run(dir: &Path, events: &[Event]) -> Outcome {
     send(&store, events)?;
     println!("Sent {} events to {} partitions:", events.len(), topic.partition_count());
     for partition in topic.partitions() {
-        println!("  {}: {} records, {} bytes", partition.topic_partition(), partition.end(), partition.bytes());
+        println!(
+            "  {}: {} records, {} bytes",
+            partition.topic_partition(),
+            partition.end(),
+            partition.bytes()
+        );
     }
 
     let mut overview = store.consumer(GROUP)?;
