@@ -19,7 +19,7 @@ const THREADS: usize = 8;
 const GATHER: Duration = Duration::from_micros(100);
 
 pub(crate) fn one_thread(scope: &Scope) -> Outcome<Workload> {
-    let records = scope.records(1_000);
+    let records = scope.records(400);
     let payloads = Payloads::new(LEN);
     let row = |file: fn(&Scratch, usize) -> Outcome<File>| {
         let (scratch, payloads) = (scope.scratch.clone(), payloads.clone());
@@ -39,7 +39,7 @@ pub(crate) fn one_thread(scope: &Scope) -> Outcome<Workload> {
 }
 
 pub(crate) fn eight_threads(scope: &Scope) -> Outcome<Workload> {
-    let records = scope.records(4_000) / THREADS * THREADS;
+    let records = scope.records(2_400) / THREADS * THREADS;
     let payloads = Payloads::new(LEN);
     let (scratch, own) = (scope.scratch.clone(), payloads.clone());
     let (annals_scratch, annals_payloads) = (scope.scratch.clone(), payloads.clone());
