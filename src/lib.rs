@@ -17,13 +17,13 @@ pub use consumer::{Consumer, ConsumerBuilder, StartFrom};
 pub use error::{Error, Result};
 pub use format::{Codec, TimestampType};
 pub use group::{CommittedOffset, OffsetSetBack};
-pub use partition::{OnDamage, RecoveryReport, TornTail};
+pub use partition::{OnDamage, RecoveryReport, RemovalReason, TornTail};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
 pub use store::{Store, StoreBuilder};
 pub use topic::{
-    BatchMetadata, CleanupPolicy, KeyHash, OffsetAndTimestamp, OwnedHeader, OwnedRecord, OwnedRecords,
-    Partition, PartitionReader, Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, Topic,
-    TopicConfig,
+    BatchMetadata, CleanupPolicy, DeleteReport, KeyHash, Latest, OffsetAndTimestamp, OwnedHeader,
+    OwnedRecord, OwnedRecords, Partition, PartitionReader, Partitioner, RecordMetadata, RecordRef, Records,
+    RecordsIter, RemovedSegment, RetentionReport, Topic, TopicConfig,
 };
 pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};

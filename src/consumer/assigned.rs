@@ -20,6 +20,8 @@ pub(super) enum Flow {
 pub(super) struct Assigned {
     pub(super) partition: Partition,
     pub(super) flow: Flow,
+    /// The group's generation since which it is this consumer's.
+    pub(super) since: u64,
     /// `None` until the first look, or a seek, decides where to begin.
     reader: Option<Reader>,
     /// What the group has committed, as far as this consumer knows.
@@ -29,8 +31,8 @@ pub(super) struct Assigned {
 }
 
 impl Assigned {
-    pub(super) fn new(partition: Partition, committed: Option<Offset>) -> Self {
-        Self { partition, flow: Flow::Running, reader: None, committed, handed_out: None }
+    pub(super) fn new(partition: Partition, since: u64, committed: Option<Offset>) -> Self {
+        Self { partition, flow: Flow::Running, since, reader: None, committed, handed_out: None }
     }
 
     /// The next offset to be handed out.

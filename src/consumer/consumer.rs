@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::consumer::assigned::{Assigned, Flow};
 use crate::consumer::builder::{ConsumerBuilder, Settings};
 use crate::error::{Error, Result};
-use crate::group::{CommitRequest, Group, Groups};
+use crate::group::{CommitRequest, Group, Groups, Owned};
 use crate::io::Deadline;
 use crate::partition::Signal;
 use crate::topic::{PartitionRecords, Records, Topics};
@@ -102,7 +102,7 @@ impl Consumer {
         let topics: Vec<Arc<str>> = topics.into_iter().map(Into::into).collect();
         topics.iter().try_for_each(|topic| self.topics.get(topic).map(drop))?;
         if self.role == Role::SelfAssigned {
-            self.take(Vec::new())?;
+            self.drop_all();
         }
         group.join(&self.member, topics, &self.signal, &self.topics);
         self.role = Role::Member(group.generation().wrapping_sub(1));
@@ -121,7 +121,7 @@ impl Consumer {
         }
         self.leave_group();
         self.role = Role::SelfAssigned;
-        self.take(places)
+        self.take(places.into_iter().map(|place| Owned { place, since: 0 }).collect())
     }
 
     /// Reads nothing any more, and leaves the group.
@@ -209,19 +209,19 @@ impl Consumer {
         Ok(())
     }
 
-    /// Reads `places` from here on. Those it read already go on where they are.
-    fn take(&mut self, places: Vec<TopicPartition>) -> Result<()> {
+    /// Reads `partitions` from here on. Those it has had without a break go on where they are.
+    fn take(&mut self, partitions: Vec<Owned>) -> Result<()> {
         let mut before = std::mem::take(&mut self.assigned);
-        for place in places {
+        for Owned { place, since } in partitions {
             let kept = match before.remove(&place) {
-                Some(kept) => kept,
-                None => {
+                Some(kept) if kept.since == since => kept,
+                _ => {
                     let partition = self.topics.get(place.topic())?.partition(place.partition())?;
                     let committed = self.group.as_ref().and_then(|group| {
                         self.groups.committed(group.name(), &place).map(|committed| committed.offset)
                     });
                     partition.log().watch(&self.signal);
-                    Assigned::new(partition, committed)
+                    Assigned::new(partition, since, committed)
                 }
             };
             self.assigned.insert(place, kept);

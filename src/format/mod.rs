@@ -35,8 +35,9 @@ pub(crate) use index_file::{decode_offset_index, decode_time_index, encode_offse
 pub(crate) use malformed::Malformed;
 pub(crate) use murmur2::{murmur2, partition_for_key};
 pub(crate) use name::{
-    PartitionDirName, SegmentFile, SegmentFileName, check_topic_name, collision_key,
-    parse_partition_dir_name, parse_segment_file_name, partition_dir_name, segment_file_name,
+    PartitionDirName, SegmentFile, SegmentFileName, check_topic_name, cleaned_log_name, collision_key,
+    parse_cleaned_log_name, parse_partition_dir_name, parse_segment_file_name, partition_dir_name,
+    segment_file_name,
 };
 pub(crate) use offset_commit::{CommitKey, OffsetCommitValue};
 pub(crate) use record::{RawHeaders, RawRecord, RecordBody};

@@ -53,6 +53,20 @@ pub(crate) fn segment_file_name(base: Offset, file: SegmentFile) -> String {
     format!("{base:0OFFSET_DIGITS$}{}", file.suffix())
 }
 
+/// Behind the name of a `.log` that was rewritten and has not taken the old one's place.
+const CLEANED: &str = ".cleaned";
+
+/// The name of a `.log` of the segment that starts at `base`, while it is being rewritten.
+pub(crate) fn cleaned_log_name(base: Offset) -> String {
+    segment_file_name(base, SegmentFile::Log) + CLEANED
+}
+
+/// The base of what `cleaned_log_name` made; `None` for every other name.
+pub(crate) fn parse_cleaned_log_name(name: &str) -> Option<Offset> {
+    let log = parse_segment_file_name(name.strip_suffix(CLEANED)?)?;
+    (log.file == SegmentFile::Log).then_some(log.base)
+}
+
 /// A segment file's name taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentFileName {
@@ -134,6 +148,15 @@ mod tests {
             "0000000000000000012é.log",
         ] {
             assert_eq!(parse_segment_file_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_rewritten_logs() {
+        assert_eq!(cleaned_log_name(7), "00000000000000000007.log.cleaned");
+        assert_eq!(parse_cleaned_log_name(&cleaned_log_name(7)), Some(7));
+        for name in ["00000000000000000007.log", "00000000000000000007.index.cleaned", ".cleaned"] {
+            assert_eq!(parse_cleaned_log_name(name), None, "{name}");
         }
     }
 

@@ -21,7 +21,9 @@ const MARK_MAGIC: u32 = 0x616e_6d6b;
 const BLOCK: usize = 512;
 const BODY: usize = 3 * BLOCK;
 /// Bytes of one segment in the table.
-const SUMMARY_LEN: usize = 80;
+const SUMMARY_LEN: usize = 108;
+/// Flag of a summary: see [`SegmentSummary::is_sparse`].
+const SPARSE: u32 = 1;
 
 /// What stays the same as long as the partition lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +60,16 @@ pub(crate) struct SegmentSummary {
     pub(crate) time_entries: u32,
     /// CRC-32 over the `.timeindex`.
     pub(crate) time_index_crc: u32,
+    /// Largest timestamp of its first batch that has one, -1 when none has.
+    pub(crate) first_timestamp: Timestamp,
+    /// When its first batch was appended, by the log's clock; -1 when that is not known.
+    pub(crate) first_append: Timestamp,
+    /// When its last batch was appended, by the log's clock; -1 when that is not known.
+    pub(crate) last_append: Timestamp,
+    /// When the first of its tombstones may go; -1 when compaction has left none in it.
+    pub(crate) delete_horizon: Timestamp,
+    /// It was rewritten: batches and offsets may be missing, so nothing but `headers_crc` proves where a batch belongs.
+    pub(crate) is_sparse: bool,
 }
 
 /// How far a sync is known to have succeeded. A lower bound.
@@ -102,6 +114,12 @@ pub(crate) struct PartitionState {
     pub(crate) sealed: Vec<SegmentSummary>,
     /// The last segment, when the partition was closed cleanly.
     pub(crate) closed: Option<SegmentSummary>,
+    /// Compaction has compared everything below with what lies below it.
+    pub(crate) cleaned_until: Offset,
+    /// Bases of rewritten segments whose file may still have its temporary name.
+    pub(crate) pending: Vec<Offset>,
+    /// Bases of segments that are no longer part of the log and whose files may still be there.
+    pub(crate) obsolete: Vec<Offset>,
     pub(crate) mark: Mark,
     /// Counts the marks; tells the newer of the two slots.
     pub(crate) sequence: u64,
@@ -129,10 +147,13 @@ impl PartitionState {
         put_u128(&mut body, self.identity.topic);
         put_u32(&mut body, self.identity.partition);
         put_i64(&mut body, self.log_start);
+        put_i64(&mut body, self.cleaned_until);
         put_u32(&mut body, u32::from(self.closed.is_some()));
         let count = self.sealed.len() + usize::from(self.closed.is_some());
         put_u32(&mut body, u32::try_from(count).unwrap_or(u32::MAX));
         self.sealed.iter().chain(&self.closed).for_each(|summary| encode_summary(&mut body, summary));
+        encode_offsets(&mut body, &self.pending);
+        encode_offsets(&mut body, &self.obsolete);
         let len = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
         if let Some(field) = body.get_mut(..4) {
             field.copy_from_slice(&len.to_be_bytes());
@@ -215,15 +236,43 @@ fn decode_body(bytes: &[u8], mark: Mark, sequence: u64) -> Result<PartitionState
     let identity =
         Identity { store: reader.take_u128()?, topic: reader.take_u128()?, partition: reader.take_u32()? };
     let log_start = reader.take_i64()?;
+    let cleaned_until = reader.take_i64()?;
     let is_closed = reader.take_u32()? == 1;
     let count = reader.take_u32()? as usize;
-    if reader.remaining() != count * SUMMARY_LEN + 4 {
+    if count > reader.remaining() / SUMMARY_LEN {
         return Err(Malformed::invalid(reader.position(), "the number of segments does not fit"));
     }
     let mut sealed = (0..count).map(|_| decode_summary(&mut reader)).collect::<Result<Vec<_>, _>>()?;
     check_order(&sealed)?;
     let closed = if is_closed { sealed.pop() } else { None };
-    Ok(PartitionState { identity, log_start, sealed, closed, mark, sequence })
+    let (pending, obsolete) = (decode_offsets(&mut reader)?, decode_offsets(&mut reader)?);
+    if reader.remaining() != 4 {
+        return Err(Malformed::invalid(reader.position(), "the table is longer than its fields"));
+    }
+    Ok(PartitionState {
+        identity,
+        log_start,
+        sealed,
+        closed,
+        cleaned_until,
+        pending,
+        obsolete,
+        mark,
+        sequence,
+    })
+}
+
+fn encode_offsets(out: &mut Vec<u8>, offsets: &[Offset]) {
+    put_u32(out, u32::try_from(offsets.len()).unwrap_or(u32::MAX));
+    offsets.iter().for_each(|offset| put_i64(out, *offset));
+}
+
+fn decode_offsets(reader: &mut Reader<'_>) -> Result<Vec<Offset>, Malformed> {
+    let count = reader.take_u32()? as usize;
+    if count > reader.remaining() / size_of::<Offset>() {
+        return Err(Malformed::invalid(reader.position(), "the number of offsets does not fit"));
+    }
+    (0..count).map(|_| reader.take_i64()).collect()
 }
 
 fn check_order(segments: &[SegmentSummary]) -> Result<(), Malformed> {
@@ -245,11 +294,15 @@ fn encode_summary(out: &mut Vec<u8>, summary: &SegmentSummary) {
     put_u32(out, summary.index_crc);
     put_u32(out, summary.time_entries);
     put_u32(out, summary.time_index_crc);
-    put_u64(out, 0);
+    put_i64(out, summary.first_timestamp);
+    put_i64(out, summary.first_append);
+    put_i64(out, summary.last_append);
+    put_i64(out, summary.delete_horizon);
+    put_u32(out, if summary.is_sparse { SPARSE } else { 0 });
 }
 
 fn decode_summary(reader: &mut Reader<'_>) -> Result<SegmentSummary, Malformed> {
-    let summary = SegmentSummary {
+    Ok(SegmentSummary {
         base: reader.take_i64()?,
         next_offset: reader.take_i64()?,
         bytes: reader.take_u64()?,
@@ -262,9 +315,12 @@ fn decode_summary(reader: &mut Reader<'_>) -> Result<SegmentSummary, Malformed> 
         index_crc: reader.take_u32()?,
         time_entries: reader.take_u32()?,
         time_index_crc: reader.take_u32()?,
-    };
-    reader.take_u64()?;
-    Ok(summary)
+        first_timestamp: reader.take_i64()?,
+        first_append: reader.take_i64()?,
+        last_append: reader.take_i64()?,
+        delete_horizon: reader.take_i64()?,
+        is_sparse: reader.take_u32()? & SPARSE != 0,
+    })
 }
 
 #[cfg(test)]
@@ -285,6 +341,11 @@ mod tests {
             index_crc: 3,
             time_entries: 4,
             time_index_crc: 5,
+            first_timestamp: 70,
+            first_append: 71,
+            last_append: 72,
+            delete_horizon: 73,
+            is_sparse: base == 10,
         }
     }
 
@@ -294,6 +355,9 @@ mod tests {
             log_start: 4,
             sealed: vec![summary(0), summary(10)],
             closed: Some(summary(20)),
+            cleaned_until: 15,
+            pending: vec![10],
+            obsolete: vec![2, 3],
             mark: Mark { segment: 20, offset: 25, position: 500 },
             sequence: 7,
         }

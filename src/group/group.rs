@@ -18,10 +18,19 @@ pub(crate) struct Group {
     members: Mutex<BTreeMap<String, Member>>,
 }
 
+/// A partition that a member reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owned {
+    pub(crate) place: TopicPartition,
+    /// The generation since which the member has had it without a break. Whoever lost a partition and has it again goes
+    /// on at what was committed meanwhile, not where it stood.
+    pub(crate) since: u64,
+}
+
 #[derive(Debug)]
 struct Member {
     topics: Vec<Arc<str>>,
-    assignment: Vec<TopicPartition>,
+    assignment: Vec<Owned>,
     /// Raised when the assignment has changed.
     signal: Arc<Signal>,
 }
@@ -43,7 +52,8 @@ impl Group {
     /// Makes `member` a member that reads `topics`, or changes what it reads.
     pub(crate) fn join(&self, member: &str, topics: Vec<Arc<str>>, signal: &Arc<Signal>, all: &Topics) {
         let mut members = self.members.lock();
-        let joined = Member { topics, assignment: Vec::new(), signal: Arc::clone(signal) };
+        let before = members.remove(member).map(|before| before.assignment).unwrap_or_default();
+        let joined = Member { topics, assignment: before, signal: Arc::clone(signal) };
         members.insert(member.to_owned(), joined);
         self.assign(&mut members, all);
     }
@@ -65,17 +75,24 @@ impl Group {
             members.iter().map(|(member, state)| Subscriber { member, topics: &state.topics }).collect();
         let assignment =
             range(&subscribers, |topic| all.get(topic).map_or(0, |topic| topic.partition_count()));
+        let generation = self.generation() + 1;
         for (member, assigned) in assignment {
             if let Some(state) = members.get_mut(&member) {
-                state.assignment = assigned;
+                let before = std::mem::take(&mut state.assignment);
+                let since = |place: &TopicPartition| before.iter().find(|owned| owned.place == *place);
+                let owned = assigned.into_iter().map(|place| {
+                    let since = since(&place).map_or(generation, |owned| owned.since);
+                    Owned { place, since }
+                });
+                state.assignment = owned.collect();
             }
         }
-        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.generation.store(generation, Ordering::Release);
         members.values().for_each(|member| member.signal.raise());
     }
 
     /// What `member` reads now.
-    pub(crate) fn assignment(&self, member: &str) -> Vec<TopicPartition> {
+    pub(crate) fn assignment(&self, member: &str) -> Vec<Owned> {
         self.members.lock().get(member).map(|state| state.assignment.clone()).unwrap_or_default()
     }
 
@@ -89,7 +106,7 @@ impl Group {
     ) -> Result<T, TopicPartition> {
         let members = self.members.lock();
         let owned = members.get(member).map(|state| &state.assignment);
-        match places.find(|place| !owned.is_some_and(|owned| owned.contains(place))) {
+        match places.find(|place| !owned.is_some_and(|owned| owned.iter().any(|one| one.place == *place))) {
             Some(foreign) => Err(foreign),
             None => Ok(act()),
         }

@@ -145,6 +145,13 @@ impl Groups {
         self.committed.lock().of_group(group)
     }
 
+    /// The offset below which every group that has committed anything for the partition has read it; `None` while none
+    /// has.
+    pub(crate) fn consumed_by_all(&self, place: &TopicPartition) -> Option<Offset> {
+        let committed = self.committed.lock();
+        committed.iter().filter(|(_, other, _)| *other == place).map(|(_, _, at)| at.offset).min()
+    }
+
     /// Commits all offsets or none. Refused when the member does not own one of the partitions (any more).
     pub(crate) fn commit(&self, group: &Group, request: CommitRequest<'_>) -> Result<()> {
         if request.metadata.len() > METADATA_MOST_BYTES {

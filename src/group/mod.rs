@@ -8,6 +8,6 @@ mod group;
 mod groups;
 
 pub use committed::CommittedOffset;
-pub(crate) use group::Group;
+pub(crate) use group::{Group, Owned};
 pub use groups::OffsetSetBack;
 pub(crate) use groups::{CommitRequest, Groups};

@@ -33,6 +33,8 @@ pub(super) struct OpenBatch {
     pub(super) outcome: Arc<Outcome>,
     /// First and last offset whose sender did not wait.
     in_memory: Option<(Offset, Offset)>,
+    /// It has reached its size.
+    full: bool,
 }
 
 /// Where records were put.
@@ -43,10 +45,10 @@ pub(super) struct Placed {
     /// When the batch was opened.
     pub(super) opened_at: Timestamp,
     pub(super) outcome: Arc<Outcome>,
-    /// The batch was opened for these records.
+    /// The batch was opened for these records, and has room for more.
     pub(super) opened: bool,
-    /// A batch is ready to be written: it has reached its size, or did not take these records.
-    pub(super) full: bool,
+    /// A batch is ready to be written: this one has reached its size, or one before it had no room for these records.
+    pub(super) ready: bool,
 }
 
 /// Records to put into one batch, and what bounds that batch.
@@ -84,6 +86,15 @@ impl<'a> Placement<'a> {
 const JOINING_COST: usize = 16;
 /// Buffers of written batches kept for the next ones.
 const SPARES: usize = 2;
+
+/// Which batches to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// All there are.
+    All,
+    /// Those that take no more records; the open one stays.
+    Full,
+}
 
 /// All batches of a partition that are in memory. Offsets are dense: each batch begins where the one before it ends, and
 /// the first where the log ends.
@@ -138,13 +149,14 @@ impl Accumulator {
             batch.in_memory = Some((first, last_offset));
         }
         self.next_offset = batch.builder.next_offset();
+        batch.full = batch.builder.len() >= placement.batch_bytes;
         let placed = Placed {
             first_offset,
             last_offset,
             opened_at: batch.opened_at,
             outcome: Arc::clone(&batch.outcome),
-            opened,
-            full: displaced || batch.builder.len() >= placement.batch_bytes,
+            opened: opened && !batch.full,
+            ready: displaced || batch.full,
         };
         self.queue.push_back(batch);
         placed
@@ -158,12 +170,20 @@ impl Accumulator {
             }
             None => BatchBuilder::new(self.next_offset, placement.alone_bytes),
         };
-        OpenBatch { builder, opened_at: placement.now, outcome: Arc::default(), in_memory: None }
+        OpenBatch { builder, opened_at: placement.now, outcome: Arc::default(), in_memory: None, full: false }
     }
 
-    /// Takes everything there is to write, oldest first.
-    pub(super) fn take(&mut self) -> VecDeque<OpenBatch> {
-        std::mem::take(&mut self.queue)
+    /// Takes batches to write, oldest first.
+    pub(super) fn take(&mut self, which: Which) -> VecDeque<OpenBatch> {
+        match self.queue.back() {
+            Some(last) if which == Which::Full && !last.full => {
+                let open = self.queue.pop_back();
+                let taken = std::mem::take(&mut self.queue);
+                self.queue.extend(open);
+                taken
+            }
+            _ => std::mem::take(&mut self.queue),
+        }
     }
 
     /// Takes back the buffer of a written batch.
@@ -182,7 +202,7 @@ impl Accumulator {
         label: &str,
         error: &Error,
     ) {
-        let queued = self.take();
+        let queued = self.take(Which::All);
         let mut lost: Option<(Offset, Offset)> = None;
         for batch in failed.into_iter().chain(queued) {
             batch.outcome.set(Err(error.clone()));
@@ -217,11 +237,26 @@ mod tests {
         let first = place(&mut accumulator, &[b"a", b"b"], Durability::Os);
         assert_eq!((first.first_offset, first.last_offset, first.opened), (7, 8, true));
         let second = place(&mut accumulator, &[b"c"], Durability::Os);
-        assert_eq!((second.first_offset, second.opened, second.full), (9, false, false));
-        let third = place(&mut accumulator, &[&[0; 150]], Durability::Os);
-        assert_eq!((third.first_offset, third.opened, third.full), (10, true, true));
-        let taken = accumulator.take();
+        assert_eq!((second.first_offset, second.opened, second.ready), (9, false, false));
+        let third = place(&mut accumulator, &[&[0; 100]], Durability::Os);
+        assert_eq!((third.first_offset, third.opened, third.ready), (10, true, true));
+        let taken = accumulator.take(Which::All);
         assert_eq!(taken.iter().map(|batch| batch.builder.base_offset()).collect::<Vec<_>>(), [7, 10]);
+        assert!(accumulator.is_empty());
+    }
+
+    #[test]
+    fn a_batch_with_room_stays_open_when_the_full_ones_are_written() {
+        let mut accumulator = Accumulator::new(0);
+        place(&mut accumulator, &[&[0; 120]], Durability::Memory);
+        assert!(place(&mut accumulator, &[&[0; 80]], Durability::Memory).ready, "the first had no room");
+        assert_eq!(accumulator.take(Which::Full).len(), 1);
+        assert!(
+            !place(&mut accumulator, b"a".chunks(1).collect::<Vec<_>>().as_slice(), Durability::Memory)
+                .opened
+        );
+        assert!(place(&mut accumulator, &[&[0; 300]], Durability::Memory).ready, "full by itself");
+        assert_eq!(accumulator.take(Which::Full).len(), 2);
         assert!(accumulator.is_empty());
     }
 
@@ -229,7 +264,7 @@ mod tests {
     fn a_failure_reaches_every_waiter_and_what_was_queued_behind() {
         let mut accumulator = Accumulator::new(0);
         let waited = place(&mut accumulator, &[b"a"], Durability::Os);
-        let failed = accumulator.take();
+        let failed = accumulator.take(Which::All);
         let queued = place(&mut accumulator, &[b"b"], Durability::Memory);
         place(&mut accumulator, &[b"c"], Durability::Memory);
         accumulator.fail(failed, 0, "orders-0", &Error::invalid("disk"));

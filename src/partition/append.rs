@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, NewRecord, TimestampType};
-use crate::partition::accumulator::{Outcome, Placed, Placement};
+use crate::partition::accumulator::{Outcome, Placed, Placement, Which};
 use crate::partition::config::{KeyRule, LogConfig};
 use crate::partition::log::Log;
 use crate::sync::Ordering;
@@ -95,13 +95,14 @@ impl Log {
         Ok(accumulator.place(placement))
     }
 
-    /// The record stays in the open batch; a full one is written by whoever filled it.
+    /// The record stays in the open batch; full ones are written by whoever filled them.
     fn leave_in_memory(self: &Arc<Self>, placed: &Placed, linger: Duration) -> Result<Option<usize>> {
-        if placed.full || linger.is_zero() {
-            self.write_queued();
-            return self.tell_lost().map(|()| None);
+        if placed.ready || linger.is_zero() {
+            let which = if linger.is_zero() { Which::All } else { Which::Full };
+            self.write_with(&mut self.writer.lock(), which);
+            self.tell_lost()?;
         }
-        if !placed.opened {
+        if !placed.opened || linger.is_zero() {
             return Ok(None);
         }
         self.watchers.raise();
@@ -118,7 +119,7 @@ impl Log {
         if let Some(written) = outcome.get() {
             return written;
         }
-        self.write_with(&mut writer);
+        self.write_with(&mut writer, Which::All);
         drop(writer);
         // A batch leaves memory only with its outcome set, and this one was in memory or being written a moment ago.
         outcome.get().unwrap_or_else(|| Err(Error::invalid("a batch was neither written nor refused")))
@@ -130,7 +131,7 @@ impl Log {
             return;
         }
         let mut writer = self.writer.lock();
-        self.write_with(&mut writer);
+        self.write_with(&mut writer, Which::All);
     }
 
     /// The open batch's linger is over.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::format::Mark;
 use crate::io::{Deadline, File};
+use crate::partition::accumulator::Which;
 use crate::partition::log::Log;
 use crate::partition::writer::Phase;
 use crate::sync::{Condvar, Mutex, Ordering};
@@ -81,7 +82,7 @@ impl Log {
     pub(crate) fn flush(self: &Arc<Self>) -> Result<()> {
         self.check_poison()?;
         let mut writer = self.writer.lock();
-        self.write_with(&mut writer);
+        self.write_with(&mut writer, Which::All);
         self.tell_lost()?;
         if self.durable() < self.end() {
             // Opened after a crash and never appended to: the tail has to be brought onto the disk first.

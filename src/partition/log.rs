@@ -49,6 +49,8 @@ pub(crate) struct Log {
     /// True while the log stands on the agenda to be synced, or to have its open batch written.
     pub(super) awaits_sync: AtomicBool,
     pub(super) lingers: AtomicBool,
+    /// What the clock showed when retention last looked, or at the last append before the log was opened; -1 before.
+    pub(super) clock_seen: AtomicI64,
     /// Set once, by the failure after which nobody knows what is on the disk.
     pub(super) poison: OnceLock<Arc<Error>>,
     /// Set once, when the partition is deleted.
@@ -80,6 +82,9 @@ impl Log {
             log_start: 0,
             sealed: Vec::new(),
             closed: Some(closed),
+            cleaned_until: 0,
+            pending: Vec::new(),
+            obsolete: Vec::new(),
             mark,
             sequence: 0,
         };
@@ -121,6 +126,7 @@ impl Log {
             unsynced_bytes: AtomicU64::new(0),
             awaits_sync: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
+            clock_seen: AtomicI64::new(found.last_append()),
             poison: OnceLock::new(),
             retired: OnceLock::new(),
             watchers: Watchers::default(),

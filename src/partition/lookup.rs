@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::partition::log::Log;
 use crate::partition::reader::{FetchLimits, OnDamage, Reader, Visibility};
+use crate::partition::segment_list::SegmentList;
 use crate::segment::Segment;
 use crate::types::{Offset, Timestamp};
 
@@ -22,9 +23,22 @@ impl Log {
         timestamp: Timestamp,
     ) -> Result<Option<OffsetAndTimestamp>> {
         self.write_queued();
-        let list = self.segment_list();
-        let candidates = list.iter().filter(|segment| segment.max_timestamp() >= timestamp);
-        for segment in candidates {
+        loop {
+            let list = self.segment_list();
+            match self.search_all(&list, timestamp) {
+                // A segment may have been removed or replaced on the way.
+                Err(_) if !Arc::ptr_eq(&list, &self.segment_list()) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn search_all(
+        self: &Arc<Self>,
+        list: &SegmentList,
+        timestamp: Timestamp,
+    ) -> Result<Option<OffsetAndTimestamp>> {
+        for segment in list.iter().filter(|segment| segment.max_timestamp() >= timestamp) {
             if let Some(found) = self.search(segment, timestamp)? {
                 return Ok(Some(found));
             }

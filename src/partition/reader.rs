@@ -232,8 +232,9 @@ impl Reader {
                     }
                 },
                 Ok(None) => return Ok(None),
-                // The first append after a crash moves the tail to another file: looked for there before it is damage.
-                Err(error) if error.is_corruption() && self.list_changed() => self.cursor = None,
+                // The first append after a crash moves the tail to another file, compaction puts another file in the
+                // place of a segment's, retention removes it: looked for in the new list before it is a failure.
+                Err(_) if self.list_changed() => self.cursor = None,
                 Err(error) if error.is_corruption() => self.pass_over_stretch(error)?,
                 Err(error) => return Err(error),
             }
@@ -276,25 +277,34 @@ impl Reader {
     fn take_cursor(&mut self) -> Result<Option<Cursor>> {
         let current = self.log.segment_list();
         if !Arc::ptr_eq(&current, &self.list) {
-            // Only a settled tail or a finished segment changes under a cursor; both are found again by offset.
+            // Segments were added, replaced or removed. What is left of the position's batch is found again by offset.
             self.list = current;
             self.cursor = None;
+        }
+        // The start is stored before the list that goes with it, and is read after it here: a list without the
+        // position's segment is never taken for a gap in the log.
+        if self.position < self.log.start() {
+            self.cursor = None;
+            return Err(self.log.out_of_range(self.position));
         }
         if let Some(cursor) = self.cursor.take() {
             return Ok(Some(cursor));
         }
-        if self.position < self.log.start() {
+        let Some(segment) = self.list.floor(self.position).map(Arc::clone) else {
             return Err(self.log.out_of_range(self.position));
-        }
-        match self.list.floor(self.position) {
-            Some(segment) if segment.base() <= self.position => segment.seek(self.position).map(Some),
-            _ => Err(self.log.out_of_range(self.position)),
-        }
+        };
+        self.position = self.position.max(segment.base());
+        segment.seek(self.position).map(Some)
     }
 
-    /// Nothing more in the cursor's segment: goes to the next one, which there must be below the limit.
+    /// Nothing more in the cursor's segment: goes to the next one, which there must be below the limit. Offsets between
+    /// the two are missing.
     fn leave_segment(&mut self, cursor: &Cursor) -> Result<()> {
-        self.list = self.log.segment_list();
+        if self.list_changed() {
+            // The next one may have been merged into this one: its base says nothing about where to go on.
+            self.cursor = None;
+            return Ok(());
+        }
         let base = cursor.segment().base();
         let Some(next) = self.list.after(base).map(Arc::clone) else {
             let why = "the segment ends before the log does";

@@ -5,12 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{Identity, SegmentFile, SegmentSummary, parse_segment_file_name, segment_file_name};
+use crate::format::{
+    Identity, SegmentFile, SegmentSummary, cleaned_log_name, parse_cleaned_log_name, parse_segment_file_name,
+    segment_file_name,
+};
 use crate::io::{Directory, OpenMode};
+use crate::partition::append_times::AppendTimes;
 use crate::partition::segment_list::SegmentList;
 use crate::partition::state_file::{STATE_FILE, StateFile};
 use crate::segment::{LogFile, ReadMode, Scan, Segment, Tail, scan};
-use crate::types::Offset;
+use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
 
 /// What opening one partition found.
 ///
@@ -64,11 +68,40 @@ pub(super) struct Recovered {
     pub(super) state: StateFile,
     pub(super) left: Left,
     pub(super) segments: SegmentList,
-    /// Files that retention took out of the log before a crash kept it from removing them.
-    pub(super) leftovers: Vec<Offset>,
+    pub(super) leftovers: Leftovers,
     pub(super) end: Offset,
     pub(super) durable: Offset,
     pub(super) report: RecoveryReport,
+}
+
+/// What a crash kept the last life of the partition from doing to its files, by their bases.
+#[derive(Debug, Default)]
+pub(super) struct Leftovers {
+    /// Taken out of the log, to be removed.
+    pub(super) segments: Vec<Offset>,
+    /// Rewritten, but not part of the log: to be removed.
+    pub(super) cleaned: Vec<Offset>,
+    /// Rewritten and part of the log: to be given their names.
+    pub(super) pending: Vec<Offset>,
+}
+
+impl Recovered {
+    /// When the last segment was appended to.
+    pub(super) fn appended(&self, now: Timestamp) -> AppendTimes {
+        match &self.left {
+            Left::Clean(closed) => AppendTimes::of(closed),
+            Left::Unclean(scans) => match scans.last() {
+                Some(scan) if scan.tally.bytes > 0 => AppendTimes::found(scan.tally.first_timestamp, now),
+                _ => AppendTimes::NONE,
+            },
+        }
+    }
+
+    /// When the partition was last appended to, by the clock of that time; -1 when that is not known.
+    pub(super) fn last_append(&self) -> Timestamp {
+        let state = self.state.state();
+        state.closed.as_ref().or(state.sealed.last()).map_or(NO_TIMESTAMP, |segment| segment.last_append)
+    }
 }
 
 /// Looks at the partition in `directory`, which must be the one that `identity` tells of.
@@ -80,23 +113,29 @@ pub(super) fn examine(
 ) -> Result<Recovered> {
     let file = StateFile::read(directory)?;
     check_identity(directory, &file, identity)?;
-    let bases = segment_bases(directory)?;
+    let names = Names::list(directory)?;
     let state = file.state();
-    let first =
-        state.sealed.first().or(state.closed.as_ref()).map_or(state.log_start, |segment| segment.base);
-    let leftovers: Vec<_> = bases.range(..first.min(state.log_start)).copied().collect();
-    for known in state.sealed.iter().chain(&state.closed) {
-        if !bases.contains(&known.base) {
-            return Err(missing(directory, known));
-        }
-    }
-    let behind = state.closed.or(state.sealed.last().copied());
+    let (cleaned, pending) = names.cleaned.iter().partition(|base| !state.pending.contains(base));
+    let mut leftovers = Leftovers { segments: Vec::new(), cleaned, pending };
     let known: BTreeSet<_> = state.sealed.iter().chain(&state.closed).map(|segment| segment.base).collect();
-    let from = behind.map_or(Offset::MIN, |segment| segment.next_offset);
-    let open: Vec<_> = bases.iter().copied().filter(|base| !known.contains(base) && *base >= first).collect();
-    if let Some(stranger) = open.iter().find(|base| **base < from || state.closed.is_some()) {
-        let reason = "the state file knows no such segment: was it copied from elsewhere?";
-        return Err(corrupt(directory, *stranger, 0, reason));
+    if let Some(absent) =
+        known.iter().find(|base| !names.logs.contains(base) && !leftovers.pending.contains(base))
+    {
+        return Err(corrupt(directory, *absent, 0, "the segment is missing"));
+    }
+    let first = known.first().copied().unwrap_or(state.mark.segment);
+    let behind = state.closed.or(state.sealed.last().copied());
+    let from = behind.map_or(state.mark.segment, |segment| segment.next_offset);
+    let mut open = Vec::new();
+    for base in names.logs.iter().copied().filter(|base| !known.contains(base)) {
+        if state.obsolete.contains(&base) || base < first.min(state.log_start) {
+            leftovers.segments.push(base);
+        } else if base < from || state.closed.is_some() {
+            let reason = "the state file knows no such segment: was it copied from elsewhere?";
+            return Err(corrupt(directory, base, 0, reason));
+        } else {
+            open.push(base);
+        }
     }
     match state.closed {
         Some(closed) => clean(directory, file, closed, (leftovers, label, how)),
@@ -125,17 +164,40 @@ fn check_identity(directory: &Directory, file: &StateFile, expected: Identity) -
     Err(Error::Corrupt { path, position: 0, offset: None, reason: reason.to_owned() })
 }
 
-fn segment_bases(directory: &Directory) -> Result<BTreeSet<Offset>> {
-    let names = directory.list()?;
-    let logs = names.iter().filter_map(|entry| parse_segment_file_name(&entry.name));
-    Ok(logs.filter(|name| name.file == SegmentFile::Log).map(|name| name.base).collect())
+/// The segments whose `.log` is there, by their bases.
+struct Names {
+    logs: BTreeSet<Offset>,
+    /// Under the name of one that was rewritten.
+    cleaned: BTreeSet<Offset>,
+}
+
+impl Names {
+    fn list(directory: &Directory) -> Result<Self> {
+        let names = directory.list()?;
+        let parsed = names.iter().filter_map(|entry| parse_segment_file_name(&entry.name));
+        let logs = parsed.filter(|name| name.file == SegmentFile::Log).map(|name| name.base).collect();
+        let cleaned = names.iter().filter_map(|entry| parse_cleaned_log_name(&entry.name)).collect();
+        Ok(Self { logs, cleaned })
+    }
+}
+
+/// The segments that the state file lists. One that was rewritten may still have its temporary name.
+fn listed(directory: &Directory, file: &StateFile, pending: &[Offset], mode: ReadMode) -> Vec<Arc<Segment>> {
+    let state = file.state();
+    let segment = |summary: &SegmentSummary| {
+        let temporary = pending.contains(&summary.base);
+        let base = summary.base;
+        let name = if temporary { cleaned_log_name(base) } else { segment_file_name(base, SegmentFile::Log) };
+        Arc::new(Segment::sealed_as(directory, *summary, name, mode))
+    };
+    state.sealed.iter().chain(&state.closed).map(segment).collect()
 }
 
 fn clean(
     directory: &Directory,
     file: StateFile,
     closed: SegmentSummary,
-    (leftovers, label, how): (Vec<Offset>, &str, Examine),
+    (leftovers, label, how): (Leftovers, &str, Examine),
 ) -> Result<Recovered> {
     let name = segment_file_name(closed.base, SegmentFile::Log);
     let len = directory.open(&name, OpenMode::Read)?.len()?;
@@ -143,9 +205,7 @@ fn clean(
         let reason = format!("the file has {len} bytes, the clean close left {}", closed.bytes);
         return Err(corrupt(directory, closed.base, len.min(closed.bytes), &reason));
     }
-    let sealed = file.state().sealed.iter().chain([&closed]);
-    let segments =
-        sealed.map(|summary| Arc::new(Segment::sealed(directory, *summary, how.read_mode))).collect();
+    let segments = listed(directory, &file, &leftovers.pending, how.read_mode);
     let end = closed.next_offset;
     let report =
         RecoveryReport { partition: label.to_owned(), clean: true, scanned_bytes: 0, end, torn: None };
@@ -157,13 +217,11 @@ fn unclean(
     directory: &Directory,
     file: StateFile,
     open: &[Offset],
-    (leftovers, label, how): (Vec<Offset>, &str, Examine),
+    (leftovers, label, how): (Leftovers, &str, Examine),
 ) -> Result<Recovered> {
     let state = file.state();
-    let sealed = state.sealed.iter();
-    let mut segments: Vec<_> =
-        sealed.map(|summary| Arc::new(Segment::sealed(directory, *summary, how.read_mode))).collect();
-    let mut expected = state.sealed.last().map_or(state.log_start, |segment| segment.next_offset);
+    let mut segments = listed(directory, &file, &leftovers.pending, how.read_mode);
+    let mut expected = state.sealed.last().map_or(state.mark.segment, |segment| segment.next_offset);
     let mut report = RecoveryReport {
         partition: label.to_owned(),
         clean: false,
@@ -216,11 +274,6 @@ fn check_mark(directory: &Directory, file: &StateFile, scans: &[Scan], end: Offs
         });
     }
     Ok(())
-}
-
-fn missing(directory: &Directory, segment: &SegmentSummary) -> Error {
-    let reason = format!("the segment with offsets {}..{} is missing", segment.base, segment.next_offset);
-    corrupt(directory, segment.base, 0, &reason)
 }
 
 fn missing_before(directory: &Directory, base: Offset, expected: Offset) -> Error {

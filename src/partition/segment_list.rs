@@ -1,5 +1,6 @@
 //! The segments of a partition in order: what a reader holds while it reads.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::segment::Segment;
@@ -27,6 +28,13 @@ impl SegmentList {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Segment>> {
         self.0.iter()
+    }
+
+    /// The list with `new` in place of the segments whose bases lie in `gone`.
+    pub(super) fn replaced(&self, gone: RangeInclusive<Offset>, new: Option<Arc<Segment>>) -> Self {
+        let before = self.0.iter().filter(|segment| segment.base() < *gone.start());
+        let behind = self.0.iter().filter(|segment| segment.base() > *gone.end());
+        Self(before.chain(&new).chain(behind).map(Arc::clone).collect())
     }
 
     /// The list with one more segment at its end.

@@ -8,8 +8,9 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::{Mark, SegmentFile, SegmentSummary, segment_file_name};
+use crate::format::{Mark, SegmentFile, SegmentSummary, cleaned_log_name, segment_file_name};
 use crate::io::{File, OpenMode};
+use crate::partition::append_times::AppendTimes;
 use crate::partition::log::Log;
 use crate::partition::recovery::{Left, Recovered};
 use crate::partition::segment_list::SegmentList;
@@ -25,6 +26,7 @@ const CHUNK: usize = 1 << 20;
 struct Settled {
     sealed: Vec<SegmentSummary>,
     active: ActiveSegment,
+    appended: AppendTimes,
 }
 
 impl Log {
@@ -47,10 +49,11 @@ impl Log {
                 return Err(error);
             }
         };
-        let (mut state, active) = (found.state, settled.active);
+        let (mut state, active, appended) = (found.state, settled.active, settled.appended);
         let mut next = state.state().clone();
         next.sealed = settled.sealed;
         next.closed = None;
+        next.pending.clear();
         next.mark = Mark { segment: active.base(), offset: active.next_offset(), position: active.bytes() };
         if let Err(ReplaceFailure::Before(error) | ReplaceFailure::Unknown(error)) = state.replace(next) {
             return Err(self.poison_with(error));
@@ -62,22 +65,29 @@ impl Log {
         segments.push(Arc::clone(active.segment()));
         self.replace_list(SegmentList::new(segments));
         self.raise_durable(active.next_offset());
-        for base in &found.leftovers {
-            // Left to the next open if it fails: these files are in nobody's way.
-            drop(self.directory.remove_if_there(&segment_file_name(*base, SegmentFile::Log)));
+        let mut obsolete = found.leftovers.segments;
+        obsolete.extend(&state.state().obsolete);
+        // Left to the next open if it fails: these files are in nobody's way.
+        if self
+            .remove_segments(&obsolete)
+            .and_then(|()| self.remove_cleaned(&found.leftovers.cleaned))
+            .is_ok()
+        {
+            state.forget_obsolete(&obsolete);
         }
-        writer.phase = Phase::Open(Box::new(Open { active, state }));
+        writer.phase = Phase::Open(Box::new(Open { active, appended, state }));
         Ok(())
     }
 
     fn prepare(&self, found: &Recovered) -> Result<Settled> {
+        self.finish_swaps(&found.leftovers.pending)?;
         let config = self.config();
         let sealed = found.state.state().sealed.clone();
         match &found.left {
             Left::Clean(closed) => {
                 let mode = self.options.read_mode;
                 let active = ActiveSegment::reopen(&self.directory, *closed, config.segment, mode)?;
-                Ok(Settled { sealed, active })
+                Ok(Settled { sealed, active, appended: AppendTimes::of(closed) })
             }
             Left::Unclean(scans) => self.rescue(sealed, scans, found.state.state().mark),
         }
@@ -96,16 +106,47 @@ impl Log {
         if synced_bytes == last.tally.bytes {
             self.cut(last)?;
             let active = ActiveSegment::resume(&self.directory, last.clone(), config, mode)?;
-            return Ok(Settled { sealed, active });
+            return Ok(Settled { sealed, active, appended: self.found_times(last) });
         }
         let base = if synced_bytes == 0 { last.tally.base } else { mark.offset };
         let copied = self.copy_tail(last, synced_bytes, base)?;
+        let appended = self.found_times(&copied);
         if base != last.tally.base {
             let durable_part = self.rescan(last.tally.base, base).and_then(|scan| self.cut(&scan));
             sealed.push(durable_part.map_err(|error| self.poison_with(error))?);
         }
         let active = ActiveSegment::resume(&self.directory, copied, config, mode);
-        Ok(Settled { sealed, active: active.map_err(|error| self.poison_with(error))? })
+        Ok(Settled { sealed, active: active.map_err(|error| self.poison_with(error))?, appended })
+    }
+
+    fn found_times(&self, scan: &Scan) -> AppendTimes {
+        if scan.tally.bytes == 0 {
+            return AppendTimes::NONE;
+        }
+        AppendTimes::found(scan.tally.first_timestamp, self.clock.now())
+    }
+
+    /// Gives rewritten segments, which the state file lists already, their names.
+    fn finish_swaps(&self, pending: &[Offset]) -> Result<()> {
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let rename = |base: &Offset| {
+            self.directory.rename(&cleaned_log_name(*base), &segment_file_name(*base, SegmentFile::Log))
+        };
+        let renamed = pending.iter().try_for_each(rename).and_then(|()| self.directory.sync());
+        renamed.map_err(|error| self.poison_with(error))
+    }
+
+    /// Removes the files of segments that are no longer part of the log.
+    pub(super) fn remove_segments(&self, bases: &[Offset]) -> Result<()> {
+        let names = bases.iter().flat_map(|base| SegmentFile::ALL.map(|file| segment_file_name(*base, file)));
+        names.into_iter().try_for_each(|name| self.directory.remove_if_there(&name))
+    }
+
+    /// Removes rewritten segments that did not become part of the log.
+    pub(super) fn remove_cleaned(&self, bases: &[Offset]) -> Result<()> {
+        bases.iter().try_for_each(|base| self.directory.remove_if_there(&cleaned_log_name(*base)))
     }
 
     /// Cuts a segment behind its last good batch, durably.
@@ -116,7 +157,8 @@ impl Log {
         file.sync().map_err(|error| self.poison_with(error))?;
         let mut index = scan.index.clone();
         index.note_time();
-        Ok(summarize(&scan.tally, &index, self.config().segment.index_interval_bytes))
+        let summary = summarize(&scan.tally, &index, self.config().segment.index_interval_bytes);
+        Ok(self.found_times(scan).on(summary))
     }
 
     fn rescan(&self, base: Offset, until: Offset) -> Result<Scan> {

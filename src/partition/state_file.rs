@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::format::{Malformed, Mark, PartitionState};
 use crate::io::{Directory, File};
+use crate::types::Offset;
 
 /// Its name in the partition's directory.
 pub(super) const STATE_FILE: &str = "annals.state";
@@ -78,6 +79,11 @@ impl StateFile {
         self.file = Some(file);
         self.state = state;
         Ok(())
+    }
+
+    /// The files of these segments are gone; the file says so when it is replaced next.
+    pub(super) fn forget_obsolete(&mut self, removed: &[Offset]) {
+        self.state.obsolete.retain(|base| !removed.contains(base));
     }
 
     /// Notes how far a sync has got. Not synced itself: after a power cut an older mark may stand there, which is as true.

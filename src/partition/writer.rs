@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{Compressor, Mark, Seal};
-use crate::partition::accumulator::OpenBatch;
+use crate::partition::accumulator::{OpenBatch, Which};
+use crate::partition::append_times::AppendTimes;
 use crate::partition::log::Log;
 use crate::partition::recovery::Recovered;
+use crate::partition::roll::Due;
 use crate::partition::segment_list::SegmentList;
-use crate::partition::state_file::{ReplaceFailure, StateFile};
+use crate::partition::state_file::StateFile;
 use crate::segment::{ActiveSegment, SegmentConfig, WriteFailure};
 use crate::sync::Ordering;
-use crate::types::{Offset, Timestamp};
 
 /// What only the thread that writes may touch.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) active: ActiveSegment,
+    /// When `active` was appended to.
+    pub(super) appended: AppendTimes,
     pub(super) state: StateFile,
 }
 
@@ -52,9 +55,9 @@ impl Writer {
 }
 
 impl Log {
-    /// Writes every batch in memory, each in one write, and tells their waiters and the readers.
-    pub(super) fn write_with(self: &Arc<Self>, writer: &mut Writer) {
-        let mut batches = self.accumulator.lock().take();
+    /// Writes batches from memory, each in one write, and tells their waiters and the readers.
+    pub(super) fn write_with(self: &Arc<Self>, writer: &mut Writer, which: Which) {
+        let mut batches = self.accumulator.lock().take(which);
         if batches.is_empty() {
             return;
         }
@@ -95,15 +98,16 @@ impl Log {
         let sealed =
             sealed.map_err(|malformed| Error::invalid(format!("a batch cannot be encoded: {malformed}")))?;
         let header = sealed.header;
-        let due = Due { config: config.segment_age, now: batch.opened_at, timestamp: header.max_timestamp };
+        let due = Due { max_age: config.segment_age, now: batch.opened_at, timestamp: header.max_timestamp };
         if open.active.is_full_for(sealed.bytes.len(), header.last_offset()) || due.is_over(open) {
-            self.roll(open, header.base_offset)?;
+            self.roll_to(open, header.base_offset)?;
         }
         match open.active.append(&header, sealed.bytes) {
             Ok(()) => {}
             Err(WriteFailure::Undone(error)) => return Err(error),
             Err(WriteFailure::Stuck(error)) => return Err(self.poison_with(error)),
         }
+        open.appended.note(batch.opened_at);
         self.end.store(header.next_offset(), Ordering::Release);
         self.ask_for_sync(sealed.bytes.len() as u64);
         Ok(())
@@ -120,36 +124,6 @@ impl Log {
         }
     }
 
-    /// Seals the active segment, which is then synced and listed in the state file, and begins one at `base`.
-    fn roll(&self, open: &mut Open, base: Offset) -> Result<()> {
-        let sealed = open.active.seal().map_err(|error| self.poison_with(error))?;
-        let config = self.config();
-        let mode = self.options.read_mode;
-        let next = ActiveSegment::create(&self.directory, base, config.segment, mode)?;
-        let mut state = open.state.state().clone();
-        state.sealed.push(sealed);
-        state.mark = Mark { segment: base, offset: base, position: 0 };
-        match open.state.replace(state) {
-            Ok(()) => {}
-            Err(ReplaceFailure::Before(error)) => {
-                // An empty segment left there would cut off what the old one may still take.
-                next.remove(&self.directory).map_err(|error| self.poison_with(error))?;
-                return Err(error);
-            }
-            Err(ReplaceFailure::Unknown(error)) => return Err(self.poison_with(error)),
-        }
-        self.append_to_list(&next);
-        std::mem::replace(&mut open.active, next).retire();
-        self.unsynced_bytes.store(0, Ordering::Release);
-        self.raise_durable(base);
-        Ok(())
-    }
-
-    fn append_to_list(&self, next: &ActiveSegment) {
-        let mut segments = self.segments.write();
-        *segments = Arc::new(segments.with(Arc::clone(next.segment())));
-    }
-
     pub(super) fn replace_list(&self, list: SegmentList) {
         *self.segments.write() = Arc::new(list);
     }
@@ -157,11 +131,12 @@ impl Log {
     /// Writes and syncs everything, cuts what was allocated ahead and notes that the close was clean. Later appends fail.
     pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
         let mut writer = self.writer.lock();
-        self.write_with(&mut writer);
+        self.write_with(&mut writer, Which::All);
         let lost = self.tell_lost();
         let Phase::Open(mut open) = std::mem::replace(&mut writer.phase, Phase::Closed) else { return lost };
         self.check_poison()?;
         let closed = open.active.seal().map_err(|error| self.poison_with(error))?;
+        let closed = open.appended.on(closed);
         let mut state = open.state.state().clone();
         state.mark = Mark { segment: closed.base, offset: closed.next_offset, position: closed.bytes };
         state.closed = Some(closed);
@@ -171,27 +146,19 @@ impl Log {
         lost
     }
 
+    /// The write side, ready to be appended to.
+    pub(super) fn opened<'a>(&self, writer: &'a mut Writer) -> Result<&'a mut Open> {
+        self.check_poison()?;
+        self.settle(writer)?;
+        match &mut writer.phase {
+            Phase::Open(open) => Ok(open),
+            Phase::Found(_) | Phase::Closed => Err(self.closed()),
+        }
+    }
+
     pub(super) fn closed(&self) -> Error {
         self.check_poison()
             .err()
             .unwrap_or_else(|| Error::StoreClosed { path: self.directory.path().to_path_buf() })
-    }
-}
-
-/// Whether a segment has become too old to take one more batch.
-struct Due {
-    config: std::time::Duration,
-    now: Timestamp,
-    /// The largest timestamp of the batch.
-    timestamp: Timestamp,
-}
-
-impl Due {
-    /// Age is measured in the time of the records, as Kafka does; without timestamps a segment does not age.
-    fn is_over(&self, open: &Open) -> bool {
-        let Some(first) = open.active.first_timestamp() else { return false };
-        let latest = if self.timestamp >= 0 { self.timestamp } else { self.now };
-        let waited = u128::try_from(latest.saturating_sub(first)).unwrap_or(0);
-        open.active.bytes() > 0 && waited > self.config.as_millis()
     }
 }

@@ -32,8 +32,6 @@ pub(crate) struct ActiveSegment {
     tally: Tally,
     /// The file has at least this many bytes; those behind `tally.bytes` are zero.
     allocated: u64,
-    /// Largest timestamp of the first batch, for rolling by time.
-    first_timestamp: Option<Timestamp>,
     config: SegmentConfig,
 }
 
@@ -94,10 +92,8 @@ impl ActiveSegment {
         index: SparseIndex,
         (config, mode): (SegmentConfig, ReadMode),
     ) -> Self {
-        let largest = index.largest().timestamp;
-        let first_timestamp = (tally.bytes > 0 && largest >= 0).then_some(largest);
         let segment = Arc::new(Segment::growing(directory, file.clone(), index, &tally, mode));
-        Self { segment, file, allocated: tally.bytes, tally, first_timestamp, config }
+        Self { segment, file, allocated: tally.bytes, tally, config }
     }
 
     /// What readers hold of it.
@@ -122,9 +118,14 @@ impl ActiveSegment {
         self.tally.bytes
     }
 
-    /// Largest timestamp of its first batch, `None` when it is empty or the batch has none.
+    /// Records of all its batches.
+    pub(crate) fn record_count(&self) -> u64 {
+        self.tally.record_count
+    }
+
+    /// Largest timestamp of its first batch that has one, `None` when none has: for rolling by time.
     pub(crate) fn first_timestamp(&self) -> Option<Timestamp> {
-        self.first_timestamp
+        (self.tally.first_timestamp >= 0).then_some(self.tally.first_timestamp)
     }
 
     /// New limits; what is written stays.
@@ -149,8 +150,6 @@ impl ActiveSegment {
             return Err(self.undo(error));
         }
         self.allocated = self.allocated.max(position + batch.len() as u64);
-        self.first_timestamp =
-            self.first_timestamp.or((header.max_timestamp >= 0).then_some(header.max_timestamp));
         self.tally.add(header, batch.get(..BatchHeader::LEN).unwrap_or_default());
         self.segment.publish(header, position);
         Ok(())

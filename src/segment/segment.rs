@@ -42,6 +42,16 @@ impl Segment {
     /// The sealed segment that `summary` tells of. Touches no file.
     pub(crate) fn sealed(directory: &Directory, summary: SegmentSummary, mode: ReadMode) -> Self {
         let name = segment_file_name(summary.base, SegmentFile::Log);
+        Self::sealed_as(directory, summary, name, mode)
+    }
+
+    /// The same, whose `.log` has another name for now.
+    pub(crate) fn sealed_as(
+        directory: &Directory,
+        summary: SegmentSummary,
+        name: String,
+        mode: ReadMode,
+    ) -> Self {
         Self {
             base: summary.base,
             log: LogFile::lazy(directory.clone(), name, mode),
@@ -119,10 +129,15 @@ impl Segment {
             let reason = format!("the file has {found} bytes, {} were sealed", summary.bytes);
             return Err(self.log.broken(found.min(summary.bytes), summary.next_offset, reason));
         }
-        if let Some(index) = index_file::read(self.log.directory(), summary)? {
+        let stored = index_file::read(self.log.directory(), summary)?;
+        if let Some(index) = stored.as_ref().filter(|_| !summary.is_sparse) {
+            return Ok(index.clone());
+        }
+        // Where offsets are missing, a flipped bit in a base offset looks like one more gap: only this walk shows it.
+        let index = self.rebuild(summary)?;
+        if stored.is_some() {
             return Ok(index);
         }
-        let index = self.rebuild(summary)?;
         // A failure to write the rebuilt files costs the next open the same walk and nothing else.
         drop(index_file::write(self.log.directory(), self.base, &index));
         Ok(index)

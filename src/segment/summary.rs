@@ -2,7 +2,7 @@
 
 use crate::format::{BatchHeader, SegmentSummary, encode_offset_index, encode_time_index};
 use crate::segment::SparseIndex;
-use crate::types::Offset;
+use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
 
 /// What a walk over a segment's batch headers, or their writing, adds up to.
 #[derive(Debug, Clone)]
@@ -11,13 +11,22 @@ pub(crate) struct Tally {
     pub(crate) next_offset: Offset,
     pub(crate) bytes: u64,
     pub(crate) record_count: u64,
+    /// Largest timestamp of the first batch that has one, -1 when none has.
+    pub(crate) first_timestamp: Timestamp,
     /// CRC-32 over the 61 header bytes of every batch in order.
     pub(crate) headers: crc32fast::Hasher,
 }
 
 impl Tally {
     pub(crate) fn new(base: Offset) -> Self {
-        Self { base, next_offset: base, bytes: 0, record_count: 0, headers: crc32fast::Hasher::new() }
+        Self {
+            base,
+            next_offset: base,
+            bytes: 0,
+            record_count: 0,
+            first_timestamp: NO_TIMESTAMP,
+            headers: crc32fast::Hasher::new(),
+        }
     }
 
     /// The sum that a summary was made of, to go on with.
@@ -27,6 +36,7 @@ impl Tally {
             next_offset: summary.next_offset,
             bytes: summary.bytes,
             record_count: summary.record_count,
+            first_timestamp: summary.first_timestamp,
             headers: crc32fast::Hasher::new_with_initial(summary.headers_crc),
         }
     }
@@ -36,11 +46,14 @@ impl Tally {
         self.next_offset = header.next_offset();
         self.bytes += header.total_len() as u64;
         self.record_count += u64::from(header.record_count.unsigned_abs());
+        if self.first_timestamp < 0 && header.record_count > 0 {
+            self.first_timestamp = header.max_timestamp;
+        }
         self.headers.update(header_bytes);
     }
 }
 
-/// The summary of a segment whose index is finished.
+/// The summary of a segment whose index is finished. When it was appended to is for the caller to fill in.
 pub(crate) fn summarize(tally: &Tally, index: &SparseIndex, index_interval_bytes: u32) -> SegmentSummary {
     let largest = index.largest();
     SegmentSummary {
@@ -56,5 +69,10 @@ pub(crate) fn summarize(tally: &Tally, index: &SparseIndex, index_interval_bytes
         index_crc: crc32fast::hash(&encode_offset_index(index.offsets())),
         time_entries: u32::try_from(index.times().len()).unwrap_or(u32::MAX),
         time_index_crc: crc32fast::hash(&encode_time_index(index.times())),
+        first_timestamp: tally.first_timestamp,
+        first_append: NO_TIMESTAMP,
+        last_append: NO_TIMESTAMP,
+        delete_horizon: NO_TIMESTAMP,
+        is_sparse: false,
     }
 }

@@ -30,6 +30,7 @@ pub struct StoreBuilder {
     pub(super) read_mode: ReadMode,
     pub(super) sync_every: Duration,
     pub(super) sync_every_bytes: u64,
+    pub(super) retention_check_interval: Duration,
     pub(super) max_expanded_bytes: usize,
     pub(super) maintenance: Maintenance,
 }
@@ -50,6 +51,7 @@ impl StoreBuilder {
             read_mode: ReadMode::default(),
             sync_every: Duration::from_secs(1),
             sync_every_bytes: 16 << 20,
+            retention_check_interval: Duration::from_secs(300),
             max_expanded_bytes: 64 << 20,
             maintenance: Maintenance::Thread,
         }
@@ -74,13 +76,21 @@ impl StoreBuilder {
         self
     }
 
+    /// `log.retention.check.interval.ms`: how often all partitions are looked at for what retention does not keep.
+    /// Default: 5 minutes.
+    pub fn retention_check_interval(mut self, interval: Duration) -> Self {
+        self.retention_check_interval = interval;
+        self
+    }
+
     /// The most that one compressed batch may expand to; a larger one is damage. Default: 64 MiB.
     pub fn max_expanded_bytes(mut self, bytes: usize) -> Self {
         self.max_expanded_bytes = bytes;
         self
     }
 
-    /// No thread is started: lingering batches are written and background syncs done by [`Store::maintain`].
+    /// No thread is started: lingering batches are written, written bytes synced and retention applied by
+    /// [`Store::maintain`].
     pub fn maintain_by_hand(mut self) -> Self {
         self.maintenance = Maintenance::ByHand;
         self

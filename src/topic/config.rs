@@ -137,6 +137,30 @@ impl TopicConfig {
         self.set("message.timestamp.after.max.ms", format_duration(limit))
     }
 
+    /// `retention.ms`: how long records are kept, in the time of the records. Whole segments go, when all of their records
+    /// are older. Default: for ever.
+    pub fn retention(self, age: Duration) -> Self {
+        self.set("retention.ms", format_duration(age))
+    }
+
+    /// `retention.bytes`: the size of a partition above which its oldest segments go. It ends at or above the limit, by
+    /// less than a segment. Default: no limit.
+    pub fn retention_bytes(self, bytes: u64) -> Self {
+        self.set("retention.bytes", bytes.to_string())
+    }
+
+    /// `annals.retention.records`: the number of records of a partition above which its oldest segments go. It ends at or
+    /// above the limit, by less than a segment. Default: no limit.
+    pub fn retention_records(self, records: u64) -> Self {
+        self.set("annals.retention.records", records.to_string())
+    }
+
+    /// `annals.retention.consumed`: whole segments go when every group that has committed an offset for the partition has
+    /// committed all of it, or, as long as no group has, never. For queues: a new group finds only what is left.
+    pub fn retention_until_consumed(self) -> Self {
+        self.set("annals.retention.consumed", "true")
+    }
+
     /// `segment.bytes`: the size at which a segment is sealed and the next one begun.
     pub fn segment_bytes(self, bytes: u32) -> Self {
         self.set("segment.bytes", bytes.to_string())

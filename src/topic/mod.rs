@@ -4,18 +4,21 @@
 mod catalog_file;
 mod config;
 mod kafka_value;
+mod latest;
 mod metadata;
 mod partition;
 mod partition_reader;
 mod partitioner;
 mod record_ref;
 mod records;
+mod retention;
 mod settings;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod topic;
 mod topics;
 
 pub use config::{CleanupPolicy, TopicConfig};
+pub use latest::Latest;
 pub use metadata::{BatchMetadata, OffsetAndTimestamp, RecordMetadata};
 pub use partition::Partition;
 pub use partition_reader::{OwnedRecords, PartitionReader};
@@ -23,6 +26,8 @@ pub use partitioner::{KeyHash, Partitioner};
 pub use record_ref::{OwnedHeader, OwnedRecord, RecordRef};
 pub(crate) use records::PartitionRecords;
 pub use records::{Records, RecordsIter};
+pub use retention::{DeleteReport, RemovedSegment, RetentionReport};
+pub(crate) use settings::{drops_consumed, retention_policy};
 pub(crate) use topic::OFFSETS_TOPIC;
 pub use topic::Topic;
 pub(crate) use topics::{TopicContext, Topics};

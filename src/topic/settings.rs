@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::format::{Codec, Compression, TimestampType};
-use crate::partition::{KeyRule, LogConfig};
+use crate::partition::{KeyRule, LogConfig, RetentionPolicy};
 use crate::segment::SegmentConfig;
 use crate::topic::config::{CleanupPolicy, TopicConfig};
 use crate::topic::kafka_value::{format_duration, parse_bytes, parse_duration};
@@ -18,7 +18,13 @@ struct Setting {
 
 enum Kind {
     Bytes(std::ops::RangeInclusive<u64>),
-    Duration { least_millis: u128 },
+    Duration {
+        least_millis: u128,
+    },
+    /// -1 for no limit.
+    DurationLimit,
+    /// -1 for no limit.
+    CountLimit,
     Number(std::ops::RangeInclusive<i32>),
     Word(&'static [&'static str]),
 }
@@ -27,7 +33,11 @@ enum Kind {
 const LEAST_BATCH: u64 = 128;
 const I32_MAX: u64 = i32::MAX.unsigned_abs() as u64;
 
-/// In Kafka's order. Defaults differ from Kafka's in `segment.bytes` (1 GiB there: a small store should be able to delete).
+/// Kafka's "no limit".
+const UNLIMITED: &str = "-1";
+
+/// In Kafka's order, then ours. Defaults differ from Kafka's in `segment.bytes` (1 GiB there: a small store should be able
+/// to delete) and `retention.ms` (7 days there: a store in a program keeps what it was given until told otherwise).
 const SETTINGS: &[Setting] = &[
     Setting {
         key: "cleanup.policy",
@@ -59,9 +69,13 @@ const SETTINGS: &[Setting] = &[
         default: "3600000",
         kind: Kind::Duration { least_millis: 0 },
     },
+    Setting { key: "retention.bytes", default: UNLIMITED, kind: Kind::CountLimit },
+    Setting { key: "retention.ms", default: UNLIMITED, kind: Kind::DurationLimit },
     Setting { key: "segment.bytes", default: "134217728", kind: Kind::Bytes(LEAST_BATCH..=I32_MAX) },
     Setting { key: "segment.index.bytes", default: "10485760", kind: Kind::Bytes(48..=I32_MAX) },
     Setting { key: "segment.ms", default: "604800000", kind: Kind::Duration { least_millis: 1 } },
+    Setting { key: "annals.retention.consumed", default: "false", kind: Kind::Word(&["false", "true"]) },
+    Setting { key: "annals.retention.records", default: UNLIMITED, kind: Kind::CountLimit },
 ];
 
 pub(super) fn default_of(key: &str) -> Option<&'static str> {
@@ -97,6 +111,17 @@ impl Setting {
                 });
                 duration.map(format_duration)
             }
+            Kind::DurationLimit | Kind::CountLimit if value == UNLIMITED => Ok(value.to_owned()),
+            Kind::DurationLimit => {
+                let duration = parse_duration(value);
+                let range = "-1 for no limit, milliseconds, or with a unit: 7d";
+                duration.map(format_duration).ok_or_else(|| invalid(range.to_owned()))
+            }
+            Kind::CountLimit => {
+                let count = parse_bytes(value).filter(|count| i64::try_from(*count).is_ok());
+                let count = count.ok_or_else(|| invalid("-1 for no limit, or a number from 0 up".to_owned()));
+                count.map(|count| count.to_string())
+            }
             Kind::Number(range) => {
                 let number = value.parse().ok().filter(|number| range.contains(number));
                 let number =
@@ -113,6 +138,26 @@ impl Setting {
 pub(super) fn cleanup_policy(config: &TopicConfig) -> CleanupPolicy {
     let name = config.get("cleanup.policy");
     CleanupPolicy::ALL.into_iter().find(|policy| policy.name() == name).unwrap_or_default()
+}
+
+/// What retention is to keep of a topic with this checked configuration. `keep_from` is for the caller to set, who knows
+/// what groups have read.
+pub(crate) fn retention_policy(config: &TopicConfig) -> RetentionPolicy {
+    if cleanup_policy(config) == CleanupPolicy::Compact {
+        return RetentionPolicy::default();
+    }
+    let limit = |key: &str| Some(config.get(key)).filter(|value| *value != UNLIMITED);
+    RetentionPolicy {
+        max_age: limit("retention.ms").and_then(parse_duration),
+        max_bytes: limit("retention.bytes").and_then(parse_bytes),
+        max_records: limit("annals.retention.records").and_then(parse_bytes),
+        keep_from: None,
+    }
+}
+
+/// True when records go as soon as every group that reads the topic has committed them.
+pub(crate) fn drops_consumed(config: &TopicConfig) -> bool {
+    config.get("annals.retention.consumed") == "true"
 }
 
 /// What the partitions of a topic with this checked configuration need to know.
@@ -193,6 +238,9 @@ mod tests {
         refused("cleanup.policy", "shred");
         refused("compression.type", "brotli");
         refused("compression.zstd.level", "23");
+        refused("retention.ms", "-2");
+        refused("retention.bytes", "lots");
+        refused("annals.retention.consumed", "maybe");
         refused("retention.hours", "168");
         let gzip = TopicConfig::new().compression_type(Codec::Gzip).compression_gzip_level(0);
         assert!(matches!(log_config(&gzip), Err(Error::InvalidConfig { .. })));

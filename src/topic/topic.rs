@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::partition::Log;
 use crate::sync::RwLock;
 use crate::topic::config::{CleanupPolicy, TopicConfig};
+use crate::topic::latest::Latest;
 use crate::topic::partition::Partition;
 use crate::topic::settings;
 
@@ -102,6 +103,11 @@ impl Topic {
             partition: number,
             partitions: self.partition_count(),
         })
+    }
+
+    /// The last record of every key, without waiting for a compaction; tombstones left out.
+    pub fn latest(&self) -> Latest {
+        Latest::new(self.partitions())
     }
 
     /// True for the topic that the store keeps for itself.

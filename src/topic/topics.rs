@@ -65,7 +65,6 @@ impl Topics {
             opened.insert(Arc::clone(topic.shared_name()), topic);
         }
         topics.by_name = RwLock::new(opened);
-        topics.clear_leftovers(&listed)?;
         Ok(topics)
     }
 
@@ -109,7 +108,9 @@ impl Topics {
 
     /// Removes directories that a crash left between two steps of a creation or a deletion: they carry this store's id and
     /// are in no catalog. Anything else that is not ours stays.
-    fn clear_leftovers(&self, listed: &Catalog) -> Result<()> {
+    pub(crate) fn clear_leftovers(&self) -> Result<()> {
+        let catalog = self.catalog.lock();
+        let listed = catalog.catalog();
         for entry in self.root.list()?.into_iter().filter(|entry| entry.kind == EntryKind::Directory) {
             let Some(name) = parse_partition_dir_name(&entry.name) else { continue };
             let known = listed.topics.get(name.topic).is_some_and(|topic| name.partition < topic.partitions);

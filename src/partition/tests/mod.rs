@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+mod removal;
+
 use super::*;
 use crate::format::{Codec, Compression, Identity, TimestampType};
 use crate::io::{Directory, ManualClock, OsFileSystem};
@@ -29,15 +31,19 @@ fn config(segment_bytes: u32) -> LogConfig {
 }
 
 fn open(directory: &Directory, read_mode: ReadMode, segment_bytes: u32) -> (Arc<Log>, RecoveryReport) {
-    let context = LogContext {
+    let clock = Arc::new(ManualClock::at(1_000_000));
+    Log::open(context(directory, read_mode, clock), config(segment_bytes)).unwrap()
+}
+
+fn context(directory: &Directory, read_mode: ReadMode, clock: Arc<ManualClock>) -> LogContext {
+    LogContext {
         label: "orders-0".into(),
         directory: directory.clone(),
         identity: IDENTITY,
-        clock: Arc::new(ManualClock::at(1_000_000)),
-        agenda: Arc::new(Agenda::new(Duration::from_secs(1))),
+        clock,
+        agenda: Arc::new(Agenda::new(Duration::from_secs(1), Duration::MAX)),
         options: LogOptions { read_mode, sync_every_bytes: 1 << 20, max_expanded_bytes: 1 << 20 },
-    };
-    Log::open(context, config(segment_bytes)).unwrap()
+    }
 }
 
 fn how(durability: Durability) -> Append {

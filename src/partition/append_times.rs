@@ -1,0 +1,40 @@
+//! When a segment was appended to, by the log's clock.
+
+use crate::format::SegmentSummary;
+use crate::types::{NO_TIMESTAMP, Timestamp};
+
+/// First and last append, -1 where that is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AppendTimes {
+    pub(super) first: Timestamp,
+    pub(super) last: Timestamp,
+}
+
+impl AppendTimes {
+    /// Of a segment that is empty.
+    pub(super) const NONE: Self = Self { first: NO_TIMESTAMP, last: NO_TIMESTAMP };
+
+    /// Of a segment that was closed or sealed.
+    pub(super) fn of(summary: &SegmentSummary) -> Self {
+        Self { first: summary.first_append, last: summary.last_append }
+    }
+
+    /// Of a segment found after a crash, which nobody noted: it was not appended to later than `now`, nor, if its
+    /// records tell the time, begun later than its first record.
+    pub(super) fn found(first_timestamp: Timestamp, now: Timestamp) -> Self {
+        Self { first: if first_timestamp < 0 { now } else { first_timestamp.min(now) }, last: now }
+    }
+
+    /// A batch was appended.
+    pub(super) fn note(&mut self, now: Timestamp) {
+        if self.first < 0 {
+            self.first = now;
+        }
+        self.last = now;
+    }
+
+    /// The summary with these times.
+    pub(super) fn on(self, summary: SegmentSummary) -> SegmentSummary {
+        SegmentSummary { first_append: self.first, last_append: self.last, ..summary }
+    }
+}

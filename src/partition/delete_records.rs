@@ -1,0 +1,47 @@
+//! Deleting the beginning of a log on demand.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::partition::accumulator::Which;
+use crate::partition::log::Log;
+use crate::types::Offset;
+
+/// What a call took out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DeleteReport {
+    /// First offset that may be read now.
+    pub(crate) start: Offset,
+    /// Whole segments removed.
+    pub(crate) segments: usize,
+    /// Bytes that the log has less.
+    pub(crate) bytes: u64,
+}
+
+impl Log {
+    /// Deletes everything below `before`; an offset at or below the start deletes nothing. When the call returns, nothing
+    /// below `before` can be read again, whatever crashes.
+    pub(crate) fn delete_records(self: &Arc<Self>, before: Offset) -> Result<DeleteReport> {
+        self.check_poison()?;
+        let mut writer = self.writer.lock();
+        self.write_with(&mut writer, Which::All);
+        if before > self.end() {
+            return Err(self.out_of_range(before));
+        }
+        if before <= self.start() {
+            return Ok(DeleteReport { start: self.start(), segments: 0, bytes: 0 });
+        }
+        let bytes = self.bytes();
+        let open = self.opened(&mut writer)?;
+        // The active segment cannot be cut at its beginning: it is sealed, and then is one like any other.
+        if open.active.base() < before && open.active.bytes() > 0 {
+            self.roll_to(open, open.active.next_offset())?;
+        }
+        let sealed = &open.state.state().sealed;
+        let segments = sealed.iter().take_while(|segment| segment.next_offset <= before).count();
+        self.take_out(open, segments, before)?;
+        drop(writer);
+        self.remove_obsolete();
+        Ok(DeleteReport { start: self.start(), segments, bytes: bytes.saturating_sub(self.bytes()) })
+    }
+}
