@@ -4,6 +4,8 @@
 //! cargo bench                      every workload, about two minutes
 //! cargo bench -- W5 W6             those whose name begins so
 //! cargo bench -- --quick           a smoke run: small, two repetitions
+//! cargo bench -- W1o --row annals  only rows whose name holds a word, for a profile
+//! cargo bench -- --repetitions 15  instead of 7
 //! cargo bench -- --json            one JSON object a row
 //! cargo bench -- --dir /mnt/disk   where the files are
 //! ```
@@ -56,7 +58,11 @@ fn main() -> Outcome {
     let mut report = report::Report::new(options.style);
     for (name, make) in WORKLOADS {
         if options.wants(name) {
-            let workload = make(&scope)?;
+            let mut workload = make(&scope)?;
+            workload.rows.retain(|row| row.name.contains(&options.row));
+            if workload.rows.is_empty() {
+                continue;
+            }
             let measured = harness::measure(workload, options.repetitions)?;
             report.print(name, &measured);
         }

@@ -8,6 +8,8 @@ use crate::report::Style;
 pub(crate) struct Options {
     /// Beginnings of the names of workloads; none asks for all.
     filters: Vec<String>,
+    /// Only rows whose name holds it; for a profile of one.
+    pub(crate) row: String,
     pub(crate) dir: PathBuf,
     pub(crate) style: Style,
     pub(crate) repetitions: usize,
@@ -19,6 +21,7 @@ impl Options {
     pub(crate) fn from_args(mut args: impl Iterator<Item = String>) -> Outcome<Self> {
         let mut options = Self {
             filters: Vec::new(),
+            row: String::new(),
             dir: PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
             style: Style::Table,
             repetitions: 7,
@@ -31,6 +34,7 @@ impl Options {
                 "--json" => options.style = Style::JsonLines,
                 "--quick" => (options.repetitions, options.scale) = (2, 20),
                 "--dir" => options.dir = args.next().ok_or("--dir needs a directory")?.into(),
+                "--row" => options.row = args.next().ok_or("--row needs a part of a name")?,
                 "--repetitions" => options.repetitions = args.next().ok_or("how many?")?.parse()?,
                 other if other.starts_with('-') => return Err(format!("unknown option {other}").into()),
                 _ => options.filters.push(arg),
