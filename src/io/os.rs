@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::allocate::allocate;
+use super::space::available_space;
 use super::seam::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
 use super::view::View;
 
@@ -77,6 +78,10 @@ impl FileSystem for OsFileSystem {
     #[cfg(not(unix))]
     fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
         Ok(())
+    }
+
+    fn available_space(&self, dir: &Path) -> io::Result<Option<u64>> {
+        available_space(dir)
     }
 
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {
