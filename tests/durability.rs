@@ -37,9 +37,9 @@ fn a_send_at_disk_returns_after_the_syncs_it_needs() {
         let trace = files.trace();
         let is_log = |path: &Path| path.extension().is_some_and(|extension| extension == "log");
         let write = trace.iter().rposition(|done| done.call == Call::Write && is_log(&done.path)).unwrap();
-        let synced = trace[write..].iter().any(|done| {
-            done.call == Call::Sync && done.path == trace[write].path && !done.failed
-        });
+        let synced = trace[write..]
+            .iter()
+            .any(|done| done.call == Call::Sync && done.path == trace[write].path && !done.failed);
         assert!(synced, "record {number}: no sync behind the write: {trace:#?}");
         if let Some(created) = trace.iter().position(|done| done.call == Call::Create && is_log(&done.path)) {
             rolls += 1;
@@ -58,11 +58,17 @@ fn a_new_topic_and_its_directory_are_synced_before_create_returns() {
     let root = dir.path().join("store");
     let files = FaultyFileSystem::new();
     let store = on_faulty(&root, &files).open().unwrap();
-    assert_eq!(files.count(Call::SyncDir, &dir.path().to_string_lossy()), 2, "the store's directory and its file");
+    assert_eq!(
+        files.count(Call::SyncDir, &dir.path().to_string_lossy()),
+        2,
+        "the store's directory and its file"
+    );
     files.forget();
     store.create_topic(TOPIC, TopicConfig::new()).unwrap();
     let trace = files.trace();
-    let at = |call: Call, path: &Path| trace.iter().rposition(|done| done.call == call && done.path == path).unwrap();
+    let at = |call: Call, path: &Path| {
+        trace.iter().rposition(|done| done.call == call && done.path == path).unwrap()
+    };
     let partition = root.join("orders-0");
     let named_in_partition = at(Call::SyncDir, &partition);
     let listed = at(Call::Rename, &root.join("annals.topics"));
@@ -99,7 +105,8 @@ fn group_commit_acknowledges_nothing_that_no_sync_covers() {
     let acknowledged = acknowledged.into_inner().unwrap();
     assert_eq!(acknowledged.len(), 800);
     for (offset, moment) in acknowledged {
-        let (path, ends) = logs.iter().find(|(_, ends)| ends.last().is_some_and(|(_, next)| *next > offset)).unwrap();
+        let (path, ends) =
+            logs.iter().find(|(_, ends)| ends.last().is_some_and(|(_, next)| *next > offset)).unwrap();
         let end = ends.iter().find(|(_, next)| *next > offset).unwrap().0;
         let covered = trace[..moment]
             .iter()
@@ -153,7 +160,10 @@ fn a_failed_sync_poisons_its_partition_for_all_who_wait_and_no_other() {
         other => panic!("{other:?}"),
     }
     let first = store.topic(TOPIC).unwrap().partition(0).unwrap();
-    assert!(matches!(first.append(&[Record::new().value("x")], Durability::Memory), Err(Error::Poisoned { .. })));
+    assert!(matches!(
+        first.append(&[Record::new().value("x")], Durability::Memory),
+        Err(Error::Poisoned { .. })
+    ));
     assert!(matches!(first.flush(), Err(Error::Poisoned { .. })));
     assert!(matches!(producer.flush(), Err(Error::Poisoned { .. })));
     assert_eq!(first.durable(), 1, "a failed sync moved the durable end");
@@ -237,7 +247,9 @@ fn a_failed_write_reaches_those_queued_behind_it() {
     let store = on_faulty(dir.path(), &files).open().unwrap();
     let topic = store.create_topic(TOPIC, TopicConfig::new()).unwrap();
     let partition = topic.partition(0).unwrap();
-    let append = |value: String| partition.append(&[Record::new().value(&value)], Durability::Os).map(|at| at.first_offset);
+    let append = |value: String| {
+        partition.append(&[Record::new().value(&value)], Durability::Os).map(|at| at.first_offset)
+    };
     assert_eq!(append("before".to_owned()).unwrap(), 0);
     let gate = Arc::new(Gate::default());
     files.fail(&[Call::Write], ".log", 0, Times::Once, Fault::HoldThenError(Arc::clone(&gate), ENOSPC));
@@ -268,7 +280,10 @@ fn a_write_that_cannot_be_taken_back_poisons() {
     producer.send(Record::to(TOPIC).value("first")).unwrap();
     files.fail(&[Call::Write], ".log", 0, Times::Once, Fault::Torn(30, EIO));
     files.fail_next(Call::SetLen, ".log", EIO);
-    assert!(matches!(producer.send(Record::to(TOPIC).value("second")), Err(Error::Io { operation: "write", .. })));
+    assert!(matches!(
+        producer.send(Record::to(TOPIC).value("second")),
+        Err(Error::Io { operation: "write", .. })
+    ));
     assert!(matches!(producer.send(Record::to(TOPIC).value("third")), Err(Error::Poisoned { .. })));
     drop((store, producer));
     let store = by_hand(dir.path()).open().unwrap();
@@ -305,7 +320,10 @@ fn a_roll_that_fails_leaves_the_partition_usable() {
                 }
                 Err(error) => {
                     failures += 1;
-                    assert!(matches!(&error, Error::Io { source, .. } if source.raw_os_error() == Some(errno)), "{error:?}");
+                    assert!(
+                        matches!(&error, Error::Io { source, .. } if source.raw_os_error() == Some(errno)),
+                        "{error:?}"
+                    );
                     assert_eq!(partition.end(), number + 1);
                     assert_eq!(records(&partition).len() as i64, number + 1, "readers go on meanwhile");
                 }
@@ -363,7 +381,8 @@ impl Told {
 
     /// Opens the store on a healthy file system, which must work, and compares.
     fn check(&self, dir: &Path, what: &str) {
-        let store = by_hand(dir).open().unwrap_or_else(|error| panic!("{what}: the store does not open: {error}"));
+        let store =
+            by_hand(dir).open().unwrap_or_else(|error| panic!("{what}: the store does not open: {error}"));
         let topic = store.ensure_topic(TOPIC, workload_topic());
         let topic = topic.unwrap_or_else(|error| panic!("{what}: the topic cannot be made: {error}"));
         let mut ends = Vec::new();
@@ -374,17 +393,32 @@ impl Told {
                 assert_eq!(*offset, at as i64, "{what}: a hole in partition {number}");
                 let value = String::from_utf8(value.clone()).unwrap();
                 assert!(self.tried.contains(&(number, value.clone())), "{what}: {value:?} was never sent");
-                assert!(!self.refused.contains(&(number, value.clone())), "{what}: {value:?} was refused and is there");
+                assert!(
+                    !self.refused.contains(&(number, value.clone())),
+                    "{what}: {value:?} was refused and is there"
+                );
             }
             for (_, offset, value) in self.acknowledged.iter().filter(|(place, ..)| *place == number) {
                 let there = found.get(usize::try_from(*offset).unwrap()).map(|(_, value)| value.as_slice());
-                assert_eq!(there, Some(value.as_bytes()), "{what}: offset {offset} of partition {number} was acknowledged");
+                assert_eq!(
+                    there,
+                    Some(value.as_bytes()),
+                    "{what}: offset {offset} of partition {number} was acknowledged"
+                );
             }
             ends.push(found.len() as i64);
         }
-        let committed = store.committed("billing").get(&TopicPartition::new(TOPIC, 0)).map_or(0, |at| at.offset);
-        assert!(committed >= self.committed && committed <= ends[0], "{what}: committed {committed}, told {}", self.committed);
-        assert!(committed == 0 || self.commits_tried.contains(&committed), "{what}: {committed} was never committed");
+        let committed =
+            store.committed("billing").get(&TopicPartition::new(TOPIC, 0)).map_or(0, |at| at.offset);
+        assert!(
+            committed >= self.committed && committed <= ends[0],
+            "{what}: committed {committed}, told {}",
+            self.committed
+        );
+        assert!(
+            committed == 0 || self.commits_tried.contains(&committed),
+            "{what}: {committed} was never committed"
+        );
         // The store goes on, whatever it went through.
         for (number, end) in (0..).zip(ends) {
             let at = store.producer().send(Record::to(TOPIC).partition(number).value("next"));
@@ -392,7 +426,8 @@ impl Told {
         }
         store.close().unwrap_or_else(|error| panic!("{what}: {error}"));
         let store = by_hand(dir).open().unwrap_or_else(|error| panic!("{what}: after a close: {error}"));
-        assert!(store.recovery().iter().all(|report| report.clean), "{what}");
+        let mut reports = store.recovery().iter().filter(|report| report.partition.starts_with(TOPIC));
+        assert!(reports.all(|report| report.clean), "{what}: {:?}", store.recovery());
     }
 }
 
@@ -414,7 +449,10 @@ fn workload(dir: &Path, files: &Arc<FaultyFileSystem>, told: &mut Told, from: i6
         let durability = if number % 4 == 0 { Durability::Disk } else { Durability::Os };
         told.send(&store, partition, number, durability);
         if number % 5 == 4 {
-            let end = store.topic(TOPIC).and_then(|topic| topic.partition(0)).map_or(0, |partition| partition.end());
+            let end = store
+                .topic(TOPIC)
+                .and_then(|topic| topic.partition(0))
+                .map_or(0, |partition| partition.end());
             told.commit(&store, end);
         }
     }
@@ -424,6 +462,116 @@ fn workload(dir: &Path, files: &Arc<FaultyFileSystem>, told: &mut Told, from: i6
     Some(store)
 }
 
+#[test]
+fn a_topic_whose_creation_was_cut_off_can_be_created_again() {
+    let mut nth = 0;
+    loop {
+        let (dir, copy) = (fast_dir(), fast_dir());
+        let files = FaultyFileSystem::new();
+        let store = on_faulty(dir.path(), &files).open().unwrap();
+        files.fail(&Call::MUTATING, "", nth, Times::ForEver, Fault::Error(EIO));
+        let created = store.create_topic(TOPIC, workload_topic());
+        kill_and_copy(store, dir.path(), copy.path());
+        let store = by_hand(copy.path()).open().unwrap();
+        let topic = store.ensure_topic(TOPIC, workload_topic());
+        let topic = topic.unwrap_or_else(|error| panic!("cut off at call {nth}: {error}"));
+        assert_eq!(records(&topic.partition(1).unwrap()), []);
+        if created.is_ok() {
+            assert!(nth > 20, "{nth} calls");
+            break;
+        }
+        nth += 1;
+    }
+}
+
+#[test]
+fn a_deletion_that_was_cut_off_is_in_nobodys_way() {
+    let mut nth = 0;
+    loop {
+        let (dir, copy) = (fast_dir(), fast_dir());
+        let files = FaultyFileSystem::new();
+        let store = on_faulty(dir.path(), &files).open().unwrap();
+        store.create_topic(TOPIC, workload_topic()).unwrap();
+        (0..30).for_each(|number| {
+            _ = producer(&store, Durability::Os).send(Record::to(TOPIC).value(&value_of(number))).unwrap();
+        });
+        files.fail(&Call::MUTATING, "", nth, Times::ForEver, Fault::Error(EIO));
+        let deleted = store.delete_topic(TOPIC);
+        kill_and_copy(store, dir.path(), copy.path());
+        let store = by_hand(copy.path()).open().unwrap();
+        // Deleted or not, and then whole.
+        let left =
+            store.topic(TOPIC).map(|topic| topic.partitions().iter().map(|one| records(one).len()).sum());
+        let left: usize = left.unwrap_or(30);
+        assert_eq!(left, 30, "cut off at call {nth}");
+        if store.topic(TOPIC).is_ok() {
+            store.delete_topic(TOPIC).unwrap();
+        }
+        let topic = store.create_topic(TOPIC, workload_topic());
+        let topic = topic.unwrap_or_else(|error| panic!("cut off at call {nth}: {error}"));
+        assert_eq!(records(&topic.partition(0).unwrap()), []);
+        if deleted.is_ok() {
+            assert!(nth > 20, "{nth} calls");
+            break;
+        }
+        nth += 1;
+    }
+}
+
+#[test]
+fn a_topic_file_of_unknown_state_takes_no_changes_until_the_store_is_reopened() {
+    for retries_sync in [true, false] {
+        let (dir, copy) = (fast_dir(), fast_dir());
+        let files = FaultyFileSystem::new();
+        let store = on_faulty(dir.path(), &files).open().unwrap();
+        store.create_topic("other", TopicConfig::new()).unwrap();
+        store.producer().send(Record::to("other").value("before")).unwrap();
+        files.forget();
+        // Of the partition's directory, of the store's for the new name in it, then of the store's for the topic file.
+        let root = dir.path().to_string_lossy().into_owned();
+        files.fail(&[Call::SyncDir], &root, 2, Times::Once, Fault::Error(EIO));
+        assert!(matches!(store.create_topic(TOPIC, TopicConfig::new()), Err(Error::Io { .. })));
+        let last = files.trace().into_iter().rfind(|done| done.struck).unwrap();
+        assert_eq!(
+            (last.call, last.path.as_path()),
+            (Call::SyncDir, dir.path()),
+            "the fault struck elsewhere"
+        );
+        if !retries_sync {
+            files.fail(&[Call::SyncDir], "", 0, Times::ForEver, Fault::Error(EIO));
+        }
+        for _ in 0..2 {
+            match store.create_topic(TOPIC, TopicConfig::new()) {
+                Err(Error::Poisoned { partition, .. }) => assert_eq!(partition, "annals.topics"),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(matches!(store.delete_topic("other"), Err(Error::Poisoned { .. })));
+        assert!(store.producer().send(Record::to("other").value("goes on")).is_ok());
+        files.heal();
+        kill_and_copy(store, dir.path(), copy.path());
+        let store = by_hand(copy.path()).open().unwrap();
+        assert_eq!(records(&store.topic("other").unwrap().partition(0).unwrap()).len(), 2);
+        store.ensure_topic(TOPIC, TopicConfig::new()).unwrap();
+    }
+}
+
+#[test]
+fn nothing_is_acknowledged_on_a_topic_whose_deletion_failed_half_way() {
+    let (dir, copy) = (fast_dir(), fast_dir());
+    let files = FaultyFileSystem::new();
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    store.create_topic(TOPIC, TopicConfig::new()).unwrap();
+    let producer = producer(&store, Durability::Disk);
+    files.fail_next(Call::SyncDir, "", EIO);
+    assert!(matches!(store.delete_topic(TOPIC), Err(Error::Io { operation: "sync directory", .. })));
+    let sent = producer.send(Record::to(TOPIC).value("kept?")).is_ok();
+    kill_and_copy(store, dir.path(), copy.path());
+    let store = by_hand(copy.path()).open().unwrap();
+    let found = store.topic(TOPIC).map_or(0, |topic| records(&topic.partition(0).unwrap()).len());
+    assert_eq!(found, usize::from(sent), "an acknowledged record went with its topic");
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Ending {
     Kill,
@@ -431,11 +579,16 @@ enum Ending {
 }
 
 fn every_call_fails(fault: &Fault, times: Times, ending: Ending, step: usize) {
+    let calls = each_fails(&Call::MUTATING, fault, times, (ending, step));
+    assert!(calls > 60, "the workload is smaller than it should be");
+}
+
+fn each_fails(calls: &[Call], fault: &Fault, times: Times, (ending, step): (Ending, usize)) -> usize {
     let mut nth = 0;
     loop {
         let (dir, copy) = (fast_dir(), fast_dir());
         let files = FaultyFileSystem::new();
-        files.fail(&Call::MUTATING, "", nth, times, fault.clone());
+        files.fail(calls, "", nth, times, fault.clone());
         let mut told = Told::default();
         let store = workload(dir.path(), &files, &mut told, 0);
         let end = match (store, ending) {
@@ -448,13 +601,19 @@ fn every_call_fails(fault: &Fault, times: Times, ending: Ending, step: usize) {
                 dir.path()
             }
         };
-        let struck = files.trace().iter().find(|done| done.failed).cloned();
+        let struck = files.trace().iter().find(|done| done.struck).cloned();
         let Some(struck) = struck else { break };
-        told.check(end, &format!("{fault:?} {times:?} at call {nth} ({:?} of {:?}), then {ending:?}", struck.call, struck.path));
+        told.check(
+            end,
+            &format!(
+                "{fault:?} {times:?} at call {nth} ({:?} of {:?}), then {ending:?}",
+                struck.call, struck.path
+            ),
+        );
         nth += step;
     }
     println!("{fault:?} {times:?} {ending:?}: {nth} calls");
-    assert!(nth > 60, "the workload is smaller than it should be");
+    nth
 }
 
 /// 1 when every call is to fail for ever too.
@@ -480,6 +639,16 @@ fn every_call_fails_for_ever_and_the_process_is_killed() {
 #[test]
 fn every_call_fails_for_ever_and_the_store_is_closed() {
     every_call_fails(&Fault::Error(EIO), Times::ForEver, Ending::Close, step());
+}
+
+/// One kind of call stops working while all others go on.
+#[test]
+fn every_kind_of_call_fails_for_ever_from_some_point() {
+    for call in Call::MUTATING {
+        for ending in [Ending::Kill, Ending::Close] {
+            each_fails(&[call], &Fault::Error(EIO), Times::ForEver, (ending, 1));
+        }
+    }
 }
 
 #[test]
@@ -519,8 +688,11 @@ fn every_call_of_a_recovery_fails() {
             } else {
                 copy_dir(copy.path(), end.path());
             }
-            let Some(struck) = files.trace().iter().find(|done| done.failed).cloned() else { break };
-            told.check(end.path(), &format!("{times:?} at call {nth} ({:?} of {:?})", struck.call, struck.path));
+            let Some(struck) = files.trace().iter().find(|done| done.struck).cloned() else { break };
+            told.check(
+                end.path(),
+                &format!("{times:?} at call {nth} ({:?} of {:?})", struck.call, struck.path),
+            );
             nth += if times == Times::Once { 1 } else { step() };
         }
         println!("recovery {times:?}: {nth} calls");
