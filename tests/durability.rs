@@ -37,9 +37,9 @@ fn a_send_at_disk_returns_after_the_syncs_it_needs() {
         let trace = files.trace();
         let is_log = |path: &Path| path.extension().is_some_and(|extension| extension == "log");
         let write = trace.iter().rposition(|done| done.call == Call::Write && is_log(&done.path)).unwrap();
-        let synced = trace[write..].iter().any(|done| {
-            done.call == Call::Sync && done.path == trace[write].path && !done.failed
-        });
+        let synced = trace[write..]
+            .iter()
+            .any(|done| done.call == Call::Sync && done.path == trace[write].path && !done.failed);
         assert!(synced, "record {number}: no sync behind the write: {trace:#?}");
         if let Some(created) = trace.iter().position(|done| done.call == Call::Create && is_log(&done.path)) {
             rolls += 1;
@@ -58,11 +58,17 @@ fn a_new_topic_and_its_directory_are_synced_before_create_returns() {
     let root = dir.path().join("store");
     let files = FaultyFileSystem::new();
     let store = on_faulty(&root, &files).open().unwrap();
-    assert_eq!(files.count(Call::SyncDir, &dir.path().to_string_lossy()), 2, "the store's directory and its file");
+    assert_eq!(
+        files.count(Call::SyncDir, &dir.path().to_string_lossy()),
+        2,
+        "the store's directory and its file"
+    );
     files.forget();
     store.create_topic(TOPIC, TopicConfig::new()).unwrap();
     let trace = files.trace();
-    let at = |call: Call, path: &Path| trace.iter().rposition(|done| done.call == call && done.path == path).unwrap();
+    let at = |call: Call, path: &Path| {
+        trace.iter().rposition(|done| done.call == call && done.path == path).unwrap()
+    };
     let partition = root.join("orders-0");
     let named_in_partition = at(Call::SyncDir, &partition);
     let listed = at(Call::Rename, &root.join("annals.topics"));
@@ -99,7 +105,8 @@ fn group_commit_acknowledges_nothing_that_no_sync_covers() {
     let acknowledged = acknowledged.into_inner().unwrap();
     assert_eq!(acknowledged.len(), 800);
     for (offset, moment) in acknowledged {
-        let (path, ends) = logs.iter().find(|(_, ends)| ends.last().is_some_and(|(_, next)| *next > offset)).unwrap();
+        let (path, ends) =
+            logs.iter().find(|(_, ends)| ends.last().is_some_and(|(_, next)| *next > offset)).unwrap();
         let end = ends.iter().find(|(_, next)| *next > offset).unwrap().0;
         let covered = trace[..moment]
             .iter()
@@ -153,7 +160,10 @@ fn a_failed_sync_poisons_its_partition_for_all_who_wait_and_no_other() {
         other => panic!("{other:?}"),
     }
     let first = store.topic(TOPIC).unwrap().partition(0).unwrap();
-    assert!(matches!(first.append(&[Record::new().value("x")], Durability::Memory), Err(Error::Poisoned { .. })));
+    assert!(matches!(
+        first.append(&[Record::new().value("x")], Durability::Memory),
+        Err(Error::Poisoned { .. })
+    ));
     assert!(matches!(first.flush(), Err(Error::Poisoned { .. })));
     assert!(matches!(producer.flush(), Err(Error::Poisoned { .. })));
     assert_eq!(first.durable(), 1, "a failed sync moved the durable end");
@@ -237,7 +247,9 @@ fn a_failed_write_reaches_those_queued_behind_it() {
     let store = on_faulty(dir.path(), &files).open().unwrap();
     let topic = store.create_topic(TOPIC, TopicConfig::new()).unwrap();
     let partition = topic.partition(0).unwrap();
-    let append = |value: String| partition.append(&[Record::new().value(&value)], Durability::Os).map(|at| at.first_offset);
+    let append = |value: String| {
+        partition.append(&[Record::new().value(&value)], Durability::Os).map(|at| at.first_offset)
+    };
     assert_eq!(append("before".to_owned()).unwrap(), 0);
     let gate = Arc::new(Gate::default());
     files.fail(&[Call::Write], ".log", 0, Times::Once, Fault::HoldThenError(Arc::clone(&gate), ENOSPC));
@@ -268,7 +280,10 @@ fn a_write_that_cannot_be_taken_back_poisons() {
     producer.send(Record::to(TOPIC).value("first")).unwrap();
     files.fail(&[Call::Write], ".log", 0, Times::Once, Fault::Torn(30, EIO));
     files.fail_next(Call::SetLen, ".log", EIO);
-    assert!(matches!(producer.send(Record::to(TOPIC).value("second")), Err(Error::Io { operation: "write", .. })));
+    assert!(matches!(
+        producer.send(Record::to(TOPIC).value("second")),
+        Err(Error::Io { operation: "write", .. })
+    ));
     assert!(matches!(producer.send(Record::to(TOPIC).value("third")), Err(Error::Poisoned { .. })));
     drop((store, producer));
     let store = by_hand(dir.path()).open().unwrap();
@@ -305,7 +320,10 @@ fn a_roll_that_fails_leaves_the_partition_usable() {
                 }
                 Err(error) => {
                     failures += 1;
-                    assert!(matches!(&error, Error::Io { source, .. } if source.raw_os_error() == Some(errno)), "{error:?}");
+                    assert!(
+                        matches!(&error, Error::Io { source, .. } if source.raw_os_error() == Some(errno)),
+                        "{error:?}"
+                    );
                     assert_eq!(partition.end(), number + 1);
                     assert_eq!(records(&partition).len() as i64, number + 1, "readers go on meanwhile");
                 }
@@ -363,7 +381,8 @@ impl Told {
 
     /// Opens the store on a healthy file system, which must work, and compares.
     fn check(&self, dir: &Path, what: &str) {
-        let store = by_hand(dir).open().unwrap_or_else(|error| panic!("{what}: the store does not open: {error}"));
+        let store =
+            by_hand(dir).open().unwrap_or_else(|error| panic!("{what}: the store does not open: {error}"));
         let topic = store.ensure_topic(TOPIC, workload_topic());
         let topic = topic.unwrap_or_else(|error| panic!("{what}: the topic cannot be made: {error}"));
         let mut ends = Vec::new();
@@ -374,17 +393,32 @@ impl Told {
                 assert_eq!(*offset, at as i64, "{what}: a hole in partition {number}");
                 let value = String::from_utf8(value.clone()).unwrap();
                 assert!(self.tried.contains(&(number, value.clone())), "{what}: {value:?} was never sent");
-                assert!(!self.refused.contains(&(number, value.clone())), "{what}: {value:?} was refused and is there");
+                assert!(
+                    !self.refused.contains(&(number, value.clone())),
+                    "{what}: {value:?} was refused and is there"
+                );
             }
             for (_, offset, value) in self.acknowledged.iter().filter(|(place, ..)| *place == number) {
                 let there = found.get(usize::try_from(*offset).unwrap()).map(|(_, value)| value.as_slice());
-                assert_eq!(there, Some(value.as_bytes()), "{what}: offset {offset} of partition {number} was acknowledged");
+                assert_eq!(
+                    there,
+                    Some(value.as_bytes()),
+                    "{what}: offset {offset} of partition {number} was acknowledged"
+                );
             }
             ends.push(found.len() as i64);
         }
-        let committed = store.committed("billing").get(&TopicPartition::new(TOPIC, 0)).map_or(0, |at| at.offset);
-        assert!(committed >= self.committed && committed <= ends[0], "{what}: committed {committed}, told {}", self.committed);
-        assert!(committed == 0 || self.commits_tried.contains(&committed), "{what}: {committed} was never committed");
+        let committed =
+            store.committed("billing").get(&TopicPartition::new(TOPIC, 0)).map_or(0, |at| at.offset);
+        assert!(
+            committed >= self.committed && committed <= ends[0],
+            "{what}: committed {committed}, told {}",
+            self.committed
+        );
+        assert!(
+            committed == 0 || self.commits_tried.contains(&committed),
+            "{what}: {committed} was never committed"
+        );
         // The store goes on, whatever it went through.
         for (number, end) in (0..).zip(ends) {
             let at = store.producer().send(Record::to(TOPIC).partition(number).value("next"));
@@ -414,7 +448,10 @@ fn workload(dir: &Path, files: &Arc<FaultyFileSystem>, told: &mut Told, from: i6
         let durability = if number % 4 == 0 { Durability::Disk } else { Durability::Os };
         told.send(&store, partition, number, durability);
         if number % 5 == 4 {
-            let end = store.topic(TOPIC).and_then(|topic| topic.partition(0)).map_or(0, |partition| partition.end());
+            let end = store
+                .topic(TOPIC)
+                .and_then(|topic| topic.partition(0))
+                .map_or(0, |partition| partition.end());
             told.commit(&store, end);
         }
     }
@@ -450,7 +487,13 @@ fn every_call_fails(fault: &Fault, times: Times, ending: Ending, step: usize) {
         };
         let struck = files.trace().iter().find(|done| done.failed).cloned();
         let Some(struck) = struck else { break };
-        told.check(end, &format!("{fault:?} {times:?} at call {nth} ({:?} of {:?}), then {ending:?}", struck.call, struck.path));
+        told.check(
+            end,
+            &format!(
+                "{fault:?} {times:?} at call {nth} ({:?} of {:?}), then {ending:?}",
+                struck.call, struck.path
+            ),
+        );
         nth += step;
     }
     println!("{fault:?} {times:?} {ending:?}: {nth} calls");
@@ -520,7 +563,10 @@ fn every_call_of_a_recovery_fails() {
                 copy_dir(copy.path(), end.path());
             }
             let Some(struck) = files.trace().iter().find(|done| done.failed).cloned() else { break };
-            told.check(end.path(), &format!("{times:?} at call {nth} ({:?} of {:?})", struck.call, struck.path));
+            told.check(
+                end.path(),
+                &format!("{times:?} at call {nth} ({:?} of {:?})", struck.call, struck.path),
+            );
             nth += if times == Times::Once { 1 } else { step() };
         }
         println!("recovery {times:?}: {nth} calls");

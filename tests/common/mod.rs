@@ -32,7 +32,9 @@ pub(crate) fn now() -> Instant {
 }
 
 /// Starts a thread outside a scope.
-pub(crate) fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> std::thread::JoinHandle<T> {
+pub(crate) fn spawn<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::thread::JoinHandle<T> {
     std::thread::spawn(work)
 }
 
@@ -117,7 +119,9 @@ pub(crate) fn records(partition: &Partition) -> Vec<(Offset, Vec<u8>)> {
         if fetched.is_empty() {
             return all;
         }
-        all.extend(fetched.iter().map(|record| (record.offset(), record.value().unwrap_or_default().to_vec())));
+        all.extend(
+            fetched.iter().map(|record| (record.offset(), record.value().unwrap_or_default().to_vec())),
+        );
     }
 }
 
