@@ -64,7 +64,7 @@ fn the_dumps_in_the_format_document_are_what_is_written() -> Outcome {
     let dir = std::env::var_os("FORMAT_STORE").map_or(temporary.path().join("store"), Into::into);
     make(&dir)?;
     let files = shown()?;
-    assert_eq!(files.len(), 5, "{:?}", files.keys());
+    assert_eq!(files.len(), 4, "{:?}", files.keys());
     for (file, shown) in files {
         let bytes = std::fs::read(dir.join(file))?;
         assert_eq!(shown.last_key_value().map_or(0, |(last, _)| last + 1), bytes.len(), "length of {file}");

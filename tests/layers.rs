@@ -16,6 +16,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("consumer", &["io", "format", "segment", "partition", "topic", "group"]),
     // The store puts all of them together, and never sees a byte layout.
     ("store", &["io", "segment", "partition", "topic", "producer", "group", "consumer"]),
+    // Beside the store, not on it: it looks at files.
+    ("dump", &["io", "format"]),
     // What everybody may use; each uses nothing but its like.
     ("error", &[]),
     ("types", &[]),
