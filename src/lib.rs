@@ -189,11 +189,12 @@ pub use group::{CommittedOffset, OffsetSetBack};
 pub use partition::{OnDamage, RecoveryReport, RemovalReason, TornTail, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
-pub use store::{Store, StoreBuilder};
+pub use store::{GroupLag, GroupStats, Store, StoreBuilder, StoreStats, Trouble};
 pub use topic::{
-    BatchMetadata, CleanupPolicy, DeleteReport, KeyHash, Latest, OffsetAndTimestamp, OwnedHeader,
-    OwnedRecord, OwnedRecords, Partition, PartitionReader, Partitioner, RecordMetadata, RecordRef, Records,
-    RecordsIter, RemovedSegment, RetentionReport, Topic, TopicConfig,
+    BatchMetadata, CleanupPolicy, CompactionReport, DeleteReport, EraseReport, KeyHash, Latest,
+    OffsetAndTimestamp, OwnedHeader, OwnedRecord, OwnedRecords, Partition, PartitionReader, PartitionStats,
+    Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, RemovedSegment, RetentionReport, Topic,
+    TopicConfig, TopicStats,
 };
 pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
 

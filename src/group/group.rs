@@ -118,7 +118,7 @@ impl Group {
     }
 
     /// The members' ids.
-    pub(super) fn members(&self) -> Vec<String> {
+    pub(crate) fn members(&self) -> Vec<String> {
         self.members.lock().keys().cloned().collect()
     }
 }

@@ -41,4 +41,6 @@ pub(crate) struct LogOptions {
     pub(crate) sync_every_bytes: u64,
     /// Most bytes that one compressed batch may expand to.
     pub(crate) max_expanded_bytes: usize,
+    /// Most memory that compaction takes for the keys of a partition.
+    pub(crate) compaction_memory_bytes: usize,
 }

@@ -16,7 +16,7 @@ use crate::partition::state_file::{STATE_FILE, StateFile};
 use crate::partition::writer::{Phase, Writer};
 use crate::segment::ActiveSegment;
 use crate::sync::{AtomicBool, AtomicI64, AtomicU64, Mutex, Ordering, RwLock};
-use crate::types::Offset;
+use crate::types::{Offset, Timestamp};
 
 /// One partition. `start <= durable <= end` at all times.
 ///
@@ -54,6 +54,8 @@ pub(crate) struct Log {
     pub(super) lingers: AtomicBool,
     /// What the clock showed when retention last looked, or at the last append before the log was opened; -1 before.
     pub(super) clock_seen: AtomicI64,
+    /// Bytes taken out of the log since it was opened.
+    pub(super) reclaimed_bytes: AtomicU64,
     /// Set once, by the failure after which nobody knows what is on the disk.
     pub(super) poison: OnceLock<Arc<Error>>,
     /// Set once, when the partition is deleted.
@@ -159,6 +161,7 @@ impl Log {
             awaits_sync: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
             clock_seen: AtomicI64::new(found.last_append()),
+            reclaimed_bytes: AtomicU64::new(0),
             poison: OnceLock::new(),
             retired: OnceLock::new(),
             watchers: Watchers::default(),
@@ -175,6 +178,16 @@ impl Log {
     /// The directory of its files.
     pub(crate) fn path(&self) -> &std::path::Path {
         self.directory.path()
+    }
+
+    /// What stays the same while it is open.
+    pub(crate) fn options(&self) -> &LogOptions {
+        &self.options
+    }
+
+    /// The time of day, from the clock it was given.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// First offset that may be read.

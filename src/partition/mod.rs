@@ -25,6 +25,7 @@ mod settle;
 mod signal;
 mod size_limit;
 mod state_file;
+mod stats;
 #[cfg(test)]
 mod tests;
 mod writer;

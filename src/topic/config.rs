@@ -138,6 +138,28 @@ impl TopicConfig {
         self.set("message.timestamp.after.max.ms", format_duration(limit))
     }
 
+    /// `delete.retention.ms`: how long a tombstone stays after the first compaction that met it, so that readers who are no
+    /// further behind see it. Default: one day.
+    pub fn delete_retention(self, time: Duration) -> Self {
+        self.set("delete.retention.ms", format_duration(time))
+    }
+
+    /// `min.compaction.lag.ms`: how long a record is safe from compaction. Default: not at all.
+    pub fn min_compaction_lag(self, lag: Duration) -> Self {
+        self.set("min.compaction.lag.ms", format_duration(lag))
+    }
+
+    /// `max.compaction.lag.ms`: how long a record may wait for compaction, whatever the ratio says. Default: for ever.
+    pub fn max_compaction_lag(self, lag: Duration) -> Self {
+        self.set("max.compaction.lag.ms", format_duration(lag))
+    }
+
+    /// `min.cleanable.dirty.ratio`: the part of a partition that is new since its last compaction, from 0 to 1, above
+    /// which it is compacted by itself. Default: 0.5.
+    pub fn min_cleanable_dirty_ratio(self, ratio: f64) -> Self {
+        self.set("min.cleanable.dirty.ratio", ratio.to_string())
+    }
+
     /// `retention.ms`: how long records are kept, in the time of the records. Whole segments go, when all of their records
     /// are older. Default: for ever.
     pub fn retention(self, age: Duration) -> Self {

@@ -48,7 +48,12 @@ fn context(directory: &Directory, read_mode: ReadMode, clock: Arc<ManualClock>) 
         identity: IDENTITY,
         clock,
         agenda: Arc::new(Agenda::new(Duration::from_secs(1), Duration::MAX)),
-        options: LogOptions { read_mode, sync_every_bytes: 1 << 20, max_expanded_bytes: 1 << 20 },
+        options: LogOptions {
+            read_mode,
+            sync_every_bytes: 1 << 20,
+            max_expanded_bytes: 1 << 20,
+            compaction_memory_bytes: 1 << 20,
+        },
     }
 }
 
