@@ -180,6 +180,27 @@ fn readers_neither_skip_nor_repeat_while_segments_are_replaced() {
 }
 
 #[test]
+fn a_fetch_is_empty_only_at_the_end() {
+    let place = Place::new(ReadMode::Mapped);
+    let log = place.open();
+    let batch: Vec<_> = ["a", "b", "b", "b"].iter().map(|key| Record::new().key(key).value("1")).collect();
+    log.append(&batch, &how(Durability::Os)).unwrap();
+    put(&log, &[("b", "2"), ("c", "1"), ("c", "")]);
+    log.compact(&now_config(&place)).unwrap();
+    assert_eq!(contents(&log), ["0 a=1", "4 b=2", "6 c=-"]);
+    for from in 1..4 {
+        let mut reader = Reader::new(Arc::clone(&log), from, Visibility::Written, OnDamage::Fail);
+        let slices = reader.fetch(FetchLimits { max_records: 1, max_bytes: 1 }).unwrap();
+        assert_eq!(slices[0].iter().next().unwrap().offset, 4, "from {from}");
+    }
+    log.erase(&|key| key == b"c").unwrap();
+    log.append(&[Record::new().key("d").value("1")], &how(Durability::Memory)).unwrap();
+    let mut reader = Reader::new(Arc::clone(&log), 5, Visibility::Written, OnDamage::Fail);
+    let slices = reader.fetch(FetchLimits { max_records: 1, max_bytes: 1 }).unwrap();
+    assert_eq!(slices[0].iter().next().unwrap().offset, 7, "it was in memory");
+}
+
+#[test]
 fn damage_stops_compaction_and_changes_nothing() {
     let place = Place::new(ReadMode::Positional);
     let log = place.open();

@@ -22,7 +22,7 @@ fn fill(place: &Place) -> Arc<Log> {
 fn dies_anywhere(change: Change) {
     for mode in [ReadMode::Mapped, ReadMode::Positional] {
         let fs = Faulty::never();
-        let place = Place::over(mode, Arc::new(fs.clone()));
+        let place = Place::in_memory(mode, Arc::new(fs.clone()));
         let log = fill(&place);
         let before = (contents(&log), log.start());
         fs.set(i64::MAX);
@@ -34,7 +34,7 @@ fn dies_anywhere(change: Change) {
         let mut outcomes = [0, 0];
         for killed_at in 0..changes {
             let fs = Faulty::never();
-            let place = Place::over(mode, Arc::new(fs.clone()));
+            let place = Place::in_memory(mode, Arc::new(fs.clone()));
             let log = fill(&place);
             fs.set(killed_at);
             change(&place, &log);

@@ -9,6 +9,7 @@ mod faulty;
 mod model;
 mod place;
 mod removal;
+mod together;
 
 use super::*;
 use crate::format::{Codec, Compression, Identity, TimestampType};

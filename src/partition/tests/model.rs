@@ -48,6 +48,7 @@ struct Tombstone {
 
 struct Life {
     place: Place,
+    codec: Codec,
     log: Option<Arc<Log>>,
     random: Random,
     /// What can be read, in order.
@@ -64,11 +65,12 @@ impl Life {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let mode = if random.one_in(2) { ReadMode::Mapped } else { ReadMode::Positional };
-        let place = Place::over(mode, Arc::new(Faulty::never()));
-        let log = Some(place.open());
+        let place = Place::in_memory(mode, Arc::new(Faulty::never()));
+        let codec = Codec::ALL[usize::try_from(random.below(5)).unwrap()];
+        let log = Some(open_with(&place, codec));
         let delete_retention = random.signed(20_000);
         let (entries, tombstones) = (Vec::new(), std::collections::BTreeMap::new());
-        Self { place, log, random, entries, tombstones, start: 0, end: 0, follower: None, delete_retention }
+        Self { place, log, random, entries, tombstones, codec, start: 0, end: 0, follower: None, delete_retention }
     }
 
     fn log(&self) -> Arc<Log> {
@@ -80,9 +82,7 @@ impl Life {
             0..8 => self.send(),
             8..10 => self.place.clock.advance(Duration::from_millis(self.random.below(10_000))),
             10 => _ = self.log().roll().unwrap(),
-            11 => {
-                _ = self.log().roll_if_idle(self.place.clock.now() + self.random.signed(7_200_000)).unwrap()
-            }
+            11 => _ = self.log().roll_if_idle(self.place.clock.now() + self.random.signed(7_200_000)).unwrap(),
             12..15 => self.compact(),
             15 => self.retain(),
             16 => self.delete(),
@@ -146,8 +146,7 @@ impl Life {
     }
 
     fn check_compacted(&mut self, before: &[Entry], until: Offset, config: &CompactionConfig) {
-        let stayed =
-            |entry: &Entry| self.entries.binary_search_by_key(&entry.offset, |entry| entry.offset).is_ok();
+        let stayed = |entry: &Entry| self.entries.binary_search_by_key(&entry.offset, |entry| entry.offset).is_ok();
         assert!(self.entries.iter().all(|entry| before.contains(entry)), "nothing is made up");
         for (at, entry) in before.iter().enumerate() {
             let later = before[at + 1..].iter().find(|later| later.key == entry.key && later.offset < until);
@@ -228,7 +227,7 @@ impl Life {
             log.flush().unwrap();
         }
         drop(log);
-        self.log = Some(self.place.open());
+        self.log = Some(open_with(&self.place, self.codec));
     }
 
     /// One fetch of a reader that lives through everything: it must not miss what is there.
@@ -238,13 +237,13 @@ impl Life {
         let new = || Reader::new(Arc::clone(&log), start, Visibility::Written, OnDamage::Fail);
         let mut reader = self.follower.take().unwrap_or_else(new);
         let from = reader.position();
-        let limits =
-            FetchLimits { max_records: 1 + usize::try_from(self.random.below(20)).unwrap(), max_bytes: 500 };
+        let limits = FetchLimits { max_records: 1 + usize::try_from(self.random.below(20)).unwrap(), max_bytes: 1 + usize::try_from(self.random.below(500)).unwrap() };
         match reader.fetch(limits) {
             Ok(slices) => {
-                let found: Vec<_> =
-                    slices.iter().flat_map(RecordSlice::iter).map(|record| record.offset).collect();
+                let found: Vec<_> = slices.iter().flat_map(RecordSlice::iter).map(|record| record.offset).collect();
                 assert!(found.is_sorted() && found.iter().all(|offset| *offset >= from));
+                let more = self.entries.last().is_some_and(|last| last.offset >= from);
+                assert_eq!(found.is_empty(), !more, "from {from}");
                 let due = self.entries.iter().map(|entry| entry.offset);
                 let mut due = due.filter(|offset| (from..reader.position()).contains(offset));
                 assert!(due.all(|offset| found.contains(&offset)), "from {from}: {found:?}");
@@ -274,6 +273,12 @@ impl Life {
         let expected = self.entries.iter().find(|entry| entry.timestamp >= time);
         assert_eq!(found, expected.map(|entry| entry.offset), "at {time}");
     }
+}
+
+fn open_with(place: &Place, codec: Codec) -> Arc<Log> {
+    let log = place.open();
+    log.set_config(LogConfig { compression: Compression::of(codec), ..config(500) });
+    log
 }
 
 fn record(entry: &Entry) -> Record<'_> {
