@@ -127,6 +127,10 @@ impl Reader {
     pub(crate) fn fetch(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
         if self.position >= self.limit() {
             self.log.write_queued();
+            if self.position > self.log.end() {
+                // Nothing is there to wait for: what is appended next gets a lower offset.
+                return Err(self.log.out_of_range(self.position));
+            }
         }
         let mut slices = Vec::new();
         let (mut records, mut bytes) = (0, 0);
