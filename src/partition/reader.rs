@@ -128,6 +128,10 @@ impl Reader {
         let was_at_end = self.position >= self.limit();
         if was_at_end {
             self.log.write_queued();
+            if self.position > self.log.end() {
+                // Nothing is there to wait for: what is appended next gets a lower offset.
+                return Err(self.log.out_of_range(self.position));
+            }
         }
         let slices = self.fetch_written(limits)?;
         if slices.is_empty() && !was_at_end && self.position >= self.limit() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::format::{BatchHeader, SegmentFile, SegmentSummary, segment_file_name};
 use crate::io::{Directory, File};
+use crate::segment::log_file::Walk;
 use crate::segment::summary::Tally;
 use crate::segment::{Cursor, LogFile, ReadMode, Scan, SparseIndex, index_file};
 use crate::sync::{AtomicU64, Ordering, RwLock};
@@ -154,10 +155,10 @@ impl Segment {
     fn rebuild(&self, summary: &SegmentSummary) -> Result<SparseIndex> {
         let mut index = SparseIndex::new(self.base, summary.index_interval_bytes);
         let mut tally = Tally::new(self.base);
+        let mut walk = Walk::new(&self.log, summary.bytes);
         let mut position = 0;
         while position < summary.bytes {
-            let window = self.log.window(position, BatchHeader::LEN, summary.bytes)?;
-            let bytes = window.from(position);
+            let bytes = walk.bytes(position, BatchHeader::LEN)?;
             let header = BatchHeader::decode(bytes)
                 .map_err(|malformed| self.log.damaged(position, tally.next_offset, malformed))?;
             index.note(&header, position);
