@@ -12,6 +12,7 @@ mod partitioner;
 mod record_ref;
 mod records;
 mod retention;
+mod route;
 mod settings;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod topic;
@@ -27,6 +28,7 @@ pub use record_ref::{OwnedHeader, OwnedRecord, RecordRef};
 pub(crate) use records::PartitionRecords;
 pub use records::{Records, RecordsIter};
 pub use retention::{DeleteReport, RemovedSegment, RetentionReport};
+pub(crate) use route::Route;
 pub(crate) use settings::{drops_consumed, retention_policy};
 pub(crate) use topic::OFFSETS_TOPIC;
 pub use topic::Topic;
