@@ -13,6 +13,7 @@ mod partitioner;
 mod record_ref;
 mod records;
 mod retention;
+mod route;
 mod settings;
 mod stats;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
@@ -30,6 +31,7 @@ pub use record_ref::{OwnedHeader, OwnedRecord, RecordRef};
 pub(crate) use records::PartitionRecords;
 pub use records::{Records, RecordsIter};
 pub use retention::{DeleteReport, RemovedSegment, RetentionReport};
+pub(crate) use route::Route;
 pub(crate) use settings::{compaction_settings, drops_consumed, retention_policy};
 pub use stats::{PartitionStats, TopicStats};
 pub(crate) use topic::OFFSETS_TOPIC;
