@@ -20,7 +20,8 @@ use crate::types::Offset;
 
 /// One partition. `start <= durable <= end` at all times.
 ///
-/// Locks are taken in this order: `writer`, then `accumulator`, then the rest. No lock but `writer` is held over I/O.
+/// Locks are taken in this order: `rewriting`, `writer`, `accumulator`, then the rest. No lock but the first two is held
+/// over I/O.
 #[derive(Debug)]
 pub(crate) struct Log {
     /// Topic and partition, for error messages.
@@ -30,6 +31,8 @@ pub(crate) struct Log {
     pub(super) agenda: Arc<Agenda>,
     pub(super) options: LogOptions,
     pub(super) config: RwLock<Arc<LogConfig>>,
+    /// Held by whoever rewrites sealed segments, all the time that takes. Appends do not need it.
+    pub(super) rewriting: Mutex<()>,
     /// Step 1 of an append: short, no I/O.
     pub(super) accumulator: Mutex<Accumulator>,
     /// Step 2: held over the write.
@@ -145,6 +148,7 @@ impl Log {
             agenda,
             options,
             config: RwLock::new(Arc::new(config)),
+            rewriting: Mutex::new(()),
             accumulator: Mutex::new(Accumulator::new(end)),
             segments: RwLock::new(Arc::new(found.segments.clone())),
             start: AtomicI64::new(found.state.state().log_start),

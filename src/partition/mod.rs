@@ -9,6 +9,7 @@ mod agenda;
 mod append;
 mod append_times;
 mod commit;
+mod compaction;
 mod config;
 mod delete_records;
 mod fetch;
@@ -30,6 +31,7 @@ mod writer;
 
 pub(crate) use agenda::{Agenda, Chore};
 pub(crate) use append::{Append, Appended};
+pub(crate) use compaction::{CompactionConfig, CompactionReport, Dirt, Effort, EraseReport};
 pub(crate) use config::{KeyRule, LogConfig, LogOptions};
 pub(crate) use delete_records::DeleteReport;
 pub(crate) use fetch::{RecordSlice, RecordSliceIter};

@@ -82,6 +82,13 @@ impl Segment {
         &self.log
     }
 
+    /// A cursor before the first batch, of a segment whose file is as it was sealed. From here on nothing that is read
+    /// from it depends on what has its name.
+    pub(crate) fn walk(self: &Arc<Self>) -> Result<Cursor> {
+        self.with(|_| ())?;
+        Ok(Cursor::new(Arc::clone(self), 0, self.base))
+    }
+
     /// A cursor before the first batch that may hold `offset`.
     pub(crate) fn seek(self: &Arc<Self>, offset: Offset) -> Result<Cursor> {
         let entry = self.with(|index| index.floor(offset))?;

@@ -53,6 +53,8 @@ pub(crate) struct Done {
     /// Read, write, map: bytes. Sync: the bytes of the file that were written when the sync began.
     pub(crate) bytes: u64,
     pub(crate) failed: bool,
+    /// A fault struck.
+    pub(crate) struck: bool,
 }
 
 /// What happens to a call.
@@ -251,13 +253,14 @@ impl Shared {
     fn run<T>(&self, call: Call, path: &Path, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let written = self.written.lock().unwrap().get(path).copied().unwrap_or(0);
         let fault = self.fault(call, path);
+        let struck = fault.is_some();
         let result = fault.map_or(Ok(()), |fault| fault.strike()).and_then(|()| act());
-        self.note(call, path, if call == Call::Sync { written } else { 0 }, result.is_err());
+        self.note(call, path, if call == Call::Sync { written } else { 0 }, (result.is_err(), struck));
         result
     }
 
-    fn note(&self, call: Call, path: &Path, bytes: u64, failed: bool) {
-        self.trace.lock().unwrap().push(Done { call, path: path.to_path_buf(), bytes, failed });
+    fn note(&self, call: Call, path: &Path, bytes: u64, (failed, struck): (bool, bool)) {
+        self.trace.lock().unwrap().push(Done { call, path: path.to_path_buf(), bytes, failed, struck });
     }
 }
 
@@ -314,17 +317,19 @@ impl FileHandle for FaultyFile {
 
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
         let fault = self.shared.fault(Call::Read, &self.path);
+        let struck = fault.is_some();
         let part = fault.as_ref().map_or(buf.len(), |fault| fault.part(buf.len()));
         let result = fault
             .map_or(Ok(()), |fault| fault.strike())
             .and_then(|()| self.inner.read_at(buf.get_mut(..part).unwrap_or_default(), position));
         let bytes = result.as_ref().map_or(0, |n| *n as u64);
-        self.shared.note(Call::Read, &self.path, bytes, result.is_err());
+        self.shared.note(Call::Read, &self.path, bytes, (result.is_err(), struck));
         result
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
         let fault = self.shared.fault(Call::Write, &self.path);
+        let struck = fault.is_some();
         let part = fault.as_ref().map_or(bytes.len(), |fault| fault.part(bytes.len()));
         let act = || self.inner.write_at(bytes.get(..part).unwrap_or_default(), position);
         let result = match fault {
@@ -337,7 +342,7 @@ impl FileHandle for FaultyFile {
             let entry = highest.entry(self.path.clone()).or_default();
             *entry = (*entry).max(position + written);
         }
-        self.shared.note(Call::Write, &self.path, written, result.is_err());
+        self.shared.note(Call::Write, &self.path, written, (result.is_err(), struck));
         result
     }
 
@@ -355,8 +360,9 @@ impl FileHandle for FaultyFile {
 
     fn map(&self, len: u64) -> io::Result<Option<View>> {
         let fault = self.shared.fault(Call::Map, &self.path);
+        let struck = fault.is_some();
         let view = fault.map_or(Ok(()), |fault| fault.strike()).and_then(|()| self.inner.map(len));
-        self.shared.note(Call::Map, &self.path, len, view.is_err());
+        self.shared.note(Call::Map, &self.path, len, (view.is_err(), struck));
         view
     }
 }

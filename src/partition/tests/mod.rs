@@ -3,11 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+mod compaction;
+mod crash;
+mod faulty;
+mod model;
+mod place;
 mod removal;
 
 use super::*;
 use crate::format::{Codec, Compression, Identity, TimestampType};
-use crate::io::{Directory, ManualClock, OsFileSystem};
+use crate::io::{Clock, Directory, ManualClock, OsFileSystem};
 use crate::segment::{ReadMode, SegmentConfig};
 use crate::types::{Durability, Offset, Record};
 
