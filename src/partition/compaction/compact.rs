@@ -156,7 +156,8 @@ impl Log {
         for range in groups(&segments, &self.group_limits()) {
             let group = at.sources.get(range).unwrap_or_default();
             // Without anything new only tombstones can go.
-            if covered == at.cleaned_until && !group.iter().any(|source| has_due(&source.summary, config.now)) {
+            if covered == at.cleaned_until && !group.iter().any(|source| has_due(&source.summary, config.now))
+            {
                 continue;
             }
             match rewriter.rewrite(group)? {

@@ -70,7 +70,18 @@ impl Life {
         let log = Some(open_with(&place, codec));
         let delete_retention = random.signed(20_000);
         let (entries, tombstones) = (Vec::new(), std::collections::BTreeMap::new());
-        Self { place, log, random, entries, tombstones, codec, start: 0, end: 0, follower: None, delete_retention }
+        Self {
+            place,
+            log,
+            random,
+            entries,
+            tombstones,
+            codec,
+            start: 0,
+            end: 0,
+            follower: None,
+            delete_retention,
+        }
     }
 
     fn log(&self) -> Arc<Log> {
@@ -82,7 +93,9 @@ impl Life {
             0..8 => self.send(),
             8..10 => self.place.clock.advance(Duration::from_millis(self.random.below(10_000))),
             10 => _ = self.log().roll().unwrap(),
-            11 => _ = self.log().roll_if_idle(self.place.clock.now() + self.random.signed(7_200_000)).unwrap(),
+            11 => {
+                _ = self.log().roll_if_idle(self.place.clock.now() + self.random.signed(7_200_000)).unwrap()
+            }
             12..15 => self.compact(),
             15 => self.retain(),
             16 => self.delete(),
@@ -146,7 +159,8 @@ impl Life {
     }
 
     fn check_compacted(&mut self, before: &[Entry], until: Offset, config: &CompactionConfig) {
-        let stayed = |entry: &Entry| self.entries.binary_search_by_key(&entry.offset, |entry| entry.offset).is_ok();
+        let stayed =
+            |entry: &Entry| self.entries.binary_search_by_key(&entry.offset, |entry| entry.offset).is_ok();
         assert!(self.entries.iter().all(|entry| before.contains(entry)), "nothing is made up");
         for (at, entry) in before.iter().enumerate() {
             let later = before[at + 1..].iter().find(|later| later.key == entry.key && later.offset < until);
@@ -237,10 +251,14 @@ impl Life {
         let new = || Reader::new(Arc::clone(&log), start, Visibility::Written, OnDamage::Fail);
         let mut reader = self.follower.take().unwrap_or_else(new);
         let from = reader.position();
-        let limits = FetchLimits { max_records: 1 + usize::try_from(self.random.below(20)).unwrap(), max_bytes: 1 + usize::try_from(self.random.below(500)).unwrap() };
+        let limits = FetchLimits {
+            max_records: 1 + usize::try_from(self.random.below(20)).unwrap(),
+            max_bytes: 1 + usize::try_from(self.random.below(500)).unwrap(),
+        };
         match reader.fetch(limits) {
             Ok(slices) => {
-                let found: Vec<_> = slices.iter().flat_map(RecordSlice::iter).map(|record| record.offset).collect();
+                let found: Vec<_> =
+                    slices.iter().flat_map(RecordSlice::iter).map(|record| record.offset).collect();
                 assert!(found.is_sorted() && found.iter().all(|offset| *offset >= from));
                 let more = self.entries.last().is_some_and(|last| last.offset >= from);
                 assert_eq!(found.is_empty(), !more, "from {from}");
