@@ -205,6 +205,11 @@ impl Log {
         self.end.load(Ordering::Acquire)
     }
 
+    /// Next offset to be given out: behind the records that are still in memory.
+    pub(crate) fn next_offset(&self) -> Offset {
+        self.accumulator.lock().next_offset()
+    }
+
     /// Bytes of all batches.
     pub(crate) fn bytes(&self) -> u64 {
         self.segment_list().iter().map(|segment| segment.bytes()).sum()
