@@ -64,6 +64,14 @@ pub(super) struct Placement<'a> {
 }
 
 impl<'a> Placement<'a> {
+    /// How large a batch opened for these records will become: others join those whose sender does not wait.
+    fn expected_bytes(&self) -> usize {
+        match self.durability {
+            Durability::Memory => self.batch_bytes.max(self.alone_bytes),
+            Durability::Os | Durability::Disk => self.alone_bytes,
+        }
+    }
+
     /// Length in bytes of a batch of `records` alone.
     pub(super) fn alone_bytes(records: &[NewRecord<'a>]) -> usize {
         let base = records.first().map_or(0, |record| record.timestamp);
@@ -84,8 +92,8 @@ impl<'a> Placement<'a> {
 
 /// The most by which a record can grow when it joins a batch instead of beginning one: longer deltas, longer length.
 const JOINING_COST: usize = 16;
-/// Buffers of written batches kept for the next ones.
-const SPARES: usize = 2;
+/// Buffers of written batches kept for the next ones: one batch is written while another takes records.
+const SPARES: usize = 1;
 
 /// Which batches to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,13 +112,21 @@ pub(super) struct Accumulator {
     /// Oldest first. Only the last one takes records.
     queue: VecDeque<OpenBatch>,
     spares: Vec<BatchBuilder>,
+    /// What `queue` becomes when it is taken away: empty, with the room of an earlier one.
+    spare_queue: VecDeque<OpenBatch>,
     /// What its sender was not told: records accepted in memory and lost.
     lost: Option<Error>,
 }
 
 impl Accumulator {
     pub(super) fn new(next_offset: Offset) -> Self {
-        Self { next_offset, queue: VecDeque::new(), spares: Vec::new(), lost: None }
+        Self {
+            next_offset,
+            queue: VecDeque::new(),
+            spares: Vec::new(),
+            spare_queue: VecDeque::new(),
+            lost: None,
+        }
     }
 
     /// The next offset to be given out.
@@ -168,7 +184,7 @@ impl Accumulator {
                 spare.reset(self.next_offset);
                 spare
             }
-            None => BatchBuilder::new(self.next_offset, placement.alone_bytes),
+            None => BatchBuilder::new(self.next_offset, placement.expected_bytes()),
         };
         OpenBatch { builder, opened_at: placement.now, outcome: Arc::default(), in_memory: None, full: false }
     }
@@ -178,19 +194,25 @@ impl Accumulator {
         match self.queue.back() {
             Some(last) if which == Which::Full && !last.full => {
                 let open = self.queue.pop_back();
-                let taken = std::mem::take(&mut self.queue);
+                let taken = self.take_queue();
                 self.queue.extend(open);
                 taken
             }
-            _ => std::mem::take(&mut self.queue),
+            _ => self.take_queue(),
         }
     }
 
-    /// Takes back the buffer of a written batch.
-    pub(super) fn recycle(&mut self, builder: BatchBuilder) {
+    fn take_queue(&mut self) -> VecDeque<OpenBatch> {
+        std::mem::replace(&mut self.queue, std::mem::take(&mut self.spare_queue))
+    }
+
+    /// Takes back the buffer of a written batch, and what the batches were taken in.
+    pub(super) fn recycle(&mut self, builder: BatchBuilder, mut taken: VecDeque<OpenBatch>) {
         if self.spares.len() < SPARES {
             self.spares.push(builder);
         }
+        taken.clear();
+        self.spare_queue = taken;
     }
 
     /// The batches from `failed` on, and all that was queued behind them meanwhile, will never be written: their waiters

@@ -38,34 +38,42 @@ impl Log {
     /// Appends `records` as part of one batch, all or nothing, and returns when they are as far as `how` asks for.
     pub(crate) fn append(self: &Arc<Self>, records: &[Record<'_>], how: &Append) -> Result<Appended> {
         self.check_poison()?;
-        let config = self.config();
         let now = self.clock.now();
         // One record is the usual case and costs no allocation.
         if let [record] = records {
-            return self.append_checked(&[new_record(record, now)], (how, &config, now));
+            return self.append_new(&[new_record(record, now)], how, now);
         }
         let new: Vec<_> = records.iter().map(|record| new_record(record, now)).collect();
-        self.append_checked(&new, (how, &config, now))
+        self.append_new(&new, how, now)
     }
 
-    fn append_checked(
+    fn append_new(
         self: &Arc<Self>,
         records: &[NewRecord<'_>],
-        (how, config, now): (&Append, &LogConfig, Timestamp),
+        how: &Append,
+        now: Timestamp,
     ) -> Result<Appended> {
         let Some(last) = records.last() else {
             return Err(Error::invalid("a batch needs at least one record"));
         };
-        records.iter().try_for_each(|record| self.check_record(record, config, now))?;
         let alone_bytes = Placement::alone_bytes(records);
+<<<<<<< HEAD
         check_size(alone_bytes, config)?;
         if let Some(limit) = &config.size_limit {
             self.make_room(alone_bytes as u64, limit)?;
         }
         let batch_bytes = how.batch_bytes.min(largest_batch(config).0);
+=======
+        let (batch_bytes, timestamp_type) = {
+            let config = self.config.read();
+            records.iter().try_for_each(|record| self.check_record(record, &config, now))?;
+            check_size(alone_bytes, &config)?;
+            (how.batch_bytes.min(largest_batch(&config).0), config.timestamp_type)
+        };
+>>>>>>> bench
         let placement = Placement { records, alone_bytes, batch_bytes, durability: how.durability, now };
         let placed = self.place(&placement, how.expected_end)?;
-        let timestamp = match config.timestamp_type {
+        let timestamp = match timestamp_type {
             TimestampType::CreateTime => last.timestamp,
             TimestampType::LogAppendTime => placed.opened_at,
         };

@@ -25,7 +25,7 @@ pub(super) struct Committer {
     rounds: Mutex<Rounds>,
     /// A round is over.
     done: Condvar,
-    /// Another waiter has come.
+    /// As many wait as the last round served.
     arrived: Condvar,
 }
 
@@ -57,7 +57,10 @@ impl Log {
                 break;
             }
             rounds.waiting += 1;
-            self.committer.arrived.notify_one();
+            if rounds.waiting == rounds.last_served {
+                // Waking the leader for each one would take longer than some of them take to come.
+                self.committer.arrived.notify_one();
+            }
             self.committer.done.wait(&mut rounds);
             rounds.waiting -= 1;
         }

@@ -68,7 +68,10 @@ impl Log {
             match self.write_batch(writer, &mut batch) {
                 Ok(()) => {
                     batch.outcome.set(Ok(()));
-                    self.accumulator.lock().recycle(batch.builder);
+                    if batches.is_empty() {
+                        self.accumulator.lock().recycle(batch.builder, batches);
+                        break;
+                    }
                 }
                 Err(error) => {
                     batches.push_front(batch);
