@@ -170,11 +170,6 @@ impl Log {
         Ok((Arc::new(log), report))
     }
 
-    /// Topic and partition.
-    pub(crate) fn label(&self) -> &str {
-        &self.label
-    }
-
     /// The directory of its files.
     pub(crate) fn path(&self) -> &std::path::Path {
         self.directory.path()
