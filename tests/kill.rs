@@ -2,6 +2,12 @@
 //!
 //! `ANNALS_KILLS` is the number of kills, 60 by default; `ANNALS_SEED` repeats a run's timing as far as a machine can.
 //! The test starts this binary again as the process to be killed.
+#![expect(
+    clippy::expect_used,
+    clippy::cast_possible_wrap,
+    clippy::panic,
+    reason = "a test may stop at what it did not expect, and looks at the files from outside"
+)]
 
 #[cfg(test)]
 mod common;
@@ -182,9 +188,9 @@ fn one_life(dir: &Path, (plan, life): (usize, usize), random: &mut Random, told:
         let mut line = String::new();
         while lines.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
             if line == "started\n" {
-                drop(started.send("started"));
+                started.send("started").unwrap_or_default();
             } else if line.starts_with("a ") && all.iter().all(|line: &String| line.starts_with("c ")) {
-                drop(started.send("acknowledged"));
+                started.send("acknowledged").unwrap_or_default();
             }
             let is_told = line.starts_with("a ") || line.starts_with("c ");
             // A line without an end was cut off by the kill.
@@ -223,7 +229,7 @@ fn what_was_acknowledged_survives_kills() {
     while done < kills {
         let plan = store % PLANS.len();
         // Disks of the machine and memory in turn: the kernel's timing differs.
-        let dir = if (store + store / PLANS.len()) % 2 == 0 {
+        let dir = if (store + store / PLANS.len()).is_multiple_of(2) {
             common::fast_dir()
         } else {
             tempfile::tempdir().unwrap()
