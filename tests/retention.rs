@@ -1,6 +1,7 @@
 //! Retention through the public API: what goes, what stays, and what readers see of it.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![expect(clippy::disallowed_methods, reason = "a test looks at the files from outside")]
 
 use std::sync::Arc;
 use std::time::Duration;
