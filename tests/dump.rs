@@ -17,8 +17,9 @@ const TWO_RECORDS: &str = "0000000000000000 00000055 00000000 02 e58cf1ff 0000 0
     24 00 e1bf22 02 08 6b657932 0c 76616c756532 00";
 
 fn bytes_of(hex: &str) -> Vec<u8> {
-    let digits: Vec<_> = hex.bytes().filter_map(|digit| char::from(digit).to_digit(16)).collect();
-    digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | *digit as u8)).collect()
+    let digits: Vec<_> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    digits.chunks(2).filter_map(byte).collect()
 }
 
 fn batches(segment: &SegmentDump) -> Outcome<Vec<BatchDump>> {

@@ -39,10 +39,13 @@ fn begin_at(store: &Path, base: i64) {
     let mut body = 72_u32.to_be_bytes().to_vec();
     // Store, topic and partition stay.
     body.extend(&state[1540..1576]);
-    body.extend(base.to_be_bytes());
-    let (is_closed, segments) = (0_u32, 0_u32);
-    body.extend(is_closed.to_be_bytes());
-    body.extend(segments.to_be_bytes());
+    let (start, cleaned_until) = (base, base);
+    body.extend(start.to_be_bytes());
+    body.extend(cleaned_until.to_be_bytes());
+    let (is_closed, segments, pending, obsolete) = (0_u32, 0_u32, 0_u32, 0_u32);
+    for count in [is_closed, segments, pending, obsolete] {
+        body.extend(count.to_be_bytes());
+    }
     let len = u32::try_from(body.len() + 4).unwrap();
     body[..4].copy_from_slice(&len.to_be_bytes());
     let crc = crc32fast::hash(&body);
