@@ -20,11 +20,22 @@ fn fill(place: &Place) -> Arc<Log> {
 /// Dies at the first, the second … change that `change` makes, and looks at what is left: the log before or the one
 /// after, and after the first append not a file too many.
 fn dies_anywhere(change: Change) {
+    dies_anywhere_after(|_, _| {}, change);
+}
+
+/// The same on a log that has lived through `earlier`.
+fn dies_anywhere_after(earlier: Change, change: Change) {
+    let fill = |place: &Place| {
+        let log = fill(place);
+        earlier(place, &log);
+        log
+    };
     for mode in [ReadMode::Mapped, ReadMode::Positional] {
         let fs = Faulty::never();
         let place = Place::in_memory(mode, Arc::new(fs.clone()));
         let log = fill(&place);
         let before = (contents(&log), log.start());
+        let end = log.end();
         fs.set(i64::MAX);
         change(&place, &log);
         let changes = i64::MAX - fs.left();
@@ -44,7 +55,7 @@ fn dies_anywhere(change: Change) {
             let found = (contents(&log), log.start());
             assert!(found == before || is_between(&found, &before, &after), "killed at {killed_at}: {found:?}");
             outcomes[usize::from(found == after)] += 1;
-            assert_eq!(log.end(), 32);
+            assert_eq!(log.end(), end);
             check_settled(&place, &log, &found.0);
         }
         assert!(outcomes[0] > 0 && outcomes[1] > 0, "{outcomes:?}");
@@ -61,9 +72,10 @@ fn is_between(found: &(Vec<String>, Offset), before: &(Vec<String>, Offset), aft
 }
 
 fn check_settled(place: &Place, log: &Arc<Log>, found: &[String]) {
+    let end = log.end();
     put(log, &[("more", "1")]);
     let mut expected = found.to_vec();
-    expected.push("32 more=1".to_owned());
+    expected.push(format!("{end} more=1"));
     assert_eq!(contents(log), expected);
     let files = place.files();
     assert!(files.iter().all(|name| !name.ends_with(".cleaned") && !name.ends_with(".new")), "{files:?}");
@@ -79,12 +91,21 @@ fn check_settled(place: &Place, log: &Arc<Log>, found: &[String]) {
     assert_eq!(contents(&log), expected);
     log.compact(&now_config(place)).unwrap();
     log.close().unwrap();
-    assert!(place.open().end() == 33);
+    assert_eq!(place.open().end(), end + 1);
 }
 
 #[test]
 fn in_a_compaction() {
     dies_anywhere(|place, log| drop(log.compact(&now_config(place))));
+}
+
+#[test]
+fn in_a_later_compaction() {
+    let earlier: Change = |place, log| {
+        log.compact(&now_config(place)).unwrap();
+        put(log, &[("key 1", "again"), ("key 2", "again"), ("key 4", "again")]);
+    };
+    dies_anywhere_after(earlier, |place, log| drop(log.compact(&now_config(place))));
 }
 
 #[test]
