@@ -138,3 +138,44 @@ fn in_a_deletion() {
 fn in_an_erasure() {
     dies_anywhere(|_, log| drop(log.erase(&|key| key == b"key 5")));
 }
+
+/// A process that lives on after a failure can try again, unless the partition says that it must be opened again.
+#[test]
+fn what_failed_once_succeeds_the_next_time() {
+    let fs = Faulty::never();
+    let place = Place::in_memory(ReadMode::Mapped, Arc::new(fs.clone()));
+    let log = fill(&place);
+    fs.set(i64::MAX);
+    log.compact(&now_config(&place)).unwrap();
+    let (changes, after) = (i64::MAX - fs.left(), contents(&log));
+    let mut poisoned = 0;
+    for failing in 0..changes {
+        let fs = Faulty::never();
+        let place = Place::in_memory(ReadMode::Mapped, Arc::new(fs.clone()));
+        let mut log = fill(&place);
+        fs.set(failing);
+        drop(log.compact(&now_config(&place)));
+        fs.set(i64::MAX);
+        if log.check_poison().is_err() {
+            poisoned += 1;
+            log = place.open();
+        }
+        log.compact(&now_config(&place)).unwrap();
+        assert_eq!(contents(&log), after, "failed at {failing}");
+        check_settled(&place, &log, &after);
+    }
+    assert!(poisoned < changes / 2, "{poisoned} of {changes}");
+}
+
+#[test]
+fn without_room_nothing_is_begun() {
+    let fs = Faulty::never();
+    let place = Place::in_memory(ReadMode::Mapped, Arc::new(fs.clone()));
+    let log = fill(&place);
+    log.roll().unwrap();
+    let files = place.files();
+    fs.set(0);
+    let error = log.compact(&now_config(&place)).unwrap_err();
+    assert!(error.is_disk_full(), "{error}");
+    assert_eq!((fs.left(), place.files()), (0, files));
+}
