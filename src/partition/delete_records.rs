@@ -23,7 +23,7 @@ impl Log {
     /// read again, whatever crashes, and its bytes are gone: whole segments are removed, and the one in which the log now
     /// starts is rewritten without the batches that lie wholly below. The batch that holds `before` stays whole.
     ///
-    /// An error after the start has moved concerns the space only; the next deletion or compaction frees it.
+    /// An error after the start has moved concerns the space only; the next deletion that moves it frees it.
     pub(crate) fn delete_records(self: &Arc<Self>, before: Offset) -> Result<DeleteReport> {
         self.check_poison()?;
         let mut writer = self.writer.lock();

@@ -44,9 +44,8 @@ impl NewSegment {
     pub(crate) fn append(&mut self, header: &BatchHeader, batch: &[u8]) -> Result<()> {
         let position = self.tally.bytes;
         if position + batch.len() as u64 > MOST_BYTES {
-            let reason = "its batches do not fit into one segment any more when they are rewritten";
-            let (path, offset) = (self.file.path().to_path_buf(), Some(header.base_offset));
-            return Err(Error::Corrupt { path, position, offset, reason: reason.to_owned() });
+            let (size, limit) = (position + batch.len() as u64, MOST_BYTES);
+            return Err(Error::RecordTooLarge { size, limit, setting: "segment.bytes" });
         }
         self.index.note(header, position);
         self.tally.add(header, batch.get(..BatchHeader::LEN).unwrap_or_default());

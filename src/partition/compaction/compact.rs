@@ -152,7 +152,7 @@ impl Log {
             .map(|source| source.summary)
             .take_while(|segment| segment.base < covered)
             .collect();
-        let mut horizons = Vec::new();
+        let (mut horizons, mut overtaken) = (Vec::new(), false);
         for range in groups(&segments, &self.group_limits()) {
             let group = at.sources.get(range).unwrap_or_default();
             // Without anything new only tombstones can go.
@@ -167,16 +167,20 @@ impl Log {
                 }
                 Group::Changed(replacement) => {
                     let after = replacement.new.as_ref().map(|new| new.summary);
-                    if self.swap(group, replacement.new)? == Swap::Done {
-                        report.removed_records += replacement.removed_records;
-                        report.segments_before += group.len();
-                        report.segments_after += usize::from(after.is_some());
-                        report.bytes_before += group.iter().map(|source| source.summary.bytes).sum::<u64>();
-                        report.bytes_after += after.map_or(0, |after| after.bytes);
+                    if self.swap(group, replacement.new)? == Swap::Overtaken {
+                        overtaken = true;
+                        continue;
                     }
+                    report.removed_records += replacement.removed_records;
+                    report.segments_before += group.len();
+                    report.segments_after += usize::from(after.is_some());
+                    report.bytes_before += group.iter().map(|source| source.summary.bytes).sum::<u64>();
+                    report.bytes_after += after.map_or(0, |after| after.bytes);
                 }
             }
         }
+        // What is left of a group that was overtaken was not cleaned: the round is run again.
+        let covered = if overtaken { at.cleaned_until } else { covered };
         self.note_cleaned(covered, &horizons)?;
         Ok(covered)
     }

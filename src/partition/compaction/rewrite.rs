@@ -94,11 +94,11 @@ impl<'a> Rewriter<'a> {
         let (Some(first), Some(last)) = (group.first(), group.last()) else {
             return Ok(Group::Unchanged { delete_horizon: NO_TIMESTAMP });
         };
-        self.log.directory.check_space(group.iter().map(|source| source.summary.bytes).sum())?;
+        let bytes = group.iter().map(|source| source.summary.bytes).sum();
         let mut progress = Progress { new: None, removed_records: 0, delete_horizon: NO_TIMESTAMP };
         let filled = group.iter().try_for_each(|source| {
             if group.len() > 1 && progress.new.is_none() {
-                progress.new = Some(begin(self.log, first.summary.base)?);
+                progress.new = Some(begin(self.log, first.summary.base, bytes)?);
             }
             self.add(source, &mut progress)
         });
@@ -185,7 +185,7 @@ impl<'a> Rewriter<'a> {
 
 /// Begins a new segment with what stands before `position` in the first one it replaces: all of that stays.
 fn copy_before(log: &Log, source: &Source, position: u64) -> Result<NewSegment> {
-    let mut new = begin(log, source.summary.base)?;
+    let mut new = begin(log, source.summary.base, source.summary.bytes)?;
     let mut copy = || {
         let mut cursor = source.segment.walk()?;
         while cursor.position() < position {
@@ -203,6 +203,8 @@ fn copy_before(log: &Log, source: &Source, position: u64) -> Result<NewSegment> 
     }
 }
 
-fn begin(log: &Log, base: Offset) -> Result<NewSegment> {
+/// Begins a new segment of about so many bytes, if there is room for them.
+fn begin(log: &Log, base: Offset, bytes: u64) -> Result<NewSegment> {
+    log.directory.check_space(bytes)?;
     NewSegment::begin(&log.directory, base, log.config().segment.index_interval_bytes)
 }

@@ -109,3 +109,80 @@ impl Sieve for OtherKeys<'_> {
         RewriteRules { horizon: None, keeps_header: is_last }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{Attributes, RawHeaders};
+
+    fn header(base_timestamp: Timestamp) -> BatchHeader {
+        let plain = Attributes::default();
+        BatchHeader {
+            base_offset: 10,
+            batch_length: 100,
+            leader_epoch: 0,
+            crc: 0,
+            attributes: if base_timestamp < 0 { plain } else { plain.with_delete_horizon() },
+            last_offset_delta: 9,
+            base_timestamp,
+            max_timestamp: 0,
+            producer_id: -1,
+            producer_epoch: -1,
+            base_sequence: -1,
+            record_count: 10,
+        }
+    }
+
+    fn fate(horizon: Timestamp, offset: Offset, key: Option<&[u8]>, value: Option<&[u8]>) -> RecordFate {
+        let mut map = OffsetMap::new(1 << 10, 10);
+        map.put(b"a", 15).unwrap();
+        let sieve = LastOfKey { map: &map, covered: 18, until: 30, start: 0, now: 1000, horizon: 2000 };
+        let record = RawRecord { offset, timestamp: 0, key, value, headers: RawHeaders::default() };
+        sieve.record(&header(horizon), &record)
+    }
+
+    #[test]
+    fn the_last_of_its_key_stays() {
+        let (key, value) = (Some(&b"a"[..]), Some(&b"1"[..]));
+        assert_eq!(fate(-1, 14, key, value), RecordFate::Goes);
+        assert_eq!(fate(-1, 15, key, value), RecordFate::Stays);
+        assert_eq!(fate(-1, 10, Some(b"b"), value), RecordFate::Stays, "not seen since the last cleaning");
+        assert_eq!(fate(-1, 10, None, value), RecordFate::Goes);
+    }
+
+    #[test]
+    fn a_tombstone_waits_for_its_horizon() {
+        let key = Some(&b"a"[..]);
+        assert_eq!(fate(-1, 14, key, None), RecordFate::Goes);
+        assert_eq!(fate(-1, 15, key, None), RecordFate::StaysForNow);
+        assert_eq!(fate(1001, 15, key, None), RecordFate::StaysForNow);
+        assert_eq!(fate(1000, 15, key, None), RecordFate::Goes);
+    }
+
+    #[test]
+    fn what_the_map_does_not_know_yet_stays() {
+        assert_eq!(fate(1000, 17, None, None), RecordFate::Goes);
+        assert_eq!(fate(1000, 18, None, None), RecordFate::Stays);
+        assert_eq!(
+            fate(1000, 18, Some(b"a"), None),
+            RecordFate::Stays,
+            "older values of its key may be left"
+        );
+    }
+
+    #[test]
+    fn headers_decide_what_they_can() {
+        let map = OffsetMap::new(0, 0);
+        let sieve = LastOfKey { map: &map, covered: 18, until: 30, start: 20, now: 0, horizon: 0 };
+        assert_eq!(sieve.batch(&header(-1)), BatchFate::Goes, "all of it lies below the start");
+        assert_eq!(LastOfKey { start: 19, ..sieve }.batch(&header(-1)), BatchFate::Open);
+        let last = LastOfKey { map: &map, covered: 18, until: 20, start: 20, now: 0, horizon: 0 };
+        assert_eq!(last.batch(&header(-1)), BatchFate::Open);
+        assert!(last.rules(&header(-1), false).keeps_header);
+        let control = BatchHeader { attributes: Attributes::default().with_control(), ..header(-1) };
+        assert_eq!(LastOfKey { start: 0, ..last }.batch(&control), BatchFate::Stays);
+        assert_eq!(OtherKeys(&|_| true).batch(&control), BatchFate::Stays);
+        assert_eq!(From(20).batch(&header(-1)), BatchFate::Goes);
+        assert_eq!(From(19).batch(&header(-1)), BatchFate::Stays);
+    }
+}

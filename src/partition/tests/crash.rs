@@ -20,11 +20,22 @@ fn fill(place: &Place) -> Arc<Log> {
 /// Dies at the first, the second … change that `change` makes, and looks at what is left: the log before or the one
 /// after, and after the first append not a file too many.
 fn dies_anywhere(change: Change) {
+    dies_anywhere_after(|_, _| {}, change);
+}
+
+/// The same on a log that has lived through `earlier`.
+fn dies_anywhere_after(earlier: Change, change: Change) {
+    let fill = |place: &Place| {
+        let log = fill(place);
+        earlier(place, &log);
+        log
+    };
     for mode in [ReadMode::Mapped, ReadMode::Positional] {
         let fs = Faulty::never();
         let place = Place::in_memory(mode, Arc::new(fs.clone()));
         let log = fill(&place);
         let before = (contents(&log), log.start());
+        let end = log.end();
         fs.set(i64::MAX);
         change(&place, &log);
         let changes = i64::MAX - fs.left();
@@ -47,7 +58,7 @@ fn dies_anywhere(change: Change) {
                 "killed at {killed_at}: {found:?}"
             );
             outcomes[usize::from(found == after)] += 1;
-            assert_eq!(log.end(), 32);
+            assert_eq!(log.end(), end);
             check_settled(&place, &log, &found.0);
         }
         assert!(outcomes[0] > 0 && outcomes[1] > 0, "{outcomes:?}");
@@ -68,9 +79,10 @@ fn is_between(
 }
 
 fn check_settled(place: &Place, log: &Arc<Log>, found: &[String]) {
+    let end = log.end();
     put(log, &[("more", "1")]);
     let mut expected = found.to_vec();
-    expected.push("32 more=1".to_owned());
+    expected.push(format!("{end} more=1"));
     assert_eq!(contents(log), expected);
     let files = place.files();
     assert!(files.iter().all(|name| !name.ends_with(".cleaned") && !name.ends_with(".new")), "{files:?}");
@@ -86,12 +98,21 @@ fn check_settled(place: &Place, log: &Arc<Log>, found: &[String]) {
     assert_eq!(contents(&log), expected);
     log.compact(&now_config(place)).unwrap();
     log.close().unwrap();
-    assert!(place.open().end() == 33);
+    assert_eq!(place.open().end(), end + 1);
 }
 
 #[test]
 fn in_a_compaction() {
     dies_anywhere(|place, log| drop(log.compact(&now_config(place))));
+}
+
+#[test]
+fn in_a_later_compaction() {
+    let earlier: Change = |place, log| {
+        log.compact(&now_config(place)).unwrap();
+        put(log, &[("key 1", "again"), ("key 2", "again"), ("key 4", "again")]);
+    };
+    dies_anywhere_after(earlier, |place, log| drop(log.compact(&now_config(place))));
 }
 
 #[test]
@@ -123,4 +144,45 @@ fn in_a_deletion() {
 #[test]
 fn in_an_erasure() {
     dies_anywhere(|_, log| drop(log.erase(&|key| key == b"key 5")));
+}
+
+/// A process that lives on after a failure can try again, unless the partition says that it must be opened again.
+#[test]
+fn what_failed_once_succeeds_the_next_time() {
+    let fs = Faulty::never();
+    let place = Place::in_memory(ReadMode::Mapped, Arc::new(fs.clone()));
+    let log = fill(&place);
+    fs.set(i64::MAX);
+    log.compact(&now_config(&place)).unwrap();
+    let (changes, after) = (i64::MAX - fs.left(), contents(&log));
+    let mut poisoned = 0;
+    for failing in 0..changes {
+        let fs = Faulty::never();
+        let place = Place::in_memory(ReadMode::Mapped, Arc::new(fs.clone()));
+        let mut log = fill(&place);
+        fs.set(failing);
+        drop(log.compact(&now_config(&place)));
+        fs.set(i64::MAX);
+        if log.check_poison().is_err() {
+            poisoned += 1;
+            log = place.open();
+        }
+        log.compact(&now_config(&place)).unwrap();
+        assert_eq!(contents(&log), after, "failed at {failing}");
+        check_settled(&place, &log, &after);
+    }
+    assert!(poisoned < changes / 2, "{poisoned} of {changes}");
+}
+
+#[test]
+fn without_room_nothing_is_begun() {
+    let fs = Faulty::never();
+    let place = Place::in_memory(ReadMode::Mapped, Arc::new(fs.clone()));
+    let log = fill(&place);
+    log.roll().unwrap();
+    let files = place.files();
+    fs.set(0);
+    let error = log.compact(&now_config(&place)).unwrap_err();
+    assert!(error.is_disk_full(), "{error}");
+    assert_eq!((fs.left(), place.files()), (0, files));
 }

@@ -71,6 +71,11 @@ impl FileSystem for Faulty {
         self.change()
     }
 
+    /// There is room as long as changes succeed.
+    fn available_space(&self, _dir: &Path) -> io::Result<Option<u64>> {
+        Ok((self.left() <= 0).then_some(0))
+    }
+
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {
         OsFileSystem.lock_dir(dir)
     }

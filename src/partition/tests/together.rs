@@ -59,14 +59,18 @@ fn live_together(mode: ReadMode) {
             log.flush().unwrap();
         });
         scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                let policy = RetentionPolicy { max_bytes: Some(20_000), ..Default::default() };
+                log.apply_retention(&policy).unwrap();
+            }
+        });
+        scope.spawn(|| {
             let mut rounds = 0;
             while !is_over.load(Ordering::SeqCst) {
                 rounds += 1;
                 log.compact(&CompactionConfig { memory_bytes: 0, ..now_config(&place) }).unwrap();
                 log.delete_records((log.end() / 2).max(log.start()).min(rounds * 10)).unwrap();
                 log.erase(&|key| key == b"nobody").unwrap();
-                let policy = RetentionPolicy { max_bytes: Some(20_000), ..Default::default() };
-                log.apply_retention(&policy).unwrap();
             }
         });
         appender.join().unwrap();
