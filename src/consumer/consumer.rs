@@ -276,7 +276,7 @@ impl Consumer {
         };
         let durability = self.settings.commit_durability;
         let request = CommitRequest { member, offsets: offsets.clone(), metadata, durability };
-        self.groups.commit(group, request)?;
+        self.groups.commit(group, &request)?;
         for (place, offset) in offsets {
             if let Some(assigned) = self.assigned.get_mut(&place) {
                 assigned.committed = Some(offset);

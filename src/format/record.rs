@@ -130,46 +130,66 @@ impl Fault {
 }
 
 /// A record's bytes and a position in them that only moves forward.
+///
+/// What it takes is an `Option`, and the fault stays here: a `Result` of a record and a fault would not fit into what a
+/// record takes, and telling the two apart costs more than decoding.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cursor<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) at: usize,
+    /// Why nothing was taken; means nothing before.
+    pub(crate) fault: Fault,
 }
 
 impl<'a> Cursor<'a> {
     #[inline]
-    pub(crate) fn take_varint(&mut self) -> Result<i32, Fault> {
-        varint::take_varint(self.bytes, &mut self.at).ok_or(Fault::Varint)
+    pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at, fault: Fault::Varint }
     }
 
     #[inline]
-    fn take_varlong(&mut self) -> Result<i64, Fault> {
-        varint::take_varlong(self.bytes, &mut self.at).ok_or(Fault::Varint)
+    pub(crate) fn take_varint(&mut self) -> Option<i32> {
+        let taken = varint::take_varint(self.bytes, &mut self.at);
+        self.or_fault(taken, Fault::Varint)
     }
 
-    /// Bytes behind their length, or null.
     #[inline]
-    fn take_nullable(&mut self) -> Result<Option<&'a [u8]>, Fault> {
-        let len = self.take_varint()?;
-        match usize::try_from(len) {
-            Ok(len) => self.take(len).map(Some),
-            Err(_) if len == -1 => Ok(None),
-            Err(_) => Err(Fault::FieldLength),
+    fn take_varlong(&mut self) -> Option<i64> {
+        let taken = varint::take_varlong(self.bytes, &mut self.at);
+        self.or_fault(taken, Fault::Varint)
+    }
+
+    /// What was taken; if it is nothing, `fault` is the reason.
+    #[inline]
+    pub(crate) fn or_fault<T>(&mut self, taken: Option<T>, fault: Fault) -> Option<T> {
+        if taken.is_none() {
+            self.fault = fault;
+        }
+        taken
+    }
+
+    /// Bytes behind their length, or null, which is `Some(None)`.
+    #[inline]
+    fn take_nullable(&mut self) -> Option<Option<&'a [u8]>> {
+        match self.take_varint()? {
+            -1 => Some(None),
+            len => self.take(len).map(Some),
         }
     }
 
     #[inline]
-    fn take(&mut self, len: usize) -> Result<&'a [u8], Fault> {
-        let end = self.at.checked_add(len).ok_or(Fault::FieldLength)?;
-        let taken = self.bytes.get(self.at..end).ok_or(Fault::FieldLength)?;
-        self.at = end;
-        Ok(taken)
+    fn take(&mut self, len: i32) -> Option<&'a [u8]> {
+        let end = usize::try_from(len).ok().and_then(|len| self.at.checked_add(len));
+        let taken = end.and_then(|end| self.bytes.get(self.at..end));
+        let taken = self.or_fault(taken, Fault::FieldLength)?;
+        self.at += taken.len();
+        Some(taken)
     }
 
-    fn take_header(&mut self) -> Result<Header<'a>, Fault> {
-        let key = self.take_nullable()?.ok_or(Fault::HeaderKey)?;
-        let key = std::str::from_utf8(key).map_err(|_| Fault::HeaderKey)?;
-        Ok(Header { key, value: self.take_nullable()? })
+    fn take_header(&mut self) -> Option<Header<'a>> {
+        let key = self.take_nullable()?.and_then(|key| std::str::from_utf8(key).ok());
+        let key = self.or_fault(key, Fault::HeaderKey)?;
+        Some(Header { key, value: self.take_nullable()? })
     }
 }
 
@@ -182,17 +202,18 @@ pub(crate) struct DecodedRecord<'a> {
 
 impl RecordOrigin {
     /// Decodes the record whose attributes are next and whose last byte is the last of `cursor`.
-    #[inline]
-    pub(crate) fn decode<'a>(&self, mut cursor: Cursor<'a>) -> Result<DecodedRecord<'a>, Fault> {
+    #[inline(always)]
+    pub(crate) fn decode<'a>(&self, cursor: &mut Cursor<'a>) -> Option<DecodedRecord<'a>> {
         // The attributes mean nothing. If they are missing, so is the varint behind them.
         cursor.at += 1;
         let timestamp_delta = cursor.take_varlong()?;
         let offset_delta = cursor.take_varint()?;
         let key = cursor.take_nullable()?;
         let value = cursor.take_nullable()?;
-        let headers = RawHeaders::take(&mut cursor)?;
+        let headers = RawHeaders::take(cursor)?;
         if cursor.at != cursor.bytes.len() {
-            return Err(Fault::LeftOver);
+            cursor.fault = Fault::LeftOver;
+            return None;
         }
         let timestamp = match self.append_time {
             // Deltas were made by wrapping too, so every pair of timestamps survives.
@@ -200,7 +221,7 @@ impl RecordOrigin {
             Some(time) => time,
         };
         let offset = self.base_offset.wrapping_add(i64::from(offset_delta));
-        Ok(DecodedRecord { record: RawRecord { offset, timestamp, key, value, headers }, offset_delta })
+        Some(DecodedRecord { record: RawRecord { offset, timestamp, key, value, headers }, offset_delta })
     }
 }
 
@@ -221,28 +242,32 @@ impl<'a> RawHeaders<'a> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Header<'a>> + use<'a> {
-        let mut cursor = Cursor { bytes: self.bytes, at: 0 };
-        (0..self.count).map_while(move |_| cursor.take_header().ok())
+        let mut cursor = Cursor::new(self.bytes, 0);
+        (0..self.count).map_while(move |_| cursor.take_header())
     }
 
     #[inline]
-    fn take(cursor: &mut Cursor<'a>) -> Result<Self, Fault> {
+    fn take(cursor: &mut Cursor<'a>) -> Option<Self> {
         match cursor.take_varint()? {
-            0 => Ok(Self::default()),
-            count => Self::take_some(cursor, count),
+            0 => Some(Self::default()),
+            count => {
+                // A copy goes out of line, so that the cursor itself can stay in registers.
+                let mut own = *cursor;
+                let headers = Self::take_some(&mut own, count);
+                *cursor = own;
+                headers
+            }
         }
     }
 
     #[inline(never)]
-    fn take_some(cursor: &mut Cursor<'a>, count: i32) -> Result<Self, Fault> {
+    fn take_some(cursor: &mut Cursor<'a>, count: i32) -> Option<Self> {
         let bytes = cursor.bytes.get(cursor.at..).unwrap_or_default();
-        let count = usize::try_from(count).map_err(|_| Fault::HeaderCount)?;
-        if count > bytes.len() {
-            return Err(Fault::HeaderCount);
-        }
+        let count = usize::try_from(count).ok().filter(|count| *count <= bytes.len());
+        let count = cursor.or_fault(count, Fault::HeaderCount)?;
         for _ in 0..count {
             cursor.take_header()?;
         }
-        Ok(Self { count, bytes })
+        Some(Self { count, bytes })
     }
 }

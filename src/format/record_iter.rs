@@ -59,32 +59,36 @@ impl<'a> RecordIter<'a> {
         self.remaining
     }
 
-    /// The next record, or `None` behind the last.
-    #[inline]
+    /// The next record, or `None` behind the last. Out of line it would have to put the whole record into memory, and
+    /// whoever only checks a batch needs none of it.
+    #[inline(always)]
     pub(crate) fn next_record(&mut self) -> Option<Result<RawRecord<'a>, Malformed>> {
         if self.remaining <= 0 {
             return self.end();
         }
-        match self.advance() {
-            Ok(record) => Some(Ok(record)),
-            Err(fault) => Some(Err(self.fail(fault))),
+        let mut cursor = Cursor::new(self.records, self.at);
+        match self.advance(&mut cursor) {
+            Some(record) => Some(Ok(record)),
+            None => Some(Err(self.fail(cursor.fault))),
         }
     }
 
-    #[inline]
-    fn advance(&mut self) -> Result<RawRecord<'a>, Fault> {
-        let mut cursor = Cursor { bytes: self.records, at: self.at };
-        let len = usize::try_from(cursor.take_varint()?).map_err(|_| Fault::RecordLength)?;
-        let end = cursor.at.checked_add(len).ok_or(Fault::RecordLength)?;
-        cursor.bytes = self.records.get(..end).ok_or(Fault::RecordLength)?;
+    /// The record at the cursor, or `None` and why in the cursor.
+    #[inline(always)]
+    fn advance(&mut self, cursor: &mut Cursor<'a>) -> Option<RawRecord<'a>> {
+        let len = usize::try_from(cursor.take_varint()?).ok();
+        let end = len.and_then(|len| cursor.at.checked_add(len));
+        let bytes = end.and_then(|end| self.records.get(..end));
+        cursor.bytes = cursor.or_fault(bytes, Fault::RecordLength)?;
         let decoded = self.origin.decode(cursor)?;
         if decoded.offset_delta <= self.previous_delta || decoded.offset_delta > self.last_offset_delta {
-            return Err(Fault::Order);
+            cursor.fault = Fault::Order;
+            return None;
         }
         self.previous_delta = decoded.offset_delta;
-        self.at = end;
+        self.at = cursor.at;
         self.remaining -= 1;
-        Ok(decoded.record)
+        Some(decoded.record)
     }
 
     #[cold]

@@ -99,12 +99,12 @@ impl Group {
     /// Runs `act` while nobody's assignment can change, if the member has owned all of `places` since the generation it
     /// knows; else returns the first it has not. A partition that it lost and regained behind its back is as foreign as one
     /// it lost: what it wants to commit there may lie below what another member has committed.
-    pub(super) fn while_owned<T>(
+    pub(super) fn while_owned<'a, T>(
         &self,
         (member, known): (&str, u64),
-        mut places: impl Iterator<Item = TopicPartition>,
+        mut places: impl Iterator<Item = &'a TopicPartition>,
         act: impl FnOnce() -> T,
-    ) -> Result<T, TopicPartition> {
+    ) -> Result<T, &'a TopicPartition> {
         let members = self.members.lock();
         let owned = members.get(member).map(|state| state.assignment.as_slice()).unwrap_or_default();
         let is_owned =
@@ -115,8 +115,13 @@ impl Group {
         }
     }
 
+    /// True when one of the members reads the partition.
+    pub(super) fn reads(&self, place: &TopicPartition) -> bool {
+        self.members.lock().values().any(|member| member.assignment.iter().any(|owned| owned.place == *place))
+    }
+
     /// The members' ids.
-    pub(super) fn members(&self) -> Vec<String> {
+    pub(crate) fn members(&self) -> Vec<String> {
         self.members.lock().keys().cloned().collect()
     }
 }

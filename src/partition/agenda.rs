@@ -15,6 +15,7 @@ pub(crate) struct Agenda {
     pending: Mutex<Pending>,
     changed: Condvar,
     sync_every: Duration,
+    round_every: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -25,6 +26,8 @@ struct Pending {
     unsynced: Vec<Weak<Log>>,
     /// When the next sync is due; `None` while nothing is unsynced.
     sync_at: Option<Deadline>,
+    /// When all partitions are to be looked at; `None` if nobody waits for it.
+    round_at: Option<Deadline>,
     stopped: bool,
 }
 
@@ -35,12 +38,15 @@ pub(crate) enum Chore {
     Write(Arc<Log>),
     /// Sync what is written.
     Sync(Arc<Log>),
+    /// Look at all partitions: what is old, what is large.
+    Round,
 }
 
 impl Agenda {
-    /// An empty list; written bytes become due for a sync `sync_every` after the first of them.
-    pub(crate) fn new(sync_every: Duration) -> Self {
-        Self { pending: Mutex::default(), changed: Condvar::new(), sync_every }
+    /// An empty list; written bytes become due for a sync `sync_every` after the first of them, and a look at all
+    /// partitions every `round_every`.
+    pub(crate) fn new(sync_every: Duration, round_every: Duration) -> Self {
+        Self { pending: Mutex::default(), changed: Condvar::new(), sync_every, round_every }
     }
 
     /// `log` has opened a batch that nobody waits for. Returns how many partitions have one.
@@ -98,6 +104,7 @@ impl Agenda {
     /// Sleeps until something is due and returns it; `None` after [`stop`](Self::stop).
     pub(crate) fn wait(&self) -> Option<Vec<Chore>> {
         let mut pending = self.pending.lock();
+        pending.round_at.get_or_insert_with(|| Deadline::after(self.round_every));
         loop {
             if pending.stopped {
                 return None;
@@ -123,10 +130,7 @@ impl Agenda {
 impl Pending {
     fn next_deadline(&self) -> Option<Deadline> {
         let linger = self.lingering.front().map(|(deadline, _)| *deadline);
-        match (linger, self.sync_at) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        [linger, self.sync_at, self.round_at].into_iter().flatten().reduce(Deadline::min)
     }
 
     fn take_due(&mut self) -> Vec<Chore> {
@@ -138,6 +142,10 @@ impl Pending {
         if self.sync_at.is_some_and(Deadline::has_passed) {
             self.sync_at = None;
             chores.extend(self.unsynced.drain(..).filter_map(|log| log.upgrade()).map(Chore::Sync));
+        }
+        if self.round_at.is_some_and(Deadline::has_passed) {
+            self.round_at = None;
+            chores.push(Chore::Round);
         }
         chores
     }

@@ -59,6 +59,9 @@ impl Log {
         records.iter().try_for_each(|record| self.check_record(record, config, now))?;
         let alone_bytes = Placement::alone_bytes(records);
         check_size(alone_bytes, config)?;
+        if let Some(limit) = &config.size_limit {
+            self.make_room(alone_bytes as u64, limit)?;
+        }
         let batch_bytes = how.batch_bytes.min(largest_batch(config).0);
         let placement = Placement { records, alone_bytes, batch_bytes, durability: how.durability, now };
         let placed = self.place(&placement, how.expected_end)?;

@@ -16,11 +16,12 @@ use crate::partition::state_file::{STATE_FILE, StateFile};
 use crate::partition::writer::{Phase, Writer};
 use crate::segment::ActiveSegment;
 use crate::sync::{AtomicBool, AtomicI64, AtomicU64, Mutex, Ordering, RwLock};
-use crate::types::Offset;
+use crate::types::{Offset, Timestamp};
 
 /// One partition. `start <= durable <= end` at all times.
 ///
-/// Locks are taken in this order: `writer`, then `accumulator`, then the rest. No lock but `writer` is held over I/O.
+/// Locks are taken in this order: `rewriting`, `writer`, `accumulator`, then the rest. No lock but the first two is held
+/// over I/O.
 #[derive(Debug)]
 pub(crate) struct Log {
     /// Topic and partition, for error messages.
@@ -30,6 +31,8 @@ pub(crate) struct Log {
     pub(super) agenda: Arc<Agenda>,
     pub(super) options: LogOptions,
     pub(super) config: RwLock<Arc<LogConfig>>,
+    /// Held by whoever rewrites sealed segments, all the time that takes. Appends do not need it.
+    pub(super) rewriting: Mutex<()>,
     /// Step 1 of an append: short, no I/O.
     pub(super) accumulator: Mutex<Accumulator>,
     /// Step 2: held over the write.
@@ -51,6 +54,8 @@ pub(crate) struct Log {
     pub(super) lingers: AtomicBool,
     /// What the clock showed when retention last looked, or at the last append before the log was opened; -1 before.
     pub(super) clock_seen: AtomicI64,
+    /// Bytes taken out of the log since it was opened.
+    pub(super) reclaimed_bytes: AtomicU64,
     /// Set once, by the failure after which nobody knows what is on the disk.
     pub(super) poison: OnceLock<Arc<Error>>,
     /// Set once, when the partition is deleted.
@@ -145,6 +150,7 @@ impl Log {
             agenda,
             options,
             config: RwLock::new(Arc::new(config)),
+            rewriting: Mutex::new(()),
             accumulator: Mutex::new(Accumulator::new(end)),
             segments: RwLock::new(Arc::new(found.segments.clone())),
             start: AtomicI64::new(found.state.state().log_start),
@@ -155,6 +161,7 @@ impl Log {
             awaits_sync: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
             clock_seen: AtomicI64::new(found.last_append()),
+            reclaimed_bytes: AtomicU64::new(0),
             poison: OnceLock::new(),
             retired: OnceLock::new(),
             watchers: Watchers::default(),
@@ -173,6 +180,16 @@ impl Log {
         self.directory.path()
     }
 
+    /// What stays the same while it is open.
+    pub(crate) fn options(&self) -> &LogOptions {
+        &self.options
+    }
+
+    /// The time of day, from the clock it was given.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// First offset that may be read.
     pub(crate) fn start(&self) -> Offset {
         self.start.load(Ordering::Acquire)
@@ -186,6 +203,11 @@ impl Log {
     /// Next offset to be assigned among records handed to the operating system.
     pub(crate) fn end(&self) -> Offset {
         self.end.load(Ordering::Acquire)
+    }
+
+    /// Next offset to be given out: behind the records that are still in memory.
+    pub(crate) fn next_offset(&self) -> Offset {
+        self.accumulator.lock().next_offset()
     }
 
     /// Bytes of all batches.

@@ -31,17 +31,28 @@ pub(crate) struct RetentionPolicy {
 }
 
 /// Why a segment went.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let store = annals::Store::open(dir.path())?;
+/// let expired = |segment: &&annals::RemovedSegment| segment.reason == annals::RemovalReason::Age;
+/// let reports = store.apply_retention()?;
+/// let expired = reports.iter().flat_map(|report| &report.removed).filter(expired).count();
+/// assert_eq!(expired, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum RemovalReason {
-    /// All of it lies below the log's start.
+#[non_exhaustive]
+pub enum RemovalReason {
+    /// All of it lies below the partition's start.
     BelowStart,
-    /// All of it lies below `keep_from`.
+    /// Every group has read it.
     Consumed,
-    /// `max_bytes`.
+    /// The partition was larger than its limit.
     Size,
-    /// `max_records`.
+    /// The partition had more records than its limit.
     Records,
-    /// `max_age`.
+    /// All of its records were older than the limit.
     Age,
 }
 

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::partition::{Agenda, Append, Log};
+use crate::partition::{Agenda, Append, Appended};
 use crate::producer::builder::Settings;
 use crate::producer::sticky::Sticky;
 use crate::producer::topic_producer::TopicProducer;
 use crate::sync::RwLock;
-use crate::topic::{BatchMetadata, RecordMetadata, Topic, Topics};
+use crate::topic::{BatchMetadata, Partition, RecordMetadata, Route, Topic, Topics};
 use crate::types::{Durability, Record};
 
 /// Sends records. Cheap to clone; used from many threads at once. The records of one thread keep their order in each
@@ -58,8 +58,8 @@ impl Producer {
     /// [`Poisoned`](Error::Poisoned), and `Io` from a sync at `Disk`: whether the record is there shows after reopening.
     pub fn send<'r>(&self, record: Record<'r>) -> Result<RecordMetadata<'r>> {
         let name = topic_of(&record)?;
-        let topic = self.shared.topics.get(name)?;
-        self.shared.send(&topic, name, &record)
+        let route = Route::new(self.shared.topics.get(name)?);
+        self.shared.send(&Target { route: &route, sticky: None }, name, &record)
     }
 
     /// Sends records to one partition of one topic as parts of one batch, all or nothing, with consecutive offsets. The
@@ -74,8 +74,8 @@ impl Producer {
         if records.iter().any(|record| record.topic_name() != Some(name)) {
             return Err(Error::invalid(format!("the first record is for topic {name:?}, another is not")));
         }
-        let topic = self.shared.topics.get(name)?;
-        self.shared.send_batch(&topic, name, records)
+        let route = Route::new(self.shared.topics.get(name)?);
+        self.shared.send_batch(&Target { route: &route, sticky: None }, name, records)
     }
 
     /// A producer for one topic: no name is looked up per record.
@@ -103,59 +103,70 @@ fn topic_of<'r>(record: &Record<'r>) -> Result<&'r str> {
         .ok_or_else(|| Error::invalid("the record names no topic: use Record::to, or a bound producer"))
 }
 
+/// Where records go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub(super) route: &'a Route,
+    /// The topic's, where it is at hand.
+    pub(super) sticky: Option<&'a Sticky>,
+}
+
 impl Shared {
     pub(super) fn send<'n>(
         &self,
-        topic: &Topic,
+        target: &Target<'_>,
         name: &'n str,
         record: &Record<'_>,
     ) -> Result<RecordMetadata<'n>> {
-        let partition = self.choose(topic, record)?;
-        let sent = self.append(topic, partition, std::slice::from_ref(record))?;
-        Ok(RecordMetadata::new(name, partition, sent.first_offset, sent.timestamp))
+        target.route.with_partitions(|partitions| {
+            let number = self.choose(target, partitions, record)?;
+            let sent = self.append(target, partitions, number, std::slice::from_ref(record))?;
+            Ok(RecordMetadata::new(name, number, sent.first_offset, sent.timestamp))
+        })
     }
 
     pub(super) fn send_batch<'n>(
         &self,
-        topic: &Topic,
+        target: &Target<'_>,
         name: &'n str,
         records: &[Record<'_>],
     ) -> Result<BatchMetadata<'n>> {
         let first = records.first().ok_or_else(|| Error::invalid("a batch needs at least one record"))?;
-        let partition = self.choose(topic, first)?;
-        let count = topic.partition_count();
-        let elsewhere = |record: &Record<'_>| {
-            let own =
-                record.partition_number().or_else(|| self.settings.partitioner.partition(record, count));
-            own.filter(|own| *own != partition)
-        };
-        if let Some(other) = records.iter().find_map(elsewhere) {
-            let why =
-                format!("the batch is for partition {partition}, one of its records for partition {other}");
-            return Err(Error::invalid(why));
-        }
-        let sent = self.append(topic, partition, records)?;
-        Ok(BatchMetadata::new(name, partition, (sent.first_offset, sent.last_offset), sent.timestamp))
+        target.route.with_partitions(|partitions| {
+            let number = self.choose(target, partitions, first)?;
+            let count = count(partitions);
+            let elsewhere = |record: &Record<'_>| {
+                let own =
+                    record.partition_number().or_else(|| self.settings.partitioner.partition(record, count));
+                own.filter(|own| *own != number)
+            };
+            if let Some(other) = records.iter().find_map(elsewhere) {
+                let why =
+                    format!("the batch is for partition {number}, one of its records for partition {other}");
+                return Err(Error::invalid(why));
+            }
+            let sent = self.append(target, partitions, number, records)?;
+            Ok(BatchMetadata::new(name, number, (sent.first_offset, sent.last_offset), sent.timestamp))
+        })
     }
 
-    fn choose(&self, topic: &Topic, record: &Record<'_>) -> Result<u32> {
-        let partitions = topic.partition_count();
-        let chosen =
-            record.partition_number().or_else(|| self.settings.partitioner.partition(record, partitions));
+    fn choose(&self, target: &Target<'_>, partitions: &[Partition], record: &Record<'_>) -> Result<u32> {
+        let count = count(partitions);
+        let chosen = record.partition_number().or_else(|| self.settings.partitioner.partition(record, count));
         match chosen {
-            Some(partition) if partition < partitions => Ok(partition),
-            Some(partition) => {
-                Err(Error::UnknownPartition { topic: topic.name().to_owned(), partition, partitions })
-            }
+            Some(number) if number < count => Ok(number),
+            Some(number) => Err(unknown(target, number, count)),
+            None if count == 1 => Ok(0),
             None => {
                 let bytes =
                     record.value_bytes().map_or(0, <[u8]>::len) + record.key_bytes().map_or(0, <[u8]>::len);
-                Ok(self.sticky(topic).choose(partitions, bytes, self.settings.batch_size))
+                let choose = |sticky: &Sticky| sticky.choose(count, bytes, self.settings.batch_size);
+                Ok(target.sticky.map_or_else(|| choose(&self.sticky(target.route.topic())), choose))
             }
         }
     }
 
-    fn sticky(&self, topic: &Topic) -> Arc<Sticky> {
+    pub(super) fn sticky(&self, topic: &Topic) -> Arc<Sticky> {
         if let Some(sticky) = self.sticky.read().get(&topic.id()) {
             return Arc::clone(sticky);
         }
@@ -165,16 +176,21 @@ impl Shared {
 
     fn append(
         &self,
-        topic: &Topic,
-        partition: u32,
+        target: &Target<'_>,
+        partitions: &[Partition],
+        number: u32,
         records: &[Record<'_>],
-    ) -> Result<crate::partition::Appended> {
+    ) -> Result<Appended> {
+        let topic = target.route.topic();
         if topic.is_internal() {
             return Err(Error::invalid(format!("topic {:?} is written by the store alone", topic.name())));
         }
+        let Some(partition) = usize::try_from(number).ok().and_then(|number| partitions.get(number)) else {
+            return Err(unknown(target, number, count(partitions)));
+        };
         let Settings { durability, linger, batch_size, .. } = self.settings;
         let how = Append { durability, batch_bytes: batch_size, linger, expected_end: None };
-        let appended = topic.with_log(partition, |log: &Arc<Log>| log.append(records, &how))?;
+        let appended = partition.log().append(records, &how)?;
         if durability == Durability::Memory {
             self.make_room(appended.open_batches);
         }
@@ -190,4 +206,12 @@ impl Shared {
             }
         }
     }
+}
+
+fn count(partitions: &[Partition]) -> u32 {
+    u32::try_from(partitions.len()).unwrap_or(u32::MAX)
+}
+
+fn unknown(target: &Target<'_>, partition: u32, partitions: u32) -> Error {
+    Error::UnknownPartition { topic: target.route.topic().name().to_owned(), partition, partitions }
 }

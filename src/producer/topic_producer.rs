@@ -1,8 +1,11 @@
 //! Sending to one topic.
 
+use std::sync::Arc;
+
 use crate::error::Result;
-use crate::producer::producer::Producer;
-use crate::topic::{BatchMetadata, RecordMetadata, Topic};
+use crate::producer::producer::{Producer, Target};
+use crate::producer::sticky::Sticky;
+use crate::topic::{BatchMetadata, RecordMetadata, Route, Topic};
 use crate::types::Record;
 
 /// A [`Producer`] bound to one topic: no name is looked up per record. Cheap to clone; used from many threads at once.
@@ -22,17 +25,23 @@ use crate::types::Record;
 #[derive(Debug, Clone)]
 pub struct TopicProducer {
     producer: Producer,
-    topic: Topic,
+    route: Route,
+    sticky: Arc<Sticky>,
 }
 
 impl TopicProducer {
     pub(super) fn new(producer: Producer, topic: Topic) -> Self {
-        Self { producer, topic }
+        let sticky = producer.shared.sticky(&topic);
+        Self { producer, route: Route::new(topic), sticky }
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target { route: &self.route, sticky: Some(&self.sticky) }
     }
 
     /// The topic it sends to.
     pub fn topic(&self) -> &Topic {
-        &self.topic
+        self.route.topic()
     }
 
     /// Sends a record; a topic it names is not looked at.
@@ -40,7 +49,7 @@ impl TopicProducer {
     /// # Errors
     /// As [`Producer::send`].
     pub fn send(&self, record: Record<'_>) -> Result<RecordMetadata<'_>> {
-        self.producer.shared.send(&self.topic, self.topic.name(), &record)
+        self.producer.shared.send(&self.target(), self.topic().name(), &record)
     }
 
     /// Sends records to one partition as parts of one batch, all or nothing.
@@ -48,7 +57,7 @@ impl TopicProducer {
     /// # Errors
     /// As [`Producer::send_batch`].
     pub fn send_batch(&self, records: &[Record<'_>]) -> Result<BatchMetadata<'_>> {
-        self.producer.shared.send_batch(&self.topic, self.topic.name(), records)
+        self.producer.shared.send_batch(&self.target(), self.topic().name(), records)
     }
 
     /// Returns when everything sent so far to the topic survives a power cut.
@@ -56,6 +65,6 @@ impl TopicProducer {
     /// # Errors
     /// As [`Producer::flush`].
     pub fn flush(&self) -> Result<()> {
-        self.topic.flush()
+        self.topic().flush()
     }
 }

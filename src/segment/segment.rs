@@ -83,6 +83,13 @@ impl Segment {
         &self.log
     }
 
+    /// A cursor before the first batch, of a segment whose file is as it was sealed. From here on nothing that is read
+    /// from it depends on what has its name.
+    pub(crate) fn walk(self: &Arc<Self>) -> Result<Cursor> {
+        self.with(|_| ())?;
+        Ok(Cursor::new(Arc::clone(self), 0, self.base))
+    }
+
     /// A cursor before the first batch that may hold `offset`.
     pub(crate) fn seek(self: &Arc<Self>, offset: Offset) -> Result<Cursor> {
         let entry = self.with(|index| index.floor(offset))?;
@@ -178,12 +185,14 @@ impl Segment {
         self.written.store(position + header.total_len() as u64, Ordering::Release);
     }
 
-    /// Ends the index for now and returns a copy of it.
-    pub(super) fn finish_index(&self) -> Option<SparseIndex> {
-        match &mut *self.index.write() {
+    /// The index as it is written to files when the segment ends here. The one in memory goes on as it was: the segment may
+    /// yet grow, if what follows its end fails.
+    pub(super) fn finished_index(&self) -> Option<SparseIndex> {
+        match &*self.index.read() {
             Index::InMemory(index) => {
-                index.note_time();
-                Some(index.clone())
+                let mut finished = index.clone();
+                finished.note_time();
+                Some(finished)
             }
             Index::OnDisk(_) => None,
         }

@@ -1,4 +1,5 @@
-//! What is done without being asked: lingering batches are written, written bytes synced.
+//! What is done without being asked: lingering batches are written, written bytes synced, old and superseded
+//! records removed.
 
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -6,6 +7,7 @@ use std::thread::{Builder, JoinHandle};
 use crate::error::{Error, Result};
 use crate::io::Directory;
 use crate::partition::{Agenda, Chore};
+use crate::store::caretaker::Caretaker;
 
 /// The maintenance thread, while there is one.
 #[derive(Debug)]
@@ -20,23 +22,17 @@ impl Maintenance {
     }
 
     /// Starts the thread. It sleeps while there is nothing to do.
-    pub(super) fn start(agenda: Arc<Agenda>, root: &Directory) -> Result<Self> {
+    pub(super) fn start(agenda: Arc<Agenda>, caretaker: Arc<Caretaker>, root: &Directory) -> Result<Self> {
         let work = Arc::clone(&agenda);
         let thread = Builder::new().name("annals-maintenance".to_owned()).spawn(move || {
             while let Some(chores) = work.wait() {
                 // A failure poisons its partition, or is told to the next sender there: nobody else waits for it.
-                chores.into_iter().for_each(|chore| drop(run(chore)));
+                chores.into_iter().for_each(|chore| drop(run(chore, &caretaker)));
             }
         });
         let thread =
             thread.map_err(|error| Error::io(root.path(), "start the maintenance thread of", error))?;
         Ok(Self { agenda, thread: Some(thread) })
-    }
-
-    /// Does what is due now, on this thread.
-    pub(super) fn run_due(&self) -> Result<()> {
-        let outcomes: Vec<_> = self.agenda.due().into_iter().map(run).collect();
-        outcomes.into_iter().collect()
     }
 
     /// Ends the thread; what it was doing is finished.
@@ -49,12 +45,20 @@ impl Maintenance {
     }
 }
 
-fn run(chore: Chore) -> Result<()> {
+/// Does what is due now, on this thread, and a round over all partitions whether it is due or not.
+pub(super) fn run_due(agenda: &Agenda, caretaker: &Caretaker) -> Result<()> {
+    let chores = agenda.due().into_iter().chain([Chore::Round]);
+    let outcomes: Vec<_> = chores.map(|chore| run(chore, caretaker)).collect();
+    outcomes.into_iter().collect()
+}
+
+fn run(chore: Chore, caretaker: &Caretaker) -> Result<()> {
     match chore {
         Chore::Write(log) => {
             log.end_linger();
             Ok(())
         }
         Chore::Sync(log) => log.sync_in_background(),
+        Chore::Round => caretaker.round(),
     }
 }

@@ -11,9 +11,12 @@ use crate::io::{Directory, DirectoryLock};
 use crate::partition::{Agenda, LogOptions, RecoveryReport};
 use crate::producer::{Producer, ProducerBuilder};
 use crate::store::builder::{self, StoreBuilder};
-use crate::store::maintenance::Maintenance;
+use crate::store::caretaker::Caretaker;
+use crate::store::maintenance::{self, Maintenance};
+use crate::store::stats::StoreStats;
+use crate::store::troubles::Troubles;
 use crate::sync::Mutex;
-use crate::topic::{OFFSETS_TOPIC, Topic, TopicConfig, TopicContext, Topics};
+use crate::topic::{OFFSETS_TOPIC, RetentionReport, Topic, TopicConfig, TopicContext, Topics};
 use crate::types::TopicPartition;
 
 /// A directory of topics that this process owns. Cheap to clone; used from many threads at once.
@@ -41,6 +44,7 @@ struct Inner {
     root: Directory,
     topics: Arc<Topics>,
     groups: Arc<Groups>,
+    care: Arc<Caretaker>,
     agenda: Arc<Agenda>,
     /// `None` once closed. The lock goes last.
     open: Mutex<Option<Open>>,
@@ -61,8 +65,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreLocked`](Error::StoreLocked), [`Corrupt`](Error::Corrupt) when acknowledged data is missing or damaged where
-    /// opening looks, [`UnsupportedFormat`](Error::UnsupportedFormat), [`Io`](Error::Io). After any of them no file of the
-    /// store has changed.
+    /// opening looks, [`UnsupportedFormat`](Error::UnsupportedFormat), [`Io`](Error::Io). After any of them no
+    /// partition has changed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::builder(path).open()
     }
@@ -79,23 +83,33 @@ impl Store {
             DirectoryLock::Busy { pid } => return Err(Error::StoreLocked { path: builder.path, pid }),
             held @ DirectoryLock::Held(_) => held,
         };
-        let agenda = Arc::new(Agenda::new(builder.sync_every));
+        let agenda = Arc::new(Agenda::new(builder.sync_every, builder.retention_check_interval));
         let options = LogOptions {
             read_mode: builder.read_mode,
             sync_every_bytes: builder.sync_every_bytes,
             max_expanded_bytes: builder.max_expanded_bytes,
+            compaction_memory_bytes: builder.compaction_memory_bytes,
         };
         let context =
             TopicContext { clock: Arc::clone(&builder.clock), agenda: Arc::clone(&agenda), options };
         let topics = Arc::new(Topics::open(root.clone(), context)?);
-        let groups = Arc::new(Groups::open(Arc::clone(&topics), builder.clock)?);
+        let groups = Arc::new(Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?);
         topics.clear_leftovers()?;
+        let care = Caretaker {
+            topics: Arc::clone(&topics),
+            groups: Arc::clone(&groups),
+            clock: builder.clock,
+            troubles: Troubles::new(builder.on_trouble),
+        };
+        let care = Arc::new(care);
         let maintenance = match builder.maintenance {
-            builder::Maintenance::Thread => Maintenance::start(Arc::clone(&agenda), &root)?,
+            builder::Maintenance::Thread => {
+                Maintenance::start(Arc::clone(&agenda), Arc::clone(&care), &root)?
+            }
             builder::Maintenance::ByHand => Maintenance::by_hand(Arc::clone(&agenda)),
         };
         let open = Mutex::new(Some(Open { maintenance, _lock: lock }));
-        Ok(Self { inner: Arc::new(Inner { root, topics, groups, agenda, open }) })
+        Ok(Self { inner: Arc::new(Inner { root, topics, groups, care, agenda, open }) })
     }
 
     /// Its directory.
@@ -252,16 +266,35 @@ impl Store {
         self.inner.groups.delete(group)
     }
 
-    /// Does what is due of the store's own work, on this thread: writes batches whose linger is over, syncs in the
-    /// background. Only needed after [`maintain_by_hand`](StoreBuilder::maintain_by_hand).
+    /// Removes from every partition what its topic does not keep: by time, by size, by number of records, and what every
+    /// group has read of a topic that is to lose it. Segments that are too old without a new append are sealed first.
+    /// Tells of the partitions that lost something. The store does the same by itself every
+    /// [`retention_check_interval`](StoreBuilder::retention_check_interval).
+    ///
+    /// # Errors
+    /// The first failure of any partition; the others are done all the same.
+    pub fn apply_retention(&self) -> Result<Vec<RetentionReport>> {
+        self.check_open()?;
+        self.inner.care.apply_retention()
+    }
+
+    /// Figures of all topics and groups, and the partitions at which maintenance fails.
+    ///
+    /// # Errors
+    /// [`StoreClosed`](Error::StoreClosed).
+    pub fn stats(&self) -> Result<StoreStats> {
+        self.check_open()?;
+        self.inner.care.stats()
+    }
+
+    /// Does the store's own work on this thread: writes batches whose linger is over, syncs in the background, and looks
+    /// at every partition for what retention and compaction would take. Only needed after [`maintain_by_hand`](StoreBuilder::maintain_by_hand).
     ///
     /// # Errors
     /// The first failure; everything else that was due is done all the same.
     pub fn maintain(&self) -> Result<()> {
-        match &*self.inner.open.lock() {
-            Some(open) => open.maintenance.run_due(),
-            None => Err(Error::StoreClosed { path: self.path().to_path_buf() }),
-        }
+        self.check_open()?;
+        maintenance::run_due(&self.inner.agenda, &self.inner.care)
     }
 }
 

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::partition::Log;
-use crate::sync::RwLock;
+use crate::sync::{AtomicU64, Ordering, RwLock};
 use crate::topic::config::{CleanupPolicy, TopicConfig};
 use crate::topic::latest::Latest;
 use crate::topic::partition::Partition;
@@ -35,6 +34,8 @@ struct Inner {
     id: u128,
     /// Replaced whole, after the change is stored.
     current: RwLock<Arc<Current>>,
+    /// Raised after each replacement of `current`: shows whoever kept the old one that it is old.
+    version: AtomicU64,
 }
 
 /// What can change about a topic.
@@ -46,7 +47,8 @@ pub(super) struct Current {
 
 impl Topic {
     pub(super) fn new(name: Arc<str>, id: u128, current: Current) -> Self {
-        Self { inner: Arc::new(Inner { name, id, current: RwLock::new(Arc::new(current)) }) }
+        let current = RwLock::new(Arc::new(current));
+        Self { inner: Arc::new(Inner { name, id, current, version: AtomicU64::new(0) }) }
     }
 
     pub(super) fn current(&self) -> Arc<Current> {
@@ -55,6 +57,12 @@ impl Topic {
 
     pub(super) fn replace(&self, current: Current) {
         *self.inner.current.write() = Arc::new(current);
+        self.inner.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often it was changed since it was opened.
+    pub(super) fn version(&self) -> u64 {
+        self.inner.version.load(Ordering::Acquire)
     }
 
     pub(crate) fn shared_name(&self) -> &Arc<str> {
@@ -113,15 +121,6 @@ impl Topic {
     /// True for the topic that the store keeps for itself.
     pub(crate) fn is_internal(&self) -> bool {
         self.name() == OFFSETS_TOPIC
-    }
-
-    /// Runs `act` on the log of a partition that the topic has.
-    pub(crate) fn with_log<T>(&self, partition: u32, act: impl FnOnce(&Arc<Log>) -> Result<T>) -> Result<T> {
-        let current = self.current();
-        match usize::try_from(partition).ok().and_then(|number| current.partitions.get(number)) {
-            Some(partition) => act(partition.log()),
-            None => self.partition(partition).and_then(|partition| act(partition.log())),
-        }
     }
 
     /// Returns when everything sent so far to any of its partitions survives a power cut.
