@@ -117,6 +117,17 @@ pub enum Error {
         setting: &'static str,
     },
 
+    /// The partition has reached its size limit. Nothing was appended; read, commit or delete, then try again.
+    #[error("{partition} is full: {bytes} of {limit} bytes (annals.size.limit.bytes)")]
+    Full {
+        /// Topic and partition.
+        partition: String,
+        /// Bytes of its batches.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+
     /// A compacted topic takes only records with a key.
     #[error("{partition} is compacted: a record needs a key")]
     KeyRequired {
@@ -270,7 +281,9 @@ impl Error {
     /// an interrupted or exhausted system resource.
     pub fn is_retriable(&self) -> bool {
         match self {
-            Self::StoreLocked { .. } | Self::Io { .. } | Self::UnexpectedEnd { .. } => true,
+            Self::StoreLocked { .. } | Self::Io { .. } | Self::UnexpectedEnd { .. } | Self::Full { .. } => {
+                true
+            }
             Self::Lost { cause, .. } => cause.is_retriable(),
             _ => false,
         }

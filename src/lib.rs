@@ -1,6 +1,175 @@
-//! annals: an embeddable, append-only event log.
+//! An embeddable, append-only event log: topics, partitions, keyed records and consumer groups in one process, over files
+//! that are Kafka's.
+//!
+//! # Concepts
+//!
+//! - A [`Store`] is a directory of topics that one process owns. Many of its threads use it at once.
+//! - A [`Topic`] has one or more partitions and one [`TopicConfig`]. It is created by name, never by sending.
+//! - A [`Partition`] is a log: its records have offsets 0, 1, 2 … in the order in which they were appended. Order is a promise
+//!   within a partition, not between two of them. `start <= durable <= end`: what may be read begins at `start`, survives a power
+//!   cut below `durable`, and ends before `end`.
+//! - A [`Record`] has a key and a value, bytes or null each, headers, and a timestamp. Records of one key go to one partition.
+//! - A [`Producer`] sends; a [`Consumer`] reads, alone or as a member of a *group*. The members of a group share the
+//!   partitions of a topic; what the group has *committed* is where its next reader begins.
+//!
+//! # Quick start
+//!
+//! ```
+//! use annals::{Record, Store, TopicConfig};
+//! use std::time::Duration;
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("shop-log");
+//! let store = Store::open(&path)?; // makes the directory, takes its lock, recovers
+//! store.ensure_topic("orders", TopicConfig::new().partitions(3))?;
+//!
+//! let producer = store.producer();
+//! let at = producer.send(Record::to("orders").key("alice").value("2 apples"))?;
+//! assert_eq!(at.offset, 0); // known at once
+//! producer.flush()?; // everything sent so far survives a power cut
+//!
+//! let mut billing = store.consumer("billing")?; // a member of the group "billing"
+//! billing.subscribe(["orders"])?;
+//! let records = billing.poll(Duration::from_millis(500))?;
+//! for record in &records {
+//!     println!("{}@{} {:?}", record.partition(), record.offset(), record.value());
+//! }
+//! billing.commit()?; // the next reader of the group begins behind what was read
+//! # assert_eq!(records.len(), 1);
+//! store.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Sending, and what survives
+//!
+//! A producer's [`Durability`] says how far a record goes before `send` returns: into memory, to the operating system (the
+//! default: a killed process loses nothing), or onto the disk. Threads that wait for the disk share its syncs.
+//!
+//! ```
+//! # use annals::{Durability, Record, Store, TopicConfig};
+//! # let dir = tempfile::tempdir()?;
+//! # let store = Store::open(dir.path())?;
+//! # store.create_topic("orders", TopicConfig::new())?;
+//! // One at a time, each on the disk when `send` returns.
+//! let payments = store.producer_builder().durability(Durability::Disk).build()?;
+//! payments.send(Record::to("orders").key("alice").value("paid"))?;
+//!
+//! // Many, fast: into memory, then onto the disk together.
+//! let bulk = store.producer_builder().durability(Durability::Memory).build()?.bind("orders")?;
+//! for number in 0..1000_u32 {
+//!     bulk.send(Record::new().key(&number.to_be_bytes()).value("imported"))?;
+//! }
+//! bulk.flush()?;
+//! # assert_eq!(store.topic("orders")?.partition(0)?.durable(), 1001);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Producer::send_batch`] and [`Partition::append`] put several records into one batch: all of them are there after a crash, or
+//! none. [`Partition::append_if`] appends only if nobody else has since the caller looked: optimistic concurrency.
+//!
+//! A failed *write* is definite: nothing of it is in the log, and the same call may succeed later. What was lost at `Memory` is
+//! told once, as [`Error::Lost`], by the next `send` or `flush`. A failed *sync* is not definite: the records may be there after a
+//! restart or not, and the partition is [poisoned](Error::Poisoned) until the store is reopened.
+//!
+//! # Reading
+//!
+//! [`Consumer::poll`] and [`PartitionReader::fetch`] hand out [`Records`]: borrowed from the mapped segment, or from the buffer
+//! that a compressed batch was expanded into. They keep what they borrow alive, whatever retention deletes meanwhile;
+//! [`RecordRef::to_owned`] copies one record.
+//!
+//! Records become readable when they are written, which is before they are durable; a reader at the end has waiting records
+//! written at once. A consumer made with [`ConsumerBuilder::read_durable_only`] sees nothing that a power cut could take back.
+//!
+//! Offsets can have gaps: go on at the last offset plus one, and never expect a record to be there.
+//!
+//! ```
+//! # use annals::{Record, Store, TopicConfig};
+//! # let dir = tempfile::tempdir()?;
+//! # let store = Store::open(dir.path())?;
+//! # let topic = store.create_topic("orders", TopicConfig::new())?;
+//! # for time in [1_000, 2_000, 3_000] { store.producer().send(Record::to("orders").timestamp(time))?; }
+//! let partition = topic.partition(0)?;
+//! let found = partition.offset_for_time(1_500)?.expect("a record of that time or later");
+//! for record in partition.read_from(found.offset)? {
+//!     println!("{:?}", record?); // a copy; `fetch` hands out records without copying
+//! }
+//! # assert_eq!(found.offset, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Groups
+//!
+//! [`Consumer::subscribe`] makes a consumer a member of its group. Members that come and go change who reads what at once: each
+//! sees it at its next poll, and a commit for a partition it has lost is refused with [`Error::NotAssigned`]. A commit says
+//! where the next reader begins: the offset of the last record done, plus one. Nothing is committed unless asked for, by
+//! [`Consumer::commit`] or [`ConsumerBuilder::auto_commit`].
+//!
+//! Commit after the work and each record is worked on at least once; before it, at most once.
+//!
+//! ```
+//! # use annals::{Error, Record, Store, TopicConfig};
+//! # use std::time::Duration;
+//! # let dir = tempfile::tempdir()?;
+//! # let store = Store::open(dir.path())?;
+//! # store.create_topic("orders", TopicConfig::new().partitions(4))?;
+//! # store.producer().send(Record::to("orders").key("alice").value("2 apples"))?;
+//! # fn charge(_: annals::RecordRef<'_>) {}
+//! let mut worker = store.consumer("billing")?;
+//! worker.subscribe(["orders"])?;
+//! while worker.lag()? > 0 {
+//!     for record in &worker.poll(Duration::from_millis(500))? {
+//!         charge(record);
+//!     }
+//!     match worker.commit() {
+//!         Err(Error::NotAssigned { partition, .. }) => println!("{partition} went to another member"),
+//!         other => other?,
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Deleting
+//!
+//! A topic keeps everything until its configuration says otherwise: [`retention`](TopicConfig::retention),
+//! [`retention_bytes`](TopicConfig::retention_bytes), [`retention_records`](TopicConfig::retention_records),
+//! [`retention_until_consumed`](TopicConfig::retention_until_consumed). Whole segments go, oldest first, in the maintenance's
+//! rounds or by [`Store::apply_retention`]. [`Partition::delete_records`] deletes up to an offset at once.
+//!
+//! # Opening after a crash
+//!
+//! [`Store::open`] reads no record data after a clean close, and scans the last segment of each partition otherwise.
+//! [`Store::recovery`] tells what it found: where each partition ends, and the torn tail that a cut-off write left. Opening changes
+//! no partition; the first append sets it right. Damage to what was durable is [`Error::Corrupt`], with file, position and
+//! offset; nothing is dropped to get around it.
+//!
+//! # Threads
+//!
+//! [`Store`], [`Topic`], [`Partition`], [`Producer`] and [`TopicProducer`] are cheap to clone and take `&self` from any thread.
+//! A [`Consumer`] belongs to one thread at a time. Records that one thread sends keep their order in each partition. One
+//! thread of the store writes lingering batches, syncs and applies retention; [`StoreBuilder::maintain_by_hand`] leaves that to
+//! [`Store::maintain`].
+//!
+//! The store is open until [`Store::close`], or until the last clone of the [`Store`] is dropped; producers and consumers do not
+//! keep it open.
+//!
+//! # Errors
+//!
+//! There is one [`Error`]; each variant says what can be done about it and carries what a message needs: names, offsets, limits,
+//! path and position. [`Error::is_retriable`], [`Error::is_corruption`] and [`Error::is_disk_full`] sort them.
+//!
+//! # Not supported
+//!
+//! Several processes on one store, a network protocol, replication, transactions over several partitions, idempotent
+//! producers, an asynchronous interface. Compaction is not there yet: a topic with [`CleanupPolicy::Compact`] keeps every record,
+//! and [`Topic::latest`] finds the last one of each key by reading them all.
+//!
+//! # Looking underneath
+//!
+//! [`dump`] reads the files of a partition without opening a store. [`io`] is the seam to the operating system, for tests that
+//! turn the clock or let the disk fail.
 
 pub(crate) mod consumer;
+pub mod dump;
 pub(crate) mod error;
 pub(crate) mod format;
 pub(crate) mod group;
@@ -17,13 +186,19 @@ pub use consumer::{Consumer, ConsumerBuilder, StartFrom};
 pub use error::{Error, Result};
 pub use format::{Codec, TimestampType};
 pub use group::{CommittedOffset, OffsetSetBack};
-pub use partition::{OnDamage, RecoveryReport, RemovalReason, TornTail};
+pub use partition::{OnDamage, RecoveryReport, RemovalReason, TornTail, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
-pub use store::{Store, StoreBuilder};
+pub use store::{GroupLag, GroupStats, Store, StoreBuilder, StoreStats, Trouble};
 pub use topic::{
-    BatchMetadata, CleanupPolicy, DeleteReport, KeyHash, Latest, OffsetAndTimestamp, OwnedHeader,
-    OwnedRecord, OwnedRecords, Partition, PartitionReader, Partitioner, RecordMetadata, RecordRef, Records,
-    RecordsIter, RemovedSegment, RetentionReport, Topic, TopicConfig,
+    BatchMetadata, CleanupPolicy, CompactionReport, DeleteReport, EraseReport, KeyHash, Latest,
+    OffsetAndTimestamp, OwnedHeader, OwnedRecord, OwnedRecords, Partition, PartitionReader, PartitionStats,
+    Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, RemovedSegment, RetentionReport, Topic,
+    TopicConfig, TopicStats,
 };
 pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
+
+/// The code in `README.md`, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

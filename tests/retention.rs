@@ -1,10 +1,12 @@
 //! Retention through the public API: what goes, what stays, and what readers see of it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use annals::io::ManualClock;
-use annals::{Durability, Error, Record, RemovalReason, StartFrom, Store, Topic, TopicConfig};
+use annals::{Durability, Error, Record, RemovalReason, StartFrom, Store, Topic, TopicConfig, WhenFull};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const DAY_MS: i64 = 86_400_000;
@@ -128,13 +130,57 @@ fn what_every_group_has_read_goes_and_what_one_has_not_stays() {
         consumer.subscribe(["clicks"]).unwrap();
         consumer.commit_offsets([(("clicks", 0).into(), offset)]).unwrap();
     };
-    commit("fast", 100);
     commit("slow", 50);
-    f.store.apply_retention().unwrap();
+    commit("fast", 100);
     assert!((45..=50).contains(&f.start()), "{}", f.start());
+    let mut idle = f.store.consumer("idle").unwrap();
+    idle.subscribe(["clicks"]).unwrap();
     commit("slow", 100);
+    assert!((45..=50).contains(&f.start()), "a third group reads it and has committed nothing");
+    drop(idle);
     f.store.apply_retention().unwrap();
     assert_eq!(f.start(), 100);
+}
+
+#[test]
+fn a_full_queue_errs_drops_or_blocks_as_configured() {
+    let limit = |when_full| TopicConfig::new().size_limit(5000, when_full).retention_until_consumed();
+    let record = [Record::new().value(&[b'x'; 75]).timestamp(NOW)];
+
+    let f = fixture(limit(WhenFull::Error));
+    let partition = f.topic.partition(0).unwrap();
+    let refused = (0..100).find_map(|_| partition.append(&record, Durability::Os).err()).unwrap();
+    assert!(matches!(&refused, Error::Full { limit: 5000, bytes, .. } if *bytes > 4800), "{refused}");
+    assert!(refused.is_retriable());
+
+    let f = fixture(limit(WhenFull::DropOldest));
+    let partition = f.topic.partition(0).unwrap();
+    for n in 0..100 {
+        assert_eq!(partition.append(&record, Durability::Os).unwrap().first_offset, n);
+        assert!(partition.bytes() <= 5000);
+    }
+    assert!(partition.start() > 50 && partition.bytes() > 3500, "no more than needed went");
+
+    let f = fixture(limit(WhenFull::Block).size_limit_max_block(Duration::from_secs(20)));
+    let partition = f.topic.partition(0).unwrap();
+    let mut consumer = f.store.consumer("workers").unwrap();
+    consumer.subscribe(["clicks"]).unwrap();
+    std::thread::scope(|scope| {
+        let producer =
+            scope.spawn(|| (0..500).try_for_each(|_| partition.append(&record, Durability::Os).map(drop)));
+        let mut read = 0;
+        while read < 500 {
+            read += consumer.poll(Duration::from_secs(10)).unwrap().len();
+            assert!(f.topic.partition(0).unwrap().bytes() <= 5000);
+            consumer.commit().unwrap();
+        }
+        producer.join().unwrap().unwrap();
+    });
+
+    let f = fixture(limit(WhenFull::Block).size_limit_max_block(Duration::from_millis(10)));
+    let partition = f.topic.partition(0).unwrap();
+    let refused = (0..100).find_map(|_| partition.append(&record, Durability::Os).err()).unwrap();
+    assert!(matches!(refused, Error::Full { .. }), "nobody made room in time: {refused}");
 }
 
 #[test]

@@ -272,7 +272,7 @@ impl Consumer {
         let member = (self.role != Role::SelfAssigned).then_some(self.member.as_str());
         let durability = self.settings.commit_durability;
         let request = CommitRequest { member, offsets: offsets.clone(), metadata, durability };
-        self.groups.commit(group, request)?;
+        self.groups.commit(group, &request)?;
         for (place, offset) in offsets {
             if let Some(assigned) = self.assigned.get_mut(&place) {
                 assigned.committed = Some(offset);

@@ -3,6 +3,7 @@
 mod attributes;
 mod batch_builder;
 mod batch_header;
+mod batch_rewrite;
 mod bytes;
 mod catalog;
 mod codec;
@@ -25,6 +26,7 @@ pub(crate) use attributes::Attributes;
 pub use attributes::TimestampType;
 pub(crate) use batch_builder::{BatchBuilder, NewRecord, Seal, SealedBatch};
 pub(crate) use batch_header::BatchHeader;
+pub(crate) use batch_rewrite::{BatchRewriter, Outcome, RecordFate, RewriteRules, Rewritten};
 pub(crate) use bytes::Reader;
 pub(crate) use catalog::{Catalog, CatalogTopic};
 pub use codec::Codec;

@@ -98,22 +98,27 @@ impl Group {
 
     /// Runs `act` while nobody's assignment can change, if `member` owns all of `places`; else returns the first it does
     /// not own.
-    pub(super) fn while_owned<T>(
+    pub(super) fn while_owned<'a, T>(
         &self,
         member: &str,
-        mut places: impl Iterator<Item = TopicPartition>,
+        mut places: impl Iterator<Item = &'a TopicPartition>,
         act: impl FnOnce() -> T,
-    ) -> Result<T, TopicPartition> {
+    ) -> Result<T, &'a TopicPartition> {
         let members = self.members.lock();
         let owned = members.get(member).map(|state| &state.assignment);
-        match places.find(|place| !owned.is_some_and(|owned| owned.iter().any(|one| one.place == *place))) {
+        match places.find(|place| !owned.is_some_and(|owned| owned.iter().any(|one| one.place == **place))) {
             Some(foreign) => Err(foreign),
             None => Ok(act()),
         }
     }
 
+    /// True when one of the members reads the partition.
+    pub(super) fn reads(&self, place: &TopicPartition) -> bool {
+        self.members.lock().values().any(|member| member.assignment.iter().any(|owned| owned.place == *place))
+    }
+
     /// The members' ids.
-    pub(super) fn members(&self) -> Vec<String> {
+    pub(crate) fn members(&self) -> Vec<String> {
         self.members.lock().keys().cloned().collect()
     }
 }

@@ -8,8 +8,9 @@ use crate::group::commit_log::{Change, CommitLog};
 use crate::group::committed::{Committed, CommittedOffset};
 use crate::group::group::Group;
 use crate::io::Clock;
+use crate::partition::RetentionPolicy;
 use crate::sync::{AtomicU64, Mutex, Ordering};
-use crate::topic::Topics;
+use crate::topic::{Topics, drops_consumed};
 use crate::types::{Durability, Offset, TopicPartition};
 
 /// A committed offset that lay above the end of its partition after a crash. It was set back to that end, or the records
@@ -145,30 +146,42 @@ impl Groups {
         self.committed.lock().of_group(group)
     }
 
-    /// The offset below which every group that has committed anything for the partition has read it; `None` while none
-    /// has.
+    /// The offset below which every group has read the partition: those that have committed for it, and those with a
+    /// member that reads it. `None` while there is no such group, or one of them has committed nothing.
     pub(crate) fn consumed_by_all(&self, place: &TopicPartition) -> Option<Offset> {
+        let reading: Vec<_> =
+            self.by_name.lock().values().filter(|group| group.reads(place)).cloned().collect();
         let committed = self.committed.lock();
+        if reading.iter().any(|group| committed.get(group.name(), place).is_none()) {
+            return None;
+        }
         committed.iter().filter(|(_, other, _)| *other == place).map(|(_, _, at)| at.offset).min()
     }
 
     /// Commits all offsets or none. Refused when the member does not own one of the partitions (any more).
-    pub(crate) fn commit(&self, group: &Group, request: CommitRequest<'_>) -> Result<()> {
+    pub(crate) fn commit(&self, group: &Group, request: &CommitRequest<'_>) -> Result<()> {
         if request.metadata.len() > METADATA_MOST_BYTES {
             return Err(Error::invalid(format!(
                 "commit metadata is longer than {METADATA_MOST_BYTES} bytes"
             )));
         }
-        let Some(member) = request.member else { return self.write(group, &request) };
-        let places: Vec<_> = request.offsets.iter().map(|(place, _)| place.clone()).collect();
-        match group.while_owned(member, places.into_iter(), || self.write(group, &request)) {
-            Ok(written) => written,
-            Err(foreign) => Err(Error::NotAssigned {
-                partition: foreign.to_string(),
-                group: group.name().to_owned(),
-                member: member.to_owned(),
-            }),
+        let places = || request.offsets.iter().map(|(place, _)| place);
+        match request.member {
+            None => self.write(group, request)?,
+            Some(member) => match group.while_owned(member, places(), || self.write(group, request)) {
+                Ok(written) => written?,
+                Err(foreign) => {
+                    return Err(Error::NotAssigned {
+                        partition: foreign.to_string(),
+                        group: group.name().to_owned(),
+                        member: member.to_owned(),
+                    });
+                }
+            },
         }
+        // The commit stands whatever becomes of this; the next round of maintenance tries again and tells.
+        places().for_each(|place| drop(self.drop_consumed(place)));
+        Ok(())
     }
 
     fn write(&self, group: &Group, request: &CommitRequest<'_>) -> Result<()> {
@@ -187,6 +200,17 @@ impl Groups {
         self.log.append(&changes, request.durability)?;
         apply(&mut committed, changes);
         Ok(())
+    }
+
+    /// Makes the room of a queue: segments that every group has read go with the commit that reads their last record.
+    fn drop_consumed(&self, place: &TopicPartition) -> Result<()> {
+        let topic = self.topics.get(place.topic())?;
+        if !drops_consumed(&topic.config()) {
+            return Ok(());
+        }
+        let keep_from = self.consumed_by_all(place);
+        let policy = RetentionPolicy { keep_from, ..RetentionPolicy::default() };
+        topic.partition(place.partition())?.apply_retention(&policy).map(drop)
     }
 
     /// An offset beyond the end would skip records that are not written yet.

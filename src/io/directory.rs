@@ -148,6 +148,17 @@ impl Directory {
         self.fs.sync_dir(&self.path).map_err(|e| Error::io(&self.path, "sync directory", e))
     }
 
+    /// An error when it is known that `needed` more bytes do not fit.
+    pub(crate) fn check_space(&self, needed: u64) -> Result<()> {
+        let available = self.fs.available_space(&self.path);
+        match available.map_err(|e| Error::io(&self.path, "look for free space in", e))? {
+            Some(available) if available < needed => {
+                Err(Error::io(&self.path, "rewrite a segment in", ErrorKind::StorageFull.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn lock(&self) -> Result<DirectoryLock> {
         self.fs.lock_dir(&self.path).map_err(|e| Error::io(&self.path, "lock", e))
     }

@@ -11,6 +11,7 @@ mod file;
 mod id;
 mod os;
 mod seam;
+mod space;
 mod view;
 
 pub(crate) use clock::Deadline;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::allocate::allocate;
 use super::seam::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
+use super::space::available_space;
 use super::view::View;
 
 /// The machine's own files, through std and memmap2. New files are readable and writable by their owner alone, links are
@@ -77,6 +78,10 @@ impl FileSystem for OsFileSystem {
     #[cfg(not(unix))]
     fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
         Ok(())
+    }
+
+    fn available_space(&self, dir: &Path) -> io::Result<Option<u64>> {
+        available_space(dir)
     }
 
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {

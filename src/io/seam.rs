@@ -80,6 +80,10 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Bytes that may still be written under `dir` by us, `None` where nobody can tell.
+    fn available_space(&self, _dir: &Path) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
     /// Takes the exclusive lock of a directory, without waiting.
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock>;
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::format::{Compression, TimestampType};
+use crate::partition::size_limit::SizeLimit;
 use crate::segment::{ReadMode, SegmentConfig};
 
 /// Settings of one partition. They may change while it is open; what is written stays.
@@ -20,6 +21,8 @@ pub(crate) struct LogConfig {
     /// How far after now a record's timestamp may lie.
     pub(crate) timestamp_after_max: Duration,
     pub(crate) key_rule: KeyRule,
+    /// `None` lets the partition grow as it may.
+    pub(crate) size_limit: Option<SizeLimit>,
 }
 
 /// Whether a record may have a null key.
@@ -38,4 +41,6 @@ pub(crate) struct LogOptions {
     pub(crate) sync_every_bytes: u64,
     /// Most bytes that one compressed batch may expand to.
     pub(crate) max_expanded_bytes: usize,
+    /// Most memory that compaction takes for the keys of a partition.
+    pub(crate) compaction_memory_bytes: usize,
 }

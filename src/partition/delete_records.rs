@@ -19,8 +19,11 @@ pub(crate) struct DeleteReport {
 }
 
 impl Log {
-    /// Deletes everything below `before`; an offset at or below the start deletes nothing. When the call returns, nothing
-    /// below `before` can be read again, whatever crashes.
+    /// Deletes everything below `before`; an offset at or below the start deletes nothing. Nothing below `before` can be
+    /// read again, whatever crashes, and its bytes are gone: whole segments are removed, and the one in which the log now
+    /// starts is rewritten without the batches that lie wholly below. The batch that holds `before` stays whole.
+    ///
+    /// An error after the start has moved concerns the space only; the next deletion or compaction frees it.
     pub(crate) fn delete_records(self: &Arc<Self>, before: Offset) -> Result<DeleteReport> {
         self.check_poison()?;
         let mut writer = self.writer.lock();
@@ -42,6 +45,7 @@ impl Log {
         self.take_out(open, segments, before)?;
         drop(writer);
         self.remove_obsolete();
+        self.trim()?;
         Ok(DeleteReport { start: self.start(), segments, bytes: bytes.saturating_sub(self.bytes()) })
     }
 }

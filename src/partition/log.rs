@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
-use crate::format::{Identity, Mark, PartitionState};
-use crate::io::{Clock, Directory};
+use crate::format::{Identity, Mark, PartitionState, SegmentFile, parse_segment_file_name};
+use crate::io::{Clock, Directory, EntryKind, OpenMode};
 use crate::partition::accumulator::Accumulator;
 use crate::partition::agenda::Agenda;
 use crate::partition::commit::Committer;
@@ -12,15 +12,16 @@ use crate::partition::config::{LogConfig, LogOptions};
 use crate::partition::recovery::{Examine, Recovered, RecoveryReport, examine};
 use crate::partition::segment_list::SegmentList;
 use crate::partition::signal::{Signal, Watchers};
-use crate::partition::state_file::StateFile;
+use crate::partition::state_file::{STATE_FILE, StateFile};
 use crate::partition::writer::{Phase, Writer};
 use crate::segment::ActiveSegment;
 use crate::sync::{AtomicBool, AtomicI64, AtomicU64, Mutex, Ordering, RwLock};
-use crate::types::Offset;
+use crate::types::{Offset, Timestamp};
 
 /// One partition. `start <= durable <= end` at all times.
 ///
-/// Locks are taken in this order: `writer`, then `accumulator`, then the rest. No lock but `writer` is held over I/O.
+/// Locks are taken in this order: `rewriting`, `writer`, `accumulator`, then the rest. No lock but the first two is held
+/// over I/O.
 #[derive(Debug)]
 pub(crate) struct Log {
     /// Topic and partition, for error messages.
@@ -30,6 +31,8 @@ pub(crate) struct Log {
     pub(super) agenda: Arc<Agenda>,
     pub(super) options: LogOptions,
     pub(super) config: RwLock<Arc<LogConfig>>,
+    /// Held by whoever rewrites sealed segments, all the time that takes. Appends do not need it.
+    pub(super) rewriting: Mutex<()>,
     /// Step 1 of an append: short, no I/O.
     pub(super) accumulator: Mutex<Accumulator>,
     /// Step 2: held over the write.
@@ -51,6 +54,8 @@ pub(crate) struct Log {
     pub(super) lingers: AtomicBool,
     /// What the clock showed when retention last looked, or at the last append before the log was opened; -1 before.
     pub(super) clock_seen: AtomicI64,
+    /// Bytes taken out of the log since it was opened.
+    pub(super) reclaimed_bytes: AtomicU64,
     /// Set once, by the failure after which nobody knows what is on the disk.
     pub(super) poison: OnceLock<Arc<Error>>,
     /// Set once, when the partition is deleted.
@@ -100,6 +105,34 @@ impl Log {
         }
     }
 
+    /// True for a directory in which a crash cut off the making of a partition, or the end of a removal: it says of no
+    /// partition, and holds no byte of a log.
+    pub(crate) fn is_unfinished(directory: &Directory) -> Result<bool> {
+        for entry in directory.list()? {
+            let segment_file = parse_segment_file_name(&entry.name);
+            let is_known = segment_file.is_some() || entry.name == format!("{STATE_FILE}.new");
+            if entry.kind != EntryKind::File || !is_known {
+                return Ok(false);
+            }
+            if segment_file.is_some_and(|name| name.file == SegmentFile::Log)
+                && directory.open(&entry.name, OpenMode::Read)?.len()? > 0
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Removes a partition's directory. The file that says whose it is goes last: a removal that a crash cuts off is known
+    /// for what it is, and ended later.
+    pub(crate) fn remove_directory(directory: &Directory) -> Result<()> {
+        for entry in directory.list()?.iter().filter(|entry| entry.name != STATE_FILE) {
+            directory.remove(&entry.name)?;
+        }
+        directory.sync()?;
+        directory.remove_all()
+    }
+
     /// Looks at a partition and opens it. Changes no byte: what a crash left is set right by the first append.
     pub(crate) fn open(context: LogContext, config: LogConfig) -> Result<(Arc<Self>, RecoveryReport)> {
         let LogContext { label, directory, identity, clock, agenda, options } = context;
@@ -117,6 +150,7 @@ impl Log {
             agenda,
             options,
             config: RwLock::new(Arc::new(config)),
+            rewriting: Mutex::new(()),
             accumulator: Mutex::new(Accumulator::new(end)),
             segments: RwLock::new(Arc::new(found.segments.clone())),
             start: AtomicI64::new(found.state.state().log_start),
@@ -127,6 +161,7 @@ impl Log {
             awaits_sync: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
             clock_seen: AtomicI64::new(found.last_append()),
+            reclaimed_bytes: AtomicU64::new(0),
             poison: OnceLock::new(),
             retired: OnceLock::new(),
             watchers: Watchers::default(),
@@ -143,6 +178,16 @@ impl Log {
     /// The directory of its files.
     pub(crate) fn path(&self) -> &std::path::Path {
         self.directory.path()
+    }
+
+    /// What stays the same while it is open.
+    pub(crate) fn options(&self) -> &LogOptions {
+        &self.options
+    }
+
+    /// The time of day, from the clock it was given.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// First offset that may be read.

@@ -125,19 +125,34 @@ impl Reader {
 
     /// Up to the limits' worth of records, none at the end. Batches still in memory are written first.
     pub(crate) fn fetch(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
-        if self.position >= self.limit() {
+        let was_at_end = self.position >= self.limit();
+        if was_at_end {
             self.log.write_queued();
+            if self.position > self.log.end() {
+                // Nothing is there to wait for: what is appended next gets a lower offset.
+                return Err(self.log.out_of_range(self.position));
+            }
         }
+        let slices = self.fetch_written(limits)?;
+        if slices.is_empty() && !was_at_end && self.position >= self.limit() {
+            // Nothing but missing offsets lay before the end.
+            self.log.write_queued();
+            return self.fetch_written(limits);
+        }
+        Ok(slices)
+    }
+
+    fn fetch_written(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
         let mut slices = Vec::new();
         let (mut records, mut bytes) = (0, 0);
         while records < limits.max_records && bytes < limits.max_bytes {
             match self.next_slice(limits.max_records - records) {
+                // All that is left of a compacted batch may lie before the position: it counts for nothing.
+                Ok(Some(slice)) if slice.records.len() == 0 => {}
                 Ok(Some(slice)) => {
                     records += slice.records.len();
                     bytes += slice.stored_bytes;
-                    if slice.records.len() > 0 {
-                        slices.push(slice.records);
-                    }
+                    slices.push(slice.records);
                 }
                 Ok(None) => break,
                 // What was read before the damage is handed out first; the next fetch meets the damage at once.

@@ -157,7 +157,7 @@ impl Log {
         file.sync().map_err(|error| self.poison_with(error))?;
         let mut index = scan.index.clone();
         index.note_time();
-        let summary = summarize(&scan.tally, &index, self.config().segment.index_interval_bytes);
+        let summary = summarize(&scan.tally, &index);
         Ok(self.found_times(scan).on(summary))
     }
 

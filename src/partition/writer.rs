@@ -8,7 +8,7 @@ use crate::format::{Compressor, Mark, Seal};
 use crate::partition::accumulator::{OpenBatch, Which};
 use crate::partition::append_times::AppendTimes;
 use crate::partition::log::Log;
-use crate::partition::recovery::Recovered;
+use crate::partition::recovery::{Left, Recovered};
 use crate::partition::roll::Due;
 use crate::partition::segment_list::SegmentList;
 use crate::partition::state_file::StateFile;
@@ -136,6 +136,12 @@ impl Log {
         let mut writer = self.writer.lock();
         self.write_with(&mut writer, Which::All);
         let lost = self.tell_lost();
+        if let Phase::Found(found) = &writer.phase
+            && matches!(found.left, Left::Unclean(_))
+        {
+            // Set right now, the next life need not scan it again.
+            self.settle(&mut writer)?;
+        }
         let Phase::Open(mut open) = std::mem::replace(&mut writer.phase, Phase::Closed) else { return lost };
         self.check_poison()?;
         let closed = open.active.seal().map_err(|error| self.poison_with(error))?;

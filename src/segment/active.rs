@@ -14,7 +14,7 @@ use crate::types::{Offset, Timestamp};
 pub(crate) struct SegmentConfig {
     /// `segment.bytes`.
     pub(crate) max_bytes: u32,
-    /// `index.interval.bytes`.
+    /// `index.interval.bytes`, for segments that begin from now on.
     pub(crate) index_interval_bytes: u32,
     /// `segment.index.bytes`, for each of the two.
     pub(crate) max_index_bytes: u32,
@@ -78,8 +78,10 @@ impl ActiveSegment {
         config: SegmentConfig,
         mode: ReadMode,
     ) -> Result<Self> {
-        let index = Segment::sealed(directory, summary, mode).index()?;
-        let index = index.resumed(&summary, config.index_interval_bytes);
+        let index = match summary.bytes {
+            0 => SparseIndex::new(summary.base, config.index_interval_bytes),
+            _ => Segment::sealed(directory, summary, mode).index()?.resumed(&summary),
+        };
         let name = segment_file_name(summary.base, SegmentFile::Log);
         let file = directory.open(&name, OpenMode::ReadWrite)?;
         Ok(Self::with(directory, file, Tally::resumed(&summary), index, (config, mode)))
@@ -187,7 +189,7 @@ impl ActiveSegment {
         let index = self.segment.finish_index().unwrap_or_else(|| SparseIndex::new(self.base(), 0));
         // Indexes are hints; without them the next reader walks the batch headers.
         drop(index_file::write(self.segment.log().directory(), self.base(), &index));
-        Ok(summarize(&self.tally, &index, self.config.index_interval_bytes))
+        Ok(summarize(&self.tally, &index))
     }
 
     /// Takes back a segment that was created and not used.

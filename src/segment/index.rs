@@ -43,8 +43,9 @@ impl SparseIndex {
     }
 
     /// The indexes of a segment that grows again after a clean close. What the close added is taken back, so that the files
-    /// come out the same as if the log had never been closed.
-    pub(crate) fn resumed(self, summary: &SegmentSummary, interval_bytes: u32) -> Self {
+    /// come out the same as if the log had never been closed. A segment keeps the interval it began with: otherwise nobody
+    /// could rebuild the files from the `.log`.
+    pub(crate) fn resumed(self, summary: &SegmentSummary) -> Self {
         let mut times = self.times;
         let last = self.offsets.last();
         if times
@@ -56,7 +57,7 @@ impl SparseIndex {
         let indexed = last.map_or(0, |entry| u64::from(entry.position));
         Self {
             base: self.base,
-            interval_bytes,
+            interval_bytes: self.interval_bytes,
             bytes_since_entry: summary.bytes.saturating_sub(indexed),
             largest: self.largest,
             offsets: self.offsets,
@@ -113,6 +114,11 @@ impl SparseIndex {
         let after = self.times.partition_point(|entry| entry.timestamp <= timestamp);
         let entry = after.checked_sub(1).and_then(|at| self.times.get(at));
         entry.map_or(self.base, |entry| self.base + i64::from(entry.relative_offset))
+    }
+
+    /// The interval that all its entries were written with.
+    pub(crate) fn interval_bytes(&self) -> u32 {
+        self.interval_bytes
     }
 
     pub(crate) fn largest(&self) -> Largest {

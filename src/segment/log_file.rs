@@ -67,6 +67,32 @@ impl Window {
     }
 }
 
+/// Reads a `.log` from front to back. What was read last is used again: a walk over small batches reads each byte once, not
+/// a whole read-ahead for every header.
+#[derive(Debug)]
+pub(super) struct Walk<'a> {
+    log: &'a LogFile,
+    /// Bytes that may be read.
+    written: u64,
+    window: Option<Window>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(log: &'a LogFile, written: u64) -> Self {
+        Self { log, written, window: None }
+    }
+
+    /// At least `want` bytes from `position` on, or as many as there are.
+    pub(super) fn bytes(&mut self, position: u64, want: usize) -> Result<&[u8]> {
+        let there = usize::try_from(self.written.saturating_sub(position)).unwrap_or(usize::MAX).min(want);
+        let window = match self.window.take().filter(|window| window.from(position).len() >= there) {
+            Some(window) => window,
+            None => self.log.window(position, want, self.written)?,
+        };
+        Ok(self.window.insert(window).from(position))
+    }
+}
+
 impl LogFile {
     /// The file of that name, opened on first use.
     pub(crate) fn lazy(directory: Directory, name: String, mode: ReadMode) -> Self {

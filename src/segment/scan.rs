@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::format::{BatchHeader, Malformed};
+use crate::segment::log_file::Walk;
 use crate::segment::summary::Tally;
 use crate::segment::{LogFile, SparseIndex};
 use crate::types::Offset;
@@ -39,15 +40,16 @@ pub(crate) fn scan(log: &LogFile, base: Offset, interval_bytes: u32, until: Offs
     let len = log.len()?;
     let mut scan =
         Scan { tally: Tally::new(base), index: SparseIndex::new(base, interval_bytes), tail: Tail::Clean };
+    let mut walk = Walk::new(log, len);
     loop {
         let position = scan.tally.bytes;
         if position >= len || scan.tally.next_offset >= until {
             return Ok(scan);
         }
-        match next(log, &mut scan, len)? {
+        match next(&mut walk, &mut scan, len)? {
             Ok(()) => {}
             Err(malformed) => {
-                scan.tail = tail(log, position, len, &malformed)?;
+                scan.tail = tail(&mut walk, position, len, &malformed)?;
                 return Ok(scan);
             }
         }
@@ -56,9 +58,9 @@ pub(crate) fn scan(log: &LogFile, base: Offset, interval_bytes: u32, until: Offs
 
 /// Adds the batch behind those counted so far. The inner error says why there is none; the outer one that the file could
 /// not be read, which proves nothing about it.
-fn next(log: &LogFile, scan: &mut Scan, len: u64) -> Result<std::result::Result<(), Malformed>> {
+fn next(walk: &mut Walk<'_>, scan: &mut Scan, len: u64) -> Result<std::result::Result<(), Malformed>> {
     let position = scan.tally.bytes;
-    let header = match BatchHeader::decode(log.window(position, BatchHeader::LEN, len)?.from(position)) {
+    let header = match BatchHeader::decode(walk.bytes(position, BatchHeader::LEN)?) {
         Ok(header) => header,
         Err(malformed) => return Ok(Err(malformed)),
     };
@@ -68,8 +70,7 @@ fn next(log: &LogFile, scan: &mut Scan, len: u64) -> Result<std::result::Result<
         let available = usize::try_from(available).unwrap_or(usize::MAX);
         return Ok(Err(Malformed::Truncated { needed, available }));
     }
-    let window = log.window(position, needed, len)?;
-    let batch = window.from(position).get(..needed).unwrap_or_default();
+    let batch = walk.bytes(position, needed)?.get(..needed).unwrap_or_default();
     if let Err(malformed) = judge(&header, batch, scan.tally.next_offset) {
         return Ok(Err(malformed));
     }
@@ -89,12 +90,11 @@ fn judge(header: &BatchHeader, batch: &[u8], expected: Offset) -> std::result::R
     BatchHeader::verify_crc(batch)
 }
 
-fn tail(log: &LogFile, from: u64, len: u64, why: &Malformed) -> Result<Tail> {
+fn tail(walk: &mut Walk<'_>, from: u64, len: u64, why: &Malformed) -> Result<Tail> {
     let mut end = from;
     let mut position = from;
     while position < len {
-        let window = log.window(position, CHUNK, len)?;
-        let bytes = window.from(position);
+        let bytes = walk.bytes(position, CHUNK)?;
         let bytes = bytes.get(..bytes.len().min(CHUNK)).unwrap_or(bytes);
         if bytes.is_empty() {
             break;

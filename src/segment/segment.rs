@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::format::{BatchHeader, SegmentFile, SegmentSummary, segment_file_name};
 use crate::io::{Directory, File};
+use crate::segment::log_file::Walk;
 use crate::segment::summary::Tally;
 use crate::segment::{Cursor, LogFile, ReadMode, Scan, SparseIndex, index_file};
 use crate::sync::{AtomicU64, Ordering, RwLock};
@@ -82,6 +83,13 @@ impl Segment {
         &self.log
     }
 
+    /// A cursor before the first batch, of a segment whose file is as it was sealed. From here on nothing that is read
+    /// from it depends on what has its name.
+    pub(crate) fn walk(self: &Arc<Self>) -> Result<Cursor> {
+        self.with(|_| ())?;
+        Ok(Cursor::new(Arc::clone(self), 0, self.base))
+    }
+
     /// A cursor before the first batch that may hold `offset`.
     pub(crate) fn seek(self: &Arc<Self>, offset: Offset) -> Result<Cursor> {
         let entry = self.with(|index| index.floor(offset))?;
@@ -147,10 +155,10 @@ impl Segment {
     fn rebuild(&self, summary: &SegmentSummary) -> Result<SparseIndex> {
         let mut index = SparseIndex::new(self.base, summary.index_interval_bytes);
         let mut tally = Tally::new(self.base);
+        let mut walk = Walk::new(&self.log, summary.bytes);
         let mut position = 0;
         while position < summary.bytes {
-            let window = self.log.window(position, BatchHeader::LEN, summary.bytes)?;
-            let bytes = window.from(position);
+            let bytes = walk.bytes(position, BatchHeader::LEN)?;
             let header = BatchHeader::decode(bytes)
                 .map_err(|malformed| self.log.damaged(position, tally.next_offset, malformed))?;
             index.note(&header, position);

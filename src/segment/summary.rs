@@ -54,7 +54,7 @@ impl Tally {
 }
 
 /// The summary of a segment whose index is finished. When it was appended to is for the caller to fill in.
-pub(crate) fn summarize(tally: &Tally, index: &SparseIndex, index_interval_bytes: u32) -> SegmentSummary {
+pub(crate) fn summarize(tally: &Tally, index: &SparseIndex) -> SegmentSummary {
     let largest = index.largest();
     SegmentSummary {
         base: tally.base,
@@ -64,7 +64,7 @@ pub(crate) fn summarize(tally: &Tally, index: &SparseIndex, index_interval_bytes
         max_timestamp: largest.timestamp,
         offset_of_max_timestamp: largest.offset,
         headers_crc: tally.headers.clone().finalize(),
-        index_interval_bytes,
+        index_interval_bytes: index.interval_bytes(),
         index_entries: u32::try_from(index.offsets().len()).unwrap_or(u32::MAX),
         index_crc: crc32fast::hash(&encode_offset_index(index.offsets())),
         time_entries: u32::try_from(index.times().len()).unwrap_or(u32::MAX),

@@ -1,13 +1,16 @@
 //! Settings of a store.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::{Clock, FileSystem, OsFileSystem, SystemClock};
 use crate::segment::ReadMode;
 use crate::store::store::Store;
+use crate::store::troubles::OnTrouble;
+use crate::types::TopicPartition;
 
 /// Opens a [`Store`] with other settings than the defaults.
 ///
@@ -21,7 +24,7 @@ use crate::store::store::Store;
 ///     .open()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "a builder does nothing until it opens"]
 pub struct StoreBuilder {
     pub(super) path: PathBuf,
@@ -33,6 +36,14 @@ pub struct StoreBuilder {
     pub(super) retention_check_interval: Duration,
     pub(super) max_expanded_bytes: usize,
     pub(super) maintenance: Maintenance,
+    pub(super) compaction_memory_bytes: usize,
+    pub(super) on_trouble: Option<OnTrouble>,
+}
+
+impl fmt::Debug for StoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreBuilder").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 /// Who writes lingering batches and syncs in the background.
@@ -54,6 +65,8 @@ impl StoreBuilder {
             retention_check_interval: Duration::from_secs(300),
             max_expanded_bytes: 64 << 20,
             maintenance: Maintenance::Thread,
+            compaction_memory_bytes: 32 << 20,
+            on_trouble: None,
         }
     }
 
@@ -80,6 +93,20 @@ impl StoreBuilder {
     /// Default: 5 minutes.
     pub fn retention_check_interval(mut self, interval: Duration) -> Self {
         self.retention_check_interval = interval;
+        self
+    }
+
+    /// `log.cleaner.dedupe.buffer.size`: the most memory that compaction takes for the keys of one partition, 24 bytes for
+    /// each. Keys that do not fit wait for another pass. Default: 32 MiB.
+    pub fn compaction_memory_bytes(mut self, bytes: usize) -> Self {
+        self.compaction_memory_bytes = bytes;
+        self
+    }
+
+    /// Calls `tell` with each failure of maintenance, on the thread that does it. The partition is tried again, each time
+    /// after twice as long; [`Store::stats`] lists those that fail.
+    pub fn on_trouble(mut self, tell: impl Fn(&TopicPartition, &Error) + Send + Sync + 'static) -> Self {
+        self.on_trouble = Some(Arc::new(tell));
         self
     }
 

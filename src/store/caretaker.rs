@@ -1,11 +1,17 @@
-//! Retention over all topics: what the maintenance does from time to time, and users on demand.
+//! Retention and compaction over all topics: what maintenance does from time to time, and users on demand.
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::group::Groups;
 use crate::io::Clock;
-use crate::topic::{Partition, RetentionReport, Topic, Topics, drops_consumed, retention_policy};
+use crate::partition::Effort;
+use crate::store::stats::{GroupLag, GroupStats, StoreStats};
+use crate::store::troubles::Troubles;
+use crate::topic::{
+    Partition, RetentionReport, Topic, TopicConfig, Topics, compaction_settings, drops_consumed,
+    retention_policy,
+};
 
 /// Looks after every partition of a store.
 #[derive(Debug)]
@@ -13,27 +19,88 @@ pub(super) struct Caretaker {
     pub(super) topics: Arc<Topics>,
     pub(super) groups: Arc<Groups>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) troubles: Troubles,
 }
 
 impl Caretaker {
+    /// A look at every partition: retention, then compaction where it is due. A partition that fails is noted and waits
+    /// before it is tried again; one that is poisoned is left alone. The first failure is returned.
+    pub(super) fn round(&self) -> Result<()> {
+        let mut first = Ok(());
+        for topic in self.topics.all() {
+            let config = topic.config();
+            for partition in topic.partitions() {
+                let place = partition.topic_partition();
+                if partition.log().poisoned_by().is_some() || !self.troubles.may_try(place) {
+                    continue;
+                }
+                let outcome = self.tend(&config, &partition);
+                match outcome {
+                    Ok(()) => self.troubles.note_success(place),
+                    // Deleted, or closed, since the list was made.
+                    Err(Error::UnknownTopic { .. } | Error::StoreClosed { .. }) => {
+                        self.troubles.note_success(place)
+                    }
+                    Err(error) => {
+                        self.troubles.note_failure(place, &error);
+                        first = first.and(Err(error));
+                    }
+                }
+            }
+        }
+        first
+    }
+
+    fn tend(&self, config: &TopicConfig, partition: &Partition) -> Result<()> {
+        self.retain(config, partition)?;
+        match compaction_settings(config) {
+            Ok(settings) => partition.compact(&settings.config(partition, Effort::WhenDue)).map(drop),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Rolls segments that have become too old without an append, then removes what each topic does not keep. Partitions
     /// that lost nothing are not reported. The first failure is returned; the other partitions are done all the same.
     pub(super) fn apply_retention(&self) -> Result<Vec<RetentionReport>> {
-        let outcomes: Vec<_> = self.topics.all().iter().flat_map(|topic| self.apply_to(topic)).collect();
+        let outcomes: Vec<_> = self.topics.all().iter().flat_map(|topic| self.retain_all(topic)).collect();
         let reports: Result<Vec<_>> = outcomes.into_iter().collect();
         Ok(reports?.into_iter().filter(|report| !report.removed.is_empty() || report.clock_leapt).collect())
     }
 
-    fn apply_to(&self, topic: &Topic) -> Vec<Result<RetentionReport>> {
+    fn retain_all(&self, topic: &Topic) -> Vec<Result<RetentionReport>> {
         let config = topic.config();
-        let mut policy = retention_policy(&config);
-        let tend = |partition: &Partition| {
-            partition.log().roll_if_idle(self.clock.now())?;
-            if drops_consumed(&config) {
-                policy.keep_from = self.groups.consumed_by_all(partition.topic_partition());
-            }
-            partition.apply_retention(&policy)
-        };
-        topic.partitions().iter().map(tend).collect()
+        topic.partitions().iter().map(|partition| self.retain(&config, partition)).collect()
+    }
+
+    fn retain(&self, config: &TopicConfig, partition: &Partition) -> Result<RetentionReport> {
+        partition.log().roll_if_idle(self.clock.now())?;
+        let mut policy = retention_policy(config);
+        if drops_consumed(config) {
+            policy.keep_from = self.groups.consumed_by_all(partition.topic_partition());
+        }
+        partition.apply_retention(&policy)
+    }
+
+    pub(super) fn stats(&self) -> Result<StoreStats> {
+        let topics = self.topics.all().iter().map(Topic::stats).collect::<Result<Vec<_>>>()?;
+        let groups =
+            self.groups.names().into_iter().map(|name| self.group_stats(name)).collect::<Result<Vec<_>>>()?;
+        Ok(StoreStats { topics, groups, troubles: self.troubles.list() })
+    }
+
+    fn group_stats(&self, name: String) -> Result<GroupStats> {
+        let members = self.groups.get(&name)?.members();
+        let mut partitions = Vec::new();
+        for (topic_partition, at) in self.groups.committed_of(&name) {
+            let topic = self.topics.get(topic_partition.topic());
+            // A topic that is gone has no lag.
+            let Ok(partition) = topic.and_then(|topic| topic.partition(topic_partition.partition())) else {
+                continue;
+            };
+            let (committed, end) = (at.offset, partition.end());
+            let lag = u64::try_from(end - committed).unwrap_or(0);
+            partitions.push(GroupLag { topic_partition, committed, end, lag });
+        }
+        Ok(GroupStats { group: name, members, partitions })
     }
 }

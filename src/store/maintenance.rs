@@ -1,4 +1,5 @@
-//! What is done without being asked: lingering batches are written, written bytes synced, retention applied.
+//! What is done without being asked: lingering batches are written, written bytes synced, old and superseded
+//! records removed.
 
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -59,6 +60,6 @@ fn run(chore: Chore, caretaker: &Caretaker) -> Result<()> {
             Ok(())
         }
         Chore::Sync(log) => log.sync_in_background(),
-        Chore::Round => caretaker.apply_retention().map(drop),
+        Chore::Round => caretaker.round(),
     }
 }

@@ -13,6 +13,8 @@ use crate::producer::{Producer, ProducerBuilder};
 use crate::store::builder::{self, StoreBuilder};
 use crate::store::caretaker::Caretaker;
 use crate::store::maintenance::Maintenance;
+use crate::store::stats::StoreStats;
+use crate::store::troubles::Troubles;
 use crate::sync::Mutex;
 use crate::topic::{OFFSETS_TOPIC, RetentionReport, Topic, TopicConfig, TopicContext, Topics};
 use crate::types::TopicPartition;
@@ -86,14 +88,19 @@ impl Store {
             read_mode: builder.read_mode,
             sync_every_bytes: builder.sync_every_bytes,
             max_expanded_bytes: builder.max_expanded_bytes,
+            compaction_memory_bytes: builder.compaction_memory_bytes,
         };
         let context =
             TopicContext { clock: Arc::clone(&builder.clock), agenda: Arc::clone(&agenda), options };
         let topics = Arc::new(Topics::open(root.clone(), context)?);
         let groups = Arc::new(Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?);
         topics.clear_leftovers()?;
-        let care =
-            Caretaker { topics: Arc::clone(&topics), groups: Arc::clone(&groups), clock: builder.clock };
+        let care = Caretaker {
+            topics: Arc::clone(&topics),
+            groups: Arc::clone(&groups),
+            clock: builder.clock,
+            troubles: Troubles::new(builder.on_trouble),
+        };
         let care = Arc::new(care);
         let maintenance = match builder.maintenance {
             builder::Maintenance::Thread => {
@@ -271,8 +278,17 @@ impl Store {
         self.inner.care.apply_retention()
     }
 
-    /// Does what is due of the store's own work, on this thread: writes batches whose linger is over, syncs in the
-    /// background, applies retention. Only needed after [`maintain_by_hand`](StoreBuilder::maintain_by_hand).
+    /// Figures of all topics and groups, and the partitions at which maintenance fails.
+    ///
+    /// # Errors
+    /// [`StoreClosed`](Error::StoreClosed).
+    pub fn stats(&self) -> Result<StoreStats> {
+        self.check_open()?;
+        self.inner.care.stats()
+    }
+
+    /// Does the store's own work on this thread: writes batches whose linger is over, syncs in the background, and looks
+    /// at every partition for what retention and compaction would take. Only needed after [`maintain_by_hand`](StoreBuilder::maintain_by_hand).
     ///
     /// # Errors
     /// The first failure; everything else that was due is done all the same.

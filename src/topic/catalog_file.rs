@@ -1,5 +1,7 @@
 //! The store's topic file on disk.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::format::{Catalog, Malformed};
 use crate::io::Directory;
@@ -14,6 +16,8 @@ const MOST_BYTES: usize = 1 << 30;
 pub(super) struct CatalogFile {
     root: Directory,
     catalog: Catalog,
+    /// Why it takes no changes any more: the store is closed, or nobody knows which content a crash would leave.
+    refusal: Option<Error>,
 }
 
 impl CatalogFile {
@@ -33,24 +37,41 @@ impl CatalogFile {
                 Error::Corrupt { path, position: available as u64, offset: None, reason }
             }
         })?;
-        Ok(Some(Self { root: root.clone(), catalog }))
+        Ok(Some(Self { root: root.clone(), catalog, refusal: None }))
     }
 
     /// Writes the file of a new store.
     pub(super) fn create(root: &Directory, catalog: Catalog) -> Result<Self> {
         root.replace_file(CATALOG_FILE, &catalog.encode())?;
-        Ok(Self { root: root.clone(), catalog })
+        Ok(Self { root: root.clone(), catalog, refusal: None })
     }
 
     pub(super) fn catalog(&self) -> &Catalog {
         &self.catalog
     }
 
-    /// Stores a changed catalog, durably and all or nothing.
+    /// An error when it takes no changes any more. To be asked before files are made or removed for a change.
+    pub(super) fn check(&self) -> Result<()> {
+        self.refusal.clone().map_or(Ok(()), Err)
+    }
+
+    /// Takes no changes from here on. The first reason stands.
+    pub(super) fn refuse(&mut self, reason: Error) {
+        self.refusal.get_or_insert(reason);
+    }
+
+    /// Stores a changed catalog, durably and all or nothing. After a failed rename, or a failed sync behind it, nobody knows
+    /// which catalog a crash would leave: that error is the last thing it says until it is read again.
     pub(super) fn change(&mut self, change: impl FnOnce(&mut Catalog)) -> Result<()> {
+        self.check()?;
         let mut catalog = self.catalog.clone();
         change(&mut catalog);
-        self.root.replace_file(CATALOG_FILE, &catalog.encode())?;
+        self.root.prepare(CATALOG_FILE, &catalog.encode())?;
+        if let Err(error) = self.root.publish(CATALOG_FILE) {
+            let cause = Arc::new(error.clone());
+            self.refuse(Error::Poisoned { partition: CATALOG_FILE.to_owned(), cause });
+            return Err(error);
+        }
         self.catalog = catalog;
         Ok(())
     }

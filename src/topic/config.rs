@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::format::{Codec, TimestampType};
+use crate::partition::WhenFull;
 use crate::topic::kafka_value::format_duration;
 
 /// What becomes of old records.
@@ -137,6 +138,28 @@ impl TopicConfig {
         self.set("message.timestamp.after.max.ms", format_duration(limit))
     }
 
+    /// `delete.retention.ms`: how long a tombstone stays after the first compaction that met it, so that readers who are no
+    /// further behind see it. Default: one day.
+    pub fn delete_retention(self, time: Duration) -> Self {
+        self.set("delete.retention.ms", format_duration(time))
+    }
+
+    /// `min.compaction.lag.ms`: how long a record is safe from compaction. Default: not at all.
+    pub fn min_compaction_lag(self, lag: Duration) -> Self {
+        self.set("min.compaction.lag.ms", format_duration(lag))
+    }
+
+    /// `max.compaction.lag.ms`: how long a record may wait for compaction, whatever the ratio says. Default: for ever.
+    pub fn max_compaction_lag(self, lag: Duration) -> Self {
+        self.set("max.compaction.lag.ms", format_duration(lag))
+    }
+
+    /// `min.cleanable.dirty.ratio`: the part of a partition that is new since its last compaction, from 0 to 1, above
+    /// which it is compacted by itself. Default: 0.5.
+    pub fn min_cleanable_dirty_ratio(self, ratio: f64) -> Self {
+        self.set("min.cleanable.dirty.ratio", ratio.to_string())
+    }
+
     /// `retention.ms`: how long records are kept, in the time of the records. Whole segments go, when all of their records
     /// are older. Default: for ever.
     pub fn retention(self, age: Duration) -> Self {
@@ -155,10 +178,28 @@ impl TopicConfig {
         self.set("annals.retention.records", records.to_string())
     }
 
-    /// `annals.retention.consumed`: whole segments go when every group that has committed an offset for the partition has
-    /// committed all of it, or, as long as no group has, never. For queues: a new group finds only what is left.
+    /// `annals.retention.consumed`: whole segments go when every group has committed all of them: those that have committed
+    /// for the partition, and those with a member that reads it. Without such a group nothing goes. For queues: a group
+    /// that comes later finds only what is left.
     pub fn retention_until_consumed(self) -> Self {
         self.set("annals.retention.consumed", "true")
+    }
+
+    /// `annals.size.limit.bytes` and `annals.size.limit.action`: a size that no partition grows beyond, and what happens to
+    /// an append that would. What is still in memory comes on top. Choose it several times `segment.bytes`: room is made
+    /// by whole segments. Default: no limit.
+    pub fn size_limit(self, bytes: u64, when_full: WhenFull) -> Self {
+        let action = match when_full {
+            WhenFull::Error => "error",
+            WhenFull::DropOldest => "drop-oldest",
+            WhenFull::Block => "block",
+        };
+        self.set("annals.size.limit.bytes", bytes.to_string()).set("annals.size.limit.action", action)
+    }
+
+    /// `annals.size.limit.block.ms`: how long an append waits for room at most. Default: one minute.
+    pub fn size_limit_max_block(self, limit: Duration) -> Self {
+        self.set("annals.size.limit.block.ms", format_duration(limit))
     }
 
     /// `segment.bytes`: the size at which a segment is sealed and the next one begun.

@@ -2,6 +2,7 @@
 //! consumers.
 
 mod catalog_file;
+mod compaction;
 mod config;
 mod kafka_value;
 mod latest;
@@ -14,10 +15,12 @@ mod records;
 mod retention;
 mod route;
 mod settings;
+mod stats;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod topic;
 mod topics;
 
+pub use compaction::{CompactionReport, EraseReport};
 pub use config::{CleanupPolicy, TopicConfig};
 pub use latest::Latest;
 pub use metadata::{BatchMetadata, OffsetAndTimestamp, RecordMetadata};
@@ -29,7 +32,8 @@ pub(crate) use records::PartitionRecords;
 pub use records::{Records, RecordsIter};
 pub use retention::{DeleteReport, RemovedSegment, RetentionReport};
 pub(crate) use route::Route;
-pub(crate) use settings::{drops_consumed, retention_policy};
+pub(crate) use settings::{compaction_settings, drops_consumed, retention_policy};
+pub use stats::{PartitionStats, TopicStats};
 pub(crate) use topic::OFFSETS_TOPIC;
 pub use topic::Topic;
 pub(crate) use topics::{TopicContext, Topics};

@@ -1,13 +1,15 @@
 //! Every setting of a topic: its name in Kafka, its default, its range.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{Codec, Compression, TimestampType};
-use crate::partition::{KeyRule, LogConfig, RetentionPolicy};
+use crate::partition::{CompactionConfig, Effort, KeyRule, LogConfig, RetentionPolicy, SizeLimit, WhenFull};
 use crate::segment::SegmentConfig;
 use crate::topic::config::{CleanupPolicy, TopicConfig};
 use crate::topic::kafka_value::{format_duration, parse_bytes, parse_duration};
+use crate::topic::partition::Partition;
 
 /// One setting.
 struct Setting {
@@ -27,6 +29,8 @@ enum Kind {
     CountLimit,
     Number(std::ops::RangeInclusive<i32>),
     Word(&'static [&'static str]),
+    /// From 0 to 1.
+    Ratio,
 }
 
 /// A batch header and the smallest record fit into this.
@@ -52,7 +56,13 @@ const SETTINGS: &[Setting] = &[
     Setting { key: "compression.gzip.level", default: "-1", kind: Kind::Number(-1..=9) },
     Setting { key: "compression.lz4.level", default: "9", kind: Kind::Number(1..=17) },
     Setting { key: "compression.zstd.level", default: "3", kind: Kind::Number(-131_072..=22) },
+    Setting { key: "delete.retention.ms", default: "86400000", kind: Kind::Duration { least_millis: 0 } },
     Setting { key: "index.interval.bytes", default: "4096", kind: Kind::Bytes(0..=I32_MAX) },
+    Setting {
+        key: "max.compaction.lag.ms",
+        default: "9223372036854775807",
+        kind: Kind::Duration { least_millis: 1 },
+    },
     Setting { key: "max.message.bytes", default: "1048588", kind: Kind::Bytes(LEAST_BATCH..=I32_MAX) },
     Setting {
         key: "message.timestamp.type",
@@ -69,6 +79,8 @@ const SETTINGS: &[Setting] = &[
         default: "3600000",
         kind: Kind::Duration { least_millis: 0 },
     },
+    Setting { key: "min.cleanable.dirty.ratio", default: "0.5", kind: Kind::Ratio },
+    Setting { key: "min.compaction.lag.ms", default: "0", kind: Kind::Duration { least_millis: 0 } },
     Setting { key: "retention.bytes", default: UNLIMITED, kind: Kind::CountLimit },
     Setting { key: "retention.ms", default: UNLIMITED, kind: Kind::DurationLimit },
     Setting { key: "segment.bytes", default: "134217728", kind: Kind::Bytes(LEAST_BATCH..=I32_MAX) },
@@ -76,6 +88,13 @@ const SETTINGS: &[Setting] = &[
     Setting { key: "segment.ms", default: "604800000", kind: Kind::Duration { least_millis: 1 } },
     Setting { key: "annals.retention.consumed", default: "false", kind: Kind::Word(&["false", "true"]) },
     Setting { key: "annals.retention.records", default: UNLIMITED, kind: Kind::CountLimit },
+    Setting {
+        key: "annals.size.limit.action",
+        default: "error",
+        kind: Kind::Word(&["error", "drop-oldest", "block"]),
+    },
+    Setting { key: "annals.size.limit.bytes", default: UNLIMITED, kind: Kind::CountLimit },
+    Setting { key: "annals.size.limit.block.ms", default: "60000", kind: Kind::Duration { least_millis: 0 } },
 ];
 
 pub(super) fn default_of(key: &str) -> Option<&'static str> {
@@ -128,6 +147,10 @@ impl Setting {
                     number.ok_or_else(|| invalid(format!("from {} to {}", range.start(), range.end())));
                 number.map(|number: i32| number.to_string())
             }
+            Kind::Ratio => {
+                let ratio = value.parse().ok().filter(|ratio: &f64| (0.0..=1.0).contains(ratio));
+                ratio.map(|ratio| ratio.to_string()).ok_or_else(|| invalid("from 0 to 1".to_owned()))
+            }
             Kind::Word(words) if words.contains(&value) => Ok(value.to_owned()),
             Kind::Word(words) => Err(invalid(format!("one of {}", words.join(" | ")))),
         }
@@ -155,6 +178,48 @@ pub(crate) fn retention_policy(config: &TopicConfig) -> RetentionPolicy {
     }
 }
 
+/// When and how a topic is compacted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CompactionSettings {
+    delete_retention: Duration,
+    min_lag: Duration,
+    max_lag: Option<Duration>,
+    min_dirty_ratio: f64,
+}
+
+impl CompactionSettings {
+    /// What compaction of one of its partitions needs to know, now.
+    pub(crate) fn config(&self, partition: &Partition, effort: Effort) -> CompactionConfig {
+        CompactionConfig {
+            effort,
+            memory_bytes: partition.log().options().compaction_memory_bytes,
+            delete_retention: self.delete_retention,
+            min_lag: self.min_lag,
+            max_lag: self.max_lag,
+            min_dirty_ratio: self.min_dirty_ratio,
+            now: partition.log().now(),
+        }
+    }
+}
+
+/// How a topic with this checked configuration is compacted; an error for one that is not.
+pub(crate) fn compaction_settings(config: &TopicConfig) -> Result<CompactionSettings> {
+    if cleanup_policy(config) == CleanupPolicy::Delete {
+        return Err(Error::invalid("the topic's cleanup.policy is delete: it is not compacted"));
+    }
+    let max_lag = duration(config, "max.compaction.lag.ms")?;
+    Ok(CompactionSettings {
+        delete_retention: duration(config, "delete.retention.ms")?,
+        min_lag: duration(config, "min.compaction.lag.ms")?,
+        max_lag: (max_lag < Duration::MAX).then_some(max_lag),
+        min_dirty_ratio: config.get("min.cleanable.dirty.ratio").parse().unwrap_or(0.5),
+    })
+}
+
+fn duration(config: &TopicConfig, key: &str) -> Result<Duration> {
+    parse_duration(config.get(key)).ok_or_else(|| Error::config(key, config.get(key), "milliseconds"))
+}
+
 /// True when records go as soon as every group that reads the topic has committed them.
 pub(crate) fn drops_consumed(config: &TopicConfig) -> bool {
     config.get("annals.retention.consumed") == "true"
@@ -165,9 +230,6 @@ pub(super) fn log_config(config: &TopicConfig) -> Result<LogConfig> {
     let bytes = |key: &str| parse_bytes(config.get(key)).and_then(|bytes| u32::try_from(bytes).ok());
     let bytes =
         |key: &str| bytes(key).ok_or_else(|| Error::config(key, config.get(key), "a number of bytes"));
-    let duration = |key: &str| parse_duration(config.get(key));
-    let duration =
-        |key: &str| duration(key).ok_or_else(|| Error::config(key, config.get(key), "milliseconds"));
     let key_rule = match cleanup_policy(config) {
         CleanupPolicy::Delete => KeyRule::Optional,
         CleanupPolicy::Compact | CleanupPolicy::CompactDelete => KeyRule::Required,
@@ -176,20 +238,46 @@ pub(super) fn log_config(config: &TopicConfig) -> Result<LogConfig> {
         "LogAppendTime" => TimestampType::LogAppendTime,
         _ => TimestampType::CreateTime,
     };
+    let (min_lag, max_lag) = ("min.compaction.lag.ms", "max.compaction.lag.ms");
+    if duration(config, min_lag)? > duration(config, max_lag)? {
+        return Err(Error::config(
+            min_lag,
+            config.get(min_lag),
+            format!("at most {max_lag}={}", config.get(max_lag)),
+        ));
+    }
     Ok(LogConfig {
         segment: SegmentConfig {
             max_bytes: bytes("segment.bytes")?,
             index_interval_bytes: bytes("index.interval.bytes")?,
             max_index_bytes: bytes("segment.index.bytes")?,
         },
-        segment_age: duration("segment.ms")?,
+        segment_age: duration(config, "segment.ms")?,
         compression: compression(config)?,
         timestamp_type,
         max_message_bytes: bytes("max.message.bytes")?,
-        timestamp_before_max: duration("message.timestamp.before.max.ms")?,
-        timestamp_after_max: duration("message.timestamp.after.max.ms")?,
+        timestamp_before_max: duration(config, "message.timestamp.before.max.ms")?,
+        timestamp_after_max: duration(config, "message.timestamp.after.max.ms")?,
         key_rule,
+        size_limit: size_limit(config)?,
     })
+}
+
+fn size_limit(config: &TopicConfig) -> Result<Option<SizeLimit>> {
+    let (key, wait) = ("annals.size.limit.bytes", "annals.size.limit.block.ms");
+    if config.get(key) == UNLIMITED {
+        return Ok(None);
+    }
+    let max_bytes =
+        parse_bytes(config.get(key)).ok_or_else(|| Error::config(key, config.get(key), "bytes"))?;
+    let max_block = parse_duration(config.get(wait));
+    let max_block = max_block.ok_or_else(|| Error::config(wait, config.get(wait), "milliseconds"))?;
+    let when_full = match config.get("annals.size.limit.action") {
+        "drop-oldest" => WhenFull::DropOldest,
+        "block" => WhenFull::Block,
+        _ => WhenFull::Error,
+    };
+    Ok(Some(SizeLimit { max_bytes, when_full, max_block }))
 }
 
 /// `producer` leaves the choice to whoever sends, who has none here: as uncompressed.
@@ -241,6 +329,8 @@ mod tests {
         refused("retention.ms", "-2");
         refused("retention.bytes", "lots");
         refused("annals.retention.consumed", "maybe");
+        refused("min.cleanable.dirty.ratio", "1.5");
+        refused("min.compaction.lag.ms", "9223372036854775808");
         refused("retention.hours", "168");
         let gzip = TopicConfig::new().compression_type(Codec::Gzip).compression_gzip_level(0);
         assert!(matches!(log_config(&gzip), Err(Error::InvalidConfig { .. })));

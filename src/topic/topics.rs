@@ -144,6 +144,7 @@ impl Topics {
         })?;
         let entry = new_entry(config)?;
         let mut catalog = self.catalog.lock();
+        catalog.check()?;
         let collides = |other: &&String| collision_key(other) == collision_key(name);
         if let Some(existing) = catalog.catalog().topics.keys().find(collides) {
             return Err(Error::TopicExists { topic: name.to_owned(), existing: existing.clone() });
@@ -151,8 +152,9 @@ impl Topics {
         let store = catalog.catalog().store;
         let listed = catalog.catalog().clone();
         self.create_partitions(name, (&listed, &entry), 0)?;
-        catalog.change(|catalog| _ = catalog.topics.insert(name.to_owned(), entry.clone()))?;
+        // Opened before it is listed: a failure to open leaves no topic that exists and cannot be used.
         let (topic, _) = self.open_topic(store, name, &entry)?;
+        catalog.change(|catalog| _ = catalog.topics.insert(name.to_owned(), entry))?;
         self.by_name.write().insert(Arc::clone(topic.shared_name()), topic.clone());
         Ok(topic)
     }
@@ -185,6 +187,7 @@ impl Topics {
     /// Adds partitions so that there are `count`.
     pub(crate) fn add_partitions(&self, name: &str, count: u32) -> Result<Topic> {
         let mut catalog = self.catalog.lock();
+        catalog.check()?;
         let topic = self.get(name)?;
         let current = topic.current();
         let before = topic.partition_count();
@@ -196,13 +199,13 @@ impl Topics {
         let entry = CatalogTopic { id: topic.id(), partitions: count, config: values.clone() };
         let listed = catalog.catalog().clone();
         self.create_partitions(name, (&listed, &entry), before)?;
-        catalog.change(|catalog| _ = catalog.topics.insert(name.to_owned(), entry))?;
         let config = TopicConfig::from_values(count, values);
         let mut partitions = current.partitions.clone();
         for number in before..count {
             let identity = Identity { store: listed.store, topic: topic.id(), partition: number };
             partitions.push(self.open_partition(topic.shared_name(), identity, &config)?.0);
         }
+        catalog.change(|catalog| _ = catalog.topics.insert(name.to_owned(), entry))?;
         topic.replace(Current { config, partitions });
         Ok(topic)
     }
@@ -230,13 +233,19 @@ impl Topics {
     pub(crate) fn delete(&self, name: &str) -> Result<()> {
         let mut catalog = self.catalog.lock();
         let topic = self.get(name)?;
-        catalog.change(|catalog| _ = catalog.topics.remove(name))?;
+        catalog.check()?;
+        let stored = catalog.change(|catalog| _ = catalog.topics.remove(name));
+        if stored.is_err() && catalog.check().is_ok() {
+            return stored;
+        }
+        // Also when nobody knows: a topic that the next open may remove must acknowledge nothing more.
         self.by_name.write().remove(name);
         let partitions = topic.partitions();
         let gone = Error::UnknownTopic { topic: name.to_owned() };
         partitions.iter().for_each(|partition| partition.log().retire(gone.clone()));
+        stored?;
         for partition in &partitions {
-            self.root.child(&partition_dir_name(name, partition.number())).remove_all()?;
+            Log::remove_directory(&self.root.child(&partition_dir_name(name, partition.number())))?;
         }
         self.root.sync()
     }
@@ -256,6 +265,10 @@ impl Topics {
             if directory.exists()? {
                 remove_if_ours(&directory, listed)?;
             }
+            if directory.exists()? && Log::is_unfinished(&directory)? {
+                // A crash came before the files said whose they are.
+                Log::remove_directory(&directory)?;
+            }
             directory.create()?;
             made.push(directory.clone());
             let identity = Identity { store: listed.store, topic: entry.id, partition: number };
@@ -271,9 +284,11 @@ impl Topics {
 
     /// Closes every partition. The first failure is returned; the others are closed all the same.
     pub(crate) fn close(&self) -> Result<()> {
+        let closed = Error::StoreClosed { path: self.root.path().to_path_buf() };
+        // The directory is somebody else's from here on: not even a first commit may make a topic in it.
+        self.catalog.lock().refuse(closed.clone());
         let partitions: Vec<_> = self.all().into_iter().flat_map(|topic| topic.partitions()).collect();
         let outcomes: Vec<_> = partitions.iter().map(|partition| partition.log().close()).collect();
-        let closed = Error::StoreClosed { path: self.root.path().to_path_buf() };
         partitions.iter().for_each(|partition| partition.log().retire(closed.clone()));
         outcomes.into_iter().collect()
     }
@@ -306,7 +321,7 @@ fn refuse_lost_catalog(root: &Directory) -> Result<()> {
 fn remove_if_ours(directory: &Directory, listed: &Catalog) -> Result<()> {
     let Some(identity) = Log::identity_in(directory)? else { return Ok(()) };
     if identity.store == listed.store {
-        directory.remove_all()?;
+        Log::remove_directory(directory)?;
     }
     Ok(())
 }

@@ -3,11 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+mod compaction;
+mod crash;
+mod faulty;
+mod model;
+mod place;
 mod removal;
+mod together;
 
 use super::*;
 use crate::format::{Codec, Compression, Identity, TimestampType};
-use crate::io::{Directory, ManualClock, OsFileSystem};
+use crate::io::{Clock, Directory, ManualClock, OsFileSystem};
 use crate::segment::{ReadMode, SegmentConfig};
 use crate::types::{Durability, Offset, Record};
 
@@ -27,6 +33,7 @@ fn config(segment_bytes: u32) -> LogConfig {
         timestamp_before_max: Duration::MAX,
         timestamp_after_max: Duration::from_secs(3600),
         key_rule: KeyRule::Optional,
+        size_limit: None,
     }
 }
 
@@ -42,7 +49,12 @@ fn context(directory: &Directory, read_mode: ReadMode, clock: Arc<ManualClock>) 
         identity: IDENTITY,
         clock,
         agenda: Arc::new(Agenda::new(Duration::from_secs(1), Duration::MAX)),
-        options: LogOptions { read_mode, sync_every_bytes: 1 << 20, max_expanded_bytes: 1 << 20 },
+        options: LogOptions {
+            read_mode,
+            sync_every_bytes: 1 << 20,
+            max_expanded_bytes: 1 << 20,
+            compaction_memory_bytes: 1 << 20,
+        },
     }
 }
 

@@ -1,46 +1,10 @@
 //! Retention, deletion and idle rolls over real files.
 
+use super::place::Place;
 use super::*;
 use crate::error::Error;
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
-
-/// A partition in a directory of its own, and the clock that it reads.
-struct Place {
-    dir: tempfile::TempDir,
-    clock: Arc<ManualClock>,
-    mode: ReadMode,
-}
-
-impl Place {
-    fn new(mode: ReadMode) -> Self {
-        let place =
-            Self { dir: tempfile::tempdir().unwrap(), clock: Arc::new(ManualClock::at(1_000_000)), mode };
-        Log::create(&place.directory(), IDENTITY, &config(500)).unwrap();
-        place
-    }
-
-    fn directory(&self) -> Directory {
-        Directory::new(Arc::new(OsFileSystem), self.dir.path())
-    }
-
-    fn open(&self) -> Arc<Log> {
-        let context = context(&self.directory(), self.mode, Arc::clone(&self.clock));
-        Log::open(context, config(500)).unwrap().0
-    }
-
-    fn files(&self) -> Vec<String> {
-        let mut names: Vec<_> =
-            self.directory().list().unwrap().into_iter().map(|entry| entry.name).collect();
-        names.sort();
-        names
-    }
-
-    fn logs(&self) -> Vec<Offset> {
-        let names = self.files();
-        names.iter().filter_map(|name| name.strip_suffix(".log")).map(|base| base.parse().unwrap()).collect()
-    }
-}
 
 fn assert_out_of_range(log: &Arc<Log>, offset: Offset) {
     let mut reader = Reader::new(Arc::clone(log), offset, Visibility::Written, OnDamage::Fail);

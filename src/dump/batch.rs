@@ -1,0 +1,156 @@
+//! A batch and its records, copied out of a file.
+
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+use crate::format::{BatchHeader, Codec, Decompressor, Malformed, RawRecord, RecordIter, TimestampType};
+use crate::types::{Header, Offset, Timestamp};
+
+/// The most that a batch may expand to.
+const MOST_EXPANDED_BYTES: usize = 256 << 20;
+
+/// A batch as it stands in a `.log`. The fields are those of its header.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct BatchDump {
+    /// Byte position in the `.log`.
+    pub position: u64,
+    /// Bytes of the whole batch as stored.
+    pub bytes: u64,
+    /// Offset of the first record that it had when it was written.
+    pub base_offset: Offset,
+    /// Offset of the last record that it had when it was written.
+    pub last_offset: Offset,
+    /// 0 in everything that annals writes.
+    pub leader_epoch: i32,
+    /// The CRC-32C that the header holds.
+    pub crc: u32,
+    /// False when the bytes have another one: the batch is damaged.
+    pub crc_fits: bool,
+    /// How the records are compressed.
+    pub codec: Codec,
+    /// Whose clock the timestamps come from.
+    pub timestamp_type: TimestampType,
+    /// What the records' timestamps count from.
+    pub base_timestamp: Timestamp,
+    /// The largest timestamp of its records, -1 when none has one.
+    pub max_timestamp: Timestamp,
+    /// True when `base_timestamp` is the time from which its tombstones may go.
+    pub has_delete_horizon: bool,
+    /// True for a batch that is part of a transaction.
+    pub is_transactional: bool,
+    /// True for markers, which consumers never see.
+    pub is_control: bool,
+    /// -1 for none.
+    pub producer_id: i64,
+    /// -1 for none.
+    pub producer_epoch: i16,
+    /// -1 for none.
+    pub base_sequence: i32,
+    /// How many records it has.
+    pub record_count: i32,
+    path: PathBuf,
+    header: BatchHeader,
+    stored: Vec<u8>,
+}
+
+/// A record of a [`BatchDump`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecordDump {
+    /// Its offset.
+    pub offset: Offset,
+    /// Unix milliseconds, -1 for none.
+    pub timestamp: Timestamp,
+    /// `None` when null.
+    pub key: Option<Vec<u8>>,
+    /// `None` when null.
+    pub value: Option<Vec<u8>>,
+    /// In the order they were sent in.
+    pub headers: Vec<HeaderDump>,
+}
+
+/// A header of a [`RecordDump`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeaderDump {
+    /// Its name.
+    pub key: String,
+    /// `None` when null.
+    pub value: Option<Vec<u8>>,
+}
+
+impl BatchDump {
+    /// The batch that `stored` holds, all of it and nothing else.
+    pub(super) fn new(path: PathBuf, position: u64, header: BatchHeader, stored: Vec<u8>) -> Self {
+        Self {
+            position,
+            bytes: stored.len() as u64,
+            base_offset: header.base_offset,
+            last_offset: header.last_offset(),
+            leader_epoch: header.leader_epoch,
+            crc: header.crc,
+            crc_fits: BatchHeader::verify_crc(&stored).is_ok(),
+            codec: header.codec(),
+            timestamp_type: header.attributes.timestamp_type(),
+            base_timestamp: header.base_timestamp,
+            max_timestamp: header.max_timestamp,
+            has_delete_horizon: header.attributes.has_delete_horizon(),
+            is_transactional: header.attributes.is_transactional(),
+            is_control: header.attributes.is_control(),
+            producer_id: header.producer_id,
+            producer_epoch: header.producer_epoch,
+            base_sequence: header.base_sequence,
+            record_count: header.record_count,
+            path,
+            header,
+            stored,
+        }
+    }
+
+    /// Its records, expanded and decoded. A batch whose CRC does not fit is decoded all the same, as far as it goes.
+    ///
+    /// # Errors
+    /// [`Corrupt`](Error::Corrupt) when they are not what the header says, or expand to more than 256 MiB.
+    pub fn records(&self) -> Result<Vec<RecordDump>> {
+        let body = self.stored.get(BatchHeader::LEN..).unwrap_or_default();
+        let mut expanded = Vec::new();
+        let records = match self.codec {
+            Codec::None => body,
+            codec => {
+                let outcome = Decompressor::new().decompress(codec, body, MOST_EXPANDED_BYTES, &mut expanded);
+                outcome.map_err(|malformed| self.damaged(&malformed))?;
+                &expanded
+            }
+        };
+        let records = RecordIter::new(&self.header, records).map(|record| record.map(RecordDump::new));
+        records.collect::<Result<_, _>>().map_err(|malformed| self.damaged(&malformed))
+    }
+
+    fn damaged(&self, malformed: &Malformed) -> Error {
+        Error::Corrupt {
+            path: self.path.clone(),
+            position: self.position,
+            offset: Some(self.base_offset),
+            reason: malformed.to_string(),
+        }
+    }
+}
+
+impl RecordDump {
+    fn new(record: RawRecord<'_>) -> Self {
+        Self {
+            offset: record.offset,
+            timestamp: record.timestamp,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers: record.headers.iter().map(HeaderDump::new).collect(),
+        }
+    }
+}
+
+impl HeaderDump {
+    fn new(header: Header<'_>) -> Self {
+        Self { key: header.key.to_owned(), value: header.value.map(<[u8]>::to_vec) }
+    }
+}

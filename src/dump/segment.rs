@@ -1,0 +1,129 @@
+//! The files of one segment.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::dump::index::{self, IndexDump, OffsetEntry, TimeEntry};
+use crate::dump::stretch::{Stretches, landmarks};
+use crate::error::{Error, Result};
+use crate::format::{BatchHeader, Malformed, SegmentFile, parse_segment_file_name, segment_file_name};
+use crate::io::{Directory, File, OpenMode, OsFileSystem};
+use crate::types::Offset;
+
+/// Bytes read at a time when looking for one that is not zero.
+const CHUNK: usize = 1 << 20;
+/// Far more than an index has.
+const MOST_INDEX_BYTES: usize = 256 << 20;
+
+/// A segment's `.log` and the two indexes beside it.
+#[derive(Debug)]
+pub struct SegmentDump {
+    directory: Directory,
+    file: File,
+    base_offset: Offset,
+    bytes: u64,
+}
+
+impl SegmentDump {
+    /// Opens a `.log` for reading. Its name must be a segment's: its base offset in 20 digits.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](Error::InvalidArgument) for another name, [`Io`](Error::Io).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(parse_segment_file_name);
+        let Some(name) = name.filter(|name| name.file == SegmentFile::Log) else {
+            return Err(Error::invalid(format!("{} is not the name of a segment's .log", path.display())));
+        };
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        Self::of(&directory(parent.unwrap_or(Path::new("."))), name.base)
+    }
+
+    /// All segments of a partition's directory, in the order of their offsets.
+    ///
+    /// # Errors
+    /// [`Io`](Error::Io).
+    pub fn in_directory(path: impl AsRef<Path>) -> Result<Vec<Self>> {
+        let directory = directory(path.as_ref());
+        let entries = directory.list()?;
+        let names = entries.iter().filter_map(|entry| parse_segment_file_name(&entry.name));
+        let mut bases: Vec<_> =
+            names.filter(|name| name.file == SegmentFile::Log).map(|name| name.base).collect();
+        bases.sort_unstable();
+        bases.into_iter().map(|base| Self::of(&directory, base)).collect()
+    }
+
+    fn of(directory: &Directory, base_offset: Offset) -> Result<Self> {
+        let file = directory.open(&segment_file_name(base_offset, SegmentFile::Log), OpenMode::Read)?;
+        let bytes = file.len()?;
+        Ok(Self { directory: directory.clone(), file, base_offset, bytes })
+    }
+
+    /// The path of the `.log`.
+    pub fn path(&self) -> PathBuf {
+        self.file.path().to_path_buf()
+    }
+
+    /// The first offset it may hold, and its name.
+    pub fn base_offset(&self) -> Offset {
+        self.base_offset
+    }
+
+    /// Length of the `.log` when it was opened, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// What the `.log` holds, from its first byte to its last.
+    pub fn stretches(&self) -> Stretches<'_> {
+        Stretches::new(self)
+    }
+
+    /// The entries of the `.index`, each compared with the `.log`; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// [`Io`](Error::Io).
+    pub fn offset_index(&self) -> Result<Option<IndexDump<OffsetEntry>>> {
+        let Some(bytes) = self.index_file(SegmentFile::Index)? else { return Ok(None) };
+        Ok(Some(index::offsets(self.base_offset, &bytes, &landmarks(self)?)))
+    }
+
+    /// The entries of the `.timeindex`, each compared with the `.log`; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// [`Io`](Error::Io).
+    pub fn time_index(&self) -> Result<Option<IndexDump<TimeEntry>>> {
+        let Some(bytes) = self.index_file(SegmentFile::TimeIndex)? else { return Ok(None) };
+        Ok(Some(index::times(self.base_offset, &bytes, &landmarks(self)?)))
+    }
+
+    fn index_file(&self, kind: SegmentFile) -> Result<Option<Vec<u8>>> {
+        self.directory.read_file(&segment_file_name(self.base_offset, kind), MOST_INDEX_BYTES)
+    }
+
+    /// Up to `len` bytes, fewer when the file ends before. What a header claims is not allocated beyond that.
+    pub(super) fn read(&self, position: u64, len: usize) -> Result<Vec<u8>> {
+        let there = usize::try_from(self.bytes.saturating_sub(position)).unwrap_or(usize::MAX);
+        self.file.read(position, len.min(there))
+    }
+
+    /// The header at `position`; the inner error says why there is none.
+    pub(super) fn header_at(&self, position: u64) -> Result<std::result::Result<BatchHeader, Malformed>> {
+        Ok(BatchHeader::decode(&self.read(position, BatchHeader::LEN)?))
+    }
+
+    pub(super) fn is_zero_from(&self, mut position: u64) -> Result<bool> {
+        while position < self.bytes {
+            let chunk = self.read(position, CHUNK)?;
+            if chunk.is_empty() || chunk.iter().any(|byte| *byte != 0) {
+                return Ok(chunk.is_empty());
+            }
+            position += chunk.len() as u64;
+        }
+        Ok(true)
+    }
+}
+
+fn directory(path: &Path) -> Directory {
+    Directory::new(Arc::new(OsFileSystem), path)
+}

@@ -1,0 +1,61 @@
+//! Erasing the records of some keys.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::partition::compaction::rewrite::{Group, Rewriter, Source};
+use crate::partition::compaction::sieve::{OtherKeys, Sieve};
+use crate::partition::compaction::swap::Swap;
+use crate::partition::log::Log;
+
+/// What a call erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct EraseReport {
+    /// Records that are gone.
+    pub(crate) records: u64,
+    /// Segments that held one and were rewritten.
+    pub(crate) segments: usize,
+    /// Bytes that the log has less.
+    pub(crate) bytes: u64,
+}
+
+impl Log {
+    /// Removes every record whose key matches, wherever it stands, so that no file of the log holds it any more. The
+    /// blocks it stood in are the file system's to overwrite. After an error some of them may be left: call again.
+    pub(crate) fn erase(self: &Arc<Self>, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<EraseReport> {
+        let _rewriting = self.rewriting.lock();
+        self.roll()?;
+        self.sift(&OtherKeys(key_matches), usize::MAX)
+    }
+
+    /// Rewrites each of the first `most` sealed segments without what the sieve lets go.
+    pub(super) fn sift(&self, sieve: &dyn Sieve, most: usize) -> Result<EraseReport> {
+        let mut report = EraseReport::default();
+        let mut rewriter = Rewriter::new(self, sieve);
+        for source in self.sources()?.into_iter().take(most) {
+            let before = source.summary.bytes;
+            let group = [source];
+            if let Group::Changed(replacement) = rewriter.rewrite(&group)? {
+                let after = replacement.new.as_ref().map_or(0, |new| new.summary.bytes);
+                if self.swap(&group, replacement.new)? == Swap::Done {
+                    report.records += replacement.removed_records;
+                    report.segments += 1;
+                    report.bytes += before.saturating_sub(after);
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    /// The sealed segments now.
+    fn sources(&self) -> Result<Vec<Source>> {
+        let mut writer = self.writer.lock();
+        let open = self.opened(&mut writer)?;
+        self.clear_pending(&mut open.state)?;
+        let list = self.segment_list();
+        let sources = open.state.state().sealed.iter().zip(list.iter());
+        Ok(sources
+            .map(|(summary, segment)| Source { summary: *summary, segment: Arc::clone(segment) })
+            .collect())
+    }
+}

@@ -1,0 +1,20 @@
+//! Rewriting sealed segments without some of their records, while others append and read.
+//!
+//! [`plan`] decides what compaction should look at; [`offset_map`] learns each key's last offset; a [`sieve`] says which
+//! records stay; [`rewrite`] writes what stays to a new file; [`swap`] puts that file in the place of the old ones, which
+//! is the only moment that appends wait for. [`compact`] and [`erase`] put these together, as does deletion from the
+//! start of a log, [`trim`].
+
+mod compact;
+mod config;
+mod erase;
+mod offset_map;
+mod plan;
+mod rewrite;
+mod sieve;
+mod swap;
+mod trim;
+
+pub(crate) use config::{CompactionConfig, CompactionReport, Effort};
+pub(crate) use erase::EraseReport;
+pub(crate) use plan::Dirt;

@@ -1,0 +1,92 @@
+//! A sealed segment in the making.
+
+use crate::error::{Error, Result};
+use crate::format::{BatchHeader, SegmentSummary, cleaned_log_name};
+use crate::io::{Directory, File, OpenMode};
+use crate::segment::summary::{Tally, summarize};
+use crate::segment::{SparseIndex, index_file};
+use crate::types::Offset;
+
+/// Bytes written at a time.
+const CHUNK: usize = 1 << 20;
+/// Positions in a segment are i32 in Kafka's indexes.
+const MOST_BYTES: u64 = i32::MAX.unsigned_abs() as u64;
+
+/// A segment that is written under a temporary name, to take the place of others.
+#[derive(Debug)]
+pub(crate) struct NewSegment {
+    directory: Directory,
+    file: File,
+    /// Batches that are not in the file yet.
+    buffer: Vec<u8>,
+    tally: Tally,
+    index: SparseIndex,
+}
+
+/// A new segment that is complete and synced, under its temporary name.
+#[derive(Debug)]
+pub(crate) struct FinishedSegment {
+    pub(crate) summary: SegmentSummary,
+    index: SparseIndex,
+}
+
+impl NewSegment {
+    /// Creates the file, in place of one that an earlier attempt may have left.
+    pub(crate) fn begin(directory: &Directory, base: Offset, interval_bytes: u32) -> Result<Self> {
+        let name = cleaned_log_name(base);
+        directory.remove_if_there(&name)?;
+        let file = directory.open(&name, OpenMode::CreateNew)?;
+        let (tally, index) = (Tally::new(base), SparseIndex::new(base, interval_bytes));
+        Ok(Self { directory: directory.clone(), file, buffer: Vec::new(), tally, index })
+    }
+
+    /// Adds a batch, whose offsets are above those added before.
+    pub(crate) fn append(&mut self, header: &BatchHeader, batch: &[u8]) -> Result<()> {
+        let position = self.tally.bytes;
+        if position + batch.len() as u64 > MOST_BYTES {
+            let reason = "its batches do not fit into one segment any more when they are rewritten";
+            let (path, offset) = (self.file.path().to_path_buf(), Some(header.base_offset));
+            return Err(Error::Corrupt { path, position, offset, reason: reason.to_owned() });
+        }
+        self.index.note(header, position);
+        self.tally.add(header, batch.get(..BatchHeader::LEN).unwrap_or_default());
+        self.buffer.extend_from_slice(batch);
+        if self.buffer.len() >= CHUNK { self.write_out() } else { Ok(()) }
+    }
+
+    fn write_out(&mut self) -> Result<()> {
+        self.file.write_at(&self.buffer, self.tally.bytes - self.buffer.len() as u64)?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Writes and syncs what is left, and gives the segment the range of offsets up to `next_offset`, whether its last
+    /// batch reaches it or not. `None` when there is no batch; then no file is left either.
+    pub(crate) fn finish(mut self, next_offset: Offset) -> Result<Option<FinishedSegment>> {
+        if self.tally.bytes == 0 {
+            self.discard()?;
+            return Ok(None);
+        }
+        self.write_out()?;
+        self.file.sync()?;
+        self.index.note_time();
+        self.tally.next_offset = next_offset;
+        let summary = summarize(&self.tally, &self.index);
+        Ok(Some(FinishedSegment {
+            summary: SegmentSummary { is_sparse: true, ..summary },
+            index: self.index,
+        }))
+    }
+
+    /// Removes the file.
+    pub(crate) fn discard(self) -> Result<()> {
+        self.directory.remove_if_there(&cleaned_log_name(self.tally.base))
+    }
+}
+
+impl FinishedSegment {
+    /// Writes its index files over those of the segment whose name it got.
+    pub(crate) fn write_indexes(&self, directory: &Directory) -> Result<()> {
+        index_file::write(directory, self.summary.base, &self.index)
+    }
+}

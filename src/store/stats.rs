@@ -1,0 +1,97 @@
+//! Figures of the store and of groups.
+
+use crate::error::Error;
+use crate::topic::TopicStats;
+use crate::types::{Offset, TopicPartition};
+
+/// A store's figures, gathered one partition after the other.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # use std::time::Duration;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// # store.producer().send(Record::to("orders").value("2 apples"))?;
+/// # let mut billing = store.consumer("billing")?;
+/// # billing.subscribe(["orders"])?;
+/// # billing.commit_offsets([(("orders", 0).into(), 0)])?;
+/// let stats = store.stats()?;
+/// let billing = &stats.groups[0];
+/// assert_eq!((billing.group.as_str(), billing.members.len(), billing.lag()), ("billing", 1, 1));
+/// assert!(stats.troubles.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct StoreStats {
+    /// All topics in the order of their names.
+    pub topics: Vec<TopicStats>,
+    /// All groups that have members or committed offsets, in the order of their names.
+    pub groups: Vec<GroupStats>,
+    /// Partitions at which maintenance failed when it last tried.
+    pub troubles: Vec<Trouble>,
+}
+
+/// A group's figures.
+///
+/// ```
+/// fn needs_more_members(group: &annals::GroupStats) -> bool {
+///     group.lag() > 100_000 && group.members.len() < group.partitions.len()
+/// }
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct GroupStats {
+    /// The group's name.
+    pub group: String,
+    /// The ids of its members.
+    pub members: Vec<String>,
+    /// What it has committed, partition by partition.
+    pub partitions: Vec<GroupLag>,
+}
+
+impl GroupStats {
+    /// Offsets between what it has committed and the ends of those partitions.
+    pub fn lag(&self) -> u64 {
+        self.partitions.iter().map(|partition| partition.lag).sum()
+    }
+}
+
+/// How far a group is in one partition.
+///
+/// ```
+/// fn has_read_all(partition: &annals::GroupLag) -> bool {
+///     partition.committed == partition.end
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GroupLag {
+    /// The partition.
+    pub topic_partition: TopicPartition,
+    /// The next offset it will read.
+    pub committed: Offset,
+    /// The partition's end.
+    pub end: Offset,
+    /// The offsets between the two.
+    pub lag: u64,
+}
+
+/// A partition at which maintenance fails. The others are looked after all the same.
+///
+/// ```
+/// fn is_hopeless(trouble: &annals::Trouble) -> bool {
+///     trouble.error.is_corruption()
+/// }
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Trouble {
+    /// The partition.
+    pub topic_partition: TopicPartition,
+    /// The last failure.
+    pub error: Error,
+    /// How often it failed in a row. Each time the next try waits twice as long, up to an hour.
+    pub failures: u32,
+}

@@ -1,0 +1,102 @@
+//! Partitions at which maintenance fails, and when it is to try again.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::io::Deadline;
+use crate::store::stats::Trouble;
+use crate::sync::Mutex;
+use crate::types::TopicPartition;
+
+/// What is called with each failure of maintenance.
+pub(super) type OnTrouble = Arc<dyn Fn(&TopicPartition, &Error) + Send + Sync>;
+
+/// How long the second try waits; each one after it waits twice as long as the one before.
+const FIRST_WAIT: Duration = Duration::from_secs(15);
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// The list. A partition leaves it with its first success.
+#[derive(Default)]
+pub(super) struct Troubles {
+    by_place: Mutex<BTreeMap<TopicPartition, Entry>>,
+    on_trouble: Option<OnTrouble>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    error: Error,
+    failures: u32,
+    retry_at: Deadline,
+}
+
+impl fmt::Debug for Troubles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Troubles").field(&self.by_place).finish()
+    }
+}
+
+impl Troubles {
+    pub(super) fn new(on_trouble: Option<OnTrouble>) -> Self {
+        Self { by_place: Mutex::default(), on_trouble }
+    }
+
+    /// False while a partition that failed has to wait.
+    pub(super) fn may_try(&self, place: &TopicPartition) -> bool {
+        self.by_place.lock().get(place).is_none_or(|entry| entry.retry_at.has_passed())
+    }
+
+    pub(super) fn note_success(&self, place: &TopicPartition) {
+        self.by_place.lock().remove(place);
+    }
+
+    pub(super) fn note_failure(&self, place: &TopicPartition, error: &Error) {
+        let mut all = self.by_place.lock();
+        let failures = all.get(place).map_or(0, |entry| entry.failures).saturating_add(1);
+        let entry = Entry { error: error.clone(), failures, retry_at: Deadline::after(wait(failures)) };
+        all.insert(place.clone(), entry);
+        drop(all);
+        if let Some(tell) = &self.on_trouble {
+            tell(place, error);
+        }
+    }
+
+    pub(super) fn list(&self) -> Vec<Trouble> {
+        let all = self.by_place.lock();
+        let trouble = |(place, entry): (&TopicPartition, &Entry)| Trouble {
+            topic_partition: place.clone(),
+            error: entry.error.clone(),
+            failures: entry.failures,
+        };
+        all.iter().map(trouble).collect()
+    }
+}
+
+fn wait(failures: u32) -> Duration {
+    let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+    FIRST_WAIT.saturating_mul(factor).min(LONGEST_WAIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_waits_twice_as_long_up_to_an_hour() {
+        let waits: Vec<_> = [1, 2, 3, 9, 40, u32::MAX].map(|failures| wait(failures).as_secs()).into();
+        assert_eq!(waits, [15, 30, 60, 3600, 3600, 3600]);
+    }
+
+    #[test]
+    fn a_failing_partition_waits_and_the_others_do_not() {
+        let troubles = Troubles::default();
+        let (bad, good) = (TopicPartition::new("orders", 0), TopicPartition::new("orders", 1));
+        troubles.note_failure(&bad, &Error::invalid("disk"));
+        assert!(!troubles.may_try(&bad) && troubles.may_try(&good));
+        assert_eq!(troubles.list()[0].failures, 1);
+        troubles.note_success(&bad);
+        assert!(troubles.may_try(&bad) && troubles.list().is_empty());
+    }
+}

@@ -1,0 +1,132 @@
+//! Offsets beyond 32 bits. No call makes a partition begin there, so its state file is written here, from the layout that
+//! the crate documents: a second description of that file.
+
+use std::fs;
+use std::path::Path;
+
+use annals::Store;
+use kafka_protocol::records::Compression;
+use tempfile::TempDir;
+
+use crate::files::{self, TOPIC};
+use crate::foreign::{self, CODECS, Kind};
+use crate::samples::{self, NOON, Sample};
+
+const BASES: [i64; 4] = [(1 << 31) - 2, (1 << 32) + 7, 1 << 53, i64::MAX - 1000];
+
+/// Pads to 508 bytes and adds their CRC-32.
+fn block(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.resize(508, 0);
+    let crc = crc32fast::hash(&bytes);
+    bytes.extend(crc.to_be_bytes());
+    bytes
+}
+
+/// Turns an empty partition into one whose records before `base` were deleted.
+fn begin_at(store: &Path, base: i64) {
+    let dir = files::partition_dir(store);
+    for extension in ["log", "index", "timeindex"] {
+        let name = |base: i64| dir.join(format!("{base:020}.{extension}"));
+        fs::rename(name(0), name(base)).unwrap();
+    }
+    let state = fs::read(dir.join("annals.state")).unwrap();
+    let mut mark = 0x616e_6d6b_u32.to_be_bytes().to_vec();
+    let (sequence, position) = (1000_u64, 0_u64);
+    mark.extend(sequence.to_be_bytes());
+    mark.extend(base.to_be_bytes());
+    mark.extend(base.to_be_bytes());
+    mark.extend(position.to_be_bytes());
+    let mut body = 72_u32.to_be_bytes().to_vec();
+    // Store, topic and partition stay.
+    body.extend(&state[1540..1576]);
+    body.extend(base.to_be_bytes());
+    let (is_closed, segments) = (0_u32, 0_u32);
+    body.extend(is_closed.to_be_bytes());
+    body.extend(segments.to_be_bytes());
+    let len = u32::try_from(body.len() + 4).unwrap();
+    body[..4].copy_from_slice(&len.to_be_bytes());
+    let crc = crc32fast::hash(&body);
+    body.extend(crc.to_be_bytes());
+    let head = state[..512].to_vec();
+    fs::write(dir.join("annals.state"), [head, block(mark), vec![0; 512], body].concat()).unwrap();
+}
+
+fn store_at(base: i64, config: annals::TopicConfig) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.create_topic(TOPIC, config).unwrap();
+    store.close().unwrap();
+    begin_at(dir.path(), base);
+    dir
+}
+
+#[test]
+fn ours_are_read_by_kafka_protocol() {
+    for base in BASES {
+        for (codec, _) in CODECS {
+            let dir = store_at(base, files::config().compression_type(codec).segment_bytes(3000));
+            let store = Store::open(dir.path()).unwrap();
+            let partition = files::partition(&store);
+            assert_eq!((partition.start(), partition.end()), (base, base));
+            let batches: Vec<_> = samples::three_hundred().chunks(9).map(<[Sample]>::to_vec).collect();
+            batches.iter().for_each(|batch| files::append(&partition, batch));
+            store.close().unwrap();
+            let mut records = Vec::new();
+            for (segment, log) in files::logs(dir.path()) {
+                let decoded: Vec<_> =
+                    foreign::decoded(&log).into_iter().flat_map(|set| set.records).collect();
+                assert_eq!(decoded[0].offset, segment);
+                records.extend(decoded.iter().map(|record| (record.offset, foreign::sample(record))));
+            }
+            let expected: Vec<_> = (base..).zip(samples::three_hundred()).collect();
+            assert_eq!(records, expected, "{codec:?} from {base}");
+            let store = Store::open(dir.path()).unwrap();
+            assert_eq!(files::read(&files::partition(&store)), expected);
+            look_up(&store, &expected);
+        }
+    }
+}
+
+/// Every offset and some times, through the indexes.
+fn look_up(store: &Store, expected: &[(i64, Sample)]) {
+    let partition = files::partition(store);
+    for (offset, sample) in expected {
+        let one = partition.read(*offset..=*offset).unwrap().into_iter().next().unwrap().unwrap();
+        assert_eq!((one.offset, one.timestamp), (*offset, sample.timestamp));
+    }
+    for time in (NOON - 1)..(NOON + 101) {
+        let scanned = expected.iter().find(|(_, sample)| sample.timestamp >= time);
+        let found = partition.offset_for_time(time).unwrap().map(|found| found.offset);
+        assert_eq!(found, scanned.map(|(offset, _)| *offset), "{time}");
+    }
+}
+
+#[test]
+fn theirs_are_read_by_annals() {
+    for base in BASES {
+        for (_, compression) in [CODECS[0], CODECS[4]] {
+            let dir = store_at(base, files::config());
+            let mut bytes = Vec::new();
+            let samples = samples::three_hundred();
+            for (number, batch) in (0..).zip(samples.chunks(9)) {
+                bytes.extend(foreign::batch(base + 9 * number, batch, compression, Kind::Plain));
+            }
+            files::put_at_end(dir.path(), &bytes);
+            let expected: Vec<_> = (base..).zip(samples).collect();
+            files::assert_read(dir.path(), &bytes, &expected, base + 300);
+        }
+    }
+}
+
+#[test]
+fn control_batches_at_high_offsets() {
+    let base = BASES[1];
+    let dir = store_at(base, files::config());
+    let data = samples::three_hundred();
+    let mut bytes = foreign::emptied(base, i32::MAX - 10);
+    let next = base + i64::from(i32::MAX) - 9;
+    bytes.extend(foreign::batch(next, &data[..3], Compression::Snappy, Kind::Plain));
+    files::put_at_end(dir.path(), &bytes);
+    let expected: Vec<_> = (next..).zip(data[..3].to_vec()).collect();
+    files::assert_read(dir.path(), &bytes, &expected, next + 3);
+}
