@@ -2,6 +2,14 @@
 //!
 //! `ANNALS_FAULTS=all` lets every call of the workload fail; by default every call fails once and every third one for
 //! ever. Directories are in `/dev/shm` where there is one: what is tested here is the order of calls, not the disk.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_wrap,
+    clippy::disallowed_methods,
+    reason = "a test may stop at what it did not expect, and looks at the files from outside"
+)]
 
 #[cfg(test)]
 mod common;
@@ -129,7 +137,7 @@ fn a_failed_sync_poisons_its_partition_for_all_who_wait_and_no_other() {
     };
     assert_eq!(send(0, 0).unwrap(), 0);
     let gate = Arc::new(Gate::default());
-    files.fail(&[Call::Sync], "orders-0", 0, Times::Once, Fault::HoldThenError(Arc::clone(&gate), EIO));
+    files.fail(&[Call::Sync], "orders-0", (0, Times::Once), Fault::HoldThenError(Arc::clone(&gate), EIO));
     let outcomes = thread::scope(|scope| {
         let first = scope.spawn(|| send(0, 1));
         gate.await_arrival();
@@ -206,7 +214,7 @@ fn a_failed_write_is_all_or_nothing_and_gives_its_offsets_out_again() {
         producer.send(Record::to(TOPIC).value("first")).unwrap();
         let values: Vec<_> = (0..5).map(value_of).collect();
         let batch: Vec<_> = values.iter().map(|value| Record::to(TOPIC).value(value)).collect();
-        files.fail(&[Call::Write], ".log", 0, Times::Once, Fault::Torn(torn, ENOSPC));
+        files.fail(&[Call::Write], ".log", (0, Times::Once), Fault::Torn(torn, ENOSPC));
         let error = producer.send_batch(&batch).unwrap_err();
         assert!(error.is_disk_full() && error.is_retriable(), "{error:?}");
         assert!(matches!(error, Error::Io { operation: "write", .. }), "{error:?}");
@@ -230,7 +238,7 @@ fn a_short_write_is_continued() {
     let files = FaultyFileSystem::new();
     let store = on_faulty(dir.path(), &files).open().unwrap();
     store.create_topic(TOPIC, TopicConfig::new()).unwrap();
-    files.fail(&[Call::Write], ".log", 0, Times::ForEver, Fault::Short(7));
+    files.fail(&[Call::Write], ".log", (0, Times::ForEver), Fault::Short(7));
     for number in 0..10 {
         producer(&store, Durability::Disk).send(Record::to(TOPIC).value(&value_of(number))).unwrap();
     }
@@ -252,7 +260,7 @@ fn a_failed_write_reaches_those_queued_behind_it() {
     };
     assert_eq!(append("before".to_owned()).unwrap(), 0);
     let gate = Arc::new(Gate::default());
-    files.fail(&[Call::Write], ".log", 0, Times::Once, Fault::HoldThenError(Arc::clone(&gate), ENOSPC));
+    files.fail(&[Call::Write], ".log", (0, Times::Once), Fault::HoldThenError(Arc::clone(&gate), ENOSPC));
     let outcomes = thread::scope(|scope| {
         let first = scope.spawn(|| append(value_of(1)));
         gate.await_arrival();
@@ -278,7 +286,7 @@ fn a_write_that_cannot_be_taken_back_poisons() {
     store.create_topic(TOPIC, TopicConfig::new()).unwrap();
     let producer = store.producer();
     producer.send(Record::to(TOPIC).value("first")).unwrap();
-    files.fail(&[Call::Write], ".log", 0, Times::Once, Fault::Torn(30, EIO));
+    files.fail(&[Call::Write], ".log", (0, Times::Once), Fault::Torn(30, EIO));
     files.fail_next(Call::SetLen, ".log", EIO);
     assert!(matches!(
         producer.send(Record::to(TOPIC).value("second")),
@@ -311,7 +319,7 @@ fn a_roll_that_fails_leaves_the_partition_usable() {
         let mut number = 0;
         let mut failures = 0;
         producer.send(Record::to(TOPIC).value(&value_of(0))).unwrap();
-        files.fail(&[call], path, 0, Times::Once, Fault::Error(errno));
+        files.fail(&[call], path, (0, Times::Once), Fault::Error(errno));
         while files_of(dir.path(), "orders-0", ".log").len() < 3 {
             match producer.send(Record::to(TOPIC).value(&value_of(number + 1))) {
                 Ok(at) => {
@@ -469,7 +477,7 @@ fn a_topic_whose_creation_was_cut_off_can_be_created_again() {
         let (dir, copy) = (fast_dir(), fast_dir());
         let files = FaultyFileSystem::new();
         let store = on_faulty(dir.path(), &files).open().unwrap();
-        files.fail(&Call::MUTATING, "", nth, Times::ForEver, Fault::Error(EIO));
+        files.fail(&Call::MUTATING, "", (nth, Times::ForEver), Fault::Error(EIO));
         let created = store.create_topic(TOPIC, workload_topic());
         kill_and_copy(store, dir.path(), copy.path());
         let store = by_hand(copy.path()).open().unwrap();
@@ -495,7 +503,7 @@ fn a_deletion_that_was_cut_off_is_in_nobodys_way() {
         (0..30).for_each(|number| {
             _ = producer(&store, Durability::Os).send(Record::to(TOPIC).value(&value_of(number))).unwrap();
         });
-        files.fail(&Call::MUTATING, "", nth, Times::ForEver, Fault::Error(EIO));
+        files.fail(&Call::MUTATING, "", (nth, Times::ForEver), Fault::Error(EIO));
         let deleted = store.delete_topic(TOPIC);
         kill_and_copy(store, dir.path(), copy.path());
         let store = by_hand(copy.path()).open().unwrap();
@@ -529,7 +537,7 @@ fn a_topic_file_of_unknown_state_takes_no_changes_until_the_store_is_reopened() 
         files.forget();
         // Of the partition's directory, of the store's for the new name in it, then of the store's for the topic file.
         let root = dir.path().to_string_lossy().into_owned();
-        files.fail(&[Call::SyncDir], &root, 2, Times::Once, Fault::Error(EIO));
+        files.fail(&[Call::SyncDir], &root, (2, Times::Once), Fault::Error(EIO));
         assert!(matches!(store.create_topic(TOPIC, TopicConfig::new()), Err(Error::Io { .. })));
         let last = files.trace().into_iter().rfind(|done| done.struck).unwrap();
         assert_eq!(
@@ -538,7 +546,7 @@ fn a_topic_file_of_unknown_state_takes_no_changes_until_the_store_is_reopened() 
             "the fault struck elsewhere"
         );
         if !retries_sync {
-            files.fail(&[Call::SyncDir], "", 0, Times::ForEver, Fault::Error(EIO));
+            files.fail(&[Call::SyncDir], "", (0, Times::ForEver), Fault::Error(EIO));
         }
         for _ in 0..2 {
             match store.create_topic(TOPIC, TopicConfig::new()) {
@@ -588,7 +596,7 @@ fn each_fails(calls: &[Call], fault: &Fault, times: Times, (ending, step): (Endi
     loop {
         let (dir, copy) = (fast_dir(), fast_dir());
         let files = FaultyFileSystem::new();
-        files.fail(calls, "", nth, times, fault.clone());
+        files.fail(calls, "", (nth, times), fault.clone());
         let mut told = Told::default();
         let store = workload(dir.path(), &files, &mut told, 0);
         let end = match (store, ending) {
@@ -679,7 +687,7 @@ fn every_call_of_a_recovery_fails() {
             copy_dir(dir.path(), copy.path());
             let files = FaultyFileSystem::new();
             let all = [&Call::MUTATING[..], &[Call::Open, Call::Read, Call::Len, Call::List]].concat();
-            files.fail(&all, "", nth, times, Fault::Error(EIO));
+            files.fail(&all, "", (nth, times), Fault::Error(EIO));
             let mut told = Told { acknowledged: before.acknowledged.clone(), ..Told::default() };
             told.tried.clone_from(&before.tried);
             (told.committed, told.commits_tried) = (before.committed, before.commits_tried.clone());

@@ -1,6 +1,12 @@
 //! Every error of the public interface, provoked through it, with what it says; damaged and newer files; full disks.
 //!
 //! Some tests here start this binary again as a second process.
+#![expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::cast_possible_wrap,
+    reason = "a test may stop at what it did not expect, and looks at the files from outside"
+)]
 
 #[cfg(test)]
 mod common;
@@ -595,7 +601,7 @@ fn a_full_disk_gives_way_through_the_seam() {
     let partition = store.create_topic(TOPIC, small_segments()).unwrap().partition(0).unwrap();
     let os = store.producer();
     os.send(Record::to(TOPIC).value("first")).unwrap();
-    files.fail(&[Call::Write, Call::Allocate, Call::Create], "", 0, Times::ForEver, Fault::Error(ENOSPC));
+    files.fail(&[Call::Write, Call::Allocate, Call::Create], "", (0, Times::ForEver), Fault::Error(ENOSPC));
     for _ in 0..3 {
         let error = os.send(Record::to(TOPIC).value("refused")).unwrap_err();
         assert!(error.is_disk_full() && error.is_retriable(), "{error:?}");
@@ -699,12 +705,12 @@ fn a_read_only_directory_is_an_error_and_nothing_worse() {
     assert_eq!(before, tree(dir.path()));
     let files = FaultyFileSystem::new();
     let all = [&Call::MUTATING[..], &[Call::Lock]].concat();
-    files.fail(&all, "", 0, Times::ForEver, Fault::Error(EROFS));
+    files.fail(&all, "", (0, Times::ForEver), Fault::Error(EROFS));
     assert!(matches!(on_faulty(dir.path(), &files).open(), Err(Error::Io { operation: "lock", .. })));
     files.heal();
     // Read-only from some moment on: reading goes on, sending fails, nothing panics on the way out.
     let store = on_faulty(dir.path(), &files).open().unwrap();
-    files.fail(&Call::MUTATING, "", 0, Times::ForEver, Fault::Error(EROFS));
+    files.fail(&Call::MUTATING, "", (0, Times::ForEver), Fault::Error(EROFS));
     let error = store.producer().send(Record::to(TOPIC).value("y")).unwrap_err();
     assert!(matches!(&error, Error::Io { source, .. } if source.raw_os_error() == Some(EROFS)), "{error:?}");
     assert_eq!(records(&store.topic(TOPIC).unwrap().partition(0).unwrap()).len(), 1);

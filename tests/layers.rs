@@ -1,5 +1,9 @@
 //! The layers of the crate, checked against its source: which of them uses which, where `unsafe` and `std::fs` are.
-#![expect(clippy::disallowed_methods, reason = "the source is read from outside the crate")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    reason = "the source is read from outside the crate"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

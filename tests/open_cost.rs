@@ -1,6 +1,12 @@
 //! What opening a store costs, counted at the seam: nothing that grows with the log.
 //!
 //! `ANNALS_OPEN_MIB` is the size of the large log, 1024 by default; it is written to `/dev/shm` where there is one.
+#![expect(
+    clippy::expect_used,
+    clippy::cast_possible_wrap,
+    clippy::disallowed_methods,
+    reason = "a test may stop at what it did not expect, and looks at the files from outside"
+)]
 
 #[cfg(test)]
 mod common;

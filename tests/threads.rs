@@ -2,6 +2,13 @@
 //!
 //! `ANNALS_ROUNDS` is the number of rounds of the ping-pong at each durability, 200,000 by default.
 //! `ANNALS_RECORDS` is the number of records of each producer thread, 2,000 by default (a tenth of it at `Disk`).
+#![expect(
+    clippy::expect_used,
+    clippy::cast_possible_wrap,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may stop at what it did not expect, and looks at the files from outside"
+)]
 
 #[cfg(test)]
 mod common;

@@ -100,7 +100,8 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Sees only what survives a power cut: nothing it was handed can be lost later.
+    /// Sees only what survives a power cut: nothing it was handed can be lost later. Records sent at `Os` or `Memory` come
+    /// with the next sync: the background one, or a flush.
     pub fn read_durable_only(mut self) -> Self {
         self.settings.visibility = Visibility::Durable;
         self

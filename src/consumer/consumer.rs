@@ -269,7 +269,11 @@ impl Consumer {
         let Some(group) = &self.group else {
             return Err(Error::config("group.id", "", "committing needs a group"));
         };
-        let member = (self.role != Role::SelfAssigned).then_some(self.member.as_str());
+        let member = match self.role {
+            Role::SelfAssigned => None,
+            Role::Member(known) => Some((self.member.as_str(), known)),
+            Role::Idle => Some((self.member.as_str(), 0)),
+        };
         let durability = self.settings.commit_durability;
         let request = CommitRequest { member, offsets: offsets.clone(), metadata, durability };
         self.groups.commit(group, &request)?;

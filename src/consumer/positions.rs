@@ -93,8 +93,8 @@ impl Consumer {
         paused.map(|(place, _)| place.clone()).collect()
     }
 
-    /// How many offsets lie between the positions of this consumer and the ends of its partitions. Where compaction or
-    /// retention left gaps it is more than there are records.
+    /// How many offsets lie between the positions of this consumer and the last records sent to its partitions, those still
+    /// in memory included. Where compaction or retention left gaps it is more than there are records.
     ///
     /// # Errors
     /// As [`position`](Self::position).
@@ -103,7 +103,7 @@ impl Consumer {
         let mut lag = 0;
         for assigned in self.assigned.values_mut() {
             let position = assigned.position(&self.settings)?;
-            lag += u64::try_from(assigned.partition.end() - position).unwrap_or(0);
+            lag += u64::try_from(assigned.partition.log().next_offset() - position).unwrap_or(0);
         }
         Ok(lag)
     }

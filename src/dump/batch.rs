@@ -118,7 +118,8 @@ impl BatchDump {
         let records = match self.codec {
             Codec::None => body,
             codec => {
-                let outcome = Decompressor::new().decompress(codec, body, MOST_EXPANDED_BYTES, &mut expanded);
+                let outcome =
+                    Decompressor::default().decompress(codec, body, MOST_EXPANDED_BYTES, &mut expanded);
                 outcome.map_err(|malformed| self.damaged(&malformed))?;
                 &expanded
             }

@@ -68,12 +68,13 @@ impl BatchBuilder {
     }
 
     /// Bytes of the batch, uncompressed, if `record` were appended.
+    #[cfg(test)]
     #[inline]
     pub(crate) fn size_with(&self, record: &NewRecord<'_>) -> usize {
         self.plain.len() + self.body(record).encoded_len()
     }
 
-    /// Appends a record and says its offset. The caller has compared `size_with` with its limits: a batch beyond
+    /// Appends a record and says its offset. The caller has compared its size with the limits: a batch beyond
     /// `i32::MAX` bytes can never be sealed.
     #[inline]
     pub(crate) fn append(&mut self, record: &NewRecord<'_>) -> Offset {
@@ -101,12 +102,9 @@ impl BatchBuilder {
     }
 
     /// Records appended.
+    #[cfg(test)]
     pub(crate) fn count(&self) -> i32 {
         self.count
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.count == 0
     }
 
     /// Bytes so far, uncompressed, the header's included.
@@ -114,6 +112,7 @@ impl BatchBuilder {
         self.plain.len()
     }
 
+    #[cfg(test)]
     pub(crate) fn base_offset(&self) -> Offset {
         self.base_offset
     }
@@ -125,13 +124,9 @@ impl BatchBuilder {
     }
 
     /// The largest timestamp appended, -1 without records.
+    #[cfg(test)]
     pub(crate) fn max_timestamp(&self) -> Timestamp {
         self.max_timestamp
-    }
-
-    /// Moves the batch to other offsets; its records keep their order.
-    pub(crate) fn rebase(&mut self, base_offset: Offset) {
-        self.base_offset = base_offset;
     }
 
     /// Forgets every record and starts again at `base_offset` with the same buffers.

@@ -157,11 +157,6 @@ impl BatchHeader {
         usize::try_from(self.batch_length).unwrap_or_default().saturating_add(Self::PREFIX)
     }
 
-    /// Bytes of the records, compressed or not.
-    pub(crate) fn records_len(&self) -> usize {
-        self.total_len().saturating_sub(Self::LEN)
-    }
-
     pub(crate) fn last_offset(&self) -> Offset {
         self.base_offset.saturating_add(i64::from(self.last_offset_delta))
     }

@@ -191,14 +191,14 @@ mod tests {
             builder.append(&NewRecord { timestamp, key: Some(&key), value, headers: &header });
         }
         let how = Seal { compression: Compression::of(codec), timestamp_type, append_time: 500 };
-        let mut compressor = Compressor::new();
+        let mut compressor = Compressor::default();
         let sealed = builder.seal(&how, &mut compressor).unwrap();
         (sealed.header, sealed.bytes.to_vec())
     }
 
     fn expand(header: &BatchHeader, batch: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        Decompressor::new()
+        Decompressor::default()
             .decompress(header.codec(), &batch[BatchHeader::LEN..], 1 << 20, &mut out)
             .unwrap();
         out

@@ -126,15 +126,6 @@ impl<'a> Reader<'a> {
         let at = self.at;
         self.take_nullable_string()?.ok_or_else(|| Malformed::invalid(at, "null where a string is needed"))
     }
-
-    /// Classic bytes: an i32 length and as many bytes.
-    pub(crate) fn take_bytes(&mut self) -> Result<&'a [u8], Malformed> {
-        let at = self.at;
-        match usize::try_from(self.take_i32()?) {
-            Ok(len) => self.take(len),
-            Err(_) => Err(Malformed::invalid(at, "a negative length")),
-        }
-    }
 }
 
 pub(crate) fn put_i16(out: &mut Vec<u8>, value: i16) {
@@ -170,26 +161,6 @@ pub(crate) fn put_string(out: &mut Vec<u8>, text: &str) -> Result<(), Malformed>
     Ok(())
 }
 
-/// Appends a classic string or null.
-pub(crate) fn put_nullable_string(out: &mut Vec<u8>, text: Option<&str>) -> Result<(), Malformed> {
-    match text {
-        Some(text) => put_string(out, text),
-        None => {
-            put_i16(out, -1);
-            Ok(())
-        }
-    }
-}
-
-/// Appends classic bytes. Longer than an i32 can say is an error and appends nothing.
-pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Malformed> {
-    let len =
-        i32::try_from(bytes.len()).map_err(|_| Malformed::invalid(0, "bytes longer than 2147483647"))?;
-    put_i32(out, len);
-    out.extend_from_slice(bytes);
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,12 +187,10 @@ mod tests {
     fn strings_and_null() {
         let mut out = Vec::new();
         put_string(&mut out, "é").unwrap();
-        put_nullable_string(&mut out, None).unwrap();
-        put_bytes(&mut out, b"xyz").unwrap();
+        put_i16(&mut out, -1);
         let mut reader = Reader::new(&out);
         assert_eq!(reader.take_string(), Ok("é"));
         assert_eq!(reader.take_nullable_string(), Ok(None));
-        assert_eq!(reader.take_bytes(), Ok(&b"xyz"[..]));
         assert!(put_string(&mut out, &"x".repeat(32768)).is_err());
     }
 
@@ -233,6 +202,5 @@ mod tests {
         assert!(refused(&[0xff, 0xfe]), "negative length");
         assert!(refused(&[0, 1, 0xff]), "not UTF-8");
         assert!(matches!(Reader::new(&[0, 2, 65]).take_string(), Err(Malformed::Truncated { .. })));
-        assert!(matches!(Reader::new(&[0xff; 4]).take_bytes(), Err(Malformed::Invalid { .. })));
     }
 }

@@ -8,7 +8,6 @@ mod bytes;
 mod catalog;
 mod codec;
 mod compression;
-mod group_metadata;
 mod index_entry;
 mod index_file;
 mod malformed;
@@ -26,22 +25,19 @@ pub(crate) use attributes::Attributes;
 pub use attributes::TimestampType;
 pub(crate) use batch_builder::{BatchBuilder, NewRecord, Seal, SealedBatch};
 pub(crate) use batch_header::BatchHeader;
-pub(crate) use batch_rewrite::{BatchRewriter, Outcome, RecordFate, RewriteRules, Rewritten};
-pub(crate) use bytes::Reader;
+pub(crate) use batch_rewrite::{BatchRewriter, Outcome, RecordFate, RewriteRules};
 pub(crate) use catalog::{Catalog, CatalogTopic};
 pub use codec::Codec;
 pub(crate) use compression::{Compression, Compressor, Decompressor};
-pub(crate) use group_metadata::{GroupMember, GroupMetadata};
 pub(crate) use index_entry::{OffsetIndexEntry, TimeIndexEntry};
 pub(crate) use index_file::{decode_offset_index, decode_time_index, encode_offset_index, encode_time_index};
 pub(crate) use malformed::Malformed;
-pub(crate) use murmur2::{murmur2, partition_for_key};
+pub(crate) use murmur2::partition_for_key;
 pub(crate) use name::{
-    PartitionDirName, SegmentFile, SegmentFileName, check_topic_name, cleaned_log_name, collision_key,
-    parse_cleaned_log_name, parse_partition_dir_name, parse_segment_file_name, partition_dir_name,
-    segment_file_name,
+    SegmentFile, check_topic_name, cleaned_log_name, collision_key, parse_cleaned_log_name,
+    parse_partition_dir_name, parse_segment_file_name, partition_dir_name, segment_file_name,
 };
 pub(crate) use offset_commit::{CommitKey, OffsetCommitValue};
-pub(crate) use record::{RawHeaders, RawRecord, RecordBody};
+pub(crate) use record::{RawRecord, RecordBody};
 pub(crate) use record_iter::RecordIter;
 pub(crate) use state::{Identity, Mark, PartitionState, SegmentSummary};

@@ -237,10 +237,6 @@ impl<'a> RawHeaders<'a> {
         self.count
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = Header<'a>> + use<'a> {
         let mut cursor = Cursor::new(self.bytes, 0);
         (0..self.count).map_while(move |_| cursor.take_header())

@@ -96,17 +96,20 @@ impl Group {
         self.members.lock().get(member).map(|state| state.assignment.clone()).unwrap_or_default()
     }
 
-    /// Runs `act` while nobody's assignment can change, if `member` owns all of `places`; else returns the first it does
-    /// not own.
+    /// Runs `act` while nobody's assignment can change, if the member has owned all of `places` since the generation it
+    /// knows; else returns the first it has not. A partition that it lost and regained behind its back is as foreign as one
+    /// it lost: what it wants to commit there may lie below what another member has committed.
     pub(super) fn while_owned<'a, T>(
         &self,
-        member: &str,
+        (member, known): (&str, u64),
         mut places: impl Iterator<Item = &'a TopicPartition>,
         act: impl FnOnce() -> T,
     ) -> Result<T, &'a TopicPartition> {
         let members = self.members.lock();
-        let owned = members.get(member).map(|state| &state.assignment);
-        match places.find(|place| !owned.is_some_and(|owned| owned.iter().any(|one| one.place == **place))) {
+        let owned = members.get(member).map(|state| state.assignment.as_slice()).unwrap_or_default();
+        let is_owned =
+            |place: &TopicPartition| owned.iter().any(|one| one.place == *place && one.since <= known);
+        match places.find(|place| !is_owned(place)) {
             Some(foreign) => Err(foreign),
             None => Ok(act()),
         }

@@ -38,8 +38,9 @@ pub struct OffsetSetBack {
 /// What a member wants committed.
 #[derive(Debug)]
 pub(crate) struct CommitRequest<'a> {
-    /// Without a member, anybody may commit: a consumer that assigns itself.
-    pub(crate) member: Option<&'a str>,
+    /// The member, and the group's generation at its last look. Without one, anybody may commit: a consumer that assigns
+    /// itself.
+    pub(crate) member: Option<(&'a str, u64)>,
     pub(crate) offsets: Vec<(TopicPartition, Offset)>,
     pub(crate) metadata: &'a str,
     pub(crate) durability: Durability,
@@ -174,7 +175,7 @@ impl Groups {
                     return Err(Error::NotAssigned {
                         partition: foreign.to_string(),
                         group: group.name().to_owned(),
-                        member: member.to_owned(),
+                        member: member.0.to_owned(),
                     });
                 }
             },

@@ -57,15 +57,14 @@ impl Log {
             return Err(Error::invalid("a batch needs at least one record"));
         };
         let alone_bytes = Placement::alone_bytes(records);
-        // Not held any longer than this: what follows may wait for room, or for the disk.
         let (batch_bytes, timestamp_type, size_limit) = {
             let config = self.config.read();
             records.iter().try_for_each(|record| self.check_record(record, &config, now))?;
             check_size(alone_bytes, &config)?;
             (how.batch_bytes.min(largest_batch(&config).0), config.timestamp_type, config.size_limit)
         };
-        if let Some(limit) = &size_limit {
-            self.make_room(alone_bytes as u64, limit)?;
+        if let Some(limit) = size_limit {
+            self.make_room(alone_bytes as u64, &limit)?;
         }
         let placement = Placement { records, alone_bytes, batch_bytes, durability: how.durability, now };
         let placed = self.place(&placement, how.expected_end)?;

@@ -170,11 +170,6 @@ impl Log {
         Ok((Arc::new(log), report))
     }
 
-    /// Topic and partition.
-    pub(crate) fn label(&self) -> &str {
-        &self.label
-    }
-
     /// The directory of its files.
     pub(crate) fn path(&self) -> &std::path::Path {
         self.directory.path()
@@ -203,6 +198,11 @@ impl Log {
     /// Next offset to be assigned among records handed to the operating system.
     pub(crate) fn end(&self) -> Offset {
         self.end.load(Ordering::Acquire)
+    }
+
+    /// Next offset to be given out: behind the records that are still in memory.
+    pub(crate) fn next_offset(&self) -> Offset {
+        self.accumulator.lock().next_offset()
     }
 
     /// Bytes of all batches.

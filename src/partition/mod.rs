@@ -32,16 +32,13 @@ mod writer;
 
 pub(crate) use agenda::{Agenda, Chore};
 pub(crate) use append::{Append, Appended};
-pub(crate) use compaction::{CompactionConfig, CompactionReport, Dirt, Effort, EraseReport};
+pub(crate) use compaction::{CompactionConfig, Effort};
 pub(crate) use config::{KeyRule, LogConfig, LogOptions};
-pub(crate) use delete_records::DeleteReport;
 pub(crate) use fetch::{RecordSlice, RecordSliceIter};
 pub(crate) use log::{Log, LogContext};
-pub(crate) use lookup::OffsetAndTimestamp;
 pub use reader::OnDamage;
 pub(crate) use reader::{FetchLimits, Reader, Visibility};
 pub use recovery::{RecoveryReport, TornTail};
-pub(crate) use removal::{RemovedSegment, RetentionReport};
 pub use retention::RemovalReason;
 pub(crate) use retention::RetentionPolicy;
 pub(crate) use signal::Signal;

@@ -399,6 +399,20 @@ impl Reader {
     }
 }
 
+#[cfg(test)]
+impl Reader {
+    /// Comes to the end of the position's segment, and goes on to the next one after `meanwhile`.
+    pub(super) fn leave_segment_after(&mut self, meanwhile: impl FnOnce()) -> Result<()> {
+        let Some(mut cursor) = self.take_cursor()? else { return Ok(()) };
+        while let Some(header) = cursor.peek()? {
+            cursor.step_over(&header);
+            self.position = header.next_offset();
+        }
+        meanwhile();
+        self.leave_segment(&cursor)
+    }
+}
+
 /// Records cut off a batch.
 struct Sliced {
     records: RecordSlice,

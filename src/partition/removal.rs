@@ -32,11 +32,6 @@ impl RetentionReport {
     pub(crate) fn bytes(&self) -> u64 {
         self.removed.iter().map(|segment| segment.bytes).sum()
     }
-
-    /// Records of all removed segments.
-    pub(crate) fn records(&self) -> u64 {
-        self.removed.iter().map(|segment| segment.records).sum()
-    }
 }
 
 /// A segment that retention took out.

@@ -186,7 +186,7 @@ impl ActiveSegment {
         self.file.set_len(self.tally.bytes)?;
         self.allocated = self.tally.bytes;
         self.file.sync()?;
-        let index = self.segment.finish_index().unwrap_or_else(|| SparseIndex::new(self.base(), 0));
+        let index = self.segment.finished_index().unwrap_or_else(|| SparseIndex::new(self.base(), 0));
         // Indexes are hints; without them the next reader walks the batch headers.
         drop(index_file::write(self.segment.log().directory(), self.base(), &index));
         Ok(summarize(&self.tally, &index))

@@ -38,7 +38,7 @@ pub(crate) struct LogFile {
 
 #[derive(Debug, Default)]
 struct Opened {
-    /// Kept while the segment grows or is read positionally; a map needs no descriptor.
+    /// The writer's, while the segment grows.
     file: Option<File>,
     map: Option<View>,
 }
@@ -153,11 +153,8 @@ impl LogFile {
         if let Some(file) = &self.opened.read().file {
             return Ok(file.clone());
         }
-        let mut opened = self.opened.write();
-        match &opened.file {
-            Some(file) => Ok(file.clone()),
-            None => Ok(opened.file.insert(self.directory.open(&self.name, OpenMode::Read)?).clone()),
-        }
+        // Not kept: a reader of many segments would keep a descriptor of each. One is opened for every read-ahead.
+        self.directory.open(&self.name, OpenMode::Read)
     }
 
     /// Lets the descriptor of a segment go that no longer grows. A map stays.

@@ -185,12 +185,14 @@ impl Segment {
         self.written.store(position + header.total_len() as u64, Ordering::Release);
     }
 
-    /// Ends the index for now and returns a copy of it.
-    pub(super) fn finish_index(&self) -> Option<SparseIndex> {
-        match &mut *self.index.write() {
+    /// The index as it is written to files when the segment ends here. The one in memory goes on as it was: the segment may
+    /// yet grow, if what follows its end fails.
+    pub(super) fn finished_index(&self) -> Option<SparseIndex> {
+        match &*self.index.read() {
             Index::InMemory(index) => {
-                index.note_time();
-                Some(index.clone())
+                let mut finished = index.clone();
+                finished.note_time();
+                Some(finished)
             }
             Index::OnDisk(_) => None,
         }

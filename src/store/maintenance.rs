@@ -13,34 +13,26 @@ use crate::store::caretaker::Caretaker;
 #[derive(Debug)]
 pub(super) struct Maintenance {
     agenda: Arc<Agenda>,
-    caretaker: Arc<Caretaker>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Maintenance {
-    pub(super) fn by_hand(agenda: Arc<Agenda>, caretaker: Arc<Caretaker>) -> Self {
-        Self { agenda, caretaker, thread: None }
+    pub(super) fn by_hand(agenda: Arc<Agenda>) -> Self {
+        Self { agenda, thread: None }
     }
 
     /// Starts the thread. It sleeps while there is nothing to do.
     pub(super) fn start(agenda: Arc<Agenda>, caretaker: Arc<Caretaker>, root: &Directory) -> Result<Self> {
-        let (work, care) = (Arc::clone(&agenda), Arc::clone(&caretaker));
+        let work = Arc::clone(&agenda);
         let thread = Builder::new().name("annals-maintenance".to_owned()).spawn(move || {
             while let Some(chores) = work.wait() {
                 // A failure poisons its partition, or is told to the next sender there: nobody else waits for it.
-                chores.into_iter().for_each(|chore| drop(run(chore, &care)));
+                chores.into_iter().for_each(|chore| drop(run(chore, &caretaker)));
             }
         });
         let thread =
             thread.map_err(|error| Error::io(root.path(), "start the maintenance thread of", error))?;
-        Ok(Self { agenda, caretaker, thread: Some(thread) })
-    }
-
-    /// Does what is due now, on this thread, and a round over all partitions whether it is due or not.
-    pub(super) fn run_due(&self) -> Result<()> {
-        let chores = self.agenda.due().into_iter().chain([Chore::Round]);
-        let outcomes: Vec<_> = chores.map(|chore| run(chore, &self.caretaker)).collect();
-        outcomes.into_iter().collect()
+        Ok(Self { agenda, thread: Some(thread) })
     }
 
     /// Ends the thread; what it was doing is finished.
@@ -51,6 +43,13 @@ impl Maintenance {
             drop(thread.join());
         }
     }
+}
+
+/// Does what is due now, on this thread, and a round over all partitions whether it is due or not.
+pub(super) fn run_due(agenda: &Agenda, caretaker: &Caretaker) -> Result<()> {
+    let chores = agenda.due().into_iter().chain([Chore::Round]);
+    let outcomes: Vec<_> = chores.map(|chore| run(chore, caretaker)).collect();
+    outcomes.into_iter().collect()
 }
 
 fn run(chore: Chore, caretaker: &Caretaker) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::partition::{Agenda, LogOptions, RecoveryReport};
 use crate::producer::{Producer, ProducerBuilder};
 use crate::store::builder::{self, StoreBuilder};
 use crate::store::caretaker::Caretaker;
-use crate::store::maintenance::Maintenance;
+use crate::store::maintenance::{self, Maintenance};
 use crate::store::stats::StoreStats;
 use crate::store::troubles::Troubles;
 use crate::sync::Mutex;
@@ -65,8 +65,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreLocked`](Error::StoreLocked), [`Corrupt`](Error::Corrupt) when acknowledged data is missing or damaged where
-    /// opening looks, [`UnsupportedFormat`](Error::UnsupportedFormat), [`Io`](Error::Io). After any of them no file of the
-    /// store has changed.
+    /// opening looks, [`UnsupportedFormat`](Error::UnsupportedFormat), [`Io`](Error::Io). After any of them no
+    /// partition has changed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::builder(path).open()
     }
@@ -106,7 +106,7 @@ impl Store {
             builder::Maintenance::Thread => {
                 Maintenance::start(Arc::clone(&agenda), Arc::clone(&care), &root)?
             }
-            builder::Maintenance::ByHand => Maintenance::by_hand(Arc::clone(&agenda), Arc::clone(&care)),
+            builder::Maintenance::ByHand => Maintenance::by_hand(Arc::clone(&agenda)),
         };
         let open = Mutex::new(Some(Open { maintenance, _lock: lock }));
         Ok(Self { inner: Arc::new(Inner { root, topics, groups, care, agenda, open }) })
@@ -293,10 +293,8 @@ impl Store {
     /// # Errors
     /// The first failure; everything else that was due is done all the same.
     pub fn maintain(&self) -> Result<()> {
-        match &*self.inner.open.lock() {
-            Some(open) => open.maintenance.run_due(),
-            None => Err(Error::StoreClosed { path: self.path().to_path_buf() }),
-        }
+        self.check_open()?;
+        maintenance::run_due(&self.inner.agenda, &self.inner.care)
     }
 }
 

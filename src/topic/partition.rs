@@ -10,6 +10,10 @@ use crate::topic::metadata::{BatchMetadata, OffsetAndTimestamp};
 use crate::topic::partition_reader::PartitionReader;
 use crate::types::{Durability, Offset, Record, Timestamp, TopicPartition};
 
+/// A producer's defaults, for appends at `Durability::Memory` without a producer.
+const MEMORY_BATCH_BYTES: usize = 64 << 10;
+const MEMORY_LINGER: Duration = Duration::from_millis(5);
+
 /// A partition: a totally ordered log. Cheap to clone; used from many threads at once.
 ///
 /// `start <= durable <= end` at all times.
@@ -113,8 +117,9 @@ impl Partition {
         durability: Durability,
         expected_end: Option<Offset>,
     ) -> Result<BatchMetadata<'_>> {
-        // A batch of its own: what is appended together is stored and compressed together.
-        let how = Append { durability, batch_bytes: 1, linger: Duration::from_millis(5), expected_end };
+        // A batch of its own: what is appended together is stored and compressed together. In memory it may wait for more.
+        let batch_bytes = if durability == Durability::Memory { MEMORY_BATCH_BYTES } else { 1 };
+        let how = Append { durability, batch_bytes, linger: MEMORY_LINGER, expected_end };
         let appended = self.log.append(records, &how)?;
         Ok(BatchMetadata {
             topic: self.topic(),

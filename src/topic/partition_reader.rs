@@ -76,12 +76,12 @@ impl IntoIterator for PartitionReader {
     type IntoIter = OwnedRecords;
 
     fn into_iter(self) -> OwnedRecords {
-        OwnedRecords { reader: self, copies: Vec::new() }
+        OwnedRecords { reader: self, copies: Vec::new(), has_failed: false }
     }
 }
 
-/// Iterates over copies of a partition's records, up to the end at the time it gets there. After an error it goes on
-/// where the error was, so a damaged batch ends a loop only if the loop ends itself.
+/// Iterates over copies of a partition's records, up to the end at the time it gets there. An error is the last item: to
+/// go on behind a damaged batch, read from there.
 ///
 /// ```
 /// # use annals::{Durability, Record, Store, TopicConfig};
@@ -98,16 +98,20 @@ pub struct OwnedRecords {
     reader: PartitionReader,
     /// Next one last.
     copies: Vec<OwnedRecord>,
+    has_failed: bool,
 }
 
 impl Iterator for OwnedRecords {
     type Item = Result<OwnedRecord>;
 
     fn next(&mut self) -> Option<Result<OwnedRecord>> {
-        if self.copies.is_empty() {
+        if self.copies.is_empty() && !self.has_failed {
             match self.reader.fetch_within(COPY) {
                 Ok(records) => self.copies.extend(records.iter().map(|record| record.to_owned())),
-                Err(error) => return Some(Err(error)),
+                Err(error) => {
+                    self.has_failed = true;
+                    return Some(Err(error));
+                }
             }
             self.copies.reverse();
         }

@@ -148,14 +148,14 @@ impl FaultyFileSystem {
     }
 
     /// From now on the `nth` matching call (0 is the next one) fails, once or with all behind it.
-    pub(crate) fn fail(&self, calls: &[Call], path: &str, nth: usize, times: Times, fault: Fault) {
+    pub(crate) fn fail(&self, calls: &[Call], path: &str, (nth, times): (usize, Times), fault: Fault) {
         let rule = Rule { calls: calls.to_vec(), path: path.to_owned(), before: nth, times, fault };
         self.shared.rules.lock().unwrap().push(rule);
     }
 
     /// The next matching call fails with that error.
     pub(crate) fn fail_next(&self, call: Call, path: &str, errno: i32) {
-        self.fail(&[call], path, 0, Times::Once, Fault::Error(errno));
+        self.fail(&[call], path, (0, Times::Once), Fault::Error(errno));
     }
 
     /// Everything works again.

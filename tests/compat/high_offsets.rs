@@ -76,6 +76,7 @@ fn ours_are_read_by_kafka_protocol() {
                 let decoded: Vec<_> =
                     foreign::decoded(&log).into_iter().flat_map(|set| set.records).collect();
                 assert_eq!(decoded[0].offset, segment);
+                assert_indexes_point_inside(dir.path(), segment, &log);
                 records.extend(decoded.iter().map(|record| (record.offset, foreign::sample(record))));
             }
             let expected: Vec<_> = (base..).zip(samples::three_hundred()).collect();
@@ -85,6 +86,26 @@ fn ours_are_read_by_kafka_protocol() {
             look_up(&store, &expected);
         }
     }
+}
+
+/// Entries hold offsets from the segment's base on: 32 bits, however high the base.
+fn assert_indexes_point_inside(store: &Path, base: i64, log: &[u8]) {
+    let entries = |extension: &str| {
+        let path = files::partition_dir(store).join(format!("{base:020}.{extension}"));
+        fs::read(path).unwrap()
+    };
+    let last_offset = |position: usize| {
+        let base = i64::from_be_bytes(log[position..position + 8].try_into().unwrap());
+        base + i64::from(i32::from_be_bytes(log[position + 23..position + 27].try_into().unwrap()))
+    };
+    let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
+    let (offsets, times) = (entries("index"), entries("timeindex"));
+    assert!(!times.is_empty());
+    assert!(!offsets.is_empty() || log.len() < 1000, "segment {base} of {} bytes", log.len());
+    for entry in offsets.chunks(8) {
+        assert_eq!(base + i64::from(number(&entry[..4])), last_offset(number(&entry[4..]) as usize));
+    }
+    assert!(times.chunks(12).all(|entry| number(&entry[8..]) < 300));
 }
 
 /// Every offset and some times, through the indexes.

@@ -14,10 +14,6 @@ pub(crate) struct Compressor {
 }
 
 impl Compressor {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
     /// Appends `input`, compressed, to `out`. The only errors are a codec's own, such as no memory for its tables.
     pub(crate) fn compress(
         &mut self,

@@ -57,10 +57,6 @@ impl<'a> Bounded<'a> {
 }
 
 impl Decompressor {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
     /// Appends the decompressed `input` to `out`. More than `limit` bytes are an error, found before they are all
     /// there. After an error `out` is as long as it was.
     pub(crate) fn decompress(

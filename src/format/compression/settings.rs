@@ -17,8 +17,6 @@ pub(crate) struct Compression {
 }
 
 impl Compression {
-    pub(crate) const NONE: Self = Self { codec: Codec::None, level: None };
-
     /// The codec at its default level.
     pub(crate) const fn of(codec: Codec) -> Self {
         Self { codec, level: None }

@@ -7,13 +7,13 @@ const CODECS: [Codec; 4] = [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd]
 
 fn packed(compression: Compression, input: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    Compressor::new().compress(compression, input, &mut out).unwrap();
+    Compressor::default().compress(compression, input, &mut out).unwrap();
     out
 }
 
 fn unpacked(codec: Codec, input: &[u8], limit: usize) -> Result<Vec<u8>, Malformed> {
     let mut out = Vec::new();
-    Decompressor::new().decompress(codec, input, limit, &mut out).map(|()| out)
+    Decompressor::default().decompress(codec, input, limit, &mut out).map(|()| out)
 }
 
 /// Bytes without a pattern, the same in every run.
@@ -52,7 +52,7 @@ fn round_trips_with_kept_state() {
         text(65_536),
         vec![0; 5],
     ];
-    let (mut compressor, mut decompressor) = (Compressor::new(), Decompressor::new());
+    let (mut compressor, mut decompressor) = (Compressor::default(), Decompressor::default());
     for codec in Codec::ALL {
         for input in &inputs {
             let mut packed = b"front".to_vec();
@@ -78,7 +78,7 @@ fn empty_inputs_and_empty_payloads() {
 fn levels_are_kafkas() {
     let text = text(5000);
     let valid = [(Codec::Gzip, [-1, 1, 9]), (Codec::Lz4, [1, 9, 17]), (Codec::Zstd, [-131_072, 3, 22])];
-    let mut compressor = Compressor::new();
+    let mut compressor = Compressor::default();
     for (codec, levels) in valid {
         for level in levels {
             let compression = Compression::with_level(codec, level).unwrap();
@@ -116,7 +116,7 @@ fn bombs_stop_near_the_limit() {
     for codec in CODECS {
         let bomb = packed(Compression::of(codec), &zeros);
         let mut out = Vec::new();
-        let result = Decompressor::new().decompress(codec, &bomb, 10_000, &mut out);
+        let result = Decompressor::default().decompress(codec, &bomb, 10_000, &mut out);
         assert_invalid(result, "when decompressed");
         assert!(out.is_empty());
         assert!(out.capacity() <= 256 * 1024, "{codec:?} allocated {}", out.capacity());
@@ -131,13 +131,13 @@ fn claims_of_size_are_not_allocated() {
     assert_invalid(unpacked(Codec::Snappy, &claim, 1 << 30), "when decompressed");
     claim[..5].copy_from_slice(&[0xff, 0xff, 0xff, 0xff, 0x02]);
     let mut out = Vec::new();
-    let result = Decompressor::new().decompress(Codec::Snappy, &claim, 1 << 30, &mut out);
+    let result = Decompressor::default().decompress(Codec::Snappy, &claim, 1 << 30, &mut out);
     assert_invalid(result, "claims more than it can hold");
     assert_eq!(out.capacity(), 0);
     // A zstd frame header with an eight-byte content size of 1 GiB.
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0b1100_0000, 0x58];
     frame.extend_from_slice(&(1_u64 << 30).to_le_bytes());
-    let result = Decompressor::new().decompress(Codec::Zstd, &frame, 2 << 30, &mut out);
+    let result = Decompressor::default().decompress(Codec::Zstd, &frame, 2 << 30, &mut out);
     assert_invalid(result, "ends early");
     assert!(out.capacity() <= 256 * 1024, "allocated {}", out.capacity());
 }
@@ -274,7 +274,7 @@ fn zstd_frames_in_a_row() {
 
 #[test]
 fn a_decoder_works_again_after_an_error() {
-    let mut decompressor = Decompressor::new();
+    let mut decompressor = Decompressor::default();
     let input = text(5000);
     for codec in CODECS {
         let packed = packed(Compression::of(codec), &input);

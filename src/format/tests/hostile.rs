@@ -8,10 +8,10 @@ use super::*;
 fn decode_everything(bytes: &[u8]) {
     let _opened = opened(bytes);
     let _entries = (OffsetIndexEntry::decode(bytes), TimeIndexEntry::decode(bytes));
-    let _commits = (CommitKey::decode(bytes), OffsetCommitValue::decode(bytes), GroupMetadata::decode(bytes));
+    let _commits = (CommitKey::decode(bytes), OffsetCommitValue::decode(bytes));
     for codec in Codec::ALL {
         let mut out = Vec::new();
-        let result = Decompressor::new().decompress(codec, bytes, 4096, &mut out);
+        let result = Decompressor::default().decompress(codec, bytes, 4096, &mut out);
         assert!(out.len() <= 4096);
         assert!(result.is_ok() || out.is_empty());
     }

@@ -16,5 +16,4 @@ mod swap;
 mod trim;
 
 pub(crate) use config::{CompactionConfig, CompactionReport, Effort};
-pub(crate) use erase::EraseReport;
 pub(crate) use plan::Dirt;

@@ -30,7 +30,10 @@ fn retention_takes_whole_segments_and_they_stay_gone() {
         assert_eq!(report.start, log.start());
         assert_eq!(report.removed.len(), bases.len() - place.logs().len());
         assert_eq!(report.bytes(), bytes - log.bytes());
-        assert_eq!(report.records(), u64::try_from(log.start()).unwrap());
+        assert_eq!(
+            report.removed.iter().map(|segment| segment.records).sum::<u64>(),
+            u64::try_from(log.start()).unwrap()
+        );
         assert!((1000..1500).contains(&log.bytes()));
         assert!(report.removed.iter().all(|removed| removed.reason == RemovalReason::Size));
         assert_eq!(
@@ -61,7 +64,7 @@ fn everything_may_expire_and_the_end_stays() {
     assert_eq!(log.apply_retention(&policy).unwrap().removed, []);
     place.clock.advance(Duration::from_millis(60_001));
     let report = log.apply_retention(&policy).unwrap();
-    assert_eq!(report.records(), 20);
+    assert_eq!(report.removed.iter().map(|segment| segment.records).sum::<u64>(), 20);
     assert_eq!((log.start(), log.end(), log.bytes()), (20, 20, 0));
     assert_eq!(place.logs(), [20]);
     assert_out_of_range(&log, 0);
@@ -104,7 +107,8 @@ fn a_leap_of_the_clock_is_not_believed_at_once() {
     assert_eq!(log.apply_retention(&policy).unwrap().removed, []);
     place.clock.set(9000 * DAY);
     assert!(log.apply_retention(&policy).unwrap().clock_leapt);
-    assert_eq!(log.apply_retention(&policy).unwrap().records(), 20);
+    let report = log.apply_retention(&policy).unwrap();
+    assert_eq!(report.removed.iter().map(|segment| segment.records).sum::<u64>(), 20);
 }
 
 #[test]

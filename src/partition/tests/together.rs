@@ -88,3 +88,39 @@ fn through_maps() {
 fn positionally() {
     live_together(ReadMode::Positional);
 }
+
+/// Nothing dies here, segments are only merged: a reader meets every offset, at whatever moment they are.
+#[test]
+fn merging_hides_nothing() {
+    let place = Place::in_memory(ReadMode::Mapped, Arc::new(Faulty::never()));
+    let log = place.open();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _over = Over(&is_over);
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut reader = Reader::new(Arc::clone(&log), 0, Visibility::Written, OnDamage::Fail);
+                    let mut next = 0;
+                    while next < RECORDS {
+                        let slices = reader.fetch(FetchLimits { max_records: 1, max_bytes: 1 }).unwrap();
+                        for record in slices.iter().flat_map(RecordSlice::iter) {
+                            assert_eq!(record.offset, next);
+                            next += 1;
+                        }
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                log.compact(&now_config(&place)).unwrap();
+            }
+        });
+        for offset in 0..RECORDS {
+            let key = offset.to_string();
+            log.append(&[Record::new().key(&key).value(&key)], &how(Durability::Os)).unwrap();
+        }
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+    });
+}
