@@ -113,7 +113,7 @@ impl Sieve for OtherKeys<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::{Attributes, RawHeaders};
+    use crate::format::Attributes;
 
     fn header(base_timestamp: Timestamp) -> BatchHeader {
         let plain = Attributes::default();
@@ -137,7 +137,7 @@ mod tests {
         let mut map = OffsetMap::new(1 << 10, 10);
         map.put(b"a", 15).unwrap();
         let sieve = LastOfKey { map: &map, covered: 18, until: 30, start: 0, now: 1000, horizon: 2000 };
-        let record = RawRecord { offset, timestamp: 0, key, value, headers: RawHeaders::default() };
+        let record = RawRecord { offset, timestamp: 0, key, value, headers: Default::default() };
         sieve.record(&header(horizon), &record)
     }
 
