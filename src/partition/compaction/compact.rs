@@ -63,9 +63,12 @@ impl Log {
         loop {
             let Some(snapshot) = self.snapshot(config)? else { break };
             report.rounds += 1;
-            let covered = self.run_round(&snapshot, config, &mut report)?;
-            if covered >= snapshot.dirt.until {
-                break;
+            match self.run_round(&snapshot, config, &mut report) {
+                Ok(covered) if covered >= snapshot.dirt.until => break,
+                Ok(_) => {}
+                // What could not be read may be what retention has removed since: another round looks at what is left.
+                Err(_) if self.has_lost(&snapshot.sources) => {}
+                Err(error) => return Err(error),
             }
         }
         report.cleaned_until = self.cleaned_until()?;

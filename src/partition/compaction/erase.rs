@@ -35,7 +35,12 @@ impl Log {
         for source in self.sources()?.into_iter().take(most) {
             let before = source.summary.bytes;
             let group = [source];
-            if let Group::Changed(replacement) = rewriter.rewrite(&group)? {
+            let rewritten = match rewriter.rewrite(&group) {
+                // Removed meanwhile, with whatever it held.
+                Err(_) if self.has_lost(&group) => continue,
+                other => other?,
+            };
+            if let Group::Changed(replacement) = rewritten {
                 let after = replacement.new.as_ref().map_or(0, |new| new.summary.bytes);
                 if self.swap(&group, replacement.new)? == Swap::Done {
                     report.records += replacement.removed_records;
@@ -45,6 +50,13 @@ impl Log {
             }
         }
         Ok(report)
+    }
+
+    /// True when one of `sources` is no longer part of the log.
+    pub(super) fn has_lost(&self, sources: &[Source]) -> bool {
+        let list = self.segment_list();
+        let is_listed = |source: &Source| list.iter().any(|segment| Arc::ptr_eq(segment, &source.segment));
+        !sources.iter().all(is_listed)
     }
 
     /// The sealed segments now.
