@@ -204,7 +204,9 @@ impl Log {
         let mut expander = Expander::default();
         for source in dirty {
             let mut cursor = source.segment.walk()?;
+            let mut headers = crc32fast::Hasher::new();
             while let Some(batch) = cursor.next_batch()? {
+                headers.update(batch.bytes().get(..BatchHeader::LEN).unwrap_or_default());
                 if batch.header().next_offset() <= at.cleaned_until || batch.header().attributes.is_control()
                 {
                     continue;
@@ -219,6 +221,7 @@ impl Log {
                     return Ok(round);
                 }
             }
+            source.check_headers(headers)?;
             round.covered = round.covered.max(source.summary.next_offset);
         }
         Ok(round)

@@ -237,6 +237,29 @@ fn damage_stops_compaction_and_changes_nothing() {
     assert!(log.erase(&matches).unwrap_err().is_corruption());
 }
 
+#[test]
+fn a_batch_that_has_moved_stops_compaction() {
+    let place = Place::new(ReadMode::Mapped);
+    let log = place.open();
+    many(&log, 50);
+    log.roll().unwrap();
+    let path = place.dir.path().join(format!("{:020}.log", place.logs()[2]));
+    let mut bytes = std_read(&path);
+    let len_at = |bytes: &[u8], at: usize| {
+        u32::from_be_bytes(bytes[at + 8..at + 12].try_into().unwrap()) as usize + 12
+    };
+    let mut last = 0;
+    while last + len_at(&bytes, last) < bytes.len() {
+        last += len_at(&bytes, last);
+    }
+    // The base offset, which no CRC of Kafka's covers, to where the next segment begins.
+    bytes[last + 7] += 1;
+    std_write(&path, &bytes);
+    let files = place.files();
+    assert!(log.compact(&now_config(&place)).unwrap_err().is_corruption());
+    assert_eq!(place.files(), files);
+}
+
 #[expect(clippy::disallowed_methods, reason = "a test that damages a file")]
 fn std_read(path: &std::path::Path) -> Vec<u8> {
     std::fs::read(path).unwrap()
