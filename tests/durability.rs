@@ -707,3 +707,32 @@ fn every_call_of_a_recovery_fails() {
         assert!(nth > 60);
     }
 }
+
+#[test]
+fn a_descriptor_given_back_is_synced_first_and_a_failure_is_told_to_its_own_partition() {
+    let dir = fast_dir();
+    let files = FaultyFileSystem::new();
+    let store = on_faulty(dir.path(), &files).max_open_files(2).open().unwrap();
+    store.create_topic(TOPIC, TopicConfig::new().partitions(4)).unwrap();
+    let send = |partition: u32, durability: Durability| {
+        let value = value_of(i64::from(partition));
+        producer(&store, durability).send(Record::to(TOPIC).partition(partition).value(&value)).map(drop)
+    };
+    files.forget();
+    for partition in (0..4).chain(0..4) {
+        send(partition, Durability::Os).unwrap();
+    }
+    let is_log = |path: &Path| path.extension().is_some_and(|extension| extension == "log");
+    let trace = files.trace();
+    let synced = trace.iter().filter(|done| done.call == Call::Sync && is_log(&done.path)).count();
+    assert!(synced >= 4, "{synced} logs synced before their descriptors were closed");
+
+    files.fail_next(Call::Sync, "orders-0/00000000000000000000.log", EIO);
+    for partition in [1, 2, 3, 1, 2, 3] {
+        send(partition, Durability::Disk).unwrap();
+    }
+    assert_eq!(files.armed(), 0, "the descriptor of orders-0 was taken");
+    assert!(matches!(send(0, Durability::Os), Err(Error::Io { operation: "sync", .. })));
+    assert!(matches!(send(0, Durability::Disk), Err(Error::Poisoned { .. })));
+    send(1, Durability::Disk).unwrap();
+}
