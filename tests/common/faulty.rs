@@ -109,12 +109,13 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// Returns when somebody waits here.
+    /// Returns when somebody waits here, who should be here soon.
     pub(crate) fn await_arrival(&self) {
-        let mut state = self.state.lock().unwrap();
-        while state.waiting == 0 {
-            state = self.changed.wait(state).unwrap();
-        }
+        let state = self.state.lock().unwrap();
+        let soon = std::time::Duration::from_secs(20);
+        let (_state, late) =
+            self.changed.wait_timeout_while(state, soon, |state| state.waiting == 0).unwrap();
+        assert!(!late.timed_out(), "the call that was to be held was never made");
     }
 
     fn pass(&self) {
