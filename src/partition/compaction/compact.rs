@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::{BatchHeader, Malformed, RecordIter};
+use crate::format::{BatchHeader, Malformed, RecordIter, SegmentSummary};
 use crate::partition::compaction::offset_map::{Full, OffsetMap};
 use crate::partition::compaction::plan::{GroupLimits, Sealed, groups, has_due, measure};
 use crate::partition::compaction::rewrite::{Expander, Group, Rewriter, Source};
@@ -44,6 +44,15 @@ impl Round {
         }
         self.covered = self.covered.max(header.next_offset());
         Ok(Ok(()))
+    }
+}
+
+impl CompactionReport {
+    fn add(&mut self, before: &[Source], after: Option<&SegmentSummary>) {
+        self.segments_before += before.len();
+        self.segments_after += usize::from(after.is_some());
+        self.bytes_before += before.iter().map(|source| source.summary.bytes).sum::<u64>();
+        self.bytes_after += after.map_or(0, |after| after.bytes);
     }
 }
 
@@ -129,7 +138,12 @@ impl Log {
     /// One pass over the log: learns the last offset of as many keys as the memory holds, from where the pass before ended,
     /// then rewrites everything below. Returns how far that was.
     fn run_round(&self, at: &Snapshot, config: &CompactionConfig, report: &mut CompactionReport) -> Result<Offset> {
-        let Round { map, covered } = self.learn(at, config)?;
+        let Round { map, covered } = match self.learn(at, config) {
+            Ok(round) => round,
+            // Retention has removed a file before it was opened.
+            Err(_) if self.has_left(&at.sources) => return Ok(at.cleaned_until),
+            Err(error) => return Err(error),
+        };
         let sieve = LastOfKey {
             map: &map,
             covered,
@@ -148,7 +162,14 @@ impl Log {
             if covered == at.cleaned_until && !group.iter().any(|source| has_due(&source.summary, config.now)) {
                 continue;
             }
-            match rewriter.rewrite(group)? {
+            let rewritten = match rewriter.rewrite(group) {
+                Err(_) if self.has_left(group) => {
+                    overtaken = true;
+                    continue;
+                }
+                rewritten => rewritten?,
+            };
+            match rewritten {
                 Group::Unchanged { delete_horizon } => {
                     horizons.extend(group.iter().map(|source| NewHorizon { of: source.summary, delete_horizon }));
                 }
@@ -159,10 +180,7 @@ impl Log {
                         continue;
                     }
                     report.removed_records += replacement.removed_records;
-                    report.segments_before += group.len();
-                    report.segments_after += usize::from(after.is_some());
-                    report.bytes_before += group.iter().map(|source| source.summary.bytes).sum::<u64>();
-                    report.bytes_after += after.map_or(0, |after| after.bytes);
+                    report.add(group, after.as_ref());
                 }
             }
         }
