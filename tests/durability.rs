@@ -304,6 +304,7 @@ fn a_write_that_cannot_be_taken_back_poisons() {
 fn a_roll_that_fails_leaves_the_partition_usable() {
     let faults = [
         (Call::Create, ".log", EMFILE),
+        (Call::Create, ".log", ENOSPC),
         (Call::Create, "annals.state.new", ENOSPC),
         (Call::Write, "annals.state.new", ENOSPC),
         (Call::Sync, "annals.state.new", EIO),
@@ -337,8 +338,9 @@ fn a_roll_that_fails_leaves_the_partition_usable() {
                 }
             }
         }
-        let is_hint = path.contains("index");
-        assert_eq!(failures, usize::from(!is_hint), "{call:?} of {path}");
+        // Indexes are hints; without descriptors the store gives some of its own back and tries once more.
+        let is_survived = path.contains("index") || errno == EMFILE;
+        assert_eq!(failures, usize::from(!is_survived), "{call:?} of {path}");
         assert_eq!(files.armed(), 0);
         let copy = fast_dir();
         kill_and_copy(store, dir.path(), copy.path());
@@ -727,6 +729,7 @@ fn a_descriptor_given_back_is_synced_first_and_a_failure_is_told_to_its_own_part
     let synced = trace.iter().filter(|done| done.call == Call::Sync && is_log(&done.path)).count();
     assert!(synced >= 4, "{synced} logs synced before their descriptors were closed");
 
+    send(0, Durability::Os).unwrap();
     files.fail_next(Call::Sync, "orders-0/00000000000000000000.log", EIO);
     for partition in [1, 2, 3, 1, 2, 3] {
         send(partition, Durability::Disk).unwrap();
