@@ -67,8 +67,13 @@ impl LogPromise {
 
     /// Offsets that a later record of the same key supersedes, and deletions.
     pub(crate) fn superseded(&self) -> BTreeSet<Offset> {
-        let last: BTreeMap<_, _> = self.entries.iter().enumerate().map(|(at, entry)| (&entry.key, at)).collect();
-        let old = self.entries.iter().enumerate().filter(|(at, entry)| last[&entry.key] != *at || entry.value.is_none());
+        let last: BTreeMap<_, _> =
+            self.entries.iter().enumerate().map(|(at, entry)| (&entry.key, at)).collect();
+        let old = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(at, entry)| last[&entry.key] != *at || entry.value.is_none());
         old.map(|(at, _)| Offset::try_from(at).unwrap()).collect()
     }
 
@@ -149,15 +154,19 @@ impl Promises {
             return Err(format!("topic {} came back", other.name()));
         }
         for ((group, place), allowed) in &self.commits {
-            let Ok(partition) = store.topic(place.topic()).and_then(|topic| topic.partition(place.partition()))
+            let Ok(partition) =
+                store.topic(place.topic()).and_then(|topic| topic.partition(place.partition()))
             else {
                 continue;
             };
             let found = store.committed(group).get(place).map(|committed| committed.offset);
             let end = partition.end();
-            let is_allowed = |offset: &Option<Offset>| found == *offset || found == offset.map(|at| at.min(end));
+            let is_allowed =
+                |offset: &Option<Offset>| found == *offset || found == offset.map(|at| at.min(end));
             if found.is_some_and(|at| at > end) || !allowed.iter().any(is_allowed) {
-                return Err(format!("{group} has {found:?} for {place}, not one of {allowed:?}; the end is {end}"));
+                return Err(format!(
+                    "{group} has {found:?} for {place}, not one of {allowed:?}; the end is {end}"
+                ));
             }
         }
         Ok(())

@@ -23,9 +23,8 @@ pub(crate) fn removal(disk: &Disk, parent: usize, path: &Path) -> Option<String>
     let above = path.parent()?.parent().and_then(|above| disk.find(above).ok());
     let mut changes = [Some(parent), above].into_iter().flatten();
     let is_renaming = changes.any(|directory| {
-        disk.directory(directory).is_ok_and(|names| {
-            names.changes.iter().any(|change| matches!(change, NameChange::Rename { .. }))
-        })
+        disk.directory(directory)
+            .is_ok_and(|names| names.changes.iter().any(|change| matches!(change, NameChange::Rename { .. })))
     });
     (is_log(path) && is_renaming)
         .then(|| format!("{} is removed before what replaces it has its name for good", path.display()))

@@ -227,7 +227,12 @@ impl World {
     }
 
     /// Appends a batch. At `Memory` it may become two.
-    pub(crate) fn append(&mut self, place: &TopicPartition, count: u64, durability: Durability) -> Result<()> {
+    pub(crate) fn append(
+        &mut self,
+        place: &TopicPartition,
+        count: u64,
+        durability: Durability,
+    ) -> Result<()> {
         let entries = self.entries(count, 5);
         self.append_entries(place, &entries, durability)
     }
