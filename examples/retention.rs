@@ -19,7 +19,7 @@ const LIMITED: [&str; 3] = ["by-size", "by-time", "by-records"];
 const QUEUE: &str = "queue";
 const RECENT: &str = "recent";
 /// The most that the two queues may take.
-const QUEUE_BYTES: u64 = 64 << 10;
+const QUEUE_BYTES: u64 = 128 << 10;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -60,8 +60,8 @@ fn parse(line: &'static str) -> Outcome<Event> {
 
 /// Room is made by whole segments: small ones let the limits be seen.
 fn create_topics(store: &Store) -> Outcome {
-    let config = || TopicConfig::new().segment_bytes(16 << 10);
-    store.ensure_topic("by-size", config().retention_bytes(64 << 10))?;
+    let config = || TopicConfig::new().segment_bytes(32 << 10);
+    store.ensure_topic("by-size", config().retention_bytes(96 << 10))?;
     store.ensure_topic("by-time", config().retention(Duration::from_secs(2 * 24 * 3600)))?;
     store.ensure_topic("by-records", config().retention_records(500))?;
     let queue = config().retention_until_consumed().size_limit(QUEUE_BYTES, WhenFull::Error);
