@@ -727,7 +727,7 @@ fn full_store(closed: bool) -> (tempfile::TempDir, usize) {
     let mut sent = 0;
     while files_of(work.path(), "orders-0", ".log").len() < 4 || sent % 10 != 0 {
         let value = value_of(sent);
-        store.producer().send(Record::to(TOPIC).value(&value)).expect("a send");
+        store.producer().send(Record::to(TOPIC).timestamp(time_of(sent)).value(&value)).expect("a send");
         sent += 1;
     }
     let mut consumer = assigned(&store, StartFrom::Earliest);
@@ -743,7 +743,11 @@ fn full_store(closed: bool) -> (tempfile::TempDir, usize) {
     (dir, usize::try_from(sent).expect("a count"))
 }
 
-/// Everything that a full store holds is there.
+fn time_of(number: i64) -> i64 {
+    1_000 + number * 10
+}
+
+/// Everything that a full store holds is there, and found.
 fn check_whole(dir: &Path, sent: usize) -> Result<(), Error> {
     let store = by_hand(dir).open()?;
     let mut consumer = store.consumer_builder().max_poll_records(7).build()?;
@@ -765,6 +769,10 @@ fn check_whole(dir: &Path, sent: usize) -> Result<(), Error> {
     for offset in (0..offset).step_by(11) {
         let mut reader = partition.read_from(offset)?;
         assert_eq!(reader.fetch()?.iter().next().map(|record| record.offset()), Some(offset));
+        for time in [time_of(offset), time_of(offset) - 9] {
+            let found = partition.offset_for_time(time)?.map(|found| (found.offset, found.timestamp));
+            assert_eq!(found, Some((offset, time_of(offset))), "by time {time}");
+        }
     }
     let committed = store.committed("billing");
     assert_eq!(committed.get(&TopicPartition::new(TOPIC, 0)).map(|at| at.offset), Some(7));
@@ -842,6 +850,31 @@ fn cut_and_emptied_files_of_each_kind() {
         seen.len(),
         seen.iter().filter(|(_, refused, _)| *refused).count()
     );
+}
+
+#[test]
+fn wrong_indexes_cost_time_and_nothing_else() {
+    let (original, sent) = full_store(true);
+    let indexes =
+        tree(original.path()).into_iter().filter(|(name, _)| name.to_string_lossy().ends_with("index"));
+    let mut tried = 0;
+    for (name, bytes) in indexes.filter(|(_, bytes)| !bytes.is_empty()) {
+        let flipped = |mask: u8| bytes.iter().map(|byte| byte ^ mask).collect::<Vec<_>>();
+        let mut shifted = bytes.clone();
+        shifted.rotate_left(1);
+        let mut swollen = bytes.clone();
+        // Every entry's last byte, which is small enough to lead to a place that exists.
+        swollen.iter_mut().skip(3).step_by(4).for_each(|byte| *byte = byte.wrapping_add(40));
+        for wrong in [vec![0; bytes.len()], flipped(1), flipped(0xff), shifted, swollen] {
+            let dir = tempfile::tempdir().unwrap();
+            copy_dir(original.path(), dir.path());
+            std::fs::write(dir.path().join(&name), &wrong).unwrap();
+            check_whole(dir.path(), sent).unwrap_or_else(|error| panic!("{}: {error}", name.display()));
+            assert_eq!(std::fs::read(dir.path().join(&name)).unwrap(), bytes, "it was not built anew");
+            tried += 1;
+        }
+    }
+    assert!(tried > 20, "{tried}");
 }
 
 #[test]

@@ -249,38 +249,40 @@ fn append_if_has_one_winner_for_every_end() {
     let partition = store.create_topic(TOPIC, small()).unwrap().partition(0).unwrap();
     let rounds = 500;
     let barrier = std::sync::Barrier::new(THREADS);
-    let won: Vec<(Offset, String)> = thread::scope(|scope| {
+    let outcomes: Vec<_> = thread::scope(|scope| {
         let run = |thread: usize| {
             let (partition, barrier) = (&partition, &barrier);
             scope.spawn(move || {
-                let mut won = Vec::new();
+                let mut outcomes = Vec::new();
                 for end in 0..rounds {
                     // All know the same end; one of them is first.
                     barrier.wait();
                     let value = format!("{thread} at {end}");
                     let durability = [Durability::Disk, Durability::Os, Durability::Memory][thread % 3];
-                    match partition.append_if(end, &[Record::new().value(&value)], durability) {
-                        Ok(at) => {
-                            assert_eq!(at.offsets(), end..=end);
-                            won.push((end, value));
-                        }
-                        Err(Error::UnexpectedEnd { expected, found, .. }) => {
-                            assert!(
-                                expected == end && found == end + 1,
-                                "expected {expected}, found {found}"
-                            );
-                        }
-                        Err(other) => panic!("{other:?}"),
-                    }
+                    let outcome = partition.append_if(end, &[Record::new().value(&value)], durability);
+                    // Judged when all are through: who panics here leaves the others at the barrier.
+                    outcomes.push((end, value.clone(), outcome.map(|at| at.offsets())));
                     barrier.wait();
                 }
-                won
+                outcomes
             })
         };
         let threads: Vec<_> = (0..THREADS).map(run).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
-    let mut won = won;
+    let mut won = Vec::new();
+    for (end, value, outcome) in outcomes {
+        match outcome {
+            Ok(offsets) => {
+                assert_eq!(offsets, end..=end);
+                won.push((end, value));
+            }
+            Err(Error::UnexpectedEnd { expected, found, .. }) => {
+                assert!(expected == end && found == end + 1, "expected {expected}, found {found}");
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
     won.sort();
     let found: Vec<_> =
         records(&partition).into_iter().map(|(at, value)| (at, String::from_utf8(value).unwrap())).collect();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::File;
+use super::pool::FilePool;
 use super::seam::{DirectoryLock, Entry, FileSystem, OpenMode};
 use crate::error::{Error, Result};
 
@@ -14,13 +15,25 @@ const NEW: &str = ".new";
 /// A directory of a file system. Opening one touches nothing.
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
-    fs: Arc<dyn FileSystem>,
+    pool: Arc<FilePool>,
     path: Arc<Path>,
 }
 
+/// Descriptors that long-held files take together, unless told otherwise.
+const POOL_LIMIT: usize = 192;
+
 impl Directory {
     pub(crate) fn new(fs: Arc<dyn FileSystem>, path: &Path) -> Self {
-        Self { fs, path: path.into() }
+        Self::with_pool(fs, path, POOL_LIMIT)
+    }
+
+    /// A directory whose long-held files, and those of the directories in it, take at most `limit` descriptors.
+    pub(crate) fn with_pool(fs: Arc<dyn FileSystem>, path: &Path, limit: usize) -> Self {
+        Self { pool: FilePool::new(fs, limit), path: path.into() }
+    }
+
+    fn fs(&self) -> &dyn FileSystem {
+        &*self.pool.fs
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -34,11 +47,17 @@ impl Directory {
 
     /// The directory of that name in it.
     pub(crate) fn child(&self, name: &str) -> Self {
-        Self::new(Arc::clone(&self.fs), &self.join(name))
+        Self { pool: Arc::clone(&self.pool), path: self.join(name).into() }
     }
 
     pub(crate) fn open(&self, name: &str, mode: OpenMode) -> Result<File> {
-        File::open(&*self.fs, &self.join(name), mode)
+        File::open(self.fs(), &self.join(name), mode)
+    }
+
+    /// Opens a file, not for reading alone, that is held for long. Between two calls its descriptor may be closed, after a
+    /// sync if it was written to, and it is opened again by its name.
+    pub(crate) fn keep_open(&self, name: &str, mode: OpenMode) -> Result<File> {
+        self.pool.open(&self.join(name), mode).map(File::pooled)
     }
 
     /// The whole of a file, or `None` when there is none of that name. Longer than `limit` bytes is an error: files read
@@ -86,12 +105,12 @@ impl Directory {
     }
 
     pub(crate) fn list(&self) -> Result<Vec<Entry>> {
-        self.fs.list(&self.path).map_err(|e| Error::io(&self.path, "list", e))
+        self.fs().list(&self.path).map_err(|e| Error::io(&self.path, "list", e))
     }
 
     /// True when the directory exists.
     pub(crate) fn exists(&self) -> Result<bool> {
-        match self.fs.list(&self.path) {
+        match self.fs().list(&self.path) {
             Ok(_) => Ok(true),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
             Err(e) => Err(Error::io(&self.path, "list", e)),
@@ -106,7 +125,7 @@ impl Directory {
         // A relative path of one component has the working directory above it.
         let parent =
             self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let parent = Self::new(Arc::clone(&self.fs), parent);
+        let parent = Self { pool: Arc::clone(&self.pool), path: parent.into() };
         parent.ensure()?;
         self.create()?;
         parent.sync()
@@ -114,17 +133,17 @@ impl Directory {
 
     /// Makes the directory. Its name is durable after a sync of its parent.
     pub(crate) fn create(&self) -> Result<()> {
-        self.fs.create_dir(&self.path).map_err(|e| Error::io(&self.path, "create directory", e))
+        self.fs().create_dir(&self.path).map_err(|e| Error::io(&self.path, "create directory", e))
     }
 
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
         let from = self.join(from);
-        self.fs.rename(&from, &self.join(to)).map_err(|e| Error::io(&from, "rename", e))
+        self.fs().rename(&from, &self.join(to)).map_err(|e| Error::io(&from, "rename", e))
     }
 
     pub(crate) fn remove(&self, name: &str) -> Result<()> {
         let path = self.join(name);
-        self.fs.remove_file(&path).map_err(|e| Error::io(&path, "remove", e))
+        self.fs().remove_file(&path).map_err(|e| Error::io(&path, "remove", e))
     }
 
     /// Removes a file; that there is none is no error.
@@ -140,17 +159,17 @@ impl Directory {
         for entry in self.list()? {
             self.remove(&entry.name)?;
         }
-        self.fs.remove_dir(&self.path).map_err(|e| Error::io(&self.path, "remove directory", e))
+        self.fs().remove_dir(&self.path).map_err(|e| Error::io(&self.path, "remove directory", e))
     }
 
     /// Makes the names in it durable.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.fs.sync_dir(&self.path).map_err(|e| Error::io(&self.path, "sync directory", e))
+        self.fs().sync_dir(&self.path).map_err(|e| Error::io(&self.path, "sync directory", e))
     }
 
     /// An error when it is known that `needed` more bytes do not fit.
     pub(crate) fn check_space(&self, needed: u64) -> Result<()> {
-        let available = self.fs.available_space(&self.path);
+        let available = self.fs().available_space(&self.path);
         match available.map_err(|e| Error::io(&self.path, "look for free space in", e))? {
             Some(available) if available < needed => {
                 Err(Error::io(&self.path, "rewrite a segment in", ErrorKind::StorageFull.into()))
@@ -160,6 +179,6 @@ impl Directory {
     }
 
     pub(crate) fn lock(&self) -> Result<DirectoryLock> {
-        self.fs.lock_dir(&self.path).map_err(|e| Error::io(&self.path, "lock", e))
+        self.fs().lock_dir(&self.path).map_err(|e| Error::io(&self.path, "lock", e))
     }
 }

@@ -1,9 +1,10 @@
 //! An open file that knows its name, so that every error says where it happened.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::pool::{Effect, PooledFile};
 use super::seam::{FileHandle, FileSystem, OpenMode};
 use super::view::View;
 use crate::error::{Error, Result};
@@ -11,37 +12,67 @@ use crate::error::{Error, Result};
 /// An open file and its path.
 #[derive(Debug, Clone)]
 pub(crate) struct File {
-    path: Arc<Path>,
-    handle: Arc<dyn FileHandle>,
+    source: Source,
+}
+
+/// Where a file's descriptor is.
+#[derive(Debug, Clone)]
+enum Source {
+    /// Its own, as long as the file is held.
+    Own { path: Arc<Path>, handle: Arc<dyn FileHandle> },
+    /// Shared with others, one at a time.
+    Pooled(Arc<PooledFile>),
 }
 
 impl File {
-    pub(crate) fn open(fs: &dyn FileSystem, path: &Path, mode: OpenMode) -> Result<Self> {
+    pub(super) fn open(fs: &dyn FileSystem, path: &Path, mode: OpenMode) -> Result<Self> {
         let operation = if mode == OpenMode::CreateNew { "create" } else { "open" };
         let handle = fs.open(path, mode).map_err(|e| Error::io(path, operation, e))?;
-        Ok(Self { path: path.into(), handle })
+        Ok(Self { source: Source::Own { path: path.into(), handle } })
+    }
+
+    pub(super) fn pooled(file: Arc<PooledFile>) -> Self {
+        Self { source: Source::Pooled(file) }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        match &self.source {
+            Source::Own { path, .. } => path,
+            Source::Pooled(file) => file.path(),
+        }
+    }
+
+    fn with<T>(
+        &self,
+        operation: &'static str,
+        effect: Effect,
+        call: impl FnOnce(&dyn FileHandle) -> io::Result<T>,
+    ) -> Result<T> {
+        let call = |handle: &dyn FileHandle| call(handle).map_err(|e| Error::io(self.path(), operation, e));
+        match &self.source {
+            Source::Own { handle, .. } => call(&**handle),
+            Source::Pooled(file) => file.with(effect, call),
+        }
     }
 
     pub(crate) fn len(&self) -> Result<u64> {
-        self.handle.len().map_err(|e| Error::io(&self.path, "read the length of", e))
+        self.with("read the length of", Effect::Reads, |handle| handle.len())
     }
 
     /// Fills `buf` from `position` on; returns how many bytes there were when the file ends before.
     pub(crate) fn read_up_to(&self, buf: &mut [u8], position: u64) -> Result<usize> {
-        let mut filled = 0;
-        while let Some(rest) = buf.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.handle.read_at(rest, position.saturating_add(filled as u64)) {
-                Ok(0) => break,
-                Ok(n) => filled += n,
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::io(&self.path, "read", e)),
+        self.with("read", Effect::Reads, |handle| {
+            let mut filled = 0;
+            while let Some(rest) = buf.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+                match handle.read_at(rest, position.saturating_add(filled as u64)) {
+                    Ok(0) => break,
+                    Ok(n) => filled += n,
+                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                    Err(e) => return Err(e),
+                }
             }
-        }
-        Ok(filled)
+            Ok(filled)
+        })
     }
 
     /// Up to `len` bytes from `position` on, fewer when the file ends before.
@@ -54,31 +85,36 @@ impl File {
 
     /// Writes all of `bytes` at `position`. On an error any part of them may be in the file.
     pub(crate) fn write_at(&self, bytes: &[u8], position: u64) -> Result<()> {
-        let mut written = 0;
-        while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
-            match self.handle.write_at(rest, position.saturating_add(written as u64)) {
-                Ok(0) => return Err(Error::io(&self.path, "write", ErrorKind::WriteZero.into())),
-                Ok(n) => written += n,
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::io(&self.path, "write", e)),
+        self.with("write", Effect::Writes, |handle| {
+            let mut written = 0;
+            while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+                match handle.write_at(rest, position.saturating_add(written as u64)) {
+                    Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                    Ok(n) => written += n,
+                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                    Err(e) => return Err(e),
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     pub(crate) fn set_len(&self, len: u64) -> Result<()> {
-        self.handle.set_len(len).map_err(|e| Error::io(&self.path, "cut", e))
+        self.with("cut", Effect::Writes, |handle| handle.set_len(len))
     }
 
     pub(crate) fn allocate(&self, len: u64) -> Result<()> {
-        self.handle.allocate(len).map_err(|e| Error::io(&self.path, "allocate space for", e))
+        self.with("allocate space for", Effect::Writes, |handle| handle.allocate(len))
     }
 
     pub(crate) fn sync(&self) -> Result<()> {
-        self.handle.sync_data().map_err(|e| Error::io(&self.path, "sync", e))
+        match &self.source {
+            Source::Own { path, handle } => handle.sync_data().map_err(|e| Error::io(path, "sync", e)),
+            Source::Pooled(file) => file.sync(),
+        }
     }
 
     pub(crate) fn map(&self, len: u64) -> Result<Option<View>> {
-        self.handle.map(len).map_err(|e| Error::io(&self.path, "map", e))
+        self.with("map", Effect::Reads, |handle| handle.map(len))
     }
 }

@@ -10,6 +10,7 @@ mod directory;
 mod file;
 mod id;
 mod os;
+mod pool;
 mod seam;
 mod space;
 mod view;

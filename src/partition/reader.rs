@@ -165,7 +165,8 @@ impl Reader {
 
     fn next_slice(&mut self, max_records: usize) -> Result<Option<Sliced>> {
         loop {
-            let rest = match self.rest.take() {
+            // What is left of a batch may have been deleted or erased meanwhile: then it is looked up again.
+            let rest = match self.rest.take().filter(|_| !self.list_changed()) {
                 Some(rest) => rest,
                 None => match self.next_batch()? {
                     Some(batch) => batch,

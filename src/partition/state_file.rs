@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::{Malformed, Mark, PartitionState};
-use crate::io::{Directory, File};
+use crate::io::{Directory, File, OpenMode};
 use crate::types::Offset;
 
 /// Its name in the partition's directory.
@@ -15,7 +15,7 @@ const MOST_BYTES: usize = 64 << 20;
 pub(super) struct StateFile {
     directory: Directory,
     state: PartitionState,
-    /// Open once something was written; marks go into it.
+    /// Open once a mark was written.
     file: Option<File>,
 }
 
@@ -74,9 +74,10 @@ impl StateFile {
     /// Replaces the whole content, durably. Every name that was new in the directory is durable afterwards too.
     pub(super) fn replace(&mut self, mut state: PartitionState) -> std::result::Result<(), ReplaceFailure> {
         state.sequence = self.state.sequence + 1;
-        let file = self.directory.prepare(STATE_FILE, &state.encode()).map_err(ReplaceFailure::Before)?;
+        self.directory.prepare(STATE_FILE, &state.encode()).map_err(ReplaceFailure::Before)?;
+        // Marks go into the new file from here on.
+        self.file = None;
         self.directory.publish(STATE_FILE).map_err(ReplaceFailure::Unknown)?;
-        self.file = Some(file);
         self.state = state;
         Ok(())
     }
@@ -91,7 +92,10 @@ impl StateFile {
         if mark.offset <= self.state.mark.offset {
             return Ok(());
         }
-        let Some(file) = &self.file else { return Ok(()) };
+        let file = match &self.file {
+            Some(file) => file,
+            None => self.file.insert(self.directory.keep_open(STATE_FILE, OpenMode::ReadWrite)?),
+        };
         let slot = mark.encode(self.state.sequence + 1);
         file.write_at(&slot.bytes, slot.position)?;
         self.state.mark = mark;

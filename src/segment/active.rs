@@ -54,7 +54,7 @@ impl ActiveSegment {
     ) -> Result<Self> {
         let name = segment_file_name(base, SegmentFile::Log);
         directory.remove_if_there(&name)?;
-        let file = directory.open(&name, OpenMode::CreateNew)?;
+        let file = directory.keep_open(&name, OpenMode::CreateNew)?;
         let index = SparseIndex::new(base, config.index_interval_bytes);
         Ok(Self::with(directory, file, Tally::new(base), index, (config, mode)))
     }
@@ -67,7 +67,7 @@ impl ActiveSegment {
         mode: ReadMode,
     ) -> Result<Self> {
         let name = segment_file_name(scan.tally.base, SegmentFile::Log);
-        let file = directory.open(&name, OpenMode::ReadWrite)?;
+        let file = directory.keep_open(&name, OpenMode::ReadWrite)?;
         Ok(Self::with(directory, file, scan.tally, scan.index, (config, mode)))
     }
 
@@ -83,7 +83,7 @@ impl ActiveSegment {
             _ => Segment::sealed(directory, summary, mode).index()?.resumed(&summary),
         };
         let name = segment_file_name(summary.base, SegmentFile::Log);
-        let file = directory.open(&name, OpenMode::ReadWrite)?;
+        let file = directory.keep_open(&name, OpenMode::ReadWrite)?;
         Ok(Self::with(directory, file, Tally::resumed(&summary), index, (config, mode)))
     }
 

@@ -36,6 +36,7 @@ pub struct StoreBuilder {
     pub(super) retention_check_interval: Duration,
     pub(super) max_expanded_bytes: usize,
     pub(super) maintenance: Maintenance,
+    pub(super) max_open_files: usize,
     pub(super) compaction_memory_bytes: usize,
     pub(super) on_trouble: Option<OnTrouble>,
 }
@@ -65,6 +66,7 @@ impl StoreBuilder {
             retention_check_interval: Duration::from_secs(300),
             max_expanded_bytes: 64 << 20,
             maintenance: Maintenance::Thread,
+            max_open_files: 192,
             compaction_memory_bytes: 32 << 20,
             on_trouble: None,
         }
@@ -93,6 +95,14 @@ impl StoreBuilder {
     /// Default: 5 minutes.
     pub fn retention_check_interval(mut self, interval: Duration) -> Self {
         self.retention_check_interval = interval;
+        self
+    }
+
+    /// The most descriptors that the files of partitions which are written to take together; one that needs a descriptor
+    /// beyond it takes that of the partition not used for longest, which is synced first. Some more are open for moments.
+    /// Default: 192.
+    pub fn max_open_files(mut self, files: usize) -> Self {
+        self.max_open_files = files;
         self
     }
 

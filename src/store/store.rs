@@ -77,7 +77,8 @@ impl Store {
     }
 
     pub(super) fn open_with(builder: StoreBuilder) -> Result<Self> {
-        let root = Directory::new(Arc::clone(&builder.file_system), &builder.path);
+        let root =
+            Directory::with_pool(Arc::clone(&builder.file_system), &builder.path, builder.max_open_files);
         root.ensure()?;
         let lock = match root.lock()? {
             DirectoryLock::Busy { pid } => return Err(Error::StoreLocked { path: builder.path, pid }),

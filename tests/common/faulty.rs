@@ -109,21 +109,22 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// Returns when somebody waits here.
+    /// Returns when somebody waits here, who should be here soon.
     pub(crate) fn await_arrival(&self) {
-        let mut state = self.state.lock().unwrap();
-        while state.waiting == 0 {
-            state = self.changed.wait(state).unwrap();
-        }
+        let state = self.state.lock().unwrap();
+        let soon = std::time::Duration::from_secs(20);
+        let (state, late) = self.changed.wait_timeout_while(state, soon, |state| state.waiting == 0).unwrap();
+        drop(state);
+        assert!(!late.timed_out(), "the call that was to be held was never made");
     }
 
     fn pass(&self) {
         let mut state = self.state.lock().unwrap();
         state.waiting += 1;
         self.changed.notify_all();
-        while !state.open {
-            state = self.changed.wait(state).unwrap();
-        }
+        // A test that failed meanwhile opens no gate, and closes its store on the way out.
+        let most = std::time::Duration::from_secs(30);
+        let (mut state, _) = self.changed.wait_timeout_while(state, most, |state| !state.open).unwrap();
         state.waiting -= 1;
     }
 }

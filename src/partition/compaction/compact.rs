@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::{BatchHeader, Malformed, RecordIter};
+use crate::format::{BatchHeader, Malformed, RecordIter, SegmentSummary};
 use crate::partition::accumulator::Which;
 use crate::partition::compaction::offset_map::{Full, OffsetMap};
 use crate::partition::compaction::plan::{GroupLimits, Sealed, groups, has_due, measure};
@@ -48,6 +48,15 @@ impl Round {
     }
 }
 
+impl CompactionReport {
+    fn add(&mut self, before: &[Source], after: Option<&SegmentSummary>) {
+        self.segments_before += before.len();
+        self.segments_after += usize::from(after.is_some());
+        self.bytes_before += before.iter().map(|source| source.summary.bytes).sum::<u64>();
+        self.bytes_after += after.map_or(0, |after| after.bytes);
+    }
+}
+
 impl Log {
     /// How much there is to compact. Changes nothing.
     pub(crate) fn dirt(&self, config: &CompactionConfig) -> Result<Dirt> {
@@ -63,12 +72,9 @@ impl Log {
         loop {
             let Some(snapshot) = self.snapshot(config)? else { break };
             report.rounds += 1;
-            match self.run_round(&snapshot, config, &mut report) {
-                Ok(covered) if covered >= snapshot.dirt.until => break,
-                Ok(_) => {}
-                // What could not be read may be what retention has removed since: another round looks at what is left.
-                Err(_) if self.has_lost(&snapshot.sources) => {}
-                Err(error) => return Err(error),
+            let covered = self.run_round(&snapshot, config, &mut report)?;
+            if covered >= snapshot.dirt.until {
+                break;
             }
         }
         report.cleaned_until = self.cleaned_until()?;
@@ -139,7 +145,12 @@ impl Log {
         config: &CompactionConfig,
         report: &mut CompactionReport,
     ) -> Result<Offset> {
-        let Round { map, covered } = self.learn(at, config)?;
+        let Round { map, covered } = match self.learn(at, config) {
+            Ok(round) => round,
+            // Retention has removed a file before it was opened.
+            Err(_) if self.has_left(&at.sources) => return Ok(at.cleaned_until),
+            Err(error) => return Err(error),
+        };
         let sieve = LastOfKey {
             map: &map,
             covered,
@@ -163,7 +174,14 @@ impl Log {
             {
                 continue;
             }
-            match rewriter.rewrite(group)? {
+            let rewritten = match rewriter.rewrite(group) {
+                Err(_) if self.has_left(group) => {
+                    overtaken = true;
+                    continue;
+                }
+                rewritten => rewritten?,
+            };
+            match rewritten {
                 Group::Unchanged { delete_horizon } => {
                     horizons
                         .extend(group.iter().map(|source| NewHorizon { of: source.summary, delete_horizon }));
@@ -175,10 +193,7 @@ impl Log {
                         continue;
                     }
                     report.removed_records += replacement.removed_records;
-                    report.segments_before += group.len();
-                    report.segments_after += usize::from(after.is_some());
-                    report.bytes_before += group.iter().map(|source| source.summary.bytes).sum::<u64>();
-                    report.bytes_after += after.map_or(0, |after| after.bytes);
+                    report.add(group, after.as_ref());
                 }
             }
         }
@@ -204,7 +219,9 @@ impl Log {
         let mut expander = Expander::default();
         for source in dirty {
             let mut cursor = source.segment.walk()?;
+            let mut headers = crc32fast::Hasher::new();
             while let Some(batch) = cursor.next_batch()? {
+                headers.update(batch.bytes().get(..BatchHeader::LEN).unwrap_or_default());
                 if batch.header().next_offset() <= at.cleaned_until || batch.header().attributes.is_control()
                 {
                     continue;
@@ -219,6 +236,7 @@ impl Log {
                     return Ok(round);
                 }
             }
+            source.check_headers(headers)?;
             round.covered = round.covered.max(source.summary.next_offset);
         }
         Ok(round)

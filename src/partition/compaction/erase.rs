@@ -36,9 +36,9 @@ impl Log {
             let before = source.summary.bytes;
             let group = [source];
             let rewritten = match rewriter.rewrite(&group) {
-                // Removed meanwhile, with whatever it held.
-                Err(_) if self.has_lost(&group) => continue,
-                other => other?,
+                // Retention has removed its file before it was opened.
+                Err(_) if self.has_left(&group) => continue,
+                rewritten => rewritten?,
             };
             if let Group::Changed(replacement) = rewritten {
                 let after = replacement.new.as_ref().map_or(0, |new| new.summary.bytes);
@@ -50,13 +50,6 @@ impl Log {
             }
         }
         Ok(report)
-    }
-
-    /// True when one of `sources` is no longer part of the log.
-    pub(super) fn has_lost(&self, sources: &[Source]) -> bool {
-        let list = self.segment_list();
-        let is_listed = |source: &Source| list.iter().any(|segment| Arc::ptr_eq(segment, &source.segment));
-        !sources.iter().all(is_listed)
     }
 
     /// The sealed segments now.

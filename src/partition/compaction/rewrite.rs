@@ -18,6 +18,17 @@ pub(super) struct Source {
     pub(super) segment: Arc<Segment>,
 }
 
+impl Source {
+    /// Compares the sum over all its batch headers with the one taken when it was sealed: where a batch belongs is in no
+    /// CRC of Kafka's.
+    pub(super) fn check_headers(&self, headers: crc32fast::Hasher) -> Result<()> {
+        if headers.finalize() == self.summary.headers_crc {
+            return Ok(());
+        }
+        Err(self.segment.log().broken(0, self.summary.base, "batch headers differ from those sealed"))
+    }
+}
+
 /// What is left of some segments.
 #[derive(Debug)]
 pub(super) struct Replacement {
@@ -129,11 +140,7 @@ impl<'a> Rewriter<'a> {
             let is_last = cursor.position() >= source.summary.bytes;
             self.add_batch(source, &batch, is_last, progress)?;
         }
-        if headers.finalize() != source.summary.headers_crc {
-            let reason = "batch headers differ from those sealed";
-            return Err(source.segment.log().broken(0, source.summary.base, reason));
-        }
-        Ok(())
+        source.check_headers(headers)
     }
 
     fn add_batch(

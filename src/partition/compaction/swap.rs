@@ -7,6 +7,8 @@
 //! | after the rename | the new table and the new file; old files are listed as obsolete and are removed |
 //! | after the state file is replaced again | nothing to do |
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::format::{PartitionState, SegmentFile, SegmentSummary, cleaned_log_name, segment_file_name};
 use crate::partition::compaction::rewrite::Source;
@@ -42,6 +44,12 @@ impl Log {
         drop(writer);
         self.remove_obsolete();
         renamed.map(|()| Swap::Done)
+    }
+
+    /// True when one of the segments is no longer part of the log.
+    pub(super) fn has_left(&self, group: &[Source]) -> bool {
+        let list = self.segment_list();
+        group.iter().any(|source| !list.iter().any(|segment| Arc::ptr_eq(segment, &source.segment)))
     }
 
     /// The commit: before it the old segments are the log, after it the new one is.

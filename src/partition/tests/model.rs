@@ -262,6 +262,9 @@ impl Life {
                 assert!(found.is_sorted() && found.iter().all(|offset| *offset >= from));
                 let more = self.entries.last().is_some_and(|last| last.offset >= from);
                 assert_eq!(found.is_empty(), !more, "from {from}");
+                let lives =
+                    |offset: &Offset| self.entries.binary_search_by_key(offset, |entry| entry.offset).is_ok();
+                assert!(found.iter().all(lives), "from {from}: {found:?}");
                 let due = self.entries.iter().map(|entry| entry.offset);
                 let mut due = due.filter(|offset| (from..reader.position()).contains(offset));
                 assert!(due.all(|offset| found.contains(&offset)), "from {from}: {found:?}");

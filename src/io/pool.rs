@@ -1,0 +1,166 @@
+//! A bound on open descriptors. Files that are held as long as their partition lives give theirs back when others need
+//! one, and take one again at their next use.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+
+use super::seam::{FileHandle, FileSystem, OpenMode};
+use crate::error::{Error, Result};
+use crate::sync::{AtomicBool, Mutex, Ordering, RwLock};
+
+/// The files of one store that share a number of descriptors.
+#[derive(Debug)]
+pub(super) struct FilePool {
+    pub(super) fs: Arc<dyn FileSystem>,
+    limit: usize,
+    /// Those that have a descriptor, in the order in which they are asked to give it back.
+    open: Mutex<VecDeque<Weak<PooledFile>>>,
+}
+
+/// A file that may be without a descriptor between two calls.
+#[derive(Debug)]
+pub(super) struct PooledFile {
+    pool: Arc<FilePool>,
+    path: Arc<Path>,
+    /// Held for reading over each call, so that no call loses the descriptor it uses.
+    state: RwLock<State>,
+    /// Used since it was last asked to give its descriptor back.
+    used: AtomicBool,
+    /// Written to since its last sync. A descriptor that wrote is the one that learns of lost writes: it is closed only
+    /// after a sync.
+    dirty: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    handle: Option<Arc<dyn FileHandle>>,
+    /// The sync before the descriptor was given back has failed: every later call says so.
+    failed: Option<Error>,
+}
+
+/// What a call does to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    Reads,
+    Writes,
+}
+
+impl FilePool {
+    pub(super) fn new(fs: Arc<dyn FileSystem>, limit: usize) -> Arc<Self> {
+        Arc::new(Self { fs, limit: limit.max(1), open: Mutex::default() })
+    }
+
+    /// Opens a file of the pool.
+    pub(super) fn open(self: &Arc<Self>, path: &Path, mode: OpenMode) -> Result<Arc<PooledFile>> {
+        let operation = if mode == OpenMode::CreateNew { "create" } else { "open" };
+        let handle = self.open_handle(path, mode).map_err(|e| Error::io(path, operation, e))?;
+        let file = Arc::new(PooledFile {
+            pool: Arc::clone(self),
+            path: path.into(),
+            state: RwLock::new(State { handle: Some(handle), failed: None }),
+            used: AtomicBool::new(true),
+            dirty: AtomicBool::new(mode == OpenMode::CreateNew),
+        });
+        self.open.lock().push_back(Arc::downgrade(&file));
+        Ok(file)
+    }
+
+    fn open_handle(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
+        self.make_room(self.limit);
+        match self.fs.open(path, mode) {
+            // The process has fewer descriptors than this pool may take: half of what it has will do.
+            Err(e) if is_out_of_descriptors(&e) => {
+                let open = self.open.lock().len();
+                self.make_room(open.div_ceil(2));
+                self.fs.open(path, mode)
+            }
+            other => other,
+        }
+    }
+
+    /// Takes descriptors back until fewer than `limit` files have one, those first that were not used for longest. Files
+    /// that are in use right now keep theirs.
+    fn make_room(&self, limit: usize) {
+        let mut open = self.open.lock();
+        for _ in 0..open.len().saturating_mul(2) {
+            if open.len() < limit {
+                return;
+            }
+            let Some(next) = open.pop_front() else { return };
+            let Some(file) = next.upgrade() else { continue };
+            if file.used.swap(false, Ordering::AcqRel) || !file.give_back() {
+                open.push_back(next);
+            }
+        }
+    }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    if cfg!(unix) { matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) } else { false }
+}
+
+impl PooledFile {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs `call` on the file, which is opened again first if it has to be.
+    pub(super) fn with<T>(
+        self: &Arc<Self>,
+        effect: Effect,
+        call: impl FnOnce(&dyn FileHandle) -> Result<T>,
+    ) -> Result<T> {
+        loop {
+            let state = self.state.read();
+            if let Some(error) = &state.failed {
+                return Err(error.clone());
+            }
+            if let Some(handle) = &state.handle {
+                self.used.store(true, Ordering::Release);
+                if effect == Effect::Writes {
+                    self.dirty.store(true, Ordering::Release);
+                }
+                return call(&**handle);
+            }
+            drop(state);
+            self.reopen()?;
+        }
+    }
+
+    /// Syncs what was written. Bytes that another thread writes meanwhile leave the file dirty.
+    pub(super) fn sync(self: &Arc<Self>) -> Result<()> {
+        self.with(Effect::Reads, |handle| {
+            self.dirty.store(false, Ordering::Release);
+            handle.sync_data().map_err(|e| {
+                self.dirty.store(true, Ordering::Release);
+                Error::io(&self.path, "sync", e)
+            })
+        })
+    }
+
+    fn reopen(self: &Arc<Self>) -> Result<()> {
+        let handle = self.pool.open_handle(&self.path, OpenMode::ReadWrite);
+        let handle = handle.map_err(|e| Error::io(&self.path, "open", e))?;
+        let mut state = self.state.write();
+        if state.handle.is_none() {
+            state.handle = Some(handle);
+            drop(state);
+            self.pool.open.lock().push_back(Arc::downgrade(self));
+        }
+        Ok(())
+    }
+
+    /// False when the file is in use.
+    fn give_back(&self) -> bool {
+        let Some(mut state) = self.state.try_write() else { return false };
+        if let Some(handle) = state.handle.take()
+            && self.dirty.swap(false, Ordering::AcqRel)
+            && let Err(error) = handle.sync_data()
+        {
+            state.failed = Some(Error::io(&self.path, "sync", error));
+        }
+        true
+    }
+}
