@@ -3,6 +3,8 @@
 //! `cargo bench --bench compaction`; `-- --keys N` for another number of keys, `-- --dir DIR` for another place. Segments
 //! are read positionally, so that the peak of resident memory counts no mapped files.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock and cleans up after itself")]
+
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

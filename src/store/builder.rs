@@ -113,8 +113,9 @@ impl StoreBuilder {
         self
     }
 
-    /// Calls `tell` with each failure of maintenance, on the thread that does it. The partition is tried again, each time
-    /// after twice as long; [`Store::stats`] lists those that fail.
+    /// Calls `tell` with each failure of retention and compaction in the rounds of maintenance, on the thread that does it.
+    /// Compaction is tried again each time after twice as long; [`Store::stats`] lists the partitions that fail. A write or
+    /// sync in the background that fails is told to the next sender of its partition instead.
     pub fn on_trouble(mut self, tell: impl Fn(&TopicPartition, &Error) + Send + Sync + 'static) -> Self {
         self.on_trouble = Some(Arc::new(tell));
         self
