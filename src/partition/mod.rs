@@ -20,6 +20,7 @@ mod recovery;
 mod removal;
 mod retention;
 mod roll;
+mod rules;
 mod segment_list;
 mod settle;
 mod signal;
