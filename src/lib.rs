@@ -199,6 +199,9 @@ pub(crate) mod consumer;
 pub mod dump;
 pub(crate) mod error;
 pub(crate) mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub(crate) mod group;
 pub mod io;
 pub(crate) mod partition;
