@@ -131,8 +131,9 @@ fn adopt(files: &mut Files, path: &Path) {
         let file = |kind| files.get(&directory.join(segment_file_name(summary.base, kind)));
         let (log, offsets, times) =
             (file(SegmentFile::Log), file(SegmentFile::Index), file(SegmentFile::TimeIndex));
-        let entries =
-            |bytes: Option<&Vec<u8>>, len| bytes.map_or(0, |bytes| u32::try_from(bytes.len() / len).unwrap_or(0));
+        let entries = |bytes: Option<&Vec<u8>>, len| {
+            bytes.map_or(0, |bytes| u32::try_from(bytes.len() / len).unwrap_or(0))
+        };
         let crc = |bytes: Option<&Vec<u8>>| bytes.map_or(0, |bytes| crc32fast::hash(bytes));
         *summary = SegmentSummary {
             bytes: log.map_or(0, |log| log.len() as u64),

@@ -50,14 +50,17 @@ impl Log {
         let config = self.config();
         let mode = self.options.read_mode;
         let next = ActiveSegment::create(&self.directory, base, config.segment, mode)?;
+        // A crash must not leave the table that counts on the new name without that name.
+        self.directory.sync().map_err(|error| self.poison_with(error))?;
         let mut state = open.state.state().clone();
         state.sealed.push(sealed);
         state.mark = Mark { segment: base, offset: base, position: 0 };
         match open.state.replace(state) {
             Ok(()) => {}
             Err(ReplaceFailure::Before(error)) => {
-                // An empty segment left there would cut off what the old one may still take.
-                next.remove(&self.directory).map_err(|error| self.poison_with(error))?;
+                // An empty segment left there, or coming back, would cut off what the old one may still take.
+                let removed = next.remove(&self.directory).and_then(|()| self.directory.sync());
+                removed.map_err(|error| self.poison_with(error))?;
                 return Err(error);
             }
             Err(ReplaceFailure::Unknown(error)) => return Err(self.poison_with(error)),

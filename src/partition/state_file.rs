@@ -15,6 +15,9 @@ const MOST_BYTES: usize = 64 << 20;
 pub(super) struct StateFile {
     directory: Directory,
     state: PartitionState,
+    /// The number of the mark that was synced with the file. Its slot stays as it is: a power cut may tear every slot that
+    /// was written since.
+    synced_sequence: u64,
     /// Open once a mark was written.
     file: Option<File>,
 }
@@ -57,12 +60,15 @@ impl StateFile {
         let bytes = directory.read_file(STATE_FILE, MOST_BYTES)?;
         let bytes = bytes.ok_or_else(|| damaged(Malformed::invalid(0, "the file is missing")))?;
         let state = PartitionState::decode(&bytes).map_err(damaged)?;
-        Ok(Self { directory: directory.clone(), state, file: None })
+        let synced_sequence = state.sequence;
+        Ok(Self { directory: directory.clone(), state, synced_sequence, file: None })
     }
 
     /// Writes the file of a new partition. Its name is durable after a sync of the directory, which this does.
     pub(super) fn create(directory: &Directory, state: PartitionState) -> Result<Self> {
-        let mut file = Self { directory: directory.clone(), state: state.clone(), file: None };
+        let synced_sequence = state.sequence;
+        let mut file =
+            Self { directory: directory.clone(), state: state.clone(), synced_sequence, file: None };
         file.replace(state)?;
         Ok(file)
     }
@@ -78,6 +84,7 @@ impl StateFile {
         // Marks go into the new file from here on.
         self.file = None;
         self.directory.publish(STATE_FILE).map_err(ReplaceFailure::Unknown)?;
+        self.synced_sequence = state.sequence;
         self.state = state;
         Ok(())
     }
@@ -96,10 +103,12 @@ impl StateFile {
             Some(file) => file,
             None => self.file.insert(self.directory.keep_open(STATE_FILE, OpenMode::ReadWrite)?),
         };
-        let slot = mark.encode(self.state.sequence + 1);
+        let next = self.state.sequence + 1;
+        let sequence = if next.abs_diff(self.synced_sequence).is_multiple_of(2) { next + 1 } else { next };
+        let slot = mark.encode(sequence);
         file.write_at(&slot.bytes, slot.position)?;
         self.state.mark = mark;
-        self.state.sequence += 1;
+        self.state.sequence = sequence;
         Ok(())
     }
 }

@@ -7,8 +7,8 @@
 //! 1536   ...   body: u32 length, the fields below, u32 CRC-32 of everything in it before
 //! ```
 //!
-//! Head and body never change in place: a new table is a new file renamed over the old one. The two mark slots are
-//! overwritten in turn, without a sync, so a torn one leaves the other.
+//! Head and body never change in place: a new table is a new file renamed over the old one, with a mark in one slot. Later
+//! marks go into the other slot, one over the other and without a sync, so a torn one leaves the first.
 
 use super::block::{BLOCK, block, is_whole, seal_block};
 use super::mark::{Mark, decode_mark};

@@ -1,0 +1,262 @@
+//! What is on the disk, what the system shows, and the changes that are in between.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Component, Path};
+use std::sync::Arc;
+
+/// Bytes that the disk writes together, whole or not.
+pub(crate) const UNIT: usize = 512;
+/// The node of `/`.
+const ROOT: usize = 0;
+
+pub(crate) type Names = BTreeMap<String, usize>;
+
+/// Files and directories. Clones share what neither of them changes.
+#[derive(Debug, Clone)]
+pub(crate) struct Disk {
+    nodes: BTreeMap<usize, Arc<Node>>,
+    next: usize,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Node {
+    File(FileNode),
+    Directory(DirectoryNode),
+}
+
+/// One file, under whatever names.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FileNode {
+    /// What a power cut leaves for certain.
+    pub(crate) durable: Arc<Vec<u8>>,
+    /// What reads show.
+    pub(crate) current: Arc<Vec<u8>>,
+    /// Written and not synced, in the order of the writes; none spans two units.
+    pub(crate) pieces: Vec<Piece>,
+    /// Lengths that it had since the last sync.
+    pub(crate) lengths: Vec<usize>,
+    /// A sync has failed: `current` shows bytes that no later sync will write.
+    pub(crate) lies: bool,
+    /// Bytes below this belong to a sealed segment.
+    pub(crate) sealed: usize,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Piece {
+    pub(crate) at: usize,
+    pub(crate) bytes: Arc<[u8]>,
+}
+
+/// One directory.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DirectoryNode {
+    pub(crate) durable: Arc<Names>,
+    pub(crate) current: Arc<Names>,
+    /// Not synced, in the order in which they were made.
+    pub(crate) changes: Vec<NameChange>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum NameChange {
+    Link { name: String, node: usize },
+    Unlink { name: String },
+    Rename { from: String, to: String },
+}
+
+impl Piece {
+    pub(crate) fn put(&self, image: &mut Vec<u8>) {
+        let end = self.at + self.bytes.len();
+        if image.len() < end {
+            image.resize(end, 0);
+        }
+        image[self.at..end].copy_from_slice(&self.bytes);
+    }
+}
+
+impl NameChange {
+    pub(crate) fn names(&self) -> [&String; 2] {
+        match self {
+            Self::Link { name, .. } | Self::Unlink { name } => [name, name],
+            Self::Rename { from, to } => [from, to],
+        }
+    }
+
+    pub(crate) fn apply(&self, names: &mut Names) {
+        match self {
+            Self::Link { name, node } => _ = names.insert(name.clone(), *node),
+            Self::Unlink { name } => _ = names.remove(name),
+            Self::Rename { from, to } => {
+                if let Some(node) = names.remove(from) {
+                    names.insert(to.clone(), node);
+                }
+            }
+        }
+    }
+}
+
+impl FileNode {
+    pub(crate) fn is_synced(&self) -> bool {
+        self.pieces.is_empty() && self.lengths.is_empty()
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8], at: usize) {
+        let end = at + bytes.len();
+        let mut from = at;
+        while from < end {
+            let until = end.min((from / UNIT + 1) * UNIT);
+            self.pieces.push(Piece { at: from, bytes: bytes[from - at..until - at].into() });
+            from = until;
+        }
+        let current = Arc::make_mut(&mut self.current);
+        if current.len() < end {
+            current.resize(end, 0);
+            self.lengths.push(end);
+        }
+        current[at..end].copy_from_slice(bytes);
+    }
+
+    pub(crate) fn set_len(&mut self, len: usize) {
+        if len == self.current.len() {
+            return;
+        }
+        if len < self.current.len() {
+            self.pieces.push(Piece { at: len, bytes: vec![0; self.current.len() - len].into() });
+        }
+        Arc::make_mut(&mut self.current).resize(len, 0);
+        self.lengths.push(len);
+    }
+
+    pub(crate) fn sync(&mut self) {
+        if self.lies {
+            let durable = Arc::make_mut(&mut self.durable);
+            self.pieces.iter().for_each(|piece| piece.put(durable));
+            durable.resize(self.current.len(), 0);
+        } else {
+            self.durable = Arc::clone(&self.current);
+        }
+        self.pieces.clear();
+        self.lengths.clear();
+    }
+
+    /// The pages count as clean from here on; the length is in the journal, which works.
+    pub(crate) fn fail_sync(&mut self) {
+        self.lies = true;
+        self.pieces.clear();
+    }
+}
+
+impl Disk {
+    pub(crate) fn new() -> Self {
+        let root = Node::Directory(DirectoryNode::default());
+        Self { nodes: BTreeMap::from([(ROOT, Arc::new(root))]), next: 1 }
+    }
+
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (usize, &Arc<Node>)> {
+        self.nodes.iter().map(|(number, node)| (*number, node))
+    }
+
+    /// The same nodes, each as `change` makes it.
+    pub(crate) fn map(&self, mut change: impl FnMut(&Arc<Node>) -> Arc<Node>) -> Self {
+        let nodes = self.nodes.iter().map(|(number, node)| (*number, change(node))).collect();
+        Self { nodes, next: self.next }
+    }
+
+    /// Without the nodes that no name leads to, whatever a crash does to the names.
+    pub(crate) fn reachable(&self) -> Self {
+        let mut found = BTreeSet::new();
+        let mut open = vec![ROOT];
+        while let Some(number) = open.pop() {
+            if !found.insert(number) {
+                continue;
+            }
+            if let Some(Node::Directory(directory)) = self.nodes.get(&number).map(|node| &**node) {
+                open.extend(directory.durable.values().chain(directory.current.values()));
+                open.extend(directory.changes.iter().filter_map(|change| match change {
+                    NameChange::Link { node, .. } => Some(*node),
+                    _ => None,
+                }));
+            }
+        }
+        let nodes = self.nodes.iter().filter(|(number, _)| found.contains(number));
+        Self { nodes: nodes.map(|(number, node)| (*number, Arc::clone(node))).collect(), next: self.next }
+    }
+
+    pub(crate) fn find(&self, path: &Path) -> io::Result<usize> {
+        path.components().try_fold(ROOT, |at, component| match component {
+            Component::Normal(name) => {
+                let names = &self.directory(at)?.current;
+                let found = name.to_str().and_then(|name| names.get(name));
+                found.copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+            }
+            _ => Ok(at),
+        })
+    }
+
+    /// The directory that holds a path, and the path's name in it.
+    pub(crate) fn place(&self, path: &Path) -> io::Result<(usize, String)> {
+        let parent = self.find(path.parent().unwrap_or(Path::new("/")))?;
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok((parent, name.to_owned()))
+    }
+
+    pub(crate) fn node(&self, number: usize) -> &Node {
+        &self.nodes[&number]
+    }
+
+    pub(crate) fn directory(&self, number: usize) -> io::Result<&DirectoryNode> {
+        match self.nodes.get(&number).map(|node| &**node) {
+            Some(Node::Directory(directory)) => Ok(directory),
+            _ => Err(io::ErrorKind::NotADirectory.into()),
+        }
+    }
+
+    pub(crate) fn file(&self, number: usize) -> io::Result<&FileNode> {
+        match self.nodes.get(&number).map(|node| &**node) {
+            Some(Node::File(file)) => Ok(file),
+            _ => Err(io::ErrorKind::IsADirectory.into()),
+        }
+    }
+
+    pub(crate) fn file_mut(&mut self, number: usize) -> io::Result<&mut FileNode> {
+        match self.nodes.get_mut(&number).map(Arc::make_mut) {
+            Some(Node::File(file)) => Ok(file),
+            _ => Err(io::ErrorKind::IsADirectory.into()),
+        }
+    }
+
+    fn directory_mut(&mut self, number: usize) -> io::Result<&mut DirectoryNode> {
+        match self.nodes.get_mut(&number).map(Arc::make_mut) {
+            Some(Node::Directory(directory)) => Ok(directory),
+            _ => Err(io::ErrorKind::NotADirectory.into()),
+        }
+    }
+
+    pub(crate) fn create(&mut self, (parent, name): (usize, String), node: Node) -> io::Result<usize> {
+        if self.directory(parent)?.current.contains_key(&name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let number = self.next;
+        self.next += 1;
+        self.nodes.insert(number, Arc::new(node));
+        self.change_names(parent, NameChange::Link { name, node: number })?;
+        Ok(number)
+    }
+
+    pub(crate) fn change_names(&mut self, parent: usize, change: NameChange) -> io::Result<()> {
+        let directory = self.directory_mut(parent)?;
+        if !matches!(change, NameChange::Link { .. }) && !directory.current.contains_key(change.names()[0]) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        change.apply(Arc::make_mut(&mut directory.current));
+        directory.changes.push(change);
+        Ok(())
+    }
+
+    pub(crate) fn sync_names(&mut self, number: usize) -> io::Result<()> {
+        let directory = self.directory_mut(number)?;
+        directory.durable = Arc::clone(&directory.current);
+        directory.changes.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! What a workload was promised so far, and the moments at which the power may fail.
+//!
+//! A moment is recorded before every sync, when most is undecided, and after every promise. The states of each call in
+//! between are among those of the next moment: there it is one more change that may be lost.
+
+use std::sync::Mutex;
+
+use crate::disk::Disk;
+use crate::promise::Promises;
+
+/// A disk at one moment, and what must be found on it afterwards.
+#[derive(Debug, Clone)]
+pub(crate) struct Moment {
+    pub(crate) disk: Disk,
+    pub(crate) promises: Promises,
+    /// What was being done.
+    pub(crate) doing: String,
+}
+
+/// Shared by a workload and the model below its store.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    promises: Promises,
+    /// A promise was made since the last moment.
+    tightened: bool,
+    doing: String,
+    moments: Vec<Moment>,
+}
+
+impl Recorder {
+    pub(crate) fn has_tightened(&self) -> bool {
+        self.state.lock().unwrap().tightened
+    }
+
+    pub(crate) fn record(&self, disk: Disk) {
+        let mut state = self.state.lock().unwrap();
+        state.tightened = false;
+        let moment = Moment { disk, promises: state.promises.clone(), doing: state.doing.clone() };
+        state.moments.push(moment);
+    }
+
+    /// Something is begun: more may be found from here on.
+    pub(crate) fn attempt(&self, doing: &str, change: impl FnOnce(&mut Promises)) {
+        let mut state = self.state.lock().unwrap();
+        doing.clone_into(&mut state.doing);
+        change(&mut state.promises);
+    }
+
+    /// Something was acknowledged: more must be found from here on.
+    pub(crate) fn promise(&self, change: impl FnOnce(&mut Promises)) {
+        let mut state = self.state.lock().unwrap();
+        state.doing.push_str(", done");
+        change(&mut state.promises);
+        state.tightened = true;
+    }
+
+    pub(crate) fn promises(&self) -> Promises {
+        self.state.lock().unwrap().promises.clone()
+    }
+
+    pub(crate) fn take_moments(&self) -> Vec<Moment> {
+        std::mem::take(&mut self.state.lock().unwrap().moments)
+    }
+}

@@ -1,0 +1,421 @@
+//! A store on the model, and the hand that uses it: every call notes what it may leave before it is made, and what it
+//! promised after it returned.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use annals::io::ManualClock;
+use annals::{
+    Durability, Error, Offset, Partition, Record, Result, Store, Topic, TopicConfig, TopicPartition,
+};
+
+use crate::common::Random;
+use crate::disk::{Disk, UNIT};
+use crate::model::Model;
+use crate::promise::{self, Entry, LogPromise, Outcome, Promises, SETTING, TopicPromise};
+use crate::record::{Moment, Recorder};
+
+/// Where the store is.
+pub(crate) const PATH: &str = "/machine/store";
+/// The time of the first record.
+const BEGINNING: i64 = 1_700_000_000_000;
+
+pub(crate) fn open(model: &Model, clock: &Arc<ManualClock>) -> Result<Store> {
+    Store::builder(PATH)
+        .file_system(Arc::new(model.clone()))
+        .clock(Arc::clone(clock) as Arc<dyn annals::io::Clock>)
+        .read_mode(annals::ReadMode::Positional)
+        .sync_every(Duration::ZERO)
+        .maintain_by_hand()
+        .open()
+}
+
+pub(crate) fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(BEGINNING))
+}
+
+/// Segments of a few records.
+pub(crate) fn tiny() -> TopicConfig {
+    TopicConfig::new().segment_bytes(1200).index_interval_bytes(200)
+}
+
+pub(crate) struct World {
+    pub(crate) model: Model,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) random: Random,
+    store: Option<Store>,
+    sent: u64,
+}
+
+impl World {
+    /// A new machine.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self::on(Disk::new(), Promises::default(), seed)
+    }
+
+    /// A machine that was running before.
+    pub(crate) fn on(disk: Disk, promises: Promises, seed: u64) -> Self {
+        let recorder = Arc::new(Recorder::default());
+        recorder.attempt("start", |empty| *empty = promises);
+        let model = Model::new(disk, Some(Arc::clone(&recorder)));
+        Self { model, recorder, clock: clock(), random: Random::new(seed), store: None, sent: seed << 32 }
+    }
+
+    /// Everything recorded, and the moment after the last call.
+    pub(crate) fn moments(self) -> Vec<Moment> {
+        self.model.record();
+        self.model.kill();
+        self.recorder.take_moments()
+    }
+
+    /// Ends the process, and the machine goes on.
+    pub(crate) fn kill(mut self) -> Disk {
+        let disk = self.model.kill();
+        drop(self.store.take());
+        disk
+    }
+
+    /// Lets go of the store, as an unwinding program does.
+    pub(crate) fn drop_store(&mut self) {
+        drop(self.store.take());
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        self.store.as_ref().unwrap()
+    }
+
+    pub(crate) fn open(&mut self) -> Result<()> {
+        self.attempt("open", |_| {});
+        self.store = Some(open(&self.model, &self.clock)?);
+        self.promise(|_| {});
+        Ok(())
+    }
+
+    /// Opens what a crash left, compares it, and goes on from there.
+    pub(crate) fn reopen(&mut self) -> Outcome<()> {
+        self.open().map_err(|error| error.to_string())?;
+        let before = self.recorder.promises();
+        before.check(self.store())?;
+        let now = before.observed(self.store())?;
+        self.promise(|promises| *promises = now);
+        Ok(())
+    }
+
+    /// Opens what a process left to the machine it ran on. That something reads well does not say that it is on the disk.
+    pub(crate) fn reopen_on_cache(&mut self) -> Outcome<()> {
+        let before = self.recorder.promises();
+        self.open().map_err(|error| error.to_string())?;
+        before.check(self.store())?;
+        let mut now = before.observed(self.store())?;
+        for (name, topic) in &mut now.topics {
+            topic.is_certain = before.topics[name].is_certain;
+            for (log, known) in topic.logs.iter_mut().zip(&before.topics[name].logs) {
+                log.durable = known.durable;
+                log.least_start = known.least_start;
+                log.may_go.clone_from(&known.may_go);
+                log.gone.clone_from(&known.gone);
+            }
+        }
+        for (id, allowed) in &mut now.commits {
+            allowed.splice(0..0, before.commits[id].iter().copied());
+        }
+        self.recorder.attempt("open on the cache", |promises| *promises = now);
+        Ok(())
+    }
+
+    pub(crate) fn close(&mut self) -> Result<()> {
+        self.attempt("close", |_| {});
+        self.store.take().unwrap().close()?;
+        self.promise(|promises| {
+            for topic in promises.topics.values_mut() {
+                topic.logs.iter_mut().for_each(|log| log.durable = log.end());
+            }
+            promises.commits.values_mut().for_each(|allowed| drop(allowed.drain(..allowed.len() - 1)));
+        });
+        Ok(())
+    }
+
+    fn attempt(&self, doing: &str, change: impl FnOnce(&mut Promises)) {
+        self.recorder.attempt(doing, change);
+    }
+
+    /// Notes also what each partition says of itself: that it is durable.
+    fn promise(&self, change: impl FnOnce(&mut Promises)) {
+        self.recorder.promise(change);
+        if let Some(store) = &self.store {
+            let topics = promise::topics(store);
+            self.recorder.promise(|promises| {
+                for partition in topics.iter().flat_map(Topic::partitions) {
+                    let log = promises.log(partition.topic_partition());
+                    log.durable = log.durable.max(partition.durable());
+                }
+            });
+        }
+        self.model.record();
+    }
+
+    pub(crate) fn create(&mut self, name: &str, config: TopicConfig) -> Result<()> {
+        let count = config.partition_count().unwrap_or(1);
+        let logs = vec![LogPromise::default(); usize::try_from(count).unwrap()];
+        let settings = vec![config.get(SETTING).to_owned()];
+        self.attempt(&format!("create {name}"), |promises| {
+            let promise = TopicPromise { is_certain: false, counts: vec![count], settings, logs };
+            promises.topics.insert(name.to_owned(), promise);
+        });
+        self.store().create_topic(name, config)?;
+        self.promise(|promises| promises.topics.get_mut(name).unwrap().is_certain = true);
+        Ok(())
+    }
+
+    pub(crate) fn delete(&mut self, name: &str) -> Result<()> {
+        self.attempt(&format!("delete {name}"), |promises| {
+            promises.topics.get_mut(name).unwrap().is_certain = false;
+        });
+        self.store().delete_topic(name)?;
+        self.promise(|promises| _ = promises.topics.remove(name));
+        Ok(())
+    }
+
+    pub(crate) fn add_partitions(&mut self, name: &str, count: u32) -> Result<()> {
+        self.attempt(&format!("add partitions to {name}"), |promises| {
+            let topic = promises.topics.get_mut(name).unwrap();
+            topic.counts.push(count);
+            topic.logs.resize(usize::try_from(count).unwrap(), LogPromise::default());
+        });
+        self.store().add_partitions(name, count)?;
+        self.promise(|promises| promises.topics.get_mut(name).unwrap().counts = vec![count]);
+        Ok(())
+    }
+
+    pub(crate) fn alter(&mut self, name: &str, value: u32) -> Result<()> {
+        self.attempt(&format!("alter {name}"), |promises| {
+            promises.topics.get_mut(name).unwrap().settings.push(value.to_string());
+        });
+        self.store().alter_topic(name, TopicConfig::new().max_message_bytes(value))?;
+        self.promise(|promises| promises.topics.get_mut(name).unwrap().settings = vec![value.to_string()]);
+        Ok(())
+    }
+
+    pub(crate) fn partition(&self, place: &TopicPartition) -> Result<Partition> {
+        self.store().topic(place.topic())?.partition(place.partition())
+    }
+
+    /// New records; no two have the same value.
+    pub(crate) fn entries(&mut self, count: u64, keys: u64) -> Vec<Entry> {
+        let entry = |at: u64| {
+            self.sent += 1;
+            let padding = match self.random.below(8) {
+                0 => UNIT + 40,
+                n => usize::try_from(n).unwrap() * 12,
+            };
+            let value = format!("{} {}", self.sent, "-".repeat(padding)).into_bytes();
+            let key = format!("key {}", self.random.below(keys)).into_bytes();
+            Entry { key, value: Some(value), ends_batch: at + 1 == count }
+        };
+        (0..count).map(entry).collect()
+    }
+
+    /// Appends a batch. At `Memory` it may become two.
+    pub(crate) fn append(
+        &mut self,
+        place: &TopicPartition,
+        count: u64,
+        durability: Durability,
+    ) -> Result<()> {
+        let entries = self.entries(count, 5);
+        self.append_entries(place, &entries, durability)
+    }
+
+    pub(crate) fn append_entries(
+        &mut self,
+        place: &TopicPartition,
+        entries: &[Entry],
+        durability: Durability,
+    ) -> Result<()> {
+        self.begin(&format!("append at {durability:?}"), place, entries, durability);
+        let records: Vec<_> = entries.iter().map(record).collect();
+        self.partition(place)?.append(&records, durability)?;
+        self.acknowledge(place, durability);
+        Ok(())
+    }
+
+    /// The same through a producer.
+    pub(crate) fn send(&mut self, place: &TopicPartition, count: u64, durability: Durability) -> Result<()> {
+        let entries = self.entries(count, 5);
+        self.begin("send a batch", place, &entries, durability);
+        let to = |entry| record_to(entry, place);
+        let records: Vec<_> = entries.iter().map(to).collect();
+        self.store().producer_builder().durability(durability).build()?.send_batch(&records)?;
+        self.acknowledge(place, durability);
+        Ok(())
+    }
+
+    /// Twice: as it is expected, and then not.
+    pub(crate) fn append_if(&mut self, place: &TopicPartition) -> Result<()> {
+        let entries = self.entries(2, 5);
+        self.begin("append if", place, &entries, Durability::Disk);
+        let records: Vec<_> = entries.iter().map(record).collect();
+        let partition = self.partition(place)?;
+        let expected = partition.end();
+        partition.append_if(expected, &records, Durability::Disk)?;
+        self.acknowledge(place, Durability::Disk);
+        let refused = partition.append_if(expected, &records, Durability::Disk);
+        assert!(matches!(refused, Err(Error::UnexpectedEnd { .. })), "{refused:?}");
+        Ok(())
+    }
+
+    fn begin(&self, doing: &str, place: &TopicPartition, entries: &[Entry], durability: Durability) {
+        let split = durability == Durability::Memory;
+        let entries = entries.iter().cloned().map(|mut entry| {
+            entry.ends_batch |= split;
+            Arc::new(entry)
+        });
+        self.attempt(doing, |promises| promises.log(place).entries.extend(entries));
+    }
+
+    fn acknowledge(&self, place: &TopicPartition, durability: Durability) {
+        self.promise(|promises| {
+            let log = promises.log(place);
+            if durability == Durability::Disk {
+                log.durable = log.end();
+            }
+        });
+    }
+
+    pub(crate) fn flush(&mut self, place: &TopicPartition) -> Result<()> {
+        self.attempt("flush", |_| {});
+        self.partition(place)?.flush()?;
+        self.acknowledge(place, Durability::Disk);
+        Ok(())
+    }
+
+    pub(crate) fn maintain(&mut self) -> Result<()> {
+        self.attempt("maintain", |promises| {
+            for log in promises.topics.values_mut().flat_map(|topic| &mut topic.logs) {
+                log.most_start = log.end();
+            }
+        });
+        self.store().maintain()?;
+        self.promise(|_| {});
+        self.note_starts();
+        Ok(())
+    }
+
+    pub(crate) fn apply_retention(&mut self) -> Result<()> {
+        self.attempt("retention", |promises| {
+            for log in promises.topics.values_mut().flat_map(|topic| &mut topic.logs) {
+                log.most_start = log.end();
+            }
+        });
+        self.store().apply_retention()?;
+        self.note_starts();
+        Ok(())
+    }
+
+    /// What a start says is gone stays gone.
+    fn note_starts(&self) {
+        let topics = promise::topics(self.store());
+        self.promise(|promises| {
+            for partition in topics.iter().flat_map(Topic::partitions) {
+                let log = promises.log(partition.topic_partition());
+                (log.least_start, log.most_start) = (partition.start(), partition.start());
+            }
+        });
+    }
+
+    pub(crate) fn delete_records(&mut self, place: &TopicPartition, before: Offset) -> Result<()> {
+        self.attempt("delete records", |promises| {
+            let log = promises.log(place);
+            log.most_start = log.most_start.max(before);
+        });
+        self.partition(place)?.delete_records(before)?;
+        self.promise(|promises| promises.log(place).least_start = before);
+        Ok(())
+    }
+
+    pub(crate) fn compact(&mut self, name: &str) -> Result<()> {
+        self.attempt("compact", |promises| {
+            for log in &mut promises.topics.get_mut(name).unwrap().logs {
+                log.may_go = log.superseded();
+            }
+        });
+        self.store().topic(name)?.compact()?;
+        self.note_gone(name)
+    }
+
+    pub(crate) fn erase(&mut self, name: &str, key: &[u8]) -> Result<()> {
+        let of_key = |log: &LogPromise| -> BTreeSet<Offset> {
+            let found = log.entries.iter().enumerate().filter(|(_, entry)| entry.key == key);
+            found.map(|(at, _)| Offset::try_from(at).unwrap()).collect()
+        };
+        self.attempt("erase", |promises| {
+            for log in &mut promises.topics.get_mut(name).unwrap().logs {
+                log.may_go = of_key(log);
+            }
+        });
+        self.store().topic(name)?.erase(key)?;
+        self.promise(|promises| {
+            for log in &mut promises.topics.get_mut(name).unwrap().logs {
+                let erased = of_key(log);
+                log.gone.extend(erased);
+            }
+        });
+        self.note_gone(name)
+    }
+
+    /// What the running store does not show any more must not come back.
+    fn note_gone(&self, name: &str) -> Result<()> {
+        for partition in self.store().topic(name)?.partitions() {
+            let there = promise::offsets(&partition).unwrap();
+            self.promise(|promises| {
+                let log = promises.log(partition.topic_partition());
+                let gone: BTreeSet<_> =
+                    (log.least_start..log.end()).filter(|offset| !there.contains(offset)).collect();
+                assert!(gone.iter().all(|at| log.may_go.contains(at) || log.gone.contains(at)), "{gone:?}");
+                log.gone.extend(gone);
+                log.may_go.clear();
+            });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn commit(
+        &mut self,
+        group: &str,
+        (place, offset): (&TopicPartition, Offset),
+        durability: Durability,
+    ) -> Result<()> {
+        let id = (group.to_owned(), place.clone());
+        self.attempt(&format!("commit {offset} at {durability:?}"), |promises| {
+            promises.commits.entry(id.clone()).or_insert_with(|| vec![None]).push(Some(offset));
+        });
+        let builder = self.store().consumer_builder().group(group).commit_durability(durability);
+        let mut consumer = builder.build()?;
+        consumer.assign([place.clone()])?;
+        consumer.commit_offsets([(place.clone(), offset)])?;
+        self.promise(|promises| {
+            if durability == Durability::Disk {
+                promises.commits.insert(id, vec![Some(offset)]);
+            }
+        });
+        Ok(())
+    }
+}
+
+fn record(entry: &Entry) -> Record<'_> {
+    let record = Record::new().key(&entry.key);
+    match &entry.value {
+        Some(value) => record.value(value),
+        None => record,
+    }
+}
+
+fn record_to<'a>(entry: &'a Entry, place: &'a TopicPartition) -> Record<'a> {
+    let record = Record::to(place.topic()).partition(place.partition()).key(&entry.key);
+    match &entry.value {
+        Some(value) => record.value(value),
+        None => record,
+    }
+}
