@@ -43,7 +43,7 @@ pub(super) fn file_of(partition: &str, name: &str) -> PathBuf {
 
 /// Segments of a few batches each, with an index entry for every second batch.
 pub(super) fn small_segments() -> TopicConfig {
-    TopicConfig::new().segment_bytes(600).index_interval_bytes(100)
+    TopicConfig::new().segment_bytes(1_500).index_interval_bytes(100)
 }
 
 /// The records from `from` on, up to the first that cannot be read.
