@@ -47,7 +47,7 @@ fn live(input: &mut Input<'_>) -> Result<()> {
     let (memory, clock) = (Memory::with(Files::new()), clock());
     let store = open(&memory, &clock)?;
     let codec = Codec::from_id(input.byte() % 5).unwrap_or_default();
-    let config = || small_segments().compression_type(codec);
+    let config = || small_segments(1_500).compression_type(codec);
     store.create_topic("plain", config().retention_records(30).retention(Duration::from_secs(200)))?;
     store.create_topic("compacted", config().cleanup_policy(CleanupPolicy::CompactDelete))?;
     let mut life = Life { memory, clock, store, models: Default::default() };

@@ -56,14 +56,14 @@ pub fn recovery(data: &[u8]) {
             let end = partition.as_ref().map_or(-1, Partition::end);
             assert!(end >= whole && end >= synced_end, "{end} of {whole}, {synced_end} synced");
             assert!(partition.is_ok_and(|partition| holds(&partition, &left.records, whole)));
-            assert_eq!(memory.files(), left.files, "opening changes nothing");
+            assert!(memory.files() == left.files, "opening changes nothing");
             let outcome = goes_on(&memory, &store, &left.records, whole);
             assert!(outcome.is_ok(), "{outcome:?}");
         }
         Err(error) => {
             assert!(matches!(error, Error::Corrupt { .. } | Error::UnsupportedFormat { .. }), "{error:?}");
             assert!(cut < synced_bytes, "{error}");
-            assert_eq!(memory.files(), left.files, "a refused open changes nothing");
+            assert!(memory.files() == left.files, "a refused open changes nothing");
         }
     }
 }

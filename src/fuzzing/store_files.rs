@@ -41,9 +41,9 @@ pub(super) fn file_of(partition: &str, name: &str) -> PathBuf {
     Path::new(ROOT).join(partition).join(name)
 }
 
-/// Segments of a few batches each, with an index entry for every second batch.
-pub(super) fn small_segments() -> TopicConfig {
-    TopicConfig::new().segment_bytes(600).index_interval_bytes(100)
+/// Segments of so many bytes, with an index entry for every second batch.
+pub(super) fn small_segments(bytes: u32) -> TopicConfig {
+    TopicConfig::new().segment_bytes(bytes).index_interval_bytes(100)
 }
 
 /// The records from `from` on, up to the first that cannot be read.
@@ -85,8 +85,8 @@ pub(super) fn samples() -> &'static Samples {
 fn fill(memory: &Memory) -> Result<Files> {
     let clock = clock();
     let store = open(memory, &clock)?;
-    let plain = store.create_topic("a", small_segments().partitions(2))?;
-    let compacted = small_segments().cleanup_policy(CleanupPolicy::Compact).compression_type(Codec::Lz4);
+    let plain = store.create_topic("a", small_segments(600).partitions(2))?;
+    let compacted = small_segments(600).cleanup_policy(CleanupPolicy::Compact).compression_type(Codec::Lz4);
     let compacted = store.create_topic("b", compacted)?;
     for number in 0..24_i64 {
         let (key, value) = (format!("key {}", number % 5), format!("value {number}"));

@@ -189,6 +189,7 @@ fn put_commits() {
 }
 
 fn put_stories() {
+    put("topic_file", "bare", b"annals.topics 1\nstore 1\ntopic a 7 1\nconfig a k v w\n");
     put("recovery", "torn", b"\0\x03\x01\0\0\0some bytes that are no batch");
     put("recovery", "cut", b"\x03\x04\x04\x01\0\x50");
     let mut forged = b"\x01\x03\x02\x02\0\0".to_vec();
