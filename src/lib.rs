@@ -216,7 +216,7 @@ pub use consumer::{Consumer, ConsumerBuilder, StartFrom};
 pub use error::{Error, Result};
 pub use format::{Codec, TimestampType};
 pub use group::{CommittedOffset, OffsetSetBack};
-pub use partition::{OnDamage, RecoveryReport, RemovalReason, TornTail, WhenFull};
+pub use partition::{Damage, OnDamage, RecoveryReport, RemovalReason, TornTail, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
 pub use store::{GroupLag, GroupStats, Store, StoreBuilder, StoreStats, Trouble};
@@ -224,7 +224,7 @@ pub use topic::{
     BatchMetadata, CleanupPolicy, CompactionReport, DeleteReport, EraseReport, KeyHash, Latest,
     OffsetAndTimestamp, OwnedHeader, OwnedRecord, OwnedRecords, Partition, PartitionReader, PartitionStats,
     Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, RemovedSegment, RetentionReport, Topic,
-    TopicConfig, TopicStats,
+    TopicConfig, TopicStats, Verification,
 };
 pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
 

@@ -62,7 +62,10 @@ pub fn directory(data: &[u8]) {
             let open: Vec<_> =
                 topics.flat_map(|topic| topic.partitions()).map(|partition| partition.directory()).collect();
             let changed = changed(&files, &memory.files());
-            assert!(!changed.iter().any(|path| open.iter().any(|open| path.starts_with(open))), "{changed:?}");
+            assert!(
+                !changed.iter().any(|path| open.iter().any(|open| path.starts_with(open))),
+                "{changed:?}"
+            );
             use_it(&memory, &store);
         }
     }
