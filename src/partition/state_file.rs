@@ -18,6 +18,8 @@ pub(super) struct StateFile {
     /// The number of the mark that was synced with the file. Its slot stays as it is: a power cut may tear every slot that
     /// was written since.
     synced_sequence: u64,
+    /// Names of files that the table does not list as obsolete any more may come back.
+    has_unsynced_removals: bool,
     /// Open once a mark was written.
     file: Option<File>,
 }
@@ -61,14 +63,20 @@ impl StateFile {
         let bytes = bytes.ok_or_else(|| damaged(Malformed::invalid(0, "the file is missing")))?;
         let state = PartitionState::decode(&bytes).map_err(damaged)?;
         let synced_sequence = state.sequence;
-        Ok(Self { directory: directory.clone(), state, synced_sequence, file: None })
+        let directory = directory.clone();
+        Ok(Self { directory, state, synced_sequence, has_unsynced_removals: false, file: None })
     }
 
     /// Writes the file of a new partition. Its name is durable after a sync of the directory, which this does.
     pub(super) fn create(directory: &Directory, state: PartitionState) -> Result<Self> {
         let synced_sequence = state.sequence;
-        let mut file =
-            Self { directory: directory.clone(), state: state.clone(), synced_sequence, file: None };
+        let mut file = Self {
+            directory: directory.clone(),
+            state: state.clone(),
+            synced_sequence,
+            has_unsynced_removals: false,
+            file: None,
+        };
         file.replace(state)?;
         Ok(file)
     }
@@ -81,6 +89,10 @@ impl StateFile {
     pub(super) fn replace(&mut self, mut state: PartitionState) -> std::result::Result<(), ReplaceFailure> {
         state.sequence = self.state.sequence + 1;
         self.directory.prepare(STATE_FILE, &state.encode()).map_err(ReplaceFailure::Before)?;
+        if self.has_unsynced_removals {
+            self.directory.sync().map_err(ReplaceFailure::Before)?;
+            self.has_unsynced_removals = false;
+        }
         // Marks go into the new file from here on.
         self.file = None;
         self.directory.publish(STATE_FILE).map_err(ReplaceFailure::Unknown)?;
@@ -92,6 +104,7 @@ impl StateFile {
     /// The files of these segments are gone; the file says so when it is replaced next.
     pub(super) fn forget_obsolete(&mut self, removed: &[Offset]) {
         self.state.obsolete.retain(|base| !removed.contains(base));
+        self.has_unsynced_removals |= !removed.is_empty();
     }
 
     /// Notes how far a sync has got. Not synced itself: after a power cut an older mark may stand there, which is as true.

@@ -187,7 +187,7 @@ pub(crate) fn failed_syncs(
     explore(name, percent, |exploration, seed| {
         for nth in 0.. {
             let mut world = World::new(seed);
-            world.model.fail_sync(nth);
+            world.model.fail_sync("", nth);
             if before(&mut world).is_ok() {
                 break;
             }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use annals::io::ManualClock;
 use annals::{Durability, Store, Topic};
 
 use crate::crash::{cut, points};
@@ -14,16 +13,15 @@ use crate::{crash::Fate, world};
 /// One life of a store on a disk that a power cut left.
 struct Life {
     model: Model,
-    clock: Arc<ManualClock>,
     store: Store,
 }
 
 impl Life {
     fn begin(disk: Disk, promises: &Promises) -> Outcome<Self> {
-        let (model, clock) = (Model::new(disk, None), world::clock());
-        let store = world::open(&model, &clock).map_err(|error| format!("does not open: {error}"))?;
+        let model = Model::new(disk, None);
+        let store = world::open(&model, &world::clock()).map_err(|error| format!("does not open: {error}"))?;
         promises.check(&store)?;
-        Ok(Self { model, clock, store })
+        Ok(Self { model, store })
     }
 
     /// Ends the process. What the system holds stays.

@@ -31,8 +31,8 @@ struct State {
     killed: bool,
     /// Changed since a moment was recorded.
     changed: bool,
-    /// Syncs of data that still succeed before one fails.
-    syncs_left: Option<usize>,
+    /// Files whose names end so, and how many syncs of them still succeed before one fails.
+    failing: Option<(&'static str, usize)>,
     /// Orders of calls that a power cut between them would punish.
     violations: Vec<String>,
 }
@@ -40,7 +40,8 @@ struct State {
 impl Model {
     /// A machine that tells `recorder` of its syncs.
     pub(crate) fn new(disk: Disk, recorder: Option<Arc<Recorder>>) -> Self {
-        let state = State { disk, killed: false, changed: true, syncs_left: None, violations: Vec::new() };
+        let state =
+            State { disk, killed: false, changed: true, failing: None, violations: Vec::new() };
         Self { machine: Arc::new(Machine { state: Mutex::new(state), recorder }) }
     }
 
@@ -55,9 +56,10 @@ impl Model {
         state.disk.reachable()
     }
 
-    /// The `nth` sync of a file from here on (0 is the next one) fails, and the bytes it should have written are lost.
-    pub(crate) fn fail_sync(&self, nth: usize) {
-        self.state().syncs_left = Some(nth);
+    /// The `nth` sync from here on (0 is the next one) of a file whose name ends so fails, and the bytes it should have
+    /// written are lost.
+    pub(crate) fn fail_sync(&self, suffix: &'static str, nth: usize) {
+        self.state().failing = Some((suffix, nth));
     }
 
     pub(crate) fn violations(&self) -> Vec<String> {
@@ -89,6 +91,18 @@ impl Model {
 }
 
 impl State {
+    fn fails(&mut self, path: &Path) -> bool {
+        match &mut self.failing {
+            Some((suffix, left)) if path.to_string_lossy().ends_with(*suffix) => {
+                let fails = *left == 0;
+                *left = left.saturating_sub(1);
+                self.failing = self.failing.filter(|_| !fails);
+                fails
+            }
+            _ => false,
+        }
+    }
+
     fn watch(&mut self, verdict: Option<String>) {
         self.violations.extend(verdict);
     }
@@ -224,10 +238,9 @@ impl FileHandle for ModelFile {
     fn sync_data(&self) -> io::Result<()> {
         self.model.record();
         self.model.change(|state| {
-            let left = state.syncs_left;
-            state.syncs_left = left.and_then(|left| left.checked_sub(1));
+            let fails = state.fails(&self.path);
             let file = state.disk.file_mut(self.node)?;
-            if left == Some(0) {
+            if fails {
                 file.fail_sync();
                 return Err(io::Error::from_raw_os_error(EIO));
             }

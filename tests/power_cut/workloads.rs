@@ -55,7 +55,24 @@ fn rolls(world: &mut World) -> Result<()> {
 
 #[test]
 fn rolling() {
-    cuts("rolling", 12, rolls);
+    cuts("rolling", 10, rolls);
+}
+
+/// Rolls that fail, in a process that lives on.
+fn refuses(world: &mut World) -> Result<()> {
+    begin(world, tiny())?;
+    for number in 0..24 {
+        if number % 3 == 1 {
+            world.model.fail_sync("annals.state.new", 0);
+        }
+        world.try_append(&place(0), if number % 2 == 0 { Os } else { Disk })?;
+    }
+    world.flush(&place(0))
+}
+
+#[test]
+fn refusing() {
+    cuts("refusing", 6, refuses);
 }
 
 fn closes(world: &mut World) -> Result<()> {
@@ -71,7 +88,7 @@ fn closes(world: &mut World) -> Result<()> {
 
 #[test]
 fn closing() {
-    cuts("closing", 7, closes);
+    cuts("closing", 5, closes);
 }
 
 fn changes_topics(world: &mut World) -> Result<()> {
@@ -152,7 +169,7 @@ fn compacts(world: &mut World) -> Result<()> {
 
 #[test]
 fn compacting() {
-    cuts("compacting", 12, compacts);
+    cuts("compacting", 10, compacts);
 }
 
 fn maintains(world: &mut World) -> Result<()> {

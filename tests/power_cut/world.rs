@@ -241,6 +241,19 @@ impl World {
         Ok(())
     }
 
+    /// Appends a batch that may be refused, and then is not there.
+    pub(crate) fn try_append(&mut self, place: &TopicPartition, durability: Durability) -> Result<()> {
+        let end = self.partition(place)?.end();
+        match self.append(place, 1, durability) {
+            Err(Error::Io { .. }) if self.partition(place)?.flush().is_ok() => {
+                let end = usize::try_from(end).unwrap();
+                self.promise(|promises| promises.log(place).entries.truncate(end));
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
     /// The same through a producer.
     pub(crate) fn send(&mut self, place: &TopicPartition, count: u64, durability: Durability) -> Result<()> {
         let entries = self.entries(count, 5);
