@@ -61,7 +61,7 @@ impl Catalog {
         let body = checked_body(bytes)?;
         let mut at = 0;
         let mut catalog = Self { store: 0, topics: BTreeMap::new() };
-        for line in body.lines().skip(1) {
+        for line in body.split_terminator('\n').skip(1) {
             at += line.len() + 1;
             catalog
                 .read_line(line)
