@@ -118,7 +118,12 @@ fn check_encoder(header: &BatchHeader, records: &[Plain]) {
     }
     let again = reference::decode(header, &bytes);
     assert!(again.is_good && again.records == records);
-    assert!(RecordIter::new(header, &bytes).map_while(Result::ok).map(|record| Plain::of(&record)).eq(again.records));
+    assert!(
+        RecordIter::new(header, &bytes)
+            .map_while(Result::ok)
+            .map(|record| Plain::of(&record))
+            .eq(again.records)
+    );
 }
 
 /// Every third record goes; what stays is the same, in a batch whose checksum fits.
@@ -147,8 +152,12 @@ fn check_rewriter(header: &BatchHeader, bytes: &[u8], records: &[Plain]) {
             assert_eq!(sealed.header.next_offset(), header.next_offset());
             let mut expanded = Vec::new();
             let body = sealed.bytes.get(BatchHeader::LEN..).unwrap_or_default();
-            let outcome =
-                Decompressor::default().decompress(sealed.header.codec(), body, 2 * MOST_EXPANDED, &mut expanded);
+            let outcome = Decompressor::default().decompress(
+                sealed.header.codec(),
+                body,
+                2 * MOST_EXPANDED,
+                &mut expanded,
+            );
             assert_eq!(outcome, Ok(()));
             let found = reference::decode(&sealed.header, &expanded);
             assert!(found.is_good);

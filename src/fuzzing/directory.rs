@@ -62,7 +62,10 @@ pub fn directory(data: &[u8]) {
             let open: Vec<_> =
                 topics.flat_map(|topic| topic.partitions()).map(|partition| partition.directory()).collect();
             let changed = changed(&files, &memory.files());
-            assert!(!changed.iter().any(|path| open.iter().any(|open| path.starts_with(open))), "{changed:?}");
+            assert!(
+                !changed.iter().any(|path| open.iter().any(|open| path.starts_with(open))),
+                "{changed:?}"
+            );
             use_it(&memory, &store);
         }
     }
@@ -135,8 +138,9 @@ fn adopt(files: &mut Files, path: &Path) {
         let file = |kind| files.get(&directory.join(segment_file_name(summary.base, kind)));
         let (log, offsets, times) =
             (file(SegmentFile::Log), file(SegmentFile::Index), file(SegmentFile::TimeIndex));
-        let entries =
-            |bytes: Option<&Vec<u8>>, len| bytes.map_or(0, |bytes| u32::try_from(bytes.len() / len).unwrap_or(0));
+        let entries = |bytes: Option<&Vec<u8>>, len| {
+            bytes.map_or(0, |bytes| u32::try_from(bytes.len() / len).unwrap_or(0))
+        };
         let crc = |bytes: Option<&Vec<u8>>| bytes.map_or(0, |bytes| crc32fast::hash(bytes));
         *summary = SegmentSummary {
             bytes: log.map_or(0, |log| log.len() as u64),

@@ -1,8 +1,8 @@
 //! The small files: what decodes says the same after another round through encoder and decoder.
 
 use crate::format::{
-    Catalog, CommitKey, OffsetCommitValue, PartitionState, check_topic_name, decode_offset_index, decode_time_index,
-    encode_offset_index, encode_time_index,
+    Catalog, CommitKey, OffsetCommitValue, PartitionState, check_topic_name, decode_offset_index,
+    decode_time_index, encode_offset_index, encode_time_index,
 };
 use crate::fuzzing::input::Input;
 use crate::fuzzing::repair;
@@ -11,7 +11,9 @@ use crate::fuzzing::repair;
 pub fn offset_index(data: &[u8]) {
     if let Ok(entries) = decode_offset_index(data) {
         assert_eq!(encode_offset_index(&entries), data);
-        assert!(entries.is_sorted_by(|a, b| a.relative_offset < b.relative_offset && a.position < b.position));
+        assert!(
+            entries.is_sorted_by(|a, b| a.relative_offset < b.relative_offset && a.position < b.position)
+        );
     }
 }
 

@@ -22,10 +22,16 @@ pub fn names(data: &[u8]) {
     if check_topic_name(name).is_ok() {
         assert!(name.len() <= 249 && !name.contains(['/', '\\', '\0', ' ']));
         let directory = partition_dir_name(name, 7);
-        assert!(std::path::Path::new(&directory).components().eq([std::path::Component::Normal(directory.as_ref())]));
+        assert!(
+            std::path::Path::new(&directory)
+                .components()
+                .eq([std::path::Component::Normal(directory.as_ref())])
+        );
         let parsed = parse_partition_dir_name(&directory);
         assert!(parsed.is_some_and(|parsed| parsed.topic == name && parsed.partition == 7));
         assert!(check_topic_name(&collision_key(name)).is_ok());
-        assert!(parse_segment_file_name(&directory).is_none() && parse_cleaned_log_name(&directory).is_none());
+        assert!(
+            parse_segment_file_name(&directory).is_none() && parse_cleaned_log_name(&directory).is_none()
+        );
     }
 }

@@ -114,7 +114,8 @@ impl Life {
         };
         let now = self.clock.now();
         let first = self.model(which).end;
-        let entries: Vec<_> = (first..).take(count).map(|offset| entry(offset, (which, now), input)).collect();
+        let entries: Vec<_> =
+            (first..).take(count).map(|offset| entry(offset, (which, now), input)).collect();
         let records: Vec<_> = entries.iter().map(record).collect();
         let partition = self.partition(which)?;
         let batch = partition.append(&records, durability)?;

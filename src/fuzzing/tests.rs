@@ -125,7 +125,8 @@ fn makes_the_seed_corpus() {
     }
     put_codecs();
     put_commits();
-    let names = ["orders", "a.b_c-d", "..", "__consumer_offsets", "orders-7", "00000000000000000123.timeindex"];
+    let names =
+        ["orders", "a.b_c-d", "..", "__consumer_offsets", "orders-7", "00000000000000000123.timeindex"];
     for (number, name) in names.into_iter().chain([cleaned_log_name(5).as_str()]).enumerate() {
         put("names", &format!("name-{number}"), name.as_bytes());
     }
