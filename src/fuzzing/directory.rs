@@ -29,7 +29,7 @@ const MOST_EDITS: usize = 8;
 
 /// A store's files with some of them changed, removed, added and exchanged, checksums made right or not. Opening works or
 /// returns an error that says what is wrong; a refused open changes no partition. What opens can be used, and what is then
-/// acknowledged is there after a power cut.
+/// acknowledged is there after a power cut, or the damage in front of it is told.
 pub fn directory(data: &[u8]) {
     let mut input = Input::new(data);
     let how = input.byte();
@@ -224,9 +224,11 @@ fn check_acknowledged(memory: Memory, acknowledged: &[(Partition, i64)]) {
     if acknowledged.is_empty() {
         return;
     }
-    let store = open(&memory, &clock());
-    assert!(store.is_ok(), "{store:?}");
-    let Ok(store) = store else { return };
+    let store = match open(&memory, &clock()) {
+        Ok(store) => store,
+        // After a clean close nothing is scanned: damage in the last segment shows when a crash makes the next open look.
+        Err(error) => return assert!(error.is_corruption(), "{error:?}"),
+    };
     for (before, offset) in acknowledged {
         let partition = store.topic(before.topic()).and_then(|topic| topic.partition(before.number()));
         let record = partition.and_then(|partition| read_from(&partition, *offset));
