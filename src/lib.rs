@@ -192,6 +192,7 @@
 //!
 //! # Looking underneath
 //!
+//! [`Store::verify`] checks a store that is not open: every batch, every checksum, and what the state files say of them.
 //! [`dump`] reads the files of a partition without opening a store. [`io`] is the seam to the operating system, for tests that
 //! turn the clock or let the disk fail.
 

@@ -19,7 +19,8 @@ struct Life {
 impl Life {
     fn begin(disk: Disk, promises: &Promises) -> Outcome<Self> {
         let model = Model::new(disk, None);
-        let store = world::open(&model, &world::clock()).map_err(|error| format!("does not open: {error}"))?;
+        let store =
+            world::open(&model, &world::clock()).map_err(|error| format!("does not open: {error}"))?;
         promises.check(&store)?;
         Ok(Self { model, store })
     }

@@ -40,8 +40,7 @@ struct State {
 impl Model {
     /// A machine that tells `recorder` of its syncs.
     pub(crate) fn new(disk: Disk, recorder: Option<Arc<Recorder>>) -> Self {
-        let state =
-            State { disk, killed: false, changed: true, failing: None, violations: Vec::new() };
+        let state = State { disk, killed: false, changed: true, failing: None, violations: Vec::new() };
         Self { machine: Arc::new(Machine { state: Mutex::new(state), recorder }) }
     }
 
