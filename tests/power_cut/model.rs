@@ -61,6 +61,16 @@ impl Model {
         self.state().failing = Some((suffix, nth));
     }
 
+    /// Every sync succeeds again.
+    pub(crate) fn heal(&self) {
+        self.state().failing = None;
+    }
+
+    /// True when the sync that was to fail has not come.
+    pub(crate) fn is_armed(&self) -> bool {
+        self.state().failing.is_some()
+    }
+
     pub(crate) fn violations(&self) -> Vec<String> {
         self.state().violations.clone()
     }

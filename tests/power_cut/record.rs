@@ -5,6 +5,8 @@
 
 use std::sync::Mutex;
 
+use annals::Partition;
+
 use crate::disk::Disk;
 use crate::promise::Promises;
 
@@ -30,6 +32,8 @@ struct State {
     tightened: bool,
     doing: String,
     moments: Vec<Moment>,
+    /// What they call durable is promised, at any moment.
+    partitions: Vec<Partition>,
 }
 
 impl Recorder {
@@ -40,6 +44,7 @@ impl Recorder {
     pub(crate) fn record(&self, disk: Disk) {
         let mut state = self.state.lock().unwrap();
         state.tightened = false;
+        state.note_durable();
         let moment = Moment { disk, promises: state.promises.clone(), doing: state.doing.clone() };
         state.moments.push(moment);
     }
@@ -59,11 +64,27 @@ impl Recorder {
         state.tightened = true;
     }
 
+    /// From here on these partitions are asked what is durable.
+    pub(crate) fn ask(&self, partitions: Vec<Partition>) {
+        let mut state = self.state.lock().unwrap();
+        state.partitions = partitions;
+        state.note_durable();
+    }
+
     pub(crate) fn promises(&self) -> Promises {
         self.state.lock().unwrap().promises.clone()
     }
 
     pub(crate) fn take_moments(&self) -> Vec<Moment> {
         std::mem::take(&mut self.state.lock().unwrap().moments)
+    }
+}
+
+impl State {
+    fn note_durable(&mut self) {
+        for partition in &self.partitions {
+            let log = self.promises.log(partition.topic_partition());
+            log.durable = log.durable.max(partition.durable());
+        }
     }
 }

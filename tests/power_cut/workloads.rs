@@ -61,13 +61,25 @@ fn rolling() {
 /// Rolls that fail, in a process that lives on.
 fn refuses(world: &mut World) -> Result<()> {
     begin(world, tiny())?;
-    for number in 0..24 {
-        if number % 3 == 1 {
+    for number in 0..8 {
+        fill_small(world)?;
+        if number % 3 < 2 {
             world.model.fail_sync("annals.state.new", 0);
         }
-        world.try_append(&place(0), if number % 2 == 0 { Os } else { Disk })?;
+        let large = world.entry(1, 900);
+        world.try_append(&place(0), large)?;
+        world.model.heal();
+        fill_small(world)?;
     }
     world.flush(&place(0))
+}
+
+fn fill_small(world: &mut World) -> Result<()> {
+    for _ in 0..2 {
+        let small = world.entry(0, 10);
+        world.append_entries(&place(0), &[small], Disk)?;
+    }
+    Ok(())
 }
 
 #[test]

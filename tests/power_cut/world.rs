@@ -21,8 +21,10 @@ pub(crate) const PATH: &str = "/machine/store";
 /// The time of the first record.
 const BEGINNING: i64 = 1_700_000_000_000;
 
-pub(crate) fn open(model: &Model, clock: &Arc<ManualClock>) -> Result<Store> {
+/// A store that keeps at most so many files open.
+pub(crate) fn open(model: &Model, clock: &Arc<ManualClock>, files: usize) -> Result<Store> {
     Store::builder(PATH)
+        .max_open_files(files)
         .file_system(Arc::new(model.clone()))
         .clock(Arc::clone(clock) as Arc<dyn annals::io::Clock>)
         .read_mode(annals::ReadMode::Positional)
@@ -45,6 +47,8 @@ pub(crate) struct World {
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) random: Random,
+    /// How many files the store keeps open. With one, each partition that is used takes it from another.
+    pub(crate) files: usize,
     store: Option<Store>,
     sent: u64,
 }
@@ -60,25 +64,29 @@ impl World {
         let recorder = Arc::new(Recorder::default());
         recorder.attempt("start", |empty| *empty = promises);
         let model = Model::new(disk, Some(Arc::clone(&recorder)));
-        Self { model, recorder, clock: clock(), random: Random::new(seed), store: None, sent: seed << 32 }
+        let random = Random::new(seed);
+        let files = if seed.is_multiple_of(2) { 1 } else { 100 };
+        Self { model, recorder, clock: clock(), random, files, store: None, sent: seed << 32 }
     }
 
     /// Everything recorded, and the moment after the last call.
     pub(crate) fn moments(self) -> Vec<Moment> {
         self.model.record();
         self.model.kill();
+        self.recorder.ask(Vec::new());
         self.recorder.take_moments()
     }
 
     /// Ends the process, and the machine goes on.
     pub(crate) fn kill(mut self) -> Disk {
         let disk = self.model.kill();
-        drop(self.store.take());
+        self.drop_store();
         disk
     }
 
     /// Lets go of the store, as an unwinding program does.
     pub(crate) fn drop_store(&mut self) {
+        self.recorder.ask(Vec::new());
         drop(self.store.take());
     }
 
@@ -88,7 +96,7 @@ impl World {
 
     pub(crate) fn open(&mut self) -> Result<()> {
         self.attempt("open", |_| {});
-        self.store = Some(open(&self.model, &self.clock)?);
+        self.store = Some(open(&self.model, &self.clock, self.files)?);
         self.promise(|_| {});
         Ok(())
     }
@@ -141,17 +149,10 @@ impl World {
         self.recorder.attempt(doing, change);
     }
 
-    /// Notes also what each partition says of itself: that it is durable.
     fn promise(&self, change: impl FnOnce(&mut Promises)) {
         self.recorder.promise(change);
         if let Some(store) = &self.store {
-            let topics = promise::topics(store);
-            self.recorder.promise(|promises| {
-                for partition in topics.iter().flat_map(Topic::partitions) {
-                    let log = promises.log(partition.topic_partition());
-                    log.durable = log.durable.max(partition.durable());
-                }
-            });
+            self.recorder.ask(promise::topics(store).iter().flat_map(Topic::partitions).collect());
         }
         self.model.record();
     }
@@ -160,6 +161,7 @@ impl World {
         let count = config.partition_count().unwrap_or(1);
         let logs = vec![LogPromise::default(); usize::try_from(count).unwrap()];
         let settings = vec![config.get(SETTING).to_owned()];
+        self.recorder.ask(Vec::new());
         self.attempt(&format!("create {name}"), |promises| {
             let promise = TopicPromise { is_certain: false, counts: vec![count], settings, logs };
             promises.topics.insert(name.to_owned(), promise);
@@ -170,6 +172,7 @@ impl World {
     }
 
     pub(crate) fn delete(&mut self, name: &str) -> Result<()> {
+        self.recorder.ask(Vec::new());
         self.attempt(&format!("delete {name}"), |promises| {
             promises.topics.get_mut(name).unwrap().is_certain = false;
         });
@@ -205,16 +208,22 @@ impl World {
     /// New records; no two have the same value.
     pub(crate) fn entries(&mut self, count: u64, keys: u64) -> Vec<Entry> {
         let entry = |at: u64| {
-            self.sent += 1;
+            // At most one record of a batch spans units, or three would not fit into a tiny segment.
             let padding = match self.random.below(8) {
-                0 => UNIT + 40,
+                0 if at == 0 => UNIT + 40,
                 n => usize::try_from(n).unwrap() * 12,
             };
-            let value = format!("{} {}", self.sent, "-".repeat(padding)).into_bytes();
-            let key = format!("key {}", self.random.below(keys)).into_bytes();
-            Entry { key, value: Some(value), ends_batch: at + 1 == count }
+            let key = self.random.below(keys);
+            Entry { ends_batch: at + 1 == count, ..self.entry(key, padding) }
         };
         (0..count).map(entry).collect()
+    }
+
+    /// A new record of about so many bytes.
+    pub(crate) fn entry(&mut self, key: u64, padding: usize) -> Entry {
+        self.sent += 1;
+        let value = format!("{} {}", self.sent, "-".repeat(padding)).into_bytes();
+        Entry { key: format!("key {key}").into_bytes(), value: Some(value), ends_batch: true }
     }
 
     /// Appends a batch. At `Memory` it may become two.
@@ -241,10 +250,10 @@ impl World {
         Ok(())
     }
 
-    /// Appends a batch that may be refused, and then is not there.
-    pub(crate) fn try_append(&mut self, place: &TopicPartition, durability: Durability) -> Result<()> {
+    /// Appends a record that may be refused, and then is not there.
+    pub(crate) fn try_append(&mut self, place: &TopicPartition, entry: Entry) -> Result<()> {
         let end = self.partition(place)?.end();
-        match self.append(place, 1, durability) {
+        match self.append_entries(place, &[entry], Durability::Os) {
             Err(Error::Io { .. }) if self.partition(place)?.flush().is_ok() => {
                 let end = usize::try_from(end).unwrap();
                 self.promise(|promises| promises.log(place).entries.truncate(end));
