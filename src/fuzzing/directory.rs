@@ -154,10 +154,11 @@ fn adopt(files: &mut Files, path: &Path) {
     files.insert(path.to_path_buf(), state.encode());
 }
 
-/// The paths of files that are not the same.
+/// The paths of files that are not the same. Indexes are hints: whoever looks for one that does not fit makes it anew.
 fn changed(before: &Files, after: &Files) -> Vec<PathBuf> {
     let paths = before.keys().chain(after.keys());
-    paths.filter(|path| before.get(*path) != after.get(*path)).cloned().collect()
+    let changed = paths.filter(|path| before.get(*path) != after.get(*path));
+    changed.filter(|path| !path.to_string_lossy().ends_with("index")).cloned().collect()
 }
 
 fn is_in_root(path: &Path) -> bool {

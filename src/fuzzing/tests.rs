@@ -91,7 +91,7 @@ fn the_corpus_and_mutations_of_it() {
         // The published package comes without it.
         return;
     }
-    let mutations = std::env::var("ANNALS_FUZZ_MUTATIONS").map_or(2_000, |text| text.parse().unwrap());
+    let mutations = std::env::var("ANNALS_FUZZ_MUTATIONS").map_or(20_000, |text| text.parse().unwrap());
     for target in &TARGETS {
         let (begun, mut random) = (Instant::now(), Random(0x9e37_79b9_7f4a_7c15));
         let seeds = seeds(target.name);
