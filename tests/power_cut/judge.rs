@@ -19,7 +19,8 @@ struct Life {
 impl Life {
     fn begin(disk: Disk, promises: &Promises) -> Outcome<Self> {
         let model = Model::new(disk, None);
-        let store = world::open(&model, &world::clock(), 100).map_err(|error| format!("does not open: {error}"))?;
+        let store =
+            world::open(&model, &world::clock(), 100).map_err(|error| format!("does not open: {error}"))?;
         promises.check(&store)?;
         Ok(Self { model, store })
     }
@@ -36,10 +37,12 @@ impl Life {
     /// One more record in every partition, on the disk.
     fn append(&self, promises: &mut Promises) -> Outcome<()> {
         for partition in promise::topics(&self.store).iter().flat_map(Topic::partitions) {
-            let entry = Entry { key: b"after".into(), value: Some(b"the power cut".into()), ends_batch: true };
+            let entry =
+                Entry { key: b"after".into(), value: Some(b"the power cut".into()), ends_batch: true };
             let record = annals::Record::new().key("after").value("the power cut");
             let log = promises.log(partition.topic_partition());
-            let appended = partition.append(&[record], Durability::Disk).map_err(|error| error.to_string())?;
+            let appended =
+                partition.append(&[record], Durability::Disk).map_err(|error| error.to_string())?;
             if appended.first_offset != log.end() {
                 return Err(format!("appended at {}, not {}", appended.first_offset, log.end()));
             }
