@@ -88,7 +88,7 @@ fn fate(point: Point, loss: u64, damage: u64, random: &mut Random) -> Fate {
     }
     if point == Point::Piece && random.below(10) < damage {
         let seed = random.below(u64::MAX >> 11);
-        return [Fate::Zeros, Fate::Garbage(seed), Fate::Part(seed)][seed as usize % 3];
+        return [Fate::Zeros, Fate::Garbage(seed), Fate::Part(seed)][index(seed, 3)];
     }
     if random.below(10) < loss { Fate::Lost } else { Fate::Kept(0) }
 }
@@ -130,11 +130,16 @@ fn survivor(piece: &Piece, fate: Fate) -> Option<Piece> {
         Fate::Zeros => vec![0; piece.bytes.len()].into(),
         Fate::Garbage(seed) => {
             let mut random = Random::new(seed);
-            piece.bytes.iter().map(|_| random.below(256) as u8).collect()
+            piece.bytes.iter().map(|_| u8::try_from(random.below(256)).unwrap_or(0)).collect()
         }
-        Fate::Part(seed) => piece.bytes[..seed as usize % piece.bytes.len().max(1)].into(),
+        Fate::Part(seed) => piece.bytes[..index(seed, piece.bytes.len())].into(),
     };
     Some(Piece { at: piece.at, bytes })
+}
+
+/// A place below `len` that `seed` decides.
+fn index(seed: u64, len: usize) -> usize {
+    usize::try_from(seed % len.max(1) as u64).unwrap_or(0)
 }
 
 fn cut_directory(directory: &DirectoryNode, fates: &mut impl Iterator<Item = Fate>) -> DirectoryNode {

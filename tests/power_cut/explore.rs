@@ -18,6 +18,9 @@ use crate::world::World;
 /// All fates of up to so many undecided points are looked at, if the number of states allows.
 const EXHAUSTIVE: usize = 1 << 12;
 
+/// What is done on a machine until it has no power.
+pub(crate) type Work = fn(&mut World) -> Result<()>;
+
 /// States, and what else is worth telling.
 #[derive(Debug, Default)]
 struct Tally {
@@ -133,7 +136,7 @@ fn explore(name: &'static str, percent: usize, mut life: impl FnMut(&mut Explora
 }
 
 /// The power fails at every moment of a workload.
-pub(crate) fn cuts(name: &'static str, percent: usize, work: fn(&mut World) -> Result<()>) {
+pub(crate) fn cuts(name: &'static str, percent: usize, work: Work) {
     explore(name, percent, |exploration, seed| {
         let mut world = World::new(seed);
         work(&mut world).unwrap();
@@ -143,12 +146,8 @@ pub(crate) fn cuts(name: &'static str, percent: usize, work: fn(&mut World) -> R
     });
 }
 
-/// The power fails in a workload, and again at every moment of the life after that.
-pub(crate) fn cuts_twice(
-    name: &'static str,
-    percent: usize,
-    (before, after): (fn(&mut World) -> Result<()>, fn(&mut World) -> Result<()>),
-) {
+/// The power fails at some moments of a workload, and again at every moment of the life after that.
+pub(crate) fn cuts_twice(name: &'static str, percent: usize, (before, after): (Work, Work)) {
     explore(name, percent, |exploration, seed| {
         let mut world = World::new(seed);
         before(&mut world).unwrap();
@@ -164,12 +163,7 @@ pub(crate) fn cuts_twice(
     });
 }
 
-fn second_life(
-    exploration: &mut Exploration,
-    (left, promises): (Disk, &Promises),
-    seed: u64,
-    work: fn(&mut World) -> Result<()>,
-) {
+fn second_life(exploration: &mut Exploration, (left, promises): (Disk, &Promises), seed: u64, work: Work) {
     let mut world = World::on(left, promises.clone(), seed);
     world.reopen().unwrap();
     work(&mut world).unwrap();
@@ -180,11 +174,7 @@ fn second_life(
 
 /// Each sync of a workload fails once, and the page cache lies from there on. The process starts again on it, goes on, and
 /// then the power fails.
-pub(crate) fn failed_syncs(
-    name: &'static str,
-    percent: usize,
-    (before, after): (fn(&mut World) -> Result<()>, fn(&mut World) -> Result<()>),
-) {
+pub(crate) fn failed_syncs(name: &'static str, percent: usize, (before, after): (Work, Work)) {
     explore(name, percent, |exploration, seed| {
         for nth in 0.. {
             let mut world = World::new(seed);
