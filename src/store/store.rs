@@ -67,7 +67,7 @@ impl Store {
     /// # Errors
     /// [`StoreLocked`](Error::StoreLocked), [`Corrupt`](Error::Corrupt) when acknowledged data is missing or damaged where
     /// opening looks, [`UnsupportedFormat`](Error::UnsupportedFormat), [`Io`](Error::Io). After any of them no
-    /// partition has changed.
+    /// partition has changed, but index files may have been made anew.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::builder(path).open()
     }
