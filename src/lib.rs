@@ -128,12 +128,40 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Deleting
+//! # Keeping it small
 //!
-//! A topic keeps everything until its configuration says otherwise: [`retention`](TopicConfig::retention),
-//! [`retention_bytes`](TopicConfig::retention_bytes), [`retention_records`](TopicConfig::retention_records),
-//! [`retention_until_consumed`](TopicConfig::retention_until_consumed). Whole segments go, oldest first, in the maintenance's
-//! rounds or by [`Store::apply_retention`]. [`Partition::delete_records`] deletes up to an offset at once.
+//! A topic keeps everything until its configuration says otherwise. What is too old, too much or
+//! consumed goes by whole segments, oldest first, in the maintenance's rounds or by [`Store::apply_retention`]:
+//! [`retention`](TopicConfig::retention), [`retention_bytes`](TopicConfig::retention_bytes),
+//! [`retention_records`](TopicConfig::retention_records), [`retention_until_consumed`](TopicConfig::retention_until_consumed).
+//! A [`size_limit`](TopicConfig::size_limit) is one that no append may exceed. [`Partition::delete_records`] deletes up to an
+//! offset at once.
+//!
+//! A topic with [`CleanupPolicy::Compact`] is a table: of the records of a key the last one stays, at its offset, and a record
+//! without a value, a *tombstone*, deletes its key. Compaction follows in the background, or by [`Topic::compact`];
+//! [`Topic::latest`] reads the table at any time. [`Topic::erase`] takes all records of a key out of the files of any topic.
+//!
+//! ```
+//! # use annals::{CleanupPolicy, Record, Store, TopicConfig};
+//! # let dir = tempfile::tempdir()?;
+//! # let store = Store::open(dir.path())?;
+//! let prices = store.create_topic("prices", TopicConfig::new().cleanup_policy(CleanupPolicy::Compact))?;
+//! let producer = store.producer();
+//! for (fruit, price) in [("apple", "2"), ("pear", "3"), ("apple", "4")] {
+//!     producer.send(Record::to("prices").key(fruit).value(price))?;
+//! }
+//! assert_eq!(prices.latest().count(), 2);
+//! assert_eq!(prices.compact()?[0].removed_records, 1); // the first price of apples
+//! producer.send(Record::to("prices").key("pear"))?; // a tombstone: no more pears
+//! assert_eq!(prices.latest().count(), 1);
+//! assert_eq!(prices.erase("apple")?[0].records, 1);
+//! let stats = prices.stats()?;
+//! println!("{} records, {} bytes", stats.records(), stats.bytes());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! When maintenance fails at a partition, [`StoreBuilder::on_trouble`] tells, [`Store::stats`] lists it, and it is tried again
+//! later; the other partitions are not held up.
 //!
 //! # Opening after a crash
 //!
@@ -146,8 +174,8 @@
 //!
 //! [`Store`], [`Topic`], [`Partition`], [`Producer`] and [`TopicProducer`] are cheap to clone and take `&self` from any thread.
 //! A [`Consumer`] belongs to one thread at a time. Records that one thread sends keep their order in each partition. One
-//! thread of the store writes lingering batches, syncs and applies retention; [`StoreBuilder::maintain_by_hand`] leaves that to
-//! [`Store::maintain`].
+//! thread of the store writes lingering batches, syncs, applies retention and compacts;
+//! [`StoreBuilder::maintain_by_hand`] leaves that to [`Store::maintain`].
 //!
 //! The store is open until [`Store::close`], or until the last clone of the [`Store`] is dropped; producers and consumers do not
 //! keep it open.
@@ -160,11 +188,11 @@
 //! # Not supported
 //!
 //! Several processes on one store, a network protocol, replication, transactions over several partitions, idempotent
-//! producers, an asynchronous interface. Compaction is not there yet: a topic with [`CleanupPolicy::Compact`] keeps every record,
-//! and [`Topic::latest`] finds the last one of each key by reading them all.
+//! producers, an asynchronous interface.
 //!
 //! # Looking underneath
 //!
+//! [`Store::verify`] checks a store that is not open: every batch, every checksum, and what the state files say of them.
 //! [`dump`] reads the files of a partition without opening a store. [`io`] is the seam to the operating system, for tests that
 //! turn the clock or let the disk fail.
 
@@ -172,6 +200,9 @@ pub(crate) mod consumer;
 pub mod dump;
 pub(crate) mod error;
 pub(crate) mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub(crate) mod group;
 pub mod io;
 pub(crate) mod partition;
@@ -186,7 +217,7 @@ pub use consumer::{Consumer, ConsumerBuilder, StartFrom};
 pub use error::{Error, Result};
 pub use format::{Codec, TimestampType};
 pub use group::{CommittedOffset, OffsetSetBack};
-pub use partition::{OnDamage, RecoveryReport, RemovalReason, TornTail, WhenFull};
+pub use partition::{Damage, OnDamage, RecoveryReport, RemovalReason, TornTail, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
 pub use store::{GroupLag, GroupStats, Store, StoreBuilder, StoreStats, Trouble};
@@ -194,7 +225,7 @@ pub use topic::{
     BatchMetadata, CleanupPolicy, CompactionReport, DeleteReport, EraseReport, KeyHash, Latest,
     OffsetAndTimestamp, OwnedHeader, OwnedRecord, OwnedRecords, Partition, PartitionReader, PartitionStats,
     Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, RemovedSegment, RetentionReport, Topic,
-    TopicConfig, TopicStats,
+    TopicConfig, TopicStats, Verification,
 };
 pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
 

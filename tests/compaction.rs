@@ -283,3 +283,42 @@ fn a_damaged_batch_stops_the_compaction_of_its_partition_alone_and_is_told() {
     assert_eq!(records(0), 1707, "untouched");
     assert!(records(1) < 1707, "the other one was compacted");
 }
+
+#[test]
+fn a_record_waits_for_compaction_no_longer_than_its_limit_though_nobody_appends() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(NOW));
+    let store = Store::builder(dir.path()).clock(clock.clone()).maintain_by_hand().open().unwrap();
+    let config = compacted().max_compaction_lag(Duration::from_secs(3600)).min_cleanable_dirty_ratio(1.0);
+    let topic = store.create_topic("prices", config).unwrap();
+    for price in ["2", "3"] {
+        store.producer().send(Record::to("prices").key("pear").value(price)).unwrap();
+    }
+    store.maintain().unwrap();
+    assert_eq!(read_all(&topic).len(), 2);
+    // The first round seals the segment, which has then waited long enough for the same round.
+    clock.advance(Duration::from_secs(3601));
+    store.maintain().unwrap();
+    assert_eq!(read_all(&topic).len(), 1);
+}
+
+#[test]
+fn the_stores_own_topic_is_nobody_elses_to_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.create_topic("jobs", TopicConfig::new()).unwrap();
+    let mut consumer = store.consumer("workers").unwrap();
+    consumer.subscribe(["jobs"]).unwrap();
+    consumer.commit_offsets([(("jobs", 0).into(), 0)]).unwrap();
+    let offsets = store.topic("__consumer_offsets").unwrap();
+    let partition = offsets.partition(0).unwrap();
+    let record = [Record::new().key("k").value("v")];
+    let refused =
+        |error: Option<Error>| assert!(matches!(error, Some(Error::InvalidArgument { .. })), "{error:?}");
+    refused(partition.append(&record, Durability::Os).err());
+    refused(partition.append_if(1, &record, Durability::Os).err());
+    refused(partition.delete_records(1).err());
+    refused(offsets.erase("k").err());
+    refused(store.producer().send(Record::to("__consumer_offsets").key("k")).err());
+    assert_eq!(partition.end(), 1);
+}

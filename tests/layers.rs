@@ -22,6 +22,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["io", "segment", "partition", "topic", "producer", "group", "consumer"]),
     // Beside the store, not on it: it looks at files.
     ("dump", &["io", "format"]),
+    // Above all of them, in tests and under a feature alone: it looks at everything.
+    ("fuzzing", &["io", "format", "segment", "partition", "topic", "producer", "group", "consumer", "store"]),
     // What everybody may use; each uses nothing but its like.
     ("error", &[]),
     ("types", &[]),

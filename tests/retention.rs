@@ -107,6 +107,19 @@ fn a_clock_that_jumps_deletes_nothing_it_should_not() {
 }
 
 #[test]
+fn a_look_at_sizes_does_not_make_a_leap_of_the_clock_believed() {
+    let f = fixture(TopicConfig::new().retention(DAY).retention_until_consumed());
+    f.send_many((0..20).map(|n| NOW + n));
+    f.store.apply_retention().unwrap();
+    f.clock.set(NOW + 100 * 365 * DAY_MS);
+    let mut consumer = f.store.consumer("reader").unwrap();
+    consumer.subscribe(["clicks"]).unwrap();
+    consumer.commit_offsets([(("clicks", 0).into(), 1)]).unwrap();
+    f.store.apply_retention().unwrap();
+    assert_eq!(f.start(), 0);
+}
+
+#[test]
 fn the_log_ends_within_a_segment_above_the_size_limit() {
     let f = fixture(TopicConfig::new().retention_bytes(3000));
     f.send_many((0..200).map(|n| NOW + n));
@@ -161,6 +174,7 @@ fn a_full_queue_errs_drops_or_blocks_as_configured() {
         assert!(partition.bytes() <= 5000);
     }
     assert!(partition.start() > 50 && partition.bytes() > 3500, "no more than needed went");
+    assert!(partition.stats().unwrap().reclaimed_bytes > 5000);
 
     let f = fixture(limit(WhenFull::Block).size_limit_max_block(Duration::from_secs(20)));
     let partition = f.topic.partition(0).unwrap();

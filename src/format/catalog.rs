@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::Malformed;
+use super::{Malformed, check_topic_name};
 
 const VERSION: u32 = 1;
 const FIRST: &str = "annals.topics ";
@@ -61,7 +61,7 @@ impl Catalog {
         let body = checked_body(bytes)?;
         let mut at = 0;
         let mut catalog = Self { store: 0, topics: BTreeMap::new() };
-        for line in body.lines().skip(1) {
+        for line in body.split_terminator('\n').skip(1) {
             at += line.len() + 1;
             catalog
                 .read_line(line)
@@ -76,9 +76,10 @@ impl Catalog {
             "store" => self.store = u128::from_str_radix(rest, 16).ok()?,
             "topic" => {
                 let mut words = rest.split(' ');
-                let name = words.next()?.to_owned();
+                // Names become paths: one with a slash would lead out of the store.
+                let name = words.next().filter(|name| check_topic_name(name).is_ok())?.to_owned();
                 let id = u128::from_str_radix(words.next()?, 16).ok()?;
-                let partitions = words.next()?.parse().ok()?;
+                let partitions = words.next()?.parse().ok().filter(|partitions| *partitions > 0)?;
                 self.topics.insert(name, CatalogTopic { id, partitions, config: BTreeMap::new() });
             }
             "config" => {
@@ -149,6 +150,25 @@ mod tests {
         for len in 0..good.len() {
             assert!(Catalog::decode(&good[..len]).is_err(), "{len} bytes");
         }
+    }
+
+    /// The file of one topic line, with a checksum that fits.
+    fn file_with(line: &str) -> Vec<u8> {
+        let text = format!("annals.topics 1\nstore 1\n{line}\n");
+        format!("{text}crc32 {:08x}\n", crc32fast::hash(text.as_bytes())).into_bytes()
+    }
+
+    #[test]
+    fn names_that_lead_out_of_the_store_are_refused() {
+        assert!(Catalog::decode(&file_with("topic orders 7 1")).is_ok());
+        for line in ["topic ../orders 7 1", "topic /etc/orders 7 1", "topic  7 1", "topic .. 7 1"] {
+            assert!(Catalog::decode(&file_with(line)).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_topic_without_partitions_is_refused() {
+        assert!(Catalog::decode(&file_with("topic orders 7 0")).is_err());
     }
 
     #[test]

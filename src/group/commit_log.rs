@@ -60,7 +60,7 @@ impl CommitLog {
         let encoded = encoded
             .map_err(|malformed| Error::invalid(format!("a commit cannot be encoded: {malformed}")))?;
         let records: Vec<_> = encoded.iter().map(Encoded::record).collect();
-        self.partition()?.append(&records, durability).map(drop)
+        self.partition()?.append_for_store(&records, durability)
     }
 
     fn partition(&self) -> Result<Partition> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
 use crate::format::{BatchBuilder, BatchHeader, NewRecord, RecordBody};
+use crate::partition::rules::AppendRules;
 use crate::types::{Durability, Offset, Timestamp};
 
 /// How the write of a batch ended, for those who wait for it.
@@ -37,6 +38,22 @@ pub(super) struct OpenBatch {
     full: bool,
 }
 
+impl OpenBatch {
+    /// Takes the records in, the first one at `first_offset`; returns the offset of the last.
+    fn take(&mut self, placement: &Placement<'_>, first_offset: Offset) -> Offset {
+        for record in placement.records {
+            self.builder.append(record);
+        }
+        let last_offset = self.builder.next_offset() - 1;
+        if placement.durability == Durability::Memory {
+            let first = self.in_memory.map_or(first_offset, |(first, _)| first);
+            self.in_memory = Some((first, last_offset));
+        }
+        self.full = self.builder.len() >= placement.batch_bytes;
+        last_offset
+    }
+}
+
 /// Where records were put.
 #[derive(Debug)]
 pub(super) struct Placed {
@@ -44,7 +61,8 @@ pub(super) struct Placed {
     pub(super) last_offset: Offset,
     /// When the batch was opened.
     pub(super) opened_at: Timestamp,
-    pub(super) outcome: Arc<Outcome>,
+    /// Where the end of the batch's write will be told, for a sender who waits for it.
+    pub(super) outcome: Option<Arc<Outcome>>,
     /// The batch was opened for these records, and has room for more.
     pub(super) opened: bool,
     /// A batch is ready to be written: this one has reached its size, or one before it had no room for these records.
@@ -108,6 +126,8 @@ pub(super) enum Which {
 /// the first where the log ends.
 #[derive(Debug)]
 pub(super) struct Accumulator {
+    /// What is taken. Here, because every append holds this lock anyway.
+    pub(super) rules: AppendRules,
     next_offset: Offset,
     /// Oldest first. Only the last one takes records.
     queue: VecDeque<OpenBatch>,
@@ -119,8 +139,9 @@ pub(super) struct Accumulator {
 }
 
 impl Accumulator {
-    pub(super) fn new(next_offset: Offset) -> Self {
+    pub(super) fn new(next_offset: Offset, rules: AppendRules) -> Self {
         Self {
+            rules,
             next_offset,
             queue: VecDeque::new(),
             spares: Vec::new(),
@@ -149,32 +170,27 @@ impl Accumulator {
         let fits = |open: &OpenBatch| open.builder.len() + joining <= placement.batch_bytes;
         let opened = !self.queue.back().is_some_and(fits);
         let displaced = opened && !self.queue.is_empty();
-        let mut batch = match self.queue.pop_back() {
-            Some(batch) if !opened => batch,
-            other => {
-                self.queue.extend(other);
-                self.open(placement)
-            }
-        };
-        for record in placement.records {
-            batch.builder.append(record);
+        if opened {
+            let batch = self.open(placement);
+            self.queue.push_back(batch);
         }
-        let (first_offset, last_offset) = (self.next_offset, batch.builder.next_offset() - 1);
-        if placement.durability == Durability::Memory {
-            let first = batch.in_memory.map_or(first_offset, |(first, _)| first);
-            batch.in_memory = Some((first, last_offset));
-        }
-        self.next_offset = batch.builder.next_offset();
-        batch.full = batch.builder.len() >= placement.batch_bytes;
-        let placed = Placed {
+        let first_offset = self.next_offset;
+        let mut placed = Placed {
             first_offset,
-            last_offset,
-            opened_at: batch.opened_at,
-            outcome: Arc::clone(&batch.outcome),
-            opened: opened && !batch.full,
-            ready: displaced || batch.full,
+            last_offset: first_offset,
+            opened_at: placement.now,
+            outcome: None,
+            opened,
+            ready: displaced,
         };
-        self.queue.push_back(batch);
+        if let Some(batch) = self.queue.back_mut() {
+            placed.last_offset = batch.take(placement, first_offset);
+            self.next_offset = placed.last_offset + 1;
+            placed.opened_at = batch.opened_at;
+            placed.outcome = (placement.durability != Durability::Memory).then(|| Arc::clone(&batch.outcome));
+            placed.opened &= !batch.full;
+            placed.ready |= batch.full;
+        }
         placed
     }
 
@@ -244,6 +260,10 @@ impl Accumulator {
 mod tests {
     use super::*;
 
+    fn accumulator(next_offset: Offset) -> Accumulator {
+        Accumulator::new(next_offset, AppendRules::new(&crate::partition::tests::config(1 << 20)))
+    }
+
     fn place(accumulator: &mut Accumulator, values: &[&[u8]], durability: Durability) -> Placed {
         let records: Vec<_> = values
             .iter()
@@ -255,7 +275,7 @@ mod tests {
 
     #[test]
     fn offsets_are_dense_over_batches() {
-        let mut accumulator = Accumulator::new(7);
+        let mut accumulator = accumulator(7);
         let first = place(&mut accumulator, &[b"a", b"b"], Durability::Os);
         assert_eq!((first.first_offset, first.last_offset, first.opened), (7, 8, true));
         let second = place(&mut accumulator, &[b"c"], Durability::Os);
@@ -269,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_batch_with_room_stays_open_when_the_full_ones_are_written() {
-        let mut accumulator = Accumulator::new(0);
+        let mut accumulator = accumulator(0);
         place(&mut accumulator, &[&[0; 120]], Durability::Memory);
         assert!(place(&mut accumulator, &[&[0; 80]], Durability::Memory).ready, "the first had no room");
         assert_eq!(accumulator.take(Which::Full).len(), 1);
@@ -284,16 +304,17 @@ mod tests {
 
     #[test]
     fn a_failure_reaches_every_waiter_and_what_was_queued_behind() {
-        let mut accumulator = Accumulator::new(0);
+        let mut accumulator = accumulator(0);
         let waited = place(&mut accumulator, &[b"a"], Durability::Os);
         let failed = accumulator.take(Which::All);
-        let queued = place(&mut accumulator, &[b"b"], Durability::Memory);
+        let queued = place(&mut accumulator, &[b"b"], Durability::Os);
+        place(&mut accumulator, &[b"b"], Durability::Memory);
         place(&mut accumulator, &[b"c"], Durability::Memory);
         accumulator.fail(failed, 0, "orders-0", &Error::invalid("disk"));
-        assert!(waited.outcome.get().unwrap().is_err());
-        assert!(queued.outcome.get().unwrap().is_err());
+        assert!(waited.outcome.unwrap().get().unwrap().is_err());
+        assert!(queued.outcome.unwrap().get().unwrap().is_err());
         match accumulator.take_lost() {
-            Some(Error::Lost { first: 1, last: 2, .. }) => {}
+            Some(Error::Lost { first: 2, last: 3, .. }) => {}
             other => panic!("{other:?}"),
         }
         assert!(accumulator.take_lost().is_none(), "told once");

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{BatchHeader, NewRecord, TimestampType};
-use crate::partition::accumulator::{Outcome, Placed, Placement, Which};
-use crate::partition::config::{KeyRule, LogConfig};
+use crate::format::{NewRecord, TimestampType};
+use crate::partition::accumulator::{Accumulator, Outcome, Placed, Placement, Which};
 use crate::partition::log::Log;
 use crate::sync::Ordering;
 use crate::types::{Durability, Offset, Record, Timestamp};
@@ -57,36 +56,42 @@ impl Log {
             return Err(Error::invalid("a batch needs at least one record"));
         };
         let alone_bytes = Placement::alone_bytes(records);
-        let (batch_bytes, timestamp_type, size_limit) = {
-            let config = self.config.read();
-            records.iter().try_for_each(|record| self.check_record(record, &config, now))?;
-            check_size(alone_bytes, &config)?;
-            (how.batch_bytes.min(largest_batch(&config).0), config.timestamp_type, config.size_limit)
-        };
-        if let Some(limit) = size_limit {
+        let mut accumulator = self.accumulator.lock();
+        if let Some(limit) = accumulator.rules.size_limit {
+            drop(accumulator);
             self.make_room(alone_bytes as u64, &limit)?;
+            accumulator = self.accumulator.lock();
         }
+        accumulator.rules.check(records, alone_bytes, &self.label, now)?;
+        self.check_place(&mut accumulator, records.len(), how.expected_end)?;
+        let timestamp_type = accumulator.rules.timestamp_type;
+        let batch_bytes = how.batch_bytes.min(accumulator.rules.max_bytes);
         let placement = Placement { records, alone_bytes, batch_bytes, durability: how.durability, now };
-        let placed = self.place(&placement, how.expected_end)?;
+        let placed = accumulator.place(&placement);
+        drop(accumulator);
         let timestamp = match timestamp_type {
             TimestampType::CreateTime => last.timestamp,
             TimestampType::LogAppendTime => placed.opened_at,
         };
-        let open_batches = match how.durability {
-            Durability::Memory => self.leave_in_memory(&placed, how.linger)?,
-            Durability::Os => self.written(&placed.outcome).map(|()| None)?,
-            Durability::Disk => {
-                self.written(&placed.outcome)?;
-                self.synced(placed.last_offset)?;
-                None
-            }
-        };
+        let mut open_batches = None;
+        match &placed.outcome {
+            None => open_batches = self.leave_in_memory(&placed, how.linger)?,
+            Some(outcome) => self.written(outcome)?,
+        }
+        if how.durability == Durability::Disk {
+            self.synced(placed.last_offset)?;
+        }
         let Placed { first_offset, last_offset, .. } = placed;
         Ok(Appended { first_offset, last_offset, timestamp, open_batches })
     }
 
-    fn place(&self, placement: &Placement<'_>, expected_end: Option<Offset>) -> Result<Placed> {
-        let mut accumulator = self.accumulator.lock();
+    /// Whether `count` records may be placed now, and whether the caller has first to be told of others that were lost.
+    fn check_place(
+        &self,
+        accumulator: &mut Accumulator,
+        count: usize,
+        expected_end: Option<Offset>,
+    ) -> Result<()> {
         if let Some(lost) = accumulator.take_lost() {
             return Err(lost);
         }
@@ -94,11 +99,11 @@ impl Log {
         if let Some(expected) = expected_end.filter(|expected| *expected != found) {
             return Err(Error::UnexpectedEnd { partition: self.label.to_string(), expected, found });
         }
-        let count = Offset::try_from(placement.records.len()).unwrap_or(Offset::MAX);
+        let count = Offset::try_from(count).unwrap_or(Offset::MAX);
         if found.checked_add(count).is_none() {
             return Err(Error::invalid(format!("{} has no offsets left", self.label)));
         }
-        Ok(accumulator.place(placement))
+        Ok(())
     }
 
     /// The record stays in the open batch; full ones are written by whoever filled them.
@@ -150,21 +155,6 @@ impl Log {
     pub(crate) fn tell_lost(&self) -> Result<()> {
         self.accumulator.lock().take_lost().map_or(Ok(()), Err)
     }
-
-    fn check_record(&self, record: &NewRecord<'_>, config: &LogConfig, now: Timestamp) -> Result<()> {
-        if config.key_rule == KeyRule::Required && record.key.is_none() {
-            return Err(Error::KeyRequired { partition: self.label.to_string() });
-        }
-        if config.timestamp_type == TimestampType::LogAppendTime {
-            return Ok(());
-        }
-        let earliest = now.saturating_sub(millis(config.timestamp_before_max)).max(0);
-        let latest = now.saturating_add(millis(config.timestamp_after_max));
-        if record.timestamp < earliest || record.timestamp > latest {
-            return Err(Error::InvalidTimestamp { timestamp: record.timestamp, earliest, latest });
-        }
-        Ok(())
-    }
 }
 
 fn new_record<'a>(record: &'a Record<'a>, now: Timestamp) -> NewRecord<'a> {
@@ -174,26 +164,4 @@ fn new_record<'a>(record: &'a Record<'a>, now: Timestamp) -> NewRecord<'a> {
         value: record.value_bytes(),
         headers: record.headers(),
     }
-}
-
-/// The largest batch in bytes, and the setting that says so.
-fn largest_batch(config: &LogConfig) -> (usize, &'static str) {
-    if config.max_message_bytes <= config.segment.max_bytes {
-        (config.max_message_bytes as usize, "max.message.bytes")
-    } else {
-        (config.segment.max_bytes as usize, "segment.bytes")
-    }
-}
-
-fn check_size(bytes: usize, config: &LogConfig) -> Result<()> {
-    debug_assert!(bytes > BatchHeader::LEN, "a batch of no records has no size to check");
-    let (limit, setting) = largest_batch(config);
-    if bytes > limit {
-        return Err(Error::RecordTooLarge { size: bytes as u64, limit: limit as u64, setting });
-    }
-    Ok(())
-}
-
-fn millis(duration: Duration) -> Timestamp {
-    Timestamp::try_from(duration.as_millis()).unwrap_or(Timestamp::MAX)
 }

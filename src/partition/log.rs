@@ -10,6 +10,7 @@ use crate::partition::agenda::Agenda;
 use crate::partition::commit::Committer;
 use crate::partition::config::{LogConfig, LogOptions};
 use crate::partition::recovery::{Examine, Recovered, RecoveryReport, examine};
+use crate::partition::rules::AppendRules;
 use crate::partition::segment_list::SegmentList;
 use crate::partition::signal::{Signal, Watchers};
 use crate::partition::state_file::{STATE_FILE, StateFile};
@@ -149,9 +150,9 @@ impl Log {
             clock,
             agenda,
             options,
-            config: RwLock::new(Arc::new(config)),
             rewriting: Mutex::new(()),
-            accumulator: Mutex::new(Accumulator::new(end)),
+            accumulator: Mutex::new(Accumulator::new(end, AppendRules::new(&config))),
+            config: RwLock::new(Arc::new(config)),
             segments: RwLock::new(Arc::new(found.segments.clone())),
             start: AtomicI64::new(found.state.state().log_start),
             end: AtomicI64::new(end),
@@ -217,6 +218,7 @@ impl Log {
     /// Takes new settings for what is appended from now on.
     pub(crate) fn set_config(&self, config: LogConfig) {
         self.writer.lock().set_segment_config(config.segment);
+        self.accumulator.lock().rules = AppendRules::new(&config);
         *self.config.write() = Arc::new(config);
     }
 

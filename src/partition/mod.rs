@@ -20,6 +20,7 @@ mod recovery;
 mod removal;
 mod retention;
 mod roll;
+mod rules;
 mod segment_list;
 mod settle;
 mod signal;
@@ -28,6 +29,7 @@ mod state_file;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 pub(crate) use agenda::{Agenda, Chore};
@@ -44,3 +46,5 @@ pub(crate) use retention::RetentionPolicy;
 pub(crate) use signal::Signal;
 pub(crate) use size_limit::SizeLimit;
 pub use size_limit::WhenFull;
+pub(crate) use verify::Checked;
+pub use verify::Damage;

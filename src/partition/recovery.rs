@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{
-    Identity, SegmentFile, SegmentSummary, cleaned_log_name, parse_cleaned_log_name, parse_segment_file_name,
-    segment_file_name,
+    BatchHeader, Identity, SegmentFile, SegmentSummary, cleaned_log_name, parse_cleaned_log_name,
+    parse_segment_file_name, segment_file_name,
 };
 use crate::io::{Directory, OpenMode};
 use crate::partition::append_times::AppendTimes;
@@ -207,6 +207,7 @@ fn clean(
     }
     let segments = listed(directory, &file, &leftovers.pending, how.read_mode);
     let end = closed.next_offset;
+    check_start(directory, &file, end)?;
     let report =
         RecoveryReport { partition: label.to_owned(), clean: true, scanned_bytes: 0, end, torn: None };
     let segments = SegmentList::new(segments);
@@ -250,6 +251,7 @@ fn unclean(
         scans.push(scan);
     }
     check_mark(directory, &file, &scans, expected)?;
+    check_start(directory, &file, expected)?;
     report.end = expected;
     let durable = state.mark.offset;
     let (segments, left) = (SegmentList::new(segments), Left::Unclean(scans));
@@ -273,7 +275,35 @@ fn check_mark(directory: &Directory, file: &StateFile, scans: &[Scan], end: Offs
             reason,
         });
     }
-    Ok(())
+    match scans.iter().find(|scan| scan.tally.base == mark.segment) {
+        Some(scan) if !is_at_mark(directory, file, scan)? => {
+            let base = scan.tally.base;
+            let reason = format!("no batch of offset {} begins there, as was synced", mark.offset);
+            Err(corrupt(directory, base, mark.position, &reason))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the segment of the mark goes on, or ends, where the mark says. If it does not, its batches are whole and are
+/// not those that were synced: a file of another life of this partition.
+fn is_at_mark(directory: &Directory, file: &StateFile, scan: &Scan) -> Result<bool> {
+    let mark = file.state().mark;
+    if mark.position == scan.tally.bytes {
+        return Ok(mark.offset == scan.tally.next_offset);
+    }
+    let log = directory.open(&segment_file_name(scan.tally.base, SegmentFile::Log), OpenMode::Read)?;
+    let header = BatchHeader::decode(&log.read(mark.position, BatchHeader::LEN)?);
+    Ok(header.is_ok_and(|header| header.base_offset == mark.offset))
+}
+
+fn check_start(directory: &Directory, file: &StateFile, end: Offset) -> Result<()> {
+    let start = file.state().log_start;
+    if (0..=end).contains(&start) {
+        return Ok(());
+    }
+    let reason = format!("the log would begin at offset {start} and end at {end}");
+    Err(Error::Corrupt { path: directory.join(STATE_FILE), position: 0, offset: None, reason })
 }
 
 fn missing_before(directory: &Directory, base: Offset, expected: Offset) -> Error {

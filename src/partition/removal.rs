@@ -27,13 +27,6 @@ pub(crate) struct RetentionReport {
     pub(crate) clock_leapt: bool,
 }
 
-impl RetentionReport {
-    /// Bytes of all removed segments.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.removed.iter().map(|segment| segment.bytes).sum()
-    }
-}
-
 /// A segment that retention took out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RemovedSegment {
@@ -50,7 +43,11 @@ impl Log {
         self.check_poison()?;
         let mut writer = self.writer.lock();
         let now = self.clock.now();
-        let seen = self.clock_seen.swap(now, Ordering::AcqRel);
+        // Only a look at ages is a look at the clock: others must not make the next one believe a leap.
+        let seen = match policy.max_age {
+            Some(_) => self.clock_seen.swap(now, Ordering::AcqRel),
+            None => self.clock_seen.load(Ordering::Acquire),
+        };
         let moment = Moment { start: self.start(), now, seen };
         let clock_leapt = policy.max_age.is_some() && !moment.is_believable(policy);
         let facts = self.facts(&writer)?;
@@ -69,6 +66,7 @@ impl Log {
                 .extend(facts.iter().zip(reasons).map(|(facts, reason)| RemovedSegment::new(facts, reason)));
         }
         drop(writer);
+        self.note_reclaimed(removed.iter().map(|segment: &RemovedSegment| segment.bytes).sum());
         self.remove_obsolete();
         Ok(RetentionReport { start: self.start(), removed, clock_leapt })
     }

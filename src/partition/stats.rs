@@ -2,6 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::format::SegmentSummary;
+use crate::partition::compaction::CompactionConfig;
+use crate::partition::config::KeyRule;
 use crate::partition::log::Log;
 use crate::partition::recovery::Left;
 use crate::partition::writer::Phase;
@@ -48,6 +50,16 @@ impl Log {
             oldest_timestamp: first,
             newest_timestamp: facts.iter().map(|segment| segment.max_timestamp).max().unwrap_or(NO_TIMESTAMP),
         })
+    }
+
+    /// The part of the sealed bytes that compaction has not compared yet; `None` for a log that is not compacted.
+    pub(crate) fn dirty_ratio(&self) -> Result<Option<f64>> {
+        match self.config().key_rule {
+            KeyRule::Optional => Ok(None),
+            KeyRule::Required => {
+                self.dirt(&CompactionConfig::measuring(self.now())).map(|dirt| Some(dirt.ratio()))
+            }
+        }
     }
 
     /// Bytes that retention, deletion, compaction and erasure have taken out of the log since it was opened.

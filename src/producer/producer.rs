@@ -56,10 +56,10 @@ impl Producer {
     /// [`Io`](Error::Io): nothing was appended, the same call may succeed once the cause is gone (a full disk).
     /// [`Lost`](Error::Lost): this record was not appended, and earlier ones, accepted at `Memory`, are gone.
     /// [`Poisoned`](Error::Poisoned), and `Io` from a sync at `Disk`: whether the record is there shows after reopening.
-    pub fn send<'r>(&self, record: Record<'r>) -> Result<RecordMetadata<'r>> {
+    pub fn send(&self, record: Record<'_>) -> Result<RecordMetadata> {
         let name = topic_of(&record)?;
         let route = Route::new(self.shared.topics.get(name)?);
-        self.shared.send(&Target { route: &route, sticky: None }, name, &record)
+        self.shared.send(&Target { route: &route, sticky: None }, &record)
     }
 
     /// Sends records to one partition of one topic as parts of one batch, all or nothing, with consecutive offsets. The
@@ -68,14 +68,14 @@ impl Producer {
     /// # Errors
     /// As [`send`](Self::send); [`InvalidArgument`](Error::InvalidArgument) for no records, or records that do not belong
     /// together.
-    pub fn send_batch<'r>(&self, records: &[Record<'r>]) -> Result<BatchMetadata<'r>> {
+    pub fn send_batch(&self, records: &[Record<'_>]) -> Result<BatchMetadata> {
         let first = records.first().ok_or_else(|| Error::invalid("a batch needs at least one record"))?;
         let name = topic_of(first)?;
         if records.iter().any(|record| record.topic_name() != Some(name)) {
             return Err(Error::invalid(format!("the first record is for topic {name:?}, another is not")));
         }
         let route = Route::new(self.shared.topics.get(name)?);
-        self.shared.send_batch(&Target { route: &route, sticky: None }, name, records)
+        self.shared.send_batch(&Target { route: &route, sticky: None }, records)
     }
 
     /// A producer for one topic: no name is looked up per record.
@@ -111,26 +111,22 @@ pub(super) struct Target<'a> {
     pub(super) sticky: Option<&'a Sticky>,
 }
 
+impl Target<'_> {
+    fn topic_name(&self) -> Arc<str> {
+        Arc::clone(self.route.topic().shared_name())
+    }
+}
+
 impl Shared {
-    pub(super) fn send<'n>(
-        &self,
-        target: &Target<'_>,
-        name: &'n str,
-        record: &Record<'_>,
-    ) -> Result<RecordMetadata<'n>> {
+    pub(super) fn send(&self, target: &Target<'_>, record: &Record<'_>) -> Result<RecordMetadata> {
         target.route.with_partitions(|partitions| {
             let number = self.choose(target, partitions, record)?;
             let sent = self.append(target, partitions, number, std::slice::from_ref(record))?;
-            Ok(RecordMetadata::new(name, number, sent.first_offset, sent.timestamp))
+            Ok(RecordMetadata::new(target.topic_name(), number, sent.first_offset, sent.timestamp))
         })
     }
 
-    pub(super) fn send_batch<'n>(
-        &self,
-        target: &Target<'_>,
-        name: &'n str,
-        records: &[Record<'_>],
-    ) -> Result<BatchMetadata<'n>> {
+    pub(super) fn send_batch(&self, target: &Target<'_>, records: &[Record<'_>]) -> Result<BatchMetadata> {
         let first = records.first().ok_or_else(|| Error::invalid("a batch needs at least one record"))?;
         target.route.with_partitions(|partitions| {
             let number = self.choose(target, partitions, first)?;
@@ -146,7 +142,12 @@ impl Shared {
                 return Err(Error::invalid(why));
             }
             let sent = self.append(target, partitions, number, records)?;
-            Ok(BatchMetadata::new(name, number, (sent.first_offset, sent.last_offset), sent.timestamp))
+            Ok(BatchMetadata::new(
+                target.topic_name(),
+                number,
+                (sent.first_offset, sent.last_offset),
+                sent.timestamp,
+            ))
         })
     }
 

@@ -48,16 +48,16 @@ impl TopicProducer {
     ///
     /// # Errors
     /// As [`Producer::send`].
-    pub fn send(&self, record: Record<'_>) -> Result<RecordMetadata<'_>> {
-        self.producer.shared.send(&self.target(), self.topic().name(), &record)
+    pub fn send(&self, record: Record<'_>) -> Result<RecordMetadata> {
+        self.producer.shared.send(&self.target(), &record)
     }
 
     /// Sends records to one partition as parts of one batch, all or nothing.
     ///
     /// # Errors
     /// As [`Producer::send_batch`].
-    pub fn send_batch(&self, records: &[Record<'_>]) -> Result<BatchMetadata<'_>> {
-        self.producer.shared.send_batch(&self.target(), self.topic().name(), records)
+    pub fn send_batch(&self, records: &[Record<'_>]) -> Result<BatchMetadata> {
+        self.producer.shared.send_batch(&self.target(), records)
     }
 
     /// Returns when everything sent so far to the topic survives a power cut.

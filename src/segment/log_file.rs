@@ -104,6 +104,10 @@ impl LogFile {
         Self { directory, name, mode, opened: RwLock::new(Opened { file: Some(file), map: None }) }
     }
 
+    pub(crate) fn path(&self) -> std::path::PathBuf {
+        self.directory.join(&self.name)
+    }
+
     pub(crate) fn directory(&self) -> &Directory {
         &self.directory
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::{BatchHeader, SegmentFile, SegmentSummary, segment_file_name};
+use crate::format::{BatchHeader, OffsetIndexEntry, SegmentFile, SegmentSummary, segment_file_name};
 use crate::io::{Directory, File};
 use crate::segment::log_file::Walk;
 use crate::segment::summary::Tally;
@@ -87,18 +87,30 @@ impl Segment {
     /// from it depends on what has its name.
     pub(crate) fn walk(self: &Arc<Self>) -> Result<Cursor> {
         self.with(|_| ())?;
-        Ok(Cursor::new(Arc::clone(self), 0, self.base))
+        Ok(self.from_start())
+    }
+
+    /// A cursor before the first batch, whatever the indexes and the state file say.
+    pub(crate) fn from_start(self: &Arc<Self>) -> Cursor {
+        Cursor::new(Arc::clone(self), 0, self.base)
+    }
+
+    /// A cursor at the batch of an index entry, if that batch is there.
+    pub(crate) fn at_entry(self: &Arc<Self>, entry: &OffsetIndexEntry) -> Option<Cursor> {
+        let last = self.base + i64::from(entry.relative_offset);
+        Cursor::at_index_entry(Arc::clone(self), u64::from(entry.position), last)
+    }
+
+    /// The index as its files hold it; `None` when they are missing or are not those that were written.
+    pub(crate) fn stored_index(&self, summary: &SegmentSummary) -> Result<Option<SparseIndex>> {
+        index_file::read(self.log.directory(), summary)
     }
 
     /// A cursor before the first batch that may hold `offset`.
     pub(crate) fn seek(self: &Arc<Self>, offset: Offset) -> Result<Cursor> {
         let entry = self.with(|index| index.floor(offset))?;
-        let Some(entry) = entry else { return Ok(Cursor::new(Arc::clone(self), 0, self.base)) };
-        let position = u64::from(entry.position);
-        let last = self.base + i64::from(entry.relative_offset);
-        let confirmed = Cursor::at_index_entry(Arc::clone(self), position, last);
         // An entry that does not fit its batch costs the walk from the start, and never another answer.
-        Ok(confirmed.unwrap_or_else(|| Cursor::new(Arc::clone(self), 0, self.base)))
+        Ok(entry.and_then(|entry| self.at_entry(&entry)).unwrap_or_else(|| self.from_start()))
     }
 
     /// A cursor before the first batch that may hold a record of `timestamp` or later.
@@ -110,10 +122,7 @@ impl Segment {
     /// A cursor before a batch behind `position`, where the index knows one: the way around a damaged stretch.
     pub(crate) fn seek_behind(self: &Arc<Self>, position: u64) -> Result<Option<Cursor>> {
         let entry = self.with(|index| index.entry_behind(position))?;
-        Ok(entry.and_then(|entry| {
-            let last = self.base + i64::from(entry.relative_offset);
-            Cursor::at_index_entry(Arc::clone(self), u64::from(entry.position), last)
-        }))
+        Ok(entry.and_then(|entry| self.at_entry(&entry)))
     }
 
     /// Runs `look` on the index, which is loaded or rebuilt first when it is not in memory.

@@ -1,15 +1,18 @@
 //! Settings of a store.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::io::{Clock, FileSystem, OsFileSystem, SystemClock};
+use crate::io::{Clock, Directory, DirectoryLock, FileSystem, OsFileSystem, SystemClock};
+use crate::partition::{Agenda, LogOptions};
 use crate::segment::ReadMode;
 use crate::store::store::Store;
 use crate::store::troubles::OnTrouble;
+use crate::topic::{TopicContext, Verification, verify};
 use crate::types::TopicPartition;
 
 /// Opens a [`Store`] with other settings than the defaults.
@@ -113,8 +116,9 @@ impl StoreBuilder {
         self
     }
 
-    /// Calls `tell` with each failure of maintenance, on the thread that does it. The partition is tried again, each time
-    /// after twice as long; [`Store::stats`] lists those that fail.
+    /// Calls `tell` with each failure of retention and compaction in the rounds of maintenance, on the thread that does it.
+    /// Compaction is tried again each time after twice as long; [`Store::stats`] lists the partitions that fail. A write or
+    /// sync in the background that fails is told to the next sender of its partition instead.
     pub fn on_trouble(mut self, tell: impl Fn(&TopicPartition, &Error) + Send + Sync + 'static) -> Self {
         self.on_trouble = Some(Arc::new(tell));
         self
@@ -143,6 +147,56 @@ impl StoreBuilder {
     pub fn file_system(mut self, file_system: Arc<dyn FileSystem>) -> Self {
         self.file_system = file_system;
         self
+    }
+
+    /// The same as [`Store::verify`], telling after each segment how much was checked; `Break` ends it there. Files are read
+    /// positionally, so that a medium that fails is an error.
+    ///
+    /// ```
+    /// # use annals::Store;
+    /// # use std::ops::ControlFlow;
+    /// # let dir = tempfile::tempdir()?;
+    /// # Store::open(dir.path())?.close()?;
+    /// let found = Store::builder(dir.path()).verify(|so_far| {
+    ///     println!("{} bytes checked, {} damages", so_far.bytes, so_far.damages.len());
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// assert!(found.is_sound());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Store::verify`].
+    pub fn verify(
+        mut self,
+        mut progress: impl FnMut(&Verification) -> ControlFlow<()>,
+    ) -> Result<Verification> {
+        self.read_mode = ReadMode::Positional;
+        let root = self.root();
+        let _lock = self.lock(&root)?;
+        verify(&root, &self.context(), &mut progress)
+    }
+
+    pub(super) fn root(&self) -> Directory {
+        Directory::with_pool(Arc::clone(&self.file_system), &self.path, self.max_open_files)
+    }
+
+    pub(super) fn lock(&self, root: &Directory) -> Result<DirectoryLock> {
+        match root.lock()? {
+            DirectoryLock::Busy { pid } => Err(Error::StoreLocked { path: self.path.clone(), pid }),
+            held @ DirectoryLock::Held(_) => Ok(held),
+        }
+    }
+
+    pub(super) fn context(&self) -> TopicContext {
+        let options = LogOptions {
+            read_mode: self.read_mode,
+            sync_every_bytes: self.sync_every_bytes,
+            max_expanded_bytes: self.max_expanded_bytes,
+            compaction_memory_bytes: self.compaction_memory_bytes,
+        };
+        let agenda = Arc::new(Agenda::new(self.sync_every, self.retention_check_interval));
+        TopicContext { clock: Arc::clone(&self.clock), agenda, options }
     }
 
     /// Opens the store; makes its directory if there is none.

@@ -13,6 +13,13 @@ use crate::topic::{
     retention_policy,
 };
 
+/// How much of a partition's due was done.
+enum Tended {
+    Wholly,
+    /// What failed before has to wait.
+    InPart,
+}
+
 /// Looks after every partition of a store.
 #[derive(Debug)]
 pub(super) struct Caretaker {
@@ -23,20 +30,20 @@ pub(super) struct Caretaker {
 }
 
 impl Caretaker {
-    /// A look at every partition: retention, then compaction where it is due. A partition that fails is noted and waits
-    /// before it is tried again; one that is poisoned is left alone. The first failure is returned.
+    /// A look at every partition: retention, then compaction where it is due. A failure is noted, and a compaction
+    /// that failed waits before it is tried again; a poisoned partition is left alone. The first failure is returned.
     pub(super) fn round(&self) -> Result<()> {
         let mut first = Ok(());
         for topic in self.topics.all() {
             let config = topic.config();
             for partition in topic.partitions() {
                 let place = partition.topic_partition();
-                if partition.log().poisoned_by().is_some() || !self.troubles.may_try(place) {
+                if partition.log().poisoned_by().is_some() {
                     continue;
                 }
-                let outcome = self.tend(&config, &partition);
-                match outcome {
-                    Ok(()) => self.troubles.note_success(place),
+                match self.tend(&config, &partition) {
+                    Ok(Tended::Wholly) => self.troubles.note_success(place),
+                    Ok(Tended::InPart) => {}
                     // Deleted, or closed, since the list was made.
                     Err(Error::UnknownTopic { .. } | Error::StoreClosed { .. }) => {
                         self.troubles.note_success(place)
@@ -51,12 +58,15 @@ impl Caretaker {
         first
     }
 
-    fn tend(&self, config: &TopicConfig, partition: &Partition) -> Result<()> {
+    /// Retention reads no record and frees space: it is tried in every round. Compaction waits after a failure, which
+    /// stands until it succeeds.
+    fn tend(&self, config: &TopicConfig, partition: &Partition) -> Result<Tended> {
         self.retain(config, partition)?;
-        match compaction_settings(config) {
-            Ok(settings) => partition.compact(&settings.config(partition, Effort::WhenDue)).map(drop),
-            Err(_) => Ok(()),
+        let Ok(settings) = compaction_settings(config) else { return Ok(Tended::Wholly) };
+        if !self.troubles.may_try(partition.topic_partition()) {
+            return Ok(Tended::InPart);
         }
+        partition.compact(&settings.config(partition, Effort::WhenDue)).map(|_| Tended::Wholly)
     }
 
     /// Rolls segments that have become too old without an append, then removes what each topic does not keep. Partitions

@@ -1,6 +1,7 @@
 //! The store as its users hold it.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
 use crate::group::{CommittedOffset, Groups, OffsetSetBack};
 use crate::io::{Directory, DirectoryLock};
-use crate::partition::{Agenda, LogOptions, RecoveryReport};
+use crate::partition::{Agenda, RecoveryReport};
 use crate::producer::{Producer, ProducerBuilder};
 use crate::store::builder::{self, StoreBuilder};
 use crate::store::caretaker::Caretaker;
@@ -16,7 +17,7 @@ use crate::store::maintenance::{self, Maintenance};
 use crate::store::stats::StoreStats;
 use crate::store::troubles::Troubles;
 use crate::sync::Mutex;
-use crate::topic::{OFFSETS_TOPIC, RetentionReport, Topic, TopicConfig, TopicContext, Topics};
+use crate::topic::{OFFSETS_TOPIC, RetentionReport, Topic, TopicConfig, Topics, Verification};
 use crate::types::TopicPartition;
 
 /// A directory of topics that this process owns. Cheap to clone; used from many threads at once.
@@ -66,7 +67,7 @@ impl Store {
     /// # Errors
     /// [`StoreLocked`](Error::StoreLocked), [`Corrupt`](Error::Corrupt) when acknowledged data is missing or damaged where
     /// opening looks, [`UnsupportedFormat`](Error::UnsupportedFormat), [`Io`](Error::Io). After any of them no
-    /// partition has changed.
+    /// partition has changed, but index files may have been made anew.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::builder(path).open()
     }
@@ -76,23 +77,21 @@ impl Store {
         StoreBuilder::new(path.as_ref())
     }
 
+    /// Checks every batch of every partition of the store in a directory, which is not open anywhere, and lists what is not
+    /// as it was written. Changes nothing but the lock file.
+    ///
+    /// # Errors
+    /// [`StoreLocked`](Error::StoreLocked), [`Io`](Error::Io). Damage is no error here: it is what is looked for.
+    pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
+        Self::builder(path).verify(|_| ControlFlow::Continue(()))
+    }
+
     pub(super) fn open_with(builder: StoreBuilder) -> Result<Self> {
-        let root =
-            Directory::with_pool(Arc::clone(&builder.file_system), &builder.path, builder.max_open_files);
+        let root = builder.root();
         root.ensure()?;
-        let lock = match root.lock()? {
-            DirectoryLock::Busy { pid } => return Err(Error::StoreLocked { path: builder.path, pid }),
-            held @ DirectoryLock::Held(_) => held,
-        };
-        let agenda = Arc::new(Agenda::new(builder.sync_every, builder.retention_check_interval));
-        let options = LogOptions {
-            read_mode: builder.read_mode,
-            sync_every_bytes: builder.sync_every_bytes,
-            max_expanded_bytes: builder.max_expanded_bytes,
-            compaction_memory_bytes: builder.compaction_memory_bytes,
-        };
-        let context =
-            TopicContext { clock: Arc::clone(&builder.clock), agenda: Arc::clone(&agenda), options };
+        let lock = builder.lock(&root)?;
+        let context = builder.context();
+        let agenda = Arc::clone(&context.agenda);
         let topics = Arc::new(Topics::open(root.clone(), context)?);
         let groups = Arc::new(Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?);
         topics.clear_leftovers()?;

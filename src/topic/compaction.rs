@@ -93,6 +93,7 @@ impl Partition {
     }
 
     fn erase(&self, key: &[u8]) -> Result<EraseReport> {
+        self.refuse_internal()?;
         let report = self.log().erase(&|other| other == key)?;
         self.log().note_reclaimed(report.bytes);
         Ok(EraseReport {

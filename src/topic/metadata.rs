@@ -1,6 +1,7 @@
 //! Outcomes of sends and look-ups.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use crate::types::{Offset, Timestamp};
 
@@ -12,14 +13,14 @@ use crate::types::{Offset, Timestamp};
 /// # let store = Store::open(dir.path())?;
 /// # store.create_topic("orders", TopicConfig::new())?;
 /// let at = store.producer().send(Record::to("orders").value("2 apples"))?;
-/// assert_eq!((at.topic, at.partition, at.offset), ("orders", 0, 0));
+/// assert_eq!((&*at.topic, at.partition, at.offset), ("orders", 0, 0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct RecordMetadata<'a> {
-    /// The topic's name, as the record or the producer has it.
-    pub topic: &'a str,
+pub struct RecordMetadata {
+    /// The topic's name, shared.
+    pub topic: Arc<str>,
     /// The partition.
     pub partition: u32,
     /// The record's offset there.
@@ -40,11 +41,11 @@ pub struct RecordMetadata<'a> {
 /// assert_eq!(at.offsets(), 0..=1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct BatchMetadata<'a> {
+pub struct BatchMetadata {
     /// The topic's name.
-    pub topic: &'a str,
+    pub topic: Arc<str>,
     /// The partition.
     pub partition: u32,
     /// Offset of the first record.
@@ -55,15 +56,15 @@ pub struct BatchMetadata<'a> {
     pub timestamp: Timestamp,
 }
 
-impl<'a> RecordMetadata<'a> {
-    pub(crate) fn new(topic: &'a str, partition: u32, offset: Offset, timestamp: Timestamp) -> Self {
+impl RecordMetadata {
+    pub(crate) fn new(topic: Arc<str>, partition: u32, offset: Offset, timestamp: Timestamp) -> Self {
         Self { topic, partition, offset, timestamp }
     }
 }
 
-impl<'a> BatchMetadata<'a> {
+impl BatchMetadata {
     pub(crate) fn new(
-        topic: &'a str,
+        topic: Arc<str>,
         partition: u32,
         (first_offset, last_offset): (Offset, Offset),
         timestamp: Timestamp,
@@ -72,7 +73,7 @@ impl<'a> BatchMetadata<'a> {
     }
 }
 
-impl BatchMetadata<'_> {
+impl BatchMetadata {
     /// The offsets of the records, in their order.
     pub fn offsets(&self) -> RangeInclusive<Offset> {
         self.first_offset..=self.last_offset

@@ -19,6 +19,7 @@ mod stats;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod topic;
 mod topics;
+mod verify;
 
 pub use compaction::{CompactionReport, EraseReport};
 pub use config::{CleanupPolicy, TopicConfig};
@@ -37,3 +38,5 @@ pub use stats::{PartitionStats, TopicStats};
 pub(crate) use topic::OFFSETS_TOPIC;
 pub use topic::Topic;
 pub(crate) use topics::{TopicContext, Topics};
+pub use verify::Verification;
+pub(crate) use verify::verify;

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::partition::{Append, Log, OnDamage, Reader, Visibility};
 use crate::topic::metadata::{BatchMetadata, OffsetAndTimestamp};
 use crate::topic::partition_reader::PartitionReader;
+use crate::topic::topic::OFFSETS_TOPIC;
 use crate::types::{Durability, Offset, Record, Timestamp, TopicPartition};
 
 /// A producer's defaults, for appends at `Durability::Memory` without a producer.
@@ -93,8 +94,24 @@ impl Partition {
     /// [`RecordTooLarge`](Error::RecordTooLarge), [`KeyRequired`](Error::KeyRequired),
     /// [`InvalidTimestamp`](Error::InvalidTimestamp), [`Io`](Error::Io), [`Lost`](Error::Lost),
     /// [`Poisoned`](Error::Poisoned). After any of them but a failed sync, nothing was appended.
-    pub fn append(&self, records: &[Record<'_>], durability: Durability) -> Result<BatchMetadata<'_>> {
+    pub fn append(&self, records: &[Record<'_>], durability: Durability) -> Result<BatchMetadata> {
+        self.refuse_internal()?;
         self.append_with(records, durability, None)
+    }
+
+    /// The same for the store, which alone writes its own topic.
+    pub(crate) fn append_for_store(&self, records: &[Record<'_>], durability: Durability) -> Result<()> {
+        self.append_with(records, durability, None).map(drop)
+    }
+
+    /// What groups have committed is nobody's to write or delete but the store's.
+    pub(super) fn refuse_internal(&self) -> Result<()> {
+        match self.topic() {
+            OFFSETS_TOPIC => {
+                Err(Error::invalid(format!("topic {OFFSETS_TOPIC:?} is written by the store alone")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Appends `records` like [`append`](Self::append), if nobody else has appended since the caller saw the log end at
@@ -107,7 +124,8 @@ impl Partition {
         expected_end: Offset,
         records: &[Record<'_>],
         durability: Durability,
-    ) -> Result<BatchMetadata<'_>> {
+    ) -> Result<BatchMetadata> {
+        self.refuse_internal()?;
         self.append_with(records, durability, Some(expected_end))
     }
 
@@ -116,18 +134,14 @@ impl Partition {
         records: &[Record<'_>],
         durability: Durability,
         expected_end: Option<Offset>,
-    ) -> Result<BatchMetadata<'_>> {
+    ) -> Result<BatchMetadata> {
         // A batch of its own: what is appended together is stored and compressed together. In memory it may wait for more.
         let batch_bytes = if durability == Durability::Memory { MEMORY_BATCH_BYTES } else { 1 };
         let how = Append { durability, batch_bytes, linger: MEMORY_LINGER, expected_end };
         let appended = self.log.append(records, &how)?;
-        Ok(BatchMetadata {
-            topic: self.topic(),
-            partition: self.number(),
-            first_offset: appended.first_offset,
-            last_offset: appended.last_offset,
-            timestamp: appended.timestamp,
-        })
+        let topic = Arc::clone(self.place.shared_topic());
+        let offsets = (appended.first_offset, appended.last_offset);
+        Ok(BatchMetadata::new(topic, self.number(), offsets, appended.timestamp))
     }
 
     /// Reads from `offset` on.

@@ -98,7 +98,6 @@ impl Partition {
     /// Removes what `policy` does not keep.
     pub(crate) fn apply_retention(&self, policy: &RetentionPolicy) -> Result<RetentionReport> {
         let report = self.log().apply_retention(policy)?;
-        self.log().note_reclaimed(report.bytes());
         let removed = report.removed.iter().map(|segment| RemovedSegment {
             base: segment.base,
             next_offset: segment.next_offset,
@@ -120,6 +119,7 @@ impl Partition {
     /// # Errors
     /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) above the end, [`Io`](crate::Error::Io).
     pub fn delete_records(&self, before: Offset) -> Result<DeleteReport> {
+        self.refuse_internal()?;
         let report = self.log().delete_records(before)?;
         self.log().note_reclaimed(report.bytes);
         Ok(DeleteReport { start: report.start, segments: report.segments, bytes: report.bytes })

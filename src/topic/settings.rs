@@ -41,7 +41,8 @@ const I32_MAX: u64 = i32::MAX.unsigned_abs() as u64;
 const UNLIMITED: &str = "-1";
 
 /// In Kafka's order, then ours. Defaults differ from Kafka's in `segment.bytes` (1 GiB there: a small store should be able
-/// to delete) and `retention.ms` (7 days there: a store in a program keeps what it was given until told otherwise).
+/// to delete), `retention.ms` (7 days there: a store in a program keeps what it was given until told otherwise) and
+/// `compression.type` (`producer` there, which comes to the same).
 const SETTINGS: &[Setting] = &[
     Setting {
         key: "cleanup.policy",
@@ -246,13 +247,18 @@ pub(super) fn log_config(config: &TopicConfig) -> Result<LogConfig> {
             format!("at most {max_lag}={}", config.get(max_lag)),
         ));
     }
+    // What waits for compaction no longer than this must be sealed by then.
+    let segment_age = match key_rule {
+        KeyRule::Optional => duration(config, "segment.ms")?,
+        KeyRule::Required => duration(config, "segment.ms")?.min(duration(config, max_lag)?),
+    };
     Ok(LogConfig {
         segment: SegmentConfig {
             max_bytes: bytes("segment.bytes")?,
             index_interval_bytes: bytes("index.interval.bytes")?,
             max_index_bytes: bytes("segment.index.bytes")?,
         },
-        segment_age: duration(config, "segment.ms")?,
+        segment_age,
         compression: compression(config)?,
         timestamp_type,
         max_message_bytes: bytes("max.message.bytes")?,

@@ -1,9 +1,7 @@
 //! Figures of topics and partitions.
 
 use crate::error::{Error, Result};
-use crate::partition::Effort;
 use crate::topic::partition::Partition;
-use crate::topic::settings::compaction_settings;
 use crate::topic::topic::Topic;
 use crate::types::{Offset, Timestamp, TopicPartition};
 
@@ -99,7 +97,7 @@ impl Partition {
             segments: stats.segments,
             oldest_timestamp: time(stats.oldest_timestamp),
             newest_timestamp: time(stats.newest_timestamp),
-            dirty_ratio: None,
+            dirty_ratio: log.dirty_ratio()?,
             reclaimed_bytes: log.reclaimed(),
             poisoned_by: log.poisoned_by().cloned(),
         })
@@ -112,16 +110,7 @@ impl Topic {
     /// # Errors
     /// As [`Partition::stats`].
     pub fn stats(&self) -> Result<TopicStats> {
-        let settings = compaction_settings(&self.config()).ok();
-        let stats = |partition: &Partition| {
-            let mut stats = partition.stats()?;
-            if let Some(settings) = &settings {
-                let config = settings.config(partition, Effort::WhenDue);
-                stats.dirty_ratio = Some(partition.log().dirt(&config)?.ratio());
-            }
-            Ok(stats)
-        };
-        let partitions = self.partitions().iter().map(stats).collect::<Result<Vec<_>>>()?;
+        let partitions = self.partitions().iter().map(Partition::stats).collect::<Result<Vec<_>>>()?;
         Ok(TopicStats { topic: self.name().to_owned(), partitions })
     }
 }

@@ -31,6 +31,21 @@ pub(crate) struct CompactionConfig {
     pub(crate) now: Timestamp,
 }
 
+impl CompactionConfig {
+    /// For looking at how much there is to do, whatever the settings.
+    pub(crate) fn measuring(now: Timestamp) -> Self {
+        Self {
+            effort: Effort::WhenDue,
+            memory_bytes: 0,
+            delete_retention: Duration::MAX,
+            min_lag: Duration::ZERO,
+            max_lag: None,
+            min_dirty_ratio: 1.0,
+            now,
+        }
+    }
+}
+
 /// What one compaction did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct CompactionReport {

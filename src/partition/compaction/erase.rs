@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::format::RawRecord;
 use crate::partition::compaction::rewrite::{Group, Rewriter, Source};
 use crate::partition::compaction::sieve::{OtherKeys, Sieve};
 use crate::partition::compaction::swap::Swap;
 use crate::partition::log::Log;
+use crate::partition::reader::{FetchLimits, OnDamage, Reader, Visibility};
 
 /// What a call erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,8 +26,28 @@ impl Log {
     /// blocks it stood in are the file system's to overwrite. After an error some of them may be left: call again.
     pub(crate) fn erase(self: &Arc<Self>, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<EraseReport> {
         let _rewriting = self.rewriting.lock();
-        self.roll()?;
+        if self.active_holds(key_matches)? {
+            self.roll()?;
+        }
         self.sift(&OtherKeys(key_matches), usize::MAX)
+    }
+
+    /// True when a record of the active segment matches; what is in memory is written first.
+    fn active_holds(self: &Arc<Self>, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<bool> {
+        self.write_queued();
+        let list = self.segment_list();
+        let from = list.iter().last().map_or(0, |active| active.base()).max(self.start());
+        let mut reader = Reader::new(Arc::clone(self), from, Visibility::Written, OnDamage::Fail);
+        loop {
+            let slices = reader.fetch(FetchLimits { max_records: usize::MAX, max_bytes: 1 << 20 })?;
+            if slices.is_empty() {
+                return Ok(false);
+            }
+            let matches = |record: RawRecord<'_>| record.key.is_some_and(key_matches);
+            if slices.iter().flat_map(|slice| slice.iter()).any(matches) {
+                return Ok(true);
+            }
+        }
     }
 
     /// Rewrites each of the first `most` sealed segments without what the sieve lets go.

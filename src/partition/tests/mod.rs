@@ -19,7 +19,7 @@ use crate::types::{Durability, Offset, Record};
 
 const IDENTITY: Identity = Identity { store: 1, topic: 2, partition: 0 };
 
-fn config(segment_bytes: u32) -> LogConfig {
+pub(super) fn config(segment_bytes: u32) -> LogConfig {
     LogConfig {
         segment: SegmentConfig {
             max_bytes: segment_bytes,

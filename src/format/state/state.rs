@@ -1,0 +1,181 @@
+//! The partition's state file, `annals.state`: the only authority beside the `.log` files.
+//!
+//! ```text
+//! 0      512   head: "annals\0S", u32 version, zeros, u32 CRC-32 of the 508 bytes before
+//! 512    512   mark slot 0
+//! 1024   512   mark slot 1
+//! 1536   ...   body: u32 length, the fields below, u32 CRC-32 of everything in it before
+//! ```
+//!
+//! Head and body never change in place: a new table is a new file renamed over the old one, with a mark in one slot. Later
+//! marks go into the other slot, one over the other and without a sync, so a torn one leaves the first.
+
+use super::block::{BLOCK, block, is_whole, seal_block};
+use super::mark::{Mark, decode_mark};
+use super::summary::{SUMMARY_LEN, SegmentSummary, decode_summary, encode_summary};
+use crate::format::Malformed;
+use crate::format::bytes::{Reader, put_i64, put_u32, put_u128};
+use crate::types::Offset;
+
+/// The newest version this code reads, and the one it writes.
+const VERSION: u32 = 1;
+const MAGIC: &[u8; 8] = b"annals\0S";
+const BODY: usize = 3 * BLOCK;
+
+/// What stays the same as long as the partition lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Random, made with the store.
+    pub(crate) store: u128,
+    /// Random, made with the topic: another topic of the same name has another.
+    pub(crate) topic: u128,
+    /// The partition's number.
+    pub(crate) partition: u32,
+}
+
+/// The content of a state file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PartitionState {
+    pub(crate) identity: Identity,
+    /// First offset that may be read.
+    pub(crate) log_start: Offset,
+    /// Sealed segments, oldest first.
+    pub(crate) sealed: Vec<SegmentSummary>,
+    /// The last segment, when the partition was closed cleanly.
+    pub(crate) closed: Option<SegmentSummary>,
+    /// Compaction has compared everything below with what lies below it.
+    pub(crate) cleaned_until: Offset,
+    /// Bases of rewritten segments whose file may still have its temporary name.
+    pub(crate) pending: Vec<Offset>,
+    /// Bases of segments that are no longer part of the log and whose files may still be there.
+    pub(crate) obsolete: Vec<Offset>,
+    pub(crate) mark: Mark,
+    /// Counts the marks; tells the newer of the two slots.
+    pub(crate) sequence: u64,
+}
+
+impl PartitionState {
+    /// The whole file, with the mark in one slot and the other empty.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut head = MAGIC.to_vec();
+        put_u32(&mut head, VERSION);
+        seal_block(&mut head);
+        let mut out = head;
+        let slot = self.mark.encode(self.sequence).bytes;
+        let empty = vec![0; BLOCK];
+        let slots = if self.sequence.is_multiple_of(2) { [slot, empty] } else { [empty, slot] };
+        slots.iter().for_each(|slot| out.extend_from_slice(slot));
+        out.extend_from_slice(&self.encode_body());
+        out
+    }
+
+    fn encode_body(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(64 + SUMMARY_LEN * (self.sealed.len() + 1));
+        put_u32(&mut body, 0);
+        put_u128(&mut body, self.identity.store);
+        put_u128(&mut body, self.identity.topic);
+        put_u32(&mut body, self.identity.partition);
+        put_i64(&mut body, self.log_start);
+        put_i64(&mut body, self.cleaned_until);
+        put_u32(&mut body, u32::from(self.closed.is_some()));
+        let count = self.sealed.len() + usize::from(self.closed.is_some());
+        put_u32(&mut body, u32::try_from(count).unwrap_or(u32::MAX));
+        self.sealed.iter().chain(&self.closed).for_each(|summary| encode_summary(&mut body, summary));
+        encode_offsets(&mut body, &self.pending);
+        encode_offsets(&mut body, &self.obsolete);
+        let len = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
+        if let Some(field) = body.get_mut(..4) {
+            field.copy_from_slice(&len.to_be_bytes());
+        }
+        let crc = crc32fast::hash(&body);
+        put_u32(&mut body, crc);
+        body
+    }
+
+    /// Reads a whole file.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        check_head(bytes)?;
+        let slots = [decode_mark(block(bytes, 1)?), decode_mark(block(bytes, 2)?)];
+        let newest = slots.into_iter().flatten().max_by_key(|(sequence, _)| *sequence);
+        let (sequence, mark) =
+            newest.ok_or_else(|| Malformed::invalid(BLOCK, "neither mark slot is whole"))?;
+        let body = bytes.get(BODY..).unwrap_or_default();
+        let state = decode_body(body, mark, sequence).map_err(|malformed| malformed.shifted(BODY))?;
+        Ok(state)
+    }
+}
+
+fn check_head(bytes: &[u8]) -> Result<(), Malformed> {
+    let head = block(bytes, 0)?;
+    if !head.starts_with(MAGIC) {
+        return Err(Malformed::invalid(0, "not a partition state file"));
+    }
+    let version = Reader::from(head, MAGIC.len()).take_u32()?;
+    // A newer version may be checked in another way, so it is looked at before the checksum.
+    if version > VERSION {
+        return Err(Malformed::Unsupported {
+            what: "state file version",
+            found: version,
+            supported: VERSION,
+        });
+    }
+    if !is_whole(head) || version == 0 {
+        return Err(Malformed::invalid(0, "the head's checksum does not fit"));
+    }
+    Ok(())
+}
+
+fn decode_body(bytes: &[u8], mark: Mark, sequence: u64) -> Result<PartitionState, Malformed> {
+    let needed = Reader::new(bytes).take_u32()? as usize;
+    let whole = bytes.get(..needed).ok_or(Malformed::Truncated { needed, available: bytes.len() })?;
+    if bytes.len() != needed || !is_whole(whole) {
+        return Err(Malformed::invalid(0, "the table's checksum does not fit"));
+    }
+    let mut reader = Reader::from(whole, 4);
+    let identity =
+        Identity { store: reader.take_u128()?, topic: reader.take_u128()?, partition: reader.take_u32()? };
+    let log_start = reader.take_i64()?;
+    let cleaned_until = reader.take_i64()?;
+    let is_closed = reader.take_u32()? == 1;
+    let count = reader.take_u32()? as usize;
+    if count > reader.remaining() / SUMMARY_LEN {
+        return Err(Malformed::invalid(reader.position(), "the number of segments does not fit"));
+    }
+    let mut sealed = (0..count).map(|_| decode_summary(&mut reader)).collect::<Result<Vec<_>, _>>()?;
+    check_order(&sealed)?;
+    let closed = if is_closed { sealed.pop() } else { None };
+    let (pending, obsolete) = (decode_offsets(&mut reader)?, decode_offsets(&mut reader)?);
+    if reader.remaining() != 4 {
+        return Err(Malformed::invalid(reader.position(), "the table is longer than its fields"));
+    }
+    Ok(PartitionState {
+        identity,
+        log_start,
+        sealed,
+        closed,
+        cleaned_until,
+        pending,
+        obsolete,
+        mark,
+        sequence,
+    })
+}
+
+fn encode_offsets(out: &mut Vec<u8>, offsets: &[Offset]) {
+    put_u32(out, u32::try_from(offsets.len()).unwrap_or(u32::MAX));
+    offsets.iter().for_each(|offset| put_i64(out, *offset));
+}
+
+fn decode_offsets(reader: &mut Reader<'_>) -> Result<Vec<Offset>, Malformed> {
+    let count = reader.take_u32()? as usize;
+    if count > reader.remaining() / size_of::<Offset>() {
+        return Err(Malformed::invalid(reader.position(), "the number of offsets does not fit"));
+    }
+    (0..count).map(|_| reader.take_i64()).collect()
+}
+
+fn check_order(segments: &[SegmentSummary]) -> Result<(), Malformed> {
+    let ordered = segments.windows(2).all(|pair| matches!(pair, [a, b] if a.next_offset <= b.base));
+    let sane = segments.iter().all(|segment| 0 <= segment.base && segment.base <= segment.next_offset);
+    if ordered && sane { Ok(()) } else { Err(Malformed::invalid(0, "segments are out of order")) }
+}

@@ -1,0 +1,89 @@
+//! The state file comes back as it was, or is refused.
+
+use super::*;
+use crate::format::Malformed;
+use crate::types::Offset;
+
+fn summary(base: Offset) -> SegmentSummary {
+    SegmentSummary {
+        base,
+        next_offset: base + 10,
+        bytes: 1000,
+        record_count: 10,
+        max_timestamp: 77,
+        offset_of_max_timestamp: base + 3,
+        headers_crc: 1,
+        index_interval_bytes: 4096,
+        index_entries: 2,
+        index_crc: 3,
+        time_entries: 4,
+        time_index_crc: 5,
+        first_timestamp: 70,
+        first_append: 71,
+        last_append: 72,
+        delete_horizon: 73,
+        is_sparse: base == 10,
+    }
+}
+
+fn state() -> PartitionState {
+    PartitionState {
+        identity: Identity { store: 1 << 100, topic: 2, partition: 3 },
+        log_start: 4,
+        sealed: vec![summary(0), summary(10)],
+        closed: Some(summary(20)),
+        cleaned_until: 15,
+        pending: vec![10],
+        obsolete: vec![2, 3],
+        mark: Mark { segment: 20, offset: 25, position: 500 },
+        sequence: 7,
+    }
+}
+
+#[test]
+fn comes_back_as_it_was() {
+    let mut state = state();
+    assert_eq!(PartitionState::decode(&state.encode()), Ok(state.clone()));
+    state.closed = None;
+    state.sealed.clear();
+    assert_eq!(PartitionState::decode(&state.encode()), Ok(state));
+}
+
+#[test]
+fn the_newer_slot_counts_and_a_torn_one_leaves_the_other() {
+    let old = state();
+    let mut bytes = old.encode();
+    let new =
+        PartitionState { mark: Mark { offset: 29, position: 900, ..old.mark }, sequence: 8, ..old.clone() };
+    let slot = new.mark.encode(new.sequence);
+    let at = usize::try_from(slot.position).unwrap();
+    bytes[at..at + 512].copy_from_slice(&slot.bytes);
+    assert_eq!(PartitionState::decode(&bytes), Ok(new));
+    bytes[at + 100] ^= 1;
+    assert_eq!(PartitionState::decode(&bytes), Ok(old));
+}
+
+#[test]
+fn a_newer_version_is_not_called_damage() {
+    let mut bytes = state().encode();
+    bytes[11] = 9;
+    let expected = Malformed::Unsupported { what: "state file version", found: 9, supported: 1 };
+    assert_eq!(PartitionState::decode(&bytes), Err(expected));
+}
+
+#[test]
+fn every_flipped_bit_and_every_cut_is_seen_or_harmless() {
+    let state = state();
+    let good = state.encode();
+    for bit in 0..good.len() * 8 {
+        let mut bytes = good.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let decoded = PartitionState::decode(&bytes);
+        // The second slot is empty here: bits in it change nothing.
+        assert!(decoded.is_err() || decoded == Ok(state.clone()), "bit {bit}: {decoded:?}");
+        assert!(decoded.is_err() || (512..1024).contains(&(bit / 8)), "bit {bit} was not seen");
+    }
+    for len in 0..good.len() {
+        assert!(PartitionState::decode(&good[..len]).is_err(), "{len} bytes");
+    }
+}

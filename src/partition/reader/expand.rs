@@ -1,0 +1,48 @@
+//! A batch on its way to a reader: its CRC checked, its records expanded if they are compressed.
+
+use std::sync::Arc;
+
+use crate::format::{BatchHeader, Codec, Malformed};
+use crate::partition::fetch::RecordBytes;
+use crate::partition::reader::reader::Reader;
+use crate::segment::StoredBatch;
+
+/// A batch that is checked and expanded, or what is left of it.
+#[derive(Debug, Clone)]
+pub(super) struct Rest {
+    pub(super) batch: StoredBatch,
+    pub(super) bytes: RecordBytes,
+    /// Byte position of the next record among the batch's records.
+    pub(super) position: usize,
+    /// Records from there on.
+    pub(super) remaining: i32,
+}
+
+impl Reader {
+    pub(super) fn open_batch(
+        &mut self,
+        batch: StoredBatch,
+    ) -> std::result::Result<Rest, (BatchHeader, Malformed)> {
+        let header = *batch.header();
+        let with_header = |malformed| (header, malformed);
+        BatchHeader::verify_crc(batch.bytes()).map_err(with_header)?;
+        let bytes = match header.codec() {
+            Codec::None => RecordBytes::Stored(batch.clone()),
+            codec => {
+                self.expand(codec, batch.body()).map_err(with_header)?;
+                RecordBytes::Expanded(Arc::clone(&self.expanded))
+            }
+        };
+        Ok(Rest { batch, bytes, position: 0, remaining: header.record_count })
+    }
+
+    fn expand(&mut self, codec: Codec, body: &[u8]) -> std::result::Result<(), Malformed> {
+        let limit = self.log.options.max_expanded_bytes;
+        if Arc::get_mut(&mut self.expanded).is_none() {
+            self.expanded = Arc::default();
+        }
+        let Some(buffer) = Arc::get_mut(&mut self.expanded) else { return Ok(()) };
+        buffer.clear();
+        self.decompressor.decompress(codec, body, limit, buffer)
+    }
+}

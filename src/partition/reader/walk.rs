@@ -1,0 +1,119 @@
+//! Finding batches: the segment, the batch in it, and what to do when either has moved.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::partition::reader::expand::Rest;
+use crate::partition::reader::reader::Reader;
+use crate::segment::{Cursor, StoredBatch};
+
+impl Reader {
+    /// The next data batch that reaches the position, checked and expanded.
+    pub(super) fn next_batch(&mut self) -> Result<Option<Rest>> {
+        loop {
+            match self.next_stored() {
+                Ok(Some(batch)) => match self.open_batch(batch) {
+                    Ok(opened) => return Ok(Some(opened)),
+                    Err((header, malformed)) => {
+                        let error = self.damaged(&header, malformed);
+                        self.pass_over(error, header.next_offset())?;
+                    }
+                },
+                Ok(None) => return Ok(None),
+                // The first append after a crash moves the tail to another file, compaction puts another file in the
+                // place of a segment's, retention removes it: looked for in the new list before it is a failure.
+                Err(_) if self.list_changed() => self.cursor = None,
+                Err(error) if error.is_corruption() => self.pass_over_stretch(error)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The next data batch that reaches the position. Control and empty batches only move the position on.
+    fn next_stored(&mut self) -> Result<Option<StoredBatch>> {
+        loop {
+            if self.position >= self.limit().min(self.until) {
+                return Ok(None);
+            }
+            let Some(mut cursor) = self.take_cursor()? else { return Ok(None) };
+            let Some(header) = cursor.peek()? else {
+                self.leave_segment(&cursor)?;
+                continue;
+            };
+            if header.next_offset() <= self.position {
+                cursor.step_over(&header);
+            } else if header.next_offset() > self.limit() {
+                self.cursor = Some(cursor);
+                return Ok(None);
+            } else if header.attributes.is_control() || header.record_count == 0 {
+                cursor.step_over(&header);
+                self.position = header.next_offset();
+            } else {
+                let batch = cursor.next_batch()?;
+                self.cursor = Some(cursor);
+                return Ok(batch);
+            }
+            self.cursor = Some(cursor);
+        }
+    }
+
+    pub(super) fn list_changed(&self) -> bool {
+        !Arc::ptr_eq(&self.log.segment_list(), &self.list)
+    }
+
+    /// The cursor, moved to the segment that holds the position if there is none yet.
+    fn take_cursor(&mut self) -> Result<Option<Cursor>> {
+        let current = self.log.segment_list();
+        if !Arc::ptr_eq(&current, &self.list) {
+            // Segments were added, replaced or removed. What is left of the position's batch is found again by offset.
+            self.list = current;
+            self.cursor = None;
+        }
+        // The start is stored before the list that goes with it, and is read after it here: a list without the
+        // position's segment is never taken for a gap in the log.
+        if self.position < self.log.start() {
+            self.cursor = None;
+            return Err(self.log.out_of_range(self.position));
+        }
+        if let Some(cursor) = self.cursor.take() {
+            return Ok(Some(cursor));
+        }
+        let Some(segment) = self.list.floor(self.position).map(Arc::clone) else {
+            return Err(self.log.out_of_range(self.position));
+        };
+        self.position = self.position.max(segment.base());
+        segment.seek(self.position).map(Some)
+    }
+
+    /// Nothing more in the cursor's segment: goes to the next one, which there must be below the limit. Offsets between
+    /// the two are missing.
+    fn leave_segment(&mut self, cursor: &Cursor) -> Result<()> {
+        if self.list_changed() {
+            // The next one may have been merged into this one: its base says nothing about where to go on.
+            self.cursor = None;
+            return Ok(());
+        }
+        let base = cursor.segment().base();
+        let Some(next) = self.list.after(base).map(Arc::clone) else {
+            let why = "the segment ends before the log does";
+            return Err(cursor.segment().log().broken(cursor.position(), cursor.expected(), why));
+        };
+        self.position = self.position.max(next.base());
+        self.cursor = Some(next.seek(self.position)?);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Reader {
+    /// Comes to the end of the position's segment, and goes on to the next one after `meanwhile`.
+    pub(in crate::partition) fn leave_segment_after(&mut self, meanwhile: impl FnOnce()) -> Result<()> {
+        let Some(mut cursor) = self.take_cursor()? else { return Ok(()) };
+        while let Some(header) = cursor.peek()? {
+            cursor.step_over(&header);
+            self.position = header.next_offset();
+        }
+        meanwhile();
+        self.leave_segment(&cursor)
+    }
+}

@@ -1,0 +1,78 @@
+//! What a record must be like to be appended.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::format::{NewRecord, TimestampType};
+use crate::partition::config::{KeyRule, LogConfig};
+use crate::partition::size_limit::SizeLimit;
+use crate::types::Timestamp;
+
+/// The part of a partition's configuration that every append looks at, in the form in which it is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AppendRules {
+    key_rule: KeyRule,
+    pub(super) timestamp_type: TimestampType,
+    /// How far before and after now a timestamp may lie, in milliseconds.
+    before_max: Timestamp,
+    after_max: Timestamp,
+    /// The largest batch in bytes, and the setting that says so.
+    pub(super) max_bytes: usize,
+    max_bytes_setting: &'static str,
+    pub(super) size_limit: Option<SizeLimit>,
+}
+
+impl AppendRules {
+    pub(super) fn new(config: &LogConfig) -> Self {
+        let (max_bytes, max_bytes_setting) = if config.max_message_bytes <= config.segment.max_bytes {
+            (config.max_message_bytes, "max.message.bytes")
+        } else {
+            (config.segment.max_bytes, "segment.bytes")
+        };
+        Self {
+            key_rule: config.key_rule,
+            timestamp_type: config.timestamp_type,
+            before_max: millis(config.timestamp_before_max),
+            after_max: millis(config.timestamp_after_max),
+            max_bytes: max_bytes as usize,
+            max_bytes_setting,
+            size_limit: config.size_limit,
+        }
+    }
+
+    /// Checks records that make a batch of `bytes` bytes when they are alone in it.
+    pub(super) fn check(
+        &self,
+        records: &[NewRecord<'_>],
+        bytes: usize,
+        label: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        for record in records {
+            if self.key_rule == KeyRule::Required && record.key.is_none() {
+                return Err(Error::KeyRequired { partition: label.to_owned() });
+            }
+            if self.timestamp_type == TimestampType::CreateTime {
+                self.check_time(record.timestamp, now)?;
+            }
+        }
+        if bytes > self.max_bytes {
+            let (size, limit, setting) = (bytes as u64, self.max_bytes as u64, self.max_bytes_setting);
+            return Err(Error::RecordTooLarge { size, limit, setting });
+        }
+        Ok(())
+    }
+
+    fn check_time(&self, timestamp: Timestamp, now: Timestamp) -> Result<()> {
+        let earliest = now.saturating_sub(self.before_max).max(0);
+        let latest = now.saturating_add(self.after_max);
+        if (earliest..=latest).contains(&timestamp) {
+            return Ok(());
+        }
+        Err(Error::InvalidTimestamp { timestamp, earliest, latest })
+    }
+}
+
+fn millis(duration: Duration) -> Timestamp {
+    Timestamp::try_from(duration.as_millis()).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,160 @@
+//! Checking a store: what is damaged is listed with its place, and nothing is changed by looking.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and damages files from outside"
+)]
+
+#[cfg(test)]
+mod common;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use annals::{CleanupPolicy, Codec, Durability, Error, Record, Store, TopicConfig};
+use common::{copy_dir, fast_dir};
+
+/// Two topics, three codecs' worth of segments, one of them compacted, and a group.
+fn store_in(dir: &Path) {
+    let store = Store::builder(dir).maintain_by_hand().open().unwrap();
+    let small = || TopicConfig::new().segment_bytes(1000).index_interval_bytes(100);
+    store.create_topic("orders", small().partitions(2)).unwrap();
+    store.create_topic("zipped", small().compression_type(Codec::Zstd)).unwrap();
+    store.create_topic("prices", small().cleanup_policy(CleanupPolicy::Compact)).unwrap();
+    let producer = store.producer();
+    for number in 0..60_u32 {
+        let (key, value) = ((number % 7).to_be_bytes(), format!("value {number} ").repeat(6));
+        for topic in ["orders", "zipped", "prices"] {
+            producer.send(Record::to(topic).key(&key).value(&value)).unwrap();
+        }
+    }
+    store.topic("prices").unwrap().compact().unwrap();
+    let mut consumer = store.consumer("readers").unwrap();
+    consumer.subscribe(["orders"]).unwrap();
+    while !consumer.poll(std::time::Duration::ZERO).unwrap().is_empty() {}
+    consumer.commit().unwrap();
+    store.close().unwrap();
+}
+
+fn files(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if !path.ends_with(".lock") {
+            let bytes = std::fs::read(&path).unwrap();
+            found.push((path, bytes));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_sound_store_is_sound_and_is_not_changed() {
+    let dir = fast_dir();
+    store_in(dir.path());
+    let before = files(dir.path());
+    let mut calls = 0;
+    let found = Store::builder(dir.path()).verify(|_| {
+        calls += 1;
+        ControlFlow::Continue(())
+    });
+    let found = found.unwrap();
+    assert!(found.is_sound(), "{:?}", found.damages);
+    // Of `prices` the last of each key is left.
+    assert_eq!((found.partitions, found.records), (5, 60 + 60 + 7 + 2));
+    assert_eq!(calls, found.segments);
+    assert!(found.stale_indexes.is_empty() && found.torn.is_empty());
+    assert_eq!(files(dir.path()), before);
+    let ended = Store::builder(dir.path()).verify(|_| ControlFlow::Break(())).unwrap();
+    assert_eq!(ended.segments, 1);
+}
+
+#[test]
+fn every_byte_of_every_file_is_checked() {
+    let dir = fast_dir();
+    store_in(dir.path());
+    for (path, good) in files(dir.path()) {
+        let is_index = path.extension().is_some_and(|end| end == "index" || end == "timeindex");
+        let is_state = path.ends_with("annals.state");
+        for at in (0..good.len()).step_by(if is_index { 5 } else { 13 }) {
+            let mut bytes = good.clone();
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1 << (at % 8);
+            }
+            std::fs::write(&path, &bytes).unwrap();
+            let found = Store::verify(dir.path()).unwrap();
+            let where_it_is = format!("{} at {at}: {found:?}", path.display());
+            if is_index {
+                assert!(found.is_sound() && found.stale_indexes.len() == 1, "{where_it_is}");
+            } else if is_state && found.is_sound() {
+                // The slot of the older mark, or of none: nobody looks there.
+                assert!((512..1536).contains(&at), "{where_it_is}");
+            } else {
+                assert!(found.damages.iter().any(|damage| damage.path == path), "{where_it_is}");
+                assert!(found.damages.iter().all(|damage| !damage.reason.is_empty()));
+            }
+            std::fs::write(&path, &good).unwrap();
+        }
+    }
+    assert!(Store::verify(dir.path()).unwrap().is_sound());
+}
+
+#[test]
+fn damage_in_one_place_hides_no_other() {
+    let dir = fast_dir();
+    store_in(dir.path());
+    let is_log = |path: &Path| path.extension().is_some_and(|end| end == "log");
+    let logs = files(dir.path()).into_iter().filter(|(path, bytes)| is_log(path) && bytes.len() > 800);
+    let logs: Vec<_> = logs.collect();
+    for (path, good) in &logs {
+        let mut bytes = good.clone();
+        // The magic of the first batch, and a byte of the last.
+        for at in [16, good.len() - 1] {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 0x41;
+            }
+        }
+        std::fs::write(path, &bytes).unwrap();
+    }
+    let found = Store::verify(dir.path()).unwrap();
+    for (path, _) in &logs {
+        let count = found.damages.iter().filter(|damage| damage.path == *path).count();
+        assert_eq!(count, 2, "{}: {:?}", path.display(), found.damages);
+    }
+}
+
+#[test]
+fn a_torn_tail_is_no_damage_and_a_missing_segment_is() {
+    let dir = fast_dir();
+    store_in(dir.path());
+    let copy = fast_dir();
+    {
+        let store = Store::open(dir.path()).unwrap();
+        let partition = store.topic("orders").unwrap().partition(0).unwrap();
+        partition.append(&[Record::new().value("one more")], Durability::Os).unwrap();
+        assert!(matches!(Store::verify(dir.path()), Err(Error::StoreLocked { .. })));
+        copy_dir(dir.path(), copy.path());
+    }
+    let active = files(copy.path()).into_iter().rfind(|(path, _)| {
+        path.extension().is_some_and(|end| end == "log") && path.to_string_lossy().contains("orders-0")
+    });
+    let (active, bytes) = active.unwrap();
+    // A record without headers ends in a zero.
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    std::fs::write(&active, [bytes.get(..=end).unwrap(), &[0xab; 40][..]].concat()).unwrap();
+    let found = Store::verify(copy.path()).unwrap();
+    assert!(found.is_sound(), "{:?}", found.damages);
+    assert_eq!(
+        found.torn.iter().map(|torn| (torn.path.clone(), torn.bytes)).collect::<Vec<_>>(),
+        [(active, 40)]
+    );
+
+    let sealed = dir.path().join("zipped-0/00000000000000000000.log");
+    std::fs::remove_file(&sealed).unwrap();
+    let found = Store::verify(dir.path()).unwrap();
+    assert_eq!(found.damages.iter().map(|damage| damage.path.clone()).collect::<Vec<_>>(), [sealed]);
+}
