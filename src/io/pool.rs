@@ -119,10 +119,12 @@ impl PooledFile {
             }
             if let Some(handle) = &state.handle {
                 self.used.store(true, Ordering::Release);
+                let outcome = call(&**handle);
+                // After the call: a sync that began in between need not have covered it, and has cleared this.
                 if effect == Effect::Writes {
                     self.dirty.store(true, Ordering::Release);
                 }
-                return call(&**handle);
+                return outcome;
             }
             drop(state);
             self.reopen()?;
@@ -162,5 +164,32 @@ impl PooledFile {
             state.failed = Some(Error::io(&self.path, "sync", error));
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::OsFileSystem;
+
+    #[test]
+    fn a_write_that_a_sync_overtook_leaves_the_file_dirty() {
+        let dir = tempfile::tempdir().unwrap();
+        let pool = FilePool::new(Arc::new(OsFileSystem), 1);
+        let file = pool.open(&dir.path().join("a"), OpenMode::CreateNew).unwrap();
+        file.sync().unwrap();
+        assert!(!file.dirty.load(Ordering::SeqCst));
+        file.with(Effect::Writes, |handle| {
+            file.sync()?;
+            handle.write_at(b"late", 0).map(drop).map_err(|e| Error::io(file.path(), "write", e))
+        })
+        .unwrap();
+        assert!(file.dirty.load(Ordering::SeqCst));
+        // Another file takes the only descriptor, after a sync; the first takes it back and reads what it wrote.
+        let other = pool.open(&dir.path().join("b"), OpenMode::CreateNew).unwrap();
+        assert!(file.state.read().handle.is_none() && !file.dirty.load(Ordering::SeqCst));
+        let read = file.with(Effect::Reads, |handle| Ok(handle.len().unwrap()));
+        assert_eq!(read.unwrap(), 4);
+        assert!(other.state.read().handle.is_none());
     }
 }
