@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io;
 
 /// Reserves blocks up to `len` and makes the file that long, so that later syncs have no length to write. Where the file
-/// system cannot reserve, the file is only made longer.
+/// system cannot reserve, the file is only made longer. Returns whether the blocks are reserved.
 #[cfg(target_os = "linux")]
-pub(super) fn allocate(file: &File, len: u64) -> io::Result<()> {
+pub(super) fn allocate(file: &File, len: u64) -> io::Result<bool> {
     use std::os::fd::AsRawFd;
 
     let len_i64 = i64::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
@@ -16,20 +16,20 @@ pub(super) fn allocate(file: &File, len: u64) -> io::Result<()> {
         #[expect(unsafe_code, reason = "std has no fallocate")]
         let code = unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, len_i64) };
         if code == 0 {
-            return Ok(());
+            return Ok(true);
         }
         let error = io::Error::last_os_error();
         match error.raw_os_error() {
             Some(libc::EINTR) => {}
-            Some(libc::EOPNOTSUPP | libc::ENOSYS) => return extend(file, len),
+            Some(libc::EOPNOTSUPP | libc::ENOSYS) => return extend(file, len).map(|()| false),
             _ => return Err(error),
         }
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn allocate(file: &File, len: u64) -> io::Result<()> {
-    extend(file, len)
+pub(super) fn allocate(file: &File, len: u64) -> io::Result<bool> {
+    extend(file, len).map(|()| false)
 }
 
 fn extend(file: &File, len: u64) -> io::Result<()> {

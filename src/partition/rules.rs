@@ -41,6 +41,7 @@ impl AppendRules {
     }
 
     /// Checks records that make a batch of `bytes` bytes when they are alone in it.
+    #[inline]
     pub(super) fn check(
         &self,
         records: &[NewRecord<'_>],
@@ -63,6 +64,7 @@ impl AppendRules {
         Ok(())
     }
 
+    #[inline]
     fn check_time(&self, timestamp: Timestamp, now: Timestamp) -> Result<()> {
         let earliest = now.saturating_sub(self.before_max).max(0);
         let latest = now.saturating_add(self.after_max);
