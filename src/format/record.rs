@@ -46,6 +46,15 @@ impl RecordBody<'_> {
         }
     }
 
+    /// Bytes that no record of this content exceeds, whatever its deltas.
+    #[inline]
+    pub(crate) fn most_len(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) -> usize {
+        /// Length, attributes, two deltas, two more lengths, count.
+        const FIXED: usize = 5 + 1 + 10 + 5 + 5 + 5 + 5;
+        let headers = if headers.is_empty() { 0 } else { headers_len(headers) };
+        FIXED + key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + headers
+    }
+
     #[inline]
     fn body_len(&self) -> usize {
         let fixed = 1 + varlong_len(self.timestamp_delta) + varint_len(self.offset_delta);

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::allocate::allocate;
+use super::allocate::{Allocated, allocate};
 use super::seam::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
 use super::space::available_space;
 #[cfg(target_os = "linux")]
@@ -193,10 +193,10 @@ impl FileHandle for OsFile {
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        let _is_reserved = allocate(&self.file, len)?;
-        #[cfg(target_os = "linux")]
-        if _is_reserved {
-            self.stores.reserved(len);
+        match allocate(&self.file, len)? {
+            #[cfg(target_os = "linux")]
+            Allocated::Reserved => self.stores.reserved(len),
+            _ => {}
         }
         Ok(())
     }

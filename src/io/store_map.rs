@@ -17,8 +17,9 @@ use std::ops::Range;
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
+use super::space::keeps_reserved_blocks;
 use super::ticks::{Tick, tick};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Writes above this many bytes cost less as a call.
 const SMALL: usize = 4 * 1024;
@@ -100,7 +101,7 @@ impl StoreMap {
 }
 
 /// Takes the map away and unmaps it when nobody waits for the lock any more: that can take a while.
-fn drop_outside(mut state: crate::sync::MutexGuard<'_, State>) {
+fn drop_outside(mut state: MutexGuard<'_, State>) {
     state.run = 0;
     let map = state.map.take();
     drop(state);
@@ -148,7 +149,7 @@ impl State {
 impl Mapped {
     /// Maps `file` from about `position` up to `reserved`; `None` where reserved blocks are not kept.
     fn new(file: &File, position: u64, reserved: u64) -> io::Result<Option<Self>> {
-        if !super::space::keeps_reserved_blocks(file)? {
+        if !keeps_reserved_blocks(file)? {
             return Ok(None);
         }
         let start = position / GRAIN * GRAIN;
@@ -201,13 +202,14 @@ impl Mapped {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::allocate::{Allocated, allocate};
     use std::os::unix::fs::FileExt;
 
     fn file(len: u64) -> (File, StoreMap) {
         let file = tempfile::tempfile_in(".").unwrap();
         let map = StoreMap::default();
         map.allow();
-        if super::super::allocate::allocate(&file, len).unwrap() {
+        if allocate(&file, len).unwrap() == Allocated::Reserved {
             map.reserved(len);
         }
         (file, map)
@@ -238,7 +240,7 @@ mod tests {
         let mut found = vec![0; expected.len()];
         file.read_exact_at(&mut found, 0).unwrap();
         assert!(found == expected, "the file is what was stored and written");
-        if super::super::space::keeps_reserved_blocks(&file).unwrap() {
+        if keeps_reserved_blocks(&file).unwrap() {
             assert!(stored > 19_000, "{stored} of 20,000 were stored");
         }
     }

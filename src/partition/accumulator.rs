@@ -93,8 +93,8 @@ pub(super) enum Sender {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Placement<'a> {
     pub(super) records: &'a [NewRecord<'a>],
-    /// Bytes of a batch that holds nothing but these records.
-    pub(super) alone_bytes: usize,
+    /// From [`most_bytes`](Self::most_bytes).
+    pub(super) most_bytes: usize,
     /// Bytes at which a batch is full.
     pub(super) batch_bytes: usize,
     pub(super) sender: Sender,
@@ -105,13 +105,18 @@ impl<'a> Placement<'a> {
     /// How large a batch opened for these records will become: others join those whose sender does not wait.
     fn expected_bytes(&self) -> usize {
         match self.sender {
-            Sender::GoesOn => self.batch_bytes.max(self.alone_bytes),
-            Sender::Waits | Sender::Writes => self.alone_bytes,
+            Sender::GoesOn => self.batch_bytes.max(BatchHeader::LEN + self.most_bytes),
+            Sender::Waits | Sender::Writes => BatchHeader::LEN + self.most_bytes,
         }
     }
 
-    /// Length in bytes of a batch of `records` alone.
+    /// More bytes than `records` take in any batch, and not many more.
     #[inline]
+    pub(super) fn most_bytes(records: &[NewRecord<'_>]) -> usize {
+        records.iter().map(|record| RecordBody::most_len(record.key, record.value, record.headers)).sum()
+    }
+
+    /// Length in bytes of a batch of `records` alone.
     pub(super) fn alone_bytes(records: &[NewRecord<'a>]) -> usize {
         let base = records.first().map_or(0, |record| record.timestamp);
         let body = |(delta, record): (i32, &NewRecord<'_>)| {
@@ -128,9 +133,6 @@ impl<'a> Placement<'a> {
         BatchHeader::LEN + (0..).zip(records).map(body).sum::<usize>()
     }
 }
-
-/// The most by which a record can grow when it joins a batch instead of beginning one: longer deltas, longer length.
-const JOINING_COST: usize = 16;
 
 /// Batches, oldest first.
 pub(super) type Batches = VecDeque<Box<OpenBatch>>;
@@ -196,8 +198,9 @@ impl Accumulator {
     /// Puts records into one batch: the open one if they fit, else a new one. The caller has checked every limit.
     #[inline]
     pub(super) fn place(&mut self, placement: &Placement<'_>) -> Placed {
-        let joining = placement.alone_bytes - BatchHeader::LEN + JOINING_COST * placement.records.len();
-        let open = self.queue.back_mut().filter(|open| open.builder.len() + joining <= placement.batch_bytes);
+        let fits =
+            |open: &&mut Box<OpenBatch>| open.builder.len() + placement.most_bytes <= placement.batch_bytes;
+        let open = self.queue.back_mut().filter(fits);
         match open {
             Some(open) => {
                 let placed = Self::put(open, placement, self.next_offset);
@@ -304,8 +307,8 @@ mod tests {
             .iter()
             .map(|value| NewRecord { timestamp: 5, key: None, value: Some(value), headers: &[] })
             .collect();
-        let alone_bytes = Placement::alone_bytes(&records);
-        accumulator.place(&Placement { records: &records, alone_bytes, batch_bytes: 200, sender, now: 5 })
+        let most_bytes = Placement::most_bytes(&records);
+        accumulator.place(&Placement { records: &records, most_bytes, batch_bytes: 200, sender, now: 5 })
     }
 
     #[test]

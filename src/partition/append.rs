@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{NewRecord, TimestampType};
+use crate::format::{BatchHeader, NewRecord, TimestampType};
 use crate::partition::accumulator::{Accumulator, Outcome, Placed, Placement, Sender, Which};
 use crate::partition::log::Log;
 use crate::sync::Ordering;
@@ -56,17 +56,20 @@ impl Log {
         let Some(last) = records.last() else {
             return Err(Error::invalid("a batch needs at least one record"));
         };
-        let alone_bytes = Placement::alone_bytes(records);
+        let most_bytes = Placement::most_bytes(records);
         // Whoever waits for the write and finds nobody writing does it at once, and is told of it by its own call.
         let mut writer = if how.durability == Durability::Memory { None } else { self.writer.try_lock() };
         let mut accumulator = self.accumulator.lock();
         if let Some(limit) = accumulator.rules.size_limit {
             drop(accumulator);
             writer = None;
-            self.make_room(alone_bytes as u64, &limit)?;
+            self.make_room(Placement::alone_bytes(records) as u64, &limit)?;
             accumulator = self.accumulator.lock();
         }
-        accumulator.rules.check(records, alone_bytes, &self.label, now)?;
+        accumulator.rules.check(records, &self.label, now)?;
+        if BatchHeader::LEN + most_bytes > accumulator.rules.max_bytes {
+            accumulator.rules.check_size(Placement::alone_bytes(records))?;
+        }
         self.check_place(&mut accumulator, records.len(), how.expected_end)?;
         let timestamp_type = accumulator.rules.timestamp_type;
         let batch_bytes = how.batch_bytes.min(accumulator.rules.max_bytes);
@@ -75,7 +78,7 @@ impl Log {
             (Durability::Os | Durability::Disk, None) => Sender::Waits,
             (Durability::Os | Durability::Disk, Some(_)) => Sender::Writes,
         };
-        let placed = accumulator.place(&Placement { records, alone_bytes, batch_bytes, sender, now });
+        let placed = accumulator.place(&Placement { records, most_bytes, batch_bytes, sender, now });
         let mut open_batches = None;
         if let Some(mut writer) = writer {
             accumulator.recycle(&mut writer.spent);

@@ -48,10 +48,7 @@ pub(crate) struct Log {
     pub(super) end: AtomicI64,
     /// Everything below survives a power cut. Never moves backwards.
     pub(super) durable: AtomicI64,
-    /// Written since the last sync, and not yet on the agenda's list for another reason.
-    pub(super) unsynced_bytes: AtomicU64,
-    /// True while the log stands on the agenda to be synced, or to have its open batch written.
-    pub(super) awaits_sync: AtomicBool,
+    /// True while the log stands on the agenda to have its open batch written.
     pub(super) lingers: AtomicBool,
     /// What the clock showed when retention last looked, or at the last append before the log was opened; -1 before.
     pub(super) clock_seen: AtomicI64,
@@ -157,8 +154,6 @@ impl Log {
             end: AtomicI64::new(end),
             durable: AtomicI64::new(durable),
             committer: Committer::default(),
-            unsynced_bytes: AtomicU64::new(0),
-            awaits_sync: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
             clock_seen: AtomicI64::new(found.last_append()),
             reclaimed_bytes: AtomicU64::new(0),

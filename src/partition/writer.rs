@@ -25,6 +25,10 @@ pub(super) struct Writer {
     rules: WriteRules,
     /// Buffers for the accumulator, given back when it is locked anyway.
     pub(super) spent: Spent,
+    /// Bytes written since the last sync began.
+    pub(super) unsynced_bytes: u64,
+    /// True while the log stands on the agenda to be synced.
+    pub(super) awaits_sync: bool,
 }
 
 /// How a batch is written, and when the segment before it is full of age.
@@ -69,6 +73,8 @@ impl Writer {
             compressor: Compressor::default(),
             rules: WriteRules::new(config),
             spent: Spent::default(),
+            unsynced_bytes: 0,
+            awaits_sync: false,
         }
     }
 
@@ -135,6 +141,7 @@ impl Log {
         let due = Due { max_age: segment_age, now: batch.opened_at, timestamp: header.max_timestamp };
         if open.active.is_full_for(sealed.bytes.len(), header.last_offset()) || due.is_over(open) {
             self.roll_to(open, header.base_offset)?;
+            writer.unsynced_bytes = 0;
         }
         match open.active.append(&header, sealed.bytes) {
             Ok(()) => {}
@@ -143,17 +150,19 @@ impl Log {
         }
         open.appended.note(batch.opened_at);
         self.end.store(header.next_offset(), Ordering::Release);
-        self.ask_for_sync(sealed.bytes.len() as u64);
+        writer.unsynced_bytes += sealed.bytes.len() as u64;
+        self.ask_for_sync(writer);
         Ok(())
     }
 
-    fn ask_for_sync(self: &Arc<Self>, bytes: u64) {
-        let unsynced = self.unsynced_bytes.fetch_add(bytes, Ordering::AcqRel) + bytes;
-        if !self.awaits_sync.swap(true, Ordering::AcqRel) {
+    #[inline]
+    fn ask_for_sync(self: &Arc<Self>, writer: &mut Writer) {
+        if !writer.awaits_sync {
+            writer.awaits_sync = true;
             self.agenda.add_unsynced(self);
         }
-        if unsynced >= self.options.sync_every_bytes {
-            self.unsynced_bytes.store(0, Ordering::Release);
+        if writer.unsynced_bytes >= self.options.sync_every_bytes {
+            writer.unsynced_bytes = 0;
             self.agenda.hurry_sync();
         }
     }

@@ -111,18 +111,12 @@ pub(super) struct Target<'a> {
     pub(super) sticky: Option<&'a Sticky>,
 }
 
-impl Target<'_> {
-    fn topic_name(&self) -> Arc<str> {
-        Arc::clone(self.route.topic().shared_name())
-    }
-}
-
 impl Shared {
     pub(super) fn send(&self, target: &Target<'_>, record: &Record<'_>) -> Result<RecordMetadata> {
         target.route.with_partitions(|partitions| {
             let number = self.choose(target, partitions, record)?;
             let sent = self.append(target, partitions, number, std::slice::from_ref(record))?;
-            Ok(RecordMetadata::new(target.topic_name(), number, sent.first_offset, sent.timestamp))
+            Ok(RecordMetadata::new(number, sent.first_offset, sent.timestamp))
         })
     }
 
@@ -142,12 +136,7 @@ impl Shared {
                 return Err(Error::invalid(why));
             }
             let sent = self.append(target, partitions, number, records)?;
-            Ok(BatchMetadata::new(
-                target.topic_name(),
-                number,
-                (sent.first_offset, sent.last_offset),
-                sent.timestamp,
-            ))
+            Ok(BatchMetadata::new(number, (sent.first_offset, sent.last_offset), sent.timestamp))
         })
     }
 
