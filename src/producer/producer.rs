@@ -9,7 +9,7 @@ use crate::producer::builder::Settings;
 use crate::producer::sticky::Sticky;
 use crate::producer::topic_producer::TopicProducer;
 use crate::sync::RwLock;
-use crate::topic::{BatchMetadata, Partition, RecordMetadata, Route, Topic, Topics};
+use crate::topic::{BatchMetadata, Partition, RecordMetadata, Route, Topic, Topics, unless_deleted};
 use crate::types::{Durability, Record};
 
 /// Sends records. Cheap to clone; used from many threads at once. The records of one thread keep their order in each
@@ -92,7 +92,8 @@ impl Producer {
     /// [`Lost`](Error::Lost), [`Io`](Error::Io), [`Poisoned`](Error::Poisoned): the first failure; every other partition is
     /// flushed all the same.
     pub fn flush(&self) -> Result<()> {
-        let outcomes: Vec<_> = self.shared.topics.all().iter().map(Topic::flush).collect();
+        let outcomes = self.shared.topics.all();
+        let outcomes: Vec<_> = outcomes.iter().filter_map(|topic| unless_deleted(topic.flush())).collect();
         outcomes.into_iter().collect()
     }
 }
