@@ -125,6 +125,28 @@ fn group_commit_acknowledges_nothing_that_no_sync_covers() {
     println!("800 records at Disk by 8 threads: {syncs} syncs");
 }
 
+/// A flush of everything and a topic that is deleted meanwhile: the flush had failed with `UnknownTopic`.
+#[test]
+fn a_flush_of_all_topics_passes_over_one_that_is_deleted_meanwhile() {
+    let dir = fast_dir();
+    let files = FaultyFileSystem::new();
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    for name in [TOPIC, "passing"] {
+        store.create_topic(name, TopicConfig::new()).unwrap();
+        store.producer().send(Record::to(name).value("one")).unwrap();
+    }
+    let gate = Arc::new(Gate::default());
+    files.fail(&[Call::Sync], "orders-0", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
+    thread::scope(|scope| {
+        let flush = scope.spawn(|| store.producer().flush());
+        gate.await_arrival();
+        store.delete_topic("passing").unwrap();
+        gate.open();
+        flush.join().unwrap().unwrap();
+    });
+    assert_eq!(store.topic(TOPIC).unwrap().partition(0).unwrap().durable(), 1);
+}
+
 #[test]
 fn a_failed_sync_poisons_its_partition_for_all_who_wait_and_no_other() {
     let dir = fast_dir();

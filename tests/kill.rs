@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -167,7 +168,11 @@ impl Told {
     }
 }
 
+/// One at a time: between fork and exec, another store's child holds the lock of a store that was just checked here.
+static STARTING: Mutex<()> = Mutex::new(());
+
 fn start(dir: &Path, plan: usize, life: usize) -> Child {
+    let _one_at_a_time = STARTING.lock();
     Command::new(std::env::current_exe().expect("this binary"))
         .args(["--exact", "appends_until_it_is_killed", "--nocapture"])
         .env(DIR, dir)
@@ -218,35 +223,53 @@ fn one_life(dir: &Path, (plan, life): (usize, usize), random: &mut Random, told:
     lines.iter().for_each(|line| told.take(line));
 }
 
+/// One store through its kills. Returns how many records were acknowledged.
+fn one_store(seed: usize, store: usize, kills: usize) -> usize {
+    let mut random = Random::new((seed + store * 7919) as u64);
+    let number = store % PLANS.len();
+    let Some(plan) = PLANS.get(number) else { return 0 };
+    // Disks of the machine and memory in turn: the kernel's timing differs.
+    let dir = if (store + store / PLANS.len()).is_multiple_of(2) {
+        common::fast_dir()
+    } else {
+        tempfile::tempdir().expect("a directory")
+    };
+    let mut told = Told::default();
+    for life in 0..kills {
+        one_life(dir.path(), (number, life), &mut random, &mut told);
+        let what = format!("seed {seed}, store {store} {plan:?}, life {life}");
+        let summary = told.check(dir.path(), plan.threads * (life + 1), &what);
+        if life + 1 == kills {
+            println!("{plan:?}: {summary}");
+        }
+    }
+    told.records.len()
+}
+
 #[test]
 fn what_was_acknowledged_survives_kills() {
     let kills = count_from_env("ANNALS_KILLS", 60);
     let seed = count_from_env("ANNALS_SEED", std::process::id() as usize);
     println!("{kills} kills, ANNALS_SEED={seed}");
-    let mut random = Random::new(seed as u64);
     let started = now();
-    let (mut done, mut store, mut acknowledged) = (0, 0, 0);
-    while done < kills {
-        let plan = store % PLANS.len();
-        // Disks of the machine and memory in turn: the kernel's timing differs.
-        let dir = if (store + store / PLANS.len()).is_multiple_of(2) {
-            common::fast_dir()
-        } else {
-            tempfile::tempdir().unwrap()
-        };
-        let mut told = Told::default();
-        for life in 0..KILLS_EACH {
-            one_life(dir.path(), (plan, life), &mut random, &mut told);
-            let what = format!("seed {seed}, store {store} {:?}, life {life}", PLANS[plan]);
-            let summary = told.check(dir.path(), PLANS[plan].threads * (life + 1), &what);
-            if life + 1 == KILLS_EACH {
-                println!("{:?}: {summary}", PLANS[plan]);
+    let stores = kills.div_ceil(KILLS_EACH);
+    let (next, acknowledged) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    // Half of a life is waiting for the moment of the kill, so there are more stores at a time than processors.
+    let at_once = 2 * thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        let run = || {
+            loop {
+                let store = next.fetch_add(1, Ordering::Relaxed);
+                if store >= stores {
+                    return;
+                }
+                let kills = KILLS_EACH.min(kills - store * KILLS_EACH);
+                acknowledged.fetch_add(one_store(seed, store, kills), Ordering::Relaxed);
             }
-            done += 1;
-        }
-        acknowledged += told.records.len();
-        store += 1;
-    }
-    println!("{done} kills, {acknowledged} acknowledged records, none missing, in {:?}", started.elapsed());
+        };
+        (0..at_once).for_each(|_| drop(scope.spawn(run)));
+    });
+    let acknowledged = acknowledged.into_inner();
+    println!("{kills} kills, {acknowledged} acknowledged records, none missing, in {:?}", started.elapsed());
     assert!(acknowledged > kills, "the children hardly got to work");
 }

@@ -86,14 +86,15 @@ impl Producer {
         Ok(TopicProducer::new(self.clone(), self.shared.topics.get(topic)?))
     }
 
-    /// Returns when everything sent so far, by any producer of the store, survives a power cut.
+    /// Returns when everything sent so far, by any producer of the store, survives a power cut. Topics that are deleted
+    /// meanwhile are passed over.
     ///
     /// # Errors
     /// [`Lost`](Error::Lost), [`Io`](Error::Io), [`Poisoned`](Error::Poisoned): the first failure; every other partition is
     /// flushed all the same.
     pub fn flush(&self) -> Result<()> {
-        let outcomes = self.shared.topics.all();
-        let outcomes: Vec<_> = outcomes.iter().filter_map(|topic| unless_deleted(topic.flush())).collect();
+        let topics = self.shared.topics.all();
+        let outcomes: Vec<_> = topics.iter().filter_map(|topic| unless_deleted(topic.flush())).collect();
         outcomes.into_iter().collect()
     }
 }

@@ -93,7 +93,8 @@ impl Caretaker {
 
     pub(super) fn stats(&self) -> Result<StoreStats> {
         let topics = self.topics.all();
-        let topics = topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<Vec<_>>>()?;
+        let topics =
+            topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<Vec<_>>>()?;
         let groups =
             self.groups.names().into_iter().map(|name| self.group_stats(name)).collect::<Result<Vec<_>>>()?;
         Ok(StoreStats { topics, groups, troubles: self.troubles.list() })

@@ -27,7 +27,7 @@ impl Id {
         if topic == TABLE {
             return Some(format!("row {}", self.mixed() % TABLE_KEYS));
         }
-        (self.number % 3 > 0).then(|| format!("{} {}", self.life, self.number))
+        (!self.number.is_multiple_of(3)).then(|| format!("{} {}", self.life, self.number))
     }
 
     /// From a few bytes to several pages, and rarely on a page's boundary.
@@ -64,7 +64,8 @@ impl Id {
     /// The record that has this value, if one has.
     pub(crate) fn of_value(value: &[u8]) -> Option<Self> {
         let head = &value[..value.len().min(120)];
-        let mut words = head.split(|byte| *byte == b' ').map(|word| std::str::from_utf8(word).ok()?.parse().ok());
+        let mut words =
+            head.split(|byte| *byte == b' ').map(|word| std::str::from_utf8(word).ok()?.parse().ok());
         let mut word = || words.next().flatten();
         let id = Self { life: word()?, thread: word()?, number: word()?, first: word()?, count: word()? };
         (id.value_of(word()?) == value).then_some(id)

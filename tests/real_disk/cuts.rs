@@ -40,7 +40,9 @@ pub(crate) fn run(options: &Options) -> Outcome {
     }
     let Campaign { acknowledged, records, .. } = campaign;
     let each = started.elapsed().as_millis() / u128::from(count.max(1));
-    println!("{count} cuts, {acknowledged} records acknowledged as durable, none missing; {records} found; {each} ms a cut");
+    println!(
+        "{count} cuts, {acknowledged} records acknowledged as durable, none missing; {records} found; {each} ms a cut"
+    );
     if acknowledged as u64 > count { Ok(()) } else { Err("the writers hardly got to work".to_owned()) }
 }
 

@@ -26,7 +26,9 @@ pub(crate) fn run(options: &Options) -> Outcome {
     for number in 0..count {
         campaign.once(number)?.map_err(|wrong| format!("run {number}: {wrong}"))?;
     }
-    println!("{count} failed syncs, each followed by a new process and a power cut: nothing acknowledged is missing");
+    println!(
+        "{count} failed syncs, each followed by a new process and a power cut: nothing acknowledged is missing"
+    );
     Ok(())
 }
 
@@ -63,7 +65,11 @@ impl Campaign {
         fs::remove_file(&self.switch).map_err(|error| error.to_string())?;
         let errors = &first.told.errors;
         if first.told.durable.len() != 10 || !errors.iter().any(|error| error.contains("os error 5")) {
-            return Ok(Err(format!("{} acknowledged, errors: {errors:?} {}", first.told.durable.len(), first.errors)));
+            return Ok(Err(format!(
+                "{} acknowledged, errors: {errors:?} {}",
+                first.told.durable.len(),
+                first.errors
+            )));
         }
         if self.log == "ten" && !is_poisoned(errors) {
             return Ok(Err(format!("it goes on after a failed sync: {errors:?}")));
@@ -71,7 +77,7 @@ impl Campaign {
         let mut second = Process::start(life(&self.log, &dir, number * 2 + 2))?;
         second.await_line("TEN")?;
         let heard = second.heard();
-        self.device.cut(if number % 3 == 0 { Cut::JournalFlushed } else { Cut::NothingFlushed })?;
+        self.device.cut(if number.is_multiple_of(3) { Cut::JournalFlushed } else { Cut::NothingFlushed })?;
         second.kill();
         let second = second.end(heard)?;
         self.device.remount()?;
@@ -103,10 +109,17 @@ fn judge<'a>(found: &State, told: impl Iterator<Item = &'a Seen>) -> Outcome {
     for seen in told {
         let there = part.records.get(&seen.offset);
         if there != Some(seen) {
-            return Err(format!("LOST: {seen:?} was acknowledged, found {there:?}, {} records", part.records.len()));
+            return Err(format!(
+                "LOST: {seen:?} was acknowledged, found {there:?}, {} records",
+                part.records.len()
+            ));
         }
     }
-    if part.records.keys().copied().eq(0..part.end) { Ok(()) } else { Err(format!("a hole: {:?}", part.records.keys())) }
+    if part.records.keys().copied().eq(0..part.end) {
+        Ok(())
+    } else {
+        Err(format!("a hole: {:?}", part.records.keys()))
+    }
 }
 
 /// The directory of a log, as the naive one keeps it.

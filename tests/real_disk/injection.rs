@@ -44,6 +44,8 @@ struct Campaign {
     /// Runs in which something failed that the process was told of.
     told_of: u64,
     killed: u64,
+    /// Runs that were to be killed and ended by themselves.
+    missed: u64,
     lives: u64,
 }
 
@@ -53,7 +55,8 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let trace = PathBuf::from(options.text("trace")?);
     let preload = options.text("preload")?;
     let every = options.number("every").unwrap_or(1).max(1);
-    let mut campaign = Campaign { device, dir: root.join("injected"), preload, trace, told_of: 0, killed: 0, lives: 0 };
+    let dir = root.join("injected");
+    let mut campaign = Campaign { device, dir, preload, trace, told_of: 0, killed: 0, missed: 0, lives: 0 };
     let started = now();
     let (before, all) = campaign.calls()?;
     let mut runs = 0;
@@ -70,9 +73,13 @@ pub(crate) fn run(options: &Options) -> Outcome {
             }
         }
     }
-    let Campaign { told_of, killed, .. } = campaign;
-    println!("{runs} runs, {told_of} in which a call of the library failed, {killed} killed, in {:.0?}", started.elapsed());
-    if runs > 0 && told_of > runs / 10 { Ok(()) } else { Err("hardly any fault struck".to_owned()) }
+    let Campaign { told_of, killed, missed, .. } = campaign;
+    println!(
+        "{runs} runs, {told_of} in which a call of the library failed, {killed} killed, {:.0?}",
+        started.elapsed()
+    );
+    let has_struck = killed > runs / 10 && missed < killed / 20 && told_of > runs / 10;
+    if has_struck { Ok(()) } else { Err(format!("the faults hardly struck: {missed} were to be killed")) }
 }
 
 impl Campaign {
@@ -91,7 +98,10 @@ impl Campaign {
             if let Some((call, _)) = line.split_once('(') {
                 *all.entry(call.to_owned()).or_default() += 1;
             }
-            if before.is_empty() && line.contains(self.dir.to_str().unwrap_or_default()) && !line.starts_with("execve") {
+            if before.is_empty()
+                && line.contains(self.dir.to_str().unwrap_or_default())
+                && !line.starts_with("execve")
+            {
                 before = all.clone();
             }
         }
@@ -120,9 +130,8 @@ impl Campaign {
         let was_killed = end.status.code().is_none() || end.status.code() == Some(137);
         self.killed += u64::from(was_killed);
         self.told_of += u64::from(!end.told.errors.is_empty() || end.status.code() == Some(3));
-        if fault.starts_with("signal") && !was_killed {
-            return Err(format!("it was not killed: {} {}", end.status, end.errors));
-        }
+        // The last calls of a kind are not made in every run.
+        self.missed += u64::from(fault.starts_with("signal") && !was_killed);
         // A failed sync takes back what was only written.
         let is_sync = call.ends_with("sync") && !was_killed;
         let survives = if is_sync { Durability::Disk } else { Durability::Os };

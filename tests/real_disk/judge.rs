@@ -74,7 +74,10 @@ impl Look<'_> {
             if dead.contains(name) || self.told.deleted.contains(name) {
                 return Err(format!("topic {name} was deleted and is there"));
             }
-            if !before.contains(name) && !self.told.creating.contains(name) && !self.told.created.contains(name) {
+            if !before.contains(name)
+                && !self.told.creating.contains(name)
+                && !self.told.created.contains(name)
+            {
                 return Err(format!("topic {name} is there and nobody made it"));
             }
         }

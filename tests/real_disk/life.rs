@@ -166,7 +166,7 @@ pub(crate) fn ten(dir: &Path, life: u64) -> Outcome {
     // Refused from now on, without a look at the disk.
     worker.attempt("after", |worker| worker.send_long(Durability::Disk, PLAIN, 0));
     worker.attempt("after", |worker| worker.flush());
-    if life % 2 == 0 {
+    if life.is_multiple_of(2) {
         worker.attempt("close", |worker| worker.store.close());
     } else {
         tell("END\n");

@@ -38,7 +38,8 @@ struct Options(BTreeMap<String, String>);
 
 impl Options {
     fn of(words: &[String]) -> Outcome<Self> {
-        let pair = |word: &String| word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let pair =
+            |word: &String| word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
         let pairs: Option<_> = words.iter().map(pair).collect();
         pairs.map(Self).ok_or_else(|| format!("name=value, not {words:?}"))
     }

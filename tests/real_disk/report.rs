@@ -118,19 +118,20 @@ impl Told {
             ["M", rest @ ..] => self.in_memory.push(Seen::of_words(rest)?),
             ["N", topic, partition, life, thread, number] => {
                 let place = ((*topic).to_owned(), partition.parse().ok()?);
-                self.refused.insert((
-                    place,
-                    life.parse().ok()?,
-                    thread.parse().ok()?,
-                    number.parse().ok()?,
-                ));
+                self.refused.insert((place, life.parse().ok()?, thread.parse().ok()?, number.parse().ok()?));
             }
             ["S", thread] => self.flushed(thread.parse().ok()?),
             ["G", rest @ ..] => {
                 let (whom, offset) = committed(rest)?;
                 self.committed.insert(whom, offset);
             }
-            ["E", ..] => self.errors.push(line.to_owned()),
+            ["E", ..] => {
+                self.errors.push(line.to_owned());
+                // It may have been a write of these.
+                for Seen { topic, partition, id, .. } in self.in_memory.drain(..) {
+                    self.refused.insert(((topic, partition), id.life, id.thread, id.number));
+                }
+            }
             [kind @ ("k" | "K"), topic, partition, offset] => {
                 let all = if *kind == "k" { &mut self.trimming } else { &mut self.trimmed };
                 let most = all.entry(((*topic).to_owned(), partition.parse().ok()?)).or_default();

@@ -67,7 +67,12 @@ impl<'a> Worker<'a> {
     }
 
     /// The same with a value above 4 KiB.
-    pub(crate) fn send_long(&mut self, level: Durability, topic: &str, partition: u32) -> annals::Result<i64> {
+    pub(crate) fn send_long(
+        &mut self,
+        level: Durability,
+        topic: &str,
+        partition: u32,
+    ) -> annals::Result<i64> {
         self.send_value(level, (topic, partition), Id::long_value)
     }
 
@@ -84,7 +89,7 @@ impl<'a> Worker<'a> {
         if let Some(key) = &key {
             record = record.key(key);
         }
-        if id.number % 4 == 0 {
+        if id.number.is_multiple_of(4) {
             record = record.timestamp(EPOCH + id.number as i64);
         }
         let producer = self.store.producer_builder().durability(level).build()?;
@@ -104,7 +109,8 @@ impl<'a> Worker<'a> {
     /// Sends records as one batch, which is there whole or not at all.
     pub(crate) fn send_batch(&mut self, level: Durability, topic: &str, count: u64) -> annals::Result<()> {
         let ids = self.ids(topic, 0, count);
-        let parts: Vec<_> = ids.iter().map(|id| (id.key(topic), id.value(), EPOCH + id.number as i64)).collect();
+        let parts: Vec<_> =
+            ids.iter().map(|id| (id.key(topic), id.value(), EPOCH + id.number as i64)).collect();
         let records: Vec<_> = parts
             .iter()
             .map(|(key, value, timestamp)| {
@@ -179,7 +185,11 @@ impl<'a> Worker<'a> {
     }
 
     /// Does it, and says what went wrong.
-    pub(crate) fn attempt<T>(&mut self, what: &str, act: impl FnOnce(&mut Self) -> annals::Result<T>) -> Option<T> {
+    pub(crate) fn attempt<T>(
+        &mut self,
+        what: &str,
+        act: impl FnOnce(&mut Self) -> annals::Result<T>,
+    ) -> Option<T> {
         act(self).map_err(|error| tell_error(what, &error)).ok()
     }
 }
