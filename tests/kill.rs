@@ -17,11 +17,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use annals::{Durability, Offset, Record, Store, TopicConfig, TopicPartition};
+use annals::{Durability, Error, Offset, Record, Store, StoreBuilder, TopicConfig, TopicPartition};
 
 use common::{Random, TOPIC, count_from_env, now, records, spawn};
 
@@ -52,6 +52,20 @@ fn value(life: usize, thread: usize, number: usize) -> String {
     format!("{life} {thread} {number} {}", "#".repeat((life * 7 + thread * 31 + number * 13) % 300))
 }
 
+/// Opens the store that nobody has open. The children of other stores are started meanwhile, and each has a copy of this
+/// process's descriptors, and with them the locks, until it is another program.
+fn open(builder: &StoreBuilder) -> annals::Result<Store> {
+    let started = now();
+    loop {
+        match builder.clone().open() {
+            Err(Error::StoreLocked { .. }) if started.elapsed() < Duration::from_secs(20) => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 /// The process to be killed. Every line it has written was true before it was written: `a partition offset life thread
 /// number` for a record, `c offset` for a commit.
 #[test]
@@ -67,7 +81,8 @@ fn appends_until_it_is_killed() {
     tell("\nstarted\n".to_owned());
     let mut first = 0;
     loop {
-        let store = Store::builder(PathBuf::from(&dir)).sync_every(Duration::from_millis(3)).open().unwrap();
+        let builder = Store::builder(PathBuf::from(&dir)).sync_every(Duration::from_millis(3));
+        let store = open(&builder).unwrap();
         let config = TopicConfig::new().partitions(PARTITIONS).segment_bytes(plan.segment_bytes);
         store.ensure_topic(TOPIC, config).unwrap();
         let producer = store.producer_builder().durability(plan.durability).build().unwrap();
@@ -127,7 +142,7 @@ impl Told {
     }
 
     fn check(&self, dir: &Path, most_untold: usize, what: &str) -> String {
-        let store = common::by_hand(dir).open().unwrap_or_else(|error| panic!("{what}: {error}"));
+        let store = open(&common::by_hand(dir)).unwrap_or_else(|error| panic!("{what}: {error}"));
         let Ok(topic) = store.topic(TOPIC) else {
             assert!(self.records.is_empty(), "{what}: the topic is gone");
             return "no topic yet".to_owned();
@@ -168,11 +183,7 @@ impl Told {
     }
 }
 
-/// One at a time: between fork and exec, another store's child holds the lock of a store that was just checked here.
-static STARTING: Mutex<()> = Mutex::new(());
-
 fn start(dir: &Path, plan: usize, life: usize) -> Child {
-    let _one_at_a_time = STARTING.lock();
     Command::new(std::env::current_exe().expect("this binary"))
         .args(["--exact", "appends_until_it_is_killed", "--nocapture"])
         .env(DIR, dir)
@@ -209,8 +220,18 @@ fn one_life(dir: &Path, (plan, life): (usize, usize), random: &mut Random, told:
     // Sometimes while it still opens the store or makes its topic, mostly while it appends.
     let is_early = random.below(4) == 0;
     let goal = if is_early { "started" } else { "acknowledged" };
-    while begun.recv_timeout(Duration::from_secs(30)).expect("the child to get going") != goal {}
-    let wait = random.below(if is_early { 5_000 } else { 50_000 });
+    while let Ok(so_far) = begun.recv_timeout(Duration::from_secs(30)) {
+        if so_far == goal {
+            break;
+        }
+    }
+    // Long enough for a clean close in between in one life of four; the others cost less.
+    let most = match random.below(4) {
+        _ if is_early => 5_000,
+        0 => 50_000,
+        _ => 12_000,
+    };
+    let wait = random.below(most);
     thread::sleep(Duration::from_micros(wait));
     child.kill().expect("a kill");
     let status = child.wait().expect("its end");

@@ -35,18 +35,20 @@ impl Device {
     }
 
     pub(crate) fn mount(&self) -> Outcome {
-        run(Command::new("mount").args(["-t", &self.kind, "-o", &self.options, &self.block]).arg(&self.root))
+        command(
+            Command::new("mount").args(["-t", &self.kind, "-o", &self.options, &self.block]).arg(&self.root),
+        )
     }
 
     pub(crate) fn unmount(&self) -> Outcome {
         for _ in 0..200 {
-            if run(Command::new("umount").arg(&self.root)).is_ok() {
+            if command(Command::new("umount").arg(&self.root)).is_ok() {
                 return Ok(());
             }
             // The kernel still lets go of the last process's files.
             std::thread::sleep(Duration::from_millis(10));
         }
-        run(Command::new("umount").arg(&self.root))
+        command(Command::new("umount").arg(&self.root))
     }
 
     #[expect(unsafe_code, reason = "the standard library has no ioctl")]
@@ -65,7 +67,8 @@ impl Device {
     }
 }
 
-fn run(command: &mut Command) -> Outcome {
+/// Runs a command to its end.
+pub(crate) fn command(command: &mut Command) -> Outcome {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     if output.status.success() {
         return Ok(());

@@ -8,9 +8,10 @@ use std::process::Command;
 use annals::Durability;
 
 use crate::common::now;
-use crate::device::{Cut, Device, remove};
+use crate::device::{Cut, Device, command, remove};
 use crate::judge::Ledger;
 use crate::process::{End, Process, life};
+use crate::report::State;
 use crate::{Options, Outcome};
 
 /// What is failed, and how. A call that the workload does not make costs nothing.
@@ -41,6 +42,9 @@ struct Campaign {
     /// Makes the n-th `pwrite64` a short one.
     preload: String,
     trace: PathBuf,
+    /// What a process that was killed has left, in the directory beside: the store that each run begins with. Without it,
+    /// each begins with none.
+    left: State,
     /// Runs in which something failed that the process was told of.
     told_of: u64,
     killed: u64,
@@ -54,22 +58,28 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let root = PathBuf::from(options.text("at")?);
     let trace = PathBuf::from(options.text("trace")?);
     let preload = options.text("preload")?;
-    let every = options.number("every").unwrap_or(1).max(1);
+    // Several campaigns at a time share the calls.
+    let (every, skip) = (options.number("every").unwrap_or(1).max(1), options.number("skip").unwrap_or(0));
     let dir = root.join("injected");
-    let mut campaign = Campaign { device, dir, preload, trace, told_of: 0, killed: 0, missed: 0, lives: 0 };
+    let left = State::default();
+    let mut campaign =
+        Campaign { device, dir, preload, trace, left, told_of: 0, killed: 0, missed: 0, lives: 0 };
     let started = now();
+    if options.text("recovery").is_ok() {
+        campaign.leave()?;
+    }
     let (before, all) = campaign.calls()?;
     let mut runs = 0;
     for (call, faults) in FAULTS {
         let (before, all) = (before.get(call).copied().unwrap_or(0), all.get(call).copied().unwrap_or(0));
-        if all > before {
-            println!("{call}: {} calls", all - before);
-        }
         for fault in faults {
-            for number in (before + 1..=all).step_by(usize::try_from(every).unwrap_or(1)) {
+            for number in (before + 1 + skip..=all).step_by(usize::try_from(every).unwrap_or(1)) {
                 let once = campaign.once(call, fault, number);
                 once.map_err(|wrong| format!("{call}:{fault} at call {number}: {wrong}"))?;
                 runs += 1;
+            }
+            if all > before {
+                println!("{call}:{fault} at {} calls; {runs} runs, {:.0?}", all - before, started.elapsed());
             }
         }
     }
@@ -86,6 +96,7 @@ impl Campaign {
     /// How many calls of each kind the process makes before it first looks at its store, which are the loader's and the
     /// runtime's, and in all.
     fn calls(&mut self) -> Outcome<(BTreeMap<String, u64>, BTreeMap<String, u64>)> {
+        self.begin()?;
         let mut command = Command::new("strace");
         command.arg("-o").arg(&self.trace);
         let end = self.process(command)?;
@@ -105,8 +116,39 @@ impl Campaign {
                 before = all.clone();
             }
         }
-        remove(&self.dir)?;
         Ok((before, all))
+    }
+
+    /// A store with a torn end, for faults in the recovery and behind it.
+    fn leave(&mut self) -> Outcome {
+        let mut tracer = Command::new("strace");
+        // In a write of the last round, which leaves records that no sync covered.
+        tracer.args([
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=pwrite64",
+            "-e",
+            "inject=pwrite64:signal=KILL:when=120",
+        ]);
+        self.process(tracer)?;
+        let seen = Process::start(life("look", &self.dir, 0))?.end(usize::MAX)?;
+        self.left = seen.found.ok_or_else(|| format!("it does not open: {}", seen.errors))?;
+        // What it left is on the disk, and may not be lost by a recovery either.
+        command(Command::new("sync").arg("-f").arg(&self.dir))?;
+        std::fs::rename(&self.dir, self.dir.with_extension("left")).map_err(|error| error.to_string())
+    }
+
+    /// The store as each run finds it.
+    fn begin(&self) -> Outcome {
+        remove(&self.dir)?;
+        let left = self.dir.with_extension("left");
+        if left.exists() {
+            command(Command::new("cp").arg("-a").arg(&left).arg(&self.dir))?;
+            command(Command::new("sync").arg("-f").arg(&self.dir))?;
+        }
+        Ok(())
     }
 
     fn process(&mut self, mut tracer: Command) -> Outcome<End> {
@@ -117,6 +159,7 @@ impl Campaign {
     }
 
     fn once(&mut self, call: &str, fault: &str, number: u64) -> Outcome {
+        self.begin()?;
         let mut tracer = Command::new("strace");
         if fault == "short" {
             tracer = Command::new("env");
@@ -135,25 +178,22 @@ impl Campaign {
         // A failed sync takes back what was only written.
         let is_sync = call.ends_with("sync") && !was_killed;
         let survives = if is_sync { Durability::Disk } else { Durability::Os };
-        self.look(&end, number_of_life, survives)?;
+        self.look("look", &end, number_of_life, survives)?;
         if let Some(device) = &self.device {
             device.cut(Cut::NothingFlushed)?;
             device.remount()?;
-            self.look(&end, number_of_life, Durability::Disk)?;
         }
-        self.go_on()?;
-        remove(&self.dir)
+        let survives = if self.device.is_some() { Durability::Disk } else { survives };
+        self.look("last", &end, number_of_life, survives)
     }
 
-    fn look(&self, end: &End, number: u64, survives: Durability) -> Outcome {
-        let seen = Process::start(life("look", &self.dir, 0))?.end(usize::MAX)?;
+    /// What is there is judged, and with `last` the store is as good as any.
+    fn look(&self, kind: &str, end: &End, number: u64, survives: Durability) -> Outcome {
+        let seen = Process::start(life(kind, &self.dir, self.lives + 1_000_000))?.end(usize::MAX)?;
+        if !seen.status.success() {
+            return Err(format!("it does not go on: {}", seen.errors));
+        }
         let found = seen.found.ok_or_else(|| format!("it does not open: {}", seen.errors))?;
-        Ledger::default().judge(found, &end.told, number, survives)
-    }
-
-    /// The store is as good as any.
-    fn go_on(&self) -> Outcome {
-        let last = Process::start(life("last", &self.dir, self.lives + 1_000_000))?.end(usize::MAX)?;
-        if last.status.success() { Ok(()) } else { Err(format!("it does not go on: {}", last.errors)) }
+        Ledger::of(self.left.clone()).judge(found, &end.told, number, survives)
     }
 }

@@ -22,6 +22,11 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// Of a store that holds this, all of it on the disk.
+    pub(crate) fn of(before: State) -> Self {
+        Self { before, ..Self::default() }
+    }
+
     /// `Err` says what was promised and is not so. `told` is what the process of `life` was told since the last look, and
     /// `survives` the level from which on a record survives what happened to it.
     pub(crate) fn judge(&mut self, now: State, told: &Told, life: u64, survives: Durability) -> Outcome {

@@ -99,7 +99,7 @@ pub(crate) fn little(dir: &Path, life: u64) -> Outcome {
     let mut worker = Worker::new(&store, life, 0);
     worker.attempt("topics", |worker| worker.ensure_topics());
     let mut consumer = worker.attempt("consumer", |worker| worker.consumer());
-    for round in 0..3 {
+    for round in 0..2 {
         worker.attempt("send", |worker| worker.send_long(Durability::Disk, PLAIN, 0));
         for topic in [PLAIN, ZIPPED, TABLE] {
             worker.attempt("send", |worker| worker.send(Durability::Os, topic, 0));

@@ -3,7 +3,7 @@
 #
 #   tests/real_disk/run.sh [CAMPAIGN [FILE SYSTEM [COUNT]]]
 #
-# CAMPAIGN: cuts, unsynced, failed-sync, failed-sync-naive, injection, all (default: all).
+# CAMPAIGN: cuts, unsynced, failed-sync, failed-sync-naive, injection, injection-recovery, all (default: all).
 # FILE SYSTEM: ext4, ext4-writeback, xfs, all (default: all).
 # ANNALS_REAL_DISK=required: what cannot be run here is a failure. ANNALS_SEED repeats the timing of cuts as far as a
 # machine can. ANNALS_REAL_DISK_DIR: where the disk images are made; in memory where that is possible.
@@ -107,8 +107,8 @@ build_preload() { cc -shared -fPIC -O1 -o "$work/preload.so" tests/real_disk/pre
 run_on() {
     local name=$1 system=$2 number=${count:-$3} disk_kind=plain more=()
     case $name in
-        unsynced | injection) has cc || { skip "$name on $system: no C compiler"; return; } ;;&
-        injection) has strace || { skip "$name on $system: no strace"; return; } ;;
+        unsynced | injection*) has cc || { skip "$name on $system: no C compiler"; return; } ;;&
+        injection*) has strace || { skip "$name on $system: no strace"; return; } ;;
         failed-sync*)
             has nbdkit && has nbdfuse || { skip "$name on $system: no nbdkit or no nbdfuse (Debian: libnbd-bin)"; return; }
             [[ -e /dev/fuse ]] || { skip "$name on $system: no /dev/fuse"; return; }
@@ -118,11 +118,12 @@ run_on() {
     printf '\n== %s on %s, %s\n' "$name" "$system" "$number"
     set_up "$system" "$disk_kind"
     case $name in
-        unsynced | injection) build_preload; more=(preload="$work/preload.so" trace="$work/trace") ;;
+        unsynced | injection*) build_preload; more=(preload="$work/preload.so" trace="$work/trace") ;;
         failed-sync*) more=(switch="$work/switch") ;;
     esac
+    [[ $name != injection-recovery ]] || more+=(recovery=yes)
     # For injection the count says that every so many-th call fails, 1 for all.
-    "$binary" "$name" device="$loop" at="$work/mnt" type="$type" mount-options="$options" \
+    "$binary" "${name%-recovery}" device="$loop" at="$work/mnt" type="$type" mount-options="$options" \
         count="$number" every="$number" ${ANNALS_SEED:+seed="$ANNALS_SEED"} "${more[@]}"
     tear_down
 }
@@ -140,13 +141,14 @@ case $campaign in
         each_system unsynced 20
         each_system failed-sync 20
         each_system failed-sync-naive 10
-        each_system injection 20
+        each_system injection 40
+        each_system injection-recovery 40
         ;;
     cuts) each_system cuts 60 ;;
     unsynced) each_system unsynced 20 ;;
     failed-sync) each_system failed-sync 20 ;;
     failed-sync-naive) each_system failed-sync-naive 10 ;;
-    injection) each_system injection 1 ;;
+    injection | injection-recovery) each_system "$campaign" 1 ;;
     *) echo "no such campaign: $campaign" >&2; exit 2 ;;
 esac
 finish
