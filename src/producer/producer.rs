@@ -9,7 +9,7 @@ use crate::producer::builder::Settings;
 use crate::producer::sticky::Sticky;
 use crate::producer::topic_producer::TopicProducer;
 use crate::sync::RwLock;
-use crate::topic::{BatchMetadata, Partition, RecordMetadata, Route, Topic, Topics};
+use crate::topic::{BatchMetadata, Partition, RecordMetadata, Route, Topic, Topics, unless_deleted};
 use crate::types::Record;
 
 /// Sends records. Cheap to clone; used from many threads at once. The records of one thread keep their order in each
@@ -86,13 +86,15 @@ impl Producer {
         Ok(TopicProducer::new(self.clone(), self.shared.topics.get(topic)?))
     }
 
-    /// Returns when everything sent so far, by any producer of the store, survives a power cut.
+    /// Returns when everything sent so far, by any producer of the store, survives a power cut. Topics that are deleted
+    /// meanwhile are passed over.
     ///
     /// # Errors
     /// [`Lost`](Error::Lost), [`Io`](Error::Io), [`Poisoned`](Error::Poisoned): the first failure; every other partition is
     /// flushed all the same.
     pub fn flush(&self) -> Result<()> {
-        let outcomes: Vec<_> = self.shared.topics.all().iter().map(Topic::flush).collect();
+        let topics = self.shared.topics.all();
+        let outcomes: Vec<_> = topics.iter().filter_map(|topic| unless_deleted(topic.flush())).collect();
         outcomes.into_iter().collect()
     }
 }
