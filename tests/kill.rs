@@ -21,7 +21,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use annals::{Durability, Error, Offset, Record, Store, StoreBuilder, TopicConfig, TopicPartition};
+use annals::{Durability, Offset, Record, Store, TopicConfig, TopicPartition};
 
 use common::{Random, TOPIC, count_from_env, now, records, spawn};
 
@@ -52,20 +52,6 @@ fn value(life: usize, thread: usize, number: usize) -> String {
     format!("{life} {thread} {number} {}", "#".repeat((life * 7 + thread * 31 + number * 13) % 300))
 }
 
-/// Opens the store that nobody has open. The children of other stores are started meanwhile, and each has a copy of this
-/// process's descriptors, and with them the locks, until it is another program.
-fn open(builder: &StoreBuilder) -> annals::Result<Store> {
-    let started = now();
-    loop {
-        match builder.clone().open() {
-            Err(Error::StoreLocked { .. }) if started.elapsed() < Duration::from_secs(20) => {
-                thread::sleep(Duration::from_millis(1));
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
 /// The process to be killed. Every line it has written was true before it was written: `a partition offset life thread
 /// number` for a record, `c offset` for a commit.
 #[test]
@@ -82,7 +68,7 @@ fn appends_until_it_is_killed() {
     let mut first = 0;
     loop {
         let builder = Store::builder(PathBuf::from(&dir)).sync_every(Duration::from_millis(3));
-        let store = open(&builder).unwrap();
+        let store = builder.clone().open().unwrap();
         let config = TopicConfig::new().partitions(PARTITIONS).segment_bytes(plan.segment_bytes);
         store.ensure_topic(TOPIC, config).unwrap();
         let producer = store.producer_builder().durability(plan.durability).build().unwrap();
@@ -142,7 +128,7 @@ impl Told {
     }
 
     fn check(&self, dir: &Path, most_untold: usize, what: &str) -> String {
-        let store = open(&common::by_hand(dir)).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let store = common::by_hand(dir).open().unwrap_or_else(|error| panic!("{what}: {error}"));
         let Ok(topic) = store.topic(TOPIC) else {
             assert!(self.records.is_empty(), "{what}: the topic is gone");
             return "no topic yet".to_owned();

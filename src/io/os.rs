@@ -106,7 +106,24 @@ impl FileSystem for OsFileSystem {
         file.set_len(0)?;
         file.seek(SeekFrom::Start(0))?;
         writeln!(file, "{}", std::process::id())?;
-        Ok(DirectoryLock::Held(Box::new((file, directory))))
+        Ok(DirectoryLock::Held(Box::new(Held { file, directory })))
+    }
+}
+
+/// The locks of a directory.
+struct Held {
+    file: File,
+    directory: Option<File>,
+}
+
+impl Drop for Held {
+    /// Closing is not enough: a process that another thread is starting has copies of the descriptors until it is another
+    /// program, and with them the locks.
+    fn drop(&mut self) {
+        for file in [&self.file].into_iter().chain(&self.directory) {
+            // Then the close that follows gives it back.
+            drop(file.unlock());
+        }
     }
 }
 
