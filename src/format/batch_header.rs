@@ -181,5 +181,5 @@ fn check_magic(magic: i8) -> Result<(), Malformed> {
 }
 
 fn crc_of(batch: &[u8]) -> u32 {
-    crc32c::crc32c(batch.get(CRC_FROM..).unwrap_or_default())
+    crc_fast::crc32_iscsi(batch.get(CRC_FROM..).unwrap_or_default())
 }
