@@ -47,8 +47,8 @@ fn workload(scope: &Scope, title: &'static str, len: usize, records: usize) -> O
         row(Row::limit, "~Kafka walk with CRC, 64 KiB batches", move || kafka::walk(&kafka_map)),
         row(Row::new, "annals, fetch", move || plain.read_all()),
         row(Row::new, "annals, poll", move || polled.poll_all()),
-        row(Row::new, "annals, fetch, lz4", move || lz4.read_all()),
-        row(Row::new, "annals, fetch, zstd", move || zstd.read_all()),
+        row(Row::new, "annals, lz4", move || lz4.read_all()),
+        row(Row::new, "annals, zstd", move || zstd.read_all()),
     ];
     Ok(Workload { title, expected: payloads.expected(records), rows })
 }

@@ -9,6 +9,7 @@
 
 use super::record_span::{FieldSpan, NULL, RecordSpan};
 use super::varint::{self, put_varint, put_varlong, varint_len, varlong_len};
+use super::{BatchHeader, TimestampType};
 use crate::types::{Header, Offset, Timestamp};
 
 /// A record to encode, relative to its batch.
@@ -98,9 +99,9 @@ pub(crate) struct RawRecord<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RecordOrigin {
     pub(crate) base_offset: Offset,
-    pub(crate) base_timestamp: Timestamp,
-    /// The time of every record, whatever its delta, when the log's clock made the batch's timestamps.
-    pub(crate) append_time: Option<Timestamp>,
+    base_timestamp: Timestamp,
+    /// The bits of a record's timestamp delta that count: all, or none when the log's clock made the timestamps.
+    delta_mask: i64,
 }
 
 /// What is wrong with a record. One byte, so that a decoder which hardly ever fails hardly pays for failing; the
@@ -212,6 +213,14 @@ impl<'a> Cursor<'a> {
 }
 
 impl RecordOrigin {
+    pub(super) fn new(header: &BatchHeader) -> Self {
+        let (base_timestamp, delta_mask) = match header.attributes.timestamp_type() {
+            TimestampType::CreateTime => (header.base_timestamp, -1),
+            TimestampType::LogAppendTime => (header.max_timestamp, 0),
+        };
+        Self { base_offset: header.base_offset, base_timestamp, delta_mask }
+    }
+
     /// Decodes the record whose attributes are next and whose last byte is the last of `cursor`.
     pub(crate) fn decode(&self, cursor: &mut Cursor<'_>) -> Option<RecordSpan> {
         // The attributes mean nothing. If they are missing, so is the varint behind them.
@@ -221,7 +230,8 @@ impl RecordOrigin {
         let key = cursor.take_field()?;
         let value = cursor.take_field()?;
         let headers_at = cursor.at;
-        let headers_at = if RawHeaders::take(cursor)?.count == 0 { 0 } else { cursor.position(headers_at)? };
+        let headers_at =
+            if RawHeaders::take(cursor)?.count == 0 { 0 } else { cursor.position(headers_at)? };
         if cursor.at != cursor.bytes.len() {
             cursor.fault = Fault::LeftOver;
             return None;
@@ -231,11 +241,8 @@ impl RecordOrigin {
 
     #[inline(always)]
     pub(super) fn timestamp(&self, delta: i64) -> Timestamp {
-        match self.append_time {
-            // Deltas were made by wrapping too, so every pair of timestamps survives.
-            None => self.base_timestamp.wrapping_add(delta),
-            Some(time) => time,
-        }
+        // Deltas were made by wrapping too, so every pair of timestamps survives.
+        self.base_timestamp.wrapping_add(delta & self.delta_mask)
     }
 }
 

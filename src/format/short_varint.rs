@@ -55,3 +55,34 @@ impl ShortVarints {
         self.taken += bytes;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::varint::{put_varint, take_unsigned};
+
+    #[test]
+    fn whatever_is_taken_is_what_the_long_way_takes() {
+        for bits in 0..31 {
+            for near in [-1_i32, 0, 1] {
+                let mut bytes = Vec::new();
+                put_varint(&mut bytes, (1_i32 << bits).wrapping_add(near));
+                let len = bytes.len();
+                bytes.resize(20, 0xff);
+                let mut varints = ShortVarints::at(&bytes, 0).unwrap();
+                let expected = take_unsigned(&bytes, &mut 0).map(u64::from).filter(|_| len <= 3);
+                assert_eq!(varints.take(), expected);
+                assert_eq!(varints.taken(), Some(if len <= 3 { len } else { 0 }));
+            }
+        }
+    }
+
+    #[test]
+    fn a_varint_that_goes_on_behind_the_word_is_none() {
+        let bytes = [0, 0, 0, 0, 0, 0, 0, 0x80, 1];
+        let mut varints = ShortVarints::at(&bytes, 0).unwrap();
+        (0..7).for_each(|_| varints.skip_byte());
+        assert_eq!((varints.taken(), varints.take(), varints.taken()), (Some(7), Some(0), None));
+        assert!(ShortVarints::at(&bytes, 2).is_none());
+    }
+}

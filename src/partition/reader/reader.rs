@@ -12,9 +12,6 @@ use crate::partition::segment_list::SegmentList;
 use crate::segment::Cursor;
 use crate::types::Offset;
 
-/// Bytes of the shortest record there can be: seven varints of one byte, the attributes among them.
-const SHORTEST_RECORD: usize = 7;
-
 /// How far a reader sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Visibility {
@@ -51,7 +48,7 @@ pub(crate) struct Reader {
     pub(super) rest: Option<Rest>,
     pub(super) decompressor: Decompressor,
     /// The buffer of the last expanded batch, used again when nobody holds it any more.
-    pub(super) expanded: Arc<Vec<u8>>,
+    pub(super) expanded: Option<Arc<Vec<u8>>>,
 }
 
 impl Reader {
@@ -67,7 +64,7 @@ impl Reader {
             cursor: None,
             rest: None,
             decompressor: Decompressor::default(),
-            expanded: Arc::default(),
+            expanded: None,
         }
     }
 
@@ -169,8 +166,7 @@ impl Reader {
         let header = *rest.batch.header();
         let mut records = RecordIter::resume(&header, rest.bytes.get(), rest.position, rest.remaining);
         records.skip_below(self.position)?;
-        let mut spans = Vec::with_capacity(self.most_spans(&rest, max_records));
-        records.take_spans(max_records, self.until, &mut spans)?;
+        let spans = records.take_spans(max_records, self.until)?;
         let (position, remaining) = (records.position(), records.remaining());
         let stored_bytes = if rest.position == 0 { header.total_len() } else { 0 };
         let next_offset = match spans.last() {
@@ -186,13 +182,5 @@ impl Reader {
         self.position = next_offset;
         let cut = Cut { spans, next_offset, stored_bytes };
         Ok(RecordSlice::new(header.base_offset, rest.bytes, cut))
-    }
-
-    /// No more records than these can be cut off `rest`, whatever its header counts: for the size of an allocation.
-    fn most_spans(&self, rest: &Rest, max_records: usize) -> usize {
-        let counted = usize::try_from(rest.remaining).unwrap_or_default();
-        let fit = rest.bytes.get().len().saturating_sub(rest.position) / SHORTEST_RECORD;
-        let wanted = usize::try_from(self.until.saturating_sub(self.position)).unwrap_or_default();
-        max_records.min(counted).min(fit).min(wanted)
     }
 }
