@@ -28,7 +28,7 @@ pub(super) const NULL: u32 = u32::MAX;
 
 impl FieldSpan {
     #[inline(always)]
-    fn of<'a>(self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+    fn of(self, bytes: &[u8]) -> Option<&[u8]> {
         if self.len == NULL {
             return None;
         }
