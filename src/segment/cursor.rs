@@ -56,8 +56,7 @@ impl Cursor {
         if self.position >= written {
             return Ok(None);
         }
-        let position = self.position;
-        let header = BatchHeader::decode(self.load(BatchHeader::LEN, written)?.from(position));
+        let header = BatchHeader::decode(self.load(BatchHeader::LEN, written)?);
         let header = header.map_err(|malformed| self.damaged(malformed))?;
         self.check(&header, written)?;
         Ok(Some(header))
@@ -65,15 +64,22 @@ impl Cursor {
 
     /// The next batch, `None` at the end of what is written.
     pub(crate) fn next_batch(&mut self) -> Result<Option<StoredBatch>> {
-        let Some(header) = self.peek()? else { return Ok(None) };
-        let (position, len) = (self.position, header.total_len());
-        let window = self.load(len, self.segment.bytes())?;
-        let Some(batch) = window.batch(header, position) else {
-            let available = window.from(position).len();
+        match self.peek()? {
+            Some(header) => self.take_batch(header).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The batch whose header `peek` returned.
+    pub(crate) fn take_batch(&mut self, header: BatchHeader) -> Result<StoredBatch> {
+        let len = header.total_len();
+        let available = self.load(len, self.segment.bytes())?.len();
+        let batch = self.window.as_ref().and_then(|window| window.batch(header, self.position));
+        let Some(batch) = batch else {
             return Err(self.damaged(Malformed::Truncated { needed: len, available }));
         };
         self.step_over(&header);
-        Ok(Some(batch))
+        Ok(batch)
     }
 
     /// Moves behind the batch whose header `peek` returned.
@@ -82,13 +88,13 @@ impl Cursor {
         self.expected = header.next_offset();
     }
 
-    fn load(&mut self, want: usize, written: u64) -> Result<&Window> {
-        let keep = self.window.take().filter(|window| window.from(self.position).len() >= want);
-        let window = match keep {
+    /// At least `want` bytes from the position on, or as many as there are below `written`.
+    fn load(&mut self, want: usize, written: u64) -> Result<&[u8]> {
+        let window = match self.window.take().filter(|window| window.from(self.position).len() >= want) {
             Some(window) => window,
             None => self.segment.log().window(self.position, want, written)?,
         };
-        Ok(self.window.insert(window))
+        Ok(self.window.insert(window).from(self.position))
     }
 
     /// What the CRC of a batch does not cover: its place in the log.

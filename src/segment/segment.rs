@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::format::{BatchHeader, OffsetIndexEntry, SegmentFile, SegmentSummary, segment_file_name};
 use crate::io::{Directory, File};
+use crate::segment::index::Around;
 use crate::segment::log_file::Walk;
 use crate::segment::summary::Tally;
 use crate::segment::{Cursor, LogFile, ReadMode, Scan, SparseIndex, index_file};
@@ -108,9 +109,14 @@ impl Segment {
 
     /// A cursor before the first batch that may hold `offset`.
     pub(crate) fn seek(self: &Arc<Self>, offset: Offset) -> Result<Cursor> {
-        let entry = self.with(|index| index.floor(offset))?;
+        let Around { floor, likely } = self.with(|index| index.around(offset))?;
+        if let Some(cursor) = likely.and_then(|entry| self.at_entry(&entry))
+            && cursor.expected() <= offset
+        {
+            return Ok(cursor);
+        }
         // An entry that does not fit its batch costs the walk from the start, and never another answer.
-        Ok(entry.and_then(|entry| self.at_entry(&entry)).unwrap_or_else(|| self.from_start()))
+        Ok(floor.and_then(|entry| self.at_entry(&entry)).unwrap_or_else(|| self.from_start()))
     }
 
     /// A cursor before the first batch that may hold a record of `timestamp` or later.

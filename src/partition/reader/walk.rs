@@ -49,24 +49,23 @@ impl Reader {
                 cursor.step_over(&header);
                 self.position = header.next_offset();
             } else {
-                let batch = cursor.next_batch()?;
+                let batch = cursor.take_batch(header)?;
                 self.cursor = Some(cursor);
-                return Ok(batch);
+                return Ok(Some(batch));
             }
             self.cursor = Some(cursor);
         }
     }
 
     pub(super) fn list_changed(&self) -> bool {
-        !Arc::ptr_eq(&self.log.segment_list(), &self.list)
+        !Arc::ptr_eq(&self.log.segments.read(), &self.list)
     }
 
     /// The cursor, moved to the segment that holds the position if there is none yet.
     fn take_cursor(&mut self) -> Result<Option<Cursor>> {
-        let current = self.log.segment_list();
-        if !Arc::ptr_eq(&current, &self.list) {
+        if self.list_changed() {
             // Segments were added, replaced or removed. What is left of the position's batch is found again by offset.
-            self.list = current;
+            self.list = self.log.segment_list();
             self.cursor = None;
         }
         // The start is stored before the list that goes with it, and is read after it here: a list without the
