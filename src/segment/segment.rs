@@ -20,6 +20,16 @@ pub(crate) struct Segment {
     written: AtomicU64,
     /// The writer notes batches here before it moves `written`.
     index: RwLock<Index>,
+    offsets: Offsets,
+}
+
+/// Which offsets the batches of a segment cover.
+#[derive(Debug, Clone, Copy)]
+enum Offsets {
+    /// All from its base on; up to this one where it is sealed.
+    All { until: Option<Offset> },
+    /// It was rewritten: any may be missing.
+    Some,
 }
 
 #[derive(Debug)]
@@ -32,7 +42,8 @@ enum Index {
 impl Segment {
     /// A segment whose index is in memory.
     fn with_index(log: LogFile, base: Offset, written: u64, index: SparseIndex) -> Self {
-        Self { base, log, written: AtomicU64::new(written), index: RwLock::new(Index::InMemory(index)) }
+        let (written, index) = (AtomicU64::new(written), RwLock::new(Index::InMemory(index)));
+        Self { base, log, written, index, offsets: Offsets::All { until: None } }
     }
 
     /// The good part of a segment that was just scanned.
@@ -58,12 +69,26 @@ impl Segment {
             log: LogFile::lazy(directory.clone(), name, mode),
             written: AtomicU64::new(summary.bytes),
             index: RwLock::new(Index::OnDisk(Box::new(summary))),
+            offsets: match summary.is_sparse {
+                true => Offsets::Some,
+                false => Offsets::All { until: Some(summary.next_offset) },
+            },
         }
     }
 
     /// The first offset it may hold, and its name.
     pub(crate) fn base(&self) -> Offset {
         self.base
+    }
+
+    /// Whether each batch must begin where the one before it ended.
+    pub(super) fn is_gapless(&self) -> bool {
+        matches!(self.offsets, Offsets::All { .. })
+    }
+
+    /// Whether batches up to `expected` can be all that it holds.
+    pub(crate) fn may_end_at(&self, expected: Offset) -> bool {
+        !matches!(self.offsets, Offsets::All { until: Some(until) } if until != expected)
     }
 
     /// Bytes of whole batches.
