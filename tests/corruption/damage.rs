@@ -10,14 +10,33 @@ const UNIT: usize = 512;
 /// One damage to the files of a sample, by the number of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Damage {
-    FlippedBit { file: usize, bit: usize },
-    CutTo { file: usize, len: usize },
-    Unit { file: usize, unit: usize, how: UnitDamage },
+    FlippedBit {
+        file: usize,
+        bit: usize,
+    },
+    CutTo {
+        file: usize,
+        len: usize,
+    },
+    Unit {
+        file: usize,
+        unit: usize,
+        how: UnitDamage,
+    },
     /// Replaced by one of the earlier contents.
-    Earlier { number: usize },
-    Removed { file: usize },
-    Emptied { file: usize },
-    Exchanged { file: usize, with: usize },
+    Earlier {
+        number: usize,
+    },
+    Removed {
+        file: usize,
+    },
+    Emptied {
+        file: usize,
+    },
+    Exchanged {
+        file: usize,
+        with: usize,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

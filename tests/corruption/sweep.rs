@@ -15,7 +15,7 @@ use crate::stores::{Sample, samples};
 /// Damages that a thread takes at a time.
 const CHUNK: usize = 512;
 /// `Store::verify` looks at every so many of them. A prime: all bits of a byte come up.
-const VERIFY_EVERY: usize = 11;
+const VERIFY_EVERY: usize = 31;
 /// Failures of one sort that are printed, and the letters that make a sort.
 const MOST_FAILURES: usize = 4;
 const SORTED_BY: usize = 24;
@@ -67,7 +67,8 @@ fn sweep(sample: &'static Sample, verify_every: usize) -> (Counts, Vec<String>) 
                 match one(sample, damage, mode, verify) {
                     Ok(verdict) => *counts.entry((damage.kind(), verdict)).or_default() += 1,
                     Err(why) => {
-                        let paths: Vec<_> = damage.changes(sample).into_iter().map(|(path, _)| path).collect();
+                        let paths: Vec<_> =
+                            damage.changes(sample).into_iter().map(|(path, _)| path).collect();
                         failures.push(format!("{} {damage:?} {paths:?}: {why}", sample.name));
                     }
                 }
