@@ -54,10 +54,13 @@ impl Copies {
         Ok(self.directory.join(&name))
     }
 
-    /// The whole of a file; `None` when there is none.
-    pub(crate) fn keep_file(&self, from: &Directory, name: &str) -> Result<Option<PathBuf>> {
+    /// The whole of a file, and its length; `None` when there is none.
+    pub(crate) fn keep_file(&self, from: &Directory, name: &str) -> Result<Option<(PathBuf, u64)>> {
         match from.open(name, OpenMode::Read) {
-            Ok(file) => self.keep(from, name, 0..file.len()?).map(Some),
+            Ok(file) => {
+                let len = file.len()?;
+                Ok(Some((self.keep(from, name, 0..len)?, len)))
+            }
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

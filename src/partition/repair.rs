@@ -47,9 +47,10 @@ pub struct Repair {
 }
 
 impl Repair {
-    /// A file that was replaced whole, and no record with it.
-    pub(crate) fn of_whole_file(path: PathBuf, reason: String, copy: Option<PathBuf>) -> Self {
-        Self { path, position: 0..0, lost: 0..0, reason, copy }
+    /// A file that was replaced whole, and no record with it. Its copy, and its length.
+    pub(crate) fn of_whole_file(path: PathBuf, reason: String, copy: Option<(PathBuf, u64)>) -> Self {
+        let position = 0..copy.as_ref().map_or(0, |(_, len)| *len);
+        Self { path, position, lost: 0..0, reason, copy: copy.map(|(copy, _)| copy) }
     }
 }
 
@@ -153,13 +154,13 @@ impl Mender<'_> {
         if let Some(state) = &state {
             self.finish_swaps(&state.pending)?;
         } else {
-            self.take_out(STATE_FILE, 0..0, "the state file could not be read: it is made anew")?;
+            self.take_out(STATE_FILE, "the state file could not be read: it is made anew")?;
         }
         let (sources, strangers) = self.sources(state.as_ref())?;
         let mut end = state.as_ref().map_or(0, known_end);
         let mut obsolete: Vec<_> = state.iter().flat_map(|state| state.obsolete.iter().copied()).collect();
         for name in strangers {
-            self.take_out(&name, 0..0, "the file is no part of the partition")?;
+            self.take_out(&name, "the file is no part of the partition")?;
             match parse_cleaned_log_name(&name) {
                 // Only a rename would make it part of one.
                 Some(_) => {}
@@ -180,6 +181,11 @@ impl Mender<'_> {
             }
         }
         self.tell_of_the_end(&found, state.as_ref());
+        for repair in self.repairs.iter_mut().filter(|repair| repair.path.starts_with(self.directory.path()))
+        {
+            // Nobody knew where the last segment ends.
+            repair.lost.end = repair.lost.end.min(end).max(repair.lost.start);
+        }
         obsolete.retain(|base| *base != end && !found.iter().any(|one| one.source.base == *base));
         let log_start = state.as_ref().map_or(first, |state| state.log_start);
         let (sealed, pending) = self.write_anew(&found)?;
@@ -274,11 +280,9 @@ impl Mender<'_> {
             count_records(header, batch.get(BatchHeader::LEN..).unwrap_or_default(), limit).map(drop)
         };
         let salvage = salvage(&log, known, &mut judge)?;
-        if let Some(summary) = source.summary
-            && is_foreign(&salvage, &summary)
-        {
-            let lost = summary.base..summary.next_offset;
-            self.copy_out(&name, 0..salvage.len, lost, "its batches are not those that were sealed")?;
+        if is_foreign(&salvage, source.summary.as_ref()) {
+            let why = "its batches are not those that were written there";
+            self.copy_out(&name, 0..salvage.len, source.base..source.until, why)?;
             return Ok(None);
         }
         for dropped in &salvage.dropped {
@@ -375,14 +379,9 @@ impl Mender<'_> {
     }
 
     /// Copies the whole of a file, if it is there, and notes that it goes.
-    fn take_out(&mut self, name: &str, lost: Range<Offset>, reason: &str) -> Result<()> {
+    fn take_out(&mut self, name: &str, reason: &str) -> Result<()> {
         let copy = self.copies.keep_file(&self.directory, name)?;
-        let position = match &copy {
-            Some(_) => 0..self.directory.open(name, OpenMode::Read)?.len()?,
-            None => 0..0,
-        };
-        let (path, reason) = (self.directory.join(name), reason.to_owned());
-        self.repairs.push(Repair { path, position, lost, reason, copy });
+        self.repairs.push(Repair::of_whole_file(self.directory.join(name), reason.to_owned(), copy));
         Ok(())
     }
 
@@ -410,11 +409,15 @@ fn known_end(state: &PartitionState) -> Offset {
     last.max(state.mark.offset)
 }
 
-/// Whether a file's batches, each sound by itself, are others than those that were sealed.
-fn is_foreign(salvage: &Salvage, summary: &SegmentSummary) -> bool {
+/// Whether a file's batches, sound as they may be, are others than those that were written to it.
+fn is_foreign(salvage: &Salvage, summary: Option<&SegmentSummary>) -> bool {
+    let Some(summary) = summary else { return salvage.begins_elsewhere };
     if salvage.is_whole() {
         let found = salvage.summary();
         return found.headers_crc != summary.headers_crc || found.record_count != summary.record_count;
+    }
+    if salvage.len != summary.bytes && salvage.kept.first().is_some_and(|first| first.position > 0) {
+        return true;
     }
     let first = salvage.kept.iter().find(|kept| kept.header.record_count > 0);
     let begins_otherwise = first

@@ -25,7 +25,7 @@ pub(crate) use index::SparseIndex;
 pub(crate) use log_file::LogFile;
 pub use log_file::ReadMode;
 pub(crate) use new_segment::{FinishedSegment, NewSegment};
-pub(crate) use salvage::{Kept, Known, Salvage, salvage};
+pub(crate) use salvage::{Known, Salvage, salvage};
 pub(crate) use scan::{Scan, Tail, scan};
 pub(crate) use segment::Segment;
 pub(crate) use stored_batch::StoredBatch;

@@ -38,6 +38,8 @@ pub(crate) struct Salvage {
     pub(crate) index: SparseIndex,
     /// No offset is missing from the base on.
     pub(crate) is_gapless: bool,
+    /// The file begins with a batch whose checksum fits, and which does not belong there.
+    pub(crate) begins_elsewhere: bool,
 }
 
 /// What is known of the segment beforehand.
@@ -83,6 +85,7 @@ pub(crate) fn salvage(log: &LogFile, known: Known, judge: Judge<'_>) -> Result<S
         tally: Tally::new(known.base),
         index: SparseIndex::new(known.base, known.interval_bytes),
         is_gapless: true,
+        begins_elsewhere: false,
     };
     let mut position = 0;
     while position < len {
@@ -106,6 +109,8 @@ pub(crate) fn salvage(log: &LogFile, known: Known, judge: Judge<'_>) -> Result<S
             }
         }
     }
+    found.begins_elsewhere =
+        found.kept.first().is_none_or(|kept| kept.position > 0) && search.header_of_sound(0)?.is_some();
     if known.until < Offset::MAX && known.was_gapless && found.tally.next_offset < known.until {
         let is_told = found.dropped.last().is_some_and(|dropped| dropped.range.end == len);
         if !is_told {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
-use crate::format::{BatchHeader, OffsetIndexEntry, SegmentFile, SegmentSummary, segment_file_name};
+use crate::error::{Error, Result};
+use crate::format::{
+    BatchHeader, Malformed, OffsetIndexEntry, SegmentFile, SegmentSummary, segment_file_name,
+};
 use crate::io::{Directory, File};
 use crate::segment::log_file::Walk;
 use crate::segment::summary::Tally;
@@ -190,13 +192,16 @@ impl Segment {
         let mut index = SparseIndex::new(self.base, summary.index_interval_bytes);
         let mut tally = Tally::new(self.base);
         let mut walk = Walk::new(&self.log, summary.bytes);
-        let mut position = 0;
+        let (mut position, mut before) = (0, None);
         while position < summary.bytes {
             let bytes = walk.bytes(position, BatchHeader::LEN)?;
-            let header = BatchHeader::decode(bytes)
-                .map_err(|malformed| self.log.damaged(position, tally.next_offset, malformed))?;
+            let header = match BatchHeader::decode(bytes) {
+                Ok(header) => header,
+                Err(malformed) => return Err(self.blame(&mut walk, before, (position, malformed))?),
+            };
             index.note(&header, position);
             tally.add(&header, bytes.get(..BatchHeader::LEN).unwrap_or_default());
+            before = Some((position, header));
             position += header.total_len() as u64;
         }
         index.note_time();
@@ -204,6 +209,24 @@ impl Segment {
             return Err(self.log.broken(0, self.base, "batch headers differ from those sealed"));
         }
         Ok(index)
+    }
+
+    /// Where no batch is, the batch before it may have a wrong length.
+    fn blame(
+        &self,
+        walk: &mut Walk<'_>,
+        before: Option<(u64, BatchHeader)>,
+        (position, malformed): (u64, Malformed),
+    ) -> Result<Error> {
+        let Some((start, header)) = before else {
+            return Ok(self.log.damaged(position, self.base, malformed));
+        };
+        let needed = header.total_len();
+        let batch = walk.bytes(start, needed)?.get(..needed).unwrap_or_default();
+        Ok(match BatchHeader::verify_crc(batch) {
+            Ok(()) => self.log.damaged(position, header.next_offset(), malformed),
+            Err(malformed) => self.log.damaged(start, header.base_offset, malformed),
+        })
     }
 
     /// A copy of the index of a segment that is to grow again.

@@ -48,6 +48,14 @@ pub(crate) enum UnitDamage {
     SwappedWith(usize),
 }
 
+impl Damage {
+    /// A bit of the file whose path ends like that.
+    pub(crate) fn flip(sample: &Sample, path: &str, bit: usize) -> Self {
+        let file = sample.image.files().keys().position(|there| there.ends_with(path)).unwrap();
+        Self::FlippedBit { file, bit }
+    }
+}
+
 /// The files after a damage. `None`: the file is gone.
 pub(crate) type Changes = Vec<(String, Option<Arc<[u8]>>)>;
 

@@ -43,6 +43,9 @@ pub(crate) fn judge(sample: &Sample, damage: &Damage, mode: ReadMode) -> Outcome
             verdict?
         }
     };
+    if verdict != Verdict::Same && changes.iter().all(|(path, _)| path.ends_with("index")) {
+        return Err(format!("{verdict:?}, and only hints were damaged"));
+    }
     // Offsets above a tail that was cut off are set back: the only change an open makes.
     let may_change = |path: &String| {
         path.ends_with("index")

@@ -15,6 +15,8 @@ mod judge;
 #[cfg(test)]
 mod named;
 #[cfg(test)]
+mod repair;
+#[cfg(test)]
 mod stores;
 #[cfg(test)]
 mod sweep;

@@ -85,6 +85,10 @@ impl Reader {
             return Err(self.log.out_of_range(self.position));
         };
         self.position = self.position.max(segment.base());
+        if self.position >= self.limit() {
+            // Nothing but missing offsets lay before the end.
+            return Ok(None);
+        }
         segment.seek(self.position).map(Some)
     }
 
