@@ -38,7 +38,8 @@ pub struct Repair {
     /// Byte positions in it, as it was.
     pub position: Range<u64>,
     /// Offsets that may have been there and cannot be read any more; empty when no record is lost. Where offsets were
-    /// missing before, it tells of more than there were.
+    /// missing before, it tells of more than there were; it ends with the largest offset of all where nobody knows what
+    /// followed, and then offsets may be given out again.
     pub lost: Range<Offset>,
     /// What did not fit.
     pub reason: String,
@@ -181,10 +182,9 @@ impl Mender<'_> {
             }
         }
         self.tell_of_the_end(&found, state.as_ref());
-        for repair in self.repairs.iter_mut().filter(|repair| repair.path.starts_with(self.directory.path()))
-        {
-            // Nobody knew where the last segment ends.
-            repair.lost.end = repair.lost.end.min(end).max(repair.lost.start);
+        if state.is_some() {
+            let its = self.repairs.iter_mut().filter(|repair| repair.path.starts_with(self.directory.path()));
+            its.for_each(|repair| repair.lost.end = repair.lost.end.min(end).max(repair.lost.start));
         }
         obsolete.retain(|base| *base != end && !found.iter().any(|one| one.source.base == *base));
         let log_start = state.as_ref().map_or(first, |state| state.log_start);
@@ -273,6 +273,7 @@ impl Mender<'_> {
             base: source.base,
             until: source.until,
             was_gapless: source.summary.is_none_or(|summary| !summary.is_sparse),
+            sealed_bytes: source.summary.map(|summary| summary.bytes),
             interval_bytes: self.config.segment.index_interval_bytes,
         };
         let limit = self.max_expanded_bytes;

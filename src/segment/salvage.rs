@@ -50,6 +50,8 @@ pub(crate) struct Known {
     pub(crate) until: Offset,
     /// No offset was missing.
     pub(crate) was_gapless: bool,
+    /// Bytes of its batches, where that is known.
+    pub(crate) sealed_bytes: Option<u64>,
     pub(crate) interval_bytes: u32,
 }
 
@@ -111,12 +113,15 @@ pub(crate) fn salvage(log: &LogFile, known: Known, judge: Judge<'_>) -> Result<S
     }
     found.begins_elsewhere =
         found.kept.first().is_none_or(|kept| kept.position > 0) && search.header_of_sound(0)?.is_some();
-    if known.until < Offset::MAX && known.was_gapless && found.tally.next_offset < known.until {
-        let is_told = found.dropped.last().is_some_and(|dropped| dropped.range.end == len);
-        if !is_told {
-            let (offsets, reason) = (found.tally.next_offset..known.until, "the file ends early".to_owned());
-            found.dropped.push(Dropped { range: len..len, offsets, reason });
-        }
+    let ends_early = known.sealed_bytes.is_some_and(|bytes| position < bytes)
+        || known.was_gapless && known.until < Offset::MAX && found.tally.next_offset < known.until;
+    if ends_early && found.dropped.last().is_none_or(|dropped| dropped.range.end != len) {
+        let offsets = found.tally.next_offset..known.until;
+        found.dropped.push(Dropped {
+            range: position..len,
+            offsets,
+            reason: "the file ends early".to_owned(),
+        });
     }
     Ok(found)
 }

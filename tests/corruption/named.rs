@@ -48,7 +48,7 @@ struct Active {
 }
 
 fn active() -> Active {
-    for topic in &killed().content.topics {
+    for topic in killed().content.topics.iter().filter(|topic| !topic.name.starts_with('_')) {
         let partition = &topic.partitions[0];
         let is_its =
             |path: &str| path.starts_with(&format!("{}/", partition.directory)) && path.ends_with(".log");
@@ -148,7 +148,7 @@ fn an_earlier_list_of_topics_destroys_no_topic_that_it_lacks() {
         let store = builder(&files, ReadMode::Mapped).open().unwrap();
         assert_eq!(
             store.topic("late").unwrap().partition(0).unwrap().read(..).unwrap().into_iter().count(),
-            4
+            6
         );
         close_without_a_change(&files, store);
     }

@@ -145,6 +145,7 @@ fn fill(store: &Store, moment: &mut dyn FnMut()) {
             _ => {}
         }
     }
+    append(&store.topic("late").unwrap().partition(0).unwrap(), 6, 2);
 }
 
 /// One batch of `records`; some have no key, no value, or headers.
