@@ -70,6 +70,12 @@ struct Source {
     base: Offset,
     summary: Option<SegmentSummary>,
     until: Offset,
+    /// Nothing is missing in it, as far as the state file can be believed.
+    was_gapless: bool,
+    /// Where the batch of an offset must begin, of a segment without a summary.
+    mark: Option<Mark>,
+    /// Whether it is part of the log only if it joins the one before.
+    must_join: bool,
 }
 
 /// One that has something to keep.
@@ -173,7 +179,8 @@ impl Mender<'_> {
         for source in sources {
             end = end.max(source.base);
             let base = source.base;
-            match self.look_through(source)? {
+            let reached = found.last().map_or(first, |last: &Found| last.salvage.tally.next_offset);
+            match self.look_through(source, reached)? {
                 Some(one) => {
                     end = end.max(one.salvage.tally.next_offset);
                     found.push(one);
@@ -234,8 +241,7 @@ impl Mender<'_> {
         let known: Vec<_> = state.iter().flat_map(|state| state.sealed.iter().chain(&state.closed)).collect();
         for summary in &known {
             if bases.contains(&summary.base) {
-                let (base, until) = (summary.base, summary.next_offset);
-                sources.push(Source { base, summary: Some(**summary), until });
+                sources.push(self.known_source(**summary, state.and_then(|state| state.closed))?);
             } else {
                 let path = self.directory.join(&segment_file_name(summary.base, SegmentFile::Log));
                 let lost = summary.base..summary.next_offset;
@@ -255,24 +261,39 @@ impl Mender<'_> {
             if base < first.min(state.map_or(0, |state| state.log_start)) {
                 continue;
             }
-            if is_closed || from.is_some_and(|from| base < from) {
+            if from.is_some_and(|from| base < from) {
                 strangers.push(segment_file_name(base, SegmentFile::Log));
             } else {
                 let until = bases.get(at + 1).copied().unwrap_or(Offset::MAX);
-                sources.push(Source { base, summary: None, until });
+                let mark = state.map(|state| state.mark).filter(|mark| mark.segment == base && !is_closed);
+                let (summary, was_gapless) = (None, state.is_some());
+                sources.push(Source { base, summary, until, was_gapless, mark, must_join: is_closed });
             }
         }
         Ok((sources, strangers))
     }
 
+    /// A segment of the table. The last one of a clean close cannot grow: if it did, the state file is an earlier one.
+    fn known_source(&self, summary: SegmentSummary, closed: Option<SegmentSummary>) -> Result<Source> {
+        let name = segment_file_name(summary.base, SegmentFile::Log);
+        let len = self.directory.open(&name, OpenMode::Read)?.len()?;
+        let (base, until, was_gapless) = (summary.base, summary.next_offset, !summary.is_sparse);
+        if closed != Some(summary) || len <= summary.bytes {
+            let summary = Some(summary);
+            return Ok(Source { base, summary, until, was_gapless, mark: None, must_join: false });
+        }
+        let mark = Some(Mark { segment: base, offset: until, position: summary.bytes });
+        Ok(Source { base, summary: None, until: Offset::MAX, was_gapless, mark, must_join: false })
+    }
+
     /// Finds what is sound in a segment, and copies what is not. `None` when nothing of it stays.
-    fn look_through(&mut self, source: Source) -> Result<Option<Found>> {
+    fn look_through(&mut self, source: Source, reached: Offset) -> Result<Option<Found>> {
         let name = segment_file_name(source.base, SegmentFile::Log);
         let log = LogFile::lazy(self.directory.clone(), name.clone(), ReadMode::Positional);
         let known = Known {
             base: source.base,
             until: source.until,
-            was_gapless: source.summary.is_none_or(|summary| !summary.is_sparse),
+            was_gapless: source.was_gapless,
             sealed_bytes: source.summary.map(|summary| summary.bytes),
             interval_bytes: self.config.segment.index_interval_bytes,
         };
@@ -281,7 +302,7 @@ impl Mender<'_> {
             count_records(header, batch.get(BatchHeader::LEN..).unwrap_or_default(), limit).map(drop)
         };
         let salvage = salvage(&log, known, &mut judge)?;
-        if is_foreign(&salvage, source.summary.as_ref()) {
+        if is_foreign(&salvage, &source) || source.must_join && source.base != reached {
             let why = "its batches are not those that were written there";
             self.copy_out(&name, 0..salvage.len, source.base..source.until, why)?;
             return Ok(None);
@@ -411,17 +432,33 @@ fn known_end(state: &PartitionState) -> Offset {
 }
 
 /// Whether a file's batches, sound as they may be, are others than those that were written to it.
-fn is_foreign(salvage: &Salvage, summary: Option<&SegmentSummary>) -> bool {
-    let Some(summary) = summary else { return salvage.begins_elsewhere };
+fn is_foreign(salvage: &Salvage, source: &Source) -> bool {
+    let Some(summary) = &source.summary else {
+        return source.was_gapless && salvage.begins_elsewhere
+            || source.mark.is_some_and(|mark| contradicts(salvage, &mark));
+    };
     if salvage.is_whole() {
         let found = salvage.summary();
         return found.headers_crc != summary.headers_crc || found.record_count != summary.record_count;
     }
-    if salvage.len != summary.bytes && salvage.kept.first().is_some_and(|first| first.position > 0) {
+    let is_cut = salvage.len < summary.bytes
+        && salvage.dropped.iter().all(|dropped| dropped.range.end == salvage.len)
+        && !salvage.kept.iter().any(|kept| kept.is_mended);
+    if salvage.len != summary.bytes && !is_cut {
         return true;
     }
     let first = salvage.kept.iter().find(|kept| kept.header.record_count > 0);
     let begins_otherwise = first
         .is_some_and(|first| first.position == 0 && first.header.max_timestamp != summary.first_timestamp);
     begins_otherwise || salvage.kept.iter().any(|kept| kept.header.max_timestamp > summary.max_timestamp)
+}
+
+/// Whether a sound batch lies where none can, if a batch of the mark's offset began at its position.
+fn contradicts(salvage: &Salvage, mark: &Mark) -> bool {
+    salvage.kept.iter().any(|kept| {
+        let end = kept.position + kept.header.total_len() as u64;
+        kept.position < mark.position && mark.position < end
+            || kept.position == mark.position && kept.header.base_offset != mark.offset
+            || end == mark.position && kept.header.next_offset() != mark.offset
+    })
 }

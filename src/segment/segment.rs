@@ -192,16 +192,15 @@ impl Segment {
         let mut index = SparseIndex::new(self.base, summary.index_interval_bytes);
         let mut tally = Tally::new(self.base);
         let mut walk = Walk::new(&self.log, summary.bytes);
-        let (mut position, mut before) = (0, None);
+        let mut position = 0;
         while position < summary.bytes {
             let bytes = walk.bytes(position, BatchHeader::LEN)?;
             let header = match BatchHeader::decode(bytes) {
                 Ok(header) => header,
-                Err(malformed) => return Err(self.blame(&mut walk, before, (position, malformed))?),
+                Err(malformed) => return Err(self.blame(&mut walk, position, malformed)?),
             };
             index.note(&header, position);
             tally.add(&header, bytes.get(..BatchHeader::LEN).unwrap_or_default());
-            before = Some((position, header));
             position += header.total_len() as u64;
         }
         index.note_time();
@@ -211,22 +210,20 @@ impl Segment {
         Ok(index)
     }
 
-    /// Where no batch is, the batch before it may have a wrong length.
-    fn blame(
-        &self,
-        walk: &mut Walk<'_>,
-        before: Option<(u64, BatchHeader)>,
-        (position, malformed): (u64, Malformed),
-    ) -> Result<Error> {
-        let Some((start, header)) = before else {
-            return Ok(self.log.damaged(position, self.base, malformed));
-        };
-        let needed = header.total_len();
-        let batch = walk.bytes(start, needed)?.get(..needed).unwrap_or_default();
-        Ok(match BatchHeader::verify_crc(batch) {
-            Ok(()) => self.log.damaged(position, header.next_offset(), malformed),
-            Err(malformed) => self.log.damaged(start, header.base_offset, malformed),
-        })
+    /// Where no batch is, one before it may have a wrong length.
+    fn blame(&self, walk: &mut Walk<'_>, position: u64, malformed: Malformed) -> Result<Error> {
+        let (mut at, mut offset) = (0, self.base);
+        while at < position {
+            let Ok(header) = BatchHeader::decode(walk.bytes(at, BatchHeader::LEN)?) else { break };
+            let needed = header.total_len();
+            let batch = walk.bytes(at, needed)?.get(..needed).unwrap_or_default();
+            if let Err(malformed) = BatchHeader::verify_crc(batch) {
+                return Ok(self.log.damaged(at, offset, malformed));
+            }
+            at += needed as u64;
+            offset = header.next_offset();
+        }
+        Ok(self.log.damaged(position, offset, malformed))
     }
 
     /// A copy of the index of a segment that is to grow again.

@@ -142,6 +142,9 @@ fn check_partition(expected: &PartitionContent, there: &PartitionContent, repair
             Some(expected) if *expected == record => {}
             // The start of the log stands in the state file alone.
             None if rebuilt && record.offset < expected.start => {}
+            // The open set back what groups had committed beyond an end.
+            None if expected.directory.ends_with("__consumer_offsets-0") && record.offset >= expected.end => {
+            }
             _ => return Err(format!("another record at {} of {}", record.offset, expected.directory)),
         }
     }

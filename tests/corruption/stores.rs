@@ -117,7 +117,7 @@ fn fill(store: &Store, moment: &mut dyn FnMut()) {
     let table = small_segments(1800).cleanup_policy(CleanupPolicy::Compact);
     let table = store.create_topic("table", table).unwrap();
     let codecs = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
-    for round in 0..12_i64 {
+    for round in 0..11_i64 {
         let codec = codecs[usize::try_from(round).unwrap() % codecs.len()];
         store.alter_topic("zipped", TopicConfig::new().compression_type(codec)).unwrap();
         for number in 0..3 {
