@@ -79,7 +79,7 @@ impl Salvage {
 /// at every byte.
 pub(crate) fn salvage(log: &LogFile, known: Known, judge: Judge<'_>) -> Result<Salvage> {
     let len = log.len()?;
-    let mut search = Search { walk: Walk::new(log, len), len, known, judge };
+    let mut search = Search { walk: Walk::new(log, len), len, known, judge, reached: 0 };
     let mut found = Salvage {
         kept: Vec::new(),
         dropped: Vec::new(),
@@ -100,6 +100,7 @@ pub(crate) fn salvage(log: &LogFile, known: Known, judge: Judge<'_>) -> Result<S
                 found.tally.add(&kept.header, &kept.header.encode());
                 found.kept.push(kept);
                 position += kept.header.total_len() as u64;
+                search.reached = position;
             }
             Err(malformed) => {
                 let Some(range) = search.gap(position, expected)? else { break };
@@ -131,7 +132,12 @@ struct Search<'a, 'b> {
     len: u64,
     known: Known,
     judge: Judge<'b>,
+    /// Where the last batch that was kept ends.
+    reached: u64,
 }
+
+/// More offsets than a byte that is lost can have stood for, compressed as it may have been.
+const MOST_PER_BYTE: u64 = 1024;
 
 /// Sound, or why not.
 type Found = std::result::Result<Kept, Malformed>;
@@ -159,6 +165,12 @@ impl Search<'_, '_> {
             || is_joined && self.known.was_gapless && base != expected
         {
             return invalid(format!("base offset {base} instead of {expected}"));
+        }
+        // No checksum covers it: one that claims more offsets than can be lost is no base offset.
+        let leap = base.abs_diff(expected);
+        let too_far = self.known.was_gapless && leap / MOST_PER_BYTE > position.abs_diff(self.reached);
+        if too_far || base.abs_diff(self.known.base) > i32::MAX.unsigned_abs().into() {
+            return invalid(format!("base offset {base} is too far from {expected}"));
         }
         if header.leader_epoch != 0 {
             return invalid(format!("leader epoch {} instead of 0", header.leader_epoch));
