@@ -45,6 +45,8 @@ impl BatchHeader {
     pub(crate) const LEN: usize = 61;
     /// Bytes up to and including the length field: enough to know where the next batch starts.
     pub(crate) const PREFIX: usize = 12;
+    /// Bytes in front of the checksum, which it does not cover: base offset, length, leader epoch, magic.
+    pub(crate) const UNCHECKED: usize = CRC_AT;
     const MIN_BATCH_LENGTH: i32 = 49;
 
     /// Decodes the header at the start of `bytes` and checks every rule that needs no more than the header.

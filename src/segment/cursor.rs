@@ -21,6 +21,9 @@ pub(crate) struct Cursor {
     window: Option<Window>,
 }
 
+/// Stands for an offset that is not known yet.
+const ANY: Offset = -1;
+
 impl Cursor {
     pub(super) fn new(segment: Arc<Segment>, position: u64, expected: Offset) -> Self {
         Self { segment, position, expected, window: None }
@@ -28,7 +31,7 @@ impl Cursor {
 
     /// A cursor at the batch an index entry points to, if it is the batch the entry tells of.
     pub(super) fn at_index_entry(segment: Arc<Segment>, position: u64, last_offset: Offset) -> Option<Self> {
-        let mut cursor = Self::new(segment, position, 0);
+        let mut cursor = Self::new(segment, position, ANY);
         let header = cursor.peek().ok()??;
         (header.last_offset() == last_offset).then(|| {
             cursor.expected = header.base_offset;
@@ -82,6 +85,14 @@ impl Cursor {
         Ok(batch)
     }
 
+    /// Checks the batch whose header `peek` returned before something is concluded from that header.
+    pub(crate) fn check_next(&mut self, header: &BatchHeader) -> Result<()> {
+        let (position, len) = (self.position, header.total_len());
+        let batch = self.load(len, self.segment.bytes())?.from(position);
+        let sound = BatchHeader::verify_crc(batch.get(..len).unwrap_or_default());
+        sound.map_err(|malformed| self.segment.log().damaged(position, header.base_offset, malformed))
+    }
+
     /// Moves behind the batch whose header `peek` returned.
     pub(crate) fn step_over(&mut self, header: &BatchHeader) {
         self.position += header.total_len() as u64;
@@ -102,6 +113,10 @@ impl Cursor {
         let invalid = |why: String| self.segment.log().broken(self.position, self.expected, why);
         if header.base_offset < self.expected {
             return Err(invalid(format!("base offset {} is below {}", header.base_offset, self.expected)));
+        }
+        // No checksum covers it, and a reader that took it for a gap would lose what lies before.
+        if header.base_offset > self.expected && self.expected != ANY && self.segment.is_gapless() {
+            return Err(invalid(format!("base offset {} instead of {}", header.base_offset, self.expected)));
         }
         if header.leader_epoch != 0 {
             return Err(invalid(format!("leader epoch {} instead of 0", header.leader_epoch)));

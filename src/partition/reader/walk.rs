@@ -43,9 +43,12 @@ impl Reader {
             if header.next_offset() <= self.position {
                 cursor.step_over(&header);
             } else if header.next_offset() > self.limit() {
+                // Limits lie between batches: one that spans them is damaged, and that is no end.
+                cursor.check_next(&header)?;
                 self.cursor = Some(cursor);
                 return Ok(None);
             } else if header.attributes.is_control() || header.record_count == 0 {
+                cursor.check_next(&header)?;
                 cursor.step_over(&header);
                 self.position = header.next_offset();
             } else {
@@ -81,6 +84,10 @@ impl Reader {
             return Err(self.log.out_of_range(self.position));
         };
         self.position = self.position.max(segment.base());
+        if self.position >= self.limit() {
+            // Nothing but missing offsets lay before the end.
+            return Ok(None);
+        }
         segment.seek(self.position).map(Some)
     }
 
@@ -93,6 +100,10 @@ impl Reader {
             return Ok(());
         }
         let base = cursor.segment().base();
+        if !cursor.segment().may_end_at(cursor.expected()) {
+            let why = "its last batches do not reach the offset that was sealed";
+            return Err(cursor.segment().log().broken(cursor.position(), cursor.expected(), why));
+        }
         let Some(next) = self.list.after(base).map(Arc::clone) else {
             let why = "the segment ends before the log does";
             return Err(cursor.segment().log().broken(cursor.position(), cursor.expected(), why));
