@@ -53,8 +53,11 @@ fn workload(scope: &Scope, title: &'static str, len: usize, records: usize) -> O
     Ok(Workload { title, expected: payloads.expected(records), rows })
 }
 
+/// What a row runs.
+type Walk = Box<dyn FnMut() -> Outcome<Sample>>;
+
 fn row(
-    make: fn(&'static str, Box<dyn FnMut() -> Outcome<Sample>>) -> Row,
+    make: fn(&'static str, Walk) -> Row,
     name: &'static str,
     mut walk: impl FnMut() -> Outcome<Found> + 'static,
 ) -> Row {

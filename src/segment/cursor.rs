@@ -88,7 +88,7 @@ impl Cursor {
     /// Checks the batch whose header `peek` returned before something is concluded from that header.
     pub(crate) fn check_next(&mut self, header: &BatchHeader) -> Result<()> {
         let (position, len) = (self.position, header.total_len());
-        let batch = self.load(len, self.segment.bytes())?.from(position);
+        let batch = self.load(len, self.segment.bytes())?;
         let sound = BatchHeader::verify_crc(batch.get(..len).unwrap_or_default());
         sound.map_err(|malformed| self.segment.log().damaged(position, header.base_offset, malformed))
     }
