@@ -30,7 +30,7 @@ pub(crate) fn run(job: &Job, options: &Options, scratch: &Scratch, results: &mut
         variant: format!("{}, {threads}{codec}", job.class.name()),
         codec: job.codec,
         threads: job.threads,
-        unit: "ns/record",
+        unit: if job.class == Class::Disk { "µs/record" } else { "ns/record" },
         options,
     };
     let payloads = Payloads::new(job.len);
@@ -41,8 +41,9 @@ pub(crate) fn run(job: &Job, options: &Options, scratch: &Scratch, results: &mut
         let fits = fit(job, entrant, full, options.budget, &payloads, scratch);
         entrant.records = fits.map_err(|error| format!("{}: {name}: {error}", job.what))?;
     }
+    let in_unit = if job.class == Class::Disk { 1e-3 } else { 1.0 };
     table.take_turns(&mut entrants, |_, entrant, is_last| {
-        once(job, entrant, entrant.records, is_last, &payloads, scratch)
+        Ok(once(job, entrant, entrant.records, is_last, &payloads, scratch)? * in_unit)
     })?;
     table.report(entrants, results)
 }
@@ -74,6 +75,7 @@ fn once(
 ) -> Outcome<f64> {
     let dir = scratch.fresh()?;
     let mut log = open(entrant, job.codec, dir.path(), records, payloads)?;
+    log.prepare_append()?;
     let values = Values::new(payloads, 0..records, job.batch);
     let ((), elapsed) = timed(|| append(&mut log, &values, job.threads))?;
     if check {

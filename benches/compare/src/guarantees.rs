@@ -8,7 +8,7 @@ use crate::child::Task;
 use crate::harness::Outcome;
 use crate::options::Options;
 use crate::payload::Payloads;
-use crate::peer::{Class, Codec, Kind, Peer, Setup};
+use crate::peer::{Class, Codec, Kind, Peer, Setup, Work};
 use crate::peers;
 use crate::results::{Kill, Line, Sync};
 use crate::scratch::Scratch;
@@ -33,7 +33,10 @@ pub(crate) fn check_kill(options: &Options) -> Outcome {
     let mut results = options.results()?;
     let records = if options.scale > 1 { 1_007 } else { 10_007 };
     let mut wrong = Vec::new();
-    for peer in peers::ALL.iter().filter(|peer| peer.kind != Kind::Bare && options.wants_row(peer.name)) {
+    for peer in peers::ALL
+        .iter()
+        .filter(|peer| peer.kind != Kind::Bare && peer.does(Work::W1) && options.wants_row(peer.name))
+    {
         for offer in peer.offers {
             let kill = left_by_kill(peer, offer.class, offer.call, records, &scratch)
                 .map_err(|error| format!("{}, {}: {error}", peer.name, offer.class.word()))?;

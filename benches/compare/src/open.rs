@@ -12,6 +12,8 @@ use crate::rows::{Entrant, Table, open};
 use crate::scratch::Scratch;
 
 const LEN: usize = 1024;
+/// Records of an append: large, so that those that must sync each do not take all day to fill.
+const BATCH: usize = 500;
 /// What the last process appends before it is killed.
 const LAST: usize = 32 << 20;
 
@@ -25,8 +27,9 @@ pub(crate) fn run(options: &Options, scratch: &Scratch, results: &mut Results) -
         unit: "ms",
         options,
     };
-    let mut entrants = table.entrants(|peer| peer.offer(Class::Os).or(Some(peer.laziest())));
-    let records = ((2_usize << 30) / options.scale / LEN).next_multiple_of(100);
+    let mut entrants =
+        table.entrants(|peer| peer.offer(Class::Os).or(peer.offer(Class::Disk)).or(Some(peer.laziest())));
+    let records = ((2_usize << 30) / options.scale / LEN).next_multiple_of(BATCH);
     // One after the other: 2 GiB each would not fit beside each other, neither on the disk nor in the page cache.
     for entrant in &mut entrants {
         let name = entrant.peer.name;
@@ -38,14 +41,14 @@ pub(crate) fn run(options: &Options, scratch: &Scratch, results: &mut Results) -
 }
 
 fn repeat(entrant: &mut Entrant, dir: &TempDir, records: usize, options: &Options) -> Outcome {
-    let last = (LAST / options.scale / LEN).next_multiple_of(100);
+    let last = (LAST / options.scale / LEN).next_multiple_of(BATCH);
     let room = records + (options.repetitions + 1) * last;
     let task = |records| Task {
         peer: entrant.peer.name,
         class: entrant.offer.class,
         dir: dir.path(),
         len: LEN,
-        batch: 100,
+        batch: BATCH,
         records,
         room,
         kill: entrant.offer.class > Class::Memory,

@@ -121,7 +121,8 @@ impl Values {
             .collect()
     }
 
-    fn end(&self) {
+    /// Behind the last append.
+    pub(crate) fn end(&self) {
         if self.kill_behind {
             crate::child::kill_self();
         }

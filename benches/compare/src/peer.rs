@@ -13,6 +13,11 @@ pub(crate) trait Log: Send + Sync {
     /// Appends records with one call, or one transaction.
     fn append_batch(&self, thread: usize, values: &[&[u8]]) -> Outcome;
 
+    /// What a log that is new does at its first append, and others when they are opened. Belongs to no row's time.
+    fn prepare_append(&mut self) -> Outcome {
+        Ok(())
+    }
+
     /// Hands over what is in memory, so that it can be read. Belongs to the time of an append.
     fn finish(&mut self) -> Outcome {
         Ok(())

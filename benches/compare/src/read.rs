@@ -30,6 +30,7 @@ impl Filled {
     ) -> Outcome<Self> {
         let dir = scratch.fresh()?;
         let mut log = open(entrant, codec, dir.path(), records, payloads)?;
+        log.prepare_append()?;
         append(&mut log, &Values::new(payloads, 0..records, BATCH), 1)?;
         log.prepare_read()?;
         Ok(Self { log, _dir: dir })

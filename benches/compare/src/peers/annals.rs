@@ -82,6 +82,13 @@ impl Log for Annals {
         Ok(())
     }
 
+    fn prepare_append(&mut self) -> Outcome {
+        // The first append makes the first segment.
+        self.partition.append(&[Record::new()], Durability::Disk)?;
+        self.first = self.partition.end();
+        Ok(())
+    }
+
     fn finish(&mut self) -> Outcome {
         // A reader sees everything sent, so it has everything written.
         self.partition.read_from(self.first)?;

@@ -1,6 +1,6 @@
 //! commitlog: `append` writes the messages and an index entry for each with `write` and a mapped index.
 //!
-//! Guarantees a SIGKILL. Nothing in it syncs the log: `flush` calls `File::flush`, which does nothing, and `msync`s the index.
+//! Guarantees a SIGKILL. Nothing in it syncs the log: `flush` calls `File::flush`, which does nothing, and `msync`s whole pages of the index.
 
 use std::path::Path;
 

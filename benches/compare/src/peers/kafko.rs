@@ -111,6 +111,7 @@ impl Log for Broker {
                 let batch: Vec<_> = (first..behind).map(|number| values.payloads.get(number)).collect();
                 self.send_batch(&batch).await?;
             }
+            values.end();
             Ok(())
         })
     }

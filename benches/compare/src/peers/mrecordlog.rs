@@ -74,6 +74,7 @@ impl Single for Queue {
                     let batch = (first..behind).map(|number| values.payloads.get(number));
                     log.append_records(QUEUE, None, batch).await?;
                 }
+                values.end();
             }
             Ok(())
         })

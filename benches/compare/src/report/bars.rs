@@ -61,7 +61,7 @@ fn panel(svg: &mut Svg, table: &Table<'_>, left: f64, top: f64) -> f64 {
 
 /// What fits in front of a bar.
 fn short(name: &str) -> String {
-    const MOST: usize = 33;
+    const MOST: usize = 31;
     if name.chars().count() <= MOST {
         return name.to_owned();
     }

@@ -102,7 +102,7 @@ fn is_shown(row: &Row) -> bool {
 fn summary(tables: &[Table<'_>]) -> String {
     let mut text = String::from(
         "\n## annals, the best peer of the same class, the limit\n\n\
-         | workload | | annals | best peer | annals by it | limit | annals by it |\n|---|---|---|---|---|---|---|\n",
+         | workload | | annals | best peer | annals ÷ best peer | limit | annals ÷ limit |\n|---|---|---|---|---|---|---|\n",
     );
     for table in tables {
         let Some(own) = table.best(Kind::Annals) else { continue };

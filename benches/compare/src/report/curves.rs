@@ -4,10 +4,10 @@ use crate::harness::{digits, median};
 use crate::report::svg::{Anchor, LogScale, Svg};
 use crate::results::Point;
 
-const WIDTH: f64 = 640.0;
+const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 340.0;
 const LEFT: f64 = 74.0;
-const RIGHT: f64 = 160.0;
+const RIGHT: f64 = 225.0;
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = 46.0;
 
