@@ -7,7 +7,7 @@ use annals::Store;
 
 use crate::harness::Outcome;
 use crate::payload::{Payloads, Values};
-use crate::peer::{Class, Codec, Setup};
+use crate::peer::{AROUND, Class, Codec, Setup};
 use crate::peers;
 
 /// What a child appends.
@@ -130,6 +130,7 @@ fn append(task: &Task<'_>) -> Outcome {
         codec: Codec::None,
         bytes: task.room * task.len,
         records: task.room,
+        around: AROUND,
         as_claimed: task.as_claimed,
     };
     let mut log = (peer.open)(task.dir, &setup)?;

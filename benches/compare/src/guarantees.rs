@@ -8,7 +8,7 @@ use crate::child::Task;
 use crate::harness::Outcome;
 use crate::options::Options;
 use crate::payload::Payloads;
-use crate::peer::{Class, Codec, Kind, Peer, Setup, Work};
+use crate::peer::{AROUND, Class, Codec, Kind, Peer, Setup, Work};
 use crate::peers;
 use crate::results::{Kill, Line, Sync};
 use crate::scratch::Scratch;
@@ -67,7 +67,8 @@ fn left_by_kill(peer: &Peer, class: Class, call: &str, records: usize, scratch: 
         as_claimed: false,
     };
     task.run_to_its_death()?;
-    let setup = Setup { class, codec: Codec::None, bytes: records * LEN, records, as_claimed: false };
+    let setup =
+        Setup { class, codec: Codec::None, bytes: records * LEN, records, around: AROUND, as_claimed: false };
     let mut log = (peer.open)(dir.path(), &setup)?;
     log.prepare_read()?;
     let found = log.read_all()?;

@@ -9,7 +9,7 @@ use crate::child;
 use crate::harness::Outcome;
 use crate::options::Options;
 use crate::payload::{Found, Payloads, Random, Values};
-use crate::peer::{Codec, Kind, Setup, Work};
+use crate::peer::{AROUND, Codec, Kind, Setup, Work};
 use crate::peers;
 use crate::results::{Line, Memory, Results};
 use crate::scratch::Scratch;
@@ -142,7 +142,7 @@ fn peer(dir: &Path, name: &str, records: usize) -> Outcome {
     let bytes = records * 100;
     let mut log = (peer.open)(
         dir,
-        &Setup { class: offer.class, codec: Codec::None, bytes, records, as_claimed: false },
+        &Setup { class: offer.class, codec: Codec::None, bytes, records, around: AROUND, as_claimed: false },
     )?;
     let payloads = Payloads::new(100);
     log.append_run(&Values::new(&payloads, 0..records, 100))?;

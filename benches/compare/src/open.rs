@@ -18,9 +18,12 @@ const BATCH: usize = 500;
 const LAST: usize = 32 << 20;
 
 pub(crate) fn run(options: &Options, scratch: &Scratch, results: &mut Results) -> Outcome {
+    let size = 2048 / options.scale;
     let table = Table {
         work: Work::W7,
-        title: "open a log of 2 GiB, 1 KiB records, whose last process appended 32 MiB and was killed".into(),
+        title: format!(
+            "open a log of {size} MiB, 1 KiB records, whose last process appended more and was killed"
+        ),
         variant: String::new(),
         codec: Codec::None,
         threads: 1,
@@ -29,7 +32,7 @@ pub(crate) fn run(options: &Options, scratch: &Scratch, results: &mut Results) -
     };
     let mut entrants =
         table.entrants(|peer| peer.offer(Class::Os).or(peer.offer(Class::Disk)).or(Some(peer.laziest())));
-    let records = ((2_usize << 30) / options.scale / LEN).next_multiple_of(BATCH);
+    let records = (size * (1 << 20) / LEN).next_multiple_of(BATCH);
     // One after the other: 2 GiB each would not fit beside each other, neither on the disk nor in the page cache.
     for entrant in &mut entrants {
         let name = entrant.peer.name;

@@ -149,6 +149,9 @@ impl Work {
 }
 
 /// How a log is opened.
+/// Enough for a commit of each record.
+pub(crate) const AROUND: usize = 64;
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setup {
     pub(crate) class: Class,
@@ -157,14 +160,16 @@ pub(crate) struct Setup {
     pub(crate) bytes: usize,
     /// Records that will be written at most.
     pub(crate) records: usize,
+    /// Bytes of the log's own for each record: for logs that have to be told their size.
+    pub(crate) around: usize,
     /// Not the call of that class, but the one of which the peer claims it.
     pub(crate) as_claimed: bool,
 }
 
 impl Setup {
-    /// Room for everything with up to 64 bytes around each record.
+    /// Room for so many records, and a little.
     pub(crate) fn room(&self) -> usize {
-        self.bytes + self.records * 64 + (4 << 20)
+        self.bytes + self.records * self.around + (64 << 10)
     }
 }
 

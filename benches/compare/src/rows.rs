@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::harness::Outcome;
 use crate::options::Options;
 use crate::payload::{Payloads, Values};
-use crate::peer::{Codec, Log, Offer, Peer, Setup, Work};
+use crate::peer::{AROUND, Codec, Log, Offer, Peer, Setup, Work};
 use crate::peers;
 use crate::results::{Line, Results, Row};
 
@@ -99,6 +99,7 @@ pub(crate) fn open(
         codec,
         bytes: records * payloads.get(0).len(),
         records,
+        around: AROUND,
         as_claimed: false,
     };
     (entrant.peer.open)(dir, &setup)
