@@ -125,6 +125,41 @@ fn group_commit_acknowledges_nothing_that_no_sync_covers() {
     println!("800 records at Disk by 8 threads: {syncs} syncs");
 }
 
+/// Does something with all topics, and deletes the second one while the first is being synced. It had failed with
+/// `UnknownTopic`.
+fn delete_a_topic_during(act: fn(&Store) -> annals::Result<()>) {
+    let dir = fast_dir();
+    let files = FaultyFileSystem::new();
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    for name in [TOPIC, "passing"] {
+        store.create_topic(name, small_segments().retention_bytes(1)).unwrap();
+        for number in 0..200 {
+            store.producer().send(Record::to(name).value(&value_of(number))).unwrap();
+        }
+    }
+    let gate = Arc::new(Gate::default());
+    files.fail(&[Call::Sync], "orders-0", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
+    thread::scope(|scope| {
+        let acting = scope.spawn(|| act(&store));
+        gate.await_arrival();
+        store.delete_topic("passing").unwrap();
+        gate.open();
+        acting.join().unwrap().unwrap();
+    });
+    assert_eq!(files.armed(), 0);
+    assert!(matches!(store.topic("passing"), Err(Error::UnknownTopic { .. })));
+}
+
+#[test]
+fn a_flush_of_all_topics_passes_over_one_that_is_deleted_meanwhile() {
+    delete_a_topic_during(|store| store.producer().flush());
+}
+
+#[test]
+fn retention_of_all_topics_passes_over_one_that_is_deleted_meanwhile() {
+    delete_a_topic_during(|store| store.apply_retention().map(|reports| assert_eq!(reports.len(), 1)));
+}
+
 #[test]
 fn a_failed_sync_poisons_its_partition_for_all_who_wait_and_no_other() {
     let dir = fast_dir();

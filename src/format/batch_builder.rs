@@ -76,7 +76,7 @@ impl BatchBuilder {
 
     /// Appends a record and says its offset. The caller has compared its size with the limits: a batch beyond
     /// `i32::MAX` bytes can never be sealed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn append(&mut self, record: &NewRecord<'_>) -> Offset {
         let offset = self.next_offset();
         self.body(record).encode(&mut self.plain);

@@ -29,7 +29,7 @@ impl RecordBody<'_> {
     }
 
     /// Appends the record.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let body = self.body_len();
         out.reserve(body + varint_len(length(body)));
@@ -39,11 +39,20 @@ impl RecordBody<'_> {
         put_varint(out, self.offset_delta);
         put_nullable(out, self.key);
         put_nullable(out, self.value);
-        put_varint(out, length(self.headers.len()));
-        for header in self.headers {
-            put_nullable(out, Some(header.key.as_bytes()));
-            put_nullable(out, header.value);
+        if self.headers.is_empty() {
+            out.push(0);
+        } else {
+            put_headers(out, self.headers);
         }
+    }
+
+    /// Bytes that no record of this content exceeds, whatever its deltas.
+    #[inline]
+    pub(crate) fn most_len(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) -> usize {
+        /// Length, attributes, two deltas, two more lengths, count.
+        const FIXED: usize = 5 + 1 + 10 + 5 + 5 + 5 + 5;
+        let headers = if headers.is_empty() { 0 } else { headers_len(headers) };
+        FIXED + key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + headers
     }
 
     #[inline]
@@ -54,6 +63,16 @@ impl RecordBody<'_> {
     }
 }
 
+#[inline(never)]
+fn put_headers(out: &mut Vec<u8>, headers: &[Header<'_>]) {
+    put_varint(out, length(headers.len()));
+    for header in headers {
+        put_nullable(out, Some(header.key.as_bytes()));
+        put_nullable(out, header.value);
+    }
+}
+
+#[inline(never)]
 fn headers_len(headers: &[Header<'_>]) -> usize {
     let each =
         headers.iter().map(|header| nullable_len(Some(header.key.as_bytes())) + nullable_len(header.value));
@@ -65,7 +84,7 @@ fn nullable_len(bytes: Option<&[u8]>) -> usize {
     bytes.map_or(1, |bytes| varint_len(length(bytes.len())) + bytes.len())
 }
 
-#[inline]
+#[inline(always)]
 fn put_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     match bytes {
         Some(bytes) => {

@@ -39,6 +39,9 @@ fn low_bits(raw: u64) -> u8 {
 /// Bytes that `put_unsigned` writes for `raw`.
 #[inline]
 fn unsigned_len(raw: u64) -> usize {
+    if raw < 1 << 7 {
+        return 1;
+    }
     // Seven bits a byte, rounded up, without a division: exact for every number of bits up to 64.
     let significant = u64::BITS - (raw | 1).leading_zeros();
     usize::try_from((significant * 9 + 64) / 64).unwrap_or(MAX_LEN_64)

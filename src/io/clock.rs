@@ -1,8 +1,10 @@
 //! The time of day, which tests turn by hand, and elapsed time, which nobody turns.
 
+use std::cell::Cell;
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::cycles::cycles;
 use crate::sync::{AtomicI64, Ordering};
 use crate::types::Timestamp;
 
@@ -17,11 +19,50 @@ pub trait Clock: fmt::Debug + Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    #[inline]
     fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX)
+        let Some(cycles) = cycles() else { return read_system_time().0 };
+        let known = READING.get();
+        // The counter of another processor may be behind; the difference is then as good as infinite.
+        if cycles.wrapping_sub(known.from) < known.valid_cycles {
+            return known.now;
+        }
+        read_again(cycles)
     }
+}
+
+/// A time of day, and how long it is known to be right.
+#[derive(Clone, Copy)]
+struct Reading {
+    now: Timestamp,
+    /// The cycle counter before `now` was read.
+    from: u64,
+    /// How many cycles later the next millisecond may have begun.
+    valid_cycles: u64,
+}
+
+thread_local! {
+    /// What this thread read last. Within one millisecond there is nothing new to read.
+    static READING: Cell<Reading> = const { Cell::new(Reading { now: 0, from: 0, valid_cycles: 0 }) };
+}
+
+#[cold]
+fn read_again(cycles: u64) -> Timestamp {
+    let (now, rest) = read_system_time();
+    // At one cycle a nanosecond or more, so many cycles end before the millisecond does. Most processors count faster
+    // and read again some times a millisecond.
+    READING.set(Reading { now, from: cycles, valid_cycles: u64::from(rest) });
+    now
+}
+
+/// The time of day, and the nanoseconds until the next millisecond.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+fn read_system_time() -> (Timestamp, u32) {
+    const MILLI: u32 = 1_000_000;
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = Timestamp::try_from(since.as_secs()).unwrap_or(Timestamp::MAX);
+    let now = seconds.saturating_mul(1000).saturating_add(Timestamp::from(since.subsec_millis()));
+    (now, MILLI - since.subsec_nanos() % MILLI)
 }
 
 /// A clock that stands still until it is set, for tests.
@@ -94,6 +135,24 @@ impl Deadline {
         match (self.0, other.0) {
             (Some(a), Some(b)) => Self(Some(a.min(b))),
             (a, b) => Self(a.or(b)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machines_clock_is_never_behind_a_reading_taken_before() {
+        let mut last = 0;
+        for _ in 0..1_000_000 {
+            let before = read_system_time().0;
+            let now = SystemClock.now();
+            let after = read_system_time().0;
+            assert!((before..=after).contains(&now), "{now} is not between {before} and {after}");
+            assert!(now >= last);
+            last = now;
         }
     }
 }

@@ -114,6 +114,14 @@ impl File {
         }
     }
 
+    /// Small writes may be stored into a map: see [`FileHandle::store_small_writes`].
+    pub(crate) fn store_small_writes(&self) {
+        match &self.source {
+            Source::Own { handle, .. } => handle.store_small_writes(),
+            Source::Pooled(file) => file.store_small_writes(),
+        }
+    }
+
     pub(crate) fn map(&self, len: u64) -> Result<Option<View>> {
         self.with("map", Effect::Reads, |handle| handle.map(len))
     }

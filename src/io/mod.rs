@@ -6,6 +6,7 @@
 
 mod allocate;
 mod clock;
+mod cycles;
 mod directory;
 mod file;
 mod id;
@@ -13,6 +14,10 @@ mod os;
 mod pool;
 mod seam;
 mod space;
+#[cfg(target_os = "linux")]
+mod store_map;
+#[cfg(target_os = "linux")]
+mod ticks;
 mod view;
 
 pub(crate) use clock::Deadline;

@@ -5,9 +5,11 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::allocate::allocate;
+use super::allocate::{Allocated, allocate};
 use super::seam::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
 use super::space::available_space;
+#[cfg(target_os = "linux")]
+use super::store_map::StoreMap;
 use super::view::View;
 
 /// The machine's own files, through std and memmap2. New files are readable and writable by their owner alone, links are
@@ -30,7 +32,7 @@ impl FileSystem for OsFileSystem {
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        Ok(Arc::new(OsFile { file }))
+        Ok(Arc::new(OsFile::new(file)))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
@@ -104,7 +106,24 @@ impl FileSystem for OsFileSystem {
         file.set_len(0)?;
         file.seek(SeekFrom::Start(0))?;
         writeln!(file, "{}", std::process::id())?;
-        Ok(DirectoryLock::Held(Box::new((file, directory))))
+        Ok(DirectoryLock::Held(Box::new(Held { file, directory })))
+    }
+}
+
+/// The locks of a directory.
+struct Held {
+    file: File,
+    directory: Option<File>,
+}
+
+impl Drop for Held {
+    /// Closing is not enough: a process that another thread is starting has copies of the descriptors until it is another
+    /// program, and with them the locks.
+    fn drop(&mut self) {
+        for file in [&self.file].into_iter().chain(&self.directory) {
+            // Then the close that follows gives it back.
+            drop(file.unlock());
+        }
     }
 }
 
@@ -138,6 +157,21 @@ fn restrict(options: &mut OpenOptions) {
 #[derive(Debug)]
 struct OsFile {
     file: File,
+    /// Only here small writes become stores.
+    #[cfg(target_os = "linux")]
+    stores: StoreMap,
+}
+
+impl OsFile {
+    #[cfg(target_os = "linux")]
+    fn new(file: File) -> Self {
+        Self { file, stores: StoreMap::default() }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn new(file: File) -> Self {
+        Self { file }
+    }
 }
 
 impl FileHandle for OsFile {
@@ -157,6 +191,10 @@ impl FileHandle for OsFile {
 
     #[cfg(unix)]
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
+        #[cfg(target_os = "linux")]
+        if self.stores.store(&self.file, bytes, position) {
+            return Ok(bytes.len());
+        }
         std::os::unix::fs::FileExt::write_at(&self.file, bytes, position)
     }
 
@@ -166,15 +204,29 @@ impl FileHandle for OsFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        self.stores.forget();
         self.file.set_len(len)
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        allocate(&self.file, len)
+        match allocate(&self.file, len)? {
+            #[cfg(target_os = "linux")]
+            Allocated::Reserved => self.stores.reserved(len),
+            _ => {}
+        }
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        self.stores.sync_begins();
         self.file.sync_data()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn store_small_writes(&self) {
+        self.stores.allow();
     }
 
     fn map(&self, len: u64) -> io::Result<Option<View>> {

@@ -31,6 +31,8 @@ pub(super) struct PooledFile {
     /// Written to since its last sync. A descriptor that wrote is the one that learns of lost writes: it is closed only
     /// after a sync.
     dirty: AtomicBool,
+    /// What [`FileHandle::store_small_writes`] says, for the next descriptor too.
+    stores: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +64,7 @@ impl FilePool {
             state: RwLock::new(State { handle: Some(handle), failed: None }),
             used: AtomicBool::new(true),
             dirty: AtomicBool::new(mode == OpenMode::CreateNew),
+            stores: AtomicBool::new(false),
         });
         self.open.lock().push_back(Arc::downgrade(&file));
         Ok(file)
@@ -142,9 +145,19 @@ impl PooledFile {
         })
     }
 
+    pub(super) fn store_small_writes(&self) {
+        self.stores.store(true, Ordering::Release);
+        if let Some(handle) = &self.state.read().handle {
+            handle.store_small_writes();
+        }
+    }
+
     fn reopen(self: &Arc<Self>) -> Result<()> {
         let handle = self.pool.open_handle(&self.path, OpenMode::ReadWrite);
         let handle = handle.map_err(|e| Error::io(&self.path, "open", e))?;
+        if self.stores.load(Ordering::Acquire) {
+            handle.store_small_writes();
+        }
         let mut state = self.state.write();
         if state.handle.is_none() {
             state.handle = Some(handle);

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use crate::error::{Error, Result};
 use crate::format::{BatchBuilder, BatchHeader, NewRecord, RecordBody};
 use crate::partition::rules::AppendRules;
-use crate::types::{Durability, Offset, Timestamp};
+use crate::types::{Offset, Timestamp};
 
 /// How the write of a batch ended, for those who wait for it.
 #[derive(Debug, Default)]
@@ -31,7 +31,8 @@ pub(super) struct OpenBatch {
     pub(super) builder: BatchBuilder,
     /// The time of all its records when the log stamps them itself.
     pub(super) opened_at: Timestamp,
-    pub(super) outcome: Arc<Outcome>,
+    /// There once somebody waits for the batch.
+    outcome: Option<Arc<Outcome>>,
     /// First and last offset whose sender did not wait.
     in_memory: Option<(Offset, Offset)>,
     /// It has reached its size.
@@ -39,13 +40,21 @@ pub(super) struct OpenBatch {
 }
 
 impl OpenBatch {
+    /// Tells those who wait for the batch.
+    pub(super) fn tell(&self, outcome: impl FnOnce() -> Result<()>) {
+        if let Some(waiting) = &self.outcome {
+            waiting.set(outcome());
+        }
+    }
+
     /// Takes the records in, the first one at `first_offset`; returns the offset of the last.
+    #[inline]
     fn take(&mut self, placement: &Placement<'_>, first_offset: Offset) -> Offset {
         for record in placement.records {
             self.builder.append(record);
         }
         let last_offset = self.builder.next_offset() - 1;
-        if placement.durability == Durability::Memory {
+        if placement.sender == Sender::GoesOn {
             let first = self.in_memory.map_or(first_offset, |(first, _)| first);
             self.in_memory = Some((first, last_offset));
         }
@@ -69,25 +78,42 @@ pub(super) struct Placed {
     pub(super) ready: bool,
 }
 
+/// What a sender does once its records are placed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// It does not wait for the write.
+    GoesOn,
+    /// It waits until somebody has written them.
+    Waits,
+    /// It holds the writer and writes them itself.
+    Writes,
+}
+
 /// Records to put into one batch, and what bounds that batch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Placement<'a> {
     pub(super) records: &'a [NewRecord<'a>],
-    /// Bytes of a batch that holds nothing but these records.
-    pub(super) alone_bytes: usize,
+    /// From [`most_bytes`](Self::most_bytes).
+    pub(super) most_bytes: usize,
     /// Bytes at which a batch is full.
     pub(super) batch_bytes: usize,
-    pub(super) durability: Durability,
+    pub(super) sender: Sender,
     pub(super) now: Timestamp,
 }
 
 impl<'a> Placement<'a> {
     /// How large a batch opened for these records will become: others join those whose sender does not wait.
     fn expected_bytes(&self) -> usize {
-        match self.durability {
-            Durability::Memory => self.batch_bytes.max(self.alone_bytes),
-            Durability::Os | Durability::Disk => self.alone_bytes,
+        match self.sender {
+            Sender::GoesOn => self.batch_bytes.max(BatchHeader::LEN + self.most_bytes),
+            Sender::Waits | Sender::Writes => BatchHeader::LEN + self.most_bytes,
         }
+    }
+
+    /// More bytes than `records` take in any batch, and not many more.
+    #[inline]
+    pub(super) fn most_bytes(records: &[NewRecord<'_>]) -> usize {
+        records.iter().map(|record| RecordBody::most_len(record.key, record.value, record.headers)).sum()
     }
 
     /// Length in bytes of a batch of `records` alone.
@@ -108,10 +134,15 @@ impl<'a> Placement<'a> {
     }
 }
 
-/// The most by which a record can grow when it joins a batch instead of beginning one: longer deltas, longer length.
-const JOINING_COST: usize = 16;
-/// Buffers of written batches kept for the next ones: one batch is written while another takes records.
-const SPARES: usize = 1;
+/// Batches, oldest first.
+pub(super) type Batches = VecDeque<Box<OpenBatch>>;
+
+/// What batches that were written leave for later ones: their buffers.
+#[derive(Debug, Default)]
+pub(super) struct Spent {
+    pub(super) batch: Option<Box<OpenBatch>>,
+    pub(super) queue: Batches,
+}
 
 /// Which batches to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,10 +161,10 @@ pub(super) struct Accumulator {
     pub(super) rules: AppendRules,
     next_offset: Offset,
     /// Oldest first. Only the last one takes records.
-    queue: VecDeque<OpenBatch>,
-    spares: Vec<BatchBuilder>,
+    queue: Batches,
+    spare: Option<Box<OpenBatch>>,
     /// What `queue` becomes when it is taken away: empty, with the room of an earlier one.
-    spare_queue: VecDeque<OpenBatch>,
+    spare_queue: Batches,
     /// What its sender was not told: records accepted in memory and lost.
     lost: Option<Error>,
 }
@@ -143,9 +174,9 @@ impl Accumulator {
         Self {
             rules,
             next_offset,
-            queue: VecDeque::new(),
-            spares: Vec::new(),
-            spare_queue: VecDeque::new(),
+            queue: Batches::new(),
+            spare: None,
+            spare_queue: Batches::new(),
             lost: None,
         }
     }
@@ -165,48 +196,61 @@ impl Accumulator {
     }
 
     /// Puts records into one batch: the open one if they fit, else a new one. The caller has checked every limit.
+    #[inline]
     pub(super) fn place(&mut self, placement: &Placement<'_>) -> Placed {
-        let joining = placement.alone_bytes - BatchHeader::LEN + JOINING_COST * placement.records.len();
-        let fits = |open: &OpenBatch| open.builder.len() + joining <= placement.batch_bytes;
-        let opened = !self.queue.back().is_some_and(fits);
-        let displaced = opened && !self.queue.is_empty();
-        if opened {
-            let batch = self.open(placement);
-            self.queue.push_back(batch);
+        let fits =
+            |open: &&mut Box<OpenBatch>| open.builder.len() + placement.most_bytes <= placement.batch_bytes;
+        let open = self.queue.back_mut().filter(fits);
+        match open {
+            Some(open) => {
+                let placed = Self::put(open, placement, self.next_offset);
+                self.next_offset = placed.last_offset + 1;
+                placed
+            }
+            None => self.place_in_new(placement),
         }
-        let first_offset = self.next_offset;
-        let mut placed = Placed {
-            first_offset,
-            last_offset: first_offset,
-            opened_at: placement.now,
-            outcome: None,
-            opened,
-            ready: displaced,
-        };
-        if let Some(batch) = self.queue.back_mut() {
-            placed.last_offset = batch.take(placement, first_offset);
-            self.next_offset = placed.last_offset + 1;
-            placed.opened_at = batch.opened_at;
-            placed.outcome = (placement.durability != Durability::Memory).then(|| Arc::clone(&batch.outcome));
-            placed.opened &= !batch.full;
-            placed.ready |= batch.full;
-        }
-        placed
     }
 
-    fn open(&mut self, placement: &Placement<'_>) -> OpenBatch {
-        let builder = match self.spares.pop() {
+    fn place_in_new(&mut self, placement: &Placement<'_>) -> Placed {
+        let displaced = !self.queue.is_empty();
+        let mut batch = self.open(placement);
+        let placed = Self::put(&mut batch, placement, self.next_offset);
+        self.queue.push_back(batch);
+        self.next_offset = placed.last_offset + 1;
+        Placed { opened: !placed.ready, ready: placed.ready | displaced, ..placed }
+    }
+
+    #[inline]
+    fn put(batch: &mut OpenBatch, placement: &Placement<'_>, first_offset: Offset) -> Placed {
+        let last_offset = batch.take(placement, first_offset);
+        let outcome = match placement.sender {
+            Sender::GoesOn | Sender::Writes => None,
+            Sender::Waits => Some(Arc::clone(batch.outcome.get_or_insert_default())),
+        };
+        let (opened_at, ready) = (batch.opened_at, batch.full);
+        Placed { first_offset, last_offset, opened_at, outcome, opened: false, ready }
+    }
+
+    fn open(&mut self, placement: &Placement<'_>) -> Box<OpenBatch> {
+        match self.spare.take() {
             Some(mut spare) => {
-                spare.reset(self.next_offset);
+                spare.builder.reset(self.next_offset);
+                let OpenBatch { builder: _, opened_at, outcome, in_memory, full } = &mut *spare;
+                (*opened_at, *outcome, *in_memory, *full) = (placement.now, None, None, false);
                 spare
             }
-            None => BatchBuilder::new(self.next_offset, placement.expected_bytes()),
-        };
-        OpenBatch { builder, opened_at: placement.now, outcome: Arc::default(), in_memory: None, full: false }
+            None => Box::new(OpenBatch {
+                builder: BatchBuilder::new(self.next_offset, placement.expected_bytes()),
+                opened_at: placement.now,
+                outcome: None,
+                in_memory: None,
+                full: false,
+            }),
+        }
     }
 
     /// Takes batches to write, oldest first.
-    pub(super) fn take(&mut self, which: Which) -> VecDeque<OpenBatch> {
+    pub(super) fn take(&mut self, which: Which) -> Batches {
         match self.queue.back() {
             Some(last) if which == Which::Full && !last.full => {
                 let open = self.queue.pop_back();
@@ -218,32 +262,26 @@ impl Accumulator {
         }
     }
 
-    fn take_queue(&mut self) -> VecDeque<OpenBatch> {
+    fn take_queue(&mut self) -> Batches {
         std::mem::replace(&mut self.queue, std::mem::take(&mut self.spare_queue))
     }
 
-    /// Takes back the buffer of a written batch, and what the batches were taken in.
-    pub(super) fn recycle(&mut self, builder: BatchBuilder, mut taken: VecDeque<OpenBatch>) {
-        if self.spares.len() < SPARES {
-            self.spares.push(builder);
+    /// Takes back what the batches taken before have left.
+    pub(super) fn recycle(&mut self, spent: &mut Spent) {
+        if let Some(batch) = spent.batch.take() {
+            self.spare = Some(batch);
+            spent.queue.clear();
+            self.spare_queue = std::mem::take(&mut spent.queue);
         }
-        taken.clear();
-        self.spare_queue = taken;
     }
 
     /// The batches from `failed` on, and all that was queued behind them meanwhile, will never be written: their waiters
     /// get the error, their offsets are given out again from `next_offset` on.
-    pub(super) fn fail(
-        &mut self,
-        failed: VecDeque<OpenBatch>,
-        next_offset: Offset,
-        label: &str,
-        error: &Error,
-    ) {
+    pub(super) fn fail(&mut self, failed: Batches, next_offset: Offset, label: &str, error: &Error) {
         let queued = self.take(Which::All);
         let mut lost: Option<(Offset, Offset)> = None;
         for batch in failed.into_iter().chain(queued) {
-            batch.outcome.set(Err(error.clone()));
+            batch.tell(|| Err(error.clone()));
             if let Some((first, last)) = batch.in_memory {
                 lost = Some((lost.map_or(first, |(first, _)| first), last));
             }
@@ -264,23 +302,23 @@ mod tests {
         Accumulator::new(next_offset, AppendRules::new(&crate::partition::tests::config(1 << 20)))
     }
 
-    fn place(accumulator: &mut Accumulator, values: &[&[u8]], durability: Durability) -> Placed {
+    fn place(accumulator: &mut Accumulator, values: &[&[u8]], sender: Sender) -> Placed {
         let records: Vec<_> = values
             .iter()
             .map(|value| NewRecord { timestamp: 5, key: None, value: Some(value), headers: &[] })
             .collect();
-        let alone_bytes = Placement::alone_bytes(&records);
-        accumulator.place(&Placement { records: &records, alone_bytes, batch_bytes: 200, durability, now: 5 })
+        let most_bytes = Placement::most_bytes(&records);
+        accumulator.place(&Placement { records: &records, most_bytes, batch_bytes: 200, sender, now: 5 })
     }
 
     #[test]
     fn offsets_are_dense_over_batches() {
         let mut accumulator = accumulator(7);
-        let first = place(&mut accumulator, &[b"a", b"b"], Durability::Os);
+        let first = place(&mut accumulator, &[b"a", b"b"], Sender::Waits);
         assert_eq!((first.first_offset, first.last_offset, first.opened), (7, 8, true));
-        let second = place(&mut accumulator, &[b"c"], Durability::Os);
+        let second = place(&mut accumulator, &[b"c"], Sender::Waits);
         assert_eq!((second.first_offset, second.opened, second.ready), (9, false, false));
-        let third = place(&mut accumulator, &[&[0; 100]], Durability::Os);
+        let third = place(&mut accumulator, &[&[0; 100]], Sender::Waits);
         assert_eq!((third.first_offset, third.opened, third.ready), (10, true, true));
         let taken = accumulator.take(Which::All);
         assert_eq!(taken.iter().map(|batch| batch.builder.base_offset()).collect::<Vec<_>>(), [7, 10]);
@@ -290,14 +328,13 @@ mod tests {
     #[test]
     fn a_batch_with_room_stays_open_when_the_full_ones_are_written() {
         let mut accumulator = accumulator(0);
-        place(&mut accumulator, &[&[0; 120]], Durability::Memory);
-        assert!(place(&mut accumulator, &[&[0; 80]], Durability::Memory).ready, "the first had no room");
+        place(&mut accumulator, &[&[0; 120]], Sender::GoesOn);
+        assert!(place(&mut accumulator, &[&[0; 80]], Sender::GoesOn).ready, "the first had no room");
         assert_eq!(accumulator.take(Which::Full).len(), 1);
         assert!(
-            !place(&mut accumulator, b"a".chunks(1).collect::<Vec<_>>().as_slice(), Durability::Memory)
-                .opened
+            !place(&mut accumulator, b"a".chunks(1).collect::<Vec<_>>().as_slice(), Sender::GoesOn).opened
         );
-        assert!(place(&mut accumulator, &[&[0; 300]], Durability::Memory).ready, "full by itself");
+        assert!(place(&mut accumulator, &[&[0; 300]], Sender::GoesOn).ready, "full by itself");
         assert_eq!(accumulator.take(Which::Full).len(), 2);
         assert!(accumulator.is_empty());
     }
@@ -305,11 +342,11 @@ mod tests {
     #[test]
     fn a_failure_reaches_every_waiter_and_what_was_queued_behind() {
         let mut accumulator = accumulator(0);
-        let waited = place(&mut accumulator, &[b"a"], Durability::Os);
+        let waited = place(&mut accumulator, &[b"a"], Sender::Waits);
         let failed = accumulator.take(Which::All);
-        let queued = place(&mut accumulator, &[b"b"], Durability::Os);
-        place(&mut accumulator, &[b"b"], Durability::Memory);
-        place(&mut accumulator, &[b"c"], Durability::Memory);
+        let queued = place(&mut accumulator, &[b"b"], Sender::Waits);
+        place(&mut accumulator, &[b"b"], Sender::GoesOn);
+        place(&mut accumulator, &[b"c"], Sender::GoesOn);
         accumulator.fail(failed, 0, "orders-0", &Error::invalid("disk"));
         assert!(waited.outcome.unwrap().get().unwrap().is_err());
         assert!(queued.outcome.unwrap().get().unwrap().is_err());
@@ -318,6 +355,6 @@ mod tests {
             other => panic!("{other:?}"),
         }
         assert!(accumulator.take_lost().is_none(), "told once");
-        assert_eq!(place(&mut accumulator, &[b"d"], Durability::Os).first_offset, 0);
+        assert_eq!(place(&mut accumulator, &[b"d"], Sender::Waits).first_offset, 0);
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{NewRecord, TimestampType};
-use crate::partition::accumulator::{Accumulator, Outcome, Placed, Placement, Which};
+use crate::format::{BatchHeader, NewRecord, TimestampType};
+use crate::partition::accumulator::{Accumulator, Outcome, Placed, Placement, Sender, Which};
 use crate::partition::log::Log;
 use crate::sync::Ordering;
 use crate::types::{Durability, Offset, Record, Timestamp};
@@ -46,6 +46,7 @@ impl Log {
         self.append_new(&new, how, now)
     }
 
+    #[inline]
     fn append_new(
         self: &Arc<Self>,
         records: &[NewRecord<'_>],
@@ -55,37 +56,55 @@ impl Log {
         let Some(last) = records.last() else {
             return Err(Error::invalid("a batch needs at least one record"));
         };
-        let alone_bytes = Placement::alone_bytes(records);
+        let most_bytes = Placement::most_bytes(records);
+        // Whoever waits for the write and finds nobody writing does it at once, and is told of it by its own call.
+        let mut writer = if how.durability == Durability::Memory { None } else { self.writer.try_lock() };
         let mut accumulator = self.accumulator.lock();
         if let Some(limit) = accumulator.rules.size_limit {
             drop(accumulator);
-            self.make_room(alone_bytes as u64, &limit)?;
+            writer = None;
+            self.make_room(Placement::alone_bytes(records) as u64, &limit)?;
             accumulator = self.accumulator.lock();
         }
-        accumulator.rules.check(records, alone_bytes, &self.label, now)?;
+        accumulator.rules.check(records, &self.label, now)?;
+        if BatchHeader::LEN + most_bytes > accumulator.rules.max_bytes {
+            accumulator.rules.check_size(Placement::alone_bytes(records))?;
+        }
         self.check_place(&mut accumulator, records.len(), how.expected_end)?;
         let timestamp_type = accumulator.rules.timestamp_type;
         let batch_bytes = how.batch_bytes.min(accumulator.rules.max_bytes);
-        let placement = Placement { records, alone_bytes, batch_bytes, durability: how.durability, now };
-        let placed = accumulator.place(&placement);
-        drop(accumulator);
-        let timestamp = match timestamp_type {
-            TimestampType::CreateTime => last.timestamp,
-            TimestampType::LogAppendTime => placed.opened_at,
+        let sender = match (how.durability, &writer) {
+            (Durability::Memory, _) => Sender::GoesOn,
+            (Durability::Os | Durability::Disk, None) => Sender::Waits,
+            (Durability::Os | Durability::Disk, Some(_)) => Sender::Writes,
         };
+        let placed = accumulator.place(&Placement { records, most_bytes, batch_bytes, sender, now });
         let mut open_batches = None;
-        match &placed.outcome {
-            None => open_batches = self.leave_in_memory(&placed, how.linger)?,
-            Some(outcome) => self.written(outcome)?,
+        if let Some(mut writer) = writer {
+            accumulator.recycle(&mut writer.spent);
+            let batches = accumulator.take(Which::All);
+            drop(accumulator);
+            self.write_batches(&mut writer, batches)?;
+        } else {
+            drop(accumulator);
+            match &placed.outcome {
+                None => open_batches = self.leave_in_memory(&placed, how.linger)?,
+                Some(outcome) => self.written(outcome)?,
+            }
         }
         if how.durability == Durability::Disk {
             self.synced(placed.last_offset)?;
         }
+        let timestamp = match timestamp_type {
+            TimestampType::CreateTime => last.timestamp,
+            TimestampType::LogAppendTime => placed.opened_at,
+        };
         let Placed { first_offset, last_offset, .. } = placed;
         Ok(Appended { first_offset, last_offset, timestamp, open_batches })
     }
 
     /// Whether `count` records may be placed now, and whether the caller has first to be told of others that were lost.
+    #[inline]
     fn check_place(
         &self,
         accumulator: &mut Accumulator,
@@ -107,6 +126,7 @@ impl Log {
     }
 
     /// The record stays in the open batch; full ones are written by whoever filled them.
+    #[inline]
     fn leave_in_memory(self: &Arc<Self>, placed: &Placed, linger: Duration) -> Result<Option<usize>> {
         if placed.ready || linger.is_zero() {
             let which = if linger.is_zero() { Which::All } else { Which::Full };
@@ -157,6 +177,7 @@ impl Log {
     }
 }
 
+#[inline]
 fn new_record<'a>(record: &'a Record<'a>, now: Timestamp) -> NewRecord<'a> {
     NewRecord {
         timestamp: record.timestamp_millis().unwrap_or(now),

@@ -13,7 +13,7 @@ use crate::io::{Deadline, File};
 use crate::partition::accumulator::Which;
 use crate::partition::log::Log;
 use crate::partition::writer::Phase;
-use crate::sync::{Condvar, Mutex, Ordering};
+use crate::sync::{Condvar, Mutex};
 use crate::types::Offset;
 
 /// How long a leader waits for the threads of the last round.
@@ -101,7 +101,8 @@ impl Log {
     /// The sync in the background that keeps the unsynced stretch short. A failure poisons the partition, and the next
     /// append tells.
     pub(crate) fn sync_in_background(self: &Arc<Self>) -> Result<()> {
-        self.awaits_sync.store(false, Ordering::Release);
+        // Under the writer's lock: what is written later puts the log on the agenda again.
+        self.writer.lock().awaits_sync = false;
         match self.end() {
             end if end > self.durable() => self.synced(end - 1),
             _ => Ok(()),
@@ -110,7 +111,6 @@ impl Log {
 
     fn sync_written(&self) -> Result<()> {
         let Some(target) = self.target() else { return Err(self.closed()) };
-        self.unsynced_bytes.store(0, Ordering::Release);
         if let Err(error) = target.file.sync() {
             let cause = self.poison_with(error);
             self.watchers.raise();
@@ -128,7 +128,8 @@ impl Log {
 
     /// Everything written so far. Older segments were synced when they were sealed.
     fn target(&self) -> Option<Target> {
-        let writer = self.writer.lock();
+        let mut writer = self.writer.lock();
+        writer.unsynced_bytes = 0;
         let Phase::Open(open) = &writer.phase else { return None };
         let active = &open.active;
         let mark = Mark { segment: active.base(), offset: active.next_offset(), position: active.bytes() };

@@ -48,10 +48,7 @@ pub(crate) struct Log {
     pub(super) end: AtomicI64,
     /// Everything below survives a power cut. Never moves backwards.
     pub(super) durable: AtomicI64,
-    /// Written since the last sync, and not yet on the agenda's list for another reason.
-    pub(super) unsynced_bytes: AtomicU64,
-    /// True while the log stands on the agenda to be synced, or to have its open batch written.
-    pub(super) awaits_sync: AtomicBool,
+    /// True while the log stands on the agenda to have its open batch written.
     pub(super) lingers: AtomicBool,
     /// What the clock showed when retention last looked, or at the last append before the log was opened; -1 before.
     pub(super) clock_seen: AtomicI64,
@@ -152,21 +149,19 @@ impl Log {
             options,
             rewriting: Mutex::new(()),
             accumulator: Mutex::new(Accumulator::new(end, AppendRules::new(&config))),
-            config: RwLock::new(Arc::new(config)),
             segments: RwLock::new(Arc::new(found.segments.clone())),
             start: AtomicI64::new(found.state.state().log_start),
             end: AtomicI64::new(end),
             durable: AtomicI64::new(durable),
             committer: Committer::default(),
-            unsynced_bytes: AtomicU64::new(0),
-            awaits_sync: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
             clock_seen: AtomicI64::new(found.last_append()),
             reclaimed_bytes: AtomicU64::new(0),
             poison: OnceLock::new(),
             retired: OnceLock::new(),
             watchers: Watchers::default(),
-            writer: Mutex::new(Writer::new(found)),
+            writer: Mutex::new(Writer::new(found, &config)),
+            config: RwLock::new(Arc::new(config)),
         };
         Ok((Arc::new(log), report))
     }
@@ -217,7 +212,7 @@ impl Log {
 
     /// Takes new settings for what is appended from now on.
     pub(crate) fn set_config(&self, config: LogConfig) {
-        self.writer.lock().set_segment_config(config.segment);
+        self.writer.lock().set_config(&config);
         self.accumulator.lock().rules = AppendRules::new(&config);
         *self.config.write() = Arc::new(config);
     }
@@ -243,19 +238,23 @@ impl Log {
     }
 
     /// An error when the partition was deleted or its store closed.
+    #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
         self.retired.get().map_or(Ok(()), |reason| Err(reason.clone()))
     }
 
     /// An error when the partition is gone, or an earlier failure left it in a state that nobody knows.
+    #[inline]
     pub(super) fn check_poison(&self) -> Result<()> {
+        if self.retired.get().is_none() && self.poison.get().is_none() { Ok(()) } else { self.refuse() }
+    }
+
+    #[cold]
+    fn refuse(&self) -> Result<()> {
         self.check_open()?;
-        match self.poison.get() {
-            None => Ok(()),
-            Some(cause) => {
-                Err(Error::Poisoned { partition: self.label.to_string(), cause: Arc::clone(cause) })
-            }
-        }
+        self.poison.get().map_or(Ok(()), |cause| {
+            Err(Error::Poisoned { partition: self.label.to_string(), cause: Arc::clone(cause) })
+        })
     }
 
     /// Nothing is acknowledged from here on. The first cause stands.

@@ -12,7 +12,6 @@ use crate::partition::retention::millis;
 use crate::partition::state_file::ReplaceFailure;
 use crate::partition::writer::{Open, Phase};
 use crate::segment::ActiveSegment;
-use crate::sync::Ordering;
 use crate::types::{Offset, Timestamp};
 
 impl Log {
@@ -68,7 +67,6 @@ impl Log {
         self.append_to_list(&next);
         std::mem::replace(&mut open.active, next).retire();
         open.appended = AppendTimes::NONE;
-        self.unsynced_bytes.store(0, Ordering::Release);
         self.raise_durable(base);
         Ok(())
     }

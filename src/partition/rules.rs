@@ -40,14 +40,9 @@ impl AppendRules {
         }
     }
 
-    /// Checks records that make a batch of `bytes` bytes when they are alone in it.
-    pub(super) fn check(
-        &self,
-        records: &[NewRecord<'_>],
-        bytes: usize,
-        label: &str,
-        now: Timestamp,
-    ) -> Result<()> {
+    /// Checks records, their size apart.
+    #[inline]
+    pub(super) fn check(&self, records: &[NewRecord<'_>], label: &str, now: Timestamp) -> Result<()> {
         for record in records {
             if self.key_rule == KeyRule::Required && record.key.is_none() {
                 return Err(Error::KeyRequired { partition: label.to_owned() });
@@ -56,6 +51,11 @@ impl AppendRules {
                 self.check_time(record.timestamp, now)?;
             }
         }
+        Ok(())
+    }
+
+    /// Checks the size of a batch: that of records alone in it.
+    pub(super) fn check_size(&self, bytes: usize) -> Result<()> {
         if bytes > self.max_bytes {
             let (size, limit, setting) = (bytes as u64, self.max_bytes as u64, self.max_bytes_setting);
             return Err(Error::RecordTooLarge { size, limit, setting });
@@ -63,6 +63,7 @@ impl AppendRules {
         Ok(())
     }
 
+    #[inline]
     fn check_time(&self, timestamp: Timestamp, now: Timestamp) -> Result<()> {
         let earliest = now.saturating_sub(self.before_max).max(0);
         let latest = now.saturating_add(self.after_max);

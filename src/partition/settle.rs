@@ -33,6 +33,9 @@ impl Log {
     /// Makes the partition ready to be appended to. A failure before anything was renamed leaves it as it was found, and
     /// the next append tries again.
     pub(super) fn settle(&self, writer: &mut Writer) -> Result<()> {
+        if matches!(writer.phase, Phase::Open(_)) {
+            return Ok(());
+        }
         let found = match std::mem::replace(&mut writer.phase, Phase::Closed) {
             Phase::Found(found) => found,
             other => {

@@ -1,18 +1,19 @@
 //! The writer of a partition: batches from memory to the active segment, and the roll to the next one.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{Compressor, Mark, Seal};
-use crate::partition::accumulator::{OpenBatch, Which};
+use crate::format::{Compression, Compressor, Mark, Seal, TimestampType};
+use crate::partition::accumulator::{Batches, OpenBatch, Spent, Which};
 use crate::partition::append_times::AppendTimes;
+use crate::partition::config::LogConfig;
 use crate::partition::log::Log;
 use crate::partition::recovery::{Left, Recovered};
 use crate::partition::roll::Due;
 use crate::partition::segment_list::SegmentList;
 use crate::partition::state_file::StateFile;
-use crate::segment::{ActiveSegment, SegmentConfig, WriteFailure};
+use crate::segment::{ActiveSegment, WriteFailure};
 use crate::sync::Ordering;
 
 /// What only the thread that writes may touch.
@@ -20,6 +21,29 @@ use crate::sync::Ordering;
 pub(super) struct Writer {
     pub(super) phase: Phase,
     compressor: Compressor,
+    /// What of the partition's configuration a batch is written by.
+    rules: WriteRules,
+    /// Buffers for the accumulator, given back when it is locked anyway.
+    pub(super) spent: Spent,
+    /// Bytes written since the last sync began.
+    pub(super) unsynced_bytes: u64,
+    /// True while the log stands on the agenda to be synced.
+    pub(super) awaits_sync: bool,
+}
+
+/// How a batch is written, and when the segment before it is full of age.
+#[derive(Debug, Clone, Copy)]
+struct WriteRules {
+    compression: Compression,
+    timestamp_type: TimestampType,
+    segment_age: Duration,
+}
+
+impl WriteRules {
+    fn new(config: &LogConfig) -> Self {
+        let LogConfig { compression, timestamp_type, segment_age, .. } = *config;
+        Self { compression, timestamp_type, segment_age }
+    }
 }
 
 /// The life of a partition's write side.
@@ -43,13 +67,21 @@ pub(super) struct Open {
 }
 
 impl Writer {
-    pub(super) fn new(found: Recovered) -> Self {
-        Self { phase: Phase::Found(Box::new(found)), compressor: Compressor::default() }
+    pub(super) fn new(found: Recovered, config: &LogConfig) -> Self {
+        Self {
+            phase: Phase::Found(Box::new(found)),
+            compressor: Compressor::default(),
+            rules: WriteRules::new(config),
+            spent: Spent::default(),
+            unsynced_bytes: 0,
+            awaits_sync: false,
+        }
     }
 
-    pub(super) fn set_segment_config(&mut self, config: SegmentConfig) {
+    pub(super) fn set_config(&mut self, config: &LogConfig) {
+        self.rules = WriteRules::new(config);
         if let Phase::Open(open) = &mut self.phase {
-            open.active.set_config(config);
+            open.active.set_config(config.segment);
         }
     }
 }
@@ -57,53 +89,59 @@ impl Writer {
 impl Log {
     /// Writes batches from memory, each in one write, and tells their waiters and the readers.
     pub(super) fn write_with(self: &Arc<Self>, writer: &mut Writer, which: Which) {
-        let mut batches = self.accumulator.lock().take(which);
+        let batches = {
+            let mut accumulator = self.accumulator.lock();
+            accumulator.recycle(&mut writer.spent);
+            accumulator.take(which)
+        };
+        // Whoever waits has the outcome from its batch.
+        drop(self.write_batches(writer, batches));
+    }
+
+    /// Writes batches that were taken from memory. The outcome is that of the last one: where one fails, so do those
+    /// behind it.
+    pub(super) fn write_batches(self: &Arc<Self>, writer: &mut Writer, mut batches: Batches) -> Result<()> {
         if batches.is_empty() {
-            return;
+            return Ok(());
         }
         if let Err(error) = self.check_poison().and_then(|()| self.settle(writer)) {
-            return self.fail(batches, &error);
+            self.fail(batches, &error);
+            return Err(error);
         }
+        let mut outcome = Ok(());
         while let Some(mut batch) = batches.pop_front() {
-            match self.write_batch(writer, &mut batch) {
-                Ok(()) => {
-                    batch.outcome.set(Ok(()));
-                    if batches.is_empty() {
-                        self.accumulator.lock().recycle(batch.builder, batches);
-                        break;
-                    }
-                }
-                Err(error) => {
-                    batches.push_front(batch);
-                    self.fail(batches, &error);
-                    break;
-                }
+            if let Err(error) = self.write_batch(writer, &mut batch) {
+                batches.push_front(batch);
+                self.fail(std::mem::take(&mut batches), &error);
+                outcome = Err(error);
+                break;
             }
+            batch.tell(|| Ok(()));
+            writer.spent.batch = Some(batch);
         }
+        writer.spent.queue = batches;
         self.watchers.raise();
+        outcome
     }
 
     /// Nothing of `batches`, nor of what was queued behind them, is visible or ever will be.
-    fn fail(&self, batches: VecDeque<OpenBatch>, error: &Error) {
+    fn fail(&self, batches: Batches, error: &Error) {
         let mut accumulator = self.accumulator.lock();
         accumulator.fail(batches, self.end(), &self.label, error);
     }
 
     fn write_batch(self: &Arc<Self>, writer: &mut Writer, batch: &mut OpenBatch) -> Result<()> {
-        let config = self.config();
+        let WriteRules { compression, timestamp_type, segment_age } = writer.rules;
         let Phase::Open(open) = &mut writer.phase else { return Err(self.closed()) };
-        let how = Seal {
-            compression: config.compression,
-            timestamp_type: config.timestamp_type,
-            append_time: batch.opened_at,
-        };
+        let how = Seal { compression, timestamp_type, append_time: batch.opened_at };
         let sealed = batch.builder.seal(&how, &mut writer.compressor);
         let sealed =
             sealed.map_err(|malformed| Error::invalid(format!("a batch cannot be encoded: {malformed}")))?;
         let header = sealed.header;
-        let due = Due { max_age: config.segment_age, now: batch.opened_at, timestamp: header.max_timestamp };
+        let due = Due { max_age: segment_age, now: batch.opened_at, timestamp: header.max_timestamp };
         if open.active.is_full_for(sealed.bytes.len(), header.last_offset()) || due.is_over(open) {
             self.roll_to(open, header.base_offset)?;
+            writer.unsynced_bytes = 0;
         }
         match open.active.append(&header, sealed.bytes) {
             Ok(()) => {}
@@ -112,17 +150,19 @@ impl Log {
         }
         open.appended.note(batch.opened_at);
         self.end.store(header.next_offset(), Ordering::Release);
-        self.ask_for_sync(sealed.bytes.len() as u64);
+        writer.unsynced_bytes += sealed.bytes.len() as u64;
+        self.ask_for_sync(writer);
         Ok(())
     }
 
-    fn ask_for_sync(self: &Arc<Self>, bytes: u64) {
-        let unsynced = self.unsynced_bytes.fetch_add(bytes, Ordering::AcqRel) + bytes;
-        if !self.awaits_sync.swap(true, Ordering::AcqRel) {
+    #[inline]
+    fn ask_for_sync(self: &Arc<Self>, writer: &mut Writer) {
+        if !writer.awaits_sync {
+            writer.awaits_sync = true;
             self.agenda.add_unsynced(self);
         }
-        if unsynced >= self.options.sync_every_bytes {
-            self.unsynced_bytes.store(0, Ordering::Release);
+        if writer.unsynced_bytes >= self.options.sync_every_bytes {
+            writer.unsynced_bytes = 0;
             self.agenda.hurry_sync();
         }
     }

@@ -9,8 +9,8 @@ use crate::producer::builder::Settings;
 use crate::producer::sticky::Sticky;
 use crate::producer::topic_producer::TopicProducer;
 use crate::sync::RwLock;
-use crate::topic::{BatchMetadata, Partition, RecordMetadata, Route, Topic, Topics};
-use crate::types::{Durability, Record};
+use crate::topic::{BatchMetadata, Partition, RecordMetadata, Route, Topic, Topics, unless_deleted};
+use crate::types::Record;
 
 /// Sends records. Cheap to clone; used from many threads at once. The records of one thread keep their order in each
 /// partition.
@@ -86,13 +86,15 @@ impl Producer {
         Ok(TopicProducer::new(self.clone(), self.shared.topics.get(topic)?))
     }
 
-    /// Returns when everything sent so far, by any producer of the store, survives a power cut.
+    /// Returns when everything sent so far, by any producer of the store, survives a power cut. Topics that are deleted
+    /// meanwhile are passed over.
     ///
     /// # Errors
     /// [`Lost`](Error::Lost), [`Io`](Error::Io), [`Poisoned`](Error::Poisoned): the first failure; every other partition is
     /// flushed all the same.
     pub fn flush(&self) -> Result<()> {
-        let outcomes: Vec<_> = self.shared.topics.all().iter().map(Topic::flush).collect();
+        let topics = self.shared.topics.all();
+        let outcomes: Vec<_> = topics.iter().filter_map(|topic| unless_deleted(topic.flush())).collect();
         outcomes.into_iter().collect()
     }
 }
@@ -111,18 +113,12 @@ pub(super) struct Target<'a> {
     pub(super) sticky: Option<&'a Sticky>,
 }
 
-impl Target<'_> {
-    fn topic_name(&self) -> Arc<str> {
-        Arc::clone(self.route.topic().shared_name())
-    }
-}
-
 impl Shared {
     pub(super) fn send(&self, target: &Target<'_>, record: &Record<'_>) -> Result<RecordMetadata> {
         target.route.with_partitions(|partitions| {
             let number = self.choose(target, partitions, record)?;
             let sent = self.append(target, partitions, number, std::slice::from_ref(record))?;
-            Ok(RecordMetadata::new(target.topic_name(), number, sent.first_offset, sent.timestamp))
+            Ok(RecordMetadata::new(number, sent.first_offset, sent.timestamp))
         })
     }
 
@@ -142,22 +138,20 @@ impl Shared {
                 return Err(Error::invalid(why));
             }
             let sent = self.append(target, partitions, number, records)?;
-            Ok(BatchMetadata::new(
-                target.topic_name(),
-                number,
-                (sent.first_offset, sent.last_offset),
-                sent.timestamp,
-            ))
+            Ok(BatchMetadata::new(number, (sent.first_offset, sent.last_offset), sent.timestamp))
         })
     }
 
+    #[inline]
     fn choose(&self, target: &Target<'_>, partitions: &[Partition], record: &Record<'_>) -> Result<u32> {
         let count = count(partitions);
+        if count == 1 && record.partition_number().is_none() {
+            return Ok(0);
+        }
         let chosen = record.partition_number().or_else(|| self.settings.partitioner.partition(record, count));
         match chosen {
             Some(number) if number < count => Ok(number),
             Some(number) => Err(unknown(target, number, count)),
-            None if count == 1 => Ok(0),
             None => {
                 let bytes =
                     record.value_bytes().map_or(0, <[u8]>::len) + record.key_bytes().map_or(0, <[u8]>::len);
@@ -175,6 +169,7 @@ impl Shared {
         Arc::clone(all.entry(topic.id()).or_insert_with(|| Arc::new(Sticky::new())))
     }
 
+    #[inline]
     fn append(
         &self,
         target: &Target<'_>,
@@ -192,16 +187,16 @@ impl Shared {
         let Settings { durability, linger, batch_size, .. } = self.settings;
         let how = Append { durability, batch_bytes: batch_size, linger, expected_end: None };
         let appended = partition.log().append(records, &how)?;
-        if durability == Durability::Memory {
-            self.make_room(appended.open_batches);
+        if let Some(open_batches) = appended.open_batches {
+            self.make_room(open_batches);
         }
         Ok(appended)
     }
 
     /// Each open batch holds at most a batch's worth of bytes, so their number bounds the memory.
-    fn make_room(&self, open_batches: Option<usize>) {
+    fn make_room(&self, open_batches: usize) {
         let most = self.settings.buffer_memory / self.settings.batch_size.max(1);
-        for _ in most..open_batches.unwrap_or(0) {
+        for _ in most..open_batches {
             if let Some(oldest) = self.agenda.oldest_lingering() {
                 oldest.end_linger();
             }

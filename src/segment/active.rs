@@ -94,6 +94,9 @@ impl ActiveSegment {
         index: SparseIndex,
         (config, mode): (SegmentConfig, ReadMode),
     ) -> Self {
+        if mode == ReadMode::Mapped {
+            file.store_small_writes();
+        }
         let segment = Arc::new(Segment::growing(directory, file.clone(), index, &tally, mode));
         Self { segment, file, allocated: tally.bytes, tally, config }
     }

@@ -175,7 +175,7 @@ impl Segment {
             position += header.total_len() as u64;
         }
         index.note_time();
-        if tally.headers.finalize() != summary.headers_crc {
+        if tally.headers.finish() != summary.headers_crc {
             return Err(self.log.broken(0, self.base, "batch headers differ from those sealed"));
         }
         Ok(index)

@@ -14,7 +14,38 @@ pub(crate) struct Tally {
     /// Largest timestamp of the first batch that has one, -1 when none has.
     pub(crate) first_timestamp: Timestamp,
     /// CRC-32 over the 61 header bytes of every batch in order.
-    pub(crate) headers: crc32fast::Hasher,
+    pub(crate) headers: HeaderSum,
+}
+
+/// A CRC-32 over many short pieces, taken over some dozens of them at a time: that is several times faster.
+#[derive(Debug, Clone)]
+pub(crate) struct HeaderSum {
+    hasher: crc32fast::Hasher,
+    pending: Vec<u8>,
+}
+
+impl HeaderSum {
+    /// Bytes that are gathered before they are added.
+    const GATHER: usize = 32 * BatchHeader::LEN;
+
+    fn starting_with(crc: u32) -> Self {
+        Self { hasher: crc32fast::Hasher::new_with_initial(crc), pending: Vec::new() }
+    }
+
+    #[inline]
+    fn add(&mut self, header: &[u8]) {
+        if self.pending.len() >= Self::GATHER {
+            self.hasher.update(&self.pending);
+            self.pending.clear();
+        }
+        self.pending.extend_from_slice(header);
+    }
+
+    /// The CRC of everything added.
+    pub(crate) fn finish(mut self) -> u32 {
+        self.hasher.update(&self.pending);
+        self.hasher.finalize()
+    }
 }
 
 impl Tally {
@@ -25,7 +56,7 @@ impl Tally {
             bytes: 0,
             record_count: 0,
             first_timestamp: NO_TIMESTAMP,
-            headers: crc32fast::Hasher::new(),
+            headers: HeaderSum::starting_with(0),
         }
     }
 
@@ -37,7 +68,7 @@ impl Tally {
             bytes: summary.bytes,
             record_count: summary.record_count,
             first_timestamp: summary.first_timestamp,
-            headers: crc32fast::Hasher::new_with_initial(summary.headers_crc),
+            headers: HeaderSum::starting_with(summary.headers_crc),
         }
     }
 
@@ -49,7 +80,7 @@ impl Tally {
         if self.first_timestamp < 0 && header.record_count > 0 {
             self.first_timestamp = header.max_timestamp;
         }
-        self.headers.update(header_bytes);
+        self.headers.add(header_bytes);
     }
 }
 
@@ -63,7 +94,7 @@ pub(crate) fn summarize(tally: &Tally, index: &SparseIndex) -> SegmentSummary {
         record_count: tally.record_count,
         max_timestamp: largest.timestamp,
         offset_of_max_timestamp: largest.offset,
-        headers_crc: tally.headers.clone().finalize(),
+        headers_crc: tally.headers.clone().finish(),
         index_interval_bytes: index.interval_bytes(),
         index_entries: u32::try_from(index.offsets().len()).unwrap_or(u32::MAX),
         index_crc: crc32fast::hash(&encode_offset_index(index.offsets())),

@@ -10,7 +10,7 @@ use crate::store::stats::{GroupLag, GroupStats, StoreStats};
 use crate::store::troubles::Troubles;
 use crate::topic::{
     Partition, RetentionReport, Topic, TopicConfig, Topics, compaction_settings, drops_consumed,
-    retention_policy,
+    retention_policy, unless_deleted,
 };
 
 /// How much of a partition's due was done.
@@ -73,7 +73,7 @@ impl Caretaker {
     /// that lost nothing are not reported. The first failure is returned; the other partitions are done all the same.
     pub(super) fn apply_retention(&self) -> Result<Vec<RetentionReport>> {
         let outcomes: Vec<_> = self.topics.all().iter().flat_map(|topic| self.retain_all(topic)).collect();
-        let reports: Result<Vec<_>> = outcomes.into_iter().collect();
+        let reports: Result<Vec<_>> = outcomes.into_iter().filter_map(unless_deleted).collect();
         Ok(reports?.into_iter().filter(|report| !report.removed.is_empty() || report.clock_leapt).collect())
     }
 
@@ -92,7 +92,9 @@ impl Caretaker {
     }
 
     pub(super) fn stats(&self) -> Result<StoreStats> {
-        let topics = self.topics.all().iter().map(Topic::stats).collect::<Result<Vec<_>>>()?;
+        let topics = self.topics.all();
+        let topics =
+            topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<Vec<_>>>()?;
         let groups =
             self.groups.names().into_iter().map(|name| self.group_stats(name)).collect::<Result<Vec<_>>>()?;
         Ok(StoreStats { topics, groups, troubles: self.troubles.list() })

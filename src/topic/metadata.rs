@@ -1,11 +1,10 @@
 //! Outcomes of sends and look-ups.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use crate::types::{Offset, Timestamp};
 
-/// Where one record was put.
+/// Where one record was put in its topic.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -13,14 +12,12 @@ use crate::types::{Offset, Timestamp};
 /// # let store = Store::open(dir.path())?;
 /// # store.create_topic("orders", TopicConfig::new())?;
 /// let at = store.producer().send(Record::to("orders").value("2 apples"))?;
-/// assert_eq!((&*at.topic, at.partition, at.offset), ("orders", 0, 0));
+/// assert_eq!((at.partition, at.offset), (0, 0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecordMetadata {
-    /// The topic's name, shared.
-    pub topic: Arc<str>,
     /// The partition.
     pub partition: u32,
     /// The record's offset there.
@@ -29,7 +26,7 @@ pub struct RecordMetadata {
     pub timestamp: Timestamp,
 }
 
-/// Where a batch was put. Its records have consecutive offsets.
+/// Where a batch was put in its topic. Its records have consecutive offsets.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -41,11 +38,9 @@ pub struct RecordMetadata {
 /// assert_eq!(at.offsets(), 0..=1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchMetadata {
-    /// The topic's name.
-    pub topic: Arc<str>,
     /// The partition.
     pub partition: u32,
     /// Offset of the first record.
@@ -57,19 +52,18 @@ pub struct BatchMetadata {
 }
 
 impl RecordMetadata {
-    pub(crate) fn new(topic: Arc<str>, partition: u32, offset: Offset, timestamp: Timestamp) -> Self {
-        Self { topic, partition, offset, timestamp }
+    pub(crate) fn new(partition: u32, offset: Offset, timestamp: Timestamp) -> Self {
+        Self { partition, offset, timestamp }
     }
 }
 
 impl BatchMetadata {
     pub(crate) fn new(
-        topic: Arc<str>,
         partition: u32,
         (first_offset, last_offset): (Offset, Offset),
         timestamp: Timestamp,
     ) -> Self {
-        Self { topic, partition, first_offset, last_offset, timestamp }
+        Self { partition, first_offset, last_offset, timestamp }
     }
 }
 

@@ -37,6 +37,6 @@ pub(crate) use settings::{compaction_settings, drops_consumed, retention_policy}
 pub use stats::{PartitionStats, TopicStats};
 pub(crate) use topic::OFFSETS_TOPIC;
 pub use topic::Topic;
-pub(crate) use topics::{TopicContext, Topics};
+pub(crate) use topics::{TopicContext, Topics, unless_deleted};
 pub use verify::Verification;
 pub(crate) use verify::verify;

@@ -139,9 +139,8 @@ impl Partition {
         let batch_bytes = if durability == Durability::Memory { MEMORY_BATCH_BYTES } else { 1 };
         let how = Append { durability, batch_bytes, linger: MEMORY_LINGER, expected_end };
         let appended = self.log.append(records, &how)?;
-        let topic = Arc::clone(self.place.shared_topic());
         let offsets = (appended.first_offset, appended.last_offset);
-        Ok(BatchMetadata::new(topic, self.number(), offsets, appended.timestamp))
+        Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))
     }
 
     /// Reads from `offset` on.

@@ -294,6 +294,14 @@ impl Topics {
     }
 }
 
+/// What a walk over all topics makes of one: nothing if it was deleted since the list was made.
+pub(crate) fn unless_deleted<T>(outcome: Result<T>) -> Option<Result<T>> {
+    match outcome {
+        Err(Error::UnknownTopic { .. }) => None,
+        outcome => Some(outcome),
+    }
+}
+
 fn new_entry(config: &TopicConfig) -> Result<CatalogTopic> {
     let partitions = config.partition_count().unwrap_or(1);
     if !(1..=MOST_PARTITIONS).contains(&partitions) {

@@ -1,0 +1,336 @@
+//! The bugs, and who catches each.
+
+/// One bug: a place in the source, and what stands there instead.
+pub(crate) struct Bug {
+    pub(crate) name: &'static str,
+    pub(crate) file: &'static str,
+    /// Stands once in the file.
+    pub(crate) good: &'static str,
+    pub(crate) bad: &'static str,
+    /// Arguments of `cargo test`; each of these runs must fail.
+    pub(crate) caught_by: &'static [&'static [&'static str]],
+}
+
+const POWER_CUT: &[&str] = &["--test", "power_cut"];
+const DURABILITY: &[&str] = &["--test", "durability"];
+const CORRUPTION: &[&str] = &["--test", "corruption"];
+const PARTITION: &[&str] = &["--lib", "--", "partition::"];
+
+pub(crate) const BUGS: &[Bug] = &[
+    // What a sync promises.
+    Bug {
+        name: "no-data-sync",
+        file: "src/partition/commit.rs",
+        good: "if let Err(error) = target.file.sync() {",
+        bad: "if let Err(error) = target.file.len() {",
+        caught_by: &[POWER_CUT, DURABILITY],
+    },
+    Bug {
+        name: "ack-before-sync",
+        file: "src/partition/append.rs",
+        good: "if how.durability == Durability::Disk {",
+        bad: "if false {",
+        caught_by: &[POWER_CUT, DURABILITY],
+    },
+    Bug {
+        name: "durable-published-before-sync",
+        file: "src/partition/commit.rs",
+        good: "if let Err(error) = target.file.sync() {",
+        bad: "self.raise_durable(target.mark.offset);\n        if let Err(error) = target.file.sync() {",
+        caught_by: &[DURABILITY],
+    },
+    Bug {
+        name: "failed-sync-tried-again",
+        file: "src/partition/commit.rs",
+        good: "if let Err(error) = target.file.sync() {",
+        bad: "if let Err(error) = target.file.sync().or_else(|_| target.file.sync()) {",
+        caught_by: &[DURABILITY],
+    },
+    Bug {
+        name: "failed-sync-does-not-poison",
+        file: "src/partition/commit.rs",
+        good: "let cause = self.poison_with(error);",
+        bad: "let cause = error;",
+        caught_by: &[DURABILITY],
+    },
+    Bug {
+        name: "poison-not-checked-by-append",
+        file: "src/partition/log.rs",
+        good: "if self.retired.get().is_none() && self.poison.get().is_none() { Ok(()) } else { self.refuse() }",
+        bad: "if self.retired.get().is_none() { Ok(()) } else { self.refuse() }",
+        caught_by: &[DURABILITY],
+    },
+    // Names and their order.
+    Bug {
+        name: "no-directory-sync-at-roll",
+        file: "src/partition/roll.rs",
+        good: "        self.directory.sync().map_err(|error| self.poison_with(error))?;\n        let mut state",
+        bad: "        let mut state",
+        caught_by: &[POWER_CUT],
+    },
+    Bug {
+        name: "rename-before-sync-of-the-new-file",
+        file: "src/io/directory.rs",
+        good: "        file.write_at(bytes, 0)?;\n        file.sync()?;",
+        bad: "        file.write_at(bytes, 0)?;",
+        caught_by: &[POWER_CUT],
+    },
+    Bug {
+        name: "replaced-name-not-synced",
+        file: "src/io/directory.rs",
+        good: "        self.rename(&format!(\"{name}{NEW}\"), name)?;\n        self.sync()",
+        bad: "        self.rename(&format!(\"{name}{NEW}\"), name)",
+        caught_by: &[POWER_CUT],
+    },
+    Bug {
+        name: "unlinked-before-the-table-says-so",
+        file: "src/partition/removal.rs",
+        good: "        let start = state.log_start;\n        match open.state.replace(state) {",
+        bad: "        let start = state.log_start;\n        self.remove_segments(&gone)?;\n        match open.state.replace(state) {",
+        caught_by: &[POWER_CUT, PARTITION],
+    },
+    Bug {
+        name: "swap-before-the-new-name-is-durable",
+        file: "src/partition/compaction/swap.rs",
+        good: "let synced = if new.is_some() { self.directory.sync() } else { Ok(()) };",
+        bad: "let synced: Result<()> = Ok(());",
+        caught_by: &[POWER_CUT],
+    },
+    Bug {
+        name: "rewritten-segment-not-synced",
+        file: "src/segment/new_segment.rs",
+        good: "        self.write_out()?;\n        self.file.sync()?;",
+        bad: "        self.write_out()?;",
+        caught_by: &[POWER_CUT],
+    },
+    Bug {
+        name: "swap-of-what-has-left",
+        file: "src/partition/compaction/swap.rs",
+        good: "there.iter().eq(group.iter().map(|source| &source.summary)).then_some(at)",
+        bad: "(!there.is_empty()).then_some(at)",
+        caught_by: &[PARTITION],
+    },
+    Bug {
+        name: "old-copy-preferred-to-new",
+        file: "src/partition/recovery.rs",
+        good: "let temporary = pending.contains(&summary.base);",
+        bad: "let temporary = false && pending.contains(&summary.base);",
+        caught_by: &[PARTITION],
+    },
+    Bug {
+        name: "removals-forgotten-before-they-are-durable",
+        file: "src/partition/state_file.rs",
+        good: "self.has_unsynced_removals |= !removed.is_empty();",
+        bad: "",
+        caught_by: &[POWER_CUT],
+    },
+    Bug {
+        name: "segment-of-a-failed-roll-stays",
+        file: "src/partition/roll.rs",
+        good: "let removed = next.remove(&self.directory).and_then(|()| self.directory.sync());",
+        bad: "let removed: Result<()> = Ok(drop(next));",
+        caught_by: &[POWER_CUT],
+    },
+    Bug {
+        name: "both-marks-at-risk",
+        file: "src/partition/state_file.rs",
+        good: "let sequence = if next.abs_diff(self.synced_sequence).is_multiple_of(2) { next + 1 } else { next };",
+        bad: "let sequence = next;",
+        caught_by: &[POWER_CUT],
+    },
+    // Recovery.
+    Bug {
+        name: "page-cache-trusted-after-a-crash",
+        file: "src/partition/settle.rs",
+        good: "if synced_bytes == last.tally.bytes {",
+        bad: "if synced_bytes <= last.tally.bytes {",
+        caught_by: &[POWER_CUT],
+    },
+    Bug {
+        name: "tail-cut-only-in-memory",
+        file: "src/partition/settle.rs",
+        good: "        file.set_len(scan.tally.bytes)?;\n        file.sync()",
+        bad: "        file.sync()",
+        caught_by: &[POWER_CUT],
+    },
+    Bug {
+        name: "cut-not-synced",
+        file: "src/partition/settle.rs",
+        good: "        file.sync().map_err(|error| self.poison_with(error))?;\n        let mut index",
+        bad: "        let mut index",
+        caught_by: &[POWER_CUT],
+    },
+    Bug {
+        name: "copy-of-the-tail-not-synced",
+        file: "src/partition/settle.rs",
+        good: "        copy.sync()?;\n",
+        bad: "",
+        caught_by: &[POWER_CUT],
+    },
+    Bug {
+        name: "recovery-is-not-repeatable",
+        file: "src/partition/settle.rs",
+        good: "next.closed = None;",
+        bad: "",
+        caught_by: &[PARTITION, &["--test", "kill"]],
+    },
+    Bug {
+        name: "damage-below-the-mark-is-cut",
+        file: "src/partition/recovery.rs",
+        good: "    check_mark(directory, &file, &scans, expected)?;\n",
+        bad: "",
+        caught_by: &[CORRUPTION],
+    },
+    Bug {
+        name: "zeros-instead-of-a-missing-segment",
+        file: "src/partition/recovery.rs",
+        good: "known.iter().find(|base| !names.logs.contains(base) && !leftovers.pending.contains(base))",
+        bad: "known.iter().find(|base| false && !names.logs.contains(base) && !leftovers.pending.contains(base))",
+        caught_by: &[CORRUPTION],
+    },
+    Bug {
+        name: "identity-not-checked",
+        file: "src/partition/recovery.rs",
+        good: "_ if found == expected => return Ok(()),",
+        bad: "_ => return Ok(()),",
+        caught_by: &[&["--test", "errors"], CORRUPTION],
+    },
+    // Checks of what is read.
+    Bug {
+        name: "scan-without-offsets",
+        file: "src/segment/scan.rs",
+        good: "if header.base_offset != expected {",
+        bad: "if false {",
+        caught_by: &[CORRUPTION],
+    },
+    Bug {
+        name: "scan-without-checksum",
+        file: "src/segment/scan.rs",
+        good: "    BatchHeader::verify_crc(batch)\n}",
+        bad: "    let _ = batch;\n    Ok(())\n}",
+        caught_by: &[POWER_CUT, CORRUPTION],
+    },
+    Bug {
+        name: "read-without-checksum",
+        file: "src/format/batch_header.rs",
+        good: "if computed == stored {",
+        bad: "if computed == stored || true {",
+        caught_by: &[CORRUPTION, &["--lib", "--", "format::"]],
+    },
+    Bug {
+        name: "index-trusted",
+        file: "src/segment/cursor.rs",
+        good: "(header.last_offset() == last_offset).then(|| {",
+        bad: "Some(()).map(|()| {",
+        caught_by: &[&["--test", "index_files"]],
+    },
+    Bug {
+        name: "length-used-before-its-check",
+        file: "src/segment/cursor.rs",
+        good: "if end > written {",
+        bad: "if false {",
+        caught_by: &[CORRUPTION],
+    },
+    Bug {
+        name: "topic-file-without-checksum",
+        file: "src/format/catalog.rs",
+        good: "let body = checked_body(bytes)?;",
+        bad: "let body = checked_body(bytes).or_else(|_| std::str::from_utf8(bytes).map_err(|_| Malformed::invalid(0, \"text\")))?;",
+        caught_by: &[CORRUPTION],
+    },
+    Bug {
+        name: "commits-beyond-the-end-kept",
+        file: "src/group/groups.rs",
+        good: "if end.is_some_and(|end| at.offset <= end) {",
+        bad: "if end.is_some() {",
+        caught_by: &[&["--test", "groups"], POWER_CUT],
+    },
+    // Failures of writes.
+    Bug {
+        name: "failed-write-leaves-its-bytes",
+        file: "src/segment/active.rs",
+        good: "match self.file.set_len(self.tally.bytes) {",
+        bad: "match Ok::<(), Error>(()) {",
+        caught_by: &[DURABILITY],
+    },
+    Bug {
+        name: "failed-write-keeps-its-offsets",
+        file: "src/partition/accumulator.rs",
+        good: "        self.next_offset = next_offset;\n        if let Some((first, last)) = lost {",
+        bad: "        let _ = next_offset;\n        if let Some((first, last)) = lost {",
+        caught_by: &[DURABILITY, PARTITION],
+    },
+    Bug {
+        name: "waiter-not-told-of-the-failure",
+        file: "src/partition/accumulator.rs",
+        good: "batch.tell(|| Err(error.clone()));",
+        bad: "batch.tell(|| Ok(()));",
+        caught_by: &[PARTITION],
+    },
+    Bug {
+        name: "loss-not-told",
+        file: "src/partition/accumulator.rs",
+        good: "self.lost.get_or_insert(Error::Lost { partition, first, last, cause });",
+        bad: "drop((partition, first, last, cause));",
+        caught_by: &[DURABILITY, PARTITION],
+    },
+    Bug {
+        name: "waiters-sleep-on",
+        file: "src/partition/commit.rs",
+        good: "self.committer.done.notify_all();",
+        bad: "",
+        caught_by: &[&["--test", "threads"]],
+    },
+    Bug {
+        name: "readers-not-woken",
+        file: "src/partition/signal.rs",
+        good: "        *self.raised.lock() += 1;\n        self.changed.notify_all();",
+        bad: "        *self.raised.lock() += 1;",
+        caught_by: &[&["--test", "threads"]],
+    },
+    // Deletion.
+    Bug {
+        name: "retention-believes-any-clock",
+        file: "src/partition/retention.rs",
+        good: "let max_age = policy.max_age.filter(|_| at.is_believable(policy));",
+        bad: "let max_age = policy.max_age;",
+        caught_by: &[&["--test", "retention"]],
+    },
+    Bug {
+        name: "tombstone-dropped-early",
+        file: "src/partition/compaction/compact.rs",
+        good: "horizon: config.now.saturating_add(millis(config.delete_retention)),",
+        bad: "horizon: config.now,",
+        caught_by: &[&["--lib", "--", "partition::tests::compaction"]],
+    },
+    // Stores into maps.
+    Bug {
+        name: "stored-into-blocks-not-reserved",
+        file: "src/io/store_map.rs",
+        good: "if !self.allowed || end > self.reserved {",
+        bad: "if !self.allowed {",
+        caught_by: &[&["--lib", "--", "io::"]],
+    },
+    Bug {
+        name: "map-kept-over-a-cut",
+        file: "src/io/store_map.rs",
+        good: "        state.reserved = 0;\n        drop_outside(state);",
+        bad: "        drop(state);",
+        caught_by: &[&["--lib", "--", "io::"]],
+    },
+    // Locks and descriptors.
+    Bug {
+        name: "lock-by-file-only",
+        file: "src/io/os.rs",
+        good: "let directory = if cfg!(unix) { Some(File::open(dir)?) } else { None };",
+        bad: "let directory: Option<File> = None;",
+        caught_by: &[&["--test", "errors"]],
+    },
+    Bug {
+        name: "descriptor-closed-unsynced",
+        file: "src/io/pool.rs",
+        good: "&& self.dirty.swap(false, Ordering::AcqRel)",
+        bad: "&& self.dirty.swap(false, Ordering::AcqRel) && false",
+        caught_by: &[&["--test", "many_topics"], &["--lib", "--", "io::"]],
+    },
+];
