@@ -21,7 +21,7 @@ pub(crate) const PEER: Peer = Peer {
         Offer::new(Class::Disk, "put, write; sync"),
     ],
     codecs: &Codec::ALL,
-    note: "a key-value store",
+    note: "a key-value store; what is still in its write-ahead log is not compressed",
     open,
     ..PLAIN
 };
