@@ -33,56 +33,52 @@ pub(crate) fn run(job: &Job, options: &Options, scratch: &Scratch, results: &mut
         unit: if job.class == Class::Disk { "µs/record" } else { "ns/record" },
         options,
     };
-    let payloads = Payloads::new(job.len);
+    let bench = Bench { job, payloads: Payloads::new(job.len), scratch, budget: options.budget };
     let mut entrants = table.entrants(|peer| peer.offer(job.class));
     let full = options.records(job.records);
     for entrant in &mut entrants {
         let name = entrant.peer.name;
-        let fits = fit(job, entrant, full, options.budget, &payloads, scratch);
-        entrant.records = fits.map_err(|error| format!("{}: {name}: {error}", job.what))?;
+        entrant.records =
+            bench.fit(entrant, full).map_err(|error| format!("{}: {name}: {error}", job.what))?;
     }
     let in_unit = if job.class == Class::Disk { 1e-3 } else { 1.0 };
     table.take_turns(&mut entrants, |_, entrant, is_last| {
-        Ok(once(job, entrant, entrant.records, is_last, &payloads, scratch)? * in_unit)
+        Ok(bench.once(entrant, entrant.records, is_last)? * in_unit)
     })?;
     table.report(entrants, results)
 }
 
-/// So many records as fit into the budget, by a short run, whose result is checked.
-fn fit(
-    job: &Job,
-    entrant: &Entrant,
-    full: usize,
+struct Bench<'a> {
+    job: &'a Job,
+    payloads: Payloads,
+    scratch: &'a Scratch,
     budget: f64,
-    payloads: &Payloads,
-    scratch: &Scratch,
-) -> Outcome<usize> {
-    let unit = 800;
-    let few = (full / 20).next_multiple_of(unit).min(full);
-    let each = once(job, entrant, few, true, payloads, scratch)?;
-    let fits = (budget * 1e9 / each) as usize / unit * unit;
-    Ok(fits.clamp(unit.min(full), full))
 }
 
-/// One run in a new directory; ns a record.
-fn once(
-    job: &Job,
-    entrant: &Entrant,
-    records: usize,
-    check: bool,
-    payloads: &Payloads,
-    scratch: &Scratch,
-) -> Outcome<f64> {
-    let dir = scratch.fresh()?;
-    let mut log = open(entrant, job.codec, dir.path(), records, payloads)?;
-    log.prepare_append()?;
-    let values = Values::new(payloads, 0..records, job.batch);
-    let ((), elapsed) = timed(|| append(&mut log, &values, job.threads))?;
-    if check {
-        log.prepare_read()?;
-        same(log.read_all()?, payloads.expected(0..records))?;
+impl Bench<'_> {
+    /// So many records as fit into the budget, by a short run, whose result is checked.
+    fn fit(&self, entrant: &Entrant, full: usize) -> Outcome<usize> {
+        let unit = 800;
+        let few = (full / 20).next_multiple_of(unit).min(full);
+        let each = self.once(entrant, few, true)?;
+        let fits = (self.budget * 1e9 / each) as usize / unit * unit;
+        Ok(fits.clamp(unit.min(full), full))
     }
-    Ok(ns_each(elapsed, records))
+
+    /// One run in a new directory; ns a record.
+    fn once(&self, entrant: &Entrant, records: usize, check: bool) -> Outcome<f64> {
+        let Self { job, payloads, scratch, .. } = self;
+        let dir = scratch.fresh()?;
+        let mut log = open(entrant, job.codec, dir.path(), records, payloads)?;
+        log.prepare_append()?;
+        let values = Values::new(payloads, 0..records, job.batch);
+        let ((), elapsed) = timed(|| append(&mut log, &values, job.threads))?;
+        if check {
+            log.prepare_read()?;
+            same(log.read_all()?, payloads.expected(0..records))?;
+        }
+        Ok(ns_each(elapsed, records))
+    }
 }
 
 /// What was read must be what was written.

@@ -62,10 +62,19 @@ pub(crate) fn everything(job: &Job, options: &Options, scratch: &Scratch, result
     let mut logs = Vec::new();
     for entrant in &mut entrants {
         let name = entrant.peer.name;
-        let filled = fill_for_scan(job, entrant, full, options.budget, &payloads, scratch);
-        let (log, records) = filled.map_err(|error| format!("{}: {name}: {error}", job.what))?;
+        let fill = |records| {
+            Filled::new(entrant, job.codec, records, &payloads, scratch)
+                .map_err(|error| format!("{}: {name}: {error}", job.what))
+        };
+        // As many records as can be read in the budget, by a short run.
+        let few = (full / 20).next_multiple_of(800);
+        let mut short = fill(few)?;
+        let (_, elapsed) = timed(|| short.log.read_all())?;
+        drop(short);
+        let fits = (options.budget * 1e9 / ns_each(elapsed, few)) as usize / 800 * 800;
+        let records = fits.clamp(few.min(full), full);
+        logs.push(fill(records)?);
         entrant.records = records;
-        logs.push(log);
     }
     table.take_turns(&mut entrants, |at, entrant, _| {
         let log = &mut logs[at].log;
@@ -75,24 +84,6 @@ pub(crate) fn everything(job: &Job, options: &Options, scratch: &Scratch, result
         Ok(ns_each(elapsed, entrant.records))
     })?;
     table.report(entrants, results)
-}
-
-/// As many records as can be read in the budget, by a short run.
-fn fill_for_scan(
-    job: &Job,
-    entrant: &Entrant,
-    full: usize,
-    budget: f64,
-    payloads: &Payloads,
-    scratch: &Scratch,
-) -> Outcome<(Filled, usize)> {
-    let few = (full / 20).next_multiple_of(800);
-    let mut short = Filled::new(entrant, job.codec, few, payloads, scratch)?;
-    let (_, elapsed) = timed(|| short.log.read_all())?;
-    drop(short);
-    let fits = (budget * 1e9 / ns_each(elapsed, few)) as usize / 800 * 800;
-    let records = fits.clamp(few.min(full), full);
-    Ok((Filled::new(entrant, job.codec, records, payloads, scratch)?, records))
 }
 
 /// Reads records by their numbers, in no order.

@@ -19,7 +19,8 @@ const MIB: usize = 1 << 20;
 pub(crate) fn run(options: &Options) -> Outcome {
     let scratch = options.scratch()?;
     let mut results = options.results()?;
-    let parts: [(&str, fn(&mut Plot<'_>) -> Outcome); 5] = [
+    type Part = fn(&mut Plot<'_>) -> Outcome;
+    let parts: [(&str, Part); 5] = [
         ("threads", threads),
         ("partitions", partitions),
         ("record", record_size),

@@ -17,18 +17,15 @@ pub(crate) fn picture(tables: &[&Table<'_>]) -> String {
     let mut svg = Svg::default();
     let mut ends = [52.0_f64, 52.0];
     svg.text(
-        16.0,
-        24.0,
+        (16.0, 24.0),
         "title",
         Anchor::Start,
         "annals beside its peers: less is better, each scale is logarithmic",
     );
-    svg.text(
-        16.0,
-        40.0,
+    svg.text((16.0, 40.0),
         "small faint",
         Anchor::Start,
-        "~ bare system calls, the least that the same work can be done with; only calls of the same class stand together",
+        "~ bare system calls, the least that the same work takes; only calls of the same class stand together",
     );
     for table in tables {
         let column = if ends[1] < ends[0] { 1 } else { 0 };
@@ -42,8 +39,8 @@ fn panel(svg: &mut Svg, table: &Table<'_>, left: f64, top: f64) -> f64 {
     let scale = LogScale::tight(table.rows.iter().map(|row| median(&row.samples)));
     let (start, width) = (left + NAMES + 8.0, PANEL - NAMES - 8.0 - FIGURE);
     let height = TOP + ROW * table.rows.len() as f64;
-    svg.text(left + 16.0, top + 14.0, "title", Anchor::Start, &table.heading());
-    svg.text(left + 16.0, top + 29.0, "small faint", Anchor::Start, &table.subtitle());
+    svg.text((left + 16.0, top + 14.0), "title", Anchor::Start, &table.heading());
+    svg.text((left + 16.0, top + 29.0), "small faint", Anchor::Start, &table.subtitle());
     for power in scale.powers() {
         let x = start + scale.place(power) * width;
         svg.line((x, top + TOP - 4.0), (x, top + height));
@@ -51,10 +48,10 @@ fn panel(svg: &mut Svg, table: &Table<'_>, left: f64, top: f64) -> f64 {
     for (at, row) in table.rows.iter().enumerate() {
         let (y, value) = (top + TOP + at as f64 * ROW, median(&row.samples));
         let name_class = if row.who == "annals" { "small own" } else { "small" };
-        svg.text(left + NAMES, y + 11.0, name_class, Anchor::End, &short(&row.row));
+        svg.text((left + NAMES, y + 11.0), name_class, Anchor::End, &short(&row.row));
         let end = scale.place(value) * width;
-        svg.bar(start, y + 2.0, end, ROW - 5.0, &row.who);
-        svg.text(start + end.max(1.0) + 5.0, y + 11.5, name_class, Anchor::Start, &digits(value));
+        svg.bar((start, y + 2.0), (end, ROW - 5.0), &row.who);
+        svg.text((start + end.max(1.0) + 5.0, y + 11.5), name_class, Anchor::Start, &digits(value));
     }
     height
 }

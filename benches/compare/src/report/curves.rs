@@ -19,10 +19,10 @@ pub(crate) fn picture(points: &[&Point]) -> String {
     let y_scale = LogScale::around(points.iter().map(|point| median(&point.samples)));
     let x = |value: f64| LEFT + x_scale.place(value) * (WIDTH - LEFT - RIGHT);
     let y = |value: f64| HEIGHT - BOTTOM - y_scale.place(value) * (HEIGHT - TOP - BOTTOM);
-    svg.text(16.0, 24.0, "title", Anchor::Start, &format!("{} ({})", first.title, first.unit));
+    svg.text((16.0, 24.0), "title", Anchor::Start, &format!("{} ({})", first.title, first.unit));
     for power in y_scale.powers() {
         svg.line((LEFT, y(power)), (WIDTH - RIGHT, y(power)));
-        svg.text(LEFT - 8.0, y(power) + 4.0, "small faint", Anchor::End, &digits(power));
+        svg.text((LEFT - 8.0, y(power) + 4.0), "small faint", Anchor::End, &digits(power));
     }
     let mut ticks: Vec<f64> = points.iter().map(|point| point.x).collect();
     ticks.sort_by(f64::total_cmp);
@@ -31,8 +31,7 @@ pub(crate) fn picture(points: &[&Point]) -> String {
     for tick in ticks.into_iter().filter(|tick| *tick > 0.0) {
         if x(tick) >= free {
             svg.text(
-                x(tick),
-                HEIGHT - BOTTOM + 18.0,
+                (x(tick), HEIGHT - BOTTOM + 18.0),
                 "small faint",
                 Anchor::Middle,
                 &amount(tick, &first.x_name),
@@ -40,7 +39,7 @@ pub(crate) fn picture(points: &[&Point]) -> String {
             free = x(tick) + 46.0;
         }
     }
-    svg.text((LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 10.0, "small faint", Anchor::Middle, &first.x_name);
+    svg.text(((LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 10.0), "small faint", Anchor::Middle, &first.x_name);
     let mut names: Vec<&str> = Vec::new();
     for point in points {
         if !names.contains(&point.series.as_str()) {
@@ -62,8 +61,7 @@ pub(crate) fn picture(points: &[&Point]) -> String {
     for (at, number) in labels {
         let place = at.max(free);
         svg.text(
-            WIDTH - RIGHT + 12.0,
-            place + 4.0,
+            (WIDTH - RIGHT + 12.0, place + 4.0),
             &format!("small mark{}", number % 5),
             Anchor::Start,
             names[number],

@@ -26,7 +26,7 @@ pub(crate) enum Anchor {
 }
 
 impl Svg {
-    pub(crate) fn text(&mut self, x: f64, y: f64, class: &str, anchor: Anchor, text: &str) {
+    pub(crate) fn text(&mut self, (x, y): (f64, f64), class: &str, anchor: Anchor, text: &str) {
         let anchor = match anchor {
             Anchor::Start => "start",
             Anchor::Middle => "middle",
@@ -38,7 +38,7 @@ impl Svg {
         );
     }
 
-    pub(crate) fn bar(&mut self, x: f64, y: f64, width: f64, height: f64, class: &str) {
+    pub(crate) fn bar(&mut self, (x, y): (f64, f64), (width, height): (f64, f64), class: &str) {
         let width = width.max(1.0);
         self.body += &format!(
             "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"1.5\" class=\"{class}\"/>\n"
