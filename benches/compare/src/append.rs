@@ -74,8 +74,7 @@ impl Bench<'_> {
         let values = Values::new(payloads, 0..records, job.batch);
         let ((), elapsed) = timed(|| append(&mut log, &values, job.threads))?;
         if check {
-            log.prepare_read()?;
-            same(log.read_all()?, payloads.expected(0..records))?;
+            same(log.read_back()?, payloads.expected(0..records))?;
         }
         Ok(ns_each(elapsed, records))
     }

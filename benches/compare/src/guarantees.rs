@@ -70,8 +70,7 @@ fn left_by_kill(peer: &Peer, class: Class, call: &str, records: usize, scratch: 
     let setup =
         Setup { class, codec: Codec::None, bytes: records * LEN, records, around: AROUND, as_claimed: false };
     let mut log = (peer.open)(dir.path(), &setup)?;
-    log.prepare_read()?;
-    let found = log.read_all()?;
+    let found = log.read_back()?;
     let sound = found == Payloads::new(LEN).expected(0..found.records);
     let (row, call) = (peer.name.into(), call.into());
     Ok(Kill { row, class: class.word().into(), call, appended: records, found: found.records, sound })

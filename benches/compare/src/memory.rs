@@ -147,8 +147,7 @@ fn peer(dir: &Path, name: &str, records: usize) -> Outcome {
     let payloads = Payloads::new(100);
     log.append_run(&Values::new(&payloads, 0..records, 100))?;
     log.finish()?;
-    log.prepare_read()?;
-    crate::append::same(log.read_all()?, payloads.expected(0..records))?;
+    crate::append::same(log.read_back()?, payloads.expected(0..records))?;
     say(&log)
 }
 

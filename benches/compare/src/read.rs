@@ -66,14 +66,19 @@ pub(crate) fn everything(job: &Job, options: &Options, scratch: &Scratch, result
             Filled::new(entrant, job.codec, records, &payloads, scratch)
                 .map_err(|error| format!("{}: {name}: {error}", job.what))
         };
-        // As many records as can be read in the budget, by a short run.
-        let few = (full / 20).next_multiple_of(800);
-        let mut short = fill(few)?;
-        let (_, elapsed) = timed(|| short.log.read_all())?;
-        drop(short);
-        let fits = (options.budget * 1e9 / ns_each(elapsed, few)) as usize / 800 * 800;
-        let records = fits.clamp(few.min(full), full);
-        logs.push(fill(records)?);
+        // As many records as can be read in the budget; in steps, since there are readers to whom each record costs more
+        // the more there are.
+        let mut records = 800.min(full);
+        loop {
+            let mut filled = fill(records)?;
+            let (_, elapsed) = timed(|| filled.log.read_all())?;
+            let more = (options.budget / elapsed.as_secs_f64()).min(20.0);
+            if records == full || more < 2.0 {
+                logs.push(filled);
+                break;
+            }
+            records = ((records as f64 * more) as usize / 800 * 800).min(full);
+        }
         entrant.records = records;
     }
     table.take_turns(&mut entrants, |at, entrant, _| {
@@ -99,7 +104,7 @@ pub(crate) fn points(job: &Job, options: &Options, scratch: &Scratch, results: &
         let name = entrant.peer.name;
         let mut filled = Filled::new(entrant, job.codec, records, &payloads, scratch)
             .map_err(|error| format!("{}: {name}: {error}", job.what))?;
-        let few = &all[..all.len() / 20];
+        let few = &all[..20];
         let (_, elapsed) = timed(|| filled.log.read_run(few))?;
         let fits = (options.budget * 1e9 / ns_each(elapsed, few.len())) as usize;
         entrant.records = fits.clamp(few.len(), all.len());

@@ -22,10 +22,11 @@ pub(crate) fn picture(tables: &[&Table<'_>]) -> String {
         Anchor::Start,
         "annals beside its peers: less is better, each scale is logarithmic",
     );
-    svg.text((16.0, 40.0),
+    svg.text(
+        (16.0, 40.0),
         "small faint",
         Anchor::Start,
-        "~ bare system calls, the least that the same work takes; only calls of the same class stand together",
+        "~ bare system calls, the least that the same work takes; only equal guarantees stand together",
     );
     for table in tables {
         let column = if ends[1] < ends[0] { 1 } else { 0 };
