@@ -240,7 +240,11 @@ fn machine() -> Machine {
         processor: field(&read("/proc/cpuinfo"), "model name"),
         cores: std::thread::available_parallelism().map_or(0, usize::from),
         kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
-        file_system: output("stat", &["-f", "-c", "%T", env!("CARGO_MANIFEST_DIR")]),
+        file_system: output("df", &["--output=fstype", env!("CARGO_MANIFEST_DIR")])
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .into(),
         memory_gib: kib >> 20,
         commit: output("git", &["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"]),
     }
