@@ -193,7 +193,8 @@
 //! # Looking underneath
 //!
 //! [`Store::verify`] checks a store that is not open: every batch, every checksum, and what the state files say of them.
-//! [`dump`] reads the files of a partition without opening a store. [`io`] is the seam to the operating system, for tests that
+//! [`StoreBuilder::repair`] takes out of a damaged store what cannot be read, after copying it elsewhere; nothing does so by
+//! itself. [`dump`] reads the files of a partition without opening a store. [`io`] is the seam to the operating system, for tests that
 //! turn the clock or let the disk fail.
 
 pub(crate) mod consumer;
@@ -217,15 +218,15 @@ pub use consumer::{Consumer, ConsumerBuilder, StartFrom};
 pub use error::{Error, Result};
 pub use format::{Codec, TimestampType};
 pub use group::{CommittedOffset, OffsetSetBack};
-pub use partition::{Damage, OnDamage, RecoveryReport, RemovalReason, TornTail, WhenFull};
+pub use partition::{Damage, OnDamage, RecoveryReport, RemovalReason, Repair, TornTail, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
 pub use store::{GroupLag, GroupStats, Store, StoreBuilder, StoreStats, Trouble};
 pub use topic::{
     BatchMetadata, CleanupPolicy, CompactionReport, DeleteReport, EraseReport, KeyHash, Latest,
     OffsetAndTimestamp, OwnedHeader, OwnedRecord, OwnedRecords, Partition, PartitionReader, PartitionStats,
-    Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, RemovedSegment, RetentionReport, Topic,
-    TopicConfig, TopicStats, Verification,
+    Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, RemovedSegment, RepairReport,
+    RetentionReport, Topic, TopicConfig, TopicStats, Verification,
 };
 pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
 

@@ -1,6 +1,8 @@
 //! A store with one topic of one partition, default settings.
 
-use annals::{Durability, Offset, Partition, Record, Store, TopicConfig, TopicProducer};
+use std::time::Duration;
+
+use annals::{Codec, Durability, Offset, Partition, Record, Store, TopicConfig, TopicProducer};
 use tempfile::TempDir;
 
 use crate::harness::{Outcome, Scope};
@@ -21,17 +23,18 @@ pub(crate) struct AnnalsStore {
 
 impl AnnalsStore {
     pub(crate) fn new(scratch: &Scratch, durability: Durability) -> Outcome<Self> {
-        Self::with_batch_size(scratch, durability, 64 << 10)
+        Self::with(scratch, durability, 64 << 10, TopicConfig::new())
     }
 
-    pub(crate) fn with_batch_size(
+    fn with(
         scratch: &Scratch,
         durability: Durability,
         batch_size: usize,
+        config: TopicConfig,
     ) -> Outcome<Self> {
         let dir = scratch.fresh()?;
         let store = Store::open(dir.path())?;
-        let partition = store.create_topic("events", TopicConfig::new())?.partition(0)?;
+        let partition = store.create_topic("events", config)?.partition(0)?;
         partition.append(&[Record::new()], Durability::Disk)?;
         let producer = store.producer_builder().durability(durability).batch_size(batch_size).build()?;
         let producer = producer.bind("events")?;
@@ -45,12 +48,27 @@ impl AnnalsStore {
         records: usize,
         batch_size: usize,
     ) -> Outcome<Self> {
-        let store = Self::with_batch_size(&scope.scratch, Durability::Memory, batch_size)?;
+        let store = Self::with(&scope.scratch, Durability::Memory, batch_size, TopicConfig::new())?;
+        store.fill(payloads, records)
+    }
+
+    /// The same in batches of 64 KiB before they are compressed.
+    pub(crate) fn compressed(
+        scope: &Scope,
+        payloads: &Payloads,
+        records: usize,
+        codec: Codec,
+    ) -> Outcome<Self> {
+        let config = TopicConfig::new().compression_type(codec);
+        Self::with(&scope.scratch, Durability::Memory, 64 << 10, config)?.fill(payloads, records)
+    }
+
+    fn fill(self, payloads: &Payloads, records: usize) -> Outcome<Self> {
         for number in 0..records {
-            store.producer.send(Record::new().value(payloads.get(number)))?;
+            self.producer.send(Record::new().value(payloads.get(number)))?;
         }
-        store.producer.flush()?;
-        Ok(store)
+        self.producer.flush()?;
+        Ok(self)
     }
 
     /// Hands to the operating system what is in memory.
@@ -66,6 +84,23 @@ impl AnnalsStore {
         let mut reader = self.partition.read_from(FIRST)?;
         loop {
             let records = reader.fetch()?;
+            if records.is_empty() {
+                return Ok(found);
+            }
+            for record in &records {
+                found.add(record.value().unwrap_or_default());
+            }
+        }
+    }
+
+    /// The same through a consumer's polls, of as many records as are its default.
+    pub(crate) fn poll_all(&self) -> Outcome<Found> {
+        let mut found = Found::default();
+        let mut consumer = self.store.consumer_builder().build()?;
+        consumer.assign([("events", 0)])?;
+        consumer.seek(("events", 0), FIRST)?;
+        loop {
+            let records = consumer.poll(Duration::ZERO)?;
             if records.is_empty() {
                 return Ok(found);
             }

@@ -12,7 +12,7 @@ fn header(payload: &[u8]) -> [u8; HEADER] {
     // A payload of a benchmark is never that long.
     let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     header[..4].copy_from_slice(&len.to_le_bytes());
-    header[4..].copy_from_slice(&crc32c::crc32c(payload).to_le_bytes());
+    header[4..].copy_from_slice(&crc_fast::crc32_iscsi(payload).to_le_bytes());
     header
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn walk(mut bytes: &[u8]) -> Outcome<Found> {
             break;
         }
         let payload = &rest[..len];
-        if crc32c::crc32c(payload) != u32::from_le_bytes(crc) {
+        if crc_fast::crc32_iscsi(payload) != u32::from_le_bytes(crc) {
             return Err("a frame is damaged".into());
         }
         found.add(payload);

@@ -61,7 +61,7 @@ impl<'a> Batches<'a> {
         out[23..27].copy_from_slice(&(self.count - 1).to_be_bytes());
         out[43..57].fill(0xff);
         out[57..61].copy_from_slice(&self.count.to_be_bytes());
-        let crc = crc32c::crc32c(&out[21..]);
+        let crc = crc_fast::crc32_iscsi(&out[21..]);
         out[17..21].copy_from_slice(&crc.to_be_bytes());
         self.file.write_all_at(out, self.position)?;
         self.position += out.len() as u64;
@@ -102,7 +102,7 @@ impl<'a> Batch<'a> {
     #[inline]
     pub(crate) fn check(&self) -> Outcome {
         let stored = [self.bytes[17], self.bytes[18], self.bytes[19], self.bytes[20]];
-        if crc32c::crc32c(&self.bytes[21..]) == u32::from_be_bytes(stored) {
+        if crc_fast::crc32_iscsi(&self.bytes[21..]) == u32::from_be_bytes(stored) {
             Ok(())
         } else {
             Err("a batch is damaged".into())

@@ -1,10 +1,13 @@
 //! W5: reading everything, each byte touched, each CRC checked.
 
 use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+
+use annals::Codec;
 
 use crate::annals_store::AnnalsStore;
 use crate::harness::{Outcome, Row, Sample, Scope, Workload, timed};
-use crate::payload::Payloads;
+use crate::payload::{Found, Payloads};
 use crate::scratch::map;
 use crate::{framed, kafka};
 
@@ -35,20 +38,32 @@ fn workload(scope: &Scope, title: &'static str, len: usize, records: usize) -> O
         batches.finish()?;
         map(&file)?
     };
-    let store = AnnalsStore::filled(scope, &payloads, records, BATCH_SIZE)?;
+    let plain = Rc::new(AnnalsStore::filled(scope, &payloads, records, BATCH_SIZE)?);
+    let polled = Rc::clone(&plain);
+    let lz4 = AnnalsStore::compressed(scope, &payloads, records, Codec::Lz4)?;
+    let zstd = AnnalsStore::compressed(scope, &payloads, records, Codec::Zstd)?;
     let rows = vec![
-        Row::new("~walk with CRC", move || {
-            let (found, elapsed) = timed(|| framed::walk(&framed_map))?;
-            Ok(Sample { elapsed, found })
-        }),
-        Row::limit("~Kafka walk with CRC, 64 KiB batches", move || {
-            let (found, elapsed) = timed(|| kafka::walk(&kafka_map))?;
-            Ok(Sample { elapsed, found })
-        }),
-        Row::new("annals, fetch", move || {
-            let (found, elapsed) = timed(|| store.read_all())?;
-            Ok(Sample { elapsed, found })
-        }),
+        row(Row::new, "~walk with CRC", move || framed::walk(&framed_map)),
+        row(Row::limit, "~Kafka walk with CRC, 64 KiB batches", move || kafka::walk(&kafka_map)),
+        row(Row::new, "annals, fetch", move || plain.read_all()),
+        row(Row::new, "annals, poll", move || polled.poll_all()),
+        row(Row::new, "annals, lz4", move || lz4.read_all()),
+        row(Row::new, "annals, zstd", move || zstd.read_all()),
     ];
     Ok(Workload { title, expected: payloads.expected(records), rows })
+}
+
+/// What a row runs.
+type Walk = Box<dyn FnMut() -> Outcome<Sample>>;
+
+fn row(
+    make: fn(&'static str, Walk) -> Row,
+    name: &'static str,
+    mut walk: impl FnMut() -> Outcome<Found> + 'static,
+) -> Row {
+    let run = move || {
+        let (found, elapsed) = timed(&mut walk)?;
+        Ok(Sample { elapsed, found })
+    };
+    make(name, Box::new(run))
 }

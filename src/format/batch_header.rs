@@ -45,6 +45,8 @@ impl BatchHeader {
     pub(crate) const LEN: usize = 61;
     /// Bytes up to and including the length field: enough to know where the next batch starts.
     pub(crate) const PREFIX: usize = 12;
+    /// Bytes in front of the checksum, which it does not cover: base offset, length, leader epoch, magic.
+    pub(crate) const UNCHECKED: usize = CRC_AT;
     const MIN_BATCH_LENGTH: i32 = 49;
 
     /// Decodes the header at the start of `bytes` and checks every rule that needs no more than the header.
@@ -52,29 +54,24 @@ impl BatchHeader {
         let Some(bytes) = bytes.first_chunk::<{ Self::LEN }>() else {
             return Err(Malformed::truncated(Self::LEN, bytes.len()));
         };
-        let mut reader = Reader::new(bytes);
-        let base_offset = reader.take_i64()?;
-        let batch_length = reader.take_i32()?;
-        let leader_epoch = reader.take_i32()?;
-        check_magic(reader.take_i8()?)?;
-        let crc = reader.take_u32()?;
-        let attributes = reader.take_i16()?;
+        check_magic(i8::from_be_bytes(field(bytes, MAGIC_AT)))?;
+        let attributes = i16::from_be_bytes(field(bytes, CRC_FROM));
         let Some(attributes) = Attributes::from_bits(attributes) else {
             return Err(Malformed::invalid(CRC_FROM, format!("codec {} does not exist", attributes & 0b111)));
         };
         let header = Self {
-            base_offset,
-            batch_length,
-            leader_epoch,
-            crc,
+            base_offset: i64::from_be_bytes(field(bytes, 0)),
+            batch_length: i32::from_be_bytes(field(bytes, BATCH_LENGTH_AT)),
+            leader_epoch: i32::from_be_bytes(field(bytes, 12)),
+            crc: u32::from_be_bytes(field(bytes, CRC_AT)),
             attributes,
-            last_offset_delta: reader.take_i32()?,
-            base_timestamp: reader.take_i64()?,
-            max_timestamp: reader.take_i64()?,
-            producer_id: reader.take_i64()?,
-            producer_epoch: reader.take_i16()?,
-            base_sequence: reader.take_i32()?,
-            record_count: reader.take_i32()?,
+            last_offset_delta: i32::from_be_bytes(field(bytes, LAST_OFFSET_DELTA_AT)),
+            base_timestamp: i64::from_be_bytes(field(bytes, 27)),
+            max_timestamp: i64::from_be_bytes(field(bytes, 35)),
+            producer_id: i64::from_be_bytes(field(bytes, 43)),
+            producer_epoch: i16::from_be_bytes(field(bytes, 51)),
+            base_sequence: i32::from_be_bytes(field(bytes, 53)),
+            record_count: i32::from_be_bytes(field(bytes, RECORD_COUNT_AT)),
         };
         header.check()
     }
@@ -171,6 +168,12 @@ impl BatchHeader {
     }
 }
 
+/// The bytes of the field at `at`, which all begin and end inside the header.
+#[inline(always)]
+fn field<const N: usize>(header: &[u8; BatchHeader::LEN], at: usize) -> [u8; N] {
+    header.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
+}
+
 fn check_magic(magic: i8) -> Result<(), Malformed> {
     match u32::try_from(magic) {
         Ok(2) => Ok(()),
@@ -181,5 +184,5 @@ fn check_magic(magic: i8) -> Result<(), Malformed> {
 }
 
 fn crc_of(batch: &[u8]) -> u32 {
-    crc32c::crc32c(batch.get(CRC_FROM..).unwrap_or_default())
+    crc_fast::crc32_iscsi(batch.get(CRC_FROM..).unwrap_or_default())
 }

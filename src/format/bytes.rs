@@ -67,11 +67,6 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    pub(crate) fn take_i8(&mut self) -> Result<i8, Malformed> {
-        self.take_array().map(i8::from_be_bytes)
-    }
-
-    #[inline]
     pub(crate) fn take_i16(&mut self) -> Result<i16, Malformed> {
         self.take_array().map(i16::from_be_bytes)
     }
@@ -179,7 +174,7 @@ mod tests {
         assert_eq!(reader.take_u32(), Ok(0xfefd_fcfb));
         assert_eq!(reader.take_i64(), Ok(-3));
         assert_eq!(reader.remaining(), 0);
-        assert_eq!(reader.take_i8(), Err(Malformed::Truncated { needed: 1, available: 0 }));
+        assert_eq!(reader.take_u8(), Err(Malformed::Truncated { needed: 1, available: 0 }));
         assert_eq!(reader.position(), out.len());
     }
 

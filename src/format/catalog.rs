@@ -9,9 +9,10 @@
 //! ```
 //!
 //! One `topic` line per topic (name, id, partitions), one `config` line per setting that was given, in Kafka's keys and
-//! values; the last line holds the CRC-32 of all bytes before it. The file is replaced whole.
+//! values; one `deleted` line per topic (id) whose files may still be there; the last line holds the CRC-32 of all bytes
+//! before it. The file is replaced whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::{Malformed, check_topic_name};
@@ -26,6 +27,9 @@ pub(crate) struct Catalog {
     /// Random, made with the store.
     pub(crate) store: u128,
     pub(crate) topics: BTreeMap<String, CatalogTopic>,
+    /// Ids of topics that were deleted and whose files may still be there. The files of any other topic that is not listed
+    /// are not to be removed: this may be an earlier list.
+    pub(crate) deleted: BTreeSet<u128>,
 }
 
 /// One topic of a store.
@@ -50,6 +54,9 @@ impl Catalog {
                 line(format_args!("config {name} {key} {value}\n"));
             }
         }
+        for id in &self.deleted {
+            line(format_args!("deleted {id:032x}\n"));
+        }
         let crc = crc32fast::hash(text.as_bytes());
         text.push_str(&format!("{LAST}{crc:08x}\n"));
         text.into_bytes()
@@ -60,7 +67,7 @@ impl Catalog {
         check_version(bytes)?;
         let body = checked_body(bytes)?;
         let mut at = 0;
-        let mut catalog = Self { store: 0, topics: BTreeMap::new() };
+        let mut catalog = Self { store: 0, topics: BTreeMap::new(), deleted: BTreeSet::new() };
         for line in body.split_terminator('\n').skip(1) {
             at += line.len() + 1;
             catalog
@@ -87,6 +94,7 @@ impl Catalog {
                 let topic = self.topics.get_mut(words.next()?)?;
                 topic.config.insert(words.next()?.to_owned(), words.next()?.to_owned());
             }
+            "deleted" => _ = self.deleted.insert(u128::from_str_radix(rest, 16).ok()?),
             _ => return None,
         }
         Some(())
@@ -131,7 +139,7 @@ mod tests {
                 CatalogTopic { id: u128::MAX, partitions: 1, config: BTreeMap::new() },
             ),
         ];
-        Catalog { store: 0xabc, topics: topics.into() }
+        Catalog { store: 0xabc, topics: topics.into(), deleted: [5, u128::MAX].into() }
     }
 
     #[test]

@@ -16,6 +16,8 @@ mod name;
 mod offset_commit;
 mod record;
 mod record_iter;
+mod record_span;
+mod short_varint;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -40,4 +42,5 @@ pub(crate) use name::{
 pub(crate) use offset_commit::{CommitKey, OffsetCommitValue};
 pub(crate) use record::{RawRecord, RecordBody};
 pub(crate) use record_iter::RecordIter;
+pub(crate) use record_span::RecordSpan;
 pub(crate) use state::{Identity, Mark, PartitionState, SegmentSummary};

@@ -7,7 +7,9 @@
 //! ```
 //! A length of -1 is null, for values and record keys; a header's key is never null.
 
+use super::record_span::{FieldSpan, NULL, RecordSpan};
 use super::varint::{self, put_varint, put_varlong, varint_len, varlong_len};
+use super::{BatchHeader, TimestampType};
 use crate::types::{Header, Offset, Timestamp};
 
 /// A record to encode, relative to its batch.
@@ -116,9 +118,9 @@ pub(crate) struct RawRecord<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RecordOrigin {
     pub(crate) base_offset: Offset,
-    pub(crate) base_timestamp: Timestamp,
-    /// The time of every record, whatever its delta, when the log's clock made the batch's timestamps.
-    pub(crate) append_time: Option<Timestamp>,
+    base_timestamp: Timestamp,
+    /// The bits of a record's timestamp delta that count: all, or none when the log's clock made the timestamps.
+    delta_mask: i64,
 }
 
 /// What is wrong with a record. One byte, so that a decoder which hardly ever fails hardly pays for failing; the
@@ -205,6 +207,23 @@ impl<'a> Cursor<'a> {
         Some(taken)
     }
 
+    /// A key or a value: where it lies.
+    fn take_field(&mut self) -> Option<FieldSpan> {
+        match self.take_varint()? {
+            -1 => Some(FieldSpan { at: 0, len: NULL }),
+            len => {
+                let at = self.position(self.at)?;
+                let len = self.take(len)?.len();
+                Some(FieldSpan { at, len: self.position(len)? })
+            }
+        }
+    }
+
+    /// A position as spans have it. Batches that are too long for that were expanded from no batch of Kafka's.
+    fn position(&mut self, at: usize) -> Option<u32> {
+        self.or_fault(u32::try_from(at).ok(), Fault::FieldLength)
+    }
+
     fn take_header(&mut self) -> Option<Header<'a>> {
         let key = self.take_nullable()?.and_then(|key| std::str::from_utf8(key).ok());
         let key = self.or_fault(key, Fault::HeaderKey)?;
@@ -212,35 +231,37 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// A record and what the iteration needs to check it against its neighbours.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct DecodedRecord<'a> {
-    pub(crate) record: RawRecord<'a>,
-    pub(crate) offset_delta: i32,
-}
-
 impl RecordOrigin {
+    pub(super) fn new(header: &BatchHeader) -> Self {
+        let (base_timestamp, delta_mask) = match header.attributes.timestamp_type() {
+            TimestampType::CreateTime => (header.base_timestamp, -1),
+            TimestampType::LogAppendTime => (header.max_timestamp, 0),
+        };
+        Self { base_offset: header.base_offset, base_timestamp, delta_mask }
+    }
+
     /// Decodes the record whose attributes are next and whose last byte is the last of `cursor`.
-    #[inline(always)]
-    pub(crate) fn decode<'a>(&self, cursor: &mut Cursor<'a>) -> Option<DecodedRecord<'a>> {
+    pub(crate) fn decode(&self, cursor: &mut Cursor<'_>) -> Option<RecordSpan> {
         // The attributes mean nothing. If they are missing, so is the varint behind them.
         cursor.at += 1;
         let timestamp_delta = cursor.take_varlong()?;
         let offset_delta = cursor.take_varint()?;
-        let key = cursor.take_nullable()?;
-        let value = cursor.take_nullable()?;
-        let headers = RawHeaders::take(cursor)?;
+        let key = cursor.take_field()?;
+        let value = cursor.take_field()?;
+        let headers_at = cursor.at;
+        let headers_at =
+            if RawHeaders::take(cursor)?.count == 0 { 0 } else { cursor.position(headers_at)? };
         if cursor.at != cursor.bytes.len() {
             cursor.fault = Fault::LeftOver;
             return None;
         }
-        let timestamp = match self.append_time {
-            // Deltas were made by wrapping too, so every pair of timestamps survives.
-            None => self.base_timestamp.wrapping_add(timestamp_delta),
-            Some(time) => time,
-        };
-        let offset = self.base_offset.wrapping_add(i64::from(offset_delta));
-        Some(DecodedRecord { record: RawRecord { offset, timestamp, key, value, headers }, offset_delta })
+        Some(RecordSpan { timestamp: self.timestamp(timestamp_delta), offset_delta, key, value, headers_at })
+    }
+
+    #[inline(always)]
+    pub(super) fn timestamp(&self, delta: i64) -> Timestamp {
+        // Deltas were made by wrapping too, so every pair of timestamps survives.
+        self.base_timestamp.wrapping_add(delta & self.delta_mask)
     }
 }
 
@@ -256,27 +277,20 @@ impl<'a> RawHeaders<'a> {
         self.count
     }
 
+    /// The headers whose count is next, which were checked before.
+    pub(super) fn counted(cursor: &mut Cursor<'a>) -> Self {
+        let count = cursor.take_varint().and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
+        Self { count, bytes: cursor.bytes.get(cursor.at..).unwrap_or_default() }
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = Header<'a>> + use<'a> {
         let mut cursor = Cursor::new(self.bytes, 0);
         (0..self.count).map_while(move |_| cursor.take_header())
     }
 
-    #[inline]
-    fn take(cursor: &mut Cursor<'a>) -> Option<Self> {
-        match cursor.take_varint()? {
-            0 => Some(Self::default()),
-            count => {
-                // A copy goes out of line, so that the cursor itself can stay in registers.
-                let mut own = *cursor;
-                let headers = Self::take_some(&mut own, count);
-                *cursor = own;
-                headers
-            }
-        }
-    }
-
-    #[inline(never)]
-    fn take_some(cursor: &mut Cursor<'a>, count: i32) -> Option<Self> {
+    /// Takes the count and what it counts, and checks all of it.
+    pub(super) fn take(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let count = cursor.take_varint()?;
         let bytes = cursor.bytes.get(cursor.at..).unwrap_or_default();
         let count = usize::try_from(count).ok().filter(|count| *count <= bytes.len());
         let count = cursor.or_fault(count, Fault::HeaderCount)?;

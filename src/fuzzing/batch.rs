@@ -2,7 +2,7 @@
 
 use crate::format::{
     Attributes, BatchHeader, BatchRewriter, Decompressor, Outcome, RecordBody, RecordFate, RecordIter,
-    RewriteRules, TimestampType,
+    RecordSpan, RewriteRules, TimestampType,
 };
 use crate::fuzzing::input::Input;
 use crate::fuzzing::reference::{self, Plain};
@@ -94,9 +94,38 @@ fn check_records(header: &BatchHeader, bytes: &[u8]) {
     let tail: Vec<_> = resumed.map_while(Result::ok).map(|record| Plain::of(&record)).collect();
     let behind = expected.records.get(expected.records.len() / 2..).unwrap_or_default();
     assert!(tail.starts_with(behind));
+    check_spans(header, bytes, &expected);
     if is_good {
         check_encoder(header, &expected.records);
         check_rewriter(header, bytes, &expected.records);
+    }
+}
+
+/// What a reader does: take places of records, in pieces, from an offset on and up to one.
+fn check_spans(header: &BatchHeader, bytes: &[u8], expected: &reference::Decoded) {
+    let plain = |spans: &[RecordSpan]| -> Vec<Plain> {
+        spans.iter().map(|span| Plain::of(&span.of(bytes, header.base_offset))).collect()
+    };
+    let taken = RecordIter::new(header, bytes).take_spans(usize::MAX, i64::MAX);
+    assert_eq!(taken.is_ok(), expected.is_good);
+    let Ok(all) = taken else { return };
+    assert_eq!(plain(&all), expected.records);
+    let mut pieces = RecordIter::new(header, bytes);
+    let mut found = Vec::new();
+    while found.len() < all.len() {
+        found.extend(pieces.take_spans(3, i64::MAX).unwrap_or_default());
+    }
+    assert_eq!(found, all);
+    for offset in
+        [0, 1, 2].map(|quarters| header.base_offset + i64::from(header.last_offset_delta) * quarters / 2)
+    {
+        let below = expected.records.iter().take_while(|record| record.offset < offset).count();
+        let (before, behind) = (all.get(..below).unwrap_or_default(), all.get(below..).unwrap_or_default());
+        assert_eq!(RecordIter::new(header, bytes).take_spans(usize::MAX, offset).as_deref(), Ok(before));
+        let mut from = RecordIter::new(header, bytes);
+        assert_eq!(from.skip_below(offset), Ok(()));
+        assert_eq!(from.remaining(), i32::try_from(behind.len()).unwrap_or(-1));
+        assert_eq!(from.take_spans(usize::MAX, i64::MAX).as_deref(), Ok(behind));
     }
 }
 
@@ -165,6 +194,64 @@ fn check_rewriter(header: &BatchHeader, bytes: &[u8], records: &[Plain]) {
                 assert_eq!(found.records, stay);
             } else {
                 assert_eq!(found.records.len(), stay.len());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{BatchBuilder, Codec, Compression, Compressor, NewRecord, Seal};
+
+    /// Varints of one, two, three and four bytes, nulls, headers; the last record reaches the end of the batch.
+    fn samples() -> Vec<(BatchHeader, Vec<u8>)> {
+        let headers = [Header { key: "trace", value: Some(b"7f") }, Header { key: "", value: None }];
+        let long = vec![b'v'; 300];
+        let longer = vec![b'w'; 8200];
+        let mut samples = vec![];
+        for (timestamps, values, timestamp_type) in [
+            (
+                [1_000, 1_001, 1_070, 11_000],
+                [Some(&b"one"[..]), None, Some(&long), Some(b"")],
+                TimestampType::CreateTime,
+            ),
+            ([9_000, 2_000_000, -1, 9_000], [None, None, Some(b"xyz"), None], TimestampType::CreateTime),
+            ([0; 4], [Some(b"x"), Some(b"y"), Some(b"z"), Some(&longer)], TimestampType::LogAppendTime),
+        ] {
+            let mut builder = BatchBuilder::new(40, 0);
+            for (number, (timestamp, value)) in timestamps.into_iter().zip(values).enumerate() {
+                let key = [None, Some(&b"key"[..]), Some(&long[..70]), Some(b"")][number];
+                let headers = if number % 2 == 1 { &headers[..] } else { &[] };
+                builder.append(&NewRecord { timestamp, key, value, headers });
+            }
+            let how = Seal { compression: Compression::of(Codec::None), timestamp_type, append_time: 77 };
+            let mut compressor = Compressor::default();
+            let sealed = builder.seal(&how, &mut compressor).unwrap();
+            samples.push((sealed.header, sealed.bytes[BatchHeader::LEN..].to_vec()));
+        }
+        samples
+    }
+
+    #[test]
+    fn every_cut_and_every_changed_byte_is_judged_as_the_reference_judges_it() {
+        for (header, bytes) in samples() {
+            assert!(reference::decode(&header, &bytes).is_good);
+            check_records(&header, &bytes);
+            let is_long = bytes.len() > 1000;
+            for at in (0..bytes.len()).filter(|at| !is_long || *at < 60 || *at + 60 > bytes.len()) {
+                check_records(&header, &bytes[..at]);
+                for change in [1, 2, 0x40, 0x80, 0x81, 0xff] {
+                    let mut changed = bytes.clone();
+                    changed[at] ^= change;
+                    check_records(&header, &changed);
+                }
+            }
+            for record_count in [0, 3, 5] {
+                check_records(&BatchHeader { record_count, ..header }, &bytes);
+            }
+            for last_offset_delta in [0, 2, 4, i32::MAX] {
+                check_records(&BatchHeader { last_offset_delta, ..header }, &bytes);
             }
         }
     }

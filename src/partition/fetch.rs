@@ -2,23 +2,22 @@
 
 use std::sync::Arc;
 
-use crate::format::{BatchHeader, RawRecord, RecordIter};
+use crate::format::{RawRecord, RecordSpan};
 use crate::segment::StoredBatch;
 use crate::types::Offset;
 
-/// Some consecutive records of one batch. They were decoded once when the slice was made, so walking them cannot fail.
+/// Some consecutive records of one batch. They were decoded when the slice was made: walking them looks up where their
+/// fields lie, and cannot fail.
 #[derive(Debug, Clone)]
 pub(crate) struct RecordSlice {
-    header: BatchHeader,
+    base_offset: Offset,
     bytes: RecordBytes,
-    /// Byte position of the first record among the batch's records.
-    position: usize,
-    /// Records of the batch from that position on.
-    remaining: i32,
-    /// Records of this slice.
-    count: usize,
+    /// Where in `bytes` the records lie.
+    spans: Vec<RecordSpan>,
     /// The offset behind the last record of this slice; behind the whole batch if it is the batch's last slice.
     next_offset: Offset,
+    /// Bytes of the batch as stored; 0 for all but the first slice of a batch.
+    stored_bytes: usize,
 }
 
 /// Where the bytes of the records are.
@@ -41,26 +40,26 @@ impl RecordBytes {
 
 /// A part of a batch, as the reader cut it.
 pub(super) struct Cut {
-    pub(super) position: usize,
-    pub(super) remaining: i32,
-    pub(super) count: usize,
+    pub(super) spans: Vec<RecordSpan>,
     pub(super) next_offset: Offset,
+    pub(super) stored_bytes: usize,
 }
 
 impl RecordSlice {
-    pub(super) fn new(header: BatchHeader, bytes: RecordBytes, cut: Cut) -> Self {
-        let Cut { position, remaining, count, next_offset } = cut;
-        Self { header, bytes, position, remaining, count, next_offset }
+    /// Records of the batch that begins at `base_offset` and whose uncompressed records are `bytes`.
+    pub(super) fn new(base_offset: Offset, bytes: RecordBytes, cut: Cut) -> Self {
+        let Cut { spans, next_offset, stored_bytes } = cut;
+        Self { base_offset, bytes, spans, next_offset, stored_bytes }
     }
 
     /// How many records it holds.
     pub(crate) fn len(&self) -> usize {
-        self.count
+        self.spans.len()
     }
 
     /// Bytes of its batch as stored; 0 for all but the first slice of a batch.
     pub(crate) fn stored_bytes(&self) -> usize {
-        if self.position == 0 { self.header.total_len() } else { 0 }
+        self.stored_bytes
     }
 
     /// Where reading goes on behind it.
@@ -70,16 +69,16 @@ impl RecordSlice {
 
     /// The records in order.
     pub(crate) fn iter(&self) -> RecordSliceIter<'_> {
-        let records = RecordIter::resume(&self.header, self.bytes.get(), self.position, self.remaining);
-        RecordSliceIter { records, left: self.count }
+        RecordSliceIter { spans: self.spans.iter(), bytes: self.bytes.get(), base_offset: self.base_offset }
     }
 }
 
 /// Walks a [`RecordSlice`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct RecordSliceIter<'a> {
-    records: RecordIter<'a>,
-    left: usize,
+    spans: std::slice::Iter<'a, RecordSpan>,
+    bytes: &'a [u8],
+    base_offset: Offset,
 }
 
 impl<'a> Iterator for RecordSliceIter<'a> {
@@ -87,12 +86,10 @@ impl<'a> Iterator for RecordSliceIter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<RawRecord<'a>> {
-        self.left = self.left.checked_sub(1)?;
-        // The same bytes were decoded when the slice was made.
-        self.records.next_record()?.ok()
+        self.spans.next().map(|span| span.of(self.bytes, self.base_offset))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
+        self.spans.size_hint()
     }
 }

@@ -103,6 +103,29 @@ impl Log {
         }
     }
 
+    /// Whether a partition was ever appended to, as far as its files tell.
+    pub(crate) fn had_records(directory: &Directory) -> Result<bool> {
+        let file = StateFile::read(directory)?;
+        let state = file.state();
+        let (mark, closed) = (state.mark.offset, state.closed.map_or(0, |closed| closed.next_offset));
+        if mark.max(closed).max(state.log_start) > 0 || !state.sealed.is_empty() {
+            return Ok(true);
+        }
+        Ok(!Self::is_empty(directory)?)
+    }
+
+    /// True when no `.log` in a directory holds a byte.
+    fn is_empty(directory: &Directory) -> Result<bool> {
+        for entry in directory.list()? {
+            let is_log =
+                parse_segment_file_name(&entry.name).is_some_and(|name| name.file == SegmentFile::Log);
+            if is_log && directory.open(&entry.name, OpenMode::Read)?.len()? > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// True for a directory in which a crash cut off the making of a partition, or the end of a removal: it says of no
     /// partition, and holds no byte of a log.
     pub(crate) fn is_unfinished(directory: &Directory) -> Result<bool> {
@@ -112,13 +135,8 @@ impl Log {
             if entry.kind != EntryKind::File || !is_known {
                 return Ok(false);
             }
-            if segment_file.is_some_and(|name| name.file == SegmentFile::Log)
-                && directory.open(&entry.name, OpenMode::Read)?.len()? > 0
-            {
-                return Ok(false);
-            }
         }
-        Ok(true)
+        Self::is_empty(directory)
     }
 
     /// Removes a partition's directory. The file that says whose it is goes last: a removal that a crash cuts off is known

@@ -53,6 +53,8 @@ impl Log {
     ) -> Result<Option<OffsetAndTimestamp>> {
         let mut cursor = segment.seek_time(timestamp)?;
         while let Some(header) = cursor.peek()? {
+            // A damaged time must not hide a record.
+            cursor.check_next(&header)?;
             cursor.step_over(&header);
             if header.max_timestamp < timestamp || header.last_offset() < self.start() {
                 continue;

@@ -159,23 +159,30 @@ impl Log {
     /// The number of records of a batch that is sound.
     fn count_records(&self, batch: &StoredBatch) -> std::result::Result<u64, Malformed> {
         BatchHeader::verify_crc(batch.bytes())?;
-        let header = batch.header();
-        let mut expanded = Vec::new();
-        let records = match header.codec() {
-            Codec::None => batch.body(),
-            codec => {
-                let limit = self.options.max_expanded_bytes;
-                Decompressor::default().decompress(codec, batch.body(), limit, &mut expanded)?;
-                &expanded
-            }
-        };
-        let mut count = 0;
-        for record in RecordIter::resume(header, records, 0, header.record_count) {
-            record?;
-            count += 1;
-        }
-        Ok(count)
+        count_records(batch.header(), batch.body(), self.options.max_expanded_bytes)
     }
+}
+
+/// The number of records of a batch whose checksum fits.
+pub(super) fn count_records(
+    header: &BatchHeader,
+    body: &[u8],
+    max_expanded_bytes: usize,
+) -> std::result::Result<u64, Malformed> {
+    let mut expanded = Vec::new();
+    let records = match header.codec() {
+        Codec::None => body,
+        codec => {
+            Decompressor::default().decompress(codec, body, max_expanded_bytes, &mut expanded)?;
+            &expanded
+        }
+    };
+    let mut count = 0;
+    for record in RecordIter::resume(header, records, 0, header.record_count) {
+        record?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// The next batch behind a stretch that cannot be walked, as far as the stored index knows one.

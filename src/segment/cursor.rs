@@ -21,6 +21,9 @@ pub(crate) struct Cursor {
     window: Option<Window>,
 }
 
+/// Stands for an offset that is not known yet.
+const ANY: Offset = -1;
+
 impl Cursor {
     pub(super) fn new(segment: Arc<Segment>, position: u64, expected: Offset) -> Self {
         Self { segment, position, expected, window: None }
@@ -28,7 +31,7 @@ impl Cursor {
 
     /// A cursor at the batch an index entry points to, if it is the batch the entry tells of.
     pub(super) fn at_index_entry(segment: Arc<Segment>, position: u64, last_offset: Offset) -> Option<Self> {
-        let mut cursor = Self::new(segment, position, 0);
+        let mut cursor = Self::new(segment, position, ANY);
         let header = cursor.peek().ok()??;
         (header.last_offset() == last_offset).then(|| {
             cursor.expected = header.base_offset;
@@ -56,8 +59,7 @@ impl Cursor {
         if self.position >= written {
             return Ok(None);
         }
-        let position = self.position;
-        let header = BatchHeader::decode(self.load(BatchHeader::LEN, written)?.from(position));
+        let header = BatchHeader::decode(self.load(BatchHeader::LEN, written)?);
         let header = header.map_err(|malformed| self.damaged(malformed))?;
         self.check(&header, written)?;
         Ok(Some(header))
@@ -65,15 +67,30 @@ impl Cursor {
 
     /// The next batch, `None` at the end of what is written.
     pub(crate) fn next_batch(&mut self) -> Result<Option<StoredBatch>> {
-        let Some(header) = self.peek()? else { return Ok(None) };
-        let (position, len) = (self.position, header.total_len());
-        let window = self.load(len, self.segment.bytes())?;
-        let Some(batch) = window.batch(header, position) else {
-            let available = window.from(position).len();
+        match self.peek()? {
+            Some(header) => self.take_batch(header).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The batch whose header `peek` returned.
+    pub(crate) fn take_batch(&mut self, header: BatchHeader) -> Result<StoredBatch> {
+        let len = header.total_len();
+        let available = self.load(len, self.segment.bytes())?.len();
+        let batch = self.window.as_ref().and_then(|window| window.batch(header, self.position));
+        let Some(batch) = batch else {
             return Err(self.damaged(Malformed::Truncated { needed: len, available }));
         };
         self.step_over(&header);
-        Ok(Some(batch))
+        Ok(batch)
+    }
+
+    /// Checks the batch whose header `peek` returned before something is concluded from that header.
+    pub(crate) fn check_next(&mut self, header: &BatchHeader) -> Result<()> {
+        let (position, len) = (self.position, header.total_len());
+        let batch = self.load(len, self.segment.bytes())?;
+        let sound = BatchHeader::verify_crc(batch.get(..len).unwrap_or_default());
+        sound.map_err(|malformed| self.segment.log().damaged(position, header.base_offset, malformed))
     }
 
     /// Moves behind the batch whose header `peek` returned.
@@ -82,13 +99,13 @@ impl Cursor {
         self.expected = header.next_offset();
     }
 
-    fn load(&mut self, want: usize, written: u64) -> Result<&Window> {
-        let keep = self.window.take().filter(|window| window.from(self.position).len() >= want);
-        let window = match keep {
+    /// At least `want` bytes from the position on, or as many as there are below `written`.
+    fn load(&mut self, want: usize, written: u64) -> Result<&[u8]> {
+        let window = match self.window.take().filter(|window| window.from(self.position).len() >= want) {
             Some(window) => window,
             None => self.segment.log().window(self.position, want, written)?,
         };
-        Ok(self.window.insert(window))
+        Ok(self.window.insert(window).from(self.position))
     }
 
     /// What the CRC of a batch does not cover: its place in the log.
@@ -96,6 +113,10 @@ impl Cursor {
         let invalid = |why: String| self.segment.log().broken(self.position, self.expected, why);
         if header.base_offset < self.expected {
             return Err(invalid(format!("base offset {} is below {}", header.base_offset, self.expected)));
+        }
+        // No checksum covers it, and a reader that took it for a gap would lose what lies before.
+        if header.base_offset > self.expected && self.expected != ANY && self.segment.is_gapless() {
+            return Err(invalid(format!("base offset {} instead of {}", header.base_offset, self.expected)));
         }
         if header.leader_epoch != 0 {
             return Err(invalid(format!("leader epoch {} instead of 0", header.leader_epoch)));

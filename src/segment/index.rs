@@ -19,6 +19,16 @@ pub(crate) struct SparseIndex {
     largest: Largest,
 }
 
+/// The entries around an offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Around {
+    /// The last entry whose batch ends at or before the offset.
+    pub(crate) floor: Option<OffsetIndexEntry>,
+    /// The first entry whose batch ends at or behind the offset, when that batch is more likely to hold it than not. Going
+    /// there first leaves what lies between the two entries untouched.
+    pub(crate) likely: Option<OffsetIndexEntry>,
+}
+
 /// The largest timestamp of a segment, and the last offset of the first batch that has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Largest {
@@ -96,11 +106,27 @@ impl SparseIndex {
         offset.checked_sub(self.base).and_then(|relative| u32::try_from(relative).ok())
     }
 
-    /// The last entry whose batch ends at or before `offset`.
-    pub(crate) fn floor(&self, offset: Offset) -> Option<OffsetIndexEntry> {
+    /// The entries around `offset`.
+    pub(crate) fn around(&self, offset: Offset) -> Around {
         let relative = offset.saturating_sub(self.base);
-        let after = self.offsets.partition_point(|entry| i64::from(entry.relative_offset) <= relative);
-        after.checked_sub(1).and_then(|at| self.offsets.get(at)).copied()
+        let after = self.offsets.partition_point(|entry| i64::from(entry.relative_offset) < relative);
+        let ends_at = self.offsets.get(after).copied();
+        let floor = match ends_at {
+            Some(entry) if i64::from(entry.relative_offset) == relative => Some(entry),
+            _ => after.checked_sub(1).and_then(|at| self.offsets.get(at)).copied(),
+        };
+        let likely =
+            ends_at.filter(|ceiling| floor.is_none_or(|floor| self.is_likely(relative, floor, *ceiling)));
+        Around { floor, likely }
+    }
+
+    /// Whether the batch of `ceiling` rather holds an offset between the two entries than one in front of it: it does when
+    /// batches are longer than the interval, so that each has an entry, and when the offset is nearer to it.
+    fn is_likely(&self, relative: i64, floor: OffsetIndexEntry, ceiling: OffsetIndexEntry) -> bool {
+        let bytes = ceiling.position.saturating_sub(floor.position);
+        let distances =
+            (relative - i64::from(floor.relative_offset), i64::from(ceiling.relative_offset) - relative);
+        bytes / 2 > self.interval_bytes || distances.1 < distances.0
     }
 
     /// The first entry behind `position`.
@@ -131,5 +157,48 @@ impl SparseIndex {
 
     pub(crate) fn times(&self) -> &[TimeIndexEntry] {
         &self.times
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(interval_bytes: u32, offsets: &[(u32, u32)]) -> SparseIndex {
+        let entry =
+            |&(relative_offset, position): &(u32, u32)| OffsetIndexEntry { relative_offset, position };
+        SparseIndex { offsets: offsets.iter().map(entry).collect(), ..SparseIndex::new(100, interval_bytes) }
+    }
+
+    #[test]
+    fn entries_around_an_offset() {
+        let index = index(4096, &[(9, 5000), (29, 10_000), (39, 100_000)]);
+        for offset in 90..160 {
+            let Around { floor, likely } = index.around(offset);
+            let last = |entry: OffsetIndexEntry| 100 + i64::from(entry.relative_offset);
+            assert_eq!(
+                floor.map(last),
+                [109, 129, 139].into_iter().rfind(|last| *last <= offset),
+                "{offset}"
+            );
+            if let Some(likely) = likely {
+                assert_eq!(
+                    Some(last(likely)),
+                    [109, 129, 139].into_iter().find(|last| *last >= offset),
+                    "{offset}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_entry_behind_an_offset_is_likely_when_near_or_when_every_batch_has_one() {
+        let index = index(4096, &[(9, 5000), (29, 10_000), (39, 100_000)]);
+        let likely = |offset| index.around(offset).likely.map(|entry| entry.position);
+        assert_eq!([112, 119].map(likely), [None; 2]);
+        assert_eq!([120, 128].map(likely), [Some(10_000); 2]);
+        assert_eq!([130, 138].map(likely), [Some(100_000); 2]);
+        // The batch that ends at the offset is the one in front already.
+        assert_eq!([129, 139, 140].map(likely), [None; 3]);
     }
 }

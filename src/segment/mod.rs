@@ -10,6 +10,7 @@ mod index;
 mod index_file;
 mod log_file;
 mod new_segment;
+mod salvage;
 mod scan;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod segment;
@@ -24,6 +25,7 @@ pub(crate) use index::SparseIndex;
 pub(crate) use log_file::LogFile;
 pub use log_file::ReadMode;
 pub(crate) use new_segment::{FinishedSegment, NewSegment};
+pub(crate) use salvage::{Known, Salvage, salvage};
 pub(crate) use scan::{Scan, Tail, scan};
 pub(crate) use segment::Segment;
 pub(crate) use stored_batch::StoredBatch;

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
-use crate::format::{BatchHeader, OffsetIndexEntry, SegmentFile, SegmentSummary, segment_file_name};
+use crate::error::{Error, Result};
+use crate::format::{
+    BatchHeader, Malformed, OffsetIndexEntry, SegmentFile, SegmentSummary, segment_file_name,
+};
 use crate::io::{Directory, File};
+use crate::segment::index::Around;
 use crate::segment::log_file::Walk;
 use crate::segment::summary::Tally;
 use crate::segment::{Cursor, LogFile, ReadMode, Scan, SparseIndex, index_file};
@@ -20,6 +23,16 @@ pub(crate) struct Segment {
     written: AtomicU64,
     /// The writer notes batches here before it moves `written`.
     index: RwLock<Index>,
+    offsets: Offsets,
+}
+
+/// Which offsets the batches of a segment cover.
+#[derive(Debug, Clone, Copy)]
+enum Offsets {
+    /// All from its base on; up to this one where it is sealed.
+    All { until: Option<Offset> },
+    /// It was rewritten: any may be missing.
+    Some,
 }
 
 #[derive(Debug)]
@@ -32,7 +45,8 @@ enum Index {
 impl Segment {
     /// A segment whose index is in memory.
     fn with_index(log: LogFile, base: Offset, written: u64, index: SparseIndex) -> Self {
-        Self { base, log, written: AtomicU64::new(written), index: RwLock::new(Index::InMemory(index)) }
+        let (written, index) = (AtomicU64::new(written), RwLock::new(Index::InMemory(index)));
+        Self { base, log, written, index, offsets: Offsets::All { until: None } }
     }
 
     /// The good part of a segment that was just scanned.
@@ -58,12 +72,26 @@ impl Segment {
             log: LogFile::lazy(directory.clone(), name, mode),
             written: AtomicU64::new(summary.bytes),
             index: RwLock::new(Index::OnDisk(Box::new(summary))),
+            offsets: match summary.is_sparse {
+                true => Offsets::Some,
+                false => Offsets::All { until: Some(summary.next_offset) },
+            },
         }
     }
 
     /// The first offset it may hold, and its name.
     pub(crate) fn base(&self) -> Offset {
         self.base
+    }
+
+    /// Whether each batch must begin where the one before it ended.
+    pub(super) fn is_gapless(&self) -> bool {
+        matches!(self.offsets, Offsets::All { .. })
+    }
+
+    /// Whether batches up to `expected` can be all that it holds.
+    pub(crate) fn may_end_at(&self, expected: Offset) -> bool {
+        !matches!(self.offsets, Offsets::All { until: Some(until) } if until != expected)
     }
 
     /// Bytes of whole batches.
@@ -108,9 +136,14 @@ impl Segment {
 
     /// A cursor before the first batch that may hold `offset`.
     pub(crate) fn seek(self: &Arc<Self>, offset: Offset) -> Result<Cursor> {
-        let entry = self.with(|index| index.floor(offset))?;
+        let Around { floor, likely } = self.with(|index| index.around(offset))?;
+        if let Some(cursor) = likely.and_then(|entry| self.at_entry(&entry))
+            && cursor.expected() <= offset
+        {
+            return Ok(cursor);
+        }
         // An entry that does not fit its batch costs the walk from the start, and never another answer.
-        Ok(entry.and_then(|entry| self.at_entry(&entry)).unwrap_or_else(|| self.from_start()))
+        Ok(floor.and_then(|entry| self.at_entry(&entry)).unwrap_or_else(|| self.from_start()))
     }
 
     /// A cursor before the first batch that may hold a record of `timestamp` or later.
@@ -168,8 +201,10 @@ impl Segment {
         let mut position = 0;
         while position < summary.bytes {
             let bytes = walk.bytes(position, BatchHeader::LEN)?;
-            let header = BatchHeader::decode(bytes)
-                .map_err(|malformed| self.log.damaged(position, tally.next_offset, malformed))?;
+            let header = match BatchHeader::decode(bytes) {
+                Ok(header) => header,
+                Err(malformed) => return Err(self.blame(&mut walk, position, malformed)?),
+            };
             index.note(&header, position);
             tally.add(&header, bytes.get(..BatchHeader::LEN).unwrap_or_default());
             position += header.total_len() as u64;
@@ -179,6 +214,22 @@ impl Segment {
             return Err(self.log.broken(0, self.base, "batch headers differ from those sealed"));
         }
         Ok(index)
+    }
+
+    /// Where no batch is, one before it may have a wrong length.
+    fn blame(&self, walk: &mut Walk<'_>, position: u64, malformed: Malformed) -> Result<Error> {
+        let (mut at, mut offset) = (0, self.base);
+        while at < position {
+            let Ok(header) = BatchHeader::decode(walk.bytes(at, BatchHeader::LEN)?) else { break };
+            let needed = header.total_len();
+            let batch = walk.bytes(at, needed)?.get(..needed).unwrap_or_default();
+            if let Err(malformed) = BatchHeader::verify_crc(batch) {
+                return Ok(self.log.damaged(at, offset, malformed));
+            }
+            at += needed as u64;
+            offset = header.next_offset();
+        }
+        Ok(self.log.damaged(position, offset, malformed))
     }
 
     /// A copy of the index of a segment that is to grow again.

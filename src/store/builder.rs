@@ -12,7 +12,7 @@ use crate::partition::{Agenda, LogOptions};
 use crate::segment::ReadMode;
 use crate::store::store::Store;
 use crate::store::troubles::OnTrouble;
-use crate::topic::{TopicContext, Verification, verify};
+use crate::topic::{RepairReport, TopicContext, Verification, repair, verify};
 use crate::types::TopicPartition;
 
 /// Opens a [`Store`] with other settings than the defaults.
@@ -175,6 +175,33 @@ impl StoreBuilder {
         let root = self.root();
         let _lock = self.lock(&root)?;
         verify(&root, &self.context(), &mut progress)
+    }
+
+    /// Sets right what [`verify`](Self::verify) finds in a store that is not open anywhere, so that it opens and all that is
+    /// sound can be read. What cannot be read is taken out; every byte that is cut off, replaced or dropped is first copied
+    /// into the directory `copies`, outside the store, durably. No record that stays changes, nor its offset: what is lost
+    /// leaves a gap. A store in which `verify` finds nothing stays as it is. After an error or a kill, call it again.
+    ///
+    /// Settings of topics stand in one file alone: when that is damaged, its topics get the settings of a new topic, which
+    /// delete nothing. Look through the report before the store is used again.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](Error::InvalidArgument) when `copies` lies in the store, [`StoreLocked`](Error::StoreLocked),
+    /// [`Io`](Error::Io).
+    pub fn repair(mut self, copies: impl AsRef<Path>) -> Result<RepairReport> {
+        self.read_mode = ReadMode::Positional;
+        let absolute = |path: &Path| {
+            std::path::absolute(path).map_err(|error| Error::io(path, "find the place of", error))
+        };
+        let (store, copies) = (absolute(&self.path)?, absolute(copies.as_ref())?);
+        if copies.starts_with(&store) {
+            let why = "copies must not lie in the store";
+            return Err(Error::invalid(format!("{}: {why}", copies.display())));
+        }
+        let root = self.root();
+        let _lock = self.lock(&root)?;
+        let copies = Directory::with_pool(Arc::clone(&self.file_system), &copies, self.max_open_files);
+        repair(&root, &self.context(), copies)
     }
 
     pub(super) fn root(&self) -> Directory {

@@ -50,6 +50,11 @@ impl CatalogFile {
         &self.catalog
     }
 
+    /// The files of a deleted topic are gone, durably. The file says so with its next change.
+    pub(super) fn forget_deleted(&mut self, topic: u128) {
+        self.catalog.deleted.remove(&topic);
+    }
+
     /// An error when it takes no changes any more. To be asked before files are made or removed for a change.
     pub(super) fn check(&self) -> Result<()> {
         self.refusal.clone().map_or(Ok(()), Err)

@@ -33,8 +33,8 @@ pub struct PartitionReader {
     reader: Reader,
 }
 
-/// What one fetch takes at most, roughly.
-const FETCH: FetchLimits = FetchLimits { max_records: usize::MAX, max_bytes: 1 << 20 };
+/// What one fetch takes at most, roughly: what was checked is still in the processor's cache when it is walked.
+const FETCH: FetchLimits = FetchLimits { max_records: usize::MAX, max_bytes: 256 << 10 };
 /// The iterator copies in smaller steps.
 const COPY: FetchLimits = FetchLimits { max_records: 500, max_bytes: 64 << 10 };
 
@@ -53,7 +53,7 @@ impl PartitionReader {
         self.reader.seek(offset);
     }
 
-    /// About a mebibyte of records; none at the end of the range or of the log.
+    /// About 256 KiB of records, whole batches; none at the end of the range or of the log.
     ///
     /// # Errors
     /// [`Corrupt`](crate::Error::Corrupt) for a damaged batch, now and at every later try: seek behind it to go on.

@@ -1,6 +1,6 @@
 //! What a fetch hands out.
 
-use crate::partition::RecordSlice;
+use crate::partition::{RecordSlice, RecordSliceIter};
 use crate::topic::record_ref::RecordRef;
 use crate::types::{Offset, TopicPartition};
 
@@ -72,7 +72,12 @@ impl Records {
 
     /// All records, partition by partition. Nothing is allocated.
     pub fn iter(&self) -> RecordsIter<'_> {
-        RecordsIter { partitions: self.partitions.iter(), slices: None, records: None }
+        RecordsIter {
+            partitions: self.partitions.iter(),
+            slices: [].iter(),
+            place: None,
+            records: RecordSliceIter::default(),
+        }
     }
 }
 
@@ -93,9 +98,28 @@ impl<'a> IntoIterator for &'a Records {
 /// ```
 #[derive(Debug, Clone)]
 pub struct RecordsIter<'a> {
+    /// Partitions and, of the one that is being walked, slices still to come.
     partitions: std::slice::Iter<'a, PartitionRecords>,
-    slices: Option<(&'a TopicPartition, std::slice::Iter<'a, RecordSlice>)>,
-    records: Option<(&'a TopicPartition, crate::partition::RecordSliceIter<'a>)>,
+    slices: std::slice::Iter<'a, RecordSlice>,
+    /// What is being walked; `None` in front of the first partition.
+    place: Option<&'a TopicPartition>,
+    records: RecordSliceIter<'a>,
+}
+
+impl<'a> RecordsIter<'a> {
+    /// Goes on to the next slice, `None` behind the last.
+    #[inline(never)]
+    fn next_slice(&mut self) -> Option<()> {
+        loop {
+            if let Some(slice) = self.slices.next() {
+                self.records = slice.iter();
+                return Some(());
+            }
+            let partition = self.partitions.next()?;
+            self.place = Some(&partition.place);
+            self.slices = partition.slices.iter();
+        }
+    }
 }
 
 impl<'a> Iterator for RecordsIter<'a> {
@@ -104,19 +128,17 @@ impl<'a> Iterator for RecordsIter<'a> {
     #[inline]
     fn next(&mut self) -> Option<RecordRef<'a>> {
         loop {
-            if let Some((place, records)) = &mut self.records
-                && let Some(raw) = records.next()
-            {
-                return Some(RecordRef::new(place, raw));
+            if let Some(raw) = self.records.next() {
+                return Some(RecordRef::new(self.place?, raw));
             }
-            if let Some((place, slices)) = &mut self.slices
-                && let Some(slice) = slices.next()
-            {
-                self.records = Some((place, slice.iter()));
-                continue;
-            }
-            let partition = self.partitions.next()?;
-            self.slices = Some((&partition.place, partition.slices.iter()));
+            self.next_slice()?;
         }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let slices = self.slices.as_slice().iter().map(RecordSlice::len).sum::<usize>();
+        let partitions = self.partitions.as_slice().iter().map(PartitionRecords::len).sum::<usize>();
+        let left = self.records.size_hint().0 + slices + partitions;
+        (left, Some(left))
     }
 }

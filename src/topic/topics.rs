@@ -1,6 +1,6 @@
 //! All topics of a store: the catalog, the directories, the open partitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -47,9 +47,11 @@ impl Topics {
             Some(catalog) => catalog,
             None => {
                 refuse_lost_catalog(&root)?;
-                CatalogFile::create(&root, Catalog { store: random_id(), topics: BTreeMap::new() })?
+                CatalogFile::create(&root, new_catalog())?
             }
         };
+        let unlisted = unlisted(&root, catalog.catalog())?;
+        unlisted.iter().try_for_each(|directory| check_removable(directory, catalog.catalog(), &root))?;
         let mut topics = Self {
             root,
             context,
@@ -109,15 +111,15 @@ impl Topics {
     /// Removes directories that a crash left between two steps of a creation or a deletion: they carry this store's id and
     /// are in no catalog. Anything else that is not ours stays.
     pub(crate) fn clear_leftovers(&self) -> Result<()> {
-        let catalog = self.catalog.lock();
-        let listed = catalog.catalog();
-        for entry in self.root.list()?.into_iter().filter(|entry| entry.kind == EntryKind::Directory) {
-            let Some(name) = parse_partition_dir_name(&entry.name) else { continue };
-            let known = listed.topics.get(name.topic).is_some_and(|topic| name.partition < topic.partitions);
-            if !known {
-                remove_if_ours(&self.root.child(&entry.name), listed)?;
-            }
+        let mut catalog = self.catalog.lock();
+        for directory in unlisted(&self.root, catalog.catalog())? {
+            remove_if_ours(&directory, catalog.catalog(), &self.root)?;
         }
+        let deleted = catalog.catalog().deleted.clone();
+        if !deleted.is_empty() {
+            self.root.sync()?;
+        }
+        deleted.into_iter().for_each(|topic| catalog.forget_deleted(topic));
         Ok(())
     }
 
@@ -234,7 +236,10 @@ impl Topics {
         let mut catalog = self.catalog.lock();
         let topic = self.get(name)?;
         catalog.check()?;
-        let stored = catalog.change(|catalog| _ = catalog.topics.remove(name));
+        let stored = catalog.change(|catalog| {
+            catalog.topics.remove(name);
+            catalog.deleted.insert(topic.id());
+        });
         if stored.is_err() && catalog.check().is_ok() {
             return stored;
         }
@@ -247,7 +252,9 @@ impl Topics {
         for partition in &partitions {
             Log::remove_directory(&self.root.child(&partition_dir_name(name, partition.number())))?;
         }
-        self.root.sync()
+        self.root.sync()?;
+        catalog.forget_deleted(topic.id());
+        Ok(())
     }
 
     /// Makes the files of partitions `from..`, durably. They belong to no topic until the catalog says so.
@@ -263,7 +270,7 @@ impl Topics {
         let mut make = |number: u32| {
             let directory = self.root.child(&partition_dir_name(name, number));
             if directory.exists()? {
-                remove_if_ours(&directory, listed)?;
+                remove_if_ours(&directory, listed, &self.root)?;
             }
             if directory.exists()? && Log::is_unfinished(&directory)? {
                 // A crash came before the files said whose they are.
@@ -325,10 +332,45 @@ fn refuse_lost_catalog(root: &Directory) -> Result<()> {
     Ok(())
 }
 
-/// Removes a partition directory of this store whose topic id no catalog entry has.
-fn remove_if_ours(directory: &Directory, listed: &Catalog) -> Result<()> {
+/// The list of a new store.
+pub(super) fn new_catalog() -> Catalog {
+    Catalog { store: random_id(), topics: BTreeMap::new(), deleted: BTreeSet::new() }
+}
+
+/// Directories that are named like a partition which the catalog does not list.
+fn unlisted(root: &Directory, listed: &Catalog) -> Result<Vec<Directory>> {
+    let mut found = Vec::new();
+    for entry in root.list()?.into_iter().filter(|entry| entry.kind == EntryKind::Directory) {
+        let Some(name) = parse_partition_dir_name(&entry.name) else { continue };
+        if listed.topics.get(name.topic).is_none_or(|topic| name.partition >= topic.partitions) {
+            found.push(root.child(&entry.name));
+        }
+    }
+    Ok(found)
+}
+
+/// An error when a partition of this store is not listed, was not deleted, and had records: then the list is an earlier
+/// one, and to clear up would destroy them.
+fn check_removable(directory: &Directory, listed: &Catalog, root: &Directory) -> Result<()> {
+    let Some(identity) = Log::identity_in(directory)? else { return Ok(()) };
+    if identity.store != listed.store
+        || listed.deleted.contains(&identity.topic)
+        || !Log::had_records(directory)?
+    {
+        return Ok(());
+    }
+    let reason = format!(
+        "it does not list the partition in {}, which holds records and was not deleted: is it an earlier file?",
+        directory.path().display()
+    );
+    Err(Error::Corrupt { path: root.join(CATALOG_FILE), position: 0, offset: None, reason })
+}
+
+/// Removes a partition directory of this store whose topic no catalog entry has.
+fn remove_if_ours(directory: &Directory, listed: &Catalog, root: &Directory) -> Result<()> {
     let Some(identity) = Log::identity_in(directory)? else { return Ok(()) };
     if identity.store == listed.store {
+        check_removable(directory, listed, root)?;
         Log::remove_directory(directory)?;
     }
     Ok(())

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests look at the files from outside, and read the clock")]
 
 pub(crate) mod faulty;
+pub(crate) mod memory;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -28,21 +28,18 @@ impl Reader {
         BatchHeader::verify_crc(batch.bytes()).map_err(with_header)?;
         let bytes = match header.codec() {
             Codec::None => RecordBytes::Stored(batch.clone()),
-            codec => {
-                self.expand(codec, batch.body()).map_err(with_header)?;
-                RecordBytes::Expanded(Arc::clone(&self.expanded))
-            }
+            codec => RecordBytes::Expanded(self.expand(codec, batch.body()).map_err(with_header)?),
         };
         Ok(Rest { batch, bytes, position: 0, remaining: header.record_count })
     }
 
-    fn expand(&mut self, codec: Codec, body: &[u8]) -> std::result::Result<(), Malformed> {
+    fn expand(&mut self, codec: Codec, body: &[u8]) -> std::result::Result<Arc<Vec<u8>>, Malformed> {
         let limit = self.log.options.max_expanded_bytes;
-        if Arc::get_mut(&mut self.expanded).is_none() {
-            self.expanded = Arc::default();
-        }
-        let Some(buffer) = Arc::get_mut(&mut self.expanded) else { return Ok(()) };
+        let mut buffer = self.expanded.take().and_then(Arc::into_inner).unwrap_or_default();
         buffer.clear();
-        self.decompressor.decompress(codec, body, limit, buffer)
+        self.decompressor.decompress(codec, body, limit, &mut buffer)?;
+        let buffer = Arc::new(buffer);
+        self.expanded = Some(Arc::clone(&buffer));
+        Ok(buffer)
     }
 }

@@ -48,7 +48,7 @@ pub(crate) struct Reader {
     pub(super) rest: Option<Rest>,
     pub(super) decompressor: Decompressor,
     /// The buffer of the last expanded batch, used again when nobody holds it any more.
-    pub(super) expanded: Arc<Vec<u8>>,
+    pub(super) expanded: Option<Arc<Vec<u8>>>,
 }
 
 impl Reader {
@@ -64,7 +64,7 @@ impl Reader {
             cursor: None,
             rest: None,
             decompressor: Decompressor::default(),
-            expanded: Arc::default(),
+            expanded: None,
         }
     }
 
@@ -125,11 +125,11 @@ impl Reader {
         while records < limits.max_records && bytes < limits.max_bytes {
             match self.next_slice(limits.max_records - records) {
                 // All that is left of a compacted batch may lie before the position: it counts for nothing.
-                Ok(Some(slice)) if slice.records.len() == 0 => {}
+                Ok(Some(slice)) if slice.len() == 0 => {}
                 Ok(Some(slice)) => {
-                    records += slice.records.len();
-                    bytes += slice.stored_bytes;
-                    slices.push(slice.records);
+                    records += slice.len();
+                    bytes += slice.stored_bytes();
+                    slices.push(slice);
                 }
                 Ok(None) => break,
                 // What was read before the damage is handed out first; the next fetch meets the damage at once.
@@ -140,7 +140,7 @@ impl Reader {
         Ok(slices)
     }
 
-    fn next_slice(&mut self, max_records: usize) -> Result<Option<Sliced>> {
+    fn next_slice(&mut self, max_records: usize) -> Result<Option<RecordSlice>> {
         loop {
             // What is left of a batch may have been deleted or erased meanwhile: then it is looked up again.
             let rest = match self.rest.take().filter(|_| !self.list_changed()) {
@@ -152,7 +152,7 @@ impl Reader {
             };
             let header = *rest.batch.header();
             match self.slice(rest, max_records) {
-                Ok(sliced) => return Ok(Some(sliced)),
+                Ok(slice) => return Ok(Some(slice)),
                 Err(malformed) => {
                     let error = self.damaged(&header, malformed);
                     self.pass_over(error, header.next_offset())?;
@@ -161,62 +161,26 @@ impl Reader {
         }
     }
 
-    /// Cuts up to `max_records` records off `rest`, decoding each once.
-    fn slice(&mut self, rest: Rest, max_records: usize) -> std::result::Result<Sliced, Malformed> {
+    /// Cuts up to `max_records` records off `rest`, decoding each once, and nothing behind them.
+    fn slice(&mut self, rest: Rest, max_records: usize) -> std::result::Result<RecordSlice, Malformed> {
         let header = *rest.batch.header();
         let mut records = RecordIter::resume(&header, rest.bytes.get(), rest.position, rest.remaining);
-        let (mut first, mut first_remaining) = (rest.position, rest.remaining);
-        let mut count = 0;
-        let mut next_offset = self.position;
-        while count < max_records {
-            let (at, remaining) = (records.position(), records.remaining());
-            let Some(record) = records.next_record() else { break };
-            let record = record?;
-            if record.offset < self.position {
-                continue;
-            }
-            if record.offset >= self.until {
-                next_offset = self.until;
-                return Ok(self.last_slice(rest, (first, first_remaining, count), next_offset));
-            }
-            if count == 0 {
-                (first, first_remaining) = (at, remaining);
-            }
-            count += 1;
-            next_offset = record.offset + 1;
-        }
+        records.skip_below(self.position)?;
+        let spans = records.take_spans(max_records, self.until)?;
         let (position, remaining) = (records.position(), records.remaining());
         let stored_bytes = if rest.position == 0 { header.total_len() } else { 0 };
-        if remaining == 0 {
-            // Looks at what follows the last record, which must be nothing.
-            if let Some(record) = records.next_record() {
-                record?;
-            }
-            next_offset = header.next_offset();
-        } else {
+        let next_offset = match spans.last() {
+            _ if remaining == 0 => header.next_offset(),
+            // Whatever of the batch is left lies behind the end of this reader.
+            _ if spans.len() < max_records => self.until,
+            Some(last) => last.offset(header.base_offset) + 1,
+            None => self.position,
+        };
+        if remaining > 0 && next_offset < self.until {
             self.rest = Some(Rest { batch: rest.batch, bytes: rest.bytes.clone(), position, remaining });
         }
         self.position = next_offset;
-        let cut = Cut { position: first, remaining: first_remaining, count, next_offset };
-        Ok(Sliced { records: RecordSlice::new(header, rest.bytes, cut), stored_bytes })
+        let cut = Cut { spans, next_offset, stored_bytes };
+        Ok(RecordSlice::new(header.base_offset, rest.bytes, cut))
     }
-
-    /// The slice at which the reader ends, in the middle of a batch.
-    fn last_slice(
-        &mut self,
-        rest: Rest,
-        (position, remaining, count): (usize, i32, usize),
-        next: Offset,
-    ) -> Sliced {
-        self.position = next;
-        let cut = Cut { position, remaining, count, next_offset: next };
-        Sliced { records: RecordSlice::new(*rest.batch.header(), rest.bytes, cut), stored_bytes: 0 }
-    }
-}
-
-/// Records cut off a batch.
-struct Sliced {
-    records: RecordSlice,
-    /// Bytes of the batch as stored, counted with its first slice.
-    stored_bytes: usize,
 }

@@ -43,30 +43,32 @@ impl Reader {
             if header.next_offset() <= self.position {
                 cursor.step_over(&header);
             } else if header.next_offset() > self.limit() {
+                // Limits lie between batches: one that spans them is damaged, and that is no end.
+                cursor.check_next(&header)?;
                 self.cursor = Some(cursor);
                 return Ok(None);
             } else if header.attributes.is_control() || header.record_count == 0 {
+                cursor.check_next(&header)?;
                 cursor.step_over(&header);
                 self.position = header.next_offset();
             } else {
-                let batch = cursor.next_batch()?;
+                let batch = cursor.take_batch(header)?;
                 self.cursor = Some(cursor);
-                return Ok(batch);
+                return Ok(Some(batch));
             }
             self.cursor = Some(cursor);
         }
     }
 
     pub(super) fn list_changed(&self) -> bool {
-        !Arc::ptr_eq(&self.log.segment_list(), &self.list)
+        !Arc::ptr_eq(&self.log.segments.read(), &self.list)
     }
 
     /// The cursor, moved to the segment that holds the position if there is none yet.
     fn take_cursor(&mut self) -> Result<Option<Cursor>> {
-        let current = self.log.segment_list();
-        if !Arc::ptr_eq(&current, &self.list) {
+        if self.list_changed() {
             // Segments were added, replaced or removed. What is left of the position's batch is found again by offset.
-            self.list = current;
+            self.list = self.log.segment_list();
             self.cursor = None;
         }
         // The start is stored before the list that goes with it, and is read after it here: a list without the
@@ -82,6 +84,10 @@ impl Reader {
             return Err(self.log.out_of_range(self.position));
         };
         self.position = self.position.max(segment.base());
+        if self.position >= self.limit() {
+            // Nothing but missing offsets lay before the end.
+            return Ok(None);
+        }
         segment.seek(self.position).map(Some)
     }
 
@@ -94,6 +100,10 @@ impl Reader {
             return Ok(());
         }
         let base = cursor.segment().base();
+        if !cursor.segment().may_end_at(cursor.expected()) {
+            let why = "its last batches do not reach the offset that was sealed";
+            return Err(cursor.segment().log().broken(cursor.position(), cursor.expected(), why));
+        }
         let Some(next) = self.list.after(base).map(Arc::clone) else {
             let why = "the segment ends before the log does";
             return Err(cursor.segment().log().broken(cursor.position(), cursor.expected(), why));

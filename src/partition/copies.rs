@@ -1,0 +1,68 @@
+//! Where a repair puts what it takes out of a store's files.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+use crate::io::{Directory, OpenMode};
+
+/// Bytes copied at a time.
+const CHUNK: usize = 1 << 20;
+
+/// A directory outside the store. A copy has the name of its file's directory, of the file, and the position of its first
+/// byte; no copy takes the place of another.
+#[derive(Debug)]
+pub(crate) struct Copies {
+    directory: Directory,
+}
+
+impl Copies {
+    /// Makes the directory, durably, if it is not there.
+    pub(crate) fn open(directory: Directory) -> Result<Self> {
+        directory.ensure()?;
+        Ok(Self { directory })
+    }
+
+    /// Copies a stretch of a file. It is durable, and so is its name.
+    pub(crate) fn keep(&self, from: &Directory, name: &str, range: Range<u64>) -> Result<PathBuf> {
+        let place = from.path().file_name().and_then(|place| place.to_str()).unwrap_or("store");
+        let stem = format!("{place}.{name}.{}", range.start);
+        let source = from.open(name, OpenMode::Read)?;
+        let mut number = 0;
+        let (name, target) = loop {
+            let name = if number == 0 { stem.clone() } else { format!("{stem}.{number}") };
+            match self.directory.open(&name, OpenMode::CreateNew) {
+                Ok(target) => break (name, target),
+                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {
+                    number += 1
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        let mut position = range.start;
+        while position < range.end {
+            let want = usize::try_from(range.end - position).unwrap_or(CHUNK).min(CHUNK);
+            let bytes = source.read(position, want)?;
+            if bytes.is_empty() {
+                break;
+            }
+            target.write_at(&bytes, position - range.start)?;
+            position += bytes.len() as u64;
+        }
+        target.sync()?;
+        self.directory.sync()?;
+        Ok(self.directory.join(&name))
+    }
+
+    /// The whole of a file, and its length; `None` when there is none.
+    pub(crate) fn keep_file(&self, from: &Directory, name: &str) -> Result<Option<(PathBuf, u64)>> {
+        match from.open(name, OpenMode::Read) {
+            Ok(file) => {
+                let len = file.len()?;
+                Ok(Some((self.keep(from, name, 0..len)?, len)))
+            }
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Setting a whole store right: the list of topics first, then each partition by itself.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+use crate::format::{
+    Catalog, CatalogTopic, Identity, check_topic_name, parse_partition_dir_name, partition_dir_name,
+};
+use crate::io::{Directory, EntryKind, random_id};
+use crate::partition::{Copies, Damage, Log, LogContext, Repair, Repaired};
+use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
+use crate::topic::config::TopicConfig;
+use crate::topic::settings::log_config;
+use crate::topic::topic::OFFSETS_TOPIC;
+use crate::topic::topics::{TopicContext, new_catalog};
+
+/// What a repair has done.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("shop-log");
+/// # let store = Store::open(&path)?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// # store.producer().send(Record::to("orders").value("2 apples"))?;
+/// # store.close()?;
+/// let report = Store::builder(&path).repair(dir.path().join("taken-out"))?;
+/// assert!(report.is_unchanged());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct RepairReport {
+    /// Partitions looked at.
+    pub partitions: u64,
+    /// What was taken out or put right, in the order of topics, partitions and offsets.
+    pub repairs: Vec<Repair>,
+    /// What was left as it is, because it may be of another store, partition or version: somebody has to decide.
+    pub refused: Vec<Damage>,
+    /// The `.log` files whose indexes were made anew.
+    pub rebuilt_indexes: Vec<PathBuf>,
+}
+
+impl RepairReport {
+    /// True when nothing was to be repaired.
+    pub fn is_unchanged(&self) -> bool {
+        self.repairs.is_empty() && self.refused.is_empty() && self.rebuilt_indexes.is_empty()
+    }
+}
+
+/// Repairs the store in `root`. What goes is copied into `copies` first.
+pub(crate) fn repair(root: &Directory, context: &TopicContext, copies: Directory) -> Result<RepairReport> {
+    let mut report = RepairReport::default();
+    if !root.exists()? {
+        return Err(Error::invalid(format!("{} is no directory", root.path().display())));
+    }
+    let copies = Copies::open(copies)?;
+    let catalog = match repair_catalog(root, &copies, &mut report)? {
+        Some(catalog) => catalog,
+        None => return Ok(report),
+    };
+    let mut repaired = Repaired::default();
+    for (name, topic) in &catalog.topics {
+        let config = TopicConfig::from_values(topic.partitions, topic.config.clone());
+        for partition in 0..topic.partitions {
+            let log_context = LogContext {
+                label: partition_dir_name(name, partition).into(),
+                directory: root.child(&partition_dir_name(name, partition)),
+                identity: Identity { store: catalog.store, topic: topic.id, partition },
+                clock: context.clock.clone(),
+                agenda: context.agenda.clone(),
+                options: context.options,
+            };
+            report.partitions += 1;
+            Log::repair(log_context, log_config(&config)?, &copies, &mut repaired)?;
+        }
+    }
+    root.sync()?;
+    report.repairs.append(&mut repaired.repairs);
+    report.refused.extend(repaired.refused.iter().filter_map(Damage::told_by));
+    report.rebuilt_indexes.append(&mut repaired.indexes);
+    Ok(report)
+}
+
+/// The list of topics, after those that it should list and does not were added. `None` when it is of a newer version.
+fn repair_catalog(root: &Directory, copies: &Copies, report: &mut RepairReport) -> Result<Option<Catalog>> {
+    let (mut catalog, mut why) = match CatalogFile::read(root) {
+        Ok(Some(file)) => (file.catalog().clone(), None),
+        Ok(None) => (new_catalog(), Some("the file was missing".to_owned())),
+        Err(Error::Corrupt { reason, .. }) => (new_catalog(), Some(reason)),
+        Err(error) => match Damage::told_by(&error) {
+            Some(damage) => {
+                report.refused.push(damage);
+                return Ok(None);
+            }
+            None => return Err(error),
+        },
+    };
+    let there = partitions_in(root)?;
+    if why.is_some() {
+        // Most of the partitions must agree whose they are: one may have been copied here.
+        let mut votes: BTreeMap<u128, usize> = BTreeMap::new();
+        there
+            .iter()
+            .filter_map(|found| found.identity)
+            .for_each(|found| *votes.entry(found.store).or_default() += 1);
+        catalog.store =
+            votes.iter().max_by_key(|(_, count)| **count).map_or(catalog.store, |(store, _)| *store);
+    }
+    let adopted = adopt(&mut catalog, &there, why.is_some());
+    if !adopted.is_empty() && why.is_none() {
+        why = Some("it does not list partitions that hold records".to_owned());
+    }
+    let Some(why) = why else { return Ok(Some(catalog)) };
+    let copy = copies.keep_file(root, CATALOG_FILE)?;
+    root.replace_file(CATALOG_FILE, &catalog.encode())?;
+    let reason = format!("{why}; these topics now have the settings of a new topic: {adopted:?}");
+    let path = root.join(CATALOG_FILE);
+    report.repairs.push(Repair::of_whole_file(path, reason, copy));
+    Ok(Some(catalog))
+}
+
+/// A directory that is named like a partition.
+struct Found {
+    topic: String,
+    number: u32,
+    /// What its state file says, if it can be read.
+    identity: Option<Identity>,
+    had_records: bool,
+}
+
+fn partitions_in(root: &Directory) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for entry in root.list()?.into_iter().filter(|entry| entry.kind == EntryKind::Directory) {
+        let Some(name) = parse_partition_dir_name(&entry.name) else { continue };
+        if check_topic_name(name.topic).is_err() {
+            continue;
+        }
+        let directory = root.child(&entry.name);
+        let identity = Log::identity_in(&directory)?;
+        let had_records = match identity {
+            Some(_) => Log::had_records(&directory)?,
+            None => !Log::is_unfinished(&directory)?,
+        };
+        found.push(Found { topic: name.topic.to_owned(), number: name.partition, identity, had_records });
+    }
+    Ok(found)
+}
+
+/// Lists what is there and not listed. Returns the names of the topics whose settings nobody knows.
+fn adopt(catalog: &mut Catalog, there: &[Found], is_lost: bool) -> Vec<String> {
+    let mut adopted = Vec::new();
+    let ours = |found: &&Found| {
+        let is_ours = found.identity.is_none_or(|identity| identity.store == catalog.store);
+        // Beside a list that can be read, what has no state file is no more than what a crash leaves.
+        is_ours && if is_lost { true } else { found.identity.is_some() && found.had_records }
+    };
+    let ours: Vec<_> = there.iter().filter(ours).collect();
+    for found in &ours {
+        let known = ours.iter().filter(|other| other.topic == found.topic).find_map(|other| other.identity);
+        let id = found.identity.or(known).map(|identity| identity.topic);
+        if id.is_some_and(|id| catalog.deleted.contains(&id)) {
+            continue;
+        }
+        let partitions = found.number + 1;
+        match catalog.topics.get_mut(&found.topic) {
+            Some(listed) if id.is_none_or(|id| id == listed.id) => {
+                if listed.partitions < partitions {
+                    listed.partitions = partitions;
+                    adopted.push(found.topic.clone());
+                }
+            }
+            // An earlier topic of that name, or a stranger.
+            Some(_) => {}
+            None => {
+                let compacted = ("cleanup.policy".to_owned(), "compact".to_owned());
+                let config = if found.topic == OFFSETS_TOPIC { [compacted].into() } else { BTreeMap::new() };
+                let entry = CatalogTopic { id: id.unwrap_or_else(random_id), partitions, config };
+                catalog.topics.insert(found.topic.clone(), entry);
+                adopted.push(found.topic.clone());
+            }
+        }
+    }
+    adopted.sort();
+    adopted.dedup();
+    adopted
+}

@@ -1,0 +1,420 @@
+//! A file system in memory over an image that many share: making one costs next to nothing, and it knows what was touched,
+//! what a kill and what a power cut would leave.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use annals::io::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode, View};
+
+/// The content of every file, by path.
+pub(crate) type Files = BTreeMap<String, Arc<[u8]>>;
+
+/// Files that nobody changes, and the names in each directory.
+#[derive(Debug, Default)]
+pub(crate) struct Image {
+    files: Files,
+    names: BTreeMap<String, Vec<String>>,
+}
+
+impl Image {
+    pub(crate) fn new(files: Files) -> Arc<Self> {
+        let mut names: BTreeMap<String, Vec<String>> = BTreeMap::from([("/".to_owned(), Vec::new())]);
+        for path in files.keys() {
+            let (dir, name) = split(path);
+            names.entry(dir.to_owned()).or_default().push(name.to_owned());
+            Path::new(dir).ancestors().skip(1).for_each(|above| _ = names.entry(text(above)).or_default());
+        }
+        Arc::new(Self { files, names })
+    }
+
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+}
+
+/// The files of an image and what has become of them. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct MemoryFileSystem {
+    image: Arc<Image>,
+    changed: Arc<Mutex<Changed>>,
+    calls: Arc<Calls>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Changed {
+    /// Those that are not as in the image.
+    files: BTreeMap<String, Slot>,
+    /// The same, as of the last sync of their directory.
+    durable: BTreeMap<String, Slot>,
+    directories: BTreeSet<String>,
+    durable_directories: BTreeSet<String>,
+    /// Written, renamed, made or removed since this began.
+    touched: BTreeSet<String>,
+}
+
+/// What stands under a name.
+#[derive(Debug, Clone)]
+enum Slot {
+    Gone,
+    Fixed(Arc<[u8]>),
+    Node(Arc<Node>),
+}
+
+#[derive(Debug)]
+struct Node {
+    content: Mutex<Content>,
+    calls: Arc<Calls>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    bytes: Vec<u8>,
+    /// As of the last sync.
+    durable: Vec<u8>,
+}
+
+/// How many calls changed something, and how many may.
+#[derive(Debug)]
+struct Calls {
+    made: AtomicU64,
+    most: AtomicU64,
+}
+
+impl Calls {
+    fn take(&self) -> io::Result<()> {
+        if self.made.fetch_add(1, Ordering::Relaxed) >= self.most.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the process is dead"));
+        }
+        Ok(())
+    }
+}
+
+fn split(path: &str) -> (&str, &str) {
+    match path.rsplit_once('/') {
+        Some(("", name)) => ("/", name),
+        Some(parts) => parts,
+        None => ("/", path),
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+impl MemoryFileSystem {
+    pub(crate) fn new(image: &Arc<Image>) -> Self {
+        let calls = Calls { made: AtomicU64::new(0), most: AtomicU64::new(u64::MAX) };
+        Self { image: Arc::clone(image), changed: Arc::default(), calls: Arc::new(calls) }
+    }
+
+    /// The image with some of its files replaced, or gone.
+    pub(crate) fn with(image: &Arc<Image>, changes: &[(String, Option<Arc<[u8]>>)]) -> Self {
+        let this = Self::new(image);
+        let slot = |bytes: &Option<Arc<[u8]>>| bytes.clone().map_or(Slot::Gone, Slot::Fixed);
+        let changed: BTreeMap<_, _> =
+            changes.iter().map(|(path, bytes)| (path.clone(), slot(bytes))).collect();
+        {
+            let mut all = this.changed.lock().unwrap();
+            all.durable = changed.clone();
+            all.files = changed;
+        }
+        this
+    }
+
+    /// From the call of that number on, none that changes anything succeeds.
+    pub(crate) fn stop_after(&self, calls: u64) {
+        self.calls.most.store(calls, Ordering::Relaxed);
+    }
+
+    /// From here on nothing changes.
+    pub(crate) fn freeze(&self) {
+        self.stop_after(0);
+    }
+
+    /// How many calls changed something, or were to.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.made.load(Ordering::Relaxed)
+    }
+
+    /// The paths under which anything was changed.
+    pub(crate) fn touched(&self) -> Vec<String> {
+        self.changed.lock().unwrap().touched.iter().cloned().collect()
+    }
+
+    /// What is there, and what a killed process leaves.
+    pub(crate) fn files(&self) -> Files {
+        let changed = self.changed.lock().unwrap();
+        self.merged(&changed.files, |node| node.content.lock().unwrap().bytes.as_slice().into())
+    }
+
+    /// What a power cut leaves when everything that was not synced is lost.
+    pub(crate) fn durable_files(&self) -> Files {
+        let changed = self.changed.lock().unwrap();
+        let mut files =
+            self.merged(&changed.durable, |node| node.content.lock().unwrap().durable.as_slice().into());
+        let is_durable = |dir: &Path| {
+            let dir = text(dir);
+            self.image.names.contains_key(&dir) || changed.durable_directories.contains(&dir)
+        };
+        files.retain(|path, _| Path::new(path).ancestors().skip(1).all(is_durable));
+        files
+    }
+
+    fn merged(&self, over: &BTreeMap<String, Slot>, content: impl Fn(&Node) -> Arc<[u8]>) -> Files {
+        let mut files = self.image.files.clone();
+        for (path, slot) in over {
+            match slot {
+                Slot::Gone => _ = files.remove(path),
+                Slot::Fixed(bytes) => _ = files.insert(path.clone(), Arc::clone(bytes)),
+                Slot::Node(node) => _ = files.insert(path.clone(), content(node)),
+            }
+        }
+        files
+    }
+
+    fn slot(&self, changed: &Changed, path: &str) -> io::Result<Slot> {
+        match changed.files.get(path) {
+            Some(Slot::Gone) => Err(ErrorKind::NotFound.into()),
+            Some(slot) => Ok(slot.clone()),
+            None => {
+                let there = self.image.files.get(path).cloned().map(Slot::Fixed);
+                there.ok_or_else(|| ErrorKind::NotFound.into())
+            }
+        }
+    }
+
+    fn exists(&self, changed: &Changed, dir: &str) -> io::Result<()> {
+        if self.image.names.contains_key(dir) || changed.directories.contains(dir) {
+            return Ok(());
+        }
+        Err(ErrorKind::NotFound.into())
+    }
+
+    /// The file as one that can be written.
+    fn node(&self, changed: &mut Changed, path: &str) -> io::Result<Arc<Node>> {
+        match self.slot(changed, path)? {
+            Slot::Node(node) => Ok(node),
+            Slot::Fixed(bytes) => {
+                let content = Content { bytes: bytes.to_vec(), durable: bytes.to_vec() };
+                let node = self.new_node(content);
+                changed.files.insert(path.to_owned(), Slot::Node(Arc::clone(&node)));
+                changed.durable.insert(path.to_owned(), Slot::Node(Arc::clone(&node)));
+                Ok(node)
+            }
+            Slot::Gone => Err(ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn new_node(&self, content: Content) -> Arc<Node> {
+        Arc::new(Node { content: Mutex::new(content), calls: Arc::clone(&self.calls) })
+    }
+
+    /// The names of files and directories in `dir`.
+    fn names_in(&self, changed: &Changed, dir: &str) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        let entry = |name: &str, kind| Entry { name: name.to_owned(), kind };
+        for name in self.image.names.get(dir).into_iter().flatten() {
+            let is_changed =
+                !changed.files.is_empty() && changed.files.contains_key(&format!("{dir}/{name}"));
+            if !is_changed {
+                entries.push(entry(name, EntryKind::File));
+            }
+        }
+        for (path, slot) in &changed.files {
+            if split(path).0 == dir && !matches!(slot, Slot::Gone) {
+                entries.push(entry(split(path).1, EntryKind::File));
+            }
+        }
+        for path in self.image.names.keys().chain(&changed.directories) {
+            if path != "/" && split(path).0 == dir {
+                entries.push(entry(split(path).1, EntryKind::Directory));
+            }
+        }
+        entries
+    }
+
+    fn change(&self, path: &Path) -> io::Result<(std::sync::MutexGuard<'_, Changed>, String)> {
+        self.calls.take()?;
+        let path = text(path);
+        let mut changed = self.changed.lock().unwrap();
+        changed.touched.insert(path.clone());
+        Ok((changed, path))
+    }
+}
+
+impl FileSystem for MemoryFileSystem {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
+        match mode {
+            OpenMode::Read => {
+                let changed = self.changed.lock().unwrap();
+                Ok(match self.slot(&changed, path.to_str().unwrap())? {
+                    Slot::Node(node) => node,
+                    Slot::Fixed(bytes) => Arc::new(Fixed(bytes)),
+                    Slot::Gone => return Err(ErrorKind::NotFound.into()),
+                })
+            }
+            OpenMode::ReadWrite => {
+                let (mut changed, path) = self.change(path)?;
+                Ok(self.node(&mut changed, &path)?)
+            }
+            _ => {
+                let (mut changed, path) = self.change(path)?;
+                self.exists(&changed, split(&path).0)?;
+                if self.slot(&changed, &path).is_ok() {
+                    return Err(ErrorKind::AlreadyExists.into());
+                }
+                let node = self.new_node(Content::default());
+                changed.files.insert(path, Slot::Node(Arc::clone(&node)));
+                Ok(node)
+            }
+        }
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        let changed = self.changed.lock().unwrap();
+        let dir = dir.to_str().unwrap();
+        self.exists(&changed, dir)?;
+        Ok(self.names_in(&changed, dir))
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        let (mut changed, dir) = self.change(dir)?;
+        self.exists(&changed, split(&dir).0)?;
+        if self.exists(&changed, &dir).is_ok() || !changed.directories.insert(dir) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        Ok(())
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        let (mut changed, dir) = self.change(dir)?;
+        self.exists(&changed, &dir)?;
+        if !self.names_in(&changed, &dir).is_empty() {
+            return Err(ErrorKind::DirectoryNotEmpty.into());
+        }
+        changed.directories.remove(&dir);
+        Ok(())
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let (mut changed, path) = self.change(path)?;
+        if self.slot(&changed, &path).is_err() {
+            changed.touched.remove(&path);
+            return Err(ErrorKind::NotFound.into());
+        }
+        changed.files.insert(path, Slot::Gone);
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (mut changed, from) = self.change(from)?;
+        let to = text(to);
+        changed.touched.insert(to.clone());
+        let slot = self.slot(&changed, &from)?;
+        changed.files.insert(from, Slot::Gone);
+        changed.files.insert(to, slot);
+        Ok(())
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let (mut changed, dir) = self.change(dir)?;
+        self.exists(&changed, &dir)?;
+        let Changed { files, durable, directories, durable_directories, .. } = &mut *changed;
+        let inside = files.iter().filter(|(path, _)| split(path).0 == dir);
+        durable.extend(inside.map(|(path, slot)| (path.clone(), slot.clone())));
+        durable_directories.extend(directories.iter().filter(|path| split(path).0 == dir).cloned());
+        Ok(())
+    }
+
+    fn lock_dir(&self, _dir: &Path) -> io::Result<DirectoryLock> {
+        Ok(DirectoryLock::Held(Box::new(())))
+    }
+}
+
+/// A file as it is in the image.
+#[derive(Debug)]
+struct Fixed(Arc<[u8]>);
+
+fn read_at(bytes: &[u8], buf: &mut [u8], position: u64) -> usize {
+    let from = usize::try_from(position).unwrap().min(bytes.len());
+    let len = buf.len().min(bytes.len() - from);
+    buf[..len].copy_from_slice(&bytes[from..from + len]);
+    len
+}
+
+impl FileHandle for Fixed {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+        Ok(read_at(&self.0, buf, position))
+    }
+
+    fn write_at(&self, _bytes: &[u8], _position: u64) -> io::Result<usize> {
+        Err(ErrorKind::PermissionDenied.into())
+    }
+
+    fn set_len(&self, _len: u64) -> io::Result<()> {
+        Err(ErrorKind::PermissionDenied.into())
+    }
+
+    fn allocate(&self, _len: u64) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn map(&self, len: u64) -> io::Result<Option<View>> {
+        // Beyond the end of a file there is nothing to map.
+        Ok((len <= self.0.len() as u64).then(|| View::new(Arc::clone(&self.0))))
+    }
+}
+
+impl FileHandle for Node {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.content.lock().unwrap().bytes.len() as u64)
+    }
+
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+        Ok(read_at(&self.content.lock().unwrap().bytes, buf, position))
+    }
+
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
+        self.calls.take()?;
+        let at = usize::try_from(position).unwrap();
+        let mut content = self.content.lock().unwrap();
+        let len = content.bytes.len().max(at + bytes.len());
+        content.bytes.resize(len, 0);
+        content.bytes[at..at + bytes.len()].copy_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.calls.take()?;
+        self.content.lock().unwrap().bytes.resize(usize::try_from(len).unwrap(), 0);
+        Ok(())
+    }
+
+    /// Nothing is allocated ahead: 64 KiB of zeros for every file would be most of what a run looks at.
+    fn allocate(&self, _len: u64) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.calls.take()?;
+        let mut content = self.content.lock().unwrap();
+        content.durable = content.bytes.clone();
+        Ok(())
+    }
+
+    fn map(&self, _len: u64) -> io::Result<Option<View>> {
+        Ok(None)
+    }
+}

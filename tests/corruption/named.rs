@@ -1,0 +1,184 @@
+//! What the sweep has found, and what must be told apart, each by its name.
+
+use annals::{Error, Offset, ReadMode, Record, Store};
+
+use crate::common::batch_ends;
+use crate::common::memory::{Image, MemoryFileSystem};
+use crate::stores::{Sample, builder, samples};
+
+const PLAIN: &str = "/store/plain-0";
+
+fn closed() -> &'static Sample {
+    &samples()[0]
+}
+
+fn killed() -> &'static Sample {
+    &samples()[1]
+}
+
+/// The store with one file edited.
+fn edited(sample: &Sample, path: &str, edit: impl FnOnce(&mut Vec<u8>)) -> MemoryFileSystem {
+    let mut bytes = sample.image.files()[path].to_vec();
+    edit(&mut bytes);
+    MemoryFileSystem::with(&sample.image, &[(path.to_owned(), Some(bytes.into()))])
+}
+
+/// The error that reading a partition ends with.
+fn reading_ends_with(files: &MemoryFileSystem, topic: &str) -> Option<Error> {
+    let store = builder(files, ReadMode::Mapped).open().unwrap();
+    let read = store.topic(topic).unwrap().partition(0).unwrap().read(..).unwrap();
+    let error = read.into_iter().find_map(Result::err);
+    close_without_a_change(files, store);
+    error
+}
+
+fn close_without_a_change(files: &MemoryFileSystem, store: Store) {
+    files.freeze();
+    drop(store);
+}
+
+/// A file of the killed store that was appended to, with a durable mark in the middle of it.
+struct Active {
+    topic: &'static str,
+    path: String,
+    durable: Offset,
+    /// Where the mark is, and where its last batch ends.
+    position: usize,
+    end: usize,
+}
+
+fn active() -> Active {
+    for topic in killed().content.topics.iter().filter(|topic| !topic.name.starts_with('_')) {
+        let partition = &topic.partitions[0];
+        let is_its =
+            |path: &str| path.starts_with(&format!("{}/", partition.directory)) && path.ends_with(".log");
+        let (path, bytes) = killed().image.files().iter().rfind(|(path, _)| is_its(path)).unwrap();
+        let ends = batch_ends(bytes);
+        let mark = ends.iter().find(|(_, next)| *next == partition.durable);
+        if let (Some((position, durable)), Some((end, _))) = (mark, ends.last())
+            && end > position
+        {
+            let at = |position: &u64| usize::try_from(*position).unwrap();
+            let (position, end) = (at(position), at(end));
+            return Active { topic: &topic.name, path: path.clone(), durable: *durable, position, end };
+        }
+    }
+    panic!("no mark is in the middle of a file");
+}
+
+#[test]
+fn a_torn_tail_above_the_mark_is_cut_without_help_and_told() {
+    let Active { topic, path, durable, position, end } = active();
+    let files = edited(killed(), &path, |bytes| bytes[end - 3] ^= 1);
+    let store = builder(&files, ReadMode::Mapped).open().unwrap();
+    let report = store.recovery().iter().find(|report| report.partition == format!("{topic}-0")).unwrap();
+    let torn = report.torn.as_ref().unwrap();
+    assert_eq!(torn.path.to_str(), Some(&*path));
+    assert!(torn.position >= position as u64 && report.end >= durable);
+    let partition = store.topic(topic).unwrap().partition(0).unwrap();
+    let added =
+        partition.append(&[Record::new().key("k").value("behind")], annals::Durability::Disk).unwrap();
+    assert_eq!(added.first_offset, report.end);
+    store.close().unwrap();
+    let sound = builder(&files, ReadMode::Mapped).verify(|_| std::ops::ControlFlow::Continue(())).unwrap();
+    assert!(sound.is_sound() && sound.torn.is_empty(), "{sound:?}");
+}
+
+#[test]
+fn a_flipped_bit_below_the_mark_is_told_and_nothing_is_cut() {
+    let Active { path, durable, position, .. } = active();
+    for at in [0, 70, position - 1] {
+        let files = edited(killed(), &path, |bytes| bytes[at] ^= 1);
+        match builder(&files, ReadMode::Mapped).open() {
+            Err(Error::Corrupt { path: told, position, offset, .. }) => {
+                assert_eq!(told.to_str(), Some(&*path));
+                assert!(position <= at as u64 && offset.is_some_and(|offset| offset < durable));
+            }
+            other => panic!("byte {at}: {other:?}"),
+        }
+        assert!(files.touched().is_empty(), "{:?}", files.touched());
+    }
+}
+
+#[test]
+fn a_flipped_base_offset_does_not_end_the_log_early() {
+    let log = format!("{PLAIN}/00000000000000000000.log");
+    for at in 0..8 {
+        let files = edited(closed(), &log, |bytes| bytes[at] ^= 0x20);
+        assert!(reading_ends_with(&files, "plain").is_some_and(|error| error.is_corruption()), "byte {at}");
+    }
+}
+
+#[test]
+fn a_flipped_control_bit_or_record_count_hides_no_batch() {
+    let log = format!("{PLAIN}/00000000000000000000.log");
+    // The attributes say that it is for brokers; the count that nothing is in it; the delta that it ends elsewhere.
+    for (at, bit) in [(22, 0x20), (60, 1), (26, 0x40), (23, 0x40)] {
+        let files = edited(closed(), &log, |bytes| bytes[at] ^= bit);
+        assert!(reading_ends_with(&files, "plain").is_some_and(|error| error.is_corruption()), "byte {at}");
+    }
+}
+
+#[test]
+fn a_flipped_largest_time_hides_no_record_from_a_look_up() {
+    let log = format!("{PLAIN}/00000000000000000000.log");
+    let files = edited(closed(), &log, |bytes| bytes[35] ^= 0x80);
+    let store = builder(&files, ReadMode::Mapped).open().unwrap();
+    let found = store.topic("plain").unwrap().partition(0).unwrap().offset_for_time(0);
+    assert!(found.as_ref().is_err_and(Error::is_corruption), "{found:?}");
+    close_without_a_change(&files, store);
+}
+
+#[test]
+fn an_earlier_list_of_topics_destroys_no_topic_that_it_lacks() {
+    for sample in samples() {
+        let text = String::from_utf8(sample.image.files()["/store/annals.topics"].to_vec()).unwrap();
+        let kept = text.lines().filter(|line| !line.contains(" late ") && !line.starts_with("crc32"));
+        let text: String = kept.map(|line| format!("{line}\n")).collect();
+        let list = format!("{text}crc32 {:08x}\n", crc32(text.as_bytes()));
+        let files = MemoryFileSystem::with(
+            &sample.image,
+            &[("/store/annals.topics".to_owned(), Some(list.into_bytes().into()))],
+        );
+        let refused = builder(&files, ReadMode::Mapped).open();
+        assert!(refused.as_ref().is_err_and(Error::is_corruption), "{refused:?}");
+        assert!(files.touched().is_empty(), "{:?}", files.touched());
+        // Asked for, it lists the topic again.
+        builder(&files, ReadMode::Mapped).repair("/taken-out").unwrap();
+        let store = builder(&files, ReadMode::Mapped).open().unwrap();
+        assert_eq!(
+            store.topic("late").unwrap().partition(0).unwrap().read(..).unwrap().into_iter().count(),
+            6
+        );
+        close_without_a_change(&files, store);
+    }
+}
+
+#[test]
+fn a_topic_that_was_deleted_is_cleared_away_after_a_kill() {
+    let files = MemoryFileSystem::new(&closed().image);
+    let store = builder(&files, ReadMode::Mapped).open().unwrap();
+    let before = files.calls();
+    store.delete_topic("late").unwrap();
+    let calls = files.calls() - before;
+    close_without_a_change(&files, store);
+    for call in 0..calls {
+        let files = MemoryFileSystem::new(&closed().image);
+        let store = builder(&files, ReadMode::Mapped).open().unwrap();
+        files.stop_after(files.calls() + call);
+        drop(store.delete_topic("late"));
+        close_without_a_change(&files, store);
+        let left = MemoryFileSystem::new(&Image::new(files.files()));
+        let store = builder(&left, ReadMode::Mapped).open().unwrap();
+        let is_there = left.files().keys().any(|path| path.starts_with("/store/late-0/"));
+        assert_eq!(store.topic("late").is_ok(), is_there, "call {call}");
+        close_without_a_change(&left, store);
+    }
+}
+
+/// CRC-32 as gzip has it.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
