@@ -66,12 +66,12 @@ fn repeat(entrant: &mut Entrant, dir: &TempDir, records: usize, options: &Option
         if task.run()?.success() { Ok(()) } else { Err("the child failed".into()) }
     };
     fill(records)?;
+    // What the child wrote is on its way to the disk; that is nobody's time.
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::sync() };
     let payloads = Payloads::new(LEN);
     for _ in 0..options.repetitions {
         fill(last)?;
-        // What the child wrote is on its way to the disk; that is nobody's time.
-        // SAFETY: takes nothing and cannot fail.
-        unsafe { libc::sync() };
         let (log, elapsed) = timed(|| open(entrant, Codec::None, dir.path(), room, &payloads))?;
         entrant.samples.push(elapsed.as_secs_f64() * 1e3);
         drop(log);
