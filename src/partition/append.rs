@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{BatchHeader, NewRecord, TimestampType};
+use crate::format::{BatchHeader, TimestampType};
 use crate::partition::accumulator::{Accumulator, Outcome, Placed, Placement, Sender, Which};
 use crate::partition::log::Log;
 use crate::sync::Ordering;
@@ -38,21 +38,6 @@ impl Log {
     pub(crate) fn append(self: &Arc<Self>, records: &[Record<'_>], how: &Append) -> Result<Appended> {
         self.check_poison()?;
         let now = self.clock.now();
-        // One record is the usual case and costs no allocation.
-        if let [record] = records {
-            return self.append_new(&[new_record(record, now)], how, now);
-        }
-        let new: Vec<_> = records.iter().map(|record| new_record(record, now)).collect();
-        self.append_new(&new, how, now)
-    }
-
-    #[inline]
-    fn append_new(
-        self: &Arc<Self>,
-        records: &[NewRecord<'_>],
-        how: &Append,
-        now: Timestamp,
-    ) -> Result<Appended> {
         let Some(last) = records.last() else {
             return Err(Error::invalid("a batch needs at least one record"));
         };
@@ -63,12 +48,12 @@ impl Log {
         if let Some(limit) = accumulator.rules.size_limit {
             drop(accumulator);
             writer = None;
-            self.make_room(Placement::alone_bytes(records) as u64, &limit)?;
+            self.make_room(Placement::alone_bytes(records, now) as u64, &limit)?;
             accumulator = self.accumulator.lock();
         }
         accumulator.rules.check(records, &self.label, now)?;
         if BatchHeader::LEN + most_bytes > accumulator.rules.max_bytes {
-            accumulator.rules.check_size(Placement::alone_bytes(records))?;
+            accumulator.rules.check_size(Placement::alone_bytes(records, now))?;
         }
         self.check_place(&mut accumulator, records.len(), how.expected_end)?;
         let timestamp_type = accumulator.rules.timestamp_type;
@@ -96,7 +81,7 @@ impl Log {
             }
         }
         let timestamp = match timestamp_type {
-            TimestampType::CreateTime => last.timestamp,
+            TimestampType::CreateTime => last.timestamp_millis().unwrap_or(now),
             TimestampType::LogAppendTime => placed.opened_at,
         };
         let Placed { first_offset, last_offset, .. } = placed;
@@ -174,15 +159,5 @@ impl Log {
     /// The loss of records accepted in memory, if there was one and nobody was told.
     pub(crate) fn tell_lost(&self) -> Result<()> {
         self.accumulator.lock().take_lost().map_or(Ok(()), Err)
-    }
-}
-
-#[inline]
-fn new_record<'a>(record: &'a Record<'a>, now: Timestamp) -> NewRecord<'a> {
-    NewRecord {
-        timestamp: record.timestamp_millis().unwrap_or(now),
-        key: record.key_bytes(),
-        value: record.value_bytes(),
-        headers: record.headers(),
     }
 }
