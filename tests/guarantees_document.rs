@@ -1,5 +1,4 @@
 //! `docs/guarantees.md` names the tests that hold each promise: they exist, and each promise has one.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test reads files")]
 
 use std::fs::read_to_string;
 use std::path::Path;
