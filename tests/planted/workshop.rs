@@ -24,7 +24,7 @@ pub(crate) enum Verdict {
 
 /// How long a set of tests may take before the bug is taken to have stopped it. Without a bug each is run first, and has
 /// to end in that time.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The copy, and where it is built.
 pub(crate) struct Workshop {
@@ -107,6 +107,8 @@ impl Workshop {
         };
         let mut command = Command::new(built.iter().find(is_it).unwrap());
         command.args(tests.filters).current_dir(&self.copy).stdout(Stdio::piped()).stderr(Stdio::null());
+        // A tenth of what `cargo test` looks at: a bug that takes more to be seen is not caught well.
+        command.env("ANNALS_CRASH_STATES", "10000").env("ANNALS_SWEEP_STRIDE", "17");
         let mut test = command.process_group(0).spawn().unwrap();
         let verdict = watch(&mut test);
         // The whole group: tests start processes too.
