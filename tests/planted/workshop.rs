@@ -33,15 +33,13 @@ pub(crate) struct Workshop {
 }
 
 impl Workshop {
-    /// The copy stands where it stood the last time: cargo builds again what is elsewhere.
+    /// The copy stands where it stood the last time, and files that are as they were are left alone: what cargo built of them
+    /// is good.
     pub(crate) fn new() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let target = target.join("planted");
         let copy = target.join("source");
-        if copy.exists() {
-            std::fs::remove_dir_all(&copy).unwrap();
-        }
         for part in [
             "Cargo.toml",
             "Cargo.lock",
@@ -151,14 +149,31 @@ fn lines_of(test: &mut Child) -> Receiver<String> {
 
 fn copy_all(from: &Path, to: &Path) {
     if !from.is_dir() {
-        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-        std::fs::copy(from, to).unwrap();
+        let bytes = std::fs::read(from).unwrap();
+        if std::fs::read(to).ok().as_ref() != Some(&bytes) {
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::write(to, bytes).unwrap();
+        }
         return;
     }
+    remove_others(from, to);
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         if entry.file_name() != "target" {
             copy_all(&entry.path(), &to.join(entry.file_name()));
+        }
+    }
+}
+
+/// What is gone from the package, or is of another kind there.
+fn remove_others(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(to).into_iter().flatten() {
+        let entry = entry.unwrap();
+        let (there, here) = (from.join(entry.file_name()), entry.path());
+        match here.is_dir() {
+            true if !there.is_dir() => std::fs::remove_dir_all(here).unwrap(),
+            false if !there.is_file() => std::fs::remove_file(here).unwrap(),
+            _ => {}
         }
     }
 }
