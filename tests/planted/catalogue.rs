@@ -120,8 +120,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "swap-of-what-has-left",
         file: "src/partition/compaction/swap.rs",
-        good: "there.iter().eq(group.iter().map(|source| &source.summary)).then_some(at)",
-        bad: "(!there.is_empty()).then_some(at)",
+        good: "let at = state.sealed.iter().position(|segment| segment.base == first)?;",
+        bad: "let at = state.sealed.iter().position(|segment| segment.base >= first)?;\n    return Some(at);",
         caught_by: &[PARTITION],
     },
     Bug {
