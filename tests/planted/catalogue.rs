@@ -236,14 +236,14 @@ pub(crate) const BUGS: &[Bug] = &[
         file: "src/segment/cursor.rs",
         good: "(header.last_offset() == last_offset).then(|| {",
         bad: "Some(()).map(|()| {",
-        caught_by: &[tests("index_files", &[])],
+        caught_by: &[NAMED],
     },
     Bug {
         name: "length-used-before-its-check",
-        file: "src/segment/cursor.rs",
-        good: "if end > written {",
+        file: "src/format/batch_header.rs",
+        good: "if self.batch_length < Self::MIN_BATCH_LENGTH {",
         bad: "if false {",
-        caught_by: &[SWEEP],
+        caught_by: &[tests("lib", &["format::"])],
     },
     Bug {
         name: "topic-file-without-checksum",
