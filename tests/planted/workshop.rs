@@ -24,7 +24,7 @@ pub(crate) enum Verdict {
 
 /// How long a set of tests may take before the bug is taken to have stopped it. Without a bug each is run first, and has
 /// to end in that time.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The copy, and where it is built.
 pub(crate) struct Workshop {
