@@ -57,8 +57,8 @@ impl Log {
             return Err(Error::invalid("a batch needs at least one record"));
         };
         let most_bytes = Placement::most_bytes(records);
-        // Whoever waits for the write and finds nobody writing does it at once, and is told of it by its own call.
-        let mut writer = if how.durability == Durability::Memory { None } else { self.writer.try_lock() };
+        // Whoever waits for the write alone and finds nobody writing does it at once, and is told of it by its own call.
+        let mut writer = if how.durability == Durability::Os { self.writer.try_lock() } else { None };
         let mut accumulator = self.accumulator.lock();
         if let Some(limit) = accumulator.rules.size_limit {
             drop(accumulator);
@@ -89,11 +89,11 @@ impl Log {
             drop(accumulator);
             match &placed.outcome {
                 None => open_batches = self.leave_in_memory(&placed, how.linger)?,
+                Some(outcome) if how.durability == Durability::Disk => {
+                    self.written_and_synced(outcome, placed.last_offset)?;
+                }
                 Some(outcome) => self.written(outcome)?,
             }
-        }
-        if how.durability == Durability::Disk {
-            self.synced(placed.last_offset)?;
         }
         let timestamp = match timestamp_type {
             TimestampType::CreateTime => last.timestamp,
