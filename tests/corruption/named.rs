@@ -121,7 +121,7 @@ fn a_flipped_base_offset_misleads_no_reader_whom_an_index_sends_there() {
             let store = builder(&files, ReadMode::Mapped).open().unwrap();
             let partition = store.topic("plain").unwrap().partition(0).unwrap();
             for expected in &content.records {
-                match partition.read_from(expected.offset).unwrap().next() {
+                match partition.read_from(expected.offset).unwrap().into_iter().next() {
                     Some(Ok(record)) => assert_eq!(&record, expected, "{path} {start} {bit}"),
                     Some(Err(error)) => assert!(error.is_corruption(), "{error}"),
                     None => panic!("{path} {start} {bit}: no record at {}", expected.offset),
