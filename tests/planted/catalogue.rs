@@ -391,13 +391,6 @@ pub(crate) const BUGS: &[Bug] = &[
         bad: "drop((range, offsets, malformed));",
         caught_by: &[REPAIR],
     },
-    Bug {
-        name: "repair-believes-any-base-offset",
-        file: "src/segment/salvage.rs",
-        good: "if too_far || base",
-        bad: "if base",
-        caught_by: &[REPAIR],
-    },
     // Topics.
     Bug {
         name: "deleted-topics-not-listed",
@@ -425,7 +418,7 @@ pub(crate) const BUGS: &[Bug] = &[
         file: "src/topic/topics.rs",
         good: "|| listed.deleted.contains(&identity.topic)",
         bad: "|| true",
-        caught_by: &[NAMED, SWEEP],
+        caught_by: &[NAMED],
     },
     // Indexes.
     Bug {
@@ -441,13 +434,6 @@ pub(crate) const BUGS: &[Bug] = &[
         good: "let entry = after.checked_sub(1).and_then(|at| self.times.get(at));",
         bad: "let entry = self.times.get(after).or(self.times.last());",
         caught_by: &[tests("index_files", &[]), PARTITION],
-    },
-    Bug {
-        name: "age-taken-from-the-time-index",
-        file: "src/partition/removal.rs",
-        good: "max_timestamp: scan.index.largest().timestamp,",
-        bad: "max_timestamp: scan.index.times().last().map_or(NO_TIMESTAMP, |time| time.timestamp),",
-        caught_by: &[tests("retention", &[])],
     },
     Bug {
         name: "age-of-the-active-segment-taken-from-the-time-index",
