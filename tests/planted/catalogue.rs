@@ -345,7 +345,7 @@ pub(crate) const BUGS: &[Bug] = &[
         file: "src/io/pool.rs",
         good: "&& self.dirty.swap(false, Ordering::AcqRel)",
         bad: "&& self.dirty.swap(false, Ordering::AcqRel) && false",
-        caught_by: &[tests("many_topics", &[]), tests("lib", &["io::"])],
+        caught_by: &[tests("durability", &["a_descriptor_given_back"])],
     },
     // What a sender does that finds nobody writing.
     Bug {
