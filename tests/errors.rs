@@ -903,6 +903,42 @@ fn missing_files_of_each_kind() {
     }
 }
 
+/// A closed store of two topics with a record in each partition.
+fn small_store(dir: &Path) {
+    let store = by_hand(dir).open().unwrap();
+    for (name, partitions) in [(TOPIC, 2), ("payments", 1)] {
+        let topic = store.create_topic(name, TopicConfig::new().partitions(partitions)).unwrap();
+        for partition in topic.partitions() {
+            partition.append(&[Record::new().value("one")], Durability::Os).unwrap();
+        }
+    }
+    store.close().unwrap();
+}
+
+/// Each file in such a directory is as good as those that belong there.
+#[test]
+fn a_directory_of_another_partition_topic_or_store_is_refused() {
+    let (original, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    small_store(original.path());
+    small_store(other.path());
+    let others = [
+        (original.path().join("orders-1"), "belongs to another partition"),
+        (original.path().join("payments-0"), "belongs to another topic"),
+        (other.path().join("orders-0"), "belongs to another store"),
+    ];
+    for (from, why) in others {
+        let dir = tempfile::tempdir().unwrap();
+        copy_dir(original.path(), dir.path());
+        let place = dir.path().join("orders-0");
+        std::fs::remove_dir_all(&place).unwrap();
+        copy_dir(&from, &place);
+        let before = tree(dir.path());
+        let error = by_hand(dir.path()).open().map(drop).unwrap_err();
+        assert!(error.is_corruption() && error.to_string().contains(why), "{why}: {error:?}");
+        assert_eq!(before, tree(dir.path()), "{why}: a refused open changed something");
+    }
+}
+
 #[test]
 fn files_of_a_newer_version_are_named_as_such() {
     let (original, sent) = full_store(true);

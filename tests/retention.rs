@@ -89,6 +89,39 @@ fn times_out_of_order_keep_a_segment_as_long_as_its_youngest_record() {
     assert_eq!(f.start(), 0);
 }
 
+/// One segment. Its time index has an entry at the fourth batch, which is old; the young one behind has none of its own.
+fn young_behind_the_last_time_entry() -> Fixture {
+    let config = TopicConfig::new().retention(DAY).index_interval_bytes(320);
+    let f = fixture(config);
+    f.send_many([NOW - 5 * DAY_MS; 4]);
+    f.send(NOW);
+    f
+}
+
+#[test]
+fn a_young_record_that_no_time_entry_tells_of_keeps_its_segment() {
+    let f = young_behind_the_last_time_entry();
+    f.store.apply_retention().unwrap();
+    assert_eq!(f.start(), 0);
+}
+
+#[test]
+fn a_young_record_that_no_time_entry_tells_of_keeps_its_segment_after_a_kill() {
+    let Fixture { _dir: dir, clock, store, .. } = young_behind_the_last_time_entry();
+    let path = dir.path().join("as it was left");
+    let left = path.join("clicks-0");
+    std::fs::create_dir_all(&left).unwrap();
+    for name in ["annals.topics", "clicks-0/annals.state", "clicks-0/00000000000000000000.log"] {
+        std::fs::copy(dir.path().join(name), path.join(name)).unwrap();
+    }
+    drop(store);
+    let store = Store::builder(&path).clock(clock).maintain_by_hand().open().unwrap();
+    let partition = store.topic("clicks").unwrap().partition(0).unwrap();
+    assert_eq!((partition.start(), partition.end()), (0, 5));
+    store.apply_retention().unwrap();
+    assert_eq!(partition.start(), 0);
+}
+
 #[test]
 fn a_clock_that_jumps_deletes_nothing_it_should_not() {
     let f = fixture(TopicConfig::new().retention(DAY));

@@ -3,7 +3,7 @@
 //!
 //! Whatever it is, everything reads as before or an error says where it does not. What a crash may have left above the
 //! durable mark is cut off, and told. The whole sweep is part of `cargo test`; its figures come with
-//! `cargo test --test corruption -- --nocapture`.
+//! `cargo test --test corruption -- --nocapture`; `ANNALS_SWEEP_STRIDE=17` looks at every 17th damage only.
 
 #[cfg(test)]
 #[path = "../common/mod.rs"]

@@ -110,6 +110,29 @@ fn a_flipped_base_offset_does_not_end_the_log_early() {
 }
 
 #[test]
+fn a_flipped_base_offset_misleads_no_reader_whom_an_index_sends_there() {
+    let content = &closed().content.topics.iter().find(|topic| topic.name == "plain").unwrap().partitions[0];
+    let logs = closed().image.files().iter();
+    for (path, bytes) in logs.filter(|(path, _)| path.starts_with(PLAIN) && path.ends_with(".log")) {
+        let ends = batch_ends(bytes);
+        let starts = [0].into_iter().chain(ends.iter().map(|(end, _)| usize::try_from(*end).unwrap()));
+        for (start, bit) in starts.take(ends.len()).flat_map(|start| (0..6).map(move |bit| (start, bit))) {
+            let files = edited(closed(), path, |bytes| bytes[start + 7] ^= 1 << bit);
+            let store = builder(&files, ReadMode::Mapped).open().unwrap();
+            let partition = store.topic("plain").unwrap().partition(0).unwrap();
+            for expected in &content.records {
+                match partition.read_from(expected.offset).unwrap().into_iter().next() {
+                    Some(Ok(record)) => assert_eq!(&record, expected, "{path} {start} {bit}"),
+                    Some(Err(error)) => assert!(error.is_corruption(), "{error}"),
+                    None => panic!("{path} {start} {bit}: no record at {}", expected.offset),
+                }
+            }
+            close_without_a_change(&files, store);
+        }
+    }
+}
+
+#[test]
 fn a_flipped_control_bit_or_record_count_hides_no_batch() {
     let log = format!("{PLAIN}/00000000000000000000.log");
     // The attributes say that it is for brokers; the count that nothing is in it; the delta that it ends elsewhere.

@@ -7,14 +7,28 @@ pub(crate) struct Bug {
     /// Stands once in the file.
     pub(crate) good: &'static str,
     pub(crate) bad: &'static str,
-    /// Arguments of `cargo test`; each of these runs must fail.
-    pub(crate) caught_by: &'static [&'static [&'static str]],
+    /// Each of these must fail.
+    pub(crate) caught_by: &'static [Tests],
 }
 
-const POWER_CUT: &[&str] = &["--test", "power_cut"];
-const DURABILITY: &[&str] = &["--test", "durability"];
-const CORRUPTION: &[&str] = &["--test", "corruption"];
-const PARTITION: &[&str] = &["--lib", "--", "partition::"];
+/// A test binary, `lib` for the unit tests, and which of its tests are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Tests {
+    pub(crate) binary: &'static str,
+    pub(crate) filters: &'static [&'static str],
+}
+
+const fn tests(binary: &'static str, filters: &'static [&'static str]) -> Tests {
+    Tests { binary, filters }
+}
+
+const POWER_CUT: Tests = tests("power_cut", &[]);
+const DURABILITY: Tests = tests("durability", &[]);
+/// Damages one by one, and those that have a name.
+const SWEEP: Tests = tests("corruption", &["sweep::"]);
+const NAMED: Tests = tests("corruption", &["named::"]);
+const REPAIR: Tests = tests("corruption", &["repair::"]);
+const PARTITION: Tests = tests("lib", &["partition::"]);
 
 pub(crate) const BUGS: &[Bug] = &[
     // What a sync promises.
@@ -106,8 +120,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "swap-of-what-has-left",
         file: "src/partition/compaction/swap.rs",
-        good: "there.iter().eq(group.iter().map(|source| &source.summary)).then_some(at)",
-        bad: "(!there.is_empty()).then_some(at)",
+        good: "let at = state.sealed.iter().position(|segment| segment.base == first)?;",
+        bad: "let at = state.sealed.iter().position(|segment| segment.base >= first)?;\n    return Some(at);",
         caught_by: &[PARTITION],
     },
     Bug {
@@ -172,28 +186,28 @@ pub(crate) const BUGS: &[Bug] = &[
         file: "src/partition/settle.rs",
         good: "next.closed = None;",
         bad: "",
-        caught_by: &[PARTITION, &["--test", "kill"]],
+        caught_by: &[PARTITION, tests("kill", &[])],
     },
     Bug {
         name: "damage-below-the-mark-is-cut",
         file: "src/partition/recovery.rs",
         good: "    check_mark(directory, &file, &scans, expected)?;\n",
         bad: "",
-        caught_by: &[CORRUPTION],
+        caught_by: &[NAMED, SWEEP],
     },
     Bug {
         name: "zeros-instead-of-a-missing-segment",
         file: "src/partition/recovery.rs",
         good: "known.iter().find(|base| !names.logs.contains(base) && !leftovers.pending.contains(base))",
         bad: "known.iter().find(|base| false && !names.logs.contains(base) && !leftovers.pending.contains(base))",
-        caught_by: &[CORRUPTION],
+        caught_by: &[SWEEP],
     },
     Bug {
         name: "identity-not-checked",
         file: "src/partition/recovery.rs",
         good: "_ if found == expected => return Ok(()),",
         bad: "_ => return Ok(()),",
-        caught_by: &[&["--test", "errors"], CORRUPTION],
+        caught_by: &[tests("errors", &["a_directory_of_another"])],
     },
     // Checks of what is read.
     Bug {
@@ -201,49 +215,49 @@ pub(crate) const BUGS: &[Bug] = &[
         file: "src/segment/scan.rs",
         good: "if header.base_offset != expected {",
         bad: "if false {",
-        caught_by: &[CORRUPTION],
+        caught_by: &[SWEEP],
     },
     Bug {
         name: "scan-without-checksum",
         file: "src/segment/scan.rs",
         good: "    BatchHeader::verify_crc(batch)\n}",
         bad: "    let _ = batch;\n    Ok(())\n}",
-        caught_by: &[POWER_CUT, CORRUPTION],
+        caught_by: &[POWER_CUT, SWEEP],
     },
     Bug {
         name: "read-without-checksum",
         file: "src/format/batch_header.rs",
         good: "if computed == stored {",
         bad: "if computed == stored || true {",
-        caught_by: &[CORRUPTION, &["--lib", "--", "format::"]],
+        caught_by: &[SWEEP, tests("lib", &["format::"])],
     },
     Bug {
         name: "index-trusted",
         file: "src/segment/cursor.rs",
         good: "(header.last_offset() == last_offset).then(|| {",
         bad: "Some(()).map(|()| {",
-        caught_by: &[&["--test", "index_files"]],
+        caught_by: &[NAMED],
     },
     Bug {
         name: "length-used-before-its-check",
-        file: "src/segment/cursor.rs",
-        good: "if end > written {",
+        file: "src/format/batch_header.rs",
+        good: "if self.batch_length < Self::MIN_BATCH_LENGTH {",
         bad: "if false {",
-        caught_by: &[CORRUPTION],
+        caught_by: &[tests("lib", &["format::"])],
     },
     Bug {
         name: "topic-file-without-checksum",
         file: "src/format/catalog.rs",
         good: "let body = checked_body(bytes)?;",
         bad: "let body = checked_body(bytes).or_else(|_| std::str::from_utf8(bytes).map_err(|_| Malformed::invalid(0, \"text\")))?;",
-        caught_by: &[CORRUPTION],
+        caught_by: &[SWEEP, tests("lib", &["format::"])],
     },
     Bug {
         name: "commits-beyond-the-end-kept",
         file: "src/group/groups.rs",
         good: "if end.is_some_and(|end| at.offset <= end) {",
         bad: "if end.is_some() {",
-        caught_by: &[&["--test", "groups"], POWER_CUT],
+        caught_by: &[tests("groups", &[]), POWER_CUT],
     },
     // Failures of writes.
     Bug {
@@ -279,14 +293,14 @@ pub(crate) const BUGS: &[Bug] = &[
         file: "src/partition/commit.rs",
         good: "self.committer.done.notify_all();",
         bad: "",
-        caught_by: &[&["--test", "threads"]],
+        caught_by: &[tests("threads", &[])],
     },
     Bug {
         name: "readers-not-woken",
         file: "src/partition/signal.rs",
         good: "        *self.raised.lock() += 1;\n        self.changed.notify_all();",
         bad: "        *self.raised.lock() += 1;",
-        caught_by: &[&["--test", "threads"]],
+        caught_by: &[tests("threads", &[])],
     },
     // Deletion.
     Bug {
@@ -294,14 +308,14 @@ pub(crate) const BUGS: &[Bug] = &[
         file: "src/partition/retention.rs",
         good: "let max_age = policy.max_age.filter(|_| at.is_believable(policy));",
         bad: "let max_age = policy.max_age;",
-        caught_by: &[&["--test", "retention"]],
+        caught_by: &[tests("retention", &[])],
     },
     Bug {
         name: "tombstone-dropped-early",
         file: "src/partition/compaction/compact.rs",
         good: "horizon: config.now.saturating_add(millis(config.delete_retention)),",
         bad: "horizon: config.now,",
-        caught_by: &[&["--lib", "--", "partition::tests::compaction"]],
+        caught_by: &[tests("lib", &["partition::tests::compaction"])],
     },
     // Stores into maps.
     Bug {
@@ -309,14 +323,14 @@ pub(crate) const BUGS: &[Bug] = &[
         file: "src/io/store_map.rs",
         good: "if !self.allowed || end > self.reserved {",
         bad: "if !self.allowed {",
-        caught_by: &[&["--lib", "--", "io::"]],
+        caught_by: &[tests("lib", &["io::"])],
     },
     Bug {
         name: "map-kept-over-a-cut",
         file: "src/io/store_map.rs",
         good: "        state.reserved = 0;\n        drop_outside(state);",
         bad: "        drop(state);",
-        caught_by: &[&["--lib", "--", "io::"]],
+        caught_by: &[tests("lib", &["io::"])],
     },
     // Locks and descriptors.
     Bug {
@@ -324,13 +338,122 @@ pub(crate) const BUGS: &[Bug] = &[
         file: "src/io/os.rs",
         good: "let directory = if cfg!(unix) { Some(File::open(dir)?) } else { None };",
         bad: "let directory: Option<File> = None;",
-        caught_by: &[&["--test", "errors"]],
+        caught_by: &[tests("errors", &[])],
     },
     Bug {
         name: "descriptor-closed-unsynced",
         file: "src/io/pool.rs",
         good: "&& self.dirty.swap(false, Ordering::AcqRel)",
         bad: "&& self.dirty.swap(false, Ordering::AcqRel) && false",
-        caught_by: &[&["--test", "many_topics"], &["--lib", "--", "io::"]],
+        caught_by: &[tests("durability", &["a_descriptor_given_back"])],
+    },
+    // What a sender does that finds nobody writing.
+    Bug {
+        name: "own-write-fails-unheard",
+        file: "src/partition/append.rs",
+        good: "self.write_batches(&mut writer, batches)?;",
+        bad: "drop(self.write_batches(&mut writer, batches));",
+        caught_by: &[DURABILITY],
+    },
+    Bug {
+        name: "own-write-leaves-the-open-batch",
+        file: "src/partition/append.rs",
+        good: "let batches = accumulator.take(Which::All);",
+        bad: "let batches = accumulator.take(Which::Full);",
+        caught_by: &[DURABILITY, PARTITION],
+    },
+    Bug {
+        name: "end-published-before-the-write",
+        file: "src/partition/writer.rs",
+        good: "        match open.active.append(&header, sealed.bytes) {",
+        bad: "        self.end.store(header.next_offset(), Ordering::Release);\n        match open.active.append(&header, sealed.bytes) {",
+        caught_by: &[DURABILITY],
+    },
+    // Repair.
+    Bug {
+        name: "copy-not-synced-before-the-repair",
+        file: "src/partition/copies.rs",
+        good: "        target.sync()?;\n        self.directory.sync()?;",
+        bad: "        self.directory.sync()?;",
+        caught_by: &[REPAIR],
+    },
+    Bug {
+        name: "name-of-a-copy-not-synced-before-the-repair",
+        file: "src/partition/copies.rs",
+        good: "        target.sync()?;\n        self.directory.sync()?;",
+        bad: "        target.sync()?;",
+        caught_by: &[REPAIR],
+    },
+    Bug {
+        name: "repair-does-not-tell-what-it-dropped",
+        file: "src/segment/salvage.rs",
+        good: "found.dropped.push(Dropped { range, offsets, reason: malformed.to_string() });",
+        bad: "drop((range, offsets, malformed));",
+        caught_by: &[REPAIR],
+    },
+    // Topics.
+    Bug {
+        name: "deleted-topics-not-listed",
+        file: "src/format/catalog.rs",
+        good: "for id in &self.deleted {",
+        bad: "for id in self.deleted.iter().take(0) {",
+        caught_by: &[NAMED, tests("lib", &["format::"])],
+    },
+    Bug {
+        name: "deleted-topic-not-noted",
+        file: "src/topic/topics.rs",
+        good: "            catalog.deleted.insert(topic.id());\n",
+        bad: "",
+        caught_by: &[NAMED, POWER_CUT],
+    },
+    Bug {
+        name: "deleted-topic-forgotten-before-its-files",
+        file: "src/topic/topics.rs",
+        good: "            catalog.deleted.insert(topic.id());\n",
+        bad: "            catalog.deleted.clear();\n",
+        caught_by: &[NAMED, POWER_CUT],
+    },
+    Bug {
+        name: "unlisted-topic-destroyed",
+        file: "src/topic/topics.rs",
+        good: "|| listed.deleted.contains(&identity.topic)",
+        bad: "|| true",
+        caught_by: &[NAMED],
+    },
+    // Indexes.
+    Bug {
+        name: "index-files-without-checksum",
+        file: "src/segment/index_file.rs",
+        good: "(bytes.len() == len && crc32fast::hash(&bytes) == crc)",
+        bad: "(bytes.len() == len)",
+        caught_by: &[tests("index_files", &[])],
+    },
+    Bug {
+        name: "time-index-leads-past-the-time",
+        file: "src/segment/index.rs",
+        good: "let entry = after.checked_sub(1).and_then(|at| self.times.get(at));",
+        bad: "let entry = self.times.get(after).or(self.times.last());",
+        caught_by: &[tests("index_files", &[]), PARTITION],
+    },
+    Bug {
+        name: "age-of-the-active-segment-taken-from-the-time-index",
+        file: "src/segment/segment.rs",
+        good: "Index::InMemory(index) => index.largest().timestamp,",
+        bad: "Index::InMemory(index) => index.times().last().map_or(-1, |time| time.timestamp),",
+        caught_by: &[tests("retention", &[])],
+    },
+    Bug {
+        name: "write-leaves-the-file-clean",
+        file: "src/io/file.rs",
+        good: "self.with(\"write\", Effect::Writes, |handle| {",
+        bad: "self.with(\"write\", Effect::Reads, |handle| {",
+        caught_by: &[DURABILITY],
+    },
+    Bug {
+        name: "zero-frame-accepted",
+        file: "src/segment/scan.rs",
+        good: "        Err(malformed) => return Ok(Err(malformed)),\n    };\n    let needed",
+        bad: "        Err(_) if walk.bytes(position, BatchHeader::LEN)?.iter().all(|byte| *byte == 0) => {\n            scan.tally.bytes += BatchHeader::LEN as u64;\n            return Ok(Ok(()));\n        }\n        Err(malformed) => return Ok(Err(malformed)),\n    };\n    let needed",
+        caught_by: &[POWER_CUT],
     },
 ];

@@ -2,11 +2,16 @@
 //!
 //! ```sh
 //! cargo test --test planted                                   # every bug still fits the source
-//! cargo test --release --test planted -- --ignored --nocapture   # every bug is caught: half an hour on two cores
-//! ANNALS_PLANTED=no-data-sync cargo test --test planted -- --ignored --nocapture
+//! cargo test --test planted -- --ignored --nocapture          # every bug is caught by each of its tests
+//! ANNALS_PLANTED=no-data-sync,cut-not-synced cargo test --test planted -- --ignored --nocapture
 //! ```
 //!
-//! The product has no switch for any of them: what is released cannot hold one.
+//! 59 bugs. Of those, 56 were seen to be caught so far, by each of their tests, at 10 to 25 seconds a bug on two cores that
+//! others used too; the rest have not been run since they were put here.
+//!
+//! The copy is built in `target/planted`, which the first run fills; after that a bug costs one incremental build. All tests
+//! are run without a bug first. A set of tests ends with its first failure. Whatever is planted, the product has no switch
+//! for it: what is released cannot hold one.
 
 #![expect(
     clippy::disallowed_methods,
@@ -18,9 +23,10 @@
 mod catalogue;
 mod workshop;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use catalogue::BUGS;
+use catalogue::{BUGS, Bug};
 use workshop::{Verdict, Workshop};
 
 #[test]
@@ -43,20 +49,32 @@ fn every_bug_fits_the_source() {
 #[ignore = "builds and tests the crate once for every bug"]
 fn every_bug_is_caught() {
     let only = std::env::var("ANNALS_PLANTED").ok();
-    let chosen = BUGS.iter().filter(|bug| only.as_deref().is_none_or(|name| bug.name == name));
+    let is_chosen =
+        |bug: &&Bug| only.as_deref().is_none_or(|names| names.split(',').any(|name| name == bug.name));
+    let chosen: Vec<_> = BUGS.iter().filter(is_chosen).collect();
+    assert!(!chosen.is_empty(), "no bug of that name");
     let workshop = Workshop::new();
+    pass_without_a_bug(&workshop, &chosen);
     let (mut caught, mut missed) = (0, Vec::new());
-    for bug in chosen {
-        for tests in bug.caught_by {
-            let verdict = workshop.try_out(bug, tests);
-            println!("{:<28} {:<46} {verdict:?}", bug.name, tests.join(" "));
+    for bug in &chosen {
+        for (tests, verdict) in bug.caught_by.iter().zip(workshop.try_out(bug, bug.caught_by)) {
+            println!("{:<40} {:<12} {verdict:?}", bug.name, tests.binary);
             match verdict {
-                Verdict::Caught => caught += 1,
+                Verdict::Caught(_) | Verdict::Stopped => caught += 1,
                 Verdict::Missed | Verdict::DoesNotBuild => missed.push((bug.name, *tests)),
             }
         }
     }
-    println!("{} bugs, {caught} catches, {} misses", BUGS.len(), missed.len());
-    assert!(caught > 0, "no bug of that name");
+    println!("{} bugs, {caught} catches, {} misses", chosen.len(), missed.len());
     assert!(missed.is_empty(), "{missed:#?}");
+}
+
+/// A test that fails anyway catches nothing.
+fn pass_without_a_bug(workshop: &Workshop, chosen: &[&Bug]) {
+    let tests: BTreeSet<_> = chosen.iter().flat_map(|bug| bug.caught_by).copied().collect();
+    let tests: Vec<_> = tests.into_iter().collect();
+    for (tests, verdict) in tests.iter().zip(workshop.run_all(&tests)) {
+        println!("{:<40} {:<12} {:?} {verdict:?}", "no bug", tests.binary, tests.filters);
+        assert_eq!(verdict, Verdict::Missed, "without a bug: {tests:?}");
+    }
 }

@@ -1,35 +1,45 @@
 //! A copy of the package in which bugs are planted and tests are run.
 
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use crate::catalogue::Bug;
+use crate::catalogue::{Bug, Tests};
 
 /// What came of a bug and a set of tests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The tests failed, or did not end.
-    Caught,
+    /// This test failed first.
+    Caught(String),
+    /// The tests did not end, or the process died.
+    Stopped,
     Missed,
     /// That proves nothing.
     DoesNotBuild,
 }
 
-/// How long a set of tests may take before the bug is taken to have stopped it.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a set of tests may take before the bug is taken to have stopped it. Without a bug each is run first, and has
+/// to end in that time.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The copy, and where it is built.
 pub(crate) struct Workshop {
-    copy: tempfile::TempDir,
+    copy: PathBuf,
     target: PathBuf,
 }
 
 impl Workshop {
+    /// The copy stands where it stood the last time, and files that are as they were are left alone: what cargo built of them
+    /// is good.
     pub(crate) fn new() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let copy = tempfile::tempdir().unwrap();
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        let target = target.join("planted");
+        let copy = target.join("source");
         for part in [
             "Cargo.toml",
             "Cargo.lock",
@@ -42,69 +52,128 @@ impl Workshop {
             "docs",
             "fuzz/corpus",
         ] {
-            copy_all(&root.join(part), &copy.path().join(part));
+            copy_all(&root.join(part), &copy.join(part));
         }
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        Self { copy, target: target.join("planted") }
+        Self { copy, target }
     }
 
-    /// Plants `bug`, runs `tests`, and takes the bug out again.
-    pub(crate) fn try_out(&self, bug: &Bug, tests: &[&str]) -> Verdict {
-        let path = self.copy.path().join(bug.file);
+    /// Plants `bug`, runs each of `tests`, and takes the bug out again.
+    pub(crate) fn try_out(&self, bug: &Bug, tests: &[Tests]) -> Vec<Verdict> {
+        let path = self.copy.join(bug.file);
         let good = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, good.replacen(bug.good, bug.bad, 1)).unwrap();
-        let verdict = self.run(tests);
+        let verdicts = self.run_all(tests);
         std::fs::write(&path, good).unwrap();
+        verdicts
+    }
+
+    /// One build for all of `tests`, then one after the other.
+    pub(crate) fn run_all(&self, tests: &[Tests]) -> Vec<Verdict> {
+        let Some(built) = self.build(tests) else { return vec![Verdict::DoesNotBuild; tests.len()] };
+        tests.iter().map(|tests| self.run(&built, tests)).collect()
+    }
+
+    /// The paths of the test binaries.
+    fn build(&self, tests: &[Tests]) -> Option<Vec<PathBuf>> {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["test", "--no-run", "--message-format=json"]).current_dir(&self.copy);
+        let binaries: BTreeSet<_> = tests.iter().map(|tests| tests.binary).collect();
+        for binary in binaries {
+            match binary {
+                "lib" => cargo.arg("--lib"),
+                name => cargo.args(["--test", name]),
+            };
+        }
+        cargo.env("CARGO_TARGET_DIR", &self.target).env("CARGO_INCREMENTAL", "1");
+        cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_TEST_DEBUG", "0");
+        // Warnings about code that a bug made dead are no news.
+        cargo.env("RUSTFLAGS", "-Awarnings").stderr(Stdio::null());
+        let output = cargo.output().unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        let executable = |line: &str| {
+            let (_, rest) = line.split_once("\"executable\":\"")?;
+            Some(PathBuf::from(rest.split_once('"')?.0))
+        };
+        output.status.success().then(|| told.lines().filter_map(executable).collect())
+    }
+
+    fn run(&self, built: &[PathBuf], tests: &Tests) -> Verdict {
+        let name = if tests.binary == "lib" { "annals" } else { tests.binary };
+        let is_it = |path: &&PathBuf| {
+            let stem = path.file_stem().unwrap().to_str().unwrap();
+            stem.rsplit_once('-').is_some_and(|(binary, _)| binary == name)
+        };
+        let mut command = Command::new(built.iter().find(is_it).unwrap());
+        command.args(tests.filters).current_dir(&self.copy).stdout(Stdio::piped()).stderr(Stdio::null());
+        // A tenth of what `cargo test` looks at: a bug that takes more to be seen is not caught well.
+        command.env("ANNALS_CRASH_STATES", "10000").env("ANNALS_SWEEP_STRIDE", "17");
+        let mut test = command.process_group(0).spawn().unwrap();
+        let verdict = watch(&mut test);
+        // The whole group: tests start processes too.
+        let group = format!("-{}", test.id());
+        Command::new("kill").args(["-9", "--", &group]).stderr(Stdio::null()).status().unwrap();
+        test.wait().unwrap();
         verdict
     }
+}
 
-    fn run(&self, tests: &[&str]) -> Verdict {
-        let (selected, filters): (Vec<_>, Vec<_>) = match tests.iter().position(|word| *word == "--") {
-            Some(at) => (tests[..at].to_vec(), tests[at..].to_vec()),
-            None => (tests.to_vec(), Vec::new()),
-        };
-        let mut build = self.cargo();
-        build.args(&selected).arg("--no-run");
-        if !build.status().unwrap().success() {
-            return Verdict::DoesNotBuild;
-        }
-        let mut test = self.cargo().args(&selected).args(&filters).process_group(0).spawn().unwrap();
-        let started = Instant::now();
-        loop {
-            match test.try_wait().unwrap() {
-                Some(status) if status.success() => return Verdict::Missed,
-                Some(_) => return Verdict::Caught,
-                None if started.elapsed() > PATIENCE => {
-                    // The whole group: the tests run in a child of cargo.
-                    let group = format!("-{}", test.id());
-                    Command::new("kill").args(["-9", "--", &group]).status().unwrap();
-                    test.wait().unwrap();
-                    return Verdict::Caught;
+/// Waits for the first failure, the end, or the end of patience.
+fn watch(test: &mut Child) -> Verdict {
+    let lines = lines_of(test);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                if let Some(name) =
+                    line.strip_prefix("test ").and_then(|line| line.strip_suffix(" ... FAILED"))
+                {
+                    return Verdict::Caught(name.to_owned());
                 }
-                None => std::thread::sleep(Duration::from_millis(50)),
             }
+            Err(RecvTimeoutError::Timeout) => return Verdict::Stopped,
+            Err(RecvTimeoutError::Disconnected) => break,
         }
     }
+    if test.wait().unwrap().success() { Verdict::Missed } else { Verdict::Stopped }
+}
 
-    fn cargo(&self) -> Command {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.arg("test").arg("--quiet").current_dir(self.copy.path()).env("CARGO_TARGET_DIR", &self.target);
-        // Warnings about code that a bug made dead are no news.
-        cargo.env("RUSTFLAGS", "-Awarnings").stdout(Stdio::null()).stderr(Stdio::null());
-        cargo
-    }
+fn lines_of(test: &mut Child) -> Receiver<String> {
+    let (send, lines) = channel();
+    let told = BufReader::new(test.stdout.take().unwrap());
+    std::thread::spawn(move || {
+        // Nobody listens any more after the first failure.
+        told.lines().map_while(Result::ok).try_for_each(|line| send.send(line)).ok();
+    });
+    lines
 }
 
 fn copy_all(from: &Path, to: &Path) {
     if !from.is_dir() {
-        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-        std::fs::copy(from, to).unwrap();
+        let bytes = std::fs::read(from).unwrap();
+        if std::fs::read(to).ok().as_ref() != Some(&bytes) {
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::write(to, bytes).unwrap();
+        }
         return;
     }
+    remove_others(from, to);
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         if entry.file_name() != "target" {
             copy_all(&entry.path(), &to.join(entry.file_name()));
+        }
+    }
+}
+
+/// What is gone from the package, or is of another kind there.
+fn remove_others(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(to).into_iter().flatten() {
+        let entry = entry.unwrap();
+        let (there, here) = (from.join(entry.file_name()), entry.path());
+        match here.is_dir() {
+            true if !there.is_dir() => std::fs::remove_dir_all(here).unwrap(),
+            false if !there.is_file() => std::fs::remove_file(here).unwrap(),
+            _ => {}
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Retention, deletion and idle rolls over real files.
 
+use super::compaction::{contents, put};
 use super::place::Place;
 use super::*;
 use crate::error::Error;
+use crate::sync::{AtomicBool, Ordering};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
@@ -184,4 +186,33 @@ fn an_idle_segment_is_rolled_by_the_clock() {
     append(&log, 4..5, Durability::Os);
     assert!(log.roll().unwrap());
     assert_eq!(place.logs(), [0, 4, 5]);
+}
+
+#[test]
+fn a_segment_that_leaves_while_it_is_rewritten_takes_no_others_place() {
+    for mode in [ReadMode::Mapped, ReadMode::Positional] {
+        let place = Place::new(mode);
+        let log = place.open();
+        let pairs = |n: i64| (format!("key {}", n % 10), format!("value {n}"));
+        for (key, value) in (0..100).map(pairs) {
+            put(&log, &[(&key, &value)]);
+        }
+        log.roll().unwrap();
+        let is_done = AtomicBool::new(false);
+        let policy = RetentionPolicy { max_records: Some(50), ..Default::default() };
+        let retain_and_match = |key: &[u8]| {
+            if !is_done.swap(true, Ordering::SeqCst) {
+                log.apply_retention(&policy).unwrap();
+            }
+            key == b"key 3"
+        };
+        let report = log.erase(&retain_and_match).unwrap();
+        assert!((40..60).contains(&log.start()), "{}", log.start());
+        let left = (log.start()..100).filter(|n| n % 10 != 3).map(|n| (n, pairs(n)));
+        let left: Vec<_> = left.map(|(n, (key, value))| format!("{n} {key}={value}")).collect();
+        assert_eq!(contents(&log), left);
+        assert!(report.records > 0);
+        log.close().unwrap();
+        assert_eq!(contents(&place.open()), left);
+    }
 }
