@@ -110,7 +110,10 @@ impl Log {
     }
 
     fn sync_written(&self) -> Result<()> {
-        let Some(target) = self.target() else { return Err(self.closed()) };
+        let Some(target) = self.target() else {
+            // Closed since the record was written: the close has brought it onto the disk, or has failed.
+            return if self.durable() >= self.end() { Ok(()) } else { Err(self.closed()) };
+        };
         if let Err(error) = target.file.sync() {
             let cause = self.poison_with(error);
             self.watchers.raise();

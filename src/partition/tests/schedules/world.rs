@@ -97,8 +97,12 @@ impl World {
 
     /// What is said to be durable is.
     pub(super) fn check_durable(&self) {
+        self.check_durable_of(&self.records());
+    }
+
+    pub(super) fn check_durable_of(&self, records: &[(Offset, String)]) {
         let durable = self.log.durable();
-        for (offset, value) in self.records() {
+        for &(offset, ref value) in records {
             if offset < durable {
                 assert!(self.disk.keeps(value.as_bytes()), "{offset}: below {durable} and not on the disk");
             }
