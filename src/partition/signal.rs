@@ -88,7 +88,7 @@ mod tests {
     /// must have noticed the other. It is a matter of nanoseconds who does what first, so they meet often.
     #[test]
     fn who_begins_to_watch_during_a_raise_sees_the_end_or_is_woken() {
-        const TIMES: usize = 200_000;
+        const TIMES: usize = 20_000;
         let meetings: Vec<_> = (0..TIMES).map(|_| (Watchers::default(), AtomicI64::new(0))).collect();
         let (ready, gone) = (AtomicI64::new(0), AtomicI64::new(0));
         let meet = |own: &AtomicI64, other: &AtomicI64, at: i64| {

@@ -78,7 +78,7 @@ impl World {
     }
 
     fn append(&self, value: &str, durability: Durability) -> Result<Appended> {
-        let how = Append { durability, batch_bytes: 100, linger: Duration::from_secs(9), expected_end: None };
+        let how = Append { durability, batch_bytes: 200, linger: Duration::from_secs(9), expected_end: None };
         self.log.append(&[Record::new().value(value)], &how)
     }
 
