@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::{BatchBuilder, BatchHeader, NewRecord, RecordBody};
 use crate::partition::rules::AppendRules;
 use crate::sync::OnceLock;
-use crate::types::{Offset, Timestamp};
+use crate::types::{Offset, Record, Timestamp};
 
 /// How the write of a batch ended, for those who wait for it.
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ impl OpenBatch {
     #[inline]
     fn take(&mut self, placement: &Placement<'_>, first_offset: Offset) -> Offset {
         for record in placement.records {
-            self.builder.append(record);
+            self.builder.append(&new_record(record, placement.now));
         }
         let last_offset = self.builder.next_offset() - 1;
         if placement.sender == Sender::GoesOn {
@@ -93,16 +93,28 @@ pub(super) enum Sender {
 /// Records to put into one batch, and what bounds that batch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Placement<'a> {
-    pub(super) records: &'a [NewRecord<'a>],
+    pub(super) records: &'a [Record<'a>],
     /// From [`most_bytes`](Self::most_bytes).
     pub(super) most_bytes: usize,
     /// Bytes at which a batch is full.
     pub(super) batch_bytes: usize,
     pub(super) sender: Sender,
+    /// The timestamp of those records that have none.
     pub(super) now: Timestamp,
 }
 
-impl<'a> Placement<'a> {
+/// What is encoded of a record.
+#[inline]
+fn new_record<'a>(record: &'a Record<'a>, now: Timestamp) -> NewRecord<'a> {
+    NewRecord {
+        timestamp: record.timestamp_millis().unwrap_or(now),
+        key: record.key_bytes(),
+        value: record.value_bytes(),
+        headers: record.headers(),
+    }
+}
+
+impl Placement<'_> {
     /// How large a batch opened for these records will become: others join those whose sender does not wait.
     fn expected_bytes(&self) -> usize {
         match self.sender {
@@ -113,25 +125,28 @@ impl<'a> Placement<'a> {
 
     /// More bytes than `records` take in any batch, and not many more.
     #[inline]
-    pub(super) fn most_bytes(records: &[NewRecord<'_>]) -> usize {
-        records.iter().map(|record| RecordBody::most_len(record.key, record.value, record.headers)).sum()
+    pub(super) fn most_bytes(records: &[Record<'_>]) -> usize {
+        let most = |record: &Record<'_>| {
+            RecordBody::most_len(record.key_bytes(), record.value_bytes(), record.headers())
+        };
+        records.iter().map(most).sum()
     }
 
     /// Length in bytes of a batch of `records` alone.
-    pub(super) fn alone_bytes(records: &[NewRecord<'a>]) -> usize {
-        let base = records.first().map_or(0, |record| record.timestamp);
-        let body = |(delta, record): (i32, &NewRecord<'_>)| {
-            let timestamp_delta = record.timestamp.wrapping_sub(base);
+    pub(super) fn alone_bytes(records: &[Record<'_>], now: Timestamp) -> usize {
+        let timestamp = |record: &Record<'_>| record.timestamp_millis().unwrap_or(now);
+        let base = records.first().map_or(0, timestamp);
+        let len = |(delta, record): (i32, &Record<'_>)| {
             RecordBody {
-                timestamp_delta,
+                timestamp_delta: timestamp(record).wrapping_sub(base),
                 offset_delta: delta,
-                key: record.key,
-                value: record.value,
-                headers: record.headers,
+                key: record.key_bytes(),
+                value: record.value_bytes(),
+                headers: record.headers(),
             }
             .encoded_len()
         };
-        BatchHeader::LEN + (0..).zip(records).map(body).sum::<usize>()
+        BatchHeader::LEN + (0..).zip(records).map(len).sum::<usize>()
     }
 }
 
@@ -304,10 +319,7 @@ mod tests {
     }
 
     fn place(accumulator: &mut Accumulator, values: &[&[u8]], sender: Sender) -> Placed {
-        let records: Vec<_> = values
-            .iter()
-            .map(|value| NewRecord { timestamp: 5, key: None, value: Some(value), headers: &[] })
-            .collect();
+        let records: Vec<_> = values.iter().map(|value| Record::new().value(*value)).collect();
         let most_bytes = Placement::most_bytes(&records);
         accumulator.place(&Placement { records: &records, most_bytes, batch_bytes: 200, sender, now: 5 })
     }

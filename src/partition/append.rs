@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{BatchHeader, NewRecord, TimestampType};
+use crate::format::{BatchHeader, TimestampType};
 use crate::partition::accumulator::{Accumulator, Outcome, Placed, Placement, Sender, Which};
 use crate::partition::log::Log;
 use crate::sync::Ordering;
@@ -38,37 +38,22 @@ impl Log {
     pub(crate) fn append(self: &Arc<Self>, records: &[Record<'_>], how: &Append) -> Result<Appended> {
         self.check_poison()?;
         let now = self.clock.now();
-        // One record is the usual case and costs no allocation.
-        if let [record] = records {
-            return self.append_new(&[new_record(record, now)], how, now);
-        }
-        let new: Vec<_> = records.iter().map(|record| new_record(record, now)).collect();
-        self.append_new(&new, how, now)
-    }
-
-    #[inline]
-    fn append_new(
-        self: &Arc<Self>,
-        records: &[NewRecord<'_>],
-        how: &Append,
-        now: Timestamp,
-    ) -> Result<Appended> {
         let Some(last) = records.last() else {
             return Err(Error::invalid("a batch needs at least one record"));
         };
         let most_bytes = Placement::most_bytes(records);
-        // Whoever waits for the write and finds nobody writing does it at once, and is told of it by its own call.
-        let mut writer = if how.durability == Durability::Memory { None } else { self.writer.try_lock() };
+        // Whoever waits for the write alone and finds nobody writing does it at once, and is told of it by its own call.
+        let mut writer = if how.durability == Durability::Os { self.writer.try_lock() } else { None };
         let mut accumulator = self.accumulator.lock();
         if let Some(limit) = accumulator.rules.size_limit {
             drop(accumulator);
             writer = None;
-            self.make_room(Placement::alone_bytes(records) as u64, &limit)?;
+            self.make_room(Placement::alone_bytes(records, now) as u64, &limit)?;
             accumulator = self.accumulator.lock();
         }
         accumulator.rules.check(records, &self.label, now)?;
         if BatchHeader::LEN + most_bytes > accumulator.rules.max_bytes {
-            accumulator.rules.check_size(Placement::alone_bytes(records))?;
+            accumulator.rules.check_size(Placement::alone_bytes(records, now))?;
         }
         self.check_place(&mut accumulator, records.len(), how.expected_end)?;
         let timestamp_type = accumulator.rules.timestamp_type;
@@ -89,14 +74,14 @@ impl Log {
             drop(accumulator);
             match &placed.outcome {
                 None => open_batches = self.leave_in_memory(&placed, how.linger)?,
+                Some(outcome) if how.durability == Durability::Disk => {
+                    self.written_and_synced(outcome, placed.last_offset)?;
+                }
                 Some(outcome) => self.written(outcome)?,
             }
         }
-        if how.durability == Durability::Disk {
-            self.synced(placed.last_offset)?;
-        }
         let timestamp = match timestamp_type {
-            TimestampType::CreateTime => last.timestamp,
+            TimestampType::CreateTime => last.timestamp_millis().unwrap_or(now),
             TimestampType::LogAppendTime => placed.opened_at,
         };
         let Placed { first_offset, last_offset, .. } = placed;
@@ -183,15 +168,5 @@ impl Log {
     /// The loss of records accepted in memory, if there was one and nobody was told.
     pub(crate) fn tell_lost(&self) -> Result<()> {
         self.accumulator.lock().take_lost().map_or(Ok(()), Err)
-    }
-}
-
-#[inline]
-fn new_record<'a>(record: &'a Record<'a>, now: Timestamp) -> NewRecord<'a> {
-    NewRecord {
-        timestamp: record.timestamp_millis().unwrap_or(now),
-        key: record.key_bytes(),
-        value: record.value_bytes(),
-        headers: record.headers(),
     }
 }

@@ -10,14 +10,14 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::format::Mark;
 use crate::io::{Deadline, File};
-use crate::partition::accumulator::Which;
+use crate::partition::accumulator::{Outcome, Which};
 use crate::partition::log::Log;
 use crate::partition::writer::Phase;
 use crate::sync::{Condvar, Mutex};
 use crate::types::Offset;
 
 /// How long a leader waits for the threads of the last round.
-const GATHER: Duration = Duration::from_micros(100);
+const GATHER: Duration = Duration::from_micros(300);
 
 /// The queue of those who wait for a sync.
 #[derive(Debug, Default)]
@@ -32,9 +32,9 @@ pub(super) struct Committer {
 #[derive(Debug, Default)]
 struct Rounds {
     is_led: bool,
-    /// Threads that wait for a round, the leader not counted.
+    /// Threads that have begun to wait since the last round ended, the leader not counted.
     waiting: usize,
-    /// How many the last round served, the leader not counted.
+    /// How many they were when it ended.
     last_served: usize,
 }
 
@@ -44,13 +44,43 @@ struct Target {
     mark: Mark,
 }
 
+/// What somebody waits for.
+struct Awaited<'a> {
+    /// How the write ends, where it is not known to have succeeded.
+    outcome: Option<&'a Outcome>,
+    offset: Offset,
+}
+
+impl Awaited<'_> {
+    /// How it ended, if it did.
+    fn look(&self, log: &Log) -> Option<Result<()>> {
+        // In this order: when a write fails its offsets are given out again, and what then becomes durable is something
+        // else. The outcome is set before that.
+        let is_durable = log.durable() > self.offset;
+        match self.outcome.map(Outcome::get) {
+            Some(Some(Err(error))) => Some(Err(error)),
+            Some(None) => None,
+            Some(Some(Ok(()))) | None => is_durable.then_some(Ok(())),
+        }
+    }
+}
+
 impl Log {
     /// Returns when everything up to `offset`, which is written, survives a power cut.
     pub(super) fn synced(self: &Arc<Self>, offset: Offset) -> Result<()> {
+        self.commit(&Awaited { outcome: None, offset })
+    }
+
+    /// Returns when the batch with that outcome, in memory or on its way, is written, and everything up to `offset` synced.
+    pub(super) fn written_and_synced(self: &Arc<Self>, outcome: &Outcome, offset: Offset) -> Result<()> {
+        self.commit(&Awaited { outcome: Some(outcome), offset })
+    }
+
+    fn commit(self: &Arc<Self>, awaited: &Awaited<'_>) -> Result<()> {
         let mut rounds = self.committer.rounds.lock();
         loop {
-            if self.durable() > offset {
-                return Ok(());
+            if let Some(over) = awaited.look(self) {
+                return over;
             }
             self.check_poison()?;
             if !rounds.is_led {
@@ -62,7 +92,6 @@ impl Log {
                 self.committer.arrived.notify_one();
             }
             self.committer.done.wait(&mut rounds);
-            rounds.waiting -= 1;
         }
         rounds.is_led = true;
         let deadline = Deadline::after(GATHER);
@@ -73,12 +102,33 @@ impl Log {
             }
         }
         drop(rounds);
-        let result = self.sync_written();
+        let result = self.lead(awaited);
         let mut rounds = self.committer.rounds.lock();
         rounds.is_led = false;
-        rounds.last_served = rounds.waiting;
+        // Here and not by each as it wakes: whoever leads next must not take those still asleep for having come back.
+        rounds.last_served = std::mem::take(&mut rounds.waiting);
         self.committer.done.notify_all();
-        result
+        drop(rounds);
+        // Nobody waits for this.
+        result.map(|mark| mark.into_iter().for_each(|mark| self.note(mark)))
+    }
+
+    /// Writes and syncs for all who wait. Says what is durable now, or nothing if another sync has covered it.
+    fn lead(self: &Arc<Self>, awaited: &Awaited<'_>) -> Result<Option<Mark>> {
+        if awaited.outcome.is_some() {
+            self.write_queued();
+        }
+        if let Some(over) = awaited.look(self) {
+            return over.map(|()| None);
+        }
+        let synced = self.sync_written();
+        match awaited.look(self) {
+            // Its write was under way on another thread, and has failed.
+            Some(Err(error)) => Err(error),
+            // Closed meanwhile, perhaps: then the close has synced it.
+            Some(Ok(())) => Ok(synced.ok()),
+            None => synced.map(Some),
+        }
     }
 
     /// Writes what is in memory and syncs what is written, on whatever thread this is.
@@ -109,24 +159,25 @@ impl Log {
         }
     }
 
-    fn sync_written(&self) -> Result<()> {
-        let Some(target) = self.target() else {
-            // Closed since the record was written: the close has brought it onto the disk, or has failed.
-            return if self.durable() >= self.end() { Ok(()) } else { Err(self.closed()) };
-        };
+    fn sync_written(&self) -> Result<Mark> {
+        let Some(target) = self.target() else { return Err(self.closed()) };
         if let Err(error) = target.file.sync() {
             let cause = self.poison_with(error);
             self.watchers.raise();
             return Err(cause);
         }
         self.raise_durable(target.mark.offset);
+        Ok(target.mark)
+    }
+
+    /// Notes in the state file how far a sync has got.
+    fn note(&self, mark: Mark) {
         if let Phase::Open(open) = &mut self.writer.lock().phase
-            && open.active.base() == target.mark.segment
+            && open.active.base() == mark.segment
         {
             // The mark is a lower bound: an older one costs the next open a longer scan and loses nothing.
-            drop(open.state.mark(target.mark));
+            drop(open.state.mark(mark));
         }
-        Ok(())
     }
 
     /// Everything written so far. Older segments were synced when they were sealed.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{NewRecord, TimestampType};
+use crate::format::TimestampType;
 use crate::partition::config::{KeyRule, LogConfig};
 use crate::partition::size_limit::SizeLimit;
-use crate::types::Timestamp;
+use crate::types::{Record, Timestamp};
 
 /// The part of a partition's configuration that every append looks at, in the form in which it is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,13 +42,13 @@ impl AppendRules {
 
     /// Checks records, their size apart.
     #[inline]
-    pub(super) fn check(&self, records: &[NewRecord<'_>], label: &str, now: Timestamp) -> Result<()> {
+    pub(super) fn check(&self, records: &[Record<'_>], label: &str, now: Timestamp) -> Result<()> {
         for record in records {
-            if self.key_rule == KeyRule::Required && record.key.is_none() {
+            if self.key_rule == KeyRule::Required && record.key_bytes().is_none() {
                 return Err(Error::KeyRequired { partition: label.to_owned() });
             }
             if self.timestamp_type == TimestampType::CreateTime {
-                self.check_time(record.timestamp, now)?;
+                self.check_time(record.timestamp_millis().unwrap_or(now), now)?;
             }
         }
         Ok(())

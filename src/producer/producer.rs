@@ -132,7 +132,8 @@ impl Shared {
                     record.partition_number().or_else(|| self.settings.partitioner.partition(record, count));
                 own.filter(|own| *own != number)
             };
-            if let Some(other) = records.iter().find_map(elsewhere) {
+            let is_sure = count == 1 && records.iter().all(|record| record.partition_number().is_none());
+            if !is_sure && let Some(other) = records.iter().find_map(elsewhere) {
                 let why =
                     format!("the batch is for partition {number}, one of its records for partition {other}");
                 return Err(Error::invalid(why));

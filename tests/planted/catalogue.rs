@@ -28,8 +28,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "ack-before-sync",
         file: "src/partition/append.rs",
-        good: "if how.durability == Durability::Disk {",
-        bad: "if false {",
+        good: "Some(outcome) if how.durability == Durability::Disk => {",
+        bad: "Some(outcome) if how.durability == Durability::Memory => {",
         caught_by: &[POWER_CUT, DURABILITY],
     },
     Bug {

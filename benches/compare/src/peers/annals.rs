@@ -1,0 +1,120 @@
+//! annals: a topic of one partition, default settings.
+//!
+//! `Memory` keeps a record in this process until its batch is full or its linger is over; `Os` returns when the write call has;
+//! `Disk` when a sync has.
+
+use std::path::Path;
+
+use annals::{Durability, Offset, Partition, Record, Store, TopicConfig, TopicProducer};
+
+use crate::harness::Outcome;
+use crate::payload::Found;
+use crate::peer::{Class, Codec, Kind, Log, Offer, PLAIN, Peer, Setup, Work};
+
+pub(crate) const PEER: Peer = Peer {
+    name: "annals",
+    kind: Kind::Annals,
+    package: Some("annals"),
+    offers: &[
+        Offer::new(Class::Memory, "send, send_batch at Durability::Memory"),
+        Offer::new(Class::Os, "send, send_batch at Durability::Os"),
+        Offer::new(Class::Disk, "send, send_batch at Durability::Disk"),
+    ],
+    codecs: &Codec::ALL,
+    open: |dir, setup| open(dir, setup, 64 << 10),
+    ..PLAIN
+};
+
+pub(crate) const SMALL_BATCHES: Peer = Peer {
+    name: "annals, batches of 4 KiB",
+    offers: &[Offer::new(Class::Memory, "send_batch at Durability::Memory, batch_size of 4 KiB")],
+    codecs: &[Codec::None],
+    works: &[Work::W6],
+    open: |dir, setup| open(dir, setup, 4 << 10),
+    ..PEER
+};
+
+pub(crate) fn durability(class: Class) -> Durability {
+    match class {
+        Class::Memory => Durability::Memory,
+        Class::Os => Durability::Os,
+        Class::Disk => Durability::Disk,
+    }
+}
+
+fn codec(codec: Codec) -> annals::Codec {
+    match codec {
+        Codec::None => annals::Codec::None,
+        Codec::Lz4 => annals::Codec::Lz4,
+        Codec::Zstd => annals::Codec::Zstd,
+    }
+}
+
+/// Dropped in this order; the store, last, is closed by it.
+struct Annals {
+    producer: TopicProducer,
+    partition: Partition,
+    first: Offset,
+    _store: Store,
+}
+
+fn open(dir: &Path, setup: &Setup, batch_size: usize) -> Outcome<Box<dyn Log>> {
+    let store = Store::open(dir)?;
+    let topic = store.ensure_topic("events", TopicConfig::new().compression_type(codec(setup.codec)))?;
+    let partition = topic.partition(0)?;
+    let producer =
+        store.producer_builder().durability(durability(setup.class)).batch_size(batch_size).build()?;
+    let producer = producer.bind("events")?;
+    let first = partition.start();
+    Ok(Box::new(Annals { producer, partition, first, _store: store }))
+}
+
+impl Log for Annals {
+    #[inline]
+    fn append(&self, _thread: usize, value: &[u8]) -> Outcome {
+        self.producer.send(Record::new().value(value))?;
+        Ok(())
+    }
+
+    fn append_batch(&self, _thread: usize, values: &[&[u8]]) -> Outcome {
+        let records: Vec<_> = values.iter().map(|value| Record::new().value(*value)).collect();
+        self.producer.send_batch(&records)?;
+        Ok(())
+    }
+
+    fn prepare_append(&mut self) -> Outcome {
+        // The first append makes the first segment.
+        self.partition.append(&[Record::new()], Durability::Disk)?;
+        self.first = self.partition.end();
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Outcome {
+        // A reader sees everything sent, so it has everything written.
+        self.partition.read_from(self.first)?;
+        Ok(())
+    }
+
+    fn read_all(&mut self) -> Outcome<Found> {
+        let mut found = Found::default();
+        let mut reader = self.partition.read_from(self.first)?;
+        loop {
+            let records = reader.fetch()?;
+            if records.is_empty() {
+                return Ok(found);
+            }
+            for record in &records {
+                found.add(record.value().unwrap_or_default());
+            }
+        }
+    }
+
+    fn read_at(&mut self, number: usize, found: &mut Found) -> Outcome {
+        let offset = self.first + i64::try_from(number)?;
+        let records = self.partition.read(offset..=offset)?.fetch()?;
+        for record in &records {
+            found.add(record.value().unwrap_or_default());
+        }
+        Ok(())
+    }
+}
