@@ -160,6 +160,35 @@ fn retention_of_all_topics_passes_over_one_that_is_deleted_meanwhile() {
     delete_a_topic_during(|store| store.apply_retention().map(|reports| assert_eq!(reports.len(), 1)));
 }
 
+/// The system tells of a failed write-back once: the sync that the roll makes at the same moment succeeds, and says nothing
+/// of the records that were lost.
+#[test]
+fn a_roll_during_a_failing_sync_makes_nothing_durable() {
+    let dir = fast_dir();
+    let files = FaultyFileSystem::new();
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    let config = TopicConfig::new().segment_bytes(16 << 10).index_interval_bytes(512);
+    let partition = store.create_topic(TOPIC, config).unwrap().partition(0).unwrap();
+    partition.append(&[Record::new().value("first")], Durability::Disk).unwrap();
+    let gate = Arc::new(Gate::default());
+    files.fail(&[Call::Sync], ".log", (0, Times::Once), Fault::HoldThenError(Arc::clone(&gate), EIO));
+    let large = "-".repeat(12 << 10);
+    let outcome = thread::scope(|scope| {
+        let waits = scope.spawn(|| partition.append(&[Record::new().value("lost")], Durability::Disk));
+        gate.await_arrival();
+        // Whether they are written depends on who comes first to what.
+        let rolls = scope.spawn(|| {
+            (0..2).for_each(|_| drop(partition.append(&[Record::new().value(&large)], Durability::Os)));
+        });
+        thread::sleep(Duration::from_millis(50));
+        gate.open();
+        rolls.join().unwrap();
+        waits.join().unwrap()
+    });
+    assert!(outcome.is_err(), "{outcome:?}");
+    assert_eq!(partition.durable(), 1);
+}
+
 #[test]
 fn a_failed_sync_poisons_its_partition_for_all_who_wait_and_no_other() {
     let dir = fast_dir();

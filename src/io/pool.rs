@@ -33,6 +33,9 @@ pub(super) struct PooledFile {
     dirty: AtomicBool,
     /// What [`FileHandle::store_small_writes`] says, for the next descriptor too.
     stores: AtomicBool,
+    /// Held over each sync. The system tells of a failed write-back once, to one of those who sync at the same time, and
+    /// lets the next sync succeed without the bytes: every sync after one that failed has to fail too.
+    first_failure: Mutex<Option<Error>>,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +68,7 @@ impl FilePool {
             used: AtomicBool::new(true),
             dirty: AtomicBool::new(mode == OpenMode::CreateNew),
             stores: AtomicBool::new(false),
+            first_failure: Mutex::default(),
         });
         self.open.lock().push_back(Arc::downgrade(&file));
         Ok(file)
@@ -134,13 +138,17 @@ impl PooledFile {
         }
     }
 
-    /// Syncs what was written. Bytes that another thread writes meanwhile leave the file dirty.
+    /// Syncs what was written. Bytes that another thread writes meanwhile leave the file dirty. A failure is final.
     pub(super) fn sync(self: &Arc<Self>) -> Result<()> {
+        let mut first_failure = self.first_failure.lock();
+        if let Some(error) = &*first_failure {
+            return Err(error.clone());
+        }
         self.with(Effect::Reads, |handle| {
             self.dirty.store(false, Ordering::Release);
             handle.sync_data().map_err(|e| {
                 self.dirty.store(true, Ordering::Release);
-                Error::io(&self.path, "sync", e)
+                first_failure.insert(Error::io(&self.path, "sync", e)).clone()
             })
         })
     }

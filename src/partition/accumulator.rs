@@ -1,11 +1,12 @@
 //! Batches in memory: the open one, and full ones that nobody has written yet. No I/O.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{BatchBuilder, BatchHeader, NewRecord, RecordBody};
 use crate::partition::rules::AppendRules;
+use crate::sync::OnceLock;
 use crate::types::{Offset, Record, Timestamp};
 
 /// How the write of a batch ended, for those who wait for it.

@@ -150,6 +150,15 @@ impl Log {
         self.write_with(&mut writer, Which::All);
     }
 
+    /// Whether `offset` may be asked for: it is not behind what was given out. Waits for a write that is under way, whose
+    /// records are neither in memory any more nor in the log yet.
+    pub(super) fn is_within_end(&self, offset: Offset) -> bool {
+        if offset > self.end() {
+            drop(self.writer.lock());
+        }
+        offset <= self.end()
+    }
+
     /// The open batch's linger is over.
     pub(crate) fn end_linger(self: &Arc<Self>) {
         self.lingers.store(false, Ordering::Release);

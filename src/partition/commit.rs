@@ -118,9 +118,16 @@ impl Log {
         if awaited.outcome.is_some() {
             self.write_queued();
         }
+        if let Some(over) = awaited.look(self) {
+            return over.map(|()| None);
+        }
+        let synced = self.sync_written();
         match awaited.look(self) {
-            Some(over) => over.map(|()| None),
-            None => self.sync_written().map(Some),
+            // Its write was under way on another thread, and has failed.
+            Some(Err(error)) => Err(error),
+            // Closed meanwhile, perhaps: then the close has synced it.
+            Some(Ok(())) => Ok(synced.ok()),
+            None => synced.map(Some),
         }
     }
 

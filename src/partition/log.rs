@@ -1,6 +1,6 @@
 //! A partition: what its writer, its readers and its maintenance share.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{Identity, Mark, PartitionState, SegmentFile, parse_segment_file_name};
@@ -16,7 +16,7 @@ use crate::partition::signal::{Signal, Watchers};
 use crate::partition::state_file::{STATE_FILE, StateFile};
 use crate::partition::writer::{Phase, Writer};
 use crate::segment::ActiveSegment;
-use crate::sync::{AtomicBool, AtomicI64, AtomicU64, Mutex, Ordering, RwLock};
+use crate::sync::{AtomicBool, AtomicI64, AtomicU64, Mutex, OnceLock, Ordering, RwLock};
 use crate::types::{Offset, Timestamp};
 
 /// One partition. `start <= durable <= end` at all times.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use crate::io::Deadline;
-use crate::sync::{AtomicBool, Condvar, Mutex, Ordering, RwLock};
+use crate::sync::{AtomicBool, Condvar, Mutex, Ordering, RwLock, fence};
 
 /// What one waiting reader sleeps on. It may watch many partitions.
 #[derive(Debug, Default)]
@@ -57,6 +57,8 @@ impl Watchers {
             .retain(|known| known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), Arc::as_ptr(signal)));
         signals.push(Arc::downgrade(signal));
         self.any.store(true, Ordering::SeqCst);
+        // With the one in `raise`: either that sees this watcher, or this watcher, looking next, sees what was published.
+        fence(Ordering::SeqCst);
     }
 
     pub(super) fn remove(&self, signal: &Arc<Signal>) {
@@ -66,9 +68,53 @@ impl Watchers {
         self.any.store(!signals.is_empty(), Ordering::SeqCst);
     }
 
+    /// Wakes those that watch. What they are to see was published before.
     pub(super) fn raise(&self) {
+        // Without it a processor may load the flag before others see what was published: whoever began to watch in between
+        // would find nothing, and sleep.
+        fence(Ordering::SeqCst);
         if self.any.load(Ordering::SeqCst) {
             self.signals.read().iter().filter_map(Weak::upgrade).for_each(|signal| signal.raise());
         }
+    }
+}
+
+#[cfg(all(test, not(annals_shuttle)))]
+mod tests {
+    use super::*;
+    use crate::sync::AtomicI64;
+
+    /// The end moves and watchers are raised, while another thread begins to watch and looks at the end: one of the two
+    /// must have noticed the other. It is a matter of nanoseconds who does what first, so they meet often.
+    #[test]
+    fn who_begins_to_watch_during_a_raise_sees_the_end_or_is_woken() {
+        const TIMES: usize = 20_000;
+        let meetings: Vec<_> = (0..TIMES).map(|_| (Watchers::default(), AtomicI64::new(0))).collect();
+        let (ready, gone) = (AtomicI64::new(0), AtomicI64::new(0));
+        let meet = |own: &AtomicI64, other: &AtomicI64, at: i64| {
+            own.store(at, Ordering::SeqCst);
+            while other.load(Ordering::SeqCst) < at {
+                std::hint::spin_loop();
+            }
+        };
+        let signals = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for (at, (watchers, end)) in (1..).zip(&meetings) {
+                    meet(&ready, &gone, at);
+                    end.store(1, Ordering::Release);
+                    watchers.raise();
+                }
+            });
+            let mut seen = Vec::new();
+            for (at, (watchers, end)) in (1..).zip(&meetings) {
+                let signal = Arc::new(Signal::default());
+                meet(&gone, &ready, at);
+                watchers.add(&signal);
+                seen.push((end.load(Ordering::Acquire) == 1, signal));
+            }
+            seen
+        });
+        let missed = signals.iter().filter(|(saw, signal)| !saw && signal.raised() == 0).count();
+        assert_eq!(missed, 0, "of {TIMES}");
     }
 }

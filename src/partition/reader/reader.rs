@@ -105,7 +105,7 @@ impl Reader {
         let was_at_end = self.position >= self.limit();
         if was_at_end {
             self.log.write_queued();
-            if self.position > self.log.end() {
+            if !self.log.is_within_end(self.position) {
                 // Nothing is there to wait for: what is appended next gets a lower offset.
                 return Err(self.log.out_of_range(self.position));
             }

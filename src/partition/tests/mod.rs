@@ -9,6 +9,8 @@ mod faulty;
 mod model;
 mod place;
 mod removal;
+#[cfg(annals_shuttle)]
+mod schedules;
 mod together;
 
 use super::*;
