@@ -13,12 +13,7 @@
 //! are run without a bug first. A set of tests ends with its first failure. Whatever is planted, the product has no switch
 //! for it: what is released cannot hold one.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test reads and writes files"
-)]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test reads and writes files")]
 
 mod catalogue;
 mod workshop;
