@@ -3,6 +3,7 @@
 //! Some tests here start this binary again as a second process.
 #![expect(
     clippy::expect_used,
+    clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::cast_possible_wrap,
     reason = "a test may stop at what it did not expect, and looks at the files from outside"
