@@ -47,7 +47,7 @@ impl Producer {
     }
 
     /// Sends a record to the topic it names, and returns where it is: offsets are known at once. How far the record has gone
-    /// by then is the producer's [`Durability`].
+    /// by then is the producer's [`Durability`](crate::Durability).
     ///
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic), [`UnknownPartition`](Error::UnknownPartition),

@@ -286,7 +286,7 @@ pub(crate) const BUGS: &[Bug] = &[
         file: "src/partition/accumulator.rs",
         good: "self.lost.get_or_insert(Error::Lost { partition, first, last, cause });",
         bad: "drop((partition, first, last, cause));",
-        caught_by: &[DURABILITY, PARTITION],
+        caught_by: &[tests("errors", &["records_in_memory_are_lost"]), PARTITION],
     },
     Bug {
         name: "waiters-sleep-on",
