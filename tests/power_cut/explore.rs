@@ -18,6 +18,9 @@ use crate::world::World;
 /// All fates of up to so many undecided points are looked at, if the number of states allows.
 const EXHAUSTIVE: usize = 1 << 12;
 
+/// States of one life. More states are more lives, each with other records.
+const MOST_OF_A_LIFE: usize = 500_000;
+
 /// What is done on a machine until it has no power.
 pub(crate) type Work = fn(&mut World) -> Result<()>;
 
@@ -142,7 +145,7 @@ pub(crate) fn cuts(name: &'static str, percent: usize, work: Work) {
         work(&mut world).unwrap();
         check_order(&world);
         let moments = world.moments();
-        exploration.moments(&moments, exploration.most, seed);
+        exploration.moments(&moments, exploration.most.min(MOST_OF_A_LIFE), seed);
     });
 }
 
@@ -169,7 +172,7 @@ fn second_life(exploration: &mut Exploration, (left, promises): (Disk, &Promises
     work(&mut world).unwrap();
     check_order(&world);
     let moments = world.moments();
-    exploration.moments(&moments, exploration.most / 40, seed);
+    exploration.moments(&moments, exploration.most.min(MOST_OF_A_LIFE) / 40, seed);
 }
 
 /// Each sync of a workload fails once, and the page cache lies from there on. The process starts again on it, goes on, and
@@ -194,7 +197,7 @@ pub(crate) fn failed_syncs(name: &'static str, percent: usize, (before, after): 
             after(&mut world).unwrap();
             check_order(&world);
             let moments = world.moments();
-            exploration.moments(&moments, exploration.most / 100, seed);
+            exploration.moments(&moments, exploration.most.min(MOST_OF_A_LIFE) / 100, seed);
         }
     });
 }

@@ -52,7 +52,7 @@ impl Model {
     pub(crate) fn kill(&self) -> Disk {
         let mut state = self.state();
         state.killed = true;
-        state.disk.reachable()
+        std::mem::replace(&mut state.disk, Disk::new())
     }
 
     /// The `nth` sync from here on (0 is the next one) of a file whose name ends so fails, and the bytes it should have

@@ -105,8 +105,8 @@ impl World {
     pub(crate) fn reopen(&mut self) -> Outcome<()> {
         self.open().map_err(|error| error.to_string())?;
         let before = self.recorder.promises();
-        before.check(self.store())?;
-        let now = before.observed(self.store())?;
+        let found = before.check(self.store())?;
+        let now = before.observed(self.store(), &found)?;
         self.promise(|promises| *promises = now);
         Ok(())
     }
@@ -115,8 +115,8 @@ impl World {
     pub(crate) fn reopen_on_cache(&mut self) -> Outcome<()> {
         let before = self.recorder.promises();
         self.open().map_err(|error| error.to_string())?;
-        before.check(self.store())?;
-        let mut now = before.observed(self.store())?;
+        let found = before.check(self.store())?;
+        let mut now = before.observed(self.store(), &found)?;
         for (name, topic) in &mut now.topics {
             topic.is_certain = before.topics[name].is_certain;
             for (log, known) in topic.logs.iter_mut().zip(&before.topics[name].logs) {
@@ -394,7 +394,7 @@ impl World {
             let log = self.recorder.promises().log(partition.topic_partition()).clone();
             // Records in memory whose write has failed are told of by the next append.
             let offsets = log.least_start..partition.end();
-            let gone: BTreeSet<_> = offsets.filter(|offset| !there.contains(offset)).collect();
+            let gone: BTreeSet<_> = offsets.filter(|offset| there.binary_search(offset).is_err()).collect();
             let mut lost = gone.iter().filter(|at| !log.may_go.contains(at) && !log.gone.contains(at));
             assert_eq!(lost.next(), None, "{}", partition.topic_partition());
             self.promise(|promises| {
