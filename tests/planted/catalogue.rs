@@ -209,6 +209,20 @@ pub(crate) const BUGS: &[Bug] = &[
         bad: "_ => return Ok(()),",
         caught_by: &[tests("errors", &["a_directory_of_another"])],
     },
+    Bug {
+        name: "state-of-another-topic-taken",
+        file: "src/partition/recovery.rs",
+        good: "_ if found == expected => return Ok(()),",
+        bad: "_ if (found.store, found.partition) == (expected.store, expected.partition) => return Ok(()),",
+        caught_by: &[SWEEP, tests("errors", &["a_directory_of_another"])],
+    },
+    Bug {
+        name: "commits-set-back-in-memory-only",
+        file: "src/group/groups.rs",
+        good: "log.append(&changes, Durability::Disk)?;",
+        bad: "log.append(&changes, Durability::Memory)?;",
+        caught_by: &[POWER_CUT],
+    },
     // Checks of what is read.
     Bug {
         name: "scan-without-offsets",
@@ -391,6 +405,20 @@ pub(crate) const BUGS: &[Bug] = &[
         bad: "drop((range, offsets, malformed));",
         caught_by: &[REPAIR],
     },
+    Bug {
+        name: "any-leap-believed-behind-damage",
+        file: "src/segment/salvage.rs",
+        good: "if too_far || base.abs_diff",
+        bad: "if base.abs_diff",
+        caught_by: &[REPAIR],
+    },
+    Bug {
+        name: "other-batches-in-the-place-of-those-sealed",
+        file: "src/partition/verify.rs",
+        good: "if headers.finalize() != summary.headers_crc || records",
+        bad: "if records",
+        caught_by: &[SWEEP],
+    },
     // Topics.
     Bug {
         name: "deleted-topics-not-listed",
@@ -441,6 +469,21 @@ pub(crate) const BUGS: &[Bug] = &[
         good: "Index::InMemory(index) => index.largest().timestamp,",
         bad: "Index::InMemory(index) => index.times().last().map_or(-1, |time| time.timestamp),",
         caught_by: &[tests("retention", &[])],
+    },
+    Bug {
+        // What the last entry of a file would say that is longer than its entries.
+        name: "time-index-padded-with-zeros",
+        file: "src/segment/summary.rs",
+        good: "max_timestamp: largest.timestamp,",
+        bad: "max_timestamp: index.times().last().map_or(0, |_| 0),",
+        caught_by: &[tests("retention", &[]), tests("index_files", &[])],
+    },
+    Bug {
+        name: "short-write-taken-for-a-whole-one",
+        file: "src/io/file.rs",
+        good: "Ok(n) => written += n,",
+        bad: "Ok(_) => written = bytes.len(),",
+        caught_by: &[DURABILITY],
     },
     Bug {
         name: "write-leaves-the-file-clean",

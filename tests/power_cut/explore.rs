@@ -13,6 +13,7 @@ use crate::disk::Disk;
 use crate::judge::judge;
 use crate::promise::Promises;
 use crate::record::Moment;
+use crate::trouble::{KINDS, Kind};
 use crate::world::World;
 
 /// All fates of up to so many undecided points are looked at, if the number of states allows.
@@ -181,9 +182,9 @@ pub(crate) fn failed_syncs(name: &'static str, percent: usize, (before, after): 
     explore(name, percent, |exploration, seed| {
         for nth in 0.. {
             let mut world = World::new(seed);
-            world.model.fail_sync("", nth);
+            world.model.trouble(Kind::ONE_SYNC, "", nth);
             // A failure that nobody is told of must not be one of what was promised.
-            if before(&mut world).is_ok() && world.model.is_armed() {
+            if before(&mut world).is_ok() && !world.model.has_struck() {
                 break;
             }
             if seed.is_multiple_of(2) {
@@ -200,4 +201,59 @@ pub(crate) fn failed_syncs(name: &'static str, percent: usize, (before, after): 
             exploration.moments(&moments, exploration.most.min(MOST_OF_A_LIFE) / 100, seed);
         }
     });
+}
+
+/// Every so many calls of a life one fails; the others are failed by the lives of other seeds.
+const STRIDE: usize = 17;
+/// Moments and states that are looked at of each run: there are many.
+const MOMENTS: u64 = 8;
+const STATES: usize = 4;
+
+/// Each call of each workload fails, in each way, once or from there on; the process goes on as well as it can, and then the
+/// power fails. Or the process is started again, goes on, and then the power fails. A seed is one workload, one way and
+/// every seventeenth call.
+pub(crate) fn failures(name: &'static str, percent: usize, works: &[Work], after: Work) {
+    explore(name, percent, |exploration, seed| {
+        let number = usize::try_from(seed).unwrap();
+        let (work, kind) = (works[number % works.len()], KINDS[number % KINDS.len()]);
+        for nth in (number % STRIDE..).step_by(STRIDE) {
+            let mut world = World::new(seed);
+            world.bears = true;
+            world.model.trouble(kind, "", nth);
+            // Whether it ends early makes no difference: what it was promised until then counts.
+            let ended = work(&mut world);
+            if !world.model.has_struck() {
+                ended.unwrap();
+                break;
+            }
+            check_order(&world);
+            let mut random = Random::new(seed << 20 | nth as u64);
+            some_moments(exploration, world.moments_in_trouble(), &mut random);
+            if nth.is_multiple_of(2) {
+                world.drop_store();
+            }
+            let promises = world.recorder.promises();
+            let mut world = World::on(world.kill(), promises, seed);
+            world.reopen_on_cache().unwrap();
+            after(&mut world).unwrap();
+            check_order(&world);
+            some_moments(exploration, world.moments(), &mut random);
+        }
+    });
+}
+
+fn some_moments(exploration: &mut Exploration, moments: Vec<Moment>, random: &mut Random) {
+    let chances = moments.len() as u64;
+    for moment in &moments {
+        if random.below(chances) >= MOMENTS {
+            continue;
+        }
+        exploration.tally.moments += 1;
+        let points = points(&moment.disk);
+        let drawn = 2 + 2 * points.len();
+        for number in [0, 1].into_iter().chain(drawn..drawn + STATES - 2) {
+            let fates = drawn_fates(&points, number, random);
+            exploration.state(moment, &fates, usize::try_from(random.below(4)).unwrap());
+        }
+    }
 }
