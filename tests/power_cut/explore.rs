@@ -219,6 +219,8 @@ pub(crate) fn failures(name: &'static str, percent: usize, works: &[Work], after
         for nth in (number % STRIDE..).step_by(STRIDE) {
             let mut world = World::new(seed);
             world.bears = true;
+            // Told with what fails.
+            let _told = Told(format!("call {nth}, {kind:?}"));
             world.model.trouble(kind, "", nth);
             // Whether it ends early makes no difference: what it was promised until then counts.
             let ended = work(&mut world);
@@ -254,6 +256,17 @@ fn some_moments(exploration: &mut Exploration, moments: Vec<Moment>, random: &mu
         for number in [0, 1].into_iter().chain(drawn..drawn + STATES - 2) {
             let fates = drawn_fates(&points, number, random);
             exploration.state(moment, &fates, usize::try_from(random.below(4)).unwrap());
+        }
+    }
+}
+
+/// What a failure is told with.
+struct Told(String);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.0);
         }
     }
 }
