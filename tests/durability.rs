@@ -85,6 +85,24 @@ fn a_new_topic_and_its_directory_are_synced_before_create_returns() {
     assert!(named_in_partition < root_synced && root_synced < listed && listed < at(Call::SyncDir, &root));
 }
 
+/// Whoever comes next finds the directory, and cannot see that its name was never synced.
+#[test]
+fn a_store_whose_making_was_cut_off_gets_its_name_from_the_next_open() {
+    for nth in 0..2 {
+        let dir = fast_dir();
+        let (above, root) = (dir.path().join("above"), dir.path().join("above/store"));
+        let files = FaultyFileSystem::new();
+        let name = dir.path().to_string_lossy().into_owned();
+        files.fail(&[Call::SyncDir], &name, (nth, Times::Once), Fault::Error(EIO));
+        assert!(matches!(on_faulty(&root, &files).open(), Err(Error::Io { .. })));
+        files.forget();
+        on_faulty(&root, &files).open().unwrap();
+        let trace = files.trace();
+        let named = |dir: &Path| trace.iter().any(|done| done.call == Call::SyncDir && done.path == dir);
+        assert!(named(&above) && named(dir.path()), "{nth}: {trace:#?}");
+    }
+}
+
 #[test]
 fn group_commit_acknowledges_nothing_that_no_sync_covers() {
     let dir = fast_dir();

@@ -47,6 +47,7 @@ impl Topics {
             Some(catalog) => catalog,
             None => {
                 refuse_lost_catalog(&root)?;
+                root.sync_above()?;
                 CatalogFile::create(&root, new_catalog())?
             }
         };

@@ -93,7 +93,7 @@ impl Exploration {
             catch_unwind(AssertUnwindSafe(|| judge(cut(&moment.disk, fates), &moment.promises, variant)));
         let tell = || {
             let Moment { doing, promises, .. } = moment;
-            eprintln!("{}: {doing}; variant {}; {promises:#?}\n{fates:?}", self.name, variant % 4);
+            eprintln!("{}: {doing}; variant {}; {promises:?}\n{fates:?}", self.name, variant % 4);
         };
         match judged {
             Ok(Ok(())) => {}

@@ -1,6 +1,7 @@
 //! What a store has promised: what must be found after a power cut, and what may be.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -48,13 +49,21 @@ pub(crate) struct LogPromise {
 }
 
 /// One record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) key: Vec<u8>,
     /// `None` deletes the key.
     pub(crate) value: Option<Vec<u8>>,
     /// A batch may end behind it.
     pub(crate) ends_batch: bool,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, value) = (self.key.escape_ascii(), self.value.as_deref().map(<[u8]>::escape_ascii));
+        let end = if self.ends_batch { "." } else { "" };
+        write!(f, "{key}: {}{end}", value.map_or("none".to_owned(), |value| value.to_string()))
+    }
 }
 
 impl LogPromise {
