@@ -444,6 +444,8 @@ struct Told {
     tried: Vec<(u32, String)>,
     committed: Offset,
     commits_tried: Vec<Offset>,
+    /// Watches the order of calls.
+    files: Option<Arc<FaultyFileSystem>>,
 }
 
 impl Told {
@@ -453,7 +455,12 @@ impl Told {
         let outcome = producer(store, durability).send(record);
         self.tried.push((partition, value.clone()));
         match outcome {
-            Ok(at) => self.acknowledged.push((partition, at.offset, value)),
+            Ok(at) => {
+                if let Some(files) = self.files.as_ref().filter(|_| durability == Durability::Disk) {
+                    files.check_acknowledged(&store.path().join(format!("{TOPIC}-{partition}")));
+                }
+                self.acknowledged.push((partition, at.offset, value));
+            }
             // After a failed sync, and only then, nobody knows.
             Err(Error::Io { operation, .. }) if operation != "sync" => self.refused.push((partition, value)),
             Err(_) => {}
@@ -529,6 +536,7 @@ fn workload_topic() -> TopicConfig {
 
 /// Rolls, commits, flushes; errors are noted and tried past. What it leaves is what a kill leaves, or a close.
 fn workload(dir: &Path, files: &Arc<FaultyFileSystem>, told: &mut Told, from: i64) -> Option<Store> {
+    told.files = Some(Arc::clone(files));
     // Twice, as programs do that are started again.
     let open = || on_faulty(dir, files).sync_every(Duration::ZERO).open();
     let store = open().or_else(|_| open()).ok()?;
