@@ -68,8 +68,8 @@ fn a_new_topic_and_its_directory_are_synced_before_create_returns() {
     let store = on_faulty(&root, &files).open().unwrap();
     assert_eq!(
         files.count(Call::SyncDir, &dir.path().to_string_lossy()),
-        2,
-        "the store's directory and its file"
+        3,
+        "the store's directory, its file, and the list as it was found"
     );
     files.forget();
     store.create_topic(TOPIC, TopicConfig::new()).unwrap();

@@ -299,7 +299,9 @@ impl FileSystem for FaultyFileSystem {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.shared.order.remove(path);
+        if path.exists() {
+            self.shared.order.remove(path);
+        }
         self.shared.run(Call::Remove, path, || OsFileSystem.remove_file(path))?;
         self.shared.order.removed(path);
         Ok(())

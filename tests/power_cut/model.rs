@@ -108,6 +108,8 @@ impl Model {
             && let Some(recorder) = &self.machine.recorder
         {
             recorder.note_strike();
+            // For whoever looks into a failure.
+            eprintln!("{fault:?} strikes {call:?} of {}", path.display());
         }
         Ok(fault)
     }

@@ -73,6 +73,11 @@ impl Recorder {
         state.note_durable();
     }
 
+    /// What was begun last.
+    pub(crate) fn doing(&self) -> String {
+        self.state.lock().unwrap().doing.clone()
+    }
+
     pub(crate) fn promises(&self) -> Promises {
         self.state.lock().unwrap().promises.clone()
     }

@@ -125,6 +125,9 @@ impl World {
 
     /// What comes of something that may be tried once more, or be left.
     fn bear(&self, outcome: Result<()>) -> Result<bool> {
+        if let Err(error) = &outcome {
+            eprintln!("{}: {error}", self.recorder.doing());
+        }
         match outcome {
             Ok(()) => Ok(true),
             Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) if self.bears => Ok(false),
@@ -291,9 +294,13 @@ impl World {
         self.appended(place, durability, appended.map(drop))
     }
 
-    /// After a failed sync nobody knows; after any other failure nothing of it is there.
+    /// After a failed sync of the log nobody knows; after any other failure nothing of it is there.
     fn appended(&self, place: &TopicPartition, durability: Durability, outcome: Result<()>) -> Result<()> {
-        let is_refused = !matches!(&outcome, Ok(()) | Err(Error::Io { operation: "sync", .. }));
+        let is_refused = match &outcome {
+            // Of the log: the partition takes nothing more. Of a new table: it goes on as before.
+            Err(Error::Io { operation: "sync", .. }) => self.partition(place)?.flush().is_ok(),
+            outcome => outcome.is_err(),
+        };
         if self.bear(outcome)? {
             self.acknowledge(place, durability);
         } else if is_refused {
