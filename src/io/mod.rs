@@ -12,6 +12,7 @@ mod file;
 mod id;
 mod os;
 mod pool;
+mod prefetch;
 mod seam;
 mod space;
 #[cfg(target_os = "linux")]
@@ -26,5 +27,6 @@ pub(crate) use directory::Directory;
 pub(crate) use file::File;
 pub(crate) use id::random_id;
 pub use os::OsFileSystem;
+pub(crate) use prefetch::prefetch;
 pub use seam::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
 pub use view::View;
