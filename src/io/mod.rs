@@ -7,6 +7,7 @@
 mod allocate;
 mod clock;
 mod cycles;
+mod descriptors;
 mod directory;
 mod file;
 mod id;
@@ -23,6 +24,7 @@ mod view;
 
 pub(crate) use clock::Deadline;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub(crate) use descriptors::descriptor_limit;
 pub(crate) use directory::Directory;
 pub(crate) use file::File;
 pub(crate) use id::random_id;
