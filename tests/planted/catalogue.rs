@@ -55,9 +55,9 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "failed-sync-tried-again",
-        file: "src/partition/commit.rs",
-        good: "if let Err(error) = target.file.sync() {",
-        bad: "if let Err(error) = target.file.sync().or_else(|_| target.file.sync()) {",
+        file: "src/io/pool.rs",
+        good: "handle.sync_data().map_err(|e| {",
+        bad: "handle.sync_data().or_else(|_| handle.sync_data()).map_err(|e| {",
         caught_by: &[DURABILITY],
     },
     Bug {
@@ -80,7 +80,7 @@ pub(crate) const BUGS: &[Bug] = &[
         file: "src/partition/roll.rs",
         good: "        self.directory.sync().map_err(|error| self.poison_with(error))?;\n        let mut state",
         bad: "        let mut state",
-        caught_by: &[POWER_CUT],
+        caught_by: &[POWER_CUT, DURABILITY],
     },
     Bug {
         name: "rename-before-sync-of-the-new-file",
@@ -151,6 +151,20 @@ pub(crate) const BUGS: &[Bug] = &[
         good: "let sequence = if next.abs_diff(self.synced_sequence).is_multiple_of(2) { next + 1 } else { next };",
         bad: "let sequence = next;",
         caught_by: &[POWER_CUT],
+    },
+    Bug {
+        name: "name-of-the-store-not-synced",
+        file: "src/topic/topics.rs",
+        good: "                root.sync_above()?;\n",
+        bad: "",
+        caught_by: &[DURABILITY],
+    },
+    Bug {
+        name: "list-of-topics-believed-as-found",
+        file: "src/topic/topics.rs",
+        good: "        self.root.sync()?;\n        for directory in unlisted",
+        bad: "        for directory in unlisted",
+        caught_by: &[DURABILITY],
     },
     // Recovery.
     Bug {
