@@ -19,9 +19,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use annals::{Durability, Error, Offset, Record, Store, TopicConfig, TopicPartition};
+use annals::{CleanupPolicy, Durability, Error, Offset, Record, Store, TopicConfig, TopicPartition};
 
-use common::faulty::{Call, Fault, FaultyFileSystem, Gate, Times};
+use common::faulty::{Call, Done, Fault, FaultyFileSystem, Gate, Times};
 use common::{
     TOPIC, batch_ends, by_hand, copy_dir, fast_dir, files_of, kill_and_copy, on_faulty, producer, records,
     small_segments, value_of,
@@ -101,6 +101,44 @@ fn a_store_whose_making_was_cut_off_gets_its_name_from_the_next_open() {
         let named = |dir: &Path| trace.iter().any(|done| done.call == Call::SyncDir && done.path == dir);
         assert!(named(&above) && named(dir.path()), "{nth}: {trace:#?}");
     }
+}
+
+/// The next process sees the new name, and must not clear the note that a crash may still take it away.
+#[test]
+fn a_rewritten_segment_whose_name_was_not_synced_gets_it_before_the_table_forgets() {
+    let mut seen = false;
+    for nth in 0..8 {
+        let (dir, copy) = (fast_dir(), fast_dir());
+        let files = FaultyFileSystem::new();
+        let store = on_faulty(dir.path(), &files).open().unwrap();
+        let config = small_segments().cleanup_policy(CleanupPolicy::Compact);
+        let topic = store.create_topic(TOPIC, config).unwrap();
+        for number in 0..300 {
+            store.producer().send(Record::to(TOPIC).key("one").value(&value_of(number))).unwrap();
+        }
+        files.forget();
+        files.fail(&[Call::SyncDir], "orders-0", (nth, Times::Once), Fault::Error(EIO));
+        let compacted = topic.compact();
+        let trace = files.trace();
+        let renamed = trace.iter().position(|done| done.struck).and_then(|at| trace.get(at.checked_sub(1)?));
+        let is_segment = |path: &Path| path.extension().is_some_and(|extension| extension == "log");
+        if !renamed.is_some_and(|done| done.call == Call::Rename && is_segment(&done.path)) {
+            continue;
+        }
+        assert!(compacted.is_err());
+        seen = true;
+        kill_and_copy(store, dir.path(), copy.path());
+        let files = FaultyFileSystem::new();
+        let store = on_faulty(copy.path(), &files).open().unwrap();
+        files.forget();
+        producer(&store, Durability::Disk).send(Record::to(TOPIC).key("two").value("after")).unwrap();
+        let trace = files.trace();
+        let of_table = |done: &Done| done.call == Call::Rename && done.path.ends_with("annals.state");
+        let table = trace.iter().position(of_table).unwrap();
+        let is_named = |done: &Done| done.call == Call::SyncDir && done.path.ends_with("orders-0");
+        assert!(trace[..table].iter().any(is_named), "{:#?}", &trace[..table]);
+    }
+    assert!(seen);
 }
 
 #[test]

@@ -166,6 +166,13 @@ pub(crate) const BUGS: &[Bug] = &[
         bad: "        for directory in unlisted",
         caught_by: &[DURABILITY],
     },
+    Bug {
+        name: "name-of-a-rewritten-segment-believed-as-found",
+        file: "src/partition/settle.rs",
+        good: "        if listed.is_empty() {",
+        bad: "        if unnamed.is_empty() {",
+        caught_by: &[DURABILITY],
+    },
     // Recovery.
     Bug {
         name: "page-cache-trusted-after-a-crash",
