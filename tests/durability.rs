@@ -114,7 +114,8 @@ fn a_rewritten_segment_whose_name_was_not_synced_gets_it_before_the_table_forget
         let config = small_segments().cleanup_policy(CleanupPolicy::Compact);
         let topic = store.create_topic(TOPIC, config).unwrap();
         for number in 0..300 {
-            store.producer().send(Record::to(TOPIC).key("one").value(&value_of(number))).unwrap();
+            let key = if number % 2 == 0 { "one" } else { &value_of(number) };
+            store.producer().send(Record::to(TOPIC).key(key).value(&value_of(number))).unwrap();
         }
         files.forget();
         files.fail(&[Call::SyncDir], "orders-0", (nth, Times::Once), Fault::Error(EIO));

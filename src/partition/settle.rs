@@ -129,8 +129,8 @@ impl Log {
         AppendTimes::found(scan.tally.first_timestamp, self.clock.now())
     }
 
-    /// Gives rewritten segments, which the state file lists already, their names: those that have them not. The names of the
-    /// others may not be on the disk, if whoever gave them did not come to sync them.
+    /// Gives rewritten segments, which the state file lists already, their names: those that have them not. Neither the names
+    /// of the others nor that of the state file may be on the disk, if whoever gave them did not come to sync them.
     fn finish_swaps(&self, listed: &[Offset], unnamed: &[Offset]) -> Result<()> {
         if listed.is_empty() {
             return Ok(());
@@ -138,6 +138,10 @@ impl Log {
         let rename = |base: &Offset| {
             self.directory.rename(&cleaned_log_name(*base), &segment_file_name(*base, SegmentFile::Log))
         };
+        self.directory.sync()?;
+        if unnamed.is_empty() {
+            return Ok(());
+        }
         let renamed = unnamed.iter().try_for_each(rename).and_then(|()| self.directory.sync());
         renamed.map_err(|error| self.poison_with(error))
     }

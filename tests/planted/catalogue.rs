@@ -169,8 +169,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "name-of-a-rewritten-segment-believed-as-found",
         file: "src/partition/settle.rs",
-        good: "        if listed.is_empty() {",
-        bad: "        if unnamed.is_empty() {",
+        good: "        if listed.is_empty() {\n            return Ok(());",
+        bad: "        if unnamed.is_empty() {\n            return Ok(());",
         caught_by: &[DURABILITY],
     },
     // Recovery.
