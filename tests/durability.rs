@@ -19,9 +19,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use annals::{Durability, Error, Offset, Record, Store, TopicConfig, TopicPartition};
+use annals::{CleanupPolicy, Durability, Error, Offset, Record, Store, TopicConfig, TopicPartition};
 
-use common::faulty::{Call, Fault, FaultyFileSystem, Gate, Times};
+use common::faulty::{Call, Done, Fault, FaultyFileSystem, Gate, Times};
 use common::{
     TOPIC, batch_ends, by_hand, copy_dir, fast_dir, files_of, kill_and_copy, on_faulty, producer, records,
     small_segments, value_of,
@@ -68,8 +68,8 @@ fn a_new_topic_and_its_directory_are_synced_before_create_returns() {
     let store = on_faulty(&root, &files).open().unwrap();
     assert_eq!(
         files.count(Call::SyncDir, &dir.path().to_string_lossy()),
-        2,
-        "the store's directory and its file"
+        3,
+        "the store's directory, its file, and the list as it was found"
     );
     files.forget();
     store.create_topic(TOPIC, TopicConfig::new()).unwrap();
@@ -83,6 +83,62 @@ fn a_new_topic_and_its_directory_are_synced_before_create_returns() {
     assert!(at(Call::Rename, &partition.join("annals.state")) < named_in_partition);
     let root_synced = trace.iter().position(|done| done.call == Call::SyncDir && done.path == root).unwrap();
     assert!(named_in_partition < root_synced && root_synced < listed && listed < at(Call::SyncDir, &root));
+}
+
+/// Whoever comes next finds the directory, and cannot see that its name was never synced.
+#[test]
+fn a_store_whose_making_was_cut_off_gets_its_name_from_the_next_open() {
+    for nth in 0..2 {
+        let dir = fast_dir();
+        let (above, root) = (dir.path().join("above"), dir.path().join("above/store"));
+        let files = FaultyFileSystem::new();
+        let name = dir.path().to_string_lossy().into_owned();
+        files.fail(&[Call::SyncDir], &name, (nth, Times::Once), Fault::Error(EIO));
+        assert!(matches!(on_faulty(&root, &files).open(), Err(Error::Io { .. })));
+        files.forget();
+        on_faulty(&root, &files).open().unwrap();
+        let trace = files.trace();
+        let named = |dir: &Path| trace.iter().any(|done| done.call == Call::SyncDir && done.path == dir);
+        assert!(named(&above) && named(dir.path()), "{nth}: {trace:#?}");
+    }
+}
+
+/// The next process sees the new name, and must not clear the note that a crash may still take it away.
+#[test]
+fn a_rewritten_segment_whose_name_was_not_synced_gets_it_before_the_table_forgets() {
+    let mut seen = false;
+    for nth in 0..8 {
+        let (dir, copy) = (fast_dir(), fast_dir());
+        let files = FaultyFileSystem::new();
+        let store = on_faulty(dir.path(), &files).open().unwrap();
+        let config = small_segments().cleanup_policy(CleanupPolicy::Compact);
+        let topic = store.create_topic(TOPIC, config).unwrap();
+        for number in 0..300 {
+            store.producer().send(Record::to(TOPIC).key("one").value(&value_of(number))).unwrap();
+        }
+        files.forget();
+        files.fail(&[Call::SyncDir], "orders-0", (nth, Times::Once), Fault::Error(EIO));
+        let compacted = topic.compact();
+        let trace = files.trace();
+        let renamed = trace.iter().position(|done| done.struck).and_then(|at| trace.get(at.checked_sub(1)?));
+        let is_segment = |path: &Path| path.extension().is_some_and(|extension| extension == "log");
+        if !renamed.is_some_and(|done| done.call == Call::Rename && is_segment(&done.path)) {
+            continue;
+        }
+        assert!(compacted.is_err());
+        seen = true;
+        kill_and_copy(store, dir.path(), copy.path());
+        let files = FaultyFileSystem::new();
+        let store = on_faulty(copy.path(), &files).open().unwrap();
+        files.forget();
+        producer(&store, Durability::Disk).send(Record::to(TOPIC).key("two").value("after")).unwrap();
+        let trace = files.trace();
+        let of_table = |done: &Done| done.call == Call::Rename && done.path.ends_with("annals.state");
+        let table = trace.iter().position(of_table).unwrap();
+        let is_named = |done: &Done| done.call == Call::SyncDir && done.path.ends_with("orders-0");
+        assert!(trace[..table].iter().any(is_named), "{:#?}", &trace[..table]);
+    }
+    assert!(seen);
 }
 
 #[test]
@@ -426,6 +482,8 @@ struct Told {
     tried: Vec<(u32, String)>,
     committed: Offset,
     commits_tried: Vec<Offset>,
+    /// Watches the order of calls.
+    files: Option<Arc<FaultyFileSystem>>,
 }
 
 impl Told {
@@ -435,7 +493,12 @@ impl Told {
         let outcome = producer(store, durability).send(record);
         self.tried.push((partition, value.clone()));
         match outcome {
-            Ok(at) => self.acknowledged.push((partition, at.offset, value)),
+            Ok(at) => {
+                if let Some(files) = self.files.as_ref().filter(|_| durability == Durability::Disk) {
+                    files.check_acknowledged(&store.path().join(format!("{TOPIC}-{partition}")));
+                }
+                self.acknowledged.push((partition, at.offset, value));
+            }
             // After a failed sync, and only then, nobody knows.
             Err(Error::Io { operation, .. }) if operation != "sync" => self.refused.push((partition, value)),
             Err(_) => {}
@@ -511,6 +574,7 @@ fn workload_topic() -> TopicConfig {
 
 /// Rolls, commits, flushes; errors are noted and tried past. What it leaves is what a kill leaves, or a close.
 fn workload(dir: &Path, files: &Arc<FaultyFileSystem>, told: &mut Told, from: i64) -> Option<Store> {
+    told.files = Some(Arc::clone(files));
     // Twice, as programs do that are started again.
     let open = || on_faulty(dir, files).sync_every(Duration::ZERO).open();
     let store = open().or_else(|_| open()).ok()?;

@@ -123,18 +123,28 @@ impl Directory {
         }
     }
 
-    /// Makes the directory and those above it that are missing, durably. One that is there is left as it is.
+    /// Makes the directory and those above it that are missing. Their names are durable after `sync_above`.
     pub(crate) fn ensure(&self) -> Result<()> {
         if self.exists()? {
             return Ok(());
         }
-        // A relative path of one component has the working directory above it.
-        let parent =
-            self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let parent = Self { pool: Arc::clone(&self.pool), path: parent.into() };
-        parent.ensure()?;
-        self.create()?;
-        parent.sync()
+        if let Some(above) = self.path.parent() {
+            Self { pool: Arc::clone(&self.pool), path: or_here(above).into() }.ensure()?;
+        }
+        self.create()
+    }
+
+    /// Makes every name on the way to the directory durable. One that an earlier process made and could not sync, or did
+    /// not live to sync, looks like any other.
+    pub(crate) fn sync_above(&self) -> Result<()> {
+        for path in self.path.ancestors().skip(1).map(or_here) {
+            match self.fs().sync_dir(path) {
+                // What we may not read, or what cannot be written, we have not made, nor what is above it.
+                Err(e) if is_of_others(&e) => break,
+                outcome => outcome.map_err(|e| Error::io(path, "sync directory", e))?,
+            }
+        }
+        Ok(())
     }
 
     /// Makes the directory. Its name is durable after a sync of its parent.
@@ -187,4 +197,14 @@ impl Directory {
     pub(crate) fn lock(&self) -> Result<DirectoryLock> {
         self.fs().lock_dir(&self.path).map_err(|e| Error::io(&self.path, "lock", e))
     }
+}
+/// A relative path of one component has the working directory above it.
+fn or_here(above: &Path) -> &Path {
+    if above.as_os_str().is_empty() { Path::new(".") } else { above }
+}
+
+/// True of directories that nobody of our rights has changed, and of those that cannot be synced.
+fn is_of_others(error: &std::io::Error) -> bool {
+    use ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(error.kind(), InvalidInput | PermissionDenied | ReadOnlyFilesystem | Unsupported)
 }

@@ -20,6 +20,7 @@ impl Copies {
     /// Makes the directory, durably, if it is not there.
     pub(crate) fn open(directory: Directory) -> Result<Self> {
         directory.ensure()?;
+        directory.sync_above()?;
         Ok(Self { directory })
     }
 

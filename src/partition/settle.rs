@@ -83,7 +83,7 @@ impl Log {
     }
 
     fn prepare(&self, found: &Recovered) -> Result<Settled> {
-        self.finish_swaps(&found.leftovers.pending)?;
+        self.finish_swaps(&found.state.state().pending, &found.leftovers.pending)?;
         let config = self.config();
         let sealed = found.state.state().sealed.clone();
         match &found.left {
@@ -129,15 +129,16 @@ impl Log {
         AppendTimes::found(scan.tally.first_timestamp, self.clock.now())
     }
 
-    /// Gives rewritten segments, which the state file lists already, their names.
-    fn finish_swaps(&self, pending: &[Offset]) -> Result<()> {
-        if pending.is_empty() {
+    /// Gives rewritten segments, which the state file lists already, their names: those that have them not. The names of the
+    /// others may not be on the disk, if whoever gave them did not come to sync them.
+    fn finish_swaps(&self, listed: &[Offset], unnamed: &[Offset]) -> Result<()> {
+        if listed.is_empty() {
             return Ok(());
         }
         let rename = |base: &Offset| {
             self.directory.rename(&cleaned_log_name(*base), &segment_file_name(*base, SegmentFile::Log))
         };
-        let renamed = pending.iter().try_for_each(rename).and_then(|()| self.directory.sync());
+        let renamed = unnamed.iter().try_for_each(rename).and_then(|()| self.directory.sync());
         renamed.map_err(|error| self.poison_with(error))
     }
 

@@ -99,7 +99,7 @@ fn tail(walk: &mut Walk<'_>, from: u64, len: u64, why: &Malformed) -> Result<Tai
         if bytes.is_empty() {
             break;
         }
-        if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+        if let Some(last) = last_of_content(bytes) {
             end = position + last as u64 + 1;
         }
         position += bytes.len() as u64;
@@ -108,4 +108,34 @@ fn tail(walk: &mut Walk<'_>, from: u64, len: u64, why: &Malformed) -> Result<Tai
         return Ok(Tail::Clean);
     }
     Ok(Tail::Torn { bytes: end - from, reason: why.to_string() })
+}
+
+/// The place of the last byte that is not zero. By stretches: most of a tail was allocated ahead, and may be long.
+fn last_of_content(bytes: &[u8]) -> Option<usize> {
+    let mut end = bytes.len();
+    for stretch in bytes.rchunks(256) {
+        let begin = end - stretch.len();
+        if stretch.iter().fold(0, |all, byte| all | byte) != 0 {
+            return stretch.iter().rposition(|byte| *byte != 0).map(|at| begin + at);
+        }
+        end = begin;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_byte_of_content_is_found_wherever_it_is() {
+        for len in [0, 1, 255, 256, 257, 700] {
+            let mut bytes = vec![0; len];
+            assert_eq!(last_of_content(&bytes), None);
+            for at in 0..len {
+                bytes[at] = 0x40;
+                assert_eq!(last_of_content(&bytes), Some(at), "{at} of {len}");
+            }
+        }
+    }
 }

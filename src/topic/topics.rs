@@ -47,6 +47,7 @@ impl Topics {
             Some(catalog) => catalog,
             None => {
                 refuse_lost_catalog(&root)?;
+                root.sync_above()?;
                 CatalogFile::create(&root, new_catalog())?
             }
         };
@@ -108,10 +109,13 @@ impl Topics {
         Ok((Partition::new(place, log), report))
     }
 
-    /// Removes directories that a crash left between two steps of a creation or a deletion: they carry this store's id and
-    /// are in no catalog. Anything else that is not ours stays.
+    /// Makes the list durable that was found, before anything is done by it, and removes directories that a crash left
+    /// between two steps of a creation or a deletion: they carry this store's id and are in no catalog. Anything else that
+    /// is not ours stays.
     pub(crate) fn clear_leftovers(&self) -> Result<()> {
         let mut catalog = self.catalog.lock();
+        // What the list says may not be on the disk: whoever wrote it was killed, or failed, before the sync of its name.
+        self.root.sync()?;
         for directory in unlisted(&self.root, catalog.catalog())? {
             remove_if_ours(&directory, catalog.catalog(), &self.root)?;
         }

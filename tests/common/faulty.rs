@@ -8,6 +8,8 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use annals::io::{DirectoryLock, Entry, FileHandle, FileSystem, OpenMode, OsFileSystem, View};
 
+use super::order::{FileOrder, Order};
+
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Call {
@@ -141,6 +143,8 @@ struct Shared {
     rules: Mutex<Vec<Rule>>,
     /// Highest byte written so far, by path at the time of opening.
     written: Mutex<HashMap<PathBuf, u64>>,
+    /// Whatever is tested: these orders are kept.
+    order: Order,
 }
 
 impl FaultyFileSystem {
@@ -162,6 +166,11 @@ impl FaultyFileSystem {
     /// Everything works again.
     pub(crate) fn heal(&self) {
         self.shared.rules.lock().unwrap().clear();
+    }
+
+    /// Everything in the directory of a partition was acknowledged as durable.
+    pub(crate) fn check_acknowledged(&self, dir: &Path) {
+        self.shared.order.acknowledged(dir);
     }
 
     /// How many rules have not struck yet, or go on striking.
@@ -272,7 +281,9 @@ impl FileSystem for FaultyFileSystem {
         if mode == OpenMode::CreateNew {
             self.shared.written.lock().unwrap().insert(path.to_path_buf(), 0);
         }
-        Ok(Arc::new(FaultyFile { inner, path: path.to_path_buf(), shared: Arc::clone(&self.shared) }))
+        let (is_new, len) = (mode == OpenMode::CreateNew, inner.len().unwrap_or(0));
+        let order = self.shared.order.opened(path, is_new, len);
+        Ok(Arc::new(FaultyFile { inner, path: path.to_path_buf(), order, shared: Arc::clone(&self.shared) }))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
@@ -288,15 +299,25 @@ impl FileSystem for FaultyFileSystem {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.shared.run(Call::Remove, path, || OsFileSystem.remove_file(path))
+        if path.exists() {
+            self.shared.order.remove(path);
+        }
+        self.shared.run(Call::Remove, path, || OsFileSystem.remove_file(path))?;
+        self.shared.order.removed(path);
+        Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.shared.run(Call::Rename, to, || OsFileSystem.rename(from, to))
+        self.shared.order.rename(from, to);
+        self.shared.run(Call::Rename, to, || OsFileSystem.rename(from, to))?;
+        self.shared.order.renamed(from, to);
+        Ok(())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.shared.run(Call::SyncDir, dir, || OsFileSystem.sync_dir(dir))
+        self.shared.run(Call::SyncDir, dir, || OsFileSystem.sync_dir(dir))?;
+        self.shared.order.synced_dir(dir);
+        Ok(())
     }
 
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {
@@ -308,6 +329,7 @@ impl FileSystem for FaultyFileSystem {
 struct FaultyFile {
     inner: Arc<dyn FileHandle>,
     path: PathBuf,
+    order: Arc<FileOrder>,
     shared: Arc<Shared>,
 }
 
@@ -329,6 +351,7 @@ impl FileHandle for FaultyFile {
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
+        self.order.write(&self.path, position, bytes.len());
         let fault = self.shared.fault(Call::Write, &self.path);
         let struck = fault.is_some();
         let part = fault.as_ref().map_or(bytes.len(), |fault| fault.part(bytes.len()));
@@ -348,6 +371,7 @@ impl FileHandle for FaultyFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.order.set_len(&self.path, len);
         self.shared.run(Call::SetLen, &self.path, || self.inner.set_len(len))
     }
 
@@ -356,7 +380,9 @@ impl FileHandle for FaultyFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.shared.run(Call::Sync, &self.path, || self.inner.sync_data())
+        self.shared.run(Call::Sync, &self.path, || self.inner.sync_data())?;
+        self.order.synced();
+        Ok(())
     }
 
     fn map(&self, len: u64) -> io::Result<Option<View>> {

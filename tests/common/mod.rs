@@ -5,6 +5,7 @@
 
 pub(crate) mod faulty;
 pub(crate) mod memory;
+pub(crate) mod order;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use annals::{Offset, ReadMode, Repair, RepairReport, Store};
 
-use crate::common::count_from_env;
 use crate::common::memory::{Files, Image, MemoryFileSystem};
+use crate::common::{batch_ends, count_from_env};
 use crate::damage::{Changes, Damage};
 use crate::judge::Outcome;
 use crate::stores::{PartitionContent, Sample, builder, content, samples};
@@ -211,6 +211,26 @@ fn check_all_copied(report: &RepairReport, before: &Files, after: &Files) -> Out
         }
     }
     Ok(())
+}
+
+/// Behind a damaged batch nothing tells which offset comes next, and no checksum covers a base offset.
+#[test]
+fn a_wrong_base_offset_behind_a_damaged_batch_makes_no_record_far_ahead() {
+    let sample = &samples()[1];
+    let is_it = |path: &&String| path.ends_with("plain-0/00000000000000000018.log");
+    let path = sample.image.files().keys().find(is_it).unwrap();
+    let mut bytes = sample.image.files()[path].to_vec();
+    let ends = batch_ends(&bytes);
+    let begin_of = |offset: Offset| {
+        let end = ends.iter().find(|(_, next)| *next == offset).unwrap().0;
+        usize::try_from(end).unwrap()
+    };
+    // One that was synced, or there is nothing to repair; and the last but one.
+    for offset in [20, 31] {
+        bytes[begin_of(offset) + 70] ^= 1;
+    }
+    bytes[begin_of(32) + 4] ^= 1;
+    assert_eq!(check(sample, &vec![(path.clone(), Some(bytes.into()))]).unwrap(), "repaired");
 }
 
 #[test]

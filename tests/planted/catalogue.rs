@@ -55,9 +55,9 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "failed-sync-tried-again",
-        file: "src/partition/commit.rs",
-        good: "if let Err(error) = target.file.sync() {",
-        bad: "if let Err(error) = target.file.sync().or_else(|_| target.file.sync()) {",
+        file: "src/io/pool.rs",
+        good: "handle.sync_data().map_err(|e| {",
+        bad: "handle.sync_data().or_else(|_| handle.sync_data()).map_err(|e| {",
         caught_by: &[DURABILITY],
     },
     Bug {
@@ -80,7 +80,7 @@ pub(crate) const BUGS: &[Bug] = &[
         file: "src/partition/roll.rs",
         good: "        self.directory.sync().map_err(|error| self.poison_with(error))?;\n        let mut state",
         bad: "        let mut state",
-        caught_by: &[POWER_CUT],
+        caught_by: &[POWER_CUT, DURABILITY],
     },
     Bug {
         name: "rename-before-sync-of-the-new-file",
@@ -152,6 +152,27 @@ pub(crate) const BUGS: &[Bug] = &[
         bad: "let sequence = next;",
         caught_by: &[POWER_CUT],
     },
+    Bug {
+        name: "name-of-the-store-not-synced",
+        file: "src/topic/topics.rs",
+        good: "                root.sync_above()?;\n",
+        bad: "",
+        caught_by: &[DURABILITY],
+    },
+    Bug {
+        name: "list-of-topics-believed-as-found",
+        file: "src/topic/topics.rs",
+        good: "        self.root.sync()?;\n        for directory in unlisted",
+        bad: "        for directory in unlisted",
+        caught_by: &[DURABILITY],
+    },
+    Bug {
+        name: "name-of-a-rewritten-segment-believed-as-found",
+        file: "src/partition/settle.rs",
+        good: "        if listed.is_empty() {",
+        bad: "        if unnamed.is_empty() {",
+        caught_by: &[DURABILITY],
+    },
     // Recovery.
     Bug {
         name: "page-cache-trusted-after-a-crash",
@@ -208,6 +229,20 @@ pub(crate) const BUGS: &[Bug] = &[
         good: "_ if found == expected => return Ok(()),",
         bad: "_ => return Ok(()),",
         caught_by: &[tests("errors", &["a_directory_of_another"])],
+    },
+    Bug {
+        name: "state-of-another-topic-taken",
+        file: "src/partition/recovery.rs",
+        good: "_ if found == expected => return Ok(()),",
+        bad: "_ if (found.store, found.partition) == (expected.store, expected.partition) => return Ok(()),",
+        caught_by: &[tests("errors", &["a_directory_of_another"])],
+    },
+    Bug {
+        name: "commits-set-back-in-memory-only",
+        file: "src/group/groups.rs",
+        good: "log.append(&changes, Durability::Disk)?;",
+        bad: "log.append(&changes, Durability::Memory)?;",
+        caught_by: &[POWER_CUT],
     },
     // Checks of what is read.
     Bug {
@@ -391,6 +426,20 @@ pub(crate) const BUGS: &[Bug] = &[
         bad: "drop((range, offsets, malformed));",
         caught_by: &[REPAIR],
     },
+    Bug {
+        name: "any-leap-believed-behind-damage",
+        file: "src/segment/salvage.rs",
+        good: "if too_far || base.abs_diff",
+        bad: "if base.abs_diff",
+        caught_by: &[REPAIR],
+    },
+    Bug {
+        name: "other-batches-in-the-place-of-those-sealed",
+        file: "src/partition/verify.rs",
+        good: "if headers.finalize() != summary.headers_crc || records",
+        bad: "if records",
+        caught_by: &[SWEEP],
+    },
     // Topics.
     Bug {
         name: "deleted-topics-not-listed",
@@ -441,6 +490,21 @@ pub(crate) const BUGS: &[Bug] = &[
         good: "Index::InMemory(index) => index.largest().timestamp,",
         bad: "Index::InMemory(index) => index.times().last().map_or(-1, |time| time.timestamp),",
         caught_by: &[tests("retention", &[])],
+    },
+    Bug {
+        // What the last entry of a file would say that is longer than its entries.
+        name: "time-index-padded-with-zeros",
+        file: "src/segment/summary.rs",
+        good: "max_timestamp: largest.timestamp,",
+        bad: "max_timestamp: index.times().last().map_or(0, |_| 0),",
+        caught_by: &[tests("retention", &[]), tests("index_files", &[])],
+    },
+    Bug {
+        name: "short-write-taken-for-a-whole-one",
+        file: "src/io/file.rs",
+        good: "Ok(n) => written += n,",
+        bad: "Ok(_) => written = bytes.len(),",
+        caught_by: &[DURABILITY],
     },
     Bug {
         name: "write-leaves-the-file-clean",

@@ -32,7 +32,7 @@ pub(crate) enum Fate {
 /// Everything that a power cut now would decide about a disk.
 pub(crate) fn points(disk: &Disk) -> Vec<Point> {
     let mut points = Vec::new();
-    for (_, node) in disk.nodes() {
+    for node in disk.nodes() {
         match &**node {
             Node::File(file) => {
                 points.extend(file.pieces.iter().map(|_| Point::Piece));

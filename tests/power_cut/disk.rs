@@ -1,8 +1,8 @@
 //! What is on the disk, what the system shows, and the changes that are in between.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
-use std::path::{Component, Path};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Bytes that the disk writes together, whole or not.
@@ -15,8 +15,8 @@ pub(crate) type Names = BTreeMap<String, usize>;
 /// Files and directories. Clones share what neither of them changes.
 #[derive(Debug, Clone)]
 pub(crate) struct Disk {
-    nodes: BTreeMap<usize, Arc<Node>>,
-    next: usize,
+    /// By number. What cannot be reached any more may be left out.
+    nodes: Vec<Option<Arc<Node>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -149,28 +149,28 @@ impl FileNode {
 impl Disk {
     pub(crate) fn new() -> Self {
         let root = Node::Directory(DirectoryNode::default());
-        Self { nodes: BTreeMap::from([(ROOT, Arc::new(root))]), next: 1 }
+        Self { nodes: vec![Some(Arc::new(root))] }
     }
 
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = (usize, &Arc<Node>)> {
-        self.nodes.iter().map(|(number, node)| (*number, node))
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.nodes.iter().flatten()
     }
 
     /// The same nodes, each as `change` makes it.
     pub(crate) fn map(&self, mut change: impl FnMut(&Arc<Node>) -> Arc<Node>) -> Self {
-        let nodes = self.nodes.iter().map(|(number, node)| (*number, change(node))).collect();
-        Self { nodes, next: self.next }
+        Self { nodes: self.nodes.iter().map(|node| node.as_ref().map(&mut change)).collect() }
     }
 
     /// Without the nodes that no name leads to, whatever a crash does to the names.
     pub(crate) fn reachable(&self) -> Self {
-        let mut found = BTreeSet::new();
+        let mut nodes = vec![None; self.nodes.len()];
         let mut open = vec![ROOT];
         while let Some(number) = open.pop() {
-            if !found.insert(number) {
+            if nodes[number].is_some() {
                 continue;
             }
-            if let Some(Node::Directory(directory)) = self.nodes.get(&number).map(|node| &**node) {
+            nodes[number].clone_from(&self.nodes[number]);
+            if let Some(Node::Directory(directory)) = self.nodes[number].as_deref() {
                 open.extend(directory.durable.values().chain(directory.current.values()));
                 open.extend(directory.changes.iter().filter_map(|change| match change {
                     NameChange::Link { node, .. } => Some(*node),
@@ -178,18 +178,13 @@ impl Disk {
                 }));
             }
         }
-        let nodes = self.nodes.iter().filter(|(number, _)| found.contains(number));
-        Self { nodes: nodes.map(|(number, node)| (*number, Arc::clone(node))).collect(), next: self.next }
+        Self { nodes }
     }
 
     pub(crate) fn find(&self, path: &Path) -> io::Result<usize> {
-        path.components().try_fold(ROOT, |at, component| match component {
-            Component::Normal(name) => {
-                let names = &self.directory(at)?.current;
-                let found = name.to_str().and_then(|name| names.get(name));
-                found.copied().ok_or_else(|| io::ErrorKind::NotFound.into())
-            }
-            _ => Ok(at),
+        let path = path.to_str().ok_or(io::ErrorKind::InvalidInput)?;
+        path.split('/').filter(|name| !name.is_empty()).try_fold(ROOT, |at, name| {
+            self.directory(at)?.current.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
         })
     }
 
@@ -201,32 +196,32 @@ impl Disk {
     }
 
     pub(crate) fn node(&self, number: usize) -> &Node {
-        &self.nodes[&number]
+        self.nodes[number].as_ref().unwrap()
     }
 
     pub(crate) fn directory(&self, number: usize) -> io::Result<&DirectoryNode> {
-        match self.nodes.get(&number).map(|node| &**node) {
+        match self.nodes.get(number).and_then(Option::as_deref) {
             Some(Node::Directory(directory)) => Ok(directory),
             _ => Err(io::ErrorKind::NotADirectory.into()),
         }
     }
 
     pub(crate) fn file(&self, number: usize) -> io::Result<&FileNode> {
-        match self.nodes.get(&number).map(|node| &**node) {
+        match self.nodes.get(number).and_then(Option::as_deref) {
             Some(Node::File(file)) => Ok(file),
             _ => Err(io::ErrorKind::IsADirectory.into()),
         }
     }
 
     pub(crate) fn file_mut(&mut self, number: usize) -> io::Result<&mut FileNode> {
-        match self.nodes.get_mut(&number).map(Arc::make_mut) {
+        match self.nodes.get_mut(number).and_then(Option::as_mut).map(Arc::make_mut) {
             Some(Node::File(file)) => Ok(file),
             _ => Err(io::ErrorKind::IsADirectory.into()),
         }
     }
 
     fn directory_mut(&mut self, number: usize) -> io::Result<&mut DirectoryNode> {
-        match self.nodes.get_mut(&number).map(Arc::make_mut) {
+        match self.nodes.get_mut(number).and_then(Option::as_mut).map(Arc::make_mut) {
             Some(Node::Directory(directory)) => Ok(directory),
             _ => Err(io::ErrorKind::NotADirectory.into()),
         }
@@ -236,9 +231,8 @@ impl Disk {
         if self.directory(parent)?.current.contains_key(&name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let number = self.next;
-        self.next += 1;
-        self.nodes.insert(number, Arc::new(node));
+        let number = self.nodes.len();
+        self.nodes.push(Some(Arc::new(node)));
         self.change_names(parent, NameChange::Link { name, node: number })?;
         Ok(number)
     }

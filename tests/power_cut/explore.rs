@@ -13,10 +13,14 @@ use crate::disk::Disk;
 use crate::judge::judge;
 use crate::promise::Promises;
 use crate::record::Moment;
+use crate::trouble::{KINDS, Kind};
 use crate::world::World;
 
 /// All fates of up to so many undecided points are looked at, if the number of states allows.
 const EXHAUSTIVE: usize = 1 << 12;
+
+/// States of one life. More states are more lives, each with other records.
+const MOST_OF_A_LIFE: usize = 500_000;
 
 /// What is done on a machine until it has no power.
 pub(crate) type Work = fn(&mut World) -> Result<()>;
@@ -89,7 +93,7 @@ impl Exploration {
             catch_unwind(AssertUnwindSafe(|| judge(cut(&moment.disk, fates), &moment.promises, variant)));
         let tell = || {
             let Moment { doing, promises, .. } = moment;
-            eprintln!("{}: {doing}; variant {}; {promises:#?}\n{fates:?}", self.name, variant % 4);
+            eprintln!("{}: {doing}; variant {}; {promises:?}\n{fates:?}", self.name, variant % 4);
         };
         match judged {
             Ok(Ok(())) => {}
@@ -142,7 +146,7 @@ pub(crate) fn cuts(name: &'static str, percent: usize, work: Work) {
         work(&mut world).unwrap();
         check_order(&world);
         let moments = world.moments();
-        exploration.moments(&moments, exploration.most, seed);
+        exploration.moments(&moments, exploration.most.min(MOST_OF_A_LIFE), seed);
     });
 }
 
@@ -169,7 +173,7 @@ fn second_life(exploration: &mut Exploration, (left, promises): (Disk, &Promises
     work(&mut world).unwrap();
     check_order(&world);
     let moments = world.moments();
-    exploration.moments(&moments, exploration.most / 40, seed);
+    exploration.moments(&moments, exploration.most.min(MOST_OF_A_LIFE) / 40, seed);
 }
 
 /// Each sync of a workload fails once, and the page cache lies from there on. The process starts again on it, goes on, and
@@ -178,9 +182,9 @@ pub(crate) fn failed_syncs(name: &'static str, percent: usize, (before, after): 
     explore(name, percent, |exploration, seed| {
         for nth in 0.. {
             let mut world = World::new(seed);
-            world.model.fail_sync("", nth);
+            world.model.trouble(Kind::ONE_SYNC, "", nth);
             // A failure that nobody is told of must not be one of what was promised.
-            if before(&mut world).is_ok() && world.model.is_armed() {
+            if before(&mut world).is_ok() && !world.model.has_struck() {
                 break;
             }
             if seed.is_multiple_of(2) {
@@ -194,7 +198,75 @@ pub(crate) fn failed_syncs(name: &'static str, percent: usize, (before, after): 
             after(&mut world).unwrap();
             check_order(&world);
             let moments = world.moments();
-            exploration.moments(&moments, exploration.most / 100, seed);
+            exploration.moments(&moments, exploration.most.min(MOST_OF_A_LIFE) / 100, seed);
         }
     });
+}
+
+/// Every so many calls of a life one fails; the others are failed by the lives of other seeds.
+const STRIDE: usize = 17;
+/// Moments and states that are looked at of each run: there are many.
+const MOMENTS: u64 = 8;
+const STATES: usize = 4;
+
+/// Each call of each workload fails, in each way, once or from there on; the process goes on as well as it can, and then the
+/// power fails. Or the process is started again, goes on, and then the power fails. A seed is one workload, one way and
+/// every seventeenth call.
+pub(crate) fn failures(name: &'static str, percent: usize, works: &[Work], after: Work) {
+    explore(name, percent, |exploration, seed| {
+        let number = usize::try_from(seed).unwrap();
+        let (work, kind) = (works[number % works.len()], KINDS[number % KINDS.len()]);
+        for nth in (number % STRIDE..).step_by(STRIDE) {
+            let mut world = World::new(seed);
+            world.bears = true;
+            // Told with what fails.
+            let _told = Told(format!("call {nth}, {kind:?}"));
+            world.model.trouble(kind, "", nth);
+            // Whether it ends early makes no difference: what it was promised until then counts.
+            let ended = work(&mut world);
+            if !world.model.has_struck() {
+                ended.unwrap();
+                break;
+            }
+            check_order(&world);
+            let mut random = Random::new(seed << 20 | nth as u64);
+            some_moments(exploration, world.moments_in_trouble(), &mut random);
+            if nth.is_multiple_of(2) {
+                world.drop_store();
+            }
+            let promises = world.recorder.promises();
+            let mut world = World::on(world.kill(), promises, seed);
+            world.reopen_on_cache().unwrap();
+            after(&mut world).unwrap();
+            check_order(&world);
+            some_moments(exploration, world.moments(), &mut random);
+        }
+    });
+}
+
+fn some_moments(exploration: &mut Exploration, moments: Vec<Moment>, random: &mut Random) {
+    let chances = moments.len() as u64;
+    for moment in &moments {
+        if random.below(chances) >= MOMENTS {
+            continue;
+        }
+        exploration.tally.moments += 1;
+        let points = points(&moment.disk);
+        let drawn = 2 + 2 * points.len();
+        for number in [0, 1].into_iter().chain(drawn..drawn + STATES - 2) {
+            let fates = drawn_fates(&points, number, random);
+            exploration.state(moment, &fates, usize::try_from(random.below(4)).unwrap());
+        }
+    }
+}
+
+/// What a failure is told with.
+struct Told(String);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.0);
+        }
+    }
 }

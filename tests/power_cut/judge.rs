@@ -7,13 +7,14 @@ use annals::{Durability, Store, Topic};
 use crate::crash::{cut, points};
 use crate::disk::Disk;
 use crate::model::Model;
-use crate::promise::{self, Entry, Outcome, Promises};
+use crate::promise::{self, Entry, Found, Outcome, Promises};
 use crate::{crash::Fate, world};
 
 /// One life of a store on a disk that a power cut left.
 struct Life {
     model: Model,
     store: Store,
+    found: Found,
 }
 
 impl Life {
@@ -21,8 +22,8 @@ impl Life {
         let model = Model::new(disk, None);
         let store =
             world::open(&model, &world::clock(), 100).map_err(|error| format!("does not open: {error}"))?;
-        promises.check(&store)?;
-        Ok(Self { model, store })
+        let found = promises.check(&store)?;
+        Ok(Self { model, store, found })
     }
 
     /// Ends the process. What the system holds stays.
@@ -62,12 +63,12 @@ impl Life {
 /// power cut, or appends and closes, or closes.
 pub(crate) fn judge(disk: Disk, promises: &Promises, variant: usize) -> Outcome<()> {
     let life = Life::begin(disk, promises)?;
-    let mut now = promises.observed(&life.store)?;
+    let mut now = promises.observed(&life.store, &life.found)?;
     let disk = match variant % 4 {
         0 => life.end()?,
         1 => {
             life.append(&mut now)?;
-            let disk = life.end()?;
+            let disk = life.end()?.reachable();
             cut(&disk, &vec![Fate::Lost; points(&disk).len()])
         }
         2 => {

@@ -24,6 +24,8 @@ mod promise;
 #[cfg(test)]
 mod record;
 #[cfg(test)]
+mod trouble;
+#[cfg(test)]
 mod watcher;
 #[cfg(test)]
 mod workloads;

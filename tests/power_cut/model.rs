@@ -8,9 +8,8 @@ use annals::io::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMo
 
 use crate::disk::{DirectoryNode, Disk, FileNode, NameChange, Node};
 use crate::record::Recorder;
+use crate::trouble::{Call, Fault, Kind, Trouble};
 use crate::watcher;
-
-const EIO: i32 = 5;
 
 /// A machine with one disk. Clones are the same machine.
 #[derive(Debug, Clone)]
@@ -31,8 +30,7 @@ struct State {
     killed: bool,
     /// Changed since a moment was recorded.
     changed: bool,
-    /// Files whose names end so, and how many syncs of them still succeed before one fails.
-    failing: Option<(&'static str, usize)>,
+    trouble: Option<Trouble>,
     /// Orders of calls that a power cut between them would punish.
     violations: Vec<String>,
 }
@@ -40,7 +38,7 @@ struct State {
 impl Model {
     /// A machine that tells `recorder` of its syncs.
     pub(crate) fn new(disk: Disk, recorder: Option<Arc<Recorder>>) -> Self {
-        let state = State { disk, killed: false, changed: true, failing: None, violations: Vec::new() };
+        let state = State { disk, killed: false, changed: true, trouble: None, violations: Vec::new() };
         Self { machine: Arc::new(Machine { state: Mutex::new(state), recorder }) }
     }
 
@@ -52,23 +50,22 @@ impl Model {
     pub(crate) fn kill(&self) -> Disk {
         let mut state = self.state();
         state.killed = true;
-        state.disk.reachable()
+        std::mem::replace(&mut state.disk, Disk::new())
     }
 
-    /// The `nth` sync from here on (0 is the next one) of a file whose name ends so fails, and the bytes it should have
-    /// written are lost.
-    pub(crate) fn fail_sync(&self, suffix: &'static str, nth: usize) {
-        self.state().failing = Some((suffix, nth));
+    /// From the `nth` call of that kind on (0 is the next one), on a path that ends so.
+    pub(crate) fn trouble(&self, kind: Kind, suffix: &'static str, nth: usize) {
+        self.state().trouble = Some(Trouble { kind, suffix, left: nth, struck: 0 });
     }
 
-    /// Every sync succeeds again.
+    /// Every call succeeds again.
     pub(crate) fn heal(&self) {
-        self.state().failing = None;
+        self.state().trouble = None;
     }
 
-    /// True when the sync that was to fail has not come.
-    pub(crate) fn is_armed(&self) -> bool {
-        self.state().failing.is_some()
+    /// True when some call has failed.
+    pub(crate) fn has_struck(&self) -> bool {
+        self.state().trouble.as_ref().is_some_and(|trouble| trouble.struck > 0)
     }
 
     pub(crate) fn violations(&self) -> Vec<String> {
@@ -89,29 +86,36 @@ impl Model {
         }
     }
 
-    fn change<T>(&self, call: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
+    fn change<T>(
+        &self,
+        (call, path): (Call, &Path),
+        act: impl FnOnce(&mut State) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let fault = self.begin(call, path)?.and_then(Fault::error);
+        fault.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))?;
+        act(&mut self.state())
+    }
+
+    /// What becomes of a call that is to change something.
+    fn begin(&self, call: Call, path: &Path) -> io::Result<Option<Fault>> {
         let mut state = self.state();
         if state.killed {
             return Err(io::Error::other("killed"));
         }
         state.changed = true;
-        call(&mut state)
+        let fault = state.trouble.as_mut().and_then(|trouble| trouble.strike(call, path));
+        if fault.is_some()
+            && let Some(recorder) = &self.machine.recorder
+        {
+            recorder.note_strike();
+            // For whoever looks into a failure.
+            eprintln!("{fault:?} strikes {call:?} of {}", path.display());
+        }
+        Ok(fault)
     }
 }
 
 impl State {
-    fn fails(&mut self, path: &Path) -> bool {
-        match &mut self.failing {
-            Some((suffix, left)) if path.to_string_lossy().ends_with(*suffix) => {
-                let fails = *left == 0;
-                *left = left.saturating_sub(1);
-                self.failing = self.failing.filter(|_| !fails);
-                fails
-            }
-            _ => false,
-        }
-    }
-
     fn watch(&mut self, verdict: Option<String>) {
         self.violations.extend(verdict);
     }
@@ -120,7 +124,7 @@ impl State {
 impl FileSystem for Model {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
         let node = match mode {
-            OpenMode::CreateNew => self.change(|state| {
+            OpenMode::CreateNew => self.change((Call::Name, path), |state| {
                 let place = state.disk.place(path)?;
                 state.disk.create(place, Node::File(FileNode::default()))
             })?,
@@ -141,14 +145,14 @@ impl FileSystem for Model {
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.change(|state| {
+        self.change((Call::Name, dir), |state| {
             let place = state.disk.place(dir)?;
             state.disk.create(place, Node::Directory(DirectoryNode::default())).map(drop)
         })
     }
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        self.change(|state| {
+        self.change((Call::Name, dir), |state| {
             if !state.disk.directory(state.disk.find(dir)?)?.current.is_empty() {
                 return Err(io::ErrorKind::DirectoryNotEmpty.into());
             }
@@ -158,7 +162,7 @@ impl FileSystem for Model {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.change(|state| {
+        self.change((Call::Name, path), |state| {
             let (parent, name) = state.disk.place(path)?;
             let verdict = watcher::removal(&state.disk, parent, path);
             state.disk.change_names(parent, NameChange::Unlink { name })?;
@@ -168,7 +172,7 @@ impl FileSystem for Model {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.change(|state| {
+        self.change((Call::Name, to), |state| {
             let ((parent, from_name), (target, to_name)) = (state.disk.place(from)?, state.disk.place(to)?);
             if parent != target {
                 return Err(io::ErrorKind::Unsupported.into());
@@ -183,7 +187,7 @@ impl FileSystem for Model {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.record();
-        self.change(|state| {
+        self.change((Call::SyncDir, dir), |state| {
             let node = state.disk.find(dir)?;
             state.disk.sync_names(node)
         })
@@ -217,17 +221,22 @@ impl FileHandle for ModelFile {
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
-        self.model.change(|state| {
-            let file = state.disk.file_mut(self.node)?;
-            let verdict = watcher::write(file, place(position)?, &self.path);
-            file.write(bytes, place(position)?);
-            state.watch(verdict);
-            Ok(bytes.len())
-        })
+        let fault = self.model.begin(Call::Write, &self.path)?;
+        let part = fault.map_or(bytes.len(), |fault| fault.part(bytes.len()));
+        let bytes = &bytes[..part];
+        let mut state = self.model.state();
+        let file = state.disk.file_mut(self.node)?;
+        let verdict = watcher::write(file, place(position)?, &self.path);
+        file.write(bytes, place(position)?);
+        state.watch(verdict);
+        match fault.and_then(Fault::error) {
+            Some(errno) => Err(io::Error::from_raw_os_error(errno)),
+            None => Ok(part),
+        }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.model.change(|state| {
+        self.model.change((Call::Size, &self.path), |state| {
             let file = state.disk.file_mut(self.node)?;
             let verdict = watcher::write(file, place(len)?, &self.path);
             file.set_len(place(len)?);
@@ -237,7 +246,7 @@ impl FileHandle for ModelFile {
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        self.model.change(|state| {
+        self.model.change((Call::Size, &self.path), |state| {
             let file = state.disk.file_mut(self.node)?;
             file.set_len(place(len)?.max(file.current.len()));
             Ok(())
@@ -246,16 +255,15 @@ impl FileHandle for ModelFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.model.record();
-        self.model.change(|state| {
-            let fails = state.fails(&self.path);
-            let file = state.disk.file_mut(self.node)?;
-            if fails {
-                file.fail_sync();
-                return Err(io::Error::from_raw_os_error(EIO));
-            }
-            file.sync();
-            Ok(())
-        })
+        let fault = self.model.begin(Call::Sync, &self.path)?;
+        let mut state = self.model.state();
+        let file = state.disk.file_mut(self.node)?;
+        if let Some(errno) = fault.and_then(Fault::error) {
+            file.fail_sync();
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        file.sync();
+        Ok(())
     }
 
     fn map(&self, _len: u64) -> io::Result<Option<View>> {

@@ -1,9 +1,11 @@
 //! What a store has promised: what must be found after a power cut, and what may be.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
-use annals::{Offset, Partition, Store, Topic, TopicPartition};
+use annals::{Offset, Partition, RecordRef, Store, Topic, TopicPartition};
 
 /// What the store keeps for itself.
 const INTERNAL: &str = "__consumer_offsets";
@@ -47,13 +49,21 @@ pub(crate) struct LogPromise {
 }
 
 /// One record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) key: Vec<u8>,
     /// `None` deletes the key.
     pub(crate) value: Option<Vec<u8>>,
     /// A batch may end behind it.
     pub(crate) ends_batch: bool,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, value) = (self.key.escape_ascii(), self.value.as_deref().map(<[u8]>::escape_ascii));
+        let end = if self.ends_batch { "." } else { "" };
+        write!(f, "{key}: {}{end}", value.map_or("none".to_owned(), |value| value.to_string()))
+    }
 }
 
 impl LogPromise {
@@ -77,7 +87,8 @@ impl LogPromise {
         old.map(|(at, _)| Offset::try_from(at).unwrap()).collect()
     }
 
-    fn check(&self, partition: &Partition) -> Outcome<()> {
+    /// Compares a partition, and tells which offsets are there.
+    fn check(&self, partition: &Partition) -> Outcome<Vec<Offset>> {
         let (start, end) = (partition.start(), partition.end());
         let fail = |what: String| Err(format!("{}: {what}", partition.topic_partition()));
         if end < self.durable || end > self.end() {
@@ -89,46 +100,61 @@ impl LogPromise {
         if end > 0 && !self.entry(end - 1).is_some_and(|entry| entry.ends_batch) {
             return fail(format!("ends at {end}, inside a batch"));
         }
-        let found = read(partition)?;
-        for (offset, key, value) in &found {
-            let sent = self.entry(*offset);
-            if sent.is_none_or(|sent| sent.key != *key || sent.value != *value) {
-                return fail(format!("offset {offset} is not what was sent"));
+        let mut there = Vec::new();
+        let mut wrong = None;
+        each_record(partition, |record| {
+            let offset = record.offset();
+            let is_it = |sent: &Entry| {
+                sent.key == record.key().unwrap_or_default() && sent.value.as_deref() == record.value()
+            };
+            if !self.entry(offset).is_some_and(is_it) {
+                wrong.get_or_insert_with(|| format!("offset {offset} is not what was sent"));
             }
-            if self.gone.contains(offset) {
-                return fail(format!("offset {offset} came back"));
+            if self.gone.contains(&offset) {
+                wrong.get_or_insert_with(|| format!("offset {offset} came back"));
             }
+            there.push(offset);
+        })?;
+        if let Some(wrong) = wrong {
+            return fail(wrong);
         }
-        if !found.is_sorted_by(|a, b| a.0 < b.0) {
+        if !there.is_sorted_by(|a, b| a < b) {
             return fail("out of order".to_owned());
         }
-        let there: BTreeSet<_> = found.iter().map(|(offset, ..)| *offset).collect();
-        let missing = (start..end).find(|offset| {
-            !there.contains(offset) && !self.may_go.contains(offset) && !self.gone.contains(offset)
-        });
-        missing.map_or(Ok(()), |offset| fail(format!("offset {offset} is missing")))
+        let missing =
+            missing(start..end, &there).find(|at| !self.may_go.contains(at) && !self.gone.contains(at));
+        missing.map_or(Ok(there), |offset| fail(format!("offset {offset} is missing")))
     }
 }
 
-type Found = (Offset, Vec<u8>, Option<Vec<u8>>);
+/// Those of `all` that are not among `there`, which is sorted.
+fn missing(all: Range<Offset>, there: &[Offset]) -> impl Iterator<Item = Offset> {
+    let mut there = there.iter().copied().peekable();
+    all.filter(move |offset| {
+        while there.next_if(|at| at < offset).is_some() {}
+        there.next_if_eq(offset).is_none()
+    })
+}
 
-fn read(partition: &Partition) -> Outcome<Vec<Found>> {
+fn each_record(partition: &Partition, mut see: impl FnMut(RecordRef<'_>)) -> Outcome<()> {
     let mut reader = partition.read(..).map_err(|error| error.to_string())?;
-    let mut found = Vec::new();
     loop {
         let records = reader.fetch().map_err(|error| error.to_string())?;
         if records.is_empty() {
-            return Ok(found);
+            return Ok(());
         }
-        found.extend(records.iter().map(|record| {
-            (record.offset(), record.key().unwrap_or_default().to_vec(), record.value().map(<[u8]>::to_vec))
-        }));
+        records.iter().for_each(&mut see);
     }
 }
 
-pub(crate) fn offsets(partition: &Partition) -> Outcome<BTreeSet<Offset>> {
-    Ok(read(partition)?.into_iter().map(|(offset, ..)| offset).collect())
+pub(crate) fn offsets(partition: &Partition) -> Outcome<Vec<Offset>> {
+    let mut offsets = Vec::new();
+    each_record(partition, |record| offsets.push(record.offset()))?;
+    Ok(offsets)
 }
+
+/// Which offsets were found, by topic and partition.
+pub(crate) type Found = BTreeMap<String, Vec<Vec<Offset>>>;
 
 /// The topics of users.
 pub(crate) fn topics(store: &Store) -> Vec<Topic> {
@@ -142,10 +168,11 @@ impl Promises {
     }
 
     /// Compares a store that was opened after a power cut.
-    pub(crate) fn check(&self, store: &Store) -> Outcome<()> {
+    pub(crate) fn check(&self, store: &Store) -> Outcome<Found> {
+        let mut there = Found::new();
         for (name, promise) in &self.topics {
             match store.topic(name) {
-                Ok(topic) => promise.check(&topic)?,
+                Ok(topic) => _ = there.insert(name.clone(), promise.check(&topic)?),
                 Err(_) if !promise.is_certain => {}
                 Err(error) => return Err(error.to_string()),
             }
@@ -169,25 +196,25 @@ impl Promises {
                 ));
             }
         }
-        Ok(())
+        Ok(there)
     }
 
     /// What was found and agrees with these promises, as the promises of the next life: what is on the disk stays there.
-    pub(crate) fn observed(&self, store: &Store) -> Outcome<Self> {
+    pub(crate) fn observed(&self, store: &Store, found: &Found) -> Outcome<Self> {
         let mut now = self.clone();
-        now.topics.retain(|name, _| store.topic(name).is_ok());
+        now.topics.retain(|name, _| found.contains_key(name));
         for (name, promise) in &mut now.topics {
             let topic = store.topic(name).map_err(|error| error.to_string())?;
             promise.is_certain = true;
             promise.counts = vec![topic.partition_count()];
             promise.settings = vec![topic.config().get(SETTING).to_owned()];
             promise.logs.truncate(topic.partitions().len());
-            for (log, partition) in promise.logs.iter_mut().zip(topic.partitions()) {
+            for ((log, partition), there) in promise.logs.iter_mut().zip(topic.partitions()).zip(&found[name])
+            {
                 log.entries.truncate(usize::try_from(partition.end()).unwrap());
                 log.durable = partition.end();
                 (log.least_start, log.most_start) = (partition.start(), partition.start());
-                let there = offsets(&partition)?;
-                log.gone = (partition.start()..partition.end()).filter(|at| !there.contains(at)).collect();
+                log.gone = missing(partition.start()..partition.end(), there).collect();
                 log.may_go.clear();
             }
         }
@@ -200,12 +227,12 @@ impl Promises {
 }
 
 impl TopicPromise {
-    fn check(&self, topic: &Topic) -> Outcome<()> {
+    fn check(&self, topic: &Topic) -> Outcome<Vec<Vec<Offset>>> {
         let setting = topic.config().get(SETTING).to_owned();
         if !self.counts.contains(&topic.partition_count()) || !self.settings.contains(&setting) {
             let count = topic.partition_count();
             return Err(format!("{} has {count} partitions and {setting}, not {self:?}", topic.name()));
         }
-        topic.partitions().iter().zip(&self.logs).try_for_each(|(partition, log)| log.check(partition))
+        topic.partitions().iter().zip(&self.logs).map(|(partition, log)| log.check(partition)).collect()
     }
 }

@@ -34,6 +34,8 @@ struct State {
     moments: Vec<Moment>,
     /// What they call durable is promised, at any moment.
     partitions: Vec<Partition>,
+    /// How many moments there were when a call failed first.
+    before_trouble: Option<usize>,
 }
 
 impl Recorder {
@@ -71,8 +73,27 @@ impl Recorder {
         state.note_durable();
     }
 
+    /// What was begun last.
+    pub(crate) fn doing(&self) -> String {
+        self.state.lock().unwrap().doing.clone()
+    }
+
     pub(crate) fn promises(&self) -> Promises {
         self.state.lock().unwrap().promises.clone()
+    }
+
+    /// A call is about to fail.
+    pub(crate) fn note_strike(&self) {
+        let mut state = self.state.lock().unwrap();
+        let count = state.moments.len();
+        state.before_trouble.get_or_insert(count);
+    }
+
+    /// The moments since a call failed.
+    pub(crate) fn take_moments_in_trouble(&self) -> Vec<Moment> {
+        let mut state = self.state.lock().unwrap();
+        let from = state.before_trouble.unwrap_or(state.moments.len());
+        state.moments.split_off(from)
     }
 
     pub(crate) fn take_moments(&self) -> Vec<Moment> {

@@ -18,15 +18,20 @@ pub(crate) fn rename(disk: &Disk, from: &Path, to: &Path) -> Option<String> {
 }
 
 /// What stands in the place of a removed segment must have its bytes and its name: its own, or the table that does not
-/// list it any more, or the catalog that does not list the topic.
+/// list it any more, or the catalog that does not list the topic. Of a segment whose own name was not synced nothing was
+/// promised.
 pub(crate) fn removal(disk: &Disk, parent: usize, path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    if !is_log(path) || !disk.directory(parent).ok()?.durable.contains_key(name) {
+        return None;
+    }
     let above = path.parent()?.parent().and_then(|above| disk.find(above).ok());
     let mut changes = [Some(parent), above].into_iter().flatten();
     let is_renaming = changes.any(|directory| {
         disk.directory(directory)
             .is_ok_and(|names| names.changes.iter().any(|change| matches!(change, NameChange::Rename { .. })))
     });
-    (is_log(path) && is_renaming)
+    is_renaming
         .then(|| format!("{} is removed before what replaces it has its name for good", path.display()))
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use annals::Durability::{Disk, Memory, Os};
 use annals::{CleanupPolicy, Result, TopicConfig, TopicPartition};
 
-use crate::explore::{cuts, cuts_twice, failed_syncs};
+use crate::explore::{Work, cuts, cuts_twice, failed_syncs, failures};
 use crate::promise::Entry;
+use crate::trouble::Kind;
 use crate::world::{World, tiny};
 
 fn place(partition: u32) -> TopicPartition {
@@ -64,7 +65,7 @@ fn refuses(world: &mut World) -> Result<()> {
     for number in 0..8 {
         fill_small(world)?;
         if number % 3 < 2 {
-            world.model.fail_sync("annals.state.new", 0);
+            world.model.trouble(Kind::ONE_SYNC, "annals.state.new", 0);
         }
         let large = world.entry(1, 900);
         world.try_append(&place(0), large)?;
@@ -93,7 +94,7 @@ fn closes(world: &mut World) -> Result<()> {
         fill(world, 3)?;
         world.append(&place(1), 2, Os)?;
         world.close()?;
-        world.open()?;
+        world.open_again()?;
     }
     world.append(&place(0), 1, Os)
 }
@@ -242,4 +243,13 @@ fn stays_up(world: &mut World) -> Result<()> {
 #[test]
 fn failing_syncs() {
     failed_syncs("failing_syncs", 8, (uses, stays_up));
+}
+
+/// As many as have no factor in common with the kinds of failures: every kind comes to every workload.
+const FAILING: [Work; 9] =
+    [appends, rolls, closes, changes_topics, commits, retains, compacts, maintains, uses];
+
+#[test]
+fn failing_calls() {
+    failures("failing_calls", 10, &FAILING, stays_up);
 }

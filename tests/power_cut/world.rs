@@ -49,6 +49,8 @@ pub(crate) struct World {
     pub(crate) random: Random,
     /// How many files the store keeps open. With one, each partition that is used takes it from another.
     pub(crate) files: usize,
+    /// Goes on after most failures, as programs do that run for long.
+    pub(crate) bears: bool,
     store: Option<Store>,
     sent: u64,
 }
@@ -66,7 +68,7 @@ impl World {
         let model = Model::new(disk, Some(Arc::clone(&recorder)));
         let random = Random::new(seed);
         let files = if seed.is_multiple_of(2) { 1 } else { 100 };
-        Self { model, recorder, clock: clock(), random, files, store: None, sent: seed << 32 }
+        Self { model, recorder, clock: clock(), random, files, bears: false, store: None, sent: seed << 32 }
     }
 
     /// Everything recorded, and the moment after the last call.
@@ -75,6 +77,12 @@ impl World {
         self.model.kill();
         self.recorder.ask(Vec::new());
         self.recorder.take_moments()
+    }
+
+    /// The same, from the first call on that failed.
+    pub(crate) fn moments_in_trouble(&mut self) -> Vec<Moment> {
+        self.model.record();
+        self.recorder.take_moments_in_trouble()
     }
 
     /// Ends the process, and the machine goes on.
@@ -94,29 +102,60 @@ impl World {
         self.store.as_ref().unwrap()
     }
 
+    /// Whoever bears failures tries twice.
     pub(crate) fn open(&mut self) -> Result<()> {
         self.attempt("open", |_| {});
-        self.store = Some(open(&self.model, &self.clock, self.files)?);
+        let opened = match open(&self.model, &self.clock, self.files) {
+            Err(_) if self.bears => open(&self.model, &self.clock, self.files),
+            opened => opened,
+        };
+        self.store = Some(opened?);
         self.promise(|_| {});
         Ok(())
+    }
+
+    /// Opens again what this process had open.
+    pub(crate) fn open_again(&mut self) -> Result<()> {
+        let opened = self.open();
+        if opened.is_ok() && self.bears {
+            self.compare_with_cache().unwrap();
+        }
+        opened
+    }
+
+    /// What comes of something that may be tried once more, or be left.
+    fn bear(&self, outcome: Result<()>) -> Result<bool> {
+        if let Err(error) = &outcome {
+            eprintln!("{}: {error}", self.recorder.doing());
+        }
+        match outcome {
+            Ok(()) => Ok(true),
+            Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) if self.bears => Ok(false),
+            Err(Error::Io { .. } | Error::Poisoned { .. } | Error::Lost { .. }) if self.bears => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Opens what a crash left, compares it, and goes on from there.
     pub(crate) fn reopen(&mut self) -> Outcome<()> {
         self.open().map_err(|error| error.to_string())?;
         let before = self.recorder.promises();
-        before.check(self.store())?;
-        let now = before.observed(self.store())?;
+        let found = before.check(self.store())?;
+        let now = before.observed(self.store(), &found)?;
         self.promise(|promises| *promises = now);
         Ok(())
     }
 
     /// Opens what a process left to the machine it ran on. That something reads well does not say that it is on the disk.
     pub(crate) fn reopen_on_cache(&mut self) -> Outcome<()> {
-        let before = self.recorder.promises();
         self.open().map_err(|error| error.to_string())?;
-        before.check(self.store())?;
-        let mut now = before.observed(self.store())?;
+        self.compare_with_cache()
+    }
+
+    fn compare_with_cache(&self) -> Outcome<()> {
+        let before = self.recorder.promises();
+        let found = before.check(self.store())?;
+        let mut now = before.observed(self.store(), &found)?;
         for (name, topic) in &mut now.topics {
             topic.is_certain = before.topics[name].is_certain;
             for (log, known) in topic.logs.iter_mut().zip(&before.topics[name].logs) {
@@ -135,7 +174,11 @@ impl World {
 
     pub(crate) fn close(&mut self) -> Result<()> {
         self.attempt("close", |_| {});
-        self.store.take().unwrap().close()?;
+        self.recorder.ask(Vec::new());
+        let closed = self.store.take().unwrap().close();
+        if !self.bear(closed)? {
+            return Ok(());
+        }
         self.promise(|promises| {
             for topic in promises.topics.values_mut() {
                 topic.logs.iter_mut().for_each(|log| log.durable = log.end());
@@ -243,10 +286,28 @@ impl World {
         entries: &[Entry],
         durability: Durability,
     ) -> Result<()> {
+        // What waits in memory when something fails is gone, or not: too much to keep account of.
+        let durability = if self.bears { durability.max(Durability::Os) } else { durability };
         self.begin(&format!("append at {durability:?}"), place, entries, durability);
         let records: Vec<_> = entries.iter().map(record).collect();
-        self.partition(place)?.append(&records, durability)?;
-        self.acknowledge(place, durability);
+        let appended = self.partition(place).and_then(|partition| partition.append(&records, durability));
+        self.appended(place, durability, appended.map(drop))
+    }
+
+    /// After a failed sync of the log nobody knows; after any other failure nothing of it is there.
+    fn appended(&self, place: &TopicPartition, durability: Durability, outcome: Result<()>) -> Result<()> {
+        let is_refused = match &outcome {
+            // Of the log: the partition takes nothing more. Of a new table: it goes on as before.
+            Err(Error::Io { operation: "sync", .. }) => self.partition(place)?.flush().is_ok(),
+            outcome => outcome.is_err(),
+        };
+        if self.bear(outcome)? {
+            self.acknowledge(place, durability);
+        } else if is_refused {
+            let end = self.partition(place).map_or(0, |partition| partition.end());
+            let end = usize::try_from(end).unwrap();
+            self.attempt("refused", |promises| promises.log(place).entries.truncate(end));
+        }
         Ok(())
     }
 
@@ -269,9 +330,8 @@ impl World {
         self.begin("send a batch", place, &entries, durability);
         let to = |entry| record_to(entry, place);
         let records: Vec<_> = entries.iter().map(to).collect();
-        self.store().producer_builder().durability(durability).build()?.send_batch(&records)?;
-        self.acknowledge(place, durability);
-        Ok(())
+        let producer = self.store().producer_builder().durability(durability).build()?;
+        self.appended(place, durability, producer.send_batch(&records).map(drop))
     }
 
     /// Twice: as it is expected, and then not.
@@ -281,8 +341,12 @@ impl World {
         let records: Vec<_> = entries.iter().map(record).collect();
         let partition = self.partition(place)?;
         let expected = partition.end();
-        partition.append_if(expected, &records, Durability::Disk)?;
-        self.acknowledge(place, Durability::Disk);
+        let appended = partition.append_if(expected, &records, Durability::Disk).map(drop);
+        let is_appended = appended.is_ok();
+        self.appended(place, Durability::Disk, appended)?;
+        if !is_appended {
+            return Ok(());
+        }
         let refused = partition.append_if(expected, &records, Durability::Disk);
         assert!(matches!(refused, Err(Error::UnexpectedEnd { .. })), "{refused:?}");
         Ok(())
@@ -308,7 +372,9 @@ impl World {
 
     pub(crate) fn flush(&mut self, place: &TopicPartition) -> Result<()> {
         self.attempt("flush", |_| {});
-        self.partition(place)?.flush()?;
+        if !self.bear(self.partition(place).and_then(|partition| partition.flush()))? {
+            return Ok(());
+        }
         self.acknowledge(place, Durability::Disk);
         Ok(())
     }
@@ -319,7 +385,9 @@ impl World {
                 log.most_start = log.end();
             }
         });
-        self.store().maintain()?;
+        if !self.bear(self.store().maintain().map(drop))? {
+            return Ok(());
+        }
         self.promise(|_| {});
         self.note_starts();
         Ok(())
@@ -331,8 +399,9 @@ impl World {
                 log.most_start = log.end();
             }
         });
-        self.store().apply_retention()?;
-        self.note_starts();
+        if self.bear(self.store().apply_retention().map(drop))? {
+            self.note_starts();
+        }
         Ok(())
     }
 
@@ -342,7 +411,9 @@ impl World {
         self.promise(|promises| {
             for partition in topics.iter().flat_map(Topic::partitions) {
                 let log = promises.log(partition.topic_partition());
-                (log.least_start, log.most_start) = (partition.start(), partition.start());
+                log.least_start = partition.start();
+                // One that failed before may have moved the start on the disk, and not here.
+                log.most_start = if self.bears { log.most_start } else { partition.start() };
             }
         });
     }
@@ -352,7 +423,11 @@ impl World {
             let log = promises.log(place);
             log.most_start = log.most_start.max(before);
         });
-        self.partition(place)?.delete_records(before)?;
+        if !self
+            .bear(self.partition(place).and_then(|partition| partition.delete_records(before)).map(drop))?
+        {
+            return Ok(());
+        }
         self.promise(|promises| promises.log(place).least_start = before);
         Ok(())
     }
@@ -360,11 +435,12 @@ impl World {
     pub(crate) fn compact(&mut self, name: &str) -> Result<()> {
         self.attempt("compact", |promises| {
             for log in &mut promises.topics.get_mut(name).unwrap().logs {
-                log.may_go = log.superseded();
+                let superseded = log.superseded();
+                log.may_go.extend(superseded);
             }
         });
-        self.store().topic(name)?.compact()?;
-        self.note_gone(name)
+        let compacted = self.store().topic(name).and_then(|topic| topic.compact()).map(drop);
+        if self.bear(compacted)? { self.note_gone(name) } else { Ok(()) }
     }
 
     pub(crate) fn erase(&mut self, name: &str, key: &[u8]) -> Result<()> {
@@ -374,10 +450,13 @@ impl World {
         };
         self.attempt("erase", |promises| {
             for log in &mut promises.topics.get_mut(name).unwrap().logs {
-                log.may_go = of_key(log);
+                let of_key = of_key(log);
+                log.may_go.extend(of_key);
             }
         });
-        self.store().topic(name)?.erase(key)?;
+        if !self.bear(self.store().topic(name).and_then(|topic| topic.erase(key)).map(drop))? {
+            return Ok(());
+        }
         self.promise(|promises| {
             for log in &mut promises.topics.get_mut(name).unwrap().logs {
                 let erased = of_key(log);
@@ -394,7 +473,7 @@ impl World {
             let log = self.recorder.promises().log(partition.topic_partition()).clone();
             // Records in memory whose write has failed are told of by the next append.
             let offsets = log.least_start..partition.end();
-            let gone: BTreeSet<_> = offsets.filter(|offset| !there.contains(offset)).collect();
+            let gone: BTreeSet<_> = offsets.filter(|offset| there.binary_search(offset).is_err()).collect();
             let mut lost = gone.iter().filter(|at| !log.may_go.contains(at) && !log.gone.contains(at));
             assert_eq!(lost.next(), None, "{}", partition.topic_partition());
             self.promise(|promises| {
@@ -417,9 +496,14 @@ impl World {
             promises.commits.entry(id.clone()).or_insert_with(|| vec![None]).push(Some(offset));
         });
         let builder = self.store().consumer_builder().group(group).commit_durability(durability);
-        let mut consumer = builder.build()?;
-        consumer.assign([place.clone()])?;
-        consumer.commit_offsets([(place.clone(), offset)])?;
+        let commit = || {
+            let mut consumer = builder.build()?;
+            consumer.assign([place.clone()])?;
+            consumer.commit_offsets([(place.clone(), offset)])
+        };
+        if !self.bear(commit())? {
+            return Ok(());
+        }
         self.promise(|promises| {
             if durability == Durability::Disk {
                 promises.commits.insert(id, vec![Some(offset)]);

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# The long campaigns, one behind the other, and what each counted, one line each, at the end. Hours on two cores.
+#
+#   tests/campaign.sh                                  # all of them
+#   tests/campaign.sh power_cut durability             # these
+#   ANNALS_CRASH_STATES=1000000 tests/campaign.sh      # smaller
+#
+# The variables are those of the tests, with other defaults. Each must end without a failure.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+# What is judged millions of times is worth compiling better. Assertions and checks of overflow stay as in any test.
+export CARGO_PROFILE_TEST_OPT_LEVEL=3 CARGO_INCREMENTAL=0
+export ANNALS_CRASH_STATES="${ANNALS_CRASH_STATES:-20000000}"
+export ANNALS_FAULTS=all
+export ANNALS_MODEL_SEEDS="${ANNALS_MODEL_SEEDS:-2000}" ANNALS_MODEL_OPS="${ANNALS_MODEL_OPS:-300}"
+export ANNALS_REPAIR_STRIDE="${ANNALS_REPAIR_STRIDE:-97}"
+export ANNALS_KILLS="${ANNALS_KILLS:-2000}"
+
+logs="$(mktemp -d)"
+failed=0
+
+# campaign NAME PATTERN ARGUMENTS…: `cargo test ARGUMENTS`; the lines that match PATTERN are its counts.
+campaign() {
+    local name="$1" pattern="$2" began=$SECONDS outcome=ok
+    shift 2
+    printf '== %s: cargo test %s\n' "$name" "$*"
+    cargo test "$@" >"$logs/$name" 2>&1 || { outcome=FAILED failed=1; }
+    # In the middle of a line when the harness has begun one.
+    grep -oE "$pattern" "$logs/$name" | sed "s/^/$name: /" >>"$logs/counts"
+    printf '%s: %s, %s s, %s\n' "$name" "$outcome" $((SECONDS - began)) "$logs/$name" >>"$logs/counts"
+}
+
+chosen=("${@:-power_cut durability model repair kill}")
+for one in ${chosen[*]}; do
+    case "$one" in
+        # All explorations at once: with as many threads as cores, the longest would end alone.
+        power_cut)
+            RUST_TEST_THREADS=12 campaign power_cut '[a-z_]+: [0-9]+ states of .*' \
+                --test power_cut -- --nocapture ;;
+        durability)
+            campaign durability '(recovery|Error|Torn|Short).*: [0-9]+ calls' \
+                --test durability -- --nocapture ;;
+        model) campaign model '[0-9]+ passed' --lib -- --nocapture model ;;
+        repair)
+            campaign repair '(^[a-z]+ +[a-z0-9 ]+ +(repaired|unchanged|refused) +[0-9]+|[0-9]+ repairs were .*)' \
+                --test corruption -- --nocapture repair ;;
+        kill) campaign kill '[0-9]+ kills, .*' --test kill -- --nocapture ;;
+        *) printf 'no campaign %s\n' "$one" >&2; exit 2 ;;
+    esac
+done
+printf '\n'
+cat "$logs/counts"
+states="$(grep -oE '[0-9]+ states' "$logs/counts" | awk '{ sum += $1 } END { print sum + 0 }')"
+printf 'crash states together: %s\n' "$states"
+exit "$failed"

@@ -1,0 +1,116 @@
+//! Calls that fail, or do a part of what they were asked.
+
+use std::path::Path;
+
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+
+/// What is asked of a file system that changes something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    Write,
+    /// Of a file's length, or of space for it.
+    Size,
+    Sync,
+    /// A name made, changed or taken away.
+    Name,
+    SyncDir,
+}
+
+impl Call {
+    const ALL: &'static [Self] = &[Self::Write, Self::Size, Self::Sync, Self::Name, Self::SyncDir];
+}
+
+/// What becomes of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It fails. Nothing is done; of a sync, what it should have written is lost.
+    Error(i32),
+    /// A write is done in part, which it says.
+    Short,
+    /// A write is done in part, and fails.
+    Torn(i32),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Times {
+    Once,
+    ForEver,
+}
+
+/// Which calls fail, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    calls: &'static [Call],
+    times: Times,
+    fault: Fault,
+}
+
+/// Every kind that workloads are tried with.
+pub(crate) const KINDS: [Kind; 8] = [
+    Kind::new(Call::ALL, Times::Once, Fault::Error(EIO)),
+    Kind::new(Call::ALL, Times::ForEver, Fault::Error(EIO)),
+    // A disk that is full: what needs no space goes on.
+    Kind::new(&[Call::Write, Call::Size, Call::Name], Times::ForEver, Fault::Error(ENOSPC)),
+    Kind::new(&[Call::SyncDir], Times::Once, Fault::Error(EIO)),
+    Kind::new(&[Call::SyncDir], Times::ForEver, Fault::Error(EIO)),
+    Kind::new(&[Call::Write], Times::Once, Fault::Torn(ENOSPC)),
+    Kind::new(&[Call::Write], Times::Once, Fault::Short),
+    Kind::new(&[Call::Sync], Times::ForEver, Fault::Error(EIO)),
+];
+
+impl Kind {
+    const fn new(calls: &'static [Call], times: Times, fault: Fault) -> Self {
+        Self { calls, times, fault }
+    }
+
+    /// One sync fails.
+    pub(crate) const ONE_SYNC: Self = Self::new(&[Call::Sync], Times::Once, Fault::Error(EIO));
+}
+
+/// A kind, and when it begins.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    pub(crate) kind: Kind,
+    /// Of paths that end so.
+    pub(crate) suffix: &'static str,
+    /// Calls that still go through.
+    pub(crate) left: usize,
+    /// How often it struck.
+    pub(crate) struck: usize,
+}
+
+impl Trouble {
+    /// What becomes of this call, if it is one of those that fail.
+    pub(crate) fn strike(&mut self, call: Call, path: &Path) -> Option<Fault> {
+        let is_over = self.kind.times == Times::Once && self.struck > 0;
+        if is_over || !self.kind.calls.contains(&call) || !path.to_string_lossy().ends_with(self.suffix) {
+            return None;
+        }
+        if let Some(left) = self.left.checked_sub(1) {
+            self.left = left;
+            return None;
+        }
+        self.struck += 1;
+        Some(self.kind.fault)
+    }
+}
+
+impl Fault {
+    /// How many of `len` bytes a write writes. Never all of them: then it would have succeeded.
+    pub(crate) fn part(self, len: usize) -> usize {
+        match self {
+            Self::Error(_) => 0,
+            Self::Short => len.div_ceil(2),
+            Self::Torn(_) => len / 2,
+        }
+    }
+
+    /// The error that it ends with.
+    pub(crate) fn error(self) -> Option<i32> {
+        match self {
+            Self::Short => None,
+            Self::Error(errno) | Self::Torn(errno) => Some(errno),
+        }
+    }
+}
