@@ -273,6 +273,17 @@ fn zstd_frames_in_a_row() {
 }
 
 #[test]
+fn zstd_frames_without_content_are_passed_over() {
+    let skippable = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+    let empty = packed(Compression::of(Codec::Zstd), &[]);
+    let full = packed(Compression::of(Codec::Zstd), &text(300));
+    for frames in [[&skippable[..], &full], [&empty, &full], [&full, &skippable], [&full, &empty]] {
+        assert_eq!(unpacked(Codec::Zstd, &frames.concat(), 1000), Ok(text(300)));
+    }
+    assert_eq!(unpacked(Codec::Zstd, &skippable, 1000), Ok(Vec::new()));
+}
+
+#[test]
 fn a_decoder_works_again_after_an_error() {
     let mut decompressor = Decompressor::default();
     let input = text(5000);
