@@ -150,8 +150,7 @@ fn read_each(records: usize) {
     let partition = store.topic("events").unwrap().partition(0).unwrap();
     for number in 0..records {
         let offset = 1 + i64::try_from(number * 7919 % RECORDS.1).unwrap();
-        let fetched = partition.read(offset..=offset).unwrap().fetch().unwrap();
-        assert_eq!(fetched.iter().next().unwrap().offset(), offset);
+        assert_eq!(partition.get(offset).unwrap().unwrap().offset, offset);
     }
     std::mem::forget(store);
 }

@@ -103,10 +103,8 @@ fn kafka_read(bytes: &[u8], index: &[(i64, usize)], at: usize, found: &mut Found
 
 fn annals_read(store: &AnnalsStore, at: usize, found: &mut Found) -> Outcome {
     let offset = FIRST + i64::try_from(at)?;
-    let records = store.partition.read(offset..=offset)?.fetch()?;
-    for record in &records {
-        found.add(record.value().unwrap_or_default());
-    }
+    let record = store.partition.get(offset)?.ok_or("no such record")?;
+    found.add(record.value.as_deref().unwrap_or_default());
     Ok(())
 }
 

@@ -15,6 +15,7 @@ mod murmur2;
 mod name;
 mod offset_commit;
 mod record;
+mod record_at;
 mod record_iter;
 mod record_span;
 mod short_varint;
@@ -41,6 +42,7 @@ pub(crate) use name::{
 };
 pub(crate) use offset_commit::{CommitKey, OffsetCommitValue};
 pub(crate) use record::{RawRecord, RecordBody};
+pub(crate) use record_at::record_at;
 pub(crate) use record_iter::RecordIter;
 pub(crate) use record_span::RecordSpan;
 pub(crate) use state::{Identity, Mark, PartitionState, SegmentSummary};

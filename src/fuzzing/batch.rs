@@ -2,7 +2,7 @@
 
 use crate::format::{
     Attributes, BatchHeader, BatchRewriter, Decompressor, Outcome, RecordBody, RecordFate, RecordIter,
-    RecordSpan, RewriteRules, TimestampType,
+    RecordSpan, RewriteRules, TimestampType, record_at,
 };
 use crate::fuzzing::input::Input;
 use crate::fuzzing::reference::{self, Plain};
@@ -96,6 +96,7 @@ fn check_records(header: &BatchHeader, bytes: &[u8]) {
     assert!(tail.starts_with(behind));
     check_spans(header, bytes, &expected);
     if is_good {
+        check_single(header, bytes, &expected.records);
         check_encoder(header, &expected.records);
         check_rewriter(header, bytes, &expected.records);
     }
@@ -126,6 +127,17 @@ fn check_spans(header: &BatchHeader, bytes: &[u8], expected: &reference::Decoded
         assert_eq!(from.skip_below(offset), Ok(()));
         assert_eq!(from.remaining(), i32::try_from(behind.len()).unwrap_or(-1));
         assert_eq!(from.take_spans(usize::MAX, i64::MAX).as_deref(), Ok(behind));
+    }
+}
+
+/// Each record by its offset, and offsets that have none.
+fn check_single(header: &BatchHeader, bytes: &[u8], records: &[Plain]) {
+    let mut due = records.iter().peekable();
+    let last = header.base_offset + i64::from(header.last_offset_delta).min(300);
+    for offset in header.base_offset - 1..=last + 1 {
+        let expected = due.next_if(|record| record.offset == offset);
+        let found = record_at(header, bytes, offset).map(|record| record.as_ref().map(Plain::of));
+        assert_eq!(found.as_ref().map(Option::as_ref), Ok(expected));
     }
 }
 

@@ -2,7 +2,8 @@
 //! partitions, nor consumers.
 //!
 //! A record's way down: [`Log::append`] puts it into the open batch ([`accumulator`]), [`writer`] hands the batch to the
-//! active segment, [`commit`] syncs. Its way up: [`Reader`] finds the segment, walks its batches, checks and expands them.
+//! active segment, [`commit`] syncs. Its way up: [`Reader`] finds the segment, walks its batches, checks and expands them;
+//! [`get`] is the straight way to a single one.
 
 mod accumulator;
 mod agenda;
@@ -14,6 +15,7 @@ mod config;
 mod copies;
 mod delete_records;
 mod fetch;
+mod get;
 mod log;
 mod lookup;
 mod reader;

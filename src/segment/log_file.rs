@@ -67,29 +67,86 @@ impl Window {
     }
 }
 
-/// Reads a `.log` from front to back. What was read last is used again: a walk over small batches reads each byte once, not
-/// a whole read-ahead for every header.
+/// Reads a `.log` from front to back, each byte once.
 #[derive(Debug)]
 pub(super) struct Walk<'a> {
     log: &'a LogFile,
     /// Bytes that may be read.
     written: u64,
-    window: Option<Window>,
+    source: Source,
+}
+
+/// Where a walk has its bytes from.
+#[derive(Debug)]
+enum Source {
+    Mapped(Option<Window>),
+    Positional(Stretch),
+}
+
+/// What was read last. One buffer for the whole walk: new memory for each stretch costs more than reading it.
+#[derive(Debug, Default)]
+struct Stretch {
+    file: Option<File>,
+    buffer: Vec<u8>,
+    /// Position in the file of the first byte of `buffer`.
+    start: u64,
+    /// Bytes of `buffer` that were read.
+    filled: usize,
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn new(log: &'a LogFile, written: u64) -> Self {
-        Self { log, written, window: None }
+        let source = match log.mode {
+            ReadMode::Mapped => Source::Mapped(None),
+            ReadMode::Positional => Source::Positional(Stretch::default()),
+        };
+        Self { log, written, source }
     }
 
     /// At least `want` bytes from `position` on, or as many as there are.
     pub(super) fn bytes(&mut self, position: u64, want: usize) -> Result<&[u8]> {
-        let there = usize::try_from(self.written.saturating_sub(position)).unwrap_or(usize::MAX).min(want);
-        let window = match self.window.take().filter(|window| window.from(position).len() >= there) {
-            Some(window) => window,
-            None => self.log.window(position, want, self.written)?,
-        };
-        Ok(self.window.insert(window).from(position))
+        let there = usize::try_from(self.written.saturating_sub(position)).unwrap_or(usize::MAX);
+        let (log, needed) = (self.log, there.min(want));
+        match &mut self.source {
+            Source::Mapped(window) => {
+                let found = match window.take().filter(|window| window.from(position).len() >= needed) {
+                    Some(window) => window,
+                    None => log.window(position, want, self.written)?,
+                };
+                Ok(window.insert(found).from(position))
+            }
+            Source::Positional(stretch) => {
+                if stretch.from(position).len() < needed {
+                    stretch.go_on(log, position, needed.max(READ_AHEAD).min(there))?;
+                }
+                Ok(stretch.from(position))
+            }
+        }
+    }
+}
+
+impl Stretch {
+    /// The bytes from `position` on, as far as they were read.
+    fn from(&self, position: u64) -> &[u8] {
+        let at = position.checked_sub(self.start).and_then(|at| usize::try_from(at).ok());
+        at.and_then(|at| self.buffer.get(at..self.filled)).unwrap_or_default()
+    }
+
+    /// Goes to `position` and reads what is not yet there of `len` bytes.
+    fn go_on(&mut self, log: &LogFile, position: u64, len: usize) -> Result<()> {
+        let kept = self.from(position).len();
+        self.buffer.copy_within(self.filled - kept..self.filled, 0);
+        (self.start, self.filled) = (position, kept);
+        if self.buffer.len() < len {
+            self.buffer.resize(len, 0);
+        }
+        if self.file.is_none() {
+            self.file = Some(log.file()?);
+        }
+        if let (Some(file), Some(rest)) = (&self.file, self.buffer.get_mut(kept..len)) {
+            self.filled += file.read_up_to(rest, position + kept as u64)?;
+        }
+        Ok(())
     }
 }
 

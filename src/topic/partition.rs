@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::partition::{Append, Log, OnDamage, Reader, Visibility};
 use crate::topic::metadata::{BatchMetadata, OffsetAndTimestamp};
 use crate::topic::partition_reader::PartitionReader;
+use crate::topic::record_ref::{OwnedRecord, RecordRef};
 use crate::topic::topic::OFFSETS_TOPIC;
 use crate::types::{Durability, Offset, Record, Timestamp, TopicPartition};
 
@@ -175,6 +176,31 @@ impl Partition {
         }
         let reader = Reader::new(Arc::clone(&self.log), from, Visibility::Written, OnDamage::Fail);
         Ok(PartitionReader::new(self.place.clone(), reader.until(until)))
+    }
+
+    /// The record of `offset`, copied; `None` where no record has that offset any more: it was compacted away or erased.
+    ///
+    /// Finds the batch through the sparse index and checks its CRC each time, so the cost grows with the size of the batches:
+    /// who appends in bulk and reads single records gives the producer a smaller [`batch_size`](crate::ProducerBuilder::batch_size).
+    /// For records that follow each other [`read_from`](Self::read_from) is the cheaper way.
+    ///
+    /// # Errors
+    /// [`OffsetOutOfRange`](Error::OffsetOutOfRange) when it is below `start`, or at or above `end`;
+    /// [`Corrupt`](Error::Corrupt), [`Io`](Error::Io).
+    ///
+    /// ```
+    /// # use annals::{Durability, Record, Store, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # let orders = store.create_topic("orders", TopicConfig::new())?.partition(0)?;
+    /// let appended = orders.append(&[Record::new().value("2 apples"), Record::new().value("1 pear")], Durability::Os)?;
+    /// let record = orders.get(appended.last_offset)?.expect("it was just appended");
+    /// assert_eq!(record.value.as_deref(), Some(&b"1 pear"[..]));
+    /// assert!(orders.get(appended.last_offset + 1).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get(&self, offset: Offset) -> Result<Option<OwnedRecord>> {
+        self.log.get(offset, |record| RecordRef::new(&self.place, record).to_owned())
     }
 
     /// The earliest offset whose record has a timestamp of `timestamp` (Unix milliseconds) or later, `None` when there is

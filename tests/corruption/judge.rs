@@ -227,6 +227,10 @@ impl Judge<'_> {
         if !is_told && let Some(missing) = there.peek() {
             return Err(format!("no record at offset {}", missing.offset));
         }
+        let middle = i64::midpoint(expected.start, partition.end());
+        for offset in [expected.start, middle, partition.end() - 1] {
+            verdict = verdict.max(self.read_single(partition, offset, expected)?);
+        }
         for (time, expected) in &expected.times {
             match partition.offset_for_time(*time) {
                 Ok(found) if found == *expected || verdict >= Verdict::TailCut => {}
@@ -238,6 +242,26 @@ impl Judge<'_> {
             }
         }
         Ok(verdict)
+    }
+}
+
+impl Judge<'_> {
+    fn read_single(
+        &self,
+        partition: &Partition,
+        offset: i64,
+        expected: &PartitionContent,
+    ) -> Outcome<Verdict> {
+        let expected = expected.records.iter().find(|record| record.offset == offset);
+        match partition.get(offset) {
+            Ok(found) if found.as_ref() == expected => Ok(Verdict::Same),
+            Err(Error::OffsetOutOfRange { .. }) if partition.start() == partition.end() => Ok(Verdict::Same),
+            Ok(found) => Err(format!("{found:?} at offset {offset}")),
+            Err(error) => {
+                check_named(&error, self.changes, self.damage)?;
+                Ok(Verdict::ToldByReading)
+            }
+        }
     }
 }
 

@@ -281,6 +281,13 @@ fn zstd_frames_without_content_are_passed_over() {
         assert_eq!(unpacked(Codec::Zstd, &frames.concat(), 1000), Ok(text(300)));
     }
     assert_eq!(unpacked(Codec::Zstd, &skippable, 1000), Ok(Vec::new()));
+fn a_zstd_frame_that_ends_before_its_content_size_is_refused_however_much_room_there_is() {
+    // It claims 51 bytes and holds a raw block of five and an empty last one: zstd itself lets that pass where the
+    // output is too small for 51.
+    let stream = b"\x28\xb5\x2f\xfd\x20\x33\x28\x00\x00short\x01\x00\x00";
+    for limit in [5, 6, 51, 1 << 20] {
+        assert_invalid(unpacked(Codec::Zstd, stream, limit), "zstd");
+    }
 }
 
 #[test]

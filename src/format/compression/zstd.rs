@@ -106,6 +106,7 @@ fn expand(context: &mut DCtx<'static>, input: &[u8], bounded: &mut Bounded<'_>) 
         bounded.out.reserve(expected.min(trusted).min(bounded.room()));
     }
     let mut source = InBuffer::around(input);
+    let mut frame = Frame::at(input, 0, bounded.out.len());
     loop {
         bounded.grow(GROWTH);
         let (read, before) = (source.pos(), bounded.out.len());
@@ -113,11 +114,41 @@ fn expand(context: &mut DCtx<'static>, input: &[u8], bounded: &mut Bounded<'_>) 
         let hint =
             context.decompress_stream(&mut target, &mut source).map_err(|code| named(code, source.pos()))?;
         bounded.check(0, source.pos())?;
-        if hint == 0 && source.pos() == input.len() {
-            return Ok(());
+        if hint == 0 {
+            frame.check_end(source.pos(), bounded.out.len())?;
+            if source.pos() == input.len() {
+                return Ok(());
+            }
+            frame = Frame::at(input, source.pos(), bounded.out.len());
         }
         if source.pos() == read && bounded.out.len() == before {
             return Err(Malformed::invalid(source.pos(), "zstd: the stream ends early"));
+        }
+    }
+}
+
+/// One frame of a stream. zstd compares its content size with its content or does not, depending on how much room there
+/// was for it; a stream is good or bad by itself.
+struct Frame {
+    claimed: Option<u64>,
+    /// Where its content begins in the output.
+    from: usize,
+}
+
+impl Frame {
+    fn at(input: &[u8], position: usize, from: usize) -> Self {
+        let bytes = input.get(position..).unwrap_or_default();
+        Self { claimed: zstd_safe::get_frame_content_size(bytes).ok().flatten(), from }
+    }
+
+    fn check_end(&self, position: usize, until: usize) -> Result<(), Malformed> {
+        let found = until.saturating_sub(self.from) as u64;
+        match self.claimed {
+            Some(claimed) if claimed != found => Err(Malformed::invalid(
+                position,
+                format!("zstd: a frame of {found} bytes that claims {claimed}"),
+            )),
+            _ => Ok(()),
         }
     }
 }

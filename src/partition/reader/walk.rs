@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::partition::reader::expand::Rest;
 use crate::partition::reader::reader::Reader;
 use crate::segment::{Cursor, StoredBatch};
@@ -36,9 +36,13 @@ impl Reader {
                 return Ok(None);
             }
             let Some(mut cursor) = self.take_cursor()? else { return Ok(None) };
-            let Some(header) = cursor.peek()? else {
-                self.leave_segment(&cursor)?;
-                continue;
+            let header = match cursor.peek() {
+                Ok(Some(header)) => header,
+                Ok(None) => {
+                    self.leave_segment(&cursor)?;
+                    continue;
+                }
+                Err(error) => return Err(self.blame(&cursor, error)),
             };
             if header.next_offset() <= self.position {
                 cursor.step_over(&header);
@@ -58,6 +62,20 @@ impl Reader {
             }
             self.cursor = Some(cursor);
         }
+    }
+
+    /// What `error`, met by `cursor`, comes from: where no batch is, one that was passed over on the way there may have a wrong
+    /// length, which its checksum tells.
+    fn blame(&self, cursor: &Cursor, error: Error) -> Error {
+        let Ok(mut walk) = cursor.segment().seek(self.position) else { return error };
+        while error.is_corruption() && walk.position() < cursor.position() {
+            let Ok(Some(header)) = walk.peek() else { break };
+            if let Err(earlier) = walk.check_next(&header) {
+                return earlier;
+            }
+            walk.step_over(&header);
+        }
+        error
     }
 
     pub(super) fn list_changed(&self) -> bool {

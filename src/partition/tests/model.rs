@@ -6,6 +6,7 @@ use super::faulty::Faulty;
 use super::place::Place;
 use super::*;
 use crate::error::Error;
+use crate::format::RawRecord;
 
 const KEYS: u64 = 12;
 
@@ -289,10 +290,25 @@ impl Life {
         let from = self.start + self.random.signed(1 + (self.end - self.start).unsigned_abs());
         let behind = self.entries.partition_point(|entry| entry.offset < from);
         assert_eq!(read_entries(&log, from), self.entries[behind..]);
+        self.check_each(&log, from);
         let time = self.place.clock.now() - self.random.signed(100_000);
         let found = log.offset_for_time(time).unwrap().map(|found| found.offset);
         let expected = self.entries.iter().find(|entry| entry.timestamp >= time);
         assert_eq!(found, expected.map(|entry| entry.offset), "at {time}");
+    }
+}
+
+impl Life {
+    /// Single records, from `from` on.
+    fn check_each(&self, log: &Arc<Log>, from: Offset) {
+        for offset in from..self.end.min(from + 5) {
+            let found = log.get(offset, entry).unwrap();
+            let at = self.entries.binary_search_by_key(&offset, |entry| entry.offset);
+            assert_eq!(found.as_ref(), at.ok().and_then(|at| self.entries.get(at)), "at {offset}");
+        }
+        for outside in [self.start - 1, self.end] {
+            assert!(matches!(log.get(outside, entry), Err(Error::OffsetOutOfRange { .. })));
+        }
     }
 }
 
@@ -321,12 +337,16 @@ fn read_entries(log: &Arc<Log>, from: Offset) -> Vec<Entry> {
         if slices.is_empty() {
             return entries;
         }
-        entries.extend(slices.iter().flat_map(RecordSlice::iter).map(|record| Entry {
-            offset: record.offset,
-            timestamp: record.timestamp,
-            key: record.key.map(<[u8]>::to_vec),
-            value: record.value.map(<[u8]>::to_vec),
-        }));
+        entries.extend(slices.iter().flat_map(RecordSlice::iter).map(entry));
+    }
+}
+
+fn entry(record: RawRecord<'_>) -> Entry {
+    Entry {
+        offset: record.offset,
+        timestamp: record.timestamp,
+        key: record.key.map(<[u8]>::to_vec),
+        value: record.value.map(<[u8]>::to_vec),
     }
 }
 

@@ -111,10 +111,8 @@ impl Log for Annals {
 
     fn read_at(&mut self, number: usize, found: &mut Found) -> Outcome {
         let offset = self.first + i64::try_from(number)?;
-        let records = self.partition.read(offset..=offset)?.fetch()?;
-        for record in &records {
-            found.add(record.value().unwrap_or_default());
-        }
+        let record = self.partition.get(offset)?.ok_or("no such record")?;
+        found.add(record.value.as_deref().unwrap_or_default());
         Ok(())
     }
 }

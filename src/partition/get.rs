@@ -1,0 +1,58 @@
+//! One record by its offset, without a reader.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::format::{BatchHeader, Codec, RawRecord, record_at};
+use crate::partition::fetch::RecordSlice;
+use crate::partition::log::Log;
+use crate::partition::reader::{FetchLimits, OnDamage, Reader, Visibility};
+use crate::segment::StoredBatch;
+use crate::types::Offset;
+
+impl Log {
+    /// What `copy` makes of the record of `offset`; `None` where no record has it any more. The checksum of its batch is
+    /// checked each time.
+    pub(crate) fn get<T>(
+        self: &Arc<Self>,
+        offset: Offset,
+        copy: impl FnOnce(RawRecord<'_>) -> T,
+    ) -> Result<Option<T>> {
+        self.check_open()?;
+        if offset >= self.end() {
+            self.write_queued();
+        }
+        if offset < self.start() || offset >= self.end() {
+            return Err(self.out_of_range(offset));
+        }
+        if let Some(batch) = self.plain_batch(offset)
+            && let Ok(Some(record)) = record_at(batch.header(), batch.body(), offset)
+        {
+            return Ok(Some(copy(record)));
+        }
+        let mut reader = Reader::new(Arc::clone(self), offset, Visibility::Written, OnDamage::Fail);
+        reader = reader.until(offset.saturating_add(1));
+        let slices = reader.fetch(FetchLimits { max_records: 1, max_bytes: 1 })?;
+        Ok(slices.iter().flat_map(RecordSlice::iter).next().map(copy))
+    }
+
+    /// The batch that holds `offset`, checked, where nothing is in the way. What may be in the way, from segments that were
+    /// replaced meanwhile to damage, is the reader's to deal with.
+    fn plain_batch(&self, offset: Offset) -> Option<StoredBatch> {
+        let list = self.segment_list();
+        let mut cursor = list.floor(offset)?.seek(offset).ok()?;
+        let mut header = cursor.peek().ok()??;
+        while header.next_offset() <= offset {
+            cursor.step_over(&header);
+            header = cursor.peek().ok()??;
+        }
+        let is_plain = header.codec() == Codec::None && !header.attributes.is_control();
+        if !is_plain || header.base_offset > offset || header.next_offset() > self.end() {
+            return None;
+        }
+        let batch = cursor.take_batch(header).ok()?;
+        BatchHeader::verify_crc(batch.bytes()).ok()?;
+        // Looked at behind the list, as the start is moved before the list is: what was deleted is not handed out.
+        (offset >= self.start()).then_some(batch)
+    }
+}
