@@ -281,6 +281,9 @@ fn zstd_frames_without_content_are_passed_over() {
         assert_eq!(unpacked(Codec::Zstd, &frames.concat(), 1000), Ok(text(300)));
     }
     assert_eq!(unpacked(Codec::Zstd, &skippable, 1000), Ok(Vec::new()));
+}
+
+#[test]
 fn a_zstd_frame_that_ends_before_its_content_size_is_refused_however_much_room_there_is() {
     // It claims 51 bytes and holds a raw block of five and an empty last one: zstd itself lets that pass where the
     // output is too small for 51.

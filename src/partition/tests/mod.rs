@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+mod agenda;
 mod compaction;
 mod crash;
 mod faulty;
+mod limits;
 mod model;
 mod place;
 mod removal;
