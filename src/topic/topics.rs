@@ -27,7 +27,7 @@ pub(crate) struct TopicContext {
 }
 
 /// More partitions than any process could keep open.
-const MOST_PARTITIONS: u32 = 100_000;
+pub(super) const MOST_PARTITIONS: u32 = 100_000;
 
 /// The topics of one store. A change is stored before it is visible.
 #[derive(Debug)]

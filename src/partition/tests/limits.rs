@@ -235,3 +235,50 @@ fn a_slice_says_how_many_records_are_left_in_it() {
     let slices = reader.fetch(FetchLimits { max_records: 3, max_bytes: 1 << 20 }).unwrap();
     assert_eq!((slices[0].len(), slices[0].next_offset(), slices[0].stored_bytes()), (2, 5, 0));
 }
+
+#[test]
+fn a_partition_had_records_if_any_of_its_files_tells() {
+    let place = Place::new(ReadMode::Mapped);
+    let had_records = || Log::had_records(&place.directory()).unwrap();
+    assert!(!had_records());
+    let log = place.open();
+    drop(log);
+    place.open().close().unwrap();
+    assert!(!had_records(), "nor by having been opened and closed");
+    let log = place.open();
+    append(&log, 0..1, Durability::Os);
+    drop(log);
+    assert!(had_records(), "there is a byte");
+    place.open().close().unwrap();
+    let first = place.dir.path().join(format!("{:020}.log", 0));
+    std::fs::remove_file(&first).unwrap();
+    assert!(had_records(), "the close noted it");
+    let place = Place::new(ReadMode::Mapped);
+    let log = place.open();
+    append(&log, 0..1, Durability::Os);
+    log.roll().unwrap();
+    drop(log);
+    std::fs::remove_file(place.dir.path().join(format!("{:020}.log", 0))).unwrap();
+    assert!(Log::had_records(&place.directory()).unwrap(), "a segment is listed");
+}
+
+#[test]
+fn what_a_crash_leaves_of_a_partition_in_the_making_is_unfinished() {
+    let unfinished = |files: &[(&str, &str)]| {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            match name.strip_suffix('/') {
+                Some(name) => std::fs::create_dir(dir.path().join(name)).unwrap(),
+                None => std::fs::write(dir.path().join(name), content).unwrap(),
+            }
+        }
+        Log::is_unfinished(&Directory::new(Arc::new(OsFileSystem), dir.path())).unwrap()
+    };
+    let (log, index) = ("00000000000000000000.log", "00000000000000000000.index");
+    assert!(unfinished(&[]));
+    assert!(unfinished(&[(log, ""), (index, "hints"), ("annals.state.new", "half")]));
+    for other in [("annals.state", "state"), ("other", ""), ("00000000000000000007.log/", "")] {
+        assert!(!unfinished(&[(log, ""), other]), "{other:?}");
+    }
+    assert!(!unfinished(&[(log, "batches")]));
+}
