@@ -13,6 +13,8 @@
 use annals::{Durability, ReadMode, Record, Store, TopicConfig};
 
 const PARTITIONS: u32 = 4;
+/// What the store may keep open; some more are open for moments.
+const FILES: usize = 192;
 
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
@@ -38,7 +40,7 @@ fn a_thousand_topics_stay_within_256_descriptors_and_200_mebibytes() {
     };
     let names: Vec<_> = (0..topics).map(|number| format!("topic-{number}")).collect();
     {
-        let store = Store::open(dir.path()).unwrap();
+        let store = Store::builder(dir.path()).max_open_files(FILES).open().unwrap();
         for name in &names {
             store.create_topic(name, TopicConfig::new().partitions(PARTITIONS)).unwrap();
         }
@@ -46,7 +48,7 @@ fn a_thousand_topics_stay_within_256_descriptors_and_200_mebibytes() {
         store.close().unwrap();
     }
     for mode in [ReadMode::Positional, ReadMode::Mapped] {
-        let store = Store::builder(dir.path()).read_mode(mode).open().unwrap();
+        let store = Store::builder(dir.path()).max_open_files(FILES).read_mode(mode).open().unwrap();
         bounded("opened");
         let producer = store.producer();
         let mut sent = 0;

@@ -60,6 +60,12 @@ impl Directory {
         self.pool.open(&self.join(name), mode).map(File::pooled)
     }
 
+    /// Opens a file that is held for long and to which nothing but hints is written: its descriptor may be closed without a
+    /// sync.
+    pub(crate) fn keep_open_for_hints(&self, name: &str) -> Result<File> {
+        self.pool.open_for_hints(&self.join(name)).map(File::pooled)
+    }
+
     /// The whole of a file, or `None` when there is none of that name. Longer than `limit` bytes is an error: files read
     /// this way are small, and a wrong one must not fill the memory.
     pub(crate) fn read_file(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>> {

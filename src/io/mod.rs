@@ -7,11 +7,13 @@
 mod allocate;
 mod clock;
 mod cycles;
+mod descriptors;
 mod directory;
 mod file;
 mod id;
 mod os;
 mod pool;
+mod prefetch;
 mod seam;
 mod space;
 #[cfg(target_os = "linux")]
@@ -22,9 +24,11 @@ mod view;
 
 pub(crate) use clock::Deadline;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub(crate) use descriptors::descriptor_limit;
 pub(crate) use directory::Directory;
 pub(crate) use file::File;
 pub(crate) use id::random_id;
 pub use os::OsFileSystem;
+pub(crate) use prefetch::prefetch;
 pub use seam::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
 pub use view::View;

@@ -31,6 +31,8 @@ pub(super) struct PooledFile {
     /// Written to since its last sync. A descriptor that wrote is the one that learns of lost writes: it is closed only
     /// after a sync.
     dirty: AtomicBool,
+    /// Nobody relies on what is written without a sync of its own: its descriptor is closed without one.
+    holds_hints: bool,
     /// What [`FileHandle::store_small_writes`] says, for the next descriptor too.
     stores: AtomicBool,
     /// Held over each sync. The system tells of a failed write-back once, to one of those who sync at the same time, and
@@ -59,6 +61,15 @@ impl FilePool {
 
     /// Opens a file of the pool.
     pub(super) fn open(self: &Arc<Self>, path: &Path, mode: OpenMode) -> Result<Arc<PooledFile>> {
+        self.open_as(path, mode, false)
+    }
+
+    /// Opens a file to which hints are written: the loss of any of them is nothing.
+    pub(super) fn open_for_hints(self: &Arc<Self>, path: &Path) -> Result<Arc<PooledFile>> {
+        self.open_as(path, OpenMode::ReadWrite, true)
+    }
+
+    fn open_as(self: &Arc<Self>, path: &Path, mode: OpenMode, holds_hints: bool) -> Result<Arc<PooledFile>> {
         let operation = if mode == OpenMode::CreateNew { "create" } else { "open" };
         let handle = self.open_handle(path, mode).map_err(|e| Error::io(path, operation, e))?;
         let file = Arc::new(PooledFile {
@@ -67,6 +78,7 @@ impl FilePool {
             state: RwLock::new(State { handle: Some(handle), failed: None }),
             used: AtomicBool::new(true),
             dirty: AtomicBool::new(mode == OpenMode::CreateNew),
+            holds_hints,
             stores: AtomicBool::new(false),
             first_failure: Mutex::default(),
         });
@@ -128,7 +140,7 @@ impl PooledFile {
                 self.used.store(true, Ordering::Release);
                 let outcome = call(&**handle);
                 // After the call: a sync that began in between need not have covered it, and has cleared this.
-                if effect == Effect::Writes {
+                if effect == Effect::Writes && !self.holds_hints {
                     self.dirty.store(true, Ordering::Release);
                 }
                 return outcome;

@@ -39,18 +39,13 @@ impl Log {
     /// The batch that holds `offset`, checked, where nothing is in the way. What may be in the way, from segments that were
     /// replaced meanwhile to damage, is the reader's to deal with.
     fn plain_batch(&self, offset: Offset) -> Option<StoredBatch> {
-        let list = self.segment_list();
-        let mut cursor = list.floor(offset)?.seek(offset).ok()?;
-        let mut header = cursor.peek().ok()??;
-        while header.next_offset() <= offset {
-            cursor.step_over(&header);
-            header = cursor.peek().ok()??;
-        }
+        let segment = Arc::clone(self.segments.read().floor(offset)?);
+        let batch = segment.find(offset)?;
+        let header = batch.header();
         let is_plain = header.codec() == Codec::None && !header.attributes.is_control();
-        if !is_plain || header.base_offset > offset || header.next_offset() > self.end() {
+        if !is_plain || header.next_offset() > self.end() {
             return None;
         }
-        let batch = cursor.take_batch(header).ok()?;
         BatchHeader::verify_crc(batch.bytes()).ok()?;
         // Looked at behind the list, as the start is moved before the list is: what was deleted is not handed out.
         (offset >= self.start()).then_some(batch)

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::{Malformed, Mark, PartitionState};
-use crate::io::{Directory, File, OpenMode};
+use crate::io::{Directory, File};
 use crate::types::Offset;
 
 /// Its name in the partition's directory.
@@ -114,7 +114,7 @@ impl StateFile {
         }
         let file = match &self.file {
             Some(file) => file,
-            None => self.file.insert(self.directory.keep_open(STATE_FILE, OpenMode::ReadWrite)?),
+            None => self.file.insert(self.directory.keep_open_for_hints(STATE_FILE)?),
         };
         let next = self.state.sequence + 1;
         let sequence = if next.abs_diff(self.synced_sequence).is_multiple_of(2) { next + 1 } else { next };

@@ -57,6 +57,12 @@ impl Window {
         self.index(position).and_then(|at| self.view.get(at..)).unwrap_or_default()
     }
 
+    /// The same, but `most` bytes at most.
+    pub(super) fn first(&self, position: u64, most: usize) -> &[u8] {
+        let bytes = self.from(position);
+        bytes.get(..most).unwrap_or(bytes)
+    }
+
     fn index(&self, position: u64) -> Option<usize> {
         position.checked_sub(self.start).and_then(|at| usize::try_from(at).ok())
     }
@@ -177,8 +183,14 @@ impl LogFile {
         self.directory.open(&self.name, OpenMode::Read)?.len()
     }
 
-    /// At least `want` bytes from `position` on, or as many as there are below `written`.
+    /// At least `want` bytes from `position` on, or as many as there are below `written`; more, when what follows is likely
+    /// to be read next.
     pub(super) fn window(&self, position: u64, want: usize, written: u64) -> Result<Window> {
+        self.near(position, if self.mode == ReadMode::Mapped { want } else { want.max(READ_AHEAD) }, written)
+    }
+
+    /// `want` bytes from `position` on, or as many as there are below `written`.
+    pub(super) fn near(&self, position: u64, want: usize, written: u64) -> Result<Window> {
         let end = written.min(position.saturating_add(want as u64));
         if self.mode == ReadMode::Mapped {
             if let Some(view) = &self.opened.read().map
@@ -190,9 +202,8 @@ impl LogFile {
                 return Ok(Window { view, start: 0 });
             }
         }
-        let ahead =
-            want.max(READ_AHEAD).min(usize::try_from(written - position.min(written)).unwrap_or(READ_AHEAD));
-        let bytes = self.file()?.read(position, ahead)?;
+        let there = usize::try_from(written - position.min(written)).unwrap_or(usize::MAX);
+        let bytes = self.file()?.read(position, want.min(there))?;
         Ok(Window { view: View::new(bytes), start: position })
     }
 

@@ -2,10 +2,11 @@
 //! time of day.
 //!
 //! [`ActiveSegment`] is the one that grows and belongs to the writer; `seal` ends its life. [`Segment`] is the readable
-//! side of either, shared with every reader; [`Cursor`] walks its batches; [`scan`] judges one after a crash.
+//! side of either, shared with every reader; [`Cursor`] walks its batches; [`find`](Segment::find) goes straight to one; [`scan`] judges one after a crash.
 
 mod active;
 mod cursor;
+mod find;
 mod index;
 mod index_file;
 mod log_file;

@@ -146,6 +146,14 @@ impl Segment {
         Ok(floor.and_then(|entry| self.at_entry(&entry)).unwrap_or_else(|| self.from_start()))
     }
 
+    /// The index entries around `offset`, if the index is in memory.
+    pub(super) fn around(&self, offset: Offset) -> Option<Around> {
+        match &*self.index.read() {
+            Index::InMemory(index) => Some(index.around(offset)),
+            Index::OnDisk(_) => None,
+        }
+    }
+
     /// A cursor before the first batch that may hold a record of `timestamp` or later.
     pub(crate) fn seek_time(self: &Arc<Self>, timestamp: Timestamp) -> Result<Cursor> {
         let offset = self.with(|index| index.time_floor(timestamp))?;

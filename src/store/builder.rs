@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::io::{Clock, Directory, DirectoryLock, FileSystem, OsFileSystem, SystemClock};
+use crate::io::{Clock, Directory, DirectoryLock, FileSystem, OsFileSystem, SystemClock, descriptor_limit};
 use crate::partition::{Agenda, LogOptions};
 use crate::segment::ReadMode;
 use crate::store::store::Store;
@@ -57,6 +57,12 @@ pub(super) enum Maintenance {
     ByHand,
 }
 
+/// The rest of the process's descriptors are the application's own.
+fn default_open_files() -> usize {
+    let quarter = descriptor_limit().map_or(0, |limit| limit / 4);
+    usize::try_from(quarter).unwrap_or(usize::MAX).clamp(192, 16 << 10)
+}
+
 impl StoreBuilder {
     pub(super) fn new(path: &Path) -> Self {
         Self {
@@ -69,7 +75,7 @@ impl StoreBuilder {
             retention_check_interval: Duration::from_secs(300),
             max_expanded_bytes: 64 << 20,
             maintenance: Maintenance::Thread,
-            max_open_files: 192,
+            max_open_files: default_open_files(),
             compaction_memory_bytes: 32 << 20,
             on_trouble: None,
         }
@@ -103,7 +109,10 @@ impl StoreBuilder {
 
     /// The most descriptors that the files of partitions which are written to take together; one that needs a descriptor
     /// beyond it takes that of the partition not used for longest, which is synced first. Some more are open for moments.
-    /// Default: 192.
+    /// Default: a quarter of what the process may have open at the time (`ulimit -n`), 192 at the least and 16,384 at the most.
+    ///
+    /// A record sent to a partition that has its descriptor costs the same however many partitions there are. Who keeps writing
+    /// to more partitions than that pays a sync for most records: raise it, and the process's limit.
     pub fn max_open_files(mut self, files: usize) -> Self {
         self.max_open_files = files;
         self

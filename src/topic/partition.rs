@@ -180,9 +180,10 @@ impl Partition {
 
     /// The record of `offset`, copied; `None` where no record has that offset any more: it was compacted away or erased.
     ///
-    /// Finds the batch through the sparse index and checks its CRC each time, so the cost grows with the size of the batches:
-    /// who appends in bulk and reads single records gives the producer a smaller [`batch_size`](crate::ProducerBuilder::batch_size).
-    /// For records that follow each other [`read_from`](Self::read_from) is the cheaper way.
+    /// Finds the batch through the sparse index and checks its CRC each time, so the cost grows with the size of the batches.
+    /// Who reads mostly single records sends them one by one with a [`batch_size`](crate::ProducerBuilder::batch_size) of 2 to
+    /// 4 KiB, and sets [`index_interval_bytes`](crate::TopicConfig::index_interval_bytes) to half of that, so that each batch
+    /// has an index entry. For records that follow each other [`read_from`](Self::read_from) is the cheaper way.
     ///
     /// # Errors
     /// [`OffsetOutOfRange`](Error::OffsetOutOfRange) when it is below `start`, or at or above `end`;

@@ -27,11 +27,24 @@ pub(crate) const PEER: Peer = Peer {
 
 pub(crate) const SMALL_BATCHES: Peer = Peer {
     name: "annals, batches of 4 KiB",
-    offers: &[Offer::new(Class::Memory, "send_batch at Durability::Memory, batch_size of 4 KiB")],
+    offers: &[Offer::new(
+        Class::Memory,
+        "send at Durability::Memory, batch_size 4 KiB, index.interval.bytes 2 KiB",
+    )],
     codecs: &[Codec::None],
     works: &[Work::W6],
-    open: |dir, setup| open(dir, setup, 4 << 10),
+    open: |dir, setup| open_for_points(dir, setup, 4 << 10),
     ..PEER
+};
+
+pub(crate) const SMALLER_BATCHES: Peer = Peer {
+    name: "annals, batches of 2 KiB",
+    offers: &[Offer::new(
+        Class::Memory,
+        "send at Durability::Memory, batch_size 2 KiB, index.interval.bytes 1 KiB",
+    )],
+    open: |dir, setup| open_for_points(dir, setup, 2 << 10),
+    ..SMALL_BATCHES
 };
 
 pub(crate) fn durability(class: Class) -> Durability {
@@ -55,18 +68,33 @@ struct Annals {
     producer: TopicProducer,
     partition: Partition,
     first: Offset,
+    /// A `send_batch` is one batch whatever its size: for small ones each record is sent by itself.
+    one_by_one: bool,
     _store: Store,
 }
 
 fn open(dir: &Path, setup: &Setup, batch_size: usize) -> Outcome<Box<dyn Log>> {
-    let store = Store::open(dir)?;
-    let topic = store.ensure_topic("events", TopicConfig::new().compression_type(codec(setup.codec)))?;
-    let partition = topic.partition(0)?;
-    let producer =
-        store.producer_builder().durability(durability(setup.class)).batch_size(batch_size).build()?;
-    let producer = producer.bind("events")?;
-    let first = partition.start();
-    Ok(Box::new(Annals { producer, partition, first, _store: store }))
+    Ok(Box::new(Annals::open(dir, setup, batch_size, TopicConfig::new())?))
+}
+
+/// As who reads single records would have it: small batches, an index entry for each.
+fn open_for_points(dir: &Path, setup: &Setup, batch_size: usize) -> Outcome<Box<dyn Log>> {
+    let config = TopicConfig::new().index_interval_bytes(u32::try_from(batch_size / 2)?);
+    let log = Annals::open(dir, setup, batch_size, config)?;
+    Ok(Box::new(Annals { one_by_one: true, ..log }))
+}
+
+impl Annals {
+    fn open(dir: &Path, setup: &Setup, batch_size: usize, config: TopicConfig) -> Outcome<Self> {
+        let store = Store::open(dir)?;
+        let topic = store.ensure_topic("events", config.compression_type(codec(setup.codec)))?;
+        let partition = topic.partition(0)?;
+        let producer =
+            store.producer_builder().durability(durability(setup.class)).batch_size(batch_size).build()?;
+        let producer = producer.bind("events")?;
+        let first = partition.start();
+        Ok(Self { producer, partition, first, one_by_one: false, _store: store })
+    }
 }
 
 impl Log for Annals {
@@ -76,7 +104,10 @@ impl Log for Annals {
         Ok(())
     }
 
-    fn append_batch(&self, _thread: usize, values: &[&[u8]]) -> Outcome {
+    fn append_batch(&self, thread: usize, values: &[&[u8]]) -> Outcome {
+        if self.one_by_one {
+            return values.iter().try_for_each(|value| self.append(thread, value));
+        }
         let records: Vec<_> = values.iter().map(|value| Record::new().value(*value)).collect();
         self.producer.send_batch(&records)?;
         Ok(())

@@ -34,6 +34,7 @@ pub(crate) const ALL: &[&Peer] = &[
     &gather::PEER,
     &annals::PEER,
     &annals::SMALL_BATCHES,
+    &annals::SMALLER_BATCHES,
     &commitlog::PEER,
     &okaywal::PEER,
     &raft_engine::PEER,
