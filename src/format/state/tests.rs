@@ -109,3 +109,9 @@ fn segments_that_overlap_or_end_before_they_begin_are_refused() {
         assert!(decoded(first, second).is_err(), "{} to {}", first.base, first.next_offset);
     }
 }
+
+#[test]
+fn many_offsets_come_back_too() {
+    let state = PartitionState { pending: (0..70).collect(), obsolete: (100..500).collect(), ..state() };
+    assert_eq!(PartitionState::decode(&state.encode()), Ok(state));
+}

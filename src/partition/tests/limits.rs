@@ -43,7 +43,7 @@ fn a_segment_is_idle_when_its_first_append_is_older_than_its_age_even_after_a_cr
         assert_eq!(place.logs(), [0]);
         assert!(log.roll_if_idle(1_000_001 + AGE).unwrap());
         assert_eq!(place.logs(), [0, 1]);
-        // An empty one is not.
+        // An empty one is never.
         assert!(!log.roll_if_idle(i64::MAX).unwrap());
         drop(log);
         let state = std::fs::read(place.dir.path().join("annals.state")).unwrap();
@@ -51,6 +51,16 @@ fn a_segment_is_idle_when_its_first_append_is_older_than_its_age_even_after_a_cr
         assert!(!log.roll_if_idle(i64::MAX).unwrap());
         assert!(std::fs::read(place.dir.path().join("annals.state")).unwrap() == state, "nothing was done");
     }
+}
+
+#[test]
+fn what_was_appended_at_the_beginning_of_time_is_idle_one_day() {
+    let place = Place::new(ReadMode::Mapped);
+    place.clock.set(0);
+    let log = place.open();
+    append(&log, 0..1, Durability::Os);
+    assert!(!log.roll_if_idle(AGE).unwrap());
+    assert!(log.roll_if_idle(AGE + 1).unwrap());
 }
 
 #[test]
@@ -164,6 +174,8 @@ fn whoever_waits_for_room_goes_on_when_there_is_enough() {
     }
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| append(&log, next..next + 3, Durability::Os));
+        // Most likely it waits by now.
+        std::thread::sleep(Duration::from_millis(50));
         let policy = RetentionPolicy { max_bytes: Some(1000), ..Default::default() };
         log.apply_retention(&policy).unwrap();
         assert!(log.bytes() > 0);
@@ -281,4 +293,18 @@ fn what_a_crash_leaves_of_a_partition_in_the_making_is_unfinished() {
         assert!(!unfinished(&[(log, ""), other]), "{other:?}");
     }
     assert!(!unfinished(&[(log, "batches")]));
+}
+
+#[test]
+fn a_fetch_ends_with_the_batch_that_fills_it() {
+    let place = Place::new(ReadMode::Mapped);
+    let log = place.open();
+    append(&log, 0..1, Durability::Os);
+    let one = usize::try_from(log.bytes()).unwrap();
+    append(&log, 1..5, Durability::Os);
+    for (max_bytes, batches) in [(1, 1), (one, 1), (one + 1, 2), (3 * one, 3), (3 * one + 1, 4)] {
+        let mut reader = Reader::new(Arc::clone(&log), 0, Visibility::Written, OnDamage::Fail);
+        let slices = reader.fetch(FetchLimits { max_records: 100, max_bytes }).unwrap();
+        assert_eq!(slices.len(), batches, "{max_bytes} bytes");
+    }
 }

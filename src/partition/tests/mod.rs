@@ -6,6 +6,7 @@ use std::time::Duration;
 mod agenda;
 mod compaction;
 mod crash;
+mod damage;
 mod faulty;
 mod limits;
 mod model;

@@ -256,3 +256,23 @@ fn a_file_of_another_segment_begins_elsewhere() {
     damaged[60] ^= 1;
     assert!(!salvaged(&damaged, known).begins_elsewhere);
 }
+
+#[test]
+fn own_batches_behind_one_of_another_segment_do_not_make_it_begin_here() {
+    let own = batch(100, &[b"own"]);
+    let bytes = [&three()[0][..], &own[..]].concat();
+    let found = salvaged(&bytes, Known { base: 100, ..GAPLESS });
+    assert_eq!(kept(&found), [(three()[0].len() as u64, 100, false)]);
+    assert!(found.begins_elsewhere);
+}
+
+#[test]
+fn where_nothing_is_missing_a_batch_that_leaps_is_not_believed() {
+    let [first, _, last] = three();
+    let size = first.len() as u64;
+    let bytes = [first, last].concat();
+    let found = salvaged(&bytes, GAPLESS);
+    assert_eq!(kept(&found), [(0, 0, false)]);
+    assert_eq!(dropped(&found), [(size..2 * size, 2..Offset::MAX)]);
+    assert_eq!(kept(&salvaged(&bytes, SPARSE)), [(0, 0, false), (size, 4, false)]);
+}
