@@ -68,6 +68,7 @@ impl Copies {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the test meddles with the files as somebody else would")]
 mod tests {
     use std::sync::Arc;
 
@@ -80,7 +81,7 @@ mod tests {
         let store = Directory::new(Arc::new(OsFileSystem), &dir.path().join("orders-0"));
         store.create().unwrap();
         let bytes: Vec<u8> =
-            (0..2 * CHUNK as u32 + 100).map(|at| at.wrapping_mul(0x9e37_79b9).to_le_bytes()[3]).collect();
+            (0_u32..).take(2 * CHUNK + 100).map(|at| at.wrapping_mul(0x9e37_79b9).to_le_bytes()[3]).collect();
         store.open("file", OpenMode::CreateNew).unwrap().write_at(&bytes, 0).unwrap();
         let copies =
             Copies::open(Directory::new(Arc::new(OsFileSystem), &dir.path().join("copies"))).unwrap();

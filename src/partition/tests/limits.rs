@@ -1,5 +1,7 @@
 //! At a limit, and one beyond it.
 
+#![expect(clippy::disallowed_methods, reason = "the test meddles with the files as somebody else would")]
+
 use super::compaction::{contents, now_config, put};
 use super::place::Place;
 use super::*;
