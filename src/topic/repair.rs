@@ -268,7 +268,7 @@ mod tests {
         let root = Directory::new(Arc::new(OsFileSystem), &dir.path().join("store"));
         root.create().unwrap();
         let config = log_config(&TopicConfig::new().partitions(1)).unwrap();
-        for (name, store) in [("a-0", 5), ("b-0", 3), ("b-1", 3), ("c-0", 8), ("c-1", 8), ("c-2", 8)] {
+        for (name, store) in [("a-0", 5), ("b-0", 8), ("b-1", 8), ("c-0", 3), ("c-1", 3), ("c-2", 3)] {
             let directory = root.child(name);
             directory.create().unwrap();
             let identity = Identity { store, topic: 1, partition: 0 };
@@ -278,7 +278,7 @@ mod tests {
             Copies::open(Directory::new(Arc::new(OsFileSystem), &dir.path().join("copies"))).unwrap();
         let mut report = RepairReport::default();
         let catalog = repair_catalog(&root, &copies, &mut report).unwrap().unwrap();
-        assert_eq!((catalog.store, listed(&catalog)), (8, vec![("c", 1, 3)]));
+        assert_eq!((catalog.store, listed(&catalog)), (3, vec![("c", 1, 3)]));
         assert!(matches!(&report.repairs[..], [repair] if repair.path.ends_with(CATALOG_FILE)));
     }
 }
