@@ -68,11 +68,14 @@ impl Catalog {
         let body = checked_body(bytes)?;
         let mut at = 0;
         let mut catalog = Self { store: 0, topics: BTreeMap::new(), deleted: BTreeSet::new() };
-        for line in body.split_terminator('\n').skip(1) {
+        for (number, line) in body.split_terminator('\n').enumerate() {
+            // The first says the version.
+            if number > 0 {
+                catalog
+                    .read_line(line)
+                    .ok_or_else(|| Malformed::invalid(at, format!("no such line: {line:?}")))?;
+            }
             at += line.len() + 1;
-            catalog
-                .read_line(line)
-                .ok_or_else(|| Malformed::invalid(at, format!("no such line: {line:?}")))?;
         }
         Ok(catalog)
     }
@@ -171,6 +174,19 @@ mod tests {
         assert!(Catalog::decode(&file_with("topic orders 7 1")).is_ok());
         for line in ["topic ../orders 7 1", "topic /etc/orders 7 1", "topic  7 1", "topic .. 7 1"] {
             assert!(Catalog::decode(&file_with(line)).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_means_nothing_is_named_with_its_position() {
+        let file = file_with("topic orders 7 1\nnonsense here");
+        let text = String::from_utf8(file.clone()).unwrap();
+        match Catalog::decode(&file) {
+            Err(Malformed::Invalid { at, why }) => {
+                assert_eq!(Some(at), text.find("nonsense"));
+                assert!(why.contains("nonsense here"), "{why}");
+            }
+            other => panic!("{other:?}"),
         }
     }
 

@@ -67,3 +67,16 @@ impl Malformed {
         Self::Unsupported { what, found, supported }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_seen_from_a_larger_slice_lies_and_ends_farther_on() {
+        assert_eq!(Malformed::invalid(3, "why").shifted(10), Malformed::invalid(13, "why"));
+        assert_eq!(Malformed::truncated(9, 5).shifted(10), Malformed::truncated(19, 15));
+        let newer = Malformed::unsupported("batch magic", 3, 2);
+        assert_eq!(newer.clone().shifted(10), newer);
+    }
+}

@@ -1,164 +1,12 @@
 //! Batches in memory: the open one, and full ones that nobody has written yet. No I/O.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
-use crate::format::{BatchBuilder, BatchHeader, NewRecord, RecordBody};
+use crate::error::Error;
+use crate::partition::open_batch::{Batches, OpenBatch, Spent};
+use crate::partition::placement::{Placed, Placement};
 use crate::partition::rules::AppendRules;
-use crate::sync::OnceLock;
-use crate::types::{Offset, Record, Timestamp};
-
-/// How the write of a batch ended, for those who wait for it.
-#[derive(Debug, Default)]
-pub(super) struct Outcome(OnceLock<Result<()>>);
-
-impl Outcome {
-    /// `None` while the batch is not written.
-    pub(super) fn get(&self) -> Option<Result<()>> {
-        self.0.get().cloned()
-    }
-
-    /// The first outcome stands.
-    pub(super) fn set(&self, outcome: Result<()>) {
-        // An outcome that is there already is the one its waiters have seen.
-        drop(self.0.set(outcome));
-    }
-}
-
-/// A batch that takes records, or waits to be written.
-#[derive(Debug)]
-pub(super) struct OpenBatch {
-    pub(super) builder: BatchBuilder,
-    /// The time of all its records when the log stamps them itself.
-    pub(super) opened_at: Timestamp,
-    /// There once somebody waits for the batch.
-    outcome: Option<Arc<Outcome>>,
-    /// First and last offset whose sender did not wait.
-    in_memory: Option<(Offset, Offset)>,
-    /// It has reached its size.
-    full: bool,
-}
-
-impl OpenBatch {
-    /// Tells those who wait for the batch.
-    pub(super) fn tell(&self, outcome: impl FnOnce() -> Result<()>) {
-        if let Some(waiting) = &self.outcome {
-            waiting.set(outcome());
-        }
-    }
-
-    /// Takes the records in, the first one at `first_offset`; returns the offset of the last.
-    #[inline]
-    fn take(&mut self, placement: &Placement<'_>, first_offset: Offset) -> Offset {
-        for record in placement.records {
-            self.builder.append(&new_record(record, placement.now));
-        }
-        let last_offset = self.builder.next_offset() - 1;
-        if placement.sender == Sender::GoesOn {
-            let first = self.in_memory.map_or(first_offset, |(first, _)| first);
-            self.in_memory = Some((first, last_offset));
-        }
-        self.full = self.builder.len() >= placement.batch_bytes;
-        last_offset
-    }
-}
-
-/// Where records were put.
-#[derive(Debug)]
-pub(super) struct Placed {
-    pub(super) first_offset: Offset,
-    pub(super) last_offset: Offset,
-    /// When the batch was opened.
-    pub(super) opened_at: Timestamp,
-    /// Where the end of the batch's write will be told, for a sender who waits for it.
-    pub(super) outcome: Option<Arc<Outcome>>,
-    /// The batch was opened for these records, and has room for more.
-    pub(super) opened: bool,
-    /// A batch is ready to be written: this one has reached its size, or one before it had no room for these records.
-    pub(super) ready: bool,
-}
-
-/// What a sender does once its records are placed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sender {
-    /// It does not wait for the write.
-    GoesOn,
-    /// It waits until somebody has written them.
-    Waits,
-    /// It holds the writer and writes them itself.
-    Writes,
-}
-
-/// Records to put into one batch, and what bounds that batch.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Placement<'a> {
-    pub(super) records: &'a [Record<'a>],
-    /// From [`most_bytes`](Self::most_bytes).
-    pub(super) most_bytes: usize,
-    /// Bytes at which a batch is full.
-    pub(super) batch_bytes: usize,
-    pub(super) sender: Sender,
-    /// The timestamp of those records that have none.
-    pub(super) now: Timestamp,
-}
-
-/// What is encoded of a record.
-#[inline]
-fn new_record<'a>(record: &'a Record<'a>, now: Timestamp) -> NewRecord<'a> {
-    NewRecord {
-        timestamp: record.timestamp_millis().unwrap_or(now),
-        key: record.key_bytes(),
-        value: record.value_bytes(),
-        headers: record.headers(),
-    }
-}
-
-impl Placement<'_> {
-    /// How large a batch opened for these records will become: others join those whose sender does not wait.
-    fn expected_bytes(&self) -> usize {
-        match self.sender {
-            Sender::GoesOn => self.batch_bytes.max(BatchHeader::LEN + self.most_bytes),
-            Sender::Waits | Sender::Writes => BatchHeader::LEN + self.most_bytes,
-        }
-    }
-
-    /// More bytes than `records` take in any batch, and not many more.
-    #[inline]
-    pub(super) fn most_bytes(records: &[Record<'_>]) -> usize {
-        let most = |record: &Record<'_>| {
-            RecordBody::most_len(record.key_bytes(), record.value_bytes(), record.headers())
-        };
-        records.iter().map(most).sum()
-    }
-
-    /// Length in bytes of a batch of `records` alone.
-    pub(super) fn alone_bytes(records: &[Record<'_>], now: Timestamp) -> usize {
-        let timestamp = |record: &Record<'_>| record.timestamp_millis().unwrap_or(now);
-        let base = records.first().map_or(0, timestamp);
-        let len = |(delta, record): (i32, &Record<'_>)| {
-            RecordBody {
-                timestamp_delta: timestamp(record).wrapping_sub(base),
-                offset_delta: delta,
-                key: record.key_bytes(),
-                value: record.value_bytes(),
-                headers: record.headers(),
-            }
-            .encoded_len()
-        };
-        BatchHeader::LEN + (0..).zip(records).map(len).sum::<usize>()
-    }
-}
-
-/// Batches, oldest first.
-pub(super) type Batches = VecDeque<Box<OpenBatch>>;
-
-/// What batches that were written leave for later ones: their buffers.
-#[derive(Debug, Default)]
-pub(super) struct Spent {
-    pub(super) batch: Option<Box<OpenBatch>>,
-    pub(super) queue: Batches,
-}
+use crate::types::Offset;
 
 /// Which batches to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,7 +67,7 @@ impl Accumulator {
         let open = self.queue.back_mut().filter(fits);
         match open {
             Some(open) => {
-                let placed = Self::put(open, placement, self.next_offset);
+                let placed = open.put(placement, self.next_offset);
                 self.next_offset = placed.last_offset + 1;
                 placed
             }
@@ -230,45 +78,26 @@ impl Accumulator {
     fn place_in_new(&mut self, placement: &Placement<'_>) -> Placed {
         let displaced = !self.queue.is_empty();
         let mut batch = self.open(placement);
-        let placed = Self::put(&mut batch, placement, self.next_offset);
+        let placed = batch.put(placement, self.next_offset);
         self.queue.push_back(batch);
         self.next_offset = placed.last_offset + 1;
         Placed { opened: !placed.ready, ready: placed.ready | displaced, ..placed }
     }
 
-    #[inline]
-    fn put(batch: &mut OpenBatch, placement: &Placement<'_>, first_offset: Offset) -> Placed {
-        let last_offset = batch.take(placement, first_offset);
-        let outcome = match placement.sender {
-            Sender::GoesOn | Sender::Writes => None,
-            Sender::Waits => Some(Arc::clone(batch.outcome.get_or_insert_default())),
-        };
-        let (opened_at, ready) = (batch.opened_at, batch.full);
-        Placed { first_offset, last_offset, opened_at, outcome, opened: false, ready }
-    }
-
     fn open(&mut self, placement: &Placement<'_>) -> Box<OpenBatch> {
         match self.spare.take() {
             Some(mut spare) => {
-                spare.builder.reset(self.next_offset);
-                let OpenBatch { builder: _, opened_at, outcome, in_memory, full } = &mut *spare;
-                (*opened_at, *outcome, *in_memory, *full) = (placement.now, None, None, false);
+                spare.again(placement, self.next_offset);
                 spare
             }
-            None => Box::new(OpenBatch {
-                builder: BatchBuilder::new(self.next_offset, placement.expected_bytes()),
-                opened_at: placement.now,
-                outcome: None,
-                in_memory: None,
-                full: false,
-            }),
+            None => Box::new(OpenBatch::new(placement, self.next_offset)),
         }
     }
 
     /// Takes batches to write, oldest first.
     pub(super) fn take(&mut self, which: Which) -> Batches {
         match self.queue.back() {
-            Some(last) if which == Which::Full && !last.full => {
+            Some(last) if which == Which::Full && !last.is_full() => {
                 let open = self.queue.pop_back();
                 let taken = self.take_queue();
                 self.queue.extend(open);
@@ -298,7 +127,7 @@ impl Accumulator {
         let mut lost: Option<(Offset, Offset)> = None;
         for batch in failed.into_iter().chain(queued) {
             batch.tell(|| Err(error.clone()));
-            if let Some((first, last)) = batch.in_memory {
+            if let Some((first, last)) = batch.in_memory() {
                 lost = Some((lost.map_or(first, |(first, _)| first), last));
             }
         }
@@ -313,6 +142,8 @@ impl Accumulator {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::partition::placement::Sender;
+    use crate::types::Record;
 
     fn accumulator(next_offset: Offset) -> Accumulator {
         Accumulator::new(next_offset, AppendRules::new(&crate::partition::tests::config(1 << 20)))

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, TimestampType};
-use crate::partition::accumulator::{Accumulator, Outcome, Placed, Placement, Sender, Which};
+use crate::partition::accumulator::{Accumulator, Which};
 use crate::partition::log::Log;
+use crate::partition::open_batch::Outcome;
+use crate::partition::placement::{Placed, Placement, Sender};
 use crate::sync::Ordering;
 use crate::types::{Durability, Offset, Record, Timestamp};
 

@@ -38,3 +38,27 @@ impl AppendTimes {
         SegmentSummary { first_append: self.first, last_append: self.last, ..summary }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_crash_left_began_no_later_than_its_first_record_and_than_now() {
+        let found = |first_timestamp| {
+            let AppendTimes { first, last } = AppendTimes::found(first_timestamp, 50);
+            assert_eq!(last, 50);
+            first
+        };
+        assert_eq!([-1, 0, 20, 50, 70].map(found), [50, 0, 20, 50, 50]);
+    }
+
+    #[test]
+    fn the_first_append_stays_even_at_the_beginning_of_time() {
+        let mut times = AppendTimes::NONE;
+        for (now, first) in [(0, 0), (5, 0), (3, 0)] {
+            times.note(now);
+            assert_eq!((times.first, times.last), (first, now));
+        }
+    }
+}

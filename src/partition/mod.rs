@@ -18,6 +18,8 @@ mod fetch;
 mod get;
 mod log;
 mod lookup;
+mod open_batch;
+mod placement;
 mod reader;
 mod recovery;
 mod removal;

@@ -462,3 +462,6 @@ fn contradicts(salvage: &Salvage, mark: &Mark) -> bool {
             || end == mark.position && kept.header.next_offset() != mark.offset
     })
 }
+
+#[cfg(test)]
+mod tests;

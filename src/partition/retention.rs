@@ -317,4 +317,15 @@ mod tests {
         let policy = RetentionPolicy { max_records: Some(25), ..policy };
         assert_eq!(removable(&log, &policy, &moment), [BelowStart, Consumed, Size, Age]);
     }
+
+    #[test]
+    fn the_beginning_of_time_is_a_time() {
+        // A record, an append and a look at the clock at 0 are known; -1 says that they are not.
+        let ages = |times: &[(Timestamp, Timestamp)]| effective_times(&segments(times), 50);
+        assert_eq!(ages(&[(0, 0), (0, 9), (-1, 0), (9, 0)]), [0; 4]);
+        assert_eq!(ages(&[(-1, -1), (7, -1)]), [50, 7]);
+        let leapt = Moment { start: 0, now: 9000 * DAY, seen: 0 };
+        assert!(!leapt.is_believable(&by_age(1)));
+        assert!(Moment { seen: -1, ..leapt }.is_believable(&by_age(1)));
+    }
 }

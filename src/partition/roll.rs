@@ -91,6 +91,6 @@ impl Due {
         let Some(first) = open.active.first_timestamp() else { return false };
         let latest = if self.timestamp >= 0 { self.timestamp } else { self.now };
         let waited = u128::try_from(latest.saturating_sub(first)).unwrap_or(0);
-        open.active.bytes() > 0 && waited > self.max_age.as_millis()
+        waited > self.max_age.as_millis()
     }
 }

@@ -117,4 +117,27 @@ mod tests {
         let missed = signals.iter().filter(|(saw, signal)| !saw && signal.raised() == 0).count();
         assert_eq!(missed, 0, "of {TIMES}");
     }
+
+    #[test]
+    fn only_those_that_still_watch_are_woken_and_nothing_is_kept_of_the_others() {
+        let watchers = Watchers::default();
+        let [first, second, third] = std::array::from_fn(|_| Arc::new(Signal::default()));
+        let known = || watchers.signals.read().len();
+        [&first, &second, &first].into_iter().for_each(|signal| watchers.add(signal));
+        watchers.raise();
+        assert_eq!((known(), first.raised(), second.raised()), (2, 1, 1));
+        watchers.remove(&first);
+        watchers.raise();
+        assert_eq!((known(), first.raised(), second.raised()), (1, 1, 2));
+        drop(second);
+        watchers.add(&third);
+        assert_eq!(known(), 1);
+        watchers.add(&first);
+        drop(first);
+        watchers.remove(&third);
+        assert_eq!(known(), 0);
+        assert!(!watchers.any.load(Ordering::SeqCst));
+        watchers.raise();
+        assert_eq!(third.raised(), 0);
+    }
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{Compression, Compressor, Mark, Seal, TimestampType};
-use crate::partition::accumulator::{Batches, OpenBatch, Spent, Which};
+use crate::partition::accumulator::Which;
 use crate::partition::append_times::AppendTimes;
 use crate::partition::config::LogConfig;
 use crate::partition::log::Log;
+use crate::partition::open_batch::{Batches, OpenBatch, Spent};
 use crate::partition::recovery::{Left, Recovered};
 use crate::partition::roll::Due;
 use crate::partition::segment_list::SegmentList;

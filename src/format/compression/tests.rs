@@ -273,6 +273,17 @@ fn zstd_frames_in_a_row() {
 }
 
 #[test]
+fn zstd_frames_without_content_are_passed_over() {
+    let skippable = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+    let empty = packed(Compression::of(Codec::Zstd), &[]);
+    let full = packed(Compression::of(Codec::Zstd), &text(300));
+    for frames in [[&skippable[..], &full], [&empty, &full], [&full, &skippable], [&full, &empty]] {
+        assert_eq!(unpacked(Codec::Zstd, &frames.concat(), 1000), Ok(text(300)));
+    }
+    assert_eq!(unpacked(Codec::Zstd, &skippable, 1000), Ok(Vec::new()));
+}
+
+#[test]
 fn a_zstd_frame_that_ends_before_its_content_size_is_refused_however_much_room_there_is() {
     // It claims 51 bytes and holds a raw block of five and an empty last one: zstd itself lets that pass where the
     // output is too small for 51.

@@ -56,6 +56,8 @@ mod tests {
         assert_eq!(xxh32(b""), 0x02cc_5d05);
         assert_eq!(xxh32(b"a"), 0x550d_7456);
         assert_eq!(xxh32(b"abc"), 0x32d1_53ff);
+        // One stripe and nothing else.
+        assert_eq!(xxh32(b"0123456789abcdef"), 0xc2c4_5b69);
         assert_eq!(xxh32(b"Nobody inspects the spammish repetition"), 0xe229_3b2f);
     }
 }

@@ -114,16 +114,14 @@ fn expand(context: &mut DCtx<'static>, input: &[u8], bounded: &mut Bounded<'_>) 
         let hint =
             context.decompress_stream(&mut target, &mut source).map_err(|code| named(code, source.pos()))?;
         bounded.check(0, source.pos())?;
-        let is_all_read = source.pos() == input.len();
         if hint == 0 {
             frame.check_end(source.pos(), bounded.out.len())?;
-            if is_all_read {
+            if source.pos() == input.len() {
                 return Ok(());
             }
             frame = Frame::at(input, source.pos(), bounded.out.len());
         }
-        let is_stuck = source.pos() == read && bounded.out.len() == before;
-        if is_stuck || (is_all_read && bounded.out.len() < bounded.out.capacity()) {
+        if source.pos() == read && bounded.out.len() == before {
             return Err(Malformed::invalid(source.pos(), "zstd: the stream ends early"));
         }
     }

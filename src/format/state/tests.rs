@@ -87,3 +87,31 @@ fn every_flipped_bit_and_every_cut_is_seen_or_harmless() {
         assert!(PartitionState::decode(&good[..len]).is_err(), "{len} bytes");
     }
 }
+
+#[test]
+fn segments_that_overlap_or_end_before_they_begin_are_refused() {
+    let decoded = |first: SegmentSummary, second: SegmentSummary| {
+        let state = PartitionState { sealed: vec![first, second], closed: None, ..state() };
+        PartitionState::decode(&state.encode())
+    };
+    let ends = |next_offset: Offset| SegmentSummary { next_offset, ..summary(0) };
+    assert!(decoded(ends(10), summary(10)).is_ok());
+    // An empty one, and a gap behind it.
+    assert!(decoded(ends(0), summary(10)).is_ok());
+    for (first, second) in [
+        (ends(11), summary(10)),
+        (summary(10), summary(0)),
+        (ends(-1), summary(10)),
+        (SegmentSummary { next_offset: -3, ..summary(-5) }, summary(10)),
+        (SegmentSummary { next_offset: 3, ..summary(-5) }, summary(10)),
+        (summary(0), SegmentSummary { next_offset: 9, ..summary(10) }),
+    ] {
+        assert!(decoded(first, second).is_err(), "{} to {}", first.base, first.next_offset);
+    }
+}
+
+#[test]
+fn many_offsets_come_back_too() {
+    let state = PartitionState { pending: (0..70).collect(), obsolete: (100..500).collect(), ..state() };
+    assert_eq!(PartitionState::decode(&state.encode()), Ok(state));
+}

@@ -97,6 +97,29 @@ fn codec_none_where_compression_does_not_gain() {
     }
 }
 
+/// Noise of one length and zeros of every: for some of them the codec gains not one byte and loses none.
+#[test]
+fn codec_none_where_compression_makes_it_as_long_as_it_was() {
+    let noise: Vec<u8> = (0..60_u32).map(|at| at.wrapping_mul(0x9e37_79b9).to_le_bytes()[3]).collect();
+    let value = |zeros: usize| [&noise[..], &vec![0; zeros]].concat();
+    let mut compressor = Compressor::default();
+    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        let how = Seal { compression: Compression::of(codec), ..PLAIN };
+        let mut as_long = 0;
+        for zeros in 0..60 {
+            let record = Owned { value: Some(value(zeros)), ..Owned::new(1, None, None) };
+            let plain = sealed(0, std::slice::from_ref(&record), &PLAIN);
+            let mut packed = Vec::new();
+            compressor.compress(how.compression, &plain[BatchHeader::LEN..], &mut packed).unwrap();
+            let gains = packed.len() < plain.len() - BatchHeader::LEN;
+            as_long += usize::from(packed.len() == plain.len() - BatchHeader::LEN);
+            let found = BatchHeader::decode(&sealed(0, &[record], &how)).unwrap().codec();
+            assert_eq!(found, if gains { codec } else { Codec::None }, "{codec:?}, {zeros} zeros");
+        }
+        assert!(as_long > 0, "{codec:?}");
+    }
+}
+
 #[test]
 fn append_time_is_every_records_time() {
     let how = Seal { timestamp_type: TimestampType::LogAppendTime, append_time: 77, ..PLAIN };
@@ -130,4 +153,17 @@ fn iteration_resumes_where_it_was() {
     let mut resumed = RecordIter::resume(&header, records, iter.position(), iter.remaining());
     assert_eq!(resumed.next_record().unwrap().unwrap().offset, 6);
     assert!(resumed.next_record().is_none());
+}
+
+#[test]
+fn records_behind_the_end_are_not_looked_at() {
+    let good = [0x0c, 0, 0, 0, 1, 1, 0];
+    let (header, batch) = batch_of(&[&good[..], &[0x0c, 0, 0, 2, 0x7e, 1, 0]].concat(), 2);
+    let records = &batch[BatchHeader::LEN..];
+    let mut iter = RecordIter::new(&header, records);
+    assert_eq!(iter.take_spans(10, 101).unwrap().len(), 1);
+    assert_eq!((iter.position(), iter.remaining()), (7, 1));
+    iter.skip_below(101).unwrap();
+    assert_eq!((iter.position(), iter.remaining()), (7, 1));
+    assert!(iter.take_spans(10, 102).is_err());
 }

@@ -49,6 +49,44 @@ fn gaps_in_offsets_are_kept() {
 }
 
 #[test]
+fn no_record_is_longer_than_what_bounds_it() {
+    let long = vec![b'x'; 9000];
+    let fields = [None, Some(&long[..0]), Some(&long[..63]), Some(&long[..64]), Some(&long[..])];
+    let headers = [Header { key: "key", value: Some(&long) }, Header { key: "", value: None }];
+    let headers = [&[][..], &headers[..1], &headers[..]];
+    let deltas = [(0, 0), (i64::MAX, i32::MAX), (i64::MIN, i32::MIN)];
+    for (key, value) in fields.iter().flat_map(|key| fields.iter().map(move |value| (*key, *value))) {
+        for headers in headers {
+            let most = RecordBody::most_len(key, value, headers);
+            for (timestamp_delta, offset_delta) in deltas {
+                let body = RecordBody { timestamp_delta, offset_delta, key, value, headers };
+                // Nor is the bound far off: it decides how many records a batch takes.
+                assert!((most - 35..=most).contains(&body.encoded_len()), "{most} for {body:?}");
+            }
+        }
+    }
+}
+
+/// Fields whose bytes look like lengths, so that a field taken too long or too short is a record all the same.
+#[test]
+fn records_full_of_what_could_be_lengths() {
+    let bytes = [0, 1, 2, 4, 6];
+    let mut fields = vec![None, Some(Vec::new())];
+    let mut last = vec![Vec::new()];
+    for _ in 0..3 {
+        last = last.iter().flat_map(|field| bytes.map(|byte| [&field[..], &[byte]].concat())).collect();
+        fields.extend(last.iter().cloned().map(Some));
+    }
+    for key in &fields {
+        let all: Vec<_> = fields
+            .iter()
+            .map(|value| Owned { key: key.clone(), value: value.clone(), ..Owned::new(7, None, None) })
+            .collect();
+        assert_eq!(opened(&sealed(0, &all, &PLAIN)), Ok(numbered(0, &all)));
+    }
+}
+
+#[test]
 fn a_retained_empty_batch_has_no_records() {
     let (_, batch) = batch_of(&[], 0);
     assert_eq!(opened(&batch), Ok(Vec::new()));

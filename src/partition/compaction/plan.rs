@@ -210,4 +210,25 @@ mod tests {
         assert_eq!(count(i64::from(i32::MAX) - 10), 1);
         assert_eq!(count(i64::from(i32::MAX) - 9), 2);
     }
+
+    #[test]
+    fn without_a_lag_no_record_is_too_young_whatever_its_time() {
+        // The clock was set back since.
+        let log = [SegmentSummary { last_append: 200, ..segment(0, 100) }];
+        assert_eq!(dirt(&log, 0, &config()).dirty_bytes, 100);
+        let lag = CompactionConfig { min_lag: Duration::from_millis(1), ..config() };
+        assert_eq!(dirt(&log, 0, &lag).dirty_bytes, 0);
+    }
+
+    #[test]
+    fn what_a_group_spans_counts_and_not_where_it_lies() {
+        let limits = GroupLimits { max_bytes: 1000, max_index_bytes: 1000 };
+        let most = Offset::from(i32::MAX);
+        let at = |span: Offset| {
+            let (first, mut last) = (segment(3 * most, 100), segment(3 * most + 10, 100));
+            last.next_offset = first.base + span;
+            groups(&[first, last], &limits).len()
+        };
+        assert_eq!((at(20), at(most), at(most + 1)), (1, 1, 2));
+    }
 }

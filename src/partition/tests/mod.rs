@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+mod agenda;
 mod compaction;
 mod crash;
+mod damage;
 mod faulty;
+mod limits;
 mod model;
 mod place;
 mod removal;

@@ -36,12 +36,20 @@ pub(crate) fn picture(tables: &[&Table<'_>]) -> String {
     svg.finish(PANEL * 2.0, ends[0].max(ends[1]), "annals beside its peers")
 }
 
+/// Characters of a title that fit over a panel.
+const LONGEST_TITLE: usize = 60;
+
 fn panel(svg: &mut Svg, table: &Table<'_>, left: f64, top: f64) -> f64 {
     let scale = LogScale::tight(table.rows.iter().map(|row| median(&row.samples)));
     let (start, width) = (left + NAMES + 8.0, PANEL - NAMES - 8.0 - FIGURE);
     let height = TOP + ROW * table.rows.len() as f64;
-    svg.text((left + 16.0, top + 14.0), "title", Anchor::Start, &table.heading());
-    svg.text((left + 16.0, top + 29.0), "small faint", Anchor::Start, &table.subtitle());
+    let heading = table.heading();
+    let (title, more) = match heading.split_once(", ") {
+        Some((title, more)) if heading.len() > LONGEST_TITLE => (title, format!("{more}; ")),
+        _ => (&heading[..], String::new()),
+    };
+    svg.text((left + 16.0, top + 14.0), "title", Anchor::Start, title);
+    svg.text((left + 16.0, top + 29.0), "small faint", Anchor::Start, &(more + &table.subtitle()));
     for power in scale.powers() {
         let x = start + scale.place(power) * width;
         svg.line((x, top + TOP - 4.0), (x, top + height));

@@ -1,0 +1,115 @@
+//! Files that are damaged, missing, or not where they belong.
+
+#![expect(clippy::disallowed_methods, reason = "the test meddles with the files as somebody else would")]
+
+use super::place::Place;
+use super::*;
+use crate::error::Error;
+
+/// A closed log of twenty records in several segments, and the first offsets of these.
+fn closed() -> (Place, Vec<Offset>) {
+    let place = Place::new(ReadMode::Positional);
+    let log = place.open();
+    append(&log, 0..20, Durability::Os);
+    log.close().unwrap();
+    let logs = place.logs();
+    assert!(logs.len() > 3, "{logs:?}");
+    (place, logs)
+}
+
+fn path(place: &Place, base: Offset) -> std::path::PathBuf {
+    place.dir.path().join(format!("{base:020}.log"))
+}
+
+/// Changes a byte of the second batch of a segment.
+fn flip(place: &Place, base: Offset, byte: usize) {
+    let mut bytes = std::fs::read(path(place, base)).unwrap();
+    let second = 12 + usize::try_from(i32::from_be_bytes(bytes[8..12].try_into().unwrap())).unwrap();
+    bytes[second + byte] ^= 0x41;
+    std::fs::write(path(place, base), bytes).unwrap();
+}
+
+/// The offsets that a reader which passes over damage comes by, up to an error.
+fn passing(log: &Arc<Log>) -> (Vec<Offset>, Option<Error>) {
+    let mut reader = Reader::new(Arc::clone(log), 0, Visibility::Written, OnDamage::Skip);
+    let mut offsets = Vec::new();
+    loop {
+        match reader.fetch(FetchLimits { max_records: 1, max_bytes: 1 }) {
+            Ok(slices) if slices.is_empty() => return (offsets, None),
+            Ok(slices) => offsets.extend(slices.iter().flat_map(RecordSlice::iter).map(|one| one.offset)),
+            Err(error) => return (offsets, Some(error)),
+        }
+    }
+}
+
+#[test]
+fn damage_may_be_passed_over_and_a_failure_to_read_may_not() {
+    let (place, logs) = closed();
+    // Its length: nobody knows from it where the next one begins.
+    flip(&place, logs[1], 8);
+    let (read, error) = passing(&place.open());
+    assert!(error.is_none(), "{error:?}");
+    assert!(!read.contains(&(logs[1] + 1)) && read.ends_with(&[18, 19]), "{read:?}");
+    // A log does not open without a segment: it goes while it is open.
+    let (place, logs) = closed();
+    let log = place.open();
+    std::fs::remove_file(path(&place, logs[1])).unwrap();
+    let (read, error) = passing(&log);
+    assert_eq!(read, (0..logs[1]).collect::<Vec<_>>());
+    assert!(matches!(error, Some(Error::Io { .. })), "{error:?}");
+}
+
+#[test]
+fn a_repair_tells_of_what_was_damaged_and_of_nothing_else() {
+    let repaired = |place: &Place| {
+        let context = context(&place.directory(), place.mode, Arc::clone(&place.clock));
+        let copies = Directory::new(Arc::new(OsFileSystem), &place.dir.path().join("copies"));
+        let mut repaired = Repaired::default();
+        Log::repair(context, config(500), &Copies::open(copies).unwrap(), &mut repaired).unwrap();
+        std::fs::remove_dir_all(place.dir.path().join("copies")).unwrap();
+        assert!(repaired.refused.is_empty());
+        repaired.repairs
+    };
+    let (place, logs) = closed();
+    assert!(repaired(&place).is_empty());
+    // A batch that is lost.
+    flip(&place, logs[1], 70);
+    let found = repaired(&place);
+    let lost = logs[1] + 1..logs[1] + 2;
+    assert!(
+        matches!(&found[..], [one] if one.path == path(&place, logs[1]) && one.lost == lost),
+        "{found:?}"
+    );
+    let expected: Vec<_> = (0..20).filter(|offset| !lost.contains(offset)).collect();
+    assert_eq!(passing(&place.open()).0, expected);
+    assert!(repaired(&place).is_empty(), "once");
+    // A base offset, which its neighbours tell.
+    let (place, logs) = closed();
+    flip(&place, logs[1], 7);
+    let found = repaired(&place);
+    assert!(
+        matches!(&found[..], [one] if one.path == path(&place, logs[1]) && one.lost.is_empty()),
+        "{found:?}"
+    );
+    assert_eq!(passing(&place.open()).0, (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_segment_that_is_missing_in_front_of_another_is_told() {
+    let opened = |files: &[Offset], is_first_there: bool| {
+        let place = Place::new(ReadMode::Positional);
+        let log = place.open();
+        append(&log, 0..3, Durability::Os);
+        drop(log);
+        files.iter().for_each(|base| std::fs::write(path(&place, *base), "").unwrap());
+        if !is_first_there {
+            std::fs::remove_file(path(&place, 0)).unwrap();
+        }
+        Log::open(context(&place.directory(), place.mode, Arc::clone(&place.clock)), config(500))
+    };
+    assert!(opened(&[], true).is_ok());
+    assert!(opened(&[3], true).is_ok(), "a roll that a crash cut off");
+    for (files, is_first_there) in [(&[4][..], true), (&[9], true), (&[9], false), (&[3], false)] {
+        assert!(matches!(opened(files, is_first_there), Err(Error::Corrupt { .. })), "{files:?}");
+    }
+}
