@@ -42,8 +42,10 @@ impl Log {
         }
         let renamed = self.swap_files(&mut writer, group, new.as_ref());
         drop(writer);
+        // While the new name is not synced the old files stay: the next rewrite removes them, or the next open.
+        renamed?;
         self.remove_obsolete();
-        renamed.map(|()| Swap::Done)
+        Ok(Swap::Done)
     }
 
     /// True when one of the segments is no longer part of the log.

@@ -39,7 +39,7 @@ impl Reader {
             let header = match cursor.peek() {
                 Ok(Some(header)) => header,
                 Ok(None) => {
-                    self.leave_segment(&cursor)?;
+                    self.leave_segment(&cursor).map_err(|error| self.blame(&cursor, error))?;
                     continue;
                 }
                 Err(error) => return Err(self.blame(&cursor, error)),
