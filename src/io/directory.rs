@@ -66,6 +66,11 @@ impl Directory {
         self.pool.open_for_hints(&self.join(name)).map(File::pooled)
     }
 
+    /// Whether many of the descriptors that long-held files may take are taken.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.pool.is_crowded()
+    }
+
     /// The whole of a file, or `None` when there is none of that name. Longer than `limit` bytes is an error: files read
     /// this way are small, and a wrong one must not fill the memory.
     pub(crate) fn read_file(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>> {

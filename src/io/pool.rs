@@ -10,6 +10,10 @@ use super::seam::{FileHandle, FileSystem, OpenMode};
 use crate::error::{Error, Result};
 use crate::sync::{AtomicBool, Mutex, Ordering, RwLock};
 
+/// So many files keep their descriptor because they were used lately; looking for one that was not must not take longer than
+/// closing and opening one.
+const MOST_SPARED: usize = 64;
+
 /// The files of one store that share a number of descriptors.
 #[derive(Debug)]
 pub(super) struct FilePool {
@@ -103,16 +107,22 @@ impl FilePool {
     /// that are in use right now keep theirs.
     fn make_room(&self, limit: usize) {
         let mut open = self.open.lock();
-        for _ in 0..open.len().saturating_mul(2) {
+        for looked_at in 0..open.len().saturating_mul(2) {
             if open.len() < limit {
                 return;
             }
             let Some(next) = open.pop_front() else { return };
             let Some(file) = next.upgrade() else { continue };
-            if file.used.swap(false, Ordering::AcqRel) || !file.give_back() {
+            let is_spared = file.used.swap(false, Ordering::AcqRel) && looked_at < MOST_SPARED;
+            if is_spared || !file.give_back() {
                 open.push_back(next);
             }
         }
+    }
+
+    /// Whether files that can do without a descriptor should.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.open.lock().len() >= self.limit / 2
     }
 }
 
@@ -224,5 +234,32 @@ mod tests {
         let read = file.with(Effect::Reads, |handle| Ok(handle.len().unwrap()));
         assert_eq!(read.unwrap(), 4);
         assert!(other.state.read().handle.is_none());
+    }
+
+    #[test]
+    fn a_file_of_hints_gives_its_descriptor_back_without_a_sync() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("hints"), b"old").unwrap();
+        let pool = FilePool::new(Arc::new(OsFileSystem), 2);
+        assert!(!pool.is_crowded());
+        let hints = pool.open_for_hints(&dir.path().join("hints")).unwrap();
+        assert!(pool.is_crowded());
+        let write = |handle: &dyn FileHandle| Ok(handle.write_at(b"new", 0).unwrap());
+        assert_eq!(hints.with(Effect::Writes, write).unwrap(), 3);
+        assert!(!hints.dirty.load(Ordering::SeqCst), "it would be synced before its descriptor is closed");
+    }
+
+    #[test]
+    fn files_in_use_are_spared_for_so_long_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let pool = FilePool::new(Arc::new(OsFileSystem), 3 * MOST_SPARED);
+        let open =
+            |number: usize| pool.open(&dir.path().join(number.to_string()), OpenMode::CreateNew).unwrap();
+        let files: Vec<_> = (0..3 * MOST_SPARED).map(open).collect();
+        let _one_more = open(3 * MOST_SPARED);
+        let closed = |file: &&Arc<PooledFile>| file.state.read().handle.is_none();
+        assert_eq!(files.iter().filter(closed).count(), 1);
+        // Those that were looked at stand at the end now, and are not known to be used any more.
+        assert_eq!(files.iter().position(|file| closed(&file)), Some(MOST_SPARED));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::{Malformed, Mark, PartitionState};
-use crate::io::{Directory, File};
+use crate::io::{Directory, File, OpenMode};
 use crate::types::Offset;
 
 /// Its name in the partition's directory.
@@ -112,10 +112,7 @@ impl StateFile {
         if mark.offset <= self.state.mark.offset {
             return Ok(());
         }
-        let file = match &self.file {
-            Some(file) => file,
-            None => self.file.insert(self.directory.keep_open_for_hints(STATE_FILE)?),
-        };
+        let file = self.for_marks()?;
         let next = self.state.sequence + 1;
         let sequence = if next.abs_diff(self.synced_sequence).is_multiple_of(2) { next + 1 } else { next };
         let slot = mark.encode(sequence);
@@ -123,5 +120,18 @@ impl StateFile {
         self.state.mark = mark;
         self.state.sequence = sequence;
         Ok(())
+    }
+
+    /// The file, held open where descriptors are no trouble: with many partitions each holds that of its log, and opening
+    /// this one for a mark costs little beside the sync that the mark tells of.
+    fn for_marks(&mut self) -> Result<File> {
+        if self.directory.is_crowded() {
+            self.file = None;
+            return self.directory.open(STATE_FILE, OpenMode::ReadWrite);
+        }
+        match &self.file {
+            Some(file) => Ok(file.clone()),
+            None => Ok(self.file.insert(self.directory.keep_open_for_hints(STATE_FILE)?).clone()),
+        }
     }
 }
