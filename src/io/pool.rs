@@ -239,10 +239,11 @@ mod tests {
     #[test]
     fn a_file_of_hints_gives_its_descriptor_back_without_a_sync() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("hints"), b"old").unwrap();
+        let path = dir.path().join("hints");
+        drop(OsFileSystem.open(&path, OpenMode::CreateNew).unwrap());
         let pool = FilePool::new(Arc::new(OsFileSystem), 2);
         assert!(!pool.is_crowded());
-        let hints = pool.open_for_hints(&dir.path().join("hints")).unwrap();
+        let hints = pool.open_for_hints(&path).unwrap();
         assert!(pool.is_crowded());
         let write = |handle: &dyn FileHandle| Ok(handle.write_at(b"new", 0).unwrap());
         assert_eq!(hints.with(Effect::Writes, write).unwrap(), 3);
