@@ -143,6 +143,31 @@ fn a_rewritten_segment_whose_name_was_not_synced_gets_it_before_the_table_forget
 }
 
 #[test]
+fn a_new_segment_whose_name_was_not_synced_gets_it_before_the_table_lists_it() {
+    let (dir, copy) = (fast_dir(), fast_dir());
+    let files = FaultyFileSystem::new();
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    store.create_topic(TOPIC, small_segments()).unwrap();
+    store.producer().send(Record::to(TOPIC).value("before")).unwrap();
+    files.forget();
+    files.fail(&[Call::SyncDir], "orders-0", (0, Times::Once), Fault::Error(EIO));
+    let full = (0..300).find_map(|number| {
+        producer(&store, Durability::Os).send(Record::to(TOPIC).value(&value_of(number))).err()
+    });
+    assert!(full.is_some(), "the roll fails where it gives the new segment its name");
+    kill_and_copy(store, dir.path(), copy.path());
+    let files = FaultyFileSystem::new();
+    let store = on_faulty(copy.path(), &files).open().unwrap();
+    files.forget();
+    producer(&store, Durability::Disk).send(Record::to(TOPIC).value("after")).unwrap();
+    let trace = files.trace();
+    let of_table = |done: &Done| done.call == Call::Rename && done.path.ends_with("annals.state");
+    let table = trace.iter().position(of_table).unwrap();
+    let is_named = |done: &Done| done.call == Call::SyncDir && done.path.ends_with("orders-0");
+    assert!(trace[..table].iter().any(is_named), "{:#?}", &trace[..table]);
+}
+
+#[test]
 fn group_commit_acknowledges_nothing_that_no_sync_covers() {
     let dir = fast_dir();
     let files = FaultyFileSystem::new();

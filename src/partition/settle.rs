@@ -83,7 +83,13 @@ impl Log {
     }
 
     fn prepare(&self, found: &Recovered) -> Result<Settled> {
-        self.finish_swaps(&found.state.state().pending, &found.leftovers.pending)?;
+        // Names that were found need not be on the disk, if whoever gave them did not come to sync them. What is written from
+        // here on relies on them.
+        let is_closed = matches!(found.left, Left::Clean(_));
+        if !is_closed || !found.state.state().pending.is_empty() {
+            self.directory.sync()?;
+        }
+        self.finish_swaps(&found.leftovers.pending)?;
         let config = self.config();
         let sealed = found.state.state().sealed.clone();
         match &found.left {
@@ -129,16 +135,11 @@ impl Log {
         AppendTimes::found(scan.tally.first_timestamp, self.clock.now())
     }
 
-    /// Gives rewritten segments, which the state file lists already, their names: those that have them not. Neither the names
-    /// of the others nor that of the state file may be on the disk, if whoever gave them did not come to sync them.
-    fn finish_swaps(&self, listed: &[Offset], unnamed: &[Offset]) -> Result<()> {
-        if listed.is_empty() {
-            return Ok(());
-        }
+    /// Gives rewritten segments, which the state file lists already, their names: those that have them not.
+    fn finish_swaps(&self, unnamed: &[Offset]) -> Result<()> {
         let rename = |base: &Offset| {
             self.directory.rename(&cleaned_log_name(*base), &segment_file_name(*base, SegmentFile::Log))
         };
-        self.directory.sync()?;
         if unnamed.is_empty() {
             return Ok(());
         }

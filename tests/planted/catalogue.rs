@@ -169,8 +169,15 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "name-of-a-rewritten-segment-believed-as-found",
         file: "src/partition/settle.rs",
-        good: "        if listed.is_empty() {\n            return Ok(());",
-        bad: "        if unnamed.is_empty() {\n            return Ok(());",
+        good: "if !is_closed || !found.state.state().pending.is_empty() {",
+        bad: "if !is_closed && found.state.state().pending.is_empty() {",
+        caught_by: &[DURABILITY],
+    },
+    Bug {
+        name: "name-of-a-new-segment-believed-as-found",
+        file: "src/partition/settle.rs",
+        good: "if !is_closed || !found.state.state().pending.is_empty() {",
+        bad: "if !found.state.state().pending.is_empty() {",
         caught_by: &[DURABILITY],
     },
     // Recovery.
