@@ -168,6 +168,20 @@ fn a_new_segment_whose_name_was_not_synced_gets_it_before_the_table_lists_it() {
 }
 
 #[test]
+fn a_close_behind_a_first_append_that_failed_for_good_is_an_error() {
+    let dir = fast_dir();
+    let files = FaultyFileSystem::new();
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    store.create_topic(TOPIC, TopicConfig::new()).unwrap();
+    store.producer().send(Record::to(TOPIC).value("before")).unwrap();
+    store.close().unwrap();
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    files.fail_next(Call::Sync, "annals.state.new", EIO);
+    assert!(store.producer().send(Record::to(TOPIC).value("refused")).is_err());
+    assert!(matches!(store.close(), Err(Error::Poisoned { .. })));
+}
+
+#[test]
 fn group_commit_acknowledges_nothing_that_no_sync_covers() {
     let dir = fast_dir();
     let files = FaultyFileSystem::new();

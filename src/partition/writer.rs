@@ -183,7 +183,10 @@ impl Log {
             // Set right now, the next life need not scan it again.
             self.settle(&mut writer)?;
         }
-        let Phase::Open(mut open) = std::mem::replace(&mut writer.phase, Phase::Closed) else { return lost };
+        let Phase::Open(mut open) = std::mem::replace(&mut writer.phase, Phase::Closed) else {
+            // A first append that failed for good has left it closed, and must not pass for one that was.
+            return if self.retired.get().is_some() { lost } else { lost.and_then(|()| self.check_poison()) };
+        };
         self.check_poison()?;
         let closed = open.active.seal().map_err(|error| self.poison_with(error))?;
         let closed = open.appended.on(closed);
