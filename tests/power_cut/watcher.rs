@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use crate::disk::{Disk, FileNode, NameChange};
+use crate::disk::{Disk, FileNode, NameChange, Names};
 
 const STATE: &str = "annals.state";
 
@@ -25,14 +25,35 @@ pub(crate) fn removal(disk: &Disk, parent: usize, path: &Path) -> Option<String>
     if !is_log(path) || !disk.directory(parent).ok()?.durable.contains_key(name) {
         return None;
     }
-    let above = path.parent()?.parent().and_then(|above| disk.find(above).ok());
-    let mut changes = [Some(parent), above].into_iter().flatten();
-    let is_renaming = changes.any(|directory| {
-        disk.directory(directory)
-            .is_ok_and(|names| names.changes.iter().any(|change| matches!(change, NameChange::Rename { .. })))
-    });
-    is_renaming
-        .then(|| format!("{} is removed before what replaces it has its name for good", path.display()))
+    let is_early = match Listed::find(disk, path) {
+        Some(listed) if !listed.now => listed.for_good,
+        _ => {
+            let changes = &disk.directory(parent).ok()?.changes;
+            changes.iter().any(|change| matches!(change, NameChange::Rename { .. }))
+        }
+    };
+    is_early.then(|| format!("{} is removed before what replaces it has its name for good", path.display()))
+}
+
+/// Whether the catalog lists the topic of a file.
+struct Listed {
+    /// As the system shows it.
+    now: bool,
+    /// After a power cut.
+    for_good: bool,
+}
+
+impl Listed {
+    fn find(disk: &Disk, path: &Path) -> Option<Self> {
+        let directory = path.parent()?;
+        let (topic, _) = directory.file_name()?.to_str()?.rsplit_once('-')?;
+        let root = disk.directory(disk.find(directory.parent()?).ok()?).ok()?;
+        let lists = |bytes: &[u8]| bytes.windows(topic.len()).any(|found| found == topic.as_bytes());
+        let catalog = |names: &Names| disk.file(*names.get("annals.topics")?).ok();
+        let now = lists(&catalog(&root.current)?.current);
+        let for_good = catalog(&root.durable).is_some_and(|file| lists(&file.durable));
+        Some(Self { now, for_good })
+    }
 }
 
 /// A segment's bytes stay as they were when it was sealed.
