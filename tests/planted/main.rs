@@ -6,8 +6,7 @@
 //! ANNALS_PLANTED=no-data-sync,cut-not-synced cargo test --test planted -- --ignored --nocapture
 //! ```
 //!
-//! 68 bugs. 64 were seen to be caught, three of them when planted by hand, and not yet all in one run; 10 to 25 seconds a bug on
-//! two cores that others used too.
+//! 73 bugs; 10 to 25 seconds a bug on two cores that others use too.
 //!
 //! The copy is built in `target/planted`, which the first run fills; after that a bug costs one incremental build. All tests
 //! are run without a bug first. A set of tests ends with its first failure. Whatever is planted, the product has no switch
