@@ -161,7 +161,7 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "list-of-topics-believed-as-found",
-        file: "src/topic/topics.rs",
+        file: "src/topic/directories.rs",
         good: "        self.root.sync()?;\n        for directory in unlisted",
         bad: "        for directory in unlisted",
         caught_by: &[DURABILITY],
@@ -457,21 +457,21 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "deleted-topic-not-noted",
-        file: "src/topic/topics.rs",
+        file: "src/topic/admin.rs",
         good: "            catalog.deleted.insert(topic.id());\n",
         bad: "",
         caught_by: &[NAMED, POWER_CUT],
     },
     Bug {
         name: "deleted-topic-forgotten-before-its-files",
-        file: "src/topic/topics.rs",
+        file: "src/topic/admin.rs",
         good: "            catalog.deleted.insert(topic.id());\n",
         bad: "            catalog.deleted.clear();\n",
         caught_by: &[NAMED, POWER_CUT],
     },
     Bug {
         name: "unlisted-topic-destroyed",
-        file: "src/topic/topics.rs",
+        file: "src/topic/directories.rs",
         good: "|| listed.deleted.contains(&identity.topic)",
         bad: "|| true",
         caught_by: &[NAMED],
