@@ -555,4 +555,11 @@ pub(crate) const BUGS: &[Bug] = &[
         bad: "if effect == Effect::Writes {",
         caught_by: &[tests("lib", &["pool::"])],
     },
+    Bug {
+        name: "evicted-tail-forgotten",
+        file: "src/partition/settle.rs",
+        good: "if copied.tally.next_offset != scan.tally.next_offset {",
+        bad: "if copied.tally.next_offset > scan.tally.next_offset {",
+        caught_by: &[POWER_CUT],
+    },
 ];

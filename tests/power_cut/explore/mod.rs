@@ -10,7 +10,7 @@ mod failures;
 use annals::Result;
 
 pub(crate) use cuts::{cuts, cuts_twice};
-pub(crate) use failures::{failed_syncs, failures};
+pub(crate) use failures::{evictions, failed_syncs, failures};
 
 use crate::world::World;
 
