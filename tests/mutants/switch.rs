@@ -33,11 +33,10 @@ fn first(site: u32, on: u32) -> u32 {
         ON.store(read(), Ordering::Relaxed);
         return at(site);
     }
-    if let Some(path) = std::env::var_os("ANNALS_MUTANT_TRACE") {
-        if !SEEN[site as usize].swap(true, Ordering::Relaxed) {
-            let file = OpenOptions::new().append(true).create(true).open(path);
-            file.and_then(|mut file| file.write_all(format!("{site}\n").as_bytes())).expect("a trace");
-        }
+    if !SEEN[site as usize].load(Ordering::Relaxed) && !SEEN[site as usize].swap(true, Ordering::Relaxed) {
+        let path = std::env::var_os("ANNALS_MUTANT_TRACE").expect("set when this began");
+        let file = OpenOptions::new().append(true).create(true).open(path);
+        file.and_then(|mut file| file.write_all(format!("{site}\n").as_bytes())).expect("a trace");
     }
     0
 }

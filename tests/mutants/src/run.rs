@@ -79,11 +79,13 @@ fn prepare(root: &Path, work: &Path, jobs: usize) -> Result<Prepared> {
     let tree = Tree::read(root, work.join("tree"))?;
     let digest = tree.digest(&mutants);
     let path = work.join("known.json");
-    let mut known = read_known(&path, &digest);
+    let mut known = Known::read(&path, digest);
 
     let begun = Instant::now();
     let arguments = list::test_arguments(root)?;
+    eprintln!("building, which takes minutes the first time");
     let programs = compile(&tree, &sites, &work.join("build"), &arguments, &mut known.refused)?;
+    known.write(&path)?;
     eprintln!("{} test programs built in {:.0} s", programs.len(), begun.elapsed().as_secs_f64());
 
     let scratch = std::env::temp_dir().join(format!("annals-mutants-{}", std::process::id()));
@@ -92,21 +94,24 @@ fn prepare(root: &Path, work: &Path, jobs: usize) -> Result<Prepared> {
     if known.tests.is_empty() {
         let begun = Instant::now();
         known.tests = trace(&runner, &programs, jobs)?;
+        known.write(&path)?;
         eprintln!("{} tests traced in {:.0} s", known.tests.len(), begun.elapsed().as_secs_f64());
-        known.digest = digest;
-        fs::write(path, serde_json::to_string(&known)?)?;
     }
     let switches = switches(&sites, &known.refused);
     Ok(Prepared { mutants, sites, switches, programs, runner, known })
 }
 
-fn read_known(path: &Path, digest: &str) -> Known {
-    let read = fs::read_to_string(path).ok().and_then(|text| serde_json::from_str::<Known>(&text).ok());
-    read.filter(|known| known.digest == digest).unwrap_or_else(|| Known {
-        digest: String::new(),
-        refused: Refused::default(),
-        tests: Vec::new(),
-    })
+impl Known {
+    /// What the last run found out, if it was of the same source.
+    fn read(path: &Path, digest: String) -> Self {
+        let read = fs::read_to_string(path).ok().and_then(|text| serde_json::from_str::<Self>(&text).ok());
+        let nothing = Self { digest: digest.clone(), refused: Refused::default(), tests: Vec::new() };
+        read.filter(|known| known.digest == digest).unwrap_or(nothing)
+    }
+
+    fn write(&self, path: &Path) -> Result {
+        Ok(fs::write(path, serde_json::to_string(self)?)?)
+    }
 }
 
 fn switches(sites: &Sites, refused: &Refused) -> BTreeMap<usize, Switch> {

@@ -38,7 +38,11 @@ pub fn trace(runner: &Runner, programs: &[Program], jobs: usize) -> Result<Vec<T
         let (program, name) = &names[nth];
         let file = runner.scratch.join(format!("trace-{nth}"));
         let test = one(runner, &programs[*program], name, &file)?;
-        tests.lock().map_err(|e| e.to_string())?.push(Test { program: *program, ..test });
+        let mut tests = tests.lock().map_err(|e| e.to_string())?;
+        tests.push(Test { program: *program, ..test });
+        if tests.len().is_multiple_of(50) {
+            eprintln!("  {} of {} tests traced", tests.len(), names.len());
+        }
         Ok(())
     })?;
     Ok(tests.into_inner()?)
