@@ -28,9 +28,8 @@ pub fn compile(
     arguments: &[String],
     refused: &mut Refused,
 ) -> Result<Vec<Program>> {
-    // The library alone is checked in a fraction of the time that all of it takes, and has all the mutants. The profile is
-    // that of the build, so that what C libraries cost is paid once.
-    let check: Vec<String> = ["check", "--lib", "--profile", "test"].map(str::to_owned).into();
+    // What is wrong with the library is found before any other test is built, and what it depends on is built once.
+    let check: Vec<String> = ["test", "--no-run", "--lib"].map(str::to_owned).into();
     let build =
         ["test", "--no-run"].map(str::to_owned).into_iter().chain(arguments.iter().cloned()).collect();
     let mut programs = Vec::new();
@@ -45,7 +44,7 @@ pub fn compile(
             let before = (refused.mutants.len(), refused.sites.len());
             refuse(&tree.copy, &said.errors, refused)?;
             let (mutants, sites) = (refused.mutants.len() - before.0, refused.sites.len() - before.1);
-            eprintln!("  cargo {}: {mutants} mutants and {sites} sites do not compile", command[0]);
+            eprintln!("  {mutants} mutants and {sites} sites do not compile");
             if mutants + sites == 0 {
                 let rendered: Vec<_> = said.errors.into_iter().filter_map(|error| error.rendered).collect();
                 return Err(format!("the copy does not compile:\n{}", rendered.join("\n")).into());
