@@ -214,7 +214,7 @@ pub enum Error {
     UnsupportedFormat {
         /// The file.
         path: PathBuf,
-        /// What has a version: `state file version`, `batch magic` …
+        /// What has a version: `state file version`, `topic file version` …
         what: &'static str,
         /// The version found.
         found: u32,

@@ -612,7 +612,7 @@ fn workload_topic() -> TopicConfig {
     TopicConfig::new().partitions(2).segment_bytes(512).index_interval_bytes(100)
 }
 
-/// Rolls, commits, flushes; errors are noted and tried past. What it leaves is what a kill leaves, or a close.
+/// Rolls, commits, deletes a topic, flushes; errors are noted and tried past. What it leaves is what a kill leaves, or a close.
 fn workload(dir: &Path, files: &Arc<FaultyFileSystem>, told: &mut Told, from: i64) -> Option<Store> {
     told.files = Some(Arc::clone(files));
     // Twice, as programs do that are started again.
@@ -634,6 +634,7 @@ fn workload(dir: &Path, files: &Arc<FaultyFileSystem>, told: &mut Told, from: i6
             told.commit(&store, end);
         }
     }
+    drop(store.ensure_topic("passing", TopicConfig::new()).and_then(|_| store.delete_topic("passing")));
     drop(store.maintain());
     drop(store.producer().flush());
     told.send(&store, 0, from + 16, Durability::Os);
@@ -790,6 +791,7 @@ fn each_fails(calls: &[Call], fault: &Fault, times: Times, (ending, step): (Endi
         );
         nth += step;
     }
+    assert!(nth > 0, "the workload makes no {calls:?}");
     println!("{fault:?} {times:?} {ending:?}: {nth} calls");
     nth
 }

@@ -981,15 +981,27 @@ fn files_of_a_newer_version_are_named_as_such() {
         path
     };
     newer(&topics, "topic file version", 2);
-    for segment in [0, 3] {
-        let batch = |dir: &Path| {
-            let path = files_of(dir, "orders-0", ".log")[segment].clone();
-            let mut bytes = std::fs::read(&path).unwrap();
-            assert_eq!(bytes[16], 2);
-            bytes[16] = 3;
-            std::fs::write(&path, bytes).unwrap();
-            path
-        };
-        newer(&batch, "batch magic", 3);
+}
+
+/// The state file says how new a partition's files are, so a batch of another version is damage, with its place.
+#[test]
+fn a_batch_of_another_version_is_damaged() {
+    let (original, sent) = full_store(true);
+    for (segment, magic) in [(0, 3), (3, 3), (0, 0x42), (3, 1)] {
+        let dir = tempfile::tempdir().unwrap();
+        copy_dir(original.path(), dir.path());
+        let changed = files_of(dir.path(), "orders-0", ".log")[segment].clone();
+        let mut bytes = std::fs::read(&changed).unwrap();
+        assert_eq!(bytes[16], 2);
+        bytes[16] = magic;
+        std::fs::write(&changed, bytes).unwrap();
+        let base: i64 = changed.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+        match check_whole(dir.path(), sent) {
+            Err(Error::Corrupt { path, position: 0, offset, reason }) => {
+                assert_eq!((path, offset), (changed, Some(base)));
+                assert!(reason.contains(&format!("magic {magic} is not 2")), "{reason}");
+            }
+            other => panic!("magic {magic} in segment {segment}: {other:?}"),
+        }
     }
 }

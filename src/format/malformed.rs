@@ -76,7 +76,7 @@ mod tests {
     fn what_is_seen_from_a_larger_slice_lies_and_ends_farther_on() {
         assert_eq!(Malformed::invalid(3, "why").shifted(10), Malformed::invalid(13, "why"));
         assert_eq!(Malformed::truncated(9, 5).shifted(10), Malformed::truncated(19, 15));
-        let newer = Malformed::unsupported("batch magic", 3, 2);
+        let newer = Malformed::unsupported("state file version", 3, 2);
         assert_eq!(newer.clone().shifted(10), newer);
     }
 }

@@ -188,7 +188,12 @@ impl Log {
         let copied = self.rescan(base, Offset::MAX).map_err(|error| self.poison_with(error))?;
         if copied.tally.next_offset != scan.tally.next_offset {
             let log = LogFile::lazy(self.directory.clone(), name, ReadMode::Positional);
-            let why = "the copy of the unsynced tail differs from the tail";
+            // The page cache had them until now.
+            let why = format!(
+                "the records up to offset {} that were there at the open are not on the disk, a sync of them must have \
+                 failed: reopen the store",
+                scan.tally.next_offset
+            );
             return Err(self.poison_with(log.broken(copied.tally.bytes, copied.tally.next_offset, why)));
         }
         Ok(copied)

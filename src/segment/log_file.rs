@@ -236,15 +236,7 @@ impl LogFile {
 
     /// What is wrong with the batch at `position`, as an error that says where.
     pub(crate) fn damaged(&self, position: u64, offset: Offset, malformed: Malformed) -> Error {
-        let path = self.directory.join(&self.name);
-        match malformed {
-            Malformed::Unsupported { what, found, supported } => {
-                Error::UnsupportedFormat { path, what, found, supported }
-            }
-            malformed => {
-                Error::Corrupt { path, position, offset: Some(offset), reason: malformed.to_string() }
-            }
-        }
+        self.broken(position, offset, malformed.to_string())
     }
 
     /// The same for a rule that spans batches.

@@ -1,9 +1,11 @@
 //! Topics: named partitions with one configuration, and the catalog that lists them. Knows neither producers nor
 //! consumers.
 
+mod admin;
 mod catalog_file;
 mod compaction;
 mod config;
+mod directories;
 mod kafka_value;
 mod latest;
 mod metadata;

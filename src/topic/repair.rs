@@ -9,11 +9,12 @@ use crate::format::{
 };
 use crate::io::{Directory, EntryKind, random_id};
 use crate::partition::{Copies, Damage, Log, LogContext, Repair, Repaired};
+use crate::topic::admin::MOST_PARTITIONS;
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
 use crate::topic::config::TopicConfig;
 use crate::topic::settings::log_config;
 use crate::topic::topic::OFFSETS_TOPIC;
-use crate::topic::topics::{MOST_PARTITIONS, TopicContext, new_catalog};
+use crate::topic::topics::{TopicContext, new_catalog};
 
 /// What a repair has done.
 ///

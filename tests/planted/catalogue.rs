@@ -161,7 +161,7 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "list-of-topics-believed-as-found",
-        file: "src/topic/topics.rs",
+        file: "src/topic/directories.rs",
         good: "        self.root.sync()?;\n        for directory in unlisted",
         bad: "        for directory in unlisted",
         caught_by: &[DURABILITY],
@@ -457,21 +457,21 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "deleted-topic-not-noted",
-        file: "src/topic/topics.rs",
+        file: "src/topic/admin.rs",
         good: "            catalog.deleted.insert(topic.id());\n",
         bad: "",
         caught_by: &[NAMED, POWER_CUT],
     },
     Bug {
         name: "deleted-topic-forgotten-before-its-files",
-        file: "src/topic/topics.rs",
+        file: "src/topic/admin.rs",
         good: "            catalog.deleted.insert(topic.id());\n",
         bad: "            catalog.deleted.clear();\n",
         caught_by: &[NAMED, POWER_CUT],
     },
     Bug {
         name: "unlisted-topic-destroyed",
-        file: "src/topic/topics.rs",
+        file: "src/topic/directories.rs",
         good: "|| listed.deleted.contains(&identity.topic)",
         bad: "|| true",
         caught_by: &[NAMED],
@@ -554,5 +554,12 @@ pub(crate) const BUGS: &[Bug] = &[
         good: "if effect == Effect::Writes && !self.holds_hints {",
         bad: "if effect == Effect::Writes {",
         caught_by: &[tests("lib", &["pool::"])],
+    },
+    Bug {
+        name: "evicted-tail-forgotten",
+        file: "src/partition/settle.rs",
+        good: "if copied.tally.next_offset != scan.tally.next_offset {",
+        bad: "if copied.tally.next_offset > scan.tally.next_offset {",
+        caught_by: &[POWER_CUT],
     },
 ];

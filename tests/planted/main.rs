@@ -6,7 +6,7 @@
 //! ANNALS_PLANTED=no-data-sync,cut-not-synced cargo test --test planted -- --ignored --nocapture
 //! ```
 //!
-//! 73 bugs; 10 to 25 seconds a bug on two cores that others use too.
+//! 74 bugs; 10 to 25 seconds a bug on two cores that others use too.
 //!
 //! The copy is built in `target/planted`, which the first run fills; after that a bug costs one incremental build. All tests
 //! are run without a bug first. A set of tests ends with its first failure. Whatever is planted, the product has no switch

@@ -144,6 +144,21 @@ impl FileNode {
         self.lies = true;
         self.pieces.clear();
     }
+
+    /// The system needs the memory of clean pages: what is read of those that `goes` chooses comes from the disk again.
+    fn evict(&mut self, mut goes: impl FnMut() -> bool) {
+        let current = Arc::make_mut(&mut self.current);
+        for from in (0..current.len()).step_by(UNIT) {
+            let until = current.len().min(from + UNIT);
+            let is_dirty = self.pieces.iter().any(|piece| piece.at / UNIT == from / UNIT);
+            if is_dirty || !goes() {
+                continue;
+            }
+            let there = self.durable.get(from..until.min(self.durable.len())).unwrap_or_default();
+            current[from..until].fill(0);
+            current[from..from + there.len()].copy_from_slice(there);
+        }
+    }
 }
 
 impl Disk {
@@ -179,6 +194,22 @@ impl Disk {
             }
         }
         Self { nodes }
+    }
+
+    /// True when some file shows what is not on the disk and will never be.
+    pub(crate) fn lies(&self) -> bool {
+        self.nodes().any(|node| matches!(&**node, Node::File(file) if file.lies))
+    }
+
+    /// Of the pages that no sync will write, those that `goes` chooses are forgotten.
+    pub(crate) fn evict(&mut self, mut goes: impl FnMut() -> bool) {
+        for node in self.nodes.iter_mut().flatten() {
+            if matches!(&**node, Node::File(file) if file.lies)
+                && let Node::File(file) = Arc::make_mut(node)
+            {
+                file.evict(&mut goes);
+            }
+        }
     }
 
     pub(crate) fn find(&self, path: &Path) -> io::Result<usize> {

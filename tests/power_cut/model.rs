@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use annals::io::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode, View};
 
+use crate::common::Random;
 use crate::disk::{DirectoryNode, Disk, FileNode, NameChange, Node};
 use crate::record::Recorder;
 use crate::trouble::{Call, Fault, Kind, Trouble};
@@ -31,14 +32,32 @@ struct State {
     /// Changed since a moment was recorded.
     changed: bool,
     trouble: Option<Trouble>,
+    eviction: Option<Eviction>,
     /// Orders of calls that a power cut between them would punish.
     violations: Vec<String>,
+}
+
+/// Pages make room for others.
+#[derive(Debug, Clone)]
+pub(crate) struct Eviction {
+    /// Reads that still see them.
+    pub(crate) left: usize,
+    /// Quarters of the pages that go.
+    pub(crate) share: u64,
+    pub(crate) random: Random,
 }
 
 impl Model {
     /// A machine that tells `recorder` of its syncs.
     pub(crate) fn new(disk: Disk, recorder: Option<Arc<Recorder>>) -> Self {
-        let state = State { disk, killed: false, changed: true, trouble: None, violations: Vec::new() };
+        let state = State {
+            disk,
+            killed: false,
+            changed: true,
+            trouble: None,
+            eviction: None,
+            violations: Vec::new(),
+        };
         Self { machine: Arc::new(Machine { state: Mutex::new(state), recorder }) }
     }
 
@@ -61,6 +80,11 @@ impl Model {
     /// Every call succeeds again.
     pub(crate) fn heal(&self) {
         self.state().trouble = None;
+    }
+
+    /// So many reads after a sync has failed, pages that the kernel took for clean make room for others.
+    pub(crate) fn evict(&self, eviction: Option<Eviction>) {
+        self.state().eviction = eviction;
     }
 
     /// True when some call has failed.
@@ -116,6 +140,20 @@ impl Model {
 }
 
 impl State {
+    fn read(&mut self, path: &Path) {
+        if self.eviction.is_none() || !self.disk.lies() {
+            return;
+        }
+        let Some(mut eviction) = self.eviction.take() else { return };
+        match eviction.left.checked_sub(1) {
+            Some(left) => self.eviction = Some(Eviction { left, ..eviction }),
+            None => {
+                eprintln!("pages are evicted before a read of {}", path.display());
+                self.disk.evict(|| eviction.random.below(4) < eviction.share);
+            }
+        }
+    }
+
     fn watch(&mut self, verdict: Option<String>) {
         self.violations.extend(verdict);
     }
@@ -212,7 +250,8 @@ impl FileHandle for ModelFile {
     }
 
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
-        let state = self.model.state();
+        let mut state = self.model.state();
+        state.read(&self.path);
         let bytes = &state.disk.file(self.node)?.current;
         let rest = bytes.get(place(position)?..).unwrap_or_default();
         let count = rest.len().min(buf.len());

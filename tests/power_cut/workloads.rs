@@ -5,7 +5,7 @@ use std::time::Duration;
 use annals::Durability::{Disk, Memory, Os};
 use annals::{CleanupPolicy, Result, TopicConfig, TopicPartition};
 
-use crate::explore::{Work, cuts, cuts_twice, failed_syncs, failures};
+use crate::explore::{Work, cuts, cuts_twice, evictions, failed_syncs, failures};
 use crate::promise::Entry;
 use crate::trouble::Kind;
 use crate::world::{World, tiny};
@@ -243,6 +243,11 @@ fn stays_up(world: &mut World) -> Result<()> {
 #[test]
 fn failing_syncs() {
     failed_syncs("failing_syncs", 8, (uses, stays_up));
+}
+
+#[test]
+fn evicted_pages() {
+    evictions("evicted_pages", 5, (uses, stays_up));
 }
 
 /// As many as have no factor in common with the kinds of failures: every kind comes to every workload.

@@ -148,9 +148,21 @@ pub(crate) fn last(dir: &Path, life: u64) -> Outcome {
 
 /// Appends ten records, then ten more if it is asked to, while the disk fails.
 pub(crate) fn ten(dir: &Path, life: u64) -> Outcome {
+    ten_after(dir, life, || Ok(()))
+}
+
+/// The same, when all pages that the system believes to have on the disk go between the open and the first append.
+pub(crate) fn ten_after_eviction(dir: &Path, life: u64) -> Outcome {
+    ten_after(dir, life, || {
+        std::fs::write("/proc/sys/vm/drop_caches", "1").map_err(|error| format!("drop_caches: {error}"))
+    })
+}
+
+fn ten_after(dir: &Path, life: u64, between: impl FnOnce() -> Outcome) -> Outcome {
     let store = Store::builder(dir).maintain_by_hand().open().map_err(|error| format!("open: {error}"))?;
     tell_found(&store);
     store.ensure_topic(PLAIN, annals::TopicConfig::new()).map_err(|error| format!("topic: {error}"))?;
+    between()?;
     let mut worker = Worker::new(&store, life, 0);
     for _ in 0..10 {
         worker.send_long(Durability::Disk, PLAIN, 0).map_err(|error| format!("append: {error}"))?;

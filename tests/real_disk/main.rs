@@ -73,7 +73,7 @@ fn run(words: &[String]) -> Outcome {
         "failed-sync" => failed_sync::run(&Options::of(rest)?),
         "failed-sync-naive" => failed_sync::run_naive(&Options::of(rest)?),
         "injection" => injection::run(&Options::of(rest)?),
-        "work" | "little" | "look" | "last" | "ten" | "naive" => live(campaign, rest),
+        "work" | "little" | "look" | "last" | "ten" | "ten-after-eviction" | "naive" => live(campaign, rest),
         _ => {
             println!("nothing is done here: see tests/real_disk/run.sh");
             Ok(())
@@ -91,6 +91,7 @@ fn live(kind: &str, rest: &[String]) -> Outcome {
         "look" => life::look(dir),
         "last" => life::last(dir, life),
         "ten" => life::ten(dir, life),
+        "ten-after-eviction" => life::ten_after_eviction(dir, life),
         _ => naive::ten(dir, life),
     }
 }

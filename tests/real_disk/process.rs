@@ -72,13 +72,16 @@ impl Process {
         let started = now();
         while started.elapsed() < Duration::from_secs(60) {
             let is_there = self.lines.lock().expect("the lines").iter().any(|line| line == wanted);
-            let has_ended = self.child.try_wait().map_err(|error| error.to_string())?.is_some();
-            if is_there || has_ended {
+            if is_there || self.has_ended()? {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_micros(200));
         }
         Err(format!("no {wanted} in a minute"))
+    }
+
+    pub(crate) fn has_ended(&mut self) -> Outcome<bool> {
+        Ok(self.child.try_wait().map_err(|error| error.to_string())?.is_some())
     }
 
     /// Gives it a line to go on.

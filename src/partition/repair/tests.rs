@@ -2,9 +2,16 @@
 
 use std::sync::Arc;
 
-use super::*;
-use crate::format::{BatchBuilder, Codec, Compression, Compressor, Identity, NewRecord, Seal, TimestampType};
-use crate::io::OsFileSystem;
+use super::inventory::Source;
+use super::mender::known_end;
+use super::origin::is_foreign;
+use crate::format::{
+    BatchBuilder, BatchHeader, Codec, Compression, Compressor, Identity, Mark, NewRecord, PartitionState,
+    Seal, SegmentSummary, TimestampType,
+};
+use crate::io::{Directory, OpenMode, OsFileSystem};
+use crate::segment::{Known, LogFile, ReadMode, Salvage, salvage};
+use crate::types::Offset;
 
 /// A batch of two records with this value; the record of offset 0 would be of millisecond `origin`.
 fn batch(base: Offset, value: &str, origin: i64) -> Vec<u8> {

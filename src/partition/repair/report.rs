@@ -1,0 +1,50 @@
+//! What a repair tells: each thing that it took out or put right, and what it left alone.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use crate::error::Error;
+use crate::types::Offset;
+
+/// One thing that a repair took out of a store, or put right in it.
+///
+/// ```no_run
+/// for repair in annals::Store::builder("shop-log").repair("/backup/taken-out")?.repairs {
+///     println!("{}: {}; offsets {:?} are lost", repair.path.display(), repair.reason, repair.lost);
+/// }
+/// # Ok::<(), annals::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Repair {
+    /// The file.
+    pub path: PathBuf,
+    /// Byte positions in it, as it was.
+    pub position: Range<u64>,
+    /// Offsets that may have been there and cannot be read any more; empty when no record is lost. Where offsets were
+    /// missing before, it tells of more than there were; it ends with the largest offset of all where nobody knows what
+    /// followed, and then offsets may be given out again.
+    pub lost: Range<Offset>,
+    /// What did not fit.
+    pub reason: String,
+    /// Where the bytes are now; `None` when there were none.
+    pub copy: Option<PathBuf>,
+}
+
+impl Repair {
+    /// A file that was replaced whole, and no record with it. Its copy, and its length.
+    pub(crate) fn of_whole_file(path: PathBuf, reason: String, copy: Option<(PathBuf, u64)>) -> Self {
+        let position = 0..copy.as_ref().map_or(0, |(_, len)| *len);
+        Self { path, position, lost: 0..0, reason, copy: copy.map(|(copy, _)| copy) }
+    }
+}
+
+/// What repairs of partitions have come to.
+#[derive(Debug, Default)]
+pub(crate) struct Repaired {
+    pub(crate) repairs: Vec<Repair>,
+    /// What is left as it is: it may be somebody else's.
+    pub(crate) refused: Vec<Error>,
+    /// Segments whose index files were written anew.
+    pub(crate) indexes: Vec<PathBuf>,
+}

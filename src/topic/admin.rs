@@ -1,0 +1,146 @@
+//! What changes the list of topics: creating, enlarging, altering and deleting them, one at a time.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::{CatalogTopic, Identity, check_topic_name, collision_key, partition_dir_name};
+use crate::io::random_id;
+use crate::partition::Log;
+use crate::topic::config::TopicConfig;
+use crate::topic::settings::{cleanup_policy, log_config, normalized};
+use crate::topic::topic::{Current, Topic};
+use crate::topic::topics::Topics;
+
+/// More partitions than any process could keep open.
+pub(super) const MOST_PARTITIONS: u32 = 100_000;
+
+impl Topics {
+    pub(crate) fn create(&self, name: &str, config: &TopicConfig) -> Result<Topic> {
+        check_topic_name(name).map_err(|reason| Error::InvalidName {
+            kind: "topic",
+            name: name.to_owned(),
+            reason,
+        })?;
+        let entry = new_entry(config)?;
+        let mut catalog = self.catalog.lock();
+        catalog.check()?;
+        let collides = |other: &&String| collision_key(other) == collision_key(name);
+        if let Some(existing) = catalog.catalog().topics.keys().find(collides) {
+            return Err(Error::TopicExists { topic: name.to_owned(), existing: existing.clone() });
+        }
+        let store = catalog.catalog().store;
+        let listed = catalog.catalog().clone();
+        self.create_partitions(name, (&listed, &entry), 0)?;
+        // Opened before it is listed: a failure to open leaves no topic that exists and cannot be used.
+        let (topic, _) = self.open_topic(store, name, &entry)?;
+        catalog.change(|catalog| _ = catalog.topics.insert(name.to_owned(), entry))?;
+        self.by_name.write().insert(Arc::clone(topic.shared_name()), topic.clone());
+        Ok(topic)
+    }
+
+    /// The topic of that name, created if there is none. One that is there must have the same number of partitions and the
+    /// same policy, as far as `config` sets them.
+    pub(crate) fn ensure(&self, name: &str, config: &TopicConfig) -> Result<Topic> {
+        let topic = match self.get(name) {
+            Ok(topic) => topic,
+            Err(_) => match self.create(name, config) {
+                // Another thread was faster.
+                Err(Error::TopicExists { existing, .. }) if existing == name => self.get(name)?,
+                other => return other,
+            },
+        };
+        let mismatch = |setting, found: String, expected: String| {
+            Err(Error::TopicMismatch { topic: name.to_owned(), setting, found, expected })
+        };
+        let (found, expected) = (topic.partition_count(), config.partition_count());
+        if let Some(expected) = expected.filter(|expected| *expected != found) {
+            return mismatch("partitions", found.to_string(), expected.to_string());
+        }
+        let (found, expected) = (topic.cleanup_policy(), cleanup_policy(config));
+        if config.values().contains_key("cleanup.policy") && found != expected {
+            return mismatch("cleanup.policy", found.to_string(), expected.to_string());
+        }
+        Ok(topic)
+    }
+
+    /// Adds partitions so that there are `count`.
+    pub(crate) fn add_partitions(&self, name: &str, count: u32) -> Result<Topic> {
+        let mut catalog = self.catalog.lock();
+        catalog.check()?;
+        let topic = self.get(name)?;
+        let current = topic.current();
+        let before = topic.partition_count();
+        if count <= before || count > MOST_PARTITIONS {
+            let range = format!("more than the {before} there are, at most {MOST_PARTITIONS}");
+            return Err(Error::config("partitions", count, range));
+        }
+        let values = current.config.values().clone();
+        let entry = CatalogTopic { id: topic.id(), partitions: count, config: values.clone() };
+        let listed = catalog.catalog().clone();
+        self.create_partitions(name, (&listed, &entry), before)?;
+        let config = TopicConfig::from_values(count, values);
+        let mut partitions = current.partitions.clone();
+        for number in before..count {
+            let identity = Identity { store: listed.store, topic: topic.id(), partition: number };
+            partitions.push(self.open_partition(topic.shared_name(), identity, &config)?.0);
+        }
+        catalog.change(|catalog| _ = catalog.topics.insert(name.to_owned(), entry))?;
+        topic.replace(Current { config, partitions });
+        Ok(topic)
+    }
+
+    /// Changes settings; those not given stay. The number of partitions is not changed here.
+    pub(crate) fn alter(&self, name: &str, changes: &TopicConfig) -> Result<Topic> {
+        let mut catalog = self.catalog.lock();
+        let topic = self.get(name)?;
+        let current = topic.current();
+        let overlaid = current.config.clone().overlaid(changes);
+        let config = TopicConfig::from_values(topic.partition_count(), normalized(&overlaid)?);
+        let for_logs = log_config(&config)?;
+        let values = config.values().clone();
+        catalog.change(|catalog| {
+            if let Some(entry) = catalog.topics.get_mut(name) {
+                entry.config = values;
+            }
+        })?;
+        current.partitions.iter().for_each(|partition| partition.log().set_config(for_logs.clone()));
+        topic.replace(Current { config, partitions: current.partitions.clone() });
+        Ok(topic)
+    }
+
+    /// Deletes a topic and its files. Handles of it fail from here on; records that were fetched stay readable.
+    pub(crate) fn delete(&self, name: &str) -> Result<()> {
+        let mut catalog = self.catalog.lock();
+        let topic = self.get(name)?;
+        catalog.check()?;
+        let stored = catalog.change(|catalog| {
+            catalog.topics.remove(name);
+            catalog.deleted.insert(topic.id());
+        });
+        if stored.is_err() && catalog.check().is_ok() {
+            return stored;
+        }
+        // Also when nobody knows: a topic that the next open may remove must acknowledge nothing more.
+        self.by_name.write().remove(name);
+        let partitions = topic.partitions();
+        let gone = Error::UnknownTopic { topic: name.to_owned() };
+        partitions.iter().for_each(|partition| partition.log().retire(gone.clone()));
+        stored?;
+        for partition in &partitions {
+            Log::remove_directory(&self.root.child(&partition_dir_name(name, partition.number())))?;
+        }
+        self.root.sync()?;
+        catalog.forget_deleted(topic.id());
+        Ok(())
+    }
+}
+
+fn new_entry(config: &TopicConfig) -> Result<CatalogTopic> {
+    let partitions = config.partition_count().unwrap_or(1);
+    if !(1..=MOST_PARTITIONS).contains(&partitions) {
+        return Err(Error::config("partitions", partitions, format!("from 1 to {MOST_PARTITIONS}")));
+    }
+    let entry = CatalogTopic { id: random_id(), partitions, config: normalized(config)? };
+    log_config(&TopicConfig::from_values(partitions, entry.config.clone()))?;
+    Ok(entry)
+}
