@@ -335,7 +335,7 @@ pub(crate) const BUGS: &[Bug] = &[
         file: "src/partition/commit.rs",
         good: "self.committer.done.notify_all();",
         bad: "",
-        caught_by: &[tests("threads", &[])],
+        caught_by: &[DURABILITY],
     },
     Bug {
         name: "readers-not-woken",
