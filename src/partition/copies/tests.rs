@@ -34,3 +34,14 @@ fn copies_are_what_was_there_and_none_takes_the_place_of_another() {
     assert!(copies.keep_file(&store, "none").unwrap().is_none());
     assert!(copies.keep(&store, "none", 0..1).is_err());
 }
+
+#[test]
+fn a_file_that_cannot_be_opened_is_not_taken_for_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Directory::new(Arc::new(OsFileSystem), &dir.path().join("orders-0"));
+    store.create().unwrap();
+    let copies = Copies::open(Directory::new(Arc::new(OsFileSystem), &dir.path().join("copies"))).unwrap();
+    // A link to itself: there is something, and it cannot be read, not even by root.
+    std::os::unix::fs::symlink("file", dir.path().join("orders-0/file")).unwrap();
+    assert!(matches!(copies.keep_file(&store, "file"), Err(Error::Io { .. })));
+}

@@ -8,6 +8,7 @@ mod compaction;
 mod crash;
 mod damage;
 mod faulty;
+mod get;
 mod limits;
 mod model;
 mod place;
