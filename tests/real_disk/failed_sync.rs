@@ -4,6 +4,7 @@
 //! again; a new process opens the store, appends ten and is told they are durable. The power fails. Of every four of these
 //! processes one has its pages evicted before it appends.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,8 @@ struct Campaign {
     switch: PathBuf,
     /// `ten`, of annals, or `naive`, of a log that believes what it reads.
     log: String,
+    /// Processes that were told of evicted pages.
+    told: Cell<u64>,
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
@@ -28,7 +31,9 @@ pub(crate) fn run(options: &Options) -> Outcome {
         campaign.once(number)?.map_err(|wrong| format!("run {number}: {wrong}"))?;
     }
     println!(
-        "{count} failed syncs, each followed by a new process and a power cut: nothing acknowledged is missing"
+        "{count} failed syncs, each followed by a new process and a power cut: nothing acknowledged is missing; {} \
+         processes were told that pages had gone",
+        campaign.told.get()
     );
     Ok(())
 }
@@ -51,7 +56,7 @@ pub(crate) fn run_naive(options: &Options) -> Outcome {
 impl Campaign {
     fn of(options: &Options, log: &str) -> Outcome<Self> {
         let switch = options.text("switch")?.into();
-        Ok(Self { device: Device::of(options)?, switch, log: log.to_owned() })
+        Ok(Self { device: Device::of(options)?, switch, log: log.to_owned(), told: Cell::default() })
     }
 
     /// The outer error is of the harness, the inner one of the log.
@@ -110,7 +115,7 @@ impl Campaign {
         if !ended.errors.contains("reopen the store") || !ended.told.durable.is_empty() {
             return Err(format!("after the restart: {:?} {}", ended.told.durable, ended.errors));
         }
-        println!("run {number}: {}", ended.errors.trim_end());
+        self.told.update(|told| told + 1);
         let mut process = Process::start(life(&self.log, dir, number * 2 + 2))?;
         process.await_line("TEN")?;
         Ok(process)

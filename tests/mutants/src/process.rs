@@ -57,6 +57,8 @@ impl Runner {
         // A test that hangs does not keep the others from failing.
         command.args(["--test-threads", "4"]).env("TMPDIR", &temporary).env(variable.0, variable.1);
         command.env("CARGO_MANIFEST_DIR", &self.directory).current_dir(&self.directory);
+        // A tenth of what `cargo test` looks at: what takes more to be noticed is not noticed well.
+        command.env("ANNALS_CRASH_STATES", "10000").env("ANNALS_SWEEP_STRIDE", "17");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         let mut child = command.spawn().map_err(|e| format!("prlimit (of util-linux): {e}"))?;
         let end = follow(&mut child, limit);
