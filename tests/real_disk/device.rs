@@ -67,6 +67,15 @@ impl Device {
     }
 }
 
+/// Has the system forget the pages of a file that it believes to have on the disk.
+#[expect(unsafe_code, reason = "the standard library has no posix_fadvise")]
+pub(crate) fn evict(path: &Path) -> Outcome {
+    let file = std::fs::File::open(path).map_err(|error| format!("{path:?}: {error}"))?;
+    // SAFETY: the descriptor is open until `file` goes; the call takes no pointer.
+    let result = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+    if result == 0 { Ok(()) } else { Err(format!("{path:?}: posix_fadvise: {result}")) }
+}
+
 /// Runs a command to its end.
 pub(crate) fn command(command: &mut Command) -> Outcome {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;

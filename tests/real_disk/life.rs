@@ -9,6 +9,7 @@ use annals::{Durability, Store};
 use crate::Outcome;
 use crate::common::Random;
 use crate::content::{KEPT, PLAIN, TABLE, TRIMMED, ZIPPED};
+use crate::device::evict;
 use crate::teller::{tell, tell_error, tell_found};
 use crate::worker::Worker;
 
@@ -151,10 +152,13 @@ pub(crate) fn ten(dir: &Path, life: u64) -> Outcome {
     ten_after(dir, life, || Ok(()))
 }
 
-/// The same, when all pages that the system believes to have on the disk go between the open and the first append.
+/// The same, when the pages that the system believes to have on the disk go between the open and the first append.
 pub(crate) fn ten_after_eviction(dir: &Path, life: u64) -> Outcome {
     ten_after(dir, life, || {
-        std::fs::write("/proc/sys/vm/drop_caches", "1").map_err(|error| format!("drop_caches: {error}"))
+        for entry in std::fs::read_dir(dir.join(format!("{PLAIN}-0"))).map_err(|error| error.to_string())? {
+            evict(&entry.map_err(|error| error.to_string())?.path())?;
+        }
+        Ok(())
     })
 }
 
