@@ -43,11 +43,22 @@ images=${ANNALS_REAL_DISK_DIR:-/dev/shm}
 work=$(mktemp -d "$images/annals-real-disk.XXXXXX")
 loop= nbdkit= nbdfuse=
 
+# Waits a few seconds for what a process that was just started makes.
+await() {
+    for _ in $(seq 100); do
+        if "$@"; then return 0; fi
+        sleep 0.05
+    done
+    echo "in vain: $*" >&2
+    return 1
+}
+
 tear_down() {
     rm -f "$work/switch"
-    if mountpoint -q "$work/mnt"; then umount "$work/mnt" || umount -l "$work/mnt"; fi
+    # What was killed may not be gone yet.
+    if mountpoint -q "$work/mnt"; then await umount -q "$work/mnt" || umount -l "$work/mnt"; fi
     if [[ -n $loop ]]; then losetup -d "$loop" || true; loop=; fi
-    if [[ -n $nbdfuse ]]; then fusermount3 -u "$work/nbd" || true; wait "$nbdfuse" || true; nbdfuse=; fi
+    if [[ -n $nbdfuse ]]; then fusermount3 -u "$work/nbd" || kill "$nbdfuse" || true; wait "$nbdfuse" || true; nbdfuse=; fi
     if [[ -n $nbdkit ]]; then kill "$nbdkit" || true; wait "$nbdkit" || true; nbdkit=; fi
     rm -rf "${work:?}"/*
 }
@@ -58,16 +69,6 @@ clean_up() {
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM
-
-# Waits a few seconds for what a process that was just started makes.
-await() {
-    for _ in $(seq 100); do
-        if "$@"; then return 0; fi
-        sleep 0.05
-    done
-    echo "in vain: $*" >&2
-    return 1
-}
 
 # A disk whose writes fail as long as the file $work/switch exists.
 failing_disk() {
