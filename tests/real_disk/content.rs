@@ -97,6 +97,12 @@ impl Seen {
         format!("{kind} {topic} {partition} {offset} {timestamp} {life} {thread} {number} {first} {count}\n")
     }
 
+    /// From a line that says it was acknowledged, at whatever level.
+    pub(crate) fn acknowledged(line: &str) -> Option<Self> {
+        let words: Vec<&str> = line.strip_prefix(['D', 'A', 'M'])?.strip_prefix(' ')?.split(' ').collect();
+        Self::of_words(&words)
+    }
+
     /// From the words behind the kind.
     pub(crate) fn of_words(words: &[&str]) -> Option<Self> {
         let [topic, partition, offset, timestamp, id @ ..] = words else { return None };

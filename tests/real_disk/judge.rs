@@ -130,11 +130,11 @@ impl Look<'_> {
         Err(format!("it begins at {start}, ends at {}; began at {was}, deleted {done} to {begun}", part.end))
     }
 
-    /// Retention leaves no less than its limit. What it left may have been lost since, so what was told counts too; half of
-    /// the limit, for the values are not all of a segment.
+    /// Retention leaves no less than its limit. What it left may have been lost since, so what was told counts too, however
+    /// late; half of the limit, for the values are not all of a segment.
     fn has_enough(&self, place: &Place, before: &Part, part: &Part) -> bool {
         let told = &self.told;
-        let told = told.durable.iter().chain(&told.written).chain(&told.in_memory);
+        let told = told.durable.iter().chain(&told.written).chain(&told.in_memory).chain(&told.late);
         let mut all: BTreeMap<i64, &Seen> =
             told.filter(|seen| is_at(seen, place)).map(|seen| (seen.offset, seen)).collect();
         all.extend(before.records.iter().chain(&part.records).map(|(offset, seen)| (*offset, seen)));

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::Outcome;
 use crate::common::{now, spawn};
+use crate::content::Seen;
 use crate::report::{READY, State, Told};
 
 pub(crate) struct Process {
@@ -117,6 +118,8 @@ impl Process {
         let done = done.iter().chain(late.iter().filter(|line| line.starts_with(['c', 'k', 'x'])));
         let marks = ["WORKING", "TEN", "END"];
         let done: Vec<String> = done.filter(|line| !marks.contains(&line.as_str())).cloned().collect();
-        Ok(End { found, told: Told::of(&done)?, status, errors })
+        let mut told = Told::of(&done)?;
+        told.late = late.iter().filter_map(|line| Seen::acknowledged(line)).collect();
+        Ok(End { found, told, status, errors })
     }
 }

@@ -50,6 +50,9 @@ pub(crate) struct Told {
     /// `Os`, in the order of saying.
     pub(crate) written: Vec<Seen>,
     pub(crate) in_memory: Vec<Seen>,
+    /// Acknowledged at any level when the power was failing already: nothing was promised, and what was done because of
+    /// them may have been done.
+    pub(crate) late: Vec<Seen>,
     /// Topic, partition, life, thread, number.
     pub(crate) refused: BTreeSet<(Place, u64, u64, u64)>,
     pub(crate) creating: BTreeSet<String>,

@@ -6,7 +6,8 @@
 # CAMPAIGN: cuts, unsynced, failed-sync, failed-sync-naive, injection, injection-recovery, all (default: all).
 # FILE SYSTEM: ext4, ext4-writeback, xfs, all (default: all).
 # ANNALS_REAL_DISK=required: what cannot be run here is a failure. ANNALS_SEED repeats the timing of cuts as far as a
-# machine can. ANNALS_REAL_DISK_DIR: where the disk images are made; in memory where that is possible.
+# machine can. ANNALS_REAL_DISK_DIR: where the disk images are made; in memory where that is possible. ANNALS_REAL_DISK_KEEP:
+# a file for the image of a campaign that failed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -64,6 +65,10 @@ tear_down() {
 }
 
 clean_up() {
+    if [[ -n ${ANNALS_REAL_DISK_KEEP:-} && -e $work/image ]]; then
+        if mountpoint -q "$work/mnt"; then umount "$work/mnt" || true; fi
+        cp --sparse=always "$work/image" "$ANNALS_REAL_DISK_KEEP"
+    fi
     tear_down
     rmdir "$work" 2>/dev/null || true
 }

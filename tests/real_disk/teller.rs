@@ -63,8 +63,21 @@ fn find_records(partition: &annals::Partition, lines: &mut String) -> annals::Re
             let is_sound = |id: &Id| record.key() == id.key(&topic).as_deref().map(str::as_bytes);
             match id.filter(is_sound) {
                 Some(id) => *lines += &Seen { topic, partition, offset, timestamp, id }.line('R'),
-                None => *lines += &format!("B {topic} {partition} {offset}: no record of ours\n"),
+                None => {
+                    let [key, value] = [record.key(), record.value()].map(described);
+                    *lines += &format!(
+                        "B {topic} {partition} {offset}: no record of ours, at {timestamp}, key {key}, value {value}\n"
+                    );
+                }
             }
         }
+    }
+}
+
+/// For whoever looks into what should not be there.
+fn described(bytes: Option<&[u8]>) -> String {
+    match bytes {
+        Some(bytes) => format!("of {} bytes: {}", bytes.len(), bytes[..bytes.len().min(80)].escape_ascii()),
+        None => "none".to_owned(),
     }
 }
