@@ -1,4 +1,5 @@
-//! Checking a store: what is damaged is listed with its place, and nothing is changed by looking.
+//! Checking a store: what is damaged is listed with its place, and nothing is changed by looking. Repairing it: what is missing
+//! or of a newer version (`tests/corruption` has everything that is damaged).
 
 #![expect(
     clippy::unwrap_used,
@@ -176,4 +177,65 @@ fn a_repair_says_how_much_it_looked_at_and_whether_it_did_anything() {
     assert_eq!(report.rebuilt_indexes, [index.with_extension("log")]);
     assert!(!report.is_unchanged() && report.repairs.is_empty() && report.refused.is_empty(), "{report:?}");
     assert!(repair("third").is_unchanged());
+}
+
+#[test]
+fn a_partition_whose_directory_is_gone_begins_anew_when_that_is_asked_for() {
+    let (dir, copies) = (fast_dir(), fast_dir());
+    store_in(dir.path());
+    std::fs::remove_dir_all(dir.path().join("orders-1")).unwrap();
+    assert!(Store::open(dir.path()).unwrap_err().is_corruption());
+    let report = Store::builder(dir.path()).repair(copies.path()).unwrap();
+    assert_eq!(report.repairs.len(), 1, "{report:?}");
+    let repair = &report.repairs[0];
+    assert_eq!((repair.path.as_path(), &repair.copy), (dir.path().join("orders-1").as_path(), &None));
+    assert!(repair.lost.contains(&0) && repair.reason.contains("missing"), "{repair:?}");
+    let store = Store::open(dir.path()).unwrap();
+    let orders = store.topic("orders").unwrap();
+    assert!(orders.partition(0).unwrap().end() > 0);
+    let anew = orders.partition(1).unwrap();
+    assert_eq!((anew.start(), anew.end()), (0, 0));
+    anew.append(&[Record::new().value("first")], Durability::Disk).unwrap();
+    store.close().unwrap();
+    assert!(Store::builder(dir.path()).repair(copies.path()).unwrap().is_unchanged());
+}
+
+#[test]
+fn what_a_newer_version_wrote_is_refused_and_left_as_it_is() {
+    let state = |dir: &Path| {
+        let path = dir.join("orders-0/annals.state");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[8..12].copy_from_slice(&9_u32.to_be_bytes());
+        let crc = crc32fast::hash(&bytes[..508]);
+        bytes[508..512].copy_from_slice(&crc.to_be_bytes());
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let topics = |dir: &Path| {
+        let path = dir.join("annals.topics");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replacen('1', "9", 1)).unwrap();
+        path
+    };
+    for (change, partitions) in [(&state as &dyn Fn(&Path) -> std::path::PathBuf, 5), (&topics, 0)] {
+        let (dir, copies) = (fast_dir(), fast_dir());
+        store_in(dir.path());
+        let changed = change(dir.path());
+        let before = files(dir.path());
+        let report = Store::builder(dir.path()).repair(copies.path()).unwrap();
+        assert!(!report.is_unchanged() && report.repairs.is_empty(), "{report:?}");
+        let refused: Vec<_> = report.refused.iter().map(|damage| damage.path.clone()).collect();
+        assert_eq!((refused, report.partitions), (vec![changed], partitions));
+        assert!(report.refused[0].reason.contains("newer annals"), "{report:?}");
+        assert_eq!(files(dir.path()), before);
+    }
+}
+
+#[test]
+fn where_no_directory_is_nothing_is_repaired_and_none_is_made() {
+    let (dir, copies) = (fast_dir(), fast_dir());
+    let nowhere = dir.path().join("nowhere");
+    let refused = Store::builder(&nowhere).repair(copies.path());
+    assert!(matches!(refused, Err(Error::InvalidArgument { .. } | Error::Io { .. })), "{refused:?}");
+    assert!(!nowhere.exists());
 }
