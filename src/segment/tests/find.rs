@@ -136,7 +136,7 @@ fn a_header_that_is_not_what_must_stand_there_is_left_to_the_cursor() {
         let file = place.directory.open(&cleaned_log_name(BASE), OpenMode::ReadWrite).unwrap();
         let found = |change| found_after(&segment, &file, &batches, change);
         // Above what is due it looks like a gap, and what the offset is looked for in lies in front.
-        assert_eq!(found((6, low + 1))[0], false);
+        assert!(!found((6, low + 1))[0]);
         assert_eq!(found((6, low - 1)), [false; 2]);
         assert_eq!(found((15, 1)), [false, true]);
     }
