@@ -148,7 +148,7 @@ fn invalid_configurations() {
     refused(TopicConfig::new().segment_bytes(13), "segment.bytes", "13");
     refused(TopicConfig::new().set("retention.hours", "1"), "retention.hours", "1");
     refused(TopicConfig::new().set("compression.type", "brotli"), "compression.type", "brotli");
-    for count in [0, 1] {
+    for count in [0, 1, 100_001] {
         let error = store.add_partitions(TOPIC, count).unwrap_err();
         assert!(matches!(&error, Error::InvalidConfig { key, .. } if key == "partitions"), "{error:?}");
     }

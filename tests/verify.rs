@@ -158,3 +158,22 @@ fn a_torn_tail_is_no_damage_and_a_missing_segment_is() {
     let found = Store::verify(dir.path()).unwrap();
     assert_eq!(found.damages.iter().map(|damage| damage.path.clone()).collect::<Vec<_>>(), [sealed]);
 }
+
+#[test]
+fn a_repair_says_how_much_it_looked_at_and_whether_it_did_anything() {
+    let dir = fast_dir();
+    store_in(dir.path());
+    let copies = fast_dir();
+    let repair = |name: &str| Store::builder(dir.path()).repair(copies.path().join(name)).unwrap();
+    let report = repair("first");
+    // Two of `orders`, one each of the others, and the one of committed offsets.
+    assert_eq!(report.partitions, 5);
+    assert!(report.is_unchanged(), "{report:?}");
+    let index = files(dir.path()).into_iter().map(|(path, _)| path);
+    let index = index.filter(|path| path.extension().is_some_and(|kind| kind == "index")).min().unwrap();
+    std::fs::remove_file(&index).unwrap();
+    let report = repair("second");
+    assert_eq!(report.rebuilt_indexes, [index.with_extension("log")]);
+    assert!(!report.is_unchanged() && report.repairs.is_empty() && report.refused.is_empty(), "{report:?}");
+    assert!(repair("third").is_unchanged());
+}

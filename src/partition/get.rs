@@ -38,7 +38,7 @@ impl Log {
 
     /// The batch that holds `offset`, checked, where nothing is in the way. What may be in the way, from segments that were
     /// replaced meanwhile to damage, is the reader's to deal with.
-    fn plain_batch(&self, offset: Offset) -> Option<StoredBatch> {
+    pub(super) fn plain_batch(&self, offset: Offset) -> Option<StoredBatch> {
         let segment = Arc::clone(self.segments.read().floor(offset)?);
         let batch = segment.find(offset)?;
         let header = batch.header();

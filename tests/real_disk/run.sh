@@ -99,7 +99,7 @@ set_up() {
     options=defaults
     case $1 in
         ext4) type=ext4; mkfs.ext4 -q -F "$loop" ;;
-        ext4-writeback) type=ext4; options=data=writeback,nodelalloc; mkfs.ext4 -q -F "$loop" ;;
+        ext4-writeback) type=ext4; options=data=writeback; mkfs.ext4 -q -F "$loop" ;;
         xfs) type=xfs; mkfs.xfs -q -f "$loop" ;;
         *) echo "no such file system: $1" >&2; exit 2 ;;
     esac

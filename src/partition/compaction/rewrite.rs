@@ -215,3 +215,20 @@ fn begin(log: &Log, base: Offset, bytes: u64) -> Result<NewSegment> {
     log.directory.check_space(bytes)?;
     NewSegment::begin(&log.directory, base, log.config().segment.index_interval_bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::NO_TIMESTAMP;
+
+    #[test]
+    fn the_earliest_delete_horizon_is_that_of_the_segment() {
+        let mut progress = Progress { new: None, removed_records: 0, delete_horizon: NO_TIMESTAMP };
+        for (noted, expected) in
+            [(NO_TIMESTAMP, NO_TIMESTAMP), (50, 50), (70, 50), (30, 30), (NO_TIMESTAMP, 30), (0, 0)]
+        {
+            progress.note_horizon(noted);
+            assert_eq!(progress.delete_horizon, expected);
+        }
+    }
+}

@@ -1,9 +1,11 @@
 //! A process that dies at every change it makes to its files.
 
 use super::compaction::{contents, now_config, put};
+use super::damage::repaired;
 use super::faulty::Faulty;
 use super::place::Place;
 use super::*;
+use crate::io::OpenMode;
 
 type Change = fn(&Place, &Arc<Log>);
 
@@ -185,4 +187,50 @@ fn without_room_nothing_is_begun() {
     let error = log.compact(&now_config(&place)).unwrap_err();
     assert!(error.is_disk_full(), "{error}");
     assert_eq!((fs.left(), place.files()), (0, files));
+}
+
+/// A swap may be half done in a partition that is damaged elsewhere too.
+#[test]
+fn a_repair_finishes_what_a_dead_process_had_begun_to_swap() {
+    let mut was_half_done = false;
+    for killed_at in 0.. {
+        let fs = Faulty::never();
+        let place = Place::in_memory(ReadMode::Positional, Arc::new(fs.clone()));
+        let log = fill(&place);
+        let before = contents(&log);
+        fs.set(killed_at);
+        let is_done = log.compact(&now_config(&place)).is_ok();
+        drop(log);
+        fs.set(i64::MAX);
+        was_half_done |= place.files().iter().any(|name| name.ends_with(".cleaned"));
+        let logs = place.logs();
+        damage_a_byte(&place, logs[logs.len() - 2]);
+        let lost = repaired(&place);
+        let found = contents(&place.open());
+        assert!(found.iter().all(|line| before.contains(line)), "killed at {killed_at}: {found:?}");
+        let is_lost = |line: &str| {
+            let offset = line.split(' ').next().unwrap().parse::<Offset>().unwrap();
+            lost.iter().any(|repair| repair.lost.contains(&offset))
+        };
+        for line in before.iter().filter(|line| is_last_of_its_key(line, &before)) {
+            assert!(found.contains(line) || is_lost(line), "killed at {killed_at}: {line} of {lost:?}");
+        }
+        if is_done {
+            break;
+        }
+    }
+    assert!(was_half_done);
+}
+
+fn is_last_of_its_key(line: &str, all: &[String]) -> bool {
+    let key = |line: &str| line.split([' ', '=']).nth(2).unwrap().to_owned();
+    all.iter().rev().find(|other| key(other) == key(line)).is_some_and(|last| last == line)
+}
+
+/// In a record of the first batch.
+fn damage_a_byte(place: &Place, base: Offset) {
+    let file = place.directory().open(&format!("{base:020}.log"), OpenMode::ReadWrite).unwrap();
+    if let [byte] = file.read(65, 1).unwrap()[..] {
+        file.write_at(&[byte ^ 0x10], 65).unwrap();
+    }
 }

@@ -61,17 +61,19 @@ fn damage_may_be_passed_over_and_a_failure_to_read_may_not() {
     assert!(matches!(error, Some(Error::Io { .. })), "{error:?}");
 }
 
+/// What a repair of the partition tells of.
+pub(super) fn repaired(place: &Place) -> Vec<Repair> {
+    let context = context(&place.directory(), place.mode, Arc::clone(&place.clock));
+    let copies = Directory::new(Arc::new(OsFileSystem), &place.dir.path().join("copies"));
+    let mut repaired = Repaired::default();
+    Log::repair(context, config(500), &Copies::open(copies).unwrap(), &mut repaired).unwrap();
+    std::fs::remove_dir_all(place.dir.path().join("copies")).unwrap();
+    assert!(repaired.refused.is_empty());
+    repaired.repairs
+}
+
 #[test]
 fn a_repair_tells_of_what_was_damaged_and_of_nothing_else() {
-    let repaired = |place: &Place| {
-        let context = context(&place.directory(), place.mode, Arc::clone(&place.clock));
-        let copies = Directory::new(Arc::new(OsFileSystem), &place.dir.path().join("copies"));
-        let mut repaired = Repaired::default();
-        Log::repair(context, config(500), &Copies::open(copies).unwrap(), &mut repaired).unwrap();
-        std::fs::remove_dir_all(place.dir.path().join("copies")).unwrap();
-        assert!(repaired.refused.is_empty());
-        repaired.repairs
-    };
     let (place, logs) = closed();
     assert!(repaired(&place).is_empty());
     // A batch that is lost.
@@ -116,4 +118,45 @@ fn a_segment_that_is_missing_in_front_of_another_is_told() {
     for (files, is_first_there) in [(&[4][..], true), (&[9], true), (&[9], false), (&[3], false)] {
         assert!(matches!(opened(files, is_first_there), Err(Error::Corrupt { .. })), "{files:?}");
     }
+}
+
+#[test]
+fn records_that_were_synced_and_are_nowhere_are_told_once() {
+    let synced = || {
+        let place = Place::new(ReadMode::Positional);
+        let log = place.open();
+        append(&log, 0..20, Durability::Disk);
+        drop(log);
+        let logs = place.logs();
+        (place, logs)
+    };
+    // Cut between two batches, and a loss far in front of it.
+    let (place, logs) = synced();
+    let last = *logs.last().unwrap();
+    flip(&place, logs[1], 70);
+    let bytes = std::fs::read(path(&place, last)).unwrap();
+    let first = 12 + usize::try_from(i32::from_be_bytes(bytes[8..12].try_into().unwrap())).unwrap();
+    std::fs::write(path(&place, last), &bytes[..first]).unwrap();
+    let found = repaired(&place);
+    let lost: Vec<_> = found.iter().map(|one| one.lost.clone()).collect();
+    assert_eq!(lost, [logs[1] + 1..logs[1] + 2, last + 1..20], "{found:?}");
+    assert!(found[1].reason.contains("synced and are missing"), "{found:?}");
+    // What is taken out at the end tells it all.
+    let (place, logs) = synced();
+    let last = *logs.last().unwrap();
+    let mut bytes = std::fs::read(path(&place, last)).unwrap();
+    bytes[70] ^= 1;
+    bytes.truncate(first);
+    std::fs::write(path(&place, last), bytes).unwrap();
+    let found = repaired(&place);
+    let lost: Vec<_> = found.iter().map(|one| one.lost.clone()).collect();
+    assert_eq!(lost, [last..20], "{found:?}");
+}
+
+#[test]
+fn a_segment_behind_a_clean_end_is_told() {
+    let (place, _) = closed();
+    std::fs::write(path(&place, 20), "").unwrap();
+    let opened = Log::open(context(&place.directory(), place.mode, Arc::clone(&place.clock)), config(500));
+    assert!(matches!(opened, Err(Error::Corrupt { .. })));
 }

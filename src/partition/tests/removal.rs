@@ -216,3 +216,13 @@ fn a_segment_that_leaves_while_it_is_rewritten_takes_no_others_place() {
         assert_eq!(contents(&place.open()), left);
     }
 }
+
+#[test]
+fn a_deletion_that_ends_below_the_active_segment_leaves_that_one_alone() {
+    let place = Place::new(ReadMode::Positional);
+    let log = place.open();
+    append(&log, 0..50, Durability::Os);
+    let bases = place.logs();
+    log.delete_records(bases[2]).unwrap();
+    assert_eq!(place.logs(), bases[2..]);
+}
