@@ -134,6 +134,16 @@ mod tests {
     }
 
     #[test]
+    fn each_flag_is_told_by_its_own_bit_and_no_other() {
+        for bit in 3..16 {
+            let alone = Attributes::from_bits(1 << bit).unwrap();
+            let flags = [alone.is_transactional(), alone.is_control(), alone.has_delete_horizon()];
+            assert_eq!(flags, [bit == 4, bit == 5, bit == 6], "bit {bit}");
+            assert_eq!(alone.timestamp_type() == TimestampType::LogAppendTime, bit == 3, "bit {bit}");
+        }
+    }
+
+    #[test]
     fn unused_bits_are_ignored_and_unknown_codecs_refused() {
         assert_eq!(Attributes::from_bits(-128).map(Attributes::codec), Some(Codec::None));
         for id in 5..8 {

@@ -201,4 +201,22 @@ mod tests {
         let expected = Malformed::Unsupported { what: "topic file version", found: 2, supported: 1 };
         assert_eq!(Catalog::decode(text.as_bytes()), Err(expected));
     }
+
+    #[test]
+    fn what_has_no_version_that_ever_was_is_no_topic_file() {
+        let text = String::from_utf8(catalog().encode()).unwrap();
+        let newest = format!("topics {}", u32::MAX);
+        assert!(matches!(
+            Catalog::decode(text.replacen("topics 1", &newest, 1).as_bytes()),
+            Err(Malformed::Unsupported { found: u32::MAX, .. })
+        ));
+        for first in ["topics 0", "topics -1", "topics 4294967296", "topics one", "topics", "groups 2"] {
+            let text = text.replacen("topics 1", first, 1);
+            assert_eq!(
+                Catalog::decode(text.as_bytes()),
+                Err(Malformed::invalid(0, "not a topic file")),
+                "{first}"
+            );
+        }
+    }
 }

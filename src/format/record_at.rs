@@ -78,6 +78,36 @@ mod tests {
         }
     }
 
+    /// Otherwise every record in front of it would be decoded: the same answer, later.
+    #[test]
+    fn where_each_offset_has_a_record_nothing_in_front_is_decoded() {
+        let (header, bytes) = batch();
+        let mut walk = RecordIter::new(&header, &bytes);
+        for before in 0..header.record_count {
+            assert_eq!(behind(&bytes, before), Some(walk.position()));
+            let record = walk.next_record().unwrap().unwrap();
+            let found = nth(&header, &bytes, record.offset).unwrap();
+            assert_eq!((found.offset, found.value), (record.offset, record.value));
+        }
+        assert_eq!(behind(&bytes, header.record_count + 1), None);
+        for absent in [0, 999, 1009, 1010, i64::MIN, i64::MAX] {
+            assert!(nth(&header, &bytes, absent).is_none(), "{absent}");
+        }
+    }
+
+    #[test]
+    fn where_records_are_missing_nothing_is_concluded_from_how_many_are_in_front() {
+        let (dense, bytes) = batch();
+        for last_offset_delta in [dense.last_offset_delta + 1, i32::MAX] {
+            let gapped = BatchHeader { last_offset_delta, ..dense };
+            for offset in 1000..1009 {
+                assert!(nth(&gapped, &bytes, offset).is_none());
+                assert_eq!(record_at(&gapped, &bytes, offset).unwrap().unwrap().offset, offset);
+            }
+            assert!(record_at(&gapped, &bytes, 1009).unwrap().is_none());
+        }
+    }
+
     #[test]
     fn a_record_that_says_another_offset_is_not_the_one() {
         let (header, bytes) = batch();

@@ -287,6 +287,20 @@ fn quick_field(encoded_len: u64, at: usize) -> Option<(FieldSpan, usize)> {
     Some((FieldSpan { at: u32::try_from(at).ok()?, len }, at + index(len)))
 }
 
+/// What each of the two decoders makes of the next record: where its fields lie, and the position behind it.
+#[cfg(test)]
+impl RecordIter<'_> {
+    pub(super) fn quick_next(&self) -> Option<(RecordSpan, usize)> {
+        self.batch.quick(self.place).map(|taken| (taken.span, index(taken.behind.at)))
+    }
+
+    pub(super) fn careful_next(&self) -> Option<(RecordSpan, usize)> {
+        let mut cursor = Cursor::new(self.batch.records, index(self.place.at));
+        let taken = self.batch.decode(self.place, &mut cursor);
+        taken.map(|taken| (taken.span, index(taken.behind.at)))
+    }
+}
+
 impl<'a> Iterator for RecordIter<'a> {
     type Item = Result<RawRecord<'a>, Malformed>;
 

@@ -239,6 +239,9 @@ mod tests {
         assert!(matches!(taken(&[1], 7), Malformed::Truncated { .. }));
         assert_eq!(take_varlong(&[0x80; 11], &mut 0), None);
         assert!(matches!(fault(&[0x80; 11], 0), Malformed::Invalid { at: 0, .. }));
+        // No byte behind it would make a varint of it.
+        assert_eq!(take_varlong(&[0x80; 10], &mut 0), None);
+        assert!(matches!(fault(&[0x80; 10], 0), Malformed::Invalid { at: 0, .. }));
         assert_eq!(take_varlong(&[0x80; 9], &mut 0), None);
         assert!(matches!(fault(&[0x80; 9], 0), Malformed::Truncated { .. }));
     }

@@ -75,7 +75,7 @@ fn deflate_all(state: &mut Compress, input: &[u8], out: &mut Vec<u8>) -> Result<
 }
 
 /// The size field: the length modulo 2^32.
-fn size_modulo(len: usize) -> [u8; 4] {
+pub(super) fn size_modulo(len: usize) -> [u8; 4] {
     let [first, second, third, fourth, ..] = len.to_le_bytes();
     [first, second, third, fourth]
 }

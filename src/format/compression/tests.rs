@@ -188,6 +188,42 @@ fn gzip_framing() {
 }
 
 #[test]
+fn gzip_is_what_others_read() {
+    use std::io::Read;
+
+    for input in [Vec::new(), vec![7], text(1000), noise(70_000), text(0x01_02_03_04)] {
+        let packed = packed(Compression::of(Codec::Gzip), &input);
+        // It compares both fields of the trailer with what it read.
+        let mut found = Vec::new();
+        flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut found).unwrap();
+        assert!(found == input, "{} bytes", input.len());
+        let (crc, size) = packed[packed.len() - 8..].split_at(4);
+        assert_eq!(crc, crc32fast::hash(&input).to_le_bytes());
+        assert_eq!(size, u32::try_from(input.len()).unwrap().to_le_bytes());
+    }
+    for (len, field) in [((1 << 32) - 1, u32::MAX), (1 << 32, 0), ((1 << 32) + 5, 5)] {
+        assert_eq!(gzip::size_modulo(len), field.to_le_bytes(), "{len}");
+    }
+}
+
+#[test]
+fn a_snappy_block_may_be_as_dense_as_snappy_gets_and_claim_no_more() {
+    // One literal byte, and a thousand copies of 64 bytes from one byte back.
+    let elements = [&[0, b'x'][..], &[0xfe, 1, 0].repeat(1000)].concat();
+    let block = |claimed: usize| {
+        // A length of three bytes.
+        let length = [0x80 | claimed & 0x7f, 0x80 | claimed >> 7 & 0x7f, claimed >> 14];
+        [&length.map(|byte| u8::try_from(byte).unwrap())[..], &elements].concat()
+    };
+    let decode = |claimed| unpacked(Codec::Snappy, &block(claimed), 1 << 20);
+    assert_eq!(decode(64_001), Ok(vec![b'x'; 64_001]));
+    let most = 22 * block(64_001).len();
+    // Up to there it is for snappy itself to say that the elements end early.
+    assert_invalid(decode(most), "snappy: ");
+    assert_invalid(decode(most + 1), "claims more than it can hold");
+}
+
+#[test]
 fn snappy_framing() {
     let input = text(40_000);
     let packed = packed(Compression::of(Codec::Snappy), &input);

@@ -4,6 +4,7 @@ mod batch;
 mod hostile;
 mod rejection;
 mod round_trip;
+mod two_decoders;
 
 use super::*;
 use crate::types::{Header, Timestamp};

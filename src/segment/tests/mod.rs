@@ -1,6 +1,7 @@
 //! One segment over real files: what is kept of a damaged one, what a scan says, when one is full.
 
 mod files;
+mod find;
 mod limits;
 mod salvage;
 
