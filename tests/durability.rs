@@ -335,7 +335,9 @@ fn a_failed_sync_poisons_its_partition_for_all_who_wait_and_no_other() {
     assert!(matches!(first.flush(), Err(Error::Poisoned { .. })));
     assert!(matches!(producer.flush(), Err(Error::Poisoned { .. })));
     assert_eq!(first.durable(), 1, "a failed sync moved the durable end");
+    assert!(matches!(first.stats().unwrap().poisoned_by, Some(Error::Io { operation: "sync", .. })));
     assert_eq!(send(1, 0).unwrap(), 0, "another partition is not concerned");
+    assert!(store.topic(TOPIC).unwrap().partition(1).unwrap().stats().unwrap().poisoned_by.is_none());
     assert_eq!(store.topic(TOPIC).unwrap().partition(1).unwrap().durable(), 1);
     assert!(store.close().is_err(), "closing tells");
     // "Unknown": a prefix of what was sent is there, and what was acknowledged is.
