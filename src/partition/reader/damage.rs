@@ -46,7 +46,11 @@ impl Reader {
             return Err(error);
         }
         let Some(segment) = self.list.floor(self.position).map(Arc::clone) else { return Err(error) };
-        if let Some(cursor) = segment.seek_behind(position)? {
+        // What is blamed may lie in front of the place that cannot be read: it must not lead to the same place for ever.
+        let passed = self.passed.filter(|(base, _)| *base == segment.base());
+        let from = passed.map_or(position, |(_, passed)| passed.max(position));
+        if let Some(cursor) = segment.seek_behind(from)? {
+            self.passed = Some((segment.base(), cursor.position()));
             self.position = self.position.max(cursor.expected());
             self.cursor = Some(cursor);
         } else if let Some(next) = self.list.after(segment.base()) {

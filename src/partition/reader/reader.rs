@@ -44,6 +44,8 @@ pub(crate) struct Reader {
     pub(super) list: Arc<SegmentList>,
     /// Stands before the batch that holds `position`, or one before it.
     pub(super) cursor: Option<Cursor>,
+    /// Where it went on behind what could not be read, if it has read no batch since: base of the segment, byte position.
+    pub(super) passed: Option<(Offset, u64)>,
     /// What is left of a batch that was handed out in part.
     pub(super) rest: Option<Rest>,
     pub(super) decompressor: Decompressor,
@@ -62,6 +64,7 @@ impl Reader {
             until: Offset::MAX,
             list,
             cursor: None,
+            passed: None,
             rest: None,
             decompressor: Decompressor::default(),
             expanded: None,
@@ -88,6 +91,7 @@ impl Reader {
         if position != self.position {
             self.position = position;
             self.cursor = None;
+            self.passed = None;
             self.rest = None;
         }
     }

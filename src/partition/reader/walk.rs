@@ -13,7 +13,10 @@ impl Reader {
         loop {
             match self.next_stored() {
                 Ok(Some(batch)) => match self.open_batch(batch) {
-                    Ok(opened) => return Ok(Some(opened)),
+                    Ok(opened) => {
+                        self.passed = None;
+                        return Ok(Some(opened));
+                    }
                     Err((header, malformed)) => {
                         let error = self.damaged(&header, malformed);
                         self.pass_over(error, header.next_offset())?;

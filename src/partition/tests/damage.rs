@@ -159,3 +159,28 @@ fn a_segment_behind_a_clean_end_is_told() {
     let opened = Log::open(context(&place.directory(), place.mode, Arc::clone(&place.clock)), config(500));
     assert!(matches!(opened, Err(Error::Corrupt { .. })));
 }
+
+#[test]
+fn passing_over_any_two_damages_comes_to_an_end_and_never_back() {
+    let place = Place::new(ReadMode::Positional);
+    let log = place.open();
+    log.set_config(config(100_000));
+    append(&log, 0..10, Durability::Os);
+    log.close().unwrap();
+    let good = std::fs::read(path(&place, 0)).unwrap();
+    let size = good.len() / 10;
+    for (first, second) in (0..10).flat_map(|first| (first + 1..10).map(move |second| (first, second))) {
+        // A length, or the magic, which hide where the next batch begins; a value, which does not.
+        for (one, other) in [(8, 8), (11, 8), (11, 16), (70, 8), (16, 11), (11, 11)] {
+            let mut bytes = good.clone();
+            bytes[first * size + one] ^= 0x41;
+            bytes[second * size + other] ^= 0x41;
+            std::fs::write(path(&place, 0), bytes).unwrap();
+            let (read, error) = passing(&place.open());
+            assert!(error.is_none(), "{error:?}");
+            assert!(read.is_sorted_by(|before, next| before < next), "{first} {second}: {read:?}");
+            let damaged = [first, second].map(|batch| Offset::try_from(batch).unwrap());
+            assert!(!damaged.iter().any(|offset| read.contains(offset)), "{read:?}");
+        }
+    }
+}
