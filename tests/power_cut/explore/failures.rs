@@ -24,13 +24,7 @@ pub(crate) fn failed_syncs(name: &'static str, percent: usize, (before, after): 
                 world.drop_store();
             }
             world.check_order();
-            let promises = world.recorder.promises();
-            let cached = world.kill();
-            let mut world = World::on(cached, promises, seed);
-            world.reopen_on_cache().unwrap();
-            after(&mut world).unwrap();
-            world.check_order();
-            let moments = world.moments();
+            let moments = restarted(world, seed, after).moments();
             exploration.moments(&moments, exploration.most_of_a_life() / 100, seed);
         }
     });
@@ -54,14 +48,19 @@ pub(crate) fn evictions(name: &'static str, percent: usize, (before, after): (Wo
             let mut world = World::on(world.kill(), promises, seed);
             meet_damage(&mut world, after, late);
             world.check_order();
-            let promises = world.recorder.promises();
-            let mut world = World::on(world.kill(), promises, seed);
-            world.reopen_on_cache().unwrap();
-            after(&mut world).unwrap();
-            world.check_order();
-            exploration.some_moments(world.moments(), &mut random);
+            exploration.some_moments(restarted(world, seed, after).moments(), &mut random);
         }
     });
+}
+
+/// The machine goes on: another process opens what the cache shows, and works on it.
+fn restarted(world: World, seed: u64, work: Work) -> World {
+    let promises = world.recorder.promises();
+    let mut world = World::on(world.kill(), promises, seed);
+    world.reopen_on_cache().unwrap();
+    work(&mut world).unwrap();
+    world.check_order();
+    world
 }
 
 /// Soon, later, or not at all.
@@ -114,12 +113,7 @@ pub(crate) fn failures(name: &'static str, percent: usize, works: &[Work], after
             if nth.is_multiple_of(2) {
                 world.drop_store();
             }
-            let promises = world.recorder.promises();
-            let mut world = World::on(world.kill(), promises, seed);
-            world.reopen_on_cache().unwrap();
-            after(&mut world).unwrap();
-            world.check_order();
-            exploration.some_moments(world.moments(), &mut random);
+            exploration.some_moments(restarted(world, seed, after).moments(), &mut random);
         }
     });
 }
