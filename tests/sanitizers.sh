@@ -4,13 +4,15 @@
 #
 #   tests/sanitizers.sh [thread|address]
 #
-# ANNALS_ROUNDS and ANNALS_RECORDS make it longer (tests/threads.rs). What ThreadSanitizer is known to report wrongly, and
-# why, is in sanitizers.supp: a race with the last drop of an `Arc` in one of its stacks is not seen.
+# ANNALS_ROUNDS and ANNALS_RECORDS (tests/threads.rs) and ANNALS_SWEEP_STRIDE=1 (tests/corruption) make it longer. What
+# ThreadSanitizer is known to report wrongly, and why, is in sanitizers.supp: a race with the last drop of an `Arc` in one of
+# its stacks is not seen.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export RUSTC_BOOTSTRAP=1
 export ANNALS_ROUNDS="${ANNALS_ROUNDS:-3000}" ANNALS_RECORDS="${ANNALS_RECORDS:-300}"
+export ANNALS_SWEEP_STRIDE="${ANNALS_SWEEP_STRIDE:-17}"
 target="$(rustc -vV | sed -n 's/^host: //p')"
 root="${CARGO_TARGET_DIR:-target}"
 
