@@ -91,6 +91,8 @@ impl Reader {
             // Segments were added, replaced or removed. What is left of the position's batch is found again by offset.
             self.list = self.log.segment_list();
             self.cursor = None;
+            // A place in a file that another may have replaced.
+            self.passed = None;
         }
         // The start is stored before the list that goes with it, and is read after it here: a list without the
         // position's segment is never taken for a gap in the log.
