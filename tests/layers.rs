@@ -13,25 +13,25 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("io", &[]),
     ("format", &[]),
     ("segment", &["io", "format"]),
-    ("partition", &["io", "format", "segment"]),
-    ("topic", &["io", "format", "segment", "partition"]),
-    ("producer", &["io", "format", "segment", "partition", "topic"]),
-    ("group", &["io", "format", "segment", "partition", "topic"]),
-    ("consumer", &["io", "format", "segment", "partition", "topic", "group"]),
+    ("log", &["io", "format", "segment"]),
+    ("topic", &["io", "format", "segment", "log"]),
+    ("producer", &["io", "format", "segment", "log", "topic"]),
+    ("group", &["io", "format", "segment", "log", "topic"]),
+    ("consumer", &["io", "format", "segment", "log", "topic", "group"]),
     // The store puts all of them together, and never sees a byte layout.
-    ("store", &["io", "segment", "partition", "topic", "producer", "group", "consumer"]),
+    ("store", &["io", "segment", "log", "topic", "producer", "group", "consumer"]),
     // Beside the store, not on it: it looks at files.
     ("dump", &["io", "format"]),
     // Above all of them, in tests and under a feature alone: it looks at everything.
-    ("fuzzing", &["io", "format", "segment", "partition", "topic", "producer", "group", "consumer", "store"]),
+    ("fuzzing", &["io", "format", "segment", "log", "topic", "producer", "group", "consumer", "store"]),
     // What everybody may use; each uses nothing but its like.
     ("error", &[]),
     ("types", &[]),
-    ("sync", &[]),
+    ("locks", &[]),
 ];
 
 /// What everybody may use.
-const SHARED: &[&str] = &["error", "types", "sync"];
+const SHARED: &[&str] = &["error", "types", "locks"];
 
 /// Words that occur in one layer alone. Unit tests may look at files from outside.
 const CONFINED: &[(&str, &str)] = &[("unsafe", "io"), ("std::fs", "io"), ("memmap2", "io"), ("libc", "io")];
@@ -55,8 +55,8 @@ fn no_layer_uses_one_above_it() {
 #[test]
 fn a_planted_upward_import_is_reported() {
     let planted = [
-        ("partition/log.rs", "use crate::topic::Topic;\n", "partition uses topic"),
-        ("segment/cursor.rs", "fn f() -> crate::partition::Log {}\n", "segment uses partition"),
+        ("log/log.rs", "use crate::topic::Topic;\n", "log uses topic"),
+        ("segment/cursor.rs", "fn f() -> crate::log::Log {}\n", "segment uses log"),
         (
             "producer/sticky.rs",
             "use crate::{\n    error::Error,\n    group::Groups,\n};\n",
@@ -71,7 +71,7 @@ fn a_planted_upward_import_is_reported() {
         ("topic/topics.rs", "fn f() { unsafe { g() } }\n", "unsafe"),
         ("store/store.rs", "use std::fs::File;\n", "std::fs"),
         ("store/store.rs", "use std::{fmt, fs};\n", "std::fs"),
-        ("partition/tests.rs", "use crate::consumer::Consumer;\n", "partition uses consumer"),
+        ("log/tests.rs", "use crate::consumer::Consumer;\n", "log uses consumer"),
         ("shiny/mod.rs", "", "no layer"),
     ];
     for (file, text, expected) in planted {

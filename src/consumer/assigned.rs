@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::consumer::builder::{Settings, StartFrom};
 use crate::error::{Error, Result};
-use crate::partition::{FetchLimits, Reader, RecordSlice};
+use crate::log::{FetchLimits, Reader, RecordSlice};
 use crate::topic::Partition;
 use crate::types::Offset;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::consumer::consumer::Consumer;
 use crate::error::{Error, Result};
 use crate::group::Groups;
-use crate::partition::{FetchLimits, OnDamage, Visibility};
+use crate::log::{FetchLimits, OnDamage, Visibility};
 use crate::topic::Topics;
 use crate::types::Durability;
 

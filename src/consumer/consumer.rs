@@ -9,7 +9,7 @@ use crate::consumer::builder::{ConsumerBuilder, Settings};
 use crate::error::{Error, Result};
 use crate::group::{CommitRequest, Group, Groups, Owned};
 use crate::io::Deadline;
-use crate::partition::Signal;
+use crate::log::Signal;
 use crate::topic::{PartitionRecords, Records, Topics};
 use crate::types::{Offset, TopicPartition};
 
@@ -179,7 +179,7 @@ impl Consumer {
             match assigned.fetch(limits, &self.settings) {
                 Ok(slices) if slices.is_empty() => {}
                 Ok(slices) => {
-                    bytes += slices.iter().map(crate::partition::RecordSlice::stored_bytes).sum::<usize>();
+                    bytes += slices.iter().map(crate::log::RecordSlice::stored_bytes).sum::<usize>();
                     let part = PartitionRecords::new(place, slices);
                     records += part.len();
                     fetched.push(part);

@@ -9,7 +9,7 @@ use crate::fuzzing::input::Input;
 use crate::fuzzing::memory::{Files, Memory};
 use crate::fuzzing::repair;
 use crate::fuzzing::store_files::{ROOT, Samples, clock, open, read_from, samples};
-use crate::partition::OnDamage;
+use crate::log::OnDamage;
 use crate::store::Store;
 use crate::topic::{OFFSETS_TOPIC, Partition};
 use crate::types::{Durability, Record};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::io::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode, View};
-use crate::sync::Mutex;
+use crate::locks::Mutex;
 
 /// What the disk holds. No file may grow beyond it.
 const MOST_BYTES: u64 = 64 << 20;

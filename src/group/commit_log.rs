@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{CommitKey, Malformed, OffsetCommitValue};
 use crate::group::committed::{Committed, CommittedOffset};
-use crate::sync::Mutex;
+use crate::locks::Mutex;
 use crate::topic::{CleanupPolicy, OFFSETS_TOPIC, Partition, TopicConfig, Topics};
 use crate::types::{Durability, Record, TopicPartition};
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::group::assignor::{Subscriber, range};
-use crate::partition::Signal;
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::locks::{AtomicU64, Mutex, Ordering};
+use crate::log::Signal;
 use crate::topic::Topics;
 use crate::types::TopicPartition;
 

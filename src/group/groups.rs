@@ -8,8 +8,8 @@ use crate::group::commit_log::{Change, CommitLog};
 use crate::group::committed::{Committed, CommittedOffset};
 use crate::group::group::Group;
 use crate::io::Clock;
-use crate::partition::RetentionPolicy;
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::locks::{AtomicU64, Mutex, Ordering};
+use crate::log::RetentionPolicy;
 use crate::topic::{Topics, drops_consumed};
 use crate::types::{Durability, Offset, TopicPartition};
 

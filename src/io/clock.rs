@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::cycles::cycles;
-use crate::sync::{AtomicI64, Ordering};
+use crate::locks::{AtomicI64, Ordering};
 use crate::types::Timestamp;
 
 /// Tells the time of day to a store: the timestamps of records that carry none, the age of segments.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use super::seam::{FileHandle, FileSystem, OpenMode};
 use crate::error::{Error, Result};
-use crate::sync::{AtomicBool, Mutex, Ordering, RwLock};
+use crate::locks::{AtomicBool, Mutex, Ordering, RwLock};
 
 /// So many files keep their descriptor because they were used lately; looking for one that was not must not take longer than
 /// closing and opening one.

@@ -19,7 +19,7 @@ use memmap2::{Advice, MmapOptions, MmapRaw};
 
 use super::space::keeps_reserved_blocks;
 use super::ticks::{Tick, tick};
-use crate::sync::{Mutex, MutexGuard};
+use crate::locks::{Mutex, MutexGuard};
 
 /// Writes above this many bytes cost less as a call.
 const SMALL: usize = 4 * 1024;

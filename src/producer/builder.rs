@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::partition::Agenda;
+use crate::log::Agenda;
 use crate::producer::producer::Producer;
 use crate::topic::{KeyHash, Partitioner, Topics};
 use crate::types::Durability;

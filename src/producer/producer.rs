@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::partition::{Agenda, Append, Appended};
+use crate::locks::RwLock;
+use crate::log::{Agenda, Append, Appended};
 use crate::producer::builder::Settings;
 use crate::producer::sticky::Sticky;
 use crate::producer::topic_producer::TopicProducer;
-use crate::sync::RwLock;
 use crate::topic::{BatchMetadata, Partition, RecordMetadata, Route, Topic, Topics, unless_deleted};
 use crate::types::Record;
 

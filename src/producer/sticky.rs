@@ -1,7 +1,7 @@
 //! The partition of records that may go to any.
 
 use crate::io::random_id;
-use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::locks::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Keeps to one partition until a batch's worth of bytes went there, then takes another at random: batches fill up, and
 /// in the long run every partition gets its share. Threads may race; the choice is then as good.

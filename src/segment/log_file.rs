@@ -3,8 +3,8 @@
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, Malformed};
 use crate::io::{Directory, File, OpenMode, View};
+use crate::locks::RwLock;
 use crate::segment::StoredBatch;
-use crate::sync::RwLock;
 use crate::types::Offset;
 
 /// How files are read.

@@ -7,11 +7,11 @@ use crate::format::{
     BatchHeader, Malformed, OffsetIndexEntry, SegmentFile, SegmentSummary, segment_file_name,
 };
 use crate::io::{Directory, File};
+use crate::locks::{AtomicU64, Ordering, RwLock};
 use crate::segment::index::Around;
 use crate::segment::log_file::Walk;
 use crate::segment::summary::Tally;
 use crate::segment::{Cursor, LogFile, ReadMode, Scan, SparseIndex, index_file};
-use crate::sync::{AtomicU64, Ordering, RwLock};
 use crate::types::{Offset, Timestamp};
 
 /// One segment as readers see it. Shared; the files stay readable as long as somebody holds it.

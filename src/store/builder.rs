@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::io::{Clock, Directory, DirectoryLock, FileSystem, OsFileSystem, SystemClock, descriptor_limit};
-use crate::partition::{Agenda, LogOptions};
+use crate::log::{Agenda, LogOptions};
 use crate::segment::ReadMode;
 use crate::store::store::Store;
 use crate::store::troubles::OnTrouble;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::group::Groups;
 use crate::io::Clock;
-use crate::partition::Effort;
+use crate::log::Effort;
 use crate::store::stats::{GroupLag, GroupStats, StoreStats};
 use crate::store::troubles::Troubles;
 use crate::topic::{

@@ -6,7 +6,7 @@ use std::thread::{Builder, JoinHandle};
 
 use crate::error::{Error, Result};
 use crate::io::Directory;
-use crate::partition::{Agenda, Chore};
+use crate::log::{Agenda, Chore};
 use crate::store::caretaker::Caretaker;
 
 /// The maintenance thread, while there is one.

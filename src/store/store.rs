@@ -9,14 +9,14 @@ use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
 use crate::group::{CommittedOffset, Groups, OffsetSetBack};
 use crate::io::{Directory, DirectoryLock};
-use crate::partition::{Agenda, RecoveryReport};
+use crate::locks::Mutex;
+use crate::log::{Agenda, RecoveryReport};
 use crate::producer::{Producer, ProducerBuilder};
 use crate::store::builder::{self, StoreBuilder};
 use crate::store::caretaker::Caretaker;
 use crate::store::maintenance::{self, Maintenance};
 use crate::store::stats::StoreStats;
 use crate::store::troubles::Troubles;
-use crate::sync::Mutex;
 use crate::topic::{OFFSETS_TOPIC, RetentionReport, Topic, TopicConfig, Topics, Verification};
 use crate::types::TopicPartition;
 

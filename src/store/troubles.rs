@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::io::Deadline;
+use crate::locks::Mutex;
 use crate::store::stats::Trouble;
-use crate::sync::Mutex;
 use crate::types::TopicPartition;
 
 /// What is called with each failure of maintenance.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{CatalogTopic, Identity, check_topic_name, collision_key, partition_dir_name};
 use crate::io::random_id;
-use crate::partition::Log;
+use crate::log::Log;
 use crate::topic::config::TopicConfig;
 use crate::topic::settings::{cleanup_policy, log_config, normalized};
 use crate::topic::topic::{Current, Topic};

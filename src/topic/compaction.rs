@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::error::Result;
-use crate::partition::{CompactionConfig, Effort};
+use crate::log::{CompactionConfig, Effort};
 use crate::topic::partition::Partition;
 use crate::topic::settings::compaction_settings;
 use crate::topic::topic::Topic;

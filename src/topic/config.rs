@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::format::{Codec, TimestampType};
-use crate::partition::WhenFull;
+use crate::log::WhenFull;
 use crate::topic::kafka_value::format_duration;
 
 /// What becomes of old records.

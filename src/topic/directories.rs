@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic, Identity, parse_partition_dir_name, partition_dir_name};
 use crate::io::{Directory, EntryKind};
-use crate::partition::Log;
+use crate::log::Log;
 use crate::topic::catalog_file::CATALOG_FILE;
 use crate::topic::config::TopicConfig;
 use crate::topic::settings::log_config;

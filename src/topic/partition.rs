@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::partition::{Append, Log, OnDamage, Reader, Visibility};
+use crate::log::{Append, Log, OnDamage, Reader, Visibility};
 use crate::topic::metadata::{BatchMetadata, OffsetAndTimestamp};
 use crate::topic::partition_reader::PartitionReader;
 use crate::topic::record_ref::{OwnedRecord, RecordRef};

@@ -1,7 +1,7 @@
 //! Reading one partition without a consumer.
 
 use crate::error::Result;
-use crate::partition::{FetchLimits, Reader};
+use crate::log::{FetchLimits, Reader};
 use crate::topic::record_ref::OwnedRecord;
 use crate::topic::records::{PartitionRecords, Records};
 use crate::types::{Offset, TopicPartition};

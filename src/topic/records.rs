@@ -1,6 +1,6 @@
 //! What a fetch hands out.
 
-use crate::partition::{RecordSlice, RecordSliceIter};
+use crate::log::{RecordSlice, RecordSliceIter};
 use crate::topic::record_ref::RecordRef;
 use crate::types::{Offset, TopicPartition};
 

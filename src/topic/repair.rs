@@ -8,7 +8,7 @@ use crate::format::{
     Catalog, CatalogTopic, Identity, check_topic_name, parse_partition_dir_name, partition_dir_name,
 };
 use crate::io::{Directory, EntryKind, random_id};
-use crate::partition::{Copies, Damage, Log, LogContext, Repair, Repaired};
+use crate::log::{Copies, Damage, Log, LogContext, Repair, Repaired};
 use crate::topic::admin::MOST_PARTITIONS;
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
 use crate::topic::config::TopicConfig;

@@ -1,7 +1,7 @@
 //! Retention as the users of topics and partitions see it.
 
 use crate::error::Result;
-use crate::partition::{RemovalReason, RetentionPolicy};
+use crate::log::{RemovalReason, RetentionPolicy};
 use crate::topic::partition::Partition;
 use crate::topic::settings::retention_policy;
 use crate::topic::topic::Topic;

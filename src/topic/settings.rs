@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{Codec, Compression, TimestampType};
-use crate::partition::{CompactionConfig, Effort, KeyRule, LogConfig, RetentionPolicy, SizeLimit, WhenFull};
+use crate::log::{CompactionConfig, Effort, KeyRule, LogConfig, RetentionPolicy, SizeLimit, WhenFull};
 use crate::segment::SegmentConfig;
 use crate::topic::config::{CleanupPolicy, TopicConfig};
 use crate::topic::kafka_value::{format_duration, parse_bytes, parse_duration};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::sync::{AtomicU64, Ordering, RwLock};
+use crate::locks::{AtomicU64, Ordering, RwLock};
 use crate::topic::config::{CleanupPolicy, TopicConfig};
 use crate::topic::latest::Latest;
 use crate::topic::partition::Partition;

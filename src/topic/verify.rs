@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::error::{Error, Result};
 use crate::format::{Identity, partition_dir_name};
 use crate::io::Directory;
-use crate::partition::{Checked, Damage, Log, LogContext, TornTail};
+use crate::log::{Checked, Damage, Log, LogContext, TornTail};
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
 use crate::topic::config::TopicConfig;
 use crate::topic::settings::log_config;

@@ -1,0 +1,75 @@
+//! What is wrong with a partition, and whether it is for a repair to set it right.
+
+use std::ops::ControlFlow;
+
+use crate::error::{Error, Result};
+use crate::log::check::copies::Copies;
+use crate::log::check::repair::mender::Mender;
+use crate::log::check::repair::{Repair, Repaired};
+use crate::log::check::verify::Checked;
+use crate::log::config::LogConfig;
+use crate::log::log::{Log, LogContext};
+use crate::log::table::state_file::{STATE_FILE, StateFile};
+use crate::types::Offset;
+
+impl Log {
+    /// Looks at a partition as `check` does, and sets right what that finds.
+    pub(crate) fn repair(
+        context: LogContext,
+        config: LogConfig,
+        copies: &Copies,
+        repaired: &mut Repaired,
+    ) -> Result<()> {
+        let (directory, identity) = (context.directory.clone(), context.identity);
+        let max_expanded_bytes = context.options.max_expanded_bytes;
+        if !directory.exists()? {
+            directory.create()?;
+            Self::create(&directory, identity, &config)?;
+            let reason = "the partition's directory was missing: it begins anew, empty".to_owned();
+            let (path, lost) = (directory.path().to_path_buf(), 0..Offset::MAX);
+            repaired.repairs.push(Repair { path, position: 0..0, lost, reason, copy: None });
+            return Ok(());
+        }
+        let now = context.clock.now();
+        match Self::open(context, config.clone()) {
+            Ok((log, _)) => {
+                let mut checked = Checked::default();
+                _ = log.check(&mut checked, &mut |_| ControlFlow::Continue(()))?;
+                if checked.damages.is_empty() {
+                    return log.rebuild_indexes(&checked, repaired);
+                }
+            }
+            Err(error @ Error::Corrupt { .. }) => drop(error),
+            Err(error @ Error::UnsupportedFormat { .. }) => {
+                repaired.refused.push(error);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        let state = match StateFile::read(&directory) {
+            Ok(file) if file.state().identity != identity => {
+                let reason =
+                    "it is of another partition: whose the segments beside it are, nobody knows".to_owned();
+                let path = directory.join(STATE_FILE);
+                repaired.refused.push(Error::Corrupt { path, position: 0, offset: None, reason });
+                return Ok(());
+            }
+            Ok(file) => Some(file.state().clone()),
+            Err(Error::Corrupt { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let repairs = &mut repaired.repairs;
+        Mender { directory, identity, config, copies, repairs, max_expanded_bytes, now }.mend(state)
+    }
+
+    /// Index files are made anew by whoever needs them and finds them wrong.
+    fn rebuild_indexes(&self, checked: &Checked, repaired: &mut Repaired) -> Result<()> {
+        for segment in self.segment_list().iter() {
+            if checked.stale_indexes.contains(&segment.log().path()) {
+                segment.walk()?;
+                repaired.indexes.push(segment.log().path());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,189 @@
+//! Putting a partition together again from what is sound in it.
+
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::format::{
+    BatchHeader, Identity, Mark, PartitionState, SegmentFile, SegmentSummary, parse_cleaned_log_name,
+    parse_segment_file_name, segment_file_name,
+};
+use crate::io::Directory;
+use crate::log::check::copies::Copies;
+use crate::log::check::repair::Repair;
+use crate::log::check::repair::inventory::{Inventory, Source};
+use crate::log::check::repair::origin::is_foreign;
+use crate::log::check::repair::rewrite::{Found, Table, write_anew};
+use crate::log::check::repair::swap::{commit, finish_swaps};
+use crate::log::check::verify::count_records;
+use crate::log::config::LogConfig;
+use crate::log::table::state_file::STATE_FILE;
+use crate::log::write::append_times::AppendTimes;
+use crate::segment::{ActiveSegment, Known, LogFile, ReadMode, salvage};
+use crate::types::Offset;
+
+/// Whoever mends one partition, and what it takes.
+pub(super) struct Mender<'a> {
+    pub(super) directory: Directory,
+    pub(super) identity: Identity,
+    pub(super) config: LogConfig,
+    pub(super) copies: &'a Copies,
+    pub(super) repairs: &'a mut Vec<Repair>,
+    pub(super) max_expanded_bytes: usize,
+    pub(super) now: i64,
+}
+
+impl Mender<'_> {
+    /// Takes out what cannot be read, and makes what is left a log that opens. `state` is what the state file says, if it
+    /// can be read.
+    pub(super) fn mend(mut self, state: Option<PartitionState>) -> Result<()> {
+        if let Some(state) = &state {
+            finish_swaps(&self.directory, &state.pending)?;
+        } else {
+            self.take_out(STATE_FILE, "the state file could not be read: it is made anew")?;
+        }
+        let Inventory { sources, missing, strangers } = Inventory::of(&self.directory, state.as_ref())?;
+        for summary in missing {
+            self.tell_of_the_missing(&summary);
+        }
+        let mut end = state.as_ref().map_or(0, known_end);
+        let mut obsolete: Vec<_> = state.iter().flat_map(|state| state.obsolete.iter().copied()).collect();
+        for name in strangers {
+            self.take_out(&name, "the file is no part of the partition")?;
+            match parse_cleaned_log_name(&name) {
+                // Only a rename would make it part of one.
+                Some(_) => {}
+                None => obsolete.extend(parse_segment_file_name(&name).map(|name| name.base)),
+            }
+        }
+        let mut found = Vec::new();
+        let first = sources.first().map_or(0, |source| source.base);
+        for source in sources {
+            end = end.max(source.base);
+            let base = source.base;
+            let reached = found.last().map_or(first, |last: &Found| last.salvage.tally.next_offset);
+            match self.look_through(source, reached)? {
+                Some(one) => {
+                    end = end.max(one.salvage.tally.next_offset);
+                    found.push(one);
+                }
+                None => obsolete.push(base),
+            }
+        }
+        self.tell_of_the_end(&found, state.as_ref());
+        if state.is_some() {
+            let its = self.repairs.iter_mut().filter(|repair| repair.path.starts_with(self.directory.path()));
+            its.for_each(|repair| repair.lost.end = repair.lost.end.min(end).max(repair.lost.start));
+        }
+        obsolete.retain(|base| *base != end && !found.iter().any(|one| one.source.base == *base));
+        let log_start = state.as_ref().map_or(first, |state| state.log_start);
+        let interval = self.config.segment.index_interval_bytes;
+        let Table { sealed, pending } = write_anew(&self.directory, &found, interval, self.now)?;
+        let mut active =
+            ActiveSegment::create(&self.directory, end, self.config.segment, ReadMode::Positional)?;
+        let closed = AppendTimes::NONE.on(active.seal()?);
+        let new = PartitionState {
+            identity: self.identity,
+            log_start: log_start.min(end),
+            sealed,
+            closed: Some(closed),
+            cleaned_until: state.as_ref().map_or(0, |state| state.cleaned_until),
+            pending,
+            obsolete,
+            mark: Mark { segment: end, offset: end, position: 0 },
+            sequence: state.as_ref().map_or(0, |state| state.sequence),
+        };
+        commit(&self.directory, new)
+    }
+
+    /// Finds what is sound in a segment, and copies what is not. `None` when nothing of it stays.
+    fn look_through(&mut self, source: Source, reached: Offset) -> Result<Option<Found>> {
+        let name = segment_file_name(source.base, SegmentFile::Log);
+        let log = LogFile::lazy(self.directory.clone(), name.clone(), ReadMode::Positional);
+        let known = Known {
+            base: source.base,
+            until: source.until,
+            was_gapless: source.was_gapless,
+            sealed_bytes: source.summary.map(|summary| summary.bytes),
+            interval_bytes: self.config.segment.index_interval_bytes,
+        };
+        let limit = self.max_expanded_bytes;
+        let mut judge = |header: &BatchHeader, batch: &[u8]| {
+            count_records(header, batch.get(BatchHeader::LEN..).unwrap_or_default(), limit).map(drop)
+        };
+        let salvage = salvage(&log, known, &mut judge)?;
+        if is_foreign(&salvage, &source) || source.must_join && source.base != reached {
+            let why = "its batches are not those that were written there";
+            self.copy_out(&name, 0..salvage.len, source.base..source.until, why)?;
+            return Ok(None);
+        }
+        for dropped in &salvage.dropped {
+            self.copy_out(&name, dropped.range.clone(), dropped.offsets.clone(), &dropped.reason)?;
+        }
+        for mended in salvage.kept.iter().filter(|kept| kept.is_mended) {
+            let range = mended.position..mended.position + BatchHeader::UNCHECKED as u64;
+            let none = mended.header.base_offset..mended.header.base_offset;
+            self.copy_out(
+                &name,
+                range,
+                none,
+                "what the checksum does not cover was wrong; it is known and put right",
+            )?;
+        }
+        Ok((!salvage.kept.is_empty()).then_some(Found { source, salvage }))
+    }
+
+    fn tell_of_the_missing(&mut self, summary: &SegmentSummary) {
+        let path = self.directory.join(&segment_file_name(summary.base, SegmentFile::Log));
+        let lost = summary.base..summary.next_offset;
+        let reason = "the segment is missing".to_owned();
+        self.repairs.push(Repair { path, position: 0..0, lost, reason, copy: None });
+    }
+
+    /// Records that were synced and are nowhere.
+    fn tell_of_the_end(&mut self, found: &[Found], state: Option<&PartitionState>) {
+        let Some(mark) = state.filter(|state| state.closed.is_none()).map(|state| state.mark) else { return };
+        let reached = found.last().map_or(mark.segment, |last| last.salvage.tally.next_offset);
+        let is_told = self.repairs.iter().any(|repair| {
+            repair.path.starts_with(self.directory.path())
+                && repair.lost.end >= mark.offset
+                && !repair.lost.is_empty()
+        });
+        if reached < mark.offset && !is_told {
+            let base = found.last().map_or(mark.segment, |last| last.source.base);
+            let path = self.directory.join(&segment_file_name(base, SegmentFile::Log));
+            let reason = format!("records up to offset {} were synced and are missing", mark.offset);
+            let lost = reached..mark.offset;
+            self.repairs.push(Repair { path, position: 0..0, lost, reason, copy: None });
+        }
+    }
+
+    /// Copies the whole of a file, if it is there, and notes that it goes.
+    fn take_out(&mut self, name: &str, reason: &str) -> Result<()> {
+        let copy = self.copies.keep_file(&self.directory, name)?;
+        self.repairs.push(Repair::of_whole_file(self.directory.join(name), reason.to_owned(), copy));
+        Ok(())
+    }
+
+    fn copy_out(
+        &mut self,
+        name: &str,
+        position: Range<u64>,
+        lost: Range<Offset>,
+        reason: &str,
+    ) -> Result<()> {
+        let copy = match position.is_empty() {
+            true => None,
+            false => Some(self.copies.keep(&self.directory, name, position.clone())?),
+        };
+        let (path, reason) = (self.directory.join(name), reason.to_owned());
+        self.repairs.push(Repair { path, position, lost, reason, copy });
+        Ok(())
+    }
+}
+
+/// Behind all offsets that were given out for certain.
+pub(super) fn known_end(state: &PartitionState) -> Offset {
+    let last = state.closed.as_ref().or(state.sealed.last()).map_or(0, |last| last.next_offset);
+    // A clean close leaves the mark of an earlier moment.
+    last.max(state.mark.offset)
+}

@@ -1,0 +1,61 @@
+//! Writing the segments of a repaired log: what is whole stays as it is, of the others a new file takes what is sound.
+
+use crate::error::{Error, Result};
+use crate::format::{SegmentFile, SegmentSummary, segment_file_name};
+use crate::io::{Directory, OpenMode};
+use crate::log::check::repair::inventory::Source;
+use crate::log::write::append_times::AppendTimes;
+use crate::segment::{NewSegment, Salvage};
+use crate::types::{NO_TIMESTAMP, Offset};
+
+/// A segment that has something to keep.
+pub(super) struct Found {
+    pub(super) source: Source,
+    pub(super) salvage: Salvage,
+}
+
+/// The segments of the repaired log.
+pub(super) struct Table {
+    pub(super) sealed: Vec<SegmentSummary>,
+    /// Bases of those that were written anew, and have temporary names.
+    pub(super) pending: Vec<Offset>,
+}
+
+/// Writes those of `found` anew, under their temporary names, that are not whole. `now` is when segments that nothing tells
+/// of were written.
+pub(super) fn write_anew(
+    directory: &Directory,
+    found: &[Found],
+    interval_bytes: u32,
+    now: i64,
+) -> Result<Table> {
+    let mut table = Table { sealed: Vec::new(), pending: Vec::new() };
+    for Found { source, salvage } in found {
+        let times = match &source.summary {
+            Some(summary) => AppendTimes::of(summary),
+            None => AppendTimes::found(salvage.tally.first_timestamp, now),
+        };
+        if salvage.is_whole() {
+            table.sealed.push(source.summary.unwrap_or_else(|| times.on(salvage.summary())));
+            continue;
+        }
+        let name = segment_file_name(source.base, SegmentFile::Log);
+        let file = directory.open(&name, OpenMode::Read)?;
+        directory.check_space(salvage.tally.bytes)?;
+        let mut new = NewSegment::begin(directory, source.base, interval_bytes)?;
+        for kept in &salvage.kept {
+            let mut batch = file.read(kept.position, kept.header.total_len())?;
+            if kept.is_mended {
+                let written = kept.header.encode_into(&mut batch);
+                written.map_err(|malformed| Error::invalid(malformed.to_string()))?;
+            }
+            new.append(&kept.header, &batch)?;
+        }
+        let until = source.summary.map_or(salvage.tally.next_offset, |summary| summary.next_offset);
+        let Some(finished) = new.finish(until)? else { continue };
+        let delete_horizon = source.summary.map_or(NO_TIMESTAMP, |s| s.delete_horizon);
+        table.sealed.push(SegmentSummary { delete_horizon, ..times.on(finished.summary) });
+        table.pending.push(source.base);
+    }
+    Ok(table)
+}

@@ -1,0 +1,194 @@
+//! Checking every byte of a partition that is checked by anything, without changing one.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::{BatchHeader, Codec, Decompressor, Malformed, RecordIter, SegmentSummary};
+use crate::log::log::Log;
+use crate::log::open::recovery::Left;
+use crate::log::write::writer::Phase;
+use crate::segment::{Cursor, Segment, StoredBatch};
+use crate::types::Offset;
+
+/// A place in a store's files that does not hold what was written there.
+///
+/// ```no_run
+/// for damage in annals::Store::verify("shop-log")?.damages {
+///     println!("{} at byte {}: {}", damage.path.display(), damage.position, damage.reason);
+/// }
+/// # Ok::<(), annals::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Damage {
+    /// The file.
+    pub path: PathBuf,
+    /// Byte position of the damage, or of the batch that holds it.
+    pub position: u64,
+    /// Base offset of the batch, or the offset expected there; `None` in files that hold no batches.
+    pub offset: Option<Offset>,
+    /// What does not fit.
+    pub reason: String,
+}
+
+impl Damage {
+    /// What an error tells of a file's content; `None` when it tells of something else.
+    pub(crate) fn told_by(error: &Error) -> Option<Self> {
+        match error {
+            Error::Corrupt { path, position, offset, reason } => Some(Self {
+                path: path.clone(),
+                position: *position,
+                offset: *offset,
+                reason: reason.clone(),
+            }),
+            Error::UnsupportedFormat { path, .. } => {
+                Some(Self { path: path.clone(), position: 0, offset: None, reason: error.to_string() })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What a check of partitions has come to so far.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    pub(crate) segments: u64,
+    pub(crate) batches: u64,
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+    pub(crate) damages: Vec<Damage>,
+    /// Segments whose index files are missing or differ: they are rebuilt when they are needed.
+    pub(crate) stale_indexes: Vec<PathBuf>,
+}
+
+impl Checked {
+    /// Notes damage; any other failure ends the check.
+    fn note(&mut self, error: Error) -> Result<()> {
+        match Damage::told_by(&error) {
+            Some(damage) => {
+                self.damages.push(damage);
+                Ok(())
+            }
+            None => Err(error),
+        }
+    }
+}
+
+impl Log {
+    /// Walks every batch of every segment: its place, its checksum, its records; then what the state file says of all of
+    /// them. `go_on` is asked after each segment.
+    pub(crate) fn check(
+        &self,
+        checked: &mut Checked,
+        go_on: &mut dyn FnMut(&Checked) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        let summaries = self.summaries();
+        for segment in self.segment_list().iter() {
+            let summary = summaries.iter().find(|summary| summary.base == segment.base());
+            self.check_segment(segment, summary, checked)?;
+            checked.segments += 1;
+            if go_on(checked).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// What the state file says of segments that nobody appends to.
+    fn summaries(&self) -> Vec<SegmentSummary> {
+        let writer = self.writer.lock();
+        let (state, closed) = match &writer.phase {
+            Phase::Open(open) => (open.state.state(), None),
+            Phase::Found(found) => match found.left {
+                Left::Clean(closed) => (found.state.state(), Some(closed)),
+                Left::Unclean(_) => (found.state.state(), None),
+            },
+            Phase::Closed => return Vec::new(),
+        };
+        state.sealed.iter().copied().chain(closed).collect()
+    }
+
+    fn check_segment(
+        &self,
+        segment: &Arc<Segment>,
+        summary: Option<&SegmentSummary>,
+        checked: &mut Checked,
+    ) -> Result<()> {
+        let before = (checked.damages.len(), checked.records);
+        let mut headers = crc32fast::Hasher::new();
+        let mut cursor = Some(segment.from_start());
+        while let Some(mut at) = cursor.take() {
+            match at.next_batch() {
+                Ok(Some(batch)) => {
+                    headers.update(batch.bytes().get(..BatchHeader::LEN).unwrap_or_default());
+                    checked.bytes += batch.bytes().len() as u64;
+                    checked.batches += 1;
+                    match self.count_records(&batch) {
+                        Ok(records) => checked.records += records,
+                        Err(malformed) => {
+                            let offset = batch.header().base_offset;
+                            checked.note(segment.log().damaged(batch.position(), offset, malformed))?;
+                        }
+                    }
+                    cursor = Some(at);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    checked.note(error)?;
+                    cursor = behind(segment, summary, at.position())?;
+                }
+            }
+        }
+        let Some(summary) = summary else { return Ok(()) };
+        if before.0 == checked.damages.len() {
+            // Every batch is sound by itself: together they must be what was sealed.
+            let records = checked.records - before.1;
+            if headers.finalize() != summary.headers_crc || records != summary.record_count {
+                let why = format!("{records} records in batches that differ from those that were sealed");
+                checked.note(segment.log().broken(0, segment.base(), why))?;
+            }
+        }
+        if segment.stored_index(summary)?.is_none() {
+            checked.stale_indexes.push(segment.log().path());
+        }
+        Ok(())
+    }
+
+    /// The number of records of a batch that is sound.
+    fn count_records(&self, batch: &StoredBatch) -> std::result::Result<u64, Malformed> {
+        BatchHeader::verify_crc(batch.bytes())?;
+        count_records(batch.header(), batch.body(), self.options.max_expanded_bytes)
+    }
+}
+
+/// The number of records of a batch whose checksum fits.
+pub(in crate::log) fn count_records(
+    header: &BatchHeader,
+    body: &[u8],
+    max_expanded_bytes: usize,
+) -> std::result::Result<u64, Malformed> {
+    let mut expanded = Vec::new();
+    let records = match header.codec() {
+        Codec::None => body,
+        codec => {
+            Decompressor::default().decompress(codec, body, max_expanded_bytes, &mut expanded)?;
+            &expanded
+        }
+    };
+    let mut count = 0;
+    for record in RecordIter::resume(header, records, 0, header.record_count) {
+        record?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// The next batch behind a stretch that cannot be walked, as far as the stored index knows one.
+fn behind(segment: &Arc<Segment>, summary: Option<&SegmentSummary>, position: u64) -> Result<Option<Cursor>> {
+    let Some(index) = summary.map(|summary| segment.stored_index(summary)).transpose()?.flatten() else {
+        return Ok(None);
+    };
+    Ok(index.entry_behind(position).and_then(|entry| segment.at_entry(&entry)))
+}

@@ -1,0 +1,244 @@
+//! Compaction: of the records of one key, the last one stays.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::format::{BatchHeader, Malformed, RecordIter, SegmentSummary};
+use crate::log::compaction::offset_map::{Full, OffsetMap};
+use crate::log::compaction::plan::{GroupLimits, Sealed, groups, has_due, measure};
+use crate::log::compaction::rewrite::{Expander, Group, Rewriter, Source};
+use crate::log::compaction::sieve::LastOfKey;
+use crate::log::compaction::swap::{NewHorizon, Swap};
+use crate::log::compaction::{CompactionConfig, CompactionReport, Dirt, Effort};
+use crate::log::log::Log;
+use crate::log::retain::retention::{effective_times, millis};
+use crate::log::write::accumulator::Which;
+use crate::log::write::writer::{Phase, Writer};
+use crate::types::Offset;
+
+/// The sealed part of a log at one moment.
+struct Snapshot {
+    sources: Vec<Source>,
+    dirt: Dirt,
+    cleaned_until: Offset,
+    start: Offset,
+}
+
+/// One pass over a log.
+struct Round {
+    map: OffsetMap,
+    /// The map knows everything that is dirty below here.
+    covered: Offset,
+}
+
+impl Round {
+    /// Learns the keys of a batch, up to the first for which there is no room.
+    fn note(&mut self, header: &BatchHeader, records: &[u8]) -> Result<Result<(), Full>, Malformed> {
+        for record in RecordIter::new(header, records) {
+            let record = record?;
+            if let Some(key) = record.key.filter(|_| record.offset >= self.covered)
+                && let Err(full) = self.map.put(key, record.offset)
+            {
+                self.covered = record.offset;
+                return Ok(Err(full));
+            }
+        }
+        self.covered = self.covered.max(header.next_offset());
+        Ok(Ok(()))
+    }
+}
+
+impl CompactionReport {
+    fn add(&mut self, before: &[Source], after: Option<&SegmentSummary>) {
+        self.segments_before += before.len();
+        self.segments_after += usize::from(after.is_some());
+        self.bytes_before += before.iter().map(|source| source.summary.bytes).sum::<u64>();
+        self.bytes_after += after.map_or(0, |after| after.bytes);
+    }
+}
+
+impl Log {
+    /// How much there is to compact. Changes nothing.
+    pub(crate) fn dirt(&self, config: &CompactionConfig) -> Result<Dirt> {
+        self.measure(&self.writer.lock(), config)
+    }
+
+    /// Keeps the last record of each key, and tombstones for a while after the first compaction that met them. Others
+    /// append and read meanwhile. After an error every segment is as it was before or as it should be after.
+    pub(crate) fn compact(self: &Arc<Self>, config: &CompactionConfig) -> Result<CompactionReport> {
+        let _rewriting = self.rewriting.lock();
+        self.prepare_to_compact(config)?;
+        let mut report = CompactionReport::default();
+        loop {
+            let Some(snapshot) = self.snapshot(config)? else { break };
+            report.rounds += 1;
+            let covered = self.run_round(&snapshot, config, &mut report)?;
+            if covered >= snapshot.dirt.until {
+                break;
+            }
+        }
+        report.cleaned_until = self.cleaned_until()?;
+        Ok(report)
+    }
+
+    fn prepare_to_compact(self: &Arc<Self>, config: &CompactionConfig) -> Result<()> {
+        self.check_poison()?;
+        let mut writer = self.writer.lock();
+        match config.effort {
+            Effort::Now => {
+                self.write_with(&mut writer, Which::All);
+                let open = self.opened(&mut writer)?;
+                let min_lag = millis(config.min_lag);
+                let is_young = min_lag > 0 && config.now.saturating_sub(open.appended.last) < min_lag;
+                if open.active.bytes() > 0 && !is_young {
+                    self.roll_to(open, open.active.next_offset())?;
+                }
+            }
+            Effort::WhenDue => {}
+        }
+        Ok(())
+    }
+
+    /// The sealed segments, unless there is nothing to do.
+    fn snapshot(&self, config: &CompactionConfig) -> Result<Option<Snapshot>> {
+        let mut writer = self.writer.lock();
+        if !self.measure(&writer, config)?.is_due {
+            return Ok(None);
+        }
+        let open = self.opened(&mut writer)?;
+        self.clear_pending(&mut open.state)?;
+        let state = open.state.state();
+        let (sealed, cleaned_until) = (state.sealed.clone(), state.cleaned_until);
+        let dirt = self.measure(&writer, config)?;
+        let list = self.segment_list();
+        let sources = sealed.into_iter().zip(list.iter());
+        let sources =
+            sources.map(|(summary, segment)| Source { summary, segment: Arc::clone(segment) }).collect();
+        Ok(Some(Snapshot { sources, dirt, cleaned_until, start: self.start() }))
+    }
+
+    fn measure(&self, writer: &Writer, config: &CompactionConfig) -> Result<Dirt> {
+        let facts = self.facts(writer)?;
+        let state = match &writer.phase {
+            Phase::Open(open) => open.state.state(),
+            Phase::Found(found) => found.state.state(),
+            Phase::Closed => return Err(self.closed()),
+        };
+        let times = effective_times(&facts, config.now);
+        let sealed = Sealed { segments: &state.sealed, times: &times, cleaned_until: state.cleaned_until };
+        Ok(measure(&sealed, config))
+    }
+
+    fn cleaned_until(&self) -> Result<Offset> {
+        match &self.writer.lock().phase {
+            Phase::Open(open) => Ok(open.state.state().cleaned_until),
+            Phase::Found(found) => Ok(found.state.state().cleaned_until),
+            Phase::Closed => Err(self.closed()),
+        }
+    }
+
+    /// One pass over the log: learns the last offset of as many keys as the memory holds, from where the pass before ended,
+    /// then rewrites everything below. Returns how far that was.
+    fn run_round(
+        &self,
+        at: &Snapshot,
+        config: &CompactionConfig,
+        report: &mut CompactionReport,
+    ) -> Result<Offset> {
+        let Round { map, covered } = match self.learn(at, config) {
+            Ok(round) => round,
+            // Retention has removed a file before it was opened.
+            Err(_) if self.has_left(&at.sources) => return Ok(at.cleaned_until),
+            Err(error) => return Err(error),
+        };
+        let sieve = LastOfKey {
+            map: &map,
+            covered,
+            until: at.dirt.until,
+            start: at.start,
+            now: config.now,
+            horizon: config.now.saturating_add(millis(config.delete_retention)),
+        };
+        let mut rewriter = Rewriter::new(self, &sieve);
+        let segments: Vec<_> = at
+            .sources
+            .iter()
+            .map(|source| source.summary)
+            .take_while(|segment| segment.base < covered)
+            .collect();
+        let (mut horizons, mut overtaken) = (Vec::new(), false);
+        for range in groups(&segments, &self.group_limits()) {
+            let group = at.sources.get(range).unwrap_or_default();
+            // Without anything new only tombstones can go.
+            if covered == at.cleaned_until && !group.iter().any(|source| has_due(&source.summary, config.now))
+            {
+                continue;
+            }
+            let rewritten = match rewriter.rewrite(group) {
+                Err(_) if self.has_left(group) => {
+                    overtaken = true;
+                    continue;
+                }
+                rewritten => rewritten?,
+            };
+            match rewritten {
+                Group::Unchanged { delete_horizon } => {
+                    horizons
+                        .extend(group.iter().map(|source| NewHorizon { of: source.summary, delete_horizon }));
+                }
+                Group::Changed(replacement) => {
+                    let after = replacement.new.as_ref().map(|new| new.summary);
+                    if self.swap(group, replacement.new)? == Swap::Overtaken {
+                        overtaken = true;
+                        continue;
+                    }
+                    report.removed_records += replacement.removed_records;
+                    report.add(group, after.as_ref());
+                }
+            }
+        }
+        // What is left of a group that was overtaken was not cleaned: the round is run again.
+        let covered = if overtaken { at.cleaned_until } else { covered };
+        self.note_cleaned(covered, &horizons)?;
+        Ok(covered)
+    }
+
+    fn group_limits(&self) -> GroupLimits {
+        let config = self.config().segment;
+        let (max_bytes, max_index_bytes) = (u64::from(config.max_bytes), u64::from(config.max_index_bytes));
+        GroupLimits { max_bytes, max_index_bytes }
+    }
+
+    fn learn(&self, at: &Snapshot, config: &CompactionConfig) -> Result<Round> {
+        let dirty = at.sources.iter().filter(|source| {
+            source.summary.next_offset > at.cleaned_until && source.summary.base < at.dirt.until
+        });
+        let records = dirty.clone().map(|source| source.summary.record_count).sum();
+        let mut round =
+            Round { map: OffsetMap::new(config.memory_bytes, records), covered: at.cleaned_until };
+        let mut expander = Expander::default();
+        for source in dirty {
+            let mut cursor = source.segment.walk()?;
+            let mut headers = crc32fast::Hasher::new();
+            while let Some(batch) = cursor.next_batch()? {
+                headers.update(batch.bytes().get(..BatchHeader::LEN).unwrap_or_default());
+                if batch.header().next_offset() <= at.cleaned_until || batch.header().attributes.is_control()
+                {
+                    continue;
+                }
+                let limit = self.options.max_expanded_bytes;
+                let noted =
+                    expander.records(&batch, limit).and_then(|records| round.note(batch.header(), records));
+                let damaged = |malformed| {
+                    source.segment.log().damaged(batch.position(), batch.header().base_offset, malformed)
+                };
+                if noted.map_err(damaged)? == Err(Full) {
+                    return Ok(round);
+                }
+            }
+            source.check_headers(headers)?;
+            round.covered = round.covered.max(source.summary.next_offset);
+        }
+        Ok(round)
+    }
+}

@@ -1,0 +1,88 @@
+//! Erasing the records of some keys.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::format::RawRecord;
+use crate::log::compaction::rewrite::{Group, Rewriter, Source};
+use crate::log::compaction::sieve::{OtherKeys, Sieve};
+use crate::log::compaction::swap::Swap;
+use crate::log::log::Log;
+use crate::log::read::{FetchLimits, OnDamage, Reader, Visibility};
+
+/// What a call erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct EraseReport {
+    /// Records that are gone.
+    pub(crate) records: u64,
+    /// Segments that held one and were rewritten.
+    pub(crate) segments: usize,
+    /// Bytes that the log has less.
+    pub(crate) bytes: u64,
+}
+
+impl Log {
+    /// Removes every record whose key matches, wherever it stands, so that no file of the log holds it any more. The
+    /// blocks it stood in are the file system's to overwrite. After an error some of them may be left: call again.
+    pub(crate) fn erase(self: &Arc<Self>, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<EraseReport> {
+        let _rewriting = self.rewriting.lock();
+        if self.active_holds(key_matches)? {
+            self.roll()?;
+        }
+        self.sift(&OtherKeys(key_matches), usize::MAX)
+    }
+
+    /// True when a record of the active segment matches; what is in memory is written first.
+    fn active_holds(self: &Arc<Self>, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<bool> {
+        self.write_queued();
+        let list = self.segment_list();
+        let from = list.iter().last().map_or(0, |active| active.base()).max(self.start());
+        let mut reader = Reader::new(Arc::clone(self), from, Visibility::Written, OnDamage::Fail);
+        loop {
+            let slices = reader.fetch(FetchLimits { max_records: usize::MAX, max_bytes: 1 << 20 })?;
+            if slices.is_empty() {
+                return Ok(false);
+            }
+            let matches = |record: RawRecord<'_>| record.key.is_some_and(key_matches);
+            if slices.iter().flat_map(|slice| slice.iter()).any(matches) {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Rewrites each of the first `most` sealed segments without what the sieve lets go.
+    pub(super) fn sift(&self, sieve: &dyn Sieve, most: usize) -> Result<EraseReport> {
+        let mut report = EraseReport::default();
+        let mut rewriter = Rewriter::new(self, sieve);
+        for source in self.sources()?.into_iter().take(most) {
+            let before = source.summary.bytes;
+            let group = [source];
+            let rewritten = match rewriter.rewrite(&group) {
+                // Retention has removed its file before it was opened.
+                Err(_) if self.has_left(&group) => continue,
+                rewritten => rewritten?,
+            };
+            if let Group::Changed(replacement) = rewritten {
+                let after = replacement.new.as_ref().map_or(0, |new| new.summary.bytes);
+                if self.swap(&group, replacement.new)? == Swap::Done {
+                    report.records += replacement.removed_records;
+                    report.segments += 1;
+                    report.bytes += before.saturating_sub(after);
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    /// The sealed segments now.
+    fn sources(&self) -> Result<Vec<Source>> {
+        let mut writer = self.writer.lock();
+        let open = self.opened(&mut writer)?;
+        self.clear_pending(&mut open.state)?;
+        let list = self.segment_list();
+        let sources = open.state.state().sealed.iter().zip(list.iter());
+        Ok(sources
+            .map(|(summary, segment)| Source { summary: *summary, segment: Arc::clone(segment) })
+            .collect())
+    }
+}

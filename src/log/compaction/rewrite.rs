@@ -1,0 +1,234 @@
+//! Writing what stays of some segments into a new one.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::format::{
+    BatchHeader, BatchRewriter, Codec, Decompressor, Malformed, Outcome, RawRecord, SegmentSummary,
+};
+use crate::log::compaction::sieve::{BatchFate, Sieve};
+use crate::log::log::Log;
+use crate::segment::{FinishedSegment, NewSegment, Segment, StoredBatch};
+use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
+
+/// A sealed segment to read from.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub(super) summary: SegmentSummary,
+    pub(super) segment: Arc<Segment>,
+}
+
+impl Source {
+    /// Compares the sum over all its batch headers with the one taken when it was sealed: where a batch belongs is in no
+    /// CRC of Kafka's.
+    pub(super) fn check_headers(&self, headers: crc32fast::Hasher) -> Result<()> {
+        if headers.finalize() == self.summary.headers_crc {
+            return Ok(());
+        }
+        Err(self.segment.log().broken(0, self.summary.base, "batch headers differ from those sealed"))
+    }
+}
+
+/// What is left of some segments.
+#[derive(Debug)]
+pub(super) struct Replacement {
+    /// `None` when nothing is left.
+    pub(super) new: Option<FinishedSegment>,
+    pub(super) removed_records: u64,
+}
+
+/// What came of a group of segments.
+#[derive(Debug)]
+pub(super) enum Group {
+    /// All of it stays as it is. Its tombstones may go at that time, -1 if it has none.
+    Unchanged {
+        delete_horizon: Timestamp,
+    },
+    Changed(Replacement),
+}
+
+/// Reads batches, expanded, and checks them.
+#[derive(Debug, Default)]
+pub(super) struct Expander {
+    decompressor: Decompressor,
+    buffer: Vec<u8>,
+}
+
+impl Expander {
+    /// The batch's records; at most `limit` bytes when it is compressed.
+    pub(super) fn records<'a>(
+        &'a mut self,
+        batch: &'a StoredBatch,
+        limit: usize,
+    ) -> Result<&'a [u8], Malformed> {
+        BatchHeader::verify_crc(batch.bytes())?;
+        if batch.header().codec() == Codec::None {
+            return Ok(batch.body());
+        }
+        self.buffer.clear();
+        self.decompressor.decompress(batch.header().codec(), batch.body(), limit, &mut self.buffer)?;
+        Ok(&self.buffer)
+    }
+}
+
+/// Rewrites groups of segments, and keeps its buffers from one to the next.
+pub(super) struct Rewriter<'a> {
+    log: &'a Log,
+    sieve: &'a dyn Sieve,
+    expander: Expander,
+    batches: BatchRewriter,
+}
+
+/// A group half done.
+struct Progress {
+    /// Begun with the first change: a group that does not change is not written.
+    new: Option<NewSegment>,
+    removed_records: u64,
+    delete_horizon: Timestamp,
+}
+
+impl Progress {
+    fn note_horizon(&mut self, horizon: Timestamp) {
+        if horizon >= 0 && (self.delete_horizon < 0 || horizon < self.delete_horizon) {
+            self.delete_horizon = horizon;
+        }
+    }
+}
+
+impl<'a> Rewriter<'a> {
+    pub(super) fn new(log: &'a Log, sieve: &'a dyn Sieve) -> Self {
+        Self { log, sieve, expander: Expander::default(), batches: BatchRewriter::default() }
+    }
+
+    /// Writes what stays of consecutive segments to a new one under a temporary name. After an error there is none.
+    pub(super) fn rewrite(&mut self, group: &[Source]) -> Result<Group> {
+        let (Some(first), Some(last)) = (group.first(), group.last()) else {
+            return Ok(Group::Unchanged { delete_horizon: NO_TIMESTAMP });
+        };
+        let bytes = group.iter().map(|source| source.summary.bytes).sum();
+        let mut progress = Progress { new: None, removed_records: 0, delete_horizon: NO_TIMESTAMP };
+        let filled = group.iter().try_for_each(|source| {
+            if group.len() > 1 && progress.new.is_none() {
+                progress.new = Some(begin(self.log, first.summary.base, bytes)?);
+            }
+            self.add(source, &mut progress)
+        });
+        let Progress { new, removed_records, delete_horizon } = progress;
+        let Some(new) = new else { return filled.map(|()| Group::Unchanged { delete_horizon }) };
+        if let Err(error) = filled {
+            // What cannot be removed now is removed by the next rewrite, or after the next open.
+            drop(new.discard());
+            return Err(error);
+        }
+        let mut new = new.finish(last.summary.next_offset)?;
+        if let Some(new) = &mut new {
+            let sources = || group.iter().map(|source| source.summary);
+            new.summary.delete_horizon = delete_horizon;
+            new.summary.first_append =
+                sources().map(|summary| summary.first_append).min().unwrap_or(NO_TIMESTAMP);
+            new.summary.last_append =
+                sources().map(|summary| summary.last_append).max().unwrap_or(NO_TIMESTAMP);
+        }
+        Ok(Group::Changed(Replacement { new, removed_records }))
+    }
+
+    fn add(&mut self, source: &Source, progress: &mut Progress) -> Result<()> {
+        let mut cursor = source.segment.walk()?;
+        let mut headers = crc32fast::Hasher::new();
+        while let Some(batch) = cursor.next_batch()? {
+            headers.update(batch.bytes().get(..BatchHeader::LEN).unwrap_or_default());
+            let is_last = cursor.position() >= source.summary.bytes;
+            self.add_batch(source, &batch, is_last, progress)?;
+        }
+        source.check_headers(headers)
+    }
+
+    fn add_batch(
+        &mut self,
+        source: &Source,
+        batch: &StoredBatch,
+        is_last: bool,
+        progress: &mut Progress,
+    ) -> Result<()> {
+        let header = batch.header();
+        let damaged =
+            |malformed| source.segment.log().damaged(batch.position(), header.base_offset, malformed);
+        let outcome = match self.sieve.batch(header) {
+            BatchFate::Goes => {
+                progress.removed_records += u64::from(header.record_count.unsigned_abs());
+                Outcome::Gone
+            }
+            BatchFate::Stays => {
+                // Nobody looked whether its tombstones are still there: compaction will.
+                if header.attributes.has_delete_horizon() {
+                    progress.note_horizon(header.base_timestamp);
+                }
+                Outcome::Same
+            }
+            BatchFate::Open => {
+                let limit = self.log.options.max_expanded_bytes;
+                let records = self.expander.records(batch, limit).map_err(damaged)?;
+                let rules = self.sieve.rules(header, is_last);
+                let mut judge = |record: &RawRecord<'_>| self.sieve.record(header, record);
+                let rewritten = self.batches.rewrite(header, records, &rules, &mut judge).map_err(damaged)?;
+                progress.removed_records += rewritten.removed;
+                progress.note_horizon(rewritten.delete_horizon);
+                rewritten.outcome
+            }
+        };
+        if matches!(outcome, Outcome::Same) && progress.new.is_none() {
+            return Ok(());
+        }
+        if progress.new.is_none() {
+            progress.new = Some(copy_before(self.log, source, batch.position())?);
+        }
+        match (outcome, &mut progress.new) {
+            (Outcome::Same, Some(new)) => new.append(header, batch.bytes()),
+            (Outcome::Other(other), Some(new)) => new.append(&other.header, other.bytes),
+            (Outcome::Gone, _) | (_, None) => Ok(()),
+        }
+    }
+}
+
+/// Begins a new segment with what stands before `position` in the first one it replaces: all of that stays.
+fn copy_before(log: &Log, source: &Source, position: u64) -> Result<NewSegment> {
+    let mut new = begin(log, source.summary.base, source.summary.bytes)?;
+    let mut copy = || {
+        let mut cursor = source.segment.walk()?;
+        while cursor.position() < position {
+            let Some(batch) = cursor.next_batch()? else { break };
+            new.append(batch.header(), batch.bytes())?;
+        }
+        Ok(())
+    };
+    match copy() {
+        Ok(()) => Ok(new),
+        Err(error) => {
+            drop(new.discard());
+            Err(error)
+        }
+    }
+}
+
+/// Begins a new segment of about so many bytes, if there is room for them.
+fn begin(log: &Log, base: Offset, bytes: u64) -> Result<NewSegment> {
+    log.directory.check_space(bytes)?;
+    NewSegment::begin(&log.directory, base, log.config().segment.index_interval_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::NO_TIMESTAMP;
+
+    #[test]
+    fn the_earliest_delete_horizon_is_that_of_the_segment() {
+        let mut progress = Progress { new: None, removed_records: 0, delete_horizon: NO_TIMESTAMP };
+        for (noted, expected) in
+            [(NO_TIMESTAMP, NO_TIMESTAMP), (50, 50), (70, 50), (30, 30), (NO_TIMESTAMP, 30), (0, 0)]
+        {
+            progress.note_horizon(noted);
+            assert_eq!(progress.delete_horizon, expected);
+        }
+    }
+}

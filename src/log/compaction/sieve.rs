@@ -1,0 +1,188 @@
+//! Which records stay.
+
+use crate::format::{BatchHeader, RawRecord, RecordFate, RewriteRules};
+use crate::log::compaction::offset_map::OffsetMap;
+use crate::types::{Offset, Timestamp};
+
+/// What becomes of a batch, as far as its header tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BatchFate {
+    /// It stays as it is; nobody looks at its records.
+    Stays,
+    Goes,
+    /// Its records decide.
+    Open,
+}
+
+/// Decides what stays of the segments that are rewritten.
+pub(super) trait Sieve {
+    fn batch(&self, header: &BatchHeader) -> BatchFate;
+
+    fn record(&self, header: &BatchHeader, record: &RawRecord<'_>) -> RecordFate;
+
+    /// `is_last` tells the last batch of its segment.
+    fn rules(&self, header: &BatchHeader, is_last: bool) -> RewriteRules;
+}
+
+/// Keeps the last record of each key, and tombstones for a while.
+#[derive(Debug)]
+pub(super) struct LastOfKey<'a> {
+    pub(super) map: &'a OffsetMap,
+    /// The map knows everything from the last cleaning up to here.
+    pub(super) covered: Offset,
+    /// No batch that ends at this offset vanishes: something has to show that the offsets below it were given out.
+    pub(super) until: Offset,
+    /// First offset that may be read.
+    pub(super) start: Offset,
+    pub(super) now: Timestamp,
+    /// For batches with tombstones that are cleaned for the first time.
+    pub(super) horizon: Timestamp,
+}
+
+impl Sieve for LastOfKey<'_> {
+    fn batch(&self, header: &BatchHeader) -> BatchFate {
+        match header {
+            _ if header.next_offset() <= self.start && header.next_offset() != self.until => BatchFate::Goes,
+            _ if header.attributes.is_control() => BatchFate::Stays,
+            _ => BatchFate::Open,
+        }
+    }
+
+    fn record(&self, header: &BatchHeader, record: &RawRecord<'_>) -> RecordFate {
+        if record.offset >= self.covered {
+            return RecordFate::Stays;
+        }
+        let Some(key) = record.key else { return RecordFate::Goes };
+        if self.map.get(key).is_some_and(|last| last > record.offset) {
+            return RecordFate::Goes;
+        }
+        let has_horizon = header.attributes.has_delete_horizon();
+        match record.value {
+            Some(_) => RecordFate::Stays,
+            None if has_horizon && header.base_timestamp <= self.now => RecordFate::Goes,
+            None => RecordFate::StaysForNow,
+        }
+    }
+
+    fn rules(&self, header: &BatchHeader, _is_last: bool) -> RewriteRules {
+        RewriteRules { horizon: Some(self.horizon), keeps_header: header.next_offset() == self.until }
+    }
+}
+
+/// Keeps the batches that reach an offset.
+#[derive(Debug)]
+pub(super) struct From(pub(super) Offset);
+
+impl Sieve for From {
+    fn batch(&self, header: &BatchHeader) -> BatchFate {
+        if header.next_offset() <= self.0 { BatchFate::Goes } else { BatchFate::Stays }
+    }
+
+    fn record(&self, _header: &BatchHeader, _record: &RawRecord<'_>) -> RecordFate {
+        RecordFate::Stays
+    }
+
+    fn rules(&self, _header: &BatchHeader, _is_last: bool) -> RewriteRules {
+        RewriteRules { horizon: None, keeps_header: false }
+    }
+}
+
+/// Keeps the records whose key does not match.
+pub(super) struct OtherKeys<'a>(pub(super) &'a dyn Fn(&[u8]) -> bool);
+
+impl Sieve for OtherKeys<'_> {
+    fn batch(&self, header: &BatchHeader) -> BatchFate {
+        let has_keys = header.record_count > 0 && !header.attributes.is_control();
+        if has_keys { BatchFate::Open } else { BatchFate::Stays }
+    }
+
+    fn record(&self, header: &BatchHeader, record: &RawRecord<'_>) -> RecordFate {
+        match record.key {
+            Some(key) if (self.0)(key) => RecordFate::Goes,
+            _ if record.value.is_none() && header.attributes.has_delete_horizon() => RecordFate::StaysForNow,
+            _ => RecordFate::Stays,
+        }
+    }
+
+    /// A segment keeps its last batch, so that none becomes empty.
+    fn rules(&self, _header: &BatchHeader, is_last: bool) -> RewriteRules {
+        RewriteRules { horizon: None, keeps_header: is_last }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::Attributes;
+
+    fn header(base_timestamp: Timestamp) -> BatchHeader {
+        let plain = Attributes::default();
+        BatchHeader {
+            base_offset: 10,
+            batch_length: 100,
+            leader_epoch: 0,
+            crc: 0,
+            attributes: if base_timestamp < 0 { plain } else { plain.with_delete_horizon() },
+            last_offset_delta: 9,
+            base_timestamp,
+            max_timestamp: 0,
+            producer_id: -1,
+            producer_epoch: -1,
+            base_sequence: -1,
+            record_count: 10,
+        }
+    }
+
+    fn fate(horizon: Timestamp, offset: Offset, key: Option<&[u8]>, value: Option<&[u8]>) -> RecordFate {
+        let mut map = OffsetMap::new(1 << 10, 10);
+        map.put(b"a", 15).unwrap();
+        let sieve = LastOfKey { map: &map, covered: 18, until: 30, start: 0, now: 1000, horizon: 2000 };
+        let record = RawRecord { offset, timestamp: 0, key, value, headers: Default::default() };
+        sieve.record(&header(horizon), &record)
+    }
+
+    #[test]
+    fn the_last_of_its_key_stays() {
+        let (key, value) = (Some(&b"a"[..]), Some(&b"1"[..]));
+        assert_eq!(fate(-1, 14, key, value), RecordFate::Goes);
+        assert_eq!(fate(-1, 15, key, value), RecordFate::Stays);
+        assert_eq!(fate(-1, 10, Some(b"b"), value), RecordFate::Stays, "not seen since the last cleaning");
+        assert_eq!(fate(-1, 10, None, value), RecordFate::Goes);
+    }
+
+    #[test]
+    fn a_tombstone_waits_for_its_horizon() {
+        let key = Some(&b"a"[..]);
+        assert_eq!(fate(-1, 14, key, None), RecordFate::Goes);
+        assert_eq!(fate(-1, 15, key, None), RecordFate::StaysForNow);
+        assert_eq!(fate(1001, 15, key, None), RecordFate::StaysForNow);
+        assert_eq!(fate(1000, 15, key, None), RecordFate::Goes);
+    }
+
+    #[test]
+    fn what_the_map_does_not_know_yet_stays() {
+        assert_eq!(fate(1000, 17, None, None), RecordFate::Goes);
+        assert_eq!(fate(1000, 18, None, None), RecordFate::Stays);
+        assert_eq!(
+            fate(1000, 18, Some(b"a"), None),
+            RecordFate::Stays,
+            "older values of its key may be left"
+        );
+    }
+
+    #[test]
+    fn headers_decide_what_they_can() {
+        let map = OffsetMap::new(0, 0);
+        let sieve = LastOfKey { map: &map, covered: 18, until: 30, start: 20, now: 0, horizon: 0 };
+        assert_eq!(sieve.batch(&header(-1)), BatchFate::Goes, "all of it lies below the start");
+        assert_eq!(LastOfKey { start: 19, ..sieve }.batch(&header(-1)), BatchFate::Open);
+        let last = LastOfKey { map: &map, covered: 18, until: 20, start: 20, now: 0, horizon: 0 };
+        assert_eq!(last.batch(&header(-1)), BatchFate::Open);
+        assert!(last.rules(&header(-1), false).keeps_header);
+        let control = BatchHeader { attributes: Attributes::default().with_control(), ..header(-1) };
+        assert_eq!(LastOfKey { start: 0, ..last }.batch(&control), BatchFate::Stays);
+        assert_eq!(OtherKeys(&|_| true).batch(&control), BatchFate::Stays);
+        assert_eq!(From(20).batch(&header(-1)), BatchFate::Goes);
+        assert_eq!(From(19).batch(&header(-1)), BatchFate::Stays);
+    }
+}

@@ -1,0 +1,293 @@
+//! A partition: what its writer, its readers and its maintenance share.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::{Identity, Mark, PartitionState, SegmentFile, parse_segment_file_name};
+use crate::io::{Clock, Directory, EntryKind, OpenMode};
+use crate::locks::{AtomicBool, AtomicI64, AtomicU64, Mutex, OnceLock, Ordering, RwLock};
+use crate::log::agenda::Agenda;
+use crate::log::config::{LogConfig, LogOptions};
+use crate::log::open::recovery::{Examine, Recovered, RecoveryReport, examine};
+use crate::log::segment_list::SegmentList;
+use crate::log::signal::{Signal, Watchers};
+use crate::log::table::state_file::{STATE_FILE, StateFile};
+use crate::log::write::accumulator::Accumulator;
+use crate::log::write::group_sync::Committer;
+use crate::log::write::rules::AppendRules;
+use crate::log::write::writer::{Phase, Writer};
+use crate::segment::ActiveSegment;
+use crate::types::{Offset, Timestamp};
+
+/// One partition. `start <= durable <= end` at all times.
+///
+/// Locks are taken in this order: `rewriting`, `writer`, `accumulator`, then the rest. No lock but the first two is held
+/// over I/O.
+#[derive(Debug)]
+pub(crate) struct Log {
+    /// Topic and partition, for error messages.
+    pub(super) label: Arc<str>,
+    pub(super) directory: Directory,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) agenda: Arc<Agenda>,
+    pub(super) options: LogOptions,
+    pub(super) config: RwLock<Arc<LogConfig>>,
+    /// Held by whoever rewrites sealed segments, all the time that takes. Appends do not need it.
+    pub(super) rewriting: Mutex<()>,
+    /// Step 1 of an append: short, no I/O.
+    pub(super) accumulator: Mutex<Accumulator>,
+    /// Step 2: held over the write.
+    pub(super) writer: Mutex<Writer>,
+    /// Step 3.
+    pub(super) committer: Committer,
+    /// Replaced whole by the writer; readers keep the list they took.
+    pub(super) segments: RwLock<Arc<SegmentList>>,
+    /// First offset that may be read.
+    pub(super) start: AtomicI64,
+    /// Next offset among records handed to the operating system. The writer alone moves it.
+    pub(super) end: AtomicI64,
+    /// Everything below survives a power cut. Never moves backwards.
+    pub(super) durable: AtomicI64,
+    /// True while the log stands on the agenda to have its open batch written.
+    pub(super) lingers: AtomicBool,
+    /// What the clock showed when retention last looked, or at the last append before the log was opened; -1 before.
+    pub(super) clock_seen: AtomicI64,
+    /// Bytes taken out of the log since it was opened.
+    pub(super) reclaimed_bytes: AtomicU64,
+    /// Set once, by the failure after which nobody knows what is on the disk.
+    pub(super) poison: OnceLock<Arc<Error>>,
+    /// Set once, when the partition is deleted.
+    pub(super) retired: OnceLock<Error>,
+    pub(super) watchers: Watchers,
+}
+
+/// What a log is given by the layer above.
+#[derive(Debug)]
+pub(crate) struct LogContext {
+    pub(crate) label: Arc<str>,
+    pub(crate) directory: Directory,
+    pub(crate) identity: Identity,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) agenda: Arc<Agenda>,
+    pub(crate) options: LogOptions,
+}
+
+impl Log {
+    /// Makes the files of a new, empty partition in an empty directory. Everything is durable but the directory's name.
+    pub(crate) fn create(directory: &Directory, identity: Identity, config: &LogConfig) -> Result<()> {
+        let active =
+            ActiveSegment::create(directory, 0, config.segment, crate::segment::ReadMode::Positional)?;
+        let mut active = active;
+        let closed = active.seal()?;
+        let mark = Mark { segment: 0, offset: 0, position: 0 };
+        let state = PartitionState {
+            identity,
+            log_start: 0,
+            sealed: Vec::new(),
+            closed: Some(closed),
+            cleaned_until: 0,
+            pending: Vec::new(),
+            obsolete: Vec::new(),
+            mark,
+            sequence: 0,
+        };
+        StateFile::create(directory, state).map(drop)
+    }
+
+    /// Whose partition a directory holds; `None` when it holds none that can be read.
+    pub(crate) fn identity_in(directory: &Directory) -> Result<Option<Identity>> {
+        match StateFile::read(directory) {
+            Ok(file) => Ok(Some(file.state().identity)),
+            Err(Error::Io { path, operation, source }) => Err(Error::Io { path, operation, source }),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Whether a partition was ever appended to, as far as its files tell.
+    pub(crate) fn had_records(directory: &Directory) -> Result<bool> {
+        let file = StateFile::read(directory)?;
+        let state = file.state();
+        let (mark, closed) = (state.mark.offset, state.closed.map_or(0, |closed| closed.next_offset));
+        if mark.max(closed).max(state.log_start) > 0 || !state.sealed.is_empty() {
+            return Ok(true);
+        }
+        Ok(!Self::is_empty(directory)?)
+    }
+
+    /// True when no `.log` in a directory holds a byte.
+    fn is_empty(directory: &Directory) -> Result<bool> {
+        for entry in directory.list()? {
+            let is_log =
+                parse_segment_file_name(&entry.name).is_some_and(|name| name.file == SegmentFile::Log);
+            if is_log && directory.open(&entry.name, OpenMode::Read)?.len()? > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// True for a directory in which a crash cut off the making of a partition, or the end of a removal: it says of no
+    /// partition, and holds no byte of a log.
+    pub(crate) fn is_unfinished(directory: &Directory) -> Result<bool> {
+        for entry in directory.list()? {
+            let segment_file = parse_segment_file_name(&entry.name);
+            let is_known = segment_file.is_some() || entry.name == format!("{STATE_FILE}.new");
+            if entry.kind != EntryKind::File || !is_known {
+                return Ok(false);
+            }
+        }
+        Self::is_empty(directory)
+    }
+
+    /// Removes a partition's directory. The file that says whose it is goes last: a removal that a crash cuts off is known
+    /// for what it is, and ended later.
+    pub(crate) fn remove_directory(directory: &Directory) -> Result<()> {
+        for entry in directory.list()?.iter().filter(|entry| entry.name != STATE_FILE) {
+            directory.remove(&entry.name)?;
+        }
+        directory.sync()?;
+        directory.remove_all()
+    }
+
+    /// Looks at a partition and opens it. Changes no byte: what a crash left is set right by the first append.
+    pub(crate) fn open(context: LogContext, config: LogConfig) -> Result<(Arc<Self>, RecoveryReport)> {
+        let LogContext { label, directory, identity, clock, agenda, options } = context;
+        let how = Examine {
+            read_mode: options.read_mode,
+            index_interval_bytes: config.segment.index_interval_bytes,
+        };
+        let found = examine(&directory, identity, &label, how)?;
+        let report = found.report.clone();
+        let Recovered { end, durable, .. } = found;
+        let log = Self {
+            label,
+            directory,
+            clock,
+            agenda,
+            options,
+            rewriting: Mutex::new(()),
+            accumulator: Mutex::new(Accumulator::new(end, AppendRules::new(&config))),
+            segments: RwLock::new(Arc::new(found.segments.clone())),
+            start: AtomicI64::new(found.state.state().log_start),
+            end: AtomicI64::new(end),
+            durable: AtomicI64::new(durable),
+            committer: Committer::default(),
+            lingers: AtomicBool::new(false),
+            clock_seen: AtomicI64::new(found.last_append()),
+            reclaimed_bytes: AtomicU64::new(0),
+            poison: OnceLock::new(),
+            retired: OnceLock::new(),
+            watchers: Watchers::default(),
+            writer: Mutex::new(Writer::new(found, &config)),
+            config: RwLock::new(Arc::new(config)),
+        };
+        Ok((Arc::new(log), report))
+    }
+
+    /// The directory of its files.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// What stays the same while it is open.
+    pub(crate) fn options(&self) -> &LogOptions {
+        &self.options
+    }
+
+    /// The time of day, from the clock it was given.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// First offset that may be read.
+    pub(crate) fn start(&self) -> Offset {
+        self.start.load(Ordering::Acquire)
+    }
+
+    /// Everything below survives a power cut.
+    pub(crate) fn durable(&self) -> Offset {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// Next offset to be assigned among records handed to the operating system.
+    pub(crate) fn end(&self) -> Offset {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// Next offset to be given out: behind the records that are still in memory.
+    pub(crate) fn next_offset(&self) -> Offset {
+        self.accumulator.lock().next_offset()
+    }
+
+    /// Bytes of all batches.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.segment_list().iter().map(|segment| segment.bytes()).sum()
+    }
+
+    pub(crate) fn config(&self) -> Arc<LogConfig> {
+        Arc::clone(&self.config.read())
+    }
+
+    /// Takes new settings for what is appended from now on.
+    pub(crate) fn set_config(&self, config: LogConfig) {
+        self.writer.lock().set_config(&config);
+        self.accumulator.lock().rules = AppendRules::new(&config);
+        *self.config.write() = Arc::new(config);
+    }
+
+    /// Raises `signal` whenever there may be more to read.
+    pub(crate) fn watch(&self, signal: &Arc<Signal>) {
+        self.watchers.add(signal);
+    }
+
+    pub(crate) fn unwatch(&self, signal: &Arc<Signal>) {
+        self.watchers.remove(signal);
+    }
+
+    pub(super) fn segment_list(&self) -> Arc<SegmentList> {
+        Arc::clone(&self.segments.read())
+    }
+
+    /// The partition was deleted: every later call says so.
+    pub(crate) fn retire(&self, reason: Error) {
+        self.writer.lock().phase = Phase::Closed;
+        drop(self.retired.set(reason));
+        self.watchers.raise();
+    }
+
+    /// An error when the partition was deleted or its store closed.
+    #[inline]
+    pub(crate) fn check_open(&self) -> Result<()> {
+        self.retired.get().map_or(Ok(()), |reason| Err(reason.clone()))
+    }
+
+    /// An error when the partition is gone, or an earlier failure left it in a state that nobody knows.
+    #[inline]
+    pub(super) fn check_poison(&self) -> Result<()> {
+        if self.retired.get().is_none() && self.poison.get().is_none() { Ok(()) } else { self.refuse() }
+    }
+
+    #[cold]
+    fn refuse(&self) -> Result<()> {
+        self.check_open()?;
+        self.poison.get().map_or(Ok(()), |cause| {
+            Err(Error::Poisoned { partition: self.label.to_string(), cause: Arc::clone(cause) })
+        })
+    }
+
+    /// Nothing is acknowledged from here on. The first cause stands.
+    pub(super) fn poison_with(&self, cause: Error) -> Error {
+        self.poison.get_or_init(|| Arc::new(cause.clone()));
+        cause
+    }
+
+    pub(super) fn raise_durable(&self, offset: Offset) {
+        self.durable.fetch_max(offset, Ordering::AcqRel);
+        self.watchers.raise();
+    }
+
+    pub(super) fn out_of_range(&self, requested: Offset) -> Error {
+        let (start, end) = (self.start(), self.end());
+        Error::OffsetOutOfRange { partition: self.label.to_string(), requested, start, end }
+    }
+}

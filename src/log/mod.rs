@@ -1,0 +1,39 @@
+//! One partition: an ordered run of segments. Append, write, sync, read, recover. Knows neither its topic, nor other
+//! partitions, nor consumers.
+//!
+//! A record's way down: [`Log::append`] puts it into the open batch ([`write`]), whose writer hands the batch to the active
+//! segment and whose group sync syncs it. Its way up: [`Reader`] ([`read`]) finds the segment, walks its batches, checks and
+//! expands them. [`open`] looks at what an earlier life left, [`table`] is the list of segments on the disk, [`retain`] and
+//! [`compaction`] make the log shorter, [`check`] verifies and repairs one that nobody has open.
+
+mod agenda;
+mod check;
+mod compaction;
+mod config;
+#[expect(clippy::module_inception, reason = "the folder and its central type share the field's word")]
+mod log;
+mod open;
+mod read;
+mod retain;
+mod segment_list;
+mod signal;
+mod stats;
+mod table;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub(crate) use agenda::{Agenda, Chore};
+pub(crate) use check::{Checked, Copies, Repaired};
+pub use check::{Damage, Repair};
+pub(crate) use compaction::{CompactionConfig, Effort};
+pub(crate) use config::{KeyRule, LogConfig, LogOptions};
+pub(crate) use log::{Log, LogContext};
+pub use open::{RecoveryReport, TornTail};
+pub use read::OnDamage;
+pub(crate) use read::{FetchLimits, Reader, RecordSlice, RecordSliceIter, Visibility};
+pub use retain::RemovalReason;
+pub(crate) use retain::RetentionPolicy;
+pub(crate) use signal::Signal;
+pub use write::WhenFull;
+pub(crate) use write::{Append, Appended, SizeLimit};

@@ -1,0 +1,218 @@
+//! The first append after an open: setting right what the last life of the partition left.
+//!
+//! After a clean close the state file has to say that the partition is open again. After anything else the page cache is
+//! not to be believed: a sync that failed may have left pages that read well and are not on the disk, and no later sync
+//! will write them. So what lies behind the durable mark is copied to a new file, synced, and given its name, before
+//! anything is appended behind it.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::format::{Mark, SegmentFile, SegmentSummary, cleaned_log_name, segment_file_name};
+use crate::io::{File, OpenMode};
+use crate::log::log::Log;
+use crate::log::open::recovery::{Left, Recovered};
+use crate::log::segment_list::SegmentList;
+use crate::log::table::state_file::ReplaceFailure;
+use crate::log::write::append_times::AppendTimes;
+use crate::log::write::writer::{Open, Phase, Writer};
+use crate::segment::{ActiveSegment, LogFile, ReadMode, Scan, Segment, scan, summarize};
+use crate::types::Offset;
+
+/// Bytes copied at a time.
+const CHUNK: usize = 1 << 20;
+
+/// The segments as they are after the settling, and where appending goes on.
+struct Settled {
+    sealed: Vec<SegmentSummary>,
+    active: ActiveSegment,
+    appended: AppendTimes,
+}
+
+impl Log {
+    /// Makes the partition ready to be appended to. A failure before anything was renamed leaves it as it was found, and
+    /// the next append tries again.
+    pub(in crate::log) fn settle(&self, writer: &mut Writer) -> Result<()> {
+        if matches!(writer.phase, Phase::Open(_)) {
+            return Ok(());
+        }
+        let found = match std::mem::replace(&mut writer.phase, Phase::Closed) {
+            Phase::Found(found) => found,
+            other => {
+                writer.phase = other;
+                return Ok(());
+            }
+        };
+        let settled = match self.prepare(&found) {
+            Ok(settled) => settled,
+            Err(error) => {
+                if self.poison.get().is_none() {
+                    writer.phase = Phase::Found(found);
+                }
+                return Err(error);
+            }
+        };
+        let (mut state, active, appended) = (found.state, settled.active, settled.appended);
+        let mut next = state.state().clone();
+        next.sealed = settled.sealed;
+        next.closed = None;
+        next.pending.clear();
+        next.mark = Mark { segment: active.base(), offset: active.next_offset(), position: active.bytes() };
+        if let Err(ReplaceFailure::Before(error) | ReplaceFailure::Unknown(error)) = state.replace(next) {
+            return Err(self.poison_with(error));
+        }
+        let mode = self.options.read_mode;
+        let sealed = state.state().sealed.iter();
+        let mut segments: Vec<_> =
+            sealed.map(|summary| Arc::new(Segment::sealed(&self.directory, *summary, mode))).collect();
+        segments.push(Arc::clone(active.segment()));
+        self.replace_list(SegmentList::new(segments));
+        self.raise_durable(active.next_offset());
+        let mut obsolete = found.leftovers.segments;
+        obsolete.extend(&state.state().obsolete);
+        // Left to the next open if it fails: these files are in nobody's way.
+        if self
+            .remove_segments(&obsolete)
+            .and_then(|()| self.remove_cleaned(&found.leftovers.cleaned))
+            .is_ok()
+        {
+            state.forget_obsolete(&obsolete);
+        }
+        writer.phase = Phase::Open(Box::new(Open { active, appended, state }));
+        Ok(())
+    }
+
+    fn prepare(&self, found: &Recovered) -> Result<Settled> {
+        // Names that were found need not be on the disk, if whoever gave them did not come to sync them. What is written from
+        // here on relies on them.
+        let is_closed = matches!(found.left, Left::Clean(_));
+        if !is_closed || !found.state.state().pending.is_empty() {
+            self.directory.sync()?;
+        }
+        self.finish_swaps(&found.leftovers.pending)?;
+        let config = self.config();
+        let sealed = found.state.state().sealed.clone();
+        match &found.left {
+            Left::Clean(closed) => {
+                let mode = self.options.read_mode;
+                let active = ActiveSegment::reopen(&self.directory, *closed, config.segment, mode)?;
+                Ok(Settled { sealed, active, appended: AppendTimes::of(closed) })
+            }
+            Left::Unclean(scans) => self.rescue(sealed, scans, found.state.state().mark),
+        }
+    }
+
+    /// Brings the segments behind the sealed ones onto the disk.
+    fn rescue(&self, mut sealed: Vec<SegmentSummary>, scans: &[Scan], mark: Mark) -> Result<Settled> {
+        let Some((last, before)) = scans.split_last() else { return Err(self.closed()) };
+        // Another segment follows these, so they were synced before that one came to be.
+        for scan in before {
+            sealed.push(self.cut(scan)?);
+        }
+        let config = self.config().segment;
+        let mode = self.options.read_mode;
+        let synced_bytes = if mark.segment == last.tally.base { mark.position } else { 0 };
+        if synced_bytes == last.tally.bytes {
+            self.cut(last)?;
+            let active = ActiveSegment::resume(&self.directory, last.clone(), config, mode)?;
+            return Ok(Settled { sealed, active, appended: self.found_times(last) });
+        }
+        let base = if synced_bytes == 0 { last.tally.base } else { mark.offset };
+        let copied = self.copy_tail(last, synced_bytes, base)?;
+        let appended = self.found_times(&copied);
+        if base != last.tally.base {
+            let durable_part = self.rescan(last.tally.base, base).and_then(|scan| self.cut(&scan));
+            sealed.push(durable_part.map_err(|error| self.poison_with(error))?);
+        }
+        let active = ActiveSegment::resume(&self.directory, copied, config, mode);
+        Ok(Settled { sealed, active: active.map_err(|error| self.poison_with(error))?, appended })
+    }
+
+    fn found_times(&self, scan: &Scan) -> AppendTimes {
+        if scan.tally.bytes == 0 {
+            return AppendTimes::NONE;
+        }
+        AppendTimes::found(scan.tally.first_timestamp, self.clock.now())
+    }
+
+    /// Gives rewritten segments, which the state file lists already, their names: those that have them not.
+    fn finish_swaps(&self, unnamed: &[Offset]) -> Result<()> {
+        let rename = |base: &Offset| {
+            self.directory.rename(&cleaned_log_name(*base), &segment_file_name(*base, SegmentFile::Log))
+        };
+        if unnamed.is_empty() {
+            return Ok(());
+        }
+        let renamed = unnamed.iter().try_for_each(rename).and_then(|()| self.directory.sync());
+        renamed.map_err(|error| self.poison_with(error))
+    }
+
+    /// Removes the files of segments that are no longer part of the log.
+    pub(in crate::log) fn remove_segments(&self, bases: &[Offset]) -> Result<()> {
+        let names = bases.iter().flat_map(|base| SegmentFile::ALL.map(|file| segment_file_name(*base, file)));
+        names.into_iter().try_for_each(|name| self.directory.remove_if_there(&name))
+    }
+
+    /// Removes rewritten segments that did not become part of the log.
+    pub(in crate::log) fn remove_cleaned(&self, bases: &[Offset]) -> Result<()> {
+        bases.iter().try_for_each(|base| self.directory.remove_if_there(&cleaned_log_name(*base)))
+    }
+
+    /// Cuts a segment behind its last good batch, durably.
+    fn cut(&self, scan: &Scan) -> Result<SegmentSummary> {
+        let name = segment_file_name(scan.tally.base, SegmentFile::Log);
+        let file = self.directory.open(&name, OpenMode::ReadWrite)?;
+        file.set_len(scan.tally.bytes)?;
+        file.sync().map_err(|error| self.poison_with(error))?;
+        let mut index = scan.index.clone();
+        index.note_time();
+        let summary = summarize(&scan.tally, &index);
+        Ok(self.found_times(scan).on(summary))
+    }
+
+    fn rescan(&self, base: Offset, until: Offset) -> Result<Scan> {
+        let name = segment_file_name(base, SegmentFile::Log);
+        let log = LogFile::lazy(self.directory.clone(), name, ReadMode::Positional);
+        scan(&log, base, self.config().segment.index_interval_bytes, until)
+    }
+
+    /// Copies what lies behind `from` in the segment of `scan` into the segment `base`, durably, and reads it back.
+    fn copy_tail(&self, scan: &Scan, from: u64, base: Offset) -> Result<Scan> {
+        let source = segment_file_name(scan.tally.base, SegmentFile::Log);
+        let source = self.directory.open(&source, OpenMode::Read)?;
+        let name = segment_file_name(base, SegmentFile::Log);
+        let copy = self.directory.begin(&name)?;
+        copy_range(&source, &copy, from..scan.tally.bytes)?;
+        copy.sync()?;
+        self.directory.publish(&name).map_err(|error| self.poison_with(error))?;
+        let copied = self.rescan(base, Offset::MAX).map_err(|error| self.poison_with(error))?;
+        if copied.tally.next_offset != scan.tally.next_offset {
+            let log = LogFile::lazy(self.directory.clone(), name, ReadMode::Positional);
+            // The page cache had them until now.
+            let why = format!(
+                "the records up to offset {} that were there at the open are not on the disk, a sync of them must have \
+                 failed: reopen the store",
+                scan.tally.next_offset
+            );
+            return Err(self.poison_with(log.broken(copied.tally.bytes, copied.tally.next_offset, why)));
+        }
+        Ok(copied)
+    }
+}
+
+fn copy_range(source: &File, target: &File, range: std::ops::Range<u64>) -> Result<()> {
+    let mut position = range.start;
+    while position < range.end {
+        let want = usize::try_from(range.end - position).unwrap_or(CHUNK).min(CHUNK);
+        let bytes = source.read(position, want)?;
+        target.write_at(&bytes, position - range.start)?;
+        if bytes.is_empty() {
+            break;
+        }
+        position += bytes.len() as u64;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! One record by its offset, without a reader.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::format::{BatchHeader, Codec, RawRecord, record_at};
+use crate::log::log::Log;
+use crate::log::read::record_slice::RecordSlice;
+use crate::log::read::{FetchLimits, OnDamage, Reader, Visibility};
+use crate::segment::StoredBatch;
+use crate::types::Offset;
+
+impl Log {
+    /// What `copy` makes of the record of `offset`; `None` where no record has it any more. The checksum of its batch is
+    /// checked each time.
+    pub(crate) fn get<T>(
+        self: &Arc<Self>,
+        offset: Offset,
+        copy: impl FnOnce(RawRecord<'_>) -> T,
+    ) -> Result<Option<T>> {
+        self.check_open()?;
+        if offset >= self.end() {
+            self.write_queued();
+        }
+        if offset < self.start() || offset >= self.end() {
+            return Err(self.out_of_range(offset));
+        }
+        if let Some(batch) = self.plain_batch(offset)
+            && let Ok(Some(record)) = record_at(batch.header(), batch.body(), offset)
+        {
+            return Ok(Some(copy(record)));
+        }
+        let mut reader = Reader::new(Arc::clone(self), offset, Visibility::Written, OnDamage::Fail);
+        reader = reader.until(offset.saturating_add(1));
+        let slices = reader.fetch(FetchLimits { max_records: 1, max_bytes: 1 })?;
+        Ok(slices.iter().flat_map(RecordSlice::iter).next().map(copy))
+    }
+
+    /// The batch that holds `offset`, checked, where nothing is in the way. What may be in the way, from segments that were
+    /// replaced meanwhile to damage, is the reader's to deal with.
+    pub(in crate::log) fn plain_batch(&self, offset: Offset) -> Option<StoredBatch> {
+        let segment = Arc::clone(self.segments.read().floor(offset)?);
+        let batch = segment.find(offset)?;
+        let header = batch.header();
+        let is_plain = header.codec() == Codec::None && !header.attributes.is_control();
+        if !is_plain || header.next_offset() > self.end() {
+            return None;
+        }
+        BatchHeader::verify_crc(batch.bytes()).ok()?;
+        // Looked at behind the list, as the start is moved before the list is: what was deleted is not handed out.
+        (offset >= self.start()).then_some(batch)
+    }
+}

@@ -1,0 +1,73 @@
+//! Finding records by time.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::log::log::Log;
+use crate::log::read::{FetchLimits, OnDamage, Reader, Visibility};
+use crate::log::segment_list::SegmentList;
+use crate::segment::Segment;
+use crate::types::{Offset, Timestamp};
+
+/// A record's place and time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OffsetAndTimestamp {
+    pub(crate) offset: Offset,
+    pub(crate) timestamp: Timestamp,
+}
+
+impl Log {
+    /// The earliest offset whose record has a timestamp of `timestamp` or later; not the closest timestamp.
+    pub(crate) fn offset_for_time(
+        self: &Arc<Self>,
+        timestamp: Timestamp,
+    ) -> Result<Option<OffsetAndTimestamp>> {
+        self.write_queued();
+        loop {
+            let list = self.segment_list();
+            match self.search_all(&list, timestamp) {
+                // A segment may have been removed or replaced on the way.
+                Err(_) if !Arc::ptr_eq(&list, &self.segment_list()) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn search_all(
+        self: &Arc<Self>,
+        list: &SegmentList,
+        timestamp: Timestamp,
+    ) -> Result<Option<OffsetAndTimestamp>> {
+        for segment in list.iter().filter(|segment| segment.max_timestamp() >= timestamp) {
+            if let Some(found) = self.search(segment, timestamp)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn search(
+        self: &Arc<Self>,
+        segment: &Arc<Segment>,
+        timestamp: Timestamp,
+    ) -> Result<Option<OffsetAndTimestamp>> {
+        let mut cursor = segment.seek_time(timestamp)?;
+        while let Some(header) = cursor.peek()? {
+            // A damaged time must not hide a record.
+            cursor.check_next(&header)?;
+            cursor.step_over(&header);
+            if header.max_timestamp < timestamp || header.last_offset() < self.start() {
+                continue;
+            }
+            let from = header.base_offset.max(self.start());
+            let mut reader = Reader::new(Arc::clone(self), from, Visibility::Written, OnDamage::Fail);
+            let records = reader.fetch(FetchLimits { max_records: usize::MAX, max_bytes: 1 })?;
+            let found =
+                records.iter().flat_map(|slice| slice.iter()).find(|record| record.timestamp >= timestamp);
+            if let Some(found) = found {
+                return Ok(Some(OffsetAndTimestamp { offset: found.offset, timestamp: found.timestamp }));
+            }
+        }
+        Ok(None)
+    }
+}

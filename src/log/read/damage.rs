@@ -1,0 +1,75 @@
+//! What a reader does about a batch that cannot be read.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::{BatchHeader, Malformed};
+use crate::log::read::reader::Reader;
+use crate::types::Offset;
+
+/// What a reader does about a damaged batch.
+///
+/// ```no_run
+/// use annals::{OnDamage, Store};
+/// let store = Store::open("shop-log")?;
+/// let salvage = store.consumer_builder().on_damage(OnDamage::Skip).build()?;
+/// # Ok::<(), annals::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum OnDamage {
+    /// Returns the error, now and at every later try. Other offsets stay readable: seek behind the batch.
+    #[default]
+    Fail,
+    /// Goes on behind the damaged batch, or where the index knows the next one.
+    Skip,
+}
+
+impl Reader {
+    /// Goes on at `next` if the policy is to skip.
+    pub(super) fn pass_over(&mut self, error: Error, next: Offset) -> Result<()> {
+        self.rest = None;
+        if self.on_damage == OnDamage::Fail {
+            // The cursor may stand behind the batch already; the next fetch must meet it again.
+            self.cursor = None;
+            return Err(error);
+        }
+        self.position = self.position.max(next);
+        Ok(())
+    }
+
+    /// A header that cannot be believed hides where the next batch begins: the index may know, or the next segment does.
+    pub(super) fn pass_over_stretch(&mut self, error: Error) -> Result<()> {
+        let Error::Corrupt { position, .. } = &error else { return Err(error) };
+        let position = *position;
+        self.cursor = None;
+        if self.on_damage == OnDamage::Fail {
+            return Err(error);
+        }
+        let Some(segment) = self.list.floor(self.position).map(Arc::clone) else { return Err(error) };
+        // What is blamed may lie in front of the place that cannot be read: it must not lead to the same place for ever.
+        let passed = self.passed.filter(|(base, _)| *base == segment.base());
+        let from = passed.map_or(position, |(_, passed)| passed.max(position));
+        if let Some(cursor) = segment.seek_behind(from)? {
+            self.passed = Some((segment.base(), cursor.position()));
+            self.position = self.position.max(cursor.expected());
+            self.cursor = Some(cursor);
+        } else if let Some(next) = self.list.after(segment.base()) {
+            self.position = next.base();
+        } else {
+            // Nothing is known to follow in the last segment: what is there now cannot be read, what comes can.
+            self.position = self.limit();
+        }
+        Ok(())
+    }
+
+    pub(super) fn damaged(&self, header: &BatchHeader, malformed: Malformed) -> Error {
+        let position = self
+            .cursor
+            .as_ref()
+            .map_or(0, |cursor| cursor.position().saturating_sub(header.total_len() as u64));
+        match self.list.floor(header.base_offset) {
+            Some(segment) => segment.log().damaged(position, header.base_offset, malformed),
+            None => self.log.out_of_range(header.base_offset),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Reading a partition: [`reader`] from an offset on, [`by_offset`] one record, [`by_time`] the offset of a time.
+
+pub(in crate::log) mod by_offset;
+pub(in crate::log) mod by_time;
+mod damage;
+mod expand;
+pub(in crate::log) mod reader;
+pub(in crate::log) mod record_slice;
+pub(in crate::log) mod walk;
+
+pub use damage::OnDamage;
+pub(crate) use reader::{FetchLimits, Reader, Visibility};
+pub(crate) use record_slice::{RecordSlice, RecordSliceIter};

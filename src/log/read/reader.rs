@@ -1,0 +1,190 @@
+//! Reading a partition from an offset on.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::format::{Decompressor, Malformed, RecordIter};
+use crate::log::log::Log;
+use crate::log::read::damage::OnDamage;
+use crate::log::read::expand::Rest;
+use crate::log::read::record_slice::{Cut, RecordSlice};
+use crate::log::segment_list::SegmentList;
+use crate::segment::Cursor;
+use crate::types::Offset;
+
+/// How far a reader sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Visibility {
+    /// Everything handed to the operating system.
+    #[default]
+    Written,
+    /// What survives a power cut: nothing that was read can be lost later.
+    Durable,
+}
+
+/// Bounds of one fetch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FetchLimits {
+    pub(crate) max_records: usize,
+    /// The batch that reaches it is still handed out.
+    pub(crate) max_bytes: usize,
+}
+
+/// Reads one partition forwards. Holds the segments it reads, whatever becomes of their files.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(super) log: Arc<Log>,
+    pub(super) visibility: Visibility,
+    pub(super) on_damage: OnDamage,
+    /// The next offset to hand out.
+    pub(super) position: Offset,
+    /// The first offset not to hand out.
+    pub(super) until: Offset,
+    /// The segments when they were last looked at.
+    pub(super) list: Arc<SegmentList>,
+    /// Stands before the batch that holds `position`, or one before it.
+    pub(super) cursor: Option<Cursor>,
+    /// Where it went on behind what could not be read, if it has read no batch since: base of the segment, byte position.
+    pub(super) passed: Option<(Offset, u64)>,
+    /// What is left of a batch that was handed out in part.
+    pub(super) rest: Option<Rest>,
+    pub(super) decompressor: Decompressor,
+    /// The buffer of the last expanded batch, used again when nobody holds it any more.
+    pub(super) expanded: Option<Arc<Vec<u8>>>,
+}
+
+impl Reader {
+    pub(crate) fn new(log: Arc<Log>, position: Offset, visibility: Visibility, on_damage: OnDamage) -> Self {
+        let list = log.segment_list();
+        Self {
+            log,
+            visibility,
+            on_damage,
+            position,
+            until: Offset::MAX,
+            list,
+            cursor: None,
+            passed: None,
+            rest: None,
+            decompressor: Decompressor::default(),
+            expanded: None,
+        }
+    }
+
+    /// Ends before `until`, whatever the log holds behind it.
+    pub(crate) fn until(mut self, until: Offset) -> Self {
+        self.until = until;
+        self
+    }
+
+    /// The next offset it will hand out, or a greater one where offsets are missing.
+    pub(crate) fn position(&self) -> Offset {
+        self.position
+    }
+
+    pub(crate) fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// Goes on at `position`. Whether the log has it shows at the next fetch.
+    pub(crate) fn seek(&mut self, position: Offset) {
+        if position != self.position {
+            self.position = position;
+            self.cursor = None;
+            self.passed = None;
+            self.rest = None;
+        }
+    }
+
+    /// The offset at which this reader has nothing more to read.
+    pub(crate) fn limit(&self) -> Offset {
+        match self.visibility {
+            Visibility::Written => self.log.end(),
+            Visibility::Durable => self.log.durable(),
+        }
+    }
+
+    /// Up to the limits' worth of records, none at the end. Batches still in memory are written first.
+    pub(crate) fn fetch(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
+        let was_at_end = self.position >= self.limit();
+        if was_at_end {
+            self.log.write_queued();
+            if !self.log.is_within_end(self.position) {
+                // Nothing is there to wait for: what is appended next gets a lower offset.
+                return Err(self.log.out_of_range(self.position));
+            }
+        }
+        let slices = self.fetch_written(limits)?;
+        if slices.is_empty() && !was_at_end && self.position >= self.limit() {
+            // Nothing but missing offsets lay before the end.
+            self.log.write_queued();
+            return self.fetch_written(limits);
+        }
+        Ok(slices)
+    }
+
+    fn fetch_written(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
+        let mut slices = Vec::new();
+        let (mut records, mut bytes) = (0, 0);
+        while records < limits.max_records && bytes < limits.max_bytes {
+            match self.next_slice(limits.max_records - records) {
+                // All that is left of a compacted batch may lie before the position: it counts for nothing.
+                Ok(Some(slice)) if slice.len() == 0 => {}
+                Ok(Some(slice)) => {
+                    records += slice.len();
+                    bytes += slice.stored_bytes();
+                    slices.push(slice);
+                }
+                Ok(None) => break,
+                // What was read before the damage is handed out first; the next fetch meets the damage at once.
+                Err(_) if !slices.is_empty() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(slices)
+    }
+
+    fn next_slice(&mut self, max_records: usize) -> Result<Option<RecordSlice>> {
+        loop {
+            // What is left of a batch may have been deleted or erased meanwhile: then it is looked up again.
+            let rest = match self.rest.take().filter(|_| !self.list_changed()) {
+                Some(rest) => rest,
+                None => match self.next_batch()? {
+                    Some(batch) => batch,
+                    None => return Ok(None),
+                },
+            };
+            let header = *rest.batch.header();
+            match self.slice(rest, max_records) {
+                Ok(slice) => return Ok(Some(slice)),
+                Err(malformed) => {
+                    let error = self.damaged(&header, malformed);
+                    self.pass_over(error, header.next_offset())?;
+                }
+            }
+        }
+    }
+
+    /// Cuts up to `max_records` records off `rest`, decoding each once, and nothing behind them.
+    fn slice(&mut self, rest: Rest, max_records: usize) -> std::result::Result<RecordSlice, Malformed> {
+        let header = *rest.batch.header();
+        let mut records = RecordIter::resume(&header, rest.bytes.get(), rest.position, rest.remaining);
+        records.skip_below(self.position)?;
+        let spans = records.take_spans(max_records, self.until)?;
+        let (position, remaining) = (records.position(), records.remaining());
+        let stored_bytes = if rest.position == 0 { header.total_len() } else { 0 };
+        let next_offset = match spans.last() {
+            _ if remaining == 0 => header.next_offset(),
+            // Whatever of the batch is left lies behind the end of this reader.
+            _ if spans.len() < max_records => self.until,
+            Some(last) => last.offset(header.base_offset) + 1,
+            None => self.position,
+        };
+        if remaining > 0 && next_offset < self.until {
+            self.rest = Some(Rest { batch: rest.batch, bytes: rest.bytes.clone(), position, remaining });
+        }
+        self.position = next_offset;
+        let cut = Cut { spans, next_offset, stored_bytes };
+        Ok(RecordSlice::new(header.base_offset, rest.bytes, cut))
+    }
+}

@@ -1,0 +1,152 @@
+//! Finding batches: the segment, the batch in it, and what to do when either has moved.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::log::read::expand::Rest;
+use crate::log::read::reader::Reader;
+use crate::segment::{Cursor, StoredBatch};
+
+impl Reader {
+    /// The next data batch that reaches the position, checked and expanded.
+    pub(super) fn next_batch(&mut self) -> Result<Option<Rest>> {
+        loop {
+            match self.next_stored() {
+                Ok(Some(batch)) => match self.open_batch(batch) {
+                    Ok(opened) => {
+                        self.passed = None;
+                        return Ok(Some(opened));
+                    }
+                    Err((header, malformed)) => {
+                        let error = self.damaged(&header, malformed);
+                        self.pass_over(error, header.next_offset())?;
+                    }
+                },
+                Ok(None) => return Ok(None),
+                // The first append after a crash moves the tail to another file, compaction puts another file in the
+                // place of a segment's, retention removes it: looked for in the new list before it is a failure.
+                Err(_) if self.list_changed() => self.cursor = None,
+                Err(error) if error.is_corruption() => self.pass_over_stretch(error)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The next data batch that reaches the position. Control and empty batches only move the position on.
+    fn next_stored(&mut self) -> Result<Option<StoredBatch>> {
+        loop {
+            if self.position >= self.limit().min(self.until) {
+                return Ok(None);
+            }
+            let Some(mut cursor) = self.take_cursor()? else { return Ok(None) };
+            let header = match cursor.peek() {
+                Ok(Some(header)) => header,
+                Ok(None) => {
+                    self.leave_segment(&cursor).map_err(|error| self.blame(&cursor, error))?;
+                    continue;
+                }
+                Err(error) => return Err(self.blame(&cursor, error)),
+            };
+            if header.next_offset() <= self.position {
+                cursor.step_over(&header);
+            } else if header.next_offset() > self.limit() {
+                // Limits lie between batches: one that spans them is damaged, and that is no end.
+                cursor.check_next(&header)?;
+                self.cursor = Some(cursor);
+                return Ok(None);
+            } else if header.attributes.is_control() || header.record_count == 0 {
+                cursor.check_next(&header)?;
+                cursor.step_over(&header);
+                self.position = header.next_offset();
+            } else {
+                let batch = cursor.take_batch(header)?;
+                self.cursor = Some(cursor);
+                return Ok(Some(batch));
+            }
+            self.cursor = Some(cursor);
+        }
+    }
+
+    /// What `error`, met by `cursor`, comes from: where no batch is, one that was passed over on the way there may have a wrong
+    /// length, which its checksum tells.
+    fn blame(&self, cursor: &Cursor, error: Error) -> Error {
+        let Ok(mut walk) = cursor.segment().seek(self.position) else { return error };
+        while error.is_corruption() && walk.position() < cursor.position() {
+            let Ok(Some(header)) = walk.peek() else { break };
+            if let Err(earlier) = walk.check_next(&header) {
+                return earlier;
+            }
+            walk.step_over(&header);
+        }
+        error
+    }
+
+    pub(super) fn list_changed(&self) -> bool {
+        !Arc::ptr_eq(&self.log.segments.read(), &self.list)
+    }
+
+    /// The cursor, moved to the segment that holds the position if there is none yet.
+    fn take_cursor(&mut self) -> Result<Option<Cursor>> {
+        if self.list_changed() {
+            // Segments were added, replaced or removed. What is left of the position's batch is found again by offset.
+            self.list = self.log.segment_list();
+            self.cursor = None;
+            // A place in a file that another may have replaced.
+            self.passed = None;
+        }
+        // The start is stored before the list that goes with it, and is read after it here: a list without the
+        // position's segment is never taken for a gap in the log.
+        if self.position < self.log.start() {
+            self.cursor = None;
+            return Err(self.log.out_of_range(self.position));
+        }
+        if let Some(cursor) = self.cursor.take() {
+            return Ok(Some(cursor));
+        }
+        let Some(segment) = self.list.floor(self.position).map(Arc::clone) else {
+            return Err(self.log.out_of_range(self.position));
+        };
+        self.position = self.position.max(segment.base());
+        if self.position >= self.limit() {
+            // Nothing but missing offsets lay before the end.
+            return Ok(None);
+        }
+        segment.seek(self.position).map(Some)
+    }
+
+    /// Nothing more in the cursor's segment: goes to the next one, which there must be below the limit. Offsets between
+    /// the two are missing.
+    fn leave_segment(&mut self, cursor: &Cursor) -> Result<()> {
+        if self.list_changed() {
+            // The next one may have been merged into this one: its base says nothing about where to go on.
+            self.cursor = None;
+            return Ok(());
+        }
+        let base = cursor.segment().base();
+        if !cursor.segment().may_end_at(cursor.expected()) {
+            let why = "its last batches do not reach the offset that was sealed";
+            return Err(cursor.segment().log().broken(cursor.position(), cursor.expected(), why));
+        }
+        let Some(next) = self.list.after(base).map(Arc::clone) else {
+            let why = "the segment ends before the log does";
+            return Err(cursor.segment().log().broken(cursor.position(), cursor.expected(), why));
+        };
+        self.position = self.position.max(next.base());
+        self.cursor = Some(next.seek(self.position)?);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Reader {
+    /// Comes to the end of the position's segment, and goes on to the next one after `meanwhile`.
+    pub(in crate::log) fn leave_segment_after(&mut self, meanwhile: impl FnOnce()) -> Result<()> {
+        let Some(mut cursor) = self.take_cursor()? else { return Ok(()) };
+        while let Some(header) = cursor.peek()? {
+            cursor.step_over(&header);
+            self.position = header.next_offset();
+        }
+        meanwhile();
+        self.leave_segment(&cursor)
+    }
+}

@@ -1,0 +1,51 @@
+//! Deleting the beginning of a log on demand.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::log::log::Log;
+use crate::log::write::accumulator::Which;
+use crate::types::Offset;
+
+/// What a call took out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DeleteReport {
+    /// First offset that may be read now.
+    pub(crate) start: Offset,
+    /// Whole segments removed.
+    pub(crate) segments: usize,
+    /// Bytes that the log has less.
+    pub(crate) bytes: u64,
+}
+
+impl Log {
+    /// Deletes everything below `before`; an offset at or below the start deletes nothing. Nothing below `before` can be
+    /// read again, whatever crashes, and its bytes are gone: whole segments are removed, and the one in which the log now
+    /// starts is rewritten without the batches that lie wholly below. The batch that holds `before` stays whole.
+    ///
+    /// An error after the start has moved concerns the space only; the next deletion that moves it frees it.
+    pub(crate) fn delete_records(self: &Arc<Self>, before: Offset) -> Result<DeleteReport> {
+        self.check_poison()?;
+        let mut writer = self.writer.lock();
+        self.write_with(&mut writer, Which::All);
+        if before > self.end() {
+            return Err(self.out_of_range(before));
+        }
+        if before <= self.start() {
+            return Ok(DeleteReport { start: self.start(), segments: 0, bytes: 0 });
+        }
+        let bytes = self.bytes();
+        let open = self.opened(&mut writer)?;
+        // The active segment cannot be cut at its beginning: it is sealed, and then is one like any other.
+        if open.active.base() < before && open.active.bytes() > 0 {
+            self.roll_to(open, open.active.next_offset())?;
+        }
+        let sealed = &open.state.state().sealed;
+        let segments = sealed.iter().take_while(|segment| segment.next_offset <= before).count();
+        self.take_out(open, segments, before)?;
+        drop(writer);
+        self.remove_obsolete();
+        self.trim()?;
+        Ok(DeleteReport { start: self.start(), segments, bytes: bytes.saturating_sub(self.bytes()) })
+    }
+}

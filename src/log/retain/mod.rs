@@ -1,0 +1,8 @@
+//! What goes from the front of a log: [`retention`] decides, [`removal`] does; [`delete_records`] is told.
+
+pub(in crate::log) mod delete_records;
+pub(in crate::log) mod removal;
+pub(in crate::log) mod retention;
+
+pub use retention::RemovalReason;
+pub(crate) use retention::RetentionPolicy;

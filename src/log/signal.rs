@@ -1,0 +1,143 @@
+//! Waking readers that wait for records.
+
+use std::sync::{Arc, Weak};
+
+use crate::io::Deadline;
+use crate::locks::{AtomicBool, Condvar, Mutex, Ordering, RwLock, fence};
+
+/// What one waiting reader sleeps on. It may watch many partitions.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    /// How often it was raised. A waiter that reads it before it looks for records cannot miss one.
+    raised: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Signal {
+    /// The count to hand to [`wait`](Self::wait). Read it before looking for what may be there already.
+    pub(crate) fn raised(&self) -> u64 {
+        *self.raised.lock()
+    }
+
+    /// Wakes whoever waits, or will wait with an older count.
+    pub(crate) fn raise(&self) {
+        *self.raised.lock() += 1;
+        self.changed.notify_all();
+    }
+
+    /// Sleeps until the count is another than `seen`, or the deadline passes. Returns false at the deadline.
+    pub(crate) fn wait(&self, seen: u64, deadline: Deadline) -> bool {
+        let mut raised = self.raised.lock();
+        while *raised == seen {
+            match deadline.instant() {
+                None => self.changed.wait(&mut raised),
+                Some(at) => {
+                    if self.changed.wait_until(&mut raised, at).timed_out() {
+                        return *raised != seen;
+                    }
+                }
+            }
+        }
+        true
+    }
+}
+
+/// Whom a partition wakes when it has something to read.
+#[derive(Debug, Default)]
+pub(super) struct Watchers {
+    /// False as long as nobody ever watched: then a write pays one load.
+    any: AtomicBool,
+    signals: RwLock<Vec<Weak<Signal>>>,
+}
+
+impl Watchers {
+    pub(super) fn add(&self, signal: &Arc<Signal>) {
+        let mut signals = self.signals.write();
+        signals
+            .retain(|known| known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), Arc::as_ptr(signal)));
+        signals.push(Arc::downgrade(signal));
+        self.any.store(true, Ordering::SeqCst);
+        // With the one in `raise`: either that sees this watcher, or this watcher, looking next, sees what was published.
+        fence(Ordering::SeqCst);
+    }
+
+    pub(super) fn remove(&self, signal: &Arc<Signal>) {
+        let mut signals = self.signals.write();
+        signals
+            .retain(|known| known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), Arc::as_ptr(signal)));
+        self.any.store(!signals.is_empty(), Ordering::SeqCst);
+    }
+
+    /// Wakes those that watch. What they are to see was published before.
+    pub(super) fn raise(&self) {
+        // Without it a processor may load the flag before others see what was published: whoever began to watch in between
+        // would find nothing, and sleep.
+        fence(Ordering::SeqCst);
+        if self.any.load(Ordering::SeqCst) {
+            self.signals.read().iter().filter_map(Weak::upgrade).for_each(|signal| signal.raise());
+        }
+    }
+}
+
+#[cfg(all(test, not(annals_shuttle)))]
+mod tests {
+    use super::*;
+    use crate::locks::AtomicI64;
+
+    /// The end moves and watchers are raised, while another thread begins to watch and looks at the end: one of the two
+    /// must have noticed the other. It is a matter of nanoseconds who does what first, so they meet often.
+    #[test]
+    fn who_begins_to_watch_during_a_raise_sees_the_end_or_is_woken() {
+        const TIMES: usize = 20_000;
+        let meetings: Vec<_> = (0..TIMES).map(|_| (Watchers::default(), AtomicI64::new(0))).collect();
+        let (ready, gone) = (AtomicI64::new(0), AtomicI64::new(0));
+        let meet = |own: &AtomicI64, other: &AtomicI64, at: i64| {
+            own.store(at, Ordering::SeqCst);
+            while other.load(Ordering::SeqCst) < at {
+                std::hint::spin_loop();
+            }
+        };
+        let signals = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for (at, (watchers, end)) in (1..).zip(&meetings) {
+                    meet(&ready, &gone, at);
+                    end.store(1, Ordering::Release);
+                    watchers.raise();
+                }
+            });
+            let mut seen = Vec::new();
+            for (at, (watchers, end)) in (1..).zip(&meetings) {
+                let signal = Arc::new(Signal::default());
+                meet(&gone, &ready, at);
+                watchers.add(&signal);
+                seen.push((end.load(Ordering::Acquire) == 1, signal));
+            }
+            seen
+        });
+        let missed = signals.iter().filter(|(saw, signal)| !saw && signal.raised() == 0).count();
+        assert_eq!(missed, 0, "of {TIMES}");
+    }
+
+    #[test]
+    fn only_those_that_still_watch_are_woken_and_nothing_is_kept_of_the_others() {
+        let watchers = Watchers::default();
+        let [first, second, third] = std::array::from_fn(|_| Arc::new(Signal::default()));
+        let known = || watchers.signals.read().len();
+        [&first, &second, &first].into_iter().for_each(|signal| watchers.add(signal));
+        watchers.raise();
+        assert_eq!((known(), first.raised(), second.raised()), (2, 1, 1));
+        watchers.remove(&first);
+        watchers.raise();
+        assert_eq!((known(), first.raised(), second.raised()), (1, 1, 2));
+        drop(second);
+        watchers.add(&third);
+        assert_eq!(known(), 1);
+        watchers.add(&first);
+        drop(first);
+        watchers.remove(&third);
+        assert_eq!(known(), 0);
+        assert!(!watchers.any.load(Ordering::SeqCst));
+        watchers.raise();
+        assert_eq!(third.raised(), 0);
+    }
+}

@@ -1,0 +1,82 @@
+//! Figures of a partition.
+
+use crate::error::{Error, Result};
+use crate::format::SegmentSummary;
+use crate::locks::Ordering;
+use crate::log::compaction::CompactionConfig;
+use crate::log::config::KeyRule;
+use crate::log::log::Log;
+use crate::log::open::recovery::Left;
+use crate::log::write::writer::Phase;
+use crate::types::{NO_TIMESTAMP, Timestamp};
+
+/// What a log holds, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogStats {
+    pub(crate) bytes: u64,
+    pub(crate) records: u64,
+    pub(crate) segments: usize,
+    /// Largest timestamp of the first batch that has one, -1 without.
+    pub(crate) oldest_timestamp: Timestamp,
+    /// -1 when no record has a timestamp.
+    pub(crate) newest_timestamp: Timestamp,
+}
+
+impl Log {
+    /// Sums up what is known of the segments. Reads no record.
+    pub(crate) fn stats(&self) -> Result<LogStats> {
+        let writer = self.writer.lock();
+        let facts = self.facts(&writer)?;
+        let first = match &writer.phase {
+            Phase::Open(open) => {
+                let active = open.active.first_timestamp().unwrap_or(NO_TIMESTAMP);
+                first_timestamp(&open.state.state().sealed).unwrap_or(active)
+            }
+            Phase::Found(found) => {
+                let last = match &found.left {
+                    Left::Clean(closed) => closed.first_timestamp,
+                    Left::Unclean(scans) => {
+                        scans.first().map_or(NO_TIMESTAMP, |scan| scan.tally.first_timestamp)
+                    }
+                };
+                first_timestamp(&found.state.state().sealed).unwrap_or(last)
+            }
+            Phase::Closed => return Err(self.closed()),
+        };
+        Ok(LogStats {
+            bytes: facts.iter().map(|segment| segment.bytes).sum(),
+            records: facts.iter().map(|segment| segment.records).sum(),
+            segments: facts.len(),
+            oldest_timestamp: first,
+            newest_timestamp: facts.iter().map(|segment| segment.max_timestamp).max().unwrap_or(NO_TIMESTAMP),
+        })
+    }
+
+    /// The part of the sealed bytes that compaction has not compared yet; `None` for a log that is not compacted.
+    pub(crate) fn dirty_ratio(&self) -> Result<Option<f64>> {
+        match self.config().key_rule {
+            KeyRule::Optional => Ok(None),
+            KeyRule::Required => {
+                self.dirt(&CompactionConfig::measuring(self.now())).map(|dirt| Some(dirt.ratio()))
+            }
+        }
+    }
+
+    /// Bytes that retention, deletion, compaction and erasure have taken out of the log since it was opened.
+    pub(crate) fn reclaimed(&self) -> u64 {
+        self.reclaimed_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_reclaimed(&self, bytes: u64) {
+        self.reclaimed_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The failure after which the log takes nothing more.
+    pub(crate) fn poisoned_by(&self) -> Option<&Error> {
+        self.poison.get().map(AsRef::as_ref)
+    }
+}
+
+fn first_timestamp(sealed: &[SegmentSummary]) -> Option<Timestamp> {
+    sealed.iter().map(|segment| segment.first_timestamp).find(|timestamp| *timestamp >= 0)
+}

@@ -1,0 +1,140 @@
+//! The partition's state file on disk.
+
+use crate::error::{Error, Result};
+use crate::format::{Malformed, Mark, PartitionState};
+use crate::io::{Directory, File, OpenMode};
+use crate::types::Offset;
+
+/// Its name in the partition's directory.
+pub(in crate::log) const STATE_FILE: &str = "annals.state";
+/// More than any partition needs: the table of 700,000 segments.
+const MOST_BYTES: usize = 64 << 20;
+
+/// The state as the writer knows it, and the file that holds it.
+#[derive(Debug)]
+pub(in crate::log) struct StateFile {
+    directory: Directory,
+    state: PartitionState,
+    /// The number of the mark that was synced with the file. Its slot stays as it is: a power cut may tear every slot that
+    /// was written since.
+    synced_sequence: u64,
+    /// Names of files that the table does not list as obsolete any more may come back.
+    has_unsynced_removals: bool,
+    /// Open once a mark was written.
+    file: Option<File>,
+}
+
+/// Why a state file was not replaced.
+#[derive(Debug)]
+pub(in crate::log) enum ReplaceFailure {
+    /// The old one stands.
+    Before(Error),
+    /// Nobody knows which one stands.
+    Unknown(Error),
+}
+
+impl From<ReplaceFailure> for Error {
+    fn from(failure: ReplaceFailure) -> Self {
+        match failure {
+            ReplaceFailure::Before(error) | ReplaceFailure::Unknown(error) => error,
+        }
+    }
+}
+
+impl StateFile {
+    /// Reads the file of a partition. Changes nothing.
+    pub(in crate::log) fn read(directory: &Directory) -> Result<Self> {
+        let path = directory.join(STATE_FILE);
+        let damaged = |malformed| match malformed {
+            Malformed::Unsupported { what, found, supported } => {
+                Error::UnsupportedFormat { path: path.clone(), what, found, supported }
+            }
+            Malformed::Invalid { at, why } => {
+                Error::Corrupt { path: path.clone(), position: at as u64, offset: None, reason: why.into() }
+            }
+            Malformed::Truncated { available, .. } => Error::Corrupt {
+                path: path.clone(),
+                position: available as u64,
+                offset: None,
+                reason: malformed.to_string(),
+            },
+        };
+        let bytes = directory.read_file(STATE_FILE, MOST_BYTES)?;
+        let bytes = bytes.ok_or_else(|| damaged(Malformed::invalid(0, "the file is missing")))?;
+        let state = PartitionState::decode(&bytes).map_err(damaged)?;
+        let synced_sequence = state.sequence;
+        let directory = directory.clone();
+        Ok(Self { directory, state, synced_sequence, has_unsynced_removals: false, file: None })
+    }
+
+    /// Writes the file of a new partition. Its name is durable after a sync of the directory, which this does.
+    pub(in crate::log) fn create(directory: &Directory, state: PartitionState) -> Result<Self> {
+        let synced_sequence = state.sequence;
+        let mut file = Self {
+            directory: directory.clone(),
+            state: state.clone(),
+            synced_sequence,
+            has_unsynced_removals: false,
+            file: None,
+        };
+        file.replace(state)?;
+        Ok(file)
+    }
+
+    pub(in crate::log) fn state(&self) -> &PartitionState {
+        &self.state
+    }
+
+    /// Replaces the whole content, durably. Every name that was new in the directory is durable afterwards too.
+    pub(in crate::log) fn replace(
+        &mut self,
+        mut state: PartitionState,
+    ) -> std::result::Result<(), ReplaceFailure> {
+        state.sequence = self.state.sequence + 1;
+        self.directory.prepare(STATE_FILE, &state.encode()).map_err(ReplaceFailure::Before)?;
+        if self.has_unsynced_removals {
+            self.directory.sync().map_err(ReplaceFailure::Before)?;
+            self.has_unsynced_removals = false;
+        }
+        // Marks go into the new file from here on.
+        self.file = None;
+        self.directory.publish(STATE_FILE).map_err(ReplaceFailure::Unknown)?;
+        self.synced_sequence = state.sequence;
+        self.state = state;
+        Ok(())
+    }
+
+    /// The files of these segments are gone; the file says so when it is replaced next.
+    pub(in crate::log) fn forget_obsolete(&mut self, removed: &[Offset]) {
+        self.state.obsolete.retain(|base| !removed.contains(base));
+        self.has_unsynced_removals |= !removed.is_empty();
+    }
+
+    /// Notes how far a sync has got. Not synced itself: after a power cut an older mark may stand there, which is as true.
+    pub(in crate::log) fn mark(&mut self, mark: Mark) -> Result<()> {
+        if mark.offset <= self.state.mark.offset {
+            return Ok(());
+        }
+        let file = self.for_marks()?;
+        let next = self.state.sequence + 1;
+        let sequence = if next.abs_diff(self.synced_sequence).is_multiple_of(2) { next + 1 } else { next };
+        let slot = mark.encode(sequence);
+        file.write_at(&slot.bytes, slot.position)?;
+        self.state.mark = mark;
+        self.state.sequence = sequence;
+        Ok(())
+    }
+
+    /// The file, held open where descriptors are no trouble: with many partitions each holds that of its log, and opening
+    /// this one for a mark costs little beside the sync that the mark tells of.
+    fn for_marks(&mut self) -> Result<File> {
+        if self.directory.is_crowded() {
+            self.file = None;
+            return self.directory.open(STATE_FILE, OpenMode::ReadWrite);
+        }
+        match &self.file {
+            Some(file) => Ok(file.clone()),
+            None => Ok(self.file.insert(self.directory.keep_open_for_hints(STATE_FILE)?).clone()),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Batches in memory: the open one, and full ones that nobody has written yet. No I/O.
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::log::write::open_batch::{Batches, OpenBatch, Spent};
+use crate::log::write::placement::{Placed, Placement};
+use crate::log::write::rules::AppendRules;
+use crate::types::Offset;
+
+/// Which batches to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::log) enum Which {
+    /// All there are.
+    All,
+    /// Those that take no more records; the open one stays.
+    Full,
+}
+
+/// All batches of a partition that are in memory. Offsets are dense: each batch begins where the one before it ends, and
+/// the first where the log ends.
+#[derive(Debug)]
+pub(in crate::log) struct Accumulator {
+    /// What is taken. Here, because every append holds this lock anyway.
+    pub(in crate::log) rules: AppendRules,
+    next_offset: Offset,
+    /// Oldest first. Only the last one takes records.
+    queue: Batches,
+    spare: Option<Box<OpenBatch>>,
+    /// What `queue` becomes when it is taken away: empty, with the room of an earlier one.
+    spare_queue: Batches,
+    /// What its sender was not told: records accepted in memory and lost.
+    lost: Option<Error>,
+}
+
+impl Accumulator {
+    pub(in crate::log) fn new(next_offset: Offset, rules: AppendRules) -> Self {
+        Self {
+            rules,
+            next_offset,
+            queue: Batches::new(),
+            spare: None,
+            spare_queue: Batches::new(),
+            lost: None,
+        }
+    }
+
+    /// The next offset to be given out.
+    pub(in crate::log) fn next_offset(&self) -> Offset {
+        self.next_offset
+    }
+
+    pub(in crate::log) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// The loss that nobody was told of yet; it is told once.
+    pub(in crate::log) fn take_lost(&mut self) -> Option<Error> {
+        self.lost.take()
+    }
+
+    /// Puts records into one batch: the open one if they fit, else a new one. The caller has checked every limit.
+    #[inline]
+    pub(in crate::log) fn place(&mut self, placement: &Placement<'_>) -> Placed {
+        let fits =
+            |open: &&mut Box<OpenBatch>| open.builder.len() + placement.most_bytes <= placement.batch_bytes;
+        let open = self.queue.back_mut().filter(fits);
+        match open {
+            Some(open) => {
+                let placed = open.put(placement, self.next_offset);
+                self.next_offset = placed.last_offset + 1;
+                placed
+            }
+            None => self.place_in_new(placement),
+        }
+    }
+
+    fn place_in_new(&mut self, placement: &Placement<'_>) -> Placed {
+        let displaced = !self.queue.is_empty();
+        let mut batch = self.open(placement);
+        let placed = batch.put(placement, self.next_offset);
+        self.queue.push_back(batch);
+        self.next_offset = placed.last_offset + 1;
+        Placed { opened: !placed.ready, ready: placed.ready | displaced, ..placed }
+    }
+
+    fn open(&mut self, placement: &Placement<'_>) -> Box<OpenBatch> {
+        match self.spare.take() {
+            Some(mut spare) => {
+                spare.again(placement, self.next_offset);
+                spare
+            }
+            None => Box::new(OpenBatch::new(placement, self.next_offset)),
+        }
+    }
+
+    /// Takes batches to write, oldest first.
+    pub(in crate::log) fn take(&mut self, which: Which) -> Batches {
+        match self.queue.back() {
+            Some(last) if which == Which::Full && !last.is_full() => {
+                let open = self.queue.pop_back();
+                let taken = self.take_queue();
+                self.queue.extend(open);
+                taken
+            }
+            _ => self.take_queue(),
+        }
+    }
+
+    fn take_queue(&mut self) -> Batches {
+        std::mem::replace(&mut self.queue, std::mem::take(&mut self.spare_queue))
+    }
+
+    /// Takes back what the batches taken before have left.
+    pub(in crate::log) fn recycle(&mut self, spent: &mut Spent) {
+        if let Some(batch) = spent.batch.take() {
+            self.spare = Some(batch);
+            spent.queue.clear();
+            self.spare_queue = std::mem::take(&mut spent.queue);
+        }
+    }
+
+    /// The batches from `failed` on, and all that was queued behind them meanwhile, will never be written: their waiters
+    /// get the error, their offsets are given out again from `next_offset` on.
+    pub(in crate::log) fn fail(&mut self, failed: Batches, next_offset: Offset, label: &str, error: &Error) {
+        let queued = self.take(Which::All);
+        let mut lost: Option<(Offset, Offset)> = None;
+        for batch in failed.into_iter().chain(queued) {
+            batch.tell(|| Err(error.clone()));
+            if let Some((first, last)) = batch.in_memory() {
+                lost = Some((lost.map_or(first, |(first, _)| first), last));
+            }
+        }
+        self.next_offset = next_offset;
+        if let Some((first, last)) = lost {
+            let (partition, cause) = (label.to_owned(), Arc::new(error.clone()));
+            self.lost.get_or_insert(Error::Lost { partition, first, last, cause });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::write::placement::Sender;
+    use crate::types::Record;
+
+    fn accumulator(next_offset: Offset) -> Accumulator {
+        Accumulator::new(next_offset, AppendRules::new(&crate::log::tests::config(1 << 20)))
+    }
+
+    fn place(accumulator: &mut Accumulator, values: &[&[u8]], sender: Sender) -> Placed {
+        let records: Vec<_> = values.iter().map(|value| Record::new().value(*value)).collect();
+        let most_bytes = Placement::most_bytes(&records);
+        accumulator.place(&Placement { records: &records, most_bytes, batch_bytes: 200, sender, now: 5 })
+    }
+
+    #[test]
+    fn offsets_are_dense_over_batches() {
+        let mut accumulator = accumulator(7);
+        let first = place(&mut accumulator, &[b"a", b"b"], Sender::Waits);
+        assert_eq!((first.first_offset, first.last_offset, first.opened), (7, 8, true));
+        let second = place(&mut accumulator, &[b"c"], Sender::Waits);
+        assert_eq!((second.first_offset, second.opened, second.ready), (9, false, false));
+        let third = place(&mut accumulator, &[&[0; 100]], Sender::Waits);
+        assert_eq!((third.first_offset, third.opened, third.ready), (10, true, true));
+        let taken = accumulator.take(Which::All);
+        assert_eq!(taken.iter().map(|batch| batch.builder.base_offset()).collect::<Vec<_>>(), [7, 10]);
+        assert!(accumulator.is_empty());
+    }
+
+    #[test]
+    fn a_batch_with_room_stays_open_when_the_full_ones_are_written() {
+        let mut accumulator = accumulator(0);
+        place(&mut accumulator, &[&[0; 120]], Sender::GoesOn);
+        assert!(place(&mut accumulator, &[&[0; 80]], Sender::GoesOn).ready, "the first had no room");
+        assert_eq!(accumulator.take(Which::Full).len(), 1);
+        assert!(
+            !place(&mut accumulator, b"a".chunks(1).collect::<Vec<_>>().as_slice(), Sender::GoesOn).opened
+        );
+        assert!(place(&mut accumulator, &[&[0; 300]], Sender::GoesOn).ready, "full by itself");
+        assert_eq!(accumulator.take(Which::Full).len(), 2);
+        assert!(accumulator.is_empty());
+    }
+
+    #[test]
+    fn a_failure_reaches_every_waiter_and_what_was_queued_behind() {
+        let mut accumulator = accumulator(0);
+        let waited = place(&mut accumulator, &[b"a"], Sender::Waits);
+        let failed = accumulator.take(Which::All);
+        let queued = place(&mut accumulator, &[b"b"], Sender::Waits);
+        place(&mut accumulator, &[b"b"], Sender::GoesOn);
+        place(&mut accumulator, &[b"c"], Sender::GoesOn);
+        accumulator.fail(failed, 0, "orders-0", &Error::invalid("disk"));
+        assert!(waited.outcome.unwrap().get().unwrap().is_err());
+        assert!(queued.outcome.unwrap().get().unwrap().is_err());
+        match accumulator.take_lost() {
+            Some(Error::Lost { first: 2, last: 3, .. }) => {}
+            other => panic!("{other:?}"),
+        }
+        assert!(accumulator.take_lost().is_none(), "told once");
+        assert_eq!(place(&mut accumulator, &[b"d"], Sender::Waits).first_offset, 0);
+    }
+}

@@ -1,0 +1,17 @@
+//! From an append to the disk: [`append`] has the record placed in the open batch ([`accumulator`]), [`writer`] hands the
+//! batch to the active segment and [`roll`]s to the next one, [`group_sync`] has one thread sync for all that wait.
+
+pub(in crate::log) mod accumulator;
+pub(in crate::log) mod append;
+pub(in crate::log) mod append_times;
+pub(in crate::log) mod group_sync;
+pub(in crate::log) mod open_batch;
+pub(in crate::log) mod placement;
+pub(in crate::log) mod roll;
+pub(in crate::log) mod rules;
+pub(in crate::log) mod size_limit;
+pub(in crate::log) mod writer;
+
+pub(crate) use append::{Append, Appended};
+pub(crate) use size_limit::SizeLimit;
+pub use size_limit::WhenFull;

@@ -1,0 +1,114 @@
+//! A batch in memory, and those who wait for its write.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::format::BatchBuilder;
+use crate::locks::OnceLock;
+use crate::log::write::placement::{Placed, Placement, Sender, new_record};
+use crate::types::{Offset, Timestamp};
+
+/// How the write of a batch ended, for those who wait for it.
+#[derive(Debug, Default)]
+pub(in crate::log) struct Outcome(OnceLock<Result<()>>);
+
+impl Outcome {
+    /// `None` while the batch is not written.
+    pub(in crate::log) fn get(&self) -> Option<Result<()>> {
+        self.0.get().cloned()
+    }
+
+    /// The first outcome stands.
+    pub(in crate::log) fn set(&self, outcome: Result<()>) {
+        // An outcome that is there already is the one its waiters have seen.
+        drop(self.0.set(outcome));
+    }
+}
+
+/// A batch that takes records, or waits to be written.
+#[derive(Debug)]
+pub(in crate::log) struct OpenBatch {
+    pub(in crate::log) builder: BatchBuilder,
+    /// The time of all its records when the log stamps them itself.
+    pub(in crate::log) opened_at: Timestamp,
+    /// There once somebody waits for the batch.
+    outcome: Option<Arc<Outcome>>,
+    /// First and last offset whose sender did not wait.
+    in_memory: Option<(Offset, Offset)>,
+    /// It has reached its size.
+    full: bool,
+}
+
+impl OpenBatch {
+    /// A batch whose first records will be those of `placement`.
+    pub(in crate::log) fn new(placement: &Placement<'_>, first_offset: Offset) -> Self {
+        Self {
+            builder: BatchBuilder::new(first_offset, placement.expected_bytes()),
+            opened_at: placement.now,
+            outcome: None,
+            in_memory: None,
+            full: false,
+        }
+    }
+
+    /// The same, with the buffers of a batch that was written.
+    pub(in crate::log) fn again(&mut self, placement: &Placement<'_>, first_offset: Offset) {
+        self.builder.reset(first_offset);
+        let Self { builder: _, opened_at, outcome, in_memory, full } = self;
+        (*opened_at, *outcome, *in_memory, *full) = (placement.now, None, None, false);
+    }
+
+    /// Whether it takes no more records.
+    pub(in crate::log) fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// First and last offset whose sender did not wait.
+    pub(in crate::log) fn in_memory(&self) -> Option<(Offset, Offset)> {
+        self.in_memory
+    }
+
+    /// Tells those who wait for the batch.
+    pub(in crate::log) fn tell(&self, outcome: impl FnOnce() -> Result<()>) {
+        if let Some(waiting) = &self.outcome {
+            waiting.set(outcome());
+        }
+    }
+
+    /// Takes the records in, the first one at `first_offset`; returns the offset of the last.
+    #[inline]
+    fn take(&mut self, placement: &Placement<'_>, first_offset: Offset) -> Offset {
+        for record in placement.records {
+            self.builder.append(&new_record(record, placement.now));
+        }
+        let last_offset = self.builder.next_offset() - 1;
+        if placement.sender == Sender::GoesOn {
+            let first = self.in_memory.map_or(first_offset, |(first, _)| first);
+            self.in_memory = Some((first, last_offset));
+        }
+        self.full = self.builder.len() >= placement.batch_bytes;
+        last_offset
+    }
+    /// Takes the records in, and tells where they are.
+    #[inline]
+    pub(in crate::log) fn put(&mut self, placement: &Placement<'_>, first_offset: Offset) -> Placed {
+        let last_offset = self.take(placement, first_offset);
+        let outcome = match placement.sender {
+            Sender::GoesOn | Sender::Writes => None,
+            Sender::Waits => Some(Arc::clone(self.outcome.get_or_insert_default())),
+        };
+        let (opened_at, ready) = (self.opened_at, self.full);
+        Placed { first_offset, last_offset, opened_at, outcome, opened: false, ready }
+    }
+}
+
+/// Batches, oldest first.
+pub(in crate::log) type Batches = VecDeque<Box<OpenBatch>>;
+
+/// What batches that were written leave for later ones: their buffers.
+#[derive(Debug, Default)]
+pub(in crate::log) struct Spent {
+    pub(in crate::log) batch: Option<Box<OpenBatch>>,
+    pub(in crate::log) queue: Batches,
+}

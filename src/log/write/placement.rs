@@ -1,0 +1,93 @@
+//! Records on their way into a batch.
+
+use std::sync::Arc;
+
+use crate::format::{BatchHeader, NewRecord, RecordBody};
+use crate::log::write::open_batch::Outcome;
+use crate::types::{Offset, Record, Timestamp};
+
+/// What a sender does once its records are placed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::log) enum Sender {
+    /// It does not wait for the write.
+    GoesOn,
+    /// It waits until somebody has written them.
+    Waits,
+    /// It holds the writer and writes them itself.
+    Writes,
+}
+
+/// Records to put into one batch, and what bounds that batch.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::log) struct Placement<'a> {
+    pub(in crate::log) records: &'a [Record<'a>],
+    /// From [`most_bytes`](Self::most_bytes).
+    pub(in crate::log) most_bytes: usize,
+    /// Bytes at which a batch is full.
+    pub(in crate::log) batch_bytes: usize,
+    pub(in crate::log) sender: Sender,
+    /// The timestamp of those records that have none.
+    pub(in crate::log) now: Timestamp,
+}
+
+/// What is encoded of a record.
+#[inline]
+pub(in crate::log) fn new_record<'a>(record: &'a Record<'a>, now: Timestamp) -> NewRecord<'a> {
+    NewRecord {
+        timestamp: record.timestamp_millis().unwrap_or(now),
+        key: record.key_bytes(),
+        value: record.value_bytes(),
+        headers: record.headers(),
+    }
+}
+
+impl Placement<'_> {
+    /// How large a batch opened for these records will become: others join those whose sender does not wait.
+    pub(in crate::log) fn expected_bytes(&self) -> usize {
+        match self.sender {
+            Sender::GoesOn => self.batch_bytes.max(BatchHeader::LEN + self.most_bytes),
+            Sender::Waits | Sender::Writes => BatchHeader::LEN + self.most_bytes,
+        }
+    }
+
+    /// More bytes than `records` take in any batch, and not many more.
+    #[inline]
+    pub(in crate::log) fn most_bytes(records: &[Record<'_>]) -> usize {
+        let most = |record: &Record<'_>| {
+            RecordBody::most_len(record.key_bytes(), record.value_bytes(), record.headers())
+        };
+        records.iter().map(most).sum()
+    }
+
+    /// Length in bytes of a batch of `records` alone.
+    pub(in crate::log) fn alone_bytes(records: &[Record<'_>], now: Timestamp) -> usize {
+        let timestamp = |record: &Record<'_>| record.timestamp_millis().unwrap_or(now);
+        let base = records.first().map_or(0, timestamp);
+        let len = |(delta, record): (i32, &Record<'_>)| {
+            RecordBody {
+                timestamp_delta: timestamp(record).wrapping_sub(base),
+                offset_delta: delta,
+                key: record.key_bytes(),
+                value: record.value_bytes(),
+                headers: record.headers(),
+            }
+            .encoded_len()
+        };
+        BatchHeader::LEN + (0..).zip(records).map(len).sum::<usize>()
+    }
+}
+
+/// Where records were put.
+#[derive(Debug)]
+pub(in crate::log) struct Placed {
+    pub(in crate::log) first_offset: Offset,
+    pub(in crate::log) last_offset: Offset,
+    /// When the batch was opened.
+    pub(in crate::log) opened_at: Timestamp,
+    /// Where the end of the batch's write will be told, for a sender who waits for it.
+    pub(in crate::log) outcome: Option<Arc<Outcome>>,
+    /// The batch was opened for these records, and has room for more.
+    pub(in crate::log) opened: bool,
+    /// A batch is ready to be written: this one has reached its size, or one before it had no room for these records.
+    pub(in crate::log) ready: bool,
+}

@@ -1,0 +1,96 @@
+//! The end of one segment and the beginning of the next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::format::Mark;
+use crate::log::log::Log;
+use crate::log::retain::retention::millis;
+use crate::log::table::state_file::ReplaceFailure;
+use crate::log::write::accumulator::Which;
+use crate::log::write::append_times::AppendTimes;
+use crate::log::write::writer::{Open, Phase};
+use crate::segment::ActiveSegment;
+use crate::types::{Offset, Timestamp};
+
+impl Log {
+    /// Seals the active segment and begins a new one, unless the active one is empty. True when it did.
+    pub(crate) fn roll(self: &Arc<Self>) -> Result<bool> {
+        let mut writer = self.writer.lock();
+        self.write_with(&mut writer, Which::All);
+        let open = self.opened(&mut writer)?;
+        if open.active.bytes() == 0 {
+            return Ok(false);
+        }
+        self.roll_to(open, open.active.next_offset()).map(|()| true)
+    }
+
+    /// The same when the first record of the active segment was appended longer ago than a segment may live, by the log's
+    /// clock: so that retention and compaction reach it although nobody appends. A log that was opened and not appended
+    /// to is judged by what its last life noted, and not touched before it is due.
+    pub(crate) fn roll_if_idle(self: &Arc<Self>, now: Timestamp) -> Result<bool> {
+        let appended = match &self.writer.lock().phase {
+            Phase::Open(open) => open.appended,
+            Phase::Found(found) => found.appended(now),
+            Phase::Closed => return Err(self.closed()),
+        };
+        let max_age = millis(self.config().segment_age);
+        if appended.first < 0 || now.saturating_sub(appended.first) <= max_age {
+            return Ok(false);
+        }
+        self.roll()
+    }
+
+    /// Seals the active segment, which is then synced and listed in the state file, and begins one at `base`.
+    pub(in crate::log) fn roll_to(&self, open: &mut Open, base: Offset) -> Result<()> {
+        let sealed = open.active.seal().map_err(|error| self.poison_with(error))?;
+        let sealed = open.appended.on(sealed);
+        let config = self.config();
+        let mode = self.options.read_mode;
+        let next = ActiveSegment::create(&self.directory, base, config.segment, mode)?;
+        // A crash must not leave the table that counts on the new name without that name.
+        self.directory.sync().map_err(|error| self.poison_with(error))?;
+        let mut state = open.state.state().clone();
+        state.sealed.push(sealed);
+        state.mark = Mark { segment: base, offset: base, position: 0 };
+        match open.state.replace(state) {
+            Ok(()) => {}
+            Err(ReplaceFailure::Before(error)) => {
+                // An empty segment left there, or coming back, would cut off what the old one may still take.
+                let removed = next.remove(&self.directory).and_then(|()| self.directory.sync());
+                removed.map_err(|error| self.poison_with(error))?;
+                return Err(error);
+            }
+            Err(ReplaceFailure::Unknown(error)) => return Err(self.poison_with(error)),
+        }
+        self.append_to_list(&next);
+        std::mem::replace(&mut open.active, next).retire();
+        open.appended = AppendTimes::NONE;
+        self.raise_durable(base);
+        Ok(())
+    }
+
+    fn append_to_list(&self, next: &ActiveSegment) {
+        let mut segments = self.segments.write();
+        *segments = Arc::new(segments.with(Arc::clone(next.segment())));
+    }
+}
+
+/// Whether a segment has become too old to take one more batch.
+pub(in crate::log) struct Due {
+    pub(in crate::log) max_age: Duration,
+    pub(in crate::log) now: Timestamp,
+    /// The largest timestamp of the batch.
+    pub(in crate::log) timestamp: Timestamp,
+}
+
+impl Due {
+    /// Age is measured in the time of the records, as Kafka does; without timestamps a segment does not age.
+    pub(in crate::log) fn is_over(&self, open: &Open) -> bool {
+        let Some(first) = open.active.first_timestamp() else { return false };
+        let latest = if self.timestamp >= 0 { self.timestamp } else { self.now };
+        let waited = u128::try_from(latest.saturating_sub(first)).unwrap_or(0);
+        waited > self.max_age.as_millis()
+    }
+}

@@ -1,0 +1,79 @@
+//! What a record must be like to be appended.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::format::TimestampType;
+use crate::log::config::{KeyRule, LogConfig};
+use crate::log::write::size_limit::SizeLimit;
+use crate::types::{Record, Timestamp};
+
+/// The part of a partition's configuration that every append looks at, in the form in which it is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::log) struct AppendRules {
+    key_rule: KeyRule,
+    pub(in crate::log) timestamp_type: TimestampType,
+    /// How far before and after now a timestamp may lie, in milliseconds.
+    before_max: Timestamp,
+    after_max: Timestamp,
+    /// The largest batch in bytes, and the setting that says so.
+    pub(in crate::log) max_bytes: usize,
+    max_bytes_setting: &'static str,
+    pub(in crate::log) size_limit: Option<SizeLimit>,
+}
+
+impl AppendRules {
+    pub(in crate::log) fn new(config: &LogConfig) -> Self {
+        let (max_bytes, max_bytes_setting) = if config.max_message_bytes <= config.segment.max_bytes {
+            (config.max_message_bytes, "max.message.bytes")
+        } else {
+            (config.segment.max_bytes, "segment.bytes")
+        };
+        Self {
+            key_rule: config.key_rule,
+            timestamp_type: config.timestamp_type,
+            before_max: millis(config.timestamp_before_max),
+            after_max: millis(config.timestamp_after_max),
+            max_bytes: max_bytes as usize,
+            max_bytes_setting,
+            size_limit: config.size_limit,
+        }
+    }
+
+    /// Checks records, their size apart.
+    #[inline]
+    pub(in crate::log) fn check(&self, records: &[Record<'_>], label: &str, now: Timestamp) -> Result<()> {
+        for record in records {
+            if self.key_rule == KeyRule::Required && record.key_bytes().is_none() {
+                return Err(Error::KeyRequired { partition: label.to_owned() });
+            }
+            if self.timestamp_type == TimestampType::CreateTime {
+                self.check_time(record.timestamp_millis().unwrap_or(now), now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the size of a batch: that of records alone in it.
+    pub(in crate::log) fn check_size(&self, bytes: usize) -> Result<()> {
+        if bytes > self.max_bytes {
+            let (size, limit, setting) = (bytes as u64, self.max_bytes as u64, self.max_bytes_setting);
+            return Err(Error::RecordTooLarge { size, limit, setting });
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn check_time(&self, timestamp: Timestamp, now: Timestamp) -> Result<()> {
+        let earliest = now.saturating_sub(self.before_max).max(0);
+        let latest = now.saturating_add(self.after_max);
+        if (earliest..=latest).contains(&timestamp) {
+            return Ok(());
+        }
+        Err(Error::InvalidTimestamp { timestamp, earliest, latest })
+    }
+}
+
+fn millis(duration: Duration) -> Timestamp {
+    Timestamp::try_from(duration.as_millis()).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,221 @@
+//! The writer of a partition: batches from memory to the active segment, and the roll to the next one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::format::{Compression, Compressor, Mark, Seal, TimestampType};
+use crate::locks::Ordering;
+use crate::log::config::LogConfig;
+use crate::log::log::Log;
+use crate::log::open::recovery::{Left, Recovered};
+use crate::log::segment_list::SegmentList;
+use crate::log::table::state_file::StateFile;
+use crate::log::write::accumulator::Which;
+use crate::log::write::append_times::AppendTimes;
+use crate::log::write::open_batch::{Batches, OpenBatch, Spent};
+use crate::log::write::roll::Due;
+use crate::segment::{ActiveSegment, WriteFailure};
+
+/// What only the thread that writes may touch.
+#[derive(Debug)]
+pub(in crate::log) struct Writer {
+    pub(in crate::log) phase: Phase,
+    compressor: Compressor,
+    /// What of the partition's configuration a batch is written by.
+    rules: WriteRules,
+    /// Buffers for the accumulator, given back when it is locked anyway.
+    pub(in crate::log) spent: Spent,
+    /// Bytes written since the last sync began.
+    pub(in crate::log) unsynced_bytes: u64,
+    /// True while the log stands on the agenda to be synced.
+    pub(in crate::log) awaits_sync: bool,
+}
+
+/// How a batch is written, and when the segment before it is full of age.
+#[derive(Debug, Clone, Copy)]
+struct WriteRules {
+    compression: Compression,
+    timestamp_type: TimestampType,
+    segment_age: Duration,
+}
+
+impl WriteRules {
+    fn new(config: &LogConfig) -> Self {
+        let LogConfig { compression, timestamp_type, segment_age, .. } = *config;
+        Self { compression, timestamp_type, segment_age }
+    }
+}
+
+/// The life of a partition's write side.
+#[derive(Debug)]
+pub(in crate::log) enum Phase {
+    /// Opened and not yet appended to: the files are as they were found.
+    Found(Box<Recovered>),
+    /// Appending.
+    Open(Box<Open>),
+    /// Closed, or given up after a failure that left the files in an unknown state.
+    Closed,
+}
+
+/// A partition that is appended to.
+#[derive(Debug)]
+pub(in crate::log) struct Open {
+    pub(in crate::log) active: ActiveSegment,
+    /// When `active` was appended to.
+    pub(in crate::log) appended: AppendTimes,
+    pub(in crate::log) state: StateFile,
+}
+
+impl Writer {
+    pub(in crate::log) fn new(found: Recovered, config: &LogConfig) -> Self {
+        Self {
+            phase: Phase::Found(Box::new(found)),
+            compressor: Compressor::default(),
+            rules: WriteRules::new(config),
+            spent: Spent::default(),
+            unsynced_bytes: 0,
+            awaits_sync: false,
+        }
+    }
+
+    pub(in crate::log) fn set_config(&mut self, config: &LogConfig) {
+        self.rules = WriteRules::new(config);
+        if let Phase::Open(open) = &mut self.phase {
+            open.active.set_config(config.segment);
+        }
+    }
+}
+
+impl Log {
+    /// Writes batches from memory, each in one write, and tells their waiters and the readers.
+    pub(in crate::log) fn write_with(self: &Arc<Self>, writer: &mut Writer, which: Which) {
+        let batches = {
+            let mut accumulator = self.accumulator.lock();
+            accumulator.recycle(&mut writer.spent);
+            accumulator.take(which)
+        };
+        // Whoever waits has the outcome from its batch.
+        drop(self.write_batches(writer, batches));
+    }
+
+    /// Writes batches that were taken from memory. The outcome is that of the last one: where one fails, so do those
+    /// behind it.
+    pub(in crate::log) fn write_batches(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        mut batches: Batches,
+    ) -> Result<()> {
+        if batches.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.check_poison().and_then(|()| self.settle(writer)) {
+            self.fail(batches, &error);
+            return Err(error);
+        }
+        let mut outcome = Ok(());
+        while let Some(mut batch) = batches.pop_front() {
+            if let Err(error) = self.write_batch(writer, &mut batch) {
+                batches.push_front(batch);
+                self.fail(std::mem::take(&mut batches), &error);
+                outcome = Err(error);
+                break;
+            }
+            batch.tell(|| Ok(()));
+            writer.spent.batch = Some(batch);
+        }
+        writer.spent.queue = batches;
+        self.watchers.raise();
+        outcome
+    }
+
+    /// Nothing of `batches`, nor of what was queued behind them, is visible or ever will be.
+    fn fail(&self, batches: Batches, error: &Error) {
+        let mut accumulator = self.accumulator.lock();
+        accumulator.fail(batches, self.end(), &self.label, error);
+    }
+
+    fn write_batch(self: &Arc<Self>, writer: &mut Writer, batch: &mut OpenBatch) -> Result<()> {
+        let WriteRules { compression, timestamp_type, segment_age } = writer.rules;
+        let Phase::Open(open) = &mut writer.phase else { return Err(self.closed()) };
+        let how = Seal { compression, timestamp_type, append_time: batch.opened_at };
+        let sealed = batch.builder.seal(&how, &mut writer.compressor);
+        let sealed =
+            sealed.map_err(|malformed| Error::invalid(format!("a batch cannot be encoded: {malformed}")))?;
+        let header = sealed.header;
+        let due = Due { max_age: segment_age, now: batch.opened_at, timestamp: header.max_timestamp };
+        if open.active.is_full_for(sealed.bytes.len(), header.last_offset()) || due.is_over(open) {
+            self.roll_to(open, header.base_offset)?;
+            writer.unsynced_bytes = 0;
+        }
+        match open.active.append(&header, sealed.bytes) {
+            Ok(()) => {}
+            Err(WriteFailure::Undone(error)) => return Err(error),
+            Err(WriteFailure::Stuck(error)) => return Err(self.poison_with(error)),
+        }
+        open.appended.note(batch.opened_at);
+        self.end.store(header.next_offset(), Ordering::Release);
+        writer.unsynced_bytes += sealed.bytes.len() as u64;
+        self.ask_for_sync(writer);
+        Ok(())
+    }
+
+    #[inline]
+    fn ask_for_sync(self: &Arc<Self>, writer: &mut Writer) {
+        if !writer.awaits_sync {
+            writer.awaits_sync = true;
+            self.agenda.add_unsynced(self);
+        }
+        if writer.unsynced_bytes >= self.options.sync_every_bytes {
+            writer.unsynced_bytes = 0;
+            self.agenda.hurry_sync();
+        }
+    }
+
+    pub(in crate::log) fn replace_list(&self, list: SegmentList) {
+        *self.segments.write() = Arc::new(list);
+    }
+
+    /// Writes and syncs everything, cuts what was allocated ahead and notes that the close was clean. Later appends fail.
+    pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
+        let mut writer = self.writer.lock();
+        self.write_with(&mut writer, Which::All);
+        let lost = self.tell_lost();
+        if let Phase::Found(found) = &writer.phase
+            && matches!(found.left, Left::Unclean(_))
+        {
+            // Set right now, the next life need not scan it again.
+            self.settle(&mut writer)?;
+        }
+        let Phase::Open(mut open) = std::mem::replace(&mut writer.phase, Phase::Closed) else {
+            // A first append that failed for good has left it closed, and must not pass for one that was.
+            return if self.retired.get().is_some() { lost } else { lost.and_then(|()| self.check_poison()) };
+        };
+        self.check_poison()?;
+        let closed = open.active.seal().map_err(|error| self.poison_with(error))?;
+        let closed = open.appended.on(closed);
+        let mut state = open.state.state().clone();
+        state.mark = Mark { segment: closed.base, offset: closed.next_offset, position: closed.bytes };
+        state.closed = Some(closed);
+        open.state.replace(state)?;
+        open.active.retire();
+        self.raise_durable(closed.next_offset);
+        lost
+    }
+
+    /// The write side, ready to be appended to.
+    pub(in crate::log) fn opened<'a>(&self, writer: &'a mut Writer) -> Result<&'a mut Open> {
+        self.check_poison()?;
+        self.settle(writer)?;
+        match &mut writer.phase {
+            Phase::Open(open) => Ok(open),
+            Phase::Found(_) | Phase::Closed => Err(self.closed()),
+        }
+    }
+
+    pub(in crate::log) fn closed(&self) -> Error {
+        self.check_poison()
+            .err()
+            .unwrap_or_else(|| Error::StoreClosed { path: self.directory.path().to_path_buf() })
+    }
+}
