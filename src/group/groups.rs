@@ -211,7 +211,8 @@ impl Groups {
         }
         let keep_from = self.consumed_by_all(place);
         let policy = RetentionPolicy { keep_from, ..RetentionPolicy::default() };
-        topic.partition(place.partition())?.apply_retention(&policy).map(drop)
+        let ask = || if topic.settings().drops_consumed() { policy } else { RetentionPolicy::default() };
+        topic.partition(place.partition())?.apply_retention(ask).map(drop)
     }
 
     /// An offset beyond the end would skip records that are not written yet.

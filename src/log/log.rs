@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{Identity, Mark, PartitionState, SegmentFile, parse_segment_file_name};
 use crate::io::{Clock, Directory, EntryKind, OpenMode};
-use crate::locks::{AtomicBool, AtomicI64, AtomicU64, Mutex, OnceLock, Ordering, RwLock};
+use crate::locks::{AtomicBool, AtomicI64, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
 use crate::log::agenda::Agenda;
 use crate::log::config::{LogConfig, LogOptions};
 use crate::log::open::recovery::{Examine, Recovered, RecoveryReport, examine};
@@ -58,6 +58,8 @@ pub(crate) struct Log {
     pub(super) reclaimed_bytes: AtomicU64,
     /// Set once, by the failure after which nobody knows what is on the disk.
     pub(super) poison: OnceLock<Arc<Error>>,
+    /// Set once, when it is closed or deleted: a rewrite that is under way ends at its next step.
+    pub(super) ending: AtomicBool,
     /// Set once, when the partition is deleted.
     pub(super) retired: OnceLock<Error>,
     pub(super) watchers: Watchers,
@@ -183,6 +185,7 @@ impl Log {
             clock_seen: AtomicI64::new(found.last_append()),
             reclaimed_bytes: AtomicU64::new(0),
             poison: OnceLock::new(),
+            ending: AtomicBool::new(false),
             retired: OnceLock::new(),
             watchers: Watchers::default(),
             writer: Mutex::new(Writer::new(found, &config)),
@@ -238,7 +241,9 @@ impl Log {
     /// Takes new settings for what is appended from now on.
     pub(crate) fn set_config(&self, config: impl Into<Arc<LogConfig>>) {
         let config = config.into();
-        self.writer.lock().set_config(&config);
+        // Held to the end: who looks at the settings under this lock sees all of them change at once.
+        let mut writer = self.writer.lock();
+        writer.set_config(&config);
         self.accumulator.lock().rules = AppendRules::new(&config);
         *self.config.write() = config;
     }
@@ -256,11 +261,27 @@ impl Log {
         Arc::clone(&self.segments.read())
     }
 
-    /// The partition was deleted: every later call says so.
+    /// The partition was deleted, or its store closed: every later call says so. When this returns nobody works on its files
+    /// any more, whichever thread had begun to: the directory may be given away.
     pub(crate) fn retire(&self, reason: Error) {
-        self.writer.lock().phase = Phase::Closed;
         drop(self.retired.set(reason));
         self.watchers.raise();
+        let _rewriting = self.end_rewrites();
+        let _removing = self.removing.lock();
+        self.writer.lock().phase = Phase::Closed;
+        self.segment_list().iter().for_each(|segment| segment.leave());
+        self.watchers.raise();
+    }
+
+    /// Has a rewrite end at its next step, and waits for that. None begins from here on.
+    pub(super) fn end_rewrites(&self) -> MutexGuard<'_, ()> {
+        self.ending.store(true, Ordering::Release);
+        self.rewriting.lock()
+    }
+
+    /// An error when the partition is being closed or deleted: what takes long asks between two steps.
+    pub(super) fn check_going_on(&self) -> Result<()> {
+        if self.ending.load(Ordering::Acquire) { Err(self.closed()) } else { Ok(()) }
     }
 
     /// An error when the partition was deleted or its store closed.

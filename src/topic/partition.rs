@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::log::{Append, Log, OnDamage, Reader, Visibility};
+use crate::log::{Append, BelowStart, Log, OnDamage, Reader, Visibility};
 use crate::topic::metadata::{BatchMetadata, OffsetAndTimestamp};
 use crate::topic::partition_reader::PartitionReader;
 use crate::topic::record_ref::{OwnedRecord, RecordRef};
@@ -161,21 +161,25 @@ impl Partition {
         let from = match range.start_bound() {
             Bound::Included(offset) => *offset,
             Bound::Excluded(offset) => offset.saturating_add(1),
-            Bound::Unbounded => self.start(),
+            Bound::Unbounded => 0,
         };
+        let is_from_start = range.start_bound() == Bound::Unbounded;
         let until = match range.end_bound() {
             Bound::Included(offset) => offset.saturating_add(1),
             Bound::Excluded(offset) => *offset,
             Bound::Unbounded => Offset::MAX,
         };
-        self.log.write_queued();
+        self.log.write_accepted();
         let (start, end) = (self.start(), self.end());
+        let from = if is_from_start { start } else { from };
         if from < start || from > end {
             let partition = self.place.to_string();
             return Err(Error::OffsetOutOfRange { partition, requested: from, start, end });
         }
         let reader = Reader::new(Arc::clone(&self.log), from, Visibility::Written, OnDamage::Fail);
-        Ok(PartitionReader::new(self.place.clone(), reader.until(until)))
+        // Whoever reads from the start, wherever that is, may find that it has moved.
+        let below_start = if is_from_start { BelowStart::GoOnOnce } else { BelowStart::Fail };
+        Ok(PartitionReader::new(self.place.clone(), reader.until(until).below_start(below_start)))
     }
 
     /// The record of `offset`, copied; `None` where no record has that offset any more: it was compacted away or erased.

@@ -10,6 +10,7 @@ use crate::log::compaction::rewrite::{Expander, Group, Rewriter, Source};
 use crate::log::compaction::sieve::LastOfKey;
 use crate::log::compaction::swap::Swap;
 use crate::log::compaction::{CompactionConfig, CompactionReport, Dirt, Effort};
+use crate::log::config::LogConfig;
 use crate::log::log::Log;
 use crate::log::retain::retention::{effective_times, millis};
 use crate::log::table::edit::{Edit, NewHorizon};
@@ -23,6 +24,8 @@ struct Snapshot {
     dirt: Dirt,
     cleaned_until: Offset,
     start: Offset,
+    /// Those of the log when it was decided how to compact.
+    settings: Arc<LogConfig>,
 }
 
 /// One pass over a log.
@@ -66,14 +69,27 @@ impl Log {
 
     /// Keeps the last record of each key, and tombstones for a while after the first compaction that met them. Others
     /// append and read meanwhile. After an error every segment is as it was before or as it should be after.
-    pub(crate) fn compact(self: &Arc<Self>, config: &CompactionConfig) -> Result<CompactionReport> {
+    ///
+    /// `ask` says how, and is asked again whenever the log was given other settings: nothing is put in the place of anything
+    /// by settings that have been replaced. `None` ends it.
+    pub(crate) fn compact(
+        self: &Arc<Self>,
+        ask: &dyn Fn() -> Option<CompactionConfig>,
+    ) -> Result<CompactionReport> {
         let _rewriting = self.rewriting.lock();
-        self.prepare_to_compact(config)?;
+        self.check_going_on()?;
         let mut report = CompactionReport::default();
+        let mut is_prepared = false;
         loop {
-            let Some(snapshot) = self.snapshot(config)? else { break };
+            // In this order: settings that are replaced after the answer are noticed.
+            let settings = self.config();
+            let Some(config) = ask() else { break };
+            if !std::mem::replace(&mut is_prepared, true) {
+                self.prepare_to_compact(&config)?;
+            }
+            let Some(snapshot) = self.snapshot(&config, settings)? else { break };
             report.rounds += 1;
-            let covered = self.run_round(&snapshot, config, &mut report)?;
+            let covered = self.run_round(&snapshot, &config, &mut report)?;
             if covered >= snapshot.dirt.until {
                 break;
             }
@@ -101,7 +117,7 @@ impl Log {
     }
 
     /// The sealed segments, unless there is nothing to do.
-    fn snapshot(&self, config: &CompactionConfig) -> Result<Option<Snapshot>> {
+    fn snapshot(&self, config: &CompactionConfig, settings: Arc<LogConfig>) -> Result<Option<Snapshot>> {
         let mut writer = self.writer.lock();
         if !self.measure(&writer, config)?.is_due {
             return Ok(None);
@@ -116,7 +132,7 @@ impl Log {
         let sources = sealed.into_iter().zip(list.iter());
         let sources =
             sources.map(|(summary, segment)| Source { summary, segment: Arc::clone(segment) }).collect();
-        Ok(Some(Snapshot { sources, dirt, cleaned_until, start: self.start() }))
+        Ok(Some(Snapshot { sources, dirt, cleaned_until, start: self.start(), settings }))
     }
 
     fn measure(&self, writer: &Writer, config: &CompactionConfig) -> Result<Dirt> {
@@ -184,7 +200,7 @@ impl Log {
                 }
                 Group::Changed(replacement) => {
                     let after = replacement.new.as_ref().map(|new| new.summary);
-                    if self.swap(group, replacement.new)? == Swap::Overtaken {
+                    if self.swap(group, replacement.new, Some(&at.settings))? == Swap::Overtaken {
                         overtaken = true;
                         continue;
                     }
@@ -217,6 +233,7 @@ impl Log {
             let mut cursor = source.segment.walk()?;
             let mut headers = crc32fast::Hasher::new();
             while let Some(batch) = cursor.next_batch()? {
+                self.check_going_on()?;
                 headers.update(batch.bytes().get(..BatchHeader::LEN).unwrap_or_default());
                 if batch.header().next_offset() <= at.cleaned_until || batch.header().attributes.is_control()
                 {

@@ -136,6 +136,7 @@ impl<'a> Rewriter<'a> {
         let mut cursor = source.segment.walk()?;
         let mut headers = crc32fast::Hasher::new();
         while let Some(batch) = cursor.next_batch()? {
+            self.log.check_going_on()?;
             headers.update(batch.bytes().get(..BatchHeader::LEN).unwrap_or_default());
             let is_last = cursor.position() >= source.summary.bytes;
             self.add_batch(source, &batch, is_last, progress)?;
@@ -196,6 +197,7 @@ fn copy_before(log: &Log, source: &Source, position: u64) -> Result<NewSegment> 
     let mut copy = || {
         let mut cursor = source.segment.walk()?;
         while cursor.position() < position {
+            log.check_going_on()?;
             let Some(batch) = cursor.next_batch()? else { break };
             new.append(batch.header(), batch.bytes())?;
         }

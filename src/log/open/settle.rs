@@ -61,18 +61,15 @@ impl Log {
             sealed.map(|summary| Arc::new(Segment::sealed(&self.directory, *summary, mode))).collect();
         segments.push(Arc::clone(active.segment()));
         let list = SegmentList::new(state.state().log_start, segments);
-        let edit = Edit::of(&state).open(settled.sealed, mark).list(list);
+        let edit = Edit::of(&state).open(settled.sealed, mark, &found.leftovers.segments).list(list);
         self.edit(&mut state, edit).map_err(|error| self.poison_with(error))?;
         self.raise_durable(active.next_offset());
-        let mut obsolete = found.leftovers.segments;
-        obsolete.extend(&state.state().obsolete);
-        // Left to the next open if it fails: these files are in nobody's way.
-        if names::remove_segments(&self.directory, &obsolete)
-            .and_then(|()| names::remove_cleaned(&self.directory, &found.leftovers.cleaned))
-            .is_ok()
-        {
+        let obsolete = state.state().obsolete.clone();
+        // Tried again by the next removal if it fails: these files are in nobody's way.
+        if names::remove_segments(&self.directory, &obsolete).is_ok() {
             state.forget_obsolete(&obsolete);
         }
+        drop(names::remove_cleaned(&self.directory, &found.leftovers.cleaned));
         writer.phase = Phase::Open(Box::new(Open { active, appended, state }));
         Ok(())
     }

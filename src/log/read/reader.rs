@@ -29,6 +29,8 @@ pub(crate) enum BelowStart {
     Fail,
     /// Goes on at the first record that is there.
     GoOn,
+    /// The same until records were handed out; from then on it says so.
+    GoOnOnce,
 }
 
 /// Bounds of one fetch.
@@ -203,6 +205,9 @@ impl Reader {
             self.rest = Some(Rest { batch: rest.batch, bytes: rest.bytes.clone(), position, remaining });
         }
         self.position = next_offset;
+        if self.below_start == BelowStart::GoOnOnce {
+            self.below_start = BelowStart::Fail;
+        }
         let cut = Cut { spans, next_offset, stored_bytes };
         Ok(RecordSlice::new(header.base_offset, rest.bytes, cut))
     }

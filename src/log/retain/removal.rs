@@ -36,10 +36,17 @@ pub(crate) struct RemovedSegment {
 }
 
 impl Log {
-    /// Removes what `policy` does not keep, whole segments from the oldest on. A log that loses nothing is not touched.
-    pub(crate) fn apply_retention(self: &Arc<Self>, policy: &RetentionPolicy) -> Result<RetentionReport> {
+    /// Removes what the policy does not keep, whole segments from the oldest on. A log that loses nothing is not touched.
+    ///
+    /// The policy is asked for under the lock that [`set_config`](Self::set_config) takes: once that has returned, nothing
+    /// goes by an answer of before.
+    pub(crate) fn apply_retention(
+        self: &Arc<Self>,
+        ask: impl FnOnce() -> RetentionPolicy,
+    ) -> Result<RetentionReport> {
         self.check_poison()?;
         let mut writer = self.writer.lock();
+        let policy = &ask();
         let now = self.clock.now();
         // Only a look at ages is a look at the clock: others must not make the next one believe a leap.
         let seen = match policy.max_age {

@@ -47,8 +47,11 @@ impl Edit {
         self
     }
 
-    /// The partition is open: these are sealed, and everything below `mark` is synced.
-    pub(in crate::log) fn open(mut self, sealed: Vec<SegmentSummary>, mark: Mark) -> Self {
+    /// The partition is open: these are sealed, everything below `mark` is synced, and files of `left` were found that are no
+    /// part of the log.
+    pub(in crate::log) fn open(mut self, sealed: Vec<SegmentSummary>, mark: Mark, left: &[Offset]) -> Self {
+        let unlisted: Vec<_> = left.iter().filter(|base| !self.state.obsolete.contains(base)).collect();
+        self.state.obsolete.extend(unlisted);
         self.state.sealed = sealed;
         self.state.closed = None;
         self.state.pending.clear();

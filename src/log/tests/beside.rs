@@ -77,11 +77,13 @@ impl Change {
                     .unwrap();
             }
             Self::Roll => assert!(log.roll().unwrap()),
-            Self::Compaction => assert!(log.compact(&now_config(place)).unwrap().removed_records > 0),
+            Self::Compaction => {
+                assert!(log.compact(&|| Some(now_config(place))).unwrap().removed_records > 0)
+            }
             Self::Erasure => assert!(log.erase(&|key| key == b"key 3").unwrap().records > 0),
             Self::Retention => {
                 let policy = RetentionPolicy { max_bytes: Some(1000), ..Default::default() };
-                assert!(!log.apply_retention(&policy).unwrap().removed.is_empty());
+                assert!(!log.apply_retention(|| policy).unwrap().removed.is_empty());
             }
             Self::DeletionOfRecords => assert_eq!(log.delete_records(33).unwrap().start, 33),
             Self::Close => log.close().unwrap(),

@@ -28,7 +28,7 @@ fn retention_takes_whole_segments_and_they_stay_gone() {
         assert!(bases.len() > 5, "{bases:?}");
         let bytes = log.bytes();
         let policy = RetentionPolicy { max_bytes: Some(1000), ..Default::default() };
-        let report = log.apply_retention(&policy).unwrap();
+        let report = log.apply_retention(|| policy).unwrap();
         assert_eq!(report.start, log.start());
         assert_eq!(report.removed.len(), bases.len() - place.logs().len());
         assert_eq!(report.removed.iter().map(|segment| segment.bytes).sum::<u64>(), bytes - log.bytes());
@@ -46,7 +46,7 @@ fn retention_takes_whole_segments_and_they_stay_gone() {
         let start = log.start();
         assert_out_of_range(&log, start - 1);
         assert_eq!(read_all(&log, start), expected(start..50));
-        assert_eq!(log.apply_retention(&policy).unwrap().removed, []);
+        assert_eq!(log.apply_retention(|| policy).unwrap().removed, []);
         drop(log);
         let log = place.open();
         assert_eq!((log.start(), log.end()), (start, 50));
@@ -63,9 +63,9 @@ fn everything_may_expire_and_the_end_stays() {
     let log = place.open();
     append(&log, 0..20, Durability::Os);
     let policy = RetentionPolicy { max_age: Some(Duration::from_secs(60)), ..Default::default() };
-    assert_eq!(log.apply_retention(&policy).unwrap().removed, []);
+    assert_eq!(log.apply_retention(|| policy).unwrap().removed, []);
     place.clock.advance(Duration::from_millis(60_001));
-    let report = log.apply_retention(&policy).unwrap();
+    let report = log.apply_retention(|| policy).unwrap();
     assert_eq!(report.removed.iter().map(|segment| segment.records).sum::<u64>(), 20);
     assert_eq!((log.start(), log.end(), log.bytes()), (20, 20, 0));
     assert_eq!(place.logs(), [20]);
@@ -75,7 +75,7 @@ fn everything_may_expire_and_the_end_stays() {
     let log = place.open();
     assert_eq!(read_all(&log, 20), expected(20..25));
     place.clock.advance(Duration::from_millis(60_001));
-    log.apply_retention(&policy).unwrap();
+    log.apply_retention(|| policy).unwrap();
     assert_eq!((log.start(), log.end()), (25, 25));
 }
 
@@ -87,7 +87,7 @@ fn a_log_that_loses_nothing_is_not_touched() {
     log.close().unwrap();
     let log = place.open();
     let policy = RetentionPolicy { max_bytes: Some(1 << 20), ..Default::default() };
-    assert_eq!(log.apply_retention(&policy).unwrap().removed, []);
+    assert_eq!(log.apply_retention(|| policy).unwrap().removed, []);
     assert!(!log.roll_if_idle(1_000_001).unwrap());
     drop(log);
     let context = context(&place.directory(), place.mode, Arc::clone(&place.clock));
@@ -103,13 +103,13 @@ fn a_leap_of_the_clock_is_not_believed_at_once() {
     let log = place.open();
     place.clock.set(9000 * DAY);
     let policy = RetentionPolicy { max_age: Some(Duration::from_secs(60)), ..Default::default() };
-    let report = log.apply_retention(&policy).unwrap();
+    let report = log.apply_retention(|| policy).unwrap();
     assert!(report.clock_leapt && report.removed.is_empty());
     place.clock.set(1_000_100);
-    assert_eq!(log.apply_retention(&policy).unwrap().removed, []);
+    assert_eq!(log.apply_retention(|| policy).unwrap().removed, []);
     place.clock.set(9000 * DAY);
-    assert!(log.apply_retention(&policy).unwrap().clock_leapt);
-    let report = log.apply_retention(&policy).unwrap();
+    assert!(log.apply_retention(|| policy).unwrap().clock_leapt);
+    let report = log.apply_retention(|| policy).unwrap();
     assert_eq!(report.removed.iter().map(|segment| segment.records).sum::<u64>(), 20);
 }
 
@@ -202,7 +202,7 @@ fn a_segment_that_leaves_while_it_is_rewritten_takes_no_others_place() {
         let policy = RetentionPolicy { max_records: Some(50), ..Default::default() };
         let retain_and_match = |key: &[u8]| {
             if !is_done.swap(true, Ordering::SeqCst) {
-                log.apply_retention(&policy).unwrap();
+                log.apply_retention(|| policy).unwrap();
             }
             key == b"key 3"
         };

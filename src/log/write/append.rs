@@ -152,6 +152,15 @@ impl Log {
         self.write_with(&mut writer, Which::All);
     }
 
+    /// Returns when every record that was accepted before the call is written or was refused, those included that another
+    /// thread is writing.
+    pub(crate) fn write_accepted(self: &Arc<Self>) {
+        if self.next_offset() > self.end() {
+            let mut writer = self.writer.lock();
+            self.write_with(&mut writer, Which::All);
+        }
+    }
+
     /// Whether `offset` may be asked for: it is not behind what was given out. Waits for a write that is under way, whose
     /// records are neither in memory any more nor in the log yet.
     pub(in crate::log) fn is_within_end(&self, offset: Offset) -> bool {
