@@ -104,6 +104,18 @@ fn another_length_with_damage_that_no_cut_explains_is_another_file() {
 }
 
 #[test]
+fn a_damaged_file_whose_first_batch_has_no_time_is_its_own() {
+    let batches = || [batch(0, "value", -3), batch(2, "value", 1000), batch(4, "value", 1000)];
+    let summary = salvaged(&batches().concat(), &open()).summary();
+    let source = Source { summary: Some(summary), until: 6, ..open() };
+    for damaged in 0..3 {
+        let mut batches = batches();
+        *batches[damaged].last_mut().unwrap() ^= 1;
+        assert_foreign(false, &batches.concat(), &source);
+    }
+}
+
+#[test]
 fn a_damaged_file_with_other_times_is_another_file() {
     let with = |origins: [i64; 3], damaged: usize| {
         let mut batches: Vec<_> =
