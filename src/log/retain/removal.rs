@@ -98,7 +98,7 @@ impl Log {
             Err(ReplaceFailure::Unknown(error)) => return Err(self.poison_with(error)),
         }
         // In this order: who sees the shorter list sees the start that goes with it.
-        self.start.store(start, Ordering::Release);
+        self.offsets.move_start(start);
         let list = match (gone.first(), gone.last()) {
             (Some(first), Some(last)) => self.segment_list().replaced(*first..=*last, None),
             _ => self.segment_list().as_ref().clone(),
