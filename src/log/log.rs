@@ -22,8 +22,8 @@ use crate::upkeep::{Agenda, Ticket};
 
 /// One partition.
 ///
-/// Locks are taken in this order: `rewriting`, `writer`, `accumulator`, then the rest. No lock but the first two is held
-/// over I/O.
+/// Locks are taken in this order: `rewriting`, `removing`, `writer`, `accumulator`, then the rest. No lock but the first
+/// three is held over I/O.
 #[derive(Debug)]
 pub(crate) struct Log {
     /// Topic and partition, for error messages.
@@ -35,13 +35,15 @@ pub(crate) struct Log {
     pub(super) config: RwLock<Arc<LogConfig>>,
     /// Held by whoever rewrites sealed segments, all the time that takes. Appends do not need it.
     pub(super) rewriting: Mutex<()>,
+    /// Held by whoever removes files of segments that left the log.
+    pub(super) removing: Mutex<()>,
     /// Step 1 of an append: short, no I/O.
     pub(super) accumulator: Mutex<Accumulator>,
     /// Step 2: held over the write.
     pub(super) writer: Mutex<Writer>,
     /// Step 3.
     pub(super) committer: Committer,
-    /// Replaced whole by the writer; readers keep the list they took.
+    /// Replaced whole, by an edit of the table alone; readers keep the list they took.
     pub(super) segments: RwLock<Arc<SegmentList>>,
     pub(super) offsets: Offsets,
     /// The log's place on the agenda while it has records in memory that nobody waits for.
@@ -166,6 +168,7 @@ impl Log {
             agenda,
             options,
             rewriting: Mutex::new(()),
+            removing: Mutex::new(()),
             accumulator: Mutex::new(Accumulator::new(end, AppendRules::new(&config))),
             segments: RwLock::new(Arc::new(found.segments.clone())),
             offsets: Offsets::new(found.state.state().log_start, durable, end),

@@ -40,10 +40,9 @@ impl Offsets {
         self.end.load(Ordering::Acquire)
     }
 
-    /// What lies below `start` was taken out.
+    /// What lies below `start` was taken out. A lesser one than is known changes nothing.
     pub(super) fn move_start(&self, start: Offset) {
-        debug_assert!(start >= self.start(), "the start went back from {} to {start}", self.start());
-        self.start.store(start, Ordering::Release);
+        self.start.fetch_max(start, Ordering::AcqRel);
         self.check();
     }
 
@@ -91,9 +90,8 @@ mod tests {
     #[cfg(debug_assertions)]
     fn an_order_that_does_not_hold_is_noticed() {
         type Wrong = fn(&Offsets);
-        let wrong: [Wrong; 4] = [
+        let wrong: [Wrong; 3] = [
             |offsets| offsets.move_start(4),
-            |offsets| offsets.move_start(1),
             |offsets| offsets.move_durable(6),
             |offsets| offsets.move_end(4),
         ];
