@@ -84,6 +84,23 @@ fn a_planted_upward_import_is_reported() {
     assert_eq!(violations("segment/cursor.rs", innocent), []);
 }
 
+/// A test that is no target is never run, and nothing else would say so.
+#[test]
+fn every_file_of_tests_is_a_target() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("the manifest");
+    let mut missing = Vec::new();
+    for entry in fs::read_dir(root).expect("the directory").map(|entry| entry.expect("an entry").path()) {
+        let name = entry.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let path = if entry.is_dir() { format!("{name}/main.rs") } else { name };
+        let is_test = path.ends_with(".rs") && root.join(&path).exists();
+        if is_test && !manifest.contains(&format!("path = \"{path}\"")) {
+            missing.push(path);
+        }
+    }
+    assert!(missing.is_empty(), "no [[test]] in tests/Cargo.toml: {missing:?}");
+}
+
 /// Every `.rs` file below `root`, by its path there.
 fn sources(root: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();
