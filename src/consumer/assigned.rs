@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::consumer::builder::{Settings, StartFrom};
 use crate::error::{Error, Result};
-use crate::log::{FetchLimits, Reader, RecordSlice};
+use crate::log::{BelowStart, FetchLimits, Reader, RecordSlice};
 use crate::topic::Partition;
 use crate::types::Offset;
 
@@ -90,7 +90,13 @@ impl Assigned {
     }
 
     fn reader_at(&self, offset: Offset, settings: &Settings) -> Reader {
+        // What was deleted cannot be read; what comes after it was not read yet.
+        let below_start = match settings.start_from {
+            StartFrom::Error => BelowStart::Fail,
+            _ => BelowStart::GoOn,
+        };
         Reader::new(Arc::clone(self.partition.log()), offset, settings.visibility, settings.on_damage)
+            .below_start(below_start)
     }
 
     fn reset(&self, start: StartFrom) -> Offset {

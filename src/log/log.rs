@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::format::{Identity, Mark, PartitionState, SegmentFile, parse_segment_file_name};
 use crate::io::{Clock, Directory, EntryKind, OpenMode};
 use crate::locks::{AtomicBool, AtomicI64, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
-use crate::log::agenda::Agenda;
 use crate::log::config::{LogConfig, LogOptions};
+use crate::log::offsets::Offsets;
 use crate::log::open::recovery::{Examine, Recovered, RecoveryReport, examine};
 use crate::log::segment_list::SegmentList;
 use crate::log::signal::{Signal, Watchers};
@@ -18,8 +18,9 @@ use crate::log::write::rules::AppendRules;
 use crate::log::write::writer::{Phase, Writer};
 use crate::segment::ActiveSegment;
 use crate::types::{Offset, Timestamp};
+use crate::upkeep::{Agenda, Ticket};
 
-/// One partition. `start <= durable <= end` at all times.
+/// One partition.
 ///
 /// Locks are taken in this order: `rewriting`, `removing`, `writer`, `accumulator`, then the rest. No lock but the first
 /// three is held over I/O.
@@ -44,18 +45,17 @@ pub(crate) struct Log {
     pub(super) committer: Committer,
     /// Replaced whole, by an edit of the table alone; readers keep the list they took.
     pub(super) segments: RwLock<Arc<SegmentList>>,
-    /// First offset that may be read: that of the list, stored before the list is.
-    pub(super) start: AtomicI64,
-    /// Next offset among records handed to the operating system. The writer alone moves it.
-    pub(super) end: AtomicI64,
-    /// Everything below survives a power cut. Never moves backwards.
-    pub(super) durable: AtomicI64,
-    /// True while the log stands on the agenda to have its open batch written.
-    pub(super) lingers: AtomicBool,
+    pub(super) offsets: Offsets,
+    /// The log's place on the agenda while it has records in memory that nobody waits for.
+    pub(super) linger: Mutex<Option<Ticket>>,
     /// What the clock showed when retention last looked, or at the last append before the log was opened; -1 before.
     pub(super) clock_seen: AtomicI64,
     /// Bytes taken out of the log since it was opened.
     pub(super) reclaimed_bytes: AtomicU64,
+    /// Offsets that readers passed over because of damage since it was opened, those of each reader.
+    pub(super) skipped_offsets: AtomicU64,
+    /// How often something was taken out of the log since it was opened.
+    pub(super) rewrites: AtomicU64,
     /// Set once, by the failure after which nobody knows what is on the disk.
     pub(super) poison: OnceLock<Arc<Error>>,
     /// Set once, when it is closed or deleted: a rewrite that is under way ends at its next step.
@@ -177,14 +177,14 @@ impl Log {
             removing: Mutex::new(()),
             accumulator: Mutex::new(Accumulator::new(end, AppendRules::new(&config))),
             segments: RwLock::new(Arc::new(found.segments.clone())),
-            start: AtomicI64::new(found.state.state().log_start),
-            end: AtomicI64::new(end),
-            durable: AtomicI64::new(durable),
+            offsets: Offsets::new(found.state.state().log_start, durable, end),
             committer: Committer::default(),
-            lingers: AtomicBool::new(false),
+            linger: Mutex::new(None),
             clock_seen: AtomicI64::new(found.last_append()),
             reclaimed_bytes: AtomicU64::new(0),
             poison: OnceLock::new(),
+            skipped_offsets: AtomicU64::new(0),
+            rewrites: AtomicU64::new(0),
             ending: AtomicBool::new(false),
             retired: OnceLock::new(),
             watchers: Watchers::default(),
@@ -211,17 +211,17 @@ impl Log {
 
     /// First offset that may be read.
     pub(crate) fn start(&self) -> Offset {
-        self.start.load(Ordering::Acquire)
+        self.offsets.start()
     }
 
     /// Everything below survives a power cut.
     pub(crate) fn durable(&self) -> Offset {
-        self.durable.load(Ordering::Acquire)
+        self.offsets.durable()
     }
 
     /// Next offset to be assigned among records handed to the operating system.
     pub(crate) fn end(&self) -> Offset {
-        self.end.load(Ordering::Acquire)
+        self.offsets.end()
     }
 
     /// Next offset to be given out: behind the records that are still in memory.
@@ -246,6 +246,12 @@ impl Log {
         writer.set_config(&config);
         self.accumulator.lock().rules = AppendRules::new(&config);
         *self.config.write() = config;
+    }
+
+    /// How often something was taken out of the log. A walk during which this stays the same has met every record that was
+    /// there when it began.
+    pub(crate) fn rewrites(&self) -> u64 {
+        self.rewrites.load(Ordering::Acquire)
     }
 
     /// Raises `signal` whenever there may be more to read.
@@ -311,7 +317,7 @@ impl Log {
     }
 
     pub(super) fn raise_durable(&self, offset: Offset) {
-        self.durable.fetch_max(offset, Ordering::AcqRel);
+        self.offsets.move_durable(offset);
         self.watchers.raise();
     }
 

@@ -39,6 +39,13 @@ impl Cursor {
         })
     }
 
+    /// Lets go of the map: one that is not used for a while must not keep a file that was removed.
+    pub(crate) fn let_go(&mut self) {
+        if self.window.as_ref().is_some_and(Window::is_map) {
+            self.window = None;
+        }
+    }
+
     pub(crate) fn segment(&self) -> &Arc<Segment> {
         &self.segment
     }
@@ -117,9 +124,6 @@ impl Cursor {
         // No checksum covers it, and a reader that took it for a gap would lose what lies before.
         if header.base_offset > self.expected && self.expected != ANY && self.segment.is_gapless() {
             return Err(invalid(format!("base offset {} instead of {}", header.base_offset, self.expected)));
-        }
-        if header.leader_epoch != 0 {
-            return Err(invalid(format!("leader epoch {} instead of 0", header.leader_epoch)));
         }
         let end = self.position + header.total_len() as u64;
         if end > written {

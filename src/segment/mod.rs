@@ -6,6 +6,7 @@
 
 mod active;
 mod cursor;
+mod epochs;
 mod find;
 mod index;
 mod index_file;
@@ -29,5 +30,5 @@ pub(crate) use new_segment::{FinishedSegment, NewSegment};
 pub(crate) use salvage::{Known, Salvage, salvage};
 pub(crate) use scan::{Scan, Tail, scan};
 pub(crate) use segment::Segment;
-pub(crate) use stored_batch::StoredBatch;
+pub(crate) use stored_batch::{StoredBatch, WeakBatch};
 pub(crate) use summary::summarize;

@@ -37,7 +37,6 @@ pub use repair::RepairReport;
 pub(crate) use repair::repair;
 pub use retention::{DeleteReport, RemovedSegment, RetentionReport};
 pub(crate) use route::Route;
-pub(crate) use settings::Settings;
 pub use stats::{PartitionStats, TopicStats};
 pub(crate) use topic::OFFSETS_TOPIC;
 pub use topic::Topic;

@@ -1,6 +1,6 @@
 //! One partition of a topic: the level below producers and consumers.
 
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,6 +180,14 @@ impl Partition {
         // Whoever reads from the start, wherever that is, may find that it has moved.
         let below_start = if is_from_start { BelowStart::GoOnOnce } else { BelowStart::Fail };
         Ok(PartitionReader::new(self.place.clone(), reader.until(until).below_start(below_start)))
+    }
+
+    /// Walks over what is there of a range, whatever is taken out meanwhile.
+    pub(super) fn walk(&self, range: Range<Offset>) -> Result<PartitionReader> {
+        self.log.check_open()?;
+        let reader = Reader::new(Arc::clone(&self.log), range.start, Visibility::Written, OnDamage::Fail)
+            .until(range.end);
+        Ok(PartitionReader::new(self.place.clone(), reader.below_start(BelowStart::GoOn)))
     }
 
     /// The record of `offset`, copied; `None` where no record has that offset any more: it was compacted away or erased.

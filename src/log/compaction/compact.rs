@@ -1,5 +1,6 @@
 //! Compaction: of the records of one key, the last one stays.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -26,6 +27,15 @@ struct Snapshot {
     start: Offset,
     /// Those of the log when it was decided how to compact.
     settings: Arc<LogConfig>,
+}
+
+/// What became of a group.
+enum Cleaned {
+    Done,
+    /// It left the log meanwhile, or the settings changed.
+    Overtaken,
+    /// What stays does not fit one segment.
+    TooLarge,
 }
 
 /// One pass over a log.
@@ -179,40 +189,58 @@ impl Log {
             .take_while(|segment| segment.base < covered)
             .collect();
         let (mut horizons, mut overtaken) = (Vec::new(), false);
-        for range in groups(&segments, &self.group_limits()) {
-            let group = at.sources.get(range).unwrap_or_default();
+        let mut ranges = VecDeque::from(groups(&segments, &self.group_limits()));
+        while let Some(range) = ranges.pop_front() {
+            let group = at.sources.get(range.clone()).unwrap_or_default();
             // Without anything new only tombstones can go.
             if covered == at.cleaned_until && !group.iter().any(|source| has_due(&source.summary, config.now))
             {
                 continue;
             }
-            let rewritten = match rewriter.rewrite(group) {
-                Err(_) if self.has_left(group) => {
-                    overtaken = true;
-                    continue;
+            match self.clean_group(&mut rewriter, group, at, (report, &mut horizons))? {
+                Cleaned::Done => {}
+                Cleaned::Overtaken => overtaken = true,
+                // Each of them fits where it was, or stays as it is.
+                Cleaned::TooLarge if group.len() > 1 => {
+                    range.rev().for_each(|at| ranges.push_front(at..at + 1));
                 }
-                rewritten => rewritten?,
-            };
-            match rewritten {
-                Group::Unchanged { delete_horizon } => {
-                    horizons
-                        .extend(group.iter().map(|source| NewHorizon { of: source.summary, delete_horizon }));
-                }
-                Group::Changed(replacement) => {
-                    let after = replacement.new.as_ref().map(|new| new.summary);
-                    if self.swap(group, replacement.new, Some(&at.settings))? == Swap::Overtaken {
-                        overtaken = true;
-                        continue;
-                    }
-                    report.removed_records += replacement.removed_records;
-                    report.add(group, after.as_ref());
-                }
+                Cleaned::TooLarge => {}
             }
         }
         // What is left of a group that was overtaken was not cleaned: the round is run again.
         let covered = if overtaken { at.cleaned_until } else { covered };
         self.note_cleaned(covered, &horizons)?;
         Ok(covered)
+    }
+
+    /// Puts what stays of a group in its place.
+    fn clean_group(
+        &self,
+        rewriter: &mut Rewriter<'_>,
+        group: &[Source],
+        at: &Snapshot,
+        (report, horizons): (&mut CompactionReport, &mut Vec<NewHorizon>),
+    ) -> Result<Cleaned> {
+        let rewritten = match rewriter.rewrite(group) {
+            Err(_) if self.has_left(group) => return Ok(Cleaned::Overtaken),
+            rewritten => rewritten?,
+        };
+        match rewritten {
+            Group::TooLarge => return Ok(Cleaned::TooLarge),
+            Group::Unchanged { delete_horizon } => {
+                let noted = |source: &Source| NewHorizon { of: source.summary, delete_horizon };
+                horizons.extend(group.iter().map(noted));
+            }
+            Group::Changed(replacement) => {
+                let after = replacement.new.as_ref().map(|new| new.summary);
+                if self.swap(group, replacement.new, Some(&at.settings))? == Swap::Overtaken {
+                    return Ok(Cleaned::Overtaken);
+                }
+                report.removed_records += replacement.removed_records;
+                report.add(group, after.as_ref());
+            }
+        }
+        Ok(Cleaned::Done)
     }
 
     fn group_limits(&self) -> GroupLimits {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::RawRecord;
 use crate::log::compaction::rewrite::{Group, Rewriter, Source};
 use crate::log::compaction::sieve::{OtherKeys, Sieve};
@@ -71,6 +71,10 @@ impl Log {
                 Err(_) if self.has_left(&group) => continue,
                 rewritten => rewritten?,
             };
+            if let Group::TooLarge = rewritten {
+                let limit = u64::from(i32::MAX.unsigned_abs());
+                return Err(Error::RecordTooLarge { size: before, limit, setting: "segment.bytes" });
+            }
             if let Group::Changed(replacement) = rewritten {
                 let after = replacement.new.as_ref().map_or(0, |new| new.summary.bytes);
                 if self.swap(&group, replacement.new, None)? == Swap::Done {

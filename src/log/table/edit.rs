@@ -136,8 +136,14 @@ impl Log {
     /// Gives readers another list. The segments that it does not have any more are not looked for by name again: what is
     /// held of them stays readable, and their names may be given to other files.
     pub(in crate::log) fn publish(&self, list: SegmentList) {
-        self.start.fetch_max(list.start(), Ordering::AcqRel);
+        self.offsets.move_start(list.start());
         let list = Arc::new(list);
+        if self.segment_list().missing_in(&list).next().is_some()
+            || self.segment_list().start() < list.start()
+        {
+            // Before readers can meet what is there instead.
+            self.rewrites.fetch_add(1, Ordering::AcqRel);
+        }
         let before = std::mem::replace(&mut *self.segments.write(), Arc::clone(&list));
         before.missing_in(&list).for_each(|segment| segment.leave());
         self.watchers.raise();
