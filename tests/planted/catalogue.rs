@@ -408,7 +408,7 @@ pub(crate) const BUGS: &[Bug] = &[
         name: "end-published-before-the-write",
         file: "src/log/write/writer.rs",
         good: "        match open.active.append(&header, sealed.bytes) {",
-        bad: "        self.end.store(header.next_offset(), Ordering::Release);\n        match open.active.append(&header, sealed.bytes) {",
+        bad: "        self.offsets.move_end(header.next_offset());\n        match open.active.append(&header, sealed.bytes) {",
         caught_by: &[DURABILITY],
     },
     // Repair.
@@ -446,6 +446,20 @@ pub(crate) const BUGS: &[Bug] = &[
         good: "if headers.finalize() != summary.headers_crc || records",
         bad: "if records",
         caught_by: &[SWEEP],
+    },
+    Bug {
+        name: "leader-epoch-that-changed-is-damage",
+        file: "src/segment/scan.rs",
+        good: "    BatchHeader::verify_crc(batch)\n",
+        bad: "    if header.leader_epoch != 0 {\n        return invalid(\"leader epoch\".to_owned());\n    }\n    BatchHeader::verify_crc(batch)\n",
+        caught_by: &[tests("compat", &["theirs::"])],
+    },
+    Bug {
+        name: "leader-epoch-not-put-right",
+        file: "src/segment/epochs.rs",
+        good: "if others > 0 && leader_epoch != kept.header.leader_epoch {",
+        bad: "if others > kept.header.total_len() {",
+        caught_by: &[tests("compat", &["theirs::"]), tests("lib", &["segment::"])],
     },
     // Topics.
     Bug {
