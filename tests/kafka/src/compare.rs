@@ -164,7 +164,7 @@ impl Scene {
 }
 
 fn commit(store: &Store, plans: &[Plan], random: &mut Random) -> Answer<()> {
-    for _ in 0..random.below(30) {
+    for _ in 0..=random.below(30) {
         let plan = random.of(plans);
         let partition = store.topic(&plan.name)?.partition(0)?;
         let len = (partition.end() - partition.start()) as usize;
