@@ -128,6 +128,9 @@ impl StoreBuilder {
     /// Calls `tell` with each failure of retention and compaction in the rounds of maintenance, on the thread that does it.
     /// Compaction is tried again each time after twice as long; [`Store::stats`] lists the partitions that fail. A write or
     /// sync in the background that fails is told to the next sender of its partition instead.
+    ///
+    /// It runs without any lock of the store. It may call the store, close it or drop it. A panic in it ends nothing:
+    /// [`StoreStats::callback_panics`](crate::StoreStats::callback_panics) counts them.
     pub fn on_trouble(mut self, tell: impl Fn(&TopicPartition, &Error) + Send + Sync + 'static) -> Self {
         self.on_trouble = Some(Arc::new(tell));
         self
