@@ -21,8 +21,8 @@ use crate::types::{Offset, Timestamp};
 
 /// One partition. `start <= durable <= end` at all times.
 ///
-/// Locks are taken in this order: `rewriting`, `writer`, `accumulator`, then the rest. No lock but the first two is held
-/// over I/O.
+/// Locks are taken in this order: `rewriting`, `removing`, `writer`, `accumulator`, then the rest. No lock but the first
+/// three is held over I/O.
 #[derive(Debug)]
 pub(crate) struct Log {
     /// Topic and partition, for error messages.
@@ -34,15 +34,17 @@ pub(crate) struct Log {
     pub(super) config: RwLock<Arc<LogConfig>>,
     /// Held by whoever rewrites sealed segments, all the time that takes. Appends do not need it.
     pub(super) rewriting: Mutex<()>,
+    /// Held by whoever removes files of segments that left the log.
+    pub(super) removing: Mutex<()>,
     /// Step 1 of an append: short, no I/O.
     pub(super) accumulator: Mutex<Accumulator>,
     /// Step 2: held over the write.
     pub(super) writer: Mutex<Writer>,
     /// Step 3.
     pub(super) committer: Committer,
-    /// Replaced whole by the writer; readers keep the list they took.
+    /// Replaced whole, by an edit of the table alone; readers keep the list they took.
     pub(super) segments: RwLock<Arc<SegmentList>>,
-    /// First offset that may be read.
+    /// First offset that may be read: that of the list, stored before the list is.
     pub(super) start: AtomicI64,
     /// Next offset among records handed to the operating system. The writer alone moves it.
     pub(super) end: AtomicI64,
@@ -152,7 +154,11 @@ impl Log {
     }
 
     /// Looks at a partition and opens it. Changes no byte: what a crash left is set right by the first append.
-    pub(crate) fn open(context: LogContext, config: LogConfig) -> Result<(Arc<Self>, RecoveryReport)> {
+    pub(crate) fn open(
+        context: LogContext,
+        config: impl Into<Arc<LogConfig>>,
+    ) -> Result<(Arc<Self>, RecoveryReport)> {
+        let config: Arc<LogConfig> = config.into();
         let LogContext { label, directory, identity, clock, agenda, options } = context;
         let how = Examine {
             read_mode: options.read_mode,
@@ -168,6 +174,7 @@ impl Log {
             agenda,
             options,
             rewriting: Mutex::new(()),
+            removing: Mutex::new(()),
             accumulator: Mutex::new(Accumulator::new(end, AppendRules::new(&config))),
             segments: RwLock::new(Arc::new(found.segments.clone())),
             start: AtomicI64::new(found.state.state().log_start),
@@ -182,7 +189,7 @@ impl Log {
             watchers: Watchers::default(),
             process: Process::current(),
             writer: Mutex::new(Writer::new(found, &config)),
-            config: RwLock::new(Arc::new(config)),
+            config: RwLock::new(config),
         };
         Ok((Arc::new(log), report))
     }
@@ -232,10 +239,11 @@ impl Log {
     }
 
     /// Takes new settings for what is appended from now on.
-    pub(crate) fn set_config(&self, config: LogConfig) {
+    pub(crate) fn set_config(&self, config: impl Into<Arc<LogConfig>>) {
+        let config = config.into();
         self.writer.lock().set_config(&config);
         self.accumulator.lock().rules = AppendRules::new(&config);
-        *self.config.write() = Arc::new(config);
+        *self.config.write() = config;
     }
 
     /// Raises `signal` whenever there may be more to read.
