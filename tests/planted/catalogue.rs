@@ -109,8 +109,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "poison-not-checked-by-append",
         file: "src/log/log.rs",
-        good: "if self.retired.get().is_none() && self.poison.get().is_none() { Ok(()) } else { self.refuse() }",
-        bad: "if self.retired.get().is_none() { Ok(()) } else { self.refuse() }",
+        good: "&& self.poison.get().is_none() && self.process.is_current()",
+        bad: "&& self.process.is_current()",
         caught_by: &[DURABILITY],
     },
     // Names and their order.
