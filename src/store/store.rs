@@ -9,7 +9,7 @@ use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
 use crate::group::{CommittedOffset, Groups, OffsetSetBack};
 use crate::io::{Directory, caught};
-use crate::log::{Agenda, RecoveryReport};
+use crate::log::RecoveryReport;
 use crate::producer::{Producer, ProducerBuilder};
 use crate::store::builder::{Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
@@ -19,6 +19,7 @@ use crate::store::stats::StoreStats;
 use crate::store::troubles::Troubles;
 use crate::topic::{OFFSETS_TOPIC, RetentionReport, Topic, TopicConfig, Topics, Verification};
 use crate::types::TopicPartition;
+use crate::upkeep::Agenda;
 
 /// A directory of topics that this process owns. Cheap to clone; used from many threads at once.
 ///
@@ -97,8 +98,7 @@ impl Store {
         let life = Life::new(root.path(), lock);
         let inner = Inner { root, topics, groups, care, agenda, life };
         if builder.maintenance == Maintenance::Thread {
-            let (agenda, care) = (Arc::clone(&inner.agenda), Arc::clone(&inner.care));
-            maintenance::start(agenda, care, &inner.root, inner.life.lease()?)?;
+            maintenance::start(&inner.agenda, &inner.care, (&inner.life, &inner.root))?;
         }
         Ok(Self { inner: Arc::new(inner) })
     }

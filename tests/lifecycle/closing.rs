@@ -147,3 +147,14 @@ fn a_topic_that_is_being_created_keeps_the_directory_until_it_is() {
     closer.join().expect("no panic").expect("a close");
     Store::open(dir.path()).expect("the directory is free").close().expect("a close");
 }
+
+#[test]
+fn an_interval_of_nothing_is_refused() {
+    let dir = fast_dir();
+    let opened = Store::builder(dir.path()).retention_check_interval(Duration::ZERO).open();
+    assert!(matches!(opened, Err(Error::InvalidConfig { .. })), "{opened:?}");
+    Store::builder(dir.path())
+        .retention_check_interval(Duration::from_millis(1))
+        .open()
+        .expect("a new store");
+}
