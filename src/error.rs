@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::types::{Offset, Timestamp};
+use crate::types::{Offset, Timestamp, Utc};
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -95,7 +95,8 @@ pub enum Error {
 
     /// The record's timestamp is outside what the topic accepts.
     #[error(
-        "timestamp {timestamp} is outside {earliest}..={latest} (message.timestamp.before.max.ms, message.timestamp.after.max.ms)"
+        "timestamp {timestamp} ({}) is outside {} to {} (message.timestamp.before.max.ms, message.timestamp.after.max.ms)",
+        Utc(*timestamp), Utc(*earliest), Utc(*latest)
     )]
     InvalidTimestamp {
         /// The record's timestamp, Unix milliseconds.

@@ -486,6 +486,20 @@ pub(crate) const BUGS: &[Bug] = &[
         bad: "if records",
         caught_by: &[SWEEP],
     },
+    Bug {
+        name: "leader-epoch-that-changed-is-damage",
+        file: "src/segment/scan.rs",
+        good: "    BatchHeader::verify_crc(batch)\n",
+        bad: "    if header.leader_epoch != 0 {\n        return invalid(\"leader epoch\".to_owned());\n    }\n    BatchHeader::verify_crc(batch)\n",
+        caught_by: &[tests("compat", &["theirs::"])],
+    },
+    Bug {
+        name: "leader-epoch-not-put-right",
+        file: "src/segment/epochs.rs",
+        good: "if others > 0 && leader_epoch != kept.header.leader_epoch {",
+        bad: "if others > kept.header.total_len() {",
+        caught_by: &[tests("compat", &["theirs::"]), tests("lib", &["segment::"])],
+    },
     // Topics.
     Bug {
         name: "deleted-topics-not-listed",
