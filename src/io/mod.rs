@@ -5,6 +5,7 @@
 //! production, a faulty or modelled file system and a [`ManualClock`] in tests.
 
 mod allocate;
+mod caught;
 mod clock;
 mod cycles;
 mod descriptors;
@@ -15,6 +16,7 @@ mod maps;
 mod os;
 mod pool;
 mod prefetch;
+mod process;
 mod seam;
 mod space;
 #[cfg(target_os = "linux")]
@@ -23,6 +25,7 @@ mod store_map;
 mod ticks;
 mod view;
 
+pub(crate) use caught::caught;
 pub(crate) use clock::Deadline;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub(crate) use descriptors::descriptor_limit;
@@ -32,6 +35,7 @@ pub(crate) use id::random_id;
 pub(crate) use maps::MapSlot;
 pub use os::OsFileSystem;
 pub(crate) use prefetch::prefetch;
+pub(crate) use process::Process;
 pub use seam::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
 pub use view::View;
 pub(crate) use view::WeakView;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{Identity, Mark, PartitionState, SegmentFile, parse_segment_file_name};
-use crate::io::{Clock, Directory, EntryKind, OpenMode};
+use crate::io::{Clock, Directory, EntryKind, OpenMode, Process};
 use crate::locks::{AtomicBool, AtomicI64, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
 use crate::log::config::{LogConfig, LogOptions};
 use crate::log::offsets::Offsets;
@@ -63,6 +63,8 @@ pub(crate) struct Log {
     /// Set once, when the partition is deleted.
     pub(super) retired: OnceLock<Error>,
     pub(super) watchers: Watchers,
+    /// Which opened it.
+    process: Process,
 }
 
 /// What a log is given by the layer above.
@@ -188,6 +190,7 @@ impl Log {
             ending: AtomicBool::new(false),
             retired: OnceLock::new(),
             watchers: Watchers::default(),
+            process: Process::current(),
             writer: Mutex::new(Writer::new(found, &config)),
             config: RwLock::new(config),
         };
@@ -267,8 +270,9 @@ impl Log {
         Arc::clone(&self.segments.read())
     }
 
-    /// The partition was deleted, or its store closed: every later call says so. When this returns nobody works on its files
-    /// any more, whichever thread had begun to: the directory may be given away.
+    /// The partition was deleted, or its store closed: every later call says so. The reason comes first: a call that finds
+    /// the write side closed finds out why. When this returns nobody works on its files any more, whichever thread had begun
+    /// to: the directory may be given away.
     pub(crate) fn retire(&self, reason: Error) {
         drop(self.retired.set(reason));
         self.watchers.raise();
@@ -293,13 +297,23 @@ impl Log {
     /// An error when the partition was deleted or its store closed.
     #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
-        self.retired.get().map_or(Ok(()), |reason| Err(reason.clone()))
+        if self.retired.get().is_none() && self.process.is_current() { Ok(()) } else { Err(self.gone()) }
+    }
+
+    #[cold]
+    fn gone(&self) -> Error {
+        let forked = || Error::Forked { path: self.directory.path().to_path_buf(), pid: self.process.id() };
+        self.retired.get().cloned().filter(|_| self.process.is_current()).unwrap_or_else(forked)
     }
 
     /// An error when the partition is gone, or an earlier failure left it in a state that nobody knows.
     #[inline]
     pub(super) fn check_poison(&self) -> Result<()> {
-        if self.retired.get().is_none() && self.poison.get().is_none() { Ok(()) } else { self.refuse() }
+        if self.retired.get().is_none() && self.poison.get().is_none() && self.process.is_current() {
+            Ok(())
+        } else {
+            self.refuse()
+        }
     }
 
     #[cold]

@@ -121,7 +121,7 @@ fn an_erasure_that_leaves_a_file_behind_says_so() {
     let place = Place::new(ReadMode::Mapped);
     let log = place.open();
     append(&log, 0..3, Durability::Os);
-    super::compaction::put(&log, &[("erased", "value"); 9]);
+    super::compaction::put(&log, &[("erased", "value"); 30]);
     // All records of a segment go, and its name cannot be removed.
     let bases = place.logs();
     let gone = bases[bases.len() - 2];
