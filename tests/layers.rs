@@ -23,7 +23,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Beside the store, not on it: it looks at files.
     ("dump", &["io", "format"]),
     // Above all of them, in tests and with `--cfg fuzzing` alone: it looks at everything.
-    ("fuzzing", &["io", "format", "segment", "log", "topic", "producer", "group", "consumer", "store"]),
+    (
+        "fuzzing",
+        &["doubles", "io", "format", "segment", "log", "topic", "producer", "group", "consumer", "store"],
+    ),
     // What everybody may use; each uses nothing but its like.
     ("error", &[]),
     ("types", &[]),
