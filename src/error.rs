@@ -197,6 +197,24 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// This process is a child, by fork, of the one that opened the store. A store does not survive a fork: nothing was
+    /// done, here or there. Start another program, or open stores after the fork.
+    #[error("store {} was opened by process {pid}, of which this one is a fork", path.display())]
+    Forked {
+        /// The store's directory.
+        path: PathBuf,
+        /// The process that opened it.
+        pid: u32,
+    },
+
+    /// A function of the program that the library had called panicked: a callback, a clock, a file system. What it was
+    /// called for was not done; the rest of the store is as before.
+    #[error("a call into the program panicked: {message}")]
+    Panicked {
+        /// What the panic said.
+        message: String,
+    },
+
     /// A file does not hold what was written to it. Nothing was repaired and nothing dropped.
     #[error("{} is damaged at byte {position}{}: {reason}", path.display(), at_offset(*offset))]
     Corrupt {
