@@ -1,7 +1,7 @@
 //! Java, Maven's class path and the judge's classes.
 
 use std::fs;
-use std::io;
+use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -59,6 +59,9 @@ impl Java {
     pub fn command(&self, mebibytes: u32, class: &str) -> Command {
         let mut command = Command::new("java");
         command.arg(format!("-Xmx{mebibytes}m"));
+        // Brokers log what the tests look for; for all others errors are enough.
+        let level = if class == "kafka.Kafka" { "info" } else { "error" };
+        command.arg(format!("-Djudge.level={level}"));
         command.args([
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
@@ -73,6 +76,19 @@ impl Java {
     /// What the judge answers.
     pub fn judge(&self, words: &[&str]) -> Answer<String> {
         output(self.command(512, "judge.Main").args(words))
+    }
+
+    /// The same with lines for its input.
+    pub fn ask(&self, words: &[&str], input: &str) -> Answer<String> {
+        let mut file = tempfile::tempfile()?;
+        file.write_all(input.as_bytes())?;
+        file.rewind()?;
+        let mut command = self.command(1024, "judge.Main");
+        let output = command.args(words).stdin(file).stderr(Stdio::inherit()).output()?;
+        if output.status.success() {
+            return Ok(String::from_utf8(output.stdout)?);
+        }
+        Err(format!("{words:?} ended with {}", output.status).into())
     }
 
     /// Starts a class that goes on, with its output in a file.
