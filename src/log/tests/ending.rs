@@ -117,24 +117,6 @@ fn an_erasure_takes_a_record_that_was_being_written_when_it_began() {
 }
 
 #[test]
-fn an_erasure_that_leaves_a_file_behind_says_so() {
-    let place = Place::new(ReadMode::Mapped);
-    let log = place.open();
-    append(&log, 0..3, Durability::Os);
-    super::compaction::put(&log, &[("erased", "value"); 30]);
-    // All records of a segment go, and its name cannot be removed.
-    let bases = place.logs();
-    let gone = bases[bases.len() - 2];
-    let obsolete = place.dir.path().join(format!("{gone:020}.timeindex"));
-    std::fs::remove_file(&obsolete).unwrap();
-    std::fs::create_dir(&obsolete).unwrap();
-    assert!(log.erase(&|key| key == b"erased").is_err());
-    std::fs::remove_dir(&obsolete).unwrap();
-    log.erase(&|key| key == b"erased").unwrap();
-    assert!(!place.logs().contains(&gone), "{:?}", place.files());
-}
-
-#[test]
 fn an_erasure_takes_what_a_failed_copy_left() {
     let place = Place::new(ReadMode::Mapped);
     let log = place.open();
