@@ -183,7 +183,7 @@
 //! # Errors
 //!
 //! There is one [`Error`]; each variant says what can be done about it and carries what a message needs: names, offsets, limits,
-//! path and position. [`Error::is_retriable`], [`Error::is_corruption`] and [`Error::is_disk_full`] sort them.
+//! path and position. [`Error::is_retriable`], [`Error::is_conflict`], [`Error::is_corruption`] and [`Error::is_disk_full`] sort them.
 //!
 //! # Not supported
 //!

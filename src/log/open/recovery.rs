@@ -1,6 +1,7 @@
 //! Opening a partition: reading its state file, and judging what a crash may have left. Changes no byte.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -51,6 +52,13 @@ pub struct TornTail {
     pub bytes: u64,
     /// Why they are no batch.
     pub reason: String,
+}
+
+impl fmt::Display for TornTail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, position, bytes, reason } = self;
+        write!(f, "{}: {bytes} bytes from byte {position} on are no batch: {reason}", path.display())
+    }
 }
 
 /// How the partition was left.
