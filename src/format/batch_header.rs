@@ -158,6 +158,11 @@ impl BatchHeader {
         self.base_offset.saturating_add(i64::from(self.last_offset_delta))
     }
 
+    /// The sequence of the last record, -1 when nobody counts.
+    pub(crate) fn last_sequence(&self) -> i32 {
+        sequence_after(self.base_sequence, self.last_offset_delta)
+    }
+
     /// Where the batch behind this one starts at the earliest.
     pub(crate) fn next_offset(&self) -> Offset {
         self.last_offset().saturating_add(1)
@@ -165,6 +170,15 @@ impl BatchHeader {
 
     pub(crate) fn codec(&self) -> Codec {
         self.attributes.codec()
+    }
+}
+
+/// The sequence `count` records on: behind the greatest comes 0. No sequence stays none.
+pub(crate) fn sequence_after(sequence: i32, count: i32) -> i32 {
+    match sequence.checked_add(count) {
+        _ if sequence < 0 => sequence,
+        Some(after) => after,
+        None => count - (i32::MAX - sequence) - 1,
     }
 }
 

@@ -13,6 +13,8 @@ mod config;
 #[expect(clippy::module_inception, reason = "the folder and its central type share the field's word")]
 mod log;
 mod open;
+#[expect(dead_code, reason = "the writer and the readers are the next to use it")]
+mod producers;
 mod read;
 mod retain;
 mod segment_list;
