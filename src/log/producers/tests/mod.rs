@@ -1,4 +1,6 @@
-//! Producers and their transactions against a naive reading of the whole log.
+//! Producers and their transactions against a naive reading of the whole log, and against files that Kafka wrote.
+
+mod golden;
 
 use std::collections::BTreeMap;
 
