@@ -201,7 +201,7 @@ pub(crate) mod consumer;
 pub mod dump;
 pub(crate) mod error;
 pub(crate) mod format;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub(crate) mod group;

@@ -21,8 +21,8 @@ use crate::types::{Offset, Timestamp};
 
 /// One partition. `start <= durable <= end` at all times.
 ///
-/// Locks are taken in this order: `rewriting`, `writer`, `accumulator`, then the rest. No lock but the first two is held
-/// over I/O.
+/// Locks are taken in this order: `rewriting`, `removing`, `writer`, `accumulator`, then the rest. No lock but the first
+/// three is held over I/O.
 #[derive(Debug)]
 pub(crate) struct Log {
     /// Topic and partition, for error messages.
@@ -34,15 +34,17 @@ pub(crate) struct Log {
     pub(super) config: RwLock<Arc<LogConfig>>,
     /// Held by whoever rewrites sealed segments, all the time that takes. Appends do not need it.
     pub(super) rewriting: Mutex<()>,
+    /// Held by whoever removes files of segments that left the log.
+    pub(super) removing: Mutex<()>,
     /// Step 1 of an append: short, no I/O.
     pub(super) accumulator: Mutex<Accumulator>,
     /// Step 2: held over the write.
     pub(super) writer: Mutex<Writer>,
     /// Step 3.
     pub(super) committer: Committer,
-    /// Replaced whole by the writer; readers keep the list they took.
+    /// Replaced whole, by an edit of the table alone; readers keep the list they took.
     pub(super) segments: RwLock<Arc<SegmentList>>,
-    /// First offset that may be read.
+    /// First offset that may be read: that of the list, stored before the list is.
     pub(super) start: AtomicI64,
     /// Next offset among records handed to the operating system. The writer alone moves it.
     pub(super) end: AtomicI64,
@@ -170,6 +172,7 @@ impl Log {
             agenda,
             options,
             rewriting: Mutex::new(()),
+            removing: Mutex::new(()),
             accumulator: Mutex::new(Accumulator::new(end, AppendRules::new(&config))),
             segments: RwLock::new(Arc::new(found.segments.clone())),
             start: AtomicI64::new(found.state.state().log_start),

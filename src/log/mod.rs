@@ -33,7 +33,7 @@ pub(crate) use config::{KeyRule, LogConfig, LogOptions};
 pub(crate) use log::{Log, LogContext};
 pub use open::{RecoveryReport, TornTail};
 pub use read::OnDamage;
-pub(crate) use read::{FetchLimits, Reader, RecordSlice, RecordSliceIter, Visibility};
+pub(crate) use read::{BelowStart, FetchLimits, Reader, RecordSlice, RecordSliceIter, Visibility};
 pub use retain::RemovalReason;
 pub(crate) use retain::RetentionPolicy;
 pub(crate) use signal::Signal;

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod agenda;
+mod beside;
 mod compaction;
 mod crash;
 mod damage;
 mod faulty;
+mod gate;
 mod get;
 mod limits;
 mod model;

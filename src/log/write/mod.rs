@@ -6,6 +6,7 @@ pub(in crate::log) mod append;
 pub(in crate::log) mod append_times;
 pub(in crate::log) mod group_sync;
 pub(in crate::log) mod open_batch;
+mod phase;
 pub(in crate::log) mod placement;
 pub(in crate::log) mod roll;
 pub(in crate::log) mod rules;
