@@ -213,6 +213,7 @@ pub(crate) mod segment;
 pub(crate) mod store;
 pub(crate) mod topic;
 pub(crate) mod types;
+pub(crate) mod upkeep;
 
 pub use consumer::{Consumer, ConsumerBuilder, StartFrom};
 pub use error::{Error, Result};

@@ -12,18 +12,22 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("io", &[]),
     ("format", &[]),
+    ("upkeep", &["io"]),
     ("segment", &["io", "format"]),
-    ("log", &["io", "format", "segment"]),
-    ("topic", &["io", "format", "segment", "log"]),
-    ("producer", &["io", "format", "segment", "log", "topic"]),
-    ("group", &["io", "format", "segment", "log", "topic"]),
-    ("consumer", &["io", "format", "segment", "log", "topic", "group"]),
+    ("log", &["io", "format", "segment", "upkeep"]),
+    ("topic", &["io", "format", "segment", "upkeep", "log"]),
+    ("producer", &["io", "format", "segment", "upkeep", "log", "topic"]),
+    ("group", &["io", "format", "segment", "upkeep", "log", "topic"]),
+    ("consumer", &["io", "format", "segment", "upkeep", "log", "topic", "group"]),
     // The store puts all of them together, and never sees a byte layout.
-    ("store", &["io", "segment", "log", "topic", "producer", "group", "consumer"]),
+    ("store", &["io", "segment", "upkeep", "log", "topic", "producer", "group", "consumer"]),
     // Beside the store, not on it: it looks at files.
     ("dump", &["io", "format"]),
     // Above all of them, in tests and with `--cfg fuzzing` alone: it looks at everything.
-    ("fuzzing", &["io", "format", "segment", "log", "topic", "producer", "group", "consumer", "store"]),
+    (
+        "fuzzing",
+        &["io", "format", "segment", "upkeep", "log", "topic", "producer", "group", "consumer", "store"],
+    ),
     // What everybody may use; each uses nothing but its like.
     ("error", &[]),
     ("types", &[]),

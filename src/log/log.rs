@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{Identity, Mark, PartitionState, SegmentFile, parse_segment_file_name};
 use crate::io::{Clock, Directory, EntryKind, OpenMode};
-use crate::locks::{AtomicBool, AtomicI64, AtomicU64, Mutex, OnceLock, Ordering, RwLock};
-use crate::log::agenda::Agenda;
+use crate::locks::{AtomicI64, AtomicU64, Mutex, OnceLock, RwLock};
 use crate::log::config::{LogConfig, LogOptions};
+use crate::log::offsets::Offsets;
 use crate::log::open::recovery::{Examine, Recovered, RecoveryReport, examine};
 use crate::log::segment_list::SegmentList;
 use crate::log::signal::{Signal, Watchers};
@@ -18,8 +18,9 @@ use crate::log::write::rules::AppendRules;
 use crate::log::write::writer::{Phase, Writer};
 use crate::segment::ActiveSegment;
 use crate::types::{Offset, Timestamp};
+use crate::upkeep::{Agenda, Ticket};
 
-/// One partition. `start <= durable <= end` at all times.
+/// One partition.
 ///
 /// Locks are taken in this order: `rewriting`, `removing`, `writer`, `accumulator`, then the rest. No lock but the first
 /// three is held over I/O.
@@ -44,14 +45,9 @@ pub(crate) struct Log {
     pub(super) committer: Committer,
     /// Replaced whole, by an edit of the table alone; readers keep the list they took.
     pub(super) segments: RwLock<Arc<SegmentList>>,
-    /// First offset that may be read: that of the list, stored before the list is.
-    pub(super) start: AtomicI64,
-    /// Next offset among records handed to the operating system. The writer alone moves it.
-    pub(super) end: AtomicI64,
-    /// Everything below survives a power cut. Never moves backwards.
-    pub(super) durable: AtomicI64,
-    /// True while the log stands on the agenda to have its open batch written.
-    pub(super) lingers: AtomicBool,
+    pub(super) offsets: Offsets,
+    /// The log's place on the agenda while it has records in memory that nobody waits for.
+    pub(super) linger: Mutex<Option<Ticket>>,
     /// What the clock showed when retention last looked, or at the last append before the log was opened; -1 before.
     pub(super) clock_seen: AtomicI64,
     /// Bytes taken out of the log since it was opened.
@@ -175,11 +171,9 @@ impl Log {
             removing: Mutex::new(()),
             accumulator: Mutex::new(Accumulator::new(end, AppendRules::new(&config))),
             segments: RwLock::new(Arc::new(found.segments.clone())),
-            start: AtomicI64::new(found.state.state().log_start),
-            end: AtomicI64::new(end),
-            durable: AtomicI64::new(durable),
+            offsets: Offsets::new(found.state.state().log_start, durable, end),
             committer: Committer::default(),
-            lingers: AtomicBool::new(false),
+            linger: Mutex::new(None),
             clock_seen: AtomicI64::new(found.last_append()),
             reclaimed_bytes: AtomicU64::new(0),
             poison: OnceLock::new(),
@@ -208,17 +202,17 @@ impl Log {
 
     /// First offset that may be read.
     pub(crate) fn start(&self) -> Offset {
-        self.start.load(Ordering::Acquire)
+        self.offsets.start()
     }
 
     /// Everything below survives a power cut.
     pub(crate) fn durable(&self) -> Offset {
-        self.durable.load(Ordering::Acquire)
+        self.offsets.durable()
     }
 
     /// Next offset to be assigned among records handed to the operating system.
     pub(crate) fn end(&self) -> Offset {
-        self.end.load(Ordering::Acquire)
+        self.offsets.end()
     }
 
     /// Next offset to be given out: behind the records that are still in memory.
@@ -290,7 +284,7 @@ impl Log {
     }
 
     pub(super) fn raise_durable(&self, offset: Offset) {
-        self.durable.fetch_max(offset, Ordering::AcqRel);
+        self.offsets.move_durable(offset);
         self.watchers.raise();
     }
 

@@ -6,12 +6,12 @@
 //! expands them. [`open`] looks at what an earlier life left, [`table`] is the list of segments on the disk, [`retain`] and
 //! [`compaction`] make the log shorter, [`check`] verifies and repairs one that nobody has open.
 
-mod agenda;
 mod check;
 mod compaction;
 mod config;
 #[expect(clippy::module_inception, reason = "the folder and its central type share the field's word")]
 mod log;
+mod offsets;
 mod open;
 #[expect(dead_code, reason = "the writer and the readers are the next to use it")]
 mod producers;
@@ -25,7 +25,6 @@ mod table;
 mod tests;
 mod write;
 
-pub(crate) use agenda::{Agenda, Chore};
 pub(crate) use check::{Checked, Copies, Repaired};
 pub use check::{Damage, Repair};
 pub(crate) use compaction::{CompactionConfig, Effort};

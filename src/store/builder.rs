@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::io::{Clock, Directory, DirectoryLock, FileSystem, OsFileSystem, SystemClock, descriptor_limit};
-use crate::log::{Agenda, LogOptions};
+use crate::log::LogOptions;
 use crate::segment::ReadMode;
 use crate::store::store::Store;
 use crate::store::troubles::OnTrouble;
 use crate::topic::{RepairReport, TopicContext, Verification, repair, verify};
 use crate::types::TopicPartition;
+use crate::upkeep::Agenda;
 
 /// Opens a [`Store`] with other settings than the defaults.
 ///

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::group::{CommittedOffset, Groups, OffsetSetBack};
 use crate::io::{Directory, DirectoryLock};
 use crate::locks::Mutex;
-use crate::log::{Agenda, RecoveryReport};
+use crate::log::RecoveryReport;
 use crate::producer::{Producer, ProducerBuilder};
 use crate::store::builder::{self, StoreBuilder};
 use crate::store::caretaker::Caretaker;
@@ -19,6 +19,7 @@ use crate::store::stats::StoreStats;
 use crate::store::troubles::Troubles;
 use crate::topic::{OFFSETS_TOPIC, RetentionReport, Topic, TopicConfig, Topics, Verification};
 use crate::types::TopicPartition;
+use crate::upkeep::Agenda;
 
 /// A directory of topics that this process owns. Cheap to clone; used from many threads at once.
 ///

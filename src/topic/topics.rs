@@ -7,13 +7,14 @@ use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic, Identity, partition_dir_name};
 use crate::io::{Clock, Directory, random_id};
 use crate::locks::{Mutex, RwLock};
-use crate::log::{Agenda, Log, LogContext, LogOptions, RecoveryReport};
+use crate::log::{Log, LogContext, LogOptions, RecoveryReport};
 use crate::topic::catalog_file::CatalogFile;
 use crate::topic::directories::{check_removable, refuse_lost_catalog, unlisted};
 use crate::topic::partition::Partition;
 use crate::topic::settings::Settings;
 use crate::topic::topic::{Current, Topic};
 use crate::types::TopicPartition;
+use crate::upkeep::Agenda;
 
 /// What every partition of the store shares.
 #[derive(Debug, Clone)]

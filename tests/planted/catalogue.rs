@@ -408,7 +408,7 @@ pub(crate) const BUGS: &[Bug] = &[
         name: "end-published-before-the-write",
         file: "src/log/write/writer.rs",
         good: "        match open.active.append(&header, sealed.bytes) {",
-        bad: "        self.end.store(header.next_offset(), Ordering::Release);\n        match open.active.append(&header, sealed.bytes) {",
+        bad: "        self.offsets.move_end(header.next_offset());\n        match open.active.append(&header, sealed.bytes) {",
         caught_by: &[DURABILITY],
     },
     // Repair.

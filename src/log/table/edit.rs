@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::{Mark, PartitionState, SegmentSummary};
-use crate::locks::Ordering;
 use crate::log::log::Log;
 use crate::log::segment_list::SegmentList;
 use crate::log::table::state_file::{ReplaceFailure, StateFile};
@@ -133,7 +132,7 @@ impl Log {
     /// Gives readers another list. The segments that it does not have any more are not looked for by name again: what is
     /// held of them stays readable, and their names may be given to other files.
     pub(in crate::log) fn publish(&self, list: SegmentList) {
-        self.start.fetch_max(list.start(), Ordering::AcqRel);
+        self.offsets.move_start(list.start());
         let list = Arc::new(list);
         let before = std::mem::replace(&mut *self.segments.write(), Arc::clone(&list));
         before.missing_in(&list).for_each(|segment| segment.leave());

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{Compression, Compressor, Seal, TimestampType};
-use crate::locks::Ordering;
 use crate::log::config::LogConfig;
 use crate::log::log::Log;
 use crate::log::open::recovery::{Left, Recovered};
@@ -154,7 +153,7 @@ impl Log {
             Err(WriteFailure::Stuck(error)) => return Err(self.poison_with(error)),
         }
         open.appended.note(batch.opened_at);
-        self.end.store(header.next_offset(), Ordering::Release);
+        self.offsets.move_end(header.next_offset());
         writer.unsynced_bytes += sealed.bytes.len() as u64;
         self.ask_for_sync(writer);
         Ok(())
