@@ -9,7 +9,7 @@
 //! flipped bit in the first 17 bytes goes unnoticed unless the reader checks offsets and magic.
 
 use super::bytes::Reader;
-use super::{Attributes, Codec, Malformed};
+use super::{Attributes, Codec, Malformed, ProducerStamp};
 use crate::types::{Offset, Timestamp};
 
 const MAGIC: i8 = 2;
@@ -98,6 +98,18 @@ impl BatchHeader {
         match self.base_offset.checked_add(i64::from(self.last_offset_delta)) {
             Some(last) if last < i64::MAX => Ok(self),
             _ => Err(Malformed::invalid(0, format!("base offset {} leaves no room", self.base_offset))),
+        }
+    }
+
+    /// The header with the name of whoever writes the batch.
+    pub(crate) fn written_by(self, producer: &ProducerStamp) -> Self {
+        let attributes = self.attributes;
+        Self {
+            attributes: if producer.is_transactional { attributes.with_transactional() } else { attributes },
+            producer_id: producer.producer_id,
+            producer_epoch: producer.producer_epoch,
+            base_sequence: producer.base_sequence,
+            ..self
         }
     }
 

@@ -24,14 +24,14 @@ mod record_span;
 mod short_varint;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transaction_state;
 mod varint;
 
 pub(crate) use aborted::{AbortedTransaction, decode_aborted, encode_aborted};
 pub(crate) use attributes::Attributes;
 pub use attributes::TimestampType;
-pub(crate) use batch_builder::{BatchBuilder, NewRecord, Seal, SealedBatch};
+pub(crate) use batch_builder::{BatchBuilder, NewRecord, ProducerStamp, Seal, SealedBatch};
 pub(crate) use batch_header::{BatchHeader, sequence_after};
 pub(crate) use batch_rewrite::{BatchRewriter, Outcome, RecordFate, RewriteRules};
 pub(crate) use catalog::{Catalog, CatalogTopic};
@@ -44,7 +44,8 @@ pub(crate) use malformed::Malformed;
 pub(crate) use murmur2::partition_for_key;
 pub(crate) use name::{
     SegmentFile, check_topic_name, cleaned_log_name, collision_key, parse_cleaned_log_name,
-    parse_partition_dir_name, parse_segment_file_name, partition_dir_name, segment_file_name,
+    parse_partition_dir_name, parse_segment_file_name, parse_snapshot_file_name, partition_dir_name,
+    segment_file_name, snapshot_file_name,
 };
 pub(crate) use offset_commit::{CommitKey, OffsetCommitValue};
 pub(crate) use producer_snapshot::{ProducerEntry, decode_producer_snapshot, encode_producer_snapshot};

@@ -4,11 +4,9 @@ mod golden;
 
 use std::collections::BTreeMap;
 
-use proptest::collection::vec;
-use proptest::prelude::*;
-
 use super::aborted::AbortedRange;
 use super::table::{Fate, ProducerTable, Refusal, Remembered, Sender, Verdict};
+use crate::format::tests::random::{Random, each_seed};
 use crate::format::{AbortedTransaction, Attributes, BatchHeader, ControlRecord, Ending};
 use crate::types::Offset;
 
@@ -178,15 +176,14 @@ enum Step {
     End { producer_id: i64, ending: Ending },
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let ending = prop_oneof![Just(Ending::Commit), Just(Ending::Abort)];
-    let step = prop_oneof![
-        3 => (0..4_i64, 1..4, any::<bool>()).prop_map(|(producer_id, record_count, is_transactional)| {
-            Step::Send { producer_id, record_count, is_transactional }
-        }),
-        2 => (0..4_i64, ending).prop_map(|(producer_id, ending)| Step::End { producer_id, ending }),
-    ];
-    vec(step, 0..60)
+fn step(random: &mut Random) -> Step {
+    let producer_id = i64::try_from(random.below(4)).unwrap();
+    let ending = if random.one_in(2) { Ending::Commit } else { Ending::Abort };
+    if random.below(5) < 2 {
+        return Step::End { producer_id, ending };
+    }
+    let record_count = i32::try_from(1 + random.below(3)).unwrap();
+    Step::Send { producer_id, record_count, is_transactional: random.one_in(2) }
 }
 
 /// A log, by batches, and for each record what a look at the whole log makes of it.
@@ -198,9 +195,11 @@ struct Naive {
     aborted: Vec<Offset>,
 }
 
-proptest! {
-    #[test]
-    fn every_aborted_record_is_found_from_wherever_one_looks(steps in steps(), size in 1..20_i64) {
+#[test]
+fn every_aborted_record_is_found_from_wherever_one_looks() {
+    each_seed(2_000, |random| {
+        let size = i64::try_from(1 + random.below(19)).unwrap();
+        let steps: Vec<_> = (0..random.below(60)).map(|_| step(random)).collect();
         let (mut table, mut naive, mut indexes) =
             (ProducerTable::default(), Naive::default(), BTreeMap::<Offset, Vec<AbortedTransaction>>::new());
         let mut epochs = [0_i16; 4];
@@ -210,13 +209,17 @@ proptest! {
                 Step::Send { producer_id, record_count, is_transactional } => {
                     let epoch = &mut epochs[usize::try_from(producer_id).unwrap()];
                     let sender = Sender {
-                        producer_id, producer_epoch: *epoch, base_sequence: -1, record_count, is_transactional,
+                        producer_id,
+                        producer_epoch: *epoch,
+                        base_sequence: -1,
+                        record_count,
+                        is_transactional,
                     };
                     if !is_transactional && naive.open.contains_key(&producer_id) {
-                        prop_assert_eq!(table.check(&sender), Err(Refusal::InTransaction));
+                        assert_eq!(table.check(&sender), Err(Refusal::InTransaction));
                         continue;
                     }
-                    prop_assert_eq!(table.check(&sender), Ok(Verdict::Append));
+                    assert_eq!(table.check(&sender), Ok(Verdict::Append));
                     table.note(&header(&sender, at));
                     naive.end += i64::from(record_count);
                     if is_transactional {
@@ -231,7 +234,7 @@ proptest! {
                     let aborted = table.end(&marker(&sender, at), ended(ending));
                     naive.end += 1;
                     let open = naive.open.remove(&producer_id);
-                    prop_assert_eq!(aborted.is_some(), ending == Ending::Abort && open.is_some());
+                    assert_eq!(aborted.is_some(), ending == Ending::Abort && open.is_some());
                     if let Some(aborted) = aborted {
                         indexes.entry(at / size * size).or_default().push(aborted);
                         naive.aborted.extend(open.unwrap_or_default());
@@ -239,9 +242,9 @@ proptest! {
                 }
             }
             let oldest = naive.open.values().filter_map(|open| open.first()).min().copied();
-            prop_assert_eq!(table.first_undecided(), oldest);
+            assert_eq!(table.first_undecided(), oldest);
             let again = ProducerTable::from_snapshot(&table.to_snapshot());
-            prop_assert_eq!(again.first_undecided(), oldest);
+            assert_eq!(again.first_undecided(), oldest);
         }
         let stable = table.first_undecided().unwrap_or(naive.end);
         for from in (0..naive.end).step_by(usize::try_from(size).unwrap()) {
@@ -250,9 +253,9 @@ proptest! {
             let range = AbortedRange::gather(from, until, lists).unwrap();
             for (producer_id, offset) in naive.batches.iter().filter(|(_, at)| (from..until).contains(at)) {
                 let expected = naive.aborted.contains(offset);
-                prop_assert_eq!(range.holds(*producer_id, *offset), expected, "offset {}", offset);
-                prop_assert!(!range.holds(producer_id + 10, *offset));
+                assert_eq!(range.holds(*producer_id, *offset), expected, "offset {}", offset);
+                assert!(!range.holds(producer_id + 10, *offset));
             }
         }
-    }
+    });
 }
