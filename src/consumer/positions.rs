@@ -38,24 +38,22 @@ impl Consumer {
     pub fn seek_to_end(&mut self) {
         for assigned in self.assigned.values_mut() {
             assigned.partition.log().write_queued();
-            let end = assigned.partition.end();
+            let end = assigned.partition.log().readable_end(self.settings.isolation);
             assigned.seek(end, &self.settings);
         }
     }
 
     /// Goes on, in every partition it reads, at the earliest record of `timestamp` (Unix milliseconds) or later; at the end
-    /// where there is none.
+    /// where there is none. A time before 1970 is before every record.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Error::InvalidArgument) for a negative timestamp; [`Io`](Error::Io),
+    /// [`Io`](Error::Io),
     /// [`Corrupt`](Error::Corrupt): partitions before the failing one have moved.
     pub fn seek_to_time(&mut self, timestamp: Timestamp) -> Result<()> {
-        if timestamp < 0 {
-            return Err(Error::invalid(format!("timestamp {timestamp} is negative")));
-        }
         for assigned in self.assigned.values_mut() {
             let found = assigned.partition.offset_for_time(timestamp)?;
-            let offset = found.map_or(assigned.partition.end(), |found| found.offset);
+            let end = assigned.partition.log().readable_end(self.settings.isolation);
+            let offset = found.map_or(end, |found| found.offset);
             assigned.seek(offset, &self.settings);
         }
         Ok(())
@@ -94,7 +92,8 @@ impl Consumer {
     }
 
     /// How many offsets lie between the positions of this consumer and the last records sent to its partitions, those still
-    /// in memory included. Where compaction or retention left gaps it is more than there are records.
+    /// in memory included; behind a transaction that is not decided nothing counts for who reads committed records. Where
+    /// compaction or retention left gaps it is more than there are records.
     ///
     /// # Errors
     /// As [`position`](Self::position).
@@ -103,7 +102,8 @@ impl Consumer {
         let mut lag = 0;
         for assigned in self.assigned.values_mut() {
             let position = assigned.position(&self.settings)?;
-            lag += u64::try_from(assigned.partition.log().next_offset() - position).unwrap_or(0);
+            lag += u64::try_from(assigned.partition.log().next_readable(self.settings.isolation) - position)
+                .unwrap_or(0);
         }
         Ok(lag)
     }

@@ -7,6 +7,7 @@
 mod aborted;
 mod active;
 mod cursor;
+mod epochs;
 mod find;
 mod index;
 mod index_file;

@@ -39,7 +39,7 @@ const CHUNK: usize = 1 << 20;
 /// Sees every batch that a scan finds good, its header and what is behind it; says which transaction the batch aborts.
 pub(crate) type Witness<'a> = &'a mut dyn FnMut(&BatchHeader, &[u8]) -> Option<AbortedTransaction>;
 
-/// Walks the batches of `log` from its first byte: size, magic, leader epoch, CRC, offset continuity. Stops at the first
+/// Walks the batches of `log` from its first byte: size, magic, CRC, offset continuity. Stops at the first
 /// that fails, or that begins at or above `until`, the base of the next segment.
 pub(crate) fn scan(
     log: &LogFile,
@@ -104,9 +104,6 @@ fn judge(header: &BatchHeader, batch: &[u8], expected: Offset) -> std::result::R
     let invalid = |why: String| Err(Malformed::Invalid { at: 0, why: why.into() });
     if header.base_offset != expected {
         return invalid(format!("base offset {} instead of {expected}", header.base_offset));
-    }
-    if header.leader_epoch != 0 {
-        return invalid(format!("leader epoch {} instead of 0", header.leader_epoch));
     }
     BatchHeader::verify_crc(batch)
 }

@@ -7,7 +7,7 @@ use crate::format::{AbortedTransaction, BatchHeader};
 use crate::log::log::Log;
 use crate::log::producers::aborted::AbortedRange;
 use crate::log::producers::table::Fate;
-use crate::log::read::reader::Reader;
+use crate::log::read::reader::{Isolation, Reader};
 use crate::log::segment_list::SegmentList;
 use crate::segment::Segment;
 use crate::types::Offset;
@@ -42,6 +42,20 @@ impl Reader {
 }
 
 impl Log {
+    /// Where whoever reads like that has nothing more to read.
+    pub(crate) fn readable_end(&self, isolation: Isolation) -> Offset {
+        match isolation {
+            Isolation::ReadCommitted => self.stable(),
+            Isolation::ReadUncommitted => self.end(),
+        }
+    }
+
+    /// The same, with what is still in memory.
+    pub(crate) fn next_readable(&self, isolation: Isolation) -> Offset {
+        let readable = self.readable_end(isolation);
+        if readable < self.end() { readable } else { self.next_offset() }
+    }
+
     /// What is known of the transaction of a record, if it has no end in the log.
     pub(in crate::log) fn fate(&self, producer_id: i64, offset: Offset) -> Option<Fate> {
         self.producers.lock().fate(producer_id, offset)
