@@ -160,6 +160,36 @@ pub enum Error {
         found: Offset,
     },
 
+    /// Somebody else has begun under the name since, in this process or after it: nothing of this one takes effect. Stop, or
+    /// begin again under the name.
+    #[error("{name}: somebody else goes by that name since")]
+    Fenced {
+        /// The name of the transaction or producer.
+        name: String,
+    },
+
+    /// Records of a named producer are missing before these, or these came before and are followed by so many others that it
+    /// is not known where they stand. Nothing was appended.
+    #[error("{partition}: the producer's next record is number {expected}, not {found}")]
+    OutOfSequence {
+        /// Topic and partition.
+        partition: String,
+        /// The sequence that the partition takes next.
+        expected: i32,
+        /// The sequence of the first record.
+        found: i32,
+    },
+
+    /// Whether the transaction takes effect is not known: what failed came after the decision was written, or is the disk's
+    /// answer to it. Reopen the store: then it has taken effect everywhere, or nowhere.
+    #[error("transaction {name}: whether it takes effect shows after reopening the store: {cause}")]
+    Undecided {
+        /// The transaction's name.
+        name: String,
+        /// What failed.
+        cause: Arc<Error>,
+    },
+
     /// The consumer does not own that partition: it was never assigned, or the group gave it to another member since.
     /// After a change of the group, poll again and work on what is handed out then.
     #[error("{partition} is not assigned to member {member:?} of group {group:?}")]
