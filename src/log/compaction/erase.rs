@@ -8,7 +8,7 @@ use crate::log::compaction::rewrite::{Group, Rewriter, Source};
 use crate::log::compaction::sieve::{OtherKeys, Sieve};
 use crate::log::compaction::swap::Swap;
 use crate::log::log::Log;
-use crate::log::read::{BelowStart, FetchLimits, OnDamage, Reader, Visibility};
+use crate::log::read::{BelowStart, FetchLimits, Isolation, OnDamage, Reader, Visibility};
 use crate::log::table::edit::Edit;
 use crate::log::table::names;
 
@@ -45,7 +45,8 @@ impl Log {
         let list = self.segment_list();
         let from = list.iter().last().map_or(0, |active| active.base());
         let mut reader = Reader::new(Arc::clone(self), from, Visibility::Written, OnDamage::Fail)
-            .below_start(BelowStart::GoOn);
+            .below_start(BelowStart::GoOn)
+            .isolation(Isolation::ReadUncommitted);
         loop {
             self.check_going_on()?;
             let slices = reader.fetch(FetchLimits { max_records: usize::MAX, max_bytes: 1 << 20 })?;
