@@ -117,6 +117,27 @@ fn an_erasure_takes_a_record_that_was_being_written_when_it_began() {
 }
 
 #[test]
+fn an_erasure_that_leaves_a_file_behind_says_so() {
+    let place = Place::new(ReadMode::Mapped);
+    let log = place.open();
+    super::compaction::put(&log, &[("erased", "value"); 30]);
+    // A segment leaves the log, and one of its files cannot be removed.
+    let gone = place.logs()[0];
+    let file = place.dir.path().join(format!("{gone:020}.timeindex"));
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    log.apply_retention(|| RetentionPolicy { keep_from: Some(20), ..Default::default() }).unwrap();
+    assert!(log.erase(&|key| key == b"erased").is_err());
+    std::fs::remove_dir(&file).unwrap();
+    log.erase(&|key| key == b"erased").unwrap();
+    assert!(
+        !place.files().iter().any(|name| name.starts_with(&format!("{gone:020}"))),
+        "{:?}",
+        place.files()
+    );
+}
+
+#[test]
 fn an_erasure_takes_what_a_failed_copy_left() {
     let place = Place::new(ReadMode::Mapped);
     let log = place.open();

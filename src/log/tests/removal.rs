@@ -19,6 +19,29 @@ fn assert_out_of_range(log: &Arc<Log>, offset: Offset) {
 }
 
 #[test]
+fn a_full_disk_is_freed_by_retention_and_by_deletion() {
+    for deletes in [false, true] {
+        let files = super::gate::Gated::default();
+        let place = Place::in_memory(ReadMode::Mapped, Arc::new(files.clone()));
+        let log = place.open();
+        append(&log, 0..500, Durability::Os);
+        let bytes = log.bytes();
+        files.fill_up();
+        let full = log.append(&[Record::new().value("no room")], &how(Durability::Os));
+        assert!(full.unwrap_err().is_disk_full());
+        if deletes {
+            assert_eq!(log.delete_records(300).unwrap().start, 300);
+        } else {
+            let policy = RetentionPolicy { max_bytes: Some(bytes / 2), ..Default::default() };
+            assert!(!log.apply_retention(|| policy).unwrap().removed.is_empty());
+        }
+        assert!(log.bytes() < bytes);
+        append(&log, 500..510, Durability::Disk);
+        assert_eq!(read_all(&log, log.start()), expected(log.start()..510));
+    }
+}
+
+#[test]
 fn retention_takes_whole_segments_and_they_stay_gone() {
     for mode in [ReadMode::Mapped, ReadMode::Positional] {
         let place = Place::new(mode);
