@@ -74,10 +74,13 @@ impl Groups {
         let mut changes = Vec::new();
         for (group, place, at) in committed.iter() {
             let end = topics.get(place.topic()).and_then(|topic| topic.partition(place.partition()));
-            let end = end.ok().map(|partition| partition.end());
-            if end.is_some_and(|end| at.offset <= end) {
-                continue;
-            }
+            let end = match end.map(|partition| partition.end()) {
+                Ok(end) if at.offset <= end => continue,
+                Ok(end) => Some(end),
+                Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) => None,
+                // The topic is there and could not be opened: what was committed for it holds.
+                Err(_) => continue,
+            };
             let offset = end.map(|end| CommittedOffset { offset: end, ..at.clone() });
             changes.push(Change { group: Arc::clone(group), place: place.clone(), offset });
             set_back.extend(end.map(|end| OffsetSetBack {

@@ -143,7 +143,8 @@ impl Log {
     /// for what it is, and ended later.
     pub(crate) fn remove_directory(directory: &Directory) -> Result<()> {
         for entry in directory.list()?.iter().filter(|entry| entry.name != STATE_FILE) {
-            directory.remove(&entry.name)?;
+            // A removal of segments that was under way may have been faster.
+            directory.remove_if_there(&entry.name)?;
         }
         directory.sync()?;
         directory.remove_all()

@@ -30,11 +30,26 @@ const NAMED: Tests = tests("corruption", &["named::"]);
 const REPAIR: Tests = tests("corruption", &["repair::"]);
 const CALLBACKS: Tests = tests("lifecycle", &["callbacks::"]);
 const CLOSING: Tests = tests("lifecycle", &["closing::"]);
+const TOPICS: Tests = tests("lifecycle", &["topics::"]);
 const FORK: Tests = tests("lifecycle", &["fork::"]);
 const PARTITION: Tests = tests("lib", &["partition::"]);
 
 pub(crate) const BUGS: &[Bug] = &[
     // A store's life.
+    Bug {
+        name: "deletion-is-never-forgotten",
+        file: "src/topic/catalog_file.rs",
+        good: "self.gone.extend(topics);",
+        bad: "topics.into_iter().for_each(|topic| _ = self.catalog.deleted.remove(&topic));",
+        caught_by: &[TOPICS],
+    },
+    Bug {
+        name: "one-topic-stops-the-store",
+        file: "src/topic/topics.rs",
+        good: "Err(error) if name == OFFSETS_TOPIC => return Err(error),",
+        bad: "Err(error) if !name.is_empty() => return Err(error),",
+        caught_by: &[TOPICS],
+    },
     Bug {
         name: "callback-panic-ends-maintenance",
         file: "src/io/caught.rs",
