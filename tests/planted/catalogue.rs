@@ -215,9 +215,9 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "list-of-topics-believed-as-found",
-        file: "src/topic/directories.rs",
-        good: "        self.root.sync()?;\n        for directory in unlisted",
-        bad: "        for directory in unlisted",
+        file: "src/store/store.rs",
+        good: "        topics.sync_list()?;\n",
+        bad: "",
         caught_by: &[DURABILITY],
     },
     Bug {
@@ -351,8 +351,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "commits-beyond-the-end-kept",
         file: "src/group/groups.rs",
-        good: "if end.is_some_and(|end| at.offset <= end) {",
-        bad: "if end.is_some() {",
+        good: "Ok(end) if at.offset <= end => continue,",
+        bad: "Ok(_) => continue,",
         caught_by: &[tests("groups", &[]), POWER_CUT],
     },
     // Failures of writes.
@@ -540,14 +540,14 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "deleted-topic-not-noted",
         file: "src/topic/admin.rs",
-        good: "            catalog.deleted.insert(topic.id());\n",
+        good: "            catalog.deleted.insert(entry.id);\n",
         bad: "",
         caught_by: &[NAMED, POWER_CUT],
     },
     Bug {
         name: "deleted-topic-forgotten-before-its-files",
         file: "src/topic/admin.rs",
-        good: "            catalog.deleted.insert(topic.id());\n",
+        good: "            catalog.deleted.insert(entry.id);\n",
         bad: "            catalog.deleted.clear();\n",
         caught_by: &[NAMED, POWER_CUT],
     },
