@@ -6,7 +6,16 @@
 )]
 
 #[cfg(test)]
+#[path = "../common/mod.rs"]
 mod common;
+#[cfg(test)]
+mod deletion;
+#[cfg(test)]
+mod fairness;
+#[cfg(test)]
+mod large;
+#[cfg(test)]
+mod positions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
