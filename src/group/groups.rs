@@ -10,7 +10,7 @@ use crate::group::group::Group;
 use crate::io::Clock;
 use crate::locks::{AtomicU64, Mutex, Ordering};
 use crate::log::RetentionPolicy;
-use crate::topic::{Topics, drops_consumed};
+use crate::topic::Topics;
 use crate::types::{Durability, Offset, TopicPartition};
 
 /// A committed offset that lay above the end of its partition after a crash. It was set back to that end, or the records
@@ -206,7 +206,7 @@ impl Groups {
     /// Makes the room of a queue: segments that every group has read go with the commit that reads their last record.
     fn drop_consumed(&self, place: &TopicPartition) -> Result<()> {
         let topic = self.topics.get(place.topic())?;
-        if !drops_consumed(&topic.config()) {
+        if !topic.settings().drops_consumed() {
             return Ok(());
         }
         let keep_from = self.consumed_by_all(place);

@@ -150,7 +150,11 @@ impl Log {
     }
 
     /// Looks at a partition and opens it. Changes no byte: what a crash left is set right by the first append.
-    pub(crate) fn open(context: LogContext, config: LogConfig) -> Result<(Arc<Self>, RecoveryReport)> {
+    pub(crate) fn open(
+        context: LogContext,
+        config: impl Into<Arc<LogConfig>>,
+    ) -> Result<(Arc<Self>, RecoveryReport)> {
+        let config: Arc<LogConfig> = config.into();
         let LogContext { label, directory, identity, clock, agenda, options } = context;
         let how = Examine {
             read_mode: options.read_mode,
@@ -179,7 +183,7 @@ impl Log {
             retired: OnceLock::new(),
             watchers: Watchers::default(),
             writer: Mutex::new(Writer::new(found, &config)),
-            config: RwLock::new(Arc::new(config)),
+            config: RwLock::new(config),
         };
         Ok((Arc::new(log), report))
     }
@@ -229,10 +233,11 @@ impl Log {
     }
 
     /// Takes new settings for what is appended from now on.
-    pub(crate) fn set_config(&self, config: LogConfig) {
+    pub(crate) fn set_config(&self, config: impl Into<Arc<LogConfig>>) {
+        let config = config.into();
         self.writer.lock().set_config(&config);
         self.accumulator.lock().rules = AppendRules::new(&config);
-        *self.config.write() = Arc::new(config);
+        *self.config.write() = config;
     }
 
     /// Raises `signal` whenever there may be more to read.

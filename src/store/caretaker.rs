@@ -8,10 +8,7 @@ use crate::io::Clock;
 use crate::log::Effort;
 use crate::store::stats::{GroupLag, GroupStats, StoreStats};
 use crate::store::troubles::Troubles;
-use crate::topic::{
-    Partition, RetentionReport, Topic, TopicConfig, Topics, compaction_settings, drops_consumed,
-    retention_policy, unless_deleted,
-};
+use crate::topic::{Partition, RetentionReport, Settings, Topic, Topics, unless_deleted};
 
 /// How much of a partition's due was done.
 enum Tended {
@@ -35,13 +32,13 @@ impl Caretaker {
     pub(super) fn round(&self) -> Result<()> {
         let mut first = Ok(());
         for topic in self.topics.all() {
-            let config = topic.config();
+            let settings = topic.settings();
             for partition in topic.partitions() {
                 let place = partition.topic_partition();
                 if partition.log().poisoned_by().is_some() {
                     continue;
                 }
-                match self.tend(&config, &partition) {
+                match self.tend(&settings, &partition) {
                     Ok(Tended::Wholly) => self.troubles.note_success(place),
                     Ok(Tended::InPart) => {}
                     // Deleted, or closed, since the list was made.
@@ -60,13 +57,13 @@ impl Caretaker {
 
     /// Retention reads no record and frees space: it is tried in every round. Compaction waits after a failure, which
     /// stands until it succeeds.
-    fn tend(&self, config: &TopicConfig, partition: &Partition) -> Result<Tended> {
-        self.retain(config, partition)?;
-        let Ok(settings) = compaction_settings(config) else { return Ok(Tended::Wholly) };
+    fn tend(&self, settings: &Settings, partition: &Partition) -> Result<Tended> {
+        self.retain(settings, partition)?;
+        let Some(compaction) = settings.compaction() else { return Ok(Tended::Wholly) };
         if !self.troubles.may_try(partition.topic_partition()) {
             return Ok(Tended::InPart);
         }
-        partition.compact(&settings.config(partition, Effort::WhenDue)).map(|_| Tended::Wholly)
+        partition.compact(&compaction.config(partition, Effort::WhenDue)).map(|_| Tended::Wholly)
     }
 
     /// Rolls segments that have become too old without an append, then removes what each topic does not keep. Partitions
@@ -78,14 +75,14 @@ impl Caretaker {
     }
 
     fn retain_all(&self, topic: &Topic) -> Vec<Result<RetentionReport>> {
-        let config = topic.config();
-        topic.partitions().iter().map(|partition| self.retain(&config, partition)).collect()
+        let settings = topic.settings();
+        topic.partitions().iter().map(|partition| self.retain(&settings, partition)).collect()
     }
 
-    fn retain(&self, config: &TopicConfig, partition: &Partition) -> Result<RetentionReport> {
+    fn retain(&self, settings: &Settings, partition: &Partition) -> Result<RetentionReport> {
         partition.log().roll_if_idle(self.clock.now())?;
-        let mut policy = retention_policy(config);
-        if drops_consumed(config) {
+        let mut policy = settings.retention();
+        if settings.drops_consumed() {
             policy.keep_from = self.groups.consumed_by_all(partition.topic_partition());
         }
         partition.apply_retention(&policy)

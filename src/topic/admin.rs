@@ -7,7 +7,7 @@ use crate::format::{CatalogTopic, Identity, check_topic_name, collision_key, par
 use crate::io::random_id;
 use crate::log::Log;
 use crate::topic::config::TopicConfig;
-use crate::topic::settings::{cleanup_policy, log_config, normalized};
+use crate::topic::settings::Settings;
 use crate::topic::topic::{Current, Topic};
 use crate::topic::topics::Topics;
 
@@ -21,7 +21,8 @@ impl Topics {
             name: name.to_owned(),
             reason,
         })?;
-        let entry = new_entry(config)?;
+        let settings = Settings::given(partitions_of(config)?, config)?;
+        let entry = entry_of(random_id(), &settings);
         let mut catalog = self.catalog.lock();
         catalog.check()?;
         let collides = |other: &&String| collision_key(other) == collision_key(name);
@@ -30,7 +31,7 @@ impl Topics {
         }
         let store = catalog.catalog().store;
         let listed = catalog.catalog().clone();
-        self.create_partitions(name, (&listed, &entry), 0)?;
+        self.create_partitions(name, (&listed, &entry), &settings, 0)?;
         // Opened before it is listed: a failure to open leaves no topic that exists and cannot be used.
         let (topic, _) = self.open_topic(store, name, &entry)?;
         catalog.change(|catalog| _ = catalog.topics.insert(name.to_owned(), entry))?;
@@ -56,7 +57,7 @@ impl Topics {
         if let Some(expected) = expected.filter(|expected| *expected != found) {
             return mismatch("partitions", found.to_string(), expected.to_string());
         }
-        let (found, expected) = (topic.cleanup_policy(), cleanup_policy(config));
+        let (found, expected) = (topic.cleanup_policy(), Settings::given(1, config)?.cleanup_policy());
         if config.values().contains_key("cleanup.policy") && found != expected {
             return mismatch("cleanup.policy", found.to_string(), expected.to_string());
         }
@@ -74,18 +75,17 @@ impl Topics {
             let range = format!("more than the {before} there are, at most {MOST_PARTITIONS}");
             return Err(Error::config("partitions", count, range));
         }
-        let values = current.config.values().clone();
-        let entry = CatalogTopic { id: topic.id(), partitions: count, config: values.clone() };
+        let settings = Arc::new(current.settings.grown(count)?);
+        let entry = entry_of(topic.id(), &settings);
         let listed = catalog.catalog().clone();
-        self.create_partitions(name, (&listed, &entry), before)?;
-        let config = TopicConfig::from_values(count, values);
+        self.create_partitions(name, (&listed, &entry), &settings, before)?;
         let mut partitions = current.partitions.clone();
         for number in before..count {
             let identity = Identity { store: listed.store, topic: topic.id(), partition: number };
-            partitions.push(self.open_partition(topic.shared_name(), identity, &config)?.0);
+            partitions.push(self.open_partition(topic.shared_name(), identity, &settings)?.0);
         }
         catalog.change(|catalog| _ = catalog.topics.insert(name.to_owned(), entry))?;
-        topic.replace(Current { config, partitions });
+        topic.replace(Current { settings, partitions });
         Ok(topic)
     }
 
@@ -94,17 +94,18 @@ impl Topics {
         let mut catalog = self.catalog.lock();
         let topic = self.get(name)?;
         let current = topic.current();
-        let overlaid = current.config.clone().overlaid(changes);
-        let config = TopicConfig::from_values(topic.partition_count(), normalized(&overlaid)?);
-        let for_logs = log_config(&config)?;
-        let values = config.values().clone();
+        let settings = Arc::new(current.settings.altered(changes)?);
+        let values = settings.values().clone();
         catalog.change(|catalog| {
             if let Some(entry) = catalog.topics.get_mut(name) {
                 entry.config = values;
             }
         })?;
-        current.partitions.iter().for_each(|partition| partition.log().set_config(for_logs.clone()));
-        topic.replace(Current { config, partitions: current.partitions.clone() });
+        current
+            .partitions
+            .iter()
+            .for_each(|partition| partition.log().set_config(Arc::clone(settings.log())));
+        topic.replace(Current { settings, partitions: current.partitions.clone() });
         Ok(topic)
     }
 
@@ -135,12 +136,16 @@ impl Topics {
     }
 }
 
-fn new_entry(config: &TopicConfig) -> Result<CatalogTopic> {
+/// How many partitions a new topic gets.
+fn partitions_of(config: &TopicConfig) -> Result<u32> {
     let partitions = config.partition_count().unwrap_or(1);
     if !(1..=MOST_PARTITIONS).contains(&partitions) {
         return Err(Error::config("partitions", partitions, format!("from 1 to {MOST_PARTITIONS}")));
     }
-    let entry = CatalogTopic { id: random_id(), partitions, config: normalized(config)? };
-    log_config(&TopicConfig::from_values(partitions, entry.config.clone()))?;
-    Ok(entry)
+    Ok(partitions)
+}
+
+/// What the catalog lists of a topic with these settings.
+fn entry_of(id: u128, settings: &Settings) -> CatalogTopic {
+    CatalogTopic { id, partitions: settings.partitions(), config: settings.values().clone() }
 }

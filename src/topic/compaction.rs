@@ -2,10 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::{CompactionConfig, Effort};
 use crate::topic::partition::Partition;
-use crate::topic::settings::compaction_settings;
 use crate::topic::topic::Topic;
 use crate::types::{Offset, TopicPartition};
 
@@ -126,7 +125,10 @@ impl Topic {
         &self,
         mut progress: impl FnMut(&CompactionReport) -> ControlFlow<()>,
     ) -> Result<Vec<CompactionReport>> {
-        let settings = compaction_settings(&self.config())?;
+        let topic_settings = self.settings();
+        let settings = topic_settings
+            .compaction()
+            .ok_or_else(|| Error::invalid("the topic's cleanup.policy is delete: it is not compacted"))?;
         let mut outcomes = Vec::new();
         for partition in self.partitions() {
             let outcome = partition.compact(&settings.config(&partition, Effort::Now));

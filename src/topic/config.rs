@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::format::{Codec, TimestampType};
 use crate::log::WhenFull;
-use crate::topic::kafka_value::format_duration;
+use crate::topic::settings::format_duration;
 
 /// What becomes of old records.
 ///
@@ -27,9 +27,9 @@ pub enum CleanupPolicy {
 }
 
 impl CleanupPolicy {
-    pub(super) const ALL: [Self; 3] = [Self::Delete, Self::Compact, Self::CompactDelete];
+    pub(in crate::topic) const ALL: [Self; 3] = [Self::Delete, Self::Compact, Self::CompactDelete];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::topic) fn name(self) -> &'static str {
         match self {
             Self::Delete => "delete",
             Self::Compact => "compact",
@@ -71,7 +71,7 @@ impl TopicConfig {
         Self::default()
     }
 
-    pub(super) fn from_values(partitions: u32, values: BTreeMap<String, String>) -> Self {
+    pub(in crate::topic) fn from_values(partitions: u32, values: BTreeMap<String, String>) -> Self {
         Self { partitions: Some(partitions), values }
     }
 
@@ -238,11 +238,5 @@ impl TopicConfig {
     /// The settings that were given, in Kafka's keys and values.
     pub fn values(&self) -> &BTreeMap<String, String> {
         &self.values
-    }
-
-    /// This configuration with the settings of `other` put over it.
-    pub(super) fn overlaid(mut self, other: &Self) -> Self {
-        self.values.extend(other.values.clone());
-        self
     }
 }

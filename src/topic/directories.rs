@@ -5,8 +5,7 @@ use crate::format::{Catalog, CatalogTopic, Identity, parse_partition_dir_name, p
 use crate::io::{Directory, EntryKind};
 use crate::log::Log;
 use crate::topic::catalog_file::CATALOG_FILE;
-use crate::topic::config::TopicConfig;
-use crate::topic::settings::log_config;
+use crate::topic::settings::Settings;
 use crate::topic::topics::Topics;
 
 impl Topics {
@@ -15,10 +14,9 @@ impl Topics {
         &self,
         name: &str,
         (listed, entry): (&Catalog, &CatalogTopic),
+        settings: &Settings,
         from: u32,
     ) -> Result<()> {
-        let config = TopicConfig::from_values(entry.partitions, entry.config.clone());
-        let for_logs = log_config(&config)?;
         let mut made = Vec::new();
         let mut make = |number: u32| {
             let directory = self.root.child(&partition_dir_name(name, number));
@@ -32,7 +30,7 @@ impl Topics {
             directory.create()?;
             made.push(directory.clone());
             let identity = Identity { store: listed.store, topic: entry.id, partition: number };
-            Log::create(&directory, identity, &for_logs)
+            Log::create(&directory, identity, settings.log())
         };
         let outcome = (from..entry.partitions).try_for_each(&mut make).and_then(|()| self.root.sync());
         if outcome.is_err() {

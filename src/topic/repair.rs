@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{
-    Catalog, CatalogTopic, Identity, check_topic_name, parse_partition_dir_name, partition_dir_name,
-};
+use crate::format::{Catalog, CatalogTopic, Identity, check_topic_name, parse_partition_dir_name};
 use crate::io::{Directory, EntryKind, random_id};
-use crate::log::{Copies, Damage, Log, LogContext, Repair, Repaired};
+use crate::log::{Copies, Damage, Log, Repair, Repaired};
 use crate::topic::admin::MOST_PARTITIONS;
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
-use crate::topic::config::TopicConfig;
-use crate::topic::settings::log_config;
+use crate::topic::settings::Settings;
 use crate::topic::topic::OFFSETS_TOPIC;
 use crate::topic::topics::{TopicContext, new_catalog};
 
@@ -63,18 +61,12 @@ pub(crate) fn repair(root: &Directory, context: &TopicContext, copies: Directory
     };
     let mut repaired = Repaired::default();
     for (name, topic) in &catalog.topics {
-        let config = TopicConfig::from_values(topic.partitions, topic.config.clone());
+        let settings = Settings::stored(topic)?;
         for partition in 0..topic.partitions {
-            let log_context = LogContext {
-                label: partition_dir_name(name, partition).into(),
-                directory: root.child(&partition_dir_name(name, partition)),
-                identity: Identity { store: catalog.store, topic: topic.id, partition },
-                clock: context.clock.clone(),
-                agenda: context.agenda.clone(),
-                options: context.options,
-            };
+            let identity = Identity { store: catalog.store, topic: topic.id, partition };
+            let log_context = context.of_partition(root, name, identity);
             report.partitions += 1;
-            Log::repair(log_context, log_config(&config)?, &copies, &mut repaired)?;
+            Log::repair(log_context, Arc::clone(settings.log()), &copies, &mut repaired)?;
         }
     }
     root.sync()?;

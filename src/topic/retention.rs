@@ -3,7 +3,6 @@
 use crate::error::Result;
 use crate::log::{RemovalReason, RetentionPolicy};
 use crate::topic::partition::Partition;
-use crate::topic::settings::retention_policy;
 use crate::topic::topic::Topic;
 use crate::types::{Offset, TopicPartition};
 
@@ -134,7 +133,7 @@ impl Topic {
     /// # Errors
     /// The first failure of any partition; the others are done all the same.
     pub fn apply_retention(&self) -> Result<Vec<RetentionReport>> {
-        let policy = retention_policy(&self.config());
+        let policy = self.settings().retention();
         let outcomes: Vec<_> =
             self.partitions().iter().map(|partition| partition.apply_retention(&policy)).collect();
         outcomes.into_iter().collect()

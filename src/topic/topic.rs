@@ -7,7 +7,7 @@ use crate::locks::{AtomicU64, Ordering, RwLock};
 use crate::topic::config::{CleanupPolicy, TopicConfig};
 use crate::topic::latest::Latest;
 use crate::topic::partition::Partition;
-use crate::topic::settings;
+use crate::topic::settings::Settings;
 
 /// Where committed offsets are kept, as Kafka names it.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
@@ -41,7 +41,7 @@ struct Inner {
 /// What can change about a topic.
 #[derive(Debug, Clone)]
 pub(super) struct Current {
-    pub(super) config: TopicConfig,
+    pub(super) settings: Arc<Settings>,
     pub(super) partitions: Vec<Partition>,
 }
 
@@ -81,12 +81,17 @@ impl Topic {
 
     /// Its configuration as stored, the number of partitions included.
     pub fn config(&self) -> TopicConfig {
-        self.current().config.clone()
+        self.current().settings.text().clone()
+    }
+
+    /// The same, parsed.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.current().settings)
     }
 
     /// What becomes of its old records.
     pub fn cleanup_policy(&self) -> CleanupPolicy {
-        settings::cleanup_policy(&self.current().config)
+        self.current().settings.cleanup_policy()
     }
 
     /// How many partitions it has.

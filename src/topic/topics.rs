@@ -9,10 +9,9 @@ use crate::io::{Clock, Directory, random_id};
 use crate::locks::{Mutex, RwLock};
 use crate::log::{Agenda, Log, LogContext, LogOptions, RecoveryReport};
 use crate::topic::catalog_file::CatalogFile;
-use crate::topic::config::TopicConfig;
 use crate::topic::directories::{check_removable, refuse_lost_catalog, unlisted};
 use crate::topic::partition::Partition;
-use crate::topic::settings::log_config;
+use crate::topic::settings::Settings;
 use crate::topic::topic::{Current, Topic};
 use crate::types::TopicPartition;
 
@@ -22,6 +21,21 @@ pub(crate) struct TopicContext {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) agenda: Arc<Agenda>,
     pub(crate) options: LogOptions,
+}
+
+impl TopicContext {
+    /// What the log of one partition of the store in `root` is given.
+    pub(super) fn of_partition(&self, root: &Directory, topic: &str, identity: Identity) -> LogContext {
+        let name = partition_dir_name(topic, identity.partition);
+        LogContext {
+            directory: root.child(&name),
+            label: name.into(),
+            identity,
+            clock: Arc::clone(&self.clock),
+            agenda: Arc::clone(&self.agenda),
+            options: self.options,
+        }
+    }
 }
 
 /// The topics of one store. A change is stored before it is visible.
@@ -72,35 +86,28 @@ impl Topics {
         name: &str,
         entry: &CatalogTopic,
     ) -> Result<(Topic, Vec<RecoveryReport>)> {
-        let config = TopicConfig::from_values(entry.partitions, entry.config.clone());
+        let settings = Arc::new(Settings::stored(entry)?);
         let name: Arc<str> = name.into();
         let mut partitions = Vec::new();
         let mut reports = Vec::new();
         for number in 0..entry.partitions {
             let identity = Identity { store, topic: entry.id, partition: number };
-            let (partition, report) = self.open_partition(&name, identity, &config)?;
+            let (partition, report) = self.open_partition(&name, identity, &settings)?;
             partitions.push(partition);
             reports.push(report);
         }
-        Ok((Topic::new(name, entry.id, Current { config, partitions }), reports))
+        Ok((Topic::new(name, entry.id, Current { settings, partitions }), reports))
     }
 
     pub(super) fn open_partition(
         &self,
         topic: &Arc<str>,
         identity: Identity,
-        config: &TopicConfig,
+        settings: &Settings,
     ) -> Result<(Partition, RecoveryReport)> {
         let place = TopicPartition::new(Arc::clone(topic), identity.partition);
-        let context = LogContext {
-            label: place.to_string().into(),
-            directory: self.root.child(&partition_dir_name(topic, identity.partition)),
-            identity,
-            clock: Arc::clone(&self.context.clock),
-            agenda: Arc::clone(&self.context.agenda),
-            options: self.context.options,
-        };
-        let (log, report) = Log::open(context, log_config(config)?)?;
+        let context = self.context.of_partition(&self.root, topic, identity);
+        let (log, report) = Log::open(context, Arc::clone(settings.log()))?;
         Ok((Partition::new(place, log), report))
     }
 

@@ -1,14 +1,14 @@
 //! Checking all partitions that a catalog lists, each by itself.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{Identity, partition_dir_name};
+use crate::format::Identity;
 use crate::io::Directory;
-use crate::log::{Checked, Damage, Log, LogContext, TornTail};
+use crate::log::{Checked, Damage, Log, TornTail};
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
-use crate::topic::config::TopicConfig;
-use crate::topic::settings::log_config;
+use crate::topic::settings::Settings;
 use crate::topic::topics::TopicContext;
 
 /// What a check of a whole store found.
@@ -80,19 +80,12 @@ pub(crate) fn verify(
         Err(error) => return note(found, &error),
     };
     for (name, topic) in &catalog.catalog().topics {
-        let config = TopicConfig::from_values(topic.partitions, topic.config.clone());
+        let settings = Settings::stored(topic)?;
         for partition in 0..topic.partitions {
             let identity = Identity { store: catalog.catalog().store, topic: topic.id, partition };
-            let log_context = LogContext {
-                label: partition_dir_name(name, partition).into(),
-                directory: root.child(&partition_dir_name(name, partition)),
-                identity,
-                clock: context.clock.clone(),
-                agenda: context.agenda.clone(),
-                options: context.options,
-            };
+            let log_context = context.of_partition(root, name, identity);
             found.partitions += 1;
-            match Log::open(log_context, log_config(&config)?) {
+            match Log::open(log_context, Arc::clone(settings.log())) {
                 Ok((log, report)) => {
                     found.torn.extend(report.torn);
                     let mut checked = Checked::default();

@@ -66,7 +66,7 @@ pub(super) fn repaired(place: &Place) -> Vec<Repair> {
     let context = context(&place.directory(), place.mode, Arc::clone(&place.clock));
     let copies = Directory::new(Arc::new(OsFileSystem), &place.dir.path().join("copies"));
     let mut repaired = Repaired::default();
-    Log::repair(context, config(500), &Copies::open(copies).unwrap(), &mut repaired).unwrap();
+    Log::repair(context, config(500).into(), &Copies::open(copies).unwrap(), &mut repaired).unwrap();
     std::fs::remove_dir_all(place.dir.path().join("copies")).unwrap();
     assert!(repaired.refused.is_empty());
     repaired.repairs

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::io::OsFileSystem;
+use crate::topic::config::TopicConfig;
 
 #[test]
 fn only_a_partition_shows_that_a_list_of_topics_is_lost() {
@@ -16,9 +17,9 @@ fn only_a_partition_shows_that_a_list_of_topics_is_lost() {
     std::fs::write(dir.path().join("file-1"), "").unwrap();
     refuse_lost_catalog(&root).unwrap();
     let identity = Identity { store: 1, topic: 2, partition: 1 };
-    let config = log_config(&TopicConfig::new()).unwrap();
-    Log::create(&root.child("other"), identity, &config).unwrap();
+    let config = Settings::given(1, &TopicConfig::new()).unwrap();
+    Log::create(&root.child("other"), identity, config.log()).unwrap();
     refuse_lost_catalog(&root).unwrap();
-    Log::create(&root.child("logs-1"), identity, &config).unwrap();
+    Log::create(&root.child("logs-1"), identity, config.log()).unwrap();
     assert!(matches!(refuse_lost_catalog(&root), Err(Error::Corrupt { .. })));
 }

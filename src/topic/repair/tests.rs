@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::io::OsFileSystem;
+use crate::topic::config::TopicConfig;
 
 /// A partition of topic `id` in store 1.
 fn found(topic: &str, number: u32, id: Option<u128>) -> Found {
@@ -74,12 +75,12 @@ fn of_several_stores_the_one_with_most_partitions_is_the_stores() {
     let dir = tempfile::tempdir().unwrap();
     let root = Directory::new(Arc::new(OsFileSystem), &dir.path().join("store"));
     root.create().unwrap();
-    let config = log_config(&TopicConfig::new().partitions(1)).unwrap();
+    let config = Settings::given(1, &TopicConfig::new()).unwrap();
     for (name, store) in [("a-0", 5), ("b-0", 8), ("b-1", 8), ("c-0", 3), ("c-1", 3), ("c-2", 3)] {
         let directory = root.child(name);
         directory.create().unwrap();
         let identity = Identity { store, topic: 1, partition: 0 };
-        Log::create(&directory, identity, &config).unwrap();
+        Log::create(&directory, identity, config.log()).unwrap();
     }
     let copies = Copies::open(Directory::new(Arc::new(OsFileSystem), &dir.path().join("copies"))).unwrap();
     let mut report = RepairReport::default();

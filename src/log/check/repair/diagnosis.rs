@@ -1,6 +1,7 @@
 //! What is wrong with a partition, and whether it is for a repair to set it right.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::log::check::copies::Copies;
@@ -16,7 +17,7 @@ impl Log {
     /// Looks at a partition as `check` does, and sets right what that finds.
     pub(crate) fn repair(
         context: LogContext,
-        config: LogConfig,
+        config: Arc<LogConfig>,
         copies: &Copies,
         repaired: &mut Repaired,
     ) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Putting a partition together again from what is sound in it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::{
@@ -25,7 +26,7 @@ use crate::types::Offset;
 pub(super) struct Mender<'a> {
     pub(super) directory: Directory,
     pub(super) identity: Identity,
-    pub(super) config: LogConfig,
+    pub(super) config: Arc<LogConfig>,
     pub(super) copies: &'a Copies,
     pub(super) repairs: &'a mut Vec<Repair>,
     pub(super) max_expanded_bytes: usize,

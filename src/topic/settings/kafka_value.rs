@@ -25,7 +25,7 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// Milliseconds, the largest i64 for a duration without end.
-pub(super) fn format_duration(duration: Duration) -> String {
+pub(in crate::topic) fn format_duration(duration: Duration) -> String {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).to_string()
 }
 

@@ -1,0 +1,215 @@
+//! A topic's configuration, parsed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::format::{CatalogTopic, Codec, Compression, TimestampType};
+use crate::log::{KeyRule, LogConfig, RetentionPolicy, SizeLimit, WhenFull};
+use crate::segment::SegmentConfig;
+use crate::topic::config::{CleanupPolicy, TopicConfig};
+use crate::topic::settings::compaction_settings::CompactionSettings;
+use crate::topic::settings::kafka_value::{parse_bytes, parse_duration};
+use crate::topic::settings::table::{UNLIMITED, normalized};
+
+/// What a topic's configuration comes to. It is made once when the topic is created, altered or opened; whoever needs a
+/// setting afterwards finds the value here. The text is what the catalog stores.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    text: TopicConfig,
+    cleanup_policy: CleanupPolicy,
+    /// What its partitions need to know.
+    log: Arc<LogConfig>,
+    retention: RetentionPolicy,
+    compaction: Option<CompactionSettings>,
+    drops_consumed: bool,
+}
+
+impl Settings {
+    /// Those that a program gives: every name must be known, every value in its range.
+    pub(in crate::topic) fn given(partitions: u32, config: &TopicConfig) -> Result<Self> {
+        Self::parse(TopicConfig::from_values(partitions, normalized(config)?))
+    }
+
+    /// Those that the catalog has stored. What another version stored under a name that is not known here is kept.
+    pub(in crate::topic) fn stored(entry: &CatalogTopic) -> Result<Self> {
+        Self::parse(TopicConfig::from_values(entry.partitions, entry.config.clone()))
+    }
+
+    /// These with `changes` put over them. The number of partitions stays.
+    pub(in crate::topic) fn altered(&self, changes: &TopicConfig) -> Result<Self> {
+        let mut values = self.text.values().clone();
+        values.extend(normalized(changes)?);
+        Self::parse(TopicConfig::from_values(self.partitions(), values))
+    }
+
+    /// These for another number of partitions.
+    pub(in crate::topic) fn grown(&self, partitions: u32) -> Result<Self> {
+        Self::parse(TopicConfig::from_values(partitions, self.text.values().clone()))
+    }
+
+    fn parse(text: TopicConfig) -> Result<Self> {
+        let cleanup_policy = cleanup_policy(&text)?;
+        Ok(Self {
+            cleanup_policy,
+            log: Arc::new(log_config(&text, cleanup_policy)?),
+            retention: retention_policy(&text, cleanup_policy)?,
+            compaction: compaction_settings(&text, cleanup_policy)?,
+            drops_consumed: text.get("annals.retention.consumed") == "true",
+            text,
+        })
+    }
+
+    /// As stored, in Kafka's names and units, the number of partitions included.
+    pub(in crate::topic) fn text(&self) -> &TopicConfig {
+        &self.text
+    }
+
+    /// How many partitions the topic has.
+    pub(in crate::topic) fn partitions(&self) -> u32 {
+        self.text.partition_count().unwrap_or(1)
+    }
+
+    /// What the catalog stores.
+    pub(in crate::topic) fn values(&self) -> &BTreeMap<String, String> {
+        self.text.values()
+    }
+
+    /// What becomes of old records.
+    pub(crate) fn cleanup_policy(&self) -> CleanupPolicy {
+        self.cleanup_policy
+    }
+
+    /// What the topic's partitions need to know.
+    pub(in crate::topic) fn log(&self) -> &Arc<LogConfig> {
+        &self.log
+    }
+
+    /// What retention is to keep. `keep_from` is for the caller to set, who knows what groups have read.
+    pub(crate) fn retention(&self) -> RetentionPolicy {
+        self.retention
+    }
+
+    /// How the topic is compacted; `None` when it is not.
+    pub(crate) fn compaction(&self) -> Option<&CompactionSettings> {
+        self.compaction.as_ref()
+    }
+
+    /// True when records go as soon as every group that reads the topic has committed them.
+    pub(crate) fn drops_consumed(&self) -> bool {
+        self.drops_consumed
+    }
+}
+
+fn cleanup_policy(text: &TopicConfig) -> Result<CleanupPolicy> {
+    let name = text.get("cleanup.policy");
+    let policy = CleanupPolicy::ALL.into_iter().find(|policy| policy.name() == name);
+    policy.ok_or_else(|| Error::config("cleanup.policy", name, "no policy that is known here"))
+}
+
+fn retention_policy(text: &TopicConfig, policy: CleanupPolicy) -> Result<RetentionPolicy> {
+    if policy == CleanupPolicy::Compact {
+        return Ok(RetentionPolicy::default());
+    }
+    let max_age =
+        if text.get("retention.ms") == UNLIMITED { None } else { Some(duration(text, "retention.ms")?) };
+    Ok(RetentionPolicy {
+        max_age,
+        max_bytes: limit(text, "retention.bytes")?,
+        max_records: limit(text, "annals.retention.records")?,
+        keep_from: None,
+    })
+}
+
+fn compaction_settings(text: &TopicConfig, policy: CleanupPolicy) -> Result<Option<CompactionSettings>> {
+    let (min_lag, max_lag) =
+        (duration(text, "min.compaction.lag.ms")?, duration(text, "max.compaction.lag.ms")?);
+    if min_lag > max_lag {
+        let most = format!("at most max.compaction.lag.ms={}", text.get("max.compaction.lag.ms"));
+        return Err(Error::config("min.compaction.lag.ms", text.get("min.compaction.lag.ms"), most));
+    }
+    let (key, ratio) = ("min.cleanable.dirty.ratio", text.get("min.cleanable.dirty.ratio"));
+    let settings = CompactionSettings {
+        delete_retention: duration(text, "delete.retention.ms")?,
+        min_lag,
+        max_lag: (max_lag < Duration::MAX).then_some(max_lag),
+        min_dirty_ratio: ratio.parse().map_err(|_| Error::config(key, ratio, "from 0 to 1"))?,
+    };
+    Ok((policy != CleanupPolicy::Delete).then_some(settings))
+}
+
+fn log_config(text: &TopicConfig, policy: CleanupPolicy) -> Result<LogConfig> {
+    let key_rule = match policy {
+        CleanupPolicy::Delete => KeyRule::Optional,
+        CleanupPolicy::Compact | CleanupPolicy::CompactDelete => KeyRule::Required,
+    };
+    let timestamp_type = match text.get("message.timestamp.type") {
+        "LogAppendTime" => TimestampType::LogAppendTime,
+        _ => TimestampType::CreateTime,
+    };
+    // What waits for compaction no longer than this must be sealed by then.
+    let segment_age = match key_rule {
+        KeyRule::Optional => duration(text, "segment.ms")?,
+        KeyRule::Required => duration(text, "segment.ms")?.min(duration(text, "max.compaction.lag.ms")?),
+    };
+    Ok(LogConfig {
+        segment: SegmentConfig {
+            max_bytes: bytes(text, "segment.bytes")?,
+            index_interval_bytes: bytes(text, "index.interval.bytes")?,
+            max_index_bytes: bytes(text, "segment.index.bytes")?,
+        },
+        segment_age,
+        compression: compression(text)?,
+        timestamp_type,
+        max_message_bytes: bytes(text, "max.message.bytes")?,
+        timestamp_before_max: duration(text, "message.timestamp.before.max.ms")?,
+        timestamp_after_max: duration(text, "message.timestamp.after.max.ms")?,
+        key_rule,
+        size_limit: size_limit(text)?,
+    })
+}
+
+fn size_limit(text: &TopicConfig) -> Result<Option<SizeLimit>> {
+    let max_block = duration(text, "annals.size.limit.block.ms")?;
+    let when_full = match text.get("annals.size.limit.action") {
+        "drop-oldest" => WhenFull::DropOldest,
+        "block" => WhenFull::Block,
+        _ => WhenFull::Error,
+    };
+    let max_bytes = limit(text, "annals.size.limit.bytes")?;
+    Ok(max_bytes.map(|max_bytes| SizeLimit { max_bytes, when_full, max_block }))
+}
+
+/// `producer` leaves the choice to whoever sends, who has none here: as uncompressed.
+fn compression(text: &TopicConfig) -> Result<Compression> {
+    let codec = Codec::from_name(text.get("compression.type")).unwrap_or(Codec::None);
+    let key = match codec {
+        Codec::Gzip => "compression.gzip.level",
+        Codec::Lz4 => "compression.lz4.level",
+        Codec::Zstd => "compression.zstd.level",
+        Codec::None | Codec::Snappy => return Ok(Compression::of(codec)),
+    };
+    let value = text.get(key);
+    let level = value.parse().map_err(|_| Error::config(key, value, "a number"))?;
+    Compression::with_level(codec, level).map_err(|reason| Error::config(key, value, reason))
+}
+
+fn duration(text: &TopicConfig, key: &str) -> Result<Duration> {
+    parse_duration(text.get(key)).ok_or_else(|| Error::config(key, text.get(key), "milliseconds"))
+}
+
+fn bytes(text: &TopicConfig, key: &str) -> Result<u32> {
+    let bytes = parse_bytes(text.get(key)).and_then(|bytes| u32::try_from(bytes).ok());
+    bytes.ok_or_else(|| Error::config(key, text.get(key), "a number of bytes"))
+}
+
+fn limit(text: &TopicConfig, key: &str) -> Result<Option<u64>> {
+    match text.get(key) {
+        UNLIMITED => Ok(None),
+        value => parse_bytes(value).map(Some).ok_or_else(|| Error::config(key, value, "a number")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

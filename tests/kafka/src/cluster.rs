@@ -1,0 +1,191 @@
+//! Brokers on this machine: their configuration, start and stop.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::Answer;
+use crate::java::{Java, output};
+
+/// How long a broker may take to start or to stop.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+const CLUSTER_ID: &str = "7KI6ZYmXQueSUl8cN6Lu3Q";
+
+/// One to three brokers, each a controller too, below one directory.
+#[derive(Debug)]
+pub struct Cluster {
+    java: Java,
+    brokers: Vec<Broker>,
+}
+
+#[derive(Debug)]
+struct Broker {
+    dir: PathBuf,
+    port: u16,
+    process: Option<Child>,
+    starts: u32,
+}
+
+impl Broker {
+    fn settings(&self) -> PathBuf {
+        self.dir.join("server.properties")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.join(format!("broker-{}.log", self.starts))
+    }
+}
+
+fn free_ports(count: usize) -> Answer<Vec<u16>> {
+    // All are held until all are known, so that none is given out twice.
+    let held: Vec<_> =
+        (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
+    Ok(held
+        .iter()
+        .map(TcpListener::local_addr)
+        .map(|found| found.map(|found| found.port()))
+        .collect::<Result<_, _>>()?)
+}
+
+impl Cluster {
+    /// Formats the directories of so many brokers; nothing runs yet.
+    pub fn create(java: &Java, dir: &Path, count: usize) -> Answer<Self> {
+        let ports = free_ports(count * 2)?;
+        let (ports, controllers) = ports.split_at(count);
+        let voters: Vec<_> =
+            (1..).zip(controllers).map(|(id, port)| format!("{id}@127.0.0.1:{port}")).collect();
+        let mut brokers = Vec::new();
+        for ((id, port), controller) in (1..).zip(ports).zip(controllers) {
+            let broker =
+                Broker { dir: dir.join(format!("broker-{id}")), port: *port, process: None, starts: 0 };
+            fs::create_dir_all(&broker.dir)?;
+            let mut settings = String::new();
+            writeln!(settings, "node.id={id}")?;
+            writeln!(settings, "listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}")?;
+            writeln!(settings, "controller.quorum.voters={}", voters.join(","))?;
+            writeln!(settings, "log.dirs={}", broker.dir.join("logs").display())?;
+            // Of its own, so that the directory of the logs has nothing but logs.
+            writeln!(settings, "metadata.log.dir={}", broker.dir.join("metadata").display())?;
+            for topic in ["offsets.topic", "transaction.state.log", "share.coordinator.state.topic"] {
+                writeln!(settings, "{topic}.num.partitions=1")?;
+                writeln!(settings, "{topic}.replication.factor={count}")?;
+            }
+            settings.push_str(SETTINGS);
+            fs::write(broker.settings(), settings)?;
+            let mut format = java.command(256, "kafka.tools.StorageTool");
+            format.args(["format", "-t", CLUSTER_ID, "-c"]).arg(broker.settings());
+            output(&mut format)?;
+            brokers.push(broker);
+        }
+        Ok(Self { java: java.clone(), brokers })
+    }
+
+    /// For a client's `bootstrap.servers`.
+    pub fn servers(&self) -> String {
+        let servers: Vec<_> =
+            self.brokers.iter().map(|broker| format!("127.0.0.1:{}", broker.port)).collect();
+        servers.join(",")
+    }
+
+    /// The directory of a broker's logs.
+    pub fn logs(&self, broker: usize) -> PathBuf {
+        self.brokers[broker].dir.join("logs")
+    }
+
+    /// What a broker said since it was last started.
+    pub fn said(&self, broker: usize) -> Answer<String> {
+        Ok(fs::read_to_string(self.brokers[broker].log())?)
+    }
+
+    /// Starts all brokers and waits until they serve.
+    pub fn start(&mut self) -> Answer<()> {
+        for broker in &mut self.brokers {
+            broker.starts += 1;
+            broker.process = Some(self.java.start(512, "kafka.Kafka", &broker.settings(), &broker.log())?);
+        }
+        for broker in &mut self.brokers {
+            let started = Instant::now();
+            while !fs::read_to_string(broker.log())?.contains("Kafka Server started") {
+                let ended = broker.process.as_mut().map(Child::try_wait).transpose()?.flatten();
+                if ended.is_some() || started.elapsed() > PATIENCE {
+                    return Err(
+                        format!("a broker did not start:\n{}", fs::read_to_string(broker.log())?).into()
+                    );
+                }
+                sleep(Duration::from_millis(50));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks all brokers to stop and waits until they have.
+    pub fn stop(&mut self) -> Answer<()> {
+        for broker in &mut self.brokers {
+            if let Some(process) = &broker.process {
+                output(Command::new("kill").arg(process.id().to_string()))?;
+            }
+        }
+        for broker in &mut self.brokers {
+            if let Some(mut process) = broker.process.take() {
+                let asked = Instant::now();
+                while process.try_wait()?.is_none() {
+                    if asked.elapsed() > PATIENCE {
+                        process.kill()?;
+                        process.wait()?;
+                        return Err(
+                            format!("a broker did not stop:\n{}", fs::read_to_string(broker.log())?).into()
+                        );
+                    }
+                    sleep(Duration::from_millis(50));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Kills all brokers at once.
+    pub fn kill(&mut self) -> Answer<()> {
+        for broker in &mut self.brokers {
+            if let Some(mut process) = broker.process.take() {
+                process.kill()?;
+                process.wait()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Err(error) = self.kill() {
+            eprintln!("a broker may still run: {error}");
+        }
+    }
+}
+
+/// Small, quick, and nothing that is thrown away unasked.
+const SETTINGS: &str = "\
+process.roles=broker,controller
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+log.retention.ms=-1
+log.retention.check.interval.ms=1000
+log.segment.delete.delay.ms=100
+log.initial.task.delay.ms=500
+log.cleaner.backoff.ms=200
+log.cleaner.dedupe.buffer.size=4194304
+log.index.size.max.bytes=65536
+num.network.threads=2
+num.io.threads=2
+num.recovery.threads.per.data.dir=1
+controlled.shutdown.enable=true
+";
