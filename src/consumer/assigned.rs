@@ -24,18 +24,21 @@ pub(super) struct Assigned {
     pub(super) since: u64,
     /// `None` until the first look, or a seek, decides where to begin.
     reader: Option<Reader>,
-    /// What the group has committed, as far as this consumer knows.
-    pub(super) committed: Option<Offset>,
-    /// Where the records handed out so far end. Not moved by looking.
-    pub(super) handed_out: Option<Offset>,
+    /// What the group had committed when the partition became this consumer's.
+    committed: Option<Offset>,
 }
 
 impl Assigned {
     pub(super) fn new(partition: Partition, since: u64, committed: Option<Offset>) -> Self {
-        Self { partition, flow: Flow::Running, since, reader: None, committed, handed_out: None }
+        Self { partition, flow: Flow::Running, since, reader: None, committed }
     }
 
-    /// The next offset to be handed out.
+    /// The next offset to be handed out, once a poll or a seek has decided it.
+    pub(super) fn decided_position(&self) -> Option<Offset> {
+        self.reader.as_ref().map(Reader::position)
+    }
+
+    /// The next offset to be handed out; decides it if it is not.
     pub(super) fn position(&mut self, settings: &Settings) -> Result<Offset> {
         self.reader(settings).map(|reader| reader.position())
     }
@@ -46,27 +49,26 @@ impl Assigned {
             Some(reader) => reader.seek(offset),
             None => self.reader = Some(self.reader_at(offset, settings)),
         }
-        self.handed_out = Some(offset);
     }
 
     pub(super) fn fetch(&mut self, limits: FetchLimits, settings: &Settings) -> Result<Vec<RecordSlice>> {
         self.partition.log().check_open()?;
-        let reader = self.reader(settings)?;
-        let slices = match reader.fetch(limits) {
-            Err(Error::OffsetOutOfRange { .. }) if settings.start_from != StartFrom::Error => {
-                let offset = self.reset(settings.start_from);
-                let reader = self.reader(settings)?;
-                reader.seek(offset);
-                reader.fetch(limits)?
+        self.fetch_in_range(limits, settings).map_err(|error| self.partition.log().explain(error))
+    }
+
+    /// Records are deleted beside this: what is out of range may be so again after a reset, as long as the start moves.
+    fn fetch_in_range(&mut self, limits: FetchLimits, settings: &Settings) -> Result<Vec<RecordSlice>> {
+        loop {
+            match self.reader(settings)?.fetch(limits) {
+                Err(Error::OffsetOutOfRange { requested, .. }) if settings.start_from != StartFrom::Error => {
+                    let start = self.partition.start();
+                    // What was deleted is passed over, and nothing that is left.
+                    let offset = if requested < start { start } else { self.reset(settings.start_from) };
+                    self.reader(settings)?.seek(offset);
+                }
+                other => return other,
             }
-            other => other?,
-        };
-        if let Some(reader) = &self.reader
-            && (!slices.is_empty() || self.handed_out.is_some())
-        {
-            self.handed_out = Some(reader.position());
         }
-        Ok(slices)
     }
 
     fn reader(&mut self, settings: &Settings) -> Result<&mut Reader> {

@@ -10,8 +10,9 @@ use crate::log::{FetchLimits, OnDamage, Visibility};
 use crate::topic::Topics;
 use crate::types::Durability;
 
-/// Where to begin in a partition without a committed offset, and where to go on when the position was deleted: Kafka's
-/// `auto.offset.reset`.
+/// Where to begin in a partition without a committed offset, or when the position lies beyond the end: Kafka's
+/// `auto.offset.reset`. When the records at the position were deleted, a consumer continues at the first that is left,
+/// also with `Latest`: what is left was sent after it had begun to read.
 ///
 /// ```
 /// # use annals::{StartFrom, Store};
@@ -26,7 +27,7 @@ pub enum StartFrom {
     /// At the first record there is.
     #[default]
     Earliest,
-    /// Behind the last record there is when the partition is first looked at.
+    /// After the last record there is when the partition is first looked at.
     Latest,
     /// Nowhere: `poll` fails.
     Error,
@@ -137,7 +138,9 @@ impl ConsumerBuilder {
         self
     }
 
-    /// `enable.auto.commit` and its interval: `poll` and `close` commit what earlier polls handed out. Default: never.
+    /// `enable.auto.commit` and its interval: `poll`, also while it waits, and `close` commit what earlier polls handed out.
+    /// A commit that fails in a poll does not stop it: see [`auto_commit_failure`](Consumer::auto_commit_failure). Default:
+    /// never.
     pub fn auto_commit(mut self, interval: Duration) -> Self {
         self.settings.auto_commit = Some(interval);
         self

@@ -28,6 +28,8 @@ impl Consumer {
 
     /// Goes on at the first record of every partition it reads.
     pub fn seek_to_beginning(&mut self) {
+        self.follow_group();
+        self.auto_commit.note_change();
         for assigned in self.assigned.values_mut() {
             let start = assigned.partition.start();
             assigned.seek(start, &self.settings);
@@ -36,6 +38,8 @@ impl Consumer {
 
     /// Goes on behind the last record of every partition it reads.
     pub fn seek_to_end(&mut self) {
+        self.follow_group();
+        self.auto_commit.note_change();
         for assigned in self.assigned.values_mut() {
             assigned.partition.log().write_queued();
             let end = assigned.partition.end();
@@ -53,9 +57,14 @@ impl Consumer {
         if timestamp < 0 {
             return Err(Error::invalid(format!("timestamp {timestamp} is negative")));
         }
+        self.follow_group();
+        self.auto_commit.note_change();
         for assigned in self.assigned.values_mut() {
+            // The end is read before the look: what is sent meanwhile is not passed over unseen.
+            assigned.partition.log().write_queued();
+            let end = assigned.partition.end();
             let found = assigned.partition.offset_for_time(timestamp)?;
-            let offset = found.map_or(assigned.partition.end(), |found| found.offset);
+            let offset = found.map_or(end, |found| found.offset);
             assigned.seek(offset, &self.settings);
         }
         Ok(())
@@ -99,11 +108,12 @@ impl Consumer {
     /// # Errors
     /// As [`position`](Self::position).
     pub fn lag(&mut self) -> Result<u64> {
-        self.follow_group()?;
+        self.follow_group();
         let mut lag = 0;
         for assigned in self.assigned.values_mut() {
             let position = assigned.position(&self.settings)?;
-            lag += u64::try_from(assigned.partition.log().next_offset() - position).unwrap_or(0);
+            let ahead = assigned.partition.log().next_offset().saturating_sub(position);
+            lag += u64::try_from(ahead).unwrap_or(0);
         }
         Ok(lag)
     }
@@ -113,7 +123,8 @@ impl Consumer {
         place: &TopicPartition,
         act: impl FnOnce(&mut Assigned, &super::builder::Settings) -> T,
     ) -> Result<T> {
-        self.follow_group()?;
+        self.follow_group();
+        self.auto_commit.note_change();
         match self.assigned.get_mut(place) {
             Some(assigned) => Ok(act(assigned, &self.settings)),
             None => Err(Error::NotAssigned {

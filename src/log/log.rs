@@ -223,6 +223,11 @@ impl Log {
         self.accumulator.lock().next_offset()
     }
 
+    /// The most bytes that one batch may have now.
+    pub(crate) fn most_batch_bytes(&self) -> usize {
+        self.accumulator.lock().rules.max_bytes
+    }
+
     /// Bytes of all batches.
     pub(crate) fn bytes(&self) -> u64 {
         self.segment_list().iter().map(|segment| segment.bytes()).sum()
@@ -255,8 +260,9 @@ impl Log {
 
     /// The partition was deleted: every later call says so.
     pub(crate) fn retire(&self, reason: Error) {
-        self.writer.lock().phase = Phase::Closed;
+        // First the reason: who finds the writer closed says why.
         drop(self.retired.set(reason));
+        self.writer.lock().phase = Phase::Closed;
         self.watchers.raise();
     }
 
@@ -264,6 +270,12 @@ impl Log {
     #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
         self.retired.get().map_or(Ok(()), |reason| Err(reason.clone()))
+    }
+
+    /// What a failure means: a deletion takes the files from beneath whoever reads them, and the right word for that is
+    /// that the topic is unknown.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        self.check_open().err().unwrap_or(error)
     }
 
     /// An error when the partition is gone, or an earlier failure left it in a state that nobody knows.
