@@ -201,7 +201,7 @@ pub(crate) mod consumer;
 pub mod dump;
 pub(crate) mod error;
 pub(crate) mod format;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub(crate) mod group;
@@ -213,6 +213,7 @@ pub(crate) mod segment;
 pub(crate) mod store;
 pub(crate) mod topic;
 pub(crate) mod types;
+pub(crate) mod upkeep;
 
 pub use consumer::{Consumer, ConsumerBuilder, ConsumerWaker, StartFrom};
 pub use error::{Error, Result};

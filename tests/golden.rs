@@ -22,7 +22,7 @@ const CODECS: [(&str, Codec); 4] =
     [("gzip", Codec::Gzip), ("snappy", Codec::Snappy), ("lz4", Codec::Lz4), ("zstd", Codec::Zstd)];
 
 fn golden_store() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/store")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/store")
 }
 
 /// A record as it is written and as it must be read.

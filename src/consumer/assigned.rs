@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::consumer::builder::{Settings, StartFrom};
 use crate::error::{Error, Result};
-use crate::log::{FetchLimits, Reader, RecordSlice};
+use crate::log::{BelowStart, FetchLimits, Reader, RecordSlice};
 use crate::topic::Partition;
 use crate::types::Offset;
 
@@ -56,18 +56,16 @@ impl Assigned {
         self.fetch_in_range(limits, settings).map_err(|error| self.partition.log().explain(error))
     }
 
-    /// Records are deleted beside this: what is out of range may be so again after a reset, as long as the start moves.
     fn fetch_in_range(&mut self, limits: FetchLimits, settings: &Settings) -> Result<Vec<RecordSlice>> {
-        loop {
-            match self.reader(settings)?.fetch(limits) {
-                Err(Error::OffsetOutOfRange { requested, .. }) if settings.start_from != StartFrom::Error => {
-                    let start = self.partition.start();
-                    // What was deleted is passed over, and nothing that is left.
-                    let offset = if requested < start { start } else { self.reset(settings.start_from) };
-                    self.reader(settings)?.seek(offset);
-                }
-                other => return other,
+        match self.reader(settings)?.fetch(limits) {
+            // It lies beyond the end: where records were deleted the reader goes on by itself.
+            Err(Error::OffsetOutOfRange { .. }) if settings.start_from != StartFrom::Error => {
+                let offset = self.reset(settings.start_from);
+                let reader = self.reader(settings)?;
+                reader.seek(offset);
+                reader.fetch(limits)
             }
+            other => other,
         }
     }
 
@@ -92,7 +90,13 @@ impl Assigned {
     }
 
     fn reader_at(&self, offset: Offset, settings: &Settings) -> Reader {
-        Reader::new(Arc::clone(self.partition.log()), offset, settings.visibility, settings.on_damage)
+        let below_start = match settings.start_from {
+            StartFrom::Error => BelowStart::Fail,
+            // What was deleted is passed over, and nothing that is left.
+            StartFrom::Earliest | StartFrom::Latest => BelowStart::GoOn,
+        };
+        let log = Arc::clone(self.partition.log());
+        Reader::new(log, offset, settings.visibility, settings.on_damage).below_start(below_start)
     }
 
     fn reset(&self, start: StartFrom) -> Offset {

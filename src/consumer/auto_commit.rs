@@ -38,7 +38,7 @@ impl AutoCommit {
     /// When a poll that waits is to commit.
     pub(super) fn due(&self) -> Option<Deadline> {
         let is_wanted = self.interval.is_some() && self.has_changed;
-        is_wanted.then(|| self.retry.filter(|retry| retry.is_after(self.next)).unwrap_or(self.next))
+        is_wanted.then(|| self.retry.map_or(self.next, |retry| retry.max(self.next)))
     }
 
     /// Takes in the outcome of a commit.

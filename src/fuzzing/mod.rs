@@ -1,7 +1,7 @@
 //! What must hold of every input: one function for each fuzz target, with the assertions in it.
 //!
 //! The targets in `fuzz/` call these functions and nothing else; a unit test replays `fuzz/corpus` and mutations of it. Not
-//! part of the public interface: only tests and the feature `fuzzing` compile it.
+//! part of the public interface: only tests and builds with `--cfg fuzzing` compile it.
 
 mod batch;
 mod compression;

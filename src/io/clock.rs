@@ -103,7 +103,7 @@ impl Clock for ManualClock {
 }
 
 /// A moment up to which somebody is ready to wait. `None` inside is "for ever": the sum left the range of the clock.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Deadline(Option<Instant>);
 
 impl Deadline {
@@ -121,21 +121,21 @@ impl Deadline {
     pub(crate) fn instant(self) -> Option<Instant> {
         self.0
     }
+}
 
-    /// True when `other` comes first.
-    pub(crate) fn is_after(self, other: Self) -> bool {
+/// The earlier one is the lesser.
+impl Ord for Deadline {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         match (self.0, other.0) {
-            (Some(a), Some(b)) => a > b,
-            (a, b) => a.is_none() && b.is_some(),
+            (Some(a), Some(b)) => a.cmp(&b),
+            (a, b) => a.is_none().cmp(&b.is_none()),
         }
     }
+}
 
-    /// The earlier of two.
-    pub(crate) fn min(self, other: Self) -> Self {
-        match (self.0, other.0) {
-            (Some(a), Some(b)) => Self(Some(a.min(b))),
-            (a, b) => Self(a.or(b)),
-        }
+impl PartialOrd for Deadline {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
     }
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{Identity, Mark, PartitionState, SegmentFile, parse_segment_file_name};
-use crate::io::{Clock, Directory, EntryKind, OpenMode};
-use crate::locks::{AtomicBool, AtomicI64, AtomicU64, Mutex, OnceLock, Ordering, RwLock};
-use crate::log::agenda::Agenda;
+use crate::io::{Clock, Directory, EntryKind, OpenMode, Process};
+use crate::locks::{AtomicI64, AtomicU64, Mutex, OnceLock, RwLock};
 use crate::log::config::{LogConfig, LogOptions};
+use crate::log::offsets::Offsets;
 use crate::log::open::recovery::{Examine, Recovered, RecoveryReport, examine};
 use crate::log::segment_list::SegmentList;
 use crate::log::signal::{Signal, Watchers};
@@ -18,11 +18,12 @@ use crate::log::write::rules::AppendRules;
 use crate::log::write::writer::{Phase, Writer};
 use crate::segment::ActiveSegment;
 use crate::types::{Offset, Timestamp};
+use crate::upkeep::{Agenda, Ticket};
 
-/// One partition. `start <= durable <= end` at all times.
+/// One partition.
 ///
-/// Locks are taken in this order: `rewriting`, `writer`, `accumulator`, then the rest. No lock but the first two is held
-/// over I/O.
+/// Locks are taken in this order: `rewriting`, `removing`, `writer`, `accumulator`, then the rest. No lock but the first
+/// three is held over I/O.
 #[derive(Debug)]
 pub(crate) struct Log {
     /// Topic and partition, for error messages.
@@ -34,22 +35,19 @@ pub(crate) struct Log {
     pub(super) config: RwLock<Arc<LogConfig>>,
     /// Held by whoever rewrites sealed segments, all the time that takes. Appends do not need it.
     pub(super) rewriting: Mutex<()>,
+    /// Held by whoever removes files of segments that left the log.
+    pub(super) removing: Mutex<()>,
     /// Step 1 of an append: short, no I/O.
     pub(super) accumulator: Mutex<Accumulator>,
     /// Step 2: held over the write.
     pub(super) writer: Mutex<Writer>,
     /// Step 3.
     pub(super) committer: Committer,
-    /// Replaced whole by the writer; readers keep the list they took.
+    /// Replaced whole, by an edit of the table alone; readers keep the list they took.
     pub(super) segments: RwLock<Arc<SegmentList>>,
-    /// First offset that may be read.
-    pub(super) start: AtomicI64,
-    /// Next offset among records handed to the operating system. The writer alone moves it.
-    pub(super) end: AtomicI64,
-    /// Everything below survives a power cut. Never moves backwards.
-    pub(super) durable: AtomicI64,
-    /// True while the log stands on the agenda to have its open batch written.
-    pub(super) lingers: AtomicBool,
+    pub(super) offsets: Offsets,
+    /// The log's place on the agenda while it has records in memory that nobody waits for.
+    pub(super) linger: Mutex<Option<Ticket>>,
     /// What the clock showed when retention last looked, or at the last append before the log was opened; -1 before.
     pub(super) clock_seen: AtomicI64,
     /// Bytes taken out of the log since it was opened.
@@ -59,6 +57,8 @@ pub(crate) struct Log {
     /// Set once, when the partition is deleted.
     pub(super) retired: OnceLock<Error>,
     pub(super) watchers: Watchers,
+    /// Which opened it.
+    process: Process,
 }
 
 /// What a log is given by the layer above.
@@ -170,18 +170,18 @@ impl Log {
             agenda,
             options,
             rewriting: Mutex::new(()),
+            removing: Mutex::new(()),
             accumulator: Mutex::new(Accumulator::new(end, AppendRules::new(&config))),
             segments: RwLock::new(Arc::new(found.segments.clone())),
-            start: AtomicI64::new(found.state.state().log_start),
-            end: AtomicI64::new(end),
-            durable: AtomicI64::new(durable),
+            offsets: Offsets::new(found.state.state().log_start, durable, end),
             committer: Committer::default(),
-            lingers: AtomicBool::new(false),
+            linger: Mutex::new(None),
             clock_seen: AtomicI64::new(found.last_append()),
             reclaimed_bytes: AtomicU64::new(0),
             poison: OnceLock::new(),
             retired: OnceLock::new(),
             watchers: Watchers::default(),
+            process: Process::current(),
             writer: Mutex::new(Writer::new(found, &config)),
             config: RwLock::new(config),
         };
@@ -205,17 +205,17 @@ impl Log {
 
     /// First offset that may be read.
     pub(crate) fn start(&self) -> Offset {
-        self.start.load(Ordering::Acquire)
+        self.offsets.start()
     }
 
     /// Everything below survives a power cut.
     pub(crate) fn durable(&self) -> Offset {
-        self.durable.load(Ordering::Acquire)
+        self.offsets.durable()
     }
 
     /// Next offset to be assigned among records handed to the operating system.
     pub(crate) fn end(&self) -> Offset {
-        self.end.load(Ordering::Acquire)
+        self.offsets.end()
     }
 
     /// Next offset to be given out: behind the records that are still in memory.
@@ -258,9 +258,9 @@ impl Log {
         Arc::clone(&self.segments.read())
     }
 
-    /// The partition was deleted: every later call says so.
+    /// The partition was deleted, or its store closed: every later call says so. The reason comes first: a call that finds
+    /// the write side closed finds out why.
     pub(crate) fn retire(&self, reason: Error) {
-        // First the reason: who finds the writer closed says why.
         drop(self.retired.set(reason));
         self.writer.lock().phase = Phase::Closed;
         self.watchers.raise();
@@ -269,7 +269,13 @@ impl Log {
     /// An error when the partition was deleted or its store closed.
     #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
-        self.retired.get().map_or(Ok(()), |reason| Err(reason.clone()))
+        if self.retired.get().is_none() && self.process.is_current() { Ok(()) } else { Err(self.gone()) }
+    }
+
+    #[cold]
+    fn gone(&self) -> Error {
+        let forked = || Error::Forked { path: self.directory.path().to_path_buf(), pid: self.process.id() };
+        self.retired.get().cloned().filter(|_| self.process.is_current()).unwrap_or_else(forked)
     }
 
     /// What a failure means: a deletion takes the files from beneath whoever reads them, and the right word for that is
@@ -281,7 +287,11 @@ impl Log {
     /// An error when the partition is gone, or an earlier failure left it in a state that nobody knows.
     #[inline]
     pub(super) fn check_poison(&self) -> Result<()> {
-        if self.retired.get().is_none() && self.poison.get().is_none() { Ok(()) } else { self.refuse() }
+        if self.retired.get().is_none() && self.poison.get().is_none() && self.process.is_current() {
+            Ok(())
+        } else {
+            self.refuse()
+        }
     }
 
     #[cold]
@@ -299,7 +309,7 @@ impl Log {
     }
 
     pub(super) fn raise_durable(&self, offset: Offset) {
-        self.durable.fetch_max(offset, Ordering::AcqRel);
+        self.offsets.move_durable(offset);
         self.watchers.raise();
     }
 

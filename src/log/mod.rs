@@ -6,12 +6,12 @@
 //! expands them. [`open`] looks at what an earlier life left, [`table`] is the list of segments on the disk, [`retain`] and
 //! [`compaction`] make the log shorter, [`check`] verifies and repairs one that nobody has open.
 
-mod agenda;
 mod check;
 mod compaction;
 mod config;
 #[expect(clippy::module_inception, reason = "the folder and its central type share the field's word")]
 mod log;
+mod offsets;
 mod open;
 mod read;
 mod retain;
@@ -23,7 +23,6 @@ mod table;
 mod tests;
 mod write;
 
-pub(crate) use agenda::{Agenda, Chore};
 pub(crate) use check::{Checked, Copies, Repaired};
 pub use check::{Damage, Repair};
 pub(crate) use compaction::{CompactionConfig, Effort};
@@ -31,7 +30,7 @@ pub(crate) use config::{KeyRule, LogConfig, LogOptions};
 pub(crate) use log::{Log, LogContext};
 pub use open::{RecoveryReport, SkippedRecord, TornTail};
 pub use read::OnDamage;
-pub(crate) use read::{FetchLimits, Reader, RecordSlice, RecordSliceIter, Visibility};
+pub(crate) use read::{BelowStart, FetchLimits, Reader, RecordSlice, RecordSliceIter, Visibility};
 pub use retain::RemovalReason;
 pub(crate) use retain::RetentionPolicy;
 pub(crate) use signal::{Signal, Watchers};

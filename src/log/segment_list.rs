@@ -1,4 +1,4 @@
-//! The segments of a partition in order: what a reader holds while it reads.
+//! The segments of a partition in order, and where it starts: what a reader holds while it reads.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -6,41 +6,64 @@ use std::sync::Arc;
 use crate::segment::Segment;
 use crate::types::Offset;
 
-/// An immutable run of segments, oldest first. The last one may still grow.
+/// An immutable run of segments, oldest first, and the first offset that may be read of them. The last one may still grow.
 #[derive(Debug, Clone, Default)]
-pub(super) struct SegmentList(Vec<Arc<Segment>>);
+pub(super) struct SegmentList {
+    start: Offset,
+    segments: Vec<Arc<Segment>>,
+}
 
 impl SegmentList {
-    pub(super) fn new(segments: Vec<Arc<Segment>>) -> Self {
-        Self(segments)
+    pub(super) fn new(start: Offset, segments: Vec<Arc<Segment>>) -> Self {
+        debug_assert!(segments.is_sorted_by(|one, next| one.base() < next.base()), "segments in order");
+        Self { start, segments }
+    }
+
+    /// The first offset that may be read.
+    pub(super) fn start(&self) -> Offset {
+        self.start
     }
 
     /// The segment that may hold `offset`: the last whose base is not above it.
     pub(super) fn floor(&self, offset: Offset) -> Option<&Arc<Segment>> {
-        let after = self.0.partition_point(|segment| segment.base() <= offset);
-        self.0.get(after.saturating_sub(1))
+        let after = self.segments.partition_point(|segment| segment.base() <= offset);
+        self.segments.get(after.saturating_sub(1))
     }
 
     /// The segment behind the one of that base.
     pub(super) fn after(&self, base: Offset) -> Option<&Arc<Segment>> {
-        self.0.get(self.0.partition_point(|segment| segment.base() <= base))
+        self.segments.get(self.segments.partition_point(|segment| segment.base() <= base))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Segment>> {
-        self.0.iter()
+        self.segments.iter()
     }
 
     /// The list with `new` in place of the segments whose bases lie in `gone`.
     pub(super) fn replaced(&self, gone: RangeInclusive<Offset>, new: Option<Arc<Segment>>) -> Self {
-        let before = self.0.iter().filter(|segment| segment.base() < *gone.start());
-        let behind = self.0.iter().filter(|segment| segment.base() > *gone.end());
-        Self(before.chain(&new).chain(behind).map(Arc::clone).collect())
+        let before = self.iter().filter(|segment| segment.base() < *gone.start());
+        let behind = self.iter().filter(|segment| segment.base() > *gone.end());
+        Self::new(self.start, before.chain(&new).chain(behind).map(Arc::clone).collect())
     }
 
     /// The list with one more segment at its end.
     pub(super) fn with(&self, segment: Arc<Segment>) -> Self {
-        let mut segments = self.0.clone();
+        let mut segments = self.segments.clone();
         segments.push(segment);
-        Self(segments)
+        Self::new(self.start, segments)
+    }
+
+    /// The list without the segments that `first` comes after, starting at `start`.
+    pub(super) fn starting(&self, start: Offset, first: Offset) -> Self {
+        let left = self.iter().filter(|segment| segment.base() >= first);
+        Self::new(start, left.map(Arc::clone).collect())
+    }
+
+    /// The segments of this list that `next`, which takes its place, does not have.
+    pub(super) fn missing_in<'a>(&'a self, next: &'a Self) -> impl Iterator<Item = &'a Arc<Segment>> {
+        let stays = |segment: &Arc<Segment>| {
+            next.floor(segment.base()).is_some_and(|other| Arc::ptr_eq(other, segment))
+        };
+        self.iter().filter(move |segment| !stays(segment))
     }
 }

@@ -1,13 +1,10 @@
 //! Figures of a partition.
 
 use crate::error::{Error, Result};
-use crate::format::SegmentSummary;
 use crate::locks::Ordering;
 use crate::log::compaction::CompactionConfig;
 use crate::log::config::KeyRule;
 use crate::log::log::Log;
-use crate::log::open::recovery::Left;
-use crate::log::write::writer::Phase;
 use crate::types::{NO_TIMESTAMP, Timestamp};
 
 /// What a log holds, at one moment.
@@ -27,27 +24,12 @@ impl Log {
     pub(crate) fn stats(&self) -> Result<LogStats> {
         let writer = self.writer.lock();
         let facts = self.facts(&writer)?;
-        let first = match &writer.phase {
-            Phase::Open(open) => {
-                let active = open.active.first_timestamp().unwrap_or(NO_TIMESTAMP);
-                first_timestamp(&open.state.state().sealed).unwrap_or(active)
-            }
-            Phase::Found(found) => {
-                let last = match &found.left {
-                    Left::Clean(closed) => closed.first_timestamp,
-                    Left::Unclean(scans) => {
-                        scans.first().map_or(NO_TIMESTAMP, |scan| scan.tally.first_timestamp)
-                    }
-                };
-                first_timestamp(&found.state.state().sealed).unwrap_or(last)
-            }
-            Phase::Closed => return Err(self.closed()),
-        };
+        let with_time = facts.iter().map(|segment| segment.first_timestamp).find(|timestamp| *timestamp >= 0);
         Ok(LogStats {
             bytes: facts.iter().map(|segment| segment.bytes).sum(),
             records: facts.iter().map(|segment| segment.records).sum(),
             segments: facts.len(),
-            oldest_timestamp: first,
+            oldest_timestamp: with_time.unwrap_or(NO_TIMESTAMP),
             newest_timestamp: facts.iter().map(|segment| segment.max_timestamp).max().unwrap_or(NO_TIMESTAMP),
         })
     }
@@ -75,8 +57,4 @@ impl Log {
     pub(crate) fn poisoned_by(&self) -> Option<&Error> {
         self.poison.get().map(AsRef::as_ref)
     }
-}
-
-fn first_timestamp(sealed: &[SegmentSummary]) -> Option<Timestamp> {
-    sealed.iter().map(|segment| segment.first_timestamp).find(|timestamp| *timestamp >= 0)
 }

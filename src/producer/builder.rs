@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::log::Agenda;
 use crate::producer::producer::Producer;
 use crate::topic::{KeyHash, Partitioner, Topics};
 use crate::types::Durability;
+use crate::upkeep::Agenda;
 
 /// Makes a [`Producer`]. Setters carry Kafka's names.
 ///

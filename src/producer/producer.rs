@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::locks::RwLock;
-use crate::log::{Agenda, Append, Appended};
+use crate::log::{Append, Appended};
 use crate::producer::builder::Settings;
 use crate::producer::sticky::Sticky;
 use crate::producer::topic_producer::TopicProducer;
 use crate::topic::{BatchMetadata, Partition, RecordMetadata, Route, Topic, Topics, refuse_write, unless_deleted};
 use crate::types::Record;
+use crate::upkeep::Agenda;
 
 /// Sends records. Cheap to clone; used from many threads at once. The records of one thread keep their order in each
 /// partition.
@@ -197,7 +198,8 @@ impl Shared {
         let most = self.settings.buffer_memory / self.settings.batch_size.max(1);
         for _ in most..open_batches {
             if let Some(oldest) = self.agenda.oldest_lingering() {
-                oldest.end_linger();
+                // It has nobody to report to: a failure reaches the next sender there.
+                drop(oldest.run());
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Reading a `.log`: through a map, or positionally. The file is opened when it is first needed.
 
+use std::io::ErrorKind;
+
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, Malformed};
 use crate::io::{Directory, File, OpenMode, View};
@@ -30,15 +32,18 @@ const READ_AHEAD: usize = 128 * 1024;
 #[derive(Debug)]
 pub(crate) struct LogFile {
     directory: Directory,
-    name: String,
     mode: ReadMode,
-    /// Opened by whoever needs it first.
+    /// Opened by whoever needs it first. Held for reading while the file is looked for by its name: who has had it for
+    /// writing knows that nobody comes by the old name any more.
     opened: RwLock<Opened>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Opened {
-    /// The writer's, while the segment grows.
+    name: String,
+    /// The segment is no longer part of the log: its name may be another file's, or nobody's.
+    has_left: bool,
+    /// The writer's, while the segment grows; that of a new segment until it has its own name.
     file: Option<File>,
     map: Option<View>,
 }
@@ -159,16 +164,20 @@ impl Stretch {
 impl LogFile {
     /// The file of that name, opened on first use.
     pub(crate) fn lazy(directory: Directory, name: String, mode: ReadMode) -> Self {
-        Self { directory, name, mode, opened: RwLock::default() }
+        Self::with(directory, name, mode, None)
     }
 
     /// A file that its writer has open.
     pub(crate) fn open(directory: Directory, name: String, mode: ReadMode, file: File) -> Self {
-        Self { directory, name, mode, opened: RwLock::new(Opened { file: Some(file), map: None }) }
+        Self::with(directory, name, mode, Some(file))
+    }
+
+    fn with(directory: Directory, name: String, mode: ReadMode, file: Option<File>) -> Self {
+        Self { directory, mode, opened: RwLock::new(Opened { name, has_left: false, file, map: None }) }
     }
 
     pub(crate) fn path(&self) -> std::path::PathBuf {
-        self.directory.join(&self.name)
+        self.directory.join(&self.opened.read().name)
     }
 
     pub(crate) fn directory(&self) -> &Directory {
@@ -177,10 +186,43 @@ impl LogFile {
 
     /// The length of the file now, in bytes, the allocated part included.
     pub(crate) fn len(&self) -> Result<u64> {
-        if let Some(file) = &self.opened.read().file {
-            return file.len();
+        self.file()?.len()
+    }
+
+    /// Renames the file. Readers are not kept waiting: they have its descriptor until the new name is known.
+    pub(crate) fn rename(&self, to: &str) -> Result<()> {
+        let file = self.file()?;
+        let from = {
+            let mut opened = self.opened.write();
+            opened.file.get_or_insert(file);
+            opened.name.clone()
+        };
+        // After a failure nobody knows which name it has: the descriptor stays.
+        self.directory.rename(&from, to)?;
+        let mut opened = self.opened.write();
+        to.clone_into(&mut opened.name);
+        opened.file = None;
+        Ok(())
+    }
+
+    /// The segment is no longer part of the log. Whoever has the file or its bytes keeps them; nobody looks for it by its
+    /// name any more, which may now be given to another file.
+    pub(super) fn leave(&self) {
+        let map = {
+            let mut opened = self.opened.write();
+            opened.has_left = true;
+            opened.map.take()
+        };
+        // Unmapping can take a while.
+        drop(map);
+    }
+
+    /// Runs `write` unless the segment has left the log; it does not leave meanwhile.
+    pub(super) fn unless_left(&self, write: impl FnOnce()) {
+        let opened = self.opened.read();
+        if !opened.has_left {
+            write();
         }
-        self.directory.open(&self.name, OpenMode::Read)?.len()
     }
 
     /// At least `want` bytes from `position` on, or as many as there are below `written`; more, when what follows is likely
@@ -213,20 +255,13 @@ impl LogFile {
             return Ok(Some(view.clone()));
         }
         // The writer keeps its descriptor; a sealed segment needs none once it is mapped.
-        let file = match &opened.file {
-            Some(file) => file.clone(),
-            None => self.directory.open(&self.name, OpenMode::Read)?,
-        };
+        let file = opened.file(&self.directory)?;
         opened.map = file.map(file.len()?.max(end))?;
         Ok(opened.map.clone())
     }
 
     fn file(&self) -> Result<File> {
-        if let Some(file) = &self.opened.read().file {
-            return Ok(file.clone());
-        }
-        // Not kept: a reader of many segments would keep a descriptor of each. One is opened for every read-ahead.
-        self.directory.open(&self.name, OpenMode::Read)
+        self.opened.read().file(&self.directory)
     }
 
     /// Lets the descriptor of a segment go that no longer grows. A map stays.
@@ -241,7 +276,22 @@ impl LogFile {
 
     /// The same for a rule that spans batches.
     pub(crate) fn broken(&self, position: u64, offset: Offset, reason: impl Into<String>) -> Error {
-        let path = self.directory.join(&self.name);
-        Error::Corrupt { path, position, offset: Some(offset), reason: reason.into() }
+        Error::Corrupt { path: self.path(), position, offset: Some(offset), reason: reason.into() }
+    }
+}
+
+impl Opened {
+    /// A descriptor, not kept if it is opened for this: a reader of many segments would keep one of each. One is opened for
+    /// every read-ahead.
+    fn file(&self, directory: &Directory) -> Result<File> {
+        match &self.file {
+            Some(file) => Ok(file.clone()),
+            None if self.has_left => {
+                let why =
+                    std::io::Error::new(ErrorKind::NotFound, "the segment is no longer part of the log");
+                Err(Error::io(&directory.join(&self.name), "open", why))
+            }
+            None => directory.open(&self.name, OpenMode::Read),
+        }
     }
 }

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{
-    BatchHeader, Malformed, OffsetIndexEntry, SegmentFile, SegmentSummary, segment_file_name,
+    BatchHeader, Malformed, OffsetIndexEntry, SegmentFile, SegmentSummary, cleaned_log_name,
+    segment_file_name,
 };
 use crate::io::{Directory, File};
 use crate::locks::{AtomicU64, Ordering, RwLock};
 use crate::segment::index::Around;
 use crate::segment::log_file::Walk;
 use crate::segment::summary::Tally;
-use crate::segment::{Cursor, LogFile, ReadMode, Scan, SparseIndex, index_file};
+use crate::segment::{Cursor, FinishedSegment, LogFile, ReadMode, Scan, SparseIndex, index_file};
 use crate::types::{Offset, Timestamp};
 
 /// One segment as readers see it. Shared; the files stay readable as long as somebody holds it.
@@ -79,6 +80,11 @@ impl Segment {
         }
     }
 
+    /// The sealed segment that was just written, and whose file still has its temporary name.
+    pub(crate) fn finished(directory: &Directory, new: &FinishedSegment, mode: ReadMode) -> Self {
+        Self::sealed_as(directory, new.summary, cleaned_log_name(new.summary.base), mode)
+    }
+
     /// The first offset it may hold, and its name.
     pub(crate) fn base(&self) -> Offset {
         self.base
@@ -109,6 +115,12 @@ impl Segment {
 
     pub(crate) fn log(&self) -> &LogFile {
         &self.log
+    }
+
+    /// The segment is no longer part of the log: from here on nothing looks for its files by their names, and nothing writes
+    /// under them.
+    pub(crate) fn leave(&self) {
+        self.log.leave();
     }
 
     /// A cursor before the first batch, of a segment whose file is as it was sealed. From here on nothing that is read
@@ -197,7 +209,7 @@ impl Segment {
             return Ok(index);
         }
         // A failure to write the rebuilt files costs the next open the same walk and nothing else.
-        drop(index_file::write(self.log.directory(), self.base, &index));
+        self.log.unless_left(|| drop(index_file::write(self.log.directory(), self.base, &index)));
         Ok(index)
     }
 

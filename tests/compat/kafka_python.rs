@@ -15,7 +15,7 @@ use crate::foreign::CODECS;
 use crate::samples::{self, NOON, Sample};
 
 fn kafka_python(arguments: &[&str], input: &str) -> Vec<u8> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat/kafka_python.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("compat/kafka_python.py");
     let python = std::env::var_os("ANNALS_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
     let mut command = Command::new(python);
     command.arg(script).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -36,7 +36,7 @@ impl Workshop {
     /// The copy stands where it stood the last time, and files that are as they were are left alone: what cargo built of them
     /// is good.
     pub(crate) fn new() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let target = target.join("planted");
         let copy = target.join("source");
@@ -46,6 +46,7 @@ impl Workshop {
             "clippy.toml",
             "README.md",
             "src",
+            "crates",
             "tests",
             "examples",
             "benches",
@@ -86,7 +87,8 @@ impl Workshop {
         }
         cargo.env("CARGO_TARGET_DIR", &self.target).env("CARGO_INCREMENTAL", "1");
         // Of the package alone: what it depends on is built as everywhere else.
-        cargo.args(["--config", "profile.dev.package.annals.debug=false"]).stderr(Stdio::null());
+        cargo.args(["--config", "profile.dev.package.annals.debug=false"]);
+        cargo.args(["--config", "profile.dev.package.annals-tests.debug=false"]).stderr(Stdio::null());
         let output = cargo.output().unwrap();
         let told = String::from_utf8(output.stdout).unwrap();
         let executable = |line: &str| {

@@ -1,8 +1,6 @@
 //! No bytes make a decoder panic.
 
-use proptest::collection::vec;
-use proptest::prelude::*;
-
+use super::random::{Random, each_seed};
 use super::*;
 
 fn decode_everything(bytes: &[u8]) {
@@ -28,28 +26,21 @@ fn sample(codec: Codec) -> Vec<u8> {
     sealed(0, &records, &Seal { compression: Compression::of(codec), ..PLAIN })
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+#[test]
+fn arbitrary_bytes() {
+    each_seed(2_000, |random| decode_everything(&random.bytes(200)));
+}
 
-    #[test]
-    fn arbitrary_bytes(bytes in vec(any::<u8>(), 0..200)) {
-        decode_everything(&bytes);
-    }
-
-    #[test]
-    fn mutated_batches(
-        id in 0..5_u8,
-        edits in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
-        cut in any::<prop::sample::Index>(),
-        is_cut in any::<bool>(),
-    ) {
-        let mut batch = sample(Codec::from_id(id).unwrap());
-        for (place, byte) in &edits {
-            let at = place.index(batch.len());
-            batch[at] = *byte;
+#[test]
+fn mutated_batches() {
+    each_seed(1_000, |random| {
+        let mut batch = sample(Codec::ALL[random.below(Codec::ALL.len())]);
+        for _ in 0..1 + random.below(3) {
+            let at = random.below(batch.len());
+            batch[at] = random.byte();
         }
-        if is_cut {
-            batch.truncate(cut.index(batch.len()));
+        if random.one_in(2) {
+            batch.truncate(random.below(batch.len()));
         }
         decode_everything(&batch);
         // Past the CRC, where only the decoders themselves stand between the bytes and the reader.
@@ -59,18 +50,29 @@ proptest! {
         if let Some(packed) = batch.get(BatchHeader::LEN..) {
             decode_everything(packed);
         }
-    }
+    });
+}
 
-    #[test]
-    fn arbitrary_names(name in ".{0,40}", number in "[a-z.-]{0,5}-?[0-9+]{0,22}(.log|.index|)") {
-        for name in [name, number] {
-            if let Some(parsed) = parse_segment_file_name(&name) {
-                prop_assert_eq!(segment_file_name(parsed.base, parsed.file), name.clone());
-            }
-            if let Some(parsed) = parse_partition_dir_name(&name) {
-                prop_assert_eq!(partition_dir_name(parsed.topic, parsed.partition), name.clone());
-            }
-            let _checked = check_topic_name(&name);
-        }
+/// A name, or something like one of a file or of a directory.
+fn any_name(random: &mut Random) -> String {
+    if random.one_in(2) {
+        return random.text("a.-_0/\\\0é字 \u{10ffff}", 40);
     }
+    let (letters, dash) = (random.text("az.-", 6), ["", "-"][random.below(2)]);
+    let number = random.text("0123456789+", 23);
+    format!("{letters}{dash}{number}{}", [".log", ".index", ""][random.below(3)])
+}
+
+#[test]
+fn arbitrary_names() {
+    each_seed(5_000, |random| {
+        let name = any_name(random);
+        if let Some(parsed) = parse_segment_file_name(&name) {
+            assert_eq!(segment_file_name(parsed.base, parsed.file), name);
+        }
+        if let Some(parsed) = parse_partition_dir_name(&name) {
+            assert_eq!(partition_dir_name(parsed.topic, parsed.partition), name);
+        }
+        let _checked = check_topic_name(&name);
+    });
 }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod hostile;
+mod random;
 mod rejection;
 mod round_trip;
 mod two_decoders;

@@ -8,12 +8,13 @@ use crate::log::compaction::offset_map::{Full, OffsetMap};
 use crate::log::compaction::plan::{GroupLimits, Sealed, groups, has_due, measure};
 use crate::log::compaction::rewrite::{Expander, Group, Rewriter, Source};
 use crate::log::compaction::sieve::LastOfKey;
-use crate::log::compaction::swap::{NewHorizon, Swap};
+use crate::log::compaction::swap::Swap;
 use crate::log::compaction::{CompactionConfig, CompactionReport, Dirt, Effort};
 use crate::log::log::Log;
 use crate::log::retain::retention::{effective_times, millis};
+use crate::log::table::edit::{Edit, NewHorizon};
 use crate::log::write::accumulator::Which;
-use crate::log::write::writer::{Phase, Writer};
+use crate::log::write::writer::Writer;
 use crate::types::Offset;
 
 /// The sealed part of a log at one moment.
@@ -106,7 +107,8 @@ impl Log {
             return Ok(None);
         }
         let open = self.opened(&mut writer)?;
-        self.clear_pending(&mut open.state)?;
+        let edit = Edit::of(&open.state).all_named();
+        self.edit(&mut open.state, edit)?;
         let state = open.state.state();
         let (sealed, cleaned_until) = (state.sealed.clone(), state.cleaned_until);
         let dirt = self.measure(&writer, config)?;
@@ -119,22 +121,16 @@ impl Log {
 
     fn measure(&self, writer: &Writer, config: &CompactionConfig) -> Result<Dirt> {
         let facts = self.facts(writer)?;
-        let state = match &writer.phase {
-            Phase::Open(open) => open.state.state(),
-            Phase::Found(found) => found.state.state(),
-            Phase::Closed => return Err(self.closed()),
-        };
+        let state = writer.phase.state().ok_or_else(|| self.closed())?;
         let times = effective_times(&facts, config.now);
         let sealed = Sealed { segments: &state.sealed, times: &times, cleaned_until: state.cleaned_until };
         Ok(measure(&sealed, config))
     }
 
     fn cleaned_until(&self) -> Result<Offset> {
-        match &self.writer.lock().phase {
-            Phase::Open(open) => Ok(open.state.state().cleaned_until),
-            Phase::Found(found) => Ok(found.state.state().cleaned_until),
-            Phase::Closed => Err(self.closed()),
-        }
+        let writer = self.writer.lock();
+        let state = writer.phase.state().ok_or_else(|| self.closed())?;
+        Ok(state.cleaned_until)
     }
 
     /// One pass over the log: learns the last offset of as many keys as the memory holds, from where the pass before ended,

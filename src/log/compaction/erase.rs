@@ -9,6 +9,7 @@ use crate::log::compaction::sieve::{OtherKeys, Sieve};
 use crate::log::compaction::swap::Swap;
 use crate::log::log::Log;
 use crate::log::read::{FetchLimits, OnDamage, Reader, Visibility};
+use crate::log::table::edit::Edit;
 
 /// What a call erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,7 +79,8 @@ impl Log {
     fn sources(&self) -> Result<Vec<Source>> {
         let mut writer = self.writer.lock();
         let open = self.opened(&mut writer)?;
-        self.clear_pending(&mut open.state)?;
+        let edit = Edit::of(&open.state).all_named();
+        self.edit(&mut open.state, edit)?;
         let list = self.segment_list();
         let sources = open.state.state().sealed.iter().zip(list.iter());
         Ok(sources

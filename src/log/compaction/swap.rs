@@ -6,17 +6,21 @@
 //! | after that | the new table; it says that the file may still be called `.cleaned`, and is read under that name |
 //! | after the rename | the new table and the new file; old files are listed as obsolete and are removed |
 //! | after the state file is replaced again | nothing to do |
+//!
+//! Readers get the new list, in which the new segment still has its temporary name, before a file is renamed or removed.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::{PartitionState, SegmentFile, SegmentSummary, cleaned_log_name, segment_file_name};
+use crate::format::PartitionState;
 use crate::log::compaction::rewrite::Source;
 use crate::log::log::Log;
-use crate::log::table::state_file::{ReplaceFailure, StateFile};
+use crate::log::table::edit::{Edit, NewHorizon};
+use crate::log::table::names;
 use crate::log::write::writer::Writer;
 use crate::segment::{FinishedSegment, Segment};
-use crate::types::{Offset, Timestamp};
+use crate::types::Offset;
 
 /// What became of a rewritten segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,20 +35,24 @@ impl Log {
     pub(super) fn swap(&self, group: &[Source], new: Option<FinishedSegment>) -> Result<Swap> {
         // The new name must not be lost when the table that lists it is not.
         let synced = if new.is_some() { self.directory.sync() } else { Ok(()) };
+        let segment =
+            new.as_ref().map(|new| Arc::new(Segment::finished(&self.directory, new, self.options.read_mode)));
         let mut writer = self.writer.lock();
-        let swapped = synced.and_then(|()| self.swap_table(&mut writer, group, new.as_ref()));
+        let swapped =
+            synced.and_then(|()| self.swap_table(&mut writer, group, new.as_ref(), segment.as_ref()));
         if !matches!(swapped, Ok(Swap::Done)) {
             if let Some(new) = new.filter(|_| self.poison.get().is_none()) {
                 // What cannot be removed now is removed by the next rewrite, or after the next open.
-                drop(self.remove_cleaned(&[new.summary.base]));
+                drop(names::remove_cleaned(&self.directory, &[new.summary.base]));
             }
             return swapped;
         }
-        let renamed = self.swap_files(&mut writer, group, new.as_ref());
+        let named = self.name_file(&mut writer, new.as_ref(), segment.as_ref());
         drop(writer);
         // While the new name is not synced the old files stay: the next rewrite removes them, or the next open.
-        renamed?;
-        self.remove_obsolete();
+        named?;
+        // Tried again by the next removal; who promises that the files are gone looks again.
+        drop(self.remove_obsolete());
         Ok(Swap::Done)
     }
 
@@ -60,83 +68,50 @@ impl Log {
         writer: &mut Writer,
         group: &[Source],
         new: Option<&FinishedSegment>,
+        segment: Option<&Arc<Segment>>,
     ) -> Result<Swap> {
         let open = self.opened(writer)?;
-        let mut state = open.state.state().clone();
-        let Some(at) = position_of(&state, group) else { return Ok(Swap::Overtaken) };
-        state.sealed.splice(at..at + group.len(), new.map(|new| new.summary));
-        let gone = group.iter().map(|source| source.summary.base);
-        state.obsolete.extend(gone.filter(|base| new.is_none_or(|new| new.summary.base != *base)));
-        state.pending.extend(new.map(|new| new.summary.base));
-        self.replace_state(&mut open.state, state)?;
+        let Some(at) = position_of(open.state.state(), group) else { return Ok(Swap::Overtaken) };
+        let (Some(first), Some(last)) = (group.first(), group.last()) else { return Ok(Swap::Overtaken) };
+        let list = self.segment_list().replaced(first.summary.base..=last.summary.base, segment.cloned());
+        let edit = Edit::of(&open.state).replace(at, new.map(|new| new.summary)).list(list);
+        self.edit(&mut open.state, edit)?;
         Ok(Swap::Done)
     }
 
-    /// What follows from the new table. Nobody knows what a failure in the middle leaves to those who hold names.
-    fn swap_files(&self, writer: &mut Writer, group: &[Source], new: Option<&FinishedSegment>) -> Result<()> {
+    /// Gives the new segment the name of the first one it replaces. Nobody knows what a failure leaves to those who hold
+    /// names.
+    fn name_file(
+        &self,
+        writer: &mut Writer,
+        new: Option<&FinishedSegment>,
+        segment: Option<&Arc<Segment>>,
+    ) -> Result<()> {
         let open = self.opened(writer)?;
-        let (Some(first), Some(last)) = (group.first(), group.last()) else { return Ok(()) };
-        if let Some(new) = new {
-            let base = new.summary.base;
-            let log = segment_file_name(base, SegmentFile::Log);
-            let renamed = self.directory.rename(&cleaned_log_name(base), &log);
-            renamed.and_then(|()| self.directory.sync()).map_err(|error| self.poison_with(error))?;
+        if let (Some(new), Some(segment)) = (new, segment) {
+            names::finish_swaps(&self.directory, [(segment.base(), segment.log())])
+                .map_err(|error| self.poison_with(error))?;
             // Indexes are hints; without them the first reader walks the batch headers.
             drop(new.write_indexes(&self.directory));
         }
-        let segment =
-            new.map(|new| Segment::sealed(&self.directory, new.summary, self.options.read_mode).into());
-        let list = self.segment_list().replaced(first.summary.base..=last.summary.base, segment);
-        self.replace_list(list);
-        self.watchers.raise();
-        self.clear_pending(&mut open.state)
-    }
-
-    /// Makes the state file say that every rewritten segment has its name. It must, before another file may be called
-    /// `.cleaned`.
-    pub(super) fn clear_pending(&self, file: &mut StateFile) -> Result<()> {
-        if file.state().pending.is_empty() {
-            return Ok(());
-        }
-        let mut state = file.state().clone();
-        state.pending.clear();
-        self.replace_state(file, state)
-    }
-
-    pub(super) fn replace_state(&self, file: &mut StateFile, state: PartitionState) -> Result<()> {
-        match file.replace(state) {
-            Ok(()) => Ok(()),
-            Err(ReplaceFailure::Before(error)) => Err(error),
-            Err(ReplaceFailure::Unknown(error)) => Err(self.poison_with(error)),
-        }
+        let edit = Edit::of(&open.state).all_named();
+        self.edit(&mut open.state, edit)
     }
 
     /// Notes, durably, how far the log was cleaned, and when tombstones of segments that did not change may go.
     pub(super) fn note_cleaned(&self, until: Offset, horizons: &[NewHorizon]) -> Result<()> {
         let mut writer = self.writer.lock();
         let open = self.opened(&mut writer)?;
-        let mut state = open.state.state().clone();
-        state.cleaned_until = state.cleaned_until.max(until);
-        for segment in &mut state.sealed {
-            if let Some(noted) = horizons.iter().find(|noted| noted.of == *segment) {
-                segment.delete_horizon = noted.delete_horizon;
-            }
-        }
-        if state == *open.state.state() { Ok(()) } else { self.replace_state(&mut open.state, state) }
+        let edit = Edit::of(&open.state).cleaned(until, horizons);
+        self.edit(&mut open.state, edit)
     }
 }
 
-/// What compaction found out about a segment that it left as it is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct NewHorizon {
-    pub(super) of: SegmentSummary,
-    pub(super) delete_horizon: Timestamp,
-}
-
 /// Where the group stands in the table, if all of it still does.
-fn position_of(state: &PartitionState, group: &[Source]) -> Option<usize> {
+fn position_of(state: &PartitionState, group: &[Source]) -> Option<Range<usize>> {
     let first = group.first()?.summary.base;
     let at = state.sealed.iter().position(|segment| segment.base == first)?;
-    let there = state.sealed.get(at..at + group.len())?;
-    there.iter().eq(group.iter().map(|source| &source.summary)).then_some(at)
+    let range = at..at + group.len();
+    let there = state.sealed.get(range.clone())?;
+    there.iter().eq(group.iter().map(|source| &source.summary)).then_some(range)
 }

@@ -238,7 +238,7 @@ fn clean(
     check_start(directory, &file, end)?;
     let report =
         RecoveryReport { partition: label.to_owned(), clean: true, scanned_bytes: 0, end, torn: None, skipped: Vec::new() };
-    let segments = SegmentList::new(segments);
+    let segments = SegmentList::new(file.state().log_start, segments);
     Ok(Recovered { state: file, left: Left::Clean(closed), segments, leftovers, end, durable: end, report })
 }
 
@@ -283,7 +283,7 @@ fn unclean(
     check_start(directory, &file, expected)?;
     report.end = expected;
     let durable = state.mark.offset;
-    let (segments, left) = (SegmentList::new(segments), Left::Unclean(scans));
+    let (segments, left) = (SegmentList::new(state.log_start, segments), Left::Unclean(scans));
     Ok(Recovered { state: file, left, segments, leftovers, end: expected, durable, report })
 }
 

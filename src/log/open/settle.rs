@@ -8,12 +8,13 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::{Mark, SegmentFile, SegmentSummary, cleaned_log_name, segment_file_name};
+use crate::format::{Mark, SegmentFile, SegmentSummary, segment_file_name};
 use crate::io::{File, OpenMode};
 use crate::log::log::Log;
 use crate::log::open::recovery::{Left, Recovered};
 use crate::log::segment_list::SegmentList;
-use crate::log::table::state_file::ReplaceFailure;
+use crate::log::table::edit::Edit;
+use crate::log::table::names;
 use crate::log::write::append_times::AppendTimes;
 use crate::log::write::writer::{Open, Phase, Writer};
 use crate::segment::{ActiveSegment, LogFile, ReadMode, Scan, Segment, scan, summarize};
@@ -53,27 +54,21 @@ impl Log {
             }
         };
         let (mut state, active, appended) = (found.state, settled.active, settled.appended);
-        let mut next = state.state().clone();
-        next.sealed = settled.sealed;
-        next.closed = None;
-        next.pending.clear();
-        next.mark = Mark { segment: active.base(), offset: active.next_offset(), position: active.bytes() };
-        if let Err(ReplaceFailure::Before(error) | ReplaceFailure::Unknown(error)) = state.replace(next) {
-            return Err(self.poison_with(error));
-        }
+        let mark = Mark { segment: active.base(), offset: active.next_offset(), position: active.bytes() };
         let mode = self.options.read_mode;
-        let sealed = state.state().sealed.iter();
+        let sealed = settled.sealed.iter();
         let mut segments: Vec<_> =
             sealed.map(|summary| Arc::new(Segment::sealed(&self.directory, *summary, mode))).collect();
         segments.push(Arc::clone(active.segment()));
-        self.replace_list(SegmentList::new(segments));
+        let list = SegmentList::new(state.state().log_start, segments);
+        let edit = Edit::of(&state).open(settled.sealed, mark).list(list);
+        self.edit(&mut state, edit).map_err(|error| self.poison_with(error))?;
         self.raise_durable(active.next_offset());
         let mut obsolete = found.leftovers.segments;
         obsolete.extend(&state.state().obsolete);
         // Left to the next open if it fails: these files are in nobody's way.
-        if self
-            .remove_segments(&obsolete)
-            .and_then(|()| self.remove_cleaned(&found.leftovers.cleaned))
+        if names::remove_segments(&self.directory, &obsolete)
+            .and_then(|()| names::remove_cleaned(&self.directory, &found.leftovers.cleaned))
             .is_ok()
         {
             state.forget_obsolete(&obsolete);
@@ -89,7 +84,7 @@ impl Log {
         if !is_closed || !found.state.state().pending.is_empty() {
             self.directory.sync()?;
         }
-        self.finish_swaps(&found.leftovers.pending)?;
+        self.finish_swaps(found)?;
         let config = self.config();
         let sealed = found.state.state().sealed.clone();
         match &found.left {
@@ -98,12 +93,13 @@ impl Log {
                 let active = ActiveSegment::reopen(&self.directory, *closed, config.segment, mode)?;
                 Ok(Settled { sealed, active, appended: AppendTimes::of(closed) })
             }
-            Left::Unclean(scans) => self.rescue(sealed, scans, found.state.state().mark),
+            Left::Unclean(scans) => self.rescue(found, sealed, scans),
         }
     }
 
     /// Brings the segments behind the sealed ones onto the disk.
-    fn rescue(&self, mut sealed: Vec<SegmentSummary>, scans: &[Scan], mark: Mark) -> Result<Settled> {
+    fn rescue(&self, found: &Recovered, mut sealed: Vec<SegmentSummary>, scans: &[Scan]) -> Result<Settled> {
+        let mark = found.state.state().mark;
         let Some((last, before)) = scans.split_last() else { return Err(self.closed()) };
         // Another segment follows these, so they were synced before that one came to be.
         for scan in before {
@@ -120,12 +116,36 @@ impl Log {
         let base = if synced_bytes == 0 { last.tally.base } else { mark.offset };
         let copied = self.copy_tail(last, synced_bytes, base)?;
         let appended = self.found_times(&copied);
-        if base != last.tally.base {
-            let durable_part = self.rescan(last.tally.base, base).and_then(|scan| self.cut(&scan));
-            sealed.push(durable_part.map_err(|error| self.poison_with(error))?);
+        if base == last.tally.base {
+            let active = ActiveSegment::resume(&self.directory, copied, config, mode);
+            return Ok(Settled {
+                sealed,
+                active: active.map_err(|error| self.poison_with(error))?,
+                appended,
+            });
         }
-        let active = ActiveSegment::resume(&self.directory, copied, config, mode);
-        Ok(Settled { sealed, active: active.map_err(|error| self.poison_with(error))?, appended })
+        let divided = self.divide(found, last, copied);
+        let (durable_part, active) = divided.map_err(|error| self.poison_with(error))?;
+        sealed.push(durable_part);
+        Ok(Settled { sealed, active, appended })
+    }
+
+    /// Makes two segments of the last one: what was synced before the crash, and `copied`, the rest of it in a file of its
+    /// own. Readers get the two before the old file is cut: until then their list says that all of it is there.
+    fn divide(
+        &self,
+        found: &Recovered,
+        last: &Scan,
+        copied: Scan,
+    ) -> Result<(SegmentSummary, ActiveSegment)> {
+        let (base, until) = (last.tally.base, copied.tally.base);
+        let config = self.config().segment;
+        let durable_part = self.rescan(base, until)?;
+        let active = ActiveSegment::resume(&self.directory, copied, config, self.options.read_mode)?;
+        let readable = Arc::new(Segment::scanned(self.positional(base), &durable_part));
+        let list = found.segments.replaced(base..=base, Some(readable));
+        self.publish(list.with(Arc::clone(active.segment())));
+        Ok((self.cut(&durable_part)?, active))
     }
 
     fn found_times(&self, scan: &Scan) -> AppendTimes {
@@ -136,26 +156,11 @@ impl Log {
     }
 
     /// Gives rewritten segments, which the state file lists already, their names: those that have them not.
-    fn finish_swaps(&self, unnamed: &[Offset]) -> Result<()> {
-        let rename = |base: &Offset| {
-            self.directory.rename(&cleaned_log_name(*base), &segment_file_name(*base, SegmentFile::Log))
-        };
-        if unnamed.is_empty() {
-            return Ok(());
-        }
-        let renamed = unnamed.iter().try_for_each(rename).and_then(|()| self.directory.sync());
-        renamed.map_err(|error| self.poison_with(error))
-    }
-
-    /// Removes the files of segments that are no longer part of the log.
-    pub(in crate::log) fn remove_segments(&self, bases: &[Offset]) -> Result<()> {
-        let names = bases.iter().flat_map(|base| SegmentFile::ALL.map(|file| segment_file_name(*base, file)));
-        names.into_iter().try_for_each(|name| self.directory.remove_if_there(&name))
-    }
-
-    /// Removes rewritten segments that did not become part of the log.
-    pub(in crate::log) fn remove_cleaned(&self, bases: &[Offset]) -> Result<()> {
-        bases.iter().try_for_each(|base| self.directory.remove_if_there(&cleaned_log_name(*base)))
+    fn finish_swaps(&self, found: &Recovered) -> Result<()> {
+        let unnamed =
+            found.segments.iter().filter(|segment| found.leftovers.pending.contains(&segment.base()));
+        names::finish_swaps(&self.directory, unnamed.map(|segment| (segment.base(), segment.log())))
+            .map_err(|error| self.poison_with(error))
     }
 
     /// Cuts a segment behind its last good batch, durably.
@@ -171,9 +176,12 @@ impl Log {
     }
 
     fn rescan(&self, base: Offset, until: Offset) -> Result<Scan> {
+        scan(&self.positional(base), base, self.config().segment.index_interval_bytes, until)
+    }
+
+    fn positional(&self, base: Offset) -> LogFile {
         let name = segment_file_name(base, SegmentFile::Log);
-        let log = LogFile::lazy(self.directory.clone(), name, ReadMode::Positional);
-        scan(&log, base, self.config().segment.index_interval_bytes, until)
+        LogFile::lazy(self.directory.clone(), name, ReadMode::Positional)
     }
 
     /// Copies what lies behind `from` in the segment of `scan` into the segment `base`, durably, and reads it back.
@@ -187,7 +195,7 @@ impl Log {
         self.directory.publish(&name).map_err(|error| self.poison_with(error))?;
         let copied = self.rescan(base, Offset::MAX).map_err(|error| self.poison_with(error))?;
         if copied.tally.next_offset != scan.tally.next_offset {
-            let log = LogFile::lazy(self.directory.clone(), name, ReadMode::Positional);
+            let log = self.positional(base);
             // The page cache had them until now.
             let why = format!(
                 "the records up to offset {} that were there at the open are not on the disk, a sync of them must have \

@@ -20,7 +20,7 @@ impl Log {
     ) -> Result<Option<T>> {
         self.check_open()?;
         if offset >= self.end() {
-            self.write_queued();
+            self.write_accepted();
         }
         if offset < self.start() || offset >= self.end() {
             return Err(self.out_of_range(offset));

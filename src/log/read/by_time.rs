@@ -22,7 +22,7 @@ impl Log {
         self: &Arc<Self>,
         timestamp: Timestamp,
     ) -> Result<Option<OffsetAndTimestamp>> {
-        self.write_queued();
+        self.write_accepted();
         loop {
             let list = self.segment_list();
             match self.search_all(&list, timestamp) {

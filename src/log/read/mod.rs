@@ -9,5 +9,5 @@ pub(in crate::log) mod record_slice;
 pub(in crate::log) mod walk;
 
 pub use damage::OnDamage;
-pub(crate) use reader::{FetchLimits, Reader, Visibility};
+pub(crate) use reader::{BelowStart, FetchLimits, Reader, Visibility};
 pub(crate) use record_slice::{RecordSlice, RecordSliceIter};

@@ -22,6 +22,15 @@ pub(crate) enum Visibility {
     Durable,
 }
 
+/// What a reader does when the records at its position were deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BelowStart {
+    /// Says so.
+    Fail,
+    /// Goes on at the first record that is there.
+    GoOn,
+}
+
 /// Bounds of one fetch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FetchLimits {
@@ -36,6 +45,7 @@ pub(crate) struct Reader {
     pub(super) log: Arc<Log>,
     pub(super) visibility: Visibility,
     pub(super) on_damage: OnDamage,
+    pub(super) below_start: BelowStart,
     /// The next offset to hand out.
     pub(super) position: Offset,
     /// The first offset not to hand out.
@@ -60,6 +70,7 @@ impl Reader {
             log,
             visibility,
             on_damage,
+            below_start: BelowStart::Fail,
             position,
             until: Offset::MAX,
             list,
@@ -74,6 +85,12 @@ impl Reader {
     /// Ends before `until`, whatever the log holds behind it.
     pub(crate) fn until(mut self, until: Offset) -> Self {
         self.until = until;
+        self
+    }
+
+    /// What it does where the records at its position were deleted.
+    pub(crate) fn below_start(mut self, below_start: BelowStart) -> Self {
+        self.below_start = below_start;
         self
     }
 
@@ -157,6 +174,8 @@ impl Reader {
             let header = *rest.batch.header();
             match self.slice(rest, max_records) {
                 Ok(slice) => return Ok(Some(slice)),
+                // What another file has taken the place of says nothing of what is there now.
+                Err(_) if self.list_changed() => self.rest = None,
                 Err(malformed) => {
                     let error = self.damaged(&header, malformed);
                     self.pass_over(error, header.next_offset())?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::log::read::expand::Rest;
-use crate::log::read::reader::Reader;
+use crate::log::read::reader::{BelowStart, Reader};
 use crate::segment::{Cursor, StoredBatch};
 
 impl Reader {
@@ -17,6 +17,8 @@ impl Reader {
                         self.passed = None;
                         return Ok(Some(opened));
                     }
+                    // What another file has taken the place of says nothing of what is there now.
+                    Err(_) if self.list_changed() => self.cursor = None,
                     Err((header, malformed)) => {
                         let error = self.damaged(&header, malformed);
                         self.pass_over(error, header.next_offset())?;
@@ -27,7 +29,7 @@ impl Reader {
                 // place of a segment's, retention removes it: looked for in the new list before it is a failure.
                 Err(_) if self.list_changed() => self.cursor = None,
                 Err(error) if error.is_corruption() => self.pass_over_stretch(error)?,
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.log.check_open().err().unwrap_or(error)),
             }
         }
     }
@@ -94,11 +96,14 @@ impl Reader {
             // A place in a file that another may have replaced.
             self.passed = None;
         }
-        // The start is stored before the list that goes with it, and is read after it here: a list without the
-        // position's segment is never taken for a gap in the log.
-        if self.position < self.log.start() {
+        // List and start go together: a list without the position's segment is never taken for a gap in the log.
+        if self.position < self.list.start() {
             self.cursor = None;
-            return Err(self.log.out_of_range(self.position));
+            if self.below_start == BelowStart::Fail {
+                return Err(self.log.out_of_range(self.position));
+            }
+            self.rest = None;
+            self.position = self.list.start();
         }
         if let Some(cursor) = self.cursor.take() {
             return Ok(Some(cursor));

@@ -44,7 +44,8 @@ impl Log {
         let segments = sealed.iter().take_while(|segment| segment.next_offset <= before).count();
         self.take_out(open, segments, before)?;
         drop(writer);
-        self.remove_obsolete();
+        // Tried again by the next removal.
+        drop(self.remove_obsolete());
         self.trim()?;
         Ok(DeleteReport { start: self.start(), segments, bytes: bytes.saturating_sub(self.bytes()) })
     }

@@ -6,15 +6,13 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::SegmentSummary;
 use crate::locks::Ordering;
 use crate::log::log::Log;
-use crate::log::open::recovery::{Left, Recovered};
 use crate::log::retain::retention::{Moment, RemovalReason, RetentionPolicy, SegmentFacts, removable};
-use crate::log::table::state_file::ReplaceFailure;
+use crate::log::table::edit::Edit;
+use crate::log::table::names;
 use crate::log::write::writer::{Open, Phase, Writer};
-use crate::segment::Scan;
-use crate::types::{NO_TIMESTAMP, Offset};
+use crate::types::Offset;
 
 /// What one run of retention took out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,9 +52,10 @@ impl Log {
         let reasons = removable(&facts, policy, &moment);
         let mut removed = Vec::new();
         if !reasons.is_empty() {
-            let open = self.opened(&mut writer)?;
+            self.opened(&mut writer)?;
             // A crash may have left more segments than were looked at when the log was opened.
-            let facts = open_facts(open);
+            let facts = self.facts(&writer)?;
+            let open = self.opened(&mut writer)?;
             let reasons = removable(&facts, policy, &moment);
             if reasons.len() == facts.len() {
                 self.roll_to(open, open.active.next_offset())?;
@@ -67,7 +66,8 @@ impl Log {
         }
         drop(writer);
         self.note_reclaimed(removed.iter().map(|segment: &RemovedSegment| segment.bytes).sum());
-        self.remove_obsolete();
+        // Tried again by the next run.
+        drop(self.remove_obsolete());
         Ok(RetentionReport { start: self.start(), removed, clock_leapt })
     }
 
@@ -84,54 +84,38 @@ impl Log {
 
     /// What is known of each segment, the active one last. Changes nothing.
     pub(in crate::log) fn facts(&self, writer: &Writer) -> Result<Vec<SegmentFacts>> {
-        match &writer.phase {
-            Phase::Open(open) => Ok(open_facts(open)),
-            Phase::Found(found) => Ok(found_facts(found)),
-            Phase::Closed => Err(self.closed()),
-        }
+        writer.phase.facts().ok_or_else(|| self.closed())
     }
 
     /// Takes the `count` oldest sealed segments out of the log, which then starts at `start` or at its first segment,
     /// whichever is behind the other. Their files stay until [`remove_obsolete`](Self::remove_obsolete).
     pub(in crate::log) fn take_out(&self, open: &mut Open, count: usize, start: Offset) -> Result<()> {
-        let mut state = open.state.state().clone();
-        let gone: Vec<_> =
-            state.sealed.drain(..count.min(state.sealed.len())).map(|segment| segment.base).collect();
-        let first = state.sealed.first().map_or(open.active.base(), |segment| segment.base);
-        let start = if gone.is_empty() { start } else { start.max(first) };
-        state.log_start = state.log_start.max(start);
-        state.cleaned_until = state.cleaned_until.max(state.log_start);
-        state.obsolete.extend(&gone);
-        let start = state.log_start;
-        match open.state.replace(state) {
-            Ok(()) => {}
-            Err(ReplaceFailure::Before(error)) => return Err(error),
-            Err(ReplaceFailure::Unknown(error)) => return Err(self.poison_with(error)),
-        }
-        // In this order: who sees the shorter list sees the start that goes with it.
-        self.start.store(start, Ordering::Release);
-        let list = match (gone.first(), gone.last()) {
-            (Some(first), Some(last)) => self.segment_list().replaced(*first..=*last, None),
-            _ => self.segment_list().as_ref().clone(),
-        };
-        self.replace_list(list);
-        self.watchers.raise();
-        Ok(())
+        let list = self.segment_list();
+        let edit = Edit::of(&open.state).remove_oldest(count, start, open.active.base(), &list);
+        self.edit(&mut open.state, edit)
     }
 
     /// Removes the files of segments that are no longer part of the log, without the writer's lock. What cannot be
     /// removed now stays listed in the state file, and is tried again.
-    pub(in crate::log) fn remove_obsolete(&self) {
+    ///
+    /// # Errors
+    /// The first file that could not be removed. The log is as it should be; only the space is not free.
+    pub(in crate::log) fn remove_obsolete(&self) -> Result<()> {
+        // Held while files go by their names: who closes or deletes the partition waits for it, and the names are another's
+        // only after that.
+        let _removing = self.removing.lock();
         let obsolete = match &self.writer.lock().phase {
             Phase::Open(open) => open.state.state().obsolete.clone(),
-            Phase::Found(_) | Phase::Closed => return,
+            Phase::Found(_) | Phase::Closed => return Ok(()),
         };
-        if !obsolete.is_empty()
-            && self.remove_segments(&obsolete).is_ok()
-            && let Phase::Open(open) = &mut self.writer.lock().phase
-        {
+        if obsolete.is_empty() {
+            return Ok(());
+        }
+        names::remove_segments(&self.directory, &obsolete)?;
+        if let Phase::Open(open) = &mut self.writer.lock().phase {
             open.state.forget_obsolete(&obsolete);
         }
+        Ok(())
     }
 }
 
@@ -139,48 +123,5 @@ impl RemovedSegment {
     fn new(facts: &SegmentFacts, reason: RemovalReason) -> Self {
         let SegmentFacts { base, next_offset, bytes, records, .. } = *facts;
         Self { base, next_offset, bytes, records, reason }
-    }
-}
-
-fn open_facts(open: &Open) -> Vec<SegmentFacts> {
-    let active = &open.active;
-    let active = SegmentFacts {
-        base: active.base(),
-        next_offset: active.next_offset(),
-        bytes: active.bytes(),
-        records: active.record_count(),
-        max_timestamp: active.segment().max_timestamp(),
-        last_append: open.appended.last,
-    };
-    open.state.state().sealed.iter().map(sealed_facts).chain([active]).collect()
-}
-
-fn found_facts(found: &Recovered) -> Vec<SegmentFacts> {
-    let sealed = found.state.state().sealed.iter().map(sealed_facts);
-    match &found.left {
-        Left::Clean(closed) => sealed.chain([sealed_facts(closed)]).collect(),
-        Left::Unclean(scans) => sealed.chain(scans.iter().map(scan_facts)).collect(),
-    }
-}
-
-fn sealed_facts(summary: &SegmentSummary) -> SegmentFacts {
-    SegmentFacts {
-        base: summary.base,
-        next_offset: summary.next_offset,
-        bytes: summary.bytes,
-        records: summary.record_count,
-        max_timestamp: summary.max_timestamp,
-        last_append: summary.last_append,
-    }
-}
-
-fn scan_facts(scan: &Scan) -> SegmentFacts {
-    SegmentFacts {
-        base: scan.tally.base,
-        next_offset: scan.tally.next_offset,
-        bytes: scan.tally.bytes,
-        records: scan.tally.record_count,
-        max_timestamp: scan.index.largest().timestamp,
-        last_append: NO_TIMESTAMP,
     }
 }

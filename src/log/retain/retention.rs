@@ -63,6 +63,8 @@ pub(in crate::log) struct SegmentFacts {
     pub(in crate::log) next_offset: Offset,
     pub(in crate::log) bytes: u64,
     pub(in crate::log) records: u64,
+    /// Largest of its first batch that has one, -1 when none has.
+    pub(in crate::log) first_timestamp: Timestamp,
     /// -1 when no record has a timestamp.
     pub(in crate::log) max_timestamp: Timestamp,
     /// By the log's clock; -1 when that is not known.
@@ -187,6 +189,7 @@ mod tests {
             next_offset: base * 10 + 10,
             bytes: 100,
             records: 10,
+            first_timestamp: *max_timestamp,
             max_timestamp: *max_timestamp,
             last_append: *last_append,
         };
@@ -198,7 +201,15 @@ mod tests {
     }
 
     fn empty(base: Offset) -> SegmentFacts {
-        SegmentFacts { base, next_offset: base, bytes: 0, records: 0, max_timestamp: -1, last_append: -1 }
+        SegmentFacts {
+            base,
+            next_offset: base,
+            bytes: 0,
+            records: 0,
+            first_timestamp: -1,
+            max_timestamp: -1,
+            last_append: -1,
+        }
     }
 
     fn by_age(days: u64) -> RetentionPolicy {

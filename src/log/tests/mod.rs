@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-mod agenda;
+mod beside;
 mod compaction;
 mod crash;
 mod damage;
 mod faulty;
+mod gate;
 mod get;
 mod limits;
 mod model;
@@ -16,12 +17,14 @@ mod removal;
 #[cfg(annals_shuttle)]
 mod schedules;
 mod together;
+mod upkeep;
 
 use super::*;
 use crate::format::{Codec, Compression, Identity, TimestampType};
 use crate::io::{Clock, Directory, ManualClock, OsFileSystem};
 use crate::segment::{ReadMode, SegmentConfig};
 use crate::types::{Durability, Offset, Record};
+use crate::upkeep::Agenda;
 
 const IDENTITY: Identity = Identity { store: 1, topic: 2, partition: 0 };
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::io::Deadline;
 use crate::log::write::open_batch::{Batches, OpenBatch, Spent};
 use crate::log::write::placement::{Placed, Placement};
 use crate::log::write::rules::AppendRules;
@@ -54,6 +55,11 @@ impl Accumulator {
         self.queue.is_empty()
     }
 
+    /// When records are to be written that nobody waits for: the earliest time of all.
+    pub(in crate::log) fn linger_ends(&self) -> Option<Deadline> {
+        self.queue.iter().filter_map(|batch| batch.linger_ends()).min()
+    }
+
     /// The loss that nobody was told of yet; it is told once.
     pub(in crate::log) fn take_lost(&mut self) -> Option<Error> {
         self.lost.take()
@@ -62,8 +68,9 @@ impl Accumulator {
     /// Puts records into one batch: the open one if they fit, else a new one. The caller has checked every limit.
     #[inline]
     pub(in crate::log) fn place(&mut self, placement: &Placement<'_>) -> Placed {
-        let fits =
-            |open: &&mut Box<OpenBatch>| open.builder.len() + placement.most_bytes <= placement.batch_bytes;
+        let fits = |open: &&mut Box<OpenBatch>| {
+            !open.is_full() && open.builder.len() + placement.most_bytes <= placement.batch_bytes
+        };
         let open = self.queue.back_mut().filter(fits);
         match open {
             Some(open) => {
@@ -141,6 +148,8 @@ impl Accumulator {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::log::write::placement::Sender;
     use crate::types::Record;
@@ -152,7 +161,15 @@ mod tests {
     fn place(accumulator: &mut Accumulator, values: &[&[u8]], sender: Sender) -> Placed {
         let records: Vec<_> = values.iter().map(|value| Record::new().value(*value)).collect();
         let most_bytes = Placement::most_bytes(&records);
-        accumulator.place(&Placement { records: &records, most_bytes, batch_bytes: 200, sender, now: 5 })
+        let linger = Duration::from_secs(9);
+        accumulator.place(&Placement {
+            records: &records,
+            most_bytes,
+            batch_bytes: 200,
+            sender,
+            linger,
+            now: 5,
+        })
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, TimestampType};
-use crate::locks::Ordering;
 use crate::log::log::Log;
 use crate::log::write::accumulator::{Accumulator, Which};
 use crate::log::write::open_batch::Outcome;
@@ -65,7 +64,14 @@ impl Log {
             (Durability::Os | Durability::Disk, None) => Sender::Waits,
             (Durability::Os | Durability::Disk, Some(_)) => Sender::Writes,
         };
-        let placed = accumulator.place(&Placement { records, most_bytes, batch_bytes, sender, now });
+        let placed = accumulator.place(&Placement {
+            records,
+            most_bytes,
+            batch_bytes,
+            sender,
+            linger: how.linger,
+            now,
+        });
         let mut open_batches = None;
         if let Some(mut writer) = writer {
             accumulator.recycle(&mut writer.spent);
@@ -120,12 +126,13 @@ impl Log {
             self.write_with(&mut self.writer.lock(), which);
             self.tell_lost()?;
         }
-        if !placed.opened || linger.is_zero() {
-            return Ok(None);
+        if placed.opened {
+            self.watchers.raise();
         }
-        self.watchers.raise();
-        let enlisted = self.lingers.swap(true, Ordering::AcqRel);
-        Ok((!enlisted).then(|| self.agenda.add_lingering(self, linger)))
+        match placed.linger_ends {
+            Some(deadline) if !linger.is_zero() => Ok(self.linger_until(deadline)),
+            _ => Ok(None),
+        }
     }
 
     /// Returns when the batch with that outcome is written. Whoever waits longest writes for all.
@@ -154,17 +161,20 @@ impl Log {
 
     /// Whether `offset` may be asked for: it is not behind what was given out. Waits for a write that is under way, whose
     /// records are neither in memory any more nor in the log yet.
-    pub(in crate::log) fn is_within_end(&self, offset: Offset) -> bool {
+    pub(in crate::log) fn is_within_end(self: &Arc<Self>, offset: Offset) -> bool {
         if offset > self.end() {
-            drop(self.writer.lock());
+            self.write_accepted();
         }
         offset <= self.end()
     }
 
-    /// The open batch's linger is over.
-    pub(crate) fn end_linger(self: &Arc<Self>) {
-        self.lingers.store(false, Ordering::Release);
-        self.write_queued();
+    /// Returns when everything that was accepted before is written or was refused: what is in memory, and what another
+    /// thread is writing, whose records are neither in memory any more nor in the log yet.
+    pub(crate) fn write_accepted(self: &Arc<Self>) {
+        if self.next_offset() > self.end() {
+            let mut writer = self.writer.lock();
+            self.write_with(&mut writer, Which::All);
+        }
     }
 
     /// The loss of records accepted in memory, if there was one and nobody was told.

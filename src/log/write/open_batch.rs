@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::format::BatchBuilder;
+use crate::io::Deadline;
 use crate::locks::OnceLock;
 use crate::log::write::placement::{Placed, Placement, Sender, new_record};
 use crate::types::{Offset, Timestamp};
@@ -36,6 +38,8 @@ pub(in crate::log) struct OpenBatch {
     outcome: Option<Arc<Outcome>>,
     /// First and last offset whose sender did not wait.
     in_memory: Option<(Offset, Offset)>,
+    /// The least linger of these, and when it is over.
+    linger: Option<(Duration, Deadline)>,
     /// It has reached its size.
     full: bool,
 }
@@ -48,6 +52,7 @@ impl OpenBatch {
             opened_at: placement.now,
             outcome: None,
             in_memory: None,
+            linger: None,
             full: false,
         }
     }
@@ -55,8 +60,8 @@ impl OpenBatch {
     /// The same, with the buffers of a batch that was written.
     pub(in crate::log) fn again(&mut self, placement: &Placement<'_>, first_offset: Offset) {
         self.builder.reset(first_offset);
-        let Self { builder: _, opened_at, outcome, in_memory, full } = self;
-        (*opened_at, *outcome, *in_memory, *full) = (placement.now, None, None, false);
+        let Self { builder: _, opened_at, outcome, in_memory, linger, full } = self;
+        (*opened_at, *outcome, *in_memory, *linger, *full) = (placement.now, None, None, None, false);
     }
 
     /// Whether it takes no more records.
@@ -67,6 +72,11 @@ impl OpenBatch {
     /// First and last offset whose sender did not wait.
     pub(in crate::log) fn in_memory(&self) -> Option<(Offset, Offset)> {
         self.in_memory
+    }
+
+    /// When it is to be written although nobody waits for it.
+    pub(in crate::log) fn linger_ends(&self) -> Option<Deadline> {
+        self.linger.map(|(_, deadline)| deadline)
     }
 
     /// Tells those who wait for the batch.
@@ -87,9 +97,25 @@ impl OpenBatch {
             let first = self.in_memory.map_or(first_offset, |(first, _)| first);
             self.in_memory = Some((first, last_offset));
         }
-        self.full = self.builder.len() >= placement.batch_bytes;
+        // It stays so: whoever filled it is on the way to write it, and nobody else is.
+        self.full |= self.builder.len() >= placement.batch_bytes;
         last_offset
     }
+
+    /// Says when the batch is to be written, if that is earlier by this placement. What was placed before had as long a
+    /// linger or a longer one, so only a shorter one can end earlier.
+    #[inline]
+    fn shorten_linger(&mut self, placement: &Placement<'_>) -> Option<Deadline> {
+        let is_shorter = self.linger.is_none_or(|(least, _)| placement.linger < least);
+        if placement.sender != Sender::GoesOn || !is_shorter || self.full {
+            return None;
+        }
+        let deadline = Deadline::after(placement.linger);
+        let earliest = self.linger_ends().map_or(deadline, |known| known.min(deadline));
+        self.linger = Some((placement.linger, earliest));
+        Some(earliest)
+    }
+
     /// Takes the records in, and tells where they are.
     #[inline]
     pub(in crate::log) fn put(&mut self, placement: &Placement<'_>, first_offset: Offset) -> Placed {
@@ -98,8 +124,9 @@ impl OpenBatch {
             Sender::GoesOn | Sender::Writes => None,
             Sender::Waits => Some(Arc::clone(self.outcome.get_or_insert_default())),
         };
+        let linger_ends = self.shorten_linger(placement);
         let (opened_at, ready) = (self.opened_at, self.full);
-        Placed { first_offset, last_offset, opened_at, outcome, opened: false, ready }
+        Placed { first_offset, last_offset, opened_at, outcome, linger_ends, opened: false, ready }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Records on their way into a batch.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::format::{BatchHeader, NewRecord, RecordBody};
+use crate::io::Deadline;
 use crate::log::write::open_batch::Outcome;
 use crate::types::{Offset, Record, Timestamp};
 
@@ -26,6 +28,8 @@ pub(in crate::log) struct Placement<'a> {
     /// Bytes at which a batch is full.
     pub(in crate::log) batch_bytes: usize,
     pub(in crate::log) sender: Sender,
+    /// How long they may wait for others, if their sender does not wait.
+    pub(in crate::log) linger: Duration,
     /// The timestamp of those records that have none.
     pub(in crate::log) now: Timestamp,
 }
@@ -86,6 +90,8 @@ pub(in crate::log) struct Placed {
     pub(in crate::log) opened_at: Timestamp,
     /// Where the end of the batch's write will be told, for a sender who waits for it.
     pub(in crate::log) outcome: Option<Arc<Outcome>>,
+    /// When the batch is to be written, if it takes more records and these have made that time an earlier one.
+    pub(in crate::log) linger_ends: Option<Deadline>,
     /// The batch was opened for these records, and has room for more.
     pub(in crate::log) opened: bool,
     /// A batch is ready to be written: this one has reached its size, or one before it had no room for these records.

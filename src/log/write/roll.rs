@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::format::Mark;
 use crate::log::log::Log;
 use crate::log::retain::retention::millis;
-use crate::log::table::state_file::ReplaceFailure;
+use crate::log::table::edit::Edit;
 use crate::log::write::accumulator::Which;
 use crate::log::write::append_times::AppendTimes;
-use crate::log::write::writer::{Open, Phase};
+use crate::log::write::writer::Open;
 use crate::segment::ActiveSegment;
 use crate::types::{Offset, Timestamp};
 
@@ -30,11 +29,7 @@ impl Log {
     /// clock: so that retention and compaction reach it although nobody appends. A log that was opened and not appended
     /// to is judged by what its last life noted, and not touched before it is due.
     pub(crate) fn roll_if_idle(self: &Arc<Self>, now: Timestamp) -> Result<bool> {
-        let appended = match &self.writer.lock().phase {
-            Phase::Open(open) => open.appended,
-            Phase::Found(found) => found.appended(now),
-            Phase::Closed => return Err(self.closed()),
-        };
+        let appended = self.writer.lock().phase.appended(now).ok_or_else(|| self.closed())?;
         let max_age = millis(self.config().segment_age);
         if appended.first < 0 || now.saturating_sub(appended.first) <= max_age {
             return Ok(false);
@@ -51,29 +46,20 @@ impl Log {
         let next = ActiveSegment::create(&self.directory, base, config.segment, mode)?;
         // A crash must not leave the table that counts on the new name without that name.
         self.directory.sync().map_err(|error| self.poison_with(error))?;
-        let mut state = open.state.state().clone();
-        state.sealed.push(sealed);
-        state.mark = Mark { segment: base, offset: base, position: 0 };
-        match open.state.replace(state) {
-            Ok(()) => {}
-            Err(ReplaceFailure::Before(error)) => {
+        let list = self.segment_list().with(Arc::clone(next.segment()));
+        let edit = Edit::of(&open.state).seal(sealed, base).list(list);
+        if let Err(error) = self.edit(&mut open.state, edit) {
+            if self.poison.get().is_none() {
                 // An empty segment left there, or coming back, would cut off what the old one may still take.
                 let removed = next.remove(&self.directory).and_then(|()| self.directory.sync());
                 removed.map_err(|error| self.poison_with(error))?;
-                return Err(error);
             }
-            Err(ReplaceFailure::Unknown(error)) => return Err(self.poison_with(error)),
+            return Err(error);
         }
-        self.append_to_list(&next);
         std::mem::replace(&mut open.active, next).retire();
         open.appended = AppendTimes::NONE;
         self.raise_durable(base);
         Ok(())
-    }
-
-    fn append_to_list(&self, next: &ActiveSegment) {
-        let mut segments = self.segments.write();
-        *segments = Arc::new(segments.with(Arc::clone(next.segment())));
     }
 }
 

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{Compression, Compressor, Mark, Seal, TimestampType};
-use crate::locks::Ordering;
+use crate::format::{Compression, Compressor, Seal, TimestampType};
 use crate::log::config::LogConfig;
 use crate::log::log::Log;
 use crate::log::open::recovery::{Left, Recovered};
-use crate::log::segment_list::SegmentList;
+use crate::log::table::edit::Edit;
 use crate::log::table::state_file::StateFile;
 use crate::log::write::accumulator::Which;
 use crate::log::write::append_times::AppendTimes;
@@ -154,7 +153,7 @@ impl Log {
             Err(WriteFailure::Stuck(error)) => return Err(self.poison_with(error)),
         }
         open.appended.note(batch.opened_at);
-        self.end.store(header.next_offset(), Ordering::Release);
+        self.offsets.move_end(header.next_offset());
         writer.unsynced_bytes += sealed.bytes.len() as u64;
         self.ask_for_sync(writer);
         Ok(())
@@ -170,10 +169,6 @@ impl Log {
             writer.unsynced_bytes = 0;
             self.agenda.hurry_sync();
         }
-    }
-
-    pub(in crate::log) fn replace_list(&self, list: SegmentList) {
-        *self.segments.write() = Arc::new(list);
     }
 
     /// Writes and syncs everything, cuts what was allocated ahead and notes that the close was clean. Later appends fail.
@@ -194,10 +189,8 @@ impl Log {
         self.check_poison()?;
         let closed = open.active.seal().map_err(|error| self.poison_with(error))?;
         let closed = open.appended.on(closed);
-        let mut state = open.state.state().clone();
-        state.mark = Mark { segment: closed.base, offset: closed.next_offset, position: closed.bytes };
-        state.closed = Some(closed);
-        open.state.replace(state)?;
+        let edit = Edit::of(&open.state).close(closed);
+        self.edit(&mut open.state, edit)?;
         open.active.retire();
         self.raise_durable(closed.next_offset);
         lost

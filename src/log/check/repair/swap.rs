@@ -7,42 +7,36 @@
 //! | after the state file is replaced again | nothing to do |
 
 use crate::error::Result;
-use crate::format::{
-    PartitionState, SegmentFile, cleaned_log_name, parse_cleaned_log_name, segment_file_name,
-};
+use crate::format::{PartitionState, cleaned_log_name, parse_cleaned_log_name};
 use crate::io::Directory;
+use crate::log::table::names;
 use crate::log::table::state_file::StateFile;
+use crate::segment::{LogFile, ReadMode};
 use crate::types::Offset;
 
 /// Gives segments that a compaction had made part of the log their names.
 pub(super) fn finish_swaps(directory: &Directory, pending: &[Offset]) -> Result<()> {
     let entries = directory.list()?;
-    for base in pending {
-        let name = cleaned_log_name(*base);
-        if entries.iter().any(|entry| entry.name == name) {
-            directory.rename(&name, &segment_file_name(*base, SegmentFile::Log))?;
-        }
-    }
+    let is_there = |base: &Offset| entries.iter().any(|entry| entry.name == cleaned_log_name(*base));
+    give_names(directory, &pending.iter().copied().filter(is_there).collect::<Vec<_>>())?;
     directory.sync()
+}
+
+fn give_names(directory: &Directory, bases: &[Offset]) -> Result<()> {
+    let file = |base| LogFile::lazy(directory.clone(), cleaned_log_name(base), ReadMode::Positional);
+    let files: Vec<_> = bases.iter().map(|base| (*base, file(*base))).collect();
+    names::finish_swaps(directory, files.iter().map(|(base, file)| (*base, file)))
 }
 
 /// Makes `new` what the partition is, its pending segments under their own names, and its obsolete ones gone.
 pub(super) fn commit(directory: &Directory, new: PartitionState) -> Result<()> {
     directory.sync()?;
     let mut file = StateFile::create(directory, new.clone())?;
-    for base in &new.pending {
-        directory.rename(&cleaned_log_name(*base), &segment_file_name(*base, SegmentFile::Log))?;
-        // Hints of what stood there before.
-        for hint in [SegmentFile::Index, SegmentFile::TimeIndex] {
-            directory.remove_if_there(&segment_file_name(*base, hint))?;
-        }
-    }
+    give_names(directory, &new.pending)?;
+    // Hints of what stood there before.
+    new.pending.iter().try_for_each(|base| names::remove_derived(directory, *base))?;
     directory.sync()?;
-    for name in
-        new.obsolete.iter().flat_map(|base| SegmentFile::ALL.map(|file| segment_file_name(*base, file)))
-    {
-        directory.remove_if_there(&name)?;
-    }
+    names::remove_segments(directory, &new.obsolete)?;
     for entry in directory.list()?.iter().filter(|entry| parse_cleaned_log_name(&entry.name).is_some()) {
         directory.remove(&entry.name)?;
     }

@@ -4,6 +4,7 @@ use super::explore;
 use super::world::{Follower, ONE_SEGMENT, SMALL_SEGMENTS, World, together, value};
 use crate::log::Visibility;
 use crate::types::{Durability, Offset};
+use crate::upkeep::{Chore, Reason};
 
 /// Offsets that a thread was given, and their records.
 type Told = Vec<(Offset, String)>;
@@ -82,7 +83,7 @@ fn senders_into_memory_a_reader_a_flush_and_the_end_of_a_linger() {
         let (writer, other) = (world.clone(), world.clone());
         let flush = Box::new(move || {
             other.log.flush().unwrap();
-            other.log.end_linger();
+            Arc::clone(&other.log).run(Reason::Room).unwrap();
             Told::new()
         });
         let memory = Box::new(move || {

@@ -2,7 +2,7 @@
 
 use super::explore;
 use super::world::{Follower, ONE_SEGMENT, World, value};
-use crate::log::{Chore, Visibility};
+use crate::log::Visibility;
 use crate::types::Durability;
 
 /// A sync follows the last append, whatever the order in which appends and syncs came.
@@ -12,14 +12,8 @@ fn a_sync_follows_every_append() {
         let world = World::new(ONE_SEGMENT);
         let agenda = world.agenda.clone();
         let maintenance = shuttle::thread::spawn(move || {
-            while let Some(chores) = agenda.wait() {
-                for chore in chores {
-                    match chore {
-                        Chore::Sync(log) => log.sync_in_background().unwrap(),
-                        Chore::Write(log) => log.end_linger(),
-                        Chore::Round => {}
-                    }
-                }
+            while let Some(due) = agenda.wait() {
+                due.into_iter().for_each(|due| due.run().unwrap());
             }
         });
         let senders: Vec<_> = (0..2)

@@ -11,11 +11,12 @@ use crate::error::Result;
 use crate::io::{Deadline, Directory, ManualClock};
 use crate::log::tests::{IDENTITY, config, context};
 use crate::log::{
-    Agenda, Append, Appended, FetchLimits, Log, LogConfig, LogContext, OnDamage, Reader, RecordSlice, Signal,
+    Append, Appended, FetchLimits, Log, LogConfig, LogContext, OnDamage, Reader, RecordSlice, Signal,
     Visibility,
 };
 use crate::segment::ReadMode;
 use crate::types::{Durability, Offset, Record};
+use crate::upkeep::Agenda;
 
 /// Room for all records of a scene in one segment.
 pub(super) const ONE_SEGMENT: u32 = 1 << 20;

@@ -2,6 +2,8 @@
 
 use super::place::Place;
 use super::*;
+use crate::io::Deadline;
+use crate::upkeep::{Due, Reason};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -21,31 +23,23 @@ fn places<const N: usize>() -> [Place; N] {
 }
 
 /// What is to be done for which log.
-fn named(chores: &[Chore], logs: &[Arc<Log>]) -> Vec<(&'static str, usize)> {
-    let at = |log: &Arc<Log>| logs.iter().position(|other| Arc::ptr_eq(log, other)).unwrap();
-    chores
-        .iter()
-        .map(|chore| match chore {
-            Chore::Write(log) => ("write", at(log)),
-            Chore::Sync(log) => ("sync", at(log)),
-            Chore::Round => ("round", 0),
-        })
-        .collect()
+fn named(due: &[Due], logs: &[Arc<Log>]) -> Vec<(Reason, usize)> {
+    due.iter().map(|due| (due.reason, logs.iter().position(|log| due.is_of(log)).unwrap())).collect()
 }
 
 #[test]
 fn batches_are_written_in_the_order_in_which_their_lingers_end() {
     let (places, agenda) = (places(), Arc::new(Agenda::new(HOUR, Duration::MAX)));
     let logs: [_; 4] = logs(&places, &agenda);
-    assert_eq!(agenda.add_lingering(&logs[0], HOUR), 1);
-    assert_eq!(agenda.add_lingering(&logs[1], Duration::ZERO), 2);
-    assert_eq!(agenda.add_lingering(&logs[2], Duration::ZERO), 3);
-    assert_eq!(agenda.add_lingering(&logs[3], HOUR / 2), 4);
-    assert_eq!(named(&agenda.due(), &logs), [("write", 1), ("write", 2)]);
+    for (at, linger) in [HOUR, Duration::ZERO, Duration::ZERO, HOUR / 2].into_iter().enumerate() {
+        assert_eq!(agenda.add_lingering(&logs[at], Deadline::after(linger)).1, at + 1);
+    }
+    assert_eq!(named(&agenda.due(), &logs), [(Reason::Due, 1), (Reason::Due, 2)]);
     assert!(agenda.due().is_empty());
     // To make room, the oldest goes, due or not.
     for expected in [3, 0] {
-        assert!(Arc::ptr_eq(&agenda.oldest_lingering().unwrap(), &logs[expected]));
+        let oldest = agenda.oldest_lingering().unwrap();
+        assert_eq!(named(&[oldest], &logs), [(Reason::Room, expected)]);
     }
     assert!(agenda.oldest_lingering().is_none());
 }
@@ -54,15 +48,17 @@ fn batches_are_written_in_the_order_in_which_their_lingers_end() {
 fn whoever_waits_is_told_what_is_due_and_when_it_is_over() {
     let (places, agenda) = (places(), Arc::new(Agenda::new(HOUR, Duration::MAX)));
     let logs: [_; 2] = logs(&places, &agenda);
-    agenda.add_lingering(&logs[0], HOUR);
+    agenda.add_lingering(&logs[0], Deadline::after(HOUR));
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| agenda.wait());
         // Most likely it sleeps by now, until the first linger ends. One that ends earlier wakes it.
         std::thread::sleep(Duration::from_millis(20));
-        agenda.add_lingering(&logs[1], Duration::from_millis(1));
-        assert_eq!(named(&waiter.join().unwrap().unwrap(), &logs), [("write", 1)]);
+        agenda.add_lingering(&logs[1], Deadline::after(Duration::from_millis(1)));
+        assert_eq!(named(&waiter.join().unwrap().unwrap(), &logs), [(Reason::Due, 1)]);
         let waiter = scope.spawn(|| agenda.wait());
+        let rounds = scope.spawn(|| agenda.wait_for_round());
         agenda.stop();
+        assert!(!rounds.join().unwrap());
         assert!(waiter.join().unwrap().is_none());
     });
     assert!(agenda.wait().is_none(), "it stays stopped");
@@ -72,7 +68,7 @@ fn whoever_waits_is_told_what_is_due_and_when_it_is_over() {
 fn a_look_at_all_partitions_is_due_every_so_often() {
     let agenda = Agenda::new(HOUR, Duration::from_millis(1));
     for _ in 0..3 {
-        assert!(matches!(agenda.wait().unwrap()[..], [Chore::Round]));
+        assert!(agenda.wait_for_round());
     }
 }
 
@@ -87,7 +83,7 @@ fn a_sync_is_due_after_its_time_or_when_much_is_unsynced() {
     assert!(agenda.due().is_empty());
     append(&logs[1], 2..3, Durability::Os);
     // One sync is for all.
-    assert_eq!(named(&agenda.due(), &logs), [("sync", 0), ("sync", 1)]);
+    assert_eq!(named(&agenda.due(), &logs), [(Reason::Sync, 0), (Reason::Sync, 1)]);
     logs.iter().for_each(|log| log.sync_in_background().unwrap());
     assert_eq!(logs.each_ref().map(|log| log.durable()), [1, 3]);
     append(&logs[1], 3..4, Durability::Os);
@@ -97,7 +93,7 @@ fn a_sync_is_due_after_its_time_or_when_much_is_unsynced() {
     let places: [_; 1] = self::places();
     let logs: [_; 1] = self::logs(&places, &soon);
     append(&logs[0], 0..1, Durability::Os);
-    assert_eq!(named(&soon.wait().unwrap(), &logs), [("sync", 0)]);
+    assert_eq!(named(&soon.wait().unwrap(), &logs), [(Reason::Sync, 0)]);
 }
 
 #[test]
@@ -112,7 +108,7 @@ fn a_record_in_memory_is_on_the_list_once_and_again_after_its_linger() {
         assert_eq!([put(&logs[0], HOUR), put(&logs[0], HOUR)], [Some(1), None]);
         assert_eq!(logs[0].end(), end - 2, "nobody has written it");
         let oldest = agenda.oldest_lingering().unwrap();
-        oldest.end_linger();
+        oldest.run().unwrap();
         assert_eq!(logs[0].end(), end);
     }
     assert_eq!([put(&logs[1], HOUR), put(&logs[0], HOUR)], [Some(1), Some(2)]);
@@ -126,4 +122,68 @@ fn a_record_in_memory_is_on_the_list_once_and_again_after_its_linger() {
         sent += 1;
     }
     assert!((5..sent).contains(&logs[0].end()), "{} of {sent}", logs[0].end());
+}
+
+/// Puts a record down in memory and returns what is due then.
+fn due_after(log: &Arc<Log>, agenda: &Agenda, linger: Duration, batch_bytes: usize, len: usize) -> usize {
+    let how = Append { linger, batch_bytes, ..how(Durability::Memory) };
+    log.append(&[Record::new().value(&vec![b'v'; len])], &how).unwrap();
+    agenda.due().into_iter().map(|due| due.run().unwrap()).count()
+}
+
+#[test]
+fn a_record_waits_no_longer_than_its_own_linger_whoever_came_first() {
+    const NOW: Duration = Duration::from_nanos(1);
+    for first in [HOUR, Duration::MAX] {
+        let (places, agenda) = (places(), Arc::new(Agenda::new(HOUR, Duration::MAX)));
+        let logs: [_; 1] = logs(&places, &agenda);
+        assert_eq!(due_after(&logs[0], &agenda, first, 300, 1), 0);
+        assert_eq!(due_after(&logs[0], &agenda, NOW, 300, 1), 1, "the second has a shorter linger");
+        assert_eq!(logs[0].end(), 2);
+        // And once more: what the first had put down is not in the way of those who follow.
+        assert_eq!(due_after(&logs[0], &agenda, NOW, 300, 1), 1);
+        assert_eq!(logs[0].end(), 3);
+    }
+}
+
+#[test]
+fn a_batch_keeps_its_linger_when_the_one_before_it_is_written() {
+    let (places, agenda) = (places(), Arc::new(Agenda::new(HOUR, Duration::MAX)));
+    let logs: [_; 1] = logs(&places, &agenda);
+    let (log, soon) = (&logs[0], Duration::from_millis(300));
+    due_after(log, &agenda, soon, 300, 1);
+    log.flush().unwrap();
+    due_after(log, &agenda, HOUR, 300, 1);
+    std::thread::sleep(soon);
+    agenda.due().into_iter().for_each(|due| due.run().unwrap());
+    assert_eq!(log.end(), 1, "it had an hour");
+    let oldest = agenda.oldest_lingering().expect("it is on the list again");
+    oldest.run().unwrap();
+    assert_eq!(log.end(), 2);
+}
+
+/// A chore of a layer above.
+#[derive(Debug, Default)]
+struct Timeout(crate::locks::AtomicU64);
+
+impl crate::upkeep::Chore for Timeout {
+    fn run(self: Arc<Self>, reason: Reason) -> crate::error::Result<()> {
+        assert_eq!(reason, Reason::Due);
+        self.0.fetch_add(1, crate::locks::Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_timer_runs_at_its_time_and_not_when_it_was_taken_back() {
+    let agenda = Agenda::new(HOUR, Duration::MAX);
+    let timeouts: [Arc<Timeout>; 3] = Default::default();
+    let at = |linger| Deadline::after(linger);
+    agenda.add_timer(&timeouts[0], at(Duration::ZERO));
+    let ticket = agenda.add_timer(&timeouts[1], at(Duration::ZERO));
+    agenda.add_timer(&timeouts[2], at(HOUR));
+    agenda.remove_timer(ticket);
+    assert!(agenda.oldest_lingering().is_none(), "it holds no records");
+    agenda.due().into_iter().for_each(|due| due.run().unwrap());
+    assert_eq!(timeouts.each_ref().map(|timeout| timeout.0.load(crate::locks::Ordering::SeqCst)), [1, 0, 0]);
 }

@@ -1,0 +1,39 @@
+//! The names of the files that travel with a segment. What renames or removes a segment does it here, so that one more file
+//! per segment is one more [`SegmentFile`].
+
+use crate::error::Result;
+use crate::format::{SegmentFile, cleaned_log_name, segment_file_name};
+use crate::io::Directory;
+use crate::segment::LogFile;
+use crate::types::Offset;
+
+/// Gives rewritten segments, which the state file lists already, their own names, durably. The files are held open
+/// meanwhile: nobody who reads one looks for it under a name that it no longer has.
+pub(in crate::log) fn finish_swaps<'a>(
+    directory: &Directory,
+    unnamed: impl IntoIterator<Item = (Offset, &'a LogFile)>,
+) -> Result<()> {
+    let mut is_any = false;
+    for (base, file) in unnamed {
+        file.rename(&segment_file_name(base, SegmentFile::Log))?;
+        is_any = true;
+    }
+    if is_any { directory.sync() } else { Ok(()) }
+}
+
+/// Removes all files of segments that are no longer part of the log.
+pub(in crate::log) fn remove_segments(directory: &Directory, bases: &[Offset]) -> Result<()> {
+    let names = bases.iter().flat_map(|base| SegmentFile::ALL.map(|file| segment_file_name(*base, file)));
+    names.into_iter().try_for_each(|name| directory.remove_if_there(&name))
+}
+
+/// Removes what was derived from a `.log` that another has taken the place of.
+pub(in crate::log) fn remove_derived(directory: &Directory, base: Offset) -> Result<()> {
+    let derived = SegmentFile::ALL.into_iter().filter(|file| *file != SegmentFile::Log);
+    derived.map(|file| segment_file_name(base, file)).try_for_each(|name| directory.remove_if_there(&name))
+}
+
+/// Removes rewritten segments that did not become part of the log.
+pub(in crate::log) fn remove_cleaned(directory: &Directory, bases: &[Offset]) -> Result<()> {
+    bases.iter().try_for_each(|base| directory.remove_if_there(&cleaned_log_name(*base)))
+}

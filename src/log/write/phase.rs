@@ -1,0 +1,84 @@
+//! What a partition's write side knows, whichever phase it is in.
+
+use crate::format::{PartitionState, SegmentSummary};
+use crate::log::open::recovery::{Left, Recovered};
+use crate::log::retain::retention::SegmentFacts;
+use crate::log::write::append_times::AppendTimes;
+use crate::log::write::writer::{Open, Phase};
+use crate::segment::Scan;
+use crate::types::{NO_TIMESTAMP, Timestamp};
+
+impl Phase {
+    /// What the state file says; nothing once it is closed.
+    pub(in crate::log) fn state(&self) -> Option<&PartitionState> {
+        match self {
+            Self::Found(found) => Some(found.state.state()),
+            Self::Open(open) => Some(open.state.state()),
+            Self::Closed => None,
+        }
+    }
+
+    /// What is known of each segment, the active one last; nothing once it is closed.
+    pub(in crate::log) fn facts(&self) -> Option<Vec<SegmentFacts>> {
+        let sealed = self.state()?.sealed.iter().map(sealed_facts);
+        let rest = match self {
+            Self::Found(found) => found_facts(found),
+            Self::Open(open) => vec![active_facts(open)],
+            Self::Closed => return None,
+        };
+        Some(sealed.chain(rest).collect())
+    }
+
+    /// When the last segment was appended to; nothing once it is closed.
+    pub(in crate::log) fn appended(&self, now: Timestamp) -> Option<AppendTimes> {
+        match self {
+            Self::Found(found) => Some(found.appended(now)),
+            Self::Open(open) => Some(open.appended),
+            Self::Closed => None,
+        }
+    }
+}
+
+fn active_facts(open: &Open) -> SegmentFacts {
+    let active = &open.active;
+    SegmentFacts {
+        base: active.base(),
+        next_offset: active.next_offset(),
+        bytes: active.bytes(),
+        records: active.record_count(),
+        first_timestamp: active.first_timestamp().unwrap_or(NO_TIMESTAMP),
+        max_timestamp: active.segment().max_timestamp(),
+        last_append: open.appended.last,
+    }
+}
+
+fn found_facts(found: &Recovered) -> Vec<SegmentFacts> {
+    match &found.left {
+        Left::Clean(closed) => vec![sealed_facts(closed)],
+        Left::Unclean(scans) => scans.iter().map(scan_facts).collect(),
+    }
+}
+
+fn sealed_facts(summary: &SegmentSummary) -> SegmentFacts {
+    SegmentFacts {
+        base: summary.base,
+        next_offset: summary.next_offset,
+        bytes: summary.bytes,
+        records: summary.record_count,
+        first_timestamp: summary.first_timestamp,
+        max_timestamp: summary.max_timestamp,
+        last_append: summary.last_append,
+    }
+}
+
+fn scan_facts(scan: &Scan) -> SegmentFacts {
+    SegmentFacts {
+        base: scan.tally.base,
+        next_offset: scan.tally.next_offset,
+        bytes: scan.tally.bytes,
+        records: scan.tally.record_count,
+        first_timestamp: scan.tally.first_timestamp,
+        max_timestamp: scan.index.largest().timestamp,
+        last_append: NO_TIMESTAMP,
+    }
+}
