@@ -219,9 +219,7 @@ pub use consumer::{Consumer, ConsumerBuilder, ConsumerWaker, StartFrom};
 pub use error::{Error, Result};
 pub use format::{Codec, TimestampType};
 pub use group::{CommittedOffset, OffsetSetBack};
-pub use log::{
-    Damage, OnDamage, RecoveryReport, RemovalReason, Repair, SkippedRecord, TornTail, WhenFull,
-};
+pub use log::{Damage, OnDamage, RecoveryReport, RemovalReason, Repair, SkippedRecord, TornTail, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
 pub use store::{GroupLag, GroupStats, Store, StoreBuilder, StoreStats, Trouble};

@@ -66,7 +66,8 @@ impl Consumer {
     }
 
     fn commit_positions(&self, kind: CommitKind) -> Result<()> {
-        let decided = self.assigned.values().filter_map(|one| Some((one.partition.clone(), one.decided_position()?)));
+        let decided =
+            self.assigned.values().filter_map(|one| Some((one.partition.clone(), one.decided_position()?)));
         self.request(decided.collect(), "", kind)
     }
 

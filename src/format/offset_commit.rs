@@ -94,7 +94,9 @@ impl OffsetCommitValue {
         }
         bytes::put_i64(out, self.commit_timestamp);
         if let Some(id) = self.topic_id {
-            [1, TOPIC_ID_TAG, TOPIC_ID_LEN].into_iter().for_each(|word| varint::put_unsigned(out, word.into()));
+            [1, TOPIC_ID_TAG, TOPIC_ID_LEN]
+                .into_iter()
+                .for_each(|word| varint::put_unsigned(out, word.into()));
             bytes::put_u128(out, id);
         }
         Ok(())

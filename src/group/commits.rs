@@ -45,7 +45,9 @@ impl Change {
 impl Replay for Committed {
     fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Malformed> {
         // Other kinds of records are for brokers.
-        let CommitKey::OffsetCommit { group, topic, partition } = CommitKey::decode(key)? else { return Ok(()) };
+        let CommitKey::OffsetCommit { group, topic, partition } = CommitKey::decode(key)? else {
+            return Ok(());
+        };
         let Ok(partition) = u32::try_from(partition) else { return Ok(()) };
         let place = TopicPartition::new(topic, partition);
         // Whatever the record says, it has taken the place of the one before it.
@@ -60,7 +62,15 @@ impl Replay for Committed {
             metadata: value.metadata,
             timestamp: value.commit_timestamp,
         };
-        self.set(group, &place, Some(Commit { topic_id: value.topic_id.unwrap_or_default(), names_id: value.topic_id.is_some(), at }));
+        self.set(
+            group,
+            &place,
+            Some(Commit {
+                topic_id: value.topic_id.unwrap_or_default(),
+                names_id: value.topic_id.is_some(),
+                at,
+            }),
+        );
         Ok(())
     }
 }

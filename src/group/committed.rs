@@ -62,12 +62,16 @@ impl Committed {
 
     /// What all groups have committed for a partition.
     pub(super) fn of_partition(&self, place: &TopicPartition) -> impl Iterator<Item = &Commit> {
-        let groups = self.of_topic.get(place.topic()).and_then(|partitions| partitions.get(&place.partition()));
+        let groups =
+            self.of_topic.get(place.topic()).and_then(|partitions| partitions.get(&place.partition()));
         groups.into_iter().flatten().filter_map(|group| self.of(group, place))
     }
 
     /// What all groups have committed for a topic of that name.
-    pub(super) fn of_topic(&self, topic: &str) -> impl Iterator<Item = (&Arc<str>, &TopicPartition, &Commit)> {
+    pub(super) fn of_topic(
+        &self,
+        topic: &str,
+    ) -> impl Iterator<Item = (&Arc<str>, &TopicPartition, &Commit)> {
         let partitions = self.of_topic.get_key_value(topic);
         partitions.into_iter().flat_map(move |(topic, partitions)| {
             partitions.iter().flat_map(move |(number, groups)| {

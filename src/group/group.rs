@@ -106,9 +106,13 @@ impl Group {
                 partitions.insert(Arc::clone(topic), found);
             }
         }
-        let subscribers: Vec<_> =
-            members.by_id.iter().map(|(member, state)| Subscriber { member, topics: &state.topics }).collect();
-        let count = |topic: &str| partitions.get(topic).map_or(0, |all| u32::try_from(all.len()).unwrap_or(u32::MAX));
+        let subscribers: Vec<_> = members
+            .by_id
+            .iter()
+            .map(|(member, state)| Subscriber { member, topics: &state.topics })
+            .collect();
+        let count =
+            |topic: &str| partitions.get(topic).map_or(0, |all| u32::try_from(all.len()).unwrap_or(u32::MAX));
         let assignment = range(&subscribers, count);
         let generation = members.generation + 1;
         for (member, assigned) in assignment {
@@ -116,7 +120,9 @@ impl Group {
             let before = std::mem::take(&mut state.assignment);
             for place in assigned {
                 let number = usize::try_from(place.partition()).unwrap_or(usize::MAX);
-                let Some(partition) = partitions.get(place.topic()).and_then(|all| all.get(number)) else { continue };
+                let Some(partition) = partitions.get(place.topic()).and_then(|all| all.get(number)) else {
+                    continue;
+                };
                 let kept = before.get(&place).filter(|owned| owned.partition.is_same(partition));
                 let since = kept.map_or(generation, |owned| owned.since);
                 state.assignment.insert(place, Owned { partition: partition.clone(), since });
@@ -143,14 +149,17 @@ impl Group {
     /// True when one of the members reads the partition.
     pub(super) fn reads(&self, partition: &Partition) -> bool {
         let place = partition.topic_partition();
-        let reads = |member: &Member| member.assignment.get(place).is_some_and(|one| one.partition.is_same(partition));
+        let reads = |member: &Member| {
+            member.assignment.get(place).is_some_and(|one| one.partition.is_same(partition))
+        };
         self.members.lock().by_id.values().any(reads)
     }
 
     /// Each member's id, and the partitions it reads.
     pub(super) fn readers(&self) -> Vec<(String, Vec<Partition>)> {
         let members = self.members.lock();
-        let partitions = |member: &Member| member.assignment.values().map(|owned| owned.partition.clone()).collect();
+        let partitions =
+            |member: &Member| member.assignment.values().map(|owned| owned.partition.clone()).collect();
         members.by_id.iter().map(|(id, member)| (id.clone(), partitions(member))).collect()
     }
 
@@ -165,7 +174,8 @@ impl Members {
     /// regained without noticing is as foreign as one it lost: what it wants to commit there may lie below what another
     /// member has committed.
     pub(super) fn owns(&self, (member, known): (&str, u64), partition: &Partition) -> bool {
-        let owned = self.by_id.get(member).and_then(|state| state.assignment.get(partition.topic_partition()));
+        let owned =
+            self.by_id.get(member).and_then(|state| state.assignment.get(partition.topic_partition()));
         owned.is_some_and(|owned| owned.since <= known && owned.partition.is_same(partition))
     }
 }

@@ -67,7 +67,8 @@ impl Groups {
         let mut changes = Vec::new();
         let mut of_unnamed = Vec::new();
         for (group, place, commit) in committed.iter() {
-            let partition = topics.get(place.topic()).and_then(|topic| topic.partition(place.partition())).ok();
+            let partition =
+                topics.get(place.topic()).and_then(|topic| topic.partition(place.partition())).ok();
             let partition = partition.filter(|one| !commit.names_id || commit.is_for(one));
             let end = partition.as_ref().map(Partition::end);
             if let Some(partition) = &partition
@@ -205,7 +206,8 @@ impl Groups {
         let mut reading = self.register.lock().readers_of(place.topic());
         reading.retain(|group| group.reads(partition));
         let committed = self.committed.lock();
-        let has_committed = |group: &Arc<Group>| committed.of(group.name(), place).is_some_and(|one| one.is_for(partition));
+        let has_committed =
+            |group: &Arc<Group>| committed.of(group.name(), place).is_some_and(|one| one.is_for(partition));
         if !reading.iter().all(has_committed) {
             return None;
         }

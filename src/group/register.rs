@@ -65,7 +65,8 @@ impl Register {
     pub(super) fn note_subscription(&mut self, group: &Arc<Group>, topics: &[Arc<str>]) {
         for topic in topics {
             let readers = self.by_topic.entry(Arc::clone(topic)).or_default();
-            let in_use = readers.entry(Arc::clone(&group.name)).or_insert_with(|| InUse::new(Arc::clone(group)));
+            let in_use =
+                readers.entry(Arc::clone(&group.name)).or_insert_with(|| InUse::new(Arc::clone(group)));
             in_use.count += 1;
         }
     }

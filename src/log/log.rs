@@ -189,6 +189,7 @@ impl Log {
     }
 
     /// The directory of its files.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn path(&self) -> &std::path::Path {
         self.directory.path()
     }

@@ -9,7 +9,9 @@ use crate::log::{Append, Appended};
 use crate::producer::builder::Settings;
 use crate::producer::sticky::Sticky;
 use crate::producer::topic_producer::TopicProducer;
-use crate::topic::{BatchMetadata, Partition, RecordMetadata, Route, Topic, Topics, refuse_write, unless_deleted};
+use crate::topic::{
+    BatchMetadata, Partition, RecordMetadata, Route, Topic, Topics, refuse_write, unless_deleted,
+};
 use crate::types::Record;
 use crate::upkeep::Agenda;
 

@@ -63,5 +63,9 @@ pub(crate) fn refuse_change(name: &str) -> Result<()> {
 /// [`InvalidArgument`](Error::InvalidArgument).
 #[inline]
 pub(crate) fn refuse_write(is_internal: bool, name: &str) -> Result<()> {
-    if is_internal { Err(Error::invalid(format!("topic {name:?} is written by the store alone"))) } else { Ok(()) }
+    if is_internal {
+        Err(Error::invalid(format!("topic {name:?} is written by the store alone")))
+    } else {
+        Ok(())
+    }
 }

@@ -61,6 +61,7 @@ impl Partition {
     }
 
     /// Where its files are.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn directory(&self) -> std::path::PathBuf {
         self.log.path().to_path_buf()
     }

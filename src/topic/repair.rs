@@ -168,7 +168,8 @@ fn adopt(catalog: &mut Catalog, there: &[Found], is_lost: bool) -> Vec<String> {
             // An earlier topic of that name, or a stranger.
             Some(_) => {}
             None => {
-                let internal = InternalTopic::find(&found.topic).map(|internal| internal.config().values().clone());
+                let internal =
+                    InternalTopic::find(&found.topic).map(|internal| internal.config().values().clone());
                 let config = internal.unwrap_or_default();
                 let entry = CatalogTopic { id: id.unwrap_or_else(random_id), partitions, config };
                 catalog.topics.insert(found.topic.clone(), entry);

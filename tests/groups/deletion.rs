@@ -65,8 +65,7 @@ fn a_commit_at_disk_does_not_come_back_for_a_new_topic_of_the_name() {
     let (dir, copy, saved) = (fast_dir(), fast_dir(), fast_dir());
     let first = store(dir.path(), 1);
     send(&first, 0, 0..40);
-    let mut a =
-        first.consumer_builder().group(GROUP).commit_durability(Durability::Disk).build().unwrap();
+    let mut a = first.consumer_builder().group(GROUP).commit_durability(Durability::Disk).build().unwrap();
     a.subscribe([TOPIC]).unwrap();
     assert_eq!(drain(&mut a).len(), 40);
     a.commit().unwrap();
@@ -93,8 +92,7 @@ fn a_deleted_group_does_not_come_back_after_a_power_cut() {
     let store = on_faulty(dir.path(), &files).open().unwrap();
     store.create_topic(TOPIC, TopicConfig::new()).unwrap();
     send(&store, 0, 0..5);
-    let mut a =
-        store.consumer_builder().group(GROUP).commit_durability(Durability::Disk).build().unwrap();
+    let mut a = store.consumer_builder().group(GROUP).commit_durability(Durability::Disk).build().unwrap();
     a.assign([place(0)]).unwrap();
     drain(&mut a);
     a.commit().unwrap();
@@ -158,7 +156,11 @@ fn one_deleted_topic_does_not_block_the_commits_of_the_others() {
     store.delete_topic(TOPIC).unwrap();
     closing.close().unwrap();
     let all = || {
-        store.committed(GROUP).into_iter().map(|(place, at)| (place.to_string(), at.offset)).collect::<Vec<_>>()
+        store
+            .committed(GROUP)
+            .into_iter()
+            .map(|(place, at)| (place.to_string(), at.offset))
+            .collect::<Vec<_>>()
     };
     assert_eq!(all(), [("payments-0".to_owned(), 4)]);
     store.delete_group(GROUP).unwrap();

@@ -101,7 +101,9 @@ fn a_commit_record_of_a_later_version_does_not_close_the_store() {
     let last = |store: &annals::Store| {
         let offsets = store.topic("__consumer_offsets").unwrap();
         let read = offsets.partition(0).unwrap().read(..).unwrap();
-        read.into_iter().filter(|record| record.as_ref().is_ok_and(|one| one.key.as_ref() == Some(&key))).count()
+        read.into_iter()
+            .filter(|record| record.as_ref().is_ok_and(|one| one.key.as_ref() == Some(&key)))
+            .count()
     };
     assert_eq!(last(&again), 1);
     again.topic("__consumer_offsets").unwrap().compact().unwrap();

@@ -55,9 +55,9 @@ fn what_was_consumed_goes_only_after_its_commit_is_durable() {
     let committed = trace.iter().rposition(|done| {
         done.call == Call::Sync && done.path.to_string_lossy().contains("__consumer_offsets-0/0000")
     });
-    let removed = trace
-        .iter()
-        .position(|done| done.call == Call::Rename && done.path.to_string_lossy().contains("orders-0/annals"));
+    let removed = trace.iter().position(|done| {
+        done.call == Call::Rename && done.path.to_string_lossy().contains("orders-0/annals")
+    });
     assert!(removed.is_some());
     assert!(committed.is_some() && committed < removed, "removed at {removed:?}, committed at {committed:?}");
 }

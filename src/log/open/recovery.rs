@@ -236,8 +236,14 @@ fn clean(
     let segments = listed(directory, &file, &leftovers.pending, how.read_mode);
     let end = closed.next_offset;
     check_start(directory, &file, end)?;
-    let report =
-        RecoveryReport { partition: label.to_owned(), clean: true, scanned_bytes: 0, end, torn: None, skipped: Vec::new() };
+    let report = RecoveryReport {
+        partition: label.to_owned(),
+        clean: true,
+        scanned_bytes: 0,
+        end,
+        torn: None,
+        skipped: Vec::new(),
+    };
     let segments = SegmentList::new(file.state().log_start, segments);
     Ok(Recovered { state: file, left: Left::Clean(closed), segments, leftovers, end, durable: end, report })
 }
