@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::consumer::consumer::Consumer;
+use crate::consumer::rebalance::{OnRebalance, Rebalance};
 use crate::error::{Error, Result};
 use crate::group::Groups;
 use crate::log::{FetchLimits, OnDamage, Visibility};
@@ -64,6 +65,7 @@ pub(super) struct Settings {
     pub(super) max_partition_fetch_bytes: usize,
     pub(super) commit_durability: Durability,
     pub(super) auto_commit: Option<Duration>,
+    pub(super) on_rebalance: Option<OnRebalance>,
 }
 
 impl ConsumerBuilder {
@@ -79,6 +81,7 @@ impl ConsumerBuilder {
             max_partition_fetch_bytes: 1 << 20,
             commit_durability: Durability::default(),
             auto_commit: None,
+            on_rebalance: None,
         };
         Self { topics, groups, settings }
     }
@@ -143,6 +146,15 @@ impl ConsumerBuilder {
     /// never.
     pub fn auto_commit(mut self, interval: Duration) -> Self {
         self.settings.auto_commit = Some(interval);
+        self
+    }
+
+    /// Is called when the partitions that the consumer reads have changed: Kafka's `ConsumerRebalanceListener`. It runs in the
+    /// next [`poll`](Consumer::poll), on its thread and before its records are looked for, without a lock of the store: it may
+    /// use the store, and close it. Members change at once, so what is revoked may be another's already, and offsets of
+    /// it are refused. A panic comes out of the poll, which the consumer survives; that change is not reported again.
+    pub fn on_rebalance(mut self, listener: impl Fn(&Rebalance) + Send + Sync + 'static) -> Self {
+        self.settings.on_rebalance = Some(OnRebalance(Arc::new(listener)));
         self
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::consumer::assigned::Assigned;
 use crate::consumer::auto_commit::AutoCommit;
 use crate::consumer::builder::{ConsumerBuilder, Settings};
+use crate::consumer::rebalance::Unreported;
 use crate::consumer::waker::ConsumerWaker;
 use crate::error::{Error, Result};
 use crate::group::{Group, Groups, Owned};
@@ -53,6 +54,7 @@ pub struct Consumer {
     pub(super) auto_commit: AutoCommit,
     /// Topics it read as a member that were deleted, and that no poll has reported yet.
     pub(super) deleted: BTreeSet<Arc<str>>,
+    pub(super) unreported: Unreported,
 }
 
 /// How the consumer came by its partitions.
@@ -86,6 +88,7 @@ impl Consumer {
             next: None,
             auto_commit,
             deleted: BTreeSet::new(),
+            unreported: Unreported::default(),
         })
     }
 
@@ -170,7 +173,8 @@ impl Consumer {
             let kept = match before.remove(&place) {
                 Some(kept) if kept.since == since && kept.partition.is_same(&partition) => kept,
                 lost => {
-                    lost.into_iter().for_each(|lost| lost.partition.log().unwatch(&self.signal));
+                    lost.into_iter().for_each(|lost| self.let_go(&place, &lost));
+                    self.unreported.note_assigned(&place);
                     let committed = self.group.as_ref().and_then(|group| {
                         self.groups.committed(group.name(), &partition).map(|committed| committed.offset)
                     });
@@ -181,7 +185,7 @@ impl Consumer {
             self.assigned.insert(place, kept);
         }
         for (place, lost) in before {
-            lost.partition.log().unwatch(&self.signal);
+            self.let_go(&place, &lost);
             if matches!(self.role, Role::Member(_)) && lost.partition.is_deleted() {
                 self.deleted.insert(Arc::clone(place.shared_topic()));
             }
@@ -204,9 +208,14 @@ impl Consumer {
     }
 
     fn drop_all(&mut self) {
-        for assigned in std::mem::take(&mut self.assigned).into_values() {
-            assigned.partition.log().unwatch(&self.signal);
+        for (place, lost) in std::mem::take(&mut self.assigned) {
+            self.let_go(&place, &lost);
         }
+    }
+
+    pub(super) fn let_go(&mut self, place: &TopicPartition, lost: &Assigned) {
+        lost.partition.log().unwatch(&self.signal);
+        self.unreported.note_revoked(place);
     }
 }
 

@@ -8,8 +8,10 @@ mod commit;
 mod consumer;
 mod poll;
 mod positions;
+mod rebalance;
 mod waker;
 
 pub use builder::{ConsumerBuilder, StartFrom};
 pub use consumer::Consumer;
+pub use rebalance::Rebalance;
 pub use waker::ConsumerWaker;

@@ -32,6 +32,7 @@ impl Consumer {
             let seen = self.signal.raised();
             self.topics.check_open()?;
             self.follow_group();
+            self.report_rebalance();
             self.commit_when_due();
             if let Some(topic) = self.deleted.pop_first() {
                 return Err(Error::UnknownTopic { topic: topic.to_string() });
@@ -106,9 +107,21 @@ impl Consumer {
     fn note_deleted(&mut self, error: &Error) {
         if let (Role::Member(_), Error::UnknownTopic { topic }) = (&self.role, error) {
             let is_gone = |one: &Assigned| one.partition.topic() == topic && one.partition.is_deleted();
-            let gone = self.assigned.values().filter(|one| is_gone(one));
-            gone.for_each(|one| one.partition.log().unwatch(&self.signal));
-            self.assigned.retain(|_, one| !is_gone(one));
+            for (place, one) in std::mem::take(&mut self.assigned) {
+                if is_gone(&one) {
+                    self.let_go(&place, &one);
+                } else {
+                    self.assigned.insert(place, one);
+                }
+            }
+        }
+    }
+
+    fn report_rebalance(&mut self) {
+        if let Some(listener) = &self.settings.on_rebalance
+            && let Some(change) = self.unreported.take()
+        {
+            (listener.0)(&change);
         }
     }
 }

@@ -105,6 +105,8 @@ impl Groups {
             skipped,
         };
         if !changes.is_empty() {
+            // What the list says may not be on the disk. A topic that a power cut brings back must not find its commits gone.
+            groups.topics.sync_list()?;
             groups.write(&mut groups.committed.lock(), changes)?;
             groups.ledger.sync()?;
         }

@@ -140,6 +140,11 @@ impl Topics {
         found.ok_or_else(|| Error::UnknownTopic { topic: name.to_owned() })
     }
 
+    /// Makes the list of topics durable as it was found: whoever wrote it may have died before the sync of its name.
+    pub(crate) fn sync_list(&self) -> Result<()> {
+        self.root.sync()
+    }
+
     /// An error once the store closes.
     pub(crate) fn check_open(&self) -> Result<()> {
         self.closed.get().map_or(Ok(()), |closed| Err(closed.clone()))

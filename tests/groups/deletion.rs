@@ -241,3 +241,29 @@ fn commits_go_on_after_the_group_was_deleted() {
     alone.commit().unwrap();
     assert_eq!(committed(&store), [(0, 5)].into());
 }
+
+#[test]
+fn an_open_takes_commits_back_only_after_the_list_of_topics_is_durable() {
+    let (dir, copy) = (fast_dir(), fast_dir());
+    let files = FaultyFileSystem::new();
+    let first = on_faulty(dir.path(), &files).open().unwrap();
+    first.create_topic(TOPIC, TopicConfig::new()).unwrap();
+    send(&first, 0, 0..5);
+    let mut a = member(&first, "a");
+    drain(&mut a);
+    a.commit().unwrap();
+    std::mem::forget(a);
+    files.fail_next(Call::Write, "__consumer_offsets-0", 28);
+    first.delete_topic(TOPIC).unwrap();
+    kill_and_copy(first, dir.path(), copy.path());
+    let files = FaultyFileSystem::new();
+    let again = on_faulty(copy.path(), &files).open().unwrap();
+    assert_eq!(again.groups(), [""; 0]);
+    let trace = files.trace();
+    let written = trace.iter().position(|done| {
+        done.call == Call::Write && done.path.ends_with("__consumer_offsets-0/00000000000000000000.log")
+    });
+    let synced = trace.iter().position(|done| done.call == Call::SyncDir && done.path == copy.path());
+    assert!(written.is_some(), "{trace:?}");
+    assert!(synced.is_some() && synced < written, "{trace:?}");
+}

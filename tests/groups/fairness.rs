@@ -176,3 +176,79 @@ fn a_poll_beside_deletions_says_unknown_topic_and_nothing_else() {
         }
     });
 }
+
+#[test]
+fn a_waker_ends_a_poll_that_waits_or_the_next_one() {
+    let dir = fast_dir();
+    let store = store(dir.path(), 1);
+    let mut a = member(&store, "a");
+    let waker = a.waker();
+    let waiting = crate::common::spawn(move || {
+        let outcome = a.poll(WAIT * 10).map(|records| records.len());
+        (a, outcome)
+    });
+    thread::sleep(Duration::from_millis(20));
+    waker.wake();
+    let (mut a, outcome) = waiting.join().unwrap();
+    assert_eq!(outcome.unwrap(), 0);
+    waker.wake();
+    let started = crate::common::now();
+    assert!(a.poll(WAIT * 10).unwrap().is_empty());
+    assert!(started.elapsed() < WAIT * 5);
+    // Records come first.
+    send(&store, 0, 0..1);
+    waker.wake();
+    assert_eq!(a.poll(Duration::ZERO).unwrap().len(), 1);
+}
+
+#[test]
+fn changes_of_what_a_member_reads_are_reported_once() {
+    let dir = fast_dir();
+    let store = store(dir.path(), 2);
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let listener = {
+        let seen = Arc::clone(&seen);
+        move |change: &annals::Rebalance| {
+            let numbers =
+                |places: &[TopicPartition]| places.iter().map(TopicPartition::partition).collect::<Vec<_>>();
+            seen.lock().unwrap().push((numbers(&change.revoked), numbers(&change.assigned)));
+        }
+    };
+    let builder = store.consumer_builder().group(GROUP).client_id("a").on_rebalance(listener);
+    let mut a = builder.build().unwrap();
+    a.subscribe([TOPIC]).unwrap();
+    let mut poll = |a: &mut Consumer| {
+        drop(a.poll(Duration::ZERO));
+        std::mem::take(&mut *seen.lock().unwrap())
+    };
+    assert_eq!(poll(&mut a), [(vec![], vec![0, 1])]);
+    assert_eq!(poll(&mut a), []);
+    let b = member(&store, "b");
+    assert_eq!(poll(&mut a), [(vec![1], vec![])]);
+    drop(b);
+    assert_eq!(poll(&mut a), [(vec![], vec![1])]);
+    // Another's in between, unnoticed.
+    drop(member(&store, "b"));
+    assert_eq!(poll(&mut a), [(vec![1], vec![1])]);
+    store.delete_topic(TOPIC).unwrap();
+    assert_eq!(poll(&mut a), [(vec![0, 1], vec![])]);
+}
+
+#[test]
+fn a_listener_may_panic_or_close_the_store() {
+    let dir = fast_dir();
+    let store = store(dir.path(), 1);
+    send(&store, 0, 0..3);
+    let builder = store.consumer_builder().group(GROUP).on_rebalance(|_| panic!("a listener's own"));
+    let mut a = builder.build().unwrap();
+    a.subscribe([TOPIC]).unwrap();
+    let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| a.poll(Duration::ZERO).map(drop)));
+    assert!(polled.is_err());
+    assert_eq!(crate::drain(&mut a), numbers(0, 0..3), "the consumer survives it");
+    drop(a);
+    let closing = store.clone();
+    let builder = store.consumer_builder().group(GROUP).on_rebalance(move |_| closing.close().unwrap());
+    let mut b = builder.build().unwrap();
+    b.subscribe([TOPIC]).unwrap();
+    assert!(matches!(b.poll(WAIT), Err(Error::StoreClosed { .. })));
+}
