@@ -228,6 +228,20 @@ pub enum Error {
         reason: String,
     },
 
+    /// A compressed batch expands to more than [`StoreBuilder::max_expanded_bytes`](crate::StoreBuilder::max_expanded_bytes)
+    /// allows. That is no damage: it was written where more was allowed. Open the store with a larger value.
+    #[error("the batch at byte {position} of {} (offset {offset}) expands to more than max_expanded_bytes={limit}: open the store with a larger value", path.display())]
+    BatchTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Byte position of the batch.
+        position: u64,
+        /// Its base offset.
+        offset: Offset,
+        /// The limit in bytes.
+        limit: u64,
+    },
+
     /// A file of a newer format than this version of annals knows. Nothing was changed.
     #[error("{} has {what} {found}, this version supports up to {supported}: open it with a newer annals", path.display())]
     UnsupportedFormat {

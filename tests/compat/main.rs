@@ -7,11 +7,16 @@
 #![expect(clippy::disallowed_methods, reason = "the files are looked at from outside")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
+mod broker;
 mod control;
 mod files;
 mod foreign;
 mod framings;
 mod high_offsets;
+#[path = "../common/high_start.rs"]
+mod high_start;
+#[path = "../common/kafka_golden.rs"]
+mod kafka_golden;
 mod kafka_python;
 mod ours;
 mod samples;

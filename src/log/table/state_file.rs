@@ -45,20 +45,7 @@ impl StateFile {
     /// Reads the file of a partition. Changes nothing.
     pub(in crate::log) fn read(directory: &Directory) -> Result<Self> {
         let path = directory.join(STATE_FILE);
-        let damaged = |malformed| match malformed {
-            Malformed::Unsupported { what, found, supported } => {
-                Error::UnsupportedFormat { path: path.clone(), what, found, supported }
-            }
-            Malformed::Invalid { at, why } => {
-                Error::Corrupt { path: path.clone(), position: at as u64, offset: None, reason: why.into() }
-            }
-            Malformed::Truncated { available, .. } => Error::Corrupt {
-                path: path.clone(),
-                position: available as u64,
-                offset: None,
-                reason: malformed.to_string(),
-            },
-        };
+        let damaged = |malformed: Malformed| malformed.in_file(&path);
         let bytes = directory.read_file(STATE_FILE, MOST_BYTES)?;
         let bytes = bytes.ok_or_else(|| damaged(Malformed::invalid(0, "the file is missing")))?;
         let state = PartitionState::decode(&bytes).map_err(damaged)?;
@@ -91,7 +78,12 @@ impl StateFile {
         mut state: PartitionState,
     ) -> std::result::Result<(), ReplaceFailure> {
         state.sequence = self.state.sequence + 1;
-        self.directory.prepare(STATE_FILE, &state.encode()).map_err(ReplaceFailure::Before)?;
+        let bytes = state.encode();
+        if bytes.len() > MOST_BYTES {
+            let why = format!("{} segments are more than a partition may have", state.sealed.len());
+            return Err(ReplaceFailure::Before(Error::invalid(why)));
+        }
+        self.directory.prepare(STATE_FILE, &bytes).map_err(ReplaceFailure::Before)?;
         if self.has_unsynced_removals {
             self.directory.sync().map_err(ReplaceFailure::Before)?;
             self.has_unsynced_removals = false;

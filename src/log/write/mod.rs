@@ -4,6 +4,7 @@
 pub(in crate::log) mod accumulator;
 pub(in crate::log) mod append;
 pub(in crate::log) mod append_times;
+mod attempts;
 pub(in crate::log) mod group_sync;
 pub(in crate::log) mod linger;
 pub(in crate::log) mod open_batch;

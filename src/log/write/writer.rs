@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{Compression, Compressor, Seal, TimestampType};
+use crate::format::{BatchHeader, Codec, Compression, Compressor, Seal, TimestampType};
 use crate::log::config::LogConfig;
 use crate::log::log::Log;
 use crate::log::open::recovery::{Left, Recovered};
@@ -12,6 +12,7 @@ use crate::log::table::edit::Edit;
 use crate::log::table::state_file::StateFile;
 use crate::log::write::accumulator::Which;
 use crate::log::write::append_times::AppendTimes;
+use crate::log::write::attempts::Attempts;
 use crate::log::write::open_batch::{Batches, OpenBatch, Spent};
 use crate::log::write::roll::Due;
 use crate::segment::{ActiveSegment, WriteFailure};
@@ -21,6 +22,7 @@ use crate::segment::{ActiveSegment, WriteFailure};
 pub(in crate::log) struct Writer {
     pub(in crate::log) phase: Phase,
     compressor: Compressor,
+    attempts: Attempts,
     /// What of the partition's configuration a batch is written by.
     rules: WriteRules,
     /// Buffers for the accumulator, given back when it is locked anyway.
@@ -71,6 +73,7 @@ impl Writer {
         Self {
             phase: Phase::Found(Box::new(found)),
             compressor: Compressor::default(),
+            attempts: Attempts::default(),
             rules: WriteRules::new(config),
             spent: Spent::default(),
             unsynced_bytes: 0,
@@ -80,6 +83,7 @@ impl Writer {
 
     pub(in crate::log) fn set_config(&mut self, config: &LogConfig) {
         self.rules = WriteRules::new(config);
+        self.attempts = Attempts::default();
         if let Phase::Open(open) = &mut self.phase {
             open.active.set_config(config.segment);
         }
@@ -137,11 +141,18 @@ impl Log {
     fn write_batch(self: &Arc<Self>, writer: &mut Writer, batch: &mut OpenBatch) -> Result<()> {
         let WriteRules { compression, timestamp_type, segment_age } = writer.rules;
         let Phase::Open(open) = &mut writer.phase else { return Err(self.closed()) };
+        let records = batch.builder.len().saturating_sub(BatchHeader::LEN);
+        // Nobody could read what expands to more than a reader may expand.
+        let may_shrink = records <= self.options.max_expanded_bytes && writer.attempts.is_worth(records);
+        let compression = if may_shrink { compression } else { Compression::of(Codec::None) };
         let how = Seal { compression, timestamp_type, append_time: batch.opened_at };
         let sealed = batch.builder.seal(&how, &mut writer.compressor);
         let sealed =
             sealed.map_err(|malformed| Error::invalid(format!("a batch cannot be encoded: {malformed}")))?;
         let header = sealed.header;
+        if compression.codec() != Codec::None {
+            writer.attempts.note(records, header.codec() != Codec::None);
+        }
         let due = Due { max_age: segment_age, now: batch.opened_at, timestamp: header.max_timestamp };
         if open.active.is_full_for(sealed.bytes.len(), header.last_offset()) || due.is_over(open) {
             self.roll_to(open, header.base_offset)?;

@@ -1,7 +1,7 @@
 //! Java, Maven's class path and the judge's classes.
 
 use std::fs;
-use std::io;
+use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -31,11 +31,16 @@ pub fn output(command: &mut Command) -> Answer<String> {
 }
 
 impl Java {
-    /// Fetches what Maven has not fetched yet and compiles the judge; an error says what is missing.
-    pub fn prepare() -> Answer<Self> {
+    /// Fetches what Maven has not fetched yet and compiles the judge. Without Java or Maven, or where Kafka cannot be fetched:
+    /// the reason.
+    pub fn prepare() -> Answer<Result<Self, String>> {
         let target = here().join("target/judge");
         fs::create_dir_all(&target)?;
-        let jars = jars(&target)?;
+        let there = ["java", "javac"].map(|program| output(Command::new(program).arg("-version")));
+        let jars = match there.into_iter().collect::<Answer<Vec<_>>>().and_then(|_| jars(&target)) {
+            Ok(jars) => jars,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
         let class_path =
             format!("{}:{}:{jars}", target.join("classes").display(), here().join("judge/src").display());
         let sources: Vec<PathBuf> = fs::read_dir(here().join("judge/src/judge"))?
@@ -47,13 +52,16 @@ impl Java {
             javac.args(["-nowarn", "-cp", &class_path, "-d"]).arg(target.join("classes")).args(&sources);
             output(&mut javac)?;
         }
-        Ok(Self { class_path })
+        Ok(Ok(Self { class_path }))
     }
 
     /// A virtual machine with so many MiB of heap, for a class of the path.
     pub fn command(&self, mebibytes: u32, class: &str) -> Command {
         let mut command = Command::new("java");
         command.arg(format!("-Xmx{mebibytes}m"));
+        // Brokers log what the tests look for; for all others errors are enough.
+        let level = if class == "kafka.Kafka" { "info" } else { "error" };
+        command.arg(format!("-Djudge.level={level}"));
         command.args([
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
@@ -68,6 +76,19 @@ impl Java {
     /// What the judge answers.
     pub fn judge(&self, words: &[&str]) -> Answer<String> {
         output(self.command(512, "judge.Main").args(words))
+    }
+
+    /// The same with lines for its input.
+    pub fn ask(&self, words: &[&str], input: &str) -> Answer<String> {
+        let mut file = tempfile::tempfile()?;
+        file.write_all(input.as_bytes())?;
+        file.rewind()?;
+        let mut command = self.command(1024, "judge.Main");
+        let output = command.args(words).stdin(file).stderr(Stdio::inherit()).output()?;
+        if output.status.success() {
+            return Ok(String::from_utf8(output.stdout)?);
+        }
+        Err(format!("{words:?} ended with {}", output.status).into())
     }
 
     /// Starts a class that goes on, with its output in a file.
