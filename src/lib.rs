@@ -197,7 +197,16 @@
 //! itself. [`dump`] reads the files of a partition without opening a store. [`io`] is the seam to the operating system, for tests that
 //! turn the clock or let the disk fail.
 
+// The test doubles of `annals-testing`, once more as a part of this crate: to a unit test the built library is another one, with
+// other types. They call this one `annals`.
+#[cfg(any(test, fuzzing))]
+extern crate self as annals;
+
 pub(crate) mod consumer;
+#[cfg(any(test, fuzzing))]
+#[expect(dead_code, unreachable_pub, unused_imports, reason = "unit tests use a part of it")]
+#[path = "../crates/annals-testing/src/lib.rs"]
+pub(crate) mod doubles;
 pub mod dump;
 pub(crate) mod error;
 pub(crate) mod format;

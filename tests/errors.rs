@@ -24,7 +24,7 @@ use annals::{
     TopicConfig, TopicPartition,
 };
 
-use common::faulty::{Call, Fault, FaultyFileSystem, Times};
+use annals_testing::{Call, Fault, FaultyFileSystem, Times};
 use common::{
     TOPIC, batch_ends, by_hand, copy_dir, files_of, kill_and_copy, on_faulty, producer, records,
     small_segments, tree, value_of,
@@ -532,7 +532,7 @@ fn every_handle_of_a_closed_store_says_so() {
 #[test]
 fn records_in_memory_are_lost_once_and_told_once() {
     let dir = tempfile::tempdir().unwrap();
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir.path(), &files).open().unwrap();
     let partition = store.create_topic(TOPIC, TopicConfig::new()).unwrap().partition(0).unwrap();
     let memory = store
@@ -578,7 +578,7 @@ fn records_in_memory_are_lost_once_and_told_once() {
 #[test]
 fn a_poisoned_partition_says_why() {
     let dir = tempfile::tempdir().unwrap();
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir.path(), &files).open().unwrap();
     store.create_topic(TOPIC, TopicConfig::new()).unwrap();
     let disk = producer(&store, Durability::Disk);
@@ -612,7 +612,7 @@ fn an_io_error_names_the_file_and_what_was_tried() {
         other => panic!("{other:?}"),
     }
     // A failed read is no damage and no end of the log.
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store =
         on_faulty(&dir.path().join("store"), &files).read_mode(annals::ReadMode::Positional).open().unwrap();
     let partition = store.create_topic(TOPIC, TopicConfig::new()).unwrap().partition(0).unwrap();
@@ -635,7 +635,7 @@ fn an_io_error_names_the_file_and_what_was_tried() {
 #[test]
 fn a_full_disk_gives_way_through_the_seam() {
     let dir = tempfile::tempdir().unwrap();
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir.path(), &files).open().unwrap();
     let partition = store.create_topic(TOPIC, small_segments()).unwrap().partition(0).unwrap();
     let os = store.producer();
@@ -742,7 +742,7 @@ fn a_read_only_directory_is_an_error_and_nothing_worse() {
         _ => println!("SKIPPED: nothing can be mounted here, a read-only directory is only simulated"),
     }
     assert_eq!(before, tree(dir.path()));
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let all = [&Call::MUTATING[..], &[Call::Lock]].concat();
     files.fail(&all, "", (0, Times::ForEver), Fault::Error(EROFS));
     assert!(matches!(on_faulty(dir.path(), &files).open(), Err(Error::Io { operation: "lock", .. })));
