@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use annals::{Consumer, Durability, Error, Record, StartFrom, Store, TopicConfig, TopicPartition};
 
-use crate::common::faulty::{Call, FaultyFileSystem};
 use crate::common::{TOPIC, by_hand, copy_dir, fast_dir, kill_and_copy, on_faulty};
 use crate::{GROUP, committed, drain, member, numbers, place, send, store};
+use annals_testing::{Call, FaultyFileSystem};
 
 const OTHER: &str = "payments";
 

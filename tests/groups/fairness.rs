@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use annals::{Consumer, Error, Offset, Record, TopicConfig, TopicPartition};
 
-use crate::common::faulty::{Call, Fault, FaultyFileSystem, Times};
 use crate::common::{TOPIC, by_hand, fast_dir, files_of, on_faulty};
 use crate::{GROUP, WAIT, committed, member, numbers, place, send, store};
+use annals_testing::{Call, Fault, FaultyFileSystem, Times};
 
 /// What so many polls hand out, and how many of them fail.
 fn polls(consumer: &mut Consumer, count: usize) -> (Vec<(u32, Offset)>, usize) {
@@ -217,7 +217,7 @@ fn changes_of_what_a_member_reads_are_reported_once() {
     let builder = store.consumer_builder().group(GROUP).client_id("a").on_rebalance(listener);
     let mut a = builder.build().unwrap();
     a.subscribe([TOPIC]).unwrap();
-    let mut poll = |a: &mut Consumer| {
+    let poll = |a: &mut Consumer| {
         drop(a.poll(Duration::ZERO));
         std::mem::take(&mut *seen.lock().unwrap())
     };

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use annals::{Durability, Record, StartFrom, TopicConfig};
 
-use crate::common::faulty::{Call, FaultyFileSystem};
 use crate::common::{TOPIC, by_hand, fast_dir, on_faulty};
 use crate::{GROUP, committed, drain, member, numbers, place, reader, send, store};
+use annals_testing::{Call, FaultyFileSystem};
 
 #[test]
 fn a_position_at_the_end_is_committed_though_no_record_was_read() {
@@ -130,7 +130,7 @@ fn the_figures_know_what_was_never_committed_and_not_what_is_gone() {
 
 #[test]
 fn a_commit_at_disk_does_not_wait_for_other_commits_syncs() {
-    use crate::common::faulty::{Fault, Gate, Times};
+    use annals_testing::{Fault, Gate, Times};
     let dir = fast_dir();
     let files = FaultyFileSystem::new();
     let store = on_faulty(dir.path(), &files).open().unwrap();
