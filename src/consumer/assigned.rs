@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::consumer::builder::{Settings, StartFrom};
 use crate::error::{Error, Result};
-use crate::log::{BelowStart, FetchLimits, Reader, RecordSlice};
+use crate::log::{BelowStart, FetchLimits, Isolation, Reader, RecordSlice};
 use crate::topic::Partition;
 use crate::types::Offset;
 
@@ -60,7 +60,7 @@ impl Assigned {
         match self.reader(settings)?.fetch(limits) {
             // It lies beyond the end: where records were deleted the reader goes on by itself.
             Err(Error::OffsetOutOfRange { .. }) if settings.start_from != StartFrom::Error => {
-                let offset = self.reset(settings.start_from);
+                let offset = self.reset(settings.start_from, settings.isolation);
                 let reader = self.reader(settings)?;
                 reader.seek(offset);
                 reader.fetch(limits)
@@ -79,7 +79,7 @@ impl Assigned {
                         partition: self.partition.topic_partition().to_string(),
                     });
                 }
-                (None, start) => self.reset(start),
+                (None, start) => self.reset(start, settings.isolation),
             };
             self.reader = Some(self.reader_at(offset, settings));
         }
@@ -96,15 +96,16 @@ impl Assigned {
             StartFrom::Earliest | StartFrom::Latest => BelowStart::GoOn,
         };
         let log = Arc::clone(self.partition.log());
-        Reader::new(log, offset, settings.visibility, settings.on_damage).below_start(below_start)
+        let reader = Reader::new(log, offset, settings.visibility, settings.on_damage);
+        reader.isolation(settings.isolation).below_start(below_start)
     }
 
-    fn reset(&self, start: StartFrom) -> Offset {
+    fn reset(&self, start: StartFrom, isolation: Isolation) -> Offset {
         match start {
             StartFrom::Latest => {
                 // Records still in memory were sent before: they lie behind a reader that begins now.
                 self.partition.log().write_queued();
-                self.partition.end()
+                self.partition.log().readable_end(isolation)
             }
             StartFrom::Earliest | StartFrom::Error => self.partition.start(),
         }

@@ -7,7 +7,7 @@ use crate::consumer::consumer::Consumer;
 use crate::consumer::rebalance::{OnRebalance, Rebalance};
 use crate::error::{Error, Result};
 use crate::group::Groups;
-use crate::log::{FetchLimits, OnDamage, Visibility};
+use crate::log::{FetchLimits, Isolation, OnDamage, Visibility};
 use crate::topic::Topics;
 use crate::types::Durability;
 
@@ -59,6 +59,7 @@ pub(super) struct Settings {
     pub(super) client_id: String,
     pub(super) start_from: StartFrom,
     pub(super) visibility: Visibility,
+    pub(super) isolation: Isolation,
     pub(super) on_damage: OnDamage,
     pub(super) max_poll_records: usize,
     pub(super) fetch_max_bytes: usize,
@@ -75,6 +76,7 @@ impl ConsumerBuilder {
             client_id: "consumer".to_owned(),
             start_from: StartFrom::default(),
             visibility: Visibility::default(),
+            isolation: Isolation::default(),
             on_damage: OnDamage::default(),
             max_poll_records: 500,
             fetch_max_bytes: 50 << 20,
@@ -108,6 +110,12 @@ impl ConsumerBuilder {
     /// with the next sync: the background one, or a flush.
     pub fn read_durable_only(mut self) -> Self {
         self.settings.visibility = Visibility::Durable;
+        self
+    }
+
+    /// `isolation.level`: whether it waits for transactions to be decided. Default: [`Isolation::ReadCommitted`].
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.settings.isolation = isolation;
         self
     }
 

@@ -42,7 +42,7 @@ impl Consumer {
         self.auto_commit.note_change();
         for assigned in self.assigned.values_mut() {
             assigned.partition.log().write_queued();
-            let end = assigned.partition.end();
+            let end = assigned.partition.log().readable_end(self.settings.isolation);
             assigned.seek(end, &self.settings);
         }
     }
@@ -59,7 +59,7 @@ impl Consumer {
         for assigned in self.assigned.values_mut() {
             // The end is read before the look: what is sent meanwhile is not passed over unseen.
             assigned.partition.log().write_queued();
-            let end = assigned.partition.end();
+            let end = assigned.partition.log().readable_end(self.settings.isolation);
             let found = assigned.partition.offset_for_time(timestamp)?;
             let offset = found.map_or(end, |found| found.offset);
             assigned.seek(offset, &self.settings);
@@ -100,7 +100,8 @@ impl Consumer {
     }
 
     /// How many offsets lie between the positions of this consumer and the last records sent to its partitions, those still
-    /// in memory included. Where compaction or retention left gaps it is more than there are records.
+    /// in memory included; behind a transaction that is not decided nothing counts for who reads committed records. Where
+    /// compaction or retention left gaps it is more than there are records.
     ///
     /// # Errors
     /// As [`position`](Self::position).
@@ -109,8 +110,8 @@ impl Consumer {
         let mut lag = 0;
         for assigned in self.assigned.values_mut() {
             let position = assigned.position(&self.settings)?;
-            let ahead = assigned.partition.log().next_offset().saturating_sub(position);
-            lag += u64::try_from(ahead).unwrap_or(0);
+            let next = assigned.partition.log().next_readable(self.settings.isolation);
+            lag += u64::try_from(next.saturating_sub(position)).unwrap_or(0);
         }
         Ok(lag)
     }
