@@ -17,7 +17,7 @@ use crate::store::life::{Life, Work};
 use crate::store::maintenance;
 use crate::store::stats::StoreStats;
 use crate::store::troubles::Troubles;
-use crate::topic::{OFFSETS_TOPIC, RetentionReport, Topic, TopicConfig, Topics, Verification};
+use crate::topic::{RetentionReport, Topic, TopicConfig, Topics, Verification, refuse_change};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
 
@@ -92,7 +92,9 @@ impl Store {
         topics.sync_list()?;
         let groups = Arc::new(Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?);
         topics.clear_leftovers()?;
-        let recovery = topics.recovery();
+        let mut recovery = topics.recovery();
+        let commits = recovery.iter_mut().find(|report| report.partition == groups.stored_in());
+        commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
         let care = Caretaker {
             topics: Arc::clone(&topics),
             groups: Arc::clone(&groups),
@@ -156,9 +158,9 @@ impl Store {
     /// [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). Nothing was created.
     pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
-        refuse_internal(name)?;
+        refuse_change(name)?;
         let topic = self.inner.topics.create(name, &config)?;
-        self.inner.groups.topics_changed();
+        self.inner.groups.topic_changed(name);
         Ok(topic)
     }
 
@@ -179,9 +181,9 @@ impl Store {
     /// [`create_topic`](Self::create_topic).
     pub fn ensure_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
-        refuse_internal(name)?;
+        refuse_change(name)?;
         let topic = self.inner.topics.ensure(name, &config)?;
-        self.inner.groups.topics_changed();
+        self.inner.groups.topic_changed(name);
         Ok(topic)
     }
 
@@ -197,9 +199,9 @@ impl Store {
     /// [`Io`](Error::Io). Nothing was added.
     pub fn add_partitions(&self, name: &str, count: u32) -> Result<Topic> {
         let _work = self.work()?;
-        refuse_internal(name)?;
+        refuse_change(name)?;
         let topic = self.inner.topics.add_partitions(name, count)?;
-        self.inner.groups.topics_changed();
+        self.inner.groups.topic_changed(name);
         Ok(topic)
     }
 
@@ -211,7 +213,7 @@ impl Store {
     /// than there are, which [`add_partitions`](Self::add_partitions) changes; [`Io`](Error::Io). Nothing changed.
     pub fn alter_topic(&self, name: &str, changes: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
-        refuse_internal(name)?;
+        refuse_change(name)?;
         self.inner.topics.alter(name, &changes)
     }
 
@@ -222,14 +224,14 @@ impl Store {
     /// the store is opened next.
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         let _work = self.work()?;
-        refuse_internal(name)?;
+        refuse_change(name)?;
         let deleted = self.inner.topics.delete(name);
         if matches!(self.inner.topics.get(name), Err(Error::UnknownTopic { .. })) {
             self.inner.care.troubles.forget(name);
-            self.inner.groups.forget_topic(name)?;
-            self.inner.groups.topics_changed();
         }
-        deleted
+        // Also after a failure, which may have come when the topic was gone already.
+        self.inner.groups.topic_changed(name);
+        deleted.and(self.inner.groups.forget_deleted(name))
     }
 
     /// A producer with the default settings: records are in the operating system's hands when `send` returns.
@@ -304,14 +306,6 @@ impl Store {
         let _work = self.work()?;
         maintenance::run_due(&self.inner.agenda, &self.inner.care)
     }
-}
-
-fn refuse_internal(name: &str) -> Result<()> {
-    if name == OFFSETS_TOPIC {
-        let reason = "the store keeps this topic for itself";
-        return Err(Error::InvalidName { kind: "topic", name: name.to_owned(), reason });
-    }
-    Ok(())
 }
 
 impl Inner {

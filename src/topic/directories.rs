@@ -5,8 +5,8 @@ use crate::format::{Catalog, CatalogTopic, Identity, parse_partition_dir_name, p
 use crate::io::{Directory, EntryKind};
 use crate::log::{Log, RecoveryReport};
 use crate::topic::catalog_file::CATALOG_FILE;
+use crate::topic::internal::InternalTopic;
 use crate::topic::settings::Settings;
-use crate::topic::topic::OFFSETS_TOPIC;
 use crate::topic::topics::Topics;
 
 impl Topics {
@@ -39,12 +39,6 @@ impl Topics {
             made.iter().for_each(|directory| drop(directory.remove_all()));
         }
         outcome
-    }
-
-    /// Makes the list durable that was found, before anything is done by it: whoever wrote it may have been killed, or failed,
-    /// before the sync of its name.
-    pub(crate) fn sync_list(&self) -> Result<()> {
-        self.root.sync()
     }
 
     /// Removes directories that a crash left between two steps of a creation or a deletion: they carry this store's id and
@@ -130,7 +124,7 @@ pub(super) fn strays(root: &Directory, listed: &Catalog) -> Result<Vec<Stray>> {
         let directory = name_of(&directory);
         let topic =
             parse_partition_dir_name(&directory).map(|name| name.topic.to_owned()).unwrap_or_default();
-        if topic == OFFSETS_TOPIC {
+        if InternalTopic::find(&topic).is_some() {
             return Err(why);
         }
         found.push(Stray { directory, topic, why });

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic, Identity, partition_dir_name};
 use crate::io::{Clock, Directory, caught, random_id};
-use crate::locks::{Mutex, RwLock};
-use crate::log::{Log, LogContext, LogOptions, RecoveryReport};
+use crate::locks::{Mutex, OnceLock, RwLock};
+use crate::log::{Log, LogContext, LogOptions, RecoveryReport, Signal, Watchers};
 use crate::topic::catalog_file::CatalogFile;
 use crate::topic::directories::{Stray, refuse_lost_catalog, strays};
+use crate::topic::internal::InternalTopic;
 use crate::topic::partition::Partition;
 use crate::topic::settings::Settings;
-use crate::topic::topic::{Current, OFFSETS_TOPIC, Topic};
+use crate::topic::topic::{Current, Topic};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
 
@@ -51,6 +52,10 @@ pub(crate) struct Topics {
     /// and of which a directory with records is there, is among them.
     pub(super) broken: RwLock<BTreeMap<Arc<str>, Error>>,
     recovery: Mutex<Vec<RecoveryReport>>,
+    /// Set once, when the store closes.
+    closed: OnceLock<Error>,
+    /// Who is woken then: a partition wakes its own readers, but one may wait without any.
+    waiting: Watchers,
 }
 
 impl Topics {
@@ -73,6 +78,8 @@ impl Topics {
             by_name: RwLock::default(),
             broken: RwLock::default(),
             recovery: Mutex::default(),
+            closed: OnceLock::new(),
+            waiting: Watchers::default(),
         };
         let listed = topics.catalog.get_mut().catalog().clone();
         let mut opened = BTreeMap::new();
@@ -83,7 +90,7 @@ impl Topics {
                     opened.insert(Arc::clone(topic.shared_name()), topic);
                 }
                 // Without it nobody knows what was read.
-                Err(error) if name == OFFSETS_TOPIC => return Err(error),
+                Err(error) if InternalTopic::find(name).is_some() => return Err(error),
                 Err(error) => {
                     topics.note_recovery(RecoveryReport::failed(name, error.clone()));
                     topics.broken.get_mut().insert(name.as_str().into(), error);
@@ -106,7 +113,13 @@ impl Topics {
         name: &str,
         entry: &CatalogTopic,
     ) -> Result<(Topic, Vec<RecoveryReport>)> {
-        let settings = Arc::new(Settings::stored(entry)?);
+        let settings = Arc::new(match InternalTopic::find(name) {
+            None => Settings::stored(entry)?,
+            Some(_) => {
+                let config = InternalTopic::fixed(&entry.config);
+                Settings::stored(&CatalogTopic { config, ..entry.clone() })?
+            }
+        });
         let name: Arc<str> = name.into();
         let mut partitions = Vec::new();
         let mut reports = Vec::new();
@@ -128,7 +141,7 @@ impl Topics {
         let place = TopicPartition::new(Arc::clone(topic), identity.partition);
         let context = self.context.of_partition(&self.root, topic, identity);
         let (log, report) = Log::open(context, Arc::clone(settings.log()))?;
-        Ok((Partition::new(place, log), report))
+        Ok((Partition::new(place, identity.topic, log), report))
     }
 
     /// What opening each partition found.
@@ -153,6 +166,25 @@ impl Topics {
         Err(broken.unwrap_or_else(|| Error::UnknownTopic { topic: name.to_owned() }))
     }
 
+    /// Makes the list of topics durable as it was found: whoever wrote it may have died before the sync of its name.
+    pub(crate) fn sync_list(&self) -> Result<()> {
+        self.root.sync()
+    }
+
+    /// An error once the store closes.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        self.closed.get().map_or(Ok(()), |closed| Err(closed.clone()))
+    }
+
+    /// Raises `signal` when the store closes.
+    pub(crate) fn watch_close(&self, signal: &Arc<Signal>) {
+        self.waiting.add(signal);
+    }
+
+    pub(crate) fn unwatch_close(&self, signal: &Arc<Signal>) {
+        self.waiting.remove(signal);
+    }
+
     /// Closes every partition. The first failure is returned, a panic of the program's clock or files among them; the
     /// others are closed all the same, and none takes anything more.
     pub(crate) fn close(&self) -> Result<()> {
@@ -162,6 +194,8 @@ impl Topics {
         catalog.forget_deleted([]);
         catalog.refuse(closed.clone());
         drop(catalog);
+        drop(self.closed.set(closed.clone()));
+        self.waiting.raise();
         let mut outcome = Ok(());
         for partition in self.all().into_iter().flat_map(|topic| topic.partitions()) {
             outcome = outcome.and(caught(|| partition.log().close()));

@@ -43,13 +43,48 @@ pub struct RecoveryReport {
     /// Why the topic could not be opened: every call on it returns this error, and the other topics are open. Or why a directory
     /// that the list of topics does not name was left as it is.
     pub failure: Option<Error>,
+    /// Records of a topic that the store keeps for itself, which it does not understand: of a later version, or a
+    /// stranger's. They stay where they are and count for nothing.
+    pub skipped: Vec<SkippedRecord>,
 }
 
 impl RecoveryReport {
     /// Something that could not be opened, or cleared away.
     pub(crate) fn failed(partition: &str, error: Error) -> Self {
-        let failure = Some(error);
-        Self { partition: partition.to_owned(), clean: false, scanned_bytes: 0, end: 0, torn: None, failure }
+        Self {
+            partition: partition.to_owned(),
+            clean: false,
+            scanned_bytes: 0,
+            end: 0,
+            torn: None,
+            failure: Some(error),
+            skipped: Vec::new(),
+        }
+    }
+}
+
+/// A record that was not understood.
+///
+/// ```
+/// let dir = tempfile::tempdir()?;
+/// let store = annals::Store::open(dir.path())?;
+/// for record in store.recovery().iter().flat_map(|partition| &partition.skipped) {
+///     println!("the record at {} was left alone: {}", record.offset, record.reason);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SkippedRecord {
+    /// Its offset.
+    pub offset: Offset,
+    /// What is not understood about it.
+    pub reason: String,
+}
+
+impl SkippedRecord {
+    pub(crate) fn new(offset: Offset, reason: String) -> Self {
+        Self { offset, reason }
     }
 }
 
@@ -239,6 +274,7 @@ fn clean(
         end,
         torn: None,
         failure: None,
+        skipped: Vec::new(),
     };
     let segments = SegmentList::new(file.state().log_start, segments);
     let (left, durable) = (Left::Clean(closed), end);
@@ -261,6 +297,7 @@ fn unclean(
         end: expected,
         torn: None,
         failure: None,
+        skipped: Vec::new(),
     };
     let mut scans = Vec::new();
     let mut producers = sealed_producers(directory, &file, &segments)?;
