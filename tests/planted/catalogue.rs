@@ -394,8 +394,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "commits-beyond-the-end-kept",
         file: "src/group/groups.rs",
-        good: "Ok(end) if at.offset <= end => continue,",
-        bad: "Ok(_) => continue,",
+        good: "&& commit.at.offset <= partition.end()",
+        bad: "&& commit.at.offset >= 0",
         caught_by: &[tests("groups", &[]), POWER_CUT],
     },
     // Failures of writes.
