@@ -379,8 +379,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "commits-beyond-the-end-kept",
         file: "src/group/groups.rs",
-        good: "if end.is_some_and(|end| at.offset <= end) {",
-        bad: "if end.is_some() {",
+        good: "&& commit.at.offset <= partition.end()",
+        bad: "&& commit.at.offset < Offset::MAX",
         caught_by: &[tests("groups", &[]), POWER_CUT],
     },
     // Failures of writes.
