@@ -70,9 +70,16 @@ pub(crate) enum Fault {
     Torn(usize, i32),
     /// It waits until the gate is opened, then happens.
     Hold(Arc<Gate>),
+    /// It panics, as a file system of a program's own may.
+    Panic,
+    /// It waits until the gate is opened, then panics.
+    HoldThenPanic(Arc<Gate>),
     /// It waits until the gate is opened, then fails and does nothing.
     HoldThenError(Arc<Gate>, i32),
 }
+
+/// What is said by a panic that was asked for.
+pub(crate) const PLANTED: &str = "a panic in the file system, on purpose";
 
 /// How often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,6 +227,11 @@ impl Fault {
             Self::Hold(gate) => {
                 gate.pass();
                 Ok(())
+            }
+            Self::Panic => panic!("{PLANTED}"),
+            Self::HoldThenPanic(gate) => {
+                gate.pass();
+                panic!("{PLANTED}");
             }
             Self::HoldThenError(gate, errno) => {
                 gate.pass();

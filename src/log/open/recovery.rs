@@ -72,6 +72,8 @@ pub(in crate::log) struct Recovered {
     pub(in crate::log) end: Offset,
     pub(in crate::log) durable: Offset,
     pub(in crate::log) report: RecoveryReport,
+    /// A settling has failed half way: the files may be others by now.
+    pub(in crate::log) is_half_settled: bool,
 }
 
 /// What a crash kept the last life of the partition from doing to its files, by their bases.
@@ -211,7 +213,9 @@ fn clean(
     let report =
         RecoveryReport { partition: label.to_owned(), clean: true, scanned_bytes: 0, end, torn: None };
     let segments = SegmentList::new(file.state().log_start, segments);
-    Ok(Recovered { state: file, left: Left::Clean(closed), segments, leftovers, end, durable: end, report })
+    let left = Left::Clean(closed);
+    let is_half_settled = false;
+    Ok(Recovered { state: file, left, segments, leftovers, end, durable: end, report, is_half_settled })
 }
 
 fn unclean(
@@ -255,7 +259,8 @@ fn unclean(
     report.end = expected;
     let durable = state.mark.offset;
     let (segments, left) = (SegmentList::new(state.log_start, segments), Left::Unclean(scans));
-    Ok(Recovered { state: file, left, segments, leftovers, end: expected, durable, report })
+    let is_half_settled = false;
+    Ok(Recovered { state: file, left, segments, leftovers, end: expected, durable, report, is_half_settled })
 }
 
 /// What was synced must be there. A tail that ends below the mark is not torn, it is damaged.

@@ -93,7 +93,8 @@ impl StateFile {
         state.sequence = self.state.sequence + 1;
         self.directory.prepare(STATE_FILE, &state.encode()).map_err(ReplaceFailure::Before)?;
         if self.has_unsynced_removals {
-            self.directory.sync().map_err(ReplaceFailure::Before)?;
+            // A sync that failed is not tried again.
+            self.directory.sync().map_err(ReplaceFailure::Unknown)?;
             self.has_unsynced_removals = false;
         }
         // Marks go into the new file from here on.
