@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::types::{Offset, Timestamp};
+use crate::types::{Offset, Timestamp, Utc};
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -95,7 +95,8 @@ pub enum Error {
 
     /// The record's timestamp is outside what the topic accepts.
     #[error(
-        "timestamp {timestamp} is outside {earliest}..={latest} (message.timestamp.before.max.ms, message.timestamp.after.max.ms)"
+        "timestamp {timestamp} ({}) is outside {} to {} (message.timestamp.before.max.ms, message.timestamp.after.max.ms)",
+        Utc(*timestamp), Utc(*earliest), Utc(*latest)
     )]
     InvalidTimestamp {
         /// The record's timestamp, Unix milliseconds.
@@ -194,6 +195,24 @@ pub enum Error {
     StoreClosed {
         /// The store's directory.
         path: PathBuf,
+    },
+
+    /// This process is a child, by fork, of the one that opened the store. A store does not survive a fork: nothing was
+    /// done, here or there. Start another program, or open stores after the fork.
+    #[error("store {} was opened by process {pid}, of which this one is a fork", path.display())]
+    Forked {
+        /// The store's directory.
+        path: PathBuf,
+        /// The process that opened it.
+        pid: u32,
+    },
+
+    /// A function of the program that the library had called panicked: a callback, a clock, a file system. What it was
+    /// called for was not done; the rest of the store is as before.
+    #[error("a call into the program panicked: {message}")]
+    Panicked {
+        /// What the panic said.
+        message: String,
     },
 
     /// A file does not hold what was written to it. Nothing was repaired and nothing dropped.

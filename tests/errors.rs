@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use annals::io::ManualClock;
 use annals::{
-    CleanupPolicy, Consumer, Durability, Error, OnDamage, Record, StartFrom, Store, TopicConfig,
-    TopicPartition,
+    CleanupPolicy, Consumer, Durability, Error, NO_TIMESTAMP, OnDamage, Record, StartFrom, Store,
+    TopicConfig, TopicPartition,
 };
 
 use common::faulty::{Call, Fault, FaultyFileSystem, Times};
@@ -196,7 +196,6 @@ fn invalid_arguments() {
         ("two topics", producer.send_batch(&mixed).unwrap_err()),
         ("two partitions", producer.send_batch(&apart).unwrap_err()),
         ("a negative offset", consumer.seek((TOPIC, 0), -1).unwrap_err()),
-        ("a negative time", consumer.seek_to_time(-1).unwrap_err()),
         ("metadata", consumer.commit_with_metadata([(TopicPartition::new(TOPIC, 0), 0)], &long).unwrap_err()),
     ] {
         assert!(
@@ -222,7 +221,7 @@ fn timestamps_out_of_range() {
         .message_timestamp_after_max(Duration::from_millis(10));
     store.create_topic(TOPIC, config).unwrap();
     for (given, accepted) in
-        [(998_999, false), (999_000, true), (1_000_010, true), (1_000_011, false), (-1, false)]
+        [(998_999, false), (999_000, true), (1_000_010, true), (1_000_011, false), (-1, true), (-2, false)]
     {
         match store.producer().send(Record::to(TOPIC).timestamp(given)) {
             Ok(at) => assert!(accepted && at.timestamp == given, "{given}"),
@@ -239,6 +238,45 @@ fn timestamps_out_of_range() {
         store.producer().send(Record::to("any").timestamp(i64::MIN)),
         Err(Error::InvalidTimestamp { timestamp: i64::MIN, earliest: 0, latest: i64::MAX })
     ));
+}
+
+/// Whichever way a time before 1970 comes, an append refuses it; looking for one finds the first record.
+#[test]
+fn times_before_1970_are_met_in_one_way() {
+    let (_dir, store) = store();
+    store.create_topic("t", TopicConfig::new()).unwrap();
+    let epoch = std::time::SystemTime::UNIX_EPOCH;
+    let before = |millis| epoch - Duration::from_millis(millis);
+    for record in [
+        Record::to("t").timestamp(-2),
+        Record::to("t").timestamp(i64::MIN),
+        Record::to("t").time(before(1)),
+        Record::to("t").time(before(8 * 365 * 86_400_000)),
+    ] {
+        let error = store.producer().send(record).unwrap_err();
+        assert!(matches!(error, Error::InvalidTimestamp { earliest: 0, .. }), "{error:?}");
+    }
+    store.producer().send(Record::to("t").timestamp(NO_TIMESTAMP)).unwrap();
+    store.producer().send(Record::to("t").time(epoch)).unwrap();
+    let partition = store.topic("t").unwrap().partition(0).unwrap();
+    let times: Vec<_> =
+        partition.read(..).unwrap().into_iter().map(|record| record.unwrap().timestamp).collect();
+    assert_eq!(times, [NO_TIMESTAMP, 0]);
+    let mut consumer = assigned(&store, StartFrom::Latest);
+    consumer.assign([("t", 0)]).unwrap();
+    for time in [-1, -5, i64::MIN] {
+        assert_eq!(partition.offset_for_time(time).unwrap().map(|found| found.offset), Some(0), "{time}");
+        consumer.seek_to_time(time).unwrap();
+        assert_eq!(consumer.position(("t", 0)).unwrap(), 0, "{time}");
+    }
+    assert_eq!(partition.offset_for_time(0).unwrap().map(|found| found.offset), Some(1));
+}
+
+#[test]
+fn a_timestamp_that_is_refused_is_said_as_a_date() {
+    let error = Error::InvalidTimestamp { timestamp: 5, earliest: 1_700_000_000_000, latest: i64::MAX };
+    let expected = "timestamp 5 (1970-01-01T00:00:00.005Z) is outside 2023-11-14T22:13:20.000Z to 9223372036854775807 ms";
+    assert!(error.to_string().starts_with(expected), "{error}");
 }
 
 #[test]

@@ -44,15 +44,12 @@ impl Consumer {
     }
 
     /// Goes on, in every partition it reads, at the earliest record of `timestamp` (Unix milliseconds) or later; at the end
-    /// where there is none.
+    /// where there is none. A time before 1970 is before every record.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Error::InvalidArgument) for a negative timestamp; [`Io`](Error::Io),
+    /// [`Io`](Error::Io),
     /// [`Corrupt`](Error::Corrupt): partitions before the failing one have moved.
     pub fn seek_to_time(&mut self, timestamp: Timestamp) -> Result<()> {
-        if timestamp < 0 {
-            return Err(Error::invalid(format!("timestamp {timestamp} is negative")));
-        }
         for assigned in self.assigned.values_mut() {
             let found = assigned.partition.offset_for_time(timestamp)?;
             let offset = found.map_or(assigned.partition.end(), |found| found.offset);

@@ -5,6 +5,7 @@
 //! production, a faulty or modelled file system and a [`ManualClock`] in tests.
 
 mod allocate;
+mod caught;
 mod clock;
 mod cycles;
 mod descriptors;
@@ -14,6 +15,7 @@ mod id;
 mod os;
 mod pool;
 mod prefetch;
+mod process;
 mod seam;
 mod space;
 #[cfg(target_os = "linux")]
@@ -22,6 +24,7 @@ mod store_map;
 mod ticks;
 mod view;
 
+pub(crate) use caught::caught;
 pub(crate) use clock::Deadline;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub(crate) use descriptors::descriptor_limit;
@@ -30,5 +33,6 @@ pub(crate) use file::{File, Unwritten};
 pub(crate) use id::random_id;
 pub use os::OsFileSystem;
 pub(crate) use prefetch::prefetch;
+pub(crate) use process::Process;
 pub use seam::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
 pub use view::View;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::allocate::{Allocated, allocate};
+use super::process::Process;
 use super::seam::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
 use super::space::available_space;
 #[cfg(target_os = "linux")]
@@ -106,7 +107,7 @@ impl FileSystem for OsFileSystem {
         file.set_len(0)?;
         file.seek(SeekFrom::Start(0))?;
         writeln!(file, "{}", std::process::id())?;
-        Ok(DirectoryLock::Held(Box::new(Held { file, directory })))
+        Ok(DirectoryLock::Held(Box::new(Held { file, directory, process: Process::current() })))
     }
 }
 
@@ -114,12 +115,17 @@ impl FileSystem for OsFileSystem {
 struct Held {
     file: File,
     directory: Option<File>,
+    process: Process,
 }
 
 impl Drop for Held {
     /// Closing is not enough: a process that another thread is starting has copies of the descriptors until it is another
     /// program, and with them the locks.
     fn drop(&mut self) {
+        if self.process.id() != std::process::id() {
+            // A child's descriptors are copies, whose close leaves the locks to the parent.
+            return;
+        }
         for file in [&self.file].into_iter().chain(&self.directory) {
             // Then the close that follows gives it back.
             drop(file.unlock());

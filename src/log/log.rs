@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{Identity, Mark, PartitionState, SegmentFile, parse_segment_file_name};
-use crate::io::{Clock, Directory, EntryKind, OpenMode};
+use crate::io::{Clock, Directory, EntryKind, OpenMode, Process};
 use crate::locks::{AtomicI64, AtomicU64, Mutex, OnceLock, RwLock};
 use crate::log::config::{LogConfig, LogOptions};
 use crate::log::offsets::Offsets;
@@ -58,6 +58,8 @@ pub(crate) struct Log {
     /// Set once, when the partition is deleted.
     pub(super) retired: OnceLock<Error>,
     pub(super) watchers: Arc<Watchers>,
+    /// Which opened it.
+    process: Process,
 }
 
 /// What a log is given by the layer above.
@@ -163,7 +165,7 @@ impl Log {
         let report = found.report.clone();
         let Recovered { end, durable, .. } = found;
         let watchers = Arc::new(Watchers::default());
-        let poison = Poison::new(&directory, Arc::clone(&watchers));
+        let poison = Poison::new(Arc::clone(&watchers));
         let log = Self {
             label,
             directory,
@@ -181,6 +183,7 @@ impl Log {
             reclaimed_bytes: AtomicU64::new(0),
             retired: OnceLock::new(),
             watchers,
+            process: Process::current(),
             writer: PoisoningLock::new(Writer::new(found, &config), &poison),
             poison,
             config: RwLock::new(config),
@@ -255,23 +258,34 @@ impl Log {
         Arc::clone(&self.segments.read())
     }
 
-    /// The partition was deleted: every later call says so.
+    /// The partition was deleted, or its store closed: every later call says so. The reason comes first: a call that finds
+    /// the write side closed finds out why.
     pub(crate) fn retire(&self, reason: Error) {
-        self.writer.lock().phase = Phase::Closed;
         drop(self.retired.set(reason));
+        self.writer.lock().phase = Phase::Closed;
         self.watchers.raise();
     }
 
     /// An error when the partition was deleted or its store closed.
     #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
-        self.retired.get().map_or(Ok(()), |reason| Err(reason.clone()))
+        if self.retired.get().is_none() && self.process.is_current() { Ok(()) } else { Err(self.gone()) }
+    }
+
+    #[cold]
+    fn gone(&self) -> Error {
+        let forked = || Error::Forked { path: self.directory.path().to_path_buf(), pid: self.process.id() };
+        self.retired.get().cloned().filter(|_| self.process.is_current()).unwrap_or_else(forked)
     }
 
     /// An error when the partition is gone, or an earlier failure left it in a state that nobody knows.
     #[inline]
     pub(super) fn check_poison(&self) -> Result<()> {
-        if self.retired.get().is_none() && self.poison.get().is_none() { Ok(()) } else { self.refuse() }
+        if self.retired.get().is_none() && self.poison.get().is_none() && self.process.is_current() {
+            Ok(())
+        } else {
+            self.refuse()
+        }
     }
 
     #[cold]

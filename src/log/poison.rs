@@ -1,11 +1,9 @@
 //! What ends a partition's life before its time: a failure, or a panic, after which nobody knows what its files hold.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::panicking;
 
 use crate::error::Error;
-use crate::io::Directory;
 use crate::locks::{Mutex, MutexGuard, OnceLock};
 use crate::log::signal::Watchers;
 
@@ -14,12 +12,11 @@ use crate::log::signal::Watchers;
 pub(super) struct Poison {
     cause: OnceLock<Arc<Error>>,
     watchers: Arc<Watchers>,
-    path: Arc<Path>,
 }
 
 impl Poison {
-    pub(super) fn new(directory: &Directory, watchers: Arc<Watchers>) -> Arc<Self> {
-        Arc::new(Self { cause: OnceLock::new(), watchers, path: directory.path().into() })
+    pub(super) fn new(watchers: Arc<Watchers>) -> Arc<Self> {
+        Arc::new(Self { cause: OnceLock::new(), watchers })
     }
 
     #[inline]
@@ -42,8 +39,8 @@ impl Poison {
 
     /// A panic came by. What those are told who wait.
     pub(super) fn set_by_panic(&self) -> Error {
-        let cause = std::io::Error::other("a panic in the middle of it");
-        let cause = Error::io(&self.path, "write to", cause);
+        let cause =
+            Error::Panicked { message: "in the middle of a change of the partition's files".to_owned() };
         self.set(&cause);
         cause
     }

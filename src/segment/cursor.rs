@@ -118,9 +118,6 @@ impl Cursor {
         if header.base_offset > self.expected && self.expected != ANY && self.segment.is_gapless() {
             return Err(invalid(format!("base offset {} instead of {}", header.base_offset, self.expected)));
         }
-        if header.leader_epoch != 0 {
-            return Err(invalid(format!("leader epoch {} instead of 0", header.leader_epoch)));
-        }
         let end = self.position + header.total_len() as u64;
         if end > written {
             return Err(invalid(format!("batch ends at byte {end}, the segment at {written}")));

@@ -40,8 +40,8 @@ impl Segment {
             }
             header = next;
         }
-        let is_there = header.leader_epoch == 0 && position + header.total_len() as u64 <= written;
-        if !is_there || header.base_offset > offset {
+        let is_whole = position + header.total_len() as u64 <= written;
+        if !is_whole || header.base_offset > offset {
             return None;
         }
         if window.from(position).len() < header.total_len() {

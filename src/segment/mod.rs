@@ -6,6 +6,7 @@
 
 mod active;
 mod cursor;
+mod epochs;
 mod find;
 mod index;
 mod index_file;

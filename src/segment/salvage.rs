@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::error::Result;
 use crate::format::{BatchHeader, Malformed};
+use crate::segment::epochs::mend_epochs;
 use crate::segment::log_file::Walk;
 use crate::segment::summary::{Tally, summarize};
 use crate::segment::{LogFile, SparseIndex};
@@ -52,6 +53,8 @@ pub(crate) struct Known {
     pub(crate) was_gapless: bool,
     /// Bytes of its batches, where that is known.
     pub(crate) sealed_bytes: Option<u64>,
+    /// The checksum over its batch headers, where that is known.
+    pub(crate) headers_crc: Option<u32>,
     pub(crate) interval_bytes: u32,
 }
 
@@ -112,6 +115,12 @@ pub(crate) fn salvage(log: &LogFile, known: Known, judge: Judge<'_>) -> Result<S
             }
         }
     }
+    if found.dropped.is_empty()
+        && let Some(headers_crc) = known.headers_crc
+        && mend_epochs(&mut found.kept, headers_crc)
+    {
+        found.tally = tally_of(known.base, &found.kept);
+    }
     found.begins_elsewhere =
         found.kept.first().is_none_or(|kept| kept.position > 0) && search.header_of_sound(0)?.is_some();
     let ends_early = known.sealed_bytes.is_some_and(|bytes| position < bytes)
@@ -125,6 +134,12 @@ pub(crate) fn salvage(log: &LogFile, known: Known, judge: Judge<'_>) -> Result<S
         });
     }
     Ok(found)
+}
+
+fn tally_of(base: Offset, kept: &[Kept]) -> Tally {
+    let mut tally = Tally::new(base);
+    kept.iter().for_each(|kept| tally.add(&kept.header, &kept.header.encode()));
+    tally
 }
 
 struct Search<'a, 'b> {
@@ -172,9 +187,6 @@ impl Search<'_, '_> {
         if too_far || base.abs_diff(self.known.base) > i32::MAX.unsigned_abs().into() {
             return invalid(format!("base offset {base} is too far from {expected}"));
         }
-        if header.leader_epoch != 0 {
-            return invalid(format!("leader epoch {} instead of 0", header.leader_epoch));
-        }
         if let Err(malformed) = self.check(position, &header, None)? {
             return Ok(Err(malformed));
         }
@@ -196,9 +208,9 @@ impl Search<'_, '_> {
         let Some((unchecked, _)) = bytes.split_first_chunk_mut::<{ BatchHeader::UNCHECKED }>() else {
             return Ok(None);
         };
-        let [offset @ .., _, _, _, _, e0, e1, e2, e3, magic] = unchecked;
+        let [offset @ .., _, _, _, _, _, _, _, _, magic] = unchecked;
         offset.copy_from_slice(&expected.to_be_bytes());
-        (*e0, *e1, *e2, *e3, *magic) = (0, 0, 0, 0, 2);
+        *magic = 2;
         let Ok(header) = BatchHeader::decode(&bytes) else { return Ok(None) };
         let end = position + header.total_len() as u64;
         let fits = match self.header_of_sound(end)? {

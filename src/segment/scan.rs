@@ -34,7 +34,7 @@ pub(crate) enum Tail {
 /// Bytes looked at together when searching the tail for the last that is not zero.
 const CHUNK: usize = 1 << 20;
 
-/// Walks the batches of `log` from its first byte: size, magic, leader epoch, CRC, offset continuity. Stops at the first
+/// Walks the batches of `log` from its first byte: size, magic, CRC, offset continuity. Stops at the first
 /// that fails, or that begins at or above `until`, the base of the next segment.
 pub(crate) fn scan(log: &LogFile, base: Offset, interval_bytes: u32, until: Offset) -> Result<Scan> {
     let len = log.len()?;
@@ -83,9 +83,6 @@ fn judge(header: &BatchHeader, batch: &[u8], expected: Offset) -> std::result::R
     let invalid = |why: String| Err(Malformed::Invalid { at: 0, why: why.into() });
     if header.base_offset != expected {
         return invalid(format!("base offset {} instead of {expected}", header.base_offset));
-    }
-    if header.leader_epoch != 0 {
-        return invalid(format!("leader epoch {} instead of 0", header.leader_epoch));
     }
     BatchHeader::verify_crc(batch)
 }

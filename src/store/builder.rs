@@ -102,7 +102,7 @@ impl StoreBuilder {
     }
 
     /// `log.retention.check.interval.ms`: how often all partitions are looked at for what retention does not keep.
-    /// Default: 5 minutes.
+    /// Default: 5 minutes. At least 1 ms; a shorter one is refused by [`open`](Self::open).
     pub fn retention_check_interval(mut self, interval: Duration) -> Self {
         self.retention_check_interval = interval;
         self
@@ -129,6 +129,9 @@ impl StoreBuilder {
     /// Calls `tell` with each failure of retention and compaction in the rounds of maintenance, on the thread that does it.
     /// Compaction is tried again each time after twice as long; [`Store::stats`] lists the partitions that fail. A write or
     /// sync in the background that fails is told to the next sender of its partition instead.
+    ///
+    /// It runs without any lock of the store. It may call the store, close it or drop it. A panic in it ends nothing:
+    /// [`StoreStats::callback_panics`](crate::StoreStats::callback_panics) counts them.
     pub fn on_trouble(mut self, tell: impl Fn(&TopicPartition, &Error) + Send + Sync + 'static) -> Self {
         self.on_trouble = Some(Arc::new(tell));
         self
@@ -241,6 +244,11 @@ impl StoreBuilder {
     /// # Errors
     /// As [`Store::open`].
     pub fn open(self) -> Result<Store> {
+        let interval = self.retention_check_interval;
+        if interval < Duration::from_millis(1) {
+            let range = "at least 1 ms: the thread that looks would do nothing else";
+            return Err(Error::config("log.retention.check.interval.ms", interval.as_millis(), range));
+        }
         Store::open_with(self)
     }
 }

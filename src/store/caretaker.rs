@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::group::Groups;
-use crate::io::Clock;
+use crate::io::{Clock, caught};
 use crate::log::Effort;
 use crate::store::stats::{GroupLag, GroupStats, StoreStats};
 use crate::store::troubles::Troubles;
@@ -38,7 +38,7 @@ impl Caretaker {
                 if partition.log().poisoned_by().is_some() {
                     continue;
                 }
-                match self.tend(&settings, &partition) {
+                match caught(|| self.tend(&settings, &partition)) {
                     Ok(Tended::Wholly) => self.troubles.note_success(place),
                     Ok(Tended::InPart) => {}
                     // Deleted, or closed, since the list was made.
@@ -94,7 +94,8 @@ impl Caretaker {
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<Vec<_>>>()?;
         let groups =
             self.groups.names().into_iter().map(|name| self.group_stats(name)).collect::<Result<Vec<_>>>()?;
-        Ok(StoreStats { topics, groups, troubles: self.troubles.list() })
+        let (callback_panics, last_panic) = self.troubles.panics();
+        Ok(StoreStats { topics, groups, troubles: self.troubles.list(), callback_panics, last_panic })
     }
 
     fn group_stats(&self, name: String) -> Result<GroupStats> {

@@ -2,6 +2,7 @@
 
 mod builder;
 mod caretaker;
+mod life;
 mod maintenance;
 mod stats;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]

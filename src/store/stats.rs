@@ -31,6 +31,11 @@ pub struct StoreStats {
     pub groups: Vec<GroupStats>,
     /// Partitions at which maintenance failed when it last tried.
     pub troubles: Vec<Trouble>,
+    /// How often something of the program panicked that maintenance had called: [`on_trouble`](crate::StoreBuilder::on_trouble),
+    /// or a clock or file system that it put in. The rest of maintenance continues.
+    pub callback_panics: u64,
+    /// The last of these, a [`Panicked`](Error::Panicked).
+    pub last_panic: Option<Error>,
 }
 
 /// A group's figures.

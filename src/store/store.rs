@@ -8,13 +8,13 @@ use std::sync::Arc;
 use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
 use crate::group::{CommittedOffset, Groups, OffsetSetBack};
-use crate::io::{Directory, DirectoryLock};
-use crate::locks::Mutex;
+use crate::io::{Directory, caught};
 use crate::log::RecoveryReport;
 use crate::producer::{Producer, ProducerBuilder};
-use crate::store::builder::{self, StoreBuilder};
+use crate::store::builder::{Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
-use crate::store::maintenance::{self, Maintenance};
+use crate::store::life::{Life, Work};
+use crate::store::maintenance;
 use crate::store::stats::StoreStats;
 use crate::store::troubles::Troubles;
 use crate::topic::{OFFSETS_TOPIC, RetentionReport, Topic, TopicConfig, Topics, Verification};
@@ -48,15 +48,7 @@ struct Inner {
     groups: Arc<Groups>,
     care: Arc<Caretaker>,
     agenda: Arc<Agenda>,
-    /// `None` once closed. The lock goes last.
-    open: Mutex<Option<Open>>,
-}
-
-#[derive(Debug)]
-struct Open {
-    maintenance: Maintenance,
-    /// Held for its drop.
-    _lock: DirectoryLock,
+    life: Life,
 }
 
 impl Store {
@@ -103,14 +95,12 @@ impl Store {
             troubles: Troubles::new(builder.on_trouble),
         };
         let care = Arc::new(care);
-        let maintenance = match builder.maintenance {
-            builder::Maintenance::Thread => {
-                Maintenance::start(Arc::clone(&agenda), Arc::clone(&care), &root)?
-            }
-            builder::Maintenance::ByHand => Maintenance::by_hand(Arc::clone(&agenda)),
-        };
-        let open = Mutex::new(Some(Open { maintenance, _lock: lock }));
-        Ok(Self { inner: Arc::new(Inner { root, topics, groups, care, agenda, open }) })
+        let life = Life::new(root.path(), lock);
+        let inner = Inner { root, topics, groups, care, agenda, life };
+        if builder.maintenance == Maintenance::Thread {
+            maintenance::start(&inner.agenda, &inner.care, (&inner.life, &inner.root))?;
+        }
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Its directory.
@@ -118,21 +108,28 @@ impl Store {
         self.inner.root.path()
     }
 
-    /// Writes and syncs everything, notes that the close was clean, and releases the directory. Later calls on any handle
-    /// fail with [`StoreClosed`](Error::StoreClosed); records that were fetched stay readable. Dropping the last clone does
-    /// the same and cannot tell of failures.
+    /// Writes and syncs everything, notes that the close was clean, and gives the directory back once nothing of the store
+    /// is at work in it any more. Later calls on any handle fail with [`StoreClosed`](Error::StoreClosed); records that were
+    /// fetched stay readable. A second call waits for the first and returns what it returns. Dropping the last clone does
+    /// the same and cannot report failures.
+    ///
+    /// It may be called from [`on_trouble`](StoreBuilder::on_trouble): all partitions are closed when it returns, and the
+    /// directory is given back when the work ends from which `on_trouble` was called.
     ///
     /// # Errors
     /// The first failure of any partition; the others are closed all the same. What was acknowledged as durable is.
+    /// [`Forked`](Error::Forked) in a child process: nothing is closed.
     pub fn close(&self) -> Result<()> {
         self.inner.close()
     }
 
     fn check_open(&self) -> Result<()> {
-        match &*self.inner.open.lock() {
-            Some(_) => Ok(()),
-            None => Err(Error::StoreClosed { path: self.path().to_path_buf() }),
-        }
+        self.inner.life.check()
+    }
+
+    /// The same, and the directory is not given back while the caller works on more than one partition in it.
+    fn work(&self) -> Result<Work> {
+        self.inner.life.work()
     }
 
     /// What opening each partition found.
@@ -152,7 +149,7 @@ impl Store {
     /// [`InvalidName`](Error::InvalidName): 1 to 249 of `[A-Za-z0-9._-]`, not `.` or `..`;
     /// [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). Nothing was created.
     pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
-        self.check_open()?;
+        let _work = self.work()?;
         refuse_internal(name)?;
         let topic = self.inner.topics.create(name, &config)?;
         self.inner.groups.topics_changed();
@@ -174,7 +171,7 @@ impl Store {
     /// [`TopicMismatch`](Error::TopicMismatch) when it exists with another number of partitions or another cleanup policy
     /// than `config` sets; otherwise as [`create_topic`](Self::create_topic).
     pub fn ensure_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
-        self.check_open()?;
+        let _work = self.work()?;
         refuse_internal(name)?;
         let topic = self.inner.topics.ensure(name, &config)?;
         self.inner.groups.topics_changed();
@@ -192,7 +189,7 @@ impl Store {
     /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidConfig`](Error::InvalidConfig) when there are as many already,
     /// [`Io`](Error::Io). Nothing was added.
     pub fn add_partitions(&self, name: &str, count: u32) -> Result<Topic> {
-        self.check_open()?;
+        let _work = self.work()?;
         refuse_internal(name)?;
         let topic = self.inner.topics.add_partitions(name, count)?;
         self.inner.groups.topics_changed();
@@ -204,7 +201,7 @@ impl Store {
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). Nothing changed.
     pub fn alter_topic(&self, name: &str, changes: TopicConfig) -> Result<Topic> {
-        self.check_open()?;
+        let _work = self.work()?;
         refuse_internal(name)?;
         self.inner.topics.alter(name, &changes)
     }
@@ -215,7 +212,7 @@ impl Store {
     /// [`UnknownTopic`](Error::UnknownTopic). [`Io`](Error::Io): the topic is gone, files of it may be left; they go when
     /// the store is opened next.
     pub fn delete_topic(&self, name: &str) -> Result<()> {
-        self.check_open()?;
+        let _work = self.work()?;
         refuse_internal(name)?;
         let deleted = self.inner.topics.delete(name);
         if self.inner.topics.get(name).is_err() {
@@ -263,7 +260,7 @@ impl Store {
     /// # Errors
     /// [`InvalidArgument`](Error::InvalidArgument) while it has members, [`Io`](Error::Io).
     pub fn delete_group(&self, group: &str) -> Result<()> {
-        self.check_open()?;
+        let _work = self.work()?;
         self.inner.groups.delete(group)
     }
 
@@ -275,7 +272,7 @@ impl Store {
     /// # Errors
     /// The first failure of any partition; the others are done all the same.
     pub fn apply_retention(&self) -> Result<Vec<RetentionReport>> {
-        self.check_open()?;
+        let _work = self.work()?;
         self.inner.care.apply_retention()
     }
 
@@ -294,7 +291,7 @@ impl Store {
     /// # Errors
     /// The first failure; everything else that was due is done all the same.
     pub fn maintain(&self) -> Result<()> {
-        self.check_open()?;
+        let _work = self.work()?;
         maintenance::run_due(&self.inner.agenda, &self.inner.care)
     }
 }
@@ -309,15 +306,16 @@ fn refuse_internal(name: &str) -> Result<()> {
 
 impl Inner {
     fn close(&self) -> Result<()> {
-        let Some(mut open) = self.open.lock().take() else { return Ok(()) };
-        open.maintenance.stop();
-        self.topics.close()
+        self.life.close(|| {
+            self.agenda.stop();
+            caught(|| self.topics.close())
+        })
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // `close` is there for those who want to know.
+        // `close` is there for those who want to know. In a child of a fork it does nothing.
         drop(self.close());
     }
 }

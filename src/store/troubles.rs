@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::io::Deadline;
+use crate::io::{Deadline, caught};
 use crate::locks::Mutex;
 use crate::store::stats::Trouble;
 use crate::types::TopicPartition;
@@ -23,6 +23,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 pub(super) struct Troubles {
     by_place: Mutex<BTreeMap<TopicPartition, Entry>>,
     on_trouble: Option<OnTrouble>,
+    panics: Mutex<Panics>,
+}
+
+/// Panics in what maintenance called of the program.
+#[derive(Debug, Default)]
+struct Panics {
+    count: u64,
+    last: Option<Error>,
 }
 
 #[derive(Debug)]
@@ -40,7 +48,7 @@ impl fmt::Debug for Troubles {
 
 impl Troubles {
     pub(super) fn new(on_trouble: Option<OnTrouble>) -> Self {
-        Self { by_place: Mutex::default(), on_trouble }
+        Self { on_trouble, ..Self::default() }
     }
 
     /// False while a partition that failed has to wait.
@@ -58,9 +66,28 @@ impl Troubles {
         let entry = Entry { error: error.clone(), failures, retry_at: Deadline::after(wait(failures)) };
         all.insert(place.clone(), entry);
         drop(all);
-        if let Some(tell) = &self.on_trouble {
+        let Some(tell) = &self.on_trouble else { return };
+        // Without a lock: it may panic, close the store, drop it, or call any of it.
+        let told = caught(|| {
             tell(place, error);
+            Ok(())
+        });
+        if let Err(panic) = told {
+            self.note_panic(&panic);
         }
+    }
+
+    /// Something of the program panicked that maintenance had called.
+    pub(super) fn note_panic(&self, panic: &Error) {
+        let mut panics = self.panics.lock();
+        panics.count += 1;
+        panics.last = Some(panic.clone());
+    }
+
+    /// How many panics there were, and the last of them.
+    pub(super) fn panics(&self) -> (u64, Option<Error>) {
+        let panics = self.panics.lock();
+        (panics.count, panics.last.clone())
     }
 
     pub(super) fn list(&self) -> Vec<Trouble> {

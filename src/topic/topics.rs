@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic, Identity, partition_dir_name};
-use crate::io::{Clock, Directory, random_id};
+use crate::io::{Clock, Directory, caught, random_id};
 use crate::locks::{Mutex, RwLock};
 use crate::log::{Log, LogContext, LogOptions, RecoveryReport};
 use crate::topic::catalog_file::CatalogFile;
@@ -127,15 +127,18 @@ impl Topics {
         found.ok_or_else(|| Error::UnknownTopic { topic: name.to_owned() })
     }
 
-    /// Closes every partition. The first failure is returned; the others are closed all the same.
+    /// Closes every partition. The first failure is returned, a panic of the program's clock or files among them; the
+    /// others are closed all the same, and none takes anything more.
     pub(crate) fn close(&self) -> Result<()> {
         let closed = Error::StoreClosed { path: self.root.path().to_path_buf() };
         // The directory is somebody else's from here on: not even a first commit may make a topic in it.
         self.catalog.lock().refuse(closed.clone());
-        let partitions: Vec<_> = self.all().into_iter().flat_map(|topic| topic.partitions()).collect();
-        let outcomes: Vec<_> = partitions.iter().map(|partition| partition.log().close()).collect();
-        partitions.iter().for_each(|partition| partition.log().retire(closed.clone()));
-        outcomes.into_iter().collect()
+        let mut outcome = Ok(());
+        for partition in self.all().into_iter().flat_map(|topic| topic.partitions()) {
+            outcome = outcome.and(caught(|| partition.log().close()));
+            partition.log().retire(closed.clone());
+        }
+        outcome
     }
 }
 

@@ -72,15 +72,22 @@ impl<'a> Record<'a> {
     }
 
     /// Sets when the event happened, in Unix milliseconds. Without it the store's clock is read on append.
+    /// [`NO_TIMESTAMP`](crate::NO_TIMESTAMP), -1, is a record that has none; any other time before 1970 is refused on append.
     pub fn timestamp(mut self, timestamp: Timestamp) -> Self {
         self.timestamp = Some(timestamp);
         self
     }
 
-    /// Sets when the event happened. Times before 1970 become 0.
+    /// Sets when the event happened, to the millisecond. A time before 1970 is refused on append.
     pub fn time(self, time: SystemTime) -> Self {
-        let millis = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        self.timestamp(Timestamp::try_from(millis).unwrap_or(Timestamp::MAX))
+        let millis = match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => Timestamp::try_from(after.as_millis()).unwrap_or(Timestamp::MAX),
+            // Never -1, which would be no time at all.
+            Err(before) => {
+                Timestamp::try_from(before.duration().as_millis()).map_or(Timestamp::MIN, |ms| -ms).min(-2)
+            }
+        };
+        self.timestamp(millis)
     }
 
     /// Sends to this partition whatever the key.

@@ -7,5 +7,5 @@ pub type Offset = i64;
 /// Milliseconds since the Unix epoch.
 pub type Timestamp = i64;
 
-/// What Kafka stores where there is no timestamp.
+/// A record without a timestamp, as Kafka stores it. It may be appended; any other time before 1970 may not.
 pub const NO_TIMESTAMP: Timestamp = -1;

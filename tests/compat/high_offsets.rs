@@ -1,5 +1,4 @@
-//! Offsets beyond 32 bits. No call makes a partition begin there, so its state file is written here, from the layout that
-//! the crate documents: a second description of that file.
+//! Offsets beyond 32 bits. No call makes a partition begin there: `common/high_start.rs` writes its state file.
 
 use std::fs;
 use std::path::Path;
@@ -10,56 +9,17 @@ use tempfile::TempDir;
 
 use crate::files::{self, TOPIC};
 use crate::foreign::{self, CODECS, Kind};
+use crate::high_start::begin_at;
 use crate::samples::{self, NOON, Sample};
 
 const BASES: [i64; 4] = [(1 << 31) - 2, (1 << 32) + 7, 1 << 53, i64::MAX - 1000];
-
-/// Pads to 508 bytes and adds their CRC-32.
-fn block(mut bytes: Vec<u8>) -> Vec<u8> {
-    bytes.resize(508, 0);
-    let crc = crc32fast::hash(&bytes);
-    bytes.extend(crc.to_be_bytes());
-    bytes
-}
-
-/// Turns an empty partition into one whose records before `base` were deleted.
-fn begin_at(store: &Path, base: i64) {
-    let dir = files::partition_dir(store);
-    for extension in ["log", "index", "timeindex"] {
-        let name = |base: i64| dir.join(format!("{base:020}.{extension}"));
-        fs::rename(name(0), name(base)).unwrap();
-    }
-    let state = fs::read(dir.join("annals.state")).unwrap();
-    let mut mark = 0x616e_6d6b_u32.to_be_bytes().to_vec();
-    let (sequence, position) = (1000_u64, 0_u64);
-    mark.extend(sequence.to_be_bytes());
-    mark.extend(base.to_be_bytes());
-    mark.extend(base.to_be_bytes());
-    mark.extend(position.to_be_bytes());
-    let mut body = 72_u32.to_be_bytes().to_vec();
-    // Store, topic and partition stay.
-    body.extend(&state[1540..1576]);
-    let (start, cleaned_until) = (base, base);
-    body.extend(start.to_be_bytes());
-    body.extend(cleaned_until.to_be_bytes());
-    let (is_closed, segments, pending, obsolete) = (0_u32, 0_u32, 0_u32, 0_u32);
-    for count in [is_closed, segments, pending, obsolete] {
-        body.extend(count.to_be_bytes());
-    }
-    let len = u32::try_from(body.len() + 4).unwrap();
-    body[..4].copy_from_slice(&len.to_be_bytes());
-    let crc = crc32fast::hash(&body);
-    body.extend(crc.to_be_bytes());
-    let head = state[..512].to_vec();
-    fs::write(dir.join("annals.state"), [head, block(mark), vec![0; 512], body].concat()).unwrap();
-}
 
 fn store_at(base: i64, config: annals::TopicConfig) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     store.create_topic(TOPIC, config).unwrap();
     store.close().unwrap();
-    begin_at(dir.path(), base);
+    begin_at(&files::partition_dir(dir.path()), base);
     dir
 }
 

@@ -12,6 +12,8 @@ mod files;
 mod foreign;
 mod framings;
 mod high_offsets;
+#[path = "../common/high_start.rs"]
+mod high_start;
 mod kafka_python;
 mod ours;
 mod samples;

@@ -28,9 +28,48 @@ const DURABILITY: Tests = tests("durability", &[]);
 const SWEEP: Tests = tests("corruption", &["sweep::"]);
 const NAMED: Tests = tests("corruption", &["named::"]);
 const REPAIR: Tests = tests("corruption", &["repair::"]);
+const CALLBACKS: Tests = tests("lifecycle", &["callbacks::"]);
+const CLOSING: Tests = tests("lifecycle", &["closing::"]);
+const FORK: Tests = tests("lifecycle", &["fork::"]);
 const PARTITION: Tests = tests("lib", &["partition::"]);
 
 pub(crate) const BUGS: &[Bug] = &[
+    // A store's life.
+    Bug {
+        name: "callback-panic-ends-maintenance",
+        file: "src/io/caught.rs",
+        good: "catch_unwind(AssertUnwindSafe(work))\n        .unwrap_or_else(",
+        bad: "Ok::<_, Box<dyn Any + Send>>(AssertUnwindSafe(work).0()).unwrap_or_else(",
+        caught_by: &[CALLBACKS],
+    },
+    Bug {
+        name: "closed-without-its-partitions",
+        file: "src/store/store.rs",
+        good: "caught(|| self.topics.close())",
+        bad: "Ok(())",
+        caught_by: &[CALLBACKS],
+    },
+    Bug {
+        name: "second-close-does-not-wait",
+        file: "src/store/life.rs",
+        good: "self.changed.wait(&mut stage);\n                        continue;",
+        bad: "return Ok(());",
+        caught_by: &[CLOSING],
+    },
+    Bug {
+        name: "child-unlocks-its-parent",
+        file: "src/io/os.rs",
+        good: "if self.process.id() != std::process::id() {",
+        bad: "if self.process.id() == 0 {",
+        caught_by: &[FORK],
+    },
+    Bug {
+        name: "child-appends-to-its-parent",
+        file: "src/io/process.rs",
+        good: "self.forks == FORKS.load(Ordering::Relaxed)",
+        bad: "self.forks <= FORKS.load(Ordering::Relaxed)",
+        caught_by: &[FORK],
+    },
     // What a sync promises.
     Bug {
         name: "no-data-sync",
@@ -70,8 +109,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "poison-not-checked-by-append",
         file: "src/log/log.rs",
-        good: "if self.retired.get().is_none() && self.poison.get().is_none() { Ok(()) } else { self.refuse() }",
-        bad: "if self.retired.get().is_none() { Ok(()) } else { self.refuse() }",
+        good: "&& self.poison.get().is_none() && self.process.is_current()",
+        bad: "&& self.process.is_current()",
         caught_by: &[DURABILITY],
     },
     // Names and their order.
@@ -446,6 +485,20 @@ pub(crate) const BUGS: &[Bug] = &[
         good: "if headers.finalize() != summary.headers_crc || records",
         bad: "if records",
         caught_by: &[SWEEP],
+    },
+    Bug {
+        name: "leader-epoch-that-changed-is-damage",
+        file: "src/segment/scan.rs",
+        good: "    BatchHeader::verify_crc(batch)\n",
+        bad: "    if header.leader_epoch != 0 {\n        return invalid(\"leader epoch\".to_owned());\n    }\n    BatchHeader::verify_crc(batch)\n",
+        caught_by: &[tests("compat", &["theirs::"])],
+    },
+    Bug {
+        name: "leader-epoch-not-put-right",
+        file: "src/segment/epochs.rs",
+        good: "if others > 0 && leader_epoch != kept.header.leader_epoch {",
+        bad: "if others > kept.header.total_len() {",
+        caught_by: &[tests("compat", &["theirs::"]), tests("lib", &["segment::"])],
     },
     // Topics.
     Bug {

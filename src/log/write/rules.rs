@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::TimestampType;
 use crate::log::config::{KeyRule, LogConfig};
 use crate::log::write::size_limit::SizeLimit;
-use crate::types::{Record, Timestamp};
+use crate::types::{NO_TIMESTAMP, Record, Timestamp};
 
 /// The part of a partition's configuration that every append looks at, in the form in which it is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl AppendRules {
     fn check_time(&self, timestamp: Timestamp, now: Timestamp) -> Result<()> {
         let earliest = now.saturating_sub(self.before_max).max(0);
         let latest = now.saturating_add(self.after_max);
-        if (earliest..=latest).contains(&timestamp) {
+        if timestamp == NO_TIMESTAMP || (earliest..=latest).contains(&timestamp) {
             return Ok(());
         }
         Err(Error::InvalidTimestamp { timestamp, earliest, latest })

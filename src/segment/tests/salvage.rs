@@ -7,8 +7,14 @@ use crate::format::Malformed;
 use crate::segment::scan;
 
 /// Nothing is known but the base, and that no offset was missing.
-const GAPLESS: Known =
-    Known { base: 0, until: Offset::MAX, was_gapless: true, sealed_bytes: None, interval_bytes: 4096 };
+const GAPLESS: Known = Known {
+    base: 0,
+    until: Offset::MAX,
+    was_gapless: true,
+    sealed_bytes: None,
+    headers_crc: None,
+    interval_bytes: 4096,
+};
 const SPARSE: Known = Known { was_gapless: false, ..GAPLESS };
 
 /// Offsets 0 to 5 in three batches of two.
@@ -21,7 +27,9 @@ fn len(batches: &[Vec<u8>]) -> u64 {
 }
 
 fn sealed(batches: &[Vec<u8>]) -> Known {
-    Known { until: 6, sealed_bytes: Some(len(batches)), ..GAPLESS }
+    let headers: Vec<_> = batches.iter().flat_map(|batch| &batch[..BatchHeader::LEN]).copied().collect();
+    let headers_crc = Some(crc32fast::hash(&headers));
+    Known { until: 6, sealed_bytes: Some(len(batches)), headers_crc, ..GAPLESS }
 }
 
 fn salvaged(bytes: &[u8], known: Known) -> Salvage {
@@ -275,4 +283,42 @@ fn where_nothing_is_missing_a_batch_that_leaps_is_not_believed() {
     assert_eq!(kept(&found), [(0, 0, false)]);
     assert_eq!(dropped(&found), [(size..2 * size, 2..Offset::MAX)]);
     assert_eq!(kept(&salvaged(&bytes, SPARSE)), [(0, 0, false), (size, 4, false)]);
+}
+
+/// Batches of one record each, of these leader epochs.
+fn of_epochs(epochs: &[i32]) -> Vec<Vec<u8>> {
+    let batches = epochs.iter().zip(0..).map(|(epoch, base)| {
+        let mut bytes = batch(base, &[b"value"]);
+        bytes[12..16].copy_from_slice(&epoch.to_be_bytes());
+        bytes
+    });
+    batches.collect()
+}
+
+#[test]
+fn a_leader_epoch_that_differs_from_what_was_sealed_is_put_right() {
+    let epochs = |found: &Salvage| found.kept.iter().map(|kept| kept.header.leader_epoch).collect::<Vec<_>>();
+    for sealed_epochs in [[0; 6], [-1; 6], [3, 3, 4, 4, 7, 7], [0, 9, 0, 9, 0, 9]] {
+        let batches = of_epochs(&sealed_epochs);
+        for (at, bit) in (0..6).flat_map(|at| (0..32).map(move |bit| (at, bit))) {
+            let mut damaged = batches.clone();
+            damaged[at][12 + bit / 8] ^= 1 << (bit % 8);
+            let found = salvaged(&damaged.concat(), sealed(&batches));
+            assert_eq!(epochs(&found), sealed_epochs);
+            let mended: Vec<_> = found.kept.iter().map(|kept| kept.is_mended).collect();
+            assert_eq!(mended.iter().filter(|is| **is).count(), 1);
+            assert!(mended[at] && !found.is_whole() && found.dropped.is_empty());
+            let whole = salvaged(&batches.concat(), sealed(&batches));
+            assert_eq!(found.summary(), whole.summary());
+        }
+    }
+    // Several, in a segment that knew one epoch only.
+    let batches = of_epochs(&[5; 6]);
+    let found = salvaged(&of_epochs(&[5, 6, 5, 5, 7, 5]).concat(), sealed(&batches));
+    assert_eq!(epochs(&found), [5; 6]);
+    // An epoch that no other batch has is not made up, and where nothing is known every one stays.
+    let alone = of_epochs(&[0, 1]);
+    let damaged = of_epochs(&[0, 3]).concat();
+    assert_eq!(epochs(&salvaged(&damaged, Known { until: 2, ..sealed(&alone) })), [0, 3]);
+    assert_eq!(epochs(&salvaged(&of_epochs(&[4, 0, -1]).concat(), GAPLESS)), [4, 0, -1]);
 }

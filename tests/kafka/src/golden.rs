@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Answer;
 use crate::cluster::Cluster;
+use crate::files::copy;
 use crate::java::{Java, output};
 
 /// Where plain `cargo test` finds it.
@@ -65,21 +66,6 @@ fn dump(java: &Java, logs: &Path, dumps: &Path) -> Answer<()> {
             dumps.join(format!("{name}.txt")),
             text.replace(&here, "").replace(&format!("{}/", logs.display()), ""),
         )?;
-    }
-    Ok(())
-}
-
-/// A directory with everything in it, but for what only a running broker needs.
-fn copy(from: &Path, to: &Path) -> Answer<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else if entry.file_name() != ".lock" {
-            fs::copy(entry.path(), target)?;
-        }
     }
     Ok(())
 }

@@ -31,11 +31,16 @@ pub fn output(command: &mut Command) -> Answer<String> {
 }
 
 impl Java {
-    /// Fetches what Maven has not fetched yet and compiles the judge; an error says what is missing.
-    pub fn prepare() -> Answer<Self> {
+    /// Fetches what Maven has not fetched yet and compiles the judge. Without Java or Maven, or where Kafka cannot be fetched:
+    /// the reason.
+    pub fn prepare() -> Answer<Result<Self, String>> {
         let target = here().join("target/judge");
         fs::create_dir_all(&target)?;
-        let jars = jars(&target)?;
+        let there = ["java", "javac"].map(|program| output(Command::new(program).arg("-version")));
+        let jars = match there.into_iter().collect::<Answer<Vec<_>>>().and_then(|_| jars(&target)) {
+            Ok(jars) => jars,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
         let class_path =
             format!("{}:{}:{jars}", target.join("classes").display(), here().join("judge/src").display());
         let sources: Vec<PathBuf> = fs::read_dir(here().join("judge/src/judge"))?
@@ -47,7 +52,7 @@ impl Java {
             javac.args(["-nowarn", "-cp", &class_path, "-d"]).arg(target.join("classes")).args(&sources);
             output(&mut javac)?;
         }
-        Ok(Self { class_path })
+        Ok(Ok(Self { class_path }))
     }
 
     /// A virtual machine with so many MiB of heap, for a class of the path.

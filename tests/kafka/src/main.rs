@@ -1,8 +1,19 @@
 //! A real Kafka judges what annals writes, and annals reads what a real Kafka wrote. `README.md` says how it is run.
 
 mod cluster;
+mod compare;
+mod content;
+mod files;
 mod golden;
+#[path = "../../common/high_start.rs"]
+mod high_start;
 mod java;
+mod judge;
+mod random;
+mod stores;
+mod tally;
+
+use std::path::Path;
 
 use java::Java;
 
@@ -11,15 +22,45 @@ type Answer<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> Answer<()> {
     let words: Vec<_> = std::env::args().skip(1).collect();
-    let java = match Java::prepare() {
+    let java = match Java::prepare()? {
         Ok(java) => java,
-        Err(error) => {
-            println!("SKIPPED: no Java, no Maven, or no way to fetch Kafka: {error}");
+        Err(reason) => {
+            println!("SKIPPED, ALL OF IT: no Java, no Maven, or no way to fetch Kafka: {reason}");
             return Ok(());
         }
     };
     match words.first().map(String::as_str) {
         Some("golden") => golden::make(&java),
+        Some("store") => {
+            let seed = words.get(1).ok_or("a seed is missing")?.parse()?;
+            judged(&compare::one(&java, seed, Path::new(words.get(2).ok_or("a directory is missing")?))?)
+        }
+        Some("judge") => {
+            compare::prove(&java)?;
+            let seed = number("ANNALS_KAFKA_SEED", 1)? as u64;
+            judged(&compare::run(&java, number("ANNALS_KAFKA_TOPICS", 200)?, seed)?)
+        }
         other => Err(format!("what is {other:?}?").into()),
     }
+}
+
+fn number(variable: &str, default: usize) -> Answer<usize> {
+    match std::env::var(variable) {
+        Ok(text) => Ok(text.parse()?),
+        Err(_) => Ok(default),
+    }
+}
+
+fn judged(tally: &tally::Tally) -> Answer<()> {
+    for difference in tally.differences.iter().take(40) {
+        println!("{difference}");
+    }
+    let tally::Tally { topics, segments, batches, empty_batches, records, .. } = tally;
+    println!(
+        "{topics} topics, {segments} segments, {batches} batches ({empty_batches} of them empty), {records} records,"
+    );
+    let tally::Tally { look_ups, cleanings, commits, meant, differences, .. } = tally;
+    println!("{look_ups} times, {cleanings} cleanings, {commits} commits: {} differences", differences.len());
+    println!("meant, as the README says: {meant:?}");
+    if differences.is_empty() { Ok(()) } else { Err("Kafka and annals differ".into()) }
 }

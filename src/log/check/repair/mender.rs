@@ -105,6 +105,7 @@ impl Mender<'_> {
             until: source.until,
             was_gapless: source.was_gapless,
             sealed_bytes: source.summary.map(|summary| summary.bytes),
+            headers_crc: source.summary.map(|summary| summary.headers_crc),
             interval_bytes: self.config.segment.index_interval_bytes,
         };
         let limit = self.max_expanded_bytes;

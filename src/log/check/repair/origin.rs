@@ -1,6 +1,6 @@
 //! Whose batches a file holds: a sound file in the place of another would pass for what was written there.
 
-use crate::format::Mark;
+use crate::format::{BatchHeader, Mark};
 use crate::log::check::repair::inventory::Source;
 use crate::segment::Salvage;
 
@@ -20,9 +20,11 @@ pub(super) fn is_foreign(salvage: &Salvage, source: &Source) -> bool {
     if salvage.len != summary.bytes && !is_cut {
         return true;
     }
-    let first = salvage.kept.iter().find(|kept| kept.header.record_count > 0);
-    let begins_otherwise = first
-        .is_some_and(|first| first.position == 0 && first.header.max_timestamp != summary.first_timestamp);
+    // The summary's is that of the first batch that has one: which that was is known up to the first that is missing.
+    let until = salvage.dropped.first().map_or(salvage.len, |dropped| dropped.range.start);
+    let has_time = |header: &BatchHeader| header.record_count > 0 && header.max_timestamp >= 0;
+    let first = salvage.kept.iter().find(|kept| has_time(&kept.header)).filter(|kept| kept.position < until);
+    let begins_otherwise = first.is_some_and(|first| first.header.max_timestamp != summary.first_timestamp);
     begins_otherwise || salvage.kept.iter().any(|kept| kept.header.max_timestamp > summary.max_timestamp)
 }
 

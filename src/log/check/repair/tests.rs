@@ -42,6 +42,7 @@ fn salvaged(bytes: &[u8], source: &Source) -> Salvage {
         until: source.until,
         was_gapless: source.was_gapless,
         sealed_bytes: source.summary.map(|summary| summary.bytes),
+        headers_crc: source.summary.map(|summary| summary.headers_crc),
         interval_bytes: 4096,
     };
     salvage(&log, known, &mut |_, _| Ok(())).unwrap()
@@ -95,11 +96,23 @@ fn another_length_with_damage_that_no_cut_explains_is_another_file() {
     assert_foreign(true, &damaged[..len - 10], &sealed());
     assert_foreign(true, &[&damaged[..], &[1; 10]].concat(), &sealed());
     assert_foreign(true, &[&whole[..], &[1; 10]].concat(), &sealed());
-    // A batch whose leader epoch is wrong, and the last one cut away.
+    // A batch whose magic is wrong, and the last one cut away.
     let mut mended = whole;
-    mended[15] ^= 1;
+    mended[16] ^= 1;
     assert_foreign(false, &mended, &sealed());
     assert_foreign(true, &mended[..len - len / 3], &sealed());
+}
+
+#[test]
+fn a_damaged_file_whose_first_batch_has_no_time_is_its_own() {
+    let batches = || [batch(0, "value", -3), batch(2, "value", 1000), batch(4, "value", 1000)];
+    let summary = salvaged(&batches().concat(), &open()).summary();
+    let source = Source { summary: Some(summary), until: 6, ..open() };
+    for damaged in 0..3 {
+        let mut batches = batches();
+        *batches[damaged].last_mut().unwrap() ^= 1;
+        assert_foreign(false, &batches.concat(), &source);
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ public final class Main {
     public static void main(String[] words) throws Exception {
         String[] rest = Arrays.copyOfRange(words, 1, words.length);
         switch (words[0]) {
+            case "logs" -> Logs.main();
             case "golden" -> Golden.main(rest);
             default -> throw new IllegalArgumentException(words[0]);
         }

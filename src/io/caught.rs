@@ -1,0 +1,46 @@
+//! Calling what may panic: functions of the program, and whatever uses clocks and files of the program.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::error::{Error, Result};
+
+/// Runs `work`; a panic in it is an error. The panic hook has printed it by then, as it does everywhere.
+///
+/// Nothing that `work` holds may be left half done by a panic: locks are given back by their guards, and what they guard
+/// is changed by steps that are whole.
+pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(Error::Panicked { message: message(panic) }))
+}
+
+fn message(panic: Box<dyn Any + Send>) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| {
+        // Its drop is code of the program, too, and may panic again.
+        std::mem::forget(panic);
+        "it did not say why".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct PanicsAgain;
+
+    impl Drop for PanicsAgain {
+        fn drop(&mut self) {
+            panic!("while it was dropped");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_panic_is_an_error() {
+        let said = |work: fn() -> Result<()>| caught(work).unwrap_err().to_string();
+        assert!(said(|| panic!("no disk")).ends_with("no disk"));
+        assert!(said(|| panic!("{} disks", 0)).ends_with("0 disks"));
+        assert!(said(|| std::panic::panic_any(PanicsAgain)).ends_with("it did not say why"));
+    }
+}

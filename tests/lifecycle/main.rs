@@ -1,0 +1,19 @@
+//! From open to close: callbacks that panic, close and call back; closing beside work; forks, renamed directories, what is
+//! left over, and what concerns one topic alone.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may stop at what it did not expect, and looks at the files from outside"
+)]
+
+#[cfg(test)]
+mod callbacks;
+#[cfg(test)]
+mod closing;
+#[cfg(test)]
+#[path = "../common/mod.rs"]
+mod common;
+#[cfg(all(test, target_os = "linux"))]
+mod fork;
