@@ -94,8 +94,8 @@ impl Log {
         // Whoever waits for the write alone and finds nobody writing does it at once, and has the outcome of its own call.
         let writer = if how.durability == Durability::Os { self.writer.try_lock() } else { None };
         let mut accumulator = self.accumulator.lock();
-        self.admit(&mut accumulator, records, most_bytes, how, now)?;
         if accumulator.rules.size_limit.is_none() {
+            self.admit(&mut accumulator, records, most_bytes, how, now)?;
             return Ok(Admitted { accumulator, writer, now });
         }
         drop((accumulator, writer));
