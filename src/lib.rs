@@ -183,7 +183,7 @@
 //! # Errors
 //!
 //! There is one [`Error`]; each variant says what can be done about it and carries what a message needs: names, offsets, limits,
-//! path and position. [`Error::is_retriable`], [`Error::is_corruption`] and [`Error::is_disk_full`] sort them.
+//! path and position. [`Error::is_retriable`], [`Error::is_conflict`], [`Error::is_corruption`] and [`Error::is_disk_full`] sort them.
 //!
 //! # Not supported
 //!
@@ -197,7 +197,16 @@
 //! itself. [`dump`] reads the files of a partition without opening a store. [`io`] is the seam to the operating system, for tests that
 //! turn the clock or let the disk fail.
 
+// The test doubles of `annals-testing`, once more as a part of this crate: to a unit test the built library is another one, with
+// other types. They call this one `annals`.
+#[cfg(any(test, fuzzing))]
+extern crate self as annals;
+
 pub(crate) mod consumer;
+#[cfg(any(test, fuzzing))]
+#[expect(dead_code, unreachable_pub, unused_imports, reason = "unit tests use a part of it")]
+#[path = "../crates/annals-testing/src/lib.rs"]
+pub(crate) mod doubles;
 pub mod dump;
 pub(crate) mod error;
 pub(crate) mod format;
@@ -219,7 +228,7 @@ pub use consumer::{Consumer, ConsumerBuilder, StartFrom};
 pub use error::{Error, Result};
 pub use format::{Codec, TimestampType};
 pub use group::{CommittedOffset, OffsetSetBack};
-pub use log::{Damage, OnDamage, RecoveryReport, RemovalReason, Repair, TornTail, WhenFull};
+pub use log::{Damage, Isolation, OnDamage, RecoveryReport, RemovalReason, Repair, TornTail, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
 pub use store::{GroupLag, GroupStats, Store, StoreBuilder, StoreStats, Trouble};

@@ -165,3 +165,42 @@ fn other_names_are_refused() {
     }
     assert!(matches!(SegmentDump::open("/nowhere/00000000000000000000.log"), Err(Error::Io { .. })));
 }
+
+#[test]
+fn zeros_that_a_broker_allocated_ahead_in_an_index_are_no_misfits() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    filled(dir.path(), Codec::None)?;
+    let path = dir.path().join("orders-0/00000000000000000000.log");
+    let before = SegmentDump::open(&path)?;
+    let (offsets, times) = (before.offset_index()?.ok_or("none")?, before.time_index()?.ok_or("none")?);
+    for (extension, len) in [("index", 8), ("timeindex", 12)] {
+        let name = path.with_extension(extension);
+        let mut bytes = fs::read(&name)?;
+        bytes.resize(bytes.len() + 1000 * len, 0);
+        fs::write(&name, bytes)?;
+    }
+    let padded = SegmentDump::open(&path)?;
+    let (more_offsets, more_times) =
+        (padded.offset_index()?.ok_or("none")?, padded.time_index()?.ok_or("none")?);
+    assert_eq!((&more_offsets.entries, &more_times.entries), (&offsets.entries, &times.entries));
+    assert_eq!((more_offsets.padding_bytes, more_times.padding_bytes), (8000, 12_000));
+    assert_eq!((more_offsets.trailing_bytes, more_times.trailing_bytes), (0, 0));
+    assert!(offsets.entries.iter().all(|entry| entry.misfit.is_none()));
+    assert!(times.entries.iter().all(|entry| entry.misfit.is_none()));
+    Ok(())
+}
+
+#[test]
+fn a_walk_goes_on_where_an_earlier_one_ended() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    filled(dir.path(), Codec::None)?;
+    let segment = SegmentDump::open(dir.path().join("orders-0/00000000000000000000.log"))?;
+    let all = batches(&segment)?;
+    for (number, batch) in all.iter().enumerate() {
+        let rest: Vec<_> = segment.stretches_from(batch.position).collect::<Result<_, _>>()?;
+        assert_eq!(rest.len(), all.len() - number);
+        assert!(matches!(&rest[0], Stretch::Batch(first) if first.base_offset == batch.base_offset));
+    }
+    assert_eq!(segment.stretches_from(segment.bytes()).count(), 0);
+    Ok(())
+}

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use annals::{CleanupPolicy, Durability, Error, Offset, Record, Store, TopicConfig, TopicPartition};
 
-use common::faulty::{Call, Done, Fault, FaultyFileSystem, Gate, Times};
+use annals_testing::{Call, Done, Fault, FaultyFileSystem, Gate, Times};
 use common::{
     TOPIC, batch_ends, by_hand, copy_dir, fast_dir, files_of, kill_and_copy, on_faulty, producer, records,
     small_segments, value_of,
@@ -38,7 +38,7 @@ const ENOSPC: i32 = 28;
 #[test]
 fn a_send_at_disk_returns_after_the_syncs_it_needs() {
     let dir = fast_dir();
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir.path(), &files).open().unwrap();
     store.create_topic(TOPIC, small_segments()).unwrap();
     let producer = producer(&store, Durability::Disk);
@@ -68,7 +68,7 @@ fn a_send_at_disk_returns_after_the_syncs_it_needs() {
 fn a_new_topic_and_its_directory_are_synced_before_create_returns() {
     let dir = fast_dir();
     let root = dir.path().join("store");
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(&root, &files).open().unwrap();
     assert_eq!(
         files.count(Call::SyncDir, &dir.path().to_string_lossy()),
@@ -95,7 +95,7 @@ fn a_store_whose_making_was_cut_off_gets_its_name_from_the_next_open() {
     for nth in 0..2 {
         let dir = fast_dir();
         let (above, root) = (dir.path().join("above"), dir.path().join("above/store"));
-        let files = FaultyFileSystem::new();
+        let files = FaultyFileSystem::watching_order();
         let name = dir.path().to_string_lossy().into_owned();
         files.fail(&[Call::SyncDir], &name, (nth, Times::Once), Fault::Error(EIO));
         assert!(matches!(on_faulty(&root, &files).open(), Err(Error::Io { .. })));
@@ -113,7 +113,7 @@ fn a_rewritten_segment_whose_name_was_not_synced_gets_it_before_the_table_forget
     let mut seen = false;
     for nth in 0..8 {
         let (dir, copy) = (fast_dir(), fast_dir());
-        let files = FaultyFileSystem::new();
+        let files = FaultyFileSystem::watching_order();
         let store = on_faulty(dir.path(), &files).open().unwrap();
         let config = small_segments().cleanup_policy(CleanupPolicy::Compact);
         let topic = store.create_topic(TOPIC, config).unwrap();
@@ -133,7 +133,7 @@ fn a_rewritten_segment_whose_name_was_not_synced_gets_it_before_the_table_forget
         assert!(compacted.is_err());
         seen = true;
         kill_and_copy(store, dir.path(), copy.path());
-        let files = FaultyFileSystem::new();
+        let files = FaultyFileSystem::watching_order();
         let store = on_faulty(copy.path(), &files).open().unwrap();
         files.forget();
         producer(&store, Durability::Disk).send(Record::to(TOPIC).key("two").value("after")).unwrap();
@@ -149,7 +149,7 @@ fn a_rewritten_segment_whose_name_was_not_synced_gets_it_before_the_table_forget
 #[test]
 fn a_new_segment_whose_name_was_not_synced_gets_it_before_the_table_lists_it() {
     let (dir, copy) = (fast_dir(), fast_dir());
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir.path(), &files).open().unwrap();
     store.create_topic(TOPIC, small_segments()).unwrap();
     store.producer().send(Record::to(TOPIC).value("before")).unwrap();
@@ -160,7 +160,7 @@ fn a_new_segment_whose_name_was_not_synced_gets_it_before_the_table_lists_it() {
     });
     assert!(full.is_some(), "the roll fails where it gives the new segment its name");
     kill_and_copy(store, dir.path(), copy.path());
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(copy.path(), &files).open().unwrap();
     files.forget();
     producer(&store, Durability::Disk).send(Record::to(TOPIC).value("after")).unwrap();
@@ -174,7 +174,7 @@ fn a_new_segment_whose_name_was_not_synced_gets_it_before_the_table_lists_it() {
 #[test]
 fn a_close_behind_a_first_append_that_failed_for_good_is_an_error() {
     let dir = fast_dir();
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir.path(), &files).open().unwrap();
     store.create_topic(TOPIC, TopicConfig::new()).unwrap();
     store.producer().send(Record::to(TOPIC).value("before")).unwrap();
@@ -188,7 +188,7 @@ fn a_close_behind_a_first_append_that_failed_for_good_is_an_error() {
 #[test]
 fn group_commit_acknowledges_nothing_that_no_sync_covers() {
     let dir = fast_dir();
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir.path(), &files).open().unwrap();
     store.create_topic(TOPIC, TopicConfig::new().segment_bytes(64 << 10)).unwrap();
     let producer = producer(&store, Durability::Disk);
@@ -229,7 +229,7 @@ fn group_commit_acknowledges_nothing_that_no_sync_covers() {
 /// `UnknownTopic`.
 fn delete_a_topic_during(act: fn(&Store) -> annals::Result<()>) {
     let dir = fast_dir();
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir.path(), &files).open().unwrap();
     for name in [TOPIC, "passing"] {
         store.create_topic(name, small_segments().retention_bytes(1)).unwrap();
@@ -265,7 +265,7 @@ fn retention_of_all_topics_passes_over_one_that_is_deleted_meanwhile() {
 #[test]
 fn a_roll_during_a_failing_sync_makes_nothing_durable() {
     let dir = fast_dir();
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir.path(), &files).open().unwrap();
     let config = TopicConfig::new().segment_bytes(16 << 10).index_interval_bytes(512);
     let partition = store.create_topic(TOPIC, config).unwrap().partition(0).unwrap();
@@ -292,7 +292,7 @@ fn a_roll_during_a_failing_sync_makes_nothing_durable() {
 #[test]
 fn a_failed_sync_poisons_its_partition_for_all_who_wait_and_no_other() {
     let dir = fast_dir();
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir.path(), &files).open().unwrap();
     store.create_topic(TOPIC, TopicConfig::new().partitions(2)).unwrap();
     let producer = producer(&store, Durability::Disk);
@@ -358,7 +358,7 @@ fn a_failed_sync_poisons_its_partition_for_all_who_wait_and_no_other() {
 #[test]
 fn a_failed_sync_in_the_background_poisons_too() {
     let dir = fast_dir();
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir.path(), &files).sync_every(Duration::ZERO).open().unwrap();
     store.create_topic(TOPIC, TopicConfig::new()).unwrap();
     let producer = store.producer();
@@ -373,7 +373,7 @@ fn a_failed_sync_in_the_background_poisons_too() {
 fn a_failed_write_is_all_or_nothing_and_gives_its_offsets_out_again() {
     for torn in [0, 1, 60, 61, 100] {
         let dir = fast_dir();
-        let files = FaultyFileSystem::new();
+        let files = FaultyFileSystem::watching_order();
         let store = on_faulty(dir.path(), &files).open().unwrap();
         let topic = store.create_topic(TOPIC, TopicConfig::new()).unwrap();
         let (producer, partition) = (store.producer(), topic.partition(0).unwrap());
@@ -401,7 +401,7 @@ fn a_failed_write_is_all_or_nothing_and_gives_its_offsets_out_again() {
 #[test]
 fn a_short_write_is_continued() {
     let dir = fast_dir();
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir.path(), &files).open().unwrap();
     store.create_topic(TOPIC, TopicConfig::new()).unwrap();
     files.fail(&[Call::Write], ".log", (0, Times::ForEver), Fault::Short(7));
@@ -417,7 +417,7 @@ fn a_short_write_is_continued() {
 #[test]
 fn a_failed_write_reaches_those_queued_behind_it() {
     let dir = fast_dir();
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir.path(), &files).open().unwrap();
     let topic = store.create_topic(TOPIC, TopicConfig::new()).unwrap();
     let partition = topic.partition(0).unwrap();
@@ -447,7 +447,7 @@ fn a_failed_write_reaches_those_queued_behind_it() {
 #[test]
 fn a_write_that_cannot_be_taken_back_poisons() {
     let dir = fast_dir();
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir.path(), &files).open().unwrap();
     store.create_topic(TOPIC, TopicConfig::new()).unwrap();
     let producer = store.producer();
@@ -479,7 +479,7 @@ fn a_roll_that_fails_leaves_the_partition_usable() {
     ];
     for (call, path, errno) in faults {
         let dir = fast_dir();
-        let files = FaultyFileSystem::new();
+        let files = FaultyFileSystem::watching_order();
         let store = on_faulty(dir.path(), &files).open().unwrap();
         let topic = store.create_topic(TOPIC, small_segments()).unwrap();
         let (producer, partition) = (store.producer(), topic.partition(0).unwrap());
@@ -652,7 +652,7 @@ fn a_topic_whose_creation_was_cut_off_can_be_created_again() {
     let mut nth = 0;
     loop {
         let (dir, copy) = (fast_dir(), fast_dir());
-        let files = FaultyFileSystem::new();
+        let files = FaultyFileSystem::watching_order();
         let store = on_faulty(dir.path(), &files).open().unwrap();
         files.fail(&Call::MUTATING, "", (nth, Times::ForEver), Fault::Error(EIO));
         let created = store.create_topic(TOPIC, workload_topic());
@@ -674,7 +674,7 @@ fn a_deletion_that_was_cut_off_is_in_nobodys_way() {
     let mut nth = 0;
     loop {
         let (dir, copy) = (fast_dir(), fast_dir());
-        let files = FaultyFileSystem::new();
+        let files = FaultyFileSystem::watching_order();
         let store = on_faulty(dir.path(), &files).open().unwrap();
         store.create_topic(TOPIC, workload_topic()).unwrap();
         (0..30).for_each(|number| {
@@ -707,7 +707,7 @@ fn a_deletion_that_was_cut_off_is_in_nobodys_way() {
 fn a_topic_file_of_unknown_state_takes_no_changes_until_the_store_is_reopened() {
     for retries_sync in [true, false] {
         let (dir, copy) = (fast_dir(), fast_dir());
-        let files = FaultyFileSystem::new();
+        let files = FaultyFileSystem::watching_order();
         let store = on_faulty(dir.path(), &files).open().unwrap();
         store.create_topic("other", TopicConfig::new()).unwrap();
         store.producer().send(Record::to("other").value("before")).unwrap();
@@ -744,7 +744,7 @@ fn a_topic_file_of_unknown_state_takes_no_changes_until_the_store_is_reopened() 
 #[test]
 fn nothing_is_acknowledged_on_a_topic_whose_deletion_failed_half_way() {
     let (dir, copy) = (fast_dir(), fast_dir());
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir.path(), &files).open().unwrap();
     store.create_topic(TOPIC, TopicConfig::new()).unwrap();
     let producer = producer(&store, Durability::Disk);
@@ -772,7 +772,7 @@ fn each_fails(calls: &[Call], fault: &Fault, times: Times, (ending, step): (Endi
     let mut nth = 0;
     loop {
         let (dir, copy) = (fast_dir(), fast_dir());
-        let files = FaultyFileSystem::new();
+        let files = FaultyFileSystem::watching_order();
         files.fail(calls, "", (nth, times), fault.clone());
         let mut told = Told::default();
         let store = workload(dir.path(), &files, &mut told, 0);
@@ -848,7 +848,7 @@ fn every_call_of_a_recovery_fails() {
     for times in [Times::Once, Times::ForEver] {
         let dir = fast_dir();
         let mut before = Told::default();
-        let store = workload(dir.path(), &FaultyFileSystem::new(), &mut before, 0).unwrap();
+        let store = workload(dir.path(), &FaultyFileSystem::watching_order(), &mut before, 0).unwrap();
         before.send(&store, 0, 100, Durability::Os);
         before.send(&store, 1, 101, Durability::Os);
         std::mem::forget(store);
@@ -863,7 +863,7 @@ fn every_call_of_a_recovery_fails() {
         loop {
             let (copy, end) = (fast_dir(), fast_dir());
             copy_dir(dir.path(), copy.path());
-            let files = FaultyFileSystem::new();
+            let files = FaultyFileSystem::watching_order();
             let all = [&Call::MUTATING[..], &[Call::Open, Call::Read, Call::Len, Call::List]].concat();
             files.fail(&all, "", (nth, times), Fault::Error(EIO));
             let mut told = Told { acknowledged: before.acknowledged.clone(), ..Told::default() };
@@ -889,7 +889,7 @@ fn every_call_of_a_recovery_fails() {
 #[test]
 fn a_descriptor_given_back_is_synced_first_and_a_failure_is_told_to_its_own_partition() {
     let dir = fast_dir();
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir.path(), &files).max_open_files(2).open().unwrap();
     store.create_topic(TOPIC, TopicConfig::new().partitions(4)).unwrap();
     let send = |partition: u32, durability: Durability| {

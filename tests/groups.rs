@@ -19,7 +19,7 @@ use annals::{
     Consumer, Durability, Error, Offset, OnDamage, Record, StartFrom, Store, TopicConfig, TopicPartition,
 };
 
-use common::faulty::{Call, FaultyFileSystem};
+use annals_testing::{Call, FaultyFileSystem};
 use common::{TOPIC, batch_ends, by_hand, fast_dir, files_of, kill_and_copy, now, on_faulty, value_of};
 
 const WAIT: Duration = Duration::from_secs(20);
@@ -255,7 +255,7 @@ fn a_committed_offset_above_the_recovered_end_is_set_back_durably_and_reported()
     let bytes = std::fs::read(log).unwrap();
     let kept = batch_ends(&bytes).iter().find(|(_, next)| *next == 7).unwrap().0;
     std::fs::write(log, &bytes[..usize::try_from(kept).unwrap()]).unwrap();
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(copy.path(), &files).open().unwrap();
     let back: Vec<_> = store
         .offsets_set_back()
@@ -509,7 +509,7 @@ fn automatic_commits_take_what_earlier_polls_handed_out() {
 #[test]
 fn a_failed_commit_commits_nothing() {
     let dir = fast_dir();
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir.path(), &files).open().unwrap();
     store.create_topic(TOPIC, TopicConfig::new().partitions(2)).unwrap();
     (0..2).for_each(|partition| send(&store, partition, 0..5));

@@ -23,7 +23,8 @@ use std::time::Duration;
 
 use annals::{Durability, Offset, Record, Store, TopicConfig, TopicPartition};
 
-use common::{Random, TOPIC, count_from_env, now, records, spawn};
+use annals_testing::Random;
+use common::{TOPIC, count_from_env, now, records, spawn};
 
 const DIR: &str = "ANNALS_TEST_KILL_DIR";
 const PLAN: &str = "ANNALS_TEST_KILL_PLAN";

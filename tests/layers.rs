@@ -26,7 +26,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Above all of them, in tests and with `--cfg fuzzing` alone: it looks at everything.
     (
         "fuzzing",
-        &["io", "format", "segment", "upkeep", "log", "topic", "producer", "group", "consumer", "store"],
+        &[
+            "doubles", "io", "format", "segment", "upkeep", "log", "topic", "producer", "group", "consumer",
+            "store",
+        ],
     ),
     // What everybody may use; each uses nothing but its like.
     ("error", &[]),

@@ -15,7 +15,7 @@ use std::path::Path;
 
 use annals::{Durability, Record, Store, TopicConfig};
 
-use common::faulty::{Call, FaultyFileSystem};
+use annals_testing::{Call, FaultyFileSystem};
 use common::{
     TOPIC, by_hand, count_from_env, fast_dir, files_of, kill_and_copy, now, on_faulty, producer, value_of,
 };
@@ -35,7 +35,7 @@ fn fill(dir: &Path, mib: usize) -> Store {
 
 /// Opens a store and tells how many calls that took.
 fn open_counted(dir: &Path) -> (usize, Store) {
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir, &files).open().expect("a store that opens");
     for call in [Call::Read, Call::Map, Call::Write] {
         assert_eq!(files.count(call, ".log"), 0, "{call:?} of a .log while opening after a clean close");
@@ -79,7 +79,7 @@ fn opening_after_a_kill_reads_the_active_segment_once() {
         kill_and_copy(store, dir.path(), copy.path());
         let logs = files_of(copy.path(), "orders-0", ".log");
         let active = std::fs::metadata(logs.last().unwrap()).unwrap().len();
-        let files = FaultyFileSystem::new();
+        let files = FaultyFileSystem::watching_order();
         let started = now();
         let store = on_faulty(copy.path(), &files).open().unwrap();
         let (read, took) = (files.bytes(Call::Read, ".log"), started.elapsed());
@@ -104,7 +104,7 @@ fn rebuilding_an_index_reads_a_segment_once() {
     store.close().unwrap();
     std::fs::remove_file(&files_of(dir.path(), "orders-0", ".index")[0]).unwrap();
     let size = std::fs::metadata(&files_of(dir.path(), "orders-0", ".log")[0]).unwrap().len();
-    let files = FaultyFileSystem::new();
+    let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir.path(), &files).read_mode(annals::ReadMode::Positional).open().unwrap();
     let partition = store.topic(TOPIC).unwrap().partition(0).unwrap();
     assert_eq!(partition.read_from(4_999).unwrap().fetch().unwrap().len(), 1);

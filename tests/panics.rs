@@ -12,10 +12,10 @@ use std::time::Duration;
 use annals::io::{Clock, SystemClock};
 use annals::{Durability, Error, Record, Store, Timestamp, TopicConfig};
 
-use crate::common::faulty::{Call, Fault, FaultyFileSystem, Gate, PLANTED, Times};
 use crate::common::{
     TOPIC, by_hand, fast_dir, kill_and_copy, on_faulty, producer, records, small_segments, spawn, value_of,
 };
+use annals_testing::{Call, Fault, FaultyFileSystem, Gate, PLANTED, Times};
 
 /// Another topic, whose files never fail.
 const OTHER: &str = "others";

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use annals::{Durability, Error, Record, Store, TopicConfig, WhenFull};
 
-use crate::common::faulty::{Call, Fault, FaultyFileSystem, Gate, Times};
 use crate::common::{TOPIC, by_hand, fast_dir, kill_and_copy, on_faulty, producer, records, spawn};
 use crate::{EIO, EMFILE, ENOSPC};
+use annals_testing::{Call, Fault, FaultyFileSystem, Gate, Times};
 
 /// A partition of at most 4,000 bytes, nearly full.
 fn nearly_full(store: &Store, when_full: WhenFull) {

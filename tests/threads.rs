@@ -329,7 +329,7 @@ fn readers_read_on_while_segments_roll() {
             }
             let (partition, done) = (&partition, &done);
             scope.spawn(move || {
-                let mut random = common::Random::new(7);
+                let mut random = annals_testing::Random::new(7);
                 while !done.load(Ordering::SeqCst) {
                     let end = partition.end();
                     let from = random.below(end.unsigned_abs() + 1).cast_signed();

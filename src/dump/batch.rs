@@ -7,7 +7,7 @@ use crate::format::{BatchHeader, Codec, Decompressor, Malformed, RawRecord, Reco
 use crate::types::{Header, Offset, Timestamp};
 
 /// The most that a batch may expand to.
-const MOST_EXPANDED_BYTES: usize = 256 << 20;
+const MOST_EXPANDED_BYTES: usize = i32::MAX.unsigned_abs() as usize;
 
 /// A batch as it stands in a `.log`. The fields are those of its header.
 #[derive(Debug, Clone)]
@@ -111,7 +111,7 @@ impl BatchDump {
     /// Its records, expanded and decoded. A batch whose CRC does not fit is decoded all the same, as far as it goes.
     ///
     /// # Errors
-    /// [`Corrupt`](Error::Corrupt) when they are not what the header says, or expand to more than 256 MiB.
+    /// [`Corrupt`](Error::Corrupt) when they are not what the header says.
     pub fn records(&self) -> Result<Vec<RecordDump>> {
         let body = self.stored.get(BatchHeader::LEN..).unwrap_or_default();
         let mut expanded = Vec::new();

@@ -1,5 +1,7 @@
 //! Index entries, and whether they fit the `.log` beside them.
 
+use std::collections::HashMap;
+
 use crate::dump::stretch::Landmark;
 use crate::format::{OffsetIndexEntry, TimeIndexEntry};
 use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
@@ -10,6 +12,9 @@ use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
 pub struct IndexDump<E> {
     /// In the order of the file.
     pub entries: Vec<E>,
+    /// Bytes of zeros behind the last entry: a broker allocates the indexes of its active segment ahead, and a killed one
+    /// leaves them so.
+    pub padding_bytes: usize,
     /// Bytes behind the last entry that are none: a part of one, or a negative number.
     pub trailing_bytes: usize,
 }
@@ -40,6 +45,8 @@ pub struct TimeEntry {
 
 pub(super) fn offsets(base: Offset, bytes: &[u8], log: &[Landmark]) -> IndexDump<OffsetEntry> {
     let decode = |chunk: &[u8]| OffsetIndexEntry::decode(chunk).ok();
+    // No entry of an offset index is all zeros: one is written behind the first batch at the earliest.
+    let (bytes, padding_bytes) = without_padding(bytes, OffsetIndexEntry::LEN, 0);
     let (raw, trailing_bytes) = split(bytes, OffsetIndexEntry::LEN, decode);
     let mut before: Option<OffsetIndexEntry> = None;
     let entry = |raw: OffsetIndexEntry| {
@@ -55,11 +62,17 @@ pub(super) fn offsets(base: Offset, bytes: &[u8], log: &[Landmark]) -> IndexDump
             misfit: disorder(ascends).or_else(|| offset_misfit(offset, position, log)),
         }
     };
-    IndexDump { entries: raw.into_iter().map(entry).collect(), trailing_bytes }
+    IndexDump { entries: raw.into_iter().map(entry).collect(), padding_bytes, trailing_bytes }
 }
 
 pub(super) fn times(base: Offset, bytes: &[u8], log: &[Landmark]) -> IndexDump<TimeEntry> {
+    // An entry of zeros is one where the first batch has a single record of time 0.
+    let is_of_time_0 =
+        |first: &Landmark| first.header.last_offset() == base && first.header.max_timestamp == 0;
+    let least = if log.first().is_some_and(is_of_time_0) { TimeIndexEntry::LEN } else { 0 };
+    let (bytes, padding_bytes) = without_padding(bytes, TimeIndexEntry::LEN, least);
     let (raw, trailing_bytes) = split(bytes, TimeIndexEntry::LEN, |chunk| TimeIndexEntry::decode(chunk).ok());
+    let ends = Ends::of(log);
     let mut before: Option<TimeIndexEntry> = None;
     let entry = |raw: TimeIndexEntry| {
         let offset = base.saturating_add(i64::from(raw.relative_offset));
@@ -67,13 +80,9 @@ pub(super) fn times(base: Offset, bytes: &[u8], log: &[Landmark]) -> IndexDump<T
         let grows =
             |last: TimeIndexEntry| last.relative_offset < raw.relative_offset && last.timestamp < timestamp;
         let ascends = before.replace(raw).is_none_or(grows);
-        TimeEntry {
-            timestamp,
-            offset,
-            misfit: disorder(ascends).or_else(|| time_misfit(timestamp, offset, log)),
-        }
+        TimeEntry { timestamp, offset, misfit: disorder(ascends).or_else(|| ends.misfit(timestamp, offset)) }
     };
-    IndexDump { entries: raw.into_iter().map(entry).collect(), trailing_bytes }
+    IndexDump { entries: raw.into_iter().map(entry).collect(), padding_bytes, trailing_bytes }
 }
 
 /// Entries up to the first that is none, and how many bytes are left.
@@ -95,18 +104,45 @@ fn offset_misfit(offset: Offset, position: u64, log: &[Landmark]) -> Option<Stri
     (last != offset).then(|| format!("the batch there ends with offset {last}"))
 }
 
-fn time_misfit(timestamp: Timestamp, offset: Offset, log: &[Landmark]) -> Option<String> {
-    let mut largest = NO_TIMESTAMP;
-    for Landmark { header, .. } in log {
-        if header.last_offset() == offset {
-            let found = header.max_timestamp;
-            return match timestamp {
-                _ if found != timestamp => Some(format!("the largest timestamp of its batch is {found}")),
-                _ if largest >= timestamp => Some("an earlier batch has that timestamp".to_owned()),
-                _ => None,
-            };
-        }
-        largest = largest.max(header.max_timestamp);
+/// What lies in front of the zeros that fill whole entries at the end, but for the first `least` bytes, and how many those are.
+fn without_padding(bytes: &[u8], len: usize, least: usize) -> (&[u8], usize) {
+    if !bytes.len().is_multiple_of(len) {
+        return (bytes, 0);
     }
-    Some("no batch ends with that offset".to_owned())
+    let content = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let end = content.next_multiple_of(len).max(least).min(bytes.len());
+    let (entries, padding) = bytes.split_at(end);
+    (entries, padding.len())
+}
+
+/// Where batches end, and what a time index may say of each.
+struct Ends(HashMap<Offset, End>);
+
+/// The largest timestamp of a batch, and of all before it.
+struct End {
+    timestamp: Timestamp,
+    before: Timestamp,
+}
+
+impl Ends {
+    fn of(log: &[Landmark]) -> Self {
+        let (mut ends, mut before) = (HashMap::new(), NO_TIMESTAMP);
+        for Landmark { header, .. } in log {
+            let timestamp = header.max_timestamp;
+            ends.entry(header.last_offset()).or_insert(End { timestamp, before });
+            before = before.max(timestamp);
+        }
+        Self(ends)
+    }
+
+    fn misfit(&self, timestamp: Timestamp, offset: Offset) -> Option<String> {
+        let Some(end) = self.0.get(&offset) else { return Some("no batch ends with that offset".to_owned()) };
+        match timestamp {
+            _ if end.timestamp != timestamp => {
+                Some(format!("the largest timestamp of its batch is {}", end.timestamp))
+            }
+            _ if end.before >= timestamp => Some("an earlier batch has that timestamp".to_owned()),
+            _ => None,
+        }
+    }
 }

@@ -76,7 +76,30 @@ impl SegmentDump {
 
     /// What the `.log` holds, from its first byte to its last.
     pub fn stretches(&self) -> Stretches<'_> {
-        Stretches::new(self)
+        self.stretches_from(0)
+    }
+
+    /// The same from a byte position on, at which a batch must begin: where an earlier walk ended, or where an entry of the
+    /// offset index points to. So a tool that follows a growing segment need not read it from the start each time.
+    ///
+    /// ```
+    /// # use annals::dump::{SegmentDump, Stretch};
+    /// # use annals::{Record, Store, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # store.create_topic("orders", TopicConfig::new())?;
+    /// # for value in ["2 apples", "3 pears"] {
+    /// #     store.producer().send(Record::to("orders").value(value))?;
+    /// # }
+    /// # store.close()?;
+    /// let segment = SegmentDump::open(dir.path().join("orders-0/00000000000000000000.log"))?;
+    /// let Some(Stretch::Batch(first)) = segment.stretches().next().transpose()? else { panic!("no batch") };
+    /// let rest = segment.stretches_from(first.position + first.bytes);
+    /// assert_eq!(rest.count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn stretches_from(&self, position: u64) -> Stretches<'_> {
+        Stretches::new(self, position)
     }
 
     /// The entries of the `.index`, each compared with the `.log`; `None` when there is no such file.

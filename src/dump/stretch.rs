@@ -38,8 +38,8 @@ pub struct Stretches<'a> {
 }
 
 impl<'a> Stretches<'a> {
-    pub(super) fn new(segment: &'a SegmentDump) -> Self {
-        Self { segment, position: Some(0) }
+    pub(super) fn new(segment: &'a SegmentDump, position: u64) -> Self {
+        Self { segment, position: Some(position) }
     }
 
     fn advance(&mut self, position: u64) -> Result<Stretch> {

@@ -1,6 +1,9 @@
 //! What a decoder can say about bytes it was given; the layer above knows which file and offset they came from.
 
 use std::borrow::Cow;
+use std::path::Path;
+
+use crate::error::Error;
 
 /// Why bytes could not be decoded. Never an I/O failure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,6 +15,13 @@ pub(crate) enum Malformed {
         at: usize,
         /// The rule that is broken.
         why: Cow<'static, str>,
+    },
+
+    /// More than the caller allows. Damage is not implied: whoever wrote it was allowed more.
+    #[error("it expands to more than {limit} bytes")]
+    TooLarge {
+        /// What the caller allows, in bytes.
+        limit: usize,
     },
 
     /// A later version of the format than this crate knows: damage is not implied.
@@ -41,6 +51,24 @@ impl Malformed {
     #[inline(never)]
     pub(crate) fn invalid(at: usize, why: impl Into<Cow<'static, str>>) -> Self {
         Self::Invalid { at, why: why.into() }
+    }
+
+    /// What is wrong with a file of ours that was read whole.
+    pub(crate) fn in_file(self, path: &Path) -> Error {
+        let path = path.to_path_buf();
+        let position = match &self {
+            Self::Unsupported { what, found, supported } => {
+                return Error::UnsupportedFormat { path, what, found: *found, supported: *supported };
+            }
+            Self::Invalid { at, .. } => *at as u64,
+            Self::Truncated { available, .. } => *available as u64,
+            Self::TooLarge { .. } => 0,
+        };
+        let reason = match self {
+            Self::Invalid { why, .. } => why.into(),
+            other => other.to_string(),
+        };
+        Error::Corrupt { path, position, offset: None, reason }
     }
 
     /// The same, seen from a slice in which the decoder's slice begins at `offset`.

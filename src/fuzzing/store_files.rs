@@ -23,7 +23,7 @@ const MOST_RECORDS: usize = 5_000;
 
 pub(super) fn open(memory: &Memory, clock: &Arc<ManualClock>) -> Result<Store> {
     Store::builder(ROOT)
-        .file_system(Arc::new(memory.clone()))
+        .file_system(memory.file_system())
         .clock(Arc::clone(clock) as Arc<dyn crate::io::Clock>)
         .read_mode(ReadMode::Positional)
         .max_expanded_bytes(1 << 20)

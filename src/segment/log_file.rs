@@ -106,6 +106,10 @@ struct Stretch {
 }
 
 impl<'a> Walk<'a> {
+    pub(super) fn log(&self) -> &LogFile {
+        self.log
+    }
+
     pub(super) fn new(log: &'a LogFile, written: u64) -> Self {
         let source = match log.mode {
             ReadMode::Mapped => Source::Mapped(None),
@@ -271,7 +275,12 @@ impl LogFile {
 
     /// What is wrong with the batch at `position`, as an error that says where.
     pub(crate) fn damaged(&self, position: u64, offset: Offset, malformed: Malformed) -> Error {
-        self.broken(position, offset, malformed.to_string())
+        match malformed {
+            Malformed::TooLarge { limit } => {
+                Error::BatchTooLarge { path: self.path(), position, offset, limit: limit as u64 }
+            }
+            malformed => self.broken(position, offset, malformed.to_string()),
+        }
     }
 
     /// The same for a rule that spans batches.

@@ -244,7 +244,13 @@ impl Search<'_, '_> {
             }
             None => batch,
         };
-        Ok((self.judge)(header, batch))
+        match (self.judge)(header, batch) {
+            // A limit of whoever looks is no fault of the batch: nothing is decided about it.
+            Err(malformed @ Malformed::TooLarge { .. }) => {
+                Err(self.walk.log().damaged(position, header.base_offset, malformed))
+            }
+            judged => Ok(judged),
+        }
     }
 
     /// The header at `position`, if the checksum of its batch fits.

@@ -137,7 +137,9 @@ impl StoreBuilder {
         self
     }
 
-    /// The most that one compressed batch may expand to; a larger one is damage. Default: 64 MiB.
+    /// The most that one compressed batch may expand to when it is read. A batch of more is written uncompressed, so what this
+    /// store accepts it can read. One that was written where more was allowed is
+    /// [`BatchTooLarge`](Error::BatchTooLarge), which is no damage. Default: 64 MiB.
     pub fn max_expanded_bytes(mut self, bytes: usize) -> Self {
         self.max_expanded_bytes = bytes;
         self

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{Catalog, Malformed};
+use crate::format::Catalog;
 use crate::io::Directory;
 
 /// Its name in the store's directory.
@@ -25,18 +25,7 @@ impl CatalogFile {
     pub(super) fn read(root: &Directory) -> Result<Option<Self>> {
         let Some(bytes) = root.read_file(CATALOG_FILE, MOST_BYTES)? else { return Ok(None) };
         let path = root.join(CATALOG_FILE);
-        let catalog = Catalog::decode(&bytes).map_err(|malformed| match malformed {
-            Malformed::Unsupported { what, found, supported } => {
-                Error::UnsupportedFormat { path, what, found, supported }
-            }
-            Malformed::Invalid { at, why } => {
-                Error::Corrupt { path, position: at as u64, offset: None, reason: why.into() }
-            }
-            Malformed::Truncated { available, .. } => {
-                let reason = malformed.to_string();
-                Error::Corrupt { path, position: available as u64, offset: None, reason }
-            }
-        })?;
+        let catalog = Catalog::decode(&bytes).map_err(|malformed| malformed.in_file(&path))?;
         Ok(Some(Self { root: root.clone(), catalog, refusal: None }))
     }
 
@@ -71,7 +60,11 @@ impl CatalogFile {
         self.check()?;
         let mut catalog = self.catalog.clone();
         change(&mut catalog);
-        self.root.prepare(CATALOG_FILE, &catalog.encode())?;
+        let bytes = catalog.encode();
+        if bytes.len() > MOST_BYTES {
+            return Err(Error::invalid("the store would have more topics than its list can hold"));
+        }
+        self.root.prepare(CATALOG_FILE, &bytes)?;
         if let Err(error) = self.root.publish(CATALOG_FILE) {
             let cause = Arc::new(error.clone());
             self.refuse(Error::Poisoned { partition: CATALOG_FILE.to_owned(), cause });

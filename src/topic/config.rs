@@ -93,7 +93,10 @@ impl TopicConfig {
         self.set("cleanup.policy", policy.name())
     }
 
-    /// `compression.type`: the codec of every batch. A batch that does not shrink is stored as it is.
+    /// `compression.type`: the codec of every batch. A batch that does not shrink is stored as it is. Records sent one by one
+    /// at [`Os`](crate::Durability::Os) or [`Disk`](crate::Durability::Disk) are a batch each, and small ones do not shrink: send
+    /// them together ([`send_batch`](crate::Producer::send_batch)), or at [`Memory`](crate::Durability::Memory), which gathers
+    /// them.
     pub fn compression_type(self, codec: Codec) -> Self {
         let name = if codec == Codec::None { "uncompressed" } else { codec.name() };
         self.set("compression.type", name)

@@ -3,10 +3,6 @@
 #![expect(dead_code, reason = "each test crate uses a part of it")]
 #![expect(clippy::disallowed_methods, reason = "tests look at the files from outside, and read the clock")]
 
-pub(crate) mod faulty;
-pub(crate) mod memory;
-pub(crate) mod order;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +11,7 @@ use std::time::Instant;
 
 use annals::{Durability, Offset, Partition, Producer, Store, StoreBuilder, TopicConfig};
 
-use faulty::FaultyFileSystem;
+use annals_testing::FaultyFileSystem;
 
 /// Keeps the `dead_code` expectation above fulfilled in a crate that uses everything else.
 struct Unused;
@@ -147,21 +143,4 @@ pub(crate) fn batch_ends(log: &[u8]) -> Vec<(u64, Offset)> {
         ends.push((at as u64, base + i64::from(last_delta) + 1));
     }
     ends
-}
-
-/// A small generator of random numbers (xorshift64), so that a failing run can be repeated from its seed.
-#[derive(Debug, Clone)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % limit
-    }
 }

@@ -7,6 +7,7 @@
 #![expect(clippy::disallowed_methods, reason = "the files are looked at from outside")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
+mod broker;
 mod control;
 mod files;
 mod foreign;
@@ -14,6 +15,8 @@ mod framings;
 mod high_offsets;
 #[path = "../common/high_start.rs"]
 mod high_start;
+#[path = "../common/kafka_golden.rs"]
+mod kafka_golden;
 mod kafka_python;
 mod ours;
 mod samples;

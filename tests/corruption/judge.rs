@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 
 use annals::{Error, OwnedRecord, Partition, ReadMode, RecordRef, RecoveryReport, Store};
 
-use crate::common::memory::MemoryFileSystem;
 use crate::damage::{Changes, Damage};
 use crate::stores::{GROUP, PartitionContent, ROOT, Sample, TopicContent, builder};
+use annals_testing::MemoryFileSystem;
 
 /// What a damage led to. Anything else is a failure, in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,8 +3,8 @@
 use annals::{Error, Offset, ReadMode, Record, Store};
 
 use crate::common::batch_ends;
-use crate::common::memory::{Image, MemoryFileSystem};
 use crate::stores::{Sample, builder, samples};
+use annals_testing::{Image, MemoryFileSystem};
 
 const PLAIN: &str = "/store/plain-0";
 
@@ -179,19 +179,19 @@ fn an_earlier_list_of_topics_destroys_no_topic_that_it_lacks() {
 
 #[test]
 fn a_topic_that_was_deleted_is_cleared_away_after_a_kill() {
-    let files = MemoryFileSystem::new(&closed().image);
+    let files = MemoryFileSystem::over(&closed().image);
     let store = builder(&files, ReadMode::Mapped).open().unwrap();
     let before = files.calls();
     store.delete_topic("late").unwrap();
     let calls = files.calls() - before;
     close_without_a_change(&files, store);
     for call in 0..calls {
-        let files = MemoryFileSystem::new(&closed().image);
+        let files = MemoryFileSystem::over(&closed().image);
         let store = builder(&files, ReadMode::Mapped).open().unwrap();
         files.stop_after(files.calls() + call);
         drop(store.delete_topic("late"));
         close_without_a_change(&files, store);
-        let left = MemoryFileSystem::new(&Image::new(files.files()));
+        let left = MemoryFileSystem::over(&Image::new(files.files()));
         let store = builder(&left, ReadMode::Mapped).open().unwrap();
         let is_there = left.files().keys().any(|path| path.starts_with("/store/late-0/"));
         assert_eq!(store.topic("late").is_ok(), is_there, "call {call}");

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use annals::{Offset, ReadMode, Repair, RepairReport, Store};
 
-use crate::common::memory::{Files, Image, MemoryFileSystem};
 use crate::common::{batch_ends, count_from_env};
 use crate::damage::{Changes, Damage};
 use crate::judge::Outcome;
 use crate::stores::{PartitionContent, Sample, builder, content, samples};
+use annals_testing::{Files, Image, MemoryFileSystem};
 
 /// Where the copies go.
 const COPIES: &str = "/taken-out/today";
@@ -111,7 +111,7 @@ fn check_content(sample: &Sample, files: &MemoryFileSystem, repairs: &[Repair]) 
     drop(store);
     files.stop_after(u64::MAX);
     checked?;
-    let copy = MemoryFileSystem::new(&Image::new(fixed));
+    let copy = MemoryFileSystem::over(&Image::new(fixed));
     let found = builder(&copy, ReadMode::Positional).verify(|_| std::ops::ControlFlow::Continue(()));
     let found = found.map_err(|error| error.to_string())?;
     if found.is_sound() { Ok(()) } else { Err(format!("not sound: {found:?}")) }
@@ -183,7 +183,7 @@ fn a_repair_that_is_killed_at_any_call_is_done_by_the_next() {
                 files.stop_after(call);
                 assert!(repair(&files).is_err(), "{damage:?} at call {call}");
                 for left in [files.files(), files.durable_files()] {
-                    let files = MemoryFileSystem::new(&Image::new(left));
+                    let files = MemoryFileSystem::over(&Image::new(left));
                     let again = repair(&files).unwrap();
                     let all: Vec<_> = report.repairs.iter().chain(&again.repairs).cloned().collect();
                     let checked = check_content(sample, &files, &all)
@@ -235,7 +235,7 @@ fn a_wrong_base_offset_behind_a_damaged_batch_makes_no_record_far_ahead() {
 
 #[test]
 fn copies_in_the_store_are_refused() {
-    let files = MemoryFileSystem::new(&samples()[0].image);
+    let files = MemoryFileSystem::over(&samples()[0].image);
     let refused = builder(&files, ReadMode::Mapped).repair("/store/plain-0/copies");
     assert!(matches!(refused, Err(annals::Error::InvalidArgument { .. })), "{refused:?}");
     assert!(files.touched().is_empty());

@@ -10,7 +10,7 @@ use annals::{
     ReadMode, Record, Result, Store, StoreBuilder, TopicConfig, TopicPartition,
 };
 
-use crate::common::memory::{Files, Image, MemoryFileSystem};
+use annals_testing::{Files, Image, MemoryFileSystem};
 
 /// Where the store is.
 pub(crate) const ROOT: &str = "/store";
@@ -73,7 +73,7 @@ pub(crate) fn samples() -> &'static [Sample; 2] {
 }
 
 fn sample(name: &'static str, is_closed: bool) -> Sample {
-    let memory = MemoryFileSystem::new(&Image::new(Files::new()));
+    let memory = MemoryFileSystem::over(&Image::new(Files::new()));
     let mut moments = Vec::new();
     let store = builder(&memory, ReadMode::Mapped).open().unwrap();
     fill(&store, &mut || moments.push(memory.files()));
@@ -97,7 +97,7 @@ fn sample(name: &'static str, is_closed: bool) -> Sample {
         earlier.extend(before.into_iter().map(|bytes| (path.clone(), bytes)));
     }
     let image = Image::new(files);
-    let files = MemoryFileSystem::new(&image);
+    let files = MemoryFileSystem::over(&image);
     let store = builder(&files, ReadMode::Mapped).open().unwrap();
     let content = content(&store).unwrap();
     files.freeze();

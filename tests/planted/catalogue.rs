@@ -501,6 +501,20 @@ pub(crate) const BUGS: &[Bug] = &[
         bad: "if others > kept.header.total_len() {",
         caught_by: &[tests("compat", &["theirs::"]), tests("lib", &["segment::"])],
     },
+    Bug {
+        name: "compressed-beyond-what-readers-expand",
+        file: "src/log/write/writer.rs",
+        good: "records <= self.options.max_expanded_bytes && writer",
+        bad: "writer",
+        caught_by: &[tests("limits", &[])],
+    },
+    Bug {
+        name: "limit-taken-for-damage",
+        file: "src/segment/log_file.rs",
+        good: "            Malformed::TooLarge { limit } => {\n                Error::BatchTooLarge",
+        bad: "            Malformed::TooLarge { limit } if limit == 7 => {\n                Error::BatchTooLarge",
+        caught_by: &[tests("limits", &[])],
+    },
     // Topics.
     Bug {
         name: "deleted-topics-not-listed",

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use annals::{Durability, Store, Topic};
 
-use crate::crash::{cut, points};
-use crate::disk::Disk;
 use crate::model::Model;
 use crate::promise::{self, Entry, Found, Outcome, Promises};
-use crate::{crash::Fate, world};
+use crate::world;
+use annals_testing::power_cut::Disk;
+use annals_testing::power_cut::Fate;
+use annals_testing::power_cut::{cut, points};
 
 /// One life of a store on a disk that a power cut left.
 struct Life {

@@ -10,10 +10,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 #[cfg(test)]
-mod crash;
-#[cfg(test)]
-mod disk;
-#[cfg(test)]
 mod explore;
 #[cfg(test)]
 mod judge;

@@ -1,34 +1,33 @@
-//! The model as the file system of a store.
+//! The machine under a store: a disk whose power can be cut, calls that fail, and what is noted of every change.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use annals::io::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode, View};
+use annals::io::FileSystem;
+use annals_testing::Fault;
+use annals_testing::power_cut::{Change, Disk, Observer, PowerCutFileSystem};
 
-use crate::common::Random;
-use crate::disk::{DirectoryNode, Disk, FileNode, NameChange, Node};
 use crate::record::Recorder;
-use crate::trouble::{Call, Fault, Kind, Trouble};
+use crate::trouble::{Call, Kind, Trouble};
 use crate::watcher;
+use annals_testing::Random;
 
 /// A machine with one disk. Clones are the same machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
-    machine: Arc<Machine>,
+    disk: PowerCutFileSystem,
+    look: Arc<Look>,
 }
 
+/// What looks at every change.
 #[derive(Debug)]
-struct Machine {
+struct Look {
     state: Mutex<State>,
     recorder: Option<Arc<Recorder>>,
 }
 
 #[derive(Debug)]
 struct State {
-    disk: Disk,
-    /// The process that uses it was killed: it changes nothing any more.
-    killed: bool,
     /// Changed since a moment was recorded.
     changed: bool,
     trouble: Option<Trouble>,
@@ -50,266 +49,121 @@ pub(crate) struct Eviction {
 impl Model {
     /// A machine that tells `recorder` of its syncs.
     pub(crate) fn new(disk: Disk, recorder: Option<Arc<Recorder>>) -> Self {
-        let state = State {
-            disk,
-            killed: false,
-            changed: true,
-            trouble: None,
-            eviction: None,
-            violations: Vec::new(),
-        };
-        Self { machine: Arc::new(Machine { state: Mutex::new(state), recorder }) }
+        let state = State { changed: true, trouble: None, eviction: None, violations: Vec::new() };
+        let look = Arc::new(Look { state: Mutex::new(state), recorder });
+        let disk = PowerCutFileSystem::on(disk, Some(Arc::clone(&look) as Arc<dyn Observer>));
+        Self { disk, look }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.machine.state.lock().unwrap()
+    /// What a store is put on.
+    pub(crate) fn file_system(&self) -> Arc<dyn FileSystem> {
+        self.disk.shared()
     }
 
     /// Ends the process: what it calls from here on fails. The disk and what the system holds of it stay.
     pub(crate) fn kill(&self) -> Disk {
-        let mut state = self.state();
-        state.killed = true;
-        std::mem::replace(&mut state.disk, Disk::new())
+        self.disk.kill()
     }
 
     /// From the `nth` call of that kind on (0 is the next one), on a path that ends so.
     pub(crate) fn trouble(&self, kind: Kind, suffix: &'static str, nth: usize) {
-        self.state().trouble = Some(Trouble { kind, suffix, left: nth, struck: 0 });
+        self.look.state().trouble = Some(Trouble { kind, suffix, left: nth, struck: 0 });
     }
 
     /// Every call succeeds again.
     pub(crate) fn heal(&self) {
-        self.state().trouble = None;
+        self.look.state().trouble = None;
     }
 
     /// So many reads after a sync has failed, pages that the kernel took for clean make room for others.
     pub(crate) fn evict(&self, eviction: Option<Eviction>) {
-        self.state().eviction = eviction;
+        self.look.state().eviction = eviction;
     }
 
     /// True when some call has failed.
     pub(crate) fn has_struck(&self) -> bool {
-        self.state().trouble.as_ref().is_some_and(|trouble| trouble.struck > 0)
+        self.look.state().trouble.as_ref().is_some_and(|trouble| trouble.struck > 0)
     }
 
     pub(crate) fn violations(&self) -> Vec<String> {
-        self.state().violations.clone()
+        self.look.state().violations.clone()
     }
 
     /// Records the moment for the exploration.
     pub(crate) fn record(&self) {
-        self.record_in(&mut self.state());
+        let disk = self.disk.disk();
+        self.look.record(&mut self.look.state(), &disk);
+    }
+}
+
+impl Look {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
     }
 
-    fn record_in(&self, state: &mut State) {
-        if let Some(recorder) = &self.machine.recorder
+    fn record(&self, state: &mut State, disk: &Disk) {
+        if let Some(recorder) = &self.recorder
             && (state.changed || recorder.has_tightened())
         {
             state.changed = false;
-            recorder.record(state.disk.reachable());
+            recorder.record(disk.reachable());
         }
     }
+}
 
-    fn change<T>(
-        &self,
-        (call, path): (Call, &Path),
-        act: impl FnOnce(&mut State) -> io::Result<T>,
-    ) -> io::Result<T> {
-        let fault = self.begin(call, path)?.and_then(Fault::error);
-        fault.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))?;
-        act(&mut self.state())
+/// What calls the troubles are made of.
+fn call(change: &Change<'_>) -> Call {
+    match change {
+        Change::Write { .. } => Call::Write,
+        Change::SetLen { .. } | Change::Allocate(_) => Call::Size,
+        Change::Sync(_) => Call::Sync,
+        Change::SyncDir(_) => Call::SyncDir,
+        _ => Call::Name,
     }
+}
 
-    /// What becomes of a call that is to change something.
-    fn begin(&self, call: Call, path: &Path) -> io::Result<Option<Fault>> {
+impl Observer for Look {
+    fn before(&self, disk: &mut Disk, change: &Change<'_>) -> Option<Fault> {
         let mut state = self.state();
-        if state.killed {
-            return Err(io::Error::other("killed"));
+        if matches!(change, Change::Sync(_) | Change::SyncDir(_)) {
+            self.record(&mut state, disk);
         }
         state.changed = true;
-        let fault = state.trouble.as_mut().and_then(|trouble| trouble.strike(call, path));
+        let len = if let Change::Write { len, .. } = change { *len } else { 0 };
+        let strike = |trouble: &mut Trouble| trouble.strike(call(change), change.path(), len);
+        let fault = state.trouble.as_mut().and_then(strike);
         if fault.is_some()
-            && let Some(recorder) = &self.machine.recorder
+            && let Some(recorder) = &self.recorder
         {
             recorder.note_strike();
             // For whoever looks into a failure.
-            eprintln!("{fault:?} strikes {call:?} of {}", path.display());
+            eprintln!("{fault:?} strikes {change:?}");
         }
-        Ok(fault)
+        // What fails before it has done anything is in no wrong order.
+        if !matches!(fault, Some(Fault::Error(_))) {
+            state.violations.extend(watcher::verdict(disk, change));
+        }
+        fault
     }
-}
 
-impl State {
-    fn read(&mut self, path: &Path) {
-        if self.eviction.is_none() || !self.disk.lies() {
+    fn after(&self, disk: &mut Disk, change: &Change<'_>) {
+        if let Change::Rename { to, .. } = change {
+            watcher::note_sealed(disk, to);
+        }
+    }
+
+    fn read(&self, disk: &mut Disk, path: &Path) {
+        let mut state = self.state();
+        if state.eviction.is_none() || !disk.lies() {
             return;
         }
-        let Some(mut eviction) = self.eviction.take() else { return };
+        let Some(mut eviction) = state.eviction.take() else { return };
         match eviction.left.checked_sub(1) {
-            Some(left) => self.eviction = Some(Eviction { left, ..eviction }),
+            Some(left) => state.eviction = Some(Eviction { left, ..eviction }),
             None => {
                 eprintln!("pages are evicted before a read of {}", path.display());
-                self.disk.evict(|| eviction.random.below(4) < eviction.share);
+                disk.evict(|| eviction.random.below(4) < eviction.share);
             }
         }
     }
-
-    fn watch(&mut self, verdict: Option<String>) {
-        self.violations.extend(verdict);
-    }
-}
-
-impl FileSystem for Model {
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
-        let node = match mode {
-            OpenMode::CreateNew => self.change((Call::Name, path), |state| {
-                let place = state.disk.place(path)?;
-                state.disk.create(place, Node::File(FileNode::default()))
-            })?,
-            _ => self.state().disk.find(path)?,
-        };
-        self.state().disk.file(node)?;
-        Ok(Arc::new(ModelFile { model: self.clone(), node, path: path.to_path_buf() }))
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        let state = self.state();
-        let names = &state.disk.directory(state.disk.find(dir)?)?.current;
-        let kind = |node: usize| match state.disk.node(node) {
-            Node::File(_) => EntryKind::File,
-            Node::Directory(_) => EntryKind::Directory,
-        };
-        Ok(names.iter().map(|(name, node)| Entry { name: name.clone(), kind: kind(*node) }).collect())
-    }
-
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.change((Call::Name, dir), |state| {
-            let place = state.disk.place(dir)?;
-            state.disk.create(place, Node::Directory(DirectoryNode::default())).map(drop)
-        })
-    }
-
-    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        self.change((Call::Name, dir), |state| {
-            if !state.disk.directory(state.disk.find(dir)?)?.current.is_empty() {
-                return Err(io::ErrorKind::DirectoryNotEmpty.into());
-            }
-            let (parent, name) = state.disk.place(dir)?;
-            state.disk.change_names(parent, NameChange::Unlink { name })
-        })
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.change((Call::Name, path), |state| {
-            let (parent, name) = state.disk.place(path)?;
-            let verdict = watcher::removal(&state.disk, parent, path);
-            state.disk.change_names(parent, NameChange::Unlink { name })?;
-            state.watch(verdict);
-            Ok(())
-        })
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.change((Call::Name, to), |state| {
-            let ((parent, from_name), (target, to_name)) = (state.disk.place(from)?, state.disk.place(to)?);
-            if parent != target {
-                return Err(io::ErrorKind::Unsupported.into());
-            }
-            let verdict = watcher::rename(&state.disk, from, to);
-            state.disk.change_names(parent, NameChange::Rename { from: from_name, to: to_name })?;
-            state.watch(verdict);
-            watcher::note_sealed(&mut state.disk, parent, to);
-            Ok(())
-        })
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.record();
-        self.change((Call::SyncDir, dir), |state| {
-            let node = state.disk.find(dir)?;
-            state.disk.sync_names(node)
-        })
-    }
-
-    fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {
-        self.state().disk.find(dir)?;
-        Ok(DirectoryLock::Held(Box::new(())))
-    }
-}
-
-#[derive(Debug)]
-struct ModelFile {
-    model: Model,
-    node: usize,
-    path: PathBuf,
-}
-
-impl FileHandle for ModelFile {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.model.state().disk.file(self.node)?.current.len() as u64)
-    }
-
-    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
-        let mut state = self.model.state();
-        state.read(&self.path);
-        let bytes = &state.disk.file(self.node)?.current;
-        let rest = bytes.get(place(position)?..).unwrap_or_default();
-        let count = rest.len().min(buf.len());
-        buf[..count].copy_from_slice(&rest[..count]);
-        Ok(count)
-    }
-
-    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
-        let fault = self.model.begin(Call::Write, &self.path)?;
-        let part = fault.map_or(bytes.len(), |fault| fault.part(bytes.len()));
-        let bytes = &bytes[..part];
-        let mut state = self.model.state();
-        let file = state.disk.file_mut(self.node)?;
-        let verdict = watcher::write(file, place(position)?, &self.path);
-        file.write(bytes, place(position)?);
-        state.watch(verdict);
-        match fault.and_then(Fault::error) {
-            Some(errno) => Err(io::Error::from_raw_os_error(errno)),
-            None => Ok(part),
-        }
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.model.change((Call::Size, &self.path), |state| {
-            let file = state.disk.file_mut(self.node)?;
-            let verdict = watcher::write(file, place(len)?, &self.path);
-            file.set_len(place(len)?);
-            state.watch(verdict);
-            Ok(())
-        })
-    }
-
-    fn allocate(&self, len: u64) -> io::Result<()> {
-        self.model.change((Call::Size, &self.path), |state| {
-            let file = state.disk.file_mut(self.node)?;
-            file.set_len(place(len)?.max(file.current.len()));
-            Ok(())
-        })
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.model.record();
-        let fault = self.model.begin(Call::Sync, &self.path)?;
-        let mut state = self.model.state();
-        let file = state.disk.file_mut(self.node)?;
-        if let Some(errno) = fault.and_then(Fault::error) {
-            file.fail_sync();
-            return Err(io::Error::from_raw_os_error(errno));
-        }
-        file.sync();
-        Ok(())
-    }
-
-    fn map(&self, _len: u64) -> io::Result<Option<View>> {
-        Ok(None)
-    }
-}
-
-fn place(position: u64) -> io::Result<usize> {
-    usize::try_from(position).map_err(io::Error::other)
 }

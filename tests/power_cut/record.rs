@@ -7,8 +7,8 @@ use std::sync::Mutex;
 
 use annals::Partition;
 
-use crate::disk::Disk;
 use crate::promise::Promises;
+use annals_testing::power_cut::Disk;
 
 /// A disk at one moment, and what must be found on it afterwards.
 #[derive(Debug, Clone)]

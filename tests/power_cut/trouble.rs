@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use annals_testing::{Fault, Times};
+
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
@@ -21,9 +23,17 @@ impl Call {
     const ALL: &'static [Self] = &[Self::Write, Self::Size, Self::Sync, Self::Name, Self::SyncDir];
 }
 
-/// What becomes of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+/// Which calls fail, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    calls: &'static [Call],
+    times: Times,
+    fault: Do,
+}
+
+/// What such a call does.
+#[derive(Debug, Clone, Copy)]
+enum Do {
     /// It fails. Nothing is done; of a sync, what it should have written is lost.
     Error(i32),
     /// A write is done in part, which it says.
@@ -32,40 +42,26 @@ pub(crate) enum Fault {
     Torn(i32),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Times {
-    Once,
-    ForEver,
-}
-
-/// Which calls fail, and how.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Kind {
-    calls: &'static [Call],
-    times: Times,
-    fault: Fault,
-}
-
 /// Every kind that workloads are tried with.
 pub(crate) const KINDS: [Kind; 8] = [
-    Kind::new(Call::ALL, Times::Once, Fault::Error(EIO)),
-    Kind::new(Call::ALL, Times::ForEver, Fault::Error(EIO)),
+    Kind::new(Call::ALL, Times::Once, Do::Error(EIO)),
+    Kind::new(Call::ALL, Times::ForEver, Do::Error(EIO)),
     // A disk that is full: what needs no space goes on.
-    Kind::new(&[Call::Write, Call::Size, Call::Name], Times::ForEver, Fault::Error(ENOSPC)),
-    Kind::new(&[Call::SyncDir], Times::Once, Fault::Error(EIO)),
-    Kind::new(&[Call::SyncDir], Times::ForEver, Fault::Error(EIO)),
-    Kind::new(&[Call::Write], Times::Once, Fault::Torn(ENOSPC)),
-    Kind::new(&[Call::Write], Times::Once, Fault::Short),
-    Kind::new(&[Call::Sync], Times::ForEver, Fault::Error(EIO)),
+    Kind::new(&[Call::Write, Call::Size, Call::Name], Times::ForEver, Do::Error(ENOSPC)),
+    Kind::new(&[Call::SyncDir], Times::Once, Do::Error(EIO)),
+    Kind::new(&[Call::SyncDir], Times::ForEver, Do::Error(EIO)),
+    Kind::new(&[Call::Write], Times::Once, Do::Torn(ENOSPC)),
+    Kind::new(&[Call::Write], Times::Once, Do::Short),
+    Kind::new(&[Call::Sync], Times::ForEver, Do::Error(EIO)),
 ];
 
 impl Kind {
-    const fn new(calls: &'static [Call], times: Times, fault: Fault) -> Self {
+    const fn new(calls: &'static [Call], times: Times, fault: Do) -> Self {
         Self { calls, times, fault }
     }
 
     /// One sync fails.
-    pub(crate) const ONE_SYNC: Self = Self::new(&[Call::Sync], Times::Once, Fault::Error(EIO));
+    pub(crate) const ONE_SYNC: Self = Self::new(&[Call::Sync], Times::Once, Do::Error(EIO));
 }
 
 /// A kind, and when it begins.
@@ -81,8 +77,8 @@ pub(crate) struct Trouble {
 }
 
 impl Trouble {
-    /// What becomes of this call, if it is one of those that fail.
-    pub(crate) fn strike(&mut self, call: Call, path: &Path) -> Option<Fault> {
+    /// What becomes of this call, if it is one of those that fail. `len` is what a write is to write.
+    pub(crate) fn strike(&mut self, call: Call, path: &Path, len: usize) -> Option<Fault> {
         let is_over = self.kind.times == Times::Once && self.struck > 0;
         if is_over || !self.kind.calls.contains(&call) || !path.to_string_lossy().ends_with(self.suffix) {
             return None;
@@ -92,25 +88,10 @@ impl Trouble {
             return None;
         }
         self.struck += 1;
-        Some(self.kind.fault)
-    }
-}
-
-impl Fault {
-    /// How many of `len` bytes a write writes. Never all of them: then it would have succeeded.
-    pub(crate) fn part(self, len: usize) -> usize {
-        match self {
-            Self::Error(_) => 0,
-            Self::Short => len.div_ceil(2),
-            Self::Torn(_) => len / 2,
-        }
-    }
-
-    /// The error that it ends with.
-    pub(crate) fn error(self) -> Option<i32> {
-        match self {
-            Self::Short => None,
-            Self::Error(errno) | Self::Torn(errno) => Some(errno),
-        }
+        Some(match self.kind.fault {
+            Do::Error(errno) => Fault::Error(errno),
+            Do::Short => Fault::Short(len.div_ceil(2)),
+            Do::Torn(errno) => Fault::Torn(len / 2, errno),
+        })
     }
 }

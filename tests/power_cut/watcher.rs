@@ -3,7 +3,19 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use crate::disk::{Disk, FileNode, NameChange, Names};
+use annals_testing::power_cut::{Change, Disk, FileNode, NameChange, Names};
+
+/// What is wrong with this change at this moment.
+pub(crate) fn verdict(disk: &Disk, change: &Change<'_>) -> Option<String> {
+    match change {
+        Change::Rename { from, to } => rename(disk, from, to),
+        Change::Remove(path) => removal(disk, path),
+        Change::Write { path, node, at, .. } | Change::SetLen { path, node, len: at } => {
+            write(disk.file(*node).ok()?, *at, path)
+        }
+        _ => None,
+    }
+}
 
 const STATE: &str = "annals.state";
 
@@ -12,7 +24,7 @@ fn is_log(path: &Path) -> bool {
 }
 
 /// What gets its name must be on the disk before: the name may be there first.
-pub(crate) fn rename(disk: &Disk, from: &Path, to: &Path) -> Option<String> {
+fn rename(disk: &Disk, from: &Path, to: &Path) -> Option<String> {
     let file = disk.file(disk.find(from).ok()?).ok()?;
     (!file.is_synced()).then(|| format!("{} got its name before a sync of its bytes", to.display()))
 }
@@ -20,7 +32,8 @@ pub(crate) fn rename(disk: &Disk, from: &Path, to: &Path) -> Option<String> {
 /// What stands in the place of a removed segment must have its bytes and its name: its own, or the table that does not
 /// list it any more, or the catalog that does not list the topic. Of a segment whose own name was not synced nothing was
 /// promised.
-pub(crate) fn removal(disk: &Disk, parent: usize, path: &Path) -> Option<String> {
+fn removal(disk: &Disk, path: &Path) -> Option<String> {
+    let (parent, _) = disk.place(path).ok()?;
     let name = path.file_name()?.to_str()?;
     if !is_log(path) || !disk.directory(parent).ok()?.durable.contains_key(name) {
         return None;
@@ -57,17 +70,17 @@ impl Listed {
 }
 
 /// A segment's bytes stay as they were when it was sealed.
-pub(crate) fn write(file: &FileNode, at: usize, path: &Path) -> Option<String> {
+fn write(file: &FileNode, at: usize, path: &Path) -> Option<String> {
     (is_log(path) && at < file.sealed)
         .then(|| format!("{} is changed at {at}, sealed up to {}", path.display(), file.sealed))
 }
 
 /// A new table seals all segments but the last.
-pub(crate) fn note_sealed(disk: &mut Disk, parent: usize, to: &Path) {
+pub(crate) fn note_sealed(disk: &mut Disk, to: &Path) {
     if to.file_name() != Some(OsStr::new(STATE)) {
         return;
     }
-    let Ok(directory) = disk.directory(parent) else { return };
+    let Ok(directory) = disk.place(to).and_then(|(parent, _)| disk.directory(parent)) else { return };
     let logs: Vec<_> = directory.current.iter().filter(|(name, _)| is_log(Path::new(name))).collect();
     let sealed: Vec<_> =
         logs.split_last().map_or(&[][..], |(_, sealed)| sealed).iter().map(|(_, node)| **node).collect();

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use annals::Durability;
 
-use crate::common::{Random, now};
+use crate::common::now;
 use crate::device::{Cut, Device, remove};
 use crate::judge::Ledger;
 use crate::process::{End, Process, life};
 use crate::report::READY;
 use crate::{Options, Outcome};
+use annals_testing::Random;
 
 /// Cuts that one store goes through.
 const CUTS_EACH: u64 = 12;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use annals::{CleanupPolicy, Codec, Consumer, Durability, Record, Store, Timestamp, TopicConfig};
 
-use crate::common::Random;
 use crate::content::{Id, KEPT, PLAIN, Seen, TABLE, TRIMMED, ZIPPED};
 use crate::judge::KEPT_BYTES;
 use crate::teller::{tell, tell_error};
+use annals_testing::Random;
 
 /// Where explicit timestamps begin.
 const EPOCH: Timestamp = 1_700_000_000_000;

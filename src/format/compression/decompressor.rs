@@ -38,11 +38,11 @@ impl<'a> Bounded<'a> {
     }
 
     /// Refuses to go on when `more` bytes beyond those there would pass the limit.
-    pub(super) fn check(&self, more: usize, at: usize) -> Result<(), Malformed> {
+    pub(super) fn check(&self, more: usize) -> Result<(), Malformed> {
         if self.produced().saturating_add(more) <= self.limit {
             return Ok(());
         }
-        Err(Malformed::invalid(at, format!("more than {} bytes when decompressed", self.limit)))
+        Err(Malformed::TooLarge { limit: self.limit })
     }
 
     /// Makes sure that at least one byte can be written behind those there, growing by `step` or by half of what was
@@ -69,7 +69,7 @@ impl Decompressor {
         let before = out.len();
         let mut bounded = Bounded::new(out, limit);
         let result = match codec {
-            Codec::None => bounded.check(input.len(), 0).map(|()| bounded.out.extend_from_slice(input)),
+            Codec::None => bounded.check(input.len()).map(|()| bounded.out.extend_from_slice(input)),
             Codec::Gzip => self.gzip.decode(input, &mut bounded),
             Codec::Snappy => self.snappy.decode(input, &mut bounded),
             Codec::Lz4 => self.lz4.decode(input, &mut bounded),

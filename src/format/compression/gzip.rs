@@ -116,7 +116,7 @@ impl Decoder {
                 .map_err(|error| Malformed::invalid(reader.position(), format!("deflate: {error}")))?;
             let read = progress(read, inflate.total_in());
             reader.take(read)?;
-            bounded.check(0, reader.position())?;
+            bounded.check(0)?;
             if status == Status::StreamEnd {
                 return Ok(());
             }

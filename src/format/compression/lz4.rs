@@ -110,7 +110,7 @@ impl Decoder {
                 return Err(Malformed::invalid(at, "an lz4 block's checksum does not match"));
             }
             if length & STORED != 0 {
-                bounded.check(len, at)?;
+                bounded.check(len)?;
                 bounded.out.extend_from_slice(data);
             } else {
                 self.expand(data, descriptor.max_block, at, bounded)?;
@@ -131,7 +131,7 @@ impl Decoder {
         let place = self.block.get_mut(..max_block).unwrap_or_default();
         let written = block::decompress_into(data, place)
             .map_err(|error| Malformed::invalid(at, format!("lz4: {error}")))?;
-        bounded.check(written, at)?;
+        bounded.check(written)?;
         bounded.out.extend_from_slice(place.get(..written).unwrap_or_default());
         Ok(())
     }

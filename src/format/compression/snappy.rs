@@ -92,7 +92,7 @@ fn take_block(reader: &mut Reader<'_>, len: usize, bounded: &mut Bounded<'_>) ->
     }
     let damaged = |error| Malformed::invalid(at, format!("snappy: {error}"));
     let claimed = raw::decompress_len(block).map_err(damaged)?;
-    bounded.check(claimed, at)?;
+    bounded.check(claimed)?;
     if claimed > block.len().saturating_mul(MAX_EXPANSION) {
         return Err(Malformed::invalid(at, "a snappy block that claims more than it can hold"));
     }

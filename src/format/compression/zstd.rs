@@ -113,7 +113,7 @@ fn expand(context: &mut DCtx<'static>, input: &[u8], bounded: &mut Bounded<'_>) 
         let mut target = OutBuffer::around_pos(&mut *bounded.out, before);
         let hint =
             context.decompress_stream(&mut target, &mut source).map_err(|code| named(code, source.pos()))?;
-        bounded.check(0, source.pos())?;
+        bounded.check(0)?;
         if hint == 0 {
             frame.check_end(source.pos(), bounded.out.len())?;
             if source.pos() == input.len() {

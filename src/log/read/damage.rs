@@ -28,7 +28,8 @@ impl Reader {
     /// Goes on at `next` if the policy is to skip.
     pub(super) fn pass_over(&mut self, error: Error, next: Offset) -> Result<()> {
         self.rest = None;
-        if self.on_damage == OnDamage::Fail {
+        // What is only larger than this store expands is no damage, and is not passed over.
+        if self.on_damage == OnDamage::Fail || !error.is_corruption() {
             // The cursor may stand behind the batch already; the next fetch must meet it again.
             self.cursor = None;
             return Err(error);

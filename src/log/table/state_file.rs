@@ -33,10 +33,11 @@ pub(in crate::log) enum ReplaceFailure {
     Unknown(Error),
 }
 
-impl From<ReplaceFailure> for Error {
-    fn from(failure: ReplaceFailure) -> Self {
-        match failure {
-            ReplaceFailure::Before(error) | ReplaceFailure::Unknown(error) => error,
+impl ReplaceFailure {
+    /// Not `From`, which would show in the public documentation of `Error`.
+    pub(in crate::log) fn into_error(self) -> Error {
+        match self {
+            Self::Before(error) | Self::Unknown(error) => error,
         }
     }
 }
@@ -45,20 +46,7 @@ impl StateFile {
     /// Reads the file of a partition. Changes nothing.
     pub(in crate::log) fn read(directory: &Directory) -> Result<Self> {
         let path = directory.join(STATE_FILE);
-        let damaged = |malformed| match malformed {
-            Malformed::Unsupported { what, found, supported } => {
-                Error::UnsupportedFormat { path: path.clone(), what, found, supported }
-            }
-            Malformed::Invalid { at, why } => {
-                Error::Corrupt { path: path.clone(), position: at as u64, offset: None, reason: why.into() }
-            }
-            Malformed::Truncated { available, .. } => Error::Corrupt {
-                path: path.clone(),
-                position: available as u64,
-                offset: None,
-                reason: malformed.to_string(),
-            },
-        };
+        let damaged = |malformed: Malformed| malformed.in_file(&path);
         let bytes = directory.read_file(STATE_FILE, MOST_BYTES)?;
         let bytes = bytes.ok_or_else(|| damaged(Malformed::invalid(0, "the file is missing")))?;
         let state = PartitionState::decode(&bytes).map_err(damaged)?;
@@ -77,7 +65,7 @@ impl StateFile {
             has_unsynced_removals: false,
             file: None,
         };
-        file.replace(state)?;
+        file.replace(state).map_err(ReplaceFailure::into_error)?;
         Ok(file)
     }
 
@@ -91,7 +79,12 @@ impl StateFile {
         mut state: PartitionState,
     ) -> std::result::Result<(), ReplaceFailure> {
         state.sequence = self.state.sequence + 1;
-        self.directory.prepare(STATE_FILE, &state.encode()).map_err(ReplaceFailure::Before)?;
+        let bytes = state.encode();
+        if bytes.len() > MOST_BYTES {
+            let why = format!("{} segments are more than a partition may have", state.sealed.len());
+            return Err(ReplaceFailure::Before(Error::invalid(why)));
+        }
+        self.directory.prepare(STATE_FILE, &bytes).map_err(ReplaceFailure::Before)?;
         if self.has_unsynced_removals {
             // A sync that failed is not tried again.
             self.directory.sync().map_err(ReplaceFailure::Unknown)?;

@@ -4,6 +4,7 @@
 pub(in crate::log) mod accumulator;
 pub(in crate::log) mod append;
 pub(in crate::log) mod append_times;
+mod attempts;
 pub(in crate::log) mod group_sync;
 pub(in crate::log) mod linger;
 pub(in crate::log) mod open_batch;
@@ -12,8 +13,10 @@ pub(in crate::log) mod placement;
 pub(in crate::log) mod roll;
 pub(in crate::log) mod rules;
 pub(in crate::log) mod size_limit;
+pub(in crate::log) mod stage;
 pub(in crate::log) mod writer;
 
 pub(crate) use append::{Append, Appended};
 pub(crate) use size_limit::SizeLimit;
 pub use size_limit::WhenFull;
+pub(crate) use stage::{Part, PartPlace, Stage};

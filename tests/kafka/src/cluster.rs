@@ -12,7 +12,7 @@ use crate::Answer;
 use crate::java::{Java, output};
 
 /// How long a broker may take to start or to stop.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 const CLUSTER_ID: &str = "7KI6ZYmXQueSUl8cN6Lu3Q";
 

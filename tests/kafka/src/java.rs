@@ -1,7 +1,7 @@
 //! Java, Maven's class path and the judge's classes.
 
 use std::fs;
-use std::io;
+use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -13,7 +13,8 @@ pub struct Java {
     class_path: String,
 }
 
-fn here() -> &'static Path {
+/// The directory of this package.
+pub fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -28,6 +29,18 @@ pub fn output(command: &mut Command) -> Answer<String> {
     let last: Vec<_> = errors.lines().rev().take(40).collect();
     let last: Vec<_> = last.into_iter().rev().collect();
     Err(format!("{command:?} ended with {}\n{text}\n{}", output.status, last.join("\n")).into())
+}
+
+/// The same with lines for its input; what it complains of is shown.
+pub fn ask(command: &mut Command, input: &str) -> Answer<String> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(input.as_bytes())?;
+    file.rewind()?;
+    let output = command.stdin(file).stderr(Stdio::inherit()).output()?;
+    if output.status.success() {
+        return Ok(String::from_utf8(output.stdout)?);
+    }
+    Err(format!("{command:?} ended with {}", output.status).into())
 }
 
 impl Java {
@@ -59,6 +72,9 @@ impl Java {
     pub fn command(&self, mebibytes: u32, class: &str) -> Command {
         let mut command = Command::new("java");
         command.arg(format!("-Xmx{mebibytes}m"));
+        // Brokers log what the tests look for; for all others errors are enough.
+        let level = if class == "kafka.Kafka" { "info" } else { "error" };
+        command.arg(format!("-Djudge.level={level}"));
         command.args([
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
@@ -73,6 +89,11 @@ impl Java {
     /// What the judge answers.
     pub fn judge(&self, words: &[&str]) -> Answer<String> {
         output(self.command(512, "judge.Main").args(words))
+    }
+
+    /// The same with lines for its input.
+    pub fn ask(&self, words: &[&str], input: &str) -> Answer<String> {
+        ask(self.command(1024, "judge.Main").args(words), input)
     }
 
     /// Starts a class that goes on, with its output in a file.

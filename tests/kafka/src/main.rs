@@ -1,5 +1,6 @@
 //! A real Kafka judges what annals writes, and annals reads what a real Kafka wrote. `README.md` says how it is run.
 
+mod adopt;
 mod cluster;
 mod compare;
 mod content;
@@ -12,6 +13,10 @@ mod judge;
 mod random;
 mod stores;
 mod tally;
+// The very steps that the README names.
+#[allow(dead_code)]
+#[path = "../../../examples/to_kafka.rs"]
+mod to_kafka;
 
 use std::path::Path;
 
@@ -34,6 +39,11 @@ fn main() -> Answer<()> {
         Some("store") => {
             let seed = words.get(1).ok_or("a seed is missing")?.parse()?;
             judged(&compare::one(&java, seed, Path::new(words.get(2).ok_or("a directory is missing")?))?)
+        }
+        Some("adopt") => {
+            let seed = number("ANNALS_KAFKA_SEED", 1)? as u64;
+            let stores = number("ANNALS_KAFKA_STORES", 10)?;
+            judged(&adopt::run(&java, number("ANNALS_KAFKA_BROKERS", 1)?, stores, seed)?)
         }
         Some("judge") => {
             compare::prove(&java)?;

@@ -1,6 +1,6 @@
 //! Random topics in a store of annals.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use annals::{CleanupPolicy, Codec, Durability, Partition, Store, TimestampType, TopicConfig};
@@ -18,6 +18,7 @@ const NOON: i64 = 1_700_000_000_000;
 pub struct Plan {
     pub name: String,
     pub index_interval: usize,
+    pub partitions: u32,
     config: TopicConfig,
     base: i64,
     /// Whether Kafka's cleaner is to be compared with ours.
@@ -60,6 +61,7 @@ impl Plan {
         Self {
             name,
             index_interval: index_interval as usize,
+            partitions: 1,
             config,
             base: *random.of(&[0, 0, 0, (1 << 31) - 2, (1 << 32) + 7, 1 << 53]),
             is_compacted,
@@ -77,6 +79,7 @@ impl Plan {
         Self {
             name,
             index_interval: 100,
+            partitions: 1,
             config: TopicConfig::new().segment_bytes(10_000).index_interval_bytes(100),
             base: 0,
             is_compacted: false,
@@ -92,22 +95,31 @@ impl Plan {
     /// Creates the topic where it is to begin; the store is not open.
     pub fn create(&self, store: &Path) -> Answer<()> {
         let open = Store::builder(store).maintain_by_hand().open()?;
-        open.create_topic(&self.name, self.config.clone())?;
+        open.create_topic(&self.name, self.config.clone().partitions(self.partitions))?;
         open.close()?;
         if self.base > 0 {
-            begin_at(&self.dir(store), self.base);
+            for partition in 0..self.partitions {
+                begin_at(&store.join(format!("{}-{partition}", self.name)), self.base);
+            }
         }
         Ok(())
     }
 
-    pub fn dir(&self, store: &Path) -> std::path::PathBuf {
+    /// The directory of the first partition.
+    pub fn dir(&self, store: &Path) -> PathBuf {
         store.join(format!("{}-0", self.name))
     }
 
     pub fn fill(&self, store: &Store) -> Answer<()> {
         let mut random = Random::new(self.seed);
         let topic = store.topic(&self.name)?;
-        let partition = topic.partition(0)?;
+        for partition in topic.partitions() {
+            self.fill_partition(&partition, &mut random)?;
+        }
+        Ok(())
+    }
+
+    fn fill_partition(&self, partition: &Partition, random: &mut Random) -> Answer<()> {
         let mut clock = NOON;
         for batch in 0..self.batches {
             let most = if random.one_in(10) { 60 } else { 5 };
@@ -119,7 +131,7 @@ impl Plan {
                     Times::Any => NOON + random.below(100_000) as i64,
                     Times::Equal => NOON,
                 };
-                let mut content = Content::random(&mut random, clock, self.keys);
+                let mut content = Content::random(random, clock, self.keys);
                 if self.is_compacted {
                     // A record without a key is refused there, as by Kafka.
                     content.key.get_or_insert_default();

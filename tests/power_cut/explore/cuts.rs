@@ -1,12 +1,12 @@
 //! The power fails, once or again in the life after that.
 
-use crate::common::Random;
-use crate::crash::{cut, drawn_fates, points};
-use crate::disk::Disk;
 use crate::explore::Work;
 use crate::explore::exploration::{Exploration, explore};
 use crate::promise::Promises;
 use crate::world::World;
+use annals_testing::Random;
+use annals_testing::power_cut::Disk;
+use annals_testing::power_cut::{cut, drawn_fates, points};
 
 /// The power fails at every moment of a workload.
 pub(crate) fn cuts(name: &'static str, percent: usize, work: Work) {

@@ -2,10 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::common::{Random, count_from_env, now};
-use crate::crash::{Fate, all_fates, cut, drawn_fates, points};
+use crate::common::{count_from_env, now};
 use crate::judge::judge;
 use crate::record::Moment;
+use annals_testing::Random;
+use annals_testing::power_cut::{Fate, all_fates, cut, drawn_fates, points};
 
 /// All fates of up to so many undecided points are looked at, if the number of states allows.
 const EXHAUSTIVE: usize = 1 << 12;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use annals::{Durability, Error, Record, Result, TopicPartition};
 
-use crate::disk::UNIT;
 use crate::promise::Entry;
 use crate::world::World;
+use annals_testing::power_cut::UNIT;
 
 impl World {
     /// New records; no two have the same value.

@@ -19,7 +19,7 @@ const BEGINNING: i64 = 1_700_000_000_000;
 pub(crate) fn open(model: &Model, clock: &Arc<ManualClock>, files: usize) -> Result<Store> {
     Store::builder(PATH)
         .max_open_files(files)
-        .file_system(Arc::new(model.clone()))
+        .file_system(model.file_system())
         .clock(Arc::clone(clock) as Arc<dyn annals::io::Clock>)
         .read_mode(annals::ReadMode::Positional)
         .sync_every(Duration::ZERO)

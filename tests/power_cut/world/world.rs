@@ -5,12 +5,12 @@ use std::sync::Arc;
 use annals::io::ManualClock;
 use annals::{Error, Partition, Result, Store, Topic, TopicPartition};
 
-use crate::common::Random;
-use crate::disk::Disk;
 use crate::model::Model;
 use crate::promise::{self, Promises};
 use crate::record::{Moment, Recorder};
 use crate::world::clock;
+use annals_testing::Random;
+use annals_testing::power_cut::Disk;
 
 /// A store on a machine, and all that is noted of it.
 pub(crate) struct World {

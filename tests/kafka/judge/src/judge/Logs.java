@@ -25,7 +25,6 @@ import org.apache.kafka.coordinator.group.GroupCoordinatorRecordSerde;
 import org.apache.kafka.coordinator.group.generated.OffsetCommitKey;
 import org.apache.kafka.coordinator.group.generated.OffsetCommitValue;
 import org.apache.kafka.server.storage.log.FetchIsolation;
-import org.apache.kafka.server.util.KafkaScheduler;
 import org.apache.kafka.storage.internals.log.Cleaner;
 import org.apache.kafka.storage.internals.log.LogConfig;
 import org.apache.kafka.storage.internals.log.LogDirFailureChannel;
@@ -46,11 +45,9 @@ import org.apache.kafka.tools.DumpLogSegments;
  */
 final class Logs {
     private static final BrokerTopicStats STATS = new BrokerTopicStats();
-    private final KafkaScheduler scheduler = new KafkaScheduler(1);
 
     static void main() throws Exception {
         var logs = new Logs();
-        logs.scheduler.startup();
         var lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
             String[] words = line.split("\t", -1);
@@ -66,7 +63,6 @@ final class Logs {
             answer.print();
             System.out.flush();
         }
-        logs.scheduler.shutdown();
     }
 
     private Json judge(File dir, String what, long start, String interval, List<Long> times) throws Exception {
@@ -107,7 +103,7 @@ final class Logs {
         settings.put("delete.retention.ms", Long.toString(Long.MAX_VALUE / 4));
         var topic = UnifiedLog.parseTopicPartitionName(dir);
         var channel = new LogDirFailureChannel(1);
-        return UnifiedLog.create(dir, new LogConfig(settings), start, clean ? Long.MAX_VALUE : 0, scheduler, STATS, Time.SYSTEM,
+        return UnifiedLog.create(dir, new LogConfig(settings), start, clean ? Long.MAX_VALUE : 0, new AtOnce(), STATS, Time.SYSTEM,
             900_000, new ProducerStateManagerConfig(86_400_000, false), 600_000, channel, clean, Optional.empty());
     }
 

@@ -8,6 +8,7 @@ public final class Main {
         String[] rest = Arrays.copyOfRange(words, 1, words.length);
         switch (words[0]) {
             case "logs" -> Logs.main();
+            case "adopt" -> Adopt.main(rest);
             case "golden" -> Golden.main(rest);
             default -> throw new IllegalArgumentException(words[0]);
         }

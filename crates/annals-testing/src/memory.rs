@@ -1,5 +1,9 @@
-//! A file system in memory over an image that many share: making one costs next to nothing, and it knows what was touched,
-//! what a kill and what a power cut would leave.
+//! A file system in memory.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a lock is poisoned after a test has failed; paths of a store are text"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -10,18 +14,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use annals::io::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode, View};
 
-/// The content of every file, by path.
-pub(crate) type Files = BTreeMap<String, Arc<[u8]>>;
+/// The content of every file, by its path, a text with `/`.
+pub type Files = BTreeMap<String, Arc<[u8]>>;
 
 /// Files that nobody changes, and the names in each directory.
 #[derive(Debug, Default)]
-pub(crate) struct Image {
+pub struct Image {
     files: Files,
     names: BTreeMap<String, Vec<String>>,
 }
 
 impl Image {
-    pub(crate) fn new(files: Files) -> Arc<Self> {
+    /// Of these files, and the directories that they need.
+    #[must_use]
+    pub fn new(files: Files) -> Arc<Self> {
         let mut names: BTreeMap<String, Vec<String>> = BTreeMap::from([("/".to_owned(), Vec::new())]);
         for path in files.keys() {
             let (dir, name) = split(path);
@@ -31,14 +37,39 @@ impl Image {
         Arc::new(Self { files, names })
     }
 
-    pub(crate) fn files(&self) -> &Files {
+    /// The files.
+    #[must_use]
+    pub fn files(&self) -> &Files {
         &self.files
     }
 }
 
-/// The files of an image and what has become of them. Clones share it.
+/// Files in memory: those of an [`Image`], which many can share, and what has become of them. Making one costs next to nothing.
+/// Clones are the same files.
+///
+/// It knows what was changed, what a killed process leaves and what a power cut leaves when everything that was not synced is
+/// lost. [`PowerCutFileSystem`](crate::PowerCutFileSystem) knows of all the other things that a power cut can leave.
+///
+/// ```
+/// use annals::{Durability, Record, Store, TopicConfig};
+/// use annals_testing::{Image, MemoryFileSystem};
+/// use std::sync::Arc;
+///
+/// let disk = MemoryFileSystem::new();
+/// let store = Store::builder("/store").file_system(Arc::new(disk.clone())).open()?;
+/// let orders = store.create_topic("orders", TopicConfig::new())?.partition(0)?;
+/// orders.append(&[Record::new().value("one")], Durability::Disk)?;
+/// orders.append(&[Record::new().value("two")], Durability::Os)?;
+///
+/// let after = |files| MemoryFileSystem::over(&Image::new(files));
+/// let killed = Store::builder("/store").file_system(Arc::new(after(disk.files()))).open()?;
+/// assert_eq!(killed.topic("orders")?.partition(0)?.end(), 2);
+/// let cut = Store::builder("/store").file_system(Arc::new(after(disk.durable_files()))).open()?;
+/// assert_eq!(cut.topic("orders")?.partition(0)?.end(), 1);
+/// # Ok::<(), annals::Error>(())
+/// ```
 #[derive(Debug, Clone)]
-pub(crate) struct MemoryFileSystem {
+pub struct MemoryFileSystem {
     image: Arc<Image>,
     changed: Arc<Mutex<Changed>>,
     calls: Arc<Calls>,
@@ -82,9 +113,15 @@ struct Content {
 struct Calls {
     made: AtomicU64,
     most: AtomicU64,
+    /// No file grows beyond it.
+    longest: AtomicU64,
 }
 
 impl Calls {
+    fn grow(&self, len: u64) -> io::Result<()> {
+        if len > self.longest.load(Ordering::Relaxed) { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
     fn take(&self) -> io::Result<()> {
         if self.made.fetch_add(1, Ordering::Relaxed) >= self.most.load(Ordering::Relaxed) {
             return Err(io::Error::other("the process is dead"));
@@ -105,15 +142,34 @@ fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+impl Default for MemoryFileSystem {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl MemoryFileSystem {
-    pub(crate) fn new(image: &Arc<Image>) -> Self {
-        let calls = Calls { made: AtomicU64::new(0), most: AtomicU64::new(u64::MAX) };
+    /// An empty disk.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::over(&Image::new(Files::new()))
+    }
+
+    /// A disk with the files of an image, all of them durable.
+    #[must_use]
+    pub fn over(image: &Arc<Image>) -> Self {
+        let calls = Calls {
+            made: AtomicU64::new(0),
+            most: AtomicU64::new(u64::MAX),
+            longest: AtomicU64::new(u64::MAX),
+        };
         Self { image: Arc::clone(image), changed: Arc::default(), calls: Arc::new(calls) }
     }
 
     /// The image with some of its files replaced, or gone.
-    pub(crate) fn with(image: &Arc<Image>, changes: &[(String, Option<Arc<[u8]>>)]) -> Self {
-        let this = Self::new(image);
+    #[must_use]
+    pub fn with(image: &Arc<Image>, changes: &[(String, Option<Arc<[u8]>>)]) -> Self {
+        let this = Self::over(image);
         let slot = |bytes: &Option<Arc<[u8]>>| bytes.clone().map_or(Slot::Gone, Slot::Fixed);
         let changed: BTreeMap<_, _> =
             changes.iter().map(|(path, bytes)| (path.clone(), slot(bytes))).collect();
@@ -126,33 +182,42 @@ impl MemoryFileSystem {
     }
 
     /// From the call of that number on, none that changes anything succeeds.
-    pub(crate) fn stop_after(&self, calls: u64) {
+    pub fn stop_after(&self, calls: u64) {
         self.calls.most.store(calls, Ordering::Relaxed);
     }
 
+    /// The disk is full for files of more than so many bytes.
+    pub fn limit_files(&self, bytes: u64) {
+        self.calls.longest.store(bytes, Ordering::Relaxed);
+    }
+
     /// From here on nothing changes.
-    pub(crate) fn freeze(&self) {
+    pub fn freeze(&self) {
         self.stop_after(0);
     }
 
     /// How many calls changed something, or were to.
-    pub(crate) fn calls(&self) -> u64 {
+    #[must_use]
+    pub fn calls(&self) -> u64 {
         self.calls.made.load(Ordering::Relaxed)
     }
 
     /// The paths under which anything was changed.
-    pub(crate) fn touched(&self) -> Vec<String> {
+    #[must_use]
+    pub fn touched(&self) -> Vec<String> {
         self.changed.lock().unwrap().touched.iter().cloned().collect()
     }
 
     /// What is there, and what a killed process leaves.
-    pub(crate) fn files(&self) -> Files {
+    #[must_use]
+    pub fn files(&self) -> Files {
         let changed = self.changed.lock().unwrap();
         self.merged(&changed.files, |node| node.content.lock().unwrap().bytes.as_slice().into())
     }
 
     /// What a power cut leaves when everything that was not synced is lost.
-    pub(crate) fn durable_files(&self) -> Files {
+    #[must_use]
+    pub fn durable_files(&self) -> Files {
         let changed = self.changed.lock().unwrap();
         let mut files =
             self.merged(&changed.durable, |node| node.content.lock().unwrap().durable.as_slice().into());
@@ -342,9 +407,10 @@ impl FileSystem for MemoryFileSystem {
 struct Fixed(Arc<[u8]>);
 
 fn read_at(bytes: &[u8], buf: &mut [u8], position: u64) -> usize {
-    let from = usize::try_from(position).unwrap().min(bytes.len());
-    let len = buf.len().min(bytes.len() - from);
-    buf[..len].copy_from_slice(&bytes[from..from + len]);
+    let there = bytes.get(usize::try_from(position).unwrap()..).unwrap_or_default();
+    let pairs = buf.iter_mut().zip(there);
+    let len = pairs.len();
+    pairs.for_each(|(to, from)| *to = *from);
     len
 }
 
@@ -390,16 +456,18 @@ impl FileHandle for Node {
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
         self.calls.take()?;
+        self.calls.grow(position.saturating_add(bytes.len() as u64))?;
         let at = usize::try_from(position).unwrap();
         let mut content = self.content.lock().unwrap();
         let len = content.bytes.len().max(at + bytes.len());
         content.bytes.resize(len, 0);
-        content.bytes[at..at + bytes.len()].copy_from_slice(bytes);
+        content.bytes.get_mut(at..at + bytes.len()).unwrap_or_default().copy_from_slice(bytes);
         Ok(bytes.len())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.calls.take()?;
+        self.calls.grow(len)?;
         self.content.lock().unwrap().bytes.resize(usize::try_from(len).unwrap(), 0);
         Ok(())
     }

@@ -1,71 +1,104 @@
 //! What is on the disk, what the system shows, and the changes that are in between.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "numbers of nodes and places in them were checked before"
+)]
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Bytes that the disk writes together, whole or not.
-pub(crate) const UNIT: usize = 512;
+pub const UNIT: usize = 512;
 /// The node of `/`.
 const ROOT: usize = 0;
 
-pub(crate) type Names = BTreeMap<String, usize>;
+/// The names in a directory, each with the number of what stands under it.
+pub type Names = BTreeMap<String, usize>;
 
 /// Files and directories. Clones share what neither of them changes.
 #[derive(Debug, Clone)]
-pub(crate) struct Disk {
+pub struct Disk {
     /// By number. What cannot be reached any more may be left out.
     nodes: Vec<Option<Arc<Node>>>,
 }
 
+/// What a number stands for.
 #[derive(Debug, Clone)]
-pub(crate) enum Node {
+pub enum Node {
+    /// A file.
     File(FileNode),
+    /// A directory.
     Directory(DirectoryNode),
 }
 
 /// One file, under whatever names.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct FileNode {
+pub struct FileNode {
     /// What a power cut leaves for certain.
-    pub(crate) durable: Arc<Vec<u8>>,
+    pub durable: Arc<Vec<u8>>,
     /// What reads show.
-    pub(crate) current: Arc<Vec<u8>>,
+    pub current: Arc<Vec<u8>>,
     /// Written and not synced, in the order of the writes; none spans two units.
-    pub(crate) pieces: Vec<Piece>,
+    pub pieces: Vec<Piece>,
     /// Lengths that it had since the last sync.
-    pub(crate) lengths: Vec<usize>,
+    pub lengths: Vec<usize>,
     /// A sync has failed: `current` shows bytes that no later sync will write.
-    pub(crate) lies: bool,
-    /// Bytes below this belong to a sealed segment.
-    pub(crate) sealed: usize,
+    pub lies: bool,
+    /// A mark of an [`Observer`](super::Observer); the disk does nothing by it.
+    pub sealed: usize,
 }
 
+/// Bytes that were written, in one unit.
 #[derive(Debug, Clone)]
-pub(crate) struct Piece {
-    pub(crate) at: usize,
-    pub(crate) bytes: Arc<[u8]>,
+pub struct Piece {
+    /// Where in the file.
+    pub at: usize,
+    /// What.
+    pub bytes: Arc<[u8]>,
 }
 
 /// One directory.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct DirectoryNode {
-    pub(crate) durable: Arc<Names>,
-    pub(crate) current: Arc<Names>,
+pub struct DirectoryNode {
+    /// What a power cut leaves for certain.
+    pub durable: Arc<Names>,
+    /// What the system shows.
+    pub current: Arc<Names>,
     /// Not synced, in the order in which they were made.
-    pub(crate) changes: Vec<NameChange>,
+    pub changes: Vec<NameChange>,
 }
 
+/// A change of a directory.
 #[derive(Debug, Clone)]
-pub(crate) enum NameChange {
-    Link { name: String, node: usize },
-    Unlink { name: String },
-    Rename { from: String, to: String },
+pub enum NameChange {
+    /// A name was made.
+    Link {
+        /// It.
+        name: String,
+        /// What stands under it.
+        node: usize,
+    },
+    /// A name was taken away.
+    Unlink {
+        /// It.
+        name: String,
+    },
+    /// A name was replaced by another.
+    Rename {
+        /// The old one.
+        from: String,
+        /// The new one.
+        to: String,
+    },
 }
 
 impl Piece {
-    pub(crate) fn put(&self, image: &mut Vec<u8>) {
+    /// Puts it into the bytes of its file.
+    pub fn put(&self, image: &mut Vec<u8>) {
         let end = self.at + self.bytes.len();
         if image.len() < end {
             image.resize(end, 0);
@@ -75,14 +108,16 @@ impl Piece {
 }
 
 impl NameChange {
-    pub(crate) fn names(&self) -> [&String; 2] {
+    /// The names it is about.
+    pub fn names(&self) -> [&String; 2] {
         match self {
             Self::Link { name, .. } | Self::Unlink { name } => [name, name],
             Self::Rename { from, to } => [from, to],
         }
     }
 
-    pub(crate) fn apply(&self, names: &mut Names) {
+    /// Does it.
+    pub fn apply(&self, names: &mut Names) {
         match self {
             Self::Link { name, node } => _ = names.insert(name.clone(), *node),
             Self::Unlink { name } => _ = names.remove(name),
@@ -96,11 +131,13 @@ impl NameChange {
 }
 
 impl FileNode {
-    pub(crate) fn is_synced(&self) -> bool {
+    /// True when a power cut decides nothing about it.
+    pub fn is_synced(&self) -> bool {
         self.pieces.is_empty() && self.lengths.is_empty()
     }
 
-    pub(crate) fn write(&mut self, bytes: &[u8], at: usize) {
+    /// Writes.
+    pub fn write(&mut self, bytes: &[u8], at: usize) {
         let end = at + bytes.len();
         let mut from = at;
         while from < end {
@@ -116,7 +153,8 @@ impl FileNode {
         current[at..end].copy_from_slice(bytes);
     }
 
-    pub(crate) fn set_len(&mut self, len: usize) {
+    /// Cuts or extends, with zeros.
+    pub fn set_len(&mut self, len: usize) {
         if len == self.current.len() {
             return;
         }
@@ -127,7 +165,8 @@ impl FileNode {
         self.lengths.push(len);
     }
 
-    pub(crate) fn sync(&mut self) {
+    /// Makes it durable; of what a failed sync left, nothing.
+    pub fn sync(&mut self) {
         if self.lies {
             let durable = Arc::make_mut(&mut self.durable);
             self.pieces.iter().for_each(|piece| piece.put(durable));
@@ -140,7 +179,7 @@ impl FileNode {
     }
 
     /// The pages count as clean from here on; the length is in the journal, which works.
-    pub(crate) fn fail_sync(&mut self) {
+    pub fn fail_sync(&mut self) {
         self.lies = true;
         self.pieces.clear();
     }
@@ -162,22 +201,24 @@ impl FileNode {
 }
 
 impl Disk {
-    pub(crate) fn new() -> Self {
+    /// An empty disk.
+    pub fn new() -> Self {
         let root = Node::Directory(DirectoryNode::default());
         Self { nodes: vec![Some(Arc::new(root))] }
     }
 
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+    /// All files and directories.
+    pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         self.nodes.iter().flatten()
     }
 
     /// The same nodes, each as `change` makes it.
-    pub(crate) fn map(&self, mut change: impl FnMut(&Arc<Node>) -> Arc<Node>) -> Self {
+    pub fn map(&self, mut change: impl FnMut(&Arc<Node>) -> Arc<Node>) -> Self {
         Self { nodes: self.nodes.iter().map(|node| node.as_ref().map(&mut change)).collect() }
     }
 
     /// Without the nodes that no name leads to, whatever a crash does to the names.
-    pub(crate) fn reachable(&self) -> Self {
+    pub fn reachable(&self) -> Self {
         let mut nodes = vec![None; self.nodes.len()];
         let mut open = vec![ROOT];
         while let Some(number) = open.pop() {
@@ -197,12 +238,12 @@ impl Disk {
     }
 
     /// True when some file shows what is not on the disk and will never be.
-    pub(crate) fn lies(&self) -> bool {
+    pub fn lies(&self) -> bool {
         self.nodes().any(|node| matches!(&**node, Node::File(file) if file.lies))
     }
 
     /// Of the pages that no sync will write, those that `goes` chooses are forgotten.
-    pub(crate) fn evict(&mut self, mut goes: impl FnMut() -> bool) {
+    pub fn evict(&mut self, mut goes: impl FnMut() -> bool) {
         for node in self.nodes.iter_mut().flatten() {
             if matches!(&**node, Node::File(file) if file.lies)
                 && let Node::File(file) = Arc::make_mut(node)
@@ -212,7 +253,8 @@ impl Disk {
         }
     }
 
-    pub(crate) fn find(&self, path: &Path) -> io::Result<usize> {
+    /// The number of what stands under a path.
+    pub fn find(&self, path: &Path) -> io::Result<usize> {
         let path = path.to_str().ok_or(io::ErrorKind::InvalidInput)?;
         path.split('/').filter(|name| !name.is_empty()).try_fold(ROOT, |at, name| {
             self.directory(at)?.current.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
@@ -220,31 +262,35 @@ impl Disk {
     }
 
     /// The directory that holds a path, and the path's name in it.
-    pub(crate) fn place(&self, path: &Path) -> io::Result<(usize, String)> {
+    pub fn place(&self, path: &Path) -> io::Result<(usize, String)> {
         let parent = self.find(path.parent().unwrap_or(Path::new("/")))?;
         let name = path.file_name().and_then(|name| name.to_str()).ok_or(io::ErrorKind::InvalidInput)?;
         Ok((parent, name.to_owned()))
     }
 
-    pub(crate) fn node(&self, number: usize) -> &Node {
+    /// What a number stands for.
+    pub fn node(&self, number: usize) -> &Node {
         self.nodes[number].as_ref().unwrap()
     }
 
-    pub(crate) fn directory(&self, number: usize) -> io::Result<&DirectoryNode> {
+    /// The directory of that number.
+    pub fn directory(&self, number: usize) -> io::Result<&DirectoryNode> {
         match self.nodes.get(number).and_then(Option::as_deref) {
             Some(Node::Directory(directory)) => Ok(directory),
             _ => Err(io::ErrorKind::NotADirectory.into()),
         }
     }
 
-    pub(crate) fn file(&self, number: usize) -> io::Result<&FileNode> {
+    /// The file of that number.
+    pub fn file(&self, number: usize) -> io::Result<&FileNode> {
         match self.nodes.get(number).and_then(Option::as_deref) {
             Some(Node::File(file)) => Ok(file),
             _ => Err(io::ErrorKind::IsADirectory.into()),
         }
     }
 
-    pub(crate) fn file_mut(&mut self, number: usize) -> io::Result<&mut FileNode> {
+    /// The file of that number, to be changed.
+    pub fn file_mut(&mut self, number: usize) -> io::Result<&mut FileNode> {
         match self.nodes.get_mut(number).and_then(Option::as_mut).map(Arc::make_mut) {
             Some(Node::File(file)) => Ok(file),
             _ => Err(io::ErrorKind::IsADirectory.into()),
@@ -258,7 +304,8 @@ impl Disk {
         }
     }
 
-    pub(crate) fn create(&mut self, (parent, name): (usize, String), node: Node) -> io::Result<usize> {
+    /// Makes a file or a directory, and returns its number.
+    pub fn create(&mut self, (parent, name): (usize, String), node: Node) -> io::Result<usize> {
         if self.directory(parent)?.current.contains_key(&name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -268,7 +315,8 @@ impl Disk {
         Ok(number)
     }
 
-    pub(crate) fn change_names(&mut self, parent: usize, change: NameChange) -> io::Result<()> {
+    /// Changes a directory.
+    pub fn change_names(&mut self, parent: usize, change: NameChange) -> io::Result<()> {
         let directory = self.directory_mut(parent)?;
         if !matches!(change, NameChange::Link { .. }) && !directory.current.contains_key(change.names()[0]) {
             return Err(io::ErrorKind::NotFound.into());
@@ -278,7 +326,8 @@ impl Disk {
         Ok(())
     }
 
-    pub(crate) fn sync_names(&mut self, number: usize) -> io::Result<()> {
+    /// Makes the names in a directory durable.
+    pub fn sync_names(&mut self, number: usize) -> io::Result<()> {
         let directory = self.directory_mut(number)?;
         directory.durable = Arc::clone(&directory.current);
         directory.changes.clear();

@@ -1,14 +1,16 @@
 //! What a power cut may leave of a disk.
 
+#![expect(clippy::indexing_slicing, reason = "places that were counted before")]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::common::Random;
-use crate::disk::{DirectoryNode, Disk, FileNode, Node, Piece};
+use super::super::Random;
+use super::disk::{DirectoryNode, Disk, FileNode, Node, Piece};
 
 /// One thing that a power cut decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Point {
+pub enum Point {
     /// A piece of a unit that was written and not synced.
     Piece,
     /// The length of a file: the durable one, or one of so many it had since.
@@ -19,18 +21,21 @@ pub(crate) enum Point {
 
 /// How it is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub enum Fate {
+    /// It never happened.
     Lost,
     /// It happened; of a length, the one of that number.
     Kept(usize),
+    /// Zeros stand there.
     Zeros,
+    /// Anything stands there, by this seed.
     Garbage(u64),
     /// The first bytes of the piece.
     Part(u64),
 }
 
 /// Everything that a power cut now would decide about a disk.
-pub(crate) fn points(disk: &Disk) -> Vec<Point> {
+pub fn points(disk: &Disk) -> Vec<Point> {
     let mut points = Vec::new();
     for node in disk.nodes() {
         match &**node {
@@ -45,7 +50,7 @@ pub(crate) fn points(disk: &Disk) -> Vec<Point> {
 }
 
 /// The states that differ in what is lost and what is kept, or `None` when there are more than `most`.
-pub(crate) fn all_fates(points: &[Point], most: usize) -> Option<Vec<Vec<Fate>>> {
+pub fn all_fates(points: &[Point], most: usize) -> Option<Vec<Vec<Fate>>> {
     let ways = |point: &Point| if let Point::Length(count) = point { count + 1 } else { 2 };
     let count = points.iter().try_fold(1_usize, |product, point| product.checked_mul(ways(point)))?;
     if count > most {
@@ -63,7 +68,7 @@ pub(crate) fn all_fates(points: &[Point], most: usize) -> Option<Vec<Vec<Fate>>>
 }
 
 /// State `number` of those drawn: all lost, all kept, one lost, one kept, then by chance, also damaged.
-pub(crate) fn drawn_fates(points: &[Point], number: usize, random: &mut Random) -> Vec<Fate> {
+pub fn drawn_fates(points: &[Point], number: usize, random: &mut Random) -> Vec<Fate> {
     let kept = |point: &Point| Fate::Kept(if let Point::Length(count) = point { count - 1 } else { 0 });
     let count = points.len();
     if number == 0 {
@@ -94,7 +99,7 @@ fn fate(point: Point, loss: u64, damage: u64, random: &mut Random) -> Fate {
 }
 
 /// The disk after a power cut that decided so.
-pub(crate) fn cut(disk: &Disk, fates: &[Fate]) -> Disk {
+pub fn cut(disk: &Disk, fates: &[Fate]) -> Disk {
     let mut fates = fates.iter().copied();
     disk.map(|node| match &**node {
         Node::File(file) if file.is_synced() && !file.lies && file.sealed == 0 => Arc::clone(node),

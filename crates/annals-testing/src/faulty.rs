@@ -1,92 +1,16 @@
-//! A file system that counts what is asked of it and fails when it is told to. Everything else it hands on to the
-//! machine's own.
+//! A file system that counts what is asked of it and fails when it is told to.
+#![expect(clippy::unwrap_used, reason = "a lock is poisoned after a test has failed")]
 
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 
 use annals::io::{DirectoryLock, Entry, FileHandle, FileSystem, OpenMode, OsFileSystem, View};
 
+use super::call::{Call, Done};
+use super::fault::{Fault, Times};
 use super::order::{FileOrder, Order};
-
-/// What was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Call {
-    Open,
-    Create,
-    Read,
-    Map,
-    Len,
-    Write,
-    SetLen,
-    Allocate,
-    Sync,
-    SyncDir,
-    CreateDir,
-    Rename,
-    Remove,
-    RemoveDir,
-    List,
-    Lock,
-}
-
-impl Call {
-    /// The calls that change what is on the disk, or say that it is there.
-    pub(crate) const MUTATING: [Self; 10] = [
-        Self::Create,
-        Self::Write,
-        Self::SetLen,
-        Self::Allocate,
-        Self::Sync,
-        Self::SyncDir,
-        Self::CreateDir,
-        Self::Rename,
-        Self::Remove,
-        Self::RemoveDir,
-    ];
-}
-
-/// One call, noted when it was over.
-#[derive(Debug, Clone)]
-pub(crate) struct Done {
-    pub(crate) call: Call,
-    pub(crate) path: PathBuf,
-    /// Read, write, map: bytes. Sync: the bytes of the file that were written when the sync began.
-    pub(crate) bytes: u64,
-    pub(crate) failed: bool,
-    /// A fault struck.
-    pub(crate) struck: bool,
-}
-
-/// What happens to a call.
-#[derive(Debug, Clone)]
-pub(crate) enum Fault {
-    /// It fails and does nothing.
-    Error(i32),
-    /// A write of so many bytes happens, and is reported as that.
-    Short(usize),
-    /// A write of so many bytes happens, and is reported as a failure.
-    Torn(usize, i32),
-    /// It waits until the gate is opened, then happens.
-    Hold(Arc<Gate>),
-    /// It panics, as a file system of a program's own may.
-    Panic,
-    /// It waits until the gate is opened, then panics.
-    HoldThenPanic(Arc<Gate>),
-    /// It waits until the gate is opened, then fails and does nothing.
-    HoldThenError(Arc<Gate>, i32),
-}
-
-/// What is said by a panic that was asked for.
-pub(crate) const PLANTED: &str = "a panic in the file system, on purpose";
-
-/// How often.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Times {
-    Once,
-    ForEver,
-}
 
 #[derive(Debug)]
 struct Rule {
@@ -99,48 +23,32 @@ struct Rule {
     fault: Fault,
 }
 
-/// A place where calls wait.
-#[derive(Debug, Default)]
-pub(crate) struct Gate {
-    state: Mutex<GateState>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct GateState {
-    open: bool,
-    waiting: usize,
-}
-
-impl Gate {
-    pub(crate) fn open(&self) {
-        self.state.lock().unwrap().open = true;
-        self.changed.notify_all();
-    }
-
-    /// Returns when somebody waits here, who should be here soon.
-    pub(crate) fn await_arrival(&self) {
-        let state = self.state.lock().unwrap();
-        let soon = std::time::Duration::from_secs(20);
-        let (state, late) = self.changed.wait_timeout_while(state, soon, |state| state.waiting == 0).unwrap();
-        drop(state);
-        assert!(!late.timed_out(), "the call that was to be held was never made");
-    }
-
-    fn pass(&self) {
-        let mut state = self.state.lock().unwrap();
-        state.waiting += 1;
-        self.changed.notify_all();
-        // A test that failed meanwhile opens no gate, and closes its store on the way out.
-        let most = std::time::Duration::from_secs(30);
-        let (mut state, _) = self.changed.wait_timeout_while(state, most, |state| !state.open).unwrap();
-        state.waiting -= 1;
-    }
-}
-
-/// The file system.
-#[derive(Debug, Default)]
-pub(crate) struct FaultyFileSystem {
+/// A file system that hands on everything to another, and fails, cuts short or holds the calls it is told to. It lists every
+/// call, so that a test can say how many syncs something costs.
+///
+/// Rules are matched in the order in which they were given; a path matches when it contains the text, so `""` stands for all.
+///
+/// ```
+/// use annals::{Durability, Record, Store, TopicConfig};
+/// use annals_testing::{Call, FaultyFileSystem, MemoryFileSystem};
+/// use std::sync::Arc;
+///
+/// let disk = FaultyFileSystem::over(Arc::new(MemoryFileSystem::new()));
+/// let store = Store::builder("/store").file_system(disk.clone()).open()?;
+/// let orders = store.create_topic("orders", TopicConfig::new())?.partition(0)?;
+/// orders.append(&[Record::new().value("one")], Durability::Disk)?;
+/// disk.forget();
+/// orders.append(&[Record::new().value("two")], Durability::Disk)?;
+/// assert_eq!(disk.count(Call::Sync, "orders-0"), 1);
+///
+/// disk.fail_next(Call::Sync, ".log", 5); // EIO
+/// let failed = orders.append(&[Record::new().value("three")], Durability::Disk);
+/// assert!(failed.is_err() && orders.append(&[Record::new()], Durability::Disk).is_err(), "poisoned until reopened");
+/// # Ok::<(), annals::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct FaultyFileSystem {
+    inner: Arc<dyn FileSystem>,
     shared: Arc<Shared>,
 }
 
@@ -150,62 +58,83 @@ struct Shared {
     rules: Mutex<Vec<Rule>>,
     /// Highest byte written so far, by path at the time of opening.
     written: Mutex<HashMap<PathBuf, u64>>,
-    /// Whatever is tested: these orders are kept.
-    order: Order,
+    /// Whatever is tested: these orders are kept, if the test wants to know.
+    order: Option<Order>,
 }
 
 impl FaultyFileSystem {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::default()
+    /// Over the machine's own file system.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Self::over(Arc::new(OsFileSystem))
     }
 
-    /// From now on the `nth` matching call (0 is the next one) fails, once or with all behind it.
-    pub(crate) fn fail(&self, calls: &[Call], path: &str, (nth, times): (usize, Times), fault: Fault) {
+    /// Over `inner`.
+    #[must_use]
+    pub fn over(inner: Arc<dyn FileSystem>) -> Arc<Self> {
+        Arc::new(Self { inner, shared: Arc::default() })
+    }
+
+    /// Over the machine's own file system; panics in a call that comes in an order that a power cut between two calls would
+    /// punish, by what annals knows of its files: a rename before a sync of the file, a write into a sealed segment. For
+    /// tests of annals itself.
+    #[must_use]
+    pub fn watching_order() -> Arc<Self> {
+        let shared = Arc::new(Shared { order: Some(Order::default()), ..Shared::default() });
+        Arc::new(Self { inner: Arc::new(OsFileSystem), shared })
+    }
+
+    /// From now on the `nth` matching call (0 is the next one) fails, once or with all after it.
+    pub fn fail(&self, calls: &[Call], path: &str, (nth, times): (usize, Times), fault: Fault) {
         let rule = Rule { calls: calls.to_vec(), path: path.to_owned(), before: nth, times, fault };
         self.shared.rules.lock().unwrap().push(rule);
     }
 
     /// The next matching call fails with that error.
-    pub(crate) fn fail_next(&self, call: Call, path: &str, errno: i32) {
+    pub fn fail_next(&self, call: Call, path: &str, errno: i32) {
         self.fail(&[call], path, (0, Times::Once), Fault::Error(errno));
     }
 
     /// Everything works again.
-    pub(crate) fn heal(&self) {
+    pub fn heal(&self) {
         self.shared.rules.lock().unwrap().clear();
     }
 
-    /// Everything in the directory of a partition was acknowledged as durable.
-    pub(crate) fn check_acknowledged(&self, dir: &Path) {
-        self.shared.order.acknowledged(dir);
+    /// Everything in the directory of a partition was acknowledged as durable: panics if that was too early. Does something
+    /// with [`watching_order`](Self::watching_order) alone.
+    pub fn check_acknowledged(&self, dir: &Path) {
+        if let Some(order) = &self.shared.order {
+            order.acknowledged(dir);
+        }
     }
 
     /// How many rules have not struck yet, or go on striking.
-    pub(crate) fn armed(&self) -> usize {
+    pub fn armed(&self) -> usize {
         self.shared.rules.lock().unwrap().len()
     }
 
     /// Everything done since the start or the last [`forget`](Self::forget).
-    pub(crate) fn trace(&self) -> Vec<Done> {
+    pub fn trace(&self) -> Vec<Done> {
         self.shared.trace.lock().unwrap().clone()
     }
 
     /// How long the trace is.
-    pub(crate) fn moment(&self) -> usize {
+    pub fn moment(&self) -> usize {
         self.shared.trace.lock().unwrap().len()
     }
 
-    pub(crate) fn forget(&self) {
+    /// Begins a new trace.
+    pub fn forget(&self) {
         self.shared.trace.lock().unwrap().clear();
     }
 
     /// How many calls of that kind there were on paths with that part.
-    pub(crate) fn count(&self, call: Call, path: &str) -> usize {
+    pub fn count(&self, call: Call, path: &str) -> usize {
         self.matching(call, path).count()
     }
 
     /// Their bytes together.
-    pub(crate) fn bytes(&self, call: Call, path: &str) -> u64 {
+    pub fn bytes(&self, call: Call, path: &str) -> u64 {
         self.matching(call, path).map(|done| done.bytes).sum()
     }
 
@@ -216,37 +145,6 @@ impl FaultyFileSystem {
 
 fn contains(path: &Path, part: &str) -> bool {
     path.to_string_lossy().contains(part)
-}
-
-impl Fault {
-    /// Waits if it is that kind, and returns the error if it is one.
-    fn strike(&self) -> io::Result<()> {
-        match self {
-            Self::Short(_) => Ok(()),
-            Self::Error(errno) | Self::Torn(_, errno) => Err(io::Error::from_raw_os_error(*errno)),
-            Self::Hold(gate) => {
-                gate.pass();
-                Ok(())
-            }
-            Self::Panic => panic!("{PLANTED}"),
-            Self::HoldThenPanic(gate) => {
-                gate.pass();
-                panic!("{PLANTED}");
-            }
-            Self::HoldThenError(gate, errno) => {
-                gate.pass();
-                Err(io::Error::from_raw_os_error(*errno))
-            }
-        }
-    }
-
-    /// How much of `len` bytes goes through.
-    fn part(&self, len: usize) -> usize {
-        match self {
-            Self::Short(n) | Self::Torn(n, _) => len.min(*n),
-            _ => len,
-        }
-    }
 }
 
 impl Shared {
@@ -289,51 +187,55 @@ impl Shared {
 impl FileSystem for FaultyFileSystem {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
         let call = if mode == OpenMode::CreateNew { Call::Create } else { Call::Open };
-        let inner = self.shared.run(call, path, || OsFileSystem.open(path, mode))?;
+        let inner = self.shared.run(call, path, || self.inner.open(path, mode))?;
         if mode == OpenMode::CreateNew {
             self.shared.written.lock().unwrap().insert(path.to_path_buf(), 0);
         }
         let (is_new, len) = (mode == OpenMode::CreateNew, inner.len().unwrap_or(0));
-        let order = self.shared.order.opened(path, is_new, len);
+        let order = self.shared.order.as_ref().map(|order| order.opened(path, is_new, len));
         Ok(Arc::new(FaultyFile { inner, path: path.to_path_buf(), order, shared: Arc::clone(&self.shared) }))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        self.shared.run(Call::List, dir, || OsFileSystem.list(dir))
+        self.shared.run(Call::List, dir, || self.inner.list(dir))
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.shared.run(Call::CreateDir, dir, || OsFileSystem.create_dir(dir))
+        self.shared.run(Call::CreateDir, dir, || self.inner.create_dir(dir))
     }
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        self.shared.run(Call::RemoveDir, dir, || OsFileSystem.remove_dir(dir))
+        self.shared.run(Call::RemoveDir, dir, || self.inner.remove_dir(dir))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        if path.exists() {
-            self.shared.order.remove(path);
+        if let Some(order) = self.shared.order.as_ref().filter(|_| path.exists()) {
+            order.remove(path);
         }
-        self.shared.run(Call::Remove, path, || OsFileSystem.remove_file(path))?;
-        self.shared.order.removed(path);
+        self.shared.run(Call::Remove, path, || self.inner.remove_file(path))?;
+        self.shared.order.iter().for_each(|order| order.removed(path));
         Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.shared.order.rename(from, to);
-        self.shared.run(Call::Rename, to, || OsFileSystem.rename(from, to))?;
-        self.shared.order.renamed(from, to);
+        self.shared.order.iter().for_each(|order| order.rename(from, to));
+        self.shared.run(Call::Rename, to, || self.inner.rename(from, to))?;
+        self.shared.order.iter().for_each(|order| order.renamed(from, to));
         Ok(())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.shared.run(Call::SyncDir, dir, || OsFileSystem.sync_dir(dir))?;
-        self.shared.order.synced_dir(dir);
+        self.shared.run(Call::SyncDir, dir, || self.inner.sync_dir(dir))?;
+        self.shared.order.iter().for_each(|order| order.synced_dir(dir));
         Ok(())
     }
 
+    fn available_space(&self, dir: &Path) -> io::Result<Option<u64>> {
+        self.inner.available_space(dir)
+    }
+
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {
-        self.shared.run(Call::Lock, dir, || OsFileSystem.lock_dir(dir))
+        self.shared.run(Call::Lock, dir, || self.inner.lock_dir(dir))
     }
 }
 
@@ -341,7 +243,7 @@ impl FileSystem for FaultyFileSystem {
 struct FaultyFile {
     inner: Arc<dyn FileHandle>,
     path: PathBuf,
-    order: Arc<FileOrder>,
+    order: Option<Arc<FileOrder>>,
     shared: Arc<Shared>,
 }
 
@@ -363,7 +265,7 @@ impl FileHandle for FaultyFile {
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
-        self.order.write(&self.path, position, bytes.len());
+        self.order.iter().for_each(|order| order.write(&self.path, position, bytes.len()));
         let fault = self.shared.fault(Call::Write, &self.path);
         let struck = fault.is_some();
         let part = fault.as_ref().map_or(bytes.len(), |fault| fault.part(bytes.len()));
@@ -383,7 +285,7 @@ impl FileHandle for FaultyFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.order.set_len(&self.path, len);
+        self.order.iter().for_each(|order| order.set_len(&self.path, len));
         self.shared.run(Call::SetLen, &self.path, || self.inner.set_len(len))
     }
 
@@ -393,7 +295,7 @@ impl FileHandle for FaultyFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.shared.run(Call::Sync, &self.path, || self.inner.sync_data())?;
-        self.order.synced();
+        self.order.iter().for_each(|order| order.synced());
         Ok(())
     }
 

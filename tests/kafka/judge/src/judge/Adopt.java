@@ -1,0 +1,94 @@
+package judge;
+
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.apache.kafka.clients.admin.OffsetSpec;
+import org.apache.kafka.clients.admin.TopicDescription;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.TopicPartition;
+
+/** Topics of a cluster whose files were given to it, as its clients see them. Each word list comes from the input, a line each. */
+final class Adopt {
+    private final Cluster cluster;
+
+    private Adopt(Cluster cluster) {
+        this.cluster = cluster;
+    }
+
+    static void main(String[] words) throws Exception {
+        var lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8)).lines().toList();
+        try (var cluster = new Cluster(words[1])) {
+            var adopt = new Adopt(cluster);
+            for (String line : lines) {
+                String[] rest = line.split("\t", -1);
+                switch (words[0]) {
+                    case "create" -> cluster.create(rest[0], Integer.parseInt(rest[1]), Integer.parseInt(rest[2]),
+                        Arrays.copyOfRange(rest, 3, rest.length));
+                    case "commit" -> adopt.commit(rest[0], rest[1], Integer.parseInt(rest[2]), Long.parseLong(rest[3]));
+                    case "read" -> adopt.read(rest[0]);
+                    case "go-on" -> adopt.goOn(rest[0], rest[1]);
+                    case "append" -> adopt.append(rest[0], Integer.parseInt(rest[1]));
+                    default -> throw new IllegalArgumentException(words[0]);
+                }
+            }
+        }
+    }
+
+    private void commit(String group, String topic, int partition, long offset) throws Exception {
+        cluster.admin.alterConsumerGroupOffsets(group, Map.of(new TopicPartition(topic, partition), new OffsetAndMetadata(offset))).all().get();
+    }
+
+    private List<TopicPartition> partitions(String topic) throws Exception {
+        TopicDescription described = cluster.admin.describeTopics(List.of(topic)).topicNameValues().get(topic).get();
+        return described.partitions().stream().map(each -> new TopicPartition(topic, each.partition())).toList();
+    }
+
+    /** All records, and the ends; replicas that are not in sync are counted. */
+    private void read(String topic) throws Exception {
+        TopicDescription described = cluster.admin.describeTopics(List.of(topic)).topicNameValues().get(topic).get();
+        for (var each : described.partitions()) {
+            var partition = new TopicPartition(topic, each.partition());
+            var wanted = Map.of(partition, OffsetSpec.earliest());
+            long start = cluster.admin.listOffsets(wanted).partitionResult(partition).get().offset();
+            long end = cluster.admin.listOffsets(Map.of(partition, OffsetSpec.latest())).partitionResult(partition).get().offset();
+            System.out.println("{\"partition\":" + partition.partition() + ",\"topic\":\"" + topic + "\",\"start\":" + start + ",\"end\":" + end
+                + ",\"behind\":" + (each.replicas().size() - each.isr().size())
+                + ",\"records\":[" + String.join(",", cluster.read(partition, "read_committed")) + "]}");
+        }
+    }
+
+    /** Where a member of a group goes on: its position once it has its partitions, or the first record that it gets. */
+    private void goOn(String group, String topic) throws Exception {
+        Map<String, Object> found = new TreeMap<>();
+        try (var consumer = cluster.consumer("group.id", group)) {
+            consumer.subscribe(List.of(topic));
+            for (long asked = System.currentTimeMillis(); consumer.assignment().isEmpty() && System.currentTimeMillis() - asked < 30_000; ) {
+                consumer.poll(Duration.ofMillis(50)).forEach(record ->
+                    found.putIfAbsent(Integer.toString(record.partition()), record.offset()));
+            }
+            for (TopicPartition each : consumer.assignment()) {
+                found.putIfAbsent(Integer.toString(each.partition()), consumer.position(each));
+            }
+            Json.of("group", group).and("topic", topic).and("first", found).print();
+        }
+    }
+
+    private void append(String topic, int count) throws Exception {
+        try (var producer = cluster.producer("acks", "all", "linger.ms", "0")) {
+            for (TopicPartition partition : partitions(topic)) {
+                for (int at = 0; at < count; at++) {
+                    byte[] text = ("from Kafka " + at).getBytes(StandardCharsets.UTF_8);
+                    var sent = producer.send(new ProducerRecord<>(topic, partition.partition(), 1_750_000_000_000L + at, text, text)).get();
+                    Json.of("topic", topic).and("partition", partition.partition()).and("offset", sent.offset()).print();
+                }
+            }
+        }
+    }
+}
