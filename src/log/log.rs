@@ -151,7 +151,8 @@ impl Log {
     /// for what it is, and ended later.
     pub(crate) fn remove_directory(directory: &Directory) -> Result<()> {
         for entry in directory.list()?.iter().filter(|entry| entry.name != STATE_FILE) {
-            directory.remove(&entry.name)?;
+            // A removal of segments that was under way may have been faster.
+            directory.remove_if_there(&entry.name)?;
         }
         directory.sync()?;
         directory.remove_all()
@@ -205,6 +206,7 @@ impl Log {
     }
 
     /// The directory of its files.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn path(&self) -> &std::path::Path {
         self.directory.path()
     }
@@ -237,6 +239,11 @@ impl Log {
     /// Next offset to be given out: behind the records that are still in memory.
     pub(crate) fn next_offset(&self) -> Offset {
         self.accumulator.lock().next_offset()
+    }
+
+    /// The most bytes that one batch may have now.
+    pub(crate) fn most_batch_bytes(&self) -> usize {
+        self.accumulator.lock().rules.max_bytes
     }
 
     /// Bytes of all batches.
@@ -289,6 +296,12 @@ impl Log {
     fn gone(&self) -> Error {
         let forked = || Error::Forked { path: self.directory.path().to_path_buf(), pid: self.process.id() };
         self.retired.get().cloned().filter(|_| self.process.is_current()).unwrap_or_else(forked)
+    }
+
+    /// What a failure means: a deletion takes the files from beneath whoever reads them, and the right word for that is
+    /// that the topic is unknown.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        self.check_open().err().unwrap_or(error)
     }
 
     /// An error when the partition is gone, or an earlier failure left it in a state that nobody knows.

@@ -30,11 +30,26 @@ const NAMED: Tests = tests("corruption", &["named::"]);
 const REPAIR: Tests = tests("corruption", &["repair::"]);
 const CALLBACKS: Tests = tests("lifecycle", &["callbacks::"]);
 const CLOSING: Tests = tests("lifecycle", &["closing::"]);
+const TOPICS: Tests = tests("lifecycle", &["topics::"]);
 const FORK: Tests = tests("lifecycle", &["fork::"]);
 const PARTITION: Tests = tests("lib", &["partition::"]);
 
 pub(crate) const BUGS: &[Bug] = &[
     // A store's life.
+    Bug {
+        name: "deletion-is-never-forgotten",
+        file: "src/topic/catalog_file.rs",
+        good: "self.gone.extend(topics);",
+        bad: "topics.into_iter().for_each(|topic| _ = self.catalog.deleted.remove(&topic));",
+        caught_by: &[TOPICS],
+    },
+    Bug {
+        name: "one-topic-stops-the-store",
+        file: "src/topic/topics.rs",
+        good: "Err(error) if InternalTopic::find(name).is_some() => return Err(error),",
+        bad: "Err(error) if !name.is_empty() => return Err(error),",
+        caught_by: &[TOPICS],
+    },
     Bug {
         name: "callback-panic-ends-maintenance",
         file: "src/io/caught.rs",
@@ -201,9 +216,9 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "list-of-topics-believed-as-found",
-        file: "src/topic/directories.rs",
-        good: "        self.root.sync()?;\n        for directory in unlisted",
-        bad: "        for directory in unlisted",
+        file: "src/store/store.rs",
+        good: "        topics.sync_list()?;\n",
+        bad: "",
         caught_by: &[DURABILITY],
     },
     Bug {
@@ -287,9 +302,52 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "commits-set-back-in-memory-only",
         file: "src/group/groups.rs",
-        good: "log.append(&changes, Durability::Disk)?;",
-        bad: "log.append(&changes, Durability::Memory)?;",
+        good: "groups.write(&mut groups.committed.lock(), changes)?;\n            groups.ledger.sync()?;",
+        bad: "for Change { group, place, commit } in changes {\n                groups.committed.lock().set(&group, &place, commit);\n            }",
         caught_by: &[POWER_CUT],
+    },
+    // What belongs to a topic, and positions.
+    Bug {
+        name: "commit-for-a-name-and-not-a-topic",
+        file: "src/group/groups.rs",
+        good: "self.topic_id == partition.topic_id()",
+        bad: "self.topic_id == partition.topic_id() || self.names_id",
+        caught_by: &[tests("groups", &["deletion::"])],
+    },
+    Bug {
+        name: "assignment-of-a-name-and-not-a-topic",
+        file: "src/topic/partition.rs",
+        good: "self.topic_id == other.topic_id && self.number() == other.number()",
+        bad: "self.topic() == other.topic() && self.number() == other.number()",
+        caught_by: &[tests("groups", &["deletion::"])],
+    },
+    Bug {
+        name: "changes-of-commits-in-one-batch-whatever-it-takes",
+        file: "src/topic/ledger.rs",
+        good: "bytes <= most_bytes",
+        bad: "bytes <= most_bytes || true",
+        caught_by: &[tests("groups", &["large::"]), tests("lib", &["ledger::"])],
+    },
+    Bug {
+        name: "position-without-a-record-not-committed",
+        file: "src/consumer/assigned.rs",
+        good: "self.reader.as_ref().map(Reader::position)",
+        bad: "self.reader.as_ref().map(Reader::position).filter(|at| self.committed.is_some_and(|c| c < *at))",
+        caught_by: &[tests("groups", &["positions::a_position_at_the_end"])],
+    },
+    Bug {
+        name: "consumed-deleted-before-its-commit-is-durable",
+        file: "src/group/groups.rs",
+        good: "if consumed.is_some_and(|consumed| partition.log().has_segment_below(consumed)) {",
+        bad: "if consumed.is_some_and(|consumed| consumed < 0) {",
+        caught_by: &[tests("groups", &["positions::what_was_consumed"])],
+    },
+    Bug {
+        name: "one-failing-partition-polled-first-for-ever",
+        file: "src/consumer/poll.rs",
+        good: "self.next = self.after(&place);",
+        bad: "self.next = None;",
+        caught_by: &[tests("groups", &["fairness::"])],
     },
     // Checks of what is read.
     Bug {
@@ -337,8 +395,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "commits-beyond-the-end-kept",
         file: "src/group/groups.rs",
-        good: "if end.is_some_and(|end| at.offset <= end) {",
-        bad: "if end.is_some() {",
+        good: "&& commit.at.offset <= partition.end()",
+        bad: "&& commit.at.offset < Offset::MAX",
         caught_by: &[tests("groups", &[]), POWER_CUT],
     },
     // Failures of writes.
@@ -526,14 +584,14 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "deleted-topic-not-noted",
         file: "src/topic/admin.rs",
-        good: "            catalog.deleted.insert(topic.id());\n",
+        good: "            catalog.deleted.insert(entry.id);\n",
         bad: "",
         caught_by: &[NAMED, POWER_CUT],
     },
     Bug {
         name: "deleted-topic-forgotten-before-its-files",
         file: "src/topic/admin.rs",
-        good: "            catalog.deleted.insert(topic.id());\n",
+        good: "            catalog.deleted.insert(entry.id);\n",
         bad: "            catalog.deleted.clear();\n",
         caught_by: &[NAMED, POWER_CUT],
     },
