@@ -11,6 +11,7 @@ use crate::locks::{AtomicBool, AtomicI64, AtomicU64, Mutex, MutexGuard, OnceLock
 use crate::log::config::{LogConfig, LogOptions};
 use crate::log::offsets::Offsets;
 use crate::log::open::recovery::{Examine, Recovered, RecoveryReport, examine};
+use crate::log::poison::{Poison, PoisoningLock};
 use crate::log::producers::table::ProducerTable;
 use crate::log::segment_list::SegmentList;
 use crate::log::signal::{Signal, Watchers};
@@ -19,7 +20,7 @@ use crate::log::write::accumulator::Accumulator;
 use crate::log::write::group_sync::Committer;
 use crate::log::write::rules::AppendRules;
 use crate::log::write::writer::{Phase, Writer};
-use crate::segment::ActiveSegment;
+use crate::segment::{ActiveSegment, WriteFailure};
 use crate::types::{Offset, Timestamp};
 use crate::upkeep::{Agenda, Ticket};
 
@@ -43,7 +44,7 @@ pub(crate) struct Log {
     /// Step 1 of an append: short, no I/O.
     pub(super) accumulator: Mutex<Accumulator>,
     /// Step 2: held over the write.
-    pub(super) writer: Mutex<Writer>,
+    pub(super) writer: PoisoningLock<Writer>,
     /// Step 3.
     pub(super) committer: Committer,
     /// Replaced whole, by an edit of the table alone; readers keep the list they took.
@@ -62,12 +63,12 @@ pub(crate) struct Log {
     /// How often something was taken out of the log since it was opened.
     pub(super) rewrites: AtomicU64,
     /// Set once, by the failure after which nobody knows what is on the disk.
-    pub(super) poison: OnceLock<Arc<Error>>,
+    pub(super) poison: Arc<Poison>,
     /// Set once, when it is closed or deleted: a rewrite that is under way ends at its next step.
     pub(super) ending: AtomicBool,
     /// Set once, when the partition is deleted.
     pub(super) retired: OnceLock<Error>,
-    pub(super) watchers: Watchers,
+    pub(super) watchers: Arc<Watchers>,
     /// Which opened it.
     process: Process,
 }
@@ -89,7 +90,7 @@ impl Log {
         let active =
             ActiveSegment::create(directory, 0, config.segment, crate::segment::ReadMode::Positional)?;
         let mut active = active;
-        let closed = active.seal()?;
+        let closed = active.seal().map_err(WriteFailure::into_error)?;
         let mark = Mark { segment: 0, offset: 0, position: 0 };
         let state = PartitionState {
             identity,
@@ -177,6 +178,8 @@ impl Log {
         let found = examine(&directory, identity, &label, how)?;
         let report = found.report.clone();
         let Recovered { end, durable, .. } = found;
+        let watchers = Arc::new(Watchers::default());
+        let poison = Poison::new(Arc::clone(&watchers));
         let log = Self {
             label,
             directory,
@@ -198,14 +201,14 @@ impl Log {
             linger: Mutex::new(None),
             clock_seen: AtomicI64::new(found.last_append()),
             reclaimed_bytes: AtomicU64::new(0),
-            poison: OnceLock::new(),
             skipped_offsets: AtomicU64::new(0),
             rewrites: AtomicU64::new(0),
             ending: AtomicBool::new(false),
             retired: OnceLock::new(),
-            watchers: Watchers::default(),
+            watchers,
             process: Process::current(),
-            writer: Mutex::new(Writer::new(found, &config)),
+            writer: PoisoningLock::new(Writer::new(found, &config), &poison),
+            poison,
             config: RwLock::new(config),
         };
         Ok((Arc::new(log), report))
@@ -269,6 +272,8 @@ impl Log {
         writer.set_config(&config);
         self.accumulator.lock().rules = AppendRules::new(&config);
         *self.config.write() = config;
+        // A sender may wait for a limit that is another one now.
+        self.watchers.raise();
     }
 
     /// How often something was taken out of the log. A walk during which this stays the same has met every record that was
@@ -352,7 +357,7 @@ impl Log {
 
     /// Nothing is acknowledged from here on. The first cause stands.
     pub(super) fn poison_with(&self, cause: Error) -> Error {
-        self.poison.get_or_init(|| Arc::new(cause.clone()));
+        self.poison.set(&cause);
         cause
     }
 

@@ -89,8 +89,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "no-data-sync",
         file: "src/log/write/group_sync.rs",
-        good: "if let Err(error) = target.file.sync() {",
-        bad: "if let Err(error) = target.file.len() {",
+        good: "target.file.sync().map_err(",
+        bad: "target.file.len().map(drop).map_err(",
         caught_by: &[POWER_CUT, DURABILITY],
     },
     Bug {
@@ -103,22 +103,22 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "durable-published-before-sync",
         file: "src/log/write/group_sync.rs",
-        good: "if let Err(error) = target.file.sync() {",
-        bad: "self.raise_durable(target.mark.offset);\n        if let Err(error) = target.file.sync() {",
+        good: "target.file.sync().map_err(",
+        bad: "self.raise_durable(target.mark.offset);\n        target.file.sync().map_err(",
         caught_by: &[DURABILITY],
     },
     Bug {
         name: "failed-sync-tried-again",
         file: "src/io/pool.rs",
-        good: "handle.sync_data().map_err(|e| {",
-        bad: "handle.sync_data().or_else(|_| handle.sync_data()).map_err(|e| {",
+        good: "match handle.sync_data() {",
+        bad: "match handle.sync_data().or_else(|_| handle.sync_data()) {",
         caught_by: &[DURABILITY],
     },
     Bug {
         name: "failed-sync-does-not-poison",
         file: "src/log/write/group_sync.rs",
-        good: "let cause = self.poison_with(error);",
-        bad: "let cause = error;",
+        good: "target.file.sync().map_err(|error| self.poison_with(error))?;",
+        bad: "target.file.sync()?;",
         caught_by: &[DURABILITY],
     },
     Bug {
@@ -423,14 +423,14 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "loss-not-told",
         file: "src/log/write/accumulator.rs",
-        good: "self.lost.get_or_insert(Error::Lost { partition, first, last, cause });",
-        bad: "drop((partition, first, last, cause));",
+        good: "Refusal::None => self.refusal = Refusal::Lost(new),",
+        bad: "Refusal::None => drop(new),",
         caught_by: &[tests("errors", &["records_in_memory_are_lost"]), PARTITION],
     },
     Bug {
         name: "waiters-sleep-on",
         file: "src/log/write/group_sync.rs",
-        good: "self.committer.done.notify_all();",
+        good: "self.0.done.notify_all();",
         bad: "",
         caught_by: &[DURABILITY],
     },
@@ -490,8 +490,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "own-write-fails-unheard",
         file: "src/log/write/append.rs",
-        good: "self.write_batches(&mut writer, batches)?;",
-        bad: "drop(self.write_batches(&mut writer, batches));",
+        good: "self.write_batches(&mut writer, batches).map(|()| None)?",
+        bad: "self.write_batches(&mut writer, batches).map_or(None, |()| None)",
         caught_by: &[DURABILITY],
     },
     Bug {
@@ -722,5 +722,56 @@ pub(crate) const BUGS: &[Bug] = &[
         good: "        if self.last.is_empty() {\n            return Ok(false);",
         bad: "        if true {\n            return Ok(false);",
         caught_by: &[tests("compaction", &["the_latest_values"])],
+    },
+    // Panics, closing, refusals.
+    Bug {
+        name: "panic-under-the-writer-not-noticed",
+        file: "src/log/poison.rs",
+        good: "        PanicGuard { poison: self, was_panicking: panicking() }",
+        bad: "        PanicGuard { poison: self, was_panicking: true }",
+        caught_by: &[tests("durability", &["panics::"])],
+    },
+    Bug {
+        name: "leader-that-panics-leads-for-ever",
+        file: "src/log/write/group_sync.rs",
+        good: "        rounds.is_led = false;",
+        bad: "        rounds.is_led = std::thread::panicking();",
+        caught_by: &[tests("durability", &["panics::"])],
+    },
+    Bug {
+        name: "records-accepted-after-the-last-batch-of-a-close",
+        file: "src/log/write/writer.rs",
+        good: "        self.accumulator.lock().refuse(closed);",
+        bad: "        drop(closed);",
+        caught_by: &[tests("durability", &["refused::a_close_beside"])],
+    },
+    Bug {
+        name: "room-made-before-the-checks",
+        file: "src/log/write/size_limit.rs",
+        good: "            admit(&mut accumulator, now)?;\n",
+        bad: "            if !matches!(accumulator.rules.size_limit, Some(limit) if self.bytes() + bytes > limit.max_bytes) {\n                \
+              admit(&mut accumulator, now)?;\n            }\n",
+        caught_by: &[tests("durability", &["refused::a_refused"])],
+    },
+    Bug {
+        name: "directory-sync-of-the-first-append-tried-again",
+        file: "src/log/open/settle.rs",
+        good: "            self.directory.sync().map_err(|error| self.poison_with(error))?;",
+        bad: "            self.directory.sync()?;",
+        caught_by: &[tests("durability", &["refused::a_failed_sync"])],
+    },
+    Bug {
+        name: "half-settled-files-not-looked-at-again",
+        file: "src/log/open/settle.rs",
+        good: "        if !found.is_half_settled {",
+        bad: "        if true {",
+        caught_by: &[tests("durability", &["refused::a_moment"])],
+    },
+    Bug {
+        name: "linger-of-whoever-came-first",
+        file: "src/log/write/open_batch.rs",
+        good: "self.linger.is_none_or(|(least, _)| placement.linger < least)",
+        bad: "self.linger.is_none()",
+        caught_by: &[tests("lib", &["tests::upkeep::"])],
     },
 ];

@@ -45,9 +45,10 @@ impl Log {
         ask: impl FnOnce() -> RetentionPolicy,
     ) -> Result<RetentionReport> {
         self.check_poison()?;
+        // Before the lock: the clock may be a program's own, and whatever it does then concerns nobody else.
+        let now = self.clock.now();
         let mut writer = self.writer.lock();
         let policy = &ask();
-        let now = self.clock.now();
         // Only a look at ages is a look at the clock: others must not make the next one believe a leap.
         let seen = match policy.max_age {
             Some(_) => self.clock_seen.swap(now, Ordering::AcqRel),
