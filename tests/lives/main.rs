@@ -1,0 +1,52 @@
+//! Random calls of the whole public interface by several threads, against a ledger that knows what each may answer and what
+//! must be there afterwards.
+//!
+//! ```sh
+//! cargo test --test lives -- --nocapture
+//! ANNALS_LIVES=500 ANNALS_LIFE_CALLS=400 cargo test --test lives -- --nocapture     # longer
+//! ANNALS_SEED=17 ANNALS_LIFE_THREADS=1 cargo test --test lives -- --nocapture       # one seed; one thread repeats exactly
+//! ```
+//!
+//! A store lives on a disk whose power can be cut. While the threads create, delete, grow and alter topics, append, read, commit,
+//! compact, trim and erase, the power is cut again and again on copies of the disk, and the process killed: each copy is
+//! opened and compared with what had been acknowledged when the copy was made. A life ends with a close, a kill or a power cut,
+//! and the next one goes on with what that left.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may stop at what it did not expect"
+)]
+
+#[cfg(test)]
+mod judge;
+#[cfg(test)]
+mod ledger;
+#[cfg(test)]
+mod life;
+#[cfg(test)]
+mod watchdog;
+#[cfg(test)]
+mod worker;
+
+#[cfg(test)]
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
+}
+
+#[test]
+fn whatever_many_threads_ask_for_is_answered_by_the_rules_and_survives() {
+    let seeds = match std::env::var("ANNALS_SEED") {
+        Ok(seed) => vec![seed.parse().expect("a number")],
+        Err(_) => (1..=number("ANNALS_LIVES", 6)).collect(),
+    };
+    let mut sum = life::Counts::default();
+    for seed in seeds {
+        println!("seed {seed}: ANNALS_SEED={seed}");
+        sum.add(&life::run(seed));
+    }
+    println!("{sum:?}");
+    assert!(sum.calls > 0 && sum.copies > 0 && sum.records > 0, "{sum:?}");
+}
