@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::consumer::builder::{Settings, StartFrom};
 use crate::error::{Error, Result};
-use crate::log::{FetchLimits, Reader, RecordSlice};
+use crate::log::{FetchLimits, Isolation, Reader, RecordSlice};
 use crate::topic::Partition;
 use crate::types::Offset;
 
@@ -54,7 +54,7 @@ impl Assigned {
         let reader = self.reader(settings)?;
         let slices = match reader.fetch(limits) {
             Err(Error::OffsetOutOfRange { .. }) if settings.start_from != StartFrom::Error => {
-                let offset = self.reset(settings.start_from);
+                let offset = self.reset(settings.start_from, settings.isolation);
                 let reader = self.reader(settings)?;
                 reader.seek(offset);
                 reader.fetch(limits)?
@@ -79,7 +79,7 @@ impl Assigned {
                         partition: self.partition.topic_partition().to_string(),
                     });
                 }
-                (None, start) => self.reset(start),
+                (None, start) => self.reset(start, settings.isolation),
             };
             self.reader = Some(self.reader_at(offset, settings));
         }
@@ -91,14 +91,15 @@ impl Assigned {
 
     fn reader_at(&self, offset: Offset, settings: &Settings) -> Reader {
         Reader::new(Arc::clone(self.partition.log()), offset, settings.visibility, settings.on_damage)
+            .isolation(settings.isolation)
     }
 
-    fn reset(&self, start: StartFrom) -> Offset {
+    fn reset(&self, start: StartFrom, isolation: Isolation) -> Offset {
         match start {
             StartFrom::Latest => {
                 // Records still in memory were sent before: they lie behind a reader that begins now.
                 self.partition.log().write_queued();
-                self.partition.end()
+                self.partition.log().readable_end(isolation)
             }
             StartFrom::Earliest | StartFrom::Error => self.partition.start(),
         }

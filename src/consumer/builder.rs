@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::consumer::consumer::Consumer;
 use crate::error::{Error, Result};
 use crate::group::Groups;
-use crate::log::{FetchLimits, OnDamage, Visibility};
+use crate::log::{FetchLimits, Isolation, OnDamage, Visibility};
 use crate::topic::Topics;
 use crate::types::Durability;
 
@@ -57,6 +57,7 @@ pub(super) struct Settings {
     pub(super) client_id: String,
     pub(super) start_from: StartFrom,
     pub(super) visibility: Visibility,
+    pub(super) isolation: Isolation,
     pub(super) on_damage: OnDamage,
     pub(super) max_poll_records: usize,
     pub(super) fetch_max_bytes: usize,
@@ -72,6 +73,7 @@ impl ConsumerBuilder {
             client_id: "consumer".to_owned(),
             start_from: StartFrom::default(),
             visibility: Visibility::default(),
+            isolation: Isolation::default(),
             on_damage: OnDamage::default(),
             max_poll_records: 500,
             fetch_max_bytes: 50 << 20,
@@ -104,6 +106,12 @@ impl ConsumerBuilder {
     /// with the next sync: the background one, or a flush.
     pub fn read_durable_only(mut self) -> Self {
         self.settings.visibility = Visibility::Durable;
+        self
+    }
+
+    /// `isolation.level`: whether it waits for transactions to be decided. Default: [`Isolation::ReadCommitted`].
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.settings.isolation = isolation;
         self
     }
 

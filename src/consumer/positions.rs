@@ -38,7 +38,7 @@ impl Consumer {
     pub fn seek_to_end(&mut self) {
         for assigned in self.assigned.values_mut() {
             assigned.partition.log().write_queued();
-            let end = assigned.partition.end();
+            let end = assigned.partition.log().readable_end(self.settings.isolation);
             assigned.seek(end, &self.settings);
         }
     }
@@ -52,7 +52,8 @@ impl Consumer {
     pub fn seek_to_time(&mut self, timestamp: Timestamp) -> Result<()> {
         for assigned in self.assigned.values_mut() {
             let found = assigned.partition.offset_for_time(timestamp)?;
-            let offset = found.map_or(assigned.partition.end(), |found| found.offset);
+            let end = assigned.partition.log().readable_end(self.settings.isolation);
+            let offset = found.map_or(end, |found| found.offset);
             assigned.seek(offset, &self.settings);
         }
         Ok(())
@@ -91,7 +92,8 @@ impl Consumer {
     }
 
     /// How many offsets lie between the positions of this consumer and the last records sent to its partitions, those still
-    /// in memory included. Where compaction or retention left gaps it is more than there are records.
+    /// in memory included; behind a transaction that is not decided nothing counts for who reads committed records. Where
+    /// compaction or retention left gaps it is more than there are records.
     ///
     /// # Errors
     /// As [`position`](Self::position).
@@ -100,7 +102,8 @@ impl Consumer {
         let mut lag = 0;
         for assigned in self.assigned.values_mut() {
             let position = assigned.position(&self.settings)?;
-            lag += u64::try_from(assigned.partition.log().next_offset() - position).unwrap_or(0);
+            lag += u64::try_from(assigned.partition.log().next_readable(self.settings.isolation) - position)
+                .unwrap_or(0);
         }
         Ok(lag)
     }

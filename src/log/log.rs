@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{Identity, Mark, PartitionState, SegmentFile, parse_segment_file_name};
+use crate::format::{
+    Identity, Mark, PartitionState, SegmentFile, parse_segment_file_name, parse_snapshot_file_name,
+};
 use crate::io::{Clock, Directory, EntryKind, OpenMode, Process};
 use crate::locks::{AtomicI64, AtomicU64, Mutex, OnceLock, RwLock};
 use crate::log::config::{LogConfig, LogOptions};
 use crate::log::offsets::Offsets;
 use crate::log::open::recovery::{Examine, Recovered, RecoveryReport, examine};
+use crate::log::producers::table::ProducerTable;
 use crate::log::segment_list::SegmentList;
 use crate::log::signal::{Signal, Watchers};
 use crate::log::table::state_file::{STATE_FILE, StateFile};
@@ -46,6 +49,8 @@ pub(crate) struct Log {
     /// Replaced whole, by an edit of the table alone; readers keep the list they took.
     pub(super) segments: RwLock<Arc<SegmentList>>,
     pub(super) offsets: Offsets,
+    /// Those who write under an id, and their transactions. Changed under the writer's lock.
+    pub(super) producers: Mutex<ProducerTable>,
     /// The log's place on the agenda while it has records in memory that nobody waits for.
     pub(super) linger: Mutex<Option<Ticket>>,
     /// What the clock showed when retention last looked, or at the last append before the log was opened; -1 before.
@@ -88,6 +93,7 @@ impl Log {
             cleaned_until: 0,
             pending: Vec::new(),
             obsolete: Vec::new(),
+            producers_at: None,
             mark,
             sequence: 0,
         };
@@ -131,7 +137,8 @@ impl Log {
     pub(crate) fn is_unfinished(directory: &Directory) -> Result<bool> {
         for entry in directory.list()? {
             let segment_file = parse_segment_file_name(&entry.name);
-            let is_known = segment_file.is_some() || entry.name == format!("{STATE_FILE}.new");
+            let is_snapshot = parse_snapshot_file_name(&entry.name).is_some();
+            let is_known = segment_file.is_some() || is_snapshot || entry.name == format!("{STATE_FILE}.new");
             if entry.kind != EntryKind::File || !is_known {
                 return Ok(false);
             }
@@ -173,7 +180,13 @@ impl Log {
             removing: Mutex::new(()),
             accumulator: Mutex::new(Accumulator::new(end, AppendRules::new(&config))),
             segments: RwLock::new(Arc::new(found.segments.clone())),
-            offsets: Offsets::new(found.state.state().log_start, durable, end),
+            offsets: Offsets::new(
+                found.state.state().log_start,
+                durable,
+                end,
+                found.producers.first_undecided().unwrap_or(end),
+            ),
+            producers: Mutex::new(found.producers.clone()),
             committer: Committer::default(),
             linger: Mutex::new(None),
             clock_seen: AtomicI64::new(found.last_append()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, SegmentFile, SegmentSummary, segment_file_name};
 use crate::io::{Directory, File, OpenMode};
+use crate::segment::aborted::with_aborted;
 use crate::segment::summary::{Tally, summarize};
 use crate::segment::{ReadMode, Scan, Segment, SparseIndex, index_file};
 use crate::types::{Offset, Timestamp};
@@ -68,7 +69,9 @@ impl ActiveSegment {
     ) -> Result<Self> {
         let name = segment_file_name(scan.tally.base, SegmentFile::Log);
         let file = directory.keep_open(&name, OpenMode::ReadWrite)?;
-        Ok(Self::with(directory, file, scan.tally, scan.index, (config, mode)))
+        let active = Self::with(directory, file, scan.tally, scan.index, (config, mode));
+        active.segment.set_aborted(scan.aborted);
+        Ok(active)
     }
 
     /// Goes on with a segment that was closed cleanly.
@@ -192,7 +195,9 @@ impl ActiveSegment {
         let index = self.segment.finished_index().unwrap_or_else(|| SparseIndex::new(self.base(), 0));
         // Indexes are hints; without them the next reader walks the batch headers.
         drop(index_file::write(self.segment.log().directory(), self.base(), &index));
-        Ok(summarize(&self.tally, &index))
+        let entries = self.segment.aborted()?.unwrap_or_default();
+        let summary = summarize(&self.tally, &index);
+        Ok(with_aborted(self.segment.log().directory(), summary, &entries))
     }
 
     /// Takes back a segment that was created and not used.

@@ -1,5 +1,7 @@
 //! Figures of the store and of groups.
 
+use std::fmt;
+
 use crate::error::Error;
 use crate::topic::TopicStats;
 use crate::types::{Offset, TopicPartition};
@@ -99,4 +101,14 @@ pub struct Trouble {
     pub error: Error,
     /// How often it failed in a row. Each time the next try waits twice as long, up to an hour.
     pub failures: u32,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { topic_partition, error, failures } = self;
+        match failures {
+            1 => write!(f, "{topic_partition} failed once: {error}"),
+            failures => write!(f, "{topic_partition} failed {failures} times in a row: {error}"),
+        }
+    }
 }

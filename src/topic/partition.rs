@@ -83,6 +83,12 @@ impl Partition {
         self.log.end()
     }
 
+    /// Everything below belongs to no transaction, or to one that is decided: how far committed records are read. Without
+    /// transactions it is the end.
+    pub fn stable(&self) -> Offset {
+        self.log.stable()
+    }
+
     /// Bytes of all batches in its segments.
     pub fn bytes(&self) -> u64 {
         self.log.bytes()

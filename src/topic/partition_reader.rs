@@ -1,7 +1,7 @@
 //! Reading one partition without a consumer.
 
 use crate::error::Result;
-use crate::log::{FetchLimits, Reader};
+use crate::log::{FetchLimits, Isolation, Reader};
 use crate::topic::record_ref::OwnedRecord;
 use crate::topic::records::{PartitionRecords, Records};
 use crate::types::{Offset, TopicPartition};
@@ -41,6 +41,11 @@ const COPY: FetchLimits = FetchLimits { max_records: 500, max_bytes: 64 << 10 };
 impl PartitionReader {
     pub(super) fn new(place: TopicPartition, reader: Reader) -> Self {
         Self { place, reader }
+    }
+
+    /// Whether it waits for transactions to be decided. Default: [`Isolation::ReadCommitted`].
+    pub fn isolation(self, isolation: Isolation) -> Self {
+        Self { reader: self.reader.isolation(isolation), ..self }
     }
 
     /// The next offset to be handed out.

@@ -1,15 +1,18 @@
 //! Opening a partition: reading its state file, and judging what a crash may have left. Changes no byte.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{
-    BatchHeader, Identity, SegmentFile, SegmentSummary, cleaned_log_name, parse_cleaned_log_name,
-    parse_segment_file_name, segment_file_name,
+    AbortedTransaction, BatchHeader, Identity, SegmentFile, SegmentSummary, cleaned_log_name,
+    parse_cleaned_log_name, parse_segment_file_name, segment_file_name,
 };
 use crate::io::{Directory, OpenMode};
+use crate::log::producers::table::ProducerTable;
+use crate::log::producers::{snapshot_file, state};
 use crate::log::segment_list::SegmentList;
 use crate::log::table::state_file::{STATE_FILE, StateFile};
 use crate::log::write::append_times::AppendTimes;
@@ -53,6 +56,13 @@ pub struct TornTail {
     pub reason: String,
 }
 
+impl fmt::Display for TornTail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, position, bytes, reason } = self;
+        write!(f, "{}: {bytes} bytes from byte {position} on are no batch: {reason}", path.display())
+    }
+}
+
 /// How the partition was left.
 #[derive(Debug)]
 pub(in crate::log) enum Left {
@@ -69,6 +79,8 @@ pub(in crate::log) struct Recovered {
     pub(in crate::log) left: Left,
     pub(in crate::log) segments: SegmentList,
     pub(in crate::log) leftovers: Leftovers,
+    /// What the log tells of its producers.
+    pub(in crate::log) producers: ProducerTable,
     pub(in crate::log) end: Offset,
     pub(in crate::log) durable: Offset,
     pub(in crate::log) report: RecoveryReport,
@@ -206,12 +218,14 @@ fn clean(
         return Err(corrupt(directory, closed.base, len.min(closed.bytes), &reason));
     }
     let segments = listed(directory, &file, &leftovers.pending, how.read_mode);
+    let producers = sealed_producers(directory, &file, &segments)?.table;
     let end = closed.next_offset;
     check_start(directory, &file, end)?;
     let report =
         RecoveryReport { partition: label.to_owned(), clean: true, scanned_bytes: 0, end, torn: None };
     let segments = SegmentList::new(file.state().log_start, segments);
-    Ok(Recovered { state: file, left: Left::Clean(closed), segments, leftovers, end, durable: end, report })
+    let (left, durable) = (Left::Clean(closed), end);
+    Ok(Recovered { state: file, left, segments, leftovers, producers, end, durable, report })
 }
 
 fn unclean(
@@ -231,6 +245,7 @@ fn unclean(
         torn: None,
     };
     let mut scans = Vec::new();
+    let mut producers = sealed_producers(directory, &file, &segments)?;
     for (number, base) in open.iter().copied().enumerate() {
         if base > expected && number > 0 || base > expected.max(state.mark.offset) {
             return Err(missing_before(directory, base, expected));
@@ -239,7 +254,8 @@ fn unclean(
         // Read positionally until the first append: that one may cut the file.
         let log =
             LogFile::lazy(directory.clone(), segment_file_name(base, SegmentFile::Log), ReadMode::Positional);
-        let scan = scan(&log, base, how.index_interval_bytes, until)?;
+        let mut witness = |header: &BatchHeader, body: &[u8]| producers.take(header, body);
+        let scan = scan(&log, base, how.index_interval_bytes, until, &mut witness)?;
         report.scanned_bytes += log.len()?;
         if let (Tail::Torn { bytes, reason }, Offset::MAX) = (&scan.tail, until) {
             let path = directory.join(&segment_file_name(base, SegmentFile::Log));
@@ -255,7 +271,48 @@ fn unclean(
     report.end = expected;
     let durable = state.mark.offset;
     let (segments, left) = (SegmentList::new(state.log_start, segments), Left::Unclean(scans));
-    Ok(Recovered { state: file, left, segments, leftovers, end: expected, durable, report })
+    let producers = producers.table;
+    Ok(Recovered { state: file, left, segments, leftovers, producers, end: expected, durable, report })
+}
+
+/// What is known of the producers, and from which offset on the log has more to tell.
+struct Known {
+    table: ProducerTable,
+    from: Offset,
+}
+
+impl Known {
+    fn take(&mut self, header: &BatchHeader, body: &[u8]) -> Option<AbortedTransaction> {
+        if header.producer_id < 0 || header.base_offset < self.from {
+            return None;
+        }
+        self.table.replay(header, body)
+    }
+}
+
+/// What is known of the producers at the end of the segments that the state file lists.
+fn sealed_producers(directory: &Directory, file: &StateFile, listed: &[Arc<Segment>]) -> Result<Known> {
+    let state = file.state();
+    let nobody = || Known { table: ProducerTable::default(), from: 0 };
+    let Some(at) = state.producers_at else { return Ok(nobody()) };
+    let closed_at = state.closed.map(|closed| closed.next_offset);
+    for offset in closed_at.into_iter().chain([at]) {
+        if let Some(table) = snapshot_file::read(directory, offset)? {
+            return replay_sealed(Known { table, from: offset }, file, listed);
+        }
+    }
+    // No snapshot is left: the log tells it all again.
+    replay_sealed(nobody(), file, listed)
+}
+
+fn replay_sealed(mut known: Known, file: &StateFile, listed: &[Arc<Segment>]) -> Result<Known> {
+    let state = file.state();
+    for (summary, segment) in state.sealed.iter().chain(&state.closed).zip(listed) {
+        if summary.next_offset > known.from {
+            state::replay(segment, &mut known.table, known.from)?;
+        }
+    }
+    Ok(known)
 }
 
 /// What was synced must be there. A tail that ends below the mark is not torn, it is damaged.

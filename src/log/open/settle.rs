@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::{Mark, SegmentFile, SegmentSummary, segment_file_name};
+use crate::format::{AbortedTransaction, Mark, SegmentFile, SegmentSummary, segment_file_name};
 use crate::io::{File, OpenMode};
 use crate::log::log::Log;
 use crate::log::open::recovery::{Left, Recovered};
@@ -17,7 +17,7 @@ use crate::log::table::edit::Edit;
 use crate::log::table::names;
 use crate::log::write::append_times::AppendTimes;
 use crate::log::write::writer::{Open, Phase, Writer};
-use crate::segment::{ActiveSegment, LogFile, ReadMode, Scan, Segment, scan, summarize};
+use crate::segment::{ActiveSegment, LogFile, ReadMode, Scan, Segment, scan, summarize, with_aborted};
 use crate::types::Offset;
 
 /// Bytes copied at a time.
@@ -28,6 +28,8 @@ struct Settled {
     sealed: Vec<SegmentSummary>,
     active: ActiveSegment,
     appended: AppendTimes,
+    /// The snapshot from which the next life finds its producers.
+    producers_at: Option<Offset>,
 }
 
 impl Log {
@@ -61,7 +63,7 @@ impl Log {
             sealed.map(|summary| Arc::new(Segment::sealed(&self.directory, *summary, mode))).collect();
         segments.push(Arc::clone(active.segment()));
         let list = SegmentList::new(state.state().log_start, segments);
-        let edit = Edit::of(&state).open(settled.sealed, mark).list(list);
+        let edit = Edit::of(&state).open(settled.sealed, mark).list(list).producers_at(settled.producers_at);
         self.edit(&mut state, edit).map_err(|error| self.poison_with(error))?;
         self.raise_durable(active.next_offset());
         let mut obsolete = found.leftovers.segments;
@@ -85,20 +87,32 @@ impl Log {
             self.directory.sync()?;
         }
         self.finish_swaps(found)?;
+        let producers_at = self.producers_found(found)?;
         let config = self.config();
         let sealed = found.state.state().sealed.clone();
         match &found.left {
             Left::Clean(closed) => {
                 let mode = self.options.read_mode;
                 let active = ActiveSegment::reopen(&self.directory, *closed, config.segment, mode)?;
-                Ok(Settled { sealed, active, appended: AppendTimes::of(closed) })
+                if closed.aborted_entries > 0
+                    && let Some(segment) = found.segments.floor(closed.base)
+                {
+                    let aborted = self.aborted_in(&found.segments, segment)?;
+                    active.segment().set_aborted(aborted.to_vec());
+                }
+                Ok(Settled { sealed, active, appended: AppendTimes::of(closed), producers_at })
             }
-            Left::Unclean(scans) => self.rescue(found, sealed, scans),
+            Left::Unclean(scans) => self.rescue(found, (sealed, producers_at), scans),
         }
     }
 
     /// Brings the segments behind the sealed ones onto the disk.
-    fn rescue(&self, found: &Recovered, mut sealed: Vec<SegmentSummary>, scans: &[Scan]) -> Result<Settled> {
+    fn rescue(
+        &self,
+        found: &Recovered,
+        (mut sealed, producers_at): (Vec<SegmentSummary>, Option<Offset>),
+        scans: &[Scan],
+    ) -> Result<Settled> {
         let mark = found.state.state().mark;
         let Some((last, before)) = scans.split_last() else { return Err(self.closed()) };
         // Another segment follows these, so they were synced before that one came to be.
@@ -111,7 +125,7 @@ impl Log {
         if synced_bytes == last.tally.bytes {
             self.cut(last)?;
             let active = ActiveSegment::resume(&self.directory, last.clone(), config, mode)?;
-            return Ok(Settled { sealed, active, appended: self.found_times(last) });
+            return Ok(Settled { sealed, active, appended: self.found_times(last), producers_at });
         }
         let base = if synced_bytes == 0 { last.tally.base } else { mark.offset };
         let copied = self.copy_tail(last, synced_bytes, base)?;
@@ -122,12 +136,13 @@ impl Log {
                 sealed,
                 active: active.map_err(|error| self.poison_with(error))?,
                 appended,
+                producers_at,
             });
         }
         let divided = self.divide(found, last, copied);
         let (durable_part, active) = divided.map_err(|error| self.poison_with(error))?;
         sealed.push(durable_part);
-        Ok(Settled { sealed, active, appended })
+        Ok(Settled { sealed, active, appended, producers_at })
     }
 
     /// Makes two segments of the last one: what was synced before the crash, and `copied`, the rest of it in a file of its
@@ -140,7 +155,7 @@ impl Log {
     ) -> Result<(SegmentSummary, ActiveSegment)> {
         let (base, until) = (last.tally.base, copied.tally.base);
         let config = self.config().segment;
-        let durable_part = self.rescan(base, until)?;
+        let durable_part = self.rescan(base, until, &last.aborted)?;
         let active = ActiveSegment::resume(&self.directory, copied, config, self.options.read_mode)?;
         let readable = Arc::new(Segment::scanned(self.positional(base), &durable_part));
         let list = found.segments.replaced(base..=base, Some(readable));
@@ -171,12 +186,17 @@ impl Log {
         file.sync().map_err(|error| self.poison_with(error))?;
         let mut index = scan.index.clone();
         index.note_time();
-        let summary = summarize(&scan.tally, &index);
+        let summary = with_aborted(&self.directory, summarize(&scan.tally, &index), &scan.aborted);
         Ok(self.found_times(scan).on(summary))
     }
 
-    fn rescan(&self, base: Offset, until: Offset) -> Result<Scan> {
-        scan(&self.positional(base), base, self.config().segment.index_interval_bytes, until)
+    /// Scans a part of what was scanned before, in which `aborted` were found.
+    fn rescan(&self, base: Offset, until: Offset, aborted: &[AbortedTransaction]) -> Result<Scan> {
+        let interval_bytes = self.config().segment.index_interval_bytes;
+        let mut scan = scan(&self.positional(base), base, interval_bytes, until, &mut |_, _| None)?;
+        let part = base..scan.tally.next_offset;
+        scan.aborted = aborted.iter().filter(|entry| part.contains(&entry.last)).copied().collect();
+        Ok(scan)
     }
 
     fn positional(&self, base: Offset) -> LogFile {
@@ -193,7 +213,8 @@ impl Log {
         copy_range(&source, &copy, from..scan.tally.bytes)?;
         copy.sync()?;
         self.directory.publish(&name).map_err(|error| self.poison_with(error))?;
-        let copied = self.rescan(base, Offset::MAX).map_err(|error| self.poison_with(error))?;
+        let copied =
+            self.rescan(base, Offset::MAX, &scan.aborted).map_err(|error| self.poison_with(error))?;
         if copied.tally.next_offset != scan.tally.next_offset {
             let log = self.positional(base);
             // The page cache had them until now.

@@ -33,10 +33,11 @@ pub(in crate::log) enum ReplaceFailure {
     Unknown(Error),
 }
 
-impl From<ReplaceFailure> for Error {
-    fn from(failure: ReplaceFailure) -> Self {
-        match failure {
-            ReplaceFailure::Before(error) | ReplaceFailure::Unknown(error) => error,
+impl ReplaceFailure {
+    /// Not `From`, which would show in the public documentation of `Error`.
+    pub(in crate::log) fn into_error(self) -> Error {
+        match self {
+            Self::Before(error) | Self::Unknown(error) => error,
         }
     }
 }
@@ -64,7 +65,7 @@ impl StateFile {
             has_unsynced_removals: false,
             file: None,
         };
-        file.replace(state)?;
+        file.replace(state).map_err(ReplaceFailure::into_error)?;
         Ok(file)
     }
 

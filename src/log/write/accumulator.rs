@@ -82,6 +82,13 @@ impl Accumulator {
         }
     }
 
+    /// Puts a batch behind the others that takes no more records: a producer's, or a marker.
+    pub(in crate::log) fn push_closed(&mut self, batch: Box<OpenBatch>) {
+        debug_assert!(batch.is_full(), "nobody else's records join it");
+        self.next_offset = batch.next_offset();
+        self.queue.push_back(batch);
+    }
+
     fn place_in_new(&mut self, placement: &Placement<'_>) -> Placed {
         let displaced = !self.queue.is_empty();
         let mut batch = self.open(placement);

@@ -13,9 +13,10 @@ use crate::log::table::state_file::StateFile;
 use crate::log::write::accumulator::Which;
 use crate::log::write::append_times::AppendTimes;
 use crate::log::write::attempts::Attempts;
-use crate::log::write::open_batch::{Batches, OpenBatch, Spent};
+use crate::log::write::open_batch::{Batches, OpenBatch, Position, Spent};
 use crate::log::write::roll::Due;
 use crate::segment::{ActiveSegment, WriteFailure};
+use crate::types::Offset;
 
 /// What only the thread that writes may touch.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(in crate::log) struct Writer {
     pub(in crate::log) unsynced_bytes: u64,
     /// True while the log stands on the agenda to be synced.
     pub(in crate::log) awaits_sync: bool,
+    /// Where the oldest transaction begins whose end is not decided.
+    pub(in crate::log) first_undecided: Option<Offset>,
 }
 
 /// How a batch is written, and when the segment before it is full of age.
@@ -71,6 +74,7 @@ pub(in crate::log) struct Open {
 impl Writer {
     pub(in crate::log) fn new(found: Recovered, config: &LogConfig) -> Self {
         Self {
+            first_undecided: found.producers.first_undecided(),
             phase: Phase::Found(Box::new(found)),
             compressor: Compressor::default(),
             attempts: Attempts::default(),
@@ -141,20 +145,26 @@ impl Log {
     fn write_batch(self: &Arc<Self>, writer: &mut Writer, batch: &mut OpenBatch) -> Result<()> {
         let WriteRules { compression, timestamp_type, segment_age } = writer.rules;
         let Phase::Open(open) = &mut writer.phase else { return Err(self.closed()) };
-        let records = batch.builder.len().saturating_sub(BatchHeader::LEN);
+        let records = batch.len().saturating_sub(BatchHeader::LEN);
         // Nobody could read what expands to more than a reader may expand.
         let may_shrink = records <= self.options.max_expanded_bytes && writer.attempts.is_worth(records);
         let compression = if may_shrink { compression } else { Compression::of(Codec::None) };
         let how = Seal { compression, timestamp_type, append_time: batch.opened_at };
-        let sealed = batch.builder.seal(&how, &mut writer.compressor);
+        let (position, marker, opened_at) = (batch.position, batch.ends().copied(), batch.opened_at);
+        let sealed = batch.seal(&how, &mut writer.compressor);
         let sealed =
             sealed.map_err(|malformed| Error::invalid(format!("a batch cannot be encoded: {malformed}")))?;
         let header = sealed.header;
         if compression.codec() != Codec::None {
             writer.attempts.note(records, header.codec() != Codec::None);
         }
-        let due = Due { max_age: segment_age, now: batch.opened_at, timestamp: header.max_timestamp };
-        if open.active.is_full_for(sealed.bytes.len(), header.last_offset()) || due.is_over(open) {
+        let due = Due { max_age: segment_age, now: opened_at, timestamp: header.max_timestamp };
+        let room = match position {
+            Position::Free => Some(sealed.bytes.len()),
+            Position::Opens { bytes } => Some(bytes),
+            Position::Follows => None,
+        };
+        if room.is_some_and(|room| open.active.is_full_for(room, header.last_offset()) || due.is_over(open)) {
             self.roll_to(open, header.base_offset)?;
             writer.unsynced_bytes = 0;
         }
@@ -163,8 +173,12 @@ impl Log {
             Err(WriteFailure::Undone(error)) => return Err(error),
             Err(WriteFailure::Stuck(error)) => return Err(self.poison_with(error)),
         }
-        open.appended.note(batch.opened_at);
+        open.appended.note(opened_at);
+        if header.producer_id >= 0 {
+            writer.first_undecided = self.note_producer(open, &header, marker.as_ref());
+        }
         self.offsets.move_end(header.next_offset());
+        self.offsets.move_stable(writer.first_undecided.unwrap_or(header.next_offset()));
         writer.unsynced_bytes += sealed.bytes.len() as u64;
         self.ask_for_sync(writer);
         Ok(())
@@ -200,8 +214,10 @@ impl Log {
         self.check_poison()?;
         let closed = open.active.seal().map_err(|error| self.poison_with(error))?;
         let closed = open.appended.on(closed);
-        let edit = Edit::of(&open.state).close(closed);
+        let edit =
+            self.edit_at_close(Edit::of(&open.state).close(closed), closed.base, closed.next_offset)?;
         self.edit(&mut open.state, edit)?;
+        self.remove_old_snapshots(open.state.state().producers_at);
         open.active.retire();
         self.raise_durable(closed.next_offset);
         lost

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use annals::{Store, TopicPartition};
 use serde_json::Value;
@@ -9,7 +10,7 @@ use serde_json::Value;
 use crate::Answer;
 use crate::cluster::Cluster;
 use crate::content::{Content, number};
-use crate::java::Java;
+use crate::java::{Java, ask, here, output};
 use crate::random::Random;
 use crate::stores::{Found, Plan};
 use crate::tally::{Tally, array};
@@ -46,6 +47,7 @@ pub fn run(java: &Java, brokers: usize, stores: usize, seed: u64) -> Answer<Tall
     cluster.start()?;
     let mut tally = Tally::default();
     compare_records(java, &servers, &stores, &mut tally)?;
+    compare_clients(&servers, &stores, &mut tally)?;
     compare_groups(java, &servers, &commits, &stores, &mut tally)?;
     append(java, &servers, &stores, &mut tally)?;
     for broker in 0..brokers {
@@ -144,15 +146,69 @@ fn compare_records(java: &Java, servers: &str, stores: &[Ours], tally: &mut Tall
         if ends != (found.start, found.end, 0) {
             tally.differ(&place, "start, end, replicas behind", &ends, &(found.start, found.end));
         }
-        if records != found.records {
-            let at = records.iter().zip(&found.records).position(|(theirs, ours)| theirs != ours);
-            let at = at.unwrap_or(records.len().min(found.records.len()));
-            tally.differ(&place, "records", &records.get(at), &found.records.get(at));
-        }
+        compare_lists(&place, &records, &found.records, tally);
         tally.topics += 1;
-        tally.records += records.len();
     }
     Ok(())
+}
+
+/// The same through clients that are not Kafka's own, where Python can fetch them.
+fn compare_clients(servers: &str, stores: &[Ours], tally: &mut Tally) -> Answer<()> {
+    let Some(python) = python() else { return Ok(()) };
+    let asked: String = stores
+        .iter()
+        .flat_map(|ours| &ours.plans)
+        .map(|plan| format!("{}\t{}\n", plan.name, plan.partitions))
+        .collect();
+    let expected: BTreeMap<_, _> = stores.iter().flat_map(|ours| &ours.found).collect();
+    for client in ["kafka-python", "librdkafka"] {
+        let mut command = Command::new(&python);
+        command.arg(here().join("clients.py")).args([client, servers]);
+        let answers = parse(&ask(&mut command, &asked)?)?;
+        if answers.len() != expected.len() {
+            tally.differ(client, "partitions", &answers.len(), &expected.len());
+        }
+        for answer in &answers {
+            let place = place(answer)?;
+            let found = expected.get(&place).ok_or("an unknown partition")?;
+            let records: Vec<_> =
+                array(answer, "records")?.iter().map(Content::parse).collect::<Answer<_>>()?;
+            compare_lists(&format!("{place:?}, {client}"), &records, &found.records, tally);
+        }
+    }
+    Ok(())
+}
+
+fn compare_lists(place: &str, theirs: &[Content], ours: &[Content], tally: &mut Tally) {
+    if theirs != ours {
+        let at = theirs.iter().zip(ours).position(|(theirs, ours)| theirs != ours);
+        let at = at.unwrap_or(theirs.len().min(ours.len()));
+        tally.differ(place, "records", &theirs.get(at), &ours.get(at));
+    }
+    tally.records += theirs.len();
+}
+
+/// An interpreter that has the clients of `requirements.txt`.
+fn python() -> Option<PathBuf> {
+    let home = here().join("target/python");
+    let python = home.join("bin/python");
+    let prepared = (|| {
+        if !python.exists() {
+            output(Command::new("python3").args(["-m", "venv"]).arg(&home))?;
+        }
+        output(
+            Command::new(&python)
+                .args(["-m", "pip", "install", "-q", "-r"])
+                .arg(here().join("requirements.txt")),
+        )
+    })();
+    match prepared {
+        Ok(_) => Some(python),
+        Err(error) => {
+            println!("SKIPPED: kafka-python and librdkafka cannot be fetched: {error}");
+            None
+        }
+    }
 }
 
 /// Members go on where the groups had committed.

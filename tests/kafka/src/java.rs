@@ -13,7 +13,8 @@ pub struct Java {
     class_path: String,
 }
 
-fn here() -> &'static Path {
+/// The directory of this package.
+pub fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -28,6 +29,18 @@ pub fn output(command: &mut Command) -> Answer<String> {
     let last: Vec<_> = errors.lines().rev().take(40).collect();
     let last: Vec<_> = last.into_iter().rev().collect();
     Err(format!("{command:?} ended with {}\n{text}\n{}", output.status, last.join("\n")).into())
+}
+
+/// The same with lines for its input; what it complains of is shown.
+pub fn ask(command: &mut Command, input: &str) -> Answer<String> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(input.as_bytes())?;
+    file.rewind()?;
+    let output = command.stdin(file).stderr(Stdio::inherit()).output()?;
+    if output.status.success() {
+        return Ok(String::from_utf8(output.stdout)?);
+    }
+    Err(format!("{command:?} ended with {}", output.status).into())
 }
 
 impl Java {
@@ -80,15 +93,7 @@ impl Java {
 
     /// The same with lines for its input.
     pub fn ask(&self, words: &[&str], input: &str) -> Answer<String> {
-        let mut file = tempfile::tempfile()?;
-        file.write_all(input.as_bytes())?;
-        file.rewind()?;
-        let mut command = self.command(1024, "judge.Main");
-        let output = command.args(words).stdin(file).stderr(Stdio::inherit()).output()?;
-        if output.status.success() {
-            return Ok(String::from_utf8(output.stdout)?);
-        }
-        Err(format!("{words:?} ended with {}", output.status).into())
+        ask(self.command(1024, "judge.Main").args(words), input)
     }
 
     /// Starts a class that goes on, with its output in a file.

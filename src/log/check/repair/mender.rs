@@ -90,6 +90,7 @@ impl Mender<'_> {
             cleaned_until: state.as_ref().map_or(0, |state| state.cleaned_until),
             pending,
             obsolete,
+            producers_at: None,
             mark: Mark { segment: end, offset: end, position: 0 },
             sequence: state.as_ref().map_or(0, |state| state.sequence),
         };

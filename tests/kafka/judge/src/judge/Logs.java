@@ -17,7 +17,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.TreeSet;
-import java.util.concurrent.ScheduledFuture;
 import org.apache.kafka.common.record.internal.FileRecords;
 import org.apache.kafka.common.record.internal.Record;
 import org.apache.kafka.common.record.internal.RecordBatch;
@@ -26,7 +25,6 @@ import org.apache.kafka.coordinator.group.GroupCoordinatorRecordSerde;
 import org.apache.kafka.coordinator.group.generated.OffsetCommitKey;
 import org.apache.kafka.coordinator.group.generated.OffsetCommitValue;
 import org.apache.kafka.server.storage.log.FetchIsolation;
-import org.apache.kafka.server.util.Scheduler;
 import org.apache.kafka.storage.internals.log.Cleaner;
 import org.apache.kafka.storage.internals.log.LogConfig;
 import org.apache.kafka.storage.internals.log.LogDirFailureChannel;
@@ -47,26 +45,6 @@ import org.apache.kafka.tools.DumpLogSegments;
  */
 final class Logs {
     private static final BrokerTopicStats STATS = new BrokerTopicStats();
-
-    /** What is put off is done at once, what comes again never: nothing is written after the answer. */
-    private static final Scheduler AT_ONCE = new Scheduler() {
-        @Override
-        public void startup() { }
-
-        @Override
-        public void shutdown() { }
-
-        @Override
-        public void resizeThreadPool(int size) { }
-
-        @Override
-        public ScheduledFuture<?> schedule(String name, Runnable task, long delay, long period) {
-            if (period < 0) {
-                task.run();
-            }
-            return null;
-        }
-    };
 
     static void main() throws Exception {
         var logs = new Logs();
@@ -125,7 +103,7 @@ final class Logs {
         settings.put("delete.retention.ms", Long.toString(Long.MAX_VALUE / 4));
         var topic = UnifiedLog.parseTopicPartitionName(dir);
         var channel = new LogDirFailureChannel(1);
-        return UnifiedLog.create(dir, new LogConfig(settings), start, clean ? Long.MAX_VALUE : 0, AT_ONCE, STATS, Time.SYSTEM,
+        return UnifiedLog.create(dir, new LogConfig(settings), start, clean ? Long.MAX_VALUE : 0, new AtOnce(), STATS, Time.SYSTEM,
             900_000, new ProducerStateManagerConfig(86_400_000, false), 600_000, channel, clean, Optional.empty());
     }
 
