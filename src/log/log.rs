@@ -202,6 +202,7 @@ impl Log {
     }
 
     /// The directory of its files.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn path(&self) -> &std::path::Path {
         self.directory.path()
     }
@@ -234,6 +235,11 @@ impl Log {
     /// Next offset to be given out: behind the records that are still in memory.
     pub(crate) fn next_offset(&self) -> Offset {
         self.accumulator.lock().next_offset()
+    }
+
+    /// The most bytes that one batch may have now.
+    pub(crate) fn most_batch_bytes(&self) -> usize {
+        self.accumulator.lock().rules.max_bytes
     }
 
     /// Bytes of all batches.
@@ -284,6 +290,12 @@ impl Log {
     fn gone(&self) -> Error {
         let forked = || Error::Forked { path: self.directory.path().to_path_buf(), pid: self.process.id() };
         self.retired.get().cloned().filter(|_| self.process.is_current()).unwrap_or_else(forked)
+    }
+
+    /// What a failure means: a deletion takes the files from beneath whoever reads them, and the right word for that is
+    /// that the topic is unknown.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        self.check_open().err().unwrap_or(error)
     }
 
     /// An error when the partition is gone, or an earlier failure left it in a state that nobody knows.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::consumer::{Consumer, ConsumerBuilder};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::group::{CommittedOffset, Groups, OffsetSetBack};
 use crate::io::{Directory, caught};
 use crate::log::RecoveryReport;
@@ -17,7 +17,7 @@ use crate::store::life::{Life, Work};
 use crate::store::maintenance;
 use crate::store::stats::StoreStats;
 use crate::store::troubles::Troubles;
-use crate::topic::{OFFSETS_TOPIC, RetentionReport, Topic, TopicConfig, Topics, Verification};
+use crate::topic::{RetentionReport, Topic, TopicConfig, Topics, Verification, refuse_change};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
 
@@ -48,6 +48,7 @@ struct Inner {
     groups: Arc<Groups>,
     care: Arc<Caretaker>,
     agenda: Arc<Agenda>,
+    recovery: Vec<RecoveryReport>,
     life: Life,
 }
 
@@ -88,6 +89,9 @@ impl Store {
         let topics = Arc::new(Topics::open(root.clone(), context)?);
         let groups = Arc::new(Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?);
         topics.clear_leftovers()?;
+        let mut recovery = topics.recovery().to_vec();
+        let commits = recovery.iter_mut().find(|report| report.partition == groups.stored_in());
+        commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
         let care = Caretaker {
             topics: Arc::clone(&topics),
             groups: Arc::clone(&groups),
@@ -96,7 +100,7 @@ impl Store {
         };
         let care = Arc::new(care);
         let life = Life::new(root.path(), lock);
-        let inner = Inner { root, topics, groups, care, agenda, life };
+        let inner = Inner { root, topics, groups, care, agenda, recovery, life };
         if builder.maintenance == Maintenance::Thread {
             maintenance::start(&inner.agenda, &inner.care, (&inner.life, &inner.root))?;
         }
@@ -134,7 +138,7 @@ impl Store {
 
     /// What opening each partition found.
     pub fn recovery(&self) -> &[RecoveryReport] {
-        self.inner.topics.recovery()
+        &self.inner.recovery
     }
 
     /// Committed offsets that lay above the end of their partition after a crash and were set back to it.
@@ -150,9 +154,9 @@ impl Store {
     /// [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). Nothing was created.
     pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
-        refuse_internal(name)?;
+        refuse_change(name)?;
         let topic = self.inner.topics.create(name, &config)?;
-        self.inner.groups.topics_changed();
+        self.inner.groups.topic_changed(name);
         Ok(topic)
     }
 
@@ -172,9 +176,9 @@ impl Store {
     /// than `config` sets; otherwise as [`create_topic`](Self::create_topic).
     pub fn ensure_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
-        refuse_internal(name)?;
+        refuse_change(name)?;
         let topic = self.inner.topics.ensure(name, &config)?;
-        self.inner.groups.topics_changed();
+        self.inner.groups.topic_changed(name);
         Ok(topic)
     }
 
@@ -190,9 +194,9 @@ impl Store {
     /// [`Io`](Error::Io). Nothing was added.
     pub fn add_partitions(&self, name: &str, count: u32) -> Result<Topic> {
         let _work = self.work()?;
-        refuse_internal(name)?;
+        refuse_change(name)?;
         let topic = self.inner.topics.add_partitions(name, count)?;
-        self.inner.groups.topics_changed();
+        self.inner.groups.topic_changed(name);
         Ok(topic)
     }
 
@@ -202,7 +206,7 @@ impl Store {
     /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). Nothing changed.
     pub fn alter_topic(&self, name: &str, changes: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
-        refuse_internal(name)?;
+        refuse_change(name)?;
         self.inner.topics.alter(name, &changes)
     }
 
@@ -213,13 +217,11 @@ impl Store {
     /// the store is opened next.
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         let _work = self.work()?;
-        refuse_internal(name)?;
+        refuse_change(name)?;
         let deleted = self.inner.topics.delete(name);
-        if self.inner.topics.get(name).is_err() {
-            self.inner.groups.forget_topic(name)?;
-            self.inner.groups.topics_changed();
-        }
-        deleted
+        // Also after a failure, which may have come when the topic was gone already.
+        self.inner.groups.topic_changed(name);
+        deleted.and(self.inner.groups.forget_deleted(name))
     }
 
     /// A producer with the default settings: records are in the operating system's hands when `send` returns.
@@ -294,14 +296,6 @@ impl Store {
         let _work = self.work()?;
         maintenance::run_due(&self.inner.agenda, &self.inner.care)
     }
-}
-
-fn refuse_internal(name: &str) -> Result<()> {
-    if name == OFFSETS_TOPIC {
-        let reason = "the store keeps this topic for itself";
-        return Err(Error::InvalidName { kind: "topic", name: name.to_owned(), reason });
-    }
-    Ok(())
 }
 
 impl Inner {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic, Identity, partition_dir_name};
 use crate::io::{Clock, Directory, caught, random_id};
-use crate::locks::{Mutex, RwLock};
-use crate::log::{Log, LogContext, LogOptions, RecoveryReport};
+use crate::locks::{Mutex, OnceLock, RwLock};
+use crate::log::{Log, LogContext, LogOptions, RecoveryReport, Signal, Watchers};
 use crate::topic::catalog_file::CatalogFile;
 use crate::topic::directories::{check_removable, refuse_lost_catalog, unlisted};
+use crate::topic::internal::InternalTopic;
 use crate::topic::partition::Partition;
 use crate::topic::settings::Settings;
 use crate::topic::topic::{Current, Topic};
@@ -48,6 +49,10 @@ pub(crate) struct Topics {
     pub(super) catalog: Mutex<CatalogFile>,
     pub(super) by_name: RwLock<BTreeMap<Arc<str>, Topic>>,
     recovery: Vec<RecoveryReport>,
+    /// Set once, when the store closes.
+    closed: OnceLock<Error>,
+    /// Who is woken then: a partition wakes its own readers, but one may wait without any.
+    waiting: Watchers,
 }
 
 impl Topics {
@@ -69,6 +74,8 @@ impl Topics {
             catalog: Mutex::new(catalog),
             by_name: RwLock::default(),
             recovery: Vec::new(),
+            closed: OnceLock::new(),
+            waiting: Watchers::default(),
         };
         let listed = topics.catalog.get_mut().catalog().clone();
         let mut opened = BTreeMap::new();
@@ -87,7 +94,13 @@ impl Topics {
         name: &str,
         entry: &CatalogTopic,
     ) -> Result<(Topic, Vec<RecoveryReport>)> {
-        let settings = Arc::new(Settings::stored(entry)?);
+        let settings = Arc::new(match InternalTopic::find(name) {
+            None => Settings::stored(entry)?,
+            Some(_) => {
+                let config = InternalTopic::fixed(&entry.config);
+                Settings::stored(&CatalogTopic { config, ..entry.clone() })?
+            }
+        });
         let name: Arc<str> = name.into();
         let mut partitions = Vec::new();
         let mut reports = Vec::new();
@@ -109,7 +122,7 @@ impl Topics {
         let place = TopicPartition::new(Arc::clone(topic), identity.partition);
         let context = self.context.of_partition(&self.root, topic, identity);
         let (log, report) = Log::open(context, Arc::clone(settings.log()))?;
-        Ok((Partition::new(place, log), report))
+        Ok((Partition::new(place, identity.topic, log), report))
     }
 
     /// What opening each partition found.
@@ -127,12 +140,33 @@ impl Topics {
         found.ok_or_else(|| Error::UnknownTopic { topic: name.to_owned() })
     }
 
+    /// Makes the list of topics durable as it was found: whoever wrote it may have died before the sync of its name.
+    pub(crate) fn sync_list(&self) -> Result<()> {
+        self.root.sync()
+    }
+
+    /// An error once the store closes.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        self.closed.get().map_or(Ok(()), |closed| Err(closed.clone()))
+    }
+
+    /// Raises `signal` when the store closes.
+    pub(crate) fn watch_close(&self, signal: &Arc<Signal>) {
+        self.waiting.add(signal);
+    }
+
+    pub(crate) fn unwatch_close(&self, signal: &Arc<Signal>) {
+        self.waiting.remove(signal);
+    }
+
     /// Closes every partition. The first failure is returned, a panic of the program's clock or files among them; the
     /// others are closed all the same, and none takes anything more.
     pub(crate) fn close(&self) -> Result<()> {
         let closed = Error::StoreClosed { path: self.root.path().to_path_buf() };
         // The directory is somebody else's from here on: not even a first commit may make a topic in it.
         self.catalog.lock().refuse(closed.clone());
+        drop(self.closed.set(closed.clone()));
+        self.waiting.raise();
         let mut outcome = Ok(());
         for partition in self.all().into_iter().flat_map(|topic| topic.partitions()) {
             outcome = outcome.and(caught(|| partition.log().close()));

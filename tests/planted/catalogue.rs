@@ -286,9 +286,52 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "commits-set-back-in-memory-only",
         file: "src/group/groups.rs",
-        good: "log.append(&changes, Durability::Disk)?;",
-        bad: "log.append(&changes, Durability::Memory)?;",
+        good: "groups.write(&mut groups.committed.lock(), changes)?;\n            groups.ledger.sync()?;",
+        bad: "for Change { group, place, commit } in changes {\n                groups.committed.lock().set(&group, &place, commit);\n            }",
         caught_by: &[POWER_CUT],
+    },
+    // What belongs to a topic, and positions.
+    Bug {
+        name: "commit-for-a-name-and-not-a-topic",
+        file: "src/group/groups.rs",
+        good: "self.topic_id == partition.topic_id()",
+        bad: "self.topic_id == partition.topic_id() || self.names_id",
+        caught_by: &[tests("groups", &["deletion::"])],
+    },
+    Bug {
+        name: "assignment-of-a-name-and-not-a-topic",
+        file: "src/topic/partition.rs",
+        good: "self.topic_id == other.topic_id && self.number() == other.number()",
+        bad: "self.topic() == other.topic() && self.number() == other.number()",
+        caught_by: &[tests("groups", &["deletion::"])],
+    },
+    Bug {
+        name: "changes-of-commits-in-one-batch-whatever-it-takes",
+        file: "src/topic/ledger.rs",
+        good: "bytes <= most_bytes",
+        bad: "bytes <= most_bytes || true",
+        caught_by: &[tests("groups", &["large::"]), tests("lib", &["ledger::"])],
+    },
+    Bug {
+        name: "position-without-a-record-not-committed",
+        file: "src/consumer/assigned.rs",
+        good: "self.reader.as_ref().map(Reader::position)",
+        bad: "self.reader.as_ref().map(Reader::position).filter(|at| self.committed.is_some_and(|c| c < *at))",
+        caught_by: &[tests("groups", &["positions::a_position_at_the_end"])],
+    },
+    Bug {
+        name: "consumed-deleted-before-its-commit-is-durable",
+        file: "src/group/groups.rs",
+        good: "if consumed.is_some_and(|consumed| partition.log().has_segment_below(consumed)) {",
+        bad: "if consumed.is_some_and(|consumed| consumed < 0) {",
+        caught_by: &[tests("groups", &["positions::what_was_consumed"])],
+    },
+    Bug {
+        name: "one-failing-partition-polled-first-for-ever",
+        file: "src/consumer/poll.rs",
+        good: "self.next = self.after(&place);",
+        bad: "self.next = None;",
+        caught_by: &[tests("groups", &["fairness::"])],
     },
     // Checks of what is read.
     Bug {

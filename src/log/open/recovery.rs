@@ -40,6 +40,34 @@ pub struct RecoveryReport {
     pub end: Offset,
     /// What was found behind the last whole batch and is not part of the log.
     pub torn: Option<TornTail>,
+    /// Records of a topic that the store keeps for itself, which it does not understand: of a later version, or a
+    /// stranger's. They stay where they are and count for nothing.
+    pub skipped: Vec<SkippedRecord>,
+}
+
+/// A record that was not understood.
+///
+/// ```
+/// let dir = tempfile::tempdir()?;
+/// let store = annals::Store::open(dir.path())?;
+/// for record in store.recovery().iter().flat_map(|partition| &partition.skipped) {
+///     println!("the record at {} was left alone: {}", record.offset, record.reason);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SkippedRecord {
+    /// Its offset.
+    pub offset: Offset,
+    /// What is not understood about it.
+    pub reason: String,
+}
+
+impl SkippedRecord {
+    pub(crate) fn new(offset: Offset, reason: String) -> Self {
+        Self { offset, reason }
+    }
 }
 
 /// Bytes behind the last whole batch: a write that a crash cut off before it was acknowledged as durable.
@@ -221,8 +249,14 @@ fn clean(
     let producers = sealed_producers(directory, &file, &segments)?.table;
     let end = closed.next_offset;
     check_start(directory, &file, end)?;
-    let report =
-        RecoveryReport { partition: label.to_owned(), clean: true, scanned_bytes: 0, end, torn: None };
+    let report = RecoveryReport {
+        partition: label.to_owned(),
+        clean: true,
+        scanned_bytes: 0,
+        end,
+        torn: None,
+        skipped: Vec::new(),
+    };
     let segments = SegmentList::new(file.state().log_start, segments);
     let (left, durable) = (Left::Clean(closed), end);
     Ok(Recovered { state: file, left, segments, leftovers, producers, end, durable, report })
@@ -243,6 +277,7 @@ fn unclean(
         scanned_bytes: 0,
         end: expected,
         torn: None,
+        skipped: Vec::new(),
     };
     let mut scans = Vec::new();
     let mut producers = sealed_producers(directory, &file, &segments)?;

@@ -71,6 +71,17 @@ impl Log {
         Ok(RetentionReport { start: self.start(), removed, clock_leapt })
     }
 
+    /// Whether all of a segment lies below `offset`, so that a run which keeps nothing below it would take it out.
+    pub(crate) fn has_segment_below(&self, offset: Offset) -> bool {
+        let list = self.segment_list();
+        let mut segments = list.iter();
+        let first = segments.next();
+        match segments.next() {
+            Some(second) => second.base() <= offset,
+            None => first.is_some_and(|first| first.base() < self.end()) && self.end() <= offset,
+        }
+    }
+
     /// What is known of each segment, the active one last. Changes nothing.
     pub(in crate::log) fn facts(&self, writer: &Writer) -> Result<Vec<SegmentFacts>> {
         writer.phase.facts().ok_or_else(|| self.closed())
