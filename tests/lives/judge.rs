@@ -130,7 +130,9 @@ fn missing(
                 }
             }
             None => {
-                return Err(format!("{number} at {offset}, acknowledged at {level:?}, is gone after {end:?}"));
+                return Err(format!(
+                    "{number} at {offset}, acknowledged at {level:?}, is gone after {end:?}"
+                ));
             }
         }
     }

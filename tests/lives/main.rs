@@ -37,6 +37,40 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 #[test]
+fn a_read_beside_a_deletion_hands_out_nothing_of_the_next_topic_of_the_name() {
+    use std::sync::Arc;
+
+    use annals::{Durability, Error, Record, Store, TopicConfig};
+    use annals_testing::{Call, Fault, FaultyFileSystem, Gate, MemoryFileSystem, Times};
+
+    let disk = FaultyFileSystem::over(Arc::new(MemoryFileSystem::new()));
+    let open = || Store::builder("/store").file_system(Arc::clone(&disk) as _).open().expect("a store");
+    let fill = |store: &Store, value: &str| {
+        let topic = store.create_topic("orders", TopicConfig::new().segment_bytes(1024)).expect("a topic");
+        let partition = topic.partition(0).expect("its partition");
+        let records: Vec<_> = (0..100).map(|_| Record::new().value(value)).collect();
+        records.chunks(10).for_each(|batch| drop(partition.append(batch, Durability::Os).expect("appended")));
+    };
+    let store = open();
+    fill(&store, "old");
+    store.close().expect("closed");
+    // After an open no sealed segment is open: the first read opens it, by its name.
+    let store = open();
+    let old = store.topic("orders").and_then(|topic| topic.partition(0)).expect("its partition");
+    let gate = Arc::new(Gate::default());
+    disk.fail(&[Call::Open], "00000.log", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
+    let reader = std::thread::spawn(move || {
+        old.read(0..).and_then(|mut reader| reader.fetch()).map(|found| found.len())
+    });
+    gate.await_arrival();
+    store.delete_topic("orders").expect("deleted");
+    fill(&store, "new");
+    gate.open();
+    let read = reader.join().expect("a reader");
+    assert!(matches!(read, Err(Error::UnknownTopic { .. })), "{read:?}");
+}
+
+#[test]
 fn whatever_many_threads_ask_for_is_answered_by_the_rules_and_survives() {
     let seeds = match std::env::var("ANNALS_SEED") {
         Ok(seed) => vec![seed.parse().expect("a number")],

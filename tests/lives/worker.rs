@@ -96,7 +96,8 @@ impl Worker {
         if !self.kept.is_empty() && self.random.one_in(4) {
             return Some(self.random.choose(&self.kept).clone());
         }
-        let topic = self.store.topic(NAMES[usize::try_from(self.random.below(NAMES.len() as u64)).unwrap()]).ok()?;
+        let topic =
+            self.store.topic(NAMES[usize::try_from(self.random.below(NAMES.len() as u64)).unwrap()]).ok()?;
         // One that another thread is making is not in the ledger yet.
         if !self.ledger.facts().topics.contains_key(&topic.id()) {
             return None;
@@ -118,6 +119,12 @@ impl Worker {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(Error::UnknownTopic { .. }) if self.ledger.facts().is_dying(topic) => Ok(None),
+            // What was in memory alone, and whose it was.
+            Err(Error::Lost { cause, .. })
+                if matches!(*cause, Error::UnknownTopic { .. }) && self.ledger.facts().is_dying(topic) =>
+            {
+                Ok(None)
+            }
             Err(error) => {
                 let dying = self.ledger.facts().is_dying(topic);
                 Err(format!("{call}: {error} ({error:?}), topic {topic}, being deleted: {dying}"))
