@@ -86,12 +86,10 @@ impl Attributes {
         self.without(DELETE_HORIZON)
     }
 
-    #[cfg(test)]
     pub(crate) fn with_transactional(self) -> Self {
         self.with(TRANSACTIONAL)
     }
 
-    #[cfg(test)]
     pub(crate) fn with_control(self) -> Self {
         self.with(CONTROL)
     }

@@ -27,6 +27,17 @@ pub(crate) struct Seal {
     pub(crate) append_time: Timestamp,
 }
 
+/// Who writes a batch, where that is somebody with an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ProducerStamp {
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+    /// Of the batch's first record, -1 when nobody counts.
+    pub(crate) base_sequence: i32,
+    /// Whether the batch counts only once its transaction is committed.
+    pub(crate) is_transactional: bool,
+}
+
 /// A whole batch, ready for the file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SealedBatch<'a> {
@@ -43,6 +54,7 @@ pub(crate) struct BatchBuilder {
     base_timestamp: Timestamp,
     max_timestamp: Timestamp,
     count: i32,
+    producer: Option<ProducerStamp>,
     /// `BatchHeader::LEN` bytes, then the records. The first are meaningless until `seal`.
     plain: Vec<u8>,
     /// The last sealed batch if it was compressed.
@@ -61,6 +73,7 @@ impl BatchBuilder {
             base_timestamp: NO_TIMESTAMP,
             max_timestamp: NO_TIMESTAMP,
             count: 0,
+            producer: None,
             plain,
             packed: Vec::new(),
             capacity,
@@ -102,7 +115,6 @@ impl BatchBuilder {
     }
 
     /// Records appended.
-    #[cfg(test)]
     pub(crate) fn count(&self) -> i32 {
         self.count
     }
@@ -129,12 +141,18 @@ impl BatchBuilder {
         self.max_timestamp
     }
 
+    /// Says who writes the batch. Its records are in nobody else's.
+    pub(crate) fn stamp(&mut self, producer: ProducerStamp) {
+        self.producer = Some(producer);
+    }
+
     /// Forgets every record and starts again at `base_offset` with the same buffers.
     pub(crate) fn reset(&mut self, base_offset: Offset) {
         self.base_offset = base_offset;
         self.base_timestamp = NO_TIMESTAMP;
         self.max_timestamp = NO_TIMESTAMP;
         self.count = 0;
+        self.producer = None;
         self.plain.truncate(BatchHeader::LEN);
         self.packed.clear();
         let keep = self.capacity.saturating_mul(KEEP_CAPACITY);
@@ -179,13 +197,14 @@ impl BatchBuilder {
     }
 
     fn header(&self, how: &Seal, codec: Codec) -> BatchHeader {
-        BatchHeader {
+        let attributes = Attributes::new(codec, how.timestamp_type);
+        let header = BatchHeader {
             base_offset: self.base_offset,
             batch_length: 0,
             // Not -1: a follower that fetches the file's batches assigns epochs from them and refuses negative ones.
             leader_epoch: 0,
             crc: 0,
-            attributes: Attributes::new(codec, how.timestamp_type),
+            attributes,
             last_offset_delta: self.count - 1,
             base_timestamp: self.base_timestamp,
             max_timestamp: match how.timestamp_type {
@@ -196,6 +215,10 @@ impl BatchBuilder {
             producer_epoch: -1,
             base_sequence: -1,
             record_count: self.count,
+        };
+        match self.producer {
+            None => header,
+            Some(producer) => header.written_by(&producer),
         }
     }
 }

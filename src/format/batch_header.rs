@@ -9,7 +9,7 @@
 //! flipped bit in the first 17 bytes goes unnoticed unless the reader checks offsets and magic.
 
 use super::bytes::Reader;
-use super::{Attributes, Codec, Malformed};
+use super::{Attributes, Codec, Malformed, ProducerStamp};
 use crate::types::{Offset, Timestamp};
 
 const MAGIC: i8 = 2;
@@ -101,6 +101,18 @@ impl BatchHeader {
         }
     }
 
+    /// The header with the name of whoever writes the batch.
+    pub(crate) fn written_by(self, producer: &ProducerStamp) -> Self {
+        let attributes = self.attributes;
+        Self {
+            attributes: if producer.is_transactional { attributes.with_transactional() } else { attributes },
+            producer_id: producer.producer_id,
+            producer_epoch: producer.producer_epoch,
+            base_sequence: producer.base_sequence,
+            ..self
+        }
+    }
+
     /// The header's bytes.
     pub(crate) fn encode(&self) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
@@ -158,6 +170,11 @@ impl BatchHeader {
         self.base_offset.saturating_add(i64::from(self.last_offset_delta))
     }
 
+    /// The sequence of the last record, -1 when nobody counts.
+    pub(crate) fn last_sequence(&self) -> i32 {
+        sequence_after(self.base_sequence, self.last_offset_delta)
+    }
+
     /// Where the batch behind this one starts at the earliest.
     pub(crate) fn next_offset(&self) -> Offset {
         self.last_offset().saturating_add(1)
@@ -165,6 +182,15 @@ impl BatchHeader {
 
     pub(crate) fn codec(&self) -> Codec {
         self.attributes.codec()
+    }
+}
+
+/// The sequence `count` records on: behind the greatest comes 0. No sequence stays none.
+pub(crate) fn sequence_after(sequence: i32, count: i32) -> i32 {
+    match sequence.checked_add(count) {
+        _ if sequence < 0 => sequence,
+        Some(after) => after,
+        None => count - (i32::MAX - sequence) - 1,
     }
 }
 

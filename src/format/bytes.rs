@@ -123,6 +123,11 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Appends a varint without zig-zag, as flexible versions have them.
+pub(crate) fn put_unsigned(out: &mut Vec<u8>, value: u32) {
+    varint::put_unsigned(out, u64::from(value));
+}
+
 pub(crate) fn put_i16(out: &mut Vec<u8>, value: i16) {
     out.extend_from_slice(&value.to_be_bytes());
 }

@@ -1,5 +1,6 @@
 //! Kafka's bytes: every layout that is written to or read from a file, as pure functions of slices and values.
 
+mod aborted;
 mod attributes;
 mod batch_builder;
 mod batch_header;
@@ -8,12 +9,14 @@ mod bytes;
 mod catalog;
 mod codec;
 mod compression;
+mod end_marker;
 mod index_entry;
 mod index_file;
 mod malformed;
 mod murmur2;
 mod name;
 mod offset_commit;
+mod producer_snapshot;
 mod record;
 mod record_at;
 mod record_iter;
@@ -21,28 +24,37 @@ mod record_span;
 mod short_varint;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod transaction_state;
 mod varint;
 
+pub(crate) use aborted::{AbortedTransaction, decode_aborted, encode_aborted};
 pub(crate) use attributes::Attributes;
 pub use attributes::TimestampType;
-pub(crate) use batch_builder::{BatchBuilder, NewRecord, Seal, SealedBatch};
-pub(crate) use batch_header::BatchHeader;
+pub(crate) use batch_builder::{BatchBuilder, NewRecord, ProducerStamp, Seal, SealedBatch};
+pub(crate) use batch_header::{BatchHeader, sequence_after};
 pub(crate) use batch_rewrite::{BatchRewriter, Outcome, RecordFate, RewriteRules};
 pub(crate) use catalog::{Catalog, CatalogTopic};
 pub use codec::Codec;
 pub(crate) use compression::{Compression, Compressor, Decompressor};
+pub(crate) use end_marker::{ControlRecord, EndMarker, Ending};
 pub(crate) use index_entry::{OffsetIndexEntry, TimeIndexEntry};
 pub(crate) use index_file::{decode_offset_index, decode_time_index, encode_offset_index, encode_time_index};
 pub(crate) use malformed::Malformed;
 pub(crate) use murmur2::partition_for_key;
 pub(crate) use name::{
     SegmentFile, check_topic_name, cleaned_log_name, collision_key, parse_cleaned_log_name,
-    parse_partition_dir_name, parse_segment_file_name, partition_dir_name, segment_file_name,
+    parse_partition_dir_name, parse_segment_file_name, parse_snapshot_file_name, partition_dir_name,
+    segment_file_name, snapshot_file_name,
 };
 pub(crate) use offset_commit::{CommitKey, OffsetCommitValue};
+pub(crate) use producer_snapshot::{ProducerEntry, decode_producer_snapshot, encode_producer_snapshot};
 pub(crate) use record::{RawRecord, RecordBody};
 pub(crate) use record_at::record_at;
 pub(crate) use record_iter::RecordIter;
 pub(crate) use record_span::RecordSpan;
 pub(crate) use state::{Identity, Mark, PartitionState, SegmentSummary};
+pub(crate) use transaction_state::{
+    DecisionEnd, ENDS_HEADER, TopicPartitions, TransactionState, TransactionStatus, decode_ends,
+    decode_transaction_key, encode_ends, encode_transaction_key,
+};

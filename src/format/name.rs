@@ -33,10 +33,12 @@ pub(crate) enum SegmentFile {
     Log,
     Index,
     TimeIndex,
+    /// The transactions that were aborted in it; there only if there are any.
+    TransactionIndex,
 }
 
 impl SegmentFile {
-    pub(crate) const ALL: [Self; 3] = [Self::Log, Self::Index, Self::TimeIndex];
+    pub(crate) const ALL: [Self; 4] = [Self::Log, Self::Index, Self::TimeIndex, Self::TransactionIndex];
 
     /// The suffix, with its dot.
     pub(crate) const fn suffix(self) -> &'static str {
@@ -44,6 +46,7 @@ impl SegmentFile {
             Self::Log => ".log",
             Self::Index => ".index",
             Self::TimeIndex => ".timeindex",
+            Self::TransactionIndex => ".txnindex",
         }
     }
 }
@@ -51,6 +54,19 @@ impl SegmentFile {
 /// The name of a file of the segment that starts at `base`.
 pub(crate) fn segment_file_name(base: Offset, file: SegmentFile) -> String {
     format!("{base:0OFFSET_DIGITS$}{}", file.suffix())
+}
+
+const SNAPSHOT: &str = ".snapshot";
+
+/// The name of what was known of a partition's producers when it had come to that offset.
+pub(crate) fn snapshot_file_name(offset: Offset) -> String {
+    format!("{offset:0OFFSET_DIGITS$}{SNAPSHOT}")
+}
+
+/// The offset in what `snapshot_file_name` made; `None` for every other name.
+pub(crate) fn parse_snapshot_file_name(name: &str) -> Option<Offset> {
+    let digits = name.strip_suffix(SNAPSHOT).filter(|digits| digits.len() == OFFSET_DIGITS)?;
+    parse_digits(digits)
 }
 
 /// Behind the name of a `.log` that was rewritten and has not taken the old one's place.
@@ -140,7 +156,7 @@ mod tests {
         for name in [
             "",
             "123.log",
-            "00000000000000000123.txnindex",
+            "00000000000000000123.snapshot",
             "00000000000000000123.log.deleted",
             "+0000000000000000123.log",
             "99999999999999999999.log",
@@ -148,6 +164,15 @@ mod tests {
             "0000000000000000012é.log",
         ] {
             assert_eq!(parse_segment_file_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_snapshots() {
+        assert_eq!(snapshot_file_name(7), "00000000000000000007.snapshot");
+        assert_eq!(parse_snapshot_file_name(&snapshot_file_name(7)), Some(7));
+        for name in ["7.snapshot", "00000000000000000007.log", "+0000000000000000007.snapshot", ".snapshot"] {
+            assert_eq!(parse_snapshot_file_name(name), None, "{name}");
         }
     }
 

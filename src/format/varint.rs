@@ -47,8 +47,9 @@ fn unsigned_len(raw: u64) -> usize {
     usize::try_from((significant * 9 + 64) / 64).unwrap_or(MAX_LEN_64)
 }
 
+/// Appends a varint without zig-zag.
 #[inline]
-fn put_unsigned(out: &mut Vec<u8>, raw: u64) {
+pub(crate) fn put_unsigned(out: &mut Vec<u8>, raw: u64) {
     if raw < 1 << 7 {
         out.push(low_bits(raw));
     } else if raw < 1 << 14 {

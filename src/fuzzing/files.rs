@@ -1,8 +1,10 @@
 //! The small files: what decodes says the same after another round through encoder and decoder.
 
 use crate::format::{
-    Catalog, CommitKey, OffsetCommitValue, PartitionState, check_topic_name, decode_offset_index,
-    decode_time_index, encode_offset_index, encode_time_index,
+    BatchHeader, Catalog, CommitKey, ControlRecord, OffsetCommitValue, PartitionState, TransactionState,
+    check_topic_name, decode_aborted, decode_ends, decode_offset_index, decode_producer_snapshot,
+    decode_time_index, decode_transaction_key, encode_aborted, encode_ends, encode_offset_index,
+    encode_producer_snapshot, encode_time_index, encode_transaction_key,
 };
 use crate::fuzzing::input::Input;
 use crate::fuzzing::repair;
@@ -76,5 +78,49 @@ pub fn offset_commit(data: &[u8]) {
         } else {
             assert!(value.metadata.len() > 32_767);
         }
+    }
+}
+
+/// Any bytes as a `.txnindex`.
+pub fn transaction_index(data: &[u8]) {
+    if let Ok(entries) = decode_aborted(data) {
+        assert_eq!(encode_aborted(&entries), data);
+        assert!(entries.is_sorted_by(|a, b| a.last < b.last));
+        assert!(entries.iter().all(|entry| entry.first <= entry.last));
+    }
+}
+
+/// Any bytes as a `.snapshot`, as they are and with the checksum made right.
+pub fn producer_snapshot(data: &[u8]) {
+    let mut repaired = data.to_vec();
+    repair::producer_snapshot(&mut repaired);
+    for bytes in [data, &repaired] {
+        if let Ok(entries) = decode_producer_snapshot(bytes) {
+            assert_eq!(encode_producer_snapshot(&entries), bytes);
+        }
+    }
+}
+
+/// Any bytes as key, value and ends of a record of `__transaction_state`, and as the records of a control batch. The first
+/// says where the value begins.
+pub fn transaction_state(data: &[u8]) {
+    let mut input = Input::new(data);
+    let len = usize::from(input.byte());
+    let (key, value) = (input.take(len), input.rest());
+    if let Ok(Some(name)) = decode_transaction_key(key) {
+        let mut bytes = Vec::new();
+        assert_eq!(encode_transaction_key(name, &mut bytes), Ok(()));
+        assert_eq!(decode_transaction_key(&bytes), Ok(Some(name)));
+    }
+    if let Ok(state) = TransactionState::decode(value) {
+        let mut bytes = Vec::new();
+        assert_eq!(state.encode(&mut bytes), Ok(()));
+        assert_eq!(TransactionState::decode(&bytes), Ok(state));
+    }
+    if let Ok(ends) = decode_ends(value) {
+        assert_eq!(encode_ends(&ends), value);
+    }
+    if let Ok(header) = BatchHeader::decode(data) {
+        drop(ControlRecord::decode(&header, data.get(BatchHeader::LEN..).unwrap_or_default()));
     }
 }

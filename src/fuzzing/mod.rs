@@ -21,7 +21,10 @@ mod tests;
 pub use batch::{batch, records};
 pub use compression::{gzip, lz4, snappy, zstd};
 pub use directory::directory;
-pub use files::{offset_commit, offset_index, partition_state, time_index, topic_file};
+pub use files::{
+    offset_commit, offset_index, partition_state, producer_snapshot, time_index, topic_file,
+    transaction_index, transaction_state,
+};
 pub use names::names;
 pub use operations::operations;
 pub use recovery::recovery;

@@ -23,6 +23,14 @@ fn put_crc(bytes: &mut [u8]) {
     }
 }
 
+/// The checksum of a producer snapshot.
+pub(super) fn producer_snapshot(bytes: &mut [u8]) {
+    let crc = crc_fast::crc32_iscsi(bytes.get(6..).unwrap_or_default());
+    if let Some(field) = bytes.get_mut(2..6) {
+        field.copy_from_slice(&crc.to_be_bytes());
+    }
+}
+
 /// A topic file with these lines: the last one is replaced by the checksum.
 pub(super) fn topic_file(bytes: &mut Vec<u8>) {
     if let Some(at) = bytes.windows(7).rposition(|window| window == b"\ncrc32 ") {

@@ -9,7 +9,9 @@ use std::time::Instant;
 use super::memory::Files;
 use super::store_files::{file_of, samples};
 use crate::format::{
-    BatchHeader, Codec, CommitKey, Compression, Compressor, OffsetCommitValue, cleaned_log_name,
+    AbortedTransaction, BatchHeader, Codec, CommitKey, Compression, Compressor, DecisionEnd, EndMarker,
+    Ending, OffsetCommitValue, ProducerEntry, TopicPartitions, TransactionState, TransactionStatus,
+    cleaned_log_name, encode_aborted, encode_ends, encode_producer_snapshot, encode_transaction_key,
 };
 
 /// A target, and how many of the mutations it is given: those that open stores take much longer than decoders.
@@ -23,7 +25,7 @@ const fn target(name: &'static str, run: fn(&[u8]), one_in: usize) -> Target {
     Target { name, run, one_in }
 }
 
-const TARGETS: [Target; 15] = [
+const TARGETS: [Target; 18] = [
     target("batch", super::batch, 1),
     target("records", super::records, 1),
     target("gzip", super::gzip, 4),
@@ -35,6 +37,9 @@ const TARGETS: [Target; 15] = [
     target("partition_state", super::partition_state, 1),
     target("topic_file", super::topic_file, 1),
     target("offset_commit", super::offset_commit, 1),
+    target("transaction_index", super::transaction_index, 1),
+    target("producer_snapshot", super::producer_snapshot, 1),
+    target("transaction_state", super::transaction_state, 1),
     target("names", super::names, 1),
     target("recovery", super::recovery, 8),
     target("directory", super::directory, 20),
@@ -130,6 +135,7 @@ fn makes_the_seed_corpus() {
     for (number, name) in names.into_iter().chain([cleaned_log_name(5).as_str()]).enumerate() {
         put("names", &format!("name-{number}"), name.as_bytes());
     }
+    put_transactions();
     put_stories();
 }
 
@@ -179,13 +185,54 @@ fn put_codecs() {
 fn put_commits() {
     let mut key = Vec::new();
     CommitKey::OffsetCommit { group: "billing", topic: "orders", partition: 2 }.encode(&mut key).unwrap();
-    let value = OffsetCommitValue { offset: 7, leader_epoch: -1, metadata: "m".into(), commit_timestamp: 9 };
-    let mut bytes = vec![u8::try_from(key.len()).unwrap()];
-    bytes.extend_from_slice(&key);
-    value.encode(&mut bytes).unwrap();
-    put("offset_commit", "version-3", &bytes);
+    for (name, topic_id) in [("version-3", None), ("topic-id", Some(11))] {
+        let metadata = "m".to_owned();
+        let value =
+            OffsetCommitValue { offset: 7, leader_epoch: -1, metadata, commit_timestamp: 9, topic_id };
+        let mut bytes = vec![u8::try_from(key.len()).unwrap()];
+        bytes.extend_from_slice(&key);
+        value.encode(&mut bytes).unwrap();
+        put("offset_commit", name, &bytes);
+    }
     let version_4 = b"\x05\0\x02\0\x01g\0\x04\0\0\0\0\0\0\0\x07\xff\xff\xff\xff\x02m\0\0\0\0\0\0\0\x09\0";
     put("offset_commit", "version-4", version_4);
+}
+
+fn put_transactions() {
+    let aborted = AbortedTransaction { producer_id: 7, first: 3, last: 9, stable: 10 };
+    let later = AbortedTransaction { last: 12, ..aborted };
+    put("transaction_index", "two", &encode_aborted(&[aborted, later]));
+    let producer = ProducerEntry {
+        producer_id: 7,
+        producer_epoch: 1,
+        last_sequence: 4,
+        last_offset: 9,
+        offset_delta: 2,
+        timestamp: 5,
+        coordinator_epoch: 0,
+        open_since: Some(3),
+    };
+    put("producer_snapshot", "none", &encode_producer_snapshot(&[]));
+    put("producer_snapshot", "one", &encode_producer_snapshot(&[producer]));
+    let mut bytes = vec![8];
+    encode_transaction_key("shop", &mut bytes).unwrap();
+    let partitions = Some(vec![TopicPartitions { topic: "orders".into(), partitions: vec![0, 2] }]);
+    let state = TransactionState {
+        producer_id: 7,
+        producer_epoch: 1,
+        timeout_millis: 60_000,
+        status: TransactionStatus::PrepareCommit,
+        partitions,
+        last_update: 9,
+        start: 8,
+    };
+    state.encode(&mut bytes).unwrap();
+    put("transaction_state", "decided", &bytes);
+    let mut bytes = vec![0];
+    bytes.extend(encode_ends(&[DecisionEnd { topic: 1, partition: 2, last: 3 }]));
+    put("transaction_state", "ends", &bytes);
+    let marker = EndMarker { producer_id: 7, producer_epoch: 2, ending: Ending::Abort, coordinator_epoch: 0 };
+    put("transaction_state", "marker", &marker.encode(9, 5).unwrap());
 }
 
 fn put_stories() {

@@ -6,7 +6,7 @@ use crate::types::Offset;
 /// `start <= durable <= end` at all times. Whoever moves one of them holds the writer's lock, but for `durable`, which a
 /// sync moves without a lock: forwards only, and never beyond what was written when it began.
 ///
-/// An offset that comes between these, as the end of what no open transaction can take back, belongs here too.
+/// `stable` lies at or below `end`: where no transaction is open it is the same.
 #[derive(Debug)]
 pub(super) struct Offsets {
     /// First offset that may be read.
@@ -15,12 +15,14 @@ pub(super) struct Offsets {
     durable: AtomicI64,
     /// Next offset among records handed to the operating system.
     end: AtomicI64,
+    /// Everything below belongs to no transaction, or to one whose end is decided. The writer alone moves it, forwards.
+    stable: AtomicI64,
 }
 
 impl Offsets {
-    pub(super) fn new(start: Offset, durable: Offset, end: Offset) -> Self {
-        let [start, durable, end] = [start, durable, end].map(AtomicI64::new);
-        let offsets = Self { start, durable, end };
+    pub(super) fn new(start: Offset, durable: Offset, end: Offset, stable: Offset) -> Self {
+        let [start, durable, end, stable] = [start, durable, end, stable].map(AtomicI64::new);
+        let offsets = Self { start, durable, end, stable };
         offsets.check();
         offsets
     }
@@ -38,6 +40,18 @@ impl Offsets {
     #[inline]
     pub(super) fn end(&self) -> Offset {
         self.end.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    pub(super) fn stable(&self) -> Offset {
+        self.stable.load(Ordering::Acquire)
+    }
+
+    /// What lies below `stable` is decided.
+    #[inline]
+    pub(super) fn move_stable(&self, stable: Offset) {
+        debug_assert!(stable <= self.end(), "stable {stable} beyond the end {}", self.end());
+        self.stable.store(stable, Ordering::Release);
     }
 
     /// What lies below `start` was taken out. A lesser one than is known changes nothing.
@@ -78,7 +92,7 @@ mod tests {
 
     #[test]
     fn each_moves_by_its_own_setter_and_none_goes_back() {
-        let offsets = Offsets::new(2, 3, 5);
+        let offsets = Offsets::new(2, 3, 5, 5);
         offsets.move_end(9);
         offsets.move_durable(7);
         offsets.move_durable(4);
@@ -96,7 +110,7 @@ mod tests {
             |offsets| offsets.move_end(4),
         ];
         for wrong in wrong {
-            let outcome = std::panic::catch_unwind(|| wrong(&Offsets::new(2, 3, 5)));
+            let outcome = std::panic::catch_unwind(|| wrong(&Offsets::new(2, 3, 5, 5)));
             assert!(outcome.is_err());
         }
     }

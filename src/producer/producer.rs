@@ -9,7 +9,9 @@ use crate::log::{Append, Appended};
 use crate::producer::builder::Settings;
 use crate::producer::sticky::Sticky;
 use crate::producer::topic_producer::TopicProducer;
-use crate::topic::{BatchMetadata, Partition, RecordMetadata, Route, Topic, Topics, unless_deleted};
+use crate::topic::{
+    BatchMetadata, Partition, RecordMetadata, Route, Topic, Topics, refuse_write, unless_deleted,
+};
 use crate::types::Record;
 use crate::upkeep::Agenda;
 
@@ -180,9 +182,7 @@ impl Shared {
         records: &[Record<'_>],
     ) -> Result<Appended> {
         let topic = target.route.topic();
-        if topic.is_internal() {
-            return Err(Error::invalid(format!("topic {:?} is written by the store alone", topic.name())));
-        }
+        refuse_write(topic.is_internal(), topic.name())?;
         let Some(partition) = usize::try_from(number).ok().and_then(|number| partitions.get(number)) else {
             return Err(unknown(target, number, count(partitions)));
         };

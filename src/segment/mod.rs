@@ -4,6 +4,7 @@
 //! [`ActiveSegment`] is the one that grows and belongs to the writer; `seal` ends its life. [`Segment`] is the readable
 //! side of either, shared with every reader; [`Cursor`] walks its batches; [`find`](Segment::find) goes straight to one; [`scan`] judges one after a crash.
 
+mod aborted;
 mod active;
 mod cursor;
 mod epochs;
@@ -21,6 +22,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use aborted::with_aborted;
 pub(crate) use active::{ActiveSegment, SegmentConfig, WriteFailure};
 pub(crate) use cursor::Cursor;
 pub(crate) use index::SparseIndex;
@@ -29,6 +31,7 @@ pub use log_file::ReadMode;
 pub(crate) use new_segment::{FinishedSegment, NewSegment};
 pub(crate) use salvage::{Known, Salvage, salvage};
 pub(crate) use scan::{Scan, Tail, scan};
+
 pub(crate) use segment::Segment;
 pub(crate) use stored_batch::StoredBatch;
 pub(crate) use summary::summarize;

@@ -1,7 +1,7 @@
 //! Judging a segment that may have been cut off in the middle of a write.
 
 use crate::error::Result;
-use crate::format::{BatchHeader, Malformed};
+use crate::format::{AbortedTransaction, BatchHeader, Malformed};
 use crate::segment::log_file::Walk;
 use crate::segment::summary::Tally;
 use crate::segment::{LogFile, SparseIndex};
@@ -13,6 +13,8 @@ pub(crate) struct Scan {
     /// The sum of the batches that are whole and in sequence.
     pub(crate) tally: Tally,
     pub(crate) index: SparseIndex,
+    /// The transactions whose ABORT marker is among them.
+    pub(crate) aborted: Vec<AbortedTransaction>,
     /// What lies behind them.
     pub(crate) tail: Tail,
 }
@@ -34,19 +36,32 @@ pub(crate) enum Tail {
 /// Bytes looked at together when searching the tail for the last that is not zero.
 const CHUNK: usize = 1 << 20;
 
+/// Sees every batch that a scan finds good, its header and what is behind it; says which transaction the batch aborts.
+pub(crate) type Witness<'a> = &'a mut dyn FnMut(&BatchHeader, &[u8]) -> Option<AbortedTransaction>;
+
 /// Walks the batches of `log` from its first byte: size, magic, CRC, offset continuity. Stops at the first
 /// that fails, or that begins at or above `until`, the base of the next segment.
-pub(crate) fn scan(log: &LogFile, base: Offset, interval_bytes: u32, until: Offset) -> Result<Scan> {
+pub(crate) fn scan(
+    log: &LogFile,
+    base: Offset,
+    interval_bytes: u32,
+    until: Offset,
+    witness: Witness<'_>,
+) -> Result<Scan> {
     let len = log.len()?;
-    let mut scan =
-        Scan { tally: Tally::new(base), index: SparseIndex::new(base, interval_bytes), tail: Tail::Clean };
+    let mut scan = Scan {
+        tally: Tally::new(base),
+        index: SparseIndex::new(base, interval_bytes),
+        aborted: Vec::new(),
+        tail: Tail::Clean,
+    };
     let mut walk = Walk::new(log, len);
     loop {
         let position = scan.tally.bytes;
         if position >= len || scan.tally.next_offset >= until {
             return Ok(scan);
         }
-        match next(&mut walk, &mut scan, len)? {
+        match next(&mut walk, &mut scan, len, witness)? {
             Ok(()) => {}
             Err(malformed) => {
                 scan.tail = tail(&mut walk, position, len, &malformed)?;
@@ -58,7 +73,12 @@ pub(crate) fn scan(log: &LogFile, base: Offset, interval_bytes: u32, until: Offs
 
 /// Adds the batch behind those counted so far. The inner error says why there is none; the outer one that the file could
 /// not be read, which proves nothing about it.
-fn next(walk: &mut Walk<'_>, scan: &mut Scan, len: u64) -> Result<std::result::Result<(), Malformed>> {
+fn next(
+    walk: &mut Walk<'_>,
+    scan: &mut Scan,
+    len: u64,
+    witness: Witness<'_>,
+) -> Result<std::result::Result<(), Malformed>> {
     let position = scan.tally.bytes;
     let header = match BatchHeader::decode(walk.bytes(position, BatchHeader::LEN)?) {
         Ok(header) => header,
@@ -76,6 +96,7 @@ fn next(walk: &mut Walk<'_>, scan: &mut Scan, len: u64) -> Result<std::result::R
     }
     scan.index.note(&header, position);
     scan.tally.add(&header, batch.get(..BatchHeader::LEN).unwrap_or_default());
+    scan.aborted.extend(witness(&header, batch.get(BatchHeader::LEN..).unwrap_or_default()));
     Ok(Ok(()))
 }
 

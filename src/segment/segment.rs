@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{
-    BatchHeader, Malformed, OffsetIndexEntry, SegmentFile, SegmentSummary, cleaned_log_name,
-    segment_file_name,
+    AbortedTransaction, BatchHeader, Malformed, OffsetIndexEntry, SegmentFile, SegmentSummary,
+    cleaned_log_name, segment_file_name,
 };
 use crate::io::{Directory, File};
 use crate::locks::{AtomicU64, Ordering, RwLock};
+use crate::segment::aborted::Aborted;
 use crate::segment::index::Around;
 use crate::segment::log_file::Walk;
 use crate::segment::summary::Tally;
@@ -25,6 +26,8 @@ pub(crate) struct Segment {
     /// The writer notes batches here before it moves `written`.
     index: RwLock<Index>,
     offsets: Offsets,
+    /// Noted by the writer before readers can come to what lies behind the marker.
+    aborted: Aborted,
 }
 
 /// Which offsets the batches of a segment cover.
@@ -47,12 +50,14 @@ impl Segment {
     /// A segment whose index is in memory.
     fn with_index(log: LogFile, base: Offset, written: u64, index: SparseIndex) -> Self {
         let (written, index) = (AtomicU64::new(written), RwLock::new(Index::InMemory(index)));
-        Self { base, log, written, index, offsets: Offsets::All { until: None } }
+        let aborted = Aborted::of(Vec::new());
+        Self { base, log, written, index, offsets: Offsets::All { until: None }, aborted }
     }
 
     /// The good part of a segment that was just scanned.
     pub(crate) fn scanned(log: LogFile, scan: &Scan) -> Self {
-        Self::with_index(log, scan.tally.base, scan.tally.bytes, scan.index.clone())
+        let aborted = Aborted::of(scan.aborted.clone());
+        Self { aborted, ..Self::with_index(log, scan.tally.base, scan.tally.bytes, scan.index.clone()) }
     }
 
     /// The sealed segment that `summary` tells of. Touches no file.
@@ -77,6 +82,7 @@ impl Segment {
                 true => Offsets::Some,
                 false => Offsets::All { until: Some(summary.next_offset) },
             },
+            aborted: Aborted::sealed(&summary),
         }
     }
 
@@ -121,6 +127,22 @@ impl Segment {
     /// under them.
     pub(crate) fn leave(&self) {
         self.log.leave();
+    }
+
+    /// The transactions whose ABORT marker it holds, in the order of the markers. `None` when the file that lists them is
+    /// missing, or not the one that was written.
+    pub(crate) fn aborted(&self) -> Result<Option<Arc<Vec<AbortedTransaction>>>> {
+        self.aborted.get(self.log.directory(), self.base)
+    }
+
+    /// The same, found out from the log itself.
+    pub(crate) fn set_aborted(&self, entries: Vec<AbortedTransaction>) {
+        self.aborted.set(entries);
+    }
+
+    /// Notes the transaction whose ABORT marker was just written to it.
+    pub(crate) fn note_aborted(&self, entry: AbortedTransaction) {
+        self.aborted.note(entry);
     }
 
     /// A cursor before the first batch, of a segment whose file is as it was sealed. From here on nothing that is read

@@ -105,5 +105,7 @@ pub(crate) fn summarize(tally: &Tally, index: &SparseIndex) -> SegmentSummary {
         last_append: NO_TIMESTAMP,
         delete_horizon: NO_TIMESTAMP,
         is_sparse: false,
+        aborted_entries: 0,
+        aborted_crc: 0,
     }
 }

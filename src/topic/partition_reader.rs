@@ -1,7 +1,7 @@
 //! Reading one partition without a consumer.
 
 use crate::error::Result;
-use crate::log::{FetchLimits, Reader};
+use crate::log::{FetchLimits, Isolation, Reader};
 use crate::topic::record_ref::OwnedRecord;
 use crate::topic::records::{PartitionRecords, Records};
 use crate::types::{Offset, TopicPartition};
@@ -43,6 +43,11 @@ impl PartitionReader {
         Self { place, reader }
     }
 
+    /// Whether it waits for transactions to be decided. Default: [`Isolation::ReadCommitted`].
+    pub fn isolation(self, isolation: Isolation) -> Self {
+        Self { reader: self.reader.isolation(isolation), ..self }
+    }
+
     /// The next offset to be handed out.
     pub fn position(&self) -> Offset {
         self.reader.position()
@@ -64,7 +69,7 @@ impl PartitionReader {
 
     fn fetch_within(&mut self, limits: FetchLimits) -> Result<Records> {
         self.reader.log().check_open()?;
-        let slices = self.reader.fetch(limits)?;
+        let slices = self.reader.fetch(limits).map_err(|error| self.reader.log().explain(error))?;
         let records =
             if slices.is_empty() { vec![] } else { vec![PartitionRecords::new(self.place.clone(), slices)] };
         Ok(Records::new(records))

@@ -17,10 +17,14 @@ use crate::format::Malformed;
 use crate::format::bytes::{Reader, put_i64, put_u32, put_u128};
 use crate::types::Offset;
 
-/// The newest version this code reads, and the one it writes.
-const VERSION: u32 = 1;
+/// The newest version this code reads.
+const VERSION: u32 = 2;
+/// What is written for a partition that no producer with an id has ever written to: whoever knows no transactions may go on
+/// with it.
+const PLAIN_VERSION: u32 = 1;
 const MAGIC: &[u8; 8] = b"annals\0S";
 const BODY: usize = 3 * BLOCK;
+const NO_OFFSET: Offset = -1;
 
 /// What stays the same as long as the partition lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +53,9 @@ pub(crate) struct PartitionState {
     pub(crate) pending: Vec<Offset>,
     /// Bases of segments that are no longer part of the log and whose files may still be there.
     pub(crate) obsolete: Vec<Offset>,
+    /// The offset that names the `.snapshot` of what is known of the partition's producers: where its last segment begins, or
+    /// ends if it is closed. `None` while no producer with an id has written below that.
+    pub(crate) producers_at: Option<Offset>,
     pub(crate) mark: Mark,
     /// Counts the marks; tells the newer of the two slots.
     pub(crate) sequence: u64,
@@ -58,7 +65,7 @@ impl PartitionState {
     /// The whole file, with the mark in one slot and the other empty.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut head = MAGIC.to_vec();
-        put_u32(&mut head, VERSION);
+        put_u32(&mut head, self.version());
         seal_block(&mut head);
         let mut out = head;
         let slot = self.mark.encode(self.sequence).bytes;
@@ -67,6 +74,13 @@ impl PartitionState {
         slots.iter().for_each(|slot| out.extend_from_slice(slot));
         out.extend_from_slice(&self.encode_body());
         out
+    }
+
+    fn version(&self) -> u32 {
+        let mut segments = self.sealed.iter().chain(&self.closed);
+        let has_transactions =
+            self.producers_at.is_some() || segments.any(|segment| segment.aborted_entries > 0);
+        if has_transactions { VERSION } else { PLAIN_VERSION }
     }
 
     fn encode_body(&self) -> Vec<u8> {
@@ -83,6 +97,9 @@ impl PartitionState {
         self.sealed.iter().chain(&self.closed).for_each(|summary| encode_summary(&mut body, summary));
         encode_offsets(&mut body, &self.pending);
         encode_offsets(&mut body, &self.obsolete);
+        if self.version() > PLAIN_VERSION {
+            put_i64(&mut body, self.producers_at.unwrap_or(NO_OFFSET));
+        }
         let len = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
         if let Some(field) = body.get_mut(..4) {
             field.copy_from_slice(&len.to_be_bytes());
@@ -94,18 +111,19 @@ impl PartitionState {
 
     /// Reads a whole file.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        check_head(bytes)?;
+        let version = check_head(bytes)?;
         let slots = [decode_mark(block(bytes, 1)?), decode_mark(block(bytes, 2)?)];
         let newest = slots.into_iter().flatten().max_by_key(|(sequence, _)| *sequence);
         let (sequence, mark) =
             newest.ok_or_else(|| Malformed::invalid(BLOCK, "neither mark slot is whole"))?;
         let body = bytes.get(BODY..).unwrap_or_default();
-        let state = decode_body(body, mark, sequence).map_err(|malformed| malformed.shifted(BODY))?;
+        let state =
+            decode_body(body, version, (sequence, mark)).map_err(|malformed| malformed.shifted(BODY))?;
         Ok(state)
     }
 }
 
-fn check_head(bytes: &[u8]) -> Result<(), Malformed> {
+fn check_head(bytes: &[u8]) -> Result<u32, Malformed> {
     let head = block(bytes, 0)?;
     if !head.starts_with(MAGIC) {
         return Err(Malformed::invalid(0, "not a partition state file"));
@@ -122,10 +140,14 @@ fn check_head(bytes: &[u8]) -> Result<(), Malformed> {
     if !is_whole(head) || version == 0 {
         return Err(Malformed::invalid(0, "the head's checksum does not fit"));
     }
-    Ok(())
+    Ok(version)
 }
 
-fn decode_body(bytes: &[u8], mark: Mark, sequence: u64) -> Result<PartitionState, Malformed> {
+fn decode_body(
+    bytes: &[u8],
+    version: u32,
+    (sequence, mark): (u64, Mark),
+) -> Result<PartitionState, Malformed> {
     let needed = Reader::new(bytes).take_u32()? as usize;
     let whole = bytes.get(..needed).ok_or(Malformed::Truncated { needed, available: bytes.len() })?;
     if bytes.len() != needed || !is_whole(whole) {
@@ -145,6 +167,10 @@ fn decode_body(bytes: &[u8], mark: Mark, sequence: u64) -> Result<PartitionState
     check_order(&sealed)?;
     let closed = if is_closed { sealed.pop() } else { None };
     let (pending, obsolete) = (decode_offsets(&mut reader)?, decode_offsets(&mut reader)?);
+    let producers_at = match version {
+        PLAIN_VERSION => None,
+        _ => Some(reader.take_i64()?).filter(|offset| *offset >= 0),
+    };
     if reader.remaining() != 4 {
         return Err(Malformed::invalid(reader.position(), "the table is longer than its fields"));
     }
@@ -156,6 +182,7 @@ fn decode_body(bytes: &[u8], mark: Mark, sequence: u64) -> Result<PartitionState
         cleaned_until,
         pending,
         obsolete,
+        producers_at,
         mark,
         sequence,
     })

@@ -8,6 +8,8 @@ use crate::types::{Offset, Timestamp};
 pub(super) const SUMMARY_LEN: usize = 108;
 /// Flag of a summary: see [`SegmentSummary::is_sparse`].
 const SPARSE: u32 = 1;
+/// Flag of a summary: count and checksum of its aborted transactions follow. A file with such a segment has version 2.
+const ABORTED: u32 = 2;
 
 /// A segment that is complete and synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,10 @@ pub(crate) struct SegmentSummary {
     pub(crate) delete_horizon: Timestamp,
     /// It was rewritten: batches and offsets may be missing, so nothing but `headers_crc` proves where a batch belongs.
     pub(crate) is_sparse: bool,
+    /// Aborted transactions whose marker it holds: entries of its `.txnindex`.
+    pub(crate) aborted_entries: u32,
+    /// CRC-32 over the `.txnindex`; 0 without entries.
+    pub(crate) aborted_crc: u32,
 }
 
 pub(super) fn encode_summary(out: &mut Vec<u8>, summary: &SegmentSummary) {
@@ -62,11 +68,16 @@ pub(super) fn encode_summary(out: &mut Vec<u8>, summary: &SegmentSummary) {
     put_i64(out, summary.first_append);
     put_i64(out, summary.last_append);
     put_i64(out, summary.delete_horizon);
-    put_u32(out, if summary.is_sparse { SPARSE } else { 0 });
+    let has_aborted = summary.aborted_entries > 0;
+    put_u32(out, if summary.is_sparse { SPARSE } else { 0 } | if has_aborted { ABORTED } else { 0 });
+    if has_aborted {
+        put_u32(out, summary.aborted_entries);
+        put_u32(out, summary.aborted_crc);
+    }
 }
 
 pub(super) fn decode_summary(reader: &mut Reader<'_>) -> Result<SegmentSummary, Malformed> {
-    Ok(SegmentSummary {
+    let mut summary = SegmentSummary {
         base: reader.take_i64()?,
         next_offset: reader.take_i64()?,
         bytes: reader.take_u64()?,
@@ -83,6 +94,14 @@ pub(super) fn decode_summary(reader: &mut Reader<'_>) -> Result<SegmentSummary, 
         first_append: reader.take_i64()?,
         last_append: reader.take_i64()?,
         delete_horizon: reader.take_i64()?,
-        is_sparse: reader.take_u32()? & SPARSE != 0,
-    })
+        is_sparse: false,
+        aborted_entries: 0,
+        aborted_crc: 0,
+    };
+    let flags = reader.take_u32()?;
+    summary.is_sparse = flags & SPARSE != 0;
+    if flags & ABORTED != 0 {
+        (summary.aborted_entries, summary.aborted_crc) = (reader.take_u32()?, reader.take_u32()?);
+    }
+    Ok(summary)
 }

@@ -23,6 +23,8 @@ fn summary(base: Offset) -> SegmentSummary {
         last_append: 72,
         delete_horizon: 73,
         is_sparse: base == 10,
+        aborted_entries: 0,
+        aborted_crc: 0,
     }
 }
 
@@ -35,6 +37,7 @@ fn state() -> PartitionState {
         cleaned_until: 15,
         pending: vec![10],
         obsolete: vec![2, 3],
+        producers_at: None,
         mark: Mark { segment: 20, offset: 25, position: 500 },
         sequence: 7,
     }
@@ -67,7 +70,7 @@ fn the_newer_slot_counts_and_a_torn_one_leaves_the_other() {
 fn a_newer_version_is_not_called_damage() {
     let mut bytes = state().encode();
     bytes[11] = 9;
-    let expected = Malformed::Unsupported { what: "state file version", found: 9, supported: 1 };
+    let expected = Malformed::Unsupported { what: "state file version", found: 9, supported: 2 };
     assert_eq!(PartitionState::decode(&bytes), Err(expected));
 }
 
@@ -114,4 +117,17 @@ fn segments_that_overlap_or_end_before_they_begin_are_refused() {
 fn many_offsets_come_back_too() {
     let state = PartitionState { pending: (0..70).collect(), obsolete: (100..500).collect(), ..state() };
     assert_eq!(PartitionState::decode(&state.encode()), Ok(state));
+}
+
+#[test]
+fn what_is_known_of_transactions_comes_back_and_is_a_version_of_its_own() {
+    let version = |state: &PartitionState| state.encode()[11];
+    assert_eq!(version(&state()), 1);
+    let with_producers = PartitionState { producers_at: Some(20), ..state() };
+    let aborted = SegmentSummary { aborted_entries: 3, aborted_crc: 9, ..summary(0) };
+    let with_aborted = PartitionState { sealed: vec![aborted, summary(10)], ..state() };
+    for state in [with_producers, with_aborted] {
+        assert_eq!(version(&state), 2);
+        assert_eq!(PartitionState::decode(&state.encode()), Ok(state));
+    }
 }

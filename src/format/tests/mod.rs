@@ -2,7 +2,7 @@
 
 mod batch;
 mod hostile;
-mod random;
+pub(crate) mod random;
 mod rejection;
 mod round_trip;
 mod two_decoders;

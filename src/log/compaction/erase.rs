@@ -8,7 +8,7 @@ use crate::log::compaction::rewrite::{Group, Rewriter, Source};
 use crate::log::compaction::sieve::{OtherKeys, Sieve};
 use crate::log::compaction::swap::Swap;
 use crate::log::log::Log;
-use crate::log::read::{FetchLimits, OnDamage, Reader, Visibility};
+use crate::log::read::{FetchLimits, Isolation, OnDamage, Reader, Visibility};
 use crate::log::table::edit::Edit;
 
 /// What a call erased.
@@ -38,7 +38,8 @@ impl Log {
         self.write_queued();
         let list = self.segment_list();
         let from = list.iter().last().map_or(0, |active| active.base()).max(self.start());
-        let mut reader = Reader::new(Arc::clone(self), from, Visibility::Written, OnDamage::Fail);
+        let mut reader = Reader::new(Arc::clone(self), from, Visibility::Written, OnDamage::Fail)
+            .isolation(Isolation::ReadUncommitted);
         loop {
             let slices = reader.fetch(FetchLimits { max_records: usize::MAX, max_bytes: 1 << 20 })?;
             if slices.is_empty() {

@@ -128,6 +128,8 @@ mod tests {
             last_append: base,
             delete_horizon: -1,
             is_sparse: false,
+            aborted_entries: 0,
+            aborted_crc: 0,
         }
     }
 

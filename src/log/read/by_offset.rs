@@ -42,8 +42,10 @@ impl Log {
         let segment = Arc::clone(self.segments.read().floor(offset)?);
         let batch = segment.find(offset)?;
         let header = batch.header();
-        let is_plain = header.codec() == Codec::None && !header.attributes.is_control();
-        if !is_plain || header.next_offset() > self.end() {
+        let attributes = header.attributes;
+        let is_plain =
+            header.codec() == Codec::None && !attributes.is_control() && !attributes.is_transactional();
+        if !is_plain || header.next_offset() > self.stable() {
             return None;
         }
         BatchHeader::verify_crc(batch.bytes()).ok()?;

@@ -2,6 +2,7 @@
 
 pub(in crate::log) mod by_offset;
 pub(in crate::log) mod by_time;
+mod committed;
 mod damage;
 mod expand;
 pub(in crate::log) mod reader;
@@ -9,5 +10,6 @@ pub(in crate::log) mod record_slice;
 pub(in crate::log) mod walk;
 
 pub use damage::OnDamage;
+pub use reader::Isolation;
 pub(crate) use reader::{BelowStart, FetchLimits, Reader, Visibility};
 pub(crate) use record_slice::{RecordSlice, RecordSliceIter};

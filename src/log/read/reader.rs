@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::format::{Decompressor, Malformed, RecordIter};
 use crate::log::log::Log;
+use crate::log::read::committed::Nearby;
 use crate::log::read::damage::OnDamage;
 use crate::log::read::expand::Rest;
 use crate::log::read::record_slice::{Cut, RecordSlice};
@@ -20,6 +21,26 @@ pub(crate) enum Visibility {
     Written,
     /// What survives a power cut: nothing that was read can be lost later.
     Durable,
+}
+
+/// Which records a reader is handed while transactions are under way.
+///
+/// ```
+/// use annals::{Isolation, Store};
+/// let dir = tempfile::tempdir()?;
+/// let store = Store::open(dir.path())?;
+/// let audit = store.consumer_builder().isolation(Isolation::ReadUncommitted).build()?;
+/// # drop(audit);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Isolation {
+    /// Those of no transaction, and those of transactions that were committed. It waits at the first record of the oldest
+    /// transaction that is not decided. Without transactions it is the same as the other.
+    #[default]
+    ReadCommitted,
+    /// All, as soon as they are written, those of transactions that will be aborted among them.
+    ReadUncommitted,
 }
 
 /// What a reader does when the records at its position were deleted.
@@ -46,6 +67,9 @@ pub(crate) struct Reader {
     pub(super) visibility: Visibility,
     pub(super) on_damage: OnDamage,
     pub(super) below_start: BelowStart,
+    pub(super) isolation: Isolation,
+    /// Aborted transactions around the batch that was last asked about.
+    pub(super) aborted: Option<Nearby>,
     /// The next offset to hand out.
     pub(super) position: Offset,
     /// The first offset not to hand out.
@@ -71,6 +95,8 @@ impl Reader {
             visibility,
             on_damage,
             below_start: BelowStart::Fail,
+            isolation: Isolation::default(),
+            aborted: None,
             position,
             until: Offset::MAX,
             list,
@@ -80,6 +106,12 @@ impl Reader {
             decompressor: Decompressor::default(),
             expanded: None,
         }
+    }
+
+    /// Reads what `isolation` lets it.
+    pub(crate) fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
     }
 
     /// Ends before `until`, whatever the log holds behind it.
@@ -115,9 +147,12 @@ impl Reader {
 
     /// The offset at which this reader has nothing more to read.
     pub(crate) fn limit(&self) -> Offset {
-        match self.visibility {
-            Visibility::Written => self.log.end(),
-            Visibility::Durable => self.log.durable(),
+        match (self.visibility, self.isolation) {
+            (Visibility::Written, Isolation::ReadCommitted) => self.log.stable(),
+            (Visibility::Written, Isolation::ReadUncommitted) => self.log.end(),
+            // A transaction without its end in the log may be taken back by a power cut, whatever was decided.
+            (Visibility::Durable, Isolation::ReadCommitted) => self.log.durable().min(self.log.finished()),
+            (Visibility::Durable, Isolation::ReadUncommitted) => self.log.durable(),
         }
     }
 

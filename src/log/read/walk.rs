@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::format::BatchHeader;
 use crate::log::read::expand::Rest;
-use crate::log::read::reader::{BelowStart, Reader};
+use crate::log::read::reader::{BelowStart, Isolation, Reader};
 use crate::segment::{Cursor, StoredBatch};
 
 impl Reader {
@@ -56,7 +57,7 @@ impl Reader {
                 cursor.check_next(&header)?;
                 self.cursor = Some(cursor);
                 return Ok(None);
-            } else if header.attributes.is_control() || header.record_count == 0 {
+            } else if self.passes_over(&header)? {
                 cursor.check_next(&header)?;
                 cursor.step_over(&header);
                 self.position = header.next_offset();
@@ -67,6 +68,18 @@ impl Reader {
             }
             self.cursor = Some(cursor);
         }
+    }
+
+    /// Whether nothing of a batch is for this reader.
+    #[inline]
+    fn passes_over(&mut self, header: &BatchHeader) -> Result<bool> {
+        if header.attributes.is_control() || header.record_count == 0 {
+            return Ok(true);
+        }
+        if header.attributes.is_transactional() && self.isolation == Isolation::ReadCommitted {
+            return self.is_aborted(header);
+        }
+        Ok(false)
     }
 
     /// What `error`, met by `cursor`, comes from: where no batch is, one that was passed over on the way there may have a wrong

@@ -17,6 +17,7 @@ mod removal;
 #[cfg(annals_shuttle)]
 mod schedules;
 mod together;
+mod transactions;
 mod upkeep;
 
 use super::*;

@@ -4,8 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::Result;
-use crate::format::BatchBuilder;
+use crate::error::{Error, Result};
+use crate::format::{
+    BatchBuilder, BatchHeader, Compressor, EndMarker, Malformed, ProducerStamp, Seal, SealedBatch,
+    sequence_after,
+};
 use crate::io::Deadline;
 use crate::locks::OnceLock;
 use crate::log::write::placement::{Placed, Placement, Sender, new_record};
@@ -28,6 +31,25 @@ impl Outcome {
     }
 }
 
+/// Where a batch may stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::log) enum Position {
+    /// In whatever segment has room.
+    Free,
+    /// Where there is room for all that follows it too, so many bytes together with its own.
+    Opens { bytes: usize },
+    /// Right behind the one before it.
+    Follows,
+}
+
+/// A marker and its bytes.
+#[derive(Debug)]
+struct Marker {
+    marker: EndMarker,
+    bytes: Vec<u8>,
+    header: BatchHeader,
+}
+
 /// A batch that takes records, or waits to be written.
 #[derive(Debug)]
 pub(in crate::log) struct OpenBatch {
@@ -42,6 +64,9 @@ pub(in crate::log) struct OpenBatch {
     linger: Option<(Duration, Deadline)>,
     /// It has reached its size.
     full: bool,
+    /// The end of a transaction, in the place of records.
+    marker: Option<Box<Marker>>,
+    pub(in crate::log) position: Position,
 }
 
 impl OpenBatch {
@@ -54,14 +79,68 @@ impl OpenBatch {
             in_memory: None,
             linger: None,
             full: false,
+            marker: None,
+            position: Position::Free,
+        }
+    }
+
+    /// A marker, in the place of records.
+    pub(in crate::log) fn marker(marker: EndMarker, offset: Offset, now: Timestamp) -> Result<Self> {
+        let encoded = marker.encode(offset, now);
+        let decoded = encoded.and_then(|bytes| Ok((BatchHeader::decode(&bytes)?, bytes)));
+        let (header, bytes) = decoded
+            .map_err(|malformed| Error::invalid(format!("a marker cannot be encoded: {malformed}")))?;
+        Ok(Self {
+            builder: BatchBuilder::new(offset, 0),
+            opened_at: now,
+            outcome: None,
+            in_memory: None,
+            linger: None,
+            full: true,
+            marker: Some(Box::new(Marker { marker, bytes, header })),
+            position: Position::Free,
+        })
+    }
+
+    /// The end of a transaction, if it is one.
+    pub(in crate::log) fn ends(&self) -> Option<&EndMarker> {
+        self.marker.as_ref().map(|marker| &marker.marker)
+    }
+
+    /// The offset behind it.
+    pub(in crate::log) fn next_offset(&self) -> Offset {
+        self.marker.as_ref().map_or_else(|| self.builder.next_offset(), |marker| marker.header.next_offset())
+    }
+
+    /// Its bytes, before compression.
+    pub(in crate::log) fn len(&self) -> usize {
+        self.marker.as_ref().map_or_else(|| self.builder.len(), |marker| marker.bytes.len())
+    }
+
+    /// The sequence of the record behind it.
+    pub(in crate::log) fn next_sequence(&self, stamp: &ProducerStamp) -> i32 {
+        sequence_after(stamp.base_sequence, self.builder.count())
+    }
+
+    /// The whole batch, ready for the file.
+    #[inline]
+    pub(in crate::log) fn seal(
+        &mut self,
+        how: &Seal,
+        compressor: &mut Compressor,
+    ) -> Result<SealedBatch<'_>, Malformed> {
+        match &self.marker {
+            None => self.builder.seal(how, compressor),
+            Some(marker) => Ok(SealedBatch { bytes: &marker.bytes, header: marker.header }),
         }
     }
 
     /// The same, with the buffers of a batch that was written.
     pub(in crate::log) fn again(&mut self, placement: &Placement<'_>, first_offset: Offset) {
         self.builder.reset(first_offset);
-        let Self { builder: _, opened_at, outcome, in_memory, linger, full } = self;
+        let Self { builder: _, opened_at, outcome, in_memory, linger, full, marker, position } = self;
         (*opened_at, *outcome, *in_memory, *linger, *full) = (placement.now, None, None, None, false);
+        (*marker, *position) = (None, Position::Free);
     }
 
     /// Whether it takes no more records.

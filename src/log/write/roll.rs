@@ -39,8 +39,7 @@ impl Log {
 
     /// Seals the active segment, which is then synced and listed in the state file, and begins one at `base`.
     pub(in crate::log) fn roll_to(&self, open: &mut Open, base: Offset) -> Result<()> {
-        let sealed = open.active.seal().map_err(|error| self.poison_with(error))?;
-        let sealed = open.appended.on(sealed);
+        let sealed = self.sealed(open)?;
         let config = self.config();
         let mode = self.options.read_mode;
         let next = ActiveSegment::create(&self.directory, base, config.segment, mode)?;
@@ -48,7 +47,8 @@ impl Log {
         self.directory.sync().map_err(|error| self.poison_with(error))?;
         let list = self.segment_list().with(Arc::clone(next.segment()));
         let edit = Edit::of(&open.state).seal(sealed, base).list(list);
-        if let Err(error) = self.edit(&mut open.state, edit) {
+        let edited = self.edit_with_producers(edit, base).and_then(|edit| self.edit(&mut open.state, edit));
+        if let Err(error) = edited {
             if self.poison.get().is_none() {
                 // An empty segment left there, or coming back, would cut off what the old one may still take.
                 let removed = next.remove(&self.directory).and_then(|()| self.directory.sync());
@@ -57,6 +57,7 @@ impl Log {
             return Err(error);
         }
         std::mem::replace(&mut open.active, next).retire();
+        self.remove_old_snapshots(open.state.state().producers_at);
         open.appended = AppendTimes::NONE;
         self.raise_durable(base);
         Ok(())

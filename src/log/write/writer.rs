@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{BatchHeader, Codec, Compression, Compressor, Seal, TimestampType};
+use crate::format::{BatchHeader, Codec, Compression, Compressor, Seal, SegmentSummary, TimestampType};
 use crate::log::config::LogConfig;
 use crate::log::log::Log;
 use crate::log::open::recovery::{Left, Recovered};
@@ -13,9 +13,10 @@ use crate::log::table::state_file::StateFile;
 use crate::log::write::accumulator::Which;
 use crate::log::write::append_times::AppendTimes;
 use crate::log::write::attempts::Attempts;
-use crate::log::write::open_batch::{Batches, OpenBatch, Spent};
+use crate::log::write::open_batch::{Batches, OpenBatch, Position, Spent};
 use crate::log::write::roll::Due;
 use crate::segment::{ActiveSegment, WriteFailure};
+use crate::types::Offset;
 
 /// What only the thread that writes may touch.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(in crate::log) struct Writer {
     pub(in crate::log) unsynced_bytes: u64,
     /// True while the log stands on the agenda to be synced.
     pub(in crate::log) awaits_sync: bool,
+    /// Where the oldest transaction begins whose end is not decided.
+    pub(in crate::log) first_undecided: Option<Offset>,
 }
 
 /// How a batch is written, and when the segment before it is full of age.
@@ -68,9 +71,27 @@ pub(in crate::log) struct Open {
     pub(in crate::log) state: StateFile,
 }
 
+/// Batches on their way from memory to the segment. A panic in the middle of it refuses those that are not written, so
+/// that nobody waits for them for ever or takes them for written.
+struct InFlight<'a> {
+    log: &'a Log,
+    batches: Batches,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if !self.batches.is_empty() {
+            let cause = self.log.poison.set_by_panic();
+            let told = self.log.check_poison().err().unwrap_or(cause);
+            self.log.fail(std::mem::take(&mut self.batches), &told);
+        }
+    }
+}
+
 impl Writer {
     pub(in crate::log) fn new(found: Recovered, config: &LogConfig) -> Self {
         Self {
+            first_undecided: found.producers.first_undecided(),
             phase: Phase::Found(Box::new(found)),
             compressor: Compressor::default(),
             attempts: Attempts::default(),
@@ -107,27 +128,26 @@ impl Log {
     pub(in crate::log) fn write_batches(
         self: &Arc<Self>,
         writer: &mut Writer,
-        mut batches: Batches,
+        batches: Batches,
     ) -> Result<()> {
         if batches.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.check_poison().and_then(|()| self.settle(writer)) {
-            self.fail(batches, &error);
-            return Err(error);
-        }
-        let mut outcome = Ok(());
-        while let Some(mut batch) = batches.pop_front() {
-            if let Err(error) = self.write_batch(writer, &mut batch) {
-                batches.push_front(batch);
-                self.fail(std::mem::take(&mut batches), &error);
-                outcome = Err(error);
-                break;
+        let mut in_flight = InFlight { log: self, batches };
+        let mut outcome = self.check_poison().and_then(|()| self.settle(writer));
+        while outcome.is_ok()
+            && let Some(batch) = in_flight.batches.front_mut()
+        {
+            outcome = self.write_batch(writer, batch);
+            if outcome.is_ok() {
+                batch.tell(|| Ok(()));
+                writer.spent.batch = in_flight.batches.pop_front();
             }
-            batch.tell(|| Ok(()));
-            writer.spent.batch = Some(batch);
         }
-        writer.spent.queue = batches;
+        if let Err(error) = &outcome {
+            self.fail(std::mem::take(&mut in_flight.batches), error);
+        }
+        writer.spent.queue = std::mem::take(&mut in_flight.batches);
         self.watchers.raise();
         outcome
     }
@@ -141,20 +161,26 @@ impl Log {
     fn write_batch(self: &Arc<Self>, writer: &mut Writer, batch: &mut OpenBatch) -> Result<()> {
         let WriteRules { compression, timestamp_type, segment_age } = writer.rules;
         let Phase::Open(open) = &mut writer.phase else { return Err(self.closed()) };
-        let records = batch.builder.len().saturating_sub(BatchHeader::LEN);
+        let records = batch.len().saturating_sub(BatchHeader::LEN);
         // Nobody could read what expands to more than a reader may expand.
         let may_shrink = records <= self.options.max_expanded_bytes && writer.attempts.is_worth(records);
         let compression = if may_shrink { compression } else { Compression::of(Codec::None) };
         let how = Seal { compression, timestamp_type, append_time: batch.opened_at };
-        let sealed = batch.builder.seal(&how, &mut writer.compressor);
+        let (position, marker, opened_at) = (batch.position, batch.ends().copied(), batch.opened_at);
+        let sealed = batch.seal(&how, &mut writer.compressor);
         let sealed =
             sealed.map_err(|malformed| Error::invalid(format!("a batch cannot be encoded: {malformed}")))?;
         let header = sealed.header;
         if compression.codec() != Codec::None {
             writer.attempts.note(records, header.codec() != Codec::None);
         }
-        let due = Due { max_age: segment_age, now: batch.opened_at, timestamp: header.max_timestamp };
-        if open.active.is_full_for(sealed.bytes.len(), header.last_offset()) || due.is_over(open) {
+        let due = Due { max_age: segment_age, now: opened_at, timestamp: header.max_timestamp };
+        let room = match position {
+            Position::Free => Some(sealed.bytes.len()),
+            Position::Opens { bytes } => Some(bytes),
+            Position::Follows => None,
+        };
+        if room.is_some_and(|room| open.active.is_full_for(room, header.last_offset()) || due.is_over(open)) {
             self.roll_to(open, header.base_offset)?;
             writer.unsynced_bytes = 0;
         }
@@ -163,8 +189,12 @@ impl Log {
             Err(WriteFailure::Undone(error)) => return Err(error),
             Err(WriteFailure::Stuck(error)) => return Err(self.poison_with(error)),
         }
-        open.appended.note(batch.opened_at);
+        open.appended.note(opened_at);
+        if header.producer_id >= 0 {
+            writer.first_undecided = self.note_producer(open, &header, marker.as_ref());
+        }
         self.offsets.move_end(header.next_offset());
+        self.offsets.move_stable(writer.first_undecided.unwrap_or(header.next_offset()));
         writer.unsynced_bytes += sealed.bytes.len() as u64;
         self.ask_for_sync(writer);
         Ok(())
@@ -185,6 +215,11 @@ impl Log {
     /// Writes and syncs everything, cuts what was allocated ahead and notes that the close was clean. Later appends fail.
     pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
         let mut writer = self.writer.lock();
+        // From here on nothing is accepted: what was is in the batches that are written now, or by whoever has the writer
+        // before.
+        let closed = self.closed();
+        self.accumulator.lock().refuse(closed);
+        self.watchers.raise();
         self.write_with(&mut writer, Which::All);
         let lost = self.tell_lost();
         if let Phase::Found(found) = &writer.phase
@@ -198,13 +233,23 @@ impl Log {
             return if self.retired.get().is_some() { lost } else { lost.and_then(|()| self.check_poison()) };
         };
         self.check_poison()?;
-        let closed = open.active.seal().map_err(|error| self.poison_with(error))?;
-        let closed = open.appended.on(closed);
-        let edit = Edit::of(&open.state).close(closed);
+        let closed = self.sealed(&mut open)?;
+        let edit =
+            self.edit_at_close(Edit::of(&open.state).close(closed), closed.base, closed.next_offset)?;
         self.edit(&mut open.state, edit)?;
+        self.remove_old_snapshots(open.state.state().producers_at);
         open.active.retire();
         self.raise_durable(closed.next_offset);
         lost
+    }
+
+    /// Seals the active segment and says what it holds.
+    pub(in crate::log) fn sealed(&self, open: &mut Open) -> Result<SegmentSummary> {
+        match open.active.seal() {
+            Ok(sealed) => Ok(open.appended.on(sealed)),
+            Err(WriteFailure::Undone(error)) => Err(error),
+            Err(WriteFailure::Stuck(error)) => Err(self.poison_with(error)),
+        }
     }
 
     /// The write side, ready to be appended to.

@@ -6,7 +6,7 @@ use crate::segment::scan;
 
 fn scanned(bytes: &[u8], until: Offset) -> Scan {
     let place = Place::new();
-    scan(&place.log(0, bytes), 0, 4096, until).unwrap()
+    scan(&place.log(0, bytes), 0, 4096, until, &mut |_, _| None).unwrap()
 }
 
 #[test]

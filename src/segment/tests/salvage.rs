@@ -56,7 +56,8 @@ fn a_sound_file_is_whole_and_its_summary_is_that_of_a_scan() {
         assert!(found.dropped.is_empty() && found.is_whole() && found.is_gapless);
         assert!(!found.begins_elsewhere);
         let place = Place::new();
-        let mut scan = scan(&place.log(0, &batches.concat()), 0, 4096, Offset::MAX).unwrap();
+        let mut scan =
+            scan(&place.log(0, &batches.concat()), 0, 4096, Offset::MAX, &mut |_, _| None).unwrap();
         scan.index.note_time();
         assert_eq!(found.summary(), summarize(&scan.tally, &scan.index));
         assert_eq!((found.tally.next_offset, found.len), (6, 3 * size));

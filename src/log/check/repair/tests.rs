@@ -209,6 +209,7 @@ fn the_end_that_is_known_is_the_last_of_all_that_tell() {
         cleaned_until: 0,
         pending: Vec::new(),
         obsolete: Vec::new(),
+        producers_at: None,
         mark: Mark { segment: 0, offset: mark, position: 0 },
         sequence: 0,
     };

@@ -1,0 +1,163 @@
+//! The producers of an open partition, beside its writer and its readers.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::format::{AbortedTransaction, BatchHeader, ControlRecord, EndMarker, Ending};
+use crate::log::log::Log;
+use crate::log::open::recovery::{Left, Recovered};
+use crate::log::producers::snapshot_file;
+use crate::log::producers::table::{OpenTransaction, ProducerTable};
+use crate::log::segment_list::SegmentList;
+use crate::log::table::edit::Edit;
+use crate::log::write::writer::{Open, Writer};
+use crate::segment::Segment;
+use crate::types::Offset;
+
+impl Log {
+    /// Notes a batch that was just written, of somebody with an id.
+    pub(in crate::log) fn note_producer(
+        &self,
+        open: &Open,
+        header: &BatchHeader,
+        marker: Option<&EndMarker>,
+    ) -> Option<Offset> {
+        let mut producers = self.producers.lock();
+        match marker {
+            None => producers.note(header),
+            Some(marker) => {
+                let EndMarker { ending, coordinator_epoch, .. } = *marker;
+                let record = ControlRecord::EndOfTransaction { ending, coordinator_epoch };
+                if let Some(aborted) = producers.end(header, record) {
+                    open.active.segment().note_aborted(aborted);
+                }
+            }
+        }
+        producers.first_undecided()
+    }
+
+    /// How a transaction ends is decided: readers go by that from here on, the marker follows. False when none is open.
+    pub(crate) fn decide(&self, producer_id: i64, ending: Ending) -> bool {
+        let mut writer = self.writer.lock();
+        let mut producers = self.producers.lock();
+        let was_open = producers.decide(producer_id, ending);
+        writer.first_undecided = producers.first_undecided();
+        drop(producers);
+        self.move_stable(&writer);
+        drop(writer);
+        self.watchers.raise();
+        was_open
+    }
+
+    #[inline]
+    pub(in crate::log) fn move_stable(&self, writer: &Writer) {
+        self.offsets.move_stable(writer.first_undecided.unwrap_or(self.end()));
+    }
+
+    /// Everything below belongs to no transaction, or to one whose end is decided.
+    pub(crate) fn stable(&self) -> Offset {
+        self.offsets.stable()
+    }
+
+    /// Everything below belongs to no transaction, or to one that has its end in the log.
+    pub(crate) fn finished(&self) -> Offset {
+        // In this order: what is begun later begins at this end or behind it.
+        let end = self.end();
+        self.producers.lock().unfinished().unwrap_or(end)
+    }
+
+    /// Transactions that have no end in the log.
+    pub(crate) fn open_transactions(&self) -> Vec<OpenTransaction> {
+        self.producers.lock().open_transactions()
+    }
+
+    /// The transactions whose ABORT marker a segment holds.
+    pub(in crate::log) fn aborted_in(
+        &self,
+        list: &SegmentList,
+        segment: &Arc<Segment>,
+    ) -> Result<Arc<Vec<AbortedTransaction>>> {
+        if let Some(aborted) = segment.aborted()? {
+            return Ok(aborted);
+        }
+        // The index is gone. What began in earlier segments may have ended in this one, so all are walked.
+        let mut table = ProducerTable::default();
+        for one in list.iter() {
+            let aborted = replay(one, &mut table, 0)?;
+            if Arc::ptr_eq(one, segment) {
+                segment.set_aborted(aborted);
+                break;
+            }
+        }
+        Ok(segment.aborted()?.unwrap_or_default())
+    }
+
+    /// Notes in the table what is known of the producers where a segment begins, for whoever opens the log after a crash.
+    pub(in crate::log) fn edit_with_producers(&self, edit: Edit, base: Offset) -> Result<Edit> {
+        let producers = self.producers.lock();
+        if producers.is_empty() {
+            return Ok(edit.producers_at(None));
+        }
+        let table = producers.clone();
+        drop(producers);
+        snapshot_file::write(&self.directory, base, &table)?;
+        Ok(edit.producers_at(Some(base)))
+    }
+
+    /// The same when the log is closed at `end`: what is known there, and where to begin if that file is lost.
+    pub(in crate::log) fn edit_at_close(&self, edit: Edit, active: Offset, end: Offset) -> Result<Edit> {
+        let table = self.producers.lock().clone();
+        if table.is_empty() {
+            return Ok(edit);
+        }
+        snapshot_file::write(&self.directory, end, &table)?;
+        if edit.has_producers() {
+            return Ok(edit);
+        }
+        // The first of them wrote to the segment that ends here.
+        snapshot_file::write(&self.directory, active, &ProducerTable::default())?;
+        Ok(edit.producers_at(Some(active)))
+    }
+
+    /// Where the log's next life finds its producers. If the first of them wrote to segments that no state file lists yet, it is
+    /// where these begin: nobody is known there.
+    pub(in crate::log) fn producers_found(&self, found: &Recovered) -> Result<Option<Offset>> {
+        let named = found.state.state().producers_at;
+        if named.is_some() || found.producers.is_empty() {
+            return Ok(named);
+        }
+        let first = match &found.left {
+            Left::Clean(closed) => closed.base,
+            Left::Unclean(scans) => scans.first().map_or(0, |scan| scan.tally.base),
+        };
+        snapshot_file::write(&self.directory, first, &ProducerTable::default())?;
+        Ok(Some(first))
+    }
+
+    /// Removes snapshots that nobody needs any more. They are in nobody's way if that fails.
+    pub(in crate::log) fn remove_old_snapshots(&self, named: Option<Offset>) {
+        if let Some(named) = named {
+            drop(snapshot_file::remove_old(&self.directory, named));
+        }
+    }
+}
+
+/// Takes in what a segment holds from `from` on; says which transactions were aborted in it.
+pub(in crate::log) fn replay(
+    segment: &Arc<Segment>,
+    table: &mut ProducerTable,
+    from: Offset,
+) -> Result<Vec<AbortedTransaction>> {
+    let mut aborted = Vec::new();
+    let mut cursor = segment.from_start();
+    while let Some(batch) = cursor.next_batch()? {
+        let header = batch.header();
+        if header.producer_id < 0 || header.base_offset < from {
+            continue;
+        }
+        BatchHeader::verify_crc(batch.bytes())
+            .map_err(|malformed| segment.log().damaged(batch.position(), header.base_offset, malformed))?;
+        aborted.extend(table.replay(header, batch.body()));
+    }
+    Ok(aborted)
+}

@@ -1,0 +1,236 @@
+//! Producers with an id and their transactions, over rolls, closes, kills and lost files, against a list of what was sent.
+
+use std::collections::BTreeMap;
+
+use super::place::Place;
+use super::*;
+use crate::error::Error;
+use crate::format::tests::random::{Random, each_seed};
+use crate::format::{Ending, ProducerStamp};
+
+fn stamp(producer_id: i64, producer_epoch: i16, base_sequence: i32) -> ProducerStamp {
+    ProducerStamp { producer_id, producer_epoch, base_sequence, is_transactional: true }
+}
+
+/// Appends one batch and says where it is.
+fn stage(log: &Arc<Log>, stamp: ProducerStamp, values: &[String]) -> crate::error::Result<PartPlace> {
+    let records: Vec<_> = values.iter().map(|value| Record::new().key("k").value(value)).collect();
+    let part = Part { records: &records, stamp, ends_with: None };
+    let mut stage = log.stage()?;
+    if let Some(batch) = stage.check_producer(&part)? {
+        let (first_offset, last_offset) = (batch.first_offset, batch.last_offset);
+        return Ok(PartPlace { first_offset, last_offset, timestamp: batch.timestamp });
+    }
+    let place = stage.place(&part)?;
+    stage.write()?;
+    Ok(place)
+}
+
+/// Decides a transaction and writes its marker.
+fn end(log: &Arc<Log>, producer_id: i64, ending: Ending) {
+    assert!(log.decide(producer_id, ending));
+    let mut stage = log.stage().unwrap();
+    let marker = stage.marker(producer_id).unwrap();
+    stage.place_marker(marker).unwrap();
+    stage.write().unwrap();
+}
+
+fn read(log: &Arc<Log>, from: Offset, isolation: Isolation) -> Vec<(Offset, String)> {
+    let mut reader =
+        Reader::new(Arc::clone(log), from, Visibility::Written, OnDamage::Fail).isolation(isolation);
+    let mut records = Vec::new();
+    loop {
+        let slices = reader.fetch(FetchLimits { max_records: 5, max_bytes: 300 }).unwrap();
+        if slices.is_empty() {
+            return records;
+        }
+        for record in slices.iter().flat_map(RecordSlice::iter) {
+            records.push((record.offset, String::from_utf8(record.value.unwrap().to_vec()).unwrap()));
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    Plain,
+    Open,
+    Decided(Ending),
+}
+
+/// What was sent, and what became of it.
+#[derive(Default)]
+struct Sent {
+    /// By offset: value and transaction.
+    records: BTreeMap<Offset, (String, Option<usize>)>,
+    transactions: Vec<Status>,
+    /// By producer: epoch, next sequence, open transaction.
+    producers: [(i16, i32, Option<usize>); 3],
+    count: usize,
+}
+
+impl Sent {
+    fn status(&self, transaction: Option<usize>) -> Status {
+        transaction.map_or(Status::Plain, |number| self.transactions[number])
+    }
+
+    fn values(&mut self, random: &mut Random) -> Vec<String> {
+        let count = 1 + random.below(3);
+        self.count += count;
+        (self.count - count..self.count).map(|number| format!("value {number}")).collect()
+    }
+
+    fn note(&mut self, first: Offset, values: Vec<String>, transaction: Option<usize>) {
+        for (offset, value) in (first..).zip(values) {
+            assert!(self.records.insert(offset, (value, transaction)).is_none(), "offset {offset} twice");
+        }
+    }
+
+    fn stable(&self, end: Offset) -> Offset {
+        let open = self.records.iter().find(|(_, (_, of))| self.status(*of) == Status::Open);
+        open.map_or(end, |(offset, _)| *offset)
+    }
+
+    fn expected(&self, from: Offset, isolation: Isolation, end: Offset) -> Vec<(Offset, String)> {
+        let until = if isolation == Isolation::ReadCommitted { self.stable(end) } else { end };
+        let visible = self.records.range(from..until.max(from)).filter(|(_, (_, of))| {
+            isolation == Isolation::ReadUncommitted || self.status(*of) != Status::Decided(Ending::Abort)
+        });
+        visible.map(|(offset, (value, _))| (*offset, value.clone())).collect()
+    }
+}
+
+fn compare(log: &Arc<Log>, sent: &Sent) {
+    let end = log.end();
+    assert_eq!(log.stable(), sent.stable(end));
+    for isolation in [Isolation::ReadCommitted, Isolation::ReadUncommitted] {
+        for from in [0, end / 3, end / 2, log.stable()] {
+            assert_eq!(
+                read(log, from, isolation),
+                sent.expected(from, isolation, end),
+                "{isolation:?} {from}"
+            );
+        }
+    }
+    let committed: BTreeMap<_, _> = sent.expected(0, Isolation::ReadCommitted, end).into_iter().collect();
+    for offset in 0..end {
+        let found = log.get(offset, |record| record.value.unwrap().to_vec()).unwrap();
+        assert_eq!(found.as_deref(), committed.get(&offset).map(String::as_bytes), "offset {offset}");
+    }
+}
+
+fn step(log: &Arc<Log>, sent: &mut Sent, random: &mut Random) {
+    let producer = random.below(3);
+    let id = i64::try_from(producer).unwrap() + 100;
+    let (epoch, sequence, open) = sent.producers[producer];
+    match random.below(8) {
+        0 | 1 => {
+            let values = sent.values(random);
+            let records: Vec<_> = values.iter().map(|value| Record::new().key("k").value(value)).collect();
+            let how = how([Durability::Memory, Durability::Os][random.below(2)]);
+            let first = log.append(&records, &how).unwrap().first_offset;
+            sent.note(first, values, None);
+        }
+        2..=4 => {
+            let values = sent.values(random);
+            let place = stage(log, stamp(id, epoch, sequence), &values).unwrap();
+            let again = stage(log, stamp(id, epoch, sequence), &values).unwrap();
+            assert_eq!((again.first_offset, again.last_offset), (place.first_offset, place.last_offset));
+            let transaction = open.unwrap_or_else(|| {
+                sent.transactions.push(Status::Open);
+                sent.transactions.len() - 1
+            });
+            let next = sequence + i32::try_from(values.len()).unwrap();
+            sent.note(place.first_offset, values, Some(transaction));
+            sent.producers[producer] = (epoch, next, Some(transaction));
+        }
+        5 | 6 => {
+            let Some(transaction) = open else { return };
+            let ending = [Ending::Commit, Ending::Abort][random.below(2)];
+            end(log, id, ending);
+            sent.transactions[transaction] = Status::Decided(ending);
+            sent.producers[producer] = (epoch + 1, 0, None);
+            let late = stage(log, stamp(id, epoch, sequence), &["late".to_owned()]);
+            assert!(matches!(late, Err(Error::Fenced { .. })), "{late:?}");
+        }
+        _ => assert!(log.roll().is_ok()),
+    }
+}
+
+/// Files that follow from the log are lost while nobody looks.
+fn lose(place: &Place, random: &mut Random) {
+    for entry in std::fs::read_dir(place.directory().path()).unwrap() {
+        let path = entry.unwrap().path();
+        let derived = ["txnindex", "snapshot", "index", "timeindex"];
+        let is_derived = path.extension().is_some_and(|kind| derived.contains(&kind.to_str().unwrap()));
+        if is_derived && random.one_in(3) {
+            if random.one_in(2) {
+                std::fs::remove_file(&path).unwrap();
+            } else {
+                std::fs::write(&path, random.bytes(200)).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn committed_records_and_no_others_are_read_whatever_becomes_of_the_log() {
+    each_seed(60, |random| {
+        let place = Place::new([ReadMode::Mapped, ReadMode::Positional][random.below(2)]);
+        let mut log = place.open();
+        log.set_config(config([400, 1000, 100_000][random.below(3)]));
+        let mut sent = Sent::default();
+        for _ in 0..8 {
+            for _ in 0..random.below(14) {
+                step(&log, &mut sent, random);
+            }
+            log.write_queued();
+            compare(&log, &sent);
+            if random.one_in(2) {
+                log.close().unwrap();
+            }
+            drop(log);
+            if random.one_in(3) {
+                lose(&place, random);
+            }
+            log = place.open();
+            log.set_config(config([400, 1000, 100_000][random.below(3)]));
+            compare(&log, &sent);
+        }
+    });
+}
+
+#[test]
+fn a_reader_waits_at_an_open_transaction_and_goes_on_when_it_is_decided() {
+    let place = Place::new(ReadMode::Mapped);
+    let log = place.open();
+    append(&log, 0..2, Durability::Os);
+    stage(&log, stamp(7, 0, 0), &["two".into(), "three".into()]).unwrap();
+    append(&log, 4..6, Durability::Os);
+    assert_eq!((log.stable(), log.end(), log.finished()), (2, 6, 2));
+    assert_eq!(read_all(&log, 0), expected(0..2));
+    assert!(log.decide(7, Ending::Abort));
+    assert_eq!((log.stable(), log.finished()), (6, 2), "decided, but the log does not tell yet");
+    let rest: Vec<_> = expected(0..2).into_iter().chain(expected(4..6)).collect();
+    assert_eq!(read_all(&log, 0), rest);
+    let mut stage = log.stage().unwrap();
+    let marker = stage.marker(7).unwrap();
+    assert_eq!(stage.place_marker(marker).unwrap(), 6);
+    stage.write().unwrap();
+    drop(stage);
+    assert_eq!((log.stable(), log.finished(), log.end()), (7, 7, 7));
+    assert_eq!(read_all(&log, 0), rest);
+}
+
+#[test]
+fn a_partition_that_no_producer_wrote_to_has_the_files_that_it_always_had() {
+    let place = Place::new(ReadMode::Mapped);
+    let log = place.open();
+    append(&log, 0..100, Durability::Os);
+    log.roll().unwrap();
+    log.close().unwrap();
+    let names = place.directory().list().unwrap();
+    let others = ["snapshot", "txnindex"];
+    assert!(names.iter().all(|entry| others.iter().all(|kind| !entry.name.ends_with(kind))), "{names:?}");
+    let state = place.directory().read_file("annals.state", 1 << 20).unwrap().unwrap();
+    assert_eq!(state[8..12], [0, 0, 0, 1], "a version that earlier releases read");
+}

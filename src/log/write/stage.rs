@@ -1,0 +1,230 @@
+//! Appending what belongs together: a producer's batches, the parts of a transaction, the markers that end one.
+//!
+//! A stage holds the writer of its partition. Whoever needs several takes them all, in an order that all keep, then checks
+//! everything that has to hold, then places, then writes: nobody else's records come in between, and what is refused has
+//! changed nothing.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::{BatchHeader, EndMarker, ProducerStamp};
+use crate::locks::MutexGuard;
+use crate::log::log::Log;
+use crate::log::poison::PoisoningGuard;
+use crate::log::producers::table::{Refusal, Remembered, Sender, Verdict};
+use crate::log::write::accumulator::{Accumulator, Which};
+use crate::log::write::open_batch::{OpenBatch, Position};
+use crate::log::write::placement::{self, Placement};
+use crate::log::write::writer::Writer;
+use crate::types::{Offset, Record, Timestamp};
+
+/// A marker's bytes, and more than enough for the header of another batch.
+const MARKER_BYTES: usize = 78;
+
+/// What is to be appended to one partition.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part<'a> {
+    /// In their order; never empty.
+    pub(crate) records: &'a [Record<'a>],
+    pub(crate) stamp: ProducerStamp,
+    /// Ends the transaction there and then: nothing of it stands anywhere else.
+    pub(crate) ends_with: Option<EndMarker>,
+}
+
+/// Where a part stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PartPlace {
+    pub(crate) first_offset: Offset,
+    pub(crate) last_offset: Offset,
+    /// Of its last record.
+    pub(crate) timestamp: Timestamp,
+}
+
+/// A partition whose writer is held.
+#[derive(Debug)]
+pub(crate) struct Stage<'a> {
+    log: &'a Arc<Log>,
+    writer: PoisoningGuard<'a, Writer>,
+    /// Held from the check to the placing.
+    accumulator: Option<MutexGuard<'a, Accumulator>>,
+    now: Timestamp,
+}
+
+impl Log {
+    /// Takes the writer, with everything written that was in memory.
+    pub(crate) fn stage(self: &Arc<Self>) -> Result<Stage<'_>> {
+        self.check_poison()?;
+        let now = self.clock.now();
+        let mut writer = self.writer.lock();
+        self.write_with(&mut writer, Which::All);
+        self.opened(&mut writer)?;
+        Ok(Stage { log: self, writer, accumulator: None, now })
+    }
+
+    /// Whether records could be appended at all, their order and number apart; splits them into batches as large as may be.
+    pub(crate) fn check_records(&self, records: &[Record<'_>]) -> Result<()> {
+        let now = self.clock.now();
+        let accumulator = self.accumulator.lock();
+        accumulator.rules.check(records, &self.label, now)?;
+        records.iter().try_for_each(|record| {
+            accumulator.rules.check_size(Placement::alone_bytes(std::slice::from_ref(record), now))
+        })
+    }
+
+    /// Sees to it that there is room for records of so many bytes.
+    pub(crate) fn check_room(self: &Arc<Self>, bytes: u64) -> Result<()> {
+        self.admitted_within_limit(bytes, |_, _| Ok(())).map(drop)
+    }
+
+    /// Whether records and a marker fit into one segment, for sure.
+    pub(crate) fn fits_one_segment(&self, records: &[Record<'_>]) -> bool {
+        let most = Placement::most_bytes(records) + records.len() * BatchHeader::LEN + MARKER_BYTES;
+        most <= self.config().segment.max_bytes as usize
+    }
+
+    /// What a producer was told of its sequences in this partition.
+    pub(crate) fn last_sequence(&self, producer_id: i64, epoch: i16) -> Option<i32> {
+        self.producers.lock().last_sequence(producer_id, epoch)
+    }
+
+    /// The highest producer id that has written here.
+    pub(crate) fn greatest_producer(&self) -> Option<i64> {
+        self.producers.lock().greatest_id()
+    }
+}
+
+impl<'a> Stage<'a> {
+    /// The partition.
+    pub(crate) fn log(&self) -> &'a Arc<Log> {
+        self.log
+    }
+
+    /// Keeps everybody else from placing records until [`write`](Self::write).
+    pub(crate) fn hold(&mut self) {
+        let log = self.log;
+        self.accumulator.get_or_insert_with(|| log.accumulator.lock());
+    }
+
+    /// Whether nobody has appended since the caller saw the log end there.
+    pub(crate) fn check_end(&mut self, expected: Offset) -> Result<()> {
+        self.hold();
+        let found = self.accumulator.as_ref().map_or(expected, |accumulator| accumulator.next_offset());
+        if found == expected {
+            return Ok(());
+        }
+        Err(Error::UnexpectedEnd { partition: self.log.label.to_string(), expected, found })
+    }
+
+    /// Whether the producer may append the part now. Where its batch is in the log already, it says where.
+    pub(crate) fn check_producer(&self, part: &Part<'_>) -> Result<Option<Remembered>> {
+        let ProducerStamp { producer_id, producer_epoch, base_sequence, is_transactional } = part.stamp;
+        let record_count = i32::try_from(part.records.len()).unwrap_or(i32::MAX);
+        let sender = Sender { producer_id, producer_epoch, base_sequence, record_count, is_transactional };
+        let verdict = self.log.producers.lock().check(&sender);
+        let partition = || self.log.label.to_string();
+        match verdict {
+            Ok(Verdict::Append) => Ok(None),
+            Ok(Verdict::Duplicate(batch)) => Ok(Some(batch)),
+            Err(Refusal::Fenced { .. }) => Err(Error::Fenced { name: partition() }),
+            Err(Refusal::OutOfSequence { expected }) => {
+                Err(Error::OutOfSequence { partition: partition(), expected, found: base_sequence })
+            }
+            Err(Refusal::InTransaction) => {
+                Err(Error::invalid(format!("the producer has a transaction open in {}", partition())))
+            }
+        }
+    }
+
+    /// Gives the records their offsets. What was checked before still holds.
+    pub(crate) fn place(&mut self, part: &Part<'_>) -> Result<PartPlace> {
+        self.hold();
+        let now = self.now;
+        let Some(accumulator) = self.accumulator.as_mut() else { return Err(self.log.closed()) };
+        accumulator.rules.check(part.records, &self.log.label, now)?;
+        let first_offset = accumulator.next_offset();
+        let max_bytes = accumulator.rules.max_bytes;
+        let mut stamp = part.stamp;
+        let mut batches = Vec::new();
+        let mut next = first_offset;
+        for records in split(part.records, max_bytes) {
+            let mut batch = placed(records, next, now);
+            batch.builder.stamp(stamp);
+            stamp.base_sequence = batch.next_sequence(&stamp);
+            next = batch.builder.next_offset();
+            batches.push(batch);
+        }
+        if let Some(marker) = part.ends_with {
+            batches.push(OpenBatch::marker(marker, next, now)?);
+            keep_together(&mut batches);
+        }
+        let timestamp = part.records.last().and_then(Record::timestamp_millis).unwrap_or(now);
+        batches.into_iter().for_each(|batch| accumulator.push_closed(Box::new(batch)));
+        Ok(PartPlace { first_offset, last_offset: next - 1, timestamp })
+    }
+
+    /// Places a marker that ends a transaction whose end is decided.
+    pub(crate) fn place_marker(&mut self, marker: EndMarker) -> Result<Offset> {
+        self.hold();
+        let Some(accumulator) = self.accumulator.as_mut() else { return Err(self.log.closed()) };
+        let offset = accumulator.next_offset();
+        accumulator.push_closed(Box::new(OpenBatch::marker(marker, offset, self.now)?));
+        Ok(offset)
+    }
+
+    /// The marker that ends the producer's transaction here, if there is one to end.
+    pub(crate) fn marker(&self, producer_id: i64) -> Option<EndMarker> {
+        self.log.producers.lock().marker(producer_id)
+    }
+
+    /// Lets others place records again, without having placed any.
+    pub(crate) fn release(&mut self) {
+        self.accumulator = None;
+    }
+
+    /// Writes what was placed.
+    pub(crate) fn write(&mut self) -> Result<()> {
+        let Some(mut accumulator) = self.accumulator.take() else { return Ok(()) };
+        let batches = accumulator.take(Which::All);
+        drop(accumulator);
+        self.log.write_batches(&mut self.writer, batches)
+    }
+}
+
+/// A batch of these records and no others.
+fn placed(records: &[Record<'_>], first_offset: Offset, now: Timestamp) -> OpenBatch {
+    let placement = Placement {
+        records,
+        most_bytes: Placement::most_bytes(records),
+        batch_bytes: 1,
+        sender: placement::Sender::Writes,
+        linger: std::time::Duration::ZERO,
+        now,
+    };
+    let mut batch = OpenBatch::new(&placement, first_offset);
+    batch.put(&placement, first_offset);
+    batch
+}
+
+/// Runs of records of which each fits into one batch.
+fn split<'r>(records: &'r [Record<'r>], max_bytes: usize) -> Vec<&'r [Record<'r>]> {
+    let mut runs = Vec::new();
+    let (mut from, mut bytes) = (0, BatchHeader::LEN);
+    for (at, record) in records.iter().enumerate() {
+        let more = Placement::most_bytes(std::slice::from_ref(record));
+        if at > from && bytes + more > max_bytes {
+            runs.extend(records.get(from..at));
+            (from, bytes) = (at, BatchHeader::LEN);
+        }
+        bytes += more;
+    }
+    runs.extend(records.get(from..).filter(|rest| !rest.is_empty()));
+    runs
+}
+
+/// Records and their end are in one segment: a sync makes all of them durable, or none.
+fn keep_together(batches: &mut [OpenBatch]) {
+    let bytes: usize = batches.iter().map(OpenBatch::len).sum();
+    for (number, batch) in batches.iter_mut().enumerate() {
+        batch.position = if number == 0 { Position::Opens { bytes } } else { Position::Follows };
+    }
+}
