@@ -51,7 +51,7 @@ pub enum Error {
         existing: String,
     },
 
-    /// `ensure_topic` found the topic with another partition count or cleanup policy than asked for.
+    /// `ensure_topic` found the topic with another setting, or number of partitions, than asked for.
     #[error("topic {topic:?} has {setting}={found}, expected {expected}: change the topic or the program")]
     TopicMismatch {
         /// The topic's name.

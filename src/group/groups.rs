@@ -68,7 +68,12 @@ impl Groups {
         let mut of_unnamed = Vec::new();
         for (group, place, commit) in committed.iter() {
             let partition =
-                topics.get(place.topic()).and_then(|topic| topic.partition(place.partition())).ok();
+                match topics.get(place.topic()).and_then(|topic| topic.partition(place.partition())) {
+                    Ok(partition) => Some(partition),
+                    Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) => None,
+                    // The topic is there and could not be opened: what was committed for it holds.
+                    Err(_) => continue,
+                };
             let partition = partition.filter(|one| !commit.names_id || commit.is_for(one));
             let end = partition.as_ref().map(Partition::end);
             if let Some(partition) = &partition
@@ -236,7 +241,12 @@ impl Groups {
     /// it is can never hold for another: it is taken back for its room alone, and the next open does what fails here.
     pub(crate) fn forget_deleted(&self, topic: &str) -> Result<()> {
         let mut committed = self.committed.lock();
-        let there = self.topics.get(topic).ok().map(|topic| topic.id());
+        let there = match self.topics.get(topic) {
+            Ok(topic) => Some(topic.id()),
+            Err(Error::UnknownTopic { .. }) => None,
+            // It is there and could not be opened.
+            Err(_) => return Ok(()),
+        };
         let gone = committed.of_topic(topic).filter(|(_, _, commit)| Some(commit.topic_id) != there);
         let mut may_return = false;
         let changes: Vec<_> = gone

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::consumer::{Consumer, ConsumerBuilder};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::group::{CommittedOffset, Groups, OffsetSetBack};
 use crate::io::{Directory, caught};
 use crate::log::RecoveryReport;
@@ -59,9 +59,10 @@ impl Store {
     /// left is told by [`recovery`](Self::recovery), and set right by the first append.
     ///
     /// # Errors
-    /// [`StoreLocked`](Error::StoreLocked), [`Corrupt`](Error::Corrupt) when acknowledged data is missing or damaged where
-    /// opening looks, [`UnsupportedFormat`](Error::UnsupportedFormat), [`Io`](Error::Io). After any of them no
-    /// partition has changed, but index files may have been made anew.
+    /// [`StoreLocked`](Error::StoreLocked); [`Corrupt`](Error::Corrupt), [`UnsupportedFormat`](Error::UnsupportedFormat),
+    /// [`Io`](Error::Io) where it is the list of topics or the committed offsets that cannot be read. After any of them no
+    /// partition has changed, but index files may have been made again. A topic that cannot be opened is no error here:
+    /// [`recovery`](Self::recovery) names it, and the calls on it return what is wrong.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::builder(path).open()
     }
@@ -87,9 +88,11 @@ impl Store {
         let context = builder.context();
         let agenda = Arc::clone(&context.agenda);
         let topics = Arc::new(Topics::open(root.clone(), context)?);
+        // Before the first write that relies on the list: what groups have committed is set back there.
+        topics.sync_list()?;
         let groups = Arc::new(Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?);
         topics.clear_leftovers()?;
-        let mut recovery = topics.recovery().to_vec();
+        let mut recovery = topics.recovery();
         let commits = recovery.iter_mut().find(|report| report.partition == groups.stored_in());
         commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
         let care = Caretaker {
@@ -136,7 +139,8 @@ impl Store {
         self.inner.life.work()
     }
 
-    /// What opening each partition found.
+    /// What opening each partition found; the topics that could not be opened, whose calls return that error; the directories
+    /// that the list of topics does not name and that were left as they are, because nobody deleted them.
     pub fn recovery(&self) -> &[RecoveryReport] {
         &self.inner.recovery
     }
@@ -172,8 +176,9 @@ impl Store {
     /// The topic of that name, created if there is none.
     ///
     /// # Errors
-    /// [`TopicMismatch`](Error::TopicMismatch) when it exists with another number of partitions or another cleanup policy
-    /// than `config` sets; otherwise as [`create_topic`](Self::create_topic).
+    /// [`TopicMismatch`](Error::TopicMismatch) when it exists and anything that `config` sets is another there:
+    /// [`alter_topic`](Self::alter_topic) or [`add_partitions`](Self::add_partitions) change it. Otherwise as
+    /// [`create_topic`](Self::create_topic).
     pub fn ensure_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
         refuse_change(name)?;
@@ -200,10 +205,12 @@ impl Store {
         Ok(topic)
     }
 
-    /// Changes settings of a topic; those that `changes` does not give stay. Holds for what is appended from then on.
+    /// Changes settings of a topic; those that `changes` does not give stay, and what it
+    /// [unsets](TopicConfig::unset) gets its default again. Holds for what is appended from then on.
     ///
     /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). Nothing changed.
+    /// [`UnknownTopic`](Error::UnknownTopic); [`InvalidConfig`](Error::InvalidConfig), also for another number of partitions
+    /// than there are, which [`add_partitions`](Self::add_partitions) changes; [`Io`](Error::Io). Nothing changed.
     pub fn alter_topic(&self, name: &str, changes: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
         refuse_change(name)?;
@@ -219,6 +226,9 @@ impl Store {
         let _work = self.work()?;
         refuse_change(name)?;
         let deleted = self.inner.topics.delete(name);
+        if matches!(self.inner.topics.get(name), Err(Error::UnknownTopic { .. })) {
+            self.inner.care.troubles.forget(name);
+        }
         // Also after a failure, which may have come when the topic was gone already.
         self.inner.groups.topic_changed(name);
         deleted.and(self.inner.groups.forget_deleted(name))

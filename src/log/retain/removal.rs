@@ -39,8 +39,9 @@ impl Log {
     /// Removes what `policy` does not keep, whole segments from the oldest on. A log that loses nothing is not touched.
     pub(crate) fn apply_retention(self: &Arc<Self>, policy: &RetentionPolicy) -> Result<RetentionReport> {
         self.check_poison()?;
-        let mut writer = self.writer.lock();
+        // Before the lock: the clock may be a program's own, and whatever it does then concerns nobody else.
         let now = self.clock.now();
+        let mut writer = self.writer.lock();
         // Only a look at ages is a look at the clock: others must not make the next one believe a leap.
         let seen = match policy.max_age {
             Some(_) => self.clock_seen.swap(now, Ordering::AcqRel),
