@@ -177,10 +177,13 @@ impl Partition {
     /// # Errors
     /// [`OffsetOutOfRange`](Error::OffsetOutOfRange) when the range begins below `start` or above `end`.
     pub fn read(&self, range: impl RangeBounds<Offset>) -> Result<PartitionReader> {
+        self.log.write_accepted();
+        // Read once: it may move on at any moment, and a range without a beginning begins wherever it is.
+        let (start, end) = (self.start(), self.end());
         let from = match range.start_bound() {
             Bound::Included(offset) => *offset,
             Bound::Excluded(offset) => offset.saturating_add(1),
-            Bound::Unbounded => 0,
+            Bound::Unbounded => start,
         };
         let is_from_start = range.start_bound() == Bound::Unbounded;
         let until = match range.end_bound() {
@@ -188,9 +191,6 @@ impl Partition {
             Bound::Excluded(offset) => *offset,
             Bound::Unbounded => Offset::MAX,
         };
-        self.log.write_accepted();
-        let (start, end) = (self.start(), self.end());
-        let from = if is_from_start { start } else { from };
         if from < start || from > end {
             let partition = self.place.to_string();
             return Err(Error::OffsetOutOfRange { partition, requested: from, start, end });

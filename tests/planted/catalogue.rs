@@ -723,6 +723,14 @@ pub(crate) const BUGS: &[Bug] = &[
         bad: "        if true {\n            return Ok(false);",
         caught_by: &[tests("compaction", &["the_latest_values"])],
     },
+    // A call beside a deletion.
+    Bug {
+        name: "maintenance-fails-beside-a-deletion",
+        file: "src/store/maintenance.rs",
+        good: "Err(Error::UnknownTopic { .. }) => Ok(()),",
+        bad: "",
+        caught_by: &[tests("lives", &["whatever_many_threads"])],
+    },
     // Panics, closing, refusals.
     Bug {
         name: "panic-under-the-writer-not-noticed",
