@@ -12,6 +12,8 @@ mod descriptors;
 mod directory;
 mod file;
 mod id;
+#[cfg(target_os = "linux")]
+mod mapped_writes;
 mod maps;
 mod os;
 mod pool;
@@ -19,8 +21,6 @@ mod prefetch;
 mod process;
 mod seam;
 mod space;
-#[cfg(target_os = "linux")]
-mod store_map;
 #[cfg(target_os = "linux")]
 mod ticks;
 mod view;
