@@ -63,6 +63,11 @@ impl FilePool {
         Arc::new(Self { fs, limit: limit.max(1), open: Mutex::default() })
     }
 
+    /// An empty pool of the same size for the files of another file system.
+    pub(super) fn over(&self, fs: Arc<dyn FileSystem>) -> Arc<Self> {
+        Self::new(fs, self.limit)
+    }
+
     /// Opens a file of the pool.
     pub(super) fn open(self: &Arc<Self>, path: &Path, mode: OpenMode) -> Result<Arc<PooledFile>> {
         self.open_as(path, mode, false)
