@@ -130,6 +130,8 @@ pub(in crate::log) struct Recovered {
     pub(in crate::log) end: Offset,
     pub(in crate::log) durable: Offset,
     pub(in crate::log) report: RecoveryReport,
+    /// A settling has failed half way: the files may be others by now.
+    pub(in crate::log) is_half_settled: bool,
 }
 
 /// What a crash kept the last life of the partition from doing to its files, by their bases.
@@ -277,8 +279,8 @@ fn clean(
         skipped: Vec::new(),
     };
     let segments = SegmentList::new(file.state().log_start, segments);
-    let (left, durable) = (Left::Clean(closed), end);
-    Ok(Recovered { state: file, left, segments, leftovers, producers, end, durable, report })
+    let (left, durable, is_half_settled) = (Left::Clean(closed), end, false);
+    Ok(Recovered { state: file, left, segments, leftovers, producers, end, durable, report, is_half_settled })
 }
 
 fn unclean(
@@ -328,7 +330,8 @@ fn unclean(
     let durable = state.mark.offset;
     let (segments, left) = (SegmentList::new(state.log_start, segments), Left::Unclean(scans));
     let producers = producers.table;
-    Ok(Recovered { state: file, left, segments, leftovers, producers, end: expected, durable, report })
+    let (end, is_half_settled) = (expected, false);
+    Ok(Recovered { state: file, left, segments, leftovers, producers, end, durable, report, is_half_settled })
 }
 
 /// What is known of the producers, and from which offset on the log has more to tell.

@@ -22,13 +22,17 @@ impl Log {
         self: &Arc<Self>,
         timestamp: Timestamp,
     ) -> Result<Option<OffsetAndTimestamp>> {
+        self.check_open()?;
         self.write_accepted();
         loop {
             let list = self.segment_list();
             match self.search_all(&list, timestamp) {
                 // A segment may have been removed or replaced on the way.
                 Err(_) if !Arc::ptr_eq(&list, &self.segment_list()) => {}
-                outcome => return outcome,
+                outcome => {
+                    self.check_open()?;
+                    return outcome;
+                }
             }
         }
     }
