@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use super::maps::{MAP_LIMIT, Maps};
 use super::seam::{FileHandle, FileSystem, OpenMode};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_out_of_descriptors};
 use crate::locks::{AtomicBool, Mutex, Ordering, RwLock};
 
 /// So many files keep their descriptor because they were used lately; looking for one that was not must not take longer than
@@ -157,10 +157,6 @@ impl FilePool {
     pub(super) fn is_crowded(&self) -> bool {
         self.open.lock().len() >= self.limit / 2
     }
-}
-
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    if cfg!(unix) { matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) } else { false }
 }
 
 impl PooledFile {

@@ -222,7 +222,7 @@ fn sound_batches_that_are_not_those_sealed_are_damage() {
         let mut checked = Checked::default();
         _ = place.open().check(&mut checked, &mut |_| std::ops::ControlFlow::Continue(())).unwrap();
         assert_eq!((checked.records, checked.segments), (20, place.logs().len() as u64));
-        checked.damages
+        checked.findings
     };
     assert!(findings().is_empty());
     let name = format!("{:020}.log", place.logs()[1]);
