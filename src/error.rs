@@ -320,6 +320,13 @@ pub enum Error {
     },
 }
 
+/// True when the process, or the machine, has as many files open as it may.
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    /// `ENFILE` and `EMFILE`, the same numbers on every Unix.
+    const NUMBERS: [i32; 2] = [23, 24];
+    cfg!(unix) && error.raw_os_error().is_some_and(|number| NUMBERS.contains(&number))
+}
+
 impl Error {
     /// True when a file holds other bytes than were written to it.
     pub fn is_corruption(&self) -> bool {
@@ -348,10 +355,9 @@ impl Error {
         match self {
             Self::StoreLocked { .. } | Self::Full { .. } => true,
             Self::Io { source, .. } => {
-                let no_descriptor = matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
                 let passes =
                     matches!(source.kind(), Interrupted | OutOfMemory | ResourceBusy | TimedOut | WouldBlock);
-                no_descriptor || passes || self.is_disk_full()
+                is_out_of_descriptors(source) || passes || self.is_disk_full()
             }
             Self::Lost { cause, .. } => cause.is_retriable(),
             _ => false,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use super::maps::{MAP_LIMIT, Maps};
 use super::seam::{FileHandle, FileSystem, OpenMode};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_out_of_descriptors};
 use crate::locks::{AtomicBool, Mutex, Ordering, RwLock};
 
 /// So many files keep their descriptor because they were used lately; looking for one that was not must not take longer than
@@ -77,6 +77,11 @@ impl FilePool {
     /// The same with another bound on maps.
     pub(super) fn with_maps(fs: Arc<dyn FileSystem>, limit: usize, maps: usize) -> Arc<Self> {
         Arc::new(Self { fs, limit: limit.max(1), maps: Maps::new(maps), open: Mutex::default() })
+    }
+
+    /// An empty pool of the same size for the files of another file system.
+    pub(super) fn over(&self, fs: Arc<dyn FileSystem>) -> Arc<Self> {
+        Self::new(fs, self.limit)
     }
 
     /// Opens a file of the pool.
@@ -152,10 +157,6 @@ impl FilePool {
     pub(super) fn is_crowded(&self) -> bool {
         self.open.lock().len() >= self.limit / 2
     }
-}
-
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    if cfg!(unix) { matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) } else { false }
 }
 
 impl PooledFile {

@@ -84,6 +84,7 @@ impl Store {
     pub(super) fn open_with(builder: StoreBuilder) -> Result<Self> {
         let root = builder.root();
         root.ensure()?;
+        let root = root.anchored()?;
         let lock = builder.lock(&root)?;
         let context = builder.context();
         let agenda = Arc::clone(&context.agenda);
