@@ -16,6 +16,8 @@ mod file;
 mod id;
 #[cfg(target_os = "linux")]
 mod listing;
+#[cfg(target_os = "linux")]
+mod mapped_writes;
 mod maps;
 mod os;
 mod pool;
@@ -23,8 +25,6 @@ mod prefetch;
 mod process;
 mod seam;
 mod space;
-#[cfg(target_os = "linux")]
-mod store_map;
 #[cfg(target_os = "linux")]
 mod ticks;
 mod view;

@@ -39,7 +39,7 @@ pub(super) struct PooledFile {
     dirty: AtomicBool,
     /// Nobody relies on what is written without a sync of its own: its descriptor is closed without one.
     holds_hints: bool,
-    /// What [`FileHandle::store_small_writes`] says, for the next descriptor too.
+    /// What [`FileHandle::map_small_writes`] says, for the next descriptor too.
     stores: AtomicBool,
     /// Held over each sync. The system tells of a failed write-back once, to one of those who sync at the same time, and
     /// lets the next sync succeed without the bytes: every sync after one that failed has to fail too.
@@ -112,7 +112,7 @@ impl FilePool {
     }
 
     fn open_handle(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
-        self.make_room(self.limit);
+        self.close_idle(self.limit);
         self.with_descriptors(|| self.fs.open(path, mode))
     }
 
@@ -125,7 +125,7 @@ impl FilePool {
                 return outcome;
             }
             let open = self.open.lock().len();
-            self.make_room(open.div_ceil(2));
+            self.close_idle(open.div_ceil(2));
             if self.open.lock().len() >= open {
                 return outcome;
             }
@@ -134,7 +134,7 @@ impl FilePool {
 
     /// Takes descriptors back until fewer than `limit` files have one, those first that were not used for longest. Files
     /// that are in use right now keep theirs.
-    fn make_room(&self, limit: usize) {
+    fn close_idle(&self, limit: usize) {
         let most = self.open.lock().len().saturating_mul(2);
         for looked_at in 0..most {
             match self.next_to_ask(limit, looked_at) {
@@ -239,10 +239,10 @@ impl PooledFile {
         Error::io(&self.path, "sync", io::Error::other("a panic in the middle of it"))
     }
 
-    pub(super) fn store_small_writes(&self) {
+    pub(super) fn map_small_writes(&self) {
         self.stores.store(true, Ordering::Release);
         if let Some(handle) = &self.state.read().handle {
-            handle.store_small_writes();
+            handle.map_small_writes();
         }
     }
 
@@ -250,7 +250,7 @@ impl PooledFile {
         let handle = self.pool.open_handle(&self.path, OpenMode::ReadWrite);
         let handle = handle.map_err(|e| Error::io(&self.path, "open", e))?;
         if self.stores.load(Ordering::Acquire) {
-            handle.store_small_writes();
+            handle.map_small_writes();
         }
         let mut state = self.state.write();
         if state.handle.is_none() {

@@ -474,14 +474,14 @@ pub(crate) const BUGS: &[Bug] = &[
     // Stores into maps.
     Bug {
         name: "stored-into-blocks-not-reserved",
-        file: "src/io/store_map.rs",
+        file: "src/io/mapped_writes.rs",
         good: "if !self.allowed || end > self.reserved {",
         bad: "if !self.allowed {",
         caught_by: &[tests("lib", &["io::"])],
     },
     Bug {
         name: "map-kept-over-a-cut",
-        file: "src/io/store_map.rs",
+        file: "src/io/mapped_writes.rs",
         good: "        state.reserved = 0;\n        drop_outside(state);",
         bad: "        drop(state);",
         caught_by: &[tests("lib", &["io::"])],
@@ -512,8 +512,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "own-write-leaves-the-open-batch",
         file: "src/log/write/append.rs",
-        good: "let batches = accumulator.take(Which::All);",
-        bad: "let batches = accumulator.take(Which::Full);",
+        good: "let batches = accumulator.take(Take::All);",
+        bad: "let batches = accumulator.take(Take::Full);",
         caught_by: &[DURABILITY, PARTITION],
     },
     Bug {
