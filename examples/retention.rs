@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use annals::io::ManualClock;
-use annals::{Error, Record, RetentionReport, Store, TopicConfig, WhenFull};
+use annals::{Error, Record, Store, TopicConfig, WhenFull, report::RetentionReport};
 
 const EVENTS: &str = include_str!("data/earthquakes.tsv");
 /// Topics of which the maintenance takes what is too much.

@@ -10,11 +10,11 @@ use crate::error::{Error, Result};
 use crate::io::{
     Clock, Directory, DirectoryLock, FileSystem, OsFileSystem, SystemClock, descriptor_limit, most_held,
 };
-use crate::log::LogOptions;
+use crate::log::{LogOptions, RepairReport, VerifyReport};
 use crate::segment::ReadMode;
 use crate::store::failures::OnMaintenanceFailure;
 use crate::store::store::Store;
-use crate::topic::{RepairReport, TopicContext, VerifyReport, repair, verify};
+use crate::topic::{TopicContext, repair, verify};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
 
@@ -134,7 +134,7 @@ impl StoreBuilder {
     /// sync in the background that fails is told to the next sender of its partition instead.
     ///
     /// It runs without any lock of the store. It may call the store, close it or drop it. A panic in it ends nothing:
-    /// [`StoreStats::callback_panics`](crate::StoreStats::callback_panics) counts them.
+    /// [`StoreStats::callback_panics`](crate::stats::StoreStats::callback_panics) counts them.
     pub fn on_maintenance_failure(
         mut self,
         tell: impl Fn(&TopicPartition, &Error) + Send + Sync + 'static,

@@ -9,7 +9,7 @@ use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
 use crate::group::{CommittedOffset, Groups, OffsetReset};
 use crate::io::{Directory, caught};
-use crate::log::RecoveryReport;
+use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::{Producer, ProducerBuilder};
 use crate::store::builder::{Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
@@ -17,7 +17,7 @@ use crate::store::failures::Failures;
 use crate::store::life::{Life, Work};
 use crate::store::maintenance;
 use crate::store::stats::StoreStats;
-use crate::topic::{RetentionReport, Topic, TopicConfig, Topics, VerifyReport, refuse_change};
+use crate::topic::{Topic, TopicConfig, Topics, refuse_change};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::log::{Append, BelowStart, Log, OnDamage, Reader, Visibility};
+use crate::log::{Append, BelowStart, Log, OffsetAndTimestamp, OnDamage, Reader, Visibility};
 use crate::topic::internal::{InternalTopic, refuse_write};
-use crate::topic::metadata::{BatchMetadata, OffsetAndTimestamp};
+use crate::topic::metadata::BatchMetadata;
 use crate::topic::partition_reader::PartitionReader;
 use crate::topic::record_ref::{OwnedRecord, RecordRef};
 use crate::types::{Durability, Offset, Record, Timestamp, TopicPartition};
@@ -242,8 +242,7 @@ impl Partition {
     /// # Errors
     /// [`Io`](Error::Io), [`Corrupt`](Error::Corrupt).
     pub fn offset_for_time(&self, timestamp: Timestamp) -> Result<Option<OffsetAndTimestamp>> {
-        let found = self.log.offset_for_time(timestamp).map_err(|error| self.log.explain(error))?;
-        Ok(found.map(|found| OffsetAndTimestamp { offset: found.offset, timestamp: found.timestamp }))
+        self.log.offset_for_time(timestamp).map_err(|error| self.log.explain(error))
     }
 
     /// Returns when everything appended so far survives a power cut.
