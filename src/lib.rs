@@ -221,6 +221,7 @@ pub(crate) mod producer;
 pub(crate) mod segment;
 pub(crate) mod store;
 pub(crate) mod topic;
+pub(crate) mod transaction;
 pub(crate) mod types;
 pub(crate) mod upkeep;
 
@@ -238,6 +239,7 @@ pub use topic::{
     Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, RemovedSegment, RepairReport,
     RetentionReport, Topic, TopicConfig, TopicStats, Verification,
 };
+pub use transaction::{Committed, CommittedBatch, Transaction, TransactionBuilder};
 pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
 
 /// The code in `README.md`, compiled.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::consumer::assigned::{Assigned, Flow};
 use crate::consumer::builder::{ConsumerBuilder, Settings};
 use crate::error::{Error, Result};
-use crate::group::{CommitRequest, Group, Groups, Owned};
+use crate::group::{CommitRequest, Group, Groups, Owned, Pending};
 use crate::io::Deadline;
 use crate::log::Signal;
 use crate::topic::{PartitionRecords, Records, Topics};
@@ -228,6 +228,20 @@ impl Consumer {
         }
         before.values().for_each(|lost| lost.partition.log().unwatch(&self.signal));
         Ok(())
+    }
+
+    /// What polls have handed out and the group has not committed, for a transaction to commit.
+    pub(crate) fn handed_out(&self) -> Result<Pending> {
+        let Some(group) = self.group.clone() else {
+            return Err(Error::config("group.id", "", "offsets are committed for a group"));
+        };
+        let member = match self.role {
+            Role::Member(generation) => Some((self.member.clone(), generation)),
+            Role::Idle | Role::SelfAssigned => None,
+        };
+        let moved = self.assigned.iter().filter(|(_, one)| one.handed_out != one.committed);
+        let offsets = moved.filter_map(|(place, one)| Some((place.clone(), one.handed_out?))).collect();
+        Ok(Pending { group, member, offsets })
     }
 
     /// Commits, for the group, what polls have handed out: the next reader of each partition begins behind it.

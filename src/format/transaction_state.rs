@@ -7,7 +7,7 @@
 //! A decision of this crate also has a record header, which other readers leave alone: where the transaction's records end in each
 //! partition. A decision counts only if all of them are there.
 //! ```text
-//! annals.ends: i8 version 1 | i32 count | each: 16 bytes topic id, i32 partition, i64 last offset
+//! annals.ends: i8 version 1 | i32 count | each: 16 bytes topic id, i32 partition, i64 last offset, i8 1 for an input
 //! ```
 
 use super::Malformed;
@@ -18,7 +18,7 @@ use crate::types::{Offset, Timestamp};
 const KEY_VERSION: i16 = 0;
 const VALUE_VERSION: i16 = 1;
 const ENDS_VERSION: u8 = 1;
-const END_LEN: usize = 28;
+const END_LEN: usize = 29;
 /// The client's protocol in which every transaction has an epoch of its own.
 const CLIENT_VERSION: i16 = 2;
 const CLIENT_VERSION_TAG: u32 = 2;
@@ -234,6 +234,8 @@ pub(crate) struct DecisionEnd {
     pub(crate) partition: u32,
     /// Of its last record there; of the last record that a committed offset says was read.
     pub(crate) last: Offset,
+    /// Nothing of the transaction is there: its offsets say that it was read up to there.
+    pub(crate) is_input: bool,
 }
 
 /// The value of the header [`ENDS_HEADER`].
@@ -244,6 +246,7 @@ pub(crate) fn encode_ends(ends: &[DecisionEnd]) -> Vec<u8> {
         bytes::put_u128(&mut out, end.topic);
         bytes::put_u32(&mut out, end.partition);
         bytes::put_i64(&mut out, end.last);
+        out.push(end.is_input.into());
     }
     out
 }
@@ -261,7 +264,11 @@ pub(crate) fn decode_ends(bytes: &[u8]) -> Result<Vec<DecisionEnd>, Malformed> {
     }
     let mut end = || {
         let (topic, partition) = (reader.take_u128()?, reader.take_u32()?);
-        Ok(DecisionEnd { topic, partition, last: reader.take_i64()? })
+        let (last, at) = (reader.take_i64()?, reader.position());
+        match reader.take_u8()? {
+            kind @ (0 | 1) => Ok(DecisionEnd { topic, partition, last, is_input: kind == 1 }),
+            _ => Err(Malformed::invalid(at, "an end that is neither written nor read")),
+        }
     };
     (0..count).map(|_| end()).collect()
 }
@@ -349,8 +356,8 @@ mod tests {
     #[test]
     fn ends_come_back() {
         let ends = [
-            DecisionEnd { topic: 1, partition: 2, last: 3 },
-            DecisionEnd { topic: u128::MAX, partition: 0, last: i64::MAX },
+            DecisionEnd { topic: 1, partition: 2, last: 3, is_input: false },
+            DecisionEnd { topic: u128::MAX, partition: 0, last: i64::MAX, is_input: true },
         ];
         let bytes = encode_ends(&ends);
         assert_eq!(bytes.len(), 5 + 2 * END_LEN);

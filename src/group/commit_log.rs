@@ -56,11 +56,15 @@ impl CommitLog {
 
     /// Appends `changes` as one batch, all or nothing.
     pub(super) fn append(&self, changes: &[Change], durability: Durability) -> Result<()> {
-        let encoded = changes.iter().map(encode).collect::<Result<Vec<_>, _>>();
-        let encoded = encoded
-            .map_err(|malformed| Error::invalid(format!("a commit cannot be encoded: {malformed}")))?;
+        let encoded = changes.iter().map(Encoded::of).collect::<Result<Vec<_>>>()?;
         let records: Vec<_> = encoded.iter().map(Encoded::record).collect();
-        self.partition()?.append_for_store(&records, durability)
+        self.partition()?.append_for_store(&records, durability).map(drop)
+    }
+
+    /// Where all of them go, and the topic's id.
+    pub(super) fn place(&self) -> Result<(u128, Partition)> {
+        let partition = self.partition()?;
+        Ok((self.topics.get(OFFSETS_TOPIC)?.id(), partition))
     }
 
     fn partition(&self) -> Result<Partition> {
@@ -77,13 +81,18 @@ impl CommitLog {
 }
 
 /// The bytes of one commit record.
-struct Encoded {
+#[derive(Debug)]
+pub(super) struct Encoded {
     key: Vec<u8>,
     value: Option<Vec<u8>>,
 }
 
 impl Encoded {
-    fn record(&self) -> Record<'_> {
+    pub(super) fn of(change: &Change) -> Result<Self> {
+        encode(change).map_err(|malformed| Error::invalid(format!("a commit cannot be encoded: {malformed}")))
+    }
+
+    pub(super) fn record(&self) -> Record<'_> {
         let record = Record::new().key(&self.key);
         match &self.value {
             Some(value) => record.value(value),

@@ -8,9 +8,9 @@ use crate::group::commit_log::{Change, CommitLog};
 use crate::group::committed::{Committed, CommittedOffset};
 use crate::group::group::Group;
 use crate::io::Clock;
-use crate::locks::{AtomicU64, Mutex, Ordering};
+use crate::locks::{AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::log::RetentionPolicy;
-use crate::topic::Topics;
+use crate::topic::{Topic, Topics};
 use crate::types::{Durability, Offset, TopicPartition};
 
 /// A committed offset that lay above the end of its partition after a crash. It was set back to that end, or the records
@@ -186,14 +186,7 @@ impl Groups {
     }
 
     fn write(&self, group: &Group, request: &CommitRequest<'_>) -> Result<()> {
-        let timestamp = self.clock.now();
-        let mut changes = Vec::new();
-        for (place, offset) in &request.offsets {
-            self.check_range(place, *offset)?;
-            let metadata = request.metadata.to_owned();
-            let offset = Some(CommittedOffset { offset: *offset, metadata, timestamp });
-            changes.push(Change { group: Arc::clone(&group.name), place: place.clone(), offset });
-        }
+        let changes = self.changes(group, request)?;
         if changes.is_empty() {
             return Ok(());
         }
@@ -201,6 +194,30 @@ impl Groups {
         self.log.append(&changes, request.durability)?;
         apply(&mut committed, changes);
         Ok(())
+    }
+
+    /// What a commit changes, if it may.
+    pub(super) fn changes(&self, group: &Group, request: &CommitRequest<'_>) -> Result<Vec<Change>> {
+        let timestamp = self.clock.now();
+        let change = |(place, offset): &(TopicPartition, Offset)| {
+            self.check_range(place, *offset)?;
+            let metadata = request.metadata.to_owned();
+            let offset = Some(CommittedOffset { offset: *offset, metadata, timestamp });
+            Ok(Change { group: Arc::clone(&group.name), place: place.clone(), offset })
+        };
+        request.offsets.iter().map(change).collect()
+    }
+
+    pub(super) fn topic(&self, name: &str) -> Result<Topic> {
+        self.topics.get(name)
+    }
+
+    pub(super) fn log(&self) -> &CommitLog {
+        &self.log
+    }
+
+    pub(super) fn lock_committed(&self) -> MutexGuard<'_, Committed> {
+        self.committed.lock()
     }
 
     /// Makes the room of a queue: segments that every group has read go with the commit that reads their last record.
@@ -265,7 +282,7 @@ impl Groups {
     }
 }
 
-fn apply(committed: &mut Committed, changes: Vec<Change>) {
+pub(super) fn apply(committed: &mut Committed, changes: Vec<Change>) {
     for Change { group, place, offset } in changes {
         committed.set(&group, place, offset);
     }

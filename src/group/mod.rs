@@ -6,8 +6,10 @@ mod committed;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod group;
 mod groups;
+mod pending;
 
 pub use committed::CommittedOffset;
 pub(crate) use group::{Group, Owned};
 pub use groups::OffsetSetBack;
 pub(crate) use groups::{CommitRequest, Groups};
+pub(crate) use pending::{Pending, PendingRecords};

@@ -79,6 +79,27 @@ impl Producer {
         self.shared.send_batch(&Target { route: &route, sticky: None }, records)
     }
 
+    /// The partition that a record goes to, and the id of its topic.
+    pub(crate) fn place_of(&self, record: &Record<'_>) -> Result<(u128, Partition)> {
+        let topic = self.shared.topics.get(topic_of(record)?)?;
+        if topic.is_internal() {
+            return Err(Error::invalid(format!("topic {:?} is written by the store alone", topic.name())));
+        }
+        let route = Route::new(topic);
+        let target = Target { route: &route, sticky: None };
+        let partition = route.with_partitions(|partitions| {
+            let number = self.shared.choose(&target, partitions, record)?;
+            let found = usize::try_from(number).ok().and_then(|number| partitions.get(number));
+            found.cloned().ok_or_else(|| unknown(&target, number, count(partitions)))
+        })?;
+        Ok((route.topic().id(), partition))
+    }
+
+    /// The id of a partition's topic.
+    pub(crate) fn topic_id(&self, partition: &Partition) -> Result<u128> {
+        self.shared.topics.get(partition.topic()).map(|topic| topic.id())
+    }
+
     /// A producer for one topic: no name is looked up per record.
     ///
     /// # Errors

@@ -17,7 +17,8 @@ use crate::store::life::{Life, Work};
 use crate::store::maintenance;
 use crate::store::stats::StoreStats;
 use crate::store::troubles::Troubles;
-use crate::topic::{OFFSETS_TOPIC, RetentionReport, Topic, TopicConfig, Topics, Verification};
+use crate::topic::{RetentionReport, Topic, TopicConfig, Topics, Verification, is_internal};
+use crate::transaction::{Transaction, TransactionBuilder, Transactions};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
 
@@ -46,6 +47,7 @@ struct Inner {
     root: Directory,
     topics: Arc<Topics>,
     groups: Arc<Groups>,
+    transactions: Arc<Transactions>,
     care: Arc<Caretaker>,
     agenda: Arc<Agenda>,
     life: Life,
@@ -86,7 +88,9 @@ impl Store {
         let context = builder.context();
         let agenda = Arc::clone(&context.agenda);
         let topics = Arc::new(Topics::open(root.clone(), context)?);
+        let recovered = Transactions::recover(&topics, &builder.clock)?;
         let groups = Arc::new(Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?);
+        let transactions = Transactions::open(recovered, (&topics, &groups), &builder.clock, &agenda);
         topics.clear_leftovers()?;
         let care = Caretaker {
             topics: Arc::clone(&topics),
@@ -96,7 +100,7 @@ impl Store {
         };
         let care = Arc::new(care);
         let life = Life::new(root.path(), lock);
-        let inner = Inner { root, topics, groups, care, agenda, life };
+        let inner = Inner { root, topics, groups, transactions, care, agenda, life };
         if builder.maintenance == Maintenance::Thread {
             maintenance::start(&inner.agenda, &inner.care, (&inner.life, &inner.root))?;
         }
@@ -232,6 +236,21 @@ impl Store {
         ProducerBuilder::new(Arc::clone(&self.inner.topics), Arc::clone(&self.inner.agenda))
     }
 
+    /// Begins a transaction of that name, with the default settings. Whoever went by the name before is fenced, and what that
+    /// one has not committed is aborted.
+    ///
+    /// # Errors
+    /// [`InvalidName`](Error::InvalidName), [`StoreClosed`](Error::StoreClosed).
+    pub fn transaction(&self, name: &str) -> Result<Transaction> {
+        self.check_open()?;
+        self.transaction_builder(name).begin()
+    }
+
+    /// Begins a transaction with other settings.
+    pub fn transaction_builder(&self, name: &str) -> TransactionBuilder {
+        TransactionBuilder::new(&self.inner.transactions, self.producer(), name)
+    }
+
     /// A consumer of that group, with the default settings. It becomes a member when it subscribes.
     ///
     /// # Errors
@@ -297,7 +316,7 @@ impl Store {
 }
 
 fn refuse_internal(name: &str) -> Result<()> {
-    if name == OFFSETS_TOPIC {
+    if is_internal(name) {
         let reason = "the store keeps this topic for itself";
         return Err(Error::InvalidName { kind: "topic", name: name.to_owned(), reason });
     }
@@ -308,6 +327,8 @@ impl Inner {
     fn close(&self) -> Result<()> {
         self.life.close(|| {
             self.agenda.stop();
+            // What cannot be written now is decided the same way by the next open.
+            drop(caught(|| self.transactions.finish()));
             caught(|| self.topics.close())
         })
     }

@@ -9,7 +9,7 @@ use crate::log::{Append, Log, OnDamage, Reader, Visibility};
 use crate::topic::metadata::{BatchMetadata, OffsetAndTimestamp};
 use crate::topic::partition_reader::PartitionReader;
 use crate::topic::record_ref::{OwnedRecord, RecordRef};
-use crate::topic::topic::OFFSETS_TOPIC;
+use crate::topic::topic::is_internal;
 use crate::types::{Durability, Offset, Record, Timestamp, TopicPartition};
 
 /// A producer's defaults, for appends at `Durability::Memory` without a producer.
@@ -107,18 +107,25 @@ impl Partition {
     }
 
     /// The same for the store, which alone writes its own topic.
-    pub(crate) fn append_for_store(&self, records: &[Record<'_>], durability: Durability) -> Result<()> {
-        self.append_with(records, durability, None).map(drop)
+    pub(crate) fn append_for_store(
+        &self,
+        records: &[Record<'_>],
+        durability: Durability,
+    ) -> Result<BatchMetadata> {
+        self.append_with(records, durability, None)
     }
 
     /// What groups have committed is nobody's to write or delete but the store's.
     pub(super) fn refuse_internal(&self) -> Result<()> {
-        match self.topic() {
-            OFFSETS_TOPIC => {
-                Err(Error::invalid(format!("topic {OFFSETS_TOPIC:?} is written by the store alone")))
-            }
-            _ => Ok(()),
+        if self.is_internal() {
+            return Err(Error::invalid(format!("topic {:?} is written by the store alone", self.topic())));
         }
+        Ok(())
+    }
+
+    /// True for one that the store keeps for itself.
+    pub(crate) fn is_internal(&self) -> bool {
+        is_internal(self.topic())
     }
 
     /// Appends `records` like [`append`](Self::append), if nobody else has appended since the caller saw the log end at

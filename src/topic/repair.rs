@@ -11,7 +11,7 @@ use crate::log::{Copies, Damage, Log, Repair, Repaired};
 use crate::topic::admin::MOST_PARTITIONS;
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
 use crate::topic::settings::Settings;
-use crate::topic::topic::OFFSETS_TOPIC;
+use crate::topic::topic::is_internal;
 use crate::topic::topics::{TopicContext, new_catalog};
 
 /// What a repair has done.
@@ -169,7 +169,7 @@ fn adopt(catalog: &mut Catalog, there: &[Found], is_lost: bool) -> Vec<String> {
             Some(_) => {}
             None => {
                 let compacted = ("cleanup.policy".to_owned(), "compact".to_owned());
-                let config = if found.topic == OFFSETS_TOPIC { [compacted].into() } else { BTreeMap::new() };
+                let config = if is_internal(&found.topic) { [compacted].into() } else { BTreeMap::new() };
                 let entry = CatalogTopic { id: id.unwrap_or_else(random_id), partitions, config };
                 catalog.topics.insert(found.topic.clone(), entry);
                 adopted.push(found.topic.clone());

@@ -12,6 +12,14 @@ use crate::topic::settings::Settings;
 /// Where committed offsets are kept, as Kafka names it.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
+/// Where decisions about transactions are kept, as Kafka names it.
+pub(crate) const TRANSACTIONS_TOPIC: &str = "__transaction_state";
+
+/// Whether the store keeps the topic of that name for itself.
+pub(crate) fn is_internal(name: &str) -> bool {
+    [OFFSETS_TOPIC, TRANSACTIONS_TOPIC].contains(&name)
+}
+
 /// A topic: named partitions with one configuration. Cheap to clone; used from many threads at once.
 ///
 /// ```
@@ -125,7 +133,7 @@ impl Topic {
 
     /// True for the topic that the store keeps for itself.
     pub(crate) fn is_internal(&self) -> bool {
-        self.name() == OFFSETS_TOPIC
+        is_internal(self.name())
     }
 
     /// Returns when everything sent so far to any of its partitions survives a power cut.

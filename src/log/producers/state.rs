@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::{AbortedTransaction, BatchHeader, ControlRecord, EndMarker, Ending};
+use crate::locks::Ordering;
 use crate::log::log::Log;
 use crate::log::open::recovery::{Left, Recovered};
 use crate::log::producers::snapshot_file;
@@ -64,6 +65,18 @@ impl Log {
         // In this order: what is begun later begins at this end or behind it.
         let end = self.end();
         self.producers.lock().unfinished().unwrap_or(end)
+    }
+
+    /// Keeps compaction from what stands from `offset` on.
+    pub(crate) fn keep_from(&self, offset: Offset) {
+        if self.kept_from.load(Ordering::Acquire) >= 0 {
+            self.kept_from.store(offset, Ordering::Release);
+        }
+    }
+
+    /// Keeps compaction from all of it, until the log is opened again.
+    pub(crate) fn keep_all(&self) {
+        self.kept_from.store(-1, Ordering::Release);
     }
 
     /// Transactions that have no end in the log.
