@@ -161,9 +161,8 @@ impl Transactions {
         let put = match self.append(&mut open, deciding.pieces, offsets, ends_with) {
             Ok(put) => put,
             Err(error) => {
-                if let Some(partition) = alone.filter(|partition| partition.log().poisoned_by().is_some()) {
+                if alone.is_some_and(|partition| partition.log().poisoned_by().is_some()) {
                     // What could not be cut off may be all of it, its end included.
-                    drop(partition);
                     return Err(undecided(deciding, error));
                 }
                 self.give_up(deciding.named, open);

@@ -108,7 +108,7 @@ impl Transactions {
     pub(super) fn remind(self: &Arc<Self>) {
         let mut outstanding = self.outstanding.lock();
         if !std::mem::replace(&mut outstanding.is_awaited, true) {
-            drop(self.agenda.add_timer(self, Deadline::after(AT_THE_LATEST)));
+            self.agenda.add_timer(self, Deadline::after(AT_THE_LATEST));
         }
     }
 

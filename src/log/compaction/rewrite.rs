@@ -120,7 +120,13 @@ impl<'a> Rewriter<'a> {
             drop(new.discard());
             return Err(error);
         }
-        let mut new = new.finish(last.summary.next_offset)?;
+        let mut aborted = Vec::new();
+        for source in group {
+            // A marker stays, whatever becomes of its transaction's records.
+            aborted.extend(self.log.aborted_in(&self.log.segment_list(), &source.segment)?.iter().copied());
+        }
+        let new = new.finish(last.summary.next_offset)?;
+        let mut new = new.map(|new| new.with_aborted(aborted));
         if let Some(new) = &mut new {
             let sources = || group.iter().map(|source| source.summary);
             new.summary.delete_horizon = delete_horizon;

@@ -15,6 +15,9 @@ use crate::log::write::writer::{Open, Writer};
 use crate::segment::Segment;
 use crate::types::Offset;
 
+/// A week, in milliseconds: how long a producer is known after its last batch.
+const EXPIRES_AFTER: i64 = 7 * 24 * 60 * 60 * 1000;
+
 impl Log {
     /// Notes a batch that was just written, of somebody with an id.
     pub(in crate::log) fn note_producer(
@@ -107,7 +110,8 @@ impl Log {
 
     /// Notes in the table what is known of the producers where a segment begins, for whoever opens the log after a crash.
     pub(in crate::log) fn edit_with_producers(&self, edit: Edit, base: Offset) -> Result<Edit> {
-        let producers = self.producers.lock();
+        let mut producers = self.producers.lock();
+        producers.expire(self.clock.now().saturating_sub(EXPIRES_AFTER));
         if producers.is_empty() {
             return Ok(edit.producers_at(None));
         }

@@ -49,14 +49,14 @@ impl Log {
         let moment = Moment { start: self.start(), now, seen };
         let clock_leapt = policy.max_age.is_some() && !moment.is_believable(policy);
         let facts = self.facts(&writer)?;
-        let reasons = removable(&facts, policy, &moment);
+        let reasons = self.removable_now(&facts, policy, &moment);
         let mut removed = Vec::new();
         if !reasons.is_empty() {
             self.opened(&mut writer)?;
             // A crash may have left more segments than were looked at when the log was opened.
             let facts = self.facts(&writer)?;
             let open = self.opened(&mut writer)?;
-            let reasons = removable(&facts, policy, &moment);
+            let reasons = self.removable_now(&facts, policy, &moment);
             if reasons.len() == facts.len() {
                 self.roll_to(open, open.active.next_offset())?;
             }
@@ -69,6 +69,19 @@ impl Log {
         // Tried again by the next run.
         drop(self.remove_obsolete());
         Ok(RetentionReport { start: self.start(), removed, clock_leapt })
+    }
+
+    /// Why segments may go now. One in which a transaction without an end has records stays, and all behind it.
+    fn removable_now(
+        &self,
+        facts: &[SegmentFacts],
+        policy: &RetentionPolicy,
+        moment: &Moment,
+    ) -> Vec<RemovalReason> {
+        let mut reasons = removable(facts, policy, moment);
+        let finished = self.finished();
+        reasons.truncate(facts.iter().take_while(|segment| segment.next_offset <= finished).count());
+        reasons
     }
 
     /// What is known of each segment, the active one last. Changes nothing.
