@@ -43,7 +43,7 @@ pub enum Error {
     },
 
     /// `create_topic` found a topic of that name, or one that differs only in `.` and `_`.
-    #[error("cannot create topic {topic:?}: topic {existing:?} exists")]
+    #[error("cannot create topic {topic:?}: topic {existing:?} exists{}", alike(topic, existing))]
     TopicExists {
         /// The name asked for.
         topic: String,
@@ -51,7 +51,7 @@ pub enum Error {
         existing: String,
     },
 
-    /// `ensure_topic` found the topic with another partition count or cleanup policy than asked for.
+    /// `ensure_topic` found the topic with another setting, or number of partitions, than asked for.
     #[error("topic {topic:?} has {setting}={found}, expected {expected}: change the topic or the program")]
     TopicMismatch {
         /// The topic's name.
@@ -219,7 +219,7 @@ pub enum Error {
     },
 
     /// Another handle, of this process or another, has the store open.
-    #[error("store {} is locked{}: close it there first", path.display(), holder(*pid))]
+    #[error("store {} is {}", path.display(), holder(*pid))]
     StoreLocked {
         /// The store's directory.
         path: PathBuf,
@@ -348,15 +348,27 @@ impl Error {
     }
 
     /// True when the same call may succeed later without a change to the program: a full disk, a lock held elsewhere,
-    /// an interrupted or exhausted system resource.
+    /// an interrupted or exhausted system resource. A missing file or a refused permission is not among them, nor is a
+    /// [conflict](Self::is_conflict).
     pub fn is_retriable(&self) -> bool {
+        use io::ErrorKind::{Interrupted, OutOfMemory, ResourceBusy, TimedOut, WouldBlock};
         match self {
-            Self::StoreLocked { .. } | Self::Io { .. } | Self::UnexpectedEnd { .. } | Self::Full { .. } => {
-                true
+            Self::StoreLocked { .. } | Self::Full { .. } => true,
+            Self::Io { source, .. } => {
+                let no_descriptor = matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+                let passes =
+                    matches!(source.kind(), Interrupted | OutOfMemory | ResourceBusy | TimedOut | WouldBlock);
+                no_descriptor || passes || self.is_disk_full()
             }
             Self::Lost { cause, .. } => cause.is_retriable(),
             _ => false,
         }
+    }
+
+    /// True when [`append_if`](crate::Partition::append_if) found that somebody else had appended. The same call can never
+    /// succeed: read on, decide again, and append at the new end.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::UnexpectedEnd { .. })
     }
 
     /// An I/O failure of `operation` on `path`.
@@ -376,7 +388,19 @@ impl Error {
 }
 
 fn holder(pid: Option<u32>) -> String {
-    pid.map(|pid| format!(" by process {pid}")).unwrap_or_default()
+    match pid {
+        Some(pid) if pid == std::process::id() => "open in this process already: close it first".to_owned(),
+        Some(pid) => format!("locked by process {pid}: close it there first"),
+        None => "locked: close it there first".to_owned(),
+    }
+}
+
+fn alike(topic: &str, existing: &str) -> &'static str {
+    if topic == existing {
+        ""
+    } else {
+        ", and names that differ only in `.` and `_` are one to Kafka's metrics"
+    }
 }
 
 fn at_offset(offset: Option<Offset>) -> String {

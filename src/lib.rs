@@ -183,7 +183,7 @@
 //! # Errors
 //!
 //! There is one [`Error`]; each variant says what can be done about it and carries what a message needs: names, offsets, limits,
-//! path and position. [`Error::is_retriable`], [`Error::is_corruption`] and [`Error::is_disk_full`] sort them.
+//! path and position. [`Error::is_retriable`], [`Error::is_conflict`], [`Error::is_corruption`] and [`Error::is_disk_full`] sort them.
 //!
 //! # Not supported
 //!
@@ -225,11 +225,13 @@ pub(crate) mod transaction;
 pub(crate) mod types;
 pub(crate) mod upkeep;
 
-pub use consumer::{Consumer, ConsumerBuilder, StartFrom};
+pub use consumer::{Consumer, ConsumerBuilder, ConsumerWaker, Rebalance, StartFrom};
 pub use error::{Error, Result};
 pub use format::{Codec, TimestampType};
 pub use group::{CommittedOffset, OffsetSetBack};
-pub use log::{Damage, Isolation, OnDamage, RecoveryReport, RemovalReason, Repair, TornTail, WhenFull};
+pub use log::{
+    Damage, Isolation, OnDamage, RecoveryReport, RemovalReason, Repair, SkippedRecord, TornTail, WhenFull,
+};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
 pub use store::{GroupLag, GroupStats, Store, StoreBuilder, StoreStats, Trouble};

@@ -199,6 +199,10 @@ fn what_is_written_now_is_what_was_written_then() {
         if is_compressed(&name) && !name.ends_with("index") {
             continue;
         }
+        // Commits carry their topic's random id now. What they were then is read by the test below.
+        if name.starts_with("__consumer_offsets-0") {
+            continue;
+        }
         let written = without_ids(&name, written[&name].clone());
         assert_eq!(
             written.escape_ascii().to_string(),

@@ -184,7 +184,7 @@ fn a_partition_whose_directory_is_gone_begins_anew_when_that_is_asked_for() {
     let (dir, copies) = (fast_dir(), fast_dir());
     store_in(dir.path());
     std::fs::remove_dir_all(dir.path().join("orders-1")).unwrap();
-    assert!(Store::open(dir.path()).unwrap_err().is_corruption());
+    assert!(Store::open(dir.path()).unwrap().topic("orders").unwrap_err().is_corruption());
     let report = Store::builder(dir.path()).repair(copies.path()).unwrap();
     assert_eq!(report.repairs.len(), 1, "{report:?}");
     let repair = &report.repairs[0];

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::consumer::builder::{Settings, StartFrom};
 use crate::error::{Error, Result};
-use crate::log::{FetchLimits, Isolation, Reader, RecordSlice};
+use crate::log::{BelowStart, FetchLimits, Isolation, Reader, RecordSlice};
 use crate::topic::Partition;
 use crate::types::Offset;
 
@@ -24,18 +24,21 @@ pub(super) struct Assigned {
     pub(super) since: u64,
     /// `None` until the first look, or a seek, decides where to begin.
     reader: Option<Reader>,
-    /// What the group has committed, as far as this consumer knows.
-    pub(super) committed: Option<Offset>,
-    /// Where the records handed out so far end. Not moved by looking.
-    pub(super) handed_out: Option<Offset>,
+    /// What the group had committed when the partition became this consumer's.
+    committed: Option<Offset>,
 }
 
 impl Assigned {
     pub(super) fn new(partition: Partition, since: u64, committed: Option<Offset>) -> Self {
-        Self { partition, flow: Flow::Running, since, reader: None, committed, handed_out: None }
+        Self { partition, flow: Flow::Running, since, reader: None, committed }
     }
 
-    /// The next offset to be handed out.
+    /// The next offset to be handed out, once a poll or a seek has decided it.
+    pub(super) fn decided_position(&self) -> Option<Offset> {
+        self.reader.as_ref().map(Reader::position)
+    }
+
+    /// The next offset to be handed out; decides it if it is not.
     pub(super) fn position(&mut self, settings: &Settings) -> Result<Offset> {
         self.reader(settings).map(|reader| reader.position())
     }
@@ -46,27 +49,24 @@ impl Assigned {
             Some(reader) => reader.seek(offset),
             None => self.reader = Some(self.reader_at(offset, settings)),
         }
-        self.handed_out = Some(offset);
     }
 
     pub(super) fn fetch(&mut self, limits: FetchLimits, settings: &Settings) -> Result<Vec<RecordSlice>> {
         self.partition.log().check_open()?;
-        let reader = self.reader(settings)?;
-        let slices = match reader.fetch(limits) {
+        self.fetch_in_range(limits, settings).map_err(|error| self.partition.log().explain(error))
+    }
+
+    fn fetch_in_range(&mut self, limits: FetchLimits, settings: &Settings) -> Result<Vec<RecordSlice>> {
+        match self.reader(settings)?.fetch(limits) {
+            // It lies beyond the end: where records were deleted the reader goes on by itself.
             Err(Error::OffsetOutOfRange { .. }) if settings.start_from != StartFrom::Error => {
                 let offset = self.reset(settings.start_from, settings.isolation);
                 let reader = self.reader(settings)?;
                 reader.seek(offset);
-                reader.fetch(limits)?
+                reader.fetch(limits)
             }
-            other => other?,
-        };
-        if let Some(reader) = &self.reader
-            && (!slices.is_empty() || self.handed_out.is_some())
-        {
-            self.handed_out = Some(reader.position());
+            other => other,
         }
-        Ok(slices)
     }
 
     fn reader(&mut self, settings: &Settings) -> Result<&mut Reader> {
@@ -90,8 +90,14 @@ impl Assigned {
     }
 
     fn reader_at(&self, offset: Offset, settings: &Settings) -> Reader {
-        Reader::new(Arc::clone(self.partition.log()), offset, settings.visibility, settings.on_damage)
-            .isolation(settings.isolation)
+        let below_start = match settings.start_from {
+            StartFrom::Error => BelowStart::Fail,
+            // What was deleted is passed over, and nothing that is left.
+            StartFrom::Earliest | StartFrom::Latest => BelowStart::GoOn,
+        };
+        let log = Arc::clone(self.partition.log());
+        let reader = Reader::new(log, offset, settings.visibility, settings.on_damage);
+        reader.isolation(settings.isolation).below_start(below_start)
     }
 
     fn reset(&self, start: StartFrom, isolation: Isolation) -> Offset {

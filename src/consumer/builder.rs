@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::consumer::consumer::Consumer;
+use crate::consumer::rebalance::{OnRebalance, Rebalance};
 use crate::error::{Error, Result};
 use crate::group::Groups;
 use crate::log::{FetchLimits, Isolation, OnDamage, Visibility};
 use crate::topic::Topics;
 use crate::types::Durability;
 
-/// Where to begin in a partition without a committed offset, and where to go on when the position was deleted: Kafka's
-/// `auto.offset.reset`.
+/// Where to begin in a partition without a committed offset, or when the position lies beyond the end: Kafka's
+/// `auto.offset.reset`. When the records at the position were deleted, a consumer continues at the first that is left,
+/// also with `Latest`: what is left was sent after it had begun to read.
 ///
 /// ```
 /// # use annals::{StartFrom, Store};
@@ -26,7 +28,7 @@ pub enum StartFrom {
     /// At the first record there is.
     #[default]
     Earliest,
-    /// Behind the last record there is when the partition is first looked at.
+    /// After the last record there is when the partition is first looked at.
     Latest,
     /// Nowhere: `poll` fails.
     Error,
@@ -64,6 +66,7 @@ pub(super) struct Settings {
     pub(super) max_partition_fetch_bytes: usize,
     pub(super) commit_durability: Durability,
     pub(super) auto_commit: Option<Duration>,
+    pub(super) on_rebalance: Option<OnRebalance>,
 }
 
 impl ConsumerBuilder {
@@ -80,6 +83,7 @@ impl ConsumerBuilder {
             max_partition_fetch_bytes: 1 << 20,
             commit_durability: Durability::default(),
             auto_commit: None,
+            on_rebalance: None,
         };
         Self { topics, groups, settings }
     }
@@ -145,9 +149,20 @@ impl ConsumerBuilder {
         self
     }
 
-    /// `enable.auto.commit` and its interval: `poll` and `close` commit what earlier polls handed out. Default: never.
+    /// `enable.auto.commit` and its interval: `poll`, also while it waits, and `close` commit what earlier polls handed out.
+    /// A commit that fails in a poll does not stop it: see [`auto_commit_failure`](Consumer::auto_commit_failure). Default:
+    /// never.
     pub fn auto_commit(mut self, interval: Duration) -> Self {
         self.settings.auto_commit = Some(interval);
+        self
+    }
+
+    /// Is called when the partitions that the consumer reads have changed: Kafka's `ConsumerRebalanceListener`. It runs in the
+    /// next [`poll`](Consumer::poll), on its thread and before its records are looked for, without a lock of the store: it may
+    /// use the store, and close it. Members change at once, so what is revoked may be another's already, and offsets of
+    /// it are refused. A panic comes out of the poll, which the consumer survives; that change is not reported again.
+    pub fn on_rebalance(mut self, listener: impl Fn(&Rebalance) + Send + Sync + 'static) -> Self {
+        self.settings.on_rebalance = Some(OnRebalance(Arc::new(listener)));
         self
     }
 

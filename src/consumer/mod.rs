@@ -1,10 +1,17 @@
 //! Reading as a member of a group, or on one's own.
 
 mod assigned;
+mod auto_commit;
 mod builder;
+mod commit;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod consumer;
+mod poll;
 mod positions;
+mod rebalance;
+mod waker;
 
 pub use builder::{ConsumerBuilder, StartFrom};
 pub use consumer::Consumer;
+pub use rebalance::Rebalance;
+pub use waker::ConsumerWaker;

@@ -28,6 +28,8 @@ impl Consumer {
 
     /// Goes on at the first record of every partition it reads.
     pub fn seek_to_beginning(&mut self) {
+        self.follow_group();
+        self.auto_commit.note_change();
         for assigned in self.assigned.values_mut() {
             let start = assigned.partition.start();
             assigned.seek(start, &self.settings);
@@ -36,6 +38,8 @@ impl Consumer {
 
     /// Goes on behind the last record of every partition it reads.
     pub fn seek_to_end(&mut self) {
+        self.follow_group();
+        self.auto_commit.note_change();
         for assigned in self.assigned.values_mut() {
             assigned.partition.log().write_queued();
             let end = assigned.partition.log().readable_end(self.settings.isolation);
@@ -50,9 +54,13 @@ impl Consumer {
     /// [`Io`](Error::Io),
     /// [`Corrupt`](Error::Corrupt): partitions before the failing one have moved.
     pub fn seek_to_time(&mut self, timestamp: Timestamp) -> Result<()> {
+        self.follow_group();
+        self.auto_commit.note_change();
         for assigned in self.assigned.values_mut() {
-            let found = assigned.partition.offset_for_time(timestamp)?;
+            // The end is read before the look: what is sent meanwhile is not passed over unseen.
+            assigned.partition.log().write_queued();
             let end = assigned.partition.log().readable_end(self.settings.isolation);
+            let found = assigned.partition.offset_for_time(timestamp)?;
             let offset = found.map_or(end, |found| found.offset);
             assigned.seek(offset, &self.settings);
         }
@@ -98,12 +106,12 @@ impl Consumer {
     /// # Errors
     /// As [`position`](Self::position).
     pub fn lag(&mut self) -> Result<u64> {
-        self.follow_group()?;
+        self.follow_group();
         let mut lag = 0;
         for assigned in self.assigned.values_mut() {
             let position = assigned.position(&self.settings)?;
-            lag += u64::try_from(assigned.partition.log().next_readable(self.settings.isolation) - position)
-                .unwrap_or(0);
+            let next = assigned.partition.log().next_readable(self.settings.isolation);
+            lag += u64::try_from(next.saturating_sub(position)).unwrap_or(0);
         }
         Ok(lag)
     }
@@ -113,7 +121,8 @@ impl Consumer {
         place: &TopicPartition,
         act: impl FnOnce(&mut Assigned, &super::builder::Settings) -> T,
     ) -> Result<T> {
-        self.follow_group()?;
+        self.follow_group();
+        self.auto_commit.note_change();
         match self.assigned.get_mut(place) {
             Some(assigned) => Ok(act(assigned, &self.settings)),
             None => Err(Error::NotAssigned {

@@ -4,14 +4,20 @@
 
 use super::Malformed;
 use super::bytes::{self, Reader};
+use super::varint;
 use crate::types::{Offset, Timestamp};
 
 const COMMIT_KEY: i16 = 1;
 const OLD_COMMIT_KEY: i16 = 0;
 const GROUP_KEY: i16 = 2;
-/// The version brokers write; readers of every age know it.
-const VALUE_VERSION: i16 = 3;
-const MAX_VALUE_VERSION: i16 = 4;
+/// Without a topic's id; readers of every age know it.
+const PLAIN_VALUE: i16 = 3;
+/// With tagged fields, of which brokers know one since 4.1: the topic's id. Earlier ones skip the tag.
+const TAGGED_VALUE: i16 = 4;
+const TOPIC_ID_TAG: u32 = 0;
+const TOPIC_ID_LEN: u32 = 16;
+/// Kafka's id of no topic.
+const NO_TOPIC_ID: u128 = 0;
 
 /// What a record of `__consumer_offsets` is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,28 +77,58 @@ pub(crate) struct OffsetCommitValue {
     pub(crate) leader_epoch: i32,
     pub(crate) metadata: String,
     pub(crate) commit_timestamp: Timestamp,
+    /// The id of the topic it was committed for, if it says so: another topic of the same name has another.
+    pub(crate) topic_id: Option<u128>,
 }
 
 impl OffsetCommitValue {
-    /// Appends the value's bytes. Metadata beyond 32767 bytes is an error.
+    /// Appends the value's bytes. Without a topic's id, metadata beyond 32767 bytes is an error.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Result<(), Malformed> {
-        bytes::put_i16(out, VALUE_VERSION);
+        let version = if self.topic_id.is_some() { TAGGED_VALUE } else { PLAIN_VALUE };
+        bytes::put_i16(out, version);
         bytes::put_i64(out, self.offset);
         bytes::put_i32(out, self.leader_epoch);
-        bytes::put_string(out, &self.metadata)?;
+        match self.topic_id {
+            Some(_) => put_compact_string(out, &self.metadata)?,
+            None => bytes::put_string(out, &self.metadata)?,
+        }
         bytes::put_i64(out, self.commit_timestamp);
+        if let Some(id) = self.topic_id {
+            [1, TOPIC_ID_TAG, TOPIC_ID_LEN]
+                .into_iter()
+                .for_each(|word| varint::put_unsigned(out, word.into()));
+            bytes::put_u128(out, id);
+        }
         Ok(())
     }
 
-    /// Decodes versions 0 to 4. An expiry time (version 1) and tagged fields (version 4) are not kept.
+    /// Decodes versions 0 to 4. An expiry time (version 1) and other tagged fields (version 4) are not kept.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
-        let version = check_version(reader.take_i16()?, "offset commit value version", MAX_VALUE_VERSION)?;
+        let version = check_version(reader.take_i16()?, "offset commit value version", TAGGED_VALUE)?;
         let offset = reader.take_i64()?;
         let leader_epoch = if version >= 3 { reader.take_i32()? } else { -1 };
         let metadata = if version >= 4 { take_compact_string(&mut reader)? } else { reader.take_string()? };
-        Ok(Self { offset, leader_epoch, metadata: metadata.to_owned(), commit_timestamp: reader.take_i64()? })
+        let commit_timestamp = reader.take_i64()?;
+        let topic_id = if version >= 4 { take_topic_id(&mut reader)? } else { None };
+        Ok(Self { offset, leader_epoch, metadata: metadata.to_owned(), commit_timestamp, topic_id })
     }
+}
+
+/// Walks the tagged fields: their number, then tag, length and bytes of each.
+fn take_topic_id(reader: &mut Reader<'_>) -> Result<Option<u128>, Malformed> {
+    let mut id = None;
+    for _ in 0..reader.take_unsigned()? {
+        let (tag, at, len) = (reader.take_unsigned()?, reader.position(), reader.take_unsigned()?);
+        match tag {
+            TOPIC_ID_TAG if len == TOPIC_ID_LEN => {
+                id = Some(reader.take_u128()?).filter(|id| *id != NO_TOPIC_ID);
+            }
+            TOPIC_ID_TAG => return Err(Malformed::invalid(at, format!("a topic id of {len} bytes"))),
+            _ => _ = reader.take(usize::try_from(len).unwrap_or(usize::MAX))?,
+        }
+    }
+    Ok(id)
 }
 
 /// Refuses negative versions as damage and later ones as unsupported.
@@ -115,6 +151,14 @@ fn take_compact_string<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Malformed
     }
 }
 
+fn put_compact_string(out: &mut Vec<u8>, text: &str) -> Result<(), Malformed> {
+    let raw = u32::try_from(text.len()).ok().and_then(|len| len.checked_add(1));
+    let raw = raw.ok_or_else(|| Malformed::invalid(0, "a text of more than 4 GiB"))?;
+    varint::put_unsigned(out, raw.into());
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +167,11 @@ mod tests {
         let mut out = Vec::new();
         key.encode(&mut out).unwrap();
         out
+    }
+
+    fn value(topic_id: Option<u128>) -> OffsetCommitValue {
+        let metadata = "m".to_owned();
+        OffsetCommitValue { offset: 7, leader_epoch: -1, metadata, commit_timestamp: 9, topic_id }
     }
 
     #[test]
@@ -147,9 +196,8 @@ mod tests {
     }
 
     #[test]
-    fn values_are_written_as_version_3() {
-        let value =
-            OffsetCommitValue { offset: 7, leader_epoch: -1, metadata: "m".into(), commit_timestamp: 9 };
+    fn values_without_a_topic_id_are_written_as_version_3() {
+        let value = value(None);
         let mut bytes = Vec::new();
         value.encode(&mut bytes).unwrap();
         assert_eq!(bytes, b"\0\x03\0\0\0\0\0\0\0\x07\xff\xff\xff\xff\0\x01m\0\0\0\0\0\0\0\x09");
@@ -157,9 +205,26 @@ mod tests {
     }
 
     #[test]
+    fn values_with_a_topic_id_are_written_as_brokers_since_4_1_write_them() {
+        let value = value(Some(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10));
+        let mut bytes = Vec::new();
+        value.encode(&mut bytes).unwrap();
+        let before_the_tags = b"\0\x04\0\0\0\0\0\0\0\x07\xff\xff\xff\xff\x02m\0\0\0\0\0\0\0\x09";
+        let tags = [&[1, 0, 16][..], &(1..=16).collect::<Vec<u8>>()].concat();
+        assert_eq!(bytes, [&before_the_tags[..], &tags].concat());
+        assert_eq!(OffsetCommitValue::decode(&bytes).as_ref(), Ok(&value));
+        // Fields of a later broker are passed over.
+        let later = [&before_the_tags[..], &[2], &tags[1..], &[9, 3, 1, 2, 3]].concat();
+        assert_eq!(OffsetCommitValue::decode(&later), Ok(value));
+        let short = [&before_the_tags[..], &[1, 0, 2, 1, 2]].concat();
+        assert!(matches!(OffsetCommitValue::decode(&short), Err(Malformed::Invalid { .. })));
+        let cut = [&before_the_tags[..], &tags[..9]].concat();
+        assert!(matches!(OffsetCommitValue::decode(&cut), Err(Malformed::Truncated { .. })));
+    }
+
+    #[test]
     fn values_of_every_version_are_read() {
-        let expected =
-            OffsetCommitValue { offset: 7, leader_epoch: -1, metadata: "m".into(), commit_timestamp: 9 };
+        let expected = value(None);
         let versions: [&[u8]; 4] = [
             b"\0\0\0\0\0\0\0\0\0\x07\0\x01m\0\0\0\0\0\0\0\x09",
             b"\0\x01\0\0\0\0\0\0\0\x07\0\x01m\0\0\0\0\0\0\0\x09\xff\xff\xff\xff\xff\xff\xff\xff",

@@ -185,11 +185,15 @@ fn put_codecs() {
 fn put_commits() {
     let mut key = Vec::new();
     CommitKey::OffsetCommit { group: "billing", topic: "orders", partition: 2 }.encode(&mut key).unwrap();
-    let value = OffsetCommitValue { offset: 7, leader_epoch: -1, metadata: "m".into(), commit_timestamp: 9 };
-    let mut bytes = vec![u8::try_from(key.len()).unwrap()];
-    bytes.extend_from_slice(&key);
-    value.encode(&mut bytes).unwrap();
-    put("offset_commit", "version-3", &bytes);
+    for (name, topic_id) in [("version-3", None), ("topic-id", Some(11))] {
+        let metadata = "m".to_owned();
+        let value =
+            OffsetCommitValue { offset: 7, leader_epoch: -1, metadata, commit_timestamp: 9, topic_id };
+        let mut bytes = vec![u8::try_from(key.len()).unwrap()];
+        bytes.extend_from_slice(&key);
+        value.encode(&mut bytes).unwrap();
+        put("offset_commit", name, &bytes);
+    }
     let version_4 = b"\x05\0\x02\0\x01g\0\x04\0\0\0\0\0\0\0\x07\xff\xff\xff\xff\x02m\0\0\0\0\0\0\0\x09\0";
     put("offset_commit", "version-4", version_4);
 }

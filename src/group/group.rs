@@ -6,31 +6,47 @@ use std::sync::Arc;
 use crate::group::assignor::{Subscriber, range};
 use crate::locks::{AtomicU64, Mutex, Ordering};
 use crate::log::Signal;
-use crate::topic::Topics;
+use crate::topic::{Partition, Topics};
 use crate::types::TopicPartition;
 
 /// A group. Assignments change atomically under its lock; members see the change at their next poll.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(super) name: Arc<str>,
-    /// Counts the assignments. Changed under `members`, read without.
+    /// That of `members`, for a look without the lock.
     generation: AtomicU64,
-    members: Mutex<BTreeMap<String, Member>>,
+    members: Mutex<Members>,
 }
 
-/// A partition that a member reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The members, and the number of their assignment.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    /// Counts the assignments.
+    generation: u64,
+    by_id: BTreeMap<String, Member>,
+}
+
+/// A partition that a member reads. It is the partition itself and not its name: a topic that is deleted meanwhile takes
+/// nothing else along, and one that is created again is another.
+#[derive(Debug, Clone)]
 pub(crate) struct Owned {
-    pub(crate) place: TopicPartition,
+    pub(crate) partition: Partition,
     /// The generation since which the member has had it without a break. Whoever lost a partition and has it again goes
     /// on at what was committed meanwhile, not where it stood.
     pub(crate) since: u64,
 }
 
+/// What a member reads, as of one moment.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    pub(crate) generation: u64,
+    pub(crate) partitions: Vec<Owned>,
+}
+
 #[derive(Debug)]
 struct Member {
     topics: Vec<Arc<str>>,
-    assignment: Vec<Owned>,
+    assignment: BTreeMap<TopicPartition, Owned>,
     /// Raised when the assignment has changed.
     signal: Arc<Signal>,
 }
@@ -49,20 +65,31 @@ impl Group {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Makes `member` a member that reads `topics`, or changes what it reads.
-    pub(crate) fn join(&self, member: &str, topics: Vec<Arc<str>>, signal: &Arc<Signal>, all: &Topics) {
+    /// Makes `member` a member that reads `topics`, or changes what it reads. Returns what it read before.
+    pub(super) fn join(
+        &self,
+        member: &str,
+        topics: Vec<Arc<str>>,
+        signal: &Arc<Signal>,
+        all: &Topics,
+    ) -> Vec<Arc<str>> {
         let mut members = self.members.lock();
-        let before = members.remove(member).map(|before| before.assignment).unwrap_or_default();
-        let joined = Member { topics, assignment: before, signal: Arc::clone(signal) };
-        members.insert(member.to_owned(), joined);
+        let (before, assignment) = match members.by_id.remove(member) {
+            Some(before) => (before.topics, before.assignment),
+            None => (Vec::new(), BTreeMap::new()),
+        };
+        let joined = Member { topics, assignment, signal: Arc::clone(signal) };
+        members.by_id.insert(member.to_owned(), joined);
         self.assign(&mut members, all);
+        before
     }
 
-    pub(crate) fn leave(&self, member: &str, all: &Topics) {
+    /// Returns what the member read.
+    pub(super) fn leave(&self, member: &str, all: &Topics) -> Vec<Arc<str>> {
         let mut members = self.members.lock();
-        if members.remove(member).is_some() {
-            self.assign(&mut members, all);
-        }
+        let Some(left) = members.by_id.remove(member) else { return Vec::new() };
+        self.assign(&mut members, all);
+        left.topics
     }
 
     /// Assigns anew, after a topic was created, grew or went.
@@ -70,58 +97,85 @@ impl Group {
         self.assign(&mut self.members.lock(), all);
     }
 
-    fn assign(&self, members: &mut BTreeMap<String, Member>, all: &Topics) {
-        let subscribers: Vec<_> =
-            members.iter().map(|(member, state)| Subscriber { member, topics: &state.topics }).collect();
-        let assignment =
-            range(&subscribers, |topic| all.get(topic).map_or(0, |topic| topic.partition_count()));
-        let generation = self.generation() + 1;
-        for (member, assigned) in assignment {
-            if let Some(state) = members.get_mut(&member) {
-                let before = std::mem::take(&mut state.assignment);
-                let since = |place: &TopicPartition| before.iter().find(|owned| owned.place == *place);
-                let owned = assigned.into_iter().map(|place| {
-                    let since = since(&place).map_or(generation, |owned| owned.since);
-                    Owned { place, since }
-                });
-                state.assignment = owned.collect();
+    fn assign(&self, members: &mut Members, all: &Topics) {
+        // Each topic is looked up once: its number of partitions and the partitions are of one moment.
+        let mut partitions: BTreeMap<Arc<str>, Vec<Partition>> = BTreeMap::new();
+        for topic in members.by_id.values().flat_map(|member| &member.topics) {
+            if !partitions.contains_key(topic) {
+                let found = all.get(topic).map(|topic| topic.partitions()).unwrap_or_default();
+                partitions.insert(Arc::clone(topic), found);
             }
         }
+        let subscribers: Vec<_> = members
+            .by_id
+            .iter()
+            .map(|(member, state)| Subscriber { member, topics: &state.topics })
+            .collect();
+        let count =
+            |topic: &str| partitions.get(topic).map_or(0, |all| u32::try_from(all.len()).unwrap_or(u32::MAX));
+        let assignment = range(&subscribers, count);
+        let generation = members.generation + 1;
+        for (member, assigned) in assignment {
+            let Some(state) = members.by_id.get_mut(&member) else { continue };
+            let before = std::mem::take(&mut state.assignment);
+            for place in assigned {
+                let number = usize::try_from(place.partition()).unwrap_or(usize::MAX);
+                let Some(partition) = partitions.get(place.topic()).and_then(|all| all.get(number)) else {
+                    continue;
+                };
+                let kept = before.get(&place).filter(|owned| owned.partition.is_same(partition));
+                let since = kept.map_or(generation, |owned| owned.since);
+                state.assignment.insert(place, Owned { partition: partition.clone(), since });
+            }
+        }
+        members.generation = generation;
         self.generation.store(generation, Ordering::Release);
-        members.values().for_each(|member| member.signal.raise());
+        members.by_id.values().for_each(|member| member.signal.raise());
     }
 
     /// What `member` reads now.
-    pub(crate) fn assignment(&self, member: &str) -> Vec<Owned> {
-        self.members.lock().get(member).map(|state| state.assignment.clone()).unwrap_or_default()
+    pub(crate) fn assignment(&self, member: &str) -> Assignment {
+        let members = self.members.lock();
+        let state = members.by_id.get(member);
+        let partitions = state.map(|state| state.assignment.values().cloned().collect()).unwrap_or_default();
+        Assignment { generation: members.generation, partitions }
     }
 
-    /// Runs `act` while nobody's assignment can change, if the member has owned all of `places` since the generation it
-    /// knows; else returns the first it has not. A partition that it lost and regained behind its back is as foreign as one
-    /// it lost: what it wants to commit there may lie below what another member has committed.
-    pub(super) fn while_owned<'a, T>(
-        &self,
-        (member, known): (&str, u64),
-        mut places: impl Iterator<Item = &'a TopicPartition>,
-        act: impl FnOnce() -> T,
-    ) -> Result<T, &'a TopicPartition> {
-        let members = self.members.lock();
-        let owned = members.get(member).map(|state| state.assignment.as_slice()).unwrap_or_default();
-        let is_owned =
-            |place: &TopicPartition| owned.iter().any(|one| one.place == *place && one.since <= known);
-        match places.find(|place| !is_owned(place)) {
-            Some(foreign) => Err(foreign),
-            None => Ok(act()),
-        }
+    /// Runs `act` while nobody's assignment can change.
+    pub(super) fn with_members<T>(&self, act: impl FnOnce(&Members) -> T) -> T {
+        act(&self.members.lock())
     }
 
     /// True when one of the members reads the partition.
-    pub(super) fn reads(&self, place: &TopicPartition) -> bool {
-        self.members.lock().values().any(|member| member.assignment.iter().any(|owned| owned.place == *place))
+    pub(super) fn reads(&self, partition: &Partition) -> bool {
+        let place = partition.topic_partition();
+        let reads = |member: &Member| {
+            member.assignment.get(place).is_some_and(|one| one.partition.is_same(partition))
+        };
+        self.members.lock().by_id.values().any(reads)
+    }
+
+    /// Each member's id, and the partitions it reads.
+    pub(super) fn readers(&self) -> Vec<(String, Vec<Partition>)> {
+        let members = self.members.lock();
+        let partitions =
+            |member: &Member| member.assignment.values().map(|owned| owned.partition.clone()).collect();
+        members.by_id.iter().map(|(id, member)| (id.clone(), partitions(member))).collect()
     }
 
     /// The members' ids.
     pub(crate) fn members(&self) -> Vec<String> {
-        self.members.lock().keys().cloned().collect()
+        self.members.lock().by_id.keys().cloned().collect()
+    }
+}
+
+impl Members {
+    /// True when the member has had the partition without a break since the generation it knows. One that it lost and
+    /// regained without noticing is as foreign as one it lost: what it wants to commit there may lie below what another
+    /// member has committed.
+    pub(super) fn owns(&self, (member, known): (&str, u64), partition: &Partition) -> bool {
+        let owned =
+            self.by_id.get(member).and_then(|state| state.assignment.get(partition.topic_partition()));
+        owned.is_some_and(|owned| owned.since <= known && owned.partition.is_same(partition))
     }
 }

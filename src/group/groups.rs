@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::group::commit_log::{Change, CommitLog};
-use crate::group::committed::{Committed, CommittedOffset};
+use crate::group::commits::Change;
+use crate::group::committed::{Commit, Committed, CommittedOffset};
 use crate::group::group::Group;
+use crate::group::register::Register;
 use crate::io::Clock;
-use crate::locks::{AtomicU64, Mutex, MutexGuard, Ordering};
-use crate::log::RetentionPolicy;
-use crate::topic::{Topic, Topics};
-use crate::types::{Durability, Offset, TopicPartition};
+use crate::locks::{AtomicU64, Mutex, Ordering};
+use crate::log::{Signal, SkippedRecord};
+use crate::topic::{Ledger, OFFSETS, Partition, Topics};
+use crate::types::{Offset, TopicPartition};
 
 /// A committed offset that lay above the end of its partition after a crash. It was set back to that end, or the records
 /// sent next would have been taken for read.
@@ -35,70 +36,96 @@ pub struct OffsetSetBack {
     pub end: Offset,
 }
 
-/// What a member wants committed.
-#[derive(Debug)]
-pub(crate) struct CommitRequest<'a> {
-    /// The member, and the group's generation at its last look. Without one, anybody may commit: a consumer that assigns
-    /// itself.
-    pub(crate) member: Option<(&'a str, u64)>,
-    pub(crate) offsets: Vec<(TopicPartition, Offset)>,
-    pub(crate) metadata: &'a str,
-    pub(crate) durability: Durability,
-}
-
-/// Kafka's `offset.metadata.max.bytes`.
-const METADATA_MOST_BYTES: usize = 4096;
 /// Kafka writes group names with a 16-bit length.
 const GROUP_NAME_MOST_BYTES: usize = 32_767;
 
 /// Groups and their committed offsets.
+///
+/// Locks are taken in this order: a group's members, `committed`, those of the partition that stores the commits.
+/// `register` is held for a moment alone.
 #[derive(Debug)]
 pub(crate) struct Groups {
-    topics: Arc<Topics>,
-    clock: Arc<dyn Clock>,
-    log: CommitLog,
-    /// Held while a commit is written, so that memory and log agree on the order.
-    committed: Mutex<Committed>,
-    by_name: Mutex<BTreeMap<Arc<str>, Arc<Group>>>,
+    pub(super) topics: Arc<Topics>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ledger: Ledger,
+    /// Held while commits are written, so that memory and ledger agree on the order; not while they are synced.
+    pub(super) committed: Mutex<Committed>,
+    register: Mutex<Register>,
     members_made: AtomicU64,
     set_back: Vec<OffsetSetBack>,
+    skipped: Vec<SkippedRecord>,
 }
 
 impl Groups {
     /// Loads what was committed. Offsets above the end of their partition are set back to it, durably; offsets of topics
-    /// that are gone go too.
+    /// that are gone go too, also when another topic has the name now.
     pub(crate) fn open(topics: Arc<Topics>, clock: Arc<dyn Clock>) -> Result<Self> {
-        let log = CommitLog::new(Arc::clone(&topics));
-        let mut committed = log.load()?;
+        let ledger = Ledger::new(Arc::clone(&topics), &OFFSETS);
+        let mut committed = Committed::default();
+        let skipped = ledger.load(&mut committed)?;
         let mut set_back = Vec::new();
         let mut changes = Vec::new();
-        for (group, place, at) in committed.iter() {
-            let end = topics.get(place.topic()).and_then(|topic| topic.partition(place.partition()));
-            let end = end.ok().map(|partition| partition.end());
-            if end.is_some_and(|end| at.offset <= end) {
+        let mut of_unnamed = Vec::new();
+        for (group, place, commit) in committed.iter() {
+            let partition =
+                match topics.get(place.topic()).and_then(|topic| topic.partition(place.partition())) {
+                    Ok(partition) => Some(partition),
+                    Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) => None,
+                    // The topic is there and could not be opened: what was committed for it holds.
+                    Err(_) => continue,
+                };
+            let partition = partition.filter(|one| !commit.names_id || commit.is_for(one));
+            let end = partition.as_ref().map(Partition::end);
+            if let Some(partition) = &partition
+                && commit.at.offset <= partition.end()
+            {
+                if !commit.names_id {
+                    let bound = Commit { topic_id: partition.topic_id(), ..commit.clone() };
+                    of_unnamed.push((Arc::clone(group), place.clone(), bound));
+                }
                 continue;
             }
-            let offset = end.map(|end| CommittedOffset { offset: end, ..at.clone() });
-            changes.push(Change { group: Arc::clone(group), place: place.clone(), offset });
+            let after = partition.zip(end).map(|(partition, end)| Commit {
+                topic_id: partition.topic_id(),
+                names_id: true,
+                at: CommittedOffset { offset: end, ..commit.at.clone() },
+            });
+            changes.push(Change { group: Arc::clone(group), place: place.clone(), commit: after });
             set_back.extend(end.map(|end| OffsetSetBack {
                 group: group.to_string(),
                 topic_partition: place.clone(),
-                committed: at.offset,
+                committed: commit.at.offset,
                 end,
             }));
         }
-        if !changes.is_empty() {
-            log.append(&changes, Durability::Disk)?;
-            apply(&mut committed, changes);
-        }
-        Ok(Self {
+        of_unnamed.into_iter().for_each(|(group, place, bound)| committed.set(&group, &place, Some(bound)));
+        let groups = Self {
             topics,
             clock,
-            log,
+            ledger,
             committed: Mutex::new(committed),
-            by_name: Mutex::default(),
+            register: Mutex::default(),
             members_made: AtomicU64::new(0),
             set_back,
+            skipped,
+        };
+        if !changes.is_empty() {
+            // What the list says may not be on the disk. A topic that a power cut brings back must not find its commits gone.
+            groups.topics.sync_list()?;
+            groups.write(&mut groups.committed.lock(), changes)?;
+            groups.ledger.sync()?;
+        }
+        Ok(groups)
+    }
+
+    /// Writes changes, then applies them: those of a batch when it is written.
+    pub(super) fn write(&self, committed: &mut Committed, changes: Vec<Change>) -> Result<()> {
+        let entries = changes.iter().map(Change::entry).collect::<Result<Vec<_>>>()?;
+        let mut changes = changes.into_iter();
+        self.ledger.append(&entries, |written| {
+            for Change { group, place, commit } in changes.by_ref().take(written.len()) {
+                committed.set(&group, &place, commit);
+            }
         })
     }
 
@@ -106,20 +133,28 @@ impl Groups {
         &self.set_back
     }
 
-    /// The group of that name, which comes to be when it is first asked for.
-    pub(crate) fn get(&self, name: &str) -> Result<Arc<Group>> {
+    /// The partition in which commits are stored.
+    pub(crate) fn stored_in(&self) -> String {
+        self.ledger.stored_in()
+    }
+
+    /// Records among the commits that are not understood.
+    pub(crate) fn skipped(&self) -> &[SkippedRecord] {
+        &self.skipped
+    }
+
+    /// The group of that name for a consumer, who gives it back.
+    pub(crate) fn take(&self, name: &str) -> Result<Arc<Group>> {
         if name.is_empty() || name.len() > GROUP_NAME_MOST_BYTES {
             let reason = "it must have 1 to 32767 bytes";
             return Err(Error::InvalidName { kind: "group", name: name.to_owned(), reason });
         }
-        let mut groups = self.by_name.lock();
-        if let Some(group) = groups.get(name) {
-            return Ok(Arc::clone(group));
-        }
-        let name: Arc<str> = name.into();
-        let group = Arc::new(Group::new(Arc::clone(&name)));
-        groups.insert(name, Arc::clone(&group));
-        Ok(group)
+        Ok(self.register.lock().take(name))
+    }
+
+    /// A consumer of the group is gone. Nothing is kept of a group without one, but what it has committed.
+    pub(crate) fn give_back(&self, group: &Group) {
+        self.register.lock().give_back(group.name());
     }
 
     /// An id no other member of this store has. Ids sort in the order they were made.
@@ -127,163 +162,126 @@ impl Groups {
         format!("{client_id}-{:010}", self.members_made.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Makes `member` a member of the group that reads `topics`, or changes what it reads.
+    pub(crate) fn join(&self, group: &Arc<Group>, member: &str, topics: Vec<Arc<str>>, signal: &Arc<Signal>) {
+        // First the note: a topic that changes from here on looks at this group.
+        self.register.lock().note_subscription(group, &topics);
+        let before = group.join(member, topics, signal, &self.topics);
+        self.register.lock().forget_subscription(group, &before);
+    }
+
+    pub(crate) fn leave(&self, group: &Group, member: &str) {
+        let before = group.leave(member, &self.topics);
+        self.register.lock().forget_subscription(group, &before);
+    }
+
     /// All groups that have members or have committed.
     pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<_> = self.committed.lock().groups().map(ToString::to_string).collect();
-        let with_members = self.by_name.lock();
-        names.extend(
-            with_members.values().filter(|group| !group.members().is_empty()).map(|g| g.name().to_owned()),
-        );
+        let in_use = self.register.lock().all();
+        let with_members = in_use.iter().filter(|group| !group.members().is_empty());
+        names.extend(with_members.map(|group| group.name().to_owned()));
         names.sort();
         names.dedup();
         names
     }
 
-    pub(crate) fn committed(&self, group: &str, place: &TopicPartition) -> Option<CommittedOffset> {
-        self.committed.lock().get(group, place).cloned()
+    pub(super) fn find(&self, name: &str) -> Option<Arc<Group>> {
+        self.register.lock().find(name)
     }
 
+    /// What a group has committed for a partition; nothing when it was for an earlier topic of the name.
+    pub(crate) fn committed(&self, group: &str, partition: &Partition) -> Option<CommittedOffset> {
+        let committed = self.committed.lock();
+        let commit = committed.of(group, partition.topic_partition())?;
+        commit.is_for(partition).then(|| commit.at.clone())
+    }
+
+    /// All that a group has committed for the topics there are.
     pub(crate) fn committed_of(&self, group: &str) -> BTreeMap<TopicPartition, CommittedOffset> {
-        self.committed.lock().of_group(group)
+        let committed = self.committed.lock();
+        let of_group = committed.of_group(group).filter(|(place, commit)| {
+            self.topics.get(place.topic()).is_ok_and(|topic| commit.topic_id == topic.id())
+        });
+        of_group.map(|(place, commit)| (place.clone(), commit.at.clone())).collect()
     }
 
     /// The offset below which every group has read the partition: those that have committed for it, and those with a
     /// member that reads it. `None` while there is no such group, or one of them has committed nothing.
-    pub(crate) fn consumed_by_all(&self, place: &TopicPartition) -> Option<Offset> {
-        let reading: Vec<_> =
-            self.by_name.lock().values().filter(|group| group.reads(place)).cloned().collect();
+    fn consumed_by_all(&self, partition: &Partition) -> Option<Offset> {
+        let place = partition.topic_partition();
+        let mut reading = self.register.lock().readers_of(place.topic());
+        reading.retain(|group| group.reads(partition));
         let committed = self.committed.lock();
-        if reading.iter().any(|group| committed.get(group.name(), place).is_none()) {
+        let has_committed =
+            |group: &Arc<Group>| committed.of(group.name(), place).is_some_and(|one| one.is_for(partition));
+        if !reading.iter().all(has_committed) {
             return None;
         }
-        committed.iter().filter(|(_, other, _)| *other == place).map(|(_, _, at)| at.offset).min()
+        committed.of_partition(place).filter(|one| one.is_for(partition)).map(|one| one.at.offset).min()
     }
 
-    /// Commits all offsets or none. Refused when the member does not own one of the partitions (any more).
-    pub(crate) fn commit(&self, group: &Group, request: &CommitRequest<'_>) -> Result<()> {
-        if request.metadata.len() > METADATA_MOST_BYTES {
-            return Err(Error::invalid(format!(
-                "commit metadata is longer than {METADATA_MOST_BYTES} bytes"
-            )));
+    /// The offset below which every group has read the partition, when a segment may go for it: the commits are durable
+    /// by then. Otherwise a power cut could take back a commit, and not the deletion that followed from it.
+    pub(crate) fn removable_below(&self, partition: &Partition) -> Result<Option<Offset>> {
+        let consumed = self.consumed_by_all(partition);
+        if consumed.is_some_and(|consumed| partition.log().has_segment_below(consumed)) {
+            self.ledger.sync()?;
         }
-        let places = || request.offsets.iter().map(|(place, _)| place);
-        match request.member {
-            None => self.write(group, request)?,
-            Some(member) => match group.while_owned(member, places(), || self.write(group, request)) {
-                Ok(written) => written?,
-                Err(foreign) => {
-                    return Err(Error::NotAssigned {
-                        partition: foreign.to_string(),
-                        group: group.name().to_owned(),
-                        member: member.0.to_owned(),
-                    });
-                }
-            },
-        }
-        // The commit stands whatever becomes of this; the next round of maintenance tries again and tells.
-        places().for_each(|place| drop(self.drop_consumed(place)));
-        Ok(())
+        Ok(consumed)
     }
 
-    fn write(&self, group: &Group, request: &CommitRequest<'_>) -> Result<()> {
-        let changes = self.changes(group, request)?;
-        if changes.is_empty() {
-            return Ok(());
-        }
+    /// A topic has come, grown or gone: those who read it are assigned their partitions again.
+    pub(crate) fn topic_changed(&self, topic: &str) {
+        let readers = self.register.lock().readers_of(topic);
+        readers.iter().for_each(|group| group.reassign(&self.topics));
+    }
+
+    /// Takes back what any group has committed for topics of that name that are gone. A record that says for which topic
+    /// it is can never hold for another: it is taken back for its room alone, and the next open does what fails here.
+    pub(crate) fn forget_deleted(&self, topic: &str) -> Result<()> {
         let mut committed = self.committed.lock();
-        self.log.append(&changes, request.durability)?;
-        apply(&mut committed, changes);
-        Ok(())
-    }
-
-    /// What a commit changes, if it may.
-    pub(super) fn changes(&self, group: &Group, request: &CommitRequest<'_>) -> Result<Vec<Change>> {
-        let timestamp = self.clock.now();
-        let change = |(place, offset): &(TopicPartition, Offset)| {
-            self.check_range(place, *offset)?;
-            let metadata = request.metadata.to_owned();
-            let offset = Some(CommittedOffset { offset: *offset, metadata, timestamp });
-            Ok(Change { group: Arc::clone(&group.name), place: place.clone(), offset })
+        let there = match self.topics.get(topic) {
+            Ok(topic) => Some(topic.id()),
+            Err(Error::UnknownTopic { .. }) => None,
+            // It is there and could not be opened.
+            Err(_) => return Ok(()),
         };
-        request.offsets.iter().map(change).collect()
-    }
-
-    pub(super) fn topic(&self, name: &str) -> Result<Topic> {
-        self.topics.get(name)
-    }
-
-    pub(super) fn log(&self) -> &CommitLog {
-        &self.log
-    }
-
-    pub(super) fn lock_committed(&self) -> MutexGuard<'_, Committed> {
-        self.committed.lock()
-    }
-
-    /// Makes the room of a queue: segments that every group has read go with the commit that reads their last record.
-    fn drop_consumed(&self, place: &TopicPartition) -> Result<()> {
-        let topic = self.topics.get(place.topic())?;
-        if !topic.settings().drops_consumed() {
-            return Ok(());
-        }
-        let keep_from = self.consumed_by_all(place);
-        let policy = RetentionPolicy { keep_from, ..RetentionPolicy::default() };
-        topic.partition(place.partition())?.apply_retention(&policy).map(drop)
-    }
-
-    /// An offset beyond the end would skip records that are not written yet.
-    fn check_range(&self, place: &TopicPartition, offset: Offset) -> Result<()> {
-        let partition = self.topics.get(place.topic())?.partition(place.partition())?;
-        let (start, end) = (partition.start(), partition.end());
-        if (0..=end).contains(&offset) {
-            return Ok(());
-        }
-        Err(Error::OffsetOutOfRange { partition: place.to_string(), requested: offset, start, end })
-    }
-
-    /// Topics have come, grown or gone: who reads what is decided anew.
-    pub(crate) fn topics_changed(&self) {
-        let groups: Vec<_> = self.by_name.lock().values().cloned().collect();
-        groups.iter().for_each(|group| group.reassign(&self.topics));
-    }
-
-    /// Takes back what any group has committed for a topic that is gone.
-    pub(crate) fn forget_topic(&self, topic: &str) -> Result<()> {
-        let mut committed = self.committed.lock();
-        let of_topic = committed.iter().filter(|(_, place, _)| place.topic() == topic);
-        let changes: Vec<_> = of_topic
-            .map(|(group, place, _)| Change { group: Arc::clone(group), place: place.clone(), offset: None })
+        let gone = committed.of_topic(topic).filter(|(_, _, commit)| Some(commit.topic_id) != there);
+        let mut may_return = false;
+        let changes: Vec<_> = gone
+            .map(|(group, place, commit)| {
+                may_return |= !commit.names_id;
+                Change { group: Arc::clone(group), place: place.clone(), commit: None }
+            })
             .collect();
-        if changes.is_empty() {
-            return Ok(());
-        }
-        self.log.append(&changes, Durability::Os)?;
-        apply(&mut committed, changes);
-        Ok(())
+        let outcome = self.write(&mut committed, changes.clone());
+        changes.iter().for_each(|change| committed.set(&change.group, &change.place, None));
+        drop(committed);
+        if may_return { outcome.and_then(|()| self.ledger.sync()) } else { Ok(()) }
     }
 
-    /// Takes back everything a group without members has committed.
+    /// Takes back everything a group without members has committed, durably.
     pub(crate) fn delete(&self, name: &str) -> Result<()> {
-        if let Some(group) = self.by_name.lock().get(name)
-            && let Some(member) = group.members().first()
-        {
+        if let Some(member) = self.find(name).and_then(|group| group.members().into_iter().next()) {
             return Err(Error::invalid(format!("group {name:?} has members, {member:?} among them")));
         }
         let mut committed = self.committed.lock();
-        let of_group = committed.of_group(name).into_keys();
+        let places = committed.of_group(name).map(|(place, _)| place.clone());
         let changes: Vec<_> =
-            of_group.map(|place| Change { group: name.into(), place, offset: None }).collect();
+            places.map(|place| Change { group: name.into(), place, commit: None }).collect();
         if changes.is_empty() {
             return Ok(());
         }
-        self.log.append(&changes, Durability::Os)?;
-        apply(&mut committed, changes);
-        Ok(())
+        self.write(&mut committed, changes)?;
+        drop(committed);
+        self.ledger.sync()
     }
 }
 
-pub(super) fn apply(committed: &mut Committed, changes: Vec<Change>) {
-    for Change { group, place, offset } in changes {
-        committed.set(&group, place, offset);
+impl Commit {
+    /// Whether it was committed for that partition, and not for one of an earlier topic of the name.
+    pub(super) fn is_for(&self, partition: &Partition) -> bool {
+        self.topic_id == partition.topic_id()
     }
 }

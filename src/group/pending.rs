@@ -3,117 +3,129 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::group::commit_log::{Change, Encoded};
-use crate::group::group::Group;
-use crate::group::groups::{CommitRequest, Groups, apply};
-use crate::topic::Partition;
-use crate::types::{Durability, Offset, Record, TopicPartition};
+use crate::group::commit::check_range;
+use crate::group::commits::Change;
+use crate::group::committed::{Commit, CommittedOffset};
+use crate::group::group::{Group, Members};
+use crate::group::groups::Groups;
+use crate::topic::{Entry, Partition};
+use crate::types::{Offset, Record};
 
 /// What a group is to have committed once a transaction is.
 #[derive(Debug, Clone)]
 pub(crate) struct Pending {
     pub(crate) group: Arc<Group>,
-    /// The member whose offsets they are, and the generation it knows; nobody's for a consumer that assigns itself.
+    /// The member whose positions they are, and the generation it knows; nobody's for a consumer that assigns itself.
     pub(crate) member: Option<(String, u64)>,
-    pub(crate) offsets: Vec<(TopicPartition, Offset)>,
-}
-
-impl Pending {
-    /// Whether the other takes the place of this one.
-    pub(crate) fn is_of_same(&self, other: &Self) -> bool {
-        self.group.name() == other.group.name() && self.member == other.member
-    }
-
-    fn request(&self) -> CommitRequest<'_> {
-        let member = self.member.as_ref().map(|(member, generation)| (member.as_str(), *generation));
-        CommitRequest { member, offsets: self.offsets.clone(), metadata: "", durability: Durability::Os }
-    }
+    pub(crate) positions: Vec<(Partition, Offset)>,
 }
 
 /// The records that say so, and where they go.
 #[derive(Debug)]
 pub(crate) struct PendingRecords<'a> {
-    encoded: &'a [Encoded],
-    /// The topic's id.
-    pub(crate) topic: u128,
+    entries: &'a [Entry],
     pub(crate) partition: Partition,
-    /// The partitions that were read, by their topics' ids, and the last offset that was.
-    pub(crate) inputs: Vec<(u128, Partition, Offset)>,
+    /// What was read, and the last offset that was.
+    pub(crate) inputs: Vec<(Partition, Offset)>,
 }
 
 impl PendingRecords<'_> {
     pub(crate) fn records(&self) -> Vec<Record<'_>> {
-        self.encoded.iter().map(Encoded::record).collect()
+        self.entries.iter().map(Entry::record).collect()
     }
 }
 
+/// Groups of which one after the other is held.
+struct Held<'a> {
+    pending: &'a [&'a Pending],
+    changes: Vec<Change>,
+    inputs: Vec<(Partition, Offset)>,
+}
+
 impl Groups {
-    /// Has `act` write and decide, and takes over what it has decided. Meanwhile nobody loses a partition whose offset is among
-    /// these, and no other commit comes between.
+    /// Has `act` write and decide, and takes over what it has decided. Meanwhile nobody loses a partition whose position is
+    /// among these, and no other commit comes between.
     pub(crate) fn commit_within<T>(
         &self,
         pending: &[Pending],
         act: impl FnOnce(Option<&PendingRecords<'_>>) -> Result<T>,
     ) -> Result<T> {
-        let mut pending: Vec<_> = pending.iter().filter(|one| !one.offsets.is_empty()).collect();
+        let mut pending: Vec<_> = pending.iter().filter(|one| !one.positions.is_empty()).collect();
+        // The same order for all, so that no two wait for each other.
+        pending.sort_by(|one, other| one.group.name().cmp(other.group.name()));
+        if let Some([one, _]) = pending
+            .windows(2)
+            .find(|pair| matches!(pair, [one, other] if one.group.name() == other.group.name()))
+        {
+            let name = one.group.name();
+            return Err(Error::invalid(format!("two consumers of group {name:?} in one transaction")));
+        }
         if pending.is_empty() {
             return act(None);
         }
-        // The same order for all, so that no two wait for each other.
-        pending.sort_by(|one, other| one.group.name().cmp(other.group.name()));
-        self.within(&pending, &pending, act)
+        self.within(Held { pending: &pending, changes: Vec::new(), inputs: Vec::new() }, act)
     }
 
     /// Holds the groups that are left to hold, one after the other.
     fn within<T>(
         &self,
-        left: &[&Pending],
-        all: &[&Pending],
+        held: Held<'_>,
         act: impl FnOnce(Option<&PendingRecords<'_>>) -> Result<T>,
     ) -> Result<T> {
-        let Some((first, rest)) = left.split_first() else { return self.decide(all, act) };
-        let Some((member, generation)) = &first.member else { return self.within(rest, all, act) };
-        if all
-            .iter()
-            .take_while(|one| !std::ptr::eq(**one, *first))
-            .any(|one| one.group.name() == first.group.name())
-        {
-            return Err(Error::invalid(format!(
-                "two members of group {:?} in one transaction",
-                first.group.name()
-            )));
+        let Some((one, rest)) = held.pending.split_first() else { return self.decide(held, act) };
+        let held = Held { pending: rest, ..held };
+        match &one.member {
+            None => self.within(self.with_changes(held, one, None)?, act),
+            Some(_) => one
+                .group
+                .with_members(|members| self.within(self.with_changes(held, one, Some(members))?, act)),
         }
-        let places = first.offsets.iter().map(|(place, _)| place);
-        match first.group.while_owned((member, *generation), places, || self.within(rest, all, act)) {
-            Ok(outcome) => outcome,
-            Err(foreign) => Err(Error::NotAssigned {
-                partition: foreign.to_string(),
-                group: first.group.name().to_owned(),
-                member: member.clone(),
-            }),
+    }
+
+    fn with_changes<'a>(
+        &self,
+        mut held: Held<'a>,
+        pending: &Pending,
+        members: Option<&Members>,
+    ) -> Result<Held<'a>> {
+        let timestamp = self.clock.now();
+        let owner = pending.member.as_ref().zip(members);
+        for (partition, offset) in &pending.positions {
+            let (place, offset) = (partition.topic_partition(), *offset);
+            if let Some(((member, known), members)) = owner
+                && !members.owns((member, *known), partition)
+            {
+                return Err(Error::NotAssigned {
+                    partition: place.to_string(),
+                    group: pending.group.name().to_owned(),
+                    member: member.clone(),
+                });
+            }
+            check_range(partition, offset)?;
+            let at = CommittedOffset { offset, metadata: String::new(), timestamp };
+            let commit = Some(Commit { topic_id: partition.topic_id(), names_id: true, at });
+            held.changes.push(Change {
+                group: Arc::clone(&pending.group.name),
+                place: place.clone(),
+                commit,
+            });
+            held.inputs.extend((offset > 0).then(|| (partition.clone(), offset - 1)));
         }
+        Ok(held)
     }
 
     fn decide<T>(
         &self,
-        pending: &[&Pending],
+        held: Held<'_>,
         act: impl FnOnce(Option<&PendingRecords<'_>>) -> Result<T>,
     ) -> Result<T> {
-        let mut changes: Vec<Change> = Vec::new();
-        let mut inputs = Vec::new();
-        for one in pending {
-            changes.extend(self.changes(&one.group, &one.request())?);
-            for (place, offset) in one.offsets.iter().filter(|(_, offset)| *offset > 0) {
-                let topic = self.topic(place.topic())?;
-                inputs.push((topic.id(), topic.partition(place.partition())?, offset - 1));
-            }
-        }
-        let mut committed = self.lock_committed();
-        let (topic, partition) = self.log().place()?;
-        let encoded = changes.iter().map(Encoded::of).collect::<Result<Vec<_>>>()?;
-        let records = PendingRecords { encoded: &encoded, topic, partition, inputs };
+        let Held { changes, inputs, .. } = held;
+        let mut committed = self.committed.lock();
+        let partition = self.ledger.partition()?;
+        let entries = changes.iter().map(Change::entry).collect::<Result<Vec<_>>>()?;
+        let records = PendingRecords { entries: &entries, partition, inputs };
         let outcome = act(Some(&records))?;
-        apply(&mut committed, changes);
+        changes.into_iter().for_each(|change| committed.set(&change.group, &change.place, change.commit));
         Ok(outcome)
     }
 }

@@ -178,7 +178,7 @@ impl Directory {
     /// Removes the directory and the files in it. It holds no directories.
     pub(crate) fn remove_all(&self) -> Result<()> {
         for entry in self.list()? {
-            self.remove(&entry.name)?;
+            self.remove_if_there(&entry.name)?;
         }
         self.fs().remove_dir(&self.path).map_err(|e| Error::io(&self.path, "remove directory", e))
     }

@@ -29,7 +29,7 @@ pub(crate) use clock::Deadline;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub(crate) use descriptors::descriptor_limit;
 pub(crate) use directory::Directory;
-pub(crate) use file::File;
+pub(crate) use file::{File, Unwritten};
 pub(crate) use id::random_id;
 pub use os::OsFileSystem;
 pub(crate) use prefetch::prefetch;

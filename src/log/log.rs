@@ -11,6 +11,7 @@ use crate::locks::{AtomicI64, AtomicU64, Mutex, OnceLock, RwLock};
 use crate::log::config::{LogConfig, LogOptions};
 use crate::log::offsets::Offsets;
 use crate::log::open::recovery::{Examine, Recovered, RecoveryReport, examine};
+use crate::log::poison::{Poison, PoisoningLock};
 use crate::log::producers::table::ProducerTable;
 use crate::log::segment_list::SegmentList;
 use crate::log::signal::{Signal, Watchers};
@@ -19,7 +20,7 @@ use crate::log::write::accumulator::Accumulator;
 use crate::log::write::group_sync::Committer;
 use crate::log::write::rules::AppendRules;
 use crate::log::write::writer::{Phase, Writer};
-use crate::segment::ActiveSegment;
+use crate::segment::{ActiveSegment, WriteFailure};
 use crate::types::{Offset, Timestamp};
 use crate::upkeep::{Agenda, Ticket};
 
@@ -43,7 +44,7 @@ pub(crate) struct Log {
     /// Step 1 of an append: short, no I/O.
     pub(super) accumulator: Mutex<Accumulator>,
     /// Step 2: held over the write.
-    pub(super) writer: Mutex<Writer>,
+    pub(super) writer: PoisoningLock<Writer>,
     /// Step 3.
     pub(super) committer: Committer,
     /// Replaced whole, by an edit of the table alone; readers keep the list they took.
@@ -60,10 +61,10 @@ pub(crate) struct Log {
     /// Bytes taken out of the log since it was opened.
     pub(super) reclaimed_bytes: AtomicU64,
     /// Set once, by the failure after which nobody knows what is on the disk.
-    pub(super) poison: OnceLock<Arc<Error>>,
+    pub(super) poison: Arc<Poison>,
     /// Set once, when the partition is deleted.
     pub(super) retired: OnceLock<Error>,
-    pub(super) watchers: Watchers,
+    pub(super) watchers: Arc<Watchers>,
     /// Which opened it.
     process: Process,
 }
@@ -85,7 +86,7 @@ impl Log {
         let active =
             ActiveSegment::create(directory, 0, config.segment, crate::segment::ReadMode::Positional)?;
         let mut active = active;
-        let closed = active.seal()?;
+        let closed = active.seal().map_err(WriteFailure::into_error)?;
         let mark = Mark { segment: 0, offset: 0, position: 0 };
         let state = PartitionState {
             identity,
@@ -152,7 +153,8 @@ impl Log {
     /// for what it is, and ended later.
     pub(crate) fn remove_directory(directory: &Directory) -> Result<()> {
         for entry in directory.list()?.iter().filter(|entry| entry.name != STATE_FILE) {
-            directory.remove(&entry.name)?;
+            // A removal of segments that was under way may have been faster.
+            directory.remove_if_there(&entry.name)?;
         }
         directory.sync()?;
         directory.remove_all()
@@ -172,6 +174,8 @@ impl Log {
         let found = examine(&directory, identity, &label, how)?;
         let report = found.report.clone();
         let Recovered { end, durable, .. } = found;
+        let watchers = Arc::new(Watchers::default());
+        let poison = Poison::new(Arc::clone(&watchers));
         let log = Self {
             label,
             directory,
@@ -194,17 +198,18 @@ impl Log {
             linger: Mutex::new(None),
             clock_seen: AtomicI64::new(found.last_append()),
             reclaimed_bytes: AtomicU64::new(0),
-            poison: OnceLock::new(),
             retired: OnceLock::new(),
-            watchers: Watchers::default(),
+            watchers,
             process: Process::current(),
-            writer: Mutex::new(Writer::new(found, &config)),
+            writer: PoisoningLock::new(Writer::new(found, &config), &poison),
+            poison,
             config: RwLock::new(config),
         };
         Ok((Arc::new(log), report))
     }
 
     /// The directory of its files.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn path(&self) -> &std::path::Path {
         self.directory.path()
     }
@@ -239,6 +244,11 @@ impl Log {
         self.accumulator.lock().next_offset()
     }
 
+    /// The most bytes that one batch may have now.
+    pub(crate) fn most_batch_bytes(&self) -> usize {
+        self.accumulator.lock().rules.max_bytes
+    }
+
     /// Bytes of all batches.
     pub(crate) fn bytes(&self) -> u64 {
         self.segment_list().iter().map(|segment| segment.bytes()).sum()
@@ -254,6 +264,8 @@ impl Log {
         self.writer.lock().set_config(&config);
         self.accumulator.lock().rules = AppendRules::new(&config);
         *self.config.write() = config;
+        // A sender may wait for a limit that is another one now.
+        self.watchers.raise();
     }
 
     /// Raises `signal` whenever there may be more to read.
@@ -289,6 +301,12 @@ impl Log {
         self.retired.get().cloned().filter(|_| self.process.is_current()).unwrap_or_else(forked)
     }
 
+    /// What a failure means: a deletion takes the files from beneath whoever reads them, and the right word for that is
+    /// that the topic is unknown.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        self.check_open().err().unwrap_or(error)
+    }
+
     /// An error when the partition is gone, or an earlier failure left it in a state that nobody knows.
     #[inline]
     pub(super) fn check_poison(&self) -> Result<()> {
@@ -309,7 +327,7 @@ impl Log {
 
     /// Nothing is acknowledged from here on. The first cause stands.
     pub(super) fn poison_with(&self, cause: Error) -> Error {
-        self.poison.get_or_init(|| Arc::new(cause.clone()));
+        self.poison.set(&cause);
         cause
     }
 

@@ -44,14 +44,14 @@ impl Signal {
 
 /// Whom a partition wakes when it has something to read.
 #[derive(Debug, Default)]
-pub(super) struct Watchers {
+pub(crate) struct Watchers {
     /// False as long as nobody ever watched: then a write pays one load.
     any: AtomicBool,
     signals: RwLock<Vec<Weak<Signal>>>,
 }
 
 impl Watchers {
-    pub(super) fn add(&self, signal: &Arc<Signal>) {
+    pub(crate) fn add(&self, signal: &Arc<Signal>) {
         let mut signals = self.signals.write();
         signals
             .retain(|known| known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), Arc::as_ptr(signal)));
@@ -61,7 +61,7 @@ impl Watchers {
         fence(Ordering::SeqCst);
     }
 
-    pub(super) fn remove(&self, signal: &Arc<Signal>) {
+    pub(crate) fn remove(&self, signal: &Arc<Signal>) {
         let mut signals = self.signals.write();
         signals
             .retain(|known| known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), Arc::as_ptr(signal)));
@@ -69,7 +69,7 @@ impl Watchers {
     }
 
     /// Wakes those that watch. What they are to see was published before.
-    pub(super) fn raise(&self) {
+    pub(crate) fn raise(&self) {
         // Without it a processor may load the flag before others see what was published: whoever began to watch in between
         // would find nothing, and sleep.
         fence(Ordering::SeqCst);

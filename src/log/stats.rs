@@ -55,6 +55,6 @@ impl Log {
 
     /// The failure after which the log takes nothing more.
     pub(crate) fn poisoned_by(&self) -> Option<&Error> {
-        self.poison.get().map(AsRef::as_ref)
+        self.poison.get().map(|cause| &**cause)
     }
 }

@@ -9,7 +9,9 @@ use crate::log::{Append, Appended};
 use crate::producer::builder::Settings;
 use crate::producer::sticky::Sticky;
 use crate::producer::topic_producer::TopicProducer;
-use crate::topic::{BatchMetadata, Partition, RecordMetadata, Route, Topic, Topics, unless_deleted};
+use crate::topic::{
+    BatchMetadata, Partition, RecordMetadata, Route, Topic, Topics, refuse_write, unless_deleted,
+};
 use crate::types::Record;
 use crate::upkeep::Agenda;
 
@@ -79,25 +81,19 @@ impl Producer {
         self.shared.send_batch(&Target { route: &route, sticky: None }, records)
     }
 
-    /// The partition that a record goes to, and the id of its topic.
-    pub(crate) fn place_of(&self, record: &Record<'_>) -> Result<(u128, Partition)> {
+    /// The partition that a record goes to.
+    pub(crate) fn place_of(&self, record: &Record<'_>) -> Result<Partition> {
         let topic = self.shared.topics.get(topic_of(record)?)?;
         if topic.is_internal() {
             return Err(Error::invalid(format!("topic {:?} is written by the store alone", topic.name())));
         }
         let route = Route::new(topic);
         let target = Target { route: &route, sticky: None };
-        let partition = route.with_partitions(|partitions| {
+        route.with_partitions(|partitions| {
             let number = self.shared.choose(&target, partitions, record)?;
             let found = usize::try_from(number).ok().and_then(|number| partitions.get(number));
             found.cloned().ok_or_else(|| unknown(&target, number, count(partitions)))
-        })?;
-        Ok((route.topic().id(), partition))
-    }
-
-    /// The id of a partition's topic.
-    pub(crate) fn topic_id(&self, partition: &Partition) -> Result<u128> {
-        self.shared.topics.get(partition.topic()).map(|topic| topic.id())
+        })
     }
 
     /// A producer for one topic: no name is looked up per record.
@@ -201,9 +197,7 @@ impl Shared {
         records: &[Record<'_>],
     ) -> Result<Appended> {
         let topic = target.route.topic();
-        if topic.is_internal() {
-            return Err(Error::invalid(format!("topic {:?} is written by the store alone", topic.name())));
-        }
+        refuse_write(topic.is_internal(), topic.name())?;
         let Some(partition) = usize::try_from(number).ok().and_then(|number| partitions.get(number)) else {
             return Err(unknown(target, number, count(partitions)));
         };

@@ -82,35 +82,32 @@ impl Caretaker {
     fn retain(&self, settings: &Settings, partition: &Partition) -> Result<RetentionReport> {
         partition.log().roll_if_idle(self.clock.now())?;
         let mut policy = settings.retention();
-        if settings.drops_consumed() {
-            policy.keep_from = self.groups.consumed_by_all(partition.topic_partition());
-        }
-        partition.apply_retention(&policy)
+        let consumed =
+            if settings.drops_consumed() { self.groups.removable_below(partition) } else { Ok(None) };
+        policy.keep_from = consumed.as_ref().ok().copied().flatten();
+        // What other rules take goes also when commits cannot be made durable.
+        let report = partition.apply_retention(&policy)?;
+        consumed.map(|_| report)
     }
 
     pub(super) fn stats(&self) -> Result<StoreStats> {
         let topics = self.topics.all();
         let topics =
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<Vec<_>>>()?;
-        let groups =
-            self.groups.names().into_iter().map(|name| self.group_stats(name)).collect::<Result<Vec<_>>>()?;
+        let groups = self.groups.names().into_iter().map(|name| self.group_stats(name)).collect();
         let (callback_panics, last_panic) = self.troubles.panics();
         Ok(StoreStats { topics, groups, troubles: self.troubles.list(), callback_panics, last_panic })
     }
 
-    fn group_stats(&self, name: String) -> Result<GroupStats> {
-        let members = self.groups.get(&name)?.members();
-        let mut partitions = Vec::new();
-        for (topic_partition, at) in self.groups.committed_of(&name) {
-            let topic = self.topics.get(topic_partition.topic());
-            // A topic that is gone has no lag.
-            let Ok(partition) = topic.and_then(|topic| topic.partition(topic_partition.partition())) else {
-                continue;
-            };
-            let (committed, end) = (at.offset, partition.end());
-            let lag = u64::try_from(end - committed).unwrap_or(0);
-            partitions.push(GroupLag { topic_partition, committed, end, lag });
-        }
-        Ok(GroupStats { group: name, members, partitions })
+    fn group_stats(&self, name: String) -> GroupStats {
+        let progress = self.groups.progress(&name);
+        let partitions = progress.partitions.into_iter().map(|(topic_partition, at)| {
+            let (start, end) = (at.partition.start(), at.partition.end());
+            // What is gone is not to be read any more, and what was never committed lies before the group as a whole.
+            let next = at.committed.unwrap_or(start).max(start);
+            let lag = u64::try_from(end.saturating_sub(next)).unwrap_or(0);
+            GroupLag { topic_partition, member: at.member, committed: at.committed, end, lag }
+        });
+        GroupStats { group: name, members: progress.members, partitions: partitions.collect() }
     }
 }

@@ -1,5 +1,7 @@
 //! Figures of the store and of groups.
 
+use std::fmt;
+
 use crate::error::Error;
 use crate::topic::TopicStats;
 use crate::types::{Offset, TopicPartition};
@@ -52,12 +54,12 @@ pub struct GroupStats {
     pub group: String,
     /// The ids of its members.
     pub members: Vec<String>,
-    /// What it has committed, partition by partition.
+    /// The partitions that its members read or that it has committed for, in order.
     pub partitions: Vec<GroupLag>,
 }
 
 impl GroupStats {
-    /// Offsets between what it has committed and the ends of those partitions.
+    /// Offsets that it has not committed, up to the ends of those partitions.
     pub fn lag(&self) -> u64 {
         self.partitions.iter().map(|partition| partition.lag).sum()
     }
@@ -67,7 +69,7 @@ impl GroupStats {
 ///
 /// ```
 /// fn has_read_all(partition: &annals::GroupLag) -> bool {
-///     partition.committed == partition.end
+///     partition.committed == Some(partition.end)
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,11 +77,14 @@ impl GroupStats {
 pub struct GroupLag {
     /// The partition.
     pub topic_partition: TopicPartition,
-    /// The next offset it will read.
-    pub committed: Offset,
+    /// The id of the member that reads it.
+    pub member: Option<String>,
+    /// The next offset it will read after a restart; `None` when it has committed nothing.
+    pub committed: Option<Offset>,
     /// The partition's end.
     pub end: Offset,
-    /// The offsets between the two.
+    /// The offsets between what it has committed, or the partition's start where that is behind it or nothing was
+    /// committed, and the end.
     pub lag: u64,
 }
 
@@ -99,4 +104,14 @@ pub struct Trouble {
     pub error: Error,
     /// How often it failed in a row. Each time the next try waits twice as long, up to an hour.
     pub failures: u32,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { topic_partition, error, failures } = self;
+        match failures {
+            1 => write!(f, "{topic_partition} failed once: {error}"),
+            failures => write!(f, "{topic_partition} failed {failures} times in a row: {error}"),
+        }
+    }
 }

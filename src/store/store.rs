@@ -17,7 +17,7 @@ use crate::store::life::{Life, Work};
 use crate::store::maintenance;
 use crate::store::stats::StoreStats;
 use crate::store::troubles::Troubles;
-use crate::topic::{RetentionReport, Topic, TopicConfig, Topics, Verification, is_internal};
+use crate::topic::{RetentionReport, Topic, TopicConfig, Topics, Verification, refuse_change};
 use crate::transaction::{Transaction, TransactionBuilder, Transactions};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
@@ -50,6 +50,7 @@ struct Inner {
     transactions: Arc<Transactions>,
     care: Arc<Caretaker>,
     agenda: Arc<Agenda>,
+    recovery: Vec<RecoveryReport>,
     life: Life,
 }
 
@@ -60,9 +61,10 @@ impl Store {
     /// left is told by [`recovery`](Self::recovery), and set right by the first append.
     ///
     /// # Errors
-    /// [`StoreLocked`](Error::StoreLocked), [`Corrupt`](Error::Corrupt) when acknowledged data is missing or damaged where
-    /// opening looks, [`UnsupportedFormat`](Error::UnsupportedFormat), [`Io`](Error::Io). After any of them no
-    /// partition has changed, but index files may have been made anew.
+    /// [`StoreLocked`](Error::StoreLocked); [`Corrupt`](Error::Corrupt), [`UnsupportedFormat`](Error::UnsupportedFormat),
+    /// [`Io`](Error::Io) where it is the list of topics or the committed offsets that cannot be read. After any of them no
+    /// partition has changed, but index files may have been made again. A topic that cannot be opened is no error here:
+    /// [`recovery`](Self::recovery) names it, and the calls on it return what is wrong.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::builder(path).open()
     }
@@ -88,10 +90,15 @@ impl Store {
         let context = builder.context();
         let agenda = Arc::clone(&context.agenda);
         let topics = Arc::new(Topics::open(root.clone(), context)?);
+        // Before the first write that relies on the list: what groups have committed is set back there.
+        topics.sync_list()?;
         let recovered = Transactions::recover(&topics, &builder.clock)?;
         let groups = Arc::new(Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?);
         let transactions = Transactions::open(recovered, (&topics, &groups), &builder.clock, &agenda);
         topics.clear_leftovers()?;
+        let mut recovery = topics.recovery();
+        let commits = recovery.iter_mut().find(|report| report.partition == groups.stored_in());
+        commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
         let care = Caretaker {
             topics: Arc::clone(&topics),
             groups: Arc::clone(&groups),
@@ -100,7 +107,7 @@ impl Store {
         };
         let care = Arc::new(care);
         let life = Life::new(root.path(), lock);
-        let inner = Inner { root, topics, groups, transactions, care, agenda, life };
+        let inner = Inner { root, topics, groups, transactions, care, agenda, recovery, life };
         if builder.maintenance == Maintenance::Thread {
             maintenance::start(&inner.agenda, &inner.care, (&inner.life, &inner.root))?;
         }
@@ -136,9 +143,10 @@ impl Store {
         self.inner.life.work()
     }
 
-    /// What opening each partition found.
+    /// What opening each partition found; the topics that could not be opened, whose calls return that error; the directories
+    /// that the list of topics does not name and that were left as they are, because nobody deleted them.
     pub fn recovery(&self) -> &[RecoveryReport] {
-        self.inner.topics.recovery()
+        &self.inner.recovery
     }
 
     /// Committed offsets that lay above the end of their partition after a crash and were set back to it.
@@ -154,9 +162,9 @@ impl Store {
     /// [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). Nothing was created.
     pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
-        refuse_internal(name)?;
+        refuse_change(name)?;
         let topic = self.inner.topics.create(name, &config)?;
-        self.inner.groups.topics_changed();
+        self.inner.groups.topic_changed(name);
         Ok(topic)
     }
 
@@ -172,13 +180,14 @@ impl Store {
     /// The topic of that name, created if there is none.
     ///
     /// # Errors
-    /// [`TopicMismatch`](Error::TopicMismatch) when it exists with another number of partitions or another cleanup policy
-    /// than `config` sets; otherwise as [`create_topic`](Self::create_topic).
+    /// [`TopicMismatch`](Error::TopicMismatch) when it exists and anything that `config` sets is another there:
+    /// [`alter_topic`](Self::alter_topic) or [`add_partitions`](Self::add_partitions) change it. Otherwise as
+    /// [`create_topic`](Self::create_topic).
     pub fn ensure_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
-        refuse_internal(name)?;
+        refuse_change(name)?;
         let topic = self.inner.topics.ensure(name, &config)?;
-        self.inner.groups.topics_changed();
+        self.inner.groups.topic_changed(name);
         Ok(topic)
     }
 
@@ -194,19 +203,21 @@ impl Store {
     /// [`Io`](Error::Io). Nothing was added.
     pub fn add_partitions(&self, name: &str, count: u32) -> Result<Topic> {
         let _work = self.work()?;
-        refuse_internal(name)?;
+        refuse_change(name)?;
         let topic = self.inner.topics.add_partitions(name, count)?;
-        self.inner.groups.topics_changed();
+        self.inner.groups.topic_changed(name);
         Ok(topic)
     }
 
-    /// Changes settings of a topic; those that `changes` does not give stay. Holds for what is appended from then on.
+    /// Changes settings of a topic; those that `changes` does not give stay, and what it
+    /// [unsets](TopicConfig::unset) gets its default again. Holds for what is appended from then on.
     ///
     /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). Nothing changed.
+    /// [`UnknownTopic`](Error::UnknownTopic); [`InvalidConfig`](Error::InvalidConfig), also for another number of partitions
+    /// than there are, which [`add_partitions`](Self::add_partitions) changes; [`Io`](Error::Io). Nothing changed.
     pub fn alter_topic(&self, name: &str, changes: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
-        refuse_internal(name)?;
+        refuse_change(name)?;
         self.inner.topics.alter(name, &changes)
     }
 
@@ -217,13 +228,14 @@ impl Store {
     /// the store is opened next.
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         let _work = self.work()?;
-        refuse_internal(name)?;
+        refuse_change(name)?;
         let deleted = self.inner.topics.delete(name);
-        if self.inner.topics.get(name).is_err() {
-            self.inner.groups.forget_topic(name)?;
-            self.inner.groups.topics_changed();
+        if matches!(self.inner.topics.get(name), Err(Error::UnknownTopic { .. })) {
+            self.inner.care.troubles.forget(name);
         }
-        deleted
+        // Also after a failure, which may have come when the topic was gone already.
+        self.inner.groups.topic_changed(name);
+        deleted.and(self.inner.groups.forget_deleted(name))
     }
 
     /// A producer with the default settings: records are in the operating system's hands when `send` returns.
@@ -313,14 +325,6 @@ impl Store {
         let _work = self.work()?;
         maintenance::run_due(&self.inner.agenda, &self.inner.care)
     }
-}
-
-fn refuse_internal(name: &str) -> Result<()> {
-    if is_internal(name) {
-        let reason = "the store keeps this topic for itself";
-        return Err(Error::InvalidName { kind: "topic", name: name.to_owned(), reason });
-    }
-    Ok(())
 }
 
 impl Inner {

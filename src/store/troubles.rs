@@ -60,6 +60,11 @@ impl Troubles {
         self.by_place.lock().remove(place);
     }
 
+    /// A topic was deleted: one that gets its name begins without its failures.
+    pub(super) fn forget(&self, topic: &str) {
+        self.by_place.lock().retain(|place, _| place.topic() != topic);
+    }
+
     pub(super) fn note_failure(&self, place: &TopicPartition, error: &Error) {
         let mut all = self.by_place.lock();
         let failures = all.get(place).map_or(0, |entry| entry.failures).saturating_add(1);

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::log::{Append, Log, OnDamage, Reader, Visibility};
+use crate::topic::internal::{InternalTopic, refuse_write};
 use crate::topic::metadata::{BatchMetadata, OffsetAndTimestamp};
 use crate::topic::partition_reader::PartitionReader;
 use crate::topic::record_ref::{OwnedRecord, RecordRef};
-use crate::topic::topic::is_internal;
 use crate::types::{Durability, Offset, Record, Timestamp, TopicPartition};
 
 /// A producer's defaults, for appends at `Durability::Memory` without a producer.
@@ -35,15 +35,33 @@ const MEMORY_LINGER: Duration = Duration::from_millis(5);
 #[derive(Debug, Clone)]
 pub struct Partition {
     place: TopicPartition,
+    /// The topic's id: a topic that was deleted and created again is another one.
+    topic_id: u128,
     log: Arc<Log>,
 }
 
 impl Partition {
-    pub(super) fn new(place: TopicPartition, log: Arc<Log>) -> Self {
-        Self { place, log }
+    pub(super) fn new(place: TopicPartition, topic_id: u128, log: Arc<Log>) -> Self {
+        Self { place, topic_id, log }
+    }
+
+    /// The id of its topic.
+    pub(crate) fn topic_id(&self) -> u128 {
+        self.topic_id
+    }
+
+    /// Whether both are the same partition of the same topic, and not of two topics that had the name one after the other.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.topic_id == other.topic_id && self.number() == other.number()
+    }
+
+    /// True once its topic was deleted. A closed store deletes nothing.
+    pub(crate) fn is_deleted(&self) -> bool {
+        matches!(self.log.check_open(), Err(Error::UnknownTopic { .. }))
     }
 
     /// Where its files are.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn directory(&self) -> std::path::PathBuf {
         self.log.path().to_path_buf()
     }
@@ -106,8 +124,8 @@ impl Partition {
         self.append_with(records, durability, None)
     }
 
-    /// The same for the store, which alone writes its own topic.
-    pub(crate) fn append_for_store(
+    /// The same for the store, which alone writes its own topics.
+    pub(crate) fn append_internal(
         &self,
         records: &[Record<'_>],
         durability: Durability,
@@ -115,17 +133,14 @@ impl Partition {
         self.append_with(records, durability, None)
     }
 
-    /// What groups have committed is nobody's to write or delete but the store's.
+    /// What the store keeps for itself is nobody's to write or delete but the store's.
     pub(super) fn refuse_internal(&self) -> Result<()> {
-        if self.is_internal() {
-            return Err(Error::invalid(format!("topic {:?} is written by the store alone", self.topic())));
-        }
-        Ok(())
+        refuse_write(self.is_internal(), self.topic())
     }
 
     /// True for one that the store keeps for itself.
     pub(crate) fn is_internal(&self) -> bool {
-        is_internal(self.topic())
+        InternalTopic::find(self.topic()).is_some()
     }
 
     /// Appends `records` like [`append`](Self::append), if nobody else has appended since the caller saw the log end at
@@ -214,7 +229,8 @@ impl Partition {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn get(&self, offset: Offset) -> Result<Option<OwnedRecord>> {
-        self.log.get(offset, |record| RecordRef::new(&self.place, record).to_owned())
+        let found = self.log.get(offset, |record| RecordRef::new(&self.place, record).to_owned());
+        found.map_err(|error| self.log.explain(error))
     }
 
     /// The earliest offset whose record has a timestamp of `timestamp` (Unix milliseconds) or later, `None` when there is
@@ -223,7 +239,7 @@ impl Partition {
     /// # Errors
     /// [`Io`](Error::Io), [`Corrupt`](Error::Corrupt).
     pub fn offset_for_time(&self, timestamp: Timestamp) -> Result<Option<OffsetAndTimestamp>> {
-        let found = self.log.offset_for_time(timestamp)?;
+        let found = self.log.offset_for_time(timestamp).map_err(|error| self.log.explain(error))?;
         Ok(found.map(|found| OffsetAndTimestamp { offset: found.offset, timestamp: found.timestamp }))
     }
 

@@ -69,7 +69,7 @@ impl PartitionReader {
 
     fn fetch_within(&mut self, limits: FetchLimits) -> Result<Records> {
         self.reader.log().check_open()?;
-        let slices = self.reader.fetch(limits)?;
+        let slices = self.reader.fetch(limits).map_err(|error| self.reader.log().explain(error))?;
         let records =
             if slices.is_empty() { vec![] } else { vec![PartitionRecords::new(self.place.clone(), slices)] };
         Ok(Records::new(records))

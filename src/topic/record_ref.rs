@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::format::RawRecord;
-use crate::types::{Header, Offset, Timestamp, TopicPartition};
+use crate::types::{Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
 
 /// A record as read: borrowed from the mapped segment, or from the buffer its batch was expanded into.
 ///
@@ -60,6 +61,11 @@ impl<'a> RecordRef<'a> {
     #[inline]
     pub fn timestamp(&self) -> Timestamp {
         self.raw.timestamp
+    }
+
+    /// When the event happened, as the system counts time; `None` when the record has no timestamp.
+    pub fn time(&self) -> Option<SystemTime> {
+        system_time(self.timestamp())
     }
 
     /// The key, `None` when null.
@@ -140,6 +146,62 @@ pub struct OwnedRecord {
     pub value: Option<Vec<u8>>,
     /// The headers in order.
     pub headers: Vec<OwnedHeader>,
+}
+
+impl OwnedRecord {
+    /// The value of the last header of that name, as Kafka's clients choose; `None` when there is none or it is null.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.iter().rfind(|header| header.key == name)?.value.as_deref()
+    }
+
+    /// When the event happened, as the system counts time; `None` when the record has no timestamp.
+    pub fn time(&self) -> Option<SystemTime> {
+        system_time(self.timestamp)
+    }
+}
+
+/// The same content to send on: timestamp, key, value and headers, addressed to nothing yet.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # let orders = store.create_topic("orders", TopicConfig::new())?;
+/// # store.create_topic("dead-letters", TopicConfig::new())?;
+/// # let producer = store.producer();
+/// # producer.send(Record::to("orders").key("alice").value("2 apples").header("trace", "7f"))?;
+/// let failed = orders.partition(0)?.get(0)?.unwrap();
+/// producer.send(Record::from(&failed).topic("dead-letters").header("reason", "out of apples"))?;
+/// let letter = store.topic("dead-letters")?.partition(0)?.get(0)?.unwrap();
+/// assert_eq!((letter.header("trace"), letter.header("reason")), (Some(&b"7f"[..]), Some(&b"out of apples"[..])));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl<'a> From<&'a OwnedRecord> for Record<'a> {
+    fn from(owned: &'a OwnedRecord) -> Self {
+        let mut record = Self::new().timestamp(owned.timestamp);
+        if let Some(key) = &owned.key {
+            record = record.key(key);
+        }
+        if let Some(value) = &owned.value {
+            record = record.value(value);
+        }
+        for header in &owned.headers {
+            record = match &header.value {
+                Some(value) => record.header(&header.key, value),
+                None => record.null_header(&header.key),
+            };
+        }
+        record
+    }
+}
+
+fn system_time(timestamp: Timestamp) -> Option<SystemTime> {
+    let since = Duration::from_millis(timestamp.unsigned_abs());
+    match timestamp {
+        NO_TIMESTAMP => None,
+        0.. => UNIX_EPOCH.checked_add(since),
+        _ => UNIX_EPOCH.checked_sub(since),
+    }
 }
 
 /// A header that owns its bytes.

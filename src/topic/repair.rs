@@ -10,8 +10,8 @@ use crate::io::{Directory, EntryKind, random_id};
 use crate::log::{Copies, Damage, Log, Repair, Repaired};
 use crate::topic::admin::MOST_PARTITIONS;
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
+use crate::topic::internal::InternalTopic;
 use crate::topic::settings::Settings;
-use crate::topic::topic::is_internal;
 use crate::topic::topics::{TopicContext, new_catalog};
 
 /// What a repair has done.
@@ -168,8 +168,9 @@ fn adopt(catalog: &mut Catalog, there: &[Found], is_lost: bool) -> Vec<String> {
             // An earlier topic of that name, or a stranger.
             Some(_) => {}
             None => {
-                let compacted = ("cleanup.policy".to_owned(), "compact".to_owned());
-                let config = if is_internal(&found.topic) { [compacted].into() } else { BTreeMap::new() };
+                let internal =
+                    InternalTopic::find(&found.topic).map(|internal| internal.config().values().clone());
+                let config = internal.unwrap_or_default();
                 let entry = CatalogTopic { id: id.unwrap_or_else(random_id), partitions, config };
                 catalog.topics.insert(found.topic.clone(), entry);
                 adopted.push(found.topic.clone());

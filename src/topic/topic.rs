@@ -5,20 +5,10 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::locks::{AtomicU64, Ordering, RwLock};
 use crate::topic::config::{CleanupPolicy, TopicConfig};
+use crate::topic::internal::InternalTopic;
 use crate::topic::latest::Latest;
 use crate::topic::partition::Partition;
 use crate::topic::settings::Settings;
-
-/// Where committed offsets are kept, as Kafka names it.
-pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
-
-/// Where decisions about transactions are kept, as Kafka names it.
-pub(crate) const TRANSACTIONS_TOPIC: &str = "__transaction_state";
-
-/// Whether the store keeps the topic of that name for itself.
-pub(crate) fn is_internal(name: &str) -> bool {
-    [OFFSETS_TOPIC, TRANSACTIONS_TOPIC].contains(&name)
-}
 
 /// A topic: named partitions with one configuration. Cheap to clone; used from many threads at once.
 ///
@@ -40,6 +30,8 @@ pub struct Topic {
 struct Inner {
     name: Arc<str>,
     id: u128,
+    /// The store keeps it for itself.
+    is_internal: bool,
     /// Replaced whole, after the change is stored.
     current: RwLock<Arc<Current>>,
     /// Raised after each replacement of `current`: shows whoever kept the old one that it is old.
@@ -56,7 +48,8 @@ pub(super) struct Current {
 impl Topic {
     pub(super) fn new(name: Arc<str>, id: u128, current: Current) -> Self {
         let current = RwLock::new(Arc::new(current));
-        Self { inner: Arc::new(Inner { name, id, current, version: AtomicU64::new(0) }) }
+        let is_internal = InternalTopic::find(&name).is_some();
+        Self { inner: Arc::new(Inner { name, id, is_internal, current, version: AtomicU64::new(0) }) }
     }
 
     pub(super) fn current(&self) -> Arc<Current> {
@@ -131,9 +124,9 @@ impl Topic {
         Latest::new(self.partitions())
     }
 
-    /// True for the topic that the store keeps for itself.
+    /// True for a topic that the store keeps for itself.
     pub(crate) fn is_internal(&self) -> bool {
-        is_internal(self.name())
+        self.inner.is_internal
     }
 
     /// Returns when everything sent so far to any of its partitions survives a power cut.

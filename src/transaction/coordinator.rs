@@ -327,7 +327,7 @@ fn shares<'a>(
         bytes: piece.bytes(),
     });
     let of_offsets = offsets.map(|offsets| Share {
-        place: (offsets.topic, offsets.partition.number()),
+        place: (offsets.partition.topic_id(), offsets.partition.number()),
         partition: &offsets.partition,
         records: offsets.records(),
         base_sequence: -1,
@@ -339,15 +339,15 @@ fn shares<'a>(
     shares
 }
 
-fn ends(open: &OpenParts, inputs: &[(u128, Partition, Offset)]) -> Vec<DecisionEnd> {
+fn ends(open: &OpenParts, inputs: &[(Partition, Offset)]) -> Vec<DecisionEnd> {
     let written = open.places.iter().map(|((topic, partition), written)| DecisionEnd {
         topic: *topic,
         partition: *partition,
         last: written.last,
         is_input: false,
     });
-    let inputs = inputs.iter().map(|(topic, partition, last)| DecisionEnd {
-        topic: *topic,
+    let inputs = inputs.iter().map(|(partition, last)| DecisionEnd {
+        topic: partition.topic_id(),
         partition: partition.number(),
         last: *last,
         is_input: true,

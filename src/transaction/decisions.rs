@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{
-    DecisionEnd, ENDS_HEADER, Ending, TopicPartitions, TransactionState, TransactionStatus, decode_ends,
-    decode_transaction_key, encode_ends, encode_transaction_key,
+    DecisionEnd, ENDS_HEADER, Ending, Malformed, TopicPartitions, TransactionState, TransactionStatus,
+    decode_ends, decode_transaction_key, encode_ends, encode_transaction_key,
 };
-use crate::locks::Mutex;
 use crate::log::Isolation;
-use crate::topic::{CleanupPolicy, Partition, RecordRef, TRANSACTIONS_TOPIC, TopicConfig, Topics};
+use crate::topic::{Ledger, Partition, RecordRef, TRANSACTIONS, Topics};
 use crate::transaction::ids::ProducerId;
 use crate::types::{Durability, Offset, Record, Timestamp};
 
@@ -44,12 +43,13 @@ pub(super) type Found = BTreeMap<ProducerId, Decided>;
 #[derive(Debug)]
 pub(super) struct DecisionLog {
     topics: Arc<Topics>,
-    partition: Mutex<Option<Partition>>,
+    ledger: Ledger,
 }
 
 impl DecisionLog {
     pub(super) fn new(topics: Arc<Topics>) -> Self {
-        Self { topics, partition: Mutex::default() }
+        let ledger = Ledger::new(Arc::clone(&topics), &TRANSACTIONS);
+        Self { topics, ledger }
     }
 
     /// Appends a decision; says where it is.
@@ -72,54 +72,45 @@ impl DecisionLog {
             .map_err(|malformed| Error::invalid(format!("a decision cannot be encoded: {malformed}")))?;
         let ends = encode_ends(decision.ends);
         let record = Record::new().key(&key).value(&value).header(ENDS_HEADER, &ends);
-        Ok(self.partition()?.append_for_store(&[record], durability)?.first_offset)
+        Ok(self.partition()?.append_internal(&[record], durability)?.first_offset)
     }
 
     /// The partition that holds all of them.
     pub(super) fn partition(&self) -> Result<Partition> {
-        let mut partition = self.partition.lock();
-        match &*partition {
-            Some(partition) => Ok(partition.clone()),
-            None => {
-                let config = TopicConfig::new().partitions(1).cleanup_policy(CleanupPolicy::Compact);
-                let made = self.topics.ensure(TRANSACTIONS_TOPIC, &config)?.partition(0)?;
-                Ok(partition.insert(made).clone())
-            }
-        }
+        self.ledger.partition()
+    }
+
+    /// The same, if there is one.
+    fn existing(&self) -> Option<Partition> {
+        self.topics.get(TRANSACTIONS.name).and_then(|topic| topic.partition(0)).ok()
     }
 
     /// Whether nobody knows what the topic holds.
     pub(super) fn is_poisoned(&self) -> bool {
-        self.partition.lock().as_ref().is_some_and(|partition| partition.log().poisoned_by().is_some())
-    }
-
-    /// The topic's id.
-    pub(super) fn topic_id(&self) -> Result<u128> {
-        self.topics.get(TRANSACTIONS_TOPIC).map(|topic| topic.id())
+        self.existing().is_some_and(|partition| partition.log().poisoned_by().is_some())
     }
 
     /// Keeps compaction from decisions that may be needed: those from this offset on.
     pub(super) fn keep_from(&self, offset: Option<Offset>) {
-        if let Some(partition) = &*self.partition.lock() {
+        if let Some(partition) = self.existing() {
             partition.log().keep_from(offset.unwrap_or(Offset::MAX));
         }
     }
 
     /// After a crash markers may be lost that had been written, and their decisions are needed once more: none is compacted
     /// away in this life.
-    pub(super) fn keep_all_if_unclean(&self) {
-        if let Ok(topic) = self.topics.get(TRANSACTIONS_TOPIC)
-            && self.topics.recovery().iter().any(|partition| !partition.clean)
+    pub(super) fn keep_all_unless(&self, was_clean: bool) {
+        if let Some(partition) = self.existing()
+            && !was_clean
         {
-            topic.partitions().iter().for_each(|partition| partition.log().keep_all());
+            partition.log().keep_all();
         }
     }
 
     /// Everything that was decided and not forgotten since.
     pub(super) fn load(&self) -> Result<Found> {
         let mut found = Found::new();
-        let Ok(topic) = self.topics.get(TRANSACTIONS_TOPIC) else { return Ok(found) };
-        for partition in topic.partitions() {
+        if let Some(partition) = self.existing() {
             let mut reader = partition.read(..)?.isolation(Isolation::ReadUncommitted);
             loop {
                 let records = reader.fetch()?;
@@ -127,7 +118,8 @@ impl DecisionLog {
                     break;
                 }
                 for record in &records {
-                    if let Some((producer, decided)) = decode(record, &partition)? {
+                    // What is not understood decides nothing.
+                    if let Ok(Some((producer, decided))) = decode(record) {
                         found.insert(producer, decided);
                     }
                 }
@@ -138,23 +130,17 @@ impl DecisionLog {
 }
 
 /// The decision that a record is, if it is one.
-fn decode(record: RecordRef<'_>, partition: &Partition) -> Result<Option<(ProducerId, Decided)>> {
-    let damaged = |malformed| Error::Corrupt {
-        path: partition.directory(),
-        position: 0,
-        offset: Some(record.offset()),
-        reason: format!("not a transaction's state: {malformed}"),
-    };
-    let name = decode_transaction_key(record.key().unwrap_or_default()).map_err(damaged)?;
+fn decode(record: RecordRef<'_>) -> std::result::Result<Option<(ProducerId, Decided)>, Malformed> {
+    let name = decode_transaction_key(record.key().unwrap_or_default())?;
     let (Some(name), Some(value)) = (name, record.value()) else { return Ok(None) };
-    let state = TransactionState::decode(value).map_err(damaged)?;
+    let state = TransactionState::decode(value)?;
     let ending = match state.status {
         TransactionStatus::PrepareCommit | TransactionStatus::CompleteCommit => Ending::Commit,
         TransactionStatus::PrepareAbort | TransactionStatus::CompleteAbort => Ending::Abort,
         _ => return Ok(None),
     };
     let ends = record.headers().find(|header| header.key == ENDS_HEADER).and_then(|header| header.value);
-    let ends = ends.map_or(Ok(Vec::new()), decode_ends).map_err(damaged)?;
+    let ends = ends.map_or(Ok(Vec::new()), decode_ends)?;
     let producer = ProducerId { id: state.producer_id, epoch: state.producer_epoch };
     Ok(Some((producer, Decided { name: name.to_owned(), ending, ends })))
 }

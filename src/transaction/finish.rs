@@ -42,7 +42,7 @@ pub(super) struct Ended {
     /// Where its end is missing.
     pub(super) places: BTreeMap<Place, Written>,
     /// What its offsets were read from.
-    inputs: Vec<(u128, Partition, Offset)>,
+    inputs: Vec<(Partition, Offset)>,
     /// Whether all that the decision rests on is durable.
     pub(super) is_synced: bool,
     decision: Option<Offset>,
@@ -56,7 +56,7 @@ impl Ended {
     pub(super) fn committed(
         named: &Arc<Named>,
         open: OpenParts,
-        (decision, inputs): (Offset, &[(u128, Partition, Offset)]),
+        (decision, inputs): (Offset, &[(Partition, Offset)]),
     ) -> Self {
         Self {
             named: Some(Arc::clone(named)),
@@ -128,15 +128,15 @@ impl Transactions {
 
     /// What has to be durable before a COMMIT marker is written.
     pub(super) fn rests_on(&self, ended: &Ended, round: &mut Round) -> Result<()> {
-        for ((topic, _), written) in &ended.places {
-            round.add(*topic, &written.partition, written.last);
+        for written in ended.places.values() {
+            round.add(&written.partition, written.last);
         }
-        for (topic, partition, last) in &ended.inputs {
-            round.add(*topic, partition, *last);
+        for (partition, last) in &ended.inputs {
+            round.add(partition, *last);
         }
         let decisions = self.decisions.partition()?;
         let last = ended.decision.unwrap_or(decisions.end() - 1);
-        round.add(self.decisions.topic_id()?, &decisions, last);
+        round.add(&decisions, last);
         Ok(())
     }
 

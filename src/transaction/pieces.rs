@@ -35,8 +35,8 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    pub(super) fn add(&mut self, topic: u128, partition: &Partition, record: &Record<'_>, now: Timestamp) {
-        let piece = self.piece(topic, partition);
+    pub(super) fn add(&mut self, partition: &Partition, record: &Record<'_>, now: Timestamp) {
+        let piece = self.piece(partition);
         let kept = Kept {
             key: record.key_bytes().map(<[u8]>::to_vec),
             value: record.value_bytes().map(<[u8]>::to_vec),
@@ -52,12 +52,12 @@ impl Pieces {
         self.bytes += bytes;
     }
 
-    pub(super) fn expect_end(&mut self, topic: u128, partition: &Partition, end: Offset) {
-        self.piece(topic, partition).expected_end = Some(end);
+    pub(super) fn expect_end(&mut self, partition: &Partition, end: Offset) {
+        self.piece(partition).expected_end = Some(end);
     }
 
-    fn piece(&mut self, topic: u128, partition: &Partition) -> &mut Piece {
-        self.by_place.entry((topic, partition.number())).or_insert_with(|| Piece {
+    fn piece(&mut self, partition: &Partition) -> &mut Piece {
+        self.by_place.entry((partition.topic_id(), partition.number())).or_insert_with(|| Piece {
             partition: partition.clone(),
             records: Vec::new(),
             expected_end: None,

@@ -37,7 +37,7 @@ impl Transactions {
         let decisions = DecisionLog::new(Arc::clone(topics));
         let mut outstanding = Outstanding::default();
         let left = left_open(topics);
-        decisions.keep_all_if_unclean();
+        decisions.keep_all_unless(topics.recovery().iter().all(|partition| partition.clean));
         if !left.is_empty() {
             let found = decisions.load()?;
             for (producer, places) in left {

@@ -15,8 +15,11 @@ const AT_A_TIME: usize = 8;
 pub(super) struct Round(BTreeMap<(u128, u32), (Partition, Offset)>);
 
 impl Round {
-    pub(super) fn add(&mut self, topic: u128, partition: &Partition, last: Offset) {
-        let through = self.0.entry((topic, partition.number())).or_insert_with(|| (partition.clone(), last));
+    pub(super) fn add(&mut self, partition: &Partition, last: Offset) {
+        let through = self
+            .0
+            .entry((partition.topic_id(), partition.number()))
+            .or_insert_with(|| (partition.clone(), last));
         through.1 = through.1.max(last);
     }
 

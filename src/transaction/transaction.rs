@@ -113,9 +113,9 @@ impl Transaction {
     /// [`InvalidTimestamp`](crate::Error::InvalidTimestamp): the record is not part of it, the others still are. Where the
     /// transaction is written as it comes, also what [`commit`](Self::commit) returns: then it is aborted.
     pub fn send(&mut self, record: Record<'_>) -> Result<()> {
-        let (topic, partition) = self.producer.place_of(&record)?;
+        let partition = self.producer.place_of(&record)?;
         partition.log().check_records(std::slice::from_ref(&record))?;
-        self.pieces.add(topic, &partition, &record, self.shared.now());
+        self.pieces.add(&partition, &record, self.shared.now());
         self.write_what_is_too_much()
     }
 
@@ -131,21 +131,20 @@ impl Transaction {
     /// ([`Partition::end`]). With conditions on several partitions the transaction takes effect on what was seen of all of them,
     /// or not at all.
     ///
-    /// # Errors
-    /// None now: [`commit`](Self::commit) returns [`UnexpectedEnd`](crate::Error::UnexpectedEnd).
-    pub fn expect_end(&mut self, partition: &Partition, end: Offset) -> Result<()> {
-        let topic = self.producer.topic_id(partition)?;
-        self.pieces.expect_end(topic, partition, end);
-        Ok(())
+    /// Otherwise [`commit`](Self::commit) returns [`UnexpectedEnd`](crate::Error::UnexpectedEnd).
+    pub fn expect_end(&mut self, partition: &Partition, end: Offset) {
+        self.pieces.expect_end(partition, end);
     }
 
-    /// Commits with the transaction what `consumer` has handed out so far: offsets and records take effect together.
+    /// Commits with the transaction where `consumer` stands now, behind what it has handed out: offsets and records take effect together.
     ///
     /// # Errors
     /// [`InvalidConfig`](crate::Error::InvalidConfig) for a consumer without a group.
     pub fn commit_offsets(&mut self, consumer: &Consumer) -> Result<()> {
-        let pending = consumer.handed_out()?;
-        self.offsets.retain(|earlier| !earlier.is_of_same(&pending));
+        let pending = consumer.pending()?;
+        self.offsets.retain(|earlier| {
+            earlier.member != pending.member || earlier.group.name() != pending.group.name()
+        });
         self.offsets.push(pending);
         Ok(())
     }

@@ -47,6 +47,12 @@ impl<'a> Record<'a> {
         Self { topic: Some(topic), ..Self::default() }
     }
 
+    /// Addresses the record to `topic`, instead of where it was addressed to before.
+    pub fn topic(mut self, topic: &'a str) -> Self {
+        self.topic = Some(topic);
+        self
+    }
+
     /// Sets the key. Records of equal keys go to the same partition and keep their order there.
     pub fn key<K: AsRef<[u8]> + ?Sized>(mut self, key: &'a K) -> Self {
         self.key = Some(key.as_ref());

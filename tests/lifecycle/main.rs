@@ -17,3 +17,5 @@ mod closing;
 mod common;
 #[cfg(all(test, target_os = "linux"))]
 mod fork;
+#[cfg(test)]
+mod topics;

@@ -30,11 +30,26 @@ const NAMED: Tests = tests("corruption", &["named::"]);
 const REPAIR: Tests = tests("corruption", &["repair::"]);
 const CALLBACKS: Tests = tests("lifecycle", &["callbacks::"]);
 const CLOSING: Tests = tests("lifecycle", &["closing::"]);
+const TOPICS: Tests = tests("lifecycle", &["topics::"]);
 const FORK: Tests = tests("lifecycle", &["fork::"]);
 const PARTITION: Tests = tests("lib", &["partition::"]);
 
 pub(crate) const BUGS: &[Bug] = &[
     // A store's life.
+    Bug {
+        name: "deletion-is-never-forgotten",
+        file: "src/topic/catalog_file.rs",
+        good: "self.gone.extend(topics);",
+        bad: "topics.into_iter().for_each(|topic| _ = self.catalog.deleted.remove(&topic));",
+        caught_by: &[TOPICS],
+    },
+    Bug {
+        name: "one-topic-stops-the-store",
+        file: "src/topic/topics.rs",
+        good: "Err(error) if InternalTopic::find(name).is_some() => return Err(error),",
+        bad: "Err(error) if !name.is_empty() => return Err(error),",
+        caught_by: &[TOPICS],
+    },
     Bug {
         name: "callback-panic-ends-maintenance",
         file: "src/io/caught.rs",
@@ -74,8 +89,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "no-data-sync",
         file: "src/log/write/group_sync.rs",
-        good: "if let Err(error) = target.file.sync() {",
-        bad: "if let Err(error) = target.file.len() {",
+        good: "target.file.sync().map_err(",
+        bad: "target.file.len().map(drop).map_err(",
         caught_by: &[POWER_CUT, DURABILITY],
     },
     Bug {
@@ -88,22 +103,22 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "durable-published-before-sync",
         file: "src/log/write/group_sync.rs",
-        good: "if let Err(error) = target.file.sync() {",
-        bad: "self.raise_durable(target.mark.offset);\n        if let Err(error) = target.file.sync() {",
+        good: "target.file.sync().map_err(",
+        bad: "self.raise_durable(target.mark.offset);\n        target.file.sync().map_err(",
         caught_by: &[DURABILITY],
     },
     Bug {
         name: "failed-sync-tried-again",
         file: "src/io/pool.rs",
-        good: "handle.sync_data().map_err(|e| {",
-        bad: "handle.sync_data().or_else(|_| handle.sync_data()).map_err(|e| {",
+        good: "match handle.sync_data() {",
+        bad: "match handle.sync_data().or_else(|_| handle.sync_data()) {",
         caught_by: &[DURABILITY],
     },
     Bug {
         name: "failed-sync-does-not-poison",
         file: "src/log/write/group_sync.rs",
-        good: "let cause = self.poison_with(error);",
-        bad: "let cause = error;",
+        good: "target.file.sync().map_err(|error| self.poison_with(error))?;",
+        bad: "target.file.sync()?;",
         caught_by: &[DURABILITY],
     },
     Bug {
@@ -117,8 +132,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "no-directory-sync-at-roll",
         file: "src/log/write/roll.rs",
-        good: "        self.directory.sync().map_err(|error| self.poison_with(error))?;\n        let mut state",
-        bad: "        let mut state",
+        good: "        self.directory.sync().map_err(|error| self.poison_with(error))?;\n        let list",
+        bad: "        let list",
         caught_by: &[POWER_CUT],
     },
     Bug {
@@ -138,8 +153,9 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "unlinked-before-the-table-says-so",
         file: "src/log/retain/removal.rs",
-        good: "        let start = state.log_start;\n        match open.state.replace(state) {",
-        bad: "        let start = state.log_start;\n        self.remove_segments(&gone)?;\n        match open.state.replace(state) {",
+        good: "        self.edit(&mut open.state, edit)",
+        bad: "        let gone: Vec<_> = list.iter().take(count).map(|segment| segment.base()).collect();\n        \
+              names::remove_segments(&self.directory, &gone)?;\n        self.edit(&mut open.state, edit)",
         caught_by: &[POWER_CUT, PARTITION],
     },
     Bug {
@@ -200,9 +216,9 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "list-of-topics-believed-as-found",
-        file: "src/topic/directories.rs",
-        good: "        self.root.sync()?;\n        for directory in unlisted",
-        bad: "        for directory in unlisted",
+        file: "src/store/store.rs",
+        good: "        topics.sync_list()?;\n",
+        bad: "",
         caught_by: &[DURABILITY],
     },
     Bug {
@@ -250,8 +266,8 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "recovery-is-not-repeatable",
-        file: "src/log/open/settle.rs",
-        good: "next.closed = None;",
+        file: "src/log/table/edit.rs",
+        good: "        self.state.closed = None;\n",
         bad: "",
         caught_by: &[PARTITION, tests("kill", &[])],
     },
@@ -286,9 +302,52 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "commits-set-back-in-memory-only",
         file: "src/group/groups.rs",
-        good: "log.append(&changes, Durability::Disk)?;",
-        bad: "log.append(&changes, Durability::Memory)?;",
+        good: "groups.write(&mut groups.committed.lock(), changes)?;\n            groups.ledger.sync()?;",
+        bad: "for Change { group, place, commit } in changes {\n                groups.committed.lock().set(&group, &place, commit);\n            }",
         caught_by: &[POWER_CUT],
+    },
+    // What belongs to a topic, and positions.
+    Bug {
+        name: "commit-for-a-name-and-not-a-topic",
+        file: "src/group/groups.rs",
+        good: "self.topic_id == partition.topic_id()",
+        bad: "self.topic_id == partition.topic_id() || self.names_id",
+        caught_by: &[tests("groups", &["deletion::"])],
+    },
+    Bug {
+        name: "assignment-of-a-name-and-not-a-topic",
+        file: "src/topic/partition.rs",
+        good: "self.topic_id == other.topic_id && self.number() == other.number()",
+        bad: "self.topic() == other.topic() && self.number() == other.number()",
+        caught_by: &[tests("groups", &["deletion::"])],
+    },
+    Bug {
+        name: "changes-of-commits-in-one-batch-whatever-it-takes",
+        file: "src/topic/ledger.rs",
+        good: "bytes <= most_bytes",
+        bad: "bytes <= most_bytes || true",
+        caught_by: &[tests("groups", &["large::"]), tests("lib", &["ledger::"])],
+    },
+    Bug {
+        name: "position-without-a-record-not-committed",
+        file: "src/consumer/assigned.rs",
+        good: "self.reader.as_ref().map(Reader::position)",
+        bad: "self.reader.as_ref().map(Reader::position).filter(|at| self.committed.is_some_and(|c| c < *at))",
+        caught_by: &[tests("groups", &["positions::a_position_at_the_end"])],
+    },
+    Bug {
+        name: "consumed-deleted-before-its-commit-is-durable",
+        file: "src/group/groups.rs",
+        good: "if consumed.is_some_and(|consumed| partition.log().has_segment_below(consumed)) {",
+        bad: "if consumed.is_some_and(|consumed| consumed < 0) {",
+        caught_by: &[tests("groups", &["positions::what_was_consumed"])],
+    },
+    Bug {
+        name: "one-failing-partition-polled-first-for-ever",
+        file: "src/consumer/poll.rs",
+        good: "self.next = self.after(&place);",
+        bad: "self.next = None;",
+        caught_by: &[tests("groups", &["fairness::"])],
     },
     // Checks of what is read.
     Bug {
@@ -336,8 +395,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "commits-beyond-the-end-kept",
         file: "src/group/groups.rs",
-        good: "if end.is_some_and(|end| at.offset <= end) {",
-        bad: "if end.is_some() {",
+        good: "&& commit.at.offset <= partition.end()",
+        bad: "&& commit.at.offset < Offset::MAX",
         caught_by: &[tests("groups", &[]), POWER_CUT],
     },
     // Failures of writes.
@@ -365,14 +424,14 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "loss-not-told",
         file: "src/log/write/accumulator.rs",
-        good: "self.lost.get_or_insert(Error::Lost { partition, first, last, cause });",
-        bad: "drop((partition, first, last, cause));",
+        good: "Refusal::None => self.refusal = Refusal::Lost(new),",
+        bad: "Refusal::None => drop(new),",
         caught_by: &[tests("errors", &["records_in_memory_are_lost"]), PARTITION],
     },
     Bug {
         name: "waiters-sleep-on",
         file: "src/log/write/group_sync.rs",
-        good: "self.committer.done.notify_all();",
+        good: "self.0.done.notify_all();",
         bad: "",
         caught_by: &[DURABILITY],
     },
@@ -432,8 +491,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "own-write-fails-unheard",
         file: "src/log/write/append.rs",
-        good: "self.write_batches(&mut writer, batches)?;",
-        bad: "drop(self.write_batches(&mut writer, batches));",
+        good: "self.write_batches(&mut writer, batches).map(|()| None)?",
+        bad: "self.write_batches(&mut writer, batches).map_or(None, |()| None)",
         caught_by: &[DURABILITY],
     },
     Bug {
@@ -525,14 +584,14 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "deleted-topic-not-noted",
         file: "src/topic/admin.rs",
-        good: "            catalog.deleted.insert(topic.id());\n",
+        good: "            catalog.deleted.insert(entry.id);\n",
         bad: "",
         caught_by: &[NAMED, POWER_CUT],
     },
     Bug {
         name: "deleted-topic-forgotten-before-its-files",
         file: "src/topic/admin.rs",
-        good: "            catalog.deleted.insert(topic.id());\n",
+        good: "            catalog.deleted.insert(entry.id);\n",
         bad: "            catalog.deleted.clear();\n",
         caught_by: &[NAMED, POWER_CUT],
     },
@@ -628,5 +687,56 @@ pub(crate) const BUGS: &[Bug] = &[
         good: "if copied.tally.next_offset != scan.tally.next_offset {",
         bad: "if copied.tally.next_offset > scan.tally.next_offset {",
         caught_by: &[POWER_CUT],
+    },
+    // Panics, closing, refusals.
+    Bug {
+        name: "panic-under-the-writer-not-noticed",
+        file: "src/log/poison.rs",
+        good: "        PanicGuard { poison: self, was_panicking: panicking() }",
+        bad: "        PanicGuard { poison: self, was_panicking: true }",
+        caught_by: &[tests("durability", &["panics::"])],
+    },
+    Bug {
+        name: "leader-that-panics-leads-for-ever",
+        file: "src/log/write/group_sync.rs",
+        good: "        rounds.is_led = false;",
+        bad: "        rounds.is_led = std::thread::panicking();",
+        caught_by: &[tests("durability", &["panics::"])],
+    },
+    Bug {
+        name: "records-accepted-after-the-last-batch-of-a-close",
+        file: "src/log/write/writer.rs",
+        good: "        self.accumulator.lock().refuse(closed);",
+        bad: "        drop(closed);",
+        caught_by: &[tests("durability", &["refused::a_close_beside"])],
+    },
+    Bug {
+        name: "room-made-before-the-checks",
+        file: "src/log/write/size_limit.rs",
+        good: "            admit(&mut accumulator, now)?;\n",
+        bad: "            if !matches!(accumulator.rules.size_limit, Some(limit) if self.bytes() + bytes > limit.max_bytes) {\n                \
+              admit(&mut accumulator, now)?;\n            }\n",
+        caught_by: &[tests("durability", &["refused::a_refused"])],
+    },
+    Bug {
+        name: "directory-sync-of-the-first-append-tried-again",
+        file: "src/log/open/settle.rs",
+        good: "            self.directory.sync().map_err(|error| self.poison_with(error))?;",
+        bad: "            self.directory.sync()?;",
+        caught_by: &[tests("durability", &["refused::a_failed_sync"])],
+    },
+    Bug {
+        name: "half-settled-files-not-looked-at-again",
+        file: "src/log/open/settle.rs",
+        good: "        if !found.is_half_settled {",
+        bad: "        if true {",
+        caught_by: &[tests("durability", &["refused::a_moment"])],
+    },
+    Bug {
+        name: "linger-of-whoever-came-first",
+        file: "src/log/write/open_batch.rs",
+        good: "self.linger.is_none_or(|(least, _)| placement.linger < least)",
+        bad: "self.linger.is_none()",
+        caught_by: &[tests("lib", &["tests::upkeep::"])],
     },
 ];

@@ -129,8 +129,8 @@ fn conditions_on_several_partitions_hold_all_or_nothing_is_appended() {
     for is_overtaken in [false, true] {
         let (debit, credit) = (debits.end(), credits.end());
         let mut tx = store.transaction("transfer").unwrap();
-        tx.expect_end(&debits, debit).unwrap();
-        tx.expect_end(&credits, credit).unwrap();
+        tx.expect_end(&debits, debit);
+        tx.expect_end(&credits, credit);
         tx.send(Record::to("debits").partition(0).value("alice 5")).unwrap();
         tx.send(Record::to("credits").partition(0).value("bob 5")).unwrap();
         if is_overtaken {

@@ -1,5 +1,6 @@
 //! Checking every byte of a partition that is checked by anything, without changing one.
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::types::Offset;
 ///
 /// ```no_run
 /// for damage in annals::Store::verify("shop-log")?.damages {
-///     println!("{} at byte {}: {}", damage.path.display(), damage.position, damage.reason);
+///     println!("{damage}");
 /// }
 /// # Ok::<(), annals::Error>(())
 /// ```
@@ -31,6 +32,16 @@ pub struct Damage {
     pub offset: Option<Offset>,
     /// What does not fit.
     pub reason: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {}", self.path.display(), self.position)?;
+        if let Some(offset) = self.offset {
+            write!(f, " (offset {offset})")?;
+        }
+        write!(f, ": {}", self.reason)
+    }
 }
 
 impl Damage {

@@ -35,6 +35,7 @@ impl Log {
     pub(super) fn swap(&self, group: &[Source], new: Option<FinishedSegment>) -> Result<Swap> {
         // The new name must not be lost when the table that lists it is not.
         let synced = if new.is_some() { self.directory.sync() } else { Ok(()) };
+        let synced = synced.map_err(|error| self.poison_with(error));
         let segment =
             new.as_ref().map(|new| Arc::new(Segment::finished(&self.directory, new, self.options.read_mode)));
         let mut writer = self.writer.lock();

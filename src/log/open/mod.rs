@@ -4,4 +4,4 @@
 pub(in crate::log) mod recovery;
 pub(in crate::log) mod settle;
 
-pub use recovery::{RecoveryReport, TornTail};
+pub use recovery::{RecoveryReport, SkippedRecord, TornTail};

@@ -39,8 +39,9 @@ impl Log {
     /// Removes what `policy` does not keep, whole segments from the oldest on. A log that loses nothing is not touched.
     pub(crate) fn apply_retention(self: &Arc<Self>, policy: &RetentionPolicy) -> Result<RetentionReport> {
         self.check_poison()?;
-        let mut writer = self.writer.lock();
+        // Before the lock: the clock may be a program's own, and whatever it does then concerns nobody else.
         let now = self.clock.now();
+        let mut writer = self.writer.lock();
         // Only a look at ages is a look at the clock: others must not make the next one believe a leap.
         let seen = match policy.max_age {
             Some(_) => self.clock_seen.swap(now, Ordering::AcqRel),
@@ -69,6 +70,17 @@ impl Log {
         // Tried again by the next run.
         drop(self.remove_obsolete());
         Ok(RetentionReport { start: self.start(), removed, clock_leapt })
+    }
+
+    /// Whether all of a segment lies below `offset`, so that a run which keeps nothing below it would take it out.
+    pub(crate) fn has_segment_below(&self, offset: Offset) -> bool {
+        let list = self.segment_list();
+        let mut segments = list.iter();
+        let first = segments.next();
+        match segments.next() {
+            Some(second) => second.base() <= offset,
+            None => first.is_some_and(|first| first.base() < self.end()) && self.end() <= offset,
+        }
     }
 
     /// Why segments may go now. One in which a transaction without an end has records stays, and all behind it.

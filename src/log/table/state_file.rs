@@ -33,10 +33,11 @@ pub(in crate::log) enum ReplaceFailure {
     Unknown(Error),
 }
 
-impl From<ReplaceFailure> for Error {
-    fn from(failure: ReplaceFailure) -> Self {
-        match failure {
-            ReplaceFailure::Before(error) | ReplaceFailure::Unknown(error) => error,
+impl ReplaceFailure {
+    /// Not `From`, which would show in the public documentation of `Error`.
+    pub(in crate::log) fn into_error(self) -> Error {
+        match self {
+            Self::Before(error) | Self::Unknown(error) => error,
         }
     }
 }
@@ -64,7 +65,7 @@ impl StateFile {
             has_unsynced_removals: false,
             file: None,
         };
-        file.replace(state)?;
+        file.replace(state).map_err(ReplaceFailure::into_error)?;
         Ok(file)
     }
 
@@ -85,7 +86,8 @@ impl StateFile {
         }
         self.directory.prepare(STATE_FILE, &bytes).map_err(ReplaceFailure::Before)?;
         if self.has_unsynced_removals {
-            self.directory.sync().map_err(ReplaceFailure::Before)?;
+            // A sync that failed is not tried again.
+            self.directory.sync().map_err(ReplaceFailure::Unknown)?;
             self.has_unsynced_removals = false;
         }
         // Marks go into the new file from here on.

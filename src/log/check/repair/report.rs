@@ -1,5 +1,6 @@
 //! What a repair tells: each thing that it took out or put right, and what it left alone.
 
+use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -10,7 +11,7 @@ use crate::types::Offset;
 ///
 /// ```no_run
 /// for repair in annals::Store::builder("shop-log").repair("/backup/taken-out")?.repairs {
-///     println!("{}: {}; offsets {:?} are lost", repair.path.display(), repair.reason, repair.lost);
+///     println!("{repair}");
 /// }
 /// # Ok::<(), annals::Error>(())
 /// ```
@@ -29,6 +30,22 @@ pub struct Repair {
     pub reason: String,
     /// Where the bytes are now; `None` when there were none.
     pub copy: Option<PathBuf>,
+}
+
+impl fmt::Display for Repair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (from, to) = (self.position.start, self.position.end);
+        write!(f, "{}, bytes {from} to {to}: {}", self.path.display(), self.reason)?;
+        match self.lost {
+            Range { start, end } if start >= end => f.write_str("; nothing is lost")?,
+            Range { start, end: Offset::MAX } => write!(f, "; offsets from {start} on may be lost")?,
+            Range { start, end } => write!(f, "; offsets {start} to {} are lost", end - 1)?,
+        }
+        match &self.copy {
+            Some(copy) => write!(f, "; the bytes are in {}", copy.display()),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Repair {

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::format::{PartitionState, cleaned_log_name, parse_cleaned_log_name};
 use crate::io::Directory;
 use crate::log::table::names;
-use crate::log::table::state_file::StateFile;
+use crate::log::table::state_file::{ReplaceFailure, StateFile};
 use crate::segment::{LogFile, ReadMode};
 use crate::types::Offset;
 
@@ -41,5 +41,6 @@ pub(super) fn commit(directory: &Directory, new: PartitionState) -> Result<()> {
         directory.remove(&entry.name)?;
     }
     directory.sync()?;
-    Ok(file.replace(PartitionState { pending: Vec::new(), obsolete: Vec::new(), ..new })?)
+    let done = PartitionState { pending: Vec::new(), obsolete: Vec::new(), ..new };
+    file.replace(done).map_err(ReplaceFailure::into_error)
 }

@@ -6,7 +6,16 @@
 )]
 
 #[cfg(test)]
+#[path = "../common/mod.rs"]
 mod common;
+#[cfg(test)]
+mod deletion;
+#[cfg(test)]
+mod fairness;
+#[cfg(test)]
+mod large;
+#[cfg(test)]
+mod positions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -210,7 +219,7 @@ fn a_partition_lost_and_regained_goes_on_at_what_was_committed_meanwhile() {
     assert_eq!(committed(&store), [(1, 10)].into(), "a commit went backwards");
     assert_eq!(drain(&mut a), []);
     a.commit().unwrap();
-    assert_eq!(committed(&store), [(1, 10)].into());
+    assert_eq!(committed(&store), [(0, 0), (1, 10)].into());
 }
 
 #[test]
@@ -224,7 +233,7 @@ fn commits_survive_a_reopen_and_a_kill() {
     drop(a);
     first.close().unwrap();
     let again = by_hand(dir.path()).open().unwrap();
-    assert_eq!(committed(&again), [(0, 10)].into());
+    assert_eq!(committed(&again), [(0, 10), (1, 0)].into());
     send(&again, 0, 10..15);
     let mut a = member(&again, "a");
     assert_eq!(drain(&mut a), numbers(0, 10..15));
@@ -320,6 +329,7 @@ fn deleting_a_topic_forgets_its_offsets() {
     store.delete_topic(TOPIC).unwrap();
     let payments: Vec<_> = store.committed(GROUP).into_keys().collect();
     assert_eq!(payments, [TopicPartition::new("payments", 0)]);
+    assert!(matches!(a.poll(Duration::ZERO), Err(Error::UnknownTopic { topic }) if topic == TOPIC));
     assert_eq!(drain(&mut a), []);
     assert_eq!(a.assignment(), payments);
     // Another topic of the name begins at its beginning, for a member that polls in between and for one that does not.

@@ -1,0 +1,57 @@
+//! When a consumer commits by itself.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::io::Deadline;
+
+/// After a failure the next try waits that long at least: a full disk is not asked again at once.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+/// The plan of automatic commits; nothing for a consumer that has none.
+#[derive(Debug)]
+pub(super) struct AutoCommit {
+    interval: Option<Duration>,
+    next: Deadline,
+    /// While a poll waits after a failure.
+    retry: Option<Deadline>,
+    /// Whether something may have been read, or a position decided, since the last commit.
+    has_changed: bool,
+    failure: Option<Error>,
+}
+
+impl AutoCommit {
+    pub(super) fn new(interval: Option<Duration>) -> Self {
+        let next = Deadline::after(interval.unwrap_or(Duration::MAX));
+        Self { interval, next, retry: None, has_changed: false, failure: None }
+    }
+
+    /// There may be something to commit.
+    pub(super) fn note_change(&mut self) {
+        self.has_changed = true;
+    }
+
+    pub(super) fn is_due(&self) -> bool {
+        self.interval.is_some() && self.has_changed && self.next.has_passed()
+    }
+
+    /// When a poll that waits is to commit.
+    pub(super) fn due(&self) -> Option<Deadline> {
+        let is_wanted = self.interval.is_some() && self.has_changed;
+        is_wanted.then(|| self.retry.map_or(self.next, |retry| retry.max(self.next)))
+    }
+
+    /// Takes in the outcome of a commit.
+    pub(super) fn note(&mut self, outcome: Result<()>) {
+        if let Some(interval) = self.interval {
+            self.next = Deadline::after(interval);
+        }
+        self.has_changed = outcome.is_err();
+        self.retry = outcome.is_err().then(|| Deadline::after(PAUSE_AFTER_FAILURE));
+        self.failure = outcome.err();
+    }
+
+    pub(super) fn failure(&self) -> Option<&Error> {
+        self.failure.as_ref()
+    }
+}

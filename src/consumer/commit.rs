@@ -1,0 +1,144 @@
+//! Committing how far a consumer has read.
+
+use crate::consumer::consumer::{Consumer, Role};
+use crate::error::{Error, Result};
+use crate::group::{CommitKind, CommitRequest, Pending};
+use crate::topic::Partition;
+use crate::types::{Offset, TopicPartition};
+
+impl Consumer {
+    /// Commits, for the group, where this consumer stands in each partition that a poll or a seek has looked at: the next
+    /// reader begins there. So what polls have handed out counts as read, and a position at the end is kept though no
+    /// record came. What is committed already is not written again, and a partition whose topic was deleted is left out.
+    ///
+    /// All or nothing as long as the records of the commit fit into one batch (16 MiB, 100,000 partitions and more).
+    ///
+    /// # Errors
+    /// [`NotAssigned`](Error::NotAssigned) when the group has given one of the partitions to another member: nothing is
+    /// committed. [`InvalidConfig`](Error::InvalidConfig) without a group, [`Io`](Error::Io). After one of a sync, at
+    /// [`Durability::Disk`](crate::Durability::Disk), whether it holds shows when the store is opened again.
+    pub fn commit(&mut self) -> Result<()> {
+        self.commit_positions(CommitKind::Positions)
+    }
+
+    /// Where it stands, for a transaction to commit.
+    pub(crate) fn pending(&self) -> Result<Pending> {
+        let Some(group) = self.group.clone() else {
+            return Err(Error::config("group.id", "", "offsets are committed for a group"));
+        };
+        let member = match self.role {
+            Role::SelfAssigned => None,
+            Role::Member(known) => Some((self.member.clone(), known)),
+            Role::Idle => Some((self.member.clone(), 0)),
+        };
+        let decided = self.assigned.values().filter(|one| !one.partition.is_deleted());
+        let positions = decided.filter_map(|one| Some((one.partition.clone(), one.decided_position()?)));
+        Ok(Pending { group, member, positions: positions.collect() })
+    }
+
+    /// Commits given offsets: those of the last records done, plus one.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit); [`OffsetOutOfRange`](Error::OffsetOutOfRange) beyond the end of a partition,
+    /// [`UnknownTopic`](Error::UnknownTopic): also when the topic it reads was deleted and another has the name.
+    pub fn commit_offsets(
+        &mut self,
+        offsets: impl IntoIterator<Item = (TopicPartition, Offset)>,
+    ) -> Result<()> {
+        self.commit_given(offsets, "")
+    }
+
+    /// Commits given offsets with a note for whoever asks for them, at most 4096 bytes.
+    ///
+    /// # Errors
+    /// As [`commit_offsets`](Self::commit_offsets).
+    pub fn commit_with_metadata(
+        &mut self,
+        offsets: impl IntoIterator<Item = (TopicPartition, Offset)>,
+        metadata: &str,
+    ) -> Result<()> {
+        self.commit_given(offsets, metadata)
+    }
+
+    fn commit_given(
+        &mut self,
+        offsets: impl IntoIterator<Item = (TopicPartition, Offset)>,
+        metadata: &str,
+    ) -> Result<()> {
+        let mut positions = Vec::new();
+        for (place, offset) in offsets {
+            positions.push((self.partition_of(&place)?, offset));
+        }
+        self.request(positions, metadata, CommitKind::Given)
+    }
+
+    /// The partition it reads, which is of the topic it reads and not of another that has the name by now.
+    fn partition_of(&self, place: &TopicPartition) -> Result<Partition> {
+        match self.assigned.get(place) {
+            Some(assigned) => Ok(assigned.partition.clone()),
+            None => self.topics.get(place.topic())?.partition(place.partition()),
+        }
+    }
+
+    fn commit_positions(&self, kind: CommitKind) -> Result<()> {
+        let decided =
+            self.assigned.values().filter_map(|one| Some((one.partition.clone(), one.decided_position()?)));
+        self.request(decided.collect(), "", kind)
+    }
+
+    fn request(&self, positions: Vec<(Partition, Offset)>, metadata: &str, kind: CommitKind) -> Result<()> {
+        let Some(group) = &self.group else {
+            return Err(Error::config("group.id", "", "committing needs a group"));
+        };
+        self.topics.check_open()?;
+        let member = match self.role {
+            Role::SelfAssigned => None,
+            Role::Member(known) => Some((self.member.as_str(), known)),
+            Role::Idle => Some((self.member.as_str(), 0)),
+        };
+        let durability = self.settings.commit_durability;
+        self.groups.commit(group, CommitRequest { member, positions, metadata, durability, kind })
+    }
+
+    /// Commits what earlier polls handed out, if it is time. A failure stops nobody from reading.
+    pub(super) fn commit_when_due(&mut self) {
+        if self.auto_commit.is_due() {
+            let outcome = self.commit_automatically();
+            self.auto_commit.note(outcome);
+        }
+    }
+
+    /// Partitions that the group has given away meanwhile are the new owner's to commit.
+    pub(super) fn commit_automatically(&self) -> Result<()> {
+        self.commit_positions(CommitKind::Automatic)
+    }
+
+    /// Why the last automatic commit failed; `None` after one that succeeded. Polls go on meanwhile and try again;
+    /// [`commit`](Self::commit) and [`close`](Self::close) report their failures themselves.
+    ///
+    /// ```
+    /// # use annals::{Store, TopicConfig};
+    /// # use std::time::Duration;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # store.create_topic("orders", TopicConfig::new())?;
+    /// let builder = store.consumer_builder().group("billing").auto_commit(Duration::from_secs(5));
+    /// let mut billing = builder.build()?;
+    /// billing.subscribe(["orders"])?;
+    /// billing.poll(Duration::ZERO)?;
+    /// if let Some(error) = billing.auto_commit_failure() {
+    ///     eprintln!("nothing is committed: {error}");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn auto_commit_failure(&self) -> Option<&Error> {
+        self.auto_commit.failure()
+    }
+
+    /// What the group has committed for a partition.
+    pub fn committed(&self, partition: impl Into<TopicPartition>) -> Option<Offset> {
+        let group = self.group.as_ref()?;
+        let partition = self.partition_of(&partition.into()).ok()?;
+        self.groups.committed(group.name(), &partition).map(|committed| committed.offset)
+    }
+}

@@ -1,0 +1,127 @@
+//! Polling: records of all partitions in turn, and waiting for them.
+
+use std::ops::Bound;
+use std::time::Duration;
+
+use crate::consumer::assigned::{Assigned, Flow};
+use crate::consumer::consumer::{Consumer, Role};
+use crate::error::{Error, Result};
+use crate::io::Deadline;
+use crate::topic::{PartitionRecords, Records};
+use crate::types::TopicPartition;
+
+impl Consumer {
+    /// Records, as soon as there are some; none after `timeout`, or when a [`ConsumerWaker`](crate::ConsumerWaker) ends the
+    /// wait. Sleeps meanwhile and uses no processor.
+    ///
+    /// Records of one partition come in the order of their offsets. What was handed out counts as read: the next poll
+    /// continues after it, and [`commit`](Self::commit) commits it. Partitions are taken in turn. One that fails is in no
+    /// other's way: its error is reported, and the next polls hand out what the others have before it is reported again.
+    ///
+    /// # Errors
+    /// [`Corrupt`](Error::Corrupt) for a damaged batch: again in turn, until it is skipped by a [`seek`](Self::seek).
+    /// [`UnknownTopic`](Error::UnknownTopic) when a topic was deleted: once for a member of a group, which then reads what
+    /// is left of its topics, and the next topic of that name when there is one; in turn for a consumer that has
+    /// [assigned](Self::assign) itself a partition of it. [`OffsetOutOfRange`](Error::OffsetOutOfRange) and
+    /// [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Error`](crate::StartFrom::Error).
+    /// [`StoreClosed`](Error::StoreClosed), [`Io`](Error::Io).
+    pub fn poll(&mut self, timeout: Duration) -> Result<Records> {
+        let deadline = Deadline::after(timeout);
+        loop {
+            // Read before looking: whatever comes after this look ends the wait below.
+            let seen = self.signal.raised();
+            self.topics.check_open()?;
+            self.follow_group();
+            self.report_rebalance();
+            self.commit_when_due();
+            if let Some(topic) = self.deleted.pop_first() {
+                return Err(Error::UnknownTopic { topic: topic.to_string() });
+            }
+            let records = self.fetch()?;
+            if !records.is_empty() {
+                self.auto_commit.note_change();
+                return Ok(records);
+            }
+            if self.waker.take() {
+                return Ok(records);
+            }
+            let wake = self.auto_commit.due().map_or(deadline, |due| deadline.min(due));
+            if !self.signal.wait(seen, wake) && deadline.has_passed() {
+                return Ok(records);
+            }
+        }
+    }
+
+    fn fetch(&mut self) -> Result<Records> {
+        let first = self.next.take();
+        let ahead = self.assigned.keys().filter(|place| first.as_ref().is_none_or(|first| *place >= first));
+        let before = self.assigned.keys().filter(|place| first.as_ref().is_some_and(|first| *place < first));
+        let order: Vec<_> = ahead.chain(before).cloned().collect();
+        let mut fetched = Vec::new();
+        let (mut records, mut bytes) = (0, 0);
+        for place in order {
+            let limits = self.settings.limits(records, bytes);
+            if limits.max_records == 0 || limits.max_bytes == 0 {
+                self.next = Some(place);
+                break;
+            }
+            let Some(assigned) = self.assigned.get_mut(&place).filter(|one| one.flow == Flow::Running) else {
+                continue;
+            };
+            let was_decided = assigned.decided_position().is_some();
+            let outcome = assigned.fetch(limits, &self.settings);
+            if !was_decided {
+                self.auto_commit.note_change();
+            }
+            match outcome {
+                Ok(slices) if slices.is_empty() => {}
+                Ok(slices) => {
+                    bytes += slices.iter().map(crate::log::RecordSlice::stored_bytes).sum::<usize>();
+                    let part = PartitionRecords::new(place, slices);
+                    records += part.len();
+                    fetched.push(part);
+                }
+                // The others come first at the next poll.
+                Err(error) if fetched.is_empty() => {
+                    self.next = self.after(&place);
+                    self.note_deleted(&error);
+                    return Err(error);
+                }
+                // What other partitions gave is handed out first; the next poll begins with this one and reports.
+                Err(_) => {
+                    self.next = Some(place);
+                    break;
+                }
+            }
+        }
+        Ok(Records::new(fetched))
+    }
+
+    /// The partition that is next in turn.
+    fn after(&self, place: &TopicPartition) -> Option<TopicPartition> {
+        let behind = (Bound::Excluded(place), Bound::Unbounded);
+        self.assigned.range::<TopicPartition, _>(behind).next().map(|(place, _)| place.clone())
+    }
+
+    /// A member is told once that a topic is gone, be it before or after its group is.
+    fn note_deleted(&mut self, error: &Error) {
+        if let (Role::Member(_), Error::UnknownTopic { topic }) = (&self.role, error) {
+            let is_gone = |one: &Assigned| one.partition.topic() == topic && one.partition.is_deleted();
+            for (place, one) in std::mem::take(&mut self.assigned) {
+                if is_gone(&one) {
+                    self.let_go(&place, &one);
+                } else {
+                    self.assigned.insert(place, one);
+                }
+            }
+        }
+    }
+
+    fn report_rebalance(&mut self) {
+        if let Some(listener) = &self.settings.on_rebalance
+            && let Some(change) = self.unreported.take()
+        {
+            (listener.0)(&change);
+        }
+    }
+}

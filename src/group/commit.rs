@@ -1,0 +1,126 @@
+//! Committing: what a consumer asks for, and whether it may.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::group::commits::Change;
+use crate::group::committed::{Commit, CommittedOffset};
+use crate::group::group::{Group, Members};
+use crate::group::groups::Groups;
+use crate::log::RetentionPolicy;
+use crate::topic::Partition;
+use crate::types::{Durability, Offset};
+
+/// Kafka's `offset.metadata.max.bytes`.
+const METADATA_MOST_BYTES: usize = 4096;
+
+/// What a consumer wants committed.
+#[derive(Debug)]
+pub(crate) struct CommitRequest<'a> {
+    /// The member, and the group's generation at its last look. Without one, anybody may commit: a consumer that assigns
+    /// itself.
+    pub(crate) member: Option<(&'a str, u64)>,
+    pub(crate) positions: Vec<(Partition, Offset)>,
+    pub(crate) metadata: &'a str,
+    pub(crate) durability: Durability,
+    pub(crate) kind: CommitKind,
+}
+
+/// What a commit is to do with positions that are not to be committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CommitKind {
+    /// The offsets were given: each must be in range and of a partition that the member owns, or nothing is committed.
+    Given,
+    /// They are where the consumer stands: those of deleted topics are left out, and those that are committed already.
+    Positions,
+    /// The same without being asked: partitions that the group has given away are the new owner's to commit.
+    Automatic,
+}
+
+impl Groups {
+    /// Commits all positions or none, where they fit into one batch of the topic that stores them (16 MiB).
+    pub(crate) fn commit(&self, group: &Group, request: CommitRequest<'_>) -> Result<()> {
+        if request.metadata.len() > METADATA_MOST_BYTES {
+            return Err(Error::invalid(format!(
+                "commit metadata is longer than {METADATA_MOST_BYTES} bytes"
+            )));
+        }
+        let durability = request.durability;
+        let committed = match request.member {
+            None => self.commit_for(group, request, None)?,
+            Some(_) => group.with_members(|members| self.commit_for(group, request, Some(members)))?,
+        };
+        if durability == Durability::Disk {
+            // After all locks: a sync takes long, and other groups go on meanwhile.
+            self.ledger.sync()?;
+        }
+        // The commit stands whatever becomes of this; the next round of maintenance tries again and reports.
+        committed.iter().for_each(|partition| drop(self.drop_consumed(partition)));
+        Ok(())
+    }
+
+    /// Returns the partitions that were committed for.
+    fn commit_for(
+        &self,
+        group: &Group,
+        request: CommitRequest<'_>,
+        members: Option<&Members>,
+    ) -> Result<Vec<Partition>> {
+        let CommitRequest { member, positions, metadata, kind, .. } = request;
+        let owner = member.zip(members);
+        let timestamp = self.clock.now();
+        let mut committed = self.committed.lock();
+        let (mut changes, mut partitions) = (Vec::new(), Vec::new());
+        for (partition, offset) in positions {
+            let place = partition.topic_partition();
+            if kind != CommitKind::Given && partition.is_deleted() {
+                continue;
+            }
+            if let Some((member, members)) = owner
+                && !members.owns(member, &partition)
+            {
+                if kind == CommitKind::Automatic {
+                    continue;
+                }
+                return Err(Error::NotAssigned {
+                    partition: place.to_string(),
+                    group: group.name().to_owned(),
+                    member: member.0.to_owned(),
+                });
+            }
+            check_range(&partition, offset)?;
+            let is_known = |commit: &Commit| commit.at.offset == offset && commit.is_for(&partition);
+            if kind != CommitKind::Given && committed.of(group.name(), place).is_some_and(is_known) {
+                continue;
+            }
+            let at = CommittedOffset { offset, metadata: metadata.to_owned(), timestamp };
+            let commit = Some(Commit { topic_id: partition.topic_id(), names_id: true, at });
+            changes.push(Change { group: Arc::clone(&group.name), place: place.clone(), commit });
+            partitions.push(partition);
+        }
+        self.write(&mut committed, changes)?;
+        Ok(partitions)
+    }
+
+    /// Makes the room of a queue: segments that every group has read go with the commit that reads their last record.
+    fn drop_consumed(&self, partition: &Partition) -> Result<()> {
+        let topic = self.topics.get(partition.topic())?;
+        if !topic.settings().drops_consumed() {
+            return Ok(());
+        }
+        let policy =
+            RetentionPolicy { keep_from: self.removable_below(partition)?, ..RetentionPolicy::default() };
+        partition.apply_retention(&policy).map(drop)
+    }
+}
+
+/// An offset beyond the end would skip records that are not written yet.
+pub(super) fn check_range(partition: &Partition, offset: Offset) -> Result<()> {
+    partition.log().check_open()?;
+    let (start, end) = (partition.start(), partition.end());
+    if (0..=end).contains(&offset) {
+        return Ok(());
+    }
+    let partition = partition.topic_partition().to_string();
+    Err(Error::OffsetOutOfRange { partition, requested: offset, start, end })
+}

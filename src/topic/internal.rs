@@ -1,0 +1,74 @@
+//! Topics that the store keeps for itself: which there are, how they are kept, and that nobody else writes them.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::topic::config::{CleanupPolicy, TopicConfig};
+
+/// A topic that the store keeps for itself, under Kafka's name for it. It is created by the first record; every one of them
+/// is compacted, as it holds the last state of each key.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct InternalTopic {
+    pub(crate) name: &'static str,
+    pub(crate) partitions: u32,
+}
+
+/// What groups have committed.
+pub(crate) static OFFSETS: InternalTopic = InternalTopic { name: "__consumer_offsets", partitions: 1 };
+
+/// What was decided about transactions.
+pub(crate) static TRANSACTIONS: InternalTopic = InternalTopic { name: "__transaction_state", partitions: 1 };
+
+/// All of them.
+static ALL: [&InternalTopic; 2] = [&OFFSETS, &TRANSACTIONS];
+
+/// The most bytes of one batch: a change that fits is all or nothing. It holds by code and not by the catalog, so that it
+/// holds for a store of an earlier version too.
+const MOST_BATCH_BYTES: u64 = 16 << 20;
+
+impl InternalTopic {
+    /// The one of that name.
+    pub(crate) fn find(name: &str) -> Option<&'static Self> {
+        ALL.into_iter().find(|internal| internal.name == name)
+    }
+
+    /// What the catalog lists for it.
+    pub(super) fn config(&self) -> TopicConfig {
+        TopicConfig::new().partitions(self.partitions).cleanup_policy(CleanupPolicy::Compact)
+    }
+
+    /// Settings that hold for it whatever the catalog lists.
+    pub(super) fn fixed(values: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut fixed = values.clone();
+        fixed.insert("max.message.bytes".to_owned(), MOST_BATCH_BYTES.to_string());
+        fixed
+    }
+}
+
+/// Refuses a change by users to the list of topics that is about an internal one.
+///
+/// # Errors
+/// [`InvalidName`](Error::InvalidName).
+pub(crate) fn refuse_change(name: &str) -> Result<()> {
+    match InternalTopic::find(name) {
+        None => Ok(()),
+        Some(_) => Err(Error::InvalidName {
+            kind: "topic",
+            name: name.to_owned(),
+            reason: "the store keeps this topic for itself",
+        }),
+    }
+}
+
+/// Refuses a record, or a deletion, that a user has for an internal topic.
+///
+/// # Errors
+/// [`InvalidArgument`](Error::InvalidArgument).
+#[inline]
+pub(crate) fn refuse_write(is_internal: bool, name: &str) -> Result<()> {
+    if is_internal {
+        Err(Error::invalid(format!("topic {name:?} is written by the store alone")))
+    } else {
+        Ok(())
+    }
+}
