@@ -283,8 +283,12 @@ impl Log {
 
     /// The partition was deleted, or its store closed: every later call says so. The reason comes first: a call that finds
     /// the write side closed finds out why.
+    ///
+    /// Returns after whoever rewrites or removes segments has come to an end: the files, or their names, are another's next.
     pub(crate) fn retire(&self, reason: Error) {
         drop(self.retired.set(reason));
+        let _rewriting = self.rewriting.lock();
+        let _removing = self.removing.lock();
         self.writer.lock().phase = Phase::Closed;
         self.watchers.raise();
     }

@@ -186,18 +186,19 @@ impl Partition {
     /// # Errors
     /// [`OffsetOutOfRange`](Error::OffsetOutOfRange) when the range begins below `start` or above `end`.
     pub fn read(&self, range: impl RangeBounds<Offset>) -> Result<PartitionReader> {
+        self.log.write_queued();
+        // Read once: it may move on at any moment, and a range without a beginning begins wherever it is.
+        let (start, end) = (self.start(), self.end());
         let from = match range.start_bound() {
             Bound::Included(offset) => *offset,
             Bound::Excluded(offset) => offset.saturating_add(1),
-            Bound::Unbounded => self.start(),
+            Bound::Unbounded => start,
         };
         let until = match range.end_bound() {
             Bound::Included(offset) => offset.saturating_add(1),
             Bound::Excluded(offset) => *offset,
             Bound::Unbounded => Offset::MAX,
         };
-        self.log.write_queued();
-        let (start, end) = (self.start(), self.end());
         if from < start || from > end {
             let partition = self.place.to_string();
             return Err(Error::OffsetOutOfRange { partition, requested: from, start, end });

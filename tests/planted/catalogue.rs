@@ -688,6 +688,14 @@ pub(crate) const BUGS: &[Bug] = &[
         bad: "if copied.tally.next_offset > scan.tally.next_offset {",
         caught_by: &[POWER_CUT],
     },
+    // A call beside a deletion.
+    Bug {
+        name: "maintenance-fails-beside-a-deletion",
+        file: "src/store/maintenance.rs",
+        good: "Err(Error::UnknownTopic { .. }) => Ok(()),",
+        bad: "",
+        caught_by: &[tests("lives", &["whatever_many_threads"])],
+    },
     // Panics, closing, refusals.
     Bug {
         name: "panic-under-the-writer-not-noticed",

@@ -28,7 +28,10 @@ impl Log {
             match self.search_all(&list, timestamp) {
                 // A segment may have been removed or replaced on the way.
                 Err(_) if !Arc::ptr_eq(&list, &self.segment_list()) => {}
-                outcome => return outcome,
+                outcome => {
+                    self.check_open()?;
+                    return outcome;
+                }
             }
         }
     }

@@ -193,6 +193,8 @@ impl Reader {
                 Err(error) => return Err(error),
             }
         }
+        // Looked at last: files are opened by their names, which belong to another topic as soon as this one was deleted.
+        self.log.check_open()?;
         Ok(slices)
     }
 
