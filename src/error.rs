@@ -327,6 +327,9 @@ pub enum Error {
     },
 }
 
+/// `ENFILE` and `EMFILE`, which have these numbers in every Unix: the system, or the process, has no descriptor left.
+const NO_DESCRIPTOR: [i32; 2] = [23, 24];
+
 impl Error {
     /// True when a file holds other bytes than were written to it.
     pub fn is_corruption(&self) -> bool {
@@ -355,7 +358,8 @@ impl Error {
         match self {
             Self::StoreLocked { .. } | Self::Full { .. } => true,
             Self::Io { source, .. } => {
-                let no_descriptor = matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+                let number = source.raw_os_error();
+                let no_descriptor = cfg!(unix) && number.is_some_and(|number| NO_DESCRIPTOR.contains(&number));
                 let passes =
                     matches!(source.kind(), Interrupted | OutOfMemory | ResourceBusy | TimedOut | WouldBlock);
                 no_descriptor || passes || self.is_disk_full()
