@@ -359,7 +359,8 @@ impl Error {
             Self::StoreLocked { .. } | Self::Full { .. } => true,
             Self::Io { source, .. } => {
                 let number = source.raw_os_error();
-                let no_descriptor = cfg!(unix) && number.is_some_and(|number| NO_DESCRIPTOR.contains(&number));
+                let no_descriptor =
+                    cfg!(unix) && number.is_some_and(|number| NO_DESCRIPTOR.contains(&number));
                 let passes =
                     matches!(source.kind(), Interrupted | OutOfMemory | ResourceBusy | TimedOut | WouldBlock);
                 no_descriptor || passes || self.is_disk_full()

@@ -322,3 +322,36 @@ fn the_stores_own_topic_is_nobody_elses_to_change() {
     refused(store.producer().send(Record::to("__consumer_offsets").key("k")).err());
     assert_eq!(partition.end(), 1);
 }
+
+#[test]
+fn the_latest_values_leave_no_key_out_when_a_compaction_comes_between() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    let config = TopicConfig::new().cleanup_policy(CleanupPolicy::Compact).segment_bytes(64 << 10);
+    let topic = store.create_topic("prices", config).unwrap();
+    let producer = store.producer();
+    let send = |round: usize, keys: std::ops::Range<usize>| {
+        for key in keys {
+            let (key, value) = (format!("key {key}"), format!("{round} {}", "x".repeat(1000)));
+            producer.send(Record::to("prices").key(&key).value(&value)).unwrap();
+        }
+    };
+    send(0, 0..2000);
+    let mut latest = topic.latest();
+    let first = latest.next().unwrap().unwrap();
+    // Sent after the first walk: a compaction takes the records of before for their sake.
+    send(1, 0..2000);
+    producer.send(Record::to("prices").key("key 1999")).unwrap();
+    topic.compact().unwrap();
+    let rest: Vec<_> = latest.map(|record| record.unwrap()).collect();
+    let mut keys: Vec<_> = rest.iter().chain([&first]).map(|record| record.key.clone().unwrap()).collect();
+    keys.sort();
+    let found = keys.len();
+    keys.dedup();
+    assert_eq!(found, keys.len(), "a key came twice");
+    let missing: Vec<_> = (0..1999)
+        .map(|key| format!("key {key}"))
+        .filter(|key| keys.binary_search(&key.as_bytes().to_vec()).is_err())
+        .collect();
+    assert_eq!(missing, [""; 0], "of {found}");
+}

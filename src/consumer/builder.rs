@@ -26,11 +26,13 @@ use crate::types::Durability;
 #[non_exhaustive]
 pub enum StartFrom {
     /// At the first record there is.
+    ///
+    /// With this and with `Latest`, a position whose records were deleted goes on at the first that is there.
     #[default]
     Earliest,
     /// After the last record there is when the partition is first looked at.
     Latest,
-    /// Nowhere: `poll` fails.
+    /// Nowhere: `poll` fails, also where the records at a position were deleted.
     Error,
 }
 

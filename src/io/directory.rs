@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::File;
+use super::maps::MapSlot;
 use super::pool::FilePool;
 use super::seam::{DirectoryLock, Entry, FileSystem, OpenMode};
+use super::view::View;
 use crate::error::{Error, Result};
 
 /// Suffix of a file that is being written and will be renamed.
@@ -30,6 +32,17 @@ impl Directory {
     /// A directory whose long-held files, and those of the directories in it, take at most `limit` descriptors.
     pub(crate) fn with_pool(fs: Arc<dyn FileSystem>, path: &Path, limit: usize) -> Self {
         Self { pool: FilePool::new(fs, limit), path: path.into() }
+    }
+
+    /// One whose files hold at most so many maps.
+    #[cfg(test)]
+    pub(crate) fn with_maps(fs: Arc<dyn FileSystem>, path: &Path, maps: usize) -> Self {
+        Self { pool: FilePool::with_maps(fs, POOL_LIMIT, maps), path: path.into() }
+    }
+
+    /// Holds the map of a file for the next one who needs it, as long as the store does not hold too many.
+    pub(crate) fn hold_map(&self, slot: &Arc<MapSlot>, view: View) {
+        self.pool.maps.hold(slot, view);
     }
 
     fn fs(&self) -> &dyn FileSystem {

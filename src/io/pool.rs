@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
+use super::maps::{MAP_LIMIT, Maps};
 use super::seam::{FileHandle, FileSystem, OpenMode};
 use crate::error::{Error, Result};
 use crate::locks::{AtomicBool, Mutex, Ordering, RwLock};
@@ -19,6 +20,7 @@ const MOST_SPARED: usize = 64;
 pub(super) struct FilePool {
     pub(super) fs: Arc<dyn FileSystem>,
     limit: usize,
+    pub(super) maps: Maps,
     /// Those that have a descriptor, in the order in which they are asked to give it back.
     open: Mutex<VecDeque<Weak<PooledFile>>>,
 }
@@ -69,7 +71,12 @@ pub(super) enum Effect {
 
 impl FilePool {
     pub(super) fn new(fs: Arc<dyn FileSystem>, limit: usize) -> Arc<Self> {
-        Arc::new(Self { fs, limit: limit.max(1), open: Mutex::default() })
+        Self::with_maps(fs, limit, MAP_LIMIT)
+    }
+
+    /// The same with another bound on maps.
+    pub(super) fn with_maps(fs: Arc<dyn FileSystem>, limit: usize, maps: usize) -> Arc<Self> {
+        Arc::new(Self { fs, limit: limit.max(1), maps: Maps::new(maps), open: Mutex::default() })
     }
 
     /// Opens a file of the pool.

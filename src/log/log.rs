@@ -7,7 +7,7 @@ use crate::format::{
     Identity, Mark, PartitionState, SegmentFile, parse_segment_file_name, parse_snapshot_file_name,
 };
 use crate::io::{Clock, Directory, EntryKind, OpenMode, Process};
-use crate::locks::{AtomicI64, AtomicU64, Mutex, OnceLock, RwLock};
+use crate::locks::{AtomicBool, AtomicI64, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
 use crate::log::config::{LogConfig, LogOptions};
 use crate::log::offsets::Offsets;
 use crate::log::open::recovery::{Examine, Recovered, RecoveryReport, examine};
@@ -60,8 +60,14 @@ pub(crate) struct Log {
     pub(super) clock_seen: AtomicI64,
     /// Bytes taken out of the log since it was opened.
     pub(super) reclaimed_bytes: AtomicU64,
+    /// Offsets that readers passed over because of damage since it was opened, those of each reader.
+    pub(super) skipped_offsets: AtomicU64,
+    /// How often something was taken out of the log since it was opened.
+    pub(super) rewrites: AtomicU64,
     /// Set once, by the failure after which nobody knows what is on the disk.
     pub(super) poison: Arc<Poison>,
+    /// Set once, when it is closed or deleted: a rewrite that is under way ends at its next step.
+    pub(super) ending: AtomicBool,
     /// Set once, when the partition is deleted.
     pub(super) retired: OnceLock<Error>,
     pub(super) watchers: Arc<Watchers>,
@@ -198,6 +204,9 @@ impl Log {
             linger: Mutex::new(None),
             clock_seen: AtomicI64::new(found.last_append()),
             reclaimed_bytes: AtomicU64::new(0),
+            skipped_offsets: AtomicU64::new(0),
+            rewrites: AtomicU64::new(0),
+            ending: AtomicBool::new(false),
             retired: OnceLock::new(),
             watchers,
             process: Process::current(),
@@ -261,11 +270,19 @@ impl Log {
     /// Takes new settings for what is appended from now on.
     pub(crate) fn set_config(&self, config: impl Into<Arc<LogConfig>>) {
         let config = config.into();
-        self.writer.lock().set_config(&config);
+        // Held to the end: who looks at the settings under this lock sees all of them change at once.
+        let mut writer = self.writer.lock();
+        writer.set_config(&config);
         self.accumulator.lock().rules = AppendRules::new(&config);
         *self.config.write() = config;
         // A sender may wait for a limit that is another one now.
         self.watchers.raise();
+    }
+
+    /// How often something was taken out of the log. A walk during which this stays the same has met every record that was
+    /// there when it began.
+    pub(crate) fn rewrites(&self) -> u64 {
+        self.rewrites.load(Ordering::Acquire)
     }
 
     /// Raises `signal` whenever there may be more to read.
@@ -282,15 +299,27 @@ impl Log {
     }
 
     /// The partition was deleted, or its store closed: every later call says so. The reason comes first: a call that finds
-    /// the write side closed finds out why.
-    ///
-    /// Returns after whoever rewrites or removes segments has come to an end: the files, or their names, are another's next.
+    /// the write side closed finds out why. When this returns nobody works on its files any more, whichever thread had begun
+    /// to: the directory may be given away.
     pub(crate) fn retire(&self, reason: Error) {
         drop(self.retired.set(reason));
-        let _rewriting = self.rewriting.lock();
+        self.watchers.raise();
+        let _rewriting = self.end_rewrites();
         let _removing = self.removing.lock();
         self.writer.lock().phase = Phase::Closed;
+        self.segment_list().iter().for_each(|segment| segment.leave());
         self.watchers.raise();
+    }
+
+    /// Has a rewrite end at its next step, and waits for that. None begins from here on.
+    pub(super) fn end_rewrites(&self) -> MutexGuard<'_, ()> {
+        self.ending.store(true, Ordering::Release);
+        self.rewriting.lock()
+    }
+
+    /// An error when the partition is being closed or deleted: what takes long asks between two steps.
+    pub(super) fn check_going_on(&self) -> Result<()> {
+        if self.ending.load(Ordering::Acquire) { Err(self.closed()) } else { Ok(()) }
     }
 
     /// An error when the partition was deleted or its store closed.

@@ -33,5 +33,5 @@ pub(crate) use salvage::{Known, Salvage, salvage};
 pub(crate) use scan::{Scan, Tail, scan};
 
 pub(crate) use segment::Segment;
-pub(crate) use stored_batch::StoredBatch;
+pub(crate) use stored_batch::{StoredBatch, WeakBatch};
 pub(crate) use summary::summarize;

@@ -109,11 +109,10 @@ impl Topics {
                 entry.config = values;
             }
         })?;
-        current
-            .partitions
-            .iter()
-            .for_each(|partition| partition.log().set_config(Arc::clone(settings.log())));
+        let for_logs = Arc::clone(settings.log());
         topic.replace(Current { settings, partitions: current.partitions.clone() });
+        // After that: whoever had asked for the old settings is done, or has noticed, when this returns.
+        current.partitions.iter().for_each(|partition| partition.log().set_config(Arc::clone(&for_logs)));
         Ok(topic)
     }
 

@@ -41,7 +41,6 @@ pub use repair::RepairReport;
 pub(crate) use repair::repair;
 pub use retention::{DeleteReport, RemovedSegment, RetentionReport};
 pub(crate) use route::Route;
-pub(crate) use settings::Settings;
 pub use stats::{PartitionStats, TopicStats};
 pub use topic::Topic;
 pub(crate) use topics::{TopicContext, Topics, unless_deleted};

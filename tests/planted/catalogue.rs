@@ -32,7 +32,7 @@ const CALLBACKS: Tests = tests("lifecycle", &["callbacks::"]);
 const CLOSING: Tests = tests("lifecycle", &["closing::"]);
 const TOPICS: Tests = tests("lifecycle", &["topics::"]);
 const FORK: Tests = tests("lifecycle", &["fork::"]);
-const PARTITION: Tests = tests("lib", &["partition::"]);
+const PARTITION: Tests = tests("lib", &["log::"]);
 
 pub(crate) const BUGS: &[Bug] = &[
     // A store's life.
@@ -152,10 +152,9 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "unlinked-before-the-table-says-so",
-        file: "src/log/retain/removal.rs",
-        good: "        self.edit(&mut open.state, edit)",
-        bad: "        let gone: Vec<_> = list.iter().take(count).map(|segment| segment.base()).collect();\n        \
-              names::remove_segments(&self.directory, &gone)?;\n        self.edit(&mut open.state, edit)",
+        file: "src/log/table/edit.rs",
+        good: "        match file.replace(state) {",
+        bad: "        let gone: Vec<_> = state.obsolete.iter().filter(|base| !file.state().obsolete.contains(base)).copied().collect();\n        crate::log::table::names::remove_segments(&self.directory, &gone)?;\n        match file.replace(state) {",
         caught_by: &[POWER_CUT, PARTITION],
     },
     Bug {
@@ -687,6 +686,42 @@ pub(crate) const BUGS: &[Bug] = &[
         good: "if copied.tally.next_offset != scan.tally.next_offset {",
         bad: "if copied.tally.next_offset > scan.tally.next_offset {",
         caught_by: &[POWER_CUT],
+    },
+    // Readers, and what works on, beside changes of files.
+    Bug {
+        name: "a-file-changes-under-a-list-in-use",
+        file: "src/log/table/edit.rs",
+        good: "        before.missing_in(&list).for_each(|segment| segment.leave());\n",
+        bad: "        drop(before);\n",
+        caught_by: &[tests("lib", &["log::tests::beside", "log::tests::bounds"])],
+    },
+    Bug {
+        name: "a-segment-is-cut-under-its-readers",
+        file: "src/log/open/settle.rs",
+        good: "        self.publish(list.with(Arc::clone(active.segment())));\n        Ok((self.cut(&durable_part)?, active))",
+        bad: "        let cut = self.cut(&durable_part)?;\n        self.publish(list.with(Arc::clone(active.segment())));\n        Ok((cut, active))",
+        caught_by: &[tests("lib", &["log::tests::beside"])],
+    },
+    Bug {
+        name: "a-rewrite-outlives-the-close",
+        file: "src/log/log.rs",
+        good: "        self.ending.store(true, Ordering::Release);\n        self.rewriting.lock()",
+        bad: "        self.ending.store(true, Ordering::Release);\n        Box::leak(Box::new(Mutex::new(()))).lock()",
+        caught_by: &[tests("lib", &["log::tests::ending"])],
+    },
+    Bug {
+        name: "files-go-by-their-names-after-a-deletion",
+        file: "src/log/retain/removal.rs",
+        good: "let _removing = self.removing.lock();",
+        bad: "let _removing = ();",
+        caught_by: &[tests("lib", &["log::tests::ending"])],
+    },
+    Bug {
+        name: "latest-forgets-what-a-compaction-took",
+        file: "src/topic/latest.rs",
+        good: "        if self.last.is_empty() {\n            return Ok(false);",
+        bad: "        if true {\n            return Ok(false);",
+        caught_by: &[tests("compaction", &["the_latest_values"])],
     },
     // A call beside a deletion.
     Bug {

@@ -97,18 +97,18 @@ impl Log {
         segments.push(Arc::clone(active.segment()));
         let state = &mut found.state;
         let list = SegmentList::new(state.state().log_start, segments);
-        let edit = Edit::of(state).open(sealed, mark).list(list).producers_at(producers_at);
+        let edit = Edit::of(state)
+            .open(sealed, mark, &found.leftovers.segments)
+            .list(list)
+            .producers_at(producers_at);
         self.edit(state, edit)?;
         self.raise_durable(active.next_offset());
-        let mut obsolete = found.leftovers.segments.clone();
-        obsolete.extend(&state.state().obsolete);
-        // Left to the next open if it fails: these files are in nobody's way.
-        if names::remove_segments(&self.directory, &obsolete)
-            .and_then(|()| names::remove_cleaned(&self.directory, &found.leftovers.cleaned))
-            .is_ok()
-        {
+        let obsolete = state.state().obsolete.clone();
+        // Tried again by the next removal if it fails: these files are in nobody's way.
+        if names::remove_segments(&self.directory, &obsolete).is_ok() {
             state.forget_obsolete(&obsolete);
         }
+        drop(names::remove_cleaned(&self.directory, &found.leftovers.cleaned));
         Ok(Begun { active, appended })
     }
 

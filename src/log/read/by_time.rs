@@ -22,6 +22,7 @@ impl Log {
         self: &Arc<Self>,
         timestamp: Timestamp,
     ) -> Result<Option<OffsetAndTimestamp>> {
+        self.check_open()?;
         self.write_accepted();
         loop {
             let list = self.segment_list();

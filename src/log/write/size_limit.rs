@@ -122,7 +122,11 @@ impl Log {
             excess = excess.saturating_sub(segment.bytes());
         }
         let policy = RetentionPolicy { keep_from: Some(keep_from), ..RetentionPolicy::default() };
-        self.apply_retention(&policy).map(drop)
+        let still_drops = || {
+            let limit = self.accumulator.lock().rules.size_limit;
+            limit.is_some_and(|limit| limit.when_full == WhenFull::DropOldest)
+        };
+        self.apply_retention(|| if still_drops() { policy } else { RetentionPolicy::default() }).map(drop)
     }
 
     fn full(&self, limit: &SizeLimit) -> Error {

@@ -213,7 +213,10 @@ impl Log {
     }
 
     /// Writes and syncs everything, cuts what was allocated ahead and notes that the close was clean. Later appends fail.
+    /// When it returns no rewrite and no removal of files is under way.
     pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
+        let _rewriting = self.end_rewrites();
+        let _removing = self.removing.lock();
         let mut writer = self.writer.lock();
         // From here on nothing is accepted: what was is in the batches that are written now, or by whoever has the writer
         // before.
