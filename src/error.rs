@@ -209,7 +209,7 @@ pub enum Error {
         member: String,
     },
 
-    /// `StartFrom::Error` and the group has committed no offset.
+    /// `StartFrom::Fail` and the group has committed no offset.
     #[error("group {group:?} has no committed offset for {partition}")]
     NoCommittedOffset {
         /// The group.

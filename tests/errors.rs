@@ -400,7 +400,7 @@ fn offsets_out_of_range() {
     let (_dir, store) = store();
     let partition = store.topic(TOPIC).unwrap().partition(0).unwrap();
     (0..5).for_each(|_| _ = store.producer().send(Record::to(TOPIC).value("x")).unwrap());
-    let mut consumer = assigned(&store, StartFrom::Error);
+    let mut consumer = assigned(&store, StartFrom::Fail);
     consumer.seek((TOPIC, 0), 99).unwrap();
     let mut reader = partition.read_from(5).unwrap();
     reader.seek(99);
@@ -460,7 +460,7 @@ fn not_assigned_and_no_committed_offset() {
             other => panic!("{other:?}"),
         }
     }
-    let mut strict = assigned(&store, StartFrom::Error);
+    let mut strict = assigned(&store, StartFrom::Fail);
     for error in [
         strict.poll(Duration::ZERO).unwrap_err(),
         strict.position(&place).unwrap_err(),

@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::group::Groups;
 use crate::io::{Clock, caught};
 use crate::log::{Effort, RetentionPolicy};
+use crate::store::failures::Failures;
 use crate::store::stats::{GroupLag, GroupStats, StoreStats};
-use crate::store::troubles::Troubles;
 use crate::topic::{Partition, RetentionReport, Topic, Topics, unless_deleted};
 
 /// How much of a partition's due was done.
@@ -23,7 +23,7 @@ pub(super) struct Caretaker {
     pub(super) topics: Arc<Topics>,
     pub(super) groups: Arc<Groups>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) troubles: Troubles,
+    pub(super) failures: Failures,
 }
 
 impl Caretaker {
@@ -38,14 +38,14 @@ impl Caretaker {
                     continue;
                 }
                 match caught(|| self.tend(&topic, &partition)) {
-                    Ok(Tended::Wholly) => self.troubles.note_success(place),
+                    Ok(Tended::Wholly) => self.failures.note_success(place),
                     Ok(Tended::InPart) => {}
                     // Deleted, or closed, since the list was made.
                     Err(Error::UnknownTopic { .. } | Error::StoreClosed { .. }) => {
-                        self.troubles.note_success(place)
+                        self.failures.note_success(place)
                     }
                     Err(error) => {
-                        self.troubles.note_failure(place, &error);
+                        self.failures.note_failure(place, &error);
                         first = first.and(Err(error));
                     }
                 }
@@ -61,7 +61,7 @@ impl Caretaker {
         if topic.settings().compaction().is_none() {
             return Ok(Tended::Wholly);
         }
-        if !self.troubles.may_try(partition.topic_partition()) {
+        if !self.failures.may_try(partition.topic_partition()) {
             return Ok(Tended::InPart);
         }
         partition.compact(&|| topic.compaction_of(partition, Effort::WhenDue)).map(|_| Tended::Wholly)
@@ -99,8 +99,14 @@ impl Caretaker {
         let topics =
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<Vec<_>>>()?;
         let groups = self.groups.names().into_iter().map(|name| self.group_stats(name)).collect();
-        let (callback_panics, last_panic) = self.troubles.panics();
-        Ok(StoreStats { topics, groups, troubles: self.troubles.list(), callback_panics, last_panic })
+        let (callback_panics, last_panic) = self.failures.panics();
+        Ok(StoreStats {
+            topics,
+            groups,
+            maintenance_failures: self.failures.list(),
+            callback_panics,
+            last_panic,
+        })
     }
 
     fn group_stats(&self, name: String) -> GroupStats {

@@ -7,17 +7,17 @@ use std::sync::Arc;
 
 use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
-use crate::group::{CommittedOffset, Groups, OffsetSetBack};
+use crate::group::{CommittedOffset, Groups, OffsetReset};
 use crate::io::{Directory, caught};
 use crate::log::RecoveryReport;
 use crate::producer::{Producer, ProducerBuilder};
 use crate::store::builder::{Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
+use crate::store::failures::Failures;
 use crate::store::life::{Life, Work};
 use crate::store::maintenance;
 use crate::store::stats::StoreStats;
-use crate::store::troubles::Troubles;
-use crate::topic::{RetentionReport, Topic, TopicConfig, Topics, Verification, refuse_change};
+use crate::topic::{RetentionReport, Topic, TopicConfig, Topics, VerifyReport, refuse_change};
 use crate::transaction::{Transaction, TransactionBuilder, Transactions};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
@@ -79,7 +79,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreLocked`](Error::StoreLocked), [`Io`](Error::Io). Damage is no error here: it is what is looked for.
-    pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
+    pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
         Self::builder(path).verify(|_| ControlFlow::Continue(()))
     }
 
@@ -103,7 +103,7 @@ impl Store {
             topics: Arc::clone(&topics),
             groups: Arc::clone(&groups),
             clock: builder.clock,
-            troubles: Troubles::new(builder.on_trouble),
+            failures: Failures::new(builder.on_maintenance_failure),
         };
         let care = Arc::new(care);
         let life = Life::new(root.path(), lock);
@@ -124,8 +124,8 @@ impl Store {
     /// fetched stay readable. A second call waits for the first and returns what it returns. Dropping the last clone does
     /// the same and cannot report failures.
     ///
-    /// It may be called from [`on_trouble`](StoreBuilder::on_trouble): all partitions are closed when it returns, and the
-    /// directory is given back when the work ends from which `on_trouble` was called.
+    /// It may be called from [`on_maintenance_failure`](StoreBuilder::on_maintenance_failure): all partitions are closed when it returns, and the
+    /// directory is given back when the work ends from which `on_maintenance_failure` was called.
     ///
     /// # Errors
     /// The first failure of any partition; the others are closed all the same. What was acknowledged as durable is.
@@ -150,8 +150,8 @@ impl Store {
     }
 
     /// Committed offsets that lay above the end of their partition after a crash and were set back to it.
-    pub fn offsets_set_back(&self) -> &[OffsetSetBack] {
-        self.inner.groups.set_back()
+    pub fn offset_resets(&self) -> &[OffsetReset] {
+        self.inner.groups.offset_resets()
     }
 
     /// Creates a topic.
@@ -231,7 +231,7 @@ impl Store {
         refuse_change(name)?;
         let deleted = self.inner.topics.delete(name);
         if matches!(self.inner.topics.get(name), Err(Error::UnknownTopic { .. })) {
-            self.inner.care.troubles.forget(name);
+            self.inner.care.failures.forget(name);
         }
         // Also after a failure, which may have come when the topic was gone already.
         self.inner.groups.topic_changed(name);

@@ -156,8 +156,8 @@ impl Judge<'_> {
         if !is_short && self.store.committed(GROUP) != self.sample.content.committed {
             return Err(format!("committed: {:?}", self.store.committed(GROUP)));
         }
-        if !is_short && !self.store.offsets_set_back().is_empty() {
-            return Err(format!("set back: {:?}", self.store.offsets_set_back()));
+        if !is_short && !self.store.offset_resets().is_empty() {
+            return Err(format!("set back: {:?}", self.store.offset_resets()));
         }
         Ok(verdict)
     }

@@ -193,10 +193,10 @@ fn a_topic_that_gets_the_name_of_a_failing_one_begins_without_its_failures() {
     fs::write(&log, bytes).expect("a segment");
     let store = Store::builder(dir.path()).maintain_by_hand().open().expect("the store opens");
     assert!(store.maintain().is_err());
-    assert_eq!(store.stats().expect("figures").troubles.len(), 1);
+    assert_eq!(store.stats().expect("figures").maintenance_failures.len(), 1);
     store.delete_topic("orders").expect("a deletion");
     store.create_topic("orders", compacted()).expect("a topic");
-    assert!(store.stats().expect("figures").troubles.is_empty());
+    assert!(store.stats().expect("figures").maintenance_failures.is_empty());
     store.maintain().expect("a round");
 }
 

@@ -20,6 +20,8 @@ mod promise;
 #[cfg(test)]
 mod record;
 #[cfg(test)]
+mod transactions;
+#[cfg(test)]
 mod trouble;
 #[cfg(test)]
 mod watcher;

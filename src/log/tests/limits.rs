@@ -139,7 +139,7 @@ fn a_log_takes_what_fills_its_limit_exactly() {
         append(&log, 0..1, Durability::Os);
         log.bytes()
     };
-    for when_full in [WhenFull::Error, WhenFull::Block] {
+    for when_full in [WhenFull::Fail, WhenFull::Block] {
         for durability in [Durability::Os, Durability::Disk] {
             let place = Place::new(ReadMode::Mapped);
             let log = with_limit(&place, 3 * one, when_full, Duration::ZERO);
@@ -218,16 +218,16 @@ fn sound_batches_that_are_not_those_sealed_are_damage() {
     }
     log.close().unwrap();
     assert_eq!(place.logs(), other.logs());
-    let damages = || {
+    let findings = || {
         let mut checked = Checked::default();
         _ = place.open().check(&mut checked, &mut |_| std::ops::ControlFlow::Continue(())).unwrap();
         assert_eq!((checked.records, checked.segments), (20, place.logs().len() as u64));
-        checked.damages
+        checked.findings
     };
-    assert!(damages().is_empty());
+    assert!(findings().is_empty());
     let name = format!("{:020}.log", place.logs()[1]);
     std::fs::copy(other.dir.path().join(&name), place.dir.path().join(&name)).unwrap();
-    let found = damages();
+    let found = findings();
     assert!(matches!(&found[..], [damage] if format!("{damage:?}").contains(&name)), "{found:?}");
 }
 

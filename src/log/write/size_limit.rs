@@ -23,7 +23,7 @@ use crate::types::Timestamp;
 pub enum WhenFull {
     /// It fails with [`Error::Full`].
     #[default]
-    Error,
+    Fail,
     /// The oldest segments go, whoever has read them or not.
     DropOldest,
     /// It waits until retention or consumers have made room, and fails with [`Error::Full`] when that takes too long.
@@ -99,7 +99,7 @@ impl Log {
             }
             drop(accumulator);
             match (limit.when_full, &mut waiting, seen) {
-                (WhenFull::Error, ..) => return Err(self.full(&limit)),
+                (WhenFull::Fail, ..) => return Err(self.full(&limit)),
                 (WhenFull::DropOldest, ..) => self.drop_oldest(bytes, &limit)?,
                 (WhenFull::Block, Some(waiting), Some(seen)) => {
                     if !waiting.sleep(seen, &limit) {
