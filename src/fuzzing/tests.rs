@@ -225,6 +225,7 @@ fn put_transactions() {
         partitions,
         last_update: 9,
         start: 8,
+        client_version: 2,
     };
     state.encode(&mut bytes).unwrap();
     put("transaction_state", "decided", &bytes);

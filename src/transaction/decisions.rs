@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{
-    DecisionEnd, ENDS_HEADER, Ending, Malformed, TopicPartitions, TransactionState, TransactionStatus,
-    decode_ends, decode_transaction_key, encode_ends, encode_transaction_key,
+    CLIENT_VERSION, DecisionEnd, ENDS_HEADER, Ending, Malformed, TopicPartitions, TransactionState,
+    TransactionStatus, decode_ends, decode_transaction_key, encode_ends, encode_transaction_key,
 };
 use crate::log::Isolation;
 use crate::topic::{Ledger, Partition, RecordRef, TRANSACTIONS, Topics};
@@ -34,6 +34,8 @@ pub(super) struct Decided {
     pub(super) name: String,
     pub(super) ending: Ending,
     pub(super) ends: Vec<DecisionEnd>,
+    /// It bears the epoch of the transaction's records, and not the next one: brokers of earlier versions decide so.
+    pub(super) has_same_epoch: bool,
 }
 
 /// The last decision about each transaction, by the producer in the epoch of its end.
@@ -66,6 +68,7 @@ impl DecisionLog {
             partitions: Some(decision.partitions.clone()),
             last_update: decision.now,
             start: decision.began,
+            client_version: CLIENT_VERSION,
         };
         encode_transaction_key(decision.name, &mut key)
             .and_then(|()| state.encode(&mut value))
@@ -119,8 +122,11 @@ impl DecisionLog {
                 }
                 for record in &records {
                     // What is not understood decides nothing.
-                    if let Ok(Some((producer, decided))) = decode(record) {
-                        found.insert(producer, decided);
+                    match decode(record) {
+                        Ok(Some((producer, Some(decided)))) => _ = found.insert(producer, decided),
+                        // It goes on: what was decided in that epoch was another transaction.
+                        Ok(Some((producer, None))) => _ = found.remove(&producer),
+                        Ok(None) | Err(_) => {}
                     }
                 }
             }
@@ -130,17 +136,18 @@ impl DecisionLog {
 }
 
 /// The decision that a record is, if it is one.
-fn decode(record: RecordRef<'_>) -> std::result::Result<Option<(ProducerId, Decided)>, Malformed> {
+fn decode(record: RecordRef<'_>) -> std::result::Result<Option<(ProducerId, Option<Decided>)>, Malformed> {
     let name = decode_transaction_key(record.key().unwrap_or_default())?;
     let (Some(name), Some(value)) = (name, record.value()) else { return Ok(None) };
     let state = TransactionState::decode(value)?;
+    let producer = ProducerId { id: state.producer_id, epoch: state.producer_epoch };
     let ending = match state.status {
         TransactionStatus::PrepareCommit | TransactionStatus::CompleteCommit => Ending::Commit,
         TransactionStatus::PrepareAbort | TransactionStatus::CompleteAbort => Ending::Abort,
-        _ => return Ok(None),
+        _ => return Ok(Some((producer, None))),
     };
     let ends = record.headers().find(|header| header.key == ENDS_HEADER).and_then(|header| header.value);
     let ends = ends.map_or(Ok(Vec::new()), decode_ends)?;
-    let producer = ProducerId { id: state.producer_id, epoch: state.producer_epoch };
-    Ok(Some((producer, Decided { name: name.to_owned(), ending, ends })))
+    let has_same_epoch = state.client_version < CLIENT_VERSION;
+    Ok(Some((producer, Some(Decided { name: name.to_owned(), ending, ends, has_same_epoch }))))
 }

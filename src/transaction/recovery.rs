@@ -95,11 +95,13 @@ fn judge(
     (producer, found): (ProducerId, &Found),
     clock: &Arc<dyn Clock>,
 ) -> Result<Ending> {
-    // Brokers of earlier versions decide in the epoch of the records.
-    let decided = [producer.epoch.saturating_add(1), producer.epoch]
+    let decided = [(producer.epoch.saturating_add(1), false), (producer.epoch, true)]
         .into_iter()
-        .find_map(|epoch| found.get(&ProducerId { epoch, ..producer }));
-    let Some(Decided { name, ending: Ending::Commit, ends }) = decided else { return Ok(Ending::Abort) };
+        .filter_map(|(epoch, same)| Some((found.get(&ProducerId { epoch, ..producer })?, same)))
+        .find(|(decided, same)| decided.has_same_epoch == *same);
+    let Some((Decided { name, ending: Ending::Commit, ends, .. }, _)) = decided else {
+        return Ok(Ending::Abort);
+    };
     if ends.iter().all(|end| is_there(topics, producer, end)) {
         return Ok(Ending::Commit);
     }

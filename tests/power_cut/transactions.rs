@@ -152,6 +152,14 @@ fn found(store: &Store, promises: &[TransactionPromise]) -> Outcome<BTreeSet<usi
     for (number, (promise, counts)) in promises.iter().zip(counts).enumerate() {
         let is_there = !counts.is_empty();
         if is_there && counts != promise.places {
+            for topic in TOPICS {
+                let partition = store.topic(topic).unwrap().partition(0).unwrap();
+                let all = partition.read(..).unwrap().isolation(Isolation::ReadUncommitted).into_iter();
+                let all: Vec<_> = all
+                    .map(|record| record.map(|r| (r.offset, String::from_utf8(r.value.unwrap()).unwrap())))
+                    .collect();
+                eprintln!("{topic}: end {} {all:?}", partition.end());
+            }
             return Err(format!("transaction {number} is there in part: {counts:?} of {:?}", promise.places));
         }
         if is_there && !promise.may_be_there {
@@ -229,7 +237,7 @@ fn judge(disk: Disk, promises: &Promises, variant: usize) -> Outcome<()> {
         cut(&disk, &vec![Fate::Lost; points(&disk).len()])
     };
     // What the first cut left is on the disk: what was found there is found again.
-    reopened(disk, promises, Some(&there)).map(drop)
+    reopened(disk, promises, Some(&there)).map(drop).map_err(|why| format!("the next life: {why}"))
 }
 
 fn explore(percent: usize) {
