@@ -34,6 +34,14 @@ impl Directory {
         Self { pool: FilePool::new(fs, limit), path: path.into() }
     }
 
+    /// The directory that stands at its path now, and stays what this is when it gets another name. To be called before
+    /// anything in it is opened. Nothing in it can be reached after its [`lock`](Self::lock) was given back.
+    pub(crate) fn anchored(self) -> Result<Self> {
+        let anchored = self.fs().anchored(&self.path).map_err(|e| Error::io(&self.path, "open", e))?;
+        let Some(fs) = anchored else { return Ok(self) };
+        Ok(Self { pool: self.pool.over(fs), path: self.path })
+    }
+
     /// One whose files hold at most so many maps.
     #[cfg(test)]
     pub(crate) fn with_maps(fs: Arc<dyn FileSystem>, path: &Path, maps: usize) -> Self {

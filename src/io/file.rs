@@ -143,11 +143,11 @@ impl File {
         }
     }
 
-    /// Small writes may be stored into a map: see [`FileHandle::store_small_writes`].
-    pub(crate) fn store_small_writes(&self) {
+    /// Small writes may be stored into a map: see [`FileHandle::map_small_writes`].
+    pub(crate) fn map_small_writes(&self) {
         match &self.source {
-            Source::Own { handle, .. } => handle.store_small_writes(),
-            Source::Pooled(file) => file.store_small_writes(),
+            Source::Own { handle, .. } => handle.map_small_writes(),
+            Source::Pooled(file) => file.map_small_writes(),
         }
     }
 

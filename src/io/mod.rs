@@ -5,6 +5,8 @@
 //! production, a faulty or modelled file system and a [`ManualClock`] in tests.
 
 mod allocate;
+#[cfg(target_os = "linux")]
+mod anchor;
 mod caught;
 mod clock;
 mod cycles;
@@ -12,6 +14,10 @@ mod descriptors;
 mod directory;
 mod file;
 mod id;
+#[cfg(target_os = "linux")]
+mod listing;
+#[cfg(target_os = "linux")]
+mod mapped_writes;
 mod maps;
 mod os;
 mod pool;
@@ -19,8 +25,6 @@ mod prefetch;
 mod process;
 mod seam;
 mod space;
-#[cfg(target_os = "linux")]
-mod store_map;
 #[cfg(target_os = "linux")]
 mod ticks;
 mod view;

@@ -190,7 +190,7 @@ impl StoreBuilder {
         mut progress: impl FnMut(&VerifyReport) -> ControlFlow<()>,
     ) -> Result<VerifyReport> {
         self.read_mode = ReadMode::Positional;
-        let root = self.root();
+        let root = self.root().anchored()?;
         let _lock = self.lock(&root)?;
         verify(&root, &self.context(), &mut progress)
     }
@@ -216,7 +216,7 @@ impl StoreBuilder {
             let why = "copies must not lie in the store";
             return Err(Error::invalid(format!("{}: {why}", copies.display())));
         }
-        let root = self.root();
+        let root = self.root().anchored()?;
         let _lock = self.lock(&root)?;
         let copies = Directory::with_pool(Arc::clone(&self.file_system), &copies, self.max_open_files);
         repair(&root, &self.context(), copies)

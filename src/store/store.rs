@@ -86,6 +86,7 @@ impl Store {
     pub(super) fn open_with(builder: StoreBuilder) -> Result<Self> {
         let root = builder.root();
         root.ensure()?;
+        let root = root.anchored()?;
         let lock = builder.lock(&root)?;
         let context = builder.context();
         let agenda = Arc::clone(&context.agenda);
@@ -240,7 +241,7 @@ impl Store {
 
     /// A producer with the default settings: records are in the operating system's hands when `send` returns.
     pub fn producer(&self) -> Producer {
-        self.producer_builder().build_checked()
+        self.producer_builder().build_default()
     }
 
     /// A producer with other settings.

@@ -20,12 +20,14 @@ mod promise;
 #[cfg(test)]
 mod record;
 #[cfg(test)]
+<<<<<<< HEAD
 mod transactions;
+=======
+mod scenes;
+>>>>>>> main
 #[cfg(test)]
 mod trouble;
 #[cfg(test)]
 mod watcher;
 #[cfg(test)]
 mod workloads;
-#[cfg(test)]
-mod world;
