@@ -327,17 +327,12 @@ pub enum Error {
     },
 }
 
-<<<<<<< HEAD
-/// `ENFILE` and `EMFILE`, which have these numbers in every Unix: the system, or the process, has no descriptor left.
-const NO_DESCRIPTOR: [i32; 2] = [23, 24];
-=======
 /// True when the process, or the machine, has as many files open as it may.
 pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
     /// `ENFILE` and `EMFILE`, the same numbers on every Unix.
     const NUMBERS: [i32; 2] = [23, 24];
     cfg!(unix) && error.raw_os_error().is_some_and(|number| NUMBERS.contains(&number))
 }
->>>>>>> main
 
 impl Error {
     /// True when a file holds other bytes than were written to it.
@@ -367,12 +362,6 @@ impl Error {
         match self {
             Self::StoreLocked { .. } | Self::Full { .. } => true,
             Self::Io { source, .. } => {
-<<<<<<< HEAD
-                let number = source.raw_os_error();
-                let no_descriptor =
-                    cfg!(unix) && number.is_some_and(|number| NO_DESCRIPTOR.contains(&number));
-=======
->>>>>>> main
                 let passes =
                     matches!(source.kind(), Interrupted | OutOfMemory | ResourceBusy | TimedOut | WouldBlock);
                 is_out_of_descriptors(source) || passes || self.is_disk_full()

@@ -20,11 +20,9 @@ mod promise;
 #[cfg(test)]
 mod record;
 #[cfg(test)]
-<<<<<<< HEAD
-mod transactions;
-=======
 mod scenes;
->>>>>>> main
+#[cfg(test)]
+mod transactions;
 #[cfg(test)]
 mod trouble;
 #[cfg(test)]

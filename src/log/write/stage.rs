@@ -104,7 +104,7 @@ impl Log {
         if self.durable() > last {
             return Ok(());
         }
-        if matches!(self.writer.lock().phase, Phase::Found(_)) {
+        if matches!(self.writer.lock().phase, Phase::Untouched(_)) {
             // What an earlier life has written: it has to be brought onto the disk first.
             return self.flush();
         }
@@ -209,12 +209,8 @@ impl<'a> Stage<'a> {
     /// Writes what was placed.
     pub(crate) fn write(&mut self) -> Result<()> {
         let Some(mut accumulator) = self.accumulator.take() else { return Ok(()) };
-<<<<<<< HEAD
         self.placed = None;
-        let batches = accumulator.take(Which::All);
-=======
         let batches = accumulator.take(Take::All);
->>>>>>> main
         drop(accumulator);
         self.log.write_batches(&mut self.writer, batches)
     }
