@@ -4,8 +4,8 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::pool::{Effect, PooledFile};
-use super::seam::{FileHandle, FileSystem, OpenMode};
+use super::pool::{Effect, FilePool, PooledFile};
+use super::seam::{FileHandle, OpenMode};
 use super::view::View;
 use crate::error::{Error, Result};
 
@@ -34,9 +34,10 @@ enum Source {
 }
 
 impl File {
-    pub(super) fn open(fs: &dyn FileSystem, path: &Path, mode: OpenMode) -> Result<Self> {
+    pub(super) fn open(pool: &FilePool, path: &Path, mode: OpenMode) -> Result<Self> {
         let operation = if mode == OpenMode::CreateNew { "create" } else { "open" };
-        let handle = fs.open(path, mode).map_err(|e| Error::io(path, operation, e))?;
+        let opened = pool.with_descriptors(|| pool.fs.open(path, mode));
+        let handle = opened.map_err(|e| Error::io(path, operation, e))?;
         Ok(Self { source: Source::Own { path: path.into(), handle } })
     }
 

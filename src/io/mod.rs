@@ -32,7 +32,7 @@ mod view;
 pub(crate) use caught::caught;
 pub(crate) use clock::Deadline;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub(crate) use descriptors::descriptor_limit;
+pub(crate) use descriptors::{descriptor_limit, most_held};
 pub(crate) use directory::Directory;
 pub(crate) use file::{File, Unwritten};
 pub(crate) use id::random_id;

@@ -113,14 +113,22 @@ impl FilePool {
 
     fn open_handle(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
         self.close_idle(self.limit);
-        match self.fs.open(path, mode) {
-            // The process has fewer descriptors than this pool may take: half of what it has will do.
-            Err(e) if is_out_of_descriptors(&e) => {
-                let open = self.open.lock().len();
-                self.close_idle(open.div_ceil(2));
-                self.fs.open(path, mode)
+        self.with_descriptors(|| self.fs.open(path, mode))
+    }
+
+    /// Makes a call that needs a descriptor of its own. When the process has none left, files of the pool give half of theirs
+    /// back, and the call is made again, as long as any of them has one.
+    pub(super) fn with_descriptors<T>(&self, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        loop {
+            let outcome = call();
+            if !outcome.as_ref().is_err_and(is_out_of_descriptors) {
+                return outcome;
             }
-            other => other,
+            let open = self.open.lock().len();
+            self.close_idle(open.div_ceil(2));
+            if self.open.lock().len() >= open {
+                return outcome;
+            }
         }
     }
 

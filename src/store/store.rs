@@ -98,7 +98,7 @@ impl Store {
         let transactions = Transactions::open(recovered, (&topics, &groups), &builder.clock, &agenda);
         topics.clear_leftovers()?;
         let mut recovery = topics.recovery();
-        let commits = recovery.iter_mut().find(|report| report.partition == groups.stored_in());
+        let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
         commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
         let care = Caretaker {
             topics: Arc::clone(&topics),

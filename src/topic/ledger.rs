@@ -86,8 +86,8 @@ impl Ledger {
     }
 
     /// The partition of its records.
-    pub(crate) fn stored_in(&self) -> String {
-        TopicPartition::new(self.internal.name, 0).to_string()
+    pub(crate) fn stored_in(&self) -> TopicPartition {
+        TopicPartition::new(self.internal.name, 0)
     }
 
     /// Returns when everything appended so far survives a power cut.

@@ -201,7 +201,7 @@ impl Partition {
             Bound::Unbounded => Offset::MAX,
         };
         if from < start || from > end {
-            let partition = self.place.to_string();
+            let partition = self.place.clone();
             return Err(Error::OffsetOutOfRange { partition, requested: from, start, end });
         }
         let reader = Reader::new(Arc::clone(&self.log), from, Visibility::Written, OnDamage::Fail);

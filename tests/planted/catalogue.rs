@@ -38,6 +38,13 @@ const PARTITION: Tests = tests("lib", &["log::"]);
 pub(crate) const BUGS: &[Bug] = &[
     // A store's life.
     Bug {
+        name: "want-of-descriptors-met-by-nobody",
+        file: "src/io/pool.rs",
+        good: "if !outcome.as_ref().is_err_and(is_out_of_descriptors) {",
+        bad: "if true {",
+        caught_by: &[tests("many_topics", &["few_descriptors"])],
+    },
+    Bug {
         name: "files-looked-up-by-path",
         file: "src/io/os.rs",
         good: "Ok(Some(Arc::new(AnchoredFileSystem::new(dir)?)))",

@@ -136,6 +136,6 @@ impl Log {
     }
 
     fn full(&self, limit: &SizeLimit) -> Error {
-        Error::Full { partition: self.label.to_string(), bytes: self.bytes(), limit: limit.max_bytes }
+        Error::Full { partition: self.topic_partition.clone(), bytes: self.bytes(), limit: limit.max_bytes }
     }
 }

@@ -67,7 +67,7 @@ impl Log {
     pub(crate) fn check_records(&self, records: &[Record<'_>]) -> Result<()> {
         let now = self.clock.now();
         let accumulator = self.accumulator.lock();
-        accumulator.rules.check(records, &self.label, now)?;
+        accumulator.rules.check(records, &self.topic_partition, now)?;
         records.iter().try_for_each(|record| {
             accumulator.rules.check_size(Placement::alone_bytes(std::slice::from_ref(record), now))
         })
@@ -131,7 +131,7 @@ impl<'a> Stage<'a> {
         if found == expected {
             return Ok(());
         }
-        Err(Error::UnexpectedEnd { partition: self.log.label.to_string(), expected, found })
+        Err(Error::UnexpectedEnd { partition: self.log.topic_partition.clone(), expected, found })
     }
 
     /// Whether the records may be appended as they are.
@@ -149,11 +149,11 @@ impl<'a> Stage<'a> {
         let record_count = i32::try_from(part.records.len()).unwrap_or(i32::MAX);
         let sender = Sender { producer_id, producer_epoch, base_sequence, record_count, is_transactional };
         let verdict = self.log.producers.lock().check(&sender);
-        let partition = || self.log.label.to_string();
+        let partition = || self.log.topic_partition.clone();
         match verdict {
             Ok(Verdict::Append) => Ok(None),
             Ok(Verdict::Duplicate(batch)) => Ok(Some(batch)),
-            Err(Refusal::Fenced { .. }) => Err(Error::Fenced { name: partition() }),
+            Err(Refusal::Fenced { .. }) => Err(Error::Fenced { name: partition().to_string() }),
             Err(Refusal::OutOfSequence { expected }) => {
                 Err(Error::OutOfSequence { partition: partition(), expected, found: base_sequence })
             }
@@ -168,7 +168,7 @@ impl<'a> Stage<'a> {
         self.hold();
         let now = self.now;
         let Some(accumulator) = self.accumulator.as_mut() else { return Err(self.log.closed()) };
-        accumulator.rules.check(part.records, &self.log.label, now)?;
+        accumulator.rules.check(part.records, &self.log.topic_partition, now)?;
         let first_offset = accumulator.next_offset();
         let max_bytes = accumulator.rules.max_bytes;
         let mut stamp = part.stamp;
