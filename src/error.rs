@@ -168,6 +168,13 @@ pub enum Error {
         name: String,
     },
 
+    /// The transaction was not decided in its time, and was aborted: nothing of it takes effect. Readers waited for it.
+    #[error("transaction {name}: it was not committed in time, and was aborted")]
+    TransactionExpired {
+        /// The name of the transaction.
+        name: String,
+    },
+
     /// Records of a named producer are missing before these, or these came before and are followed by so many others that it
     /// is not known where they stand. Nothing was appended.
     #[error("{partition}: the producer's next record is number {expected}, not {found}")]

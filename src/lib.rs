@@ -221,6 +221,7 @@ pub(crate) mod producer;
 pub(crate) mod segment;
 pub(crate) mod store;
 pub(crate) mod topic;
+pub(crate) mod transaction;
 pub(crate) mod types;
 pub(crate) mod upkeep;
 
@@ -236,6 +237,7 @@ pub use topic::{
     BatchMetadata, CleanupPolicy, KeyHash, Latest, OwnedHeader, OwnedRecord, OwnedRecordsIter, Partition,
     PartitionReader, Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, Topic, TopicConfig,
 };
+pub use transaction::{Committed, CommittedBatch, Transaction, TransactionBuilder};
 pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
 
 /// What calls report that they have done or found.

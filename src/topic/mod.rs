@@ -26,7 +26,7 @@ mod topics;
 mod verify;
 
 pub use config::{CleanupPolicy, TopicConfig};
-pub(crate) use internal::{OFFSETS, refuse_change, refuse_write};
+pub(crate) use internal::{InternalTopic, OFFSETS, TRANSACTIONS, refuse_change, refuse_write};
 pub use latest::Latest;
 pub(crate) use ledger::{Entry, Ledger, Replay};
 pub use metadata::{BatchMetadata, RecordMetadata};

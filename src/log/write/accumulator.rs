@@ -124,6 +124,14 @@ impl Accumulator {
         self.queue.push_back(batch);
     }
 
+    /// Takes back the batches from `first` on, which nobody waits for. Nothing was placed behind them.
+    pub(in crate::log) fn take_back(&mut self, first: Offset) {
+        while self.queue.back().is_some_and(|batch| batch.base_offset() >= first) {
+            self.queue.pop_back();
+        }
+        self.next_offset = first;
+    }
+
     fn place_in_new(&mut self, placement: &Placement<'_>) -> Placed {
         let displaced = !self.queue.is_empty();
         let mut batch = self.open(placement);
