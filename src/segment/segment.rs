@@ -217,10 +217,11 @@ impl Segment {
     }
 
     fn load(&self, summary: &SegmentSummary) -> Result<SparseIndex> {
+        // What follows the bytes that were sealed is no part of the log, and never read.
         let found = self.log.len()?;
-        if found != summary.bytes {
+        if found < summary.bytes {
             let reason = format!("the file has {found} bytes, {} were sealed", summary.bytes);
-            return Err(self.log.broken(found.min(summary.bytes), summary.next_offset, reason));
+            return Err(self.log.broken(found, summary.next_offset, reason));
         }
         let stored = index_file::read(self.log.directory(), summary)?;
         if let Some(index) = stored.as_ref().filter(|_| !summary.is_sparse) {
