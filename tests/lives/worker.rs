@@ -344,17 +344,22 @@ impl Worker {
         // Those that were there before are gone afterwards.
         let before = self.numbers_of(id, key);
         self.note(|| format!("erase {key} of {}", topic.name()));
-        if self.judge(id, "erase", topic.erase(key))?.is_none() {
-            return Ok(());
-        }
+        let Some(erased) = self.judge(id, "erase", topic.erase(key))? else { return Ok(()) };
         for partition in topic.partitions() {
             let Ok(reader) = partition.read(..) else { continue };
             for record in reader.into_iter().map_while(Result::ok) {
                 let (_, _, number) = parse(record.value.as_deref().unwrap_or_default())?;
                 if before.contains(&number) {
+                    let facts = self.ledger.facts();
+                    let known = facts.topics[&id].logs[&partition.number()].acknowledged.get(&record.offset);
+                    let again: Vec<_> = partition
+                        .read(..)
+                        .map(|r| r.into_iter().map_while(Result::ok).map(|r| r.offset).collect())
+                        .unwrap_or_default();
                     return Err(format!(
-                        "{} still has {number} of {key}, which was erased",
-                        partition.topic_partition()
+                        "{} still has {number} of {key} at {}, which was erased; acknowledged there: {known:?}; report {erased:?}; start {}, end {}; again {again:?}",
+                        partition.topic_partition(),
+                        record.offset, partition.start(), partition.end(),
                     ));
                 }
             }

@@ -725,6 +725,20 @@ pub(crate) const BUGS: &[Bug] = &[
         caught_by: &[tests("lib", &["log::tests::ending"])],
     },
     Bug {
+        name: "a-round-goes-by-replaced-settings",
+        file: "src/log/retain/removal.rs",
+        good: "        let now = self.clock.now();\n        let mut writer = self.writer.lock();\n        let policy = &ask();\n",
+        bad: "        let policy = &ask();\n        let now = self.clock.now();\n        let mut writer = self.writer.lock();\n",
+        caught_by: &[tests("retention", &["a_round_that_is_under_way"])],
+    },
+    Bug {
+        name: "a-read-does-not-look-again-whether-its-topic-is-there",
+        file: "src/log/read/reader.rs",
+        good: "        self.log.check_open()?;\n        Ok(slices)",
+        bad: "        Ok(slices)",
+        caught_by: &[tests("lives", &["a_read_beside_a_deletion"])],
+    },
+    Bug {
         name: "files-go-by-their-names-after-a-deletion",
         file: "src/log/retain/removal.rs",
         good: "let _removing = self.removing.lock();",
