@@ -50,9 +50,8 @@ fn a_read_beside_a_deletion_hands_out_nothing_of_the_next_topic_of_the_name() {
     let store = builder.read_mode(ReadMode::Positional).max_open_files(1).open().expect("a store");
     let fill = |name: &str, value: &str| -> annals::Result<annals::Partition> {
         let partition = store.create_topic(name, TopicConfig::new())?.partition(0)?;
-        (0..10).try_for_each(|_| {
-            partition.append(&[Record::new().value(value)], Durability::Os).map(drop)
-        })?;
+        (0..10)
+            .try_for_each(|_| partition.append(&[Record::new().value(value)], Durability::Os).map(drop))?;
         Ok(partition)
     };
     let old = fill("orders", "old").expect("filled");

@@ -351,15 +351,15 @@ impl Worker {
                 let (_, _, number) = parse(record.value.as_deref().unwrap_or_default())?;
                 if before.contains(&number) {
                     let facts = self.ledger.facts();
-                    let known = facts.topics[&id].logs[&partition.number()].acknowledged.get(&record.offset);
-                    let again: Vec<_> = partition
-                        .read(..)
-                        .map(|r| r.into_iter().map_while(Result::ok).map(|r| r.offset).collect())
-                        .unwrap_or_default();
+                    let log = facts.topics.get(&id).and_then(|topic| topic.logs.get(&partition.number()));
+                    let known = log.and_then(|log| log.acknowledged.get(&record.offset));
                     return Err(format!(
-                        "{} still has {number} of {key} at {}, which was erased; acknowledged there: {known:?}; report {erased:?}; start {}, end {}; again {again:?}",
+                        "{} still has {number} of {key} at {}, which was erased: {erased:?}; {known:?} was acknowledged \
+                         there, and it goes from {} to {}",
                         partition.topic_partition(),
-                        record.offset, partition.start(), partition.end(),
+                        record.offset,
+                        partition.start(),
+                        partition.end()
                     ));
                 }
             }
