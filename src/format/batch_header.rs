@@ -73,7 +73,10 @@ impl BatchHeader {
         check_magic(i8::from_be_bytes(field(bytes, MAGIC_AT)))?;
         let attributes = i16::from_be_bytes(field(bytes, ATTRIBUTES_AT));
         let Some(attributes) = Attributes::from_bits(attributes) else {
-            return Err(Malformed::invalid(ATTRIBUTES_AT, format!("codec {} does not exist", attributes & 0b111)));
+            return Err(Malformed::invalid(
+                ATTRIBUTES_AT,
+                format!("codec {} does not exist", attributes & 0b111),
+            ));
         };
         let header = Self {
             base_offset: i64::from_be_bytes(field(bytes, 0)),

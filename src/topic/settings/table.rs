@@ -43,7 +43,7 @@ const I32_MAX: u64 = i32::MAX.unsigned_abs() as u64;
 pub(super) const UNLIMITED: &str = "-1";
 
 /// In Kafka's order, then ours. Defaults differ from Kafka's in `segment.bytes` (1 GiB there: a small store should be able
-/// to delete), `retention.ms` (7 days there: a store in a program keeps what it was given until told otherwise) and
+/// to delete), `retention.ms` (7 days there: a store in a program keeps what it was given unless set otherwise) and
 /// `compression.type` (`producer` there, which comes to the same).
 const SETTINGS: &[Setting] = &[
     Setting {
