@@ -61,8 +61,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "one-topic-stops-the-store",
         file: "src/topic/topics.rs",
-        good: "Err(error) if InternalTopic::find(name).is_some() => return Err(error),",
-        bad: "Err(error) if !name.is_empty() => return Err(error),",
+        good: "Err(unopened) if InternalTopic::find(name).is_some() => return Err(unopened.error),",
+        bad: "Err(unopened) if !name.is_empty() => return Err(unopened.error),",
         caught_by: &[TOPICS],
     },
     Bug {
