@@ -31,7 +31,7 @@ pub(crate) use compaction::{CompactionConfig, Effort};
 pub(crate) use config::{KeyRule, LogConfig, LogOptions};
 pub(crate) use log::{Log, LogContext};
 pub use open::{RecoveryReport, SkippedRecord, TornTail};
-pub(crate) use producers::table::{OpenTransaction, Remembered};
+pub(crate) use producers::table::Remembered;
 pub(crate) use read::{BelowStart, FetchLimits, Reader, RecordSlice, RecordSliceIter, Visibility};
 pub use read::{Isolation, OnDamage};
 pub use retain::RemovalReason;
