@@ -25,26 +25,22 @@ mod topic;
 mod topics;
 mod verify;
 
-pub use compaction::{CompactionReport, EraseReport};
 pub use config::{CleanupPolicy, TopicConfig};
 #[cfg(any(test, fuzzing))]
 pub(crate) use internal::InternalTopic;
 pub(crate) use internal::{OFFSETS, TRANSACTIONS, refuse_change, refuse_write};
 pub use latest::Latest;
 pub(crate) use ledger::{Entry, Ledger, Replay};
-pub use metadata::{BatchMetadata, OffsetAndTimestamp, RecordMetadata};
+pub use metadata::{BatchMetadata, RecordMetadata};
 pub use partition::Partition;
 pub use partition_reader::{OwnedRecordsIter, PartitionReader};
 pub use partitioner::{KeyHash, Partitioner};
 pub use record_ref::{OwnedHeader, OwnedRecord, RecordRef};
 pub(crate) use records::PartitionRecords;
 pub use records::{Records, RecordsIter};
-pub use repair::RepairReport;
 pub(crate) use repair::repair;
-pub use retention::{DeleteReport, RemovedSegment, RetentionReport};
 pub(crate) use route::Route;
-pub use stats::{PartitionStats, TopicStats};
+pub use stats::TopicStats;
 pub use topic::Topic;
 pub(crate) use topics::{TopicContext, Topics, unless_deleted};
-pub use verify::VerifyReport;
 pub(crate) use verify::verify;
