@@ -235,10 +235,10 @@ pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
 pub use store::{GroupLag, GroupStats, Store, StoreBuilder, StoreStats, Trouble};
 pub use topic::{
-    BatchMetadata, CleanupPolicy, CompactionReport, DeleteReport, EraseReport, KeyHash, Latest,
-    OffsetAndTimestamp, OwnedHeader, OwnedRecord, OwnedRecords, Partition, PartitionReader, PartitionStats,
-    Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, RemovedSegment, RepairReport,
-    RetentionReport, Topic, TopicConfig, TopicStats, Verification,
+    AdoptedPartition, Adoption, BatchMetadata, CleanupPolicy, CompactionReport, DeleteReport, EraseReport,
+    KeyHash, Latest, LogSource, OffsetAndTimestamp, OwnedHeader, OwnedRecord, OwnedRecords, Partition,
+    PartitionReader, PartitionStats, Partitioner, RecordMetadata, RecordRef, Records, RecordsIter,
+    RemovedSegment, RepairReport, RetentionReport, Topic, TopicConfig, TopicStats, Verification,
 };
 pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
 

@@ -28,7 +28,7 @@ pub(crate) use caught::caught;
 pub(crate) use clock::Deadline;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub(crate) use descriptors::descriptor_limit;
-pub(crate) use directory::Directory;
+pub(crate) use directory::{Directory, Link};
 pub(crate) use file::File;
 pub(crate) use id::random_id;
 pub use os::OsFileSystem;

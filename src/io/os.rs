@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::allocate::{Allocated, allocate};
@@ -87,6 +87,18 @@ impl FileSystem for OsFileSystem {
         available_space(dir)
     }
 
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
+    fn reflink(&self, from: &Path, to: &Path) -> io::Result<()> {
+        reflink(from, to)
+    }
+
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        fs::canonicalize(path)
+    }
+
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {
         // The directory itself is locked where the system can: that lock cannot be deleted. The file is for people, and
         // for systems that cannot lock a directory.
@@ -147,6 +159,39 @@ fn read_pid(path: &Path) -> Option<u32> {
     let mut text = String::new();
     File::open(path).ok()?.take(32).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
+}
+
+/// Makes `to` a file that shares the blocks of `from`.
+#[cfg(target_os = "linux")]
+#[expect(clippy::disallowed_methods, reason = "this is the seam behind which std::fs stands")]
+fn reflink(from: &Path, to: &Path) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+
+    let source = File::open(from)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    restrict(&mut options);
+    let target = options.open(to)?;
+    // SAFETY: FICLONE takes two descriptors and touches no memory of ours; both files stay open for the call.
+    #[expect(unsafe_code, reason = "std has no reflinks")]
+    let code = unsafe { libc::ioctl(target.as_raw_fd(), libc::FICLONE, source.as_raw_fd()) };
+    if code == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    fs::remove_file(to)?;
+    match error.raw_os_error() {
+        // What a file system says that has none: which of these differs from one to the other.
+        Some(libc::ENOTTY | libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL) => {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        _ => Err(error),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reflink(_from: &Path, _to: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Owner-only permissions, no links followed, no waiting for the other end of a pipe that stands where a file should.

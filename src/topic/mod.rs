@@ -2,6 +2,7 @@
 //! consumers.
 
 mod admin;
+mod adopt;
 mod catalog_file;
 mod compaction;
 mod config;
@@ -25,6 +26,7 @@ mod topic;
 mod topics;
 mod verify;
 
+pub use adopt::{AdoptedPartition, Adoption, LogSource};
 pub use compaction::{CompactionReport, EraseReport};
 pub use config::{CleanupPolicy, TopicConfig};
 pub(crate) use internal::{OFFSETS, refuse_change, refuse_write};
