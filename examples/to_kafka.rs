@@ -82,7 +82,7 @@ pub fn hand_over(store: &Path, logs: &Path, topics: &[String]) -> Outcome<String
     remove_if_there(&logs.join(".kafka_cleanshutdown"))?;
     rewrite_checkpoints(logs, &places)?;
     for place in &places {
-        replace(&store.join(place.directory()), &logs.join(place.directory()))?;
+        replace(&store.join(place.directory()), &logs.join(place.directory()), place.start)?;
     }
     fs::File::open(logs)?.sync_all()?;
     Ok(list)
@@ -110,20 +110,26 @@ fn remove_if_there(file: &Path) -> Outcome {
 }
 
 /// Only `.log` files go over, and only `partition.metadata` stays: Kafka makes everything else from the records.
-fn replace(from: &Path, to: &Path) -> Outcome {
+fn replace(from: &Path, to: &Path, start: i64) -> Outcome {
     for entry in fs::read_dir(to)? {
         let entry = entry?;
         if entry.file_name() != "partition.metadata" {
             fs::remove_file(entry.path())?;
         }
     }
+    let mut bases = Vec::new();
     for entry in fs::read_dir(from)? {
         let entry = entry?;
-        if entry.path().extension().is_some_and(|ending| ending == "log") {
-            let target = to.join(entry.file_name());
-            fs::copy(entry.path(), &target)?;
-            fs::File::open(&target)?.sync_all()?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(base) = name.strip_suffix(".log") {
+            bases.push(base.parse::<i64>()?);
+            fs::copy(entry.path(), to.join(&name))?;
+            fs::File::open(to.join(&name))?.sync_all()?;
         }
+    }
+    // Compaction took the first segment whole. A broker begins where its first file does.
+    if bases.iter().all(|base| *base > start) {
+        fs::File::create(to.join(format!("{start:020}.log")))?.sync_all()?;
     }
     fs::File::open(to)?.sync_all()?;
     Ok(())

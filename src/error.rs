@@ -51,7 +51,7 @@ pub enum Error {
         existing: String,
     },
 
-    /// `ensure_topic` found the topic with another partition count or cleanup policy than asked for.
+    /// `ensure_topic` found the topic with another setting, or number of partitions, than asked for.
     #[error("topic {topic:?} has {setting}={found}, expected {expected}: change the topic or the program")]
     TopicMismatch {
         /// The topic's name.
@@ -202,7 +202,7 @@ pub enum Error {
         member: String,
     },
 
-    /// `StartFrom::Error` and the group has committed no offset.
+    /// `StartFrom::Fail` and the group has committed no offset.
     #[error("group {group:?} has no committed offset for {partition}")]
     NoCommittedOffset {
         /// The group.
@@ -333,6 +333,13 @@ pub enum Error {
     },
 }
 
+/// True when the process, or the machine, has as many files open as it may.
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    /// `ENFILE` and `EMFILE`, the same numbers on every Unix.
+    const NUMBERS: [i32; 2] = [23, 24];
+    cfg!(unix) && error.raw_os_error().is_some_and(|number| NUMBERS.contains(&number))
+}
+
 impl Error {
     /// True when a file holds other bytes than were written to it.
     pub fn is_corruption(&self) -> bool {
@@ -361,10 +368,9 @@ impl Error {
         match self {
             Self::StoreLocked { .. } | Self::Full { .. } => true,
             Self::Io { source, .. } => {
-                let no_descriptor = matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
                 let passes =
                     matches!(source.kind(), Interrupted | OutOfMemory | ResourceBusy | TimedOut | WouldBlock);
-                no_descriptor || passes || self.is_disk_full()
+                is_out_of_descriptors(source) || passes || self.is_disk_full()
             }
             Self::Lost { cause, .. } => cause.is_retriable(),
             _ => false,

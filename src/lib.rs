@@ -160,7 +160,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! When maintenance fails at a partition, [`StoreBuilder::on_trouble`] tells, [`Store::stats`] lists it, and it is tried again
+//! When maintenance fails at a partition, [`StoreBuilder::on_maintenance_failure`] tells, [`Store::stats`] lists it, and it is tried again
 //! later; the other partitions are not held up.
 //!
 //! # Opening after a crash
@@ -227,18 +227,18 @@ pub(crate) mod upkeep;
 pub use consumer::{Consumer, ConsumerBuilder, ConsumerWaker, Rebalance, StartFrom};
 pub use error::{Error, Result};
 pub use format::{Codec, TimestampType};
-pub use group::{CommittedOffset, OffsetSetBack};
+pub use group::{CommittedOffset, OffsetReset};
 pub use log::{
     Damage, Isolation, OnDamage, RecoveryReport, RemovalReason, Repair, SkippedRecord, TornTail, WhenFull,
 };
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
-pub use store::{GroupLag, GroupStats, Store, StoreBuilder, StoreStats, Trouble};
+pub use store::{GroupLag, GroupStats, MaintenanceFailure, Store, StoreBuilder, StoreStats};
 pub use topic::{
     AdoptedPartition, Adoption, BatchMetadata, CleanupPolicy, CompactionReport, DeleteReport, EraseReport,
-    KeyHash, Latest, LogSource, OffsetAndTimestamp, OwnedHeader, OwnedRecord, OwnedRecords, Partition,
+    KeyHash, Latest, LogSource, OffsetAndTimestamp, OwnedHeader, OwnedRecord, OwnedRecordsIter, Partition,
     PartitionReader, PartitionStats, Partitioner, RecordMetadata, RecordRef, Records, RecordsIter,
-    RemovedSegment, RepairReport, RetentionReport, Topic, TopicConfig, TopicStats, Verification,
+    RemovedSegment, RepairReport, RetentionReport, Topic, TopicConfig, TopicStats, VerifyReport,
 };
 pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
 

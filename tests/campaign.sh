@@ -15,6 +15,7 @@ export ANNALS_CRASH_STATES="${ANNALS_CRASH_STATES:-20000000}"
 export ANNALS_FAULTS=all
 export ANNALS_MODEL_SEEDS="${ANNALS_MODEL_SEEDS:-2000}" ANNALS_MODEL_OPS="${ANNALS_MODEL_OPS:-300}"
 export ANNALS_REPAIR_STRIDE="${ANNALS_REPAIR_STRIDE:-97}"
+export ANNALS_LIVES="${ANNALS_LIVES:-2000}" ANNALS_LIFE_CALLS="${ANNALS_LIFE_CALLS:-300}"
 export ANNALS_KILLS="${ANNALS_KILLS:-2000}"
 
 logs="$(mktemp -d)"
@@ -31,7 +32,7 @@ campaign() {
     printf '%s: %s, %s s, %s\n' "$name" "$outcome" $((SECONDS - began)) "$logs/$name" >>"$logs/counts"
 }
 
-chosen=("${@:-power_cut durability model repair kill}")
+chosen=("${@:-power_cut durability model repair kill lives}")
 for one in ${chosen[*]}; do
     case "$one" in
         # All explorations at once: with as many threads as cores, the longest would end alone.
@@ -46,6 +47,7 @@ for one in ${chosen[*]}; do
             campaign repair '(^[a-z]+ +[a-z0-9 ]+ +(repaired|unchanged|refused) +[0-9]+|[0-9]+ repairs were .*)' \
                 --test corruption -- --nocapture repair ;;
         kill) campaign kill '[0-9]+ kills, .*' --test kill -- --nocapture ;;
+        lives) campaign lives 'Counts .*' --test lives -- --nocapture ;;
         *) printf 'no campaign %s\n' "$one" >&2; exit 2 ;;
     esac
 done

@@ -253,7 +253,7 @@ fn a_damaged_batch_stops_the_compaction_of_its_partition_alone_and_is_told() {
         let told = Arc::new(Mutex::new(Vec::new()));
         let list = Arc::clone(&told);
         let builder = Store::builder(dir.path()).maintain_by_hand();
-        let builder = builder.on_trouble(move |place, error| {
+        let builder = builder.on_maintenance_failure(move |place, error| {
             list.lock().unwrap().push((place.to_string(), error.is_corruption()));
         });
         (builder.open().unwrap(), told)
@@ -275,8 +275,8 @@ fn a_damaged_batch_stops_the_compaction_of_its_partition_alone_and_is_told() {
     let (store, told) = open();
     assert!(store.maintain().unwrap_err().is_corruption());
     assert_eq!(*told.lock().unwrap(), [("quakes-0".to_owned(), true)]);
-    let troubles = store.stats().unwrap().troubles;
-    assert_eq!((troubles.len(), troubles[0].failures), (1, 1));
+    let failures = store.stats().unwrap().maintenance_failures;
+    assert_eq!((failures.len(), failures[0].failures), (1, 1));
     store.maintain().unwrap();
     assert_eq!(told.lock().unwrap().len(), 1, "it waits before it is tried again");
     let records = |partition: usize| store.stats().unwrap().topics[0].partitions[partition].records;
@@ -321,4 +321,37 @@ fn the_stores_own_topic_is_nobody_elses_to_change() {
     refused(offsets.erase("k").err());
     refused(store.producer().send(Record::to("__consumer_offsets").key("k")).err());
     assert_eq!(partition.end(), 1);
+}
+
+#[test]
+fn the_latest_values_leave_no_key_out_when_a_compaction_comes_between() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    let config = TopicConfig::new().cleanup_policy(CleanupPolicy::Compact).segment_bytes(64 << 10);
+    let topic = store.create_topic("prices", config).unwrap();
+    let producer = store.producer();
+    let send = |round: usize, keys: std::ops::Range<usize>| {
+        for key in keys {
+            let (key, value) = (format!("key {key}"), format!("{round} {}", "x".repeat(1000)));
+            producer.send(Record::to("prices").key(&key).value(&value)).unwrap();
+        }
+    };
+    send(0, 0..2000);
+    let mut latest = topic.latest();
+    let first = latest.next().unwrap().unwrap();
+    // Sent after the first walk: a compaction takes the records of before for their sake.
+    send(1, 0..2000);
+    producer.send(Record::to("prices").key("key 1999")).unwrap();
+    topic.compact().unwrap();
+    let rest: Vec<_> = latest.map(|record| record.unwrap()).collect();
+    let mut keys: Vec<_> = rest.iter().chain([&first]).map(|record| record.key.clone().unwrap()).collect();
+    keys.sort();
+    let found = keys.len();
+    keys.dedup();
+    assert_eq!(found, keys.len(), "a key came twice");
+    let missing: Vec<_> = (0..1999)
+        .map(|key| format!("key {key}"))
+        .filter(|key| keys.binary_search(&key.as_bytes().to_vec()).is_err())
+        .collect();
+    assert_eq!(missing, [""; 0], "of {found}");
 }

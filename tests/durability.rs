@@ -13,6 +13,10 @@
 
 #[cfg(test)]
 mod common;
+#[cfg(test)]
+mod panics;
+#[cfg(test)]
+mod refused;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -176,7 +180,7 @@ fn a_close_behind_a_first_append_that_failed_for_good_is_an_error() {
     store.producer().send(Record::to(TOPIC).value("before")).unwrap();
     store.close().unwrap();
     let store = on_faulty(dir.path(), &files).open().unwrap();
-    files.fail_next(Call::Sync, "annals.state.new", EIO);
+    files.fail_next(Call::SyncDir, "orders-0", EIO);
     assert!(store.producer().send(Record::to(TOPIC).value("refused")).is_err());
     assert!(matches!(store.close(), Err(Error::Poisoned { .. })));
 }

@@ -26,12 +26,14 @@ use crate::types::Durability;
 #[non_exhaustive]
 pub enum StartFrom {
     /// At the first record there is.
+    ///
+    /// With this and with `Latest`, a position whose records were deleted goes on at the first that is there.
     #[default]
     Earliest,
     /// After the last record there is when the partition is first looked at.
     Latest,
-    /// Nowhere: `poll` fails.
-    Error,
+    /// Nowhere: `poll` fails, also where the records at a position were deleted.
+    Fail,
 }
 
 /// Makes a [`Consumer`]. Setters carry Kafka's names.

@@ -10,7 +10,7 @@ impl Consumer {
     ///
     /// # Errors
     /// [`NotAssigned`](Error::NotAssigned); [`NoCommittedOffset`](Error::NoCommittedOffset) with
-    /// [`StartFrom::Error`](crate::StartFrom::Error).
+    /// [`StartFrom::Fail`](crate::StartFrom::Fail).
     pub fn position(&mut self, partition: impl Into<TopicPartition>) -> Result<Offset> {
         self.with_assigned(&partition.into(), |assigned, settings| assigned.position(settings))?
     }

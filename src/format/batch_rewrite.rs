@@ -51,6 +51,8 @@ pub(crate) enum Outcome<'a> {
 /// Rewrites batches, and keeps its buffers from one to the next.
 #[derive(Debug, Default)]
 pub(crate) struct BatchRewriter {
+    /// Most bytes that readers expand a batch to; `None` for any number.
+    most_expanded: Option<usize>,
     compressor: Compressor,
     fates: Vec<RecordFate>,
     /// Room for the header, then records as they are encoded anew.
@@ -60,6 +62,11 @@ pub(crate) struct BatchRewriter {
 }
 
 impl BatchRewriter {
+    /// One whose batches can be read by those who expand them to so many bytes at most.
+    pub(crate) fn for_readers_of(most_expanded: usize) -> Self {
+        Self { most_expanded: Some(most_expanded), ..Self::default() }
+    }
+
     /// Asks `judge` for each record's fate and makes the batch that is left. `records` are the batch's bytes behind its
     /// header, decompressed.
     pub(crate) fn rewrite(
@@ -139,9 +146,15 @@ impl BatchRewriter {
         if header.codec() == Codec::None {
             return seal(rebuilt, &mut self.plain);
         }
+        let plain = self.plain.get(BatchHeader::LEN..).unwrap_or_default();
+        if self.most_expanded.is_some_and(|most| plain.len() > most) {
+            // Times are stored as differences to that of the batch: where that changes, records can grow. What nobody would
+            // expand any more is stored as it is.
+            rebuilt.attributes = rebuilt.attributes.with_codec(Codec::None);
+            return seal(rebuilt, &mut self.plain);
+        }
         self.packed.clear();
         self.packed.resize(BatchHeader::LEN, 0);
-        let plain = self.plain.get(BatchHeader::LEN..).unwrap_or_default();
         self.compressor.compress(Compression::of(header.codec()), plain, &mut self.packed)?;
         seal(rebuilt, &mut self.packed)
     }
@@ -194,6 +207,28 @@ mod tests {
         let mut compressor = Compressor::default();
         let sealed = builder.seal(&how, &mut compressor).unwrap();
         (sealed.header, sealed.bytes.to_vec())
+    }
+
+    #[test]
+    fn a_batch_that_grows_beyond_what_readers_expand_is_stored_uncompressed() {
+        let (header, bytes) = batch(Codec::Zstd, TimestampType::CreateTime);
+        let records = expand(&header, &bytes);
+        let rewritten = |most: usize| {
+            let mut rewriter = BatchRewriter::for_readers_of(most);
+            let mut judge = |record: &RawRecord<'_>| match record.value {
+                Some(_) => RecordFate::Stays,
+                None => RecordFate::StaysForNow,
+            };
+            let rules = RewriteRules { horizon: Some(i64::MAX / 2), ..RULES };
+            match rewriter.rewrite(&header, &records, &rules, &mut judge).unwrap().outcome {
+                Outcome::Other(sealed) => (sealed.header.codec(), expand(&sealed.header, sealed.bytes).len()),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (codec, len) = rewritten(usize::MAX);
+        assert!(codec == Codec::Zstd && len > records.len(), "its times are far from the horizon");
+        assert_eq!(rewritten(len), (Codec::Zstd, len));
+        assert_eq!(rewritten(len - 1).0, Codec::None);
     }
 
     fn expand(header: &BatchHeader, batch: &[u8]) -> Vec<u8> {

@@ -110,7 +110,8 @@ impl Groups {
         }
         let policy =
             RetentionPolicy { keep_from: self.removable_below(partition)?, ..RetentionPolicy::default() };
-        partition.apply_retention(&policy).map(drop)
+        let ask = || if topic.settings().drops_consumed() { policy } else { RetentionPolicy::default() };
+        partition.apply_retention(ask).map(drop)
     }
 }
 

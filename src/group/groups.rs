@@ -20,12 +20,12 @@ use crate::types::{Offset, TopicPartition};
 /// ```
 /// # let dir = tempfile::tempdir()?;
 /// let store = annals::Store::open(dir.path())?;
-/// assert!(store.offsets_set_back().is_empty());
+/// assert!(store.offset_resets().is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct OffsetSetBack {
+pub struct OffsetReset {
     /// The group.
     pub group: String,
     /// The partition.
@@ -52,7 +52,7 @@ pub(crate) struct Groups {
     pub(super) committed: Mutex<Committed>,
     register: Mutex<Register>,
     members_made: AtomicU64,
-    set_back: Vec<OffsetSetBack>,
+    offset_resets: Vec<OffsetReset>,
     skipped: Vec<SkippedRecord>,
 }
 
@@ -63,12 +63,17 @@ impl Groups {
         let ledger = Ledger::new(Arc::clone(&topics), &OFFSETS);
         let mut committed = Committed::default();
         let skipped = ledger.load(&mut committed)?;
-        let mut set_back = Vec::new();
+        let mut offset_resets = Vec::new();
         let mut changes = Vec::new();
         let mut of_unnamed = Vec::new();
         for (group, place, commit) in committed.iter() {
             let partition =
-                topics.get(place.topic()).and_then(|topic| topic.partition(place.partition())).ok();
+                match topics.get(place.topic()).and_then(|topic| topic.partition(place.partition())) {
+                    Ok(partition) => Some(partition),
+                    Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) => None,
+                    // The topic is there and could not be opened: what was committed for it holds.
+                    Err(_) => continue,
+                };
             let partition = partition.filter(|one| !commit.names_id || commit.is_for(one));
             let end = partition.as_ref().map(Partition::end);
             if let Some(partition) = &partition
@@ -86,7 +91,7 @@ impl Groups {
                 at: CommittedOffset { offset: end, ..commit.at.clone() },
             });
             changes.push(Change { group: Arc::clone(group), place: place.clone(), commit: after });
-            set_back.extend(end.map(|end| OffsetSetBack {
+            offset_resets.extend(end.map(|end| OffsetReset {
                 group: group.to_string(),
                 topic_partition: place.clone(),
                 committed: commit.at.offset,
@@ -101,7 +106,7 @@ impl Groups {
             committed: Mutex::new(committed),
             register: Mutex::default(),
             members_made: AtomicU64::new(0),
-            set_back,
+            offset_resets,
             skipped,
         };
         if !changes.is_empty() {
@@ -124,8 +129,8 @@ impl Groups {
         })
     }
 
-    pub(crate) fn set_back(&self) -> &[OffsetSetBack] {
-        &self.set_back
+    pub(crate) fn offset_resets(&self) -> &[OffsetReset] {
+        &self.offset_resets
     }
 
     /// The partition in which commits are stored.
@@ -236,7 +241,12 @@ impl Groups {
     /// it is can never hold for another: it is taken back for its room alone, and the next open does what fails here.
     pub(crate) fn forget_deleted(&self, topic: &str) -> Result<()> {
         let mut committed = self.committed.lock();
-        let there = self.topics.get(topic).ok().map(|topic| topic.id());
+        let there = match self.topics.get(topic) {
+            Ok(topic) => Some(topic.id()),
+            Err(Error::UnknownTopic { .. }) => None,
+            // It is there and could not be opened.
+            Err(_) => return Ok(()),
+        };
         let gone = committed.of_topic(topic).filter(|(_, _, commit)| Some(commit.topic_id) != there);
         let mut may_return = false;
         let changes: Vec<_> = gone

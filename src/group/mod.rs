@@ -14,4 +14,4 @@ pub(crate) use commit::{CommitKind, CommitRequest};
 pub use committed::CommittedOffset;
 pub(crate) use group::{Group, Owned};
 pub(crate) use groups::Groups;
-pub use groups::OffsetSetBack;
+pub use groups::OffsetReset;

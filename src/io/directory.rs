@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::File;
+use super::maps::MapSlot;
 use super::pool::FilePool;
 use super::seam::{DirectoryLock, Entry, FileSystem, OpenMode};
+use super::view::View;
 use crate::error::{Error, Result};
 
 /// Suffix of a file that is being written and will be renamed.
@@ -39,6 +41,25 @@ impl Directory {
     /// A directory whose long-held files, and those of the directories in it, take at most `limit` descriptors.
     pub(crate) fn with_pool(fs: Arc<dyn FileSystem>, path: &Path, limit: usize) -> Self {
         Self { pool: FilePool::new(fs, limit), path: path.into() }
+    }
+
+    /// The directory that stands at its path now, and stays what this is when it gets another name. To be called before
+    /// anything in it is opened. Nothing in it can be reached after its [`lock`](Self::lock) was given back.
+    pub(crate) fn anchored(self) -> Result<Self> {
+        let anchored = self.fs().anchored(&self.path).map_err(|e| Error::io(&self.path, "open", e))?;
+        let Some(fs) = anchored else { return Ok(self) };
+        Ok(Self { pool: self.pool.over(fs), path: self.path })
+    }
+
+    /// One whose files hold at most so many maps.
+    #[cfg(test)]
+    pub(crate) fn with_maps(fs: Arc<dyn FileSystem>, path: &Path, maps: usize) -> Self {
+        Self { pool: FilePool::with_maps(fs, POOL_LIMIT, maps), path: path.into() }
+    }
+
+    /// Holds the map of a file for the next one who needs it, as long as the store does not hold too many.
+    pub(crate) fn hold_map(&self, slot: &Arc<MapSlot>, view: View) {
+        self.pool.maps.hold(slot, view);
     }
 
     fn fs(&self) -> &dyn FileSystem {
@@ -187,7 +208,7 @@ impl Directory {
     /// Removes the directory and the files in it. It holds no directories.
     pub(crate) fn remove_all(&self) -> Result<()> {
         for entry in self.list()? {
-            self.remove(&entry.name)?;
+            self.remove_if_there(&entry.name)?;
         }
         self.fs().remove_dir(&self.path).map_err(|e| Error::io(&self.path, "remove directory", e))
     }
@@ -203,10 +224,11 @@ impl Directory {
         Ok(Self { pool: Arc::clone(&self.pool), path: path.into() })
     }
 
-    /// Whether it is `other`, or lies in it. Both are asked by the one path that leads there.
+    /// Whether a directory from [`elsewhere`](Self::elsewhere) is `other` or lies in it: by the name that it has now, or by the one
+    /// under which its files are reached.
     pub(crate) fn is_in(&self, other: &Self) -> Result<bool> {
-        let resolve = |path| self.fs().resolve(path).map_err(|e| Error::io(path, "find", e));
-        Ok(resolve(&self.path)?.starts_with(resolve(&other.path)?))
+        let now = self.fs().resolve(&other.path).map_err(|e| Error::io(&other.path, "find", e))?;
+        Ok(self.path.starts_with(now) || self.path.starts_with(&other.path))
     }
 
     /// Gives the file `name` of `source` the same bytes here under the name `to`, without copying them. False where the two

@@ -15,6 +15,15 @@ pub(crate) struct File {
     source: Source,
 }
 
+/// Why bytes were not written.
+#[derive(Debug)]
+pub(crate) enum Unwritten {
+    /// The file was not to be had, for want of a descriptor perhaps: it is as it was.
+    Before(Error),
+    /// Any part of them may be in the file.
+    Partly(Error),
+}
+
 /// Where a file's descriptor is.
 #[derive(Debug, Clone)]
 enum Source {
@@ -85,7 +94,16 @@ impl File {
 
     /// Writes all of `bytes` at `position`. On an error any part of them may be in the file.
     pub(crate) fn write_at(&self, bytes: &[u8], position: u64) -> Result<()> {
-        self.with("write", Effect::Writes, |handle| {
+        self.write(bytes, position).map_err(|unwritten| match unwritten {
+            Unwritten::Before(error) | Unwritten::Partly(error) => error,
+        })
+    }
+
+    /// The same, and an error says whether the file has changed.
+    pub(crate) fn write(&self, bytes: &[u8], position: u64) -> Result<(), Unwritten> {
+        let mut is_begun = false;
+        let outcome = self.with("write", Effect::Writes, |handle| {
+            is_begun = true;
             let mut written = 0;
             while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
                 match handle.write_at(rest, position.saturating_add(written as u64)) {
@@ -96,7 +114,18 @@ impl File {
                 }
             }
             Ok(())
+        });
+        outcome.map_err(|error| {
+            // After a failed sync nobody knows what the file holds, whether it is written to or not.
+            if is_begun || self.has_failed() { Unwritten::Partly(error) } else { Unwritten::Before(error) }
         })
+    }
+
+    fn has_failed(&self) -> bool {
+        match &self.source {
+            Source::Own { .. } => false,
+            Source::Pooled(file) => file.has_failed(),
+        }
     }
 
     pub(crate) fn set_len(&self, len: u64) -> Result<()> {

@@ -5,6 +5,9 @@
 //! production, a faulty or modelled file system and a [`ManualClock`] in tests.
 
 mod allocate;
+#[cfg(target_os = "linux")]
+mod anchor;
+mod blocks;
 mod caught;
 mod clock;
 mod cycles;
@@ -12,6 +15,9 @@ mod descriptors;
 mod directory;
 mod file;
 mod id;
+#[cfg(target_os = "linux")]
+mod listing;
+mod maps;
 mod os;
 mod pool;
 mod prefetch;
@@ -29,10 +35,12 @@ pub(crate) use clock::Deadline;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub(crate) use descriptors::descriptor_limit;
 pub(crate) use directory::{Directory, Link};
-pub(crate) use file::File;
+pub(crate) use file::{File, Unwritten};
 pub(crate) use id::random_id;
+pub(crate) use maps::MapSlot;
 pub use os::OsFileSystem;
 pub(crate) use prefetch::prefetch;
 pub(crate) use process::Process;
 pub use seam::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
 pub use view::View;
+pub(crate) use view::WeakView;

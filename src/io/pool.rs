@@ -6,8 +6,9 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
+use super::maps::{MAP_LIMIT, Maps};
 use super::seam::{FileHandle, FileSystem, OpenMode};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_out_of_descriptors};
 use crate::locks::{AtomicBool, Mutex, Ordering, RwLock};
 
 /// So many files keep their descriptor because they were used lately; looking for one that was not must not take longer than
@@ -19,6 +20,7 @@ const MOST_SPARED: usize = 64;
 pub(super) struct FilePool {
     pub(super) fs: Arc<dyn FileSystem>,
     limit: usize,
+    pub(super) maps: Maps,
     /// Those that have a descriptor, in the order in which they are asked to give it back.
     open: Mutex<VecDeque<Weak<PooledFile>>>,
 }
@@ -51,6 +53,15 @@ struct State {
     failed: Option<Error>,
 }
 
+/// Who is to give a descriptor back.
+enum Asked {
+    /// Nobody has to, or nobody is left.
+    Nobody,
+    /// This one keeps it, or is gone.
+    Spared,
+    File(Arc<PooledFile>),
+}
+
 /// What a call does to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
@@ -60,7 +71,17 @@ pub(super) enum Effect {
 
 impl FilePool {
     pub(super) fn new(fs: Arc<dyn FileSystem>, limit: usize) -> Arc<Self> {
-        Arc::new(Self { fs, limit: limit.max(1), open: Mutex::default() })
+        Self::with_maps(fs, limit, MAP_LIMIT)
+    }
+
+    /// The same with another bound on maps.
+    pub(super) fn with_maps(fs: Arc<dyn FileSystem>, limit: usize, maps: usize) -> Arc<Self> {
+        Arc::new(Self { fs, limit: limit.max(1), maps: Maps::new(maps), open: Mutex::default() })
+    }
+
+    /// An empty pool of the same size for the files of another file system.
+    pub(super) fn over(&self, fs: Arc<dyn FileSystem>) -> Arc<Self> {
+        Self::new(fs, self.limit)
     }
 
     /// Opens a file of the pool.
@@ -106,28 +127,36 @@ impl FilePool {
     /// Takes descriptors back until fewer than `limit` files have one, those first that were not used for longest. Files
     /// that are in use right now keep theirs.
     fn make_room(&self, limit: usize) {
-        let mut open = self.open.lock();
-        for looked_at in 0..open.len().saturating_mul(2) {
-            if open.len() < limit {
-                return;
-            }
-            let Some(next) = open.pop_front() else { return };
-            let Some(file) = next.upgrade() else { continue };
-            let is_spared = file.used.swap(false, Ordering::AcqRel) && looked_at < MOST_SPARED;
-            if is_spared || !file.give_back() {
-                open.push_back(next);
+        let most = self.open.lock().len().saturating_mul(2);
+        for looked_at in 0..most {
+            match self.next_to_ask(limit, looked_at) {
+                Asked::Nobody => return,
+                Asked::Spared => {}
+                // Without the lock: the file may have to be synced first.
+                Asked::File(file) if file.give_back() => {}
+                Asked::File(file) => self.open.lock().push_back(Arc::downgrade(&file)),
             }
         }
+    }
+
+    fn next_to_ask(&self, limit: usize, looked_at: usize) -> Asked {
+        let mut open = self.open.lock();
+        if open.len() < limit {
+            return Asked::Nobody;
+        }
+        let Some(next) = open.pop_front() else { return Asked::Nobody };
+        let Some(file) = next.upgrade() else { return Asked::Spared };
+        if file.used.swap(false, Ordering::AcqRel) && looked_at < MOST_SPARED {
+            open.push_back(next);
+            return Asked::Spared;
+        }
+        Asked::File(file)
     }
 
     /// Whether files that can do without a descriptor should.
     pub(super) fn is_crowded(&self) -> bool {
         self.open.lock().len() >= self.limit / 2
     }
-}
-
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    if cfg!(unix) { matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) } else { false }
 }
 
 impl PooledFile {
@@ -160,19 +189,46 @@ impl PooledFile {
         }
     }
 
-    /// Syncs what was written. Bytes that another thread writes meanwhile leave the file dirty. A failure is final.
+    /// Whether a sync of it has failed when its descriptor was given back.
+    pub(super) fn has_failed(&self) -> bool {
+        self.state.read().failed.is_some()
+    }
+
+    /// Syncs what was written. Bytes that another thread writes meanwhile leave the file dirty. A failure is final, and so
+    /// is a panic in the middle of it.
     pub(super) fn sync(self: &Arc<Self>) -> Result<()> {
         let mut first_failure = self.first_failure.lock();
         if let Some(error) = &*first_failure {
             return Err(error.clone());
         }
+        if self.is_synced_and_closed() {
+            return Ok(());
+        }
         self.with(Effect::Reads, |handle| {
+            *first_failure = Some(self.broken_off());
             self.dirty.store(false, Ordering::Release);
-            handle.sync_data().map_err(|e| {
-                self.dirty.store(true, Ordering::Release);
-                first_failure.insert(Error::io(&self.path, "sync", e)).clone()
-            })
+            match handle.sync_data() {
+                Ok(()) => {
+                    *first_failure = None;
+                    Ok(())
+                }
+                Err(e) => {
+                    self.dirty.store(true, Ordering::Release);
+                    Err(first_failure.insert(Error::io(&self.path, "sync", e)).clone())
+                }
+            }
         })
+    }
+
+    /// Without a descriptor there is nothing to sync: that was done when it was closed. To open the file for it could fail.
+    fn is_synced_and_closed(&self) -> bool {
+        let state = self.state.read();
+        state.handle.is_none() && state.failed.is_none() && !self.dirty.load(Ordering::Acquire)
+    }
+
+    /// What stands for the outcome of a sync until it is known.
+    fn broken_off(&self) -> Error {
+        Error::io(&self.path, "sync", io::Error::other("a panic in the middle of it"))
     }
 
     pub(super) fn store_small_writes(&self) {
@@ -202,9 +258,9 @@ impl PooledFile {
         let Some(mut state) = self.state.try_write() else { return false };
         if let Some(handle) = state.handle.take()
             && self.dirty.swap(false, Ordering::AcqRel)
-            && let Err(error) = handle.sync_data()
         {
-            state.failed = Some(Error::io(&self.path, "sync", error));
+            state.failed = Some(self.broken_off());
+            state.failed = handle.sync_data().err().map(|error| Error::io(&self.path, "sync", error));
         }
         true
     }

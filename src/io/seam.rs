@@ -97,6 +97,13 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
     fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
         std::path::absolute(path)
     }
+    /// The same files, of which those in `dir` and below are reached from the directory that stands there now, whatever its
+    /// name will be. [`lock_dir`](FileSystem::lock_dir) of it is called with `dir`, once; when that lock is dropped, nothing in
+    /// the directory can be reached any more. `None` where every path is looked up anew: then nobody may rename a directory
+    /// whose store is open.
+    fn anchored(&self, _dir: &Path) -> io::Result<Option<Arc<dyn FileSystem>>> {
+        Ok(None)
+    }
     /// Takes the exclusive lock of a directory, without waiting.
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock>;
 }

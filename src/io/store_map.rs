@@ -55,9 +55,11 @@ struct Mapped {
     raw: MmapRaw,
     start: u64,
     end: u64,
-    /// The system has given these pages to be written to.
+    /// The system has given these pages to be written to, at some time.
     ready: Range<u64>,
-    /// When it was last asked.
+    /// Those of them that it was asked for last, and when: no other may be stored into. One that was asked for longer ago
+    /// may have been written back since, and the file system may have died.
+    trusted: Range<u64>,
     asked: Tick,
 }
 
@@ -113,7 +115,7 @@ impl State {
     fn is_ready(&self, position: u64, end: u64) -> bool {
         self.map
             .as_ref()
-            .is_some_and(|map| map.ready.start <= position && end <= map.ready.end && map.asked == tick())
+            .is_some_and(|map| map.trusted.start <= position && end <= map.trusted.end && map.asked == tick())
     }
 
     /// False when the bytes are to be written instead.
@@ -157,14 +159,15 @@ impl Mapped {
         let Ok(len) = usize::try_from(end - start) else { return Ok(None) };
         let raw = MmapOptions::new().offset(start).len(len).map_raw(file)?;
         let ready = position / GRAIN * GRAIN..position / GRAIN * GRAIN;
-        Ok(Some(Self { raw, start, end, ready, asked: Tick::default() }))
+        Ok(Some(Self { raw, start, end, ready, trusted: 0..0, asked: Tick::default() }))
     }
 
-    /// Asks for the pages of `position..end`, and for more ahead when these are new.
+    /// Asks for the pages of `position..end` and some behind them: of those that were asked for before, what is likely to
+    /// be stored into before the next tick; more when they are new.
     fn ask(&mut self, position: u64, end: u64) -> io::Result<()> {
         let now = tick();
         let from = position.min(self.ready.end);
-        let mut until = end;
+        let mut until = (end + READY_LEAST).min(self.ready.end);
         if end > self.ready.end {
             // As much ahead as was used so far, so that what is written out for nothing stays in proportion.
             let ahead = (self.ready.end - self.ready.start).clamp(READY_LEAST, READY_MOST);
@@ -174,6 +177,7 @@ impl Mapped {
         let len = usize::try_from(until - from).map_err(io::Error::other)?;
         self.raw.advise_range(Advice::PopulateWrite, offset, len)?;
         self.ready.end = self.ready.end.max(until);
+        self.trusted = from..until;
         self.asked = now;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Shared bytes: a map of a file, or a buffer filled from one. Clones are cheap and see the same bytes; a mapped file
 /// stays readable through its views after its name is gone.
@@ -15,6 +15,30 @@ impl View {
     /// A view of what `owner` holds.
     pub fn new(owner: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
         Self { owner: Arc::new(owner) }
+    }
+
+    /// The same bytes, as long as somebody else holds them.
+    pub(crate) fn downgrade(&self) -> WeakView {
+        WeakView { owner: Arc::downgrade(&self.owner) }
+    }
+}
+
+/// Bytes that are there as long as somebody else holds a [`View`] of them.
+#[derive(Clone)]
+pub(crate) struct WeakView {
+    owner: Weak<dyn AsRef<[u8]> + Send + Sync>,
+}
+
+impl WeakView {
+    /// The bytes, if they are still there.
+    pub(crate) fn upgrade(&self) -> Option<View> {
+        self.owner.upgrade().map(|owner| View { owner })
+    }
+}
+
+impl fmt::Debug for WeakView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakView")
     }
 }
 

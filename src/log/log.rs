@@ -7,10 +7,11 @@ use crate::format::{
     Identity, Mark, PartitionState, SegmentFile, parse_segment_file_name, parse_snapshot_file_name,
 };
 use crate::io::{Clock, Directory, EntryKind, OpenMode, Process};
-use crate::locks::{AtomicI64, AtomicU64, Mutex, OnceLock, RwLock};
+use crate::locks::{AtomicBool, AtomicI64, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
 use crate::log::config::{LogConfig, LogOptions};
 use crate::log::offsets::Offsets;
 use crate::log::open::recovery::{Examine, Recovered, RecoveryReport, examine};
+use crate::log::poison::{Poison, PoisoningLock};
 use crate::log::producers::table::ProducerTable;
 use crate::log::segment_list::SegmentList;
 use crate::log::signal::{Signal, Watchers};
@@ -19,7 +20,7 @@ use crate::log::write::accumulator::Accumulator;
 use crate::log::write::group_sync::Committer;
 use crate::log::write::rules::AppendRules;
 use crate::log::write::writer::{Phase, Writer};
-use crate::segment::{ActiveSegment, ReadMode};
+use crate::segment::{ActiveSegment, ReadMode, WriteFailure};
 use crate::types::{Offset, Timestamp};
 use crate::upkeep::{Agenda, Ticket};
 
@@ -43,7 +44,7 @@ pub(crate) struct Log {
     /// Step 1 of an append: short, no I/O.
     pub(super) accumulator: Mutex<Accumulator>,
     /// Step 2: held over the write.
-    pub(super) writer: Mutex<Writer>,
+    pub(super) writer: PoisoningLock<Writer>,
     /// Step 3.
     pub(super) committer: Committer,
     /// Replaced whole, by an edit of the table alone; readers keep the list they took.
@@ -57,11 +58,17 @@ pub(crate) struct Log {
     pub(super) clock_seen: AtomicI64,
     /// Bytes taken out of the log since it was opened.
     pub(super) reclaimed_bytes: AtomicU64,
+    /// Offsets that readers passed over because of damage since it was opened, those of each reader.
+    pub(super) skipped_offsets: AtomicU64,
+    /// How often something was taken out of the log since it was opened.
+    pub(super) rewrites: AtomicU64,
     /// Set once, by the failure after which nobody knows what is on the disk.
-    pub(super) poison: OnceLock<Arc<Error>>,
+    pub(super) poison: Arc<Poison>,
+    /// Set once, when it is closed or deleted: a rewrite that is under way ends at its next step.
+    pub(super) ending: AtomicBool,
     /// Set once, when the partition is deleted.
     pub(super) retired: OnceLock<Error>,
-    pub(super) watchers: Watchers,
+    pub(super) watchers: Arc<Watchers>,
     /// Which opened it.
     process: Process,
 }
@@ -91,7 +98,7 @@ impl Log {
         start: Offset,
     ) -> Result<StateFile> {
         let mut active = ActiveSegment::create(directory, start, config.segment, ReadMode::Positional)?;
-        let closed = active.seal()?;
+        let closed = active.seal().map_err(WriteFailure::into_error)?;
         let mark = Mark { segment: start, offset: start, position: 0 };
         let state = PartitionState {
             identity,
@@ -158,7 +165,8 @@ impl Log {
     /// for what it is, and ended later.
     pub(crate) fn remove_directory(directory: &Directory) -> Result<()> {
         for entry in directory.list()?.iter().filter(|entry| entry.name != STATE_FILE) {
-            directory.remove(&entry.name)?;
+            // A removal of segments that was under way may have been faster.
+            directory.remove_if_there(&entry.name)?;
         }
         directory.sync()?;
         directory.remove_all()
@@ -178,6 +186,8 @@ impl Log {
         let found = examine(&directory, identity, &label, how)?;
         let report = found.report.clone();
         let Recovered { end, durable, .. } = found;
+        let watchers = Arc::new(Watchers::default());
+        let poison = Poison::new(Arc::clone(&watchers));
         let log = Self {
             label,
             directory,
@@ -199,11 +209,14 @@ impl Log {
             linger: Mutex::new(None),
             clock_seen: AtomicI64::new(found.last_append()),
             reclaimed_bytes: AtomicU64::new(0),
-            poison: OnceLock::new(),
+            skipped_offsets: AtomicU64::new(0),
+            rewrites: AtomicU64::new(0),
+            ending: AtomicBool::new(false),
             retired: OnceLock::new(),
-            watchers: Watchers::default(),
+            watchers,
             process: Process::current(),
-            writer: Mutex::new(Writer::new(found, &config)),
+            writer: PoisoningLock::new(Writer::new(found, &config), &poison),
+            poison,
             config: RwLock::new(config),
         };
         Ok((Arc::new(log), report))
@@ -262,9 +275,19 @@ impl Log {
     /// Takes new settings for what is appended from now on.
     pub(crate) fn set_config(&self, config: impl Into<Arc<LogConfig>>) {
         let config = config.into();
-        self.writer.lock().set_config(&config);
+        // Held to the end: who looks at the settings under this lock sees all of them change at once.
+        let mut writer = self.writer.lock();
+        writer.set_config(&config);
         self.accumulator.lock().rules = AppendRules::new(&config);
         *self.config.write() = config;
+        // A sender may wait for a limit that is another one now.
+        self.watchers.raise();
+    }
+
+    /// How often something was taken out of the log. A walk during which this stays the same has met every record that was
+    /// there when it began.
+    pub(crate) fn rewrites(&self) -> u64 {
+        self.rewrites.load(Ordering::Acquire)
     }
 
     /// Raises `signal` whenever there may be more to read.
@@ -281,11 +304,27 @@ impl Log {
     }
 
     /// The partition was deleted, or its store closed: every later call says so. The reason comes first: a call that finds
-    /// the write side closed finds out why.
+    /// the write side closed finds out why. When this returns nobody works on its files any more, whichever thread had begun
+    /// to: the directory may be given away.
     pub(crate) fn retire(&self, reason: Error) {
         drop(self.retired.set(reason));
-        self.writer.lock().phase = Phase::Closed;
         self.watchers.raise();
+        let _rewriting = self.end_rewrites();
+        let _removing = self.removing.lock();
+        self.writer.lock().phase = Phase::Closed;
+        self.segment_list().iter().for_each(|segment| segment.leave());
+        self.watchers.raise();
+    }
+
+    /// Has a rewrite end at its next step, and waits for that. None begins from here on.
+    pub(super) fn end_rewrites(&self) -> MutexGuard<'_, ()> {
+        self.ending.store(true, Ordering::Release);
+        self.rewriting.lock()
+    }
+
+    /// An error when the partition is being closed or deleted: what takes long asks between two steps.
+    pub(super) fn check_going_on(&self) -> Result<()> {
+        if self.ending.load(Ordering::Acquire) { Err(self.closed()) } else { Ok(()) }
     }
 
     /// An error when the partition was deleted or its store closed.
@@ -326,7 +365,7 @@ impl Log {
 
     /// Nothing is acknowledged from here on. The first cause stands.
     pub(super) fn poison_with(&self, cause: Error) -> Error {
-        self.poison.get_or_init(|| Arc::new(cause.clone()));
+        self.poison.set(&cause);
         cause
     }
 

@@ -15,6 +15,7 @@ mod config;
 mod log;
 mod offsets;
 mod open;
+mod poison;
 mod producers;
 mod read;
 mod retain;

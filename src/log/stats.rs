@@ -1,6 +1,7 @@
 //! Figures of a partition.
 
 use crate::error::{Error, Result};
+use crate::format::TimestampType;
 use crate::locks::Ordering;
 use crate::log::compaction::CompactionConfig;
 use crate::log::config::KeyRule;
@@ -13,25 +14,47 @@ pub(crate) struct LogStats {
     pub(crate) bytes: u64,
     pub(crate) records: u64,
     pub(crate) segments: usize,
-    /// Largest timestamp of the first batch that has one, -1 without.
+    /// Of the first record, or near it; -1 without.
     pub(crate) oldest_timestamp: Timestamp,
     /// -1 when no record has a timestamp.
     pub(crate) newest_timestamp: Timestamp,
+    /// Offsets that readers passed over because of damage since the log was opened.
+    pub(crate) skipped_offsets: u64,
 }
 
 impl Log {
-    /// Sums up what is known of the segments. Reads no record.
+    /// Sums up what is known of the segments. Reads no record, and one header.
     pub(crate) fn stats(&self) -> Result<LogStats> {
         let writer = self.writer.lock();
         let facts = self.facts(&writer)?;
+        drop(writer);
         let with_time = facts.iter().map(|segment| segment.first_timestamp).find(|timestamp| *timestamp >= 0);
         Ok(LogStats {
+            skipped_offsets: self.skipped_offsets.load(Ordering::Relaxed),
             bytes: facts.iter().map(|segment| segment.bytes).sum(),
             records: facts.iter().map(|segment| segment.records).sum(),
             segments: facts.len(),
-            oldest_timestamp: with_time.unwrap_or(NO_TIMESTAMP),
+            oldest_timestamp: self.first_time().or(with_time).unwrap_or(NO_TIMESTAMP),
             newest_timestamp: facts.iter().map(|segment| segment.max_timestamp).max().unwrap_or(NO_TIMESTAMP),
         })
+    }
+
+    /// The time of the first record that is there, as the header of its batch has it.
+    fn first_time(&self) -> Option<Timestamp> {
+        let list = self.segment_list();
+        let start = list.start();
+        let mut cursor = list.floor(start)?.seek(start).ok()?;
+        let mut header = cursor.peek().ok()??;
+        while header.next_offset() <= start {
+            cursor.step_over(&header);
+            header = cursor.peek().ok()??;
+        }
+        let time = match header.attributes.timestamp_type() {
+            TimestampType::CreateTime => header.base_timestamp,
+            TimestampType::LogAppendTime => header.max_timestamp,
+        };
+        let is_known = time >= 0 && header.record_count > 0 && !header.attributes.has_delete_horizon();
+        is_known.then_some(time)
     }
 
     /// The part of the sealed bytes that compaction has not compared yet; `None` for a log that is not compacted.
@@ -55,6 +78,6 @@ impl Log {
 
     /// The failure after which the log takes nothing more.
     pub(crate) fn poisoned_by(&self) -> Option<&Error> {
-        self.poison.get().map(AsRef::as_ref)
+        self.poison.get().map(|cause| &**cause)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, SegmentFile, SegmentSummary, segment_file_name};
-use crate::io::{Directory, File, OpenMode};
+use crate::io::{Directory, File, OpenMode, Unwritten};
 use crate::segment::aborted::with_aborted;
 use crate::segment::summary::{Tally, summarize};
 use crate::segment::{ReadMode, Scan, Segment, SparseIndex, index_file};
@@ -41,8 +41,17 @@ pub(crate) struct ActiveSegment {
 pub(crate) enum WriteFailure {
     /// The segment is as it was before; the next write may succeed.
     Undone(Error),
-    /// The segment could not be cut back: nobody knows what it holds.
+    /// The segment could not be cut back, or not be synced: nobody knows what it holds.
     Stuck(Error),
+}
+
+impl WriteFailure {
+    /// The cause, where what the segment holds is of no interest.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Undone(error) | Self::Stuck(error) => error,
+        }
+    }
 }
 
 impl ActiveSegment {
@@ -154,8 +163,10 @@ impl ActiveSegment {
     pub(crate) fn append(&mut self, header: &BatchHeader, batch: &[u8]) -> Result<(), WriteFailure> {
         let position = self.tally.bytes;
         self.allocate_for(position + batch.len() as u64);
-        if let Err(error) = self.file.write_at(batch, position) {
-            return Err(self.undo(error));
+        match self.file.write(batch, position) {
+            Ok(()) => {}
+            Err(Unwritten::Before(error)) => return Err(WriteFailure::Undone(error)),
+            Err(Unwritten::Partly(error)) => return Err(self.undo(error)),
         }
         self.allocated = self.allocated.max(position + batch.len() as u64);
         self.tally.add(header, batch.get(..BatchHeader::LEN).unwrap_or_default());
@@ -187,15 +198,16 @@ impl ActiveSegment {
         }
     }
 
-    /// Ends its life: cuts the space allocated ahead, syncs, writes the indexes. The readable side lives on.
-    pub(crate) fn seal(&mut self) -> Result<SegmentSummary> {
-        self.file.set_len(self.tally.bytes)?;
+    /// Ends its life: cuts the space allocated ahead, syncs, writes the indexes. The readable side lives on. After a failed
+    /// cut the segment may be appended to as before; after a failed sync nobody knows what is on the disk.
+    pub(crate) fn seal(&mut self) -> Result<SegmentSummary, WriteFailure> {
+        self.file.set_len(self.tally.bytes).map_err(WriteFailure::Undone)?;
         self.allocated = self.tally.bytes;
-        self.file.sync()?;
+        self.file.sync().map_err(WriteFailure::Stuck)?;
         let index = self.segment.finished_index().unwrap_or_else(|| SparseIndex::new(self.base(), 0));
         // Indexes are hints; without them the next reader walks the batch headers.
         drop(index_file::write(self.segment.log().directory(), self.base(), &index));
-        let entries = self.segment.aborted()?.unwrap_or_default();
+        let entries = self.segment.aborted().map_err(WriteFailure::Undone)?.unwrap_or_default();
         let summary = summarize(&self.tally, &index);
         Ok(with_aborted(self.segment.log().directory(), summary, &entries))
     }

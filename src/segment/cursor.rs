@@ -39,6 +39,13 @@ impl Cursor {
         })
     }
 
+    /// Lets go of the map: one that is not used for a while must not keep a file that was removed.
+    pub(crate) fn let_go(&mut self) {
+        if self.window.as_ref().is_some_and(Window::is_map) {
+            self.window = None;
+        }
+    }
+
     pub(crate) fn segment(&self) -> &Arc<Segment> {
         &self.segment
     }

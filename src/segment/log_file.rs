@@ -1,10 +1,11 @@
 //! Reading a `.log`: through a map, or positionally. The file is opened when it is first needed.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, Malformed};
-use crate::io::{Directory, File, OpenMode, View};
+use crate::io::{Directory, File, MapSlot, OpenMode, View};
 use crate::locks::RwLock;
 use crate::segment::StoredBatch;
 use crate::types::Offset;
@@ -36,6 +37,7 @@ pub(crate) struct LogFile {
     /// Opened by whoever needs it first. Held for reading while the file is looked for by its name: who has had it for
     /// writing knows that nobody comes by the old name any more.
     opened: RwLock<Opened>,
+    map: Arc<MapSlot>,
 }
 
 #[derive(Debug)]
@@ -45,21 +47,34 @@ struct Opened {
     has_left: bool,
     /// The writer's, while the segment grows; that of a new segment until it has its own name.
     file: Option<File>,
-    map: Option<View>,
 }
 
-/// A stretch of a `.log` in memory.
+/// A stretch of a `.log` in memory. Never beyond what was known to be written when it was asked for: a map may go further,
+/// over bytes that the file will not have for long, and to look at those ends the process.
 #[derive(Debug, Clone)]
 pub(super) struct Window {
     view: View,
     /// Position in the file of the first byte of `view`.
     start: u64,
+    /// Bytes of `view` that may be looked at.
+    len: usize,
+    is_map: bool,
 }
 
 impl Window {
+    fn of_map(view: View, written: u64) -> Self {
+        let len = usize::try_from(written).map_or(view.len(), |written| written.min(view.len()));
+        Self { view, start: 0, len, is_map: true }
+    }
+
+    /// True where it keeps a file from going away.
+    pub(super) fn is_map(&self) -> bool {
+        self.is_map
+    }
+
     /// The bytes from `position` on, as far as the window goes.
     pub(super) fn from(&self, position: u64) -> &[u8] {
-        self.index(position).and_then(|at| self.view.get(at..)).unwrap_or_default()
+        self.index(position).and_then(|at| self.view.get(at..self.len)).unwrap_or_default()
     }
 
     /// The same, but `most` bytes at most.
@@ -74,7 +89,11 @@ impl Window {
 
     /// The batch at `position`, when all of it is here.
     pub(super) fn batch(&self, header: BatchHeader, position: u64) -> Option<StoredBatch> {
-        StoredBatch::new(header, position, self.view.clone(), self.index(position)?)
+        let at = self.index(position)?;
+        if at.checked_add(header.total_len())? > self.len {
+            return None;
+        }
+        StoredBatch::new(header, position, self.view.clone(), at)
     }
 }
 
@@ -177,7 +196,8 @@ impl LogFile {
     }
 
     fn with(directory: Directory, name: String, mode: ReadMode, file: Option<File>) -> Self {
-        Self { directory, mode, opened: RwLock::new(Opened { name, has_left: false, file, map: None }) }
+        let opened = RwLock::new(Opened { name, has_left: false, file });
+        Self { directory, mode, opened, map: Arc::default() }
     }
 
     pub(crate) fn path(&self) -> std::path::PathBuf {
@@ -212,13 +232,9 @@ impl LogFile {
     /// The segment is no longer part of the log. Whoever has the file or its bytes keeps them; nobody looks for it by its
     /// name any more, which may now be given to another file.
     pub(super) fn leave(&self) {
-        let map = {
-            let mut opened = self.opened.write();
-            opened.has_left = true;
-            opened.map.take()
-        };
+        self.opened.write().has_left = true;
         // Unmapping can take a while.
-        drop(map);
+        drop(self.map.take());
     }
 
     /// Runs `write` unless the segment has left the log; it does not leave meanwhile.
@@ -232,43 +248,50 @@ impl LogFile {
     /// At least `want` bytes from `position` on, or as many as there are below `written`; more, when what follows is likely
     /// to be read next.
     pub(super) fn window(&self, position: u64, want: usize, written: u64) -> Result<Window> {
-        self.near(position, if self.mode == ReadMode::Mapped { want } else { want.max(READ_AHEAD) }, written)
+        self.stretch(position, want, want.max(READ_AHEAD), written)
     }
 
     /// `want` bytes from `position` on, or as many as there are below `written`.
     pub(super) fn near(&self, position: u64, want: usize, written: u64) -> Result<Window> {
+        self.stretch(position, want, want, written)
+    }
+
+    /// A map that has `want` bytes, or `most` bytes read where there is none.
+    fn stretch(&self, position: u64, want: usize, most: usize, written: u64) -> Result<Window> {
         let end = written.min(position.saturating_add(want as u64));
         if self.mode == ReadMode::Mapped {
-            if let Some(view) = &self.opened.read().map
-                && view.len() as u64 >= end
-            {
-                return Ok(Window { view: view.clone(), start: 0 });
+            if let Some(view) = self.map.get(end) {
+                return Ok(Window::of_map(view, written));
             }
             if let Some(view) = self.remap(end)? {
-                return Ok(Window { view, start: 0 });
+                return Ok(Window::of_map(view, written));
             }
         }
         let there = usize::try_from(written - position.min(written)).unwrap_or(usize::MAX);
-        let bytes = self.file()?.read(position, want.min(there))?;
-        Ok(Window { view: View::new(bytes), start: position })
+        let bytes = self.file()?.read(position, most.min(there))?;
+        Ok(Window { len: bytes.len(), view: View::new(bytes), start: position, is_map: false })
     }
 
     fn remap(&self, end: u64) -> Result<Option<View>> {
-        let mut opened = self.opened.write();
-        if let Some(view) = opened.map.as_ref().filter(|view| view.len() as u64 >= end) {
-            return Ok(Some(view.clone()));
+        // One thread maps, the others find it.
+        let opened = self.opened.write();
+        if let Some(view) = self.map.get(end) {
+            return Ok(Some(view));
         }
         // The writer keeps its descriptor; a sealed segment needs none once it is mapped.
         let file = opened.file(&self.directory)?;
-        opened.map = file.map(file.len()?.max(end))?;
-        Ok(opened.map.clone())
+        let view = file.map(file.len()?.max(end))?;
+        if let Some(view) = view.as_ref().filter(|_| !opened.has_left) {
+            self.directory.hold_map(&self.map, view.clone());
+        }
+        Ok(view)
     }
 
     fn file(&self) -> Result<File> {
         self.opened.read().file(&self.directory)
     }
 
-    /// Lets the descriptor of a segment go that no longer grows. A map stays.
+    /// Lets the descriptor of a segment go that no longer grows.
     pub(super) fn release_descriptor(&self) {
         self.opened.write().file = None;
     }

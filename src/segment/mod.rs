@@ -36,6 +36,6 @@ pub(crate) use salvage::{Judge, Known, Salvage, salvage};
 pub(crate) use scan::{Scan, Tail, Witness, scan};
 
 pub(crate) use segment::Segment;
-pub(crate) use stored_batch::StoredBatch;
+pub(crate) use stored_batch::{StoredBatch, WeakBatch};
 pub(crate) use summary::summarize;
 pub(crate) use survey::{Bounds, Misfit, Survey, survey};

@@ -40,10 +40,15 @@ impl NewSegment {
         Ok(Self { directory: directory.clone(), file, buffer: Vec::new(), tally, index })
     }
 
+    /// Whether a batch of so many bytes fits below what positions can say.
+    pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
+        self.tally.bytes + bytes as u64 <= MOST_BYTES
+    }
+
     /// Adds a batch, whose offsets are above those added before.
     pub(crate) fn append(&mut self, header: &BatchHeader, batch: &[u8]) -> Result<()> {
         let position = self.tally.bytes;
-        if position + batch.len() as u64 > MOST_BYTES {
+        if !self.has_room_for(batch.len()) {
             let (size, limit) = (position + batch.len() as u64, MOST_BYTES);
             return Err(Error::RecordTooLarge { size, limit, setting: "segment.bytes" });
         }

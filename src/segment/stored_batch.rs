@@ -1,7 +1,7 @@
 //! A batch as it stands in a file.
 
 use crate::format::BatchHeader;
-use crate::io::View;
+use crate::io::{View, WeakView};
 
 /// One whole batch: its header decoded, its bytes shared with the map or buffer they were found in.
 #[derive(Debug, Clone)]
@@ -14,7 +14,28 @@ pub(crate) struct StoredBatch {
     at: usize,
 }
 
+/// A batch that is there as long as somebody else holds its bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct WeakBatch {
+    header: BatchHeader,
+    position: u64,
+    view: WeakView,
+    at: usize,
+}
+
+impl WeakBatch {
+    pub(crate) fn upgrade(&self) -> Option<StoredBatch> {
+        let Self { header, position, at, .. } = *self;
+        Some(StoredBatch { header, position, view: self.view.upgrade()?, at })
+    }
+}
+
 impl StoredBatch {
+    pub(crate) fn downgrade(&self) -> WeakBatch {
+        let Self { header, position, at, .. } = *self;
+        WeakBatch { header, position, view: self.view.downgrade(), at }
+    }
+
     /// `None` when the batch does not lie wholly in `view`.
     pub(super) fn new(header: BatchHeader, position: u64, view: View, at: usize) -> Option<Self> {
         view.get(at..at.checked_add(header.total_len())?)?;

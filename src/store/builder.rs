@@ -10,9 +10,9 @@ use crate::error::{Error, Result};
 use crate::io::{Clock, Directory, DirectoryLock, FileSystem, OsFileSystem, SystemClock, descriptor_limit};
 use crate::log::LogOptions;
 use crate::segment::ReadMode;
+use crate::store::failures::OnMaintenanceFailure;
 use crate::store::store::Store;
-use crate::store::troubles::OnTrouble;
-use crate::topic::{RepairReport, TopicContext, Verification, repair, verify};
+use crate::topic::{RepairReport, TopicContext, VerifyReport, repair, verify};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
 
@@ -42,7 +42,7 @@ pub struct StoreBuilder {
     pub(super) maintenance: Maintenance,
     pub(super) max_open_files: usize,
     pub(super) compaction_memory_bytes: usize,
-    pub(super) on_trouble: Option<OnTrouble>,
+    pub(super) on_maintenance_failure: Option<OnMaintenanceFailure>,
 }
 
 impl fmt::Debug for StoreBuilder {
@@ -78,7 +78,7 @@ impl StoreBuilder {
             maintenance: Maintenance::Thread,
             max_open_files: default_open_files(),
             compaction_memory_bytes: 32 << 20,
-            on_trouble: None,
+            on_maintenance_failure: None,
         }
     }
 
@@ -132,8 +132,11 @@ impl StoreBuilder {
     ///
     /// It runs without any lock of the store. It may call the store, close it or drop it. A panic in it ends nothing:
     /// [`StoreStats::callback_panics`](crate::StoreStats::callback_panics) counts them.
-    pub fn on_trouble(mut self, tell: impl Fn(&TopicPartition, &Error) + Send + Sync + 'static) -> Self {
-        self.on_trouble = Some(Arc::new(tell));
+    pub fn on_maintenance_failure(
+        mut self,
+        tell: impl Fn(&TopicPartition, &Error) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_maintenance_failure = Some(Arc::new(tell));
         self
     }
 
@@ -173,7 +176,7 @@ impl StoreBuilder {
     /// # let dir = tempfile::tempdir()?;
     /// # Store::open(dir.path())?.close()?;
     /// let found = Store::builder(dir.path()).verify(|so_far| {
-    ///     println!("{} bytes checked, {} damages", so_far.bytes, so_far.damages.len());
+    ///     println!("{} bytes checked, {} findings", so_far.bytes, so_far.findings.len());
     ///     ControlFlow::Continue(())
     /// })?;
     /// assert!(found.is_sound());
@@ -184,10 +187,10 @@ impl StoreBuilder {
     /// As [`Store::verify`].
     pub fn verify(
         mut self,
-        mut progress: impl FnMut(&Verification) -> ControlFlow<()>,
-    ) -> Result<Verification> {
+        mut progress: impl FnMut(&VerifyReport) -> ControlFlow<()>,
+    ) -> Result<VerifyReport> {
         self.read_mode = ReadMode::Positional;
-        let root = self.root();
+        let root = self.root().anchored()?;
         let _lock = self.lock(&root)?;
         verify(&root, &self.context(), &mut progress)
     }
@@ -213,7 +216,7 @@ impl StoreBuilder {
             let why = "copies must not lie in the store";
             return Err(Error::invalid(format!("{}: {why}", copies.display())));
         }
-        let root = self.root();
+        let root = self.root().anchored()?;
         let _lock = self.lock(&root)?;
         let copies = Directory::with_pool(Arc::clone(&self.file_system), &copies, self.max_open_files);
         repair(&root, &self.context(), copies)

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::group::Groups;
 use crate::io::{Clock, caught};
-use crate::log::Effort;
+use crate::log::{Effort, RetentionPolicy};
+use crate::store::failures::Failures;
 use crate::store::stats::{GroupLag, GroupStats, StoreStats};
-use crate::store::troubles::Troubles;
-use crate::topic::{Partition, RetentionReport, Settings, Topic, Topics, unless_deleted};
+use crate::topic::{Partition, RetentionReport, Topic, Topics, unless_deleted};
 
 /// How much of a partition's due was done.
 enum Tended {
@@ -23,7 +23,7 @@ pub(super) struct Caretaker {
     pub(super) topics: Arc<Topics>,
     pub(super) groups: Arc<Groups>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) troubles: Troubles,
+    pub(super) failures: Failures,
 }
 
 impl Caretaker {
@@ -32,21 +32,20 @@ impl Caretaker {
     pub(super) fn round(&self) -> Result<()> {
         let mut first = Ok(());
         for topic in self.topics.all() {
-            let settings = topic.settings();
             for partition in topic.partitions() {
                 let place = partition.topic_partition();
                 if partition.log().poisoned_by().is_some() {
                     continue;
                 }
-                match caught(|| self.tend(&settings, &partition)) {
-                    Ok(Tended::Wholly) => self.troubles.note_success(place),
+                match caught(|| self.tend(&topic, &partition)) {
+                    Ok(Tended::Wholly) => self.failures.note_success(place),
                     Ok(Tended::InPart) => {}
                     // Deleted, or closed, since the list was made.
                     Err(Error::UnknownTopic { .. } | Error::StoreClosed { .. }) => {
-                        self.troubles.note_success(place)
+                        self.failures.note_success(place)
                     }
                     Err(error) => {
-                        self.troubles.note_failure(place, &error);
+                        self.failures.note_failure(place, &error);
                         first = first.and(Err(error));
                     }
                 }
@@ -57,13 +56,15 @@ impl Caretaker {
 
     /// Retention reads no record and frees space: it is tried in every round. Compaction waits after a failure, which
     /// stands until it succeeds.
-    fn tend(&self, settings: &Settings, partition: &Partition) -> Result<Tended> {
-        self.retain(settings, partition)?;
-        let Some(compaction) = settings.compaction() else { return Ok(Tended::Wholly) };
-        if !self.troubles.may_try(partition.topic_partition()) {
+    fn tend(&self, topic: &Topic, partition: &Partition) -> Result<Tended> {
+        self.retain(topic, partition)?;
+        if topic.settings().compaction().is_none() {
+            return Ok(Tended::Wholly);
+        }
+        if !self.failures.may_try(partition.topic_partition()) {
             return Ok(Tended::InPart);
         }
-        partition.compact(&compaction.config(partition, Effort::WhenDue)).map(|_| Tended::Wholly)
+        partition.compact(&|| topic.compaction_of(partition, Effort::WhenDue)).map(|_| Tended::Wholly)
     }
 
     /// Rolls segments that have become too old without an append, then removes what each topic does not keep. Partitions
@@ -75,18 +76,21 @@ impl Caretaker {
     }
 
     fn retain_all(&self, topic: &Topic) -> Vec<Result<RetentionReport>> {
-        let settings = topic.settings();
-        topic.partitions().iter().map(|partition| self.retain(&settings, partition)).collect()
+        topic.partitions().iter().map(|partition| self.retain(topic, partition)).collect()
     }
 
-    fn retain(&self, settings: &Settings, partition: &Partition) -> Result<RetentionReport> {
+    fn retain(&self, topic: &Topic, partition: &Partition) -> Result<RetentionReport> {
         partition.log().roll_if_idle(self.clock.now())?;
-        let mut policy = settings.retention();
-        let consumed =
-            if settings.drops_consumed() { self.groups.removable_below(partition) } else { Ok(None) };
-        policy.keep_from = consumed.as_ref().ok().copied().flatten();
+        // Before the partition is locked: groups lock in the other order, and sync.
+        let drops_consumed = topic.settings().drops_consumed();
+        let consumed = if drops_consumed { self.groups.removable_below(partition) } else { Ok(None) };
+        let below = consumed.as_ref().ok().copied().flatten();
         // What other rules take goes also when commits cannot be made durable.
-        let report = partition.apply_retention(&policy)?;
+        let report = partition.apply_retention(|| {
+            let settings = topic.settings();
+            let keep_from = below.filter(|_| settings.drops_consumed());
+            RetentionPolicy { keep_from, ..settings.retention() }
+        })?;
         consumed.map(|_| report)
     }
 
@@ -95,8 +99,14 @@ impl Caretaker {
         let topics =
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<Vec<_>>>()?;
         let groups = self.groups.names().into_iter().map(|name| self.group_stats(name)).collect();
-        let (callback_panics, last_panic) = self.troubles.panics();
-        Ok(StoreStats { topics, groups, troubles: self.troubles.list(), callback_panics, last_panic })
+        let (callback_panics, last_panic) = self.failures.panics();
+        Ok(StoreStats {
+            topics,
+            groups,
+            maintenance_failures: self.failures.list(),
+            callback_panics,
+            last_panic,
+        })
     }
 
     fn group_stats(&self, name: String) -> GroupStats {

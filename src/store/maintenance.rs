@@ -58,9 +58,14 @@ pub(super) fn run_due(agenda: &Agenda, caretaker: &Caretaker) -> Result<()> {
 /// Runs one piece of work. A panic in it, which a file system or a clock of the program's own may bring about, ends that
 /// piece alone: the partition it was at knows of it, and the others need their maintenance.
 fn run(caretaker: &Caretaker, work: impl FnOnce() -> Result<()>) -> Result<()> {
-    let outcome = caught(work);
-    if let Err(error @ Error::Panicked { .. }) = &outcome {
-        caretaker.troubles.note_panic(error);
+    match caught(work) {
+        // What it was about was deleted meanwhile.
+        Err(Error::UnknownTopic { .. }) => Ok(()),
+        outcome => {
+            if let Err(error @ Error::Panicked { .. }) = &outcome {
+                caretaker.failures.note_panic(error);
+            }
+            outcome
+        }
     }
-    outcome
 }

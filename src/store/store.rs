@@ -6,19 +6,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::consumer::{Consumer, ConsumerBuilder};
-use crate::error::Result;
-use crate::group::{CommittedOffset, Groups, OffsetSetBack};
+use crate::error::{Error, Result};
+use crate::group::{CommittedOffset, Groups, OffsetReset};
 use crate::io::{Directory, caught};
 use crate::log::RecoveryReport;
 use crate::producer::{Producer, ProducerBuilder};
 use crate::store::builder::{Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
+use crate::store::failures::Failures;
 use crate::store::life::{Life, Work};
 use crate::store::maintenance;
 use crate::store::stats::StoreStats;
-use crate::store::troubles::Troubles;
 use crate::topic::{
-    Adoption, LogSource, RetentionReport, Topic, TopicConfig, Topics, Verification, refuse_change,
+    Adoption, LogSource, RetentionReport, Topic, TopicConfig, Topics, VerifyReport, refuse_change,
 };
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
@@ -61,9 +61,10 @@ impl Store {
     /// left is told by [`recovery`](Self::recovery), and set right by the first append.
     ///
     /// # Errors
-    /// [`StoreLocked`](Error::StoreLocked), [`Corrupt`](Error::Corrupt) when acknowledged data is missing or damaged where
-    /// opening looks, [`UnsupportedFormat`](Error::UnsupportedFormat), [`Io`](Error::Io). After any of them no
-    /// partition has changed, but index files may have been made anew.
+    /// [`StoreLocked`](Error::StoreLocked); [`Corrupt`](Error::Corrupt), [`UnsupportedFormat`](Error::UnsupportedFormat),
+    /// [`Io`](Error::Io) where it is the list of topics or the committed offsets that cannot be read. After any of them no
+    /// partition has changed, but index files may have been made again. A topic that cannot be opened is no error here:
+    /// [`recovery`](Self::recovery) names it, and the calls on it return what is wrong.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::builder(path).open()
     }
@@ -78,27 +79,30 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreLocked`](Error::StoreLocked), [`Io`](Error::Io). Damage is no error here: it is what is looked for.
-    pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
+    pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
         Self::builder(path).verify(|_| ControlFlow::Continue(()))
     }
 
     pub(super) fn open_with(builder: StoreBuilder) -> Result<Self> {
         let root = builder.root();
         root.ensure()?;
+        let root = root.anchored()?;
         let lock = builder.lock(&root)?;
         let context = builder.context();
         let agenda = Arc::clone(&context.agenda);
         let topics = Arc::new(Topics::open(root.clone(), context)?);
+        // Before the first write that relies on the list: what groups have committed is set back there.
+        topics.sync_list()?;
         let groups = Arc::new(Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?);
         topics.clear_leftovers()?;
-        let mut recovery = topics.recovery().to_vec();
+        let mut recovery = topics.recovery();
         let commits = recovery.iter_mut().find(|report| report.partition == groups.stored_in());
         commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
         let care = Caretaker {
             topics: Arc::clone(&topics),
             groups: Arc::clone(&groups),
             clock: builder.clock,
-            troubles: Troubles::new(builder.on_trouble),
+            failures: Failures::new(builder.on_maintenance_failure),
         };
         let care = Arc::new(care);
         let life = Life::new(root.path(), lock);
@@ -119,8 +123,8 @@ impl Store {
     /// fetched stay readable. A second call waits for the first and returns what it returns. Dropping the last clone does
     /// the same and cannot report failures.
     ///
-    /// It may be called from [`on_trouble`](StoreBuilder::on_trouble): all partitions are closed when it returns, and the
-    /// directory is given back when the work ends from which `on_trouble` was called.
+    /// It may be called from [`on_maintenance_failure`](StoreBuilder::on_maintenance_failure): all partitions are closed when it returns, and the
+    /// directory is given back when the work ends from which `on_maintenance_failure` was called.
     ///
     /// # Errors
     /// The first failure of any partition; the others are closed all the same. What was acknowledged as durable is.
@@ -138,14 +142,15 @@ impl Store {
         self.inner.life.work()
     }
 
-    /// What opening each partition found.
+    /// What opening each partition found; the topics that could not be opened, whose calls return that error; the directories
+    /// that the list of topics does not name and that were left as they are, because nobody deleted them.
     pub fn recovery(&self) -> &[RecoveryReport] {
         &self.inner.recovery
     }
 
     /// Committed offsets that lay above the end of their partition after a crash and were set back to it.
-    pub fn offsets_set_back(&self) -> &[OffsetSetBack] {
-        self.inner.groups.set_back()
+    pub fn offset_resets(&self) -> &[OffsetReset] {
+        self.inner.groups.offset_resets()
     }
 
     /// Creates a topic.
@@ -205,8 +210,9 @@ impl Store {
     /// The topic of that name, created if there is none.
     ///
     /// # Errors
-    /// [`TopicMismatch`](Error::TopicMismatch) when it exists with another number of partitions or another cleanup policy
-    /// than `config` sets; otherwise as [`create_topic`](Self::create_topic).
+    /// [`TopicMismatch`](Error::TopicMismatch) when it exists and anything that `config` sets is another there:
+    /// [`alter_topic`](Self::alter_topic) or [`add_partitions`](Self::add_partitions) change it. Otherwise as
+    /// [`create_topic`](Self::create_topic).
     pub fn ensure_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
         refuse_change(name)?;
@@ -233,10 +239,12 @@ impl Store {
         Ok(topic)
     }
 
-    /// Changes settings of a topic; those that `changes` does not give stay. Holds for what is appended from then on.
+    /// Changes settings of a topic; those that `changes` does not give stay, and what it
+    /// [unsets](TopicConfig::unset) gets its default again. Holds for what is appended from then on.
     ///
     /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). Nothing changed.
+    /// [`UnknownTopic`](Error::UnknownTopic); [`InvalidConfig`](Error::InvalidConfig), also for another number of partitions
+    /// than there are, which [`add_partitions`](Self::add_partitions) changes; [`Io`](Error::Io). Nothing changed.
     pub fn alter_topic(&self, name: &str, changes: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
         refuse_change(name)?;
@@ -252,6 +260,9 @@ impl Store {
         let _work = self.work()?;
         refuse_change(name)?;
         let deleted = self.inner.topics.delete(name);
+        if matches!(self.inner.topics.get(name), Err(Error::UnknownTopic { .. })) {
+            self.inner.care.failures.forget(name);
+        }
         // Also after a failure, which may have come when the topic was gone already.
         self.inner.groups.topic_changed(name);
         deleted.and(self.inner.groups.forget_deleted(name))

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{Catalog, CatalogTopic, Identity, check_topic_name, collision_key, partition_dir_name};
+use crate::format::{Catalog, CatalogTopic, Identity, check_topic_name, collision_key};
 use crate::io::random_id;
-use crate::log::Log;
 use crate::topic::config::TopicConfig;
 use crate::topic::settings::Settings;
 use crate::topic::topic::{Current, Topic};
@@ -31,16 +30,20 @@ impl Topics {
         Ok(topic)
     }
 
-    /// The topic of that name, created if there is none. One that is there must have the same number of partitions and the
-    /// same policy, as far as `config` sets them.
+    /// The topic of that name, created if there is none. One that is there must be as `config` says, as far as it says
+    /// anything.
     pub(crate) fn ensure(&self, name: &str, config: &TopicConfig) -> Result<Topic> {
-        let topic = match self.get(name) {
-            Ok(topic) => topic,
-            Err(_) => match self.create(name, config) {
-                // Another thread was faster.
-                Err(Error::TopicExists { existing, .. }) if existing == name => self.get(name)?,
+        let topic = loop {
+            match self.get(name) {
+                Ok(topic) => break topic,
+                Err(Error::UnknownTopic { .. }) => {}
+                Err(broken) => return Err(broken),
+            }
+            match self.create(name, config) {
+                // Another thread was faster, and a third may delete it before it is found.
+                Err(Error::TopicExists { existing, .. }) if existing == name => {}
                 other => return other,
-            },
+            }
         };
         let mismatch = |setting, found: String, expected: String| {
             Err(Error::TopicMismatch { topic: name.to_owned(), setting, found, expected })
@@ -49,11 +52,11 @@ impl Topics {
         if let Some(expected) = expected.filter(|expected| *expected != found) {
             return mismatch("partitions", found.to_string(), expected.to_string());
         }
-        let (found, expected) = (topic.cleanup_policy(), Settings::given(1, config)?.cleanup_policy());
-        if config.values().contains_key("cleanup.policy") && found != expected {
-            return mismatch("cleanup.policy", found.to_string(), expected.to_string());
+        let current = topic.settings();
+        match current.first_difference(config)? {
+            Some((setting, expected)) => mismatch(setting, current.text().get(setting).to_owned(), expected),
+            None => Ok(topic),
         }
-        Ok(topic)
     }
 
     /// Adds partitions so that there are `count`.
@@ -81,10 +84,15 @@ impl Topics {
         Ok(topic)
     }
 
-    /// Changes settings; those not given stay. The number of partitions is not changed here.
+    /// Changes settings; those not given stay. The number of partitions is not changed here, and another one is refused.
     pub(crate) fn alter(&self, name: &str, changes: &TopicConfig) -> Result<Topic> {
         let mut catalog = self.catalog.lock();
         let topic = self.get(name)?;
+        let partitions = topic.partition_count();
+        if let Some(asked) = changes.partition_count().filter(|asked| *asked != partitions) {
+            let range = format!("{partitions}, as many as there are: Store::add_partitions adds some");
+            return Err(Error::config("partitions", asked, range));
+        }
         let current = topic.current();
         let settings = Arc::new(current.settings.altered(changes)?);
         let values = settings.values().clone();
@@ -93,37 +101,39 @@ impl Topics {
                 entry.config = values;
             }
         })?;
-        current
-            .partitions
-            .iter()
-            .for_each(|partition| partition.log().set_config(Arc::clone(settings.log())));
+        let for_logs = Arc::clone(settings.log());
         topic.replace(Current { settings, partitions: current.partitions.clone() });
+        // After that: whoever had asked for the old settings is done, or has noticed, when this returns.
+        current.partitions.iter().for_each(|partition| partition.log().set_config(Arc::clone(&for_logs)));
         Ok(topic)
     }
 
-    /// Deletes a topic and its files. Handles of it fail from here on; records that were fetched stay readable.
+    /// Deletes a topic and its files, also one that could not be opened. Handles of it fail from here on; records that were
+    /// fetched stay readable.
     pub(crate) fn delete(&self, name: &str) -> Result<()> {
         let mut catalog = self.catalog.lock();
-        let topic = self.get(name)?;
+        let store = catalog.catalog().store;
+        let Some(entry) = catalog.catalog().topics.get(name).cloned() else {
+            return Err(Error::UnknownTopic { topic: name.to_owned() });
+        };
         catalog.check()?;
         let stored = catalog.change(|catalog| {
             catalog.topics.remove(name);
-            catalog.deleted.insert(topic.id());
+            catalog.deleted.insert(entry.id);
         });
         if stored.is_err() && catalog.check().is_ok() {
             return stored;
         }
         // Also when nobody knows: a topic that the next open may remove must acknowledge nothing more.
-        self.by_name.write().remove(name);
-        let partitions = topic.partitions();
+        let topic = self.by_name.write().remove(name);
+        self.broken.write().remove(name);
         let gone = Error::UnknownTopic { topic: name.to_owned() };
+        let partitions = topic.map(|topic| topic.partitions()).unwrap_or_default();
         partitions.iter().for_each(|partition| partition.log().retire(gone.clone()));
         stored?;
-        for partition in &partitions {
-            Log::remove_directory(&self.root.child(&partition_dir_name(name, partition.number())))?;
-        }
-        self.root.sync()?;
-        catalog.forget_deleted(topic.id());
+        let identity = Identity { store, topic: entry.id, partition: 0 };
+        self.remove_partitions(name, identity, entry.partitions)?;
+        catalog.forget_deleted([entry.id]);
         Ok(())
     }
 }

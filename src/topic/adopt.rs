@@ -159,7 +159,7 @@ impl Topics {
         catalog.change(|catalog| _ = catalog.deleted.insert(entry.id))?;
         let outcome = self.bring_over(name, (&mut catalog, &entry), &settings, &logs);
         if outcome.is_err() && catalog.check().is_ok() && self.take_back(name, &entry).is_ok() {
-            catalog.forget_deleted(entry.id);
+            catalog.forget_deleted([entry.id]);
         }
         outcome
     }

@@ -1,5 +1,6 @@
 //! The store's topic file on disk.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -16,6 +17,8 @@ const MOST_BYTES: usize = 1 << 30;
 pub(super) struct CatalogFile {
     root: Directory,
     catalog: Catalog,
+    /// Deleted topics whose files are gone, durably. The file forgets them with its next change.
+    gone: BTreeSet<u128>,
     /// Why it takes no changes any more: the store is closed, or nobody knows which content a crash would leave.
     refusal: Option<Error>,
 }
@@ -26,22 +29,27 @@ impl CatalogFile {
         let Some(bytes) = root.read_file(CATALOG_FILE, MOST_BYTES)? else { return Ok(None) };
         let path = root.join(CATALOG_FILE);
         let catalog = Catalog::decode(&bytes).map_err(|malformed| malformed.in_file(&path))?;
-        Ok(Some(Self { root: root.clone(), catalog, refusal: None }))
+        Ok(Some(Self { root: root.clone(), catalog, gone: BTreeSet::new(), refusal: None }))
     }
 
     /// Writes the file of a new store.
     pub(super) fn create(root: &Directory, catalog: Catalog) -> Result<Self> {
         root.replace_file(CATALOG_FILE, &catalog.encode())?;
-        Ok(Self { root: root.clone(), catalog, refusal: None })
+        Ok(Self { root: root.clone(), catalog, gone: BTreeSet::new(), refusal: None })
     }
 
     pub(super) fn catalog(&self) -> &Catalog {
         &self.catalog
     }
 
-    /// The files of a deleted topic are gone, durably. The file says so with its next change.
-    pub(super) fn forget_deleted(&mut self, topic: u128) {
-        self.catalog.deleted.remove(&topic);
+    /// The files of deleted topics are gone, durably: the list forgets them at once, or files that somebody puts back would
+    /// pass for what a deletion has left. Should that fail, the next change does it, or the close.
+    pub(super) fn forget_deleted(&mut self, topics: impl IntoIterator<Item = u128>) {
+        self.gone.extend(topics);
+        if !self.gone.is_empty() {
+            // The deletion itself is done.
+            drop(self.change(|_| {}));
+        }
     }
 
     /// An error when it takes no changes any more. To be asked before files are made or removed for a change.
@@ -60,6 +68,7 @@ impl CatalogFile {
         self.check()?;
         let mut catalog = self.catalog.clone();
         change(&mut catalog);
+        catalog.deleted.retain(|topic| !self.gone.contains(topic));
         let bytes = catalog.encode();
         if bytes.len() > MOST_BYTES {
             return Err(Error::invalid("the store would have more topics than its list can hold"));
@@ -71,6 +80,7 @@ impl CatalogFile {
             return Err(error);
         }
         self.catalog = catalog;
+        self.gone.clear();
         Ok(())
     }
 }

@@ -76,8 +76,8 @@ pub struct EraseReport {
 }
 
 impl Partition {
-    pub(crate) fn compact(&self, config: &CompactionConfig) -> Result<CompactionReport> {
-        let report = self.log().compact(config)?;
+    pub(crate) fn compact(&self, ask: &dyn Fn() -> Option<CompactionConfig>) -> Result<CompactionReport> {
+        let report = self.log().compact(ask)?;
         self.log().note_reclaimed(report.bytes_before.saturating_sub(report.bytes_after));
         Ok(CompactionReport {
             topic_partition: self.topic_partition().clone(),
@@ -125,13 +125,12 @@ impl Topic {
         &self,
         mut progress: impl FnMut(&CompactionReport) -> ControlFlow<()>,
     ) -> Result<Vec<CompactionReport>> {
-        let topic_settings = self.settings();
-        let settings = topic_settings
-            .compaction()
-            .ok_or_else(|| Error::invalid("the topic's cleanup.policy is delete: it is not compacted"))?;
+        if self.settings().compaction().is_none() {
+            return Err(Error::invalid("the topic's cleanup.policy is delete: it is not compacted"));
+        }
         let mut outcomes = Vec::new();
         for partition in self.partitions() {
-            let outcome = partition.compact(&settings.config(&partition, Effort::Now));
+            let outcome = partition.compact(&|| self.compaction_of(&partition, Effort::Now));
             let goes_on = outcome.as_ref().map_or(ControlFlow::Continue(()), &mut progress);
             outcomes.push(outcome);
             if goes_on.is_break() {
@@ -139,6 +138,11 @@ impl Topic {
             }
         }
         outcomes.into_iter().collect()
+    }
+
+    /// How to compact one of its partitions, by the settings of this moment.
+    pub(crate) fn compaction_of(&self, partition: &Partition, effort: Effort) -> Option<CompactionConfig> {
+        self.settings().compaction().map(|settings| settings.config(partition, effort))
     }
 
     /// Takes every record of `key` out of every partition, so that no file of the topic holds its key or value any more,

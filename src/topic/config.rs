@@ -1,6 +1,6 @@
 //! A topic's configuration: Kafka's keys and values, set in words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ impl fmt::Display for CleanupPolicy {
 pub struct TopicConfig {
     partitions: Option<u32>,
     values: BTreeMap<String, String>,
+    /// Those to be taken back to their defaults.
+    unset: BTreeSet<String>,
 }
 
 impl TopicConfig {
@@ -72,7 +74,7 @@ impl TopicConfig {
     }
 
     pub(in crate::topic) fn from_values(partitions: u32, values: BTreeMap<String, String>) -> Self {
-        Self { partitions: Some(partitions), values }
+        Self { partitions: Some(partitions), values, unset: BTreeSet::new() }
     }
 
     /// How many partitions. More can be added later, never fewer; then equal keys go elsewhere than before.
@@ -84,8 +86,33 @@ impl TopicConfig {
     /// Sets any setting by Kafka's name and value. Durations also take units (`7d`), sizes too (`16MiB`). An unknown name or
     /// a value outside its range is refused when the topic is created.
     pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.values.insert(key.into(), value.into());
+        let key = key.into();
+        self.unset.remove(&key);
+        self.values.insert(key, value.into());
         self
+    }
+
+    /// Takes a setting back to its default, by Kafka's name: of a topic when this is given to
+    /// [`Store::alter_topic`](crate::Store::alter_topic), and of this configuration.
+    ///
+    /// ```
+    /// # use annals::{Store, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.create_topic("orders", TopicConfig::new().set("retention.ms", "7d"))?;
+    /// let orders = store.alter_topic("orders", TopicConfig::new().unset("retention.ms"))?;
+    /// assert_eq!(orders.config().get("retention.ms"), "-1");
+    /// # Ok::<(), annals::Error>(())
+    /// ```
+    pub fn unset(mut self, key: impl Into<String>) -> Self {
+        let key = key.into();
+        self.values.remove(&key);
+        self.unset.insert(key);
+        self
+    }
+
+    pub(in crate::topic) fn unset_keys(&self) -> impl Iterator<Item = &str> {
+        self.unset.iter().map(String::as_str)
     }
 
     /// `cleanup.policy`: what becomes of old records.
@@ -193,7 +220,7 @@ impl TopicConfig {
     /// by whole segments. Default: no limit.
     pub fn size_limit(self, bytes: u64, when_full: WhenFull) -> Self {
         let action = match when_full {
-            WhenFull::Error => "error",
+            WhenFull::Fail => "error",
             WhenFull::DropOldest => "drop-oldest",
             WhenFull::Block => "block",
         };

@@ -3,8 +3,9 @@
 use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic, Identity, parse_partition_dir_name, partition_dir_name};
 use crate::io::{Directory, EntryKind};
-use crate::log::Log;
+use crate::log::{Log, RecoveryReport};
 use crate::topic::catalog_file::CATALOG_FILE;
+use crate::topic::internal::InternalTopic;
 use crate::topic::settings::Settings;
 use crate::topic::topics::Topics;
 
@@ -52,22 +53,56 @@ impl Topics {
         outcome
     }
 
-    /// Makes the list durable that was found, before anything is done by it, and removes directories that a crash left
-    /// between two steps of a creation or a deletion: they carry this store's id and are in no catalog. Anything else that
-    /// is not ours stays.
+    /// Removes directories that a crash left between two steps of a creation or a deletion: they carry this store's id and
+    /// are in no catalog, and they belong to a topic that was deleted or hold no record. Anything else stays. What cannot be
+    /// removed, and what holds records that nobody deleted, is named by [`recovery`](Self::recovery).
     pub(crate) fn clear_leftovers(&self) -> Result<()> {
         let mut catalog = self.catalog.lock();
-        // What the list says may not be on the disk: whoever wrote it was killed, or failed, before the sync of its name.
-        self.root.sync()?;
+        let mut gone = catalog.catalog().deleted.clone();
         for directory in unlisted(&self.root, catalog.catalog())? {
-            remove_if_ours(&directory, catalog.catalog(), &self.root)?;
+            if check_removable(&directory, catalog.catalog(), &self.root).is_err() {
+                // Named when the list was read.
+                continue;
+            }
+            let identity = Log::identity_in(&directory);
+            let outcome = remove_if_ours(&directory, catalog.catalog(), &self.root);
+            let Err(error) = identity.as_ref().map_err(Error::clone).and(outcome) else { continue };
+            match identity {
+                Ok(Some(identity)) => _ = gone.remove(&identity.topic),
+                Ok(None) => {}
+                // It may be of any of them.
+                Err(_) => gone.clear(),
+            }
+            self.note_recovery(RecoveryReport::failed(&name_of(&directory), error));
         }
-        let deleted = catalog.catalog().deleted.clone();
-        if !deleted.is_empty() {
+        if !gone.is_empty() {
             self.root.sync()?;
         }
-        deleted.into_iter().for_each(|topic| catalog.forget_deleted(topic));
+        catalog.forget_deleted(gone);
         Ok(())
+    }
+
+    /// Removes the directories of a topic that the catalog does not list any more. The first failure is returned; the others
+    /// are removed all the same.
+    pub(super) fn remove_partitions(&self, name: &str, topic: Identity, partitions: u32) -> Result<()> {
+        let mut outcome = Ok(());
+        for partition in 0..partitions {
+            let directory = self.root.child(&partition_dir_name(name, partition));
+            outcome = outcome.and(remove_deleted(&directory, Identity { partition, ..topic }));
+        }
+        outcome.and(self.root.sync())
+    }
+}
+
+/// Removes the directory of a partition whose topic was deleted. One that holds a partition of another topic, or of another
+/// store, is not what was deleted, whatever its name.
+fn remove_deleted(directory: &Directory, deleted: Identity) -> Result<()> {
+    if !directory.exists()? {
+        return Ok(());
+    }
+    match Log::identity_in(directory)? {
+        Some(found) if (found.store, found.topic) != (deleted.store, deleted.topic) => Ok(()),
+        _ => Log::remove_directory(directory),
     }
 }
 
@@ -84,8 +119,37 @@ pub(super) fn refuse_lost_catalog(root: &Directory) -> Result<()> {
     Ok(())
 }
 
+/// A partition that holds records, and that the list neither names nor has deleted: it stays as it is.
+pub(super) struct Stray {
+    /// The name of its directory.
+    pub(super) directory: String,
+    /// That of its topic.
+    pub(super) topic: String,
+    pub(super) why: Error,
+}
+
+/// All of them. One of the store's own is an error: with another list nobody would know what was read.
+pub(super) fn strays(root: &Directory, listed: &Catalog) -> Result<Vec<Stray>> {
+    let mut found = Vec::new();
+    for directory in unlisted(root, listed)? {
+        let Err(why) = check_removable(&directory, listed, root) else { continue };
+        let directory = name_of(&directory);
+        let topic =
+            parse_partition_dir_name(&directory).map(|name| name.topic.to_owned()).unwrap_or_default();
+        if InternalTopic::find(&topic).is_some() {
+            return Err(why);
+        }
+        found.push(Stray { directory, topic, why });
+    }
+    Ok(found)
+}
+
+fn name_of(directory: &Directory) -> String {
+    directory.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// Directories that are named like a partition which the catalog does not list.
-pub(super) fn unlisted(root: &Directory, listed: &Catalog) -> Result<Vec<Directory>> {
+fn unlisted(root: &Directory, listed: &Catalog) -> Result<Vec<Directory>> {
     let mut found = Vec::new();
     for entry in root.list()?.into_iter().filter(|entry| entry.kind == EntryKind::Directory) {
         let Some(name) = parse_partition_dir_name(&entry.name) else { continue };
@@ -97,8 +161,8 @@ pub(super) fn unlisted(root: &Directory, listed: &Catalog) -> Result<Vec<Directo
 }
 
 /// An error when a partition of this store is not listed, was not deleted, and had records: then the list is an earlier
-/// one, and to clear up would destroy them.
-pub(super) fn check_removable(directory: &Directory, listed: &Catalog, root: &Directory) -> Result<()> {
+/// one, or somebody put the partition there, and to clear up would destroy them.
+fn check_removable(directory: &Directory, listed: &Catalog, root: &Directory) -> Result<()> {
     let Some(identity) = Log::identity_in(directory)? else { return Ok(()) };
     if identity.store != listed.store
         || listed.deleted.contains(&identity.topic)
@@ -107,7 +171,7 @@ pub(super) fn check_removable(directory: &Directory, listed: &Catalog, root: &Di
         return Ok(());
     }
     let reason = format!(
-        "it does not list the partition in {}, which holds records and was not deleted: is it an earlier file?",
+        "it does not list the partition in {}, which holds records and was not deleted: is the list an earlier one, or was the partition put back?",
         directory.path().display()
     );
     Err(Error::Corrupt { path: root.join(CATALOG_FILE), position: 0, offset: None, reason })

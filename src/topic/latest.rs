@@ -4,12 +4,14 @@ use std::collections::HashMap;
 
 use crate::error::Result;
 use crate::topic::partition::Partition;
+use crate::topic::partition_reader::PartitionReader;
 use crate::topic::record_ref::OwnedRecord;
 use crate::topic::records::Records;
 use crate::types::Offset;
 
 /// Iterates over the last record of every key of a topic, partition by partition, in offset order. Keys whose last record
-/// is a tombstone, and records without a key, are left out. What is sent after the iterator was made is not seen.
+/// is a tombstone, and records without a key, are left out. What is sent after the walk over a partition began is not seen,
+/// unless a compaction takes for its sake what was there before: then it is.
 ///
 /// Holds every key of one partition in memory, and no values.
 ///
@@ -38,10 +40,18 @@ pub struct Latest {
 }
 
 /// A second walk over one partition, which hands out what the first one found to be last.
+///
+/// A compaction may come between the two walks: it takes a record that was last, because of one that was sent after the
+/// first walk. What was handed out is struck off, therefore, and what the second walk did not find is looked for in what
+/// was sent since.
 #[derive(Debug)]
 struct Replay {
+    partition: Partition,
+    /// Keys that were not handed out yet, and where each was last seen.
     last: HashMap<Box<[u8]>, Offset>,
-    reader: crate::topic::PartitionReader,
+    reader: PartitionReader,
+    /// Where the walks end.
+    until: Offset,
 }
 
 impl Latest {
@@ -62,7 +72,9 @@ impl Latest {
             };
             let records = replay.reader.fetch()?;
             if records.is_empty() {
-                self.current = None;
+                if !replay.look_on()? {
+                    self.current = None;
+                }
                 continue;
             }
             let found = replay.select(&records);
@@ -75,10 +87,63 @@ impl Latest {
 
 impl Replay {
     fn new(partition: &Partition) -> Result<Self> {
-        partition.log().write_queued();
-        let end = partition.end();
+        partition.log().write_accepted();
+        let start = partition.start();
         let mut last: HashMap<Box<[u8]>, Offset> = HashMap::new();
-        let mut reader = partition.read(..end)?;
+        let until = learn(partition, start, |key, change| match change {
+            Change::Value(offset) => match last.get_mut(key) {
+                Some(known) => *known = offset,
+                None => _ = last.insert(key.into(), offset),
+            },
+            Change::Tombstone => _ = last.remove(key),
+        })?;
+        let reader = partition.walk(start..until)?;
+        Ok(Self { partition: partition.clone(), last, reader, until })
+    }
+
+    /// Goes on behind the end of the second walk with the keys that it did not find. False when there are none.
+    fn look_on(&mut self) -> Result<bool> {
+        if self.last.is_empty() {
+            return Ok(false);
+        }
+        let missing = std::mem::take(&mut self.last);
+        let (from, last) = (self.until, &mut self.last);
+        self.until = learn(&self.partition, from, |key, change| match change {
+            Change::Value(offset) if missing.contains_key(key) => _ = last.insert(key.into(), offset),
+            Change::Value(_) => {}
+            Change::Tombstone => _ = last.remove(key),
+        })?;
+        // What was not found there either was deleted or erased.
+        self.reader = self.partition.walk(from..self.until)?;
+        Ok(!self.last.is_empty())
+    }
+
+    fn select(&mut self, records: &Records) -> Vec<OwnedRecord> {
+        let mut found = Vec::new();
+        for record in records {
+            let Some(key) = record.key() else { continue };
+            if self.last.get(key).is_some_and(|last| *last == record.offset()) {
+                self.last.remove(key);
+                found.push(record.to_owned());
+            }
+        }
+        found
+    }
+}
+
+/// What a record does to its key.
+enum Change {
+    Value(Offset),
+    Tombstone,
+}
+
+/// Walks over what lies from `from` on, and returns where that ended: at the end as it was at the beginning, or later when
+/// something was taken out meanwhile, because of records that must then be seen too.
+fn learn(partition: &Partition, from: Offset, mut note: impl FnMut(&[u8], Change)) -> Result<Offset> {
+    let mut walked_to = from;
+    loop {
+        let (rewrites, end) = (partition.log().rewrites(), partition.end());
+        let mut reader = partition.walk(walked_to..end)?;
         loop {
             let records = reader.fetch()?;
             if records.is_empty() {
@@ -86,21 +151,14 @@ impl Replay {
             }
             for record in &records {
                 let Some(key) = record.key() else { continue };
-                match (last.get_mut(key), record.value()) {
-                    (Some(offset), Some(_)) => *offset = record.offset(),
-                    (None, Some(_)) => _ = last.insert(key.into(), record.offset()),
-                    (_, None) => _ = last.remove(key),
-                }
+                let change = record.value().map_or(Change::Tombstone, |_| Change::Value(record.offset()));
+                note(key, change);
             }
         }
-        Ok(Self { last, reader: partition.read(..end)? })
-    }
-
-    fn select(&self, records: &Records) -> Vec<OwnedRecord> {
-        let is_last = |key: &[u8], offset| self.last.get(key).is_some_and(|last| *last == offset);
-        let last =
-            records.iter().filter(|record| record.key().is_some_and(|key| is_last(key, record.offset())));
-        last.map(|record| record.to_owned()).collect()
+        walked_to = end.max(walked_to);
+        if partition.log().rewrites() == rewrites {
+            return Ok(walked_to);
+        }
     }
 }
 

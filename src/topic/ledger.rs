@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{BatchHeader, Malformed, RecordBody};
 use crate::locks::Mutex;
 use crate::log::SkippedRecord;
@@ -43,7 +43,11 @@ impl Ledger {
     /// Replays all records into `state`, and lists those it does not understand.
     pub(crate) fn load(&self, state: &mut impl Replay) -> Result<Vec<SkippedRecord>> {
         let mut skipped = Vec::new();
-        let Ok(topic) = self.topics.get(self.internal.name) else { return Ok(skipped) };
+        let topic = match self.topics.get(self.internal.name) {
+            Ok(topic) => topic,
+            Err(Error::UnknownTopic { .. }) => return Ok(skipped),
+            Err(error) => return Err(error),
+        };
         let partition = topic.partition(0)?;
         let mut reader = partition.read(..)?;
         loop {

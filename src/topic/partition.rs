@@ -1,11 +1,11 @@
 //! One partition of a topic: the level below producers and consumers.
 
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::log::{Append, Log, OnDamage, Reader, Visibility};
+use crate::log::{Append, BelowStart, Log, OnDamage, Reader, Visibility};
 use crate::topic::internal::{InternalTopic, refuse_write};
 use crate::topic::metadata::{BatchMetadata, OffsetAndTimestamp};
 use crate::topic::partition_reader::PartitionReader;
@@ -177,24 +177,36 @@ impl Partition {
     /// # Errors
     /// [`OffsetOutOfRange`](Error::OffsetOutOfRange) when the range begins below `start` or above `end`.
     pub fn read(&self, range: impl RangeBounds<Offset>) -> Result<PartitionReader> {
+        self.log.write_accepted();
+        // Read once: it may move on at any moment, and a range without a beginning begins wherever it is.
+        let (start, end) = (self.start(), self.end());
         let from = match range.start_bound() {
             Bound::Included(offset) => *offset,
             Bound::Excluded(offset) => offset.saturating_add(1),
-            Bound::Unbounded => self.start(),
+            Bound::Unbounded => start,
         };
+        let is_from_start = range.start_bound() == Bound::Unbounded;
         let until = match range.end_bound() {
             Bound::Included(offset) => offset.saturating_add(1),
             Bound::Excluded(offset) => *offset,
             Bound::Unbounded => Offset::MAX,
         };
-        self.log.write_queued();
-        let (start, end) = (self.start(), self.end());
         if from < start || from > end {
             let partition = self.place.to_string();
             return Err(Error::OffsetOutOfRange { partition, requested: from, start, end });
         }
         let reader = Reader::new(Arc::clone(&self.log), from, Visibility::Written, OnDamage::Fail);
-        Ok(PartitionReader::new(self.place.clone(), reader.until(until)))
+        // Whoever reads from the start, wherever that is, may find that it has moved.
+        let below_start = if is_from_start { BelowStart::GoOnOnce } else { BelowStart::Fail };
+        Ok(PartitionReader::new(self.place.clone(), reader.until(until).below_start(below_start)))
+    }
+
+    /// Walks over what is there of a range, whatever is taken out meanwhile.
+    pub(super) fn walk(&self, range: Range<Offset>) -> Result<PartitionReader> {
+        self.log.check_open()?;
+        let reader = Reader::new(Arc::clone(&self.log), range.start, Visibility::Written, OnDamage::Fail)
+            .until(range.end);
+        Ok(PartitionReader::new(self.place.clone(), reader.below_start(BelowStart::GoOn)))
     }
 
     /// The record of `offset`, copied; `None` where no record has that offset any more: it was compacted away or erased.
@@ -226,6 +238,7 @@ impl Partition {
 
     /// The earliest offset whose record has a timestamp of `timestamp` (Unix milliseconds) or later, `None` when there is
     /// none. Not the closest timestamp: where times run backwards, an earlier offset with a later time wins.
+    /// Records of transactions count whatever becomes of them: whoever reads committed ones goes on from there.
     ///
     /// # Errors
     /// [`Io`](Error::Io), [`Corrupt`](Error::Corrupt).

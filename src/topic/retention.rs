@@ -94,9 +94,9 @@ pub struct DeleteReport {
 }
 
 impl Partition {
-    /// Removes what `policy` does not keep.
-    pub(crate) fn apply_retention(&self, policy: &RetentionPolicy) -> Result<RetentionReport> {
-        let report = self.log().apply_retention(policy)?;
+    /// Removes what the policy does not keep, which is asked for when nobody can change the topic's settings.
+    pub(crate) fn apply_retention(&self, ask: impl FnOnce() -> RetentionPolicy) -> Result<RetentionReport> {
+        let report = self.log().apply_retention(ask)?;
         let removed = report.removed.iter().map(|segment| RemovedSegment {
             base: segment.base,
             next_offset: segment.next_offset,
@@ -133,9 +133,10 @@ impl Topic {
     /// # Errors
     /// The first failure of any partition; the others are done all the same.
     pub fn apply_retention(&self) -> Result<Vec<RetentionReport>> {
-        let policy = self.settings().retention();
-        let outcomes: Vec<_> =
-            self.partitions().iter().map(|partition| partition.apply_retention(&policy)).collect();
+        let partitions = self.partitions();
+        let outcomes =
+            partitions.iter().map(|partition| partition.apply_retention(|| self.settings().retention()));
+        let outcomes: Vec<_> = outcomes.collect();
         outcomes.into_iter().collect()
     }
 }

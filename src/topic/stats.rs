@@ -35,7 +35,8 @@ pub struct PartitionStats {
     pub records: u64,
     /// Its segments.
     pub segments: usize,
-    /// Largest timestamp of its first batch, Unix milliseconds: about the oldest there is.
+    /// Timestamp of its first record, Unix milliseconds. Where a compaction noted something else in its place, or the batch
+    /// cannot be read, the largest of the first batch.
     pub oldest_timestamp: Option<Timestamp>,
     /// Largest timestamp of all, Unix milliseconds.
     pub newest_timestamp: Option<Timestamp>,
@@ -43,6 +44,9 @@ pub struct PartitionStats {
     pub dirty_ratio: Option<f64>,
     /// Bytes that retention, deletion, compaction and erasure have freed since the store was opened.
     pub reclaimed_bytes: u64,
+    /// Offsets that readers with [`OnDamage::Skip`](crate::OnDamage::Skip) passed over since the store was opened, those of
+    /// each reader. Offsets that were missing anyway may be among them.
+    pub skipped_offsets: u64,
     /// The failure after which the partition takes nothing more until the store is reopened.
     pub poisoned_by: Option<Error>,
 }
@@ -99,6 +103,7 @@ impl Partition {
             newest_timestamp: time(stats.newest_timestamp),
             dirty_ratio: log.dirty_ratio()?,
             reclaimed_bytes: log.reclaimed(),
+            skipped_offsets: stats.skipped_offsets,
             poisoned_by: log.poisoned_by().cloned(),
         })
     }

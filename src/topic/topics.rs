@@ -9,7 +9,7 @@ use crate::io::{Clock, Directory, caught, random_id};
 use crate::locks::{Mutex, OnceLock, RwLock};
 use crate::log::{Log, LogContext, LogOptions, RecoveryReport, Signal, Watchers};
 use crate::topic::catalog_file::CatalogFile;
-use crate::topic::directories::{check_removable, refuse_lost_catalog, unlisted};
+use crate::topic::directories::{Stray, refuse_lost_catalog, strays};
 use crate::topic::internal::InternalTopic;
 use crate::topic::partition::Partition;
 use crate::topic::settings::Settings;
@@ -48,7 +48,10 @@ pub(crate) struct Topics {
     /// Held while topics are created, changed or deleted.
     pub(super) catalog: Mutex<CatalogFile>,
     pub(super) by_name: RwLock<BTreeMap<Arc<str>, Topic>>,
-    recovery: Vec<RecoveryReport>,
+    /// Topics that are there and could not be opened, and why: what concerns one topic stops that one. One that is not listed,
+    /// and of which a directory with records is there, is among them.
+    pub(super) broken: RwLock<BTreeMap<Arc<str>, Error>>,
+    recovery: Mutex<Vec<RecoveryReport>>,
     /// Set once, when the store closes.
     closed: OnceLock<Error>,
     /// Who is woken then: a partition wakes its own readers, but one may wait without any.
@@ -56,7 +59,8 @@ pub(crate) struct Topics {
 }
 
 impl Topics {
-    /// Opens every partition of every topic in the catalog. Changes no byte unless all of them open.
+    /// Opens every partition of every topic in the catalog. Changes no byte. A topic that cannot be opened is noted, and the
+    /// others are opened all the same; without the store's own there is no store.
     pub(crate) fn open(root: Directory, context: TopicContext) -> Result<Self> {
         let catalog = match CatalogFile::read(&root)? {
             Some(catalog) => catalog,
@@ -66,23 +70,38 @@ impl Topics {
                 CatalogFile::create(&root, new_catalog())?
             }
         };
-        let unlisted = unlisted(&root, catalog.catalog())?;
-        unlisted.iter().try_for_each(|directory| check_removable(directory, catalog.catalog(), &root))?;
+        let strays = strays(&root, catalog.catalog())?;
         let mut topics = Self {
             root,
             context,
             catalog: Mutex::new(catalog),
             by_name: RwLock::default(),
-            recovery: Vec::new(),
+            broken: RwLock::default(),
+            recovery: Mutex::default(),
             closed: OnceLock::new(),
             waiting: Watchers::default(),
         };
         let listed = topics.catalog.get_mut().catalog().clone();
         let mut opened = BTreeMap::new();
         for (name, entry) in &listed.topics {
-            let (topic, reports) = topics.open_topic(listed.store, name, entry)?;
-            topics.recovery.extend(reports);
-            opened.insert(Arc::clone(topic.shared_name()), topic);
+            match topics.open_topic(listed.store, name, entry) {
+                Ok((topic, reports)) => {
+                    reports.into_iter().for_each(|report| topics.note_recovery(report));
+                    opened.insert(Arc::clone(topic.shared_name()), topic);
+                }
+                // Without it nobody knows what was read.
+                Err(error) if InternalTopic::find(name).is_some() => return Err(error),
+                Err(error) => {
+                    topics.note_recovery(RecoveryReport::failed(name, error.clone()));
+                    topics.broken.get_mut().insert(name.as_str().into(), error);
+                }
+            }
+        }
+        for Stray { directory, topic, why } in strays {
+            topics.note_recovery(RecoveryReport::failed(&directory, why.clone()));
+            if !opened.contains_key(topic.as_str()) {
+                topics.broken.get_mut().entry(topic.into()).or_insert(why);
+            }
         }
         topics.by_name = RwLock::new(opened);
         Ok(topics)
@@ -126,8 +145,12 @@ impl Topics {
     }
 
     /// What opening each partition found.
-    pub(crate) fn recovery(&self) -> &[RecoveryReport] {
-        &self.recovery
+    pub(crate) fn recovery(&self) -> Vec<RecoveryReport> {
+        self.recovery.lock().clone()
+    }
+
+    pub(super) fn note_recovery(&self, report: RecoveryReport) {
+        self.recovery.lock().push(report);
     }
 
     /// All topics in the order of their names.
@@ -136,8 +159,11 @@ impl Topics {
     }
 
     pub(crate) fn get(&self, name: &str) -> Result<Topic> {
-        let found = self.by_name.read().get(name).cloned();
-        found.ok_or_else(|| Error::UnknownTopic { topic: name.to_owned() })
+        if let Some(found) = self.by_name.read().get(name) {
+            return Ok(found.clone());
+        }
+        let broken = self.broken.read().get(name).cloned();
+        Err(broken.unwrap_or_else(|| Error::UnknownTopic { topic: name.to_owned() }))
     }
 
     /// Makes the list of topics durable as it was found: whoever wrote it may have died before the sync of its name.
@@ -164,7 +190,10 @@ impl Topics {
     pub(crate) fn close(&self) -> Result<()> {
         let closed = Error::StoreClosed { path: self.root.path().to_path_buf() };
         // The directory is somebody else's from here on: not even a first commit may make a topic in it.
-        self.catalog.lock().refuse(closed.clone());
+        let mut catalog = self.catalog.lock();
+        catalog.forget_deleted([]);
+        catalog.refuse(closed.clone());
+        drop(catalog);
         drop(self.closed.set(closed.clone()));
         self.waiting.raise();
         let mut outcome = Ok(());

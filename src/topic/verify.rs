@@ -27,7 +27,7 @@ use crate::topic::topics::TopicContext;
 /// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
-pub struct Verification {
+pub struct VerifyReport {
     /// Partitions looked at.
     pub partitions: u64,
     /// Segments walked.
@@ -39,17 +39,17 @@ pub struct Verification {
     /// Bytes of the batches found.
     pub bytes: u64,
     /// What is not as it was written.
-    pub damages: Vec<Damage>,
+    pub findings: Vec<Damage>,
     /// What a crash left behind the last whole batch of a partition. That is no damage: the next append cuts it off.
     pub torn: Vec<TornTail>,
     /// The `.log` files whose indexes are missing or differ. That is no damage: they are rebuilt when they are needed.
     pub stale_indexes: Vec<std::path::PathBuf>,
 }
 
-impl Verification {
+impl VerifyReport {
     /// True when everything is as it was written.
     pub fn is_sound(&self) -> bool {
-        self.damages.is_empty()
+        self.findings.is_empty()
     }
 
     fn take(&mut self, checked: &mut Checked) {
@@ -57,7 +57,7 @@ impl Verification {
         self.batches += std::mem::take(&mut checked.batches);
         self.records += std::mem::take(&mut checked.records);
         self.bytes += std::mem::take(&mut checked.bytes);
-        self.damages.append(&mut checked.damages);
+        self.findings.append(&mut checked.findings);
         self.stale_indexes.append(&mut checked.stale_indexes);
     }
 }
@@ -66,15 +66,15 @@ impl Verification {
 pub(crate) fn verify(
     root: &Directory,
     context: &TopicContext,
-    go_on: &mut dyn FnMut(&Verification) -> ControlFlow<()>,
-) -> Result<Verification> {
-    let mut found = Verification::default();
+    go_on: &mut dyn FnMut(&VerifyReport) -> ControlFlow<()>,
+) -> Result<VerifyReport> {
+    let mut found = VerifyReport::default();
     let catalog = match CatalogFile::read(root) {
         Ok(Some(catalog)) => catalog,
         Ok(None) => {
             let reason =
                 "the file is missing: this is no store, or it has lost its list of topics".to_owned();
-            found.damages.push(Damage { path: root.join(CATALOG_FILE), position: 0, offset: None, reason });
+            found.findings.push(Damage { path: root.join(CATALOG_FILE), position: 0, offset: None, reason });
             return Ok(found);
         }
         Err(error) => return note(found, &error),
@@ -106,10 +106,10 @@ pub(crate) fn verify(
     Ok(found)
 }
 
-fn note(mut found: Verification, error: &Error) -> Result<Verification> {
+fn note(mut found: VerifyReport, error: &Error) -> Result<VerifyReport> {
     match Damage::told_by(error) {
         Some(damage) => {
-            found.damages.push(damage);
+            found.findings.push(damage);
             Ok(found)
         }
         None => Err(error.clone()),

@@ -1,7 +1,5 @@
 //! `tests/golden/kafka`: directories that a broker of Kafka wrote, and what Kafka's own consumer read of them.
 
-#![expect(dead_code, reason = "each test uses some of it")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

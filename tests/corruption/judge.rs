@@ -119,11 +119,28 @@ impl Judge<'_> {
         let expected = &self.sample.content;
         let found = self.store.topics();
         let names: Vec<_> = found.iter().map(|topic| topic.name()).collect();
-        if !names.iter().eq(expected.topics.iter().map(|topic| &topic.name)) {
+        let mut verdict = Verdict::Same;
+        let mut there = Vec::new();
+        for topic in &expected.topics {
+            // What concerns one topic stops that one: its calls say what is wrong, and so does the report of the open.
+            match self.store.topic(&topic.name) {
+                Ok(_) => there.push(topic),
+                Err(error) => {
+                    check_named(&error, self.changes, self.damage)?;
+                    let is_of_topic = |report: &&RecoveryReport| report.partition.starts_with(&topic.name);
+                    let report =
+                        self.store.recovery().iter().filter(is_of_topic).find_map(|one| one.failure.as_ref());
+                    if report.map(Error::to_string) != Some(error.to_string()) {
+                        return Err(format!("the open says {report:?}, the topic {error}"));
+                    }
+                    verdict = Verdict::Refused;
+                }
+            }
+        }
+        if !names.iter().eq(there.iter().map(|topic| &topic.name)) {
             return Err(format!("the topics are {names:?}"));
         }
-        let mut verdict = Verdict::Same;
-        for (topic, expected) in found.iter().zip(&expected.topics) {
+        for (topic, expected) in found.iter().zip(there) {
             if *topic.config().values() != expected.config {
                 if matches!(self.damage, Damage::Earlier { .. }) {
                     return Ok(Verdict::EarlierSettings);
@@ -139,8 +156,8 @@ impl Judge<'_> {
         if !is_short && self.store.committed(GROUP) != self.sample.content.committed {
             return Err(format!("committed: {:?}", self.store.committed(GROUP)));
         }
-        if !is_short && !self.store.offsets_set_back().is_empty() {
-            return Err(format!("set back: {:?}", self.store.offsets_set_back()));
+        if !is_short && !self.store.offset_resets().is_empty() {
+            return Err(format!("set back: {:?}", self.store.offset_resets()));
         }
         Ok(verdict)
     }

@@ -31,11 +31,34 @@ const REPAIR: Tests = tests("corruption", &["repair::"]);
 const CALLBACKS: Tests = tests("lifecycle", &["callbacks::"]);
 const CLOSING: Tests = tests("lifecycle", &["closing::"]);
 const ADOPT: Tests = tests("lifecycle", &["adopt::"]);
+const TOPICS: Tests = tests("lifecycle", &["topics::"]);
 const FORK: Tests = tests("lifecycle", &["fork::"]);
-const PARTITION: Tests = tests("lib", &["partition::"]);
+const RENAMED: Tests = tests("lifecycle", &["renamed::"]);
+const PARTITION: Tests = tests("lib", &["log::"]);
 
 pub(crate) const BUGS: &[Bug] = &[
     // A store's life.
+    Bug {
+        name: "files-looked-up-by-path",
+        file: "src/io/os.rs",
+        good: "Ok(Some(Arc::new(AnchoredFileSystem::new(dir)?)))",
+        bad: "AnchoredFileSystem::new(dir).map(|_| None)",
+        caught_by: &[RENAMED],
+    },
+    Bug {
+        name: "deletion-is-never-forgotten",
+        file: "src/topic/catalog_file.rs",
+        good: "self.gone.extend(topics);",
+        bad: "topics.into_iter().for_each(|topic| _ = self.catalog.deleted.remove(&topic));",
+        caught_by: &[TOPICS],
+    },
+    Bug {
+        name: "one-topic-stops-the-store",
+        file: "src/topic/topics.rs",
+        good: "Err(error) if InternalTopic::find(name).is_some() => return Err(error),",
+        bad: "Err(error) if !name.is_empty() => return Err(error),",
+        caught_by: &[TOPICS],
+    },
     Bug {
         name: "callback-panic-ends-maintenance",
         file: "src/io/caught.rs",
@@ -59,9 +82,9 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "child-unlocks-its-parent",
-        file: "src/io/os.rs",
-        good: "if self.process.id() != std::process::id() {",
-        bad: "if self.process.id() == 0 {",
+        file: "src/io/process.rs",
+        good: "self.id == std::process::id()",
+        bad: "self.id != 0",
         caught_by: &[FORK],
     },
     Bug {
@@ -97,8 +120,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "no-data-sync",
         file: "src/log/write/group_sync.rs",
-        good: "if let Err(error) = target.file.sync() {",
-        bad: "if let Err(error) = target.file.len() {",
+        good: "target.file.sync().map_err(",
+        bad: "target.file.len().map(drop).map_err(",
         caught_by: &[POWER_CUT, DURABILITY],
     },
     Bug {
@@ -111,22 +134,22 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "durable-published-before-sync",
         file: "src/log/write/group_sync.rs",
-        good: "if let Err(error) = target.file.sync() {",
-        bad: "self.raise_durable(target.mark.offset);\n        if let Err(error) = target.file.sync() {",
+        good: "target.file.sync().map_err(",
+        bad: "self.raise_durable(target.mark.offset);\n        target.file.sync().map_err(",
         caught_by: &[DURABILITY],
     },
     Bug {
         name: "failed-sync-tried-again",
         file: "src/io/pool.rs",
-        good: "handle.sync_data().map_err(|e| {",
-        bad: "handle.sync_data().or_else(|_| handle.sync_data()).map_err(|e| {",
+        good: "match handle.sync_data() {",
+        bad: "match handle.sync_data().or_else(|_| handle.sync_data()) {",
         caught_by: &[DURABILITY],
     },
     Bug {
         name: "failed-sync-does-not-poison",
         file: "src/log/write/group_sync.rs",
-        good: "let cause = self.poison_with(error);",
-        bad: "let cause = error;",
+        good: "target.file.sync().map_err(|error| self.poison_with(error))?;",
+        bad: "target.file.sync()?;",
         caught_by: &[DURABILITY],
     },
     Bug {
@@ -140,8 +163,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "no-directory-sync-at-roll",
         file: "src/log/write/roll.rs",
-        good: "        self.directory.sync().map_err(|error| self.poison_with(error))?;\n        let mut state",
-        bad: "        let mut state",
+        good: "        self.directory.sync().map_err(|error| self.poison_with(error))?;\n        let list",
+        bad: "        let list",
         caught_by: &[POWER_CUT],
     },
     Bug {
@@ -160,9 +183,9 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "unlinked-before-the-table-says-so",
-        file: "src/log/retain/removal.rs",
-        good: "        let start = state.log_start;\n        match open.state.replace(state) {",
-        bad: "        let start = state.log_start;\n        self.remove_segments(&gone)?;\n        match open.state.replace(state) {",
+        file: "src/log/table/edit.rs",
+        good: "        match file.replace(state) {",
+        bad: "        let gone: Vec<_> = state.obsolete.iter().filter(|base| !file.state().obsolete.contains(base)).copied().collect();\n        crate::log::table::names::remove_segments(&self.directory, &gone)?;\n        match file.replace(state) {",
         caught_by: &[POWER_CUT, PARTITION],
     },
     Bug {
@@ -223,9 +246,9 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "list-of-topics-believed-as-found",
-        file: "src/topic/directories.rs",
-        good: "        self.root.sync()?;\n        for directory in unlisted",
-        bad: "        for directory in unlisted",
+        file: "src/store/store.rs",
+        good: "        topics.sync_list()?;\n",
+        bad: "",
         caught_by: &[DURABILITY],
     },
     Bug {
@@ -273,8 +296,8 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "recovery-is-not-repeatable",
-        file: "src/log/open/settle.rs",
-        good: "next.closed = None;",
+        file: "src/log/table/edit.rs",
+        good: "        self.state.closed = None;\n",
         bad: "",
         caught_by: &[PARTITION, tests("kill", &[])],
     },
@@ -431,14 +454,14 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "loss-not-told",
         file: "src/log/write/accumulator.rs",
-        good: "self.lost.get_or_insert(Error::Lost { partition, first, last, cause });",
-        bad: "drop((partition, first, last, cause));",
+        good: "Refusal::None => self.refusal = Refusal::Lost(new),",
+        bad: "Refusal::None => drop(new),",
         caught_by: &[tests("errors", &["records_in_memory_are_lost"]), PARTITION],
     },
     Bug {
         name: "waiters-sleep-on",
         file: "src/log/write/group_sync.rs",
-        good: "self.committer.done.notify_all();",
+        good: "self.0.done.notify_all();",
         bad: "",
         caught_by: &[DURABILITY],
     },
@@ -482,9 +505,9 @@ pub(crate) const BUGS: &[Bug] = &[
     // Locks and descriptors.
     Bug {
         name: "lock-by-file-only",
-        file: "src/io/os.rs",
-        good: "let directory = if cfg!(unix) { Some(File::open(dir)?) } else { None };",
-        bad: "let directory: Option<File> = None;",
+        file: "src/io/anchor.rs",
+        good: "if !self.anchor.with(lock_file)? {",
+        bad: "if !self.anchor.with(|_| Ok(true))? {",
         caught_by: &[tests("errors", &[])],
     },
     Bug {
@@ -498,8 +521,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "own-write-fails-unheard",
         file: "src/log/write/append.rs",
-        good: "self.write_batches(&mut writer, batches)?;",
-        bad: "drop(self.write_batches(&mut writer, batches));",
+        good: "self.write_batches(&mut writer, batches).map(|()| None)?",
+        bad: "self.write_batches(&mut writer, batches).map_or(None, |()| None)",
         caught_by: &[DURABILITY],
     },
     Bug {
@@ -591,14 +614,14 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "deleted-topic-not-noted",
         file: "src/topic/admin.rs",
-        good: "            catalog.deleted.insert(topic.id());\n",
+        good: "            catalog.deleted.insert(entry.id);\n",
         bad: "",
         caught_by: &[NAMED, POWER_CUT],
     },
     Bug {
         name: "deleted-topic-forgotten-before-its-files",
         file: "src/topic/admin.rs",
-        good: "            catalog.deleted.insert(topic.id());\n",
+        good: "            catalog.deleted.insert(entry.id);\n",
         bad: "            catalog.deleted.clear();\n",
         caught_by: &[NAMED, POWER_CUT],
     },
@@ -694,5 +717,100 @@ pub(crate) const BUGS: &[Bug] = &[
         good: "if copied.tally.next_offset != scan.tally.next_offset {",
         bad: "if copied.tally.next_offset > scan.tally.next_offset {",
         caught_by: &[POWER_CUT],
+    },
+    // Readers, and what works on, beside changes of files.
+    Bug {
+        name: "a-file-changes-under-a-list-in-use",
+        file: "src/log/table/edit.rs",
+        good: "        before.missing_in(&list).for_each(|segment| segment.leave());\n",
+        bad: "        drop(before);\n",
+        caught_by: &[tests("lib", &["log::tests::beside", "log::tests::bounds"])],
+    },
+    Bug {
+        name: "a-segment-is-cut-under-its-readers",
+        file: "src/log/open/settle.rs",
+        good: "        self.publish(list.with(Arc::clone(active.segment())));\n        Ok((self.cut(&durable_part)?, active))",
+        bad: "        let cut = self.cut(&durable_part)?;\n        self.publish(list.with(Arc::clone(active.segment())));\n        Ok((cut, active))",
+        caught_by: &[tests("lib", &["log::tests::beside"])],
+    },
+    Bug {
+        name: "a-rewrite-outlives-the-close",
+        file: "src/log/log.rs",
+        good: "        self.ending.store(true, Ordering::Release);\n        self.rewriting.lock()",
+        bad: "        self.ending.store(true, Ordering::Release);\n        Box::leak(Box::new(Mutex::new(()))).lock()",
+        caught_by: &[tests("lib", &["log::tests::ending"])],
+    },
+    Bug {
+        name: "files-go-by-their-names-after-a-deletion",
+        file: "src/log/retain/removal.rs",
+        good: "let _removing = self.removing.lock();",
+        bad: "let _removing = ();",
+        caught_by: &[tests("lib", &["log::tests::ending"])],
+    },
+    Bug {
+        name: "latest-forgets-what-a-compaction-took",
+        file: "src/topic/latest.rs",
+        good: "        if self.last.is_empty() {\n            return Ok(false);",
+        bad: "        if true {\n            return Ok(false);",
+        caught_by: &[tests("compaction", &["the_latest_values"])],
+    },
+    // A call beside a deletion.
+    Bug {
+        name: "maintenance-fails-beside-a-deletion",
+        file: "src/store/maintenance.rs",
+        good: "Err(Error::UnknownTopic { .. }) => Ok(()),",
+        bad: "",
+        caught_by: &[tests("lives", &["whatever_many_threads"])],
+    },
+    // Panics, closing, refusals.
+    Bug {
+        name: "panic-under-the-writer-not-noticed",
+        file: "src/log/poison.rs",
+        good: "        PanicGuard { poison: self, was_panicking: panicking() }",
+        bad: "        PanicGuard { poison: self, was_panicking: true }",
+        caught_by: &[tests("durability", &["panics::"])],
+    },
+    Bug {
+        name: "leader-that-panics-leads-for-ever",
+        file: "src/log/write/group_sync.rs",
+        good: "        rounds.is_led = false;",
+        bad: "        rounds.is_led = std::thread::panicking();",
+        caught_by: &[tests("durability", &["panics::"])],
+    },
+    Bug {
+        name: "records-accepted-after-the-last-batch-of-a-close",
+        file: "src/log/write/writer.rs",
+        good: "        self.accumulator.lock().refuse(closed);",
+        bad: "        drop(closed);",
+        caught_by: &[tests("durability", &["refused::a_close_beside"])],
+    },
+    Bug {
+        name: "room-made-before-the-checks",
+        file: "src/log/write/size_limit.rs",
+        good: "            admit(&mut accumulator, now)?;\n",
+        bad: "            if !matches!(accumulator.rules.size_limit, Some(limit) if self.bytes() + bytes > limit.max_bytes) {\n                \
+              admit(&mut accumulator, now)?;\n            }\n",
+        caught_by: &[tests("durability", &["refused::a_refused"])],
+    },
+    Bug {
+        name: "directory-sync-of-the-first-append-tried-again",
+        file: "src/log/open/settle.rs",
+        good: "            self.directory.sync().map_err(|error| self.poison_with(error))?;",
+        bad: "            self.directory.sync()?;",
+        caught_by: &[tests("durability", &["refused::a_failed_sync"])],
+    },
+    Bug {
+        name: "half-settled-files-not-looked-at-again",
+        file: "src/log/open/settle.rs",
+        good: "        if !found.is_half_settled {",
+        bad: "        if true {",
+        caught_by: &[tests("durability", &["refused::a_moment"])],
+    },
+    Bug {
+        name: "linger-of-whoever-came-first",
+        file: "src/log/write/open_batch.rs",
+        good: "self.linger.is_none_or(|(least, _)| placement.linger < least)",
+        bad: "self.linger.is_none()",
+        caught_by: &[tests("lib", &["tests::upkeep::"])],
     },
 ];

@@ -1,5 +1,6 @@
 //! What becomes of a call that is chosen to fail.
 #![expect(clippy::unwrap_used, reason = "a lock is poisoned after a test has failed")]
+#![expect(clippy::panic, reason = "one of the faults is a panic")]
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
@@ -15,9 +16,16 @@ pub enum Fault {
     Torn(usize, i32),
     /// It waits until the gate is opened, then happens.
     Hold(Arc<Gate>),
+    /// It panics, as a file system of a program's own may. What it says is [`PLANTED`].
+    Panic,
+    /// It waits until the gate is opened, then panics.
+    HoldThenPanic(Arc<Gate>),
     /// It waits until the gate is opened, then fails and does nothing.
     HoldThenError(Arc<Gate>, i32),
 }
+
+/// What is said by a panic that was asked for: a panic hook may keep it quiet.
+pub const PLANTED: &str = "a panic in the file system, on purpose";
 
 /// How often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +45,11 @@ impl Fault {
             Self::Hold(gate) => {
                 gate.pass();
                 Ok(())
+            }
+            Self::Panic => panic!("{PLANTED}"),
+            Self::HoldThenPanic(gate) => {
+                gate.pass();
+                panic!("{PLANTED}");
             }
             Self::HoldThenError(gate, errno) => {
                 gate.pass();

@@ -65,7 +65,7 @@ mod random;
 
 pub use annals::io::{Clock, ManualClock};
 pub use call::{Call, Done};
-pub use fault::{Fault, Gate, Times};
+pub use fault::{Fault, Gate, PLANTED, Times};
 pub use faulty::FaultyFileSystem;
 pub use memory::{Files, Image, MemoryFileSystem};
 pub use power_cut::PowerCutFileSystem;

@@ -16,7 +16,7 @@ use crate::types::Offset;
 /// A place in a store's files that does not hold what was written there.
 ///
 /// ```no_run
-/// for damage in annals::Store::verify("shop-log")?.damages {
+/// for damage in annals::Store::verify("shop-log")?.findings {
 ///     println!("{damage}");
 /// }
 /// # Ok::<(), annals::Error>(())
@@ -69,7 +69,7 @@ pub(crate) struct Checked {
     pub(crate) batches: u64,
     pub(crate) records: u64,
     pub(crate) bytes: u64,
-    pub(crate) damages: Vec<Damage>,
+    pub(crate) findings: Vec<Damage>,
     /// Segments whose index files are missing or differ: they are rebuilt when they are needed.
     pub(crate) stale_indexes: Vec<PathBuf>,
 }
@@ -79,7 +79,7 @@ impl Checked {
     fn note(&mut self, error: Error) -> Result<()> {
         match Damage::told_by(&error) {
             Some(damage) => {
-                self.damages.push(damage);
+                self.findings.push(damage);
                 Ok(())
             }
             None => Err(error),
@@ -127,7 +127,7 @@ impl Log {
         summary: Option<&SegmentSummary>,
         checked: &mut Checked,
     ) -> Result<()> {
-        let before = (checked.damages.len(), checked.records);
+        let before = (checked.findings.len(), checked.records);
         let mut headers = crc32fast::Hasher::new();
         let mut cursor = Some(segment.from_start());
         while let Some(mut at) = cursor.take() {
@@ -153,7 +153,7 @@ impl Log {
             }
         }
         let Some(summary) = summary else { return Ok(()) };
-        if before.0 == checked.damages.len() {
+        if before.0 == checked.findings.len() {
             // Every batch is sound by itself: together they must be what was sealed.
             let records = checked.records - before.1;
             if headers.finalize() != summary.headers_crc || records != summary.record_count {

@@ -1,5 +1,6 @@
 //! Compaction: of the records of one key, the last one stays.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -10,6 +11,7 @@ use crate::log::compaction::rewrite::{Expander, Group, Rewriter, Source};
 use crate::log::compaction::sieve::LastOfKey;
 use crate::log::compaction::swap::Swap;
 use crate::log::compaction::{CompactionConfig, CompactionReport, Dirt, Effort};
+use crate::log::config::LogConfig;
 use crate::log::log::Log;
 use crate::log::retain::retention::{effective_times, millis};
 use crate::log::table::edit::{Edit, NewHorizon};
@@ -23,6 +25,17 @@ struct Snapshot {
     dirt: Dirt,
     cleaned_until: Offset,
     start: Offset,
+    /// Those of the log when it was decided how to compact.
+    settings: Arc<LogConfig>,
+}
+
+/// What became of a group.
+enum Cleaned {
+    Done,
+    /// It left the log meanwhile, or the settings changed.
+    Overtaken,
+    /// What stays does not fit one segment.
+    TooLarge,
 }
 
 /// One pass over a log.
@@ -66,14 +79,27 @@ impl Log {
 
     /// Keeps the last record of each key, and tombstones for a while after the first compaction that met them. Others
     /// append and read meanwhile. After an error every segment is as it was before or as it should be after.
-    pub(crate) fn compact(self: &Arc<Self>, config: &CompactionConfig) -> Result<CompactionReport> {
+    ///
+    /// `ask` says how, and is asked again whenever the log was given other settings: nothing is put in the place of anything
+    /// by settings that have been replaced. `None` ends it.
+    pub(crate) fn compact(
+        self: &Arc<Self>,
+        ask: &dyn Fn() -> Option<CompactionConfig>,
+    ) -> Result<CompactionReport> {
         let _rewriting = self.rewriting.lock();
-        self.prepare_to_compact(config)?;
+        self.check_going_on()?;
         let mut report = CompactionReport::default();
+        let mut is_prepared = false;
         loop {
-            let Some(snapshot) = self.snapshot(config)? else { break };
+            // In this order: settings that are replaced after the answer are noticed.
+            let settings = self.config();
+            let Some(config) = ask() else { break };
+            if !std::mem::replace(&mut is_prepared, true) {
+                self.prepare_to_compact(&config)?;
+            }
+            let Some(snapshot) = self.snapshot(&config, settings)? else { break };
             report.rounds += 1;
-            let covered = self.run_round(&snapshot, config, &mut report)?;
+            let covered = self.run_round(&snapshot, &config, &mut report)?;
             if covered >= snapshot.dirt.until {
                 break;
             }
@@ -101,7 +127,7 @@ impl Log {
     }
 
     /// The sealed segments, unless there is nothing to do.
-    fn snapshot(&self, config: &CompactionConfig) -> Result<Option<Snapshot>> {
+    fn snapshot(&self, config: &CompactionConfig, settings: Arc<LogConfig>) -> Result<Option<Snapshot>> {
         let mut writer = self.writer.lock();
         if !self.measure(&writer, config)?.is_due {
             return Ok(None);
@@ -116,7 +142,7 @@ impl Log {
         let sources = sealed.into_iter().zip(list.iter());
         let sources =
             sources.map(|(summary, segment)| Source { summary, segment: Arc::clone(segment) }).collect();
-        Ok(Some(Snapshot { sources, dirt, cleaned_until, start: self.start() }))
+        Ok(Some(Snapshot { sources, dirt, cleaned_until, start: self.start(), settings }))
     }
 
     fn measure(&self, writer: &Writer, config: &CompactionConfig) -> Result<Dirt> {
@@ -163,40 +189,58 @@ impl Log {
             .take_while(|segment| segment.base < covered)
             .collect();
         let (mut horizons, mut overtaken) = (Vec::new(), false);
-        for range in groups(&segments, &self.group_limits()) {
-            let group = at.sources.get(range).unwrap_or_default();
+        let mut ranges = VecDeque::from(groups(&segments, &self.group_limits()));
+        while let Some(range) = ranges.pop_front() {
+            let group = at.sources.get(range.clone()).unwrap_or_default();
             // Without anything new only tombstones can go.
             if covered == at.cleaned_until && !group.iter().any(|source| has_due(&source.summary, config.now))
             {
                 continue;
             }
-            let rewritten = match rewriter.rewrite(group) {
-                Err(_) if self.has_left(group) => {
-                    overtaken = true;
-                    continue;
+            match self.clean_group(&mut rewriter, group, at, (report, &mut horizons))? {
+                Cleaned::Done => {}
+                Cleaned::Overtaken => overtaken = true,
+                // Each of them fits where it was, or stays as it is.
+                Cleaned::TooLarge if group.len() > 1 => {
+                    range.rev().for_each(|at| ranges.push_front(at..at + 1));
                 }
-                rewritten => rewritten?,
-            };
-            match rewritten {
-                Group::Unchanged { delete_horizon } => {
-                    horizons
-                        .extend(group.iter().map(|source| NewHorizon { of: source.summary, delete_horizon }));
-                }
-                Group::Changed(replacement) => {
-                    let after = replacement.new.as_ref().map(|new| new.summary);
-                    if self.swap(group, replacement.new)? == Swap::Overtaken {
-                        overtaken = true;
-                        continue;
-                    }
-                    report.removed_records += replacement.removed_records;
-                    report.add(group, after.as_ref());
-                }
+                Cleaned::TooLarge => {}
             }
         }
         // What is left of a group that was overtaken was not cleaned: the round is run again.
         let covered = if overtaken { at.cleaned_until } else { covered };
         self.note_cleaned(covered, &horizons)?;
         Ok(covered)
+    }
+
+    /// Puts what stays of a group in its place.
+    fn clean_group(
+        &self,
+        rewriter: &mut Rewriter<'_>,
+        group: &[Source],
+        at: &Snapshot,
+        (report, horizons): (&mut CompactionReport, &mut Vec<NewHorizon>),
+    ) -> Result<Cleaned> {
+        let rewritten = match rewriter.rewrite(group) {
+            Err(_) if self.has_left(group) => return Ok(Cleaned::Overtaken),
+            rewritten => rewritten?,
+        };
+        match rewritten {
+            Group::TooLarge => return Ok(Cleaned::TooLarge),
+            Group::Unchanged { delete_horizon } => {
+                let noted = |source: &Source| NewHorizon { of: source.summary, delete_horizon };
+                horizons.extend(group.iter().map(noted));
+            }
+            Group::Changed(replacement) => {
+                let after = replacement.new.as_ref().map(|new| new.summary);
+                if self.swap(group, replacement.new, Some(&at.settings))? == Swap::Overtaken {
+                    return Ok(Cleaned::Overtaken);
+                }
+                report.removed_records += replacement.removed_records;
+                report.add(group, after.as_ref());
+            }
+        }
+        Ok(Cleaned::Done)
     }
 
     fn group_limits(&self) -> GroupLimits {
@@ -217,6 +261,7 @@ impl Log {
             let mut cursor = source.segment.walk()?;
             let mut headers = crc32fast::Hasher::new();
             while let Some(batch) = cursor.next_batch()? {
+                self.check_going_on()?;
                 headers.update(batch.bytes().get(..BatchHeader::LEN).unwrap_or_default());
                 if batch.header().next_offset() <= at.cleaned_until || batch.header().attributes.is_control()
                 {

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::RawRecord;
 use crate::log::compaction::rewrite::{Group, Rewriter, Source};
 use crate::log::compaction::sieve::{OtherKeys, Sieve};
 use crate::log::compaction::swap::Swap;
 use crate::log::log::Log;
-use crate::log::read::{FetchLimits, Isolation, OnDamage, Reader, Visibility};
+use crate::log::read::{BelowStart, FetchLimits, Isolation, OnDamage, Reader, Visibility};
 use crate::log::table::edit::Edit;
+use crate::log::table::names;
 
 /// What a call erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,20 +28,27 @@ impl Log {
     /// blocks it stood in are the file system's to overwrite. After an error some of them may be left: call again.
     pub(crate) fn erase(self: &Arc<Self>, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<EraseReport> {
         let _rewriting = self.rewriting.lock();
+        self.check_going_on()?;
         if self.active_holds(key_matches)? {
             self.roll()?;
         }
-        self.sift(&OtherKeys(key_matches), usize::MAX)
+        let report = self.sift(&OtherKeys(key_matches), usize::MAX)?;
+        // What an earlier failure left may hold such a record too.
+        self.remove_obsolete()?;
+        names::remove_unfinished(&self.directory)?;
+        Ok(report)
     }
 
-    /// True when a record of the active segment matches; what is in memory is written first.
+    /// True when a record of the active segment matches; what was accepted is written first.
     fn active_holds(self: &Arc<Self>, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<bool> {
-        self.write_queued();
+        self.write_accepted();
         let list = self.segment_list();
-        let from = list.iter().last().map_or(0, |active| active.base()).max(self.start());
+        let from = list.iter().last().map_or(0, |active| active.base());
         let mut reader = Reader::new(Arc::clone(self), from, Visibility::Written, OnDamage::Fail)
+            .below_start(BelowStart::GoOn)
             .isolation(Isolation::ReadUncommitted);
         loop {
+            self.check_going_on()?;
             let slices = reader.fetch(FetchLimits { max_records: usize::MAX, max_bytes: 1 << 20 })?;
             if slices.is_empty() {
                 return Ok(false);
@@ -64,9 +72,13 @@ impl Log {
                 Err(_) if self.has_left(&group) => continue,
                 rewritten => rewritten?,
             };
+            if let Group::TooLarge = rewritten {
+                let limit = u64::from(i32::MAX.unsigned_abs());
+                return Err(Error::RecordTooLarge { size: before, limit, setting: "segment.bytes" });
+            }
             if let Group::Changed(replacement) = rewritten {
                 let after = replacement.new.as_ref().map_or(0, |new| new.summary.bytes);
-                if self.swap(&group, replacement.new)? == Swap::Done {
+                if self.swap(&group, replacement.new, None)? == Swap::Done {
                     report.records += replacement.removed_records;
                     report.segments += 1;
                     report.bytes += before.saturating_sub(after);

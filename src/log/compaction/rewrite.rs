@@ -45,6 +45,8 @@ pub(super) enum Group {
         delete_horizon: Timestamp,
     },
     Changed(Replacement),
+    /// What stays is more than a segment can hold: batches can grow. All is as it was.
+    TooLarge,
 }
 
 /// Reads batches, expanded, and checks them.
@@ -85,9 +87,13 @@ struct Progress {
     new: Option<NewSegment>,
     removed_records: u64,
     delete_horizon: Timestamp,
+    is_too_large: bool,
 }
 
 impl Progress {
+    const NONE: Self =
+        Self { new: None, removed_records: 0, delete_horizon: NO_TIMESTAMP, is_too_large: false };
+
     fn note_horizon(&mut self, horizon: Timestamp) {
         if horizon >= 0 && (self.delete_horizon < 0 || horizon < self.delete_horizon) {
             self.delete_horizon = horizon;
@@ -97,7 +103,12 @@ impl Progress {
 
 impl<'a> Rewriter<'a> {
     pub(super) fn new(log: &'a Log, sieve: &'a dyn Sieve) -> Self {
-        Self { log, sieve, expander: Expander::default(), batches: BatchRewriter::default() }
+        Self {
+            log,
+            sieve,
+            expander: Expander::default(),
+            batches: BatchRewriter::for_readers_of(log.options.max_expanded_bytes),
+        }
     }
 
     /// Writes what stays of consecutive segments to a new one under a temporary name. After an error there is none.
@@ -106,19 +117,19 @@ impl<'a> Rewriter<'a> {
             return Ok(Group::Unchanged { delete_horizon: NO_TIMESTAMP });
         };
         let bytes = group.iter().map(|source| source.summary.bytes).sum();
-        let mut progress = Progress { new: None, removed_records: 0, delete_horizon: NO_TIMESTAMP };
+        let mut progress = Progress::NONE;
         let filled = group.iter().try_for_each(|source| {
             if group.len() > 1 && progress.new.is_none() {
                 progress.new = Some(begin(self.log, first.summary.base, bytes)?);
             }
             self.add(source, &mut progress)
         });
-        let Progress { new, removed_records, delete_horizon } = progress;
+        let Progress { new, removed_records, delete_horizon, is_too_large } = progress;
         let Some(new) = new else { return filled.map(|()| Group::Unchanged { delete_horizon }) };
         if let Err(error) = filled {
             // What cannot be removed now is removed by the next rewrite, or after the next open.
             drop(new.discard());
-            return Err(error);
+            return if is_too_large { Ok(Group::TooLarge) } else { Err(error) };
         }
         let mut new = new.finish(last.summary.next_offset)?;
         if let Some(new) = &mut new {
@@ -136,6 +147,7 @@ impl<'a> Rewriter<'a> {
         let mut cursor = source.segment.walk()?;
         let mut headers = crc32fast::Hasher::new();
         while let Some(batch) = cursor.next_batch()? {
+            self.log.check_going_on()?;
             headers.update(batch.bytes().get(..BatchHeader::LEN).unwrap_or_default());
             let is_last = cursor.position() >= source.summary.bytes;
             self.add_batch(source, &batch, is_last, progress)?;
@@ -182,11 +194,14 @@ impl<'a> Rewriter<'a> {
         if progress.new.is_none() {
             progress.new = Some(copy_before(self.log, source, batch.position())?);
         }
-        match (outcome, &mut progress.new) {
-            (Outcome::Same, Some(new)) => new.append(header, batch.bytes()),
-            (Outcome::Other(other), Some(new)) => new.append(&other.header, other.bytes),
-            (Outcome::Gone, _) | (_, None) => Ok(()),
-        }
+        let Some(new) = &mut progress.new else { return Ok(()) };
+        let (header, bytes) = match &outcome {
+            Outcome::Same => (header, batch.bytes()),
+            Outcome::Other(other) => (&other.header, &*other.bytes),
+            Outcome::Gone => return Ok(()),
+        };
+        progress.is_too_large = !new.has_room_for(bytes.len());
+        new.append(header, bytes)
     }
 }
 
@@ -196,6 +211,7 @@ fn copy_before(log: &Log, source: &Source, position: u64) -> Result<NewSegment> 
     let mut copy = || {
         let mut cursor = source.segment.walk()?;
         while cursor.position() < position {
+            log.check_going_on()?;
             let Some(batch) = cursor.next_batch()? else { break };
             new.append(batch.header(), batch.bytes())?;
         }
@@ -223,7 +239,7 @@ mod tests {
 
     #[test]
     fn the_earliest_delete_horizon_is_that_of_the_segment() {
-        let mut progress = Progress { new: None, removed_records: 0, delete_horizon: NO_TIMESTAMP };
+        let mut progress = Progress::NONE;
         for (noted, expected) in
             [(NO_TIMESTAMP, NO_TIMESTAMP), (50, 50), (70, 50), (30, 30), (NO_TIMESTAMP, 30), (0, 0)]
         {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::format::PartitionState;
 use crate::log::compaction::rewrite::Source;
+use crate::log::config::LogConfig;
 use crate::log::log::Log;
 use crate::log::table::edit::{Edit, NewHorizon};
 use crate::log::table::names;
@@ -26,20 +27,30 @@ use crate::types::Offset;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Swap {
     Done,
-    /// Some of the old segments had left the log meanwhile; the new one was thrown away.
+    /// Some of the old segments had left the log meanwhile, or it has other settings: the new one was thrown away.
     Overtaken,
 }
 
 impl Log {
-    /// Puts `new` in the place of `group`, durably. Appends wait for this, and for nothing else of a rewrite.
-    pub(super) fn swap(&self, group: &[Source], new: Option<FinishedSegment>) -> Result<Swap> {
+    /// Puts `new` in the place of `group`, durably, if the log still has the settings it was made by. Appends wait for this,
+    /// and for nothing else of a rewrite.
+    pub(super) fn swap(
+        &self,
+        group: &[Source],
+        new: Option<FinishedSegment>,
+        settings: Option<&Arc<LogConfig>>,
+    ) -> Result<Swap> {
         // The new name must not be lost when the table that lists it is not.
         let synced = if new.is_some() { self.directory.sync() } else { Ok(()) };
+        let synced = synced.map_err(|error| self.poison_with(error));
         let segment =
             new.as_ref().map(|new| Arc::new(Segment::finished(&self.directory, new, self.options.read_mode)));
         let mut writer = self.writer.lock();
-        let swapped =
-            synced.and_then(|()| self.swap_table(&mut writer, group, new.as_ref(), segment.as_ref()));
+        let is_as_decided = settings.is_none_or(|settings| Arc::ptr_eq(settings, &self.config()));
+        let swapped = match synced {
+            Ok(()) if is_as_decided => self.swap_table(&mut writer, group, new.as_ref(), segment.as_ref()),
+            outcome => outcome.map(|()| Swap::Overtaken),
+        };
         if !matches!(swapped, Ok(Swap::Done)) {
             if let Some(new) = new.filter(|_| self.poison.get().is_none()) {
                 // What cannot be removed now is removed by the next rewrite, or after the next open.

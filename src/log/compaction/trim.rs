@@ -14,6 +14,7 @@ impl Log {
             return Ok(());
         }
         let _rewriting = self.rewriting.lock();
+        self.check_going_on()?;
         // Another deletion may have gone further meanwhile.
         if starts_inside() { self.sift(&From(start), 1).map(drop) } else { Ok(()) }
     }

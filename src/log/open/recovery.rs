@@ -19,7 +19,7 @@ use crate::log::write::append_times::AppendTimes;
 use crate::segment::{LogFile, ReadMode, Scan, Segment, Tail, scan};
 use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
 
-/// What opening one partition found.
+/// What opening one partition found, or that it could not be opened.
 ///
 /// ```
 /// let dir = tempfile::tempdir()?;
@@ -27,22 +27,40 @@ use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
 /// assert!(store.recovery().iter().all(|partition| partition.torn.is_none()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RecoveryReport {
-    /// Topic and partition.
+    /// Topic and partition, or the topic alone when none of it could be opened.
     pub partition: String,
     /// True after a clean close: nothing was scanned.
     pub clean: bool,
-    /// Bytes of record data that were read to find the end.
+    /// Bytes of batches, and of what is torn behind them, that were read to find the end. Space allocated ahead is not counted.
     pub scanned_bytes: u64,
     /// The end of the log, the next offset to be assigned.
     pub end: Offset,
     /// What was found behind the last whole batch and is not part of the log.
     pub torn: Option<TornTail>,
+    /// Why the topic could not be opened: every call on it returns this error, and the other topics are open. Or why a directory
+    /// that the list of topics does not name was left as it is.
+    pub failure: Option<Error>,
     /// Records of a topic that the store keeps for itself, which it does not understand: of a later version, or a
     /// stranger's. They stay where they are and count for nothing.
     pub skipped: Vec<SkippedRecord>,
+}
+
+impl RecoveryReport {
+    /// Something that could not be opened, or cleared away.
+    pub(crate) fn failed(partition: &str, error: Error) -> Self {
+        Self {
+            partition: partition.to_owned(),
+            clean: false,
+            scanned_bytes: 0,
+            end: 0,
+            torn: None,
+            failure: Some(error),
+            skipped: Vec::new(),
+        }
+    }
 }
 
 /// A record that was not understood.
@@ -112,6 +130,8 @@ pub(in crate::log) struct Recovered {
     pub(in crate::log) end: Offset,
     pub(in crate::log) durable: Offset,
     pub(in crate::log) report: RecoveryReport,
+    /// A settling has failed half way: the files may be others by now.
+    pub(in crate::log) is_half_settled: bool,
 }
 
 /// What a crash kept the last life of the partition from doing to its files, by their bases.
@@ -255,11 +275,12 @@ fn clean(
         scanned_bytes: 0,
         end,
         torn: None,
+        failure: None,
         skipped: Vec::new(),
     };
     let segments = SegmentList::new(file.state().log_start, segments);
-    let (left, durable) = (Left::Clean(closed), end);
-    Ok(Recovered { state: file, left, segments, leftovers, producers, end, durable, report })
+    let (left, durable, is_half_settled) = (Left::Clean(closed), end, false);
+    Ok(Recovered { state: file, left, segments, leftovers, producers, end, durable, report, is_half_settled })
 }
 
 fn unclean(
@@ -277,6 +298,7 @@ fn unclean(
         scanned_bytes: 0,
         end: expected,
         torn: None,
+        failure: None,
         skipped: Vec::new(),
     };
     let mut scans = Vec::new();
@@ -291,10 +313,11 @@ fn unclean(
             LogFile::lazy(directory.clone(), segment_file_name(base, SegmentFile::Log), ReadMode::Positional);
         let mut witness = |header: &BatchHeader, body: &[u8]| producers.take(header, body);
         let scan = scan(&log, base, how.index_interval_bytes, until, &mut witness)?;
-        report.scanned_bytes += log.len()?;
+        report.scanned_bytes += scan.tally.bytes;
         if let (Tail::Torn { bytes, reason }, Offset::MAX) = (&scan.tail, until) {
             let path = directory.join(&segment_file_name(base, SegmentFile::Log));
             let (position, bytes, reason) = (scan.tally.bytes, *bytes, reason.clone());
+            report.scanned_bytes += bytes;
             report.torn = Some(TornTail { path, position, bytes, reason });
         }
         expected = scan.tally.next_offset;
@@ -307,7 +330,8 @@ fn unclean(
     let durable = state.mark.offset;
     let (segments, left) = (SegmentList::new(state.log_start, segments), Left::Unclean(scans));
     let producers = producers.table;
-    Ok(Recovered { state: file, left, segments, leftovers, producers, end: expected, durable, report })
+    let (end, is_half_settled) = (expected, false);
+    Ok(Recovered { state: file, left, segments, leftovers, producers, end, durable, report, is_half_settled })
 }
 
 /// What is known of the producers, and from which offset on the log has more to tell.

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::format::{AbortedTransaction, Mark, SegmentFile, SegmentSummary, segment_file_name};
 use crate::io::{File, OpenMode};
 use crate::log::log::Log;
-use crate::log::open::recovery::{Left, Recovered};
+use crate::log::open::recovery::{Examine, Left, Recovered, examine};
 use crate::log::segment_list::SegmentList;
 use crate::log::table::edit::Edit;
 use crate::log::table::names;
@@ -32,51 +32,84 @@ struct Settled {
     producers_at: Option<Offset>,
 }
 
+/// The segment in which appending goes on.
+struct Begun {
+    active: ActiveSegment,
+    appended: AppendTimes,
+}
+
 impl Log {
-    /// Makes the partition ready to be appended to. A failure before anything was renamed leaves it as it was found, and
-    /// the next append tries again.
+    /// Makes the partition ready to be appended to. A failure that is definite, a full disk or a missing descriptor, leaves
+    /// the next append to try again, from what the files are by then. After a failed sync nothing is tried again.
     pub(in crate::log) fn settle(&self, writer: &mut Writer) -> Result<()> {
         if matches!(writer.phase, Phase::Open(_)) {
             return Ok(());
         }
-        let found = match std::mem::replace(&mut writer.phase, Phase::Closed) {
+        let mut found = match std::mem::replace(&mut writer.phase, Phase::Closed) {
             Phase::Found(found) => found,
             other => {
                 writer.phase = other;
                 return Ok(());
             }
         };
-        let settled = match self.prepare(&found) {
-            Ok(settled) => settled,
+        match self.look_again(&mut found).and_then(|()| self.settle_found(&mut found)) {
+            Ok(Begun { active, appended }) => {
+                let state = found.state;
+                writer.phase = Phase::Open(Box::new(Open { active, appended, state }));
+                Ok(())
+            }
             Err(error) => {
                 if self.poison.get().is_none() {
                     writer.phase = Phase::Found(found);
                 }
-                return Err(error);
+                Err(error)
             }
+        }
+    }
+
+    /// After a settling that failed half way: looks at the files again. They hold the same records.
+    fn look_again(&self, found: &mut Recovered) -> Result<()> {
+        if !found.is_half_settled {
+            return Ok(());
+        }
+        let how = Examine {
+            read_mode: self.options.read_mode,
+            index_interval_bytes: self.config().segment.index_interval_bytes,
         };
-        let (mut state, active, appended) = (found.state, settled.active, settled.appended);
+        let again = examine(&self.directory, found.state.state().identity, &self.label, how)?;
+        if again.end != found.end {
+            let log = self.positional(found.state.state().mark.segment);
+            let why = format!("it ended at offset {} when it was opened: reopen the store", found.end);
+            return Err(self.poison_with(log.broken(0, again.end, why)));
+        }
+        *found = again;
+        Ok(())
+    }
+
+    fn settle_found(&self, found: &mut Recovered) -> Result<Begun> {
+        let is_clean = matches!(found.left, Left::Clean(_)) && found.state.state().pending.is_empty();
+        found.is_half_settled = !is_clean;
+        let Settled { sealed, active, appended, producers_at } = self.prepare(found)?;
         let mark = Mark { segment: active.base(), offset: active.next_offset(), position: active.bytes() };
         let mode = self.options.read_mode;
-        let sealed = settled.sealed.iter();
         let mut segments: Vec<_> =
-            sealed.map(|summary| Arc::new(Segment::sealed(&self.directory, *summary, mode))).collect();
+            sealed.iter().map(|summary| Arc::new(Segment::sealed(&self.directory, *summary, mode))).collect();
         segments.push(Arc::clone(active.segment()));
+        let state = &mut found.state;
         let list = SegmentList::new(state.state().log_start, segments);
-        let edit = Edit::of(&state).open(settled.sealed, mark).list(list).producers_at(settled.producers_at);
-        self.edit(&mut state, edit).map_err(|error| self.poison_with(error))?;
+        let edit = Edit::of(state)
+            .open(sealed, mark, &found.leftovers.segments)
+            .list(list)
+            .producers_at(producers_at);
+        self.edit(state, edit)?;
         self.raise_durable(active.next_offset());
-        let mut obsolete = found.leftovers.segments;
-        obsolete.extend(&state.state().obsolete);
-        // Left to the next open if it fails: these files are in nobody's way.
-        if names::remove_segments(&self.directory, &obsolete)
-            .and_then(|()| names::remove_cleaned(&self.directory, &found.leftovers.cleaned))
-            .is_ok()
-        {
+        let obsolete = state.state().obsolete.clone();
+        // Tried again by the next removal if it fails: these files are in nobody's way.
+        if names::remove_segments(&self.directory, &obsolete).is_ok() {
             state.forget_obsolete(&obsolete);
         }
-        writer.phase = Phase::Open(Box::new(Open { active, appended, state }));
-        Ok(())
+        drop(names::remove_cleaned(&self.directory, &found.leftovers.cleaned));
+        Ok(Begun { active, appended })
     }
 
     fn prepare(&self, found: &Recovered) -> Result<Settled> {
@@ -84,7 +117,7 @@ impl Log {
         // here on relies on them.
         let is_closed = matches!(found.left, Left::Clean(_));
         if !is_closed || !found.state.state().pending.is_empty() {
-            self.directory.sync()?;
+            self.directory.sync().map_err(|error| self.poison_with(error))?;
         }
         self.finish_swaps(found)?;
         let producers_at = self.producers_found(found)?;
@@ -132,15 +165,9 @@ impl Log {
         let appended = self.found_times(&copied);
         if base == last.tally.base {
             let active = ActiveSegment::resume(&self.directory, copied, config, mode);
-            return Ok(Settled {
-                sealed,
-                active: active.map_err(|error| self.poison_with(error))?,
-                appended,
-                producers_at,
-            });
+            return Ok(Settled { sealed, active: active?, appended, producers_at });
         }
-        let divided = self.divide(found, last, copied);
-        let (durable_part, active) = divided.map_err(|error| self.poison_with(error))?;
+        let (durable_part, active) = self.divide(found, last, copied)?;
         sealed.push(durable_part);
         Ok(Settled { sealed, active, appended, producers_at })
     }
@@ -213,8 +240,7 @@ impl Log {
         copy_range(&source, &copy, from..scan.tally.bytes)?;
         copy.sync()?;
         self.directory.publish(&name).map_err(|error| self.poison_with(error))?;
-        let copied =
-            self.rescan(base, Offset::MAX, &scan.aborted).map_err(|error| self.poison_with(error))?;
+        let copied = self.rescan(base, Offset::MAX, &scan.aborted)?;
         if copied.tally.next_offset != scan.tally.next_offset {
             let log = self.positional(base);
             // The page cache had them until now.

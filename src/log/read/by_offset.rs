@@ -28,6 +28,8 @@ impl Log {
         if let Some(batch) = self.plain_batch(offset)
             && let Ok(Some(record)) = record_at(batch.header(), batch.body(), offset)
         {
+            // Again: the file may have been opened by its name after the topic was deleted and created anew.
+            self.check_open()?;
             return Ok(Some(copy(record)));
         }
         let mut reader = Reader::new(Arc::clone(self), offset, Visibility::Written, OnDamage::Fail);

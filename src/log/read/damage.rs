@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, Malformed};
+use crate::locks::Ordering;
 use crate::log::read::reader::Reader;
 use crate::types::Offset;
 
@@ -34,8 +35,15 @@ impl Reader {
             self.cursor = None;
             return Err(error);
         }
-        self.position = self.position.max(next);
+        self.skip_to(next);
         Ok(())
+    }
+
+    /// Goes on at `next`, and counts what is passed over.
+    fn skip_to(&mut self, next: Offset) {
+        let skipped = next.saturating_sub(self.position);
+        self.log.skipped_offsets.fetch_add(u64::try_from(skipped).unwrap_or(0), Ordering::Relaxed);
+        self.position = self.position.max(next);
     }
 
     /// A header that cannot be believed hides where the next batch begins: the index may know, or the next segment does.
@@ -52,13 +60,14 @@ impl Reader {
         let from = passed.map_or(position, |(_, passed)| passed.max(position));
         if let Some(cursor) = segment.seek_behind(from)? {
             self.passed = Some((segment.base(), cursor.position()));
-            self.position = self.position.max(cursor.expected());
+            self.skip_to(cursor.expected());
             self.cursor = Some(cursor);
         } else if let Some(next) = self.list.after(segment.base()) {
-            self.position = next.base();
+            let next = next.base();
+            self.skip_to(next);
         } else {
             // Nothing is known to follow in the last segment: what is there now cannot be read, what comes can.
-            self.position = self.limit();
+            self.skip_to(self.limit());
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::segment::StoredBatch;
 /// A batch that is checked and expanded, or what is left of it.
 #[derive(Debug, Clone)]
 pub(super) struct Rest {
-    pub(super) batch: StoredBatch,
+    pub(super) header: BatchHeader,
     pub(super) bytes: RecordBytes,
     /// Byte position of the next record among the batch's records.
     pub(super) position: usize,
@@ -27,10 +27,10 @@ impl Reader {
         let with_header = |malformed| (header, malformed);
         BatchHeader::verify_crc(batch.bytes()).map_err(with_header)?;
         let bytes = match header.codec() {
-            Codec::None => RecordBytes::Stored(batch.clone()),
+            Codec::None => RecordBytes::Stored(batch),
             codec => RecordBytes::Expanded(self.expand(codec, batch.body()).map_err(with_header)?),
         };
-        Ok(Rest { batch, bytes, position: 0, remaining: header.record_count })
+        Ok(Rest { header, bytes, position: 0, remaining: header.record_count })
     }
 
     fn expand(&mut self, codec: Codec, body: &[u8]) -> std::result::Result<Arc<Vec<u8>>, Malformed> {

@@ -8,9 +8,9 @@ use crate::log::log::Log;
 use crate::log::read::committed::Nearby;
 use crate::log::read::damage::OnDamage;
 use crate::log::read::expand::Rest;
-use crate::log::read::record_slice::{Cut, RecordSlice};
+use crate::log::read::record_slice::{Cut, RecordBytes, RecordSlice};
 use crate::log::segment_list::SegmentList;
-use crate::segment::Cursor;
+use crate::segment::{Cursor, WeakBatch};
 use crate::types::Offset;
 
 /// How far a reader sees.
@@ -50,6 +50,16 @@ pub(crate) enum BelowStart {
     Fail,
     /// Goes on at the first record that is there.
     GoOn,
+    /// The same until records were handed out; from then on it says so.
+    GoOnOnce,
+}
+
+/// What is left of a batch as it was stored, while nobody fetches.
+#[derive(Debug)]
+struct Parked {
+    batch: WeakBatch,
+    position: usize,
+    remaining: i32,
 }
 
 /// Bounds of one fetch.
@@ -82,6 +92,8 @@ pub(crate) struct Reader {
     pub(super) passed: Option<(Offset, u64)>,
     /// What is left of a batch that was handed out in part.
     pub(super) rest: Option<Rest>,
+    /// The same between two fetches, where it is stored and not expanded: it keeps no file.
+    parked: Option<Parked>,
     pub(super) decompressor: Decompressor,
     /// The buffer of the last expanded batch, used again when nobody holds it any more.
     pub(super) expanded: Option<Arc<Vec<u8>>>,
@@ -103,6 +115,7 @@ impl Reader {
             cursor: None,
             passed: None,
             rest: None,
+            parked: None,
             decompressor: Decompressor::default(),
             expanded: None,
         }
@@ -142,6 +155,7 @@ impl Reader {
             self.cursor = None;
             self.passed = None;
             self.rest = None;
+            self.parked = None;
         }
     }
 
@@ -158,6 +172,52 @@ impl Reader {
 
     /// Up to the limits' worth of records, none at the end. Batches still in memory are written first.
     pub(crate) fn fetch(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
+        self.take_up();
+        let slices = self.fetch_some(limits);
+        self.let_go();
+        if slices.as_ref().is_ok_and(Vec::is_empty) {
+            // Nothing more for now, perhaps for long.
+            self.expanded = None;
+            self.decompressor = Decompressor::default();
+        }
+        slices
+    }
+
+    /// Between two fetches a reader holds no map: what was removed meanwhile must not stay on the disk for its sake, nor
+    /// count among the maps of the process.
+    fn let_go(&mut self) {
+        if let Some(cursor) = &mut self.cursor {
+            cursor.let_go();
+        }
+        self.parked = match self.rest.take() {
+            Some(rest) => match &rest.bytes {
+                RecordBytes::Stored(batch) => Some(Parked {
+                    batch: batch.downgrade(),
+                    position: rest.position,
+                    remaining: rest.remaining,
+                }),
+                RecordBytes::Expanded(_) => {
+                    self.rest = Some(rest);
+                    None
+                }
+            },
+            None => None,
+        };
+    }
+
+    fn take_up(&mut self) {
+        let Some(Parked { batch, position, remaining }) = self.parked.take() else { return };
+        match batch.upgrade() {
+            Some(batch) => {
+                let (header, bytes) = (*batch.header(), RecordBytes::Stored(batch));
+                self.rest = Some(Rest { header, bytes, position, remaining });
+            }
+            // Found again by the position. The cursor stands behind it.
+            None => self.cursor = None,
+        }
+    }
+
+    fn fetch_some(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
         let was_at_end = self.position >= self.limit();
         if was_at_end {
             self.log.write_queued();
@@ -193,6 +253,8 @@ impl Reader {
                 Err(error) => return Err(error),
             }
         }
+        // Looked at last: files are opened by their names, which belong to another topic as soon as this one was deleted.
+        self.log.check_open()?;
         Ok(slices)
     }
 
@@ -206,7 +268,7 @@ impl Reader {
                     None => return Ok(None),
                 },
             };
-            let header = *rest.batch.header();
+            let header = rest.header;
             match self.slice(rest, max_records) {
                 Ok(slice) => return Ok(Some(slice)),
                 // What another file has taken the place of says nothing of what is there now.
@@ -221,7 +283,7 @@ impl Reader {
 
     /// Cuts up to `max_records` records off `rest`, decoding each once, and nothing behind them.
     fn slice(&mut self, rest: Rest, max_records: usize) -> std::result::Result<RecordSlice, Malformed> {
-        let header = *rest.batch.header();
+        let header = rest.header;
         let mut records = RecordIter::resume(&header, rest.bytes.get(), rest.position, rest.remaining);
         records.skip_below(self.position)?;
         let spans = records.take_spans(max_records, self.until)?;
@@ -235,9 +297,12 @@ impl Reader {
             None => self.position,
         };
         if remaining > 0 && next_offset < self.until {
-            self.rest = Some(Rest { batch: rest.batch, bytes: rest.bytes.clone(), position, remaining });
+            self.rest = Some(Rest { header, bytes: rest.bytes.clone(), position, remaining });
         }
         self.position = next_offset;
+        if self.below_start == BelowStart::GoOnOnce {
+            self.below_start = BelowStart::Fail;
+        }
         let cut = Cut { spans, next_offset, stored_bytes };
         Ok(RecordSlice::new(header.base_offset, rest.bytes, cut))
     }

@@ -36,11 +36,19 @@ pub(crate) struct RemovedSegment {
 }
 
 impl Log {
-    /// Removes what `policy` does not keep, whole segments from the oldest on. A log that loses nothing is not touched.
-    pub(crate) fn apply_retention(self: &Arc<Self>, policy: &RetentionPolicy) -> Result<RetentionReport> {
+    /// Removes what the policy does not keep, whole segments from the oldest on. A log that loses nothing is not touched.
+    ///
+    /// The policy is asked for under the lock that [`set_config`](Self::set_config) takes: once that has returned, nothing
+    /// goes by an answer of before.
+    pub(crate) fn apply_retention(
+        self: &Arc<Self>,
+        ask: impl FnOnce() -> RetentionPolicy,
+    ) -> Result<RetentionReport> {
         self.check_poison()?;
-        let mut writer = self.writer.lock();
+        // Before the lock: the clock may be a program's own, and whatever it does then concerns nobody else.
         let now = self.clock.now();
+        let mut writer = self.writer.lock();
+        let policy = &ask();
         // Only a look at ages is a look at the clock: others must not make the next one believe a leap.
         let seen = match policy.max_age {
             Some(_) => self.clock_seen.swap(now, Ordering::AcqRel),
@@ -91,8 +99,19 @@ impl Log {
     /// whichever is behind the other. Their files stay until [`remove_obsolete`](Self::remove_obsolete).
     pub(in crate::log) fn take_out(&self, open: &mut Open, count: usize, start: Offset) -> Result<()> {
         let list = self.segment_list();
-        let edit = Edit::of(&open.state).remove_oldest(count, start, open.active.base(), &list);
-        self.edit(&mut open.state, edit)
+        let edit = |open: &Open| Edit::of(&open.state).remove_oldest(count, start, open.active.base(), &list);
+        let first = edit(open);
+        match self.edit(&mut open.state, first) {
+            Err(error) if error.is_disk_full() && self.poison.get().is_none() => {
+                // The new table needs room, on a disk that is full and is to be freed by it. Indexes of what goes are nobody's
+                // any more, those of others can be made again.
+                let sealed = open.state.state().sealed.iter().map(|segment| segment.base);
+                sealed.into_iter().try_for_each(|base| names::remove_derived(&self.directory, base))?;
+                let again = edit(open);
+                self.edit(&mut open.state, again)
+            }
+            outcome => outcome,
+        }
     }
 
     /// Removes the files of segments that are no longer part of the log, without the writer's lock. What cannot be

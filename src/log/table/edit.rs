@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::{Mark, PartitionState, SegmentSummary};
+use crate::locks::Ordering;
 use crate::log::log::Log;
 use crate::log::segment_list::SegmentList;
 use crate::log::table::state_file::{ReplaceFailure, StateFile};
@@ -46,8 +47,11 @@ impl Edit {
         self
     }
 
-    /// The partition is open: these are sealed, and everything below `mark` is synced.
-    pub(in crate::log) fn open(mut self, sealed: Vec<SegmentSummary>, mark: Mark) -> Self {
+    /// The partition is open: these are sealed, everything below `mark` is synced, and files of `left` were found that are no
+    /// part of the log.
+    pub(in crate::log) fn open(mut self, sealed: Vec<SegmentSummary>, mark: Mark, left: &[Offset]) -> Self {
+        let unlisted: Vec<_> = left.iter().filter(|base| !self.state.obsolete.contains(base)).collect();
+        self.state.obsolete.extend(unlisted);
         self.state.sealed = sealed;
         self.state.closed = None;
         self.state.pending.clear();
@@ -145,6 +149,12 @@ impl Log {
     pub(in crate::log) fn publish(&self, list: SegmentList) {
         self.offsets.move_start(list.start());
         let list = Arc::new(list);
+        if self.segment_list().missing_in(&list).next().is_some()
+            || self.segment_list().start() < list.start()
+        {
+            // Before readers can meet what is there instead.
+            self.rewrites.fetch_add(1, Ordering::AcqRel);
+        }
         let before = std::mem::replace(&mut *self.segments.write(), Arc::clone(&list));
         before.missing_in(&list).for_each(|segment| segment.leave());
         self.watchers.raise();

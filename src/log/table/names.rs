@@ -2,7 +2,9 @@
 //! per segment is one more [`SegmentFile`].
 
 use crate::error::Result;
-use crate::format::{SegmentFile, cleaned_log_name, segment_file_name};
+use crate::format::{
+    SegmentFile, cleaned_log_name, parse_cleaned_log_name, parse_segment_file_name, segment_file_name,
+};
 use crate::io::Directory;
 use crate::segment::LogFile;
 use crate::types::Offset;
@@ -31,6 +33,19 @@ pub(in crate::log) fn remove_segments(directory: &Directory, bases: &[Offset]) -
 pub(in crate::log) fn remove_derived(directory: &Directory, base: Offset) -> Result<()> {
     let derived = SegmentFile::ALL.into_iter().filter(|file| *file != SegmentFile::Log);
     derived.map(|file| segment_file_name(base, file)).try_for_each(|name| directory.remove_if_there(&name))
+}
+
+/// Removes every file that was being written when something failed, and is part of nothing. Whoever calls it makes sure that
+/// none is being written.
+pub(in crate::log) fn remove_unfinished(directory: &Directory) -> Result<()> {
+    for entry in directory.list()? {
+        let is_copy =
+            entry.name.strip_suffix(".new").is_some_and(|name| parse_segment_file_name(name).is_some());
+        if is_copy || parse_cleaned_log_name(&entry.name).is_some() {
+            directory.remove_if_there(&entry.name)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes rewritten segments that did not become part of the log.

@@ -5,13 +5,14 @@ use super::compaction::now_config;
 use super::gate::{Gated, Stops};
 use super::place::Place;
 use super::*;
+use crate::error::Error;
 use crate::locks::Mutex;
 
 type Contents = Vec<(Offset, String)>;
 
 /// Something that changes files under readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Change {
+pub(super) enum Change {
     Append,
     FirstAppendAfterAKill,
     FirstAppendAfterAClose,
@@ -48,7 +49,7 @@ fn sixty(place: &Place) -> Arc<Log> {
 
 impl Change {
     /// The log before the change.
-    fn prepare(self, place: &Place) -> Arc<Log> {
+    pub(super) fn prepare(self, place: &Place) -> Arc<Log> {
         let log = sixty(place);
         match self {
             Self::FirstAppendAfterAKill => {
@@ -69,23 +70,23 @@ impl Change {
         }
     }
 
-    fn make(self, log: &Arc<Log>, place: &Place) {
+    /// Makes the change. What it promises is looked at when nothing fails.
+    pub(super) fn make(self, log: &Arc<Log>, place: &Place) -> Result<(), Error> {
         match self {
             Self::Append | Self::FirstAppendAfterAKill | Self::FirstAppendAfterAClose => {
-                log.append(&[Record::new().key("key 3").value("new")], &how(Durability::Disk))
-                    .map(drop)
-                    .unwrap();
+                log.append(&[Record::new().key("key 3").value("new")], &how(Durability::Disk))?;
             }
-            Self::Roll => assert!(log.roll().unwrap()),
-            Self::Compaction => assert!(log.compact(&now_config(place)).unwrap().removed_records > 0),
-            Self::Erasure => assert!(log.erase(&|key| key == b"key 3").unwrap().records > 0),
+            Self::Roll => assert!(log.roll()?),
+            Self::Compaction => assert!(log.compact(&|| Some(now_config(place)))?.removed_records > 0),
+            Self::Erasure => assert!(log.erase(&|key| key == b"key 3")?.records > 0),
             Self::Retention => {
                 let policy = RetentionPolicy { max_bytes: Some(1000), ..Default::default() };
-                assert!(!log.apply_retention(&policy).unwrap().removed.is_empty());
+                assert!(!log.apply_retention(|| policy)?.removed.is_empty());
             }
-            Self::DeletionOfRecords => assert_eq!(log.delete_records(33).unwrap().start, 33),
-            Self::Close => log.close().unwrap(),
+            Self::DeletionOfRecords => assert_eq!(log.delete_records(33)?.start, 33),
+            Self::Close => log.close()?,
         }
+        Ok(())
     }
 }
 
@@ -163,7 +164,7 @@ fn at_each_call(change: Change, mode: ReadMode) {
             }
         }
     };
-    files.stopping(Stops::Changes, visit, || change.make(&log, &place));
+    files.stopping(Stops::Changes, visit, || change.make(&log, &place)).unwrap();
     let after = all(&log);
     let seen = seen.lock();
     assert!(seen.len() > 2, "{change:?} {mode:?} changed nothing");
@@ -190,7 +191,7 @@ fn at_one_read(change: Change, on_damage: OnDamage, number: usize) -> bool {
     let (happens, changed, where_it_is) = (Arc::clone(&happened), Arc::clone(&log), Arc::clone(&place));
     let visit = move || {
         if reads == number {
-            change.make(&changed, &where_it_is);
+            change.make(&changed, &where_it_is).unwrap();
             *happens.lock() = true;
         }
         reads += 1;

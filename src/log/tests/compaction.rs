@@ -58,17 +58,17 @@ fn the_last_record_of_each_key_stays_where_it_was() {
         let log = place.open();
         many(&log, 100);
         let before = place.logs().len();
-        let report = log.compact(&now_config(&place)).unwrap();
+        let report = log.compact(&|| Some(now_config(&place))).unwrap();
         assert_eq!((report.rounds, report.cleaned_until, report.removed_records), (1, 100, 90));
         assert_eq!(contents(&log), last_ten(100));
         assert!(report.bytes_after < report.bytes_before && report.segments_after < report.segments_before);
         assert_eq!(place.logs().len(), before - report.segments_before + report.segments_after + 1);
         assert!(place.files().iter().all(|name| !name.ends_with(".cleaned")), "{:?}", place.files());
         assert_eq!((log.start(), log.end()), (0, 100));
-        let again = log.compact(&now_config(&place)).unwrap();
+        let again = log.compact(&|| Some(now_config(&place))).unwrap();
         assert_eq!((again.rounds, again.segments_before), (0, 0));
         put(&log, &[("key 3", "new")]);
-        let report = log.compact(&now_config(&place)).unwrap();
+        let report = log.compact(&|| Some(now_config(&place))).unwrap();
         assert_eq!((report.rounds, report.removed_records, log.end()), (1, 1, 101));
         drop(log);
         let log = place.open();
@@ -86,7 +86,8 @@ fn a_small_memory_takes_more_rounds_to_the_same_end() {
     for n in 0..200 {
         put(&log, &[(&format!("key {}", n * 7 % 50), &format!("{n}"))]);
     }
-    let report = log.compact(&CompactionConfig { memory_bytes: 24 * 20, ..now_config(&place) }).unwrap();
+    let report =
+        log.compact(&|| Some(CompactionConfig { memory_bytes: 24 * 20, ..now_config(&place) })).unwrap();
     assert!(report.rounds > 5, "{report:?}");
     let expected: Vec<_> = (150..200).map(|n| format!("{n} key {}={n}", n * 7 % 50)).collect();
     assert_eq!(contents(&log), expected);
@@ -97,18 +98,18 @@ fn a_tombstone_goes_on_an_idle_log_when_its_time_has_come() {
     let place = Place::new(ReadMode::Mapped);
     let log = place.open();
     put(&log, &[("a", "1"), ("b", "1"), ("a", ""), ("c", "1")]);
-    assert_eq!(log.compact(&now_config(&place)).unwrap().removed_records, 1);
+    assert_eq!(log.compact(&|| Some(now_config(&place))).unwrap().removed_records, 1);
     assert_eq!(contents(&log), ["1 b=1", "2 a=-", "3 c=1"]);
     drop(log);
     let log = place.open();
     let when_due = |place: &Place| CompactionConfig { effort: Effort::WhenDue, ..now_config(place) };
     place.clock.advance(Duration::from_millis(59_999));
-    assert_eq!(log.compact(&when_due(&place)).unwrap().rounds, 0);
+    assert_eq!(log.compact(&|| Some(when_due(&place))).unwrap().rounds, 0);
     place.clock.advance(Duration::from_millis(1));
     assert!(log.dirt(&when_due(&place)).unwrap().is_due);
-    assert_eq!(log.compact(&when_due(&place)).unwrap().removed_records, 1);
+    assert_eq!(log.compact(&|| Some(when_due(&place))).unwrap().removed_records, 1);
     assert_eq!(contents(&log), ["1 b=1", "3 c=1"]);
-    assert_eq!(log.compact(&when_due(&place)).unwrap().rounds, 0, "and then there is nothing due");
+    assert_eq!(log.compact(&|| Some(when_due(&place))).unwrap().rounds, 0, "and then there is nothing due");
 }
 
 #[test]
@@ -120,7 +121,7 @@ fn only_what_is_old_enough_is_compacted() {
     place.clock.advance(Duration::from_secs(100));
     put(&log, &[("a", "3"), ("a", "4")]);
     let config = CompactionConfig { min_lag: Duration::from_secs(50), ..now_config(&place) };
-    let report = log.compact(&config).unwrap();
+    let report = log.compact(&|| Some(config)).unwrap();
     assert_eq!((report.cleaned_until, report.removed_records), (2, 1));
     assert_eq!(contents(&log), ["1 a=2", "2 a=3", "3 a=4"]);
 }
@@ -130,9 +131,9 @@ fn a_log_that_ends_with_dead_records_keeps_its_end() {
     let place = Place::new(ReadMode::Mapped);
     let log = place.open();
     put(&log, &[("a", "1"), ("a", "")]);
-    log.compact(&now_config(&place)).unwrap();
+    log.compact(&|| Some(now_config(&place))).unwrap();
     place.clock.advance(Duration::from_secs(61));
-    log.compact(&now_config(&place)).unwrap();
+    log.compact(&|| Some(now_config(&place))).unwrap();
     assert_eq!(contents(&log), Vec::<String>::new());
     assert_eq!((log.end(), log.bytes()), (2, 61), "the header of the last batch");
     drop(log);
@@ -157,7 +158,7 @@ fn readers_neither_skip_nor_repeat_while_segments_are_replaced() {
             (reader, seen)
         });
         let readers: Vec<_> = readers.collect();
-        log.compact(&now_config(&place)).unwrap();
+        log.compact(&|| Some(now_config(&place))).unwrap();
         for (mut reader, mut seen) in readers {
             let taken = i64::try_from(seen.len()).unwrap();
             loop {
@@ -185,7 +186,7 @@ fn a_segment_merged_with_the_next_is_not_left_for_the_one_after() {
     let mut reader = Reader::new(Arc::clone(&log), 0, Visibility::Written, OnDamage::Fail);
     reader
         .leave_segment_after(|| {
-            log.compact(&now_config(&place)).unwrap();
+            log.compact(&|| Some(now_config(&place))).unwrap();
             assert_eq!(place.logs(), [0, 4]);
         })
         .unwrap();
@@ -200,7 +201,7 @@ fn a_fetch_is_empty_only_at_the_end() {
     let batch: Vec<_> = ["a", "b", "b", "b"].iter().map(|key| Record::new().key(key).value("1")).collect();
     log.append(&batch, &how(Durability::Os)).unwrap();
     put(&log, &[("b", "2"), ("c", "1"), ("c", "")]);
-    log.compact(&now_config(&place)).unwrap();
+    log.compact(&|| Some(now_config(&place))).unwrap();
     assert_eq!(contents(&log), ["0 a=1", "4 b=2", "6 c=-"]);
     for from in 1..4 {
         let mut reader = Reader::new(Arc::clone(&log), from, Visibility::Written, OnDamage::Fail);
@@ -226,7 +227,7 @@ fn damage_stops_compaction_and_changes_nothing() {
     bytes[at] ^= 1;
     std_write(&path, &bytes);
     let files = place.files();
-    assert!(log.compact(&now_config(&place)).unwrap_err().is_corruption());
+    assert!(log.compact(&|| Some(now_config(&place))).unwrap_err().is_corruption());
     assert_eq!(place.files(), files);
     let matches = |key: &[u8]| key == b"key 9";
     assert!(log.erase(&matches).unwrap_err().is_corruption());
@@ -251,7 +252,7 @@ fn a_batch_that_has_moved_stops_compaction() {
     bytes[last + 7] += 1;
     std_write(&path, &bytes);
     let files = place.files();
-    assert!(log.compact(&now_config(&place)).unwrap_err().is_corruption());
+    assert!(log.compact(&|| Some(now_config(&place))).unwrap_err().is_corruption());
     assert_eq!(place.files(), files);
 }
 
@@ -270,7 +271,7 @@ fn a_moved_batch_of_a_compacted_segment_is_seen() {
     let place = Place::new(ReadMode::Mapped);
     let log = place.open();
     many(&log, 50);
-    log.compact(&now_config(&place)).unwrap();
+    log.compact(&|| Some(now_config(&place))).unwrap();
     drop(log);
     let path = place.dir.path().join(format!("{:020}.log", place.logs()[0]));
     let mut bytes = std_read(&path);

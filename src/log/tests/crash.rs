@@ -98,43 +98,43 @@ fn check_settled(place: &Place, log: &Arc<Log>, found: &[String]) {
     // A second death, right after: everything was durable and consistent.
     let log = place.open();
     assert_eq!(contents(&log), expected);
-    log.compact(&now_config(place)).unwrap();
+    log.compact(&|| Some(now_config(place))).unwrap();
     log.close().unwrap();
     assert_eq!(place.open().end(), end + 1);
 }
 
 #[test]
 fn in_a_compaction() {
-    dies_anywhere(|place, log| drop(log.compact(&now_config(place))));
+    dies_anywhere(|place, log| drop(log.compact(&|| Some(now_config(place)))));
 }
 
 #[test]
 fn in_a_later_compaction() {
     let earlier: Change = |place, log| {
-        log.compact(&now_config(place)).unwrap();
+        log.compact(&|| Some(now_config(place))).unwrap();
         put(log, &[("key 1", "again"), ("key 2", "again"), ("key 4", "again")]);
     };
-    dies_anywhere_after(earlier, |place, log| drop(log.compact(&now_config(place))));
+    dies_anywhere_after(earlier, |place, log| drop(log.compact(&|| Some(now_config(place)))));
 }
 
 #[test]
 fn in_a_compaction_in_several_rounds() {
     dies_anywhere(|place, log| {
-        drop(log.compact(&CompactionConfig { memory_bytes: 0, ..now_config(place) }));
+        drop(log.compact(&|| Some(CompactionConfig { memory_bytes: 0, ..now_config(place) })));
     });
 }
 
 #[test]
 fn in_retention() {
     dies_anywhere(|_, log| {
-        drop(log.apply_retention(&RetentionPolicy { max_bytes: Some(900), ..Default::default() }));
+        drop(log.apply_retention(|| RetentionPolicy { max_bytes: Some(900), ..Default::default() }));
     });
 }
 
 #[test]
 fn in_retention_of_everything() {
     dies_anywhere(|_, log| {
-        drop(log.apply_retention(&RetentionPolicy { max_bytes: Some(0), ..Default::default() }));
+        drop(log.apply_retention(|| RetentionPolicy { max_bytes: Some(0), ..Default::default() }));
     });
 }
 
@@ -155,7 +155,7 @@ fn what_failed_once_succeeds_the_next_time() {
     let place = Place::in_memory(ReadMode::Mapped, Arc::new(fs.clone()));
     let log = fill(&place);
     fs.set(i64::MAX);
-    log.compact(&now_config(&place)).unwrap();
+    log.compact(&|| Some(now_config(&place))).unwrap();
     let (changes, after) = (i64::MAX - fs.left(), contents(&log));
     let mut poisoned = 0;
     for failing in 0..changes {
@@ -163,13 +163,13 @@ fn what_failed_once_succeeds_the_next_time() {
         let place = Place::in_memory(ReadMode::Mapped, Arc::new(fs.clone()));
         let mut log = fill(&place);
         fs.set(failing);
-        drop(log.compact(&now_config(&place)));
+        drop(log.compact(&|| Some(now_config(&place))));
         fs.set(i64::MAX);
         if log.check_poison().is_err() {
             poisoned += 1;
             log = place.open();
         }
-        log.compact(&now_config(&place)).unwrap();
+        log.compact(&|| Some(now_config(&place))).unwrap();
         assert_eq!(contents(&log), after, "failed at {failing}");
         check_settled(&place, &log, &after);
     }
@@ -184,7 +184,7 @@ fn without_room_nothing_is_begun() {
     log.roll().unwrap();
     let files = place.files();
     fs.set(0);
-    let error = log.compact(&now_config(&place)).unwrap_err();
+    let error = log.compact(&|| Some(now_config(&place))).unwrap_err();
     assert!(error.is_disk_full(), "{error}");
     assert_eq!((fs.left(), place.files()), (0, files));
 }
@@ -199,7 +199,7 @@ fn a_repair_finishes_what_a_dead_process_had_begun_to_swap() {
         let log = fill(&place);
         let before = contents(&log);
         fs.set(killed_at);
-        let is_done = log.compact(&now_config(&place)).is_ok();
+        let is_done = log.compact(&|| Some(now_config(&place))).is_ok();
         drop(log);
         fs.set(i64::MAX);
         was_half_done |= place.files().iter().any(|name| name.ends_with(".cleaned"));

@@ -184,3 +184,28 @@ fn passing_over_any_two_damages_comes_to_an_end_and_never_back() {
         }
     }
 }
+
+#[test]
+fn what_is_passed_over_is_counted() {
+    let (place, logs) = closed();
+    flip(&place, logs[1], 70);
+    let log = place.open();
+    assert_eq!(log.stats().unwrap().skipped_offsets, 0);
+    let (read, error) = passing(&log);
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(log.stats().unwrap().skipped_offsets, 20 - read.len() as u64);
+}
+
+#[test]
+fn the_oldest_time_is_that_of_the_first_record() {
+    let place = Place::new(ReadMode::Mapped);
+    let log = place.open();
+    let records: Vec<_> = (0..10).map(|n| Record::new().value("value").timestamp(1000 + n * 100)).collect();
+    log.append(&records, &how(Durability::Os)).unwrap();
+    assert_eq!(log.stats().unwrap().oldest_timestamp, 1000);
+    log.roll().unwrap();
+    log.append(&[Record::new().value("value").timestamp(9000)], &how(Durability::Os)).unwrap();
+    assert_eq!(log.stats().unwrap().oldest_timestamp, 1000);
+    log.delete_records(10).unwrap();
+    assert_eq!(log.stats().unwrap().oldest_timestamp, 9000);
+}

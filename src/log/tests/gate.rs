@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::*;
 use crate::io::{DirectoryLock, Entry, FileHandle, FileSystem, OpenMode, View};
-use crate::locks::Mutex;
+use crate::locks::{AtomicI64, Mutex, Ordering};
 
 /// Which calls it stops at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +20,10 @@ pub(super) enum Stops {
 type Visit = Box<dyn FnMut() + Send>;
 
 /// The machine's files. Syncs are left out, so that many tests take little time.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Gated {
+    /// Bytes that still fit on the disk.
+    room: Arc<AtomicI64>,
     /// Away while it runs: what the visitor does is not stopped at.
     visit: Arc<Mutex<Option<(Stops, Visit)>>>,
 }
@@ -32,7 +34,24 @@ impl fmt::Debug for Gated {
     }
 }
 
+impl Default for Gated {
+    fn default() -> Self {
+        Self { room: Arc::new(AtomicI64::new(i64::MAX / 2)), visit: Arc::default() }
+    }
+}
+
 impl Gated {
+    /// From here on nothing more fits, until something is removed.
+    pub(super) fn fill_up(&self) {
+        self.room.store(0, Ordering::SeqCst);
+    }
+
+    fn give_back(&self, path: &Path) {
+        let len = OsFileSystem.open(path, OpenMode::Read).and_then(|file| file.len()).unwrap_or(0);
+        // By blocks, as the system gives them.
+        self.room.fetch_add(i64::try_from(len.next_multiple_of(4096)).unwrap(), Ordering::SeqCst);
+    }
+
     /// Runs `work`, and `visit` at each of its stops.
     pub(super) fn stopping<T>(
         &self,
@@ -87,10 +106,12 @@ impl FileSystem for Gated {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.give_back(path);
         self.change(path, || OsFileSystem.remove_file(path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.give_back(to);
         self.change(from, || OsFileSystem.rename(from, to))
     }
 
@@ -121,6 +142,11 @@ impl FileHandle for GatedFile {
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
+        let len = i64::try_from(bytes.len()).unwrap();
+        if self.fs.room.fetch_sub(len, Ordering::SeqCst) < len {
+            self.fs.room.fetch_add(len, Ordering::SeqCst);
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.fs.change(&self.path, || self.file.write_at(bytes, position))
     }
 

@@ -76,7 +76,7 @@ fn a_record_that_was_compacted_away_is_none_and_no_neighbour_of_it() {
     for n in 0..40 {
         put(&log, &[(&format!("key {}", n % 4), &format!("value {n}"))]);
     }
-    log.compact(&now_config(&place)).unwrap();
+    log.compact(&|| Some(now_config(&place))).unwrap();
     let found: Vec<_> = (0..40).map(|offset| value(&log, offset)).collect();
     for (n, found) in found.into_iter().enumerate() {
         let expected = (n >= 36).then(|| format!("value {n}").into_bytes());

@@ -92,16 +92,16 @@ fn a_compaction_leaves_what_is_younger_than_the_lag() {
     let lagging = |place: &Place| CompactionConfig { min_lag: Duration::from_secs(10), ..now_config(place) };
     for step in [0, 9_999] {
         place.clock.advance(Duration::from_millis(step));
-        log.compact(&lagging(&place)).unwrap();
+        log.compact(&|| Some(lagging(&place))).unwrap();
         assert_eq!((place.logs(), contents(&log).len()), (vec![0], 2), "after {step} ms");
     }
     place.clock.advance(Duration::from_millis(1));
-    log.compact(&lagging(&place)).unwrap();
+    log.compact(&|| Some(lagging(&place))).unwrap();
     assert_eq!((place.logs().len(), contents(&log)), (2, vec!["1 a=2".to_owned()]));
     // Without a lag nothing is too young, though the clock was set back.
     put(&log, &[("a", "3")]);
     place.clock.set(500_000);
-    log.compact(&now_config(&place)).unwrap();
+    log.compact(&|| Some(now_config(&place))).unwrap();
     assert_eq!(contents(&log), ["2 a=3"]);
 }
 
@@ -111,7 +111,7 @@ fn a_compaction_that_takes_nothing_out_writes_nothing() {
     let place = Place::new(ReadMode::Mapped);
     let log = place.open();
     (0..20).for_each(|n| put(&log, &[(&format!("key {n}"), "value")]));
-    log.compact(&now_config(&place)).unwrap();
+    log.compact(&|| Some(now_config(&place))).unwrap();
     let files = || -> Vec<_> {
         let inode = |base: &Offset| {
             std::fs::metadata(place.dir.path().join(format!("{base:020}.log"))).unwrap().ino()
@@ -139,7 +139,7 @@ fn a_log_takes_what_fills_its_limit_exactly() {
         append(&log, 0..1, Durability::Os);
         log.bytes()
     };
-    for when_full in [WhenFull::Error, WhenFull::Block] {
+    for when_full in [WhenFull::Fail, WhenFull::Block] {
         for durability in [Durability::Os, Durability::Disk] {
             let place = Place::new(ReadMode::Mapped);
             let log = with_limit(&place, 3 * one, when_full, Duration::ZERO);
@@ -179,7 +179,7 @@ fn whoever_waits_for_room_goes_on_when_there_is_enough() {
         // Most likely it waits by now.
         std::thread::sleep(Duration::from_millis(50));
         let policy = RetentionPolicy { max_bytes: Some(1000), ..Default::default() };
-        log.apply_retention(&policy).unwrap();
+        log.apply_retention(|| policy).unwrap();
         assert!(log.bytes() > 0);
         waiter.join().unwrap();
     });
@@ -218,16 +218,16 @@ fn sound_batches_that_are_not_those_sealed_are_damage() {
     }
     log.close().unwrap();
     assert_eq!(place.logs(), other.logs());
-    let damages = || {
+    let findings = || {
         let mut checked = Checked::default();
         _ = place.open().check(&mut checked, &mut |_| std::ops::ControlFlow::Continue(())).unwrap();
         assert_eq!((checked.records, checked.segments), (20, place.logs().len() as u64));
-        checked.damages
+        checked.findings
     };
-    assert!(damages().is_empty());
+    assert!(findings().is_empty());
     let name = format!("{:020}.log", place.logs()[1]);
     std::fs::copy(other.dir.path().join(&name), place.dir.path().join(&name)).unwrap();
-    let found = damages();
+    let found = findings();
     assert!(matches!(&found[..], [damage] if format!("{damage:?}").contains(&name)), "{found:?}");
 }
 

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod beside;
+mod bounds;
 mod compaction;
 mod crash;
 mod damage;
+mod ending;
 mod faulty;
 mod gate;
 mod get;

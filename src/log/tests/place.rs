@@ -9,6 +9,8 @@ pub(super) struct Place {
     pub(super) clock: Arc<ManualClock>,
     pub(super) mode: ReadMode,
     pub(super) fs: Arc<dyn FileSystem>,
+    /// Most maps that its files may hold.
+    pub(super) maps: usize,
 }
 
 impl Place {
@@ -22,14 +24,18 @@ impl Place {
         Self::over(mode, fs, dir.unwrap())
     }
 
+    pub(super) fn new_over(fs: Arc<dyn FileSystem>) -> Self {
+        Self::over(ReadMode::Mapped, fs, tempfile::tempdir().unwrap())
+    }
+
     fn over(mode: ReadMode, fs: Arc<dyn FileSystem>, dir: tempfile::TempDir) -> Self {
-        let place = Self { dir, clock: Arc::new(ManualClock::at(1_000_000)), mode, fs };
+        let place = Self { dir, clock: Arc::new(ManualClock::at(1_000_000)), mode, fs, maps: 1000 };
         Log::create(&place.directory(), IDENTITY, &config(500)).unwrap();
         place
     }
 
     pub(super) fn directory(&self) -> Directory {
-        Directory::new(Arc::clone(&self.fs), self.dir.path())
+        Directory::with_maps(Arc::clone(&self.fs), self.dir.path(), self.maps)
     }
 
     pub(super) fn open(&self) -> Arc<Log> {

@@ -19,6 +19,29 @@ fn assert_out_of_range(log: &Arc<Log>, offset: Offset) {
 }
 
 #[test]
+fn a_full_disk_is_freed_by_retention_and_by_deletion() {
+    for deletes in [false, true] {
+        let files = super::gate::Gated::default();
+        let place = Place::in_memory(ReadMode::Mapped, Arc::new(files.clone()));
+        let log = place.open();
+        append(&log, 0..500, Durability::Os);
+        let bytes = log.bytes();
+        files.fill_up();
+        let full = log.append(&[Record::new().value("no room")], &how(Durability::Os));
+        assert!(full.unwrap_err().is_disk_full());
+        if deletes {
+            assert_eq!(log.delete_records(300).unwrap().start, 300);
+        } else {
+            let policy = RetentionPolicy { max_bytes: Some(bytes / 2), ..Default::default() };
+            assert!(!log.apply_retention(|| policy).unwrap().removed.is_empty());
+        }
+        assert!(log.bytes() < bytes);
+        append(&log, 500..510, Durability::Disk);
+        assert_eq!(read_all(&log, log.start()), expected(log.start()..510));
+    }
+}
+
+#[test]
 fn retention_takes_whole_segments_and_they_stay_gone() {
     for mode in [ReadMode::Mapped, ReadMode::Positional] {
         let place = Place::new(mode);
@@ -28,7 +51,7 @@ fn retention_takes_whole_segments_and_they_stay_gone() {
         assert!(bases.len() > 5, "{bases:?}");
         let bytes = log.bytes();
         let policy = RetentionPolicy { max_bytes: Some(1000), ..Default::default() };
-        let report = log.apply_retention(&policy).unwrap();
+        let report = log.apply_retention(|| policy).unwrap();
         assert_eq!(report.start, log.start());
         assert_eq!(report.removed.len(), bases.len() - place.logs().len());
         assert_eq!(report.removed.iter().map(|segment| segment.bytes).sum::<u64>(), bytes - log.bytes());
@@ -46,7 +69,7 @@ fn retention_takes_whole_segments_and_they_stay_gone() {
         let start = log.start();
         assert_out_of_range(&log, start - 1);
         assert_eq!(read_all(&log, start), expected(start..50));
-        assert_eq!(log.apply_retention(&policy).unwrap().removed, []);
+        assert_eq!(log.apply_retention(|| policy).unwrap().removed, []);
         drop(log);
         let log = place.open();
         assert_eq!((log.start(), log.end()), (start, 50));
@@ -63,9 +86,9 @@ fn everything_may_expire_and_the_end_stays() {
     let log = place.open();
     append(&log, 0..20, Durability::Os);
     let policy = RetentionPolicy { max_age: Some(Duration::from_secs(60)), ..Default::default() };
-    assert_eq!(log.apply_retention(&policy).unwrap().removed, []);
+    assert_eq!(log.apply_retention(|| policy).unwrap().removed, []);
     place.clock.advance(Duration::from_millis(60_001));
-    let report = log.apply_retention(&policy).unwrap();
+    let report = log.apply_retention(|| policy).unwrap();
     assert_eq!(report.removed.iter().map(|segment| segment.records).sum::<u64>(), 20);
     assert_eq!((log.start(), log.end(), log.bytes()), (20, 20, 0));
     assert_eq!(place.logs(), [20]);
@@ -75,7 +98,7 @@ fn everything_may_expire_and_the_end_stays() {
     let log = place.open();
     assert_eq!(read_all(&log, 20), expected(20..25));
     place.clock.advance(Duration::from_millis(60_001));
-    log.apply_retention(&policy).unwrap();
+    log.apply_retention(|| policy).unwrap();
     assert_eq!((log.start(), log.end()), (25, 25));
 }
 
@@ -87,7 +110,7 @@ fn a_log_that_loses_nothing_is_not_touched() {
     log.close().unwrap();
     let log = place.open();
     let policy = RetentionPolicy { max_bytes: Some(1 << 20), ..Default::default() };
-    assert_eq!(log.apply_retention(&policy).unwrap().removed, []);
+    assert_eq!(log.apply_retention(|| policy).unwrap().removed, []);
     assert!(!log.roll_if_idle(1_000_001).unwrap());
     drop(log);
     let context = context(&place.directory(), place.mode, Arc::clone(&place.clock));
@@ -103,13 +126,13 @@ fn a_leap_of_the_clock_is_not_believed_at_once() {
     let log = place.open();
     place.clock.set(9000 * DAY);
     let policy = RetentionPolicy { max_age: Some(Duration::from_secs(60)), ..Default::default() };
-    let report = log.apply_retention(&policy).unwrap();
+    let report = log.apply_retention(|| policy).unwrap();
     assert!(report.clock_leapt && report.removed.is_empty());
     place.clock.set(1_000_100);
-    assert_eq!(log.apply_retention(&policy).unwrap().removed, []);
+    assert_eq!(log.apply_retention(|| policy).unwrap().removed, []);
     place.clock.set(9000 * DAY);
-    assert!(log.apply_retention(&policy).unwrap().clock_leapt);
-    let report = log.apply_retention(&policy).unwrap();
+    assert!(log.apply_retention(|| policy).unwrap().clock_leapt);
+    let report = log.apply_retention(|| policy).unwrap();
     assert_eq!(report.removed.iter().map(|segment| segment.records).sum::<u64>(), 20);
 }
 
@@ -202,7 +225,7 @@ fn a_segment_that_leaves_while_it_is_rewritten_takes_no_others_place() {
         let policy = RetentionPolicy { max_records: Some(50), ..Default::default() };
         let retain_and_match = |key: &[u8]| {
             if !is_done.swap(true, Ordering::SeqCst) {
-                log.apply_retention(&policy).unwrap();
+                log.apply_retention(|| policy).unwrap();
             }
             key == b"key 3"
         };

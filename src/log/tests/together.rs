@@ -61,14 +61,14 @@ fn live_together(mode: ReadMode) {
         scope.spawn(|| {
             while !is_over.load(Ordering::SeqCst) {
                 let policy = RetentionPolicy { max_bytes: Some(20_000), ..Default::default() };
-                log.apply_retention(&policy).unwrap();
+                log.apply_retention(|| policy).unwrap();
             }
         });
         scope.spawn(|| {
             let mut rounds = 0;
             while !is_over.load(Ordering::SeqCst) {
                 rounds += 1;
-                log.compact(&CompactionConfig { memory_bytes: 0, ..now_config(&place) }).unwrap();
+                log.compact(&|| Some(CompactionConfig { memory_bytes: 0, ..now_config(&place) })).unwrap();
                 log.delete_records((log.end() / 2).max(log.start()).min(rounds * 10)).unwrap();
                 log.erase(&|key| key == b"nobody").unwrap();
             }
@@ -76,7 +76,7 @@ fn live_together(mode: ReadMode) {
         appender.join().unwrap();
         readers.into_iter().for_each(|reader| reader.join().unwrap());
     });
-    log.compact(&now_config(&place)).unwrap();
+    log.compact(&|| Some(now_config(&place))).unwrap();
     let mut last_of_key: Vec<_> = (RECORDS - 23..RECORDS).collect();
     last_of_key.retain(|offset| *offset >= log.start());
     let found: Vec<_> = read_all(&log, log.start()).into_iter().map(|(offset, _)| offset).collect();
@@ -118,7 +118,7 @@ fn merging_hides_nothing() {
             .collect();
         scope.spawn(|| {
             while !is_over.load(Ordering::SeqCst) {
-                log.compact(&now_config(&place)).unwrap();
+                log.compact(&|| Some(now_config(&place))).unwrap();
             }
         });
         for offset in 0..RECORDS {

@@ -30,8 +30,21 @@ pub(in crate::log) struct Accumulator {
     spare: Option<Box<OpenBatch>>,
     /// What `queue` becomes when it is taken away: empty, with the room of an earlier one.
     spare_queue: Batches,
-    /// What its sender was not told: records accepted in memory and lost.
-    lost: Option<Error>,
+    /// Why the next append is refused, whatever it is.
+    refusal: Refusal,
+}
+
+/// What an append is refused for before it is looked at.
+#[derive(Debug)]
+enum Refusal {
+    None,
+    /// Records that were accepted in memory are lost, and nobody was told. The next one is told, once.
+    Lost(Error),
+    /// The log takes nothing any more. What was lost by then is told by the close.
+    Closed {
+        closed: Error,
+        lost: Option<Error>,
+    },
 }
 
 impl Accumulator {
@@ -42,7 +55,7 @@ impl Accumulator {
             queue: Batches::new(),
             spare: None,
             spare_queue: Batches::new(),
-            lost: None,
+            refusal: Refusal::None,
         }
     }
 
@@ -62,7 +75,29 @@ impl Accumulator {
 
     /// The loss that nobody was told of yet; it is told once.
     pub(in crate::log) fn take_lost(&mut self) -> Option<Error> {
-        self.lost.take()
+        match &mut self.refusal {
+            Refusal::None => None,
+            Refusal::Closed { lost, .. } => lost.take(),
+            Refusal::Lost(_) => match std::mem::replace(&mut self.refusal, Refusal::None) {
+                Refusal::Lost(lost) => Some(lost),
+                Refusal::None | Refusal::Closed { .. } => None,
+            },
+        }
+    }
+
+    /// What an append that comes now has to be told instead.
+    #[inline]
+    pub(in crate::log) fn take_refusal(&mut self) -> Option<Error> {
+        match &self.refusal {
+            Refusal::None => None,
+            Refusal::Lost(_) => self.take_lost(),
+            Refusal::Closed { closed, .. } => Some(closed.clone()),
+        }
+    }
+
+    /// Takes nothing any more: every append gets `closed`.
+    pub(in crate::log) fn refuse(&mut self, closed: Error) {
+        self.refusal = Refusal::Closed { closed, lost: self.take_lost() };
     }
 
     /// Puts records into one batch: the open one if they fit, else a new one. The caller has checked every limit.
@@ -148,7 +183,12 @@ impl Accumulator {
         self.next_offset = next_offset;
         if let Some((first, last)) = lost {
             let (partition, cause) = (label.to_owned(), Arc::new(error.clone()));
-            self.lost.get_or_insert(Error::Lost { partition, first, last, cause });
+            let new = Error::Lost { partition, first, last, cause };
+            match &mut self.refusal {
+                Refusal::None => self.refusal = Refusal::Lost(new),
+                Refusal::Closed { lost, .. } => _ = lost.get_or_insert(new),
+                Refusal::Lost(_) => {}
+            }
         }
     }
 }

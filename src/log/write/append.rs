@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, TimestampType};
+use crate::locks::MutexGuard;
 use crate::log::log::Log;
+use crate::log::poison::PoisoningGuard;
 use crate::log::write::accumulator::{Accumulator, Which};
+use crate::log::write::group_sync::unanswered;
 use crate::log::write::open_batch::Outcome;
 use crate::log::write::placement::{Placed, Placement, Sender};
+use crate::log::write::writer::Writer;
 use crate::types::{Durability, Offset, Record, Timestamp};
 
 /// How to append.
@@ -34,29 +38,22 @@ pub(crate) struct Appended {
     pub(crate) open_batches: Option<usize>,
 }
 
+/// Records that may be placed as things are, as long as the accumulator is held.
+pub(in crate::log) struct Admitted<'a> {
+    pub(in crate::log) accumulator: MutexGuard<'a, Accumulator>,
+    /// There if this thread is to write what it places.
+    pub(in crate::log) writer: Option<PoisoningGuard<'a, Writer>>,
+    pub(in crate::log) now: Timestamp,
+}
+
 impl Log {
     /// Appends `records` as part of one batch, all or nothing, and returns when they are as far as `how` asks for.
     pub(crate) fn append(self: &Arc<Self>, records: &[Record<'_>], how: &Append) -> Result<Appended> {
-        self.check_poison()?;
-        let now = self.clock.now();
         let Some(last) = records.last() else {
             return Err(Error::invalid("a batch needs at least one record"));
         };
         let most_bytes = Placement::most_bytes(records);
-        // Whoever waits for the write alone and finds nobody writing does it at once, and is told of it by its own call.
-        let mut writer = if how.durability == Durability::Os { self.writer.try_lock() } else { None };
-        let mut accumulator = self.accumulator.lock();
-        if let Some(limit) = accumulator.rules.size_limit {
-            drop(accumulator);
-            writer = None;
-            self.make_room(Placement::alone_bytes(records, now) as u64, &limit)?;
-            accumulator = self.accumulator.lock();
-        }
-        accumulator.rules.check(records, &self.label, now)?;
-        if BatchHeader::LEN + most_bytes > accumulator.rules.max_bytes {
-            accumulator.rules.check_size(Placement::alone_bytes(records, now))?;
-        }
-        self.check_place(&mut accumulator, records.len(), how.expected_end)?;
+        let Admitted { mut accumulator, writer, now } = self.admitted(records, most_bytes, how)?;
         let timestamp_type = accumulator.rules.timestamp_type;
         let batch_bytes = how.batch_bytes.min(accumulator.rules.max_bytes);
         let sender = match (how.durability, &writer) {
@@ -64,30 +61,17 @@ impl Log {
             (Durability::Os | Durability::Disk, None) => Sender::Waits,
             (Durability::Os | Durability::Disk, Some(_)) => Sender::Writes,
         };
-        let placed = accumulator.place(&Placement {
-            records,
-            most_bytes,
-            batch_bytes,
-            sender,
-            linger: how.linger,
-            now,
-        });
-        let mut open_batches = None;
-        if let Some(mut writer) = writer {
+        let linger = how.linger;
+        let placed = accumulator.place(&Placement { records, most_bytes, batch_bytes, sender, linger, now });
+        let open_batches = if let Some(mut writer) = writer {
             accumulator.recycle(&mut writer.spent);
             let batches = accumulator.take(Which::All);
             drop(accumulator);
-            self.write_batches(&mut writer, batches)?;
+            self.write_batches(&mut writer, batches).map(|()| None)?
         } else {
             drop(accumulator);
-            match &placed.outcome {
-                None => open_batches = self.leave_in_memory(&placed, how.linger)?,
-                Some(outcome) if how.durability == Durability::Disk => {
-                    self.written_and_synced(outcome, placed.last_offset)?;
-                }
-                Some(outcome) => self.written(outcome)?,
-            }
-        }
+            self.see_through(&placed, how)?
+        };
         let timestamp = match timestamp_type {
             TimestampType::CreateTime => last.timestamp_millis().unwrap_or(now),
             TimestampType::LogAppendTime => placed.opened_at,
@@ -96,26 +80,69 @@ impl Log {
         Ok(Appended { first_offset, last_offset, timestamp, open_batches })
     }
 
-    /// Whether `count` records may be placed now, and whether the caller has first to be told of others that were lost.
+    /// Looks whether the records may be placed now. Where the partition has a limit, room is made for them, and only for
+    /// records that nothing else refuses.
     #[inline]
-    fn check_place(
+    fn admitted(
+        self: &Arc<Self>,
+        records: &[Record<'_>],
+        most_bytes: usize,
+        how: &Append,
+    ) -> Result<Admitted<'_>> {
+        self.check_poison()?;
+        let now = self.clock.now();
+        // Whoever waits for the write alone and finds nobody writing does it at once, and has the outcome of its own call.
+        let writer = if how.durability == Durability::Os { self.writer.try_lock() } else { None };
+        let mut accumulator = self.accumulator.lock();
+        if accumulator.rules.size_limit.is_none() {
+            self.admit(&mut accumulator, records, most_bytes, how, now)?;
+            return Ok(Admitted { accumulator, writer, now });
+        }
+        drop((accumulator, writer));
+        let bytes = Placement::alone_bytes(records, now) as u64;
+        self.admitted_within_limit(bytes, |accumulator, now| {
+            self.admit(accumulator, records, most_bytes, how, now)
+        })
+    }
+
+    /// Everything that an append may be refused for, but a limit of the partition's size.
+    #[inline]
+    fn admit(
         &self,
         accumulator: &mut Accumulator,
-        count: usize,
-        expected_end: Option<Offset>,
+        records: &[Record<'_>],
+        most_bytes: usize,
+        how: &Append,
+        now: Timestamp,
     ) -> Result<()> {
-        if let Some(lost) = accumulator.take_lost() {
-            return Err(lost);
+        accumulator.rules.check(records, &self.label, now)?;
+        if BatchHeader::LEN + most_bytes > accumulator.rules.max_bytes {
+            accumulator.rules.check_size(Placement::alone_bytes(records, now))?;
+        }
+        if let Some(refusal) = accumulator.take_refusal() {
+            return Err(refusal);
         }
         let found = accumulator.next_offset();
-        if let Some(expected) = expected_end.filter(|expected| *expected != found) {
+        if let Some(expected) = how.expected_end.filter(|expected| *expected != found) {
             return Err(Error::UnexpectedEnd { partition: self.label.to_string(), expected, found });
         }
-        let count = Offset::try_from(count).unwrap_or(Offset::MAX);
+        let count = Offset::try_from(records.len()).unwrap_or(Offset::MAX);
         if found.checked_add(count).is_none() {
             return Err(Error::invalid(format!("{} has no offsets left", self.label)));
         }
         Ok(())
+    }
+
+    /// Returns when placed records are as far as their sender asks for.
+    #[inline]
+    fn see_through(self: &Arc<Self>, placed: &Placed, how: &Append) -> Result<Option<usize>> {
+        match &placed.outcome {
+            None => self.leave_in_memory(placed, how.linger),
+            Some(outcome) if how.durability == Durability::Disk => {
+                self.written_and_synced(outcome, placed.last_offset).map(|()| None)
+            }
+            Some(outcome) => self.written(outcome).map(|()| None),
+        }
     }
 
     /// The record stays in the open batch; full ones are written by whoever filled them.
@@ -135,7 +162,7 @@ impl Log {
         }
     }
 
-    /// Returns when the batch with that outcome is written. Whoever waits longest writes for all.
+    /// Returns when the batch with that outcome is written. Whoever gets the writer writes for all.
     fn written(self: &Arc<Self>, outcome: &Outcome) -> Result<()> {
         if let Some(written) = outcome.get() {
             return written;
@@ -146,8 +173,7 @@ impl Log {
         }
         self.write_with(&mut writer, Which::All);
         drop(writer);
-        // A batch leaves memory only with its outcome set, and this one was in memory or being written a moment ago.
-        outcome.get().unwrap_or_else(|| Err(Error::invalid("a batch was neither written nor refused")))
+        outcome.get().unwrap_or_else(|| Err(unanswered()))
     }
 
     /// Writes what is in memory: for readers at the end, for a full batch, at the end of a linger.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::Mark;
 use crate::io::{Deadline, File};
 use crate::locks::{Condvar, Mutex};
@@ -66,6 +66,19 @@ impl Awaited<'_> {
     }
 }
 
+/// A round that is led. Its end, be it a panic, lets those who wait for it go on.
+struct Round<'a>(&'a Committer);
+
+impl Drop for Round<'_> {
+    fn drop(&mut self) {
+        let mut rounds = self.0.rounds.lock();
+        rounds.is_led = false;
+        // Here and not by each as it wakes: whoever leads next must not take those still asleep for having come back.
+        rounds.last_served = std::mem::take(&mut rounds.waiting);
+        self.0.done.notify_all();
+    }
+}
+
 impl Log {
     /// Returns when everything up to `offset`, which is written, survives a power cut.
     pub(in crate::log) fn synced(self: &Arc<Self>, offset: Offset) -> Result<()> {
@@ -107,13 +120,9 @@ impl Log {
             }
         }
         drop(rounds);
+        let round = Round(&self.committer);
         let result = self.lead(awaited);
-        let mut rounds = self.committer.rounds.lock();
-        rounds.is_led = false;
-        // Here and not by each as it wakes: whoever leads next must not take those still asleep for having come back.
-        rounds.last_served = std::mem::take(&mut rounds.waiting);
-        self.committer.done.notify_all();
-        drop(rounds);
+        drop(round);
         // Nobody waits for this.
         result.map(|mark| mark.into_iter().for_each(|mark| self.note(mark)))
     }
@@ -132,7 +141,10 @@ impl Log {
             Some(Err(error)) => Err(error),
             // Closed meanwhile, perhaps: then the close has synced it.
             Some(Ok(())) => Ok(synced.ok()),
-            None => synced.map(Some),
+            None => synced.and_then(|mark| match awaited.outcome {
+                Some(_) => Err(unanswered()),
+                None => Ok(Some(mark)),
+            }),
         }
     }
 
@@ -166,11 +178,10 @@ impl Log {
 
     fn sync_written(&self) -> Result<Mark> {
         let Some(target) = self.target() else { return Err(self.closed()) };
-        if let Err(error) = target.file.sync() {
-            let cause = self.poison_with(error);
-            self.watchers.raise();
-            return Err(cause);
-        }
+        // A sync that panics is one of which nobody knows how it ended.
+        let guard = self.poison.by_a_panic();
+        target.file.sync().map_err(|error| self.poison_with(error))?;
+        drop(guard);
         self.raise_durable(target.mark.offset);
         Ok(target.mark)
     }
@@ -194,4 +205,9 @@ impl Log {
         let mark = Mark { segment: active.base(), offset: active.next_offset(), position: active.bytes() };
         Some(Target { file: active.file().clone(), mark })
     }
+}
+
+/// A batch leaves memory with its outcome set, and whoever writes it holds the writer until then. So this is never seen.
+pub(in crate::log) fn unanswered() -> Error {
+    Error::invalid("a batch was neither written nor refused")
 }

@@ -39,8 +39,7 @@ impl Log {
 
     /// Seals the active segment, which is then synced and listed in the state file, and begins one at `base`.
     pub(in crate::log) fn roll_to(&self, open: &mut Open, base: Offset) -> Result<()> {
-        let sealed = open.active.seal().map_err(|error| self.poison_with(error))?;
-        let sealed = open.appended.on(sealed);
+        let sealed = self.sealed(open)?;
         let config = self.config();
         let mode = self.options.read_mode;
         let next = ActiveSegment::create(&self.directory, base, config.segment, mode)?;

@@ -8,6 +8,9 @@ use crate::io::Deadline;
 use crate::log::log::Log;
 use crate::log::retain::retention::RetentionPolicy;
 use crate::log::signal::Signal;
+use crate::log::write::accumulator::Accumulator;
+use crate::log::write::append::Admitted;
+use crate::types::Timestamp;
 
 /// What happens to an append that would make a full partition larger.
 ///
@@ -20,7 +23,7 @@ use crate::log::signal::Signal;
 pub enum WhenFull {
     /// It fails with [`Error::Full`].
     #[default]
-    Error,
+    Fail,
     /// The oldest segments go, whoever has read them or not.
     DropOldest,
     /// It waits until retention or consumers have made room, and fails with [`Error::Full`] when that takes too long.
@@ -36,23 +39,80 @@ pub(crate) struct SizeLimit {
     pub(crate) max_block: Duration,
 }
 
-impl Log {
-    /// Returns when a batch of `bytes` may be appended. What is in memory, and what other threads append at the same
-    /// moment, comes on top of the limit.
-    pub(in crate::log) fn make_room(self: &Arc<Self>, bytes: u64, limit: &SizeLimit) -> Result<()> {
-        if self.bytes() + bytes <= limit.max_bytes {
-            return Ok(());
+/// A sender that waits for room.
+struct Waiting<'a> {
+    log: &'a Log,
+    signal: Arc<Signal>,
+    /// What the limit allowed for when the wait began, and until when that is.
+    max_block: Duration,
+    deadline: Deadline,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(log: &'a Log, limit: &SizeLimit) -> Self {
+        let signal = Arc::new(Signal::default());
+        log.watch(&signal);
+        Self { log, signal, max_block: limit.max_block, deadline: Deadline::after(limit.max_block) }
+    }
+
+    /// Sleeps until something has changed since `seen`; false when that has taken too long.
+    fn sleep(&mut self, seen: u64, limit: &SizeLimit) -> bool {
+        if limit.max_block != self.max_block {
+            (self.max_block, self.deadline) = (limit.max_block, Deadline::after(limit.max_block));
         }
-        match limit.when_full {
-            WhenFull::Error => Err(self.full(limit)),
-            WhenFull::DropOldest => self.drop_oldest(bytes, limit),
-            WhenFull::Block => self.wait_for_room(bytes, limit),
+        self.signal.wait(seen, self.deadline)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.log.unwatch(&self.signal);
+    }
+}
+
+impl Log {
+    /// Returns when a batch of `bytes` that `admit` lets pass may be placed. What is in memory, and what is on its way to
+    /// the segment, comes on top of the limit. Nothing is taken out for a batch that is refused, and everything is looked
+    /// at again after each wait: the limit may be another one by then, or none.
+    pub(in crate::log) fn admitted_within_limit(
+        self: &Arc<Self>,
+        bytes: u64,
+        admit: impl Fn(&mut Accumulator, Timestamp) -> Result<()>,
+    ) -> Result<Admitted<'_>> {
+        let mut waiting: Option<Waiting<'_>> = None;
+        loop {
+            // Read before looking: room made after this look ends the sleep below.
+            let seen = waiting.as_ref().map(|waiting| waiting.signal.raised());
+            self.check_poison()?;
+            let now = self.clock.now();
+            let mut accumulator = self.accumulator.lock();
+            admit(&mut accumulator, now)?;
+            let Some(limit) = accumulator.rules.size_limit else {
+                return Ok(Admitted { accumulator, writer: None, now });
+            };
+            if bytes > limit.max_bytes {
+                let setting = "annals.size.limit.bytes";
+                return Err(Error::RecordTooLarge { size: bytes, limit: limit.max_bytes, setting });
+            }
+            if self.bytes() + bytes <= limit.max_bytes {
+                return Ok(Admitted { accumulator, writer: None, now });
+            }
+            drop(accumulator);
+            match (limit.when_full, &mut waiting, seen) {
+                (WhenFull::Fail, ..) => return Err(self.full(&limit)),
+                (WhenFull::DropOldest, ..) => self.drop_oldest(bytes, &limit)?,
+                (WhenFull::Block, Some(waiting), Some(seen)) => {
+                    if !waiting.sleep(seen, &limit) {
+                        return Err(self.full(&limit));
+                    }
+                }
+                (WhenFull::Block, ..) => waiting = Some(Waiting::new(self, &limit)),
+            }
         }
     }
 
     fn drop_oldest(self: &Arc<Self>, bytes: u64, limit: &SizeLimit) -> Result<()> {
-        let Some(keep) = limit.max_bytes.checked_sub(bytes) else { return Err(self.full(limit)) };
-        let mut excess = self.bytes().saturating_sub(keep);
+        let mut excess = self.bytes().saturating_sub(limit.max_bytes.saturating_sub(bytes));
         let mut keep_from = self.end();
         for segment in self.segment_list().iter() {
             if excess == 0 {
@@ -62,28 +122,11 @@ impl Log {
             excess = excess.saturating_sub(segment.bytes());
         }
         let policy = RetentionPolicy { keep_from: Some(keep_from), ..RetentionPolicy::default() };
-        self.apply_retention(&policy).map(drop)
-    }
-
-    fn wait_for_room(self: &Arc<Self>, bytes: u64, limit: &SizeLimit) -> Result<()> {
-        let deadline = Deadline::after(limit.max_block);
-        let signal = Arc::new(Signal::default());
-        self.watch(&signal);
-        let outcome = loop {
-            // Read before looking: room made after this look ends the wait below.
-            let seen = signal.raised();
-            if let Err(error) = self.check_poison() {
-                break Err(error);
-            }
-            if self.bytes() + bytes <= limit.max_bytes {
-                break Ok(());
-            }
-            if !signal.wait(seen, deadline) {
-                break Err(self.full(limit));
-            }
+        let still_drops = || {
+            let limit = self.accumulator.lock().rules.size_limit;
+            limit.is_some_and(|limit| limit.when_full == WhenFull::DropOldest)
         };
-        self.unwatch(&signal);
-        outcome
+        self.apply_retention(|| if still_drops() { policy } else { RetentionPolicy::default() }).map(drop)
     }
 
     fn full(&self, limit: &SizeLimit) -> Error {

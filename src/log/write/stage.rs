@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::format::{BatchHeader, EndMarker, ProducerStamp};
 use crate::locks::MutexGuard;
 use crate::log::log::Log;
+use crate::log::poison::PoisoningGuard;
 use crate::log::producers::table::{Refusal, Remembered, Sender, Verdict};
 use crate::log::write::accumulator::{Accumulator, Which};
 use crate::log::write::open_batch::{OpenBatch, Position};
@@ -43,7 +44,7 @@ pub(crate) struct PartPlace {
 #[derive(Debug)]
 pub(crate) struct Stage<'a> {
     log: &'a Arc<Log>,
-    writer: MutexGuard<'a, Writer>,
+    writer: PoisoningGuard<'a, Writer>,
     /// Held from the check to the placing.
     accumulator: Option<MutexGuard<'a, Accumulator>>,
     now: Timestamp,
@@ -72,8 +73,7 @@ impl Log {
 
     /// Sees to it that there is room for records of so many bytes.
     pub(crate) fn check_room(self: &Arc<Self>, bytes: u64) -> Result<()> {
-        let limit = self.accumulator.lock().rules.size_limit;
-        limit.map_or(Ok(()), |limit| self.make_room(bytes, &limit))
+        self.admitted_within_limit(bytes, |_, _| Ok(())).map(drop)
     }
 
     /// Whether records and a marker fit into one segment, for sure.

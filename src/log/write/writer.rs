@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{BatchHeader, Codec, Compression, Compressor, Seal, TimestampType};
+use crate::format::{BatchHeader, Codec, Compression, Compressor, Seal, SegmentSummary, TimestampType};
 use crate::log::config::LogConfig;
 use crate::log::log::Log;
 use crate::log::open::recovery::{Left, Recovered};
@@ -71,6 +71,23 @@ pub(in crate::log) struct Open {
     pub(in crate::log) state: StateFile,
 }
 
+/// Batches on their way from memory to the segment. A panic in the middle of it refuses those that are not written, so
+/// that nobody waits for them for ever or takes them for written.
+struct InFlight<'a> {
+    log: &'a Log,
+    batches: Batches,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if !self.batches.is_empty() {
+            let cause = self.log.poison.set_by_panic();
+            let told = self.log.check_poison().err().unwrap_or(cause);
+            self.log.fail(std::mem::take(&mut self.batches), &told);
+        }
+    }
+}
+
 impl Writer {
     pub(in crate::log) fn new(found: Recovered, config: &LogConfig) -> Self {
         Self {
@@ -111,27 +128,26 @@ impl Log {
     pub(in crate::log) fn write_batches(
         self: &Arc<Self>,
         writer: &mut Writer,
-        mut batches: Batches,
+        batches: Batches,
     ) -> Result<()> {
         if batches.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.check_poison().and_then(|()| self.settle(writer)) {
-            self.fail(batches, &error);
-            return Err(error);
-        }
-        let mut outcome = Ok(());
-        while let Some(mut batch) = batches.pop_front() {
-            if let Err(error) = self.write_batch(writer, &mut batch) {
-                batches.push_front(batch);
-                self.fail(std::mem::take(&mut batches), &error);
-                outcome = Err(error);
-                break;
+        let mut in_flight = InFlight { log: self, batches };
+        let mut outcome = self.check_poison().and_then(|()| self.settle(writer));
+        while outcome.is_ok()
+            && let Some(batch) = in_flight.batches.front_mut()
+        {
+            outcome = self.write_batch(writer, batch);
+            if outcome.is_ok() {
+                batch.tell(|| Ok(()));
+                writer.spent.batch = in_flight.batches.pop_front();
             }
-            batch.tell(|| Ok(()));
-            writer.spent.batch = Some(batch);
         }
-        writer.spent.queue = batches;
+        if let Err(error) = &outcome {
+            self.fail(std::mem::take(&mut in_flight.batches), error);
+        }
+        writer.spent.queue = std::mem::take(&mut in_flight.batches);
         self.watchers.raise();
         outcome
     }
@@ -197,8 +213,16 @@ impl Log {
     }
 
     /// Writes and syncs everything, cuts what was allocated ahead and notes that the close was clean. Later appends fail.
+    /// When it returns no rewrite and no removal of files is under way.
     pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
+        let _rewriting = self.end_rewrites();
+        let _removing = self.removing.lock();
         let mut writer = self.writer.lock();
+        // From here on nothing is accepted: what was is in the batches that are written now, or by whoever has the writer
+        // before.
+        let closed = self.closed();
+        self.accumulator.lock().refuse(closed);
+        self.watchers.raise();
         self.write_with(&mut writer, Which::All);
         let lost = self.tell_lost();
         if let Phase::Found(found) = &writer.phase
@@ -212,8 +236,7 @@ impl Log {
             return if self.retired.get().is_some() { lost } else { lost.and_then(|()| self.check_poison()) };
         };
         self.check_poison()?;
-        let closed = open.active.seal().map_err(|error| self.poison_with(error))?;
-        let closed = open.appended.on(closed);
+        let closed = self.sealed(&mut open)?;
         let edit =
             self.edit_at_close(Edit::of(&open.state).close(closed), closed.base, closed.next_offset)?;
         self.edit(&mut open.state, edit)?;
@@ -221,6 +244,15 @@ impl Log {
         open.active.retire();
         self.raise_durable(closed.next_offset);
         lost
+    }
+
+    /// Seals the active segment and says what it holds.
+    pub(in crate::log) fn sealed(&self, open: &mut Open) -> Result<SegmentSummary> {
+        match open.active.seal() {
+            Ok(sealed) => Ok(open.appended.on(sealed)),
+            Err(WriteFailure::Undone(error)) => Err(error),
+            Err(WriteFailure::Stuck(error)) => Err(self.poison_with(error)),
+        }
     }
 
     /// The write side, ready to be appended to.

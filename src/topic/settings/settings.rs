@@ -11,7 +11,7 @@ use crate::segment::SegmentConfig;
 use crate::topic::config::{CleanupPolicy, TopicConfig};
 use crate::topic::settings::compaction_settings::CompactionSettings;
 use crate::topic::settings::kafka_value::{parse_bytes, parse_duration};
-use crate::topic::settings::table::{UNLIMITED, normalized};
+use crate::topic::settings::table::{UNLIMITED, default_of, known, normalized};
 
 /// What a topic's configuration comes to. It is made once when the topic is created, altered or opened; whoever needs a
 /// setting afterwards finds the value here. The text is what the catalog stores.
@@ -40,8 +40,32 @@ impl Settings {
     /// These with `changes` put over them. The number of partitions stays.
     pub(in crate::topic) fn altered(&self, changes: &TopicConfig) -> Result<Self> {
         let mut values = self.text.values().clone();
+        for key in changes.unset_keys() {
+            // One that another version stored may be taken away, too.
+            if values.remove(key).is_none() {
+                known(key)?;
+            }
+        }
         values.extend(normalized(changes)?);
         Self::parse(TopicConfig::from_values(self.partitions(), values))
+    }
+
+    /// The first setting that `expected` gives, or takes back to its default, and that is another one here; with what was
+    /// expected.
+    pub(in crate::topic) fn first_difference(
+        &self,
+        expected: &TopicConfig,
+    ) -> Result<Option<(&'static str, String)>> {
+        let given = normalized(expected)?;
+        let defaults = expected.unset_keys().map(|key| (key, default_of(key).unwrap_or_default()));
+        let given = given.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        for (key, value) in given.chain(defaults) {
+            let name = known(key)?;
+            if self.text.get(name) != value {
+                return Ok(Some((name, value.to_owned())));
+            }
+        }
+        Ok(None)
     }
 
     /// These for another number of partitions.
@@ -175,7 +199,7 @@ fn size_limit(text: &TopicConfig) -> Result<Option<SizeLimit>> {
     let when_full = match text.get("annals.size.limit.action") {
         "drop-oldest" => WhenFull::DropOldest,
         "block" => WhenFull::Block,
-        _ => WhenFull::Error,
+        _ => WhenFull::Fail,
     };
     let max_bytes = limit(text, "annals.size.limit.bytes")?;
     Ok(max_bytes.map(|max_bytes| SizeLimit { max_bytes, when_full, max_block }))

@@ -98,6 +98,12 @@ pub(in crate::topic) fn default_of(key: &str) -> Option<&'static str> {
     SETTINGS.iter().find(|setting| setting.key == key).map(|setting| setting.default)
 }
 
+/// The name of a setting, if there is one of that name.
+pub(super) fn known(key: &str) -> Result<&'static str> {
+    let setting = SETTINGS.iter().find(|setting| setting.key == key);
+    setting.map(|setting| setting.key).ok_or_else(|| Error::config(key, "", no_such_setting(key)))
+}
+
 /// The values as they are stored: checked, in Kafka's units.
 pub(super) fn normalized(config: &TopicConfig) -> Result<BTreeMap<String, String>> {
     let mut stored = BTreeMap::new();

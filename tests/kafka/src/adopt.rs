@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use annals::{Store, TopicPartition};
+use annals::{Durability, Record, Store, TopicPartition};
 use serde_json::Value;
 
 use crate::Answer;
 use crate::cluster::Cluster;
 use crate::content::{Content, number};
+use crate::files::copy;
 use crate::java::{Java, ask, here, output};
 use crate::random::Random;
 use crate::stores::{Found, Plan};
 use crate::tally::{Tally, array};
 use crate::to_kafka::hand_over;
+
+/// How many records a producer sends to each partition.
+const APPENDED: usize = 3;
 
 /// One store of annals and what it says is in it.
 struct Ours {
@@ -54,7 +58,42 @@ pub fn run(java: &Java, brokers: usize, stores: usize, seed: u64) -> Answer<Tall
         look_for_repairs(&cluster.said(broker)?, broker, &mut tally);
     }
     cluster.stop()?;
+    come_back(&cluster.logs(0), dir.path(), &stores, &mut tally)?;
     Ok(tally)
+}
+
+/// The first broker's files as a store of annals: the records that went there, those that a producer appended, and room for more.
+fn come_back(logs: &Path, temporary: &Path, stores: &[Ours], tally: &mut Tally) -> Answer<()> {
+    let back = temporary.join("back");
+    for (topic, number) in stores.iter().flat_map(|ours| ours.found.keys()) {
+        copy(&logs.join(format!("{topic}-{number}")), &back.join(format!("{topic}-{number}")))?;
+    }
+    Store::builder(&back).maintain_by_hand().repair(temporary.join("copies"))?;
+    let store = Store::builder(&back).maintain_by_hand().open()?;
+    for ((topic, number), found) in stores.iter().flat_map(|ours| &ours.found) {
+        let place = format!("{topic}-{number}, back from the broker");
+        let partition = store.topic(topic)?.partition(*number)?;
+        let records: Vec<_> = partition
+            .read(..)?
+            .into_iter()
+            .map(|record| record.map(Content::read))
+            .collect::<Result<_, _>>()?;
+        // A repair does not know the broker's checkpoint: what stands before the start is read again.
+        let ours: Vec<_> = records.into_iter().filter(|record| record.offset >= found.start).collect();
+        let (old, new) = ours.split_at(ours.len().saturating_sub(APPENDED));
+        compare_lists(&place, old, &found.records, tally);
+        let texts = new.iter().map(|record| record.value.clone().unwrap_or_default());
+        let expected = (0..APPENDED).map(|number| format!("from Kafka {number}").into_bytes());
+        if !texts.eq(expected) || partition.end() != found.end + APPENDED as i64 {
+            tally.differ(&place, "what was appended", &partition.end(), &new);
+        }
+        let placed = partition.append(&[Record::new().key("k").value("more")], Durability::Os)?;
+        if placed.first_offset != found.end + APPENDED as i64 {
+            tally.differ(&place, "annals appends at", &found.end, &placed.first_offset);
+        }
+    }
+    store.close()?;
+    Ok(())
 }
 
 fn fill(dir: &Path, number: usize, random: &mut Random) -> Answer<Ours> {
@@ -246,7 +285,7 @@ fn compare_groups(java: &Java, servers: &str, list: &str, stores: &[Ours], tally
 
 /// What a producer appends stands where the records of annals end.
 fn append(java: &Java, servers: &str, stores: &[Ours], tally: &mut Tally) -> Answer<()> {
-    let asked: String = names(stores).map(|name| format!("{name}\t3\n")).collect();
+    let asked: String = names(stores).map(|name| format!("{name}\t{APPENDED}\n")).collect();
     let mut next: BTreeMap<_, _> =
         stores.iter().flat_map(|ours| &ours.found).map(|(place, found)| (place.clone(), found.end)).collect();
     for answer in parse(&java.ask(&["adopt", "append", servers], &asked)?)? {

@@ -36,7 +36,7 @@ impl Log {
             Ok((log, _)) => {
                 let mut checked = Checked::default();
                 _ = log.check(&mut checked, &mut |_| ControlFlow::Continue(()))?;
-                if checked.damages.is_empty() {
+                if checked.findings.is_empty() {
                     return log.rebuild_indexes(&checked, repaired);
                 }
             }

@@ -19,7 +19,7 @@ use crate::log::check::verify::count_records;
 use crate::log::config::LogConfig;
 use crate::log::table::state_file::STATE_FILE;
 use crate::log::write::append_times::AppendTimes;
-use crate::segment::{ActiveSegment, Known, LogFile, ReadMode, salvage};
+use crate::segment::{ActiveSegment, Known, LogFile, ReadMode, WriteFailure, salvage};
 use crate::types::Offset;
 
 /// Whoever mends one partition, and what it takes.
@@ -81,7 +81,7 @@ impl Mender<'_> {
         let Table { sealed, pending } = write_anew(&self.directory, &found, interval, self.now)?;
         let mut active =
             ActiveSegment::create(&self.directory, end, self.config.segment, ReadMode::Positional)?;
-        let closed = AppendTimes::NONE.on(active.seal()?);
+        let closed = AppendTimes::NONE.on(active.seal().map_err(WriteFailure::into_error)?);
         let new = PartitionState {
             identity: self.identity,
             log_start: log_start.min(end),

@@ -30,7 +30,7 @@ impl Life {
             now: self.place.clock.now(),
         };
         let before = std::mem::take(&mut self.entries);
-        let report = self.log().compact(&config).unwrap();
+        let report = self.log().compact(&|| Some(config)).unwrap();
         self.entries = self.read();
         if effort == Effort::Now && config.min_lag.is_zero() {
             assert_eq!(report.cleaned_until, self.end);

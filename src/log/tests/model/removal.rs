@@ -16,7 +16,7 @@ impl Life {
             max_records: limit(4, 100),
             keep_from: None,
         };
-        let report = self.log().apply_retention(&policy).unwrap();
+        let report = self.log().apply_retention(|| policy).unwrap();
         assert_eq!(report.start, self.log().start());
         for removed in &report.removed {
             let inside = |entry: &&Entry| (removed.base..removed.next_offset).contains(&entry.offset);

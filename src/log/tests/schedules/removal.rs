@@ -60,7 +60,7 @@ fn rolls_and_retention_below_a_reader() {
         let remove: Part = Box::new(move || {
             for _ in 0..2 {
                 let policy = RetentionPolicy { max_bytes: Some(100), ..RetentionPolicy::default() };
-                let report = removes.log.apply_retention(&policy).unwrap();
+                let report = removes.log.apply_retention(|| policy).unwrap();
                 assert!(report.start <= removes.log.end());
             }
         });
@@ -92,7 +92,7 @@ fn a_full_partition_lets_appends_on_when_there_is_room() {
                     keep_from: Some(reader.reader.position()),
                     ..RetentionPolicy::default()
                 };
-                cleans.log.apply_retention(&policy).unwrap();
+                cleans.log.apply_retention(|| policy).unwrap();
             }
         });
         together(vec![sender(&world), clean]);

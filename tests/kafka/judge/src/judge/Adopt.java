@@ -5,6 +5,7 @@ import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -26,12 +27,15 @@ final class Adopt {
         var lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8)).lines().toList();
         try (var cluster = new Cluster(words[1])) {
             var adopt = new Adopt(cluster);
+            if (words[0].equals("commit")) {
+                adopt.commit(lines);
+                return;
+            }
             for (String line : lines) {
                 String[] rest = line.split("\t", -1);
                 switch (words[0]) {
                     case "create" -> cluster.create(rest[0], Integer.parseInt(rest[1]), Integer.parseInt(rest[2]),
                         Arrays.copyOfRange(rest, 3, rest.length));
-                    case "commit" -> adopt.commit(rest[0], rest[1], Integer.parseInt(rest[2]), Long.parseLong(rest[3]));
                     case "read" -> adopt.read(rest[0]);
                     case "go-on" -> adopt.goOn(rest[0], rest[1]);
                     case "append" -> adopt.append(rest[0], Integer.parseInt(rest[1]));
@@ -41,8 +45,17 @@ final class Adopt {
         }
     }
 
-    private void commit(String group, String topic, int partition, long offset) throws Exception {
-        cluster.admin.alterConsumerGroupOffsets(group, Map.of(new TopicPartition(topic, partition), new OffsetAndMetadata(offset))).all().get();
+    /** Lines are group, topic, partition, offset. */
+    private void commit(List<String> lines) throws Exception {
+        Map<String, Map<TopicPartition, OffsetAndMetadata>> groups = new TreeMap<>();
+        for (String line : lines) {
+            String[] words = line.split("\t", -1);
+            var place = new TopicPartition(words[1], Integer.parseInt(words[2]));
+            groups.computeIfAbsent(words[0], group -> new HashMap<>()).put(place, new OffsetAndMetadata(Long.parseLong(words[3])));
+        }
+        for (var group : groups.entrySet()) {
+            cluster.admin.alterConsumerGroupOffsets(group.getKey(), group.getValue()).all().get();
+        }
     }
 
     private List<TopicPartition> partitions(String topic) throws Exception {

@@ -23,7 +23,7 @@ final class Cluster implements AutoCloseable {
 
     Cluster(String servers) {
         this.servers = servers;
-        this.admin = Admin.create(Map.of("bootstrap.servers", servers));
+        this.admin = Admin.create(Map.of("bootstrap.servers", servers, "default.api.timeout.ms", "180000"));
     }
 
     @Override

@@ -1,0 +1,112 @@
+//! What ends a partition's life before its time: a failure, or a panic, after which nobody knows what its files hold.
+
+use std::sync::Arc;
+use std::thread::panicking;
+
+use crate::error::Error;
+use crate::locks::{Mutex, MutexGuard, OnceLock};
+use crate::log::signal::Watchers;
+
+/// Set once; the first cause stands. Whoever waits for something of the partition is woken to see it.
+#[derive(Debug)]
+pub(super) struct Poison {
+    cause: OnceLock<Arc<Error>>,
+    watchers: Arc<Watchers>,
+}
+
+impl Poison {
+    pub(super) fn new(watchers: Arc<Watchers>) -> Arc<Self> {
+        Arc::new(Self { cause: OnceLock::new(), watchers })
+    }
+
+    #[inline]
+    pub(super) fn get(&self) -> Option<&Arc<Error>> {
+        self.cause.get()
+    }
+
+    /// Nothing is acknowledged from here on.
+    pub(super) fn set(&self, cause: &Error) {
+        self.cause.get_or_init(|| Arc::new(cause.clone()));
+        self.watchers.raise();
+    }
+
+    /// Poisons the partition if a panic of this thread, in the file system or the clock that the program gave or in this
+    /// crate, passes by before the guard is dropped.
+    #[inline]
+    pub(super) fn by_a_panic(&self) -> PanicGuard<'_> {
+        PanicGuard { poison: self, was_panicking: panicking() }
+    }
+
+    /// A panic came by. What those are told who wait.
+    pub(super) fn set_by_panic(&self) -> Error {
+        let cause =
+            Error::Panicked { message: "in the middle of a change of the partition's files".to_owned() };
+        self.set(&cause);
+        cause
+    }
+}
+
+/// From [`Poison::by_a_panic`].
+#[derive(Debug)]
+pub(super) struct PanicGuard<'a> {
+    poison: &'a Poison,
+    /// A store may be closed while its thread unwinds from something else.
+    was_panicking: bool,
+}
+
+impl Drop for PanicGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if panicking() && !self.was_panicking {
+            self.poison.set_by_panic();
+        }
+    }
+}
+
+/// A lock that poisons its partition when a panic comes by while it is held: what it guards may be half changed.
+#[derive(Debug)]
+pub(super) struct PoisoningLock<T> {
+    inner: Mutex<T>,
+    poison: Arc<Poison>,
+}
+
+/// The partition is poisoned before the lock is free.
+#[derive(Debug)]
+pub(super) struct PoisoningGuard<'a, T> {
+    _on_panic: PanicGuard<'a>,
+    inner: MutexGuard<'a, T>,
+}
+
+impl<T> PoisoningLock<T> {
+    pub(super) fn new(inner: T, poison: &Arc<Poison>) -> Self {
+        Self { inner: Mutex::new(inner), poison: Arc::clone(poison) }
+    }
+
+    #[inline]
+    pub(super) fn lock(&self) -> PoisoningGuard<'_, T> {
+        let inner = self.inner.lock();
+        PoisoningGuard { _on_panic: self.poison.by_a_panic(), inner }
+    }
+
+    #[inline]
+    pub(super) fn try_lock(&self) -> Option<PoisoningGuard<'_, T>> {
+        let inner = self.inner.try_lock()?;
+        Some(PoisoningGuard { _on_panic: self.poison.by_a_panic(), inner })
+    }
+}
+
+impl<T> std::ops::Deref for PoisoningGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T> std::ops::DerefMut for PoisoningGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}
