@@ -167,7 +167,6 @@ impl FileSystem for AnchoredFileSystem {
         share_blocks(&source, &target).inspect_err(|_| drop(self.remove_file(to)))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the seam behind which std::fs stands")]
     fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
         let Ok(below) = path.strip_prefix(&self.anchor.root) else { return std::fs::canonicalize(path) };
         // Whatever its name is now.
