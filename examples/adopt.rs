@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use annals::{LogSource, Offset, Record, Store, TopicConfig};
+use annals::{LogSource, Offset, Record, Store, TopicConfig, TopicPartition};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -84,7 +84,7 @@ fn show() -> Outcome {
     let store = Store::open(&store)?;
     let mut consumer = store.consumer("billing")?;
     consumer.assign([("orders", 0), ("orders", 1)])?;
-    consumer.commit_offsets([(("orders", 0), 3)])?;
+    consumer.commit_offsets([(TopicPartition::new("orders", 0), 3)])?;
     println!("billing goes on at {:?}", consumer.committed(("orders", 0)));
     Ok(())
 }

@@ -17,6 +17,8 @@ mod file;
 mod id;
 #[cfg(target_os = "linux")]
 mod listing;
+#[cfg(target_os = "linux")]
+mod mapped_writes;
 mod maps;
 mod os;
 mod pool;
@@ -25,15 +27,13 @@ mod process;
 mod seam;
 mod space;
 #[cfg(target_os = "linux")]
-mod store_map;
-#[cfg(target_os = "linux")]
 mod ticks;
 mod view;
 
 pub(crate) use caught::caught;
 pub(crate) use clock::Deadline;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub(crate) use descriptors::descriptor_limit;
+pub(crate) use descriptors::{descriptor_limit, most_held};
 pub(crate) use directory::{Directory, Link};
 pub(crate) use file::{File, Unwritten};
 pub(crate) use id::random_id;

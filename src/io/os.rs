@@ -9,12 +9,12 @@ use super::allocate::{Allocated, allocate};
 #[cfg(target_os = "linux")]
 use super::anchor::AnchoredFileSystem;
 use super::blocks::share_blocks;
+#[cfg(target_os = "linux")]
+use super::mapped_writes::MappedWrites;
 use super::process::Process;
 use super::seam::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
 #[cfg(unix)]
 use super::space::available_space;
-#[cfg(target_os = "linux")]
-use super::store_map::StoreMap;
 use super::view::View;
 
 /// The machine's own files, through std and memmap2. New files are readable and writable by their owner alone, links are
@@ -229,7 +229,7 @@ pub(super) struct OsFile {
     file: File,
     /// Only here small writes become stores.
     #[cfg(target_os = "linux")]
-    stores: StoreMap,
+    stores: MappedWrites,
 }
 
 impl OsFile {
@@ -243,7 +243,7 @@ impl OsFile {
 
     #[cfg(target_os = "linux")]
     fn new(file: File) -> Self {
-        Self { file, stores: StoreMap::default() }
+        Self { file, stores: MappedWrites::default() }
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -303,7 +303,7 @@ impl FileHandle for OsFile {
     }
 
     #[cfg(target_os = "linux")]
-    fn store_small_writes(&self) {
+    fn map_small_writes(&self) {
         self.stores.allow();
     }
 

@@ -128,7 +128,7 @@ pub trait FileHandle: fmt::Debug + Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     /// From here on, small writes below an allocated length may be stored into a map instead of being written, where that is
     /// safe: they survive what a write survives, and a sync covers them like a write. By default all are written.
-    fn store_small_writes(&self) {}
+    fn map_small_writes(&self) {}
     /// A view of the first `len` bytes that also shows what is written into them later, or `None` where the file cannot
     /// be mapped; it is then read positionally.
     fn map(&self, len: u64) -> io::Result<Option<View>>;

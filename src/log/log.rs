@@ -10,7 +10,7 @@ use crate::io::{Clock, Directory, EntryKind, OpenMode, Process};
 use crate::locks::{AtomicBool, AtomicI64, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
 use crate::log::config::{LogConfig, LogOptions};
 use crate::log::offsets::Offsets;
-use crate::log::open::recovery::{Examine, Recovered, RecoveryReport, examine};
+use crate::log::open::recovery::{Examine, Examined, RecoveryReport, examine};
 use crate::log::poison::{Poison, PoisoningLock};
 use crate::log::producers::table::ProducerTable;
 use crate::log::segment_list::SegmentList;
@@ -185,7 +185,7 @@ impl Log {
         };
         let found = examine(&directory, identity, &label, how)?;
         let report = found.report.clone();
-        let Recovered { end, durable, .. } = found;
+        let Examined { end, durable, .. } = found;
         let watchers = Arc::new(Watchers::default());
         let poison = Poison::new(Arc::clone(&watchers));
         let log = Self {

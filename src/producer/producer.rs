@@ -190,13 +190,13 @@ impl Shared {
         let how = Append { durability, batch_bytes: batch_size, linger, expected_end: None };
         let appended = partition.log().append(records, &how)?;
         if let Some(open_batches) = appended.open_batches {
-            self.make_room(open_batches);
+            self.bound_memory(open_batches);
         }
         Ok(appended)
     }
 
     /// Each open batch holds at most a batch's worth of bytes, so their number bounds the memory.
-    fn make_room(&self, open_batches: usize) {
+    fn bound_memory(&self, open_batches: usize) {
         let most = self.settings.buffer_memory / self.settings.batch_size.max(1);
         for _ in most..open_batches {
             if let Some(oldest) = self.agenda.oldest_lingering() {

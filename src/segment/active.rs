@@ -107,7 +107,7 @@ impl ActiveSegment {
         (config, mode): (SegmentConfig, ReadMode),
     ) -> Self {
         if mode == ReadMode::Mapped {
-            file.store_small_writes();
+            file.map_small_writes();
         }
         let segment = Arc::new(Segment::growing(directory, file.clone(), index, &tally, mode));
         Self { segment, file, allocated: tally.bytes, tally, config }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::io::{Clock, Directory, DirectoryLock, FileSystem, OsFileSystem, SystemClock, descriptor_limit};
+use crate::io::{
+    Clock, Directory, DirectoryLock, FileSystem, OsFileSystem, SystemClock, descriptor_limit, most_held,
+};
 use crate::log::LogOptions;
 use crate::segment::ReadMode;
 use crate::store::failures::OnMaintenanceFailure;
@@ -111,6 +113,7 @@ impl StoreBuilder {
     /// The most descriptors that the files of partitions which are written to take together; one that needs a descriptor
     /// beyond it takes that of the partition not used for longest, which is synced first. Some more are open for moments.
     /// Default: a quarter of what the process may have open at the time (`ulimit -n`), 192 at the least and 16,384 at the most.
+    /// A quarter of the process's descriptors, or 64 where that is more, are left to the rest of the program whatever is set.
     ///
     /// A record sent to a partition that has its descriptor costs the same however many partitions there are. Who keeps writing
     /// to more partitions than that pays a sync for most records: raise it, and the process's limit.
@@ -218,12 +221,17 @@ impl StoreBuilder {
         }
         let root = self.root().anchored()?;
         let _lock = self.lock(&root)?;
-        let copies = Directory::with_pool(Arc::clone(&self.file_system), &copies, self.max_open_files);
+        let copies = self.directory(&copies);
         repair(&root, &self.context(), copies)
     }
 
     pub(super) fn root(&self) -> Directory {
-        Directory::with_pool(Arc::clone(&self.file_system), &self.path, self.max_open_files)
+        self.directory(&self.path)
+    }
+
+    fn directory(&self, path: &Path) -> Directory {
+        let files = self.max_open_files.min(most_held(descriptor_limit()));
+        Directory::with_pool(Arc::clone(&self.file_system), path, files)
     }
 
     pub(super) fn lock(&self, root: &Directory) -> Result<DirectoryLock> {

@@ -11,7 +11,7 @@ use crate::store::stats::{GroupLag, GroupStats, StoreStats};
 use crate::topic::{Partition, RetentionReport, Topic, Topics, unless_deleted};
 
 /// How much of a partition's due was done.
-enum Tended {
+enum Visited {
     Wholly,
     /// What failed before has to wait.
     InPart,
@@ -37,9 +37,9 @@ impl Caretaker {
                 if partition.log().poisoned_by().is_some() {
                     continue;
                 }
-                match caught(|| self.tend(&topic, &partition)) {
-                    Ok(Tended::Wholly) => self.failures.note_success(place),
-                    Ok(Tended::InPart) => {}
+                match caught(|| self.visit(&topic, &partition)) {
+                    Ok(Visited::Wholly) => self.failures.note_success(place),
+                    Ok(Visited::InPart) => {}
                     // Deleted, or closed, since the list was made.
                     Err(Error::UnknownTopic { .. } | Error::StoreClosed { .. }) => {
                         self.failures.note_success(place)
@@ -56,15 +56,15 @@ impl Caretaker {
 
     /// Retention reads no record and frees space: it is tried in every round. Compaction waits after a failure, which
     /// stands until it succeeds.
-    fn tend(&self, topic: &Topic, partition: &Partition) -> Result<Tended> {
+    fn visit(&self, topic: &Topic, partition: &Partition) -> Result<Visited> {
         self.retain(topic, partition)?;
         if topic.settings().compaction().is_none() {
-            return Ok(Tended::Wholly);
+            return Ok(Visited::Wholly);
         }
         if !self.failures.may_try(partition.topic_partition()) {
-            return Ok(Tended::InPart);
+            return Ok(Visited::InPart);
         }
-        partition.compact(&|| topic.compaction_of(partition, Effort::WhenDue)).map(|_| Tended::Wholly)
+        partition.compact(&|| topic.compaction_of(partition, Effort::WhenDue)).map(|_| Visited::Wholly)
     }
 
     /// Rolls segments that have become too old without an append, then removes what each topic does not keep. Partitions

@@ -270,7 +270,7 @@ impl Store {
 
     /// A producer with the default settings: records are in the operating system's hands when `send` returns.
     pub fn producer(&self) -> Producer {
-        self.producer_builder().build_checked()
+        self.producer_builder().build_default()
     }
 
     /// A producer with other settings.

@@ -39,6 +39,13 @@ const PARTITION: Tests = tests("lib", &["log::"]);
 pub(crate) const BUGS: &[Bug] = &[
     // A store's life.
     Bug {
+        name: "want-of-descriptors-met-by-nobody",
+        file: "src/io/pool.rs",
+        good: "if !outcome.as_ref().is_err_and(is_out_of_descriptors) {",
+        bad: "if true {",
+        caught_by: &[tests("many_topics", &["few_descriptors"])],
+    },
+    Bug {
         name: "files-looked-up-by-path",
         file: "src/io/os.rs",
         good: "Ok(Some(Arc::new(AnchoredFileSystem::new(dir)?)))",
@@ -490,14 +497,14 @@ pub(crate) const BUGS: &[Bug] = &[
     // Stores into maps.
     Bug {
         name: "stored-into-blocks-not-reserved",
-        file: "src/io/store_map.rs",
+        file: "src/io/mapped_writes.rs",
         good: "if !self.allowed || end > self.reserved {",
         bad: "if !self.allowed {",
         caught_by: &[tests("lib", &["io::"])],
     },
     Bug {
         name: "map-kept-over-a-cut",
-        file: "src/io/store_map.rs",
+        file: "src/io/mapped_writes.rs",
         good: "        state.reserved = 0;\n        drop_outside(state);",
         bad: "        drop(state);",
         caught_by: &[tests("lib", &["io::"])],
@@ -528,8 +535,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "own-write-leaves-the-open-batch",
         file: "src/log/write/append.rs",
-        good: "let batches = accumulator.take(Which::All);",
-        bad: "let batches = accumulator.take(Which::Full);",
+        good: "let batches = accumulator.take(Take::All);",
+        bad: "let batches = accumulator.take(Take::Full);",
         caught_by: &[DURABILITY, PARTITION],
     },
     Bug {

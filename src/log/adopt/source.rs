@@ -7,7 +7,7 @@ use crate::format::{
     SegmentFile, SegmentSummary, cleaned_log_name, parse_segment_file_name, segment_file_name,
 };
 use crate::io::Directory;
-use crate::log::open::recovery::{Examine, Left, Recovered, TornTail, examine};
+use crate::log::open::recovery::{Examine, Examined, LastClose, TornTail, examine};
 use crate::log::producers::table::ProducerTable;
 use crate::log::table::state_file::{STATE_FILE, StateFile};
 use crate::segment::{ReadMode, Scan};
@@ -79,7 +79,7 @@ impl Source {
         Ok(Self { files, start: None, end: last, producers: None, cleaned_until: 0, torn: None })
     }
 
-    fn by_state(found: Recovered) -> Self {
+    fn by_state(found: Examined) -> Self {
         let state = found.state.state();
         let listed = |summary: &SegmentSummary| SourceFile {
             name: match found.leftovers.pending.contains(&summary.base) {
@@ -99,7 +99,7 @@ impl Source {
             bytes: Some(scan.tally.bytes),
         };
         let mut files: Vec<_> = state.sealed.iter().chain(&state.closed).map(listed).collect();
-        if let Left::Unclean(scans) = &found.left {
+        if let LastClose::Unclean(scans) = &found.last_close {
             files.extend(scans.iter().map(scanned));
         }
         files.retain(|file| file.bytes != Some(0));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, Codec, Decompressor, Malformed, RecordIter, SegmentSummary};
 use crate::log::log::Log;
-use crate::log::open::recovery::Left;
+use crate::log::open::recovery::LastClose;
 use crate::log::write::writer::Phase;
 use crate::segment::{Cursor, Segment, StoredBatch};
 use crate::types::Offset;
@@ -112,9 +112,9 @@ impl Log {
         let writer = self.writer.lock();
         let (state, closed) = match &writer.phase {
             Phase::Open(open) => (open.state.state(), None),
-            Phase::Found(found) => match found.left {
-                Left::Clean(closed) => (found.state.state(), Some(closed)),
-                Left::Unclean(_) => (found.state.state(), None),
+            Phase::Untouched(found) => match found.last_close {
+                LastClose::Clean(closed) => (found.state.state(), Some(closed)),
+                LastClose::Unclean(_) => (found.state.state(), None),
             },
             Phase::Closed => return Vec::new(),
         };

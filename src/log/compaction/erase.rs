@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::RawRecord;
-use crate::log::compaction::rewrite::{Group, Rewriter, Source};
+use crate::log::compaction::rewrite::{Rewrite, Rewriter, Source};
 use crate::log::compaction::sieve::{OtherKeys, Sieve};
 use crate::log::compaction::swap::Swap;
 use crate::log::log::Log;
@@ -66,19 +66,19 @@ impl Log {
         let mut rewriter = Rewriter::new(self, sieve);
         for source in self.sources()?.into_iter().take(most) {
             let before = source.summary.bytes;
-            let group = [source];
-            let rewritten = match rewriter.rewrite(&group) {
+            let run = [source];
+            let rewritten = match rewriter.rewrite(&run) {
                 // Retention has removed its file before it was opened.
-                Err(_) if self.has_left(&group) => continue,
+                Err(_) if self.has_left(&run) => continue,
                 rewritten => rewritten?,
             };
-            if let Group::TooLarge = rewritten {
+            if let Rewrite::TooLarge = rewritten {
                 let limit = u64::from(i32::MAX.unsigned_abs());
                 return Err(Error::RecordTooLarge { size: before, limit, setting: "segment.bytes" });
             }
-            if let Group::Changed(replacement) = rewritten {
+            if let Rewrite::Changed(replacement) = rewritten {
                 let after = replacement.new.as_ref().map_or(0, |new| new.summary.bytes);
-                if self.swap(&group, replacement.new, None)? == Swap::Done {
+                if self.swap(&run, replacement.new, None)? == Swap::Done {
                     report.records += replacement.removed_records;
                     report.segments += 1;
                     report.bytes += before.saturating_sub(after);

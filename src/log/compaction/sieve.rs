@@ -71,9 +71,9 @@ impl Sieve for LastOfKey<'_> {
 
 /// Keeps the batches that reach an offset.
 #[derive(Debug)]
-pub(super) struct From(pub(super) Offset);
+pub(super) struct FromOffset(pub(super) Offset);
 
-impl Sieve for From {
+impl Sieve for FromOffset {
     fn batch(&self, header: &BatchHeader) -> BatchFate {
         if header.next_offset() <= self.0 { BatchFate::Goes } else { BatchFate::Stays }
     }
@@ -182,7 +182,7 @@ mod tests {
         let control = BatchHeader { attributes: Attributes::default().with_control(), ..header(-1) };
         assert_eq!(LastOfKey { start: 0, ..last }.batch(&control), BatchFate::Stays);
         assert_eq!(OtherKeys(&|_| true).batch(&control), BatchFate::Stays);
-        assert_eq!(From(20).batch(&header(-1)), BatchFate::Goes);
-        assert_eq!(From(19).batch(&header(-1)), BatchFate::Stays);
+        assert_eq!(FromOffset(20).batch(&header(-1)), BatchFate::Goes);
+        assert_eq!(FromOffset(19).batch(&header(-1)), BatchFate::Stays);
     }
 }

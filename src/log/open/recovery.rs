@@ -111,7 +111,7 @@ impl fmt::Display for TornTail {
 
 /// How the partition was left.
 #[derive(Debug)]
-pub(in crate::log) enum Left {
+pub(in crate::log) enum LastClose {
     /// Closed; this is its last segment.
     Clean(SegmentSummary),
     /// In the middle of things. The segments behind the sealed ones, oldest first, the last one active; never empty.
@@ -120,9 +120,9 @@ pub(in crate::log) enum Left {
 
 /// A partition as found.
 #[derive(Debug)]
-pub(in crate::log) struct Recovered {
+pub(in crate::log) struct Examined {
     pub(in crate::log) state: StateFile,
-    pub(in crate::log) left: Left,
+    pub(in crate::log) last_close: LastClose,
     pub(in crate::log) segments: SegmentList,
     pub(in crate::log) leftovers: Leftovers,
     /// What the log tells of its producers.
@@ -145,12 +145,12 @@ pub(in crate::log) struct Leftovers {
     pub(in crate::log) pending: Vec<Offset>,
 }
 
-impl Recovered {
+impl Examined {
     /// When the last segment was appended to.
     pub(in crate::log) fn appended(&self, now: Timestamp) -> AppendTimes {
-        match &self.left {
-            Left::Clean(closed) => AppendTimes::of(closed),
-            Left::Unclean(scans) => match scans.last() {
+        match &self.last_close {
+            LastClose::Clean(closed) => AppendTimes::of(closed),
+            LastClose::Unclean(scans) => match scans.last() {
                 Some(scan) if scan.tally.bytes > 0 => AppendTimes::found(scan.tally.first_timestamp, now),
                 _ => AppendTimes::NONE,
             },
@@ -170,7 +170,7 @@ pub(in crate::log) fn examine(
     identity: Identity,
     label: &str,
     how: Examine,
-) -> Result<Recovered> {
+) -> Result<Examined> {
     let file = StateFile::read(directory)?;
     check_identity(directory, &file, identity)?;
     let names = Names::list(directory)?;
@@ -258,7 +258,7 @@ fn clean(
     file: StateFile,
     closed: SegmentSummary,
     (leftovers, label, how): (Leftovers, &str, Examine),
-) -> Result<Recovered> {
+) -> Result<Examined> {
     let name = segment_file_name(closed.base, SegmentFile::Log);
     let len = directory.open(&name, OpenMode::Read)?.len()?;
     if len != closed.bytes {
@@ -279,8 +279,18 @@ fn clean(
         skipped: Vec::new(),
     };
     let segments = SegmentList::new(file.state().log_start, segments);
-    let (left, durable, is_half_settled) = (Left::Clean(closed), end, false);
-    Ok(Recovered { state: file, left, segments, leftovers, producers, end, durable, report, is_half_settled })
+    let (last_close, durable, is_half_settled) = (LastClose::Clean(closed), end, false);
+    Ok(Examined {
+        state: file,
+        last_close,
+        segments,
+        leftovers,
+        producers,
+        end,
+        durable,
+        report,
+        is_half_settled,
+    })
 }
 
 fn unclean(
@@ -288,7 +298,7 @@ fn unclean(
     file: StateFile,
     open: &[Offset],
     (leftovers, label, how): (Leftovers, &str, Examine),
-) -> Result<Recovered> {
+) -> Result<Examined> {
     let state = file.state();
     let mut segments = listed(directory, &file, &leftovers.pending, how.read_mode);
     let mut expected = state.sealed.last().map_or(state.mark.segment, |segment| segment.next_offset);
@@ -328,10 +338,20 @@ fn unclean(
     check_start(directory, &file, expected)?;
     report.end = expected;
     let durable = state.mark.offset;
-    let (segments, left) = (SegmentList::new(state.log_start, segments), Left::Unclean(scans));
+    let (segments, last_close) = (SegmentList::new(state.log_start, segments), LastClose::Unclean(scans));
     let producers = producers.table;
     let (end, is_half_settled) = (expected, false);
-    Ok(Recovered { state: file, left, segments, leftovers, producers, end, durable, report, is_half_settled })
+    Ok(Examined {
+        state: file,
+        last_close,
+        segments,
+        leftovers,
+        producers,
+        end,
+        durable,
+        report,
+        is_half_settled,
+    })
 }
 
 /// What is known of the producers, and from which offset on the log has more to tell.

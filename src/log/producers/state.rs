@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::format::{AbortedTransaction, BatchHeader, ControlRecord, EndMarker, Ending};
 use crate::log::log::Log;
-use crate::log::open::recovery::{Left, Recovered};
+use crate::log::open::recovery::{Examined, LastClose};
 use crate::log::producers::snapshot_file;
 use crate::log::producers::table::{OpenTransaction, ProducerTable};
 use crate::log::segment_list::SegmentList;
@@ -121,14 +121,14 @@ impl Log {
 
     /// Where the log's next life finds its producers. If the first of them wrote to segments that no state file lists yet, it is
     /// where these begin: nobody is known there.
-    pub(in crate::log) fn producers_found(&self, found: &Recovered) -> Result<Option<Offset>> {
+    pub(in crate::log) fn producers_found(&self, found: &Examined) -> Result<Option<Offset>> {
         let named = found.state.state().producers_at;
         if named.is_some() || found.producers.is_empty() {
             return Ok(named);
         }
-        let first = match &found.left {
-            Left::Clean(closed) => closed.base,
-            Left::Unclean(scans) => scans.first().map_or(0, |scan| scan.tally.base),
+        let first = match &found.last_close {
+            LastClose::Clean(closed) => closed.base,
+            LastClose::Unclean(scans) => scans.first().map_or(0, |scan| scan.tally.base),
         };
         snapshot_file::write(&self.directory, first, &ProducerTable::default())?;
         Ok(Some(first))

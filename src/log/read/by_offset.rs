@@ -25,7 +25,7 @@ impl Log {
         if offset < self.start() || offset >= self.end() {
             return Err(self.out_of_range(offset));
         }
-        if let Some(batch) = self.plain_batch(offset)
+        if let Some(batch) = self.uncompressed_batch(offset)
             && let Ok(Some(record)) = record_at(batch.header(), batch.body(), offset)
         {
             // Again: the file may have been opened by its name after the topic was deleted and created anew.
@@ -40,7 +40,7 @@ impl Log {
 
     /// The batch that holds `offset`, checked, where nothing is in the way. What may be in the way, from segments that were
     /// replaced meanwhile to damage, is the reader's to deal with.
-    pub(in crate::log) fn plain_batch(&self, offset: Offset) -> Option<StoredBatch> {
+    pub(in crate::log) fn uncompressed_batch(&self, offset: Offset) -> Option<StoredBatch> {
         let segment = Arc::clone(self.segments.read().floor(offset)?);
         let batch = segment.find(offset)?;
         let header = batch.header();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::log::log::Log;
-use crate::log::write::accumulator::Which;
+use crate::log::write::accumulator::Take;
 use crate::types::Offset;
 
 /// What a call took out.
@@ -27,7 +27,7 @@ impl Log {
     pub(crate) fn delete_records(self: &Arc<Self>, before: Offset) -> Result<DeleteReport> {
         self.check_poison()?;
         let mut writer = self.writer.lock();
-        self.write_with(&mut writer, Which::All);
+        self.write_with(&mut writer, Take::All);
         if before > self.end() {
             return Err(self.out_of_range(before));
         }

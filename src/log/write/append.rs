@@ -8,10 +8,10 @@ use crate::format::{BatchHeader, TimestampType};
 use crate::locks::MutexGuard;
 use crate::log::log::Log;
 use crate::log::poison::PoisoningGuard;
-use crate::log::write::accumulator::{Accumulator, Which};
+use crate::log::write::accumulator::{Accumulator, Take};
 use crate::log::write::group_sync::unanswered;
 use crate::log::write::open_batch::Outcome;
-use crate::log::write::placement::{Placed, Placement, Sender};
+use crate::log::write::placement::{Placed, Placement, Waiting};
 use crate::log::write::writer::Writer;
 use crate::types::{Durability, Offset, Record, Timestamp};
 
@@ -56,16 +56,16 @@ impl Log {
         let Admitted { mut accumulator, writer, now } = self.admitted(records, most_bytes, how)?;
         let timestamp_type = accumulator.rules.timestamp_type;
         let batch_bytes = how.batch_bytes.min(accumulator.rules.max_bytes);
-        let sender = match (how.durability, &writer) {
-            (Durability::Memory, _) => Sender::GoesOn,
-            (Durability::Os | Durability::Disk, None) => Sender::Waits,
-            (Durability::Os | Durability::Disk, Some(_)) => Sender::Writes,
+        let waiting = match (how.durability, &writer) {
+            (Durability::Memory, _) => Waiting::No,
+            (Durability::Os | Durability::Disk, None) => Waiting::ForAnother,
+            (Durability::Os | Durability::Disk, Some(_)) => Waiting::WritesItself,
         };
         let linger = how.linger;
-        let placed = accumulator.place(&Placement { records, most_bytes, batch_bytes, sender, linger, now });
+        let placed = accumulator.place(&Placement { records, most_bytes, batch_bytes, waiting, linger, now });
         let open_batches = if let Some(mut writer) = writer {
             accumulator.recycle(&mut writer.spent);
-            let batches = accumulator.take(Which::All);
+            let batches = accumulator.take(Take::All);
             drop(accumulator);
             self.write_batches(&mut writer, batches).map(|()| None)?
         } else {
@@ -149,7 +149,7 @@ impl Log {
     #[inline]
     fn leave_in_memory(self: &Arc<Self>, placed: &Placed, linger: Duration) -> Result<Option<usize>> {
         if placed.ready || linger.is_zero() {
-            let which = if linger.is_zero() { Which::All } else { Which::Full };
+            let which = if linger.is_zero() { Take::All } else { Take::Full };
             self.write_with(&mut self.writer.lock(), which);
             self.tell_lost()?;
         }
@@ -171,7 +171,7 @@ impl Log {
         if let Some(written) = outcome.get() {
             return written;
         }
-        self.write_with(&mut writer, Which::All);
+        self.write_with(&mut writer, Take::All);
         drop(writer);
         outcome.get().unwrap_or_else(|| Err(unanswered()))
     }
@@ -182,7 +182,7 @@ impl Log {
             return;
         }
         let mut writer = self.writer.lock();
-        self.write_with(&mut writer, Which::All);
+        self.write_with(&mut writer, Take::All);
     }
 
     /// Whether `offset` may be asked for: it is not behind what was given out. Waits for a write that is under way, whose
@@ -199,7 +199,7 @@ impl Log {
     pub(crate) fn write_accepted(self: &Arc<Self>) {
         if self.next_offset() > self.end() {
             let mut writer = self.writer.lock();
-            self.write_with(&mut writer, Which::All);
+            self.write_with(&mut writer, Take::All);
         }
     }
 

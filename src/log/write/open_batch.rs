@@ -11,7 +11,7 @@ use crate::format::{
 };
 use crate::io::Deadline;
 use crate::locks::OnceLock;
-use crate::log::write::placement::{Placed, Placement, Sender, new_record};
+use crate::log::write::placement::{Placed, Placement, Waiting, new_record};
 use crate::types::{Offset, Timestamp};
 
 /// How the write of a batch ended, for those who wait for it.
@@ -136,7 +136,7 @@ impl OpenBatch {
     }
 
     /// The same, with the buffers of a batch that was written.
-    pub(in crate::log) fn again(&mut self, placement: &Placement<'_>, first_offset: Offset) {
+    pub(in crate::log) fn reuse(&mut self, placement: &Placement<'_>, first_offset: Offset) {
         self.builder.reset(first_offset);
         let Self { builder: _, opened_at, outcome, in_memory, linger, full, marker, position } = self;
         (*opened_at, *outcome, *in_memory, *linger, *full) = (placement.now, None, None, None, false);
@@ -172,7 +172,7 @@ impl OpenBatch {
             self.builder.append(&new_record(record, placement.now));
         }
         let last_offset = self.builder.next_offset() - 1;
-        if placement.sender == Sender::GoesOn {
+        if placement.waiting == Waiting::No {
             let first = self.in_memory.map_or(first_offset, |(first, _)| first);
             self.in_memory = Some((first, last_offset));
         }
@@ -186,7 +186,7 @@ impl OpenBatch {
     #[inline]
     fn shorten_linger(&mut self, placement: &Placement<'_>) -> Option<Deadline> {
         let is_shorter = self.linger.is_none_or(|(least, _)| placement.linger < least);
-        if placement.sender != Sender::GoesOn || !is_shorter || self.full {
+        if placement.waiting != Waiting::No || !is_shorter || self.full {
             return None;
         }
         let deadline = Deadline::after(placement.linger);
@@ -199,9 +199,9 @@ impl OpenBatch {
     #[inline]
     pub(in crate::log) fn put(&mut self, placement: &Placement<'_>, first_offset: Offset) -> Placed {
         let last_offset = self.take(placement, first_offset);
-        let outcome = match placement.sender {
-            Sender::GoesOn | Sender::Writes => None,
-            Sender::Waits => Some(Arc::clone(self.outcome.get_or_insert_default())),
+        let outcome = match placement.waiting {
+            Waiting::No | Waiting::WritesItself => None,
+            Waiting::ForAnother => Some(Arc::clone(self.outcome.get_or_insert_default())),
         };
         let linger_ends = self.shorten_linger(placement);
         let (opened_at, ready) = (self.opened_at, self.full);
@@ -214,7 +214,7 @@ pub(in crate::log) type Batches = VecDeque<Box<OpenBatch>>;
 
 /// What batches that were written leave for later ones: their buffers.
 #[derive(Debug, Default)]
-pub(in crate::log) struct Spent {
+pub(in crate::log) struct Recycled {
     pub(in crate::log) batch: Option<Box<OpenBatch>>,
     pub(in crate::log) queue: Batches,
 }

@@ -40,7 +40,7 @@ pub(crate) struct SizeLimit {
 }
 
 /// A sender that waits for room.
-struct Waiting<'a> {
+struct Blocked<'a> {
     log: &'a Log,
     signal: Arc<Signal>,
     /// What the limit allowed for when the wait began, and until when that is.
@@ -48,7 +48,7 @@ struct Waiting<'a> {
     deadline: Deadline,
 }
 
-impl<'a> Waiting<'a> {
+impl<'a> Blocked<'a> {
     fn new(log: &'a Log, limit: &SizeLimit) -> Self {
         let signal = Arc::new(Signal::default());
         log.watch(&signal);
@@ -64,7 +64,7 @@ impl<'a> Waiting<'a> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Blocked<'_> {
     fn drop(&mut self) {
         self.log.unwatch(&self.signal);
     }
@@ -79,7 +79,7 @@ impl Log {
         bytes: u64,
         admit: impl Fn(&mut Accumulator, Timestamp) -> Result<()>,
     ) -> Result<Admitted<'_>> {
-        let mut waiting: Option<Waiting<'_>> = None;
+        let mut waiting: Option<Blocked<'_>> = None;
         loop {
             // Read before looking: room made after this look ends the sleep below.
             let seen = waiting.as_ref().map(|waiting| waiting.signal.raised());
@@ -106,7 +106,7 @@ impl Log {
                         return Err(self.full(&limit));
                     }
                 }
-                (WhenFull::Block, ..) => waiting = Some(Waiting::new(self, &limit)),
+                (WhenFull::Block, ..) => waiting = Some(Blocked::new(self, &limit)),
             }
         }
     }

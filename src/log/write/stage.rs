@@ -12,7 +12,7 @@ use crate::locks::MutexGuard;
 use crate::log::log::Log;
 use crate::log::poison::PoisoningGuard;
 use crate::log::producers::table::{Refusal, Remembered, Sender, Verdict};
-use crate::log::write::accumulator::{Accumulator, Which};
+use crate::log::write::accumulator::{Accumulator, Take};
 use crate::log::write::open_batch::{OpenBatch, Position};
 use crate::log::write::placement::{self, Placement};
 use crate::log::write::writer::Writer;
@@ -56,7 +56,7 @@ impl Log {
         self.check_poison()?;
         let now = self.clock.now();
         let mut writer = self.writer.lock();
-        self.write_with(&mut writer, Which::All);
+        self.write_with(&mut writer, Take::All);
         self.opened(&mut writer)?;
         Ok(Stage { log: self, writer, accumulator: None, now })
     }
@@ -184,7 +184,7 @@ impl<'a> Stage<'a> {
     /// Writes what was placed.
     pub(crate) fn write(&mut self) -> Result<()> {
         let Some(mut accumulator) = self.accumulator.take() else { return Ok(()) };
-        let batches = accumulator.take(Which::All);
+        let batches = accumulator.take(Take::All);
         drop(accumulator);
         self.log.write_batches(&mut self.writer, batches)
     }
@@ -196,7 +196,7 @@ fn placed(records: &[Record<'_>], first_offset: Offset, now: Timestamp) -> OpenB
         records,
         most_bytes: Placement::most_bytes(records),
         batch_bytes: 1,
-        sender: placement::Sender::Writes,
+        waiting: placement::Waiting::WritesItself,
         linger: std::time::Duration::ZERO,
         now,
     };
