@@ -221,6 +221,7 @@ pub(crate) mod producer;
 pub(crate) mod segment;
 pub(crate) mod store;
 pub(crate) mod topic;
+pub(crate) mod transaction;
 pub(crate) mod types;
 pub(crate) mod upkeep;
 
@@ -240,6 +241,7 @@ pub use topic::{
     PartitionReader, PartitionStats, Partitioner, RecordMetadata, RecordRef, Records, RecordsIter,
     RemovedSegment, RepairReport, RetentionReport, Topic, TopicConfig, TopicStats, VerifyReport,
 };
+pub use transaction::{Committed, CommittedBatch, Transaction, TransactionBuilder};
 pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
 
 /// The code in `README.md`, compiled.

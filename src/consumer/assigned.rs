@@ -76,7 +76,7 @@ impl Assigned {
                 (None, StartFrom::Fail) => {
                     return Err(Error::NoCommittedOffset {
                         group: settings.group.clone().unwrap_or_default(),
-                        partition: self.partition.topic_partition().to_string(),
+                        partition: self.partition.topic_partition().clone(),
                     });
                 }
                 (None, start) => self.reset(start, settings.isolation),

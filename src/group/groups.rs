@@ -134,7 +134,7 @@ impl Groups {
     }
 
     /// The partition in which commits are stored.
-    pub(crate) fn stored_in(&self) -> String {
+    pub(crate) fn stored_in(&self) -> TopicPartition {
         self.ledger.stored_in()
     }
 

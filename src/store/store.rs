@@ -20,6 +20,7 @@ use crate::store::stats::StoreStats;
 use crate::topic::{
     Adoption, LogSource, RetentionReport, Topic, TopicConfig, Topics, VerifyReport, refuse_change,
 };
+use crate::transaction::{Transaction, TransactionBuilder, Transactions};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
 
@@ -48,6 +49,7 @@ struct Inner {
     root: Directory,
     topics: Arc<Topics>,
     groups: Arc<Groups>,
+    transactions: Arc<Transactions>,
     care: Arc<Caretaker>,
     agenda: Arc<Agenda>,
     recovery: Vec<RecoveryReport>,
@@ -93,10 +95,12 @@ impl Store {
         let topics = Arc::new(Topics::open(root.clone(), context)?);
         // Before the first write that relies on the list: what groups have committed is set back there.
         topics.sync_list()?;
+        let recovered = Transactions::recover(&topics, &builder.clock)?;
         let groups = Arc::new(Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?);
+        let transactions = Transactions::open(recovered, (&topics, &groups), &builder.clock, &agenda);
         topics.clear_leftovers()?;
         let mut recovery = topics.recovery();
-        let commits = recovery.iter_mut().find(|report| report.partition == groups.stored_in());
+        let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
         commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
         let care = Caretaker {
             topics: Arc::clone(&topics),
@@ -106,7 +110,7 @@ impl Store {
         };
         let care = Arc::new(care);
         let life = Life::new(root.path(), lock);
-        let inner = Inner { root, topics, groups, care, agenda, recovery, life };
+        let inner = Inner { root, topics, groups, transactions, care, agenda, recovery, life };
         if builder.maintenance == Maintenance::Thread {
             maintenance::start(&inner.agenda, &inner.care, (&inner.life, &inner.root))?;
         }
@@ -278,6 +282,21 @@ impl Store {
         ProducerBuilder::new(Arc::clone(&self.inner.topics), Arc::clone(&self.inner.agenda))
     }
 
+    /// Begins a transaction of that name, with the default settings. Whoever went by the name before is fenced, and what that
+    /// one has not committed is aborted.
+    ///
+    /// # Errors
+    /// [`InvalidName`](Error::InvalidName), [`StoreClosed`](Error::StoreClosed).
+    pub fn transaction(&self, name: &str) -> Result<Transaction> {
+        self.check_open()?;
+        self.transaction_builder(name).begin()
+    }
+
+    /// Begins a transaction with other settings.
+    pub fn transaction_builder(&self, name: &str) -> TransactionBuilder {
+        TransactionBuilder::new(&self.inner.transactions, self.producer(), name)
+    }
+
     /// A consumer of that group, with the default settings. It becomes a member when it subscribes.
     ///
     /// # Errors
@@ -346,6 +365,8 @@ impl Inner {
     fn close(&self) -> Result<()> {
         self.life.close(|| {
             self.agenda.stop();
+            // What cannot be written now is decided the same way by the next open.
+            drop(caught(|| self.transactions.finish()));
             caught(|| self.topics.close())
         })
     }

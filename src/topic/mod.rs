@@ -29,7 +29,7 @@ mod verify;
 pub use adopt::{AdoptedPartition, Adoption, LogSource};
 pub use compaction::{CompactionReport, EraseReport};
 pub use config::{CleanupPolicy, TopicConfig};
-pub(crate) use internal::{OFFSETS, refuse_change, refuse_write};
+pub(crate) use internal::{InternalTopic, OFFSETS, TRANSACTIONS, refuse_change, refuse_write};
 pub use latest::Latest;
 pub(crate) use ledger::{Entry, Ledger, Replay};
 pub use metadata::{BatchMetadata, OffsetAndTimestamp, RecordMetadata};

@@ -125,13 +125,22 @@ impl Partition {
     }
 
     /// The same for the store, which alone writes its own topics.
-    pub(super) fn append_internal(&self, records: &[Record<'_>], durability: Durability) -> Result<()> {
-        self.append_with(records, durability, None).map(drop)
+    pub(crate) fn append_internal(
+        &self,
+        records: &[Record<'_>],
+        durability: Durability,
+    ) -> Result<BatchMetadata> {
+        self.append_with(records, durability, None)
     }
 
     /// What the store keeps for itself is nobody's to write or delete but the store's.
     pub(super) fn refuse_internal(&self) -> Result<()> {
-        refuse_write(InternalTopic::find(self.topic()).is_some(), self.topic())
+        refuse_write(self.is_internal(), self.topic())
+    }
+
+    /// True for one that the store keeps for itself.
+    pub(crate) fn is_internal(&self) -> bool {
+        InternalTopic::find(self.topic()).is_some()
     }
 
     /// Appends `records` like [`append`](Self::append), if nobody else has appended since the caller saw the log end at
@@ -192,7 +201,7 @@ impl Partition {
             Bound::Unbounded => Offset::MAX,
         };
         if from < start || from > end {
-            let partition = self.place.to_string();
+            let partition = self.place.clone();
             return Err(Error::OffsetOutOfRange { partition, requested: from, start, end });
         }
         let reader = Reader::new(Arc::clone(&self.log), from, Visibility::Written, OnDamage::Fail);

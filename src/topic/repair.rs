@@ -64,7 +64,7 @@ pub(crate) fn repair(root: &Directory, context: &TopicContext, copies: Directory
         let settings = Settings::stored(topic)?;
         for partition in 0..topic.partitions {
             let identity = Identity { store: catalog.store, topic: topic.id, partition };
-            let log_context = context.of_partition(root, name, identity);
+            let log_context = context.of_partition(root, name.as_str(), identity);
             report.partitions += 1;
             Log::repair(log_context, Arc::clone(settings.log()), &copies, &mut repaired)?;
         }

@@ -83,7 +83,7 @@ pub(crate) fn verify(
         let settings = Settings::stored(topic)?;
         for partition in 0..topic.partitions {
             let identity = Identity { store: catalog.catalog().store, topic: topic.id, partition };
-            let log_context = context.of_partition(root, name, identity);
+            let log_context = context.of_partition(root, name.as_str(), identity);
             found.partitions += 1;
             match Log::open(log_context, Arc::clone(settings.log())) {
                 Ok((log, report)) => {

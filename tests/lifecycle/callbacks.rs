@@ -75,7 +75,7 @@ fn assert_closed_cleanly(store: &Store) {
 }
 
 #[test]
-fn a_close_inside_on_trouble_closes_every_partition_before_the_directory_is_given_back() {
+fn a_close_inside_on_maintenance_failure_closes_every_partition_before_the_directory_is_given_back() {
     let dir = fast_dir();
     troubled(dir.path());
     let shared: Arc<Mutex<Option<Store>>> = Arc::default();
@@ -99,7 +99,7 @@ fn a_close_inside_on_trouble_closes_every_partition_before_the_directory_is_give
 }
 
 #[test]
-fn dropping_the_last_clone_inside_on_trouble_closes_the_store() {
+fn dropping_the_last_clone_inside_on_maintenance_failure_closes_the_store() {
     let dir = fast_dir();
     troubled(dir.path());
     let shared: Arc<Mutex<Option<Store>>> = Arc::default();
@@ -152,7 +152,7 @@ fn troubled_again(dir: &Path) {
 }
 
 #[test]
-fn a_panic_in_on_trouble_ends_nothing_and_is_counted() {
+fn a_panic_in_on_maintenance_failure_ends_nothing_and_is_counted() {
     let dir = fast_dir();
     troubled(dir.path());
     let calls = Arc::new(AtomicU64::new(0));
@@ -175,7 +175,7 @@ fn a_panic_in_on_trouble_ends_nothing_and_is_counted() {
 }
 
 #[test]
-fn on_trouble_may_call_all_of_the_store() {
+fn on_maintenance_failure_may_call_all_of_the_store() {
     let dir = fast_dir();
     troubled(dir.path());
     let shared: Arc<Mutex<Option<Store>>> = Arc::default();

@@ -11,7 +11,7 @@ use crate::log::open::recovery::{Examine, Examined, LastClose, TornTail, examine
 use crate::log::producers::table::ProducerTable;
 use crate::log::table::state_file::{STATE_FILE, StateFile};
 use crate::segment::{ReadMode, Scan};
-use crate::types::Offset;
+use crate::types::{Offset, TopicPartition};
 
 /// A log as it lies in a directory.
 pub(super) struct Source {
@@ -49,8 +49,8 @@ impl Source {
         }
         let identity = StateFile::read(directory).map_err(refused)?.state().identity;
         let how = Examine { read_mode: ReadMode::Positional, index_interval_bytes };
-        let label = directory.path().display().to_string();
-        examine(directory, identity, &label, how).map(Self::by_state).map_err(refused)
+        let place = TopicPartition::new(directory.path().to_string_lossy(), identity.partition);
+        examine(directory, identity, &place, how).map(Self::by_state).map_err(refused)
     }
 
     fn by_names(directory: &Directory, names: &[String]) -> Result<Self> {

@@ -17,7 +17,7 @@ use crate::log::segment_list::SegmentList;
 use crate::log::table::state_file::{STATE_FILE, StateFile};
 use crate::log::write::append_times::AppendTimes;
 use crate::segment::{LogFile, ReadMode, Scan, Segment, Tail, scan};
-use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
+use crate::types::{NO_TIMESTAMP, Offset, Timestamp, TopicPartition};
 
 /// What opening one partition found, or that it could not be opened.
 ///
@@ -30,8 +30,8 @@ use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RecoveryReport {
-    /// Topic and partition, or the topic alone when none of it could be opened.
-    pub partition: String,
+    /// The partition.
+    pub topic_partition: TopicPartition,
     /// True after a clean close: nothing was scanned.
     pub clean: bool,
     /// Bytes of batches, and of what is torn behind them, that were read to find the end. Space allocated ahead is not counted.
@@ -40,8 +40,9 @@ pub struct RecoveryReport {
     pub end: Offset,
     /// What was found behind the last whole batch and is not part of the log.
     pub torn: Option<TornTail>,
-    /// Why the topic could not be opened: every call on it returns this error, and the other topics are open. Or why a directory
-    /// that the list of topics does not name was left as it is.
+    /// Why the partition could not be opened: every call on its topic returns this error, and the other topics are open. The
+    /// report is about the first one at fault. Or why the directory of a partition that the list of topics does not name was left as it
+    /// is.
     pub failure: Option<Error>,
     /// Records of a topic that the store keeps for itself, which it does not understand: of a later version, or a
     /// stranger's. They stay where they are and count for nothing.
@@ -50,9 +51,9 @@ pub struct RecoveryReport {
 
 impl RecoveryReport {
     /// Something that could not be opened, or cleared away.
-    pub(crate) fn failed(partition: &str, error: Error) -> Self {
+    pub(crate) fn failed(topic_partition: TopicPartition, error: Error) -> Self {
         Self {
-            partition: partition.to_owned(),
+            topic_partition,
             clean: false,
             scanned_bytes: 0,
             end: 0,
@@ -168,7 +169,7 @@ impl Examined {
 pub(in crate::log) fn examine(
     directory: &Directory,
     identity: Identity,
-    label: &str,
+    topic_partition: &TopicPartition,
     how: Examine,
 ) -> Result<Examined> {
     let file = StateFile::read(directory)?;
@@ -198,8 +199,8 @@ pub(in crate::log) fn examine(
         }
     }
     match state.closed {
-        Some(closed) => clean(directory, file, closed, (leftovers, label, how)),
-        None => unclean(directory, file, &open, (leftovers, label, how)),
+        Some(closed) => clean(directory, file, closed, (leftovers, topic_partition, how)),
+        None => unclean(directory, file, &open, (leftovers, topic_partition, how)),
     }
 }
 
@@ -257,7 +258,7 @@ fn clean(
     directory: &Directory,
     file: StateFile,
     closed: SegmentSummary,
-    (leftovers, label, how): (Leftovers, &str, Examine),
+    (leftovers, topic_partition, how): (Leftovers, &TopicPartition, Examine),
 ) -> Result<Examined> {
     let name = segment_file_name(closed.base, SegmentFile::Log);
     let len = directory.open(&name, OpenMode::Read)?.len()?;
@@ -270,7 +271,7 @@ fn clean(
     let end = closed.next_offset;
     check_start(directory, &file, end)?;
     let report = RecoveryReport {
-        partition: label.to_owned(),
+        topic_partition: topic_partition.clone(),
         clean: true,
         scanned_bytes: 0,
         end,
@@ -297,13 +298,13 @@ fn unclean(
     directory: &Directory,
     file: StateFile,
     open: &[Offset],
-    (leftovers, label, how): (Leftovers, &str, Examine),
+    (leftovers, topic_partition, how): (Leftovers, &TopicPartition, Examine),
 ) -> Result<Examined> {
     let state = file.state();
     let mut segments = listed(directory, &file, &leftovers.pending, how.read_mode);
     let mut expected = state.sealed.last().map_or(state.mark.segment, |segment| segment.next_offset);
     let mut report = RecoveryReport {
-        partition: label.to_owned(),
+        topic_partition: topic_partition.clone(),
         clean: false,
         scanned_bytes: 0,
         end: expected,

@@ -76,7 +76,7 @@ impl Log {
             read_mode: self.options.read_mode,
             index_interval_bytes: self.config().segment.index_interval_bytes,
         };
-        let again = examine(&self.directory, found.state.state().identity, &self.label, how)?;
+        let again = examine(&self.directory, found.state.state().identity, &self.topic_partition, how)?;
         if again.end != found.end {
             let log = self.positional(found.state.state().mark.segment);
             let why = format!("it ended at offset {} when it was opened: reopen the store", found.end);

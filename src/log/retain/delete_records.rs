@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::log::Log;
 use crate::log::write::accumulator::Take;
 use crate::types::Offset;
@@ -30,6 +30,13 @@ impl Log {
         self.write_with(&mut writer, Take::All);
         if before > self.end() {
             return Err(self.out_of_range(before));
+        }
+        let finished = self.finished();
+        if before > finished {
+            return Err(Error::invalid(format!(
+                "a transaction has records in {} from offset {finished} on, and no end yet",
+                self.label
+            )));
         }
         if before <= self.start() {
             return Ok(DeleteReport { start: self.start(), segments: 0, bytes: 0 });

@@ -57,14 +57,14 @@ impl Log {
         let moment = Moment { start: self.start(), now, seen };
         let clock_leapt = policy.max_age.is_some() && !moment.is_believable(policy);
         let facts = self.facts(&writer)?;
-        let reasons = removable(&facts, policy, &moment);
+        let reasons = self.removable_now(&facts, policy, &moment);
         let mut removed = Vec::new();
         if !reasons.is_empty() {
             self.opened(&mut writer)?;
             // A crash may have left more segments than were looked at when the log was opened.
             let facts = self.facts(&writer)?;
             let open = self.opened(&mut writer)?;
-            let reasons = removable(&facts, policy, &moment);
+            let reasons = self.removable_now(&facts, policy, &moment);
             if reasons.len() == facts.len() {
                 self.roll_to(open, open.active.next_offset())?;
             }
@@ -88,6 +88,19 @@ impl Log {
             Some(second) => second.base() <= offset,
             None => first.is_some_and(|first| first.base() < self.end()) && self.end() <= offset,
         }
+    }
+
+    /// Why segments may go now. One in which a transaction without an end has records stays, and all behind it.
+    fn removable_now(
+        &self,
+        facts: &[SegmentFacts],
+        policy: &RetentionPolicy,
+        moment: &Moment,
+    ) -> Vec<RemovalReason> {
+        let mut reasons = removable(facts, policy, moment);
+        let finished = self.finished();
+        reasons.truncate(facts.iter().take_while(|segment| segment.next_offset <= finished).count());
+        reasons
     }
 
     /// What is known of each segment, the active one last. Changes nothing.

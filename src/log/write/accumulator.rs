@@ -7,7 +7,7 @@ use crate::io::Deadline;
 use crate::log::write::open_batch::{Batches, OpenBatch, Recycled};
 use crate::log::write::placement::{Placed, Placement};
 use crate::log::write::rules::AppendRules;
-use crate::types::Offset;
+use crate::types::{Offset, TopicPartition};
 
 /// Which batches to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +124,14 @@ impl Accumulator {
         self.queue.push_back(batch);
     }
 
+    /// Takes back the batches from `first` on, which nobody waits for. Nothing was placed behind them.
+    pub(in crate::log) fn take_back(&mut self, first: Offset) {
+        while self.queue.back().is_some_and(|batch| batch.base_offset() >= first) {
+            self.queue.pop_back();
+        }
+        self.next_offset = first;
+    }
+
     fn place_in_new(&mut self, placement: &Placement<'_>) -> Placed {
         let displaced = !self.queue.is_empty();
         let mut batch = self.open(placement);
@@ -171,7 +179,13 @@ impl Accumulator {
 
     /// The batches from `failed` on, and all that was queued behind them meanwhile, will never be written: their waiters
     /// get the error, their offsets are given out again from `next_offset` on.
-    pub(in crate::log) fn fail(&mut self, failed: Batches, next_offset: Offset, label: &str, error: &Error) {
+    pub(in crate::log) fn fail(
+        &mut self,
+        failed: Batches,
+        next_offset: Offset,
+        partition: &TopicPartition,
+        error: &Error,
+    ) {
         let queued = self.take(Take::All);
         let mut lost: Option<(Offset, Offset)> = None;
         for batch in failed.into_iter().chain(queued) {
@@ -182,7 +196,7 @@ impl Accumulator {
         }
         self.next_offset = next_offset;
         if let Some((first, last)) = lost {
-            let (partition, cause) = (label.to_owned(), Arc::new(error.clone()));
+            let (partition, cause) = (partition.clone(), Arc::new(error.clone()));
             let new = Error::Lost { partition, first, last, cause };
             match &mut self.refusal {
                 Refusal::None => self.refusal = Refusal::Lost(new),
@@ -253,7 +267,7 @@ mod tests {
         let queued = place(&mut accumulator, &[b"b"], Waiting::ForAnother);
         place(&mut accumulator, &[b"b"], Waiting::No);
         place(&mut accumulator, &[b"c"], Waiting::No);
-        accumulator.fail(failed, 0, "orders-0", &Error::invalid("disk"));
+        accumulator.fail(failed, 0, &("orders", 0).into(), &Error::invalid("disk"));
         assert!(waited.outcome.unwrap().get().unwrap().is_err());
         assert!(queued.outcome.unwrap().get().unwrap().is_err());
         match accumulator.take_lost() {

@@ -115,7 +115,7 @@ impl Log {
         how: &Append,
         now: Timestamp,
     ) -> Result<()> {
-        accumulator.rules.check(records, &self.label, now)?;
+        accumulator.rules.check(records, &self.topic_partition, now)?;
         if BatchHeader::LEN + most_bytes > accumulator.rules.max_bytes {
             accumulator.rules.check_size(Placement::alone_bytes(records, now))?;
         }
@@ -124,11 +124,11 @@ impl Log {
         }
         let found = accumulator.next_offset();
         if let Some(expected) = how.expected_end.filter(|expected| *expected != found) {
-            return Err(Error::UnexpectedEnd { partition: self.label.to_string(), expected, found });
+            return Err(Error::UnexpectedEnd { partition: self.topic_partition.clone(), expected, found });
         }
         let count = Offset::try_from(records.len()).unwrap_or(Offset::MAX);
         if found.checked_add(count).is_none() {
-            return Err(Error::invalid(format!("{} has no offsets left", self.label)));
+            return Err(Error::invalid(format!("{} has no offsets left", self.topic_partition)));
         }
         Ok(())
     }

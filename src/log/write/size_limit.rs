@@ -100,7 +100,13 @@ impl Log {
             drop(accumulator);
             match (limit.when_full, &mut waiting, seen) {
                 (WhenFull::Fail, ..) => return Err(self.full(&limit)),
-                (WhenFull::DropOldest, ..) => self.drop_oldest(bytes, &limit)?,
+                (WhenFull::DropOldest, ..) => {
+                    self.drop_oldest(bytes, &limit)?;
+                    // What a transaction without an end has written stays, and all behind it.
+                    if self.bytes() + bytes > limit.max_bytes && self.finished() < self.end() {
+                        return Err(self.full(&limit));
+                    }
+                }
                 (WhenFull::Block, Some(waiting), Some(seen)) => {
                     if !waiting.sleep(seen, &limit) {
                         return Err(self.full(&limit));
@@ -130,6 +136,6 @@ impl Log {
     }
 
     fn full(&self, limit: &SizeLimit) -> Error {
-        Error::Full { partition: self.label.to_string(), bytes: self.bytes(), limit: limit.max_bytes }
+        Error::Full { partition: self.topic_partition.clone(), bytes: self.bytes(), limit: limit.max_bytes }
     }
 }

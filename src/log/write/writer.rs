@@ -155,7 +155,7 @@ impl Log {
     /// Nothing of `batches`, nor of what was queued behind them, is visible or ever will be.
     fn fail(&self, batches: Batches, error: &Error) {
         let mut accumulator = self.accumulator.lock();
-        accumulator.fail(batches, self.end(), &self.label, error);
+        accumulator.fail(batches, self.end(), &self.topic_partition, error);
     }
 
     fn write_batch(self: &Arc<Self>, writer: &mut Writer, batch: &mut OpenBatch) -> Result<()> {
