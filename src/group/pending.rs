@@ -96,7 +96,7 @@ impl Groups {
                 && !members.owns((member, *known), partition)
             {
                 return Err(Error::NotAssigned {
-                    partition: place.to_string(),
+                    partition: place.clone(),
                     group: pending.group.name().to_owned(),
                     member: member.clone(),
                 });

@@ -9,7 +9,7 @@ use crate::common::count_from_env;
 use crate::model::Model;
 use crate::promise::{Outcome, Promises};
 use crate::record::{Moment, Recorder};
-use crate::scenes::world::{clock, open};
+use crate::scenes::{clock, open};
 use annals_testing::Random;
 use annals_testing::power_cut::{Disk, Fate, all_fates, cut, drawn_fates, points};
 

@@ -35,7 +35,7 @@ impl Log {
         if before > finished {
             return Err(Error::invalid(format!(
                 "a transaction has records in {} from offset {finished} on, and no end yet",
-                self.label
+                self.topic_partition
             )));
         }
         if before <= self.start() {

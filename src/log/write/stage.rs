@@ -138,7 +138,7 @@ impl<'a> Stage<'a> {
     pub(crate) fn check(&mut self, records: &[Record<'_>]) -> Result<()> {
         self.hold();
         let Some(accumulator) = &self.accumulator else { return Err(self.log.closed()) };
-        accumulator.rules.check(records, &self.log.label, self.now)?;
+        accumulator.rules.check(records, &self.log.topic_partition, self.now)?;
         let alone = |record| Placement::alone_bytes(std::slice::from_ref(record), self.now);
         records.iter().try_for_each(|record| accumulator.rules.check_size(alone(record)))
     }
