@@ -220,7 +220,7 @@ impl Topics {
             Ok(())
         })?;
         // Opened before it is listed: a failure to open leaves no topic that exists and cannot be used.
-        let (topic, _) = self.open_topic(listed.store, name, entry)?;
+        let (topic, _) = self.open_topic(listed.store, name, entry).map_err(|unopened| unopened.error)?;
         catalog.change(|catalog| {
             catalog.deleted.remove(&entry.id);
             catalog.topics.insert(name.to_owned(), entry.clone());
