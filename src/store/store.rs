@@ -9,7 +9,7 @@ use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
 use crate::group::{CommittedOffset, Groups, OffsetReset};
 use crate::io::{Directory, caught};
-use crate::log::RecoveryReport;
+use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::{Producer, ProducerBuilder};
 use crate::store::builder::{Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
@@ -17,9 +17,7 @@ use crate::store::failures::Failures;
 use crate::store::life::{Life, Work};
 use crate::store::maintenance;
 use crate::store::stats::StoreStats;
-use crate::topic::{
-    Adoption, LogSource, RetentionReport, Topic, TopicConfig, Topics, VerifyReport, refuse_change,
-};
+use crate::topic::{Adoption, LogSource, Topic, TopicConfig, Topics, refuse_change};
 use crate::transaction::{Transaction, TransactionBuilder, Transactions};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
@@ -60,7 +58,7 @@ impl Store {
     /// Opens the store in a directory, which is made if there is none: takes its lock, and finds the end of every partition.
     ///
     /// After a clean close no record data is read. After a crash each partition's last segment is scanned; what the crash
-    /// left is told by [`recovery`](Self::recovery), and set right by the first append.
+    /// left is reported by [`recovery`](Self::recovery), and set right by the first append.
     ///
     /// # Errors
     /// [`StoreLocked`](Error::StoreLocked); [`Corrupt`](Error::Corrupt), [`UnsupportedFormat`](Error::UnsupportedFormat),
@@ -147,7 +145,7 @@ impl Store {
     }
 
     /// What opening each partition found; the topics that could not be opened, whose calls return that error; the directories
-    /// that the list of topics does not name and that were left as they are, because nobody deleted them.
+    /// that the list of topics does not name and that were left as they are, because they were not deleted.
     pub fn recovery(&self) -> &[RecoveryReport] {
         &self.inner.recovery
     }
@@ -282,7 +280,7 @@ impl Store {
         ProducerBuilder::new(Arc::clone(&self.inner.topics), Arc::clone(&self.inner.agenda))
     }
 
-    /// Begins a transaction of that name, with the default settings. Whoever went by the name before is fenced, and what that
+    /// Begins a transaction of that name, with the default settings. An earlier user of the name is fenced, and what that
     /// one has not committed is aborted.
     ///
     /// # Errors

@@ -73,7 +73,7 @@ impl TransactionBuilder {
         self
     }
 
-    /// Begins. Whoever went by the name before is fenced, and what that one has not committed is aborted.
+    /// Begins. An earlier user of the name is fenced, and what that one has not committed is aborted.
     ///
     /// # Errors
     /// [`InvalidName`](Error::InvalidName), [`InvalidConfig`](Error::InvalidConfig).

@@ -95,7 +95,7 @@ impl Log {
     ) -> Result<CompactionReport> {
         let _rewriting = self.rewriting.lock();
         self.check_going_on()?;
-        let mut report = CompactionReport::default();
+        let mut report = CompactionReport::new(self.topic_partition.clone());
         let mut is_prepared = false;
         loop {
             // In this order: settings that are replaced after the answer are noticed.
@@ -112,6 +112,7 @@ impl Log {
             }
         }
         report.cleaned_until = self.cleaned_until()?;
+        self.note_reclaimed(report.bytes_before.saturating_sub(report.bytes_after));
         Ok(report)
     }
 

@@ -7,15 +7,27 @@ use crate::log::log::Log;
 use crate::log::write::accumulator::Take;
 use crate::types::Offset;
 
-/// What a call took out.
+/// What [`Partition::delete_records`](crate::Partition::delete_records) took out.
+///
+/// ```
+/// # use annals::{Durability, Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # let partition = store.create_topic("clicks", TopicConfig::new())?.partition(0)?;
+/// partition.append(&[Record::new().value("a"), Record::new().value("b")], Durability::Os)?;
+/// let deleted = partition.delete_records(1)?;
+/// assert_eq!((deleted.start, partition.start(), partition.end()), (1, 1, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct DeleteReport {
+#[non_exhaustive]
+pub struct DeleteReport {
     /// First offset that may be read now.
-    pub(crate) start: Offset,
+    pub start: Offset,
     /// Whole segments removed.
-    pub(crate) segments: usize,
-    /// Bytes that the log has less.
-    pub(crate) bytes: u64,
+    pub segments: usize,
+    /// Bytes that the partition has less.
+    pub bytes: u64,
 }
 
 impl Log {
@@ -54,6 +66,8 @@ impl Log {
         // Tried again by the next removal.
         drop(self.remove_obsolete());
         self.trim()?;
-        Ok(DeleteReport { start: self.start(), segments, bytes: bytes.saturating_sub(self.bytes()) })
+        let bytes = bytes.saturating_sub(self.bytes());
+        self.note_reclaimed(bytes);
+        Ok(DeleteReport { start: self.start(), segments, bytes })
     }
 }
