@@ -254,8 +254,9 @@ pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
 pub use store::{Store, StoreBuilder};
 pub use topic::{
-    BatchMetadata, CleanupPolicy, KeyHash, Latest, OwnedHeader, OwnedRecord, OwnedRecordsIter, Partition,
-    PartitionReader, Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, Topic, TopicConfig,
+    AdoptedPartition, Adoption, BatchMetadata, CleanupPolicy, KeyHash, Latest, LogSource, OwnedHeader,
+    OwnedRecord, OwnedRecordsIter, Partition, PartitionReader, Partitioner, RecordMetadata, RecordRef,
+    Records, RecordsIter, Topic, TopicConfig,
 };
 pub use transaction::{
     Committed, CommittedBatch, NamedAppend, NamedProducer, Transaction, TransactionBuilder,

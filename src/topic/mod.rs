@@ -2,6 +2,7 @@
 //! consumers.
 
 mod admin;
+mod adopt;
 mod catalog_file;
 mod compaction;
 mod config;
@@ -25,6 +26,7 @@ mod topic;
 mod topics;
 mod verify;
 
+pub use adopt::{AdoptedPartition, Adoption, LogSource};
 pub use config::{CleanupPolicy, TopicConfig};
 #[cfg(any(test, fuzzing))]
 pub(crate) use internal::InternalTopic;
