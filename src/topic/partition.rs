@@ -143,11 +143,11 @@ impl Partition {
         InternalTopic::find(self.topic()).is_some()
     }
 
-    /// Appends `records` like [`append`](Self::append), if nobody else has appended since the caller saw the log end at
+    /// Appends `records` like [`append`](Self::append), if there was no other append since the caller saw the log end at
     /// `expected_end`.
     ///
     /// # Errors
-    /// [`UnexpectedEnd`](Error::UnexpectedEnd) when somebody has; otherwise as `append`.
+    /// [`UnexpectedEnd`](Error::UnexpectedEnd) when there was one; otherwise as `append`.
     pub fn append_if(
         &self,
         expected_end: Offset,
@@ -247,6 +247,7 @@ impl Partition {
 
     /// The earliest offset whose record has a timestamp of `timestamp` (Unix milliseconds) or later, `None` when there is
     /// none. Not the closest timestamp: where times run backwards, an earlier offset with a later time wins.
+    /// Records of transactions count whatever becomes of them: whoever reads committed ones goes on from there.
     ///
     /// # Errors
     /// [`Io`](Error::Io), [`Corrupt`](Error::Corrupt).
