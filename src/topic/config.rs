@@ -115,7 +115,7 @@ impl TopicConfig {
         self.unset.iter().map(String::as_str)
     }
 
-    /// `cleanup.policy`: what becomes of old records.
+    /// `cleanup.policy`: what becomes of old records. As text, a list in any order: `delete,compact` is `compact,delete`.
     pub fn cleanup_policy(self, policy: CleanupPolicy) -> Self {
         self.set("cleanup.policy", policy.name())
     }
@@ -237,7 +237,8 @@ impl TopicConfig {
         self.set("segment.bytes", bytes.to_string())
     }
 
-    /// `segment.ms`: the age, in the time of its records, at which a segment is sealed by the next append.
+    /// `segment.ms`: the age at which a segment is sealed. The next append looks at the times of its records; without an append,
+    /// the store's maintenance looks at how long ago the first of them was appended.
     pub fn segment_age(self, age: Duration) -> Self {
         self.set("segment.ms", format_duration(age))
     }
