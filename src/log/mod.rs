@@ -35,7 +35,7 @@ pub use compaction::{CompactionReport, EraseReport};
 pub(crate) use config::{KeyRule, LogConfig, LogOptions};
 pub(crate) use log::{Log, LogContext};
 pub use open::{RecoveryReport, SkippedRecord, TornTail};
-pub(crate) use producers::table::{OpenTransaction, Remembered};
+pub(crate) use producers::table::Remembered;
 pub(crate) use read::{BelowStart, FetchLimits, Reader, RecordSlice, RecordSliceIter, Visibility};
 pub use read::{Isolation, OffsetAndTimestamp, OnDamage};
 pub(crate) use retain::RetentionPolicy;

@@ -18,7 +18,7 @@ use crate::store::life::{Life, Work};
 use crate::store::maintenance;
 use crate::store::stats::StoreStats;
 use crate::topic::{Adoption, LogSource, Topic, TopicConfig, Topics, refuse_change};
-use crate::transaction::{Transaction, TransactionBuilder, Transactions};
+use crate::transaction::{NamedProducer, Transaction, TransactionBuilder, Transactions};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
 
@@ -293,6 +293,16 @@ impl Store {
     /// Begins a transaction with other settings.
     pub fn transaction_builder(&self, name: &str) -> TransactionBuilder {
         TransactionBuilder::new(&self.inner.transactions, self.producer(), name)
+    }
+
+    /// The producer of that name, which knows what it has sent, also in earlier lives of the store.
+    ///
+    /// # Errors
+    /// [`InvalidName`](Error::InvalidName), [`StoreClosed`](Error::StoreClosed); [`Io`](Error::Io) when its name cannot be
+    /// made durable.
+    pub fn named_producer(&self, name: &str) -> Result<NamedProducer> {
+        self.check_open()?;
+        self.inner.transactions.named_producer(name)
     }
 
     /// A consumer of that group, with the default settings. It becomes a member when it subscribes.

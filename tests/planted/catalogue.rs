@@ -37,6 +37,21 @@ const RENAMED: Tests = tests("lifecycle", &["renamed::"]);
 const PARTITION: Tests = tests("lib", &["log::"]);
 
 pub(crate) const BUGS: &[Bug] = &[
+    // Transactions.
+    Bug {
+        name: "decision-about-an-earlier-transaction-counts",
+        file: "src/transaction/recovery.rs",
+        good: ".find(|(decided, same)| decided.has_same_epoch == *same);",
+        bad: ".find(|_| true);",
+        caught_by: &[tests("power_cut", &["transactions::"])],
+    },
+    Bug {
+        name: "single-record-above-an-open-transaction",
+        file: "src/log/read/by_offset.rs",
+        good: "if !is_plain || header.next_offset() > self.stable() {",
+        bad: "if !is_plain || header.next_offset() > self.end() {",
+        caught_by: &[tests("lib", &["tests::transactions::"])],
+    },
     // A store's life.
     Bug {
         name: "want-of-descriptors-met-by-nobody",
@@ -62,8 +77,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "one-topic-stops-the-store",
         file: "src/topic/topics.rs",
-        good: "Err(error) if InternalTopic::find(name).is_some() => return Err(error),",
-        bad: "Err(error) if !name.is_empty() => return Err(error),",
+        good: "Err(unopened) if InternalTopic::find(name).is_some() => return Err(unopened.error),",
+        bad: "Err(unopened) if !name.is_empty() => return Err(unopened.error),",
         caught_by: &[TOPICS],
     },
     Bug {
