@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use annals::io::ManualClock;
-use annals::{Error, Record, RetentionReport, Store, TopicConfig, WhenFull};
+use annals::{Error, Record, Store, TopicConfig, WhenFull, report::RetentionReport};
 
 const EVENTS: &str = include_str!("data/earthquakes.tsv");
 /// Topics of which the maintenance takes what is too much.
@@ -137,7 +137,7 @@ fn queue(store: &Store, events: &[Event]) -> Outcome {
     Ok(())
 }
 
-/// A queue that keeps what is recent, whoever has read it.
+/// A queue that keeps what is recent, whether it was read or not.
 fn drop_oldest(store: &Store, events: &[Event]) -> Outcome {
     for event in events {
         send(store, RECENT, event)?;

@@ -9,7 +9,7 @@ use crate::types::{Offset, Timestamp, TopicPartition, Utc};
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a call failed. Each variant tells what can be done about it.
+/// Why a call failed. Each variant says what can be done about it.
 ///
 /// ```
 /// use annals::{Error, Store};
@@ -149,8 +149,8 @@ pub enum Error {
         end: Offset,
     },
 
-    /// `append_if` found that somebody else had appended. Nothing was appended; read on and decide again.
-    #[error("{partition} is at offset {found}, expected {expected}: somebody else appended")]
+    /// `append_if` found that another caller had appended. Nothing was appended; read on and decide again.
+    #[error("{partition} is at offset {found}, expected {expected}: another caller appended")]
     UnexpectedEnd {
         /// The partition.
         partition: TopicPartition,
@@ -160,11 +160,18 @@ pub enum Error {
         found: Offset,
     },
 
-    /// Somebody else has begun under the name since, in this process or after it: nothing of this one takes effect. Stop, or
+    /// Another has begun under the name since, in this process or after it: nothing of this one takes effect. Stop, or
     /// begin again under the name.
-    #[error("{name}: somebody else goes by that name since")]
+    #[error("{name}: the name has another user since")]
     Fenced {
         /// The name of the transaction or producer.
+        name: String,
+    },
+
+    /// The transaction was not decided in its time, and was aborted: nothing of it takes effect. Readers waited for it.
+    #[error("transaction {name}: it was not committed in time, and was aborted")]
+    TransactionExpired {
+        /// The name of the transaction.
         name: String,
     },
 
@@ -216,7 +223,7 @@ pub enum Error {
     StoreLocked {
         /// The store's directory.
         path: PathBuf,
-        /// The process that holds it, when the lock file tells.
+        /// The process that holds it, when the lock file says.
         pid: Option<u32>,
     },
 
@@ -285,7 +292,7 @@ pub enum Error {
         supported: u32,
     },
 
-    /// A sync failed earlier, so nobody knows what is on the disk. Nothing is acknowledged on this partition, or changed in the
+    /// A sync failed earlier, so it is not known what is on the disk. Nothing is acknowledged on this partition, or changed in the
     /// list of topics, until the store is reopened.
     #[error("{} is poisoned by an earlier failure ({cause}): reopen the store", poisoned(partition.as_ref()))]
     Poisoned {
@@ -369,7 +376,7 @@ impl Error {
         }
     }
 
-    /// True when [`append_if`](crate::Partition::append_if) found that somebody else had appended. The same call can never
+    /// True when [`append_if`](crate::Partition::append_if) found that another caller had appended. The same call can never
     /// succeed: read on, decide again, and append at the new end.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::UnexpectedEnd { .. })

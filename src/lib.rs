@@ -34,7 +34,7 @@
 //! for record in &records {
 //!     println!("{}@{} {:?}", record.partition(), record.offset(), record.value());
 //! }
-//! billing.commit()?; // the next reader of the group begins behind what was read
+//! billing.commit()?; // the next reader of the group begins after what was read
 //! # assert_eq!(records.len(), 1);
 //! store.close()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -65,10 +65,10 @@
 //! ```
 //!
 //! [`Producer::send_batch`] and [`Partition::append`] put several records into one batch: all of them are there after a crash, or
-//! none. [`Partition::append_if`] appends only if nobody else has since the caller looked: optimistic concurrency.
+//! none. [`Partition::append_if`] appends only if there was no other append since the caller looked: optimistic concurrency.
 //!
 //! A failed *write* is definite: nothing of it is in the log, and the same call may succeed later. What was lost at `Memory` is
-//! told once, as [`Error::Lost`], by the next `send` or `flush`. A failed *sync* is not definite: the records may be there after a
+//! reported once, as [`Error::Lost`], by the next `send` or `flush`. A failed *sync* is not definite: the records may be there after a
 //! restart or not, and the partition is [poisoned](Error::Poisoned) until the store is reopened.
 //!
 //! # Reading
@@ -80,7 +80,7 @@
 //! Records become readable when they are written, which is before they are durable; a reader at the end has waiting records
 //! written at once. A consumer made with [`ConsumerBuilder::read_durable_only`] sees nothing that a power cut could take back.
 //!
-//! Offsets can have gaps: go on at the last offset plus one, and never expect a record to be there.
+//! Offsets can have gaps: continue at the last offset plus one, and never expect a record to be there.
 //!
 //! ```
 //! # use annals::{Record, Store, TopicConfig};
@@ -160,13 +160,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! When maintenance fails at a partition, [`StoreBuilder::on_maintenance_failure`] tells, [`Store::stats`] lists it, and it is tried again
+//! When maintenance fails at a partition, [`StoreBuilder::on_maintenance_failure`] reports it, [`Store::stats`] lists it, and it is tried again
 //! later; the other partitions are not held up.
 //!
 //! # Opening after a crash
 //!
 //! [`Store::open`] reads no record data after a clean close, and scans the last segment of each partition otherwise.
-//! [`Store::recovery`] tells what it found: where each partition ends, and the torn tail that a cut-off write left. Opening changes
+//! [`Store::recovery`] reports what it found: where each partition ends, and the torn tail that a cut-off write left. Opening changes
 //! no partition; the first append sets it right. Damage to what was durable is [`Error::Corrupt`], with file, position and
 //! offset; nothing is dropped to get around it.
 //!
@@ -221,26 +221,40 @@ pub(crate) mod producer;
 pub(crate) mod segment;
 pub(crate) mod store;
 pub(crate) mod topic;
+pub(crate) mod transaction;
 pub(crate) mod types;
 pub(crate) mod upkeep;
 
 pub use consumer::{Consumer, ConsumerBuilder, ConsumerWaker, Rebalance, StartFrom};
 pub use error::{Error, Result};
 pub use format::{Codec, TimestampType};
-pub use group::{CommittedOffset, OffsetReset};
-pub use log::{
-    Damage, Isolation, OnDamage, RecoveryReport, RemovalReason, Repair, SkippedRecord, TornTail, WhenFull,
-};
+pub use group::CommittedOffset;
+pub use log::{Isolation, OffsetAndTimestamp, OnDamage, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
-pub use store::{GroupLag, GroupStats, MaintenanceFailure, Store, StoreBuilder, StoreStats};
+pub use store::{Store, StoreBuilder};
 pub use topic::{
-    BatchMetadata, CleanupPolicy, CompactionReport, DeleteReport, EraseReport, KeyHash, Latest,
-    OffsetAndTimestamp, OwnedHeader, OwnedRecord, OwnedRecordsIter, Partition, PartitionReader,
-    PartitionStats, Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, RemovedSegment,
-    RepairReport, RetentionReport, Topic, TopicConfig, TopicStats, VerifyReport,
+    BatchMetadata, CleanupPolicy, KeyHash, Latest, OwnedHeader, OwnedRecord, OwnedRecordsIter, Partition,
+    PartitionReader, Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, Topic, TopicConfig,
 };
+pub use transaction::{Committed, CommittedBatch, Transaction, TransactionBuilder};
 pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
+
+/// What calls report that they have done or found.
+pub mod report {
+    pub use crate::group::OffsetReset;
+    pub use crate::log::{
+        CompactionReport, Damage, DeleteReport, EraseReport, RecoveryReport, RemovalReason, RemovedSegment,
+        Repair, RepairReport, RetentionReport, SkippedRecord, TornTail, VerifyReport,
+    };
+}
+
+/// Figures of partitions, topics, groups and the store, each at one moment.
+pub mod stats {
+    pub use crate::log::PartitionStats;
+    pub use crate::store::{GroupLag, GroupStats, MaintenanceFailure, StoreStats};
+    pub use crate::topic::TopicStats;
+}
 
 /// The code in `README.md`, compiled.
 #[cfg(doctest)]

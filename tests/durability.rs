@@ -14,8 +14,10 @@
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+#[path = "durability/panics.rs"]
 mod panics;
 #[cfg(test)]
+#[path = "durability/refused.rs"]
 mod refused;
 
 use std::path::Path;

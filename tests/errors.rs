@@ -1072,13 +1072,13 @@ fn files_of_a_newer_version_are_named_as_such() {
         let path = dir.join("orders-0/annals.state");
         let mut bytes = std::fs::read(&path).unwrap();
         assert_eq!(bytes[8..12], 1_u32.to_be_bytes());
-        bytes[8..12].copy_from_slice(&2_u32.to_be_bytes());
+        bytes[8..12].copy_from_slice(&3_u32.to_be_bytes());
         let crc = crc32fast::hash(&bytes[..508]);
         bytes[508..512].copy_from_slice(&crc.to_be_bytes());
         std::fs::write(&path, bytes).unwrap();
         path
     };
-    newer(&state, "state file version", 2);
+    newer(&state, "state file version", 3);
     let topics = |dir: &Path| {
         let path = dir.join("annals.topics");
         let text = std::fs::read_to_string(&path).unwrap();

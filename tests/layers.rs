@@ -19,8 +19,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("producer", &["io", "format", "segment", "upkeep", "log", "topic"]),
     ("group", &["io", "format", "segment", "upkeep", "log", "topic"]),
     ("consumer", &["io", "format", "segment", "upkeep", "log", "topic", "group"]),
+    ("transaction", &["io", "format", "upkeep", "log", "topic", "producer", "group", "consumer"]),
     // The store puts all of them together, and never sees a byte layout.
-    ("store", &["io", "segment", "upkeep", "log", "topic", "producer", "group", "consumer"]),
+    ("store", &["io", "segment", "upkeep", "log", "topic", "producer", "group", "consumer", "transaction"]),
     // Beside the store, not on it: it looks at files.
     ("dump", &["io", "format"]),
     // Above all of them, in tests and with `--cfg fuzzing` alone: it looks at everything.

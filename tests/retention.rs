@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use annals::io::ManualClock;
-use annals::{Durability, Error, Record, RemovalReason, StartFrom, Store, Topic, TopicConfig, WhenFull};
+use annals::{
+    Durability, Error, Record, StartFrom, Store, Topic, TopicConfig, WhenFull, report::RemovalReason,
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const DAY_MS: i64 = 86_400_000;

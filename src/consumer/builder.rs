@@ -27,7 +27,7 @@ use crate::types::Durability;
 pub enum StartFrom {
     /// At the first record there is.
     ///
-    /// With this and with `Latest`, a position whose records were deleted goes on at the first that is there.
+    /// With this and with `Latest`, a position whose records were deleted continues at the first that is there.
     #[default]
     Earliest,
     /// After the last record there is when the partition is first looked at.

@@ -2,7 +2,7 @@
 
 use crate::consumer::consumer::{Consumer, Role};
 use crate::error::{Error, Result};
-use crate::group::{CommitKind, CommitRequest};
+use crate::group::{CommitKind, CommitRequest, Pending};
 use crate::topic::Partition;
 use crate::types::{Offset, TopicPartition};
 
@@ -21,6 +21,21 @@ impl Consumer {
         self.commit_positions(CommitKind::Positions)
     }
 
+    /// Where it stands, for a transaction to commit.
+    pub(crate) fn pending(&self) -> Result<Pending> {
+        let Some(group) = self.group.clone() else {
+            return Err(Error::config("group.id", "", "offsets are committed for a group"));
+        };
+        let member = match self.role {
+            Role::SelfAssigned => None,
+            Role::Member(known) => Some((self.member.clone(), known)),
+            Role::Idle => Some((self.member.clone(), 0)),
+        };
+        let decided = self.assigned.values().filter(|one| !one.partition.is_deleted());
+        let positions = decided.filter_map(|one| Some((one.partition.clone(), one.decided_position()?)));
+        Ok(Pending { group, member, positions: positions.collect() })
+    }
+
     /// Commits given offsets: those of the last records done, plus one.
     ///
     /// # Errors
@@ -33,7 +48,7 @@ impl Consumer {
         self.commit_given(offsets, "")
     }
 
-    /// Commits given offsets with a note for whoever asks for them, at most 4096 bytes.
+    /// Commits given offsets with a note for later readers of the commit, at most 4096 bytes.
     ///
     /// # Errors
     /// As [`commit_offsets`](Self::commit_offsets).
@@ -85,7 +100,7 @@ impl Consumer {
         self.groups.commit(group, CommitRequest { member, positions, metadata, durability, kind })
     }
 
-    /// Commits what earlier polls handed out, if it is time. A failure stops nobody from reading.
+    /// Commits what earlier polls handed out, if it is time. A failure stops no reading.
     pub(super) fn commit_when_due(&mut self) {
         if self.auto_commit.is_due() {
             let outcome = self.commit_automatically();
@@ -98,7 +113,7 @@ impl Consumer {
         self.commit_positions(CommitKind::Automatic)
     }
 
-    /// Why the last automatic commit failed; `None` after one that succeeded. Polls go on meanwhile and try again;
+    /// Why the last automatic commit failed; `None` after one that succeeded. Polls continue meanwhile and try again;
     /// [`commit`](Self::commit) and [`close`](Self::close) report their failures themselves.
     ///
     /// ```

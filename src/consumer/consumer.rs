@@ -20,8 +20,8 @@ use crate::types::TopicPartition;
 /// ([`assign`](Self::assign)). Belongs to one thread at a time; dropping it leaves the group.
 ///
 /// The members of a group share the partitions of the topics they subscribe to: each partition has one reader. When
-/// members come and go, the partitions are shared out anew at once; a member sees it at its next poll, and a commit for a
-/// partition it has lost is refused. Whoever gets the partition begins at what was committed.
+/// members come and go, the partitions are shared out again at once; a member sees it at its next poll, and a commit for a
+/// partition it has lost is refused. The member that gets the partition begins at what was committed.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -124,7 +124,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Reads these partitions, whoever else does, instead of any it read before. Leaves the group as a reader; commits
+    /// Reads these partitions, whatever others read, in place of those it read before. Leaves the group as a reader; commits
     /// still go to it, unchecked.
     ///
     /// # Errors

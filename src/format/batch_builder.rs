@@ -124,7 +124,7 @@ impl BatchBuilder {
         self.plain.len()
     }
 
-    #[cfg(test)]
+    /// The offset of the first record.
     pub(crate) fn base_offset(&self) -> Offset {
         self.base_offset
     }

@@ -116,7 +116,7 @@ impl Groups {
 }
 
 /// An offset beyond the end would skip records that are not written yet.
-fn check_range(partition: &Partition, offset: Offset) -> Result<()> {
+pub(super) fn check_range(partition: &Partition, offset: Offset) -> Result<()> {
     partition.log().check_open()?;
     let (start, end) = (partition.start(), partition.end());
     if (0..=end).contains(&offset) {

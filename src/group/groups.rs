@@ -9,7 +9,7 @@ use crate::group::committed::{Commit, Committed, CommittedOffset};
 use crate::group::group::Group;
 use crate::group::register::Register;
 use crate::io::Clock;
-use crate::locks::{AtomicU64, Mutex, Ordering};
+use crate::locks::{AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::log::{Signal, SkippedRecord};
 use crate::topic::{Ledger, OFFSETS, Partition, Topics};
 use crate::types::{Offset, TopicPartition};
@@ -53,8 +53,9 @@ pub(crate) struct Groups {
     pub(super) committed: Mutex<Committed>,
     /// What was set right in memory at the open and is not written yet. Nothing else is written before it.
     owed: Mutex<Vec<Change>>,
-    /// Some of that was committed without the id of its topic, which is gone: it would hold for the next of the name.
-    owes_unnamed: bool,
+    /// Some of that was committed without the id of its topic, which is gone: it would hold for the next of the name. Or it is of
+    /// a partition that has been appended to since.
+    cannot_wait: AtomicBool,
     register: Mutex<Register>,
     members_made: AtomicU64,
     offset_resets: Vec<OffsetReset>,
@@ -118,23 +119,26 @@ impl Groups {
             ledger,
             committed: Mutex::new(committed),
             owed: Mutex::new(changes),
-            owes_unnamed,
+            cannot_wait: AtomicBool::new(owes_unnamed),
             register: Mutex::default(),
             members_made: AtomicU64::new(0),
             offset_resets,
             skipped,
         });
         for partition in set_back {
-            let groups = Arc::downgrade(&groups);
+            let owing = Arc::downgrade(&groups);
+            let write = move || owing.upgrade().map_or(Ok(()), |groups| groups.write_owed());
             // Records sent to it would be taken for read by the next life.
-            partition.log().require(move || groups.upgrade().map_or(Ok(()), |groups| groups.write_owed()));
+            if !partition.log().require(write) {
+                groups.cannot_wait.store(true, Ordering::Release);
+            }
         }
         Ok(groups)
     }
 
     /// Writes what is owed where a topic that is created next could suffer from it.
     pub(crate) fn write_what_cannot_wait(&self) -> Result<()> {
-        if self.owes_unnamed { self.write_owed() } else { Ok(()) }
+        if self.cannot_wait.load(Ordering::Acquire) { self.write_owed() } else { Ok(()) }
     }
 
     /// Writes durably what the open has set right. A failure, as on a full disk, leaves it owed: every later commit, and the

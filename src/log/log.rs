@@ -51,6 +51,8 @@ pub(crate) struct Log {
     /// Replaced whole, by an edit of the table alone; readers keep the list they took.
     pub(super) segments: RwLock<Arc<SegmentList>>,
     pub(super) offsets: Offsets,
+    /// No record from there on is compacted away: the layer above needs it.
+    pub(super) kept_from: AtomicI64,
     /// Those who write under an id, and their transactions. Changed under the writer's lock.
     pub(super) producers: Mutex<ProducerTable>,
     /// The log's place on the agenda while it has records in memory that nobody waits for.
@@ -199,6 +201,7 @@ impl Log {
                 end,
                 found.producers.first_undecided().unwrap_or(end),
             ),
+            kept_from: AtomicI64::new(Offset::MAX),
             producers: Mutex::new(found.producers.clone()),
             committer: Committer::default(),
             linger: Mutex::new(None),

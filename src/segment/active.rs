@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{BatchHeader, SegmentFile, SegmentSummary, segment_file_name};
+use crate::format::{BatchHeader, SegmentFile, SegmentSummary, TimeIndexEntry, segment_file_name};
 use crate::io::{Directory, File, OpenMode, Unwritten};
 use crate::segment::aborted::with_aborted;
 use crate::segment::summary::{Tally, summarize};
@@ -155,7 +155,7 @@ impl ActiveSegment {
         let entries = self.tally.bytes / u64::from(self.config.index_interval_bytes.max(1));
         self.tally.bytes > 0
             && (self.tally.bytes + len as u64 > u64::from(self.config.max_bytes)
-                || (entries + 2) * 12 > u64::from(self.config.max_index_bytes)
+                || (entries + 2) * TimeIndexEntry::LEN as u64 > u64::from(self.config.max_index_bytes)
                 || last_offset - self.tally.base > i64::from(i32::MAX))
     }
 

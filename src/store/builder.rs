@@ -10,11 +10,11 @@ use crate::error::{Error, Result};
 use crate::io::{
     Clock, Directory, DirectoryLock, FileSystem, OsFileSystem, SystemClock, descriptor_limit, most_held,
 };
-use crate::log::LogOptions;
+use crate::log::{LogOptions, RepairReport, VerifyReport};
 use crate::segment::ReadMode;
 use crate::store::failures::OnMaintenanceFailure;
 use crate::store::store::Store;
-use crate::topic::{RepairReport, TopicContext, VerifyReport, repair, verify};
+use crate::topic::{TopicContext, repair, verify};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
 
@@ -129,17 +129,17 @@ impl StoreBuilder {
         self
     }
 
-    /// Calls `tell` with each failure of retention and compaction in the rounds of maintenance, on the thread that does it.
+    /// Calls `report` with each failure of retention and compaction in the rounds of maintenance, on the thread that does it.
     /// Compaction is tried again each time after twice as long; [`Store::stats`] lists the partitions that fail. A write or
-    /// sync in the background that fails is told to the next sender of its partition instead.
+    /// sync in the background that fails is reported to the next sender of its partition instead.
     ///
     /// It runs without any lock of the store. It may call the store, close it or drop it. A panic in it ends nothing:
-    /// [`StoreStats::callback_panics`](crate::StoreStats::callback_panics) counts them.
+    /// [`StoreStats::callback_panics`](crate::stats::StoreStats::callback_panics) counts them.
     pub fn on_maintenance_failure(
         mut self,
-        tell: impl Fn(&TopicPartition, &Error) + Send + Sync + 'static,
+        report: impl Fn(&TopicPartition, &Error) + Send + Sync + 'static,
     ) -> Self {
-        self.on_maintenance_failure = Some(Arc::new(tell));
+        self.on_maintenance_failure = Some(Arc::new(report));
         self
     }
 
@@ -170,7 +170,7 @@ impl StoreBuilder {
         self
     }
 
-    /// The same as [`Store::verify`], telling after each segment how much was checked; `Break` ends it there. Files are read
+    /// The same as [`Store::verify`], reporting after each segment how much was checked; `Break` ends it there. Files are read
     /// positionally, so that a medium that fails is an error.
     ///
     /// ```

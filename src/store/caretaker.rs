@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::group::Groups;
 use crate::io::{Clock, caught};
-use crate::log::{Effort, RetentionPolicy};
+use crate::log::{Effort, RetentionPolicy, RetentionReport};
 use crate::store::failures::Failures;
 use crate::store::stats::{GroupLag, GroupStats, StoreStats};
-use crate::topic::{Partition, RetentionReport, Topic, Topics, unless_deleted};
+use crate::topic::{Partition, Topic, Topics, unless_deleted};
 
 /// How much of a partition's due was done.
 enum Visited {

@@ -43,7 +43,7 @@ pub struct StoreStats {
 /// A group's figures.
 ///
 /// ```
-/// fn needs_more_members(group: &annals::GroupStats) -> bool {
+/// fn needs_more_members(group: &annals::stats::GroupStats) -> bool {
 ///     group.lag() > 100_000 && group.members.len() < group.partitions.len()
 /// }
 /// ```
@@ -68,7 +68,7 @@ impl GroupStats {
 /// How far a group is in one partition.
 ///
 /// ```
-/// fn has_read_all(partition: &annals::GroupLag) -> bool {
+/// fn has_read_all(partition: &annals::stats::GroupLag) -> bool {
 ///     partition.committed == Some(partition.end)
 /// }
 /// ```
@@ -83,7 +83,7 @@ pub struct GroupLag {
     pub committed: Option<Offset>,
     /// The partition's end.
     pub end: Offset,
-    /// The offsets between what it has committed, or the partition's start where that is behind it or nothing was
+    /// The offsets between what it has committed, or the partition's start where that is above it or nothing was
     /// committed, and the end.
     pub lag: u64,
 }
@@ -91,7 +91,7 @@ pub struct GroupLag {
 /// A partition at which maintenance fails. The others are looked after all the same.
 ///
 /// ```
-/// fn is_hopeless(failure: &annals::MaintenanceFailure) -> bool {
+/// fn is_hopeless(failure: &annals::stats::MaintenanceFailure) -> bool {
 ///     failure.error.is_corruption()
 /// }
 /// ```

@@ -10,7 +10,7 @@ use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
 use crate::group::{CommittedOffset, Groups, OffsetReset};
 use crate::io::{Directory, caught};
-use crate::log::RecoveryReport;
+use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::{Producer, ProducerBuilder};
 use crate::store::builder::{Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
@@ -18,7 +18,8 @@ use crate::store::failures::Failures;
 use crate::store::life::{Life, Work};
 use crate::store::maintenance;
 use crate::store::stats::StoreStats;
-use crate::topic::{RetentionReport, Topic, TopicConfig, Topics, VerifyReport, refuse_change};
+use crate::topic::{Topic, TopicConfig, Topics, refuse_change};
+use crate::transaction::{Transaction, TransactionBuilder, Transactions};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
 
@@ -46,6 +47,7 @@ struct Inner {
     root: Directory,
     topics: Arc<Topics>,
     groups: Arc<Groups>,
+    transactions: Arc<Transactions>,
     care: Arc<Caretaker>,
     agenda: Arc<Agenda>,
     recovery: Vec<RecoveryReport>,
@@ -62,7 +64,7 @@ impl Store {
     /// Opens the store in a directory, which is made if there is none: takes its lock, and finds the end of every partition.
     ///
     /// After a clean close no record data is read. After a crash each partition's last segment is scanned; what the crash
-    /// left is told by [`recovery`](Self::recovery), and set right by the first append.
+    /// left is reported by [`recovery`](Self::recovery), and set right by the first append.
     ///
     /// # Errors
     /// [`StoreLocked`](Error::StoreLocked); [`Corrupt`](Error::Corrupt), [`UnsupportedFormat`](Error::UnsupportedFormat),
@@ -97,7 +99,9 @@ impl Store {
         let topics = Arc::new(Topics::open(root.clone(), context)?);
         // Before the first write that relies on the list: what groups have committed is set back there.
         topics.sync_list()?;
+        let recovered = Transactions::recover(&topics, &builder.clock)?;
         let groups = Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?;
+        let transactions = Transactions::open(recovered, (&topics, &groups), &builder.clock, &agenda);
         groups.write_what_cannot_wait()?;
         let care = Caretaker {
             topics: Arc::clone(&topics),
@@ -120,7 +124,7 @@ impl Store {
         let mut recovery = topics.recovery();
         let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
         commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
-        let inner = Inner { root, topics, groups, care, agenda, recovery, life };
+        let inner = Inner { root, topics, groups, transactions, care, agenda, recovery, life };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -154,7 +158,7 @@ impl Store {
     }
 
     /// What opening each partition found; the topics that could not be opened, whose calls return that error; the directories
-    /// that the list of topics does not name and that were left as they are, because nobody deleted them.
+    /// that the list of topics does not name and that were left as they are, because they were not deleted.
     pub fn recovery(&self) -> &[RecoveryReport] {
         &self.inner.recovery
     }
@@ -258,6 +262,21 @@ impl Store {
         ProducerBuilder::new(Arc::clone(&self.inner.topics), Arc::clone(&self.inner.agenda))
     }
 
+    /// Begins a transaction of that name, with the default settings. An earlier user of the name is fenced, and what that
+    /// one has not committed is aborted.
+    ///
+    /// # Errors
+    /// [`InvalidName`](Error::InvalidName), [`StoreClosed`](Error::StoreClosed).
+    pub fn transaction(&self, name: &str) -> Result<Transaction> {
+        self.check_open()?;
+        self.transaction_builder(name).begin()
+    }
+
+    /// Begins a transaction with other settings.
+    pub fn transaction_builder(&self, name: &str) -> TransactionBuilder {
+        TransactionBuilder::new(&self.inner.transactions, self.producer(), name)
+    }
+
     /// A consumer of that group, with the default settings. It becomes a member when it subscribes.
     ///
     /// # Errors
@@ -326,6 +345,8 @@ impl Inner {
     fn close(&self) -> Result<()> {
         self.life.close(|| {
             self.agenda.stop();
+            // What cannot be written now is decided the same way by the next open.
+            drop(caught(|| self.transactions.finish()));
             caught(|| self.topics.close())
         })
     }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use annals::{Error, OwnedRecord, Partition, ReadMode, RecordRef, RecoveryReport, Store};
+use annals::{Error, OwnedRecord, Partition, ReadMode, RecordRef, Store, report::RecoveryReport};
 
 use crate::damage::{Changes, Damage};
 use crate::stores::{GROUP, PartitionContent, ROOT, Sample, TopicContent, builder};

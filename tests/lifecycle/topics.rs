@@ -26,7 +26,7 @@ fn count(store: &Store, topic: &str) -> usize {
 
 /// What an open could not open or did not clear away, by name.
 fn failures(store: &Store) -> Vec<(&annals::TopicPartition, &Error)> {
-    let failure = |report: &'_ annals::RecoveryReport| report.failure.is_some();
+    let failure = |report: &'_ annals::report::RecoveryReport| report.failure.is_some();
     let failed = store.recovery().iter().filter(|report| failure(report));
     failed.map(|report| (&report.topic_partition, report.failure.as_ref().expect("one"))).collect()
 }

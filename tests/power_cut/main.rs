@@ -22,6 +22,8 @@ mod record;
 #[cfg(test)]
 mod scenes;
 #[cfg(test)]
+mod transactions;
+#[cfg(test)]
 mod trouble;
 #[cfg(test)]
 mod watcher;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::{BatchHeader, Malformed, RecordIter, SegmentSummary};
+use crate::locks::Ordering;
 use crate::log::compaction::offset_map::{Full, OffsetMap};
 use crate::log::compaction::plan::{RunLimits, Sealed, has_due, measure, runs};
 use crate::log::compaction::rewrite::{Expander, Rewrite, Rewriter, Source};
@@ -13,6 +14,8 @@ use crate::log::compaction::swap::Swap;
 use crate::log::compaction::{CompactionConfig, CompactionReport, Dirt, Effort};
 use crate::log::config::LogConfig;
 use crate::log::log::Log;
+use crate::log::producers::aborted::AbortedRange;
+use crate::log::producers::table::ProducerTable;
 use crate::log::retain::retention::{effective_times, millis};
 use crate::log::table::edit::{Edit, NewHorizon};
 use crate::log::write::accumulator::Take;
@@ -25,6 +28,10 @@ struct Snapshot {
     dirt: Dirt,
     cleaned_until: Offset,
     start: Offset,
+    /// Transactions whose records nobody is to read.
+    aborted: AbortedRange,
+    /// Whose last batches have to stay.
+    producers: ProducerTable,
     /// Those of the log when it was decided how to compact.
     settings: Arc<LogConfig>,
 }
@@ -88,7 +95,7 @@ impl Log {
     ) -> Result<CompactionReport> {
         let _rewriting = self.rewriting.lock();
         self.check_going_on()?;
-        let mut report = CompactionReport::default();
+        let mut report = CompactionReport::new(self.topic_partition.clone());
         let mut is_prepared = false;
         loop {
             // In this order: settings that are replaced after the answer are noticed.
@@ -105,6 +112,7 @@ impl Log {
             }
         }
         report.cleaned_until = self.cleaned_until()?;
+        self.note_reclaimed(report.bytes_before.saturating_sub(report.bytes_after));
         Ok(report)
     }
 
@@ -139,17 +147,22 @@ impl Log {
         let (sealed, cleaned_until) = (state.sealed.clone(), state.cleaned_until);
         let dirt = self.measure(&writer, config)?;
         let list = self.segment_list();
+        let aborted =
+            AbortedRange::gather(0, dirt.until, list.iter().map(|one| self.aborted_in(&list, one)))?;
+        let producers = self.producers.lock().clone();
         let sources = sealed.into_iter().zip(list.iter());
         let sources =
             sources.map(|(summary, segment)| Source { summary, segment: Arc::clone(segment) }).collect();
-        Ok(Some(Snapshot { sources, dirt, cleaned_until, start: self.start(), settings }))
+        Ok(Some(Snapshot { sources, dirt, cleaned_until, start: self.start(), settings, aborted, producers }))
     }
 
     fn measure(&self, writer: &Writer, config: &CompactionConfig) -> Result<Dirt> {
         let facts = self.facts(writer)?;
         let state = writer.phase.state().ok_or_else(|| self.closed())?;
         let times = effective_times(&facts, config.now);
-        let sealed = Sealed { segments: &state.sealed, times: &times, cleaned_until: state.cleaned_until };
+        let limit = self.finished().min(self.kept_from.load(Ordering::Acquire));
+        let (segments, cleaned_until) = (&state.sealed, state.cleaned_until);
+        let sealed = Sealed { segments, times: &times, cleaned_until, limit };
         Ok(measure(&sealed, config))
     }
 
@@ -177,6 +190,8 @@ impl Log {
             map: &map,
             covered,
             until: at.dirt.until,
+            aborted: &at.aborted,
+            producers: &at.producers,
             start: at.start,
             now: config.now,
             horizon: config.now.saturating_add(millis(config.delete_retention)),
@@ -262,8 +277,10 @@ impl Log {
             while let Some(batch) = cursor.next_batch()? {
                 self.check_going_on()?;
                 headers.update(batch.bytes().get(..BatchHeader::LEN).unwrap_or_default());
-                if batch.header().next_offset() <= at.cleaned_until || batch.header().attributes.is_control()
-                {
+                let header = batch.header();
+                let is_aborted = header.attributes.is_transactional()
+                    && at.aborted.holds(header.producer_id, header.base_offset);
+                if header.next_offset() <= at.cleaned_until || header.attributes.is_control() || is_aborted {
                     continue;
                 }
                 let limit = self.options.max_expanded_bytes;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::format::SegmentSummary;
+use crate::format::{OffsetIndexEntry, SegmentSummary, TimeIndexEntry};
 use crate::log::compaction::{CompactionConfig, Effort};
 use crate::log::retain::retention::millis;
 use crate::types::{Offset, Timestamp};
@@ -34,6 +34,8 @@ pub(super) struct Sealed<'a> {
     pub(super) segments: &'a [SegmentSummary],
     pub(super) times: &'a [Timestamp],
     pub(super) cleaned_until: Offset,
+    /// Nothing from there on may be compacted: transactions without an end, and what others need.
+    pub(super) limit: Offset,
 }
 
 /// Measures the dirt and says whether it is time to clean.
@@ -42,7 +44,8 @@ pub(super) fn measure(log: &Sealed<'_>, config: &CompactionConfig) -> Dirt {
     let min_lag = millis(config.min_lag);
     let too_young = |time: &Timestamp| min_lag > 0 && config.now.saturating_sub(*time) < min_lag;
     let dirty = log.segments.iter().zip(log.times).skip_while(|(segment, _)| is_clean(segment));
-    let dirty: Vec<_> = dirty.take_while(|(_, time)| !too_young(time)).map(|(segment, _)| segment).collect();
+    let dirty = dirty.take_while(|(segment, time)| !too_young(time) && segment.next_offset <= log.limit);
+    let dirty: Vec<_> = dirty.map(|(segment, _)| segment).collect();
     let clean = log.segments.iter().take_while(is_clean);
     let mut dirt = Dirt {
         clean_bytes: clean.map(|segment| segment.bytes).sum(),
@@ -98,8 +101,10 @@ fn fits(segments: &[SegmentSummary], limits: &RunLimits) -> bool {
     let (Some(first), Some(last)) = (segments.first(), segments.last()) else { return true };
     let sum = |size: fn(&SegmentSummary) -> u64| segments.iter().map(size).sum::<u64>();
     sum(|segment| segment.bytes) <= limits.max_bytes
-        && sum(|segment| u64::from(segment.index_entries) * 8) <= limits.max_index_bytes
-        && sum(|segment| u64::from(segment.time_entries) * 12) <= limits.max_index_bytes
+        && sum(|segment| u64::from(segment.index_entries) * OffsetIndexEntry::LEN as u64)
+            <= limits.max_index_bytes
+        && sum(|segment| u64::from(segment.time_entries) * TimeIndexEntry::LEN as u64)
+            <= limits.max_index_bytes
         && last.next_offset - first.base <= i64::from(i32::MAX)
 }
 
@@ -147,7 +152,7 @@ mod tests {
 
     fn dirt(segments: &[SegmentSummary], cleaned_until: Offset, config: &CompactionConfig) -> Dirt {
         let times: Vec<_> = segments.iter().map(|segment| segment.last_append).collect();
-        measure(&Sealed { segments, times: &times, cleaned_until }, config)
+        measure(&Sealed { segments, times: &times, cleaned_until, limit: Offset::MAX }, config)
     }
 
     #[test]

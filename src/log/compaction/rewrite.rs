@@ -116,6 +116,11 @@ impl<'a> Rewriter<'a> {
         let (Some(first), Some(last)) = (run.first(), run.last()) else {
             return Ok(Rewrite::Unchanged { delete_horizon: NO_TIMESTAMP });
         };
+        let mut aborted = Vec::new();
+        for source in run {
+            // A marker stays, whatever becomes of its transaction's records.
+            aborted.extend(self.log.aborted_in(&self.log.segment_list(), &source.segment)?.iter().copied());
+        }
         let bytes = run.iter().map(|source| source.summary.bytes).sum();
         let mut progress = Progress::NONE;
         let filled = run.iter().try_for_each(|source| {
@@ -131,7 +136,8 @@ impl<'a> Rewriter<'a> {
             drop(new.discard());
             return if is_too_large { Ok(Rewrite::TooLarge) } else { Err(error) };
         }
-        let mut new = new.finish(last.summary.next_offset)?;
+        let new = new.finish(last.summary.next_offset)?;
+        let mut new = new.map(|new| new.with_aborted(aborted));
         if let Some(new) = &mut new {
             let sources = || run.iter().map(|source| source.summary);
             new.summary.delete_horizon = delete_horizon;

@@ -52,9 +52,11 @@ impl fmt::Debug for Prerequisite {
 
 impl Log {
     /// Nothing is appended before `prerequisite` has succeeded: until then every append fails with its error, and the next one
-    /// asks again. It runs under the writer's lock. For a partition that was just opened; the first call counts.
-    pub(crate) fn require(&self, prerequisite: impl Fn() -> Result<()> + Send + Sync + 'static) {
+    /// asks again. It runs under the writer's lock. The first call counts. False for a partition that was appended to already.
+    pub(crate) fn require(&self, prerequisite: impl Fn() -> Result<()> + Send + Sync + 'static) -> bool {
+        let writer = self.writer.lock();
         drop(self.prerequisite.set(Prerequisite(Box::new(prerequisite))));
+        matches!(writer.phase, Phase::Untouched(_))
     }
 
     /// Removes what can be made again from the other files of the partition: a disk is full, and something has to be written

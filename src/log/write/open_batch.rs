@@ -107,6 +107,11 @@ impl OpenBatch {
         self.marker.as_ref().map(|marker| &marker.marker)
     }
 
+    /// The offset of its first record.
+    pub(in crate::log) fn base_offset(&self) -> Offset {
+        self.builder.base_offset()
+    }
+
     /// The offset behind it.
     pub(in crate::log) fn next_offset(&self) -> Offset {
         self.marker.as_ref().map_or_else(|| self.builder.next_offset(), |marker| marker.header.next_offset())

@@ -24,7 +24,7 @@ pub enum WhenFull {
     /// It fails with [`Error::Full`].
     #[default]
     Fail,
-    /// The oldest segments go, whoever has read them or not.
+    /// The oldest segments go, whether they were read or not.
     DropOldest,
     /// It waits until retention or consumers have made room, and fails with [`Error::Full`] when that takes too long.
     Block,
@@ -100,7 +100,13 @@ impl Log {
             drop(accumulator);
             match (limit.when_full, &mut waiting, seen) {
                 (WhenFull::Fail, ..) => return Err(self.full(&limit)),
-                (WhenFull::DropOldest, ..) => self.drop_oldest(bytes, &limit)?,
+                (WhenFull::DropOldest, ..) => {
+                    self.drop_oldest(bytes, &limit)?;
+                    // What a transaction without an end has written stays, and all behind it.
+                    if self.bytes() + bytes > limit.max_bytes && self.finished() < self.end() {
+                        return Err(self.full(&limit));
+                    }
+                }
                 (WhenFull::Block, Some(waiting), Some(seen)) => {
                     if !waiting.sleep(seen, &limit) {
                         return Err(self.full(&limit));
