@@ -265,6 +265,19 @@ pub enum Error {
         reason: String,
     },
 
+    /// Files that `adopt_topic` was given are not a log that can be taken over. Nothing was created, and they are as they were.
+    #[error("cannot adopt {}, byte {position}{}: {reason}", path.display(), at_offset(*offset))]
+    CannotAdopt {
+        /// The file, or the directory.
+        path: PathBuf,
+        /// Byte position of what is in the way, or of the batch that holds it.
+        position: u64,
+        /// The offset expected there, where one is.
+        offset: Option<Offset>,
+        /// What is in the way, and what to do.
+        reason: String,
+    },
+
     /// A compressed batch expands to more than [`StoreBuilder::max_expanded_bytes`](crate::StoreBuilder::max_expanded_bytes)
     /// allows. That is no damage: it was written where more was allowed. Open the store with a larger value.
     #[error("the batch at byte {position} of {} (offset {offset}) expands to more than max_expanded_bytes={limit}: open the store with a larger value", path.display())]

@@ -180,6 +180,26 @@
 //! The store is open until [`Store::close`], or until the last clone of the [`Store`] is dropped; producers and consumers do not
 //! keep it open.
 //!
+//! # Transactions
+//!
+//! Records in any topics, and the offsets of a group, that take effect together or not at all:
+//!
+//! ```
+//! # use annals::{Record, Store, TopicConfig};
+//! # let dir = tempfile::tempdir()?;
+//! # let store = Store::open(dir.path())?;
+//! # for topic in ["debits", "credits"] { store.create_topic(topic, TopicConfig::new())?; }
+//! let mut tx = store.transaction("transfer-17")?;
+//! tx.send(Record::to("debits").key("alice").value("5"))?;
+//! tx.send(Record::to("credits").key("bob").value("5"))?;
+//! tx.commit()?; // both are there, or neither, whenever the process dies
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Readers see committed records by default ([`Isolation`]). [`Transaction::commit_offsets`] makes a step of reading, working and
+//! writing happen once; [`Transaction::expect_end`] makes a decision depend on what was read. A [`NamedProducer`] sends once what
+//! its source sends twice.
+//!
 //! # Errors
 //!
 //! There is one [`Error`]; each variant says what can be done about it and carries what a message needs: names, offsets, limits,
@@ -187,8 +207,8 @@
 //!
 //! # Not supported
 //!
-//! Several processes on one store, a network protocol, replication, transactions over several partitions, idempotent
-//! producers, an asynchronous interface.
+//! Several processes on one store, a network protocol, replication, transactions with other systems, an asynchronous
+//! interface.
 //!
 //! # Looking underneath
 //!
@@ -234,10 +254,13 @@ pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
 pub use store::{Store, StoreBuilder};
 pub use topic::{
-    BatchMetadata, CleanupPolicy, KeyHash, Latest, OwnedHeader, OwnedRecord, OwnedRecordsIter, Partition,
-    PartitionReader, Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, Topic, TopicConfig,
+    AdoptedPartition, Adoption, BatchMetadata, CleanupPolicy, KeyHash, Latest, LogSource, OwnedHeader,
+    OwnedRecord, OwnedRecordsIter, Partition, PartitionReader, Partitioner, RecordMetadata, RecordRef,
+    Records, RecordsIter, Topic, TopicConfig,
 };
-pub use transaction::{Committed, CommittedBatch, Transaction, TransactionBuilder};
+pub use transaction::{
+    Committed, CommittedBatch, NamedAppend, NamedProducer, Transaction, TransactionBuilder,
+};
 pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
 
 /// What calls report that they have done or found.

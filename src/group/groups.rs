@@ -235,12 +235,16 @@ impl Groups {
         commit.is_for(partition).then(|| commit.at.clone())
     }
 
-    /// All that a group has committed for the topics there are.
+    /// All that a group has committed for the topics there are, those that could not be opened among them.
     pub(crate) fn committed_of(&self, group: &str) -> BTreeMap<TopicPartition, CommittedOffset> {
         let committed = self.committed.lock();
-        let of_group = committed.of_group(group).filter(|(place, commit)| {
-            self.topics.get(place.topic()).is_ok_and(|topic| commit.topic_id == topic.id())
-        });
+        let holds = |place: &TopicPartition, commit: &Commit| match self.topics.get(place.topic()) {
+            Ok(topic) => commit.topic_id == topic.id(),
+            Err(Error::UnknownTopic { .. }) => false,
+            // The topic is there and could not be opened: what was committed for it holds.
+            Err(_) => true,
+        };
+        let of_group = committed.of_group(group).filter(|(place, commit)| holds(place, commit));
         of_group.map(|(place, commit)| (place.clone(), commit.at.clone())).collect()
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::View;
@@ -83,6 +83,19 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
     /// Bytes that may still be written under `dir` by us, `None` where that is not known.
     fn available_space(&self, _dir: &Path) -> io::Result<Option<u64>> {
         Ok(None)
+    }
+    /// Gives the file `from` another name, `to`, which must be free. `Unsupported` where there is no such thing.
+    fn hard_link(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Makes `to`, a new file that shares the blocks of `from` until one of the two is written to. `Unsupported` where there is
+    /// no such thing; then there is no `to`.
+    fn reflink(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// The one path of what stands under `path`, whatever links lead there.
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        std::path::absolute(path)
     }
     /// The same files, of which those in `dir` and below are reached from the directory that stands there now, whatever its
     /// name will be. [`lock_dir`](FileSystem::lock_dir) of it is called with `dir`, once; when that lock is dropped, nothing in

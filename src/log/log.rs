@@ -21,7 +21,7 @@ use crate::log::write::accumulator::Accumulator;
 use crate::log::write::group_sync::Committer;
 use crate::log::write::rules::AppendRules;
 use crate::log::write::writer::{Phase, Writer};
-use crate::segment::{ActiveSegment, WriteFailure};
+use crate::segment::{ActiveSegment, ReadMode, WriteFailure};
 use crate::types::{Offset, Timestamp, TopicPartition};
 use crate::upkeep::{Agenda, Ticket};
 
@@ -92,14 +92,22 @@ pub(crate) struct LogContext {
 impl Log {
     /// Makes the files of a new, empty partition in an empty directory. Everything is durable but the directory's name.
     pub(crate) fn create(directory: &Directory, identity: Identity, config: &LogConfig) -> Result<()> {
-        let active =
-            ActiveSegment::create(directory, 0, config.segment, crate::segment::ReadMode::Positional)?;
-        let mut active = active;
+        Self::create_at(directory, identity, config, 0).map(drop)
+    }
+
+    /// The same, of one whose first record gets the offset `start`.
+    pub(super) fn create_at(
+        directory: &Directory,
+        identity: Identity,
+        config: &LogConfig,
+        start: Offset,
+    ) -> Result<StateFile> {
+        let mut active = ActiveSegment::create(directory, start, config.segment, ReadMode::Positional)?;
         let closed = active.seal().map_err(WriteFailure::into_error)?;
-        let mark = Mark { segment: 0, offset: 0, position: 0 };
+        let mark = Mark { segment: start, offset: start, position: 0 };
         let state = PartitionState {
             identity,
-            log_start: 0,
+            log_start: start,
             sealed: Vec::new(),
             closed: Some(closed),
             cleaned_until: 0,
@@ -109,7 +117,7 @@ impl Log {
             mark,
             sequence: 0,
         };
-        StateFile::create(directory, state).map(drop)
+        StateFile::create(directory, state)
     }
 
     /// Whose partition a directory holds; `None` when it holds none that can be read.

@@ -18,8 +18,8 @@ use crate::store::failures::Failures;
 use crate::store::life::{Life, Work};
 use crate::store::maintenance;
 use crate::store::stats::StoreStats;
-use crate::topic::{Topic, TopicConfig, Topics, refuse_change};
-use crate::transaction::{Transaction, TransactionBuilder, Transactions};
+use crate::topic::{Adoption, LogSource, Topic, TopicConfig, Topics, refuse_change};
+use crate::transaction::{NamedProducer, Transaction, TransactionBuilder, Transactions};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
 
@@ -182,6 +182,37 @@ impl Store {
         Ok(topic)
     }
 
+    /// Makes a topic of logs that were written elsewhere: partitions of a Kafka broker, copies of partitions of annals, backups.
+    /// `directories` has one for each partition, in order. Every batch stays as it is, byte for byte, at its offset, whatever
+    /// wrote it; offsets may be missing. Appends go on behind the last one. [`LogSource`](crate::LogSource) says where a
+    /// partition is to start, and whether files may be linked instead of copied.
+    ///
+    /// All of it is read and checked before anything is written. When the call returns, the topic and its records are durable;
+    /// after an error or a crash there is nothing of it. The directories stay as they are, and nobody may write to
+    /// them meanwhile. No other topic can be created, changed or deleted while files are copied, and a close waits.
+    ///
+    /// A topic's settings hold for what was adopted, too: with `retention.ms` old records go soon. What groups have committed
+    /// elsewhere does not come along: [`commit_offsets`](crate::Consumer::commit_offsets) sets it.
+    ///
+    /// # Errors
+    /// [`CannotAdopt`](Error::CannotAdopt) with file, position and what to do: damage, offsets that go back or overlap, a
+    /// format before Kafka 0.11, no `.log`, a directory in this store. [`BatchTooLarge`](Error::BatchTooLarge),
+    /// [`InvalidConfig`](Error::InvalidConfig) when `config` has another number of partitions than there are directories;
+    /// otherwise as [`create_topic`](Self::create_topic).
+    pub fn adopt_topic<S: Into<LogSource>>(
+        &self,
+        name: &str,
+        config: TopicConfig,
+        directories: impl IntoIterator<Item = S>,
+    ) -> Result<Adoption> {
+        let _work = self.work()?;
+        refuse_change(name)?;
+        let sources = directories.into_iter().map(Into::into).collect();
+        let adopted = self.inner.topics.adopt(name, &config, sources)?;
+        self.inner.groups.topic_changed(name);
+        Ok(adopted)
+    }
+
     /// The topic of that name.
     ///
     /// # Errors
@@ -275,6 +306,16 @@ impl Store {
     /// Begins a transaction with other settings.
     pub fn transaction_builder(&self, name: &str) -> TransactionBuilder {
         TransactionBuilder::new(&self.inner.transactions, self.producer(), name)
+    }
+
+    /// The producer of that name, which knows what it has sent, also in earlier lives of the store.
+    ///
+    /// # Errors
+    /// [`InvalidName`](Error::InvalidName), [`StoreClosed`](Error::StoreClosed); [`Io`](Error::Io) when its name cannot be
+    /// made durable.
+    pub fn named_producer(&self, name: &str) -> Result<NamedProducer> {
+        self.check_open()?;
+        self.inner.transactions.named_producer(name)
     }
 
     /// A consumer of that group, with the default settings. It becomes a member when it subscribes.

@@ -15,19 +15,11 @@ pub(super) const MOST_PARTITIONS: u32 = 100_000;
 
 impl Topics {
     pub(crate) fn create(&self, name: &str, config: &TopicConfig) -> Result<Topic> {
-        check_topic_name(name).map_err(|reason| Error::InvalidName {
-            kind: "topic",
-            name: name.to_owned(),
-            reason,
-        })?;
         let settings = Settings::given(partitions_of(config)?, config)?;
         let entry = entry_of(random_id(), &settings);
         let mut catalog = self.catalog.lock();
         catalog.check()?;
-        let collides = |other: &&String| collision_key(other) == collision_key(name);
-        if let Some(existing) = catalog.catalog().topics.keys().find(collides) {
-            return Err(Error::TopicExists { topic: name.to_owned(), existing: existing.clone() });
-        }
+        check_new_name(name, catalog.catalog())?;
         let store = catalog.catalog().store;
         let listed = catalog.catalog().clone();
         self.create_partitions(name, (&listed, &entry), &settings, 0)?;
@@ -164,8 +156,22 @@ impl Topics {
     }
 }
 
+/// An error when no topic of that name can be created.
+pub(super) fn check_new_name(name: &str, listed: &Catalog) -> Result<()> {
+    check_topic_name(name).map_err(|reason| Error::InvalidName {
+        kind: "topic",
+        name: name.to_owned(),
+        reason,
+    })?;
+    let collides = |other: &&String| collision_key(other) == collision_key(name);
+    match listed.topics.keys().find(collides) {
+        Some(existing) => Err(Error::TopicExists { topic: name.to_owned(), existing: existing.clone() }),
+        None => Ok(()),
+    }
+}
+
 /// How many partitions a new topic gets.
-fn partitions_of(config: &TopicConfig) -> Result<u32> {
+pub(super) fn partitions_of(config: &TopicConfig) -> Result<u32> {
     let partitions = config.partition_count().unwrap_or(1);
     if !(1..=MOST_PARTITIONS).contains(&partitions) {
         return Err(Error::config("partitions", partitions, format!("from 1 to {MOST_PARTITIONS}")));
@@ -174,6 +180,6 @@ fn partitions_of(config: &TopicConfig) -> Result<u32> {
 }
 
 /// What the catalog lists of a topic with these settings.
-fn entry_of(id: u128, settings: &Settings) -> CatalogTopic {
+pub(super) fn entry_of(id: u128, settings: &Settings) -> CatalogTopic {
     CatalogTopic { id, partitions: settings.partitions(), config: settings.values().clone() }
 }

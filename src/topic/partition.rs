@@ -256,6 +256,7 @@ impl Partition {
 
     /// The earliest offset whose record has a timestamp of `timestamp` (Unix milliseconds) or later, `None` when there is
     /// none. Not the closest timestamp: where times run backwards, an earlier offset with a later time wins.
+    /// Records of transactions count whatever becomes of them: whoever reads committed ones goes on from there.
     ///
     /// # Errors
     /// [`Io`](Error::Io), [`Corrupt`](Error::Corrupt).

@@ -56,7 +56,7 @@ pub(super) struct Unopened {
 #[derive(Debug)]
 pub(crate) struct Topics {
     pub(super) root: Directory,
-    context: TopicContext,
+    pub(super) context: TopicContext,
     /// Held while topics are created, changed or deleted.
     pub(super) catalog: Mutex<CatalogFile>,
     pub(super) by_name: RwLock<BTreeMap<Arc<str>, Topic>>,

@@ -8,6 +8,8 @@
     reason = "a test may stop at what it did not expect, and looks at the files from outside"
 )]
 
+#[cfg(all(test, unix))]
+mod adopt;
 #[cfg(test)]
 mod callbacks;
 #[cfg(test)]

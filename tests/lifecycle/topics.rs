@@ -120,6 +120,7 @@ fn a_damaged_state_file_stops_its_topic_and_no_other() {
     is_its_error(store.add_partitions("orders", 3).map(drop));
     is_its_error(store.producer().send(Record::to("orders").value("1 pear")).map(drop));
     assert!(matches!(store.create_topic("orders", TopicConfig::new()), Err(Error::TopicExists { .. })));
+    assert_eq!(store.committed("ledger").len(), 2, "what was committed for it is not hidden");
     assert_eq!(count(&store, "bills"), 2);
     producer(&store, Durability::Disk).send(Record::to("bills").value("1 pear")).expect("a send");
     store.close().expect("a close");

@@ -30,12 +30,28 @@ const NAMED: Tests = tests("corruption", &["named::"]);
 const REPAIR: Tests = tests("corruption", &["repair::"]);
 const CALLBACKS: Tests = tests("lifecycle", &["callbacks::"]);
 const CLOSING: Tests = tests("lifecycle", &["closing::"]);
+const ADOPT: Tests = tests("lifecycle", &["adopt::"]);
 const TOPICS: Tests = tests("lifecycle", &["topics::"]);
 const FORK: Tests = tests("lifecycle", &["fork::"]);
 const RENAMED: Tests = tests("lifecycle", &["renamed::"]);
 const PARTITION: Tests = tests("lib", &["log::"]);
 
 pub(crate) const BUGS: &[Bug] = &[
+    // Transactions.
+    Bug {
+        name: "decision-about-an-earlier-transaction-counts",
+        file: "src/transaction/recovery.rs",
+        good: ".find(|(decided, same)| decided.has_same_epoch == *same);",
+        bad: ".find(|_| true);",
+        caught_by: &[tests("power_cut", &["transactions::"])],
+    },
+    Bug {
+        name: "single-record-above-an-open-transaction",
+        file: "src/log/read/by_offset.rs",
+        good: "if !is_plain || header.next_offset() > self.stable() {",
+        bad: "if !is_plain || header.next_offset() > self.end() {",
+        caught_by: &[tests("lib", &["tests::transactions::"])],
+    },
     // A store's life.
     Bug {
         name: "append-before-commits-are-set-back",
@@ -68,8 +84,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "one-topic-stops-the-store",
         file: "src/topic/topics.rs",
-        good: "Err(error) if InternalTopic::find(name).is_some() => return Err(error),",
-        bad: "Err(error) if !name.is_empty() => return Err(error),",
+        good: "Err(unopened) if InternalTopic::find(name).is_some() => return Err(unopened.error),",
+        bad: "Err(unopened) if !name.is_empty() => return Err(unopened.error),",
         caught_by: &[TOPICS],
     },
     Bug {
@@ -106,6 +122,28 @@ pub(crate) const BUGS: &[Bug] = &[
         good: "self.forks == FORKS.load(Ordering::Relaxed)",
         bad: "self.forks <= FORKS.load(Ordering::Relaxed)",
         caught_by: &[FORK],
+    },
+    // Logs of others.
+    Bug {
+        name: "adopted-before-the-files-are-synced",
+        file: "src/log/adopt/carry.rs",
+        good: "    target.sync()?;\n    Ok(position)",
+        bad: "    Ok(position)",
+        caught_by: &[ADOPT],
+    },
+    Bug {
+        name: "adopted-unchecked",
+        file: "src/segment/survey.rs",
+        good: ".and_then(|()| BatchHeader::verify_crc(batch))",
+        bad: ".and_then(|()| Ok(()))",
+        caught_by: &[ADOPT],
+    },
+    Bug {
+        name: "adoption-cut-off-is-nobodys",
+        file: "src/topic/adopt.rs",
+        good: "catalog.change(|catalog| _ = catalog.deleted.insert(entry.id))?;",
+        bad: "catalog.change(|_| ())?;",
+        caught_by: &[ADOPT],
     },
     // What a sync promises.
     Bug {
@@ -730,6 +768,20 @@ pub(crate) const BUGS: &[Bug] = &[
         good: "        self.ending.store(true, Ordering::Release);\n        self.rewriting.lock()",
         bad: "        self.ending.store(true, Ordering::Release);\n        Box::leak(Box::new(Mutex::new(()))).lock()",
         caught_by: &[tests("lib", &["log::tests::ending"])],
+    },
+    Bug {
+        name: "a-round-goes-by-replaced-settings",
+        file: "src/log/retain/removal.rs",
+        good: "        let now = self.clock.now();\n        let mut writer = self.writer.lock();\n        let policy = &ask();\n",
+        bad: "        let policy = &ask();\n        let now = self.clock.now();\n        let mut writer = self.writer.lock();\n",
+        caught_by: &[tests("retention", &["a_round_that_is_under_way"])],
+    },
+    Bug {
+        name: "a-read-does-not-look-again-whether-its-topic-is-there",
+        file: "src/log/read/reader.rs",
+        good: "        self.log.check_open()?;\n        Ok(slices)",
+        bad: "        Ok(slices)",
+        caught_by: &[tests("lives", &["a_read_beside_a_deletion"])],
     },
     Bug {
         name: "files-go-by-their-names-after-a-deletion",

@@ -234,6 +234,18 @@ impl FileSystem for FaultyFileSystem {
         self.inner.available_space(dir)
     }
 
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.shared.run(Call::Create, to, || self.inner.hard_link(from, to))
+    }
+
+    fn reflink(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.shared.run(Call::Create, to, || self.inner.reflink(from, to))
+    }
+
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        self.inner.resolve(path)
+    }
+
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {
         self.shared.run(Call::Lock, dir, || self.inner.lock_dir(dir))
     }
