@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use annals::io::{Clock, ManualClock};
 use annals::{
-    Durability, Error, Record, StartFrom, Store, Topic, TopicConfig, WhenFull, report::RemovalReason,
+    CleanupPolicy, Durability, Error, Record, StartFrom, Store, Topic, TopicConfig, WhenFull,
+    report::RemovalReason,
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -386,5 +387,31 @@ fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
         } else {
             std::fs::copy(entry.path(), &target).unwrap();
         }
+    }
+}
+
+#[test]
+fn the_latest_values_hand_out_what_is_left_when_the_start_passes_the_walk() {
+    type Removal = fn(&Store, &Topic);
+    let removals: [(&str, Removal); 2] = [
+        ("delete_records", |_, topic| _ = topic.partition(0).unwrap().delete_records(1990).unwrap()),
+        ("retention", |store, _| assert!(!store.apply_retention().unwrap().is_empty())),
+    ];
+    for (name, removal) in removals {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+        let config = TopicConfig::new().cleanup_policy(CleanupPolicy::CompactDelete);
+        let topic = store.create_topic("prices", config.segment_bytes(2000).retention_bytes(3000)).unwrap();
+        let producer = store.producer();
+        for key in 0..2000_u32 {
+            producer.send(Record::to("prices").key(&key.to_be_bytes()).value(&[0; 200])).unwrap();
+        }
+        let mut latest = topic.latest();
+        assert_eq!(latest.next().unwrap().unwrap().offset, 0);
+        removal(&store, &topic);
+        let start = topic.partition(0).unwrap().start();
+        assert!(start > 1900, "{name}: {start}");
+        let rest: Vec<_> = latest.map(|record| record.unwrap().offset).collect();
+        assert!(rest.ends_with(&(start..2000).collect::<Vec<_>>()), "{name}: {start}, {rest:?}");
     }
 }

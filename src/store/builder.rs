@@ -15,7 +15,7 @@ use crate::segment::ReadMode;
 use crate::store::failures::OnMaintenanceFailure;
 use crate::store::store::Store;
 use crate::topic::{TopicContext, repair, verify};
-use crate::types::TopicPartition;
+use crate::types::{Timestamp, TopicPartition};
 use crate::upkeep::Agenda;
 
 /// Opens a [`Store`] with other settings than the defaults.
@@ -58,6 +58,16 @@ impl fmt::Debug for StoreBuilder {
 pub(super) enum Maintenance {
     Thread,
     ByHand,
+}
+
+/// A clock of the program, whose times are none that a record cannot have.
+#[derive(Debug)]
+struct Since1970(Arc<dyn Clock>);
+
+impl Clock for Since1970 {
+    fn now(&self) -> Timestamp {
+        self.0.now().max(0)
+    }
 }
 
 /// The rest of the process's descriptors are the application's own.
@@ -158,9 +168,10 @@ impl StoreBuilder {
         self
     }
 
-    /// Where the time of day comes from. Default: the machine's clock.
+    /// Where the time of day comes from. One that shows a time before 1970 is read as the beginning of 1970, as the machine's
+    /// is: records have no earlier times. Default: the machine's clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+        self.clock = Arc::new(Since1970(clock));
         self
     }
 
@@ -255,8 +266,11 @@ impl StoreBuilder {
     /// Opens the store; makes its directory if there is none.
     ///
     /// # Errors
-    /// As [`Store::open`].
+    /// As [`Store::open`]. [`InvalidArgument`](Error::InvalidArgument) for an empty path and for a link to nothing.
     pub fn open(self) -> Result<Store> {
+        if self.path.as_os_str().is_empty() {
+            return Err(Error::invalid("the path of the store is empty"));
+        }
         let interval = self.retention_check_interval;
         if interval < Duration::from_millis(1) {
             let range = "at least 1 ms: the thread that looks would do nothing else";

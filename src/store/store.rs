@@ -69,7 +69,8 @@ impl Store {
     /// # Errors
     /// [`StoreLocked`](Error::StoreLocked); [`Corrupt`](Error::Corrupt), [`UnsupportedFormat`](Error::UnsupportedFormat),
     /// [`Io`](Error::Io) where it is the list of topics or the committed offsets that cannot be read. After any of them no
-    /// partition has changed, but index files may have been made again. A topic that cannot be opened is no error here:
+    /// partition has changed, but index files may have been made again. [`InvalidArgument`](Error::InvalidArgument) for an
+    /// empty path and for a link to nothing. A topic that cannot be opened is no error here:
     /// [`recovery`](Self::recovery) names it, and the calls on it return what is wrong.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::builder(path).open()

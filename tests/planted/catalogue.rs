@@ -572,15 +572,22 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "copy-not-synced-before-the-repair",
         file: "src/log/check/copies.rs",
-        good: "        target.sync()?;\n        self.directory.sync()?;",
-        bad: "        self.directory.sync()?;",
+        good: "        target.sync()?;\n        directory.sync()?;",
+        bad: "        directory.sync()?;",
         caught_by: &[REPAIR],
     },
     Bug {
         name: "name-of-a-copy-not-synced-before-the-repair",
         file: "src/log/check/copies.rs",
-        good: "        target.sync()?;\n        self.directory.sync()?;",
+        good: "        target.sync()?;\n        directory.sync()?;",
         bad: "        target.sync()?;",
+        caught_by: &[REPAIR],
+    },
+    Bug {
+        name: "directory-of-copies-not-synced-before-the-repair",
+        file: "src/log/check/copies.rs",
+        good: "        self.directory.sync()?;",
+        bad: "",
         caught_by: &[REPAIR],
     },
     Bug {
@@ -796,6 +803,13 @@ pub(crate) const BUGS: &[Bug] = &[
         good: "        if self.last.is_empty() {\n            return Ok(false);",
         bad: "        if true {\n            return Ok(false);",
         caught_by: &[tests("compaction", &["the_latest_values"])],
+    },
+    Bug {
+        name: "latest-ends-where-the-start-passes-it",
+        file: "src/topic/partition.rs",
+        good: "Ok(PartitionReader::new(self.place.clone(), reader.below_start(BelowStart::GoOn)))",
+        bad: "Ok(PartitionReader::new(self.place.clone(), reader))",
+        caught_by: &[tests("retention", &["the_latest_values"])],
     },
     // A call beside a deletion.
     Bug {
