@@ -61,7 +61,7 @@ fn unknown_topics_and_partitions() {
         store.consumer("billing").unwrap().subscribe(["payments"]).unwrap_err(),
         store.consumer("billing").unwrap().assign([("payments", 0)]).unwrap_err(),
     ] {
-        assert!(matches!(&error, Error::UnknownTopic { topic } if topic == "payments"), "{error:?}");
+        assert!(matches!(&error, Error::UnknownTopic { topic, .. } if topic == "payments"), "{error:?}");
         assert!(error.to_string().contains("create_topic"), "{error}");
     }
     for error in [

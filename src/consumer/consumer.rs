@@ -134,7 +134,7 @@ impl Consumer {
         let mut partitions = Vec::new();
         for place in &places {
             let partition = self.topics.get(place.topic())?.partition(place.partition())?;
-            partitions.push(Owned { partition, since: 0 });
+            partitions.push(Owned { partition, since: 0, is_new: false });
         }
         self.leave_group();
         self.role = Role::SelfAssigned;
@@ -172,29 +172,34 @@ impl Consumer {
     /// Reads `partitions` from here on. Those it has had without a break go on where they are.
     fn take(&mut self, partitions: Vec<Owned>) {
         let mut before = std::mem::take(&mut self.assigned);
-        for Owned { partition, since } in partitions {
+        for Owned { partition, since, is_new } in partitions {
             let place = partition.topic_partition().clone();
             let kept = match before.remove(&place) {
                 Some(kept) if kept.since == since && kept.partition.is_same(&partition) => kept,
                 lost => {
-                    lost.into_iter().for_each(|lost| self.let_go(&place, &lost));
+                    lost.into_iter().for_each(|lost| self.lose(&place, &lost));
                     self.unreported.note_assigned(&place);
                     let committed = self.group.as_ref().and_then(|group| {
                         self.groups.committed(group.name(), &partition).map(|committed| committed.offset)
                     });
                     partition.log().watch(&self.signal);
-                    Assigned::new(partition, since, committed)
+                    Assigned::new(partition, since, committed, is_new)
                 }
             };
             self.assigned.insert(place, kept);
         }
         for (place, lost) in before {
-            self.let_go(&place, &lost);
-            if matches!(self.role, Role::Member(_)) && lost.partition.is_deleted() {
-                self.deleted.insert(Arc::clone(place.shared_topic()));
-            }
+            self.lose(&place, &lost);
         }
         self.auto_commit.note_change();
+    }
+
+    /// The partition is no longer this consumer's. A member is told of a deletion, also when the topic has a successor.
+    fn lose(&mut self, place: &TopicPartition, lost: &Assigned) {
+        self.let_go(place, lost);
+        if matches!(self.role, Role::Member(_)) && lost.partition.is_deleted() {
+            self.deleted.insert(Arc::clone(place.shared_topic()));
+        }
     }
 
     /// Commits what was handed out if that is automatic, and leaves the group. Dropping the consumer only leaves.

@@ -92,6 +92,7 @@ impl Groups {
         let owner = pending.member.as_ref().zip(members);
         for (partition, offset) in &pending.positions {
             let (place, offset) = (partition.topic_partition(), *offset);
+            partition.log().check_open()?;
             if let Some(((member, known), members)) = owner
                 && !members.owns((member, *known), partition)
             {

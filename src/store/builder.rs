@@ -47,6 +47,11 @@ pub struct StoreBuilder {
     pub(super) on_maintenance_failure: Option<OnMaintenanceFailure>,
 }
 
+/// The path from the root of the file system on, as of the working directory of this moment.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| Error::io(path, "find the place of", error))
+}
+
 impl fmt::Debug for StoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoreBuilder").field("path", &self.path).finish_non_exhaustive()
@@ -204,7 +209,7 @@ impl StoreBuilder {
         mut progress: impl FnMut(&VerifyReport) -> ControlFlow<()>,
     ) -> Result<VerifyReport> {
         self.read_mode = ReadMode::Positional;
-        let root = self.root().anchored()?;
+        let root = self.root()?.anchored()?;
         let _lock = self.lock(&root)?;
         verify(&root, &self.context(), &mut progress)
     }
@@ -222,22 +227,20 @@ impl StoreBuilder {
     /// [`Io`](Error::Io).
     pub fn repair(mut self, copies: impl AsRef<Path>) -> Result<RepairReport> {
         self.read_mode = ReadMode::Positional;
-        let absolute = |path: &Path| {
-            std::path::absolute(path).map_err(|error| Error::io(path, "find the place of", error))
-        };
         let (store, copies) = (absolute(&self.path)?, absolute(copies.as_ref())?);
         if copies.starts_with(&store) {
             let why = "copies must not lie in the store";
             return Err(Error::invalid(format!("{}: {why}", copies.display())));
         }
-        let root = self.root().anchored()?;
+        let root = self.root()?.anchored()?;
         let _lock = self.lock(&root)?;
         let copies = self.directory(&copies);
         repair(&root, &self.context(), copies)
     }
 
-    pub(super) fn root(&self) -> Directory {
-        self.directory(&self.path)
+    /// The store's directory by its whole path: it stays where it is when the program's working directory changes.
+    pub(super) fn root(&self) -> Result<Directory> {
+        Ok(self.directory(&absolute(&self.path)?))
     }
 
     fn directory(&self, path: &Path) -> Directory {
@@ -247,7 +250,7 @@ impl StoreBuilder {
 
     pub(super) fn lock(&self, root: &Directory) -> Result<DirectoryLock> {
         match root.lock()? {
-            DirectoryLock::Busy { pid } => Err(Error::StoreLocked { path: self.path.clone(), pid }),
+            DirectoryLock::Busy { pid } => Err(Error::StoreLocked { path: root.path().to_path_buf(), pid }),
             held @ DirectoryLock::Held(_) => Ok(held),
         }
     }

@@ -91,7 +91,7 @@ impl Store {
     }
 
     pub(super) fn open_with(builder: StoreBuilder) -> Result<Self> {
-        let root = builder.root();
+        let root = builder.root()?;
         root.ensure()?;
         let root = root.anchored()?;
         let lock = builder.lock(&root)?;
@@ -129,7 +129,8 @@ impl Store {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Its directory.
+    /// Its directory, as an absolute path: that of the moment when it was opened, whatever became of the program's working
+    /// directory since.
     pub fn path(&self) -> &Path {
         self.inner.root.path()
     }
@@ -242,7 +243,8 @@ impl Store {
         self.inner.topics.all()
     }
 
-    /// Adds partitions to a topic, so that there are `count`. Equal keys go elsewhere from then on.
+    /// Adds partitions to a topic, so that there are `count`. Equal keys go elsewhere from then on. Consumers that are members
+    /// of a group read the new ones from the first record, also with [`StartFrom::Latest`](crate::StartFrom::Latest).
     ///
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidConfig`](Error::InvalidConfig) when there are as many already,

@@ -114,7 +114,7 @@ impl Topics {
         let mut catalog = self.catalog.lock();
         let store = catalog.catalog().store;
         let Some(entry) = catalog.catalog().topics.get(name).cloned() else {
-            return Err(Error::UnknownTopic { topic: name.to_owned() });
+            return Err(Error::UnknownTopic { topic: name.to_owned(), was_deleted: false });
         };
         catalog.check()?;
         let strike = |catalog: &mut Catalog| {
@@ -133,7 +133,7 @@ impl Topics {
         // Also when nobody knows: a topic that the next open may remove must acknowledge nothing more.
         let topic = self.by_name.write().remove(name);
         self.broken.write().remove(name);
-        let gone = Error::UnknownTopic { topic: name.to_owned() };
+        let gone = Error::UnknownTopic { topic: name.to_owned(), was_deleted: true };
         let partitions = topic.map(|topic| topic.partitions()).unwrap_or_default();
         partitions.iter().for_each(|partition| partition.log().retire(gone.clone()));
         stored?;
