@@ -16,7 +16,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// let dir = tempfile::tempdir()?;
 /// let store = Store::open(dir.path())?;
 /// match store.topic("orders") {
-///     Err(Error::UnknownTopic { topic }) => assert_eq!(topic, "orders"),
+///     Err(Error::UnknownTopic { topic, .. }) => assert_eq!(topic, "orders"),
 ///     other => panic!("{other:?}"),
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -24,11 +24,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No topic of that name. Create it first; sending never creates topics.
-    #[error("unknown topic {topic:?}: create it with create_topic or ensure_topic")]
+    /// No topic of that name, or what was asked belongs to one that was deleted. Create it first; sending never creates topics.
+    /// A handle of a topic that was deleted stays one, whatever has its name now: take another from the store.
+    #[error("{}", unknown_topic(topic, *was_deleted))]
+    #[non_exhaustive]
     UnknownTopic {
-        /// The name asked for.
+        /// The name.
         topic: String,
+        /// True when it was there and was deleted; then another of that name may exist.
+        was_deleted: bool,
     },
 
     /// The topic has no such partition.
@@ -338,6 +342,16 @@ pub enum Error {
         /// The system's answer.
         source: Arc<io::Error>,
     },
+}
+
+fn unknown_topic(topic: &str, was_deleted: bool) -> String {
+    if was_deleted {
+        format!(
+            "topic {topic:?} was deleted, and this handle with it: if there is a topic of that name, take another handle from the store"
+        )
+    } else {
+        format!("unknown topic {topic:?}: create it with create_topic or ensure_topic")
+    }
 }
 
 /// What takes nothing more.

@@ -177,7 +177,16 @@ impl Directory {
         if let Some(above) = self.path.parent() {
             Self { pool: Arc::clone(&self.pool), path: or_here(above).into() }.ensure()?;
         }
-        self.create()
+        match self.create() {
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
+                // Somebody else may have made it at the same time.
+                if self.exists()? {
+                    return Ok(());
+                }
+                Err(Error::invalid(format!("{} is a link to nothing", self.path.display())))
+            }
+            created => created,
+        }
     }
 
     /// Makes every name on the way to the directory durable. One that an earlier process made and could not sync, or did

@@ -1,6 +1,7 @@
 //! The store as its users hold it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,12 +38,11 @@ use crate::upkeep::Agenda;
 /// store.close()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     root: Directory,
     topics: Arc<Topics>,
@@ -54,6 +54,12 @@ struct Inner {
     life: Life,
 }
 
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("path", &self.path()).finish_non_exhaustive()
+    }
+}
+
 impl Store {
     /// Opens the store in a directory, which is made if there is none: takes its lock, and finds the end of every partition.
     ///
@@ -63,7 +69,8 @@ impl Store {
     /// # Errors
     /// [`StoreLocked`](Error::StoreLocked); [`Corrupt`](Error::Corrupt), [`UnsupportedFormat`](Error::UnsupportedFormat),
     /// [`Io`](Error::Io) where it is the list of topics or the committed offsets that cannot be read. After any of them no
-    /// partition has changed, but index files may have been made again. A topic that cannot be opened is no error here:
+    /// partition has changed, but index files may have been made again. [`InvalidArgument`](Error::InvalidArgument) for an
+    /// empty path and for a link to nothing. A topic that cannot be opened is no error here:
     /// [`recovery`](Self::recovery) names it, and the calls on it return what is wrong.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::builder(path).open()
@@ -84,7 +91,7 @@ impl Store {
     }
 
     pub(super) fn open_with(builder: StoreBuilder) -> Result<Self> {
-        let root = builder.root();
+        let root = builder.root()?;
         root.ensure()?;
         let root = root.anchored()?;
         let lock = builder.lock(&root)?;
@@ -94,12 +101,9 @@ impl Store {
         // Before the first write that relies on the list: what groups have committed is set back there.
         topics.sync_list()?;
         let recovered = Transactions::recover(&topics, &builder.clock)?;
-        let groups = Arc::new(Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?);
+        let groups = Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?;
         let transactions = Transactions::open(recovered, (&topics, &groups), &builder.clock, &agenda);
-        topics.clear_leftovers()?;
-        let mut recovery = topics.recovery();
-        let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
-        commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
+        groups.write_what_cannot_wait()?;
         let care = Caretaker {
             topics: Arc::clone(&topics),
             groups: Arc::clone(&groups),
@@ -108,14 +112,25 @@ impl Store {
         };
         let care = Arc::new(care);
         let life = Life::new(root.path(), lock);
-        let inner = Inner { root, topics, groups, transactions, care, agenda, recovery, life };
-        if builder.maintenance == Maintenance::Thread {
-            maintenance::start(&inner.agenda, &inner.care, (&inner.life, &inner.root))?;
+        if builder.maintenance == Maintenance::Thread
+            && let Err(error) = maintenance::start(&agenda, &care, (&life, &root))
+        {
+            // One of them may be there.
+            agenda.stop();
+            return Err(error);
         }
+        // From here on nothing refuses the open: what follows changes files, and is done later where it fails.
+        drop(topics.clear_leftovers());
+        drop(groups.write_owed());
+        let mut recovery = topics.recovery();
+        let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
+        commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
+        let inner = Inner { root, topics, groups, transactions, care, agenda, recovery, life };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Its directory.
+    /// Its directory, as an absolute path: that of the moment when it was opened, whatever became of the program's working
+    /// directory since.
     pub fn path(&self) -> &Path {
         self.inner.root.path()
     }
@@ -228,7 +243,8 @@ impl Store {
         self.inner.topics.all()
     }
 
-    /// Adds partitions to a topic, so that there are `count`. Equal keys go elsewhere from then on.
+    /// Adds partitions to a topic, so that there are `count`. Equal keys go elsewhere from then on. Consumers that are members
+    /// of a group read the new ones from the first record, also with [`StartFrom::Latest`](crate::StartFrom::Latest).
     ///
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidConfig`](Error::InvalidConfig) when there are as many already,

@@ -114,26 +114,44 @@ impl Topics {
         let mut catalog = self.catalog.lock();
         let store = catalog.catalog().store;
         let Some(entry) = catalog.catalog().topics.get(name).cloned() else {
-            return Err(Error::UnknownTopic { topic: name.to_owned() });
+            return Err(Error::UnknownTopic { topic: name.to_owned(), was_deleted: false });
         };
         catalog.check()?;
-        let stored = catalog.change(|catalog| {
+        let strike = |catalog: &mut Catalog| {
             catalog.topics.remove(name);
             catalog.deleted.insert(entry.id);
-        });
+        };
+        let mut stored = catalog.change(strike);
+        if stored.as_ref().is_err_and(Error::is_disk_full) && catalog.check().is_ok() {
+            // The new list needs room, on a disk that is full and is to be freed by it.
+            self.give_up_indexes(name)?;
+            stored = catalog.change(strike);
+        }
         if stored.is_err() && catalog.check().is_ok() {
             return stored;
         }
         // Also when nobody knows: a topic that the next open may remove must acknowledge nothing more.
         let topic = self.by_name.write().remove(name);
         self.broken.write().remove(name);
-        let gone = Error::UnknownTopic { topic: name.to_owned() };
+        let gone = Error::UnknownTopic { topic: name.to_owned(), was_deleted: true };
         let partitions = topic.map(|topic| topic.partitions()).unwrap_or_default();
         partitions.iter().for_each(|partition| partition.log().retire(gone.clone()));
         stored?;
         let identity = Identity { store, topic: entry.id, partition: 0 };
         self.remove_partitions(name, identity, entry.partitions)?;
         catalog.forget_deleted([entry.id]);
+        Ok(())
+    }
+}
+
+impl Topics {
+    /// Removes index files, which can be made again: those of all topics, that one first.
+    fn give_up_indexes(&self, first: &str) -> Result<()> {
+        let (of_topic, others): (Vec<_>, Vec<_>) =
+            self.all().into_iter().partition(|topic| topic.name() == first);
+        for topic in of_topic.into_iter().chain(others) {
+            topic.partitions().iter().try_for_each(|partition| partition.log().give_up_indexes())?;
+        }
         Ok(())
     }
 }

@@ -179,7 +179,7 @@ impl Topics {
             return Ok(found.clone());
         }
         let broken = self.broken.read().get(name).cloned();
-        Err(broken.unwrap_or_else(|| Error::UnknownTopic { topic: name.to_owned() }))
+        Err(broken.unwrap_or_else(|| Error::UnknownTopic { topic: name.to_owned(), was_deleted: false }))
     }
 
     /// Makes the list of topics durable as it was found: whoever wrote it may have died before the sync of its name.

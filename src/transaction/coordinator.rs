@@ -139,7 +139,7 @@ impl Transactions {
         if topic.id() == partition.topic_id() {
             return Ok(());
         }
-        Err(Error::UnknownTopic { topic: partition.topic().to_owned() })
+        Err(Error::UnknownTopic { topic: partition.topic().to_owned(), was_deleted: true })
     }
 
     /// Writes what was gathered so far, as part of a transaction that is not decided.

@@ -269,3 +269,18 @@ fn space_allocated_ahead_is_not_counted_as_scanned() {
     let report = &store.recovery()[0];
     assert!(!report.clean && (60..200).contains(&report.scanned_bytes), "{report:?}");
 }
+
+#[test]
+fn what_is_printed_for_a_look_is_short() {
+    let dir = fast_dir();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().expect("a new store");
+    let topic = store.create_topic("orders", TopicConfig::new().partitions(50)).expect("a topic");
+    let mut consumer = store.consumer("billing").expect("a consumer");
+    consumer.subscribe(["orders"]).expect("a subscription");
+    let partition = topic.partition(0).expect("a partition");
+    for shown in
+        [format!("{store:?}"), format!("{topic:?}"), format!("{partition:?}"), format!("{consumer:?}")]
+    {
+        assert!(shown.len() < 200, "{shown}");
+    }
+}

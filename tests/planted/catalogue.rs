@@ -54,6 +54,13 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     // A store's life.
     Bug {
+        name: "append-before-commits-are-set-back",
+        file: "src/log/open/settle.rs",
+        good: "let required = self.prerequisite.get().map_or(Ok(()), |prerequisite| (prerequisite.0)());",
+        bad: "let required: Result<()> = Ok(());",
+        caught_by: &[tests("lifecycle", &["full_disk::"])],
+    },
+    Bug {
         name: "want-of-descriptors-met-by-nobody",
         file: "src/io/pool.rs",
         good: "if !outcome.as_ref().is_err_and(is_out_of_descriptors) {",
@@ -565,15 +572,22 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "copy-not-synced-before-the-repair",
         file: "src/log/check/copies.rs",
-        good: "        target.sync()?;\n        self.directory.sync()?;",
-        bad: "        self.directory.sync()?;",
+        good: "        target.sync()?;\n        directory.sync()?;",
+        bad: "        directory.sync()?;",
         caught_by: &[REPAIR],
     },
     Bug {
         name: "name-of-a-copy-not-synced-before-the-repair",
         file: "src/log/check/copies.rs",
-        good: "        target.sync()?;\n        self.directory.sync()?;",
+        good: "        target.sync()?;\n        directory.sync()?;",
         bad: "        target.sync()?;",
+        caught_by: &[REPAIR],
+    },
+    Bug {
+        name: "directory-of-copies-not-synced-before-the-repair",
+        file: "src/log/check/copies.rs",
+        good: "        self.directory.sync()?;",
+        bad: "",
         caught_by: &[REPAIR],
     },
     Bug {
@@ -763,6 +777,20 @@ pub(crate) const BUGS: &[Bug] = &[
         caught_by: &[tests("lib", &["log::tests::ending"])],
     },
     Bug {
+        name: "a-round-goes-by-replaced-settings",
+        file: "src/log/retain/removal.rs",
+        good: "        let now = self.clock.now();\n        let mut writer = self.writer.lock();\n        let policy = &ask();\n",
+        bad: "        let policy = &ask();\n        let now = self.clock.now();\n        let mut writer = self.writer.lock();\n",
+        caught_by: &[tests("retention", &["a_round_that_is_under_way"])],
+    },
+    Bug {
+        name: "a-read-does-not-look-again-whether-its-topic-is-there",
+        file: "src/log/read/reader.rs",
+        good: "        self.log.check_open()?;\n        Ok(slices)",
+        bad: "        Ok(slices)",
+        caught_by: &[tests("lives", &["a_read_beside_a_deletion"])],
+    },
+    Bug {
         name: "files-go-by-their-names-after-a-deletion",
         file: "src/log/retain/removal.rs",
         good: "let _removing = self.removing.lock();",
@@ -775,6 +803,13 @@ pub(crate) const BUGS: &[Bug] = &[
         good: "        if self.last.is_empty() {\n            return Ok(false);",
         bad: "        if true {\n            return Ok(false);",
         caught_by: &[tests("compaction", &["the_latest_values"])],
+    },
+    Bug {
+        name: "latest-ends-where-the-start-passes-it",
+        file: "src/topic/partition.rs",
+        good: "Ok(PartitionReader::new(self.place.clone(), reader.below_start(BelowStart::GoOn)))",
+        bad: "Ok(PartitionReader::new(self.place.clone(), reader))",
+        caught_by: &[tests("retention", &["the_latest_values"])],
     },
     // A call beside a deletion.
     Bug {
