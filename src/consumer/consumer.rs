@@ -1,6 +1,7 @@
 //! The consumer: polling, and what belongs to its membership.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use crate::consumer::assigned::Assigned;
@@ -10,6 +11,7 @@ use crate::consumer::rebalance::Unreported;
 use crate::consumer::waker::ConsumerWaker;
 use crate::error::{Error, Result};
 use crate::group::{Group, Groups, Owned};
+use crate::io::Process;
 use crate::log::Signal;
 use crate::topic::Topics;
 use crate::types::TopicPartition;
@@ -37,8 +39,9 @@ use crate::types::TopicPartition;
 /// assert_eq!(billing.lag()?, 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct Consumer {
+    /// Which built it.
+    pub(super) process: Process,
     pub(super) topics: Arc<Topics>,
     pub(super) groups: Arc<Groups>,
     pub(super) settings: Settings,
@@ -76,6 +79,7 @@ impl Consumer {
         let signal: Arc<Signal> = Arc::default();
         topics.watch_close(&signal);
         Ok(Self {
+            process: Process::current(),
             topics,
             groups,
             settings,
@@ -224,8 +228,21 @@ impl Consumer {
     }
 }
 
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let group = self.group.as_ref().map(|group| group.name());
+        let mut shown = f.debug_struct("Consumer");
+        shown.field("group", &group).field("member", &self.member).field("partitions", &self.assigned.len());
+        shown.finish_non_exhaustive()
+    }
+}
+
 impl Drop for Consumer {
     fn drop(&mut self) {
+        if !self.process.is_current() {
+            // A child's copy is no member of anything, and another thread may have held these locks when the child was made.
+            return;
+        }
         self.unsubscribe();
         self.topics.unwatch_close(&self.signal);
         if let Some(group) = &self.group {

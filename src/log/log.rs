@@ -11,6 +11,7 @@ use crate::locks::{AtomicBool, AtomicI64, AtomicU64, Mutex, MutexGuard, OnceLock
 use crate::log::config::{LogConfig, LogOptions};
 use crate::log::offsets::Offsets;
 use crate::log::open::recovery::{Examine, Examined, RecoveryReport, examine};
+use crate::log::open::settle::Prerequisite;
 use crate::log::poison::{Poison, PoisoningLock};
 use crate::log::producers::table::ProducerTable;
 use crate::log::segment_list::SegmentList;
@@ -73,6 +74,8 @@ pub(crate) struct Log {
     /// Set once, when the partition is deleted.
     pub(super) retired: OnceLock<Error>,
     pub(super) watchers: Arc<Watchers>,
+    /// What must be done before the first append.
+    pub(super) prerequisite: OnceLock<Prerequisite>,
     /// Which opened it.
     process: Process,
 }
@@ -220,6 +223,7 @@ impl Log {
             ending: AtomicBool::new(false),
             retired: OnceLock::new(),
             watchers,
+            prerequisite: OnceLock::new(),
             process: Process::current(),
             writer: PoisoningLock::new(Writer::new(found, &config), &poison),
             poison,

@@ -1,6 +1,7 @@
 //! The store as its users hold it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,12 +38,11 @@ use crate::upkeep::Agenda;
 /// store.close()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     root: Directory,
     topics: Arc<Topics>,
@@ -52,6 +52,12 @@ struct Inner {
     agenda: Arc<Agenda>,
     recovery: Vec<RecoveryReport>,
     life: Life,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("path", &self.path()).finish_non_exhaustive()
+    }
 }
 
 impl Store {
@@ -95,12 +101,9 @@ impl Store {
         // Before the first write that relies on the list: what groups have committed is set back there.
         topics.sync_list()?;
         let recovered = Transactions::recover(&topics, &builder.clock)?;
-        let groups = Arc::new(Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?);
+        let groups = Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?;
         let transactions = Transactions::open(recovered, (&topics, &groups), &builder.clock, &agenda);
-        topics.clear_leftovers()?;
-        let mut recovery = topics.recovery();
-        let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
-        commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
+        groups.write_what_cannot_wait()?;
         let care = Caretaker {
             topics: Arc::clone(&topics),
             groups: Arc::clone(&groups),
@@ -109,10 +112,20 @@ impl Store {
         };
         let care = Arc::new(care);
         let life = Life::new(root.path(), lock);
-        let inner = Inner { root, topics, groups, transactions, care, agenda, recovery, life };
-        if builder.maintenance == Maintenance::Thread {
-            maintenance::start(&inner.agenda, &inner.care, (&inner.life, &inner.root))?;
+        if builder.maintenance == Maintenance::Thread
+            && let Err(error) = maintenance::start(&agenda, &care, (&life, &root))
+        {
+            // One of them may be there.
+            agenda.stop();
+            return Err(error);
         }
+        // From here on nothing refuses the open: what follows changes files, and is done later where it fails.
+        drop(topics.clear_leftovers());
+        drop(groups.write_owed());
+        let mut recovery = topics.recovery();
+        let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
+        commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
+        let inner = Inner { root, topics, groups, transactions, care, agenda, recovery, life };
         Ok(Self { inner: Arc::new(inner) })
     }
 

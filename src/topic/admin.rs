@@ -117,10 +117,16 @@ impl Topics {
             return Err(Error::UnknownTopic { topic: name.to_owned(), was_deleted: false });
         };
         catalog.check()?;
-        let stored = catalog.change(|catalog| {
+        let strike = |catalog: &mut Catalog| {
             catalog.topics.remove(name);
             catalog.deleted.insert(entry.id);
-        });
+        };
+        let mut stored = catalog.change(strike);
+        if stored.as_ref().is_err_and(Error::is_disk_full) && catalog.check().is_ok() {
+            // The new list needs room, on a disk that is full and is to be freed by it.
+            self.give_up_indexes(name)?;
+            stored = catalog.change(strike);
+        }
         if stored.is_err() && catalog.check().is_ok() {
             return stored;
         }
@@ -134,6 +140,18 @@ impl Topics {
         let identity = Identity { store, topic: entry.id, partition: 0 };
         self.remove_partitions(name, identity, entry.partitions)?;
         catalog.forget_deleted([entry.id]);
+        Ok(())
+    }
+}
+
+impl Topics {
+    /// Removes index files, which can be made again: those of all topics, that one first.
+    fn give_up_indexes(&self, first: &str) -> Result<()> {
+        let (of_topic, others): (Vec<_>, Vec<_>) =
+            self.all().into_iter().partition(|topic| topic.name() == first);
+        for topic in of_topic.into_iter().chain(others) {
+            topic.partitions().iter().try_for_each(|partition| partition.log().give_up_indexes())?;
+        }
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! One partition of a topic: the level below producers and consumers.
 
+use std::fmt;
 use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,12 +33,20 @@ const MEMORY_LINGER: Duration = Duration::from_millis(5);
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Partition {
     place: TopicPartition,
     /// The topic's id: a topic that was deleted and created again is another one.
     topic_id: u128,
     log: Arc<Log>,
+}
+
+impl fmt::Debug for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Partition");
+        shown.field("topic", &self.topic()).field("number", &self.number());
+        shown.field("start", &self.start()).field("end", &self.end()).finish_non_exhaustive()
+    }
 }
 
 impl Partition {

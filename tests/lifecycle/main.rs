@@ -20,6 +20,8 @@ mod common;
 #[cfg(all(test, target_os = "linux"))]
 mod fork;
 #[cfg(all(test, target_os = "linux"))]
+mod full_disk;
+#[cfg(all(test, target_os = "linux"))]
 mod renamed;
 #[cfg(test)]
 mod topics;

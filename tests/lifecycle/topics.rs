@@ -292,3 +292,18 @@ fn a_failure_of_maintenance_is_over_when_a_call_of_the_program_has_done_what_fai
     topic.compact().expect("a compaction");
     assert_eq!(failures(), 0);
 }
+
+#[test]
+fn what_is_printed_for_a_look_is_short() {
+    let dir = fast_dir();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().expect("a new store");
+    let topic = store.create_topic("orders", TopicConfig::new().partitions(50)).expect("a topic");
+    let mut consumer = store.consumer("billing").expect("a consumer");
+    consumer.subscribe(["orders"]).expect("a subscription");
+    let partition = topic.partition(0).expect("a partition");
+    for shown in
+        [format!("{store:?}"), format!("{topic:?}"), format!("{partition:?}"), format!("{consumer:?}")]
+    {
+        assert!(shown.len() < 200, "{shown}");
+    }
+}

@@ -54,6 +54,13 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     // A store's life.
     Bug {
+        name: "append-before-commits-are-set-back",
+        file: "src/log/open/settle.rs",
+        good: "let required = self.prerequisite.get().map_or(Ok(()), |prerequisite| (prerequisite.0)());",
+        bad: "let required: Result<()> = Ok(());",
+        caught_by: &[tests("lifecycle", &["full_disk::"])],
+    },
+    Bug {
         name: "want-of-descriptors-met-by-nobody",
         file: "src/io/pool.rs",
         good: "if !outcome.as_ref().is_err_and(is_out_of_descriptors) {",
