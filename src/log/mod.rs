@@ -38,4 +38,4 @@ pub use retain::RemovalReason;
 pub(crate) use retain::RetentionPolicy;
 pub(crate) use signal::{Signal, Watchers};
 pub use write::WhenFull;
-pub(crate) use write::{Append, Appended, Part, PartPlace, SizeLimit, Stage};
+pub(crate) use write::{Append, Appended, Part, PartPlace, SizeLimit, Spares, Stage};

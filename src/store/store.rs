@@ -241,7 +241,7 @@ impl Store {
 
     /// A producer with other settings.
     pub fn producer_builder(&self) -> ProducerBuilder {
-        ProducerBuilder::new(Arc::clone(&self.inner.topics), Arc::clone(&self.inner.agenda))
+        ProducerBuilder::new(Arc::clone(&self.inner.topics))
     }
 
     /// A consumer of that group, with the default settings. It becomes a member when it subscribes.
