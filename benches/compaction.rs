@@ -115,7 +115,7 @@ fn run(dir: &Path, keys: u64, sender: Sender) -> Outcome<Measured> {
     Ok(Measured { bytes, elapsed, rounds: report.rounds, peak_kib, idle, busy })
 }
 
-fn compact(topic: &Topic) -> Outcome<annals::CompactionReport> {
+fn compact(topic: &Topic) -> Outcome<annals::report::CompactionReport> {
     topic.compact()?.pop().ok_or_else(|| "the topic has no partition".into())
 }
 

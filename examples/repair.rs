@@ -65,10 +65,10 @@ fn show() -> Outcome<ExitCode> {
         *byte ^= 1;
     }
     std::fs::write(&log, bytes)?;
-    println!("{} damages\n", Store::verify(&dir)?.damages.len());
+    println!("{} findings\n", Store::verify(&dir)?.findings.len());
 
     let outcome = repair(&dir, &temporary.path().join("taken-out"))?;
-    println!("\n{} damages", Store::verify(&dir)?.damages.len());
+    println!("\n{} findings", Store::verify(&dir)?.findings.len());
     let store = Store::open(&dir)?;
     let mut there = Vec::new();
     for record in store.topic("orders")?.partition(0)?.read(..)? {

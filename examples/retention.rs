@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use annals::io::ManualClock;
-use annals::{Error, Record, RetentionReport, Store, TopicConfig, WhenFull};
+use annals::{Error, Record, Store, TopicConfig, WhenFull, report::RetentionReport};
 
 const EVENTS: &str = include_str!("data/earthquakes.tsv");
 /// Topics of which the maintenance takes what is too much.
@@ -64,7 +64,7 @@ fn create_topics(store: &Store) -> Outcome {
     store.ensure_topic("by-size", config().retention_bytes(96 << 10))?;
     store.ensure_topic("by-time", config().retention(Duration::from_secs(2 * 24 * 3600)))?;
     store.ensure_topic("by-records", config().retention_records(500))?;
-    let queue = config().retention_until_consumed().size_limit(QUEUE_BYTES, WhenFull::Error);
+    let queue = config().retention_until_consumed().size_limit(QUEUE_BYTES, WhenFull::Fail);
     store.ensure_topic(QUEUE, queue)?;
     store.ensure_topic(RECENT, config().size_limit(QUEUE_BYTES, WhenFull::DropOldest))?;
     Ok(())
@@ -185,6 +185,6 @@ fn show_stats(store: &Store) -> Outcome {
     for group in &stats.groups {
         println!("  group {:?}: {} members, lag {}", group.group, group.members.len(), group.lag());
     }
-    println!("  partitions at which maintenance fails: {}", stats.troubles.len());
+    println!("  partitions at which maintenance fails: {}", stats.maintenance_failures.len());
     Ok(())
 }

@@ -33,7 +33,7 @@ fn verify(dir: &Path) -> Outcome<bool> {
         "{} partitions, {} segments, {} batches, {} records, {} bytes",
         found.partitions, found.segments, found.batches, found.records, found.bytes
     );
-    for damage in &found.damages {
+    for damage in &found.findings {
         let offset = damage.offset.map(|offset| format!(", offset {offset}")).unwrap_or_default();
         println!("damage: {} at byte {}{offset}: {}", damage.path.display(), damage.position, damage.reason);
     }

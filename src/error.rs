@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::types::{Offset, Timestamp, Utc};
+use crate::types::{Offset, Timestamp, TopicPartition, Utc};
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -121,8 +121,8 @@ pub enum Error {
     /// The partition has reached its size limit. Nothing was appended; read, commit or delete, then try again.
     #[error("{partition} is full: {bytes} of {limit} bytes (annals.size.limit.bytes)")]
     Full {
-        /// Topic and partition.
-        partition: String,
+        /// The partition.
+        partition: TopicPartition,
         /// Bytes of its batches.
         bytes: u64,
         /// The limit.
@@ -132,15 +132,15 @@ pub enum Error {
     /// A compacted topic takes only records with a key.
     #[error("{partition} is compacted: a record needs a key")]
     KeyRequired {
-        /// Topic and partition.
-        partition: String,
+        /// The partition.
+        partition: TopicPartition,
     },
 
     /// The offset is not in the log: deleted by retention, or beyond the end.
     #[error("offset {requested} of {partition} is out of range {start}..={end}")]
     OffsetOutOfRange {
-        /// Topic and partition.
-        partition: String,
+        /// The partition.
+        partition: TopicPartition,
         /// The offset asked for.
         requested: Offset,
         /// First offset that may be read.
@@ -152,8 +152,8 @@ pub enum Error {
     /// `append_if` found that somebody else had appended. Nothing was appended; read on and decide again.
     #[error("{partition} is at offset {found}, expected {expected}: somebody else appended")]
     UnexpectedEnd {
-        /// Topic and partition.
-        partition: String,
+        /// The partition.
+        partition: TopicPartition,
         /// The end the caller expected.
         expected: Offset,
         /// The next offset to be assigned.
@@ -168,12 +168,19 @@ pub enum Error {
         name: String,
     },
 
+    /// The transaction was not decided in its time, and was aborted: nothing of it takes effect. Readers waited for it.
+    #[error("transaction {name}: it was not committed in time, and was aborted")]
+    TransactionExpired {
+        /// The name of the transaction.
+        name: String,
+    },
+
     /// Records of a named producer are missing before these, or these came before and are followed by so many others that it
     /// is not known where they stand. Nothing was appended.
     #[error("{partition}: the producer's next record is number {expected}, not {found}")]
     OutOfSequence {
-        /// Topic and partition.
-        partition: String,
+        /// The partition.
+        partition: TopicPartition,
         /// The sequence that the partition takes next.
         expected: i32,
         /// The sequence of the first record.
@@ -194,21 +201,21 @@ pub enum Error {
     /// After a change of the group, poll again and work on what is handed out then.
     #[error("{partition} is not assigned to member {member:?} of group {group:?}")]
     NotAssigned {
-        /// Topic and partition.
-        partition: String,
+        /// The partition.
+        partition: TopicPartition,
         /// The group, empty for a consumer without one.
         group: String,
         /// The member's id.
         member: String,
     },
 
-    /// `StartFrom::Error` and the group has committed no offset.
+    /// `StartFrom::Fail` and the group has committed no offset.
     #[error("group {group:?} has no committed offset for {partition}")]
     NoCommittedOffset {
         /// The group.
         group: String,
-        /// Topic and partition.
-        partition: String,
+        /// The partition.
+        partition: TopicPartition,
     },
 
     /// Another handle, of this process or another, has the store open.
@@ -285,12 +292,12 @@ pub enum Error {
         supported: u32,
     },
 
-    /// A sync failed earlier, so nobody knows what is on the disk. Nothing is acknowledged on this partition again until
-    /// the store is reopened.
-    #[error("{partition} is poisoned by an earlier failure ({cause}): reopen the store")]
+    /// A sync failed earlier, so nobody knows what is on the disk. Nothing is acknowledged on this partition, or changed in the
+    /// list of topics, until the store is reopened.
+    #[error("{} is poisoned by an earlier failure ({cause}): reopen the store", poisoned(partition.as_ref()))]
     Poisoned {
-        /// Topic and partition.
-        partition: String,
+        /// The partition; `None` for the list of topics.
+        partition: Option<TopicPartition>,
         /// The failure.
         cause: Arc<Error>,
     },
@@ -298,8 +305,8 @@ pub enum Error {
     /// Records acknowledged at `Durability::Memory` could not be written and are gone; their offsets were given out again.
     #[error("{partition}: records {first}..={last}, accepted in memory, were lost: {cause}")]
     Lost {
-        /// Topic and partition.
-        partition: String,
+        /// The partition.
+        partition: TopicPartition,
         /// First offset lost.
         first: Offset,
         /// Last offset lost.
@@ -318,6 +325,18 @@ pub enum Error {
         /// The system's answer.
         source: Arc<io::Error>,
     },
+}
+
+/// What takes nothing more.
+fn poisoned(partition: Option<&TopicPartition>) -> String {
+    partition.map_or_else(|| "the list of topics".to_owned(), TopicPartition::to_string)
+}
+
+/// True when the process, or the machine, has as many files open as it may.
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    /// `ENFILE` and `EMFILE`, the same numbers on every Unix.
+    const NUMBERS: [i32; 2] = [23, 24];
+    cfg!(unix) && error.raw_os_error().is_some_and(|number| NUMBERS.contains(&number))
 }
 
 impl Error {
@@ -348,10 +367,9 @@ impl Error {
         match self {
             Self::StoreLocked { .. } | Self::Full { .. } => true,
             Self::Io { source, .. } => {
-                let no_descriptor = matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
                 let passes =
                     matches!(source.kind(), Interrupted | OutOfMemory | ResourceBusy | TimedOut | WouldBlock);
-                no_descriptor || passes || self.is_disk_full()
+                is_out_of_descriptors(source) || passes || self.is_disk_full()
             }
             Self::Lost { cause, .. } => cause.is_retriable(),
             _ => false,

@@ -160,7 +160,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! When maintenance fails at a partition, [`StoreBuilder::on_trouble`] tells, [`Store::stats`] lists it, and it is tried again
+//! When maintenance fails at a partition, [`StoreBuilder::on_maintenance_failure`] tells, [`Store::stats`] lists it, and it is tried again
 //! later; the other partitions are not held up.
 //!
 //! # Opening after a crash
@@ -221,26 +221,40 @@ pub(crate) mod producer;
 pub(crate) mod segment;
 pub(crate) mod store;
 pub(crate) mod topic;
+pub(crate) mod transaction;
 pub(crate) mod types;
 pub(crate) mod upkeep;
 
 pub use consumer::{Consumer, ConsumerBuilder, ConsumerWaker, Rebalance, StartFrom};
 pub use error::{Error, Result};
 pub use format::{Codec, TimestampType};
-pub use group::{CommittedOffset, OffsetSetBack};
-pub use log::{
-    Damage, Isolation, OnDamage, RecoveryReport, RemovalReason, Repair, SkippedRecord, TornTail, WhenFull,
-};
+pub use group::CommittedOffset;
+pub use log::{Isolation, OffsetAndTimestamp, OnDamage, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
-pub use store::{GroupLag, GroupStats, Store, StoreBuilder, StoreStats, Trouble};
+pub use store::{Store, StoreBuilder};
 pub use topic::{
-    BatchMetadata, CleanupPolicy, CompactionReport, DeleteReport, EraseReport, KeyHash, Latest,
-    OffsetAndTimestamp, OwnedHeader, OwnedRecord, OwnedRecords, Partition, PartitionReader, PartitionStats,
-    Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, RemovedSegment, RepairReport,
-    RetentionReport, Topic, TopicConfig, TopicStats, Verification,
+    BatchMetadata, CleanupPolicy, KeyHash, Latest, OwnedHeader, OwnedRecord, OwnedRecordsIter, Partition,
+    PartitionReader, Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, Topic, TopicConfig,
 };
+pub use transaction::{Committed, CommittedBatch, Transaction, TransactionBuilder};
 pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
+
+/// What calls report that they have done or found.
+pub mod report {
+    pub use crate::group::OffsetReset;
+    pub use crate::log::{
+        CompactionReport, Damage, DeleteReport, EraseReport, RecoveryReport, RemovalReason, RemovedSegment,
+        Repair, RepairReport, RetentionReport, SkippedRecord, TornTail, VerifyReport,
+    };
+}
+
+/// Figures of partitions, topics, groups and the store, each at one moment.
+pub mod stats {
+    pub use crate::log::PartitionStats;
+    pub use crate::store::{GroupLag, GroupStats, MaintenanceFailure, StoreStats};
+    pub use crate::topic::TopicStats;
+}
 
 /// The code in `README.md`, compiled.
 #[cfg(doctest)]

@@ -253,7 +253,7 @@ fn a_damaged_batch_stops_the_compaction_of_its_partition_alone_and_is_told() {
         let told = Arc::new(Mutex::new(Vec::new()));
         let list = Arc::clone(&told);
         let builder = Store::builder(dir.path()).maintain_by_hand();
-        let builder = builder.on_trouble(move |place, error| {
+        let builder = builder.on_maintenance_failure(move |place, error| {
             list.lock().unwrap().push((place.to_string(), error.is_corruption()));
         });
         (builder.open().unwrap(), told)
@@ -275,8 +275,8 @@ fn a_damaged_batch_stops_the_compaction_of_its_partition_alone_and_is_told() {
     let (store, told) = open();
     assert!(store.maintain().unwrap_err().is_corruption());
     assert_eq!(*told.lock().unwrap(), [("quakes-0".to_owned(), true)]);
-    let troubles = store.stats().unwrap().troubles;
-    assert_eq!((troubles.len(), troubles[0].failures), (1, 1));
+    let failures = store.stats().unwrap().maintenance_failures;
+    assert_eq!((failures.len(), failures[0].failures), (1, 1));
     store.maintain().unwrap();
     assert_eq!(told.lock().unwrap().len(), 1, "it waits before it is tried again");
     let records = |partition: usize| store.stats().unwrap().topics[0].partitions[partition].records;

@@ -14,8 +14,10 @@
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+#[path = "durability/panics.rs"]
 mod panics;
 #[cfg(test)]
+#[path = "durability/refused.rs"]
 mod refused;
 
 use std::path::Path;
@@ -326,7 +328,7 @@ fn a_failed_sync_poisons_its_partition_for_all_who_wait_and_no_other() {
     // Everything works again, and the partition stays as it is.
     match send(0, 6) {
         Err(Error::Poisoned { partition, cause }) => {
-            assert_eq!(partition, "orders-0");
+            assert_eq!(partition, Some(("orders", 0).into()));
             assert!(matches!(*cause, Error::Io { operation: "sync", .. }));
         }
         other => panic!("{other:?}"),
@@ -346,7 +348,8 @@ fn a_failed_sync_poisons_its_partition_for_all_who_wait_and_no_other() {
     assert!(store.close().is_err(), "closing tells");
     // "Unknown": a prefix of what was sent is there, and what was acknowledged is.
     let store = by_hand(dir.path()).open().unwrap();
-    let report = store.recovery().iter().find(|report| report.partition == "orders-0").unwrap();
+    let report =
+        store.recovery().iter().find(|report| report.topic_partition == ("orders", 0).into()).unwrap();
     assert!(!report.clean);
     let found = records(&store.topic(TOPIC).unwrap().partition(0).unwrap());
     assert_eq!(found[0], (0, value_of(0).into_bytes()));
@@ -609,7 +612,7 @@ impl Told {
         }
         store.close().unwrap_or_else(|error| panic!("{what}: {error}"));
         let store = by_hand(dir).open().unwrap_or_else(|error| panic!("{what}: after a close: {error}"));
-        let mut reports = store.recovery().iter().filter(|report| report.partition.starts_with(TOPIC));
+        let mut reports = store.recovery().iter().filter(|report| report.topic_partition.topic() == TOPIC);
         assert!(reports.all(|report| report.clean), "{what}: {:?}", store.recovery());
     }
 }
@@ -727,7 +730,7 @@ fn a_topic_file_of_unknown_state_takes_no_changes_until_the_store_is_reopened() 
         }
         for _ in 0..2 {
             match store.create_topic(TOPIC, TopicConfig::new()) {
-                Err(Error::Poisoned { partition, .. }) => assert_eq!(partition, "annals.topics"),
+                Err(Error::Poisoned { partition, .. }) => assert_eq!(partition, None),
                 other => panic!("{other:?}"),
             }
         }

@@ -386,7 +386,7 @@ fn a_compacted_topic_needs_keys() {
     let (_dir, store) = store();
     store.create_topic("prices", TopicConfig::new().cleanup_policy(CleanupPolicy::Compact)).unwrap();
     match store.producer().send(Record::to("prices").value("7")) {
-        Err(Error::KeyRequired { partition }) => assert_eq!(partition, "prices-0"),
+        Err(Error::KeyRequired { partition }) => assert_eq!(partition, ("prices", 0).into()),
         other => panic!("{other:?}"),
     }
     let batch = [Record::to("prices").key("a").value("1"), Record::to("prices").value("2")];
@@ -400,7 +400,7 @@ fn offsets_out_of_range() {
     let (_dir, store) = store();
     let partition = store.topic(TOPIC).unwrap().partition(0).unwrap();
     (0..5).for_each(|_| _ = store.producer().send(Record::to(TOPIC).value("x")).unwrap());
-    let mut consumer = assigned(&store, StartFrom::Error);
+    let mut consumer = assigned(&store, StartFrom::Fail);
     consumer.seek((TOPIC, 0), 99).unwrap();
     let mut reader = partition.read_from(5).unwrap();
     reader.seek(99);
@@ -413,7 +413,7 @@ fn offsets_out_of_range() {
     ] {
         match error {
             Error::OffsetOutOfRange { partition, requested: 99, start: 0, end: 5 } => {
-                assert_eq!(partition, "orders-0")
+                assert_eq!(partition, ("orders", 0).into())
             }
             other => panic!("{what}: {other:?}"),
         }
@@ -455,12 +455,12 @@ fn not_assigned_and_no_committed_offset() {
     ] {
         match error {
             Error::NotAssigned { partition, group, member: found } => {
-                assert_eq!((partition.as_str(), group.as_str(), &found), ("orders-0", "billing", &member));
+                assert_eq!((&partition, group.as_str(), &found), (&("orders", 0).into(), "billing", &member));
             }
             other => panic!("{other:?}"),
         }
     }
-    let mut strict = assigned(&store, StartFrom::Error);
+    let mut strict = assigned(&store, StartFrom::Fail);
     for error in [
         strict.poll(Duration::ZERO).unwrap_err(),
         strict.position(&place).unwrap_err(),
@@ -468,7 +468,7 @@ fn not_assigned_and_no_committed_offset() {
     ] {
         match error {
             Error::NoCommittedOffset { group, partition } => {
-                assert_eq!((group.as_str(), partition.as_str()), ("billing", "orders-0"))
+                assert_eq!((group.as_str(), partition), ("billing", ("orders", 0).into()))
             }
             other => panic!("{other:?}"),
         }
@@ -620,7 +620,7 @@ fn records_in_memory_are_lost_once_and_told_once() {
         assert!(error.is_disk_full() && error.is_retriable(), "{error:?}");
         match &error {
             Error::Lost { partition, first: lost, last, cause } => {
-                assert_eq!((partition.as_str(), *lost, *last), ("orders-0", first, first + 2));
+                assert_eq!((partition, *lost, *last), (&("orders", 0).into(), first, first + 2));
                 assert!(matches!(**cause, Error::Io { operation: "write", .. }));
             }
             other => panic!("{other:?}"),
@@ -653,7 +653,10 @@ fn a_poisoned_partition_says_why() {
         other => panic!("{other:?}"),
     }
     let error = disk.send(Record::to(TOPIC).value("refused")).unwrap_err();
-    assert!(matches!(&error, Error::Poisoned { partition, .. } if partition == "orders-0"), "{error:?}");
+    assert!(
+        matches!(&error, Error::Poisoned { partition: Some(partition), .. } if *partition == ("orders", 0).into()),
+        "{error:?}"
+    );
     assert!(!error.is_disk_full(), "a disk that was full during a sync is nothing to wait out");
     assert!(!error.is_retriable(), "{error:?}");
     assert!(error.to_string().contains("reopen"), "{error}");
@@ -1069,13 +1072,13 @@ fn files_of_a_newer_version_are_named_as_such() {
         let path = dir.join("orders-0/annals.state");
         let mut bytes = std::fs::read(&path).unwrap();
         assert_eq!(bytes[8..12], 1_u32.to_be_bytes());
-        bytes[8..12].copy_from_slice(&2_u32.to_be_bytes());
+        bytes[8..12].copy_from_slice(&3_u32.to_be_bytes());
         let crc = crc32fast::hash(&bytes[..508]);
         bytes[508..512].copy_from_slice(&crc.to_be_bytes());
         std::fs::write(&path, bytes).unwrap();
         path
     };
-    newer(&state, "state file version", 2);
+    newer(&state, "state file version", 3);
     let topics = |dir: &Path| {
         let path = dir.join("annals.topics");
         let text = std::fs::read_to_string(&path).unwrap();

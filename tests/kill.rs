@@ -165,7 +165,7 @@ impl Told {
         let committed =
             store.committed("billing").get(&TopicPartition::new(TOPIC, 0)).map_or(0, |at| at.offset);
         assert!(committed >= self.committed, "{what}: committed {committed}, told {}", self.committed);
-        assert!(store.offsets_set_back().is_empty(), "{what}: {:?}", store.offsets_set_back());
+        assert!(store.offset_resets().is_empty(), "{what}: {:?}", store.offset_resets());
         summary
     }
 }

@@ -19,8 +19,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("producer", &["io", "format", "segment", "upkeep", "log", "topic"]),
     ("group", &["io", "format", "segment", "upkeep", "log", "topic"]),
     ("consumer", &["io", "format", "segment", "upkeep", "log", "topic", "group"]),
+    ("transaction", &["io", "format", "upkeep", "log", "topic", "producer", "group", "consumer"]),
     // The store puts all of them together, and never sees a byte layout.
-    ("store", &["io", "segment", "upkeep", "log", "topic", "producer", "group", "consumer"]),
+    ("store", &["io", "segment", "upkeep", "log", "topic", "producer", "group", "consumer", "transaction"]),
     // Beside the store, not on it: it looks at files.
     ("dump", &["io", "format"]),
     // Above all of them, in tests and with `--cfg fuzzing` alone: it looks at everything.
@@ -101,11 +102,20 @@ fn every_file_of_tests_is_a_target() {
         let name = entry.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let path = if entry.is_dir() { format!("{name}/main.rs") } else { name };
         let is_test = path.ends_with(".rs") && root.join(&path).exists();
-        if is_test && !manifest.contains(&format!("path = \"{path}\"")) {
+        let is_module = || is_module_of_a_target(root, path.trim_end_matches(".rs"));
+        if is_test && !manifest.contains(&format!("path = \"{path}\"")) && !is_module() {
             missing.push(path);
         }
     }
     assert!(missing.is_empty(), "no [[test]] in tests/Cargo.toml: {missing:?}");
+}
+
+/// True of a file that another one beside it takes in.
+fn is_module_of_a_target(root: &Path, name: &str) -> bool {
+    let entries = fs::read_dir(root).expect("the directory").map(|entry| entry.expect("an entry").path());
+    let mut sources = entries.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let taken_in = format!("\nmod {name};");
+    sources.any(|path| fs::read_to_string(path).expect("a source file").contains(&taken_in))
 }
 
 /// Every `.rs` file below `root`, by its path there.

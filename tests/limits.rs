@@ -51,7 +51,7 @@ fn assert_handled_by_all(dir: &Path, expected: &[OwnedRecord]) {
     assert_eq!(store.topic("t").unwrap().erase("no such key").unwrap()[0].records, 0);
     store.close().unwrap();
     let found = by_hand(dir).verify(|_| std::ops::ControlFlow::Continue(())).unwrap();
-    assert!(found.is_sound(), "{:?}", found.damages);
+    assert!(found.is_sound(), "{:?}", found.findings);
     let copies = fast_dir();
     let report = by_hand(dir).repair(copies.path()).unwrap();
     assert!(report.is_unchanged(), "{report:?}");

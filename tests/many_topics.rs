@@ -5,12 +5,18 @@
 
 #![cfg(target_os = "linux")]
 #![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::disallowed_methods,
     reason = "a test fails by panicking, and looks at the process from outside"
 )]
 
-use annals::{Durability, ReadMode, Record, Store, TopicConfig};
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use annals::{CleanupPolicy, Durability, ReadMode, Record, Store, TopicConfig};
 
 const PARTITIONS: u32 = 4;
 /// What the store may keep open; some more are open for moments.
@@ -81,4 +87,81 @@ fn a_thousand_topics_stay_within_256_descriptors_and_200_mebibytes() {
         store.close().unwrap();
         bounded("closed");
     }
+}
+
+const FEW: &str = "ANNALS_FEW_DESCRIPTORS";
+
+/// Descriptors of the child, what the program around the store holds of them, and `max_open_files`.
+const CASES: [(u64, usize, usize); 4] = [(150, 0, 192), (150, 50, 10_000), (150, 120, 10_000), (64, 30, 192)];
+
+#[test]
+fn with_few_descriptors_no_partition_is_poisoned() {
+    for case in 0..CASES.len() {
+        let mut child = Command::new(std::env::current_exe().expect("this binary"));
+        child.args(["--exact", "a_child_with_few_descriptors", "--test-threads=1", "--nocapture"]);
+        let done = child.env(FEW, case.to_string()).stdin(Stdio::null()).output().expect("a child");
+        let said =
+            String::from_utf8_lossy(&done.stderr).into_owned() + &String::from_utf8_lossy(&done.stdout);
+        assert!(done.status.success(), "{:?}: {said}", CASES[case]);
+    }
+}
+
+/// Does nothing unless another test starts it: its limit holds for the whole process.
+#[test]
+fn a_child_with_few_descriptors() {
+    let Ok(case) = std::env::var(FEW) else { return };
+    let (limit, held, files) = CASES[case.parse::<usize>().expect("a number")];
+    let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
+    // SAFETY: the call reads `limit`, which outlives it.
+    #[expect(unsafe_code, reason = "std does not set limits")]
+    let code = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    assert_eq!(code, 0);
+    let dir = tempfile::Builder::new().tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let _held: Vec<_> = (0..held).map(|_| File::open(dir.path()).unwrap()).collect();
+    for mode in [ReadMode::Mapped, ReadMode::Positional] {
+        use_300_partitions(&dir.path().join(format!("{mode:?}")), mode, files);
+    }
+}
+
+fn use_300_partitions(dir: &Path, mode: ReadMode, files: usize) {
+    const PARTITIONS: u32 = 300;
+    let open = || Store::builder(dir).max_open_files(files).read_mode(mode).open().unwrap();
+    let store = open();
+    let config =
+        TopicConfig::new().partitions(PARTITIONS).segment_bytes(1000).cleanup_policy(CleanupPolicy::Compact);
+    store.create_topic("orders", config).unwrap();
+    let send = |store: &Store, durability: Durability, round: u32| {
+        let producer = store.producer_builder().durability(durability).build().unwrap();
+        for partition in 0..PARTITIONS {
+            let value = format!("round {round} {}", "-".repeat(200));
+            let record = Record::to("orders").partition(partition).key("alice").value(&value);
+            producer.send(record).unwrap_or_else(|error| panic!("{mode:?} {partition} {round}: {error}"));
+        }
+    };
+    for round in 0..6 {
+        send(&store, if round % 2 == 0 { Durability::Os } else { Durability::Disk }, round);
+    }
+    let mut consumer = store.consumer("billing").unwrap();
+    consumer.subscribe(["orders"]).unwrap();
+    let mut read = 0;
+    while read < 6 * PARTITIONS as usize {
+        read += consumer.poll(std::time::Duration::from_secs(60)).unwrap().len();
+        consumer.commit().unwrap();
+    }
+    store.topic("orders").unwrap().compact().unwrap();
+    store.maintain().unwrap();
+    send(&store, Durability::Disk, 6);
+    assert!(store.stats().unwrap().maintenance_failures.is_empty());
+    consumer.close().unwrap();
+    store.close().unwrap();
+    let store = open();
+    assert!(store.recovery().iter().all(|report| report.failure.is_none()));
+    send(&store, Durability::Disk, 7);
+    for partition in store.topic("orders").unwrap().partitions() {
+        assert_eq!(partition.end(), 8);
+        assert!(partition.stats().unwrap().poisoned_by.is_none());
+    }
+    store.create_topic("late", TopicConfig::new()).unwrap();
+    store.delete_topic("orders").unwrap();
+    store.close().unwrap();
 }

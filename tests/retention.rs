@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use annals::io::ManualClock;
-use annals::{Durability, Error, Record, RemovalReason, StartFrom, Store, Topic, TopicConfig, WhenFull};
+use annals::{
+    Durability, Error, Record, StartFrom, Store, Topic, TopicConfig, WhenFull, report::RemovalReason,
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const DAY_MS: i64 = 86_400_000;
@@ -194,7 +196,7 @@ fn a_full_queue_errs_drops_or_blocks_as_configured() {
     let limit = |when_full| TopicConfig::new().size_limit(5000, when_full).retention_until_consumed();
     let record = [Record::new().value(&[b'x'; 75]).timestamp(NOW)];
 
-    let f = fixture(limit(WhenFull::Error));
+    let f = fixture(limit(WhenFull::Fail));
     let partition = f.topic.partition(0).unwrap();
     let refused = (0..100).find_map(|_| partition.append(&record, Durability::Os).err()).unwrap();
     assert!(matches!(&refused, Error::Full { limit: 5000, bytes, .. } if *bytes > 4800), "{refused}");
@@ -246,7 +248,7 @@ fn an_idle_segment_is_sealed_by_wall_clock_so_that_retention_reaches_it() {
 
 #[test]
 fn a_reader_in_a_deleted_segment_keeps_what_it_has_and_is_then_told_or_goes_on_at_the_start() {
-    for start_from in [StartFrom::Error, StartFrom::Earliest] {
+    for start_from in [StartFrom::Fail, StartFrom::Earliest] {
         let f = fixture(TopicConfig::new().retention_bytes(2000));
         f.send_many((0..100).map(|n| NOW + n));
         let builder = f.store.consumer_builder().max_poll_records(3).start_from(start_from);
@@ -258,7 +260,7 @@ fn a_reader_in_a_deleted_segment_keeps_what_it_has_and_is_then_told_or_goes_on_a
         assert!(f.start() > 50);
         assert!(held.iter().all(|record| record.value() == Some(&[b'x'; 75][..])), "still readable");
         match (start_from, consumer.poll(Duration::ZERO)) {
-            (StartFrom::Error, Err(Error::OffsetOutOfRange { requested: 3, start, end: 100, .. })) => {
+            (StartFrom::Fail, Err(Error::OffsetOutOfRange { requested: 3, start, end: 100, .. })) => {
                 assert_eq!(start, f.start());
             }
             (StartFrom::Earliest, Ok(records)) => {

@@ -64,7 +64,7 @@ fn a_sound_store_is_sound_and_is_not_changed() {
         ControlFlow::Continue(())
     });
     let found = found.unwrap();
-    assert!(found.is_sound(), "{:?}", found.damages);
+    assert!(found.is_sound(), "{:?}", found.findings);
     // Of `prices` the last of each key is left.
     assert_eq!((found.partitions, found.records), (5, 60 + 60 + 7 + 2));
     assert_eq!(calls, found.segments);
@@ -95,8 +95,8 @@ fn every_byte_of_every_file_is_checked() {
                 // The slot of the older mark, or of none: nobody looks there.
                 assert!((512..1536).contains(&at), "{where_it_is}");
             } else {
-                assert!(found.damages.iter().any(|damage| damage.path == path), "{where_it_is}");
-                assert!(found.damages.iter().all(|damage| !damage.reason.is_empty()));
+                assert!(found.findings.iter().any(|damage| damage.path == path), "{where_it_is}");
+                assert!(found.findings.iter().all(|damage| !damage.reason.is_empty()));
             }
             std::fs::write(&path, &good).unwrap();
         }
@@ -123,8 +123,8 @@ fn damage_in_one_place_hides_no_other() {
     }
     let found = Store::verify(dir.path()).unwrap();
     for (path, _) in &logs {
-        let count = found.damages.iter().filter(|damage| damage.path == *path).count();
-        assert_eq!(count, 2, "{}: {:?}", path.display(), found.damages);
+        let count = found.findings.iter().filter(|damage| damage.path == *path).count();
+        assert_eq!(count, 2, "{}: {:?}", path.display(), found.findings);
     }
 }
 
@@ -148,7 +148,7 @@ fn a_torn_tail_is_no_damage_and_a_missing_segment_is() {
     let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     std::fs::write(&active, [bytes.get(..=end).unwrap(), &[0xab; 40][..]].concat()).unwrap();
     let found = Store::verify(copy.path()).unwrap();
-    assert!(found.is_sound(), "{:?}", found.damages);
+    assert!(found.is_sound(), "{:?}", found.findings);
     assert_eq!(
         found.torn.iter().map(|torn| (torn.path.clone(), torn.bytes)).collect::<Vec<_>>(),
         [(active, 40)]
@@ -157,7 +157,7 @@ fn a_torn_tail_is_no_damage_and_a_missing_segment_is() {
     let sealed = dir.path().join("zipped-0/00000000000000000000.log");
     std::fs::remove_file(&sealed).unwrap();
     let found = Store::verify(dir.path()).unwrap();
-    assert_eq!(found.damages.iter().map(|damage| damage.path.clone()).collect::<Vec<_>>(), [sealed]);
+    assert_eq!(found.findings.iter().map(|damage| damage.path.clone()).collect::<Vec<_>>(), [sealed]);
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Assigned {
     fn fetch_in_range(&mut self, limits: FetchLimits, settings: &Settings) -> Result<Vec<RecordSlice>> {
         match self.reader(settings)?.fetch(limits) {
             // It lies beyond the end: where records were deleted the reader goes on by itself.
-            Err(Error::OffsetOutOfRange { .. }) if settings.start_from != StartFrom::Error => {
+            Err(Error::OffsetOutOfRange { .. }) if settings.start_from != StartFrom::Fail => {
                 let offset = self.reset(settings.start_from, settings.isolation);
                 let reader = self.reader(settings)?;
                 reader.seek(offset);
@@ -73,10 +73,10 @@ impl Assigned {
         if self.reader.is_none() {
             let offset = match (self.committed, settings.start_from) {
                 (Some(committed), _) => committed,
-                (None, StartFrom::Error) => {
+                (None, StartFrom::Fail) => {
                     return Err(Error::NoCommittedOffset {
                         group: settings.group.clone().unwrap_or_default(),
-                        partition: self.partition.topic_partition().to_string(),
+                        partition: self.partition.topic_partition().clone(),
                     });
                 }
                 (None, start) => self.reset(start, settings.isolation),
@@ -91,7 +91,7 @@ impl Assigned {
 
     fn reader_at(&self, offset: Offset, settings: &Settings) -> Reader {
         let below_start = match settings.start_from {
-            StartFrom::Error => BelowStart::Fail,
+            StartFrom::Fail => BelowStart::Fail,
             // What was deleted is passed over, and nothing that is left.
             StartFrom::Earliest | StartFrom::Latest => BelowStart::GoOn,
         };
@@ -107,7 +107,7 @@ impl Assigned {
                 self.partition.log().write_queued();
                 self.partition.log().readable_end(isolation)
             }
-            StartFrom::Earliest | StartFrom::Error => self.partition.start(),
+            StartFrom::Earliest | StartFrom::Fail => self.partition.start(),
         }
     }
 }

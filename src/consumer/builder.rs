@@ -33,7 +33,7 @@ pub enum StartFrom {
     /// After the last record there is when the partition is first looked at.
     Latest,
     /// Nowhere: `poll` fails, also where the records at a position were deleted.
-    Error,
+    Fail,
 }
 
 /// Makes a [`Consumer`]. Setters carry Kafka's names.

@@ -2,7 +2,7 @@
 
 use crate::consumer::consumer::{Consumer, Role};
 use crate::error::{Error, Result};
-use crate::group::{CommitKind, CommitRequest};
+use crate::group::{CommitKind, CommitRequest, Pending};
 use crate::topic::Partition;
 use crate::types::{Offset, TopicPartition};
 
@@ -19,6 +19,21 @@ impl Consumer {
     /// [`Durability::Disk`](crate::Durability::Disk), whether it holds shows when the store is opened again.
     pub fn commit(&mut self) -> Result<()> {
         self.commit_positions(CommitKind::Positions)
+    }
+
+    /// Where it stands, for a transaction to commit.
+    pub(crate) fn pending(&self) -> Result<Pending> {
+        let Some(group) = self.group.clone() else {
+            return Err(Error::config("group.id", "", "offsets are committed for a group"));
+        };
+        let member = match self.role {
+            Role::SelfAssigned => None,
+            Role::Member(known) => Some((self.member.clone(), known)),
+            Role::Idle => Some((self.member.clone(), 0)),
+        };
+        let decided = self.assigned.values().filter(|one| !one.partition.is_deleted());
+        let positions = decided.filter_map(|one| Some((one.partition.clone(), one.decided_position()?)));
+        Ok(Pending { group, member, positions: positions.collect() })
     }
 
     /// Commits given offsets: those of the last records done, plus one.

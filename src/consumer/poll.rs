@@ -23,7 +23,7 @@ impl Consumer {
     /// [`UnknownTopic`](Error::UnknownTopic) when a topic was deleted: once for a member of a group, which then reads what
     /// is left of its topics, and the next topic of that name when there is one; in turn for a consumer that has
     /// [assigned](Self::assign) itself a partition of it. [`OffsetOutOfRange`](Error::OffsetOutOfRange) and
-    /// [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Error`](crate::StartFrom::Error).
+    /// [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Fail`](crate::StartFrom::Fail).
     /// [`StoreClosed`](Error::StoreClosed), [`Io`](Error::Io).
     pub fn poll(&mut self, timeout: Duration) -> Result<Records> {
         let deadline = Deadline::after(timeout);

@@ -10,7 +10,7 @@ impl Consumer {
     ///
     /// # Errors
     /// [`NotAssigned`](Error::NotAssigned); [`NoCommittedOffset`](Error::NoCommittedOffset) with
-    /// [`StartFrom::Error`](crate::StartFrom::Error).
+    /// [`StartFrom::Fail`](crate::StartFrom::Fail).
     pub fn position(&mut self, partition: impl Into<TopicPartition>) -> Result<Offset> {
         self.with_assigned(&partition.into(), |assigned, settings| assigned.position(settings))?
     }
@@ -126,7 +126,7 @@ impl Consumer {
         match self.assigned.get_mut(place) {
             Some(assigned) => Ok(act(assigned, &self.settings)),
             None => Err(Error::NotAssigned {
-                partition: place.to_string(),
+                partition: place.clone(),
                 group: self.group.as_ref().map(|group| group.name().to_owned()).unwrap_or_default(),
                 member: self.member_id().to_owned(),
             }),

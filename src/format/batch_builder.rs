@@ -130,7 +130,7 @@ impl BatchBuilder {
         self.plain.capacity() + self.packed.capacity()
     }
 
-    #[cfg(test)]
+    /// The offset of the first record.
     pub(crate) fn base_offset(&self) -> Offset {
         self.base_offset
     }

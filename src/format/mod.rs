@@ -55,6 +55,6 @@ pub(crate) use record_iter::RecordIter;
 pub(crate) use record_span::RecordSpan;
 pub(crate) use state::{Identity, Mark, PartitionState, SegmentSummary};
 pub(crate) use transaction_state::{
-    DecisionEnd, ENDS_HEADER, TopicPartitions, TransactionState, TransactionStatus, decode_ends,
-    decode_transaction_key, encode_ends, encode_transaction_key,
+    CLIENT_VERSION, DecisionEnd, ENDS_HEADER, TopicPartitions, TransactionState, TransactionStatus,
+    decode_ends, decode_transaction_key, encode_ends, encode_transaction_key,
 };

@@ -7,7 +7,7 @@
 //! A decision of this crate also has a record header, which other readers leave alone: where the transaction's records end in each
 //! partition. A decision counts only if all of them are there.
 //! ```text
-//! annals.ends: i8 version 1 | i32 count | each: 16 bytes topic id, i32 partition, i64 last offset
+//! annals.ends: i8 version 1 | i32 count | each: 16 bytes topic id, i32 partition, i64 last offset, i8 1 for an input
 //! ```
 
 use super::Malformed;
@@ -18,9 +18,9 @@ use crate::types::{Offset, Timestamp};
 const KEY_VERSION: i16 = 0;
 const VALUE_VERSION: i16 = 1;
 const ENDS_VERSION: u8 = 1;
-const END_LEN: usize = 28;
+const END_LEN: usize = 29;
 /// The client's protocol in which every transaction has an epoch of its own.
-const CLIENT_VERSION: i16 = 2;
+pub(crate) const CLIENT_VERSION: i16 = 2;
 const CLIENT_VERSION_TAG: u32 = 2;
 
 /// The header of a decision that says where the transaction's records end.
@@ -94,6 +94,8 @@ pub(crate) struct TransactionState {
     pub(crate) last_update: Timestamp,
     /// -1 before the first record.
     pub(crate) start: Timestamp,
+    /// 2 where every transaction has an epoch of its own, less where they share one.
+    pub(crate) client_version: i16,
 }
 
 /// Appends the key of a name. One beyond 32767 bytes is an error.
@@ -135,14 +137,18 @@ impl TransactionState {
         }
         bytes::put_i64(out, self.last_update);
         bytes::put_i64(out, self.start);
+        if self.client_version == 0 {
+            bytes::put_unsigned(out, 0);
+            return Ok(());
+        }
         bytes::put_unsigned(out, 1);
         bytes::put_unsigned(out, CLIENT_VERSION_TAG);
         bytes::put_unsigned(out, 2);
-        bytes::put_i16(out, CLIENT_VERSION);
+        bytes::put_i16(out, self.client_version);
         Ok(())
     }
 
-    /// Decodes versions 0 and 1. Tags are not kept.
+    /// Decodes versions 0 and 1. Of the tags, the client's version is kept.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         let version = check_version(reader.take_i16()?, "transaction state version", VALUE_VERSION)?;
@@ -153,10 +159,17 @@ impl TransactionState {
             .ok_or_else(|| Malformed::invalid(at, "a status that does not exist"))?;
         let partitions = if version == 0 { take_classic(&mut reader)? } else { take_compact(&mut reader)? };
         let (last_update, start) = (reader.take_i64()?, reader.take_i64()?);
-        if version > 0 {
-            skip_tags(&mut reader)?;
-        }
-        Ok(Self { producer_id, producer_epoch, timeout_millis, status, partitions, last_update, start })
+        let client_version = if version > 0 { take_client_version(&mut reader)? } else { 0 };
+        Ok(Self {
+            producer_id,
+            producer_epoch,
+            timeout_millis,
+            status,
+            partitions,
+            last_update,
+            start,
+            client_version,
+        })
     }
 }
 
@@ -218,6 +231,19 @@ fn take_classic_count(reader: &mut Reader<'_>, least_len: usize) -> Result<Optio
     }
 }
 
+fn take_client_version(reader: &mut Reader<'_>) -> Result<i16, Malformed> {
+    let mut client_version = 0;
+    for _ in 0..reader.take_unsigned()? {
+        let tag = reader.take_unsigned()?;
+        let len = usize::try_from(reader.take_unsigned()?).unwrap_or(usize::MAX);
+        let value = reader.take(len)?;
+        if tag == CLIENT_VERSION_TAG {
+            client_version = Reader::new(value).take_i16()?;
+        }
+    }
+    Ok(client_version)
+}
+
 fn skip_tags(reader: &mut Reader<'_>) -> Result<(), Malformed> {
     for _ in 0..reader.take_unsigned()? {
         reader.take_unsigned()?;
@@ -234,6 +260,8 @@ pub(crate) struct DecisionEnd {
     pub(crate) partition: u32,
     /// Of its last record there; of the last record that a committed offset says was read.
     pub(crate) last: Offset,
+    /// Nothing of the transaction is there: its offsets say that it was read up to there.
+    pub(crate) is_input: bool,
 }
 
 /// The value of the header [`ENDS_HEADER`].
@@ -244,6 +272,7 @@ pub(crate) fn encode_ends(ends: &[DecisionEnd]) -> Vec<u8> {
         bytes::put_u128(&mut out, end.topic);
         bytes::put_u32(&mut out, end.partition);
         bytes::put_i64(&mut out, end.last);
+        out.push(end.is_input.into());
     }
     out
 }
@@ -261,7 +290,11 @@ pub(crate) fn decode_ends(bytes: &[u8]) -> Result<Vec<DecisionEnd>, Malformed> {
     }
     let mut end = || {
         let (topic, partition) = (reader.take_u128()?, reader.take_u32()?);
-        Ok(DecisionEnd { topic, partition, last: reader.take_i64()? })
+        let (last, at) = (reader.take_i64()?, reader.position());
+        match reader.take_u8()? {
+            kind @ (0 | 1) => Ok(DecisionEnd { topic, partition, last, is_input: kind == 1 }),
+            _ => Err(Malformed::invalid(at, "an end that is neither written nor read")),
+        }
     };
     (0..count).map(|_| end()).collect()
 }
@@ -279,6 +312,7 @@ mod tests {
             partitions,
             last_update: 9,
             start: 8,
+            client_version: CLIENT_VERSION,
         }
     }
 
@@ -317,7 +351,8 @@ mod tests {
         let old =
             b"\0\0\0\0\0\0\0\0\0\x07\0\x03\0\0\xea\x60\x02\0\0\0\x01\0\x06orders\0\0\0\x02\0\0\0\0\0\0\0\x02\
             \0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x08";
-        assert_eq!(TransactionState::decode(old), Ok(state(Some(vec![orders()]))));
+        let without = TransactionState { client_version: 0, ..state(Some(vec![orders()])) };
+        assert_eq!(TransactionState::decode(old), Ok(without));
         let newer = Malformed::unsupported("transaction state version", 2, 1);
         assert_eq!(TransactionState::decode(&[0, 2]), Err(newer));
     }
@@ -349,8 +384,8 @@ mod tests {
     #[test]
     fn ends_come_back() {
         let ends = [
-            DecisionEnd { topic: 1, partition: 2, last: 3 },
-            DecisionEnd { topic: u128::MAX, partition: 0, last: i64::MAX },
+            DecisionEnd { topic: 1, partition: 2, last: 3, is_input: false },
+            DecisionEnd { topic: u128::MAX, partition: 0, last: i64::MAX, is_input: true },
         ];
         let bytes = encode_ends(&ends);
         assert_eq!(bytes.len(), 5 + 2 * END_LEN);

@@ -11,7 +11,7 @@ use crate::fuzzing::repair;
 use crate::fuzzing::store_files::{ROOT, Samples, clock, open, read_from, samples};
 use crate::log::OnDamage;
 use crate::store::Store;
-use crate::topic::{OFFSETS, Partition};
+use crate::topic::{InternalTopic, Partition};
 use crate::types::{Durability, Record};
 
 /// Names that mean something, for files that are not there.
@@ -58,7 +58,7 @@ pub fn directory(data: &[u8]) {
         Ok(store) => {
             let topics = store.topics();
             // Offsets beyond the end of their partition are set back.
-            let topics = topics.iter().filter(|topic| topic.name() != OFFSETS.name);
+            let topics = topics.iter().filter(|topic| InternalTopic::find(topic.name()).is_none());
             let open: Vec<_> =
                 topics.flat_map(|topic| topic.partitions()).map(|partition| partition.directory()).collect();
             let changed = changed(&files, &memory.files());
@@ -180,7 +180,7 @@ fn use_it(memory: &Memory, store: &Store) {
     for partition in store.topics().into_iter().flat_map(|topic| topic.partitions()) {
         let record = Record::new().key("new").value("behind");
         if let Ok(batch) = partition.append(&[record], Durability::Disk)
-            && partition.topic() != OFFSETS.name
+            && InternalTopic::find(partition.topic()).is_none()
         {
             acknowledged.push((partition.clone(), batch.first_offset));
         }

@@ -225,11 +225,12 @@ fn put_transactions() {
         partitions,
         last_update: 9,
         start: 8,
+        client_version: 2,
     };
     state.encode(&mut bytes).unwrap();
     put("transaction_state", "decided", &bytes);
     let mut bytes = vec![0];
-    bytes.extend(encode_ends(&[DecisionEnd { topic: 1, partition: 2, last: 3 }]));
+    bytes.extend(encode_ends(&[DecisionEnd { topic: 1, partition: 2, last: 3, is_input: false }]));
     put("transaction_state", "ends", &bytes);
     let marker = EndMarker { producer_id: 7, producer_epoch: 2, ending: Ending::Abort, coordinator_epoch: 0 };
     put("transaction_state", "marker", &marker.encode(9, 5).unwrap());

@@ -83,7 +83,7 @@ impl Groups {
                     continue;
                 }
                 return Err(Error::NotAssigned {
-                    partition: place.to_string(),
+                    partition: place.clone(),
                     group: group.name().to_owned(),
                     member: member.0.to_owned(),
                 });
@@ -116,12 +116,12 @@ impl Groups {
 }
 
 /// An offset beyond the end would skip records that are not written yet.
-fn check_range(partition: &Partition, offset: Offset) -> Result<()> {
+pub(super) fn check_range(partition: &Partition, offset: Offset) -> Result<()> {
     partition.log().check_open()?;
     let (start, end) = (partition.start(), partition.end());
     if (0..=end).contains(&offset) {
         return Ok(());
     }
-    let partition = partition.topic_partition().to_string();
+    let partition = partition.topic_partition().clone();
     Err(Error::OffsetOutOfRange { partition, requested: offset, start, end })
 }

@@ -20,12 +20,12 @@ use crate::types::{Offset, TopicPartition};
 /// ```
 /// # let dir = tempfile::tempdir()?;
 /// let store = annals::Store::open(dir.path())?;
-/// assert!(store.offsets_set_back().is_empty());
+/// assert!(store.offset_resets().is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct OffsetSetBack {
+pub struct OffsetReset {
     /// The group.
     pub group: String,
     /// The partition.
@@ -52,7 +52,7 @@ pub(crate) struct Groups {
     pub(super) committed: Mutex<Committed>,
     register: Mutex<Register>,
     members_made: AtomicU64,
-    set_back: Vec<OffsetSetBack>,
+    offset_resets: Vec<OffsetReset>,
     skipped: Vec<SkippedRecord>,
 }
 
@@ -63,7 +63,7 @@ impl Groups {
         let ledger = Ledger::new(Arc::clone(&topics), &OFFSETS);
         let mut committed = Committed::default();
         let skipped = ledger.load(&mut committed)?;
-        let mut set_back = Vec::new();
+        let mut offset_resets = Vec::new();
         let mut changes = Vec::new();
         let mut of_unnamed = Vec::new();
         for (group, place, commit) in committed.iter() {
@@ -91,7 +91,7 @@ impl Groups {
                 at: CommittedOffset { offset: end, ..commit.at.clone() },
             });
             changes.push(Change { group: Arc::clone(group), place: place.clone(), commit: after });
-            set_back.extend(end.map(|end| OffsetSetBack {
+            offset_resets.extend(end.map(|end| OffsetReset {
                 group: group.to_string(),
                 topic_partition: place.clone(),
                 committed: commit.at.offset,
@@ -106,7 +106,7 @@ impl Groups {
             committed: Mutex::new(committed),
             register: Mutex::default(),
             members_made: AtomicU64::new(0),
-            set_back,
+            offset_resets,
             skipped,
         };
         if !changes.is_empty() {
@@ -129,12 +129,12 @@ impl Groups {
         })
     }
 
-    pub(crate) fn set_back(&self) -> &[OffsetSetBack] {
-        &self.set_back
+    pub(crate) fn offset_resets(&self) -> &[OffsetReset] {
+        &self.offset_resets
     }
 
     /// The partition in which commits are stored.
-    pub(crate) fn stored_in(&self) -> String {
+    pub(crate) fn stored_in(&self) -> TopicPartition {
         self.ledger.stored_in()
     }
 

@@ -7,6 +7,7 @@ mod committed;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod group;
 mod groups;
+mod pending;
 mod progress;
 mod register;
 
@@ -14,4 +15,5 @@ pub(crate) use commit::{CommitKind, CommitRequest};
 pub use committed::CommittedOffset;
 pub(crate) use group::{Group, Owned};
 pub(crate) use groups::Groups;
-pub use groups::OffsetSetBack;
+pub use groups::OffsetReset;
+pub(crate) use pending::{Pending, PendingRecords};

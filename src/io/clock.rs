@@ -118,6 +118,12 @@ impl Deadline {
     }
 
     /// The instant, for a wait with a limit; `None` waits for ever.
+    /// Whether it has come.
+    #[expect(clippy::disallowed_methods, reason = "this is where elapsed time is read")]
+    pub(crate) fn is_over(self) -> bool {
+        self.0.is_some_and(|at| Instant::now() >= at)
+    }
+
     pub(crate) fn instant(self) -> Option<Instant> {
         self.0
     }

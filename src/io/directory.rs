@@ -1,6 +1,6 @@
 //! One directory and the names in it.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,6 +34,14 @@ impl Directory {
         Self { pool: FilePool::new(fs, limit), path: path.into() }
     }
 
+    /// The directory that stands at its path now, and stays what this is when it gets another name. To be called before
+    /// anything in it is opened. Nothing in it can be reached after its [`lock`](Self::lock) was given back.
+    pub(crate) fn anchored(self) -> Result<Self> {
+        let anchored = self.call("open", &self.path, |fs| fs.anchored(&self.path))?;
+        let Some(fs) = anchored else { return Ok(self) };
+        Ok(Self { pool: self.pool.over(fs), path: self.path })
+    }
+
     /// One whose files hold at most so many maps.
     #[cfg(test)]
     pub(crate) fn with_maps(fs: Arc<dyn FileSystem>, path: &Path, maps: usize) -> Self {
@@ -45,8 +53,19 @@ impl Directory {
         self.pool.maps.hold(slot, view);
     }
 
+    /// For what needs no descriptor.
     fn fs(&self) -> &dyn FileSystem {
         &*self.pool.fs
+    }
+
+    /// For what needs one for a moment.
+    fn call<T>(
+        &self,
+        operation: &'static str,
+        path: &Path,
+        call: impl Fn(&dyn FileSystem) -> io::Result<T>,
+    ) -> Result<T> {
+        self.pool.with_descriptors(|| call(self.fs())).map_err(|e| Error::io(path, operation, e))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -64,7 +83,7 @@ impl Directory {
     }
 
     pub(crate) fn open(&self, name: &str, mode: OpenMode) -> Result<File> {
-        File::open(self.fs(), &self.join(name), mode)
+        File::open(&self.pool, &self.join(name), mode)
     }
 
     /// Opens a file, not for reading alone, that is held for long. Between two calls its descriptor may be closed, after a
@@ -129,15 +148,15 @@ impl Directory {
     }
 
     pub(crate) fn list(&self) -> Result<Vec<Entry>> {
-        self.fs().list(&self.path).map_err(|e| Error::io(&self.path, "list", e))
+        self.call("list", &self.path, |fs| fs.list(&self.path))
     }
 
     /// True when the directory exists.
     pub(crate) fn exists(&self) -> Result<bool> {
-        match self.fs().list(&self.path) {
+        match self.list() {
             Ok(_) => Ok(true),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(Error::io(&self.path, "list", e)),
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
         }
     }
 
@@ -156,10 +175,10 @@ impl Directory {
     /// not live to sync, looks like any other.
     pub(crate) fn sync_above(&self) -> Result<()> {
         for path in self.path.ancestors().skip(1).map(or_here) {
-            match self.fs().sync_dir(path) {
+            match self.call("sync directory", path, |fs| fs.sync_dir(path)) {
                 // What we may not read, or what cannot be written, we have not made, nor what is above it.
-                Err(e) if is_of_others(&e) => break,
-                outcome => outcome.map_err(|e| Error::io(path, "sync directory", e))?,
+                Err(Error::Io { source, .. }) if is_of_others(&source) => break,
+                outcome => outcome?,
             }
         }
         Ok(())
@@ -198,13 +217,12 @@ impl Directory {
 
     /// Makes the names in it durable.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.fs().sync_dir(&self.path).map_err(|e| Error::io(&self.path, "sync directory", e))
+        self.call("sync directory", &self.path, |fs| fs.sync_dir(&self.path))
     }
 
     /// An error when it is known that `needed` more bytes do not fit.
     pub(crate) fn check_space(&self, needed: u64) -> Result<()> {
-        let available = self.fs().available_space(&self.path);
-        match available.map_err(|e| Error::io(&self.path, "look for free space in", e))? {
+        match self.call("look for free space in", &self.path, |fs| fs.available_space(&self.path))? {
             Some(available) if available < needed => {
                 Err(Error::io(&self.path, "rewrite a segment in", ErrorKind::StorageFull.into()))
             }
@@ -213,7 +231,7 @@ impl Directory {
     }
 
     pub(crate) fn lock(&self) -> Result<DirectoryLock> {
-        self.fs().lock_dir(&self.path).map_err(|e| Error::io(&self.path, "lock", e))
+        self.call("lock", &self.path, |fs| fs.lock_dir(&self.path))
     }
 }
 /// A relative path of one component has the working directory above it.
@@ -222,7 +240,7 @@ fn or_here(above: &Path) -> &Path {
 }
 
 /// True of directories that nobody of our rights has changed, and of those that cannot be synced.
-fn is_of_others(error: &std::io::Error) -> bool {
+fn is_of_others(error: &io::Error) -> bool {
     use ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
     matches!(error.kind(), InvalidInput | PermissionDenied | ReadOnlyFilesystem | Unsupported)
 }

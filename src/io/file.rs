@@ -4,8 +4,8 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::pool::{Effect, PooledFile};
-use super::seam::{FileHandle, FileSystem, OpenMode};
+use super::pool::{Effect, FilePool, PooledFile};
+use super::seam::{FileHandle, OpenMode};
 use super::view::View;
 use crate::error::{Error, Result};
 
@@ -34,9 +34,10 @@ enum Source {
 }
 
 impl File {
-    pub(super) fn open(fs: &dyn FileSystem, path: &Path, mode: OpenMode) -> Result<Self> {
+    pub(super) fn open(pool: &FilePool, path: &Path, mode: OpenMode) -> Result<Self> {
         let operation = if mode == OpenMode::CreateNew { "create" } else { "open" };
-        let handle = fs.open(path, mode).map_err(|e| Error::io(path, operation, e))?;
+        let opened = pool.with_descriptors(|| pool.fs.open(path, mode));
+        let handle = opened.map_err(|e| Error::io(path, operation, e))?;
         Ok(Self { source: Source::Own { path: path.into(), handle } })
     }
 
@@ -148,11 +149,11 @@ impl File {
         }
     }
 
-    /// Small writes may be stored into a map: see [`FileHandle::store_small_writes`].
-    pub(crate) fn store_small_writes(&self) {
+    /// Small writes may be stored into a map: see [`FileHandle::map_small_writes`].
+    pub(crate) fn map_small_writes(&self) {
         match &self.source {
-            Source::Own { handle, .. } => handle.store_small_writes(),
-            Source::Pooled(file) => file.store_small_writes(),
+            Source::Own { handle, .. } => handle.map_small_writes(),
+            Source::Pooled(file) => file.map_small_writes(),
         }
     }
 

@@ -5,6 +5,8 @@
 //! production, a faulty or modelled file system and a [`ManualClock`] in tests.
 
 mod allocate;
+#[cfg(target_os = "linux")]
+mod anchor;
 mod caught;
 mod clock;
 mod cycles;
@@ -12,6 +14,10 @@ mod descriptors;
 mod directory;
 mod file;
 mod id;
+#[cfg(target_os = "linux")]
+mod listing;
+#[cfg(target_os = "linux")]
+mod mapped_writes;
 mod maps;
 mod os;
 mod pool;
@@ -20,15 +26,13 @@ mod process;
 mod seam;
 mod space;
 #[cfg(target_os = "linux")]
-mod store_map;
-#[cfg(target_os = "linux")]
 mod ticks;
 mod view;
 
 pub(crate) use caught::caught;
 pub(crate) use clock::Deadline;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub(crate) use descriptors::descriptor_limit;
+pub(crate) use descriptors::{descriptor_limit, most_held};
 pub(crate) use directory::Directory;
 pub(crate) use file::{File, Unwritten};
 pub(crate) use id::random_id;

@@ -6,11 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::allocate::{Allocated, allocate};
+#[cfg(target_os = "linux")]
+use super::anchor::AnchoredFileSystem;
+#[cfg(target_os = "linux")]
+use super::mapped_writes::MappedWrites;
 use super::process::Process;
 use super::seam::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
+#[cfg(unix)]
 use super::space::available_space;
-#[cfg(target_os = "linux")]
-use super::store_map::StoreMap;
 use super::view::View;
 
 /// The machine's own files, through std and memmap2. New files are readable and writable by their owner alone, links are
@@ -29,11 +32,7 @@ impl FileSystem for OsFileSystem {
             OpenMode::CreateNew => _ = options.write(true).create_new(true),
         }
         restrict(&mut options);
-        let file = options.open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
-        Ok(Arc::new(OsFile::new(file)))
+        OsFile::of_regular(options.open(path)?)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
@@ -83,70 +82,118 @@ impl FileSystem for OsFileSystem {
         Ok(())
     }
 
+    #[cfg(unix)]
     fn available_space(&self, dir: &Path) -> io::Result<Option<u64>> {
-        available_space(dir)
+        available_space(&File::open(dir)?)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn anchored(&self, dir: &Path) -> io::Result<Option<Arc<dyn FileSystem>>> {
+        Ok(Some(Arc::new(AnchoredFileSystem::new(dir)?)))
     }
 
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {
         // The directory itself is locked where the system can: that lock cannot be deleted. The file is for people, and
         // for systems that cannot lock a directory.
         let directory = if cfg!(unix) { Some(File::open(dir)?) } else { None };
-        let lock_path = dir.join(".lock");
+        let lock_path = dir.join(LockFile::NAME);
+        let read_pid = || LockFile::read_pid(File::open(&lock_path));
         if let Some(directory) = &directory
-            && !try_lock(directory)?
+            && !lock_file(directory)?
         {
-            return Ok(DirectoryLock::Busy { pid: read_pid(&lock_path) });
+            return Ok(DirectoryLock::Busy { pid: read_pid() });
         }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         restrict(&mut options);
-        let mut file = options.open(&lock_path)?;
-        if !try_lock(&file)? {
-            return Ok(DirectoryLock::Busy { pid: read_pid(&lock_path) });
-        }
-        file.set_len(0)?;
-        file.seek(SeekFrom::Start(0))?;
-        writeln!(file, "{}", std::process::id())?;
-        Ok(DirectoryLock::Held(Box::new(Held { file, directory, process: Process::current() })))
+        Ok(match LockFile::take(options.open(&lock_path))? {
+            Some(file) => {
+                DirectoryLock::Held(Box::new(Held { _file: file, directory, process: Process::current() }))
+            }
+            None => DirectoryLock::Busy { pid: read_pid() },
+        })
     }
 }
 
 /// The locks of a directory.
 struct Held {
-    file: File,
+    /// Held for its drop.
+    _file: LockFile,
     directory: Option<File>,
     process: Process,
 }
 
 impl Drop for Held {
-    /// Closing is not enough: a process that another thread is starting has copies of the descriptors until it is another
-    /// program, and with them the locks.
+    /// As for [`LockFile`].
     fn drop(&mut self) {
-        if self.process.id() != std::process::id() {
-            // A child's descriptors are copies, whose close leaves the locks to the parent.
-            return;
-        }
-        for file in [&self.file].into_iter().chain(&self.directory) {
-            // Then the close that follows gives it back.
-            drop(file.unlock());
+        if self.process.may_unlock() {
+            self.directory.iter().for_each(|directory| drop(directory.unlock()));
         }
     }
 }
 
-fn try_lock(file: &File) -> io::Result<bool> {
+/// The file that says who has a directory locked. It is locked as well.
+pub(super) struct LockFile {
+    /// `None` where there was no space for its name.
+    file: Option<File>,
+    process: Process,
+}
+
+impl LockFile {
+    pub(super) const NAME: &str = ".lock";
+
+    /// Locks the file and writes down who did; `None` when somebody else has locked it. Where the directory itself is
+    /// locked, a full disk is no reason against it.
+    pub(super) fn take(opened: io::Result<File>) -> io::Result<Option<Self>> {
+        let process = Process::current();
+        let file = match opened {
+            Err(error) if cfg!(unix) && is_full(&error) => return Ok(Some(Self { file: None, process })),
+            opened => opened?,
+        };
+        if !lock_file(&file)? {
+            return Ok(None);
+        }
+        // For people alone: a pid that cannot be written is unknown.
+        drop(write_pid(&file));
+        Ok(Some(Self { file: Some(file), process }))
+    }
+
+    /// The pid in a lock file, for an error message only: unreadable is the same as unknown.
+    pub(super) fn read_pid(opened: io::Result<File>) -> Option<u32> {
+        let mut text = String::new();
+        opened.ok()?.take(32).read_to_string(&mut text).ok()?;
+        text.trim().parse().ok()
+    }
+}
+
+impl Drop for LockFile {
+    /// Closing is not enough: a process that another thread is starting has copies of the descriptors until it is another
+    /// program, and with them the locks.
+    fn drop(&mut self) {
+        if self.process.may_unlock() {
+            // Then the close that follows gives it back.
+            self.file.iter().for_each(|file| drop(file.unlock()));
+        }
+    }
+}
+
+fn write_pid(mut file: &File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.seek(SeekFrom::Start(0))?;
+    writeln!(file, "{}", std::process::id())
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Locks an open file or directory; false when somebody else has it locked.
+pub(super) fn lock_file(file: &File) -> io::Result<bool> {
     match file.try_lock() {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) => Err(error),
     }
-}
-
-/// The pid in a lock file, for an error message only: unreadable is the same as unknown.
-#[expect(clippy::disallowed_methods, reason = "this is the seam behind which std::fs stands")]
-fn read_pid(path: &Path) -> Option<u32> {
-    let mut text = String::new();
-    File::open(path).ok()?.take(32).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
 }
 
 /// Owner-only permissions, no links followed, no waiting for the other end of a pipe that stands where a file should.
@@ -161,17 +208,25 @@ fn restrict(options: &mut OpenOptions) {
 }
 
 #[derive(Debug)]
-struct OsFile {
+pub(super) struct OsFile {
     file: File,
     /// Only here small writes become stores.
     #[cfg(target_os = "linux")]
-    stores: StoreMap,
+    stores: MappedWrites,
 }
 
 impl OsFile {
+    /// An error for anything but a regular file.
+    pub(super) fn of_regular(file: File) -> io::Result<Arc<dyn FileHandle>> {
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(Arc::new(Self::new(file)))
+    }
+
     #[cfg(target_os = "linux")]
     fn new(file: File) -> Self {
-        Self { file, stores: StoreMap::default() }
+        Self { file, stores: MappedWrites::default() }
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -231,7 +286,7 @@ impl FileHandle for OsFile {
     }
 
     #[cfg(target_os = "linux")]
-    fn store_small_writes(&self) {
+    fn map_small_writes(&self) {
         self.stores.allow();
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use super::maps::{MAP_LIMIT, Maps};
 use super::seam::{FileHandle, FileSystem, OpenMode};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_out_of_descriptors};
 use crate::locks::{AtomicBool, Mutex, Ordering, RwLock};
 
 /// So many files keep their descriptor because they were used lately; looking for one that was not must not take longer than
@@ -39,7 +39,7 @@ pub(super) struct PooledFile {
     dirty: AtomicBool,
     /// Nobody relies on what is written without a sync of its own: its descriptor is closed without one.
     holds_hints: bool,
-    /// What [`FileHandle::store_small_writes`] says, for the next descriptor too.
+    /// What [`FileHandle::map_small_writes`] says, for the next descriptor too.
     stores: AtomicBool,
     /// Held over each sync. The system tells of a failed write-back once, to one of those who sync at the same time, and
     /// lets the next sync succeed without the bytes: every sync after one that failed has to fail too.
@@ -79,6 +79,11 @@ impl FilePool {
         Arc::new(Self { fs, limit: limit.max(1), maps: Maps::new(maps), open: Mutex::default() })
     }
 
+    /// An empty pool of the same size for the files of another file system.
+    pub(super) fn over(&self, fs: Arc<dyn FileSystem>) -> Arc<Self> {
+        Self::new(fs, self.limit)
+    }
+
     /// Opens a file of the pool.
     pub(super) fn open(self: &Arc<Self>, path: &Path, mode: OpenMode) -> Result<Arc<PooledFile>> {
         self.open_as(path, mode, false)
@@ -107,21 +112,29 @@ impl FilePool {
     }
 
     fn open_handle(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
-        self.make_room(self.limit);
-        match self.fs.open(path, mode) {
-            // The process has fewer descriptors than this pool may take: half of what it has will do.
-            Err(e) if is_out_of_descriptors(&e) => {
-                let open = self.open.lock().len();
-                self.make_room(open.div_ceil(2));
-                self.fs.open(path, mode)
+        self.close_idle(self.limit);
+        self.with_descriptors(|| self.fs.open(path, mode))
+    }
+
+    /// Makes a call that needs a descriptor of its own. When the process has none left, files of the pool give half of theirs
+    /// back, and the call is made again, as long as any of them has one.
+    pub(super) fn with_descriptors<T>(&self, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        loop {
+            let outcome = call();
+            if !outcome.as_ref().is_err_and(is_out_of_descriptors) {
+                return outcome;
             }
-            other => other,
+            let open = self.open.lock().len();
+            self.close_idle(open.div_ceil(2));
+            if self.open.lock().len() >= open {
+                return outcome;
+            }
         }
     }
 
     /// Takes descriptors back until fewer than `limit` files have one, those first that were not used for longest. Files
     /// that are in use right now keep theirs.
-    fn make_room(&self, limit: usize) {
+    fn close_idle(&self, limit: usize) {
         let most = self.open.lock().len().saturating_mul(2);
         for looked_at in 0..most {
             match self.next_to_ask(limit, looked_at) {
@@ -152,10 +165,6 @@ impl FilePool {
     pub(super) fn is_crowded(&self) -> bool {
         self.open.lock().len() >= self.limit / 2
     }
-}
-
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    if cfg!(unix) { matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) } else { false }
 }
 
 impl PooledFile {
@@ -230,10 +239,10 @@ impl PooledFile {
         Error::io(&self.path, "sync", io::Error::other("a panic in the middle of it"))
     }
 
-    pub(super) fn store_small_writes(&self) {
+    pub(super) fn map_small_writes(&self) {
         self.stores.store(true, Ordering::Release);
         if let Some(handle) = &self.state.read().handle {
-            handle.store_small_writes();
+            handle.map_small_writes();
         }
     }
 
@@ -241,7 +250,7 @@ impl PooledFile {
         let handle = self.pool.open_handle(&self.path, OpenMode::ReadWrite);
         let handle = handle.map_err(|e| Error::io(&self.path, "open", e))?;
         if self.stores.load(Ordering::Acquire) {
-            handle.store_small_writes();
+            handle.map_small_writes();
         }
         let mut state = self.state.write();
         if state.handle.is_none() {

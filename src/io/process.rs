@@ -28,6 +28,12 @@ impl Process {
         self.forks == FORKS.load(Ordering::Relaxed)
     }
 
+    /// The same, of what is done seldom: false also where a fork was not seen. What this process locked is its own to unlock; a
+    /// child's descriptors are copies, whose close leaves the locks to the parent.
+    pub(crate) fn may_unlock(self) -> bool {
+        self.id == std::process::id()
+    }
+
     /// Its id.
     pub(crate) fn id(self) -> u32 {
         self.id

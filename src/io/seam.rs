@@ -84,6 +84,13 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
     fn available_space(&self, _dir: &Path) -> io::Result<Option<u64>> {
         Ok(None)
     }
+    /// The same files, of which those in `dir` and below are reached from the directory that stands there now, whatever its
+    /// name will be. [`lock_dir`](FileSystem::lock_dir) of it is called with `dir`, once; when that lock is dropped, nothing in
+    /// the directory can be reached any more. `None` where every path is looked up anew: then nobody may rename a directory
+    /// whose store is open.
+    fn anchored(&self, _dir: &Path) -> io::Result<Option<Arc<dyn FileSystem>>> {
+        Ok(None)
+    }
     /// Takes the exclusive lock of a directory, without waiting.
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock>;
 }
@@ -108,7 +115,7 @@ pub trait FileHandle: fmt::Debug + Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     /// From here on, small writes below an allocated length may be stored into a map instead of being written, where that is
     /// safe: they survive what a write survives, and a sync covers them like a write. By default all are written.
-    fn store_small_writes(&self) {}
+    fn map_small_writes(&self) {}
     /// A view of the first `len` bytes that also shows what is written into them later, or `None` where the file cannot
     /// be mapped; it is then read positionally.
     fn map(&self, len: u64) -> io::Result<Option<View>>;

@@ -10,7 +10,7 @@ use crate::io::{Clock, Directory, EntryKind, OpenMode, Process};
 use crate::locks::{AtomicBool, AtomicI64, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
 use crate::log::config::{LogConfig, LogOptions};
 use crate::log::offsets::Offsets;
-use crate::log::open::recovery::{Examine, Recovered, RecoveryReport, examine};
+use crate::log::open::recovery::{Examine, Examined, RecoveryReport, examine};
 use crate::log::poison::{Poison, PoisoningLock};
 use crate::log::producers::table::ProducerTable;
 use crate::log::segment_list::SegmentList;
@@ -22,7 +22,7 @@ use crate::log::write::rules::AppendRules;
 use crate::log::write::spares::Spares;
 use crate::log::write::writer::{Phase, Writer};
 use crate::segment::{ActiveSegment, WriteFailure};
-use crate::types::{Offset, Timestamp};
+use crate::types::{Offset, Timestamp, TopicPartition};
 use crate::upkeep::{Agenda, Ticket};
 
 /// One partition.
@@ -31,8 +31,8 @@ use crate::upkeep::{Agenda, Ticket};
 /// three is held over I/O.
 #[derive(Debug)]
 pub(crate) struct Log {
-    /// Topic and partition, for error messages.
-    pub(super) label: Arc<str>,
+    /// Its name.
+    pub(super) topic_partition: TopicPartition,
     pub(super) directory: Directory,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) agenda: Arc<Agenda>,
@@ -52,6 +52,8 @@ pub(crate) struct Log {
     /// Replaced whole, by an edit of the table alone; readers keep the list they took.
     pub(super) segments: RwLock<Arc<SegmentList>>,
     pub(super) offsets: Offsets,
+    /// No record from there on is compacted away: the layer above needs it.
+    pub(super) kept_from: AtomicI64,
     /// Those who write under an id, and their transactions. Changed under the writer's lock.
     pub(super) producers: Mutex<ProducerTable>,
     /// The log's place on the agenda while it has records in memory that nobody waits for.
@@ -78,7 +80,7 @@ pub(crate) struct Log {
 /// What a log is given by the layer above.
 #[derive(Debug)]
 pub(crate) struct LogContext {
-    pub(crate) label: Arc<str>,
+    pub(crate) topic_partition: TopicPartition,
     pub(crate) directory: Directory,
     pub(crate) identity: Identity,
     pub(crate) clock: Arc<dyn Clock>,
@@ -174,18 +176,18 @@ impl Log {
         config: impl Into<Arc<LogConfig>>,
     ) -> Result<(Arc<Self>, RecoveryReport)> {
         let config: Arc<LogConfig> = config.into();
-        let LogContext { label, directory, identity, clock, agenda, options, spares } = context;
+        let LogContext { topic_partition, directory, identity, clock, agenda, options, spares } = context;
         let how = Examine {
             read_mode: options.read_mode,
             index_interval_bytes: config.segment.index_interval_bytes,
         };
-        let found = examine(&directory, identity, &label, how)?;
+        let found = examine(&directory, identity, &topic_partition, how)?;
         let report = found.report.clone();
-        let Recovered { end, durable, .. } = found;
+        let Examined { end, durable, .. } = found;
         let watchers = Arc::new(Watchers::default());
         let poison = Poison::new(Arc::clone(&watchers));
         let log = Self {
-            label,
+            topic_partition,
             directory,
             clock,
             agenda,
@@ -201,6 +203,7 @@ impl Log {
                 end,
                 found.producers.first_undecided().unwrap_or(end),
             ),
+            kept_from: AtomicI64::new(Offset::MAX),
             producers: Mutex::new(found.producers.clone()),
             committer: Committer::default(),
             linger: Mutex::new(None),
@@ -356,7 +359,7 @@ impl Log {
     fn refuse(&self) -> Result<()> {
         self.check_open()?;
         self.poison.get().map_or(Ok(()), |cause| {
-            Err(Error::Poisoned { partition: self.label.to_string(), cause: Arc::clone(cause) })
+            Err(Error::Poisoned { partition: Some(self.topic_partition.clone()), cause: Arc::clone(cause) })
         })
     }
 
@@ -373,6 +376,6 @@ impl Log {
 
     pub(super) fn out_of_range(&self, requested: Offset) -> Error {
         let (start, end) = (self.start(), self.end());
-        Error::OffsetOutOfRange { partition: self.label.to_string(), requested, start, end }
+        Error::OffsetOutOfRange { partition: self.topic_partition.clone(), requested, start, end }
     }
 }

@@ -101,11 +101,11 @@ impl ProducerBuilder {
                 format!("at least batch.size={batch_size}"),
             ));
         }
-        Ok(self.build_checked())
+        Ok(self.build_default())
     }
 
     /// For settings that are known to fit.
-    pub(crate) fn build_checked(self) -> Producer {
+    pub(crate) fn build_default(self) -> Producer {
         Producer::new(self.topics, self.settings)
     }
 }

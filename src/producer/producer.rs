@@ -112,6 +112,21 @@ impl Producer {
         self.shared.send_batch(&Target { route: &route, sticky: None }, records)
     }
 
+    /// The partition that a record goes to.
+    pub(crate) fn place_of(&self, record: &Record<'_>) -> Result<Partition> {
+        let topic = self.shared.topics.get(topic_of(record)?)?;
+        if topic.is_internal() {
+            return Err(Error::invalid(format!("topic {:?} is written by the store alone", topic.name())));
+        }
+        let route = Route::new(topic);
+        let target = Target { route: &route, sticky: None };
+        route.with_partitions(|partitions| {
+            let number = self.shared.choose(&target, partitions, record)?;
+            let found = usize::try_from(number).ok().and_then(|number| partitions.get(number));
+            found.cloned().ok_or_else(|| unknown(&target, number, count(partitions)))
+        })
+    }
+
     /// A producer for one topic: no name is looked up per record.
     ///
     /// # Errors

@@ -109,7 +109,7 @@ impl ActiveSegment {
         (config, mode): (SegmentConfig, ReadMode),
     ) -> Self {
         if mode == ReadMode::Mapped {
-            file.store_small_writes();
+            file.map_small_writes();
         }
         let index_entries = index.offsets().len() as u64;
         let segment = Arc::new(Segment::growing(directory, file.clone(), index, &tally, mode));

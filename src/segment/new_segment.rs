@@ -1,8 +1,9 @@
 //! A sealed segment in the making.
 
 use crate::error::{Error, Result};
-use crate::format::{BatchHeader, SegmentSummary, cleaned_log_name};
+use crate::format::{AbortedTransaction, BatchHeader, SegmentSummary, cleaned_log_name, encode_aborted};
 use crate::io::{Directory, File, OpenMode};
+use crate::segment::aborted::with_aborted;
 use crate::segment::summary::{Tally, summarize};
 use crate::segment::{SparseIndex, index_file};
 use crate::types::Offset;
@@ -28,6 +29,8 @@ pub(crate) struct NewSegment {
 pub(crate) struct FinishedSegment {
     pub(crate) summary: SegmentSummary,
     index: SparseIndex,
+    /// The transactions whose ABORT marker it holds.
+    aborted: Vec<AbortedTransaction>,
 }
 
 impl NewSegment {
@@ -79,6 +82,7 @@ impl NewSegment {
         Ok(Some(FinishedSegment {
             summary: SegmentSummary { is_sparse: true, ..summary },
             index: self.index,
+            aborted: Vec::new(),
         }))
     }
 
@@ -89,8 +93,23 @@ impl NewSegment {
 }
 
 impl FinishedSegment {
+    /// The same, holding the ABORT markers of these transactions.
+    pub(crate) fn with_aborted(mut self, entries: Vec<AbortedTransaction>) -> Self {
+        let bytes = encode_aborted(&entries);
+        self.summary.aborted_entries = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+        self.summary.aborted_crc = if entries.is_empty() { 0 } else { crc32fast::hash(&bytes) };
+        self.aborted = entries;
+        self
+    }
+
+    /// The transactions whose ABORT marker it holds.
+    pub(super) fn aborted(&self) -> &[AbortedTransaction] {
+        &self.aborted
+    }
+
     /// Writes its index files over those of the segment whose name it got.
     pub(crate) fn write_indexes(&self, directory: &Directory) -> Result<()> {
+        with_aborted(directory, self.summary, &self.aborted);
         index_file::write(directory, self.summary.base, &self.index)
     }
 }

@@ -88,7 +88,8 @@ impl Segment {
 
     /// The sealed segment that was just written, and whose file still has its temporary name.
     pub(crate) fn finished(directory: &Directory, new: &FinishedSegment, mode: ReadMode) -> Self {
-        Self::sealed_as(directory, new.summary, cleaned_log_name(new.summary.base), mode)
+        let aborted = Aborted::of(new.aborted().to_vec());
+        Self { aborted, ..Self::sealed_as(directory, new.summary, cleaned_log_name(new.summary.base), mode) }
     }
 
     /// The first offset it may hold, and its name.

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::io::{Clock, Directory, DirectoryLock, FileSystem, OsFileSystem, SystemClock, descriptor_limit};
-use crate::log::LogOptions;
+use crate::io::{
+    Clock, Directory, DirectoryLock, FileSystem, OsFileSystem, SystemClock, descriptor_limit, most_held,
+};
+use crate::log::{LogOptions, RepairReport, VerifyReport};
 use crate::segment::ReadMode;
+use crate::store::failures::OnMaintenanceFailure;
 use crate::store::store::Store;
-use crate::store::troubles::OnTrouble;
-use crate::topic::{RepairReport, TopicContext, Verification, repair, verify};
+use crate::topic::{TopicContext, repair, verify};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
 
@@ -42,7 +44,7 @@ pub struct StoreBuilder {
     pub(super) maintenance: Maintenance,
     pub(super) max_open_files: usize,
     pub(super) compaction_memory_bytes: usize,
-    pub(super) on_trouble: Option<OnTrouble>,
+    pub(super) on_maintenance_failure: Option<OnMaintenanceFailure>,
 }
 
 impl fmt::Debug for StoreBuilder {
@@ -78,7 +80,7 @@ impl StoreBuilder {
             maintenance: Maintenance::Thread,
             max_open_files: default_open_files(),
             compaction_memory_bytes: 32 << 20,
-            on_trouble: None,
+            on_maintenance_failure: None,
         }
     }
 
@@ -111,6 +113,7 @@ impl StoreBuilder {
     /// The most descriptors that the files of partitions which are written to take together; one that needs a descriptor
     /// beyond it takes that of the partition not used for longest, which is synced first. Some more are open for moments.
     /// Default: a quarter of what the process may have open at the time (`ulimit -n`), 192 at the least and 16,384 at the most.
+    /// A quarter of the process's descriptors, or 64 where that is more, are left to the rest of the program whatever is set.
     ///
     /// A record sent to a partition that has its descriptor costs the same however many partitions there are. Who keeps writing
     /// to more partitions than that pays a sync for most records: raise it, and the process's limit.
@@ -131,9 +134,12 @@ impl StoreBuilder {
     /// sync in the background that fails is told to the next sender of its partition instead.
     ///
     /// It runs without any lock of the store. It may call the store, close it or drop it. A panic in it ends nothing:
-    /// [`StoreStats::callback_panics`](crate::StoreStats::callback_panics) counts them.
-    pub fn on_trouble(mut self, tell: impl Fn(&TopicPartition, &Error) + Send + Sync + 'static) -> Self {
-        self.on_trouble = Some(Arc::new(tell));
+    /// [`StoreStats::callback_panics`](crate::stats::StoreStats::callback_panics) counts them.
+    pub fn on_maintenance_failure(
+        mut self,
+        tell: impl Fn(&TopicPartition, &Error) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_maintenance_failure = Some(Arc::new(tell));
         self
     }
 
@@ -173,7 +179,7 @@ impl StoreBuilder {
     /// # let dir = tempfile::tempdir()?;
     /// # Store::open(dir.path())?.close()?;
     /// let found = Store::builder(dir.path()).verify(|so_far| {
-    ///     println!("{} bytes checked, {} damages", so_far.bytes, so_far.damages.len());
+    ///     println!("{} bytes checked, {} findings", so_far.bytes, so_far.findings.len());
     ///     ControlFlow::Continue(())
     /// })?;
     /// assert!(found.is_sound());
@@ -184,10 +190,10 @@ impl StoreBuilder {
     /// As [`Store::verify`].
     pub fn verify(
         mut self,
-        mut progress: impl FnMut(&Verification) -> ControlFlow<()>,
-    ) -> Result<Verification> {
+        mut progress: impl FnMut(&VerifyReport) -> ControlFlow<()>,
+    ) -> Result<VerifyReport> {
         self.read_mode = ReadMode::Positional;
-        let root = self.root();
+        let root = self.root().anchored()?;
         let _lock = self.lock(&root)?;
         verify(&root, &self.context(), &mut progress)
     }
@@ -213,14 +219,19 @@ impl StoreBuilder {
             let why = "copies must not lie in the store";
             return Err(Error::invalid(format!("{}: {why}", copies.display())));
         }
-        let root = self.root();
+        let root = self.root().anchored()?;
         let _lock = self.lock(&root)?;
-        let copies = Directory::with_pool(Arc::clone(&self.file_system), &copies, self.max_open_files);
+        let copies = self.directory(&copies);
         repair(&root, &self.context(), copies)
     }
 
     pub(super) fn root(&self) -> Directory {
-        Directory::with_pool(Arc::clone(&self.file_system), &self.path, self.max_open_files)
+        self.directory(&self.path)
+    }
+
+    fn directory(&self, path: &Path) -> Directory {
+        let files = self.max_open_files.min(most_held(descriptor_limit()));
+        Directory::with_pool(Arc::clone(&self.file_system), path, files)
     }
 
     pub(super) fn lock(&self, root: &Directory) -> Result<DirectoryLock> {

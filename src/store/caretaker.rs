@@ -5,13 +5,13 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::group::Groups;
 use crate::io::{Clock, caught};
-use crate::log::{Effort, RetentionPolicy};
+use crate::log::{Effort, RetentionPolicy, RetentionReport};
+use crate::store::failures::Failures;
 use crate::store::stats::{GroupLag, GroupStats, StoreStats};
-use crate::store::troubles::Troubles;
-use crate::topic::{Partition, RetentionReport, Topic, Topics, unless_deleted};
+use crate::topic::{Partition, Topic, Topics, unless_deleted};
 
 /// How much of a partition's due was done.
-enum Tended {
+enum Visited {
     Wholly,
     /// What failed before has to wait.
     InPart,
@@ -23,7 +23,7 @@ pub(super) struct Caretaker {
     pub(super) topics: Arc<Topics>,
     pub(super) groups: Arc<Groups>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) troubles: Troubles,
+    pub(super) failures: Failures,
 }
 
 impl Caretaker {
@@ -37,15 +37,15 @@ impl Caretaker {
                 if partition.log().poisoned_by().is_some() {
                     continue;
                 }
-                match caught(|| self.tend(&topic, &partition)) {
-                    Ok(Tended::Wholly) => self.troubles.note_success(place),
-                    Ok(Tended::InPart) => {}
+                match caught(|| self.visit(&topic, &partition)) {
+                    Ok(Visited::Wholly) => self.failures.note_success(place),
+                    Ok(Visited::InPart) => {}
                     // Deleted, or closed, since the list was made.
                     Err(Error::UnknownTopic { .. } | Error::StoreClosed { .. }) => {
-                        self.troubles.note_success(place)
+                        self.failures.note_success(place)
                     }
                     Err(error) => {
-                        self.troubles.note_failure(place, &error);
+                        self.failures.note_failure(place, &error);
                         first = first.and(Err(error));
                     }
                 }
@@ -56,15 +56,15 @@ impl Caretaker {
 
     /// Retention reads no record and frees space: it is tried in every round. Compaction waits after a failure, which
     /// stands until it succeeds.
-    fn tend(&self, topic: &Topic, partition: &Partition) -> Result<Tended> {
+    fn visit(&self, topic: &Topic, partition: &Partition) -> Result<Visited> {
         self.retain(topic, partition)?;
         if topic.settings().compaction().is_none() {
-            return Ok(Tended::Wholly);
+            return Ok(Visited::Wholly);
         }
-        if !self.troubles.may_try(partition.topic_partition()) {
-            return Ok(Tended::InPart);
+        if !self.failures.may_try(partition.topic_partition()) {
+            return Ok(Visited::InPart);
         }
-        partition.compact(&|| topic.compaction_of(partition, Effort::WhenDue)).map(|_| Tended::Wholly)
+        partition.compact(&|| topic.compaction_of(partition, Effort::WhenDue)).map(|_| Visited::Wholly)
     }
 
     /// Rolls segments that have become too old without an append, then removes what each topic does not keep. Partitions
@@ -99,8 +99,14 @@ impl Caretaker {
         let topics =
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<Vec<_>>>()?;
         let groups = self.groups.names().into_iter().map(|name| self.group_stats(name)).collect();
-        let (callback_panics, last_panic) = self.troubles.panics();
-        Ok(StoreStats { topics, groups, troubles: self.troubles.list(), callback_panics, last_panic })
+        let (callback_panics, last_panic) = self.failures.panics();
+        Ok(StoreStats {
+            topics,
+            groups,
+            maintenance_failures: self.failures.list(),
+            callback_panics,
+            last_panic,
+        })
     }
 
     fn group_stats(&self, name: String) -> GroupStats {

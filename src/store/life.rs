@@ -138,7 +138,7 @@ impl Life {
     /// False in a child that was forked since the open. The child has no maintenance thread, and locks that other threads
     /// held stay locked in it for good.
     pub(super) fn is_of_this_process(&self) -> bool {
-        self.process.is_current() && self.process.id() == std::process::id()
+        self.process.is_current() && self.process.may_unlock()
     }
 
     fn closed(&self) -> Error {

@@ -63,7 +63,7 @@ fn run(caretaker: &Caretaker, work: impl FnOnce() -> Result<()>) -> Result<()> {
         Err(Error::UnknownTopic { .. }) => Ok(()),
         outcome => {
             if let Err(error @ Error::Panicked { .. }) = &outcome {
-                caretaker.troubles.note_panic(error);
+                caretaker.failures.note_panic(error);
             }
             outcome
         }

@@ -2,13 +2,13 @@
 
 mod builder;
 mod caretaker;
+mod failures;
 mod life;
 mod maintenance;
 mod stats;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod store;
-mod troubles;
 
 pub use builder::StoreBuilder;
-pub use stats::{GroupLag, GroupStats, StoreStats, Trouble};
+pub use stats::{GroupLag, GroupStats, MaintenanceFailure, StoreStats};
 pub use store::Store;

@@ -21,7 +21,7 @@ use crate::types::{Offset, TopicPartition};
 /// let stats = store.stats()?;
 /// let billing = &stats.groups[0];
 /// assert_eq!((billing.group.as_str(), billing.members.len(), billing.lag()), ("billing", 1, 1));
-/// assert!(stats.troubles.is_empty());
+/// assert!(stats.maintenance_failures.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -32,8 +32,8 @@ pub struct StoreStats {
     /// All groups that have members or committed offsets, in the order of their names.
     pub groups: Vec<GroupStats>,
     /// Partitions at which maintenance failed when it last tried.
-    pub troubles: Vec<Trouble>,
-    /// How often something of the program panicked that maintenance had called: [`on_trouble`](crate::StoreBuilder::on_trouble),
+    pub maintenance_failures: Vec<MaintenanceFailure>,
+    /// How often something of the program panicked that maintenance had called: [`on_maintenance_failure`](crate::StoreBuilder::on_maintenance_failure),
     /// or a clock or file system that it put in. The rest of maintenance continues.
     pub callback_panics: u64,
     /// The last of these, a [`Panicked`](Error::Panicked).
@@ -43,7 +43,7 @@ pub struct StoreStats {
 /// A group's figures.
 ///
 /// ```
-/// fn needs_more_members(group: &annals::GroupStats) -> bool {
+/// fn needs_more_members(group: &annals::stats::GroupStats) -> bool {
 ///     group.lag() > 100_000 && group.members.len() < group.partitions.len()
 /// }
 /// ```
@@ -68,7 +68,7 @@ impl GroupStats {
 /// How far a group is in one partition.
 ///
 /// ```
-/// fn has_read_all(partition: &annals::GroupLag) -> bool {
+/// fn has_read_all(partition: &annals::stats::GroupLag) -> bool {
 ///     partition.committed == Some(partition.end)
 /// }
 /// ```
@@ -91,13 +91,13 @@ pub struct GroupLag {
 /// A partition at which maintenance fails. The others are looked after all the same.
 ///
 /// ```
-/// fn is_hopeless(trouble: &annals::Trouble) -> bool {
-///     trouble.error.is_corruption()
+/// fn is_hopeless(failure: &annals::stats::MaintenanceFailure) -> bool {
+///     failure.error.is_corruption()
 /// }
 /// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Trouble {
+pub struct MaintenanceFailure {
     /// The partition.
     pub topic_partition: TopicPartition,
     /// The last failure.
@@ -106,7 +106,7 @@ pub struct Trouble {
     pub failures: u32,
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for MaintenanceFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { topic_partition, error, failures } = self;
         match failures {

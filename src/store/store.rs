@@ -7,17 +7,18 @@ use std::sync::Arc;
 
 use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
-use crate::group::{CommittedOffset, Groups, OffsetSetBack};
+use crate::group::{CommittedOffset, Groups, OffsetReset};
 use crate::io::{Directory, caught};
-use crate::log::RecoveryReport;
+use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::{Producer, ProducerBuilder};
 use crate::store::builder::{Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
+use crate::store::failures::Failures;
 use crate::store::life::{Life, Work};
 use crate::store::maintenance;
 use crate::store::stats::StoreStats;
-use crate::store::troubles::Troubles;
-use crate::topic::{RetentionReport, Topic, TopicConfig, Topics, Verification, refuse_change};
+use crate::topic::{Topic, TopicConfig, Topics, refuse_change};
+use crate::transaction::{Transaction, TransactionBuilder, Transactions};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
 
@@ -46,6 +47,7 @@ struct Inner {
     root: Directory,
     topics: Arc<Topics>,
     groups: Arc<Groups>,
+    transactions: Arc<Transactions>,
     care: Arc<Caretaker>,
     agenda: Arc<Agenda>,
     recovery: Vec<RecoveryReport>,
@@ -77,33 +79,36 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreLocked`](Error::StoreLocked), [`Io`](Error::Io). Damage is no error here: it is what is looked for.
-    pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
+    pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
         Self::builder(path).verify(|_| ControlFlow::Continue(()))
     }
 
     pub(super) fn open_with(builder: StoreBuilder) -> Result<Self> {
         let root = builder.root();
         root.ensure()?;
+        let root = root.anchored()?;
         let lock = builder.lock(&root)?;
         let context = builder.context();
         let agenda = Arc::clone(&context.agenda);
         let topics = Arc::new(Topics::open(root.clone(), context)?);
         // Before the first write that relies on the list: what groups have committed is set back there.
         topics.sync_list()?;
+        let recovered = Transactions::recover(&topics, &builder.clock)?;
         let groups = Arc::new(Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?);
+        let transactions = Transactions::open(recovered, (&topics, &groups), &builder.clock, &agenda);
         topics.clear_leftovers()?;
         let mut recovery = topics.recovery();
-        let commits = recovery.iter_mut().find(|report| report.partition == groups.stored_in());
+        let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
         commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
         let care = Caretaker {
             topics: Arc::clone(&topics),
             groups: Arc::clone(&groups),
             clock: builder.clock,
-            troubles: Troubles::new(builder.on_trouble),
+            failures: Failures::new(builder.on_maintenance_failure),
         };
         let care = Arc::new(care);
         let life = Life::new(root.path(), lock);
-        let inner = Inner { root, topics, groups, care, agenda, recovery, life };
+        let inner = Inner { root, topics, groups, transactions, care, agenda, recovery, life };
         if builder.maintenance == Maintenance::Thread {
             maintenance::start(&inner.agenda, &inner.care, (&inner.life, &inner.root))?;
         }
@@ -120,8 +125,8 @@ impl Store {
     /// fetched stay readable. A second call waits for the first and returns what it returns. Dropping the last clone does
     /// the same and cannot report failures.
     ///
-    /// It may be called from [`on_trouble`](StoreBuilder::on_trouble): all partitions are closed when it returns, and the
-    /// directory is given back when the work ends from which `on_trouble` was called.
+    /// It may be called from [`on_maintenance_failure`](StoreBuilder::on_maintenance_failure): all partitions are closed when it returns, and the
+    /// directory is given back when the work ends from which `on_maintenance_failure` was called.
     ///
     /// # Errors
     /// The first failure of any partition; the others are closed all the same. What was acknowledged as durable is.
@@ -146,8 +151,8 @@ impl Store {
     }
 
     /// Committed offsets that lay above the end of their partition after a crash and were set back to it.
-    pub fn offsets_set_back(&self) -> &[OffsetSetBack] {
-        self.inner.groups.set_back()
+    pub fn offset_resets(&self) -> &[OffsetReset] {
+        self.inner.groups.offset_resets()
     }
 
     /// Creates a topic.
@@ -227,7 +232,7 @@ impl Store {
         refuse_change(name)?;
         let deleted = self.inner.topics.delete(name);
         if matches!(self.inner.topics.get(name), Err(Error::UnknownTopic { .. })) {
-            self.inner.care.troubles.forget(name);
+            self.inner.care.failures.forget(name);
         }
         // Also after a failure, which may have come when the topic was gone already.
         self.inner.groups.topic_changed(name);
@@ -236,12 +241,27 @@ impl Store {
 
     /// A producer with the default settings: records are in the operating system's hands when `send` returns.
     pub fn producer(&self) -> Producer {
-        self.producer_builder().build_checked()
+        self.producer_builder().build_default()
     }
 
     /// A producer with other settings.
     pub fn producer_builder(&self) -> ProducerBuilder {
         ProducerBuilder::new(Arc::clone(&self.inner.topics))
+    }
+
+    /// Begins a transaction of that name, with the default settings. Whoever went by the name before is fenced, and what that
+    /// one has not committed is aborted.
+    ///
+    /// # Errors
+    /// [`InvalidName`](Error::InvalidName), [`StoreClosed`](Error::StoreClosed).
+    pub fn transaction(&self, name: &str) -> Result<Transaction> {
+        self.check_open()?;
+        self.transaction_builder(name).begin()
+    }
+
+    /// Begins a transaction with other settings.
+    pub fn transaction_builder(&self, name: &str) -> TransactionBuilder {
+        TransactionBuilder::new(&self.inner.transactions, self.producer(), name)
     }
 
     /// A consumer of that group, with the default settings. It becomes a member when it subscribes.
@@ -312,6 +332,8 @@ impl Inner {
     fn close(&self) -> Result<()> {
         self.life.close(|| {
             self.agenda.stop();
+            // What cannot be written now is decided the same way by the next open.
+            drop(caught(|| self.transactions.finish()));
             caught(|| self.topics.close())
         })
     }

@@ -32,7 +32,7 @@ impl Topics {
         let listed = catalog.catalog().clone();
         self.create_partitions(name, (&listed, &entry), &settings, 0)?;
         // Opened before it is listed: a failure to open leaves no topic that exists and cannot be used.
-        let (topic, _) = self.open_topic(store, name, &entry)?;
+        let (topic, _) = self.open_topic(store, name, &entry).map_err(|unopened| unopened.error)?;
         catalog.change(|catalog| _ = catalog.topics.insert(name.to_owned(), entry))?;
         self.by_name.write().insert(Arc::clone(topic.shared_name()), topic.clone());
         Ok(topic)

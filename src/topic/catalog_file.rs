@@ -76,7 +76,7 @@ impl CatalogFile {
         self.root.prepare(CATALOG_FILE, &bytes)?;
         if let Err(error) = self.root.publish(CATALOG_FILE) {
             let cause = Arc::new(error.clone());
-            self.refuse(Error::Poisoned { partition: CATALOG_FILE.to_owned(), cause });
+            self.refuse(Error::Poisoned { partition: None, cause });
             return Err(error);
         }
         self.catalog = catalog;

@@ -220,7 +220,7 @@ impl TopicConfig {
     /// by whole segments. Default: no limit.
     pub fn size_limit(self, bytes: u64, when_full: WhenFull) -> Self {
         let action = match when_full {
-            WhenFull::Error => "error",
+            WhenFull::Fail => "error",
             WhenFull::DropOldest => "drop-oldest",
             WhenFull::Block => "block",
         };

@@ -8,6 +8,7 @@ use crate::topic::catalog_file::CATALOG_FILE;
 use crate::topic::internal::InternalTopic;
 use crate::topic::settings::Settings;
 use crate::topic::topics::Topics;
+use crate::types::TopicPartition;
 
 impl Topics {
     /// Makes the files of partitions `from..`, durably. They belong to no topic until the catalog says so.
@@ -47,7 +48,7 @@ impl Topics {
     pub(crate) fn clear_leftovers(&self) -> Result<()> {
         let mut catalog = self.catalog.lock();
         let mut gone = catalog.catalog().deleted.clone();
-        for directory in unlisted(&self.root, catalog.catalog())? {
+        for Unlisted { directory, topic_partition } in unlisted(&self.root, catalog.catalog())? {
             if check_removable(&directory, catalog.catalog(), &self.root).is_err() {
                 // Named when the list was read.
                 continue;
@@ -61,7 +62,7 @@ impl Topics {
                 // It may be of any of them.
                 Err(_) => gone.clear(),
             }
-            self.note_recovery(RecoveryReport::failed(&name_of(&directory), error));
+            self.note_recovery(RecoveryReport::failed(topic_partition, error));
         }
         if !gone.is_empty() {
             self.root.sync()?;
@@ -109,40 +110,37 @@ pub(super) fn refuse_lost_catalog(root: &Directory) -> Result<()> {
 
 /// A partition that holds records, and that the list neither names nor has deleted: it stays as it is.
 pub(super) struct Stray {
-    /// The name of its directory.
-    pub(super) directory: String,
-    /// That of its topic.
-    pub(super) topic: String,
+    pub(super) topic_partition: TopicPartition,
     pub(super) why: Error,
 }
 
 /// All of them. One of the store's own is an error: with another list nobody would know what was read.
 pub(super) fn strays(root: &Directory, listed: &Catalog) -> Result<Vec<Stray>> {
     let mut found = Vec::new();
-    for directory in unlisted(root, listed)? {
+    for Unlisted { directory, topic_partition } in unlisted(root, listed)? {
         let Err(why) = check_removable(&directory, listed, root) else { continue };
-        let directory = name_of(&directory);
-        let topic =
-            parse_partition_dir_name(&directory).map(|name| name.topic.to_owned()).unwrap_or_default();
-        if InternalTopic::find(&topic).is_some() {
+        if InternalTopic::find(topic_partition.topic()).is_some() {
             return Err(why);
         }
-        found.push(Stray { directory, topic, why });
+        found.push(Stray { topic_partition, why });
     }
     Ok(found)
 }
 
-fn name_of(directory: &Directory) -> String {
-    directory.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+/// A directory that is named like a partition which the catalog does not list.
+struct Unlisted {
+    directory: Directory,
+    topic_partition: TopicPartition,
 }
 
-/// Directories that are named like a partition which the catalog does not list.
-fn unlisted(root: &Directory, listed: &Catalog) -> Result<Vec<Directory>> {
+/// All of them.
+fn unlisted(root: &Directory, listed: &Catalog) -> Result<Vec<Unlisted>> {
     let mut found = Vec::new();
     for entry in root.list()?.into_iter().filter(|entry| entry.kind == EntryKind::Directory) {
         let Some(name) = parse_partition_dir_name(&entry.name) else { continue };
         if listed.topics.get(name.topic).is_none_or(|topic| name.partition >= topic.partitions) {
-            found.push(root.child(&entry.name));
+            let topic_partition = TopicPartition::new(name.topic, name.partition);
+            found.push(Unlisted { directory: root.child(&entry.name), topic_partition });
         }
     }
     Ok(found)

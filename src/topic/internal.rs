@@ -16,8 +16,11 @@ pub(crate) struct InternalTopic {
 /// What groups have committed.
 pub(crate) static OFFSETS: InternalTopic = InternalTopic { name: "__consumer_offsets", partitions: 1 };
 
+/// What was decided about transactions.
+pub(crate) static TRANSACTIONS: InternalTopic = InternalTopic { name: "__transaction_state", partitions: 1 };
+
 /// All of them.
-static ALL: [&InternalTopic; 1] = [&OFFSETS];
+static ALL: [&InternalTopic; 2] = [&OFFSETS, &TRANSACTIONS];
 
 /// The most bytes of one batch: a change that fits is all or nothing. It holds by code and not by the catalog, so that it
 /// holds for a store of an earlier version too.

@@ -86,8 +86,8 @@ impl Ledger {
     }
 
     /// The partition of its records.
-    pub(crate) fn stored_in(&self) -> String {
-        TopicPartition::new(self.internal.name, 0).to_string()
+    pub(crate) fn stored_in(&self) -> TopicPartition {
+        TopicPartition::new(self.internal.name, 0)
     }
 
     /// Returns when everything appended so far survives a power cut.
@@ -96,7 +96,8 @@ impl Ledger {
         partition.map_or(Ok(()), |partition| partition.flush())
     }
 
-    fn partition(&self) -> Result<Partition> {
+    /// The partition of its records, which is created if there is none.
+    pub(crate) fn partition(&self) -> Result<Partition> {
         let mut partition = self.partition.lock();
         match &*partition {
             Some(partition) => Ok(partition.clone()),
@@ -109,7 +110,7 @@ impl Ledger {
 }
 
 impl Entry {
-    fn record(&self) -> Record<'_> {
+    pub(crate) fn record(&self) -> Record<'_> {
         let record = Record::new().key(&self.key);
         match &self.value {
             Some(value) => record.value(value),

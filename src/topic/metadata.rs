@@ -73,24 +73,3 @@ impl BatchMetadata {
         self.first_offset..=self.last_offset
     }
 }
-
-/// A record's place and time, as found by time.
-///
-/// ```
-/// # use annals::{Record, Store, TopicConfig};
-/// # let dir = tempfile::tempdir()?;
-/// # let store = Store::open(dir.path())?;
-/// # let topic = store.create_topic("orders", TopicConfig::new())?;
-/// # store.producer().send(Record::to("orders").timestamp(7_000))?;
-/// let found = topic.partition(0)?.offset_for_time(5_000)?.unwrap();
-/// assert_eq!((found.offset, found.timestamp), (0, 7_000));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OffsetAndTimestamp {
-    /// The record's offset.
-    pub offset: Offset,
-    /// Its timestamp, Unix milliseconds.
-    pub timestamp: Timestamp,
-}

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::log::{Append, BelowStart, Log, OnDamage, Reader, Visibility};
+use crate::log::{Append, BelowStart, Log, OffsetAndTimestamp, OnDamage, Reader, Visibility};
 use crate::topic::internal::{InternalTopic, refuse_write};
-use crate::topic::metadata::{BatchMetadata, OffsetAndTimestamp};
+use crate::topic::metadata::BatchMetadata;
 use crate::topic::partition_reader::PartitionReader;
 use crate::topic::record_ref::{OwnedRecord, RecordRef};
 use crate::types::{Durability, Offset, Record, Timestamp, TopicPartition};
@@ -126,13 +126,22 @@ impl Partition {
     }
 
     /// The same for the store, which alone writes its own topics.
-    pub(super) fn append_internal(&self, records: &[Record<'_>], durability: Durability) -> Result<()> {
-        self.append_with(records, durability, None).map(drop)
+    pub(crate) fn append_internal(
+        &self,
+        records: &[Record<'_>],
+        durability: Durability,
+    ) -> Result<BatchMetadata> {
+        self.append_with(records, durability, None)
     }
 
     /// What the store keeps for itself is nobody's to write or delete but the store's.
     pub(super) fn refuse_internal(&self) -> Result<()> {
-        refuse_write(InternalTopic::find(self.topic()).is_some(), self.topic())
+        refuse_write(self.is_internal(), self.topic())
+    }
+
+    /// True for one that the store keeps for itself.
+    pub(crate) fn is_internal(&self) -> bool {
+        InternalTopic::find(self.topic()).is_some()
     }
 
     /// Appends `records` like [`append`](Self::append), if nobody else has appended since the caller saw the log end at
@@ -199,7 +208,7 @@ impl Partition {
             Bound::Unbounded => Offset::MAX,
         };
         if from < start || from > end {
-            let partition = self.place.to_string();
+            let partition = self.place.clone();
             return Err(Error::OffsetOutOfRange { partition, requested: from, start, end });
         }
         let reader = Reader::new(Arc::clone(&self.log), from, Visibility::Written, OnDamage::Fail);
@@ -248,8 +257,7 @@ impl Partition {
     /// # Errors
     /// [`Io`](Error::Io), [`Corrupt`](Error::Corrupt).
     pub fn offset_for_time(&self, timestamp: Timestamp) -> Result<Option<OffsetAndTimestamp>> {
-        let found = self.log.offset_for_time(timestamp).map_err(|error| self.log.explain(error))?;
-        Ok(found.map(|found| OffsetAndTimestamp { offset: found.offset, timestamp: found.timestamp }))
+        self.log.offset_for_time(timestamp).map_err(|error| self.log.explain(error))
     }
 
     /// Returns when everything appended so far survives a power cut.

@@ -78,10 +78,10 @@ impl PartitionReader {
 
 impl IntoIterator for PartitionReader {
     type Item = Result<OwnedRecord>;
-    type IntoIter = OwnedRecords;
+    type IntoIter = OwnedRecordsIter;
 
-    fn into_iter(self) -> OwnedRecords {
-        OwnedRecords { reader: self, copies: Vec::new(), has_failed: false }
+    fn into_iter(self) -> OwnedRecordsIter {
+        OwnedRecordsIter { reader: self, copies: Vec::new(), has_failed: false }
     }
 }
 
@@ -99,14 +99,14 @@ impl IntoIterator for PartitionReader {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct OwnedRecords {
+pub struct OwnedRecordsIter {
     reader: PartitionReader,
     /// Next one last.
     copies: Vec<OwnedRecord>,
     has_failed: bool,
 }
 
-impl Iterator for OwnedRecords {
+impl Iterator for OwnedRecordsIter {
     type Item = Result<OwnedRecord>;
 
     fn next(&mut self) -> Option<Result<OwnedRecord>> {

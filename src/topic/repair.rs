@@ -1,52 +1,17 @@
 //! Setting a whole store right: the list of topics first, then each partition by itself.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic, Identity, check_topic_name, parse_partition_dir_name};
 use crate::io::{Directory, EntryKind, random_id};
-use crate::log::{Copies, Damage, Log, Repair, Repaired};
+use crate::log::{Copies, Damage, Log, Repair, RepairReport};
 use crate::topic::admin::MOST_PARTITIONS;
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
 use crate::topic::internal::InternalTopic;
 use crate::topic::settings::Settings;
 use crate::topic::topics::{TopicContext, new_catalog};
-
-/// What a repair has done.
-///
-/// ```
-/// # use annals::{Record, Store, TopicConfig};
-/// # let dir = tempfile::tempdir()?;
-/// # let path = dir.path().join("shop-log");
-/// # let store = Store::open(&path)?;
-/// # store.create_topic("orders", TopicConfig::new())?;
-/// # store.producer().send(Record::to("orders").value("2 apples"))?;
-/// # store.close()?;
-/// let report = Store::builder(&path).repair(dir.path().join("taken-out"))?;
-/// assert!(report.is_unchanged());
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct RepairReport {
-    /// Partitions looked at.
-    pub partitions: u64,
-    /// What was taken out or put right, in the order of topics, partitions and offsets.
-    pub repairs: Vec<Repair>,
-    /// What was left as it is, because it may be of another store, partition or version: somebody has to decide.
-    pub refused: Vec<Damage>,
-    /// The `.log` files whose indexes were made anew.
-    pub rebuilt_indexes: Vec<PathBuf>,
-}
-
-impl RepairReport {
-    /// True when nothing was to be repaired.
-    pub fn is_unchanged(&self) -> bool {
-        self.repairs.is_empty() && self.refused.is_empty() && self.rebuilt_indexes.is_empty()
-    }
-}
 
 /// Repairs the store in `root`. What goes is copied into `copies` first.
 pub(crate) fn repair(root: &Directory, context: &TopicContext, copies: Directory) -> Result<RepairReport> {
@@ -59,20 +24,16 @@ pub(crate) fn repair(root: &Directory, context: &TopicContext, copies: Directory
         Some(catalog) => catalog,
         None => return Ok(report),
     };
-    let mut repaired = Repaired::default();
     for (name, topic) in &catalog.topics {
         let settings = Settings::stored(topic)?;
         for partition in 0..topic.partitions {
             let identity = Identity { store: catalog.store, topic: topic.id, partition };
-            let log_context = context.of_partition(root, name, identity);
+            let log_context = context.of_partition(root, name.as_str(), identity);
             report.partitions += 1;
-            Log::repair(log_context, Arc::clone(settings.log()), &copies, &mut repaired)?;
+            Log::repair(log_context, Arc::clone(settings.log()), &copies, &mut report)?;
         }
     }
     root.sync()?;
-    report.repairs.append(&mut repaired.repairs);
-    report.refused.extend(repaired.refused.iter().filter_map(Damage::told_by));
-    report.rebuilt_indexes.append(&mut repaired.indexes);
     Ok(report)
 }
 

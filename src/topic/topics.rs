@@ -28,11 +28,16 @@ pub(crate) struct TopicContext {
 
 impl TopicContext {
     /// What the log of one partition of the store in `root` is given.
-    pub(super) fn of_partition(&self, root: &Directory, topic: &str, identity: Identity) -> LogContext {
-        let name = partition_dir_name(topic, identity.partition);
+    pub(super) fn of_partition(
+        &self,
+        root: &Directory,
+        topic: impl Into<Arc<str>>,
+        identity: Identity,
+    ) -> LogContext {
+        let topic_partition = TopicPartition::new(topic, identity.partition);
         LogContext {
-            directory: root.child(&name),
-            label: name.into(),
+            directory: root.child(&partition_dir_name(topic_partition.topic(), identity.partition)),
+            topic_partition,
             identity,
             clock: Arc::clone(&self.clock),
             agenda: Arc::clone(&self.agenda),
@@ -40,6 +45,13 @@ impl TopicContext {
             spares: Arc::clone(&self.spares),
         }
     }
+}
+
+/// Why a topic could not be opened: the first partition at fault, which is the first of all when the settings are.
+#[derive(Debug)]
+pub(super) struct Unopened {
+    pub(super) partition: u32,
+    pub(super) error: Error,
 }
 
 /// The topics of one store. A change is stored before it is visible.
@@ -92,18 +104,20 @@ impl Topics {
                     opened.insert(Arc::clone(topic.shared_name()), topic);
                 }
                 // Without it nobody knows what was read.
-                Err(error) if InternalTopic::find(name).is_some() => return Err(error),
-                Err(error) => {
-                    topics.note_recovery(RecoveryReport::failed(name, error.clone()));
+                Err(unopened) if InternalTopic::find(name).is_some() => return Err(unopened.error),
+                Err(Unopened { partition, error }) => {
+                    let partition = TopicPartition::new(name.as_str(), partition);
+                    topics.note_recovery(RecoveryReport::failed(partition, error.clone()));
                     topics.broken.get_mut().insert(name.as_str().into(), error);
                 }
             }
         }
-        for Stray { directory, topic, why } in strays {
-            topics.note_recovery(RecoveryReport::failed(&directory, why.clone()));
-            if !opened.contains_key(topic.as_str()) {
-                topics.broken.get_mut().entry(topic.into()).or_insert(why);
+        for Stray { topic_partition, why } in strays {
+            if !opened.contains_key(topic_partition.topic()) {
+                let topic = Arc::clone(topic_partition.shared_topic());
+                topics.broken.get_mut().entry(topic).or_insert_with(|| why.clone());
             }
+            topics.note_recovery(RecoveryReport::failed(topic_partition, why));
         }
         topics.by_name = RwLock::new(opened);
         Ok(topics)
@@ -114,20 +128,22 @@ impl Topics {
         store: u128,
         name: &str,
         entry: &CatalogTopic,
-    ) -> Result<(Topic, Vec<RecoveryReport>)> {
-        let settings = Arc::new(match InternalTopic::find(name) {
-            None => Settings::stored(entry)?,
+    ) -> Result<(Topic, Vec<RecoveryReport>), Unopened> {
+        let settings = match InternalTopic::find(name) {
+            None => Settings::stored(entry),
             Some(_) => {
                 let config = InternalTopic::fixed(&entry.config);
-                Settings::stored(&CatalogTopic { config, ..entry.clone() })?
+                Settings::stored(&CatalogTopic { config, ..entry.clone() })
             }
-        });
+        };
+        let settings = Arc::new(settings.map_err(|error| Unopened { partition: 0, error })?);
         let name: Arc<str> = name.into();
         let mut partitions = Vec::new();
         let mut reports = Vec::new();
         for number in 0..entry.partitions {
             let identity = Identity { store, topic: entry.id, partition: number };
-            let (partition, report) = self.open_partition(&name, identity, &settings)?;
+            let opened = self.open_partition(&name, identity, &settings);
+            let (partition, report) = opened.map_err(|error| Unopened { partition: number, error })?;
             partitions.push(partition);
             reports.push(report);
         }
@@ -141,7 +157,7 @@ impl Topics {
         settings: &Settings,
     ) -> Result<(Partition, RecoveryReport)> {
         let place = TopicPartition::new(Arc::clone(topic), identity.partition);
-        let context = self.context.of_partition(&self.root, topic, identity);
+        let context = self.context.of_partition(&self.root, Arc::clone(topic), identity);
         let (log, report) = Log::open(context, Arc::clone(settings.log()))?;
         Ok((Partition::new(place, identity.topic, log), report))
     }

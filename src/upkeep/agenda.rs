@@ -112,7 +112,6 @@ impl Agenda {
     }
 
     /// `chore` is to be run at `deadline`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for timers of upper layers: transactions, queues"))]
     pub(crate) fn add_timer<T: Chore + 'static>(&self, chore: &Arc<T>, deadline: Deadline) -> Ticket {
         let mut pending = self.pending.lock();
         let before = pending.next_deadline();

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use annals::{Error, OwnedRecord, Partition, ReadMode, RecordRef, RecoveryReport, Store};
+use annals::{Error, OwnedRecord, Partition, ReadMode, RecordRef, Store, report::RecoveryReport};
 
 use crate::damage::{Changes, Damage};
 use crate::stores::{GROUP, PartitionContent, ROOT, Sample, TopicContent, builder};
@@ -127,7 +127,7 @@ impl Judge<'_> {
                 Ok(_) => there.push(topic),
                 Err(error) => {
                     check_named(&error, self.changes, self.damage)?;
-                    let is_of_topic = |report: &&RecoveryReport| report.partition.starts_with(&topic.name);
+                    let is_of_topic = |report: &&RecoveryReport| report.topic_partition.topic() == topic.name;
                     let report =
                         self.store.recovery().iter().filter(is_of_topic).find_map(|one| one.failure.as_ref());
                     if report.map(Error::to_string) != Some(error.to_string()) {
@@ -156,8 +156,8 @@ impl Judge<'_> {
         if !is_short && self.store.committed(GROUP) != self.sample.content.committed {
             return Err(format!("committed: {:?}", self.store.committed(GROUP)));
         }
-        if !is_short && !self.store.offsets_set_back().is_empty() {
-            return Err(format!("set back: {:?}", self.store.offsets_set_back()));
+        if !is_short && !self.store.offset_resets().is_empty() {
+            return Err(format!("set back: {:?}", self.store.offset_resets()));
         }
         Ok(verdict)
     }
@@ -283,7 +283,7 @@ impl Judge<'_> {
 }
 
 fn is_of(report: &RecoveryReport, partition: &Partition) -> bool {
-    report.partition == partition.topic_partition().to_string()
+    report.topic_partition == *partition.topic_partition()
 }
 
 fn is_same(found: &RecordRef<'_>, expected: &OwnedRecord) -> bool {

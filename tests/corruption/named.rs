@@ -71,7 +71,7 @@ fn a_torn_tail_above_the_mark_is_cut_without_help_and_told() {
     let Active { topic, path, durable, position, end } = active();
     let files = edited(killed(), &path, |bytes| bytes[end - 3] ^= 1);
     let store = builder(&files, ReadMode::Mapped).open().unwrap();
-    let report = store.recovery().iter().find(|report| report.partition == format!("{topic}-0")).unwrap();
+    let report = store.recovery().iter().find(|report| report.topic_partition == (topic, 0).into()).unwrap();
     let torn = report.torn.as_ref().unwrap();
     assert_eq!(torn.path.to_str(), Some(&*path));
     assert!(torn.position >= position as u64 && report.end >= durable);

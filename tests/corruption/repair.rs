@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use annals::{Offset, ReadMode, Repair, RepairReport, Store};
+use annals::{
+    Offset, ReadMode, Store,
+    report::{Repair, RepairReport},
+};
 
 use crate::common::{batch_ends, count_from_env};
 use crate::damage::{Changes, Damage};

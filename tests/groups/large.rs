@@ -43,10 +43,10 @@ fn a_power_cut_with_more_commits_ahead_of_the_log_than_a_batch_takes_does_not_cl
     kill_and_copy(before, dir.path(), copy.path());
     fs::write(&files_of(copy.path(), "orders-0", ".log")[0], []).unwrap();
     let again = by_hand(copy.path()).open().unwrap();
-    assert_eq!(again.offsets_set_back().len(), 700);
+    assert_eq!(again.offset_resets().len(), 700);
     again.close().unwrap();
     let again = by_hand(copy.path()).open().unwrap();
-    assert_eq!((again.offsets_set_back().len(), again.groups().len()), (0, 700));
+    assert_eq!((again.offset_resets().len(), again.groups().len()), (0, 700));
 }
 
 #[test]

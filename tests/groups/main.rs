@@ -185,10 +185,7 @@ fn a_member_that_lost_a_partition_cannot_commit_it() {
     let lost = b.assignment()[0].clone();
     match a.commit() {
         Err(Error::NotAssigned { partition, group, member }) => {
-            assert_eq!(
-                (partition, group.as_str(), member.as_str()),
-                (lost.to_string(), GROUP, a.member_id())
-            );
+            assert_eq!((partition, group.as_str(), member.as_str()), (lost, GROUP, a.member_id()));
         }
         other => panic!("{other:?}"),
     }
@@ -267,7 +264,7 @@ fn a_committed_offset_above_the_recovered_end_is_set_back_durably_and_reported()
     let files = FaultyFileSystem::watching_order();
     let store = on_faulty(copy.path(), &files).open().unwrap();
     let back: Vec<_> = store
-        .offsets_set_back()
+        .offset_resets()
         .iter()
         .map(|back| (back.group.as_str(), back.topic_partition.clone(), back.committed, back.end))
         .collect();
@@ -287,7 +284,7 @@ fn a_committed_offset_above_the_recovered_end_is_set_back_durably_and_reported()
     let last = fast_dir();
     kill_and_copy(store, copy.path(), last.path());
     let store = by_hand(last.path()).open().unwrap();
-    assert_eq!((store.offsets_set_back().len(), committed(&store)), (0, [(0, 7)].into()), "once is enough");
+    assert_eq!((store.offset_resets().len(), committed(&store)), (0, [(0, 7)].into()), "once is enough");
 }
 
 fn store_consumer_at_disk(store: &Store) -> Consumer {
@@ -420,7 +417,7 @@ fn a_position_that_is_not_there_follows_the_policy() {
         assert_eq!(drain(&mut consumer), expected, "{start:?}");
         assert_eq!(consumer.position((TOPIC, 0)).unwrap(), 5, "{start:?}");
     }
-    let mut strict = reader(&store, StartFrom::Error);
+    let mut strict = reader(&store, StartFrom::Fail);
     strict.seek((TOPIC, 0), 50).unwrap();
     for _ in 0..2 {
         assert!(matches!(
@@ -438,7 +435,7 @@ fn where_to_start_without_a_committed_offset() {
     let store = store(dir.path(), 1);
     send(&store, 0, 0..5);
     let mut latest = reader(&store, StartFrom::Latest);
-    let mut strict = store.consumer_builder().group(GROUP).start_from(StartFrom::Error).build().unwrap();
+    let mut strict = store.consumer_builder().group(GROUP).start_from(StartFrom::Fail).build().unwrap();
     strict.subscribe([TOPIC]).unwrap();
     assert_eq!(drain(&mut reader(&store, StartFrom::Earliest)), numbers(0, 0..5));
     assert_eq!(drain(&mut latest), []);
@@ -446,7 +443,7 @@ fn where_to_start_without_a_committed_offset() {
     assert_eq!(drain(&mut latest), numbers(0, 5..7));
     assert!(matches!(strict.poll(Duration::ZERO), Err(Error::NoCommittedOffset { .. })));
     strict.commit_offsets([(place(0), 6)]).unwrap();
-    let mut strict = store.consumer_builder().group(GROUP).start_from(StartFrom::Error).build().unwrap();
+    let mut strict = store.consumer_builder().group(GROUP).start_from(StartFrom::Fail).build().unwrap();
     strict.assign([(TOPIC, 0)]).unwrap();
     assert_eq!(drain(&mut strict), numbers(0, 6..7));
 }

@@ -75,13 +75,13 @@ fn assert_closed_cleanly(store: &Store) {
 }
 
 #[test]
-fn a_close_inside_on_trouble_closes_every_partition_before_the_directory_is_given_back() {
+fn a_close_inside_on_maintenance_failure_closes_every_partition_before_the_directory_is_given_back() {
     let dir = fast_dir();
     troubled(dir.path());
     let shared: Arc<Mutex<Option<Store>>> = Arc::default();
     let (told, closed) = mpsc::channel();
     let in_callback = Arc::clone(&shared);
-    let builder = often(dir.path()).on_trouble(move |_, _| {
+    let builder = often(dir.path()).on_maintenance_failure(move |_, _| {
         if let Some(store) = in_callback.lock().expect("no panic").take() {
             told.send(store.close()).expect("the test waits");
         }
@@ -99,13 +99,13 @@ fn a_close_inside_on_trouble_closes_every_partition_before_the_directory_is_give
 }
 
 #[test]
-fn dropping_the_last_clone_inside_on_trouble_closes_the_store() {
+fn dropping_the_last_clone_inside_on_maintenance_failure_closes_the_store() {
     let dir = fast_dir();
     troubled(dir.path());
     let shared: Arc<Mutex<Option<Store>>> = Arc::default();
     let (told, dropped) = mpsc::channel();
     let in_callback = Arc::clone(&shared);
-    let builder = often(dir.path()).on_trouble(move |_, _| {
+    let builder = often(dir.path()).on_maintenance_failure(move |_, _| {
         if let Some(store) = in_callback.lock().expect("no panic").take() {
             drop(store);
             told.send(()).expect("the test waits");
@@ -130,7 +130,7 @@ fn a_close_on_two_threads_one_of_them_in_a_callback_ends_on_both() {
         let shared: Arc<Mutex<Option<Store>>> = Arc::default();
         let (told, closed) = mpsc::channel();
         let in_callback = Arc::clone(&shared);
-        let builder = often(dir.path()).on_trouble(move |_, _| {
+        let builder = often(dir.path()).on_maintenance_failure(move |_, _| {
             if let Some(store) = in_callback.lock().expect("no panic").take() {
                 told.send(()).expect("the test waits");
                 store.close().expect("the close in the callback");
@@ -152,12 +152,12 @@ fn troubled_again(dir: &Path) {
 }
 
 #[test]
-fn a_panic_in_on_trouble_ends_nothing_and_is_counted() {
+fn a_panic_in_on_maintenance_failure_ends_nothing_and_is_counted() {
     let dir = fast_dir();
     troubled(dir.path());
     let calls = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&calls);
-    let builder = often(dir.path()).on_trouble(move |_, _| {
+    let builder = often(dir.path()).on_maintenance_failure(move |_, _| {
         counted.fetch_add(1, Ordering::SeqCst);
         panic!("the alarm is broken");
     });
@@ -166,7 +166,7 @@ fn a_panic_in_on_trouble_ends_nothing_and_is_counted() {
     assert_eq!(calls.load(Ordering::SeqCst), 1);
     let stats = store.stats().expect("figures");
     assert!(stats.last_panic.expect("the panic").to_string().contains("the alarm is broken"));
-    assert_eq!(stats.troubles.len(), 1);
+    assert_eq!(stats.maintenance_failures.len(), 1);
     // Whoever lingers is still written, and synced.
     send(&store, Durability::Memory, 1);
     let orders = store.topic("orders").expect("the topic").partition(0).expect("a partition");
@@ -175,7 +175,7 @@ fn a_panic_in_on_trouble_ends_nothing_and_is_counted() {
 }
 
 #[test]
-fn on_trouble_may_call_all_of_the_store() {
+fn on_maintenance_failure_may_call_all_of_the_store() {
     let dir = fast_dir();
     troubled(dir.path());
     let shared: Arc<Mutex<Option<Store>>> = Arc::default();
@@ -192,11 +192,11 @@ fn on_trouble_may_call_all_of_the_store() {
         assert_eq!(consumer.poll(LONG)?.iter().count(), 1);
         consumer.commit()?;
         consumer.close()?;
-        assert_eq!(store.stats()?.troubles.len(), 1);
+        assert_eq!(store.stats()?.maintenance_failures.len(), 1);
         store.delete_topic(failed.topic())?;
         store.delete_group("watch")
     };
-    let builder = often(dir.path()).on_trouble(move |failed, _| {
+    let builder = often(dir.path()).on_maintenance_failure(move |failed, _| {
         if let Some(store) = in_callback.lock().expect("no panic").take() {
             told.send(call_all(&store, failed)).expect("the test waits");
         }
@@ -226,13 +226,13 @@ fn a_clock_that_panics_in_a_round_does_not_end_maintenance() {
     let store = often(dir.path()).clock(Arc::clone(&clock) as Arc<dyn Clock>).open().expect("a new store");
     store.create_topic("orders", TopicConfig::new().retention(LONG)).expect("a topic");
     clock.0.store(true, Ordering::SeqCst);
-    until(|| !store.stats().expect("figures").troubles.is_empty());
-    let trouble = &store.stats().expect("figures").troubles[0];
-    assert!(matches!(trouble.error, Error::Panicked { .. }), "{trouble:?}");
+    until(|| !store.stats().expect("figures").maintenance_failures.is_empty());
+    let failure = &store.stats().expect("figures").maintenance_failures[0];
+    assert!(matches!(failure.error, Error::Panicked { .. }), "{failure:?}");
     clock.0.store(false, Ordering::SeqCst);
     send(&store, Durability::Memory, 1);
     until(|| store.topic("orders").expect("the topic").partition(0).expect("a partition").durable() == 1);
-    until(|| store.stats().expect("figures").troubles.is_empty());
+    until(|| store.stats().expect("figures").maintenance_failures.is_empty());
     store.close().expect("a close");
 }
 
@@ -282,7 +282,7 @@ fn a_panic_while_a_store_is_verified_gives_the_directory_back() {
     let verify = || Store::builder(dir.path()).verify(|_| panic!("no more patience"));
     assert!(catch_unwind(AssertUnwindSafe(|| drop(verify()))).is_err());
     let found = Store::builder(dir.path()).verify(|_| ControlFlow::Continue(())).expect("not locked");
-    assert_eq!(found.damages.len(), 1);
+    assert_eq!(found.findings.len(), 1);
     // It may look at other stores meanwhile, and at this one only that it is taken.
     let found = Store::builder(dir.path()).verify(|_| {
         assert!(matches!(Store::open(dir.path()), Err(Error::StoreLocked { .. })));

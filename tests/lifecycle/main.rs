@@ -17,5 +17,7 @@ mod closing;
 mod common;
 #[cfg(all(test, target_os = "linux"))]
 mod fork;
+#[cfg(all(test, target_os = "linux"))]
+mod renamed;
 #[cfg(test)]
 mod topics;

@@ -32,10 +32,25 @@ const CALLBACKS: Tests = tests("lifecycle", &["callbacks::"]);
 const CLOSING: Tests = tests("lifecycle", &["closing::"]);
 const TOPICS: Tests = tests("lifecycle", &["topics::"]);
 const FORK: Tests = tests("lifecycle", &["fork::"]);
+const RENAMED: Tests = tests("lifecycle", &["renamed::"]);
 const PARTITION: Tests = tests("lib", &["log::"]);
 
 pub(crate) const BUGS: &[Bug] = &[
     // A store's life.
+    Bug {
+        name: "want-of-descriptors-met-by-nobody",
+        file: "src/io/pool.rs",
+        good: "if !outcome.as_ref().is_err_and(is_out_of_descriptors) {",
+        bad: "if true {",
+        caught_by: &[tests("many_topics", &["few_descriptors"])],
+    },
+    Bug {
+        name: "files-looked-up-by-path",
+        file: "src/io/os.rs",
+        good: "Ok(Some(Arc::new(AnchoredFileSystem::new(dir)?)))",
+        bad: "AnchoredFileSystem::new(dir).map(|_| None)",
+        caught_by: &[RENAMED],
+    },
     Bug {
         name: "deletion-is-never-forgotten",
         file: "src/topic/catalog_file.rs",
@@ -73,9 +88,9 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "child-unlocks-its-parent",
-        file: "src/io/os.rs",
-        good: "if self.process.id() != std::process::id() {",
-        bad: "if self.process.id() == 0 {",
+        file: "src/io/process.rs",
+        good: "self.id == std::process::id()",
+        bad: "self.id != 0",
         caught_by: &[FORK],
     },
     Bug {
@@ -459,14 +474,14 @@ pub(crate) const BUGS: &[Bug] = &[
     // Stores into maps.
     Bug {
         name: "stored-into-blocks-not-reserved",
-        file: "src/io/store_map.rs",
+        file: "src/io/mapped_writes.rs",
         good: "if !self.allowed || end > self.reserved {",
         bad: "if !self.allowed {",
         caught_by: &[tests("lib", &["io::"])],
     },
     Bug {
         name: "map-kept-over-a-cut",
-        file: "src/io/store_map.rs",
+        file: "src/io/mapped_writes.rs",
         good: "        state.reserved = 0;\n        drop_outside(state);",
         bad: "        drop(state);",
         caught_by: &[tests("lib", &["io::"])],
@@ -474,9 +489,9 @@ pub(crate) const BUGS: &[Bug] = &[
     // Locks and descriptors.
     Bug {
         name: "lock-by-file-only",
-        file: "src/io/os.rs",
-        good: "let directory = if cfg!(unix) { Some(File::open(dir)?) } else { None };",
-        bad: "let directory: Option<File> = None;",
+        file: "src/io/anchor.rs",
+        good: "if !self.anchor.with(lock_file)? {",
+        bad: "if !self.anchor.with(|_| Ok(true))? {",
         caught_by: &[tests("errors", &[])],
     },
     Bug {
@@ -497,8 +512,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "own-write-leaves-the-open-batch",
         file: "src/log/write/append.rs",
-        good: "let batches = accumulator.take(Which::All);",
-        bad: "let batches = accumulator.take(Which::Full);",
+        good: "let batches = accumulator.take(Take::All);",
+        bad: "let batches = accumulator.take(Take::Full);",
         caught_by: &[DURABILITY, PARTITION],
     },
     Bug {

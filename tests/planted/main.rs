@@ -15,13 +15,13 @@
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test reads and writes files")]
 
 mod catalogue;
-mod workshop;
+mod copy_of_source;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use catalogue::{BUGS, Bug};
-use workshop::{Verdict, Workshop};
+use copy_of_source::{CopyOfSource, Verdict};
 
 #[test]
 fn every_bug_fits_the_source() {
@@ -47,11 +47,11 @@ fn every_bug_is_caught() {
         |bug: &&Bug| only.as_deref().is_none_or(|names| names.split(',').any(|name| name == bug.name));
     let chosen: Vec<_> = BUGS.iter().filter(is_chosen).collect();
     assert!(!chosen.is_empty(), "no bug of that name");
-    let workshop = Workshop::new();
-    pass_without_a_bug(&workshop, &chosen);
+    let copy = CopyOfSource::new();
+    pass_without_a_bug(&copy, &chosen);
     let (mut caught, mut missed) = (0, Vec::new());
     for bug in &chosen {
-        for (tests, verdict) in bug.caught_by.iter().zip(workshop.try_out(bug, bug.caught_by)) {
+        for (tests, verdict) in bug.caught_by.iter().zip(copy.try_out(bug, bug.caught_by)) {
             println!("{:<40} {:<12} {verdict:?}", bug.name, tests.binary);
             match verdict {
                 Verdict::Caught(_) | Verdict::Stopped => caught += 1,
@@ -64,10 +64,10 @@ fn every_bug_is_caught() {
 }
 
 /// A test that fails anyway catches nothing.
-fn pass_without_a_bug(workshop: &Workshop, chosen: &[&Bug]) {
+fn pass_without_a_bug(copy: &CopyOfSource, chosen: &[&Bug]) {
     let tests: BTreeSet<_> = chosen.iter().flat_map(|bug| bug.caught_by).copied().collect();
     let tests: Vec<_> = tests.into_iter().collect();
-    for (tests, verdict) in tests.iter().zip(workshop.run_all(&tests)) {
+    for (tests, verdict) in tests.iter().zip(copy.run_all(&tests)) {
         println!("{:<40} {:<12} {:?} {verdict:?}", "no bug", tests.binary, tests.filters);
         assert_eq!(verdict, Verdict::Missed, "without a bug: {tests:?}");
     }

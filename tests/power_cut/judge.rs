@@ -6,7 +6,7 @@ use annals::{Durability, Store, Topic};
 
 use crate::model::Model;
 use crate::promise::{self, Entry, Found, Outcome, Promises};
-use crate::world;
+use crate::scenes;
 use annals_testing::power_cut::Disk;
 use annals_testing::power_cut::Fate;
 use annals_testing::power_cut::{cut, points};
@@ -22,7 +22,7 @@ impl Life {
     fn begin(disk: Disk, promises: &Promises) -> Outcome<Self> {
         let model = Model::new(disk, None);
         let store =
-            world::open(&model, &world::clock(), 100).map_err(|error| format!("does not open: {error}"))?;
+            scenes::open(&model, &scenes::clock(), 100).map_err(|error| format!("does not open: {error}"))?;
         let found = promises.check(&store)?;
         Ok(Self { model, store, found })
     }

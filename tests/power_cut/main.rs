@@ -20,10 +20,12 @@ mod promise;
 #[cfg(test)]
 mod record;
 #[cfg(test)]
+mod scenes;
+#[cfg(test)]
+mod transactions;
+#[cfg(test)]
 mod trouble;
 #[cfg(test)]
 mod watcher;
 #[cfg(test)]
 mod workloads;
-#[cfg(test)]
-mod world;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::transactions::TransactionPromise;
 use annals::{Offset, Partition, RecordRef, Store, Topic, TopicPartition};
 
 /// What the store keeps for itself.
@@ -20,6 +21,8 @@ pub(crate) struct Promises {
     pub(crate) topics: BTreeMap<String, TopicPromise>,
     /// By group and partition: the last commit known to be durable, and all that were begun since.
     pub(crate) commits: BTreeMap<(String, TopicPartition), Vec<Option<Offset>>>,
+    /// In the order in which they were begun.
+    pub(crate) transactions: Vec<TransactionPromise>,
 }
 
 /// One topic that may be there.

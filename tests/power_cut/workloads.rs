@@ -7,8 +7,8 @@ use annals::{CleanupPolicy, Result, TopicConfig, TopicPartition};
 
 use crate::explore::{Work, cuts, cuts_twice, evictions, failed_syncs, failures};
 use crate::promise::Entry;
+use crate::scenes::{World, tiny};
 use crate::trouble::Kind;
-use crate::world::{World, tiny};
 
 fn place(partition: u32) -> TopicPartition {
     TopicPartition::new("orders", partition)

@@ -7,9 +7,9 @@ use std::time::Duration;
 use annals::{Durability, Store};
 
 use crate::Outcome;
+use crate::acknowledgements::{tell, tell_error, tell_found};
 use crate::content::{KEPT, PLAIN, TABLE, TRIMMED, ZIPPED};
 use crate::device::evict;
-use crate::teller::{tell, tell_error, tell_found};
 use crate::worker::Worker;
 use annals_testing::Random;
 

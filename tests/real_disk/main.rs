@@ -10,6 +10,8 @@
     reason = "a test may stop at what it did not expect, and looks at the files from outside"
 )]
 
+mod acknowledgements;
+mod believing_log;
 #[path = "../common/mod.rs"]
 #[cfg(test)]
 mod common;
@@ -20,10 +22,8 @@ mod failed_sync;
 mod injection;
 mod judge;
 mod life;
-mod naive;
 mod process;
 mod report;
-mod teller;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -92,6 +92,6 @@ fn live(kind: &str, rest: &[String]) -> Outcome {
         "last" => life::last(dir, life),
         "ten" => life::ten(dir, life),
         "ten-after-eviction" => life::ten_after_eviction(dir, life),
-        _ => naive::ten(dir, life),
+        _ => believing_log::ten(dir, life),
     }
 }

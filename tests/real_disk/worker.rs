@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use annals::{CleanupPolicy, Codec, Consumer, Durability, Record, Store, Timestamp, TopicConfig};
 
+use crate::acknowledgements::{tell, tell_error};
 use crate::content::{Id, KEPT, PLAIN, Seen, TABLE, TRIMMED, ZIPPED};
 use crate::judge::KEPT_BYTES;
-use crate::teller::{tell, tell_error};
 use annals_testing::Random;
 
 /// Where explicit timestamps begin.

@@ -51,6 +51,14 @@ pub(crate) struct SegmentSummary {
     pub(crate) aborted_crc: u32,
 }
 
+impl SegmentSummary {
+    /// The summary of a segment of which it is not known, but that it holds ends of transactions if `ends_any`, which of these
+    /// were aborted: the log is asked.
+    pub(crate) fn aborted_unknown(self, ends_any: bool) -> Self {
+        Self { aborted_entries: if ends_any { u32::MAX } else { 0 }, aborted_crc: 0, ..self }
+    }
+}
+
 pub(super) fn encode_summary(out: &mut Vec<u8>, summary: &SegmentSummary) {
     put_i64(out, summary.base);
     put_i64(out, summary.next_offset);

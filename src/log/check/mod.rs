@@ -6,7 +6,5 @@ pub(in crate::log) mod repair;
 pub(in crate::log) mod verify;
 
 pub(crate) use copies::Copies;
-pub use repair::Repair;
-pub(crate) use repair::Repaired;
-pub(crate) use verify::Checked;
-pub use verify::Damage;
+pub use repair::{Repair, RepairReport};
+pub use verify::{Damage, VerifyReport};

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, Codec, Decompressor, Malformed, RecordIter, SegmentSummary};
 use crate::log::log::Log;
-use crate::log::open::recovery::Left;
+use crate::log::open::TornTail;
+use crate::log::open::recovery::LastClose;
 use crate::log::write::writer::Phase;
 use crate::segment::{Cursor, Segment, StoredBatch};
 use crate::types::Offset;
@@ -16,7 +17,7 @@ use crate::types::Offset;
 /// A place in a store's files that does not hold what was written there.
 ///
 /// ```no_run
-/// for damage in annals::Store::verify("shop-log")?.damages {
+/// for damage in annals::Store::verify("shop-log")?.findings {
 ///     println!("{damage}");
 /// }
 /// # Ok::<(), annals::Error>(())
@@ -62,24 +63,52 @@ impl Damage {
     }
 }
 
-/// What a check of partitions has come to so far.
-#[derive(Debug, Default)]
-pub(crate) struct Checked {
-    pub(crate) segments: u64,
-    pub(crate) batches: u64,
-    pub(crate) records: u64,
-    pub(crate) bytes: u64,
-    pub(crate) damages: Vec<Damage>,
-    /// Segments whose index files are missing or differ: they are rebuilt when they are needed.
-    pub(crate) stale_indexes: Vec<PathBuf>,
+/// What a check of a whole store found, or has found so far.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// # store.producer().send(Record::to("orders").value("2 apples"))?;
+/// store.close()?;
+/// let found = Store::verify(dir.path())?;
+/// assert!(found.is_sound());
+/// assert_eq!((found.partitions, found.batches, found.records), (1, 1, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct VerifyReport {
+    /// Partitions looked at.
+    pub partitions: u64,
+    /// Segments walked.
+    pub segments: u64,
+    /// Batches found.
+    pub batches: u64,
+    /// Records of the sound ones.
+    pub records: u64,
+    /// Bytes of the batches found.
+    pub bytes: u64,
+    /// What is not as it was written.
+    pub findings: Vec<Damage>,
+    /// What a crash left after the last whole batch of a partition. That is no damage: the next append cuts it off.
+    pub torn: Vec<TornTail>,
+    /// The `.log` files whose indexes are missing or differ. That is no damage: they are rebuilt when they are needed.
+    pub stale_indexes: Vec<PathBuf>,
 }
 
-impl Checked {
+impl VerifyReport {
+    /// True when everything is as it was written.
+    pub fn is_sound(&self) -> bool {
+        self.findings.is_empty()
+    }
+
     /// Notes damage; any other failure ends the check.
-    fn note(&mut self, error: Error) -> Result<()> {
+    pub(crate) fn note(&mut self, error: Error) -> Result<()> {
         match Damage::told_by(&error) {
             Some(damage) => {
-                self.damages.push(damage);
+                self.findings.push(damage);
                 Ok(())
             }
             None => Err(error),
@@ -92,15 +121,15 @@ impl Log {
     /// them. `go_on` is asked after each segment.
     pub(crate) fn check(
         &self,
-        checked: &mut Checked,
-        go_on: &mut dyn FnMut(&Checked) -> ControlFlow<()>,
+        report: &mut VerifyReport,
+        go_on: &mut dyn FnMut(&VerifyReport) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
         let summaries = self.summaries();
         for segment in self.segment_list().iter() {
             let summary = summaries.iter().find(|summary| summary.base == segment.base());
-            self.check_segment(segment, summary, checked)?;
-            checked.segments += 1;
-            if go_on(checked).is_break() {
+            self.check_segment(segment, summary, report)?;
+            report.segments += 1;
+            if go_on(report).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -112,9 +141,9 @@ impl Log {
         let writer = self.writer.lock();
         let (state, closed) = match &writer.phase {
             Phase::Open(open) => (open.state.state(), None),
-            Phase::Found(found) => match found.left {
-                Left::Clean(closed) => (found.state.state(), Some(closed)),
-                Left::Unclean(_) => (found.state.state(), None),
+            Phase::Untouched(found) => match found.last_close {
+                LastClose::Clean(closed) => (found.state.state(), Some(closed)),
+                LastClose::Unclean(_) => (found.state.state(), None),
             },
             Phase::Closed => return Vec::new(),
         };
@@ -125,44 +154,44 @@ impl Log {
         &self,
         segment: &Arc<Segment>,
         summary: Option<&SegmentSummary>,
-        checked: &mut Checked,
+        report: &mut VerifyReport,
     ) -> Result<()> {
-        let before = (checked.damages.len(), checked.records);
+        let before = (report.findings.len(), report.records);
         let mut headers = crc32fast::Hasher::new();
         let mut cursor = Some(segment.from_start());
         while let Some(mut at) = cursor.take() {
             match at.next_batch() {
                 Ok(Some(batch)) => {
                     headers.update(batch.bytes().get(..BatchHeader::LEN).unwrap_or_default());
-                    checked.bytes += batch.bytes().len() as u64;
-                    checked.batches += 1;
+                    report.bytes += batch.bytes().len() as u64;
+                    report.batches += 1;
                     match self.count_records(&batch) {
-                        Ok(records) => checked.records += records,
+                        Ok(records) => report.records += records,
                         Err(malformed) => {
                             let offset = batch.header().base_offset;
-                            checked.note(segment.log().damaged(batch.position(), offset, malformed))?;
+                            report.note(segment.log().damaged(batch.position(), offset, malformed))?;
                         }
                     }
                     cursor = Some(at);
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    checked.note(error)?;
+                    report.note(error)?;
                     cursor = behind(segment, summary, at.position())?;
                 }
             }
         }
         let Some(summary) = summary else { return Ok(()) };
-        if before.0 == checked.damages.len() {
+        if before.0 == report.findings.len() {
             // Every batch is sound by itself: together they must be what was sealed.
-            let records = checked.records - before.1;
+            let records = report.records - before.1;
             if headers.finalize() != summary.headers_crc || records != summary.record_count {
                 let why = format!("{records} records in batches that differ from those that were sealed");
-                checked.note(segment.log().broken(0, segment.base(), why))?;
+                report.note(segment.log().broken(0, segment.base(), why))?;
             }
         }
         if segment.stored_index(summary)?.is_none() {
-            checked.stale_indexes.push(segment.log().path());
+            report.stale_indexes.push(segment.log().path());
         }
         Ok(())
     }

@@ -5,17 +5,20 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::{BatchHeader, Malformed, RecordIter, SegmentSummary};
+use crate::locks::Ordering;
 use crate::log::compaction::offset_map::{Full, OffsetMap};
-use crate::log::compaction::plan::{GroupLimits, Sealed, groups, has_due, measure};
-use crate::log::compaction::rewrite::{Expander, Group, Rewriter, Source};
+use crate::log::compaction::plan::{RunLimits, Sealed, has_due, measure, runs};
+use crate::log::compaction::rewrite::{Expander, Rewrite, Rewriter, Source};
 use crate::log::compaction::sieve::LastOfKey;
 use crate::log::compaction::swap::Swap;
 use crate::log::compaction::{CompactionConfig, CompactionReport, Dirt, Effort};
 use crate::log::config::LogConfig;
 use crate::log::log::Log;
+use crate::log::producers::aborted::AbortedRange;
+use crate::log::producers::table::ProducerTable;
 use crate::log::retain::retention::{effective_times, millis};
 use crate::log::table::edit::{Edit, NewHorizon};
-use crate::log::write::accumulator::Which;
+use crate::log::write::accumulator::Take;
 use crate::log::write::writer::Writer;
 use crate::types::Offset;
 
@@ -25,11 +28,15 @@ struct Snapshot {
     dirt: Dirt,
     cleaned_until: Offset,
     start: Offset,
+    /// Transactions whose records nobody is to read.
+    aborted: AbortedRange,
+    /// Whose last batches have to stay.
+    producers: ProducerTable,
     /// Those of the log when it was decided how to compact.
     settings: Arc<LogConfig>,
 }
 
-/// What became of a group.
+/// What became of a run.
 enum Cleaned {
     Done,
     /// It left the log meanwhile, or the settings changed.
@@ -88,7 +95,7 @@ impl Log {
     ) -> Result<CompactionReport> {
         let _rewriting = self.rewriting.lock();
         self.check_going_on()?;
-        let mut report = CompactionReport::default();
+        let mut report = CompactionReport::new(self.topic_partition.clone());
         let mut is_prepared = false;
         loop {
             // In this order: settings that are replaced after the answer are noticed.
@@ -105,6 +112,7 @@ impl Log {
             }
         }
         report.cleaned_until = self.cleaned_until()?;
+        self.note_reclaimed(report.bytes_before.saturating_sub(report.bytes_after));
         Ok(report)
     }
 
@@ -113,7 +121,7 @@ impl Log {
         let mut writer = self.writer.lock();
         match config.effort {
             Effort::Now => {
-                self.write_with(&mut writer, Which::All);
+                self.write_with(&mut writer, Take::All);
                 let open = self.opened(&mut writer)?;
                 let min_lag = millis(config.min_lag);
                 let is_young = min_lag > 0 && config.now.saturating_sub(open.appended.last) < min_lag;
@@ -139,17 +147,22 @@ impl Log {
         let (sealed, cleaned_until) = (state.sealed.clone(), state.cleaned_until);
         let dirt = self.measure(&writer, config)?;
         let list = self.segment_list();
+        let aborted =
+            AbortedRange::gather(0, dirt.until, list.iter().map(|one| self.aborted_in(&list, one)))?;
+        let producers = self.producers.lock().clone();
         let sources = sealed.into_iter().zip(list.iter());
         let sources =
             sources.map(|(summary, segment)| Source { summary, segment: Arc::clone(segment) }).collect();
-        Ok(Some(Snapshot { sources, dirt, cleaned_until, start: self.start(), settings }))
+        Ok(Some(Snapshot { sources, dirt, cleaned_until, start: self.start(), settings, aborted, producers }))
     }
 
     fn measure(&self, writer: &Writer, config: &CompactionConfig) -> Result<Dirt> {
         let facts = self.facts(writer)?;
         let state = writer.phase.state().ok_or_else(|| self.closed())?;
         let times = effective_times(&facts, config.now);
-        let sealed = Sealed { segments: &state.sealed, times: &times, cleaned_until: state.cleaned_until };
+        let limit = self.finished().min(self.kept_from.load(Ordering::Acquire));
+        let (segments, cleaned_until) = (&state.sealed, state.cleaned_until);
+        let sealed = Sealed { segments, times: &times, cleaned_until, limit };
         Ok(measure(&sealed, config))
     }
 
@@ -177,6 +190,8 @@ impl Log {
             map: &map,
             covered,
             until: at.dirt.until,
+            aborted: &at.aborted,
+            producers: &at.producers,
             start: at.start,
             now: config.now,
             horizon: config.now.saturating_add(millis(config.delete_retention)),
@@ -189,64 +204,63 @@ impl Log {
             .take_while(|segment| segment.base < covered)
             .collect();
         let (mut horizons, mut overtaken) = (Vec::new(), false);
-        let mut ranges = VecDeque::from(groups(&segments, &self.group_limits()));
+        let mut ranges = VecDeque::from(runs(&segments, &self.run_limits()));
         while let Some(range) = ranges.pop_front() {
-            let group = at.sources.get(range.clone()).unwrap_or_default();
+            let run = at.sources.get(range.clone()).unwrap_or_default();
             // Without anything new only tombstones can go.
-            if covered == at.cleaned_until && !group.iter().any(|source| has_due(&source.summary, config.now))
-            {
+            if covered == at.cleaned_until && !run.iter().any(|source| has_due(&source.summary, config.now)) {
                 continue;
             }
-            match self.clean_group(&mut rewriter, group, at, (report, &mut horizons))? {
+            match self.clean_run(&mut rewriter, run, at, (report, &mut horizons))? {
                 Cleaned::Done => {}
                 Cleaned::Overtaken => overtaken = true,
                 // Each of them fits where it was, or stays as it is.
-                Cleaned::TooLarge if group.len() > 1 => {
+                Cleaned::TooLarge if run.len() > 1 => {
                     range.rev().for_each(|at| ranges.push_front(at..at + 1));
                 }
                 Cleaned::TooLarge => {}
             }
         }
-        // What is left of a group that was overtaken was not cleaned: the round is run again.
+        // What is left of a run that was overtaken was not cleaned: the round is run again.
         let covered = if overtaken { at.cleaned_until } else { covered };
         self.note_cleaned(covered, &horizons)?;
         Ok(covered)
     }
 
-    /// Puts what stays of a group in its place.
-    fn clean_group(
+    /// Puts what stays of a run in its place.
+    fn clean_run(
         &self,
         rewriter: &mut Rewriter<'_>,
-        group: &[Source],
+        run: &[Source],
         at: &Snapshot,
         (report, horizons): (&mut CompactionReport, &mut Vec<NewHorizon>),
     ) -> Result<Cleaned> {
-        let rewritten = match rewriter.rewrite(group) {
-            Err(_) if self.has_left(group) => return Ok(Cleaned::Overtaken),
+        let rewritten = match rewriter.rewrite(run) {
+            Err(_) if self.has_left(run) => return Ok(Cleaned::Overtaken),
             rewritten => rewritten?,
         };
         match rewritten {
-            Group::TooLarge => return Ok(Cleaned::TooLarge),
-            Group::Unchanged { delete_horizon } => {
+            Rewrite::TooLarge => return Ok(Cleaned::TooLarge),
+            Rewrite::Unchanged { delete_horizon } => {
                 let noted = |source: &Source| NewHorizon { of: source.summary, delete_horizon };
-                horizons.extend(group.iter().map(noted));
+                horizons.extend(run.iter().map(noted));
             }
-            Group::Changed(replacement) => {
+            Rewrite::Changed(replacement) => {
                 let after = replacement.new.as_ref().map(|new| new.summary);
-                if self.swap(group, replacement.new, Some(&at.settings))? == Swap::Overtaken {
+                if self.swap(run, replacement.new, Some(&at.settings))? == Swap::Overtaken {
                     return Ok(Cleaned::Overtaken);
                 }
                 report.removed_records += replacement.removed_records;
-                report.add(group, after.as_ref());
+                report.add(run, after.as_ref());
             }
         }
         Ok(Cleaned::Done)
     }
 
-    fn group_limits(&self) -> GroupLimits {
+    fn run_limits(&self) -> RunLimits {
         let config = self.config().segment;
         let (max_bytes, max_index_bytes) = (u64::from(config.max_bytes), u64::from(config.max_index_bytes));
-        GroupLimits { max_bytes, max_index_bytes }
+        RunLimits { max_bytes, max_index_bytes }
     }
 
     fn learn(&self, at: &Snapshot, config: &CompactionConfig) -> Result<Round> {
@@ -263,8 +277,10 @@ impl Log {
             while let Some(batch) = cursor.next_batch()? {
                 self.check_going_on()?;
                 headers.update(batch.bytes().get(..BatchHeader::LEN).unwrap_or_default());
-                if batch.header().next_offset() <= at.cleaned_until || batch.header().attributes.is_control()
-                {
+                let header = batch.header();
+                let is_aborted = header.attributes.is_transactional()
+                    && at.aborted.holds(header.producer_id, header.base_offset);
+                if header.next_offset() <= at.cleaned_until || header.attributes.is_control() || is_aborted {
                     continue;
                 }
                 let limit = self.options.max_expanded_bytes;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::types::{Offset, Timestamp};
+use crate::types::{Offset, Timestamp, TopicPartition};
 
 /// When to compact, and how much of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,18 +46,55 @@ impl CompactionConfig {
     }
 }
 
-/// What one compaction did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct CompactionReport {
-    /// Passes over the log. None when there was nothing to do; more than one when the keys did not fit the memory.
-    pub(crate) rounds: u32,
-    /// Everything below was compared with all that lies below it.
-    pub(crate) cleaned_until: Offset,
-    /// Segments that were rewritten, and those that took their place.
-    pub(crate) segments_before: usize,
-    pub(crate) segments_after: usize,
-    pub(crate) bytes_before: u64,
-    pub(crate) bytes_after: u64,
+/// What compaction did to one partition.
+///
+/// ```
+/// # use annals::{CleanupPolicy, Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// let prices = store.create_topic("prices", TopicConfig::new().cleanup_policy(CleanupPolicy::Compact))?;
+/// # let producer = store.producer();
+/// for price in ["2", "3", "4"] {
+///     producer.send(Record::to("prices").key("apple").value(price))?;
+/// }
+/// let reports = prices.compact()?;
+/// assert_eq!(reports[0].removed_records, 2);
+/// assert_eq!(reports[0].cleaned_until, 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CompactionReport {
+    /// The partition.
+    pub topic_partition: TopicPartition,
+    /// Passes over the partition: 0 when there was nothing to do, more than one when its keys did not fit the memory.
+    pub rounds: u32,
+    /// Of the records below, only the last of each key is left, and tombstones whose time has not come.
+    pub cleaned_until: Offset,
+    /// Segments that were rewritten.
+    pub segments_before: usize,
+    /// Segments that took their place.
+    pub segments_after: usize,
+    /// Bytes of the segments that were rewritten.
+    pub bytes_before: u64,
+    /// Bytes of those that took their place.
+    pub bytes_after: u64,
     /// Records that are gone.
-    pub(crate) removed_records: u64,
+    pub removed_records: u64,
+}
+
+impl CompactionReport {
+    /// Nothing done yet.
+    pub(super) fn new(topic_partition: TopicPartition) -> Self {
+        Self {
+            topic_partition,
+            rounds: 0,
+            cleaned_until: 0,
+            segments_before: 0,
+            segments_after: 0,
+            bytes_before: 0,
+            bytes_after: 0,
+            removed_records: 0,
+        }
+    }
 }

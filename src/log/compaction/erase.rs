@@ -4,23 +4,43 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::RawRecord;
-use crate::log::compaction::rewrite::{Group, Rewriter, Source};
+use crate::log::compaction::rewrite::{Rewrite, Rewriter, Source};
 use crate::log::compaction::sieve::{OtherKeys, Sieve};
 use crate::log::compaction::swap::Swap;
 use crate::log::log::Log;
 use crate::log::read::{BelowStart, FetchLimits, Isolation, OnDamage, Reader, Visibility};
 use crate::log::table::edit::Edit;
 use crate::log::table::names;
+use crate::types::TopicPartition;
 
-/// What a call erased.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct EraseReport {
+/// What [`Topic::erase`](crate::Topic::erase) took out of one partition.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// let visits = store.create_topic("visits", TopicConfig::new())?;
+/// # let producer = store.producer();
+/// for (who, page) in [("alice", "/"), ("bob", "/"), ("alice", "/basket")] {
+///     producer.send(Record::to("visits").key(who).value(page))?;
+/// }
+/// let reports = visits.erase("alice")?;
+/// assert_eq!(reports[0].records, 2);
+/// let left: Vec<_> = visits.partition(0)?.read(..)?.into_iter().map(|record| record.unwrap().offset).collect();
+/// assert_eq!(left, [1]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EraseReport {
+    /// The partition.
+    pub topic_partition: TopicPartition,
     /// Records that are gone.
-    pub(crate) records: u64,
-    /// Segments that held one and were rewritten.
-    pub(crate) segments: usize,
-    /// Bytes that the log has less.
-    pub(crate) bytes: u64,
+    pub records: u64,
+    /// Segments that held one of them and were rewritten.
+    pub segments: usize,
+    /// Bytes that the partition has less.
+    pub bytes: u64,
 }
 
 impl Log {
@@ -36,6 +56,7 @@ impl Log {
         // What an earlier failure left may hold such a record too.
         self.remove_obsolete()?;
         names::remove_unfinished(&self.directory)?;
+        self.note_reclaimed(report.bytes);
         Ok(report)
     }
 
@@ -62,23 +83,24 @@ impl Log {
 
     /// Rewrites each of the first `most` sealed segments without what the sieve lets go.
     pub(super) fn sift(&self, sieve: &dyn Sieve, most: usize) -> Result<EraseReport> {
-        let mut report = EraseReport::default();
+        let topic_partition = self.topic_partition.clone();
+        let mut report = EraseReport { topic_partition, records: 0, segments: 0, bytes: 0 };
         let mut rewriter = Rewriter::new(self, sieve);
         for source in self.sources()?.into_iter().take(most) {
             let before = source.summary.bytes;
-            let group = [source];
-            let rewritten = match rewriter.rewrite(&group) {
+            let run = [source];
+            let rewritten = match rewriter.rewrite(&run) {
                 // Retention has removed its file before it was opened.
-                Err(_) if self.has_left(&group) => continue,
+                Err(_) if self.has_left(&run) => continue,
                 rewritten => rewritten?,
             };
-            if let Group::TooLarge = rewritten {
+            if let Rewrite::TooLarge = rewritten {
                 let limit = u64::from(i32::MAX.unsigned_abs());
                 return Err(Error::RecordTooLarge { size: before, limit, setting: "segment.bytes" });
             }
-            if let Group::Changed(replacement) = rewritten {
+            if let Rewrite::Changed(replacement) = rewritten {
                 let after = replacement.new.as_ref().map_or(0, |new| new.summary.bytes);
-                if self.swap(&group, replacement.new, None)? == Swap::Done {
+                if self.swap(&run, replacement.new, None)? == Swap::Done {
                     report.records += replacement.removed_records;
                     report.segments += 1;
                     report.bytes += before.saturating_sub(after);

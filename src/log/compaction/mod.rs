@@ -15,5 +15,7 @@ mod sieve;
 mod swap;
 mod trim;
 
-pub(crate) use config::{CompactionConfig, CompactionReport, Effort};
+pub use config::CompactionReport;
+pub(crate) use config::{CompactionConfig, Effort};
+pub use erase::EraseReport;
 pub(crate) use plan::Dirt;

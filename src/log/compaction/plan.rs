@@ -34,6 +34,8 @@ pub(super) struct Sealed<'a> {
     pub(super) segments: &'a [SegmentSummary],
     pub(super) times: &'a [Timestamp],
     pub(super) cleaned_until: Offset,
+    /// Nothing from there on may be compacted: transactions without an end, and what others need.
+    pub(super) limit: Offset,
 }
 
 /// Measures the dirt and says whether it is time to clean.
@@ -42,7 +44,8 @@ pub(super) fn measure(log: &Sealed<'_>, config: &CompactionConfig) -> Dirt {
     let min_lag = millis(config.min_lag);
     let too_young = |time: &Timestamp| min_lag > 0 && config.now.saturating_sub(*time) < min_lag;
     let dirty = log.segments.iter().zip(log.times).skip_while(|(segment, _)| is_clean(segment));
-    let dirty: Vec<_> = dirty.take_while(|(_, time)| !too_young(time)).map(|(segment, _)| segment).collect();
+    let dirty = dirty.take_while(|(segment, time)| !too_young(time) && segment.next_offset <= log.limit);
+    let dirty: Vec<_> = dirty.map(|(segment, _)| segment).collect();
     let clean = log.segments.iter().take_while(is_clean);
     let mut dirt = Dirt {
         clean_bytes: clean.map(|segment| segment.bytes).sum(),
@@ -72,29 +75,29 @@ pub(super) fn has_due(segment: &SegmentSummary, now: Timestamp) -> bool {
 
 /// Bounds of a segment that takes the place of others.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct GroupLimits {
+pub(super) struct RunLimits {
     pub(super) max_bytes: u64,
     /// For each of the two indexes.
     pub(super) max_index_bytes: u64,
 }
 
-/// Which consecutive segments become one. Each segment is in exactly one group.
-pub(super) fn groups(segments: &[SegmentSummary], limits: &GroupLimits) -> Vec<Range<usize>> {
-    let mut groups: Vec<Range<usize>> = Vec::new();
+/// Which consecutive segments become one. Each segment is in exactly one run.
+pub(super) fn runs(segments: &[SegmentSummary], limits: &RunLimits) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
     for at in 0..segments.len() {
-        let joined = groups.last().map(|group| group.start..at + 1);
+        let joined = runs.last().map(|run| run.start..at + 1);
         match joined.filter(|joined| fits(segments.get(joined.clone()).unwrap_or_default(), limits)) {
             Some(joined) => {
-                groups.pop();
-                groups.push(joined);
+                runs.pop();
+                runs.push(joined);
             }
-            None => groups.push(at..at + 1),
+            None => runs.push(at..at + 1),
         }
     }
-    groups
+    runs
 }
 
-fn fits(segments: &[SegmentSummary], limits: &GroupLimits) -> bool {
+fn fits(segments: &[SegmentSummary], limits: &RunLimits) -> bool {
     let (Some(first), Some(last)) = (segments.first(), segments.last()) else { return true };
     let sum = |size: fn(&SegmentSummary) -> u64| segments.iter().map(size).sum::<u64>();
     sum(|segment| segment.bytes) <= limits.max_bytes
@@ -147,7 +150,7 @@ mod tests {
 
     fn dirt(segments: &[SegmentSummary], cleaned_until: Offset, config: &CompactionConfig) -> Dirt {
         let times: Vec<_> = segments.iter().map(|segment| segment.last_append).collect();
-        measure(&Sealed { segments, times: &times, cleaned_until }, config)
+        measure(&Sealed { segments, times: &times, cleaned_until, limit: Offset::MAX }, config)
     }
 
     #[test]
@@ -194,21 +197,21 @@ mod tests {
 
     #[test]
     fn small_neighbours_become_one() {
-        let limits = GroupLimits { max_bytes: 100, max_index_bytes: 36 };
-        let group = |sizes: &[u64]| {
+        let limits = RunLimits { max_bytes: 100, max_index_bytes: 36 };
+        let run = |sizes: &[u64]| {
             let log: Vec<_> = (0..).zip(sizes).map(|(n, bytes)| segment(n * 10, *bytes)).collect();
-            groups(&log, &limits)
+            runs(&log, &limits)
         };
-        assert_eq!(group(&[]), []);
-        assert_eq!(group(&[60, 40, 1]), [0..2, 2..3]);
-        assert_eq!(group(&[200, 40, 60, 90]), [0..1, 1..3, 3..4]);
-        assert_eq!(group(&[1, 1, 1, 1]), [0..3, 3..4], "the time index is full");
+        assert_eq!(run(&[]), []);
+        assert_eq!(run(&[60, 40, 1]), [0..2, 2..3]);
+        assert_eq!(run(&[200, 40, 60, 90]), [0..1, 1..3, 3..4]);
+        assert_eq!(run(&[1, 1, 1, 1]), [0..3, 3..4], "the time index is full");
     }
 
     #[test]
     fn offsets_of_one_segment_fit_an_i32() {
-        let limits = GroupLimits { max_bytes: 100, max_index_bytes: 100 };
-        let count = |base| groups(&[segment(0, 1), segment(base, 1)], &limits).len();
+        let limits = RunLimits { max_bytes: 100, max_index_bytes: 100 };
+        let count = |base| runs(&[segment(0, 1), segment(base, 1)], &limits).len();
         assert_eq!(count(i64::from(i32::MAX) - 10), 1);
         assert_eq!(count(i64::from(i32::MAX) - 9), 2);
     }
@@ -224,12 +227,12 @@ mod tests {
 
     #[test]
     fn what_a_group_spans_counts_and_not_where_it_lies() {
-        let limits = GroupLimits { max_bytes: 1000, max_index_bytes: 1000 };
+        let limits = RunLimits { max_bytes: 1000, max_index_bytes: 1000 };
         let most = Offset::from(i32::MAX);
         let at = |span: Offset| {
             let (first, mut last) = (segment(3 * most, 100), segment(3 * most + 10, 100));
             last.next_offset = first.base + span;
-            groups(&[first, last], &limits).len()
+            runs(&[first, last], &limits).len()
         };
         assert_eq!((at(20), at(most), at(most + 1)), (1, 1, 2));
     }

@@ -37,9 +37,9 @@ pub(super) struct Replacement {
     pub(super) removed_records: u64,
 }
 
-/// What came of a group of segments.
+/// What came of a run of segments.
 #[derive(Debug)]
-pub(super) enum Group {
+pub(super) enum Rewrite {
     /// All of it stays as it is. Its tombstones may go at that time, -1 if it has none.
     Unchanged {
         delete_horizon: Timestamp,
@@ -73,7 +73,7 @@ impl Expander {
     }
 }
 
-/// Rewrites groups of segments, and keeps its buffers from one to the next.
+/// Rewrites runs of segments, and keeps its buffers from one to the next.
 pub(super) struct Rewriter<'a> {
     log: &'a Log,
     sieve: &'a dyn Sieve,
@@ -81,9 +81,9 @@ pub(super) struct Rewriter<'a> {
     batches: BatchRewriter,
 }
 
-/// A group half done.
+/// A run half done.
 struct Progress {
-    /// Begun with the first change: a group that does not change is not written.
+    /// Begun with the first change: a run that does not change is not written.
     new: Option<NewSegment>,
     removed_records: u64,
     delete_horizon: Timestamp,
@@ -112,35 +112,41 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Writes what stays of consecutive segments to a new one under a temporary name. After an error there is none.
-    pub(super) fn rewrite(&mut self, group: &[Source]) -> Result<Group> {
-        let (Some(first), Some(last)) = (group.first(), group.last()) else {
-            return Ok(Group::Unchanged { delete_horizon: NO_TIMESTAMP });
+    pub(super) fn rewrite(&mut self, run: &[Source]) -> Result<Rewrite> {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            return Ok(Rewrite::Unchanged { delete_horizon: NO_TIMESTAMP });
         };
-        let bytes = group.iter().map(|source| source.summary.bytes).sum();
+        let mut aborted = Vec::new();
+        for source in run {
+            // A marker stays, whatever becomes of its transaction's records.
+            aborted.extend(self.log.aborted_in(&self.log.segment_list(), &source.segment)?.iter().copied());
+        }
+        let bytes = run.iter().map(|source| source.summary.bytes).sum();
         let mut progress = Progress::NONE;
-        let filled = group.iter().try_for_each(|source| {
-            if group.len() > 1 && progress.new.is_none() {
+        let filled = run.iter().try_for_each(|source| {
+            if run.len() > 1 && progress.new.is_none() {
                 progress.new = Some(begin(self.log, first.summary.base, bytes)?);
             }
             self.add(source, &mut progress)
         });
         let Progress { new, removed_records, delete_horizon, is_too_large } = progress;
-        let Some(new) = new else { return filled.map(|()| Group::Unchanged { delete_horizon }) };
+        let Some(new) = new else { return filled.map(|()| Rewrite::Unchanged { delete_horizon }) };
         if let Err(error) = filled {
             // What cannot be removed now is removed by the next rewrite, or after the next open.
             drop(new.discard());
-            return if is_too_large { Ok(Group::TooLarge) } else { Err(error) };
+            return if is_too_large { Ok(Rewrite::TooLarge) } else { Err(error) };
         }
-        let mut new = new.finish(last.summary.next_offset)?;
+        let new = new.finish(last.summary.next_offset)?;
+        let mut new = new.map(|new| new.with_aborted(aborted));
         if let Some(new) = &mut new {
-            let sources = || group.iter().map(|source| source.summary);
+            let sources = || run.iter().map(|source| source.summary);
             new.summary.delete_horizon = delete_horizon;
             new.summary.first_append =
                 sources().map(|summary| summary.first_append).min().unwrap_or(NO_TIMESTAMP);
             new.summary.last_append =
                 sources().map(|summary| summary.last_append).max().unwrap_or(NO_TIMESTAMP);
         }
-        Ok(Group::Changed(Replacement { new, removed_records }))
+        Ok(Rewrite::Changed(Replacement { new, removed_records }))
     }
 
     fn add(&mut self, source: &Source, progress: &mut Progress) -> Result<()> {

@@ -2,6 +2,8 @@
 
 use crate::format::{BatchHeader, RawRecord, RecordFate, RewriteRules};
 use crate::log::compaction::offset_map::OffsetMap;
+use crate::log::producers::aborted::AbortedRange;
+use crate::log::producers::table::ProducerTable;
 use crate::types::{Offset, Timestamp};
 
 /// What becomes of a batch, as far as its header tells.
@@ -32,6 +34,10 @@ pub(super) struct LastOfKey<'a> {
     pub(super) covered: Offset,
     /// No batch that ends at this offset vanishes: something has to show that the offsets below it were given out.
     pub(super) until: Offset,
+    /// Transactions that were aborted: their records go.
+    pub(super) aborted: &'a AbortedRange,
+    /// The last batch of each producer stays, emptied perhaps: by it a batch that comes again is known.
+    pub(super) producers: &'a ProducerTable,
     /// First offset that may be read.
     pub(super) start: Offset,
     pub(super) now: Timestamp,
@@ -52,6 +58,10 @@ impl Sieve for LastOfKey<'_> {
         if record.offset >= self.covered {
             return RecordFate::Stays;
         }
+        if header.attributes.is_transactional() && self.aborted.holds(header.producer_id, header.base_offset)
+        {
+            return RecordFate::Goes;
+        }
         let Some(key) = record.key else { return RecordFate::Goes };
         if self.map.get(key).is_some_and(|last| last > record.offset) {
             return RecordFate::Goes;
@@ -65,15 +75,18 @@ impl Sieve for LastOfKey<'_> {
     }
 
     fn rules(&self, header: &BatchHeader, _is_last: bool) -> RewriteRules {
-        RewriteRules { horizon: Some(self.horizon), keeps_header: header.next_offset() == self.until }
+        let is_last_of_producer =
+            header.producer_id >= 0 && self.producers.is_last_of(header.producer_id, header.last_offset());
+        let keeps_header = header.next_offset() == self.until || is_last_of_producer;
+        RewriteRules { horizon: Some(self.horizon), keeps_header }
     }
 }
 
 /// Keeps the batches that reach an offset.
 #[derive(Debug)]
-pub(super) struct From(pub(super) Offset);
+pub(super) struct FromOffset(pub(super) Offset);
 
-impl Sieve for From {
+impl Sieve for FromOffset {
     fn batch(&self, header: &BatchHeader) -> BatchFate {
         if header.next_offset() <= self.0 { BatchFate::Goes } else { BatchFate::Stays }
     }
@@ -136,7 +149,16 @@ mod tests {
     fn fate(horizon: Timestamp, offset: Offset, key: Option<&[u8]>, value: Option<&[u8]>) -> RecordFate {
         let mut map = OffsetMap::new(1 << 10, 10);
         map.put(b"a", 15).unwrap();
-        let sieve = LastOfKey { map: &map, covered: 18, until: 30, start: 0, now: 1000, horizon: 2000 };
+        let sieve = LastOfKey {
+            map: &map,
+            covered: 18,
+            until: 30,
+            aborted: &AbortedRange::default(),
+            producers: &ProducerTable::default(),
+            start: 0,
+            now: 1000,
+            horizon: 2000,
+        };
         let record = RawRecord { offset, timestamp: 0, key, value, headers: Default::default() };
         sieve.record(&header(horizon), &record)
     }
@@ -173,16 +195,27 @@ mod tests {
     #[test]
     fn headers_decide_what_they_can() {
         let map = OffsetMap::new(0, 0);
-        let sieve = LastOfKey { map: &map, covered: 18, until: 30, start: 20, now: 0, horizon: 0 };
+        let (aborted, producers) = (AbortedRange::default(), ProducerTable::default());
+        let (aborted, producers) = (&aborted, &producers);
+        let sieve = LastOfKey {
+            map: &map,
+            covered: 18,
+            until: 30,
+            aborted,
+            producers,
+            start: 20,
+            now: 0,
+            horizon: 0,
+        };
         assert_eq!(sieve.batch(&header(-1)), BatchFate::Goes, "all of it lies below the start");
         assert_eq!(LastOfKey { start: 19, ..sieve }.batch(&header(-1)), BatchFate::Open);
-        let last = LastOfKey { map: &map, covered: 18, until: 20, start: 20, now: 0, horizon: 0 };
+        let last = LastOfKey { until: 20, ..sieve };
         assert_eq!(last.batch(&header(-1)), BatchFate::Open);
         assert!(last.rules(&header(-1), false).keeps_header);
         let control = BatchHeader { attributes: Attributes::default().with_control(), ..header(-1) };
         assert_eq!(LastOfKey { start: 0, ..last }.batch(&control), BatchFate::Stays);
         assert_eq!(OtherKeys(&|_| true).batch(&control), BatchFate::Stays);
-        assert_eq!(From(20).batch(&header(-1)), BatchFate::Goes);
-        assert_eq!(From(19).batch(&header(-1)), BatchFate::Stays);
+        assert_eq!(FromOffset(20).batch(&header(-1)), BatchFate::Goes);
+        assert_eq!(FromOffset(19).batch(&header(-1)), BatchFate::Stays);
     }
 }

@@ -32,11 +32,11 @@ pub(super) enum Swap {
 }
 
 impl Log {
-    /// Puts `new` in the place of `group`, durably, if the log still has the settings it was made by. Appends wait for this,
+    /// Puts `new` in the place of `run`, durably, if the log still has the settings it was made by. Appends wait for this,
     /// and for nothing else of a rewrite.
     pub(super) fn swap(
         &self,
-        group: &[Source],
+        run: &[Source],
         new: Option<FinishedSegment>,
         settings: Option<&Arc<LogConfig>>,
     ) -> Result<Swap> {
@@ -48,7 +48,7 @@ impl Log {
         let mut writer = self.writer.lock();
         let is_as_decided = settings.is_none_or(|settings| Arc::ptr_eq(settings, &self.config()));
         let swapped = match synced {
-            Ok(()) if is_as_decided => self.swap_table(&mut writer, group, new.as_ref(), segment.as_ref()),
+            Ok(()) if is_as_decided => self.swap_table(&mut writer, run, new.as_ref(), segment.as_ref()),
             outcome => outcome.map(|()| Swap::Overtaken),
         };
         if !matches!(swapped, Ok(Swap::Done)) {
@@ -68,22 +68,22 @@ impl Log {
     }
 
     /// True when one of the segments is no longer part of the log.
-    pub(super) fn has_left(&self, group: &[Source]) -> bool {
+    pub(super) fn has_left(&self, run: &[Source]) -> bool {
         let list = self.segment_list();
-        group.iter().any(|source| !list.iter().any(|segment| Arc::ptr_eq(segment, &source.segment)))
+        run.iter().any(|source| !list.iter().any(|segment| Arc::ptr_eq(segment, &source.segment)))
     }
 
     /// The commit: before it the old segments are the log, after it the new one is.
     fn swap_table(
         &self,
         writer: &mut Writer,
-        group: &[Source],
+        run: &[Source],
         new: Option<&FinishedSegment>,
         segment: Option<&Arc<Segment>>,
     ) -> Result<Swap> {
         let open = self.opened(writer)?;
-        let Some(at) = position_of(open.state.state(), group) else { return Ok(Swap::Overtaken) };
-        let (Some(first), Some(last)) = (group.first(), group.last()) else { return Ok(Swap::Overtaken) };
+        let Some(at) = position_of(open.state.state(), run) else { return Ok(Swap::Overtaken) };
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(Swap::Overtaken) };
         let list = self.segment_list().replaced(first.summary.base..=last.summary.base, segment.cloned());
         let edit = Edit::of(&open.state).replace(at, new.map(|new| new.summary)).list(list);
         self.edit(&mut open.state, edit)?;
@@ -118,11 +118,11 @@ impl Log {
     }
 }
 
-/// Where the group stands in the table, if all of it still does.
-fn position_of(state: &PartitionState, group: &[Source]) -> Option<Range<usize>> {
-    let first = group.first()?.summary.base;
+/// Where the run stands in the table, if all of it still does.
+fn position_of(state: &PartitionState, run: &[Source]) -> Option<Range<usize>> {
+    let first = run.first()?.summary.base;
     let at = state.sealed.iter().position(|segment| segment.base == first)?;
-    let range = at..at + group.len();
+    let range = at..at + run.len();
     let there = state.sealed.get(range.clone())?;
-    there.iter().eq(group.iter().map(|source| &source.summary)).then_some(range)
+    there.iter().eq(run.iter().map(|source| &source.summary)).then_some(range)
 }

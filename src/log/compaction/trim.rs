@@ -1,7 +1,7 @@
 //! Freeing the space of deleted batches in the segment in which a log starts.
 
 use crate::error::Result;
-use crate::log::compaction::sieve::From;
+use crate::log::compaction::sieve::FromOffset;
 use crate::log::log::Log;
 
 impl Log {
@@ -16,6 +16,6 @@ impl Log {
         let _rewriting = self.rewriting.lock();
         self.check_going_on()?;
         // Another deletion may have gone further meanwhile.
-        if starts_inside() { self.sift(&From(start), 1).map(drop) } else { Ok(()) }
+        if starts_inside() { self.sift(&FromOffset(start), 1).map(drop) } else { Ok(()) }
     }
 }

@@ -17,7 +17,7 @@ use crate::log::segment_list::SegmentList;
 use crate::log::table::state_file::{STATE_FILE, StateFile};
 use crate::log::write::append_times::AppendTimes;
 use crate::segment::{LogFile, ReadMode, Scan, Segment, Tail, scan};
-use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
+use crate::types::{NO_TIMESTAMP, Offset, Timestamp, TopicPartition};
 
 /// What opening one partition found, or that it could not be opened.
 ///
@@ -30,8 +30,8 @@ use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RecoveryReport {
-    /// Topic and partition, or the topic alone when none of it could be opened.
-    pub partition: String,
+    /// The partition.
+    pub topic_partition: TopicPartition,
     /// True after a clean close: nothing was scanned.
     pub clean: bool,
     /// Bytes of batches, and of what is torn behind them, that were read to find the end. Space allocated ahead is not counted.
@@ -40,8 +40,9 @@ pub struct RecoveryReport {
     pub end: Offset,
     /// What was found behind the last whole batch and is not part of the log.
     pub torn: Option<TornTail>,
-    /// Why the topic could not be opened: every call on it returns this error, and the other topics are open. Or why a directory
-    /// that the list of topics does not name was left as it is.
+    /// Why the partition could not be opened: every call on its topic returns this error, and the other topics are open. The
+    /// report is about the first one at fault. Or why the directory of a partition that the list of topics does not name was left as it
+    /// is.
     pub failure: Option<Error>,
     /// Records of a topic that the store keeps for itself, which it does not understand: of a later version, or a
     /// stranger's. They stay where they are and count for nothing.
@@ -50,9 +51,9 @@ pub struct RecoveryReport {
 
 impl RecoveryReport {
     /// Something that could not be opened, or cleared away.
-    pub(crate) fn failed(partition: &str, error: Error) -> Self {
+    pub(crate) fn failed(topic_partition: TopicPartition, error: Error) -> Self {
         Self {
-            partition: partition.to_owned(),
+            topic_partition,
             clean: false,
             scanned_bytes: 0,
             end: 0,
@@ -111,7 +112,7 @@ impl fmt::Display for TornTail {
 
 /// How the partition was left.
 #[derive(Debug)]
-pub(in crate::log) enum Left {
+pub(in crate::log) enum LastClose {
     /// Closed; this is its last segment.
     Clean(SegmentSummary),
     /// In the middle of things. The segments behind the sealed ones, oldest first, the last one active; never empty.
@@ -120,9 +121,9 @@ pub(in crate::log) enum Left {
 
 /// A partition as found.
 #[derive(Debug)]
-pub(in crate::log) struct Recovered {
+pub(in crate::log) struct Examined {
     pub(in crate::log) state: StateFile,
-    pub(in crate::log) left: Left,
+    pub(in crate::log) last_close: LastClose,
     pub(in crate::log) segments: SegmentList,
     pub(in crate::log) leftovers: Leftovers,
     /// What the log tells of its producers.
@@ -145,12 +146,12 @@ pub(in crate::log) struct Leftovers {
     pub(in crate::log) pending: Vec<Offset>,
 }
 
-impl Recovered {
+impl Examined {
     /// When the last segment was appended to.
     pub(in crate::log) fn appended(&self, now: Timestamp) -> AppendTimes {
-        match &self.left {
-            Left::Clean(closed) => AppendTimes::of(closed),
-            Left::Unclean(scans) => match scans.last() {
+        match &self.last_close {
+            LastClose::Clean(closed) => AppendTimes::of(closed),
+            LastClose::Unclean(scans) => match scans.last() {
                 Some(scan) if scan.tally.bytes > 0 => AppendTimes::found(scan.tally.first_timestamp, now),
                 _ => AppendTimes::NONE,
             },
@@ -168,9 +169,9 @@ impl Recovered {
 pub(in crate::log) fn examine(
     directory: &Directory,
     identity: Identity,
-    label: &str,
+    topic_partition: &TopicPartition,
     how: Examine,
-) -> Result<Recovered> {
+) -> Result<Examined> {
     let file = StateFile::read(directory)?;
     check_identity(directory, &file, identity)?;
     let names = Names::list(directory)?;
@@ -198,8 +199,8 @@ pub(in crate::log) fn examine(
         }
     }
     match state.closed {
-        Some(closed) => clean(directory, file, closed, (leftovers, label, how)),
-        None => unclean(directory, file, &open, (leftovers, label, how)),
+        Some(closed) => clean(directory, file, closed, (leftovers, topic_partition, how)),
+        None => unclean(directory, file, &open, (leftovers, topic_partition, how)),
     }
 }
 
@@ -257,8 +258,8 @@ fn clean(
     directory: &Directory,
     file: StateFile,
     closed: SegmentSummary,
-    (leftovers, label, how): (Leftovers, &str, Examine),
-) -> Result<Recovered> {
+    (leftovers, topic_partition, how): (Leftovers, &TopicPartition, Examine),
+) -> Result<Examined> {
     let name = segment_file_name(closed.base, SegmentFile::Log);
     let len = directory.open(&name, OpenMode::Read)?.len()?;
     if len != closed.bytes {
@@ -270,7 +271,7 @@ fn clean(
     let end = closed.next_offset;
     check_start(directory, &file, end)?;
     let report = RecoveryReport {
-        partition: label.to_owned(),
+        topic_partition: topic_partition.clone(),
         clean: true,
         scanned_bytes: 0,
         end,
@@ -279,21 +280,31 @@ fn clean(
         skipped: Vec::new(),
     };
     let segments = SegmentList::new(file.state().log_start, segments);
-    let (left, durable, is_half_settled) = (Left::Clean(closed), end, false);
-    Ok(Recovered { state: file, left, segments, leftovers, producers, end, durable, report, is_half_settled })
+    let (last_close, durable, is_half_settled) = (LastClose::Clean(closed), end, false);
+    Ok(Examined {
+        state: file,
+        last_close,
+        segments,
+        leftovers,
+        producers,
+        end,
+        durable,
+        report,
+        is_half_settled,
+    })
 }
 
 fn unclean(
     directory: &Directory,
     file: StateFile,
     open: &[Offset],
-    (leftovers, label, how): (Leftovers, &str, Examine),
-) -> Result<Recovered> {
+    (leftovers, topic_partition, how): (Leftovers, &TopicPartition, Examine),
+) -> Result<Examined> {
     let state = file.state();
     let mut segments = listed(directory, &file, &leftovers.pending, how.read_mode);
     let mut expected = state.sealed.last().map_or(state.mark.segment, |segment| segment.next_offset);
     let mut report = RecoveryReport {
-        partition: label.to_owned(),
+        topic_partition: topic_partition.clone(),
         clean: false,
         scanned_bytes: 0,
         end: expected,
@@ -328,10 +339,20 @@ fn unclean(
     check_start(directory, &file, expected)?;
     report.end = expected;
     let durable = state.mark.offset;
-    let (segments, left) = (SegmentList::new(state.log_start, segments), Left::Unclean(scans));
+    let (segments, last_close) = (SegmentList::new(state.log_start, segments), LastClose::Unclean(scans));
     let producers = producers.table;
     let (end, is_half_settled) = (expected, false);
-    Ok(Recovered { state: file, left, segments, leftovers, producers, end, durable, report, is_half_settled })
+    Ok(Examined {
+        state: file,
+        last_close,
+        segments,
+        leftovers,
+        producers,
+        end,
+        durable,
+        report,
+        is_half_settled,
+    })
 }
 
 /// What is known of the producers, and from which offset on the log has more to tell.

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::format::{AbortedTransaction, Mark, SegmentFile, SegmentSummary, segment_file_name};
 use crate::io::{File, OpenMode};
 use crate::log::log::Log;
-use crate::log::open::recovery::{Examine, Left, Recovered, examine};
+use crate::log::open::recovery::{Examine, Examined, LastClose, examine};
 use crate::log::segment_list::SegmentList;
 use crate::log::table::edit::Edit;
 use crate::log::table::names;
@@ -49,7 +49,7 @@ impl Log {
     #[cold]
     fn settle_first(&self, writer: &mut Writer) -> Result<()> {
         let mut found = match std::mem::replace(&mut writer.phase, Phase::Closed) {
-            Phase::Found(found) => found,
+            Phase::Untouched(found) => found,
             other => {
                 writer.phase = other;
                 return Ok(());
@@ -63,7 +63,7 @@ impl Log {
             }
             Err(error) => {
                 if self.poison.get().is_none() {
-                    writer.phase = Phase::Found(found);
+                    writer.phase = Phase::Untouched(found);
                 }
                 Err(error)
             }
@@ -71,7 +71,7 @@ impl Log {
     }
 
     /// After a settling that failed half way: looks at the files again. They hold the same records.
-    fn look_again(&self, found: &mut Recovered) -> Result<()> {
+    fn look_again(&self, found: &mut Examined) -> Result<()> {
         if !found.is_half_settled {
             return Ok(());
         }
@@ -79,7 +79,7 @@ impl Log {
             read_mode: self.options.read_mode,
             index_interval_bytes: self.config().segment.index_interval_bytes,
         };
-        let again = examine(&self.directory, found.state.state().identity, &self.label, how)?;
+        let again = examine(&self.directory, found.state.state().identity, &self.topic_partition, how)?;
         if again.end != found.end {
             let log = self.positional(found.state.state().mark.segment);
             let why = format!("it ended at offset {} when it was opened: reopen the store", found.end);
@@ -89,8 +89,9 @@ impl Log {
         Ok(())
     }
 
-    fn settle_found(&self, found: &mut Recovered) -> Result<Begun> {
-        let is_clean = matches!(found.left, Left::Clean(_)) && found.state.state().pending.is_empty();
+    fn settle_found(&self, found: &mut Examined) -> Result<Begun> {
+        let is_clean =
+            matches!(found.last_close, LastClose::Clean(_)) && found.state.state().pending.is_empty();
         found.is_half_settled = !is_clean;
         let Settled { sealed, active, appended, producers_at } = self.prepare(found)?;
         let mark = Mark { segment: active.base(), offset: active.next_offset(), position: active.bytes() };
@@ -115,10 +116,10 @@ impl Log {
         Ok(Begun { active, appended })
     }
 
-    fn prepare(&self, found: &Recovered) -> Result<Settled> {
+    fn prepare(&self, found: &Examined) -> Result<Settled> {
         // Names that were found need not be on the disk, if whoever gave them did not come to sync them. What is written from
         // here on relies on them.
-        let is_closed = matches!(found.left, Left::Clean(_));
+        let is_closed = matches!(found.last_close, LastClose::Clean(_));
         if !is_closed || !found.state.state().pending.is_empty() {
             self.directory.sync().map_err(|error| self.poison_with(error))?;
         }
@@ -126,8 +127,8 @@ impl Log {
         let producers_at = self.producers_found(found)?;
         let config = self.config();
         let sealed = found.state.state().sealed.clone();
-        match &found.left {
-            Left::Clean(closed) => {
+        match &found.last_close {
+            LastClose::Clean(closed) => {
                 let mode = self.options.read_mode;
                 let active = ActiveSegment::reopen(&self.directory, *closed, config.segment, mode)?;
                 if closed.aborted_entries > 0
@@ -138,14 +139,14 @@ impl Log {
                 }
                 Ok(Settled { sealed, active, appended: AppendTimes::of(closed), producers_at })
             }
-            Left::Unclean(scans) => self.rescue(found, (sealed, producers_at), scans),
+            LastClose::Unclean(scans) => self.rescue(found, (sealed, producers_at), scans),
         }
     }
 
     /// Brings the segments behind the sealed ones onto the disk.
     fn rescue(
         &self,
-        found: &Recovered,
+        found: &Examined,
         (mut sealed, producers_at): (Vec<SegmentSummary>, Option<Offset>),
         scans: &[Scan],
     ) -> Result<Settled> {
@@ -177,12 +178,7 @@ impl Log {
 
     /// Makes two segments of the last one: what was synced before the crash, and `copied`, the rest of it in a file of its
     /// own. Readers get the two before the old file is cut: until then their list says that all of it is there.
-    fn divide(
-        &self,
-        found: &Recovered,
-        last: &Scan,
-        copied: Scan,
-    ) -> Result<(SegmentSummary, ActiveSegment)> {
+    fn divide(&self, found: &Examined, last: &Scan, copied: Scan) -> Result<(SegmentSummary, ActiveSegment)> {
         let (base, until) = (last.tally.base, copied.tally.base);
         let config = self.config().segment;
         let durable_part = self.rescan(base, until, &last.aborted)?;
@@ -201,7 +197,7 @@ impl Log {
     }
 
     /// Gives rewritten segments, which the state file lists already, their names: those that have them not.
-    fn finish_swaps(&self, found: &Recovered) -> Result<()> {
+    fn finish_swaps(&self, found: &Examined) -> Result<()> {
         let unnamed =
             found.segments.iter().filter(|segment| found.leftovers.pending.contains(&segment.base()));
         names::finish_swaps(&self.directory, unnamed.map(|segment| (segment.base(), segment.log())))

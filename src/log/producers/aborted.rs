@@ -17,7 +17,7 @@ impl AbortedRange {
     pub(crate) fn gather<E>(
         from: Offset,
         until: Offset,
-        mut indexes: impl Iterator<Item = Result<impl AsRef<[AbortedTransaction]>, E>>,
+        mut indexes: impl Iterator<Item = Result<impl AsRef<Vec<AbortedTransaction>>, E>>,
     ) -> Result<Self, E> {
         let mut sorted = Vec::new();
         let mut is_complete = false;

@@ -30,6 +30,13 @@ pub(in crate::log) fn write(directory: &Directory, offset: Offset, table: &Produ
     file.sync()
 }
 
+/// Removes all of them: what they tell is not what the log tells any more.
+pub(in crate::log) fn remove_all(directory: &Directory) -> Result<()> {
+    let entries = directory.list()?;
+    let snapshots = entries.iter().filter(|entry| parse_snapshot_file_name(&entry.name).is_some());
+    snapshots.map(|entry| &entry.name).try_for_each(|name| directory.remove_if_there(name))
+}
+
 /// Removes all but the newest ones and the one that is named.
 pub(in crate::log) fn remove_old(directory: &Directory, named: Offset) -> Result<()> {
     let entries = directory.list()?;

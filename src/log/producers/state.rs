@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::{AbortedTransaction, BatchHeader, ControlRecord, EndMarker, Ending};
+use crate::locks::Ordering;
 use crate::log::log::Log;
-use crate::log::open::recovery::{Left, Recovered};
+use crate::log::open::recovery::{Examined, LastClose};
 use crate::log::producers::snapshot_file;
 use crate::log::producers::table::{OpenTransaction, ProducerTable};
 use crate::log::segment_list::SegmentList;
@@ -13,6 +14,9 @@ use crate::log::table::edit::Edit;
 use crate::log::write::writer::{Open, Writer};
 use crate::segment::Segment;
 use crate::types::Offset;
+
+/// A week, in milliseconds: how long a producer is known after its last batch.
+const EXPIRES_AFTER: i64 = 7 * 24 * 60 * 60 * 1000;
 
 impl Log {
     /// Notes a batch that was just written, of somebody with an id.
@@ -66,6 +70,18 @@ impl Log {
         self.producers.lock().unfinished().unwrap_or(end)
     }
 
+    /// Keeps compaction from what stands from `offset` on.
+    pub(crate) fn keep_from(&self, offset: Offset) {
+        if self.kept_from.load(Ordering::Acquire) >= 0 {
+            self.kept_from.store(offset, Ordering::Release);
+        }
+    }
+
+    /// Keeps compaction from all of it, until the log is opened again.
+    pub(crate) fn keep_all(&self) {
+        self.kept_from.store(-1, Ordering::Release);
+    }
+
     /// Transactions that have no end in the log.
     pub(crate) fn open_transactions(&self) -> Vec<OpenTransaction> {
         self.producers.lock().open_transactions()
@@ -94,7 +110,8 @@ impl Log {
 
     /// Notes in the table what is known of the producers where a segment begins, for whoever opens the log after a crash.
     pub(in crate::log) fn edit_with_producers(&self, edit: Edit, base: Offset) -> Result<Edit> {
-        let producers = self.producers.lock();
+        let mut producers = self.producers.lock();
+        producers.expire(self.clock.now().saturating_sub(EXPIRES_AFTER));
         if producers.is_empty() {
             return Ok(edit.producers_at(None));
         }
@@ -121,14 +138,14 @@ impl Log {
 
     /// Where the log's next life finds its producers. If the first of them wrote to segments that no state file lists yet, it is
     /// where these begin: nobody is known there.
-    pub(in crate::log) fn producers_found(&self, found: &Recovered) -> Result<Option<Offset>> {
+    pub(in crate::log) fn producers_found(&self, found: &Examined) -> Result<Option<Offset>> {
         let named = found.state.state().producers_at;
         if named.is_some() || found.producers.is_empty() {
             return Ok(named);
         }
-        let first = match &found.left {
-            Left::Clean(closed) => closed.base,
-            Left::Unclean(scans) => scans.first().map_or(0, |scan| scan.tally.base),
+        let first = match &found.last_close {
+            LastClose::Clean(closed) => closed.base,
+            LastClose::Unclean(scans) => scans.first().map_or(0, |scan| scan.tally.base),
         };
         snapshot_file::write(&self.directory, first, &ProducerTable::default())?;
         Ok(Some(first))

@@ -309,17 +309,7 @@ impl ProducerTable {
 
     /// Every transaction without a marker.
     pub(crate) fn open_transactions(&self) -> Vec<OpenTransaction> {
-        let open = |(id, producer): (&i64, &Producer)| {
-            producer.open.map(|open| OpenTransaction {
-                producer_id: *id,
-                producer_epoch: producer.epoch,
-                first: open.first,
-                last: open.last,
-                timestamp: producer.timestamp,
-                decided: open.decided,
-            })
-        };
-        self.producers.iter().filter_map(open).collect()
+        self.producers.keys().filter_map(|id| self.open_of(*id)).collect()
     }
 
     /// The epoch in which a producer writes.
@@ -327,9 +317,17 @@ impl ProducerTable {
         self.producers.get(&producer_id).map(|producer| producer.epoch)
     }
 
-    /// The highest id known.
-    pub(crate) fn greatest_id(&self) -> Option<i64> {
-        self.producers.keys().next_back().copied()
+    /// The open transaction of a producer.
+    pub(crate) fn open_of(&self, producer_id: i64) -> Option<OpenTransaction> {
+        let producer = self.producers.get(&producer_id)?;
+        producer.open.map(|open| OpenTransaction {
+            producer_id,
+            producer_epoch: producer.epoch,
+            first: open.first,
+            last: open.last,
+            timestamp: producer.timestamp,
+            decided: open.decided,
+        })
     }
 
     /// The sequence of the last record that a producer has written in that epoch.

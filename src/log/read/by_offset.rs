@@ -27,7 +27,7 @@ impl Log {
             return Err(self.explain(self.out_of_range(offset)));
         }
         // Looked at where it is: a batch is large to move.
-        let plain = self.plain_batch(offset);
+        let plain = self.uncompressed_batch(offset);
         if let Some(batch) = &plain
             && let Ok(Some(record)) = record_at(batch.header(), batch.body(), offset)
         {
@@ -49,7 +49,7 @@ impl Log {
 
     /// The batch that holds `offset`, checked, where nothing is in the way. What may be in the way, from segments that were
     /// replaced meanwhile to damage, is the reader's to deal with.
-    pub(in crate::log) fn plain_batch(&self, offset: Offset) -> Option<StoredBatch> {
+    pub(in crate::log) fn uncompressed_batch(&self, offset: Offset) -> Option<StoredBatch> {
         let segment = Arc::clone(self.segments.read().floor(offset)?);
         let found = segment.find(offset);
         let batch = found.as_ref()?;

@@ -9,11 +9,25 @@ use crate::log::segment_list::SegmentList;
 use crate::segment::Segment;
 use crate::types::{Offset, Timestamp};
 
-/// A record's place and time.
+/// A record's place and time, as found by time.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # let topic = store.create_topic("orders", TopicConfig::new())?;
+/// # store.producer().send(Record::to("orders").timestamp(7_000))?;
+/// let found = topic.partition(0)?.offset_for_time(5_000)?.unwrap();
+/// assert_eq!((found.offset, found.timestamp), (0, 7_000));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct OffsetAndTimestamp {
-    pub(crate) offset: Offset,
-    pub(crate) timestamp: Timestamp,
+#[non_exhaustive]
+pub struct OffsetAndTimestamp {
+    /// The record's offset.
+    pub offset: Offset,
+    /// Its timestamp, Unix milliseconds.
+    pub timestamp: Timestamp,
 }
 
 impl Log {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::{AbortedTransaction, BatchHeader};
+use crate::format::BatchHeader;
 use crate::log::log::Log;
 use crate::log::producers::aborted::AbortedRange;
 use crate::log::producers::table::Fate;
@@ -70,16 +70,8 @@ impl Log {
         let (from, known) = (segment.base(), next.min(decided));
         let until = known.max(offset.saturating_add(1));
         let rest = list.iter().filter(|one| one.base() >= from);
-        let indexes = rest.map(|one: &Arc<Segment>| self.aborted_in(list, one).map(Index));
+        let indexes = rest.map(|one: &Arc<Segment>| self.aborted_in(list, one));
         let range = AbortedRange::gather(from, until, indexes)?;
         Ok(Nearby { list: Arc::clone(list), from, until: known, range })
-    }
-}
-
-struct Index(Arc<Vec<AbortedTransaction>>);
-
-impl AsRef<[AbortedTransaction]> for Index {
-    fn as_ref(&self) -> &[AbortedTransaction] {
-        &self.0
     }
 }

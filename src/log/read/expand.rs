@@ -9,7 +9,7 @@ use crate::segment::StoredBatch;
 
 /// A batch that is checked and expanded, or what is left of it.
 #[derive(Debug, Clone)]
-pub(super) struct Rest {
+pub(super) struct OpenedBatch {
     pub(super) header: BatchHeader,
     pub(super) bytes: RecordBytes,
     /// Byte position of the next record among the batch's records.
@@ -22,7 +22,7 @@ impl Reader {
     pub(super) fn open_batch(
         &mut self,
         batch: StoredBatch,
-    ) -> std::result::Result<Rest, (BatchHeader, Malformed)> {
+    ) -> std::result::Result<OpenedBatch, (BatchHeader, Malformed)> {
         let header = *batch.header();
         let with_header = |malformed| (header, malformed);
         BatchHeader::verify_crc(batch.bytes()).map_err(with_header)?;
@@ -30,7 +30,7 @@ impl Reader {
             Codec::None => RecordBytes::Stored(batch),
             codec => RecordBytes::Expanded(self.expand(codec, batch.body()).map_err(with_header)?),
         };
-        Ok(Rest { header, bytes, position: 0, remaining: header.record_count })
+        Ok(OpenedBatch { header, bytes, position: 0, remaining: header.record_count })
     }
 
     fn expand(&mut self, codec: Codec, body: &[u8]) -> std::result::Result<Arc<Vec<u8>>, Malformed> {

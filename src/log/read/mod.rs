@@ -9,6 +9,7 @@ pub(in crate::log) mod reader;
 pub(in crate::log) mod record_slice;
 pub(in crate::log) mod walk;
 
+pub use by_time::OffsetAndTimestamp;
 pub use damage::OnDamage;
 pub use reader::Isolation;
 pub(crate) use reader::{BelowStart, FetchLimits, Reader, Visibility};

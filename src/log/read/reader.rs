@@ -7,7 +7,7 @@ use crate::format::{Decompressor, Malformed, RecordIter};
 use crate::log::log::Log;
 use crate::log::read::committed::Nearby;
 use crate::log::read::damage::OnDamage;
-use crate::log::read::expand::Rest;
+use crate::log::read::expand::OpenedBatch;
 use crate::log::read::record_slice::{Cut, RecordBytes, RecordSlice};
 use crate::log::segment_list::SegmentList;
 use crate::segment::{Cursor, WeakBatch};
@@ -91,7 +91,7 @@ pub(crate) struct Reader {
     /// Where it went on behind what could not be read, if it has read no batch since: base of the segment, byte position.
     pub(super) passed: Option<(Offset, u64)>,
     /// What is left of a batch that was handed out in part.
-    pub(super) rest: Option<Rest>,
+    pub(super) rest: Option<OpenedBatch>,
     /// The same between two fetches, where it is stored and not expanded: it keeps no file.
     parked: Option<Parked>,
     pub(super) decompressor: Decompressor,
@@ -210,7 +210,7 @@ impl Reader {
         match batch.upgrade() {
             Some(batch) => {
                 let (header, bytes) = (*batch.header(), RecordBytes::Stored(batch));
-                self.rest = Some(Rest { header, bytes, position, remaining });
+                self.rest = Some(OpenedBatch { header, bytes, position, remaining });
             }
             // Found again by the position. The cursor stands behind it.
             None => self.cursor = None,
@@ -282,7 +282,11 @@ impl Reader {
     }
 
     /// Cuts up to `max_records` records off `rest`, decoding each once, and nothing behind them.
-    fn slice(&mut self, rest: Rest, max_records: usize) -> std::result::Result<RecordSlice, Malformed> {
+    fn slice(
+        &mut self,
+        rest: OpenedBatch,
+        max_records: usize,
+    ) -> std::result::Result<RecordSlice, Malformed> {
         let header = rest.header;
         let mut records = RecordIter::resume(&header, rest.bytes.get(), rest.position, rest.remaining);
         records.skip_below(self.position)?;
@@ -297,7 +301,7 @@ impl Reader {
             None => self.position,
         };
         if remaining > 0 && next_offset < self.until {
-            self.rest = Some(Rest { header, bytes: rest.bytes.clone(), position, remaining });
+            self.rest = Some(OpenedBatch { header, bytes: rest.bytes.clone(), position, remaining });
         }
         self.position = next_offset;
         if self.below_start == BelowStart::GoOnOnce {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::BatchHeader;
-use crate::log::read::expand::Rest;
+use crate::log::read::expand::OpenedBatch;
 use crate::log::read::reader::{BelowStart, Isolation, Reader};
 use crate::segment::{Cursor, StoredBatch};
 
 impl Reader {
     /// The next data batch that reaches the position, checked and expanded.
-    pub(super) fn next_batch(&mut self) -> Result<Option<Rest>> {
+    pub(super) fn next_batch(&mut self) -> Result<Option<OpenedBatch>> {
         loop {
             match self.next_stored() {
                 Ok(Some(batch)) => match self.open_batch(batch) {

@@ -2,20 +2,32 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::log::Log;
-use crate::log::write::accumulator::Which;
+use crate::log::write::accumulator::Take;
 use crate::types::Offset;
 
-/// What a call took out.
+/// What [`Partition::delete_records`](crate::Partition::delete_records) took out.
+///
+/// ```
+/// # use annals::{Durability, Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # let partition = store.create_topic("clicks", TopicConfig::new())?.partition(0)?;
+/// partition.append(&[Record::new().value("a"), Record::new().value("b")], Durability::Os)?;
+/// let deleted = partition.delete_records(1)?;
+/// assert_eq!((deleted.start, partition.start(), partition.end()), (1, 1, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct DeleteReport {
+#[non_exhaustive]
+pub struct DeleteReport {
     /// First offset that may be read now.
-    pub(crate) start: Offset,
+    pub start: Offset,
     /// Whole segments removed.
-    pub(crate) segments: usize,
-    /// Bytes that the log has less.
-    pub(crate) bytes: u64,
+    pub segments: usize,
+    /// Bytes that the partition has less.
+    pub bytes: u64,
 }
 
 impl Log {
@@ -27,9 +39,16 @@ impl Log {
     pub(crate) fn delete_records(self: &Arc<Self>, before: Offset) -> Result<DeleteReport> {
         self.check_poison()?;
         let mut writer = self.writer.lock();
-        self.write_with(&mut writer, Which::All);
+        self.write_with(&mut writer, Take::All);
         if before > self.end() {
             return Err(self.out_of_range(before));
+        }
+        let finished = self.finished();
+        if before > finished {
+            return Err(Error::invalid(format!(
+                "a transaction has records in {} from offset {finished} on, and no end yet",
+                self.topic_partition
+            )));
         }
         if before <= self.start() {
             return Ok(DeleteReport { start: self.start(), segments: 0, bytes: 0 });
@@ -47,6 +66,8 @@ impl Log {
         // Tried again by the next removal.
         drop(self.remove_obsolete());
         self.trim()?;
-        Ok(DeleteReport { start: self.start(), segments, bytes: bytes.saturating_sub(self.bytes()) })
+        let bytes = bytes.saturating_sub(self.bytes());
+        self.note_reclaimed(bytes);
+        Ok(DeleteReport { start: self.start(), segments, bytes })
     }
 }

@@ -4,5 +4,7 @@ pub(in crate::log) mod delete_records;
 pub(in crate::log) mod removal;
 pub(in crate::log) mod retention;
 
+pub use delete_records::DeleteReport;
+pub use removal::{RemovedSegment, RetentionReport};
 pub use retention::RemovalReason;
 pub(crate) use retention::RetentionPolicy;

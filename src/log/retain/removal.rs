@@ -12,27 +12,70 @@ use crate::log::retain::retention::{Moment, RemovalReason, RetentionPolicy, Segm
 use crate::log::table::edit::Edit;
 use crate::log::table::names;
 use crate::log::write::writer::{Open, Phase, Writer};
-use crate::types::Offset;
+use crate::types::{Offset, TopicPartition};
 
-/// What one run of retention took out.
+/// What retention took out of one partition.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// let topic = store.create_topic("clicks", TopicConfig::new().segment_bytes(1000).retention_bytes(2000))?;
+/// let producer = store.producer();
+/// for _ in 0..100 {
+///     producer.send(Record::to("clicks").value("a click on a page"))?;
+/// }
+/// let reports = topic.apply_retention()?;
+/// assert!(reports[0].bytes() > 0);
+/// assert_eq!(reports[0].start, topic.partition(0)?.start());
+/// assert!(topic.partition(0)?.bytes() < 3000);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RetentionReport {
+#[non_exhaustive]
+pub struct RetentionReport {
+    /// The partition.
+    pub topic_partition: TopicPartition,
     /// First offset that may be read now.
-    pub(crate) start: Offset,
-    /// Oldest first.
-    pub(crate) removed: Vec<RemovedSegment>,
-    /// The clock had leapt so far ahead that nothing was removed for its age; the next run will believe it.
-    pub(crate) clock_leapt: bool,
+    pub start: Offset,
+    /// What went, oldest first.
+    pub removed: Vec<RemovedSegment>,
+    /// The clock had leapt so far ahead since the last run that nothing was removed for its age. The next run believes it.
+    pub clock_leapt: bool,
+}
+
+impl RetentionReport {
+    /// Bytes of all removed segments.
+    pub fn bytes(&self) -> u64 {
+        self.removed.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Records of all removed segments.
+    pub fn records(&self) -> u64 {
+        self.removed.iter().map(|segment| segment.records).sum()
+    }
 }
 
 /// A segment that retention took out.
+///
+/// ```
+/// fn is_expired(segment: &annals::report::RemovedSegment) -> bool {
+///     segment.reason == annals::report::RemovalReason::Age
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RemovedSegment {
-    pub(crate) base: Offset,
-    pub(crate) next_offset: Offset,
-    pub(crate) bytes: u64,
-    pub(crate) records: u64,
-    pub(crate) reason: RemovalReason,
+#[non_exhaustive]
+pub struct RemovedSegment {
+    /// Its first offset.
+    pub base_offset: Offset,
+    /// The offset after its last one.
+    pub next_offset: Offset,
+    /// Bytes of its `.log`.
+    pub bytes: u64,
+    /// Its records.
+    pub records: u64,
+    /// Which rule took it.
+    pub reason: RemovalReason,
 }
 
 impl Log {
@@ -57,14 +100,14 @@ impl Log {
         let moment = Moment { start: self.start(), now, seen };
         let clock_leapt = policy.max_age.is_some() && !moment.is_believable(policy);
         let facts = self.facts(&writer)?;
-        let reasons = removable(&facts, policy, &moment);
+        let reasons = self.removable_now(&facts, policy, &moment);
         let mut removed = Vec::new();
         if !reasons.is_empty() {
             self.opened(&mut writer)?;
             // A crash may have left more segments than were looked at when the log was opened.
             let facts = self.facts(&writer)?;
             let open = self.opened(&mut writer)?;
-            let reasons = removable(&facts, policy, &moment);
+            let reasons = self.removable_now(&facts, policy, &moment);
             if reasons.len() == facts.len() {
                 self.roll_to(open, open.active.next_offset())?;
             }
@@ -76,7 +119,12 @@ impl Log {
         self.note_reclaimed(removed.iter().map(|segment: &RemovedSegment| segment.bytes).sum());
         // Tried again by the next run.
         drop(self.remove_obsolete());
-        Ok(RetentionReport { start: self.start(), removed, clock_leapt })
+        Ok(RetentionReport {
+            topic_partition: self.topic_partition.clone(),
+            start: self.start(),
+            removed,
+            clock_leapt,
+        })
     }
 
     /// Whether all of a segment lies below `offset`, so that a run which keeps nothing below it would take it out.
@@ -88,6 +136,19 @@ impl Log {
             Some(second) => second.base() <= offset,
             None => first.is_some_and(|first| first.base() < self.end()) && self.end() <= offset,
         }
+    }
+
+    /// Why segments may go now. One in which a transaction without an end has records stays, and all behind it.
+    fn removable_now(
+        &self,
+        facts: &[SegmentFacts],
+        policy: &RetentionPolicy,
+        moment: &Moment,
+    ) -> Vec<RemovalReason> {
+        let mut reasons = removable(facts, policy, moment);
+        let finished = self.finished();
+        reasons.truncate(facts.iter().take_while(|segment| segment.next_offset <= finished).count());
+        reasons
     }
 
     /// What is known of each segment, the active one last. Changes nothing.
@@ -125,7 +186,7 @@ impl Log {
         let _removing = self.removing.lock();
         let obsolete = match &self.writer.lock().phase {
             Phase::Open(open) => open.state.state().obsolete.clone(),
-            Phase::Found(_) | Phase::Closed => return Ok(()),
+            Phase::Untouched(_) | Phase::Closed => return Ok(()),
         };
         if obsolete.is_empty() {
             return Ok(());
@@ -141,6 +202,6 @@ impl Log {
 impl RemovedSegment {
     fn new(facts: &SegmentFacts, reason: RemovalReason) -> Self {
         let SegmentFacts { base, next_offset, bytes, records, .. } = *facts;
-        Self { base, next_offset, bytes, records, reason }
+        Self { base_offset: base, next_offset, bytes, records, reason }
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct RetentionPolicy {
 /// ```
 /// # let dir = tempfile::tempdir()?;
 /// # let store = annals::Store::open(dir.path())?;
-/// let expired = |segment: &&annals::RemovedSegment| segment.reason == annals::RemovalReason::Age;
+/// let expired = |segment: &&annals::report::RemovedSegment| segment.reason == annals::report::RemovalReason::Age;
 /// let reports = store.apply_retention()?;
 /// let expired = reports.iter().flat_map(|report| &report.removed).filter(expired).count();
 /// assert_eq!(expired, 0);

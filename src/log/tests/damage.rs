@@ -65,7 +65,7 @@ fn damage_may_be_passed_over_and_a_failure_to_read_may_not() {
 pub(super) fn repaired(place: &Place) -> Vec<Repair> {
     let context = context(&place.directory(), place.mode, Arc::clone(&place.clock));
     let copies = Directory::new(Arc::new(OsFileSystem), &place.dir.path().join("copies"));
-    let mut repaired = Repaired::default();
+    let mut repaired = RepairReport::default();
     Log::repair(context, config(500).into(), &Copies::open(copies).unwrap(), &mut repaired).unwrap();
     std::fs::remove_dir_all(place.dir.path().join("copies")).unwrap();
     assert!(repaired.refused.is_empty());
@@ -202,10 +202,10 @@ fn the_oldest_time_is_that_of_the_first_record() {
     let log = place.open();
     let records: Vec<_> = (0..10).map(|n| Record::new().value("value").timestamp(1000 + n * 100)).collect();
     log.append(&records, &how(Durability::Os)).unwrap();
-    assert_eq!(log.stats().unwrap().oldest_timestamp, 1000);
+    assert_eq!(log.stats().unwrap().oldest_timestamp, Some(1000));
     log.roll().unwrap();
     log.append(&[Record::new().value("value").timestamp(9000)], &how(Durability::Os)).unwrap();
-    assert_eq!(log.stats().unwrap().oldest_timestamp, 1000);
+    assert_eq!(log.stats().unwrap().oldest_timestamp, Some(1000));
     log.delete_records(10).unwrap();
-    assert_eq!(log.stats().unwrap().oldest_timestamp, 9000);
+    assert_eq!(log.stats().unwrap().oldest_timestamp, Some(9000));
 }

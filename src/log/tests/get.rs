@@ -37,7 +37,7 @@ fn every_record_is_there_whatever_it_is_stored_in() {
         let all: Vec<_> = (0..60).map(|offset| (offset, value(&log, offset).unwrap())).collect();
         assert_eq!(all, expected(0..60), "{codec:?}");
         // Batches of one record are not worth compressing; what is not compressed needs no reader.
-        let is_quick: Vec<_> = (0..60).map(|offset| log.plain_batch(offset).is_some()).collect();
+        let is_quick: Vec<_> = (0..60).map(|offset| log.uncompressed_batch(offset).is_some()).collect();
         assert!(is_quick[..30].iter().all(|quick| *quick));
         assert!(is_quick[30..].iter().all(|quick| *quick == (codec == Codec::None)), "{codec:?}");
         log.close().unwrap();

@@ -56,7 +56,7 @@ fn open(directory: &Directory, read_mode: ReadMode, segment_bytes: u32) -> (Arc<
 
 fn context(directory: &Directory, read_mode: ReadMode, clock: Arc<ManualClock>) -> LogContext {
     LogContext {
-        label: "orders-0".into(),
+        topic_partition: ("orders", 0).into(),
         directory: directory.clone(),
         identity: IDENTITY,
         clock,

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::io::Deadline;
-use crate::log::write::open_batch::{Batches, OpenBatch, Outcome, Spent};
+use crate::log::write::open_batch::{Batches, OpenBatch, Outcome, Recycled};
 use crate::log::write::placement::{Placed, Placement};
 use crate::log::write::rules::AppendRules;
 use crate::log::write::spares::{SMALL_BYTES, Spares};
-use crate::types::Offset;
+use crate::types::{Offset, TopicPartition};
 
 /// Which batches to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::log) enum Which {
+pub(in crate::log) enum Take {
     /// All there are.
     All,
     /// Those that take no more records; the open one stays.
@@ -140,6 +140,14 @@ impl Accumulator {
         self.queue.push_back(batch);
     }
 
+    /// Takes back the batches from `first` on, which nobody waits for. Nothing was placed behind them.
+    pub(in crate::log) fn take_back(&mut self, first: Offset) {
+        while self.queue.back().is_some_and(|batch| batch.base_offset() >= first) {
+            self.queue.pop_back();
+        }
+        self.next_offset = first;
+    }
+
     fn place_in_new(&mut self, placement: &Placement<'_>) -> Placed {
         let displaced = !self.queue.is_empty();
         let mut batch = self.open(placement);
@@ -154,7 +162,7 @@ impl Accumulator {
         let spare = if bytes <= SMALL_BYTES { self.spare.take() } else { self.spares.batch(bytes) };
         match spare {
             Some(mut spare) => {
-                spare.again(placement, self.next_offset);
+                spare.reuse(placement, self.next_offset);
                 spare
             }
             None => Box::new(OpenBatch::new(placement, self.next_offset)),
@@ -162,9 +170,9 @@ impl Accumulator {
     }
 
     /// Takes batches to write, oldest first.
-    pub(in crate::log) fn take(&mut self, which: Which) -> Batches {
+    pub(in crate::log) fn take(&mut self, which: Take) -> Batches {
         match self.queue.back() {
-            Some(last) if which == Which::Full && !last.is_full() => {
+            Some(last) if which == Take::Full && !last.is_full() => {
                 let open = self.queue.pop_back();
                 let taken = self.take_queue();
                 self.queue.extend(open);
@@ -179,7 +187,7 @@ impl Accumulator {
     }
 
     /// Takes back what the batches taken before have left.
-    pub(in crate::log) fn recycle(&mut self, spent: &mut Spent) {
+    pub(in crate::log) fn recycle(&mut self, spent: &mut Recycled) {
         if let Some(batch) = spent.batch.take() {
             self.spare = Some(batch);
         }
@@ -190,8 +198,14 @@ impl Accumulator {
 
     /// The batches from `failed` on, and all that was queued behind them meanwhile, will never be written: their waiters
     /// get the error, their offsets are given out again from `next_offset` on.
-    pub(in crate::log) fn fail(&mut self, failed: Batches, next_offset: Offset, label: &str, error: &Error) {
-        let queued = self.take(Which::All);
+    pub(in crate::log) fn fail(
+        &mut self,
+        failed: Batches,
+        next_offset: Offset,
+        partition: &TopicPartition,
+        error: &Error,
+    ) {
+        let queued = self.take(Take::All);
         let mut lost: Option<(Offset, Offset)> = None;
         for batch in failed.into_iter().chain(queued) {
             batch.tell(|| Err(error.clone()));
@@ -201,7 +215,7 @@ impl Accumulator {
         }
         self.next_offset = next_offset;
         if let Some((first, last)) = lost {
-            let (partition, cause) = (label.to_owned(), Arc::new(error.clone()));
+            let (partition, cause) = (partition.clone(), Arc::new(error.clone()));
             let new = Error::Lost { partition, first, last, cause };
             match &mut self.refusal {
                 Refusal::None => self.refusal = Refusal::Lost(new),
@@ -215,14 +229,14 @@ impl Accumulator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::write::placement::Sender;
+    use crate::log::write::placement::Waiting;
     use crate::types::Record;
 
     fn accumulator(next_offset: Offset) -> Accumulator {
         Accumulator::new(next_offset, AppendRules::new(&crate::log::tests::config(1 << 20)), Arc::default())
     }
 
-    fn place(accumulator: &mut Accumulator, values: &[&[u8]], sender: Sender) -> Placed {
+    fn place(accumulator: &mut Accumulator, values: &[&[u8]], waiting: Waiting) -> Placed {
         let records: Vec<_> = values.iter().map(|value| Record::new().value(*value)).collect();
         let most_bytes = Placement::most_bytes(&records);
         let linger = Duration::from_secs(9);
@@ -230,7 +244,7 @@ mod tests {
             records: &records,
             most_bytes,
             batch_bytes: 200,
-            sender,
+            waiting,
             linger,
             now: 5,
         })
@@ -239,13 +253,13 @@ mod tests {
     #[test]
     fn offsets_are_dense_over_batches() {
         let mut accumulator = accumulator(7);
-        let first = place(&mut accumulator, &[b"a", b"b"], Sender::Waits);
+        let first = place(&mut accumulator, &[b"a", b"b"], Waiting::ForAnother);
         assert_eq!((first.first_offset, first.last_offset, first.opened), (7, 8, true));
-        let second = place(&mut accumulator, &[b"c"], Sender::Waits);
+        let second = place(&mut accumulator, &[b"c"], Waiting::ForAnother);
         assert_eq!((second.first_offset, second.opened, second.ready), (9, false, false));
-        let third = place(&mut accumulator, &[&[0; 100]], Sender::Waits);
+        let third = place(&mut accumulator, &[&[0; 100]], Waiting::ForAnother);
         assert_eq!((third.first_offset, third.opened, third.ready), (10, true, true));
-        let taken = accumulator.take(Which::All);
+        let taken = accumulator.take(Take::All);
         assert_eq!(taken.iter().map(|batch| batch.builder.base_offset()).collect::<Vec<_>>(), [7, 10]);
         assert!(accumulator.is_empty());
     }
@@ -253,28 +267,26 @@ mod tests {
     #[test]
     fn a_batch_with_room_stays_open_when_the_full_ones_are_written() {
         let mut accumulator = accumulator(0);
-        place(&mut accumulator, &[&[0; 120]], Sender::GoesOn);
-        assert!(place(&mut accumulator, &[&[0; 80]], Sender::GoesOn).ready, "the first had no room");
-        assert_eq!(accumulator.take(Which::Full).len(), 1);
-        assert!(
-            !place(&mut accumulator, b"a".chunks(1).collect::<Vec<_>>().as_slice(), Sender::GoesOn).opened
-        );
-        assert!(place(&mut accumulator, &[&[0; 300]], Sender::GoesOn).ready, "full by itself");
-        assert_eq!(accumulator.take(Which::Full).len(), 2);
+        place(&mut accumulator, &[&[0; 120]], Waiting::No);
+        assert!(place(&mut accumulator, &[&[0; 80]], Waiting::No).ready, "the first had no room");
+        assert_eq!(accumulator.take(Take::Full).len(), 1);
+        assert!(!place(&mut accumulator, b"a".chunks(1).collect::<Vec<_>>().as_slice(), Waiting::No).opened);
+        assert!(place(&mut accumulator, &[&[0; 300]], Waiting::No).ready, "full by itself");
+        assert_eq!(accumulator.take(Take::Full).len(), 2);
         assert!(accumulator.is_empty());
     }
 
     #[test]
     fn a_failure_reaches_every_waiter_and_what_was_queued_behind() {
         let mut accumulator = accumulator(0);
-        place(&mut accumulator, &[b"a"], Sender::Waits);
+        place(&mut accumulator, &[b"a"], Waiting::ForAnother);
         let waited = accumulator.outcome_of_last().unwrap();
-        let failed = accumulator.take(Which::All);
-        place(&mut accumulator, &[b"b"], Sender::Waits);
+        let failed = accumulator.take(Take::All);
+        place(&mut accumulator, &[b"b"], Waiting::ForAnother);
         let queued = accumulator.outcome_of_last().unwrap();
-        place(&mut accumulator, &[b"b"], Sender::GoesOn);
-        place(&mut accumulator, &[b"c"], Sender::GoesOn);
-        accumulator.fail(failed, 0, "orders-0", &Error::invalid("disk"));
+        place(&mut accumulator, &[b"b"], Waiting::No);
+        place(&mut accumulator, &[b"c"], Waiting::No);
+        accumulator.fail(failed, 0, &("orders", 0).into(), &Error::invalid("disk"));
         assert!(waited.get().unwrap().is_err());
         assert!(queued.get().unwrap().is_err());
         match accumulator.take_lost() {
@@ -282,6 +294,6 @@ mod tests {
             other => panic!("{other:?}"),
         }
         assert!(accumulator.take_lost().is_none(), "told once");
-        assert_eq!(place(&mut accumulator, &[b"d"], Sender::Waits).first_offset, 0);
+        assert_eq!(place(&mut accumulator, &[b"d"], Waiting::ForAnother).first_offset, 0);
     }
 }

@@ -8,10 +8,10 @@ use crate::format::{BatchHeader, TimestampType};
 use crate::io::Deadline;
 use crate::locks::MutexGuard;
 use crate::log::log::Log;
-use crate::log::write::accumulator::{Accumulator, Which};
+use crate::log::write::accumulator::{Accumulator, Take};
 use crate::log::write::group_sync::unanswered;
 use crate::log::write::open_batch::Outcome;
-use crate::log::write::placement::{Placed, Placement, Sender};
+use crate::log::write::placement::{Placed, Placement, Waiting};
 use crate::types::{Durability, Offset, Record, Timestamp};
 
 /// How to append.
@@ -62,21 +62,21 @@ impl Log {
         }
         // Whoever waits for the write alone and finds nobody writing does it at once, and has the outcome of its own call.
         let writer = if how.durability == Durability::Os { self.writer.try_lock() } else { None };
-        let sender = match (how.durability, &writer) {
-            (Durability::Memory, _) => Sender::GoesOn,
-            (Durability::Os | Durability::Disk, None) => Sender::Waits,
-            (Durability::Os | Durability::Disk, Some(_)) => Sender::Writes,
+        let waiting = match (how.durability, &writer) {
+            (Durability::Memory, _) => Waiting::No,
+            (Durability::Os | Durability::Disk, None) => Waiting::ForAnother,
+            (Durability::Os | Durability::Disk, Some(_)) => Waiting::WritesItself,
         };
         let timestamp_type = accumulator.rules.timestamp_type;
         let batch_bytes = how.batch_bytes.min(accumulator.rules.max_bytes);
         let linger = how.linger;
-        let placed = accumulator.place(&Placement { records, most_bytes, batch_bytes, sender, linger, now });
+        let placed = accumulator.place(&Placement { records, most_bytes, batch_bytes, waiting, linger, now });
         if let Some(mut writer) = writer {
             accumulator.recycle(&mut writer.spent);
-            let batches = accumulator.take(Which::All);
+            let batches = accumulator.take(Take::All);
             drop(accumulator);
             self.write_batches(&mut writer, batches)?;
-        } else if sender == Sender::GoesOn {
+        } else if waiting == Waiting::No {
             let linger_ends = if placed.shortens_linger { accumulator.shorten_linger(linger) } else { None };
             drop(accumulator);
             self.leave_in_memory(&placed, linger_ends, how)?;
@@ -119,7 +119,7 @@ impl Log {
         how: &Append,
         now: Timestamp,
     ) -> Result<()> {
-        accumulator.rules.check(records, &self.label, now)?;
+        accumulator.rules.check(records, &self.topic_partition, now)?;
         if BatchHeader::LEN + most_bytes > accumulator.rules.max_bytes {
             accumulator.rules.check_size(Placement::alone_bytes(records, now))?;
         }
@@ -128,11 +128,11 @@ impl Log {
         }
         let found = accumulator.next_offset();
         if let Some(expected) = how.expected_end.filter(|expected| *expected != found) {
-            return Err(Error::UnexpectedEnd { partition: self.label.to_string(), expected, found });
+            return Err(Error::UnexpectedEnd { partition: self.topic_partition.clone(), expected, found });
         }
         let count = Offset::try_from(records.len()).unwrap_or(Offset::MAX);
         if found.checked_add(count).is_none() {
-            return Err(Error::invalid(format!("{} has no offsets left", self.label)));
+            return Err(Error::invalid(format!("{} has no offsets left", self.topic_partition)));
         }
         Ok(())
     }
@@ -161,7 +161,7 @@ impl Log {
         how: &Append,
     ) -> Result<()> {
         if placed.ready || how.linger.is_zero() {
-            let which = if how.linger.is_zero() { Which::All } else { Which::Full };
+            let which = if how.linger.is_zero() { Take::All } else { Take::Full };
             self.write_with(&mut self.writer.lock(), which);
             self.tell_lost()?;
         }
@@ -195,7 +195,7 @@ impl Log {
         if let Some(written) = outcome.get() {
             return written;
         }
-        self.write_with(&mut writer, Which::All);
+        self.write_with(&mut writer, Take::All);
         drop(writer);
         outcome.get().unwrap_or_else(|| Err(unanswered()))
     }
@@ -206,7 +206,7 @@ impl Log {
             return;
         }
         let mut writer = self.writer.lock();
-        self.write_with(&mut writer, Which::All);
+        self.write_with(&mut writer, Take::All);
     }
 
     /// Whether `offset` may be asked for: it is not behind what was given out. Waits for a write that is under way, whose
@@ -223,7 +223,7 @@ impl Log {
     pub(crate) fn write_accepted(self: &Arc<Self>) {
         if self.next_offset() > self.end() {
             let mut writer = self.writer.lock();
-            self.write_with(&mut writer, Which::All);
+            self.write_with(&mut writer, Take::All);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::format::Mark;
 use crate::io::{Deadline, File};
 use crate::locks::{Condvar, Mutex};
 use crate::log::log::Log;
-use crate::log::write::accumulator::Which;
+use crate::log::write::accumulator::Take;
 use crate::log::write::open_batch::Outcome;
 use crate::log::write::writer::Phase;
 use crate::types::Offset;
@@ -152,7 +152,7 @@ impl Log {
     pub(crate) fn flush(self: &Arc<Self>) -> Result<()> {
         self.check_poison()?;
         let mut writer = self.writer.lock();
-        self.write_with(&mut writer, Which::All);
+        self.write_with(&mut writer, Take::All);
         self.tell_lost()?;
         if self.durable() < self.end() {
             // Opened after a crash and never appended to: the tail has to be brought onto the disk first.

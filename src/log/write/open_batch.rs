@@ -11,7 +11,7 @@ use crate::format::{
 };
 use crate::io::Deadline;
 use crate::locks::OnceLock;
-use crate::log::write::placement::{Placed, Placement, Sender, new_record};
+use crate::log::write::placement::{Placed, Placement, Waiting, new_record};
 use crate::types::{Offset, Timestamp};
 
 /// How the write of a batch ended, for those who wait for it.
@@ -107,6 +107,11 @@ impl OpenBatch {
         self.marker.as_ref().map(|marker| &marker.marker)
     }
 
+    /// The offset of its first record.
+    pub(in crate::log) fn base_offset(&self) -> Offset {
+        self.builder.base_offset()
+    }
+
     /// The offset behind it.
     pub(in crate::log) fn next_offset(&self) -> Offset {
         self.marker.as_ref().map_or_else(|| self.builder.next_offset(), |marker| marker.header.next_offset())
@@ -136,7 +141,7 @@ impl OpenBatch {
     }
 
     /// The same, with the buffers of a batch that was written.
-    pub(in crate::log) fn again(&mut self, placement: &Placement<'_>, first_offset: Offset) {
+    pub(in crate::log) fn reuse(&mut self, placement: &Placement<'_>, first_offset: Offset) {
         self.builder.reset(first_offset);
         let Self { builder: _, opened_at, outcome, in_memory, linger, full, marker, position } = self;
         (*opened_at, *outcome, *in_memory, *linger, *full) = (placement.now, None, None, None, false);
@@ -178,7 +183,7 @@ impl OpenBatch {
             self.builder.append(&new_record(record, placement.now));
         }
         let last_offset = self.builder.next_offset() - 1;
-        if placement.sender == Sender::GoesOn {
+        if placement.waiting == Waiting::No {
             let first = self.in_memory.map_or(first_offset, |(first, _)| first);
             self.in_memory = Some((first, last_offset));
         }
@@ -191,7 +196,7 @@ impl OpenBatch {
     /// longer one, so only a shorter one can end earlier.
     #[inline]
     fn is_linger_shorter(&self, placement: &Placement<'_>) -> bool {
-        placement.sender == Sender::GoesOn
+        placement.waiting == Waiting::No
             && !self.full
             && self.linger.is_none_or(|(least, _)| placement.linger < least)
     }
@@ -225,7 +230,7 @@ pub(in crate::log) type Batches = VecDeque<Box<OpenBatch>>;
 
 /// What batches that were written leave for later ones of their partition: their buffers.
 #[derive(Debug, Default)]
-pub(in crate::log) struct Spent {
+pub(in crate::log) struct Recycled {
     /// A small one.
     pub(in crate::log) batch: Option<Box<OpenBatch>>,
     pub(in crate::log) queue: Batches,

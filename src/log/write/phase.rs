@@ -1,7 +1,7 @@
 //! What a partition's write side knows, whichever phase it is in.
 
 use crate::format::{PartitionState, SegmentSummary};
-use crate::log::open::recovery::{Left, Recovered};
+use crate::log::open::recovery::{Examined, LastClose};
 use crate::log::retain::retention::SegmentFacts;
 use crate::log::write::append_times::AppendTimes;
 use crate::log::write::writer::{Open, Phase};
@@ -12,7 +12,7 @@ impl Phase {
     /// What the state file says; nothing once it is closed.
     pub(in crate::log) fn state(&self) -> Option<&PartitionState> {
         match self {
-            Self::Found(found) => Some(found.state.state()),
+            Self::Untouched(found) => Some(found.state.state()),
             Self::Open(open) => Some(open.state.state()),
             Self::Closed => None,
         }
@@ -22,7 +22,7 @@ impl Phase {
     pub(in crate::log) fn facts(&self) -> Option<Vec<SegmentFacts>> {
         let sealed = self.state()?.sealed.iter().map(sealed_facts);
         let rest = match self {
-            Self::Found(found) => found_facts(found),
+            Self::Untouched(found) => found_facts(found),
             Self::Open(open) => vec![active_facts(open)],
             Self::Closed => return None,
         };
@@ -32,7 +32,7 @@ impl Phase {
     /// When the last segment was appended to; nothing once it is closed.
     pub(in crate::log) fn appended(&self, now: Timestamp) -> Option<AppendTimes> {
         match self {
-            Self::Found(found) => Some(found.appended(now)),
+            Self::Untouched(found) => Some(found.appended(now)),
             Self::Open(open) => Some(open.appended),
             Self::Closed => None,
         }
@@ -52,10 +52,10 @@ fn active_facts(open: &Open) -> SegmentFacts {
     }
 }
 
-fn found_facts(found: &Recovered) -> Vec<SegmentFacts> {
-    match &found.left {
-        Left::Clean(closed) => vec![sealed_facts(closed)],
-        Left::Unclean(scans) => scans.iter().map(scan_facts).collect(),
+fn found_facts(found: &Examined) -> Vec<SegmentFacts> {
+    match &found.last_close {
+        LastClose::Clean(closed) => vec![sealed_facts(closed)],
+        LastClose::Unclean(scans) => scans.iter().map(scan_facts).collect(),
     }
 }
 

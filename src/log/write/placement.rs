@@ -7,13 +7,13 @@ use crate::types::{Offset, Record, Timestamp};
 
 /// What a sender does once its records are placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::log) enum Sender {
+pub(in crate::log) enum Waiting {
     /// It does not wait for the write.
-    GoesOn,
+    No,
     /// It waits until somebody has written them.
-    Waits,
+    ForAnother,
     /// It holds the writer and writes them itself.
-    Writes,
+    WritesItself,
 }
 
 /// Records to put into one batch, and what bounds that batch.
@@ -24,7 +24,7 @@ pub(in crate::log) struct Placement<'a> {
     pub(in crate::log) most_bytes: usize,
     /// Bytes at which a batch is full.
     pub(in crate::log) batch_bytes: usize,
-    pub(in crate::log) sender: Sender,
+    pub(in crate::log) waiting: Waiting,
     /// How long they may wait for others, if their sender does not wait.
     pub(in crate::log) linger: Duration,
     /// The timestamp of those records that have none.
@@ -45,9 +45,9 @@ pub(in crate::log) fn new_record<'a>(record: &'a Record<'a>, now: Timestamp) -> 
 impl Placement<'_> {
     /// How large a batch opened for these records will become: others join those whose sender does not wait.
     pub(in crate::log) fn expected_bytes(&self) -> usize {
-        match self.sender {
-            Sender::GoesOn => self.batch_bytes.max(BatchHeader::LEN + self.most_bytes),
-            Sender::Waits | Sender::Writes => BatchHeader::LEN + self.most_bytes,
+        match self.waiting {
+            Waiting::No => self.batch_bytes.max(BatchHeader::LEN + self.most_bytes),
+            Waiting::ForAnother | Waiting::WritesItself => BatchHeader::LEN + self.most_bytes,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::log::log::Log;
 use crate::log::retain::retention::millis;
 use crate::log::table::edit::Edit;
-use crate::log::write::accumulator::Which;
+use crate::log::write::accumulator::Take;
 use crate::log::write::append_times::AppendTimes;
 use crate::log::write::writer::Open;
 use crate::segment::ActiveSegment;
@@ -17,7 +17,7 @@ impl Log {
     /// Seals the active segment and begins a new one, unless the active one is empty. True when it did.
     pub(crate) fn roll(self: &Arc<Self>) -> Result<bool> {
         let mut writer = self.writer.lock();
-        self.write_with(&mut writer, Which::All);
+        self.write_with(&mut writer, Take::All);
         let open = self.opened(&mut writer)?;
         if open.active.bytes() == 0 {
             return Ok(false);

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::TimestampType;
 use crate::log::config::{KeyRule, LogConfig};
 use crate::log::write::size_limit::SizeLimit;
-use crate::types::{NO_TIMESTAMP, Record, Timestamp};
+use crate::types::{NO_TIMESTAMP, Record, Timestamp, TopicPartition};
 
 /// The part of a partition's configuration that every append looks at, in the form in which it is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,10 +42,15 @@ impl AppendRules {
 
     /// Checks records, their size apart.
     #[inline]
-    pub(in crate::log) fn check(&self, records: &[Record<'_>], label: &str, now: Timestamp) -> Result<()> {
+    pub(in crate::log) fn check(
+        &self,
+        records: &[Record<'_>],
+        partition: &TopicPartition,
+        now: Timestamp,
+    ) -> Result<()> {
         for record in records {
             if self.key_rule == KeyRule::Required && record.key_bytes().is_none() {
-                return Err(Error::KeyRequired { partition: label.to_owned() });
+                return Err(Error::KeyRequired { partition: partition.clone() });
             }
             if self.timestamp_type == TimestampType::CreateTime {
                 self.check_time(record.timestamp_millis().unwrap_or(now), now)?;

@@ -23,7 +23,7 @@ use crate::types::Timestamp;
 pub enum WhenFull {
     /// It fails with [`Error::Full`].
     #[default]
-    Error,
+    Fail,
     /// The oldest segments go, whoever has read them or not.
     DropOldest,
     /// It waits until retention or consumers have made room, and fails with [`Error::Full`] when that takes too long.
@@ -40,7 +40,7 @@ pub(crate) struct SizeLimit {
 }
 
 /// A sender that waits for room.
-struct Waiting<'a> {
+struct Blocked<'a> {
     log: &'a Log,
     signal: Arc<Signal>,
     /// What the limit allowed for when the wait began, and until when that is.
@@ -48,7 +48,7 @@ struct Waiting<'a> {
     deadline: Deadline,
 }
 
-impl<'a> Waiting<'a> {
+impl<'a> Blocked<'a> {
     fn new(log: &'a Log, limit: &SizeLimit) -> Self {
         let signal = Arc::new(Signal::default());
         log.watch(&signal);
@@ -64,7 +64,7 @@ impl<'a> Waiting<'a> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Blocked<'_> {
     fn drop(&mut self) {
         self.log.unwatch(&self.signal);
     }
@@ -79,7 +79,7 @@ impl Log {
         bytes: u64,
         admit: impl Fn(&mut Accumulator, Timestamp) -> Result<()>,
     ) -> Result<Admitted<'_>> {
-        let mut waiting: Option<Waiting<'_>> = None;
+        let mut waiting: Option<Blocked<'_>> = None;
         loop {
             // Read before looking: room made after this look ends the sleep below.
             let seen = waiting.as_ref().map(|waiting| waiting.signal.raised());
@@ -99,14 +99,20 @@ impl Log {
             }
             drop(accumulator);
             match (limit.when_full, &mut waiting, seen) {
-                (WhenFull::Error, ..) => return Err(self.full(&limit)),
-                (WhenFull::DropOldest, ..) => self.drop_oldest(bytes, &limit)?,
+                (WhenFull::Fail, ..) => return Err(self.full(&limit)),
+                (WhenFull::DropOldest, ..) => {
+                    self.drop_oldest(bytes, &limit)?;
+                    // What a transaction without an end has written stays, and all behind it.
+                    if self.bytes() + bytes > limit.max_bytes && self.finished() < self.end() {
+                        return Err(self.full(&limit));
+                    }
+                }
                 (WhenFull::Block, Some(waiting), Some(seen)) => {
                     if !waiting.sleep(seen, &limit) {
                         return Err(self.full(&limit));
                     }
                 }
-                (WhenFull::Block, ..) => waiting = Some(Waiting::new(self, &limit)),
+                (WhenFull::Block, ..) => waiting = Some(Blocked::new(self, &limit)),
             }
         }
     }
@@ -130,6 +136,6 @@ impl Log {
     }
 
     fn full(&self, limit: &SizeLimit) -> Error {
-        Error::Full { partition: self.label.to_string(), bytes: self.bytes(), limit: limit.max_bytes }
+        Error::Full { partition: self.topic_partition.clone(), bytes: self.bytes(), limit: limit.max_bytes }
     }
 }

@@ -12,10 +12,10 @@ use crate::locks::MutexGuard;
 use crate::log::log::Log;
 use crate::log::poison::PoisoningGuard;
 use crate::log::producers::table::{Refusal, Remembered, Sender, Verdict};
-use crate::log::write::accumulator::{Accumulator, Which};
+use crate::log::write::accumulator::{Accumulator, Take};
 use crate::log::write::open_batch::{OpenBatch, Position};
 use crate::log::write::placement::{self, Placement};
-use crate::log::write::writer::Writer;
+use crate::log::write::writer::{Phase, Writer};
 use crate::types::{NO_TIMESTAMP, Offset, Record, Timestamp};
 
 /// A marker's bytes, and more than enough for the header of another batch.
@@ -47,6 +47,8 @@ pub(crate) struct Stage<'a> {
     writer: PoisoningGuard<'a, Writer>,
     /// Held from the check to the placing.
     accumulator: Option<MutexGuard<'a, Accumulator>>,
+    /// The first offset that was placed and is not written.
+    placed: Option<Offset>,
     /// Read while the accumulator was held, so that the times that the log gives run as its offsets do.
     now: Timestamp,
 }
@@ -56,16 +58,16 @@ impl Log {
     pub(crate) fn stage(self: &Arc<Self>) -> Result<Stage<'_>> {
         self.check_poison()?;
         let mut writer = self.writer.lock();
-        self.write_with(&mut writer, Which::All);
+        self.write_with(&mut writer, Take::All);
         self.opened(&mut writer)?;
-        Ok(Stage { log: self, writer, accumulator: None, now: NO_TIMESTAMP })
+        Ok(Stage { log: self, writer, accumulator: None, placed: None, now: NO_TIMESTAMP })
     }
 
     /// Whether records could be appended at all, their order and number apart; splits them into batches as large as may be.
     pub(crate) fn check_records(&self, records: &[Record<'_>]) -> Result<()> {
         let now = self.clock.now();
         let accumulator = self.accumulator.lock();
-        accumulator.rules.check(records, &self.label, now)?;
+        accumulator.rules.check(records, &self.topic_partition, now)?;
         records.iter().try_for_each(|record| {
             accumulator.rules.check_size(Placement::alone_bytes(std::slice::from_ref(record), now))
         })
@@ -87,9 +89,26 @@ impl Log {
         self.producers.lock().last_sequence(producer_id, epoch)
     }
 
-    /// The highest producer id that has written here.
-    pub(crate) fn greatest_producer(&self) -> Option<i64> {
-        self.producers.lock().greatest_id()
+    /// Whether the log holds a transaction up to `last`: it is open and was written that far, or it has its end.
+    pub(crate) fn holds_transaction(&self, (producer_id, epoch): (i64, i16), last: Offset) -> bool {
+        let producers = self.producers.lock();
+        match producers.open_of(producer_id) {
+            Some(open) if open.producer_epoch == epoch => open.last >= last,
+            _ => producers.epoch(producer_id).is_some_and(|known| known > epoch),
+        }
+    }
+
+    /// Returns when everything up to `last`, which is written, survives a power cut.
+    pub(crate) fn sync_through(self: &Arc<Self>, last: Offset) -> Result<()> {
+        self.check_poison()?;
+        if self.durable() > last {
+            return Ok(());
+        }
+        if matches!(self.writer.lock().phase, Phase::Untouched(_)) {
+            // What an earlier life has written: it has to be brought onto the disk first.
+            return self.flush();
+        }
+        self.synced(last)
     }
 }
 
@@ -114,7 +133,16 @@ impl<'a> Stage<'a> {
         if found == expected {
             return Ok(());
         }
-        Err(Error::UnexpectedEnd { partition: self.log.label.to_string(), expected, found })
+        Err(Error::UnexpectedEnd { partition: self.log.topic_partition.clone(), expected, found })
+    }
+
+    /// Whether the records may be appended as they are.
+    pub(crate) fn check(&mut self, records: &[Record<'_>]) -> Result<()> {
+        self.hold();
+        let Some(accumulator) = &self.accumulator else { return Err(self.log.closed()) };
+        accumulator.rules.check(records, &self.log.topic_partition, self.now)?;
+        let alone = |record| Placement::alone_bytes(std::slice::from_ref(record), self.now);
+        records.iter().try_for_each(|record| accumulator.rules.check_size(alone(record)))
     }
 
     /// Whether the producer may append the part now. Where its batch is in the log already, it says where.
@@ -123,11 +151,11 @@ impl<'a> Stage<'a> {
         let record_count = i32::try_from(part.records.len()).unwrap_or(i32::MAX);
         let sender = Sender { producer_id, producer_epoch, base_sequence, record_count, is_transactional };
         let verdict = self.log.producers.lock().check(&sender);
-        let partition = || self.log.label.to_string();
+        let partition = || self.log.topic_partition.clone();
         match verdict {
             Ok(Verdict::Append) => Ok(None),
             Ok(Verdict::Duplicate(batch)) => Ok(Some(batch)),
-            Err(Refusal::Fenced { .. }) => Err(Error::Fenced { name: partition() }),
+            Err(Refusal::Fenced { .. }) => Err(Error::Fenced { name: partition().to_string() }),
             Err(Refusal::OutOfSequence { expected }) => {
                 Err(Error::OutOfSequence { partition: partition(), expected, found: base_sequence })
             }
@@ -142,7 +170,7 @@ impl<'a> Stage<'a> {
         self.hold();
         let now = self.now;
         let Some(accumulator) = self.accumulator.as_mut() else { return Err(self.log.closed()) };
-        accumulator.rules.check(part.records, &self.log.label, now)?;
+        accumulator.rules.check(part.records, &self.log.topic_partition, now)?;
         let first_offset = accumulator.next_offset();
         let max_bytes = accumulator.rules.max_bytes;
         let mut stamp = part.stamp;
@@ -161,6 +189,7 @@ impl<'a> Stage<'a> {
         }
         let timestamp = part.records.last().and_then(Record::timestamp_millis).unwrap_or(now);
         batches.into_iter().for_each(|batch| accumulator.push_closed(Box::new(batch)));
+        self.placed.get_or_insert(first_offset);
         Ok(PartPlace { first_offset, last_offset: next - 1, timestamp })
     }
 
@@ -170,6 +199,7 @@ impl<'a> Stage<'a> {
         let Some(accumulator) = self.accumulator.as_mut() else { return Err(self.log.closed()) };
         let offset = accumulator.next_offset();
         accumulator.push_closed(Box::new(OpenBatch::marker(marker, offset, self.now)?));
+        self.placed.get_or_insert(offset);
         Ok(offset)
     }
 
@@ -178,17 +208,22 @@ impl<'a> Stage<'a> {
         self.log.producers.lock().marker(producer_id)
     }
 
-    /// Lets others place records again, without having placed any.
-    pub(crate) fn release(&mut self) {
-        self.accumulator = None;
-    }
-
     /// Writes what was placed.
     pub(crate) fn write(&mut self) -> Result<()> {
         let Some(mut accumulator) = self.accumulator.take() else { return Ok(()) };
-        let batches = accumulator.take(Which::All);
+        self.placed = None;
+        let batches = accumulator.take(Take::All);
         drop(accumulator);
         self.log.write_batches(&mut self.writer, batches)
+    }
+}
+
+impl Drop for Stage<'_> {
+    /// What was placed and not written never was: its offsets are given out again.
+    fn drop(&mut self) {
+        if let (Some(accumulator), Some(placed)) = (&mut self.accumulator, self.placed) {
+            accumulator.take_back(placed);
+        }
     }
 }
 
@@ -198,7 +233,7 @@ fn placed(records: &[Record<'_>], first_offset: Offset, now: Timestamp) -> OpenB
         records,
         most_bytes: Placement::most_bytes(records),
         batch_bytes: 1,
-        sender: placement::Sender::Writes,
+        waiting: placement::Waiting::WritesItself,
         linger: std::time::Duration::ZERO,
         now,
     };

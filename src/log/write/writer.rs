@@ -7,13 +7,13 @@ use crate::error::{Error, Result};
 use crate::format::{BatchHeader, Codec, Compression, Compressor, Seal, SegmentSummary, TimestampType};
 use crate::log::config::LogConfig;
 use crate::log::log::Log;
-use crate::log::open::recovery::{Left, Recovered};
+use crate::log::open::recovery::{Examined, LastClose};
 use crate::log::table::edit::Edit;
 use crate::log::table::state_file::StateFile;
-use crate::log::write::accumulator::Which;
+use crate::log::write::accumulator::Take;
 use crate::log::write::append_times::AppendTimes;
 use crate::log::write::attempts::Attempts;
-use crate::log::write::open_batch::{Batches, OpenBatch, Position, Spent};
+use crate::log::write::open_batch::{Batches, OpenBatch, Position, Recycled};
 use crate::log::write::roll::Due;
 use crate::log::write::spares::SMALL_BYTES;
 use crate::segment::{ActiveSegment, WriteFailure};
@@ -29,7 +29,7 @@ pub(in crate::log) struct Writer {
     /// What of the partition's configuration a batch is written by.
     rules: WriteRules,
     /// Buffers for the accumulator, given back when it is locked anyway.
-    pub(in crate::log) spent: Spent,
+    pub(in crate::log) spent: Recycled,
     /// Bytes written since the last sync began.
     pub(in crate::log) unsynced_bytes: u64,
     /// True while the log stands on the agenda to be synced.
@@ -57,7 +57,7 @@ impl WriteRules {
 #[derive(Debug)]
 pub(in crate::log) enum Phase {
     /// Opened and not yet appended to: the files are as they were found.
-    Found(Box<Recovered>),
+    Untouched(Box<Examined>),
     /// Appending.
     Open(Box<Open>),
     /// Closed, or given up after a failure that left the files in an unknown state.
@@ -91,14 +91,14 @@ impl Drop for InFlight<'_> {
 }
 
 impl Writer {
-    pub(in crate::log) fn new(found: Recovered, config: &LogConfig) -> Self {
+    pub(in crate::log) fn new(found: Examined, config: &LogConfig) -> Self {
         Self {
             first_undecided: found.producers.first_undecided(),
-            phase: Phase::Found(Box::new(found)),
+            phase: Phase::Untouched(Box::new(found)),
             compressor: Compressor::default(),
             attempts: Attempts::default(),
             rules: WriteRules::new(config),
-            spent: Spent::default(),
+            spent: Recycled::default(),
             unsynced_bytes: 0,
             awaits_sync: false,
         }
@@ -115,7 +115,7 @@ impl Writer {
 
 impl Log {
     /// Writes batches from memory, each in one write, and tells their waiters and the readers.
-    pub(in crate::log) fn write_with(self: &Arc<Self>, writer: &mut Writer, which: Which) {
+    pub(in crate::log) fn write_with(self: &Arc<Self>, writer: &mut Writer, which: Take) {
         let batches = {
             let mut accumulator = self.accumulator.lock();
             accumulator.recycle(&mut writer.spent);
@@ -169,7 +169,7 @@ impl Log {
     #[cold]
     fn fail(&self, batches: Batches, error: &Error) {
         let mut accumulator = self.accumulator.lock();
-        accumulator.fail(batches, self.end(), &self.label, error);
+        accumulator.fail(batches, self.end(), &self.topic_partition, error);
     }
 
     fn write_batch(self: &Arc<Self>, writer: &mut Writer, batch: &mut OpenBatch) -> Result<()> {
@@ -245,10 +245,10 @@ impl Log {
         let closed = self.closed();
         self.accumulator.lock().refuse(closed);
         self.watchers.raise();
-        self.write_with(&mut writer, Which::All);
+        self.write_with(&mut writer, Take::All);
         let lost = self.tell_lost();
-        if let Phase::Found(found) = &writer.phase
-            && matches!(found.left, Left::Unclean(_))
+        if let Phase::Untouched(found) = &writer.phase
+            && matches!(found.last_close, LastClose::Unclean(_))
         {
             // Set right now, the next life need not scan it again.
             self.settle(&mut writer)?;
@@ -283,7 +283,7 @@ impl Log {
         self.settle(writer)?;
         match &mut writer.phase {
             Phase::Open(open) => Ok(open),
-            Phase::Found(_) | Phase::Closed => Err(self.closed()),
+            Phase::Untouched(_) | Phase::Closed => Err(self.closed()),
         }
     }
 

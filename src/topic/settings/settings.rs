@@ -203,7 +203,7 @@ fn size_limit(text: &TopicConfig) -> Result<Option<SizeLimit>> {
     let when_full = match text.get("annals.size.limit.action") {
         "drop-oldest" => WhenFull::DropOldest,
         "block" => WhenFull::Block,
-        _ => WhenFull::Error,
+        _ => WhenFull::Fail,
     };
     let max_bytes = limit(text, "annals.size.limit.bytes")?;
     Ok(max_bytes.map(|max_bytes| SizeLimit { max_bytes, when_full, max_block }))

@@ -3,7 +3,7 @@
 use crate::explore::Work;
 use crate::explore::exploration::{Exploration, explore};
 use crate::promise::Promises;
-use crate::world::World;
+use crate::scenes::World;
 use annals_testing::Random;
 use annals_testing::power_cut::Disk;
 use annals_testing::power_cut::{cut, drawn_fates, points};

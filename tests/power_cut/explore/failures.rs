@@ -5,8 +5,8 @@ use annals::Error;
 use crate::explore::Work;
 use crate::explore::exploration::explore;
 use crate::model::Eviction;
+use crate::scenes::World;
 use crate::trouble::{KINDS, Kind};
-use crate::world::World;
 use annals_testing::Random;
 
 /// Each sync of a workload fails once, and the page cache lies from there on. The process starts again on it, goes on, and

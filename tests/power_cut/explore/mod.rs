@@ -12,7 +12,7 @@ use annals::Result;
 pub(crate) use cuts::{cuts, cuts_twice};
 pub(crate) use failures::{evictions, failed_syncs, failures};
 
-use crate::world::World;
+use crate::scenes::World;
 
 /// What is done on a machine until it has no power.
 pub(crate) type Work = fn(&mut World) -> Result<()>;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::log::check::copies::Copies;
 use crate::log::check::repair::mender::Mender;
-use crate::log::check::repair::{Repair, Repaired};
-use crate::log::check::verify::Checked;
+use crate::log::check::repair::{Repair, RepairReport};
+use crate::log::check::verify::{Damage, VerifyReport};
 use crate::log::config::LogConfig;
 use crate::log::log::{Log, LogContext};
 use crate::log::table::state_file::{STATE_FILE, StateFile};
@@ -19,7 +19,7 @@ impl Log {
         context: LogContext,
         config: Arc<LogConfig>,
         copies: &Copies,
-        repaired: &mut Repaired,
+        report: &mut RepairReport,
     ) -> Result<()> {
         let (directory, identity) = (context.directory.clone(), context.identity);
         let max_expanded_bytes = context.options.max_expanded_bytes;
@@ -28,21 +28,21 @@ impl Log {
             Self::create(&directory, identity, &config)?;
             let reason = "the partition's directory was missing: it begins anew, empty".to_owned();
             let (path, lost) = (directory.path().to_path_buf(), 0..Offset::MAX);
-            repaired.repairs.push(Repair { path, position: 0..0, lost, reason, copy: None });
+            report.repairs.push(Repair { path, position: 0..0, lost, reason, copy: None });
             return Ok(());
         }
         let now = context.clock.now();
         match Self::open(context, config.clone()) {
             Ok((log, _)) => {
-                let mut checked = Checked::default();
+                let mut checked = VerifyReport::default();
                 _ = log.check(&mut checked, &mut |_| ControlFlow::Continue(()))?;
-                if checked.damages.is_empty() {
-                    return log.rebuild_indexes(&checked, repaired);
+                if checked.findings.is_empty() {
+                    return log.rebuild_indexes(&checked, report);
                 }
             }
             Err(error @ Error::Corrupt { .. }) => drop(error),
             Err(error @ Error::UnsupportedFormat { .. }) => {
-                repaired.refused.push(error);
+                report.refused.extend(Damage::told_by(&error));
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -52,23 +52,23 @@ impl Log {
                 let reason =
                     "it is of another partition: whose the segments beside it are, nobody knows".to_owned();
                 let path = directory.join(STATE_FILE);
-                repaired.refused.push(Error::Corrupt { path, position: 0, offset: None, reason });
+                report.refused.push(Damage { path, position: 0, offset: None, reason });
                 return Ok(());
             }
             Ok(file) => Some(file.state().clone()),
             Err(Error::Corrupt { .. }) => None,
             Err(error) => return Err(error),
         };
-        let repairs = &mut repaired.repairs;
+        let repairs = &mut report.repairs;
         Mender { directory, identity, config, copies, repairs, max_expanded_bytes, now }.mend(state)
     }
 
     /// Index files are made anew by whoever needs them and finds them wrong.
-    fn rebuild_indexes(&self, checked: &Checked, repaired: &mut Repaired) -> Result<()> {
+    fn rebuild_indexes(&self, checked: &VerifyReport, report: &mut RepairReport) -> Result<()> {
         for segment in self.segment_list().iter() {
             if checked.stale_indexes.contains(&segment.log().path()) {
                 segment.walk()?;
-                repaired.indexes.push(segment.log().path());
+                report.rebuilt_indexes.push(segment.log().path());
             }
         }
         Ok(())

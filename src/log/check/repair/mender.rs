@@ -17,6 +17,7 @@ use crate::log::check::repair::rewrite::{Found, Table, write_anew};
 use crate::log::check::repair::swap::{commit, finish_swaps};
 use crate::log::check::verify::count_records;
 use crate::log::config::LogConfig;
+use crate::log::producers::snapshot_file;
 use crate::log::table::state_file::STATE_FILE;
 use crate::log::write::append_times::AppendTimes;
 use crate::segment::{ActiveSegment, Known, LogFile, ReadMode, WriteFailure, salvage};
@@ -78,7 +79,8 @@ impl Mender<'_> {
         obsolete.retain(|base| *base != end && !found.iter().any(|one| one.source.base == *base));
         let log_start = state.as_ref().map_or(first, |state| state.log_start);
         let interval = self.config.segment.index_interval_bytes;
-        let Table { sealed, pending } = write_anew(&self.directory, &found, interval, self.now)?;
+        let Table { sealed, pending, has_producers } =
+            write_anew(&self.directory, &found, interval, self.now)?;
         let mut active =
             ActiveSegment::create(&self.directory, end, self.config.segment, ReadMode::Positional)?;
         let closed = AppendTimes::NONE.on(active.seal().map_err(WriteFailure::into_error)?);
@@ -90,10 +92,12 @@ impl Mender<'_> {
             cleaned_until: state.as_ref().map_or(0, |state| state.cleaned_until),
             pending,
             obsolete,
-            producers_at: None,
+            // The log tells all of it, from its beginning on.
+            producers_at: has_producers.then_some(0),
             mark: Mark { segment: end, offset: end, position: 0 },
             sequence: state.as_ref().map_or(0, |state| state.sequence),
         };
+        snapshot_file::remove_all(&self.directory)?;
         commit(&self.directory, new)
     }
 

@@ -18,5 +18,4 @@ mod swap;
 #[cfg(test)]
 mod tests;
 
-pub use report::Repair;
-pub(crate) use report::Repaired;
+pub use report::{Repair, RepairReport};

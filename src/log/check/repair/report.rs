@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use crate::error::Error;
+use crate::log::check::verify::Damage;
 use crate::types::Offset;
 
 /// One thing that a repair took out of a store, or put right in it.
@@ -56,12 +56,36 @@ impl Repair {
     }
 }
 
-/// What repairs of partitions have come to.
-#[derive(Debug, Default)]
-pub(crate) struct Repaired {
-    pub(crate) repairs: Vec<Repair>,
-    /// What is left as it is: it may be somebody else's.
-    pub(crate) refused: Vec<Error>,
-    /// Segments whose index files were written anew.
-    pub(crate) indexes: Vec<PathBuf>,
+/// What a repair has done.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("shop-log");
+/// # let store = Store::open(&path)?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// # store.producer().send(Record::to("orders").value("2 apples"))?;
+/// # store.close()?;
+/// let report = Store::builder(&path).repair(dir.path().join("taken-out"))?;
+/// assert!(report.is_unchanged());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct RepairReport {
+    /// Partitions looked at.
+    pub partitions: u64,
+    /// What was taken out or put right, in the order of topics, partitions and offsets.
+    pub repairs: Vec<Repair>,
+    /// What was left as it is, because it may be of another store, partition or version: somebody has to decide.
+    pub refused: Vec<Damage>,
+    /// The `.log` files whose indexes were made again.
+    pub rebuilt_indexes: Vec<PathBuf>,
+}
+
+impl RepairReport {
+    /// True when nothing was to be repaired.
+    pub fn is_unchanged(&self) -> bool {
+        self.repairs.is_empty() && self.refused.is_empty() && self.rebuilt_indexes.is_empty()
+    }
 }

@@ -19,6 +19,8 @@ pub(super) struct Table {
     pub(super) sealed: Vec<SegmentSummary>,
     /// Bases of those that were written anew, and have temporary names.
     pub(super) pending: Vec<Offset>,
+    /// Somebody with an id has written.
+    pub(super) has_producers: bool,
 }
 
 /// Writes those of `found` anew, under their temporary names, that are not whole. `now` is when segments that nothing tells
@@ -29,14 +31,17 @@ pub(super) fn write_anew(
     interval_bytes: u32,
     now: i64,
 ) -> Result<Table> {
-    let mut table = Table { sealed: Vec::new(), pending: Vec::new() };
+    let mut table = Table { sealed: Vec::new(), pending: Vec::new(), has_producers: false };
     for Found { source, salvage } in found {
         let times = match &source.summary {
             Some(summary) => AppendTimes::of(summary),
             None => AppendTimes::found(salvage.tally.first_timestamp, now),
         };
+        let ends_any = salvage.kept.iter().any(|kept| kept.header.attributes.is_control());
+        table.has_producers |= salvage.kept.iter().any(|kept| kept.header.producer_id >= 0);
         if salvage.is_whole() {
-            table.sealed.push(source.summary.unwrap_or_else(|| times.on(salvage.summary())));
+            let summary = source.summary.unwrap_or_else(|| times.on(salvage.summary()));
+            table.sealed.push(summary.aborted_unknown(ends_any));
             continue;
         }
         let name = segment_file_name(source.base, SegmentFile::Log);
@@ -54,7 +59,8 @@ pub(super) fn write_anew(
         let until = source.summary.map_or(salvage.tally.next_offset, |summary| summary.next_offset);
         let Some(finished) = new.finish(until)? else { continue };
         let delete_horizon = source.summary.map_or(NO_TIMESTAMP, |s| s.delete_horizon);
-        table.sealed.push(SegmentSummary { delete_horizon, ..times.on(finished.summary) });
+        let summary = SegmentSummary { delete_horizon, ..times.on(finished.summary) };
+        table.sealed.push(summary.aborted_unknown(ends_any));
         table.pending.push(source.base);
     }
     Ok(table)

@@ -19,7 +19,7 @@ impl Life {
         let report = self.log().apply_retention(|| policy).unwrap();
         assert_eq!(report.start, self.log().start());
         for removed in &report.removed {
-            let inside = |entry: &&Entry| (removed.base..removed.next_offset).contains(&entry.offset);
+            let inside = |entry: &&Entry| (removed.base_offset..removed.next_offset).contains(&entry.offset);
             let found = self.entries.iter().filter(inside).count() as u64;
             assert!(found <= removed.records && removed.next_offset <= report.start);
         }

@@ -43,7 +43,7 @@ fn a_refused_append_takes_nothing_out_of_a_full_partition() {
 
 #[test]
 fn a_batch_larger_than_the_whole_limit_is_refused_at_once() {
-    for when_full in [WhenFull::Error, WhenFull::DropOldest, WhenFull::Block] {
+    for when_full in [WhenFull::Fail, WhenFull::DropOldest, WhenFull::Block] {
         let dir = fast_dir();
         let store = by_hand(dir.path()).open().unwrap();
         // It would wait for longer than any test.

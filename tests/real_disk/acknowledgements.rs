@@ -42,7 +42,7 @@ fn find(store: &Store, lines: &mut String) -> annals::Result<()> {
             *lines += &format!("G {group} {} {} {}\n", at.topic(), at.partition(), committed.offset);
         }
     }
-    for back in store.offsets_set_back() {
+    for back in store.offset_resets() {
         let at = &back.topic_partition;
         *lines += &format!("U {} {} {}\n", back.group, at.topic(), at.partition());
     }

@@ -27,12 +27,12 @@ pub(crate) enum Verdict {
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The copy, and where it is built.
-pub(crate) struct Workshop {
+pub(crate) struct CopyOfSource {
     copy: PathBuf,
     target: PathBuf,
 }
 
-impl Workshop {
+impl CopyOfSource {
     /// The copy stands where it stood the last time, and files that are as they were are left alone: what cargo built of them
     /// is good.
     pub(crate) fn new() -> Self {

@@ -2,7 +2,7 @@
 
 use annals::{Durability, Offset, Result, TopicPartition};
 
-use crate::world::World;
+use crate::scenes::World;
 
 impl World {
     pub(crate) fn commit(

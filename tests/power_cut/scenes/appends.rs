@@ -5,7 +5,7 @@ use std::sync::Arc;
 use annals::{Durability, Error, Record, Result, TopicPartition};
 
 use crate::promise::Entry;
-use crate::world::World;
+use crate::scenes::World;
 use annals_testing::power_cut::UNIT;
 
 impl World {

@@ -3,7 +3,7 @@
 use annals::{Result, TopicConfig};
 
 use crate::promise::{LogPromise, SETTING, TopicPromise};
-use crate::world::World;
+use crate::scenes::World;
 
 /// Segments of a few records.
 pub(crate) fn tiny() -> TopicConfig {

@@ -6,10 +6,10 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::Outcome;
+use crate::acknowledgements::{tell, tell_error};
 use crate::content::{Id, PLAIN, Seen};
 use crate::failed_sync::naive_file;
 use crate::report::READY;
-use crate::teller::{tell, tell_error};
 
 /// As `life::ten`.
 pub(crate) fn ten(dir: &Path, life: u64) -> Outcome {

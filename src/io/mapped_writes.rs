@@ -35,7 +35,7 @@ const GRAIN: u64 = 64 * 1024;
 
 /// The map of one file, made when it pays.
 #[derive(Debug, Default)]
-pub(super) struct StoreMap {
+pub(super) struct MappedWrites {
     state: Mutex<State>,
 }
 
@@ -63,7 +63,7 @@ struct Mapped {
     asked: Tick,
 }
 
-impl StoreMap {
+impl MappedWrites {
     /// From here on small writes may be stored, where the rest allows it.
     pub(super) fn allow(&self) {
         self.state.lock().allowed = true;
@@ -209,9 +209,9 @@ mod tests {
     use crate::io::allocate::{Allocated, allocate};
     use std::os::unix::fs::FileExt;
 
-    fn file(len: u64) -> (File, StoreMap) {
+    fn file(len: u64) -> (File, MappedWrites) {
         let file = tempfile::tempfile_in(".").unwrap();
-        let map = StoreMap::default();
+        let map = MappedWrites::default();
         map.allow();
         if allocate(&file, len).unwrap() == Allocated::Reserved {
             map.reserved(len);
@@ -219,7 +219,7 @@ mod tests {
         (file, map)
     }
 
-    fn append(file: &File, map: &StoreMap, bytes: &[u8], position: u64) -> bool {
+    fn append(file: &File, map: &MappedWrites, bytes: &[u8], position: u64) -> bool {
         let stored = map.store(file, bytes, position);
         if !stored {
             file.write_all_at(bytes, position).unwrap();

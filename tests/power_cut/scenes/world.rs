@@ -8,7 +8,7 @@ use annals::{Error, Partition, Result, Store, Topic, TopicPartition};
 use crate::model::Model;
 use crate::promise::{self, Promises};
 use crate::record::{Moment, Recorder};
-use crate::world::clock;
+use crate::scenes::clock;
 use annals_testing::Random;
 use annals_testing::power_cut::Disk;
 

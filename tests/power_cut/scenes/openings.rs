@@ -8,7 +8,7 @@ use annals::{Result, Store};
 
 use crate::model::Model;
 use crate::promise::Outcome;
-use crate::world::World;
+use crate::scenes::World;
 
 /// Where the store is.
 const PATH: &str = "/machine/store";

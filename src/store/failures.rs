@@ -8,11 +8,11 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::io::{Deadline, caught};
 use crate::locks::Mutex;
-use crate::store::stats::Trouble;
+use crate::store::stats::MaintenanceFailure;
 use crate::types::TopicPartition;
 
 /// What is called with each failure of maintenance.
-pub(super) type OnTrouble = Arc<dyn Fn(&TopicPartition, &Error) + Send + Sync>;
+pub(super) type OnMaintenanceFailure = Arc<dyn Fn(&TopicPartition, &Error) + Send + Sync>;
 
 /// How long the second try waits; each one after it waits twice as long as the one before.
 const FIRST_WAIT: Duration = Duration::from_secs(15);
@@ -20,9 +20,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// The list. A partition leaves it with its first success.
 #[derive(Default)]
-pub(super) struct Troubles {
+pub(super) struct Failures {
     by_place: Mutex<BTreeMap<TopicPartition, Entry>>,
-    on_trouble: Option<OnTrouble>,
+    on_maintenance_failure: Option<OnMaintenanceFailure>,
     panics: Mutex<Panics>,
 }
 
@@ -40,15 +40,15 @@ struct Entry {
     retry_at: Deadline,
 }
 
-impl fmt::Debug for Troubles {
+impl fmt::Debug for Failures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Troubles").field(&self.by_place).finish()
+        f.debug_tuple("Failures").field(&self.by_place).finish()
     }
 }
 
-impl Troubles {
-    pub(super) fn new(on_trouble: Option<OnTrouble>) -> Self {
-        Self { on_trouble, ..Self::default() }
+impl Failures {
+    pub(super) fn new(on_maintenance_failure: Option<OnMaintenanceFailure>) -> Self {
+        Self { on_maintenance_failure, ..Self::default() }
     }
 
     /// False while a partition that failed has to wait.
@@ -71,7 +71,7 @@ impl Troubles {
         let entry = Entry { error: error.clone(), failures, retry_at: Deadline::after(wait(failures)) };
         all.insert(place.clone(), entry);
         drop(all);
-        let Some(tell) = &self.on_trouble else { return };
+        let Some(tell) = &self.on_maintenance_failure else { return };
         // Without a lock: it may panic, close the store, drop it, or call any of it.
         let told = caught(|| {
             tell(place, error);
@@ -95,14 +95,14 @@ impl Troubles {
         (panics.count, panics.last.clone())
     }
 
-    pub(super) fn list(&self) -> Vec<Trouble> {
+    pub(super) fn list(&self) -> Vec<MaintenanceFailure> {
         let all = self.by_place.lock();
-        let trouble = |(place, entry): (&TopicPartition, &Entry)| Trouble {
+        let failure = |(place, entry): (&TopicPartition, &Entry)| MaintenanceFailure {
             topic_partition: place.clone(),
             error: entry.error.clone(),
             failures: entry.failures,
         };
-        all.iter().map(trouble).collect()
+        all.iter().map(failure).collect()
     }
 }
 
@@ -123,12 +123,12 @@ mod tests {
 
     #[test]
     fn a_failing_partition_waits_and_the_others_do_not() {
-        let troubles = Troubles::default();
+        let failures = Failures::default();
         let (bad, good) = (TopicPartition::new("orders", 0), TopicPartition::new("orders", 1));
-        troubles.note_failure(&bad, &Error::invalid("disk"));
-        assert!(!troubles.may_try(&bad) && troubles.may_try(&good));
-        assert_eq!(troubles.list()[0].failures, 1);
-        troubles.note_success(&bad);
-        assert!(troubles.may_try(&bad) && troubles.list().is_empty());
+        failures.note_failure(&bad, &Error::invalid("disk"));
+        assert!(!failures.may_try(&bad) && failures.may_try(&good));
+        assert_eq!(failures.list()[0].failures, 1);
+        failures.note_success(&bad);
+        assert!(failures.may_try(&bad) && failures.list().is_empty());
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use annals::{Offset, Result, Topic, TopicPartition};
 
 use crate::promise::{self, LogPromise};
-use crate::world::World;
+use crate::scenes::World;
 
 impl World {
     pub(crate) fn maintain(&mut self) -> Result<()> {

@@ -1,0 +1,93 @@
+//! Settings of a transaction.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::producer::Producer;
+use crate::transaction::coordinator::Transactions;
+use crate::transaction::transaction::Transaction;
+use crate::types::Durability;
+
+/// Kafka's `transaction.max.timeout.ms`.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+/// Kafka writes names with a 16-bit length.
+const NAME_MOST_BYTES: usize = 32_767;
+
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) durability: Durability,
+    pub(super) buffer_bytes: usize,
+    pub(super) timeout: Duration,
+}
+
+/// Begins a transaction with other settings than [`Store::transaction`](crate::Store::transaction).
+///
+/// ```
+/// # use annals::{Durability, Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.create_topic("invoices", TopicConfig::new())?;
+/// let mut tx = store.transaction_builder("billing").durability(Durability::Disk).begin()?;
+/// tx.send(Record::to("invoices").key("alice").value("12.50"))?;
+/// tx.commit()?; // survives a power cut
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a transaction begins with `begin`"]
+pub struct TransactionBuilder {
+    shared: Arc<Transactions>,
+    producer: Producer,
+    name: String,
+    settings: Settings,
+}
+
+impl TransactionBuilder {
+    pub(crate) fn new(shared: &Arc<Transactions>, producer: Producer, name: &str) -> Self {
+        let settings = Settings {
+            durability: Durability::default(),
+            buffer_bytes: 16 << 20,
+            timeout: Duration::from_secs(60),
+        };
+        Self { shared: Arc::clone(shared), producer, name: name.to_owned(), settings }
+    }
+
+    /// What the decision survives when `commit` returns. [`Durability::Memory`] is taken for [`Durability::Os`]: a decision is
+    /// always written. Default: [`Durability::Os`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.settings.durability = durability;
+        self
+    }
+
+    /// How many bytes are kept in memory. What goes beyond is written at once, and then readers of committed records wait for
+    /// the decision. With 0 every record is. Default: 16 MiB.
+    pub fn buffer_bytes(mut self, bytes: usize) -> Self {
+        self.settings.buffer_bytes = bytes;
+        self
+    }
+
+    /// `transaction.timeout.ms`: how long a transaction of which something is written may stay undecided. Then it is aborted, for
+    /// readers wait for it. Default: a minute; at most 15.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.settings.timeout = timeout;
+        self
+    }
+
+    /// Begins. Whoever went by the name before is fenced, and what that one has not committed is aborted.
+    ///
+    /// # Errors
+    /// [`InvalidName`](Error::InvalidName), [`InvalidConfig`](Error::InvalidConfig).
+    pub fn begin(self) -> Result<Transaction> {
+        let Self { shared, producer, name, settings } = self;
+        if name.is_empty() || name.len() > NAME_MOST_BYTES {
+            let reason = "it must have 1 to 32767 bytes";
+            return Err(Error::InvalidName { kind: "transaction", name, reason });
+        }
+        if settings.timeout > LONGEST_TIMEOUT {
+            let millis = settings.timeout.as_millis();
+            return Err(Error::config("transaction.timeout.ms", millis, "at most 900000"));
+        }
+        let (named, owner) = shared.take_name(&name)?;
+        Ok(Transaction::new((shared, producer), (named, owner), settings))
+    }
+}

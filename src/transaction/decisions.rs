@@ -1,0 +1,153 @@
+//! The topic `__transaction_state`: what was decided about transactions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::{
+    CLIENT_VERSION, DecisionEnd, ENDS_HEADER, Ending, Malformed, TopicPartitions, TransactionState,
+    TransactionStatus, decode_ends, decode_transaction_key, encode_ends, encode_transaction_key,
+};
+use crate::log::Isolation;
+use crate::topic::{Ledger, Partition, RecordRef, TRANSACTIONS, Topics};
+use crate::transaction::ids::ProducerId;
+use crate::types::{Durability, Offset, Record, Timestamp};
+
+/// A decision to write.
+#[derive(Debug)]
+pub(super) struct Decision<'a> {
+    pub(super) name: &'a str,
+    pub(super) producer: ProducerId,
+    pub(super) ending: Ending,
+    /// Where its records end, and the inputs that its offsets are of.
+    pub(super) ends: &'a [DecisionEnd],
+    /// The partitions that get its end.
+    pub(super) partitions: Vec<TopicPartitions>,
+    pub(super) timeout_millis: i32,
+    pub(super) began: Timestamp,
+    pub(super) now: Timestamp,
+}
+
+/// A decision as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Decided {
+    pub(super) name: String,
+    pub(super) ending: Ending,
+    pub(super) ends: Vec<DecisionEnd>,
+    /// It bears the epoch of the transaction's records, and not the next one: brokers of earlier versions decide so.
+    pub(super) has_same_epoch: bool,
+}
+
+/// The last decision about each transaction, by the producer in the epoch of its end.
+pub(super) type Found = BTreeMap<ProducerId, Decided>;
+
+/// Writes and reads the topic, which comes to be with the first decision.
+#[derive(Debug)]
+pub(super) struct DecisionLog {
+    topics: Arc<Topics>,
+    ledger: Ledger,
+}
+
+impl DecisionLog {
+    pub(super) fn new(topics: Arc<Topics>) -> Self {
+        let ledger = Ledger::new(Arc::clone(&topics), &TRANSACTIONS);
+        Self { topics, ledger }
+    }
+
+    /// Appends a decision; says where it is.
+    pub(super) fn append(&self, decision: &Decision<'_>, durability: Durability) -> Result<Offset> {
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        let state = TransactionState {
+            producer_id: decision.producer.id,
+            producer_epoch: decision.producer.epoch.saturating_add(1),
+            timeout_millis: decision.timeout_millis,
+            status: match decision.ending {
+                Ending::Commit => TransactionStatus::PrepareCommit,
+                Ending::Abort => TransactionStatus::PrepareAbort,
+            },
+            partitions: Some(decision.partitions.clone()),
+            last_update: decision.now,
+            start: decision.began,
+            client_version: CLIENT_VERSION,
+        };
+        encode_transaction_key(decision.name, &mut key)
+            .and_then(|()| state.encode(&mut value))
+            .map_err(|malformed| Error::invalid(format!("a decision cannot be encoded: {malformed}")))?;
+        let ends = encode_ends(decision.ends);
+        let record = Record::new().key(&key).value(&value).header(ENDS_HEADER, &ends);
+        Ok(self.partition()?.append_internal(&[record], durability)?.first_offset)
+    }
+
+    /// The partition that holds all of them.
+    pub(super) fn partition(&self) -> Result<Partition> {
+        self.ledger.partition()
+    }
+
+    /// The same, if there is one.
+    fn existing(&self) -> Option<Partition> {
+        self.topics.get(TRANSACTIONS.name).and_then(|topic| topic.partition(0)).ok()
+    }
+
+    /// Whether nobody knows what the topic holds.
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.existing().is_some_and(|partition| partition.log().poisoned_by().is_some())
+    }
+
+    /// Keeps compaction from decisions that may be needed: those from this offset on.
+    pub(super) fn keep_from(&self, offset: Option<Offset>) {
+        if let Some(partition) = self.existing() {
+            partition.log().keep_from(offset.unwrap_or(Offset::MAX));
+        }
+    }
+
+    /// After a crash markers may be lost that had been written, and their decisions are needed once more: none is compacted
+    /// away in this life.
+    pub(super) fn keep_all_unless(&self, was_clean: bool) {
+        if let Some(partition) = self.existing()
+            && !was_clean
+        {
+            partition.log().keep_all();
+        }
+    }
+
+    /// Everything that was decided and not forgotten since.
+    pub(super) fn load(&self) -> Result<Found> {
+        let mut found = Found::new();
+        if let Some(partition) = self.existing() {
+            let mut reader = partition.read(..)?.isolation(Isolation::ReadUncommitted);
+            loop {
+                let records = reader.fetch()?;
+                if records.is_empty() {
+                    break;
+                }
+                for record in &records {
+                    // What is not understood decides nothing.
+                    match decode(record) {
+                        Ok(Some((producer, Some(decided)))) => _ = found.insert(producer, decided),
+                        // It goes on: what was decided in that epoch was another transaction.
+                        Ok(Some((producer, None))) => _ = found.remove(&producer),
+                        Ok(None) | Err(_) => {}
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The decision that a record is, if it is one.
+fn decode(record: RecordRef<'_>) -> std::result::Result<Option<(ProducerId, Option<Decided>)>, Malformed> {
+    let name = decode_transaction_key(record.key().unwrap_or_default())?;
+    let (Some(name), Some(value)) = (name, record.value()) else { return Ok(None) };
+    let state = TransactionState::decode(value)?;
+    let producer = ProducerId { id: state.producer_id, epoch: state.producer_epoch };
+    let ending = match state.status {
+        TransactionStatus::PrepareCommit | TransactionStatus::CompleteCommit => Ending::Commit,
+        TransactionStatus::PrepareAbort | TransactionStatus::CompleteAbort => Ending::Abort,
+        _ => return Ok(Some((producer, None))),
+    };
+    let ends = record.headers().find(|header| header.key == ENDS_HEADER).and_then(|header| header.value);
+    let ends = ends.map_or(Ok(Vec::new()), decode_ends)?;
+    let has_same_epoch = state.client_version < CLIENT_VERSION;
+    Ok(Some((producer, Some(Decided { name: name.to_owned(), ending, ends, has_same_epoch }))))
+}

@@ -1,0 +1,255 @@
+//! What follows a decision: its marker in every partition.
+//!
+//! A COMMIT marker is written once everything that the decision rests on is durable: no partition ever holds one that an
+//! open would have to take back. Until then readers go by what is in memory.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::format::Ending;
+use crate::io::Deadline;
+use crate::topic::Partition;
+use crate::transaction::coordinator::Transactions;
+use crate::transaction::ids::ProducerId;
+use crate::transaction::names::{Named, OpenParts, Written};
+use crate::transaction::pieces::Place;
+use crate::transaction::round::Round;
+use crate::types::Offset;
+use crate::upkeep::{Chore, Reason};
+
+/// How many decisions may wait for their markers, before whoever makes one more writes those of all.
+const MOST_OUTSTANDING: usize = 1000;
+/// How long they wait at most, and how often transactions are looked at whose time is over.
+const AT_THE_LATEST: Duration = Duration::from_secs(1);
+
+/// Decisions whose markers are not in the log everywhere.
+#[derive(Debug, Default)]
+pub(super) struct Outstanding {
+    pub(super) ended: Vec<Ended>,
+    /// True while the store is to be reminded of them.
+    is_awaited: bool,
+    /// Decisions whose markers are written, the oldest first, and where: kept until all of these are durable.
+    settling: VecDeque<(Offset, Vec<(Partition, Offset)>)>,
+}
+
+/// A transaction that is decided.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) producer: ProducerId,
+    pub(super) ending: Ending,
+    /// Where its end is missing.
+    pub(super) places: BTreeMap<Place, Written>,
+    /// What its offsets were read from.
+    inputs: Vec<(Partition, Offset)>,
+    /// Whether all that the decision rests on is durable.
+    pub(super) is_synced: bool,
+    decision: Option<Offset>,
+    /// Where its end stands.
+    markers: Vec<(Partition, Offset)>,
+    /// Whose it is, if that one is of this life.
+    named: Option<Arc<Named>>,
+}
+
+impl Ended {
+    pub(super) fn committed(
+        named: &Arc<Named>,
+        open: OpenParts,
+        (decision, inputs): (Offset, &[(Partition, Offset)]),
+    ) -> Self {
+        Self {
+            named: Some(Arc::clone(named)),
+            decision: Some(decision),
+            inputs: inputs.to_vec(),
+            ..Self::found(open.producer, Ending::Commit, open.places)
+        }
+    }
+
+    pub(super) fn aborted(named: &Arc<Named>, open: OpenParts) -> Self {
+        Self { named: Some(Arc::clone(named)), ..Self::found(open.producer, Ending::Abort, open.places) }
+    }
+
+    /// One that an earlier life has left.
+    pub(super) fn found(producer: ProducerId, ending: Ending, places: BTreeMap<Place, Written>) -> Self {
+        Self {
+            producer,
+            ending,
+            places,
+            inputs: Vec::new(),
+            is_synced: false,
+            decision: None,
+            markers: Vec::new(),
+            named: None,
+        }
+    }
+}
+
+impl Transactions {
+    /// Sees to it that a decision comes to be in the log: at once where nothing has to be synced first, else before long.
+    pub(super) fn follow(self: &Arc<Self>, ended: Ended) {
+        if ended.is_synced || ended.ending == Ending::Abort {
+            // What cannot be written now is tried again.
+            drop(self.write_ends(vec![ended]));
+            return;
+        }
+        let mut outstanding = self.outstanding.lock();
+        outstanding.ended.push(ended);
+        let is_full = outstanding.ended.len() >= MOST_OUTSTANDING;
+        drop(outstanding);
+        if is_full {
+            drop(self.finish());
+        } else {
+            self.remind();
+        }
+    }
+
+    /// Has the store come back to what is outstanding.
+    pub(super) fn remind(self: &Arc<Self>) {
+        let mut outstanding = self.outstanding.lock();
+        if !std::mem::replace(&mut outstanding.is_awaited, true) {
+            self.agenda.add_timer(self, Deadline::after(AT_THE_LATEST));
+        }
+    }
+
+    /// Writes every marker that is missing, after a round of syncs for what the decisions rest on.
+    pub(crate) fn finish(self: &Arc<Self>) -> Result<()> {
+        let mut ended = std::mem::take(&mut self.outstanding.lock().ended);
+        let mut round = Round::default();
+        let waiting = |one: &&mut Ended| one.ending == Ending::Commit && !one.is_synced;
+        let gathered = ended.iter_mut().filter(waiting).try_for_each(|one| self.rests_on(one, &mut round));
+        if let Err(error) = gathered.and_then(|()| round.sync()) {
+            self.outstanding.lock().ended.extend(ended);
+            return Err(error);
+        }
+        ended.iter_mut().for_each(|one| one.is_synced = true);
+        self.write_ends(ended)
+    }
+
+    /// What has to be durable before a COMMIT marker is written.
+    pub(super) fn rests_on(&self, ended: &Ended, round: &mut Round) -> Result<()> {
+        for written in ended.places.values() {
+            round.add(&written.partition, written.last);
+        }
+        for (partition, last) in &ended.inputs {
+            round.add(partition, *last);
+        }
+        let decisions = self.decisions.partition()?;
+        let last = ended.decision.unwrap_or(decisions.end() - 1);
+        round.add(&decisions, last);
+        Ok(())
+    }
+
+    /// Writes markers, those of one partition together.
+    fn write_ends(self: &Arc<Self>, mut ended: Vec<Ended>) -> Result<()> {
+        let mut by_place: BTreeMap<Place, (Partition, Vec<usize>)> = BTreeMap::new();
+        for (number, one) in ended.iter().enumerate() {
+            for (place, written) in &one.places {
+                let here = by_place.entry(*place).or_insert_with(|| (written.partition.clone(), Vec::new()));
+                here.1.push(number);
+            }
+        }
+        let mut first = Ok(());
+        for (place, (partition, numbers)) in by_place {
+            let of = |number: &usize| ended.get(*number).map(|one| one.producer.id);
+            match write_markers(&partition, numbers.iter().filter_map(of)) {
+                Ok(last) => {
+                    for number in numbers {
+                        let Some(one) = ended.get_mut(number) else { continue };
+                        one.places.remove(&place);
+                        one.markers.extend(last.map(|last| (partition.clone(), last)));
+                    }
+                }
+                Err(error) => first = first.and(Err(error)),
+            }
+        }
+        self.settle(ended);
+        first
+    }
+
+    fn settle(self: &Arc<Self>, ended: Vec<Ended>) {
+        let (done, left): (Vec<_>, Vec<_>) = ended.into_iter().partition(|one| one.places.is_empty());
+        let mut outstanding = self.outstanding.lock();
+        for one in done {
+            if let Some(named) = &one.named {
+                named.give_back(one.producer);
+            }
+            if let Some(decision) = one.decision {
+                outstanding.settling.push_back((decision, one.markers));
+            }
+        }
+        let is_left = !left.is_empty();
+        outstanding.ended.extend(left);
+        drop(outstanding);
+        self.release_decisions();
+        if is_left {
+            self.remind();
+        }
+    }
+
+    /// Lets compaction have those decisions whose markers are durable everywhere.
+    fn release_decisions(&self) {
+        let mut outstanding = self.outstanding.lock();
+        let is_durable = |markers: &[(Partition, Offset)]| {
+            markers.iter().all(|(partition, marker)| partition.durable() > *marker)
+        };
+        outstanding.settling.make_contiguous().sort_by_key(|(decision, _)| *decision);
+        while outstanding.settling.front().is_some_and(|(_, markers)| is_durable(markers)) {
+            outstanding.settling.pop_front();
+        }
+        let settling = outstanding.settling.front().map(|(decision, _)| *decision);
+        let waiting = outstanding.ended.iter().filter_map(|one| one.decision).min();
+        let keep = settling.into_iter().chain(waiting).min();
+        drop(outstanding);
+        self.decisions.keep_from(keep);
+    }
+
+    /// Aborts transactions whose time is over.
+    fn expire(self: &Arc<Self>) -> bool {
+        let names: Vec<_> = self.names.lock().values().cloned().collect();
+        let mut is_any_open = false;
+        for named in names {
+            // Whoever writes under it right now is looked at the next time.
+            let Some(mut state) = named.state.try_lock() else {
+                is_any_open = true;
+                continue;
+            };
+            let expired = state.expire();
+            is_any_open |= state.open.is_some();
+            drop(state);
+            if let Some(open) = expired {
+                self.give_up(&named, open);
+            }
+        }
+        is_any_open
+    }
+}
+
+impl Chore for Transactions {
+    fn run(self: Arc<Self>, _reason: Reason) -> Result<()> {
+        self.outstanding.lock().is_awaited = false;
+        let is_any_open = self.expire();
+        let finished = self.finish();
+        if is_any_open || !self.outstanding.lock().ended.is_empty() {
+            self.remind();
+        }
+        finished
+    }
+}
+
+/// Writes the ends of these producers' transactions in one partition; says where the last one is. What is gone needs none.
+fn write_markers(partition: &Partition, producers: impl Iterator<Item = i64>) -> Result<Option<Offset>> {
+    let mut stage = match partition.log().stage() {
+        Err(Error::UnknownTopic { .. }) => return Ok(None),
+        stage => stage?,
+    };
+    let mut last = None;
+    for producer in producers {
+        if let Some(marker) = stage.marker(producer) {
+            last = Some(stage.place_marker(marker)?);
+        }
+    }
+    stage.write()?;
+    // An end that was there already is not behind what is written now.
+    Ok(last.or(Some(partition.end() - 1)))
+}

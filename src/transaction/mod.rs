@@ -1,0 +1,21 @@
+//! Transactions: records in any topics and committed offsets take effect together or not at all.
+//!
+//! [`transaction`] is what a program holds, [`pieces`] what it has gathered, [`coordinator`] decides and sees to it that what
+//! was decided is in the log everywhere, [`decisions`] are the records that say so, [`round`] syncs what a decision rests on,
+//! [`recovery`] finds out after an open what was decided before.
+
+mod builder;
+mod coordinator;
+mod decisions;
+mod finish;
+mod ids;
+mod names;
+mod pieces;
+mod recovery;
+mod round;
+#[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
+mod transaction;
+
+pub use builder::TransactionBuilder;
+pub(crate) use coordinator::Transactions;
+pub use transaction::{Committed, CommittedBatch, Transaction};

@@ -1,0 +1,65 @@
+//! One round of syncs: everything that a decision rests on, side by side.
+
+use std::collections::BTreeMap;
+use std::thread::Builder;
+
+use crate::error::{Error, Result};
+use crate::topic::Partition;
+use crate::types::Offset;
+
+/// More than this many syncs at a time gain nothing on one disk.
+const AT_A_TIME: usize = 8;
+
+/// Up to which offset, that one included, each partition is to be durable.
+#[derive(Debug, Default)]
+pub(super) struct Round(BTreeMap<(u128, u32), (Partition, Offset)>);
+
+impl Round {
+    pub(super) fn add(&mut self, partition: &Partition, last: Offset) {
+        let through = self
+            .0
+            .entry((partition.topic_id(), partition.number()))
+            .or_insert_with(|| (partition.clone(), last));
+        through.1 = through.1.max(last);
+    }
+
+    /// Returns when all of it survives a power cut, in as long as the slowest takes. After the first failure nobody knows which
+    /// of it does.
+    pub(super) fn sync(&self) -> Result<()> {
+        let waiting: Vec<_> =
+            self.0.values().filter(|(partition, last)| partition.durable() <= *last).collect();
+        for some in waiting.chunks(AT_A_TIME) {
+            sync_together(some)?;
+        }
+        Ok(())
+    }
+}
+
+fn sync_together(targets: &[&(Partition, Offset)]) -> Result<()> {
+    let Some(((mine, last), others)) = targets.split_first().map(|(first, rest)| ((&first.0, first.1), rest))
+    else {
+        return Ok(());
+    };
+    let sync = |target: &(Partition, Offset)| target.0.log().sync_through(target.1);
+    if others.is_empty() {
+        return mine.log().sync_through(last);
+    }
+    std::thread::scope(|scope| {
+        let mut begun = Vec::new();
+        for target in others.iter().copied() {
+            let builder = Builder::new().name("annals-sync".to_owned());
+            begun.push(builder.spawn_scoped(scope, move || sync(target)).map_err(|_| target));
+        }
+        let mut outcome = mine.log().sync_through(last);
+        for thread in begun {
+            let one = match thread {
+                // A panic there is one of the file system's, and the partition knows of it.
+                Ok(thread) => thread.join().unwrap_or_else(|_| Err(Error::invalid("a sync has panicked"))),
+                // No thread is to be had: one after the other takes longer, and is as good.
+                Err(target) => sync(target),
+            };
+            outcome = outcome.and(one);
+        }
+        outcome
+    })
+}

@@ -1,0 +1,212 @@
+//! A transaction as a program holds it.
+
+use std::sync::Arc;
+
+use crate::consumer::Consumer;
+use crate::error::Result;
+use crate::group::Pending;
+use crate::producer::Producer;
+use crate::topic::Partition;
+use crate::transaction::builder::Settings;
+use crate::transaction::coordinator::{Deciding, Put, Transactions};
+use crate::transaction::names::Named;
+use crate::transaction::pieces::Pieces;
+use crate::types::{Offset, Record, Timestamp, TopicPartition};
+
+/// Records in any topics, and committed offsets of groups, that take effect together or not at all: over a crash of the process,
+/// and, committed at [`Durability::Disk`](crate::Durability::Disk), over a power cut.
+///
+/// What is sent is kept in memory until [`commit`](Self::commit); dropping a transaction aborts it, and then nothing of it was ever
+/// written. Beyond [`buffer_bytes`](crate::TransactionBuilder::buffer_bytes) it is written as it comes, and readers of committed
+/// records wait at its first record until it is decided.
+///
+/// A transaction has a name. Whoever begins one under the name fences the one before: of two processes' or threads' work under
+/// one name, only the last one's takes effect.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # use std::time::Duration;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// # store.create_topic("invoices", TopicConfig::new())?;
+/// # store.producer().send(Record::to("orders").key("alice").value("2 apples"))?;
+/// let mut billing = store.consumer("billing")?;
+/// billing.subscribe(["orders"])?;
+/// let orders = billing.poll(Duration::from_millis(500))?;
+/// let mut tx = store.transaction("billing")?;
+/// for order in &orders {
+///     tx.send(Record::to("invoices").key(order.key().unwrap_or_default()).value("12.50"))?;
+/// }
+/// tx.commit_offsets(&billing)?; // each order is invoiced once, whenever the process dies
+/// let placed = tx.commit()?;
+/// assert_eq!(placed.batches[0].topic_partition.topic(), "invoices");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "a transaction that is dropped is aborted"]
+pub struct Transaction {
+    shared: Arc<Transactions>,
+    producer: Producer,
+    named: Arc<Named>,
+    owner: u64,
+    settings: Settings,
+    pieces: Pieces,
+    offsets: Vec<Pending>,
+    /// What was written before the decision.
+    put: Vec<Put>,
+    /// Whether something of it may be left to abort.
+    is_over: bool,
+}
+
+/// What a transaction has put where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Committed {
+    /// In the order of the partitions. Several of one partition if it was written to before the commit.
+    pub batches: Vec<CommittedBatch>,
+}
+
+/// Records of a transaction in one partition, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CommittedBatch {
+    /// Where they are.
+    pub topic_partition: TopicPartition,
+    /// Offset of the first record.
+    pub first_offset: Offset,
+    /// Offset of the last record.
+    pub last_offset: Offset,
+    /// Timestamp of the last record, Unix milliseconds.
+    pub timestamp: Timestamp,
+}
+
+impl Transaction {
+    pub(super) fn new(
+        (shared, producer): (Arc<Transactions>, Producer),
+        (named, owner): (Arc<Named>, u64),
+        settings: Settings,
+    ) -> Self {
+        Self {
+            shared,
+            producer,
+            named,
+            owner,
+            settings,
+            pieces: Pieces::default(),
+            offsets: Vec::new(),
+            put: Vec::new(),
+            is_over: false,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.named.name
+    }
+
+    /// Adds a record to the topic it names. Its offset is known when the transaction is committed.
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](crate::Error::UnknownTopic), [`UnknownPartition`](crate::Error::UnknownPartition),
+    /// [`RecordTooLarge`](crate::Error::RecordTooLarge), [`KeyRequired`](crate::Error::KeyRequired),
+    /// [`InvalidTimestamp`](crate::Error::InvalidTimestamp): the record is not part of it, the others still are. Where the
+    /// transaction is written as it comes, also what [`commit`](Self::commit) returns: then it is aborted.
+    pub fn send(&mut self, record: Record<'_>) -> Result<()> {
+        let partition = self.producer.place_of(&record)?;
+        partition.log().check_records(std::slice::from_ref(&record))?;
+        self.pieces.add(&partition, &record, self.shared.now());
+        self.write_what_is_too_much()
+    }
+
+    /// Adds records, each to the topic it names.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send): those before the one that is refused are part of it.
+    pub fn send_batch(&mut self, records: &[Record<'_>]) -> Result<()> {
+        records.iter().try_for_each(|record| self.send(record.clone()))
+    }
+
+    /// Makes the commit depend on it that nobody has appended to the partition since the caller saw it end at `end`
+    /// ([`Partition::end`]). With conditions on several partitions the transaction takes effect on what was seen of all of them,
+    /// or not at all.
+    ///
+    /// Otherwise [`commit`](Self::commit) returns [`UnexpectedEnd`](crate::Error::UnexpectedEnd).
+    pub fn expect_end(&mut self, partition: &Partition, end: Offset) {
+        self.pieces.expect_end(partition, end);
+    }
+
+    /// Commits with the transaction where `consumer` stands now, behind what it has handed out: offsets and records take effect together.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`](crate::Error::InvalidConfig) for a consumer without a group.
+    pub fn commit_offsets(&mut self, consumer: &Consumer) -> Result<()> {
+        let pending = consumer.pending()?;
+        self.offsets.retain(|earlier| {
+            earlier.member != pending.member || earlier.group.name() != pending.group.name()
+        });
+        self.offsets.push(pending);
+        Ok(())
+    }
+
+    /// Decides that all of it takes effect, and says where it is.
+    ///
+    /// # Errors
+    /// Nothing of it takes effect after any of these but the last: [`UnexpectedEnd`](crate::Error::UnexpectedEnd),
+    /// [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired),
+    /// [`NotAssigned`](crate::Error::NotAssigned) for offsets of a partition that the group has given to another member since,
+    /// [`Io`](crate::Error::Io), [`Full`](crate::Error::Full), [`Poisoned`](crate::Error::Poisoned).
+    /// [`Undecided`](crate::Error::Undecided): whether it takes effect shows after reopening the store.
+    pub fn commit(mut self) -> Result<Committed> {
+        self.is_over = true;
+        let put = self.shared.commit(&self.deciding())?;
+        let batch = |put: Put| CommittedBatch {
+            topic_partition: put.partition.topic_partition().clone(),
+            first_offset: put.place.first_offset,
+            last_offset: put.place.last_offset,
+            timestamp: put.place.timestamp,
+        };
+        let all = std::mem::take(&mut self.put).into_iter().chain(put);
+        let is_of_users = |put: &Put| !put.partition.is_internal();
+        Ok(Committed { batches: all.filter(is_of_users).map(batch).collect() })
+    }
+
+    /// Nothing of it takes effect. The same as dropping it, and tells whether it still could have taken effect.
+    ///
+    /// # Errors
+    /// [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired): it was aborted before.
+    pub fn abort(mut self) -> Result<()> {
+        self.is_over = true;
+        self.shared.abort(&self.named, self.owner)
+    }
+
+    fn deciding(&self) -> Deciding<'_> {
+        Deciding {
+            named: &self.named,
+            owner: self.owner,
+            pieces: &self.pieces,
+            offsets: &self.offsets,
+            settings: &self.settings,
+        }
+    }
+
+    fn write_what_is_too_much(&mut self) -> Result<()> {
+        if self.pieces.bytes <= self.settings.buffer_bytes {
+            return Ok(());
+        }
+        let put = self.shared.write_open(&self.deciding())?;
+        self.pieces = Pieces::default();
+        self.put.extend(put);
+        self.shared.remind();
+        Ok(())
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if !self.is_over {
+            // Whoever was fenced has nothing left to abort.
+            drop(self.shared.abort(&self.named, self.owner));
+        }
+    }
+}

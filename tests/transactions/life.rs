@@ -1,0 +1,175 @@
+//! Transactions over the end of a store.
+
+use std::path::Path;
+
+use annals::{Durability, Isolation, Record, Store, TopicConfig};
+
+use super::together::values;
+
+fn open(dir: &Path) -> Store {
+    let store = Store::builder(dir).maintain_by_hand().open().unwrap();
+    for topic in ["debits", "credits"] {
+        store.ensure_topic(topic, TopicConfig::new()).unwrap();
+    }
+    store
+}
+
+/// Ends a store as a kill does: no destructor runs, and the lock goes with the process; here, with a copy.
+pub(super) fn killed(dir: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in walk(dir) {
+        let to = copy.path().join(entry.strip_prefix(dir).unwrap());
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(&entry, &to).unwrap();
+    }
+    copy
+}
+
+fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files.extend(walk(&path)) } else { files.push(path) }
+    }
+    files
+}
+
+fn send_both(tx: &mut annals::Transaction, value: &str) {
+    for topic in ["debits", "credits"] {
+        tx.send(Record::to(topic).value(value)).unwrap();
+    }
+}
+
+fn committed(store: &Store) -> [Vec<String>; 2] {
+    ["debits", "credits"].map(|topic| values(store, topic, 0, Isolation::ReadCommitted))
+}
+
+#[test]
+fn a_kill_leaves_what_was_decided_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for (name, durability) in [("os", Durability::Os), ("disk", Durability::Disk)] {
+        let mut tx = store.transaction_builder(name).durability(durability).begin().unwrap();
+        send_both(&mut tx, name);
+        tx.commit().unwrap();
+    }
+    let mut open_one = store.transaction_builder("open").buffer_bytes(0).begin().unwrap();
+    send_both(&mut open_one, "open");
+    store.producer().send(Record::to("debits").value("plain")).unwrap();
+    let mut aborted = store.transaction_builder("aborted").buffer_bytes(0).begin().unwrap();
+    send_both(&mut aborted, "aborted");
+    aborted.abort().unwrap();
+    let expected = [vec!["os", "disk", "plain"], vec!["os", "disk"]];
+    let mut copy = killed(dir.path());
+    // Again and again: nothing that is decided once changes, whether somebody appends in between or not.
+    for life in 0..4 {
+        let store = open(copy.path());
+        assert_eq!(
+            committed(&store),
+            expected.clone().map(|all| all.into_iter().map(String::from).collect::<Vec<_>>())
+        );
+        let debits = store.topic("debits").unwrap().partition(0).unwrap();
+        assert_eq!(debits.stable(), debits.end(), "nothing is left open");
+        if life % 2 == 1 {
+            store.maintain().unwrap();
+            assert_eq!(committed(&store)[1], ["os", "disk"]);
+        }
+        if life == 2 {
+            store.close().unwrap();
+        } else {
+            let next = killed(copy.path());
+            copy = next;
+        }
+    }
+    drop(open_one);
+}
+
+#[test]
+fn a_name_goes_on_after_a_close() {
+    let dir = tempfile::tempdir().unwrap();
+    for life in 0..3 {
+        let store = open(dir.path());
+        let mut tx = store.transaction("transfer").unwrap();
+        send_both(&mut tx, &life.to_string());
+        tx.commit().unwrap();
+        store.close().unwrap();
+        let store = open(dir.path());
+        assert_eq!(committed(&store)[0].len(), life + 1);
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn offsets_in_a_transaction_count_only_once_it_is_committed_over_a_kill_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for number in 0..4 {
+        store.producer().send(Record::to("debits").value(&number.to_string())).unwrap();
+    }
+    let mut consumer = store.consumer_builder().group("billing").max_poll_records(2).build().unwrap();
+    consumer.subscribe(["debits"]).unwrap();
+    assert_eq!(consumer.poll(std::time::Duration::from_secs(5)).unwrap().len(), 2);
+    let mut tx = store.transaction("billing").unwrap();
+    tx.send(Record::to("credits").value("two")).unwrap();
+    tx.commit_offsets(&consumer).unwrap();
+    tx.commit().unwrap();
+    let copy = killed(dir.path());
+    let again = open(copy.path());
+    assert_eq!(again.committed("billing")[&("debits", 0).into()].offset, 2);
+    assert_eq!(values(&again, "credits", 0, Isolation::ReadCommitted), ["two"]);
+}
+
+#[test]
+fn compaction_takes_aborted_records_and_keeps_what_is_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let config = TopicConfig::new().cleanup_policy(annals::CleanupPolicy::Compact);
+    let states = store.create_topic("states", config).unwrap();
+    let send = |tx: &mut annals::Transaction, key: &str, value: &str| {
+        tx.send(Record::to("states").key(key).value(value)).unwrap();
+    };
+    let mut tx = store.transaction("first").unwrap();
+    send(&mut tx, "a", "committed");
+    tx.commit().unwrap();
+    let mut tx = store.transaction_builder("second").buffer_bytes(0).begin().unwrap();
+    send(&mut tx, "a", "aborted");
+    send(&mut tx, "b", "aborted");
+    tx.abort().unwrap();
+    states.compact().unwrap();
+    assert_eq!(values(&store, "states", 0, Isolation::ReadCommitted), ["committed"]);
+    assert_eq!(values(&store, "states", 0, Isolation::ReadUncommitted), ["committed"], "aborted records go");
+    let mut tx = store.transaction_builder("third").buffer_bytes(0).begin().unwrap();
+    send(&mut tx, "a", "open");
+    store.producer().send(Record::to("states").key("a").value("newest")).unwrap();
+    states.compact().unwrap();
+    assert_eq!(values(&store, "states", 0, Isolation::ReadCommitted), ["committed"]);
+    tx.abort().unwrap();
+    assert_eq!(values(&store, "states", 0, Isolation::ReadCommitted), ["committed", "newest"]);
+    states.compact().unwrap();
+    assert_eq!(values(&store, "states", 0, Isolation::ReadCommitted), ["newest"]);
+    let copy = killed(dir.path());
+    let again = Store::open(copy.path()).unwrap();
+    assert_eq!(values(&again, "states", 0, Isolation::ReadCommitted), ["newest"]);
+}
+
+#[test]
+fn a_repair_keeps_aborted_records_hidden() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut tx = store.transaction_builder("aborted").buffer_bytes(0).begin().unwrap();
+    send_both(&mut tx, "aborted");
+    tx.abort().unwrap();
+    let mut tx = store.transaction("committed").unwrap();
+    send_both(&mut tx, "committed");
+    tx.commit().unwrap();
+    store.close().unwrap();
+    let state = dir.path().join("debits-0").join("annals.state");
+    let mut bytes = std::fs::read(&state).unwrap();
+    bytes[4] ^= 1;
+    std::fs::write(&state, bytes).unwrap();
+    let copies = tempfile::tempdir().unwrap();
+    let report = Store::builder(dir.path()).repair(copies.path()).unwrap();
+    assert!(!report.repairs.is_empty());
+    let store = open(dir.path());
+    assert_eq!(committed(&store), [["committed"], ["committed"]]);
+}

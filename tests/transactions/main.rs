@@ -1,0 +1,7 @@
+//! Transactions as a program sees them: all of it or nothing, in any topics, over closes, kills and fences.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+
+mod life;
+mod model;
+mod together;

@@ -1,0 +1,234 @@
+//! What takes effect together, and what does not.
+
+use std::time::Duration;
+
+use annals::{Durability, Error, Isolation, Record, Store, TopicConfig};
+
+const DURABILITIES: [Durability; 3] = [Durability::Memory, Durability::Os, Durability::Disk];
+
+fn store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    for topic in ["debits", "credits"] {
+        store.create_topic(topic, TopicConfig::new().partitions(2)).unwrap();
+    }
+    (dir, store)
+}
+
+/// The values in a partition, in order.
+pub(super) fn values(store: &Store, topic: &str, number: u32, isolation: Isolation) -> Vec<String> {
+    let partition = store.topic(topic).unwrap().partition(number).unwrap();
+    let reader = partition.read(..).unwrap().isolation(isolation);
+    let value = |record: annals::Result<annals::OwnedRecord>| {
+        String::from_utf8(record.unwrap().value.unwrap()).unwrap()
+    };
+    reader.into_iter().map(value).collect()
+}
+
+fn committed(store: &Store, topic: &str) -> Vec<String> {
+    (0..2).flat_map(|number| values(store, topic, number, Isolation::ReadCommitted)).collect()
+}
+
+#[test]
+fn records_in_several_topics_take_effect_together() {
+    for durability in DURABILITIES {
+        let (_dir, store) = store();
+        let mut tx = store.transaction_builder("transfer").durability(durability).begin().unwrap();
+        tx.send(Record::to("debits").partition(0).value("alice 5")).unwrap();
+        tx.send(Record::to("credits").partition(1).value("bob 5")).unwrap();
+        tx.send(Record::to("credits").partition(1).value("bob 6")).unwrap();
+        assert!(committed(&store, "debits").is_empty() && committed(&store, "credits").is_empty());
+        let placed = tx.commit().unwrap();
+        let at: Vec<_> = placed.batches.iter().map(|batch| (batch.first_offset, batch.last_offset)).collect();
+        assert_eq!(at.len(), 2);
+        assert!(at.contains(&(0, 0)) && at.contains(&(0, 1)));
+        assert_eq!(committed(&store, "debits"), ["alice 5"]);
+        assert_eq!(committed(&store, "credits"), ["bob 5", "bob 6"]);
+        if durability == Durability::Disk {
+            let credits = store.topic("credits").unwrap().partition(1).unwrap();
+            assert!(credits.durable() >= 2);
+        }
+        let again = store.producer().send(Record::to("debits").partition(0).value("later")).unwrap();
+        assert!(again.offset >= 1);
+        assert_eq!(committed(&store, "debits"), ["alice 5", "later"]);
+    }
+}
+
+#[test]
+fn what_is_dropped_or_aborted_leaves_nothing() {
+    let (_dir, store) = store();
+    let mut tx = store.transaction("transfer").unwrap();
+    tx.send(Record::to("debits").partition(0).value("alice 5")).unwrap();
+    drop(tx);
+    let mut tx = store.transaction("transfer").unwrap();
+    tx.send(Record::to("debits").partition(0).value("alice 6")).unwrap();
+    tx.abort().unwrap();
+    assert_eq!(store.topic("debits").unwrap().partition(0).unwrap().end(), 0, "it was never written");
+    assert!(store.transaction("transfer").unwrap().commit().unwrap().batches.is_empty());
+}
+
+#[test]
+fn records_of_one_partition_need_no_decision_elsewhere() {
+    let (_dir, store) = store();
+    let mut tx = store.transaction("transfer").unwrap();
+    tx.send(Record::to("debits").partition(0).value("alice 5")).unwrap();
+    tx.commit().unwrap();
+    assert_eq!(committed(&store, "debits"), ["alice 5"]);
+    assert!(store.topics().iter().all(|topic| topic.name() != "__transaction_state"));
+}
+
+#[test]
+fn a_second_one_of_the_name_fences_the_first() {
+    let (_dir, store) = store();
+    let mut first = store.transaction_builder("transfer").buffer_bytes(0).begin().unwrap();
+    first.send(Record::to("debits").partition(0).value("alice 5")).unwrap();
+    let debits = store.topic("debits").unwrap().partition(0).unwrap();
+    assert_eq!((debits.stable(), debits.end()), (0, 1), "written at once, and not decided");
+    let mut second = store.transaction("transfer").unwrap();
+    assert_eq!(debits.stable(), debits.end(), "aborted by the second");
+    second.send(Record::to("debits").partition(0).value("alice 6")).unwrap();
+    let refused = first.send(Record::to("debits").partition(0).value("late"));
+    assert!(matches!(refused, Err(Error::Fenced { .. })), "{refused:?}");
+    assert!(matches!(first.commit(), Err(Error::Fenced { .. })));
+    second.commit().unwrap();
+    assert_eq!(committed(&store, "debits"), ["alice 6"]);
+    let uncommitted = values(&store, "debits", 0, Isolation::ReadUncommitted);
+    assert_eq!(uncommitted, ["alice 5", "alice 6"]);
+}
+
+#[test]
+fn what_is_written_before_the_decision_is_seen_after_it() {
+    let (_dir, store) = store();
+    for ending in ["commit", "abort"] {
+        let mut tx = store.transaction_builder("large").buffer_bytes(100).begin().unwrap();
+        for number in 0..20 {
+            let (topic, value) = (["debits", "credits"][number % 2], format!("{ending} {number}"));
+            tx.send(Record::to(topic).partition(0).value(&value)).unwrap();
+        }
+        assert!(
+            values(&store, "debits", 0, Isolation::ReadUncommitted).iter().any(|v| v.starts_with(ending))
+        );
+        assert!(!committed(&store, "debits").iter().any(|value| value.starts_with(ending)));
+        match ending {
+            "commit" => assert!(tx.commit().unwrap().batches.len() > 2),
+            _ => tx.abort().unwrap(),
+        }
+        for topic in ["debits", "credits"] {
+            let all = committed(&store, topic);
+            assert_eq!(all.len(), 10);
+            assert!(all.iter().all(|value| value.starts_with("commit")));
+        }
+    }
+}
+
+#[test]
+fn conditions_on_several_partitions_hold_all_or_nothing_is_appended() {
+    let (_dir, store) = store();
+    let partition = |topic: &str| store.topic(topic).unwrap().partition(0).unwrap();
+    let (debits, credits) = (partition("debits"), partition("credits"));
+    for is_overtaken in [false, true] {
+        let (debit, credit) = (debits.end(), credits.end());
+        let mut tx = store.transaction("transfer").unwrap();
+        tx.expect_end(&debits, debit);
+        tx.expect_end(&credits, credit);
+        tx.send(Record::to("debits").partition(0).value("alice 5")).unwrap();
+        tx.send(Record::to("credits").partition(0).value("bob 5")).unwrap();
+        if is_overtaken {
+            store.producer().send(Record::to("credits").partition(0).value("carol")).unwrap();
+        }
+        match tx.commit() {
+            Err(Error::UnexpectedEnd { expected, .. }) if is_overtaken => assert_eq!(expected, credit),
+            outcome => assert!(outcome.is_ok() && !is_overtaken, "{outcome:?}"),
+        }
+        assert_eq!(debits.end() == debit, is_overtaken);
+    }
+    assert_eq!(committed(&store, "credits"), ["bob 5", "carol"]);
+    assert_eq!(committed(&store, "debits"), ["alice 5"]);
+}
+
+#[test]
+fn a_record_that_cannot_be_appended_is_refused_and_the_rest_stands() {
+    let (_dir, store) = store();
+    store.create_topic("states", TopicConfig::new().cleanup_policy(annals::CleanupPolicy::Compact)).unwrap();
+    let mut tx = store.transaction("transfer").unwrap();
+    tx.send(Record::to("debits").partition(0).value("alice 5")).unwrap();
+    assert!(matches!(tx.send(Record::to("states").value("no key")), Err(Error::KeyRequired { .. })));
+    assert!(matches!(tx.send(Record::to("nowhere").value("v")), Err(Error::UnknownTopic { .. })));
+    assert!(tx.send(Record::to("__consumer_offsets").value("v")).is_err());
+    assert!(tx.send(Record::to("__transaction_state").value("v")).is_err());
+    tx.send(Record::to("credits").partition(0).value("bob 5")).unwrap();
+    tx.commit().unwrap();
+    assert_eq!(
+        (committed(&store, "debits"), committed(&store, "credits")),
+        (vec!["alice 5".into()], vec!["bob 5".into()])
+    );
+}
+
+#[test]
+fn committed_offsets_take_effect_with_the_records() {
+    for durability in DURABILITIES {
+        let (_dir, store) = store();
+        for number in 0..5 {
+            store.producer().send(Record::to("debits").partition(0).value(&format!("{number}"))).unwrap();
+        }
+        let mut consumer = store.consumer("billing").unwrap();
+        consumer.subscribe(["debits"]).unwrap();
+        assert_eq!(consumer.poll(Duration::from_secs(5)).unwrap().len(), 5);
+        let mut tx = store.transaction_builder("billing").durability(durability).begin().unwrap();
+        tx.send(Record::to("credits").partition(0).value("paid")).unwrap();
+        tx.commit_offsets(&consumer).unwrap();
+        drop(tx);
+        assert!(store.committed("billing").is_empty());
+        let mut tx = store.transaction_builder("billing").durability(durability).begin().unwrap();
+        tx.send(Record::to("credits").partition(0).value("paid")).unwrap();
+        tx.commit_offsets(&consumer).unwrap();
+        tx.commit().unwrap();
+        assert_eq!(store.committed("billing")[&("debits", 0).into()].offset, 5);
+        assert_eq!(committed(&store, "credits"), ["paid"]);
+        consumer.commit().unwrap();
+        assert_eq!(store.committed("billing")[&("debits", 0).into()].offset, 5);
+    }
+}
+
+#[test]
+fn offsets_of_a_partition_that_another_member_has_are_refused_with_all_the_rest() {
+    let (_dir, store) = store();
+    store.producer().send(Record::to("debits").partition(0).value("a")).unwrap();
+    store.producer().send(Record::to("debits").partition(1).value("b")).unwrap();
+    let mut first = store.consumer("billing").unwrap();
+    first.subscribe(["debits"]).unwrap();
+    while first.poll(Duration::from_millis(50)).unwrap().len() > 0 {}
+    let mut second = store.consumer("billing").unwrap();
+    second.subscribe(["debits"]).unwrap();
+    let mut tx = store.transaction("billing").unwrap();
+    tx.send(Record::to("credits").partition(0).value("paid")).unwrap();
+    tx.commit_offsets(&first).unwrap();
+    assert!(matches!(tx.commit(), Err(Error::NotAssigned { .. })));
+    assert!(committed(&store, "credits").is_empty() && store.committed("billing").is_empty());
+}
+
+#[test]
+fn many_threads_and_names_at_once() {
+    let (_dir, store) = store();
+    std::thread::scope(|scope| {
+        for thread in 0..4_u32 {
+            let store = &store;
+            scope.spawn(move || {
+                for number in 0..50 {
+                    let mut tx = store.transaction(&format!("thread {thread}")).unwrap();
+                    let value = format!("{thread} {number}");
+                    let topics = if thread % 2 == 0 { ["debits", "credits"] } else { ["credits", "debits"] };
+                    for topic in topics {
+                        tx.send(Record::to(topic).partition(0).value(&value)).unwrap();
+                    }
+                    if number % 5 == 4 { drop(tx) } else { drop(tx.commit().unwrap()) }
+                }
+            });
+        }
+    });
+    let mut debits = committed(&store, "debits");
+    let mut credits = committed(&store, "credits");
+    debits.sort();
+    credits.sort();
+    assert_eq!((debits.len(), debits), (160, credits));
+}
