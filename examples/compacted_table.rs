@@ -3,7 +3,7 @@
 //!
 //! A week of earthquakes, keyed by the network that reported them, becomes a table of the last event of each network: read
 //! with `latest` before anything was compacted, then left by `compact` as the only records, each at its old offset. A
-//! tombstone deletes a row and goes itself once its time is over, on a topic to which nobody sends; `erase` takes a row out
+//! tombstone deletes a row and goes itself once its time is over, on a topic that gets no more records; `erase` takes a row out
 //! of the files at once. The clock is turned by hand, so that a day passes in no time.
 //!
 //! `cargo run --release --example compacted_table` uses a temporary directory; `-- DIR` puts the store in DIR.
@@ -18,7 +18,7 @@ use annals::{CleanupPolicy, Durability, OwnedRecord, Record, Store, Topic, Topic
 
 const EVENTS: &str = include_str!("data/earthquakes.tsv");
 const TOPIC: &str = "last-events";
-/// When the program begins: 2018-02-07 02:00:00 UTC, behind the last event. Unix milliseconds.
+/// When the program begins: 2018-02-07 02:00:00 UTC, after the last event. Unix milliseconds.
 const BEGIN: i64 = 1_517_968_800_000;
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -35,7 +35,7 @@ fn main() -> Outcome {
     let config = TopicConfig::new()
         .cleanup_policy(CleanupPolicy::Compact)
         .segment_bytes(16 << 10)
-        .segment_age(HOUR) // so that maintenance seals what nobody appends to
+        .segment_age(HOUR) // so that maintenance seals a segment without appends
         .max_compaction_lag(HOUR) // and compacts it, however little it is
         .delete_retention(DAY);
     let topic = store.ensure_topic(TOPIC, config)?;

@@ -1,5 +1,5 @@
-//! A work queue that loses nothing: jobs go onto the disk before the caller is told, workers of one group share them, and
-//! each commits after its work. A worker that dies in between has done work that nobody knows of: it is done again.
+//! A work queue that loses nothing: jobs go onto the disk before the call returns, workers of one group share them, and
+//! each commits after its work. A worker that dies in between has done work that no commit knows of: it is done again.
 //!
 //! Three hundred jobs; two workers do half of them, one of the two dies without committing its last jobs; the store is
 //! closed and opened again; three workers do the rest.

@@ -1,8 +1,8 @@
 //! An event store: what happened to an account is a log of its own, its balance is what the log adds up to, and a decision
-//! is only stored if nobody else has decided meanwhile.
+//! is only stored if no other decision was stored meanwhile.
 //!
 //! One partition per account. To act on an account one replays it to its balance, decides, and appends the event with
-//! `append_if` at the end one has seen. When that is refused, somebody was faster: read on, decide again. Four threads
+//! `append_if` at the end one has seen. When that is refused, another thread was faster: read on, decide again. Four threads
 //! draw on the same accounts; no account is ever overdrawn; after a restart the replay comes to the same balances.
 //!
 //! `cargo run --release --example event_store` uses a temporary directory; `-- DIR` puts the store in DIR.
@@ -108,7 +108,7 @@ struct Account {
 struct Decision {
     /// False when there was nothing to do.
     stored: bool,
-    /// How often somebody else was faster.
+    /// How often another thread was faster.
     conflicts: usize,
 }
 

@@ -1,5 +1,5 @@
 //! The main job on real input: a week of earthquakes goes into a keyed topic, a group of two threads reads it back, a
-//! time is looked up, and after a restart the group goes on where it committed.
+//! time is looked up, and after a restart the group continues where it committed.
 //!
 //! `cargo run --release --example quickstart` uses a temporary directory; `-- DIR` puts the store in DIR and leaves it
 //! there.

@@ -137,7 +137,7 @@ fn queue(store: &Store, events: &[Event]) -> Outcome {
     Ok(())
 }
 
-/// A queue that keeps what is recent, whoever has read it.
+/// A queue that keeps what is recent, whether it was read or not.
 fn drop_oldest(store: &Store, events: &[Event]) -> Outcome {
     for event in events {
         send(store, RECENT, event)?;

@@ -1,6 +1,6 @@
 //! Follows a topic from its end, like `tail -f`: sleeps while there is nothing, wakes with each record.
 //!
-//! A store has one owner process, so whoever follows a topic runs beside whoever writes it, as another thread.
+//! A store has one owner process, so a reader that follows a topic runs beside the writer, as another thread.
 //! `cargo run --release --example tail` follows a thread that sends twenty lines. `-- DIR TOPIC` shows the last records of
 //! a topic in the store at DIR and then follows what you type: each line is sent, the end of the input ends the program.
 
@@ -62,7 +62,7 @@ fn send(store: &Store, topic: &str, lines: Lines) -> Outcome {
     Ok(())
 }
 
-/// A consumer without a group: it reads all partitions, whoever else does, and commits nothing.
+/// A consumer without a group: it reads all partitions, whatever others read, and commits nothing.
 fn at_the_end(store: &Store, topic: &Topic) -> Outcome<Consumer> {
     let mut tail = store.consumer_builder().build()?;
     let partitions = topic.partitions();

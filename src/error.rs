@@ -9,14 +9,14 @@ use crate::types::{Offset, Timestamp, TopicPartition, Utc};
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a call failed. Each variant tells what can be done about it.
+/// Why a call failed. Each variant says what can be done about it.
 ///
 /// ```
 /// use annals::{Error, Store};
 /// let dir = tempfile::tempdir()?;
 /// let store = Store::open(dir.path())?;
 /// match store.topic("orders") {
-///     Err(Error::UnknownTopic { topic }) => assert_eq!(topic, "orders"),
+///     Err(Error::UnknownTopic { topic, .. }) => assert_eq!(topic, "orders"),
 ///     other => panic!("{other:?}"),
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -24,11 +24,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No topic of that name. Create it first; sending never creates topics.
-    #[error("unknown topic {topic:?}: create it with create_topic or ensure_topic")]
+    /// No topic of that name, or what was asked belongs to one that was deleted. Create it first; sending never creates topics.
+    /// A handle of a topic that was deleted stays one, whatever has its name now: take another from the store.
+    #[error("{}", unknown_topic(topic, *was_deleted))]
+    #[non_exhaustive]
     UnknownTopic {
-        /// The name asked for.
+        /// The name.
         topic: String,
+        /// True when it was there and was deleted; then another of that name may exist.
+        was_deleted: bool,
     },
 
     /// The topic has no such partition.
@@ -149,8 +153,8 @@ pub enum Error {
         end: Offset,
     },
 
-    /// `append_if` found that somebody else had appended. Nothing was appended; read on and decide again.
-    #[error("{partition} is at offset {found}, expected {expected}: somebody else appended")]
+    /// `append_if` found that another caller had appended. Nothing was appended; read on and decide again.
+    #[error("{partition} is at offset {found}, expected {expected}: another caller appended")]
     UnexpectedEnd {
         /// The partition.
         partition: TopicPartition,
@@ -160,9 +164,9 @@ pub enum Error {
         found: Offset,
     },
 
-    /// Somebody else has begun under the name since, in this process or after it: nothing of this one takes effect. Stop, or
+    /// Another has begun under the name since, in this process or after it: nothing of this one takes effect. Stop, or
     /// begin again under the name.
-    #[error("{name}: somebody else goes by that name since")]
+    #[error("{name}: the name has another user since")]
     Fenced {
         /// The name of the transaction or producer.
         name: String,
@@ -223,7 +227,7 @@ pub enum Error {
     StoreLocked {
         /// The store's directory.
         path: PathBuf,
-        /// The process that holds it, when the lock file tells.
+        /// The process that holds it, when the lock file says.
         pid: Option<u32>,
     },
 
@@ -265,6 +269,19 @@ pub enum Error {
         reason: String,
     },
 
+    /// Files that `adopt_topic` was given are not a log that can be taken over. Nothing was created, and they are as they were.
+    #[error("cannot adopt {}, byte {position}{}: {reason}", path.display(), at_offset(*offset))]
+    CannotAdopt {
+        /// The file, or the directory.
+        path: PathBuf,
+        /// Byte position of what is in the way, or of the batch that holds it.
+        position: u64,
+        /// The offset expected there, where one is.
+        offset: Option<Offset>,
+        /// What is in the way, and what to do.
+        reason: String,
+    },
+
     /// A compressed batch expands to more than [`StoreBuilder::max_expanded_bytes`](crate::StoreBuilder::max_expanded_bytes)
     /// allows. That is no damage: it was written where more was allowed. Open the store with a larger value.
     #[error("the batch at byte {position} of {} (offset {offset}) expands to more than max_expanded_bytes={limit}: open the store with a larger value", path.display())]
@@ -292,7 +309,7 @@ pub enum Error {
         supported: u32,
     },
 
-    /// A sync failed earlier, so nobody knows what is on the disk. Nothing is acknowledged on this partition, or changed in the
+    /// A sync failed earlier, so it is not known what is on the disk. Nothing is acknowledged on this partition, or changed in the
     /// list of topics, until the store is reopened.
     #[error("{} is poisoned by an earlier failure ({cause}): reopen the store", poisoned(partition.as_ref()))]
     Poisoned {
@@ -325,6 +342,16 @@ pub enum Error {
         /// The system's answer.
         source: Arc<io::Error>,
     },
+}
+
+fn unknown_topic(topic: &str, was_deleted: bool) -> String {
+    if was_deleted {
+        format!(
+            "topic {topic:?} was deleted, and this handle with it: if there is a topic of that name, take another handle from the store"
+        )
+    } else {
+        format!("unknown topic {topic:?}: create it with create_topic or ensure_topic")
+    }
 }
 
 /// What takes nothing more.
@@ -376,7 +403,7 @@ impl Error {
         }
     }
 
-    /// True when [`append_if`](crate::Partition::append_if) found that somebody else had appended. The same call can never
+    /// True when [`append_if`](crate::Partition::append_if) found that another caller had appended. The same call can never
     /// succeed: read on, decide again, and append at the new end.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::UnexpectedEnd { .. })

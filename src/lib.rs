@@ -34,7 +34,7 @@
 //! for record in &records {
 //!     println!("{}@{} {:?}", record.partition(), record.offset(), record.value());
 //! }
-//! billing.commit()?; // the next reader of the group begins behind what was read
+//! billing.commit()?; // the next reader of the group begins after what was read
 //! # assert_eq!(records.len(), 1);
 //! store.close()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -65,10 +65,10 @@
 //! ```
 //!
 //! [`Producer::send_batch`] and [`Partition::append`] put several records into one batch: all of them are there after a crash, or
-//! none. [`Partition::append_if`] appends only if nobody else has since the caller looked: optimistic concurrency.
+//! none. [`Partition::append_if`] appends only if there was no other append since the caller looked: optimistic concurrency.
 //!
 //! A failed *write* is definite: nothing of it is in the log, and the same call may succeed later. What was lost at `Memory` is
-//! told once, as [`Error::Lost`], by the next `send` or `flush`. A failed *sync* is not definite: the records may be there after a
+//! reported once, as [`Error::Lost`], by the next `send` or `flush`. A failed *sync* is not definite: the records may be there after a
 //! restart or not, and the partition is [poisoned](Error::Poisoned) until the store is reopened.
 //!
 //! # Reading
@@ -80,7 +80,7 @@
 //! Records become readable when they are written, which is before they are durable; a reader at the end has waiting records
 //! written at once. A consumer made with [`ConsumerBuilder::read_durable_only`] sees nothing that a power cut could take back.
 //!
-//! Offsets can have gaps: go on at the last offset plus one, and never expect a record to be there.
+//! Offsets can have gaps: continue at the last offset plus one, and never expect a record to be there.
 //!
 //! ```
 //! # use annals::{Record, Store, TopicConfig};
@@ -160,13 +160,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! When maintenance fails at a partition, [`StoreBuilder::on_maintenance_failure`] tells, [`Store::stats`] lists it, and it is tried again
+//! When maintenance fails at a partition, [`StoreBuilder::on_maintenance_failure`] reports it, [`Store::stats`] lists it, and it is tried again
 //! later; the other partitions are not held up.
 //!
 //! # Opening after a crash
 //!
 //! [`Store::open`] reads no record data after a clean close, and scans the last segment of each partition otherwise.
-//! [`Store::recovery`] tells what it found: where each partition ends, and the torn tail that a cut-off write left. Opening changes
+//! [`Store::recovery`] reports what it found: where each partition ends, and the torn tail that a cut-off write left. Opening changes
 //! no partition; the first append sets it right. Damage to what was durable is [`Error::Corrupt`], with file, position and
 //! offset; nothing is dropped to get around it.
 //!
@@ -180,6 +180,26 @@
 //! The store is open until [`Store::close`], or until the last clone of the [`Store`] is dropped; producers and consumers do not
 //! keep it open.
 //!
+//! # Transactions
+//!
+//! Records in any topics, and the offsets of a group, that take effect together or not at all:
+//!
+//! ```
+//! # use annals::{Record, Store, TopicConfig};
+//! # let dir = tempfile::tempdir()?;
+//! # let store = Store::open(dir.path())?;
+//! # for topic in ["debits", "credits"] { store.create_topic(topic, TopicConfig::new())?; }
+//! let mut tx = store.transaction("transfer-17")?;
+//! tx.send(Record::to("debits").key("alice").value("5"))?;
+//! tx.send(Record::to("credits").key("bob").value("5"))?;
+//! tx.commit()?; // both are there, or neither, whenever the process dies
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Readers see committed records by default ([`Isolation`]). [`Transaction::commit_offsets`] makes a step of reading, working and
+//! writing happen once; [`Transaction::expect_end`] makes a decision depend on what was read. A [`NamedProducer`] sends once what
+//! its source sends twice.
+//!
 //! # Errors
 //!
 //! There is one [`Error`]; each variant says what can be done about it and carries what a message needs: names, offsets, limits,
@@ -187,8 +207,8 @@
 //!
 //! # Not supported
 //!
-//! Several processes on one store, a network protocol, replication, transactions over several partitions, idempotent
-//! producers, an asynchronous interface.
+//! Several processes on one store, a network protocol, replication, transactions with other systems, an asynchronous
+//! interface.
 //!
 //! # Looking underneath
 //!
@@ -234,10 +254,13 @@ pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
 pub use store::{Store, StoreBuilder};
 pub use topic::{
-    BatchMetadata, CleanupPolicy, KeyHash, Latest, OwnedHeader, OwnedRecord, OwnedRecordsIter, Partition,
-    PartitionReader, Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, Topic, TopicConfig,
+    AdoptedPartition, Adoption, BatchMetadata, CleanupPolicy, KeyHash, Latest, LogSource, OwnedHeader,
+    OwnedRecord, OwnedRecordsIter, Partition, PartitionReader, Partitioner, RecordMetadata, RecordRef,
+    Records, RecordsIter, Topic, TopicConfig,
 };
-pub use transaction::{Committed, CommittedBatch, Transaction, TransactionBuilder};
+pub use transaction::{
+    Committed, CommittedBatch, NamedAppend, NamedProducer, Transaction, TransactionBuilder,
+};
 pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
 
 /// What calls report that they have done or found.

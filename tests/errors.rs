@@ -61,7 +61,7 @@ fn unknown_topics_and_partitions() {
         store.consumer("billing").unwrap().subscribe(["payments"]).unwrap_err(),
         store.consumer("billing").unwrap().assign([("payments", 0)]).unwrap_err(),
     ] {
-        assert!(matches!(&error, Error::UnknownTopic { topic } if topic == "payments"), "{error:?}");
+        assert!(matches!(&error, Error::UnknownTopic { topic, .. } if topic == "payments"), "{error:?}");
         assert!(error.to_string().contains("create_topic"), "{error}");
     }
     for error in [
@@ -438,6 +438,49 @@ fn an_unexpected_end() {
         }
     }
     assert_eq!(partition.end(), 1);
+}
+
+#[test]
+fn beside_a_record_that_lingers_the_next_offset_is_what_append_if_expects() {
+    let (_dir, store) = store();
+    let partition = store.topic(TOPIC).unwrap().partition(0).unwrap();
+    producer(&store, Durability::Memory).send(Record::to(TOPIC).value("a")).unwrap();
+    assert_eq!((partition.end(), partition.next_offset()), (0, 1));
+    let records = [Record::new().value("b")];
+    let refused = partition.append_if(partition.end(), &records, Durability::Os);
+    assert!(matches!(refused, Err(Error::UnexpectedEnd { found: 1, .. })), "{refused:?}");
+    partition.append_if(partition.next_offset(), &records, Durability::Os).unwrap();
+    assert_eq!((partition.end(), partition.next_offset()), (2, 2));
+}
+
+#[test]
+fn a_path_that_cannot_become_a_store_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("current");
+    std::os::unix::fs::symlink("release-7", &link).unwrap();
+    for (path, why) in [(link.as_path(), "link to nothing"), (Path::new(""), "is empty")] {
+        let error = Store::open(path).unwrap_err();
+        assert!(matches!(error, Error::InvalidArgument { .. }), "{error:?}");
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    assert!(!dir.path().join("release-7").exists());
+}
+
+#[test]
+fn a_clock_before_1970_refuses_neither_records_nor_commits() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(-86_400_000));
+    let store = by_hand(dir.path()).clock(clock).open().unwrap();
+    store.create_topic(TOPIC, TopicConfig::new()).unwrap();
+    let sent = store.producer().send(Record::to(TOPIC).value("a")).unwrap();
+    assert_eq!(sent.timestamp, 0);
+    let mut consumer = store.consumer("billing").unwrap();
+    consumer.subscribe([TOPIC]).unwrap();
+    while consumer.poll(Duration::ZERO).unwrap().is_empty() {}
+    consumer.commit().unwrap();
+    assert_eq!(store.committed("billing").len(), 1);
+    store.apply_retention().unwrap();
+    store.close().unwrap();
 }
 
 #[test]

@@ -3,12 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 #![expect(clippy::disallowed_methods, reason = "a test looks at the files from outside")]
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use annals::io::ManualClock;
+use annals::io::{Clock, ManualClock};
 use annals::{
-    Durability, Error, Record, StartFrom, Store, Topic, TopicConfig, WhenFull, report::RemovalReason,
+    CleanupPolicy, Durability, Error, Record, StartFrom, Store, Topic, TopicConfig, WhenFull,
+    report::RemovalReason,
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -294,6 +297,86 @@ fn deleted_records_never_come_back() {
     assert_eq!(offsets, (55..100).collect::<Vec<_>>());
 }
 
+/// A clock at which one thread is stopped.
+#[derive(Debug)]
+struct Stopping {
+    /// What it shows.
+    shows: ManualClock,
+    /// Who is stopped, at which of its looks at the clock.
+    stops: Mutex<Option<(ThreadId, usize)>>,
+    looks: AtomicUsize,
+    arrived: Mutex<mpsc::Sender<()>>,
+    goes_on: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Clock for Stopping {
+    fn now(&self) -> i64 {
+        let stops = *self.stops.lock().unwrap();
+        if let Some((thread, nth)) = stops
+            && thread == thread::current().id()
+            && self.looks.fetch_add(1, Ordering::SeqCst) == nth
+        {
+            self.arrived.lock().unwrap().send(()).unwrap();
+            self.goes_on.lock().unwrap().recv().unwrap();
+        }
+        self.shows.now()
+    }
+}
+
+/// `nth`: at which look at the clock the round is stopped. False when it has fewer.
+fn alter_while_a_round_is_stopped(nth: usize) -> bool {
+    let (arrived, arrival) = mpsc::channel();
+    let (go_on, goes_on) = mpsc::channel();
+    let clock = Arc::new(Stopping {
+        shows: ManualClock::at(NOW),
+        stops: Mutex::default(),
+        looks: AtomicUsize::new(0),
+        arrived: Mutex::new(arrived),
+        goes_on: Mutex::new(goes_on),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::builder(dir.path()).clock(clock.clone()).maintain_by_hand().open().unwrap();
+    let config = TopicConfig::new().partitions(3).segment_bytes(1000).retention(DAY);
+    let topic = store.create_topic("clicks", config).unwrap();
+    for _ in 0..30 {
+        for partition in topic.partitions() {
+            partition.append(&[Record::new().value(&[b'x'; 75])], Durability::Os).unwrap();
+        }
+    }
+    clock.shows.set(NOW + 3 * DAY_MS);
+    let (store, topic) = (&store, &topic);
+    let starts = || topic.partitions().iter().map(annals::Partition::start).collect::<Vec<_>>();
+    thread::scope(|scope| {
+        let round = scope.spawn(|| {
+            *clock.stops.lock().unwrap() = Some((thread::current().id(), nth));
+            store.apply_retention().unwrap();
+            // For whoever waits for an arrival.
+            _ = clock.arrived.lock().unwrap().send(());
+        });
+        arrival.recv().unwrap();
+        let (done, is_done) = mpsc::channel();
+        let altering = scope.spawn(move || {
+            store.alter_topic("clicks", TopicConfig::new().set("retention.ms", "-1")).unwrap();
+            let kept = starts();
+            done.send(()).unwrap();
+            kept
+        });
+        // Where the round holds a lock while it looks at the clock, the settings change after it.
+        _ = is_done.recv_timeout(Duration::from_millis(300));
+        _ = go_on.send(());
+        round.join().unwrap();
+        let kept = altering.join().unwrap();
+        assert_eq!(starts(), kept, "stopped at look {nth}: what the new settings keep was deleted");
+    });
+    clock.looks.load(Ordering::SeqCst) > nth
+}
+
+#[test]
+fn a_round_that_is_under_way_deletes_nothing_by_settings_that_were_replaced() {
+    let stops = (0..1000).take_while(|nth| alter_while_a_round_is_stopped(*nth)).count();
+    assert!(stops >= 3, "a round looks at the clock for each partition: {stops}");
+}
+
 fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -304,5 +387,31 @@ fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
         } else {
             std::fs::copy(entry.path(), &target).unwrap();
         }
+    }
+}
+
+#[test]
+fn the_latest_values_hand_out_what_is_left_when_the_start_passes_the_walk() {
+    type Removal = fn(&Store, &Topic);
+    let removals: [(&str, Removal); 2] = [
+        ("delete_records", |_, topic| _ = topic.partition(0).unwrap().delete_records(1990).unwrap()),
+        ("retention", |store, _| assert!(!store.apply_retention().unwrap().is_empty())),
+    ];
+    for (name, removal) in removals {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+        let config = TopicConfig::new().cleanup_policy(CleanupPolicy::CompactDelete);
+        let topic = store.create_topic("prices", config.segment_bytes(2000).retention_bytes(3000)).unwrap();
+        let producer = store.producer();
+        for key in 0..2000_u32 {
+            producer.send(Record::to("prices").key(&key.to_be_bytes()).value(&[0; 200])).unwrap();
+        }
+        let mut latest = topic.latest();
+        assert_eq!(latest.next().unwrap().unwrap().offset, 0);
+        removal(&store, &topic);
+        let start = topic.partition(0).unwrap().start();
+        assert!(start > 1900, "{name}: {start}");
+        let rest: Vec<_> = latest.map(|record| record.unwrap().offset).collect();
+        assert!(rest.ends_with(&(start..2000).collect::<Vec<_>>()), "{name}: {start}, {rest:?}");
     }
 }

@@ -239,3 +239,29 @@ fn where_no_directory_is_nothing_is_repaired_and_none_is_made() {
     assert!(matches!(refused, Err(Error::InvalidArgument { .. } | Error::Io { .. })), "{refused:?}");
     assert!(!nowhere.exists());
 }
+
+#[test]
+fn a_topic_with_a_long_name_is_repaired() {
+    let (dir, copies) = (fast_dir(), fast_dir());
+    let name = "t".repeat(249);
+    let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    store.create_topic(&name, TopicConfig::new().partitions(20).segment_bytes(1000)).unwrap();
+    let partition = store.topic(&name).unwrap().partition(19).unwrap();
+    for _ in 0..30 {
+        partition.append(&[Record::new().value(&[b'x'; 100])], Durability::Os).unwrap();
+    }
+    drop(partition);
+    store.close().unwrap();
+    let log = dir.path().join(format!("{name}-19/00000000000000000000.log"));
+    let mut bytes = std::fs::read(&log).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&log, &bytes).unwrap();
+    let report = Store::builder(dir.path()).repair(copies.path()).unwrap();
+    assert_eq!((report.repairs.len(), report.refused.len()), (1, 0), "{report:?}");
+    let copy = report.repairs[0].copy.as_ref().unwrap();
+    assert_eq!(copy.parent(), Some(copies.path().join(format!("{name}-19")).as_path()));
+    let range = report.repairs[0].position.clone();
+    let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
+    assert!(std::fs::read(copy).unwrap() == bytes[range]);
+    assert!(Store::verify(dir.path()).unwrap().is_sound());
+}

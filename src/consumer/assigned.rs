@@ -26,11 +26,13 @@ pub(super) struct Assigned {
     reader: Option<Reader>,
     /// What the group had committed when the partition became this consumer's.
     committed: Option<Offset>,
+    /// It came into being after the consumer had subscribed: its last record is not where that began.
+    is_new: bool,
 }
 
 impl Assigned {
-    pub(super) fn new(partition: Partition, since: u64, committed: Option<Offset>) -> Self {
-        Self { partition, flow: Flow::Running, since, reader: None, committed }
+    pub(super) fn new(partition: Partition, since: u64, committed: Option<Offset>, is_new: bool) -> Self {
+        Self { partition, flow: Flow::Running, since, reader: None, committed, is_new }
     }
 
     /// The next offset to be handed out, once a poll or a seek has decided it.
@@ -79,6 +81,7 @@ impl Assigned {
                         partition: self.partition.topic_partition().clone(),
                     });
                 }
+                (None, StartFrom::Latest) if self.is_new => self.partition.start(),
                 (None, start) => self.reset(start, settings.isolation),
             };
             self.reader = Some(self.reader_at(offset, settings));

@@ -27,10 +27,12 @@ use crate::types::Durability;
 pub enum StartFrom {
     /// At the first record there is.
     ///
-    /// With this and with `Latest`, a position whose records were deleted goes on at the first that is there.
+    /// With this and with `Latest`, a position whose records were deleted continues at the first that is there.
     #[default]
     Earliest,
-    /// After the last record there is when the partition is first looked at.
+    /// After the last record there is when the partition is first looked at. One that came into being after a member of a group
+    /// had subscribed is read from its first record, as all of them were sent since: a partition that was
+    /// [added](crate::Store::add_partitions), one of a topic that was deleted and created again.
     Latest,
     /// Nowhere: `poll` fails, also where the records at a position were deleted.
     Fail,

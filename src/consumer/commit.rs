@@ -48,7 +48,7 @@ impl Consumer {
         self.commit_given(offsets, "")
     }
 
-    /// Commits given offsets with a note for whoever asks for them, at most 4096 bytes.
+    /// Commits given offsets with a note for later readers of the commit, at most 4096 bytes.
     ///
     /// # Errors
     /// As [`commit_offsets`](Self::commit_offsets).
@@ -100,7 +100,7 @@ impl Consumer {
         self.groups.commit(group, CommitRequest { member, positions, metadata, durability, kind })
     }
 
-    /// Commits what earlier polls handed out, if it is time. A failure stops nobody from reading.
+    /// Commits what earlier polls handed out, if it is time. A failure stops no reading.
     pub(super) fn commit_when_due(&mut self) {
         if self.auto_commit.is_due() {
             let outcome = self.commit_automatically();
@@ -113,7 +113,7 @@ impl Consumer {
         self.commit_positions(CommitKind::Automatic)
     }
 
-    /// Why the last automatic commit failed; `None` after one that succeeded. Polls go on meanwhile and try again;
+    /// Why the last automatic commit failed; `None` after one that succeeded. Polls continue meanwhile and try again;
     /// [`commit`](Self::commit) and [`close`](Self::close) report their failures themselves.
     ///
     /// ```

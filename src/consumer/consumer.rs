@@ -1,6 +1,7 @@
 //! The consumer: polling, and what belongs to its membership.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use crate::consumer::assigned::Assigned;
@@ -10,6 +11,7 @@ use crate::consumer::rebalance::Unreported;
 use crate::consumer::waker::ConsumerWaker;
 use crate::error::{Error, Result};
 use crate::group::{Group, Groups, Owned};
+use crate::io::Process;
 use crate::log::Signal;
 use crate::topic::Topics;
 use crate::types::TopicPartition;
@@ -18,8 +20,8 @@ use crate::types::TopicPartition;
 /// ([`assign`](Self::assign)). Belongs to one thread at a time; dropping it leaves the group.
 ///
 /// The members of a group share the partitions of the topics they subscribe to: each partition has one reader. When
-/// members come and go, the partitions are shared out anew at once; a member sees it at its next poll, and a commit for a
-/// partition it has lost is refused. Whoever gets the partition begins at what was committed.
+/// members come and go, the partitions are shared out again at once; a member sees it at its next poll, and a commit for a
+/// partition it has lost is refused. The member that gets the partition begins at what was committed.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -37,8 +39,9 @@ use crate::types::TopicPartition;
 /// assert_eq!(billing.lag()?, 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct Consumer {
+    /// Which built it.
+    pub(super) process: Process,
     pub(super) topics: Arc<Topics>,
     pub(super) groups: Arc<Groups>,
     pub(super) settings: Settings,
@@ -76,6 +79,7 @@ impl Consumer {
         let signal: Arc<Signal> = Arc::default();
         topics.watch_close(&signal);
         Ok(Self {
+            process: Process::current(),
             topics,
             groups,
             settings,
@@ -120,7 +124,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Reads these partitions, whoever else does, instead of any it read before. Leaves the group as a reader; commits
+    /// Reads these partitions, whatever others read, in place of those it read before. Leaves the group as a reader; commits
     /// still go to it, unchecked.
     ///
     /// # Errors
@@ -130,7 +134,7 @@ impl Consumer {
         let mut partitions = Vec::new();
         for place in &places {
             let partition = self.topics.get(place.topic())?.partition(place.partition())?;
-            partitions.push(Owned { partition, since: 0 });
+            partitions.push(Owned { partition, since: 0, is_new: false });
         }
         self.leave_group();
         self.role = Role::SelfAssigned;
@@ -168,29 +172,34 @@ impl Consumer {
     /// Reads `partitions` from here on. Those it has had without a break go on where they are.
     fn take(&mut self, partitions: Vec<Owned>) {
         let mut before = std::mem::take(&mut self.assigned);
-        for Owned { partition, since } in partitions {
+        for Owned { partition, since, is_new } in partitions {
             let place = partition.topic_partition().clone();
             let kept = match before.remove(&place) {
                 Some(kept) if kept.since == since && kept.partition.is_same(&partition) => kept,
                 lost => {
-                    lost.into_iter().for_each(|lost| self.let_go(&place, &lost));
+                    lost.into_iter().for_each(|lost| self.lose(&place, &lost));
                     self.unreported.note_assigned(&place);
                     let committed = self.group.as_ref().and_then(|group| {
                         self.groups.committed(group.name(), &partition).map(|committed| committed.offset)
                     });
                     partition.log().watch(&self.signal);
-                    Assigned::new(partition, since, committed)
+                    Assigned::new(partition, since, committed, is_new)
                 }
             };
             self.assigned.insert(place, kept);
         }
         for (place, lost) in before {
-            self.let_go(&place, &lost);
-            if matches!(self.role, Role::Member(_)) && lost.partition.is_deleted() {
-                self.deleted.insert(Arc::clone(place.shared_topic()));
-            }
+            self.lose(&place, &lost);
         }
         self.auto_commit.note_change();
+    }
+
+    /// The partition is no longer this consumer's. A member is told of a deletion, also when the topic has a successor.
+    fn lose(&mut self, place: &TopicPartition, lost: &Assigned) {
+        self.let_go(place, lost);
+        if matches!(self.role, Role::Member(_)) && lost.partition.is_deleted() {
+            self.deleted.insert(Arc::clone(place.shared_topic()));
+        }
     }
 
     /// Commits what was handed out if that is automatic, and leaves the group. Dropping the consumer only leaves.
@@ -219,8 +228,21 @@ impl Consumer {
     }
 }
 
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let group = self.group.as_ref().map(|group| group.name());
+        let mut shown = f.debug_struct("Consumer");
+        shown.field("group", &group).field("member", &self.member).field("partitions", &self.assigned.len());
+        shown.finish_non_exhaustive()
+    }
+}
+
 impl Drop for Consumer {
     fn drop(&mut self) {
+        if !self.process.is_current() {
+            // A child's copy is no member of anything, and another thread may have held these locks when the child was made.
+            return;
+        }
         self.unsubscribe();
         self.topics.unwatch_close(&self.signal);
         if let Some(group) = &self.group {

@@ -20,8 +20,8 @@ impl Consumer {
     ///
     /// # Errors
     /// [`Corrupt`](Error::Corrupt) for a damaged batch: again in turn, until it is skipped by a [`seek`](Self::seek).
-    /// [`UnknownTopic`](Error::UnknownTopic) when a topic was deleted: once for a member of a group, which then reads what
-    /// is left of its topics, and the next topic of that name when there is one; in turn for a consumer that has
+    /// [`UnknownTopic`](Error::UnknownTopic) when a topic was deleted: once for a member of a group, also when there is another
+    /// of that name by then; it then reads what is left of its topics, and that other one from its beginning; in turn for a consumer that has
     /// [assigned](Self::assign) itself a partition of it. [`OffsetOutOfRange`](Error::OffsetOutOfRange) and
     /// [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Fail`](crate::StartFrom::Fail).
     /// [`StoreClosed`](Error::StoreClosed), [`Io`](Error::Io).
@@ -35,7 +35,7 @@ impl Consumer {
             self.report_rebalance();
             self.commit_when_due();
             if let Some(topic) = self.deleted.pop_first() {
-                return Err(Error::UnknownTopic { topic: topic.to_string() });
+                return Err(Error::UnknownTopic { topic: topic.to_string(), was_deleted: true });
             }
             let records = self.fetch()?;
             if !records.is_empty() {
@@ -105,7 +105,7 @@ impl Consumer {
 
     /// A member is told once that a topic is gone, be it before or after its group is.
     fn note_deleted(&mut self, error: &Error) {
-        if let (Role::Member(_), Error::UnknownTopic { topic }) = (&self.role, error) {
+        if let (Role::Member(_), Error::UnknownTopic { topic, .. }) = (&self.role, error) {
             let is_gone = |one: &Assigned| one.partition.topic() == topic && one.partition.is_deleted();
             for (place, one) in std::mem::take(&mut self.assigned) {
                 if is_gone(&one) {

@@ -36,7 +36,7 @@ impl Consumer {
         }
     }
 
-    /// Goes on behind the last record of every partition it reads.
+    /// Continues after the last record of every partition it reads.
     pub fn seek_to_end(&mut self) {
         self.follow_group();
         self.auto_commit.note_change();

@@ -12,10 +12,10 @@ use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
 pub struct IndexDump<E> {
     /// In the order of the file.
     pub entries: Vec<E>,
-    /// Bytes of zeros behind the last entry: a broker allocates the indexes of its active segment ahead, and a killed one
+    /// Bytes of zeros after the last entry: a broker allocates the indexes of its active segment ahead, and a killed one
     /// leaves them so.
     pub padding_bytes: usize,
-    /// Bytes behind the last entry that are none: a part of one, or a negative number.
+    /// Bytes after the last entry that are none: a part of one, or a negative number.
     pub trailing_bytes: usize,
 }
 

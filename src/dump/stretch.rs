@@ -9,7 +9,7 @@ use crate::format::{BatchHeader, Malformed};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Stretch {
-    /// A batch, whole as far as its header tells.
+    /// A batch, whole as far as its header says.
     Batch(Box<BatchDump>),
     /// Zeros up to the end of the file: space that its writer has allocated ahead.
     Zeros {

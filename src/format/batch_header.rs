@@ -13,12 +13,28 @@ use super::{Attributes, Codec, Malformed, ProducerStamp};
 use crate::types::{Offset, Timestamp};
 
 const MAGIC: i8 = 2;
-const BATCH_LENGTH_AT: usize = 8;
-const MAGIC_AT: usize = 16;
-const CRC_AT: usize = 17;
-const CRC_FROM: usize = 21;
-const LAST_OFFSET_DELTA_AT: usize = 23;
-const RECORD_COUNT_AT: usize = 57;
+/// Where each field begins: where the one before it ends.
+const BATCH_LENGTH_AT: usize = size_of::<i64>();
+const LEADER_EPOCH_AT: usize = BATCH_LENGTH_AT + size_of::<i32>();
+const MAGIC_AT: usize = LEADER_EPOCH_AT + size_of::<i32>();
+const CRC_AT: usize = MAGIC_AT + size_of::<i8>();
+const ATTRIBUTES_AT: usize = CRC_AT + size_of::<u32>();
+const LAST_OFFSET_DELTA_AT: usize = ATTRIBUTES_AT + size_of::<i16>();
+const BASE_TIMESTAMP_AT: usize = LAST_OFFSET_DELTA_AT + size_of::<i32>();
+const MAX_TIMESTAMP_AT: usize = BASE_TIMESTAMP_AT + size_of::<i64>();
+const PRODUCER_ID_AT: usize = MAX_TIMESTAMP_AT + size_of::<i64>();
+const PRODUCER_EPOCH_AT: usize = PRODUCER_ID_AT + size_of::<i64>();
+const BASE_SEQUENCE_AT: usize = PRODUCER_EPOCH_AT + size_of::<i16>();
+const RECORD_COUNT_AT: usize = BASE_SEQUENCE_AT + size_of::<i32>();
+/// What the checksum covers.
+const CRC_FROM: usize = ATTRIBUTES_AT;
+
+const _: () = assert!(BatchHeader::LEN == RECORD_COUNT_AT + size_of::<i32>(), "the fields fill the header");
+const _: () = assert!(BatchHeader::PREFIX == LEADER_EPOCH_AT, "the prefix ends with the length");
+const _: () = assert!(
+    BatchHeader::MIN_BATCH_LENGTH.cast_unsigned() as usize + BatchHeader::PREFIX == BatchHeader::LEN,
+    "the smallest batch is a header"
+);
 
 /// A decoded header: `batch_length` covers at least the header, and offsets, deltas and counts are not negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,22 +71,25 @@ impl BatchHeader {
             return Err(Malformed::truncated(Self::LEN, bytes.len()));
         };
         check_magic(i8::from_be_bytes(field(bytes, MAGIC_AT)))?;
-        let attributes = i16::from_be_bytes(field(bytes, CRC_FROM));
+        let attributes = i16::from_be_bytes(field(bytes, ATTRIBUTES_AT));
         let Some(attributes) = Attributes::from_bits(attributes) else {
-            return Err(Malformed::invalid(CRC_FROM, format!("codec {} does not exist", attributes & 0b111)));
+            return Err(Malformed::invalid(
+                ATTRIBUTES_AT,
+                format!("codec {} does not exist", attributes & 0b111),
+            ));
         };
         let header = Self {
             base_offset: i64::from_be_bytes(field(bytes, 0)),
             batch_length: i32::from_be_bytes(field(bytes, BATCH_LENGTH_AT)),
-            leader_epoch: i32::from_be_bytes(field(bytes, 12)),
+            leader_epoch: i32::from_be_bytes(field(bytes, LEADER_EPOCH_AT)),
             crc: u32::from_be_bytes(field(bytes, CRC_AT)),
             attributes,
             last_offset_delta: i32::from_be_bytes(field(bytes, LAST_OFFSET_DELTA_AT)),
-            base_timestamp: i64::from_be_bytes(field(bytes, 27)),
-            max_timestamp: i64::from_be_bytes(field(bytes, 35)),
-            producer_id: i64::from_be_bytes(field(bytes, 43)),
-            producer_epoch: i16::from_be_bytes(field(bytes, 51)),
-            base_sequence: i32::from_be_bytes(field(bytes, 53)),
+            base_timestamp: i64::from_be_bytes(field(bytes, BASE_TIMESTAMP_AT)),
+            max_timestamp: i64::from_be_bytes(field(bytes, MAX_TIMESTAMP_AT)),
+            producer_id: i64::from_be_bytes(field(bytes, PRODUCER_ID_AT)),
+            producer_epoch: i16::from_be_bytes(field(bytes, PRODUCER_EPOCH_AT)),
+            base_sequence: i32::from_be_bytes(field(bytes, BASE_SEQUENCE_AT)),
             record_count: i32::from_be_bytes(field(bytes, RECORD_COUNT_AT)),
         };
         header.check()
@@ -116,19 +135,19 @@ impl BatchHeader {
     /// The header's bytes.
     pub(crate) fn encode(&self) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
-        out[..8].copy_from_slice(&self.base_offset.to_be_bytes());
-        out[8..12].copy_from_slice(&self.batch_length.to_be_bytes());
-        out[12..16].copy_from_slice(&self.leader_epoch.to_be_bytes());
-        out[16..17].copy_from_slice(&MAGIC.to_be_bytes());
-        out[17..21].copy_from_slice(&self.crc.to_be_bytes());
-        out[21..23].copy_from_slice(&self.attributes.bits().to_be_bytes());
-        out[23..27].copy_from_slice(&self.last_offset_delta.to_be_bytes());
-        out[27..35].copy_from_slice(&self.base_timestamp.to_be_bytes());
-        out[35..43].copy_from_slice(&self.max_timestamp.to_be_bytes());
-        out[43..51].copy_from_slice(&self.producer_id.to_be_bytes());
-        out[51..53].copy_from_slice(&self.producer_epoch.to_be_bytes());
-        out[53..57].copy_from_slice(&self.base_sequence.to_be_bytes());
-        out[57..61].copy_from_slice(&self.record_count.to_be_bytes());
+        out[..BATCH_LENGTH_AT].copy_from_slice(&self.base_offset.to_be_bytes());
+        out[BATCH_LENGTH_AT..LEADER_EPOCH_AT].copy_from_slice(&self.batch_length.to_be_bytes());
+        out[LEADER_EPOCH_AT..MAGIC_AT].copy_from_slice(&self.leader_epoch.to_be_bytes());
+        out[MAGIC_AT..CRC_AT].copy_from_slice(&MAGIC.to_be_bytes());
+        out[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&self.crc.to_be_bytes());
+        out[ATTRIBUTES_AT..LAST_OFFSET_DELTA_AT].copy_from_slice(&self.attributes.bits().to_be_bytes());
+        out[LAST_OFFSET_DELTA_AT..BASE_TIMESTAMP_AT].copy_from_slice(&self.last_offset_delta.to_be_bytes());
+        out[BASE_TIMESTAMP_AT..MAX_TIMESTAMP_AT].copy_from_slice(&self.base_timestamp.to_be_bytes());
+        out[MAX_TIMESTAMP_AT..PRODUCER_ID_AT].copy_from_slice(&self.max_timestamp.to_be_bytes());
+        out[PRODUCER_ID_AT..PRODUCER_EPOCH_AT].copy_from_slice(&self.producer_id.to_be_bytes());
+        out[PRODUCER_EPOCH_AT..BASE_SEQUENCE_AT].copy_from_slice(&self.producer_epoch.to_be_bytes());
+        out[BASE_SEQUENCE_AT..RECORD_COUNT_AT].copy_from_slice(&self.base_sequence.to_be_bytes());
+        out[RECORD_COUNT_AT..].copy_from_slice(&self.record_count.to_be_bytes());
         out
     }
 

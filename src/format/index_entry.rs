@@ -13,6 +13,10 @@ pub(crate) struct OffsetIndexEntry {
     pub(crate) position: u32,
 }
 
+const _: () = assert!(OffsetIndexEntry::LEN == 2 * size_of::<u32>(), "an offset and a position");
+const _: () =
+    assert!(TimeIndexEntry::LEN == size_of::<Timestamp>() + size_of::<u32>(), "a time and an offset");
+
 impl OffsetIndexEntry {
     pub(crate) const LEN: usize = 8;
 

@@ -6,9 +6,6 @@ use super::short_varint::ShortVarints;
 use super::{BatchHeader, Malformed};
 use crate::types::Offset;
 
-/// Bytes of the shortest record there can be: seven varints of one byte, the attributes among them.
-const SHORTEST_RECORD: usize = 7;
-
 /// Walks a batch's uncompressed record bytes without copying, and checks them against the header: as many records as
 /// it counts, no byte more, offsets rising and within its range. Ends after the first error.
 ///
@@ -62,6 +59,9 @@ struct Taken {
 }
 
 impl<'a> RecordIter<'a> {
+    /// Bytes of the shortest record there can be: seven varints of one byte, the attributes among them.
+    pub(crate) const SHORTEST: usize = 7;
+
     /// The records of the batch with this header; `records` are its bytes behind the header, decompressed.
     pub(crate) fn new(header: &BatchHeader, records: &'a [u8]) -> Self {
         Self::resume(header, records, 0, header.record_count)
@@ -115,7 +115,7 @@ impl<'a> RecordIter<'a> {
         let until = until.saturating_sub(batch.origin.base_offset);
         let left = usize::try_from(self.place.remaining).unwrap_or_default();
         let most = most.min(left);
-        let fit = batch.records.len().saturating_sub(index(self.place.at)) / SHORTEST_RECORD;
+        let fit = batch.records.len().saturating_sub(index(self.place.at)) / RecordIter::SHORTEST;
         // What the header counts is not believed.
         let mut spans = Vec::with_capacity(most.min(fit).min(usize::try_from(until).unwrap_or_default()));
         let mut place = self.place;

@@ -61,6 +61,7 @@ impl TransactionStatus {
     }
 
     /// Kafka's word for it.
+    #[cfg(test)]
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Empty => "Empty",

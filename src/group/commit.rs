@@ -76,6 +76,8 @@ impl Groups {
             if kind != CommitKind::Given && partition.is_deleted() {
                 continue;
             }
+            // Of a topic that was deleted nobody owns anything, and that is what is to be said.
+            partition.log().check_open()?;
             if let Some((member, members)) = owner
                 && !members.owns(member, &partition)
             {
@@ -117,7 +119,6 @@ impl Groups {
 
 /// An offset beyond the end would skip records that are not written yet.
 pub(super) fn check_range(partition: &Partition, offset: Offset) -> Result<()> {
-    partition.log().check_open()?;
     let (start, end) = (partition.start(), partition.end());
     if (0..=end).contains(&offset) {
         return Ok(());

@@ -34,6 +34,8 @@ pub(crate) struct Owned {
     /// The generation since which the member has had it without a break. Whoever lost a partition and has it again goes
     /// on at what was committed meanwhile, not where it stood.
     pub(crate) since: u64,
+    /// It came into being after the member had begun to read its topic: all of its records were sent since.
+    pub(crate) is_new: bool,
 }
 
 /// What a member reads, as of one moment.
@@ -46,9 +48,31 @@ pub(crate) struct Assignment {
 #[derive(Debug)]
 struct Member {
     topics: Vec<Arc<str>>,
+    /// Each of them as it was when the member began to read it.
+    at_first: BTreeMap<Arc<str>, Existing>,
     assignment: BTreeMap<TopicPartition, Owned>,
     /// Raised when the assignment has changed.
     signal: Arc<Signal>,
+}
+
+/// The partitions of a topic at one moment.
+#[derive(Debug, Clone, Copy)]
+struct Existing {
+    /// `None` when there was no topic of the name.
+    topic_id: Option<u128>,
+    partitions: usize,
+}
+
+impl Existing {
+    fn of(partitions: &[Partition]) -> Self {
+        Self { topic_id: partitions.first().map(Partition::topic_id), partitions: partitions.len() }
+    }
+
+    /// Whether the partition was one of them.
+    fn had(&self, partition: &Partition) -> bool {
+        let number = usize::try_from(partition.number()).unwrap_or(usize::MAX);
+        self.topic_id == Some(partition.topic_id()) && number < self.partitions
+    }
 }
 
 impl Group {
@@ -74,11 +98,12 @@ impl Group {
         all: &Topics,
     ) -> Vec<Arc<str>> {
         let mut members = self.members.lock();
-        let (before, assignment) = match members.by_id.remove(member) {
-            Some(before) => (before.topics, before.assignment),
-            None => (Vec::new(), BTreeMap::new()),
+        let (before, mut at_first, assignment) = match members.by_id.remove(member) {
+            Some(before) => (before.topics, before.at_first, before.assignment),
+            None => (Vec::new(), BTreeMap::new(), BTreeMap::new()),
         };
-        let joined = Member { topics, assignment, signal: Arc::clone(signal) };
+        at_first.retain(|topic, _| topics.contains(topic));
+        let joined = Member { topics, at_first, assignment, signal: Arc::clone(signal) };
         members.by_id.insert(member.to_owned(), joined);
         self.assign(&mut members, all);
         before
@@ -115,6 +140,12 @@ impl Group {
             |topic: &str| partitions.get(topic).map_or(0, |all| u32::try_from(all.len()).unwrap_or(u32::MAX));
         let assignment = range(&subscribers, count);
         let generation = members.generation + 1;
+        for member in members.by_id.values_mut() {
+            for topic in &member.topics {
+                let now = || Existing::of(partitions.get(topic).map_or(&[][..], Vec::as_slice));
+                member.at_first.entry(Arc::clone(topic)).or_insert_with(now);
+            }
+        }
         for (member, assigned) in assignment {
             let Some(state) = members.by_id.get_mut(&member) else { continue };
             let before = std::mem::take(&mut state.assignment);
@@ -125,7 +156,8 @@ impl Group {
                 };
                 let kept = before.get(&place).filter(|owned| owned.partition.is_same(partition));
                 let since = kept.map_or(generation, |owned| owned.since);
-                state.assignment.insert(place, Owned { partition: partition.clone(), since });
+                let is_new = state.at_first.get(place.topic()).is_some_and(|first| !first.had(partition));
+                state.assignment.insert(place, Owned { partition: partition.clone(), since, is_new });
             }
         }
         members.generation = generation;

@@ -9,7 +9,7 @@ use crate::group::committed::{Commit, Committed, CommittedOffset};
 use crate::group::group::Group;
 use crate::group::register::Register;
 use crate::io::Clock;
-use crate::locks::{AtomicU64, Mutex, Ordering};
+use crate::locks::{AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::log::{Signal, SkippedRecord};
 use crate::topic::{Ledger, OFFSETS, Partition, Topics};
 use crate::types::{Offset, TopicPartition};
@@ -41,7 +41,8 @@ const GROUP_NAME_MOST_BYTES: usize = 32_767;
 
 /// Groups and their committed offsets.
 ///
-/// Locks are taken in this order: a group's members, `committed`, those of the partition that stores the commits.
+/// Locks are taken in this order: a group's members, `committed`, `owed`, those of the partition that stores the commits.
+/// `owed` is also taken under the writer's lock of a partition that has not been appended to.
 /// `register` is held for a moment alone.
 #[derive(Debug)]
 pub(crate) struct Groups {
@@ -50,6 +51,11 @@ pub(crate) struct Groups {
     pub(super) ledger: Ledger,
     /// Held while commits are written, so that memory and ledger agree on the order; not while they are synced.
     pub(super) committed: Mutex<Committed>,
+    /// What was set right in memory at the open and is not written yet. Nothing else is written before it.
+    owed: Mutex<Vec<Change>>,
+    /// Some of that was committed without the id of its topic, which is gone: it would hold for the next of the name. Or it is of
+    /// a partition that has been appended to since.
+    cannot_wait: AtomicBool,
     register: Mutex<Register>,
     members_made: AtomicU64,
     offset_resets: Vec<OffsetReset>,
@@ -57,14 +63,17 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// Loads what was committed. Offsets above the end of their partition are set back to it, durably; offsets of topics
-    /// that are gone go too, also when another topic has the name now.
-    pub(crate) fn open(topics: Arc<Topics>, clock: Arc<dyn Clock>) -> Result<Self> {
+    /// Loads what was committed; changes no byte. Offsets above the end of their partition are set back to it, durably before
+    /// anything is appended there; offsets of topics that are gone go too, also when another topic has the name now. Both are
+    /// written by [`write_owed`](Self::write_owed).
+    pub(crate) fn open(topics: Arc<Topics>, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
         let ledger = Ledger::new(Arc::clone(&topics), &OFFSETS);
         let mut committed = Committed::default();
         let skipped = ledger.load(&mut committed)?;
         let mut offset_resets = Vec::new();
         let mut changes = Vec::new();
+        let mut set_back = Vec::new();
+        let mut owes_unnamed = false;
         let mut of_unnamed = Vec::new();
         for (group, place, commit) in committed.iter() {
             let partition =
@@ -85,11 +94,13 @@ impl Groups {
                 }
                 continue;
             }
-            let after = partition.zip(end).map(|(partition, end)| Commit {
-                topic_id: partition.topic_id(),
-                names_id: true,
-                at: CommittedOffset { offset: end, ..commit.at.clone() },
+            let after = partition.zip(end).map(|(partition, end)| {
+                let at = CommittedOffset { offset: end, ..commit.at.clone() };
+                let topic_id = partition.topic_id();
+                set_back.push(partition);
+                Commit { topic_id, names_id: true, at }
             });
+            owes_unnamed |= after.is_none() && !commit.names_id;
             changes.push(Change { group: Arc::clone(group), place: place.clone(), commit: after });
             offset_resets.extend(end.map(|end| OffsetReset {
                 group: group.to_string(),
@@ -99,27 +110,54 @@ impl Groups {
             }));
         }
         of_unnamed.into_iter().for_each(|(group, place, bound)| committed.set(&group, &place, Some(bound)));
-        let groups = Self {
+        for Change { group, place, commit } in &changes {
+            committed.set(group, place, commit.clone());
+        }
+        let groups = Arc::new(Self {
             topics,
             clock,
             ledger,
             committed: Mutex::new(committed),
+            owed: Mutex::new(changes),
+            cannot_wait: AtomicBool::new(owes_unnamed),
             register: Mutex::default(),
             members_made: AtomicU64::new(0),
             offset_resets,
             skipped,
-        };
-        if !changes.is_empty() {
-            // What the list says may not be on the disk. A topic that a power cut brings back must not find its commits gone.
-            groups.topics.sync_list()?;
-            groups.write(&mut groups.committed.lock(), changes)?;
-            groups.ledger.sync()?;
+        });
+        for partition in set_back {
+            let owing = Arc::downgrade(&groups);
+            let write = move || owing.upgrade().map_or(Ok(()), |groups| groups.write_owed());
+            // Records sent to it would be taken for read by the next life.
+            if !partition.log().require(write) {
+                groups.cannot_wait.store(true, Ordering::Release);
+            }
         }
         Ok(groups)
     }
 
+    /// Writes what is owed where a topic that is created next could suffer from it.
+    pub(crate) fn write_what_cannot_wait(&self) -> Result<()> {
+        if self.cannot_wait.load(Ordering::Acquire) { self.write_owed() } else { Ok(()) }
+    }
+
+    /// Writes durably what the open has set right. A failure, as on a full disk, leaves it owed: every later commit, and the
+    /// first append to a partition of which a commit was set back, tries again first.
+    pub(crate) fn write_owed(&self) -> Result<()> {
+        let mut owed = self.owed.lock();
+        if owed.is_empty() {
+            return Ok(());
+        }
+        let entries = owed.iter().map(Change::entry).collect::<Result<Vec<_>>>()?;
+        self.ledger.append(&entries, |_| {})?;
+        self.ledger.sync()?;
+        owed.clear();
+        Ok(())
+    }
+
     /// Writes changes, then applies them: those of a batch when it is written.
     pub(super) fn write(&self, committed: &mut Committed, changes: Vec<Change>) -> Result<()> {
+        self.write_owed()?;
         let entries = changes.iter().map(Change::entry).collect::<Result<Vec<_>>>()?;
         let mut changes = changes.into_iter();
         self.ledger.append(&entries, |written| {
@@ -197,12 +235,16 @@ impl Groups {
         commit.is_for(partition).then(|| commit.at.clone())
     }
 
-    /// All that a group has committed for the topics there are.
+    /// All that a group has committed for the topics there are, those that could not be opened among them.
     pub(crate) fn committed_of(&self, group: &str) -> BTreeMap<TopicPartition, CommittedOffset> {
         let committed = self.committed.lock();
-        let of_group = committed.of_group(group).filter(|(place, commit)| {
-            self.topics.get(place.topic()).is_ok_and(|topic| commit.topic_id == topic.id())
-        });
+        let holds = |place: &TopicPartition, commit: &Commit| match self.topics.get(place.topic()) {
+            Ok(topic) => commit.topic_id == topic.id(),
+            Err(Error::UnknownTopic { .. }) => false,
+            // The topic is there and could not be opened: what was committed for it holds.
+            Err(_) => true,
+        };
+        let of_group = committed.of_group(group).filter(|(place, commit)| holds(place, commit));
         of_group.map(|(place, commit)| (place.clone(), commit.at.clone())).collect()
     }
 

@@ -92,6 +92,7 @@ impl Groups {
         let owner = pending.member.as_ref().zip(members);
         for (partition, offset) in &pending.positions {
             let (place, offset) = (partition.topic_partition(), *offset);
+            partition.log().check_open()?;
             if let Some(((member, known), members)) = owner
                 && !members.owns((member, *known), partition)
             {
@@ -121,6 +122,8 @@ impl Groups {
     ) -> Result<T> {
         let Held { changes, inputs, .. } = held;
         let mut committed = self.committed.lock();
+        // Before the transaction holds the partitions it writes to, that of the commits among them.
+        self.write_owed()?;
         let partition = self.ledger.partition()?;
         let entries = changes.iter().map(Change::entry).collect::<Result<Vec<_>>>()?;
         let records = PendingRecords { entries: &entries, partition, inputs };

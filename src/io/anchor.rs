@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::blocks::share_blocks;
 use super::listing::list;
 use super::os::{LockFile, OsFile, OsFileSystem, lock_file};
 use super::process::Process;
@@ -149,6 +150,31 @@ impl FileSystem for AnchoredFileSystem {
 
     fn available_space(&self, dir: &Path) -> io::Result<Option<u64>> {
         available_space(&self.anchor.open_directory(dir)?)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.anchor.with(|directory| {
+            let (from, to) = (self.anchor.name(directory, from)?, self.anchor.name(directory, to)?);
+            // SAFETY: as for `create_dir`, for both names.
+            #[expect(unsafe_code, reason = "std links by whole paths alone")]
+            outcome(unsafe { libc::linkat(from.from, from.name.as_ptr(), to.from, to.name.as_ptr(), 0) })
+        })
+    }
+
+    fn reflink(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let source = self.anchor.open(from, libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK)?;
+        let target = self.anchor.open(to, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW)?;
+        share_blocks(&source, &target).inspect_err(|_| drop(self.remove_file(to)))
+    }
+
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        let Ok(below) = path.strip_prefix(&self.anchor.root) else { return std::fs::canonicalize(path) };
+        // Whatever its name is now.
+        self.anchor.with(|directory| {
+            let open = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+            // Without `/proc` by its name: it has most likely kept it.
+            std::fs::canonicalize(open.join(below)).or_else(|_| std::fs::canonicalize(path))
+        })
     }
 
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {

@@ -14,6 +14,15 @@ use crate::error::{Error, Result};
 /// Suffix of a file that is being written and will be renamed.
 const NEW: &str = ".new";
 
+/// How a file is the same as another without having been copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// It is the same file.
+    Hard,
+    /// It has the same blocks, until one of the two is written to.
+    Blocks,
+}
+
 /// A directory of a file system. Opening one touches nothing.
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
@@ -168,7 +177,16 @@ impl Directory {
         if let Some(above) = self.path.parent() {
             Self { pool: Arc::clone(&self.pool), path: or_here(above).into() }.ensure()?;
         }
-        self.create()
+        match self.create() {
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
+                // Somebody else may have made it at the same time.
+                if self.exists()? {
+                    return Ok(());
+                }
+                Err(Error::invalid(format!("{} is a link to nothing", self.path.display())))
+            }
+            created => created,
+        }
     }
 
     /// Makes every name on the way to the directory durable. One that an earlier process made and could not sync, or did
@@ -220,11 +238,42 @@ impl Directory {
         self.call("sync directory", &self.path, |fs| fs.sync_dir(&self.path))
     }
 
+    /// A directory anywhere in the same file system, under its one path.
+    pub(crate) fn elsewhere(&self, path: &Path) -> Result<Self> {
+        let path = self.fs().resolve(path).map_err(|e| Error::io(path, "find", e))?;
+        Ok(Self { pool: Arc::clone(&self.pool), path: path.into() })
+    }
+
+    /// Whether a directory from [`elsewhere`](Self::elsewhere) is `other` or lies in it: by the name that it has now, or by the one
+    /// under which its files are reached.
+    pub(crate) fn is_in(&self, other: &Self) -> Result<bool> {
+        let now = self.fs().resolve(&other.path).map_err(|e| Error::io(&other.path, "find", e))?;
+        Ok(self.path.starts_with(now) || self.path.starts_with(&other.path))
+    }
+
+    /// Gives the file `name` of `source` the same bytes here under the name `to`, without copying them. False where the two
+    /// are not in one file system, or it has no such thing, or not for us: then there is no `to`.
+    pub(crate) fn link(&self, source: &Self, name: &str, (to, link): (&str, Link)) -> Result<bool> {
+        use ErrorKind::{CrossesDevices, PermissionDenied, TooManyLinks, Unsupported};
+        let (from, to) = (source.join(name), self.join(to));
+        let linked = match link {
+            Link::Hard => self.fs().hard_link(&from, &to),
+            Link::Blocks => self.fs().reflink(&from, &to),
+        };
+        match linked {
+            Ok(()) => Ok(true),
+            Err(e) if matches!(e.kind(), CrossesDevices | PermissionDenied | TooManyLinks | Unsupported) => {
+                Ok(false)
+            }
+            Err(e) => Err(Error::io(&to, "link", e)),
+        }
+    }
+
     /// An error when it is known that `needed` more bytes do not fit.
     pub(crate) fn check_space(&self, needed: u64) -> Result<()> {
         match self.call("look for free space in", &self.path, |fs| fs.available_space(&self.path))? {
             Some(available) if available < needed => {
-                Err(Error::io(&self.path, "rewrite a segment in", ErrorKind::StorageFull.into()))
+                Err(Error::io(&self.path, "write a segment in", ErrorKind::StorageFull.into()))
             }
             _ => Ok(()),
         }

@@ -31,7 +31,7 @@ impl Stream {
         #[expect(unsafe_code, reason = "std lists by paths alone")]
         let stream = unsafe { libc::fdopendir(directory.as_raw_fd()) };
         let stream = NonNull::new(stream).ok_or_else(io::Error::last_os_error)?;
-        let _: i32 = directory.into_raw_fd();
+        std::mem::forget(directory);
         Ok(Self { stream })
     }
 

@@ -7,6 +7,7 @@
 mod allocate;
 #[cfg(target_os = "linux")]
 mod anchor;
+mod blocks;
 mod caught;
 mod clock;
 mod cycles;
@@ -33,7 +34,7 @@ pub(crate) use caught::caught;
 pub(crate) use clock::Deadline;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub(crate) use descriptors::{descriptor_limit, most_held};
-pub(crate) use directory::Directory;
+pub(crate) use directory::{Directory, Link};
 pub(crate) use file::{File, Unwritten};
 pub(crate) use id::random_id;
 pub(crate) use maps::MapSlot;

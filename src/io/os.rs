@@ -2,12 +2,13 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::allocate::{Allocated, allocate};
 #[cfg(target_os = "linux")]
 use super::anchor::AnchoredFileSystem;
+use super::blocks::share_blocks;
 #[cfg(target_os = "linux")]
 use super::mapped_writes::MappedWrites;
 use super::process::Process;
@@ -90,6 +91,22 @@ impl FileSystem for OsFileSystem {
     #[cfg(target_os = "linux")]
     fn anchored(&self, dir: &Path) -> io::Result<Option<Arc<dyn FileSystem>>> {
         Ok(Some(Arc::new(AnchoredFileSystem::new(dir)?)))
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
+    fn reflink(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        restrict(&mut options);
+        let (source, target) = (File::open(from)?, options.open(to)?);
+        share_blocks(&source, &target).inspect_err(|_| drop(fs::remove_file(to)))
+    }
+
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        fs::canonicalize(path)
     }
 
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {

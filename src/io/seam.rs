@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::View;
@@ -44,9 +44,9 @@ pub enum EntryKind {
 pub enum DirectoryLock {
     /// Taken; it is held until the value is dropped.
     Held(Box<dyn Send + Sync>),
-    /// Somebody else holds it.
+    /// Another process or handle holds it.
     Busy {
-        /// The holder, where the lock file tells.
+        /// The holder, where the lock file says.
         pid: Option<u32>,
     },
 }
@@ -80,13 +80,26 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Bytes that may still be written under `dir` by us, `None` where nobody can tell.
+    /// Bytes that may still be written under `dir` by us, `None` where that is not known.
     fn available_space(&self, _dir: &Path) -> io::Result<Option<u64>> {
         Ok(None)
     }
+    /// Gives the file `from` another name, `to`, which must be free. `Unsupported` where there is no such thing.
+    fn hard_link(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Makes `to`, a new file that shares the blocks of `from` until one of the two is written to. `Unsupported` where there is
+    /// no such thing; then there is no `to`.
+    fn reflink(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// The one path of what stands under `path`, whatever links lead there.
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        std::path::absolute(path)
+    }
     /// The same files, of which those in `dir` and below are reached from the directory that stands there now, whatever its
     /// name will be. [`lock_dir`](FileSystem::lock_dir) of it is called with `dir`, once; when that lock is dropped, nothing in
-    /// the directory can be reached any more. `None` where every path is looked up anew: then nobody may rename a directory
+    /// the directory can be reached any more. `None` where every path is looked up again: then do not rename a directory
     /// whose store is open.
     fn anchored(&self, _dir: &Path) -> io::Result<Option<Arc<dyn FileSystem>>> {
         Ok(None)

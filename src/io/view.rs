@@ -17,13 +17,13 @@ impl View {
         Self { owner: Arc::new(owner) }
     }
 
-    /// The same bytes, as long as somebody else holds them.
+    /// The same bytes, as long as another holds them.
     pub(crate) fn downgrade(&self) -> WeakView {
         WeakView { owner: Arc::downgrade(&self.owner) }
     }
 }
 
-/// Bytes that are there as long as somebody else holds a [`View`] of them.
+/// Bytes that are there as long as another holds a [`View`] of them.
 #[derive(Clone)]
 pub(crate) struct WeakView {
     owner: Weak<dyn AsRef<[u8]> + Send + Sync>,

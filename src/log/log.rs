@@ -11,6 +11,7 @@ use crate::locks::{AtomicBool, AtomicI64, AtomicU64, Mutex, MutexGuard, OnceLock
 use crate::log::config::{LogConfig, LogOptions};
 use crate::log::offsets::Offsets;
 use crate::log::open::recovery::{Examine, Examined, RecoveryReport, examine};
+use crate::log::open::settle::Prerequisite;
 use crate::log::poison::{Poison, PoisoningLock};
 use crate::log::producers::table::ProducerTable;
 use crate::log::segment_list::SegmentList;
@@ -21,7 +22,7 @@ use crate::log::write::group_sync::Committer;
 use crate::log::write::rules::AppendRules;
 use crate::log::write::spares::Spares;
 use crate::log::write::writer::{Phase, Writer};
-use crate::segment::{ActiveSegment, WriteFailure};
+use crate::segment::{ActiveSegment, ReadMode, WriteFailure};
 use crate::types::{Offset, Timestamp, TopicPartition};
 use crate::upkeep::{Agenda, Ticket};
 
@@ -73,6 +74,8 @@ pub(crate) struct Log {
     /// Set once, when the partition is deleted.
     pub(super) retired: OnceLock<Error>,
     pub(super) watchers: Arc<Watchers>,
+    /// What must be done before the first append.
+    pub(super) prerequisite: OnceLock<Prerequisite>,
     /// Which opened it.
     process: Process,
 }
@@ -93,14 +96,22 @@ pub(crate) struct LogContext {
 impl Log {
     /// Makes the files of a new, empty partition in an empty directory. Everything is durable but the directory's name.
     pub(crate) fn create(directory: &Directory, identity: Identity, config: &LogConfig) -> Result<()> {
-        let active =
-            ActiveSegment::create(directory, 0, config.segment, crate::segment::ReadMode::Positional)?;
-        let mut active = active;
+        Self::create_at(directory, identity, config, 0).map(drop)
+    }
+
+    /// The same, of one whose first record gets the offset `start`.
+    pub(super) fn create_at(
+        directory: &Directory,
+        identity: Identity,
+        config: &LogConfig,
+        start: Offset,
+    ) -> Result<StateFile> {
+        let mut active = ActiveSegment::create(directory, start, config.segment, ReadMode::Positional)?;
         let closed = active.seal().map_err(WriteFailure::into_error)?;
-        let mark = Mark { segment: 0, offset: 0, position: 0 };
+        let mark = Mark { segment: start, offset: start, position: 0 };
         let state = PartitionState {
             identity,
-            log_start: 0,
+            log_start: start,
             sealed: Vec::new(),
             closed: Some(closed),
             cleaned_until: 0,
@@ -110,7 +121,7 @@ impl Log {
             mark,
             sequence: 0,
         };
-        StateFile::create(directory, state).map(drop)
+        StateFile::create(directory, state)
     }
 
     /// Whose partition a directory holds; `None` when it holds none that can be read.
@@ -214,6 +225,7 @@ impl Log {
             ending: AtomicBool::new(false),
             retired: OnceLock::new(),
             watchers,
+            prerequisite: OnceLock::new(),
             process: Process::current(),
             writer: PoisoningLock::new(Writer::new(found, &config), &poison),
             poison,

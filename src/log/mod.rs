@@ -4,8 +4,10 @@
 //! A record's way down: [`Log::append`] puts it into the open batch ([`write`]), whose writer hands the batch to the active
 //! segment and whose group sync syncs it. Its way up: [`Reader`] ([`read`]) finds the segment, walks its batches, checks and
 //! expands them. [`open`] looks at what an earlier life left, [`table`] is the list of segments on the disk, [`retain`] and
-//! [`compaction`] make the log shorter, [`check`] verifies and repairs one that nobody has open.
+//! [`compaction`] make the log shorter, [`check`] verifies and repairs one that nobody has open,
+//! [`adopt`] makes one of the files of another log.
 
+mod adopt;
 mod check;
 mod compaction;
 mod config;
@@ -25,6 +27,7 @@ mod table;
 mod tests;
 mod write;
 
+pub(crate) use adopt::{Adoptee, Inspection};
 pub(crate) use check::Copies;
 pub use check::{Damage, Repair, RepairReport, VerifyReport};
 pub(crate) use compaction::{CompactionConfig, Effort};
@@ -32,7 +35,7 @@ pub use compaction::{CompactionReport, EraseReport};
 pub(crate) use config::{KeyRule, LogConfig, LogOptions};
 pub(crate) use log::{Log, LogContext};
 pub use open::{RecoveryReport, SkippedRecord, TornTail};
-pub(crate) use producers::table::{OpenTransaction, Remembered};
+pub(crate) use producers::table::Remembered;
 pub(crate) use read::{BelowStart, FetchLimits, Reader, RecordSlice, RecordSliceIter, Visibility};
 pub use read::{Isolation, OffsetAndTimestamp, OnDamage};
 pub(crate) use retain::RetentionPolicy;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{BatchHeader, SegmentFile, SegmentSummary, segment_file_name};
+use crate::format::{BatchHeader, SegmentFile, SegmentSummary, TimeIndexEntry, segment_file_name};
 use crate::io::{Directory, File, OpenMode, Unwritten};
 use crate::segment::aborted::with_aborted;
 use crate::segment::summary::{Tally, summarize};
@@ -157,7 +157,8 @@ impl ActiveSegment {
     pub(crate) fn is_full_for(&self, len: usize, last_offset: Offset) -> bool {
         self.tally.bytes > 0
             && (self.tally.bytes + len as u64 > u64::from(self.config.max_bytes)
-                || (self.index_entries + 2) * 12 > u64::from(self.config.max_index_bytes)
+                || (self.index_entries + 2) * TimeIndexEntry::LEN as u64
+                    > u64::from(self.config.max_index_bytes)
                 || last_offset - self.tally.base > i64::from(i32::MAX))
     }
 

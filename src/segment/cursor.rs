@@ -102,6 +102,8 @@ impl Cursor {
 
     /// Moves behind the batch whose header `peek` returned.
     pub(crate) fn step_over(&mut self, header: &BatchHeader) {
+        debug_assert!(self.expected <= header.base_offset, "{} before {}", header.base_offset, self.expected);
+        debug_assert!(header.base_offset < header.next_offset(), "a batch takes an offset at least");
         self.position += header.total_len() as u64;
         self.expected = header.next_offset();
     }

@@ -11,7 +11,7 @@ use crate::segment::SparseIndex;
 use crate::types::Offset;
 
 /// Writes both files of the segment at `base`, whole. Nothing is synced: after a power cut a torn one fails its checksum.
-pub(super) fn write(directory: &Directory, base: Offset, index: &SparseIndex) -> Result<()> {
+pub(crate) fn write(directory: &Directory, base: Offset, index: &SparseIndex) -> Result<()> {
     let offsets = encode_offset_index(index.offsets());
     overwrite(directory, &segment_file_name(base, SegmentFile::Index), &offsets)?;
     let times = encode_time_index(index.times());

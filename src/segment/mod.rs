@@ -2,7 +2,8 @@
 //! time of day.
 //!
 //! [`ActiveSegment`] is the one that grows and belongs to the writer; `seal` ends its life. [`Segment`] is the readable
-//! side of either, shared with every reader; [`Cursor`] walks its batches; [`find`](Segment::find) goes straight to one; [`scan`] judges one after a crash.
+//! side of either, shared with every reader; [`Cursor`] walks its batches; [`find`](Segment::find) goes straight to one; [`scan`] judges one
+//! after a crash, [`survey`] one that somebody else wrote.
 
 mod aborted;
 mod active;
@@ -19,6 +20,7 @@ mod scan;
 mod segment;
 mod stored_batch;
 mod summary;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -26,12 +28,14 @@ pub(crate) use aborted::with_aborted;
 pub(crate) use active::{ActiveSegment, SegmentConfig, WriteFailure};
 pub(crate) use cursor::Cursor;
 pub(crate) use index::SparseIndex;
+pub(crate) use index_file::write as write_indexes;
 pub(crate) use log_file::LogFile;
 pub use log_file::ReadMode;
 pub(crate) use new_segment::{FinishedSegment, NewSegment};
-pub(crate) use salvage::{Known, Salvage, salvage};
-pub(crate) use scan::{Scan, Tail, scan};
+pub(crate) use salvage::{Judge, Known, Salvage, salvage};
+pub(crate) use scan::{Scan, Tail, Witness, scan};
 
 pub(crate) use segment::Segment;
 pub(crate) use stored_batch::{StoredBatch, WeakBatch};
 pub(crate) use summary::summarize;
+pub(crate) use survey::{Bounds, Misfit, Survey, survey};

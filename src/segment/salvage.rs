@@ -111,11 +111,16 @@ pub(crate) fn salvage(log: &LogFile, known: Known, judge: Judge<'_>) -> Result<S
                 let until = next.map_or(known.until, |next| next.header.base_offset);
                 position = range.end;
                 let offsets = expected..until.max(expected);
-                found.dropped.push(Dropped { range, offsets, reason: malformed.to_string() });
+                let reason = match known.sealed_bytes {
+                    Some(bytes) if range.start >= bytes => FOLLOWS.to_owned(),
+                    _ => malformed.to_string(),
+                };
+                found.dropped.push(Dropped { range, offsets, reason });
             }
         }
     }
-    if found.dropped.is_empty()
+    let follows = |dropped: &Dropped| known.sealed_bytes.is_some_and(|bytes| dropped.range.start >= bytes);
+    if found.dropped.iter().all(follows)
         && let Some(headers_crc) = known.headers_crc
         && mend_epochs(&mut found.kept, headers_crc)
     {
@@ -125,16 +130,21 @@ pub(crate) fn salvage(log: &LogFile, known: Known, judge: Judge<'_>) -> Result<S
         found.kept.first().is_none_or(|kept| kept.position > 0) && search.header_of_sound(0)?.is_some();
     let ends_early = known.sealed_bytes.is_some_and(|bytes| position < bytes)
         || known.was_gapless && known.until < Offset::MAX && found.tally.next_offset < known.until;
-    if ends_early && found.dropped.last().is_none_or(|dropped| dropped.range.end != len) {
-        let offsets = found.tally.next_offset..known.until;
-        found.dropped.push(Dropped {
-            range: position..len,
-            offsets,
-            reason: "the file ends early".to_owned(),
-        });
+    let is_told = found.dropped.last().is_some_and(|dropped| dropped.range.end == len);
+    let reached = found.tally.next_offset;
+    if ends_early && !is_told {
+        let reason = "the file ends early".to_owned();
+        found.dropped.push(Dropped { range: position..len, offsets: reached..known.until, reason });
+    } else if known.sealed_bytes.is_some() && position < len && !is_told {
+        // Zeros: where nobody knows the length they are room that was allocated.
+        let reason = FOLLOWS.to_owned();
+        found.dropped.push(Dropped { range: position..len, offsets: reached..reached, reason });
     }
     Ok(found)
 }
+
+/// Why bytes after the end of a sealed segment go.
+const FOLLOWS: &str = "the bytes follow those that were sealed";
 
 fn tally_of(base: Offset, kept: &[Kept]) -> Tally {
     let mut tally = Tally::new(base);
@@ -215,7 +225,9 @@ impl Search<'_, '_> {
         let end = position + header.total_len() as u64;
         let fits = match self.header_of_sound(end)? {
             Some(behind) => behind.base_offset == header.next_offset(),
-            None => end == self.len && header.next_offset() == self.known.until,
+            None => {
+                end == self.known.sealed_bytes.unwrap_or(self.len) && header.next_offset() == self.known.until
+            }
         };
         let is_sound = fits && self.check(position, &header, Some(&bytes))?.is_ok();
         Ok(is_sound.then_some(Kept { position, header, is_mended: true }))

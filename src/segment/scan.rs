@@ -108,7 +108,8 @@ fn judge(header: &BatchHeader, batch: &[u8], expected: Offset) -> std::result::R
     BatchHeader::verify_crc(batch)
 }
 
-fn tail(walk: &mut Walk<'_>, from: u64, len: u64, why: &Malformed) -> Result<Tail> {
+/// What lies from `from` on, where no batch is for the reason `why`.
+pub(super) fn tail(walk: &mut Walk<'_>, from: u64, len: u64, why: &Malformed) -> Result<Tail> {
     let mut end = from;
     let mut position = from;
     while position < len {

@@ -217,15 +217,17 @@ impl Segment {
     }
 
     fn load(&self, summary: &SegmentSummary) -> Result<SparseIndex> {
+        // What follows the bytes that were sealed is no part of the log, and never read.
         let found = self.log.len()?;
-        if found != summary.bytes {
+        if found < summary.bytes {
             let reason = format!("the file has {found} bytes, {} were sealed", summary.bytes);
-            return Err(self.log.broken(found.min(summary.bytes), summary.next_offset, reason));
+            return Err(self.log.broken(found, summary.next_offset, reason));
         }
         let stored = index_file::read(self.log.directory(), summary)?;
-        if let Some(index) = stored.as_ref().filter(|_| !summary.is_sparse) {
+        if let Some(index) = stored.as_ref().filter(|_| !summary.is_sparse && found == summary.bytes) {
             return Ok(index.clone());
         }
+        // A longer file may be another's: this walk shows whether it begins with what was sealed.
         // Where offsets are missing, a flipped bit in a base offset looks like one more gap: only this walk shows it.
         let index = self.rebuild(summary)?;
         if stored.is_some() {

@@ -15,7 +15,7 @@ use crate::segment::ReadMode;
 use crate::store::failures::OnMaintenanceFailure;
 use crate::store::store::Store;
 use crate::topic::{TopicContext, repair, verify};
-use crate::types::TopicPartition;
+use crate::types::{Timestamp, TopicPartition};
 use crate::upkeep::Agenda;
 
 /// Opens a [`Store`] with other settings than the defaults.
@@ -47,6 +47,11 @@ pub struct StoreBuilder {
     pub(super) on_maintenance_failure: Option<OnMaintenanceFailure>,
 }
 
+/// The path from the root of the file system on, as of the working directory of this moment.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| Error::io(path, "find the place of", error))
+}
+
 impl fmt::Debug for StoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoreBuilder").field("path", &self.path).finish_non_exhaustive()
@@ -58,6 +63,16 @@ impl fmt::Debug for StoreBuilder {
 pub(super) enum Maintenance {
     Thread,
     ByHand,
+}
+
+/// A clock of the program, whose times are none that a record cannot have.
+#[derive(Debug)]
+struct Since1970(Arc<dyn Clock>);
+
+impl Clock for Since1970 {
+    fn now(&self) -> Timestamp {
+        self.0.now().max(0)
+    }
 }
 
 /// The rest of the process's descriptors are the application's own.
@@ -129,17 +144,17 @@ impl StoreBuilder {
         self
     }
 
-    /// Calls `tell` with each failure of retention and compaction in the rounds of maintenance, on the thread that does it.
+    /// Calls `report` with each failure of retention and compaction in the rounds of maintenance, on the thread that does it.
     /// Compaction is tried again each time after twice as long; [`Store::stats`] lists the partitions that fail. A write or
-    /// sync in the background that fails is told to the next sender of its partition instead.
+    /// sync in the background that fails is reported to the next sender of its partition instead.
     ///
     /// It runs without any lock of the store. It may call the store, close it or drop it. A panic in it ends nothing:
     /// [`StoreStats::callback_panics`](crate::stats::StoreStats::callback_panics) counts them.
     pub fn on_maintenance_failure(
         mut self,
-        tell: impl Fn(&TopicPartition, &Error) + Send + Sync + 'static,
+        report: impl Fn(&TopicPartition, &Error) + Send + Sync + 'static,
     ) -> Self {
-        self.on_maintenance_failure = Some(Arc::new(tell));
+        self.on_maintenance_failure = Some(Arc::new(report));
         self
     }
 
@@ -158,9 +173,10 @@ impl StoreBuilder {
         self
     }
 
-    /// Where the time of day comes from. Default: the machine's clock.
+    /// Where the time of day comes from. One that shows a time before 1970 is read as the beginning of 1970, as the machine's
+    /// is: records have no earlier times. Default: the machine's clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+        self.clock = Arc::new(Since1970(clock));
         self
     }
 
@@ -170,7 +186,7 @@ impl StoreBuilder {
         self
     }
 
-    /// The same as [`Store::verify`], telling after each segment how much was checked; `Break` ends it there. Files are read
+    /// The same as [`Store::verify`], reporting after each segment how much was checked; `Break` ends it there. Files are read
     /// positionally, so that a medium that fails is an error.
     ///
     /// ```
@@ -193,7 +209,7 @@ impl StoreBuilder {
         mut progress: impl FnMut(&VerifyReport) -> ControlFlow<()>,
     ) -> Result<VerifyReport> {
         self.read_mode = ReadMode::Positional;
-        let root = self.root().anchored()?;
+        let root = self.root()?.anchored()?;
         let _lock = self.lock(&root)?;
         verify(&root, &self.context(), &mut progress)
     }
@@ -211,22 +227,20 @@ impl StoreBuilder {
     /// [`Io`](Error::Io).
     pub fn repair(mut self, copies: impl AsRef<Path>) -> Result<RepairReport> {
         self.read_mode = ReadMode::Positional;
-        let absolute = |path: &Path| {
-            std::path::absolute(path).map_err(|error| Error::io(path, "find the place of", error))
-        };
         let (store, copies) = (absolute(&self.path)?, absolute(copies.as_ref())?);
         if copies.starts_with(&store) {
             let why = "copies must not lie in the store";
             return Err(Error::invalid(format!("{}: {why}", copies.display())));
         }
-        let root = self.root().anchored()?;
+        let root = self.root()?.anchored()?;
         let _lock = self.lock(&root)?;
         let copies = self.directory(&copies);
         repair(&root, &self.context(), copies)
     }
 
-    pub(super) fn root(&self) -> Directory {
-        self.directory(&self.path)
+    /// The store's directory by its whole path: it stays where it is when the program's working directory changes.
+    pub(super) fn root(&self) -> Result<Directory> {
+        Ok(self.directory(&absolute(&self.path)?))
     }
 
     fn directory(&self, path: &Path) -> Directory {
@@ -236,7 +250,7 @@ impl StoreBuilder {
 
     pub(super) fn lock(&self, root: &Directory) -> Result<DirectoryLock> {
         match root.lock()? {
-            DirectoryLock::Busy { pid } => Err(Error::StoreLocked { path: self.path.clone(), pid }),
+            DirectoryLock::Busy { pid } => Err(Error::StoreLocked { path: root.path().to_path_buf(), pid }),
             held @ DirectoryLock::Held(_) => Ok(held),
         }
     }
@@ -255,8 +269,11 @@ impl StoreBuilder {
     /// Opens the store; makes its directory if there is none.
     ///
     /// # Errors
-    /// As [`Store::open`].
+    /// As [`Store::open`]. [`InvalidArgument`](Error::InvalidArgument) for an empty path and for a link to nothing.
     pub fn open(self) -> Result<Store> {
+        if self.path.as_os_str().is_empty() {
+            return Err(Error::invalid("the path of the store is empty"));
+        }
         let interval = self.retention_check_interval;
         if interval < Duration::from_millis(1) {
             let range = "at least 1 ms: the thread that looks would do nothing else";

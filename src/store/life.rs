@@ -37,6 +37,7 @@ enum Stage {
 #[derive(Debug)]
 pub(super) struct Lease {
     lock: Option<DirectoryLock>,
+    process: Process,
     released: Arc<Released>,
 }
 
@@ -50,6 +51,10 @@ struct Released {
 impl Drop for Lease {
     fn drop(&mut self) {
         drop(self.lock.take());
+        if !self.process.may_unlock() {
+            // Nobody waits in a child, and the lock may be held by a thread that it does not have.
+            return;
+        }
         *self.released.is_released.lock() = true;
         self.released.changed.notify_all();
     }
@@ -100,10 +105,11 @@ impl Life {
     /// A store is open: `lock` is that of its directory.
     pub(super) fn new(path: &Path, lock: DirectoryLock) -> Self {
         let released = Arc::new(Released::default());
-        let lease = Lease { lock: Some(lock), released: Arc::clone(&released) };
+        let process = Process::current();
+        let lease = Lease { lock: Some(lock), process, released: Arc::clone(&released) };
         Self {
             path: path.to_path_buf(),
-            process: Process::current(),
+            process,
             stage: Mutex::new(Stage::Open(Arc::new(lease))),
             changed: Condvar::new(),
             released,

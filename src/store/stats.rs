@@ -83,7 +83,7 @@ pub struct GroupLag {
     pub committed: Option<Offset>,
     /// The partition's end.
     pub end: Offset,
-    /// The offsets between what it has committed, or the partition's start where that is behind it or nothing was
+    /// The offsets between what it has committed, or the partition's start where that is above it or nothing was
     /// committed, and the end.
     pub lag: u64,
 }

@@ -1,6 +1,7 @@
 //! The store as its users hold it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use crate::store::failures::Failures;
 use crate::store::life::{Life, Work};
 use crate::store::maintenance;
 use crate::store::stats::StoreStats;
-use crate::topic::{Topic, TopicConfig, Topics, refuse_change};
-use crate::transaction::{Transaction, TransactionBuilder, Transactions};
+use crate::topic::{Adoption, LogSource, Topic, TopicConfig, Topics, refuse_change};
+use crate::transaction::{NamedProducer, Transaction, TransactionBuilder, Transactions};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
 
@@ -37,12 +38,11 @@ use crate::upkeep::Agenda;
 /// store.close()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     root: Directory,
     topics: Arc<Topics>,
@@ -54,16 +54,23 @@ struct Inner {
     life: Life,
 }
 
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("path", &self.path()).finish_non_exhaustive()
+    }
+}
+
 impl Store {
     /// Opens the store in a directory, which is made if there is none: takes its lock, and finds the end of every partition.
     ///
     /// After a clean close no record data is read. After a crash each partition's last segment is scanned; what the crash
-    /// left is told by [`recovery`](Self::recovery), and set right by the first append.
+    /// left is reported by [`recovery`](Self::recovery), and set right by the first append.
     ///
     /// # Errors
     /// [`StoreLocked`](Error::StoreLocked); [`Corrupt`](Error::Corrupt), [`UnsupportedFormat`](Error::UnsupportedFormat),
     /// [`Io`](Error::Io) where it is the list of topics or the committed offsets that cannot be read. After any of them no
-    /// partition has changed, but index files may have been made again. A topic that cannot be opened is no error here:
+    /// partition has changed, but index files may have been made again. [`InvalidArgument`](Error::InvalidArgument) for an
+    /// empty path and for a link to nothing. A topic that cannot be opened is no error here:
     /// [`recovery`](Self::recovery) names it, and the calls on it return what is wrong.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::builder(path).open()
@@ -84,7 +91,7 @@ impl Store {
     }
 
     pub(super) fn open_with(builder: StoreBuilder) -> Result<Self> {
-        let root = builder.root();
+        let root = builder.root()?;
         root.ensure()?;
         let root = root.anchored()?;
         let lock = builder.lock(&root)?;
@@ -94,12 +101,9 @@ impl Store {
         // Before the first write that relies on the list: what groups have committed is set back there.
         topics.sync_list()?;
         let recovered = Transactions::recover(&topics, &builder.clock)?;
-        let groups = Arc::new(Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?);
+        let groups = Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?;
         let transactions = Transactions::open(recovered, (&topics, &groups), &builder.clock, &agenda);
-        topics.clear_leftovers()?;
-        let mut recovery = topics.recovery();
-        let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
-        commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
+        groups.write_what_cannot_wait()?;
         let care = Caretaker {
             topics: Arc::clone(&topics),
             groups: Arc::clone(&groups),
@@ -108,14 +112,25 @@ impl Store {
         };
         let care = Arc::new(care);
         let life = Life::new(root.path(), lock);
-        let inner = Inner { root, topics, groups, transactions, care, agenda, recovery, life };
-        if builder.maintenance == Maintenance::Thread {
-            maintenance::start(&inner.agenda, &inner.care, (&inner.life, &inner.root))?;
+        if builder.maintenance == Maintenance::Thread
+            && let Err(error) = maintenance::start(&agenda, &care, (&life, &root))
+        {
+            // One of them may be there.
+            agenda.stop();
+            return Err(error);
         }
+        // From here on nothing refuses the open: what follows changes files, and is done later where it fails.
+        drop(topics.clear_leftovers());
+        drop(groups.write_owed());
+        let mut recovery = topics.recovery();
+        let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
+        commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
+        let inner = Inner { root, topics, groups, transactions, care, agenda, recovery, life };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Its directory.
+    /// Its directory, as an absolute path: that of the moment when it was opened, whatever became of the program's working
+    /// directory since.
     pub fn path(&self) -> &Path {
         self.inner.root.path()
     }
@@ -145,7 +160,7 @@ impl Store {
     }
 
     /// What opening each partition found; the topics that could not be opened, whose calls return that error; the directories
-    /// that the list of topics does not name and that were left as they are, because nobody deleted them.
+    /// that the list of topics does not name and that were left as they are, because they were not deleted.
     pub fn recovery(&self) -> &[RecoveryReport] {
         &self.inner.recovery
     }
@@ -167,6 +182,37 @@ impl Store {
         let topic = self.inner.topics.create(name, &config)?;
         self.inner.groups.topic_changed(name);
         Ok(topic)
+    }
+
+    /// Makes a topic of logs that were written elsewhere: partitions of a Kafka broker, copies of partitions of annals, backups.
+    /// `directories` has one for each partition, in order. Every batch stays as it is, byte for byte, at its offset, whatever
+    /// wrote it; offsets may be missing. Appends go on behind the last one. [`LogSource`](crate::LogSource) says where a
+    /// partition is to start, and whether files may be linked instead of copied.
+    ///
+    /// All of it is read and checked before anything is written. When the call returns, the topic and its records are durable;
+    /// after an error or a crash there is nothing of it. The directories stay as they are, and nobody may write to
+    /// them meanwhile. No other topic can be created, changed or deleted while files are copied, and a close waits.
+    ///
+    /// A topic's settings hold for what was adopted, too: with `retention.ms` old records go soon. What groups have committed
+    /// elsewhere does not come along: [`commit_offsets`](crate::Consumer::commit_offsets) sets it.
+    ///
+    /// # Errors
+    /// [`CannotAdopt`](Error::CannotAdopt) with file, position and what to do: damage, offsets that go back or overlap, a
+    /// format before Kafka 0.11, no `.log`, a directory in this store. [`BatchTooLarge`](Error::BatchTooLarge),
+    /// [`InvalidConfig`](Error::InvalidConfig) when `config` has another number of partitions than there are directories;
+    /// otherwise as [`create_topic`](Self::create_topic).
+    pub fn adopt_topic<S: Into<LogSource>>(
+        &self,
+        name: &str,
+        config: TopicConfig,
+        directories: impl IntoIterator<Item = S>,
+    ) -> Result<Adoption> {
+        let _work = self.work()?;
+        refuse_change(name)?;
+        let sources = directories.into_iter().map(Into::into).collect();
+        let adopted = self.inner.topics.adopt(name, &config, sources)?;
+        self.inner.groups.topic_changed(name);
+        Ok(adopted)
     }
 
     /// The topic of that name.
@@ -197,7 +243,8 @@ impl Store {
         self.inner.topics.all()
     }
 
-    /// Adds partitions to a topic, so that there are `count`. Equal keys go elsewhere from then on.
+    /// Adds partitions to a topic, so that there are `count`. Equal keys go elsewhere from then on. Consumers that are members
+    /// of a group read the new ones from the first record, also with [`StartFrom::Latest`](crate::StartFrom::Latest).
     ///
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidConfig`](Error::InvalidConfig) when there are as many already,
@@ -249,7 +296,7 @@ impl Store {
         ProducerBuilder::new(Arc::clone(&self.inner.topics))
     }
 
-    /// Begins a transaction of that name, with the default settings. Whoever went by the name before is fenced, and what that
+    /// Begins a transaction of that name, with the default settings. An earlier user of the name is fenced, and what that
     /// one has not committed is aborted.
     ///
     /// # Errors
@@ -262,6 +309,16 @@ impl Store {
     /// Begins a transaction with other settings.
     pub fn transaction_builder(&self, name: &str) -> TransactionBuilder {
         TransactionBuilder::new(&self.inner.transactions, self.producer(), name)
+    }
+
+    /// The producer of that name, which knows what it has sent, also in earlier lives of the store.
+    ///
+    /// # Errors
+    /// [`InvalidName`](Error::InvalidName), [`StoreClosed`](Error::StoreClosed); [`Io`](Error::Io) when its name cannot be
+    /// made durable.
+    pub fn named_producer(&self, name: &str) -> Result<NamedProducer> {
+        self.check_open()?;
+        self.inner.transactions.named_producer(name)
     }
 
     /// A consumer of that group, with the default settings. It becomes a member when it subscribes.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{CatalogTopic, Identity, check_topic_name, collision_key};
+use crate::format::{Catalog, CatalogTopic, Identity, check_topic_name, collision_key};
 use crate::io::random_id;
 use crate::topic::config::TopicConfig;
 use crate::topic::settings::Settings;
@@ -15,19 +15,11 @@ pub(super) const MOST_PARTITIONS: u32 = 100_000;
 
 impl Topics {
     pub(crate) fn create(&self, name: &str, config: &TopicConfig) -> Result<Topic> {
-        check_topic_name(name).map_err(|reason| Error::InvalidName {
-            kind: "topic",
-            name: name.to_owned(),
-            reason,
-        })?;
         let settings = Settings::given(partitions_of(config)?, config)?;
         let entry = entry_of(random_id(), &settings);
         let mut catalog = self.catalog.lock();
         catalog.check()?;
-        let collides = |other: &&String| collision_key(other) == collision_key(name);
-        if let Some(existing) = catalog.catalog().topics.keys().find(collides) {
-            return Err(Error::TopicExists { topic: name.to_owned(), existing: existing.clone() });
-        }
+        check_new_name(name, catalog.catalog())?;
         let store = catalog.catalog().store;
         let listed = catalog.catalog().clone();
         self.create_partitions(name, (&listed, &entry), &settings, 0)?;
@@ -122,20 +114,26 @@ impl Topics {
         let mut catalog = self.catalog.lock();
         let store = catalog.catalog().store;
         let Some(entry) = catalog.catalog().topics.get(name).cloned() else {
-            return Err(Error::UnknownTopic { topic: name.to_owned() });
+            return Err(Error::UnknownTopic { topic: name.to_owned(), was_deleted: false });
         };
         catalog.check()?;
-        let stored = catalog.change(|catalog| {
+        let strike = |catalog: &mut Catalog| {
             catalog.topics.remove(name);
             catalog.deleted.insert(entry.id);
-        });
+        };
+        let mut stored = catalog.change(strike);
+        if stored.as_ref().is_err_and(Error::is_disk_full) && catalog.check().is_ok() {
+            // The new list needs room, on a disk that is full and is to be freed by it.
+            self.give_up_indexes(name)?;
+            stored = catalog.change(strike);
+        }
         if stored.is_err() && catalog.check().is_ok() {
             return stored;
         }
         // Also when nobody knows: a topic that the next open may remove must acknowledge nothing more.
         let topic = self.by_name.write().remove(name);
         self.broken.write().remove(name);
-        let gone = Error::UnknownTopic { topic: name.to_owned() };
+        let gone = Error::UnknownTopic { topic: name.to_owned(), was_deleted: true };
         let partitions = topic.map(|topic| topic.partitions()).unwrap_or_default();
         partitions.iter().for_each(|partition| partition.log().retire(gone.clone()));
         stored?;
@@ -146,8 +144,34 @@ impl Topics {
     }
 }
 
+impl Topics {
+    /// Removes index files, which can be made again: those of all topics, that one first.
+    fn give_up_indexes(&self, first: &str) -> Result<()> {
+        let (of_topic, others): (Vec<_>, Vec<_>) =
+            self.all().into_iter().partition(|topic| topic.name() == first);
+        for topic in of_topic.into_iter().chain(others) {
+            topic.partitions().iter().try_for_each(|partition| partition.log().give_up_indexes())?;
+        }
+        Ok(())
+    }
+}
+
+/// An error when no topic of that name can be created.
+pub(super) fn check_new_name(name: &str, listed: &Catalog) -> Result<()> {
+    check_topic_name(name).map_err(|reason| Error::InvalidName {
+        kind: "topic",
+        name: name.to_owned(),
+        reason,
+    })?;
+    let collides = |other: &&String| collision_key(other) == collision_key(name);
+    match listed.topics.keys().find(collides) {
+        Some(existing) => Err(Error::TopicExists { topic: name.to_owned(), existing: existing.clone() }),
+        None => Ok(()),
+    }
+}
+
 /// How many partitions a new topic gets.
-fn partitions_of(config: &TopicConfig) -> Result<u32> {
+pub(super) fn partitions_of(config: &TopicConfig) -> Result<u32> {
     let partitions = config.partition_count().unwrap_or(1);
     if !(1..=MOST_PARTITIONS).contains(&partitions) {
         return Err(Error::config("partitions", partitions, format!("from 1 to {MOST_PARTITIONS}")));
@@ -156,6 +180,6 @@ fn partitions_of(config: &TopicConfig) -> Result<u32> {
 }
 
 /// What the catalog lists of a topic with these settings.
-fn entry_of(id: u128, settings: &Settings) -> CatalogTopic {
+pub(super) fn entry_of(id: u128, settings: &Settings) -> CatalogTopic {
     CatalogTopic { id, partitions: settings.partitions(), config: settings.values().clone() }
 }

@@ -31,7 +31,7 @@ impl Topic {
         self.compact_with(|_| ControlFlow::Continue(()))
     }
 
-    /// The same, telling of each partition when it is done. `Break` ends it before the next one.
+    /// The same, with a report of each partition when it is done. `Break` ends it before the next one.
     ///
     /// # Errors
     /// As [`compact`](Self::compact).

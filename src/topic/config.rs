@@ -102,7 +102,7 @@ impl TopicConfig {
     /// store.create_topic("orders", TopicConfig::new().set("retention.ms", "7d"))?;
     /// let orders = store.alter_topic("orders", TopicConfig::new().unset("retention.ms"))?;
     /// assert_eq!(orders.config().get("retention.ms"), "-1");
-    /// # Ok::<(), annals::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn unset(mut self, key: impl Into<String>) -> Self {
         let key = key.into();

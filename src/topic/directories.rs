@@ -19,6 +19,18 @@ impl Topics {
         settings: &Settings,
         from: u32,
     ) -> Result<()> {
+        let mut create = |directory: &Directory, identity| Log::create(directory, identity, settings.log());
+        self.make_partitions(name, (listed, entry), from, &mut create)
+    }
+
+    /// The same, where `fill` makes the files of each.
+    pub(super) fn make_partitions(
+        &self,
+        name: &str,
+        (listed, entry): (&Catalog, &CatalogTopic),
+        from: u32,
+        fill: &mut dyn FnMut(&Directory, Identity) -> Result<()>,
+    ) -> Result<()> {
         let mut made = Vec::new();
         let mut make = |number: u32| {
             let directory = self.root.child(&partition_dir_name(name, number));
@@ -32,12 +44,12 @@ impl Topics {
             directory.create()?;
             made.push(directory.clone());
             let identity = Identity { store: listed.store, topic: entry.id, partition: number };
-            Log::create(&directory, identity, settings.log())
+            fill(&directory, identity)
         };
         let outcome = (from..entry.partitions).try_for_each(&mut make).and_then(|()| self.root.sync());
         if outcome.is_err() {
             // What cannot be removed now is in no catalog, and goes at the next open.
-            made.iter().for_each(|directory| drop(directory.remove_all()));
+            made.iter().for_each(|directory| drop(Log::remove_directory(directory)));
         }
         outcome
     }

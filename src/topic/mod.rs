@@ -2,6 +2,7 @@
 //! consumers.
 
 mod admin;
+mod adopt;
 mod catalog_file;
 mod compaction;
 mod config;
@@ -25,8 +26,11 @@ mod topic;
 mod topics;
 mod verify;
 
+pub use adopt::{AdoptedPartition, Adoption, LogSource};
 pub use config::{CleanupPolicy, TopicConfig};
-pub(crate) use internal::{InternalTopic, OFFSETS, TRANSACTIONS, refuse_change, refuse_write};
+#[cfg(any(test, fuzzing))]
+pub(crate) use internal::InternalTopic;
+pub(crate) use internal::{OFFSETS, TRANSACTIONS, refuse_change, refuse_write};
 pub use latest::Latest;
 pub(crate) use ledger::{Entry, Ledger, Replay};
 pub use metadata::{BatchMetadata, RecordMetadata};

@@ -1,5 +1,6 @@
 //! One partition of a topic: the level below producers and consumers.
 
+use std::fmt;
 use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,12 +34,20 @@ const MEMORY_OPEN_BATCHES: usize = (32 << 20) / MEMORY_BATCH_BYTES;
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Partition {
     place: TopicPartition,
     /// The topic's id: a topic that was deleted and created again is another one.
     topic_id: u128,
     log: Arc<Log>,
+}
+
+impl fmt::Debug for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Partition");
+        shown.field("topic", &self.topic()).field("number", &self.number());
+        shown.field("start", &self.start()).field("end", &self.end()).finish_non_exhaustive()
+    }
 }
 
 impl Partition {
@@ -97,9 +106,16 @@ impl Partition {
     }
 
     /// Next offset to be assigned among records handed to the operating system. Records that are only in memory are at or
-    /// above it.
+    /// above it: [`next_offset`](Self::next_offset) counts them.
     pub fn end(&self) -> Offset {
         self.log.end()
+    }
+
+    /// Next offset to be assigned, records that are only in memory counted: what [`append_if`](Self::append_if) compares with.
+    /// It is [`end`](Self::end) where nobody sends at [`Durability::Memory`], and may move back to it when what is in memory
+    /// cannot be written.
+    pub fn next_offset(&self) -> Offset {
+        self.log.next_offset()
     }
 
     /// Everything below belongs to no transaction, or to one that is decided: how far committed records are read. Without
@@ -144,11 +160,13 @@ impl Partition {
         InternalTopic::find(self.topic()).is_some()
     }
 
-    /// Appends `records` like [`append`](Self::append), if nobody else has appended since the caller saw the log end at
-    /// `expected_end`.
+    /// Appends `records` like [`append`](Self::append), if there was no other append since the caller saw the log end at
+    /// `expected_end`: if that is the [`next_offset`](Self::next_offset). Beside records that linger at
+    /// [`Durability::Memory`], [`end`](Self::end) stays below it until they are written or read. Whoever decides by what the
+    /// log holds reads to its end, which writes them, and expects the position of the reader.
     ///
     /// # Errors
-    /// [`UnexpectedEnd`](Error::UnexpectedEnd) when somebody has; otherwise as `append`.
+    /// [`UnexpectedEnd`](Error::UnexpectedEnd) when there was one, with the next offset in `found`; otherwise as `append`.
     pub fn append_if(
         &self,
         expected_end: Offset,
@@ -253,6 +271,7 @@ impl Partition {
 
     /// The earliest offset whose record has a timestamp of `timestamp` (Unix milliseconds) or later, `None` when there is
     /// none. Not the closest timestamp: where times run backwards, an earlier offset with a later time wins.
+    /// Records of transactions count whatever becomes of them: whoever reads committed ones goes on from there.
     ///
     /// # Errors
     /// [`Io`](Error::Io), [`Corrupt`](Error::Corrupt).

@@ -61,7 +61,7 @@ impl PartitionReader {
     /// About 256 KiB of records, whole batches; none at the end of the range or of the log.
     ///
     /// # Errors
-    /// [`Corrupt`](crate::Error::Corrupt) for a damaged batch, now and at every later try: seek behind it to go on.
+    /// [`Corrupt`](crate::Error::Corrupt) for a damaged batch, now and at every later try: seek past it to continue.
     /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) when the position was deleted. [`Io`](crate::Error::Io).
     pub fn fetch(&mut self) -> Result<Records> {
         self.fetch_within(FETCH)
@@ -86,7 +86,7 @@ impl IntoIterator for PartitionReader {
 }
 
 /// Iterates over copies of a partition's records, up to the end at the time it gets there. An error is the last item: to
-/// go on behind a damaged batch, read from there.
+/// continue after a damaged batch, read from there.
 ///
 /// ```
 /// # use annals::{Durability, Record, Store, TopicConfig};

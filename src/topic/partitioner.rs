@@ -20,7 +20,7 @@ use crate::types::Record;
 /// ```
 pub trait Partitioner: std::fmt::Debug + Send + Sync {
     /// A partition below `partitions`, or `None` when any will do: then the producer fills one partition's batch after the
-    /// other. Not asked for records that name their partition.
+    /// other. Not asked for records that name their partition, nor where the topic has only one.
     fn partition(&self, record: &Record<'_>, partitions: u32) -> Option<u32>;
 }
 

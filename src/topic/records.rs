@@ -44,7 +44,7 @@ impl PartitionRecords {
         self.slices.iter().map(RecordSlice::len).sum()
     }
 
-    /// Where reading goes on behind them.
+    /// Where reading continues after them.
     pub(crate) fn next_offset(&self) -> Option<Offset> {
         self.slices.last().map(RecordSlice::next_offset)
     }
@@ -65,7 +65,7 @@ impl Records {
         self.partitions.iter().all(|partition| partition.slices.is_empty())
     }
 
-    /// The partitions it has records of, each with the offset behind its last record: what to commit when all is done.
+    /// The partitions it has records of, each with the offset after its last record: what to commit when all is done.
     pub fn next_offsets(&self) -> impl Iterator<Item = (&TopicPartition, Offset)> {
         self.partitions.iter().filter_map(|records| Some((&records.place, records.next_offset()?)))
     }

@@ -24,7 +24,7 @@ impl Partition {
 }
 
 impl Topic {
-    /// Removes from each partition what the topic's time, size and record limits do not keep, and tells what went. A
+    /// Removes from each partition what the topic's time, size and record limits do not keep, and reports what went. A
     /// topic without limits loses nothing. The store does the same by itself from time to time, and also what depends on
     /// groups: [`Store::apply_retention`](crate::Store::apply_retention).
     ///

@@ -1,5 +1,6 @@
 //! A topic as its users hold it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -21,7 +22,7 @@ use crate::topic::settings::Settings;
 /// assert_eq!(orders.partition(2)?.end(), 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Topic {
     inner: Arc<Inner>,
 }
@@ -43,6 +44,13 @@ struct Inner {
 pub(super) struct Current {
     pub(super) settings: Arc<Settings>,
     pub(super) partitions: Vec<Partition>,
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Topic");
+        shown.field("name", &self.name()).field("partitions", &self.partition_count()).finish_non_exhaustive()
+    }
 }
 
 impl Topic {

@@ -58,7 +58,7 @@ pub(super) struct Unopened {
 #[derive(Debug)]
 pub(crate) struct Topics {
     pub(super) root: Directory,
-    context: TopicContext,
+    pub(super) context: TopicContext,
     /// Held while topics are created, changed or deleted.
     pub(super) catalog: Mutex<CatalogFile>,
     pub(super) by_name: RwLock<BTreeMap<Arc<str>, Topic>>,
@@ -181,7 +181,7 @@ impl Topics {
             return Ok(found.clone());
         }
         let broken = self.broken.read().get(name).cloned();
-        Err(broken.unwrap_or_else(|| Error::UnknownTopic { topic: name.to_owned() }))
+        Err(broken.unwrap_or_else(|| Error::UnknownTopic { topic: name.to_owned(), was_deleted: false }))
     }
 
     /// Makes the list of topics durable as it was found: whoever wrote it may have died before the sync of its name.

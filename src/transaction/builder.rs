@@ -11,8 +11,16 @@ use crate::types::Durability;
 
 /// Kafka's `transaction.max.timeout.ms`.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(15 * 60);
-/// Kafka writes names with a 16-bit length.
-const NAME_MOST_BYTES: usize = 32_767;
+/// Kafka writes names with a 16-bit length; those of producers are longer by what tells them from others.
+const NAME_MOST_BYTES: usize = 32_000;
+
+pub(super) fn check_name(kind: &'static str, name: &str) -> Result<()> {
+    if name.is_empty() || name.len() > NAME_MOST_BYTES {
+        let reason = "it must have 1 to 32000 bytes";
+        return Err(Error::InvalidName { kind, name: name.to_owned(), reason });
+    }
+    Ok(())
+}
 
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
@@ -73,16 +81,13 @@ impl TransactionBuilder {
         self
     }
 
-    /// Begins. Whoever went by the name before is fenced, and what that one has not committed is aborted.
+    /// Begins. An earlier user of the name is fenced, and what that one has not committed is aborted.
     ///
     /// # Errors
     /// [`InvalidName`](Error::InvalidName), [`InvalidConfig`](Error::InvalidConfig).
     pub fn begin(self) -> Result<Transaction> {
         let Self { shared, producer, name, settings } = self;
-        if name.is_empty() || name.len() > NAME_MOST_BYTES {
-            let reason = "it must have 1 to 32767 bytes";
-            return Err(Error::InvalidName { kind: "transaction", name, reason });
-        }
+        check_name("transaction", &name)?;
         if settings.timeout > LONGEST_TIMEOUT {
             let millis = settings.timeout.as_millis();
             return Err(Error::config("transaction.timeout.ms", millis, "at most 900000"));

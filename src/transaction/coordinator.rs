@@ -10,10 +10,11 @@ use crate::io::{Clock, Deadline};
 use crate::locks::{AtomicU64, Mutex, Ordering};
 use crate::log::{Part, PartPlace, Stage};
 use crate::topic::{Partition, Topics};
-use crate::transaction::builder::Settings;
+use crate::transaction::builder::{Settings, check_name};
 use crate::transaction::decisions::{Decision, DecisionLog};
 use crate::transaction::finish::{Ended, Outstanding};
 use crate::transaction::ids::ProducerId;
+use crate::transaction::named_producer::NamedProducer;
 use crate::transaction::names::{NameState, Named, OpenParts, Written};
 use crate::transaction::pieces::{Pieces, Place};
 use crate::transaction::round::Round;
@@ -34,6 +35,8 @@ pub(crate) struct Transactions {
     /// Decided, and not yet in the log everywhere.
     pub(super) outstanding: Mutex<Outstanding>,
     owners: AtomicU64,
+    /// Ids of named producers, once one was asked for.
+    producers: Mutex<Option<BTreeMap<String, i64>>>,
 }
 
 /// Where something of a transaction was put.
@@ -79,6 +82,7 @@ impl Transactions {
             names: Mutex::default(),
             outstanding: Mutex::new(outstanding),
             owners: AtomicU64::new(1),
+            producers: Mutex::default(),
         }
     }
 
@@ -106,6 +110,36 @@ impl Transactions {
             self.give_up(&named, open);
         }
         Ok((named, owner))
+    }
+
+    /// The producer of that name. It is durable before it is used: or the name would be another's after a power cut, and
+    /// what it sends again would not be known.
+    pub(crate) fn named_producer(self: &Arc<Self>, name: &str) -> Result<NamedProducer> {
+        check_name("producer", name)?;
+        let mut known = self.producers.lock();
+        let producers = match &mut *known {
+            Some(producers) => producers,
+            None => known.insert(self.decisions.load_producers()?),
+        };
+        let id = match producers.get(name) {
+            Some(id) => *id,
+            None => {
+                let id = ProducerId::fresh().id;
+                self.decisions.register(name, id, self.now())?;
+                producers.insert(name.to_owned(), id);
+                id
+            }
+        };
+        Ok(NamedProducer::new(self, name, id))
+    }
+
+    /// Whether the partition is one of this store, and is there.
+    pub(super) fn check_known(&self, partition: &Partition) -> Result<()> {
+        let topic = self.topics.get(partition.topic())?;
+        if topic.id() == partition.topic_id() {
+            return Ok(());
+        }
+        Err(Error::UnknownTopic { topic: partition.topic().to_owned(), was_deleted: true })
     }
 
     /// Writes what was gathered so far, as part of a transaction that is not decided.
@@ -303,7 +337,6 @@ impl OpenParts {
         };
         let written = self.places.entry(share.place).or_insert_with(|| Written {
             partition: share.partition.clone(),
-            first: place.first_offset,
             last: place.last_offset,
             next_sequence,
         });

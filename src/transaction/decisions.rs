@@ -13,6 +13,9 @@ use crate::topic::{Ledger, Partition, RecordRef, TRANSACTIONS, Topics};
 use crate::transaction::ids::ProducerId;
 use crate::types::{Durability, Offset, Record, Timestamp};
 
+/// In front of the name of a producer, which may be that of a transaction too.
+const PRODUCER: &str = "annals.producer.";
+
 /// A decision to write.
 #[derive(Debug)]
 pub(super) struct Decision<'a> {
@@ -78,6 +81,52 @@ impl DecisionLog {
         Ok(self.partition()?.append_internal(&[record], durability)?.first_offset)
     }
 
+    /// Notes, durably, which id a named producer has.
+    pub(super) fn register(&self, name: &str, producer_id: i64, now: Timestamp) -> Result<()> {
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        let state = TransactionState {
+            producer_id,
+            producer_epoch: 0,
+            timeout_millis: 0,
+            status: TransactionStatus::Empty,
+            partitions: None,
+            last_update: now,
+            start: -1,
+            client_version: CLIENT_VERSION,
+        };
+        encode_transaction_key(&format!("{PRODUCER}{name}"), &mut key)
+            .and_then(|()| state.encode(&mut value))
+            .map_err(|malformed| Error::invalid(format!("a producer cannot be encoded: {malformed}")))?;
+        let record = Record::new().key(&key).value(&value);
+        self.partition()?.append_internal(&[record], Durability::Disk).map(drop)
+    }
+
+    /// The ids of all named producers.
+    pub(super) fn load_producers(&self) -> Result<BTreeMap<String, i64>> {
+        let mut producers = BTreeMap::new();
+        self.each(|record| {
+            let name = decode_transaction_key(record.key().unwrap_or_default()).ok().flatten();
+            let name = name.and_then(|name| name.strip_prefix(PRODUCER));
+            let state = record.value().and_then(|value| TransactionState::decode(value).ok());
+            if let (Some(name), Some(state)) = (name, state) {
+                producers.insert(name.to_owned(), state.producer_id);
+            }
+        })?;
+        Ok(producers)
+    }
+
+    fn each(&self, mut look: impl FnMut(RecordRef<'_>)) -> Result<()> {
+        let Some(partition) = self.existing() else { return Ok(()) };
+        let mut reader = partition.read(..)?.isolation(Isolation::ReadUncommitted);
+        loop {
+            let records = reader.fetch()?;
+            if records.is_empty() {
+                return Ok(());
+            }
+            records.iter().for_each(&mut look);
+        }
+    }
+
     /// The partition that holds all of them.
     pub(super) fn partition(&self) -> Result<Partition> {
         self.ledger.partition()
@@ -113,24 +162,13 @@ impl DecisionLog {
     /// Everything that was decided and not forgotten since.
     pub(super) fn load(&self) -> Result<Found> {
         let mut found = Found::new();
-        if let Some(partition) = self.existing() {
-            let mut reader = partition.read(..)?.isolation(Isolation::ReadUncommitted);
-            loop {
-                let records = reader.fetch()?;
-                if records.is_empty() {
-                    break;
-                }
-                for record in &records {
-                    // What is not understood decides nothing.
-                    match decode(record) {
-                        Ok(Some((producer, Some(decided)))) => _ = found.insert(producer, decided),
-                        // It goes on: what was decided in that epoch was another transaction.
-                        Ok(Some((producer, None))) => _ = found.remove(&producer),
-                        Ok(None) | Err(_) => {}
-                    }
-                }
-            }
-        }
+        self.each(|record| match decode(record) {
+            Ok(Some((producer, Some(decided)))) => _ = found.insert(producer, decided),
+            // It goes on: what was decided in that epoch was another transaction.
+            Ok(Some((producer, None))) => _ = found.remove(&producer),
+            // What is not understood decides nothing.
+            Ok(None) | Err(_) => {}
+        })?;
         Ok(found)
     }
 }

@@ -9,6 +9,7 @@ mod coordinator;
 mod decisions;
 mod finish;
 mod ids;
+mod named_producer;
 mod names;
 mod pieces;
 mod recovery;
@@ -18,4 +19,5 @@ mod transaction;
 
 pub use builder::TransactionBuilder;
 pub(crate) use coordinator::Transactions;
+pub use named_producer::{NamedAppend, NamedProducer};
 pub use transaction::{Committed, CommittedBatch, Transaction};

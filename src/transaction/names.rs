@@ -47,7 +47,6 @@ pub(super) struct OpenParts {
 #[derive(Debug, Clone)]
 pub(super) struct Written {
     pub(super) partition: Partition,
-    pub(super) first: Offset,
     pub(super) last: Offset,
     /// The sequence of the next record, -1 where nobody counts.
     pub(super) next_sequence: i32,

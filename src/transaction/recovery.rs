@@ -75,12 +75,7 @@ fn left_open(topics: &Topics) -> Left {
     for topic in topics.all() {
         for partition in topic.partitions() {
             for open in partition.log().open_transactions() {
-                let written = Written {
-                    partition: partition.clone(),
-                    first: open.first,
-                    last: open.last,
-                    next_sequence: -1,
-                };
+                let written = Written { partition: partition.clone(), last: open.last, next_sequence: -1 };
                 let producer = left_by(open.producer_id, open.producer_epoch);
                 left.entry(producer).or_default().insert((topic.id(), partition.number()), written);
             }

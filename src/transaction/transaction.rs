@@ -20,7 +20,7 @@ use crate::types::{Offset, Record, Timestamp, TopicPartition};
 /// written. Beyond [`buffer_bytes`](crate::TransactionBuilder::buffer_bytes) it is written as it comes, and readers of committed
 /// records wait at its first record until it is decided.
 ///
-/// A transaction has a name. Whoever begins one under the name fences the one before: of two processes' or threads' work under
+/// A transaction has a name. A new one under the name fences the one before: of two processes' or threads' work under
 /// one name, only the last one's takes effect.
 ///
 /// ```
@@ -127,7 +127,7 @@ impl Transaction {
         records.iter().try_for_each(|record| self.send(record.clone()))
     }
 
-    /// Makes the commit depend on it that nobody has appended to the partition since the caller saw it end at `end`
+    /// Makes the commit depend on it that there was no append to the partition since the caller saw it end at `end`
     /// ([`Partition::end`]). With conditions on several partitions the transaction takes effect on what was seen of all of them,
     /// or not at all.
     ///
@@ -136,7 +136,7 @@ impl Transaction {
         self.pieces.expect_end(partition, end);
     }
 
-    /// Commits with the transaction where `consumer` stands now, behind what it has handed out: offsets and records take effect together.
+    /// Commits with the transaction where `consumer` stands now, after what it has handed out: offsets and records take effect together.
     ///
     /// # Errors
     /// [`InvalidConfig`](crate::Error::InvalidConfig) for a consumer without a group.
@@ -171,7 +171,7 @@ impl Transaction {
         Ok(Committed { batches: all.filter(is_of_users).map(batch).collect() })
     }
 
-    /// Nothing of it takes effect. The same as dropping it, and tells whether it still could have taken effect.
+    /// Nothing of it takes effect. The same as dropping it, and reports whether it still could have taken effect.
     ///
     /// # Errors
     /// [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired): it was aborted before.

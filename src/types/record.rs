@@ -65,7 +65,7 @@ impl<'a> Record<'a> {
         self
     }
 
-    /// Adds a header behind those already there.
+    /// Adds a header after those already there.
     pub fn header<V: AsRef<[u8]> + ?Sized>(mut self, key: &'a str, value: &'a V) -> Self {
         self.headers.push(Header { key, value: Some(value.as_ref()) });
         self

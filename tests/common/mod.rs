@@ -47,7 +47,7 @@ pub(crate) fn by_hand(dir: &Path) -> StoreBuilder {
     Store::builder(dir).maintain_by_hand()
 }
 
-/// A store on a file system that fails when it is told to. It does nothing by itself.
+/// A store on a file system that fails when it is asked to. It does nothing by itself.
 pub(crate) fn on_faulty(dir: &Path, files: &Arc<FaultyFileSystem>) -> StoreBuilder {
     by_hand(dir).file_system(Arc::clone(files) as Arc<dyn annals::io::FileSystem>)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use annals::Store;
+use annals::{Isolation, Store};
 use kafka_protocol::records::Compression;
 
 use crate::files::{self, TOPIC};
@@ -77,7 +77,7 @@ fn the_position_moves_on_over_them() {
         let (bytes, expected, end) = log_of(parts);
         let dir = files::killed_store_with(&bytes);
         let store = Store::open(dir.path()).unwrap();
-        let mut reader = files::partition(&store).read_from(0).unwrap();
+        let mut reader = files::partition(&store).read_from(0).unwrap().isolation(Isolation::ReadUncommitted);
         let mut count = 0;
         loop {
             let records = reader.fetch().unwrap();
@@ -87,7 +87,8 @@ fn the_position_moves_on_over_them() {
             count += records.iter().count();
         }
         assert_eq!((count, reader.position()), (expected.len(), end), "{parts:?}");
-        let mut consumer = store.consumer("readers").unwrap();
+        let consumer = store.consumer_builder().group("readers").isolation(Isolation::ReadUncommitted);
+        let mut consumer = consumer.build().unwrap();
         consumer.subscribe([TOPIC]).unwrap();
         let mut polled = 0;
         for _ in 0..3 {
@@ -115,8 +116,8 @@ fn look_ups_find_data_only() {
             );
         }
         for from in 0..end {
-            let first =
-                partition.read(from..).unwrap().into_iter().next().map(|record| record.unwrap().offset);
+            let records = partition.read(from..).unwrap().isolation(Isolation::ReadUncommitted);
+            let first = records.into_iter().next().map(|record| record.unwrap().offset);
             let scanned = expected.iter().find(|(offset, _)| *offset >= from);
             assert_eq!(first, scanned.map(|(offset, _)| *offset), "from {from} in {parts:?}");
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use annals::{Durability, Partition, Store, TopicConfig};
+use annals::{Durability, Isolation, Partition, Store, TopicConfig};
 use tempfile::TempDir;
 
 use crate::samples::Sample;
@@ -29,9 +29,10 @@ pub(crate) fn append(partition: &Partition, samples: &[Sample]) {
     partition.append(&records, Durability::Os).unwrap();
 }
 
-/// Offset and content of every record.
+/// Offset and content of every record, those of transactions that have no end among them.
 pub(crate) fn read(partition: &Partition) -> Vec<(i64, Sample)> {
-    let records = partition.read(..).unwrap().into_iter().map(|record| record.unwrap());
+    let records = partition.read(..).unwrap().isolation(Isolation::ReadUncommitted).into_iter();
+    let records = records.map(|record| record.unwrap());
     records.map(|record| (record.offset, Sample::read(record))).collect()
 }
 
@@ -114,7 +115,8 @@ pub(crate) fn assert_read(dir: &Path, foreign: &[u8], expected: &[(i64, Sample)]
     assert!(store.recovery()[0].clean);
     assert_eq!(read(&partition(&store)), with_more);
     for (offset, sample) in with_more.iter().step_by(23) {
-        let one = partition(&store).read(*offset..=*offset).unwrap().into_iter().next().unwrap().unwrap();
+        let one = partition(&store).read(*offset..=*offset).unwrap().isolation(Isolation::ReadUncommitted);
+        let one = one.into_iter().next().unwrap().unwrap();
         assert_eq!((one.offset, &Sample::read(one)), (*offset, sample));
     }
     store.close().unwrap();

@@ -7,6 +7,7 @@
 #![expect(clippy::disallowed_methods, reason = "the files are looked at from outside")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
+mod adopt;
 mod broker;
 mod control;
 mod files;

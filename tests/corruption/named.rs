@@ -214,3 +214,61 @@ fn crc32(bytes: &[u8]) -> u32 {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
     })
 }
+
+/// Stores of several segments, of which the first grows by what is no part of the log.
+fn grown(codec: annals::Codec, tail: &[u8]) -> (tempfile::TempDir, std::path::PathBuf) {
+    let dir = crate::common::fast_dir();
+    let path = dir.path().join("store");
+    let store = Store::open(&path).unwrap();
+    let config = annals::TopicConfig::new().segment_bytes(2000).compression_type(codec);
+    store.create_topic("t", config).unwrap();
+    for number in 0..100 {
+        store.producer().send(Record::to("t").key("k").value(&format!("record {number}"))).unwrap();
+    }
+    store.close().unwrap();
+    let file = path.join("t-0/00000000000000000000.log");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes.extend(tail);
+    std::fs::write(&file, bytes).unwrap();
+    (dir, path)
+}
+
+#[test]
+fn bytes_after_the_end_of_a_sealed_segment_are_reported_taken_out_and_in_no_readers_way() {
+    let (sound, path) = grown(annals::Codec::None, &[]);
+    let batches = std::fs::read(path.join("t-0/00000000000000000000.log")).unwrap();
+    drop(sound);
+    for codec in [annals::Codec::None, annals::Codec::Zstd] {
+        for tail in [&[7][..], &[0; 1], &[7; 100], &[0; 100], &[0; 4096], &batches[..]] {
+            let (dir, path) = grown(codec, tail);
+            let found = Store::verify(&path).unwrap();
+            let [damage] = &found.findings[..] else { panic!("{:?}", found.findings) };
+            let sealed = damage.position;
+            let file = path.join("t-0/00000000000000000000.log");
+            assert_eq!(damage.path, file);
+            assert_eq!(std::fs::metadata(&file).unwrap().len(), sealed + tail.len() as u64);
+            assert!(damage.reason.starts_with(&format!("{} bytes follow", tail.len())), "{damage}");
+            for mode in [ReadMode::Mapped, ReadMode::Positional] {
+                let store = Store::builder(&path).read_mode(mode).open().unwrap();
+                let partition = store.topic("t").unwrap().partition(0).unwrap();
+                let read = partition.read(..).unwrap().into_iter().map(|record| record.unwrap().offset);
+                assert!(read.eq(0..100), "{mode:?}");
+                assert!(partition.get(0).unwrap().is_some());
+                assert!(partition.offset_for_time(0).unwrap().is_some());
+                store.close().unwrap();
+            }
+            let copies = dir.path().join("copies");
+            let report = Store::builder(&path).repair(&copies).unwrap();
+            let [repair] = &report.repairs[..] else { panic!("{:?}", report.repairs) };
+            assert_eq!(repair.position, sealed..sealed + tail.len() as u64);
+            assert!(repair.lost.is_empty(), "{repair}");
+            assert_eq!(std::fs::read(repair.copy.as_ref().unwrap()).unwrap(), tail);
+            assert!(Store::verify(&path).unwrap().is_sound());
+            assert_eq!(std::fs::metadata(&file).unwrap().len(), sealed);
+            let store = Store::open(&path).unwrap();
+            let partition = store.topic("t").unwrap().partition(0).unwrap();
+            assert_eq!(partition.read(..).unwrap().into_iter().filter_map(Result::ok).count(), 100);
+            assert_eq!(partition.end(), 100);
+        }
+    }
+}

@@ -198,7 +198,7 @@ fn a_member_is_told_once_of_a_topic_that_was_deleted() {
     let mut a = member(&store, "a");
     assert_eq!(drain(&mut a), []);
     store.delete_topic(TOPIC).unwrap();
-    let unknown = |error: &Error| matches!(error, Error::UnknownTopic { topic } if topic == TOPIC);
+    let unknown = |error: &Error| matches!(error, Error::UnknownTopic { topic, .. } if topic == TOPIC);
     assert!(a.poll(Duration::ZERO).is_err_and(|error| unknown(&error)));
     assert_eq!(drain(&mut a), [], "it goes on with what there is");
     store.create_topic(TOPIC, TopicConfig::new()).unwrap();
@@ -266,4 +266,79 @@ fn an_open_takes_commits_back_only_after_the_list_of_topics_is_durable() {
     let synced = trace.iter().position(|done| done.call == Call::SyncDir && done.path == copy.path());
     assert!(written.is_some(), "{trace:?}");
     assert!(synced.is_some() && synced < written, "{trace:?}");
+}
+
+#[test]
+fn a_member_is_told_once_of_a_topic_that_was_deleted_and_created_again_between_two_polls() {
+    for start in [StartFrom::Earliest, StartFrom::Latest] {
+        let dir = fast_dir();
+        let store = store(dir.path(), 2);
+        send(&store, 0, 0..3);
+        let mut a = store.consumer_builder().group(GROUP).start_from(start).build().unwrap();
+        a.subscribe([TOPIC]).unwrap();
+        drain(&mut a);
+        store.delete_topic(TOPIC).unwrap();
+        store.create_topic(TOPIC, TopicConfig::new()).unwrap();
+        // It does not know yet: what it commits is of the topic that was deleted.
+        let given = a.commit_offsets([(place(1), 0)]);
+        assert!(matches!(given, Err(Error::UnknownTopic { was_deleted: true, .. })), "{given:?}");
+        a.commit().unwrap();
+        send(&store, 0, 0..7);
+        let (read, errors) = poll_some(&mut a, 5);
+        assert!(matches!(&errors[..], [Error::UnknownTopic { was_deleted: true, .. }]), "{errors:?}");
+        assert_eq!(read, (0..7).map(|offset| (TOPIC.to_owned(), offset)).collect::<Vec<_>>(), "{start:?}");
+        assert_eq!(committed(&store), [].into());
+    }
+}
+
+#[test]
+fn a_handle_of_a_deleted_topic_says_so_though_another_has_the_name() {
+    let dir = fast_dir();
+    let store = store(dir.path(), 1);
+    let (topic, bound) = (store.topic(TOPIC).unwrap(), store.producer().bind(TOPIC).unwrap());
+    let partition = topic.partition(0).unwrap();
+    let unknown = store.topic(OTHER).unwrap_err();
+    assert!(matches!(&unknown, Error::UnknownTopic { was_deleted: false, .. }), "{unknown:?}");
+    store.delete_topic(TOPIC).unwrap();
+    store.create_topic(TOPIC, TopicConfig::new()).unwrap();
+    let errors = [
+        bound.send(Record::new().value("x")).unwrap_err(),
+        partition.append(&[Record::new().value("x")], Durability::Os).unwrap_err(),
+        topic.flush().unwrap_err(),
+        partition.get(0).unwrap_err(),
+    ];
+    for error in errors {
+        assert!(error.to_string().contains("was deleted"), "{error}");
+        assert!(!error.to_string().contains("create"), "{error}");
+    }
+}
+
+#[test]
+fn latest_passes_over_nothing_that_was_sent_after_the_member_had_subscribed() {
+    let dir = fast_dir();
+    let store = store(dir.path(), 1);
+    send(&store, 0, 0..4);
+    store.create_topic(OTHER, TopicConfig::new()).unwrap();
+    let builder = || store.consumer_builder().group(GROUP).start_from(StartFrom::Latest);
+    let mut a = builder().client_id("a").build().unwrap();
+    a.subscribe([TOPIC, OTHER]).unwrap();
+    assert_eq!(drain(&mut a), [], "what was there before");
+    store.add_partitions(TOPIC, 2).unwrap();
+    send(&store, 1, 0..5);
+    // Another topic of a subscription that was deleted, and created while the member looks elsewhere.
+    store.delete_topic(OTHER).unwrap();
+    store.create_topic(OTHER, TopicConfig::new()).unwrap();
+    send_other(&store, 3);
+    let (read, errors) = poll_some(&mut a, 5);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(read.iter().filter(|(topic, _)| topic == TOPIC).count(), 5);
+    assert_eq!(read.iter().filter(|(topic, _)| topic == OTHER).count(), 3);
+    // For who joins now, and for who subscribes to it now, these were there before.
+    drop(a);
+    let mut b = builder().client_id("b").build().unwrap();
+    b.subscribe([OTHER]).unwrap();
+    b.subscribe([TOPIC, OTHER]).unwrap();
+    assert_eq!(drain(&mut b), []);
+    send(&store, 1, 5..6);
+    assert_eq!(drain(&mut b), numbers(1, 5..6));
 }

@@ -15,7 +15,7 @@ fn in_child(work: impl FnOnce() -> bool) -> bool {
         // SAFETY: as above.
         #[expect(unsafe_code, reason = "std has neither")]
         unsafe {
-            libc::alarm(60);
+            libc::alarm(20);
             libc::_exit(if work() { 0 } else { 1 })
         }
     }
@@ -62,4 +62,35 @@ fn a_child_can_neither_use_nor_close_nor_unlock_the_store_of_its_parent() {
         records(&store.topic("orders").expect("the topic").partition(0).expect("a partition")).len(),
         2
     );
+}
+
+#[test]
+fn what_is_dropped_in_a_child_leaves_no_group_and_waits_for_nothing() {
+    let dir = fast_dir();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().expect("a new store");
+    store.create_topic("orders", TopicConfig::new()).expect("a topic");
+    let mut consumer = store.consumer("billing").expect("a consumer");
+    consumer.subscribe(["orders"]).expect("a subscription");
+    // What threads of the parent do meanwhile may be half done in a child, with its locks held.
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                let mut other = store.consumer("billing").expect("a consumer");
+                other.subscribe(["orders"]).expect("a subscription");
+            }
+        });
+        let holder = std::cell::RefCell::new(Some(consumer));
+        for _ in 0..200 {
+            let dropped = in_child(|| {
+                drop(holder.take());
+                true
+            });
+            if !dropped {
+                is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+            assert!(dropped, "the child hangs");
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
 }

@@ -8,6 +8,8 @@
     reason = "a test may stop at what it did not expect, and looks at the files from outside"
 )]
 
+#[cfg(all(test, unix))]
+mod adopt;
 #[cfg(test)]
 mod callbacks;
 #[cfg(test)]
@@ -17,6 +19,8 @@ mod closing;
 mod common;
 #[cfg(all(test, target_os = "linux"))]
 mod fork;
+#[cfg(all(test, target_os = "linux"))]
+mod full_disk;
 #[cfg(all(test, target_os = "linux"))]
 mod renamed;
 #[cfg(test)]

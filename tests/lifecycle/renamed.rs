@@ -82,19 +82,54 @@ fn a_renamed_directory_stays_locked() {
     Store::open(&renamed).expect("the directory is free");
 }
 
+/// What the child of the next test does: it opens `log` in its working directory, and goes where another store has that path.
 #[test]
-fn a_store_opened_by_a_relative_path_stays_where_it_is() {
-    // The working directory belongs to the whole process: the other tests of this binary use absolute paths.
+#[ignore = "the working directory is the whole process's: the next test runs this in one of its own"]
+fn child_that_leaves_its_directory() {
+    let elsewhere = std::env::var_os("ANNALS_ELSEWHERE").expect("a directory");
+    let home = std::env::current_dir().expect("a working directory");
+    for mode in [ReadMode::Mapped, ReadMode::Positional] {
+        std::env::set_current_dir(&home).expect("a change");
+        let store = opened(Path::new("log"), mode);
+        std::env::set_current_dir(&elsewhere).expect("a change");
+        assert_eq!(store.path(), home.join("log"));
+        assert!(matches!(Store::open(home.join("log")), Err(annals::Error::StoreLocked { .. })));
+        // Segments are made and replaced, directories made and removed.
+        send(&store, "orders", "first", 20);
+        let late = store.create_topic("late", small_segments()).expect("a topic").partition(0).expect("it");
+        send(&store, "late", "first", 20);
+        late.delete_records(10).expect("a deletion");
+        assert_eq!(count(&store, "late", "first"), 10);
+        store.delete_topic("late").expect("a deletion");
+        store.create_topic("kept", small_segments()).map(drop).unwrap_or_default();
+        store.close().expect("a close");
+    }
+}
+
+#[test]
+fn a_store_opened_by_a_relative_path_stays_where_it_is_beside_another_of_that_path() {
     let dir = fast_dir();
-    fs::create_dir(dir.path().join("elsewhere")).expect("a directory");
-    let before = std::env::current_dir().expect("a working directory");
-    std::env::set_current_dir(dir.path()).expect("a change");
-    let store = opened(Path::new("data"), ReadMode::Mapped);
-    std::env::set_current_dir(dir.path().join("elsewhere")).expect("a change");
-    store.create_topic("orders", small_segments()).expect("a topic");
-    send(&store, "orders", "first", 20);
-    store.close().expect("a close");
-    std::env::set_current_dir(before).expect("a change");
-    assert_eq!(fs::read_dir(dir.path().join("elsewhere")).expect("a list").count(), 0);
-    assert_eq!(count(&opened(&dir.path().join("data"), ReadMode::Mapped), "orders", "first"), 20);
+    let (home, elsewhere) = (dir.path().join("a"), dir.path().join("b"));
+    for (at, whose) in [(&home, "first"), (&elsewhere, "second")] {
+        fs::create_dir(at).expect("a directory");
+        let store = opened(&at.join("log"), ReadMode::Mapped);
+        store.create_topic("orders", small_segments()).expect("a topic");
+        send(&store, "orders", whose, 5);
+        store.close().expect("a close");
+    }
+    let child = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "renamed::child_that_leaves_its_directory", "--ignored"])
+        .current_dir(&home)
+        .env("ANNALS_ELSEWHERE", &elsewhere)
+        .output()
+        .expect("a child");
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
+    for (at, whose, records) in [(&home, "first", 45), (&elsewhere, "second", 5)] {
+        let path = at.join("log");
+        assert!(Store::verify(&path).expect("it can be read").is_sound());
+        let store = opened(&path, ReadMode::Mapped);
+        assert_eq!(count(&store, "orders", whose), records);
+        assert_eq!(store.topic("kept").is_ok(), whose == "first");
+        assert!(store.recovery().iter().all(|report| report.failure.is_none()));
+    }
 }

@@ -120,6 +120,7 @@ fn a_damaged_state_file_stops_its_topic_and_no_other() {
     is_its_error(store.add_partitions("orders", 3).map(drop));
     is_its_error(store.producer().send(Record::to("orders").value("1 pear")).map(drop));
     assert!(matches!(store.create_topic("orders", TopicConfig::new()), Err(Error::TopicExists { .. })));
+    assert_eq!(store.committed("ledger").len(), 2, "what was committed for it is not hidden");
     assert_eq!(count(&store, "bills"), 2);
     producer(&store, Durability::Disk).send(Record::to("bills").value("1 pear")).expect("a send");
     store.close().expect("a close");
@@ -267,4 +268,19 @@ fn space_allocated_ahead_is_not_counted_as_scanned() {
     let store = Store::open(copy.path().join("store")).expect("the store opens");
     let report = &store.recovery()[0];
     assert!(!report.clean && (60..200).contains(&report.scanned_bytes), "{report:?}");
+}
+
+#[test]
+fn what_is_printed_for_a_look_is_short() {
+    let dir = fast_dir();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().expect("a new store");
+    let topic = store.create_topic("orders", TopicConfig::new().partitions(50)).expect("a topic");
+    let mut consumer = store.consumer("billing").expect("a consumer");
+    consumer.subscribe(["orders"]).expect("a subscription");
+    let partition = topic.partition(0).expect("a partition");
+    for shown in
+        [format!("{store:?}"), format!("{topic:?}"), format!("{partition:?}"), format!("{consumer:?}")]
+    {
+        assert!(shown.len() < 200, "{shown}");
+    }
 }

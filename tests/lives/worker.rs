@@ -344,17 +344,22 @@ impl Worker {
         // Those that were there before are gone afterwards.
         let before = self.numbers_of(id, key);
         self.note(|| format!("erase {key} of {}", topic.name()));
-        if self.judge(id, "erase", topic.erase(key))?.is_none() {
-            return Ok(());
-        }
+        let Some(erased) = self.judge(id, "erase", topic.erase(key))? else { return Ok(()) };
         for partition in topic.partitions() {
             let Ok(reader) = partition.read(..) else { continue };
             for record in reader.into_iter().map_while(Result::ok) {
                 let (_, _, number) = parse(record.value.as_deref().unwrap_or_default())?;
                 if before.contains(&number) {
+                    let facts = self.ledger.facts();
+                    let log = facts.topics.get(&id).and_then(|topic| topic.logs.get(&partition.number()));
+                    let known = log.and_then(|log| log.acknowledged.get(&record.offset));
                     return Err(format!(
-                        "{} still has {number} of {key}, which was erased",
-                        partition.topic_partition()
+                        "{} still has {number} of {key} at {}, which was erased: {erased:?}; {known:?} was acknowledged \
+                         there, and it goes from {} to {}",
+                        partition.topic_partition(),
+                        record.offset,
+                        partition.start(),
+                        partition.end()
                     ));
                 }
             }

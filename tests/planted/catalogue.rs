@@ -30,13 +30,36 @@ const NAMED: Tests = tests("corruption", &["named::"]);
 const REPAIR: Tests = tests("corruption", &["repair::"]);
 const CALLBACKS: Tests = tests("lifecycle", &["callbacks::"]);
 const CLOSING: Tests = tests("lifecycle", &["closing::"]);
+const ADOPT: Tests = tests("lifecycle", &["adopt::"]);
 const TOPICS: Tests = tests("lifecycle", &["topics::"]);
 const FORK: Tests = tests("lifecycle", &["fork::"]);
 const RENAMED: Tests = tests("lifecycle", &["renamed::"]);
 const PARTITION: Tests = tests("lib", &["log::"]);
 
 pub(crate) const BUGS: &[Bug] = &[
+    // Transactions.
+    Bug {
+        name: "decision-about-an-earlier-transaction-counts",
+        file: "src/transaction/recovery.rs",
+        good: ".find(|(decided, same)| decided.has_same_epoch == *same);",
+        bad: ".find(|_| true);",
+        caught_by: &[tests("power_cut", &["transactions::"])],
+    },
+    Bug {
+        name: "single-record-above-an-open-transaction",
+        file: "src/log/read/by_offset.rs",
+        good: "if !is_plain || header.next_offset() > self.stable() {",
+        bad: "if !is_plain || header.next_offset() > self.end() {",
+        caught_by: &[tests("lib", &["tests::transactions::"])],
+    },
     // A store's life.
+    Bug {
+        name: "append-before-commits-are-set-back",
+        file: "src/log/open/settle.rs",
+        good: "let required = self.prerequisite.get().map_or(Ok(()), |prerequisite| (prerequisite.0)());",
+        bad: "let required: Result<()> = Ok(());",
+        caught_by: &[tests("lifecycle", &["full_disk::"])],
+    },
     Bug {
         name: "want-of-descriptors-met-by-nobody",
         file: "src/io/pool.rs",
@@ -61,8 +84,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "one-topic-stops-the-store",
         file: "src/topic/topics.rs",
-        good: "Err(error) if InternalTopic::find(name).is_some() => return Err(error),",
-        bad: "Err(error) if !name.is_empty() => return Err(error),",
+        good: "Err(unopened) if InternalTopic::find(name).is_some() => return Err(unopened.error),",
+        bad: "Err(unopened) if !name.is_empty() => return Err(unopened.error),",
         caught_by: &[TOPICS],
     },
     Bug {
@@ -99,6 +122,28 @@ pub(crate) const BUGS: &[Bug] = &[
         good: "self.forks == FORKS.load(Ordering::Relaxed)",
         bad: "self.forks <= FORKS.load(Ordering::Relaxed)",
         caught_by: &[FORK],
+    },
+    // Logs of others.
+    Bug {
+        name: "adopted-before-the-files-are-synced",
+        file: "src/log/adopt/carry.rs",
+        good: "    target.sync()?;\n    Ok(position)",
+        bad: "    Ok(position)",
+        caught_by: &[ADOPT],
+    },
+    Bug {
+        name: "adopted-unchecked",
+        file: "src/segment/survey.rs",
+        good: ".and_then(|()| BatchHeader::verify_crc(batch))",
+        bad: ".and_then(|()| Ok(()))",
+        caught_by: &[ADOPT],
+    },
+    Bug {
+        name: "adoption-cut-off-is-nobodys",
+        file: "src/topic/adopt.rs",
+        good: "catalog.change(|catalog| _ = catalog.deleted.insert(entry.id))?;",
+        bad: "catalog.change(|_| ())?;",
+        caught_by: &[ADOPT],
     },
     // What a sync promises.
     Bug {
@@ -527,15 +572,22 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "copy-not-synced-before-the-repair",
         file: "src/log/check/copies.rs",
-        good: "        target.sync()?;\n        self.directory.sync()?;",
-        bad: "        self.directory.sync()?;",
+        good: "        target.sync()?;\n        directory.sync()?;",
+        bad: "        directory.sync()?;",
         caught_by: &[REPAIR],
     },
     Bug {
         name: "name-of-a-copy-not-synced-before-the-repair",
         file: "src/log/check/copies.rs",
-        good: "        target.sync()?;\n        self.directory.sync()?;",
+        good: "        target.sync()?;\n        directory.sync()?;",
         bad: "        target.sync()?;",
+        caught_by: &[REPAIR],
+    },
+    Bug {
+        name: "directory-of-copies-not-synced-before-the-repair",
+        file: "src/log/check/copies.rs",
+        good: "        self.directory.sync()?;",
+        bad: "",
         caught_by: &[REPAIR],
     },
     Bug {
@@ -725,6 +777,20 @@ pub(crate) const BUGS: &[Bug] = &[
         caught_by: &[tests("lib", &["log::tests::ending"])],
     },
     Bug {
+        name: "a-round-goes-by-replaced-settings",
+        file: "src/log/retain/removal.rs",
+        good: "        let now = self.clock.now();\n        let mut writer = self.writer.lock();\n        let policy = &ask();\n",
+        bad: "        let policy = &ask();\n        let now = self.clock.now();\n        let mut writer = self.writer.lock();\n",
+        caught_by: &[tests("retention", &["a_round_that_is_under_way"])],
+    },
+    Bug {
+        name: "a-read-does-not-look-again-whether-its-topic-is-there",
+        file: "src/log/read/reader.rs",
+        good: "        self.log.check_open()?;\n        Ok(slices)",
+        bad: "        Ok(slices)",
+        caught_by: &[tests("lives", &["a_read_beside_a_deletion"])],
+    },
+    Bug {
         name: "files-go-by-their-names-after-a-deletion",
         file: "src/log/retain/removal.rs",
         good: "let _removing = self.removing.lock();",
@@ -737,6 +803,13 @@ pub(crate) const BUGS: &[Bug] = &[
         good: "        if self.last.is_empty() {\n            return Ok(false);",
         bad: "        if true {\n            return Ok(false);",
         caught_by: &[tests("compaction", &["the_latest_values"])],
+    },
+    Bug {
+        name: "latest-ends-where-the-start-passes-it",
+        file: "src/topic/partition.rs",
+        good: "Ok(PartitionReader::new(self.place.clone(), reader.below_start(BelowStart::GoOn)))",
+        bad: "Ok(PartitionReader::new(self.place.clone(), reader))",
+        caught_by: &[tests("retention", &["the_latest_values"])],
     },
     // A call beside a deletion.
     Bug {
@@ -814,8 +887,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "index-full-by-bytes",
         file: "src/segment/active.rs",
-        good: "(self.index_entries + 2) * 12",
-        bad: "(self.tally.bytes / u64::from(self.config.index_interval_bytes.max(1)) + 2) * 12",
+        good: "(self.index_entries + 2)",
+        bad: "(self.tally.bytes / u64::from(self.config.index_interval_bytes.max(1)) + 2)",
         caught_by: &[tests("index_files", &["the_index_is_full"])],
     },
     Bug {

@@ -64,7 +64,7 @@ impl Look<'_> {
         self.told.durable.iter().chain(written)
     }
 
-    /// Promise 3: a topic is there or not, with all its partitions.
+    /// Promise P3: a topic is there or not, with all its partitions.
     fn topics(&self, dead: &BTreeSet<String>) -> Outcome {
         let names = |state: &State| -> BTreeSet<String> {
             state.partitions.keys().map(|place| place.0.clone()).collect()
@@ -142,7 +142,7 @@ impl Look<'_> {
         part.start == 0 || left as u64 >= KEPT_BYTES / 2
     }
 
-    /// Promise 1, and that an offset that was told is that record's and no other's.
+    /// Promise P1, and that an offset that was told is that record's and no other's.
     fn told_records(&self, place: &Place, part: &Part) -> Outcome {
         for seen in self.required().filter(|seen| is_at(seen, place) && seen.offset >= part.start) {
             let found = part.records.get(&seen.offset);
@@ -165,7 +165,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Promises 2 and 3: no hole, each thread's records in their order, batches whole.
+    /// Promises P2 and P3: no hole, each thread's records in their order, batches whole.
     fn sequence(&self, place: &Place, part: &Part) -> Outcome {
         if part.records.len() as i64 != part.end - part.start {
             return Err(format!("{} records from {} to {}", part.records.len(), part.start, part.end));

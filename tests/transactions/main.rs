@@ -4,4 +4,5 @@
 
 mod life;
 mod model;
+mod named;
 mod together;

@@ -5,7 +5,9 @@ use std::process::{Command, ExitStatus};
 
 use annals::Store;
 
+use crate::batches::append_batches;
 use crate::harness::Outcome;
+use crate::kill::kill_self;
 use crate::payload::{Payloads, Values};
 use crate::peer::{AROUND, Class, Codec, Setup};
 use crate::peers;
@@ -58,15 +60,8 @@ impl Task<'_> {
     }
 }
 
-/// Ends this process at once: nothing is flushed, dropped or closed.
-pub(crate) fn kill_self() {
-    // SAFETY: takes no pointers.
-    unsafe {
-        libc::kill(libc::getpid(), libc::SIGKILL);
-    }
-}
-
-pub(crate) fn main(mut args: impl Iterator<Item = String>) -> Outcome {
+/// What the arguments of a child say. Those that are weighed are left to `weigh`.
+pub(crate) fn main<I: Iterator<Item = String>>(mut args: I, weigh: fn(I) -> Outcome) -> Outcome {
     let command = args.next().ok_or("too few arguments")?;
     let mut next = || args.next().ok_or("too few arguments");
     match command.as_str() {
@@ -89,7 +84,7 @@ pub(crate) fn main(mut args: impl Iterator<Item = String>) -> Outcome {
             let (dir, what) = (next()?, next()?);
             annals_to_its_death(Path::new(&dir), &what)
         }
-        "weigh" => crate::memory::child(args),
+        "weigh" => weigh(args),
         other => Err(format!("a child cannot {other}").into()),
     }
 }
@@ -113,10 +108,10 @@ fn annals_to_its_death(dir: &Path, what: &str) -> Outcome {
     for topic in store.topics().iter().filter(|topic| !topic.name().starts_with("__")) {
         let partition = topic.partition(0)?;
         if what == "append" {
-            crate::scaling::append_batches(&partition, &payloads, 4_096)?;
+            append_batches(&partition, &payloads, 4_096)?;
             break;
         }
-        crate::scaling::append_batches(&partition, &payloads, 1)?;
+        append_batches(&partition, &payloads, 1)?;
     }
     kill_self();
     Ok(())

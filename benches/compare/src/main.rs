@@ -1,6 +1,7 @@
 //! annals beside its peers and the bare system calls, in one process, interleaved. `README.md` has the commands.
 
 mod append;
+mod batches;
 mod child;
 #[path = "../../workloads/framed.rs"]
 mod framed;
@@ -8,6 +9,7 @@ mod guarantees;
 mod harness;
 #[path = "../../workloads/kafka.rs"]
 mod kafka;
+mod kill;
 mod latency;
 mod memory;
 mod open;
@@ -31,7 +33,7 @@ fn main() -> Outcome {
     let mut args = std::env::args().skip(1);
     let command = args.next().unwrap_or_default();
     if command == "child" {
-        return child::main(args);
+        return child::main(args, memory::child);
     }
     let options = Options::parse(args)?;
     match command.as_str() {

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use annals::{Durability, ReadMode, Record, Store, TopicConfig};
 
+use crate::batches::append_batches;
 use crate::child;
 use crate::harness::Outcome;
 use crate::options::Options;
@@ -98,7 +99,7 @@ fn fill(dir: &Path, size: usize) -> Outcome {
     let partition = store.create_topic("events", TopicConfig::new())?.partition(0)?;
     let payloads = Payloads::new(1024);
     while partition.bytes() < size as u64 {
-        crate::scaling::append_batches(&partition, &payloads, 1_000)?;
+        append_batches(&partition, &payloads, 1_000)?;
     }
     Ok(store.close()?)
 }

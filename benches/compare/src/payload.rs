@@ -124,7 +124,7 @@ impl Values {
     /// Behind the last append.
     pub(crate) fn end(&self) {
         if self.kill_behind {
-            crate::child::kill_self();
+            crate::kill::kill_self();
         }
     }
 }

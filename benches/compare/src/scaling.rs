@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use annals::{Durability, Partition, Record, Store, TopicConfig};
 
+use crate::batches::{LOG_BATCH, append_batches};
 use crate::child;
 use crate::harness::{Outcome, ns_each, timed};
 use crate::options::Options;
@@ -185,7 +186,6 @@ fn record_size(plot: &mut Plot<'_>) -> Outcome {
 }
 
 const LOG_LEN: usize = KIB;
-const LOG_BATCH: usize = 100;
 
 fn log_size(plot: &mut Plot<'_>) -> Outcome {
     let cost = Axes {
@@ -245,16 +245,6 @@ fn log_size(plot: &mut Plot<'_>) -> Outcome {
             Ok(elapsed)
         })?;
         plot.point(&open, "killed behind 4 MiB more", x, samples)?;
-    }
-    Ok(())
-}
-
-pub(crate) fn append_batches(partition: &Partition, payloads: &Payloads, records: usize) -> Outcome {
-    for first in (0..records).step_by(LOG_BATCH) {
-        let batch: Vec<_> = (first..records.min(first + LOG_BATCH))
-            .map(|number| Record::new().value(payloads.get(number)))
-            .collect();
-        partition.append(&batch, Durability::Os)?;
     }
     Ok(())
 }

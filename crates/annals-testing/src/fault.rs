@@ -89,17 +89,17 @@ struct GateState {
 }
 
 impl Gate {
-    /// Lets go whoever waits here, and everybody who comes later.
+    /// Lets go all callers that wait here, and all that come later.
     pub fn open(&self) {
         self.state.lock().unwrap().open = true;
         self.changed.notify_all();
     }
 
-    /// Returns when somebody waits here.
+    /// Returns when a caller waits here.
     ///
     /// # Panics
     ///
-    /// When nobody has come after twenty seconds.
+    /// When no caller has come after twenty seconds.
     pub fn await_arrival(&self) {
         let state = self.state.lock().unwrap();
         let soon = std::time::Duration::from_secs(20);

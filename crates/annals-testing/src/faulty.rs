@@ -1,4 +1,4 @@
-//! A file system that counts what is asked of it and fails when it is told to.
+//! A file system that counts what is asked of it and fails when it is asked to.
 #![expect(clippy::unwrap_used, reason = "a lock is poisoned after a test has failed")]
 
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ struct Rule {
     fault: Fault,
 }
 
-/// A file system that hands on everything to another, and fails, cuts short or holds the calls it is told to. It lists every
+/// A file system that hands on everything to another, and fails, cuts short or holds the calls it is asked to. It lists every
 /// call, so that a test can say how many syncs something costs.
 ///
 /// Rules are matched in the order in which they were given; a path matches when it contains the text, so `""` stands for all.
@@ -108,7 +108,7 @@ impl FaultyFileSystem {
         }
     }
 
-    /// How many rules have not struck yet, or go on striking.
+    /// How many rules have not struck yet, or continue to strike.
     pub fn armed(&self) -> usize {
         self.shared.rules.lock().unwrap().len()
     }
@@ -232,6 +232,18 @@ impl FileSystem for FaultyFileSystem {
 
     fn available_space(&self, dir: &Path) -> io::Result<Option<u64>> {
         self.inner.available_space(dir)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.shared.run(Call::Create, to, || self.inner.hard_link(from, to))
+    }
+
+    fn reflink(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.shared.run(Call::Create, to, || self.inner.reflink(from, to))
+    }
+
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        self.inner.resolve(path)
     }
 
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {

@@ -29,7 +29,7 @@
 //! let refused = producer.send(Record::to("orders").value("second")).expect_err("the disk is full");
 //! assert!(refused.is_disk_full());
 //!
-//! disk.heal(); // somebody made room
+//! disk.heal(); // there is room again
 //! assert_eq!(producer.send(Record::to("orders").value("third"))?.offset, 1);
 //! # Ok::<(), annals::Error>(())
 //! ```
@@ -47,7 +47,7 @@
 //! orders.append(&[Record::new().value("hoped for")], Durability::Os)?;
 //!
 //! for seed in 0..20 {
-//!     let after = machine.cut_power(seed); // the machine goes on: there can be as many cuts as wanted
+//!     let after = machine.cut_power(seed); // the machine continues: there can be as many cuts as wanted
 //!     let store = Store::builder("/store").file_system(after.shared()).open()?;
 //!     let orders = store.topic("orders")?.partition(0)?;
 //!     assert!((1..=2).contains(&orders.end()), "what was acknowledged as durable is there");

@@ -9,8 +9,9 @@ use crate::io::{Directory, OpenMode};
 /// Bytes copied at a time.
 const CHUNK: usize = 1 << 20;
 
-/// A directory outside the store. A copy has the name of its file's directory, of the file, and the position of its first
-/// byte; no copy takes the place of another.
+/// A directory outside the store. A copy lies in a directory named as that of its file, and has the name of the file and the
+/// position of its first byte; no copy takes the place of another. Names are not joined: a directory may have one that is as
+/// long as a name can be.
 #[derive(Debug)]
 pub(crate) struct Copies {
     directory: Directory,
@@ -27,12 +28,16 @@ impl Copies {
     /// Copies a stretch of a file. It is durable, and so is its name.
     pub(crate) fn keep(&self, from: &Directory, name: &str, range: Range<u64>) -> Result<PathBuf> {
         let place = from.path().file_name().and_then(|place| place.to_str()).unwrap_or("store");
-        let stem = format!("{place}.{name}.{}", range.start);
+        let stem = format!("{name}.{}", range.start);
         let source = from.open(name, OpenMode::Read)?;
+        let directory = self.directory.child(place);
+        directory.ensure()?;
+        // Also where an earlier run made it, and did not live to sync its name.
+        self.directory.sync()?;
         let mut number = 0;
         let (name, target) = loop {
             let name = if number == 0 { stem.clone() } else { format!("{stem}.{number}") };
-            match self.directory.open(&name, OpenMode::CreateNew) {
+            match directory.open(&name, OpenMode::CreateNew) {
                 Ok(target) => break (name, target),
                 Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {
                     number += 1
@@ -51,8 +56,8 @@ impl Copies {
             position += bytes.len() as u64;
         }
         target.sync()?;
-        self.directory.sync()?;
-        Ok(self.directory.join(&name))
+        directory.sync()?;
+        Ok(directory.join(&name))
     }
 
     /// The whole of a file, and its length; `None` when there is none.

@@ -190,6 +190,11 @@ impl Log {
                 report.note(segment.log().broken(0, segment.base(), why))?;
             }
         }
+        let len = segment.log().len()?;
+        if len > summary.bytes {
+            let why = format!("{} bytes follow the {} that were sealed", len - summary.bytes, summary.bytes);
+            report.note(segment.log().broken(summary.bytes, summary.next_offset, why))?;
+        }
         if segment.stored_index(summary)?.is_none() {
             report.stale_indexes.push(segment.log().path());
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::format::SegmentSummary;
+use crate::format::{OffsetIndexEntry, SegmentSummary, TimeIndexEntry};
 use crate::log::compaction::{CompactionConfig, Effort};
 use crate::log::retain::retention::millis;
 use crate::types::{Offset, Timestamp};
@@ -101,8 +101,10 @@ fn fits(segments: &[SegmentSummary], limits: &RunLimits) -> bool {
     let (Some(first), Some(last)) = (segments.first(), segments.last()) else { return true };
     let sum = |size: fn(&SegmentSummary) -> u64| segments.iter().map(size).sum::<u64>();
     sum(|segment| segment.bytes) <= limits.max_bytes
-        && sum(|segment| u64::from(segment.index_entries) * 8) <= limits.max_index_bytes
-        && sum(|segment| u64::from(segment.time_entries) * 12) <= limits.max_index_bytes
+        && sum(|segment| u64::from(segment.index_entries) * OffsetIndexEntry::LEN as u64)
+            <= limits.max_index_bytes
+        && sum(|segment| u64::from(segment.time_entries) * TimeIndexEntry::LEN as u64)
+            <= limits.max_index_bytes
         && last.next_offset - first.base <= i64::from(i32::MAX)
 }
 

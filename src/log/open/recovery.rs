@@ -34,11 +34,11 @@ pub struct RecoveryReport {
     pub topic_partition: TopicPartition,
     /// True after a clean close: nothing was scanned.
     pub clean: bool,
-    /// Bytes of batches, and of what is torn behind them, that were read to find the end. Space allocated ahead is not counted.
+    /// Bytes of batches, and of what is torn after them, that were read to find the end. Space allocated ahead is not counted.
     pub scanned_bytes: u64,
     /// The end of the log, the next offset to be assigned.
     pub end: Offset,
-    /// What was found behind the last whole batch and is not part of the log.
+    /// What was found after the last whole batch and is not part of the log.
     pub torn: Option<TornTail>,
     /// Why the partition could not be opened: every call on its topic returns this error, and the other topics are open. The
     /// report is about the first one at fault. Or why the directory of a partition that the list of topics does not name was left as it
@@ -89,7 +89,7 @@ impl SkippedRecord {
     }
 }
 
-/// Bytes behind the last whole batch: a write that a crash cut off before it was acknowledged as durable.
+/// Bytes after the last whole batch: a write that a crash cut off before it was acknowledged as durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TornTail {

@@ -5,10 +5,13 @@
 //! will write them. So what lies behind the durable mark is copied to a new file, synced, and given its name, before
 //! anything is appended behind it.
 
+use std::fmt;
 use std::sync::Arc;
 
-use crate::error::Result;
-use crate::format::{AbortedTransaction, Mark, SegmentFile, SegmentSummary, segment_file_name};
+use crate::error::{Error, Result};
+use crate::format::{
+    AbortedTransaction, Mark, PartitionState, SegmentFile, SegmentSummary, segment_file_name,
+};
 use crate::io::{File, OpenMode};
 use crate::log::log::Log;
 use crate::log::open::recovery::{Examine, Examined, LastClose, examine};
@@ -38,7 +41,36 @@ struct Begun {
     appended: AppendTimes,
 }
 
+/// Something that another room has to have on the disk before the partition takes its first record.
+pub(in crate::log) struct Prerequisite(Box<dyn Fn() -> Result<()> + Send + Sync>);
+
+impl fmt::Debug for Prerequisite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Prerequisite")
+    }
+}
+
 impl Log {
+    /// Nothing is appended before `prerequisite` has succeeded: until then every append fails with its error, and the next one
+    /// asks again. It runs under the writer's lock. The first call counts. False for a partition that was appended to already.
+    pub(crate) fn require(&self, prerequisite: impl Fn() -> Result<()> + Send + Sync + 'static) -> bool {
+        let writer = self.writer.lock();
+        drop(self.prerequisite.set(Prerequisite(Box::new(prerequisite))));
+        matches!(writer.phase, Phase::Untouched(_))
+    }
+
+    /// Removes what can be made again from the other files of the partition: a disk is full, and something has to be written
+    /// that frees more.
+    pub(crate) fn give_up_indexes(&self) -> Result<()> {
+        let writer = self.writer.lock();
+        let state = match &writer.phase {
+            Phase::Open(open) => open.state.state(),
+            Phase::Untouched(found) => found.state.state(),
+            Phase::Closed => return Ok(()),
+        };
+        self.remove_indexes(state)
+    }
+
     /// Makes the partition ready to be appended to. A failure that is definite, a full disk or a missing descriptor, leaves
     /// the next append to try again, from what the files are by then. After a failed sync nothing is tried again.
     #[inline]
@@ -55,7 +87,14 @@ impl Log {
                 return Ok(());
             }
         };
-        match self.look_again(&mut found).and_then(|()| self.settle_found(&mut found)) {
+        let required = self.prerequisite.get().map_or(Ok(()), |prerequisite| (prerequisite.0)());
+        let mut settled = required.and_then(|()| self.look_and_settle(&mut found));
+        if settled.as_ref().is_err_and(Error::is_disk_full) && self.poison.get().is_none() {
+            // What frees space begins here, too.
+            settled =
+                self.remove_indexes(found.state.state()).and_then(|()| self.look_and_settle(&mut found));
+        }
+        match settled {
             Ok(Begun { active, appended }) => {
                 let state = found.state;
                 writer.phase = Phase::Open(Box::new(Open { active, appended, state }));
@@ -68,6 +107,15 @@ impl Log {
                 Err(error)
             }
         }
+    }
+
+    fn look_and_settle(&self, found: &mut Examined) -> Result<Begun> {
+        self.look_again(found)?;
+        self.settle_found(found)
+    }
+
+    fn remove_indexes(&self, state: &PartitionState) -> Result<()> {
+        state.sealed.iter().try_for_each(|segment| names::remove_derived(&self.directory, segment.base))
     }
 
     /// After a settling that failed half way: looks at the files again. They hold the same records.

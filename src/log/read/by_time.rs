@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::log::log::Log;
-use crate::log::read::{FetchLimits, OnDamage, Reader, Visibility};
+use crate::log::read::{FetchLimits, Isolation, OnDamage, Reader, Visibility};
 use crate::log::segment_list::SegmentList;
 use crate::segment::Segment;
 use crate::types::{Offset, Timestamp};
@@ -78,7 +78,9 @@ impl Log {
                 continue;
             }
             let from = header.base_offset.max(self.start());
-            let mut reader = Reader::new(Arc::clone(self), from, Visibility::Written, OnDamage::Fail);
+            let reader = Reader::new(Arc::clone(self), from, Visibility::Written, OnDamage::Fail);
+            // Whoever reads committed records passes over the others from there.
+            let mut reader = reader.isolation(Isolation::ReadUncommitted);
             let records = reader.fetch(FetchLimits { max_records: usize::MAX, max_bytes: 1 })?;
             let found =
                 records.iter().flat_map(|slice| slice.iter()).find(|record| record.timestamp >= timestamp);

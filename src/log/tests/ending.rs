@@ -25,7 +25,9 @@ impl End {
                 log.close().unwrap();
                 log.retire(Error::StoreClosed { path: log.path().to_path_buf() });
             }
-            Self::Deletion => log.retire(Error::UnknownTopic { topic: "orders".to_owned() }),
+            Self::Deletion => {
+                log.retire(Error::UnknownTopic { topic: "orders".to_owned(), was_deleted: true })
+            }
         }
     }
 }

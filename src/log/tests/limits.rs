@@ -108,6 +108,8 @@ fn the_oldest_time_is_that_of_the_first_batch_that_has_one() {
     assert!(place.logs().len() > 2);
     assert_eq!(log.stats().unwrap().oldest_timestamp, Some(7000));
     let figures = |log: &Log| format!("{:?}", log.stats().unwrap());
+    // A close makes all of it durable.
+    log.flush().unwrap();
     let stats = figures(&log);
     log.close().unwrap();
     let log = place.open();

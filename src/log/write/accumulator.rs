@@ -136,6 +136,7 @@ impl Accumulator {
     /// Puts a batch behind the others that takes no more records: a producer's, or a marker.
     pub(in crate::log) fn push_closed(&mut self, batch: Box<OpenBatch>) {
         debug_assert!(batch.is_full(), "nobody else's records join it");
+        self.debug_dense(&batch);
         self.next_offset = batch.next_offset();
         self.queue.push_back(batch);
     }
@@ -146,11 +147,25 @@ impl Accumulator {
             self.queue.pop_back();
         }
         self.next_offset = first;
+        debug_assert!(
+            self.queue.back().is_none_or(|batch| batch.next_offset() == first),
+            "a batch goes whole or not at all"
+        );
+    }
+
+    /// `batch`, which is put behind the others, begins where the last of them ends.
+    fn debug_dense(&self, batch: &OpenBatch) {
+        debug_assert_eq!(batch.base_offset(), self.next_offset, "a batch begins at the next offset");
+        debug_assert!(
+            self.queue.back().is_none_or(|last| last.next_offset() == self.next_offset),
+            "the next offset is where the last batch ends"
+        );
     }
 
     fn place_in_new(&mut self, placement: &Placement<'_>) -> Placed {
         let displaced = !self.queue.is_empty();
         let mut batch = self.open(placement);
+        self.debug_dense(&batch);
         let placed = batch.put(placement, self.next_offset);
         self.queue.push_back(batch);
         self.next_offset = placed.last_offset + 1;

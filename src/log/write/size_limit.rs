@@ -24,7 +24,7 @@ pub enum WhenFull {
     /// It fails with [`Error::Full`].
     #[default]
     Fail,
-    /// The oldest segments go, whoever has read them or not.
+    /// The oldest segments go, whether they were read or not.
     DropOldest,
     /// It waits until retention or consumers have made room, and fails with [`Error::Full`] when that takes too long.
     Block,

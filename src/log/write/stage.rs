@@ -78,6 +78,11 @@ impl Log {
         self.admitted_within_limit(bytes, |_, _| Ok(())).map(drop)
     }
 
+    /// Bytes of a batch of these records.
+    pub(crate) fn batch_bytes(&self, records: &[Record<'_>]) -> u64 {
+        Placement::alone_bytes(records, self.clock.now()) as u64
+    }
+
     /// Whether records and a marker fit into one segment, for sure.
     pub(crate) fn fits_one_segment(&self, records: &[Record<'_>]) -> bool {
         let most = Placement::most_bytes(records) + records.len() * BatchHeader::LEN + MARKER_BYTES;
@@ -143,6 +148,13 @@ impl<'a> Stage<'a> {
         accumulator.rules.check(records, &self.log.topic_partition, self.now)?;
         let alone = |record| Placement::alone_bytes(std::slice::from_ref(record), self.now);
         records.iter().try_for_each(|record| accumulator.rules.check_size(alone(record)))
+    }
+
+    /// The same for records that are to be one batch.
+    pub(crate) fn check_batch(&mut self, records: &[Record<'_>]) -> Result<()> {
+        self.check(records)?;
+        let Some(accumulator) = &self.accumulator else { return Err(self.log.closed()) };
+        accumulator.rules.check_size(BatchHeader::LEN + Placement::most_bytes(records))
     }
 
     /// Whether the producer may append the part now. Where its batch is in the log already, it says where.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
+use crate::format::{BatchHeader, OffsetIndexEntry, RecordIter, TimeIndexEntry};
 use crate::topic::config::TopicConfig;
 use crate::topic::settings::kafka_value::{format_duration, parse_bytes, parse_duration};
 use crate::topic::settings::suggestion::suggestion;
@@ -31,13 +32,18 @@ enum Kind {
 
 /// A batch header and the smallest record fit into this.
 const LEAST_BATCH: u64 = 128;
+/// Room for four entries of either index.
+const LEAST_INDEX: u64 = 4 * TimeIndexEntry::LEN as u64;
+
+const _: () = assert!(LEAST_BATCH >= (BatchHeader::LEN + RecordIter::SHORTEST) as u64, "room for a record");
+const _: () = assert!(TimeIndexEntry::LEN >= OffsetIndexEntry::LEN, "its entries are the larger ones");
 const I32_MAX: u64 = i32::MAX.unsigned_abs() as u64;
 
 /// Kafka's "no limit".
 pub(super) const UNLIMITED: &str = "-1";
 
 /// In Kafka's order, then ours. Defaults differ from Kafka's in `segment.bytes` (1 GiB there: a small store should be able
-/// to delete), `retention.ms` (7 days there: a store in a program keeps what it was given until told otherwise) and
+/// to delete), `retention.ms` (7 days there: a store in a program keeps what it was given unless set otherwise) and
 /// `compression.type` (`producer` there, which comes to the same).
 const SETTINGS: &[Setting] = &[
     Setting {
@@ -81,7 +87,7 @@ const SETTINGS: &[Setting] = &[
     Setting { key: "retention.bytes", default: UNLIMITED, kind: Kind::CountLimit },
     Setting { key: "retention.ms", default: UNLIMITED, kind: Kind::DurationLimit },
     Setting { key: "segment.bytes", default: "134217728", kind: Kind::Bytes(LEAST_BATCH..=I32_MAX) },
-    Setting { key: "segment.index.bytes", default: "10485760", kind: Kind::Bytes(48..=I32_MAX) },
+    Setting { key: "segment.index.bytes", default: "10485760", kind: Kind::Bytes(LEAST_INDEX..=I32_MAX) },
     Setting { key: "segment.ms", default: "604800000", kind: Kind::Duration { least_millis: 1 } },
     Setting { key: "annals.retention.consumed", default: "false", kind: Kind::Word(&["false", "true"]) },
     Setting { key: "annals.retention.records", default: UNLIMITED, kind: Kind::CountLimit },

@@ -1,8 +1,8 @@
 //! Tables as horizontal bars.
 
 use crate::harness::{digits, median};
-use crate::report::comparison::Table;
 use crate::report::svg::{Anchor, LogScale, Svg};
+use crate::report::table::Table;
 
 const PANEL: f64 = 500.0;
 const NAMES: f64 = 205.0;

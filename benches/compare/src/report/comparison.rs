@@ -5,40 +5,10 @@ use std::path::Path;
 use crate::harness::{Outcome, digits, median};
 use crate::peer::Kind;
 use crate::peers;
-use crate::report::{bars, machines, save};
+use crate::report::bars;
+use crate::report::page::{machines, save};
+use crate::report::table::Table;
 use crate::results::{Kill, Line, Row, Sync, spread};
-
-/// Rows that did the same job, the best first.
-pub(crate) struct Table<'a> {
-    pub(crate) rows: Vec<&'a Row>,
-}
-
-impl<'a> Table<'a> {
-    fn first(&self) -> &'a Row {
-        self.rows[0]
-    }
-
-    pub(crate) fn heading(&self) -> String {
-        let Row { workload, title, .. } = self.first();
-        format!("{workload} {title}")
-    }
-
-    pub(crate) fn subtitle(&self) -> String {
-        let Row { variant, unit, .. } = self.first();
-        if variant.is_empty() { unit.clone() } else { format!("{variant}; {unit}") }
-    }
-
-    fn best(&self, who: Kind) -> Option<&'a Row> {
-        self.rows.iter().copied().find(|row| row.who == who.word())
-    }
-
-    /// How many times the figure of `row` that of `other` is: the median over repetitions.
-    fn ratio(row: &Row, other: &Row) -> f64 {
-        let ratios: Vec<f64> =
-            row.samples.iter().zip(&other.samples).map(|(row, other)| row / other).collect();
-        median(&ratios)
-    }
-}
 
 pub(crate) fn write(lines: &[Line], out: &Path) -> Outcome {
     let tables = tables(lines);

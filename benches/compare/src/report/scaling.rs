@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::harness::{Outcome, digits, median};
 use crate::report::curves::{amount, picture};
-use crate::report::{machines, save};
+use crate::report::page::{machines, save};
 use crate::results::{Latency, Line, Memory, Point, spread};
 
 const INTRODUCTION: &str = "\

@@ -26,7 +26,7 @@ use super::disk::{DirectoryNode, Disk, FileNode, NameChange, Node};
 /// store.create_topic("orders", TopicConfig::new())?;
 /// store.producer().send(Record::to("orders").value("written, not synced"))?;
 ///
-/// let killed = machine.restart(); // the process dies, the machine goes on
+/// let killed = machine.restart(); // the process dies, the machine continues
 /// let store = Store::builder("/store").file_system(killed.shared()).open()?;
 /// assert_eq!(store.topic("orders")?.partition(0)?.end(), 1);
 /// # Ok::<(), annals::Error>(())
@@ -115,7 +115,7 @@ impl<'a> Change<'a> {
     }
 }
 
-/// Somebody who looks at every change of a disk, and decides whether it succeeds. Called one at a time, with the disk as it
+/// An observer that looks at every change of a disk, and decides whether it succeeds. Called one at a time, with the disk as it
 /// is; it must not use the file system.
 pub trait Observer: Send + Sync {
     /// Before a change. What is returned becomes of it: [`Fault::Error`], [`Fault::Short`] or [`Fault::Torn`]; a sync that
@@ -155,7 +155,7 @@ impl PowerCutFileSystem {
         Self::on(Disk::new(), None)
     }
 
-    /// A machine with that disk, and somebody who looks at what is done to it.
+    /// A machine with that disk, and an observer of what is done to it.
     #[must_use]
     pub fn on(disk: Disk, observer: Option<Arc<dyn Observer>>) -> Self {
         let state = Mutex::new(State { disk, killed: false, syncs_left: None });

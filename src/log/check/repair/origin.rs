@@ -10,14 +10,18 @@ pub(super) fn is_foreign(salvage: &Salvage, source: &Source) -> bool {
         return source.was_gapless && salvage.begins_elsewhere
             || source.mark.is_some_and(|mark| contradicts(salvage, &mark));
     };
-    if salvage.is_whole() {
+    // It reaches the end that was sealed, and something else follows.
+    let last = salvage.dropped.last();
+    let has_grown =
+        last.is_some_and(|last| last.range.start == summary.bytes && last.range.end == salvage.len);
+    if salvage.is_whole() || has_grown && salvage.dropped.len() == 1 {
         let found = salvage.summary();
         return found.headers_crc != summary.headers_crc || found.record_count != summary.record_count;
     }
     let is_cut = salvage.len < summary.bytes
         && salvage.dropped.iter().all(|dropped| dropped.range.end == salvage.len)
         && !salvage.kept.iter().any(|kept| kept.is_mended);
-    if salvage.len != summary.bytes && !is_cut {
+    if salvage.len != summary.bytes && !is_cut && !has_grown {
         return true;
     }
     // The summary's is that of the first batch that has one: which that was is known up to the first that is missing.

@@ -23,7 +23,7 @@ pub struct Repair {
     /// Byte positions in it, as it was.
     pub position: Range<u64>,
     /// Offsets that may have been there and cannot be read any more; empty when no record is lost. Where offsets were
-    /// missing before, it tells of more than there were; it ends with the largest offset of all where nobody knows what
+    /// missing before, it has more than there were; it ends with the largest offset of all where it is not known what
     /// followed, and then offsets may be given out again.
     pub lost: Range<Offset>,
     /// What did not fit.
@@ -77,7 +77,7 @@ pub struct RepairReport {
     pub partitions: u64,
     /// What was taken out or put right, in the order of topics, partitions and offsets.
     pub repairs: Vec<Repair>,
-    /// What was left as it is, because it may be of another store, partition or version: somebody has to decide.
+    /// What was left as it is, because it may be of another store, partition or version: a person has to decide.
     pub refused: Vec<Damage>,
     /// The `.log` files whose indexes were made again.
     pub rebuilt_indexes: Vec<PathBuf>,

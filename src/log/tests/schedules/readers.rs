@@ -70,7 +70,8 @@ fn a_reader_is_woken_by_the_end_of_the_partition() {
             let follower = Follower::new(&waits.log, 0, Visibility::Written);
             follower.await_that(|| waits.log.check_open().is_err());
         };
-        let retire = move || ends.log.retire(Error::UnknownTopic { topic: "orders".into() });
+        let retire =
+            move || ends.log.retire(Error::UnknownTopic { topic: "orders".into(), was_deleted: true });
         let appends = move || {
             for number in 0..2 {
                 if let Err(error) = world.send(&value(0, number), Durability::Os) {

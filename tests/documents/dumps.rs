@@ -1,5 +1,5 @@
 //! The hexadecimal dumps in `docs/format.md` are what the library writes. To see the files again after a change of the
-//! format: `FORMAT_STORE=/tmp/example cargo test --test format_document`, then `hexdump -C` on what is there.
+//! format: `FORMAT_STORE=/tmp/example cargo test --test documents`, then `hexdump -C` on what is there.
 #![expect(clippy::disallowed_methods, reason = "the test reads files behind the library's back")]
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use annals::{Durability, Record, Store, TopicConfig};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-const DOCUMENT: &str = include_str!("../docs/format.md");
+const DOCUMENT: &str = include_str!("../../docs/format.md");
 /// In the line before a dump: the file that it shows.
 const FILE: &str = "<!-- file: ";
 /// What stands for a byte that differs from one store to the next.

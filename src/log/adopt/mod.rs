@@ -1,0 +1,8 @@
+//! Making a partition of the files of another log: [`source`] says which files make it up, [`inspect`] looks through all of
+//! them and changes nothing, [`carry`] brings them over.
+
+mod carry;
+mod inspect;
+mod source;
+
+pub(crate) use inspect::{Adoptee, Inspection};

@@ -1,0 +1,255 @@
+//! Making a topic of logs that were written elsewhere.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::{CatalogTopic, Identity, partition_dir_name};
+use crate::io::{Directory, Link, random_id};
+use crate::log::{Adoptee, Inspection, Log, TornTail};
+use crate::topic::admin::{check_new_name, entry_of};
+use crate::topic::catalog_file::CatalogFile;
+use crate::topic::config::TopicConfig;
+use crate::topic::settings::Settings;
+use crate::topic::topic::Topic;
+use crate::topic::topics::Topics;
+use crate::types::Offset;
+
+/// The directory of a log that is to become a partition: one of a Kafka broker, the copy of one of annals, a backup of either.
+/// Its `.log` files count, and `annals.state` if there is one; all others are made anew.
+///
+/// ```
+/// use annals::LogSource;
+/// let copied = LogSource::new("/kafka-logs/orders-0");
+/// // From offset 1200 on, and without a copy where the file system allows that.
+/// let linked = LogSource::new("/kafka-logs/orders-1").start(1200).reflinked();
+/// ```
+#[derive(Debug, Clone)]
+pub struct LogSource {
+    path: PathBuf,
+    start: Option<Offset>,
+    link: Option<Link>,
+}
+
+impl LogSource {
+    /// The log in that directory. Its files are copied.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { path: directory.into(), start: None, link: None }
+    }
+
+    /// The first offset that may be read. By default that of the first batch, or what `annals.state` says. A broker of Kafka keeps
+    /// its own in `log-start-offset-checkpoint`, beside the directories of partitions: records below it were deleted there.
+    #[must_use]
+    pub fn start(mut self, offset: Offset) -> Self {
+        self.start = Some(offset);
+        self
+    }
+
+    /// The files get another name instead of a copy, where both directories are in one file system and the system lets us;
+    /// elsewhere they are copied. They are the same files then, with the owner and the rights that they have: nobody may write to
+    /// them any more. annals never does; it removes its names of them.
+    #[must_use]
+    pub fn hard_linked(mut self) -> Self {
+        self.link = Some(Link::Hard);
+        self
+    }
+
+    /// The files share their blocks with new ones, where both directories are in one file system that can (btrfs, XFS,
+    /// on Linux); elsewhere they are copied. What becomes of one is nothing to the other.
+    #[must_use]
+    pub fn reflinked(mut self) -> Self {
+        self.link = Some(Link::Blocks);
+        self
+    }
+}
+
+impl<P: AsRef<Path> + ?Sized> From<&P> for LogSource {
+    fn from(directory: &P) -> Self {
+        Self::new(directory.as_ref())
+    }
+}
+
+impl From<PathBuf> for LogSource {
+    fn from(directory: PathBuf) -> Self {
+        Self::new(directory)
+    }
+}
+
+impl From<String> for LogSource {
+    fn from(directory: String) -> Self {
+        Self::new(directory)
+    }
+}
+
+/// What [`Store::adopt_topic`](crate::Store::adopt_topic) has done.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let copy = dir.path().join("orders-0");
+/// # let other = Store::open(dir.path().join("other"))?;
+/// # other.create_topic("orders", TopicConfig::new())?;
+/// # other.producer().send(Record::to("orders").value("2 apples"))?;
+/// # other.close()?;
+/// # std::fs::rename(dir.path().join("other/orders-0"), &copy)?;
+/// let store = Store::open(dir.path().join("shop-log"))?;
+/// let adopted = store.adopt_topic("orders", TopicConfig::new(), [&copy])?;
+/// for partition in &adopted.partitions {
+///     println!("{}: offsets {} to {}", partition.source.display(), partition.start, partition.end);
+///     assert!(partition.torn.is_none());
+/// }
+/// assert_eq!(adopted.topic.partition(0)?.end(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Adoption {
+    /// The topic.
+    pub topic: Topic,
+    /// Its partitions, in order.
+    pub partitions: Vec<AdoptedPartition>,
+}
+
+/// What became of one directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AdoptedPartition {
+    /// The directory.
+    pub source: PathBuf,
+    /// First offset that may be read.
+    pub start: Offset,
+    /// The next offset to be assigned.
+    pub end: Offset,
+    /// Segments taken over; the one that grows is new.
+    pub segments: usize,
+    /// Records of their batches, control records among them.
+    pub records: u64,
+    /// Bytes of their batches.
+    pub bytes: u64,
+    /// Of these, bytes that were copied; the others are linked.
+    pub copied_bytes: u64,
+    /// What lay behind the last whole batch and was not taken over: a batch that was not written to its end.
+    pub torn: Option<TornTail>,
+}
+
+/// A directory that was looked through.
+struct Candidate {
+    source: PathBuf,
+    log: Adoptee,
+    link: Option<Link>,
+}
+
+impl Topics {
+    /// Makes a topic of the logs in `sources`, one a partition, in that order.
+    pub(crate) fn adopt(
+        &self,
+        name: &str,
+        config: &TopicConfig,
+        sources: Vec<LogSource>,
+    ) -> Result<Adoption> {
+        let settings = Settings::given(partitions_of(config, sources.len())?, config)?;
+        check_new_name(name, self.catalog.lock().catalog())?;
+        // Everything is looked through before anything is written, and nobody waits for that.
+        let logs = self.inspect(sources, &settings)?;
+        let entry = entry_of(random_id(), &settings);
+        let mut catalog = self.catalog.lock();
+        check_new_name(name, catalog.catalog())?;
+        self.root.check_space(logs.iter().map(|one| one.log.bytes()).sum())?;
+        // From here on the list says that files of this topic are nobody's, so an open removes what a crash leaves of them.
+        catalog.change(|catalog| _ = catalog.deleted.insert(entry.id))?;
+        let outcome = self.bring_over(name, (&mut catalog, &entry), &settings, &logs);
+        if outcome.is_err() && catalog.check().is_ok() && self.take_back(name, &entry).is_ok() {
+            catalog.forget_deleted([entry.id]);
+        }
+        outcome
+    }
+
+    fn inspect(&self, sources: Vec<LogSource>, settings: &Settings) -> Result<Vec<Candidate>> {
+        let how = Inspection {
+            max_expanded_bytes: self.context.options.max_expanded_bytes,
+            index_interval_bytes: settings.log().segment.index_interval_bytes,
+            now: self.context.clock.now(),
+        };
+        let mut directories: Vec<Directory> = Vec::new();
+        for source in &sources {
+            let directory = self.root.elsewhere(&source.path)?;
+            let refuse = |reason: &str| {
+                let (path, reason) = (source.path.clone(), reason.to_owned());
+                Err(Error::CannotAdopt { path, position: 0, offset: None, reason })
+            };
+            if directory.is_in(&self.root)? {
+                return refuse(
+                    "it lies in this store: copy it elsewhere while the store is closed, and give the copy",
+                );
+            }
+            if directories.iter().any(|other| other.path() == directory.path()) {
+                return refuse("the directory was given twice: each becomes a partition of its own");
+            }
+            directories.push(directory);
+        }
+        let looked = sources.into_iter().zip(directories).map(|(source, directory)| {
+            let log = Log::inspect(directory, source.start, how)?;
+            Ok(Candidate { source: source.path, log, link: source.link })
+        });
+        looked.collect()
+    }
+
+    fn bring_over(
+        &self,
+        name: &str,
+        (catalog, entry): (&mut CatalogFile, &CatalogTopic),
+        settings: &Settings,
+        logs: &[Candidate],
+    ) -> Result<Adoption> {
+        let listed = catalog.catalog().clone();
+        let mut partitions = Vec::new();
+        let mut pending = logs.iter();
+        self.make_partitions(name, (&listed, entry), 0, &mut |directory, identity| {
+            let Some(Candidate { source, log, link }) = pending.next() else { return Ok(()) };
+            let copied_bytes = Log::adopt(directory, identity, settings.log(), (log, *link))?;
+            partitions.push(AdoptedPartition {
+                source: source.clone(),
+                start: log.start,
+                end: log.end,
+                segments: log.segments(),
+                records: log.records(),
+                bytes: log.bytes(),
+                copied_bytes,
+                torn: log.torn.clone(),
+            });
+            Ok(())
+        })?;
+        // Opened before it is listed: a failure to open leaves no topic that exists and cannot be used.
+        let (topic, _) = self.open_topic(listed.store, name, entry).map_err(|unopened| unopened.error)?;
+        catalog.change(|catalog| {
+            catalog.deleted.remove(&entry.id);
+            catalog.topics.insert(name.to_owned(), entry.clone());
+        })?;
+        self.by_name.write().insert(Arc::clone(topic.shared_name()), topic.clone());
+        Ok(Adoption { topic, partitions })
+    }
+
+    /// Removes what was made of a topic that is not to be.
+    fn take_back(&self, name: &str, entry: &CatalogTopic) -> Result<()> {
+        for number in 0..entry.partitions {
+            let directory = self.root.child(&partition_dir_name(name, number));
+            let is_its = |identity: Identity| identity.topic == entry.id;
+            if directory.exists()? && Log::identity_in(&directory)?.is_some_and(is_its) {
+                Log::remove_directory(&directory)?;
+            }
+        }
+        self.root.sync()
+    }
+}
+
+/// As many as there are directories.
+fn partitions_of(config: &TopicConfig, directories: usize) -> Result<u32> {
+    let count = u32::try_from(directories).unwrap_or(u32::MAX);
+    match config.partition_count() {
+        Some(asked) if asked != count => {
+            let reason = format!("{directories} directories were given, and each becomes a partition");
+            Err(Error::config("partitions", asked, reason))
+        }
+        _ => crate::topic::admin::partitions_of(&config.clone().partitions(count)),
+    }
+}

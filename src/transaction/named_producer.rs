@@ -1,0 +1,129 @@
+//! A producer that is known by its name, so that what it sends twice is there once.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::ProducerStamp;
+use crate::log::{Part, PartPlace, Remembered};
+use crate::topic::{BatchMetadata, Partition};
+use crate::transaction::coordinator::Transactions;
+use crate::types::{Durability, Record};
+
+/// A producer with a name, which numbers its records in each partition: 0, 1, 2 and so on. What comes with a number that was
+/// there is not appended again. So a program that was killed after it had sent something, and before it noted that it had, sends
+/// it once more: [`last_sequence`](Self::last_sequence) says where its source goes on, also after a restart.
+///
+/// The number is that of the record in its partition, not that of the record in its source: a source that is read in order
+/// and divided the same way each time has the same numbers each time. Handles of one name share the count. Cheap to clone; used from
+/// many threads at once.
+///
+/// ```
+/// # use annals::{Durability, Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// let readings = store.create_topic("readings", TopicConfig::new())?.partition(0)?;
+/// let sensor = store.named_producer("sensor-7")?;
+/// let next = sensor.last_sequence(&readings).map_or(0, |last| last + 1);
+/// let first = sensor.append(&readings, next, &[Record::new().value("21.5")], Durability::Os)?;
+/// let again = sensor.append(&readings, next, &[Record::new().value("21.5")], Durability::Os)?;
+/// assert!(again.is_duplicate && again.batch.first_offset == first.batch.first_offset);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct NamedProducer {
+    shared: Arc<Transactions>,
+    name: Arc<str>,
+    producer_id: i64,
+}
+
+/// What became of records that have numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NamedAppend {
+    /// Where the records are.
+    pub batch: BatchMetadata,
+    /// They were there before: nothing was appended.
+    pub is_duplicate: bool,
+}
+
+/// A named producer goes on in one epoch: whoever has the name has its count.
+const EPOCH: i16 = 0;
+
+impl NamedProducer {
+    pub(super) fn new(shared: &Arc<Transactions>, name: &str, producer_id: i64) -> Self {
+        Self { shared: Arc::clone(shared), name: name.into(), producer_id }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The number of the last record that it has in the partition; none if it has none, or none for a week.
+    pub fn last_sequence(&self, partition: &Partition) -> Option<i32> {
+        partition.log().last_sequence(self.producer_id, EPOCH)
+    }
+
+    /// Appends `records` as one batch, all or nothing, the first one with the number `sequence`. A batch that is among the last five
+    /// of this name in the partition, or is the last one that was there when the store was opened, is not appended again, and
+    /// where it is is returned. Behind the greatest `i32` the count begins at 0.
+    ///
+    /// # Errors
+    /// [`OutOfSequence`](Error::OutOfSequence): records before it are missing, or it came so long ago that it is not known where it
+    /// is; its number tells which. [`InvalidArgument`](Error::InvalidArgument) for no records or a negative number; otherwise as
+    /// [`Partition::append`].
+    pub fn append(
+        &self,
+        partition: &Partition,
+        sequence: i32,
+        records: &[Record<'_>],
+        durability: Durability,
+    ) -> Result<NamedAppend> {
+        if records.is_empty() || sequence < 0 {
+            return Err(Error::invalid(
+                "a batch needs at least one record, and a number that is not negative",
+            ));
+        }
+        if partition.is_internal() {
+            return Err(Error::invalid(format!(
+                "topic {:?} is written by the store alone",
+                partition.topic()
+            )));
+        }
+        self.shared.check_known(partition)?;
+        let stamp = ProducerStamp {
+            producer_id: self.producer_id,
+            producer_epoch: EPOCH,
+            base_sequence: sequence,
+            is_transactional: false,
+        };
+        let log = partition.log();
+        log.check_room(log.batch_bytes(records))?;
+        let part = Part { records, stamp, ends_with: None };
+        let mut stage = log.stage()?;
+        let before = stage.check_producer(&part)?;
+        let (place, is_duplicate) = match before {
+            Some(batch) => (place_of(batch), true),
+            None => {
+                stage.check_batch(records)?;
+                let place = stage.place(&part)?;
+                stage.write()?;
+                (place, false)
+            }
+        };
+        drop(stage);
+        if durability == Durability::Disk {
+            log.sync_through(place.last_offset)?;
+        }
+        let offsets = (place.first_offset, place.last_offset);
+        Ok(NamedAppend {
+            batch: BatchMetadata::new(partition.number(), offsets, place.timestamp),
+            is_duplicate,
+        })
+    }
+}
+
+fn place_of(batch: Remembered) -> PartPlace {
+    let Remembered { first_offset, last_offset, timestamp, .. } = batch;
+    PartPlace { first_offset, last_offset, timestamp }
+}

@@ -1,0 +1,5 @@
+//! What the documents say is what the source says.
+
+mod constants;
+mod dumps;
+mod promises;

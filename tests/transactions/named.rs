@@ -1,0 +1,91 @@
+//! Named producers: what is sent twice is there once.
+
+use annals::{Durability, Error, Record, Store, TopicConfig};
+
+use super::life::killed;
+use super::together::values;
+use annals::Isolation;
+
+fn open(dir: &std::path::Path) -> Store {
+    let store = Store::builder(dir).maintain_by_hand().open().unwrap();
+    store.ensure_topic("readings", TopicConfig::new().segment_bytes(600)).unwrap();
+    store
+}
+
+fn numbers(range: std::ops::Range<i32>) -> Vec<String> {
+    range.map(|number| number.to_string()).collect()
+}
+
+fn append(
+    store: &Store,
+    range: std::ops::Range<i32>,
+    durability: Durability,
+) -> annals::Result<annals::NamedAppend> {
+    let texts = numbers(range.clone());
+    let records: Vec<_> = texts.iter().map(|text| Record::new().value(text)).collect();
+    let readings = store.topic("readings").unwrap().partition(0).unwrap();
+    store.named_producer("sensor-7").unwrap().append(&readings, range.start, &records, durability)
+}
+
+/// A source that notes nothing and sends the last part of what it sent once more, whenever it comes back.
+#[test]
+fn a_source_that_is_killed_before_it_notes_what_it_sent_has_sent_it_once() {
+    let mut dir = tempfile::tempdir().unwrap();
+    let mut next = 0;
+    for life in 0..6 {
+        let store = open(dir.path());
+        let readings = store.topic("readings").unwrap().partition(0).unwrap();
+        let sensor = store.named_producer("sensor-7").unwrap();
+        assert_eq!(sensor.last_sequence(&readings), (next > 0).then(|| next - 1));
+        if next > 0 {
+            let again = append(&store, next - 3..next, Durability::Os).unwrap();
+            assert!(again.is_duplicate, "life {life}");
+            assert_eq!(again.batch.last_offset, readings.end() - 1);
+        }
+        for _ in 0..10 {
+            let durability = [Durability::Os, Durability::Disk][usize::try_from(next).unwrap() / 3 % 2];
+            let sent = append(&store, next..next + 3, durability).unwrap();
+            assert!(!sent.is_duplicate);
+            next += 3;
+        }
+        store.producer().send(Record::to("readings").value("other")).unwrap();
+        let mut all = values(&store, "readings", 0, Isolation::ReadCommitted);
+        all.retain(|value| value != "other");
+        assert_eq!(all, numbers(0..next));
+        // The last batch must be the name's own for the source to find it at the end.
+        append(&store, next..next + 3, Durability::Os).unwrap();
+        next += 3;
+        if life % 2 == 0 {
+            store.close().unwrap();
+        } else {
+            let copy = killed(dir.path());
+            drop(store);
+            dir = copy;
+        }
+    }
+}
+
+#[test]
+fn records_that_are_missing_or_came_too_long_ago_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for number in 0..8 {
+        append(&store, number..number + 1, Durability::Os).unwrap();
+    }
+    for number in 3..8 {
+        assert!(append(&store, number..number + 1, Durability::Os).unwrap().is_duplicate);
+    }
+    for number in [0, 2, 9, 100] {
+        match append(&store, number..number + 1, Durability::Os) {
+            Err(Error::OutOfSequence { expected: 8, found, .. }) => assert_eq!(found, number),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(values(&store, "readings", 0, Isolation::ReadCommitted), numbers(0..8));
+    let other = store.named_producer("sensor-8").unwrap();
+    let readings = store.topic("readings").unwrap().partition(0).unwrap();
+    assert_eq!(other.last_sequence(&readings), None);
+    assert!(store.named_producer("").is_err());
+    assert!(other.append(&readings, -1, &[Record::new()], Durability::Os).is_err());
+    assert!(other.append(&readings, 0, &[], Durability::Os).is_err());
+}
