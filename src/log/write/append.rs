@@ -95,13 +95,13 @@ impl Log {
         let writer = if how.durability == Durability::Os { self.writer.try_lock() } else { None };
         let mut accumulator = self.accumulator.lock();
         if accumulator.rules.size_limit.is_none() {
-            self.admit(&mut accumulator, records, most_bytes, how, now)?;
+            self.admit(&mut accumulator, (records, most_bytes), how, now)?;
             return Ok(Admitted { accumulator, writer, now });
         }
         drop((accumulator, writer));
         let bytes = Placement::alone_bytes(records, now) as u64;
         self.admitted_within_limit(bytes, |accumulator, now| {
-            self.admit(accumulator, records, most_bytes, how, now)
+            self.admit(accumulator, (records, most_bytes), how, now)
         })
     }
 
@@ -110,8 +110,7 @@ impl Log {
     fn admit(
         &self,
         accumulator: &mut Accumulator,
-        records: &[Record<'_>],
-        most_bytes: usize,
+        (records, most_bytes): (&[Record<'_>], usize),
         how: &Append,
         now: Timestamp,
     ) -> Result<()> {
