@@ -267,10 +267,10 @@ impl LogFile {
     #[inline]
     fn stretch(&self, position: u64, want: usize, most: usize, written: u64) -> Result<Window> {
         let end = written.min(position.saturating_add(want as u64));
-        if self.mode == ReadMode::Mapped {
-            if let Some(view) = self.map.get(end) {
-                return Ok(Window::of_map(view, written));
-            }
+        if self.mode == ReadMode::Mapped
+            && let Some(view) = self.map.get(end)
+        {
+            return Ok(Window::of_map(view, written));
         }
         self.first_stretch(position, most, end, written)
     }

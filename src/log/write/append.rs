@@ -55,7 +55,7 @@ impl Log {
         let mut accumulator = self.accumulator.lock();
         let mut now = self.clock.now();
         if accumulator.rules.size_limit.is_none() {
-            self.admit(&mut accumulator, records, most_bytes, how, now)?;
+            self.admit(&mut accumulator, (records, most_bytes), how, now)?;
         } else {
             drop(accumulator);
             Admitted { accumulator, now } = self.admitted_where_limited(records, most_bytes, how, now)?;
@@ -105,7 +105,7 @@ impl Log {
     ) -> Result<Admitted<'_>> {
         let bytes = Placement::alone_bytes(records, now) as u64;
         self.admitted_within_limit(bytes, |accumulator, now| {
-            self.admit(accumulator, records, most_bytes, how, now)
+            self.admit(accumulator, (records, most_bytes), how, now)
         })
     }
 
@@ -114,8 +114,7 @@ impl Log {
     fn admit(
         &self,
         accumulator: &mut Accumulator,
-        records: &[Record<'_>],
-        most_bytes: usize,
+        (records, most_bytes): (&[Record<'_>], usize),
         how: &Append,
         now: Timestamp,
     ) -> Result<()> {

@@ -19,6 +19,7 @@ const MOST_COMPRESSORS: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Spares {
     /// In the order in which they were given back.
+    #[expect(clippy::vec_box, reason = "batches are handed from one partition to the next by their boxes")]
     batches: Mutex<Vec<Box<OpenBatch>>>,
     compressors: Mutex<Vec<Compressor>>,
 }
@@ -27,8 +28,8 @@ impl Spares {
     /// A batch for about so many bytes, as it was when it was given back.
     pub(in crate::log) fn batch(&self, bytes: usize) -> Option<Box<OpenBatch>> {
         let mut batches = self.batches.lock();
-        let fits = |batch: &Box<OpenBatch>| batch.capacity() / MOST_TIMES <= bytes;
-        batches.iter().rposition(fits).map(|at| batches.swap_remove(at))
+        let at = batches.iter().rposition(|batch| batch.capacity() / MOST_TIMES <= bytes);
+        at.map(|at| batches.swap_remove(at))
     }
 
     /// Gives a batch back; the memory of one that is too many goes.
