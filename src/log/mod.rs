@@ -43,4 +43,4 @@ pub use retain::{DeleteReport, RemovalReason, RemovedSegment, RetentionReport};
 pub(crate) use signal::{Signal, Watchers};
 pub use stats::PartitionStats;
 pub use write::WhenFull;
-pub(crate) use write::{Append, Appended, Part, PartPlace, SizeLimit, Stage};
+pub(crate) use write::{Append, Appended, Part, PartPlace, SizeLimit, Spares, Stage};

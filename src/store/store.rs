@@ -293,7 +293,7 @@ impl Store {
 
     /// A producer with other settings.
     pub fn producer_builder(&self) -> ProducerBuilder {
-        ProducerBuilder::new(Arc::clone(&self.inner.topics), Arc::clone(&self.inner.agenda))
+        ProducerBuilder::new(Arc::clone(&self.inner.topics))
     }
 
     /// Begins a transaction of that name, with the default settings. An earlier user of the name is fenced, and what that

@@ -62,3 +62,14 @@ fn a_compacted_topic_keeps_everything_that_no_other_rule_takes() {
     assert_eq!((both.retention().max_bytes, both.retention().max_records), (Some(5), Some(7)));
     assert!(compacted.compaction().is_some() && both.compaction().is_some());
 }
+
+#[test]
+fn a_quiet_topic_that_is_kept_for_ever_gets_no_segment_for_each_record() {
+    let age =
+        |config: TopicConfig| given(&config.segment_age(Duration::from_secs(60))).unwrap().log().segment_age;
+    assert_eq!(age(TopicConfig::new()), Duration::MAX);
+    assert_eq!(age(TopicConfig::new().retention_bytes(1 << 20)), Duration::MAX);
+    assert_eq!(age(TopicConfig::new().retention(Duration::from_secs(3600))), Duration::from_secs(60));
+    assert_eq!(age(TopicConfig::new().set("annals.retention.consumed", "true")), Duration::from_secs(60));
+    assert_eq!(age(TopicConfig::new().set("cleanup.policy", "compact")), Duration::from_secs(60));
+}
