@@ -277,6 +277,7 @@ pub mod stats {
     pub use crate::log::PartitionStats;
     pub use crate::store::{GroupLag, GroupStats, MaintenanceFailure, StoreStats};
     pub use crate::topic::TopicStats;
+    pub use crate::transaction::TransactionStats;
 }
 
 /// The code in `README.md`, compiled.

@@ -341,7 +341,10 @@ fn many_lives_leave_the_same_files_as_one() {
 #[test]
 fn reopening_does_not_make_a_segment_young_again() {
     let input = input(260);
-    let aged = || config(300).segment_bytes(1 << 20).segment_age(std::time::Duration::from_millis(5_000));
+    // Kept for a thousand years: age ends a segment only where something waits for that.
+    let kept = std::time::Duration::from_secs(1_000 * 365 * 86_400);
+    let config = || config(300).segment_bytes(1 << 13).retention(kept);
+    let aged = || config().segment_age(std::time::Duration::from_millis(5_000));
     let (one, many) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     written(one.path(), aged(), &input, usize::MAX);
     written(many.path(), aged(), &input, 3);
@@ -417,4 +420,20 @@ fn indexes_written_across_a_change_of_the_interval_are_rebuilt_byte_for_byte() {
             );
         }
     }
+}
+
+#[test]
+fn the_index_is_full_by_its_entries_and_not_by_the_bytes_of_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let config = TopicConfig::new().index_interval_bytes(1).segment_index_bytes(1_200);
+    let partition = store.create_topic(TOPIC, config).unwrap().partition(0).unwrap();
+    let append = |count: usize| {
+        for _ in 0..count {
+            partition.append(&[Record::new().value(&[0; 100])], Durability::Os).unwrap();
+        }
+        let files = fs::read_dir(dir.path().join(format!("{TOPIC}-0"))).unwrap();
+        files.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|end| end == "log")).count()
+    };
+    assert_eq!([append(90), append(20)], [1, 2], "it has room for a hundred entries");
 }

@@ -13,7 +13,7 @@
 #[cfg(test)]
 mod common;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -348,4 +348,50 @@ fn readers_read_on_while_segments_roll() {
         println!("{mode:?}: {segments} segments");
         assert!(segments > 100);
     }
+}
+
+/// Shows a later time at each look. Whoever looks first is kept until somebody else has appended, or for a while.
+#[derive(Debug, Default)]
+struct SlowClock {
+    looks: AtomicI64,
+    is_armed: AtomicBool,
+    has_appended: AtomicBool,
+}
+
+impl annals::io::Clock for SlowClock {
+    fn now(&self) -> i64 {
+        let now = 1_000_000 + self.looks.fetch_add(1, Ordering::SeqCst);
+        if self.is_armed.swap(false, Ordering::SeqCst) {
+            for _ in 0..100 {
+                if self.has_appended.load(Ordering::SeqCst) {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(2));
+            }
+        }
+        now
+    }
+}
+
+#[test]
+fn times_that_the_log_gives_do_not_run_backwards_when_two_threads_append() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let clock = std::sync::Arc::new(SlowClock::default());
+    let store = Store::builder(dir.path()).clock(clock.clone()).maintain_by_hand().open().expect("a store");
+    let config = TopicConfig::new().message_timestamp_type(annals::TimestampType::LogAppendTime);
+    let partition = store.create_topic(TOPIC, config).and_then(|topic| topic.partition(0)).expect("a topic");
+    partition.append(&[Record::new()], Durability::Os).expect("an append");
+    clock.is_armed.store(true, Ordering::SeqCst);
+    thread::scope(|scope| {
+        scope.spawn(|| partition.append(&[Record::new()], Durability::Os).expect("an append"));
+        while clock.is_armed.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        partition.append(&[Record::new()], Durability::Os).expect("an append");
+        clock.has_appended.store(true, Ordering::SeqCst);
+    });
+    let read = partition.read(..).expect("a reader");
+    let times: Vec<_> = read.into_iter().map(|record| record.expect("a record").timestamp).collect();
+    assert_eq!(times.len(), 3);
+    assert!(times.is_sorted(), "{times:?}");
 }

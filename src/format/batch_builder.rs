@@ -124,6 +124,12 @@ impl BatchBuilder {
         self.plain.len()
     }
 
+    /// Bytes of its buffers.
+    #[inline]
+    pub(crate) fn capacity(&self) -> usize {
+        self.plain.capacity() + self.packed.capacity()
+    }
+
     /// The offset of the first record.
     pub(crate) fn base_offset(&self) -> Offset {
         self.base_offset

@@ -204,7 +204,6 @@ impl FileSystem for AnchoredFileSystem {
 }
 
 /// An error when another directory than the one that is open stands at `path`, or none.
-#[expect(clippy::disallowed_methods, reason = "this is the seam behind which std::fs stands")]
 fn is_at(directory: &File, path: &Path) -> io::Result<()> {
     let (open, there) = (directory.metadata()?, std::fs::metadata(path)?);
     if (open.dev(), open.ino()) == (there.dev(), there.ino()) {

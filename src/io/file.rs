@@ -52,6 +52,7 @@ impl File {
         }
     }
 
+    #[inline]
     fn with<T>(
         &self,
         operation: &'static str,
@@ -101,6 +102,7 @@ impl File {
     }
 
     /// The same, and an error says whether the file has changed.
+    #[inline]
     pub(crate) fn write(&self, bytes: &[u8], position: u64) -> Result<(), Unwritten> {
         let mut is_begun = false;
         let outcome = self.with("write", Effect::Writes, |handle| {
@@ -116,10 +118,13 @@ impl File {
             }
             Ok(())
         });
-        outcome.map_err(|error| {
-            // After a failed sync nobody knows what the file holds, whether it is written to or not.
-            if is_begun || self.has_failed() { Unwritten::Partly(error) } else { Unwritten::Before(error) }
-        })
+        outcome.map_err(|error| self.unwritten(is_begun, error))
+    }
+
+    #[cold]
+    fn unwritten(&self, is_begun: bool, error: Error) -> Unwritten {
+        // After a failed sync nobody knows what the file holds, whether it is written to or not.
+        if is_begun || self.has_failed() { Unwritten::Partly(error) } else { Unwritten::Before(error) }
     }
 
     fn has_failed(&self) -> bool {

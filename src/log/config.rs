@@ -10,7 +10,7 @@ use crate::segment::{ReadMode, SegmentConfig};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogConfig {
     pub(crate) segment: SegmentConfig,
-    /// A segment whose first record is older than this, in the time of the records, is rolled by the next one.
+    /// A segment that was begun longer ago than this is sealed; see `write/roll.rs`.
     pub(crate) segment_age: Duration,
     pub(crate) compression: Compression,
     pub(crate) timestamp_type: TimestampType,

@@ -21,6 +21,7 @@ use crate::log::upkeeps::Upkeeps;
 use crate::log::write::accumulator::Accumulator;
 use crate::log::write::group_sync::Committer;
 use crate::log::write::rules::AppendRules;
+use crate::log::write::spares::Spares;
 use crate::log::write::writer::{Phase, Writer};
 use crate::segment::{ActiveSegment, ReadMode, WriteFailure};
 use crate::types::{Offset, Timestamp, TopicPartition};
@@ -38,6 +39,7 @@ pub(crate) struct Log {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) agenda: Arc<Agenda>,
     pub(super) options: LogOptions,
+    pub(super) spares: Arc<Spares>,
     pub(super) config: RwLock<Arc<LogConfig>>,
     /// Held by whoever rewrites sealed segments, all the time that takes. Appends do not need it.
     pub(super) rewriting: Mutex<()>,
@@ -89,6 +91,8 @@ pub(crate) struct LogContext {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) agenda: Arc<Agenda>,
     pub(crate) options: LogOptions,
+    /// Shared by all partitions of the store.
+    pub(crate) spares: Arc<Spares>,
 }
 
 impl Log {
@@ -185,7 +189,7 @@ impl Log {
         config: impl Into<Arc<LogConfig>>,
     ) -> Result<(Arc<Self>, RecoveryReport)> {
         let config: Arc<LogConfig> = config.into();
-        let LogContext { topic_partition, directory, identity, clock, agenda, options } = context;
+        let LogContext { topic_partition, directory, identity, clock, agenda, options, spares } = context;
         let how = Examine {
             read_mode: options.read_mode,
             index_interval_bytes: config.segment.index_interval_bytes,
@@ -203,7 +207,8 @@ impl Log {
             options,
             rewriting: Mutex::new(()),
             removing: Mutex::new(()),
-            accumulator: Mutex::new(Accumulator::new(end, AppendRules::new(&config))),
+            accumulator: Mutex::new(Accumulator::new(end, AppendRules::new(&config), Arc::clone(&spares))),
+            spares,
             segments: RwLock::new(Arc::new(found.segments.clone())),
             offsets: Offsets::new(
                 found.state.state().log_start,

@@ -69,13 +69,18 @@ impl Watchers {
     }
 
     /// Wakes those that watch. What they are to see was published before.
+    #[inline]
     pub(crate) fn raise(&self) {
         // Without it a processor may load the flag before others see what was published: whoever began to watch in between
         // would find nothing, and sleep.
         fence(Ordering::SeqCst);
         if self.any.load(Ordering::SeqCst) {
-            self.signals.read().iter().filter_map(Weak::upgrade).for_each(|signal| signal.raise());
+            self.raise_each();
         }
+    }
+
+    fn raise_each(&self) {
+        self.signals.read().iter().filter_map(Weak::upgrade).for_each(|signal| signal.raise());
     }
 }
 

@@ -32,6 +32,8 @@ pub struct PartitionStats {
     pub durable: Offset,
     /// Next offset to be assigned.
     pub end: Offset,
+    /// The last stable offset: readers of committed records stop there. Below `end` while a transaction is open.
+    pub stable: Offset,
     /// Bytes of its batches, as stored.
     pub bytes: u64,
     /// Its records, as far as its segments know; some below `start` may be among them.
@@ -67,6 +69,7 @@ impl Log {
             start: self.start(),
             durable: self.durable(),
             end: self.end(),
+            stable: self.stable(),
             bytes: facts.iter().map(|segment| segment.bytes).sum(),
             records: facts.iter().map(|segment| segment.records).sum(),
             segments: facts.len(),

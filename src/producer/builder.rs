@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 use crate::producer::producer::Producer;
 use crate::topic::{KeyHash, Partitioner, Topics};
 use crate::types::Durability;
-use crate::upkeep::Agenda;
 
 /// Makes a [`Producer`]. Setters carry Kafka's names.
 ///
@@ -28,7 +27,6 @@ use crate::upkeep::Agenda;
 #[must_use = "a builder does nothing until it builds"]
 pub struct ProducerBuilder {
     topics: Arc<Topics>,
-    agenda: Arc<Agenda>,
     settings: Settings,
 }
 
@@ -54,8 +52,8 @@ impl Default for Settings {
 }
 
 impl ProducerBuilder {
-    pub(crate) fn new(topics: Arc<Topics>, agenda: Arc<Agenda>) -> Self {
-        Self { topics, agenda, settings: Settings::default() }
+    pub(crate) fn new(topics: Arc<Topics>) -> Self {
+        Self { topics, settings: Settings::default() }
     }
 
     /// How far a record goes before `send` returns. Default: [`Durability::Os`].
@@ -108,6 +106,6 @@ impl ProducerBuilder {
 
     /// For settings that are known to fit.
     pub(crate) fn build_default(self) -> Producer {
-        Producer::new(self.topics, self.agenda, self.settings)
+        Producer::new(self.topics, self.settings)
     }
 }

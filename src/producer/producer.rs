@@ -1,9 +1,10 @@
 //! Sending to any topic of the store.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::format::RecordBody;
 use crate::locks::RwLock;
 use crate::log::{Append, Appended};
 use crate::producer::builder::Settings;
@@ -13,7 +14,6 @@ use crate::topic::{
     BatchMetadata, Partition, RecordMetadata, Route, Topic, Topics, refuse_write, unless_deleted,
 };
 use crate::types::Record;
-use crate::upkeep::Agenda;
 
 /// Sends records. Cheap to clone; used from many threads at once. The records of one thread keep their order in each
 /// partition.
@@ -38,15 +38,46 @@ pub struct Producer {
 #[derive(Debug)]
 pub(super) struct Shared {
     topics: Arc<Topics>,
-    agenda: Arc<Agenda>,
     settings: Settings,
+    how: Append,
     /// One for each topic sent to without a key.
-    sticky: RwLock<HashMap<u128, Arc<Sticky>>>,
+    sticky: RwLock<Choices>,
+}
+
+/// The sticky choices of topics, by their ids.
+#[derive(Debug, Default)]
+struct Choices {
+    of: HashMap<u128, Arc<Sticky>>,
+    /// At this number those of deleted topics are dropped.
+    most: usize,
+}
+
+/// So many choices are never looked through for those of deleted topics.
+const FEW_CHOICES: usize = 16;
+
+impl Choices {
+    /// The choice of a topic that has none. Those of topics that are not there any more go each time their number may have
+    /// doubled, so that adding one costs no walk over all.
+    fn add(&mut self, topic: u128, is_there: impl Fn(u128) -> bool) -> Arc<Sticky> {
+        if self.of.len() >= self.most {
+            self.of.retain(|topic, _| is_there(*topic));
+            self.most = (2 * self.of.len()).max(FEW_CHOICES);
+        }
+        Arc::clone(self.of.entry(topic).or_insert_with(|| Arc::new(Sticky::new())))
+    }
 }
 
 impl Producer {
-    pub(super) fn new(topics: Arc<Topics>, agenda: Arc<Agenda>, settings: Settings) -> Self {
-        Self { shared: Arc::new(Shared { topics, agenda, settings, sticky: RwLock::default() }) }
+    pub(super) fn new(topics: Arc<Topics>, settings: Settings) -> Self {
+        let Settings { durability, linger, batch_size, buffer_memory, .. } = settings;
+        let how = Append {
+            durability,
+            batch_bytes: batch_size,
+            linger,
+            expected_end: None,
+            most_open_batches: buffer_memory / batch_size.max(1),
+        };
+        Self { shared: Arc::new(Shared { topics, settings, how, sticky: RwLock::default() }) }
     }
 
     /// Sends a record to the topic it names, and returns where it is: offsets are known at once. How far the record has gone
@@ -172,8 +203,7 @@ impl Shared {
             Some(number) if number < count => Ok(number),
             Some(number) => Err(unknown(target, number, count)),
             None => {
-                let bytes =
-                    record.value_bytes().map_or(0, <[u8]>::len) + record.key_bytes().map_or(0, <[u8]>::len);
+                let bytes = RecordBody::most_len(record.key_bytes(), record.value_bytes(), record.headers());
                 let choose = |sticky: &Sticky| sticky.choose(count, bytes, self.settings.batch_size);
                 Ok(target.sticky.map_or_else(|| choose(&self.sticky(target.route.topic())), choose))
             }
@@ -181,11 +211,12 @@ impl Shared {
     }
 
     pub(super) fn sticky(&self, topic: &Topic) -> Arc<Sticky> {
-        if let Some(sticky) = self.sticky.read().get(&topic.id()) {
+        if let Some(sticky) = self.sticky.read().of.get(&topic.id()) {
             return Arc::clone(sticky);
         }
-        let mut all = self.sticky.write();
-        Arc::clone(all.entry(topic.id()).or_insert_with(|| Arc::new(Sticky::new())))
+        let topics = self.topics.all();
+        let ids: HashSet<_> = topics.iter().map(Topic::id).collect();
+        self.sticky.write().add(topic.id(), |id| ids.contains(&id))
     }
 
     #[inline]
@@ -201,24 +232,7 @@ impl Shared {
         let Some(partition) = usize::try_from(number).ok().and_then(|number| partitions.get(number)) else {
             return Err(unknown(target, number, count(partitions)));
         };
-        let Settings { durability, linger, batch_size, .. } = self.settings;
-        let how = Append { durability, batch_bytes: batch_size, linger, expected_end: None };
-        let appended = partition.log().append(records, &how)?;
-        if let Some(open_batches) = appended.open_batches {
-            self.bound_memory(open_batches);
-        }
-        Ok(appended)
-    }
-
-    /// Each open batch holds at most a batch's worth of bytes, so their number bounds the memory.
-    fn bound_memory(&self, open_batches: usize) {
-        let most = self.settings.buffer_memory / self.settings.batch_size.max(1);
-        for _ in most..open_batches {
-            if let Some(oldest) = self.agenda.oldest_lingering() {
-                // It has nobody to report to: a failure reaches the next sender there.
-                drop(oldest.run());
-            }
-        }
+        partition.log().append(records, &self.how)
     }
 }
 

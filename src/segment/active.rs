@@ -31,6 +31,8 @@ pub(crate) struct ActiveSegment {
     segment: Arc<Segment>,
     file: File,
     tally: Tally,
+    /// Entries of its offset index. The time index has one more at most.
+    index_entries: u64,
     /// The file has at least this many bytes; those behind `tally.bytes` are zero.
     allocated: u64,
     config: SegmentConfig,
@@ -109,8 +111,9 @@ impl ActiveSegment {
         if mode == ReadMode::Mapped {
             file.map_small_writes();
         }
+        let index_entries = index.offsets().len() as u64;
         let segment = Arc::new(Segment::growing(directory, file.clone(), index, &tally, mode));
-        Self { segment, file, allocated: tally.bytes, tally, config }
+        Self { segment, file, index_entries, allocated: tally.bytes, tally, config }
     }
 
     /// What readers hold of it.
@@ -152,10 +155,10 @@ impl ActiveSegment {
 
     /// True when a batch of `len` bytes up to `last_offset` does not fit any more: file size, index size, offset range.
     pub(crate) fn is_full_for(&self, len: usize, last_offset: Offset) -> bool {
-        let entries = self.tally.bytes / u64::from(self.config.index_interval_bytes.max(1));
         self.tally.bytes > 0
             && (self.tally.bytes + len as u64 > u64::from(self.config.max_bytes)
-                || (entries + 2) * TimeIndexEntry::LEN as u64 > u64::from(self.config.max_index_bytes)
+                || (self.index_entries + 2) * TimeIndexEntry::LEN as u64
+                    > u64::from(self.config.max_index_bytes)
                 || last_offset - self.tally.base > i64::from(i32::MAX))
     }
 
@@ -170,8 +173,13 @@ impl ActiveSegment {
         }
         self.allocated = self.allocated.max(position + batch.len() as u64);
         self.tally.add(header, batch.get(..BatchHeader::LEN).unwrap_or_default());
-        self.segment.publish(header, position);
+        self.index_entries = self.segment.publish(header, position).unwrap_or(self.index_entries);
         Ok(())
+    }
+
+    /// True when it has one `part`th of the bytes that it may have.
+    pub(crate) fn has_part(&self, part: u32) -> bool {
+        self.tally.bytes >= u64::from(self.config.max_bytes / part.max(1))
     }
 
     /// Reserves space so that most syncs find no new length to write. That it cannot be had is no error: the write itself

@@ -14,15 +14,20 @@ impl Segment {
     /// is wrong.
     pub(crate) fn find(&self, offset: Offset) -> Option<StoredBatch> {
         let around = self.around(offset)?;
-        let likely = around.likely.and_then(|entry| self.find_from(Some(entry), offset));
-        likely.or_else(|| self.find_from(around.floor, offset))
+        if let Some(entry) = around.likely {
+            let found = self.find_from(Some(entry), offset);
+            if found.is_some() {
+                return found;
+            }
+        }
+        self.find_from(around.floor, offset)
     }
 
     /// The same, going from the batch of `entry`, or from the first, towards `offset`.
     fn find_from(&self, entry: Option<OffsetIndexEntry>, offset: Offset) -> Option<StoredBatch> {
         let written = self.bytes();
         let mut position = entry.map_or(0, |entry| u64::from(entry.position));
-        let mut window = self.log().near(position, NEAR, written).ok()?;
+        let Ok(mut window) = self.log().near(position, NEAR, written) else { return None };
         prefetch(window.first(position, NEAR));
         let mut header = BatchHeader::decode(window.from(position)).ok()?;
         let is_first = match entry {
@@ -44,11 +49,12 @@ impl Segment {
         if !is_whole || header.base_offset > offset {
             return None;
         }
-        if window.from(position).len() < header.total_len() {
+        if !window.has(position, header.total_len()) {
             window = self.log().near(position, header.total_len(), written).ok()?;
         }
         window.batch(header, position)
     }
+
     fn follows(&self, header: &BatchHeader, expected: Offset) -> bool {
         header.base_offset == expected || header.base_offset > expected && !self.is_gapless()
     }

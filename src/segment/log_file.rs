@@ -83,6 +83,12 @@ impl Window {
         bytes.get(..most).unwrap_or(bytes)
     }
 
+    /// Whether it has so many bytes from `position` on.
+    pub(super) fn has(&self, position: u64, len: usize) -> bool {
+        self.index(position).and_then(|at| at.checked_add(len)).is_some_and(|end| end <= self.len)
+    }
+
+    #[inline]
     fn index(&self, position: u64) -> Option<usize> {
         position.checked_sub(self.start).and_then(|at| usize::try_from(at).ok())
     }
@@ -252,20 +258,30 @@ impl LogFile {
     }
 
     /// `want` bytes from `position` on, or as many as there are below `written`.
+    #[inline]
     pub(super) fn near(&self, position: u64, want: usize, written: u64) -> Result<Window> {
         self.stretch(position, want, want, written)
     }
 
     /// A map that has `want` bytes, or `most` bytes read where there is none.
+    #[inline]
     fn stretch(&self, position: u64, want: usize, most: usize, written: u64) -> Result<Window> {
         let end = written.min(position.saturating_add(want as u64));
-        if self.mode == ReadMode::Mapped {
-            if let Some(view) = self.map.get(end) {
-                return Ok(Window::of_map(view, written));
-            }
-            if let Some(view) = self.remap(end)? {
-                return Ok(Window::of_map(view, written));
-            }
+        if self.mode == ReadMode::Mapped
+            && let Some(view) = self.map.get(end)
+        {
+            return Ok(Window::of_map(view, written));
+        }
+        self.first_stretch(position, most, end, written)
+    }
+
+    /// The same where no map is at hand.
+    #[cold]
+    fn first_stretch(&self, position: u64, most: usize, end: u64, written: u64) -> Result<Window> {
+        if self.mode == ReadMode::Mapped
+            && let Some(view) = self.remap(end)?
+        {
+            return Ok(Window::of_map(view, written));
         }
         let there = usize::try_from(written - position.min(written)).unwrap_or(usize::MAX);
         let bytes = self.file()?.read(position, most.min(there))?;

@@ -282,12 +282,17 @@ impl Segment {
         self.with(SparseIndex::clone)
     }
 
-    /// Notes a batch just written, then lets readers see it.
-    pub(super) fn publish(&self, header: &BatchHeader, position: u64) {
-        if let Index::InMemory(index) = &mut *self.index.write() {
-            index.note(header, position);
-        }
+    /// Notes a batch just written, then lets readers see it. Says how many entries its index has now.
+    pub(super) fn publish(&self, header: &BatchHeader, position: u64) -> Option<u64> {
+        let entries = match &mut *self.index.write() {
+            Index::InMemory(index) => {
+                index.note(header, position);
+                Some(index.offsets().len() as u64)
+            }
+            Index::OnDisk(_) => None,
+        };
         self.written.store(position + header.total_len() as u64, Ordering::Release);
+        entries
     }
 
     /// The index as it is written to files when the segment ends here. The one in memory goes on as it was: the segment may

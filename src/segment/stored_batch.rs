@@ -51,6 +51,7 @@ impl StoredBatch {
     }
 
     /// The whole batch.
+    #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         self.view.get(self.at..self.at + self.header.total_len()).unwrap_or_default()
     }

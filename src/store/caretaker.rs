@@ -9,6 +9,7 @@ use crate::log::{Effort, RetentionPolicy, RetentionReport, Upkeep};
 use crate::store::failures::{Failures, Waits};
 use crate::store::stats::{GroupLag, GroupStats, StoreStats};
 use crate::topic::{Partition, Topic, Topics, unless_deleted};
+use crate::transaction::TransactionStats;
 
 /// How much of a partition's due was done.
 enum Visited {
@@ -96,7 +97,7 @@ impl Caretaker {
         consumed.map(|_| report)
     }
 
-    pub(super) fn stats(&self) -> Result<StoreStats> {
+    pub(super) fn stats(&self, open_transactions: Vec<TransactionStats>) -> Result<StoreStats> {
         let topics = self.topics.all();
         let topics =
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<Vec<_>>>()?;
@@ -105,6 +106,7 @@ impl Caretaker {
         Ok(StoreStats {
             topics,
             groups,
+            open_transactions,
             maintenance_failures: self.failures.list(),
             callback_panics,
             last_panic,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::error::Error;
 use crate::topic::TopicStats;
+use crate::transaction::TransactionStats;
 use crate::types::{Offset, TopicPartition};
 
 /// A store's figures, gathered one partition after the other.
@@ -31,6 +32,8 @@ pub struct StoreStats {
     pub topics: Vec<TopicStats>,
     /// All groups that have members or committed offsets, in the order of their names.
     pub groups: Vec<GroupStats>,
+    /// Transactions of which some is written and nothing is decided: those with a name in the order of their names, then the others.
+    pub open_transactions: Vec<TransactionStats>,
     /// Partitions at which maintenance failed when it last tried.
     pub maintenance_failures: Vec<MaintenanceFailure>,
     /// How often something of the program panicked that maintenance had called: [`on_maintenance_failure`](crate::StoreBuilder::on_maintenance_failure),

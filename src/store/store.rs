@@ -294,7 +294,7 @@ impl Store {
 
     /// A producer with other settings.
     pub fn producer_builder(&self) -> ProducerBuilder {
-        ProducerBuilder::new(Arc::clone(&self.inner.topics), Arc::clone(&self.inner.agenda))
+        ProducerBuilder::new(Arc::clone(&self.inner.topics))
     }
 
     /// Begins a transaction of that name, with the default settings. An earlier user of the name is fenced, and what that
@@ -366,13 +366,14 @@ impl Store {
         self.inner.care.apply_retention()
     }
 
-    /// Figures of all topics and groups, and the partitions at which maintenance fails.
+    /// Figures of all topics, groups and open transactions, and the partitions at which maintenance fails. May wait for a write or
+    /// a commit that is under way.
     ///
     /// # Errors
     /// [`StoreClosed`](Error::StoreClosed).
     pub fn stats(&self) -> Result<StoreStats> {
         self.check_open()?;
-        self.inner.care.stats()
+        self.inner.care.stats(self.inner.transactions.stats())
     }
 
     /// Does the store's own work on this thread: writes batches whose linger is over, syncs in the background, and looks

@@ -237,8 +237,11 @@ impl TopicConfig {
         self.set("segment.bytes", bytes.to_string())
     }
 
-    /// `segment.ms`: the age at which a segment is sealed. The next append looks at the times of its records; without an append,
-    /// the store's maintenance looks at how long ago the first of them was appended.
+    /// `segment.ms`: the age at which a segment is sealed, by the next append or, where nobody appends, by maintenance. It
+    /// counts from the first append, by the store's clock. A segment that has an eighth of
+    /// [`segment_bytes`](Self::segment_bytes) is also sealed when its records lie further apart than that; Kafka looks at the
+    /// time of the records alone, and makes a segment of every `segment.ms` of an imported history. Where nothing is taken out
+    /// for its age, by retention, consumption or compaction, segments end by their size alone.
     pub fn segment_age(self, age: Duration) -> Self {
         self.set("segment.ms", format_duration(age))
     }

@@ -16,6 +16,7 @@ use crate::types::{Durability, Offset, Record, Timestamp, TopicPartition};
 /// A producer's defaults, for appends at `Durability::Memory` without a producer.
 const MEMORY_BATCH_BYTES: usize = 64 << 10;
 const MEMORY_LINGER: Duration = Duration::from_millis(5);
+const MEMORY_OPEN_BATCHES: usize = (32 << 20) / MEMORY_BATCH_BYTES;
 
 /// A partition: a totally ordered log. Cheap to clone; used from many threads at once.
 ///
@@ -184,7 +185,13 @@ impl Partition {
     ) -> Result<BatchMetadata> {
         // A batch of its own: what is appended together is stored and compressed together. In memory it may wait for more.
         let batch_bytes = if durability == Durability::Memory { MEMORY_BATCH_BYTES } else { 1 };
-        let how = Append { durability, batch_bytes, linger: MEMORY_LINGER, expected_end };
+        let how = Append {
+            durability,
+            batch_bytes,
+            linger: MEMORY_LINGER,
+            expected_end,
+            most_open_batches: MEMORY_OPEN_BATCHES,
+        };
         let appended = self.log.append(records, &how)?;
         let offsets = (appended.first_offset, appended.last_offset);
         Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))
@@ -261,8 +268,7 @@ impl Partition {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn get(&self, offset: Offset) -> Result<Option<OwnedRecord>> {
-        let found = self.log.get(offset, |record| RecordRef::new(&self.place, record).to_owned());
-        found.map_err(|error| self.log.explain(error))
+        self.log.get(offset, |record| RecordRef::new(&self.place, record).to_owned())
     }
 
     /// The earliest offset whose record has a timestamp of `timestamp` (Unix milliseconds) or later, `None` when there is

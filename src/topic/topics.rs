@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic, Identity, partition_dir_name};
 use crate::io::{Clock, Directory, caught, random_id};
 use crate::locks::{Mutex, OnceLock, RwLock};
-use crate::log::{Log, LogContext, LogOptions, RecoveryReport, Signal, Watchers};
+use crate::log::{Log, LogContext, LogOptions, RecoveryReport, Signal, Spares, Watchers};
 use crate::topic::catalog_file::CatalogFile;
 use crate::topic::directories::{Stray, refuse_lost_catalog, strays};
 use crate::topic::internal::InternalTopic;
@@ -23,6 +23,7 @@ pub(crate) struct TopicContext {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) agenda: Arc<Agenda>,
     pub(crate) options: LogOptions,
+    pub(crate) spares: Arc<Spares>,
 }
 
 impl TopicContext {
@@ -41,6 +42,7 @@ impl TopicContext {
             clock: Arc::clone(&self.clock),
             agenda: Arc::clone(&self.agenda),
             options: self.options,
+            spares: Arc::clone(&self.spares),
         }
     }
 }

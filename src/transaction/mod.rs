@@ -2,7 +2,7 @@
 //!
 //! [`transaction`] is what a program holds, [`pieces`] what it has gathered, [`coordinator`] decides and sees to it that what
 //! was decided is in the log everywhere, [`decisions`] are the records that say so, [`round`] syncs what a decision rests on,
-//! [`recovery`] finds out after an open what was decided before.
+//! [`stats`] lists those that are open, [`recovery`] finds out after an open what was decided before.
 
 mod builder;
 mod coordinator;
@@ -14,10 +14,12 @@ mod names;
 mod pieces;
 mod recovery;
 mod round;
+mod stats;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod transaction;
 
 pub use builder::TransactionBuilder;
 pub(crate) use coordinator::Transactions;
 pub use named_producer::{NamedAppend, NamedProducer};
+pub use stats::TransactionStats;
 pub use transaction::{Committed, CommittedBatch, Transaction};

@@ -100,6 +100,12 @@ impl Agenda {
         (ticket, pending.lingering.len())
     }
 
+    /// How many hold records in memory.
+    #[cfg(test)]
+    pub(crate) fn lingering(&self) -> usize {
+        self.pending.lock().lingering.len()
+    }
+
     /// What was put down with [`add_lingering`](Self::add_lingering) is done.
     pub(crate) fn remove_lingering(&self, ticket: Ticket) {
         self.pending.lock().lingering.leave(ticket);

@@ -156,8 +156,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "ack-before-sync",
         file: "src/log/write/append.rs",
-        good: "Some(outcome) if how.durability == Durability::Disk => {",
-        bad: "Some(outcome) if how.durability == Durability::Memory => {",
+        good: "Durability::Disk => self.written_and_synced(&outcome, last_offset),\n            Durability::Memory | Durability::Os =>",
+        bad: "Durability::Memory => self.written_and_synced(&outcome, last_offset),\n            Durability::Disk | Durability::Os =>",
         caught_by: &[POWER_CUT, DURABILITY],
     },
     Bug {
@@ -550,8 +550,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "own-write-fails-unheard",
         file: "src/log/write/append.rs",
-        good: "self.write_batches(&mut writer, batches).map(|()| None)?",
-        bad: "self.write_batches(&mut writer, batches).map_or(None, |()| None)",
+        good: "self.write_batches(&mut writer, batches)?;",
+        bad: "drop(self.write_batches(&mut writer, batches));",
         caught_by: &[DURABILITY],
     },
     Bug {
@@ -862,6 +862,34 @@ pub(crate) const BUGS: &[Bug] = &[
         good: "        if !found.is_half_settled {",
         bad: "        if true {",
         caught_by: &[tests("durability", &["refused::a_moment"])],
+    },
+    Bug {
+        name: "time-of-an-append-read-before-its-turn",
+        file: "src/log/write/append.rs",
+        good: "        let mut accumulator = self.accumulator.lock();\n        let mut now = self.clock.now();\n",
+        bad: "        let mut now = self.clock.now();\n        let mut accumulator = self.accumulator.lock();\n",
+        caught_by: &[tests("threads", &["times_that_the_log_gives"])],
+    },
+    Bug {
+        name: "large-buffers-stay",
+        file: "src/log/write/writer.rs",
+        good: "if written.capacity() <= SMALL_BYTES {",
+        bad: "if written.capacity() <= SMALL_BYTES << 20 {",
+        caught_by: &[tests("resources", &["buffers::"])],
+    },
+    Bug {
+        name: "imported-history-in-splinters",
+        file: "src/log/write/roll.rs",
+        good: "open.active.has_part(LEAST_PART)",
+        bad: "open.active.has_part(LEAST_PART << 20)",
+        caught_by: &[tests("lib", &["tests::limits::"])],
+    },
+    Bug {
+        name: "index-full-by-bytes",
+        file: "src/segment/active.rs",
+        good: "(self.index_entries + 2)",
+        bad: "(self.tally.bytes / u64::from(self.config.index_interval_bytes.max(1)) + 2)",
+        caught_by: &[tests("index_files", &["the_index_is_full"])],
     },
     Bug {
         name: "linger-of-whoever-came-first",

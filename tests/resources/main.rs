@@ -14,4 +14,6 @@
 )]
 
 #[cfg(test)]
+mod buffers;
+#[cfg(test)]
 mod soak;

@@ -9,17 +9,17 @@ use annals::{CleanupPolicy, Durability, Record, Result, Store, TopicConfig};
 
 /// What the process holds.
 #[derive(Debug, Clone, Copy, Default)]
-struct Held {
+pub(super) struct Held {
     descriptors: u64,
     maps: u64,
     /// In KiB.
-    resident: u64,
+    pub(super) resident: u64,
     /// Of the store's files, in KiB.
     disk: u64,
 }
 
 impl Held {
-    fn now(dir: &Path) -> Self {
+    pub(super) fn now(dir: &Path) -> Self {
         let lines = |path: &str| std::fs::read_to_string(path).unwrap_or_default().lines().count() as u64;
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -149,9 +149,9 @@ impl Names {
     /// A new table seals all segments but the last.
     fn seal_beside(&self, table: &Path) {
         let is_beside = |path: &&PathBuf| is_log(path) && path.parent() == table.parent();
-        let logs: Vec<_> = self.files.keys().filter(is_beside).collect();
-        for path in logs.split_last().map_or(&[][..], |(_, sealed)| sealed) {
-            let mut state = self.files[*path].state.lock().unwrap();
+        let logs: Vec<_> = self.files.iter().filter(|(path, _)| is_beside(path)).collect();
+        for (_, file) in logs.split_last().map_or(&[][..], |(_, sealed)| sealed) {
+            let mut state = file.state.lock().unwrap();
             state.sealed = state.len;
         }
     }

@@ -44,7 +44,7 @@ pub(super) enum Rewrite {
     Unchanged {
         delete_horizon: Timestamp,
     },
-    Changed(Replacement),
+    Changed(Box<Replacement>),
     /// What stays is more than a segment can hold: batches can grow. All is as it was.
     TooLarge,
 }
@@ -146,7 +146,7 @@ impl<'a> Rewriter<'a> {
             new.summary.last_append =
                 sources().map(|summary| summary.last_append).max().unwrap_or(NO_TIMESTAMP);
         }
-        Ok(Rewrite::Changed(Replacement { new, removed_records }))
+        Ok(Rewrite::Changed(Box::new(Replacement { new, removed_records })))
     }
 
     fn add(&mut self, source: &Source, progress: &mut Progress) -> Result<()> {
@@ -203,7 +203,7 @@ impl<'a> Rewriter<'a> {
         let Some(new) = &mut progress.new else { return Ok(()) };
         let (header, bytes) = match &outcome {
             Outcome::Same => (header, batch.bytes()),
-            Outcome::Other(other) => (&other.header, &*other.bytes),
+            Outcome::Other(other) => (&other.header, other.bytes),
             Outcome::Gone => return Ok(()),
         };
         progress.is_too_large = !new.has_room_for(bytes.len());

@@ -73,10 +73,13 @@ impl Log {
 
     /// Makes the partition ready to be appended to. A failure that is definite, a full disk or a missing descriptor, leaves
     /// the next append to try again, from what the files are by then. After a failed sync nothing is tried again.
+    #[inline]
     pub(in crate::log) fn settle(&self, writer: &mut Writer) -> Result<()> {
-        if matches!(writer.phase, Phase::Open(_)) {
-            return Ok(());
-        }
+        if matches!(writer.phase, Phase::Open(_)) { Ok(()) } else { self.settle_first(writer) }
+    }
+
+    #[cold]
+    fn settle_first(&self, writer: &mut Writer) -> Result<()> {
         let mut found = match std::mem::replace(&mut writer.phase, Phase::Closed) {
             Phase::Untouched(found) => found,
             other => {

@@ -13,6 +13,7 @@ use crate::types::Offset;
 impl Log {
     /// What `copy` makes of the record of `offset`; `None` where no record has it any more. The checksum of its batch is
     /// checked each time.
+    #[inline]
     pub(crate) fn get<T>(
         self: &Arc<Self>,
         offset: Offset,
@@ -23,26 +24,35 @@ impl Log {
             self.write_accepted();
         }
         if offset < self.start() || offset >= self.end() {
-            return Err(self.out_of_range(offset));
+            return Err(self.explain(self.out_of_range(offset)));
         }
-        if let Some(batch) = self.uncompressed_batch(offset)
+        // Looked at where it is: a batch is large to move.
+        let plain = self.uncompressed_batch(offset);
+        if let Some(batch) = &plain
             && let Ok(Some(record)) = record_at(batch.header(), batch.body(), offset)
         {
             // Again: the file may have been opened by its name after the topic was deleted and created anew.
             self.check_open()?;
             return Ok(Some(copy(record)));
         }
-        let mut reader = Reader::new(Arc::clone(self), offset, Visibility::Written, OnDamage::Fail);
-        reader = reader.until(offset.saturating_add(1));
-        let slices = reader.fetch(FetchLimits { max_records: 1, max_bytes: 1 })?;
+        drop(plain);
+        let slices = self.read_one(offset).map_err(|error| self.explain(error))?;
         Ok(slices.iter().flat_map(RecordSlice::iter).next().map(copy))
+    }
+
+    /// The record of `offset` by the long way.
+    #[cold]
+    fn read_one(self: &Arc<Self>, offset: Offset) -> Result<Vec<RecordSlice>> {
+        let reader = Reader::new(Arc::clone(self), offset, Visibility::Written, OnDamage::Fail);
+        reader.until(offset.saturating_add(1)).fetch(FetchLimits { max_records: 1, max_bytes: 1 })
     }
 
     /// The batch that holds `offset`, checked, where nothing is in the way. What may be in the way, from segments that were
     /// replaced meanwhile to damage, is the reader's to deal with.
     pub(in crate::log) fn uncompressed_batch(&self, offset: Offset) -> Option<StoredBatch> {
         let segment = Arc::clone(self.segments.read().floor(offset)?);
-        let batch = segment.find(offset)?;
+        let found = segment.find(offset);
+        let batch = found.as_ref()?;
         let header = batch.header();
         let attributes = header.attributes;
         let is_plain =
@@ -52,6 +62,6 @@ impl Log {
         }
         BatchHeader::verify_crc(batch.bytes()).ok()?;
         // Looked at behind the list, as the start is moved before the list is: what was deleted is not handed out.
-        (offset >= self.start()).then_some(batch)
+        if offset >= self.start() { found } else { None }
     }
 }

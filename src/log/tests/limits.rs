@@ -31,6 +31,37 @@ fn a_segment_is_rolled_by_a_record_that_is_later_than_its_age() {
 }
 
 #[test]
+fn a_segment_is_rolled_by_the_time_since_its_first_append() {
+    let place = Place::new(ReadMode::Mapped);
+    place.clock.set(10_000_000);
+    let log = place.open();
+    let put_after = |passed: i64| {
+        place.clock.set(10_000_000 + passed);
+        put_at(&log, 5_000_000);
+        place.logs()
+    };
+    assert_eq!([0, AGE, AGE + 1].map(put_after), [vec![0], vec![0], vec![0, 2]]);
+}
+
+#[test]
+fn imported_history_does_not_get_a_segment_for_every_age_of_record_time() {
+    let place = Place::new(ReadMode::Mapped);
+    place.clock.set(1_000 * AGE);
+    let log = place.open();
+    log.set_config(config(8_000));
+    (0..400).for_each(|n| put_at(&log, n * 2 * AGE));
+    let list = log.segment_list();
+    let sizes: Vec<_> = list.iter().map(|segment| segment.bytes()).collect();
+    let (_, sealed) = sizes.split_last().unwrap();
+    assert!(sealed.len() > 4, "they end by the time of their records: {sizes:?}");
+    // The first was begun with smaller segments.
+    assert!(
+        sealed.iter().skip(1).all(|bytes| (1_000..1_200).contains(bytes)),
+        "and are no splinters: {sizes:?}"
+    );
+}
+
+#[test]
 fn a_segment_is_idle_when_its_first_append_is_older_than_its_age_even_after_a_crash() {
     for is_killed in [false, true] {
         let place = Place::new(ReadMode::Mapped);

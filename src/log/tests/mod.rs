@@ -67,11 +67,18 @@ fn context(directory: &Directory, read_mode: ReadMode, clock: Arc<ManualClock>) 
             max_expanded_bytes: 1 << 20,
             compaction_memory_bytes: 1 << 20,
         },
+        spares: Arc::default(),
     }
 }
 
 fn how(durability: Durability) -> Append {
-    Append { durability, batch_bytes: 300, linger: Duration::from_secs(9), expected_end: None }
+    Append {
+        durability,
+        batch_bytes: 300,
+        linger: Duration::from_secs(9),
+        expected_end: None,
+        most_open_batches: usize::MAX,
+    }
 }
 
 fn read_all(log: &Arc<Log>, from: Offset) -> Vec<(Offset, Vec<u8>)> {

@@ -1,4 +1,5 @@
 //! Producers with an id and their transactions, over rolls, closes, kills and lost files, against a list of what was sent.
+#![expect(clippy::disallowed_methods, reason = "files are lost and damaged from outside")]
 
 use std::collections::BTreeMap;
 

@@ -1,12 +1,14 @@
 //! Batches in memory: the open one, and full ones that nobody has written yet. No I/O.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::Error;
 use crate::io::Deadline;
-use crate::log::write::open_batch::{Batches, OpenBatch, Recycled};
+use crate::log::write::open_batch::{Batches, OpenBatch, Outcome, Recycled};
 use crate::log::write::placement::{Placed, Placement};
 use crate::log::write::rules::AppendRules;
+use crate::log::write::spares::{SMALL_BYTES, Spares};
 use crate::types::{Offset, TopicPartition};
 
 /// Which batches to write.
@@ -27,7 +29,9 @@ pub(in crate::log) struct Accumulator {
     next_offset: Offset,
     /// Oldest first. Only the last one takes records.
     queue: Batches,
+    /// A small one. Larger ones are taken from `spares`.
     spare: Option<Box<OpenBatch>>,
+    spares: Arc<Spares>,
     /// What `queue` becomes when it is taken away: empty, with the room of an earlier one.
     spare_queue: Batches,
     /// Why the next append is refused, whatever it is.
@@ -48,12 +52,13 @@ enum Refusal {
 }
 
 impl Accumulator {
-    pub(in crate::log) fn new(next_offset: Offset, rules: AppendRules) -> Self {
+    pub(in crate::log) fn new(next_offset: Offset, rules: AppendRules, spares: Arc<Spares>) -> Self {
         Self {
             rules,
             next_offset,
             queue: Batches::new(),
             spare: None,
+            spares,
             spare_queue: Batches::new(),
             refusal: Refusal::None,
         }
@@ -117,6 +122,17 @@ impl Accumulator {
         }
     }
 
+    /// Says when the batch of the records that were placed last is to be written: they may wait so long, and less than those
+    /// before them.
+    pub(in crate::log) fn shorten_linger(&mut self, linger: Duration) -> Option<Deadline> {
+        self.queue.back_mut().map(|batch| batch.shorten_linger(linger))
+    }
+
+    /// Where the end of the write will be told of the records that were placed last.
+    pub(in crate::log) fn outcome_of_last(&mut self) -> Option<Arc<Outcome>> {
+        self.queue.back_mut().map(|batch| batch.outcome())
+    }
+
     /// Puts a batch behind the others that takes no more records: a producer's, or a marker.
     pub(in crate::log) fn push_closed(&mut self, batch: Box<OpenBatch>) {
         debug_assert!(batch.is_full(), "nobody else's records join it");
@@ -157,7 +173,9 @@ impl Accumulator {
     }
 
     fn open(&mut self, placement: &Placement<'_>) -> Box<OpenBatch> {
-        match self.spare.take() {
+        let bytes = placement.expected_bytes();
+        let spare = if bytes <= SMALL_BYTES { self.spare.take() } else { self.spares.batch(bytes) };
+        match spare {
             Some(mut spare) => {
                 spare.reuse(placement, self.next_offset);
                 spare
@@ -187,8 +205,9 @@ impl Accumulator {
     pub(in crate::log) fn recycle(&mut self, spent: &mut Recycled) {
         if let Some(batch) = spent.batch.take() {
             self.spare = Some(batch);
-            spent.queue.clear();
-            self.spare_queue = std::mem::take(&mut spent.queue);
+        }
+        if self.spare_queue.capacity() == 0 {
+            std::mem::swap(&mut self.spare_queue, &mut spent.queue);
         }
     }
 
@@ -224,14 +243,12 @@ impl Accumulator {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::log::write::placement::Waiting;
     use crate::types::Record;
 
     fn accumulator(next_offset: Offset) -> Accumulator {
-        Accumulator::new(next_offset, AppendRules::new(&crate::log::tests::config(1 << 20)))
+        Accumulator::new(next_offset, AppendRules::new(&crate::log::tests::config(1 << 20)), Arc::default())
     }
 
     fn place(accumulator: &mut Accumulator, values: &[&[u8]], waiting: Waiting) -> Placed {
@@ -277,14 +294,16 @@ mod tests {
     #[test]
     fn a_failure_reaches_every_waiter_and_what_was_queued_behind() {
         let mut accumulator = accumulator(0);
-        let waited = place(&mut accumulator, &[b"a"], Waiting::ForAnother);
+        place(&mut accumulator, &[b"a"], Waiting::ForAnother);
+        let waited = accumulator.outcome_of_last().unwrap();
         let failed = accumulator.take(Take::All);
-        let queued = place(&mut accumulator, &[b"b"], Waiting::ForAnother);
+        place(&mut accumulator, &[b"b"], Waiting::ForAnother);
+        let queued = accumulator.outcome_of_last().unwrap();
         place(&mut accumulator, &[b"b"], Waiting::No);
         place(&mut accumulator, &[b"c"], Waiting::No);
         accumulator.fail(failed, 0, &("orders", 0).into(), &Error::invalid("disk"));
-        assert!(waited.outcome.unwrap().get().unwrap().is_err());
-        assert!(queued.outcome.unwrap().get().unwrap().is_err());
+        assert!(waited.get().unwrap().is_err());
+        assert!(queued.get().unwrap().is_err());
         match accumulator.take_lost() {
             Some(Error::Lost { first: 2, last: 3, .. }) => {}
             other => panic!("{other:?}"),

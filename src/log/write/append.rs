@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, TimestampType};
+use crate::io::Deadline;
 use crate::locks::MutexGuard;
 use crate::log::log::Log;
-use crate::log::poison::PoisoningGuard;
 use crate::log::write::accumulator::{Accumulator, Take};
 use crate::log::write::group_sync::unanswered;
 use crate::log::write::open_batch::Outcome;
 use crate::log::write::placement::{Placed, Placement, Waiting};
-use crate::log::write::writer::Writer;
 use crate::types::{Durability, Offset, Record, Timestamp};
 
 /// How to append.
@@ -25,6 +24,8 @@ pub(crate) struct Append {
     pub(crate) linger: Duration,
     /// Append only if this is the next offset.
     pub(crate) expected_end: Option<Offset>,
+    /// So many partitions may have an open batch that nobody waits for. Whoever opens one more writes the oldest.
+    pub(crate) most_open_batches: usize,
 }
 
 /// Where records were appended.
@@ -34,15 +35,12 @@ pub(crate) struct Appended {
     pub(crate) last_offset: Offset,
     /// Of the last record, Unix milliseconds.
     pub(crate) timestamp: Timestamp,
-    /// How many partitions now have an open batch, when this append opened one that nobody waits for.
-    pub(crate) open_batches: Option<usize>,
 }
 
 /// Records that may be placed as things are, as long as the accumulator is held.
 pub(in crate::log) struct Admitted<'a> {
     pub(in crate::log) accumulator: MutexGuard<'a, Accumulator>,
-    /// There if this thread is to write what it places.
-    pub(in crate::log) writer: Option<PoisoningGuard<'a, Writer>>,
+    /// Read while it was held, so that the times that the log gives run as its offsets do.
     pub(in crate::log) now: Timestamp,
 }
 
@@ -53,55 +51,61 @@ impl Log {
             return Err(Error::invalid("a batch needs at least one record"));
         };
         let most_bytes = Placement::most_bytes(records);
-        let Admitted { mut accumulator, writer, now } = self.admitted(records, most_bytes, how)?;
-        let timestamp_type = accumulator.rules.timestamp_type;
-        let batch_bytes = how.batch_bytes.min(accumulator.rules.max_bytes);
+        self.check_poison()?;
+        let mut accumulator = self.accumulator.lock();
+        let mut now = self.clock.now();
+        if accumulator.rules.size_limit.is_none() {
+            self.admit(&mut accumulator, (records, most_bytes), how, now)?;
+        } else {
+            drop(accumulator);
+            Admitted { accumulator, now } = self.admitted_where_limited(records, most_bytes, how, now)?;
+        }
+        // Whoever waits for the write alone and finds nobody writing does it at once, and has the outcome of its own call.
+        let writer = if how.durability == Durability::Os { self.writer.try_lock() } else { None };
         let waiting = match (how.durability, &writer) {
             (Durability::Memory, _) => Waiting::No,
             (Durability::Os | Durability::Disk, None) => Waiting::ForAnother,
             (Durability::Os | Durability::Disk, Some(_)) => Waiting::WritesItself,
         };
+        let timestamp_type = accumulator.rules.timestamp_type;
+        let batch_bytes = how.batch_bytes.min(accumulator.rules.max_bytes);
         let linger = how.linger;
         let placed = accumulator.place(&Placement { records, most_bytes, batch_bytes, waiting, linger, now });
-        let open_batches = if let Some(mut writer) = writer {
+        if let Some(mut writer) = writer {
             accumulator.recycle(&mut writer.spent);
             let batches = accumulator.take(Take::All);
             drop(accumulator);
-            self.write_batches(&mut writer, batches).map(|()| None)?
-        } else {
+            self.write_batches(&mut writer, batches)?;
+        } else if waiting == Waiting::No {
+            let linger_ends = if placed.shortens_linger { accumulator.shorten_linger(linger) } else { None };
             drop(accumulator);
-            self.see_through(&placed, how)?
-        };
+            self.leave_in_memory(&placed, linger_ends, how)?;
+        } else {
+            let outcome = accumulator.outcome_of_last();
+            drop(accumulator);
+            self.see_through(outcome, placed.last_offset, how.durability)?;
+        }
         let timestamp = match timestamp_type {
             TimestampType::CreateTime => last.timestamp_millis().unwrap_or(now),
             TimestampType::LogAppendTime => placed.opened_at,
         };
         let Placed { first_offset, last_offset, .. } = placed;
-        Ok(Appended { first_offset, last_offset, timestamp, open_batches })
+        Ok(Appended { first_offset, last_offset, timestamp })
     }
 
-    /// Looks whether the records may be placed now. Where the partition has a limit, room is made for them, and only for
-    /// records that nothing else refuses.
-    #[inline]
-    fn admitted(
+    /// The same look as at any append, in a partition that has a limit: room is made for the records, and only for those
+    /// that nothing else refuses.
+    #[cold]
+    fn admitted_where_limited(
         self: &Arc<Self>,
         records: &[Record<'_>],
         most_bytes: usize,
         how: &Append,
+        now: Timestamp,
     ) -> Result<Admitted<'_>> {
-        self.check_poison()?;
-        let now = self.clock.now();
-        // Whoever waits for the write alone and finds nobody writing does it at once, and has the outcome of its own call.
-        let writer = if how.durability == Durability::Os { self.writer.try_lock() } else { None };
-        let mut accumulator = self.accumulator.lock();
-        if accumulator.rules.size_limit.is_none() {
-            self.admit(&mut accumulator, records, most_bytes, how, now)?;
-            return Ok(Admitted { accumulator, writer, now });
-        }
-        drop((accumulator, writer));
         let bytes = Placement::alone_bytes(records, now) as u64;
         self.admitted_within_limit(bytes, |accumulator, now| {
-            self.admit(accumulator, records, most_bytes, how, now)
+            self.admit(accumulator, (records, most_bytes), how, now)
         })
     }
 
@@ -110,8 +114,7 @@ impl Log {
     fn admit(
         &self,
         accumulator: &mut Accumulator,
-        records: &[Record<'_>],
-        most_bytes: usize,
+        (records, most_bytes): (&[Record<'_>], usize),
         how: &Append,
         now: Timestamp,
     ) -> Result<()> {
@@ -133,32 +136,52 @@ impl Log {
         Ok(())
     }
 
-    /// Returns when placed records are as far as their sender asks for.
+    /// Returns when placed records are as far as their sender asks for, who waits for it.
     #[inline]
-    fn see_through(self: &Arc<Self>, placed: &Placed, how: &Append) -> Result<Option<usize>> {
-        match &placed.outcome {
-            None => self.leave_in_memory(placed, how.linger),
-            Some(outcome) if how.durability == Durability::Disk => {
-                self.written_and_synced(outcome, placed.last_offset).map(|()| None)
-            }
-            Some(outcome) => self.written(outcome).map(|()| None),
+    fn see_through(
+        self: &Arc<Self>,
+        outcome: Option<Arc<Outcome>>,
+        last_offset: Offset,
+        durability: Durability,
+    ) -> Result<()> {
+        let outcome = outcome.ok_or_else(unanswered)?;
+        match durability {
+            Durability::Disk => self.written_and_synced(&outcome, last_offset),
+            Durability::Memory | Durability::Os => self.written(&outcome),
         }
     }
 
     /// The record stays in the open batch; full ones are written by whoever filled them.
     #[inline]
-    fn leave_in_memory(self: &Arc<Self>, placed: &Placed, linger: Duration) -> Result<Option<usize>> {
-        if placed.ready || linger.is_zero() {
-            let which = if linger.is_zero() { Take::All } else { Take::Full };
+    fn leave_in_memory(
+        self: &Arc<Self>,
+        placed: &Placed,
+        linger_ends: Option<Deadline>,
+        how: &Append,
+    ) -> Result<()> {
+        if placed.ready || how.linger.is_zero() {
+            let which = if how.linger.is_zero() { Take::All } else { Take::Full };
             self.write_with(&mut self.writer.lock(), which);
             self.tell_lost()?;
         }
         if placed.opened {
             self.watchers.raise();
         }
-        match placed.linger_ends {
-            Some(deadline) if !linger.is_zero() => Ok(self.linger_until(deadline)),
-            _ => Ok(None),
+        if let Some(deadline) = linger_ends.filter(|_| !how.linger.is_zero())
+            && let Some(open_batches) = self.linger_until(deadline)
+        {
+            self.make_room_in_memory(open_batches, how.most_open_batches);
+        }
+        Ok(())
+    }
+
+    /// Each open batch holds at most a batch's worth of bytes, so their number bounds the memory.
+    fn make_room_in_memory(&self, open_batches: usize, most: usize) {
+        for _ in most..open_batches {
+            if let Some(oldest) = self.agenda.oldest_lingering() {
+                // It has nobody to report to: a failure reaches the next sender there.
+                drop(oldest.run());
+            }
         }
     }
 

@@ -13,10 +13,12 @@ pub(in crate::log) mod placement;
 pub(in crate::log) mod roll;
 pub(in crate::log) mod rules;
 pub(in crate::log) mod size_limit;
+pub(in crate::log) mod spares;
 pub(in crate::log) mod stage;
 pub(in crate::log) mod writer;
 
 pub(crate) use append::{Append, Appended};
 pub(crate) use size_limit::SizeLimit;
 pub use size_limit::WhenFull;
+pub(crate) use spares::Spares;
 pub(crate) use stage::{Part, PartPlace, Stage};

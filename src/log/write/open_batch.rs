@@ -148,6 +148,12 @@ impl OpenBatch {
         (*marker, *position) = (None, Position::Free);
     }
 
+    /// Bytes of its buffers.
+    #[inline]
+    pub(in crate::log) fn capacity(&self) -> usize {
+        self.builder.capacity()
+    }
+
     /// Whether it takes no more records.
     pub(in crate::log) fn is_full(&self) -> bool {
         self.full
@@ -186,40 +192,46 @@ impl OpenBatch {
         last_offset
     }
 
-    /// Says when the batch is to be written, if that is earlier by this placement. What was placed before had as long a
-    /// linger or a longer one, so only a shorter one can end earlier.
+    /// Whether the batch is to be written earlier for this placement. What was placed before had as long a linger or a
+    /// longer one, so only a shorter one can end earlier.
     #[inline]
-    fn shorten_linger(&mut self, placement: &Placement<'_>) -> Option<Deadline> {
-        let is_shorter = self.linger.is_none_or(|(least, _)| placement.linger < least);
-        if placement.waiting != Waiting::No || !is_shorter || self.full {
-            return None;
-        }
-        let deadline = Deadline::after(placement.linger);
+    fn is_linger_shorter(&self, placement: &Placement<'_>) -> bool {
+        placement.waiting == Waiting::No
+            && !self.full
+            && self.linger.is_none_or(|(least, _)| placement.linger < least)
+    }
+
+    /// Records were placed that may wait so long, less than those before them. Says when the batch is to be written.
+    #[cold]
+    pub(in crate::log) fn shorten_linger(&mut self, linger: Duration) -> Deadline {
+        let deadline = Deadline::after(linger);
         let earliest = self.linger_ends().map_or(deadline, |known| known.min(deadline));
-        self.linger = Some((placement.linger, earliest));
-        Some(earliest)
+        self.linger = Some((linger, earliest));
+        earliest
+    }
+
+    /// Where the end of its write will be told.
+    pub(in crate::log) fn outcome(&mut self) -> Arc<Outcome> {
+        Arc::clone(self.outcome.get_or_insert_default())
     }
 
     /// Takes the records in, and tells where they are.
     #[inline]
     pub(in crate::log) fn put(&mut self, placement: &Placement<'_>, first_offset: Offset) -> Placed {
         let last_offset = self.take(placement, first_offset);
-        let outcome = match placement.waiting {
-            Waiting::No | Waiting::WritesItself => None,
-            Waiting::ForAnother => Some(Arc::clone(self.outcome.get_or_insert_default())),
-        };
-        let linger_ends = self.shorten_linger(placement);
+        let shortens_linger = self.is_linger_shorter(placement);
         let (opened_at, ready) = (self.opened_at, self.full);
-        Placed { first_offset, last_offset, opened_at, outcome, linger_ends, opened: false, ready }
+        Placed { first_offset, last_offset, opened_at, shortens_linger, opened: false, ready }
     }
 }
 
 /// Batches, oldest first.
 pub(in crate::log) type Batches = VecDeque<Box<OpenBatch>>;
 
-/// What batches that were written leave for later ones: their buffers.
+/// What batches that were written leave for later ones of their partition: their buffers.
 #[derive(Debug, Default)]
 pub(in crate::log) struct Recycled {
+    /// A small one.
     pub(in crate::log) batch: Option<Box<OpenBatch>>,
     pub(in crate::log) queue: Batches,
 }

@@ -1,11 +1,8 @@
 //! Records on their way into a batch.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::format::{BatchHeader, NewRecord, RecordBody};
-use crate::io::Deadline;
-use crate::log::write::open_batch::Outcome;
 use crate::types::{Offset, Record, Timestamp};
 
 /// What a sender does once its records are placed.
@@ -82,16 +79,14 @@ impl Placement<'_> {
 }
 
 /// Where records were put.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(in crate::log) struct Placed {
     pub(in crate::log) first_offset: Offset,
     pub(in crate::log) last_offset: Offset,
     /// When the batch was opened.
     pub(in crate::log) opened_at: Timestamp,
-    /// Where the end of the batch's write will be told, for a sender who waits for it.
-    pub(in crate::log) outcome: Option<Arc<Outcome>>,
-    /// When the batch is to be written, if it takes more records and these have made that time an earlier one.
-    pub(in crate::log) linger_ends: Option<Deadline>,
+    /// The batch takes more records, and these may wait for less time than those before.
+    pub(in crate::log) shortens_linger: bool,
     /// The batch was opened for these records, and has room for more.
     pub(in crate::log) opened: bool,
     /// A batch is ready to be written: this one has reached its size, or one before it had no room for these records.

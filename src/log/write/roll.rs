@@ -72,12 +72,23 @@ pub(in crate::log) struct Due {
     pub(in crate::log) timestamp: Timestamp,
 }
 
+/// A segment ends for the time of its records only once it has this part of the bytes that it may have.
+const LEAST_PART: u32 = 8;
+
 impl Due {
-    /// Age is measured in the time of the records, as Kafka does; without timestamps a segment does not age.
+    /// Age is measured by the log's clock, from the first append on. By the time of the records, as Kafka measures it, it
+    /// counts only where the segment has grown so far that ending it leaves no splinter: years of history that are appended
+    /// in an hour would become a segment for each `segment.ms` of them.
+    #[inline]
     pub(in crate::log) fn is_over(&self, open: &Open) -> bool {
-        let Some(first) = open.active.first_timestamp() else { return false };
-        let latest = if self.timestamp >= 0 { self.timestamp } else { self.now };
-        let waited = u128::try_from(latest.saturating_sub(first)).unwrap_or(0);
-        waited > self.max_age.as_millis()
+        self.is_longer(open.appended.first, self.now)
+            || self.timestamp >= 0
+                && open.active.has_part(LEAST_PART)
+                && open.active.first_timestamp().is_some_and(|first| self.is_longer(first, self.timestamp))
+    }
+
+    #[inline]
+    fn is_longer(&self, from: Timestamp, to: Timestamp) -> bool {
+        from >= 0 && u128::try_from(to.saturating_sub(from)).unwrap_or(0) > self.max_age.as_millis()
     }
 }

@@ -84,18 +84,18 @@ impl Log {
             // Read before looking: room made after this look ends the sleep below.
             let seen = waiting.as_ref().map(|waiting| waiting.signal.raised());
             self.check_poison()?;
-            let now = self.clock.now();
             let mut accumulator = self.accumulator.lock();
+            let now = self.clock.now();
             admit(&mut accumulator, now)?;
             let Some(limit) = accumulator.rules.size_limit else {
-                return Ok(Admitted { accumulator, writer: None, now });
+                return Ok(Admitted { accumulator, now });
             };
             if bytes > limit.max_bytes {
                 let setting = "annals.size.limit.bytes";
                 return Err(Error::RecordTooLarge { size: bytes, limit: limit.max_bytes, setting });
             }
             if self.bytes() + bytes <= limit.max_bytes {
-                return Ok(Admitted { accumulator, writer: None, now });
+                return Ok(Admitted { accumulator, now });
             }
             drop(accumulator);
             match (limit.when_full, &mut waiting, seen) {

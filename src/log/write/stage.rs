@@ -16,7 +16,7 @@ use crate::log::write::accumulator::{Accumulator, Take};
 use crate::log::write::open_batch::{OpenBatch, Position};
 use crate::log::write::placement::{self, Placement};
 use crate::log::write::writer::{Phase, Writer};
-use crate::types::{Offset, Record, Timestamp};
+use crate::types::{NO_TIMESTAMP, Offset, Record, Timestamp};
 
 /// A marker's bytes, and more than enough for the header of another batch.
 const MARKER_BYTES: usize = 78;
@@ -49,6 +49,7 @@ pub(crate) struct Stage<'a> {
     accumulator: Option<MutexGuard<'a, Accumulator>>,
     /// The first offset that was placed and is not written.
     placed: Option<Offset>,
+    /// Read while the accumulator was held, so that the times that the log gives run as its offsets do.
     now: Timestamp,
 }
 
@@ -56,11 +57,10 @@ impl Log {
     /// Takes the writer, with everything written that was in memory.
     pub(crate) fn stage(self: &Arc<Self>) -> Result<Stage<'_>> {
         self.check_poison()?;
-        let now = self.clock.now();
         let mut writer = self.writer.lock();
         self.write_with(&mut writer, Take::All);
         self.opened(&mut writer)?;
-        Ok(Stage { log: self, writer, accumulator: None, placed: None, now })
+        Ok(Stage { log: self, writer, accumulator: None, placed: None, now: NO_TIMESTAMP })
     }
 
     /// Whether records could be appended at all, their order and number apart; splits them into batches as large as may be.
@@ -125,8 +125,10 @@ impl<'a> Stage<'a> {
 
     /// Keeps everybody else from placing records until [`write`](Self::write).
     pub(crate) fn hold(&mut self) {
-        let log = self.log;
-        self.accumulator.get_or_insert_with(|| log.accumulator.lock());
+        if self.accumulator.is_none() {
+            self.accumulator = Some(self.log.accumulator.lock());
+            self.now = self.log.clock.now();
+        }
     }
 
     /// Whether nobody has appended since the caller saw the log end there.

@@ -15,6 +15,7 @@ use crate::log::write::append_times::AppendTimes;
 use crate::log::write::attempts::Attempts;
 use crate::log::write::open_batch::{Batches, OpenBatch, Position, Recycled};
 use crate::log::write::roll::Due;
+use crate::log::write::spares::SMALL_BYTES;
 use crate::segment::{ActiveSegment, WriteFailure};
 use crate::types::Offset;
 
@@ -22,6 +23,7 @@ use crate::types::Offset;
 #[derive(Debug)]
 pub(in crate::log) struct Writer {
     pub(in crate::log) phase: Phase,
+    /// Without working memory but while a batch is compressed.
     compressor: Compressor,
     attempts: Attempts,
     /// What of the partition's configuration a batch is written by.
@@ -134,25 +136,37 @@ impl Log {
             return Ok(());
         }
         let mut in_flight = InFlight { log: self, batches };
-        let mut outcome = self.check_poison().and_then(|()| self.settle(writer));
-        while outcome.is_ok()
-            && let Some(batch) = in_flight.batches.front_mut()
-        {
-            outcome = self.write_batch(writer, batch);
-            if outcome.is_ok() {
-                batch.tell(|| Ok(()));
-                writer.spent.batch = in_flight.batches.pop_front();
-            }
-        }
+        let outcome = self.write_each(writer, &mut in_flight.batches);
         if let Err(error) = &outcome {
             self.fail(std::mem::take(&mut in_flight.batches), error);
         }
-        writer.spent.queue = std::mem::take(&mut in_flight.batches);
+        // Both are empty by now; this one has the room of an earlier one.
+        std::mem::swap(&mut writer.spent.queue, &mut in_flight.batches);
         self.watchers.raise();
         outcome
     }
 
+    /// Writes one batch after the other, up to the first that fails. What was written is not among `batches` any more.
+    #[inline]
+    fn write_each(self: &Arc<Self>, writer: &mut Writer, batches: &mut Batches) -> Result<()> {
+        self.check_poison()?;
+        self.settle(writer)?;
+        while let Some(batch) = batches.front_mut() {
+            self.write_batch(writer, batch)?;
+            batch.tell(|| Ok(()));
+            if let Some(written) = batches.pop_front() {
+                if written.capacity() <= SMALL_BYTES {
+                    writer.spent.batch = Some(written);
+                } else {
+                    self.spares.keep_batch(written);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Nothing of `batches`, nor of what was queued behind them, is visible or ever will be.
+    #[cold]
     fn fail(&self, batches: Batches, error: &Error) {
         let mut accumulator = self.accumulator.lock();
         accumulator.fail(batches, self.end(), &self.topic_partition, error);
@@ -166,12 +180,19 @@ impl Log {
         let may_shrink = records <= self.options.max_expanded_bytes && writer.attempts.is_worth(records);
         let compression = if may_shrink { compression } else { Compression::of(Codec::None) };
         let how = Seal { compression, timestamp_type, append_time: batch.opened_at };
-        let (position, marker, opened_at) = (batch.position, batch.ends().copied(), batch.opened_at);
+        let (position, opened_at) = (batch.position, batch.opened_at);
+        let is_compressed = compression.codec() != Codec::None;
+        if is_compressed {
+            writer.compressor = self.spares.compressor();
+        }
         let sealed = batch.seal(&how, &mut writer.compressor);
+        if is_compressed {
+            self.spares.keep_compressor(std::mem::take(&mut writer.compressor));
+        }
         let sealed =
             sealed.map_err(|malformed| Error::invalid(format!("a batch cannot be encoded: {malformed}")))?;
         let header = sealed.header;
-        if compression.codec() != Codec::None {
+        if is_compressed {
             writer.attempts.note(records, header.codec() != Codec::None);
         }
         let due = Due { max_age: segment_age, now: opened_at, timestamp: header.max_timestamp };
@@ -189,13 +210,14 @@ impl Log {
             Err(WriteFailure::Undone(error)) => return Err(error),
             Err(WriteFailure::Stuck(error)) => return Err(self.poison_with(error)),
         }
+        let bytes = sealed.bytes.len() as u64;
         open.appended.note(opened_at);
         if header.producer_id >= 0 {
-            writer.first_undecided = self.note_producer(open, &header, marker.as_ref());
+            writer.first_undecided = self.note_producer(open, &header, batch.ends());
         }
         self.offsets.move_end(header.next_offset());
         self.offsets.move_stable(writer.first_undecided.unwrap_or(header.next_offset()));
-        writer.unsynced_bytes += sealed.bytes.len() as u64;
+        writer.unsynced_bytes += bytes;
         self.ask_for_sync(writer);
         Ok(())
     }

@@ -172,10 +172,14 @@ fn log_config(text: &TopicConfig, policy: CleanupPolicy) -> Result<LogConfig> {
         "LogAppendTime" => TimestampType::LogAppendTime,
         _ => TimestampType::CreateTime,
     };
-    // What waits for compaction no longer than this must be sealed by then.
+    let age = duration(text, "segment.ms")?;
+    // Where nothing waits for the end of a segment, age ends none: a quiet topic would get one for each record.
+    let is_awaited = text.get("retention.ms") != UNLIMITED || text.get("annals.retention.consumed") == "true";
     let segment_age = match key_rule {
-        KeyRule::Optional => duration(text, "segment.ms")?,
-        KeyRule::Required => duration(text, "segment.ms")?.min(duration(text, "max.compaction.lag.ms")?),
+        // What waits for compaction no longer than this must be sealed by then.
+        KeyRule::Required => age.min(duration(text, "max.compaction.lag.ms")?),
+        KeyRule::Optional if is_awaited => age,
+        KeyRule::Optional => Duration::MAX,
     };
     Ok(LogConfig {
         segment: SegmentConfig {

@@ -200,6 +200,12 @@ impl FileNode {
     }
 }
 
+impl Default for Disk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Disk {
     /// An empty disk.
     pub fn new() -> Self {

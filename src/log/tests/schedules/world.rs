@@ -79,7 +79,13 @@ impl World {
     }
 
     fn append(&self, value: &str, durability: Durability) -> Result<Appended> {
-        let how = Append { durability, batch_bytes: 200, linger: Duration::from_secs(9), expected_end: None };
+        let how = Append {
+            durability,
+            batch_bytes: 200,
+            linger: Duration::from_secs(9),
+            expected_end: None,
+            most_open_batches: usize::MAX,
+        };
         self.log.append(&[Record::new().value(value)], &how)
     }
 

@@ -81,3 +81,14 @@ fn the_cleanup_policy_is_a_list_in_any_order() {
         assert_eq!(settings.text().get("cleanup.policy"), policy.name());
     }
 }
+
+#[test]
+fn a_quiet_topic_that_is_kept_for_ever_gets_no_segment_for_each_record() {
+    let age =
+        |config: TopicConfig| given(&config.segment_age(Duration::from_secs(60))).unwrap().log().segment_age;
+    assert_eq!(age(TopicConfig::new()), Duration::MAX);
+    assert_eq!(age(TopicConfig::new().retention_bytes(1 << 20)), Duration::MAX);
+    assert_eq!(age(TopicConfig::new().retention(Duration::from_secs(3600))), Duration::from_secs(60));
+    assert_eq!(age(TopicConfig::new().set("annals.retention.consumed", "true")), Duration::from_secs(60));
+    assert_eq!(age(TopicConfig::new().set("cleanup.policy", "compact")), Duration::from_secs(60));
+}
