@@ -62,7 +62,7 @@ pub(crate) fn run(seed: u64) -> Counts {
         }
         let outcomes: Vec<_> =
             workers.into_iter().map(|worker| worker.join().expect("a panic in a thread")).collect();
-        for wrong in outcomes.into_iter().filter_map(Result::err) {
+        if let Some(wrong) = outcomes.into_iter().find_map(Result::err) {
             panic!("seed {seed}, life {life}: {wrong}");
         }
         counts.calls += dog.calls();

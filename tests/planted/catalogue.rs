@@ -361,8 +361,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "commits-set-back-in-memory-only",
         file: "src/group/groups.rs",
-        good: "groups.write(&mut groups.committed.lock(), changes)?;\n            groups.ledger.sync()?;",
-        bad: "for Change { group, place, commit } in changes {\n                groups.committed.lock().set(&group, &place, commit);\n            }",
+        good: "self.ledger.append(&entries, |_| {})?;\n        self.ledger.sync()?;\n        owed.clear();",
+        bad: "drop(entries);\n        owed.clear();",
         caught_by: &[POWER_CUT],
     },
     // What belongs to a topic, and positions.
@@ -593,8 +593,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "repair-does-not-tell-what-it-dropped",
         file: "src/segment/salvage.rs",
-        good: "found.dropped.push(Dropped { range, offsets, reason: malformed.to_string() });",
-        bad: "drop((range, offsets, malformed));",
+        good: "found.dropped.push(Dropped { range, offsets, reason });",
+        bad: "drop((range, offsets, reason));",
         caught_by: &[REPAIR],
     },
     Bug {

@@ -189,7 +189,7 @@ impl PowerCutFileSystem {
     pub fn kill(&self) -> Disk {
         let mut state = self.state();
         state.killed = true;
-        std::mem::replace(&mut state.disk, Disk::new())
+        std::mem::take(&mut state.disk)
     }
 
     /// The sync after so many others fails, and loses what it should have written.
