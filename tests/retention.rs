@@ -415,3 +415,29 @@ fn the_latest_values_hand_out_what_is_left_when_the_start_passes_the_walk() {
         assert!(rest.ends_with(&(start..2000).collect::<Vec<_>>()), "{name}: {start}, {rest:?}");
     }
 }
+
+#[test]
+fn a_range_without_a_beginning_goes_on_where_the_log_begins_when_records_are_deleted_beneath_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let topic = store.create_topic("orders", TopicConfig::new().segment_bytes(64 << 10)).unwrap();
+    let partition = topic.partition(0).unwrap();
+    let producer = store.producer();
+    for number in 0..3000 {
+        producer.send(Record::to("orders").value(&format!("{number}"))).unwrap();
+    }
+    let mut all = partition.read(..).unwrap().into_iter();
+    let mut named = partition.read(0..).unwrap().into_iter();
+    let mut sought = partition.read(..).unwrap();
+    assert_eq!(all.next().unwrap().unwrap().offset, 0);
+    assert_eq!(named.next().unwrap().unwrap().offset, 0);
+    partition.delete_records(2000).unwrap();
+    let read: Vec<_> = all.map(|record| record.unwrap().offset).collect();
+    // What it had copied by then it hands out all the same.
+    assert!(read.is_sorted() && read.iter().filter(|offset| **offset >= 2000).copied().eq(2000..3000));
+    assert!(!read.contains(&1999));
+    let error = named.find_map(Result::err);
+    assert!(matches!(error, Some(annals::Error::OffsetOutOfRange { start: 2000, .. })), "{error:?}");
+    sought.seek(1000);
+    assert!(matches!(sought.fetch(), Err(annals::Error::OffsetOutOfRange { requested: 1000, .. })));
+}

@@ -11,6 +11,9 @@ impl Consumer {
     /// reader begins there. So what polls have handed out counts as read, and a position at the end is kept though no
     /// record came. What is committed already is not written again, and a partition whose topic was deleted is left out.
     ///
+    /// The first commit of any group in a store creates the topic `__consumer_offsets`, which
+    /// [`Store::topics`](crate::Store::topics) lists from then on.
+    ///
     /// All or nothing as long as the records of the commit fit into one batch (16 MiB, 100,000 partitions and more).
     ///
     /// # Errors

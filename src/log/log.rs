@@ -17,6 +17,7 @@ use crate::log::producers::table::ProducerTable;
 use crate::log::segment_list::SegmentList;
 use crate::log::signal::{Signal, Watchers};
 use crate::log::table::state_file::{STATE_FILE, StateFile};
+use crate::log::upkeeps::Upkeeps;
 use crate::log::write::accumulator::Accumulator;
 use crate::log::write::group_sync::Committer;
 use crate::log::write::rules::AppendRules;
@@ -67,6 +68,7 @@ pub(crate) struct Log {
     pub(super) skipped_offsets: AtomicU64,
     /// How often something was taken out of the log since it was opened.
     pub(super) rewrites: AtomicU64,
+    pub(crate) upkeeps: Arc<Upkeeps>,
     /// Set once, by the failure after which nobody knows what is on the disk.
     pub(super) poison: Arc<Poison>,
     /// Set once, when it is closed or deleted: a rewrite that is under way ends at its next step.
@@ -222,6 +224,7 @@ impl Log {
             reclaimed_bytes: AtomicU64::new(0),
             skipped_offsets: AtomicU64::new(0),
             rewrites: AtomicU64::new(0),
+            upkeeps: Arc::default(),
             ending: AtomicBool::new(false),
             retired: OnceLock::new(),
             watchers,

@@ -25,6 +25,7 @@ mod stats;
 mod table;
 #[cfg(test)]
 mod tests;
+mod upkeeps;
 mod write;
 
 pub(crate) use adopt::{Adoptee, Inspection};
@@ -42,5 +43,6 @@ pub(crate) use retain::RetentionPolicy;
 pub use retain::{DeleteReport, RemovalReason, RemovedSegment, RetentionReport};
 pub(crate) use signal::{Signal, Watchers};
 pub use stats::PartitionStats;
+pub(crate) use upkeeps::{Upkeep, Upkeeps};
 pub use write::WhenFull;
 pub(crate) use write::{Append, Appended, Part, PartPlace, SizeLimit, Spares, Stage};

@@ -223,7 +223,8 @@ impl StoreBuilder {
     /// delete nothing. Look through the report before the store is used again.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Error::InvalidArgument) when `copies` lies in the store, [`StoreLocked`](Error::StoreLocked),
+    /// [`InvalidArgument`](Error::InvalidArgument) when `copies` lies in the store, or the directory is no store: it has neither
+    /// a list of topics nor a partition. [`StoreLocked`](Error::StoreLocked),
     /// [`Io`](Error::Io).
     pub fn repair(mut self, copies: impl AsRef<Path>) -> Result<RepairReport> {
         self.read_mode = ReadMode::Positional;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::group::Groups;
 use crate::io::{Clock, caught};
-use crate::log::{Effort, RetentionPolicy, RetentionReport};
-use crate::store::failures::Failures;
+use crate::log::{Effort, RetentionPolicy, RetentionReport, Upkeep};
+use crate::store::failures::{Failures, Waits};
 use crate::store::stats::{GroupLag, GroupStats, StoreStats};
 use crate::topic::{Partition, Topic, Topics, unless_deleted};
 use crate::transaction::TransactionStats;
@@ -38,7 +38,8 @@ impl Caretaker {
                 if partition.log().poisoned_by().is_some() {
                     continue;
                 }
-                match caught(|| self.visit(&topic, &partition)) {
+                let mut at = Upkeep::Retention;
+                match caught(|| self.visit(&topic, &partition, &mut at)) {
                     Ok(Visited::Wholly) => self.failures.note_success(place),
                     Ok(Visited::InPart) => {}
                     // Deleted, or closed, since the list was made.
@@ -46,7 +47,7 @@ impl Caretaker {
                         self.failures.note_success(place)
                     }
                     Err(error) => {
-                        self.failures.note_failure(place, &error);
+                        self.failures.note_failure(place, &error, Waits::on(&partition.log().upkeeps, at));
                         first = first.and(Err(error));
                     }
                 }
@@ -56,8 +57,8 @@ impl Caretaker {
     }
 
     /// Retention reads no record and frees space: it is tried in every round. Compaction waits after a failure, which
-    /// stands until it succeeds.
-    fn visit(&self, topic: &Topic, partition: &Partition) -> Result<Visited> {
+    /// stands until it succeeds. `at` says what is being done.
+    fn visit(&self, topic: &Topic, partition: &Partition, at: &mut Upkeep) -> Result<Visited> {
         self.retain(topic, partition)?;
         if topic.settings().compaction().is_none() {
             return Ok(Visited::Wholly);
@@ -65,6 +66,7 @@ impl Caretaker {
         if !self.failures.may_try(partition.topic_partition()) {
             return Ok(Visited::InPart);
         }
+        *at = Upkeep::Compaction;
         partition.compact(&|| topic.compaction_of(partition, Effort::WhenDue)).map(|_| Visited::Wholly)
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::io::{Deadline, caught};
 use crate::locks::Mutex;
+use crate::log::{Upkeep, Upkeeps};
 use crate::store::stats::MaintenanceFailure;
 use crate::types::TopicPartition;
 
@@ -18,7 +19,7 @@ pub(super) type OnMaintenanceFailure = Arc<dyn Fn(&TopicPartition, &Error) + Sen
 const FIRST_WAIT: Duration = Duration::from_secs(15);
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-/// The list. A partition leaves it with its first success.
+/// The list. A partition leaves it with its first success, whoever asked for what succeeded.
 #[derive(Default)]
 pub(super) struct Failures {
     by_place: Mutex<BTreeMap<TopicPartition, Entry>>,
@@ -38,6 +39,26 @@ struct Entry {
     error: Error,
     failures: u32,
     retry_at: Deadline,
+    waits: Waits,
+}
+
+/// What has to succeed.
+#[derive(Debug)]
+pub(super) struct Waits {
+    upkeeps: Arc<Upkeeps>,
+    of: Upkeep,
+    /// How often it had succeeded when it failed.
+    before: u64,
+}
+
+impl Waits {
+    pub(super) fn on(upkeeps: &Arc<Upkeeps>, of: Upkeep) -> Self {
+        Self { upkeeps: Arc::clone(upkeeps), of, before: upkeeps.successes(of) }
+    }
+
+    fn is_over(&self) -> bool {
+        self.upkeeps.successes(self.of) > self.before
+    }
 }
 
 impl fmt::Debug for Failures {
@@ -53,7 +74,8 @@ impl Failures {
 
     /// False while a partition that failed has to wait.
     pub(super) fn may_try(&self, place: &TopicPartition) -> bool {
-        self.by_place.lock().get(place).is_none_or(|entry| entry.retry_at.has_passed())
+        let all = self.by_place.lock();
+        all.get(place).is_none_or(|entry| entry.waits.is_over() || entry.retry_at.has_passed())
     }
 
     pub(super) fn note_success(&self, place: &TopicPartition) {
@@ -65,10 +87,12 @@ impl Failures {
         self.by_place.lock().retain(|place, _| place.topic() != topic);
     }
 
-    pub(super) fn note_failure(&self, place: &TopicPartition, error: &Error) {
+    pub(super) fn note_failure(&self, place: &TopicPartition, error: &Error, waits: Waits) {
         let mut all = self.by_place.lock();
-        let failures = all.get(place).map_or(0, |entry| entry.failures).saturating_add(1);
-        let entry = Entry { error: error.clone(), failures, retry_at: Deadline::after(wait(failures)) };
+        let before = all.get(place).filter(|entry| !entry.waits.is_over());
+        let failures = before.map_or(0, |entry| entry.failures).saturating_add(1);
+        let entry =
+            Entry { error: error.clone(), failures, retry_at: Deadline::after(wait(failures)), waits };
         all.insert(place.clone(), entry);
         drop(all);
         let Some(tell) = &self.on_maintenance_failure else { return };
@@ -102,7 +126,7 @@ impl Failures {
             error: entry.error.clone(),
             failures: entry.failures,
         };
-        all.iter().map(failure).collect()
+        all.iter().filter(|(_, entry)| !entry.waits.is_over()).map(failure).collect()
     }
 }
 
@@ -125,8 +149,17 @@ mod tests {
     fn a_failing_partition_waits_and_the_others_do_not() {
         let failures = Failures::default();
         let (bad, good) = (TopicPartition::new("orders", 0), TopicPartition::new("orders", 1));
-        failures.note_failure(&bad, &Error::invalid("disk"));
+        let upkeeps = Arc::default();
+        failures.note_failure(&bad, &Error::invalid("disk"), Waits::on(&upkeeps, Upkeep::Compaction));
         assert!(!failures.may_try(&bad) && failures.may_try(&good));
+        assert_eq!(failures.list()[0].failures, 1);
+        upkeeps.note_success(Upkeep::Retention);
+        assert!(!failures.may_try(&bad), "it was compaction that failed");
+        failures.note_failure(&bad, &Error::invalid("disk"), Waits::on(&upkeeps, Upkeep::Compaction));
+        assert_eq!(failures.list()[0].failures, 2);
+        upkeeps.note_success(Upkeep::Compaction);
+        assert!(failures.may_try(&bad) && failures.list().is_empty());
+        failures.note_failure(&bad, &Error::invalid("disk"), Waits::on(&upkeeps, Upkeep::Compaction));
         assert_eq!(failures.list()[0].failures, 1);
         failures.note_success(&bad);
         assert!(failures.may_try(&bad) && failures.list().is_empty());

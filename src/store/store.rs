@@ -215,7 +215,8 @@ impl Store {
         Ok(adopted)
     }
 
-    /// The topic of that name.
+    /// The topic of that name. Those that the store keeps for itself can be read like any other, once there is something in
+    /// them, and are written by the store alone.
     ///
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic).

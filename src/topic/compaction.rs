@@ -3,13 +3,15 @@
 use std::ops::ControlFlow;
 
 use crate::error::{Error, Result};
-use crate::log::{CompactionConfig, CompactionReport, Effort, EraseReport};
+use crate::log::{CompactionConfig, CompactionReport, Effort, EraseReport, Upkeep};
 use crate::topic::partition::Partition;
 use crate::topic::topic::Topic;
 
 impl Partition {
     pub(crate) fn compact(&self, ask: &dyn Fn() -> Option<CompactionConfig>) -> Result<CompactionReport> {
-        self.log().compact(ask)
+        let report = self.log().compact(ask)?;
+        self.log().upkeeps.note_success(Upkeep::Compaction);
+        Ok(report)
     }
 
     fn erase(&self, key: &[u8]) -> Result<EraseReport> {

@@ -115,7 +115,7 @@ impl TopicConfig {
         self.unset.iter().map(String::as_str)
     }
 
-    /// `cleanup.policy`: what becomes of old records.
+    /// `cleanup.policy`: what becomes of old records. As text, a list in any order: `delete,compact` is `compact,delete`.
     pub fn cleanup_policy(self, policy: CleanupPolicy) -> Self {
         self.set("cleanup.policy", policy.name())
     }

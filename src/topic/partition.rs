@@ -206,7 +206,9 @@ impl Partition {
     }
 
     /// Reads a range of offsets: `..` for all, `10..20`, `..=5`. Records sent while it reads are read too, if the range is
-    /// open.
+    /// open. Where records are deleted while it reads, a range without a beginning goes on at the first that is left; one that
+    /// names its first offset ends with [`OffsetOutOfRange`](Error::OffsetOutOfRange), as does a
+    /// [`seek`](PartitionReader::seek) to what is gone.
     ///
     /// # Errors
     /// [`OffsetOutOfRange`](Error::OffsetOutOfRange) when the range begins below `start` or above `end`.
@@ -231,7 +233,7 @@ impl Partition {
         }
         let reader = Reader::new(Arc::clone(&self.log), from, Visibility::Written, OnDamage::Fail);
         // Whoever reads from the start, wherever that is, may find that it has moved.
-        let below_start = if is_from_start { BelowStart::GoOnOnce } else { BelowStart::Fail };
+        let below_start = if is_from_start { BelowStart::GoOn } else { BelowStart::Fail };
         Ok(PartitionReader::new(self.place.clone(), reader.until(until).below_start(below_start)))
     }
 

@@ -1,7 +1,7 @@
 //! Reading one partition without a consumer.
 
 use crate::error::Result;
-use crate::log::{FetchLimits, Isolation, Reader};
+use crate::log::{BelowStart, FetchLimits, Isolation, Reader};
 use crate::topic::record_ref::OwnedRecord;
 use crate::topic::records::{PartitionRecords, Records};
 use crate::types::{Offset, TopicPartition};
@@ -55,6 +55,8 @@ impl PartitionReader {
 
     /// Goes on at `offset`. Whether the log has it shows at the next fetch.
     pub fn seek(&mut self, offset: Offset) {
+        // Who names an offset is told when it is gone.
+        self.reader.set_below_start(BelowStart::Fail);
         self.reader.seek(offset);
     }
 
@@ -62,7 +64,8 @@ impl PartitionReader {
     ///
     /// # Errors
     /// [`Corrupt`](crate::Error::Corrupt) for a damaged batch, now and at every later try: seek past it to continue.
-    /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) when the position was deleted. [`Io`](crate::Error::Io).
+    /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) when the position was deleted, unless the range that is
+    /// read has no beginning. [`Io`](crate::Error::Io).
     pub fn fetch(&mut self) -> Result<Records> {
         self.fetch_within(FETCH)
     }
@@ -85,8 +88,9 @@ impl IntoIterator for PartitionReader {
     }
 }
 
-/// Iterates over copies of a partition's records, up to the end at the time it gets there. An error is the last item: to
-/// continue after a damaged batch, read from there.
+/// Iterates over copies of a partition's records, up to the end at the time it gets there. It copies up to 500 records ahead:
+/// what is deleted meanwhile may still be handed out. An error is the last item: to continue after a damaged batch, read from
+/// there.
 ///
 /// ```
 /// # use annals::{Durability, Record, Store, TopicConfig};

@@ -19,6 +19,12 @@ pub(crate) fn repair(root: &Directory, context: &TopicContext, copies: Directory
     if !root.exists()? {
         return Err(Error::invalid(format!("{} is no directory", root.path().display())));
     }
+    if CatalogFile::read(root).is_ok_and(|catalog| catalog.is_none())
+        && !partitions_in(root)?.iter().any(|found| found.identity.is_some() || found.had_records)
+    {
+        let why = "is no store: it has neither a list of topics nor a partition";
+        return Err(Error::invalid(format!("{} {why}", root.path().display())));
+    }
     let copies = Copies::open(copies)?;
     let catalog = match repair_catalog(root, &copies, &mut report)? {
         Some(catalog) => catalog,

@@ -1,7 +1,7 @@
 //! Retention as the users of topics and partitions see it.
 
 use crate::error::Result;
-use crate::log::{DeleteReport, RetentionPolicy, RetentionReport};
+use crate::log::{DeleteReport, RetentionPolicy, RetentionReport, Upkeep};
 use crate::topic::partition::Partition;
 use crate::topic::topic::Topic;
 use crate::types::Offset;
@@ -9,7 +9,9 @@ use crate::types::Offset;
 impl Partition {
     /// Removes what the policy does not keep, which is asked for when nobody can change the topic's settings.
     pub(crate) fn apply_retention(&self, ask: impl FnOnce() -> RetentionPolicy) -> Result<RetentionReport> {
-        self.log().apply_retention(ask)
+        let report = self.log().apply_retention(ask)?;
+        self.log().upkeeps.note_success(Upkeep::Retention);
+        Ok(report)
     }
 
     /// Deletes every record below `before`. When the call returns they can never be read again, whatever crashes; an

@@ -243,3 +243,18 @@ fn copies_in_the_store_are_refused() {
     assert!(matches!(refused, Err(annals::Error::InvalidArgument { .. })), "{refused:?}");
     assert!(files.touched().is_empty());
 }
+
+#[test]
+fn a_directory_that_is_no_store_does_not_become_one_by_a_repair() {
+    let dir = crate::common::fast_dir();
+    let (photos, copies) = (dir.path().join("photos"), dir.path().join("copies"));
+    std::fs::create_dir_all(photos.join("summer")).unwrap();
+    std::fs::write(photos.join("index.txt"), "1 beach").unwrap();
+    let refused = annals::Store::builder(&photos).repair(&copies);
+    assert!(matches!(&refused, Err(annals::Error::InvalidArgument { .. })), "{refused:?}");
+    let names = std::fs::read_dir(&photos).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.filter(|name| name != ".lock").collect();
+    names.sort();
+    assert_eq!(names, ["index.txt", "summer"]);
+    assert!(!copies.exists());
+}

@@ -271,6 +271,29 @@ fn space_allocated_ahead_is_not_counted_as_scanned() {
 }
 
 #[test]
+fn a_failure_of_maintenance_is_over_when_a_call_of_the_program_has_done_what_failed() {
+    let dir = fast_dir();
+    let files = annals_testing::FaultyFileSystem::new();
+    let store = crate::common::on_faulty(dir.path(), &files).open().expect("a new store");
+    let config = TopicConfig::new().cleanup_policy(CleanupPolicy::Compact).segment_bytes(4096);
+    let topic = store.create_topic("orders", config).expect("a topic");
+    for number in 0..100 {
+        let key = format!("{}", number % 3);
+        producer(&store, Durability::Os)
+            .send(Record::to("orders").key(&key).value(&[7; 200]))
+            .expect("a send");
+    }
+    files.fail_next(annals_testing::Call::Write, ".cleaned", 28);
+    assert!(store.maintain().is_err_and(|error| error.is_disk_full()));
+    let failures = || store.stats().expect("figures").maintenance_failures.len();
+    assert_eq!(failures(), 1);
+    store.apply_retention().expect("retention");
+    assert_eq!(failures(), 1, "it was compaction that failed");
+    topic.compact().expect("a compaction");
+    assert_eq!(failures(), 0);
+}
+
+#[test]
 fn what_is_printed_for_a_look_is_short() {
     let dir = fast_dir();
     let store = Store::builder(dir.path()).maintain_by_hand().open().expect("a new store");

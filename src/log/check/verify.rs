@@ -86,7 +86,7 @@ pub struct VerifyReport {
     pub segments: u64,
     /// Batches found.
     pub batches: u64,
-    /// Records of the sound ones.
+    /// Records of the sound ones, those included that lie below the partition's start in its first segment, and are never read.
     pub records: u64,
     /// Bytes of the batches found.
     pub bytes: u64,

@@ -79,7 +79,8 @@ pub struct CompactionReport {
     pub bytes_before: u64,
     /// Bytes of those that took their place.
     pub bytes_after: u64,
-    /// Records that are gone.
+    /// Records that are gone. Those below the partition's start that still stood in a segment are among them: nobody could read
+    /// them any more.
     pub removed_records: u64,
 }
 

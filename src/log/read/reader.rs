@@ -50,8 +50,6 @@ pub(crate) enum BelowStart {
     Fail,
     /// Goes on at the first record that is there.
     GoOn,
-    /// The same until records were handed out; from then on it says so.
-    GoOnOnce,
 }
 
 /// What is left of a batch as it was stored, while nobody fetches.
@@ -134,6 +132,11 @@ impl Reader {
     }
 
     /// What it does where the records at its position were deleted.
+    pub(crate) fn set_below_start(&mut self, below_start: BelowStart) {
+        self.below_start = below_start;
+    }
+
+    /// The same of a reader that is being made.
     pub(crate) fn below_start(mut self, below_start: BelowStart) -> Self {
         self.below_start = below_start;
         self
@@ -304,9 +307,6 @@ impl Reader {
             self.rest = Some(OpenedBatch { header, bytes: rest.bytes.clone(), position, remaining });
         }
         self.position = next_offset;
-        if self.below_start == BelowStart::GoOnOnce {
-            self.below_start = BelowStart::Fail;
-        }
         let cut = Cut { spans, next_offset, stored_bytes };
         Ok(RecordSlice::new(header.base_offset, rest.bytes, cut))
     }

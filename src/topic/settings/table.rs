@@ -26,6 +26,8 @@ enum Kind {
     CountLimit,
     Number(std::ops::RangeInclusive<i32>),
     Word(&'static [&'static str]),
+    /// One or more of them, each once, in any order.
+    Words(&'static [&'static str]),
     /// From 0 to 1.
     Ratio,
 }
@@ -46,11 +48,7 @@ pub(super) const UNLIMITED: &str = "-1";
 /// to delete), `retention.ms` (7 days there: a store in a program keeps what it was given unless set otherwise) and
 /// `compression.type` (`producer` there, which comes to the same).
 const SETTINGS: &[Setting] = &[
-    Setting {
-        key: "cleanup.policy",
-        default: "delete",
-        kind: Kind::Word(&["delete", "compact", "compact,delete"]),
-    },
+    Setting { key: "cleanup.policy", default: "delete", kind: Kind::Words(&["compact", "delete"]) },
     Setting {
         key: "compression.type",
         default: "uncompressed",
@@ -169,6 +167,15 @@ impl Setting {
                 ratio.map(|ratio| ratio.to_string()).ok_or_else(|| invalid("from 0 to 1".to_owned()))
             }
             Kind::Word(words) if words.contains(&value) => Ok(value.to_owned()),
+            Kind::Words(words) => {
+                let given: Vec<_> = value.split(',').map(str::trim).collect();
+                let in_order: Vec<_> = words.iter().copied().filter(|word| given.contains(word)).collect();
+                // Each of those that were given is known, and was given once.
+                if in_order.len() == given.len() {
+                    return Ok(in_order.join(","));
+                }
+                Err(invalid(format!("a list, in any order, of {}", words.join(" | "))))
+            }
             Kind::Word(words) => Err(invalid(format!("one of {}", words.join(" | ")))),
         }
     }

@@ -29,6 +29,10 @@ fn what_is_out_of_range_is_refused_with_the_range() {
     refused("segment.ms", "0");
     refused("segment.ms", "soon");
     refused("cleanup.policy", "shred");
+    refused("cleanup.policy", "compact,shred");
+    refused("cleanup.policy", "compact,compact");
+    refused("cleanup.policy", "compact,");
+    refused("cleanup.policy", "");
     refused("compression.type", "brotli");
     refused("compression.zstd.level", "23");
     refused("retention.ms", "-2");
@@ -61,6 +65,21 @@ fn a_compacted_topic_keeps_everything_that_no_other_rule_takes() {
     let both = given(&limits.cleanup_policy(CleanupPolicy::CompactDelete)).unwrap();
     assert_eq!((both.retention().max_bytes, both.retention().max_records), (Some(5), Some(7)));
     assert!(compacted.compaction().is_some() && both.compaction().is_some());
+}
+
+#[test]
+fn the_cleanup_policy_is_a_list_in_any_order() {
+    for (value, policy) in [
+        ("delete,compact", CleanupPolicy::CompactDelete),
+        ("compact, delete", CleanupPolicy::CompactDelete),
+        ("compact,delete", CleanupPolicy::CompactDelete),
+        (" compact", CleanupPolicy::Compact),
+        ("delete", CleanupPolicy::Delete),
+    ] {
+        let settings = given(&TopicConfig::new().set("cleanup.policy", value)).unwrap();
+        assert_eq!(settings.cleanup_policy(), policy, "{value:?}");
+        assert_eq!(settings.text().get("cleanup.policy"), policy.name());
+    }
 }
 
 #[test]
