@@ -12,7 +12,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use annals::dump::{BatchDump, RecordDump, SegmentDump, Stretch};
+use annals::dump::{BatchDump, RecordDump, SegmentDump, SnapshotDump, Stretch};
 use annals::{Codec, Durability, Record, Store, TopicConfig};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -41,7 +41,11 @@ fn show(path: &Path, out: &mut Output<'_>) -> Outcome {
     if segments.is_empty() {
         return Err(format!("{} holds no .log", path.display()).into());
     }
-    segments.iter().try_for_each(|segment| show_segment(segment, out))
+    segments.iter().try_for_each(|segment| show_segment(segment, out))?;
+    if path.is_dir() {
+        SnapshotDump::in_directory(path)?.iter().try_for_each(|snapshot| show_snapshot(snapshot, out))?;
+    }
+    Ok(())
 }
 
 fn show_sample(out: &mut Output<'_>) -> Outcome {
@@ -118,7 +122,11 @@ fn record_line(record: &RecordDump) -> Line {
         let header = Line::default().text("key", &header.key).bytes("value", header.value.as_deref());
         header.object()
     });
-    line.raw("headers", &format!("[{}]", headers.collect::<Vec<_>>().join(",")))
+    let line = line.raw("headers", &format!("[{}]", headers.collect::<Vec<_>>().join(",")));
+    match &record.words {
+        Some(words) => line.text("words", words),
+        None => line,
+    }
 }
 
 fn show_indexes(segment: &SegmentDump, out: &mut Output<'_>) -> Outcome {
@@ -137,7 +145,36 @@ fn show_indexes(segment: &SegmentDump, out: &mut Output<'_>) -> Outcome {
         }
         out.print_trailing("timeindex", index.trailing_bytes)?;
     }
+    if let Some(index) = segment.transaction_index()? {
+        for entry in &index.entries {
+            let line = Line::new("txnindex").number("producer_id", entry.producer_id);
+            let line =
+                line.number("first_offset", entry.first_offset).number("last_offset", entry.last_offset);
+            out.print(line.number("last_stable_offset", entry.last_stable_offset))?;
+        }
+        out.print_unreadable("txnindex", index.unreadable.as_deref())?;
+    }
     Ok(())
+}
+
+fn show_snapshot(snapshot: &SnapshotDump, out: &mut Output<'_>) -> Outcome {
+    let line = Line::new("snapshot").text("file", &snapshot.path.display().to_string());
+    out.print(line.number("offset", snapshot.offset))?;
+    for producer in &snapshot.producers {
+        let line = Line::new("producer")
+            .number("producer_id", producer.producer_id)
+            .number("producer_epoch", producer.producer_epoch)
+            .number("last_sequence", producer.last_sequence)
+            .number("last_offset", producer.last_offset)
+            .number("offset_delta", producer.offset_delta)
+            .number("timestamp", producer.timestamp)
+            .number("coordinator_epoch", producer.coordinator_epoch);
+        out.print(match producer.open_since {
+            Some(offset) => line.number("open_since", offset),
+            None => line.raw("open_since", "null"),
+        })?;
+    }
+    out.print_unreadable("snapshot", snapshot.unreadable.as_deref())
 }
 
 /// Where the lines go, and how many told of something wrong.
@@ -158,6 +195,12 @@ impl Output<'_> {
             Some(reason) => line.text("reason", reason),
             None => line,
         })
+    }
+
+    fn print_unreadable(&mut self, file: &str, reason: Option<&str>) -> Outcome {
+        let Some(reason) = reason else { return Ok(()) };
+        self.faults += 1;
+        self.print(Line::new("unreadable").text("file", file).text("reason", reason))
     }
 
     fn print_trailing(&mut self, file: &str, bytes: usize) -> Outcome {

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use annals::dump::{BatchDump, SegmentDump, Stretch};
+use annals::dump::{BatchDump, SegmentDump, SnapshotDump, Stretch};
 use annals::{Codec, Durability, Error, Record, Store, TopicConfig};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -202,5 +202,96 @@ fn a_walk_goes_on_where_an_earlier_one_ended() -> Outcome {
         assert!(matches!(&rest[0], Stretch::Batch(first) if first.base_offset == batch.base_offset));
     }
     assert_eq!(segment.stretches_from(segment.bytes()).count(), 0);
+    Ok(())
+}
+
+/// What the records of a partition say, with their offsets.
+fn words(partition: &Path) -> Outcome<Vec<(i64, Option<String>)>> {
+    let mut words = Vec::new();
+    for segment in SegmentDump::in_directory(partition)? {
+        for batch in batches(&segment)? {
+            words.extend(batch.records()?.into_iter().map(|record| (record.offset, record.words)));
+        }
+    }
+    Ok(words)
+}
+
+#[test]
+fn markers_decisions_and_committed_offsets_are_shown_in_words() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let store = Store::open(dir.path())?;
+    for topic in ["orders", "invoices"] {
+        store.create_topic(topic, TopicConfig::new())?;
+    }
+    store.producer().send(Record::to("orders").value("2 apples"))?;
+    let mut billing = store.consumer("billing")?;
+    billing.subscribe(["orders"])?;
+    billing.poll(std::time::Duration::from_secs(5))?;
+    let mut aborted = store.transaction_builder("first").buffer_bytes(0).begin()?;
+    aborted.send(Record::to("invoices").value("wrong"))?;
+    aborted.abort()?;
+    let mut tx = store.transaction_builder("second").durability(Durability::Disk).begin()?;
+    tx.send(Record::to("invoices").value("12.50"))?;
+    tx.commit_offsets(&billing)?;
+    tx.commit()?;
+    drop(billing);
+    store.close()?;
+
+    let invoices = words(&dir.path().join("invoices-0"))?;
+    let [(0, None), (1, Some(abort)), (2, None), (3, Some(commit))] = invoices.as_slice() else {
+        panic!("{invoices:?}")
+    };
+    assert!(abort.starts_with("abort of producer ") && abort.ends_with(", coordinator epoch 0"), "{abort}");
+    assert!(commit.starts_with("commit of producer ") && commit.contains(", epoch 1, "), "{commit}");
+
+    let offsets = words(&dir.path().join("__consumer_offsets-0"))?;
+    let read = |(_, words): &(i64, Option<String>)| {
+        words.as_ref().is_some_and(|words| words.starts_with("group billing has read orders-0 up to 1, "))
+    };
+    assert!(offsets.iter().any(read), "{offsets:?}");
+    let decisions = words(&dir.path().join("__transaction_state-0"))?;
+    let decided = |(_, words): &(i64, Option<String>)| {
+        words.as_ref().is_some_and(|words| {
+            words.starts_with("name second, PrepareCommit, producer ")
+                && words.contains(", in invoices-0")
+                && words.contains(", ends in partition 0 of topic ")
+                && words.contains(", has read partition 0 of topic ")
+        })
+    };
+    assert!(decisions.iter().any(decided), "{decisions:?}");
+    Ok(())
+}
+
+#[test]
+fn what_is_noted_of_producers_and_aborted_transactions_is_shown() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let store = Store::open(dir.path())?;
+    store.create_topic("orders", TopicConfig::new())?;
+    let mut aborted = store.transaction_builder("shop").buffer_bytes(0).begin()?;
+    aborted.send(Record::to("orders").value("2 apples"))?;
+    aborted.send(Record::to("orders").value("3 apples"))?;
+    aborted.abort()?;
+    store.close()?;
+    let partition = dir.path().join("orders-0");
+    let segments = SegmentDump::in_directory(&partition)?;
+    let index = segments[0].transaction_index()?.ok_or("no index")?;
+    let [entry] = index.entries.as_slice() else { panic!("{index:?}") };
+    assert_eq!((entry.first_offset, entry.last_offset, entry.last_stable_offset), (0, 2, 3));
+    let snapshots = SnapshotDump::in_directory(&partition)?;
+    let [first, snapshot] = snapshots.as_slice() else { panic!("{snapshots:?}") };
+    // The first is of the empty log: made before the first batch of somebody with an id.
+    assert_eq!((first.offset, first.producers.len(), &first.unreadable), (0, 0, &None));
+    let [producer] = snapshot.producers.as_slice() else { panic!("{snapshot:?}") };
+    assert_eq!((snapshot.offset, &snapshot.unreadable, producer.open_since), (3, &None, None));
+    assert_eq!(producer.producer_id, entry.producer_id);
+
+    let mut bytes = fs::read(&snapshot.path)?;
+    *bytes.last_mut().ok_or("empty")? ^= 1;
+    fs::write(&snapshot.path, bytes)?;
+    let damaged = SnapshotDump::in_directory(&partition)?;
+    assert!(damaged[1].unreadable.is_some() && damaged[1].producers.is_empty(), "{damaged:?}");
+    fs::write(partition.join("00000000000000000000.txnindex"), b"part")?;
+    let index = segments[0].transaction_index()?.ok_or("no index")?;
+    assert!(index.unreadable.is_some() && index.entries.is_empty(), "{index:?}");
     Ok(())
 }

@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 
+use crate::dump::words::Kind;
 use crate::error::{Error, Result};
-use crate::format::{BatchHeader, Codec, Decompressor, Malformed, RawRecord, RecordIter, TimestampType};
+use crate::format::{
+    BatchHeader, Codec, Decompressor, Malformed, RawRecord, RecordIter, TimestampType,
+    parse_partition_dir_name,
+};
 use crate::types::{Header, Offset, Timestamp};
 
 /// The most that a batch may expand to.
@@ -68,6 +72,9 @@ pub struct RecordDump {
     pub value: Option<Vec<u8>>,
     /// In the order they were sent in.
     pub headers: Vec<HeaderDump>,
+    /// What it says, for markers of transactions and for the records of `__consumer_offsets` and `__transaction_state`, which are
+    /// known by the name of their directory; `None` for a program's own.
+    pub words: Option<String>,
 }
 
 /// A header of a [`RecordDump`].
@@ -124,8 +131,21 @@ impl BatchDump {
                 &expanded
             }
         };
-        let records = RecordIter::new(&self.header, records).map(|record| record.map(RecordDump::new));
-        records.collect::<Result<_, _>>().map_err(|malformed| self.damaged(&malformed))
+        let kind = Kind::of(&self.header, self.topic());
+        let dump = |record: RawRecord<'_>| {
+            let words = kind.words(&self.header, records, &record);
+            RecordDump::new(record, words)
+        };
+        RecordIter::new(&self.header, records)
+            .map(|record| record.map(dump))
+            .collect::<Result<_, _>>()
+            .map_err(|malformed| self.damaged(&malformed))
+    }
+
+    /// As the directory is named.
+    fn topic(&self) -> Option<&str> {
+        let directory = self.path.parent()?.file_name()?.to_str()?;
+        Some(parse_partition_dir_name(directory)?.topic)
     }
 
     fn damaged(&self, malformed: &Malformed) -> Error {
@@ -139,13 +159,14 @@ impl BatchDump {
 }
 
 impl RecordDump {
-    fn new(record: RawRecord<'_>) -> Self {
+    fn new(record: RawRecord<'_>, words: Option<String>) -> Self {
         Self {
             offset: record.offset,
             timestamp: record.timestamp,
             key: record.key.map(<[u8]>::to_vec),
             value: record.value.map(<[u8]>::to_vec),
             headers: record.headers.iter().map(HeaderDump::new).collect(),
+            words,
         }
     }
 }

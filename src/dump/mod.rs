@@ -27,10 +27,13 @@
 
 mod batch;
 mod index;
+mod producers;
 mod segment;
 mod stretch;
+mod words;
 
 pub use batch::{BatchDump, HeaderDump, RecordDump};
 pub use index::{IndexDump, OffsetEntry, TimeEntry};
+pub use producers::{AbortedDump, AbortedEntry, ProducerDump, SnapshotDump};
 pub use segment::SegmentDump;
 pub use stretch::{Stretch, Stretches};

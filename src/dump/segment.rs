@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::dump::index::{self, IndexDump, OffsetEntry, TimeEntry};
+use crate::dump::producers::{self, AbortedDump};
 use crate::dump::stretch::{Stretches, landmarks};
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, Malformed, SegmentFile, parse_segment_file_name, segment_file_name};
@@ -15,7 +16,7 @@ const CHUNK: usize = 1 << 20;
 /// Far more than an index has.
 const MOST_INDEX_BYTES: usize = 256 << 20;
 
-/// A segment's `.log` and the two indexes beside it.
+/// A segment's `.log` and the indexes beside it.
 #[derive(Debug)]
 pub struct SegmentDump {
     directory: Directory,
@@ -120,6 +121,14 @@ impl SegmentDump {
         Ok(Some(index::times(self.base_offset, &bytes, &landmarks(self)?)))
     }
 
+    /// The entries of the `.txnindex`; `None` when there is no such file: no transaction has its ABORT marker in the segment.
+    ///
+    /// # Errors
+    /// [`Io`](Error::Io).
+    pub fn transaction_index(&self) -> Result<Option<AbortedDump>> {
+        Ok(self.index_file(SegmentFile::TransactionIndex)?.map(|bytes| producers::aborted(&bytes)))
+    }
+
     fn index_file(&self, kind: SegmentFile) -> Result<Option<Vec<u8>>> {
         self.directory.read_file(&segment_file_name(self.base_offset, kind), MOST_INDEX_BYTES)
     }
@@ -147,6 +156,6 @@ impl SegmentDump {
     }
 }
 
-fn directory(path: &Path) -> Directory {
+pub(super) fn directory(path: &Path) -> Directory {
     Directory::new(Arc::new(OsFileSystem), path)
 }

@@ -61,7 +61,6 @@ impl TransactionStatus {
     }
 
     /// Kafka's word for it.
-    #[cfg(test)]
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Empty => "Empty",
