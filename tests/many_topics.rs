@@ -5,8 +5,6 @@
 
 #![cfg(target_os = "linux")]
 #![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::disallowed_methods,
     reason = "a test fails by panicking, and looks at the process from outside"
@@ -96,13 +94,13 @@ const CASES: [(u64, usize, usize); 4] = [(150, 0, 192), (150, 50, 10_000), (150,
 
 #[test]
 fn with_few_descriptors_no_partition_is_poisoned() {
-    for case in 0..CASES.len() {
+    for (case, limits) in CASES.iter().enumerate() {
         let mut child = Command::new(std::env::current_exe().expect("this binary"));
         child.args(["--exact", "a_child_with_few_descriptors", "--test-threads=1", "--nocapture"]);
         let done = child.env(FEW, case.to_string()).stdin(Stdio::null()).output().expect("a child");
         let said =
             String::from_utf8_lossy(&done.stderr).into_owned() + &String::from_utf8_lossy(&done.stdout);
-        assert!(done.status.success(), "{:?}: {said}", CASES[case]);
+        assert!(done.status.success(), "{limits:?}: {said}");
     }
 }
 
@@ -135,7 +133,7 @@ fn use_300_partitions(dir: &Path, mode: ReadMode, files: usize) {
         for partition in 0..PARTITIONS {
             let value = format!("round {round} {}", "-".repeat(200));
             let record = Record::to("orders").partition(partition).key("alice").value(&value);
-            producer.send(record).unwrap_or_else(|error| panic!("{mode:?} {partition} {round}: {error}"));
+            producer.send(record).unwrap();
         }
     };
     for round in 0..6 {

@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
 mod adopt;
+#[cfg(test)]
 mod broker;
 mod control;
 mod files;

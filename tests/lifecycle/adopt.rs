@@ -195,7 +195,7 @@ fn a_last_batch_that_ends_with_the_file_is_cut_off_and_any_other_damage_refused(
                 let mut bytes = sound.clone();
                 bytes[begin + at] ^= 0x40;
                 fs::write(&path, &bytes).unwrap();
-                if at == 9 && end as usize == sound.len() && path == last {
+                if at == 9 && end == sound.len() as u64 && path == last {
                     // A length that leads behind the file is a batch that was cut off, for all anybody can tell.
                     continue;
                 }

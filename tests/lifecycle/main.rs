@@ -4,11 +4,11 @@
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::panic,
     reason = "a test may stop at what it did not expect, and looks at the files from outside"
 )]
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod adopt;
 #[cfg(test)]
 mod callbacks;

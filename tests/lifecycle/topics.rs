@@ -13,7 +13,7 @@ fn store_with(dir: &Path, topics: &[&str]) -> Store {
     for topic in topics {
         store.create_topic(topic, TopicConfig::new().partitions(2)).expect("a topic");
         for partition in 0..2 {
-            producer.send(Record::to(*topic).partition(partition).value("2 apples")).expect("a send");
+            producer.send(Record::to(topic).partition(partition).value("2 apples")).expect("a send");
         }
     }
     store

@@ -230,7 +230,7 @@ fn judge(disk: Disk, promises: &Promises, variant: usize) -> Outcome<()> {
     if let Some(violation) = model.violations().first() {
         return Err(violation.clone());
     }
-    let disk = if variant % 2 == 0 {
+    let disk = if variant.is_multiple_of(2) {
         disk
     } else {
         let disk = disk.reachable();

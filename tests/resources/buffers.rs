@@ -14,7 +14,7 @@ fn a_large_batch_in_each_partition_does_not_keep_its_memory() -> Result<()> {
     let store = Store::builder(dir.path()).maintain_by_hand().open()?;
     let config = TopicConfig::new().partitions(PARTITIONS).max_message_bytes(4 << 20);
     let topic = store.create_topic("images", config)?;
-    let value: Vec<u8> = (0..BATCH_BYTES).map(|n| (n * n % 251) as u8).collect();
+    let value: Vec<u8> = (0..BATCH_BYTES).map(|n| u8::try_from(n * n % 251).unwrap()).collect();
     topic.partition(0)?.append(&[Record::new().value(&value)], Durability::Os)?;
     let before = Held::now(dir.path()).resident;
     for number in 0..PARTITIONS {

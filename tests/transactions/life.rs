@@ -1,4 +1,5 @@
 //! Transactions over the end of a store.
+#![expect(clippy::disallowed_methods, reason = "files are copied and damaged from outside")]
 
 use std::path::Path;
 

@@ -197,7 +197,7 @@ fn offsets_of_a_partition_that_another_member_has_are_refused_with_all_the_rest(
     store.producer().send(Record::to("debits").partition(1).value("b")).unwrap();
     let mut first = store.consumer("billing").unwrap();
     first.subscribe(["debits"]).unwrap();
-    while first.poll(Duration::from_millis(50)).unwrap().len() > 0 {}
+    while !first.poll(Duration::from_millis(50)).unwrap().is_empty() {}
     let mut second = store.consumer("billing").unwrap();
     second.subscribe(["debits"]).unwrap();
     let mut tx = store.transaction("billing").unwrap();

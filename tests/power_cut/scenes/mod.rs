@@ -6,7 +6,6 @@ mod commits;
 mod openings;
 mod removals;
 mod topics;
-#[expect(clippy::module_inception, reason = "the folder and its central type share the word")]
 mod world;
 
 pub(crate) use openings::{clock, open};
