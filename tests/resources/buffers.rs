@@ -2,6 +2,7 @@
 
 use annals::{Durability, Record, Result, Store, TopicConfig};
 
+use super::alone;
 use super::soak::Held;
 
 const PARTITIONS: u32 = 40;
@@ -10,6 +11,7 @@ const BATCH_BYTES: usize = 2 << 20;
 #[test]
 #[cfg(target_os = "linux")]
 fn a_large_batch_in_each_partition_does_not_keep_its_memory() -> Result<()> {
+    let _alone = alone();
     let dir = tempfile::tempdir().expect("a directory");
     let store = Store::builder(dir.path()).maintain_by_hand().open()?;
     let config = TopicConfig::new().partitions(PARTITIONS).max_message_bytes(4 << 20);

@@ -8,6 +8,15 @@
 //! A binary of its own: what other tests hold at the same time would be counted.
 #![expect(clippy::disallowed_methods, reason = "a test looks at itself from outside")]
 
+/// Held by each test: what another holds at the same time would be counted.
+#[cfg(test)]
+static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+#[cfg(test)]
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod buffers;
 #[cfg(test)]

@@ -117,6 +117,7 @@ fn most(held: &[Held]) -> Held {
 
 #[test]
 fn a_round_gives_back_its_descriptors_maps_and_files() -> Result<()> {
+    let _alone = super::alone();
     let dir = tempfile::tempdir().expect("a directory");
     let held = rounds(dir.path(), |number| number == 12)?;
     let (early, late) = (most(&held[..4]), most(&held[8..]));
