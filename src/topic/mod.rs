@@ -25,6 +25,7 @@ mod stats;
 mod topic;
 mod topics;
 mod verify;
+mod view;
 
 pub use adopt::{AdoptedPartition, Adoption, LogSource};
 pub use config::{CleanupPolicy, TopicConfig};
@@ -46,3 +47,4 @@ pub use stats::TopicStats;
 pub use topic::Topic;
 pub(crate) use topics::{TopicContext, Topics, unless_deleted};
 pub(crate) use verify::verify;
+pub use view::{PartitionView, TopicView};

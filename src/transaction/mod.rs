@@ -21,5 +21,6 @@ mod transaction;
 pub use builder::TransactionBuilder;
 pub(crate) use coordinator::Transactions;
 pub use named_producer::{NamedAppend, NamedProducer};
+pub(crate) use recovery::judge_in_memory;
 pub use stats::TransactionStats;
 pub use transaction::{Committed, CommittedBatch, Transaction};
