@@ -22,7 +22,8 @@ use crate::types::{Offset, Timestamp, TopicPartition};
 /// # let store = Store::open(dir.path())?;
 /// # store.create_topic("orders", TopicConfig::new().partitions(3))?;
 /// # store.close()?;
-/// let orders = Store::open_read_only(dir.path())?.topic("orders")?;
+/// let shop = Store::open_read_only(dir.path())?;
+/// let orders = shop.topic("orders")?;
 /// assert_eq!((orders.name(), orders.partition_count()), ("orders", 3));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -103,7 +104,8 @@ impl TopicView {
 /// # store.create_topic("orders", TopicConfig::new())?;
 /// # store.producer().send(Record::to("orders").value("2 apples"))?;
 /// # store.close()?;
-/// let orders = Store::open_read_only(dir.path())?.topic("orders")?.partition(0)?;
+/// let shop = Store::open_read_only(dir.path())?;
+/// let orders = shop.topic("orders")?.partition(0)?;
 /// for record in orders.read(..)? {
 ///     assert_eq!(record?.value.as_deref(), Some(&b"2 apples"[..]));
 /// }
