@@ -17,10 +17,14 @@ mod closing;
 #[cfg(test)]
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(test)]
+mod ending;
 #[cfg(all(test, target_os = "linux"))]
 mod fork;
 #[cfg(all(test, target_os = "linux"))]
 mod full_disk;
+#[cfg(all(test, target_os = "linux"))]
+mod mapped;
 #[cfg(all(test, target_os = "linux"))]
 mod renamed;
 #[cfg(test)]

@@ -35,6 +35,9 @@ const TOPICS: Tests = tests("lifecycle", &["topics::"]);
 const FORK: Tests = tests("lifecycle", &["fork::"]);
 const RENAMED: Tests = tests("lifecycle", &["renamed::"]);
 const PARTITION: Tests = tests("lib", &["log::"]);
+/// An end beside work, of a partition and of a store.
+const LOG_ENDING: Tests = tests("lib", &["log::tests::ending"]);
+const ENDING: Tests = tests("lifecycle", &["ending::"]);
 
 pub(crate) const BUGS: &[Bug] = &[
     // Transactions.
@@ -774,7 +777,7 @@ pub(crate) const BUGS: &[Bug] = &[
         file: "src/log/log.rs",
         good: "        self.ending.store(true, Ordering::Release);\n        self.rewriting.lock()",
         bad: "        self.ending.store(true, Ordering::Release);\n        Box::leak(Box::new(Mutex::new(()))).lock()",
-        caught_by: &[tests("lib", &["log::tests::ending"])],
+        caught_by: &[LOG_ENDING, ENDING],
     },
     Bug {
         name: "a-round-goes-by-replaced-settings",
@@ -795,7 +798,35 @@ pub(crate) const BUGS: &[Bug] = &[
         file: "src/log/retain/removal.rs",
         good: "let _removing = self.removing.lock();",
         bad: "let _removing = ();",
-        caught_by: &[tests("lib", &["log::tests::ending"])],
+        caught_by: &[LOG_ENDING, ENDING],
+    },
+    Bug {
+        name: "a-deletion-does-not-end-its-partitions",
+        file: "src/topic/admin.rs",
+        good: "        partitions.iter().for_each(|partition| partition.log().retire(gone.clone()));\n",
+        bad: "        drop((partitions, gone));\n",
+        caught_by: &[ENDING],
+    },
+    Bug {
+        name: "an-erasure-misses-what-is-being-written",
+        file: "src/log/compaction/erase.rs",
+        good: "        self.write_accepted();\n",
+        bad: "        self.write_queued();\n",
+        caught_by: &[LOG_ENDING],
+    },
+    Bug {
+        name: "a-map-is-looked-at-behind-what-is-written",
+        file: "src/segment/log_file.rs",
+        good: "let len = usize::try_from(written).map_or(view.len(), |written| written.min(view.len()));",
+        bad: "let len = view.len().max(usize::try_from(written).unwrap_or(0));",
+        caught_by: &[tests("lifecycle", &["mapped::"])],
+    },
+    Bug {
+        name: "a-deletion-takes-other-positions-along",
+        file: "src/consumer/consumer.rs",
+        good: "        let mut before = std::mem::take(&mut self.assigned);\n",
+        bad: "        let mut before = std::mem::take(&mut self.assigned);\n        if before.values().any(|one| one.partition.is_deleted()) {\n            before.clear();\n        }\n",
+        caught_by: &[tests("groups", &["deletion::"])],
     },
     Bug {
         name: "latest-forgets-what-a-compaction-took",
