@@ -64,12 +64,12 @@ fn looks_at_flipped_bits_in_a_process_of_its_own() {
     let bytes = fs::read(&log).expect("the file");
     assert!(allocated > bytes.len() as u64 + (8 << 10), "{allocated}: nothing was allocated ahead");
     let ends = batch_ends(&bytes);
-    assert_eq!(ends.len() as i64, RECORDS);
+    assert_eq!(ends.last().map(|(_, next)| *next), Some(RECORDS));
     let starts: Vec<_> = std::iter::once(0).chain(ends.iter().map(|(at, _)| *at)).collect();
     // The first, one in the middle, the last.
     let looks = flip_and_look(&log, &partition, &[starts[0], starts[31], starts[ends.len() - 1]]);
     // All of it is as it was.
-    assert_eq!(look(&partition, 0..RECORDS) as i64, RECORDS * 3);
+    assert_eq!(look(&partition, 0..RECORDS), 3 * ends.len());
     assert!(looks > 0);
     fs::write(dir.join("looked"), "").expect("a note");
 }
