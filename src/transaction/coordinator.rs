@@ -184,11 +184,14 @@ impl Transactions {
         }
         let contributions: Vec<_> = prepared.iter().map(|one| one.contribution()).collect();
         let decided = self.decide(&mut state, deciding, &contributions);
-        end(prepared, match &decided {
-            Ok(_) => Outcome::Applied,
-            Err(Error::Undecided { .. }) => Outcome::Unknown,
-            Err(_) => Outcome::Aborted,
-        });
+        end(
+            prepared,
+            match &decided {
+                Ok(_) => Outcome::Applied,
+                Err(Error::Undecided { .. }) => Outcome::Unknown,
+                Err(_) => Outcome::Aborted,
+            },
+        );
         decided
     }
 

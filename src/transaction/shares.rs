@@ -116,7 +116,8 @@ fn shares<'a>(open: &OpenParts, gathered: &Gathered<'a>) -> Vec<Share<'a>> {
     for (place, piece) in &gathered.pieces.by_place {
         let next_sequence = open.places.get(place).map_or(0, |written| written.next_sequence);
         let (records, bytes) = (piece.records(), piece.bytes());
-        let of_piece = Share { base_sequence: next_sequence, records, bytes, ..Share::empty(&piece.partition) };
+        let of_piece =
+            Share { base_sequence: next_sequence, records, bytes, ..Share::empty(&piece.partition) };
         shares.insert(*place, of_piece);
     }
     for contribution in gathered.contributions {

@@ -97,7 +97,10 @@ fn nobody_appends_between_a_condition_and_the_records_it_is_for() {
     while world.values("one").len() + world.values("two").len() < 3 {
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert_eq!((world.values("one"), world.values("two")), (vec!["first".into(), "late".into()], vec!["late".into()]));
+    assert_eq!(
+        (world.values("one"), world.values("two")),
+        (vec!["first".into(), "late".into()], vec!["late".into()])
+    );
 }
 
 #[test]

@@ -95,7 +95,11 @@ fn what_a_layer_writes_takes_effect_with_the_records_or_not_at_all() {
     add(&world, &mut tx, &counter, 2);
     add(&world, &mut tx, &counter, 3);
     tx.commit().unwrap();
-    assert_eq!((world.values("state"), *counter.sum.lock()), (vec!["5".to_owned()], 5), "one part of each type");
+    assert_eq!(
+        (world.values("state"), *counter.sum.lock()),
+        (vec!["5".to_owned()], 5),
+        "one part of each type"
+    );
 
     let mut dropped = world.begin("b");
     add(&world, &mut dropped, &counter, 1);
@@ -104,7 +108,11 @@ fn what_a_layer_writes_takes_effect_with_the_records_or_not_at_all() {
     refused.send(Record::to("one").value("refused")).unwrap();
     add(&world, &mut refused, &counter, 6);
     assert!(matches!(refused.commit(), Err(Error::InvalidArgument { .. })));
-    assert_eq!(world.partition("one").stable(), world.partition("one").end(), "what was written is aborted at once");
+    assert_eq!(
+        world.partition("one").stable(),
+        world.partition("one").end(),
+        "what was written is aborted at once"
+    );
     let mut unmet = world.begin("d");
     add(&world, &mut unmet, &counter, 1);
     unmet.expect_end(&world.partition("one"), 0);
