@@ -42,6 +42,9 @@ const TOPICS: Tests = tests("interface", &["lifecycle::topics::"]);
 const FORK: Tests = tests("interface", &["lifecycle::fork::"]);
 const RENAMED: Tests = tests("interface", &["lifecycle::renamed::"]);
 const PARTITION: Tests = tests("lib", &["log::"]);
+/// An end beside work, of a partition and of a store.
+const LOG_ENDING: Tests = tests("lib", &["log::tests::ending"]);
+const ENDING: Tests = tests("interface", &["lifecycle::ending::"]);
 
 /// All of them; a new room gets a file of its own.
 pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
