@@ -235,6 +235,7 @@ pub(crate) mod format;
 pub mod fuzzing;
 pub(crate) mod group;
 pub mod io;
+pub(crate) mod live;
 pub(crate) mod locks;
 pub(crate) mod log;
 pub(crate) mod producer;

@@ -31,6 +31,7 @@ impl Consumer {
             // Read before looking: whatever comes after this look ends the wait below.
             let seen = self.signal.raised();
             self.topics.check_open()?;
+            self.groups.follow_topics();
             self.follow_group();
             self.report_rebalance();
             self.commit_when_due();

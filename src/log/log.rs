@@ -7,10 +7,12 @@ use crate::format::{
     Identity, Mark, PartitionState, SegmentFile, parse_segment_file_name, parse_snapshot_file_name,
 };
 use crate::io::{Clock, Directory, EntryKind, OpenMode, Process};
+use crate::live::OwnSlot;
 use crate::locks::{AtomicBool, AtomicI64, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
 use crate::log::config::{LogConfig, LogOptions};
+use crate::log::follow::Follow;
 use crate::log::offsets::Offsets;
-use crate::log::open::recovery::{Examine, Examined, RecoveryReport, examine};
+use crate::log::open::recovery::{Examine, RecoveryReport, examine};
 use crate::log::open::settle::Prerequisite;
 use crate::log::poison::{Poison, PoisoningLock};
 use crate::log::producers::table::ProducerTable;
@@ -24,7 +26,7 @@ use crate::log::write::rules::AppendRules;
 use crate::log::write::spares::Spares;
 use crate::log::write::writer::{Phase, Writer};
 use crate::segment::{ActiveSegment, ReadMode, WriteFailure};
-use crate::types::{Offset, Timestamp, TopicPartition};
+use crate::types::{NO_TIMESTAMP, Offset, Timestamp, TopicPartition};
 use crate::upkeep::{Agenda, Ticket};
 
 /// One partition.
@@ -76,8 +78,12 @@ pub(crate) struct Log {
     /// Set once, when the partition is deleted.
     pub(super) retired: OnceLock<Error>,
     pub(super) watchers: Arc<Watchers>,
+    /// Where other processes see it, if they may.
+    pub(super) shown: OnceLock<Arc<OwnSlot>>,
     /// What must be done before the first append.
     pub(super) prerequisite: OnceLock<Prerequisite>,
+    /// How it is looked at, where another process writes it.
+    pub(super) follow: Option<Follow>,
     /// Which opened it.
     process: Process,
 }
@@ -93,6 +99,16 @@ pub(crate) struct LogContext {
     pub(crate) options: LogOptions,
     /// Shared by all partitions of the store.
     pub(crate) spares: Arc<Spares>,
+}
+
+/// What a log begins with.
+struct Begin {
+    segments: SegmentList,
+    offsets: Offsets,
+    producers: ProducerTable,
+    last_append: Timestamp,
+    writer: Writer,
+    follow: Option<Follow>,
 }
 
 impl Log {
@@ -189,17 +205,53 @@ impl Log {
         config: impl Into<Arc<LogConfig>>,
     ) -> Result<(Arc<Self>, RecoveryReport)> {
         let config: Arc<LogConfig> = config.into();
-        let LogContext { topic_partition, directory, identity, clock, agenda, options, spares } = context;
         let how = Examine {
-            read_mode: options.read_mode,
+            read_mode: context.options.read_mode,
             index_interval_bytes: config.segment.index_interval_bytes,
         };
-        let found = examine(&directory, identity, &topic_partition, how)?;
+        let found = examine(&context.directory, context.identity, &context.topic_partition, how)?;
         let report = found.report.clone();
-        let Examined { end, durable, .. } = found;
+        let begin = Begin {
+            segments: found.segments.clone(),
+            offsets: Offsets::new(
+                found.state.state().log_start,
+                found.durable,
+                found.end,
+                found.producers.first_undecided().unwrap_or(found.end),
+            ),
+            producers: found.producers.clone(),
+            last_append: found.last_append(),
+            writer: Writer::new(found, &config),
+            follow: None,
+        };
+        Ok((Arc::new(Self::begin(context, config, begin)), report))
+    }
+
+    /// A log that another process writes. Touches no file: the first look does.
+    pub(crate) fn attach(
+        context: LogContext,
+        config: impl Into<Arc<LogConfig>>,
+        follow: Follow,
+    ) -> Arc<Self> {
+        let config: Arc<LogConfig> = config.into();
+        let begin = Begin {
+            segments: SegmentList::default(),
+            offsets: Offsets::new(0, 0, 0, 0),
+            producers: ProducerTable::default(),
+            last_append: NO_TIMESTAMP,
+            writer: Writer::idle(&config),
+            follow: Some(follow),
+        };
+        Arc::new(Self::begin(context, config, begin))
+    }
+
+    fn begin(context: LogContext, config: Arc<LogConfig>, begin: Begin) -> Self {
+        let LogContext { topic_partition, directory, clock, agenda, options, spares, .. } = context;
+        let Begin { segments, offsets, producers, last_append, writer, follow } = begin;
         let watchers = Arc::new(Watchers::default());
         let poison = Poison::new(Arc::clone(&watchers));
-        let log = Self {
+        let accumulator = Accumulator::new(offsets.end(), AppendRules::new(&config), Arc::clone(&spares));
+        Self {
             topic_partition,
             directory,
             clock,
@@ -207,20 +259,15 @@ impl Log {
             options,
             rewriting: Mutex::new(()),
             removing: Mutex::new(()),
-            accumulator: Mutex::new(Accumulator::new(end, AppendRules::new(&config), Arc::clone(&spares))),
+            accumulator: Mutex::new(accumulator),
             spares,
-            segments: RwLock::new(Arc::new(found.segments.clone())),
-            offsets: Offsets::new(
-                found.state.state().log_start,
-                durable,
-                end,
-                found.producers.first_undecided().unwrap_or(end),
-            ),
+            segments: RwLock::new(Arc::new(segments)),
+            offsets,
             kept_from: AtomicI64::new(Offset::MAX),
-            producers: Mutex::new(found.producers.clone()),
+            producers: Mutex::new(producers),
             committer: Committer::default(),
             linger: Mutex::new(None),
-            clock_seen: AtomicI64::new(found.last_append()),
+            clock_seen: AtomicI64::new(last_append),
             reclaimed_bytes: AtomicU64::new(0),
             skipped_offsets: AtomicU64::new(0),
             rewrites: AtomicU64::new(0),
@@ -228,13 +275,14 @@ impl Log {
             ending: AtomicBool::new(false),
             retired: OnceLock::new(),
             watchers,
+            shown: OnceLock::new(),
             prerequisite: OnceLock::new(),
+            follow,
             process: Process::current(),
-            writer: PoisoningLock::new(Writer::new(found, &config), &poison),
+            writer: PoisoningLock::new(writer, &poison),
             poison,
             config: RwLock::new(config),
-        };
-        Ok((Arc::new(log), report))
+        }
     }
 
     /// The directory of its files.
@@ -270,6 +318,9 @@ impl Log {
 
     /// Next offset to be given out: behind the records that are still in memory.
     pub(crate) fn next_offset(&self) -> Offset {
+        if self.follow.is_some() {
+            return self.end();
+        }
         self.accumulator.lock().next_offset()
     }
 
@@ -306,12 +357,16 @@ impl Log {
     }
 
     /// Raises `signal` whenever there may be more to read.
-    pub(crate) fn watch(&self, signal: &Arc<Signal>) {
+    pub(crate) fn watch(self: &Arc<Self>, signal: &Arc<Signal>) {
         self.watchers.add(signal);
+        if let Some(follow) = &self.follow {
+            signal.follow(self, follow.guest());
+        }
     }
 
     pub(crate) fn unwatch(&self, signal: &Arc<Signal>) {
         self.watchers.remove(signal);
+        signal.unfollow(self);
     }
 
     pub(super) fn segment_list(&self) -> Arc<SegmentList> {
@@ -326,7 +381,12 @@ impl Log {
         self.watchers.raise();
         let _rewriting = self.end_rewrites();
         let _removing = self.removing.lock();
-        self.writer.lock().phase = Phase::Closed;
+        let mut writer = self.writer.lock();
+        writer.phase = Phase::Closed;
+        if let Some(reason) = self.retired.get() {
+            self.show_no_more(&writer, reason);
+        }
+        drop(writer);
         self.segment_list().iter().for_each(|segment| segment.leave());
         self.watchers.raise();
     }
@@ -386,6 +446,9 @@ impl Log {
 
     pub(super) fn raise_durable(&self, offset: Offset) {
         self.offsets.move_durable(offset);
+        if let Some(slot) = self.shown.get() {
+            slot.sync(offset);
+        }
         self.watchers.raise();
     }
 

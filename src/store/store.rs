@@ -10,16 +10,17 @@ use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
 use crate::group::{CommittedOffset, Groups, OffsetReset};
 use crate::io::{Directory, caught};
+use crate::live::Owner;
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::{Producer, ProducerBuilder};
-use crate::store::builder::{Maintenance, StoreBuilder};
+use crate::store::builder::{LiveReaders, Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
 use crate::store::failures::Failures;
 use crate::store::life::{Life, Work};
 use crate::store::maintenance;
 use crate::store::reader::StoreReader;
 use crate::store::stats::StoreStats;
-use crate::topic::{Adoption, LogSource, Topic, TopicConfig, Topics, refuse_change};
+use crate::topic::{Adoption, LogSource, Topic, TopicConfig, TopicContext, Topics, refuse_change};
 use crate::transaction::{NamedProducer, Transaction, TransactionBuilder, Transactions};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
@@ -52,6 +53,7 @@ struct Inner {
     care: Arc<Caretaker>,
     agenda: Arc<Agenda>,
     recovery: Vec<RecoveryReport>,
+    owner: Option<Arc<Owner>>,
     life: Life,
 }
 
@@ -109,7 +111,12 @@ impl Store {
         root.ensure()?;
         let root = root.anchored()?;
         let lock = builder.lock(&root)?;
-        let context = builder.context();
+        // Before a file changes: who looks at what an earlier life has left looks away.
+        let owner = match builder.live_readers {
+            LiveReaders::Welcome => Owner::open(&root),
+            LiveReaders::Refused => Owner::open_silently(&root),
+        };
+        let context = TopicContext { owner: owner.clone(), ..builder.context() };
         let agenda = Arc::clone(&context.agenda);
         let topics = Arc::new(Topics::open(root.clone(), context)?);
         // Before the first write that relies on the list: what groups have committed is set back there.
@@ -139,7 +146,8 @@ impl Store {
         let mut recovery = topics.recovery();
         let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
         commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
-        let inner = Inner { root, topics, groups, transactions, care, agenda, recovery, life };
+        owner.iter().for_each(|owner| owner.opened());
+        let inner = Inner { root, topics, groups, transactions, care, agenda, recovery, owner, life };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -407,7 +415,9 @@ impl Inner {
             self.agenda.stop();
             // What cannot be written now is decided the same way by the next open.
             drop(caught(|| self.transactions.finish()));
-            caught(|| self.topics.close())
+            let closed = caught(|| self.topics.close());
+            self.owner.iter().for_each(|owner| owner.close());
+            closed
         })
     }
 }

@@ -7,6 +7,7 @@ mod catalog_file;
 mod compaction;
 mod config;
 mod directories;
+mod follow;
 mod internal;
 mod latest;
 mod ledger;

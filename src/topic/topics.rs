@@ -6,10 +6,12 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic, Identity, partition_dir_name};
 use crate::io::{Clock, Directory, caught, random_id};
+use crate::live::Owner;
 use crate::locks::{Mutex, OnceLock, RwLock};
 use crate::log::{Log, LogContext, LogOptions, RecoveryReport, Signal, Spares, Watchers};
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
 use crate::topic::directories::{Stray, refuse_lost_catalog, strays};
+use crate::topic::follow::FollowedList;
 use crate::topic::internal::InternalTopic;
 use crate::topic::partition::Partition;
 use crate::topic::settings::Settings;
@@ -24,6 +26,10 @@ pub(crate) struct TopicContext {
     pub(crate) agenda: Arc<Agenda>,
     pub(crate) options: LogOptions,
     pub(crate) spares: Arc<Spares>,
+    /// Where other processes see the partitions.
+    pub(crate) owner: Option<Arc<Owner>>,
+    /// This process only reads.
+    pub(crate) is_read_only: bool,
 }
 
 impl TopicContext {
@@ -65,11 +71,13 @@ pub(crate) struct Topics {
     /// Topics that are there and could not be opened, and why: what concerns one topic stops that one. One that is not listed,
     /// and of which a directory with records is there, is among them.
     pub(super) broken: RwLock<BTreeMap<Arc<str>, Error>>,
-    recovery: Mutex<Vec<RecoveryReport>>,
+    pub(super) recovery: Mutex<Vec<RecoveryReport>>,
     /// Set once, when the store closes.
-    closed: OnceLock<Error>,
+    pub(super) closed: OnceLock<Error>,
     /// Who is woken then: a partition wakes its own readers, but one may wait without any.
-    waiting: Watchers,
+    pub(super) waiting: Watchers,
+    /// How the list is looked at, where another process owns the store.
+    pub(super) followed: Option<FollowedList>,
 }
 
 impl Topics {
@@ -84,6 +92,7 @@ impl Topics {
                 CatalogFile::create(&root, new_catalog())?
             }
         };
+        let catalog = catalog.shown_by(context.owner.clone());
         Self::open_listed(root, context, catalog)
     }
 
@@ -107,6 +116,7 @@ impl Topics {
             recovery: Mutex::default(),
             closed: OnceLock::new(),
             waiting: Watchers::default(),
+            followed: None,
         };
         let listed = topics.catalog.get_mut().catalog().clone();
         let mut opened = BTreeMap::new();
@@ -172,7 +182,16 @@ impl Topics {
         let place = TopicPartition::new(Arc::clone(topic), identity.partition);
         let context = self.context.of_partition(&self.root, Arc::clone(topic), identity);
         let (log, report) = Log::open(context, Arc::clone(settings.log()))?;
+        let owner = self.context.owner.as_ref();
+        if let Some(slot) = owner.and_then(|owner| owner.slot(identity.topic, identity.partition)) {
+            log.show(slot);
+        }
         Ok((Partition::new(place, identity.topic, log), report))
+    }
+
+    /// Whether this process only reads.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.context.is_read_only
     }
 
     /// What opening each partition found.
@@ -186,10 +205,13 @@ impl Topics {
 
     /// All topics in the order of their names.
     pub(crate) fn all(&self) -> Vec<Topic> {
+        // What was seen last, where nothing can be seen now.
+        drop(self.look());
         self.by_name.read().values().cloned().collect()
     }
 
     pub(crate) fn get(&self, name: &str) -> Result<Topic> {
+        self.look()?;
         if let Some(found) = self.by_name.read().get(name) {
             return Ok(found.clone());
         }

@@ -13,9 +13,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("io", &[]),
     ("format", &[]),
     ("upkeep", &["io"]),
+    ("live", &["io"]),
     ("segment", &["io", "format"]),
-    ("log", &["io", "format", "segment", "upkeep"]),
-    ("topic", &["io", "format", "segment", "upkeep", "log"]),
+    ("log", &["io", "live", "format", "segment", "upkeep"]),
+    ("topic", &["io", "live", "format", "segment", "upkeep", "log"]),
     ("producer", &["io", "format", "segment", "upkeep", "log", "topic"]),
     ("group", &["io", "format", "segment", "upkeep", "log", "topic"]),
     ("consumer", &["io", "format", "segment", "upkeep", "log", "topic", "group"]),
@@ -25,7 +26,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["doubles", "io", "format", "segment", "upkeep", "log", "topic", "producer", "group", "consumer"],
     ),
     // The store puts all of them together, and never sees a byte layout.
-    ("store", &["io", "segment", "upkeep", "log", "topic", "producer", "group", "consumer", "transaction"]),
+    (
+        "store",
+        &["io", "live", "segment", "upkeep", "log", "topic", "producer", "group", "consumer", "transaction"],
+    ),
     // Beside the store, not on it: it looks at files.
     ("dump", &["io", "format"]),
     // Above all of them, in tests and with `--cfg fuzzing` alone: it looks at everything.

@@ -145,7 +145,7 @@ impl Log {
                 LastClose::Clean(closed) => (found.state.state(), Some(closed)),
                 LastClose::Unclean(_) => (found.state.state(), None),
             },
-            Phase::Closed => return Vec::new(),
+            Phase::Followed(_) | Phase::Closed => return Vec::new(),
         };
         state.sealed.iter().copied().chain(closed).collect()
     }

@@ -211,7 +211,11 @@ pub(in crate::log) struct Examine {
     pub(in crate::log) index_interval_bytes: u32,
 }
 
-fn check_identity(directory: &Directory, file: &StateFile, expected: Identity) -> Result<()> {
+pub(in crate::log) fn check_identity(
+    directory: &Directory,
+    file: &StateFile,
+    expected: Identity,
+) -> Result<()> {
     let found = file.state().identity;
     let reason = match found {
         _ if found == expected => return Ok(()),
@@ -356,13 +360,14 @@ fn unclean(
 }
 
 /// What is known of the producers, and from which offset on the log has more to tell.
-struct Known {
+#[derive(Debug)]
+pub(in crate::log) struct KnownProducers {
     table: ProducerTable,
     from: Offset,
 }
 
-impl Known {
-    fn take(&mut self, header: &BatchHeader, body: &[u8]) -> Option<AbortedTransaction> {
+impl KnownProducers {
+    pub(in crate::log) fn take(&mut self, header: &BatchHeader, body: &[u8]) -> Option<AbortedTransaction> {
         if header.producer_id < 0 || header.base_offset < self.from {
             return None;
         }
@@ -370,22 +375,39 @@ impl Known {
     }
 }
 
+/// What is known of the producers where these sealed segments end.
+pub(in crate::log) fn producers_behind(
+    directory: &Directory,
+    file: &StateFile,
+    sealed: &[Arc<Segment>],
+) -> Result<KnownProducers> {
+    sealed_producers(directory, file, sealed)
+}
+
 /// What is known of the producers at the end of the segments that the state file lists.
-fn sealed_producers(directory: &Directory, file: &StateFile, listed: &[Arc<Segment>]) -> Result<Known> {
+fn sealed_producers(
+    directory: &Directory,
+    file: &StateFile,
+    listed: &[Arc<Segment>],
+) -> Result<KnownProducers> {
     let state = file.state();
-    let nobody = || Known { table: ProducerTable::default(), from: 0 };
+    let nobody = || KnownProducers { table: ProducerTable::default(), from: 0 };
     let Some(at) = state.producers_at else { return Ok(nobody()) };
     let closed_at = state.closed.map(|closed| closed.next_offset);
     for offset in closed_at.into_iter().chain([at]) {
         if let Some(table) = snapshot_file::read(directory, offset)? {
-            return replay_sealed(Known { table, from: offset }, file, listed);
+            return replay_sealed(KnownProducers { table, from: offset }, file, listed);
         }
     }
     // No snapshot is left: the log tells it all again.
     replay_sealed(nobody(), file, listed)
 }
 
-fn replay_sealed(mut known: Known, file: &StateFile, listed: &[Arc<Segment>]) -> Result<Known> {
+fn replay_sealed(
+    mut known: KnownProducers,
+    file: &StateFile,
+    listed: &[Arc<Segment>],
+) -> Result<KnownProducers> {
     let state = file.state();
     for (summary, segment) in state.sealed.iter().chain(&state.closed).zip(listed) {
         if summary.next_offset > known.from {

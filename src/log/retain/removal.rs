@@ -186,7 +186,7 @@ impl Log {
         let _removing = self.removing.lock();
         let obsolete = match &self.writer.lock().phase {
             Phase::Open(open) => open.state.state().obsolete.clone(),
-            Phase::Untouched(_) | Phase::Closed => return Ok(()),
+            Phase::Untouched(_) | Phase::Followed(_) | Phase::Closed => return Ok(()),
         };
         if obsolete.is_empty() {
             return Ok(());

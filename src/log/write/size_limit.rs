@@ -51,7 +51,7 @@ struct Blocked<'a> {
 impl<'a> Blocked<'a> {
     fn new(log: &'a Log, limit: &SizeLimit) -> Self {
         let signal = Arc::new(Signal::default());
-        log.watch(&signal);
+        log.watchers.add(&signal);
         Self { log, signal, max_block: limit.max_block, deadline: Deadline::after(limit.max_block) }
     }
 

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::{BatchHeader, Codec, Compression, Compressor, Seal, SegmentSummary, TimestampType};
 use crate::locks::MutexGuard;
 use crate::log::config::LogConfig;
+use crate::log::follow::table::FollowedTable;
 use crate::log::log::Log;
 use crate::log::open::recovery::{Examined, LastClose};
 use crate::log::table::edit::Edit;
@@ -37,6 +38,8 @@ pub(in crate::log) struct Writer {
     pub(in crate::log) awaits_sync: bool,
     /// Where the oldest transaction begins whose end is not decided.
     pub(in crate::log) first_undecided: Option<Offset>,
+    /// Where the oldest begins that the log alone does not show to be committed or aborted.
+    pub(in crate::log) uncommitted: Option<Offset>,
 }
 
 /// How a batch is written, and when the segment before it is full of age.
@@ -61,6 +64,8 @@ pub(in crate::log) enum Phase {
     Untouched(Box<Examined>),
     /// Appending.
     Open(Box<Open>),
+    /// Another process appends.
+    Followed(Box<FollowedTable>),
     /// Closed, or given up after a failure that left the files in an unknown state.
     Closed,
 }
@@ -95,7 +100,23 @@ impl Writer {
     pub(in crate::log) fn new(found: Examined, config: &LogConfig) -> Self {
         Self {
             first_undecided: found.producers.first_undecided(),
+            uncommitted: found.producers.uncommitted(),
             phase: Phase::Untouched(Box::new(found)),
+            compressor: Compressor::default(),
+            attempts: Attempts::default(),
+            rules: WriteRules::new(config),
+            spent: Recycled::default(),
+            unsynced_bytes: 0,
+            awaits_sync: false,
+        }
+    }
+
+    /// Of a log that another process writes.
+    pub(in crate::log) fn idle(config: &LogConfig) -> Self {
+        Self {
+            first_undecided: None,
+            uncommitted: None,
+            phase: Phase::Closed,
             compressor: Compressor::default(),
             attempts: Attempts::default(),
             rules: WriteRules::new(config),
@@ -240,10 +261,12 @@ impl Log {
         let bytes = sealed.bytes.len() as u64;
         open.appended.note(opened_at);
         if header.producer_id >= 0 {
-            writer.first_undecided = self.note_producer(open, &header, batch.ends());
+            let pending = self.note_producer(open, &header, batch.ends());
+            (writer.first_undecided, writer.uncommitted) = (pending.undecided, pending.uncommitted);
         }
         self.offsets.move_end(header.next_offset());
         self.offsets.move_stable(writer.first_undecided.unwrap_or(header.next_offset()));
+        self.show_growth(open, writer.uncommitted);
         writer.unsynced_bytes += bytes;
         self.ask_for_sync(writer);
         Ok(())
@@ -310,7 +333,7 @@ impl Log {
         self.settle(writer)?;
         match &mut writer.phase {
             Phase::Open(open) => Ok(open),
-            Phase::Untouched(_) | Phase::Closed => Err(self.closed()),
+            Phase::Untouched(_) | Phase::Followed(_) | Phase::Closed => Err(self.closed()),
         }
     }
 

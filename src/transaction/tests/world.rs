@@ -46,6 +46,8 @@ impl World {
             clock: Arc::clone(&clock),
             agenda: Arc::clone(&agenda),
             options,
+            owner: None,
+            is_read_only: false,
             spares: Arc::default(),
         };
         let topics = Arc::new(Topics::open(root, context).unwrap());
