@@ -200,6 +200,11 @@
 //! writing happen once; [`Transaction::expect_end`] makes a decision depend on what was read. A [`NamedProducer`] sends once what
 //! its source sends twice.
 //!
+//! # Other processes
+//!
+//! One process has a store open to write to it. Others read it meanwhile: [`StoreReader::attach`] lists topics, reads, follows
+//! without polling, and tells figures and lag. [`Store::open_read_only`] reads a store that nobody writes, without writing a byte.
+//!
 //! # Errors
 //!
 //! There is one [`Error`]; each variant says what can be done about it and carries what a message needs: names, offsets, limits,
@@ -207,8 +212,8 @@
 //!
 //! # Not supported
 //!
-//! Several processes that write to one store ([`Store::open_read_only`] is for any number that read one which nobody writes), a network protocol, replication, transactions with other systems, an asynchronous
-//! interface.
+//! Several processes that write to one store, a network protocol, replication, transactions with other systems, an
+//! asynchronous interface.
 //!
 //! # Looking underneath
 //!

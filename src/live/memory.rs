@@ -71,7 +71,7 @@ mod explored {
 
     impl Memory {
         pub(in crate::live) fn new(_shared: SharedMemory) -> Self {
-            Self::of_words(super::super::layout::PIECE_BYTES / 8)
+            Self::of_words(crate::live::layout::PIECE_BYTES / 8)
         }
 
         pub(in crate::live) fn of_words(words: usize) -> Self {

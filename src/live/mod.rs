@@ -8,7 +8,11 @@ mod layout;
 mod memory;
 mod owner;
 mod page;
+#[cfg(all(test, annals_shuttle))]
+mod schedules;
 mod slot;
+#[cfg(all(test, target_os = "linux", not(annals_shuttle)))]
+mod tests;
 
 pub(crate) use guest::{Guest, OwnerState};
 pub(crate) use layout::{Growth, Kind, Shown, Table};

@@ -323,6 +323,12 @@ impl OwnSlot {
         left > 0
     }
 
+    /// What a process that dies in the middle of a change leaves.
+    #[cfg(test)]
+    pub(super) fn begin_a_change(&self) {
+        self.slot.begin_a_change(&self.sequence);
+    }
+
     /// Whether a reader elsewhere waits.
     #[inline]
     pub(crate) fn is_wanted(&self) -> bool {

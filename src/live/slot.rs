@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::live::layout::{Growth, Kind, Shown, head, word};
 use crate::live::memory::Memory;
-use crate::locks::{AtomicU64, Ordering, fence};
+use crate::locks::{AtomicU64, Ordering, fence, spin_loop};
 
 /// So often a reader looks again at words that are being changed before it asks whether their writer lives.
 const MOST_LOOKS: usize = 1000;
@@ -51,7 +51,7 @@ impl Slot {
                     return Some(shown);
                 }
             }
-            std::hint::spin_loop();
+            spin_loop();
         }
         None
     }
@@ -132,6 +132,11 @@ impl Slot {
         change(self);
         self.memory.store(self.at + word::SEQUENCE, before.wrapping_add(2), Ordering::Release);
         sequence.store(before.wrapping_add(2), Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(super) fn begin_a_change(&self, sequence: &AtomicU64) {
+        self.store(word::SEQUENCE, sequence.load(Ordering::Relaxed).wrapping_add(1));
     }
 
     pub(super) fn put(&self, shown: &Shown) {
