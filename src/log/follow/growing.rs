@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::format::PartitionState;
 use crate::live::Shown;
-use crate::log::follow::follow::Known;
+use crate::log::follow::follow::{Basis, Known};
 use crate::log::log::Log;
 use crate::log::open::recovery::{self, KnownProducers};
 use crate::log::segment_list::SegmentList;
-use crate::log::table::state_file::StateFile;
 use crate::log::write::writer::{Phase, Writer};
 use crate::segment::Segment;
 use crate::types::Offset;
@@ -22,6 +22,9 @@ pub(super) struct Growing {
     indexed: Place,
     /// The same for the ends of transactions, once somebody has asked for them.
     producers: Option<(KnownProducers, Place)>,
+    /// The table when it began to be followed. A later one may name a snapshot of producers from behind some of it.
+    state: PartitionState,
+    sealed: Vec<Arc<Segment>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -31,9 +34,9 @@ struct Place {
 }
 
 impl Growing {
-    pub(super) fn new(segment: Arc<Segment>) -> Self {
+    pub(super) fn new(segment: Arc<Segment>, state: PartitionState, sealed: Vec<Arc<Segment>>) -> Self {
         let indexed = Place { position: 0, expected: segment.base() };
-        Self { segment, indexed, producers: None }
+        Self { segment, indexed, producers: None, state, sealed }
     }
 
     /// Notes the batches that came since the last walk. Where one cannot be read, whoever needs it finds out.
@@ -116,17 +119,22 @@ impl Log {
     }
 
     /// The same for the transactions that were aborted in it.
-    pub(in crate::log) fn catch_up_aborted(&self, list: &SegmentList, segment: &Arc<Segment>) -> Result<()> {
+    pub(in crate::log) fn catch_up_aborted(&self, segment: &Arc<Segment>) -> Result<()> {
         let Some(follow) = &self.follow else { return Ok(()) };
         let mut known = follow.known.lock();
         let Some(growing) = known.growing.as_mut().filter(|it| Arc::ptr_eq(&it.segment, segment)) else {
             return Ok(());
         };
         if growing.producers.is_none() {
-            let file = StateFile::read(&self.directory)?;
-            let sealed: Vec<_> = list.iter().filter(|one| !Arc::ptr_eq(one, segment)).cloned().collect();
             let place = Place { position: 0, expected: segment.base() };
-            growing.producers = Some((recovery::producers_behind(&self.directory, &file, &sealed)?, place));
+            match recovery::producers_behind(&self.directory, &growing.state, &growing.sealed) {
+                Ok(behind) => growing.producers = Some((behind, place)),
+                Err(error) => {
+                    // What that table names may be gone by now: begun anew with the one of the next look.
+                    known.basis = Basis::Nothing;
+                    return Err(error);
+                }
+            }
         }
         growing.find_aborted()
     }

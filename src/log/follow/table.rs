@@ -100,6 +100,8 @@ impl Log {
             growing.segment.base() == shown.base
                 && matches!(known.basis, Basis::Table { life: seen, .. } if seen == life)
         };
+        let bases = state.sealed.iter().filter_map(|summary| sealed.get(&summary.base));
+        let mut segments: Vec<_> = bases.map(|(_, segment)| Arc::clone(segment)).collect();
         let kept = known.growing.as_ref().filter(|growing| is_the_same(growing));
         let (last, growing) = match kept {
             Some(growing) => (Arc::clone(&growing.segment), None),
@@ -108,11 +110,9 @@ impl Log {
                     directory.open(&segment_file_name(shown.base, SegmentFile::Log), OpenMode::Read)?;
                 let interval_bytes = self.config().segment.index_interval_bytes;
                 let segment = Arc::new(Segment::followed(directory, file, shown.base, interval_bytes));
-                (Arc::clone(&segment), Some(Growing::new(segment)))
+                (Arc::clone(&segment), Some(Growing::new(segment, state.clone(), segments.clone())))
             }
         };
-        let bases = state.sealed.iter().filter_map(|summary| sealed.get(&summary.base));
-        let mut segments: Vec<_> = bases.map(|(_, segment)| Arc::clone(segment)).collect();
         segments.push(last);
         let list = SegmentList::new(state.log_start, segments);
         // A segment under two names is looked at anew as soon as it has one.

@@ -109,7 +109,7 @@ impl Log {
         list: &SegmentList,
         segment: &Arc<Segment>,
     ) -> Result<Arc<Vec<AbortedTransaction>>> {
-        self.catch_up_aborted(list, segment)?;
+        self.catch_up_aborted(segment)?;
         if let Some(aborted) = segment.aborted()? {
             return Ok(aborted);
         }
