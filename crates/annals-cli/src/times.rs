@@ -38,7 +38,8 @@ pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
 pub(crate) fn parse_length(text: &str) -> Result<Duration, String> {
     let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
-    let wrong = || format!("{text:?} is no length of time: milliseconds, or with a unit: 250ms, 30s, 5m, 12h, 7d");
+    let wrong =
+        || format!("{text:?} is no length of time: milliseconds, or with a unit: 250ms, 30s, 5m, 12h, 7d");
     let millis_of_unit = match unit {
         "" | "ms" => 1,
         "s" => 1000,

@@ -59,7 +59,8 @@ fn topics(options: &Options, store: &Store) -> Outcome<Vec<Topic>> {
 }
 
 fn show(reports: &[CompactionReport], screen: &mut Screen) -> Outcome {
-    let mut table = Table::new(&["TOPIC", ">PARTITION", ">REMOVED", ">BYTES-BEFORE", ">BYTES-AFTER", ">SEGMENTS"]);
+    let mut table =
+        Table::new(&["TOPIC", ">PARTITION", ">REMOVED", ">BYTES-BEFORE", ">BYTES-AFTER", ">SEGMENTS"]);
     for report in reports {
         let place = &report.topic_partition;
         if screen.json {

@@ -95,7 +95,8 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
     }
     let access = if options.group.is_some() { Access::Write } else { Access::Read };
     with_store(arguments, access, |store| {
-        let topics = options.topic.iter().map(|name| store.topic(name)).collect::<annals::Result<Vec<_>>>()?;
+        let topics =
+            options.topic.iter().map(|name| store.topic(name)).collect::<annals::Result<Vec<_>>>()?;
         let mut printer = Printer::new(&style, screen, &topics);
         printer.left = options.max_messages.unwrap_or(u64::MAX);
         printer.key = options.key.as_ref().map(|key| key.clone().into_bytes());
@@ -191,7 +192,11 @@ fn read_as_member(options: &Options, mut consumer: Consumer, printer: &mut Print
         }
         outcome = printer.print(&records).and_then(|all| {
             printer.flush()?;
-            if all { consumer.commit()? } else { commit_up_to(&mut consumer, &records, printer.printed_up_to())? }
+            if all {
+                consumer.commit()?
+            } else {
+                commit_up_to(&mut consumer, &records, printer.printed_up_to())?
+            }
             Ok(())
         });
     }
@@ -199,11 +204,18 @@ fn read_as_member(options: &Options, mut consumer: Consumer, printer: &mut Print
 }
 
 /// Commits what was looked at of these records, and no more.
-fn commit_up_to(consumer: &mut Consumer, records: &Records, last: Option<(TopicPartition, Offset)>) -> Outcome {
+fn commit_up_to(
+    consumer: &mut Consumer,
+    records: &Records,
+    last: Option<(TopicPartition, Offset)>,
+) -> Outcome {
     let mut offsets = BTreeMap::new();
     for record in records {
         offsets.insert(record.topic_partition().clone(), record.offset() + 1);
-        if last.as_ref().is_some_and(|(place, offset)| place == record.topic_partition() && *offset == record.offset()) {
+        if last
+            .as_ref()
+            .is_some_and(|(place, offset)| place == record.topic_partition() && *offset == record.offset())
+        {
             break;
         }
     }

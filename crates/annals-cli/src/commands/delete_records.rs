@@ -37,6 +37,9 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
                 .number("bytes", report.bytes)
         };
         let place = partition.topic_partition();
-        screen.either(object, format_args!("{place} begins at offset {}; {} bytes were freed.", report.start, report.bytes))
+        screen.either(
+            object,
+            format_args!("{place} begins at offset {}; {} bytes were freed.", report.start, report.bytes),
+        )
     })
 }

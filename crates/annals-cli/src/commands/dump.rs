@@ -81,7 +81,13 @@ impl Dump<'_> {
         self.indexes(segment)
     }
 
-    fn unreadable(&mut self, path: &Path, position: Option<u64>, bytes: Option<u64>, reason: &str) -> Outcome {
+    fn unreadable(
+        &mut self,
+        path: &Path,
+        position: Option<u64>,
+        bytes: Option<u64>,
+        reason: &str,
+    ) -> Outcome {
         self.faults += 1;
         let place = position.map(|position| format!(" position: {position}")).unwrap_or_default();
         let words = format!("UNREADABLE {}{place}: {reason}", path.display());
@@ -95,11 +101,9 @@ impl Dump<'_> {
             return Ok(());
         }
         match batch.records() {
-            Ok(records) if self.options.print_data_log => {
-                records.iter().try_for_each(|record| {
-                    self.screen.either(|| objects::record(record), record_line(batch.timestamp_type, record))
-                })
-            }
+            Ok(records) if self.options.print_data_log => records.iter().try_for_each(|record| {
+                self.screen.either(|| objects::record(record), record_line(batch.timestamp_type, record))
+            }),
             Ok(_) => Ok(()),
             Err(error) => {
                 let place = Path::new("batch");

@@ -44,7 +44,16 @@ pub(super) fn partition_object(stats: &PartitionStats) -> Object {
 /// A table of partitions.
 pub(super) fn partition_table() -> Table {
     Table::new(&[
-        "TOPIC", ">PARTITION", ">START", ">STABLE", ">END", ">RECORDS", ">BYTES", ">SEGMENTS", "OLDEST", "NEWEST",
+        "TOPIC",
+        ">PARTITION",
+        ">START",
+        ">STABLE",
+        ">END",
+        ">RECORDS",
+        ">BYTES",
+        ">SEGMENTS",
+        "OLDEST",
+        "NEWEST",
     ])
 }
 

@@ -94,9 +94,7 @@ fn objects(group: &GroupStats, store: &Store, screen: &mut Screen) -> Outcome {
 
 /// Kafka's columns.
 pub(crate) fn group_table() -> Table {
-    Table::new(&[
-        "GROUP", "TOPIC", ">PARTITION", ">CURRENT-OFFSET", ">LOG-END-OFFSET", ">LAG", "CONSUMER-ID",
-    ])
+    Table::new(&["GROUP", "TOPIC", ">PARTITION", ">CURRENT-OFFSET", ">LOG-END-OFFSET", ">LAG", "CONSUMER-ID"])
 }
 
 pub(crate) fn rows(group: &GroupStats, table: &mut Table) {

@@ -277,8 +277,15 @@ mod tests {
         assert!(json(line, true).unwrap().ends_with("Some(7) Some(3)"));
         assert_eq!(json("{}", true).unwrap(), "None None [] None None");
         for wrong in [
-            "", "[]", "7", r#"{"value":{"a":1}}"#, r#"{"value":"a","value_hex":"61"}"#, r#"{"key_hex":"6"}"#,
-            r#"{"headers":{}}"#, r#"{"headers":[{"value":"x"}]}"#, r#"{"timestamp":"now"}"#,
+            "",
+            "[]",
+            "7",
+            r#"{"value":{"a":1}}"#,
+            r#"{"value":"a","value_hex":"61"}"#,
+            r#"{"key_hex":"6"}"#,
+            r#"{"headers":{}}"#,
+            r#"{"headers":[{"value":"x"}]}"#,
+            r#"{"timestamp":"now"}"#,
         ] {
             assert!(json(wrong, true).is_err(), "{wrong}");
         }

@@ -127,7 +127,8 @@ fn send_all(
             record = record.header(name, value);
         }
         let send = |record: Record<'_>| -> Outcome {
-            let bytes = record.key_bytes().map_or(0, <[u8]>::len) + record.value_bytes().map_or(0, <[u8]>::len);
+            let bytes =
+                record.key_bytes().map_or(0, <[u8]>::len) + record.value_bytes().map_or(0, <[u8]>::len);
             let record = match options.partition {
                 Some(partition) => record.partition(partition),
                 None => record,
@@ -164,7 +165,9 @@ fn of_line(number: u64, failure: Failure) -> Failure {
 
 /// Sleeps until the next record may go.
 fn wait_for_turn(began: Instant, records: u64, throughput: u64) -> Outcome {
-    let due = Duration::from_nanos(u64::try_from(u128::from(records) * 1_000_000_000 / u128::from(throughput)).unwrap_or(u64::MAX));
+    let due = Duration::from_nanos(
+        u64::try_from(u128::from(records) * 1_000_000_000 / u128::from(throughput)).unwrap_or(u64::MAX),
+    );
     loop {
         let Some(left) = due.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) else {
             return Ok(());

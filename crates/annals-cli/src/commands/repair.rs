@@ -36,10 +36,17 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
             continue;
         }
         let bytes = repair.position.end.saturating_sub(repair.position.start);
-        screen.line(format_args!("{} from byte {}: {}", repair.path.display(), repair.position.start, repair.reason))?;
+        screen.line(format_args!(
+            "{} from byte {}: {}",
+            repair.path.display(),
+            repair.position.start,
+            repair.reason
+        ))?;
         match (repair.lost.is_empty(), repair.lost.end) {
             (true, _) => screen.line("  no record is lost")?,
-            (false, Offset::MAX) => screen.line(format_args!("  lost: offsets from {} on", repair.lost.start))?,
+            (false, Offset::MAX) => {
+                screen.line(format_args!("  lost: offsets from {} on", repair.lost.start))?
+            }
             (false, end) => screen.line(format_args!("  lost: offsets {}..{end}", repair.lost.start))?,
         }
         if let Some(copy) = &repair.copy {
@@ -58,7 +65,8 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
         let object = Object::new("repaired").number("partitions", partitions);
         object.number("repairs", repairs).number("refused", refused)
     };
-    screen.either(object, format_args!("{}, {}", count(partitions, "partition"), count(repairs, "repair")))?;
+    screen
+        .either(object, format_args!("{}, {}", count(partitions, "partition"), count(repairs, "repair")))?;
     if refused > 0 {
         return Err(Failure::Found(format!("{} left as it was", count(refused, "file"))));
     }

@@ -17,7 +17,8 @@ pub(crate) struct Options {}
 pub(crate) fn run(_: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
     with_store(arguments, Access::Write, |store| {
         let reports = store.apply_retention()?;
-        let mut table = Table::new(&["TOPIC", ">PARTITION", ">FIRST", ">NEXT", ">RECORDS", ">BYTES", "REASON"]);
+        let mut table =
+            Table::new(&["TOPIC", ">PARTITION", ">FIRST", ">NEXT", ">RECORDS", ">BYTES", "REASON"]);
         for report in &reports {
             let place = &report.topic_partition;
             for removed in &report.removed {

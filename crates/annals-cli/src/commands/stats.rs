@@ -27,7 +27,8 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
     with_store(arguments, Access::Read, |store| {
         let stats = store.stats()?;
-        let partitions = stats.topics.iter().filter(|topic| !(options.exclude_internal && is_internal(&topic.topic)));
+        let partitions =
+            stats.topics.iter().filter(|topic| !(options.exclude_internal && is_internal(&topic.topic)));
         let partitions: Vec<_> = partitions.flat_map(|topic| &topic.partitions).collect();
         let noteworthy: Vec<_> = store
             .recovery()
@@ -85,6 +86,8 @@ fn recovery_line(report: &RecoveryReport) -> String {
     match (&report.failure, &report.torn) {
         (Some(failure), _) => format!("Opening: {place}: {failure}"),
         (None, Some(torn)) => format!("Opening: {place} was not closed: {torn}"),
-        (None, None) => format!("Opening: {place} was not closed: {} bytes were looked through", report.scanned_bytes),
+        (None, None) => {
+            format!("Opening: {place} was not closed: {} bytes were looked through", report.scanned_bytes)
+        }
     }
 }

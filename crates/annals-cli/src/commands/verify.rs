@@ -38,7 +38,8 @@ pub(crate) fn run(_: &Options, arguments: &Arguments, screen: &mut Screen) -> Ou
         screen.either(|| damage_object("damage", damage), line_of("damage", damage))?;
     }
     for torn in &found.torn {
-        let line = format!("torn tail: {} bytes of {} from byte {}", torn.bytes, torn.path.display(), torn.position);
+        let line =
+            format!("torn tail: {} bytes of {} from byte {}", torn.bytes, torn.path.display(), torn.position);
         screen.either(|| torn_object(torn), line)?;
     }
     for index in &found.stale_indexes {

@@ -18,7 +18,10 @@ mod tests {
 
     #[test]
     fn one_is_one_thing_and_others_are_things() {
-        assert_eq!([count(0, "record"), count(1, "record"), count(2, "record")], ["0 records", "1 record", "2 records"]);
+        assert_eq!(
+            [count(0, "record"), count(1, "record"), count(2, "record")],
+            ["0 records", "1 record", "2 records"]
+        );
         assert_eq!([count(1, "batch"), count(3, "batch")], ["1 batch", "3 batches"]);
     }
 }

@@ -57,7 +57,11 @@ impl Screen {
     }
 
     /// The object for programs, the line for people.
-    pub(crate) fn either(&mut self, object: impl FnOnce() -> Object, line: impl std::fmt::Display) -> Outcome {
+    pub(crate) fn either(
+        &mut self,
+        object: impl FnOnce() -> Object,
+        line: impl std::fmt::Display,
+    ) -> Outcome {
         if self.json { self.object(&object()) } else { self.line(line) }
     }
 

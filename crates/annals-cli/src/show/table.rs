@@ -27,7 +27,8 @@ impl Table {
     }
 
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let cells: Vec<_> = cells.into_iter().map(|cell| if cell.is_empty() { "-".to_owned() } else { cell }).collect();
+        let cells: Vec<_> =
+            cells.into_iter().map(|cell| if cell.is_empty() { "-".to_owned() } else { cell }).collect();
         debug_assert_eq!(cells.len(), self.columns, "a cell for each heading");
         self.inner.add_row(cells);
     }

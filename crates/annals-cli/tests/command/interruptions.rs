@@ -70,7 +70,9 @@ fn a_reader_that_goes_away_ends_consume_in_peace() {
     let dir = tempfile::tempdir().unwrap();
     let store = dir.path().join("shop-log");
     filled(&store, 200_000);
-    for arguments in [&["consume", "--topic", "orders"][..], &["consume", "--topic", "orders", "--group", "g"]] {
+    for arguments in
+        [&["consume", "--topic", "orders"][..], &["consume", "--topic", "orders", "--group", "g"]]
+    {
         let mut child = start(&store, arguments);
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();

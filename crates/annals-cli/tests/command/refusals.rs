@@ -78,7 +78,9 @@ fn a_store_of_a_newer_version_is_left_alone() {
     let newer = text.replacen("annals.topics 1\n", "annals.topics 99\n", 1);
     assert_ne!(text, newer);
     std::fs::write(&list, &newer).unwrap();
-    for verb in [&["topics", "list"][..], &["topics", "create", "--topic", "x"], &["consume", "--topic", "orders"]] {
+    for verb in
+        [&["topics", "list"][..], &["topics", "create", "--topic", "x"], &["consume", "--topic", "orders"]]
+    {
         let refused = annals(&path, verb);
         assert_eq!(refused.status.code(), Some(9), "{verb:?}: {}", said(&refused));
         assert!(said(&refused).contains("open it with a newer annals"), "{}", said(&refused));
@@ -167,7 +169,13 @@ fn what_no_transcript_prints_is_as_documented_too() {
         }
         if number % 2 == 0 { tx.abort().unwrap() } else { drop(tx.commit().unwrap()) }
     }
-    store.producer_builder().durability(Durability::Disk).build().unwrap().send(Record::to("orders").value("1")).unwrap();
+    store
+        .producer_builder()
+        .durability(Durability::Disk)
+        .build()
+        .unwrap()
+        .send(Record::to("orders").value("1"))
+        .unwrap();
     // As a kill leaves it, with a torn batch behind what is durable.
     let killed = dir.path().join("killed");
     let copied = Command::new("cp").arg("-r").args([&path, &killed]).status().unwrap();
@@ -186,7 +194,17 @@ fn what_no_transcript_prints_is_as_documented_too() {
     tear(&killed, &documented);
     look(&killed, &["verify"]);
     look(&killed, &["stats"]);
-    for kind in ["index", "time_index", "transaction_index", "snapshot", "producer", "recovery", "record", "torn", "verified"] {
+    for kind in [
+        "index",
+        "time_index",
+        "transaction_index",
+        "snapshot",
+        "producer",
+        "recovery",
+        "record",
+        "torn",
+        "verified",
+    ] {
         assert!(seen.contains(kind), "{kind} was not printed: {seen:?}");
     }
 }

@@ -13,7 +13,8 @@ pub(crate) fn documented() -> BTreeMap<String, BTreeSet<String>> {
     let mut types = BTreeMap::new();
     for line in table.lines().skip(2).take_while(|line| line.starts_with('|')) {
         let cells: Vec<_> = line.split('|').map(str::trim).collect();
-        let names = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
+        let names =
+            |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
         let kind = cells[1].trim_matches('`').to_owned();
         types.insert(kind, names(cells[2]));
     }

@@ -59,7 +59,10 @@ fn output(command: &str, dir: &Path) -> String {
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
-        text += &format!("[status {}]\n", done.status.code().map_or("signal".to_owned(), |code| code.to_string()));
+        text += &format!(
+            "[status {}]\n",
+            done.status.code().map_or("signal".to_owned(), |code| code.to_string())
+        );
     }
     let real = dir.canonicalize().expect("the directory is there");
     let text = text.replace(&*real.to_string_lossy(), "DIR").replace(&*dir.to_string_lossy(), "DIR");
@@ -110,7 +113,8 @@ fn settled_times(line: &str) -> String {
     for name in ["\"milliseconds\":", "\"age_milliseconds\":"] {
         if let Some(at) = line.find(name) {
             let from = at + name.len();
-            let end = line[from..].find(|letter: char| !letter.is_ascii_digit()).map_or(line.len(), |n| from + n);
+            let end =
+                line[from..].find(|letter: char| !letter.is_ascii_digit()).map_or(line.len(), |n| from + n);
             line.replace_range(from..end, "0");
         }
     }

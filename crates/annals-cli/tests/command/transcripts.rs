@@ -60,7 +60,9 @@ fn every_transcript_prints_what_it_says() {
     let elsewhere = ["transaction", "maintenance_failure", "refused"];
     let in_refusals = ["index", "producer", "recovery", "snapshot", "torn", "transaction_index"];
     let elsewhere = [&elsewhere[..], &in_refusals].concat();
-    let missing: Vec<_> =
-        documented.keys().filter(|kind| !seen.contains(*kind) && !elsewhere.contains(&kind.as_str())).collect();
+    let missing: Vec<_> = documented
+        .keys()
+        .filter(|kind| !seen.contains(*kind) && !elsewhere.contains(&kind.as_str()))
+        .collect();
     assert!(missing.is_empty(), "no transcript prints {missing:?}");
 }
