@@ -160,6 +160,9 @@ impl Group {
                 state.assignment.insert(place, Owned { partition: partition.clone(), since, is_new });
             }
         }
+        all.figures().rebalances.add(1);
+        let event = || Event::Rebalanced { group: self.name.to_string(), members: members.by_id.len() };
+        all.figures().events.note(event);
         members.generation = generation;
         self.generation.store(generation, Ordering::Release);
         members.by_id.values().for_each(|member| member.signal.raise());

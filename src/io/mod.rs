@@ -32,7 +32,7 @@ mod ticks;
 mod view;
 
 pub(crate) use caught::caught;
-pub(crate) use clock::Deadline;
+pub(crate) use clock::{Deadline, Stopwatch};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub(crate) use descriptors::{descriptor_limit, most_held};
 pub(crate) use directory::{Directory, Link};

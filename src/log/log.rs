@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::figures::Figures;
 use crate::format::{
     Identity, Mark, PartitionState, SegmentFile, parse_segment_file_name, parse_snapshot_file_name,
 };
@@ -40,6 +41,7 @@ pub(crate) struct Log {
     pub(super) agenda: Arc<Agenda>,
     pub(super) options: LogOptions,
     pub(super) spares: Arc<Spares>,
+    pub(super) figures: Arc<Figures>,
     pub(super) config: RwLock<Arc<LogConfig>>,
     /// Held by whoever rewrites sealed segments, all the time that takes. Appends do not need it.
     pub(super) rewriting: Mutex<()>,
@@ -93,6 +95,7 @@ pub(crate) struct LogContext {
     pub(crate) options: LogOptions,
     /// Shared by all partitions of the store.
     pub(crate) spares: Arc<Spares>,
+    pub(crate) figures: Arc<Figures>,
 }
 
 impl Log {
@@ -189,7 +192,7 @@ impl Log {
         config: impl Into<Arc<LogConfig>>,
     ) -> Result<(Arc<Self>, RecoveryReport)> {
         let config: Arc<LogConfig> = config.into();
-        let LogContext { topic_partition, directory, identity, clock, agenda, options, spares } = context;
+        let LogContext { topic_partition, directory, identity, clock, agenda, options, spares, figures } = context;
         let how = Examine {
             read_mode: options.read_mode,
             index_interval_bytes: config.segment.index_interval_bytes,
@@ -198,7 +201,7 @@ impl Log {
         let report = found.report.clone();
         let Examined { end, durable, .. } = found;
         let watchers = Arc::new(Watchers::default());
-        let poison = Poison::new(Arc::clone(&watchers));
+        let poison = Poison::new(topic_partition.clone(), Arc::clone(&watchers), Arc::clone(&figures));
         let log = Self {
             topic_partition,
             directory,
@@ -209,6 +212,7 @@ impl Log {
             removing: Mutex::new(()),
             accumulator: Mutex::new(Accumulator::new(end, AppendRules::new(&config), Arc::clone(&spares))),
             spares,
+            figures,
             segments: RwLock::new(Arc::new(found.segments.clone())),
             offsets: Offsets::new(
                 found.state.state().log_start,
@@ -326,7 +330,10 @@ impl Log {
         self.watchers.raise();
         let _rewriting = self.end_rewrites();
         let _removing = self.removing.lock();
-        self.writer.lock().phase = Phase::Closed;
+        let mut writer = self.writer.lock();
+        writer.phase = Phase::Closed;
+        self.figures.add_gone(std::mem::take(&mut writer.appended));
+        drop(writer);
         self.segment_list().iter().for_each(|segment| segment.leave());
         self.watchers.raise();
     }

@@ -95,6 +95,7 @@ impl Log {
     ) -> Result<CompactionReport> {
         let _rewriting = self.rewriting.lock();
         self.check_going_on()?;
+        let watch = Stopwatch::start();
         let mut report = CompactionReport::new(self.topic_partition.clone());
         let mut is_prepared = false;
         loop {
@@ -112,7 +113,7 @@ impl Log {
             }
         }
         report.cleaned_until = self.cleaned_until()?;
-        self.note_reclaimed(report.bytes_before.saturating_sub(report.bytes_after));
+        self.note_compacted(&report, watch.elapsed());
         Ok(report)
     }
 

@@ -43,6 +43,11 @@ impl Reader {
     fn skip_to(&mut self, next: Offset) {
         let skipped = next.saturating_sub(self.position);
         self.log.skipped_offsets.fetch_add(u64::try_from(skipped).unwrap_or(0), Ordering::Relaxed);
+        self.log.figures.skipped_offsets.add(u64::try_from(skipped).unwrap_or(0));
+        if skipped > 0 {
+            let partition = || self.log.topic_partition.clone();
+            self.log.figures.events.note(|| Event::Skipped { partition: partition(), from: self.position, to: next });
+        }
         self.position = self.position.max(next);
     }
 

@@ -1,0 +1,14 @@
+//! What a store counts and measures of itself, and the events it tells of. Plain numbers and words: whoever does something notes it
+//! here, and nothing here does anything.
+
+mod event;
+mod figures;
+mod histogram;
+mod latency;
+
+pub use event::Event;
+pub(crate) use event::EventQueue;
+pub use figures::{Counters, Latencies};
+pub(crate) use figures::{Appended, Counter, Figures};
+pub(crate) use histogram::Histogram;
+pub use latency::Latency;
