@@ -89,6 +89,13 @@ impl World {
         Ok(appended.last_offset)
     }
 
+    /// Sends a record of that key to memory, to stay there until somebody writes it.
+    pub(super) fn accept(&self, key: &str, value: &str) -> Result<Offset> {
+        let record = Record::new().key(key).value(value);
+        let appended = self.log.append(&[record], &how(Durability::Memory, Duration::MAX))?;
+        Ok(appended.last_offset)
+    }
+
     /// Sends a record to memory that may wait so long.
     pub(super) fn leave(&self, value: &str, linger: Duration) -> Result<Offset> {
         let appended = self.log.append(&[Record::new().value(value)], &how(Durability::Memory, linger))?;
