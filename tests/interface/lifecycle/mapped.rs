@@ -37,7 +37,8 @@ fn flip_and_look(log: &Path, partition: &Partition, batches: &[u64]) -> usize {
         file.read_exact_at(&mut byte, at).expect("a byte");
         for bit in 0..8 {
             file.write_all_at(&[byte[0] ^ 1 << bit], at).expect("a flip");
-            looks += look(partition, [0, 30, 31, RECORDS - 1]);
+            // The batch, and those behind it that are found by its length.
+            looks += look(partition, [0, 1, 30, 31, 32, RECORDS - 1]);
         }
         file.write_all_at(&byte, at).expect("as it was");
     }
