@@ -47,7 +47,8 @@ impl Log {
             new.as_ref().map(|new| Arc::new(Segment::finished(&self.directory, new, self.options.read_mode)));
         let mut writer = self.writer.lock();
         let is_as_decided = settings.is_none_or(|settings| Arc::ptr_eq(settings, &self.config()));
-        let swapped = match synced {
+        // Under the writer's lock: a hold that is taken later finds the new list.
+        let swapped = match synced.and_then(|()| self.check_not_held()) {
             Ok(()) if is_as_decided => self.swap_table(&mut writer, run, new.as_ref(), segment.as_ref()),
             outcome => outcome.map(|()| Swap::Overtaken),
         };
