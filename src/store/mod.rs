@@ -7,6 +7,7 @@ mod failures;
 mod hold;
 mod life;
 mod maintenance;
+mod reader;
 mod stats;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod store;
@@ -14,5 +15,6 @@ mod store;
 pub use backup::BackupBuilder;
 pub use builder::StoreBuilder;
 pub use hold::MaintenanceGuard;
-pub use stats::{GroupLag, GroupStats, MaintenanceFailure, StoreStats};
+pub use reader::StoreReader;
+pub use stats::{GroupLag, GroupStats, MaintenanceFailure, ReaderStats, StoreStats};
 pub use store::Store;

@@ -19,5 +19,7 @@ fn alone() -> std::sync::MutexGuard<'static, ()> {
 
 #[cfg(test)]
 mod buffers;
+#[cfg(all(test, target_os = "linux"))]
+mod many_topics;
 #[cfg(test)]
 mod soak;
