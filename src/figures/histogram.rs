@@ -97,7 +97,7 @@ mod tests {
         for _ in 0..50 {
             let histogram = Histogram::default();
             let mut lengths: Vec<u64> =
-                (0..1000).map(|_| 1024 + (random.below(1 << 44) >> random.below(34))).collect();
+                (0..1000).map(|_| 1024 + (random.below(1 << 41) >> random.below(34))).collect();
             lengths.iter().for_each(|nanos| histogram.note(Duration::from_nanos(*nanos)));
             lengths.sort_unstable();
             let seen = histogram.look();
@@ -111,5 +111,8 @@ mod tests {
             }
         }
         assert_eq!(Histogram::default().look().quantile(0.5), None);
+        let longest = Histogram::default();
+        longest.note(Duration::MAX);
+        assert_eq!(longest.look().quantile(0.5), Some(Duration::from_nanos(u64::MAX)));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::figures::histogram::end_of_class;
+use crate::figures::histogram::{CLASSES, end_of_class};
 
 /// How long something took, each time since the store was opened: a histogram at one moment.
 ///
@@ -56,9 +56,11 @@ impl Latency {
         )]
         let rank = ((part.clamp(0.0, 1.0) * count as f64).ceil() as u64).clamp(1, count);
         let mut before = 0;
+        // What is in the last class may be of any length.
+        let longest = Duration::from_nanos(end_of_class(CLASSES - 1));
         for (upper, here) in self.buckets() {
             before += here;
-            if before >= rank {
+            if before >= rank && upper < longest {
                 return Some(upper.min(self.max));
             }
         }

@@ -7,8 +7,6 @@ mod histogram;
 mod latency;
 
 pub use event::Event;
-pub(crate) use event::EventQueue;
+pub(crate) use figures::{Appended, Figures};
 pub use figures::{Counters, Latencies};
-pub(crate) use figures::{Appended, Counter, Figures};
-pub(crate) use histogram::Histogram;
 pub use latency::Latency;

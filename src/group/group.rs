@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::figures::Event;
 use crate::group::assignor::{Subscriber, range};
 use crate::locks::{AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::log::Signal;

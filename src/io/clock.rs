@@ -65,23 +65,6 @@ fn read_system_time() -> (Timestamp, u32) {
     (now, MILLI - since.subsec_nanos() % MILLI)
 }
 
-/// Elapsed time since it was started.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Stopwatch(Instant);
-
-impl Stopwatch {
-    #[inline]
-    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
-    pub(crate) fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    #[inline]
-    pub(crate) fn elapsed(self) -> Duration {
-        self.0.elapsed()
-    }
-}
-
 /// A clock that stands still until it is set, for tests.
 ///
 /// ```
@@ -143,6 +126,21 @@ impl Deadline {
 
     pub(crate) fn instant(self) -> Option<Instant> {
         self.0
+    }
+}
+
+/// Tells how long something takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "this is where elapsed time is read")]
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        self.0.elapsed()
     }
 }
 

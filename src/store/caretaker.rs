@@ -32,6 +32,9 @@ impl Caretaker {
     /// that failed waits before it is tried again; a poisoned partition is left alone. The first failure is returned.
     pub(super) fn round(&self) -> Result<()> {
         let mut first = Ok(());
+        if self.topics.is_held() {
+            return first;
+        }
         for topic in self.topics.all() {
             for partition in topic.partitions() {
                 let place = partition.topic_partition();
@@ -41,7 +44,8 @@ impl Caretaker {
                 let mut at = Upkeep::Retention;
                 match caught(|| self.visit(&topic, &partition, &mut at)) {
                     Ok(Visited::Wholly) => self.failures.note_success(place),
-                    Ok(Visited::InPart) => {}
+                    // What holds it ends by itself, and what was due is due in the next round.
+                    Ok(Visited::InPart) | Err(Error::Held { .. }) => {}
                     // Deleted, or closed, since the list was made.
                     Err(Error::UnknownTopic { .. } | Error::StoreClosed { .. }) => {
                         self.failures.note_success(place)
@@ -103,7 +107,12 @@ impl Caretaker {
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<Vec<_>>>()?;
         let groups = self.groups.names().into_iter().map(|name| group_stats(&self.groups, name)).collect();
         let (callback_panics, last_panic) = self.failures.panics();
+        let there = self.topics.all();
+        let there = there.iter().flat_map(Topic::partitions).map(|partition| partition.log().appended());
+        let figures = self.topics.figures();
         Ok(StoreStats {
+            counters: figures.counters(there),
+            latencies: figures.latencies(),
             topics,
             groups,
             open_transactions,

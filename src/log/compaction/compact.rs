@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::{BatchHeader, Malformed, RecordIter, SegmentSummary};
+use crate::io::Stopwatch;
 use crate::locks::Ordering;
 use crate::log::compaction::offset_map::{Full, OffsetMap};
 use crate::log::compaction::plan::{RunLimits, Sealed, has_due, measure, runs};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::figures::Event;
 use crate::format::{BatchHeader, Malformed};
 use crate::locks::Ordering;
 use crate::log::read::reader::Reader;
@@ -46,7 +47,11 @@ impl Reader {
         self.log.figures.skipped_offsets.add(u64::try_from(skipped).unwrap_or(0));
         if skipped > 0 {
             let partition = || self.log.topic_partition.clone();
-            self.log.figures.events.note(|| Event::Skipped { partition: partition(), from: self.position, to: next });
+            self.log.figures.events.note(|| Event::Skipped {
+                partition: partition(),
+                from: self.position,
+                to: next,
+            });
         }
         self.position = self.position.max(next);
     }

@@ -54,7 +54,13 @@ impl<'a> Blocked<'a> {
     fn new(log: &'a Log, limit: &SizeLimit) -> Self {
         let signal = Arc::new(Signal::default());
         log.watch(&signal);
-        Self { log, signal, max_block: limit.max_block, deadline: Deadline::after(limit.max_block), watch: Stopwatch::start() }
+        Self {
+            log,
+            signal,
+            max_block: limit.max_block,
+            deadline: Deadline::after(limit.max_block),
+            watch: Stopwatch::start(),
+        }
     }
 
     /// Sleeps until something has changed since `seen`; false when that has taken too long.

@@ -47,7 +47,7 @@ impl World {
             agenda: Arc::clone(&agenda),
             options,
             spares: Arc::default(),
-        figures: Arc::default(),
+            figures: Arc::default(),
         };
         let topics = Arc::new(Topics::open(root, context).unwrap());
         let recovered = Transactions::recover(&topics, &clock).unwrap();
