@@ -241,6 +241,15 @@ pub enum Error {
         pid: Option<u32>,
     },
 
+    /// A process has the store open to write to it, so nobody can open it read-only.
+    #[error("store {} is open for writing{}: close it there first", path.display(), by(*pid))]
+    StoreInUse {
+        /// The store's directory.
+        path: PathBuf,
+        /// The process that writes, when the lock file says.
+        pid: Option<u32>,
+    },
+
     /// The store was closed.
     #[error("store {} is closed", path.display())]
     StoreClosed {
@@ -402,7 +411,7 @@ impl Error {
     pub fn is_retriable(&self) -> bool {
         use io::ErrorKind::{Interrupted, OutOfMemory, ResourceBusy, TimedOut, WouldBlock};
         match self {
-            Self::StoreLocked { .. } | Self::Full { .. } => true,
+            Self::StoreLocked { .. } | Self::StoreInUse { .. } | Self::Full { .. } => true,
             Self::Io { source, .. } => {
                 let passes =
                     matches!(source.kind(), Interrupted | OutOfMemory | ResourceBusy | TimedOut | WouldBlock);
@@ -439,8 +448,13 @@ fn holder(pid: Option<u32>) -> String {
     match pid {
         Some(pid) if pid == std::process::id() => "open in this process already: close it first".to_owned(),
         Some(pid) => format!("locked by process {pid}: close it there first"),
-        None => "locked: close it there first".to_owned(),
+        None => "locked by processes that have it open read-only, or by one that is not known: close it there first"
+            .to_owned(),
     }
+}
+
+fn by(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" in process {pid}"))
 }
 
 fn alike(topic: &str, existing: &str) -> &'static str {

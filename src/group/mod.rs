@@ -16,4 +16,4 @@ pub use committed::CommittedOffset;
 pub(crate) use group::{Group, Owned};
 pub(crate) use groups::{Consumed, Groups, OtherReaders};
 pub use groups::OffsetReset;
-pub(crate) use pending::{Pending, PendingRecords};
+pub(crate) use pending::{Pending, PendingOffsets};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::file::File;
 use super::maps::MapSlot;
 use super::pool::FilePool;
+use super::read_only::ReadOnlyFileSystem;
 use super::seam::{DirectoryLock, Entry, FileSystem, OpenMode};
 use super::view::View;
 use crate::error::{Error, Result};
@@ -49,6 +50,12 @@ impl Directory {
         let anchored = self.call("open", &self.path, |fs| fs.anchored(&self.path))?;
         let Some(fs) = anchored else { return Ok(self) };
         Ok(Self { pool: self.pool.over(fs), path: self.path })
+    }
+
+    /// The same directory, in which nothing can be changed. To be called before anything in it is opened.
+    pub(crate) fn read_only(self) -> Self {
+        let fs = Arc::new(ReadOnlyFileSystem::new(Arc::clone(&self.pool.fs)));
+        Self { pool: self.pool.over(fs), path: self.path }
     }
 
     /// One whose files hold at most so many maps.
@@ -282,7 +289,25 @@ impl Directory {
     pub(crate) fn lock(&self) -> Result<DirectoryLock> {
         self.call("lock", &self.path, |fs| fs.lock_dir(&self.path))
     }
+
+    /// Takes the lock that any number of readers hold at a time; `None` where there is no such lock.
+    pub(crate) fn lock_shared(&self) -> Result<Option<DirectoryLock>> {
+        match self.call("lock", &self.path, |fs| fs.lock_dir_shared(&self.path)) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(Error::Io { source, .. }) if has_no_locks(&source) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
+
+/// True of a file system that has no locks, or none for us.
+fn has_no_locks(error: &io::Error) -> bool {
+    /// `ENOLCK` of Linux.
+    const NO_LOCKS: i32 = 37;
+    error.kind() == ErrorKind::Unsupported
+        || cfg!(target_os = "linux") && error.raw_os_error() == Some(NO_LOCKS)
+}
+
 /// A relative path of one component has the working directory above it.
 fn or_here(above: &Path) -> &Path {
     if above.as_os_str().is_empty() { Path::new(".") } else { above }

@@ -24,6 +24,7 @@ mod os;
 mod pool;
 mod prefetch;
 mod process;
+mod read_only;
 mod seam;
 mod space;
 #[cfg(target_os = "linux")]

@@ -7,7 +7,7 @@ use crate::group::Groups;
 use crate::io::{Clock, caught};
 use crate::log::{Effort, RetentionPolicy, RetentionReport, Upkeep};
 use crate::store::failures::{Failures, Waits};
-use crate::store::stats::{GroupLag, GroupStats, StoreStats};
+use crate::store::stats::{StoreStats, group_stats};
 use crate::topic::{Partition, Topic, Topics, unless_deleted};
 use crate::transaction::TransactionStats;
 
@@ -101,7 +101,7 @@ impl Caretaker {
         let topics = self.topics.all();
         let topics =
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<Vec<_>>>()?;
-        let groups = self.groups.names().into_iter().map(|name| self.group_stats(name)).collect();
+        let groups = self.groups.names().into_iter().map(|name| group_stats(&self.groups, name)).collect();
         let (callback_panics, last_panic) = self.failures.panics();
         Ok(StoreStats {
             topics,
@@ -111,17 +111,5 @@ impl Caretaker {
             callback_panics,
             last_panic,
         })
-    }
-
-    fn group_stats(&self, name: String) -> GroupStats {
-        let progress = self.groups.progress(&name);
-        let partitions = progress.partitions.into_iter().map(|(topic_partition, at)| {
-            let (start, end) = (at.partition.start(), at.partition.end());
-            // What is gone is not to be read any more, and what was never committed lies before the group as a whole.
-            let next = at.committed.unwrap_or(start).max(start);
-            let lag = u64::try_from(end.saturating_sub(next)).unwrap_or(0);
-            GroupLag { topic_partition, member: at.member, committed: at.committed, end, lag }
-        });
-        GroupStats { group: name, members: progress.members, partitions: partitions.collect() }
     }
 }

@@ -17,6 +17,7 @@ use crate::store::caretaker::Caretaker;
 use crate::store::failures::Failures;
 use crate::store::life::{Life, Work};
 use crate::store::maintenance;
+use crate::store::reader::StoreReader;
 use crate::store::stats::StoreStats;
 use crate::topic::{Adoption, LogSource, Topic, TopicConfig, Topics, refuse_change};
 use crate::transaction::{NamedProducer, Transaction, TransactionBuilder, Transactions};
@@ -79,6 +80,19 @@ impl Store {
     /// Opens a store with other settings.
     pub fn builder(path: impl AsRef<Path>) -> StoreBuilder {
         StoreBuilder::new(path.as_ref())
+    }
+
+    /// Opens the store in a directory to read it alone: any number of processes may do so at a time, and nothing is written, not
+    /// even a name. It works on media that cannot be written to, and for users who may not write. While one of them has it open
+    /// no process can write to the store, where the file system has locks; where it has none, nobody may write meanwhile.
+    ///
+    /// What it costs, and what it finds, is as with [`open`](Self::open); what that one would set right is judged in memory.
+    ///
+    /// # Errors
+    /// [`StoreInUse`](Error::StoreInUse) when a process writes to it. [`Io`](Error::Io) also when there is no store in the
+    /// directory; otherwise as [`open`](Self::open).
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<StoreReader> {
+        Self::builder(path).open_read_only()
     }
 
     /// Checks every batch of every partition of the store in a directory, which is not open anywhere, and lists what is not

@@ -11,6 +11,7 @@ mod internal;
 mod latest;
 mod ledger;
 mod metadata;
+mod participant;
 mod partition;
 mod partition_reader;
 mod partitioner;
@@ -25,6 +26,7 @@ mod stats;
 mod topic;
 mod topics;
 mod verify;
+mod view;
 
 pub use adopt::{AdoptedPartition, Adoption, LogSource};
 pub use config::{CleanupPolicy, TopicConfig};
@@ -34,6 +36,7 @@ pub(crate) use internal::{OFFSETS, SHARE_STATE, TRANSACTIONS, refuse_change, ref
 pub use latest::Latest;
 pub(crate) use ledger::{Entry, Ledger, Replay};
 pub use metadata::{BatchMetadata, RecordMetadata};
+pub(crate) use participant::{Contribution, Outcome, Participant, Prepared};
 pub use partition::Partition;
 pub use partition_reader::{OwnedRecordsIter, PartitionReader};
 pub use partitioner::{KeyHash, Partitioner};
@@ -46,3 +49,4 @@ pub use stats::TopicStats;
 pub use topic::Topic;
 pub(crate) use topics::{TopicContext, Topics, unless_deleted};
 pub(crate) use verify::verify;
+pub use view::{PartitionView, TopicView};

@@ -15,10 +15,13 @@ mod callbacks;
 #[cfg(test)]
 mod closing;
 #[cfg(test)]
+mod ending;
 #[cfg(all(test, target_os = "linux"))]
 mod fork;
 #[cfg(all(test, target_os = "linux"))]
 mod full_disk;
+#[cfg(all(test, target_os = "linux"))]
+mod mapped;
 #[cfg(all(test, target_os = "linux"))]
 mod renamed;
 #[cfg(test)]

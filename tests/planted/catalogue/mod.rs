@@ -1,6 +1,7 @@
 //! The bugs, and who catches each.
 
 mod lives;
+mod processes;
 mod reading;
 mod repairs;
 mod syncs;
@@ -41,8 +42,13 @@ const TOPICS: Tests = tests("interface", &["lifecycle::topics::"]);
 const FORK: Tests = tests("interface", &["lifecycle::fork::"]);
 const RENAMED: Tests = tests("interface", &["lifecycle::renamed::"]);
 const PARTITION: Tests = tests("lib", &["log::"]);
+/// An end beside work, of a partition and of a store.
+const LOG_ENDING: Tests = tests("lib", &["log::tests::ending"]);
+const ENDING: Tests = tests("interface", &["lifecycle::ending::"]);
 
 /// All of them; a new room gets a file of its own.
 pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
-    [lives::BUGS, reading::BUGS, repairs::BUGS, syncs::BUGS, transactions::BUGS].into_iter().flatten()
+    [lives::BUGS, processes::BUGS, reading::BUGS, repairs::BUGS, syncs::BUGS, transactions::BUGS]
+        .into_iter()
+        .flatten()
 }
