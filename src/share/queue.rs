@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::format::{DeliveryState, StateBatch};
 use crate::locks::{MutexGuard, RwLock};
 use crate::log::{BelowStart, FetchLimits, Reader, Signal, Visibility, Watchers};
+use crate::share::burial::{AGAIN_AFTER_MS, AT_A_TIME, Burial};
 use crate::share::queues::Queues;
 use crate::share::runs::{Lock, Span};
 use crate::share::settings::Settings;
@@ -70,7 +71,7 @@ struct Reading {
 }
 
 /// An answer that finds its message with somebody else.
-fn lock_lost(place: &Place, offset: Offset) -> Error {
+pub(super) fn lock_lost(place: &Place, offset: Offset) -> Error {
     Error::LockLost { partition: place.partition.topic_partition().clone(), offset }
 }
 
@@ -278,10 +279,7 @@ impl Queue {
         let batches = spans.iter().map(batch).collect();
         self.queues.states.write(&place.slot, &mut inner, (batches, now))?;
         let before = Freedom::of(&inner);
-        for span in &spans {
-            inner.state.finish(span.first, span.last, DeliveryState::Acknowledged);
-            inner.counters.acknowledged += span.len();
-        }
+        inner.acknowledge(&spans);
         let frees = before.is_less_than(&Freedom::of(&inner));
         drop(inner);
         self.after_answers(place, frees)?;
@@ -350,19 +348,29 @@ impl Queue {
             return Err(lock_lost(place, record.offset));
         };
         let span = Span { first: record.offset, last: record.offset, count };
-        self.bury(place, &mut inner, ((span, now), std::slice::from_ref(record), reason))?;
+        let records = std::slice::from_ref(record);
+        self.bury(place, &mut inner, &Burial { span, records, reason, now })?;
         drop(inner);
         self.after_answers(place, true)
     }
 
     /// Gives up messages that were handed out as often as they may be.
     fn give_up(&self, place: &Place, inner: &mut SlotInner, (span, now): (Span, Timestamp)) -> Result<()> {
+        let most = Offset::try_from(AT_A_TIME).unwrap_or(1);
+        let span = Span { last: span.last.min(span.first.saturating_add(most - 1)), ..span };
         let mut records = Vec::new();
-        self.each(place, (span.first, span.last), |record| records.push(record.to_owned()))?;
         let reason = format!("delivered {} times and not done", span.count);
-        self.bury(place, inner, ((span, now), &records, &reason))?;
+        let read = self.each(place, (span.first, span.last), |record| records.push(record.to_owned()));
+        let buried = read.and_then(|()| {
+            self.bury(place, inner, &Burial { span, records: &records, reason: &reason, now })
+        });
+        if buried.as_ref().is_err_and(|error| !matches!(error, Error::Undecided { .. })) {
+            // It is in nobody's way meanwhile.
+            let again = now.saturating_add(AGAIN_AFTER_MS);
+            inner.state.release(span.first, span.last, Some(again));
+        }
         self.watchers.raise();
-        Ok(())
+        buried
     }
 
     /// Wakes `signal` whenever there may be something to hand out.
@@ -380,14 +388,14 @@ impl Queue {
 
 /// How much may be handed out without an append.
 #[derive(Debug, PartialEq, Eq)]
-struct Freedom {
+pub(super) struct Freedom {
     available: u64,
     has_room: bool,
     suspect_is_out: bool,
 }
 
 impl Freedom {
-    fn of(inner: &SlotInner) -> Self {
+    pub(super) fn of(inner: &SlotInner) -> Self {
         Self {
             available: inner.state.figures().available,
             has_room: inner.state.has_room(),
@@ -395,7 +403,7 @@ impl Freedom {
         }
     }
 
-    fn is_less_than(&self, after: &Self) -> bool {
+    pub(super) fn is_less_than(&self, after: &Self) -> bool {
         after.available > self.available
             || after.has_room && !self.has_room
             || self.suspect_is_out && !after.suspect_is_out

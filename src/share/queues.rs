@@ -9,6 +9,7 @@ use crate::group::{Consumed, Groups, OtherReaders};
 use crate::io::Clock;
 use crate::locks::{AtomicU64, Mutex, Ordering};
 use crate::log::{SkippedRecord, Watchers};
+use crate::producer::Producer;
 use crate::share::queue::{Place, Queue};
 use crate::share::settings::{Asked, Settings};
 use crate::share::slot::Slot;
@@ -29,6 +30,8 @@ pub(crate) struct Queues {
     pub(super) topics: Arc<Topics>,
     pub(super) groups: Arc<Groups>,
     pub(super) transactions: Arc<Transactions>,
+    /// Sends dead letters, and what is to be delivered later.
+    pub(super) producer: Producer,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) states: StateLog,
     slots: Mutex<BTreeMap<SlotName, Arc<Slot>>>,
@@ -47,7 +50,7 @@ impl Queues {
     /// durably so before anything is appended there: [`write_owed`](Self::write_owed).
     pub(crate) fn open(
         (topics, groups): (&Arc<Topics>, &Arc<Groups>),
-        transactions: &Arc<Transactions>,
+        (transactions, producer): (&Arc<Transactions>, Producer),
         clock: &Arc<dyn Clock>,
     ) -> Result<Arc<Self>> {
         let states = StateLog::new(Arc::clone(topics));
@@ -73,6 +76,7 @@ impl Queues {
             topics: Arc::clone(topics),
             groups: Arc::clone(groups),
             transactions: Arc::clone(transactions),
+            producer,
             clock: Arc::clone(clock),
             states,
             slots: Mutex::new(slots),
@@ -219,6 +223,9 @@ impl Queues {
     /// Forgets the states of topics that are gone. None can ever be another's: they go for their room alone, and what fails here
     /// is done by the next call.
     pub(crate) fn forget_deleted(&self) -> Result<()> {
+        if self.slots.lock().is_empty() {
+            return Ok(());
+        }
         let topics: std::collections::BTreeSet<_> = self.topics.all().iter().map(Topic::id).collect();
         let gone: Vec<_> =
             self.slots.lock().keys().filter(|name| !topics.contains(&name.topic)).cloned().collect();
@@ -242,14 +249,6 @@ impl Queues {
         let mut slots = self.slots.lock();
         gone.iter().for_each(|name| _ = slots.remove(name));
         Ok(())
-    }
-
-    /// The names of all groups that have a queue.
-    pub(crate) fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.slots.lock().keys().map(|name| name.group.to_string()).collect();
-        names.sort();
-        names.dedup();
-        names
     }
 
     /// Deletes of the stored states what is not needed any more, where that is much.

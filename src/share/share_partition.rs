@@ -164,13 +164,13 @@ impl SharePartition {
 
     // What the log says.
 
-    /// What lies below `start` is not there any more. Returns how many records were given up by that.
+    /// What lies below `start` is not there any more. Returns how many offsets were lost by that, done ones not counted.
     pub(super) fn skip_to(&mut self, start: Offset) -> u64 {
         if start <= self.start {
             return 0;
         }
         let done = self.runs.figures().done;
-        let all = length(self.start, start.min(self.end) - 1);
+        let all = length(self.start, start - 1);
         self.runs.clear(self.start, start - 1);
         let below_done = done - self.runs.figures().done;
         let first = std::mem::replace(&mut self.start, start);
@@ -336,6 +336,11 @@ impl SharePartition {
         }
     }
 
+    /// Nobody knows what was written of them: they go to nobody until the store is opened again.
+    pub(super) fn set_aside(&mut self, span: &Span) {
+        self.release(span.first, span.last, Some(Timestamp::MAX));
+    }
+
     /// The lock holds for longer.
     pub(super) fn renew(&mut self, offset: Offset, lock: Lock) {
         if let Some((_, run)) = self.runs.at(offset) {
@@ -349,9 +354,25 @@ impl SharePartition {
         open.map(|(first, run)| Span { first, last: run.last, count: run.count }).collect()
     }
 
-    /// How many records up to `end` are not done.
-    pub(super) fn unfinished(&self, end: Offset) -> u64 {
-        length(self.start, end - 1).saturating_sub(self.runs.figures().done)
+    #[cfg(test)]
+    pub(super) fn is_suspect(&self, offset: Offset) -> bool {
+        self.runs.at(offset).is_some_and(|(_, run)| run.state == RunState::Suspect)
+    }
+
+    /// One run says of each record between start and end what it does, and no two that touch are alike.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let mut next = self.start;
+        let mut before = None;
+        for (first, run) in self.runs.iter() {
+            assert_eq!(first, next, "a gap in {self:?}");
+            assert!(run.last >= first && before != Some((run.state, run.count)), "{self:?}");
+            before = Some((run.state, run.count));
+            next = run.last + 1;
+        }
+        assert_eq!(next, self.end, "{self:?}");
+        let done = self.runs.iter().next().is_some_and(|(_, run)| run.state.is_final());
+        assert!(!done, "what is done at the start stays: {self:?}");
     }
 
     fn let_go(&mut self, first: Offset, last: Offset, count: i16) {

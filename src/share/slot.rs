@@ -1,8 +1,10 @@
 //! The state of one queue in one partition, and the lock on it.
 
 use crate::error::Result;
+use crate::format::DeliveryState;
 use crate::locks::Mutex;
 use crate::log::Reader;
+use crate::share::runs::Span;
 use crate::share::share_partition::SharePartition;
 use crate::share::state_log::{Accounts, Found, SlotName};
 use crate::types::{Offset, Timestamp};
@@ -38,6 +40,22 @@ pub(super) struct Counters {
     pub(super) released: u64,
     pub(super) buried: u64,
     pub(super) lost: u64,
+}
+
+impl SlotInner {
+    /// They are done, as was written.
+    pub(super) fn acknowledge(&mut self, spans: &[Span]) {
+        for span in spans {
+            self.state.finish(span.first, span.last, DeliveryState::Acknowledged);
+            self.counters.acknowledged += span.len();
+        }
+    }
+
+    /// Nobody knows what was written of them.
+    pub(super) fn set_aside(&mut self, spans: &[Span]) {
+        self.accounts.is_frozen = true;
+        spans.iter().for_each(|span| self.state.set_aside(span));
+    }
 }
 
 impl Slot {

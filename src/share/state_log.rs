@@ -8,7 +8,7 @@ use crate::format::{Malformed, ShareKey, ShareKind, ShareSnapshot, ShareUpdate, 
 use crate::log::SkippedRecord;
 use crate::share::share_partition::SharePartition;
 use crate::share::slot::{Slot, SlotInner};
-use crate::topic::{Entry, Ledger, Replay, SHARE_STATE, Topics};
+use crate::topic::{Entry, Ledger, Partition, Replay, SHARE_STATE, Topics};
 use crate::types::{Offset, Timestamp, TopicPartition};
 
 /// Whose state: the queue's group, the topic's id, the partition.
@@ -78,6 +78,11 @@ impl StateLog {
         self.ledger.stored_in()
     }
 
+    /// The partition that holds all of them.
+    pub(super) fn partition(&self) -> Result<Partition> {
+        self.ledger.partition()
+    }
+
     /// Returns when everything written so far survives a power cut.
     pub(super) fn sync(&self) -> Result<()> {
         self.ledger.sync()
@@ -93,31 +98,30 @@ impl StateLog {
         if batches.is_empty() {
             return Ok(());
         }
-        let (entries, accounts) = self.entries(slot, inner, (batches, now))?;
-        self.ledger.append(&entries, |_| {})?;
+        let (entry, accounts) = self.entry(slot, inner, (batches, now))?;
+        self.ledger.append(&[entry], |_| {})?;
         inner.accounts = accounts;
         Ok(())
     }
 
-    /// The records that say so: a snapshot first, when one is due. And how the books stand when they are written.
-    pub(super) fn entries(
+    /// The record that says so, and how the books stand when it is written. A snapshot that is due is written before: it is part
+    /// of no transaction.
+    pub(super) fn entry(
         &self,
         slot: &Slot,
-        inner: &SlotInner,
+        inner: &mut SlotInner,
         (batches, now): (Vec<StateBatch>, Timestamp),
-    ) -> Result<(Vec<Entry>, Accounts)> {
-        let mut accounts = inner.accounts;
-        let mut entries = Vec::with_capacity(2);
-        if accounts.is_snapshot_due() {
-            entries.push(self.snapshot_entry(slot, inner, (&mut accounts, now))?);
+    ) -> Result<(Entry, Accounts)> {
+        if inner.accounts.is_snapshot_due() {
+            self.write_snapshot(slot, inner, now)?;
         }
+        let mut accounts = inner.accounts;
         let update =
             ShareUpdate { epoch: accounts.epoch, leader_epoch: 0, start: None, batches, complete_count: -1 };
         let mut value = Vec::with_capacity(48);
         update.encode(&mut value).map_err(unencodable)?;
         accounts.update_bytes += value.len() + slot.update_key.len();
-        entries.push(Entry { key: slot.update_key.clone(), value: Some(value) });
-        Ok((entries, accounts))
+        Ok((Entry { key: slot.update_key.clone(), value: Some(value) }, accounts))
     }
 
     /// Writes all of a state.
@@ -188,7 +192,7 @@ impl StateLog {
             if !inner.accounts.is_written {
                 continue;
             }
-            if inner.accounts.snapshot_at < end - MOST_BEHIND / 2 {
+            if inner.accounts.snapshot_at < end - MOST_BEHIND / 2 && !inner.accounts.is_frozen {
                 self.write_snapshot(slot, &mut inner, now)?;
             }
             needed = needed.min(inner.accounts.snapshot_at);
@@ -211,6 +215,9 @@ pub(super) struct Accounts {
     update_bytes: usize,
     /// Whether there is one.
     pub(super) is_written: bool,
+    /// Of a transaction that has changed it nobody knows how it ends. An update is right in both cases, a snapshot in one: there is
+    /// none before the store is opened again.
+    pub(super) is_frozen: bool,
 }
 
 impl Accounts {
@@ -223,7 +230,8 @@ impl Accounts {
     }
 
     fn is_snapshot_due(&self) -> bool {
-        !self.is_written || self.update_bytes > UPDATES_BEFORE_SNAPSHOT.max(2 * self.snapshot_bytes)
+        let most = UPDATES_BEFORE_SNAPSHOT.max(self.snapshot_bytes.saturating_mul(2));
+        !self.is_frozen && (!self.is_written || self.update_bytes > most)
     }
 }
 

@@ -24,6 +24,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         "transaction",
         &["doubles", "io", "format", "segment", "upkeep", "log", "topic", "producer", "group", "consumer"],
     ),
+    (
+        "share",
+        &["io", "format", "upkeep", "log", "topic", "producer", "group", "consumer", "transaction"],
+    ),
     // The store puts all of them together, and never sees a byte layout.
     ("store", &["io", "segment", "upkeep", "log", "topic", "producer", "group", "consumer", "transaction"]),
     // Beside the store, not on it: it looks at files.
