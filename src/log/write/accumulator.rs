@@ -258,7 +258,7 @@ impl Accumulator {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::log) mod tests {
     use super::*;
     use crate::log::write::placement::Waiting;
     use crate::types::Record;
@@ -279,6 +279,11 @@ mod tests {
             linger,
             now: 5,
         })
+    }
+
+    /// Places one record; returns its offset.
+    pub(in crate::log) fn place_one(accumulator: &mut Accumulator) -> Offset {
+        place(accumulator, &[b"a"], Waiting::No).first_offset
     }
 
     #[test]
