@@ -236,6 +236,7 @@ impl Accumulator {
         error: &Error,
     ) {
         let queued = self.take(Take::All);
+        self.failures += 1;
         let mut lost: Option<(Offset, Offset)> = None;
         for batch in failed.into_iter().chain(queued) {
             batch.tell(|| Err(error.clone()));
@@ -244,7 +245,6 @@ impl Accumulator {
             }
         }
         self.next_offset = next_offset;
-        self.failures += 1;
         if let Some((first, last)) = lost {
             let (partition, cause) = (partition.clone(), Arc::new(error.clone()));
             let new = Error::Lost { partition, first, last, cause };
