@@ -210,6 +210,11 @@
 //! Several processes that write to one store ([`Store::open_read_only`] is for any number that read one which nobody writes), a network protocol, replication, transactions with other systems, an asynchronous
 //! interface.
 //!
+//! # Copies
+//!
+//! [`Store::backup`] copies a store that is used, as it is at one moment; [`backup`] checks copies and makes stores of them.
+//! [`Store::hold_maintenance`] keeps files where they are while something else copies them.
+//!
 //! # Looking underneath
 //!
 //! [`Store::verify`] checks a store that is not open: every batch, every checksum, and what the state files say of them.
@@ -222,6 +227,7 @@
 #[cfg(any(test, fuzzing))]
 extern crate self as annals;
 
+pub mod backup;
 pub(crate) mod consumer;
 #[cfg(any(test, fuzzing))]
 #[expect(dead_code, unreachable_pub, unused_imports, reason = "unit tests use a part of it")]
@@ -254,7 +260,7 @@ pub use log::{Isolation, OffsetAndTimestamp, OnDamage, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
 pub use share::{Message, Messages, MessagesIter, QueueBuilder, Worker, WorkerWaker};
-pub use store::{Store, StoreBuilder, StoreReader};
+pub use store::{BackupBuilder, MaintenanceGuard, Store, StoreBuilder, StoreReader};
 pub use topic::{
     AdoptedPartition, Adoption, BatchMetadata, CleanupPolicy, KeyHash, Latest, LogSource, OwnedHeader,
     OwnedRecord, OwnedRecordsIter, Partition, PartitionReader, PartitionView, Partitioner, RecordMetadata,

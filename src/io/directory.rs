@@ -98,6 +98,11 @@ impl Directory {
         Self { pool: Arc::clone(&self.pool), path: self.join(name).into() }
     }
 
+    /// The directory of that path, whatever is or is not there.
+    pub(crate) fn at(&self, path: &Path) -> Self {
+        Self { pool: Arc::clone(&self.pool), path: path.into() }
+    }
+
     pub(crate) fn open(&self, name: &str, mode: OpenMode) -> Result<File> {
         File::open(&self.pool, &self.join(name), mode)
     }
@@ -237,6 +242,11 @@ impl Directory {
         for entry in self.list()? {
             self.remove_if_there(&entry.name)?;
         }
+        self.fs().remove_dir(&self.path).map_err(|e| Error::io(&self.path, "remove directory", e))
+    }
+
+    /// Removes the directory, which is empty.
+    pub(crate) fn remove_empty(&self) -> Result<()> {
         self.fs().remove_dir(&self.path).map_err(|e| Error::io(&self.path, "remove directory", e))
     }
 

@@ -183,7 +183,7 @@ impl StateLog {
             return Ok(());
         };
         let (start, end) = (partition.start(), partition.end());
-        if end - start < MOST_BEHIND {
+        if end - start < MOST_BEHIND || self.topics.is_held() {
             return Ok(());
         }
         let mut needed = end;

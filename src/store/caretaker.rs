@@ -33,6 +33,9 @@ impl Caretaker {
     /// A look at every partition: retention, then compaction where it is due. A failure is noted, and a compaction
     /// that failed waits before it is tried again; a poisoned partition is left alone. The first failure is returned.
     pub(super) fn round(&self) -> Result<()> {
+        if self.topics.is_held() {
+            return Ok(());
+        }
         // It is tried again in every round, and is a matter of space alone.
         let mut first = self.queues.tidy();
         for topic in self.topics.all() {
@@ -44,7 +47,8 @@ impl Caretaker {
                 let mut at = Upkeep::Retention;
                 match caught(|| self.visit(&topic, &partition, &mut at)) {
                     Ok(Visited::Wholly) => self.failures.note_success(place),
-                    Ok(Visited::InPart) => {}
+                    // What holds it ends by itself, and what was due is due in the next round.
+                    Ok(Visited::InPart) | Err(Error::Held { .. }) => {}
                     // Deleted, or closed, since the list was made.
                     Err(Error::UnknownTopic { .. } | Error::StoreClosed { .. }) => {
                         self.failures.note_success(place)

@@ -1,8 +1,10 @@
 //! The store: opens and closes everything, and runs maintenance.
 
+mod backup;
 mod builder;
 mod caretaker;
 mod failures;
+mod hold;
 mod life;
 mod maintenance;
 mod reader;
@@ -10,7 +12,9 @@ mod stats;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod store;
 
+pub use backup::BackupBuilder;
 pub use builder::StoreBuilder;
+pub use hold::MaintenanceGuard;
 pub use reader::StoreReader;
 pub use stats::{GroupLag, GroupStats, MaintenanceFailure, ReaderStats, StoreStats};
 pub use store::Store;

@@ -6,10 +6,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::backup::refuse_backup;
 use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
 use crate::group::{CommittedOffset, Groups, OffsetReset};
-use crate::io::{Directory, caught};
+use crate::io::{Clock, Directory, caught};
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::{Producer, ProducerBuilder};
 use crate::share::{Queues, QueueBuilder, Worker};
@@ -111,6 +112,7 @@ impl Store {
         root.ensure()?;
         let root = root.anchored()?;
         let lock = builder.lock(&root)?;
+        refuse_backup(&root)?;
         let context = builder.context();
         let agenda = Arc::clone(&context.agenda);
         let topics = Arc::new(Topics::open(root.clone(), context)?);
@@ -182,8 +184,16 @@ impl Store {
         self.inner.life.check()
     }
 
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.care.clock
+    }
+
+    pub(super) fn shared_topics(&self) -> &Arc<Topics> {
+        &self.inner.topics
+    }
+
     /// The same, and the directory is not given back while the caller works on more than one partition in it.
-    fn work(&self) -> Result<Work> {
+    pub(super) fn work(&self) -> Result<Work> {
         self.inner.life.work()
     }
 

@@ -6,6 +6,7 @@ mod adopt;
 mod catalog_file;
 mod compaction;
 mod config;
+mod cut;
 mod directories;
 mod internal;
 mod latest;
@@ -30,6 +31,7 @@ mod view;
 
 pub use adopt::{AdoptedPartition, Adoption, LogSource};
 pub use config::{CleanupPolicy, TopicConfig};
+pub(crate) use cut::{StoreCut, TopicsToCut};
 #[cfg(any(test, fuzzing))]
 pub(crate) use internal::InternalTopic;
 pub(crate) use internal::{OFFSETS, SHARE_STATE, TRANSACTIONS, refuse_change, refuse_write};

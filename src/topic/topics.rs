@@ -15,7 +15,7 @@ use crate::topic::partition::Partition;
 use crate::topic::settings::Settings;
 use crate::topic::topic::{Current, Topic};
 use crate::types::TopicPartition;
-use crate::upkeep::Agenda;
+use crate::upkeep::{Agenda, MaintenanceHold};
 
 /// What every partition of the store shares.
 #[derive(Debug, Clone)]
@@ -200,6 +200,20 @@ impl Topics {
     /// Makes the list of topics durable as it was found: whoever wrote it may have died before the sync of its name.
     pub(crate) fn sync_list(&self) -> Result<()> {
         self.root.sync()
+    }
+
+    /// Whether maintenance is held.
+    pub(crate) fn is_held(&self) -> bool {
+        self.context.agenda.is_held()
+    }
+
+    /// Holds maintenance, and returns when nothing of it is under way that the hold is against.
+    pub(crate) fn hold_maintenance(&self) -> MaintenanceHold {
+        let hold = self.context.agenda.hold();
+        for partition in self.all().into_iter().flat_map(|topic| topic.partitions()) {
+            partition.log().await_changes_of_files();
+        }
+        hold
     }
 
     /// An error once the store closes.
