@@ -215,7 +215,9 @@ pub enum Error {
 
     /// The message is not this worker's any more: its lock has run out, and it is, or was, handed out again. The answer was not
     /// taken. Work that takes longer calls `renew` meanwhile, or has a longer lock timeout.
-    #[error("offset {offset} of {partition}: the lock of the message has run out, and it may be another worker's")]
+    #[error(
+        "offset {offset} of {partition}: the lock of the message has run out, and it may be another worker's"
+    )]
     LockLost {
         /// The partition.
         partition: TopicPartition,

@@ -56,9 +56,7 @@ pub(crate) use record::{RawRecord, RecordBody};
 pub(crate) use record_at::record_at;
 pub(crate) use record_iter::RecordIter;
 pub(crate) use record_span::RecordSpan;
-pub(crate) use share_state::{
-    DeliveryState, ShareKey, ShareKind, ShareSnapshot, ShareUpdate, StateBatch,
-};
+pub(crate) use share_state::{DeliveryState, ShareKey, ShareKind, ShareSnapshot, ShareUpdate, StateBatch};
 pub(crate) use state::{Identity, Mark, PartitionState, SegmentSummary};
 pub(crate) use transaction_state::{
     CLIENT_VERSION, DecisionEnd, ENDS_HEADER, TopicPartitions, TransactionState, TransactionStatus,

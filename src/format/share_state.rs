@@ -148,8 +148,7 @@ impl ShareSnapshot {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         check_version(reader.take_i16()?, "share snapshot version", VALUE_VERSION)?;
-        let (epoch, state_epoch, leader_epoch) =
-            (reader.take_i32()?, reader.take_i32()?, reader.take_i32()?);
+        let (epoch, state_epoch, leader_epoch) = (reader.take_i32()?, reader.take_i32()?, reader.take_i32()?);
         let at = reader.position();
         let (start, create_time, write_time) = (reader.take_i64()?, reader.take_i64()?, reader.take_i64()?);
         if start < 0 {
@@ -157,16 +156,7 @@ impl ShareSnapshot {
         }
         let batches = take_batches(&mut reader)?;
         let complete_count = take_tags(&mut reader)?;
-        Ok(Self {
-            epoch,
-            state_epoch,
-            leader_epoch,
-            start,
-            create_time,
-            write_time,
-            batches,
-            complete_count,
-        })
+        Ok(Self { epoch, state_epoch, leader_epoch, start, create_time, write_time, batches, complete_count })
     }
 }
 
@@ -315,7 +305,8 @@ mod tests {
     fn snapshots_are_written_as_the_share_coordinator_writes_them() {
         let mut bytes = Vec::new();
         snapshot().encode(&mut bytes).unwrap();
-        let expected = b"\0\0\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\x09\x03\
+        let expected =
+            b"\0\0\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\x09\x03\
             \0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x05\0\0\x02\0\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0\x08\x02\0\x01\0\
             \x01\0\x04\0\0\0\x03";
         assert_eq!(bytes, expected);

@@ -108,11 +108,7 @@ impl Participant for Answers {
 }
 
 /// The messages as spans, if all of them are held.
-fn spans_of(
-    inner: &SlotInner,
-    messages: &[(Arc<Delivery>, Offset)],
-    now: Timestamp,
-) -> Result<Vec<Span>> {
+fn spans_of(inner: &SlotInner, messages: &[(Arc<Delivery>, Offset)], now: Timestamp) -> Result<Vec<Span>> {
     let mut spans = Vec::new();
     for (delivery, offset) in messages {
         match held(inner, (delivery.lock, now), &[*offset]) {

@@ -159,10 +159,16 @@ impl QueueBuilder {
         queues.topics.check_open()?;
         if lock_timeout < Duration::from_millis(1) {
             let key = "group.share.record.lock.duration.ms";
-            return Err(Error::config(key, lock_timeout.as_millis(), "at least 1 ms: no answer would come in time"));
+            return Err(Error::config(
+                key,
+                lock_timeout.as_millis(),
+                "at least 1 ms: no answer would come in time",
+            ));
         }
-        if let Some((number, topic)) =
-            topics.iter().enumerate().find(|(number, topic)| topics.iter().take(*number).any(|other| other == *topic))
+        if let Some((number, topic)) = topics
+            .iter()
+            .enumerate()
+            .find(|(number, topic)| topics.iter().take(*number).any(|other| other == *topic))
         {
             return Err(Error::invalid(format!("topic {topic:?} stands twice, also as number {number}")));
         }

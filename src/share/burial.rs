@@ -70,8 +70,12 @@ impl Queue {
     /// Gives messages up: they end in the dead letters, or nowhere where there are none.
     pub(super) fn bury(&self, place: &Place, inner: &mut SlotInner, burial: &Burial<'_>) -> Result<()> {
         let Burial { span, now, .. } = *burial;
-        let batch =
-            StateBatch { first: span.first, last: span.last, state: DeliveryState::Archived, count: span.count };
+        let batch = StateBatch {
+            first: span.first,
+            last: span.last,
+            state: DeliveryState::Archived,
+            count: span.count,
+        };
         match self.dead_letter_topic()? {
             Some(topic) if !burial.records.is_empty() => {
                 let (entry, accounts) = self.queues.states.entry(&place.slot, inner, (vec![batch], now))?;
@@ -110,7 +114,9 @@ impl Queue {
         for record in records {
             let letter = Letter::of(record, (&self.group, burial));
             let target = slot.partition % topic.partition_count().max(1);
-            match tx.send(letter.record(record, record.value.as_deref()).topic(topic.name()).partition(target)) {
+            match tx
+                .send(letter.record(record, record.value.as_deref()).topic(topic.name()).partition(target))
+            {
                 // Its place is told, and it is there as long as its topic keeps it.
                 Err(Error::RecordTooLarge { .. }) => {
                     tx.send(letter.record(record, None).topic(topic.name()).partition(target))?;

@@ -100,10 +100,7 @@ impl Queue {
     }
 
     /// Locks a partition's state, as it is at `now`.
-    pub(super) fn enter<'a>(
-        &self,
-        place: &'a Place,
-    ) -> Result<(MutexGuard<'a, SlotInner>, Timestamp)> {
+    pub(super) fn enter<'a>(&self, place: &'a Place) -> Result<(MutexGuard<'a, SlotInner>, Timestamp)> {
         let mut inner = place.slot.inner.lock();
         place.partition.log().check_open()?;
         if inner.prepared_for != self.number {
@@ -125,10 +122,8 @@ impl Queue {
         if self.settings.is_ordered {
             let mut records = Vec::new();
             for span in inner.state.open_spans() {
-                let key = |record: RecordRef<'_>| Fresh {
-                    offset: record.offset(),
-                    key: record.key().map(hash_of),
-                };
+                let key =
+                    |record: RecordRef<'_>| Fresh { offset: record.offset(), key: record.key().map(hash_of) };
                 self.each(place, (span.first, span.last), |record| records.push(key(record)))?;
             }
             inner.state.keep_order(records);
@@ -217,8 +212,10 @@ impl Queue {
         });
         reader.seek(end);
         while room > 0 && state.has_room() {
-            let limits =
-                FetchLimits { max_records: usize::try_from(room).unwrap_or(usize::MAX), max_bytes: MOST_BYTES };
+            let limits = FetchLimits {
+                max_records: usize::try_from(room).unwrap_or(usize::MAX),
+                max_bytes: MOST_BYTES,
+            };
             let slices = match reader.fetch(limits) {
                 Ok(slices) => slices,
                 Err(_) if !(reading.fresh.is_empty() && reading.again.is_empty()) => break,
@@ -332,7 +329,12 @@ impl Queue {
     }
 
     /// Keeps a message for longer.
-    pub(super) fn renew(&self, place: &Place, lock: Lock, (offset, lock_timeout): (Offset, Duration)) -> Result<()> {
+    pub(super) fn renew(
+        &self,
+        place: &Place,
+        lock: Lock,
+        (offset, lock_timeout): (Offset, Duration),
+    ) -> Result<()> {
         let (mut inner, now) = self.enter(place)?;
         if inner.state.held(offset, lock.id, now).is_none() {
             return Err(lock_lost(place, offset));
@@ -342,7 +344,12 @@ impl Queue {
     }
 
     /// Gives a message up, at its worker's word.
-    pub(super) fn reject(&self, place: &Place, lock: Lock, (record, reason): (&OwnedRecord, &str)) -> Result<()> {
+    pub(super) fn reject(
+        &self,
+        place: &Place,
+        lock: Lock,
+        (record, reason): (&OwnedRecord, &str),
+    ) -> Result<()> {
         let (mut inner, now) = self.enter(place)?;
         let Some(count) = inner.state.held(record.offset, lock.id, now) else {
             return Err(lock_lost(place, record.offset));
@@ -417,7 +424,11 @@ pub(super) fn until(now: Timestamp, wait: Duration) -> Timestamp {
     now.saturating_add(Timestamp::try_from(millis).unwrap_or(Timestamp::MAX))
 }
 
-fn push(batches: &mut Vec<StateBatch>, (first, last): (Offset, Offset), (state, count): (DeliveryState, i16)) {
+fn push(
+    batches: &mut Vec<StateBatch>,
+    (first, last): (Offset, Offset),
+    (state, count): (DeliveryState, i16),
+) {
     match batches.last_mut() {
         Some(before) if before.last + 1 == first && (before.state, before.count) == (state, count) => {
             before.last = last;

@@ -201,7 +201,11 @@ impl Queues {
     pub(super) fn of_topic(&self, topic: u128) -> Vec<Arc<Slot>> {
         let first = SlotName { topic, partition: 0, group: "".into() };
         let slots = self.slots.lock();
-        slots.range(first..).take_while(|(name, _)| name.topic == topic).map(|(_, slot)| Arc::clone(slot)).collect()
+        slots
+            .range(first..)
+            .take_while(|(name, _)| name.topic == topic)
+            .map(|(_, slot)| Arc::clone(slot))
+            .collect()
     }
 
     /// All states.
@@ -238,8 +242,7 @@ impl Queues {
             let topic = queue.topic.name();
             return Err(Error::invalid(format!("group {group:?} has workers on topic {topic:?}")));
         }
-        let gone: Vec<_> =
-            self.slots.lock().keys().filter(|name| &*name.group == group).cloned().collect();
+        let gone: Vec<_> = self.slots.lock().keys().filter(|name| &*name.group == group).cloned().collect();
         self.forget(&gone)?;
         if gone.is_empty() { Ok(()) } else { self.states.sync() }
     }

@@ -134,7 +134,8 @@ impl SharePartition {
     /// Finds those that were out when an earlier life ended, more than once: each is tried by itself, so that it takes no
     /// other along if it is what ends the process.
     pub(super) fn suspect_of(&mut self, limit: i16) {
-        let doubtful = |span: &Span| span.count < limit && span.count.saturating_add(1) >= first_doubtful(limit);
+        let doubtful =
+            |span: &Span| span.count < limit && span.count.saturating_add(1) >= first_doubtful(limit);
         let found: Vec<_> = self.runs.available().filter(doubtful).collect();
         for span in found {
             self.runs.set(span.first, span.last, (RunState::Suspect, span.count));

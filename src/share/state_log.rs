@@ -166,8 +166,7 @@ impl StateLog {
 
     /// Forgets states.
     pub(super) fn delete(&self, names: &[SlotName]) -> Result<()> {
-        let tombstone =
-            |name: &SlotName| Ok(Entry { key: name.key(ShareKind::Snapshot)?, value: None });
+        let tombstone = |name: &SlotName| Ok(Entry { key: name.key(ShareKind::Snapshot)?, value: None });
         let entries = names.iter().map(tombstone).collect::<Result<Vec<_>>>()?;
         self.ledger.append(&entries, |_| {})
     }

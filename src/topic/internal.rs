@@ -26,10 +26,12 @@ enum Keeps {
 const SMALL_SEGMENT_BYTES: u32 = 16 << 20;
 
 /// What groups have committed.
-pub(crate) static OFFSETS: InternalTopic = InternalTopic { name: "__consumer_offsets", partitions: 1, keeps: Keeps::LastOfKey };
+pub(crate) static OFFSETS: InternalTopic =
+    InternalTopic { name: "__consumer_offsets", partitions: 1, keeps: Keeps::LastOfKey };
 
 /// What was decided about transactions.
-pub(crate) static TRANSACTIONS: InternalTopic = InternalTopic { name: "__transaction_state", partitions: 1, keeps: Keeps::LastOfKey };
+pub(crate) static TRANSACTIONS: InternalTopic =
+    InternalTopic { name: "__transaction_state", partitions: 1, keeps: Keeps::LastOfKey };
 
 /// What queues have delivered, and what became of it.
 pub(crate) static SHARE_STATE: InternalTopic =

@@ -240,5 +240,7 @@ fn arguments_that_make_no_queue_are_refused() {
     assert!(matches!(world.builder().then("jobs").build(), Err(Error::InvalidArgument { .. })));
     let _worker = world.worker();
     assert!(matches!(world.store.queue("__share_group_state", "g"), Err(Error::InvalidArgument { .. })));
-    assert!(world.store.topic("__share_group_state").unwrap().partition(0).unwrap().delete_records(0).is_err());
+    assert!(
+        world.store.topic("__share_group_state").unwrap().partition(0).unwrap().delete_records(0).is_err()
+    );
 }

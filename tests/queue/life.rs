@@ -133,7 +133,8 @@ fn a_worker_that_waits_is_woken_by_whatever_may_be_for_it() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     store.create_topic("jobs", TopicConfig::new()).unwrap();
-    let builder = store.queue_builder("jobs", "workers").ordered_by_key().lock_timeout(Duration::from_millis(50));
+    let builder =
+        store.queue_builder("jobs", "workers").ordered_by_key().lock_timeout(Duration::from_millis(50));
     let send = |value: &str| _ = store.producer().send(Record::to("jobs").key("k").value(value)).unwrap();
     let mut mine = builder.clone().build().unwrap();
     let taken = AtomicU64::new(0);
@@ -240,7 +241,8 @@ fn the_stored_states_stay_as_small_as_what_is_under_way() {
     }
     let states = world.store.topic("__share_group_state").unwrap().partition(0).unwrap();
     let snapshot = |record: annals::OwnedRecord| record.key.unwrap().starts_with(&[0, 0]);
-    let kinds: Vec<_> = states.read(..).unwrap().into_iter().map(|record| snapshot(record.unwrap())).collect();
+    let kinds: Vec<_> =
+        states.read(..).unwrap().into_iter().map(|record| snapshot(record.unwrap())).collect();
     let snapshots = kinds.iter().filter(|is_snapshot| **is_snapshot).count();
     assert!((3..20).contains(&snapshots), "{snapshots} snapshots in {} records", kinds.len());
     assert!(take(&mut world.killed().worker(), 1).is_empty());

@@ -1,5 +1,9 @@
 //! Queues: what a worker is handed, what becomes of its answers, and what a crash leaves of them.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where a program would handle an error")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails where a program would handle an error"
+)]
 
 #[cfg(test)]
 mod answers;

@@ -226,7 +226,8 @@ impl Life {
 
 #[test]
 fn a_queue_does_what_a_plain_map_says() {
-    let seeds = std::env::var("ANNALS_QUEUE_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS);
+    let seeds =
+        std::env::var("ANNALS_QUEUE_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS);
     for seed in 0..seeds {
         let mut life = Life::new(seed);
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {

@@ -151,7 +151,10 @@ impl World {
             assert!(self.is_due(*offset), "{offset} was handed out: {known:?}");
             assert_eq!(*count, known.count + 1, "{offset}");
             let doubtful = count >= &2 && *count == LIMIT;
-            assert!(!doubtful || taken.len() == 1, "the last attempt of {offset} is number {number} of {taken:?}");
+            assert!(
+                !doubtful || taken.len() == 1,
+                "the last attempt of {offset} is number {number} of {taken:?}"
+            );
         }
         selection.spans.iter().for_each(|span| self.state.acquire(span, lock));
         missing.into_iter().for_each(|offset| self.state.finish(offset, offset, DeliveryState::Archived));
@@ -169,7 +172,11 @@ impl World {
                 next = offset + 1;
             }
             for (offset, is_free) in &fresh {
-                assert_eq!(*is_free, self.is_due(*offset) && !self.has_key_among(&taken, *offset), "{offset}");
+                assert_eq!(
+                    *is_free,
+                    self.is_due(*offset) && !self.has_key_among(&taken, *offset),
+                    "{offset}"
+                );
                 taken.extend(is_free.then_some((*offset, 1)));
             }
         }
@@ -324,7 +331,8 @@ impl World {
 
 #[test]
 fn a_queues_partition_does_what_a_plain_list_says() {
-    let seeds = std::env::var("ANNALS_QUEUE_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS);
+    let seeds =
+        std::env::var("ANNALS_QUEUE_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS);
     for seed in 0..seeds {
         let mut world = World::new(seed);
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -344,7 +352,8 @@ fn everything_is_done_in_the_end_and_nothing_is_kept_of_it() {
             world.now += 30;
             world.expire();
             world.take();
-            let out: Vec<_> = world.records.iter().filter(|(_, known)| matches!(known.fate, Fate::Out(_))).collect();
+            let out: Vec<_> =
+                world.records.iter().filter(|(_, known)| matches!(known.fate, Fate::Out(_))).collect();
             let out: Vec<_> = out.into_iter().map(|(offset, _)| *offset).collect();
             for offset in out {
                 world.state.finish(offset, offset, DeliveryState::Acknowledged);

@@ -31,7 +31,9 @@ fn snapshot(epoch: i32, start: i64, batches: Vec<StateBatch>) -> Vec<u8> {
 fn update(epoch: i32, batch: StateBatch) -> Vec<u8> {
     let mut bytes = Vec::new();
     let batches = vec![batch];
-    ShareUpdate { epoch, leader_epoch: 0, start: None, batches, complete_count: -1 }.encode(&mut bytes).unwrap();
+    ShareUpdate { epoch, leader_epoch: 0, start: None, batches, complete_count: -1 }
+        .encode(&mut bytes)
+        .unwrap();
     bytes
 }
 
