@@ -14,6 +14,7 @@ use crate::group::{CommittedOffset, Groups, OffsetReset};
 use crate::io::{Clock, Directory, caught};
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::{Producer, ProducerBuilder};
+use crate::share::{QueueBuilder, Queues, Worker};
 use crate::store::builder::{Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
 use crate::store::failures::Failures;
@@ -54,6 +55,7 @@ struct Inner {
     topics: Arc<Topics>,
     groups: Arc<Groups>,
     transactions: Arc<Transactions>,
+    queues: Arc<Queues>,
     care: Arc<Caretaker>,
     agenda: Arc<Agenda>,
     /// Called by the agenda, which keeps nobody alive.
@@ -127,10 +129,13 @@ impl Store {
         let recovered = Transactions::recover(&topics, &builder.clock)?;
         let groups = Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?;
         let transactions = Transactions::open(recovered, (&topics, &groups), &builder.clock, &agenda);
+        let producer = ProducerBuilder::new(Arc::clone(&topics)).build_default();
+        let queues = Queues::open((&topics, &groups), (&transactions, producer), &builder.clock)?;
         groups.write_what_cannot_wait()?;
         let care = Caretaker {
             topics: Arc::clone(&topics),
             groups: Arc::clone(&groups),
+            queues: Arc::clone(&queues),
             clock: builder.clock,
             failures: Failures::new(builder.on_maintenance_failure),
         };
@@ -147,15 +152,19 @@ impl Store {
         // From here on nothing refuses the open: what follows changes files, and is done later where it fails.
         drop(topics.clear_leftovers());
         drop(groups.write_owed());
+        drop(queues.write_owed());
         let mut recovery = topics.recovery();
         let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
         commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
+        let states = recovery.iter_mut().find(|report| report.topic_partition == queues.stored_in());
+        states.into_iter().for_each(|report| report.skipped = queues.skipped().to_vec());
         recovery.iter().for_each(|report| note_recovered(report, topics.figures()));
         let inner = Inner {
             root,
             topics,
             groups,
             transactions,
+            queues,
             care,
             agenda,
             _teller: teller,
@@ -191,6 +200,12 @@ impl Store {
     #[cfg(feature = "metrics")]
     pub(super) fn reported(&self) -> &Reported {
         &self.inner.reported
+    }
+
+    /// Whoever reads the topic looks at it again.
+    fn topic_changed(&self, name: &str) {
+        self.inner.groups.topic_changed(name);
+        self.inner.queues.topic_changed(name);
     }
 
     fn check_open(&self) -> Result<()> {
@@ -231,7 +246,7 @@ impl Store {
         let _work = self.work()?;
         refuse_change(name)?;
         let topic = self.inner.topics.create(name, &config)?;
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
         Ok(topic)
     }
 
@@ -262,7 +277,7 @@ impl Store {
         refuse_change(name)?;
         let sources = directories.into_iter().map(Into::into).collect();
         let adopted = self.inner.topics.adopt(name, &config, sources)?;
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
         Ok(adopted)
     }
 
@@ -286,7 +301,7 @@ impl Store {
         let _work = self.work()?;
         refuse_change(name)?;
         let topic = self.inner.topics.ensure(name, &config)?;
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
         Ok(topic)
     }
 
@@ -305,7 +320,7 @@ impl Store {
         let _work = self.work()?;
         refuse_change(name)?;
         let topic = self.inner.topics.add_partitions(name, count)?;
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
         Ok(topic)
     }
 
@@ -334,7 +349,9 @@ impl Store {
             self.inner.care.failures.forget(name);
         }
         // Also after a failure, which may have come when the topic was gone already.
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
+        // What a queue had of it is no other topic's; what fails here is done by the next deletion.
+        drop(self.inner.queues.forget_deleted());
         deleted.and(self.inner.groups.forget_deleted(name))
     }
 
@@ -386,6 +403,20 @@ impl Store {
         ConsumerBuilder::new(Arc::clone(&self.inner.topics), Arc::clone(&self.inner.groups))
     }
 
+    /// A worker of the queue that `group` has on a topic, with the default settings. The first one makes the queue, which begins
+    /// at the topic's first record. Queues of other groups, and consumers, see every record too.
+    ///
+    /// # Errors
+    /// As [`QueueBuilder::build`].
+    pub fn queue(&self, topic: &str, group: &str) -> Result<Worker> {
+        self.queue_builder(topic, group).build()
+    }
+
+    /// A worker of a queue with other settings.
+    pub fn queue_builder(&self, topic: &str, group: &str) -> QueueBuilder {
+        QueueBuilder::new(Arc::clone(&self.inner.queues), topic, group)
+    }
+
     /// The names of all groups that have members or have committed offsets.
     pub fn groups(&self) -> Vec<String> {
         self.inner.groups.names()
@@ -396,12 +427,13 @@ impl Store {
         self.inner.groups.committed_of(group)
     }
 
-    /// Forgets what a group has committed.
+    /// Forgets what a group has committed, and its queues.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Error::InvalidArgument) while it has members, [`Io`](Error::Io).
+    /// [`InvalidArgument`](Error::InvalidArgument) while it has members or workers, [`Io`](Error::Io).
     pub fn delete_group(&self, group: &str) -> Result<()> {
         let _work = self.work()?;
+        self.inner.queues.delete(group)?;
         self.inner.groups.delete(group)
     }
 

@@ -1,6 +1,7 @@
 //! The bugs, and who catches each.
 
 mod figures;
+mod copies;
 mod lives;
 mod processes;
 mod reading;
@@ -51,6 +52,7 @@ const ENDING: Tests = tests("interface", &["lifecycle::ending::"]);
 pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
     [
         figures::BUGS,
+        copies::BUGS,
         lives::BUGS,
         processes::BUGS,
         reading::BUGS,
