@@ -184,6 +184,16 @@ impl Topics {
         Err(broken.unwrap_or_else(|| Error::UnknownTopic { topic: name.to_owned(), was_deleted: false }))
     }
 
+    /// The topic of that id; `None` when there is none any more, an error when there is one that could not be opened.
+    pub(crate) fn by_id(&self, id: u128) -> Result<Option<Topic>> {
+        if let Some(found) = self.by_name.read().values().find(|topic| topic.id() == id) {
+            return Ok(Some(found.clone()));
+        }
+        let catalog = self.catalog.lock();
+        let listed = catalog.catalog().topics.iter().find(|(_, entry)| entry.id == id);
+        listed.map(|(name, _)| self.get(name)).transpose()
+    }
+
     /// Makes the list of topics durable as it was found: whoever wrote it may have died before the sync of its name.
     pub(crate) fn sync_list(&self) -> Result<()> {
         self.root.sync()

@@ -13,6 +13,7 @@ use crate::topic::{Contribution, Outcome, Participant, Partition, Prepared, Topi
 use crate::transaction::builder::{Settings, check_name};
 use crate::transaction::condition::Condition;
 use crate::transaction::decisions::{Decision, DecisionLog};
+use crate::transaction::recovery::{Recovered, TakenBack};
 use crate::transaction::finish::{Ended, Outstanding};
 use crate::transaction::ids::ProducerId;
 use crate::transaction::named_producer::NamedProducer;
@@ -36,6 +37,8 @@ pub(crate) struct Transactions {
     pub(super) names: Mutex<HashMap<Arc<str>, Arc<Named>>>,
     /// Decided, and not yet in the log everywhere.
     pub(super) outstanding: Mutex<Outstanding>,
+    /// What the open has taken back and is not written yet.
+    pub(super) owed: Mutex<Vec<TakenBack>>,
     owners: AtomicU64,
     /// Ids of named producers, once one was asked for.
     producers: Mutex<Option<BTreeMap<String, i64>>>,
@@ -72,9 +75,9 @@ impl Transactions {
         topics: Arc<Topics>,
         groups: Arc<Groups>,
         (clock, agenda): (Arc<dyn Clock>, Arc<Agenda>),
-        decisions: DecisionLog,
-        outstanding: Outstanding,
+        recovered: Recovered,
     ) -> Self {
+        let (decisions, outstanding, owed) = recovered.into_parts();
         Self {
             topics,
             groups,
@@ -83,6 +86,7 @@ impl Transactions {
             decisions,
             names: Mutex::default(),
             outstanding: Mutex::new(outstanding),
+            owed: Mutex::new(owed),
             owners: AtomicU64::new(1),
             producers: Mutex::default(),
         }

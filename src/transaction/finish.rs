@@ -142,6 +142,10 @@ impl Transactions {
 
     /// Writes markers, those of one partition together.
     fn write_ends(self: &Arc<Self>, mut ended: Vec<Ended>) -> Result<()> {
+        if let Err(error) = self.write_owed() {
+            self.settle(ended);
+            return Err(error);
+        }
         let mut by_place: BTreeMap<Place, (Partition, Vec<usize>)> = BTreeMap::new();
         for (number, one) in ended.iter().enumerate() {
             for (place, written) in &one.places {
