@@ -36,6 +36,7 @@ pub use compaction::{CompactionReport, EraseReport};
 pub(crate) use config::{KeyRule, LogConfig, LogOptions};
 pub(crate) use log::{Log, LogContext};
 pub use open::{RecoveryReport, SkippedRecord, TornTail};
+pub(crate) use producers::clearing::{Clearing, EndsTransactions};
 pub(crate) use producers::table::Remembered;
 pub(crate) use read::{BelowStart, FetchLimits, Reader, RecordSlice, RecordSliceIter, Undecided, Visibility};
 pub use read::{Isolation, OffsetAndTimestamp, OnDamage};

@@ -1,7 +1,7 @@
 //! Deciding: what is written before, what the decision is, and what follows from it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::error::{Error, Result};
 use crate::format::{DecisionEnd, Ending, TopicPartitions};
@@ -29,6 +29,7 @@ use crate::upkeep::Agenda;
 /// Locks are taken in this order: a name's state, those of participants by the names of their topics, the writers of partitions by topic id and number; then the rest.
 #[derive(Debug)]
 pub(crate) struct Transactions {
+    pub(super) this: Weak<Self>,
     pub(super) topics: Arc<Topics>,
     pub(super) groups: Arc<Groups>,
     clock: Arc<dyn Clock>,
@@ -76,9 +77,11 @@ impl Transactions {
         groups: Arc<Groups>,
         (clock, agenda): (Arc<dyn Clock>, Arc<Agenda>),
         recovered: Recovered,
+        this: &Weak<Self>,
     ) -> Self {
         let (decisions, outstanding, owed) = recovered.into_parts();
         Self {
+            this: Weak::clone(this),
             topics,
             groups,
             clock,

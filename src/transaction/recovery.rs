@@ -5,7 +5,7 @@
 //! to be there later, when others have appended in its place. Where a topic cannot be opened nobody knows, and nothing is decided.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::error::Result;
 use crate::format::{DecisionEnd, Ending};
@@ -100,7 +100,11 @@ impl Transactions {
     ) -> Arc<Self> {
         let is_any = !recovered.outstanding.ended.is_empty();
         let with = (Arc::clone(clock), Arc::clone(agenda));
-        let opened = Arc::new(Self::new(Arc::clone(topics), Arc::clone(groups), with, recovered));
+        let opened = Arc::new_cyclic(|this| {
+            Self::new(Arc::clone(topics), Arc::clone(groups), with, recovered, this)
+        });
+        let weak: Weak<Self> = Arc::downgrade(&opened);
+        topics.set_clearing(weak);
         for partition in opened.owed.lock().iter().flat_map(|owed| &owed.partitions) {
             let owing = Arc::downgrade(&opened);
             let write = move || owing.upgrade().map_or(Ok(()), |opened| opened.write_owed());

@@ -7,4 +7,5 @@ mod life;
 #[cfg(test)]
 mod model;
 mod named;
+mod room;
 mod together;
