@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::log::{Append, BelowStart, Log, OffsetAndTimestamp, OnDamage, Reader, RecordSlice, Undecided, Visibility};
+use crate::log::{
+    Append, BelowStart, Log, OffsetAndTimestamp, OnDamage, Reader, RecordSlice, Undecided, Visibility,
+};
 use crate::topic::internal::{InternalTopic, refuse_write};
 use crate::topic::metadata::BatchMetadata;
 use crate::topic::partition_reader::{FETCH, PartitionReader};

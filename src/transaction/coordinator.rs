@@ -13,12 +13,12 @@ use crate::topic::{Contribution, Outcome, Participant, Partition, Prepared, Topi
 use crate::transaction::builder::{Settings, check_name};
 use crate::transaction::condition::Condition;
 use crate::transaction::decisions::{Decision, DecisionLog};
-use crate::transaction::recovery::{Recovered, TakenBack};
 use crate::transaction::finish::{Ended, Outstanding};
 use crate::transaction::ids::ProducerId;
 use crate::transaction::named_producer::NamedProducer;
 use crate::transaction::names::{NameState, Named, OpenParts};
 use crate::transaction::pieces::Pieces;
+use crate::transaction::recovery::{Recovered, TakenBack};
 use crate::transaction::round::Round;
 use crate::transaction::shares::Gathered;
 use crate::types::{Durability, Offset, Timestamp};

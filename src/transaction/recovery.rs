@@ -11,9 +11,9 @@ use crate::error::Result;
 use crate::format::{DecisionEnd, Ending};
 use crate::group::Groups;
 use crate::io::Clock;
+use crate::log::Standing;
 use crate::topic::{Partition, Topics};
 use crate::transaction::coordinator::{Transactions, left_by};
-use crate::log::Standing;
 use crate::transaction::decisions::{Decided, DecisionLog, Decisions};
 use crate::transaction::finish::{Ended, Outstanding};
 use crate::transaction::ids::ProducerId;
@@ -100,9 +100,8 @@ impl Transactions {
     ) -> Arc<Self> {
         let is_any = !recovered.outstanding.ended.is_empty();
         let with = (Arc::clone(clock), Arc::clone(agenda));
-        let opened = Arc::new_cyclic(|this| {
-            Self::new(Arc::clone(topics), Arc::clone(groups), with, recovered, this)
-        });
+        let opened =
+            Arc::new_cyclic(|this| Self::new(Arc::clone(topics), Arc::clone(groups), with, recovered, this));
         let weak: Weak<Self> = Arc::downgrade(&opened);
         topics.set_clearing(weak);
         for partition in opened.owed.lock().iter().flat_map(|owed| &owed.partitions) {

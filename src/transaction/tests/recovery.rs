@@ -56,7 +56,12 @@ fn a_commit_marker_tells_what_a_topic_that_cannot_be_opened_holds() {
     let world = decided();
     // The markers come to one of the topics alone.
     for topic in ["two-0", "state-0"] {
-        world.disk.fail(&[Call::Write], &format!("{topic}/00000000000000000000.log"), (0, Times::ForEver), Fault::Error(28));
+        world.disk.fail(
+            &[Call::Write],
+            &format!("{topic}/00000000000000000000.log"),
+            (0, Times::ForEver),
+            Fault::Error(28),
+        );
     }
     assert!(world.transactions.finish().is_err());
     let world = world.next_life_with(|disk| {
@@ -109,7 +114,9 @@ fn missing_in_two() -> World {
 }
 
 fn changes(world: &World) -> Vec<String> {
-    let is_change = |done: &crate::doubles::Done| !matches!(done.call, Call::Open | Call::Read | Call::List | Call::Map | Call::Len);
+    let is_change = |done: &crate::doubles::Done| {
+        !matches!(done.call, Call::Open | Call::Read | Call::List | Call::Map | Call::Len)
+    };
     world.disk.trace().iter().filter(|done| is_change(done)).map(|done| format!("{done:?}")).collect()
 }
 

@@ -9,3 +9,4 @@ mod model;
 mod named;
 mod room;
 mod together;
+mod verify;

@@ -52,7 +52,12 @@ fn a_decided_transaction_in_the_way_gets_its_markers_first() {
         tx.send(Record::to("other").value(&number.to_string())).unwrap();
         tx.commit().unwrap();
     }
-    assert!(queue.bytes() <= LIMIT + 1000 && queue.start() > 0, "{} bytes from {}", queue.bytes(), queue.start());
+    assert!(
+        queue.bytes() <= LIMIT + 1000 && queue.start() > 0,
+        "{} bytes from {}",
+        queue.bytes(),
+        queue.start()
+    );
     assert_eq!(values(&store, "other", 0, Isolation::ReadCommitted).len(), 30);
 }
 
@@ -60,7 +65,8 @@ fn a_decided_transaction_in_the_way_gets_its_markers_first() {
 fn a_transaction_larger_than_its_partition_may_be_is_refused() {
     let (_dir, store, queue) = store();
     let mut tx = store.transaction_builder("large").buffer_bytes(0).begin().unwrap();
-    let refused = (0..100).find_map(|number| tx.send(Record::to("queue").value(&format!("{number:0100}"))).err());
+    let refused =
+        (0..100).find_map(|number| tx.send(Record::to("queue").value(&format!("{number:0100}"))).err());
     assert!(matches!(refused, Some(Error::Full { .. })), "{refused:?}");
     drop(tx);
     assert_eq!(queue.stable(), queue.end(), "it was aborted");
