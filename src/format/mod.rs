@@ -2,6 +2,7 @@
 
 mod aborted;
 mod attributes;
+mod backup_list;
 mod batch_builder;
 mod batch_header;
 mod batch_rewrite;
@@ -31,6 +32,7 @@ mod varint;
 pub(crate) use aborted::{AbortedTransaction, decode_aborted, encode_aborted};
 pub(crate) use attributes::Attributes;
 pub use attributes::TimestampType;
+pub(crate) use backup_list::{BackedUpPartition, BackedUpSegment, BackupList};
 pub(crate) use batch_builder::{BatchBuilder, NewRecord, ProducerStamp, Seal, SealedBatch};
 pub(crate) use batch_header::{BatchHeader, sequence_after};
 pub(crate) use batch_rewrite::{BatchRewriter, Outcome, RecordFate, RewriteRules};

@@ -6,10 +6,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::backup::refuse_backup;
 use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
 use crate::group::{CommittedOffset, Groups, OffsetReset};
-use crate::io::{Directory, caught};
+use crate::io::{Clock, Directory, caught};
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::{Producer, ProducerBuilder};
 use crate::store::builder::{Maintenance, StoreBuilder};
@@ -17,6 +18,7 @@ use crate::store::caretaker::Caretaker;
 use crate::store::failures::Failures;
 use crate::store::life::{Life, Work};
 use crate::store::maintenance;
+use crate::store::reader::StoreReader;
 use crate::store::stats::StoreStats;
 use crate::topic::{Adoption, LogSource, Topic, TopicConfig, Topics, refuse_change};
 use crate::transaction::{NamedProducer, Transaction, TransactionBuilder, Transactions};
@@ -82,6 +84,19 @@ impl Store {
         StoreBuilder::new(path.as_ref())
     }
 
+    /// Opens the store in a directory to read it alone: any number of processes may do so at a time, and nothing is written, not
+    /// even a name. It works on media that cannot be written to, and for users who may not write. While one of them has it open
+    /// no process can write to the store, where the file system has locks; where it has none, nobody may write meanwhile.
+    ///
+    /// What it costs, and what it finds, is as with [`open`](Self::open); what that one would set right is judged in memory.
+    ///
+    /// # Errors
+    /// [`StoreInUse`](Error::StoreInUse) when a process writes to it. [`Io`](Error::Io) also when there is no store in the
+    /// directory; otherwise as [`open`](Self::open).
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<StoreReader> {
+        Self::builder(path).open_read_only()
+    }
+
     /// Checks every batch of every partition of the store in a directory, which is not open anywhere, and lists what is not
     /// as it was written. Changes nothing but the lock file.
     ///
@@ -96,6 +111,7 @@ impl Store {
         root.ensure()?;
         let root = root.anchored()?;
         let lock = builder.lock(&root)?;
+        refuse_backup(&root)?;
         let context = builder.context();
         let agenda = Arc::clone(&context.agenda);
         let topics = Arc::new(Topics::open(root.clone(), context)?);
@@ -156,8 +172,16 @@ impl Store {
         self.inner.life.check()
     }
 
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.care.clock
+    }
+
+    pub(super) fn shared_topics(&self) -> &Arc<Topics> {
+        &self.inner.topics
+    }
+
     /// The same, and the directory is not given back while the caller works on more than one partition in it.
-    fn work(&self) -> Result<Work> {
+    pub(super) fn work(&self) -> Result<Work> {
         self.inner.life.work()
     }
 

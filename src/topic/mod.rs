@@ -6,6 +6,7 @@ mod adopt;
 mod catalog_file;
 mod compaction;
 mod config;
+mod cut;
 mod directories;
 mod internal;
 mod latest;
@@ -26,9 +27,11 @@ mod stats;
 mod topic;
 mod topics;
 mod verify;
+mod view;
 
 pub use adopt::{AdoptedPartition, Adoption, LogSource};
 pub use config::{CleanupPolicy, TopicConfig};
+pub(crate) use cut::{StoreCut, TopicsToCut};
 #[cfg(any(test, fuzzing))]
 pub(crate) use internal::InternalTopic;
 pub(crate) use internal::{OFFSETS, TRANSACTIONS, refuse_change, refuse_write};
@@ -48,3 +51,4 @@ pub use stats::TopicStats;
 pub use topic::Topic;
 pub(crate) use topics::{TopicContext, Topics, unless_deleted};
 pub(crate) use verify::verify;
+pub use view::{PartitionView, TopicView};

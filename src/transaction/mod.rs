@@ -30,5 +30,6 @@ pub use builder::TransactionBuilder;
 pub(crate) use condition::{Condition, Held};
 pub(crate) use coordinator::Transactions;
 pub use named_producer::{NamedAppend, NamedProducer};
+pub(crate) use recovery::judge_in_memory;
 pub use stats::TransactionStats;
 pub use transaction::{Committed, CommittedBatch, Transaction};

@@ -21,6 +21,24 @@ use crate::transaction::names::Written;
 use crate::transaction::pieces::Place;
 use crate::upkeep::Agenda;
 
+/// Decides in memory about every transaction that was left open, as an open for writing would: for whoever only reads.
+pub(crate) fn judge_in_memory(topics: &Arc<Topics>) -> Result<()> {
+    let left = left_open(topics);
+    if left.is_empty() {
+        return Ok(());
+    }
+    let found = DecisionLog::new(Arc::clone(topics)).load()?;
+    for (producer, places) in left {
+        let ending = match judge(topics, (producer, &found)) {
+            Verdict::Ends(ending) => ending,
+            Verdict::TakenBack(_) => Ending::Abort,
+            Verdict::Unknown => continue,
+        };
+        places.values().for_each(|written| _ = written.partition.log().decide(producer.id, ending));
+    }
+    Ok(())
+}
+
 /// Transactions without an end, by their producers; and what is written of each.
 type Left = BTreeMap<ProducerId, BTreeMap<Place, Written>>;
 

@@ -24,8 +24,24 @@ const LAYERS: &[(&str, &[&str])] = &[
         "transaction",
         &["doubles", "io", "format", "segment", "upkeep", "log", "topic", "producer", "group", "consumer"],
     ),
+    // What copies a store, and makes one of a copy.
+    ("backup", &["io", "format", "segment", "upkeep", "log", "topic"]),
     // The store puts all of them together, and never sees a byte layout.
-    ("store", &["io", "segment", "upkeep", "log", "topic", "producer", "group", "consumer", "transaction"]),
+    (
+        "store",
+        &[
+            "io",
+            "segment",
+            "upkeep",
+            "log",
+            "topic",
+            "producer",
+            "group",
+            "consumer",
+            "transaction",
+            "backup",
+        ],
+    ),
     // Beside the store, not on it: it looks at files.
     ("dump", &["io", "format"]),
     // Above all of them, in tests and with `--cfg fuzzing` alone: it looks at everything.

@@ -250,8 +250,10 @@ impl Log {
     fn finish_swaps(&self, found: &Examined) -> Result<()> {
         let unnamed =
             found.segments.iter().filter(|segment| found.leftovers.pending.contains(&segment.base()));
-        names::finish_swaps(&self.directory, unnamed.map(|segment| (segment.base(), segment.log())))
-            .map_err(|error| self.poison_with(error))
+        let unnamed: Vec<_> = unnamed.map(|segment| (segment.base(), segment.log())).collect();
+        // The want of a descriptor leaves the names as they are.
+        unnamed.iter().try_for_each(|(_, log)| log.hold())?;
+        names::finish_swaps(&self.directory, unnamed).map_err(|error| self.poison_with(error))
     }
 
     /// Cuts a segment behind its last good batch, durably.

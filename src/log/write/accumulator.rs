@@ -36,6 +36,8 @@ pub(in crate::log) struct Accumulator {
     spare_queue: Batches,
     /// Why the next append is refused, whatever it is.
     refusal: Refusal,
+    /// How often offsets were given out again, because what had them could not be written.
+    failures: u64,
 }
 
 /// What an append is refused for before it is looked at.
@@ -61,12 +63,25 @@ impl Accumulator {
             spares,
             spare_queue: Batches::new(),
             refusal: Refusal::None,
+            failures: 0,
         }
     }
 
     /// The next offset to be given out.
     pub(in crate::log) fn next_offset(&self) -> Offset {
         self.next_offset
+    }
+
+    /// How often offsets were given out again: those that were given out before may be another's by now.
+    pub(in crate::log) fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    /// The next record begins a batch: what was placed so far ends with one.
+    pub(in crate::log) fn end_batch(&mut self) {
+        if let Some(open) = self.queue.back_mut() {
+            open.take_no_more();
+        }
     }
 
     pub(in crate::log) fn is_empty(&self) -> bool {
@@ -229,6 +244,7 @@ impl Accumulator {
             }
         }
         self.next_offset = next_offset;
+        self.failures += 1;
         if let Some((first, last)) = lost {
             let (partition, cause) = (partition.clone(), Arc::new(error.clone()));
             let new = Error::Lost { partition, first, last, cause };

@@ -106,11 +106,18 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("crash", &["durability::panics::"])],
     },
     Bug {
-        name: "leader-that-panics-leads-for-ever",
+        name: "leader-that-panics-wakes-nobody",
         file: "src/log/write/group_sync.rs",
-        good: "        rounds.is_led = false;",
-        bad: "        rounds.is_led = std::thread::panicking();",
+        good: "        self.0.done.notify_all();",
+        bad: "        if !std::thread::panicking() {\n            self.0.done.notify_all();\n        }",
         caught_by: &[tests("crash", &["durability::panics::"])],
+    },
+    Bug {
+        name: "no-descriptor-for-a-new-name-is-for-ever",
+        file: "src/log/compaction/swap.rs",
+        good: "let prepared = synced.and_then(|()| segment.iter().try_for_each(|segment| segment.log().hold()));",
+        bad: "let prepared = synced;",
+        caught_by: &[tests("crash", &["durability::limits::"])],
     },
     Bug {
         name: "records-accepted-after-the-last-batch-of-a-close",

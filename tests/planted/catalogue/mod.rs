@@ -1,6 +1,7 @@
 //! The bugs, and who catches each.
 
 mod lives;
+mod processes;
 mod reading;
 mod repairs;
 mod syncs;
@@ -47,5 +48,7 @@ const ENDING: Tests = tests("interface", &["lifecycle::ending::"]);
 
 /// All of them; a new room gets a file of its own.
 pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
-    [lives::BUGS, reading::BUGS, repairs::BUGS, syncs::BUGS, transactions::BUGS].into_iter().flatten()
+    [lives::BUGS, processes::BUGS, reading::BUGS, repairs::BUGS, syncs::BUGS, transactions::BUGS]
+        .into_iter()
+        .flatten()
 }

@@ -1,0 +1,1 @@
+//! Backups on disks that fail.
