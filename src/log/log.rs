@@ -86,7 +86,7 @@ pub(crate) struct Log {
     pub(super) retired: OnceLock<Error>,
     pub(super) watchers: Arc<Watchers>,
     /// What must be done before the first append.
-    pub(super) prerequisites: Mutex<Vec<Prerequisite>>,
+    pub(super) prerequisites: Mutex<Vec<Arc<Prerequisite>>>,
     /// Which opened it.
     process: Process,
 }

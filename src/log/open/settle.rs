@@ -42,7 +42,6 @@ struct Begun {
 }
 
 /// Something that another room has to have on the disk before the partition takes its first record.
-#[derive(Clone)]
 pub(in crate::log) struct Prerequisite(Arc<dyn Fn() -> Result<()> + Send + Sync>);
 
 impl fmt::Debug for Prerequisite {
@@ -53,10 +52,10 @@ impl fmt::Debug for Prerequisite {
 
 impl Log {
     /// Nothing is appended before `prerequisite` has succeeded: until then every append fails with its error, and the next one
-    /// asks again. It runs under the writer's lock. All that are required count. False for a partition that was appended to already.
+    /// asks again. It runs under the writer's lock. False for a partition that was appended to already.
     pub(crate) fn require(&self, prerequisite: impl Fn() -> Result<()> + Send + Sync + 'static) -> bool {
         let writer = self.writer.lock();
-        self.prerequisites.lock().push(Prerequisite(Arc::new(prerequisite)));
+        self.prerequisites.lock().push(Arc::new(Prerequisite(Box::new(prerequisite))));
         matches!(writer.phase, Phase::Untouched(_))
     }
 
