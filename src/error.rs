@@ -213,6 +213,18 @@ pub enum Error {
         member: String,
     },
 
+    /// The message is not this worker's any more: its lock has run out, and it is, or was, handed out again. The answer was not
+    /// taken. Work that takes longer calls `renew` meanwhile, or has a longer lock timeout.
+    #[error(
+        "offset {offset} of {partition}: the lock of the message has run out, and it may be another worker's"
+    )]
+    LockLost {
+        /// The partition.
+        partition: TopicPartition,
+        /// The message's offset.
+        offset: Offset,
+    },
+
     /// `StartFrom::Fail` and the group has committed no offset.
     #[error("group {group:?} has no committed offset for {partition}")]
     NoCommittedOffset {

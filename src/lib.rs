@@ -245,6 +245,7 @@ pub(crate) mod locks;
 pub(crate) mod log;
 pub(crate) mod producer;
 pub(crate) mod segment;
+pub(crate) mod share;
 pub(crate) mod store;
 pub(crate) mod topic;
 pub(crate) mod transaction;
@@ -258,6 +259,7 @@ pub use group::CommittedOffset;
 pub use log::{Isolation, OffsetAndTimestamp, OnDamage, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
+pub use share::{Message, Messages, MessagesIter, QueueBuilder, Worker, WorkerWaker};
 pub use store::{BackupBuilder, MaintenanceGuard, Store, StoreBuilder, StoreReader};
 pub use topic::{
     AdoptedPartition, Adoption, BatchMetadata, CleanupPolicy, KeyHash, Latest, LogSource, OwnedHeader,
@@ -268,6 +270,11 @@ pub use transaction::{
     Committed, CommittedBatch, NamedAppend, NamedProducer, Transaction, TransactionBuilder,
 };
 pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
+
+/// Settings and figures of queues.
+pub mod queue {
+    pub use crate::share::RetryPolicy;
+}
 
 /// What calls report that they have done or found.
 pub mod report {

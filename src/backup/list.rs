@@ -10,6 +10,9 @@ use crate::types::Offset;
 
 /// Its name.
 pub(super) const LIST_FILE: &str = "annals.backup";
+/// What a directory has from the first moment to the last in which a backup or a store is made in it. It is what the list is called
+/// before it has its name.
+pub(super) const UNFINISHED: &str = "annals.backup.new";
 /// That of 10 million segments.
 const MOST_BYTES: usize = 1 << 30;
 
@@ -27,18 +30,25 @@ fn no_list() -> String {
     format!("this is no backup, or one that was not finished: there is no {LIST_FILE} in it")
 }
 
-/// An error when the directory of a store that is to be opened holds a backup.
+/// An error when the directory of a store that is to be opened holds a backup, or what is not finished.
 pub(crate) fn refuse_backup(root: &Directory) -> Result<()> {
-    match root.open(LIST_FILE, OpenMode::Read) {
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(_) => {
-            let why = format!(
-                "this is a backup: make a store of it with annals::backup::restore, or remove {LIST_FILE} from it to make it the \
-                 store itself"
-            );
-            Err(Error::backup(root.path(), why))
-        }
+    let why = if is_there(root, LIST_FILE)? {
+        format!(
+            "this is a backup: make a store of it with annals::backup::restore, or remove {LIST_FILE} from it to make it the \
+             store itself"
+        )
+    } else if is_there(root, UNFINISHED)? {
+        "a backup or a restore was cut off here: remove the directory, and make it again".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(Error::backup(root.path(), why))
+}
+
+fn is_there(root: &Directory, name: &str) -> Result<bool> {
+    match root.open(name, OpenMode::Read) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        outcome => outcome.map(|_| true),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::backup::backup::Backup;
-use crate::backup::list::{LIST_FILE, Parent};
+use crate::backup::list::Parent;
 use crate::backup::pace::{OnProgress, Pace};
 use crate::backup::report::{BackedUp, BackupReport};
 use crate::backup::target::Target;
@@ -48,8 +48,7 @@ impl Making<'_> {
         let parent = options.parent.as_deref().map(|parent| Parent::find(root, parent, cut.catalog.store));
         let parent = parent.transpose()?;
         let (list, report) = self.fill(&target, cut, (parent.as_ref(), options))?;
-        target.root.replace_file(LIST_FILE, &list.encode())?;
-        target.root.sync_above()?;
+        target.finish_list(&list.encode())?;
         if options.check == Check::Everything {
             let made = Backup { root: target.root.clone(), list };
             let found = made.verify(|_| ControlFlow::Continue(()))?;

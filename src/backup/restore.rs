@@ -82,8 +82,7 @@ pub(super) fn restore(backup: &Backup, target: &Path, options: &RestoreOptions) 
     }
     target.root.sync()?;
     StoreCut::list_topics(catalog, &target.root)?;
-    target.root.sync_above()?;
     let path = target.root.path().to_path_buf();
-    target.finish();
+    target.finish_store()?;
     Ok(RestoreReport { path, partitions, bytes, copied_bytes: pace.progress.copied_bytes })
 }

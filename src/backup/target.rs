@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::backup::list::LIST_FILE;
+use crate::backup::list::{LIST_FILE, UNFINISHED};
 use crate::error::{Error, Result};
-use crate::io::{Directory, EntryKind};
+use crate::io::{Directory, EntryKind, OpenMode};
 
 /// An empty directory, and what was put into it so far. What is not finished is removed with it.
 #[derive(Debug)]
@@ -34,7 +34,30 @@ impl Target {
         }
         // Its one path, whatever links lead there.
         let root = root.elsewhere(&absolute)?;
-        Ok(Self { root, was_there, is_finished: false })
+        let target = Self { root, was_there, is_finished: false };
+        // Before anything else: a crash leaves nothing that passes for a store, or for the beginning of one.
+        target.root.open(UNFINISHED, OpenMode::CreateNew)?.sync()?;
+        target.root.sync()?;
+        Ok(target)
+    }
+
+    /// What is in it is a backup with that list. One of the two names is there at any time: to remove the one first would, for a
+    /// moment, leave what opens as a store.
+    pub(super) fn finish_list(&self, list: &[u8]) -> Result<()> {
+        let file = self.root.open(UNFINISHED, OpenMode::ReadWrite)?;
+        file.write_at(list, 0)?;
+        file.sync()?;
+        self.root.publish(LIST_FILE)?;
+        self.root.sync_above()
+    }
+
+    /// What is in it is a store.
+    pub(super) fn finish_store(self) -> Result<()> {
+        self.root.remove(UNFINISHED)?;
+        self.root.sync()?;
+        self.root.sync_above()?;
+        self.finish();
+        Ok(())
     }
 
     /// The directory of a partition in it, empty.

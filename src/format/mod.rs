@@ -22,6 +22,7 @@ mod record;
 mod record_at;
 mod record_iter;
 mod record_span;
+mod share_state;
 mod short_varint;
 mod state;
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub(crate) use record::{RawRecord, RecordBody};
 pub(crate) use record_at::record_at;
 pub(crate) use record_iter::RecordIter;
 pub(crate) use record_span::RecordSpan;
+pub(crate) use share_state::{DeliveryState, ShareKey, ShareKind, ShareSnapshot, ShareUpdate, StateBatch};
 pub(crate) use state::{Identity, Mark, PartitionState, SegmentSummary};
 pub(crate) use transaction_state::{
     CLIENT_VERSION, DecisionEnd, ENDS_HEADER, TopicPartitions, TransactionState, TransactionStatus,

@@ -84,7 +84,7 @@ pub(crate) struct Log {
     pub(super) retired: OnceLock<Error>,
     pub(super) watchers: Arc<Watchers>,
     /// What must be done before the first append.
-    pub(super) prerequisite: OnceLock<Prerequisite>,
+    pub(super) prerequisites: Mutex<Vec<Arc<Prerequisite>>>,
     /// Which opened it.
     process: Process,
 }
@@ -238,7 +238,7 @@ impl Log {
             ending: AtomicBool::new(false),
             retired: OnceLock::new(),
             watchers,
-            prerequisite: OnceLock::new(),
+            prerequisites: Mutex::default(),
             process: Process::current(),
             writer: PoisoningLock::new(Writer::new(found, &config), &poison),
             poison,

@@ -229,3 +229,33 @@ fn a_topic_that_is_deleted_while_it_is_copied_is_not_in_the_backup_and_what_is_l
     assert_eq!(names, ["orders", "zuletzt"]);
     assert_eq!(records(&restored.topic("zuletzt").unwrap().partition(0).unwrap()).len(), 1);
 }
+
+#[test]
+fn what_was_undecided_at_the_cut_is_aborted_in_the_copy_and_decided_in_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(&dir.path().join("live"));
+    let named = store.named_producer("shop").unwrap();
+    let orders = store.topic("orders").unwrap();
+    let once = [Record::new().value("once")];
+    named.append(&orders.partition(0).unwrap(), 0, &once, Durability::Os).unwrap();
+    let before = all_records(&store);
+    let mut open = store.transaction_builder("open").buffer_bytes(1).begin().unwrap();
+    open.send(Record::to("orders").partition(0).value("from")).unwrap();
+    open.send(Record::to("orders").partition(1).value("to")).unwrap();
+    store.backup(dir.path().join("copy")).unwrap();
+    open.commit().unwrap();
+    let mut after = before.clone();
+    for (number, value) in ["from", "to"].into_iter().enumerate() {
+        let next = after[number].1.last().unwrap().0 + 1;
+        after[number].1.push((next, None, Some(value.as_bytes().to_vec())));
+    }
+    assert_eq!(all_records(&store), after);
+    annals::backup::restore(dir.path().join("copy"), dir.path().join("again")).unwrap();
+    let restored = Store::open(dir.path().join("again")).unwrap();
+    assert_eq!(all_records(&restored), before);
+    // Who it was that has sent is known, too.
+    let again = restored.named_producer("shop").unwrap();
+    let orders = restored.topic("orders").unwrap().partition(0).unwrap();
+    assert_eq!(again.last_sequence(&orders), Some(0));
+    assert!(again.append(&orders, 0, &once, Durability::Os).unwrap().is_duplicate);
+}

@@ -236,6 +236,7 @@ impl Accumulator {
         error: &Error,
     ) {
         let queued = self.take(Take::All);
+        self.failures += 1;
         let mut lost: Option<(Offset, Offset)> = None;
         for batch in failed.into_iter().chain(queued) {
             batch.tell(|| Err(error.clone()));
@@ -244,7 +245,6 @@ impl Accumulator {
             }
         }
         self.next_offset = next_offset;
-        self.failures += 1;
         if let Some((first, last)) = lost {
             let (partition, cause) = (partition.clone(), Arc::new(error.clone()));
             let new = Error::Lost { partition, first, last, cause };
@@ -258,7 +258,7 @@ impl Accumulator {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::log) mod tests {
     use super::*;
     use crate::log::write::placement::Waiting;
     use crate::types::Record;
@@ -279,6 +279,11 @@ mod tests {
             linger,
             now: 5,
         })
+    }
+
+    /// Places one record; returns its offset.
+    pub(in crate::log) fn place_one(accumulator: &mut Accumulator) -> Offset {
+        place(accumulator, &[b"a"], Waiting::No).first_offset
     }
 
     #[test]

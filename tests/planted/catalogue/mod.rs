@@ -1,5 +1,6 @@
 //! The bugs, and who catches each.
 
+mod copies;
 mod lives;
 mod processes;
 mod reading;
@@ -48,7 +49,15 @@ const ENDING: Tests = tests("interface", &["lifecycle::ending::"]);
 
 /// All of them; a new room gets a file of its own.
 pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
-    [lives::BUGS, processes::BUGS, reading::BUGS, repairs::BUGS, syncs::BUGS, transactions::BUGS]
-        .into_iter()
-        .flatten()
+    [
+        copies::BUGS,
+        lives::BUGS,
+        processes::BUGS,
+        reading::BUGS,
+        repairs::BUGS,
+        syncs::BUGS,
+        transactions::BUGS,
+    ]
+    .into_iter()
+    .flatten()
 }

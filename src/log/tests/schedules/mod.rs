@@ -12,6 +12,7 @@
 mod appends;
 mod background;
 mod close;
+mod cut;
 mod disk;
 mod ending;
 mod failures;
@@ -26,7 +27,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler};
 use shuttle::{Config, MaxSteps, Runner};
 
 /// Scenes that share the schedules.
-const SCENES: usize = 27;
+const SCENES: usize = 28;
 /// Changes of priority in a schedule of the second kind: most bugs need two or three.
 const DEPTH: usize = 3;
 /// A scene takes some thousands of steps. More is a thread that turns without getting on.
