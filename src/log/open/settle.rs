@@ -42,7 +42,7 @@ struct Begun {
 }
 
 /// Something that another room has to have on the disk before the partition takes its first record.
-pub(in crate::log) struct Prerequisite(Arc<dyn Fn() -> Result<()> + Send + Sync>);
+pub(in crate::log) struct Prerequisite(Box<dyn Fn() -> Result<()> + Send + Sync>);
 
 impl fmt::Debug for Prerequisite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
