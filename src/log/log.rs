@@ -17,6 +17,7 @@ use crate::log::offsets::Offsets;
 use crate::log::open::recovery::{Examine, Examined, RecoveryReport, examine};
 use crate::log::open::settle::Prerequisite;
 use crate::log::poison::{Poison, PoisoningLock};
+use crate::log::producers::clearing::Clearing;
 use crate::log::producers::table::ProducerTable;
 use crate::log::segment_list::SegmentList;
 use crate::log::signal::{Signal, Watchers};
@@ -45,6 +46,7 @@ pub(crate) struct Log {
     pub(super) options: LogOptions,
     pub(super) spares: Arc<Spares>,
     pub(super) figures: Arc<Figures>,
+    pub(super) clearing: Arc<Clearing>,
     pub(super) config: RwLock<Arc<LogConfig>>,
     /// Held by whoever rewrites sealed segments, all the time that takes. Appends do not need it.
     pub(super) rewriting: Mutex<()>,
@@ -103,6 +105,7 @@ pub(crate) struct LogContext {
     /// Shared by all partitions of the store.
     pub(crate) spares: Arc<Spares>,
     pub(crate) figures: Arc<Figures>,
+    pub(crate) clearing: Arc<Clearing>,
 }
 
 impl Log {
@@ -199,13 +202,14 @@ impl Log {
         config: impl Into<Arc<LogConfig>>,
     ) -> Result<(Arc<Self>, RecoveryReport)> {
         let config: Arc<LogConfig> = config.into();
-        let LogContext { topic_partition, directory, identity, clock, agenda, options, spares, figures } =
+        let LogContext { topic_partition, directory, identity, clock, agenda, options, spares, clearing, figures } =
             context;
         let how = Examine {
             read_mode: options.read_mode,
             index_interval_bytes: config.segment.index_interval_bytes,
         };
-        let found = examine(&directory, identity, &topic_partition, how)?;
+        let found = examine(&directory, identity, &topic_partition, how)
+            .map_err(|error| error.in_partition(&topic_partition))?;
         let report = found.report.clone();
         let Examined { end, durable, .. } = found;
         let watchers = Arc::new(Watchers::default());
@@ -221,6 +225,7 @@ impl Log {
             accumulator: Mutex::new(Accumulator::new(end, AppendRules::new(&config), Arc::clone(&spares))),
             spares,
             figures,
+            clearing,
             segments: RwLock::new(Arc::new(found.segments.clone())),
             offsets: Offsets::new(
                 found.state.state().log_start,
@@ -374,7 +379,7 @@ impl Log {
     /// What a failure means: a deletion takes the files from beneath whoever reads them, and the right word for that is
     /// that the topic is unknown.
     pub(crate) fn explain(&self, error: Error) -> Error {
-        self.check_open().err().unwrap_or(error)
+        self.check_open().err().unwrap_or_else(|| error.in_partition(&self.topic_partition))
     }
 
     /// An error when the partition is gone, or an earlier failure left it in a state that nobody knows.

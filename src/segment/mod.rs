@@ -24,7 +24,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use aborted::with_aborted;
+pub(crate) use aborted::{aborted_summary, with_aborted};
 pub(crate) use active::{ActiveSegment, SegmentConfig, WriteFailure};
 pub(crate) use cursor::Cursor;
 pub(crate) use index::SparseIndex;

@@ -286,6 +286,7 @@ impl StoreBuilder {
             options,
             spares: Arc::default(),
             figures: Arc::default(),
+            clearing: Arc::default(),
         }
     }
 

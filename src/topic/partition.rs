@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::log::{Append, BelowStart, Log, OffsetAndTimestamp, OnDamage, Reader, RecordSlice, Visibility};
+use crate::log::{
+    Append, BelowStart, Log, OffsetAndTimestamp, OnDamage, Reader, RecordSlice, Undecided, Visibility,
+};
 use crate::topic::internal::{InternalTopic, refuse_write};
 use crate::topic::metadata::BatchMetadata;
 use crate::topic::partition_reader::{FETCH, PartitionReader};
@@ -192,7 +194,8 @@ impl Partition {
             expected_end,
             most_open_batches: MEMORY_OPEN_BATCHES,
         };
-        let appended = self.log.append(records, &how)?;
+        let appended =
+            self.log.append(records, &how).map_err(|error| error.in_partition(self.topic_partition()))?;
         let offsets = (appended.first_offset, appended.last_offset);
         Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))
     }
@@ -253,7 +256,7 @@ impl Partition {
         mut look: impl FnMut(RecordRef<'_>) -> bool,
     ) -> Result<()> {
         let reader = Reader::new(Arc::clone(&self.log), range.start, Visibility::Written, OnDamage::Fail);
-        let mut reader = reader.with_undecided().until(range.end);
+        let mut reader = reader.undecided(Undecided::IsRead).until(range.end);
         loop {
             let slices = reader.fetch_held(FETCH)?;
             let mut records = slices.iter().flat_map(RecordSlice::iter);
@@ -304,6 +307,6 @@ impl Partition {
     /// # Errors
     /// [`Lost`](Error::Lost), [`Io`](Error::Io), [`Poisoned`](Error::Poisoned).
     pub fn flush(&self) -> Result<()> {
-        self.log.flush()
+        self.log.flush().map_err(|error| error.in_partition(self.topic_partition()))
     }
 }

@@ -12,5 +12,5 @@ pub(in crate::log) mod walk;
 pub use by_time::OffsetAndTimestamp;
 pub use damage::OnDamage;
 pub use reader::Isolation;
-pub(crate) use reader::{BelowStart, FetchLimits, Reader, Visibility};
+pub(crate) use reader::{BelowStart, FetchLimits, Reader, Undecided, Visibility};
 pub(crate) use record_slice::{RecordSlice, RecordSliceIter};

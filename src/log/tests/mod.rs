@@ -70,6 +70,7 @@ fn context(directory: &Directory, read_mode: ReadMode, clock: Arc<ManualClock>) 
         },
         spares: Arc::default(),
         figures: Arc::default(),
+        clearing: Arc::default(),
     }
 }
 
