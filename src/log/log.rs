@@ -202,8 +202,17 @@ impl Log {
         config: impl Into<Arc<LogConfig>>,
     ) -> Result<(Arc<Self>, RecoveryReport)> {
         let config: Arc<LogConfig> = config.into();
-        let LogContext { topic_partition, directory, identity, clock, agenda, options, spares, clearing, figures } =
-            context;
+        let LogContext {
+            topic_partition,
+            directory,
+            identity,
+            clock,
+            agenda,
+            options,
+            spares,
+            clearing,
+            figures,
+        } = context;
         let how = Examine {
             read_mode: options.read_mode,
             index_interval_bytes: config.segment.index_interval_bytes,

@@ -110,7 +110,10 @@ fn the_oldest_time_is_that_of_the_first_batch_that_has_one() {
     // What was appended is counted from the open on.
     let figures = |log: &Log| {
         let stats = log.stats().unwrap();
-        format!("{:?}", PartitionStats { appended_records: 0, appended_bytes: 0, appended_batches: 0, ..stats })
+        format!(
+            "{:?}",
+            PartitionStats { appended_records: 0, appended_bytes: 0, appended_batches: 0, ..stats }
+        )
     };
     // A close makes all of it durable.
     log.flush().unwrap();

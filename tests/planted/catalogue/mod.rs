@@ -1,7 +1,7 @@
 //! The bugs, and who catches each.
 
-mod figures;
 mod copies;
+mod figures;
 mod lives;
 mod processes;
 mod reading;
