@@ -251,7 +251,9 @@ pub(crate) mod transaction;
 pub(crate) mod types;
 pub(crate) mod upkeep;
 
-pub use consumer::{Consumer, ConsumerBuilder, ConsumerWaker, Rebalance, StartFrom};
+#[cfg(feature = "async")]
+pub use consumer::ConsumerStream;
+pub use consumer::{Consumer, ConsumerBuilder, ConsumerWaker, Next, Rebalance, StartFrom};
 pub use error::{Error, Result};
 pub use format::{Codec, TimestampType};
 pub use group::CommittedOffset;
@@ -259,10 +261,12 @@ pub use log::{Isolation, OffsetAndTimestamp, OnDamage, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
 pub use store::{BackupBuilder, MaintenanceGuard, Store, StoreBuilder, StoreReader};
+#[cfg(feature = "async")]
+pub use topic::PartitionStream;
 pub use topic::{
-    AdoptedPartition, Adoption, BatchMetadata, CleanupPolicy, KeyHash, Latest, LogSource, OwnedHeader,
-    OwnedRecord, OwnedRecordsIter, Partition, PartitionReader, PartitionView, Partitioner, RecordMetadata,
-    RecordRef, Records, RecordsIter, Topic, TopicConfig, TopicView,
+    AdoptedPartition, Adoption, BatchMetadata, CleanupPolicy, Durable, KeyHash, Latest, LogSource,
+    NextOfPartition, OwnedHeader, OwnedRecord, OwnedRecordsIter, Partition, PartitionReader, PartitionView,
+    Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, Topic, TopicConfig, TopicView,
 };
 pub use transaction::{
     Committed, CommittedBatch, NamedAppend, NamedProducer, Transaction, TransactionBuilder,

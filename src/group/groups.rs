@@ -176,6 +176,11 @@ impl Groups {
         self.ledger.stored_in()
     }
 
+    /// The partition itself, once there is a commit.
+    pub(crate) fn stored_partition(&self) -> Option<Partition> {
+        self.topics.get(OFFSETS.name).and_then(|topic| topic.partition(0)).ok()
+    }
+
     /// Records among the commits that are not understood.
     pub(crate) fn skipped(&self) -> &[SkippedRecord] {
         &self.skipped

@@ -47,4 +47,4 @@ pub(crate) use signal::{Signal, Watchers};
 pub use stats::PartitionStats;
 pub(crate) use upkeeps::{Upkeep, Upkeeps};
 pub use write::WhenFull;
-pub(crate) use write::{Append, Appended, Part, PartPlace, SizeLimit, Spares, Stage};
+pub(crate) use write::{Append, Appended, DurableWait, Part, PartPlace, SizeLimit, Spares, Stage};

@@ -417,7 +417,9 @@ impl Inner {
             self.agenda.stop();
             // What cannot be written now is decided the same way by the next open.
             drop(caught(|| self.transactions.finish()));
-            caught(|| self.topics.close())
+            let closed = caught(|| self.topics.close());
+            self.agenda.stop_tasks();
+            closed
         })
     }
 }

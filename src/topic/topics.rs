@@ -15,7 +15,7 @@ use crate::topic::partition::Partition;
 use crate::topic::settings::Settings;
 use crate::topic::topic::{Current, Topic};
 use crate::types::TopicPartition;
-use crate::upkeep::{Agenda, MaintenanceHold};
+use crate::upkeep::{Agenda, MaintenanceHold, Waking};
 
 /// What every partition of the store shares.
 #[derive(Debug, Clone)]
@@ -200,6 +200,11 @@ impl Topics {
     /// Makes the list of topics durable as it was found: whoever wrote it may have died before the sync of its name.
     pub(crate) fn sync_list(&self) -> Result<()> {
         self.root.sync()
+    }
+
+    /// What calls the wakers of tasks.
+    pub(crate) fn waking(&self) -> &Arc<Waking> {
+        self.context.agenda.waking()
     }
 
     /// Whether maintenance is held.
