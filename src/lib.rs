@@ -240,6 +240,7 @@ pub(crate) mod log;
 pub(crate) mod producer;
 pub(crate) mod segment;
 pub(crate) mod store;
+pub(crate) mod stream;
 pub(crate) mod topic;
 pub(crate) mod transaction;
 pub(crate) mod types;
@@ -253,6 +254,7 @@ pub use log::{Isolation, OffsetAndTimestamp, OnDamage, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
 pub use store::{Store, StoreBuilder};
+pub use stream::{EventReader, EventsBackwards, OwnedEvents, Stream};
 pub use topic::{
     AdoptedPartition, Adoption, BatchMetadata, CleanupPolicy, KeyHash, Latest, LogSource, OwnedHeader,
     OwnedRecord, OwnedRecordsIter, Partition, PartitionReader, Partitioner, RecordMetadata, RecordRef,
@@ -261,7 +263,9 @@ pub use topic::{
 pub use transaction::{
     Committed, CommittedBatch, NamedAppend, NamedProducer, Transaction, TransactionBuilder,
 };
-pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
+pub use types::{
+    Condition, Durability, Expected, Header, NO_TIMESTAMP, Offset, Query, Record, Timestamp, TopicPartition,
+};
 
 /// What calls report that they have done or found.
 pub mod report {

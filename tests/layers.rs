@@ -22,6 +22,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("transaction", &["io", "format", "upkeep", "log", "topic", "producer", "group", "consumer"]),
     // The store puts all of them together, and never sees a byte layout.
     ("store", &["io", "segment", "upkeep", "log", "topic", "producer", "group", "consumer", "transaction"]),
+    // On the store: what an event store asks for.
+    (
+        "stream",
+        &["io", "log", "topic", "producer", "group", "consumer", "transaction", "store"],
+    ),
     // Beside the store, not on it: it looks at files.
     ("dump", &["io", "format"]),
     // Above all of them, in tests and with `--cfg fuzzing` alone: it looks at everything.

@@ -9,6 +9,7 @@ use crate::format::{
 use crate::io::{Clock, Directory, EntryKind, OpenMode, Process};
 use crate::locks::{AtomicBool, AtomicI64, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
 use crate::log::config::{LogConfig, LogOptions};
+use crate::log::keys::KeyUpkeep;
 use crate::log::offsets::Offsets;
 use crate::log::open::recovery::{Examine, Examined, RecoveryReport, examine};
 use crate::log::open::settle::Prerequisite;
@@ -69,6 +70,7 @@ pub(crate) struct Log {
     /// How often something was taken out of the log since it was opened.
     pub(super) rewrites: AtomicU64,
     pub(crate) upkeeps: Arc<Upkeeps>,
+    pub(super) keys: KeyUpkeep,
     /// Set once, by the failure after which nobody knows what is on the disk.
     pub(super) poison: Arc<Poison>,
     /// Set once, when it is closed or deleted: a rewrite that is under way ends at its next step.
@@ -225,6 +227,7 @@ impl Log {
             skipped_offsets: AtomicU64::new(0),
             rewrites: AtomicU64::new(0),
             upkeeps: Arc::default(),
+            keys: KeyUpkeep::default(),
             ending: AtomicBool::new(false),
             retired: OnceLock::new(),
             watchers,
@@ -234,7 +237,9 @@ impl Log {
             poison,
             config: RwLock::new(config),
         };
-        Ok((Arc::new(log), report))
+        let log = Arc::new(log);
+        log.keep_keys();
+        Ok((log, report))
     }
 
     /// The directory of its files.
@@ -288,13 +293,14 @@ impl Log {
     }
 
     /// Takes new settings for what is appended from now on.
-    pub(crate) fn set_config(&self, config: impl Into<Arc<LogConfig>>) {
+    pub(crate) fn set_config(self: &Arc<Self>, config: impl Into<Arc<LogConfig>>) {
         let config = config.into();
         // Held to the end: who looks at the settings under this lock sees all of them change at once.
         let mut writer = self.writer.lock();
         writer.set_config(&config);
         self.accumulator.lock().rules = AppendRules::new(&config);
         *self.config.write() = config;
+        self.keep_keys();
         // A sender may wait for a limit that is another one now.
         self.watchers.raise();
     }

@@ -11,6 +11,7 @@ mod adopt;
 mod check;
 mod compaction;
 mod config;
+mod keys;
 #[expect(clippy::module_inception, reason = "the folder and its central type share the field's word")]
 mod log;
 mod offsets;
@@ -37,7 +38,10 @@ pub(crate) use config::{KeyRule, LogConfig, LogOptions};
 pub(crate) use log::{Log, LogContext};
 pub use open::{RecoveryReport, SkippedRecord, TornTail};
 pub(crate) use producers::table::Remembered;
-pub(crate) use read::{BelowStart, FetchLimits, Reader, RecordSlice, RecordSliceIter, Visibility};
+pub(crate) use read::{
+    BelowStart, ContentBackwards, ContentReader, FetchLimits, Reader, RecordSlice, RecordSliceIter, Selection,
+    Visibility,
+};
 pub use read::{Isolation, OffsetAndTimestamp, OnDamage};
 pub(crate) use retain::RetentionPolicy;
 pub use retain::{DeleteReport, RemovalReason, RemovedSegment, RetentionReport};
