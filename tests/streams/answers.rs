@@ -141,3 +141,19 @@ fn files(dir: &std::path::Path) -> Vec<Vec<u8>> {
     let indexes = paths.filter(|path| path.extension().is_some_and(|extension| extension == "keyindex"));
     indexes.map(|path| std::fs::read(path).unwrap()).collect()
 }
+
+/// Compaction can leave nothing of the first segments: a look backwards went on there for ever.
+#[test]
+fn a_look_ends_where_compaction_has_left_nothing_of_the_first_segments() {
+    let dir = fast_dir();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    let config = indexed().cleanup_policy(annals::CleanupPolicy::Compact);
+    let topic = store.create_topic("table", config).unwrap();
+    for number in 0..100_u32 {
+        topic.append_to("only", Expected::Any, &[Record::new().value(&number.to_be_bytes())]).unwrap();
+    }
+    topic.compact().unwrap();
+    assert_eq!(topic.stream("only").unwrap().backwards().unwrap().count(), 1);
+    assert_eq!(topic.stream("other").unwrap().backwards().unwrap().count(), 0);
+    topic.append_to("other", Expected::NoStream, &[Record::new()]).unwrap();
+}

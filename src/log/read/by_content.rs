@@ -284,7 +284,9 @@ impl ContentBackwards {
         if self.until <= from {
             return Ok(false);
         }
-        let Some(segment) = self.sight.reader.list.floor(self.until - 1).map(Arc::clone) else {
+        let floor = self.sight.reader.list.floor(self.until - 1);
+        // Compaction may have left nothing of the first ones.
+        let Some(segment) = floor.filter(|segment| segment.base() < self.until).map(Arc::clone) else {
             return Ok(false);
         };
         let low = segment.base().max(from);

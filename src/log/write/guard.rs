@@ -151,7 +151,8 @@ fn last(
     let from = from.max(list.start());
     let mut high = until;
     while high > from {
-        let Some(segment) = list.floor(high - 1) else { break };
+        // Compaction may have left nothing of the first ones.
+        let Some(segment) = list.floor(high - 1).filter(|segment| segment.base() < high) else { break };
         let low = segment.base().max(from);
         match selection.hits(segment, low..high, (Some(1), log.options.max_expanded_bytes)) {
             Ok(hits) if hits.is_empty() => high = low,
