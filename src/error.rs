@@ -226,6 +226,18 @@ pub enum Error {
         member: String,
     },
 
+    /// The message is not this worker's any more: its lock has run out, and it is, or was, handed out again. The answer was not
+    /// taken. Work that takes longer calls `renew` meanwhile, or has a longer lock timeout.
+    #[error(
+        "offset {offset} of {partition}: the lock of the message has run out, and it may be another worker's"
+    )]
+    LockLost {
+        /// The partition.
+        partition: TopicPartition,
+        /// The message's offset.
+        offset: Offset,
+    },
+
     /// `StartFrom::Fail` and the group has committed no offset.
     #[error("group {group:?} has no committed offset for {partition}")]
     NoCommittedOffset {
@@ -235,12 +247,45 @@ pub enum Error {
         partition: TopicPartition,
     },
 
+    /// Files may not change or go now: a backup is copying them, or [`Store::hold_maintenance`](crate::Store::hold_maintenance)
+    /// was asked for. Nothing was done; call again when that has ended.
+    #[error("{}: held by a backup or by hold_maintenance, call again when that has ended", held(partition.as_ref()))]
+    Held {
+        /// The partition; `None` for the whole store.
+        partition: Option<TopicPartition>,
+    },
+
+    /// A directory is nothing that a backup can be made in, checked or restored from. Nothing was changed.
+    #[error("{}: {reason}", path.display())]
+    Backup {
+        /// The directory or file in the way.
+        path: PathBuf,
+        /// What is in the way, and what to do.
+        reason: String,
+    },
+
+    /// The caller's own callback ended the call before it was done.
+    #[error("{what} was ended by its caller")]
+    Cancelled {
+        /// What was ended.
+        what: &'static str,
+    },
+
     /// Another handle, of this process or another, has the store open.
     #[error("store {} is {}", path.display(), holder(*pid))]
     StoreLocked {
         /// The store's directory.
         path: PathBuf,
         /// The process that holds it, when the lock file says.
+        pid: Option<u32>,
+    },
+
+    /// A process has the store open to write to it, so nobody can open it read-only.
+    #[error("store {} is open for writing{}: close it there first", path.display(), by(*pid))]
+    StoreInUse {
+        /// The store's directory.
+        path: PathBuf,
+        /// The process that writes, when the lock file says.
         pid: Option<u32>,
     },
 
@@ -367,6 +412,11 @@ fn unknown_topic(topic: &str, was_deleted: bool) -> String {
     }
 }
 
+/// What may not change.
+fn held(partition: Option<&TopicPartition>) -> String {
+    partition.map_or_else(|| "the store".to_owned(), TopicPartition::to_string)
+}
+
 /// What takes nothing more.
 fn poisoned(partition: Option<&TopicPartition>) -> String {
     partition.map_or_else(|| "the list of topics".to_owned(), TopicPartition::to_string)
@@ -405,7 +455,9 @@ impl Error {
     pub fn is_retriable(&self) -> bool {
         use io::ErrorKind::{Interrupted, OutOfMemory, ResourceBusy, TimedOut, WouldBlock};
         match self {
-            Self::StoreLocked { .. } | Self::Full { .. } => true,
+            Self::StoreLocked { .. } | Self::StoreInUse { .. } | Self::Full { .. } | Self::Held { .. } => {
+                true
+            }
             Self::Io { source, .. } => {
                 let passes =
                     matches!(source.kind(), Interrupted | OutOfMemory | ResourceBusy | TimedOut | WouldBlock);
@@ -433,6 +485,11 @@ impl Error {
         Self::InvalidArgument { reason: reason.into() }
     }
 
+    /// A directory that a backup cannot be made in, checked or restored from.
+    pub(crate) fn backup(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Backup { path: path.to_path_buf(), reason: reason.into() }
+    }
+
     /// A setting outside its range.
     pub(crate) fn config(key: &str, value: impl ToString, reason: impl Into<String>) -> Self {
         Self::InvalidConfig { key: key.to_owned(), value: value.to_string(), reason: reason.into() }
@@ -453,8 +510,13 @@ fn holder(pid: Option<u32>) -> String {
     match pid {
         Some(pid) if pid == std::process::id() => "open in this process already: close it first".to_owned(),
         Some(pid) => format!("locked by process {pid}: close it there first"),
-        None => "locked: close it there first".to_owned(),
+        None => "locked by processes that have it open read-only, or by one that is not known: close it there first"
+            .to_owned(),
     }
+}
+
+fn by(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" in process {pid}"))
 }
 
 fn alike(topic: &str, existing: &str) -> &'static str {

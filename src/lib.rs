@@ -207,8 +207,13 @@
 //!
 //! # Not supported
 //!
-//! Several processes on one store, a network protocol, replication, transactions with other systems, an asynchronous
+//! Several processes that write to one store ([`Store::open_read_only`] is for any number that read one which nobody writes), a network protocol, replication, transactions with other systems, an asynchronous
 //! interface.
+//!
+//! # Copies
+//!
+//! [`Store::backup`] copies a store that is used, as it is at one moment; [`backup`] checks copies and makes stores of them.
+//! [`Store::hold_maintenance`] keeps files where they are while something else copies them.
 //!
 //! # Looking underneath
 //!
@@ -222,6 +227,7 @@
 #[cfg(any(test, fuzzing))]
 extern crate self as annals;
 
+pub mod backup;
 pub(crate) mod consumer;
 #[cfg(any(test, fuzzing))]
 #[expect(dead_code, unreachable_pub, unused_imports, reason = "unit tests use a part of it")]
@@ -239,6 +245,7 @@ pub(crate) mod locks;
 pub(crate) mod log;
 pub(crate) mod producer;
 pub(crate) mod segment;
+pub(crate) mod share;
 pub(crate) mod store;
 pub(crate) mod stream;
 pub(crate) mod topic;
@@ -253,12 +260,13 @@ pub use group::CommittedOffset;
 pub use log::{Isolation, OffsetAndTimestamp, OnDamage, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
-pub use store::{Store, StoreBuilder};
+pub use share::{Message, Messages, MessagesIter, QueueBuilder, Worker, WorkerWaker};
+pub use store::{BackupBuilder, MaintenanceGuard, Store, StoreBuilder, StoreReader};
 pub use stream::{EventReader, EventsBackwards, OwnedEvents, Stream};
 pub use topic::{
     AdoptedPartition, Adoption, BatchMetadata, CleanupPolicy, KeyHash, Latest, LogSource, OwnedHeader,
-    OwnedRecord, OwnedRecordsIter, Partition, PartitionReader, Partitioner, RecordMetadata, RecordRef,
-    Records, RecordsIter, Topic, TopicConfig,
+    OwnedRecord, OwnedRecordsIter, Partition, PartitionReader, PartitionView, Partitioner, RecordMetadata,
+    RecordRef, Records, RecordsIter, Topic, TopicConfig, TopicView,
 };
 pub use transaction::{
     Committed, CommittedBatch, NamedAppend, NamedProducer, Transaction, TransactionBuilder,
@@ -266,6 +274,11 @@ pub use transaction::{
 pub use types::{
     Condition, Durability, Expected, Header, NO_TIMESTAMP, Offset, Query, Record, Timestamp, TopicPartition,
 };
+
+/// Settings and figures of queues.
+pub mod queue {
+    pub use crate::share::RetryPolicy;
+}
 
 /// What calls report that they have done or found.
 pub mod report {
@@ -279,7 +292,7 @@ pub mod report {
 /// Figures of partitions, topics, groups and the store, each at one moment.
 pub mod stats {
     pub use crate::log::PartitionStats;
-    pub use crate::store::{GroupLag, GroupStats, MaintenanceFailure, StoreStats};
+    pub use crate::store::{GroupLag, GroupStats, MaintenanceFailure, ReaderStats, StoreStats};
     pub use crate::topic::TopicStats;
     pub use crate::transaction::TransactionStats;
 }

@@ -38,16 +38,16 @@ for one in ${chosen[*]}; do
         # All explorations at once: with as many threads as cores, the longest would end alone.
         power_cut)
             RUST_TEST_THREADS=12 campaign power_cut '[a-z_]+: [0-9]+ states of .*' \
-                --test power_cut -- --nocapture ;;
+                --test crash power_cut:: -- --nocapture ;;
         durability)
             campaign durability '(recovery|Error|Torn|Short).*: [0-9]+ calls' \
-                --test durability -- --nocapture ;;
+                --test crash durability:: -- --nocapture ;;
         model) campaign model '[0-9]+ passed' --lib -- --nocapture model ;;
         repair)
             campaign repair '(^[a-z]+ +[a-z0-9 ]+ +(repaired|unchanged|refused) +[0-9]+|[0-9]+ repairs were .*)' \
-                --test corruption -- --nocapture repair ;;
-        kill) campaign kill '[0-9]+ kills, .*' --test kill -- --nocapture ;;
-        lives) campaign lives 'Counts .*' --test lives -- --nocapture ;;
+                --test format corruption::repair -- --nocapture ;;
+        kill) campaign kill '[0-9]+ kills, .*' --test crash kill:: -- --nocapture ;;
+        lives) campaign lives 'Counts .*' --test crash lives:: -- --nocapture ;;
         *) printf 'no campaign %s\n' "$one" >&2; exit 2 ;;
     esac
 done

@@ -4,7 +4,7 @@
 #
 #   tests/sanitizers.sh [thread|address]
 #
-# ANNALS_ROUNDS and ANNALS_RECORDS (tests/threads.rs) and ANNALS_SWEEP_STRIDE=1 (tests/corruption) make it longer. What
+# ANNALS_ROUNDS and ANNALS_RECORDS (tests/interface/threads.rs) and ANNALS_SWEEP_STRIDE=1 (tests/format/corruption) make it longer. What
 # ThreadSanitizer is known to report wrongly, and why, is in sanitizers.supp: a race with the last drop of an `Arc` in one of
 # its stacks is not seen.
 set -euo pipefail
@@ -27,10 +27,10 @@ under() {
 
 if [[ "${1:-thread}" == thread ]]; then
     export TSAN_OPTIONS="suppressions=$PWD/tests/sanitizers.supp ${TSAN_OPTIONS:-}"
-    under thread --test threads
+    under thread --test interface threads::
 fi
 if [[ "${1:-address}" == address ]]; then
     under address --lib -- io::
-    under address --test threads
-    under address --test corruption
+    under address --test interface threads::
+    under address --test format corruption::
 fi

@@ -2,6 +2,7 @@
 
 mod aborted;
 mod attributes;
+mod backup_list;
 mod batch_builder;
 mod batch_header;
 mod batch_rewrite;
@@ -22,6 +23,7 @@ mod record;
 mod record_at;
 mod record_iter;
 mod record_span;
+mod share_state;
 mod short_varint;
 mod state;
 #[cfg(test)]
@@ -32,6 +34,7 @@ mod varint;
 pub(crate) use aborted::{AbortedTransaction, decode_aborted, encode_aborted};
 pub(crate) use attributes::Attributes;
 pub use attributes::TimestampType;
+pub(crate) use backup_list::{BackedUpPartition, BackedUpSegment, BackupList};
 pub(crate) use batch_builder::{BatchBuilder, NewRecord, ProducerStamp, Seal, SealedBatch};
 pub(crate) use batch_header::{BatchHeader, sequence_after};
 pub(crate) use batch_rewrite::{BatchRewriter, Outcome, RecordFate, RewriteRules};
@@ -58,6 +61,7 @@ pub(crate) use record::{RawRecord, RecordBody};
 pub(crate) use record_at::record_at;
 pub(crate) use record_iter::RecordIter;
 pub(crate) use record_span::RecordSpan;
+pub(crate) use share_state::{DeliveryState, ShareKey, ShareKind, ShareSnapshot, ShareUpdate, StateBatch};
 pub(crate) use state::{Identity, Mark, PartitionState, SegmentSummary};
 pub(crate) use transaction_state::{
     CLIENT_VERSION, DecisionEnd, ENDS_HEADER, TopicPartitions, TransactionState, TransactionStatus,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::group::assignor::{Subscriber, range};
-use crate::locks::{AtomicU64, Mutex, Ordering};
+use crate::locks::{AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::log::Signal;
 use crate::topic::{Partition, Topics};
 use crate::types::TopicPartition;
@@ -176,6 +176,11 @@ impl Group {
     /// Runs `act` while nobody's assignment can change.
     pub(super) fn with_members<T>(&self, act: impl FnOnce(&Members) -> T) -> T {
         act(&self.members.lock())
+    }
+
+    /// The members, while nobody's assignment can change.
+    pub(super) fn hold_members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock()
     }
 
     /// True when one of the members reads the partition.

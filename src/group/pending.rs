@@ -5,11 +5,12 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::group::commit::check_range;
 use crate::group::commits::Change;
-use crate::group::committed::{Commit, CommittedOffset};
+use crate::group::committed::{Commit, Committed, CommittedOffset};
 use crate::group::group::{Group, Members};
 use crate::group::groups::Groups;
-use crate::topic::{Entry, Partition};
-use crate::types::{Offset, Record};
+use crate::locks::MutexGuard;
+use crate::topic::{Contribution, OFFSETS, Outcome, Participant, Partition, Prepared};
+use crate::types::{Offset, Timestamp};
 
 /// What a group is to have committed once a transaction is.
 #[derive(Debug, Clone)]
@@ -20,37 +21,34 @@ pub(crate) struct Pending {
     pub(crate) positions: Vec<(Partition, Offset)>,
 }
 
-/// The records that say so, and where they go.
+/// All offsets that take effect with one transaction.
 #[derive(Debug)]
-pub(crate) struct PendingRecords<'a> {
-    entries: &'a [Entry],
-    pub(crate) partition: Partition,
-    /// What was read, and the last offset that was.
-    pub(crate) inputs: Vec<(Partition, Offset)>,
+pub(crate) struct PendingOffsets {
+    groups: Arc<Groups>,
+    pending: Vec<Pending>,
 }
 
-impl PendingRecords<'_> {
-    pub(crate) fn records(&self) -> Vec<Record<'_>> {
-        self.entries.iter().map(Entry::record).collect()
+impl PendingOffsets {
+    pub(crate) fn new(groups: &Arc<Groups>) -> Self {
+        Self { groups: Arc::clone(groups), pending: Vec::new() }
+    }
+
+    /// Where a consumer stands; what it said before is forgotten.
+    pub(crate) fn set(&mut self, pending: Pending) {
+        self.pending.retain(|earlier| {
+            earlier.member != pending.member || earlier.group.name() != pending.group.name()
+        });
+        self.pending.push(pending);
     }
 }
 
-/// Groups of which one after the other is held.
-struct Held<'a> {
-    pending: &'a [&'a Pending],
-    changes: Vec<Change>,
-    inputs: Vec<(Partition, Offset)>,
-}
+impl Participant for PendingOffsets {
+    fn topic(&self) -> &'static str {
+        OFFSETS.name
+    }
 
-impl Groups {
-    /// Has `act` write and decide, and takes over what it has decided. Meanwhile nobody loses a partition whose position is
-    /// among these, and no other commit comes between.
-    pub(crate) fn commit_within<T>(
-        &self,
-        pending: &[Pending],
-        act: impl FnOnce(Option<&PendingRecords<'_>>) -> Result<T>,
-    ) -> Result<T> {
-        let mut pending: Vec<_> = pending.iter().filter(|one| !one.positions.is_empty()).collect();
+    fn prepare(&self) -> Result<Option<Box<dyn Prepared + '_>>> {
+        let mut pending: Vec<_> = self.pending.iter().filter(|one| !one.positions.is_empty()).collect();
         // The same order for all, so that no two wait for each other.
         pending.sort_by(|one, other| one.group.name().cmp(other.group.name()));
         if let Some([one, _]) = pending
@@ -61,36 +59,56 @@ impl Groups {
             return Err(Error::invalid(format!("two consumers of group {name:?} in one transaction")));
         }
         if pending.is_empty() {
-            return act(None);
+            return Ok(None);
         }
-        self.within(Held { pending: &pending, changes: Vec::new(), inputs: Vec::new() }, act)
+        let (mut held, mut changes, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
+        for one in pending {
+            let members = one.member.as_ref().map(|_| one.group.hold_members());
+            one.changes(members.as_deref(), self.groups.clock.now(), (&mut changes, &mut inputs))?;
+            held.extend(members);
+        }
+        let committed = self.groups.committed.lock();
+        // Before the transaction holds the partitions it writes to, that of the commits among them.
+        self.groups.write_owed()?;
+        let partition = self.groups.ledger.partition()?;
+        let entries = changes.iter().map(Change::entry).collect::<Result<Vec<_>>>()?;
+        let contribution = Contribution { partition, entries, inputs };
+        Ok(Some(Box::new(Held { _members: held, committed, changes, contribution })))
+    }
+}
+
+/// Nobody loses a partition whose position is among these, and no other commit comes between.
+struct Held<'a> {
+    committed: MutexGuard<'a, Committed>,
+    _members: Vec<MutexGuard<'a, Members>>,
+    changes: Vec<Change>,
+    contribution: Contribution,
+}
+
+impl Prepared for Held<'_> {
+    fn contribution(&self) -> &Contribution {
+        &self.contribution
     }
 
-    /// Holds the groups that are left to hold, one after the other.
-    fn within<T>(
-        &self,
-        held: Held<'_>,
-        act: impl FnOnce(Option<&PendingRecords<'_>>) -> Result<T>,
-    ) -> Result<T> {
-        let Some((one, rest)) = held.pending.split_first() else { return self.decide(held, act) };
-        let held = Held { pending: rest, ..held };
-        match &one.member {
-            None => self.within(self.with_changes(held, one, None)?, act),
-            Some(_) => one
-                .group
-                .with_members(|members| self.within(self.with_changes(held, one, Some(members))?, act)),
+    fn end(mut self: Box<Self>, outcome: Outcome) {
+        if outcome == Outcome::Applied {
+            for Change { group, place, commit } in std::mem::take(&mut self.changes) {
+                self.committed.set(&group, &place, commit);
+            }
         }
     }
+}
 
-    fn with_changes<'a>(
+impl Pending {
+    /// What is to be written of it, and what was read.
+    fn changes(
         &self,
-        mut held: Held<'a>,
-        pending: &Pending,
         members: Option<&Members>,
-    ) -> Result<Held<'a>> {
-        let timestamp = self.clock.now();
-        let owner = pending.member.as_ref().zip(members);
-        for (partition, offset) in &pending.positions {
+        timestamp: Timestamp,
+        (changes, inputs): (&mut Vec<Change>, &mut Vec<(Partition, Offset)>),
+    ) -> Result<()> {
+        let owner = self.member.as_ref().zip(members);
+        for (partition, offset) in &self.positions {
             let (place, offset) = (partition.topic_partition(), *offset);
             partition.log().check_open()?;
             if let Some(((member, known), members)) = owner
@@ -98,37 +116,16 @@ impl Groups {
             {
                 return Err(Error::NotAssigned {
                     partition: place.clone(),
-                    group: pending.group.name().to_owned(),
+                    group: self.group.name().to_owned(),
                     member: member.clone(),
                 });
             }
             check_range(partition, offset)?;
             let at = CommittedOffset { offset, metadata: String::new(), timestamp };
             let commit = Some(Commit { topic_id: partition.topic_id(), names_id: true, at });
-            held.changes.push(Change {
-                group: Arc::clone(&pending.group.name),
-                place: place.clone(),
-                commit,
-            });
-            held.inputs.extend((offset > 0).then(|| (partition.clone(), offset - 1)));
+            changes.push(Change { group: Arc::clone(&self.group.name), place: place.clone(), commit });
+            inputs.extend((offset > 0).then(|| (partition.clone(), offset - 1)));
         }
-        Ok(held)
-    }
-
-    fn decide<T>(
-        &self,
-        held: Held<'_>,
-        act: impl FnOnce(Option<&PendingRecords<'_>>) -> Result<T>,
-    ) -> Result<T> {
-        let Held { changes, inputs, .. } = held;
-        let mut committed = self.committed.lock();
-        // Before the transaction holds the partitions it writes to, that of the commits among them.
-        self.write_owed()?;
-        let partition = self.ledger.partition()?;
-        let entries = changes.iter().map(Change::entry).collect::<Result<Vec<_>>>()?;
-        let records = PendingRecords { entries: &entries, partition, inputs };
-        let outcome = act(Some(&records))?;
-        changes.into_iter().for_each(|change| committed.set(&change.group, &change.place, change.commit));
-        Ok(outcome)
+        Ok(())
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::blocks::share_blocks;
 use super::listing::list;
-use super::os::{LockFile, OsFile, OsFileSystem, lock_file};
+use super::os::{LockFile, OsFile, OsFileSystem, lock_file, lock_file_shared, writer_of};
 use super::process::Process;
 use super::seam::{DirectoryLock, Entry, FileHandle, FileSystem, OpenMode};
 use super::space::available_space;
@@ -185,21 +185,34 @@ impl FileSystem for AnchoredFileSystem {
         let open = |flags| self.anchor.open(&path, flags | libc::O_NOFOLLOW | libc::O_NONBLOCK);
         let read_pid = || LockFile::read_pid(open(libc::O_RDONLY));
         if !self.anchor.with(lock_file)? {
-            return Ok(DirectoryLock::Busy { pid: read_pid() });
+            let pid = read_pid();
+            return self
+                .anchor
+                .with(|directory| writer_of(directory, || pid))
+                .map(|pid| DirectoryLock::Busy { pid });
         }
         // It was opened before it was locked: from here on it may be renamed, and stays what is locked.
         self.anchor.with(|directory| is_at(directory, dir))?;
         match LockFile::take(open(libc::O_RDWR | libc::O_CREAT))? {
-            Some(file) => {
-                let held =
-                    Held { anchor: Arc::clone(&self.anchor), _file: file, process: Process::current() };
-                Ok(DirectoryLock::Held(Box::new(held)))
-            }
+            Some(file) => Ok(DirectoryLock::Held(Box::new(Held::new(&self.anchor, Some(file))))),
             None => {
                 self.anchor.with(File::unlock)?;
                 Ok(DirectoryLock::Busy { pid: read_pid() })
             }
         }
+    }
+
+    fn lock_dir_shared(&self, dir: &Path) -> io::Result<DirectoryLock> {
+        if dir != self.anchor.root {
+            return OsFileSystem.lock_dir_shared(dir);
+        }
+        if !self.anchor.with(lock_file_shared)? {
+            let path = dir.join(LockFile::NAME);
+            let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+            return Ok(DirectoryLock::Busy { pid: LockFile::read_pid(self.anchor.open(&path, flags)) });
+        }
+        self.anchor.with(|directory| is_at(directory, dir))?;
+        Ok(DirectoryLock::Held(Box::new(Held::new(&self.anchor, None))))
     }
 }
 
@@ -215,9 +228,15 @@ fn is_at(directory: &File, path: &Path) -> io::Result<()> {
 /// The lock of the directory, and the right to reach what is in it.
 struct Held {
     anchor: Arc<Anchor>,
-    /// Held for its drop.
-    _file: LockFile,
+    /// Held for its drop. A lock that is shared has none.
+    _file: Option<LockFile>,
     process: Process,
+}
+
+impl Held {
+    fn new(anchor: &Arc<Anchor>, file: Option<LockFile>) -> Self {
+        Self { anchor: Arc::clone(anchor), _file: file, process: Process::current() }
+    }
 }
 
 impl Drop for Held {

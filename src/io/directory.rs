@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::file::File;
 use super::maps::MapSlot;
 use super::pool::FilePool;
+use super::read_only::ReadOnlyFileSystem;
 use super::seam::{DirectoryLock, Entry, FileSystem, OpenMode};
 use super::view::View;
 use crate::error::{Error, Result};
@@ -51,6 +52,12 @@ impl Directory {
         Ok(Self { pool: self.pool.over(fs), path: self.path })
     }
 
+    /// The same directory, in which nothing can be changed. To be called before anything in it is opened.
+    pub(crate) fn read_only(self) -> Self {
+        let fs = Arc::new(ReadOnlyFileSystem::new(Arc::clone(&self.pool.fs)));
+        Self { pool: self.pool.over(fs), path: self.path }
+    }
+
     /// One whose files hold at most so many maps.
     #[cfg(test)]
     pub(crate) fn with_maps(fs: Arc<dyn FileSystem>, path: &Path, maps: usize) -> Self {
@@ -89,6 +96,11 @@ impl Directory {
     /// The directory of that name in it.
     pub(crate) fn child(&self, name: &str) -> Self {
         Self { pool: Arc::clone(&self.pool), path: self.join(name).into() }
+    }
+
+    /// The directory of that path, whatever is or is not there.
+    pub(crate) fn at(&self, path: &Path) -> Self {
+        Self { pool: Arc::clone(&self.pool), path: path.into() }
     }
 
     pub(crate) fn open(&self, name: &str, mode: OpenMode) -> Result<File> {
@@ -233,6 +245,11 @@ impl Directory {
         self.fs().remove_dir(&self.path).map_err(|e| Error::io(&self.path, "remove directory", e))
     }
 
+    /// Removes the directory, which is empty.
+    pub(crate) fn remove_empty(&self) -> Result<()> {
+        self.fs().remove_dir(&self.path).map_err(|e| Error::io(&self.path, "remove directory", e))
+    }
+
     /// Makes the names in it durable.
     pub(crate) fn sync(&self) -> Result<()> {
         self.call("sync directory", &self.path, |fs| fs.sync_dir(&self.path))
@@ -282,7 +299,25 @@ impl Directory {
     pub(crate) fn lock(&self) -> Result<DirectoryLock> {
         self.call("lock", &self.path, |fs| fs.lock_dir(&self.path))
     }
+
+    /// Takes the lock that any number of readers hold at a time; `None` where there is no such lock.
+    pub(crate) fn lock_shared(&self) -> Result<Option<DirectoryLock>> {
+        match self.call("lock", &self.path, |fs| fs.lock_dir_shared(&self.path)) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(Error::Io { source, .. }) if has_no_locks(&source) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
+
+/// True of a file system that has no locks, or none for us.
+fn has_no_locks(error: &io::Error) -> bool {
+    /// `ENOLCK` of Linux.
+    const NO_LOCKS: i32 = 37;
+    error.kind() == ErrorKind::Unsupported
+        || cfg!(target_os = "linux") && error.raw_os_error() == Some(NO_LOCKS)
+}
+
 /// A relative path of one component has the working directory above it.
 fn or_here(above: &Path) -> &Path {
     if above.as_os_str().is_empty() { Path::new(".") } else { above }

@@ -24,6 +24,7 @@ mod os;
 mod pool;
 mod prefetch;
 mod process;
+mod read_only;
 mod seam;
 mod space;
 #[cfg(target_os = "linux")]
@@ -31,8 +32,8 @@ mod ticks;
 mod view;
 
 pub(crate) use caught::caught;
-pub(crate) use clock::Deadline;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub(crate) use clock::{Deadline, Stopwatch};
 pub(crate) use descriptors::{descriptor_limit, most_held};
 pub(crate) use directory::{Directory, Link};
 pub(crate) use file::{File, Unwritten};

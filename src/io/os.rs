@@ -118,7 +118,7 @@ impl FileSystem for OsFileSystem {
         if let Some(directory) = &directory
             && !lock_file(directory)?
         {
-            return Ok(DirectoryLock::Busy { pid: read_pid() });
+            return Ok(DirectoryLock::Busy { pid: writer_of(directory, read_pid)? });
         }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -129,6 +129,31 @@ impl FileSystem for OsFileSystem {
             }
             None => DirectoryLock::Busy { pid: read_pid() },
         })
+    }
+
+    fn lock_dir_shared(&self, dir: &Path) -> io::Result<DirectoryLock> {
+        let lock_path = dir.join(LockFile::NAME);
+        // Where the system cannot lock a directory, its writer holds the file alone.
+        let locked = if cfg!(unix) { File::open(dir)? } else { File::open(&lock_path)? };
+        if !lock_file_shared(&locked)? {
+            return Ok(DirectoryLock::Busy { pid: LockFile::read_pid(File::open(&lock_path)) });
+        }
+        Ok(DirectoryLock::Held(Box::new(HeldShared { locked, process: Process::current() })))
+    }
+}
+
+/// The lock of a directory, beside others.
+struct HeldShared {
+    locked: File,
+    process: Process,
+}
+
+impl Drop for HeldShared {
+    /// As for [`LockFile`].
+    fn drop(&mut self) {
+        if self.process.may_unlock() {
+            drop(self.locked.unlock());
+        }
     }
 }
 
@@ -207,6 +232,25 @@ fn is_full(error: &io::Error) -> bool {
 /// Locks an open file or directory; false when somebody else has it locked.
 pub(super) fn lock_file(file: &File) -> io::Result<bool> {
     match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Who has an open directory locked, by its lock file. That one tells of writers alone: where the lock can be shared it is
+/// readers who hold it.
+pub(super) fn writer_of(directory: &File, read_pid: impl FnOnce() -> Option<u32>) -> io::Result<Option<u32>> {
+    if lock_file_shared(directory)? {
+        directory.unlock()?;
+        return Ok(None);
+    }
+    Ok(read_pid())
+}
+
+/// The same, beside others who do so.
+pub(super) fn lock_file_shared(file: &File) -> io::Result<bool> {
+    match file.try_lock_shared() {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) => Err(error),

@@ -106,6 +106,11 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
     }
     /// Takes the exclusive lock of a directory, without waiting.
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock>;
+    /// Takes the lock of a directory that any number may hold at a time, but nobody beside the one who has the exclusive one,
+    /// without waiting. Nothing is written for it. `Unsupported` where there is no such lock: then nobody writes meanwhile.
+    fn lock_dir_shared(&self, _dir: &Path) -> io::Result<DirectoryLock> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// One open regular file, used from many threads at once.

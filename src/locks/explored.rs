@@ -137,6 +137,10 @@ impl<T> RwLock<T> {
     pub(crate) fn try_write(&self) -> Option<explored::RwLockWriteGuard<'_, T>> {
         unless_busy(self.0.try_write())
     }
+
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        whatever(self.0.get_mut())
+    }
 }
 
 /// A value that is set once. The flag does nothing but let other threads go on first.

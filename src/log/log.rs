@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{
-    Identity, Mark, PartitionState, SegmentFile, parse_segment_file_name, parse_snapshot_file_name,
+    Identity, Mark, PartitionState, SegmentFile, SegmentSummary, parse_segment_file_name,
+    parse_snapshot_file_name,
 };
 use crate::io::{Clock, Directory, EntryKind, OpenMode, Process};
-use crate::locks::{AtomicBool, AtomicI64, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
+use crate::locks::{
+    AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Mutex, MutexGuard, OnceLock, Ordering, RwLock,
+};
 use crate::log::config::{LogConfig, LogOptions};
 use crate::log::keys::KeyUpkeep;
 use crate::log::offsets::Offsets;
@@ -73,13 +76,17 @@ pub(crate) struct Log {
     pub(super) keys: KeyUpkeep,
     /// Set once, by the failure after which nobody knows what is on the disk.
     pub(super) poison: Arc<Poison>,
+    /// How many want its files where they are.
+    pub(super) holds: AtomicUsize,
+    /// Segments that left the log while somebody did.
+    pub(super) held_back: Mutex<Vec<SegmentSummary>>,
     /// Set once, when it is closed or deleted: a rewrite that is under way ends at its next step.
     pub(super) ending: AtomicBool,
     /// Set once, when the partition is deleted.
     pub(super) retired: OnceLock<Error>,
     pub(super) watchers: Arc<Watchers>,
     /// What must be done before the first append.
-    pub(super) prerequisite: OnceLock<Prerequisite>,
+    pub(super) prerequisites: Mutex<Vec<Arc<Prerequisite>>>,
     /// Which opened it.
     process: Process,
 }
@@ -228,10 +235,12 @@ impl Log {
             rewrites: AtomicU64::new(0),
             upkeeps: Arc::default(),
             keys: KeyUpkeep::default(),
+            holds: AtomicUsize::new(0),
+            held_back: Mutex::default(),
             ending: AtomicBool::new(false),
             retired: OnceLock::new(),
             watchers,
-            prerequisite: OnceLock::new(),
+            prerequisites: Mutex::default(),
             process: Process::current(),
             writer: PoisoningLock::new(Writer::new(found, &config), &poison),
             poison,
@@ -343,9 +352,9 @@ impl Log {
         self.rewriting.lock()
     }
 
-    /// An error when the partition is being closed or deleted: what takes long asks between two steps.
+    /// An error when the partition is being closed or deleted, or its files are held: what takes long asks between two steps.
     pub(super) fn check_going_on(&self) -> Result<()> {
-        if self.ending.load(Ordering::Acquire) { Err(self.closed()) } else { Ok(()) }
+        if self.ending.load(Ordering::Acquire) { Err(self.closed()) } else { self.check_not_held() }
     }
 
     /// An error when the partition was deleted or its store closed.

@@ -5,12 +5,13 @@
 //! segment and whose group sync syncs it. Its way up: [`Reader`] ([`read`]) finds the segment, walks its batches, checks and
 //! expands them. [`open`] looks at what an earlier life left, [`table`] is the list of segments on the disk, [`retain`] and
 //! [`compaction`] make the log shorter, [`check`] verifies and repairs one that nobody has open,
-//! [`adopt`] makes one of the files of another log.
+//! [`adopt`] makes one of the files of another log, [`cut`] copies one that is open.
 
 mod adopt;
 mod check;
 mod compaction;
 mod config;
+mod cut;
 mod keys;
 #[expect(clippy::module_inception, reason = "the folder and its central type share the field's word")]
 mod log;
@@ -35,6 +36,7 @@ pub use check::{Damage, Repair, RepairReport, VerifyReport};
 pub(crate) use compaction::{CompactionConfig, Effort};
 pub use compaction::{CompactionReport, EraseReport};
 pub(crate) use config::{KeyRule, LogConfig, LogOptions};
+pub(crate) use cut::{CarriedLog, CarriedSegment, Carrier, CutPoint, HeldLog, How, Links, Plan};
 pub(crate) use log::{Log, LogContext};
 pub use open::{RecoveryReport, SkippedRecord, TornTail};
 pub(crate) use producers::table::Remembered;

@@ -223,14 +223,18 @@ impl LogFile {
         self.file()?.len()
     }
 
+    /// Opens the file and keeps its descriptor until it has another name: [`rename`](Self::rename) needs none then, and what
+    /// fails here has changed nothing.
+    pub(crate) fn hold(&self) -> Result<()> {
+        let file = self.file()?;
+        self.opened.write().file.get_or_insert(file);
+        Ok(())
+    }
+
     /// Renames the file. Readers are not kept waiting: they have its descriptor until the new name is known.
     pub(crate) fn rename(&self, to: &str) -> Result<()> {
-        let file = self.file()?;
-        let from = {
-            let mut opened = self.opened.write();
-            opened.file.get_or_insert(file);
-            opened.name.clone()
-        };
+        self.hold()?;
+        let from = self.opened.read().name.clone();
         // After a failure nobody knows which name it has: the descriptor stays.
         self.directory.rename(&from, to)?;
         let mut opened = self.opened.write();

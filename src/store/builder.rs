@@ -13,6 +13,7 @@ use crate::io::{
 use crate::log::{LogOptions, RepairReport, VerifyReport};
 use crate::segment::ReadMode;
 use crate::store::failures::OnMaintenanceFailure;
+use crate::store::reader::StoreReader;
 use crate::store::store::Store;
 use crate::topic::{TopicContext, repair, verify};
 use crate::types::{Timestamp, TopicPartition};
@@ -281,5 +282,22 @@ impl StoreBuilder {
             return Err(Error::config("log.retention.check.interval.ms", interval.as_millis(), range));
         }
         Store::open_with(self)
+    }
+
+    /// Opens the store to read it alone: see [`Store::open_read_only`]. Of the settings those count that are about reading.
+    ///
+    /// ```
+    /// # use annals::{ReadMode, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # Store::open(dir.path())?.close()?;
+    /// let copy = Store::builder(dir.path()).read_mode(ReadMode::Positional).open_read_only()?;
+    /// assert!(copy.topics().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Store::open_read_only`].
+    pub fn open_read_only(self) -> Result<StoreReader> {
+        StoreReader::open(self)
     }
 }

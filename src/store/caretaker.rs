@@ -6,8 +6,9 @@ use crate::error::{Error, Result};
 use crate::group::Groups;
 use crate::io::{Clock, caught};
 use crate::log::{Effort, RetentionPolicy, RetentionReport, Upkeep};
+use crate::share::Queues;
 use crate::store::failures::{Failures, Waits};
-use crate::store::stats::{GroupLag, GroupStats, StoreStats};
+use crate::store::stats::{StoreStats, group_stats};
 use crate::topic::{Partition, Topic, Topics, unless_deleted};
 use crate::transaction::TransactionStats;
 
@@ -23,6 +24,7 @@ enum Visited {
 pub(super) struct Caretaker {
     pub(super) topics: Arc<Topics>,
     pub(super) groups: Arc<Groups>,
+    pub(super) queues: Arc<Queues>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) failures: Failures,
 }
@@ -31,7 +33,11 @@ impl Caretaker {
     /// A look at every partition: retention, then compaction where it is due. A failure is noted, and a compaction
     /// that failed waits before it is tried again; a poisoned partition is left alone. The first failure is returned.
     pub(super) fn round(&self) -> Result<()> {
-        let mut first = Ok(());
+        if self.topics.is_held() {
+            return Ok(());
+        }
+        // It is tried again in every round, and is a matter of space alone.
+        let mut first = self.queues.tidy();
         for topic in self.topics.all() {
             for partition in topic.partitions() {
                 let place = partition.topic_partition();
@@ -41,7 +47,8 @@ impl Caretaker {
                 let mut at = Upkeep::Retention;
                 match caught(|| self.visit(&topic, &partition, &mut at)) {
                     Ok(Visited::Wholly) => self.failures.note_success(place),
-                    Ok(Visited::InPart) => {}
+                    // What holds it ends by itself, and what was due is due in the next round.
+                    Ok(Visited::InPart) | Err(Error::Held { .. }) => {}
                     // Deleted, or closed, since the list was made.
                     Err(Error::UnknownTopic { .. } | Error::StoreClosed { .. }) => {
                         self.failures.note_success(place)
@@ -101,7 +108,7 @@ impl Caretaker {
         let topics = self.topics.all();
         let topics =
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<Vec<_>>>()?;
-        let groups = self.groups.names().into_iter().map(|name| self.group_stats(name)).collect();
+        let groups = self.groups.names().into_iter().map(|name| group_stats(&self.groups, name)).collect();
         let (callback_panics, last_panic) = self.failures.panics();
         Ok(StoreStats {
             topics,
@@ -111,17 +118,5 @@ impl Caretaker {
             callback_panics,
             last_panic,
         })
-    }
-
-    fn group_stats(&self, name: String) -> GroupStats {
-        let progress = self.groups.progress(&name);
-        let partitions = progress.partitions.into_iter().map(|(topic_partition, at)| {
-            let (start, end) = (at.partition.start(), at.partition.end());
-            // What is gone is not to be read any more, and what was never committed lies before the group as a whole.
-            let next = at.committed.unwrap_or(start).max(start);
-            let lag = u64::try_from(end.saturating_sub(next)).unwrap_or(0);
-            GroupLag { topic_partition, member: at.member, committed: at.committed, end, lag }
-        });
-        GroupStats { group: name, members: progress.members, partitions: partitions.collect() }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::Error;
+use crate::group::Groups;
 use crate::topic::TopicStats;
 use crate::transaction::TransactionStats;
 use crate::types::{Offset, TopicPartition};
@@ -41,6 +42,25 @@ pub struct StoreStats {
     pub callback_panics: u64,
     /// The last of these, a [`Panicked`](Error::Panicked).
     pub last_panic: Option<Error>,
+}
+
+/// What a [`StoreReader`](crate::StoreReader) sees of a store, gathered one partition after the other.
+///
+/// ```
+/// # use annals::{Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # Store::open(dir.path())?.create_topic("orders", TopicConfig::new())?;
+/// let stats = Store::open_read_only(dir.path())?.stats()?;
+/// assert_eq!((stats.topics.len(), stats.groups.len()), (1, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ReaderStats {
+    /// All topics in the order of their names.
+    pub topics: Vec<TopicStats>,
+    /// All groups that have committed offsets, in the order of their names.
+    pub groups: Vec<GroupStats>,
 }
 
 /// A group's figures.
@@ -89,6 +109,19 @@ pub struct GroupLag {
     /// The offsets between what it has committed, or the partition's start where that is above it or nothing was
     /// committed, and the end.
     pub lag: u64,
+}
+
+/// The figures of one group.
+pub(super) fn group_stats(groups: &Groups, name: String) -> GroupStats {
+    let progress = groups.progress(&name);
+    let partitions = progress.partitions.into_iter().map(|(topic_partition, at)| {
+        let (start, end) = (at.partition.start(), at.partition.end());
+        // What is gone is not to be read any more, and what was never committed lies before the group as a whole.
+        let next = at.committed.unwrap_or(start).max(start);
+        let lag = u64::try_from(end.saturating_sub(next)).unwrap_or(0);
+        GroupLag { topic_partition, member: at.member, committed: at.committed, end, lag }
+    });
+    GroupStats { group: name, members: progress.members, partitions: partitions.collect() }
 }
 
 /// A partition at which maintenance fails. The others are looked after all the same.

@@ -6,17 +6,20 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::backup::refuse_backup;
 use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
 use crate::group::{CommittedOffset, Groups, OffsetReset};
-use crate::io::{Directory, caught};
+use crate::io::{Clock, Directory, caught};
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::{Producer, ProducerBuilder};
+use crate::share::{QueueBuilder, Queues, Worker};
 use crate::store::builder::{Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
 use crate::store::failures::Failures;
 use crate::store::life::{Life, Work};
 use crate::store::maintenance;
+use crate::store::reader::StoreReader;
 use crate::store::stats::StoreStats;
 use crate::topic::{Adoption, LogSource, Topic, TopicConfig, Topics, refuse_change};
 use crate::transaction::{NamedProducer, Transaction, TransactionBuilder, Transactions};
@@ -48,6 +51,7 @@ struct Inner {
     topics: Arc<Topics>,
     groups: Arc<Groups>,
     transactions: Arc<Transactions>,
+    queues: Arc<Queues>,
     care: Arc<Caretaker>,
     agenda: Arc<Agenda>,
     recovery: Vec<RecoveryReport>,
@@ -81,6 +85,19 @@ impl Store {
         StoreBuilder::new(path.as_ref())
     }
 
+    /// Opens the store in a directory to read it alone: any number of processes may do so at a time, and nothing is written, not
+    /// even a name. It works on media that cannot be written to, and for users who may not write. While one of them has it open
+    /// no process can write to the store, where the file system has locks; where it has none, nobody may write meanwhile.
+    ///
+    /// What it costs, and what it finds, is as with [`open`](Self::open); what that one would set right is judged in memory.
+    ///
+    /// # Errors
+    /// [`StoreInUse`](Error::StoreInUse) when a process writes to it. [`Io`](Error::Io) also when there is no store in the
+    /// directory; otherwise as [`open`](Self::open).
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<StoreReader> {
+        Self::builder(path).open_read_only()
+    }
+
     /// Checks every batch of every partition of the store in a directory, which is not open anywhere, and lists what is not
     /// as it was written. Changes nothing but the lock file.
     ///
@@ -95,6 +112,7 @@ impl Store {
         root.ensure()?;
         let root = root.anchored()?;
         let lock = builder.lock(&root)?;
+        refuse_backup(&root)?;
         let context = builder.context();
         let agenda = Arc::clone(&context.agenda);
         let topics = Arc::new(Topics::open(root.clone(), context)?);
@@ -103,10 +121,13 @@ impl Store {
         let recovered = Transactions::recover(&topics, &builder.clock)?;
         let groups = Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?;
         let transactions = Transactions::open(recovered, (&topics, &groups), &builder.clock, &agenda);
+        let producer = ProducerBuilder::new(Arc::clone(&topics)).build_default();
+        let queues = Queues::open((&topics, &groups), (&transactions, producer), &builder.clock)?;
         groups.write_what_cannot_wait()?;
         let care = Caretaker {
             topics: Arc::clone(&topics),
             groups: Arc::clone(&groups),
+            queues: Arc::clone(&queues),
             clock: builder.clock,
             failures: Failures::new(builder.on_maintenance_failure),
         };
@@ -122,10 +143,13 @@ impl Store {
         // From here on nothing refuses the open: what follows changes files, and is done later where it fails.
         drop(topics.clear_leftovers());
         drop(groups.write_owed());
+        drop(queues.write_owed());
         let mut recovery = topics.recovery();
         let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
         commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
-        let inner = Inner { root, topics, groups, transactions, care, agenda, recovery, life };
+        let states = recovery.iter_mut().find(|report| report.topic_partition == queues.stored_in());
+        states.into_iter().for_each(|report| report.skipped = queues.skipped().to_vec());
+        let inner = Inner { root, topics, groups, transactions, queues, care, agenda, recovery, life };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -150,12 +174,26 @@ impl Store {
         self.inner.close()
     }
 
+    /// Whoever reads the topic looks at it again.
+    fn topic_changed(&self, name: &str) {
+        self.inner.groups.topic_changed(name);
+        self.inner.queues.topic_changed(name);
+    }
+
     fn check_open(&self) -> Result<()> {
         self.inner.life.check()
     }
 
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.care.clock
+    }
+
+    pub(super) fn shared_topics(&self) -> &Arc<Topics> {
+        &self.inner.topics
+    }
+
     /// The same, and the directory is not given back while the caller works on more than one partition in it.
-    fn work(&self) -> Result<Work> {
+    pub(super) fn work(&self) -> Result<Work> {
         self.inner.life.work()
     }
 
@@ -180,7 +218,7 @@ impl Store {
         let _work = self.work()?;
         refuse_change(name)?;
         let topic = self.inner.topics.create(name, &config)?;
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
         Ok(topic)
     }
 
@@ -211,7 +249,7 @@ impl Store {
         refuse_change(name)?;
         let sources = directories.into_iter().map(Into::into).collect();
         let adopted = self.inner.topics.adopt(name, &config, sources)?;
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
         Ok(adopted)
     }
 
@@ -235,7 +273,7 @@ impl Store {
         let _work = self.work()?;
         refuse_change(name)?;
         let topic = self.inner.topics.ensure(name, &config)?;
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
         Ok(topic)
     }
 
@@ -254,7 +292,7 @@ impl Store {
         let _work = self.work()?;
         refuse_change(name)?;
         let topic = self.inner.topics.add_partitions(name, count)?;
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
         Ok(topic)
     }
 
@@ -283,7 +321,9 @@ impl Store {
             self.inner.care.failures.forget(name);
         }
         // Also after a failure, which may have come when the topic was gone already.
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
+        // What a queue had of it is no other topic's; what fails here is done by the next deletion.
+        drop(self.inner.queues.forget_deleted());
         deleted.and(self.inner.groups.forget_deleted(name))
     }
 
@@ -335,6 +375,20 @@ impl Store {
         ConsumerBuilder::new(Arc::clone(&self.inner.topics), Arc::clone(&self.inner.groups))
     }
 
+    /// A worker of the queue that `group` has on a topic, with the default settings. The first one makes the queue, which begins
+    /// at the topic's first record. Queues of other groups, and consumers, see every record too.
+    ///
+    /// # Errors
+    /// As [`QueueBuilder::build`].
+    pub fn queue(&self, topic: &str, group: &str) -> Result<Worker> {
+        self.queue_builder(topic, group).build()
+    }
+
+    /// A worker of a queue with other settings.
+    pub fn queue_builder(&self, topic: &str, group: &str) -> QueueBuilder {
+        QueueBuilder::new(Arc::clone(&self.inner.queues), topic, group)
+    }
+
     /// The names of all groups that have members or have committed offsets.
     pub fn groups(&self) -> Vec<String> {
         self.inner.groups.names()
@@ -345,12 +399,13 @@ impl Store {
         self.inner.groups.committed_of(group)
     }
 
-    /// Forgets what a group has committed.
+    /// Forgets what a group has committed, and its queues.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Error::InvalidArgument) while it has members, [`Io`](Error::Io).
+    /// [`InvalidArgument`](Error::InvalidArgument) while it has members or workers, [`Io`](Error::Io).
     pub fn delete_group(&self, group: &str) -> Result<()> {
         let _work = self.work()?;
+        self.inner.queues.delete(group)?;
         self.inner.groups.delete(group)
     }
 

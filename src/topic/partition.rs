@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::log::{Append, BelowStart, Log, OffsetAndTimestamp, OnDamage, Reader, Visibility};
+use crate::log::{Append, BelowStart, Log, OffsetAndTimestamp, OnDamage, Reader, RecordSlice, Visibility};
 use crate::topic::internal::{InternalTopic, refuse_write};
 use crate::topic::metadata::BatchMetadata;
-use crate::topic::partition_reader::PartitionReader;
+use crate::topic::partition_reader::{FETCH, PartitionReader};
 use crate::topic::record_ref::{OwnedRecord, RecordRef};
 use crate::types::{Condition, Durability, Offset, Record, Timestamp, TopicPartition};
 
@@ -255,6 +255,24 @@ impl Partition {
         let reader = Reader::new(Arc::clone(&self.log), range.start, Visibility::Written, OnDamage::Fail)
             .until(range.end);
         Ok(PartitionReader::new(self.place.clone(), reader.below_start(BelowStart::GoOn)))
+    }
+
+    /// Passes what is written of a range to `look`, until it returns false: all but what was aborted. For who holds the partition: it
+    /// takes none of its locks that an append takes.
+    pub(crate) fn each_held(
+        &self,
+        range: Range<Offset>,
+        mut look: impl FnMut(RecordRef<'_>) -> bool,
+    ) -> Result<()> {
+        let reader = Reader::new(Arc::clone(&self.log), range.start, Visibility::Written, OnDamage::Fail);
+        let mut reader = reader.with_undecided().until(range.end);
+        loop {
+            let slices = reader.fetch_held(FETCH)?;
+            let mut records = slices.iter().flat_map(RecordSlice::iter);
+            if slices.is_empty() || !records.all(|raw| look(RecordRef::new(&self.place, raw))) {
+                return Ok(());
+            }
+        }
     }
 
     /// The record of `offset`, copied; `None` where no record has that offset any more: it was compacted away or erased.

@@ -34,7 +34,7 @@ pub struct PartitionReader {
 }
 
 /// What one fetch takes at most, roughly: what was checked is still in the processor's cache when it is walked.
-const FETCH: FetchLimits = FetchLimits { max_records: usize::MAX, max_bytes: 256 << 10 };
+pub(super) const FETCH: FetchLimits = FetchLimits { max_records: usize::MAX, max_bytes: 256 << 10 };
 /// The iterator copies in smaller steps.
 const COPY: FetchLimits = FetchLimits { max_records: 500, max_bytes: 64 << 10 };
 

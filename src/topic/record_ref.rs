@@ -149,6 +149,23 @@ pub struct OwnedRecord {
 }
 
 impl OwnedRecord {
+    /// A record that has no offset yet, for `place`; `now` is its time where it has none.
+    pub(crate) fn kept(record: &Record<'_>, place: &TopicPartition, now: Timestamp) -> Self {
+        let header = |header: &Header<'_>| OwnedHeader {
+            key: header.key.to_owned(),
+            value: header.value.map(<[u8]>::to_vec),
+        };
+        Self {
+            topic: Arc::clone(place.shared_topic()),
+            partition: place.partition(),
+            offset: -1,
+            timestamp: record.timestamp_millis().unwrap_or(now),
+            key: record.key_bytes().map(<[u8]>::to_vec),
+            value: record.value_bytes().map(<[u8]>::to_vec),
+            headers: record.headers().iter().map(header).collect(),
+        }
+    }
+
     /// The value of the last header of that name, as Kafka's clients choose; `None` when there is none or it is null.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers.iter().rfind(|header| header.key == name)?.value.as_deref()

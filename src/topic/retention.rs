@@ -9,6 +9,7 @@ use crate::types::Offset;
 impl Partition {
     /// Removes what the policy does not keep, which is asked for when nobody can change the topic's settings.
     pub(crate) fn apply_retention(&self, ask: impl FnOnce() -> RetentionPolicy) -> Result<RetentionReport> {
+        self.log().check_maintained()?;
         let report = self.log().apply_retention(ask)?;
         self.log().upkeeps.note_success(Upkeep::Retention);
         Ok(report)

@@ -8,14 +8,14 @@ use crate::format::{Catalog, CatalogTopic, Identity, partition_dir_name};
 use crate::io::{Clock, Directory, caught, random_id};
 use crate::locks::{Mutex, OnceLock, RwLock};
 use crate::log::{Log, LogContext, LogOptions, RecoveryReport, Signal, Spares, Watchers};
-use crate::topic::catalog_file::CatalogFile;
+use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
 use crate::topic::directories::{Stray, refuse_lost_catalog, strays};
 use crate::topic::internal::InternalTopic;
 use crate::topic::partition::Partition;
 use crate::topic::settings::Settings;
 use crate::topic::topic::{Current, Topic};
 use crate::types::TopicPartition;
-use crate::upkeep::Agenda;
+use crate::upkeep::{Agenda, MaintenanceHold};
 
 /// What every partition of the store shares.
 #[derive(Debug, Clone)]
@@ -84,6 +84,19 @@ impl Topics {
                 CatalogFile::create(&root, new_catalog())?
             }
         };
+        Self::open_listed(root, context, catalog)
+    }
+
+    /// The same of a store that is only read: one that is not there is not made.
+    pub(crate) fn open_read_only(root: Directory, context: TopicContext) -> Result<Self> {
+        let Some(catalog) = CatalogFile::read(&root)? else {
+            refuse_lost_catalog(&root)?;
+            return Err(Error::io(&root.join(CATALOG_FILE), "open", std::io::ErrorKind::NotFound.into()));
+        };
+        Self::open_listed(root, context, catalog)
+    }
+
+    fn open_listed(root: Directory, context: TopicContext, catalog: CatalogFile) -> Result<Self> {
         let strays = strays(&root, catalog.catalog())?;
         let mut topics = Self {
             root,
@@ -189,6 +202,20 @@ impl Topics {
         self.root.sync()
     }
 
+    /// Whether maintenance is held.
+    pub(crate) fn is_held(&self) -> bool {
+        self.context.agenda.is_held()
+    }
+
+    /// Holds maintenance, and returns when nothing of it is under way that the hold is against.
+    pub(crate) fn hold_maintenance(&self) -> MaintenanceHold {
+        let hold = self.context.agenda.hold();
+        for partition in self.all().into_iter().flat_map(|topic| topic.partitions()) {
+            partition.log().await_changes_of_files();
+        }
+        hold
+    }
+
     /// An error once the store closes.
     pub(crate) fn check_open(&self) -> Result<()> {
         self.closed.get().map_or(Ok(()), |closed| Err(closed.clone()))
@@ -201,6 +228,15 @@ impl Topics {
 
     pub(crate) fn unwatch_close(&self, signal: &Arc<Signal>) {
         self.waiting.remove(signal);
+    }
+
+    /// Ends the use of a store that was only read: nothing is written, and every handle says that it is closed.
+    pub(crate) fn leave(&self) {
+        let closed = Error::StoreClosed { path: self.root.path().to_path_buf() };
+        drop(self.closed.set(closed.clone()));
+        self.waiting.raise();
+        let partitions = self.all().into_iter().flat_map(|topic| topic.partitions());
+        partitions.for_each(|partition| partition.log().retire(closed.clone()));
     }
 
     /// Closes every partition. The first failure is returned, a panic of the program's clock or files among them; the

@@ -5,29 +5,31 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{DecisionEnd, Ending, TopicPartitions};
-use crate::group::{Groups, Pending, PendingRecords};
+use crate::group::Groups;
 use crate::io::{Clock, Deadline};
 use crate::locks::{AtomicU64, Mutex, Ordering};
-use crate::log::{Part, PartPlace, Stage};
-use crate::topic::{Partition, Topics};
+use crate::log::PartPlace;
+use crate::topic::{Contribution, Outcome, Participant, Partition, Prepared, Topics};
 use crate::transaction::builder::{Settings, check_name};
+use crate::transaction::condition::Condition;
 use crate::transaction::decisions::{Decision, DecisionLog};
 use crate::transaction::finish::{Ended, Outstanding};
 use crate::transaction::ids::ProducerId;
 use crate::transaction::named_producer::NamedProducer;
-use crate::transaction::names::{NameState, Named, OpenParts, Written};
-use crate::transaction::pieces::{Pieces, Place};
+use crate::transaction::names::{NameState, Named, OpenParts};
+use crate::transaction::pieces::Pieces;
 use crate::transaction::round::Round;
-use crate::types::{Durability, Offset, Record, Timestamp};
+use crate::transaction::shares::Gathered;
+use crate::types::{Durability, Offset, Timestamp};
 use crate::upkeep::Agenda;
 
 /// All transactions of a store.
 ///
-/// Locks are taken in this order: a name's state, groups, the writers of partitions by topic id and number; then the rest.
+/// Locks are taken in this order: a name's state, those of participants by the names of their topics, the writers of partitions by topic id and number; then the rest.
 #[derive(Debug)]
 pub(crate) struct Transactions {
     pub(super) topics: Arc<Topics>,
-    groups: Arc<Groups>,
+    pub(super) groups: Arc<Groups>,
     clock: Arc<dyn Clock>,
     pub(super) agenda: Arc<Agenda>,
     pub(super) decisions: DecisionLog,
@@ -46,23 +48,23 @@ pub(super) struct Put {
     pub(super) place: PartPlace,
 }
 
-/// What is appended to one partition.
-struct Share<'a> {
-    place: Place,
-    partition: &'a Partition,
-    records: Vec<Record<'a>>,
-    base_sequence: i32,
-    expected_end: Option<Offset>,
-    bytes: u64,
-}
-
 /// A transaction on its way to its decision.
 pub(super) struct Deciding<'a> {
     pub(super) named: &'a Arc<Named>,
     pub(super) owner: u64,
     pub(super) pieces: &'a Pieces,
-    pub(super) offsets: &'a [Pending],
+    pub(super) participants: &'a [Box<dyn Participant>],
+    pub(super) conditions: &'a [Box<dyn Condition>],
+    /// What of it was written before.
+    pub(super) put: &'a [Put],
     pub(super) settings: &'a Settings,
+}
+
+impl<'a> Deciding<'a> {
+    fn gathered<'g>(&'g self, contributions: &'g [&'g Contribution]) -> Gathered<'g> {
+        let Self { pieces, conditions, put, .. } = *self;
+        Gathered { pieces, contributions, conditions, put }
+    }
 }
 
 impl Transactions {
@@ -147,7 +149,7 @@ impl Transactions {
         let mut state = deciding.named.state.lock();
         state.check(deciding.owner, &deciding.named.name)?;
         let mut open = self.open_parts(&mut state, deciding);
-        match self.append(&mut open, deciding.pieces, None, None) {
+        match self.append(&mut open, &deciding.gathered(&[]), None) {
             Ok(put) => {
                 state.open = Some(open);
                 Ok(put)
@@ -164,7 +166,33 @@ impl Transactions {
     pub(super) fn commit(self: &Arc<Self>, deciding: &Deciding<'_>) -> Result<Vec<Put>> {
         let mut state = deciding.named.state.lock();
         state.check(deciding.owner, &deciding.named.name)?;
-        self.groups.commit_within(deciding.offsets, |offsets| self.decide(&mut state, deciding, offsets))
+        // The same order for all, so that no two wait for each other.
+        let mut participants: Vec<_> = deciding.participants.iter().collect();
+        participants.sort_by_key(|one| one.topic());
+        let mut prepared = Vec::new();
+        for one in participants {
+            match one.prepare() {
+                Ok(some) => prepared.extend(some),
+                Err(error) => {
+                    end(prepared, Outcome::Aborted);
+                    let open = state.open.take();
+                    drop(state);
+                    open.into_iter().for_each(|open| self.give_up(deciding.named, open));
+                    return Err(error);
+                }
+            }
+        }
+        let contributions: Vec<_> = prepared.iter().map(|one| one.contribution()).collect();
+        let decided = self.decide(&mut state, deciding, &contributions);
+        end(
+            prepared,
+            match &decided {
+                Ok(_) => Outcome::Applied,
+                Err(Error::Undecided { .. }) => Outcome::Unknown,
+                Err(_) => Outcome::Aborted,
+            },
+        );
+        decided
     }
 
     fn open_parts(&self, state: &mut NameState, deciding: &Deciding<'_>) -> OpenParts {
@@ -180,19 +208,19 @@ impl Transactions {
         self: &Arc<Self>,
         state: &mut NameState,
         deciding: &Deciding<'_>,
-        offsets: Option<&PendingRecords<'_>>,
+        contributions: &[&Contribution],
     ) -> Result<Vec<Put>> {
         let written = state.open.is_some();
-        let full: Vec<_> = deciding.pieces.by_place.values().filter(|piece| !piece.is_empty()).collect();
-        let alone = match full.as_slice() {
-            [piece] if !written && offsets.is_none() => {
+        let pieces: Vec<_> = deciding.pieces.by_place.values().collect();
+        let alone = match pieces.as_slice() {
+            [piece] if !written && contributions.is_empty() => {
                 piece.partition.log().fits_one_segment(&piece.records()).then_some(&piece.partition)
             }
             _ => None,
         };
         let mut open = self.open_parts(state, deciding);
         let ends_with = alone.is_some().then_some(Ending::Commit);
-        let put = match self.append(&mut open, deciding.pieces, offsets, ends_with) {
+        let put = match self.append(&mut open, &deciding.gathered(contributions), ends_with) {
             Ok(put) => put,
             Err(error) => {
                 if alone.is_some_and(|partition| partition.log().poisoned_by().is_some()) {
@@ -211,7 +239,7 @@ impl Transactions {
             deciding.named.give_back(open.producer);
             return self.make_durable(deciding, partition).map(|()| put);
         }
-        self.decide_together(deciding, open, offsets).map(|()| put)
+        self.decide_together(deciding, open, contributions).map(|()| put)
     }
 
     /// All of it is in one partition, and so is its end.
@@ -228,14 +256,14 @@ impl Transactions {
         self: &Arc<Self>,
         deciding: &Deciding<'_>,
         open: OpenParts,
-        offsets: Option<&PendingRecords<'_>>,
+        contributions: &[&Contribution],
     ) -> Result<()> {
-        let inputs = offsets.map_or(&[][..], |offsets| &offsets.inputs);
+        let inputs: Vec<_> = contributions.iter().flat_map(|one| one.inputs.iter().cloned()).collect();
         let decision = Decision {
             name: &deciding.named.name,
             producer: open.producer,
             ending: Ending::Commit,
-            ends: &ends(&open, inputs),
+            ends: &ends(&open, &inputs),
             partitions: partitions(&open),
             timeout_millis: i32::try_from(deciding.settings.timeout.as_millis()).unwrap_or(i32::MAX),
             began: open.began,
@@ -281,95 +309,6 @@ impl Transactions {
         open.places.retain(|_, written| written.partition.log().decide(producer.id, Ending::Abort));
         self.follow(Ended::aborted(named, open));
     }
-
-    /// Appends everything, or leaves what was appended to be given up.
-    fn append(
-        &self,
-        open: &mut OpenParts,
-        pieces: &Pieces,
-        offsets: Option<&PendingRecords<'_>>,
-        ends_with: Option<Ending>,
-    ) -> Result<Vec<Put>> {
-        let shares = shares(open, pieces, offsets);
-        for share in &shares {
-            share.partition.log().check_room(share.bytes)?;
-        }
-        let stages = shares.iter().map(|share| share.partition.log().stage());
-        let mut stages = stages.collect::<Result<Vec<_>>>()?;
-        stages.iter_mut().for_each(Stage::hold);
-        let producer = open.producer;
-        let part = |share: &'_ Share<'_>| {
-            (producer.stamp(share.base_sequence), ends_with.map(|ending| producer.marker(ending)))
-        };
-        for (stage, share) in stages.iter_mut().zip(&shares) {
-            if let Some(expected) = share.expected_end {
-                stage.check_end(expected)?;
-            }
-            stage.check(&share.records)?;
-        }
-        let mut put = Vec::new();
-        for (stage, share) in stages.iter_mut().zip(&shares).filter(|(_, share)| !share.records.is_empty()) {
-            let (stamp, ends_with) = part(share);
-            let place = stage.place(&Part { records: &share.records, stamp, ends_with })?;
-            put.push((share, place));
-        }
-        for stage in &mut stages {
-            // Those behind it are let go of unwritten.
-            stage.write()?;
-            if let Some((share, place)) =
-                put.iter().find(|(share, _)| Arc::ptr_eq(share.partition.log(), stage.log()))
-            {
-                open.note(share, place);
-            }
-        }
-        drop(stages);
-        let put = put.into_iter().map(|(share, place)| Put { partition: share.partition.clone(), place });
-        Ok(put.collect())
-    }
-}
-
-impl OpenParts {
-    fn note(&mut self, share: &Share<'_>, place: &PartPlace) {
-        let count = i32::try_from(share.records.len()).unwrap_or(i32::MAX);
-        let next_sequence = match share.base_sequence {
-            -1 => -1,
-            base => crate::format::sequence_after(base, count),
-        };
-        let written = self.places.entry(share.place).or_insert_with(|| Written {
-            partition: share.partition.clone(),
-            last: place.last_offset,
-            next_sequence,
-        });
-        (written.last, written.next_sequence) = (place.last_offset, next_sequence);
-    }
-}
-
-/// What goes to each partition, in the order in which they are locked.
-fn shares<'a>(
-    open: &OpenParts,
-    pieces: &'a Pieces,
-    offsets: Option<&'a PendingRecords<'a>>,
-) -> Vec<Share<'a>> {
-    let next_sequence = |place: &Place| open.places.get(place).map_or(0, |written| written.next_sequence);
-    let of_pieces = pieces.by_place.iter().map(|(place, piece)| Share {
-        place: *place,
-        partition: &piece.partition,
-        records: piece.records(),
-        base_sequence: next_sequence(place),
-        expected_end: piece.expected_end,
-        bytes: piece.bytes(),
-    });
-    let of_offsets = offsets.map(|offsets| Share {
-        place: (offsets.partition.topic_id(), offsets.partition.number()),
-        partition: &offsets.partition,
-        records: offsets.records(),
-        base_sequence: -1,
-        expected_end: None,
-        bytes: 0,
-    });
-    let mut shares: Vec<_> = of_pieces.chain(of_offsets).collect();
-    shares.sort_by_key(|share| share.place);
-    shares
 }
 
 fn ends(open: &OpenParts, inputs: &[(Partition, Offset)]) -> Vec<DecisionEnd> {
@@ -397,6 +336,13 @@ pub(super) fn partitions(open: &OpenParts) -> Vec<TopicPartitions> {
     let of_topic =
         |(topic, partitions): (&str, Vec<i32>)| TopicPartitions { topic: topic.to_owned(), partitions };
     topics.into_iter().map(of_topic).collect()
+}
+
+/// Tells all of them how it has ended; the last one that was prepared lets go first.
+fn end(mut prepared: Vec<Box<dyn Prepared + '_>>, outcome: Outcome) {
+    while let Some(one) = prepared.pop() {
+        one.end(outcome);
+    }
 }
 
 fn undecided(deciding: &Deciding<'_>, cause: Error) -> Error {

@@ -56,12 +56,12 @@ impl Ended {
     pub(super) fn committed(
         named: &Arc<Named>,
         open: OpenParts,
-        (decision, inputs): (Offset, &[(Partition, Offset)]),
+        (decision, inputs): (Offset, Vec<(Partition, Offset)>),
     ) -> Self {
         Self {
             named: Some(Arc::clone(named)),
             decision: Some(decision),
-            inputs: inputs.to_vec(),
+            inputs,
             ..Self::found(open.producer, Ending::Commit, open.places)
         }
     }

@@ -1,10 +1,11 @@
 //! Transactions: records in any topics and committed offsets take effect together or not at all.
 //!
-//! [`transaction`] is what a program holds, [`pieces`] what it has gathered, [`coordinator`] decides and sees to it that what
+//! [`transaction`] is what a program holds, [`pieces`] what it has gathered, [`condition`] what has to hold, [`shares`] appends it, [`coordinator`] decides and sees to it that what
 //! was decided is in the log everywhere, [`decisions`] are the records that say so, [`round`] syncs what a decision rests on,
 //! [`stats`] lists those that are open, [`recovery`] finds out after an open what was decided before.
 
 mod builder;
+mod condition;
 mod coordinator;
 mod decisions;
 mod finish;
@@ -14,12 +15,21 @@ mod names;
 mod pieces;
 mod recovery;
 mod round;
+mod shares;
 mod stats;
+#[cfg(test)]
+mod tests;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod transaction;
 
 pub use builder::TransactionBuilder;
+#[cfg_attr(
+    not(test),
+    expect(unused_imports, reason = "for the layers above that have conditions of their own")
+)]
+pub(crate) use condition::{Condition, Held};
 pub(crate) use coordinator::Transactions;
 pub use named_producer::{NamedAppend, NamedProducer};
+pub(crate) use recovery::judge_in_memory;
 pub use stats::TransactionStats;
 pub use transaction::{Committed, CommittedBatch, Transaction};

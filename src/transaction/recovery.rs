@@ -21,6 +21,23 @@ use crate::transaction::pieces::Place;
 use crate::types::Durability;
 use crate::upkeep::Agenda;
 
+/// Decides in memory about every transaction that was left open, as an open for writing would: for whoever only reads.
+pub(crate) fn judge_in_memory(topics: &Arc<Topics>) -> Result<()> {
+    let left = left_open(topics);
+    if left.is_empty() {
+        return Ok(());
+    }
+    let found = DecisionLog::new(Arc::clone(topics)).load()?;
+    for (producer, places) in left {
+        let ending = match judge(topics, producer, &found) {
+            Judged::Commit => Ending::Commit,
+            Judged::Abort | Judged::Revoked { .. } => Ending::Abort,
+        };
+        places.values().for_each(|written| _ = written.partition.log().decide(producer.id, ending));
+    }
+    Ok(())
+}
+
 /// Transactions without an end, by their producers; and what is written of each.
 type Left = BTreeMap<ProducerId, BTreeMap<Place, Written>>;
 
@@ -41,7 +58,14 @@ impl Transactions {
         if !left.is_empty() {
             let found = decisions.load()?;
             for (producer, places) in left {
-                let ending = judge(topics, &decisions, (producer, &found), clock)?;
+                let ending = match judge(topics, producer, &found) {
+                    Judged::Commit => Ending::Commit,
+                    Judged::Abort => Ending::Abort,
+                    Judged::Revoked { name } => {
+                        revoke(&decisions, producer, name, clock)?;
+                        Ending::Abort
+                    }
+                };
                 for written in places.values() {
                     written.partition.log().decide(producer.id, ending);
                 }
@@ -84,22 +108,32 @@ fn left_open(topics: &Topics) -> Left {
     left
 }
 
-fn judge(
-    topics: &Topics,
-    decisions: &DecisionLog,
-    (producer, found): (ProducerId, &Found),
-    clock: &Arc<dyn Clock>,
-) -> Result<Ending> {
+/// How a transaction ends that was left open.
+enum Judged<'a> {
+    Commit,
+    Abort,
+    /// It was committed, and something is missing: the decision is to be taken back.
+    Revoked {
+        name: &'a str,
+    },
+}
+
+fn judge<'a>(topics: &Topics, producer: ProducerId, found: &'a Found) -> Judged<'a> {
     let decided = [(producer.epoch.saturating_add(1), false), (producer.epoch, true)]
         .into_iter()
         .filter_map(|(epoch, same)| Some((found.get(&ProducerId { epoch, ..producer })?, same)))
         .find(|(decided, same)| decided.has_same_epoch == *same);
     let Some((Decided { name, ending: Ending::Commit, ends, .. }, _)) = decided else {
-        return Ok(Ending::Abort);
+        return Judged::Abort;
     };
     if ends.iter().all(|end| is_there(topics, producer, end)) {
-        return Ok(Ending::Commit);
+        Judged::Commit
+    } else {
+        Judged::Revoked { name }
     }
+}
+
+fn revoke(decisions: &DecisionLog, producer: ProducerId, name: &str, clock: &Arc<dyn Clock>) -> Result<()> {
     let decision = Decision {
         name,
         producer,
@@ -110,8 +144,7 @@ fn judge(
         began: -1,
         now: clock.now(),
     };
-    decisions.append(&decision, Durability::Disk)?;
-    Ok(Ending::Abort)
+    decisions.append(&decision, Durability::Disk).map(drop)
 }
 
 /// Whether what a decision rests on is there in one partition, or is gone since.

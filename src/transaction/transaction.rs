@@ -1,13 +1,15 @@
 //! A transaction as a program holds it.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use crate::consumer::Consumer;
 use crate::error::Result;
-use crate::group::Pending;
+use crate::group::PendingOffsets;
 use crate::producer::Producer;
-use crate::topic::Partition;
+use crate::topic::{Participant, Partition};
 use crate::transaction::builder::Settings;
+use crate::transaction::condition::{Condition, EndsAt};
 use crate::transaction::coordinator::{Deciding, Put, Transactions};
 use crate::transaction::names::Named;
 use crate::transaction::pieces::Pieces;
@@ -52,7 +54,8 @@ pub struct Transaction {
     owner: u64,
     settings: Settings,
     pieces: Pieces,
-    offsets: Vec<Pending>,
+    participants: Vec<Box<dyn Participant>>,
+    conditions: Vec<Box<dyn Condition>>,
     /// What was written before the decision.
     put: Vec<Put>,
     /// Whether something of it may be left to abort.
@@ -94,7 +97,8 @@ impl Transaction {
             owner,
             settings,
             pieces: Pieces::default(),
-            offsets: Vec::new(),
+            participants: Vec::new(),
+            conditions: Vec::new(),
             put: Vec::new(),
             is_over: false,
         }
@@ -129,11 +133,35 @@ impl Transaction {
 
     /// Makes the commit depend on it that there was no append to the partition since the caller saw it end at `end`
     /// ([`Partition::end`]). With conditions on several partitions the transaction takes effect on what was seen of all of them,
-    /// or not at all.
+    /// or not at all. What the transaction itself has written there since is no append of another; several conditions on one partition
+    /// must all hold.
     ///
     /// Otherwise [`commit`](Self::commit) returns [`UnexpectedEnd`](crate::Error::UnexpectedEnd).
     pub fn expect_end(&mut self, partition: &Partition, end: Offset) {
-        self.pieces.expect_end(partition, end);
+        self.expect(EndsAt { partition: partition.clone(), end });
+    }
+
+    /// Makes the commit depend on a condition.
+    pub(crate) fn expect(&mut self, condition: impl Condition + 'static) {
+        self.conditions.push(Box::new(condition));
+    }
+
+    /// Has `change` see the participant of that type, which `begin` makes if the transaction has none.
+    pub(crate) fn take_part<P: Participant, T>(
+        &mut self,
+        begin: impl FnOnce() -> P,
+        change: impl FnOnce(&mut P) -> T,
+    ) -> T {
+        for one in &mut self.participants {
+            let one: &mut dyn Any = &mut **one;
+            if let Some(participant) = one.downcast_mut() {
+                return change(participant);
+            }
+        }
+        let mut participant = begin();
+        let changed = change(&mut participant);
+        self.participants.push(Box::new(participant));
+        changed
     }
 
     /// Commits with the transaction where `consumer` stands now, after what it has handed out: offsets and records take effect together.
@@ -142,10 +170,8 @@ impl Transaction {
     /// [`InvalidConfig`](crate::Error::InvalidConfig) for a consumer without a group.
     pub fn commit_offsets(&mut self, consumer: &Consumer) -> Result<()> {
         let pending = consumer.pending()?;
-        self.offsets.retain(|earlier| {
-            earlier.member != pending.member || earlier.group.name() != pending.group.name()
-        });
-        self.offsets.push(pending);
+        let groups = Arc::clone(&self.shared.groups);
+        self.take_part(|| PendingOffsets::new(&groups), |offsets| offsets.set(pending));
         Ok(())
     }
 
@@ -185,7 +211,9 @@ impl Transaction {
             named: &self.named,
             owner: self.owner,
             pieces: &self.pieces,
-            offsets: &self.offsets,
+            participants: &self.participants,
+            conditions: &self.conditions,
+            put: &self.put,
             settings: &self.settings,
         }
     }

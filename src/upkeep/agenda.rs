@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::io::Deadline;
-use crate::locks::{Condvar, Mutex};
+use crate::locks::{AtomicUsize, Condvar, Mutex, Ordering};
 use crate::upkeep::line::{Line, Ticket};
 
 /// Somebody who has put something down for later. It is called without a lock of the agenda, on the thread of the
@@ -53,8 +53,10 @@ pub(crate) struct Agenda {
     pending: Mutex<Pending>,
     /// Something is due earlier than was known.
     changed: Condvar,
-    /// It was stopped. For the thread that waits for rounds.
+    /// It was stopped, or a round is due. For the thread that waits for rounds.
     stopped: Condvar,
+    /// How many want nothing that is there to be taken out or put in another place.
+    holds: AtomicUsize,
     sync_every: Duration,
     round_every: Duration,
 }
@@ -71,7 +73,23 @@ struct Pending {
     sync_at: Option<Deadline>,
     /// When everything is to be looked at next; `None` if nobody waits for it.
     round_at: Option<Deadline>,
+    /// The next round does not wait for its time.
+    is_round_due: bool,
     is_stopped: bool,
+}
+
+/// While it lives, rounds are skipped, and so is whatever asks [`Agenda::is_held`].
+#[derive(Debug)]
+pub(crate) struct MaintenanceHold(Arc<Agenda>);
+
+impl Drop for MaintenanceHold {
+    fn drop(&mut self) {
+        if self.0.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // What fell due meanwhile is not to wait for another interval.
+            self.0.pending.lock().is_round_due = true;
+            self.0.stopped.notify_all();
+        }
+    }
 }
 
 impl Agenda {
@@ -82,6 +100,7 @@ impl Agenda {
             pending: Mutex::default(),
             changed: Condvar::new(),
             stopped: Condvar::new(),
+            holds: AtomicUsize::new(0),
             sync_every,
             round_every,
         }
@@ -179,6 +198,17 @@ impl Agenda {
         }
     }
 
+    /// Has rounds skipped until what is returned is dropped. What is under way goes on.
+    pub(crate) fn hold(self: &Arc<Self>) -> MaintenanceHold {
+        self.holds.fetch_add(1, Ordering::AcqRel);
+        MaintenanceHold(Arc::clone(self))
+    }
+
+    /// Whether somebody holds what is there as it is.
+    pub(crate) fn is_held(&self) -> bool {
+        self.holds.load(Ordering::Acquire) > 0
+    }
+
     /// Sleeps until everything is to be looked at; false after [`stop`](Self::stop).
     pub(crate) fn wait_for_round(&self) -> bool {
         let mut pending = self.pending.lock();
@@ -187,8 +217,8 @@ impl Agenda {
             if pending.is_stopped {
                 return false;
             }
-            if deadline.has_passed() {
-                pending.round_at = None;
+            if deadline.has_passed() || pending.is_round_due {
+                (pending.round_at, pending.is_round_due) = (None, false);
                 return true;
             }
             match deadline.instant() {

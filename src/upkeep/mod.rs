@@ -7,5 +7,5 @@ mod line;
 
 #[cfg(test)]
 pub(crate) use agenda::Due;
-pub(crate) use agenda::{Agenda, Chore, Reason};
+pub(crate) use agenda::{Agenda, Chore, MaintenanceHold, Reason};
 pub(crate) use line::Ticket;

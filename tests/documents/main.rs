@@ -2,4 +2,5 @@
 
 mod constants;
 mod dumps;
+mod layers;
 mod promises;

@@ -20,14 +20,14 @@ mod copy_of_source;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use catalogue::{BUGS, Bug};
+use catalogue::{Bug, bugs};
 use copy_of_source::{CopyOfSource, Verdict};
 
 #[test]
 fn every_bug_fits_the_source() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut misfits = Vec::new();
-    for bug in BUGS {
+    for bug in bugs() {
         let source = std::fs::read_to_string(root.join(bug.file)).unwrap_or_default();
         let times = source.matches(bug.good).count();
         if times != 1 {
@@ -40,7 +40,11 @@ fn every_bug_fits_the_source() {
     let (_, rest) = document.split_once("| more than ").unwrap();
     let (count, _) = rest.split_once(" bugs planted in a copy of the source").unwrap();
     let promised: usize = count.parse().unwrap();
-    assert!(BUGS.len() > promised, "{} bugs, and docs/guarantees.md says more than {promised}", BUGS.len());
+    assert!(
+        bugs().count() > promised,
+        "{} bugs, and docs/guarantees.md says more than {promised}",
+        bugs().count()
+    );
 }
 
 #[test]
@@ -49,7 +53,7 @@ fn every_bug_is_caught() {
     let only = std::env::var("ANNALS_PLANTED").ok();
     let is_chosen =
         |bug: &&Bug| only.as_deref().is_none_or(|names| names.split(',').any(|name| name == bug.name));
-    let chosen: Vec<_> = BUGS.iter().filter(is_chosen).collect();
+    let chosen: Vec<_> = bugs().filter(is_chosen).collect();
     assert!(!chosen.is_empty(), "no bug of that name");
     let copy = CopyOfSource::new();
     pass_without_a_bug(&copy, &chosen);

@@ -38,6 +38,8 @@ pub enum Call {
     List,
     /// A directory's lock is taken.
     Lock,
+    /// It is asked how much space is left.
+    AvailableSpace,
 }
 
 impl Call {

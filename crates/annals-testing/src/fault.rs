@@ -4,13 +4,14 @@
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 /// What happens to a call.
 #[derive(Debug, Clone)]
 pub enum Fault {
     /// It fails with that number of an error (`errno`) and does nothing.
     Error(i32),
-    /// A write of so many bytes happens, and is reported as that.
+    /// A write of so many bytes happens, and is reported as that. Where free space is asked for, there is so much.
     Short(usize),
     /// A write of so many bytes happens, and is reported as a failure.
     Torn(usize, i32),
@@ -76,6 +77,9 @@ impl Fault {
 }
 
 /// A place where calls wait.
+///
+/// A call waits for thirty seconds at most, so that a test that failed meanwhile, and opens no gate, ends. Where none has failed,
+/// the call panics then, and so does [`open`](Self::open).
 #[derive(Debug, Default)]
 pub struct Gate {
     state: Mutex<GateState>,
@@ -86,13 +90,28 @@ pub struct Gate {
 struct GateState {
     open: bool,
     waiting: usize,
+    /// A call did not wait any longer.
+    was_given_up: bool,
 }
 
 impl Gate {
     /// Lets go all callers that wait here, and all that come later.
+    ///
+    /// # Panics
+    ///
+    /// When a call has waited here for thirty seconds, and went on: what was to happen meanwhile did not.
     pub fn open(&self) {
-        self.state.lock().unwrap().open = true;
+        let mut state = self.state.lock().unwrap();
+        state.open = true;
         self.changed.notify_all();
+        let was_given_up = state.was_given_up;
+        drop(state);
+        assert!(!was_given_up || std::thread::panicking(), "{GIVEN_UP}");
+    }
+
+    /// How many callers wait here now.
+    pub fn waiting(&self) -> usize {
+        self.state.lock().unwrap().waiting
     }
 
     /// Returns when a caller waits here.
@@ -102,7 +121,7 @@ impl Gate {
     /// When no caller has come after twenty seconds.
     pub fn await_arrival(&self) {
         let state = self.state.lock().unwrap();
-        let soon = std::time::Duration::from_secs(20);
+        let soon = Duration::from_secs(20);
         let (state, late) = self.changed.wait_timeout_while(state, soon, |state| state.waiting == 0).unwrap();
         drop(state);
         assert!(!late.timed_out(), "the call that was to be held was never made");
@@ -113,8 +132,15 @@ impl Gate {
         state.waiting += 1;
         self.changed.notify_all();
         // A test that failed meanwhile opens no gate, and closes its store on the way out.
-        let most = std::time::Duration::from_secs(30);
-        let (mut state, _) = self.changed.wait_timeout_while(state, most, |state| !state.open).unwrap();
+        let (mut state, late) =
+            self.changed.wait_timeout_while(state, PATIENCE, |state| !state.open).unwrap();
         state.waiting -= 1;
+        state.was_given_up |= late.timed_out();
+        drop(state);
+        assert!(!late.timed_out() || std::thread::panicking(), "{GIVEN_UP}");
     }
 }
+
+/// How long a call waits at a gate.
+const PATIENCE: Duration = Duration::from_secs(30);
+const GIVEN_UP: &str = "a call has waited thirty seconds at a gate that nobody opened";

@@ -231,7 +231,13 @@ impl FileSystem for FaultyFileSystem {
     }
 
     fn available_space(&self, dir: &Path) -> io::Result<Option<u64>> {
-        self.inner.available_space(dir)
+        let fault = self.shared.fault(Call::AvailableSpace, dir);
+        let most = fault.as_ref().map(|fault| fault.part(usize::MAX) as u64).filter(|most| *most < u64::MAX);
+        let struck = fault.is_some();
+        let found =
+            fault.map_or(Ok(()), |fault| fault.strike()).and_then(|()| self.inner.available_space(dir));
+        self.shared.note(Call::AvailableSpace, dir, 0, (found.is_err(), struck));
+        found.map(|found| most.map_or(found, |most| Some(found.map_or(most, |found| found.min(most)))))
     }
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -1,5 +1,5 @@
 //! Orders of calls that a power cut between them would punish, seen from the calls alone: for file systems that hand on what
-//! they are asked. `tests/power_cut/watcher.rs` has the same rules for a disk that it knows.
+//! they are asked. `tests/crash/power_cut/watcher.rs` has the same rules for a disk that it knows.
 
 #![expect(clippy::unwrap_used, reason = "a lock is poisoned after a test has failed")]
 

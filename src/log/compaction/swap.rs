@@ -45,9 +45,12 @@ impl Log {
         let synced = synced.map_err(|error| self.poison_with(error));
         let segment =
             new.as_ref().map(|new| Arc::new(Segment::finished(&self.directory, new, self.options.read_mode)));
+        // Without a descriptor it could not be given its name, once the table lists it.
+        let prepared = synced.and_then(|()| segment.iter().try_for_each(|segment| segment.log().hold()));
         let mut writer = self.writer.lock();
         let is_as_decided = settings.is_none_or(|settings| Arc::ptr_eq(settings, &self.config()));
-        let swapped = match synced {
+        // Under the writer's lock: a hold that is taken later finds the new list.
+        let swapped = match prepared.and_then(|()| self.check_not_held()) {
             Ok(()) if is_as_decided => self.swap_table(&mut writer, run, new.as_ref(), segment.as_ref()),
             outcome => outcome.map(|()| Swap::Overtaken),
         };

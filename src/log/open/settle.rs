@@ -52,10 +52,10 @@ impl fmt::Debug for Prerequisite {
 
 impl Log {
     /// Nothing is appended before `prerequisite` has succeeded: until then every append fails with its error, and the next one
-    /// asks again. It runs under the writer's lock. The first call counts. False for a partition that was appended to already.
+    /// asks again. It runs under the writer's lock. False for a partition that was appended to already.
     pub(crate) fn require(&self, prerequisite: impl Fn() -> Result<()> + Send + Sync + 'static) -> bool {
         let writer = self.writer.lock();
-        drop(self.prerequisite.set(Prerequisite(Box::new(prerequisite))));
+        self.prerequisites.lock().push(Arc::new(Prerequisite(Box::new(prerequisite))));
         matches!(writer.phase, Phase::Untouched(_))
     }
 
@@ -87,7 +87,8 @@ impl Log {
                 return Ok(());
             }
         };
-        let required = self.prerequisite.get().map_or(Ok(()), |prerequisite| (prerequisite.0)());
+        let prerequisites = self.prerequisites.lock().clone();
+        let required = prerequisites.iter().try_for_each(|prerequisite| (prerequisite.0)());
         let mut settled = required.and_then(|()| self.look_and_settle(&mut found));
         if settled.as_ref().is_err_and(Error::is_disk_full) && self.poison.get().is_none() {
             // What frees space begins here, too.
@@ -248,8 +249,10 @@ impl Log {
     fn finish_swaps(&self, found: &Examined) -> Result<()> {
         let unnamed =
             found.segments.iter().filter(|segment| found.leftovers.pending.contains(&segment.base()));
-        names::finish_swaps(&self.directory, unnamed.map(|segment| (segment.base(), segment.log())))
-            .map_err(|error| self.poison_with(error))
+        let unnamed: Vec<_> = unnamed.map(|segment| (segment.base(), segment.log())).collect();
+        // The want of a descriptor leaves the names as they are.
+        unnamed.iter().try_for_each(|(_, log)| log.hold())?;
+        names::finish_swaps(&self.directory, unnamed).map_err(|error| self.poison_with(error))
     }
 
     /// Cuts a segment behind its last good batch, durably.

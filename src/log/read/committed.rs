@@ -28,7 +28,8 @@ impl Reader {
         let (producer, offset) = (header.producer_id, header.base_offset);
         // Before the indexes: the end of a transaction is noted there first, then it is open no more.
         if let Some(fate) = self.log.fate(producer, offset) {
-            return Ok(fate != Fate::Committed);
+            let is_read = fate == Fate::Committed || (fate == Fate::Open && self.sees_undecided);
+            return Ok(!is_read);
         }
         let nearby = self.aborted.take().filter(|nearby| {
             Arc::ptr_eq(&nearby.list, &self.list) && (nearby.from..nearby.until).contains(&offset)

@@ -76,6 +76,8 @@ pub(crate) struct Reader {
     pub(super) on_damage: OnDamage,
     pub(super) below_start: BelowStart,
     pub(super) isolation: Isolation,
+    /// Whether it is also handed what is not decided, where it waits for nothing else.
+    pub(super) sees_undecided: bool,
     /// Aborted transactions around the batch that was last asked about.
     pub(super) aborted: Option<Nearby>,
     /// The next offset to hand out.
@@ -106,6 +108,7 @@ impl Reader {
             on_damage,
             below_start: BelowStart::Fail,
             isolation: Isolation::default(),
+            sees_undecided: false,
             aborted: None,
             position,
             until: Offset::MAX,
@@ -122,6 +125,12 @@ impl Reader {
     /// Reads what `isolation` lets it.
     pub(crate) fn isolation(mut self, isolation: Isolation) -> Self {
         self.isolation = isolation;
+        self
+    }
+
+    /// Reads all but what was aborted: what is not decided may come to be.
+    pub(crate) fn with_undecided(mut self) -> Self {
+        (self.isolation, self.sees_undecided) = (Isolation::ReadCommitted, true);
         self
     }
 
@@ -165,6 +174,7 @@ impl Reader {
     /// The offset at which this reader has nothing more to read.
     pub(crate) fn limit(&self) -> Offset {
         match (self.visibility, self.isolation) {
+            (Visibility::Written, Isolation::ReadCommitted) if self.sees_undecided => self.log.end(),
             (Visibility::Written, Isolation::ReadCommitted) => self.log.stable(),
             (Visibility::Written, Isolation::ReadUncommitted) => self.log.end(),
             // A transaction without its end in the log may be taken back by a power cut, whatever was decided.
@@ -183,6 +193,14 @@ impl Reader {
             self.expanded = None;
             self.decompressor = Decompressor::default();
         }
+        slices
+    }
+
+    /// The same of what is written: for who holds the partition, so that nothing can be in memory behind it.
+    pub(crate) fn fetch_held(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
+        self.take_up();
+        let slices = self.fetch_written(limits);
+        self.let_go();
         slices
     }
 

@@ -7,6 +7,7 @@ mod beside;
 mod bounds;
 mod compaction;
 mod crash;
+mod cut;
 mod damage;
 mod ending;
 mod faulty;

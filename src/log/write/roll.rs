@@ -29,6 +29,9 @@ impl Log {
     /// clock: so that retention and compaction reach it although nobody appends. A log that was opened and not appended
     /// to is judged by what its last life noted, and not touched before it is due.
     pub(crate) fn roll_if_idle(self: &Arc<Self>, now: Timestamp) -> Result<bool> {
+        if self.agenda.is_held() {
+            return Ok(false);
+        }
         let appended = self.writer.lock().phase.appended(now).ok_or_else(|| self.closed())?;
         let max_age = millis(self.config().segment_age);
         if appended.first < 0 || now.saturating_sub(appended.first) <= max_age {

@@ -49,6 +49,8 @@ pub(crate) struct Stage<'a> {
     accumulator: Option<MutexGuard<'a, Accumulator>>,
     /// The first offset that was placed and is not written.
     placed: Option<Offset>,
+    /// Something was written that readers were not told of.
+    owes_news: bool,
     /// Read while the accumulator was held, so that the times that the log gives run as its offsets do.
     now: Timestamp,
 }
@@ -60,7 +62,7 @@ impl Log {
         let mut writer = self.writer.lock();
         self.write_with(&mut writer, Take::All);
         self.opened(&mut writer)?;
-        Ok(Stage { log: self, writer, accumulator: None, placed: None, now: NO_TIMESTAMP })
+        Ok(Stage { log: self, writer, accumulator: None, placed: None, owes_news: false, now: NO_TIMESTAMP })
     }
 
     /// Whether records could be appended at all, their order and number apart; splits them into batches as large as may be.
@@ -131,14 +133,19 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Whether nobody has appended since the caller saw the log end there.
-    pub(crate) fn check_end(&mut self, expected: Offset) -> Result<()> {
+    /// The same, and writes what is in memory: from then on the log holds all there is.
+    pub(crate) fn hold_written(&mut self) -> Result<()> {
         self.hold();
-        let found = self.accumulator.as_ref().map_or(expected, |accumulator| accumulator.next_offset());
-        if found == expected {
-            return Ok(());
+        if let Some(accumulator) = self.accumulator.take() {
+            self.owes_news |= !accumulator.is_empty();
+            self.accumulator = Some(self.log.write_batches_held(&mut self.writer, accumulator)?);
         }
-        Err(Error::UnexpectedEnd { partition: self.log.topic_partition.clone(), expected, found })
+        Ok(())
+    }
+
+    /// The offset of the next record, while it is [held](Self::hold).
+    pub(crate) fn next_offset(&self) -> Option<Offset> {
+        self.accumulator.as_ref().map(|accumulator| accumulator.next_offset())
     }
 
     /// Whether the records may be appended as they are.
@@ -235,6 +242,10 @@ impl Drop for Stage<'_> {
     fn drop(&mut self) {
         if let (Some(accumulator), Some(placed)) = (&mut self.accumulator, self.placed) {
             accumulator.take_back(placed);
+        }
+        if self.owes_news {
+            drop(self.accumulator.take());
+            self.log.watchers.raise();
         }
     }
 }

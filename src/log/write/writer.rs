@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, Codec, Compression, Compressor, Seal, SegmentSummary, TimestampType};
+use crate::locks::MutexGuard;
 use crate::log::config::LogConfig;
 use crate::log::log::Log;
 use crate::log::open::recovery::{Examined, LastClose};
 use crate::log::table::edit::Edit;
 use crate::log::table::state_file::StateFile;
-use crate::log::write::accumulator::Take;
+use crate::log::write::accumulator::{Accumulator, Take};
 use crate::log::write::append_times::AppendTimes;
 use crate::log::write::attempts::Attempts;
 use crate::log::write::open_batch::{Batches, OpenBatch, Position, Recycled};
@@ -145,6 +146,32 @@ impl Log {
         std::mem::swap(&mut writer.spent.queue, &mut in_flight.batches);
         self.watchers.raise();
         outcome
+    }
+
+    /// The same while nobody can place anything behind them: what is in the log then is all there is. Readers are told by the
+    /// caller, once it lets go.
+    pub(in crate::log) fn write_batches_held<'a>(
+        self: &'a Arc<Self>,
+        writer: &mut Writer,
+        mut accumulator: MutexGuard<'a, Accumulator>,
+    ) -> Result<MutexGuard<'a, Accumulator>> {
+        if accumulator.is_empty() {
+            return Ok(accumulator);
+        }
+        let mut in_flight = InFlight { log: self, batches: accumulator.take(Take::All) };
+        // Let go of before `in_flight`, which needs it where a write panics.
+        let accumulator = accumulator;
+        let outcome = self.write_each(writer, &mut in_flight.batches);
+        std::mem::swap(&mut writer.spent.queue, &mut in_flight.batches);
+        match outcome {
+            Ok(()) => Ok(accumulator),
+            Err(error) => {
+                drop(accumulator);
+                self.fail(std::mem::take(&mut writer.spent.queue), &error);
+                self.watchers.raise();
+                Err(error)
+            }
+        }
     }
 
     /// Writes one batch after the other, up to the first that fails. What was written is not among `batches` any more.

@@ -1,5 +1,7 @@
 //! Appends at the same time.
 
+use std::sync::Arc;
+
 use super::explore;
 use super::world::{Follower, ONE_SEGMENT, SMALL_SEGMENTS, World, together, value};
 use crate::log::Visibility;

@@ -1,0 +1,163 @@
+//! A store that this process only reads.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::group::{CommittedOffset, Groups, OffsetReset};
+use crate::io::{Directory, DirectoryLock};
+use crate::log::RecoveryReport;
+use crate::segment::ReadMode;
+use crate::store::builder::StoreBuilder;
+use crate::store::stats::{GroupStats, ReaderStats, group_stats};
+use crate::topic::{TopicView, Topics, unless_deleted};
+use crate::transaction::judge_in_memory;
+use crate::types::TopicPartition;
+
+/// A store that this process only reads: [`Store::open_read_only`](crate::Store::open_read_only) makes one. Cheap to clone; used
+/// from many threads at once.
+///
+/// Nothing is written, neither a byte nor a name: it works on media that cannot be written to. What an open for writing would set
+/// right is judged in memory: a torn tail, transactions without an end, committed offsets above the end of their partition. As
+/// long as one of the clones lives no process can write to the store; topics, partitions and readers do not keep it open.
+///
+/// ```
+/// use annals::{Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("shop-log");
+/// # let store = Store::open(&path)?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// # store.producer().send(Record::to("orders").key("alice").value("2 apples"))?;
+/// # store.close()?;
+/// let shop = Store::open_read_only(&path)?;
+/// for topic in shop.topics() {
+///     println!("{}: {} records", topic.name(), topic.stats()?.records());
+/// }
+/// let orders = shop.topic("orders")?.partition(0)?;
+/// assert_eq!(orders.get(0)?.and_then(|record| record.key), Some(b"alice".to_vec()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct StoreReader {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    root: Directory,
+    topics: Arc<Topics>,
+    groups: Arc<Groups>,
+    recovery: Vec<RecoveryReport>,
+    /// Held for its drop, after the topics are closed.
+    lock: Option<DirectoryLock>,
+}
+
+impl fmt::Debug for StoreReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreReader").field("path", &self.path()).finish_non_exhaustive()
+    }
+}
+
+impl StoreReader {
+    pub(super) fn open(mut builder: StoreBuilder) -> Result<Self> {
+        let root = builder.root()?.read_only().anchored()?;
+        let lock = match root.lock_shared()? {
+            Some(DirectoryLock::Busy { pid }) => {
+                return Err(Error::StoreInUse { path: root.path().to_path_buf(), pid });
+            }
+            held => held,
+        };
+        if lock.is_none() {
+            // Nothing keeps a writer away, who may cut a file under its map.
+            builder.read_mode = ReadMode::Positional;
+        }
+        let topics = Arc::new(Topics::open_read_only(root.clone(), builder.context())?);
+        judge_in_memory(&topics)?;
+        let groups = Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?;
+        let mut recovery = topics.recovery();
+        let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
+        commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
+        Ok(Self { inner: Arc::new(Inner { root, topics, groups, recovery, lock }) })
+    }
+
+    /// Its directory, as an absolute path.
+    pub fn path(&self) -> &Path {
+        self.inner.root.path()
+    }
+
+    /// What opening found, as [`Store::recovery`](crate::Store::recovery) tells it; nothing of it was set right.
+    pub fn recovery(&self) -> &[RecoveryReport] {
+        &self.inner.recovery
+    }
+
+    /// Committed offsets that lie above the end of their partition after a crash: they are taken for that end here, and an open
+    /// for writing sets them back.
+    pub fn offset_resets(&self) -> &[OffsetReset] {
+        self.inner.groups.offset_resets()
+    }
+
+    /// All topics in the order of their names, the store's own among them.
+    pub fn topics(&self) -> Vec<TopicView> {
+        self.inner.topics.all().into_iter().map(TopicView::new).collect()
+    }
+
+    /// The topic of that name.
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic). What is wrong with a topic that could not be opened.
+    pub fn topic(&self, name: &str) -> Result<TopicView> {
+        self.inner.topics.get(name).map(TopicView::new)
+    }
+
+    /// The names of all groups that have committed offsets.
+    pub fn groups(&self) -> Vec<String> {
+        self.inner.groups.names()
+    }
+
+    /// What a group has committed.
+    pub fn committed(&self, group: &str) -> BTreeMap<TopicPartition, CommittedOffset> {
+        self.inner.groups.committed_of(group)
+    }
+
+    /// How far a group is in each partition that it has committed for, and how much lies before it.
+    ///
+    /// ```
+    /// # use annals::{Record, Store, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # store.create_topic("orders", TopicConfig::new())?;
+    /// # store.producer().send(Record::to("orders").value("2 apples"))?;
+    /// # let mut billing = store.consumer("billing")?;
+    /// # billing.subscribe(["orders"])?;
+    /// # billing.commit_offsets([(("orders", 0).into(), 0)])?;
+    /// # drop(billing);
+    /// # store.close()?;
+    /// let shop = Store::open_read_only(dir.path())?;
+    /// assert_eq!(shop.lag("billing").lag(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lag(&self, group: &str) -> GroupStats {
+        group_stats(&self.inner.groups, group.to_owned())
+    }
+
+    /// Figures of all topics and groups.
+    ///
+    /// # Errors
+    /// As [`Partition::stats`](crate::Partition::stats).
+    pub fn stats(&self) -> Result<ReaderStats> {
+        let topics = self.inner.topics.all();
+        let topics =
+            topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<_>>()?;
+        let groups = self.groups().into_iter().map(|name| group_stats(&self.inner.groups, name)).collect();
+        Ok(ReaderStats { topics, groups })
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Nobody looks for a file by its name once others may write: what was fetched stays readable.
+        self.topics.leave();
+        drop(self.lock.take());
+    }
+}

@@ -1,0 +1,64 @@
+//! Taking part in a transaction with records of a topic that the store keeps for itself.
+//!
+//! A layer that keeps its state as such records, as groups keep what they have committed, has it changed together with whatever else
+//! a transaction holds: by records in the transaction, which it takes in once they are decided.
+
+use std::any::Any;
+use std::fmt;
+
+use crate::error::Result;
+use crate::topic::ledger::Entry;
+use crate::topic::partition::Partition;
+use crate::types::{Offset, Record};
+
+/// What a layer wants of a transaction. There is one of each type in a transaction: it gathers all that its layer wants of it.
+///
+/// One that is dropped and whose [`prepare`](Self::prepare) was never called was part of a transaction that was aborted.
+pub(crate) trait Participant: Any + fmt::Debug + Send + Sync {
+    /// The topic that it writes to. No other participant writes there, and all are prepared in the order of these names.
+    fn topic(&self) -> &'static str;
+
+    /// Takes the locks under which its state stands still, checks what has to hold, and says what is to be written; `None` when
+    /// it wants nothing. It is called when the transaction is committed, under no lock of a partition. An error aborts the transaction.
+    ///
+    /// Whoever writes to the topic outside of transactions takes the same locks first: no record of its stands between those of a
+    /// transaction and the decision.
+    fn prepare(&self) -> Result<Option<Box<dyn Prepared + '_>>>;
+}
+
+/// A participant that has its locks, until it has been told how it ends.
+pub(crate) trait Prepared {
+    /// What is to be written.
+    fn contribution(&self) -> &Contribution;
+
+    /// How the transaction has ended. The locks are given back with this.
+    fn end(self: Box<Self>, outcome: Outcome);
+}
+
+/// How a commit has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It takes effect, and readers see it.
+    Applied,
+    /// Nothing of it takes effect, ever. Offsets that its records were given may be those of others.
+    Aborted,
+    /// Whether it takes effect shows when the store is opened again. State stays as it was before, and nothing may be written that
+    /// would be wrong in one of the two cases.
+    Unknown,
+}
+
+/// The records of a participant.
+#[derive(Debug)]
+pub(crate) struct Contribution {
+    /// Where they go.
+    pub(crate) partition: Partition,
+    pub(crate) entries: Vec<Entry>,
+    /// What they follow from: partitions, and the last offset in each. A decision counts after a power cut only where that is there too.
+    pub(crate) inputs: Vec<(Partition, Offset)>,
+}
+
+impl Contribution {
+    pub(crate) fn records(&self) -> Vec<Record<'_>> {
+        self.entries.iter().map(Entry::record).collect()
+    }
+}

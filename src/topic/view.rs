@@ -1,0 +1,210 @@
+//! Topics and partitions of a store that this process only reads.
+
+use std::fmt;
+use std::ops::RangeBounds;
+
+use crate::error::Result;
+use crate::log::{OffsetAndTimestamp, PartitionStats};
+use crate::topic::config::{CleanupPolicy, TopicConfig};
+use crate::topic::latest::Latest;
+use crate::topic::partition::Partition;
+use crate::topic::partition_reader::PartitionReader;
+use crate::topic::record_ref::OwnedRecord;
+use crate::topic::stats::TopicStats;
+use crate::topic::topic::Topic;
+use crate::types::{Offset, Timestamp, TopicPartition};
+
+/// A topic of a [`StoreReader`](crate::StoreReader). Cheap to clone; used from many threads at once.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.create_topic("orders", TopicConfig::new().partitions(3))?;
+/// # store.close()?;
+/// let shop = Store::open_read_only(dir.path())?;
+/// let orders = shop.topic("orders")?;
+/// assert_eq!((orders.name(), orders.partition_count()), ("orders", 3));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct TopicView {
+    topic: Topic,
+}
+
+impl fmt::Debug for TopicView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TopicView").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+impl TopicView {
+    pub(crate) fn new(topic: Topic) -> Self {
+        Self { topic }
+    }
+
+    /// The topic's name.
+    pub fn name(&self) -> &str {
+        self.topic.name()
+    }
+
+    /// A random number made when the topic was created: another topic of the same name has another.
+    pub fn id(&self) -> u128 {
+        self.topic.id()
+    }
+
+    /// Its configuration as stored, the number of partitions included.
+    pub fn config(&self) -> TopicConfig {
+        self.topic.config()
+    }
+
+    /// What becomes of its old records.
+    pub fn cleanup_policy(&self) -> CleanupPolicy {
+        self.topic.cleanup_policy()
+    }
+
+    /// How many partitions it has.
+    pub fn partition_count(&self) -> u32 {
+        self.topic.partition_count()
+    }
+
+    /// All its partitions, in order.
+    pub fn partitions(&self) -> Vec<PartitionView> {
+        self.topic.partitions().into_iter().map(PartitionView::new).collect()
+    }
+
+    /// One of its partitions.
+    ///
+    /// # Errors
+    /// [`UnknownPartition`](crate::Error::UnknownPartition).
+    pub fn partition(&self, number: u32) -> Result<PartitionView> {
+        self.topic.partition(number).map(PartitionView::new)
+    }
+
+    /// The last record of every key, as [`Topic::latest`](crate::Topic::latest).
+    pub fn latest(&self) -> Latest {
+        self.topic.latest()
+    }
+
+    /// Its figures now.
+    ///
+    /// # Errors
+    /// As [`Partition::stats`](crate::Partition::stats).
+    pub fn stats(&self) -> Result<TopicStats> {
+        self.topic.stats()
+    }
+}
+
+/// A partition of a [`StoreReader`](crate::StoreReader). Cheap to clone; used from many threads at once.
+///
+/// ```
+/// # use annals::{Durability, Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// # store.producer().send(Record::to("orders").value("2 apples"))?;
+/// # store.close()?;
+/// let shop = Store::open_read_only(dir.path())?;
+/// let orders = shop.topic("orders")?.partition(0)?;
+/// for record in orders.read(..)? {
+///     assert_eq!(record?.value.as_deref(), Some(&b"2 apples"[..]));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct PartitionView {
+    partition: Partition,
+}
+
+impl fmt::Debug for PartitionView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("PartitionView");
+        shown.field("topic", &self.topic()).field("number", &self.number()).finish_non_exhaustive()
+    }
+}
+
+impl PartitionView {
+    pub(crate) fn new(partition: Partition) -> Self {
+        Self { partition }
+    }
+
+    /// The topic's name.
+    pub fn topic(&self) -> &str {
+        self.partition.topic()
+    }
+
+    /// The partition's number, from 0.
+    pub fn number(&self) -> u32 {
+        self.partition.number()
+    }
+
+    /// Topic and partition.
+    pub fn topic_partition(&self) -> &TopicPartition {
+        self.partition.topic_partition()
+    }
+
+    /// First offset that may be read.
+    pub fn start(&self) -> Offset {
+        self.partition.start()
+    }
+
+    /// Everything below survives a power cut.
+    pub fn durable(&self) -> Offset {
+        self.partition.durable()
+    }
+
+    /// The offset after the last record.
+    pub fn end(&self) -> Offset {
+        self.partition.end()
+    }
+
+    /// How far committed records are read: see [`Partition::stable`](crate::Partition::stable).
+    pub fn stable(&self) -> Offset {
+        self.partition.stable()
+    }
+
+    /// Bytes of all batches in its segments.
+    pub fn bytes(&self) -> u64 {
+        self.partition.bytes()
+    }
+
+    /// Reads from `offset` on.
+    ///
+    /// # Errors
+    /// As [`Partition::read_from`](crate::Partition::read_from).
+    pub fn read_from(&self, offset: Offset) -> Result<PartitionReader> {
+        self.partition.read_from(offset)
+    }
+
+    /// Reads a range of offsets.
+    ///
+    /// # Errors
+    /// As [`Partition::read`](crate::Partition::read).
+    pub fn read(&self, range: impl RangeBounds<Offset>) -> Result<PartitionReader> {
+        self.partition.read(range)
+    }
+
+    /// The record of `offset`, copied; `None` where no record has that offset any more.
+    ///
+    /// # Errors
+    /// As [`Partition::get`](crate::Partition::get).
+    pub fn get(&self, offset: Offset) -> Result<Option<OwnedRecord>> {
+        self.partition.get(offset)
+    }
+
+    /// The earliest offset whose record has a timestamp of `timestamp` (Unix milliseconds) or later.
+    ///
+    /// # Errors
+    /// As [`Partition::offset_for_time`](crate::Partition::offset_for_time).
+    pub fn offset_for_time(&self, timestamp: Timestamp) -> Result<Option<OffsetAndTimestamp>> {
+        self.partition.offset_for_time(timestamp)
+    }
+
+    /// Its figures now. Reads no record.
+    ///
+    /// # Errors
+    /// As [`Partition::stats`](crate::Partition::stats).
+    pub fn stats(&self) -> Result<PartitionStats> {
+        self.partition.stats()
+    }
+}

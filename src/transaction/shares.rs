@@ -1,0 +1,138 @@
+//! What goes to each partition, and how it gets there: all of it, or nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::format::Ending;
+use crate::log::{Part, PartPlace};
+use crate::topic::{Contribution, Partition};
+use crate::transaction::condition::{Condition, Held};
+use crate::transaction::coordinator::{Put, Transactions};
+use crate::transaction::names::{OpenParts, Written};
+use crate::transaction::pieces::{Pieces, Place, place_of};
+use crate::types::Record;
+
+/// What is to be appended, and what has to hold for it.
+pub(super) struct Gathered<'a> {
+    pub(super) pieces: &'a Pieces,
+    pub(super) contributions: &'a [&'a Contribution],
+    pub(super) conditions: &'a [Box<dyn Condition>],
+    /// What of the transaction was written before.
+    pub(super) put: &'a [Put],
+}
+
+/// What goes to one partition: nothing where a condition looks at it alone.
+struct Share<'a> {
+    place: Place,
+    partition: Partition,
+    records: Vec<Record<'a>>,
+    base_sequence: i32,
+    bytes: u64,
+    /// A condition looks at its records.
+    is_looked_at: bool,
+}
+
+impl Share<'_> {
+    fn empty(partition: &Partition) -> Self {
+        Self {
+            place: place_of(partition),
+            partition: partition.clone(),
+            records: Vec::new(),
+            base_sequence: 0,
+            bytes: 0,
+            is_looked_at: false,
+        }
+    }
+}
+
+impl Transactions {
+    /// Appends everything, or leaves what was appended to be given up.
+    pub(super) fn append(
+        &self,
+        open: &mut OpenParts,
+        gathered: &Gathered<'_>,
+        ends_with: Option<Ending>,
+    ) -> Result<Vec<Put>> {
+        for partition in gathered.conditions.iter().flat_map(|condition| condition.partitions()) {
+            self.check_known(&partition)?;
+        }
+        let shares = shares(open, gathered);
+        for share in shares.iter().filter(|share| !share.records.is_empty()) {
+            share.partition.log().check_room(share.bytes)?;
+        }
+        let stages = shares.iter().map(|share| share.partition.log().stage());
+        let mut stages = stages.collect::<Result<Vec<_>>>()?;
+        for (stage, share) in stages.iter_mut().zip(&shares) {
+            if share.is_looked_at { stage.hold_written()? } else { stage.hold() }
+        }
+        let held = Held::new(&stages, gathered.put);
+        gathered.conditions.iter().try_for_each(|condition| condition.check(&held))?;
+        for (stage, share) in stages.iter_mut().zip(&shares) {
+            stage.check(&share.records)?;
+        }
+        let producer = open.producer;
+        let mut put = Vec::new();
+        for (stage, share) in stages.iter_mut().zip(&shares).filter(|(_, share)| !share.records.is_empty()) {
+            let stamp = producer.stamp(share.base_sequence);
+            let ends_with = ends_with.map(|ending| producer.marker(ending));
+            let place = stage.place(&Part { records: &share.records, stamp, ends_with })?;
+            put.push((share, place));
+        }
+        for stage in &mut stages {
+            // Those behind it are let go of unwritten.
+            stage.write()?;
+            if let Some((share, place)) =
+                put.iter().find(|(share, _)| Arc::ptr_eq(share.partition.log(), stage.log()))
+            {
+                open.note(share, place);
+            }
+        }
+        drop(stages);
+        let put = put.into_iter().map(|(share, place)| Put { partition: share.partition.clone(), place });
+        Ok(put.collect())
+    }
+}
+
+impl OpenParts {
+    fn note(&mut self, share: &Share<'_>, place: &PartPlace) {
+        let count = i32::try_from(share.records.len()).unwrap_or(i32::MAX);
+        let next_sequence = match share.base_sequence {
+            -1 => -1,
+            base => crate::format::sequence_after(base, count),
+        };
+        let written = self.places.entry(share.place).or_insert_with(|| Written {
+            partition: share.partition.clone(),
+            last: place.last_offset,
+            next_sequence,
+        });
+        (written.last, written.next_sequence) = (place.last_offset, next_sequence);
+    }
+}
+
+/// What goes to each partition, in the order in which they are locked.
+fn shares<'a>(open: &OpenParts, gathered: &Gathered<'a>) -> Vec<Share<'a>> {
+    let mut shares: BTreeMap<Place, Share<'a>> = BTreeMap::new();
+    for (place, piece) in &gathered.pieces.by_place {
+        let next_sequence = open.places.get(place).map_or(0, |written| written.next_sequence);
+        let (records, bytes) = (piece.records(), piece.bytes());
+        let of_piece =
+            Share { base_sequence: next_sequence, records, bytes, ..Share::empty(&piece.partition) };
+        shares.insert(*place, of_piece);
+    }
+    for contribution in gathered.contributions {
+        let partition = &contribution.partition;
+        let share = shares.entry(place_of(partition)).or_insert_with(|| Share::empty(partition));
+        // What a layer keeps of its own nobody counts, as Kafka does not count committed offsets.
+        share.base_sequence = -1;
+        share.records.extend(contribution.records());
+    }
+    for condition in gathered.conditions {
+        let is_looked_at = condition.looks_at_records();
+        for partition in condition.partitions() {
+            let share = shares.entry(place_of(&partition)).or_insert_with(|| Share::empty(&partition));
+            share.is_looked_at |= is_looked_at;
+        }
+    }
+    shares.into_values().collect()
+}

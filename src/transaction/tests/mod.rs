@@ -1,0 +1,5 @@
+//! Transactions without a store around them: who takes part, what has to hold, what fails.
+
+mod conditions;
+mod participants;
+mod world;

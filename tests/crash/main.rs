@@ -1,0 +1,10 @@
+//! What a crash, a power cut, a failing disk or another thread at the worst moment leaves of what was promised.
+
+#[cfg(test)]
+#[path = "../common/mod.rs"]
+mod common;
+
+mod durability;
+mod kill;
+mod lives;
+mod power_cut;

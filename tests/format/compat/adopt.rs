@@ -1,0 +1,166 @@
+//! Logs of others become topics: those that a broker wrote, and segments of the other implementation.
+
+use std::fs;
+use std::path::Path;
+
+use annals::{Durability, Isolation, LogSource, Partition, Record, Store, TopicConfig};
+use kafka_protocol::records::Compression;
+
+use crate::compat::files::{self, TOPIC};
+use crate::compat::foreign::{self, CODECS, Kind};
+use crate::compat::kafka_golden::{self, Expected};
+use crate::compat::samples::{self, Sample};
+
+fn name(partition: &Path) -> &str {
+    partition.file_name().unwrap().to_str().unwrap()
+}
+
+fn read(partition: &Partition, isolation: Isolation) -> Vec<Expected> {
+    let reader = partition.read(..).unwrap().isolation(isolation);
+    let records = reader.into_iter().map(|record| record.unwrap());
+    let read = |record: annals::OwnedRecord| Expected {
+        offset: record.offset,
+        timestamp: record.timestamp,
+        leader_epoch: 0,
+        key: record.key,
+        value: record.value,
+        headers: record.headers.into_iter().map(|header| (header.key, header.value)).collect(),
+    };
+    records.map(read).collect()
+}
+
+fn expected(partition: &str, committed: bool) -> Vec<Expected> {
+    let expected = kafka_golden::expected(partition, committed).into_iter();
+    expected.map(|record| Expected { leader_epoch: 0, ..record }).collect()
+}
+
+fn assert_reads_like_kafka(partition: &Partition, of: &str) {
+    assert_eq!(read(partition, Isolation::ReadUncommitted), expected(of, false), "{of}");
+    assert_eq!(read(partition, Isolation::ReadCommitted), expected(of, true), "{of}");
+    let records = expected(of, false);
+    // Not what the broker answers: of `compacted-0` it finds no record at the time of the last five.
+    for (time, _) in kafka_golden::times(of) {
+        let first = records.iter().find(|record| record.timestamp >= time).map(|record| record.offset);
+        let found = partition.offset_for_time(time).unwrap().map(|found| found.offset);
+        assert_eq!(found, first, "{of} at {time}");
+    }
+}
+
+/// The bytes of all `.log` files that hold any.
+fn logs(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let logs = entries.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+    let mut found: Vec<_> = logs.map(|path| (name(&path).to_owned(), fs::read(&path).unwrap())).collect();
+    found.retain(|(_, bytes)| !bytes.is_empty());
+    found.sort();
+    found
+}
+
+#[test]
+fn every_partition_of_a_broker_is_a_topic_that_reads_as_its_consumer_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let partitions = kafka_golden::partitions();
+    assert_eq!(partitions.len(), 19);
+    for source in &partitions {
+        let of = name(source);
+        let start = kafka_golden::offset(of, "start");
+        let topic = format!("adopted-{of}");
+        let adopted =
+            store.adopt_topic(&topic, TopicConfig::new(), [LogSource::from(source).start(start)]).unwrap();
+        let told = &adopted.partitions[0];
+        let end = kafka_golden::offset(of, "end");
+        assert_eq!((told.start, told.end, &told.torn), (start, end, &None), "{of}");
+        let partition = adopted.topic.partition(0).unwrap();
+        let stable = kafka_golden::offset(of, "stable");
+        assert_eq!((partition.start(), partition.stable(), partition.end()), (start, stable, end), "{of}");
+        assert_reads_like_kafka(&partition, of);
+        assert_eq!(logs(&dir.path().join(format!("{topic}-0"))), logs(source), "{of}");
+    }
+    store.close().unwrap();
+    let found = Store::verify(dir.path()).unwrap();
+    assert!(found.is_sound() && found.stale_indexes.is_empty(), "{found:?}");
+
+    let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    // What had no end is aborted, as after any open; the markers come when the store is maintained.
+    for source in &partitions {
+        let of = name(source);
+        let partition = store.topic(&format!("adopted-{of}")).unwrap().partition(0).unwrap();
+        assert_eq!(partition.end(), kafka_golden::offset(of, "end"), "{of}");
+        assert_eq!(partition.stable(), partition.end(), "{of}");
+        let end = partition.end();
+        assert_eq!(read(&partition, Isolation::ReadUncommitted), expected(of, false), "{of}");
+        let appended = partition.append(&[Record::new().key("k").value("behind")], Durability::Disk).unwrap();
+        assert_eq!(appended.last_offset, end, "{of}");
+        let last = read(&partition, Isolation::ReadCommitted).pop().unwrap();
+        assert_eq!((last.offset, last.value.unwrap()), (end, b"behind".to_vec()), "{of}");
+    }
+    store.close().unwrap();
+    assert!(Store::verify(dir.path()).unwrap().is_sound());
+}
+
+#[test]
+fn a_log_starts_at_its_first_batch_unless_another_offset_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let deleted = kafka_golden::partitions().into_iter().find(|path| name(path) == "deleted-0").unwrap();
+    let adopted = store.adopt_topic("all", TopicConfig::new(), [&deleted]).unwrap();
+    assert_eq!(adopted.topic.partition(0).unwrap().start(), 15);
+    let late = LogSource::from(&deleted).start(100);
+    let adopted = store.adopt_topic("late", TopicConfig::new(), [late]).unwrap();
+    let partition = adopted.topic.partition(0).unwrap();
+    let offsets: Vec<_> =
+        partition.read(..).unwrap().into_iter().map(|record| record.unwrap().offset).collect();
+    assert_eq!(offsets, (100..kafka_golden::offset("deleted-0", "end")).collect::<Vec<_>>());
+    for start in [-1, kafka_golden::offset("deleted-0", "end") + 1] {
+        let refused =
+            store.adopt_topic("never", TopicConfig::new(), [LogSource::from(&deleted).start(start)]);
+        assert!(matches!(refused, Err(annals::Error::CannotAdopt { .. })), "{refused:?}");
+    }
+}
+
+/// Batches of seven samples, in segments of three batches, with a gap of five offsets before each third segment.
+fn write_segments(dir: &Path, base: i64, compression: Compression) -> Vec<(i64, Sample)> {
+    fs::create_dir_all(dir).unwrap();
+    let mut expected = Vec::new();
+    let mut next = base;
+    for (at, segment) in samples::three_hundred().chunks(21).enumerate() {
+        next += if at % 3 == 2 { 5 } else { 0 };
+        let mut bytes = Vec::new();
+        let first = next;
+        for batch in segment.chunks(7) {
+            bytes.extend(foreign::batch(next, batch, compression, Kind::Plain));
+            expected.extend((next..).zip(batch.iter().cloned().map(Sample::with_headers_as_map)));
+            next += i64::try_from(batch.len()).unwrap();
+        }
+        fs::write(dir.join(format!("{first:020}.log")), bytes).unwrap();
+    }
+    expected
+}
+
+#[test]
+fn segments_of_another_implementation_keep_their_offsets_and_gaps_however_high() {
+    for base in [0, 7, (1 << 32) + 3, i64::MAX - 1000] {
+        for (codec, compression) in CODECS {
+            let (dir, source) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let expected = write_segments(source.path(), base, compression);
+            let store = Store::open(dir.path()).unwrap();
+            let config = files::config().index_interval_bytes(500);
+            let adopted = store.adopt_topic(TOPIC, config, [source.path()]).unwrap();
+            let partition = adopted.topic.partition(0).unwrap();
+            let end = expected.last().unwrap().0 + 1;
+            assert_eq!((partition.start(), partition.end()), (base, end), "{codec:?}");
+            assert_eq!(files::read(&partition), expected, "{codec:?} from {base}");
+            for (offset, sample) in expected.iter().step_by(17) {
+                let got = partition.get(*offset).unwrap().unwrap();
+                assert_eq!((got.offset, &Sample::read(got)), (*offset, sample));
+            }
+            files::append(&partition, &[expected[0].1.clone()]);
+            assert_eq!(partition.end(), end + 1);
+            store.close().unwrap();
+            assert!(Store::verify(dir.path()).unwrap().is_sound());
+            let store = Store::open(dir.path()).unwrap();
+            assert_eq!(files::read(&files::partition(&store)).len(), expected.len() + 1);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What the system refuses: full disks, read-only directories, errors of calls; the message names the file and what was tried.
+
+use super::*;
+
+#[test]
+fn an_io_error_names_the_file_and_what_was_tried() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    match Store::open(&file) {
+        Err(Error::Io { path, operation, source }) => {
+            assert!(path.starts_with(&file), "{path:?}");
+            assert!(!operation.is_empty());
+            assert_eq!(source.kind(), std::io::ErrorKind::NotADirectory);
+        }
+        other => panic!("{other:?}"),
+    }
+    // A failed read is no damage and no end of the log.
+    let files = FaultyFileSystem::watching_order();
+    let store =
+        on_faulty(&dir.path().join("store"), &files).read_mode(annals::ReadMode::Positional).open().unwrap();
+    let partition = store.create_topic(TOPIC, TopicConfig::new()).unwrap().partition(0).unwrap();
+    store.producer().send(Record::to(TOPIC).value("x")).unwrap();
+    files.fail_next(Call::Read, ".log", EIO);
+    let mut consumer = assigned(&store, StartFrom::Earliest);
+    let error = consumer.poll(Duration::ZERO).unwrap_err();
+    assert!(matches!(error, Error::Io { operation: "read", .. }) && !error.is_corruption());
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 1);
+    files.fail_next(Call::Read, ".log", EIO);
+    let mut skipping = store.consumer_builder().on_damage(OnDamage::Skip).build().unwrap();
+    skipping.assign([(TOPIC, 0)]).unwrap();
+    assert!(
+        matches!(skipping.poll(Duration::ZERO), Err(Error::Io { .. })),
+        "an unreadable file is not skipped as damaged"
+    );
+    assert_eq!((records(&partition).len(), skipping.poll(Duration::ZERO).unwrap().len()), (1, 1));
+}
+
+#[test]
+fn a_full_disk_gives_way_through_the_seam() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = FaultyFileSystem::watching_order();
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    let partition = store.create_topic(TOPIC, small_segments()).unwrap().partition(0).unwrap();
+    let os = store.producer();
+    os.send(Record::to(TOPIC).value("first")).unwrap();
+    files.fail(&[Call::Write, Call::Allocate, Call::Create], "", (0, Times::ForEver), Fault::Error(ENOSPC));
+    for _ in 0..3 {
+        let error = os.send(Record::to(TOPIC).value("refused")).unwrap_err();
+        assert!(error.is_disk_full() && error.is_retriable(), "{error:?}");
+        assert_eq!(records(&partition).len(), 1, "what is there stays readable");
+    }
+    files.heal();
+    assert_eq!(os.send(Record::to(TOPIC).value("second")).unwrap().offset, 1);
+    store.close().unwrap();
+}
+
+fn run(program: &str, arguments: &[&str]) -> bool {
+    Command::new(program).args(arguments).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// A mount that goes with the value.
+struct Mount(tempfile::TempDir);
+
+impl Mount {
+    fn new(arguments: &[&str]) -> Option<Self> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let target = dir.path().to_str().expect("UTF-8").to_owned();
+        run("mount", &[arguments, &[target.as_str()]].concat()).then_some(Self(dir))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        run("umount", &["-l", self.path().to_str().unwrap_or_default()]);
+    }
+}
+
+#[test]
+fn a_full_disk_gives_way_on_a_small_file_system() {
+    let Some(mount) = Mount::new(&["-t", "tmpfs", "-o", "size=512k", "tmpfs"]) else {
+        println!("SKIPPED: a tmpfs cannot be mounted here, a full disk was only simulated");
+        return;
+    };
+    let root = mount.path().join("store");
+    let store = by_hand(&root).open().unwrap();
+    let partition =
+        store.create_topic(TOPIC, TopicConfig::new().segment_bytes(64 << 10)).unwrap().partition(0).unwrap();
+    let ballast = mount.path().join("ballast");
+    std::fs::write(&ballast, vec![1; 128 << 10]).unwrap();
+    let mut full = 0;
+    let mut accepted = 0;
+    for number in 0..2000 {
+        let value = format!("{}{}", value_of(number), "x".repeat(700));
+        match store.producer().send(Record::to(TOPIC).value(&value)) {
+            Ok(at) => {
+                assert_eq!(at.offset, accepted);
+                accepted += 1;
+            }
+            Err(error) => {
+                assert!(error.is_disk_full(), "{error:?}");
+                full += 1;
+                if full == 3 {
+                    std::fs::remove_file(&ballast).unwrap();
+                }
+                if full > 20 {
+                    break;
+                }
+            }
+        }
+    }
+    assert!(full > 20, "the disk never filled");
+    assert_eq!(records(&partition).len() as i64, accepted);
+    // Full to the brim: opening needs no room, and room is all that appending needs.
+    drop(store.close());
+    let filler = mount.path().join("filler");
+    drop(std::fs::write(&filler, vec![1; 512 << 10]));
+    let store = by_hand(&root).open().unwrap();
+    let partition = store.topic(TOPIC).unwrap().partition(0).unwrap();
+    assert_eq!(records(&partition).len() as i64, accepted);
+    std::fs::remove_file(&filler).unwrap();
+    std::fs::remove_file(&ballast).unwrap_or_default();
+    println!("a tmpfs of 512 KiB took {accepted} records");
+}
+
+#[test]
+fn a_read_only_directory_is_an_error_and_nothing_worse() {
+    // As root, permission bits are no obstacle: the directory is mounted read-only where that is possible.
+    let (dir, store) = store();
+    store.producer().send(Record::to(TOPIC).value("x")).unwrap();
+    store.close().unwrap();
+    let before = tree(dir.path());
+    match Mount::new(&["--bind", dir.path().to_str().unwrap()]) {
+        Some(mount) if run("mount", &["-o", "remount,ro,bind", mount.path().to_str().unwrap()]) => {
+            match Store::open(mount.path()) {
+                Err(Error::Io { source, .. }) => {
+                    assert_eq!(source.kind(), std::io::ErrorKind::ReadOnlyFilesystem)
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        _ => println!("SKIPPED: nothing can be mounted here, a read-only directory is only simulated"),
+    }
+    assert_eq!(before, tree(dir.path()));
+    let files = FaultyFileSystem::watching_order();
+    let all = [&Call::MUTATING[..], &[Call::Lock]].concat();
+    files.fail(&all, "", (0, Times::ForEver), Fault::Error(EROFS));
+    assert!(matches!(on_faulty(dir.path(), &files).open(), Err(Error::Io { operation: "lock", .. })));
+    files.heal();
+    // Read-only from some moment on: reading goes on, sending fails, nothing panics on the way out.
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    files.fail(&Call::MUTATING, "", (0, Times::ForEver), Fault::Error(EROFS));
+    let error = store.producer().send(Record::to(TOPIC).value("y")).unwrap_err();
+    assert!(matches!(&error, Error::Io { source, .. } if source.raw_os_error() == Some(EROFS)), "{error:?}");
+    assert_eq!(records(&store.topic(TOPIC).unwrap().partition(0).unwrap()).len(), 1);
+    drop(store);
+    assert_eq!(before, tree(dir.path()));
+}

@@ -1,0 +1,17 @@
+//! What each call answers: sending, reading, groups, transactions, settings, closing, and what is said at the edges.
+
+#[cfg(test)]
+#[path = "../common/mod.rs"]
+mod common;
+
+mod compaction;
+mod errors;
+mod groups;
+mod lifecycle;
+mod limits;
+mod open_cost;
+mod producer;
+mod retention;
+mod threads;
+mod transactions;
+mod verify;

@@ -1,0 +1,63 @@
+//! The bugs, and who catches each.
+
+mod copies;
+mod lives;
+mod processes;
+mod reading;
+mod repairs;
+mod syncs;
+mod transactions;
+
+/// One bug: a place in the source, and what stands there instead.
+pub(crate) struct Bug {
+    pub(crate) name: &'static str,
+    pub(crate) file: &'static str,
+    /// Stands once in the file.
+    pub(crate) good: &'static str,
+    pub(crate) bad: &'static str,
+    /// Each of these must fail.
+    pub(crate) caught_by: &'static [Tests],
+}
+
+/// A test binary, `lib` for the unit tests, and which of its tests are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Tests {
+    pub(crate) binary: &'static str,
+    pub(crate) filters: &'static [&'static str],
+}
+
+const fn tests(binary: &'static str, filters: &'static [&'static str]) -> Tests {
+    Tests { binary, filters }
+}
+
+const POWER_CUT: Tests = tests("crash", &["power_cut::"]);
+const DURABILITY: Tests = tests("crash", &["durability::"]);
+/// Damages one by one, and those that have a name.
+const SWEEP: Tests = tests("format", &["corruption::sweep::"]);
+const NAMED: Tests = tests("format", &["corruption::named::"]);
+const REPAIR: Tests = tests("format", &["corruption::repair::"]);
+const CALLBACKS: Tests = tests("interface", &["lifecycle::callbacks::"]);
+const CLOSING: Tests = tests("interface", &["lifecycle::closing::"]);
+const ADOPT: Tests = tests("interface", &["lifecycle::adopt::"]);
+const TOPICS: Tests = tests("interface", &["lifecycle::topics::"]);
+const FORK: Tests = tests("interface", &["lifecycle::fork::"]);
+const RENAMED: Tests = tests("interface", &["lifecycle::renamed::"]);
+const PARTITION: Tests = tests("lib", &["log::"]);
+/// An end beside work, of a partition and of a store.
+const LOG_ENDING: Tests = tests("lib", &["log::tests::ending"]);
+const ENDING: Tests = tests("interface", &["lifecycle::ending::"]);
+
+/// All of them; a new room gets a file of its own.
+pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
+    [
+        copies::BUGS,
+        lives::BUGS,
+        processes::BUGS,
+        reading::BUGS,
+        repairs::BUGS,
+        syncs::BUGS,
+        transactions::BUGS,
+    ]
+    .into_iter()
+    .flatten()
+}

@@ -1,0 +1,12 @@
+//! A store and more than one process: readers of one that nobody writes.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may stop at what it did not expect, and looks at the files from outside"
+)]
+
+#[cfg(test)]
+#[path = "../common/mod.rs"]
+mod common;
+
+mod read_only;
