@@ -193,7 +193,8 @@ impl Partition {
         durability: Durability,
     ) -> Result<BatchMetadata> {
         self.refuse_internal()?;
-        let appended = self.log.append_when(conditions, records, &how(durability, None))?;
+        let appended = self.log.append_when(conditions, records, &how(durability, None));
+        let appended = appended.map_err(|error| error.in_partition(self.topic_partition()))?;
         let offsets = (appended.first_offset, appended.last_offset);
         Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))
     }
@@ -204,7 +205,8 @@ impl Partition {
         durability: Durability,
         expected_end: Option<Offset>,
     ) -> Result<BatchMetadata> {
-        let appended = self.log.append(records, &how(durability, expected_end))?;
+        let appended = self.log.append(records, &how(durability, expected_end));
+        let appended = appended.map_err(|error| error.in_partition(self.topic_partition()))?;
         let offsets = (appended.first_offset, appended.last_offset);
         Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))
     }
@@ -316,7 +318,7 @@ impl Partition {
     /// # Errors
     /// [`Lost`](Error::Lost), [`Io`](Error::Io), [`Poisoned`](Error::Poisoned).
     pub fn flush(&self) -> Result<()> {
-        self.log.flush()
+        self.log.flush().map_err(|error| error.in_partition(self.topic_partition()))
     }
 }
 
