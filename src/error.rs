@@ -192,6 +192,16 @@ pub enum Error {
         name: String,
     },
 
+    /// A partition was full whose oldest records go, and the transaction had written there and was not decided. It was aborted:
+    /// nothing of it takes effect.
+    #[error("transaction {name}: it was in the way of newer records in {partition}, and was aborted")]
+    TransactionDisplaced {
+        /// The name of the transaction.
+        name: String,
+        /// The partition that was full.
+        partition: TopicPartition,
+    },
+
     /// Records of a named producer are missing before these, or these came before and are followed by so many others that it
     /// is not known where they stand. Nothing was appended.
     #[error("{partition}: the producer's next record is number {expected}, not {found}")]

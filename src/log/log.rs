@@ -17,6 +17,7 @@ use crate::log::offsets::Offsets;
 use crate::log::open::recovery::{Examine, Examined, RecoveryReport, examine};
 use crate::log::open::settle::Prerequisite;
 use crate::log::poison::{Poison, PoisoningLock};
+use crate::log::producers::clearing::Clearing;
 use crate::log::producers::table::ProducerTable;
 use crate::log::segment_list::SegmentList;
 use crate::log::signal::{Signal, Watchers};
@@ -44,6 +45,7 @@ pub(crate) struct Log {
     pub(super) agenda: Arc<Agenda>,
     pub(super) options: LogOptions,
     pub(super) spares: Arc<Spares>,
+    pub(super) clearing: Arc<Clearing>,
     pub(super) config: RwLock<Arc<LogConfig>>,
     /// Held by whoever rewrites sealed segments, all the time that takes. Appends do not need it.
     pub(super) rewriting: Mutex<()>,
@@ -102,6 +104,7 @@ pub(crate) struct LogContext {
     pub(crate) options: LogOptions,
     /// Shared by all partitions of the store.
     pub(crate) spares: Arc<Spares>,
+    pub(crate) clearing: Arc<Clearing>,
 }
 
 impl Log {
@@ -198,7 +201,8 @@ impl Log {
         config: impl Into<Arc<LogConfig>>,
     ) -> Result<(Arc<Self>, RecoveryReport)> {
         let config: Arc<LogConfig> = config.into();
-        let LogContext { topic_partition, directory, identity, clock, agenda, options, spares } = context;
+        let LogContext { topic_partition, directory, identity, clock, agenda, options, spares, clearing } =
+            context;
         let how = Examine {
             read_mode: options.read_mode,
             index_interval_bytes: config.segment.index_interval_bytes,
@@ -219,6 +223,7 @@ impl Log {
             removing: Mutex::new(()),
             accumulator: Mutex::new(Accumulator::new(end, AppendRules::new(&config), Arc::clone(&spares))),
             spares,
+            clearing,
             segments: RwLock::new(Arc::new(found.segments.clone())),
             offsets: Offsets::new(
                 found.state.state().log_start,

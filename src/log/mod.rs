@@ -39,10 +39,11 @@ pub(crate) use config::{KeyRule, LogConfig, LogOptions};
 pub(crate) use cut::{CarriedLog, CarriedSegment, Carrier, CutPoint, HeldLog, How, Links, Plan};
 pub(crate) use log::{Log, LogContext};
 pub use open::{RecoveryReport, SkippedRecord, TornTail};
+pub(crate) use producers::clearing::{Clearing, EndsTransactions};
 pub(crate) use producers::table::Remembered;
 pub(crate) use read::{
     BelowStart, ContentBackwards, ContentReader, FetchLimits, Reader, RecordSlice, RecordSliceIter, Selection,
-    Visibility,
+    Undecided, Visibility,
 };
 pub use read::{Isolation, OffsetAndTimestamp, OnDamage};
 pub(crate) use retain::RetentionPolicy;
@@ -51,4 +52,4 @@ pub(crate) use signal::{Signal, Watchers};
 pub use stats::PartitionStats;
 pub(crate) use upkeeps::{Upkeep, Upkeeps};
 pub use write::WhenFull;
-pub(crate) use write::{Append, Appended, Part, PartPlace, SizeLimit, Spares, Stage};
+pub(crate) use write::{Append, Appended, Part, PartPlace, SizeLimit, Spares, Stage, Standing};

@@ -26,7 +26,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use aborted::with_aborted;
+pub(crate) use aborted::{aborted_summary, with_aborted};
 pub(crate) use active::{ActiveSegment, SegmentConfig, WriteFailure};
 pub(crate) use by_key::key_stamp;
 pub(crate) use cursor::Cursor;

@@ -265,7 +265,13 @@ impl StoreBuilder {
             compaction_memory_bytes: self.compaction_memory_bytes,
         };
         let agenda = Arc::new(Agenda::new(self.sync_every, self.retention_check_interval));
-        TopicContext { clock: Arc::clone(&self.clock), agenda, options, spares: Arc::default() }
+        TopicContext {
+            clock: Arc::clone(&self.clock),
+            agenda,
+            options,
+            spares: Arc::default(),
+            clearing: Arc::default(),
+        }
     }
 
     /// Opens the store; makes its directory if there is none.

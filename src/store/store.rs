@@ -72,7 +72,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreLocked`](Error::StoreLocked); [`Corrupt`](Error::Corrupt), [`UnsupportedFormat`](Error::UnsupportedFormat),
-    /// [`Io`](Error::Io) where it is the list of topics or the committed offsets that cannot be read. After any of them no
+    /// [`Io`](Error::Io) where it is the list of topics, the committed offsets or decisions about open transactions that
+    /// cannot be read. After any of them no
     /// partition has changed, but index files may have been made again. [`InvalidArgument`](Error::InvalidArgument) for an
     /// empty path and for a link to nothing. A topic that cannot be opened is no error here:
     /// [`recovery`](Self::recovery) names it, and the calls on it return what is wrong.
@@ -118,7 +119,7 @@ impl Store {
         let topics = Arc::new(Topics::open(root.clone(), context)?);
         // Before the first write that relies on the list: what groups have committed is set back there.
         topics.sync_list()?;
-        let recovered = Transactions::recover(&topics, &builder.clock)?;
+        let recovered = Transactions::recover(&topics)?;
         let groups = Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?;
         let transactions = Transactions::open(recovered, (&topics, &groups), &builder.clock, &agenda);
         let producer = ProducerBuilder::new(Arc::clone(&topics)).build_default();
@@ -142,6 +143,7 @@ impl Store {
         }
         // From here on nothing refuses the open: what follows changes files, and is done later where it fails.
         drop(topics.clear_leftovers());
+        drop(transactions.write_owed());
         drop(groups.write_owed());
         drop(queues.write_owed());
         let mut recovery = topics.recovery();
@@ -316,6 +318,8 @@ impl Store {
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         let _work = self.work()?;
         refuse_change(name)?;
+        // A decision that misses something there is not to seem complete without it.
+        drop(self.inner.transactions.write_owed());
         let deleted = self.inner.topics.delete(name);
         if matches!(self.inner.topics.get(name), Err(Error::UnknownTopic { .. })) {
             self.inner.care.failures.forget(name);

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::log::{Append, BelowStart, Log, OffsetAndTimestamp, OnDamage, Reader, RecordSlice, Visibility};
+use crate::log::{
+    Append, BelowStart, Log, OffsetAndTimestamp, OnDamage, Reader, RecordSlice, Undecided, Visibility,
+};
 use crate::topic::internal::{InternalTopic, refuse_write};
 use crate::topic::metadata::BatchMetadata;
 use crate::topic::partition_reader::{FETCH, PartitionReader};
@@ -267,7 +269,7 @@ impl Partition {
         mut look: impl FnMut(RecordRef<'_>) -> bool,
     ) -> Result<()> {
         let reader = Reader::new(Arc::clone(&self.log), range.start, Visibility::Written, OnDamage::Fail);
-        let mut reader = reader.with_undecided().until(range.end);
+        let mut reader = reader.undecided(Undecided::IsRead).until(range.end);
         loop {
             let slices = reader.fetch_held(FETCH)?;
             let mut records = slices.iter().flat_map(RecordSlice::iter);

@@ -18,6 +18,6 @@ pub(crate) use by_content::{ContentBackwards, ContentReader};
 pub use by_time::OffsetAndTimestamp;
 pub use damage::OnDamage;
 pub use reader::Isolation;
-pub(crate) use reader::{BelowStart, FetchLimits, Reader, Visibility};
+pub(crate) use reader::{BelowStart, FetchLimits, Reader, Undecided, Visibility};
 pub(crate) use record_slice::{RecordSlice, RecordSliceIter};
 pub(crate) use selection::Selection;

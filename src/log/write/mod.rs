@@ -22,4 +22,4 @@ pub(crate) use append::{Append, Appended};
 pub(crate) use size_limit::SizeLimit;
 pub use size_limit::WhenFull;
 pub(crate) use spares::Spares;
-pub(crate) use stage::{Part, PartPlace, Stage};
+pub(crate) use stage::{Part, PartPlace, Stage, Standing};
