@@ -542,7 +542,9 @@ fn found_instead(found: Option<Offset>, is_undecided: bool) -> String {
     match found {
         None => "there is none".to_owned(),
         Some(offset) if is_undecided => {
-            format!("whether the one at offset {offset} counts is not decided: its transaction has no end yet")
+            format!(
+                "whether the one at offset {offset} counts is not decided: its transaction has no end yet"
+            )
         }
         Some(offset) => format!("the last one is at offset {offset}"),
     }

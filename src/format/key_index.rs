@@ -440,7 +440,11 @@ mod tests {
 
     /// Three entries for each of so many keys, and as many again for one of them.
     fn entries(keys: u32) -> Vec<KeyEntry> {
-        let of = |term, relative_offset| KeyEntry { hash: hash(term), relative_offset, position: relative_offset * 3 };
+        let of = |term, relative_offset| KeyEntry {
+            hash: hash(term),
+            relative_offset,
+            position: relative_offset * 3,
+        };
         let each = (0..keys * 3).map(|number| of(number % keys, number));
         each.chain((0..keys).map(|number| of(0, keys * 3 + number))).collect()
     }
@@ -465,8 +469,11 @@ mod tests {
             let file = encode_key_index(STAMP, entries.clone()).unwrap();
             for term in (0..keys).step_by(keys as usize / 50 + 1) {
                 let hash = hash(term);
-                let expected: Vec<_> =
-                    entries.iter().filter(|entry| entry.hash == hash).map(|entry| entry.relative_offset).collect();
+                let expected: Vec<_> = entries
+                    .iter()
+                    .filter(|entry| entry.hash == hash)
+                    .map(|entry| entry.relative_offset)
+                    .collect();
                 assert_eq!(found(&file, hash), Ok(expected), "{term} of {keys}");
             }
             let strangers = (0..2000).map(|number| hash(1_000_000 + number));
@@ -479,7 +486,8 @@ mod tests {
         let file = encode_key_index(STAMP, entries(10_000)).unwrap();
         let header = KeyIndexHeader::decode(&file[..PAGE_BYTES]).unwrap();
         let mut pages = Whole(&header, &file);
-        let passed = (0..20_000).filter(|number| header.may_hold(&mut pages, hash(1_000_000 + number)).unwrap());
+        let passed =
+            (0..20_000).filter(|number| header.may_hold(&mut pages, hash(1_000_000 + number)).unwrap());
         assert!(passed.count() < 400, "of 20,000");
     }
 
@@ -518,7 +526,8 @@ mod tests {
     #[test]
     fn hashes_are_those_of_murmur() {
         // Computed from the published definition in another language.
-        let of = |bytes| [TermKind::Key, TermKind::Type, TermKind::Tag].map(|kind| TermHash::of(kind, bytes).0);
+        let of =
+            |bytes| [TermKind::Key, TermKind::Type, TermKind::Tag].map(|kind| TermHash::of(kind, bytes).0);
         assert_eq!(of(b"order-17"), [131_331_592_467_244, 82_996_979_283_566, 148_718_330_380_754]);
         assert_eq!(of(b"a longer key-17"), [191_563_610_525_246, 74_076_735_662_371, 192_140_704_606_034]);
     }

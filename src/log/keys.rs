@@ -76,7 +76,9 @@ impl Log {
     fn write_key_index(&self) {
         let waiting = self.keys.sealed.lock().clone();
         let Some((segment, stamp)) = waiting else { return };
-        if self.check_going_on().is_ok() && segment.write_keys(stamp, self.options.max_expanded_bytes).is_err() {
+        if self.check_going_on().is_ok()
+            && segment.write_keys(stamp, self.options.max_expanded_bytes).is_err()
+        {
             segment.forget_keys(Some(stamp));
         }
         let mut sealed = self.keys.sealed.lock();

@@ -42,8 +42,8 @@ pub use open::{RecoveryReport, SkippedRecord, TornTail};
 pub(crate) use producers::clearing::{Clearing, EndsTransactions};
 pub(crate) use producers::table::Remembered;
 pub(crate) use read::{
-    BelowStart, ContentBackwards, ContentReader, FetchLimits, Reader, RecordSlice, RecordSliceIter, Selection,
-    Undecided, Visibility,
+    BelowStart, ContentBackwards, ContentReader, FetchLimits, Reader, RecordSlice, RecordSliceIter,
+    Selection, Undecided, Visibility,
 };
 pub use read::{Isolation, OffsetAndTimestamp, OnDamage};
 pub(crate) use retain::RetentionPolicy;

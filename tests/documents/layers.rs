@@ -45,10 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     // On the store: what an event store asks for.
-    (
-        "stream",
-        &["io", "log", "topic", "producer", "group", "consumer", "transaction", "store"],
-    ),
+    ("stream", &["io", "log", "topic", "producer", "group", "consumer", "transaction", "store"]),
     // Beside the store, not on it: it looks at files.
     ("dump", &["io", "format"]),
     // Above all of them, in tests and with `--cfg fuzzing` alone: it looks at everything.

@@ -78,7 +78,9 @@ fn a_reader_follows_without_a_seam() {
         while seen.len() < 100 {
             let records = reader.poll(Duration::from_secs(20)).unwrap();
             assert!(!records.is_empty(), "it was woken for nothing after {}", seen.len());
-            seen.extend(records.iter().map(|record| u32::from_be_bytes(record.value().unwrap().try_into().unwrap())));
+            seen.extend(
+                records.iter().map(|record| u32::from_be_bytes(record.value().unwrap().try_into().unwrap())),
+            );
         }
         assert_eq!(seen, (0..100).map(|number| number * 3).collect::<Vec<_>>());
     });

@@ -46,7 +46,11 @@ fn of_those_who_expect_the_same_version_one_wins() {
         counts.entry(record.key.unwrap()).or_default().push(value);
     }
     let expected: Vec<_> = (1..=(THREADS * EACH / 3) as u64).collect();
-    assert!(counts.values().all(|count| *count == expected), "{} conflicts: {counts:?}", conflicts.into_inner());
+    assert!(
+        counts.values().all(|count| *count == expected),
+        "{} conflicts: {counts:?}",
+        conflicts.into_inner()
+    );
     assert_eq!(counts.len(), 3);
 }
 

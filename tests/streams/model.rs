@@ -116,14 +116,14 @@ impl Run {
                 (self.value(), kind, tags)
             })
             .collect();
-        let events: Vec<_> = parts.iter().map(|(value, kind, tags)| super::world::event(value, kind, tags)).collect();
+        let events: Vec<_> =
+            parts.iter().map(|(value, kind, tags)| super::world::event(value, kind, tags)).collect();
         act(self, &events)
     }
 
     fn send(&mut self) {
         let (topic, key) = (self.topic(), self.key());
-        let durability =
-            [Durability::Memory, Durability::Os, Durability::Disk][self.random.below(3)];
+        let durability = [Durability::Memory, Durability::Os, Durability::Disk][self.random.below(3)];
         self.with_events(5, |run, events| {
             let producer = run.store().producer_builder().durability(durability).build().unwrap();
             let name = topic.name().to_owned();
@@ -136,7 +136,10 @@ impl Run {
     /// The version of a stream by a full read.
     fn version(topic: &Topic, key: &str) -> Option<Offset> {
         let partition = topic.stream(key).unwrap().partition().clone();
-        all(&partition).iter().rfind(|record| record.key.as_deref() == Some(key.as_bytes())).map(|one| one.offset)
+        all(&partition)
+            .iter()
+            .rfind(|record| record.key.as_deref() == Some(key.as_bytes()))
+            .map(|one| one.offset)
     }
 
     fn guarded(&mut self) {
@@ -182,7 +185,10 @@ impl Run {
         };
         let matches = |record: &&annals::OwnedRecord| {
             let has = |name: &str, value: &[u8]| {
-                record.headers.iter().any(|header| header.key == name && header.value.as_deref() == Some(value))
+                record
+                    .headers
+                    .iter()
+                    .any(|header| header.key == name && header.value.as_deref() == Some(value))
             };
             record.offset >= since && has("type", b"b") && has("tag", b"t2")
         };

@@ -49,7 +49,10 @@ pub(crate) fn offsets(records: &[OwnedRecord]) -> Vec<i64> {
 }
 
 fn has(record: &OwnedRecord, name: &str, value: &str) -> bool {
-    record.headers.iter().any(|header| header.key == name && header.value.as_deref() == Some(value.as_bytes()))
+    record
+        .headers
+        .iter()
+        .any(|header| header.key == name && header.value.as_deref() == Some(value.as_bytes()))
 }
 
 /// Compares what the index leads to with what is there, for every key of a partition and for some queries.
@@ -72,9 +75,17 @@ pub(crate) fn compare(topic: &Topic, keys: &[String], what: &str) {
             assert_eq!(stream.version().unwrap(), expected.last().map(|last| last.offset), "{what}: {key}");
             assert_eq!(topic.get(key).unwrap().as_ref(), expected.last(), "{what}: {key}");
             if let Some(middle) = expected.get(expected.len() / 2) {
-                let rest: Vec<_> =
-                    stream.read(middle.offset + 1..).unwrap().into_iter().map(|event| event.unwrap()).collect();
-                assert_eq!(offsets(&rest), offsets(&expected[expected.len() / 2 + 1..]), "{what}: {key} from");
+                let rest: Vec<_> = stream
+                    .read(middle.offset + 1..)
+                    .unwrap()
+                    .into_iter()
+                    .map(|event| event.unwrap())
+                    .collect();
+                assert_eq!(
+                    offsets(&rest),
+                    offsets(&expected[expected.len() / 2 + 1..]),
+                    "{what}: {key} from"
+                );
             }
         }
         let queries: [(Query, &dyn Fn(&OwnedRecord) -> bool); 4] = [
@@ -93,7 +104,12 @@ pub(crate) fn compare(topic: &Topic, keys: &[String], what: &str) {
             let expected: Vec<_> = all.iter().filter(|record| matches(record)).cloned().collect();
             let reader = partition.select(&query, ..).unwrap();
             let found: Vec<_> = reader.into_iter().map(|event| event.unwrap()).collect();
-            assert_eq!(offsets(&found), offsets(&expected), "{what}: {query} in {}", partition.topic_partition());
+            assert_eq!(
+                offsets(&found),
+                offsets(&expected),
+                "{what}: {query} in {}",
+                partition.topic_partition()
+            );
             let back = partition.select_backwards(&query).unwrap().map(|event| event.unwrap().offset);
             let mut back: Vec<_> = back.collect();
             back.reverse();

@@ -33,7 +33,11 @@ pub(crate) struct ContentReader {
 
 impl ContentReader {
     /// Hands out committed records of a log from `position` on, before `until`.
-    pub(crate) fn new(log: &Arc<Log>, selection: Arc<Selection>, (position, until): (Offset, Offset)) -> Self {
+    pub(crate) fn new(
+        log: &Arc<Log>,
+        selection: Arc<Selection>,
+        (position, until): (Offset, Offset),
+    ) -> Self {
         let mut sight = Sight::new(log, selection, Isolation::ReadCommitted);
         if matches!(*sight.selection, Selection::All) {
             sight.reader.seek(position);

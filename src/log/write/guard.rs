@@ -10,7 +10,9 @@ use crate::error::{Error, Result};
 use crate::format::TimestampType;
 use crate::io::Deadline;
 use crate::log::log::Log;
-use crate::log::read::{ContentBackwards, FetchLimits, Isolation, LastFound, OnDamage, Reader, Selection, Visibility};
+use crate::log::read::{
+    ContentBackwards, FetchLimits, Isolation, LastFound, OnDamage, Reader, Selection, Visibility,
+};
 use crate::log::signal::Signal;
 use crate::log::write::accumulator::Take;
 use crate::log::write::append::{Append, Appended};
@@ -197,7 +199,8 @@ impl Log {
     ) -> Result<Appended> {
         let mut guards: Vec<_> = conditions.iter().filter_map(Guard::new).collect();
         if guards.is_empty() {
-            let durability = if how.durability == Durability::Memory { Durability::Os } else { how.durability };
+            let durability =
+                if how.durability == Durability::Memory { Durability::Os } else { how.durability };
             return self.append(records, &Append { durability, ..*how });
         }
         let Some(last) = records.last() else {

@@ -81,7 +81,8 @@ impl KeyFile {
         let base = self.header.stamp.base;
         let offset = |entry: &KeyEntry| base + i64::from(entry.relative_offset);
         let low = self.header.partition_point(&mut pages, run.clone(), |entry| offset(entry) < range.from)?;
-        let high = self.header.partition_point(&mut pages, low..run.end, |entry| offset(entry) < range.until)?;
+        let high =
+            self.header.partition_point(&mut pages, low..run.end, |entry| offset(entry) < range.until)?;
         let low = match range.take {
             Take::All => low,
             Take::Last(most) => low.max(high.saturating_sub(u32::try_from(most).unwrap_or(u32::MAX))),

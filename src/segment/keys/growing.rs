@@ -60,7 +60,12 @@ impl Growing {
     }
 
     /// Takes in a batch that begins where it ends, or behind that where offsets are missing. `records` are its uncompressed bytes.
-    pub(in crate::segment) fn add(&mut self, header: &BatchHeader, records: &[u8], position: u64) -> Result<(), Malformed> {
+    pub(in crate::segment) fn add(
+        &mut self,
+        header: &BatchHeader,
+        records: &[u8],
+        position: u64,
+    ) -> Result<(), Malformed> {
         debug_assert!(header.base_offset >= self.until, "batches come in order");
         if !header.attributes.is_control() {
             let position = u32::try_from(position).unwrap_or(u32::MAX);
