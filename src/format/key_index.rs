@@ -43,9 +43,9 @@ const _: () = assert!(COUNTS_A_PAGE as usize * 4 <= BODY_BYTES);
 const _: () = assert!(BLOCKS_A_PAGE as usize * BLOCK_BYTES <= BODY_BYTES);
 
 /// The header that names an event's type.
-pub(crate) const TYPE_HEADER: &str = "type";
+pub(crate) const TYPE_HEADER: &[u8] = b"type";
 /// The header that names one of its tags.
-pub(crate) const TAG_HEADER: &str = "tag";
+pub(crate) const TAG_HEADER: &[u8] = b"tag";
 
 /// What a term is: the same bytes are another term in another place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,8 +100,8 @@ pub(crate) fn for_each_term(record: &RawRecord<'_>, mut found: impl FnMut(TermHa
         found(TermHash::of(TermKind::Key, key));
     }
     if record.headers.len() > 0 {
-        for header in record.headers.iter() {
-            match (header.key, header.value) {
+        for header in record.headers.raw() {
+            match (header.name, header.value) {
                 (TYPE_HEADER, Some(value)) => found(TermHash::of(TermKind::Type, value)),
                 (TAG_HEADER, Some(value)) => found(TermHash::of(TermKind::Tag, value)),
                 _ => {}

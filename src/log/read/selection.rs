@@ -90,8 +90,8 @@ fn terms(query: &Query) -> Vec<Vec<Vec<TermHash>>> {
 
 /// Whether a record has one of the types, and all of the tags.
 fn is_of(record: &RawRecord<'_>, types: &[Box<[u8]>], tags: &[Box<[u8]>]) -> bool {
-    let has = |name: &str, value: &[u8]| {
-        record.headers.iter().any(|header| header.key == name && header.value == Some(value))
+    let has = |name: &[u8], value: &[u8]| {
+        record.headers.raw().any(|header| header.name == name && header.value == Some(value))
     };
     let is_of_type = types.is_empty() || types.iter().any(|one| has(TYPE_HEADER, one));
     is_of_type && tags.iter().all(|tag| has(TAG_HEADER, tag))
