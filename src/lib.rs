@@ -235,6 +235,7 @@ pub(crate) mod consumer;
 pub(crate) mod doubles;
 pub mod dump;
 pub(crate) mod error;
+pub(crate) mod figures;
 pub(crate) mod format;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -255,6 +256,7 @@ pub(crate) mod upkeep;
 
 pub use consumer::{Consumer, ConsumerBuilder, ConsumerWaker, Rebalance, StartFrom};
 pub use error::{Error, Result};
+pub use figures::Event;
 pub use format::{Codec, TimestampType};
 pub use group::CommittedOffset;
 pub use log::{Isolation, OffsetAndTimestamp, OnDamage, WhenFull};
@@ -291,6 +293,7 @@ pub mod report {
 
 /// Figures of partitions, topics, groups and the store, each at one moment.
 pub mod stats {
+    pub use crate::figures::{Counters, Latencies, Latency};
     pub use crate::log::PartitionStats;
     pub use crate::store::{GroupLag, GroupStats, MaintenanceFailure, ReaderStats, StoreStats};
     pub use crate::topic::TopicStats;

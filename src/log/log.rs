@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::figures::Figures;
 use crate::format::{
     Identity, Mark, PartitionState, SegmentFile, SegmentSummary, parse_segment_file_name,
     parse_snapshot_file_name,
@@ -45,6 +46,7 @@ pub(crate) struct Log {
     pub(super) agenda: Arc<Agenda>,
     pub(super) options: LogOptions,
     pub(super) spares: Arc<Spares>,
+    pub(super) figures: Arc<Figures>,
     pub(super) clearing: Arc<Clearing>,
     pub(super) config: RwLock<Arc<LogConfig>>,
     /// Held by whoever rewrites sealed segments, all the time that takes. Appends do not need it.
@@ -104,6 +106,7 @@ pub(crate) struct LogContext {
     pub(crate) options: LogOptions,
     /// Shared by all partitions of the store.
     pub(crate) spares: Arc<Spares>,
+    pub(crate) figures: Arc<Figures>,
     pub(crate) clearing: Arc<Clearing>,
 }
 
@@ -201,8 +204,17 @@ impl Log {
         config: impl Into<Arc<LogConfig>>,
     ) -> Result<(Arc<Self>, RecoveryReport)> {
         let config: Arc<LogConfig> = config.into();
-        let LogContext { topic_partition, directory, identity, clock, agenda, options, spares, clearing } =
-            context;
+        let LogContext {
+            topic_partition,
+            directory,
+            identity,
+            clock,
+            agenda,
+            options,
+            spares,
+            clearing,
+            figures,
+        } = context;
         let how = Examine {
             read_mode: options.read_mode,
             index_interval_bytes: config.segment.index_interval_bytes,
@@ -212,7 +224,7 @@ impl Log {
         let report = found.report.clone();
         let Examined { end, durable, .. } = found;
         let watchers = Arc::new(Watchers::default());
-        let poison = Poison::new(Arc::clone(&watchers));
+        let poison = Poison::new(topic_partition.clone(), Arc::clone(&watchers), Arc::clone(&figures));
         let log = Self {
             topic_partition,
             directory,
@@ -223,6 +235,7 @@ impl Log {
             removing: Mutex::new(()),
             accumulator: Mutex::new(Accumulator::new(end, AppendRules::new(&config), Arc::clone(&spares))),
             spares,
+            figures,
             clearing,
             segments: RwLock::new(Arc::new(found.segments.clone())),
             offsets: Offsets::new(
@@ -347,7 +360,10 @@ impl Log {
         self.watchers.raise();
         let _rewriting = self.end_rewrites();
         let _removing = self.removing.lock();
-        self.writer.lock().phase = Phase::Closed;
+        let mut writer = self.writer.lock();
+        writer.phase = Phase::Closed;
+        self.figures.add_gone(std::mem::take(&mut writer.appended));
+        drop(writer);
         self.segment_list().iter().for_each(|segment| segment.leave());
         self.watchers.raise();
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::backup::refuse_backup;
 use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
+use crate::figures::{Event, Figures};
 use crate::group::{CommittedOffset, Groups, OffsetReset};
 use crate::io::{Clock, Directory, caught};
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
@@ -19,8 +20,11 @@ use crate::store::caretaker::Caretaker;
 use crate::store::failures::Failures;
 use crate::store::life::{Life, Work};
 use crate::store::maintenance;
+#[cfg(feature = "metrics")]
+use crate::store::metrics::Reported;
 use crate::store::reader::StoreReader;
 use crate::store::stats::StoreStats;
+use crate::store::teller::Teller;
 use crate::topic::{Adoption, LogSource, Topic, TopicConfig, Topics, refuse_change};
 use crate::transaction::{NamedProducer, Transaction, TransactionBuilder, Transactions};
 use crate::types::TopicPartition;
@@ -54,8 +58,12 @@ struct Inner {
     queues: Arc<Queues>,
     care: Arc<Caretaker>,
     agenda: Arc<Agenda>,
+    /// Called by the agenda, which keeps nobody alive.
+    _teller: Arc<Teller>,
     recovery: Vec<RecoveryReport>,
     life: Life,
+    #[cfg(feature = "metrics")]
+    reported: Reported,
 }
 
 impl fmt::Debug for Store {
@@ -133,6 +141,7 @@ impl Store {
             failures: Failures::new(builder.on_maintenance_failure),
         };
         let care = Arc::new(care);
+        let teller = Teller::new(builder.on_event, &care, topics.figures(), &agenda);
         let life = Life::new(root.path(), lock);
         if builder.maintenance == Maintenance::Thread
             && let Err(error) = maintenance::start(&agenda, &care, (&life, &root))
@@ -151,7 +160,21 @@ impl Store {
         commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
         let states = recovery.iter_mut().find(|report| report.topic_partition == queues.stored_in());
         states.into_iter().for_each(|report| report.skipped = queues.skipped().to_vec());
-        let inner = Inner { root, topics, groups, transactions, queues, care, agenda, recovery, life };
+        recovery.iter().for_each(|report| note_recovered(report, topics.figures()));
+        let inner = Inner {
+            root,
+            topics,
+            groups,
+            transactions,
+            queues,
+            care,
+            agenda,
+            _teller: teller,
+            recovery,
+            life,
+            #[cfg(feature = "metrics")]
+            reported: Reported::default(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -174,6 +197,11 @@ impl Store {
     /// [`Forked`](Error::Forked) in a child process: nothing is closed.
     pub fn close(&self) -> Result<()> {
         self.inner.close()
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(super) fn reported(&self) -> &Reported {
+        &self.inner.reported
     }
 
     /// Whoever reads the topic looks at it again.
@@ -443,6 +471,18 @@ impl Store {
     pub fn maintain(&self) -> Result<()> {
         let _work = self.work()?;
         maintenance::run_due(&self.inner.agenda, &self.inner.care)
+    }
+}
+
+/// Tells of a partition that was not closed.
+fn note_recovered(report: &RecoveryReport, figures: &Figures) {
+    if !report.clean {
+        figures.events.note(|| Event::Recovered {
+            partition: report.topic_partition.clone(),
+            end: report.end,
+            scanned_bytes: report.scanned_bytes,
+            torn_bytes: report.torn.as_ref().map_or(0, |torn| torn.bytes),
+        });
     }
 }
 

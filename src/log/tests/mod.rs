@@ -70,6 +70,7 @@ fn context(directory: &Directory, read_mode: ReadMode, clock: Arc<ManualClock>) 
             compaction_memory_bytes: 1 << 20,
         },
         spares: Arc::default(),
+        figures: Arc::default(),
         clearing: Arc::default(),
     }
 }

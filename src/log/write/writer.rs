@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::figures::Appended;
 use crate::format::{BatchHeader, Codec, Compression, Compressor, Seal, SegmentSummary, TimestampType};
+#[cfg(feature = "metrics")]
+use crate::io::Stopwatch;
 use crate::locks::MutexGuard;
 use crate::log::config::LogConfig;
 use crate::log::log::Log;
@@ -37,6 +40,8 @@ pub(in crate::log) struct Writer {
     pub(in crate::log) awaits_sync: bool,
     /// Where the oldest transaction begins whose end is not decided.
     pub(in crate::log) first_undecided: Option<Offset>,
+    /// Since the log was opened.
+    pub(in crate::log) appended: Appended,
 }
 
 /// How a batch is written, and when the segment before it is full of age.
@@ -46,6 +51,13 @@ struct WriteRules {
     timestamp_type: TimestampType,
     segment_age: Duration,
     key_index: bool,
+}
+
+/// Of what comes too often to be measured each time, what is.
+#[cfg(feature = "metrics")]
+#[inline]
+pub(in crate::log) fn is_sampled(offset: Offset) -> bool {
+    offset & 15 == 0
 }
 
 impl WriteRules {
@@ -103,6 +115,7 @@ impl Writer {
             spent: Recycled::default(),
             unsynced_bytes: 0,
             awaits_sync: false,
+            appended: Appended::default(),
         }
     }
 
@@ -196,6 +209,7 @@ impl Log {
     /// Nothing of `batches`, nor of what was queued behind them, is visible or ever will be.
     #[cold]
     fn fail(&self, batches: Batches, error: &Error) {
+        self.figures.write_failures.add(1);
         let mut accumulator = self.accumulator.lock();
         accumulator.fail(batches, self.end(), &self.topic_partition, error);
     }
@@ -238,8 +252,13 @@ impl Log {
             self.roll_to(open, header.base_offset)?;
             writer.unsynced_bytes = 0;
         }
+        #[cfg(feature = "metrics")]
+        let watch = is_sampled(header.base_offset).then(Stopwatch::start);
         let at = open.active.bytes();
         match open.active.append(&header, sealed.bytes) {
+            #[cfg(feature = "metrics")]
+            Ok(()) => watch.into_iter().for_each(|watch| self.figures.write.note(watch.elapsed())),
+            #[cfg(not(feature = "metrics"))]
             Ok(()) => {}
             Err(WriteFailure::Undone(error)) => return Err(error),
             Err(WriteFailure::Stuck(error)) => return Err(self.poison_with(error)),
@@ -255,6 +274,9 @@ impl Log {
         self.offsets.move_end(header.next_offset());
         self.offsets.move_stable(writer.first_undecided.unwrap_or(header.next_offset()));
         writer.unsynced_bytes += bytes;
+        writer.appended.batches += 1;
+        writer.appended.bytes += bytes;
+        writer.appended.records += u64::try_from(header.record_count).unwrap_or(0);
         self.ask_for_sync(writer);
         Ok(())
     }
