@@ -1,7 +1,8 @@
 //! All groups of a store.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Weak};
 
 use crate::error::{Error, Result};
 use crate::group::commits::Change;
@@ -9,7 +10,7 @@ use crate::group::committed::{Commit, Committed, CommittedOffset};
 use crate::group::group::Group;
 use crate::group::register::Register;
 use crate::io::Clock;
-use crate::locks::{AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::locks::{AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
 use crate::log::{Signal, SkippedRecord};
 use crate::topic::{Ledger, OFFSETS, Partition, Topics};
 use crate::types::{Offset, TopicPartition};
@@ -39,6 +40,36 @@ pub struct OffsetReset {
 /// Kafka writes group names with a 16-bit length.
 const GROUP_NAME_MOST_BYTES: usize = 32_767;
 
+/// How much of a partition is not needed any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Consumed {
+    /// Nobody reads it.
+    Nobody,
+    /// Somebody reads it who has not said how far.
+    Nothing,
+    /// What lies below the offset.
+    Below(Offset),
+}
+
+impl Consumed {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Nobody, one) | (one, Self::Nobody) => one,
+            (Self::Nothing, _) | (_, Self::Nothing) => Self::Nothing,
+            (Self::Below(one), Self::Below(other)) => Self::Below(one.min(other)),
+        }
+    }
+}
+
+/// Readers that are no consumer groups.
+pub(crate) trait OtherReaders: fmt::Debug + Send + Sync {
+    /// How far all of them have read.
+    fn consumed(&self, partition: &Partition) -> Consumed;
+
+    /// Returns when what they have read so far stays read after a power cut.
+    fn sync(&self) -> Result<()>;
+}
+
 /// Groups and their committed offsets.
 ///
 /// Locks are taken in this order: a group's members, `committed`, `owed`, those of the partition that stores the commits.
@@ -57,6 +88,8 @@ pub(crate) struct Groups {
     /// a partition that has been appended to since.
     cannot_wait: AtomicBool,
     register: Mutex<Register>,
+    /// Who else reads, in a layer above.
+    others: OnceLock<Weak<dyn OtherReaders>>,
     members_made: AtomicU64,
     offset_resets: Vec<OffsetReset>,
     skipped: Vec<SkippedRecord>,
@@ -121,6 +154,7 @@ impl Groups {
             owed: Mutex::new(changes),
             cannot_wait: AtomicBool::new(owes_unnamed),
             register: Mutex::default(),
+            others: OnceLock::new(),
             members_made: AtomicU64::new(0),
             offset_resets,
             skipped,
@@ -253,9 +287,17 @@ impl Groups {
         of_group.map(|(place, commit)| (place.clone(), commit.at.clone())).collect()
     }
 
-    /// The offset below which every group has read the partition: those that have committed for it, and those with a
-    /// member that reads it. `None` while there is no such group, or one of them has committed nothing.
-    fn consumed_by_all(&self, partition: &Partition) -> Option<Offset> {
+    /// Has what others read count like what groups have read.
+    pub(crate) fn count_too(&self, others: &Arc<dyn OtherReaders>) {
+        drop(self.others.set(Arc::downgrade(others)));
+    }
+
+    fn others(&self) -> Option<Arc<dyn OtherReaders>> {
+        self.others.get().and_then(Weak::upgrade)
+    }
+
+    /// How far every group has read the partition: those that have committed for it, and those with a member that reads it.
+    fn consumed_by_groups(&self, partition: &Partition) -> Consumed {
         let place = partition.topic_partition();
         let mut reading = self.register.lock().readers_of(place.topic());
         reading.retain(|group| group.reads(partition));
@@ -263,19 +305,25 @@ impl Groups {
         let has_committed =
             |group: &Arc<Group>| committed.of(group.name(), place).is_some_and(|one| one.is_for(partition));
         if !reading.iter().all(has_committed) {
-            return None;
+            return Consumed::Nothing;
         }
-        committed.of_partition(place).filter(|one| one.is_for(partition)).map(|one| one.at.offset).min()
+        let commits = committed.of_partition(place).filter(|one| one.is_for(partition));
+        commits.map(|one| one.at.offset).min().map_or(Consumed::Nobody, Consumed::Below)
     }
 
-    /// The offset below which every group has read the partition, when a segment may go for it: the commits are durable
-    /// by then. Otherwise a power cut could take back a commit, and not the deletion that followed from it.
+    /// The offset below which every group, and every other reader, has read the partition, when a segment may go for it: that is
+    /// durable by then. Otherwise a power cut could take back a commit, and not the deletion that followed from it.
     pub(crate) fn removable_below(&self, partition: &Partition) -> Result<Option<Offset>> {
-        let consumed = self.consumed_by_all(partition);
-        if consumed.is_some_and(|consumed| partition.log().has_segment_below(consumed)) {
+        let others = self.others();
+        let by_others = others.as_ref().map_or(Consumed::Nobody, |others| others.consumed(partition));
+        let Consumed::Below(consumed) = self.consumed_by_groups(partition).and(by_others) else {
+            return Ok(None);
+        };
+        if partition.log().has_segment_below(consumed) {
             self.ledger.sync()?;
+            others.map_or(Ok(()), |others| others.sync())?;
         }
-        Ok(consumed)
+        Ok(Some(consumed))
     }
 
     /// A topic has come, grown or gone: those who read it are assigned their partitions again.

@@ -14,6 +14,6 @@ mod register;
 pub(crate) use commit::{CommitKind, CommitRequest};
 pub use committed::CommittedOffset;
 pub(crate) use group::{Group, Owned};
-pub(crate) use groups::Groups;
 pub use groups::OffsetReset;
+pub(crate) use groups::{Consumed, Groups, OtherReaders};
 pub(crate) use pending::{Pending, PendingOffsets};

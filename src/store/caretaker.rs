@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::group::Groups;
 use crate::io::{Clock, caught};
 use crate::log::{Effort, RetentionPolicy, RetentionReport, Upkeep};
+use crate::share::Queues;
 use crate::store::failures::{Failures, Waits};
 use crate::store::stats::{StoreStats, group_stats};
 use crate::topic::{Partition, Topic, Topics, unless_deleted};
@@ -23,6 +24,7 @@ enum Visited {
 pub(super) struct Caretaker {
     pub(super) topics: Arc<Topics>,
     pub(super) groups: Arc<Groups>,
+    pub(super) queues: Arc<Queues>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) failures: Failures,
 }
@@ -31,10 +33,11 @@ impl Caretaker {
     /// A look at every partition: retention, then compaction where it is due. A failure is noted, and a compaction
     /// that failed waits before it is tried again; a poisoned partition is left alone. The first failure is returned.
     pub(super) fn round(&self) -> Result<()> {
-        let mut first = Ok(());
         if self.topics.is_held() {
-            return first;
+            return Ok(());
         }
+        // It is tried again in every round, and is a matter of space alone.
+        let mut first = self.queues.tidy();
         for topic in self.topics.all() {
             for partition in topic.partitions() {
                 let place = partition.topic_partition();
@@ -107,7 +110,12 @@ impl Caretaker {
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<Vec<_>>>()?;
         let groups = self.groups.names().into_iter().map(|name| group_stats(&self.groups, name)).collect();
         let (callback_panics, last_panic) = self.failures.panics();
+        let there = self.topics.all();
+        let there = there.iter().flat_map(Topic::partitions).map(|partition| partition.log().appended());
+        let figures = self.topics.figures();
         Ok(StoreStats {
+            counters: figures.counters(there),
+            latencies: figures.latencies(),
             topics,
             groups,
             open_transactions,

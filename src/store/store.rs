@@ -9,17 +9,22 @@ use std::sync::Arc;
 use crate::backup::refuse_backup;
 use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
+use crate::figures::{Event, Figures};
 use crate::group::{CommittedOffset, Groups, OffsetReset};
 use crate::io::{Clock, Directory, caught};
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::{Producer, ProducerBuilder};
+use crate::share::{QueueBuilder, Queues, Worker};
 use crate::store::builder::{Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
 use crate::store::failures::Failures;
 use crate::store::life::{Life, Work};
 use crate::store::maintenance;
+#[cfg(feature = "metrics")]
+use crate::store::metrics::Reported;
 use crate::store::reader::StoreReader;
 use crate::store::stats::StoreStats;
+use crate::store::teller::Teller;
 use crate::topic::{Adoption, LogSource, Topic, TopicConfig, Topics, refuse_change};
 use crate::transaction::{NamedProducer, Transaction, TransactionBuilder, Transactions};
 use crate::types::TopicPartition;
@@ -50,10 +55,15 @@ struct Inner {
     topics: Arc<Topics>,
     groups: Arc<Groups>,
     transactions: Arc<Transactions>,
+    queues: Arc<Queues>,
     care: Arc<Caretaker>,
     agenda: Arc<Agenda>,
+    /// Called by the agenda, which keeps nobody alive.
+    _teller: Arc<Teller>,
     recovery: Vec<RecoveryReport>,
     life: Life,
+    #[cfg(feature = "metrics")]
+    reported: Reported,
 }
 
 impl fmt::Debug for Store {
@@ -70,7 +80,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreLocked`](Error::StoreLocked); [`Corrupt`](Error::Corrupt), [`UnsupportedFormat`](Error::UnsupportedFormat),
-    /// [`Io`](Error::Io) where it is the list of topics or the committed offsets that cannot be read. After any of them no
+    /// [`Io`](Error::Io) where it is the list of topics, the committed offsets or decisions about open transactions that
+    /// cannot be read. After any of them no
     /// partition has changed, but index files may have been made again. [`InvalidArgument`](Error::InvalidArgument) for an
     /// empty path and for a link to nothing. A topic that cannot be opened is no error here:
     /// [`recovery`](Self::recovery) names it, and the calls on it return what is wrong.
@@ -116,17 +127,21 @@ impl Store {
         let topics = Arc::new(Topics::open(root.clone(), context)?);
         // Before the first write that relies on the list: what groups have committed is set back there.
         topics.sync_list()?;
-        let recovered = Transactions::recover(&topics, &builder.clock)?;
+        let recovered = Transactions::recover(&topics)?;
         let groups = Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?;
         let transactions = Transactions::open(recovered, (&topics, &groups), &builder.clock, &agenda);
+        let producer = ProducerBuilder::new(Arc::clone(&topics)).build_default();
+        let queues = Queues::open((&topics, &groups), (&transactions, producer), &builder.clock)?;
         groups.write_what_cannot_wait()?;
         let care = Caretaker {
             topics: Arc::clone(&topics),
             groups: Arc::clone(&groups),
+            queues: Arc::clone(&queues),
             clock: builder.clock,
             failures: Failures::new(builder.on_maintenance_failure),
         };
         let care = Arc::new(care);
+        let teller = Teller::new(builder.on_event, &care, topics.figures(), &agenda);
         let life = Life::new(root.path(), lock);
         if builder.maintenance == Maintenance::Thread
             && let Err(error) = maintenance::start(&agenda, &care, (&life, &root))
@@ -137,11 +152,29 @@ impl Store {
         }
         // From here on nothing refuses the open: what follows changes files, and is done later where it fails.
         drop(topics.clear_leftovers());
+        drop(transactions.write_owed());
         drop(groups.write_owed());
+        drop(queues.write_owed());
         let mut recovery = topics.recovery();
         let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
         commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
-        let inner = Inner { root, topics, groups, transactions, care, agenda, recovery, life };
+        let states = recovery.iter_mut().find(|report| report.topic_partition == queues.stored_in());
+        states.into_iter().for_each(|report| report.skipped = queues.skipped().to_vec());
+        recovery.iter().for_each(|report| note_recovered(report, topics.figures()));
+        let inner = Inner {
+            root,
+            topics,
+            groups,
+            transactions,
+            queues,
+            care,
+            agenda,
+            _teller: teller,
+            recovery,
+            life,
+            #[cfg(feature = "metrics")]
+            reported: Reported::default(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -164,6 +197,17 @@ impl Store {
     /// [`Forked`](Error::Forked) in a child process: nothing is closed.
     pub fn close(&self) -> Result<()> {
         self.inner.close()
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(super) fn reported(&self) -> &Reported {
+        &self.inner.reported
+    }
+
+    /// Whoever reads the topic looks at it again.
+    fn topic_changed(&self, name: &str) {
+        self.inner.groups.topic_changed(name);
+        self.inner.queues.topic_changed(name);
     }
 
     fn check_open(&self) -> Result<()> {
@@ -204,7 +248,7 @@ impl Store {
         let _work = self.work()?;
         refuse_change(name)?;
         let topic = self.inner.topics.create(name, &config)?;
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
         Ok(topic)
     }
 
@@ -235,7 +279,7 @@ impl Store {
         refuse_change(name)?;
         let sources = directories.into_iter().map(Into::into).collect();
         let adopted = self.inner.topics.adopt(name, &config, sources)?;
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
         Ok(adopted)
     }
 
@@ -259,7 +303,7 @@ impl Store {
         let _work = self.work()?;
         refuse_change(name)?;
         let topic = self.inner.topics.ensure(name, &config)?;
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
         Ok(topic)
     }
 
@@ -278,7 +322,7 @@ impl Store {
         let _work = self.work()?;
         refuse_change(name)?;
         let topic = self.inner.topics.add_partitions(name, count)?;
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
         Ok(topic)
     }
 
@@ -302,12 +346,16 @@ impl Store {
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         let _work = self.work()?;
         refuse_change(name)?;
+        // A decision that misses something there is not to seem complete without it.
+        drop(self.inner.transactions.write_owed());
         let deleted = self.inner.topics.delete(name);
         if matches!(self.inner.topics.get(name), Err(Error::UnknownTopic { .. })) {
             self.inner.care.failures.forget(name);
         }
         // Also after a failure, which may have come when the topic was gone already.
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
+        // What a queue had of it is no other topic's; what fails here is done by the next deletion.
+        drop(self.inner.queues.forget_deleted());
         deleted.and(self.inner.groups.forget_deleted(name))
     }
 
@@ -359,6 +407,20 @@ impl Store {
         ConsumerBuilder::new(Arc::clone(&self.inner.topics), Arc::clone(&self.inner.groups))
     }
 
+    /// A worker of the queue that `group` has on a topic, with the default settings. The first one makes the queue, which begins
+    /// at the topic's first record. Queues of other groups, and consumers, see every record too.
+    ///
+    /// # Errors
+    /// As [`QueueBuilder::build`].
+    pub fn queue(&self, topic: &str, group: &str) -> Result<Worker> {
+        self.queue_builder(topic, group).build()
+    }
+
+    /// A worker of a queue with other settings.
+    pub fn queue_builder(&self, topic: &str, group: &str) -> QueueBuilder {
+        QueueBuilder::new(Arc::clone(&self.inner.queues), topic, group)
+    }
+
     /// The names of all groups that have members or have committed offsets.
     pub fn groups(&self) -> Vec<String> {
         self.inner.groups.names()
@@ -369,12 +431,13 @@ impl Store {
         self.inner.groups.committed_of(group)
     }
 
-    /// Forgets what a group has committed.
+    /// Forgets what a group has committed, and its queues.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Error::InvalidArgument) while it has members, [`Io`](Error::Io).
+    /// [`InvalidArgument`](Error::InvalidArgument) while it has members or workers, [`Io`](Error::Io).
     pub fn delete_group(&self, group: &str) -> Result<()> {
         let _work = self.work()?;
+        self.inner.queues.delete(group)?;
         self.inner.groups.delete(group)
     }
 
@@ -408,6 +471,18 @@ impl Store {
     pub fn maintain(&self) -> Result<()> {
         let _work = self.work()?;
         maintenance::run_due(&self.inner.agenda, &self.inner.care)
+    }
+}
+
+/// Tells of a partition that was not closed.
+fn note_recovered(report: &RecoveryReport, figures: &Figures) {
+    if !report.clean {
+        figures.events.note(|| Event::Recovered {
+            partition: report.topic_partition.clone(),
+            end: report.end,
+            scanned_bytes: report.scanned_bytes,
+            torn_bytes: report.torn.as_ref().map_or(0, |torn| torn.bytes),
+        });
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading one partition without a consumer.
 
 use crate::error::Result;
-use crate::log::{BelowStart, FetchLimits, Isolation, Reader};
+use crate::log::{BelowStart, FetchLimits, Isolation, Reader, Undecided};
 use crate::topic::next::Watch;
 use crate::topic::record_ref::OwnedRecord;
 use crate::topic::records::{PartitionRecords, Records};
@@ -51,6 +51,11 @@ impl PartitionReader {
         Self { reader: self.reader.isolation(isolation), ..self }
     }
 
+    /// Reads what is committed, and goes on behind what is not decided.
+    pub(super) fn pass_over_undecided(self) -> Self {
+        Self { reader: self.reader.undecided(Undecided::IsPassedOver), ..self }
+    }
+
     /// The next offset to be handed out.
     pub fn position(&self) -> Offset {
         self.reader.position()
@@ -66,7 +71,7 @@ impl PartitionReader {
     /// About 256 KiB of records, whole batches; none at the end of the range or of the log.
     ///
     /// # Errors
-    /// [`Corrupt`](crate::Error::Corrupt) for a damaged batch, now and at every later try: seek past it to continue.
+    /// [`Corrupt`](crate::Error::Corrupt) for a damaged batch, now and at every later try: seek to its `resume_at` to continue.
     /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) when the position was deleted, unless the range that is
     /// read has no beginning. [`Io`](crate::Error::Io).
     pub fn fetch(&mut self) -> Result<Records> {

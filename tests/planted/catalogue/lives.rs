@@ -7,7 +7,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "append-before-commits-are-set-back",
         file: "src/log/open/settle.rs",
-        good: "let required = self.prerequisite.get().map_or(Ok(()), |prerequisite| (prerequisite.0)());",
+        good: "let required = prerequisites.iter().try_for_each(|prerequisite| (prerequisite.0)());",
         bad: "let required: Result<()> = Ok(());",
         caught_by: &[tests("interface", &["lifecycle::full_disk::"])],
     },

@@ -1,0 +1,25 @@
+//! Queues: records of a topic that workers of a group take, answer one by one, and see again until they are done. What is under
+//! way is kept in `__share_group_state`, as Kafka's share groups keep it.
+
+mod answers;
+mod builder;
+mod burial;
+mod lanes;
+mod message;
+mod queue;
+mod queues;
+mod retry;
+mod runs;
+mod settings;
+mod share_partition;
+mod slot;
+mod state_log;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+pub use builder::QueueBuilder;
+pub use message::{Message, Messages, MessagesIter};
+pub(crate) use queues::Queues;
+pub use retry::RetryPolicy;
+pub use worker::{Worker, WorkerWaker};
