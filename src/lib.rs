@@ -259,7 +259,7 @@ pub use group::CommittedOffset;
 pub use log::{Isolation, OffsetAndTimestamp, OnDamage, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
-pub use share::{Message, Messages, MessagesIter, QueueBuilder, Worker, WorkerWaker};
+pub use share::{DeadLetter, DeadLetters, Message, Messages, MessagesIter, QueueBuilder, Worker, WorkerWaker};
 pub use store::{BackupBuilder, MaintenanceGuard, Store, StoreBuilder, StoreReader};
 pub use topic::{
     AdoptedPartition, Adoption, BatchMetadata, CleanupPolicy, KeyHash, Latest, LogSource, OwnedHeader,
@@ -288,6 +288,7 @@ pub mod report {
 /// Figures of partitions, topics, groups and the store, each at one moment.
 pub mod stats {
     pub use crate::log::PartitionStats;
+    pub use crate::share::QueueStats;
     pub use crate::store::{GroupLag, GroupStats, MaintenanceFailure, ReaderStats, StoreStats};
     pub use crate::topic::TopicStats;
     pub use crate::transaction::TransactionStats;

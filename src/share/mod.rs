@@ -4,6 +4,7 @@
 mod answers;
 mod builder;
 mod burial;
+mod dead_letters;
 mod lanes;
 mod message;
 mod queue;
@@ -14,12 +15,15 @@ mod settings;
 mod share_partition;
 mod slot;
 mod state_log;
+mod stats;
 #[cfg(test)]
 mod tests;
 mod worker;
 
 pub use builder::QueueBuilder;
+pub use dead_letters::{DeadLetter, DeadLetters};
 pub use message::{Message, Messages, MessagesIter};
 pub(crate) use queues::Queues;
 pub use retry::RetryPolicy;
+pub use stats::QueueStats;
 pub use worker::{Worker, WorkerWaker};

@@ -113,6 +113,7 @@ impl Caretaker {
         Ok(StoreStats {
             topics,
             groups,
+            queues: self.queues.stats()?,
             open_transactions,
             maintenance_failures: self.failures.list(),
             callback_panics,

@@ -13,7 +13,7 @@ use crate::group::{CommittedOffset, Groups, OffsetReset};
 use crate::io::{Clock, Directory, caught};
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::{Producer, ProducerBuilder};
-use crate::share::{QueueBuilder, Queues, Worker};
+use crate::share::{DeadLetters, QueueBuilder, Queues, Worker};
 use crate::store::builder::{Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
 use crate::store::failures::Failures;
@@ -387,6 +387,22 @@ impl Store {
     /// A worker of a queue with other settings.
     pub fn queue_builder(&self, topic: &str, group: &str) -> QueueBuilder {
         QueueBuilder::new(Arc::clone(&self.inner.queues), topic, group)
+    }
+
+    /// The dead letters of the queue that `group` has on a topic, in the queue's own topic of them.
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic) while nothing was given up yet; otherwise as [`QueueBuilder::build`].
+    pub fn dead_letters(&self, topic: &str, group: &str) -> Result<DeadLetters> {
+        DeadLetters::of_queue(Arc::clone(&self.inner.queues), topic, group)
+    }
+
+    /// The same of a [topic that was chosen](QueueBuilder::dead_letter_topic). Several queues may have theirs in it.
+    ///
+    /// # Errors
+    /// As [`dead_letters`](Self::dead_letters).
+    pub fn dead_letters_in(&self, letters: &str, group: &str) -> Result<DeadLetters> {
+        DeadLetters::in_topic(Arc::clone(&self.inner.queues), letters, group)
     }
 
     /// The names of all groups that have members or have committed offsets.
