@@ -302,7 +302,7 @@ pub enum Error {
     },
 
     /// A file does not hold what was written to it. Nothing was repaired and nothing dropped.
-    #[error("{} is damaged at byte {position}{}: {reason}", path.display(), at_offset(*offset))]
+    #[error("{} is damaged at byte {position}{}: {reason}{}", path.display(), at_offset(*offset), go_on_at(*resume_at))]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -312,6 +312,11 @@ pub enum Error {
         offset: Option<Offset>,
         /// What does not fit.
         reason: String,
+        /// Whose file it is; `None` for a file of the store itself.
+        partition: Option<TopicPartition>,
+        /// Where a reader that met it can go on: with a [`seek`](crate::Consumer::seek), or a read from there. What lies between
+        /// cannot be read. [`OnDamage::Skip`](crate::OnDamage::Skip) goes there by itself. `None` for damage that no reader met.
+        resume_at: Option<Offset>,
     },
 
     /// Files that `adopt_topic` was given are not a log that can be taken over. Nothing was created, and they are as they were.
@@ -461,6 +466,33 @@ impl Error {
         matches!(self, Self::UnexpectedEnd { .. })
     }
 
+    /// Damage of a file.
+    pub(crate) fn corrupt(
+        path: PathBuf,
+        position: u64,
+        offset: Option<Offset>,
+        reason: impl Into<String>,
+    ) -> Self {
+        let reason = reason.into();
+        Self::Corrupt { path, position, offset, reason, partition: None, resume_at: None }
+    }
+
+    /// The same error; damage is of a file of that partition, where nobody has said so yet.
+    pub(crate) fn in_partition(mut self, place: &TopicPartition) -> Self {
+        if let Self::Corrupt { partition, .. } = &mut self {
+            partition.get_or_insert_with(|| place.clone());
+        }
+        self
+    }
+
+    /// The same error; a reader that met damage can go on at `offset`.
+    pub(crate) fn resuming_at(mut self, offset: Offset) -> Self {
+        if let Self::Corrupt { resume_at, .. } = &mut self {
+            *resume_at = Some(offset);
+        }
+        self
+    }
+
     /// An I/O failure of `operation` on `path`.
     pub(crate) fn io(path: &Path, operation: &'static str, source: io::Error) -> Self {
         Self::Io { path: path.to_path_buf(), operation, source: Arc::new(source) }
@@ -501,6 +533,10 @@ fn alike(topic: &str, existing: &str) -> &'static str {
     } else {
         ", and names that differ only in `.` and `_` are one to Kafka's metrics"
     }
+}
+
+fn go_on_at(offset: Option<Offset>) -> String {
+    offset.map(|offset| format!("; reading can go on at offset {offset}")).unwrap_or_default()
 }
 
 fn at_offset(offset: Option<Offset>) -> String {

@@ -148,15 +148,13 @@ impl Backup {
             return Ok(plan);
         }
         let reason = "it is not the partition that the backup's list tells of".to_owned();
-        Err(Error::Corrupt { path: directory.path().to_path_buf(), position: 0, offset: None, reason })
+        Err(Error::corrupt(directory.path().to_path_buf(), 0, None, reason))
     }
 
     /// The list of topics must be of the partitions that the backup's list tells of.
     pub(super) fn check_topics(&self) -> Result<crate::format::Catalog> {
         let path = self.root.join(list::LIST_FILE);
-        let corrupt = |reason: &str| {
-            Err(Error::Corrupt { path: path.clone(), position: 0, offset: None, reason: reason.to_owned() })
-        };
+        let corrupt = |reason: &str| Err(Error::corrupt(path.clone(), 0, None, reason));
         let Some(catalog) = StoreCut::listed_topics(&self.root)? else {
             return corrupt("the backup has lost its list of topics");
         };

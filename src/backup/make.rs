@@ -53,7 +53,7 @@ impl Making<'_> {
             let made = Backup { root: target.root.clone(), list };
             let found = made.verify(|_| ControlFlow::Continue(()))?;
             if let Some(Damage { path, position, offset, reason }) = found.findings.into_iter().next() {
-                return Err(Error::Corrupt { path, position, offset, reason });
+                return Err(Error::corrupt(path, position, offset, reason));
             }
         }
         target.finish();

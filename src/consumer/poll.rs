@@ -19,7 +19,7 @@ impl Consumer {
     /// other's way: its error is reported, and the next polls hand out what the others have before it is reported again.
     ///
     /// # Errors
-    /// [`Corrupt`](Error::Corrupt) for a damaged batch: again in turn, until it is skipped by a [`seek`](Self::seek).
+    /// [`Corrupt`](Error::Corrupt) for a damaged batch: again in turn, until a [`seek`](Self::seek) to its `resume_at` passes it over.
     /// [`UnknownTopic`](Error::UnknownTopic) when a topic was deleted: once for a member of a group, also when there is another
     /// of that name by then; it then reads what is left of its topics, and that other one from its beginning; in turn for a consumer that has
     /// [assigned](Self::assign) itself a partition of it. [`OffsetOutOfRange`](Error::OffsetOutOfRange) and

@@ -135,7 +135,7 @@ impl Directory {
         let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
         if len > limit {
             let reason = format!("{len} bytes, more than the {limit} such a file can have");
-            return Err(Error::Corrupt { path: self.join(name), position: 0, offset: None, reason });
+            return Err(Error::corrupt(self.join(name), 0, None, reason));
         }
         file.read(0, len).map(Some)
     }

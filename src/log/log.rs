@@ -201,7 +201,8 @@ impl Log {
             read_mode: options.read_mode,
             index_interval_bytes: config.segment.index_interval_bytes,
         };
-        let found = examine(&directory, identity, &topic_partition, how)?;
+        let found = examine(&directory, identity, &topic_partition, how)
+            .map_err(|error| error.in_partition(&topic_partition))?;
         let report = found.report.clone();
         let Examined { end, durable, .. } = found;
         let watchers = Arc::new(Watchers::default());
@@ -366,7 +367,7 @@ impl Log {
     /// What a failure means: a deletion takes the files from beneath whoever reads them, and the right word for that is
     /// that the topic is unknown.
     pub(crate) fn explain(&self, error: Error) -> Error {
-        self.check_open().err().unwrap_or(error)
+        self.check_open().err().unwrap_or_else(|| error.in_partition(&self.topic_partition))
     }
 
     /// An error when the partition is gone, or an earlier failure left it in a state that nobody knows.

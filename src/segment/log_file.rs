@@ -328,7 +328,7 @@ impl LogFile {
 
     /// The same for a rule that spans batches.
     pub(crate) fn broken(&self, position: u64, offset: Offset, reason: impl Into<String>) -> Error {
-        Error::Corrupt { path: self.path(), position, offset: Some(offset), reason: reason.into() }
+        Error::corrupt(self.path(), position, Some(offset), reason)
     }
 }
 

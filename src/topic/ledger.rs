@@ -119,7 +119,7 @@ impl Entry {
     }
 
     fn most_bytes(&self) -> usize {
-        RecordBody::most_len(Some(&self.key), self.value.as_deref(), &[])
+        <RecordBody<'_>>::most_len(Some(&self.key), self.value.as_deref(), &[])
     }
 }
 

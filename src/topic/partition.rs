@@ -192,7 +192,8 @@ impl Partition {
             expected_end,
             most_open_batches: MEMORY_OPEN_BATCHES,
         };
-        let appended = self.log.append(records, &how)?;
+        let appended =
+            self.log.append(records, &how).map_err(|error| error.in_partition(self.topic_partition()))?;
         let offsets = (appended.first_offset, appended.last_offset);
         Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))
     }
@@ -304,6 +305,6 @@ impl Partition {
     /// # Errors
     /// [`Lost`](Error::Lost), [`Io`](Error::Io), [`Poisoned`](Error::Poisoned).
     pub fn flush(&self) -> Result<()> {
-        self.log.flush()
+        self.log.flush().map_err(|error| error.in_partition(self.topic_partition()))
     }
 }

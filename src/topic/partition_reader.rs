@@ -63,7 +63,7 @@ impl PartitionReader {
     /// About 256 KiB of records, whole batches; none at the end of the range or of the log.
     ///
     /// # Errors
-    /// [`Corrupt`](crate::Error::Corrupt) for a damaged batch, now and at every later try: seek past it to continue.
+    /// [`Corrupt`](crate::Error::Corrupt) for a damaged batch, now and at every later try: seek to its `resume_at` to continue.
     /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) when the position was deleted, unless the range that is
     /// read has no beginning. [`Io`](crate::Error::Io).
     pub fn fetch(&mut self) -> Result<Records> {

@@ -10,7 +10,8 @@ impl Partition {
     /// Removes what the policy does not keep, which is asked for when nobody can change the topic's settings.
     pub(crate) fn apply_retention(&self, ask: impl FnOnce() -> RetentionPolicy) -> Result<RetentionReport> {
         self.log().check_maintained()?;
-        let report = self.log().apply_retention(ask)?;
+        let report =
+            self.log().apply_retention(ask).map_err(|error| error.in_partition(self.topic_partition()))?;
         self.log().upkeeps.note_success(Upkeep::Retention);
         Ok(report)
     }
@@ -22,7 +23,7 @@ impl Partition {
     /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) above the end, [`Io`](crate::Error::Io).
     pub fn delete_records(&self, before: Offset) -> Result<DeleteReport> {
         self.refuse_internal()?;
-        self.log().delete_records(before)
+        self.log().delete_records(before).map_err(|error| error.in_partition(self.topic_partition()))
     }
 }
 

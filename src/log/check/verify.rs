@@ -49,7 +49,7 @@ impl Damage {
     /// What an error tells of a file's content; `None` when it tells of something else.
     pub(crate) fn told_by(error: &Error) -> Option<Self> {
         match error {
-            Error::Corrupt { path, position, offset, reason } => Some(Self {
+            Error::Corrupt { path, position, offset, reason, .. } => Some(Self {
                 path: path.clone(),
                 position: *position,
                 offset: *offset,

@@ -163,5 +163,5 @@ fn absent<T>(outcome: Result<T>) -> Result<Option<T>> {
 
 fn short(source: &Directory, name: &str, position: u64) -> Error {
     let reason = "the file ends before its segment does".to_owned();
-    Error::Corrupt { path: source.join(name), position, offset: None, reason }
+    Error::corrupt(source.join(name), position, None, reason)
 }

@@ -69,12 +69,7 @@ impl Plan {
         let table = StateFile::read(directory)?.state().clone();
         let Some(closed) = table.closed.filter(|_| table.pending.is_empty()) else {
             let reason = "it was not closed: this is no part of a backup".to_owned();
-            return Err(Error::Corrupt {
-                path: directory.join(STATE_FILE),
-                position: 0,
-                offset: None,
-                reason,
-            });
+            return Err(Error::corrupt(directory.join(STATE_FILE), 0, None, reason));
         };
         Ok(Self {
             start: table.log_start,

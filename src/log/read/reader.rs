@@ -186,7 +186,7 @@ impl Reader {
     /// Up to the limits' worth of records, none at the end. Batches still in memory are written first.
     pub(crate) fn fetch(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
         self.take_up();
-        let slices = self.fetch_some(limits);
+        let slices = self.fetch_some(limits).map_err(|error| error.in_partition(&self.log.topic_partition));
         self.let_go();
         if slices.as_ref().is_ok_and(Vec::is_empty) {
             // Nothing more for now, perhaps for long.

@@ -293,6 +293,6 @@ fn is_same(found: &RecordRef<'_>, expected: &OwnedRecord) -> bool {
         && found.value() == expected.value.as_deref()
         && found
             .headers()
-            .map(|header| (header.key, header.value))
-            .eq(expected.headers.iter().map(|header| (header.key.as_str(), header.value.as_deref())))
+            .map(|header| (header.key.into_owned(), header.value))
+            .eq(expected.headers.iter().map(|header| (header.key.clone(), header.value.as_deref())))
 }

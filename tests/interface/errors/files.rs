@@ -285,7 +285,7 @@ fn a_batch_of_another_version_is_damaged() {
         std::fs::write(&changed, bytes).unwrap();
         let base: i64 = changed.file_stem().unwrap().to_str().unwrap().parse().unwrap();
         match check_whole(dir.path(), sent) {
-            Err(Error::Corrupt { path, position: 0, offset, reason }) => {
+            Err(Error::Corrupt { path, position: 0, offset, reason, .. }) => {
                 assert_eq!((path, offset), (changed, Some(base)));
                 assert!(reason.contains(&format!("magic {magic} is not 2")), "{reason}");
             }

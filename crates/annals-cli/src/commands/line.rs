@@ -224,7 +224,7 @@ mod tests {
         let mut shown = String::new();
         let outcome = read(&mut |record| {
             let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-            let headers: Vec<_> = record.headers().iter().map(|one| (one.key, text(one.value))).collect();
+            let headers: Vec<_> = record.headers().iter().map(|one| (&one.key, text(one.value))).collect();
             shown = format!(
                 "{:?} {:?} {headers:?} {:?} {:?}",
                 text(record.key_bytes()),

@@ -204,7 +204,7 @@ fn maybe(bytes: Bytes, value: Option<&[u8]>, null: &[u8], out: &mut impl Write) 
 
 fn object(record: RecordRef<'_>) -> Object {
     let headers = List::of(record.headers(), |header| {
-        Object::inner().text("key", header.key).bytes("value", header.value)
+        Object::inner().text("key", &header.key).bytes("value", header.value)
     });
     Object::new("record")
         .text("topic", record.topic())
