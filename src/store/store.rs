@@ -13,7 +13,7 @@ use crate::group::{CommittedOffset, Groups, OffsetReset};
 use crate::io::{Clock, Directory, caught};
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::{Producer, ProducerBuilder};
-use crate::share::{DeadLetters, QueueBuilder, Queues, Worker};
+use crate::share::{DeadLetters, Holds, QueueBuilder, Queues, Schedule, Worker};
 use crate::store::builder::{Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
 use crate::store::failures::Failures;
@@ -52,6 +52,7 @@ struct Inner {
     groups: Arc<Groups>,
     transactions: Arc<Transactions>,
     queues: Arc<Queues>,
+    holds: Arc<Holds>,
     care: Arc<Caretaker>,
     agenda: Arc<Agenda>,
     recovery: Vec<RecoveryReport>,
@@ -122,12 +123,15 @@ impl Store {
         let groups = Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?;
         let transactions = Transactions::open(recovered, (&topics, &groups), &builder.clock, &agenda);
         let producer = ProducerBuilder::new(Arc::clone(&topics)).build_default();
-        let queues = Queues::open((&topics, &groups), (&transactions, producer), &builder.clock)?;
+        let clock = &builder.clock;
+        let queues = Queues::open((&topics, &groups), (&transactions, producer.clone()), clock)?;
+        let holds = Holds::open((&topics, &groups), (&transactions, producer), (clock, &agenda));
         groups.write_what_cannot_wait()?;
         let care = Caretaker {
             topics: Arc::clone(&topics),
             groups: Arc::clone(&groups),
             queues: Arc::clone(&queues),
+            holds: Arc::clone(&holds),
             clock: builder.clock,
             failures: Failures::new(builder.on_maintenance_failure),
         };
@@ -149,7 +153,7 @@ impl Store {
         commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
         let states = recovery.iter_mut().find(|report| report.topic_partition == queues.stored_in());
         states.into_iter().for_each(|report| report.skipped = queues.skipped().to_vec());
-        let inner = Inner { root, topics, groups, transactions, queues, care, agenda, recovery, life };
+        let inner = Inner { root, topics, groups, transactions, queues, holds, care, agenda, recovery, life };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -389,6 +393,11 @@ impl Store {
         QueueBuilder::new(Arc::clone(&self.inner.queues), topic, group)
     }
 
+    /// Sends records that are delivered later, from this thread and others.
+    pub fn schedule(&self) -> Schedule {
+        Schedule::new(Arc::clone(&self.inner.holds))
+    }
+
     /// The dead letters of the queue that `group` has on a topic, in the queue's own topic of them.
     ///
     /// # Errors
@@ -421,6 +430,7 @@ impl Store {
     /// [`InvalidArgument`](Error::InvalidArgument) while it has members or workers, [`Io`](Error::Io).
     pub fn delete_group(&self, group: &str) -> Result<()> {
         let _work = self.work()?;
+        refuse_change(group)?;
         self.inner.queues.delete(group)?;
         self.inner.groups.delete(group)
     }
