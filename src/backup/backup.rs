@@ -110,7 +110,14 @@ impl Backup {
             compaction_memory_bytes: 0,
         };
         let agenda = Arc::new(Agenda::new(Duration::MAX, Duration::MAX));
-        let context = TopicContext { clock: Arc::new(SystemClock), agenda, options, spares: Arc::default() };
+        let context = TopicContext {
+            clock: Arc::new(SystemClock),
+            agenda,
+            options,
+            spares: Arc::default(),
+            figures: Arc::default(),
+            clearing: Arc::default(),
+        };
         let mut found = crate::topic::verify(&self.root, &context, &mut progress)?;
         for partition in &self.list.partitions {
             if let Err(error) = self.plan(partition) {

@@ -111,7 +111,12 @@ impl Caretaker {
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<Vec<_>>>()?;
         let groups = self.groups.names().into_iter().map(|name| group_stats(&self.groups, name)).collect();
         let (callback_panics, last_panic) = self.failures.panics();
+        let there = self.topics.all();
+        let there = there.iter().flat_map(Topic::partitions).map(|partition| partition.log().appended());
+        let figures = self.topics.figures();
         Ok(StoreStats {
+            counters: figures.counters(there),
+            latencies: figures.latencies(),
             topics,
             groups,
             queues: self.queues.stats()?,

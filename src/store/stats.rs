@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::Error;
+use crate::figures::{Counters, Latencies};
 use crate::group::Groups;
 use crate::share::QueueStats;
 use crate::topic::TopicStats;
@@ -38,6 +39,10 @@ pub struct StoreStats {
     pub queues: Vec<QueueStats>,
     /// Transactions of which some is written and nothing is decided: those with a name in the order of their names, then the others.
     pub open_transactions: Vec<TransactionStats>,
+    /// What has happened since the store was opened, as numbers that only rise.
+    pub counters: Counters,
+    /// How long it took.
+    pub latencies: Latencies,
     /// Partitions at which maintenance failed when it last tried.
     pub maintenance_failures: Vec<MaintenanceFailure>,
     /// How often something of the program panicked that maintenance had called: [`on_maintenance_failure`](crate::StoreBuilder::on_maintenance_failure),

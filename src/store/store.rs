@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::backup::refuse_backup;
 use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
+use crate::figures::{Event, Figures};
 use crate::group::{CommittedOffset, Groups, OffsetReset};
 use crate::io::{Clock, Directory, caught};
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
@@ -19,8 +20,11 @@ use crate::store::caretaker::Caretaker;
 use crate::store::failures::Failures;
 use crate::store::life::{Life, Work};
 use crate::store::maintenance;
+#[cfg(feature = "metrics")]
+use crate::store::metrics::Reported;
 use crate::store::reader::StoreReader;
 use crate::store::stats::StoreStats;
+use crate::store::teller::Teller;
 use crate::topic::{Adoption, LogSource, Topic, TopicConfig, Topics, refuse_change};
 use crate::transaction::{NamedProducer, Transaction, TransactionBuilder, Transactions};
 use crate::types::TopicPartition;
@@ -55,8 +59,12 @@ struct Inner {
     holds: Arc<Holds>,
     care: Arc<Caretaker>,
     agenda: Arc<Agenda>,
+    /// Called by the agenda, which keeps nobody alive.
+    _teller: Arc<Teller>,
     recovery: Vec<RecoveryReport>,
     life: Life,
+    #[cfg(feature = "metrics")]
+    reported: Reported,
 }
 
 impl fmt::Debug for Store {
@@ -73,7 +81,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreLocked`](Error::StoreLocked); [`Corrupt`](Error::Corrupt), [`UnsupportedFormat`](Error::UnsupportedFormat),
-    /// [`Io`](Error::Io) where it is the list of topics or the committed offsets that cannot be read. After any of them no
+    /// [`Io`](Error::Io) where it is the list of topics, the committed offsets or decisions about open transactions that
+    /// cannot be read. After any of them no
     /// partition has changed, but index files may have been made again. [`InvalidArgument`](Error::InvalidArgument) for an
     /// empty path and for a link to nothing. A topic that cannot be opened is no error here:
     /// [`recovery`](Self::recovery) names it, and the calls on it return what is wrong.
@@ -119,7 +128,7 @@ impl Store {
         let topics = Arc::new(Topics::open(root.clone(), context)?);
         // Before the first write that relies on the list: what groups have committed is set back there.
         topics.sync_list()?;
-        let recovered = Transactions::recover(&topics, &builder.clock)?;
+        let recovered = Transactions::recover(&topics)?;
         let groups = Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?;
         let transactions = Transactions::open(recovered, (&topics, &groups), &builder.clock, &agenda);
         let producer = ProducerBuilder::new(Arc::clone(&topics)).build_default();
@@ -136,6 +145,7 @@ impl Store {
             failures: Failures::new(builder.on_maintenance_failure),
         };
         let care = Arc::new(care);
+        let teller = Teller::new(builder.on_event, &care, topics.figures(), &agenda);
         let life = Life::new(root.path(), lock);
         if builder.maintenance == Maintenance::Thread
             && let Err(error) = maintenance::start(&agenda, &care, (&life, &root))
@@ -146,6 +156,7 @@ impl Store {
         }
         // From here on nothing refuses the open: what follows changes files, and is done later where it fails.
         drop(topics.clear_leftovers());
+        drop(transactions.write_owed());
         drop(groups.write_owed());
         drop(queues.write_owed());
         let mut recovery = topics.recovery();
@@ -153,7 +164,22 @@ impl Store {
         commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
         let states = recovery.iter_mut().find(|report| report.topic_partition == queues.stored_in());
         states.into_iter().for_each(|report| report.skipped = queues.skipped().to_vec());
-        let inner = Inner { root, topics, groups, transactions, queues, holds, care, agenda, recovery, life };
+        recovery.iter().for_each(|report| note_recovered(report, topics.figures()));
+        let inner = Inner {
+            root,
+            topics,
+            groups,
+            transactions,
+            queues,
+            holds,
+            care,
+            agenda,
+            _teller: teller,
+            recovery,
+            life,
+            #[cfg(feature = "metrics")]
+            reported: Reported::default(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -176,6 +202,11 @@ impl Store {
     /// [`Forked`](Error::Forked) in a child process: nothing is closed.
     pub fn close(&self) -> Result<()> {
         self.inner.close()
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(super) fn reported(&self) -> &Reported {
+        &self.inner.reported
     }
 
     /// Whoever reads the topic looks at it again.
@@ -320,6 +351,8 @@ impl Store {
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         let _work = self.work()?;
         refuse_change(name)?;
+        // A decision that misses something there is not to seem complete without it.
+        drop(self.inner.transactions.write_owed());
         let deleted = self.inner.topics.delete(name);
         if matches!(self.inner.topics.get(name), Err(Error::UnknownTopic { .. })) {
             self.inner.care.failures.forget(name);
@@ -465,6 +498,18 @@ impl Store {
     pub fn maintain(&self) -> Result<()> {
         let _work = self.work()?;
         maintenance::run_due(&self.inner.agenda, &self.inner.care)
+    }
+}
+
+/// Tells of a partition that was not closed.
+fn note_recovered(report: &RecoveryReport, figures: &Figures) {
+    if !report.clean {
+        figures.events.note(|| Event::Recovered {
+            partition: report.topic_partition.clone(),
+            end: report.end,
+            scanned_bytes: report.scanned_bytes,
+            torn_bytes: report.torn.as_ref().map_or(0, |torn| torn.bytes),
+        });
     }
 }
 

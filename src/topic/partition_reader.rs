@@ -1,7 +1,7 @@
 //! Reading one partition without a consumer.
 
 use crate::error::Result;
-use crate::log::{BelowStart, FetchLimits, Isolation, Reader};
+use crate::log::{BelowStart, FetchLimits, Isolation, Reader, Undecided};
 use crate::topic::record_ref::OwnedRecord;
 use crate::topic::records::{PartitionRecords, Records};
 use crate::types::{Offset, TopicPartition};
@@ -46,6 +46,11 @@ impl PartitionReader {
     /// Whether it waits for transactions to be decided. Default: [`Isolation::ReadCommitted`].
     pub fn isolation(self, isolation: Isolation) -> Self {
         Self { reader: self.reader.isolation(isolation), ..self }
+    }
+
+    /// Reads what is committed, and goes on behind what is not decided.
+    pub(super) fn pass_over_undecided(self) -> Self {
+        Self { reader: self.reader.undecided(Undecided::IsPassedOver), ..self }
     }
 
     /// The next offset to be handed out.

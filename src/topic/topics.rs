@@ -1,13 +1,16 @@
 //! All topics of a store, opened and closed together.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::error::{Error, Result};
+use crate::figures::Figures;
 use crate::format::{Catalog, CatalogTopic, Identity, partition_dir_name};
 use crate::io::{Clock, Directory, caught, random_id};
 use crate::locks::{Mutex, OnceLock, RwLock};
-use crate::log::{Log, LogContext, LogOptions, RecoveryReport, Signal, Spares, Watchers};
+use crate::log::{
+    Clearing, EndsTransactions, Log, LogContext, LogOptions, RecoveryReport, Signal, Spares, Watchers,
+};
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
 use crate::topic::directories::{Stray, refuse_lost_catalog, strays};
 use crate::topic::internal::InternalTopic;
@@ -24,6 +27,8 @@ pub(crate) struct TopicContext {
     pub(crate) agenda: Arc<Agenda>,
     pub(crate) options: LogOptions,
     pub(crate) spares: Arc<Spares>,
+    pub(crate) figures: Arc<Figures>,
+    pub(crate) clearing: Arc<Clearing>,
 }
 
 impl TopicContext {
@@ -43,6 +48,8 @@ impl TopicContext {
             agenda: Arc::clone(&self.agenda),
             options: self.options,
             spares: Arc::clone(&self.spares),
+            figures: Arc::clone(&self.figures),
+            clearing: Arc::clone(&self.clearing),
         }
     }
 }
@@ -185,6 +192,11 @@ impl Topics {
     }
 
     /// All topics in the order of their names.
+    /// What all partitions count and measure.
+    pub(crate) fn figures(&self) -> &Arc<Figures> {
+        &self.context.figures
+    }
+
     pub(crate) fn all(&self) -> Vec<Topic> {
         self.by_name.read().values().cloned().collect()
     }
@@ -195,6 +207,21 @@ impl Topics {
         }
         let broken = self.broken.read().get(name).cloned();
         Err(broken.unwrap_or_else(|| Error::UnknownTopic { topic: name.to_owned(), was_deleted: false }))
+    }
+
+    /// The topic of that id; `None` when there is none any more, an error when there is one that could not be opened.
+    pub(crate) fn by_id(&self, id: u128) -> Result<Option<Topic>> {
+        if let Some(found) = self.by_name.read().values().find(|topic| topic.id() == id) {
+            return Ok(Some(found.clone()));
+        }
+        let catalog = self.catalog.lock();
+        let listed = catalog.catalog().topics.iter().find(|(_, entry)| entry.id == id);
+        listed.map(|(name, _)| self.get(name)).transpose()
+    }
+
+    /// Names who ends transactions that are in the way of what has to go.
+    pub(crate) fn set_clearing(&self, who: Weak<dyn EndsTransactions>) {
+        self.context.clearing.set(who);
     }
 
     /// Makes the list of topics durable as it was found: whoever wrote it may have died before the sync of its name.

@@ -187,7 +187,7 @@ impl Transaction {
     /// # Errors
     /// Nothing of it takes effect after any of these but the last: [`UnexpectedEnd`](crate::Error::UnexpectedEnd),
     /// [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired),
-    /// [`NotAssigned`](crate::Error::NotAssigned) for offsets of a partition that the group has given to another member since,
+    /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`NotAssigned`](crate::Error::NotAssigned) for offsets of a partition that the group has given to another member since,
     /// [`Io`](crate::Error::Io), [`Full`](crate::Error::Full), [`Poisoned`](crate::Error::Poisoned).
     /// [`Undecided`](crate::Error::Undecided): whether it takes effect shows after reopening the store.
     pub fn commit(mut self) -> Result<Committed> {
@@ -207,7 +207,8 @@ impl Transaction {
     /// Nothing of it takes effect. The same as dropping it, and reports whether it still could have taken effect.
     ///
     /// # Errors
-    /// [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired): it was aborted before.
+    /// [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired),
+    /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced): it was aborted before.
     pub fn abort(mut self) -> Result<()> {
         self.is_over = true;
         self.shared.abort(&self.named, self.owner)

@@ -87,9 +87,7 @@ impl Log {
                 return Ok(());
             }
         };
-        let prerequisites = self.prerequisites.lock().clone();
-        let required = prerequisites.iter().try_for_each(|prerequisite| (prerequisite.0)());
-        let mut settled = required.and_then(|()| self.look_and_settle(&mut found));
+        let mut settled = self.look_and_settle(&mut found);
         if settled.as_ref().is_err_and(Error::is_disk_full) && self.poison.get().is_none() {
             // What frees space begins here, too.
             settled =
@@ -111,6 +109,8 @@ impl Log {
     }
 
     fn look_and_settle(&self, found: &mut Examined) -> Result<Begun> {
+        let prerequisites = self.prerequisites.lock().clone();
+        prerequisites.iter().try_for_each(|prerequisite| (prerequisite.0)())?;
         self.look_again(found)?;
         self.settle_found(found)
     }
