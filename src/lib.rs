@@ -262,7 +262,9 @@ pub use group::CommittedOffset;
 pub use log::{Isolation, OffsetAndTimestamp, OnDamage, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
-pub use share::{DeadLetter, DeadLetters, Message, Messages, MessagesIter, QueueBuilder, Schedule, Worker, WorkerWaker};
+pub use share::{
+    DeadLetter, DeadLetters, Message, Messages, MessagesIter, QueueBuilder, Schedule, Worker, WorkerWaker,
+};
 pub use store::{BackupBuilder, MaintenanceGuard, Store, StoreBuilder, StoreReader};
 pub use stream::{EventReader, EventsBackwards, OwnedEvents, Stream};
 pub use topic::{

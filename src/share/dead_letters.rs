@@ -145,7 +145,10 @@ impl DeadLetters {
         let durability = self.worker.durability();
         let builder = TransactionBuilder::new(&self.queues.transactions, producer, &self.name);
         let mut tx = builder.durability(durability).begin()?;
-        let back = Record::from(&record).topic(&topic).partition(partition % count).timestamp(self.queues.clock.now());
+        let back = Record::from(&record)
+            .topic(&topic)
+            .partition(partition % count)
+            .timestamp(self.queues.clock.now());
         tx.send(back.header(REDRIVE_HEADER, &group))?;
         tx.ack(message);
         tx.commit().map(drop)

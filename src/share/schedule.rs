@@ -98,7 +98,12 @@ impl Holds {
     }
 
     /// Keeps a record for its time, or sends it at once if that has come.
-    pub(super) fn send(self: &Arc<Self>, record: &Record<'_>, at: Timestamp, durability: Durability) -> Result<()> {
+    pub(super) fn send(
+        self: &Arc<Self>,
+        record: &Record<'_>,
+        at: Timestamp,
+        durability: Durability,
+    ) -> Result<()> {
         let target = self.producer.place_of(record)?;
         let plain = [record.clone()];
         target.log().check_records(&plain)?;
@@ -123,7 +128,8 @@ impl Holds {
     /// The time at which a record enters a step.
     fn enter(&self, partition: &Partition, now: Timestamp) -> Timestamp {
         let mut wakes = self.wakes.lock();
-        let entered = usize::try_from(partition.number()).ok().and_then(|number| wakes.entered.get_mut(number));
+        let entered =
+            usize::try_from(partition.number()).ok().and_then(|number| wakes.entered.get_mut(number));
         entered.map_or(now, |entered| {
             *entered = now.max(*entered);
             *entered
@@ -341,7 +347,12 @@ impl Holds {
         TransactionBuilder::new(&self.transactions, self.producer.clone(), NAME).begin()
     }
 
-    fn commit(&self, mut tx: Transaction, group: &Arc<Group>, (step, next): (&mut Step, Offset)) -> Result<()> {
+    fn commit(
+        &self,
+        mut tx: Transaction,
+        group: &Arc<Group>,
+        (step, next): (&mut Step, Offset),
+    ) -> Result<()> {
         let positions = vec![(step.partition.clone(), next)];
         let pending = Pending { group: Arc::clone(group), member: None, positions };
         tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending));

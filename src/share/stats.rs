@@ -98,7 +98,8 @@ impl Queues {
             return Ok(());
         }
         let sent = partition.get(first)?.map(|record| record.timestamp);
-        let age = sent.and_then(|sent| u64::try_from(now.saturating_sub(sent)).ok()).map(Duration::from_millis);
+        let age =
+            sent.and_then(|sent| u64::try_from(now.saturating_sub(sent)).ok()).map(Duration::from_millis);
         stats.oldest_age = stats.oldest_age.max(age);
         Ok(())
     }

@@ -19,7 +19,9 @@ fn delivered(world: &World) -> Vec<String> {
 fn a_record_is_in_its_topic_from_its_time_on_and_not_before() {
     let world = World::new(1);
     let schedule = world.store.schedule();
-    schedule.deliver_after(Record::to("jobs").key("k").value("later").header("h", "1"), Duration::from_secs(100)).unwrap();
+    schedule
+        .deliver_after(Record::to("jobs").key("k").value("later").header("h", "1"), Duration::from_secs(100))
+        .unwrap();
     schedule.deliver_at(Record::to("jobs").value("past"), 5).unwrap();
     assert_eq!(delivered(&world), ["past"]);
     for _ in 0..1000 {
@@ -83,7 +85,10 @@ fn a_topic_that_takes_nothing_or_is_gone_is_in_no_others_way() {
     for topic in ["full", "gone", "full", "jobs", "gone", "full"] {
         schedule.deliver_after(Record::to(topic).value(topic), Duration::from_secs(1)).unwrap();
     }
-    assert!(matches!(schedule.deliver_after(Record::to("nowhere"), Duration::ZERO), Err(Error::UnknownTopic { .. })));
+    assert!(matches!(
+        schedule.deliver_after(Record::to("nowhere"), Duration::ZERO),
+        Err(Error::UnknownTopic { .. })
+    ));
     world.store.delete_topic("gone").unwrap();
     world.store.create_topic("gone", TopicConfig::new()).unwrap();
     let pass = || {
