@@ -235,6 +235,7 @@ pub(crate) mod consumer;
 pub(crate) mod doubles;
 pub mod dump;
 pub(crate) mod error;
+pub(crate) mod figures;
 pub(crate) mod format;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -247,6 +248,7 @@ pub(crate) mod producer;
 pub(crate) mod segment;
 pub(crate) mod share;
 pub(crate) mod store;
+pub(crate) mod stream;
 pub(crate) mod topic;
 pub(crate) mod transaction;
 pub(crate) mod types;
@@ -254,13 +256,17 @@ pub(crate) mod upkeep;
 
 pub use consumer::{Consumer, ConsumerBuilder, ConsumerWaker, Rebalance, StartFrom};
 pub use error::{Error, Result};
+pub use figures::Event;
 pub use format::{Codec, TimestampType};
 pub use group::CommittedOffset;
 pub use log::{Isolation, OffsetAndTimestamp, OnDamage, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
-pub use share::{Message, Messages, MessagesIter, QueueBuilder, Worker, WorkerWaker};
+pub use share::{
+    DeadLetter, DeadLetters, Message, Messages, MessagesIter, QueueBuilder, Schedule, Worker, WorkerWaker,
+};
 pub use store::{BackupBuilder, MaintenanceGuard, Store, StoreBuilder, StoreReader};
+pub use stream::{EventReader, EventsBackwards, OwnedEvents, Stream};
 pub use topic::{
     AdoptedPartition, Adoption, BatchMetadata, CleanupPolicy, KeyHash, Latest, LogSource, OwnedHeader,
     OwnedRecord, OwnedRecordsIter, Partition, PartitionReader, PartitionView, Partitioner, RecordMetadata,
@@ -269,7 +275,9 @@ pub use topic::{
 pub use transaction::{
     Committed, CommittedBatch, NamedAppend, NamedProducer, Transaction, TransactionBuilder,
 };
-pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
+pub use types::{
+    Condition, Durability, Expected, Header, NO_TIMESTAMP, Offset, Query, Record, Timestamp, TopicPartition,
+};
 
 /// Settings and figures of queues.
 pub mod queue {
@@ -287,7 +295,9 @@ pub mod report {
 
 /// Figures of partitions, topics, groups and the store, each at one moment.
 pub mod stats {
+    pub use crate::figures::{Counters, Latencies, Latency};
     pub use crate::log::PartitionStats;
+    pub use crate::share::QueueStats;
     pub use crate::store::{GroupLag, GroupStats, MaintenanceFailure, ReaderStats, StoreStats};
     pub use crate::topic::TopicStats;
     pub use crate::transaction::TransactionStats;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use crate::error::{Error, Result};
+use crate::figures::Figures;
 use crate::format::{Catalog, CatalogTopic, Identity, partition_dir_name};
 use crate::io::{Clock, Directory, caught, random_id};
 use crate::locks::{Mutex, OnceLock, RwLock};
@@ -26,6 +27,7 @@ pub(crate) struct TopicContext {
     pub(crate) agenda: Arc<Agenda>,
     pub(crate) options: LogOptions,
     pub(crate) spares: Arc<Spares>,
+    pub(crate) figures: Arc<Figures>,
     pub(crate) clearing: Arc<Clearing>,
 }
 
@@ -46,6 +48,7 @@ impl TopicContext {
             agenda: Arc::clone(&self.agenda),
             options: self.options,
             spares: Arc::clone(&self.spares),
+            figures: Arc::clone(&self.figures),
             clearing: Arc::clone(&self.clearing),
         }
     }
@@ -195,6 +198,11 @@ impl Topics {
     }
 
     /// All topics in the order of their names.
+    /// What all partitions count and measure.
+    pub(crate) fn figures(&self) -> &Arc<Figures> {
+        &self.context.figures
+    }
+
     pub(crate) fn all(&self) -> Vec<Topic> {
         self.by_name.read().values().cloned().collect()
     }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::figures::Event;
 use crate::format::Mark;
-use crate::io::{Deadline, File};
+use crate::io::{Deadline, File, Stopwatch};
 use crate::locks::{Condvar, Mutex};
 use crate::log::log::Log;
 use crate::log::write::accumulator::Take;
@@ -180,9 +181,18 @@ impl Log {
         let Some(target) = self.target() else { return Err(self.closed()) };
         // A sync that panics is one of which nobody knows how it ended.
         let guard = self.poison.by_a_panic();
+        let watch = Stopwatch::start();
         target.file.sync().map_err(|error| self.poison_with(error))?;
+        let took = watch.elapsed();
         drop(guard);
         self.raise_durable(target.mark.offset);
+        self.figures.syncs.add(1);
+        self.figures.sync.note(took);
+        let event = || {
+            let partition = self.topic_partition.clone();
+            Event::Synced { partition, durable: target.mark.offset, took }
+        };
+        self.figures.events.note(event);
         Ok(target.mark)
     }
 

@@ -6,6 +6,7 @@ pub(in crate::log) mod append;
 pub(in crate::log) mod append_times;
 mod attempts;
 pub(in crate::log) mod group_sync;
+pub(in crate::log) mod guard;
 pub(in crate::log) mod linger;
 pub(in crate::log) mod open_batch;
 mod phase;
