@@ -270,7 +270,9 @@ pub use group::CommittedOffset;
 pub use log::{Isolation, OffsetAndTimestamp, OnDamage, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
-pub use share::{Message, Messages, MessagesIter, QueueBuilder, Worker, WorkerWaker};
+pub use share::{
+    DeadLetter, DeadLetters, Message, Messages, MessagesIter, QueueBuilder, Schedule, Worker, WorkerWaker,
+};
 pub use store::{BackupBuilder, MaintenanceGuard, Store, StoreBuilder, StoreReader};
 pub use stream::{EventReader, EventsBackwards, OwnedEvents, Stream};
 #[cfg(feature = "async")]
@@ -305,6 +307,7 @@ pub mod report {
 pub mod stats {
     pub use crate::figures::{Counters, Latencies, Latency};
     pub use crate::log::PartitionStats;
+    pub use crate::share::QueueStats;
     pub use crate::store::{GroupLag, GroupStats, MaintenanceFailure, ReaderStats, StoreStats};
     pub use crate::topic::TopicStats;
     pub use crate::transaction::TransactionStats;

@@ -39,7 +39,9 @@ pub(crate) use cut::{StoreCut, TopicsToCut};
 pub use durable::Durable;
 #[cfg(any(test, fuzzing))]
 pub(crate) use internal::InternalTopic;
-pub(crate) use internal::{OFFSETS, SHARE_STATE, TRANSACTIONS, refuse_change, refuse_write};
+pub(crate) use internal::{
+    DELAYED, DELAYED_PARTITIONS, OFFSETS, SHARE_STATE, TRANSACTIONS, refuse_change, refuse_write,
+};
 pub use latest::Latest;
 pub(crate) use ledger::{Entry, Ledger, Replay};
 pub use metadata::{BatchMetadata, RecordMetadata};

@@ -81,7 +81,7 @@ pub(crate) struct Topics {
 
 impl Topics {
     /// Opens every partition of every topic in the catalog. Changes no byte. A topic that cannot be opened is noted, and the
-    /// others are opened all the same; without the store's own there is no store.
+    /// others are opened all the same; without most of the store's own there is no store.
     pub(crate) fn open(root: Directory, context: TopicContext) -> Result<Self> {
         let catalog = match CatalogFile::read(&root)? {
             Some(catalog) => catalog,
@@ -123,8 +123,14 @@ impl Topics {
                     reports.into_iter().for_each(|report| topics.note_recovery(report));
                     opened.insert(Arc::clone(topic.shared_name()), topic);
                 }
-                // Without it nobody knows what was read.
-                Err(unopened) if InternalTopic::find(name).is_some() => return Err(unopened.error),
+                // Without it nobody knows what is true of the others. A failure to read one is no damage: the next open may.
+                Err(unopened)
+                    if InternalTopic::find(name).is_some_and(|internal| {
+                        internal.is_vital() || matches!(unopened.error, Error::Io { .. })
+                    }) =>
+                {
+                    return Err(unopened.error);
+                }
                 Err(Unopened { partition, error }) => {
                     let partition = TopicPartition::new(name.as_str(), partition);
                     topics.note_recovery(RecoveryReport::failed(partition, error.clone()));

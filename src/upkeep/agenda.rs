@@ -148,7 +148,6 @@ impl Agenda {
     }
 
     /// What was put down with [`add_timer`](Self::add_timer) is not wanted any more.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for timers of upper layers: transactions, queues"))]
     pub(crate) fn remove_timer(&self, ticket: Ticket) {
         self.pending.lock().timers.leave(ticket);
     }

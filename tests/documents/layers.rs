@@ -25,7 +25,21 @@ const LAYERS: &[(&str, &[&str])] = &[
         "transaction",
         &["doubles", "io", "format", "segment", "upkeep", "log", "topic", "producer", "group", "consumer"],
     ),
-    ("share", &["io", "format", "upkeep", "log", "topic", "producer", "group", "consumer", "transaction"]),
+    (
+        "share",
+        &[
+            "doubles",
+            "io",
+            "format",
+            "upkeep",
+            "log",
+            "topic",
+            "producer",
+            "group",
+            "consumer",
+            "transaction",
+        ],
+    ),
     // What copies a store, and makes one of a copy.
     ("backup", &["io", "format", "segment", "upkeep", "log", "topic"]),
     // The store puts all of them together, and never sees a byte layout.
