@@ -123,6 +123,13 @@ impl Transaction {
         self.write_what_is_too_much()
     }
 
+    /// Adds a record to a partition, be it one of the store's own.
+    pub(crate) fn send_to(&mut self, partition: &Partition, record: &Record<'_>) -> Result<()> {
+        partition.log().check_records(std::slice::from_ref(record))?;
+        self.pieces.add(partition, record, self.shared.now());
+        self.write_what_is_too_much()
+    }
+
     /// Adds records, each to the topic it names.
     ///
     /// # Errors
