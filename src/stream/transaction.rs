@@ -68,9 +68,9 @@ impl Transaction {
     pub fn append_to(&mut self, stream: &Stream, expected: Expected, events: &[Record<'_>]) -> Result<()> {
         self.require(stream.partition(), &Condition::stream(stream.key(), expected))?;
         let (topic, number) = (stream.partition().topic(), stream.partition().number());
-        events.iter().try_for_each(|event| {
-            self.send(event.clone().topic(topic).partition(number).key(stream.key()))
-        })
+        events
+            .iter()
+            .try_for_each(|event| self.send(event.clone().topic(topic).partition(number).key(stream.key())))
     }
 
     /// Makes the commit depend on a condition on the events of a partition.

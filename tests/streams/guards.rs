@@ -114,7 +114,9 @@ fn transfers_between_streams_lose_and_make_nothing() {
     let topic = store.create_topic("accounts", indexed().segment_bytes(20_000).partitions(3)).unwrap();
     let accounts: Vec<_> = (0..6).map(|number| topic.stream(format!("account-{number}")).unwrap()).collect();
     for account in &accounts {
-        account.append(Expected::NoStream, &[Record::new().value(&100_i64.to_be_bytes())], Durability::Os).unwrap();
+        account
+            .append(Expected::NoStream, &[Record::new().value(&100_i64.to_be_bytes())], Durability::Os)
+            .unwrap();
     }
     let balance = |account: &annals::Stream| {
         let last = account.last().unwrap().unwrap();
@@ -134,8 +136,10 @@ fn transfers_between_streams_lose_and_make_nothing() {
                         let ((at, left), (to_at, right)) = (balance(&accounts[from]), balance(&accounts[to]));
                         let mut tx = store.transaction(&format!("transfers-{thread}")).unwrap();
                         let (left, right) = ((left - 1).to_be_bytes(), (right + 1).to_be_bytes());
-                        tx.append_to(&accounts[from], Expected::Version(at), &[Record::new().value(&left)]).unwrap();
-                        tx.append_to(&accounts[to], Expected::Version(to_at), &[Record::new().value(&right)]).unwrap();
+                        tx.append_to(&accounts[from], Expected::Version(at), &[Record::new().value(&left)])
+                            .unwrap();
+                        tx.append_to(&accounts[to], Expected::Version(to_at), &[Record::new().value(&right)])
+                            .unwrap();
                         match tx.commit() {
                             Ok(_) => break,
                             Err(Error::Conflict { .. }) => {}

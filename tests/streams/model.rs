@@ -248,7 +248,9 @@ impl Run {
         }
         match tx.commit() {
             Ok(_) => assert!(holds, "seed {}: {wanted:?}", self.seed),
-            Err(Error::Conflict { is_undecided: false, .. }) => assert!(!holds, "seed {}: {wanted:?}", self.seed),
+            Err(Error::Conflict { is_undecided: false, .. }) => {
+                assert!(!holds, "seed {}: {wanted:?}", self.seed)
+            }
             Err(other) => panic!("seed {}: {other}", self.seed),
         }
         for (topic, key, version, _) in wanted {

@@ -11,7 +11,8 @@ use crate::format::TimestampType;
 use crate::io::Deadline;
 use crate::log::log::Log;
 use crate::log::read::{
-    ContentBackwards, FetchLimits, Isolation, LastFound, OnDamage, Reader, RecordSlice, Selection, Undecided, Visibility,
+    ContentBackwards, FetchLimits, Isolation, LastFound, OnDamage, Reader, RecordSlice, Selection, Undecided,
+    Visibility,
 };
 use crate::log::signal::Signal;
 use crate::log::write::accumulator::Take;
