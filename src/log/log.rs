@@ -13,6 +13,7 @@ use crate::locks::{
     AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Mutex, MutexGuard, OnceLock, Ordering, RwLock,
 };
 use crate::log::config::{LogConfig, LogOptions};
+use crate::log::keys::KeyUpkeep;
 use crate::log::offsets::Offsets;
 use crate::log::open::recovery::{Examine, Examined, RecoveryReport, examine};
 use crate::log::open::settle::Prerequisite;
@@ -30,7 +31,7 @@ use crate::log::write::spares::Spares;
 use crate::log::write::writer::{Phase, Writer};
 use crate::segment::{ActiveSegment, ReadMode, WriteFailure};
 use crate::types::{Offset, Timestamp, TopicPartition};
-use crate::upkeep::{Agenda, Ticket};
+use crate::upkeep::{Agenda, Ticket, Waking};
 
 /// One partition.
 ///
@@ -76,6 +77,7 @@ pub(crate) struct Log {
     /// How often something was taken out of the log since it was opened.
     pub(super) rewrites: AtomicU64,
     pub(crate) upkeeps: Arc<Upkeeps>,
+    pub(super) keys: KeyUpkeep,
     /// Set once, by the failure after which nobody knows what is on the disk.
     pub(super) poison: Arc<Poison>,
     /// How many want its files where they are.
@@ -251,6 +253,7 @@ impl Log {
             skipped_offsets: AtomicU64::new(0),
             rewrites: AtomicU64::new(0),
             upkeeps: Arc::default(),
+            keys: KeyUpkeep::default(),
             holds: AtomicUsize::new(0),
             held_back: Mutex::default(),
             ending: AtomicBool::new(false),
@@ -262,7 +265,9 @@ impl Log {
             poison,
             config: RwLock::new(config),
         };
-        Ok((Arc::new(log), report))
+        let log = Arc::new(log);
+        log.keep_keys();
+        Ok((log, report))
     }
 
     /// The directory of its files.
@@ -316,13 +321,14 @@ impl Log {
     }
 
     /// Takes new settings for what is appended from now on.
-    pub(crate) fn set_config(&self, config: impl Into<Arc<LogConfig>>) {
+    pub(crate) fn set_config(self: &Arc<Self>, config: impl Into<Arc<LogConfig>>) {
         let config = config.into();
         // Held to the end: who looks at the settings under this lock sees all of them change at once.
         let mut writer = self.writer.lock();
         writer.set_config(&config);
         self.accumulator.lock().rules = AppendRules::new(&config);
         *self.config.write() = config;
+        self.keep_keys();
         // A sender may wait for a limit that is another one now.
         self.watchers.raise();
     }
@@ -331,6 +337,11 @@ impl Log {
     /// there when it began.
     pub(crate) fn rewrites(&self) -> u64 {
         self.rewrites.load(Ordering::Acquire)
+    }
+
+    /// What calls the wakers of tasks.
+    pub(crate) fn waking(&self) -> &Arc<Waking> {
+        self.agenda.waking()
     }
 
     /// Raises `signal` whenever there may be more to read.

@@ -140,7 +140,7 @@ impl Log {
 
     /// Everything that an append may be refused for, but a limit of the partition's size.
     #[inline]
-    fn admit(
+    pub(in crate::log) fn admit(
         &self,
         accumulator: &mut Accumulator,
         (records, most_bytes): (&[Record<'_>], usize),

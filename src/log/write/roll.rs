@@ -60,6 +60,7 @@ impl Log {
             }
             return Err(error);
         }
+        self.note_sealed_keys(open.active.segment(), &sealed);
         std::mem::replace(&mut open.active, next).retire();
         self.remove_old_snapshots(open.state.state().producers_at);
         open.appended = AppendTimes::NONE;

@@ -50,6 +50,7 @@ struct WriteRules {
     compression: Compression,
     timestamp_type: TimestampType,
     segment_age: Duration,
+    key_index: bool,
 }
 
 /// Of what comes too often to be measured each time, what is.
@@ -61,8 +62,8 @@ pub(in crate::log) fn is_sampled(offset: Offset) -> bool {
 
 impl WriteRules {
     fn new(config: &LogConfig) -> Self {
-        let LogConfig { compression, timestamp_type, segment_age, .. } = *config;
-        Self { compression, timestamp_type, segment_age }
+        let LogConfig { compression, timestamp_type, segment_age, key_index, .. } = *config;
+        Self { compression, timestamp_type, segment_age, key_index }
     }
 }
 
@@ -214,7 +215,7 @@ impl Log {
     }
 
     fn write_batch(self: &Arc<Self>, writer: &mut Writer, batch: &mut OpenBatch) -> Result<()> {
-        let WriteRules { compression, timestamp_type, segment_age } = writer.rules;
+        let WriteRules { compression, timestamp_type, segment_age, key_index } = writer.rules;
         let Phase::Open(open) = &mut writer.phase else { return Err(self.closed()) };
         let records = batch.len().saturating_sub(BatchHeader::LEN);
         // Nobody could read what expands to more than a reader may expand.
@@ -242,12 +243,18 @@ impl Log {
             Position::Opens { bytes } => Some(bytes),
             Position::Follows => None,
         };
-        if room.is_some_and(|room| open.active.is_full_for(room, header.last_offset()) || due.is_over(open)) {
+        let is_full = |room| {
+            open.active.is_full_for(room, header.last_offset())
+                || due.is_over(open)
+                || key_index && open.active.has_many_keys()
+        };
+        if room.is_some_and(is_full) {
             self.roll_to(open, header.base_offset)?;
             writer.unsynced_bytes = 0;
         }
         #[cfg(feature = "metrics")]
         let watch = is_sampled(header.base_offset).then(Stopwatch::start);
+        let at = open.active.bytes();
         match open.active.append(&header, sealed.bytes) {
             #[cfg(feature = "metrics")]
             Ok(()) => watch.into_iter().for_each(|watch| self.figures.write.note(watch.elapsed())),
@@ -258,6 +265,9 @@ impl Log {
         }
         let bytes = sealed.bytes.len() as u64;
         open.appended.note(opened_at);
+        if key_index {
+            open.active.note_keys(&header, batch.builder.records(), at);
+        }
         if header.producer_id >= 0 {
             writer.first_undecided = self.note_producer(open, &header, batch.ends());
         }
@@ -312,6 +322,7 @@ impl Log {
             self.edit_at_close(Edit::of(&open.state).close(closed), closed.base, closed.next_offset)?;
         self.edit(&mut open.state, edit)?;
         self.remove_old_snapshots(open.state.state().producers_at);
+        self.write_keys_at_close(open.active.segment(), &closed);
         open.active.retire();
         self.raise_durable(closed.next_offset);
         lost
