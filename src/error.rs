@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::types::{Offset, Timestamp, TopicPartition, Utc};
+use crate::types::{Condition, Offset, Timestamp, TopicPartition, Utc};
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -164,6 +164,19 @@ pub enum Error {
         found: Offset,
     },
 
+    /// What an append depends on does not hold. Nothing was appended; read what came since, and decide again.
+    #[error("{partition}: {condition}, and {}", found_instead(*found, *is_undecided))]
+    Conflict {
+        /// The partition.
+        partition: TopicPartition,
+        /// What does not hold.
+        condition: Arc<Condition>,
+        /// The offset of the last event of the stream, or of the last that matches; `None` where there is none.
+        found: Option<Offset>,
+        /// That event belongs to a transaction that is not decided: the same call may succeed when it is.
+        is_undecided: bool,
+    },
+
     /// Another has begun under the name since, in this process or after it: nothing of this one takes effect. Stop, or
     /// begin again under the name.
     #[error("{name}: the name has another user since")]
@@ -177,6 +190,16 @@ pub enum Error {
     TransactionExpired {
         /// The name of the transaction.
         name: String,
+    },
+
+    /// A partition was full whose oldest records go, and the transaction had written there and was not decided. It was aborted:
+    /// nothing of it takes effect.
+    #[error("transaction {name}: it was in the way of newer records in {partition}, and was aborted")]
+    TransactionDisplaced {
+        /// The name of the transaction.
+        name: String,
+        /// The partition that was full.
+        partition: TopicPartition,
     },
 
     /// Records of a named producer are missing before these, or these came before and are followed by so many others that it
@@ -213,6 +236,18 @@ pub enum Error {
         member: String,
     },
 
+    /// The message is not this worker's any more: its lock has run out, and it is, or was, handed out again. The answer was not
+    /// taken. Work that takes longer calls `renew` meanwhile, or has a longer lock timeout.
+    #[error(
+        "offset {offset} of {partition}: the lock of the message has run out, and it may be another worker's"
+    )]
+    LockLost {
+        /// The partition.
+        partition: TopicPartition,
+        /// The message's offset.
+        offset: Offset,
+    },
+
     /// `StartFrom::Fail` and the group has committed no offset.
     #[error("group {group:?} has no committed offset for {partition}")]
     NoCommittedOffset {
@@ -220,6 +255,30 @@ pub enum Error {
         group: String,
         /// The partition.
         partition: TopicPartition,
+    },
+
+    /// Files may not change or go now: a backup is copying them, or [`Store::hold_maintenance`](crate::Store::hold_maintenance)
+    /// was asked for. Nothing was done; call again when that has ended.
+    #[error("{}: held by a backup or by hold_maintenance, call again when that has ended", held(partition.as_ref()))]
+    Held {
+        /// The partition; `None` for the whole store.
+        partition: Option<TopicPartition>,
+    },
+
+    /// A directory is nothing that a backup can be made in, checked or restored from. Nothing was changed.
+    #[error("{}: {reason}", path.display())]
+    Backup {
+        /// The directory or file in the way.
+        path: PathBuf,
+        /// What is in the way, and what to do.
+        reason: String,
+    },
+
+    /// The caller's own callback ended the call before it was done.
+    #[error("{what} was ended by its caller")]
+    Cancelled {
+        /// What was ended.
+        what: &'static str,
     },
 
     /// Another handle, of this process or another, has the store open.
@@ -267,7 +326,7 @@ pub enum Error {
     },
 
     /// A file does not hold what was written to it. Nothing was repaired and nothing dropped.
-    #[error("{} is damaged at byte {position}{}: {reason}", path.display(), at_offset(*offset))]
+    #[error("{} is damaged at byte {position}{}: {reason}{}", path.display(), at_offset(*offset), go_on_at(*resume_at))]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -277,6 +336,11 @@ pub enum Error {
         offset: Option<Offset>,
         /// What does not fit.
         reason: String,
+        /// Whose file it is; `None` for a file of the store itself.
+        partition: Option<TopicPartition>,
+        /// Where a reader that met it can go on: with a [`seek`](crate::Consumer::seek), or a read from there. What lies between
+        /// cannot be read. [`OnDamage::Skip`](crate::OnDamage::Skip) goes there by itself. `None` for damage that no reader met.
+        resume_at: Option<Offset>,
     },
 
     /// Files that `adopt_topic` was given are not a log that can be taken over. Nothing was created, and they are as they were.
@@ -364,6 +428,11 @@ fn unknown_topic(topic: &str, was_deleted: bool) -> String {
     }
 }
 
+/// What may not change.
+fn held(partition: Option<&TopicPartition>) -> String {
+    partition.map_or_else(|| "the store".to_owned(), TopicPartition::to_string)
+}
+
 /// What takes nothing more.
 fn poisoned(partition: Option<&TopicPartition>) -> String {
     partition.map_or_else(|| "the list of topics".to_owned(), TopicPartition::to_string)
@@ -397,12 +466,15 @@ impl Error {
     }
 
     /// True when the same call may succeed later without a change to the program: a full disk, a lock held elsewhere,
-    /// an interrupted or exhausted system resource. A missing file or a refused permission is not among them, nor is a
+    /// an interrupted or exhausted system resource, a condition that waits for the end of a transaction. A missing file or a refused permission is not among them, nor is a
     /// [conflict](Self::is_conflict).
     pub fn is_retriable(&self) -> bool {
         use io::ErrorKind::{Interrupted, OutOfMemory, ResourceBusy, TimedOut, WouldBlock};
         match self {
-            Self::StoreLocked { .. } | Self::StoreInUse { .. } | Self::Full { .. } => true,
+            Self::StoreLocked { .. } | Self::StoreInUse { .. } | Self::Full { .. } | Self::Held { .. } => {
+                true
+            }
+            Self::Conflict { is_undecided, .. } => *is_undecided,
             Self::Io { source, .. } => {
                 let passes =
                     matches!(source.kind(), Interrupted | OutOfMemory | ResourceBusy | TimedOut | WouldBlock);
@@ -413,10 +485,38 @@ impl Error {
         }
     }
 
-    /// True when [`append_if`](crate::Partition::append_if) found that another caller had appended. The same call can never
-    /// succeed: read on, decide again, and append at the new end.
+    /// True when [`append_if`](crate::Partition::append_if) found that another caller had appended, or what
+    /// [`append_to`](crate::Topic::append_to) or [`append_when`](crate::Partition::append_when) depends on does not hold. The
+    /// same call cannot succeed: read on, decide again, and append by what is there now.
     pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::UnexpectedEnd { .. })
+        matches!(self, Self::UnexpectedEnd { .. } | Self::Conflict { is_undecided: false, .. })
+    }
+
+    /// Damage of a file.
+    pub(crate) fn corrupt(
+        path: PathBuf,
+        position: u64,
+        offset: Option<Offset>,
+        reason: impl Into<String>,
+    ) -> Self {
+        let reason = reason.into();
+        Self::Corrupt { path, position, offset, reason, partition: None, resume_at: None }
+    }
+
+    /// The same error; damage is of a file of that partition, where nobody has said so yet.
+    pub(crate) fn in_partition(mut self, place: &TopicPartition) -> Self {
+        if let Self::Corrupt { partition, .. } = &mut self {
+            partition.get_or_insert_with(|| place.clone());
+        }
+        self
+    }
+
+    /// The same error; a reader that met damage can go on at `offset`.
+    pub(crate) fn resuming_at(mut self, offset: Offset) -> Self {
+        if let Self::Corrupt { resume_at, .. } = &mut self {
+            *resume_at = Some(offset);
+        }
+        self
     }
 
     /// An I/O failure of `operation` on `path`.
@@ -429,9 +529,26 @@ impl Error {
         Self::InvalidArgument { reason: reason.into() }
     }
 
+    /// A directory that a backup cannot be made in, checked or restored from.
+    pub(crate) fn backup(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Backup { path: path.to_path_buf(), reason: reason.into() }
+    }
+
     /// A setting outside its range.
     pub(crate) fn config(key: &str, value: impl ToString, reason: impl Into<String>) -> Self {
         Self::InvalidConfig { key: key.to_owned(), value: value.to_string(), reason: reason.into() }
+    }
+}
+
+fn found_instead(found: Option<Offset>, is_undecided: bool) -> String {
+    match found {
+        None => "there is none".to_owned(),
+        Some(offset) if is_undecided => {
+            format!(
+                "whether the one at offset {offset} counts is not decided: its transaction has no end yet"
+            )
+        }
+        Some(offset) => format!("the last one is at offset {offset}"),
     }
 }
 
@@ -454,6 +571,10 @@ fn alike(topic: &str, existing: &str) -> &'static str {
     } else {
         ", and names that differ only in `.` and `_` are one to Kafka's metrics"
     }
+}
+
+fn go_on_at(offset: Option<Offset>) -> String {
+    offset.map(|offset| format!("; reading can go on at offset {offset}")).unwrap_or_default()
 }
 
 fn at_offset(offset: Option<Offset>) -> String {

@@ -200,6 +200,13 @@
 //! writing happen once; [`Transaction::expect_end`] makes a decision depend on what was read. A [`NamedProducer`] sends once what
 //! its source sends twice.
 //!
+//! # Asynchronous programs
+//!
+//! [`Consumer::next`] and [`PartitionReader::next`] are futures that any executor polls; sends at `Os` are short, and
+//! [`Partition::durable_through`], [`Producer::flush_async`] and [`Consumer::commit_async`] are what a task awaits instead of a call at
+//! `Disk`. No runtime is needed. Feature `async` adds `futures_core::Stream`. Dropping a future loses nothing and doubles nothing. Which calls
+//! may be made on an executor's thread is in `docs/async.md`.
+//!
 //! # Other processes
 //!
 //! One process has a store open to write to it. Others read it meanwhile: [`StoreReader::attach`] lists topics, reads, follows
@@ -212,8 +219,12 @@
 //!
 //! # Not supported
 //!
-//! Several processes that write to one store, a network protocol, replication, transactions with other systems, an
-//! asynchronous interface.
+//! Several processes that write to one store, a network protocol, replication, transactions with other systems.
+//!
+//! # Copies
+//!
+//! [`Store::backup`] copies a store that is used, as it is at one moment; [`backup`] checks copies and makes stores of them.
+//! [`Store::hold_maintenance`] keeps files where they are while something else copies them.
 //!
 //! # Looking underneath
 //!
@@ -227,6 +238,7 @@
 #[cfg(any(test, fuzzing))]
 extern crate self as annals;
 
+pub mod backup;
 pub(crate) mod consumer;
 #[cfg(any(test, fuzzing))]
 #[expect(dead_code, unreachable_pub, unused_imports, reason = "unit tests use a part of it")]
@@ -234,6 +246,7 @@ pub(crate) mod consumer;
 pub(crate) mod doubles;
 pub mod dump;
 pub(crate) mod error;
+pub(crate) mod figures;
 pub(crate) mod format;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -245,29 +258,47 @@ pub(crate) mod locks;
 pub(crate) mod log;
 pub(crate) mod producer;
 pub(crate) mod segment;
+pub(crate) mod share;
 pub(crate) mod store;
+pub(crate) mod stream;
 pub(crate) mod topic;
 pub(crate) mod transaction;
 pub(crate) mod types;
 pub(crate) mod upkeep;
 
-pub use consumer::{Consumer, ConsumerBuilder, ConsumerWaker, Rebalance, StartFrom};
+#[cfg(feature = "async")]
+pub use consumer::ConsumerStream;
+pub use consumer::{Consumer, ConsumerBuilder, ConsumerWaker, Next, Rebalance, StartFrom};
 pub use error::{Error, Result};
+pub use figures::Event;
 pub use format::{Codec, TimestampType};
 pub use group::CommittedOffset;
 pub use log::{Isolation, OffsetAndTimestamp, OnDamage, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
-pub use store::{Store, StoreBuilder, StoreReader};
+pub use share::{
+    DeadLetter, DeadLetters, Message, Messages, MessagesIter, QueueBuilder, Schedule, Worker, WorkerWaker,
+};
+pub use store::{BackupBuilder, MaintenanceGuard, Store, StoreBuilder, StoreReader};
+pub use stream::{EventReader, EventsBackwards, OwnedEvents, Stream};
+#[cfg(feature = "async")]
+pub use topic::PartitionStream;
 pub use topic::{
-    AdoptedPartition, Adoption, BatchMetadata, CleanupPolicy, KeyHash, Latest, LogSource, OwnedHeader,
-    OwnedRecord, OwnedRecordsIter, Partition, PartitionReader, PartitionView, Partitioner, RecordMetadata,
-    RecordRef, Records, RecordsIter, Topic, TopicConfig, TopicView,
+    AdoptedPartition, Adoption, BatchMetadata, CleanupPolicy, Durable, KeyHash, Latest, LogSource,
+    NextOfPartition, OwnedHeader, OwnedRecord, OwnedRecordsIter, Partition, PartitionReader, PartitionView,
+    Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, Topic, TopicConfig, TopicView,
 };
 pub use transaction::{
     Committed, CommittedBatch, NamedAppend, NamedProducer, Transaction, TransactionBuilder,
 };
-pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
+pub use types::{
+    Condition, Durability, Expected, Header, NO_TIMESTAMP, Offset, Query, Record, Timestamp, TopicPartition,
+};
+
+/// Settings and figures of queues.
+pub mod queue {
+    pub use crate::share::RetryPolicy;
+}
 
 /// What calls report that they have done or found.
 pub mod report {
@@ -280,7 +311,9 @@ pub mod report {
 
 /// Figures of partitions, topics, groups and the store, each at one moment.
 pub mod stats {
+    pub use crate::figures::{Counters, Latencies, Latency};
     pub use crate::log::PartitionStats;
+    pub use crate::share::QueueStats;
     pub use crate::store::{GroupLag, GroupStats, MaintenanceFailure, ReaderStats, StoreStats};
     pub use crate::topic::TopicStats;
     pub use crate::transaction::TransactionStats;

@@ -149,12 +149,7 @@ impl BatchDump {
     }
 
     fn damaged(&self, malformed: &Malformed) -> Error {
-        Error::Corrupt {
-            path: self.path.clone(),
-            position: self.position,
-            offset: Some(self.base_offset),
-            reason: malformed.to_string(),
-        }
+        Error::corrupt(self.path.clone(), self.position, Some(self.base_offset), malformed.to_string())
     }
 }
 
@@ -173,6 +168,6 @@ impl RecordDump {
 
 impl HeaderDump {
     fn new(header: Header<'_>) -> Self {
-        Self { key: header.key.to_owned(), value: header.value.map(<[u8]>::to_vec) }
+        Self { key: header.key.into_owned(), value: header.value.map(<[u8]>::to_vec) }
     }
 }

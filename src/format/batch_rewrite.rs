@@ -7,7 +7,7 @@ use super::{
     Attributes, BatchHeader, Codec, Compression, Compressor, Malformed, RawRecord, RecordBody, RecordIter,
     SealedBatch, TimestampType,
 };
-use crate::types::{Header, NO_TIMESTAMP, Timestamp};
+use crate::types::{NO_TIMESTAMP, Timestamp};
 
 /// What becomes of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +165,8 @@ fn with_horizon(attributes: Attributes, new_horizon: Option<Timestamp>) -> Attri
 }
 
 fn encode(record: &RawRecord<'_>, batch: &BatchHeader, out: &mut Vec<u8>) {
-    let headers: Vec<Header<'_>> = record.headers.iter().collect();
+    // Whatever their names are.
+    let headers: Vec<_> = record.headers.raw().collect();
     let delta = record.offset.wrapping_sub(batch.base_offset);
     let body = RecordBody {
         timestamp_delta: record.timestamp.wrapping_sub(batch.base_timestamp),
@@ -190,6 +191,7 @@ fn seal(mut header: BatchHeader, bytes: &mut [u8]) -> Result<SealedBatch<'_>, Ma
 mod tests {
     use super::*;
     use crate::format::{BatchBuilder, Decompressor, NewRecord, Seal};
+    use crate::types::Header;
     use crate::types::Offset;
 
     const RULES: RewriteRules = RewriteRules { horizon: Some(9000), keeps_header: false };
@@ -197,7 +199,7 @@ mod tests {
     /// Five records at offsets 10 to 14, timestamps 103, 101, 104, 100, 102; the fourth is a tombstone.
     fn batch(codec: Codec, timestamp_type: TimestampType) -> (BatchHeader, Vec<u8>) {
         let mut builder = BatchBuilder::new(10, 100);
-        let header = [Header { key: "h", value: Some(b"1") }, Header { key: "", value: None }];
+        let header = [Header { key: "h".into(), value: Some(b"1") }, Header { key: "".into(), value: None }];
         for (n, timestamp) in [103, 101, 104, 100, 102].into_iter().enumerate() {
             let key = [b'a' + u8::try_from(n).unwrap()];
             let value = (n != 3).then_some(&b"some value, some value, some value"[..]);

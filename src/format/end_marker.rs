@@ -79,7 +79,7 @@ impl EndMarker {
         bytes::put_i16(&mut key, if self.ending == Ending::Commit { COMMIT } else { ABORT });
         bytes::put_i16(&mut value, VALUE_VERSION);
         bytes::put_i32(&mut value, self.coordinator_epoch);
-        let record = RecordBody {
+        let record: RecordBody<'_> = RecordBody {
             timestamp_delta: 0,
             offset_delta: 0,
             key: Some(&key),
@@ -166,7 +166,8 @@ mod tests {
         let with = |key: Option<&[u8]>, value: Option<&[u8]>| {
             let mut batch = MARKER.encode(0, 0).unwrap();
             batch.truncate(BatchHeader::LEN);
-            let body = RecordBody { timestamp_delta: 0, offset_delta: 0, key, value, headers: &[] };
+            let body: RecordBody<'_> =
+                RecordBody { timestamp_delta: 0, offset_delta: 0, key, value, headers: &[] };
             body.encode(&mut batch);
             let header = BatchHeader::decode(&batch).unwrap();
             ControlRecord::decode(&header, &batch[BatchHeader::LEN..])

@@ -68,7 +68,7 @@ impl Malformed {
             Self::Invalid { why, .. } => why.into(),
             other => other.to_string(),
         };
-        Error::Corrupt { path, position, offset: None, reason }
+        Error::corrupt(path, position, None, reason)
     }
 
     /// The same, seen from a slice in which the decoder's slice begins at `offset`.

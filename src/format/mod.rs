@@ -2,6 +2,7 @@
 
 mod aborted;
 mod attributes;
+mod backup_list;
 mod batch_builder;
 mod batch_header;
 mod batch_rewrite;
@@ -12,6 +13,7 @@ mod compression;
 mod end_marker;
 mod index_entry;
 mod index_file;
+mod key_index;
 mod malformed;
 mod murmur2;
 mod name;
@@ -21,6 +23,7 @@ mod record;
 mod record_at;
 mod record_iter;
 mod record_span;
+mod share_state;
 mod short_varint;
 mod state;
 #[cfg(test)]
@@ -31,6 +34,7 @@ mod varint;
 pub(crate) use aborted::{AbortedTransaction, decode_aborted, encode_aborted};
 pub(crate) use attributes::Attributes;
 pub use attributes::TimestampType;
+pub(crate) use backup_list::{BackedUpPartition, BackedUpSegment, BackupList};
 pub(crate) use batch_builder::{BatchBuilder, NewRecord, ProducerStamp, Seal, SealedBatch};
 pub(crate) use batch_header::{BatchHeader, sequence_after};
 pub(crate) use batch_rewrite::{BatchRewriter, Outcome, RecordFate, RewriteRules};
@@ -40,6 +44,10 @@ pub(crate) use compression::{Compression, Compressor, Decompressor};
 pub(crate) use end_marker::{ControlRecord, EndMarker, Ending};
 pub(crate) use index_entry::{OffsetIndexEntry, TimeIndexEntry};
 pub(crate) use index_file::{decode_offset_index, decode_time_index, encode_offset_index, encode_time_index};
+pub(crate) use key_index::{
+    KeyEntry, KeyIndexHeader, KeyPages, KeyStamp, PAGE_BYTES, TAG_HEADER, TYPE_HEADER, TermHash, TermKind,
+    encode_key_index, for_each_term,
+};
 pub(crate) use malformed::Malformed;
 pub(crate) use murmur2::partition_for_key;
 pub(crate) use name::{
@@ -53,6 +61,7 @@ pub(crate) use record::{RawRecord, RecordBody};
 pub(crate) use record_at::record_at;
 pub(crate) use record_iter::RecordIter;
 pub(crate) use record_span::RecordSpan;
+pub(crate) use share_state::{DeliveryState, ShareKey, ShareKind, ShareSnapshot, ShareUpdate, StateBatch};
 pub(crate) use state::{Identity, Mark, PartitionState, SegmentSummary};
 pub(crate) use transaction_state::{
     CLIENT_VERSION, DecisionEnd, ENDS_HEADER, TopicPartitions, TransactionState, TransactionStatus,

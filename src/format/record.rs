@@ -12,17 +12,50 @@ use super::varint::{self, put_varint, put_varlong, varint_len, varlong_len};
 use super::{BatchHeader, TimestampType};
 use crate::types::{Header, Offset, Timestamp};
 
+/// A header to encode.
+pub(crate) trait EncodeHeader {
+    fn name(&self) -> &[u8];
+    fn value(&self) -> Option<&[u8]>;
+}
+
+impl EncodeHeader for Header<'_> {
+    fn name(&self) -> &[u8] {
+        self.key.as_bytes()
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        self.value
+    }
+}
+
+/// A header as it was stored: its name may be any bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RawHeader<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) value: Option<&'a [u8]>,
+}
+
+impl EncodeHeader for RawHeader<'_> {
+    fn name(&self) -> &[u8] {
+        self.name
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        self.value
+    }
+}
+
 /// A record to encode, relative to its batch.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RecordBody<'a> {
+pub(crate) struct RecordBody<'a, H = Header<'a>> {
     pub(crate) timestamp_delta: i64,
     pub(crate) offset_delta: i32,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) value: Option<&'a [u8]>,
-    pub(crate) headers: &'a [Header<'a>],
+    pub(crate) headers: &'a [H],
 }
 
-impl RecordBody<'_> {
+impl<H: EncodeHeader> RecordBody<'_, H> {
     /// Bytes that `encode` appends.
     #[inline]
     pub(crate) fn encoded_len(&self) -> usize {
@@ -50,7 +83,7 @@ impl RecordBody<'_> {
 
     /// Bytes that no record of this content exceeds, whatever its deltas.
     #[inline]
-    pub(crate) fn most_len(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) -> usize {
+    pub(crate) fn most_len(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[H]) -> usize {
         /// Length, attributes, two deltas, two more lengths, count.
         const FIXED: usize = 5 + 1 + 10 + 5 + 5 + 5 + 5;
         let headers = if headers.is_empty() { 0 } else { headers_len(headers) };
@@ -66,18 +99,17 @@ impl RecordBody<'_> {
 }
 
 #[inline(never)]
-fn put_headers(out: &mut Vec<u8>, headers: &[Header<'_>]) {
+fn put_headers(out: &mut Vec<u8>, headers: &[impl EncodeHeader]) {
     put_varint(out, length(headers.len()));
     for header in headers {
-        put_nullable(out, Some(header.key.as_bytes()));
-        put_nullable(out, header.value);
+        put_nullable(out, Some(header.name()));
+        put_nullable(out, header.value());
     }
 }
 
 #[inline(never)]
-fn headers_len(headers: &[Header<'_>]) -> usize {
-    let each =
-        headers.iter().map(|header| nullable_len(Some(header.key.as_bytes())) + nullable_len(header.value));
+fn headers_len(headers: &[impl EncodeHeader]) -> usize {
+    let each = headers.iter().map(|header| nullable_len(Some(header.name())) + nullable_len(header.value()));
     varint_len(length(headers.len())) + each.sum::<usize>()
 }
 
@@ -143,7 +175,7 @@ impl Fault {
             Self::RecordLength => "a record that is longer than the bytes left",
             Self::FieldLength => "a field that is longer than its record",
             Self::HeaderCount => "a header count that is negative or above the bytes left",
-            Self::HeaderKey => "a header key that is null or not UTF-8",
+            Self::HeaderKey => "a header key that is null",
             Self::LeftOver => "bytes left behind a record's last field",
             Self::Order => "an offset out of order or behind the batch's last",
         }
@@ -224,10 +256,10 @@ impl<'a> Cursor<'a> {
         self.or_fault(u32::try_from(at).ok(), Fault::FieldLength)
     }
 
-    fn take_header(&mut self) -> Option<Header<'a>> {
-        let key = self.take_nullable()?.and_then(|key| std::str::from_utf8(key).ok());
-        let key = self.or_fault(key, Fault::HeaderKey)?;
-        Some(Header { key, value: self.take_nullable()? })
+    fn take_header(&mut self) -> Option<RawHeader<'a>> {
+        let name = self.take_nullable()?;
+        let name = self.or_fault(name, Fault::HeaderKey)?;
+        Some(RawHeader { name, value: self.take_nullable()? })
     }
 }
 
@@ -283,7 +315,13 @@ impl<'a> RawHeaders<'a> {
         Self { count, bytes: cursor.bytes.get(cursor.at..).unwrap_or_default() }
     }
 
+    /// As readers see them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Header<'a>> + use<'a> {
+        self.raw().map(|RawHeader { name, value }| Header { key: String::from_utf8_lossy(name), value })
+    }
+
+    /// As they are stored.
+    pub(crate) fn raw(&self) -> impl Iterator<Item = RawHeader<'a>> + use<'a> {
         let mut cursor = Cursor::new(self.bytes, 0);
         (0..self.count).map_while(move |_| cursor.take_header())
     }

@@ -144,8 +144,11 @@ fn check_single(header: &BatchHeader, bytes: &[u8], records: &[Plain]) {
 fn check_encoder(header: &BatchHeader, records: &[Plain]) {
     let mut bytes = Vec::new();
     for record in records {
-        let headers: Vec<_> =
-            record.headers.iter().map(|(key, value)| Header { key, value: value.as_deref() }).collect();
+        let headers: Vec<_> = record
+            .headers
+            .iter()
+            .map(|(key, value)| Header { key: key.into(), value: value.as_deref() })
+            .collect();
         let body = RecordBody {
             timestamp_delta: record.timestamp.wrapping_sub(header.base_timestamp),
             offset_delta: i32::try_from(record.offset - header.base_offset).unwrap_or(-1),
@@ -218,7 +221,8 @@ mod tests {
 
     /// Varints of one, two, three and four bytes, nulls, headers; the last record reaches the end of the batch.
     fn samples() -> Vec<(BatchHeader, Vec<u8>)> {
-        let headers = [Header { key: "trace", value: Some(b"7f") }, Header { key: "", value: None }];
+        let headers =
+            [Header { key: "trace".into(), value: Some(b"7f") }, Header { key: "".into(), value: None }];
         let long = vec![b'v'; 300];
         let longer = vec![b'w'; 8200];
         let mut samples = vec![];

@@ -19,7 +19,7 @@ pub(super) struct Plain {
 impl Plain {
     pub(super) fn of(record: &RawRecord<'_>) -> Self {
         let headers = record.headers.iter();
-        let headers = headers.map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)));
+        let headers = headers.map(|header| (header.key.into_owned(), header.value.map(<[u8]>::to_vec)));
         Self {
             offset: record.offset,
             timestamp: record.timestamp,
@@ -64,7 +64,7 @@ fn record(header: &BatchHeader, rest: &mut &[u8], previous: &mut i64) -> Option<
     }
     let mut headers = Vec::new();
     for _ in 0..count {
-        let key = String::from_utf8(nullable(body)??).ok()?;
+        let key = String::from_utf8_lossy(&nullable(body)??).into_owned();
         headers.push((key, nullable(body)?));
     }
     if !body.is_empty() || offset_delta <= *previous || offset_delta > i64::from(header.last_offset_delta) {

@@ -105,7 +105,7 @@ impl Groups {
     }
 
     /// Makes the room of a queue: segments that every group has read go with the commit that reads their last record.
-    fn drop_consumed(&self, partition: &Partition) -> Result<()> {
+    pub(crate) fn drop_consumed(&self, partition: &Partition) -> Result<()> {
         let topic = self.topics.get(partition.topic())?;
         if !topic.settings().drops_consumed() {
             return Ok(());

@@ -1,7 +1,8 @@
 //! All groups of a store.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Weak};
 
 use crate::error::{Error, Result};
 use crate::group::commits::Change;
@@ -9,8 +10,9 @@ use crate::group::committed::{Commit, Committed, CommittedOffset};
 use crate::group::follow::Replayed;
 use crate::group::group::Group;
 use crate::group::register::Register;
+use crate::group::unreadable::hold_back_appends;
 use crate::io::Clock;
-use crate::locks::{AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::locks::{AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
 use crate::log::{Signal, SkippedRecord};
 use crate::topic::{Ledger, OFFSETS, Partition, Topics};
 use crate::types::{Offset, TopicPartition};
@@ -40,6 +42,36 @@ pub struct OffsetReset {
 /// Kafka writes group names with a 16-bit length.
 const GROUP_NAME_MOST_BYTES: usize = 32_767;
 
+/// How much of a partition is not needed any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Consumed {
+    /// Nobody reads it.
+    Nobody,
+    /// Somebody reads it who has not said how far.
+    Nothing,
+    /// What lies below the offset.
+    Below(Offset),
+}
+
+impl Consumed {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Nobody, one) | (one, Self::Nobody) => one,
+            (Self::Nothing, _) | (_, Self::Nothing) => Self::Nothing,
+            (Self::Below(one), Self::Below(other)) => Self::Below(one.min(other)),
+        }
+    }
+}
+
+/// Readers that are no consumer groups.
+pub(crate) trait OtherReaders: fmt::Debug + Send + Sync {
+    /// How far all of them have read.
+    fn consumed(&self, partition: &Partition) -> Consumed;
+
+    /// Returns when what they have read so far stays read after a power cut.
+    fn sync(&self) -> Result<()>;
+}
+
 /// Groups and their committed offsets.
 ///
 /// Locks are taken in this order: a group's members, `committed`, `owed`, those of the partition that stores the commits.
@@ -58,6 +90,8 @@ pub(crate) struct Groups {
     /// a partition that has been appended to since.
     cannot_wait: AtomicBool,
     register: Mutex<Register>,
+    /// Who else reads, in a layer above.
+    others: OnceLock<Weak<dyn OtherReaders>>,
     members_made: AtomicU64,
     offset_resets: Vec<OffsetReset>,
     skipped: Vec<SkippedRecord>,
@@ -65,6 +99,8 @@ pub(crate) struct Groups {
     pub(super) replayed: Option<Mutex<Replayed>>,
     /// How often the list of topics was another one there, when groups were assigned last.
     topic_changes: AtomicU64,
+    /// Why the commits could not be read. Then none is known, and no group can be used.
+    pub(super) unreadable: Option<Error>,
 }
 
 impl Groups {
@@ -74,7 +110,16 @@ impl Groups {
     pub(crate) fn open(topics: Arc<Topics>, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
         let ledger = Ledger::new(Arc::clone(&topics), &OFFSETS);
         let mut committed = Committed::default();
-        let skipped = ledger.load(&mut committed)?;
+        let (skipped, unreadable) = match ledger.load(&mut committed) {
+            Ok(skipped) => (skipped, None),
+            Err(failed @ Error::Io { .. }) => return Err(failed),
+            Err(damage) => {
+                // Those that were read may have been replaced by others that were not.
+                committed = Committed::default();
+                hold_back_appends(&topics, &damage);
+                (Vec::new(), Some(damage))
+            }
+        };
         let mut offset_resets = Vec::new();
         let mut changes = Vec::new();
         let mut set_back = Vec::new();
@@ -123,6 +168,7 @@ impl Groups {
             cannot_wait: AtomicBool::new(owes_unnamed),
             offset_resets,
             skipped,
+            unreadable,
             ..Self::with((topics, clock), ledger, committed, None)
         });
         for partition in set_back {
@@ -150,9 +196,11 @@ impl Groups {
             owed: Mutex::default(),
             cannot_wait: AtomicBool::new(false),
             register: Mutex::default(),
+            others: OnceLock::new(),
             members_made: AtomicU64::new(0),
             offset_resets: Vec::new(),
             skipped: Vec::new(),
+            unreadable: None,
             replayed: replayed.map(Mutex::new),
             topic_changes: AtomicU64::new(0),
         }
@@ -179,6 +227,7 @@ impl Groups {
 
     /// Writes changes, then applies them: those of a batch when it is written.
     pub(super) fn write(&self, committed: &mut Committed, changes: Vec<Change>) -> Result<()> {
+        self.check_readable()?;
         self.write_owed()?;
         let entries = changes.iter().map(Change::entry).collect::<Result<Vec<_>>>()?;
         let mut changes = changes.into_iter();
@@ -198,6 +247,11 @@ impl Groups {
         self.ledger.stored_in()
     }
 
+    /// The partition itself, once there is a commit.
+    pub(crate) fn stored_partition(&self) -> Option<Partition> {
+        self.topics.get(OFFSETS.name).and_then(|topic| topic.partition(0)).ok()
+    }
+
     /// Records among the commits that are not understood.
     pub(crate) fn skipped(&self) -> &[SkippedRecord] {
         &self.skipped
@@ -209,6 +263,7 @@ impl Groups {
             let reason = "it must have 1 to 32767 bytes";
             return Err(Error::InvalidName { kind: "group", name: name.to_owned(), reason });
         }
+        self.check_readable()?;
         if self.topics.is_read_only() {
             return Err(Error::config(
                 "group.id",
@@ -280,9 +335,17 @@ impl Groups {
         of_group.map(|(place, commit)| (place.clone(), commit.at.clone())).collect()
     }
 
-    /// The offset below which every group has read the partition: those that have committed for it, and those with a
-    /// member that reads it. `None` while there is no such group, or one of them has committed nothing.
-    fn consumed_by_all(&self, partition: &Partition) -> Option<Offset> {
+    /// Has what others read count like what groups have read.
+    pub(crate) fn count_too(&self, others: &Arc<dyn OtherReaders>) {
+        drop(self.others.set(Arc::downgrade(others)));
+    }
+
+    fn others(&self) -> Option<Arc<dyn OtherReaders>> {
+        self.others.get().and_then(Weak::upgrade)
+    }
+
+    /// How far every group has read the partition: those that have committed for it, and those with a member that reads it.
+    fn consumed_by_groups(&self, partition: &Partition) -> Consumed {
         let place = partition.topic_partition();
         let mut reading = self.register.lock().readers_of(place.topic());
         reading.retain(|group| group.reads(partition));
@@ -290,19 +353,29 @@ impl Groups {
         let has_committed =
             |group: &Arc<Group>| committed.of(group.name(), place).is_some_and(|one| one.is_for(partition));
         if !reading.iter().all(has_committed) {
-            return None;
+            return Consumed::Nothing;
         }
-        committed.of_partition(place).filter(|one| one.is_for(partition)).map(|one| one.at.offset).min()
+        let commits = committed.of_partition(place).filter(|one| one.is_for(partition));
+        commits.map(|one| one.at.offset).min().map_or(Consumed::Nobody, Consumed::Below)
     }
 
-    /// The offset below which every group has read the partition, when a segment may go for it: the commits are durable
-    /// by then. Otherwise a power cut could take back a commit, and not the deletion that followed from it.
+    /// The offset below which every group, and every other reader, has read the partition, when a segment may go for it: that is
+    /// durable by then. Otherwise a power cut could take back a commit, and not the deletion that followed from it.
     pub(crate) fn removable_below(&self, partition: &Partition) -> Result<Option<Offset>> {
-        let consumed = self.consumed_by_all(partition);
-        if consumed.is_some_and(|consumed| partition.log().has_segment_below(consumed)) {
-            self.ledger.sync()?;
+        if self.unreadable.is_some() {
+            // Some group may not have read any of it.
+            return Ok(None);
         }
-        Ok(consumed)
+        let others = self.others();
+        let by_others = others.as_ref().map_or(Consumed::Nobody, |others| others.consumed(partition));
+        let Consumed::Below(consumed) = self.consumed_by_groups(partition).and(by_others) else {
+            return Ok(None);
+        };
+        if partition.log().has_segment_below(consumed) {
+            self.ledger.sync()?;
+            others.map_or(Ok(()), |others| others.sync())?;
+        }
+        Ok(Some(consumed))
     }
 
     /// The same for a store that another process owns, where nobody calls when a topic has changed.
@@ -322,6 +395,10 @@ impl Groups {
     /// Takes back what any group has committed for topics of that name that are gone. A record that says for which topic
     /// it is can never hold for another: it is taken back for its room alone, and the next open does what fails here.
     pub(crate) fn forget_deleted(&self, topic: &str) -> Result<()> {
+        if self.unreadable.is_some() {
+            // The open that can read them takes them back.
+            return Ok(());
+        }
         let mut committed = self.committed.lock();
         let there = match self.topics.get(topic) {
             Ok(topic) => Some(topic.id()),
@@ -345,6 +422,7 @@ impl Groups {
 
     /// Takes back everything a group without members has committed, durably.
     pub(crate) fn delete(&self, name: &str) -> Result<()> {
+        self.check_readable()?;
         if let Some(member) = self.find(name).and_then(|group| group.members().into_iter().next()) {
             return Err(Error::invalid(format!("group {name:?} has members, {member:?} among them")));
         }

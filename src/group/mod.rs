@@ -11,10 +11,11 @@ mod groups;
 mod pending;
 mod progress;
 mod register;
+mod unreadable;
 
 pub(crate) use commit::{CommitKind, CommitRequest};
 pub use committed::CommittedOffset;
 pub(crate) use group::{Group, Owned};
-pub(crate) use groups::Groups;
 pub use groups::OffsetReset;
+pub(crate) use groups::{Consumed, Groups, OtherReaders};
 pub(crate) use pending::{Pending, PendingOffsets};

@@ -141,6 +141,21 @@ impl Deadline {
     }
 }
 
+/// Tells how long something takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "this is where elapsed time is read")]
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// The earlier one is the lesser.
 impl Ord for Deadline {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {

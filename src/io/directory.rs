@@ -117,6 +117,11 @@ impl Directory {
         Self { pool: Arc::clone(&self.pool), path: self.join(name).into(), guard: self.guard.clone() }
     }
 
+    /// The directory of that path, whatever is or is not there.
+    pub(crate) fn at(&self, path: &Path) -> Self {
+        Self { pool: Arc::clone(&self.pool), path: path.into(), guard: None }
+    }
+
     pub(crate) fn open(&self, name: &str, mode: OpenMode) -> Result<File> {
         let file = File::open(&self.pool, &self.join(name), mode)?;
         match &self.guard {
@@ -166,7 +171,7 @@ impl Directory {
         let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
         if len > limit {
             let reason = format!("{len} bytes, more than the {limit} such a file can have");
-            return Err(Error::Corrupt { path: self.join(name), position: 0, offset: None, reason });
+            return Err(Error::corrupt(self.join(name), 0, None, reason));
         }
         file.read(0, len).map(Some)
     }
@@ -273,6 +278,11 @@ impl Directory {
         for entry in self.list()? {
             self.remove_if_there(&entry.name)?;
         }
+        self.fs().remove_dir(&self.path).map_err(|e| Error::io(&self.path, "remove directory", e))
+    }
+
+    /// Removes the directory, which is empty.
+    pub(crate) fn remove_empty(&self) -> Result<()> {
         self.fs().remove_dir(&self.path).map_err(|e| Error::io(&self.path, "remove directory", e))
     }
 

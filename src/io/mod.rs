@@ -36,7 +36,7 @@ mod view;
 
 pub(crate) use caught::caught;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub(crate) use clock::{Deadline, pause};
+pub(crate) use clock::{Deadline, Stopwatch, pause};
 pub(crate) use descriptors::{descriptor_limit, most_held};
 pub(crate) use directory::{Directory, Guard, Link};
 pub(crate) use file::{File, Unwritten};

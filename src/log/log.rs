@@ -3,18 +3,24 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::figures::Figures;
 use crate::format::{
-    Identity, Mark, PartitionState, SegmentFile, parse_segment_file_name, parse_snapshot_file_name,
+    Identity, Mark, PartitionState, SegmentFile, SegmentSummary, parse_segment_file_name,
+    parse_snapshot_file_name,
 };
 use crate::io::{Clock, Directory, EntryKind, OpenMode, Process};
 use crate::live::OwnSlot;
-use crate::locks::{AtomicBool, AtomicI64, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
+use crate::locks::{
+    AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Mutex, MutexGuard, OnceLock, Ordering, RwLock,
+};
 use crate::log::config::{LogConfig, LogOptions};
 use crate::log::follow::Follow;
+use crate::log::keys::KeyUpkeep;
 use crate::log::offsets::Offsets;
 use crate::log::open::recovery::{Examine, RecoveryReport, examine};
 use crate::log::open::settle::Prerequisite;
 use crate::log::poison::{Poison, PoisoningLock};
+use crate::log::producers::clearing::Clearing;
 use crate::log::producers::table::ProducerTable;
 use crate::log::segment_list::SegmentList;
 use crate::log::signal::{Signal, Watchers};
@@ -27,7 +33,7 @@ use crate::log::write::spares::Spares;
 use crate::log::write::writer::{Phase, Writer};
 use crate::segment::{ActiveSegment, ReadMode, WriteFailure};
 use crate::types::{NO_TIMESTAMP, Offset, Timestamp, TopicPartition};
-use crate::upkeep::{Agenda, Ticket};
+use crate::upkeep::{Agenda, Ticket, Waking};
 
 /// One partition.
 ///
@@ -42,6 +48,8 @@ pub(crate) struct Log {
     pub(super) agenda: Arc<Agenda>,
     pub(super) options: LogOptions,
     pub(super) spares: Arc<Spares>,
+    pub(super) figures: Arc<Figures>,
+    pub(super) clearing: Arc<Clearing>,
     pub(super) config: RwLock<Arc<LogConfig>>,
     /// Held by whoever rewrites sealed segments, all the time that takes. Appends do not need it.
     pub(super) rewriting: Mutex<()>,
@@ -71,8 +79,13 @@ pub(crate) struct Log {
     /// How often something was taken out of the log since it was opened.
     pub(super) rewrites: AtomicU64,
     pub(crate) upkeeps: Arc<Upkeeps>,
+    pub(super) keys: KeyUpkeep,
     /// Set once, by the failure after which nobody knows what is on the disk.
     pub(super) poison: Arc<Poison>,
+    /// How many want its files where they are.
+    pub(super) holds: AtomicUsize,
+    /// Segments that left the log while somebody did.
+    pub(super) held_back: Mutex<Vec<SegmentSummary>>,
     /// Set once, when it is closed or deleted: a rewrite that is under way ends at its next step.
     pub(super) ending: AtomicBool,
     /// Set once, when the partition is deleted.
@@ -81,7 +94,7 @@ pub(crate) struct Log {
     /// Where other processes see it, if they may.
     pub(super) shown: OnceLock<Arc<OwnSlot>>,
     /// What must be done before the first append.
-    pub(super) prerequisite: OnceLock<Prerequisite>,
+    pub(super) prerequisites: Mutex<Vec<Arc<Prerequisite>>>,
     /// How it is looked at, where another process writes it.
     pub(super) follow: Option<Follow>,
     /// Which opened it.
@@ -99,6 +112,8 @@ pub(crate) struct LogContext {
     pub(crate) options: LogOptions,
     /// Shared by all partitions of the store.
     pub(crate) spares: Arc<Spares>,
+    pub(crate) figures: Arc<Figures>,
+    pub(crate) clearing: Arc<Clearing>,
 }
 
 /// What a log begins with.
@@ -209,7 +224,8 @@ impl Log {
             read_mode: context.options.read_mode,
             index_interval_bytes: config.segment.index_interval_bytes,
         };
-        let found = examine(&context.directory, context.identity, &context.topic_partition, how)?;
+        let found = examine(&context.directory, context.identity, &context.topic_partition, how)
+            .map_err(|error| error.in_partition(&context.topic_partition))?;
         let report = found.report.clone();
         let begin = Begin {
             segments: found.segments.clone(),
@@ -224,7 +240,9 @@ impl Log {
             writer: Writer::new(found, &config),
             follow: None,
         };
-        Ok((Arc::new(Self::begin(context, config, begin)), report))
+        let log = Arc::new(Self::begin(context, config, begin));
+        log.keep_keys();
+        Ok((log, report))
     }
 
     /// A log that another process writes. Touches no file: the first look does.
@@ -246,10 +264,12 @@ impl Log {
     }
 
     fn begin(context: LogContext, config: Arc<LogConfig>, begin: Begin) -> Self {
-        let LogContext { topic_partition, directory, clock, agenda, options, spares, .. } = context;
+        let LogContext {
+            topic_partition, directory, clock, agenda, options, spares, clearing, figures, ..
+        } = context;
         let Begin { segments, offsets, producers, last_append, writer, follow } = begin;
         let watchers = Arc::new(Watchers::default());
-        let poison = Poison::new(Arc::clone(&watchers));
+        let poison = Poison::new(topic_partition.clone(), Arc::clone(&watchers), Arc::clone(&figures));
         let accumulator = Accumulator::new(offsets.end(), AppendRules::new(&config), Arc::clone(&spares));
         Self {
             topic_partition,
@@ -261,6 +281,8 @@ impl Log {
             removing: Mutex::new(()),
             accumulator: Mutex::new(accumulator),
             spares,
+            figures,
+            clearing,
             segments: RwLock::new(Arc::new(segments)),
             offsets,
             kept_from: AtomicI64::new(Offset::MAX),
@@ -272,11 +294,14 @@ impl Log {
             skipped_offsets: AtomicU64::new(0),
             rewrites: AtomicU64::new(0),
             upkeeps: Arc::default(),
+            keys: KeyUpkeep::default(),
+            holds: AtomicUsize::new(0),
+            held_back: Mutex::default(),
             ending: AtomicBool::new(false),
             retired: OnceLock::new(),
             watchers,
             shown: OnceLock::new(),
-            prerequisite: OnceLock::new(),
+            prerequisites: Mutex::default(),
             follow,
             process: Process::current(),
             writer: PoisoningLock::new(writer, &poison),
@@ -339,13 +364,14 @@ impl Log {
     }
 
     /// Takes new settings for what is appended from now on.
-    pub(crate) fn set_config(&self, config: impl Into<Arc<LogConfig>>) {
+    pub(crate) fn set_config(self: &Arc<Self>, config: impl Into<Arc<LogConfig>>) {
         let config = config.into();
         // Held to the end: who looks at the settings under this lock sees all of them change at once.
         let mut writer = self.writer.lock();
         writer.set_config(&config);
         self.accumulator.lock().rules = AppendRules::new(&config);
         *self.config.write() = config;
+        self.keep_keys();
         // A sender may wait for a limit that is another one now.
         self.watchers.raise();
     }
@@ -354,6 +380,11 @@ impl Log {
     /// there when it began.
     pub(crate) fn rewrites(&self) -> u64 {
         self.rewrites.load(Ordering::Acquire)
+    }
+
+    /// What calls the wakers of tasks.
+    pub(crate) fn waking(&self) -> &Arc<Waking> {
+        self.agenda.waking()
     }
 
     /// Raises `signal` whenever there may be more to read.
@@ -383,6 +414,7 @@ impl Log {
         let _removing = self.removing.lock();
         let mut writer = self.writer.lock();
         writer.phase = Phase::Closed;
+        self.figures.add_gone(std::mem::take(&mut writer.appended));
         if let Some(reason) = self.retired.get() {
             self.show_no_more(&writer, reason);
         }
@@ -397,9 +429,9 @@ impl Log {
         self.rewriting.lock()
     }
 
-    /// An error when the partition is being closed or deleted: what takes long asks between two steps.
+    /// An error when the partition is being closed or deleted, or its files are held: what takes long asks between two steps.
     pub(super) fn check_going_on(&self) -> Result<()> {
-        if self.ending.load(Ordering::Acquire) { Err(self.closed()) } else { Ok(()) }
+        if self.ending.load(Ordering::Acquire) { Err(self.closed()) } else { self.check_not_held() }
     }
 
     /// An error when the partition was deleted or its store closed.
@@ -417,7 +449,7 @@ impl Log {
     /// What a failure means: a deletion takes the files from beneath whoever reads them, and the right word for that is
     /// that the topic is unknown.
     pub(crate) fn explain(&self, error: Error) -> Error {
-        self.check_open().err().unwrap_or(error)
+        self.check_open().err().unwrap_or_else(|| error.in_partition(&self.topic_partition))
     }
 
     /// An error when the partition is gone, or an earlier failure left it in a state that nobody knows.

@@ -5,13 +5,15 @@
 //! segment and whose group sync syncs it. Its way up: [`Reader`] ([`read`]) finds the segment, walks its batches, checks and
 //! expands them. [`open`] looks at what an earlier life left, [`table`] is the list of segments on the disk, [`retain`] and
 //! [`compaction`] make the log shorter, [`check`] verifies and repairs one that nobody has open,
-//! [`adopt`] makes one of the files of another log.
+//! [`adopt`] makes one of the files of another log, [`cut`] copies one that is open.
 
 mod adopt;
 mod check;
 mod compaction;
 mod config;
+mod cut;
 mod follow;
+mod keys;
 #[expect(clippy::module_inception, reason = "the folder and its central type share the field's word")]
 mod log;
 mod offsets;
@@ -36,11 +38,16 @@ pub use check::{Damage, Repair, RepairReport, VerifyReport};
 pub(crate) use compaction::{CompactionConfig, Effort};
 pub use compaction::{CompactionReport, EraseReport};
 pub(crate) use config::{KeyRule, LogConfig, LogOptions};
+pub(crate) use cut::{CarriedLog, CarriedSegment, Carrier, CutPoint, HeldLog, How, Links, Plan};
 pub(crate) use follow::Follow;
 pub(crate) use log::{Log, LogContext};
 pub use open::{RecoveryReport, SkippedRecord, TornTail};
+pub(crate) use producers::clearing::{Clearing, EndsTransactions};
 pub(crate) use producers::table::Remembered;
-pub(crate) use read::{BelowStart, FetchLimits, Reader, RecordSlice, RecordSliceIter, Visibility};
+pub(crate) use read::{
+    BelowStart, ContentBackwards, ContentReader, FetchLimits, Reader, RecordSlice, RecordSliceIter,
+    Selection, Undecided, Visibility,
+};
 pub use read::{Isolation, OffsetAndTimestamp, OnDamage};
 pub(crate) use retain::RetentionPolicy;
 pub use retain::{DeleteReport, RemovalReason, RemovedSegment, RetentionReport};
@@ -48,4 +55,6 @@ pub(crate) use signal::{Signal, Watchers};
 pub use stats::PartitionStats;
 pub(crate) use upkeeps::{Upkeep, Upkeeps};
 pub use write::WhenFull;
-pub(crate) use write::{Append, Appended, Part, PartPlace, SizeLimit, Spares, Stage};
+pub(crate) use write::{
+    Append, Appended, DurableWait, Guard, Part, PartPlace, SizeLimit, Spares, Stage, Standing, Verdict,
+};

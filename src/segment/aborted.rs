@@ -77,7 +77,7 @@ pub(crate) fn with_aborted(
     entries: &[AbortedTransaction],
 ) -> SegmentSummary {
     if entries.is_empty() {
-        return SegmentSummary { aborted_entries: 0, aborted_crc: 0, ..summary };
+        return aborted_summary(summary, entries);
     }
     let bytes = encode_aborted(entries);
     let name = segment_file_name(summary.base, SegmentFile::TransactionIndex);
@@ -85,8 +85,14 @@ pub(crate) fn with_aborted(
         .remove_if_there(&name)
         .and_then(|()| directory.open(&name, OpenMode::CreateNew)?.write_at(&bytes, 0));
     drop(written);
+    aborted_summary(summary, entries)
+}
+
+/// The summary of a segment with these.
+pub(crate) fn aborted_summary(summary: SegmentSummary, entries: &[AbortedTransaction]) -> SegmentSummary {
     let aborted_entries = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-    SegmentSummary { aborted_entries, aborted_crc: crc32fast::hash(&bytes), ..summary }
+    let aborted_crc = if entries.is_empty() { 0 } else { crc32fast::hash(&encode_aborted(entries)) };
+    SegmentSummary { aborted_entries, aborted_crc, ..summary }
 }
 
 fn read(

@@ -210,6 +210,10 @@ impl LogFile {
         self.directory.join(&self.opened.read().name)
     }
 
+    pub(super) fn mode(&self) -> ReadMode {
+        self.mode
+    }
+
     pub(crate) fn directory(&self) -> &Directory {
         &self.directory
     }
@@ -219,14 +223,18 @@ impl LogFile {
         self.file()?.len()
     }
 
+    /// Opens the file and keeps its descriptor until it has another name: [`rename`](Self::rename) needs none then, and what
+    /// fails here has changed nothing.
+    pub(crate) fn hold(&self) -> Result<()> {
+        let file = self.file()?;
+        self.opened.write().file.get_or_insert(file);
+        Ok(())
+    }
+
     /// Renames the file. Readers are not kept waiting: they have its descriptor until the new name is known.
     pub(crate) fn rename(&self, to: &str) -> Result<()> {
-        let file = self.file()?;
-        let from = {
-            let mut opened = self.opened.write();
-            opened.file.get_or_insert(file);
-            opened.name.clone()
-        };
+        self.hold()?;
+        let from = self.opened.read().name.clone();
         // After a failure nobody knows which name it has: the descriptor stays.
         self.directory.rename(&from, to)?;
         let mut opened = self.opened.write();
@@ -324,7 +332,7 @@ impl LogFile {
 
     /// The same for a rule that spans batches.
     pub(crate) fn broken(&self, position: u64, offset: Offset, reason: impl Into<String>) -> Error {
-        Error::Corrupt { path: self.path(), position, offset: Some(offset), reason: reason.into() }
+        Error::corrupt(self.path(), position, Some(offset), reason)
     }
 }
 

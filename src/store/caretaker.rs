@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::group::Groups;
 use crate::io::{Clock, caught};
 use crate::log::{Effort, RetentionPolicy, RetentionReport, Upkeep};
+use crate::share::{Holds, Queues};
 use crate::store::failures::{Failures, Waits};
 use crate::store::stats::{StoreStats, group_stats};
 use crate::topic::{Partition, Topic, Topics, unless_deleted};
@@ -23,6 +24,8 @@ enum Visited {
 pub(super) struct Caretaker {
     pub(super) topics: Arc<Topics>,
     pub(super) groups: Arc<Groups>,
+    pub(super) queues: Arc<Queues>,
+    pub(super) holds: Arc<Holds>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) failures: Failures,
 }
@@ -31,7 +34,12 @@ impl Caretaker {
     /// A look at every partition: retention, then compaction where it is due. A failure is noted, and a compaction
     /// that failed waits before it is tried again; a poisoned partition is left alone. The first failure is returned.
     pub(super) fn round(&self) -> Result<()> {
-        let mut first = Ok(());
+        if self.topics.is_held() {
+            return Ok(());
+        }
+        // It is tried again in every round, and is a matter of space alone.
+        let (tidied, run) = (caught(|| self.queues.tidy()), caught(|| self.holds.run_due()));
+        let mut first = tidied.and(run);
         for topic in self.topics.all() {
             for partition in topic.partitions() {
                 let place = partition.topic_partition();
@@ -41,7 +49,8 @@ impl Caretaker {
                 let mut at = Upkeep::Retention;
                 match caught(|| self.visit(&topic, &partition, &mut at)) {
                     Ok(Visited::Wholly) => self.failures.note_success(place),
-                    Ok(Visited::InPart) => {}
+                    // What holds it ends by itself, and what was due is due in the next round.
+                    Ok(Visited::InPart) | Err(Error::Held { .. }) => {}
                     // Deleted, or closed, since the list was made.
                     Err(Error::UnknownTopic { .. } | Error::StoreClosed { .. }) => {
                         self.failures.note_success(place)
@@ -103,9 +112,15 @@ impl Caretaker {
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<Vec<_>>>()?;
         let groups = self.groups.names().into_iter().map(|name| group_stats(&self.groups, name)).collect();
         let (callback_panics, last_panic) = self.failures.panics();
+        let there = self.topics.all();
+        let there = there.iter().flat_map(Topic::partitions).map(|partition| partition.log().appended());
+        let figures = self.topics.figures();
         Ok(StoreStats {
+            counters: figures.counters(there),
+            latencies: figures.latencies(),
             topics,
             groups,
+            queues: self.queues.stats()?,
             open_transactions,
             maintenance_failures: self.failures.list(),
             callback_panics,

@@ -6,20 +6,26 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::backup::refuse_backup;
 use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
+use crate::figures::{Event, Figures};
 use crate::group::{CommittedOffset, Groups, OffsetReset};
-use crate::io::{Directory, caught};
+use crate::io::{Clock, Directory, caught};
 use crate::live::Owner;
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::{Producer, ProducerBuilder};
+use crate::share::{DeadLetters, Holds, QueueBuilder, Queues, Schedule, Worker};
 use crate::store::builder::{LiveReaders, Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
 use crate::store::failures::Failures;
 use crate::store::life::{Life, Work};
 use crate::store::maintenance;
+#[cfg(feature = "metrics")]
+use crate::store::metrics::Reported;
 use crate::store::reader::StoreReader;
 use crate::store::stats::StoreStats;
+use crate::store::teller::Teller;
 use crate::topic::{Adoption, LogSource, Topic, TopicConfig, TopicContext, Topics, refuse_change};
 use crate::transaction::{NamedProducer, Transaction, TransactionBuilder, Transactions};
 use crate::types::TopicPartition;
@@ -50,11 +56,17 @@ struct Inner {
     topics: Arc<Topics>,
     groups: Arc<Groups>,
     transactions: Arc<Transactions>,
+    queues: Arc<Queues>,
+    holds: Arc<Holds>,
     care: Arc<Caretaker>,
     agenda: Arc<Agenda>,
+    /// Called by the agenda, which keeps nobody alive.
+    _teller: Arc<Teller>,
     recovery: Vec<RecoveryReport>,
     owner: Option<Arc<Owner>>,
     life: Life,
+    #[cfg(feature = "metrics")]
+    reported: Reported,
 }
 
 impl fmt::Debug for Store {
@@ -71,10 +83,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreLocked`](Error::StoreLocked); [`Corrupt`](Error::Corrupt), [`UnsupportedFormat`](Error::UnsupportedFormat),
-    /// [`Io`](Error::Io) where it is the list of topics or the committed offsets that cannot be read. After any of them no
+    /// [`Io`](Error::Io) where it is the list of topics, the committed offsets or decisions about open transactions that
+    /// cannot be read. After any of them no
     /// partition has changed, but index files may have been made again. [`InvalidArgument`](Error::InvalidArgument) for an
     /// empty path and for a link to nothing. A topic that cannot be opened is no error here:
-    /// [`recovery`](Self::recovery) names it, and the calls on it return what is wrong.
+    /// [`recovery`](Self::recovery) names it, and the calls on it return what is wrong. Nor are committed offsets that are damaged:
+    /// [`consumer`](Self::consumer) and whatever else needs a group returns that error until a repair.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::builder(path).open()
     }
@@ -111,6 +125,7 @@ impl Store {
         root.ensure()?;
         let root = root.anchored()?;
         let lock = builder.lock(&root)?;
+        refuse_backup(&root)?;
         // Before a file changes: who looks at what an earlier life has left looks away.
         let owner = match builder.live_readers {
             LiveReaders::Welcome => Owner::open(&root),
@@ -121,17 +136,24 @@ impl Store {
         let topics = Arc::new(Topics::open(root.clone(), context)?);
         // Before the first write that relies on the list: what groups have committed is set back there.
         topics.sync_list()?;
-        let recovered = Transactions::recover(&topics, &builder.clock)?;
+        let recovered = Transactions::recover(&topics)?;
         let groups = Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?;
         let transactions = Transactions::open(recovered, (&topics, &groups), &builder.clock, &agenda);
+        let producer = ProducerBuilder::new(Arc::clone(&topics)).build_default();
+        let clock = &builder.clock;
+        let queues = Queues::open((&topics, &groups), (&transactions, producer.clone()), clock)?;
+        let holds = Holds::open((&topics, &groups), (&transactions, producer), (clock, &agenda));
         groups.write_what_cannot_wait()?;
         let care = Caretaker {
             topics: Arc::clone(&topics),
             groups: Arc::clone(&groups),
+            queues: Arc::clone(&queues),
+            holds: Arc::clone(&holds),
             clock: builder.clock,
             failures: Failures::new(builder.on_maintenance_failure),
         };
         let care = Arc::new(care);
+        let teller = Teller::new(builder.on_event, &care, topics.figures(), &agenda);
         let life = Life::new(root.path(), lock);
         if builder.maintenance == Maintenance::Thread
             && let Err(error) = maintenance::start(&agenda, &care, (&life, &root))
@@ -142,12 +164,35 @@ impl Store {
         }
         // From here on nothing refuses the open: what follows changes files, and is done later where it fails.
         drop(topics.clear_leftovers());
+        drop(transactions.write_owed());
         drop(groups.write_owed());
+        drop(queues.write_owed());
         let mut recovery = topics.recovery();
         let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
-        commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
+        commits.into_iter().for_each(|report| {
+            report.skipped = groups.skipped().to_vec();
+            report.failure = report.failure.take().or_else(|| groups.unreadable().cloned());
+        });
+        let states = recovery.iter_mut().find(|report| report.topic_partition == queues.stored_in());
+        states.into_iter().for_each(|report| report.skipped = queues.skipped().to_vec());
+        recovery.iter().for_each(|report| note_recovered(report, topics.figures()));
         owner.iter().for_each(|owner| owner.opened());
-        let inner = Inner { root, topics, groups, transactions, care, agenda, recovery, owner, life };
+        let inner = Inner {
+            root,
+            topics,
+            groups,
+            transactions,
+            queues,
+            holds,
+            care,
+            agenda,
+            _teller: teller,
+            recovery,
+            owner,
+            life,
+            #[cfg(feature = "metrics")]
+            reported: Reported::default(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -172,12 +217,31 @@ impl Store {
         self.inner.close()
     }
 
+    #[cfg(feature = "metrics")]
+    pub(super) fn reported(&self) -> &Reported {
+        &self.inner.reported
+    }
+
+    /// Whoever reads the topic looks at it again.
+    fn topic_changed(&self, name: &str) {
+        self.inner.groups.topic_changed(name);
+        self.inner.queues.topic_changed(name);
+    }
+
     fn check_open(&self) -> Result<()> {
         self.inner.life.check()
     }
 
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.care.clock
+    }
+
+    pub(super) fn shared_topics(&self) -> &Arc<Topics> {
+        &self.inner.topics
+    }
+
     /// The same, and the directory is not given back while the caller works on more than one partition in it.
-    fn work(&self) -> Result<Work> {
+    pub(super) fn work(&self) -> Result<Work> {
         self.inner.life.work()
     }
 
@@ -202,7 +266,7 @@ impl Store {
         let _work = self.work()?;
         refuse_change(name)?;
         let topic = self.inner.topics.create(name, &config)?;
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
         Ok(topic)
     }
 
@@ -233,7 +297,7 @@ impl Store {
         refuse_change(name)?;
         let sources = directories.into_iter().map(Into::into).collect();
         let adopted = self.inner.topics.adopt(name, &config, sources)?;
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
         Ok(adopted)
     }
 
@@ -257,7 +321,7 @@ impl Store {
         let _work = self.work()?;
         refuse_change(name)?;
         let topic = self.inner.topics.ensure(name, &config)?;
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
         Ok(topic)
     }
 
@@ -276,7 +340,7 @@ impl Store {
         let _work = self.work()?;
         refuse_change(name)?;
         let topic = self.inner.topics.add_partitions(name, count)?;
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
         Ok(topic)
     }
 
@@ -300,12 +364,16 @@ impl Store {
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         let _work = self.work()?;
         refuse_change(name)?;
+        // A decision that misses something there is not to seem complete without it.
+        drop(self.inner.transactions.write_owed());
         let deleted = self.inner.topics.delete(name);
         if matches!(self.inner.topics.get(name), Err(Error::UnknownTopic { .. })) {
             self.inner.care.failures.forget(name);
         }
         // Also after a failure, which may have come when the topic was gone already.
-        self.inner.groups.topic_changed(name);
+        self.topic_changed(name);
+        // What a queue had of it is no other topic's; what fails here is done by the next deletion.
+        drop(self.inner.queues.forget_deleted());
         deleted.and(self.inner.groups.forget_deleted(name))
     }
 
@@ -347,7 +415,7 @@ impl Store {
     /// A consumer of that group, with the default settings. It becomes a member when it subscribes.
     ///
     /// # Errors
-    /// [`InvalidName`](Error::InvalidName).
+    /// [`InvalidName`](Error::InvalidName); [`Corrupt`](Error::Corrupt) while the committed offsets cannot be read.
     pub fn consumer(&self, group: &str) -> Result<Consumer> {
         self.consumer_builder().group(group).build()
     }
@@ -357,22 +425,59 @@ impl Store {
         ConsumerBuilder::new(Arc::clone(&self.inner.topics), Arc::clone(&self.inner.groups))
     }
 
+    /// A worker of the queue that `group` has on a topic, with the default settings. The first one makes the queue, which begins
+    /// at the topic's first record. Queues of other groups, and consumers, see every record too.
+    ///
+    /// # Errors
+    /// As [`QueueBuilder::build`].
+    pub fn queue(&self, topic: &str, group: &str) -> Result<Worker> {
+        self.queue_builder(topic, group).build()
+    }
+
+    /// A worker of a queue with other settings.
+    pub fn queue_builder(&self, topic: &str, group: &str) -> QueueBuilder {
+        QueueBuilder::new(Arc::clone(&self.inner.queues), topic, group)
+    }
+
+    /// Sends records that are delivered later, from this thread and others.
+    pub fn schedule(&self) -> Schedule {
+        Schedule::new(Arc::clone(&self.inner.holds))
+    }
+
+    /// The dead letters of the queue that `group` has on a topic, in the queue's own topic of them.
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic) while nothing was given up yet; otherwise as [`QueueBuilder::build`].
+    pub fn dead_letters(&self, topic: &str, group: &str) -> Result<DeadLetters> {
+        DeadLetters::of_queue(Arc::clone(&self.inner.queues), topic, group)
+    }
+
+    /// The same of a [topic that was chosen](QueueBuilder::dead_letter_topic). Several queues may have theirs in it.
+    ///
+    /// # Errors
+    /// As [`dead_letters`](Self::dead_letters).
+    pub fn dead_letters_in(&self, letters: &str, group: &str) -> Result<DeadLetters> {
+        DeadLetters::in_topic(Arc::clone(&self.inner.queues), letters, group)
+    }
+
     /// The names of all groups that have members or have committed offsets.
     pub fn groups(&self) -> Vec<String> {
         self.inner.groups.names()
     }
 
-    /// What a group has committed.
+    /// What a group has committed; nothing while the committed offsets cannot be read, which [`recovery`](Self::recovery) tells.
     pub fn committed(&self, group: &str) -> BTreeMap<TopicPartition, CommittedOffset> {
         self.inner.groups.committed_of(group)
     }
 
-    /// Forgets what a group has committed.
+    /// Forgets what a group has committed, and its queues.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Error::InvalidArgument) while it has members, [`Io`](Error::Io).
+    /// [`InvalidArgument`](Error::InvalidArgument) while it has members or workers, [`Io`](Error::Io).
     pub fn delete_group(&self, group: &str) -> Result<()> {
         let _work = self.work()?;
+        refuse_change(group)?;
+        self.inner.queues.delete(group)?;
         self.inner.groups.delete(group)
     }
 
@@ -409,6 +514,18 @@ impl Store {
     }
 }
 
+/// Tells of a partition that was not closed.
+fn note_recovered(report: &RecoveryReport, figures: &Figures) {
+    if !report.clean {
+        figures.events.note(|| Event::Recovered {
+            partition: report.topic_partition.clone(),
+            end: report.end,
+            scanned_bytes: report.scanned_bytes,
+            torn_bytes: report.torn.as_ref().map_or(0, |torn| torn.bytes),
+        });
+    }
+}
+
 impl Inner {
     fn close(&self) -> Result<()> {
         self.life.close(|| {
@@ -416,6 +533,7 @@ impl Inner {
             // What cannot be written now is decided the same way by the next open.
             drop(caught(|| self.transactions.finish()));
             let closed = caught(|| self.topics.close());
+            self.agenda.stop_tasks();
             self.owner.iter().for_each(|owner| owner.close());
             closed
         })

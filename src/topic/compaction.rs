@@ -9,14 +9,14 @@ use crate::topic::topic::Topic;
 
 impl Partition {
     pub(crate) fn compact(&self, ask: &dyn Fn() -> Option<CompactionConfig>) -> Result<CompactionReport> {
-        let report = self.log().compact(ask)?;
+        let report = self.log().compact(ask).map_err(|error| error.in_partition(self.topic_partition()))?;
         self.log().upkeeps.note_success(Upkeep::Compaction);
         Ok(report)
     }
 
     fn erase(&self, key: &[u8]) -> Result<EraseReport> {
         self.refuse_internal()?;
-        self.log().erase(&|other| other == key)
+        self.log().erase(&|other| other == key).map_err(|error| error.in_partition(self.topic_partition()))
     }
 }
 

@@ -114,7 +114,7 @@ pub(super) fn refuse_lost_catalog(root: &Directory) -> Result<()> {
             && Log::identity_in(&root.child(&entry.name))?.is_some()
         {
             let reason = format!("the file is missing, but {} holds a partition", entry.name);
-            return Err(Error::Corrupt { path: root.join(CATALOG_FILE), position: 0, offset: None, reason });
+            return Err(Error::corrupt(root.join(CATALOG_FILE), 0, None, reason));
         }
     }
     Ok(())
@@ -172,7 +172,7 @@ fn check_removable(directory: &Directory, listed: &Catalog, root: &Directory) ->
         "it does not list the partition in {}, which holds records and was not deleted: is the list an earlier one, or was the partition put back?",
         directory.path().display()
     );
-    Err(Error::Corrupt { path: root.join(CATALOG_FILE), position: 0, offset: None, reason })
+    Err(Error::corrupt(root.join(CATALOG_FILE), 0, None, reason))
 }
 
 /// Removes a partition directory of this store whose topic no catalog entry has.

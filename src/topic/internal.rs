@@ -5,22 +5,46 @@ use std::collections::BTreeMap;
 use crate::error::{Error, Result};
 use crate::topic::config::{CleanupPolicy, TopicConfig};
 
-/// A topic that the store keeps for itself, under Kafka's name for it. It is created by the first record; every one of them
-/// is compacted, as it holds the last state of each key.
+/// A topic that the store keeps for itself, under Kafka's name for it. It is created by the first record.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct InternalTopic {
     pub(crate) name: &'static str,
     pub(crate) partitions: u32,
+    keeps: Keeps,
 }
 
+/// How it is kept from growing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    /// The last record of each key is its state: it is compacted.
+    LastOfKey,
+    /// A record changes what others say. Whoever writes it says what is not needed any more.
+    WhatIsNeeded,
+}
+
+/// Of a log whose beginning is deleted as it grows.
+const SMALL_SEGMENT_BYTES: u32 = 16 << 20;
+
 /// What groups have committed.
-pub(crate) static OFFSETS: InternalTopic = InternalTopic { name: "__consumer_offsets", partitions: 1 };
+pub(crate) static OFFSETS: InternalTopic =
+    InternalTopic { name: "__consumer_offsets", partitions: 1, keeps: Keeps::LastOfKey };
 
 /// What was decided about transactions.
-pub(crate) static TRANSACTIONS: InternalTopic = InternalTopic { name: "__transaction_state", partitions: 1 };
+pub(crate) static TRANSACTIONS: InternalTopic =
+    InternalTopic { name: "__transaction_state", partitions: 1, keeps: Keeps::LastOfKey };
+
+/// What queues have delivered, and what became of it.
+pub(crate) static SHARE_STATE: InternalTopic =
+    InternalTopic { name: "__share_group_state", partitions: 1, keeps: Keeps::WhatIsNeeded };
+
+/// Records that are to be delivered later: one partition for each step of a ladder, from 16 ms to 12 days.
+pub(crate) static DELAYED: InternalTopic =
+    InternalTopic { name: "__delayed_messages", partitions: DELAYED_PARTITIONS, keeps: Keeps::WhatIsNeeded };
+
+pub(crate) const DELAYED_PARTITIONS: u32 = 27;
 
 /// All of them.
-static ALL: [&InternalTopic; 2] = [&OFFSETS, &TRANSACTIONS];
+static ALL: [&InternalTopic; 4] = [&OFFSETS, &TRANSACTIONS, &SHARE_STATE, &DELAYED];
 
 /// The most bytes of one batch: a change that fits is all or nothing. It holds by code and not by the catalog, so that it
 /// holds for a store of an earlier version too.
@@ -32,9 +56,18 @@ impl InternalTopic {
         ALL.into_iter().find(|internal| internal.name == name)
     }
 
+    /// Whether a store without it is none. Without what groups have committed, groups stand still and nothing else does.
+    pub(super) fn is_vital(&self) -> bool {
+        *self != OFFSETS
+    }
+
     /// What the catalog lists for it.
-    pub(super) fn config(&self) -> TopicConfig {
-        TopicConfig::new().partitions(self.partitions).cleanup_policy(CleanupPolicy::Compact)
+    pub(crate) fn config(&self) -> TopicConfig {
+        let config = TopicConfig::new().partitions(self.partitions);
+        match self.keeps {
+            Keeps::LastOfKey => config.cleanup_policy(CleanupPolicy::Compact),
+            Keeps::WhatIsNeeded => config.segment_bytes(SMALL_SEGMENT_BYTES),
+        }
     }
 
     /// Settings that hold for it whatever the catalog lists.

@@ -49,7 +49,8 @@ impl Ledger {
             Err(error) => return Err(error),
         };
         let partition = topic.partition(0)?;
-        let mut reader = partition.read(..)?;
+        // What cannot be decided in this life counts for nothing in it, and what follows does.
+        let mut reader = partition.read(..)?.pass_over_undecided();
         loop {
             let records = reader.fetch()?;
             if records.is_empty() {
@@ -119,7 +120,7 @@ impl Entry {
     }
 
     fn most_bytes(&self) -> usize {
-        RecordBody::most_len(Some(&self.key), self.value.as_deref(), &[])
+        <RecordBody<'_>>::most_len(Some(&self.key), self.value.as_deref(), &[])
     }
 }
 

@@ -1,7 +1,8 @@
 //! Reading one partition without a consumer.
 
 use crate::error::Result;
-use crate::log::{BelowStart, FetchLimits, Isolation, Reader};
+use crate::log::{BelowStart, FetchLimits, Isolation, Reader, Undecided};
+use crate::topic::next::Watch;
 use crate::topic::record_ref::OwnedRecord;
 use crate::topic::records::{PartitionRecords, Records};
 use crate::types::{Offset, TopicPartition};
@@ -29,8 +30,10 @@ use crate::types::{Offset, TopicPartition};
 /// ```
 #[derive(Debug)]
 pub struct PartitionReader {
-    place: TopicPartition,
-    reader: Reader,
+    pub(super) place: TopicPartition,
+    pub(super) reader: Reader,
+    /// Once a task waits for records.
+    pub(super) watch: Option<Watch>,
 }
 
 /// What one fetch takes at most, roughly: what was checked is still in the processor's cache when it is walked.
@@ -40,12 +43,17 @@ const COPY: FetchLimits = FetchLimits { max_records: 500, max_bytes: 64 << 10 };
 
 impl PartitionReader {
     pub(super) fn new(place: TopicPartition, reader: Reader) -> Self {
-        Self { place, reader }
+        Self { place, reader, watch: None }
     }
 
     /// Whether it waits for transactions to be decided. Default: [`Isolation::ReadCommitted`].
     pub fn isolation(self, isolation: Isolation) -> Self {
         Self { reader: self.reader.isolation(isolation), ..self }
+    }
+
+    /// Reads what is committed, and goes on behind what is not decided.
+    pub(super) fn pass_over_undecided(self) -> Self {
+        Self { reader: self.reader.undecided(Undecided::IsPassedOver), ..self }
     }
 
     /// The next offset to be handed out.
@@ -63,7 +71,7 @@ impl PartitionReader {
     /// About 256 KiB of records, whole batches; none at the end of the range or of the log.
     ///
     /// # Errors
-    /// [`Corrupt`](crate::Error::Corrupt) for a damaged batch, now and at every later try: seek past it to continue.
+    /// [`Corrupt`](crate::Error::Corrupt) for a damaged batch, now and at every later try: seek to its `resume_at` to continue.
     /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) when the position was deleted, unless the range that is
     /// read has no beginning. [`Io`](crate::Error::Io).
     pub fn fetch(&mut self) -> Result<Records> {

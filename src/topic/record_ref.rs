@@ -93,7 +93,7 @@ impl<'a> RecordRef<'a> {
     /// A copy that outlives the fetch.
     pub fn to_owned(&self) -> OwnedRecord {
         let header = |header: Header<'_>| OwnedHeader {
-            key: header.key.to_owned(),
+            key: header.key.into_owned(),
             value: header.value.map(<[u8]>::to_vec),
         };
         OwnedRecord {
@@ -152,7 +152,7 @@ impl OwnedRecord {
     /// A record that has no offset yet, for `place`; `now` is its time where it has none.
     pub(crate) fn kept(record: &Record<'_>, place: &TopicPartition, now: Timestamp) -> Self {
         let header = |header: &Header<'_>| OwnedHeader {
-            key: header.key.to_owned(),
+            key: header.key.clone().into_owned(),
             value: header.value.map(<[u8]>::to_vec),
         };
         Self {

@@ -9,7 +9,9 @@ use crate::types::Offset;
 impl Partition {
     /// Removes what the policy does not keep, which is asked for when nobody can change the topic's settings.
     pub(crate) fn apply_retention(&self, ask: impl FnOnce() -> RetentionPolicy) -> Result<RetentionReport> {
-        let report = self.log().apply_retention(ask)?;
+        self.log().check_maintained()?;
+        let report =
+            self.log().apply_retention(ask).map_err(|error| error.in_partition(self.topic_partition()))?;
         self.log().upkeeps.note_success(Upkeep::Retention);
         Ok(report)
     }
@@ -21,7 +23,7 @@ impl Partition {
     /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) above the end, [`Io`](crate::Error::Io).
     pub fn delete_records(&self, before: Offset) -> Result<DeleteReport> {
         self.refuse_internal()?;
-        self.log().delete_records(before)
+        self.log().delete_records(before).map_err(|error| error.in_partition(self.topic_partition()))
     }
 }
 

@@ -1,14 +1,17 @@
 //! All topics of a store, opened and closed together.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::error::{Error, Result};
+use crate::figures::Figures;
 use crate::format::{Catalog, CatalogTopic, Identity, partition_dir_name};
 use crate::io::{Clock, Directory, caught, random_id};
 use crate::live::Owner;
 use crate::locks::{Mutex, OnceLock, RwLock};
-use crate::log::{Log, LogContext, LogOptions, RecoveryReport, Signal, Spares, Watchers};
+use crate::log::{
+    Clearing, EndsTransactions, Log, LogContext, LogOptions, RecoveryReport, Signal, Spares, Watchers,
+};
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
 use crate::topic::directories::{Stray, refuse_lost_catalog, strays};
 use crate::topic::follow::FollowedList;
@@ -17,7 +20,7 @@ use crate::topic::partition::Partition;
 use crate::topic::settings::Settings;
 use crate::topic::topic::{Current, Topic};
 use crate::types::TopicPartition;
-use crate::upkeep::Agenda;
+use crate::upkeep::{Agenda, MaintenanceHold, Waking};
 
 /// What every partition of the store shares.
 #[derive(Debug, Clone)]
@@ -26,6 +29,8 @@ pub(crate) struct TopicContext {
     pub(crate) agenda: Arc<Agenda>,
     pub(crate) options: LogOptions,
     pub(crate) spares: Arc<Spares>,
+    pub(crate) figures: Arc<Figures>,
+    pub(crate) clearing: Arc<Clearing>,
     /// Where other processes see the partitions.
     pub(crate) owner: Option<Arc<Owner>>,
     /// This process only reads.
@@ -49,6 +54,8 @@ impl TopicContext {
             agenda: Arc::clone(&self.agenda),
             options: self.options,
             spares: Arc::clone(&self.spares),
+            figures: Arc::clone(&self.figures),
+            clearing: Arc::clone(&self.clearing),
         }
     }
 }
@@ -82,7 +89,7 @@ pub(crate) struct Topics {
 
 impl Topics {
     /// Opens every partition of every topic in the catalog. Changes no byte. A topic that cannot be opened is noted, and the
-    /// others are opened all the same; without the store's own there is no store.
+    /// others are opened all the same; without most of the store's own there is no store.
     pub(crate) fn open(root: Directory, context: TopicContext) -> Result<Self> {
         let catalog = match CatalogFile::read(&root)? {
             Some(catalog) => catalog,
@@ -126,8 +133,14 @@ impl Topics {
                     reports.into_iter().for_each(|report| topics.note_recovery(report));
                     opened.insert(Arc::clone(topic.shared_name()), topic);
                 }
-                // Without it nobody knows what was read.
-                Err(unopened) if InternalTopic::find(name).is_some() => return Err(unopened.error),
+                // Without it nobody knows what is true of the others. A failure to read one is no damage: the next open may.
+                Err(unopened)
+                    if InternalTopic::find(name).is_some_and(|internal| {
+                        internal.is_vital() || matches!(unopened.error, Error::Io { .. })
+                    }) =>
+                {
+                    return Err(unopened.error);
+                }
                 Err(Unopened { partition, error }) => {
                     let partition = TopicPartition::new(name.as_str(), partition);
                     topics.note_recovery(RecoveryReport::failed(partition, error.clone()));
@@ -204,6 +217,11 @@ impl Topics {
     }
 
     /// All topics in the order of their names.
+    /// What all partitions count and measure.
+    pub(crate) fn figures(&self) -> &Arc<Figures> {
+        &self.context.figures
+    }
+
     pub(crate) fn all(&self) -> Vec<Topic> {
         // What was seen last, where nothing can be seen now.
         drop(self.look());
@@ -219,9 +237,43 @@ impl Topics {
         Err(broken.unwrap_or_else(|| Error::UnknownTopic { topic: name.to_owned(), was_deleted: false }))
     }
 
+    /// The topic of that id; `None` when there is none any more, an error when there is one that could not be opened.
+    pub(crate) fn by_id(&self, id: u128) -> Result<Option<Topic>> {
+        if let Some(found) = self.by_name.read().values().find(|topic| topic.id() == id) {
+            return Ok(Some(found.clone()));
+        }
+        let catalog = self.catalog.lock();
+        let listed = catalog.catalog().topics.iter().find(|(_, entry)| entry.id == id);
+        listed.map(|(name, _)| self.get(name)).transpose()
+    }
+
+    /// Names who ends transactions that are in the way of what has to go.
+    pub(crate) fn set_clearing(&self, who: Weak<dyn EndsTransactions>) {
+        self.context.clearing.set(who);
+    }
+
     /// Makes the list of topics durable as it was found: whoever wrote it may have died before the sync of its name.
     pub(crate) fn sync_list(&self) -> Result<()> {
         self.root.sync()
+    }
+
+    /// What calls the wakers of tasks.
+    pub(crate) fn waking(&self) -> &Arc<Waking> {
+        self.context.agenda.waking()
+    }
+
+    /// Whether maintenance is held.
+    pub(crate) fn is_held(&self) -> bool {
+        self.context.agenda.is_held()
+    }
+
+    /// Holds maintenance, and returns when nothing of it is under way that the hold is against.
+    pub(crate) fn hold_maintenance(&self) -> MaintenanceHold {
+        let hold = self.context.agenda.hold();
+        for partition in self.all().into_iter().flat_map(|topic| topic.partitions()) {
+            partition.log().await_changes_of_files();
+        }
+        hold
     }
 
     /// An error once the store closes.

@@ -1,7 +1,7 @@
 //! Deciding: what is written before, what the decision is, and what follows from it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::error::{Error, Result};
 use crate::format::{DecisionEnd, Ending, TopicPartitions};
@@ -18,6 +18,7 @@ use crate::transaction::ids::ProducerId;
 use crate::transaction::named_producer::NamedProducer;
 use crate::transaction::names::{NameState, Named, OpenParts};
 use crate::transaction::pieces::Pieces;
+use crate::transaction::recovery::{Recovered, TakenBack};
 use crate::transaction::round::Round;
 use crate::transaction::shares::Gathered;
 use crate::types::{Durability, Offset, Timestamp};
@@ -28,6 +29,7 @@ use crate::upkeep::Agenda;
 /// Locks are taken in this order: a name's state, those of participants by the names of their topics, the writers of partitions by topic id and number; then the rest.
 #[derive(Debug)]
 pub(crate) struct Transactions {
+    pub(super) this: Weak<Self>,
     pub(super) topics: Arc<Topics>,
     pub(super) groups: Arc<Groups>,
     clock: Arc<dyn Clock>,
@@ -36,6 +38,8 @@ pub(crate) struct Transactions {
     pub(super) names: Mutex<HashMap<Arc<str>, Arc<Named>>>,
     /// Decided, and not yet in the log everywhere.
     pub(super) outstanding: Mutex<Outstanding>,
+    /// What the open has taken back and is not written yet.
+    pub(super) owed: Mutex<Vec<TakenBack>>,
     owners: AtomicU64,
     /// Ids of named producers, once one was asked for.
     producers: Mutex<Option<BTreeMap<String, i64>>>,
@@ -72,10 +76,12 @@ impl Transactions {
         topics: Arc<Topics>,
         groups: Arc<Groups>,
         (clock, agenda): (Arc<dyn Clock>, Arc<Agenda>),
-        decisions: DecisionLog,
-        outstanding: Outstanding,
+        recovered: Recovered,
+        this: &Weak<Self>,
     ) -> Self {
+        let (decisions, outstanding, owed) = recovered.into_parts();
         Self {
+            this: Weak::clone(this),
             topics,
             groups,
             clock,
@@ -83,6 +89,7 @@ impl Transactions {
             decisions,
             names: Mutex::default(),
             outstanding: Mutex::new(outstanding),
+            owed: Mutex::new(owed),
             owners: AtomicU64::new(1),
             producers: Mutex::default(),
         }

@@ -42,7 +42,7 @@ pub(super) struct Decided {
 }
 
 /// The last decision about each transaction, by the producer in the epoch of its end.
-pub(super) type Found = BTreeMap<ProducerId, Decided>;
+pub(super) type Decisions = BTreeMap<ProducerId, Decided>;
 
 /// Writes and reads the topic, which comes to be with the first decision.
 #[derive(Debug)]
@@ -81,6 +81,21 @@ impl DecisionLog {
         Ok(self.partition()?.append_internal(&[record], durability)?.first_offset)
     }
 
+    /// Takes back, durably, a decision that misses something: an abort of the same transaction.
+    pub(super) fn take_back(&self, name: &str, producer: ProducerId, now: Timestamp) -> Result<()> {
+        let decision = Decision {
+            name,
+            producer,
+            ending: Ending::Abort,
+            ends: &[],
+            partitions: Vec::new(),
+            timeout_millis: 0,
+            began: -1,
+            now,
+        };
+        self.append(&decision, Durability::Disk).map(drop)
+    }
+
     /// Notes, durably, which id a named producer has.
     pub(super) fn register(&self, name: &str, producer_id: i64, now: Timestamp) -> Result<()> {
         let (mut key, mut value) = (Vec::new(), Vec::new());
@@ -116,7 +131,7 @@ impl DecisionLog {
     }
 
     fn each(&self, mut look: impl FnMut(RecordRef<'_>)) -> Result<()> {
-        let Some(partition) = self.existing() else { return Ok(()) };
+        let Some(partition) = self.existing()? else { return Ok(()) };
         let mut reader = partition.read(..)?.isolation(Isolation::ReadUncommitted);
         loop {
             let records = reader.fetch()?;
@@ -133,18 +148,23 @@ impl DecisionLog {
     }
 
     /// The same, if there is one.
-    fn existing(&self) -> Option<Partition> {
-        self.topics.get(TRANSACTIONS.name).and_then(|topic| topic.partition(0)).ok()
+    fn existing(&self) -> Result<Option<Partition>> {
+        match self.topics.get(TRANSACTIONS.name) {
+            Ok(topic) => topic.partition(0).map(Some),
+            Err(Error::UnknownTopic { .. }) => Ok(None),
+            // Without it nobody knows what was decided.
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether nobody knows what the topic holds.
     pub(super) fn is_poisoned(&self) -> bool {
-        self.existing().is_some_and(|partition| partition.log().poisoned_by().is_some())
+        self.existing().is_ok_and(|found| found.is_some_and(|one| one.log().poisoned_by().is_some()))
     }
 
     /// Keeps compaction from decisions that may be needed: those from this offset on.
     pub(super) fn keep_from(&self, offset: Option<Offset>) {
-        if let Some(partition) = self.existing() {
+        if let Ok(Some(partition)) = self.existing() {
             partition.log().keep_from(offset.unwrap_or(Offset::MAX));
         }
     }
@@ -152,7 +172,7 @@ impl DecisionLog {
     /// After a crash markers may be lost that had been written, and their decisions are needed once more: none is compacted
     /// away in this life.
     pub(super) fn keep_all_unless(&self, was_clean: bool) {
-        if let Some(partition) = self.existing()
+        if let Ok(Some(partition)) = self.existing()
             && !was_clean
         {
             partition.log().keep_all();
@@ -160,8 +180,8 @@ impl DecisionLog {
     }
 
     /// Everything that was decided and not forgotten since.
-    pub(super) fn load(&self) -> Result<Found> {
-        let mut found = Found::new();
+    pub(super) fn load(&self) -> Result<Decisions> {
+        let mut found = Decisions::new();
         self.each(|record| match decode(record) {
             Ok(Some((producer, Some(decided)))) => _ = found.insert(producer, decided),
             // It goes on: what was decided in that epoch was another transaction.

@@ -10,13 +10,14 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::format::Ending;
 use crate::io::Deadline;
+use crate::log::EndsTransactions;
 use crate::topic::Partition;
 use crate::transaction::coordinator::Transactions;
 use crate::transaction::ids::ProducerId;
 use crate::transaction::names::{Named, OpenParts, Written};
 use crate::transaction::pieces::Place;
 use crate::transaction::round::Round;
-use crate::types::Offset;
+use crate::types::{Offset, TopicPartition};
 use crate::upkeep::{Chore, Reason};
 
 /// How many decisions may wait for their markers, before whoever makes one more writes those of all.
@@ -142,6 +143,10 @@ impl Transactions {
 
     /// Writes markers, those of one partition together.
     fn write_ends(self: &Arc<Self>, mut ended: Vec<Ended>) -> Result<()> {
+        if let Err(error) = self.write_owed() {
+            self.settle(ended);
+            return Err(error);
+        }
         let mut by_place: BTreeMap<Place, (Partition, Vec<usize>)> = BTreeMap::new();
         for (number, one) in ended.iter().enumerate() {
             for (place, written) in &one.places {
@@ -214,7 +219,7 @@ impl Transactions {
                 is_any_open = true;
                 continue;
             };
-            let expired = state.expire();
+            let expired = state.expire(&named.name);
             is_any_open |= state.open.is_some();
             drop(state);
             if let Some(open) = expired {
@@ -222,6 +227,25 @@ impl Transactions {
             }
         }
         is_any_open
+    }
+}
+
+impl EndsTransactions for Transactions {
+    fn clear_away(&self, partition: &TopicPartition, producer_id: i64) {
+        let Some(this) = self.this.upgrade() else { return };
+        let names: Vec<_> = this.names.lock().values().cloned().collect();
+        for named in names {
+            // Whoever writes under it right now may be the one who asks.
+            let Some(mut state) = named.state.try_lock() else { continue };
+            let displaced = state.displace(producer_id, (&named.name, partition));
+            drop(state);
+            if let Some(open) = displaced {
+                this.give_up(&named, open);
+                return;
+            }
+        }
+        // It is decided, perhaps, and its marker waits for others. What fails is tried again.
+        drop(this.finish());
     }
 }
 

@@ -9,7 +9,7 @@ use crate::locks::Mutex;
 use crate::topic::Partition;
 use crate::transaction::ids::ProducerId;
 use crate::transaction::pieces::Place;
-use crate::types::{Offset, Timestamp};
+use crate::types::{Offset, Timestamp, TopicPartition};
 
 /// Producers of a name that are kept for its next transactions.
 const MOST_IDLE: usize = 1024;
@@ -30,8 +30,8 @@ pub(super) struct NameState {
     owner: u64,
     /// What that one has written and not decided.
     pub(super) open: Option<OpenParts>,
-    /// Its time was over, and it was aborted.
-    expired: Option<u64>,
+    /// The last one whose transaction was aborted by the store, and what that one is told.
+    ended: Option<(u64, Error)>,
 }
 
 /// A transaction of which some is written and nothing decided.
@@ -74,25 +74,42 @@ impl Named {
 impl NameState {
     /// Makes `owner` the one who goes by the name; returns what the last one leaves.
     pub(super) fn take_over(&mut self, owner: u64) -> Option<OpenParts> {
-        (self.owner, self.expired) = (owner, None);
+        (self.owner, self.ended) = (owner, None);
         self.open.take()
     }
 
     /// Whether `owner` still goes by the name.
     pub(super) fn check(&self, owner: u64, name: &str) -> Result<()> {
-        if self.expired == Some(owner) {
-            return Err(Error::TransactionExpired { name: name.to_owned() });
+        if let Some((_, why)) = self.ended.as_ref().filter(|(ended, _)| *ended == owner) {
+            return Err(why.clone());
         }
         if self.owner == owner { Ok(()) } else { Err(Error::Fenced { name: name.to_owned() }) }
     }
 
     /// The open transaction, if its time is over. Whoever has it is told when it comes back.
-    pub(super) fn expire(&mut self) -> Option<OpenParts> {
-        let is_over = self.open.as_ref().is_some_and(|open| open.deadline.is_over());
-        if !is_over {
+    pub(super) fn expire(&mut self, name: &str) -> Option<OpenParts> {
+        self.end_if(|open| open.deadline.is_over(), || Error::TransactionExpired { name: name.to_owned() })
+    }
+
+    /// The open transaction, if it is that producer's and has to make room in the partition.
+    pub(super) fn displace(
+        &mut self,
+        producer_id: i64,
+        (name, partition): (&str, &TopicPartition),
+    ) -> Option<OpenParts> {
+        let why = || Error::TransactionDisplaced { name: name.to_owned(), partition: partition.clone() };
+        self.end_if(|open| open.producer.id == producer_id, why)
+    }
+
+    fn end_if(
+        &mut self,
+        is_over: impl FnOnce(&OpenParts) -> bool,
+        why: impl FnOnce() -> Error,
+    ) -> Option<OpenParts> {
+        if !self.open.as_ref().is_some_and(is_over) {
             return None;
         }
-        self.expired = Some(self.owner);
+        self.ended = Some((self.owner, why()));
         self.open.take()
     }
 }

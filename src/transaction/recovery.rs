@@ -1,24 +1,24 @@
 //! After an open: what the last life has decided about transactions that have no end in the log.
 //!
 //! A transaction is committed if its decision is there, and with it everything that the decision rests on; else it is
-//! aborted. A decision that misses something is taken back, durably and first of all: what it misses may seem to be there
-//! later, when others have appended in its place.
+//! aborted. A decision that misses something is taken back, durably and before anything is appended: what it misses may seem
+//! to be there later, when others have appended in its place. Where a topic cannot be opened nobody knows, and nothing is decided.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::error::Result;
 use crate::format::{DecisionEnd, Ending};
 use crate::group::Groups;
 use crate::io::Clock;
-use crate::topic::{Partition, Topic, Topics};
+use crate::log::Standing;
+use crate::topic::{Partition, Topics};
 use crate::transaction::coordinator::{Transactions, left_by};
-use crate::transaction::decisions::{Decided, Decision, DecisionLog, Found};
+use crate::transaction::decisions::{Decided, DecisionLog, Decisions};
 use crate::transaction::finish::{Ended, Outstanding};
 use crate::transaction::ids::ProducerId;
 use crate::transaction::names::Written;
 use crate::transaction::pieces::Place;
-use crate::types::Durability;
 use crate::upkeep::Agenda;
 
 /// Decides in memory about every transaction that was left open, as an open for writing would: for whoever only reads.
@@ -29,9 +29,10 @@ pub(crate) fn judge_in_memory(topics: &Arc<Topics>) -> Result<()> {
     }
     let found = DecisionLog::new(Arc::clone(topics)).load()?;
     for (producer, places) in left {
-        let ending = match judge(topics, producer, &found) {
-            Judged::Commit => Ending::Commit,
-            Judged::Abort | Judged::Revoked { .. } => Ending::Abort,
+        let ending = match judge(topics, (producer, &found)) {
+            Verdict::Ends(ending) => ending,
+            Verdict::TakenBack(_) => Ending::Abort,
+            Verdict::Unknown => continue,
         };
         places.values().for_each(|written| _ = written.partition.log().decide(producer.id, ending));
     }
@@ -46,25 +47,58 @@ type Left = BTreeMap<ProducerId, BTreeMap<Place, Written>>;
 pub(crate) struct Recovered {
     decisions: DecisionLog,
     outstanding: Outstanding,
+    owed: Vec<TakenBack>,
+}
+
+/// A decision that misses something. Its transaction is aborted, and that has to be durable before anything is appended: what is
+/// missing may seem to be there later.
+#[derive(Debug)]
+pub(super) struct TakenBack {
+    name: String,
+    producer: ProducerId,
+    /// Where it would be missed if it came to be there.
+    partitions: Vec<Partition>,
+}
+
+/// How a transaction ends that has no end in the log.
+enum Verdict<'a> {
+    Ends(Ending),
+    /// Its decision misses something.
+    TakenBack(&'a Decided),
+    /// Something that its decision rests on cannot be looked at.
+    Unknown,
+}
+
+/// What there is in one partition of what a decision rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// The records, or a later start, or no such topic any more.
+    There,
+    /// The end of the transaction: a commit, as its decision was not taken back.
+    Ended,
+    Missing,
+    /// The topic cannot be opened.
+    Unknown,
 }
 
 impl Transactions {
-    /// Decides about every transaction that was left open. Readers go by it from then on; the log follows.
-    pub(crate) fn recover(topics: &Arc<Topics>, clock: &Arc<dyn Clock>) -> Result<Recovered> {
+    /// Decides about every transaction that was left open: readers go by it from then on, the log follows. Changes no byte. One of
+    /// which nobody can tell before a topic can be opened stays open until then, and readers wait.
+    pub(crate) fn recover(topics: &Arc<Topics>) -> Result<Recovered> {
         let decisions = DecisionLog::new(Arc::clone(topics));
-        let mut outstanding = Outstanding::default();
+        let (mut outstanding, mut owed) = (Outstanding::default(), Vec::new());
         let left = left_open(topics);
         decisions.keep_all_unless(topics.recovery().iter().all(|partition| partition.clean));
         if !left.is_empty() {
             let found = decisions.load()?;
             for (producer, places) in left {
-                let ending = match judge(topics, producer, &found) {
-                    Judged::Commit => Ending::Commit,
-                    Judged::Abort => Ending::Abort,
-                    Judged::Revoked { name } => {
-                        revoke(&decisions, producer, name, clock)?;
+                let ending = match judge(topics, (producer, &found)) {
+                    Verdict::Ends(ending) => ending,
+                    Verdict::TakenBack(decided) => {
+                        owed.push(TakenBack::new(topics, producer, decided));
                         Ending::Abort
                     }
+                    Verdict::Unknown => continue,
                 };
                 for written in places.values() {
                     written.partition.log().decide(producer.id, ending);
@@ -72,7 +106,7 @@ impl Transactions {
                 outstanding.ended.push(Ended::found(producer, ending, places));
             }
         }
-        Ok(Recovered { decisions, outstanding })
+        Ok(Recovered { decisions, outstanding, owed })
     }
 
     /// All transactions of a store, once its groups are known.
@@ -82,15 +116,46 @@ impl Transactions {
         clock: &Arc<dyn Clock>,
         agenda: &Arc<Agenda>,
     ) -> Arc<Self> {
-        let Recovered { decisions, outstanding } = recovered;
-        let is_any = !outstanding.ended.is_empty();
+        let is_any = !recovered.outstanding.ended.is_empty();
         let with = (Arc::clone(clock), Arc::clone(agenda));
         let opened =
-            Arc::new(Self::new(Arc::clone(topics), Arc::clone(groups), with, decisions, outstanding));
+            Arc::new_cyclic(|this| Self::new(Arc::clone(topics), Arc::clone(groups), with, recovered, this));
+        let weak: Weak<Self> = Arc::downgrade(&opened);
+        topics.set_clearing(weak);
+        for partition in opened.owed.lock().iter().flat_map(|owed| &owed.partitions) {
+            let owing = Arc::downgrade(&opened);
+            let write = move || owing.upgrade().map_or(Ok(()), |opened| opened.write_owed());
+            partition.log().require(write);
+        }
         if is_any {
             opened.remind();
         }
         opened
+    }
+
+    /// Takes back, durably, the decisions that were found to miss something. What fails, as on a full disk, is tried again before
+    /// anything is appended where something is missing, and before any marker is written.
+    pub(crate) fn write_owed(&self) -> Result<()> {
+        let mut owed = self.owed.lock();
+        while let Some(TakenBack { name, producer, .. }) = owed.last() {
+            self.decisions.take_back(name, *producer, self.now())?;
+            owed.pop();
+        }
+        Ok(())
+    }
+}
+
+impl Recovered {
+    pub(super) fn into_parts(self) -> (DecisionLog, Outstanding, Vec<TakenBack>) {
+        (self.decisions, self.outstanding, self.owed)
+    }
+}
+
+impl TakenBack {
+    fn new(topics: &Topics, producer: ProducerId, decided: &Decided) -> Self {
+        let partition = |end: &DecisionEnd| topics.by_id(end.topic).ok()??.partition(end.partition).ok();
+        let partitions = decided.ends.iter().filter_map(partition).collect();
+        Self { name: decided.name.clone(), producer, partitions }
     }
 }
 
@@ -108,59 +173,49 @@ fn left_open(topics: &Topics) -> Left {
     left
 }
 
-/// How a transaction ends that was left open.
-enum Judged<'a> {
-    Commit,
-    Abort,
-    /// It was committed, and something is missing: the decision is to be taken back.
-    Revoked {
-        name: &'a str,
-    },
-}
-
-fn judge<'a>(topics: &Topics, producer: ProducerId, found: &'a Found) -> Judged<'a> {
+fn judge<'a>(topics: &Topics, (producer, found): (ProducerId, &'a Decisions)) -> Verdict<'a> {
     let decided = [(producer.epoch.saturating_add(1), false), (producer.epoch, true)]
         .into_iter()
         .filter_map(|(epoch, same)| Some((found.get(&ProducerId { epoch, ..producer })?, same)))
         .find(|(decided, same)| decided.has_same_epoch == *same);
-    let Some((Decided { name, ending: Ending::Commit, ends, .. }, _)) = decided else {
-        return Judged::Abort;
+    let Some((decided @ Decided { ending: Ending::Commit, ends, .. }, _)) = decided else {
+        return Verdict::Ends(Ending::Abort);
     };
-    if ends.iter().all(|end| is_there(topics, producer, end)) {
-        Judged::Commit
-    } else {
-        Judged::Revoked { name }
-    }
+    verdict(decided, ends.iter().map(|end| look(topics, producer, end)))
 }
 
-fn revoke(decisions: &DecisionLog, producer: ProducerId, name: &str, clock: &Arc<dyn Clock>) -> Result<()> {
-    let decision = Decision {
-        name,
-        producer,
-        ending: Ending::Abort,
-        ends: &[],
-        partitions: Vec::new(),
-        timeout_millis: 0,
-        began: -1,
-        now: clock.now(),
-    };
-    decisions.append(&decision, Durability::Disk).map(drop)
+/// What follows from what there is of everything that a commit rests on.
+fn verdict<'a>(decided: &'a Decided, found: impl Iterator<Item = Found>) -> Verdict<'a> {
+    let found: Vec<_> = found.collect();
+    if found.contains(&Found::Missing) {
+        Verdict::TakenBack(decided)
+    } else if found.contains(&Found::Unknown) && !found.contains(&Found::Ended) {
+        // A commit marker is written once all of it is durable: with one, the rest is known to be there.
+        Verdict::Unknown
+    } else {
+        Verdict::Ends(Ending::Commit)
+    }
 }
 
 /// Whether what a decision rests on is there in one partition, or is gone since.
-fn is_there(topics: &Topics, producer: ProducerId, end: &DecisionEnd) -> bool {
-    let of_id = |topic: &Topic| topic.id() == end.topic;
-    let Some(topic) = topics.all().into_iter().find(of_id) else { return true };
-    topic.partition(end.partition).is_ok_and(|partition| reaches(&partition, producer, end))
+fn look(topics: &Topics, producer: ProducerId, end: &DecisionEnd) -> Found {
+    let topic = match topics.by_id(end.topic) {
+        Ok(Some(topic)) => topic,
+        Ok(None) => return Found::There,
+        Err(_) => return Found::Unknown,
+    };
+    topic.partition(end.partition).map_or(Found::Missing, |partition| look_in(&partition, producer, end))
 }
 
-fn reaches(partition: &Partition, producer: ProducerId, end: &DecisionEnd) -> bool {
-    if partition.start() > end.last {
-        return true;
-    }
+fn look_in(partition: &Partition, producer: ProducerId, end: &DecisionEnd) -> Found {
+    let there = |is_there: bool| if is_there { Found::There } else { Found::Missing };
     if end.is_input {
-        return partition.end() > end.last;
+        return there(partition.start() > end.last || partition.end() > end.last);
     }
     // Not the log's end alone: others may have appended there since.
-    partition.log().holds_transaction((producer.id, producer.epoch), end.last)
+    match partition.log().standing((producer.id, producer.epoch)) {
+        Standing::Open { last } => there(last >= end.last || partition.start() > end.last),
+        Standing::Ended => Found::Ended,
+        Standing::Unknown => there(partition.start() > end.last),
+    }
 }

@@ -1,14 +1,16 @@
 //! A record on its way in: everything is borrowed, nothing is copied before it is encoded into the open batch.
 
+use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Timestamp;
 
-/// One header of a record: a UTF-8 key that may repeat or be empty, and bytes or null.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One header of a record: a name that may repeat or be empty, and bytes or null.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header<'a> {
-    /// The header's name.
-    pub key: &'a str,
+    /// The header's name. What is sent here is UTF-8. Clients of brokers may have written names of other bytes: they are read
+    /// with U+FFFD in the place of what is not UTF-8, as Kafka's own consumer reads them, and stay as they are in the files.
+    pub key: Cow<'a, str>,
     /// The header's value; `None` is Kafka's null, which differs from an empty value.
     pub value: Option<&'a [u8]>,
 }
@@ -67,13 +69,13 @@ impl<'a> Record<'a> {
 
     /// Adds a header after those already there.
     pub fn header<V: AsRef<[u8]> + ?Sized>(mut self, key: &'a str, value: &'a V) -> Self {
-        self.headers.push(Header { key, value: Some(value.as_ref()) });
+        self.headers.push(Header { key: key.into(), value: Some(value.as_ref()) });
         self
     }
 
     /// Adds a header whose value is null.
     pub fn null_header(mut self, key: &'a str) -> Self {
-        self.headers.push(Header { key, value: None });
+        self.headers.push(Header { key: key.into(), value: None });
         self
     }
 

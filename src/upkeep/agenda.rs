@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::io::Deadline;
-use crate::locks::{Condvar, Mutex};
+use crate::locks::{AtomicUsize, Condvar, Mutex, Ordering};
 use crate::upkeep::line::{Line, Ticket};
+use crate::upkeep::tasks::{Syncing, Waiting, Waking};
 
 /// Somebody who has put something down for later. It is called without a lock of the agenda, on the thread of the
 /// maintenance or on that of a caller who needs memory. What was called is off the agenda, until it is put down again.
@@ -25,6 +26,8 @@ pub(crate) enum Reason {
     Room,
     /// What it has written is to be synced, with what others have written.
     Sync,
+    /// Somebody waits for all that it has taken in to be written and synced.
+    Awaited,
 }
 
 /// A chore that is due, and why.
@@ -53,10 +56,14 @@ pub(crate) struct Agenda {
     pending: Mutex<Pending>,
     /// Something is due earlier than was known.
     changed: Condvar,
-    /// It was stopped. For the thread that waits for rounds.
+    /// It was stopped, or a round is due. For the thread that waits for rounds.
     stopped: Condvar,
+    /// How many want nothing that is there to be taken out or put in another place.
+    holds: AtomicUsize,
     sync_every: Duration,
     round_every: Duration,
+    waking: Arc<Waking>,
+    syncing: Arc<Syncing>,
 }
 
 #[derive(Debug, Default)]
@@ -71,17 +78,37 @@ struct Pending {
     sync_at: Option<Deadline>,
     /// When everything is to be looked at next; `None` if nobody waits for it.
     round_at: Option<Deadline>,
+    /// The next round does not wait for its time.
+    is_round_due: bool,
     is_stopped: bool,
+}
+
+/// While it lives, rounds are skipped, and so is whatever asks [`Agenda::is_held`].
+#[derive(Debug)]
+pub(crate) struct MaintenanceHold(Arc<Agenda>);
+
+impl Drop for MaintenanceHold {
+    fn drop(&mut self) {
+        if self.0.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // What fell due meanwhile is not to wait for another interval.
+            self.0.pending.lock().is_round_due = true;
+            self.0.stopped.notify_all();
+        }
+    }
 }
 
 impl Agenda {
     /// An empty list; written bytes become due for a sync `sync_every` after the first of them, and a look at everything
     /// every `round_every`.
     pub(crate) fn new(sync_every: Duration, round_every: Duration) -> Self {
+        let waking = Arc::default();
         Self {
+            syncing: Arc::new(Syncing::new(&waking)),
+            waking,
             pending: Mutex::default(),
             changed: Condvar::new(),
             stopped: Condvar::new(),
+            holds: AtomicUsize::new(0),
             sync_every,
             round_every,
         }
@@ -121,7 +148,6 @@ impl Agenda {
     }
 
     /// What was put down with [`add_timer`](Self::add_timer) is not wanted any more.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for timers of upper layers: transactions, queues"))]
     pub(crate) fn remove_timer(&self, ticket: Ticket) {
         self.pending.lock().timers.leave(ticket);
     }
@@ -179,6 +205,44 @@ impl Agenda {
         }
     }
 
+    /// What calls the wakers of tasks.
+    pub(crate) fn waking(&self) -> &Arc<Waking> {
+        &self.waking
+    }
+
+    /// What syncs for tasks.
+    #[cfg(all(test, annals_shuttle))]
+    pub(crate) fn syncing(&self) -> &Arc<Syncing> {
+        &self.syncing
+    }
+
+    /// Has `chore` write and sync what it has taken in, and `waiting` told when that is over: with others who wait, on a thread
+    /// that is there for that.
+    pub(crate) fn sync_for<T: Chore + 'static>(
+        &self,
+        chore: &Arc<T>,
+        waiting: Arc<dyn Waiting>,
+    ) -> Result<()> {
+        self.syncing.add(Arc::<T>::clone(chore), waiting)
+    }
+
+    /// No task waits any more: what tasks have waited for is over. Called when everything else has stopped.
+    pub(crate) fn stop_tasks(&self) {
+        self.syncing.stop();
+        self.waking.stop();
+    }
+
+    /// Has rounds skipped until what is returned is dropped. What is under way goes on.
+    pub(crate) fn hold(self: &Arc<Self>) -> MaintenanceHold {
+        self.holds.fetch_add(1, Ordering::AcqRel);
+        MaintenanceHold(Arc::clone(self))
+    }
+
+    /// Whether somebody holds what is there as it is.
+    pub(crate) fn is_held(&self) -> bool {
+        self.holds.load(Ordering::Acquire) > 0
+    }
+
     /// Sleeps until everything is to be looked at; false after [`stop`](Self::stop).
     pub(crate) fn wait_for_round(&self) -> bool {
         let mut pending = self.pending.lock();
@@ -187,8 +251,8 @@ impl Agenda {
             if pending.is_stopped {
                 return false;
             }
-            if deadline.has_passed() {
-                pending.round_at = None;
+            if deadline.has_passed() || pending.is_round_due {
+                (pending.round_at, pending.is_round_due) = (None, false);
                 return true;
             }
             match deadline.instant() {

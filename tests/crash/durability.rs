@@ -12,6 +12,8 @@
 #[cfg(test)]
 mod every_call;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod names;
 #[cfg(test)]
 mod panics;

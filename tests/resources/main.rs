@@ -17,6 +17,8 @@ fn alone() -> std::sync::MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+#[cfg(all(test, target_os = "linux"))]
+mod address_space;
 #[cfg(test)]
 mod buffers;
 #[cfg(all(test, target_os = "linux"))]

@@ -40,8 +40,11 @@ const PLAIN: Seal = Seal {
 
 fn append_all(builder: &mut BatchBuilder, records: &[Owned]) {
     for record in records {
-        let headers: Vec<Header<'_>> =
-            record.headers.iter().map(|(key, value)| Header { key, value: value.as_deref() }).collect();
+        let headers: Vec<Header<'_>> = record
+            .headers
+            .iter()
+            .map(|(key, value)| Header { key: key.into(), value: value.as_deref() })
+            .collect();
         let new = NewRecord {
             timestamp: record.timestamp,
             key: record.key.as_deref(),
@@ -81,7 +84,7 @@ fn own(record: RawRecord<'_>) -> Owned {
     let headers: Vec<_> = record
         .headers
         .iter()
-        .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
+        .map(|header| (header.key.into_owned(), header.value.map(<[u8]>::to_vec)))
         .collect();
     assert_eq!(headers.len(), record.headers.len());
     Owned {

@@ -34,7 +34,8 @@ fn timestamps_of_every_distance_survive() {
 fn gaps_in_offsets_are_kept() {
     let mut records = Vec::new();
     for offset_delta in [2, 3, 9] {
-        let body = RecordBody { timestamp_delta: -7, offset_delta, key: None, value: None, headers: &[] };
+        let body: RecordBody<'_> =
+            RecordBody { timestamp_delta: -7, offset_delta, key: None, value: None, headers: &[] };
         let before = records.len();
         body.encode(&mut records);
         assert_eq!(records.len() - before, body.encoded_len());
@@ -49,14 +50,14 @@ fn gaps_in_offsets_are_kept() {
 fn no_record_is_longer_than_what_bounds_it() {
     let long = vec![b'x'; 9000];
     let fields = [None, Some(&long[..0]), Some(&long[..63]), Some(&long[..64]), Some(&long[..])];
-    let headers = [Header { key: "key", value: Some(&long) }, Header { key: "", value: None }];
+    let headers = [Header { key: "key".into(), value: Some(&long) }, Header { key: "".into(), value: None }];
     let headers = [&[][..], &headers[..1], &headers[..]];
     let deltas = [(0, 0), (i64::MAX, i32::MAX), (i64::MIN, i32::MIN)];
     for (key, value) in fields.iter().flat_map(|key| fields.iter().map(move |value| (*key, *value))) {
         for headers in headers {
             let most = RecordBody::most_len(key, value, headers);
             for (timestamp_delta, offset_delta) in deltas {
-                let body = RecordBody { timestamp_delta, offset_delta, key, value, headers };
+                let body: RecordBody<'_> = RecordBody { timestamp_delta, offset_delta, key, value, headers };
                 // Nor is the bound far off: it decides how many records a batch takes.
                 assert!((most - 35..=most).contains(&body.encoded_len()), "{most} for {body:?}");
             }

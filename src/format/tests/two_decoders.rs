@@ -115,7 +115,8 @@ fn lengths_that_do_not_fit_into_one_word_are_left_to_the_careful_one() {
         for (key, value) in lens.iter().flat_map(|key| lens.map(|value| (*key, value))) {
             let (key, value) = (Some(&text[..key]), Some(&text[..value]));
             let mut bytes = Vec::new();
-            RecordBody { timestamp_delta, offset_delta, key, value, headers: &[] }.encode(&mut bytes);
+            let body: RecordBody<'_> = RecordBody { timestamp_delta, offset_delta, key, value, headers: &[] };
+            body.encode(&mut bytes);
             bytes.extend([0; 8]);
             let (header, _) = batch_of(&bytes, 2);
             let header = BatchHeader { last_offset_delta: offset_delta, ..header };

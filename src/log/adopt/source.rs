@@ -122,7 +122,7 @@ pub(super) fn refusal(path: PathBuf, (position, offset): (u64, Option<Offset>), 
 /// What damage of the source comes to. Other failures are what they are.
 pub(super) fn refused(error: Error) -> Error {
     match error {
-        Error::Corrupt { path, position, offset, reason } => {
+        Error::Corrupt { path, position, offset, reason, .. } => {
             let reason = format!(
                 "{reason}: take a sound copy, or repair the store that it comes from and take it then"
             );

@@ -3,6 +3,7 @@
 
 pub(in crate::log) mod copies;
 pub(in crate::log) mod repair;
+mod transactions;
 pub(in crate::log) mod verify;
 
 pub(crate) use copies::Copies;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, Codec, Decompressor, Malformed, RecordIter, SegmentSummary};
+use crate::log::check::transactions::TransactionCheck;
 use crate::log::log::Log;
 use crate::log::open::TornTail;
 use crate::log::open::recovery::LastClose;
@@ -49,7 +50,7 @@ impl Damage {
     /// What an error tells of a file's content; `None` when it tells of something else.
     pub(crate) fn told_by(error: &Error) -> Option<Self> {
         match error {
-            Error::Corrupt { path, position, offset, reason } => Some(Self {
+            Error::Corrupt { path, position, offset, reason, .. } => Some(Self {
                 path: path.clone(),
                 position: *position,
                 offset: *offset,
@@ -94,7 +95,8 @@ pub struct VerifyReport {
     pub findings: Vec<Damage>,
     /// What a crash left after the last whole batch of a partition. That is no damage: the next append cuts it off.
     pub torn: Vec<TornTail>,
-    /// The `.log` files whose indexes are missing or differ. That is no damage: they are rebuilt when they are needed.
+    /// The `.log` files whose indexes are missing or differ, that of their aborted transactions among them; and the snapshots of
+    /// producers that are missing or differ. That is no damage: what they tell is found out from the log when it is needed.
     pub stale_indexes: Vec<PathBuf>,
 }
 
@@ -124,20 +126,22 @@ impl Log {
         report: &mut VerifyReport,
         go_on: &mut dyn FnMut(&VerifyReport) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
-        let summaries = self.summaries();
+        let (summaries, named) = self.listed();
+        let mut transactions = TransactionCheck::new(named, &self.directory)?;
         for segment in self.segment_list().iter() {
             let summary = summaries.iter().find(|summary| summary.base == segment.base());
-            self.check_segment(segment, summary, report)?;
+            self.check_segment(segment, summary, (&mut transactions, report))?;
             report.segments += 1;
             if go_on(report).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
+        transactions.come_to(Offset::MAX, &self.directory, report)?;
         Ok(ControlFlow::Continue(()))
     }
 
-    /// What the state file says of segments that nobody appends to.
-    fn summaries(&self) -> Vec<SegmentSummary> {
+    /// What the state file says of segments that nobody appends to, and which snapshot of producers it names.
+    pub(in crate::log) fn listed(&self) -> (Vec<SegmentSummary>, Option<Offset>) {
         let writer = self.writer.lock();
         let (state, closed) = match &writer.phase {
             Phase::Open(open) => (open.state.state(), None),
@@ -145,16 +149,16 @@ impl Log {
                 LastClose::Clean(closed) => (found.state.state(), Some(closed)),
                 LastClose::Unclean(_) => (found.state.state(), None),
             },
-            Phase::Followed(_) | Phase::Closed => return Vec::new(),
+            Phase::Followed(_) | Phase::Closed => return (Vec::new(), None),
         };
-        state.sealed.iter().copied().chain(closed).collect()
+        (state.sealed.iter().copied().chain(closed).collect(), state.producers_at)
     }
 
     fn check_segment(
         &self,
         segment: &Arc<Segment>,
         summary: Option<&SegmentSummary>,
-        report: &mut VerifyReport,
+        (transactions, report): (&mut TransactionCheck, &mut VerifyReport),
     ) -> Result<()> {
         let before = (report.findings.len(), report.records);
         let mut headers = crc32fast::Hasher::new();
@@ -165,10 +169,15 @@ impl Log {
                     headers.update(batch.bytes().get(..BatchHeader::LEN).unwrap_or_default());
                     report.bytes += batch.bytes().len() as u64;
                     report.batches += 1;
+                    transactions.come_to(batch.header().base_offset, &self.directory, report)?;
                     match self.count_records(&batch) {
-                        Ok(records) => report.records += records,
+                        Ok(records) => {
+                            report.records += records;
+                            transactions.add(batch.header(), batch.body());
+                        }
                         Err(malformed) => {
                             let offset = batch.header().base_offset;
+                            transactions.go_blind();
                             report.note(segment.log().damaged(batch.position(), offset, malformed))?;
                         }
                     }
@@ -177,10 +186,12 @@ impl Log {
                 Ok(None) => {}
                 Err(error) => {
                     report.note(error)?;
+                    transactions.go_blind();
                     cursor = behind(segment, summary, at.position())?;
                 }
             }
         }
+        let has_aborted = transactions.end_segment(segment, summary, report)?;
         let Some(summary) = summary else { return Ok(()) };
         if before.0 == report.findings.len() {
             // Every batch is sound by itself: together they must be what was sealed.
@@ -195,7 +206,7 @@ impl Log {
             let why = format!("{} bytes follow the {} that were sealed", len - summary.bytes, summary.bytes);
             report.note(segment.log().broken(summary.bytes, summary.next_offset, why))?;
         }
-        if segment.stored_index(summary)?.is_none() {
+        if !has_aborted || segment.stored_index(summary)?.is_none() {
             report.stale_indexes.push(segment.log().path());
         }
         Ok(())

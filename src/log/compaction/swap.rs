@@ -45,14 +45,17 @@ impl Log {
         let synced = synced.map_err(|error| self.poison_with(error));
         let segment =
             new.as_ref().map(|new| Arc::new(Segment::finished(&self.directory, new, self.options.read_mode)));
+        // Without a descriptor it could not be given its name, once the table lists it.
+        let prepared = synced.and_then(|()| segment.iter().try_for_each(|segment| segment.log().hold()));
         let mut writer = self.writer.lock();
         let is_as_decided = settings.is_none_or(|settings| Arc::ptr_eq(settings, &self.config()));
-        let swapped = match synced {
+        // Under the writer's lock: a hold that is taken later finds the new list.
+        let swapped = match prepared.and_then(|()| self.check_not_held()) {
             Ok(()) if is_as_decided => self.swap_table(&mut writer, run, new.as_ref(), segment.as_ref()),
             outcome => outcome.map(|()| Swap::Overtaken),
         };
         if !matches!(swapped, Ok(Swap::Done)) {
-            if let Some(new) = new.filter(|_| self.poison.get().is_none()) {
+            if let Some(new) = new.as_ref().filter(|_| self.poison.get().is_none()) {
                 // What cannot be removed now is removed by the next rewrite, or after the next open.
                 drop(names::remove_cleaned(&self.directory, &[new.summary.base]));
             }
@@ -62,6 +65,9 @@ impl Log {
         drop(writer);
         // While the new name is not synced the old files stay: the next rewrite removes them, or the next open.
         named?;
+        if let (Some(new), Some(segment)) = (&new, &segment) {
+            self.make_keys(segment, &new.summary);
+        }
         // Tried again by the next removal; who promises that the files are gone looks again.
         drop(self.remove_obsolete());
         Ok(Swap::Done)

@@ -226,7 +226,7 @@ pub(in crate::log) fn check_identity(
         _ => "it belongs to another partition",
     };
     let path = directory.join(STATE_FILE);
-    Err(Error::Corrupt { path, position: 0, offset: None, reason: reason.to_owned() })
+    Err(Error::corrupt(path, 0, None, reason))
 }
 
 /// The segments whose `.log` is there, by their bases.
@@ -425,12 +425,8 @@ fn check_mark(directory: &Directory, file: &StateFile, scans: &[Scan], end: Offs
             Tail::Clean => "it ends there",
         };
         let reason = format!("records up to offset {} were synced, but {why}", mark.offset);
-        return Err(Error::Corrupt {
-            path: directory.join(&segment_file_name(last.tally.base, SegmentFile::Log)),
-            position: last.tally.bytes,
-            offset: Some(end),
-            reason,
-        });
+        let path = directory.join(&segment_file_name(last.tally.base, SegmentFile::Log));
+        return Err(Error::corrupt(path, last.tally.bytes, Some(end), reason));
     }
     match scans.iter().find(|scan| scan.tally.base == mark.segment) {
         Some(scan) if !is_at_mark(directory, file, scan)? => {
@@ -460,7 +456,7 @@ fn check_start(directory: &Directory, file: &StateFile, end: Offset) -> Result<(
         return Ok(());
     }
     let reason = format!("the log would begin at offset {start} and end at {end}");
-    Err(Error::Corrupt { path: directory.join(STATE_FILE), position: 0, offset: None, reason })
+    Err(Error::corrupt(directory.join(STATE_FILE), 0, None, reason))
 }
 
 fn missing_before(directory: &Directory, base: Offset, expected: Offset) -> Error {
@@ -474,5 +470,5 @@ fn missing_before(directory: &Directory, base: Offset, expected: Offset) -> Erro
 
 fn corrupt(directory: &Directory, base: Offset, position: u64, reason: &str) -> Error {
     let path = directory.join(&segment_file_name(base, SegmentFile::Log));
-    Error::Corrupt { path, position, offset: Some(base), reason: reason.to_owned() }
+    Error::corrupt(path, position, Some(base), reason)
 }

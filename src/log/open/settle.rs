@@ -53,10 +53,10 @@ impl fmt::Debug for Prerequisite {
 
 impl Log {
     /// Nothing is appended before `prerequisite` has succeeded: until then every append fails with its error, and the next one
-    /// asks again. It runs under the writer's lock. The first call counts. False for a partition that was appended to already.
+    /// asks again. It runs under the writer's lock. False for a partition that was appended to already.
     pub(crate) fn require(&self, prerequisite: impl Fn() -> Result<()> + Send + Sync + 'static) -> bool {
         let writer = self.writer.lock();
-        drop(self.prerequisite.set(Prerequisite(Box::new(prerequisite))));
+        self.prerequisites.lock().push(Arc::new(Prerequisite(Box::new(prerequisite))));
         matches!(writer.phase, Phase::Untouched(_))
     }
 
@@ -88,8 +88,7 @@ impl Log {
                 return Ok(());
             }
         };
-        let required = self.prerequisite.get().map_or(Ok(()), |prerequisite| (prerequisite.0)());
-        let mut settled = required.and_then(|()| self.look_and_settle(&mut found));
+        let mut settled = self.look_and_settle(&mut found);
         if settled.as_ref().is_err_and(Error::is_disk_full) && self.poison.get().is_none() {
             // What frees space begins here, too.
             settled =
@@ -113,6 +112,8 @@ impl Log {
     }
 
     fn look_and_settle(&self, found: &mut Examined) -> Result<Begun> {
+        let prerequisites = self.prerequisites.lock().clone();
+        prerequisites.iter().try_for_each(|prerequisite| (prerequisite.0)())?;
         self.look_again(found)?;
         self.settle_found(found)
     }
@@ -252,8 +253,10 @@ impl Log {
     fn finish_swaps(&self, found: &Examined) -> Result<()> {
         let unnamed =
             found.segments.iter().filter(|segment| found.leftovers.pending.contains(&segment.base()));
-        names::finish_swaps(&self.directory, unnamed.map(|segment| (segment.base(), segment.log())))
-            .map_err(|error| self.poison_with(error))
+        let unnamed: Vec<_> = unnamed.map(|segment| (segment.base(), segment.log())).collect();
+        // The want of a descriptor leaves the names as they are.
+        unnamed.iter().try_for_each(|(_, log)| log.hold())?;
+        names::finish_swaps(&self.directory, unnamed).map_err(|error| self.poison_with(error))
     }
 
     /// Cuts a segment behind its last good batch, durably.

@@ -30,18 +30,21 @@ pub(in crate::log) fn write(directory: &Directory, offset: Offset, table: &Produ
     file.sync()
 }
 
+/// The offsets of all of them.
+pub(in crate::log) fn list(directory: &Directory) -> Result<Vec<Offset>> {
+    let entries = directory.list()?;
+    Ok(entries.iter().filter_map(|entry| parse_snapshot_file_name(&entry.name)).collect())
+}
+
 /// Removes all of them: what they tell is not what the log tells any more.
 pub(in crate::log) fn remove_all(directory: &Directory) -> Result<()> {
-    let entries = directory.list()?;
-    let snapshots = entries.iter().filter(|entry| parse_snapshot_file_name(&entry.name).is_some());
-    snapshots.map(|entry| &entry.name).try_for_each(|name| directory.remove_if_there(name))
+    let names = list(directory)?.into_iter().map(snapshot_file_name);
+    names.into_iter().try_for_each(|name| directory.remove_if_there(&name))
 }
 
 /// Removes all but the newest ones and the one that is named.
 pub(in crate::log) fn remove_old(directory: &Directory, named: Offset) -> Result<()> {
-    let entries = directory.list()?;
-    let mut offsets: Vec<_> =
-        entries.iter().filter_map(|entry| parse_snapshot_file_name(&entry.name)).collect();
+    let mut offsets = list(directory)?;
     offsets.sort_unstable();
     offsets.truncate(offsets.len().saturating_sub(KEPT));
     let old = offsets.into_iter().filter(|offset| *offset != named);

@@ -356,6 +356,26 @@ impl ProducerTable {
         last.is_some_and(|batch| batch.last_offset == last_offset)
     }
 
+    /// Where a snapshot would have the next life go wrong, if this is what the log tells. It need not know of everybody: who has
+    /// written nothing for long is forgotten. It may know of what was compacted away since.
+    pub(crate) fn contradicted_by(&self, snapshot: &Self) -> Option<String> {
+        self.producers.iter().find_map(|(id, told)| {
+            let known = snapshot.producers.get(id);
+            let is_open_there = |open: &Open| {
+                let known = known.filter(|known| known.epoch == told.epoch).and_then(|known| known.open);
+                known.is_some_and(|known| known.first <= open.first)
+            };
+            if told.open.is_some_and(|open| !is_open_there(&open)) {
+                return Some(format!("producer {id} has a transaction open there: {told:?}, not {known:?}"));
+            }
+            let last = |producer: &Producer| producer.batches.back().map_or(-1, |batch| batch.last_offset);
+            let is_behind = known.is_some_and(|known| {
+                known.epoch < told.epoch || (known.epoch == told.epoch && last(known) < last(told))
+            });
+            is_behind.then(|| format!("the log knows producer {id} further: {told:?}, not {known:?}"))
+        })
+    }
+
     /// Forgets who has no transaction open and has written nothing since `before`.
     pub(crate) fn expire(&mut self, before: Timestamp) {
         self.producers.retain(|_, producer| producer.open.is_some() || producer.timestamp >= before);

@@ -7,7 +7,7 @@ use crate::format::BatchHeader;
 use crate::log::log::Log;
 use crate::log::producers::aborted::AbortedRange;
 use crate::log::producers::table::Fate;
-use crate::log::read::reader::{Isolation, Reader};
+use crate::log::read::reader::{Isolation, Reader, Undecided};
 use crate::log::segment_list::SegmentList;
 use crate::segment::Segment;
 use crate::types::Offset;
@@ -28,7 +28,8 @@ impl Reader {
         let (producer, offset) = (header.producer_id, header.base_offset);
         // Before the indexes: the end of a transaction is noted there first, then it is open no more.
         if let Some(fate) = self.log.fate(producer, offset) {
-            let is_read = fate == Fate::Committed || (fate == Fate::Open && self.sees_undecided);
+            let is_read =
+                fate == Fate::Committed || (fate == Fate::Open && self.undecided == Undecided::IsRead);
             return Ok(!is_read);
         }
         let nearby = self.aborted.take().filter(|nearby| {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::figures::Event;
 use crate::format::{BatchHeader, Malformed};
 use crate::locks::Ordering;
 use crate::log::read::reader::Reader;
+use crate::segment::Segment;
 use crate::types::Offset;
 
 /// What a reader does about a damaged batch.
@@ -33,7 +35,7 @@ impl Reader {
         if self.on_damage == OnDamage::Fail || !error.is_corruption() {
             // The cursor may stand behind the batch already; the next fetch must meet it again.
             self.cursor = None;
-            return Err(error);
+            return Err(error.resuming_at(next));
         }
         self.skip_to(next);
         Ok(())
@@ -43,6 +45,15 @@ impl Reader {
     fn skip_to(&mut self, next: Offset) {
         let skipped = next.saturating_sub(self.position);
         self.log.skipped_offsets.fetch_add(u64::try_from(skipped).unwrap_or(0), Ordering::Relaxed);
+        self.log.figures.skipped_offsets.add(u64::try_from(skipped).unwrap_or(0));
+        if skipped > 0 {
+            let partition = || self.log.topic_partition.clone();
+            self.log.figures.events.note(|| Event::Skipped {
+                partition: partition(),
+                from: self.position,
+                to: next,
+            });
+        }
         self.position = self.position.max(next);
     }
 
@@ -51,10 +62,13 @@ impl Reader {
         let Error::Corrupt { position, .. } = &error else { return Err(error) };
         let position = *position;
         self.cursor = None;
-        if self.on_damage == OnDamage::Fail {
-            return Err(error);
-        }
         let Some(segment) = self.list.floor(self.position).map(Arc::clone) else { return Err(error) };
+        if self.on_damage == OnDamage::Fail {
+            return Err(match self.behind(&segment, position) {
+                Ok(next) => error.resuming_at(next),
+                Err(_) => error,
+            });
+        }
         // What is blamed may lie in front of the place that cannot be read: it must not lead to the same place for ever.
         let passed = self.passed.filter(|(base, _)| *base == segment.base());
         let from = passed.map_or(position, |(_, passed)| passed.max(position));
@@ -62,14 +76,29 @@ impl Reader {
             self.passed = Some((segment.base(), cursor.position()));
             self.skip_to(cursor.expected());
             self.cursor = Some(cursor);
-        } else if let Some(next) = self.list.after(segment.base()) {
-            let next = next.base();
-            self.skip_to(next);
         } else {
-            // Nothing is known to follow in the last segment: what is there now cannot be read, what comes can.
-            self.skip_to(self.limit());
+            self.skip_to(self.end_of(&segment));
         }
         Ok(())
+    }
+
+    /// The first offset above the reader's position of which it is known, in spite of the damage at `position`, where its batch
+    /// is.
+    fn behind(&self, segment: &Arc<Segment>, mut position: u64) -> Result<Offset> {
+        while let Some(cursor) = segment.seek_behind(position)? {
+            if cursor.expected() > self.position {
+                return Ok(cursor.expected());
+            }
+            // Its own entry led to the damage.
+            position = cursor.position();
+        }
+        Ok(self.end_of(segment))
+    }
+
+    /// Where the segment behind this one begins. Nothing is known to follow in the last one: what is there now cannot be read,
+    /// what comes can.
+    fn end_of(&self, segment: &Segment) -> Offset {
+        self.list.after(segment.base()).map_or_else(|| self.limit(), |next| next.base())
     }
 
     pub(super) fn damaged(&self, header: &BatchHeader, malformed: Malformed) -> Error {

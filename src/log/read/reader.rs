@@ -43,6 +43,17 @@ pub enum Isolation {
     ReadUncommitted,
 }
 
+/// What a reader of committed records does at a transaction that is not decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Undecided {
+    /// It waits.
+    Stops,
+    /// It is handed the records: they may come to be.
+    IsRead,
+    /// It goes on behind them: they may never be, and nobody can wait.
+    IsPassedOver,
+}
+
 /// What a reader does when the records at its position were deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BelowStart {
@@ -76,8 +87,7 @@ pub(crate) struct Reader {
     pub(super) on_damage: OnDamage,
     pub(super) below_start: BelowStart,
     pub(super) isolation: Isolation,
-    /// Whether it is also handed what is not decided, where it waits for nothing else.
-    pub(super) sees_undecided: bool,
+    pub(super) undecided: Undecided,
     /// Aborted transactions around the batch that was last asked about.
     pub(super) aborted: Option<Nearby>,
     /// The next offset to hand out.
@@ -108,7 +118,7 @@ impl Reader {
             on_damage,
             below_start: BelowStart::Fail,
             isolation: Isolation::default(),
-            sees_undecided: false,
+            undecided: Undecided::Stops,
             aborted: None,
             position,
             until: Offset::MAX,
@@ -128,10 +138,15 @@ impl Reader {
         self
     }
 
-    /// Reads all but what was aborted: what is not decided may come to be.
-    pub(crate) fn with_undecided(mut self) -> Self {
-        (self.isolation, self.sees_undecided) = (Isolation::ReadCommitted, true);
+    /// Reads what is committed, and goes on behind what is not decided.
+    pub(crate) fn undecided(mut self, undecided: Undecided) -> Self {
+        (self.isolation, self.undecided) = (Isolation::ReadCommitted, undecided);
         self
+    }
+
+    /// Whether nothing is left of what it is to read.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.position() >= self.until
     }
 
     /// Ends before `until`, whatever the log holds behind it.
@@ -174,8 +189,10 @@ impl Reader {
     /// The offset at which this reader has nothing more to read.
     pub(crate) fn limit(&self) -> Offset {
         match (self.visibility, self.isolation) {
-            (Visibility::Written, Isolation::ReadCommitted) if self.sees_undecided => self.log.end(),
-            (Visibility::Written, Isolation::ReadCommitted) => self.log.stable(),
+            (Visibility::Written, Isolation::ReadCommitted) => match self.undecided {
+                Undecided::Stops => self.log.stable(),
+                Undecided::IsRead | Undecided::IsPassedOver => self.log.end(),
+            },
             (Visibility::Written, Isolation::ReadUncommitted) => self.log.end(),
             // A transaction without its end in the log may be taken back by a power cut, whatever was decided.
             (Visibility::Durable, Isolation::ReadCommitted) => self.log.durable().min(self.log.finished()),
@@ -186,7 +203,7 @@ impl Reader {
     /// Up to the limits' worth of records, none at the end. Batches still in memory are written first.
     pub(crate) fn fetch(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
         self.take_up();
-        let slices = self.fetch_some(limits);
+        let slices = self.fetch_some(limits).map_err(|error| error.in_partition(&self.log.topic_partition));
         self.let_go();
         if slices.as_ref().is_ok_and(Vec::is_empty) {
             // Nothing more for now, perhaps for long.

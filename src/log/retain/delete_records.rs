@@ -38,6 +38,7 @@ impl Log {
     /// An error after the start has moved concerns the space only; the next deletion that moves it frees it.
     pub(crate) fn delete_records(self: &Arc<Self>, before: Offset) -> Result<DeleteReport> {
         self.check_poison()?;
+        self.check_not_held()?;
         let mut writer = self.writer.lock();
         self.write_with(&mut writer, Take::All);
         if before > self.end() {

@@ -116,7 +116,7 @@ impl Log {
                 .extend(facts.iter().zip(reasons).map(|(facts, reason)| RemovedSegment::new(facts, reason)));
         }
         drop(writer);
-        self.note_reclaimed(removed.iter().map(|segment: &RemovedSegment| segment.bytes).sum());
+        self.note_removed(&removed);
         // Tried again by the next run.
         drop(self.remove_obsolete());
         Ok(RetentionReport {
@@ -162,7 +162,8 @@ impl Log {
         let list = self.segment_list();
         let edit = |open: &Open| Edit::of(&open.state).remove_oldest(count, start, open.active.base(), &list);
         let first = edit(open);
-        match self.edit(&mut open.state, first) {
+        let leaving: Vec<_> = open.state.state().sealed.iter().take(count).copied().collect();
+        let outcome = match self.edit(&mut open.state, first) {
             Err(error) if error.is_disk_full() && self.poison.get().is_none() => {
                 // The new table needs room, on a disk that is full and is to be freed by it. Indexes of what goes are nobody's
                 // any more, those of others can be made again.
@@ -172,7 +173,11 @@ impl Log {
                 self.edit(&mut open.state, again)
             }
             outcome => outcome,
+        };
+        if outcome.is_ok() {
+            self.hold_back(leaving);
         }
+        outcome
     }
 
     /// Removes the files of segments that are no longer part of the log, without the writer's lock. What cannot be
@@ -185,8 +190,9 @@ impl Log {
         // only after that.
         let _removing = self.removing.lock();
         let obsolete = match &self.writer.lock().phase {
-            Phase::Open(open) => open.state.state().obsolete.clone(),
-            Phase::Untouched(_) | Phase::Followed(_) | Phase::Closed => return Ok(()),
+            // Somebody is copying them; the end of the hold removes them.
+            Phase::Open(open) if !self.is_held() => open.state.state().obsolete.clone(),
+            Phase::Open(_) | Phase::Untouched(_) | Phase::Followed(_) | Phase::Closed => return Ok(()),
         };
         if obsolete.is_empty() {
             return Ok(());

@@ -17,6 +17,8 @@ pub(in crate::log) fn finish_swaps<'a>(
 ) -> Result<()> {
     let mut is_any = false;
     for (base, file) in unnamed {
+        // What was derived from the file that had the name tells of records that are gone.
+        directory.remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex))?;
         file.rename(&segment_file_name(base, SegmentFile::Log))?;
         is_any = true;
     }
@@ -29,10 +31,15 @@ pub(in crate::log) fn remove_segments(directory: &Directory, bases: &[Offset]) -
     names.into_iter().try_for_each(|name| directory.remove_if_there(&name))
 }
 
+/// The names of what is derived from a `.log`, be it there or not.
+pub(in crate::log) fn derived(base: Offset) -> impl Iterator<Item = String> {
+    let derived = SegmentFile::ALL.into_iter().filter(|file| *file != SegmentFile::Log);
+    derived.map(move |file| segment_file_name(base, file))
+}
+
 /// Removes what was derived from a `.log` that another has taken the place of.
 pub(in crate::log) fn remove_derived(directory: &Directory, base: Offset) -> Result<()> {
-    let derived = SegmentFile::ALL.into_iter().filter(|file| *file != SegmentFile::Log);
-    derived.map(|file| segment_file_name(base, file)).try_for_each(|name| directory.remove_if_there(&name))
+    derived(base).try_for_each(|name| directory.remove_if_there(&name))
 }
 
 /// Removes every file that was being written when something failed, and is part of nothing. Whoever calls it makes sure that

@@ -61,6 +61,39 @@ fn damage_may_be_passed_over_and_a_failure_to_read_may_not() {
     assert!(matches!(error, Some(Error::Io { .. })), "{error:?}");
 }
 
+/// The offsets that a reader comes by which is told of damage, and goes on where it is told that it can.
+fn resuming(log: &Arc<Log>) -> Vec<Offset> {
+    let mut reader = Reader::new(Arc::clone(log), 0, Visibility::Written, OnDamage::Fail);
+    let mut offsets = Vec::new();
+    loop {
+        match reader.fetch(FetchLimits { max_records: 1, max_bytes: 1 }) {
+            Ok(slices) if slices.is_empty() => return offsets,
+            Ok(slices) => offsets.extend(slices.iter().flat_map(RecordSlice::iter).map(|one| one.offset)),
+            Err(Error::Corrupt { partition, resume_at: Some(resume_at), .. }) => {
+                assert_eq!(partition, Some(("orders", 0).into()));
+                assert!(resume_at > reader.position(), "{resume_at} leads nowhere");
+                reader.seek(resume_at);
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+#[test]
+fn whoever_goes_on_where_damage_says_loses_no_more_than_whoever_passes_over_it() {
+    let (place, logs) = closed();
+    let sound = std::fs::read(path(&place, logs[1])).unwrap();
+    for at in 0..sound.len() {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 0x41;
+        std::fs::write(path(&place, logs[1]), &bytes).unwrap();
+        let read = resuming(&place.open());
+        let passed = passing(&place.open()).0;
+        assert!(passed.iter().all(|offset| read.contains(offset)), "byte {at}: {read:?}, {passed:?}");
+        assert!(read.ends_with(&[18, 19]) && read.len() >= 20 - 5, "byte {at}: {read:?}");
+    }
+}
+
 /// What a repair of the partition tells of.
 pub(super) fn repaired(place: &Place) -> Vec<Repair> {
     let context = context(&place.directory(), place.mode, Arc::clone(&place.clock));

@@ -36,6 +36,8 @@ pub(in crate::log) struct Accumulator {
     spare_queue: Batches,
     /// Why the next append is refused, whatever it is.
     refusal: Refusal,
+    /// How often offsets were given out again, because what had them could not be written.
+    failures: u64,
 }
 
 /// What an append is refused for before it is looked at.
@@ -61,12 +63,25 @@ impl Accumulator {
             spares,
             spare_queue: Batches::new(),
             refusal: Refusal::None,
+            failures: 0,
         }
     }
 
     /// The next offset to be given out.
     pub(in crate::log) fn next_offset(&self) -> Offset {
         self.next_offset
+    }
+
+    /// How often offsets were given out again: those that were given out before may be another's by now.
+    pub(in crate::log) fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    /// The next record begins a batch: what was placed so far ends with one.
+    pub(in crate::log) fn end_batch(&mut self) {
+        if let Some(open) = self.queue.back_mut() {
+            open.take_no_more();
+        }
     }
 
     pub(in crate::log) fn is_empty(&self) -> bool {
@@ -221,6 +236,7 @@ impl Accumulator {
         error: &Error,
     ) {
         let queued = self.take(Take::All);
+        self.failures += 1;
         let mut lost: Option<(Offset, Offset)> = None;
         for batch in failed.into_iter().chain(queued) {
             batch.tell(|| Err(error.clone()));
@@ -242,7 +258,7 @@ impl Accumulator {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::log) mod tests {
     use super::*;
     use crate::log::write::placement::Waiting;
     use crate::types::Record;
@@ -263,6 +279,11 @@ mod tests {
             linger,
             now: 5,
         })
+    }
+
+    /// Places one record; returns its offset.
+    pub(in crate::log) fn place_one(accumulator: &mut Accumulator) -> Offset {
+        place(accumulator, &[b"a"], Waiting::No).first_offset
     }
 
     #[test]

@@ -154,6 +154,11 @@ impl OpenBatch {
         self.builder.capacity()
     }
 
+    /// It takes no more records, whatever room it has.
+    pub(in crate::log) fn take_no_more(&mut self) {
+        self.full = true;
+    }
+
     /// Whether it takes no more records.
     pub(in crate::log) fn is_full(&self) -> bool {
         self.full

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::figures::Event;
 use crate::log::log::Log;
 use crate::log::retain::retention::millis;
 use crate::log::table::edit::Edit;
@@ -29,6 +30,9 @@ impl Log {
     /// clock: so that retention and compaction reach it although nobody appends. A log that was opened and not appended
     /// to is judged by what its last life noted, and not touched before it is due.
     pub(crate) fn roll_if_idle(self: &Arc<Self>, now: Timestamp) -> Result<bool> {
+        if self.agenda.is_held() {
+            return Ok(false);
+        }
         let appended = self.writer.lock().phase.appended(now).ok_or_else(|| self.closed())?;
         let max_age = millis(self.config().segment_age);
         if appended.first < 0 || now.saturating_sub(appended.first) <= max_age {
@@ -56,10 +60,14 @@ impl Log {
             }
             return Err(error);
         }
+        self.note_sealed_keys(open.active.segment(), &sealed);
         std::mem::replace(&mut open.active, next).retire();
         self.remove_old_snapshots(open.state.state().producers_at);
         open.appended = AppendTimes::NONE;
         self.raise_durable(base);
+        self.figures.rolls.add(1);
+        let event = || Event::Rolled { partition: self.topic_partition.clone(), base_offset: base };
+        self.figures.events.note(event);
         Ok(())
     }
 }

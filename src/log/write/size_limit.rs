@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::io::Deadline;
+use crate::figures::Event;
+use crate::io::{Deadline, Stopwatch};
 use crate::log::log::Log;
 use crate::log::retain::retention::RetentionPolicy;
 use crate::log::signal::Signal;
@@ -24,7 +25,9 @@ pub enum WhenFull {
     /// It fails with [`Error::Full`].
     #[default]
     Fail,
-    /// The oldest segments go, whether they were read or not.
+    /// The oldest segments go, whether they were read or not. A transaction that has written there and is not decided is aborted
+    /// first: its calls return [`TransactionDisplaced`](Error::TransactionDisplaced). Where that cannot be, for a commit that is
+    /// under way or waits to be decided by the next open, it fails with [`Error::Full`].
     DropOldest,
     /// It waits until retention or consumers have made room, and fails with [`Error::Full`] when that takes too long.
     Block,
@@ -46,13 +49,20 @@ struct Blocked<'a> {
     /// What the limit allowed for when the wait began, and until when that is.
     max_block: Duration,
     deadline: Deadline,
+    watch: Stopwatch,
 }
 
 impl<'a> Blocked<'a> {
     fn new(log: &'a Log, limit: &SizeLimit) -> Self {
         let signal = Arc::new(Signal::default());
         log.watchers.add(&signal);
-        Self { log, signal, max_block: limit.max_block, deadline: Deadline::after(limit.max_block) }
+        Self {
+            log,
+            signal,
+            max_block: limit.max_block,
+            deadline: Deadline::after(limit.max_block),
+            watch: Stopwatch::start(),
+        }
     }
 
     /// Sleeps until something has changed since `seen`; false when that has taken too long.
@@ -67,6 +77,10 @@ impl<'a> Blocked<'a> {
 impl Drop for Blocked<'_> {
     fn drop(&mut self) {
         self.log.unwatch(&self.signal);
+        let took = self.watch.elapsed();
+        self.log.figures.room.note(took);
+        let event = || Event::WaitedForRoom { partition: self.log.topic_partition.clone(), took };
+        self.log.figures.events.note(event);
     }
 }
 
@@ -103,7 +117,10 @@ impl Log {
                 (WhenFull::DropOldest, ..) => {
                     self.drop_oldest(bytes, &limit)?;
                     // What a transaction without an end has written stays, and all behind it.
-                    if self.bytes() + bytes > limit.max_bytes && self.finished() < self.end() {
+                    if self.bytes() + bytes > limit.max_bytes
+                        && self.finished() < self.end()
+                        && !self.clear_away_oldest()
+                    {
                         return Err(self.full(&limit));
                     }
                 }
@@ -133,6 +150,14 @@ impl Log {
             limit.is_some_and(|limit| limit.when_full == WhenFull::DropOldest)
         };
         self.apply_retention(|| if still_drops() { policy } else { RetentionPolicy::default() }).map(drop)
+    }
+
+    /// Has the oldest transaction without an end come to one: then what it has written may go. False where that cannot be.
+    fn clear_away_oldest(&self) -> bool {
+        let oldest = self.open_transactions().into_iter().min_by_key(|open| open.first);
+        let Some(oldest) = oldest else { return true };
+        self.clearing.clear_away(&self.topic_partition, oldest.producer_id);
+        self.finished() > oldest.first
     }
 
     fn full(&self, limit: &SizeLimit) -> Error {

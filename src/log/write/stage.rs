@@ -40,6 +40,17 @@ pub(crate) struct PartPlace {
     pub(crate) timestamp: Timestamp,
 }
 
+/// How a transaction stands in a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It has no end there, and was written up to this offset.
+    Open { last: Offset },
+    /// It has its end there: a marker carries the next epoch.
+    Ended,
+    /// None of it is known: it was never written there, or so long ago that its producer is forgotten.
+    Unknown,
+}
+
 /// A partition whose writer is held.
 #[derive(Debug)]
 pub(crate) struct Stage<'a> {
@@ -96,12 +107,13 @@ impl Log {
         self.producers.lock().last_sequence(producer_id, epoch)
     }
 
-    /// Whether the log holds a transaction up to `last`: it is open and was written that far, or it has its end.
-    pub(crate) fn holds_transaction(&self, (producer_id, epoch): (i64, i16), last: Offset) -> bool {
+    /// What is known of the transaction of a producer in an epoch.
+    pub(crate) fn standing(&self, (producer_id, epoch): (i64, i16)) -> Standing {
         let producers = self.producers.lock();
         match producers.open_of(producer_id) {
-            Some(open) if open.producer_epoch == epoch => open.last >= last,
-            _ => producers.epoch(producer_id).is_some_and(|known| known > epoch),
+            Some(open) if open.producer_epoch == epoch => Standing::Open { last: open.last },
+            _ if producers.epoch(producer_id).is_some_and(|known| known > epoch) => Standing::Ended,
+            _ => Standing::Unknown,
         }
     }
 

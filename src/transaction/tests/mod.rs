@@ -2,4 +2,5 @@
 
 mod conditions;
 mod participants;
+mod recovery;
 mod world;

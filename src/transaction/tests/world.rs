@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::doubles::{FaultyFileSystem, MemoryFileSystem};
 use crate::error::Result;
 use crate::group::Groups;
@@ -18,6 +19,7 @@ use crate::upkeep::Agenda;
 pub(super) struct World {
     pub(super) disk: Arc<FaultyFileSystem>,
     pub(super) topics: Arc<Topics>,
+    pub(super) groups: Arc<Groups>,
     pub(super) transactions: Arc<Transactions>,
 }
 
@@ -49,19 +51,26 @@ impl World {
             owner: None,
             is_read_only: false,
             spares: Arc::default(),
+            figures: Arc::default(),
+            clearing: Arc::default(),
         };
         let topics = Arc::new(Topics::open(root, context).unwrap());
-        let recovered = Transactions::recover(&topics, &clock).unwrap();
+        let recovered = Transactions::recover(&topics).unwrap();
         let groups = Groups::open(Arc::clone(&topics), Arc::clone(&clock)).unwrap();
         let transactions = Transactions::open(recovered, (&topics, &groups), &clock, &agenda);
-        Self { disk, topics, transactions }
+        Self { disk, topics, groups, transactions }
     }
 
     /// The same disk after the process was killed.
     pub(super) fn next_life(self) -> Self {
-        let Self { disk, topics, transactions } = self;
-        disk.heal();
-        std::mem::forget((topics, transactions));
+        self.next_life_with(|disk| disk.heal())
+    }
+
+    /// The same, on a disk that something is made of first.
+    pub(super) fn next_life_with(self, change: impl FnOnce(&FaultyFileSystem)) -> Self {
+        let Self { disk, topics, groups, transactions } = self;
+        change(&disk);
+        std::mem::forget((topics, groups, transactions));
         Self::over(disk)
     }
 
@@ -85,6 +94,15 @@ impl World {
 
     pub(super) fn append(&self, topic: &str, value: &str, durability: Durability) -> Result<()> {
         self.partition(topic).append(&[Record::new().value(value)], durability).map(drop)
+    }
+
+    /// A consumer of a group that has read all of a topic.
+    pub(super) fn consumer_at_end(&self, group: &str, topic: &str) -> Consumer {
+        let builder = ConsumerBuilder::new(Arc::clone(&self.topics), Arc::clone(&self.groups));
+        let mut consumer = builder.group(group).build().unwrap();
+        consumer.assign([(topic, 0)]).unwrap();
+        consumer.seek_to_end();
+        consumer
     }
 
     /// The committed values of a topic.

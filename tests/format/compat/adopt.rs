@@ -164,3 +164,39 @@ fn segments_of_another_implementation_keep_their_offsets_and_gaps_however_high()
         }
     }
 }
+
+/// Kafka's consumer reads such names with U+FFFD in the place of what is not UTF-8. Nothing checks them on the way in.
+#[test]
+fn a_header_name_that_is_not_utf8_is_no_damage_and_stays_in_the_files() {
+    const NAME: &[u8] = b"na\xff\xfeme";
+    let source = tempfile::tempdir().unwrap();
+    let named = |key: &str| {
+        let mut sample = Sample::new(samples::NOON, Some(key.as_bytes()), Some(b"value"));
+        sample.headers = vec![("na--me".to_owned(), Some(b"7f".to_vec()))];
+        sample
+    };
+    let mut batch = foreign::batch(0, &[named("a"), named("b"), named("a")], Compression::None, Kind::Plain);
+    while let Some(at) = batch.windows(6).position(|bytes| bytes == b"na--me") {
+        batch[at..at + 6].copy_from_slice(NAME);
+    }
+    foreign::restamp(&mut batch);
+    fs::write(source.path().join("00000000000000000000.log"), &batch).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let config = TopicConfig::new().cleanup_policy(annals::CleanupPolicy::Compact);
+    let topic = store.adopt_topic(TOPIC, config, [source.path()]).unwrap().topic;
+    let names = || {
+        let read = read(&topic.partition(0).unwrap(), Isolation::ReadUncommitted);
+        read.into_iter().map(|record| (record.offset, record.headers[0].0.clone())).collect::<Vec<_>>()
+    };
+    let shown = || "na\u{fffd}\u{fffd}me".to_owned();
+    assert_eq!(names(), [(0, shown()), (1, shown()), (2, shown())]);
+    let one = topic.partition(0).unwrap().get(1).unwrap().unwrap();
+    assert_eq!(one.header(&shown()), Some(&b"7f"[..]));
+    assert_eq!(topic.compact().unwrap()[0].removed_records, 1);
+    assert_eq!(names(), [(1, shown()), (2, shown())]);
+    let (_, log) = logs(&dir.path().join(format!("{TOPIC}-0"))).remove(0);
+    assert_eq!(log.windows(6).filter(|bytes| *bytes == NAME).count(), 2, "stored as it was");
+    store.close().unwrap();
+    assert!(Store::verify(dir.path()).unwrap().findings.is_empty());
+}

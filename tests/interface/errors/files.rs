@@ -58,6 +58,8 @@ fn check_whole(dir: &Path, sent: usize) -> Result<(), Error> {
             assert_eq!(found, Some((offset, time_of(offset))), "by time {time}");
         }
     }
+    // Says what is wrong where the commits cannot be read.
+    drop(store.consumer("billing")?);
     let committed = store.committed("billing");
     assert_eq!(committed.get(&TopicPartition::new(TOPIC, 0)).map(|at| at.offset), Some(7));
     Ok(())
@@ -285,7 +287,7 @@ fn a_batch_of_another_version_is_damaged() {
         std::fs::write(&changed, bytes).unwrap();
         let base: i64 = changed.file_stem().unwrap().to_str().unwrap().parse().unwrap();
         match check_whole(dir.path(), sent) {
-            Err(Error::Corrupt { path, position: 0, offset, reason }) => {
+            Err(Error::Corrupt { path, position: 0, offset, reason, .. }) => {
                 assert_eq!((path, offset), (changed, Some(base)));
                 assert!(reason.contains(&format!("magic {magic} is not 2")), "{reason}");
             }

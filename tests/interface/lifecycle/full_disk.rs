@@ -94,19 +94,26 @@ fn fill(dir: &Path) {
     }
 }
 
-/// On a small disk in memory, where this user may mount one.
 #[test]
 fn at_0_bytes_free_a_store_opens_reads_and_deletes() {
+    on_a_small_disk("size=4m", use_a_full_disk);
+}
+
+#[test]
+fn without_a_free_inode_a_store_opens_reads_appends_and_goes_on() {
+    on_a_small_disk("size=16m,nr_inodes=60", use_a_disk_without_inodes);
+}
+
+/// On a disk in memory, where this user may mount one.
+fn on_a_small_disk(options: &str, act: fn(&Path)) {
     let place = fast_dir();
-    let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=4m", "annals-test"])
-        .arg(place.path())
-        .output();
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", options, "annals-test"]).arg(place.path()).output();
     if !mounted.is_ok_and(|done| done.status.success()) {
         eprintln!("not run: this user may not mount a file system");
         return;
     }
-    let outcome = std::panic::catch_unwind(|| use_a_full_disk(place.path()));
+    let outcome = std::panic::catch_unwind(|| act(place.path()));
     let unmounted = Command::new("umount").arg("--lazy").arg(place.path()).status();
     outcome.expect("see above");
     assert!(unmounted.is_ok_and(|done| done.success()));
@@ -137,4 +144,42 @@ fn use_a_full_disk(place: &Path) {
         assert_eq!(records(&partition("bills")).len(), 500);
         store.close().expect("a close");
     }
+}
+
+fn use_a_disk_without_inodes(place: &Path) {
+    let dir = place.join("store");
+    let store = by_hand(&dir).open().expect("a new store");
+    store.create_topic("orders", small_segments()).expect("a topic");
+    send(&store, Durability::Os, 300).expect("a send");
+    store.close().expect("a close");
+    let take_all = |from: usize| {
+        let names = (from..).map(|number| place.join(format!("of somebody else {number}")));
+        names.take_while(|name| fs::File::create(name).is_ok()).collect::<Vec<_>>()
+    };
+    let taken = take_all(0);
+    assert!(!taken.is_empty());
+    let store = by_hand(&dir).open().expect("no inode is needed to open");
+    let partition = store.topic("orders").expect("the topic").partition(0).expect("a partition");
+    assert_eq!(records(&partition).len(), 300);
+    // The first append needs one, and takes it from an index file.
+    send(&store, Durability::Disk, 1).expect("an index file gives its inode");
+    let others = take_all(1000);
+    assert!(store.create_topic("bills", TopicConfig::new()).expect_err("no inode is left").is_disk_full());
+    // The segment that there is takes what fits it.
+    let mut sent = 301;
+    let refused = loop {
+        match send(&store, Durability::Os, 1) {
+            Ok(()) => sent += 1,
+            Err(error) => break error,
+        }
+        assert!(sent < 600, "a roll needs an inode");
+    };
+    assert!(refused.is_disk_full() && refused.is_retriable(), "{refused:?}");
+    assert_eq!(records(&partition).len(), sent);
+    taken.iter().chain(&others).for_each(|name| fs::remove_file(name).expect("a removal"));
+    send(&store, Durability::Disk, 100).expect("rolls again");
+    store.close().expect("a close");
+    let store = by_hand(&dir).open().expect("the store");
+    let partition = store.topic("orders").expect("the topic").partition(0).expect("a partition");
+    assert_eq!(records(&partition).len(), sent + 100);
 }

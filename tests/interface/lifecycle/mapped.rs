@@ -12,8 +12,8 @@ use annals::{Durability, Partition, Record, Store, TopicConfig};
 use crate::common::{batch_ends, by_hand, fast_dir, files_of};
 
 const DIR: &str = "ANNALS_TEST_MAPPED_DIR";
-/// A batch's header, by Kafka's fields.
-const HEADER: u64 = 61;
+/// The part of a batch's header that says where it ends and what it holds, by Kafka's fields.
+const HEADER: u64 = 27;
 const RECORDS: i64 = 60;
 
 /// Looks at these records in all ways there are. What comes of it is of no interest, only that it comes.
@@ -37,7 +37,8 @@ fn flip_and_look(log: &Path, partition: &Partition, batches: &[u64]) -> usize {
         file.read_exact_at(&mut byte, at).expect("a byte");
         for bit in 0..8 {
             file.write_all_at(&[byte[0] ^ 1 << bit], at).expect("a flip");
-            looks += look(partition, [0, 30, 31, RECORDS - 1]);
+            // The batch, and those behind it that are found by its length.
+            looks += look(partition, [0, 1, 30, 31, 32, RECORDS - 1]);
         }
         file.write_all_at(&byte, at).expect("as it was");
     }

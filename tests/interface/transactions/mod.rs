@@ -7,4 +7,6 @@ mod life;
 #[cfg(test)]
 mod model;
 mod named;
+mod room;
 mod together;
+mod verify;

@@ -149,6 +149,9 @@ fn life(seed: u64) {
             drop((running, store));
             dir = next;
         }
+        let found = Store::verify(dir.path()).unwrap();
+        let is_snapshot = |path: &std::path::PathBuf| path.extension().is_some_and(|end| end == "snapshot");
+        assert!(found.is_sound() && !found.stale_indexes.iter().any(is_snapshot), "{found:?}");
     }
     expected.compare(&open(dir.path()));
 }

@@ -7,7 +7,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "append-before-commits-are-set-back",
         file: "src/log/open/settle.rs",
-        good: "let required = self.prerequisite.get().map_or(Ok(()), |prerequisite| (prerequisite.0)());",
+        good: "let required = prerequisites.iter().try_for_each(|prerequisite| (prerequisite.0)());",
         bad: "let required: Result<()> = Ok(());",
         caught_by: &[tests("interface", &["lifecycle::full_disk::"])],
     },
@@ -106,11 +106,18 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("crash", &["durability::panics::"])],
     },
     Bug {
-        name: "leader-that-panics-leads-for-ever",
+        name: "leader-that-panics-wakes-nobody",
         file: "src/log/write/group_sync.rs",
-        good: "        rounds.is_led = false;",
-        bad: "        rounds.is_led = std::thread::panicking();",
+        good: "        self.0.done.notify_all();",
+        bad: "        if !std::thread::panicking() {\n            self.0.done.notify_all();\n        }",
         caught_by: &[tests("crash", &["durability::panics::"])],
+    },
+    Bug {
+        name: "no-descriptor-for-a-new-name-is-for-ever",
+        file: "src/log/compaction/swap.rs",
+        good: "let prepared = synced.and_then(|()| segment.iter().try_for_each(|segment| segment.log().hold()));",
+        bad: "let prepared = synced;",
+        caught_by: &[tests("crash", &["durability::limits::"])],
     },
     Bug {
         name: "records-accepted-after-the-last-batch-of-a-close",
@@ -247,5 +254,20 @@ pub(super) const BUGS: &[Bug] = &[
         good: "|| listed.deleted.contains(&identity.topic)",
         bad: "|| true",
         caught_by: &[NAMED],
+    },
+    // Commits that cannot be read.
+    Bug {
+        name: "groups-begin-anew-where-commits-are-damaged",
+        file: "src/group/groups.rs",
+        good: "        self.check_readable()?;\n        Ok(self.register.lock().take(name))",
+        bad: "        Ok(self.register.lock().take(name))",
+        caught_by: &[tests("interface", &["groups::damaged::"])],
+    },
+    Bug {
+        name: "appends-go-on-where-commits-are-not-known",
+        file: "src/group/groups.rs",
+        good: "                hold_back_appends(&topics, &damage);\n",
+        bad: "                _ = hold_back_appends;\n",
+        caught_by: &[tests("interface", &["groups::damaged::"])],
     },
 ];

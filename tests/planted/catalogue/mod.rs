@@ -1,5 +1,7 @@
 //! The bugs, and who catches each.
 
+mod copies;
+mod figures;
 mod lives;
 mod processes;
 mod reading;
@@ -48,7 +50,16 @@ const ENDING: Tests = tests("interface", &["lifecycle::ending::"]);
 
 /// All of them; a new room gets a file of its own.
 pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
-    [lives::BUGS, processes::BUGS, reading::BUGS, repairs::BUGS, syncs::BUGS, transactions::BUGS]
-        .into_iter()
-        .flatten()
+    [
+        figures::BUGS,
+        copies::BUGS,
+        lives::BUGS,
+        processes::BUGS,
+        reading::BUGS,
+        repairs::BUGS,
+        syncs::BUGS,
+        transactions::BUGS,
+    ]
+    .into_iter()
+    .flatten()
 }

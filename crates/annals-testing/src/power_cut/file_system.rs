@@ -294,6 +294,17 @@ impl FileSystem for PowerCutFileSystem {
         })
     }
 
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.change(&Change::Create(to), |disk, _| {
+            let (node, (parent, name)) = (disk.find(from)?, disk.place(to)?);
+            disk.file(node)?;
+            if disk.directory(parent)?.current.contains_key(&name) {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            disk.change_names(parent, NameChange::Link { name, node })
+        })
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.change(&Change::SyncDir(dir), |disk, _| {
             let node = disk.find(dir)?;

@@ -11,6 +11,7 @@ use crate::log::check::verify::{Damage, VerifyReport};
 use crate::log::config::LogConfig;
 use crate::log::log::{Log, LogContext};
 use crate::log::table::state_file::{STATE_FILE, StateFile};
+use crate::segment::{Segment, aborted_summary, with_aborted};
 use crate::types::Offset;
 
 impl Log {
@@ -63,11 +64,24 @@ impl Log {
         Mender { directory, identity, config, copies, repairs, max_expanded_bytes, now }.mend(state)
     }
 
+    /// Writes the transactions that were aborted in a segment once more, where the log tells those that the state file means.
+    fn rebuild_aborted(&self, segment: &Arc<Segment>) -> Result<()> {
+        let aborted = self.aborted_in(&self.segment_list(), segment)?;
+        let (summaries, _) = self.listed();
+        if let Some(summary) = summaries.iter().find(|summary| summary.base == segment.base())
+            && aborted_summary(*summary, &aborted) == *summary
+        {
+            with_aborted(&self.directory, *summary, &aborted);
+        }
+        Ok(())
+    }
+
     /// Index files are made anew by whoever needs them and finds them wrong.
     fn rebuild_indexes(&self, checked: &VerifyReport, report: &mut RepairReport) -> Result<()> {
         for segment in self.segment_list().iter() {
             if checked.stale_indexes.contains(&segment.log().path()) {
                 segment.walk()?;
+                self.rebuild_aborted(segment)?;
                 report.rebuilt_indexes.push(segment.log().path());
             }
         }

@@ -259,3 +259,19 @@ fn every_aborted_record_is_found_from_wherever_one_looks() {
         }
     });
 }
+
+#[test]
+fn a_snapshot_that_lags_behind_the_log_contradicts_it_and_one_that_knows_more_does_not() {
+    let mut told = ProducerTable::default();
+    told.note(&header(&PLAIN, 0));
+    let mut further = told.clone();
+    further.note(&header(&counted(3), 10));
+    let mut open = told.clone();
+    open.note(&header(&Sender { producer_id: 8, is_transactional: true, ..PLAIN }, 20));
+    assert_eq!(told.contradicted_by(&told), None);
+    assert_eq!(told.contradicted_by(&further), None, "what was compacted away since");
+    assert_eq!(told.contradicted_by(&open), None);
+    assert_eq!(told.contradicted_by(&ProducerTable::default()), None, "forgotten");
+    assert!(further.contradicted_by(&told).is_some());
+    assert!(open.contradicted_by(&told).is_some(), "a crash would take its records for committed");
+}

@@ -42,3 +42,20 @@ fn a_close_keeps_what_was_acknowledged_and_nothing_else() {
         next.check_durable();
     });
 }
+
+/// What was accepted in memory before the close is written by it: told to nobody as lost, and there.
+#[test]
+fn a_close_keeps_what_was_accepted_in_memory() {
+    explore(|| {
+        let world = World::new(ONE_SEGMENT);
+        let closed = world.clone();
+        let close: Part = Box::new(move || {
+            closed.log.close().unwrap();
+            Vec::new()
+        });
+        let parts = vec![sender(&world, 0, Durability::Memory), sender(&world, 1, Durability::Memory), close];
+        let mut told: Vec<_> = together(parts).into_iter().flatten().collect();
+        told.sort();
+        assert_eq!(world.reopened().records(), told);
+    });
+}

@@ -8,6 +8,9 @@ use std::sync::{Arc, Mutex as PlainMutex, MutexGuard as PlainGuard};
 use crate::io::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode, View};
 use crate::locks::{AtomicBool, AtomicI64, Mutex, Ordering};
 
+/// What is said by a panic that was asked for.
+pub(super) const PLANTED: &str = "a panic of the disk, on purpose";
+
 /// The disk. Clones share it. Its own locks are no points of the schedule; [`point`](Faults::point) is.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Disk {
@@ -24,11 +27,16 @@ pub(super) struct Faults {
     writes: AtomicI64,
     /// Syncs that succeed before one fails.
     syncs: AtomicI64,
+    /// Calls on a `.log` that succeed before one panics.
+    panics: AtomicI64,
+    /// Changes of files and names so far. No point of the schedule.
+    changes: std::sync::atomic::AtomicUsize,
 }
 
 impl Default for Faults {
     fn default() -> Self {
-        Self { writes: AtomicI64::new(i64::MAX), syncs: AtomicI64::new(i64::MAX) }
+        let never = || AtomicI64::new(i64::MAX);
+        Self { writes: never(), syncs: never(), panics: never(), changes: Default::default() }
     }
 }
 
@@ -41,6 +49,24 @@ impl Faults {
     /// The sync after `syncs` others fails.
     pub(super) fn fail_sync_after(&self, syncs: i64) {
         self.syncs.store(syncs, Ordering::SeqCst);
+    }
+
+    /// The write or sync after `calls` others panics.
+    pub(super) fn panic_after(&self, calls: i64) {
+        self.panics.store(calls, Ordering::SeqCst);
+    }
+
+    pub(super) fn has_panicked(&self) -> bool {
+        self.panics.load(Ordering::SeqCst) < 0
+    }
+
+    /// How often a file or a name was changed.
+    pub(super) fn changes(&self) -> usize {
+        self.changes.load(Ordering::SeqCst)
+    }
+
+    fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(super) fn sync_has_failed(&self) -> bool {
@@ -102,6 +128,7 @@ impl FileSystem for Disk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
         self.faults.point();
         if mode == OpenMode::CreateNew {
+            self.faults.note_change();
             let mut names = plain(&self.names);
             if names.contains_key(path) {
                 return Err(ErrorKind::AlreadyExists.into());
@@ -139,11 +166,13 @@ impl FileSystem for Disk {
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.faults.point();
+        self.faults.note_change();
         plain(&self.names).remove(path).map(drop).ok_or_else(|| ErrorKind::NotFound.into())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.faults.point();
+        self.faults.note_change();
         let file = self.get(from)?;
         let mut names = plain(&self.names);
         names.remove(from);
@@ -164,6 +193,10 @@ impl FileSystem for Disk {
 impl DiskFile {
     fn strikes(&self, left: &AtomicI64) -> bool {
         self.is_log && left.fetch_sub(1, Ordering::SeqCst) == 0
+    }
+
+    fn panic_in_its_turn(&self) {
+        assert!(!self.strikes(&self.faults.panics), "{PLANTED}");
     }
 
     /// Writes back what is dirty.
@@ -197,6 +230,8 @@ impl FileHandle for DiskFile {
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
+        self.panic_in_its_turn();
+        self.faults.note_change();
         let fails = self.strikes(&self.faults.writes);
         let at = usize::try_from(position).unwrap();
         let done = if fails { &bytes[..bytes.len() / 2] } else { bytes };
@@ -210,6 +245,7 @@ impl FileHandle for DiskFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.faults.point();
+        self.faults.note_change();
         plain(&self.content).bytes.resize(usize::try_from(len).unwrap(), 0);
         Ok(())
     }
@@ -219,6 +255,7 @@ impl FileHandle for DiskFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.panic_in_its_turn();
         self.write_back();
         if self.has_error.swap(false, Ordering::SeqCst) {
             return Err(io::Error::other("the disk has lost what was written"));

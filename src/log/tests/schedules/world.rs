@@ -11,8 +11,8 @@ use crate::error::Result;
 use crate::io::{Deadline, Directory, ManualClock};
 use crate::log::tests::{IDENTITY, config, context};
 use crate::log::{
-    Append, Appended, FetchLimits, Log, LogConfig, LogContext, OnDamage, Reader, RecordSlice, Signal,
-    Visibility,
+    Append, Appended, CompactionConfig, CompactionReport, Effort, FetchLimits, Log, LogConfig, LogContext,
+    OnDamage, Reader, RecordSlice, Signal, Visibility,
 };
 use crate::segment::ReadMode;
 use crate::types::{Durability, Offset, Record};
@@ -79,14 +79,40 @@ impl World {
     }
 
     fn append(&self, value: &str, durability: Durability) -> Result<Appended> {
-        let how = Append {
-            durability,
-            batch_bytes: 200,
-            linger: Duration::from_secs(9),
-            expected_end: None,
-            most_open_batches: usize::MAX,
+        self.log.append(&[Record::new().value(value)], &how(durability, Duration::from_secs(9)))
+    }
+
+    /// Appends a record of that key.
+    pub(super) fn put(&self, key: &str, value: &str) -> Result<Offset> {
+        let record = Record::new().key(key).value(value);
+        let appended = self.log.append(&[record], &how(Durability::Os, Duration::ZERO))?;
+        Ok(appended.last_offset)
+    }
+
+    /// Sends a record of that key to memory, to stay there until somebody writes it.
+    pub(super) fn accept(&self, key: &str, value: &str) -> Result<Offset> {
+        let record = Record::new().key(key).value(value);
+        let appended = self.log.append(&[record], &how(Durability::Memory, Duration::MAX))?;
+        Ok(appended.last_offset)
+    }
+
+    /// Sends a record to memory that may wait so long.
+    pub(super) fn leave(&self, value: &str, linger: Duration) -> Result<Offset> {
+        let appended = self.log.append(&[Record::new().value(value)], &how(Durability::Memory, linger))?;
+        Ok(appended.last_offset)
+    }
+
+    pub(super) fn compact(&self) -> Result<CompactionReport> {
+        let config = CompactionConfig {
+            effort: Effort::Now,
+            memory_bytes: 1 << 10,
+            delete_retention: Duration::from_secs(60),
+            min_lag: Duration::ZERO,
+            max_lag: None,
+            min_dirty_ratio: 0.5,
+            now: 1_000_000,
         };
-        self.log.append(&[Record::new().value(value)], &how)
+        self.log.compact(&|| Some(config))
     }
 
     /// Every record there is from the start on.
@@ -115,6 +141,10 @@ impl World {
             }
         }
     }
+}
+
+fn how(durability: Durability, linger: Duration) -> Append {
+    Append { durability, batch_bytes: 200, linger, expected_end: None, most_open_batches: usize::MAX }
 }
 
 /// A reader that waits at the end.

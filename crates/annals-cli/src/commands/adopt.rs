@@ -1,0 +1,94 @@
+//! `adopt`: a topic made of the files of another log.
+
+use std::path::{Path, PathBuf};
+
+use annals::{AdoptedPartition, LogSource, Offset};
+use clap::Args;
+
+use crate::arguments::Arguments;
+use crate::commands::topics::{config, setting};
+use crate::failure::Outcome;
+use crate::open::{Access, with_store};
+use crate::show::{Object, Screen, count};
+
+/// Make a topic of the files of a Kafka broker that is stopped, or of a copy of another store. Offsets are kept.
+///
+/// Where a partition starts is read from the broker's log-start-offset-checkpoint beside the directory, if there is one.
+///
+/// Example: annals adopt --topic orders /var/kafka/orders-0 /var/kafka/orders-1
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The name of the new topic.
+    #[arg(long, short, value_name = "NAME")]
+    topic: String,
+    /// One directory for each partition, in order.
+    #[arg(required = true, value_name = "DIR")]
+    directories: Vec<PathBuf>,
+    /// A setting by Kafka's name.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    config: Vec<(String, String)>,
+    /// Share the files instead of copying them: nobody may write them afterwards.
+    #[arg(long, conflicts_with = "reflink")]
+    hard_link: bool,
+    /// Share the blocks of the files, where the file system can.
+    #[arg(long)]
+    reflink: bool,
+}
+
+pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
+    with_store(arguments, Access::Make, |store| {
+        let source = |directory: &PathBuf| {
+            let source = LogSource::new(directory);
+            let source = match kafka_start(directory) {
+                Some(start) => source.start(start),
+                None => source,
+            };
+            match (options.hard_link, options.reflink) {
+                (true, _) => source.hard_linked(),
+                (false, true) => source.reflinked(),
+                (false, false) => source,
+            }
+        };
+        let sources = options.directories.iter().map(source);
+        let adopted = store.adopt_topic(&options.topic, config(&options.config), sources)?;
+        for (number, partition) in adopted.partitions.iter().enumerate() {
+            let AdoptedPartition { source, start, end, records, bytes, segments, torn, .. } = partition;
+            if screen.json {
+                screen.object(&object(&options.topic, number, partition))?;
+                continue;
+            }
+            screen.line(format_args!(
+                "{}: offsets {start} to {end}, {}, {bytes} bytes in {}",
+                source.display(),
+                count(records, "record"),
+                count(segments, "segment"),
+            ))?;
+            if let Some(torn) = torn {
+                screen.line(format_args!("  left out: {torn}"))?;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn object(topic: &str, number: usize, partition: &AdoptedPartition) -> Object {
+    Object::new("adopted")
+        .text("topic", topic)
+        .number("partition", number)
+        .text("source", &partition.source.to_string_lossy())
+        .number("start", partition.start)
+        .number("end", partition.end)
+        .number("records", partition.records)
+        .number("bytes", partition.bytes)
+        .number("segments", partition.segments)
+        .number("copied_bytes", partition.copied_bytes)
+        .maybe_text("torn", partition.torn.as_ref().map(ToString::to_string).as_deref())
+}
+
+/// What a broker notes beside the directories of its partitions: lines of topic, partition and offset, after two others.
+fn kafka_start(directory: &Path) -> Option<Offset> {
+    let text = std::fs::read_to_string(directory.parent()?.join("log-start-offset-checkpoint")).ok()?;
+    let (topic, partition) = directory.file_name()?.to_str()?.rsplit_once('-')?;
+    let begin = format!("{topic} {partition} ");
+    text.lines().find_map(|line| line.strip_prefix(&begin))?.trim().parse().ok()
+}

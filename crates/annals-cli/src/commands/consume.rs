@@ -1,0 +1,236 @@
+//! `consume`: records to lines.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use annals::{
+    Consumer, Error, Isolation, Offset, OnDamage, PartitionView, Records, Store, StoreReader, TopicPartition,
+};
+use clap::{Args, ValueEnum};
+
+use crate::arguments::Arguments;
+use crate::commands::printer::{Printer, Style};
+use crate::failure::{Failure, Outcome};
+use crate::interrupt;
+use crate::open::{Access, with_reader, with_store};
+use crate::show::{Screen, count};
+use crate::times::parse_time;
+
+/// Print records of topics.
+///
+/// From the beginning to the end, partition after partition; with --group from what the group has committed, as a
+/// member of it, and what was printed is committed.
+///
+/// Examples:
+///   annals consume --topic orders --print-key --print-timestamp
+///   annals consume --topic orders --offset -10 --json
+///   annals consume --topic orders --from-time -1h --key alice
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Options {
+    /// Where from.
+    #[arg(long, short, value_name = "NAME", required = true)]
+    topic: Vec<String>,
+    /// These partitions alone.
+    #[arg(long, short, value_name = "N", conflicts_with = "group")]
+    partition: Vec<u32>,
+    /// As a member of this group.
+    #[arg(long, short, value_name = "NAME", conflicts_with_all = ["offset", "from_beginning", "from_time"])]
+    group: Option<String>,
+    /// From the first record.
+    #[arg(long, conflicts_with_all = ["offset", "from_time"])]
+    from_beginning: bool,
+    /// From this offset, `earliest`, `latest`, or the last N with -N.
+    #[arg(long, short, value_name = "N", value_parser = parse_start, allow_hyphen_values = true)]
+    offset: Option<Start>,
+    /// From the first record of this time or later.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "offset", allow_hyphen_values = true)]
+    from_time: Option<i64>,
+    /// Records of this key alone.
+    #[arg(long, short)]
+    key: Option<String>,
+    /// Stop after so many records.
+    #[arg(long, short, value_name = "N")]
+    max_messages: Option<u64>,
+    /// Whether records of transactions that are open or were aborted are printed.
+    #[arg(long, value_enum, default_value_t = Level::ReadCommitted)]
+    isolation_level: Level,
+    /// Pass over batches that cannot be read.
+    #[arg(long)]
+    skip_damage: bool,
+    #[command(flatten)]
+    style: Style,
+}
+
+/// Where reading begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    Earliest,
+    Latest,
+    At(Offset),
+    Last(Offset),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Level {
+    ReadCommitted,
+    ReadUncommitted,
+}
+
+fn parse_start(text: &str) -> Result<Start, String> {
+    match text {
+        "earliest" | "beginning" => return Ok(Start::Earliest),
+        "latest" | "end" => return Ok(Start::Latest),
+        _ => {}
+    }
+    let number = text.parse::<Offset>().map_err(|_| "a number, earliest, latest, or -N".to_owned())?;
+    Ok(if number < 0 { Start::Last(number.saturating_neg()) } else { Start::At(number) })
+}
+
+pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
+    let style = options.style.with_properties()?;
+    if matches!(options.offset, Some(Start::At(_))) && options.partition.is_empty() {
+        let words = "an offset is one of a partition: give --partition, too";
+        return Err(Failure::Usage(words.to_owned()));
+    }
+    let mut printer = Printer::new(&style, screen);
+    printer.left = options.max_messages.unwrap_or(u64::MAX);
+    printer.key = options.key.as_ref().map(|key| key.clone().into_bytes());
+    match &options.group {
+        None => with_reader(arguments, |store| read_partitions(options, store, &mut printer)),
+        Some(group) => with_store(arguments, Access::Write, |store| {
+            for name in &options.topic {
+                printer.note_times(name, &store.topic(name)?.config());
+            }
+            read_as_member(options, consumer(options, group, store)?, &mut printer)?;
+            let mut skipped = 0;
+            for name in &options.topic {
+                let stats = store.topic(name)?.stats()?;
+                skipped += stats.partitions.iter().map(|one| one.skipped_offsets).sum::<u64>();
+            }
+            tell_of_skipped(skipped)
+        }),
+    }
+}
+
+/// What was passed over is no secret.
+fn tell_of_skipped(skipped: u64) -> Outcome {
+    if skipped == 0 {
+        return Ok(());
+    }
+    Err(Failure::Found(format!("passed over {} that cannot be read", count(skipped, "offset"))))
+}
+
+fn isolation(options: &Options) -> Isolation {
+    match options.isolation_level {
+        Level::ReadCommitted => Isolation::ReadCommitted,
+        Level::ReadUncommitted => Isolation::ReadUncommitted,
+    }
+}
+
+fn consumer(options: &Options, group: &str, store: &Store) -> Outcome<Consumer> {
+    let damage = if options.skip_damage { OnDamage::Skip } else { OnDamage::Fail };
+    let builder = store.consumer_builder().group(group).client_id("annals").max_poll_records(10_000);
+    Ok(builder.isolation(isolation(options)).on_damage(damage).build()?)
+}
+
+/// One partition after the other, each to its end.
+fn read_partitions(options: &Options, store: &StoreReader, printer: &mut Printer<'_>) -> Outcome {
+    let topics = options.topic.iter().map(|name| store.topic(name)).collect::<annals::Result<Vec<_>>>()?;
+    let mut skipped = 0;
+    for topic in topics {
+        printer.note_times(topic.name(), &topic.config());
+        let partitions = if options.partition.is_empty() {
+            topic.partitions()
+        } else {
+            options.partition.iter().map(|n| topic.partition(*n)).collect::<annals::Result<Vec<_>>>()?
+        };
+        for partition in partitions {
+            if let Some(start) = start_of(options, &partition)? {
+                skipped += read_partition(options, &partition, start, printer)?;
+            }
+        }
+    }
+    tell_of_skipped(skipped)
+}
+
+/// Says how many offsets it passed over.
+fn read_partition(
+    options: &Options,
+    partition: &PartitionView,
+    start: Offset,
+    printer: &mut Printer<'_>,
+) -> Outcome<u64> {
+    let mut reader = partition.read_from(start)?.isolation(isolation(options));
+    let mut skipped = 0;
+    while printer.left > 0 {
+        interrupt::check()?;
+        match reader.fetch() {
+            Ok(records) if records.is_empty() => break,
+            Ok(records) => drop(printer.print(&records)?),
+            Err(Error::Corrupt { resume_at: Some(next), .. }) if options.skip_damage => {
+                skipped += u64::try_from(next.saturating_sub(reader.position())).unwrap_or(0);
+                reader.seek(next);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(skipped)
+}
+
+/// `None` where there is nothing to read.
+fn start_of(options: &Options, partition: &PartitionView) -> Outcome<Option<Offset>> {
+    if let Some(time) = options.from_time {
+        return Ok(partition.offset_for_time(time)?.map(|found| found.offset));
+    }
+    let (start, end) = (partition.start(), partition.end());
+    Ok(match options.offset.unwrap_or(Start::Earliest) {
+        Start::Earliest => Some(start),
+        Start::Latest => None,
+        Start::At(offset) => Some(offset),
+        Start::Last(count) => Some(end.saturating_sub(count).max(start)),
+    })
+}
+
+/// What was printed is committed after the output took it.
+fn read_as_member(options: &Options, mut consumer: Consumer, printer: &mut Printer<'_>) -> Outcome {
+    consumer.subscribe(options.topic.iter().map(String::as_str))?;
+    let mut outcome = Ok(());
+    while outcome.is_ok() && printer.left > 0 {
+        interrupt::check()?;
+        let records = consumer.poll(Duration::ZERO)?;
+        if records.is_empty() {
+            break;
+        }
+        outcome = printer.print(&records).and_then(|all| {
+            printer.flush()?;
+            if all {
+                consumer.commit()?
+            } else {
+                commit_up_to(&mut consumer, &records, printer.printed_up_to())?
+            }
+            Ok(())
+        });
+    }
+    consumer.close().map_err(Failure::from).and(outcome)
+}
+
+/// Commits what was looked at of these records, and no more.
+fn commit_up_to(
+    consumer: &mut Consumer,
+    records: &Records,
+    last: Option<(TopicPartition, Offset)>,
+) -> Outcome {
+    let mut offsets = BTreeMap::new();
+    for record in records {
+        offsets.insert(record.topic_partition().clone(), record.offset() + 1);
+        if last
+            .as_ref()
+            .is_some_and(|(place, offset)| place == record.topic_partition() && *offset == record.offset())
+        {
+            break;
+        }
+    }
+    Ok(consumer.commit_offsets(offsets)?)
+}

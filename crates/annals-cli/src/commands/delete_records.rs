@@ -1,0 +1,45 @@
+//! `delete-records`: everything below an offset.
+
+use annals::Offset;
+use clap::Args;
+
+use crate::arguments::Arguments;
+use crate::failure::Outcome;
+use crate::open::{Access, with_store};
+use crate::show::{Object, Screen};
+
+/// Delete the records of a partition below an offset.
+///
+/// Example: annals delete-records --topic orders --partition 0 --offset 1000
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The topic.
+    #[arg(long, short, value_name = "NAME")]
+    topic: String,
+    /// The partition.
+    #[arg(long, short, value_name = "N")]
+    partition: u32,
+    /// The first offset that stays.
+    #[arg(long, short, value_name = "N")]
+    offset: Offset,
+}
+
+pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
+    with_store(arguments, Access::Write, |store| {
+        let partition = store.topic(&options.topic)?.partition(options.partition)?;
+        let report = partition.delete_records(options.offset)?;
+        let object = || {
+            Object::new("deleted_records")
+                .text("topic", &options.topic)
+                .number("partition", options.partition)
+                .number("start", report.start)
+                .number("segments", report.segments)
+                .number("bytes", report.bytes)
+        };
+        let place = partition.topic_partition();
+        screen.either(
+            object,
+            format_args!("{place} begins at offset {}; {} bytes were freed.", report.start, report.bytes),
+        )
+    })
+}

@@ -1,0 +1,51 @@
+//! The verbs, one a file.
+
+pub(crate) mod adopt;
+pub(crate) mod backup;
+pub(crate) mod compact;
+pub(crate) mod completions;
+pub(crate) mod consume;
+pub(crate) mod delete_records;
+pub(crate) mod dump;
+mod dump_objects;
+pub(crate) mod erase;
+mod figures;
+pub(crate) mod groups;
+mod input;
+mod line;
+mod look;
+mod printer;
+pub(crate) mod produce;
+pub(crate) mod repair;
+mod reset;
+pub(crate) mod retention;
+pub(crate) mod stats;
+pub(crate) mod topics;
+pub(crate) mod verify;
+
+use crate::arguments::{Arguments, Verb};
+use crate::failure::Outcome;
+use crate::show::Screen;
+
+/// Does what was asked for.
+pub(crate) fn run(arguments: &Arguments, screen: &mut Screen) -> Outcome {
+    match &arguments.verb {
+        Verb::Topics(verb) => topics::run(verb, arguments, screen),
+        Verb::Produce(options) => produce::run(options, arguments, screen),
+        Verb::Consume(options) => consume::run(options, arguments, screen),
+        Verb::Groups(verb) => groups::run(verb, arguments, screen),
+        Verb::Stats(options) => stats::run(options, arguments, screen),
+        Verb::Dump(options) => dump::run(options, screen),
+        Verb::Verify(options) => verify::run(options, arguments, screen),
+        Verb::Repair(options) => repair::run(options, arguments, screen),
+        Verb::Compact(options) => compact::run(options, arguments, screen),
+        Verb::Retention(options) => retention::run(options, arguments, screen),
+        Verb::Erase(options) => erase::run(options, arguments, screen),
+        Verb::DeleteRecords(options) => delete_records::run(options, arguments, screen),
+        Verb::Backup(options) => backup::run(options, arguments, screen),
+        Verb::Restore(options) => backup::restore(options, arguments, screen),
+        Verb::Adopt(options) => adopt::run(options, arguments, screen),
+        Verb::Completions(options) => completions::run(options, screen),
+        Verb::Manual => completions::manual(screen),
+    }
+}

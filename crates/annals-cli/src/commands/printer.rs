@@ -1,0 +1,218 @@
+//! A record as a line.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use annals::{Offset, RecordRef, Records, TopicConfig, TopicPartition};
+use clap::{Args, ValueEnum};
+
+use crate::failure::{Failure, Outcome, of_output};
+use crate::show::{Bytes, List, Object, Screen};
+
+/// How records are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Bytes as they are; on a terminal without its control characters.
+    Text,
+    /// Keys, values and headers in hexadecimal.
+    Hex,
+    /// The same as --json.
+    Json,
+}
+
+/// What is printed of a record. The names are those of Kafka's formatter properties.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Style {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    #[command(flatten)]
+    parts: Parts,
+    /// What stands between the parts.
+    #[arg(long, default_value = "\t", value_name = "TEXT", hide_default_value = true)]
+    key_separator: String,
+    /// What stands for null.
+    #[arg(long, default_value = "null", value_name = "TEXT")]
+    null_marker: String,
+    /// The same by Kafka's names: print.key, print.timestamp, print.partition, print.offset, print.headers, print.value,
+    /// key.separator, null.literal.
+    #[arg(long, visible_alias = "formatter-property", value_name = "KEY=VALUE", value_parser = super::topics::setting_as_it_is)]
+    property: Vec<(String, String)>,
+}
+
+/// Which parts.
+#[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "a flag of the command line each")]
+struct Parts {
+    /// The timestamp first.
+    #[arg(long)]
+    print_timestamp: bool,
+    /// Then the partition.
+    #[arg(long)]
+    print_partition: bool,
+    /// Then the offset.
+    #[arg(long)]
+    print_offset: bool,
+    /// Then the headers.
+    #[arg(long)]
+    print_headers: bool,
+    /// Then the key.
+    #[arg(long)]
+    print_key: bool,
+    /// And no value.
+    #[arg(long)]
+    no_value: bool,
+}
+
+impl Style {
+    /// With what `--property` says of it.
+    pub(crate) fn with_properties(&self) -> Outcome<Self> {
+        let mut style = self.clone();
+        for (key, value) in &self.property {
+            let truth = || match value.as_str() {
+                "true" => Ok(true),
+                "false" => Ok(false),
+                _ => Err(Failure::Usage(format!("property {key}={value}: true or false"))),
+            };
+            match key.as_str() {
+                "print.key" => style.parts.print_key = truth()?,
+                "print.timestamp" => style.parts.print_timestamp = truth()?,
+                "print.partition" => style.parts.print_partition = truth()?,
+                "print.offset" => style.parts.print_offset = truth()?,
+                "print.headers" => style.parts.print_headers = truth()?,
+                "print.value" => style.parts.no_value = !truth()?,
+                "key.separator" => style.key_separator.clone_from(value),
+                "null.literal" => style.null_marker.clone_from(value),
+                _ => return Err(Failure::Usage(format!("there is no property {key} here"))),
+            }
+        }
+        Ok(style)
+    }
+}
+
+/// Prints records until there were enough.
+#[derive(Debug)]
+pub(crate) struct Printer<'a> {
+    style: &'a Style,
+    screen: &'a mut Screen,
+    bytes: Bytes,
+    is_json: bool,
+    /// What the timestamps of a topic are.
+    times: BTreeMap<String, String>,
+    /// Records of this key alone.
+    pub(crate) key: Option<Vec<u8>>,
+    /// How many more are wanted.
+    pub(crate) left: u64,
+    last: Option<(TopicPartition, Offset)>,
+}
+
+impl<'a> Printer<'a> {
+    pub(crate) fn new(style: &'a Style, screen: &'a mut Screen) -> Self {
+        let bytes = match style.format {
+            Format::Hex => Bytes::Hex,
+            _ if screen.is_terminal => Bytes::Escaped,
+            _ => Bytes::Raw,
+        };
+        let is_json = screen.json || style.format == Format::Json;
+        Self { style, screen, bytes, is_json, times: BTreeMap::new(), key: None, left: u64::MAX, last: None }
+    }
+
+    /// What the timestamps of a topic are.
+    pub(crate) fn note_times(&mut self, topic: &str, config: &TopicConfig) {
+        self.times.insert(topic.to_owned(), config.get("message.timestamp.type").to_owned());
+    }
+
+    /// Says whether all were looked at.
+    pub(crate) fn print(&mut self, records: &Records) -> Outcome<bool> {
+        for record in records {
+            if self.left == 0 {
+                return Ok(false);
+            }
+            if self.key.is_some() && self.key.as_deref() != record.key() {
+                continue;
+            }
+            self.record(record).map_err(of_output)?;
+            self.left -= 1;
+            if self.left == 0 {
+                self.last = Some((record.topic_partition().clone(), record.offset()));
+            }
+        }
+        Ok(self.left > 0)
+    }
+
+    /// The last that was wanted.
+    pub(crate) fn printed_up_to(&self) -> Option<(TopicPartition, Offset)> {
+        self.last.clone()
+    }
+
+    pub(crate) fn flush(&mut self) -> Outcome {
+        self.screen.flush()
+    }
+
+    fn record(&mut self, record: RecordRef<'_>) -> io::Result<()> {
+        if self.is_json {
+            return writeln!(self.screen.out(), "{}", object(record));
+        }
+        let Self { style, screen, bytes, times, .. } = self;
+        let Style { parts, key_separator, null_marker, .. } = style;
+        let (separator, null) = (key_separator.as_bytes(), null_marker.as_bytes());
+        let out = screen.out();
+        if parts.print_timestamp {
+            let kind = times.get(record.topic()).map_or("CreateTime", String::as_str);
+            write!(out, "{kind}:{}{key_separator}", record.timestamp())?;
+        }
+        if parts.print_partition {
+            write!(out, "Partition:{}{key_separator}", record.partition())?;
+        }
+        if parts.print_offset {
+            write!(out, "Offset:{}{key_separator}", record.offset())?;
+        }
+        if parts.print_headers {
+            let mut is_first = true;
+            for header in record.headers() {
+                if !is_first {
+                    out.write_all(b",")?;
+                }
+                is_first = false;
+                bytes.write(header.key.as_bytes(), out)?;
+                out.write_all(b":")?;
+                maybe(*bytes, header.value, null, out)?;
+            }
+            if is_first {
+                out.write_all(b"NO_HEADERS")?;
+            }
+            out.write_all(separator)?;
+        }
+        if parts.print_key {
+            maybe(*bytes, record.key(), null, out)?;
+            if !parts.no_value {
+                out.write_all(separator)?;
+            }
+        }
+        if !parts.no_value {
+            maybe(*bytes, record.value(), null, out)?;
+        }
+        out.write_all(b"\n")
+    }
+}
+
+fn maybe(bytes: Bytes, value: Option<&[u8]>, null: &[u8], out: &mut impl Write) -> io::Result<()> {
+    match value {
+        Some(value) => bytes.write(value, out),
+        None => out.write_all(null),
+    }
+}
+
+fn object(record: RecordRef<'_>) -> Object {
+    let headers = List::of(record.headers(), |header| {
+        Object::inner().text("key", &header.key).bytes("value", header.value)
+    });
+    Object::new("record")
+        .text("topic", record.topic())
+        .number("partition", record.partition())
+        .number("offset", record.offset())
+        .number("timestamp", record.timestamp())
+        .bytes("key", record.key())
+        .bytes("value", record.value())
+        .list("headers", headers)
+}

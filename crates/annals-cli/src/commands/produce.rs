@@ -1,0 +1,178 @@
+//! `produce`: lines to records.
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use annals::{Durability, Record, TopicProducer};
+use clap::{Args, ValueEnum};
+
+use crate::arguments::Arguments;
+use crate::commands::input::Lines;
+use crate::commands::line::{Format, LineReader};
+use crate::commands::topics::setting;
+use crate::failure::{Failure, Outcome, both};
+use crate::interrupt;
+use crate::open::{Access, with_store};
+use crate::progress::{Progress, Unit};
+use crate::show::{Object, Screen, count};
+
+/// Send lines, hexadecimal or JSON lines to a topic.
+///
+/// Records are sent at the durability that was asked for and flushed at the end: status 0 means that all are on the disk.
+///
+/// Examples:
+///   printf 'alice\t2 apples\n' | annals produce --topic orders --parse-key
+///   annals produce --topic orders --file orders.jsonl --format json
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Options {
+    /// Where to.
+    #[arg(long, short, value_name = "NAME")]
+    topic: String,
+    /// Read this file; standard input without it.
+    #[arg(long, short, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// What a line is.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    #[command(flatten)]
+    reader: LineReader,
+    /// The key of every record.
+    #[arg(long, short, conflicts_with = "parse_key")]
+    key: Option<String>,
+    /// A header of every record.
+    #[arg(long, short = 'H', value_name = "NAME=VALUE", value_parser = setting)]
+    header: Vec<(String, String)>,
+    /// The partition of every record; chosen by key without it.
+    #[arg(long, short, value_name = "N")]
+    partition: Option<u32>,
+    /// With --format json: send each record to the partition that its line names.
+    #[arg(long, conflicts_with = "partition")]
+    keep_partitions: bool,
+    /// How far a record goes before the next is read.
+    #[arg(long, value_enum, default_value_t = Level::Memory)]
+    durability: Level,
+    /// At most so many records in a second.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    throughput: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Level {
+    Memory,
+    Os,
+    Disk,
+}
+
+/// What went so far.
+#[derive(Debug, Default)]
+struct Sent {
+    records: u64,
+    bytes: u64,
+}
+
+pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
+    let reader = options.reader.with_properties()?;
+    let mut lines = Lines::open(options.file.as_deref())?;
+    with_store(arguments, Access::Write, |store| {
+        let durability = match options.durability {
+            Level::Memory => Durability::Memory,
+            Level::Os => Durability::Os,
+            Level::Disk => Durability::Disk,
+        };
+        if let Some(number) = options.partition {
+            store.topic(&options.topic)?.partition(number)?;
+        }
+        let producer = store.producer_builder().durability(durability).build()?.bind(&options.topic)?;
+        let began = Instant::now();
+        let mut sent = Sent::default();
+        let outcome = send_all(options, &reader, &mut lines, (&producer, &mut sent));
+        // Also after a failure: what is told below is on the disk.
+        let flushed = producer.flush().map_err(Failure::from);
+        if flushed.is_ok() {
+            report(options, &sent, began.elapsed(), screen)?;
+        }
+        both(outcome, flushed)
+    })
+}
+
+fn report(options: &Options, sent: &Sent, took: Duration, screen: &mut Screen) -> Outcome {
+    let object = || {
+        Object::new("produced")
+            .text("topic", &options.topic)
+            .number("records", sent.records)
+            .number("bytes", sent.bytes)
+            .number("milliseconds", took.as_millis())
+    };
+    screen.either(object, format_args!("Sent {} to {}.", count(sent.records, "record"), options.topic))
+}
+
+fn send_all(
+    options: &Options,
+    reader: &LineReader,
+    lines: &mut Lines,
+    (producer, sent): (&TopicProducer, &mut Sent),
+) -> Outcome {
+    let mut progress = Progress::new(lines.total_bytes, Unit::Bytes);
+    let began = Instant::now();
+    let mut line_number = 0;
+    while let Some(line) = lines.next()? {
+        line_number += 1;
+        let mut record = Record::new();
+        if let Some(key) = &options.key {
+            record = record.key(key);
+        }
+        for (name, value) in &options.header {
+            record = record.header(name, value);
+        }
+        let send = |record: Record<'_>| -> Outcome {
+            let bytes =
+                record.key_bytes().map_or(0, <[u8]>::len) + record.value_bytes().map_or(0, <[u8]>::len);
+            let record = match options.partition {
+                Some(partition) => record.partition(partition),
+                None => record,
+            };
+            producer.send(record)?;
+            sent.records += 1;
+            sent.bytes += bytes as u64;
+            Ok(())
+        };
+        let parsed = match options.format {
+            Format::Text => reader.text(line, record, send),
+            Format::Hex => reader.hex(line, record, send),
+            Format::Json => reader.json(line, record, options.keep_partitions, send),
+        };
+        parsed.map_err(|failure| of_line(line_number, failure))?;
+        if let Some(throughput) = options.throughput {
+            wait_for_turn(began, sent.records, throughput)?;
+        }
+        if sent.records.is_multiple_of(1024) {
+            interrupt::check()?;
+            progress.at(lines.read_bytes);
+        }
+    }
+    Ok(())
+}
+
+/// Says which line it was.
+fn of_line(number: u64, failure: Failure) -> Failure {
+    match failure {
+        Failure::Found(words) => Failure::Found(format!("line {number}: {words}")),
+        other => other,
+    }
+}
+
+/// Sleeps until the next record may go.
+fn wait_for_turn(began: Instant, records: u64, throughput: u64) -> Outcome {
+    let due = Duration::from_nanos(
+        u64::try_from(u128::from(records) * 1_000_000_000 / u128::from(throughput)).unwrap_or(u64::MAX),
+    );
+    loop {
+        let Some(left) = due.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) else {
+            return Ok(());
+        };
+        interrupt::check()?;
+        thread::sleep(left.min(Duration::from_millis(100)));
+    }
+}

@@ -1,0 +1,218 @@
+//! `topics`: the list, and changes of it.
+
+use annals::{Error, Store, StoreReader, TopicConfig, TopicView};
+use clap::{Args, Subcommand};
+
+use crate::arguments::Arguments;
+use crate::commands::figures::{is_internal, partition_object, partition_row, partition_table, topic_object};
+use crate::failure::{Failure, Outcome};
+use crate::open::{Access, directory, require_store, with_reader, with_store};
+use crate::show::{Object, Screen};
+
+/// List, describe, create, alter and delete topics.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    List(List),
+    Describe(Describe),
+    Create(Create),
+    Alter(Alter),
+    Delete(Delete),
+}
+
+/// Print the names of all topics.
+///
+/// Example: annals topics list --exclude-internal
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Leave out those that the store keeps for itself.
+    #[arg(long)]
+    exclude_internal: bool,
+}
+
+/// Show settings, offsets and sizes.
+///
+/// Example: annals topics describe --topic orders
+#[derive(Debug, Args)]
+pub(crate) struct Describe {
+    /// The topics; all when none is given.
+    #[arg(long, short, value_name = "NAME")]
+    topic: Vec<String>,
+    /// Leave out those that the store keeps for itself.
+    #[arg(long)]
+    exclude_internal: bool,
+}
+
+/// Create a topic, and the store if there is none.
+///
+/// Example: annals topics create --topic orders --partitions 3 --config retention.ms=7d
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// Its name.
+    #[arg(long, short, value_name = "NAME")]
+    topic: String,
+    /// How many partitions.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    partitions: u32,
+    /// A setting by Kafka's name.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    config: Vec<(String, String)>,
+    /// Do nothing when there is a topic of that name.
+    #[arg(long)]
+    if_not_exists: bool,
+}
+
+/// Change settings of a topic, or add partitions.
+///
+/// Example: annals topics alter --topic orders --config retention.ms=30d --delete-config retention.bytes
+#[derive(Debug, Args)]
+pub(crate) struct Alter {
+    /// Its name.
+    #[arg(long, short, value_name = "NAME")]
+    topic: String,
+    /// How many partitions there are to be; equal keys go elsewhere from then on.
+    #[arg(long, value_name = "N")]
+    partitions: Option<u32>,
+    /// A setting by Kafka's name.
+    #[arg(long, visible_alias = "add-config", value_name = "KEY=VALUE", value_parser = setting)]
+    config: Vec<(String, String)>,
+    /// A setting that is to have its default again.
+    #[arg(long, value_name = "KEY")]
+    delete_config: Vec<String>,
+}
+
+/// Delete a topic, its records, and what groups have committed for it.
+///
+/// Example: annals topics delete --topic orders
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// Its name.
+    #[arg(long, short, value_name = "NAME")]
+    topic: String,
+    /// Do nothing when there is none.
+    #[arg(long)]
+    if_exists: bool,
+}
+
+/// `KEY=VALUE`.
+pub(crate) fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a setting is KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Settings by their names.
+pub(crate) fn config(settings: &[(String, String)]) -> TopicConfig {
+    settings.iter().fold(TopicConfig::new(), |config, (key, value)| config.set(key, value))
+}
+
+pub(crate) fn run(verb: &Verb, arguments: &Arguments, screen: &mut Screen) -> Outcome {
+    match verb {
+        Verb::List(options) => with_reader(arguments, |store| list(options, store, screen)),
+        Verb::Describe(options) => with_reader(arguments, |store| describe(options, store, screen)),
+        Verb::Create(options) => create(options, arguments, screen),
+        Verb::Alter(options) => with_store(arguments, Access::Write, |store| alter(options, store, screen)),
+        Verb::Delete(options) => with_store(arguments, Access::Write, |store| delete(options, store, screen)),
+    }
+}
+
+fn list(options: &List, store: &StoreReader, screen: &mut Screen) -> Outcome {
+    for topic in store.topics() {
+        if options.exclude_internal && is_internal(topic.name()) {
+            continue;
+        }
+        screen.either(|| topic_object(&topic), topic.name())?;
+    }
+    Ok(())
+}
+
+fn describe(options: &Describe, store: &StoreReader, screen: &mut Screen) -> Outcome {
+    let mut topics = chosen(store, &options.topic)?;
+    topics.retain(|topic| !(options.exclude_internal && is_internal(topic.name())));
+    for (at, topic) in topics.iter().enumerate() {
+        let stats = topic.stats()?;
+        if screen.json {
+            screen.object(&topic_object(topic))?;
+            stats.partitions.iter().try_for_each(|one| screen.object(&partition_object(one)))?;
+            continue;
+        }
+        if at > 0 {
+            screen.line("")?;
+        }
+        let config = topic.config();
+        let values = config.values().iter().map(|(key, value)| format!("{key}={value}"));
+        let values = values.collect::<Vec<_>>().join(",");
+        screen.line(format_args!(
+            "Topic: {}  TopicId: {:032x}  PartitionCount: {}  Configs: {}",
+            topic.name(),
+            topic.id(),
+            topic.partition_count(),
+            if values.is_empty() { "-" } else { &values },
+        ))?;
+        let mut table = partition_table();
+        stats.partitions.iter().for_each(|one| table.row(partition_row(one)));
+        screen.table(&table)?;
+    }
+    Ok(())
+}
+
+/// The topics of these names, or all.
+fn chosen(store: &StoreReader, names: &[String]) -> Outcome<Vec<TopicView>> {
+    if names.is_empty() {
+        return Ok(store.topics());
+    }
+    Ok(names.iter().map(|name| store.topic(name)).collect::<annals::Result<_>>()?)
+}
+
+fn done(action: &str, words: &str, name: &str, screen: &mut Screen) -> Outcome {
+    let object = || Object::new("done").text("action", action).text("name", name);
+    screen.either(object, format_args!("{words} topic {name}."))
+}
+
+fn create(options: &Create, arguments: &Arguments, screen: &mut Screen) -> Outcome {
+    let is_new = require_store(&directory(arguments)?).is_err();
+    with_store(arguments, Access::Make, |store| {
+        let name = &options.topic;
+        match store.create_topic(name, config(&options.config).partitions(options.partitions)) {
+            Err(Error::TopicExists { existing, .. }) if options.if_not_exists && existing == *name => {
+                return Ok(());
+            }
+            outcome => outcome?,
+        };
+        if is_new && !screen.json {
+            screen.line(format_args!("Made a store in {}.", store.path().display()))?;
+        }
+        done("create", "Created", name, screen)
+    })
+}
+
+fn alter(options: &Alter, store: &Store, screen: &mut Screen) -> Outcome {
+    let (name, settings) = (&options.topic, &options.config);
+    if options.partitions.is_none() && settings.is_empty() && options.delete_config.is_empty() {
+        let words = "nothing to change: give --partitions, --config or --delete-config";
+        return Err(Failure::Usage(words.to_owned()));
+    }
+    // What may be refused comes first.
+    if !settings.is_empty() || !options.delete_config.is_empty() {
+        let unset = |changes: TopicConfig, key: &String| changes.unset(key);
+        store.alter_topic(name, options.delete_config.iter().fold(config(settings), unset))?;
+    }
+    if let Some(partitions) = options.partitions {
+        store.add_partitions(name, partitions)?;
+    }
+    done("alter", "Altered", name, screen)
+}
+
+fn delete(options: &Delete, store: &Store, screen: &mut Screen) -> Outcome {
+    match store.delete_topic(&options.topic) {
+        Err(Error::UnknownTopic { .. }) if options.if_exists => Ok(()),
+        outcome => {
+            outcome?;
+            done("delete", "Deleted", &options.topic, screen)
+        }
+    }
+}
+
+/// `KEY=VALUE`, blanks and all.
+pub(crate) fn setting_as_it_is(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a property is KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}

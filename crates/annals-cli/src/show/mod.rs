@@ -1,0 +1,13 @@
+//! What the command prints: lines, tables, objects, bytes.
+
+mod bytes;
+mod count;
+mod object;
+mod screen;
+mod table;
+
+pub(crate) use bytes::{Bytes, Escaped, hex, unhex};
+pub(crate) use count::count;
+pub(crate) use object::{List, Object};
+pub(crate) use screen::Screen;
+pub(crate) use table::Table;

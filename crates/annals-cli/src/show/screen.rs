@@ -1,0 +1,85 @@
+//! Standard output and standard error.
+
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+
+use crate::arguments::{Arguments, Color};
+use crate::failure::{Failure, Outcome, of_output};
+use crate::show::{Object, Table};
+
+/// Where verbs print.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    out: BufWriter<StdoutLock<'static>>,
+    pub(crate) json: bool,
+    pub(crate) is_terminal: bool,
+    color: bool,
+    color_of_errors: bool,
+}
+
+impl Screen {
+    pub(crate) fn new(arguments: &Arguments) -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let may = |is_terminal: bool| match arguments.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => is_terminal && !no_color,
+        };
+        let is_terminal = io::stdout().is_terminal();
+        Self {
+            out: BufWriter::with_capacity(256 << 10, io::stdout().lock()),
+            json: arguments.json,
+            is_terminal,
+            color: may(is_terminal),
+            color_of_errors: may(io::stderr().is_terminal()),
+        }
+    }
+
+    pub(crate) fn out(&mut self) -> &mut impl Write {
+        &mut self.out
+    }
+
+    pub(crate) fn line(&mut self, line: impl std::fmt::Display) -> Outcome {
+        writeln!(self.out, "{line}").map_err(of_output)
+    }
+
+    pub(crate) fn object(&mut self, object: &Object) -> Outcome {
+        self.line(object)
+    }
+
+    pub(crate) fn table(&mut self, table: &Table) -> Outcome {
+        for (at, line) in table.lines().iter().enumerate() {
+            match at {
+                0 if self.color => self.line(format_args!("\x1b[1m{line}\x1b[0m"))?,
+                _ => self.line(line)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The object for programs, the line for people.
+    pub(crate) fn either(
+        &mut self,
+        object: impl FnOnce() -> Object,
+        line: impl std::fmt::Display,
+    ) -> Outcome {
+        if self.json { self.object(&object()) } else { self.line(line) }
+    }
+
+    pub(crate) fn flush(&mut self) -> Outcome {
+        self.out.flush().map_err(of_output)
+    }
+
+    /// Says on standard error why it ends with another status than 0. When nobody reads that either, the status has to do.
+    pub(crate) fn complain(&mut self, failure: &Failure) {
+        let mut error = io::stderr().lock();
+        let told = if self.json {
+            let object = Object::new("error").number("status", failure.status());
+            writeln!(error, "{}", object.text("message", &failure.to_string()))
+        } else if self.color_of_errors {
+            writeln!(error, "\x1b[1;31mannals:\x1b[0m {failure}")
+        } else {
+            writeln!(error, "annals: {failure}")
+        };
+        drop(told);
+    }
+}

@@ -1,0 +1,140 @@
+//! Signals, kills and readers that go away in the middle.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crate::refusals::{annals, filled, said};
+
+fn start(store: &Path, arguments: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_annals"))
+        .arg("--store")
+        .arg(store)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts")
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status().expect("kill runs");
+    assert!(sent.success());
+}
+
+fn lines_of(store: &Path) -> Vec<String> {
+    let read = annals(store, &["consume", "--topic", "orders"]);
+    assert!(read.status.success(), "{}", said(&read));
+    String::from_utf8(read.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// Waits until `produce` has taken what it was given: it opens the store, and reads at once.
+fn wait_for_records(store: &Path, bytes: u64) {
+    let log = store.join("orders-0/00000000000000000000.log");
+    for _ in 0..600 {
+        // The file is allocated ahead: what is in it is what is not zero.
+        let written = std::fs::read(&log).map_or(0, |all| all.iter().filter(|byte| **byte != 0).count());
+        if written as u64 >= bytes {
+            return;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    panic!("nothing was written");
+}
+
+#[test]
+fn ctrl_c_ends_produce_after_what_it_has_read_is_on_the_disk() {
+    for name in ["-INT", "-TERM"] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("shop-log");
+        filled(&store, 0);
+        let mut child = start(&store, &["produce", "--topic", "orders", "--durability", "os"]);
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(b"one\ntwo\nthr").unwrap();
+        wait_for_records(&store, 60);
+        signal(&child, name);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "Sent 2 records to orders.\n");
+        drop(input);
+        assert_eq!(lines_of(&store), ["one", "two"]);
+        assert!(annals(&store, &["verify"]).status.success());
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_consume_in_peace() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("shop-log");
+    filled(&store, 200_000);
+    for arguments in
+        [&["consume", "--topic", "orders"][..], &["consume", "--topic", "orders", "--group", "g"]]
+    {
+        let mut child = start(&store, arguments);
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        assert_eq!(line, "order 0\n");
+        drop(out);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
+    }
+    // What was not taken by the reader comes again.
+    let again = annals(&store, &["consume", "--topic", "orders", "--group", "g"]);
+    let again = String::from_utf8(again.stdout).unwrap();
+    let first: usize = again.lines().next().unwrap().strip_prefix("order ").unwrap().parse().unwrap();
+    assert!(first < 200_000 && again.ends_with("order 199999\n"), "{first}");
+    assert_eq!(again.lines().count(), 200_000 - first);
+}
+
+#[test]
+fn a_killed_produce_leaves_a_prefix_of_what_it_was_given() {
+    for _ in 0..3 {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("shop-log");
+        filled(&store, 0);
+        let mut child = start(&store, &["produce", "--topic", "orders"]);
+        let mut input = child.stdin.take().unwrap();
+        let feeder = thread::spawn(move || {
+            for number in 0..5_000_000_u32 {
+                if writeln!(input, "order {number}").is_err() {
+                    return;
+                }
+            }
+        });
+        wait_for_records(&store, 100_000);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        feeder.join().unwrap();
+        assert!(annals(&store, &["verify"]).status.success());
+        let lines = lines_of(&store);
+        assert!(lines.len() > 1000, "{}", lines.len());
+        assert!(lines.iter().enumerate().all(|(at, line)| *line == format!("order {at}")));
+        // And it goes on where it was.
+        assert!(annals(&store, &["produce", "--topic", "orders", "--file", "/dev/null"]).status.success());
+    }
+}
+
+#[test]
+fn ctrl_c_ends_consume_after_a_whole_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("shop-log");
+    filled(&store, 300_000);
+    let mut child = start(&store, &["consume", "--topic", "orders"]);
+    let mut out = child.stdout.take().unwrap();
+    let mut all = vec![0; 1000];
+    out.read_exact(&mut all).unwrap();
+    signal(&child, "-INT");
+    out.read_to_end(&mut all).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    let text = String::from_utf8(all).unwrap();
+    assert!(text.ends_with('\n'));
+    let lines = text.lines().count();
+    assert!(lines < 300_000);
+    assert!(text.lines().enumerate().all(|(at, line)| line == format!("order {at}")));
+    assert!(annals(&store, &["verify"]).status.success());
+}

@@ -1,0 +1,210 @@
+//! What the system or the store refuses, and the status that says so.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use annals::{Durability, Record, Store, TopicConfig};
+
+use crate::schema::{check, documented};
+
+pub(crate) fn annals(store: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_annals"))
+        .arg("--store")
+        .arg(store)
+        .args(arguments)
+        .env_remove("ANNALS_STORE")
+        .output()
+        .expect("the command runs")
+}
+
+fn sh(dir: &Path, script: &str) -> Output {
+    Command::new("sh")
+        .args(["-c", script])
+        .current_dir(dir)
+        .env("PATH", crate::transcript::path_with_binary())
+        .env("ANNALS_STORE", "shop-log")
+        .output()
+        .expect("sh runs")
+}
+
+pub(crate) fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A store with `count` records in a topic `orders`.
+pub(crate) fn filled(path: &Path, count: usize) {
+    let store = Store::open(path).unwrap();
+    store.create_topic("orders", TopicConfig::new()).unwrap();
+    let producer = store.producer_builder().durability(Durability::Memory).build().unwrap();
+    for number in 0..count {
+        producer.send(Record::to("orders").value(&format!("order {number}"))).unwrap();
+    }
+    store.close().unwrap();
+}
+
+#[test]
+fn a_store_in_use_is_named_with_the_process_that_has_it_and_only_dump_works() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("shop-log");
+    filled(&path, 3);
+    let store = Store::open(&path).unwrap();
+    for verb in [
+        &["topics", "list"][..],
+        &["consume", "--topic", "orders"],
+        &["stats"],
+        &["verify"],
+        &["repair", "--copies", "/tmp/none"],
+        &["groups", "list"],
+    ] {
+        let refused = annals(&path, verb);
+        assert_eq!(refused.status.code(), Some(5), "{verb:?}: {}", said(&refused));
+        assert!(said(&refused).contains(&format!("process {}", std::process::id())), "{}", said(&refused));
+    }
+    let orders = path.join("orders-0");
+    let shown = annals(&path, &["dump", "--print-data-log", orders.to_str().unwrap()]);
+    assert_eq!(shown.status.code(), Some(0), "{}", said(&shown));
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("payload: order 2"));
+    store.close().unwrap();
+    assert_eq!(annals(&path, &["topics", "list"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_store_of_a_newer_version_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("shop-log");
+    filled(&path, 3);
+    let list = path.join("annals.topics");
+    let text = std::fs::read_to_string(&list).unwrap();
+    let newer = text.replacen("annals.topics 1\n", "annals.topics 99\n", 1);
+    assert_ne!(text, newer);
+    std::fs::write(&list, &newer).unwrap();
+    for verb in
+        [&["topics", "list"][..], &["topics", "create", "--topic", "x"], &["consume", "--topic", "orders"]]
+    {
+        let refused = annals(&path, verb);
+        assert_eq!(refused.status.code(), Some(9), "{verb:?}: {}", said(&refused));
+        assert!(said(&refused).contains("open it with a newer annals"), "{}", said(&refused));
+    }
+    assert_eq!(std::fs::read_to_string(&list).unwrap(), newer);
+}
+
+/// `id` prints 0 for root, whom no permission stops: the command runs as nobody then.
+#[test]
+fn what_may_not_be_read_is_refused_by_the_system() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(&dir.path().join("shop-log"), 3);
+    let script = "chmod 755 . && chmod 700 shop-log
+        if [ \"$(id -u)\" = 0 ]; then
+            exec setpriv --reuid 65534 --regid 65534 --clear-groups annals topics list
+        else
+            chmod 000 shop-log; annals topics list; status=$?; chmod 700 shop-log; exit $status
+        fi";
+    let refused = sh(dir.path(), script);
+    assert_eq!(refused.status.code(), Some(7), "{}", said(&refused));
+    assert!(said(&refused).contains("Permission denied"), "{}", said(&refused));
+    let read = sh(dir.path(), "annals consume --topic orders");
+    assert_eq!(String::from_utf8_lossy(&read.stdout), "order 0\norder 1\norder 2\n");
+}
+
+#[test]
+fn a_full_disk_ends_produce_and_what_was_told_of_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(&dir.path().join("shop-log"), 1);
+    // A limit of the size of files stands for a disk: the system answers with EFBIG where it would with ENOSPC.
+    let script = "head -c 4000000 /dev/urandom | base64 > lines
+        trap '' XFSZ; ulimit -f 1024; annals produce --topic orders --file lines";
+    let full = sh(dir.path(), script);
+    assert_eq!(full.status.code(), Some(8), "{}", said(&full));
+    assert!(sh(dir.path(), "annals verify").status.success());
+    // What came before the failure is there, in order, and the next run goes on.
+    let lines = std::fs::read_to_string(dir.path().join("lines")).unwrap();
+    let read = sh(dir.path(), "annals consume --topic orders");
+    let read = String::from_utf8(read.stdout).unwrap();
+    let read: Vec<_> = read.lines().skip(1).collect();
+    let expected: Vec<_> = lines.lines().take(read.len()).collect();
+    assert!(read == expected && read.len() < lines.lines().count(), "{} lines", read.len());
+    assert!(sh(dir.path(), "echo more | annals produce --topic orders").status.success());
+}
+
+#[test]
+fn a_full_disk_under_the_output_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(&dir.path().join("shop-log"), 10);
+    let full = sh(dir.path(), "annals consume --topic orders > /dev/full");
+    assert_eq!(full.status.code(), Some(8), "{}", said(&full));
+    assert!(said(&full).contains("cannot write to standard output"), "{}", said(&full));
+    // A member of a group commits what the output took, and no more.
+    assert_eq!(sh(dir.path(), "annals consume --topic orders --group g > /dev/full").status.code(), Some(8));
+    let again = sh(dir.path(), "annals consume --topic orders --group g");
+    assert_eq!(String::from_utf8_lossy(&again.stdout).lines().count(), 10);
+}
+
+/// Puts the beginning of a batch where a write was cut off.
+fn tear(store: &Path, documented: &std::collections::BTreeMap<String, std::collections::BTreeSet<String>>) {
+    let orders = store.join("orders-0");
+    let dumped = annals(store, &["dump", orders.to_str().unwrap(), "--json"]);
+    let text = String::from_utf8(dumped.stdout).unwrap();
+    assert!(text.lines().all(|line| check(line, documented).is_ok()));
+    let objects = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let segment = objects.clone().filter(|object| object["type"] == "segment").last().unwrap();
+    let zeros = objects.filter(|object| object["type"] == "zeros").last().unwrap();
+    let log = segment["path"].as_str().unwrap();
+    let mut bytes = std::fs::read(log).unwrap();
+    let at = usize::try_from(zeros["position"].as_u64().unwrap()).unwrap();
+    bytes.copy_within(0..30, at);
+    std::fs::write(log, bytes).unwrap();
+}
+
+/// Objects that need transactions, a store that was not closed, or damage of a kind that no one-liner makes.
+#[test]
+fn what_no_transcript_prints_is_as_documented_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("shop-log");
+    let store = Store::open(&path).unwrap();
+    store.create_topic("orders", TopicConfig::new().index_interval_bytes(64).segment_bytes(400)).unwrap();
+    for number in 0..5 {
+        let mut tx = store.transaction_builder("t").buffer_bytes(1024).begin().unwrap();
+        for _ in 0..50 {
+            tx.send(Record::to("orders").key("k").value(&[b'x'; 100])).unwrap();
+        }
+        if number % 2 == 0 { tx.abort().unwrap() } else { drop(tx.commit().unwrap()) }
+    }
+    store
+        .producer_builder()
+        .durability(Durability::Disk)
+        .build()
+        .unwrap()
+        .send(Record::to("orders").value("1"))
+        .unwrap();
+    // As a kill leaves it, with a torn batch behind what is durable.
+    let killed = dir.path().join("killed");
+    let copied = Command::new("cp").arg("-r").args([&path, &killed]).status().unwrap();
+    assert!(copied.success());
+    store.close().unwrap();
+    let documented = documented();
+    let mut seen = std::collections::BTreeSet::new();
+    let mut look = |store: &Path, arguments: &[&str]| {
+        let output = annals(store, &[arguments, &["--json"]].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        for line in text.lines() {
+            seen.insert(check(line, &documented).unwrap());
+        }
+    };
+    look(&path, &["dump", "--indexes", "--print-data-log", path.join("orders-0").to_str().unwrap()]);
+    tear(&killed, &documented);
+    look(&killed, &["verify"]);
+    look(&killed, &["stats"]);
+    for kind in [
+        "index",
+        "time_index",
+        "transaction_index",
+        "snapshot",
+        "producer",
+        "recovery",
+        "record",
+        "torn",
+        "verified",
+    ] {
+        assert!(seen.contains(kind), "{kind} was not printed: {seen:?}");
+    }
+}

@@ -1,0 +1,120 @@
+//! The directory that a backup or a restored store is made in.
+
+use std::path::Path;
+
+use crate::backup::list::{LIST_FILE, UNFINISHED};
+use crate::error::{Error, Result};
+use crate::io::{Directory, EntryKind, OpenMode};
+
+/// An empty directory, and what was put into it so far. What is not finished is removed with it.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) root: Directory,
+    was_there: bool,
+    is_finished: bool,
+}
+
+impl Target {
+    /// Makes the directory `path`, or takes an empty one. It must not lie in `store`, if there is one.
+    pub(super) fn new(beside: &Directory, path: &Path, store: Option<&Directory>) -> Result<Self> {
+        if path.as_os_str().is_empty() {
+            return Err(Error::invalid("the path of the directory is empty"));
+        }
+        let absolute =
+            std::path::absolute(path).map_err(|error| Error::io(path, "find the place of", error))?;
+        let root = beside.at(&absolute);
+        if let Some(store) = store {
+            refuse_inside(store, &absolute)?;
+        }
+        let was_there = root.exists()?;
+        if was_there {
+            refuse_full(&root)?;
+        } else {
+            root.ensure()?;
+        }
+        // Its one path, whatever links lead there.
+        let root = root.elsewhere(&absolute)?;
+        let target = Self { root, was_there, is_finished: false };
+        // Before anything else: a crash leaves nothing that passes for a store, or for the beginning of one.
+        target.root.open(UNFINISHED, OpenMode::CreateNew)?.sync()?;
+        target.root.sync()?;
+        Ok(target)
+    }
+
+    /// What is in it is a backup with that list. One of the two names is there at any time: to remove the one first would, for a
+    /// moment, leave what opens as a store.
+    pub(super) fn finish_list(&self, list: &[u8]) -> Result<()> {
+        let file = self.root.open(UNFINISHED, OpenMode::ReadWrite)?;
+        file.write_at(list, 0)?;
+        file.sync()?;
+        self.root.publish(LIST_FILE)?;
+        self.root.sync_above()
+    }
+
+    /// What is in it is a store.
+    pub(super) fn finish_store(self) -> Result<()> {
+        self.root.remove(UNFINISHED)?;
+        self.root.sync()?;
+        self.root.sync_above()?;
+        self.finish();
+        Ok(())
+    }
+
+    /// The directory of a partition in it, empty.
+    pub(super) fn partition(&self, name: &str) -> Result<Directory> {
+        let directory = self.root.child(name);
+        directory.create()?;
+        Ok(directory)
+    }
+
+    /// What is in it is to stay.
+    pub(super) fn finish(mut self) {
+        self.is_finished = true;
+    }
+
+    /// Removes all of it. What cannot be removed is in nobody's way but that of the next backup into the same directory.
+    fn clear(&self) -> Result<()> {
+        for entry in self.root.list()? {
+            match entry.kind {
+                EntryKind::Directory => self.root.child(&entry.name).remove_all()?,
+                EntryKind::File | EntryKind::Other => self.root.remove_if_there(&entry.name)?,
+            }
+        }
+        if self.was_there { Ok(()) } else { self.root.remove_empty() }
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            drop(self.clear());
+        }
+    }
+}
+
+fn refuse_full(root: &Directory) -> Result<()> {
+    let entries = root.list()?;
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let why = match entries.iter().any(|entry| entry.name == LIST_FILE) {
+        true => "it holds a backup already: give another directory for this one",
+        false => {
+            "it is not empty: give another directory, or remove what is in it. A backup that was cut off leaves one like this"
+        }
+    };
+    Err(Error::backup(root.path(), why))
+}
+
+/// An error when what is to be made at `path` would lie in the store.
+fn refuse_inside(store: &Directory, path: &Path) -> Result<()> {
+    for above in path.ancestors() {
+        if store.at(above).exists()? {
+            if store.elsewhere(above)?.is_in(store)? {
+                return Err(Error::backup(path, "it lies in the store: give a directory outside"));
+            }
+            return Ok(());
+        }
+    }
+    Ok(())
+}

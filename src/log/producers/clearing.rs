@@ -1,0 +1,36 @@
+//! Ending transactions that are in the way of what has to go: only the layer above can, as it knows where else they stand.
+
+use std::fmt;
+use std::sync::Weak;
+
+use crate::locks::OnceLock;
+use crate::types::TopicPartition;
+
+/// Who can end transactions.
+pub(crate) trait EndsTransactions: Send + Sync {
+    /// Has the transaction that this producer has open in the partition come to its end in the log, if it can: aborts it where it is
+    /// not decided. It is called under no lock of a log, perhaps under those of another transaction, and waits for no transaction.
+    fn clear_away(&self, partition: &TopicPartition, producer_id: i64);
+}
+
+/// The one who can, for all logs of a store; nobody at first.
+#[derive(Default)]
+pub(crate) struct Clearing(OnceLock<Weak<dyn EndsTransactions>>);
+
+impl Clearing {
+    pub(crate) fn set(&self, who: Weak<dyn EndsTransactions>) {
+        drop(self.0.set(who));
+    }
+
+    pub(in crate::log) fn clear_away(&self, partition: &TopicPartition, producer_id: i64) {
+        if let Some(who) = self.0.get().and_then(Weak::upgrade) {
+            who.clear_away(partition, producer_id);
+        }
+    }
+}
+
+impl fmt::Debug for Clearing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clearing")
+    }
+}

@@ -1,0 +1,178 @@
+//! Settings of a queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::consumer::StartFrom;
+use crate::error::{Error, Result};
+use crate::log::OnDamage;
+use crate::share::queues::Queues;
+use crate::share::retry::RetryPolicy;
+use crate::share::settings::{Asked, DeadLetterTopic, LOCK_TIMEOUT};
+use crate::share::worker::Worker;
+use crate::types::Durability;
+
+/// One take in so many begins with a lower class.
+const LOWER_SHARE: u64 = 16;
+
+/// Makes a [`Worker`] with other settings than [`Store::queue`](crate::Store::queue). All workers of a queue need the same settings, but for the
+/// lock timeout and the priorities: one that asks for others is refused while they work. What is not set is as it is.
+///
+/// ```
+/// # use annals::{Durability, Store, TopicConfig};
+/// # use annals::queue::RetryPolicy;
+/// # use std::time::Duration;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// let mut worker = store
+///     .queue_builder("orders", "shipping")
+///     .lock_timeout(Duration::from_secs(300))
+///     .delivery_limit(10)
+///     .retry_policy(RetryPolicy::exponential(Duration::from_secs(1), Duration::from_secs(600)).jitter(20, 7))
+///     .ordered_by_key()
+///     .durability(Durability::Disk)
+///     .build()?;
+/// assert!(worker.take(1, Duration::ZERO)?.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct QueueBuilder {
+    queues: Arc<Queues>,
+    topics: Vec<String>,
+    group: String,
+    asked: Asked,
+    lock_timeout: Duration,
+    lower_share: Option<u64>,
+}
+
+impl QueueBuilder {
+    pub(crate) fn new(queues: Arc<Queues>, topic: &str, group: &str) -> Self {
+        Self {
+            queues,
+            topics: vec![topic.to_owned()],
+            group: group.to_owned(),
+            asked: Asked::default(),
+            lock_timeout: LOCK_TIMEOUT,
+            lower_share: Some(LOWER_SHARE),
+        }
+    }
+
+    /// `group.share.record.lock.duration.ms`: how long a message is this worker's. Work that takes longer
+    /// [renews](crate::Message::renew) it. By the store's clock. Default: 30 s. At least 1 ms.
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.lock_timeout = timeout;
+        self
+    }
+
+    /// `group.share.delivery.count.limit`: how often a message is handed out at most, crashes of the process included. Then it goes to the
+    /// dead letters. At least 1; 32767 and more are no limit. Default: 5.
+    pub fn delivery_limit(mut self, deliveries: u16) -> Self {
+        self.asked.delivery_limit = Some(deliveries);
+        self
+    }
+
+    /// How long a message waits that is [retried](crate::Message::retry) or dropped. Default: not at all.
+    pub fn retry_policy(mut self, policy: RetryPolicy) -> Self {
+        self.asked.retry = Some(policy);
+        self
+    }
+
+    /// At most one message of a key is out at a time, and it is the oldest that is not done. A message that is to be tried again
+    /// keeps the later ones of its key waiting until it is done or given up, and nobody else. Records without a key go out freely.
+    ///
+    /// Equal keys have to be in one partition, as producers put them. Up to 65,536 records of a partition are looked at ahead of
+    /// the oldest that is not done; when all of them wait for their keys, later ones wait too.
+    pub fn ordered_by_key(mut self) -> Self {
+        self.asked.is_ordered = Some(true);
+        self
+    }
+
+    /// Adds a topic that comes after those there are: its messages are handed out when the ones before have none. The group
+    /// has a queue on each.
+    pub fn then(mut self, topic: &str) -> Self {
+        self.topics.push(topic.to_owned());
+        self
+    }
+
+    /// One [`take`](Worker::take) in so many begins with a lower topic, each in turn, so that none starves. Default: 16.
+    pub fn lower_share(mut self, takes: u64) -> Self {
+        self.lower_share = Some(takes.max(1));
+        self
+    }
+
+    /// Lower topics get nothing as long as a higher one has something.
+    pub fn strict_priority(mut self) -> Self {
+        self.lower_share = None;
+        self
+    }
+
+    /// The topic that takes what is given up. It is created for the first message if there is none, with as many partitions.
+    /// Default: one of the queue's own, `TOPIC.GROUP.dead`.
+    pub fn dead_letter_topic(mut self, topic: &str) -> Self {
+        self.asked.dead_letters = Some(DeadLetterTopic::Named(topic.to_owned()));
+        self
+    }
+
+    /// Nothing is kept of messages that are given up, as in Kafka by default. Their records stay in the topic as long as it keeps them.
+    pub fn without_dead_letters(mut self) -> Self {
+        self.asked.dead_letters = Some(DeadLetterTopic::None);
+        self
+    }
+
+    /// What an answer survives when its call returns; [`Durability::Memory`] is taken for [`Durability::Os`]. An answer that is lost with a
+    /// power cut means that the message is handed out again. Default: [`Durability::Os`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.asked.durability = Some(durability);
+        self
+    }
+
+    /// Where a queue begins that is new. [`StartFrom::Fail`] refuses to make one. Default: [`StartFrom::Earliest`].
+    pub fn start_from(mut self, start_from: StartFrom) -> Self {
+        self.asked.start_from = Some(start_from);
+        self
+    }
+
+    /// What is done about a damaged batch. Default: [`OnDamage::Fail`].
+    pub fn on_damage(mut self, on_damage: OnDamage) -> Self {
+        self.asked.on_damage = Some(on_damage);
+        self
+    }
+
+    /// Deliveries are counted in memory alone, which saves a small write for each take. A message that ends the process is then
+    /// handed out for ever.
+    pub fn count_in_memory(mut self) -> Self {
+        self.asked.counts_written = Some(false);
+        self
+    }
+
+    /// Makes the worker; a queue that is new begins now.
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidName`](Error::InvalidName), [`InvalidConfig`](Error::InvalidConfig),
+    /// [`InvalidArgument`](Error::InvalidArgument) when other workers use the queue with other settings,
+    /// [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Fail`], [`Io`](Error::Io),
+    /// [`StoreClosed`](Error::StoreClosed).
+    pub fn build(self) -> Result<Worker> {
+        let Self { queues, topics, group, asked, lock_timeout, lower_share } = self;
+        queues.topics.check_open()?;
+        if lock_timeout < Duration::from_millis(1) {
+            let key = "group.share.record.lock.duration.ms";
+            return Err(Error::config(
+                key,
+                lock_timeout.as_millis(),
+                "at least 1 ms: no answer would come in time",
+            ));
+        }
+        if let Some((number, topic)) = topics
+            .iter()
+            .enumerate()
+            .find(|(number, topic)| topics.iter().take(*number).any(|other| other == *topic))
+        {
+            return Err(Error::invalid(format!("topic {topic:?} stands twice, also as number {number}")));
+        }
+        let joined = topics.iter().map(|topic| queues.join(&group, topic, &asked)).collect::<Result<_>>()?;
+        Ok(Worker::new(queues, joined, (lower_share, lock_timeout)))
+    }
+}

@@ -1,0 +1,58 @@
+//! Order by key: which record of each key is next, and which wait behind it.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use crate::types::Offset;
+
+/// The keys of records that are not done, by their hashes: two keys with one hash wait for each other, which costs time and
+/// no promise. Records without a key are in no lane.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    /// The oldest first.
+    by_key: HashMap<u64, VecDeque<Offset>>,
+    key_of: BTreeMap<Offset, u64>,
+}
+
+impl Lanes {
+    /// How many records are in lanes.
+    pub(super) fn len(&self) -> usize {
+        self.key_of.len()
+    }
+
+    /// Puts a record behind the others of its key. True when it is the only one.
+    pub(super) fn add(&mut self, offset: Offset, key: u64) -> bool {
+        self.key_of.insert(offset, key);
+        match self.by_key.entry(key) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(VecDeque::from([offset]));
+                true
+            }
+            Entry::Occupied(mut occupied) => {
+                occupied.get_mut().push_back(offset);
+                false
+            }
+        }
+    }
+
+    /// Records that are done leave their lanes. Returns those that are next now.
+    pub(super) fn leave(&mut self, first: Offset, last: Offset) -> Vec<Offset> {
+        let mut next = Vec::new();
+        while let Some((offset, key)) =
+            self.key_of.range(first..=last).next().map(|(offset, key)| (*offset, *key))
+        {
+            self.key_of.remove(&offset);
+            let Entry::Occupied(mut lane) = self.by_key.entry(key) else { continue };
+            let was_first = lane.get().front() == Some(&offset);
+            lane.get_mut().retain(|other| *other != offset);
+            match lane.get().front().copied() {
+                None => _ = lane.remove(),
+                Some(front) if was_first => next.push(front),
+                Some(_) => {}
+            }
+        }
+        // One that has left since is nobody's turn.
+        next.retain(|offset| self.key_of.contains_key(offset));
+        next
+    }
+}

@@ -1,0 +1,295 @@
+//! A message that was handed out, and the answers to it.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::share::queue::{Place, Queue};
+use crate::share::runs::Lock;
+use crate::topic::OwnedRecord;
+
+/// What the messages of one look have in common.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) queue: Arc<Queue>,
+    pub(super) place: Arc<Place>,
+    pub(super) lock: Lock,
+    pub(super) lock_timeout: Duration,
+}
+
+/// A record that this worker is to work on, and nobody else while it has the lock. It derefs to the record.
+///
+/// It is answered once: [`ack`](Self::ack) when it is done, [`release`](Self::release) or [`retry`](Self::retry) when it is to
+/// be tried again, [`reject`](Self::reject) when nobody should. Dropping it is a `retry`. When the lock runs out before, the
+/// message is handed out again, and the answer is refused with [`LockLost`](crate::Error::LockLost).
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # use std::time::Duration;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// # store.producer().send(Record::to("orders").key("alice").value("2 apples"))?;
+/// # fn ship(_: &annals::OwnedRecord) -> Result<(), String> { Ok(()) }
+/// let mut worker = store.queue("orders", "shipping")?;
+/// for message in worker.take(32, Duration::from_millis(500))? {
+///     match ship(&message) {
+///         Ok(()) => message.ack()?,
+///         Err(_) if message.delivery_count() < 3 => message.release(Duration::from_secs(60))?,
+///         Err(why) => message.reject(&why)?,
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a message that is dropped is released"]
+pub struct Message {
+    record: OwnedRecord,
+    count: i16,
+    delivery: Arc<Delivery>,
+    is_answered: bool,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Message");
+        shown.field("record", &self.record).field("delivery_count", &self.count).finish_non_exhaustive()
+    }
+}
+
+impl Deref for Message {
+    type Target = OwnedRecord;
+
+    fn deref(&self) -> &OwnedRecord {
+        &self.record
+    }
+}
+
+impl Message {
+    pub(super) fn new(record: OwnedRecord, count: i16, delivery: Arc<Delivery>) -> Self {
+        Self { record, count, delivery, is_answered: false }
+    }
+
+    pub(super) fn delivery(&self) -> &Arc<Delivery> {
+        &self.delivery
+    }
+
+    /// Nothing is to be done any more when it is dropped.
+    pub(super) fn forget(&mut self) {
+        self.is_answered = true;
+    }
+
+    /// How often it was handed out, this time included: 1 for the first.
+    pub fn delivery_count(&self) -> u16 {
+        u16::try_from(self.count).unwrap_or(0)
+    }
+
+    /// The group whose queue has handed it out.
+    pub fn group(&self) -> &str {
+        &self.delivery.queue.group
+    }
+
+    /// It is done, and is never handed out again by this queue. How durably it says so is the queue's
+    /// [`durability`](crate::QueueBuilder::durability).
+    ///
+    /// # Errors
+    /// [`LockLost`](crate::Error::LockLost). [`Io`](crate::Error::Io): it was not taken, and the message comes back when its lock runs
+    /// out; from a sync at `Disk`, whether it comes back shows after reopening. [`UnknownTopic`](crate::Error::UnknownTopic),
+    /// [`StoreClosed`](crate::Error::StoreClosed).
+    pub fn ack(mut self) -> Result<()> {
+        self.is_answered = true;
+        let Delivery { queue, place, lock, .. } = &*self.delivery;
+        queue.finish(place, *lock, &[self.record.offset])
+    }
+
+    /// It is handed out again after `delay`, at once with [`Duration::ZERO`]. The delay is kept in memory: after a restart the message
+    /// is due at once. One that was handed out as often as it may be goes to the dead letters.
+    ///
+    /// # Errors
+    /// [`LockLost`](crate::Error::LockLost); as [`ack`](Self::ack) where it goes to the dead letters.
+    pub fn release(mut self, delay: Duration) -> Result<()> {
+        self.is_answered = true;
+        self.release_after(Some(delay))
+    }
+
+    /// The same after the delay of the queue's [`retry_policy`](crate::QueueBuilder::retry_policy).
+    ///
+    /// # Errors
+    /// As [`release`](Self::release).
+    pub fn retry(mut self) -> Result<()> {
+        self.is_answered = true;
+        self.release_after(None)
+    }
+
+    fn release_after(&self, delay: Option<Duration>) -> Result<()> {
+        let Delivery { queue, place, lock, .. } = &*self.delivery;
+        queue.release(place, *lock, (&[self.record.offset], delay))
+    }
+
+    /// Nobody is to try it again: it goes to the dead letters, which say why. The letter and the end of the message take effect
+    /// together.
+    ///
+    /// # Errors
+    /// As [`ack`](Self::ack). [`Undecided`](crate::Error::Undecided): whether it did shows after reopening the store.
+    pub fn reject(mut self, reason: &str) -> Result<()> {
+        self.is_answered = true;
+        let Delivery { queue, place, lock, .. } = &*self.delivery;
+        queue.reject(place, *lock, (&self.record, reason))
+    }
+
+    /// The lock holds for another whole lock timeout, from now on.
+    ///
+    /// # Errors
+    /// [`LockLost`](crate::Error::LockLost).
+    pub fn renew(&self) -> Result<()> {
+        self.renew_for(self.delivery.lock_timeout)
+    }
+
+    /// The lock holds for so long, from now on.
+    ///
+    /// # Errors
+    /// [`LockLost`](crate::Error::LockLost).
+    pub fn renew_for(&self, lock_timeout: Duration) -> Result<()> {
+        let Delivery { queue, place, lock, .. } = &*self.delivery;
+        queue.renew(place, *lock, (self.record.offset, lock_timeout))
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            // Whoever has lost it has nothing left to release.
+            drop(self.release_after(None));
+        }
+    }
+}
+
+/// The messages of one [`take`](crate::Worker::take). Dropping it releases those that are left.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # use std::time::Duration;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// # for _ in 0..3 { store.producer().send(Record::to("orders").value("2 apples"))?; }
+/// let mut worker = store.queue("orders", "counting")?;
+/// let messages = worker.take(100, Duration::from_millis(500))?;
+/// println!("{} orders, the first at {}", messages.len(), messages[0].offset);
+/// messages.ack()?; // all of them with one write
+/// # assert!(worker.take(1, Duration::ZERO)?.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "messages that are dropped are released"]
+pub struct Messages {
+    messages: Vec<Message>,
+}
+
+impl Messages {
+    pub(super) fn new(messages: Vec<Message>) -> Self {
+        Self { messages }
+    }
+
+    /// All of them are done: one write for those of one partition.
+    ///
+    /// # Errors
+    /// As [`Message::ack`]. Those that have kept their locks are done also where another has lost its own.
+    pub fn ack(mut self) -> Result<()> {
+        let mut outcome = Ok(());
+        for (delivery, offsets) in self.answered() {
+            outcome = outcome.and(delivery.queue.finish(&delivery.place, delivery.lock, &offsets));
+        }
+        outcome
+    }
+
+    /// All of them are handed out again after `delay`.
+    ///
+    /// # Errors
+    /// As [`Message::release`].
+    pub fn release(mut self, delay: Duration) -> Result<()> {
+        self.release_all(Some(delay))
+    }
+
+    fn release_all(&mut self, delay: Option<Duration>) -> Result<()> {
+        let mut outcome = Ok(());
+        for (delivery, offsets) in self.answered() {
+            let released = delivery.queue.release(&delivery.place, delivery.lock, (&offsets, delay));
+            outcome = outcome.and(released);
+        }
+        outcome
+    }
+
+    /// Takes all of them, by what they were handed out with.
+    fn answered(&mut self) -> Vec<(Arc<Delivery>, Vec<i64>)> {
+        let mut by_delivery: Vec<(Arc<Delivery>, Vec<i64>)> = Vec::new();
+        for mut message in self.messages.drain(..) {
+            message.forget();
+            match by_delivery.last_mut() {
+                Some((delivery, offsets)) if Arc::ptr_eq(delivery, &message.delivery) => {
+                    offsets.push(message.offset);
+                }
+                _ => by_delivery.push((Arc::clone(&message.delivery), vec![message.offset])),
+            }
+        }
+        by_delivery
+    }
+}
+
+impl Deref for Messages {
+    type Target = [Message];
+
+    fn deref(&self) -> &[Message] {
+        &self.messages
+    }
+}
+
+impl IntoIterator for Messages {
+    type Item = Message;
+    type IntoIter = MessagesIter;
+
+    fn into_iter(mut self) -> MessagesIter {
+        MessagesIter { messages: std::mem::take(&mut self.messages).into_iter() }
+    }
+}
+
+impl Drop for Messages {
+    fn drop(&mut self) {
+        // Whoever has lost them has nothing left to release.
+        drop(self.release_all(None));
+    }
+}
+
+/// Hands out [`Messages`] one by one. Dropping it releases the rest.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # use std::time::Duration;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// # for _ in 0..3 { store.producer().send(Record::to("orders").value("2 apples"))?; }
+/// let mut worker = store.queue("orders", "shipping")?;
+/// let mut messages = worker.take(3, Duration::ZERO)?.into_iter();
+/// messages.next().unwrap().ack()?;
+/// drop(messages);
+/// assert_eq!(worker.take(3, Duration::ZERO)?.len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct MessagesIter {
+    messages: std::vec::IntoIter<Message>,
+}
+
+impl Iterator for MessagesIter {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        self.messages.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.messages.size_hint()
+    }
+}

@@ -1,0 +1,488 @@
+//! One queue: a group's work on one topic, as all its workers share it.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::format::{DeliveryState, StateBatch};
+use crate::locks::{MutexGuard, RwLock};
+use crate::log::{BelowStart, FetchLimits, Reader, Signal, Visibility, Watchers};
+use crate::share::burial::{AGAIN_AFTER_MS, AT_A_TIME, Burial};
+use crate::share::dead_letters::REDRIVE_HEADER;
+use crate::share::queues::Queues;
+use crate::share::runs::{Lock, Span};
+use crate::share::settings::Settings;
+use crate::share::share_partition::{Fresh, Selection};
+use crate::share::slot::{Slot, SlotInner};
+use crate::topic::{OwnedRecord, Partition, PartitionRecords, RecordRef, Records, Topic};
+use crate::types::{Durability, Offset, Timestamp};
+
+/// What one look reads at most.
+const MOST_BYTES: usize = 1 << 20;
+
+/// A group's work on one topic.
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub(super) queues: Arc<Queues>,
+    pub(super) group: Arc<str>,
+    pub(super) topic: Topic,
+    pub(super) settings: Settings,
+    /// Another for each opening of a queue.
+    pub(super) number: u64,
+    pub(super) places: RwLock<Vec<Arc<Place>>>,
+    /// Whoever waits for a message to come back, or for room.
+    pub(super) watchers: Watchers,
+}
+
+/// One partition of it.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) partition: Partition,
+    pub(super) slot: Arc<Slot>,
+}
+
+/// A message that is handed out.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) record: OwnedRecord,
+    pub(super) count: i16,
+}
+
+/// What one look at a partition has found.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    pub(super) taken: Vec<Taken>,
+    pub(super) lock: Option<Lock>,
+    /// When there may be more without an append or an answer.
+    pub(super) next: Option<Timestamp>,
+    /// Nothing else is to go with it.
+    pub(super) is_closed: bool,
+}
+
+/// Records that were read for a look.
+#[derive(Debug, Default)]
+struct Reading {
+    again: Vec<(Span, Vec<OwnedRecord>)>,
+    /// Each record behind the end, and whether it is handed out.
+    fresh: Vec<(Offset, bool)>,
+    records: Vec<OwnedRecord>,
+    /// Where reading goes on; the end, when nothing was read.
+    next: Offset,
+}
+
+/// An answer that finds its message with somebody else.
+pub(super) fn lock_lost(place: &Place, offset: Offset) -> Error {
+    Error::LockLost { partition: place.partition.topic_partition().clone(), offset }
+}
+
+pub(super) fn hash_of(key: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Queue {
+    /// All partitions, those that have come since among them.
+    pub(super) fn places(&self) -> Result<Vec<Arc<Place>>> {
+        let known = self.places.read();
+        if known.len() == usize::try_from(self.topic.partition_count()).unwrap_or(usize::MAX) {
+            return Ok(known.clone());
+        }
+        drop(known);
+        let mut known = self.places.write();
+        for partition in self.topic.partitions().into_iter().skip(known.len()) {
+            // What was sent to it was sent since the queue is there.
+            let start = partition.start();
+            let slot = self.queues.slot(&self.group, &partition, start)?;
+            known.push(Arc::new(Place { partition, slot }));
+        }
+        Ok(known.clone())
+    }
+
+    /// Locks a partition's state, as it is at `now`.
+    pub(super) fn enter<'a>(&self, place: &'a Place) -> Result<(MutexGuard<'a, SlotInner>, Timestamp)> {
+        let mut inner = place.slot.inner.lock();
+        place.partition.log().check_open()?;
+        if inner.prepared_for != self.number {
+            self.prepare(place, &mut inner)?;
+        }
+        let now = self.queues.clock.now();
+        // What retention has taken is nobody's to deliver.
+        let gone = inner.state.skip_to(place.partition.start());
+        inner.counters.lost += gone;
+        inner.state.expire(now);
+        Ok((inner, now))
+    }
+
+    /// The first look of an opening: what was out before, and in which order.
+    fn prepare(&self, place: &Place, inner: &mut SlotInner) -> Result<()> {
+        inner.reader = None;
+        inner.state.skip_to(place.partition.start());
+        inner.state.forget_order();
+        if self.settings.is_ordered {
+            let mut records = Vec::new();
+            for span in inner.state.open_spans() {
+                let key =
+                    |record: RecordRef<'_>| Fresh { offset: record.offset(), key: record.key().map(hash_of) };
+                self.each(place, (span.first, span.last), |record| records.push(key(record)))?;
+            }
+            inner.state.keep_order(records);
+        }
+        if inner.prepared_for == 0 {
+            inner.state.suspect_of(self.settings.delivery_limit);
+        }
+        inner.prepared_for = self.number;
+        Ok(())
+    }
+
+    /// Calls `look` with each record of a range that is there.
+    fn each(
+        &self,
+        place: &Place,
+        (first, last): (Offset, Offset),
+        mut look: impl FnMut(RecordRef<'_>),
+    ) -> Result<()> {
+        let log = place.partition.log();
+        let first = first.max(place.partition.start());
+        let mut reader = Reader::new(Arc::clone(log), first, Visibility::Written, self.settings.on_damage)
+            .until(last.saturating_add(1))
+            .below_start(BelowStart::GoOn);
+        loop {
+            let slices = reader.fetch(FetchLimits { max_records: 10_000, max_bytes: MOST_BYTES });
+            let slices = slices.map_err(|error| log.explain(error))?;
+            if slices.is_empty() {
+                return Ok(());
+            }
+            let place = place.partition.topic_partition().clone();
+            Records::new(vec![PartitionRecords::new(place, slices)]).iter().for_each(&mut look);
+        }
+    }
+
+    /// Hands out up to `most` messages of a partition, for `lock_timeout`.
+    pub(super) fn look(&self, place: &Place, most: usize, lock_timeout: Duration) -> Result<Look> {
+        let (mut inner, now) = self.enter(place)?;
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        loop {
+            let selection = inner.state.select(most, self.settings.delivery_limit);
+            if let Some(span) = selection.exhausted {
+                self.give_up(place, &mut inner, (span, now))?;
+                continue;
+            }
+            let reading = self.read(place, &mut inner, (&selection, most))?;
+            if let Err(error) = self.note(place, &mut inner, (&reading, now)) {
+                inner.state.forget(&reading.fresh);
+                return Err(error);
+            }
+            let lock = inner.state.new_lock(until(now, lock_timeout));
+            let had_some = !selection.spans.is_empty();
+            let taken = hand_out(&mut inner, reading, lock);
+            if taken.is_empty() && had_some {
+                // None of them is there any more.
+                continue;
+            }
+            inner.counters.delivered += taken.len() as u64;
+            let next = inner.state.next_time();
+            return Ok(Look { taken, lock: Some(lock), next, is_closed: selection.is_closed });
+        }
+    }
+
+    fn read(
+        &self,
+        place: &Place,
+        inner: &mut SlotInner,
+        (selection, most): (&Selection, u64),
+    ) -> Result<Reading> {
+        let mut reading = Reading { next: inner.state.end(), ..Reading::default() };
+        let mut room = most;
+        for span in &selection.spans {
+            let mut records = Vec::new();
+            self.each(place, (span.first, span.last), |record| {
+                if self.is_for(&record) {
+                    records.push(record.to_owned());
+                }
+            })?;
+            room = room.saturating_sub(span.len());
+            reading.again.push((*span, records));
+        }
+        if room == 0 || selection.is_closed {
+            return Ok(reading);
+        }
+        let log = place.partition.log();
+        let end = inner.state.end();
+        let SlotInner { reader, state, .. } = inner;
+        let reader = reader.get_or_insert_with(|| {
+            Reader::new(Arc::clone(log), end, Visibility::Written, self.settings.on_damage)
+                .below_start(BelowStart::GoOn)
+        });
+        reader.seek(end);
+        while room > 0 && state.has_room() {
+            let limits = FetchLimits {
+                max_records: usize::try_from(room).unwrap_or(usize::MAX),
+                max_bytes: MOST_BYTES,
+            };
+            let slices = match reader.fetch(limits) {
+                Ok(slices) => slices,
+                Err(_) if !(reading.fresh.is_empty() && reading.again.is_empty()) => break,
+                Err(error) => return Err(log.explain(error)),
+            };
+            reading.next = reader.position();
+            if slices.is_empty() {
+                break;
+            }
+            let name = place.partition.topic_partition().clone();
+            let records = Records::new(vec![PartitionRecords::new(name, slices)]);
+            for record in records.iter().filter(|record| self.is_for(record)) {
+                let key = if self.settings.is_ordered { record.key().map(hash_of) } else { None };
+                let is_free = state.is_free(Fresh { offset: record.offset(), key });
+                reading.fresh.push((record.offset(), is_free));
+                if is_free {
+                    reading.records.push(record.to_owned());
+                    room -= 1;
+                }
+            }
+        }
+        Ok(reading)
+    }
+
+    /// Whether a record is this queue's to deliver, and was not sent back for another.
+    fn is_for(&self, record: &RecordRef<'_>) -> bool {
+        record.header(REDRIVE_HEADER).is_none_or(|group| group == self.group.as_bytes())
+    }
+
+    /// Writes that these were handed out once more, before they are: a message that ends the process is counted too.
+    fn note(
+        &self,
+        place: &Place,
+        inner: &mut SlotInner,
+        (reading, now): (&Reading, Timestamp),
+    ) -> Result<()> {
+        if !self.settings.counts_written {
+            return Ok(());
+        }
+        let mut batches = Vec::new();
+        for (span, _) in &reading.again {
+            let count = span.count.saturating_add(1);
+            push(&mut batches, (span.first, span.last), (DeliveryState::Available, count));
+        }
+        for (offset, is_free) in &reading.fresh {
+            if *is_free {
+                push(&mut batches, (*offset, *offset), (DeliveryState::Available, 1));
+            }
+        }
+        self.queues.states.write(&place.slot, inner, (batches, now))
+    }
+
+    /// Takes an answer for messages of one partition, of which each is held by the lock. The others are answered all the same
+    /// where one has lost its lock.
+    pub(super) fn finish(&self, place: &Place, lock: Lock, offsets: &[Offset]) -> Result<()> {
+        let (mut inner, now) = self.enter(place)?;
+        let (spans, lost) = held(&inner, (lock, now), offsets);
+        let batch = |span: &Span| StateBatch {
+            first: span.first,
+            last: span.last,
+            state: DeliveryState::Acknowledged,
+            count: span.count,
+        };
+        let batches = spans.iter().map(batch).collect();
+        self.queues.states.write(&place.slot, &mut inner, (batches, now))?;
+        let before = Freedom::of(&inner);
+        inner.acknowledge(&spans);
+        let frees = before.is_less_than(&Freedom::of(&inner));
+        drop(inner);
+        self.after_answers(place, frees)?;
+        lost.map_or(Ok(()), |offset| Err(lock_lost(place, offset)))
+    }
+
+    /// What follows when messages are done: whoever waits for it is woken, it is made durable, and room is made.
+    pub(super) fn after_answers(&self, place: &Place, frees: bool) -> Result<()> {
+        if frees {
+            self.watchers.raise();
+        }
+        if self.settings.durability == Durability::Disk {
+            self.queues.states.sync()?;
+        }
+        self.queues.tidy_when_due();
+        // The answer stands whatever becomes of this; the next round of maintenance tries again and reports.
+        drop(self.queues.drop_consumed(&self.topic, &place.partition));
+        Ok(())
+    }
+
+    /// Has messages handed out again, after `delay`, or by the retry policy. Those that were handed out as often as they may be
+    /// are given up.
+    pub(super) fn release(
+        &self,
+        place: &Place,
+        lock: Lock,
+        (offsets, delay): (&[Offset], Option<Duration>),
+    ) -> Result<()> {
+        let (mut inner, now) = self.enter(place)?;
+        let mut outcome = Ok(());
+        for offset in offsets {
+            let Some(count) = inner.state.held(*offset, lock.id, now) else {
+                outcome = outcome.and(Err(lock_lost(place, *offset)));
+                continue;
+            };
+            inner.counters.released += 1;
+            if count >= self.settings.delivery_limit {
+                let span = Span { first: *offset, last: *offset, count };
+                outcome = outcome.and(self.give_up(place, &mut inner, (span, now)));
+                continue;
+            }
+            let deliveries = u16::try_from(count).unwrap_or(0);
+            let delay = delay.unwrap_or_else(|| self.settings.retry.delay(deliveries, *offset));
+            let due = (!delay.is_zero()).then(|| until(now, delay));
+            inner.state.release(*offset, *offset, due);
+        }
+        drop(inner);
+        self.watchers.raise();
+        outcome
+    }
+
+    /// Keeps a message for longer.
+    pub(super) fn renew(
+        &self,
+        place: &Place,
+        lock: Lock,
+        (offset, lock_timeout): (Offset, Duration),
+    ) -> Result<()> {
+        let (mut inner, now) = self.enter(place)?;
+        if inner.state.held(offset, lock.id, now).is_none() {
+            return Err(lock_lost(place, offset));
+        }
+        inner.state.renew(offset, Lock { id: lock.id, until: until(now, lock_timeout) });
+        Ok(())
+    }
+
+    /// Gives a message up, at its worker's word.
+    pub(super) fn reject(
+        &self,
+        place: &Place,
+        lock: Lock,
+        (record, reason): (&OwnedRecord, &str),
+    ) -> Result<()> {
+        let (mut inner, now) = self.enter(place)?;
+        let Some(count) = inner.state.held(record.offset, lock.id, now) else {
+            return Err(lock_lost(place, record.offset));
+        };
+        let span = Span { first: record.offset, last: record.offset, count };
+        let records = std::slice::from_ref(record);
+        self.bury(place, &mut inner, &Burial { span, records, reason, now })?;
+        drop(inner);
+        self.after_answers(place, true)
+    }
+
+    /// Gives up messages that were handed out as often as they may be.
+    fn give_up(&self, place: &Place, inner: &mut SlotInner, (span, now): (Span, Timestamp)) -> Result<()> {
+        let most = Offset::try_from(AT_A_TIME).unwrap_or(1);
+        let span = Span { last: span.last.min(span.first.saturating_add(most - 1)), ..span };
+        let mut records = Vec::new();
+        let reason = format!("delivered {} times and not done", span.count);
+        let read = self.each(place, (span.first, span.last), |record| records.push(record.to_owned()));
+        let buried = read.and_then(|()| {
+            self.bury(place, inner, &Burial { span, records: &records, reason: &reason, now })
+        });
+        if buried.as_ref().is_err_and(|error| !matches!(error, Error::Undecided { .. })) {
+            // It is in nobody's way meanwhile.
+            let again = now.saturating_add(AGAIN_AFTER_MS);
+            inner.state.release(span.first, span.last, Some(again));
+        }
+        self.watchers.raise();
+        buried
+    }
+
+    /// Wakes `signal` whenever there may be something to hand out.
+    pub(super) fn watch(&self, signal: &Arc<Signal>) {
+        self.watchers.add(signal);
+    }
+
+    pub(super) fn unwatch(&self, signal: &Arc<Signal>) {
+        self.watchers.remove(signal);
+        for place in self.places.read().iter() {
+            place.partition.log().unwatch(signal);
+        }
+    }
+}
+
+/// How much may be handed out without an append.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Freedom {
+    available: u64,
+    has_room: bool,
+    suspect_is_out: bool,
+}
+
+impl Freedom {
+    pub(super) fn of(inner: &SlotInner) -> Self {
+        Self {
+            available: inner.state.figures().available,
+            has_room: inner.state.has_room(),
+            suspect_is_out: inner.state.suspect_is_out(),
+        }
+    }
+
+    pub(super) fn is_less_than(&self, after: &Self) -> bool {
+        after.available > self.available
+            || after.has_room && !self.has_room
+            || self.suspect_is_out && !after.suspect_is_out
+    }
+}
+
+/// The time so long after another.
+pub(super) fn until(now: Timestamp, wait: Duration) -> Timestamp {
+    // Rounded up: a time is never over before it is.
+    let millis = wait.as_nanos().div_ceil(1_000_000);
+    now.saturating_add(Timestamp::try_from(millis).unwrap_or(Timestamp::MAX))
+}
+
+fn push(
+    batches: &mut Vec<StateBatch>,
+    (first, last): (Offset, Offset),
+    (state, count): (DeliveryState, i16),
+) {
+    match batches.last_mut() {
+        Some(before) if before.last + 1 == first && (before.state, before.count) == (state, count) => {
+            before.last = last;
+        }
+        _ => batches.push(StateBatch { first, last, state, count }),
+    }
+}
+
+/// Those of the offsets that the lock still holds, as few spans as there can be; and the first that it does not.
+pub(super) fn held(
+    inner: &SlotInner,
+    (lock, now): (Lock, Timestamp),
+    offsets: &[Offset],
+) -> (Vec<Span>, Option<Offset>) {
+    let (mut spans, mut lost): (Vec<Span>, _) = (Vec::new(), None);
+    for offset in offsets {
+        let Some(count) = inner.state.held(*offset, lock.id, now) else {
+            lost = lost.or(Some(*offset));
+            continue;
+        };
+        match spans.last_mut() {
+            Some(before) if before.last + 1 == *offset && before.count == count => before.last = *offset,
+            _ => spans.push(Span { first: *offset, last: *offset, count }),
+        }
+    }
+    (spans, lost)
+}
+
+/// Makes true what was read and written.
+fn hand_out(inner: &mut SlotInner, reading: Reading, lock: Lock) -> Vec<Taken> {
+    let mut taken = Vec::new();
+    for (span, records) in reading.again {
+        inner.state.acquire(&span, lock);
+        let mut next = span.first;
+        for record in records {
+            inner.state.finish(next, record.offset - 1, DeliveryState::Archived);
+            next = record.offset + 1;
+            taken.push(Taken { record, count: span.count.saturating_add(1) });
+        }
+        // What is not there is not to be waited for.
+        inner.state.finish(next, span.last, DeliveryState::Archived);
+    }
+    inner.state.extend(&reading.fresh, reading.next, lock);
+    taken.extend(reading.records.into_iter().map(|record| Taken { record, count: 1 }));
+    taken
+}

@@ -1,0 +1,302 @@
+//! All queues of a store.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
+
+use crate::consumer::StartFrom;
+use crate::error::{Error, Result};
+use crate::group::{Consumed, Groups, OtherReaders};
+use crate::io::Clock;
+use crate::locks::{AtomicU64, Mutex, Ordering};
+use crate::log::{SkippedRecord, Watchers};
+use crate::producer::Producer;
+use crate::share::queue::{Place, Queue};
+use crate::share::settings::{Asked, Settings};
+use crate::share::slot::Slot;
+use crate::share::state_log::{SlotName, StateLog};
+use crate::topic::{Partition, Topic, Topics};
+use crate::transaction::Transactions;
+use crate::types::{Offset, TopicPartition};
+
+/// Kafka writes group names with a 16-bit length.
+const GROUP_NAME_MOST_BYTES: usize = 32_767;
+
+/// Queues and what they have delivered.
+///
+/// Locks are taken in this order: `in_use`, a queue's `places`, a slot's, those of partitions. `slots` and `owed` are held for
+/// a moment alone.
+#[derive(Debug)]
+pub(crate) struct Queues {
+    pub(super) topics: Arc<Topics>,
+    pub(super) groups: Arc<Groups>,
+    pub(super) transactions: Arc<Transactions>,
+    /// Sends dead letters, and what is to be delivered later.
+    pub(super) producer: Producer,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) states: StateLog,
+    slots: Mutex<BTreeMap<SlotName, Arc<Slot>>>,
+    /// Queues that somebody works on, by group and topic.
+    in_use: Mutex<HashMap<(Arc<str>, u128), Weak<Queue>>>,
+    pub(super) openings: AtomicU64,
+    /// States that the open has cut to the end of their partition, and that are not written yet.
+    owed: Mutex<Vec<Arc<Slot>>>,
+    /// Held by whoever deletes what is not needed any more.
+    tidying: Mutex<()>,
+    skipped: Vec<SkippedRecord>,
+}
+
+impl Queues {
+    /// Loads what queues have delivered; changes no byte. What lies above the end of a partition, after a crash, is cut off, and
+    /// durably so before anything is appended there: [`write_owed`](Self::write_owed).
+    pub(crate) fn open(
+        (topics, groups): (&Arc<Topics>, &Arc<Groups>),
+        (transactions, producer): (&Arc<Transactions>, Producer),
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Arc<Self>> {
+        let states = StateLog::new(Arc::clone(topics));
+        let (found, skipped) = states.load()?;
+        let (mut slots, mut owed, mut cut) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let partitions: BTreeMap<_, _> = topics
+            .all()
+            .iter()
+            .flat_map(Topic::partitions)
+            .map(|partition| ((partition.topic_id(), partition.number()), partition))
+            .collect();
+        for (name, mut found) in found.0 {
+            let partition = partitions.get(&(name.topic, name.partition));
+            let is_cut = partition.is_some_and(|partition| found.state.cut_to(partition.end()));
+            let slot = Arc::new(Slot::found(name.clone(), found)?);
+            if let Some(partition) = partition.filter(|_| is_cut) {
+                owed.push(Arc::clone(&slot));
+                cut.push(partition.clone());
+            }
+            slots.insert(name, slot);
+        }
+        let queues = Arc::new(Self {
+            topics: Arc::clone(topics),
+            groups: Arc::clone(groups),
+            transactions: Arc::clone(transactions),
+            producer,
+            clock: Arc::clone(clock),
+            states,
+            slots: Mutex::new(slots),
+            in_use: Mutex::default(),
+            openings: AtomicU64::new(0),
+            owed: Mutex::new(owed),
+            tidying: Mutex::default(),
+            skipped,
+        });
+        for partition in cut {
+            let owing = Arc::downgrade(&queues);
+            // Records sent to it would be taken for delivered.
+            partition.log().require(move || owing.upgrade().map_or(Ok(()), |queues| queues.write_owed()));
+        }
+        let readers: Arc<dyn OtherReaders> = Arc::clone(&queues) as _;
+        groups.count_too(&readers);
+        Ok(queues)
+    }
+
+    /// Writes durably what the open has cut.
+    pub(crate) fn write_owed(&self) -> Result<()> {
+        let mut owed = self.owed.lock();
+        if owed.is_empty() {
+            return Ok(());
+        }
+        for slot in owed.iter() {
+            self.states.write_snapshot(slot, &mut slot.inner.lock(), self.clock.now())?;
+        }
+        self.states.sync()?;
+        owed.clear();
+        Ok(())
+    }
+
+    /// Records among the states that are not understood.
+    pub(crate) fn skipped(&self) -> &[SkippedRecord] {
+        &self.skipped
+    }
+
+    /// The partition in which states are stored.
+    pub(crate) fn stored_in(&self) -> TopicPartition {
+        self.states.stored_in()
+    }
+
+    /// The queue of that group on a topic, for one more worker.
+    pub(super) fn join(self: &Arc<Self>, group: &str, topic: &str, asked: &Asked) -> Result<Arc<Queue>> {
+        check_group(group)?;
+        let topic = self.topics.get(topic)?;
+        if topic.is_internal() {
+            return Err(Error::invalid(format!("topic {:?} is the store's own", topic.name())));
+        }
+        let group: Arc<str> = group.into();
+        let mut in_use = self.in_use.lock();
+        in_use.retain(|_, queue| queue.strong_count() > 0);
+        let key = (Arc::clone(&group), topic.id());
+        if let Some(queue) = in_use.get(&key).and_then(Weak::upgrade) {
+            if asked.or(&queue.settings)? != queue.settings {
+                let (group, topic) = (&queue.group, topic.name());
+                let why = "other workers use it with other settings, and all of a queue need the same";
+                return Err(Error::invalid(format!("queue {group:?} of topic {topic:?}: {why}")));
+            }
+            return Ok(queue);
+        }
+        let settings = asked.or(&Settings::default())?;
+        let places = self.open_places(&group, &topic, settings.start_from)?;
+        let queue = Arc::new(Queue {
+            queues: Arc::clone(self),
+            group,
+            topic,
+            settings,
+            number: self.openings.fetch_add(1, Ordering::Relaxed) + 1,
+            places,
+            watchers: Watchers::default(),
+        });
+        in_use.insert(key, Arc::downgrade(&queue));
+        Ok(queue)
+    }
+
+    fn open_places(
+        &self,
+        group: &Arc<str>,
+        topic: &Topic,
+        start_from: StartFrom,
+    ) -> Result<crate::locks::RwLock<Vec<Arc<Place>>>> {
+        let is_new = |partition: &Partition| self.find(group, partition).is_none();
+        let partitions = topic.partitions();
+        if start_from == StartFrom::Fail
+            && let Some(partition) = partitions.iter().find(|partition| is_new(partition))
+        {
+            let partition = partition.topic_partition().clone();
+            return Err(Error::NoCommittedOffset { group: group.to_string(), partition });
+        }
+        // Where the queue is there, a partition without a state has come since.
+        let is_latest = start_from == StartFrom::Latest && partitions.iter().all(is_new);
+        let mut places = Vec::new();
+        for partition in partitions {
+            let start = if is_latest { partition.next_offset() } else { partition.start() };
+            let slot = self.slot(group, &partition, start)?;
+            places.push(Arc::new(Place { partition, slot }));
+        }
+        Ok(places.into())
+    }
+
+    fn find(&self, group: &Arc<str>, partition: &Partition) -> Option<Arc<Slot>> {
+        self.slots.lock().get(&name(group, partition)).cloned()
+    }
+
+    /// The state of a queue in a partition. One that is new begins at `start`, and is durable when this returns: otherwise a
+    /// power cut could move its beginning.
+    pub(super) fn slot(&self, group: &Arc<str>, partition: &Partition, start: Offset) -> Result<Arc<Slot>> {
+        if let Some(slot) = self.find(group, partition) {
+            return Ok(slot);
+        }
+        let now = self.clock.now();
+        let slot = Arc::new(Slot::new(name(group, partition), start, now)?);
+        self.states.write_snapshot(&slot, &mut slot.inner.lock(), now)?;
+        self.states.sync()?;
+        let mut slots = self.slots.lock();
+        Ok(Arc::clone(slots.entry(slot.name.clone()).or_insert(slot)))
+    }
+
+    /// All states of a topic.
+    pub(super) fn of_topic(&self, topic: u128) -> Vec<Arc<Slot>> {
+        let first = SlotName { topic, partition: 0, group: "".into() };
+        let slots = self.slots.lock();
+        slots
+            .range(first..)
+            .take_while(|(name, _)| name.topic == topic)
+            .map(|(_, slot)| Arc::clone(slot))
+            .collect()
+    }
+
+    /// All states.
+    pub(super) fn all(&self) -> Vec<Arc<Slot>> {
+        self.slots.lock().values().cloned().collect()
+    }
+
+    /// The queues that somebody works on.
+    fn open_queues(&self) -> Vec<Arc<Queue>> {
+        self.in_use.lock().values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// A topic has grown or gone: who waits for it looks again.
+    pub(crate) fn topic_changed(&self, topic: &str) {
+        let queues = self.open_queues();
+        queues.iter().filter(|queue| queue.topic.name() == topic).for_each(|queue| queue.watchers.raise());
+    }
+
+    /// Forgets the states of topics that are gone. None can ever be another's: they go for their room alone, and what fails here
+    /// is done by the next call.
+    pub(crate) fn forget_deleted(&self) -> Result<()> {
+        if self.slots.lock().is_empty() {
+            return Ok(());
+        }
+        let topics: std::collections::BTreeSet<_> = self.topics.all().iter().map(Topic::id).collect();
+        let gone: Vec<_> =
+            self.slots.lock().keys().filter(|name| !topics.contains(&name.topic)).cloned().collect();
+        self.forget(&gone)
+    }
+
+    /// Forgets everything of a group, durably.
+    pub(crate) fn delete(&self, group: &str) -> Result<()> {
+        if let Some(queue) = self.open_queues().iter().find(|queue| &*queue.group == group) {
+            let topic = queue.topic.name();
+            return Err(Error::invalid(format!("group {group:?} has workers on topic {topic:?}")));
+        }
+        let gone: Vec<_> = self.slots.lock().keys().filter(|name| &*name.group == group).cloned().collect();
+        self.forget(&gone)?;
+        if gone.is_empty() { Ok(()) } else { self.states.sync() }
+    }
+
+    fn forget(&self, gone: &[SlotName]) -> Result<()> {
+        self.states.delete(gone)?;
+        let mut slots = self.slots.lock();
+        gone.iter().for_each(|name| _ = slots.remove(name));
+        Ok(())
+    }
+
+    /// Deletes of the stored states what is not needed any more, where that is much.
+    pub(crate) fn tidy(&self) -> Result<()> {
+        let _tidying = self.tidying.lock();
+        self.states.tidy(&self.all(), self.clock.now())
+    }
+
+    /// The same by a worker, who does not wait for another.
+    pub(super) fn tidy_when_due(&self) {
+        if self.states.is_tidy_due()
+            && let Some(_tidying) = self.tidying.try_lock()
+        {
+            // The next worker, or the next round of maintenance, tries again.
+            drop(self.states.tidy(&self.all(), self.clock.now()));
+        }
+    }
+
+    /// Makes the room of a queue: segments that all have read go with the answer to their last record.
+    pub(super) fn drop_consumed(&self, topic: &Topic, partition: &Partition) -> Result<()> {
+        if topic.settings().drops_consumed() { self.groups.drop_consumed(partition) } else { Ok(()) }
+    }
+}
+
+impl OtherReaders for Queues {
+    fn consumed(&self, partition: &Partition) -> Consumed {
+        let slots = self.of_topic(partition.topic_id());
+        let of_partition = slots.iter().filter(|slot| slot.name.partition == partition.number());
+        let starts = of_partition.map(|slot| slot.inner.lock().state.start());
+        starts.min().map_or(Consumed::Nobody, Consumed::Below)
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.states.sync()
+    }
+}
+
+fn name(group: &Arc<str>, partition: &Partition) -> SlotName {
+    SlotName { topic: partition.topic_id(), partition: partition.number(), group: Arc::clone(group) }
+}
+
+fn check_group(group: &str) -> Result<()> {
+    if group.is_empty() || group.len() > GROUP_NAME_MOST_BYTES {
+        let reason = "it must have 1 to 32767 bytes";
+        return Err(Error::InvalidName { kind: "group", name: group.to_owned(), reason });
+    }
+    Ok(())
+}

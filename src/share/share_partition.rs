@@ -1,0 +1,416 @@
+//! What a queue knows of one partition: values only. Times and offsets come in, states go out; nothing is read or written.
+
+use std::collections::VecDeque;
+
+use crate::format::{DeliveryState, StateBatch};
+use crate::share::lanes::Lanes;
+use crate::share::runs::{Figures, Lock, RunState, Runs, Span, length};
+use crate::types::{Offset, Timestamp};
+
+/// At so many runs nothing new is handed out until some are done. A run takes about 100 bytes.
+pub(super) const MOST_RUNS: usize = 65_536;
+/// How many records with keys are looked at ahead of the oldest that is not done.
+pub(super) const MOST_IN_LANES: usize = 65_536;
+
+/// From this attempt on, a record is tried in ever smaller company.
+fn first_doubtful(limit: i16) -> i16 {
+    (limit / 2).saturating_add(limit % 2).max(2)
+}
+
+/// The records from `start` to `end`: those below are done, those above were never handed out.
+///
+/// Of each record between, one run says what it does. What is done at `start` moves it.
+#[derive(Debug, Default)]
+pub(super) struct SharePartition {
+    start: Offset,
+    end: Offset,
+    runs: Runs,
+    /// Where order is kept by key.
+    lanes: Option<Lanes>,
+    /// The suspect that is out.
+    suspect: Option<(Offset, u64)>,
+    last_lock: u64,
+}
+
+/// What may be handed out.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Selection {
+    /// The oldest first, each with how often it was handed out before.
+    pub(super) spans: Vec<Span>,
+    /// Handed out as often as it may be: to be given up before anything is selected.
+    pub(super) exhausted: Option<Span>,
+    /// Nothing else is to go with it.
+    pub(super) is_closed: bool,
+}
+
+/// A record that was never handed out, as it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fresh {
+    pub(super) offset: Offset,
+    /// The hash of its key, where order is kept and it has one.
+    pub(super) key: Option<u64>,
+}
+
+impl SharePartition {
+    pub(super) fn new(start: Offset) -> Self {
+        Self { start, end: start, ..Self::default() }
+    }
+
+    /// Everything below is done.
+    pub(super) fn start(&self) -> Offset {
+        self.start
+    }
+
+    /// Nothing from here on was handed out.
+    pub(super) fn end(&self) -> Offset {
+        self.end
+    }
+
+    pub(super) fn figures(&self) -> Figures {
+        self.runs.figures()
+    }
+
+    /// When the next delay or lock ends.
+    pub(super) fn next_time(&self) -> Option<Timestamp> {
+        self.runs.next_time()
+    }
+
+    /// Whether another record may be looked at.
+    pub(super) fn has_room(&self) -> bool {
+        self.runs.len() < MOST_RUNS && self.lanes.as_ref().is_none_or(|lanes| lanes.len() < MOST_IN_LANES)
+    }
+
+    pub(super) fn suspect_is_out(&self) -> bool {
+        self.suspect.is_some()
+    }
+
+    // What was stored.
+
+    /// Takes in what a snapshot or an update says.
+    pub(super) fn restore(&mut self, start: Option<Offset>, batches: &[StateBatch]) {
+        if let Some(start) = start {
+            self.skip_to(start);
+        }
+        for batch in batches {
+            let state = match batch.state {
+                DeliveryState::Acknowledged => RunState::Acknowledged,
+                DeliveryState::Archived => RunState::Archived,
+                DeliveryState::Available | DeliveryState::Acquired | DeliveryState::Archiving => {
+                    RunState::Available
+                }
+            };
+            let first = batch.first.max(self.start);
+            if batch.last < first {
+                continue;
+            }
+            self.reach(batch.last + 1);
+            self.runs.set(first, batch.last, (state, batch.count));
+        }
+        self.advance();
+    }
+
+    /// What is to be stored: everything but records that were never handed out.
+    pub(super) fn batches(&self) -> Vec<StateBatch> {
+        let mut batches: Vec<StateBatch> = Vec::new();
+        for (first, run) in self.runs.iter() {
+            let state = match run.state {
+                RunState::Acknowledged => DeliveryState::Acknowledged,
+                RunState::Archived => DeliveryState::Archived,
+                _ if run.count == 0 => continue,
+                _ => DeliveryState::Available,
+            };
+            match batches.last_mut() {
+                Some(before)
+                    if before.last + 1 == first && (before.state, before.count) == (state, run.count) =>
+                {
+                    before.last = run.last;
+                }
+                _ => batches.push(StateBatch { first, last: run.last, state, count: run.count }),
+            }
+        }
+        batches
+    }
+
+    /// Finds those that were out when an earlier life ended, more than once: each is tried by itself, so that it takes no
+    /// other along if it is what ends the process.
+    pub(super) fn suspect_of(&mut self, limit: i16) {
+        let doubtful =
+            |span: &Span| span.count < limit && span.count.saturating_add(1) >= first_doubtful(limit);
+        let found: Vec<_> = self.runs.available().filter(doubtful).collect();
+        for span in found {
+            self.runs.set(span.first, span.last, (RunState::Suspect, span.count));
+        }
+    }
+
+    /// Keeps no order any more.
+    pub(super) fn forget_order(&mut self) {
+        self.lanes = None;
+        let blocked: Vec<_> = self.runs.iter().filter(|(_, run)| run.state == RunState::Blocked).collect();
+        for (first, run) in blocked {
+            self.runs.set(first, run.last, (RunState::Available, run.count));
+        }
+    }
+
+    /// Keeps order by key from here on: `records` are those between start and end that are not done, the oldest first.
+    pub(super) fn keep_order(&mut self, records: impl IntoIterator<Item = Fresh>) {
+        let mut lanes = Lanes::default();
+        for Fresh { offset, key } in records {
+            let is_next = key.is_none_or(|key| lanes.add(offset, key));
+            if !is_next && let Some((_, run)) = self.runs.at(offset) {
+                self.runs.set(offset, offset, (RunState::Blocked, run.count));
+            }
+        }
+        self.lanes = Some(lanes);
+    }
+
+    // What the log says.
+
+    /// What lies below `start` is not there any more. Returns how many offsets were lost by that, done ones not counted.
+    pub(super) fn skip_to(&mut self, start: Offset) -> u64 {
+        if start <= self.start {
+            return 0;
+        }
+        let done = self.runs.figures().done;
+        let all = length(self.start, start - 1);
+        self.runs.clear(self.start, start - 1);
+        let below_done = done - self.runs.figures().done;
+        let first = std::mem::replace(&mut self.start, start);
+        self.end = self.end.max(start);
+        self.forget_suspect(first, start - 1);
+        self.leave_lanes(first, start - 1);
+        self.advance();
+        all.saturating_sub(below_done)
+    }
+
+    /// The log ends at `end`: a crash has taken what was above.
+    pub(super) fn cut_to(&mut self, end: Offset) -> bool {
+        if end >= self.end {
+            return false;
+        }
+        self.runs.clear(end, self.end);
+        (self.start, self.end) = (self.start.min(end), end);
+        true
+    }
+
+    /// What lies below `end` and was never looked at is waiting.
+    fn reach(&mut self, end: Offset) {
+        if end > self.end {
+            self.runs.set(self.end, end - 1, (RunState::Available, 0));
+            self.end = end;
+        }
+    }
+
+    // Handing out.
+
+    /// Delays and locks that are over by now.
+    pub(super) fn expire(&mut self, now: Timestamp) {
+        while let Some(span) = self.runs.first_due(now) {
+            self.let_go(span.first, span.last, span.count);
+        }
+    }
+
+    /// Which records that were read before may be handed out, at most `most`.
+    pub(super) fn select(&self, most: u64, limit: i16) -> Selection {
+        let mut selection = Selection::default();
+        if self.suspect.is_none()
+            && let Some(span) = self.runs.suspect()
+        {
+            selection.spans.push(Span { last: span.first, ..span });
+            selection.is_closed = true;
+            return selection;
+        }
+        let mut room = most;
+        for span in self.runs.available() {
+            if room == 0 {
+                break;
+            }
+            if span.count >= limit {
+                if selection.spans.is_empty() {
+                    selection.exhausted = Some(span);
+                }
+                break;
+            }
+            let company = company(span.count, limit, most);
+            if company < most {
+                if selection.spans.is_empty() {
+                    room = company;
+                    selection.is_closed = true;
+                } else {
+                    selection.is_closed = true;
+                    break;
+                }
+            }
+            let taken = span.len().min(room);
+            let last = span.first.saturating_add(Offset::try_from(taken).unwrap_or(Offset::MAX) - 1);
+            selection.spans.push(Span { last, ..span });
+            room -= taken;
+            if selection.is_closed {
+                break;
+            }
+        }
+        selection
+    }
+
+    /// A lock that no other has.
+    pub(super) fn new_lock(&mut self, until: Timestamp) -> Lock {
+        self.last_lock += 1;
+        Lock { id: self.last_lock, until }
+    }
+
+    /// Hands out what was selected.
+    pub(super) fn acquire(&mut self, span: &Span, lock: Lock) {
+        if let Some((_, run)) = self.runs.at(span.first)
+            && run.state == RunState::Suspect
+        {
+            self.suspect = Some((span.first, lock.id));
+        }
+        let count = span.count.saturating_add(1);
+        self.runs.set(span.first, span.last, (RunState::Acquired(lock), count));
+    }
+
+    /// Whether a record that was just read is to be handed out, and not to wait behind another of its key.
+    pub(super) fn is_free(&mut self, fresh: Fresh) -> bool {
+        match (&mut self.lanes, fresh.key) {
+            (Some(lanes), Some(key)) => lanes.add(fresh.offset, key),
+            _ => true,
+        }
+    }
+
+    /// Takes in records that were read behind the end: those that are handed out under `lock`, the others wait. What lies
+    /// between is not there.
+    pub(super) fn extend(&mut self, fresh: &[(Offset, bool)], next: Offset, lock: Lock) {
+        for (offset, is_free) in fresh {
+            self.runs.set(self.end, offset - 1, (RunState::Archived, 0));
+            let state = if *is_free { (RunState::Acquired(lock), 1) } else { (RunState::Blocked, 0) };
+            self.runs.set(*offset, *offset, state);
+            self.end = offset + 1;
+        }
+        self.runs.set(self.end, next - 1, (RunState::Archived, 0));
+        self.end = self.end.max(next);
+        self.advance();
+    }
+
+    /// Records that were read behind the end are not taken in after all.
+    pub(super) fn forget(&mut self, fresh: &[(Offset, bool)]) {
+        if let (Some(lanes), Some((first, _)), Some((last, _))) =
+            (&mut self.lanes, fresh.first(), fresh.last())
+        {
+            // The older ones of their keys are before them: nobody's turn changes.
+            lanes.leave(*first, *last);
+        }
+    }
+
+    // Answers.
+
+    /// How often the record was handed out, if the lock still holds it.
+    pub(super) fn held(&self, offset: Offset, lock: u64, now: Timestamp) -> Option<i16> {
+        let (_, run) = self.runs.at(offset)?;
+        match run.state {
+            RunState::Acquired(held) if held.id == lock && held.until > now => Some(run.count),
+            _ => None,
+        }
+    }
+
+    /// They are done.
+    pub(super) fn finish(&mut self, first: Offset, last: Offset, state: DeliveryState) {
+        if last < first {
+            return;
+        }
+        let count = self.runs.at(first).map_or(0, |(_, run)| run.count);
+        let state =
+            if state == DeliveryState::Acknowledged { RunState::Acknowledged } else { RunState::Archived };
+        self.forget_suspect(first, last);
+        self.runs.set(first, last, (state, count));
+        self.leave_lanes(first, last);
+        self.advance();
+    }
+
+    /// They are to be handed out again, from `until` on.
+    pub(super) fn release(&mut self, first: Offset, last: Offset, until: Option<Timestamp>) {
+        let count = self.runs.at(first).map_or(0, |(_, run)| run.count);
+        match until {
+            None => self.let_go(first, last, count),
+            Some(until) => {
+                self.forget_suspect(first, last);
+                self.runs.set(first, last, (RunState::Delayed(until), count));
+            }
+        }
+    }
+
+    /// Nobody knows what was written of them: they go to nobody until the store is opened again.
+    pub(super) fn set_aside(&mut self, span: &Span) {
+        self.release(span.first, span.last, Some(Timestamp::MAX));
+    }
+
+    /// The lock holds for longer.
+    pub(super) fn renew(&mut self, offset: Offset, lock: Lock) {
+        if let Some((_, run)) = self.runs.at(offset) {
+            self.runs.set(offset, offset, (RunState::Acquired(lock), run.count));
+        }
+    }
+
+    /// Everything that is not done, in order.
+    pub(super) fn open_spans(&self) -> VecDeque<Span> {
+        let open = self.runs.iter().filter(|(_, run)| !run.state.is_final());
+        open.map(|(first, run)| Span { first, last: run.last, count: run.count }).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_suspect(&self, offset: Offset) -> bool {
+        self.runs.at(offset).is_some_and(|(_, run)| run.state == RunState::Suspect)
+    }
+
+    /// One run says of each record between start and end what it does, and no two that touch are alike.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let mut next = self.start;
+        let mut before = None;
+        for (first, run) in self.runs.iter() {
+            assert_eq!(first, next, "a gap in {self:?}");
+            assert!(run.last >= first && before != Some((run.state, run.count)), "{self:?}");
+            before = Some((run.state, run.count));
+            next = run.last + 1;
+        }
+        assert_eq!(next, self.end, "{self:?}");
+        let done = self.runs.iter().next().is_some_and(|(_, run)| run.state.is_final());
+        assert!(!done, "what is done at the start stays: {self:?}");
+    }
+
+    fn let_go(&mut self, first: Offset, last: Offset, count: i16) {
+        self.forget_suspect(first, last);
+        self.runs.set(first, last, (RunState::Available, count));
+    }
+
+    fn forget_suspect(&mut self, first: Offset, last: Offset) {
+        self.suspect = self.suspect.filter(|(offset, _)| !(first..=last).contains(offset));
+    }
+
+    fn leave_lanes(&mut self, first: Offset, last: Offset) {
+        let Some(lanes) = &mut self.lanes else { return };
+        for next in lanes.leave(first, last) {
+            if let Some((_, run)) = self.runs.at(next).filter(|(_, run)| run.state == RunState::Blocked) {
+                self.runs.set(next, next, (RunState::Available, run.count));
+            }
+        }
+    }
+
+    /// What is done at the start moves it.
+    fn advance(&mut self) {
+        while let Some(last) = self.runs.take_final_at(self.start) {
+            self.start = last + 1;
+        }
+    }
+}
+
+/// With how many others a record goes out that was handed out `count` times, of `most`.
+fn company(count: i16, limit: i16, most: u64) -> u64 {
+    let (attempt, doubtful) = (count.saturating_add(1), first_doubtful(limit));
+    if attempt < doubtful {
+        return most;
+    }
+    if attempt == limit {
+        return 1;
+    }
+    let halvings = u32::from(attempt.abs_diff(doubtful)).saturating_add(1);
+    most.checked_shr(halvings).unwrap_or(0).max(1)
+}

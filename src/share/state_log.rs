@@ -1,0 +1,263 @@
+//! The topic `__share_group_state`: what is written of each state, and what its records add up to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::{Malformed, ShareKey, ShareKind, ShareSnapshot, ShareUpdate, StateBatch};
+use crate::log::SkippedRecord;
+use crate::share::share_partition::SharePartition;
+use crate::share::slot::{Slot, SlotInner};
+use crate::topic::{Entry, Ledger, Partition, Replay, SHARE_STATE, Topics};
+use crate::types::{Offset, Timestamp, TopicPartition};
+
+/// Whose state: the queue's group, the topic's id, the partition.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct SlotName {
+    pub(super) topic: u128,
+    pub(super) partition: u32,
+    pub(super) group: Arc<str>,
+}
+
+/// A snapshot follows when the updates since the last one have so many bytes, or twice as many as it had.
+const UPDATES_BEFORE_SNAPSHOT: usize = 64 << 10;
+/// States whose last snapshot lies so far back are written again, so that what lies before can go.
+const MOST_BEHIND: Offset = 200_000;
+
+/// Writes and reads the topic, which comes to be with the first state.
+#[derive(Debug)]
+pub(super) struct StateLog {
+    topics: Arc<Topics>,
+    ledger: Ledger,
+}
+
+/// A state as it was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) state: SharePartition,
+    pub(super) epoch: i32,
+    pub(super) create_time: Timestamp,
+}
+
+/// All states.
+#[derive(Debug, Default)]
+pub(super) struct AllFound(pub(super) BTreeMap<SlotName, Found>);
+
+impl SlotName {
+    fn key(&self, kind: ShareKind) -> Result<Vec<u8>> {
+        let partition = i32::try_from(self.partition).unwrap_or(i32::MAX);
+        let mut bytes = Vec::new();
+        let key = ShareKey { kind, group: &self.group, topic: self.topic, partition };
+        key.encode(&mut bytes).map_err(unencodable)?;
+        Ok(bytes)
+    }
+
+    pub(super) fn keys(&self) -> Result<(Vec<u8>, Vec<u8>)> {
+        Ok((self.key(ShareKind::Snapshot)?, self.key(ShareKind::Update)?))
+    }
+}
+
+fn unencodable(malformed: Malformed) -> Error {
+    Error::invalid(format!("the state of a queue cannot be encoded: {malformed}"))
+}
+
+impl StateLog {
+    pub(super) fn new(topics: Arc<Topics>) -> Self {
+        let ledger = Ledger::new(Arc::clone(&topics), &SHARE_STATE);
+        Self { topics, ledger }
+    }
+
+    /// All states there are, and the records that are not understood.
+    pub(super) fn load(&self) -> Result<(AllFound, Vec<SkippedRecord>)> {
+        let mut found = AllFound::default();
+        let skipped = self.ledger.load(&mut found)?;
+        Ok((found, skipped))
+    }
+
+    pub(super) fn stored_in(&self) -> TopicPartition {
+        self.ledger.stored_in()
+    }
+
+    /// The partition that holds all of them.
+    pub(super) fn partition(&self) -> Result<Partition> {
+        self.ledger.partition()
+    }
+
+    /// Returns when everything written so far survives a power cut.
+    pub(super) fn sync(&self) -> Result<()> {
+        self.ledger.sync()
+    }
+
+    /// Writes what is about to become of some records, before it does.
+    pub(super) fn write(
+        &self,
+        slot: &Slot,
+        inner: &mut SlotInner,
+        (batches, now): (Vec<StateBatch>, Timestamp),
+    ) -> Result<()> {
+        if batches.is_empty() {
+            return Ok(());
+        }
+        let (entry, accounts) = self.entry(slot, inner, (batches, now))?;
+        self.ledger.append(&[entry], |_| {})?;
+        inner.accounts = accounts;
+        Ok(())
+    }
+
+    /// The record that says so, and how the books stand when it is written. A snapshot that is due is written before: it is part
+    /// of no transaction.
+    pub(super) fn entry(
+        &self,
+        slot: &Slot,
+        inner: &mut SlotInner,
+        (batches, now): (Vec<StateBatch>, Timestamp),
+    ) -> Result<(Entry, Accounts)> {
+        if inner.accounts.is_snapshot_due() {
+            self.write_snapshot(slot, inner, now)?;
+        }
+        let mut accounts = inner.accounts;
+        let update =
+            ShareUpdate { epoch: accounts.epoch, leader_epoch: 0, start: None, batches, complete_count: -1 };
+        let mut value = Vec::with_capacity(48);
+        update.encode(&mut value).map_err(unencodable)?;
+        accounts.update_bytes += value.len() + slot.update_key.len();
+        Ok((Entry { key: slot.update_key.clone(), value: Some(value) }, accounts))
+    }
+
+    /// Writes all of a state.
+    pub(super) fn write_snapshot(&self, slot: &Slot, inner: &mut SlotInner, now: Timestamp) -> Result<()> {
+        let mut accounts = inner.accounts;
+        let entry = self.snapshot_entry(slot, inner, (&mut accounts, now))?;
+        self.ledger.append(&[entry], |_| {})?;
+        inner.accounts = accounts;
+        Ok(())
+    }
+
+    fn snapshot_entry(
+        &self,
+        slot: &Slot,
+        inner: &SlotInner,
+        (accounts, now): (&mut Accounts, Timestamp),
+    ) -> Result<Entry> {
+        // It will stand there or behind it.
+        let at = self.ledger.partition()?.end();
+        let snapshot = ShareSnapshot {
+            epoch: accounts.epoch.wrapping_add(1).max(1),
+            state_epoch: 0,
+            leader_epoch: 0,
+            start: inner.state.start(),
+            create_time: accounts.create_time,
+            write_time: now,
+            batches: inner.state.batches(),
+            complete_count: i32::try_from(inner.state.figures().done).unwrap_or(i32::MAX),
+        };
+        let mut value = Vec::new();
+        snapshot.encode(&mut value).map_err(unencodable)?;
+        *accounts = Accounts {
+            epoch: snapshot.epoch,
+            snapshot_at: at,
+            snapshot_bytes: value.len(),
+            update_bytes: 0,
+            is_written: true,
+            ..*accounts
+        };
+        Ok(Entry { key: slot.snapshot_key.clone(), value: Some(value) })
+    }
+
+    /// Forgets states.
+    pub(super) fn delete(&self, names: &[SlotName]) -> Result<()> {
+        let tombstone = |name: &SlotName| Ok(Entry { key: name.key(ShareKind::Snapshot)?, value: None });
+        let entries = names.iter().map(tombstone).collect::<Result<Vec<_>>>()?;
+        self.ledger.append(&entries, |_| {})
+    }
+
+    /// Whether there is so much that it should not wait for a round of maintenance.
+    pub(super) fn is_tidy_due(&self) -> bool {
+        self.ledger.partition().is_ok_and(|partition| partition.end() - partition.start() > 2 * MOST_BEHIND)
+    }
+
+    /// Deletes what no state needs any more, after writing again those that would keep too much.
+    pub(super) fn tidy(&self, slots: &[Arc<Slot>], now: Timestamp) -> Result<()> {
+        let Ok(partition) = self.topics.get(SHARE_STATE.name).and_then(|topic| topic.partition(0)) else {
+            return Ok(());
+        };
+        let (start, end) = (partition.start(), partition.end());
+        if end - start < MOST_BEHIND || self.topics.is_held() {
+            return Ok(());
+        }
+        let mut needed = end;
+        for slot in slots {
+            let mut inner = slot.inner.lock();
+            if !inner.accounts.is_written {
+                continue;
+            }
+            if inner.accounts.snapshot_at < end - MOST_BEHIND / 2 && !inner.accounts.is_frozen {
+                self.write_snapshot(slot, &mut inner, now)?;
+            }
+            needed = needed.min(inner.accounts.snapshot_at);
+        }
+        // What is deleted is gone whatever crashes: so must be there what stands for it.
+        self.sync()?;
+        partition.log().delete_records(needed).map(drop)
+    }
+}
+
+/// What is stored of one state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Accounts {
+    /// Of its last snapshot.
+    epoch: i32,
+    create_time: Timestamp,
+    /// Its last snapshot does not stand before that.
+    snapshot_at: Offset,
+    snapshot_bytes: usize,
+    update_bytes: usize,
+    /// Whether there is one.
+    pub(super) is_written: bool,
+    /// Of a transaction that has changed it nobody knows how it ends. An update is right in both cases, a snapshot in one: there is
+    /// none before the store is opened again.
+    pub(super) is_frozen: bool,
+}
+
+impl Accounts {
+    pub(super) fn new(create_time: Timestamp) -> Self {
+        Self { create_time, ..Self::default() }
+    }
+
+    pub(super) fn found(found: &Found) -> Self {
+        Self { epoch: found.epoch, is_written: true, ..Self::new(found.create_time) }
+    }
+
+    fn is_snapshot_due(&self) -> bool {
+        let most = UPDATES_BEFORE_SNAPSHOT.max(self.snapshot_bytes.saturating_mul(2));
+        !self.is_frozen && (!self.is_written || self.update_bytes > most)
+    }
+}
+
+impl Replay for AllFound {
+    fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Malformed> {
+        let Some(key) = ShareKey::decode(key)? else { return Ok(()) };
+        let Ok(partition) = u32::try_from(key.partition) else { return Ok(()) };
+        let name = SlotName { topic: key.topic, partition, group: key.group.into() };
+        match (key.kind, value) {
+            (ShareKind::Snapshot, value) => {
+                // Whatever it says, it has taken the place of the one before it.
+                self.0.remove(&name);
+                let Some(value) = value else { return Ok(()) };
+                let snapshot = ShareSnapshot::decode(value)?;
+                let mut state = SharePartition::new(snapshot.start);
+                state.restore(None, &snapshot.batches);
+                let found = Found { state, epoch: snapshot.epoch, create_time: snapshot.create_time };
+                self.0.insert(name, found);
+            }
+            (ShareKind::Update, Some(value)) => {
+                let update = ShareUpdate::decode(value)?;
+                if let Some(found) = self.0.get_mut(&name).filter(|found| found.epoch == update.epoch) {
+                    found.state.restore(update.start, &update.batches);
+                }
+            }
+            (ShareKind::Update, None) => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,4 @@
+//! Queues, from the inside.
+
+mod model;
+mod records;

@@ -1,0 +1,245 @@
+//! A worker: takes messages of a queue.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::io::Deadline;
+use crate::locks::{AtomicBool, Ordering};
+use crate::log::Signal;
+use crate::share::message::{Delivery, Message, Messages};
+use crate::share::queue::Queue;
+use crate::share::queues::Queues;
+use crate::types::{Durability, Timestamp};
+
+/// The shortest sleep until something is due: a clock that is turned by hand may never get there.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
+
+/// Takes messages of a queue. Any number of workers work on one queue, whatever the number of partitions, each on a thread of
+/// its own; a message is with one of them at a time.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # use std::time::Duration;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// store.create_topic("orders", TopicConfig::new())?;
+/// store.producer().send(Record::to("orders").value("2 apples"))?;
+/// let mut worker = store.queue("orders", "shipping")?;
+/// for message in worker.take(32, Duration::from_millis(500))? {
+///     println!("{}: {:?}", message.offset, message.value);
+///     message.ack()?; // never again to anybody of this group
+/// }
+/// # assert!(worker.take(1, Duration::ZERO)?.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Worker {
+    queues: Arc<Queues>,
+    /// The first comes first.
+    classes: Vec<Class>,
+    /// At every so many takes a lower class comes first.
+    lower_share: Option<u64>,
+    takes: u64,
+    lock_timeout: Duration,
+    signal: Arc<Signal>,
+    waker: WorkerWaker,
+}
+
+/// One topic of a worker.
+#[derive(Debug)]
+pub(super) struct Class {
+    pub(super) queue: Arc<Queue>,
+    /// The partition that is looked at first.
+    next: usize,
+    /// So many partitions wake the worker.
+    watched: usize,
+}
+
+/// Ends the wait of a [`take`](Worker::take), from any thread. Cheap to clone.
+///
+/// ```
+/// # use annals::{Store, TopicConfig};
+/// # use std::time::Duration;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// let mut worker = store.queue("orders", "shipping")?;
+/// let waker = worker.waker();
+/// std::thread::spawn(move || waker.wake());
+/// assert!(worker.take(1, Duration::MAX)?.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct WorkerWaker {
+    signal: Arc<Signal>,
+    woken: Arc<AtomicBool>,
+}
+
+impl WorkerWaker {
+    /// Ends the take that waits now, or the next one that finds nothing. It returns no message.
+    pub fn wake(&self) {
+        self.woken.store(true, Ordering::Release);
+        self.signal.raise();
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let topics: Vec<_> = self.classes.iter().map(|class| class.queue.topic.name()).collect();
+        f.debug_struct("Worker").field("topics", &topics).finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    pub(super) fn new(
+        queues: Arc<Queues>,
+        joined: Vec<Arc<Queue>>,
+        (lower_share, lock_timeout): (Option<u64>, Duration),
+    ) -> Self {
+        let signal = Arc::new(Signal::default());
+        queues.topics.watch_close(&signal);
+        joined.iter().for_each(|queue| queue.watch(&signal));
+        let classes = joined.into_iter().map(|queue| Class { queue, next: 0, watched: 0 }).collect();
+        let waker = WorkerWaker { signal: Arc::clone(&signal), woken: Arc::default() };
+        Self { queues, classes, lower_share, takes: 0, lock_timeout, signal, waker }
+    }
+
+    /// What ends a take of this worker from another thread.
+    pub fn waker(&self) -> WorkerWaker {
+        self.waker.clone()
+    }
+
+    pub(super) fn durability(&self) -> Durability {
+        self.classes.first().map(|class| class.queue.settings.durability).unwrap_or_default()
+    }
+
+    /// Up to `most` messages, as soon as there are some; none after `timeout`, or when a [`WorkerWaker`] ends the wait. Sleeps
+    /// meanwhile; a record that is sent, a message that is released, a delay or a lock that is over ends the sleep.
+    ///
+    /// Messages that come back are handed out before new ones, the oldest first, without a promise of order; with
+    /// [`ordered_by_key`](crate::QueueBuilder::ordered_by_key) order is a promise within each key. Each delivery is counted in the store before
+    /// this returns. From the middle of the delivery limit on a message comes in smaller company, and for its last attempt
+    /// alone, so that one that takes its worker along takes few others with it.
+    ///
+    /// # Errors
+    /// [`Io`](crate::Error::Io), [`Corrupt`](crate::Error::Corrupt), [`Poisoned`](crate::Error::Poisoned) of one partition; the next call begins with another.
+    /// [`UnknownTopic`](crate::Error::UnknownTopic) once a topic is deleted, [`StoreClosed`](crate::Error::StoreClosed).
+    pub fn take(&mut self, most: usize, timeout: Duration) -> Result<Messages> {
+        let deadline = Deadline::after(timeout);
+        loop {
+            // Read before looking: whatever comes after this look ends the wait below.
+            let seen = self.signal.raised();
+            self.queues.topics.check_open()?;
+            let (messages, next) = self.look(most.max(1))?;
+            if !messages.is_empty() || self.waker.woken.swap(false, Ordering::AcqRel) {
+                return Ok(Messages::new(messages));
+            }
+            let until_next = next.map(|next| {
+                let wait = u64::try_from(next.saturating_sub(self.queues.clock.now())).unwrap_or(0);
+                Deadline::after(Duration::from_millis(wait).max(SHORTEST_SLEEP))
+            });
+            let wake = until_next.map_or(deadline, |until_next| deadline.min(until_next));
+            if !self.signal.wait(seen, wake) && deadline.has_passed() {
+                return Ok(Messages::default());
+            }
+        }
+    }
+
+    /// A look at all partitions: what there is, and when there may be more.
+    fn look(&mut self, most: usize) -> Result<(Vec<Message>, Option<Timestamp>)> {
+        let mut messages = Vec::new();
+        let mut next: Option<Timestamp> = None;
+        self.takes = self.takes.wrapping_add(1);
+        for number in class_order(self.classes.len(), self.takes, self.lower_share) {
+            let Some(class) = self.classes.get_mut(number) else { continue };
+            let room = most - messages.len();
+            let due = class.look(&self.signal, (room, self.lock_timeout), &mut messages)?;
+            next = next.into_iter().chain(due).min();
+            if messages.len() >= most {
+                break;
+            }
+        }
+        Ok((messages, next))
+    }
+}
+
+impl Class {
+    fn look(
+        &mut self,
+        signal: &Arc<Signal>,
+        (most, lock_timeout): (usize, Duration),
+        messages: &mut Vec<Message>,
+    ) -> Result<Option<Timestamp>> {
+        let places = self.queue.places()?;
+        for place in places.iter().skip(self.watched) {
+            place.partition.log().watch(signal);
+        }
+        self.watched = places.len();
+        let full = messages.len() + most;
+        let mut next: Option<Timestamp> = None;
+        for step in 0..places.len() {
+            let number = (self.next + step) % places.len();
+            let Some(place) = places.get(number) else { continue };
+            let look = match self.queue.look(place, full - messages.len(), lock_timeout) {
+                Ok(look) => look,
+                // What others gave is handed out first; the next take begins with this one and reports.
+                Err(_) if !messages.is_empty() => {
+                    self.next = number;
+                    return Ok(next);
+                }
+                Err(error) => {
+                    self.next = number + 1;
+                    return Err(error);
+                }
+            };
+            next = next.into_iter().chain(look.next).min();
+            if let Some(lock) = look.lock.filter(|_| !look.taken.is_empty()) {
+                let (queue, place) = (Arc::clone(&self.queue), Arc::clone(place));
+                let delivery = Arc::new(Delivery { queue, place, lock, lock_timeout });
+                let message = |taken: crate::share::queue::Taken| {
+                    Message::new(taken.record, taken.count, Arc::clone(&delivery))
+                };
+                messages.extend(look.taken.into_iter().map(message));
+                if look.is_closed || messages.len() >= full {
+                    self.next = number + 1;
+                    break;
+                }
+            }
+        }
+        Ok(next)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.queues.topics.unwatch_close(&self.signal);
+        self.classes.iter().for_each(|class| class.queue.unwatch(&self.signal));
+    }
+}
+
+/// In which order the classes are looked at: the first one first, but at every so many takes one of the lower ones.
+fn class_order(classes: usize, takes: u64, lower_share: Option<u64>) -> impl Iterator<Item = usize> {
+    let lower = match lower_share {
+        Some(share) if classes > 1 && takes.is_multiple_of(share.max(1)) => {
+            let lower = u64::try_from(classes - 1).unwrap_or(1);
+            usize::try_from((takes / share.max(1)) % lower).ok().map(|lower| lower + 1)
+        }
+        _ => None,
+    };
+    lower.into_iter().chain((0..classes).filter(move |class| Some(*class) != lower))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lower_classes_have_their_share_and_no_class_is_left_out() {
+        let order = |takes, share| class_order(3, takes, share).collect::<Vec<_>>();
+        assert_eq!(order(1, None), [0, 1, 2]);
+        assert_eq!((1..4).map(|takes| order(takes, Some(4))).collect::<Vec<_>>(), vec![vec![0, 1, 2]; 3]);
+        assert_eq!((order(4, Some(4)), order(8, Some(4))), (vec![2, 0, 1], vec![1, 0, 2]));
+        assert_eq!(class_order(1, 4, Some(4)).collect::<Vec<_>>(), [0]);
+    }
+}

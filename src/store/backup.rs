@@ -1,0 +1,137 @@
+//! Backups of an open store.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use crate::backup::{BackupProgress, BackupReport, Check, Making, Options};
+use crate::error::Result;
+use crate::log::Links;
+use crate::store::store::Store;
+
+/// Makes a backup with other settings than the defaults: [`Store::backup_builder`].
+///
+/// ```
+/// # use annals::{Store, TopicConfig};
+/// # use std::ops::ControlFlow;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path().join("shop-log"))?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// let monday = dir.path().join("monday");
+/// store.backup(&monday)?;
+/// let report = store
+///     .backup_builder()
+///     .parent(&monday)
+///     .max_bytes_per_second(50 << 20)
+///     .progress(|so_far| {
+///         println!("{} of {} bytes", so_far.bytes, so_far.total_bytes);
+///         ControlFlow::Continue(())
+///     })
+///     .run(dir.path().join("tuesday"))?;
+/// assert_eq!(report.partitions.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a builder does nothing until it runs"]
+pub struct BackupBuilder<'a> {
+    store: Store,
+    options: Options<'a>,
+}
+
+impl fmt::Debug for BackupBuilder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackupBuilder").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl<'a> BackupBuilder<'a> {
+    /// An earlier backup of this store: sealed segments that it has are taken from there, as links, where the store's own cannot be
+    /// linked. The new backup is whole by itself.
+    pub fn parent(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.options.parent = Some(directory.into());
+        self
+    }
+
+    /// No file of the backup is a link to one of the store or of the parent. Where the file system can, they share blocks; else they are
+    /// copied. A medium that fails under a linked file takes both.
+    pub fn independent(mut self) -> Self {
+        self.options.links = Links::Forbidden;
+        self
+    }
+
+    /// Leaves topics out: those that cannot be read, say. To whoever opens the copy they were never there.
+    pub fn leave_out<T: Into<String>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
+        self.options.left_out.extend(topics.into_iter().map(Into::into));
+        self
+    }
+
+    /// The most bytes that are copied in a second. Default: as fast as it goes.
+    pub fn max_bytes_per_second(mut self, bytes: u64) -> Self {
+        self.options.max_bytes_per_second = Some(bytes);
+        self
+    }
+
+    /// Calls `report` after each file and each MiB, on this thread and without a lock of the store. `Break` ends the backup
+    /// with [`Cancelled`](crate::Error::Cancelled).
+    pub fn progress(mut self, report: impl FnMut(&BackupProgress) -> ControlFlow<()> + Send + 'a) -> Self {
+        self.options.on_progress = Some(Box::new(report));
+        self
+    }
+
+    /// Reads all of it back, once it is there, and fails with the first damage.
+    pub fn verify(mut self) -> Self {
+        self.options.check = Check::Everything;
+        self
+    }
+
+    /// Makes the backup in `directory`, which is not there or empty.
+    ///
+    /// # Errors
+    /// As [`Store::backup`].
+    pub fn run(mut self, directory: impl AsRef<Path>) -> Result<BackupReport> {
+        let _work = self.store.work()?;
+        let making = Making { topics: self.store.shared_topics(), clock: self.store.clock() };
+        making.run(directory.as_ref(), &mut self.options)
+    }
+}
+
+impl Store {
+    /// Makes a backup in `directory`, which is not there or empty, while the store is used: one cut through all partitions,
+    /// committed offsets and transactions. Appends are stopped for microseconds, for the cut. When the call returns, the backup is
+    /// whole and durable. `docs/backup.md` says what it holds.
+    ///
+    /// Sealed segments are linked where the directory is in the store's file system, and copied elsewhere. While a partition
+    /// is copied, retention of it frees no space, and compaction and erasure of it wait or return [`Held`](crate::Error::Held).
+    ///
+    /// ```
+    /// # use annals::{Record, Store, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Store::open(dir.path().join("shop-log"))?;
+    /// store.create_topic("orders", TopicConfig::new())?;
+    /// store.producer().send(Record::to("orders").value("2 apples"))?;
+    /// let report = store.backup(dir.path().join("monday"))?;
+    /// assert_eq!((report.partitions[0].start, report.partitions[0].end), (0, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Backup`](crate::Error::Backup) when the directory cannot be used, or is in the store; [`Poisoned`](crate::Error::Poisoned)
+    /// and whatever a topic could not be opened for, until it is [left out](BackupBuilder::leave_out);
+    /// [`Corrupt`](crate::Error::Corrupt), [`Io`](crate::Error::Io), [`StoreClosed`](crate::Error::StoreClosed) when it is closed
+    /// meanwhile. Nothing is left of the backup, as far as it can be removed. The store is as it was.
+    pub fn backup(&self, directory: impl AsRef<Path>) -> Result<BackupReport> {
+        self.backup_builder().run(directory)
+    }
+
+    /// Makes a backup with other settings.
+    pub fn backup_builder<'a>(&self) -> BackupBuilder<'a> {
+        let options = Options {
+            parent: None,
+            links: Links::Allowed,
+            left_out: Default::default(),
+            max_bytes_per_second: None,
+            on_progress: None,
+            check: Check::Nothing,
+        };
+        BackupBuilder { store: self.clone(), options }
+    }
+}

@@ -1,0 +1,268 @@
+//! Backups and restores on disks that fail and lose power. `ANNALS_BACKUP_CUTS` says how many states of each moment are tried.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use annals::backup::{Backup, RestoreOptions};
+use annals::io::FileSystem;
+use annals::{CleanupPolicy, Error, Record, Store, TopicConfig};
+use annals_testing::power_cut::{Change, Disk, Observer};
+use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, PowerCutFileSystem, Times};
+
+use super::{Records, all_records};
+
+fn open(disk: &Arc<dyn FileSystem>, path: &str) -> annals::Result<Store> {
+    Store::builder(path).file_system(Arc::clone(disk)).maintain_by_hand().open()
+}
+
+fn filled(disk: &Arc<dyn FileSystem>) -> Store {
+    let store = open(disk, "/live").unwrap();
+    let config = || TopicConfig::new().segment_bytes(600);
+    store.create_topic("orders", config().partitions(2)).unwrap();
+    store.create_topic("table", config().cleanup_policy(CleanupPolicy::Compact)).unwrap();
+    for number in 0..20_u32 {
+        let key = (number % 3).to_string();
+        store.producer().send(Record::to("orders").key(&key).value("an order of some length")).unwrap();
+        store.producer().send(Record::to("table").key(&key).value("a value of some length")).unwrap();
+    }
+    let mut transfer = store.transaction("transfer").unwrap();
+    transfer.send(Record::to("orders").partition(0).value("from")).unwrap();
+    transfer.send(Record::to("orders").partition(1).value("to")).unwrap();
+    transfer.commit().unwrap();
+    store.topic("table").unwrap().compact().unwrap();
+    store
+}
+
+/// Whether there is a backup, which then is all that it should be.
+fn is_backup(disk: &Arc<dyn FileSystem>, expected: &[(String, Records)]) -> bool {
+    let backup = match Backup::open_on(Arc::clone(disk), "/copy") {
+        Ok(backup) => backup,
+        Err(Error::Backup { .. }) => {
+            // Nor does it pass for a store, once there is a byte in it.
+            let is_begun = disk.list(Path::new("/copy")).is_ok_and(|entries| !entries.is_empty());
+            assert!(!is_begun || open(disk, "/copy").is_err(), "a store was opened in an unfinished backup");
+            return false;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    let found = backup.verify(|_| std::ops::ControlFlow::Continue(())).unwrap();
+    assert!(found.is_sound(), "{:?}", found.findings);
+    backup.restore("/again", RestoreOptions::new()).unwrap();
+    assert_eq!(all_records(&open(disk, "/again").unwrap()), expected);
+    true
+}
+
+/// Keeps the disk as it was after each change.
+#[derive(Default)]
+struct Moments(Mutex<Vec<Disk>>);
+
+impl Observer for Moments {
+    fn after(&self, disk: &mut Disk, _: &Change<'_>) {
+        self.0.lock().unwrap().push(disk.clone());
+    }
+}
+
+impl Moments {
+    fn take(&self) -> Vec<Disk> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+fn cuts() -> u64 {
+    std::env::var("ANNALS_BACKUP_CUTS").ok().and_then(|count| count.parse().ok()).unwrap_or(3)
+}
+
+/// A machine that was switched on again after a power cut at that moment, or a kill.
+fn after(moment: &Disk, seed: u64) -> Arc<dyn FileSystem> {
+    let machine = PowerCutFileSystem::on(moment.clone(), None);
+    if seed == 1 { machine.restart().shared() } else { machine.cut_power(seed).shared() }
+}
+
+#[test]
+fn whatever_a_power_cut_leaves_of_a_backup_is_whole_or_is_none() {
+    for links in [true, false] {
+        let moments = Arc::new(Moments::default());
+        let observer: Arc<dyn Observer> = Arc::clone(&moments) as _;
+        let machine = PowerCutFileSystem::on(Disk::new(), Some(observer));
+        let disk = machine.shared();
+        let store = filled(&disk);
+        store.topics().iter().flat_map(|topic| topic.partitions()).for_each(|one| one.flush().unwrap());
+        let expected = all_records(&store);
+        moments.take();
+        let builder = store.backup_builder();
+        let builder = if links { builder } else { builder.independent() };
+        builder.run("/copy").unwrap();
+        let moments = moments.take();
+        assert!(moments.len() > 50, "{}", moments.len());
+        let (mut whole, mut none) = (0, 0);
+        for (number, moment) in moments.iter().enumerate() {
+            for seed in 0..cuts() {
+                let disk = after(moment, seed);
+                if is_backup(&disk, &expected) {
+                    whole += 1
+                } else {
+                    none += 1
+                }
+                // The store it was made of has not been touched.
+                assert_eq!(
+                    all_records(&open(&disk, "/live").unwrap()),
+                    expected,
+                    "moment {number}, seed {seed}"
+                );
+            }
+        }
+        assert!(whole > 0 && none > 0, "{whole} whole, {none} not");
+        // It has returned: from here on it is there.
+        for seed in 0..20 {
+            assert!(
+                is_backup(&after(&machine.disk(), seed), &expected),
+                "acknowledged, and gone (seed {seed})"
+            );
+        }
+    }
+}
+
+#[test]
+fn whatever_a_power_cut_leaves_of_a_restore_is_the_store_or_opens_as_none() {
+    let moments = Arc::new(Moments::default());
+    let observer: Arc<dyn Observer> = Arc::clone(&moments) as _;
+    let machine = PowerCutFileSystem::on(Disk::new(), Some(observer));
+    let store = filled(&machine.shared());
+    let expected = all_records(&store);
+    store.backup("/copy").unwrap();
+    moments.take();
+    let backup = Backup::open_on(machine.shared(), "/copy").unwrap();
+    backup.restore("/again", RestoreOptions::new()).unwrap();
+    let (mut whole, mut none) = (0, 0);
+    let mut check = |disk: &Arc<dyn FileSystem>| {
+        if disk.list(Path::new("/again")).map_or(true, |entries| entries.is_empty()) {
+            none += 1;
+            return false;
+        }
+        match open(disk, "/again") {
+            Ok(store) => {
+                assert_eq!(all_records(&store), expected);
+                whole += 1;
+                true
+            }
+            Err(Error::Backup { .. }) => {
+                none += 1;
+                false
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    for moment in moments.take() {
+        (0..cuts()).for_each(|seed| _ = check(&after(&moment, seed)));
+    }
+    for seed in 0..20 {
+        assert!(check(&after(&machine.disk(), seed)), "returned, and gone (seed {seed})");
+    }
+    assert!(whole > 20 && none > 0, "{whole} whole, {none} not");
+}
+
+/// What is left of a backup whose calls failed is none, or one that is whole; the store is as before, and the next one succeeds.
+fn fails_well(
+    disk: &Arc<FaultyFileSystem>,
+    store: &Store,
+    expected: &[(String, Records)],
+    what: &str,
+) -> bool {
+    let shared: Arc<dyn FileSystem> = Arc::clone(disk) as _;
+    let outcome = store.backup("/copy");
+    disk.heal();
+    let is_there = is_backup(&shared, expected);
+    assert!(is_there || outcome.is_err(), "{what}: it is not there, and nobody was told");
+    store.producer().send(Record::to("orders").partition(0).value("goes on")).unwrap();
+    clear(&shared, "/copy");
+    clear(&shared, "/again");
+    store.backup_builder().verify().run("/copy").unwrap();
+    clear(&shared, "/copy");
+    outcome.is_err()
+}
+
+/// Removes a directory and what is in it.
+fn clear(disk: &Arc<dyn FileSystem>, path: &str) {
+    let path = Path::new(path);
+    for entry in disk.list(path).unwrap_or_default() {
+        let below = path.join(&entry.name);
+        if entry.kind == annals::io::EntryKind::Directory {
+            clear(disk, below.to_str().unwrap());
+        } else {
+            disk.remove_file(&below).unwrap();
+        }
+    }
+    // It may never have been there.
+    drop(disk.remove_dir(path));
+}
+
+#[test]
+fn each_call_of_a_backup_that_fails_is_told_and_harms_nothing() {
+    const CALLS: [Call; 11] = [
+        Call::Create,
+        Call::Open,
+        Call::Read,
+        Call::Len,
+        Call::Write,
+        Call::SetLen,
+        Call::Sync,
+        Call::SyncDir,
+        Call::CreateDir,
+        Call::Rename,
+        Call::List,
+    ];
+    let disk = FaultyFileSystem::over(Arc::new(MemoryFileSystem::new()));
+    let shared: Arc<dyn FileSystem> = Arc::clone(&disk) as _;
+    let store = filled(&shared);
+    let mut failures = BTreeMap::new();
+    for call in CALLS {
+        disk.forget();
+        store.backup("/copy").unwrap();
+        let count = disk.count(call, "/copy");
+        clear(&shared, "/copy");
+        let step = (count / 6).max(1);
+        for nth in (0..count).step_by(step) {
+            for (times, errno) in [(Times::Once, 5), (Times::ForEver, 28)] {
+                let expected = all_records(&store);
+                disk.fail(&[call], "/copy", (nth, times), Fault::Error(errno));
+                let what = format!("{call:?} {nth} of {count}");
+                *failures.entry(call).or_insert(0) +=
+                    usize::from(fails_well(&disk, &store, &expected, &what));
+            }
+        }
+    }
+    assert!(CALLS.iter().all(|call| failures[call] > 0), "{failures:?}");
+}
+
+#[test]
+fn a_full_disk_ends_a_backup_and_leaves_nothing_of_it() {
+    let disk = FaultyFileSystem::over(Arc::new(MemoryFileSystem::new()));
+    let shared: Arc<dyn FileSystem> = Arc::clone(&disk) as _;
+    let store = filled(&shared);
+    disk.fail(&[Call::Write], "/copy/orders-1", (1, Times::ForEver), Fault::Error(28));
+    let full = store.backup_builder().independent().run("/copy").unwrap_err();
+    assert!(full.is_disk_full(), "{full}");
+    assert!(shared.list(Path::new("/copy")).is_err());
+    disk.heal();
+    store.backup("/copy").unwrap();
+}
+
+#[test]
+fn records_that_cannot_be_written_are_in_no_backup() {
+    let disk = FaultyFileSystem::over(Arc::new(MemoryFileSystem::new()));
+    let shared: Arc<dyn FileSystem> = Arc::clone(&disk) as _;
+    let store = filled(&shared);
+    let expected = all_records(&store);
+    let memory = store.producer_builder().durability(annals::Durability::Memory).build().unwrap();
+    memory.send(Record::to("orders").partition(0).value("is lost")).unwrap();
+    disk.fail(&[Call::Write, Call::Allocate], "/live/orders-0", (0, Times::Once), Fault::Error(28));
+    disk.fail(&[Call::Write], "/live/orders-0", (0, Times::Once), Fault::Error(28));
+    store.backup("/copy").unwrap();
+    disk.heal();
+    assert!(is_backup(&shared, &expected));
+    assert!(matches!(memory.flush(), Err(Error::Lost { .. })));
+    clear(&shared, "/again");
+    store.producer().send(Record::to("orders").partition(0).value("takes its offset")).unwrap();
+    assert!(is_backup(&shared, &expected));
+}

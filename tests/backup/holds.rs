@@ -1,0 +1,90 @@
+//! Maintenance that is held.
+
+use std::time::Duration;
+
+use annals::{CleanupPolicy, Error, Record, Store, TopicConfig, WhenFull};
+
+fn files(store: &Store, partition: &str) -> Vec<String> {
+    let listed = std::fs::read_dir(store.path().join(partition)).unwrap();
+    let mut names: Vec<_> = listed.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_takes_files_away_is_refused_while_maintenance_is_held_and_done_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    let config = TopicConfig::new().segment_bytes(1000).retention_bytes(2000);
+    let clicks = store.create_topic("clicks", config).unwrap();
+    let prices = store
+        .create_topic("prices", TopicConfig::new().segment_bytes(1000).cleanup_policy(CleanupPolicy::Compact))
+        .unwrap();
+    for number in 0..100 {
+        let value = format!("{number}: a value of some length");
+        store.producer().send(Record::to("clicks").key("alice").value(&value)).unwrap();
+        store.producer().send(Record::to("prices").key("apple").value(&value)).unwrap();
+    }
+    let (one, other) = (store.hold_maintenance().unwrap(), store.hold_maintenance().unwrap());
+    let before = (files(&store, "clicks-0"), files(&store, "prices-0"));
+    let is_held = |error: Error| {
+        assert!(matches!(error, Error::Held { .. }), "{error}");
+        assert!(error.is_retriable());
+    };
+    drop(one);
+    is_held(store.apply_retention().unwrap_err());
+    is_held(clicks.apply_retention().unwrap_err());
+    is_held(prices.compact().unwrap_err());
+    is_held(clicks.erase("alice").unwrap_err());
+    is_held(clicks.partition(0).unwrap().delete_records(50).unwrap_err());
+    store.maintain().unwrap();
+    assert_eq!(before, (files(&store, "clicks-0"), files(&store, "prices-0")));
+    assert_eq!(clicks.partition(0).unwrap().start(), 0);
+    drop(other);
+    store.maintain().unwrap();
+    assert!(clicks.partition(0).unwrap().start() > 0);
+    assert!(files(&store, "clicks-0").len() < before.0.len());
+    assert_eq!(prices.compact().unwrap()[0].bytes_after, prices.stats().unwrap().bytes());
+    assert_eq!(clicks.erase("alice").unwrap()[0].topic_partition.topic(), "clicks");
+    assert_eq!(super::records(&clicks.partition(0).unwrap()), []);
+}
+
+#[test]
+fn a_topic_that_drops_its_oldest_goes_on_dropping_under_a_hold_and_its_files_go_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    let config = TopicConfig::new().segment_bytes(500).size_limit(2000, WhenFull::DropOldest);
+    let jobs = store.create_topic("jobs", config).unwrap().partition(0).unwrap();
+    let held = store.hold_maintenance().unwrap();
+    for number in 0..200 {
+        store.producer().send(Record::to("jobs").value(&format!("job {number} of many"))).unwrap();
+    }
+    assert!(jobs.start() > 0 && jobs.bytes() <= 2000);
+    let many = files(&store, "jobs-0").len();
+    drop(held);
+    store.maintain().unwrap();
+    assert!(files(&store, "jobs-0").len() < many / 2, "{many}");
+    assert_eq!(super::records(&jobs).first().unwrap().0, jobs.start());
+}
+
+#[test]
+fn what_fell_due_under_a_hold_does_not_wait_for_another_interval() {
+    let dir = tempfile::tempdir().unwrap();
+    let store =
+        Store::builder(dir.path()).retention_check_interval(Duration::from_secs(3600)).open().unwrap();
+    let config = TopicConfig::new().segment_bytes(1000).retention_bytes(2000);
+    let clicks = store.create_topic("clicks", config).unwrap().partition(0).unwrap();
+    let held = store.hold_maintenance().unwrap();
+    for number in 0..100 {
+        store.producer().send(Record::to("clicks").value(&format!("{number}: a click"))).unwrap();
+    }
+    assert_eq!(clicks.start(), 0);
+    drop(held);
+    while clicks.start() == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let again = store.hold_maintenance().unwrap();
+    store.close().unwrap();
+    drop(again);
+    assert!(matches!(store.hold_maintenance(), Err(Error::StoreClosed { .. })));
+}

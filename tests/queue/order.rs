@@ -1,0 +1,94 @@
+//! Order by key, and priorities.
+
+use std::time::Duration;
+
+use annals::{Error, Record, TopicConfig};
+
+use crate::world::{World, take, value, values};
+
+#[test]
+fn at_most_one_message_of_a_key_is_out_and_a_slow_one_holds_up_nobody_else() {
+    let world = World::new(1);
+    world.send_keyed(&[("a", "a1"), ("a", "a2"), ("b", "b1"), ("a", "a3"), ("b", "b2")]);
+    world.send(&["free", "free too"]);
+    let mut worker = world.builder().ordered_by_key().build().unwrap();
+    let mut first = take(&mut worker, 10);
+    assert_eq!(values(&first), ["a1", "b1", "free", "free too"]);
+    first.remove(1).ack().unwrap();
+    let second = take(&mut worker, 10);
+    assert_eq!(values(&second), ["b2"]);
+    // A key that is tried again keeps its place.
+    first.remove(0).release(Duration::from_secs(5)).unwrap();
+    assert!(take(&mut worker, 10).is_empty());
+    world.pass(5);
+    let again = take(&mut worker, 10).remove(0);
+    assert_eq!(value(&again), "a1");
+    again.reject("never").unwrap();
+    let third = take(&mut worker, 10);
+    assert_eq!(values(&third), ["a2"]);
+}
+
+#[test]
+fn order_is_kept_over_a_restart_and_by_workers_that_come_later() {
+    let world = World::new(1);
+    world.send_keyed(&[("a", "a1"), ("b", "b1"), ("a", "a2"), ("b", "b2"), ("a", "a3")]);
+    let mut worker = world.builder().delivery_limit(50).ordered_by_key().build().unwrap();
+    let mut out = take(&mut worker, 10);
+    out.remove(1).ack().unwrap();
+    assert_eq!(values(&take(&mut worker, 10)), ["b2"], "and is dropped");
+    let next = world.killed();
+    let mut worker = next.builder().delivery_limit(50).ordered_by_key().build().unwrap();
+    let out = take(&mut worker, 10);
+    assert_eq!(values(&out), ["a1", "b2"]);
+    drop(out);
+    drop(worker);
+    let mut free = next.builder().delivery_limit(50).build().unwrap();
+    assert_eq!(values(&take(&mut free, 10)), ["a1", "a2", "b2", "a3"], "no order was asked for");
+    drop(free);
+    let mut worker = next.builder().delivery_limit(50).ordered_by_key().build().unwrap();
+    assert_eq!(values(&take(&mut worker, 10)), ["a1", "b2"]);
+}
+
+#[test]
+fn a_key_whose_records_retention_has_taken_goes_on() {
+    let world = World::new(1);
+    world.send_keyed(&[("a", "a1"), ("a", "a2"), ("a", "a3")]);
+    let mut worker = world.builder().ordered_by_key().build().unwrap();
+    let first = take(&mut worker, 10);
+    assert_eq!(values(&first), ["a1"]);
+    world.store.topic("jobs").unwrap().partition(0).unwrap().delete_records(2).unwrap();
+    assert_eq!(values(&take(&mut worker, 10)), ["a3"]);
+    let lost = first.into_iter().next().unwrap().ack();
+    assert!(matches!(lost, Err(Error::LockLost { .. })), "{lost:?}");
+}
+
+#[test]
+fn a_higher_topic_comes_first_and_the_lower_ones_have_their_share() {
+    let world = World::new(1);
+    for topic in ["urgent", "bulk"] {
+        world.store.create_topic(topic, TopicConfig::new()).unwrap();
+    }
+    for number in 0..40 {
+        for topic in ["urgent", "jobs", "bulk"] {
+            let value = format!("{topic} {number}");
+            world.store.producer().send(Record::to(topic).value(&value)).unwrap();
+        }
+    }
+    let builder = world.store.queue_builder("urgent", "workers").then("jobs").then("bulk");
+    let mut worker = builder.clone().lower_share(4).build().unwrap();
+    let mut topics = Vec::new();
+    for _ in 0..16 {
+        let message = take(&mut worker, 1).remove(0);
+        topics.push(message.topic.to_string());
+        message.ack().unwrap();
+    }
+    let count = |topic: &str| topics.iter().filter(|other| *other == topic).count();
+    assert_eq!((count("urgent"), count("jobs"), count("bulk")), (12, 2, 2), "{topics:?}");
+    let mut strict = builder.strict_priority().build().unwrap();
+    for _ in 0..28 {
+        let message = take(&mut strict, 1).remove(0);
+        assert_eq!(&*message.topic, "urgent");
+        message.ack().unwrap();
+    }
+    assert_eq!(&*take(&mut strict, 1)[0].topic, "jobs");
+}

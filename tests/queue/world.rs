@@ -1,0 +1,91 @@
+//! A store in memory, whose clock is turned by hand and whose process is killed at will.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use annals::io::ManualClock;
+use annals::{Message, QueueBuilder, Record, Store, TopicConfig, Worker};
+use annals_testing::{Image, MemoryFileSystem};
+
+pub(crate) struct World {
+    pub(crate) disk: MemoryFileSystem,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) store: Store,
+}
+
+impl World {
+    /// With a topic `jobs` of so many partitions.
+    pub(crate) fn new(partitions: u32) -> Self {
+        let (disk, clock) = (MemoryFileSystem::new(), Arc::new(ManualClock::at(1_000_000)));
+        let store = open(&disk, &clock);
+        store.create_topic("jobs", TopicConfig::new().partitions(partitions)).unwrap();
+        Self { disk, clock, store }
+    }
+
+    /// What a kill of the process leaves, opened again.
+    pub(crate) fn killed(&self) -> Self {
+        self.again(self.disk.files())
+    }
+
+    /// What a power cut leaves when everything that was not synced is lost.
+    pub(crate) fn without_power(&self) -> Self {
+        self.again(self.disk.durable_files())
+    }
+
+    fn again(&self, files: annals_testing::Files) -> Self {
+        let disk = MemoryFileSystem::over(&Image::new(files));
+        let clock = Arc::clone(&self.clock);
+        let store = open(&disk, &clock);
+        Self { disk, clock, store }
+    }
+
+    pub(crate) fn send(&self, values: &[&str]) {
+        for value in values {
+            self.store.producer().send(Record::to("jobs").value(value)).unwrap();
+        }
+    }
+
+    pub(crate) fn send_keyed(&self, records: &[(&str, &str)]) {
+        for (key, value) in records {
+            self.store.producer().send(Record::to("jobs").key(key).value(value)).unwrap();
+        }
+    }
+
+    pub(crate) fn worker(&self) -> Worker {
+        self.store.queue("jobs", "workers").unwrap()
+    }
+
+    pub(crate) fn builder(&self) -> QueueBuilder {
+        self.store.queue_builder("jobs", "workers")
+    }
+
+    pub(crate) fn pass(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// The values of the records of a topic.
+    pub(crate) fn values(&self, topic: &str) -> Vec<String> {
+        let partitions = self.store.topic(topic).unwrap().partitions();
+        let records = partitions.into_iter().flat_map(|partition| partition.read(..).unwrap());
+        records.map(|record| String::from_utf8(record.unwrap().value.unwrap()).unwrap()).collect()
+    }
+}
+
+fn open(disk: &MemoryFileSystem, clock: &Arc<ManualClock>) -> Store {
+    let builder = Store::builder("/store").file_system(Arc::new(disk.clone()));
+    builder.clock(Arc::clone(clock) as _).maintain_by_hand().open().unwrap()
+}
+
+pub(crate) fn value(message: &Message) -> String {
+    String::from_utf8(message.value.clone().unwrap()).unwrap()
+}
+
+/// What a worker is handed now.
+pub(crate) fn take(worker: &mut Worker, most: usize) -> Vec<Message> {
+    worker.take(most, Duration::ZERO).unwrap().into_iter().collect()
+}
+
+/// The same, by their values.
+pub(crate) fn values(messages: &[Message]) -> Vec<String> {
+    messages.iter().map(value).collect()
+}
