@@ -489,7 +489,7 @@ impl Error {
     }
 
     /// True when the same call may succeed later without a change to the program: a full disk, a lock held elsewhere,
-    /// an interrupted or exhausted system resource. A missing file or a refused permission is not among them, nor is a
+    /// an interrupted or exhausted system resource, a condition that waits for the end of a transaction. A missing file or a refused permission is not among them, nor is a
     /// [conflict](Self::is_conflict).
     pub fn is_retriable(&self) -> bool {
         use io::ErrorKind::{Interrupted, OutOfMemory, ResourceBusy, TimedOut, WouldBlock};
@@ -497,6 +497,7 @@ impl Error {
             Self::StoreLocked { .. } | Self::StoreInUse { .. } | Self::Full { .. } | Self::Held { .. } | Self::QueueFull { .. } => {
                 true
             }
+            Self::Conflict { is_undecided, .. } => *is_undecided,
             Self::Io { source, .. } => {
                 let passes =
                     matches!(source.kind(), Interrupted | OutOfMemory | ResourceBusy | TimedOut | WouldBlock);
@@ -511,7 +512,7 @@ impl Error {
     /// [`append_to`](crate::Topic::append_to) or [`append_when`](crate::Partition::append_when) depends on does not hold. The
     /// same call cannot succeed: read on, decide again, and append by what is there now.
     pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::UnexpectedEnd { .. } | Self::Conflict { .. })
+        matches!(self, Self::UnexpectedEnd { .. } | Self::Conflict { is_undecided: false, .. })
     }
 
     /// Damage of a file.

@@ -232,6 +232,13 @@
 //! an answer take effect together with what the work has written. [`Store::schedule`] sends what is to be delivered later, and an [`Enqueuer`]
 //! sends an id once. Other groups, and consumers, see the same topic.
 //!
+//! # Asynchronous programs
+//!
+//! [`Consumer::next`] and [`PartitionReader::next`] are futures that any executor polls; sends at `Os` are short, and
+//! [`Partition::durable_through`], [`Producer::flush_async`] and [`Consumer::commit_async`] are what a task awaits instead of a call at
+//! `Disk`. No runtime is needed. Feature `async` adds `futures_core::Stream`. Dropping a future loses nothing and doubles nothing. Which calls
+//! may be made on an executor's thread is in `docs/async.md`.
+//!
 //! # Errors
 //!
 //! There is one [`Error`]; each variant says what can be done about it and carries what a message needs: names, offsets, limits,
@@ -239,8 +246,7 @@
 //!
 //! # Not supported
 //!
-//! Several processes that write to one store ([`Store::open_read_only`] is for any number that read one which nobody writes), a network protocol, replication, transactions with other systems, an asynchronous
-//! interface.
+//! Several processes that write to one store ([`Store::open_read_only`] is for any number that read one which nobody writes), a network protocol, replication, transactions with other systems.
 //!
 //! # Copies
 //!
@@ -286,7 +292,9 @@ pub(crate) mod transaction;
 pub(crate) mod types;
 pub(crate) mod upkeep;
 
-pub use consumer::{Consumer, ConsumerBuilder, ConsumerWaker, Rebalance, StartFrom};
+#[cfg(feature = "async")]
+pub use consumer::ConsumerStream;
+pub use consumer::{Consumer, ConsumerBuilder, ConsumerWaker, Next, Rebalance, StartFrom};
 pub use error::{Error, Result};
 pub use figures::Event;
 pub use format::{Codec, TimestampType};
@@ -300,10 +308,12 @@ pub use share::{
 };
 pub use store::{BackupBuilder, MaintenanceGuard, Store, StoreBuilder, StoreReader};
 pub use stream::{EventReader, EventsBackwards, OwnedEvents, Stream};
+#[cfg(feature = "async")]
+pub use topic::PartitionStream;
 pub use topic::{
-    AdoptedPartition, Adoption, BatchMetadata, CleanupPolicy, KeyHash, Latest, LogSource, OwnedHeader,
-    OwnedRecord, OwnedRecordsIter, Partition, PartitionReader, PartitionView, Partitioner, RecordMetadata,
-    RecordRef, Records, RecordsIter, Topic, TopicConfig, TopicView,
+    AdoptedPartition, Adoption, BatchMetadata, CleanupPolicy, Durable, KeyHash, Latest, LogSource,
+    NextOfPartition, OwnedHeader, OwnedRecord, OwnedRecordsIter, Partition, PartitionReader, PartitionView,
+    Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, Topic, TopicConfig, TopicView,
 };
 pub use transaction::{
     Committed, CommittedBatch, NamedAppend, NamedProducer, Transaction, TransactionBuilder,

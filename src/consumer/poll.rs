@@ -34,32 +34,37 @@ impl Consumer {
         loop {
             // Read before looking: whatever comes after this look ends the wait below.
             let seen = self.signal.raised();
-            self.topics.check_open()?;
-            self.follow_group();
-            self.report_rebalance();
-            self.commit_when_due();
-            if let Some(topic) = self.deleted.pop_first() {
-                return Err(Error::UnknownTopic { topic: topic.to_string(), was_deleted: true });
-            }
-            #[cfg(feature = "metrics")]
-            let watch = Stopwatch::start();
-            let records = self.fetch()?;
-            if !records.is_empty() {
-                #[cfg(feature = "metrics")]
-                self.topics.figures().poll.note(watch.elapsed());
-                #[cfg(feature = "tracing")]
-                tracing::Span::current().record("messaging.batch.message_count", records.len());
-                self.auto_commit.note_change();
-                return Ok(records);
-            }
-            if self.waker.take() {
+            if let Some(records) = self.look()? {
                 return Ok(records);
             }
             let wake = self.auto_commit.due().map_or(deadline, |due| deadline.min(due));
             if !self.signal.wait(seen, wake) && deadline.has_passed() {
-                return Ok(records);
+                return Ok(Records::new(Vec::new()));
             }
         }
+    }
+
+    /// What there is now: records, none if the wait is ended from elsewhere, nothing if it is to go on.
+    pub(super) fn look(&mut self) -> Result<Option<Records>> {
+        self.topics.check_open()?;
+        self.follow_group();
+        self.report_rebalance();
+        self.commit_when_due();
+        if let Some(topic) = self.deleted.pop_first() {
+            return Err(Error::UnknownTopic { topic: topic.to_string(), was_deleted: true });
+        }
+        #[cfg(feature = "metrics")]
+        let watch = Stopwatch::start();
+        let records = self.fetch()?;
+        if !records.is_empty() {
+            #[cfg(feature = "metrics")]
+            self.topics.figures().poll.note(watch.elapsed());
+            #[cfg(feature = "tracing")]
+            tracing::Span::current().record("messaging.batch.message_count", records.len());
+            self.auto_commit.note_change();
+            return Ok(Some(records));
+        }
+        Ok(self.waker.take().then_some(records))
     }
 
     /// Named as OpenTelemetry names what receives messages.

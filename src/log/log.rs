@@ -31,7 +31,7 @@ use crate::log::write::spares::Spares;
 use crate::log::write::writer::{Phase, Writer};
 use crate::segment::{ActiveSegment, ReadMode, WriteFailure};
 use crate::types::{Offset, Timestamp, TopicPartition};
-use crate::upkeep::{Agenda, Ticket};
+use crate::upkeep::{Agenda, Ticket, Waking};
 
 /// One partition.
 ///
@@ -337,6 +337,11 @@ impl Log {
     /// there when it began.
     pub(crate) fn rewrites(&self) -> u64 {
         self.rewrites.load(Ordering::Acquire)
+    }
+
+    /// What calls the wakers of tasks.
+    pub(crate) fn waking(&self) -> &Arc<Waking> {
+        self.agenda.waking()
     }
 
     /// Raises `signal` whenever there may be more to read.

@@ -11,7 +11,7 @@ use crate::producer::builder::Settings;
 use crate::producer::sticky::Sticky;
 use crate::producer::topic_producer::TopicProducer;
 use crate::topic::{
-    BatchMetadata, Partition, RecordMetadata, Route, Topic, Topics, refuse_write, unless_deleted,
+    BatchMetadata, Durable, Partition, RecordMetadata, Route, Topic, Topics, refuse_write, unless_deleted,
 };
 use crate::types::Record;
 
@@ -163,6 +163,25 @@ impl Producer {
         let topics = self.shared.topics.all();
         let outcomes: Vec<_> = topics.iter().filter_map(|topic| unless_deleted(topic.flush())).collect();
         outcomes.into_iter().collect()
+    }
+
+    /// The same without a thread that waits: everything sent before this call, by any producer of the store. What fails is told as by
+    /// [`flush`](Self::flush).
+    ///
+    /// Dropped, it has changed nothing: what was sent is synced as it would have been.
+    ///
+    /// ```
+    /// # use annals::{Record, Store, TopicConfig};
+    /// # async fn work(store: &Store) -> annals::Result<()> {
+    /// let producer = store.producer();
+    /// producer.send(Record::to("orders").key("alice").value("2 apples"))?;
+    /// producer.flush_async().await?; // survives a power cut
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn flush_async(&self) -> Durable {
+        let topics = self.shared.topics.all();
+        Durable::of_all(topics.iter().flat_map(|topic| topic.partitions()))
     }
 }
 

@@ -85,7 +85,8 @@ impl Store {
     /// cannot be read. After any of them no
     /// partition has changed, but index files may have been made again. [`InvalidArgument`](Error::InvalidArgument) for an
     /// empty path and for a link to nothing. A topic that cannot be opened is no error here:
-    /// [`recovery`](Self::recovery) names it, and the calls on it return what is wrong.
+    /// [`recovery`](Self::recovery) names it, and the calls on it return what is wrong. Nor are committed offsets that are damaged:
+    /// [`consumer`](Self::consumer) and whatever else needs a group returns that error until a repair.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::builder(path).open()
     }
@@ -161,7 +162,10 @@ impl Store {
         drop(queues.write_owed());
         let mut recovery = topics.recovery();
         let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
-        commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
+        commits.into_iter().for_each(|report| {
+            report.skipped = groups.skipped().to_vec();
+            report.failure = report.failure.take().or_else(|| groups.unreadable().cloned());
+        });
         let states = recovery.iter_mut().find(|report| report.topic_partition == queues.stored_in());
         states.into_iter().for_each(|report| report.skipped = queues.skipped().to_vec());
         recovery.iter().for_each(|report| note_recovered(report, topics.figures()));
@@ -402,7 +406,7 @@ impl Store {
     /// A consumer of that group, with the default settings. It becomes a member when it subscribes.
     ///
     /// # Errors
-    /// [`InvalidName`](Error::InvalidName).
+    /// [`InvalidName`](Error::InvalidName); [`Corrupt`](Error::Corrupt) while the committed offsets cannot be read.
     pub fn consumer(&self, group: &str) -> Result<Consumer> {
         self.consumer_builder().group(group).build()
     }
@@ -457,7 +461,7 @@ impl Store {
         self.inner.groups.names()
     }
 
-    /// What a group has committed.
+    /// What a group has committed; nothing while the committed offsets cannot be read, which [`recovery`](Self::recovery) tells.
     pub fn committed(&self, group: &str) -> BTreeMap<TopicPartition, CommittedOffset> {
         self.inner.groups.committed_of(group)
     }
@@ -524,7 +528,9 @@ impl Inner {
             self.agenda.stop();
             // What cannot be written now is decided the same way by the next open.
             drop(caught(|| self.transactions.finish()));
-            caught(|| self.topics.close())
+            let closed = caught(|| self.topics.close());
+            self.agenda.stop_tasks();
+            closed
         })
     }
 }

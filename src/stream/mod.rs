@@ -5,6 +5,7 @@ mod reader;
 mod select;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod stream;
+mod transaction;
 
 pub use backwards::EventsBackwards;
 pub use reader::{EventReader, OwnedEvents};

@@ -56,6 +56,11 @@ impl InternalTopic {
         ALL.into_iter().find(|internal| internal.name == name)
     }
 
+    /// Whether a store without it is none. Without what groups have committed, groups stand still and nothing else does.
+    pub(super) fn is_vital(&self) -> bool {
+        *self != OFFSETS
+    }
+
     /// What the catalog lists for it.
     pub(crate) fn config(&self) -> TopicConfig {
         let config = TopicConfig::new().partitions(self.partitions);

@@ -18,7 +18,7 @@ use crate::topic::partition::Partition;
 use crate::topic::settings::Settings;
 use crate::topic::topic::{Current, Topic};
 use crate::types::TopicPartition;
-use crate::upkeep::{Agenda, MaintenanceHold};
+use crate::upkeep::{Agenda, MaintenanceHold, Waking};
 
 /// What every partition of the store shares.
 #[derive(Debug, Clone)]
@@ -81,7 +81,7 @@ pub(crate) struct Topics {
 
 impl Topics {
     /// Opens every partition of every topic in the catalog. Changes no byte. A topic that cannot be opened is noted, and the
-    /// others are opened all the same; without the store's own there is no store.
+    /// others are opened all the same; without most of the store's own there is no store.
     pub(crate) fn open(root: Directory, context: TopicContext) -> Result<Self> {
         let catalog = match CatalogFile::read(&root)? {
             Some(catalog) => catalog,
@@ -123,8 +123,14 @@ impl Topics {
                     reports.into_iter().for_each(|report| topics.note_recovery(report));
                     opened.insert(Arc::clone(topic.shared_name()), topic);
                 }
-                // Without it nobody knows what was read.
-                Err(unopened) if InternalTopic::find(name).is_some() => return Err(unopened.error),
+                // Without it nobody knows what is true of the others. A failure to read one is no damage: the next open may.
+                Err(unopened)
+                    if InternalTopic::find(name).is_some_and(|internal| {
+                        internal.is_vital() || matches!(unopened.error, Error::Io { .. })
+                    }) =>
+                {
+                    return Err(unopened.error);
+                }
                 Err(Unopened { partition, error }) => {
                     let partition = TopicPartition::new(name.as_str(), partition);
                     topics.note_recovery(RecoveryReport::failed(partition, error.clone()));
@@ -227,6 +233,11 @@ impl Topics {
     /// Makes the list of topics durable as it was found: whoever wrote it may have died before the sync of its name.
     pub(crate) fn sync_list(&self) -> Result<()> {
         self.root.sync()
+    }
+
+    /// What calls the wakers of tasks.
+    pub(crate) fn waking(&self) -> &Arc<Waking> {
+        self.context.agenda.waking()
     }
 
     /// Whether maintenance is held.

@@ -14,7 +14,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("format", &[]),
     ("upkeep", &["io"]),
     ("segment", &["io", "format"]),
-    ("log", &["io", "format", "segment", "upkeep"]),
+    // Its unit tests make one over disks that fail.
+    ("log", &["doubles", "io", "format", "segment", "upkeep"]),
     ("topic", &["io", "format", "segment", "upkeep", "log"]),
     ("producer", &["io", "format", "segment", "upkeep", "log", "topic"]),
     ("group", &["io", "format", "segment", "upkeep", "log", "topic"]),

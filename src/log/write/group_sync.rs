@@ -151,10 +151,19 @@ impl Log {
 
     /// Writes what is in memory and syncs what is written, on whatever thread this is.
     pub(crate) fn flush(self: &Arc<Self>) -> Result<()> {
+        self.flush_and(|| self.tell_lost())
+    }
+
+    /// The same for others: what is lost is told to whoever has sent it.
+    pub(in crate::log) fn flush_for_others(self: &Arc<Self>) -> Result<()> {
+        self.flush_and(|| Ok(()))
+    }
+
+    fn flush_and(self: &Arc<Self>, tell: impl FnOnce() -> Result<()>) -> Result<()> {
         self.check_poison()?;
         let mut writer = self.writer.lock();
         self.write_with(&mut writer, Take::All);
-        self.tell_lost()?;
+        tell()?;
         if self.durable() < self.end() {
             // Opened after a crash and never appended to: the tail has to be brought onto the disk first.
             self.settle(&mut writer)?;
