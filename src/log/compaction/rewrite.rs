@@ -94,8 +94,7 @@ struct Progress {
 }
 
 impl Progress {
-    const NONE: Self =
-        Self {
+    const NONE: Self = Self {
         new: None,
         removed_records: 0,
         removed_ends: BTreeSet::new(),

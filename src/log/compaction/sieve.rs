@@ -249,7 +249,8 @@ mod tests {
         assert_eq!(sieve.batch(&of(batch, 7, -1)), BatchFate::Open);
         assert_eq!(sieve.batch(&of(marker, 7, -1)), BatchFate::Stays, "its transaction was there");
         assert_eq!(sieve.batch(&of(marker, 7, -1)), BatchFate::Open, "nothing is left of the next one");
-        let alone = RawRecord { offset: 10, timestamp: 0, key: None, value: None, headers: Default::default() };
+        let alone =
+            RawRecord { offset: 10, timestamp: 0, key: None, value: None, headers: Default::default() };
         assert_eq!(sieve.record(&of(marker, 7, -1), &alone), RecordFate::StaysForNow);
         assert_eq!(sieve.batch(&of(marker, 7, 1001)), BatchFate::Stays);
         assert_eq!(sieve.batch(&of(marker, 7, 1000)), BatchFate::Goes);

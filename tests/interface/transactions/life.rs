@@ -157,7 +157,8 @@ fn compaction_takes_aborted_records_and_keeps_what_is_open() {
 /// Ends of transactions in the files of a partition, commits and aborts alike.
 fn markers(dir: &Path, partition: &str) -> usize {
     let segments = annals::dump::SegmentDump::in_directory(dir.join(partition)).unwrap();
-    let stretches = segments.iter().flat_map(|segment| segment.stretches().map(|one| one.unwrap()).collect::<Vec<_>>());
+    let stretches =
+        segments.iter().flat_map(|segment| segment.stretches().map(|one| one.unwrap()).collect::<Vec<_>>());
     let is_marker = |one: &annals::dump::Stretch| match one {
         annals::dump::Stretch::Batch(batch) => batch.is_control && batch.producer_id >= 0,
         _ => false,
@@ -173,7 +174,8 @@ fn ends_of_transactions_of_which_nothing_is_left_go_after_the_delete_horizon() {
     let config = TopicConfig::new().cleanup_policy(annals::CleanupPolicy::Compact);
     let states = store.create_topic("states", config.delete_retention(Duration::from_secs(60))).unwrap();
     for number in 0..4 {
-        let mut tx = store.transaction_builder("tx").durability(Durability::Disk).buffer_bytes(0).begin().unwrap();
+        let mut tx =
+            store.transaction_builder("tx").durability(Durability::Disk).buffer_bytes(0).begin().unwrap();
         tx.send(Record::to("states").key("a").value(&number.to_string())).unwrap();
         if number % 2 == 0 { tx.commit().map(drop).unwrap() } else { tx.abort().unwrap() }
     }

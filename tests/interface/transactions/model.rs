@@ -26,8 +26,7 @@ fn open(dir: &std::path::Path) -> Store {
     let store = Store::builder(dir).maintain_by_hand().open().unwrap();
     for topic in TOPICS {
         let config = TopicConfig::new().partitions(2).segment_bytes(2000);
-        let config =
-            if topic == "compacted" { compacted(config) } else { config };
+        let config = if topic == "compacted" { compacted(config) } else { config };
         store.ensure_topic(topic, config).unwrap();
     }
     store
