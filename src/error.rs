@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::types::{Offset, Timestamp, TopicPartition, Utc};
+use crate::types::{Condition, Offset, Timestamp, TopicPartition, Utc};
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -162,6 +162,19 @@ pub enum Error {
         expected: Offset,
         /// The next offset to be assigned.
         found: Offset,
+    },
+
+    /// What an append depends on does not hold. Nothing was appended; read what came since, and decide again.
+    #[error("{partition}: {condition}, and {}", found_instead(*found, *is_undecided))]
+    Conflict {
+        /// The partition.
+        partition: TopicPartition,
+        /// What does not hold.
+        condition: Arc<Condition>,
+        /// The offset of the last event of the stream, or of the last that matches; `None` where there is none.
+        found: Option<Offset>,
+        /// That event belongs to a transaction that is not decided: the same call may succeed when it is.
+        is_undecided: bool,
     },
 
     /// Another has begun under the name since, in this process or after it: nothing of this one takes effect. Stop, or
@@ -452,7 +465,7 @@ impl Error {
     }
 
     /// True when the same call may succeed later without a change to the program: a full disk, a lock held elsewhere,
-    /// an interrupted or exhausted system resource. A missing file or a refused permission is not among them, nor is a
+    /// an interrupted or exhausted system resource, a condition that waits for the end of a transaction. A missing file or a refused permission is not among them, nor is a
     /// [conflict](Self::is_conflict).
     pub fn is_retriable(&self) -> bool {
         use io::ErrorKind::{Interrupted, OutOfMemory, ResourceBusy, TimedOut, WouldBlock};
@@ -460,6 +473,7 @@ impl Error {
             Self::StoreLocked { .. } | Self::StoreInUse { .. } | Self::Full { .. } | Self::Held { .. } => {
                 true
             }
+            Self::Conflict { is_undecided, .. } => *is_undecided,
             Self::Io { source, .. } => {
                 let passes =
                     matches!(source.kind(), Interrupted | OutOfMemory | ResourceBusy | TimedOut | WouldBlock);
@@ -470,10 +484,11 @@ impl Error {
         }
     }
 
-    /// True when [`append_if`](crate::Partition::append_if) found that another caller had appended. The same call can never
-    /// succeed: read on, decide again, and append at the new end.
+    /// True when [`append_if`](crate::Partition::append_if) found that another caller had appended, or what
+    /// [`append_to`](crate::Topic::append_to) or [`append_when`](crate::Partition::append_when) depends on does not hold. The
+    /// same call cannot succeed: read on, decide again, and append by what is there now.
     pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::UnexpectedEnd { .. })
+        matches!(self, Self::UnexpectedEnd { .. } | Self::Conflict { is_undecided: false, .. })
     }
 
     /// Damage of a file.
@@ -521,6 +536,18 @@ impl Error {
     /// A setting outside its range.
     pub(crate) fn config(key: &str, value: impl ToString, reason: impl Into<String>) -> Self {
         Self::InvalidConfig { key: key.to_owned(), value: value.to_string(), reason: reason.into() }
+    }
+}
+
+fn found_instead(found: Option<Offset>, is_undecided: bool) -> String {
+    match found {
+        None => "there is none".to_owned(),
+        Some(offset) if is_undecided => {
+            format!(
+                "whether the one at offset {offset} counts is not decided: its transaction has no end yet"
+            )
+        }
+        Some(offset) => format!("the last one is at offset {offset}"),
     }
 }
 

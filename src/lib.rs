@@ -200,6 +200,13 @@
 //! writing happen once; [`Transaction::expect_end`] makes a decision depend on what was read. A [`NamedProducer`] sends once what
 //! its source sends twice.
 //!
+//! # Asynchronous programs
+//!
+//! [`Consumer::next`] and [`PartitionReader::next`] are futures that any executor polls; sends at `Os` are short, and
+//! [`Partition::durable_through`], [`Producer::flush_async`] and [`Consumer::commit_async`] are what a task awaits instead of a call at
+//! `Disk`. No runtime is needed. Feature `async` adds `futures_core::Stream`. Dropping a future loses nothing and doubles nothing. Which calls
+//! may be made on an executor's thread is in `docs/async.md`.
+//!
 //! # Errors
 //!
 //! There is one [`Error`]; each variant says what can be done about it and carries what a message needs: names, offsets, limits,
@@ -207,8 +214,7 @@
 //!
 //! # Not supported
 //!
-//! Several processes that write to one store ([`Store::open_read_only`] is for any number that read one which nobody writes), a network protocol, replication, transactions with other systems, an asynchronous
-//! interface.
+//! Several processes that write to one store ([`Store::open_read_only`] is for any number that read one which nobody writes), a network protocol, replication, transactions with other systems.
 //!
 //! # Copies
 //!
@@ -235,6 +241,7 @@ pub(crate) mod consumer;
 pub(crate) mod doubles;
 pub mod dump;
 pub(crate) mod error;
+pub(crate) mod figures;
 pub(crate) mod format;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -247,29 +254,40 @@ pub(crate) mod producer;
 pub(crate) mod segment;
 pub(crate) mod share;
 pub(crate) mod store;
+pub(crate) mod stream;
 pub(crate) mod topic;
 pub(crate) mod transaction;
 pub(crate) mod types;
 pub(crate) mod upkeep;
 
-pub use consumer::{Consumer, ConsumerBuilder, ConsumerWaker, Rebalance, StartFrom};
+#[cfg(feature = "async")]
+pub use consumer::ConsumerStream;
+pub use consumer::{Consumer, ConsumerBuilder, ConsumerWaker, Next, Rebalance, StartFrom};
 pub use error::{Error, Result};
+pub use figures::Event;
 pub use format::{Codec, TimestampType};
 pub use group::CommittedOffset;
 pub use log::{Isolation, OffsetAndTimestamp, OnDamage, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
-pub use share::{Message, Messages, MessagesIter, QueueBuilder, Worker, WorkerWaker};
+pub use share::{
+    DeadLetter, DeadLetters, Message, Messages, MessagesIter, QueueBuilder, Schedule, Worker, WorkerWaker,
+};
 pub use store::{BackupBuilder, MaintenanceGuard, Store, StoreBuilder, StoreReader};
+pub use stream::{EventReader, EventsBackwards, OwnedEvents, Stream};
+#[cfg(feature = "async")]
+pub use topic::PartitionStream;
 pub use topic::{
-    AdoptedPartition, Adoption, BatchMetadata, CleanupPolicy, KeyHash, Latest, LogSource, OwnedHeader,
-    OwnedRecord, OwnedRecordsIter, Partition, PartitionReader, PartitionView, Partitioner, RecordMetadata,
-    RecordRef, Records, RecordsIter, Topic, TopicConfig, TopicView,
+    AdoptedPartition, Adoption, BatchMetadata, CleanupPolicy, Durable, KeyHash, Latest, LogSource,
+    NextOfPartition, OwnedHeader, OwnedRecord, OwnedRecordsIter, Partition, PartitionReader, PartitionView,
+    Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, Topic, TopicConfig, TopicView,
 };
 pub use transaction::{
     Committed, CommittedBatch, NamedAppend, NamedProducer, Transaction, TransactionBuilder,
 };
-pub use types::{Durability, Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
+pub use types::{
+    Condition, Durability, Expected, Header, NO_TIMESTAMP, Offset, Query, Record, Timestamp, TopicPartition,
+};
 
 /// Settings and figures of queues.
 pub mod queue {
@@ -287,7 +305,9 @@ pub mod report {
 
 /// Figures of partitions, topics, groups and the store, each at one moment.
 pub mod stats {
+    pub use crate::figures::{Counters, Latencies, Latency};
     pub use crate::log::PartitionStats;
+    pub use crate::share::QueueStats;
     pub use crate::store::{GroupLag, GroupStats, MaintenanceFailure, ReaderStats, StoreStats};
     pub use crate::topic::TopicStats;
     pub use crate::transaction::TransactionStats;

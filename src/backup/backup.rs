@@ -115,6 +115,7 @@ impl Backup {
             agenda,
             options,
             spares: Arc::default(),
+            figures: Arc::default(),
             clearing: Arc::default(),
         };
         let mut found = crate::topic::verify(&self.root, &context, &mut progress)?;

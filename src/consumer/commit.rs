@@ -4,7 +4,7 @@ use crate::consumer::consumer::{Consumer, Role};
 use crate::error::{Error, Result};
 use crate::group::{CommitKind, CommitRequest, Pending};
 use crate::topic::Partition;
-use crate::types::{Offset, TopicPartition};
+use crate::types::{Durability, Offset, TopicPartition};
 
 impl Consumer {
     /// Commits, for the group, where this consumer stands in each partition that a poll or a seek has looked at: the next
@@ -89,7 +89,24 @@ impl Consumer {
         self.request(decided.collect(), "", kind)
     }
 
+    /// Commits where it stands, into the page cache; returns the partition that holds all commits, if there are any.
+    pub(super) fn commit_at_os(&mut self) -> Result<Option<Partition>> {
+        let decided =
+            self.assigned.values().filter_map(|one| Some((one.partition.clone(), one.decided_position()?)));
+        self.request_at(decided.collect(), "", (CommitKind::Positions, Durability::Os))?;
+        Ok(self.groups.stored_partition())
+    }
+
     fn request(&self, positions: Vec<(Partition, Offset)>, metadata: &str, kind: CommitKind) -> Result<()> {
+        self.request_at(positions, metadata, (kind, self.settings.commit_durability))
+    }
+
+    fn request_at(
+        &self,
+        positions: Vec<(Partition, Offset)>,
+        metadata: &str,
+        (kind, durability): (CommitKind, Durability),
+    ) -> Result<()> {
         let Some(group) = &self.group else {
             return Err(Error::config("group.id", "", "committing needs a group"));
         };
@@ -99,7 +116,6 @@ impl Consumer {
             Role::Member(known) => Some((self.member.as_str(), known)),
             Role::Idle => Some((self.member.as_str(), 0)),
         };
-        let durability = self.settings.commit_durability;
         self.groups.commit(group, CommitRequest { member, positions, metadata, durability, kind })
     }
 

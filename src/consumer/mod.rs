@@ -6,12 +6,18 @@ mod builder;
 mod commit;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod consumer;
+mod next;
 mod poll;
 mod positions;
 mod rebalance;
+#[cfg(feature = "async")]
+mod stream;
 mod waker;
 
 pub use builder::{ConsumerBuilder, StartFrom};
 pub use consumer::Consumer;
+pub use next::Next;
 pub use rebalance::Rebalance;
+#[cfg(feature = "async")]
+pub use stream::ConsumerStream;
 pub use waker::ConsumerWaker;

@@ -7,6 +7,8 @@ use crate::consumer::assigned::{Assigned, Flow};
 use crate::consumer::consumer::{Consumer, Role};
 use crate::error::{Error, Result};
 use crate::io::Deadline;
+#[cfg(feature = "metrics")]
+use crate::io::Stopwatch;
 use crate::topic::{PartitionRecords, Records};
 use crate::types::TopicPartition;
 
@@ -26,30 +28,57 @@ impl Consumer {
     /// [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Fail`](crate::StartFrom::Fail).
     /// [`StoreClosed`](Error::StoreClosed), [`Io`](Error::Io).
     pub fn poll(&mut self, timeout: Duration) -> Result<Records> {
+        #[cfg(feature = "tracing")]
+        let _span = self.span_of_poll().entered();
         let deadline = Deadline::after(timeout);
         loop {
             // Read before looking: whatever comes after this look ends the wait below.
             let seen = self.signal.raised();
-            self.topics.check_open()?;
-            self.follow_group();
-            self.report_rebalance();
-            self.commit_when_due();
-            if let Some(topic) = self.deleted.pop_first() {
-                return Err(Error::UnknownTopic { topic: topic.to_string(), was_deleted: true });
-            }
-            let records = self.fetch()?;
-            if !records.is_empty() {
-                self.auto_commit.note_change();
-                return Ok(records);
-            }
-            if self.waker.take() {
+            if let Some(records) = self.look()? {
                 return Ok(records);
             }
             let wake = self.auto_commit.due().map_or(deadline, |due| deadline.min(due));
             if !self.signal.wait(seen, wake) && deadline.has_passed() {
-                return Ok(records);
+                return Ok(Records::new(Vec::new()));
             }
         }
+    }
+
+    /// What there is now: records, none if the wait is ended from elsewhere, nothing if it is to go on.
+    pub(super) fn look(&mut self) -> Result<Option<Records>> {
+        self.topics.check_open()?;
+        self.follow_group();
+        self.report_rebalance();
+        self.commit_when_due();
+        if let Some(topic) = self.deleted.pop_first() {
+            return Err(Error::UnknownTopic { topic: topic.to_string(), was_deleted: true });
+        }
+        #[cfg(feature = "metrics")]
+        let watch = Stopwatch::start();
+        let records = self.fetch()?;
+        if !records.is_empty() {
+            #[cfg(feature = "metrics")]
+            self.topics.figures().poll.note(watch.elapsed());
+            #[cfg(feature = "tracing")]
+            tracing::Span::current().record("messaging.batch.message_count", records.len());
+            self.auto_commit.note_change();
+            return Ok(Some(records));
+        }
+        Ok(self.waker.take().then_some(records))
+    }
+
+    /// Named as OpenTelemetry names what receives messages.
+    #[cfg(feature = "tracing")]
+    fn span_of_poll(&self) -> tracing::Span {
+        tracing::debug_span!(
+            target: "annals",
+            "poll",
+            messaging.system = "annals",
+            messaging.operation.name = "poll",
+            messaging.operation.r#type = "receive",
+            messaging.consumer.group.name = self.group.as_ref().map(|group| group.name()),
+            messaging.batch.message_count = tracing::field::Empty,
+        )
     }
 
     fn fetch(&mut self) -> Result<Records> {

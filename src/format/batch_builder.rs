@@ -114,6 +114,11 @@ impl BatchBuilder {
         }
     }
 
+    /// The records, one behind the other, uncompressed.
+    pub(crate) fn records(&self) -> &[u8] {
+        self.plain.get(BatchHeader::LEN..).unwrap_or_default()
+    }
+
     /// Records appended.
     pub(crate) fn count(&self) -> i32 {
         self.count

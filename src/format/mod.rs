@@ -13,6 +13,7 @@ mod compression;
 mod end_marker;
 mod index_entry;
 mod index_file;
+mod key_index;
 mod malformed;
 mod murmur2;
 mod name;
@@ -43,6 +44,10 @@ pub(crate) use compression::{Compression, Compressor, Decompressor};
 pub(crate) use end_marker::{ControlRecord, EndMarker, Ending};
 pub(crate) use index_entry::{OffsetIndexEntry, TimeIndexEntry};
 pub(crate) use index_file::{decode_offset_index, decode_time_index, encode_offset_index, encode_time_index};
+pub(crate) use key_index::{
+    KeyEntry, KeyIndexHeader, KeyPages, KeyStamp, PAGE_BYTES, TAG_HEADER, TYPE_HEADER, TermHash, TermKind,
+    encode_key_index, for_each_term,
+};
 pub(crate) use malformed::Malformed;
 pub(crate) use murmur2::partition_for_key;
 pub(crate) use name::{

@@ -35,10 +35,13 @@ pub(crate) enum SegmentFile {
     TimeIndex,
     /// The transactions that were aborted in it; there only if there are any.
     TransactionIndex,
+    /// Where the records of a key stand; there only for topics that ask for it.
+    KeyIndex,
 }
 
 impl SegmentFile {
-    pub(crate) const ALL: [Self; 4] = [Self::Log, Self::Index, Self::TimeIndex, Self::TransactionIndex];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Log, Self::Index, Self::TimeIndex, Self::TransactionIndex, Self::KeyIndex];
 
     /// The suffix, with its dot.
     pub(crate) const fn suffix(self) -> &'static str {
@@ -47,6 +50,7 @@ impl SegmentFile {
             Self::Index => ".index",
             Self::TimeIndex => ".timeindex",
             Self::TransactionIndex => ".txnindex",
+            Self::KeyIndex => ".keyindex",
         }
     }
 }

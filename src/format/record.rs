@@ -31,8 +31,8 @@ impl EncodeHeader for Header<'_> {
 /// A header as it was stored: its name may be any bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RawHeader<'a> {
-    name: &'a [u8],
-    value: Option<&'a [u8]>,
+    pub(crate) name: &'a [u8],
+    pub(crate) value: Option<&'a [u8]>,
 }
 
 impl EncodeHeader for RawHeader<'_> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::figures::Event;
 use crate::group::assignor::{Subscriber, range};
 use crate::locks::{AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::log::Signal;
@@ -160,6 +161,9 @@ impl Group {
                 state.assignment.insert(place, Owned { partition: partition.clone(), since, is_new });
             }
         }
+        all.figures().rebalances.add(1);
+        let event = || Event::Rebalanced { group: self.name.to_string(), members: members.by_id.len() };
+        all.figures().events.note(event);
         members.generation = generation;
         self.generation.store(generation, Ordering::Release);
         members.by_id.values().for_each(|member| member.signal.raise());

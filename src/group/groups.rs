@@ -9,6 +9,7 @@ use crate::group::commits::Change;
 use crate::group::committed::{Commit, Committed, CommittedOffset};
 use crate::group::group::Group;
 use crate::group::register::Register;
+use crate::group::unreadable::hold_back_appends;
 use crate::io::Clock;
 use crate::locks::{AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
 use crate::log::{Signal, SkippedRecord};
@@ -93,6 +94,8 @@ pub(crate) struct Groups {
     members_made: AtomicU64,
     offset_resets: Vec<OffsetReset>,
     skipped: Vec<SkippedRecord>,
+    /// Why the commits could not be read. Then none is known, and no group can be used.
+    pub(super) unreadable: Option<Error>,
 }
 
 impl Groups {
@@ -102,7 +105,16 @@ impl Groups {
     pub(crate) fn open(topics: Arc<Topics>, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
         let ledger = Ledger::new(Arc::clone(&topics), &OFFSETS);
         let mut committed = Committed::default();
-        let skipped = ledger.load(&mut committed)?;
+        let (skipped, unreadable) = match ledger.load(&mut committed) {
+            Ok(skipped) => (skipped, None),
+            Err(failed @ Error::Io { .. }) => return Err(failed),
+            Err(damage) => {
+                // Those that were read may have been replaced by others that were not.
+                committed = Committed::default();
+                hold_back_appends(&topics, &damage);
+                (Vec::new(), Some(damage))
+            }
+        };
         let mut offset_resets = Vec::new();
         let mut changes = Vec::new();
         let mut set_back = Vec::new();
@@ -158,6 +170,7 @@ impl Groups {
             members_made: AtomicU64::new(0),
             offset_resets,
             skipped,
+            unreadable,
         });
         for partition in set_back {
             let owing = Arc::downgrade(&groups);
@@ -191,6 +204,7 @@ impl Groups {
 
     /// Writes changes, then applies them: those of a batch when it is written.
     pub(super) fn write(&self, committed: &mut Committed, changes: Vec<Change>) -> Result<()> {
+        self.check_readable()?;
         self.write_owed()?;
         let entries = changes.iter().map(Change::entry).collect::<Result<Vec<_>>>()?;
         let mut changes = changes.into_iter();
@@ -210,6 +224,11 @@ impl Groups {
         self.ledger.stored_in()
     }
 
+    /// The partition itself, once there is a commit.
+    pub(crate) fn stored_partition(&self) -> Option<Partition> {
+        self.topics.get(OFFSETS.name).and_then(|topic| topic.partition(0)).ok()
+    }
+
     /// Records among the commits that are not understood.
     pub(crate) fn skipped(&self) -> &[SkippedRecord] {
         &self.skipped
@@ -221,6 +240,7 @@ impl Groups {
             let reason = "it must have 1 to 32767 bytes";
             return Err(Error::InvalidName { kind: "group", name: name.to_owned(), reason });
         }
+        self.check_readable()?;
         Ok(self.register.lock().take(name))
     }
 
@@ -309,6 +329,10 @@ impl Groups {
     /// The offset below which every group, and every other reader, has read the partition, when a segment may go for it: that is
     /// durable by then. Otherwise a power cut could take back a commit, and not the deletion that followed from it.
     pub(crate) fn removable_below(&self, partition: &Partition) -> Result<Option<Offset>> {
+        if self.unreadable.is_some() {
+            // Some group may not have read any of it.
+            return Ok(None);
+        }
         let others = self.others();
         let by_others = others.as_ref().map_or(Consumed::Nobody, |others| others.consumed(partition));
         let Consumed::Below(consumed) = self.consumed_by_groups(partition).and(by_others) else {
@@ -330,6 +354,10 @@ impl Groups {
     /// Takes back what any group has committed for topics of that name that are gone. A record that says for which topic
     /// it is can never hold for another: it is taken back for its room alone, and the next open does what fails here.
     pub(crate) fn forget_deleted(&self, topic: &str) -> Result<()> {
+        if self.unreadable.is_some() {
+            // The open that can read them takes them back.
+            return Ok(());
+        }
         let mut committed = self.committed.lock();
         let there = match self.topics.get(topic) {
             Ok(topic) => Some(topic.id()),
@@ -353,6 +381,7 @@ impl Groups {
 
     /// Takes back everything a group without members has committed, durably.
     pub(crate) fn delete(&self, name: &str) -> Result<()> {
+        self.check_readable()?;
         if let Some(member) = self.find(name).and_then(|group| group.members().into_iter().next()) {
             return Err(Error::invalid(format!("group {name:?} has members, {member:?} among them")));
         }

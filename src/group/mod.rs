@@ -10,6 +10,7 @@ mod groups;
 mod pending;
 mod progress;
 mod register;
+mod unreadable;
 
 pub(crate) use commit::{CommitKind, CommitRequest};
 pub use committed::CommittedOffset;

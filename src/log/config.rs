@@ -21,6 +21,8 @@ pub(crate) struct LogConfig {
     /// How far after now a record's timestamp may lie.
     pub(crate) timestamp_after_max: Duration,
     pub(crate) key_rule: KeyRule,
+    /// What its records are found by is put down: keys, types and tags.
+    pub(crate) key_index: bool,
     /// `None` lets the partition grow as it may.
     pub(crate) size_limit: Option<SizeLimit>,
 }

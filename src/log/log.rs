@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::figures::Figures;
 use crate::format::{
     Identity, Mark, PartitionState, SegmentFile, SegmentSummary, parse_segment_file_name,
     parse_snapshot_file_name,
@@ -12,6 +13,7 @@ use crate::locks::{
     AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Mutex, MutexGuard, OnceLock, Ordering, RwLock,
 };
 use crate::log::config::{LogConfig, LogOptions};
+use crate::log::keys::KeyUpkeep;
 use crate::log::offsets::Offsets;
 use crate::log::open::recovery::{Examine, Examined, RecoveryReport, examine};
 use crate::log::open::settle::Prerequisite;
@@ -29,7 +31,7 @@ use crate::log::write::spares::Spares;
 use crate::log::write::writer::{Phase, Writer};
 use crate::segment::{ActiveSegment, ReadMode, WriteFailure};
 use crate::types::{Offset, Timestamp, TopicPartition};
-use crate::upkeep::{Agenda, Ticket};
+use crate::upkeep::{Agenda, Ticket, Waking};
 
 /// One partition.
 ///
@@ -44,6 +46,7 @@ pub(crate) struct Log {
     pub(super) agenda: Arc<Agenda>,
     pub(super) options: LogOptions,
     pub(super) spares: Arc<Spares>,
+    pub(super) figures: Arc<Figures>,
     pub(super) clearing: Arc<Clearing>,
     pub(super) config: RwLock<Arc<LogConfig>>,
     /// Held by whoever rewrites sealed segments, all the time that takes. Appends do not need it.
@@ -74,6 +77,7 @@ pub(crate) struct Log {
     /// How often something was taken out of the log since it was opened.
     pub(super) rewrites: AtomicU64,
     pub(crate) upkeeps: Arc<Upkeeps>,
+    pub(super) keys: KeyUpkeep,
     /// Set once, by the failure after which nobody knows what is on the disk.
     pub(super) poison: Arc<Poison>,
     /// How many want its files where they are.
@@ -102,6 +106,7 @@ pub(crate) struct LogContext {
     pub(crate) options: LogOptions,
     /// Shared by all partitions of the store.
     pub(crate) spares: Arc<Spares>,
+    pub(crate) figures: Arc<Figures>,
     pub(crate) clearing: Arc<Clearing>,
 }
 
@@ -199,8 +204,17 @@ impl Log {
         config: impl Into<Arc<LogConfig>>,
     ) -> Result<(Arc<Self>, RecoveryReport)> {
         let config: Arc<LogConfig> = config.into();
-        let LogContext { topic_partition, directory, identity, clock, agenda, options, spares, clearing } =
-            context;
+        let LogContext {
+            topic_partition,
+            directory,
+            identity,
+            clock,
+            agenda,
+            options,
+            spares,
+            clearing,
+            figures,
+        } = context;
         let how = Examine {
             read_mode: options.read_mode,
             index_interval_bytes: config.segment.index_interval_bytes,
@@ -215,7 +229,7 @@ impl Log {
         let mut producers = found.producers.clone();
         producers.wrote_since(known_at.unwrap_or(0), clock.now());
         let watchers = Arc::new(Watchers::default());
-        let poison = Poison::new(Arc::clone(&watchers));
+        let poison = Poison::new(topic_partition.clone(), Arc::clone(&watchers), Arc::clone(&figures));
         let log = Self {
             topic_partition,
             directory,
@@ -226,6 +240,7 @@ impl Log {
             removing: Mutex::new(()),
             accumulator: Mutex::new(Accumulator::new(end, AppendRules::new(&config), Arc::clone(&spares))),
             spares,
+            figures,
             clearing,
             segments: RwLock::new(Arc::new(found.segments.clone())),
             offsets: Offsets::new(
@@ -243,6 +258,7 @@ impl Log {
             skipped_offsets: AtomicU64::new(0),
             rewrites: AtomicU64::new(0),
             upkeeps: Arc::default(),
+            keys: KeyUpkeep::default(),
             holds: AtomicUsize::new(0),
             held_back: Mutex::default(),
             ending: AtomicBool::new(false),
@@ -254,7 +270,9 @@ impl Log {
             poison,
             config: RwLock::new(config),
         };
-        Ok((Arc::new(log), report))
+        let log = Arc::new(log);
+        log.keep_keys();
+        Ok((log, report))
     }
 
     /// The directory of its files.
@@ -308,13 +326,14 @@ impl Log {
     }
 
     /// Takes new settings for what is appended from now on.
-    pub(crate) fn set_config(&self, config: impl Into<Arc<LogConfig>>) {
+    pub(crate) fn set_config(self: &Arc<Self>, config: impl Into<Arc<LogConfig>>) {
         let config = config.into();
         // Held to the end: who looks at the settings under this lock sees all of them change at once.
         let mut writer = self.writer.lock();
         writer.set_config(&config);
         self.accumulator.lock().rules = AppendRules::new(&config);
         *self.config.write() = config;
+        self.keep_keys();
         // A sender may wait for a limit that is another one now.
         self.watchers.raise();
     }
@@ -323,6 +342,11 @@ impl Log {
     /// there when it began.
     pub(crate) fn rewrites(&self) -> u64 {
         self.rewrites.load(Ordering::Acquire)
+    }
+
+    /// What calls the wakers of tasks.
+    pub(crate) fn waking(&self) -> &Arc<Waking> {
+        self.agenda.waking()
     }
 
     /// Raises `signal` whenever there may be more to read.
@@ -346,7 +370,10 @@ impl Log {
         self.watchers.raise();
         let _rewriting = self.end_rewrites();
         let _removing = self.removing.lock();
-        self.writer.lock().phase = Phase::Closed;
+        let mut writer = self.writer.lock();
+        writer.phase = Phase::Closed;
+        self.figures.add_gone(std::mem::take(&mut writer.appended));
+        drop(writer);
         self.segment_list().iter().for_each(|segment| segment.leave());
         self.watchers.raise();
     }

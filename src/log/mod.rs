@@ -12,6 +12,7 @@ mod check;
 mod compaction;
 mod config;
 mod cut;
+mod keys;
 #[expect(clippy::module_inception, reason = "the folder and its central type share the field's word")]
 mod log;
 mod offsets;
@@ -40,7 +41,10 @@ pub(crate) use log::{Log, LogContext};
 pub use open::{RecoveryReport, SkippedRecord, TornTail};
 pub(crate) use producers::clearing::{Clearing, EndsTransactions};
 pub(crate) use producers::table::Remembered;
-pub(crate) use read::{BelowStart, FetchLimits, Reader, RecordSlice, RecordSliceIter, Undecided, Visibility};
+pub(crate) use read::{
+    BelowStart, ContentBackwards, ContentReader, FetchLimits, Reader, RecordSlice, RecordSliceIter,
+    Selection, Undecided, Visibility,
+};
 pub use read::{Isolation, OffsetAndTimestamp, OnDamage};
 pub(crate) use retain::RetentionPolicy;
 pub use retain::{DeleteReport, RemovalReason, RemovedSegment, RetentionReport};
@@ -48,4 +52,6 @@ pub(crate) use signal::{Signal, Watchers};
 pub use stats::PartitionStats;
 pub(crate) use upkeeps::{Upkeep, Upkeeps};
 pub use write::WhenFull;
-pub(crate) use write::{Append, Appended, Part, PartPlace, SizeLimit, Spares, Stage, Standing};
+pub(crate) use write::{
+    Append, Appended, DurableWait, Guard, Part, PartPlace, SizeLimit, Spares, Stage, Standing, Verdict,
+};

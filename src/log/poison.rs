@@ -4,19 +4,23 @@ use std::sync::Arc;
 use std::thread::panicking;
 
 use crate::error::Error;
+use crate::figures::{Event, Figures};
 use crate::locks::{Mutex, MutexGuard, OnceLock};
 use crate::log::signal::Watchers;
+use crate::types::TopicPartition;
 
 /// Set once; the first cause stands. Whoever waits for something of the partition is woken to see it.
 #[derive(Debug)]
 pub(super) struct Poison {
     cause: OnceLock<Arc<Error>>,
+    place: TopicPartition,
     watchers: Arc<Watchers>,
+    figures: Arc<Figures>,
 }
 
 impl Poison {
-    pub(super) fn new(watchers: Arc<Watchers>) -> Arc<Self> {
-        Arc::new(Self { cause: OnceLock::new(), watchers })
+    pub(super) fn new(place: TopicPartition, watchers: Arc<Watchers>, figures: Arc<Figures>) -> Arc<Self> {
+        Arc::new(Self { cause: OnceLock::new(), place, watchers, figures })
     }
 
     #[inline]
@@ -26,7 +30,16 @@ impl Poison {
 
     /// Nothing is acknowledged from here on.
     pub(super) fn set(&self, cause: &Error) {
-        self.cause.get_or_init(|| Arc::new(cause.clone()));
+        let mut is_first = false;
+        self.cause.get_or_init(|| {
+            is_first = true;
+            Arc::new(cause.clone())
+        });
+        if is_first {
+            self.figures.poisonings.add(1);
+            let event = || Event::Poisoned { partition: self.place.clone(), error: cause.clone() };
+            self.figures.events.note(event);
+        }
         self.watchers.raise();
     }
 

@@ -1,39 +1,80 @@
 //! Waking readers that wait for records.
 
 use std::sync::{Arc, Weak};
+use std::task::{Poll, Waker};
 
+use crate::error::Result;
 use crate::io::Deadline;
 use crate::locks::{AtomicBool, Condvar, Mutex, Ordering, RwLock, fence};
+use crate::upkeep::Waking;
 
-/// What one waiting reader sleeps on. It may watch many partitions.
+/// What one waiting reader sleeps on, be it a thread or a task. It may watch many partitions.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
-    /// How often it was raised. A waiter that reads it before it looks for records cannot miss one.
-    raised: Mutex<u64>,
+    state: Mutex<State>,
     changed: Condvar,
 }
 
+#[derive(Debug, Default)]
+struct State {
+    /// How often it was raised. A waiter that reads it before it looks for records cannot miss one.
+    raised: u64,
+    /// The task that waits, and who calls its waker.
+    task: Option<(Waker, Arc<Waking>)>,
+}
+
 impl Signal {
-    /// The count to hand to [`wait`](Self::wait). Read it before looking for what may be there already.
+    /// The count to hand to [`wait`](Self::wait) or [`poll_raised`](Self::poll_raised). Read it before looking for what may be
+    /// there already.
     pub(crate) fn raised(&self) -> u64 {
-        *self.raised.lock()
+        self.state.lock().raised
     }
 
     /// Wakes whoever waits, or will wait with an older count.
     pub(crate) fn raise(&self) {
-        *self.raised.lock() += 1;
+        let mut state = self.state.lock();
+        state.raised += 1;
+        let task = state.task.take();
+        drop(state);
         self.changed.notify_all();
+        if let Some((waker, waking)) = task {
+            waking.wake(waker);
+        }
+    }
+
+    /// Ready when the count is another than `seen`; else the next raise wakes the task. It replaces a task that waited before.
+    pub(crate) fn poll_raised(&self, seen: u64, waker: &Waker, waking: &Arc<Waking>) -> Result<Poll<()>> {
+        waking.start()?;
+        // Compared and kept under one lock: a raise comes before both, or finds the waker.
+        let mut state = self.state.lock();
+        if state.raised != seen {
+            return Ok(Poll::Ready(()));
+        }
+        let left = match &mut state.task {
+            Some((known, _)) if known.will_wake(waker) => None,
+            task => task.replace((waker.clone(), Arc::clone(waking))),
+        };
+        drop(state);
+        // It may be the last of its task, and then drop what that has.
+        drop(left);
+        Ok(Poll::Pending)
+    }
+
+    /// The task does not wait any more.
+    pub(crate) fn forget_task(&self) {
+        let left = self.state.lock().task.take();
+        drop(left);
     }
 
     /// Sleeps until the count is another than `seen`, or the deadline passes. Returns false at the deadline.
     pub(crate) fn wait(&self, seen: u64, deadline: Deadline) -> bool {
-        let mut raised = self.raised.lock();
-        while *raised == seen {
+        let mut state = self.state.lock();
+        while state.raised == seen {
             match deadline.instant() {
-                None => self.changed.wait(&mut raised),
+                None => self.changed.wait(&mut state),
                 Some(at) => {
-                    if self.changed.wait_until(&mut raised, at).timed_out() {
-                        return *raised != seen;
+                    if self.changed.wait_until(&mut state, at).timed_out() {
+                        return state.raised != seen;
                     }
                 }
             }

@@ -1,11 +1,15 @@
 //! Figures of a partition.
 
+use std::time::Duration;
+
 use crate::error::{Error, Result};
+use crate::figures::{Appended, Event};
 use crate::format::TimestampType;
 use crate::locks::Ordering;
-use crate::log::compaction::CompactionConfig;
+use crate::log::compaction::{CompactionConfig, CompactionReport};
 use crate::log::config::KeyRule;
 use crate::log::log::Log;
+use crate::log::retain::RemovedSegment;
 use crate::types::{Offset, Timestamp, TopicPartition};
 
 /// A partition's figures at one moment.
@@ -52,6 +56,12 @@ pub struct PartitionStats {
     /// Offsets that readers with [`OnDamage::Skip`](crate::OnDamage::Skip) passed over since the store was opened, those of
     /// each reader. Offsets that were missing anyway may be among them.
     pub skipped_offsets: u64,
+    /// Records that were appended since the store was opened.
+    pub appended_records: u64,
+    /// Bytes of their batches, as stored.
+    pub appended_bytes: u64,
+    /// Their batches.
+    pub appended_batches: u64,
     /// The failure after which the partition takes nothing more until the store is reopened.
     pub poisoned_by: Option<Error>,
 }
@@ -61,6 +71,7 @@ impl Log {
     pub(crate) fn stats(&self) -> Result<PartitionStats> {
         let writer = self.writer.lock();
         let facts = self.facts(&writer)?;
+        let appended = writer.appended;
         drop(writer);
         let known = |timestamp: &Timestamp| *timestamp >= 0;
         let with_time = facts.iter().map(|segment| segment.first_timestamp).find(known);
@@ -78,6 +89,9 @@ impl Log {
             dirty_ratio: self.dirty_ratio()?,
             reclaimed_bytes: self.reclaimed_bytes.load(Ordering::Relaxed),
             skipped_offsets: self.skipped_offsets.load(Ordering::Relaxed),
+            appended_records: appended.records,
+            appended_bytes: appended.bytes,
+            appended_batches: appended.batches,
             poisoned_by: self.poisoned_by().cloned(),
         })
     }
@@ -113,6 +127,50 @@ impl Log {
     /// Notes what was taken out of the log.
     pub(super) fn note_reclaimed(&self, bytes: u64) {
         self.reclaimed_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes the segments that retention or a limit took.
+    pub(super) fn note_removed(&self, removed: &[RemovedSegment]) {
+        let bytes = removed.iter().map(|segment| segment.bytes).sum();
+        let records = removed.iter().map(|segment| segment.records).sum();
+        self.note_reclaimed(bytes);
+        if removed.is_empty() {
+            return;
+        }
+        self.figures.removed_segments.add(removed.len() as u64);
+        self.figures.removed_records.add(records);
+        self.figures.removed_bytes.add(bytes);
+        self.figures.events.note(|| Event::Removed {
+            partition: self.topic_partition.clone(),
+            start: self.start(),
+            segments: removed.len(),
+            records,
+            bytes,
+        });
+    }
+
+    /// Notes a compaction that had something to do.
+    pub(super) fn note_compacted(&self, report: &CompactionReport, took: Duration) {
+        let bytes = report.bytes_before.saturating_sub(report.bytes_after);
+        self.note_reclaimed(bytes);
+        if report.rounds == 0 {
+            return;
+        }
+        self.figures.compaction.note(took);
+        self.figures.compacted_records.add(report.removed_records);
+        self.figures.compacted_bytes.add(bytes);
+        self.figures.events.note(|| Event::Compacted {
+            partition: self.topic_partition.clone(),
+            removed_records: report.removed_records,
+            bytes_before: report.bytes_before,
+            bytes_after: report.bytes_after,
+            took,
+        });
+    }
+
+    /// What it has appended since it was opened.
+    pub(crate) fn appended(&self) -> Appended {
+        self.writer.lock().appended
     }
 
     /// The failure after which the log takes nothing more.

@@ -11,7 +11,7 @@ use crate::producer::builder::Settings;
 use crate::producer::sticky::Sticky;
 use crate::producer::topic_producer::TopicProducer;
 use crate::topic::{
-    BatchMetadata, Partition, RecordMetadata, Route, Topic, Topics, refuse_write, unless_deleted,
+    BatchMetadata, Durable, Partition, RecordMetadata, Route, Topic, Topics, refuse_write, unless_deleted,
 };
 use crate::types::Record;
 
@@ -67,6 +67,20 @@ impl Choices {
     }
 }
 
+/// Named as OpenTelemetry names what sends messages.
+#[cfg(feature = "tracing")]
+fn span_of_send(topic: &str, records: usize) -> tracing::Span {
+    tracing::debug_span!(
+        target: "annals",
+        "send",
+        messaging.system = "annals",
+        messaging.operation.name = "send",
+        messaging.operation.r#type = "send",
+        messaging.destination.name = topic,
+        messaging.batch.message_count = records,
+    )
+}
+
 impl Producer {
     pub(super) fn new(topics: Arc<Topics>, settings: Settings) -> Self {
         let Settings { durability, linger, batch_size, buffer_memory, .. } = settings;
@@ -92,6 +106,8 @@ impl Producer {
     /// [`Poisoned`](Error::Poisoned), and `Io` from a sync at `Disk`: whether the record is there shows after reopening.
     pub fn send(&self, record: Record<'_>) -> Result<RecordMetadata> {
         let name = topic_of(&record)?;
+        #[cfg(feature = "tracing")]
+        let _span = span_of_send(name, 1).entered();
         let route = Route::new(self.shared.topics.get(name)?);
         self.shared.send(&Target { route: &route, sticky: None }, &record)
     }
@@ -108,6 +124,8 @@ impl Producer {
         if records.iter().any(|record| record.topic_name() != Some(name)) {
             return Err(Error::invalid(format!("the first record is for topic {name:?}, another is not")));
         }
+        #[cfg(feature = "tracing")]
+        let _span = span_of_send(name, records.len()).entered();
         let route = Route::new(self.shared.topics.get(name)?);
         self.shared.send_batch(&Target { route: &route, sticky: None }, records)
     }
@@ -145,6 +163,25 @@ impl Producer {
         let topics = self.shared.topics.all();
         let outcomes: Vec<_> = topics.iter().filter_map(|topic| unless_deleted(topic.flush())).collect();
         outcomes.into_iter().collect()
+    }
+
+    /// The same without a thread that waits: everything sent before this call, by any producer of the store. What fails is told as by
+    /// [`flush`](Self::flush).
+    ///
+    /// Dropped, it has changed nothing: what was sent is synced as it would have been.
+    ///
+    /// ```
+    /// # use annals::{Record, Store, TopicConfig};
+    /// # async fn work(store: &Store) -> annals::Result<()> {
+    /// let producer = store.producer();
+    /// producer.send(Record::to("orders").key("alice").value("2 apples"))?;
+    /// producer.flush_async().await?; // survives a power cut
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn flush_async(&self) -> Durable {
+        let topics = self.shared.topics.all();
+        Durable::of_all(topics.iter().flat_map(|topic| topic.partitions()))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::producer::producer::{Producer, Target};
 use crate::producer::sticky::Sticky;
-use crate::topic::{BatchMetadata, RecordMetadata, Route, Topic};
+use crate::topic::{BatchMetadata, Durable, RecordMetadata, Route, Topic};
 use crate::types::Record;
 
 /// A [`Producer`] bound to one topic: no name is looked up per record. Cheap to clone; used from many threads at once.
@@ -66,5 +66,10 @@ impl TopicProducer {
     /// As [`Producer::flush`].
     pub fn flush(&self) -> Result<()> {
         self.topic().flush()
+    }
+
+    /// The same without a thread that waits: everything sent to the topic before this call.
+    pub fn flush_async(&self) -> Durable {
+        Durable::of_all(self.topic().partitions())
     }
 }

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::{BatchHeader, SegmentFile, SegmentSummary, TimeIndexEntry, segment_file_name};
 use crate::io::{Directory, File, OpenMode, Unwritten};
 use crate::segment::aborted::with_aborted;
+use crate::segment::by_key::key_stamp;
 use crate::segment::summary::{Tally, summarize};
 use crate::segment::{ReadMode, Scan, Segment, SparseIndex, index_file};
 use crate::types::{Offset, Timestamp};
@@ -20,6 +21,9 @@ pub(crate) struct SegmentConfig {
     /// `segment.index.bytes`, for each of the two.
     pub(crate) max_index_bytes: u32,
 }
+
+/// Terms of records that one segment holds in memory at most, a batch's apart.
+const MOST_TERMS: usize = 1 << 20;
 
 /// Least and most that is allocated ahead of the writes.
 const ALLOCATE_LEAST: u64 = 64 * 1024;
@@ -98,7 +102,9 @@ impl ActiveSegment {
         };
         let name = segment_file_name(summary.base, SegmentFile::Log);
         let file = directory.keep_open(&name, OpenMode::ReadWrite)?;
-        Ok(Self::with(directory, file, Tally::resumed(&summary), index, (config, mode)))
+        let active = Self::with(directory, file, Tally::resumed(&summary), index, (config, mode));
+        active.segment.forget_keys(Some(key_stamp(&summary)));
+        Ok(active)
     }
 
     fn with(
@@ -175,6 +181,16 @@ impl ActiveSegment {
         self.tally.add(header, batch.get(..BatchHeader::LEN).unwrap_or_default());
         self.index_entries = self.segment.publish(header, position).unwrap_or(self.index_entries);
         Ok(())
+    }
+
+    /// True when it is found by so much that another segment should begin: what is in memory of that is bounded so.
+    pub(crate) fn has_many_keys(&self) -> bool {
+        self.segment.keys().in_memory() >= MOST_TERMS
+    }
+
+    /// Takes in what the records of a batch are found by, before readers can come to it: the one that was appended last.
+    pub(crate) fn note_keys(&self, header: &BatchHeader, records: &[u8], position: u64) {
+        self.segment.keys().note(header, records, position);
     }
 
     /// True when it has one `part`th of the bytes that it may have.

@@ -210,6 +210,10 @@ impl LogFile {
         self.directory.join(&self.opened.read().name)
     }
 
+    pub(super) fn mode(&self) -> ReadMode {
+        self.mode
+    }
+
     pub(crate) fn directory(&self) -> &Directory {
         &self.directory
     }

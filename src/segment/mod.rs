@@ -7,11 +7,13 @@
 
 mod aborted;
 mod active;
+mod by_key;
 mod cursor;
 mod epochs;
 mod find;
 mod index;
 mod index_file;
+mod keys;
 mod log_file;
 mod new_segment;
 mod salvage;
@@ -26,9 +28,11 @@ mod tests;
 
 pub(crate) use aborted::{aborted_summary, with_aborted};
 pub(crate) use active::{ActiveSegment, SegmentConfig, WriteFailure};
+pub(crate) use by_key::key_stamp;
 pub(crate) use cursor::Cursor;
 pub(crate) use index::SparseIndex;
 pub(crate) use index_file::write as write_indexes;
+pub(crate) use keys::{Hit, HitRange, Take};
 pub(crate) use log_file::LogFile;
 pub use log_file::ReadMode;
 pub(crate) use new_segment::{FinishedSegment, NewSegment};

@@ -10,7 +10,9 @@ use crate::format::{
 use crate::io::{Directory, File};
 use crate::locks::{AtomicU64, Ordering, RwLock};
 use crate::segment::aborted::Aborted;
+use crate::segment::by_key::key_stamp;
 use crate::segment::index::Around;
+use crate::segment::keys::Keys;
 use crate::segment::log_file::Walk;
 use crate::segment::summary::Tally;
 use crate::segment::{Cursor, FinishedSegment, LogFile, ReadMode, Scan, SparseIndex, index_file};
@@ -28,6 +30,8 @@ pub(crate) struct Segment {
     offsets: Offsets,
     /// Noted by the writer before readers can come to what lies behind the marker.
     aborted: Aborted,
+    /// Of use to topics alone that ask for a key index.
+    keys: Keys,
 }
 
 /// Which offsets the batches of a segment cover.
@@ -51,7 +55,8 @@ impl Segment {
     fn with_index(log: LogFile, base: Offset, written: u64, index: SparseIndex) -> Self {
         let (written, index) = (AtomicU64::new(written), RwLock::new(Index::InMemory(index)));
         let aborted = Aborted::of(Vec::new());
-        Self { base, log, written, index, offsets: Offsets::All { until: None }, aborted }
+        let keys = Keys::unknown(base, None);
+        Self { base, log, written, index, offsets: Offsets::All { until: None }, aborted, keys }
     }
 
     /// The good part of a segment that was just scanned.
@@ -83,6 +88,7 @@ impl Segment {
                 false => Offsets::All { until: Some(summary.next_offset) },
             },
             aborted: Aborted::sealed(&summary),
+            keys: Keys::unknown(summary.base, Some(key_stamp(&summary))),
         }
     }
 
@@ -90,6 +96,10 @@ impl Segment {
     pub(crate) fn finished(directory: &Directory, new: &FinishedSegment, mode: ReadMode) -> Self {
         let aborted = Aborted::of(new.aborted().to_vec());
         Self { aborted, ..Self::sealed_as(directory, new.summary, cleaned_log_name(new.summary.base), mode) }
+    }
+
+    pub(super) fn key_terms(&self) -> &Keys {
+        &self.keys
     }
 
     /// The first offset it may hold, and its name.

@@ -4,22 +4,30 @@
 mod answers;
 mod builder;
 mod burial;
+mod dead_letters;
+mod held;
 mod lanes;
 mod message;
 mod queue;
 mod queues;
 mod retry;
 mod runs;
+mod schedule;
 mod settings;
 mod share_partition;
 mod slot;
 mod state_log;
+mod stats;
 #[cfg(test)]
 mod tests;
 mod worker;
 
 pub use builder::QueueBuilder;
+pub use dead_letters::{DeadLetter, DeadLetters};
 pub use message::{Message, Messages, MessagesIter};
 pub(crate) use queues::Queues;
 pub use retry::RetryPolicy;
+pub(crate) use schedule::Holds;
+pub use schedule::Schedule;
+pub use stats::QueueStats;
 pub use worker::{Worker, WorkerWaker};

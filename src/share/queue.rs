@@ -9,6 +9,7 @@ use crate::format::{DeliveryState, StateBatch};
 use crate::locks::{MutexGuard, RwLock};
 use crate::log::{BelowStart, FetchLimits, Reader, Signal, Visibility, Watchers};
 use crate::share::burial::{AGAIN_AFTER_MS, AT_A_TIME, Burial};
+use crate::share::dead_letters::REDRIVE_HEADER;
 use crate::share::queues::Queues;
 use crate::share::runs::{Lock, Span};
 use crate::share::settings::Settings;
@@ -196,7 +197,11 @@ impl Queue {
         let mut room = most;
         for span in &selection.spans {
             let mut records = Vec::new();
-            self.each(place, (span.first, span.last), |record| records.push(record.to_owned()))?;
+            self.each(place, (span.first, span.last), |record| {
+                if self.is_for(&record) {
+                    records.push(record.to_owned());
+                }
+            })?;
             room = room.saturating_sub(span.len());
             reading.again.push((*span, records));
         }
@@ -226,7 +231,8 @@ impl Queue {
                 break;
             }
             let name = place.partition.topic_partition().clone();
-            for record in &Records::new(vec![PartitionRecords::new(name, slices)]) {
+            let records = Records::new(vec![PartitionRecords::new(name, slices)]);
+            for record in records.iter().filter(|record| self.is_for(record)) {
                 let key = if self.settings.is_ordered { record.key().map(hash_of) } else { None };
                 let is_free = state.is_free(Fresh { offset: record.offset(), key });
                 reading.fresh.push((record.offset(), is_free));
@@ -237,6 +243,11 @@ impl Queue {
             }
         }
         Ok(reading)
+    }
+
+    /// Whether a record is this queue's to deliver, and was not sent back for another.
+    fn is_for(&self, record: &RecordRef<'_>) -> bool {
+        record.header(REDRIVE_HEADER).is_none_or(|group| group == self.group.as_bytes())
     }
 
     /// Writes that these were handed out once more, before they are: a message that ends the process is counted too.

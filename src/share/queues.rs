@@ -37,7 +37,7 @@ pub(crate) struct Queues {
     slots: Mutex<BTreeMap<SlotName, Arc<Slot>>>,
     /// Queues that somebody works on, by group and topic.
     in_use: Mutex<HashMap<(Arc<str>, u128), Weak<Queue>>>,
-    openings: AtomicU64,
+    pub(super) openings: AtomicU64,
     /// States that the open has cut to the end of their partition, and that are not written yet.
     owed: Mutex<Vec<Arc<Slot>>>,
     /// Held by whoever deletes what is not needed any more.

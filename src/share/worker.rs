@@ -11,7 +11,7 @@ use crate::log::Signal;
 use crate::share::message::{Delivery, Message, Messages};
 use crate::share::queue::Queue;
 use crate::share::queues::Queues;
-use crate::types::Timestamp;
+use crate::types::{Durability, Timestamp};
 
 /// The shortest sleep until something is due: a clock that is turned by hand may never get there.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
@@ -108,6 +108,10 @@ impl Worker {
     /// What ends a take of this worker from another thread.
     pub fn waker(&self) -> WorkerWaker {
         self.waker.clone()
+    }
+
+    pub(super) fn durability(&self) -> Durability {
+        self.classes.first().map(|class| class.queue.settings.durability).unwrap_or_default()
     }
 
     /// Up to `most` messages, as soon as there are some; none after `timeout`, or when a [`WorkerWaker`] ends the wait. Sleeps

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::figures::Event;
 use crate::io::{
     Clock, Directory, DirectoryLock, FileSystem, OsFileSystem, SystemClock, descriptor_limit, most_held,
 };
@@ -15,6 +16,7 @@ use crate::segment::ReadMode;
 use crate::store::failures::OnMaintenanceFailure;
 use crate::store::reader::StoreReader;
 use crate::store::store::Store;
+use crate::store::teller::OnEvent;
 use crate::topic::{TopicContext, repair, verify};
 use crate::types::{Timestamp, TopicPartition};
 use crate::upkeep::Agenda;
@@ -46,6 +48,7 @@ pub struct StoreBuilder {
     pub(super) max_open_files: usize,
     pub(super) compaction_memory_bytes: usize,
     pub(super) on_maintenance_failure: Option<OnMaintenanceFailure>,
+    pub(super) on_event: Option<OnEvent>,
 }
 
 /// The path from the root of the file system on, as of the working directory of this moment.
@@ -97,6 +100,7 @@ impl StoreBuilder {
             max_open_files: default_open_files(),
             compaction_memory_bytes: 32 << 20,
             on_maintenance_failure: None,
+            on_event: None,
         }
     }
 
@@ -156,6 +160,17 @@ impl StoreBuilder {
         report: impl Fn(&TopicPartition, &Error) + Send + Sync + 'static,
     ) -> Self {
         self.on_maintenance_failure = Some(Arc::new(report));
+        self
+    }
+
+    /// Calls `tell` with everything that happens in the store, in order, soon after it: on the thread that does the store's chores,
+    /// or by [`Store::maintain`]. Up to 4,096 events wait for it; those on top are counted, and not told. Nothing is told after
+    /// the store was closed. Without it events cost nothing.
+    ///
+    /// It runs without any lock of the store. It may call the store, close it or drop it. A panic in it ends nothing:
+    /// [`StoreStats::callback_panics`](crate::stats::StoreStats::callback_panics) counts them.
+    pub fn on_event(mut self, tell: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.on_event = Some(Arc::new(tell));
         self
     }
 
@@ -270,6 +285,7 @@ impl StoreBuilder {
             agenda,
             options,
             spares: Arc::default(),
+            figures: Arc::default(),
             clearing: Arc::default(),
         }
     }

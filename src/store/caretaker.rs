@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::group::Groups;
 use crate::io::{Clock, caught};
 use crate::log::{Effort, RetentionPolicy, RetentionReport, Upkeep};
-use crate::share::Queues;
+use crate::share::{Holds, Queues};
 use crate::store::failures::{Failures, Waits};
 use crate::store::stats::{StoreStats, group_stats};
 use crate::topic::{Partition, Topic, Topics, unless_deleted};
@@ -25,6 +25,7 @@ pub(super) struct Caretaker {
     pub(super) topics: Arc<Topics>,
     pub(super) groups: Arc<Groups>,
     pub(super) queues: Arc<Queues>,
+    pub(super) holds: Arc<Holds>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) failures: Failures,
 }
@@ -37,7 +38,7 @@ impl Caretaker {
             return Ok(());
         }
         // It is tried again in every round, and is a matter of space alone.
-        let mut first = self.queues.tidy();
+        let mut first = self.queues.tidy().and(self.holds.run_due());
         for topic in self.topics.all() {
             for partition in topic.partitions() {
                 let place = partition.topic_partition();
@@ -110,9 +111,15 @@ impl Caretaker {
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<Vec<_>>>()?;
         let groups = self.groups.names().into_iter().map(|name| group_stats(&self.groups, name)).collect();
         let (callback_panics, last_panic) = self.failures.panics();
+        let there = self.topics.all();
+        let there = there.iter().flat_map(Topic::partitions).map(|partition| partition.log().appended());
+        let figures = self.topics.figures();
         Ok(StoreStats {
+            counters: figures.counters(there),
+            latencies: figures.latencies(),
             topics,
             groups,
+            queues: self.queues.stats()?,
             open_transactions,
             maintenance_failures: self.failures.list(),
             callback_panics,

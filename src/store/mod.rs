@@ -7,10 +7,15 @@ mod failures;
 mod hold;
 mod life;
 mod maintenance;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod reader;
 mod stats;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod store;
+mod teller;
+#[cfg(feature = "tracing")]
+mod traces;
 
 pub use backup::BackupBuilder;
 pub use builder::StoreBuilder;

@@ -77,7 +77,10 @@ impl StoreReader {
         let groups = Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?;
         let mut recovery = topics.recovery();
         let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
-        commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
+        commits.into_iter().for_each(|report| {
+            report.skipped = groups.skipped().to_vec();
+            report.failure = report.failure.take().or_else(|| groups.unreadable().cloned());
+        });
         Ok(Self { inner: Arc::new(Inner { root, topics, groups, recovery, lock }) })
     }
 

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use crate::error::Error;
+use crate::figures::{Counters, Latencies};
 use crate::group::Groups;
+use crate::share::QueueStats;
 use crate::topic::TopicStats;
 use crate::transaction::TransactionStats;
 use crate::types::{Offset, TopicPartition};
@@ -33,8 +35,14 @@ pub struct StoreStats {
     pub topics: Vec<TopicStats>,
     /// All groups that have members or committed offsets, in the order of their names.
     pub groups: Vec<GroupStats>,
+    /// Queues, by topic and group.
+    pub queues: Vec<QueueStats>,
     /// Transactions of which some is written and nothing is decided: those with a name in the order of their names, then the others.
     pub open_transactions: Vec<TransactionStats>,
+    /// What has happened since the store was opened, as numbers that only rise.
+    pub counters: Counters,
+    /// How long it took.
+    pub latencies: Latencies,
     /// Partitions at which maintenance failed when it last tried.
     pub maintenance_failures: Vec<MaintenanceFailure>,
     /// How often something of the program panicked that maintenance had called: [`on_maintenance_failure`](crate::StoreBuilder::on_maintenance_failure),

@@ -9,18 +9,22 @@ use std::sync::Arc;
 use crate::backup::refuse_backup;
 use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
+use crate::figures::{Event, Figures};
 use crate::group::{CommittedOffset, Groups, OffsetReset};
 use crate::io::{Clock, Directory, caught};
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::{Producer, ProducerBuilder};
-use crate::share::{QueueBuilder, Queues, Worker};
+use crate::share::{DeadLetters, Holds, QueueBuilder, Queues, Schedule, Worker};
 use crate::store::builder::{Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
 use crate::store::failures::Failures;
 use crate::store::life::{Life, Work};
 use crate::store::maintenance;
+#[cfg(feature = "metrics")]
+use crate::store::metrics::Reported;
 use crate::store::reader::StoreReader;
 use crate::store::stats::StoreStats;
+use crate::store::teller::Teller;
 use crate::topic::{Adoption, LogSource, Topic, TopicConfig, Topics, refuse_change};
 use crate::transaction::{NamedProducer, Transaction, TransactionBuilder, Transactions};
 use crate::types::TopicPartition;
@@ -52,10 +56,15 @@ struct Inner {
     groups: Arc<Groups>,
     transactions: Arc<Transactions>,
     queues: Arc<Queues>,
+    holds: Arc<Holds>,
     care: Arc<Caretaker>,
     agenda: Arc<Agenda>,
+    /// Called by the agenda, which keeps nobody alive.
+    _teller: Arc<Teller>,
     recovery: Vec<RecoveryReport>,
     life: Life,
+    #[cfg(feature = "metrics")]
+    reported: Reported,
 }
 
 impl fmt::Debug for Store {
@@ -76,7 +85,8 @@ impl Store {
     /// cannot be read. After any of them no
     /// partition has changed, but index files may have been made again. [`InvalidArgument`](Error::InvalidArgument) for an
     /// empty path and for a link to nothing. A topic that cannot be opened is no error here:
-    /// [`recovery`](Self::recovery) names it, and the calls on it return what is wrong.
+    /// [`recovery`](Self::recovery) names it, and the calls on it return what is wrong. Nor are committed offsets that are damaged:
+    /// [`consumer`](Self::consumer) and whatever else needs a group returns that error until a repair.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::builder(path).open()
     }
@@ -123,16 +133,20 @@ impl Store {
         let groups = Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?;
         let transactions = Transactions::open(recovered, (&topics, &groups), &builder.clock, &agenda);
         let producer = ProducerBuilder::new(Arc::clone(&topics)).build_default();
-        let queues = Queues::open((&topics, &groups), (&transactions, producer), &builder.clock)?;
+        let clock = &builder.clock;
+        let queues = Queues::open((&topics, &groups), (&transactions, producer.clone()), clock)?;
+        let holds = Holds::open((&topics, &groups), (&transactions, producer), (clock, &agenda));
         groups.write_what_cannot_wait()?;
         let care = Caretaker {
             topics: Arc::clone(&topics),
             groups: Arc::clone(&groups),
             queues: Arc::clone(&queues),
+            holds: Arc::clone(&holds),
             clock: builder.clock,
             failures: Failures::new(builder.on_maintenance_failure),
         };
         let care = Arc::new(care);
+        let teller = Teller::new(builder.on_event, &care, topics.figures(), &agenda);
         let life = Life::new(root.path(), lock);
         if builder.maintenance == Maintenance::Thread
             && let Err(error) = maintenance::start(&agenda, &care, (&life, &root))
@@ -148,10 +162,28 @@ impl Store {
         drop(queues.write_owed());
         let mut recovery = topics.recovery();
         let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
-        commits.into_iter().for_each(|report| report.skipped = groups.skipped().to_vec());
+        commits.into_iter().for_each(|report| {
+            report.skipped = groups.skipped().to_vec();
+            report.failure = report.failure.take().or_else(|| groups.unreadable().cloned());
+        });
         let states = recovery.iter_mut().find(|report| report.topic_partition == queues.stored_in());
         states.into_iter().for_each(|report| report.skipped = queues.skipped().to_vec());
-        let inner = Inner { root, topics, groups, transactions, queues, care, agenda, recovery, life };
+        recovery.iter().for_each(|report| note_recovered(report, topics.figures()));
+        let inner = Inner {
+            root,
+            topics,
+            groups,
+            transactions,
+            queues,
+            holds,
+            care,
+            agenda,
+            _teller: teller,
+            recovery,
+            life,
+            #[cfg(feature = "metrics")]
+            reported: Reported::default(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -174,6 +206,11 @@ impl Store {
     /// [`Forked`](Error::Forked) in a child process: nothing is closed.
     pub fn close(&self) -> Result<()> {
         self.inner.close()
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(super) fn reported(&self) -> &Reported {
+        &self.inner.reported
     }
 
     /// Whoever reads the topic looks at it again.
@@ -369,7 +406,7 @@ impl Store {
     /// A consumer of that group, with the default settings. It becomes a member when it subscribes.
     ///
     /// # Errors
-    /// [`InvalidName`](Error::InvalidName).
+    /// [`InvalidName`](Error::InvalidName); [`Corrupt`](Error::Corrupt) while the committed offsets cannot be read.
     pub fn consumer(&self, group: &str) -> Result<Consumer> {
         self.consumer_builder().group(group).build()
     }
@@ -393,12 +430,33 @@ impl Store {
         QueueBuilder::new(Arc::clone(&self.inner.queues), topic, group)
     }
 
+    /// Sends records that are delivered later, from this thread and others.
+    pub fn schedule(&self) -> Schedule {
+        Schedule::new(Arc::clone(&self.inner.holds))
+    }
+
+    /// The dead letters of the queue that `group` has on a topic, in the queue's own topic of them.
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic) while nothing was given up yet; otherwise as [`QueueBuilder::build`].
+    pub fn dead_letters(&self, topic: &str, group: &str) -> Result<DeadLetters> {
+        DeadLetters::of_queue(Arc::clone(&self.inner.queues), topic, group)
+    }
+
+    /// The same of a [topic that was chosen](QueueBuilder::dead_letter_topic). Several queues may have theirs in it.
+    ///
+    /// # Errors
+    /// As [`dead_letters`](Self::dead_letters).
+    pub fn dead_letters_in(&self, letters: &str, group: &str) -> Result<DeadLetters> {
+        DeadLetters::in_topic(Arc::clone(&self.inner.queues), letters, group)
+    }
+
     /// The names of all groups that have members or have committed offsets.
     pub fn groups(&self) -> Vec<String> {
         self.inner.groups.names()
     }
 
-    /// What a group has committed.
+    /// What a group has committed; nothing while the committed offsets cannot be read, which [`recovery`](Self::recovery) tells.
     pub fn committed(&self, group: &str) -> BTreeMap<TopicPartition, CommittedOffset> {
         self.inner.groups.committed_of(group)
     }
@@ -409,6 +467,7 @@ impl Store {
     /// [`InvalidArgument`](Error::InvalidArgument) while it has members or workers, [`Io`](Error::Io).
     pub fn delete_group(&self, group: &str) -> Result<()> {
         let _work = self.work()?;
+        refuse_change(group)?;
         self.inner.queues.delete(group)?;
         self.inner.groups.delete(group)
     }
@@ -446,13 +505,27 @@ impl Store {
     }
 }
 
+/// Tells of a partition that was not closed.
+fn note_recovered(report: &RecoveryReport, figures: &Figures) {
+    if !report.clean {
+        figures.events.note(|| Event::Recovered {
+            partition: report.topic_partition.clone(),
+            end: report.end,
+            scanned_bytes: report.scanned_bytes,
+            torn_bytes: report.torn.as_ref().map_or(0, |torn| torn.bytes),
+        });
+    }
+}
+
 impl Inner {
     fn close(&self) -> Result<()> {
         self.life.close(|| {
             self.agenda.stop();
             // What cannot be written now is decided the same way by the next open.
             drop(caught(|| self.transactions.finish()));
-            caught(|| self.topics.close())
+            let closed = caught(|| self.topics.close());
+            self.agenda.stop_tasks();
+            closed
         })
     }
 }

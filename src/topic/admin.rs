@@ -70,6 +70,10 @@ impl Topics {
             let range = format!("more than the {before} there are, at most {MOST_PARTITIONS}");
             return Err(Error::config("partitions", count, range));
         }
+        if current.settings.log().key_index {
+            let why = "no more: streams stay in the partition of their key (annals.key.index=true)";
+            return Err(Error::config("partitions", count, why));
+        }
         let settings = Arc::new(current.settings.grown(count)?);
         let entry = entry_of(topic.id(), &settings);
         let listed = catalog.catalog().clone();

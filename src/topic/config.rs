@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::format::{Codec, TimestampType};
 use crate::log::WhenFull;
-use crate::topic::settings::format_duration;
+use crate::topic::settings::{KEY_INDEX, format_duration};
 
 /// What becomes of old records.
 ///
@@ -230,6 +230,13 @@ impl TopicConfig {
     /// `annals.size.limit.block.ms`: how long an append waits for room at most. Default: one minute.
     pub fn size_limit_max_block(self, limit: Duration) -> Self {
         self.set("annals.size.limit.block.ms", format_duration(limit))
+    }
+
+    /// `annals.key.index`: whether records are found by their keys, types and tags: [`Topic::stream`](crate::Topic::stream),
+    /// [`Topic::get`](crate::Topic::get), [`Partition::select`](crate::Partition::select). A record costs 14 bytes on the disk for its key,
+    /// and as much for its type and each of its tags. Default: not.
+    pub fn key_index(self, is_kept: bool) -> Self {
+        self.set(KEY_INDEX, is_kept.to_string())
     }
 
     /// `segment.bytes`: the size at which a segment is sealed and the next one begun.

@@ -37,8 +37,14 @@ pub(crate) static TRANSACTIONS: InternalTopic =
 pub(crate) static SHARE_STATE: InternalTopic =
     InternalTopic { name: "__share_group_state", partitions: 1, keeps: Keeps::WhatIsNeeded };
 
+/// Records that are to be delivered later: one partition for each step of a ladder, from 16 ms to 12 days.
+pub(crate) static DELAYED: InternalTopic =
+    InternalTopic { name: "__delayed_messages", partitions: DELAYED_PARTITIONS, keeps: Keeps::WhatIsNeeded };
+
+pub(crate) const DELAYED_PARTITIONS: u32 = 27;
+
 /// All of them.
-static ALL: [&InternalTopic; 3] = [&OFFSETS, &TRANSACTIONS, &SHARE_STATE];
+static ALL: [&InternalTopic; 4] = [&OFFSETS, &TRANSACTIONS, &SHARE_STATE, &DELAYED];
 
 /// The most bytes of one batch: a change that fits is all or nothing. It holds by code and not by the catalog, so that it
 /// holds for a store of an earlier version too.
@@ -50,8 +56,13 @@ impl InternalTopic {
         ALL.into_iter().find(|internal| internal.name == name)
     }
 
+    /// Whether a store without it is none. Without what groups have committed, groups stand still and nothing else does.
+    pub(super) fn is_vital(&self) -> bool {
+        *self != OFFSETS
+    }
+
     /// What the catalog lists for it.
-    pub(super) fn config(&self) -> TopicConfig {
+    pub(crate) fn config(&self) -> TopicConfig {
         let config = TopicConfig::new().partitions(self.partitions);
         match self.keeps {
             Keeps::LastOfKey => config.cleanup_policy(CleanupPolicy::Compact),

@@ -8,10 +8,12 @@ mod compaction;
 mod config;
 mod cut;
 mod directories;
+mod durable;
 mod internal;
 mod latest;
 mod ledger;
 mod metadata;
+mod next;
 mod participant;
 mod partition;
 mod partition_reader;
@@ -23,6 +25,8 @@ mod retention;
 mod route;
 mod settings;
 mod stats;
+#[cfg(feature = "async")]
+mod stream;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod topic;
 mod topics;
@@ -32,12 +36,16 @@ mod view;
 pub use adopt::{AdoptedPartition, Adoption, LogSource};
 pub use config::{CleanupPolicy, TopicConfig};
 pub(crate) use cut::{StoreCut, TopicsToCut};
+pub use durable::Durable;
 #[cfg(any(test, fuzzing))]
 pub(crate) use internal::InternalTopic;
-pub(crate) use internal::{OFFSETS, SHARE_STATE, TRANSACTIONS, refuse_change, refuse_write};
+pub(crate) use internal::{
+    DELAYED, DELAYED_PARTITIONS, OFFSETS, SHARE_STATE, TRANSACTIONS, refuse_change, refuse_write,
+};
 pub use latest::Latest;
 pub(crate) use ledger::{Entry, Ledger, Replay};
 pub use metadata::{BatchMetadata, RecordMetadata};
+pub use next::NextOfPartition;
 pub(crate) use participant::{Contribution, Outcome, Participant, Prepared};
 pub use partition::Partition;
 pub use partition_reader::{OwnedRecordsIter, PartitionReader};
@@ -48,6 +56,8 @@ pub use records::{Records, RecordsIter};
 pub(crate) use repair::repair;
 pub(crate) use route::Route;
 pub use stats::TopicStats;
+#[cfg(feature = "async")]
+pub use stream::PartitionStream;
 pub use topic::Topic;
 pub(crate) use topics::{TopicContext, Topics, unless_deleted};
 pub(crate) use verify::verify;

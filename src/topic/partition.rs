@@ -13,7 +13,7 @@ use crate::topic::internal::{InternalTopic, refuse_write};
 use crate::topic::metadata::BatchMetadata;
 use crate::topic::partition_reader::{FETCH, PartitionReader};
 use crate::topic::record_ref::{OwnedRecord, RecordRef};
-use crate::types::{Durability, Offset, Record, Timestamp, TopicPartition};
+use crate::types::{Condition, Durability, Offset, Record, Timestamp, TopicPartition};
 
 /// A producer's defaults, for appends at `Durability::Memory` without a producer.
 const MEMORY_BATCH_BYTES: usize = 64 << 10;
@@ -179,23 +179,36 @@ impl Partition {
         self.append_with(records, durability, Some(expected_end))
     }
 
+    /// Appends `records` like [`append`](Self::append), if every one of these conditions holds when they are. They are written before
+    /// this returns, at [`Durability::Memory`] too.
+    ///
+    /// What others have sent into memory is written first: it counts. Where a condition depends on an event of a transaction that
+    /// is not decided, this waits for its end, for up to a second.
+    ///
+    /// # Errors
+    /// [`Conflict`](Error::Conflict) with what was found; [`InvalidConfig`](Error::InvalidConfig) where the topic has no
+    /// [`key_index`](crate::TopicConfig::key_index); otherwise as `append`.
+    pub fn append_when(
+        &self,
+        conditions: &[Condition],
+        records: &[Record<'_>],
+        durability: Durability,
+    ) -> Result<BatchMetadata> {
+        self.refuse_internal()?;
+        let appended = self.log.append_when(conditions, records, &how(durability, None));
+        let appended = appended.map_err(|error| error.in_partition(self.topic_partition()))?;
+        let offsets = (appended.first_offset, appended.last_offset);
+        Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))
+    }
+
     fn append_with(
         &self,
         records: &[Record<'_>],
         durability: Durability,
         expected_end: Option<Offset>,
     ) -> Result<BatchMetadata> {
-        // A batch of its own: what is appended together is stored and compressed together. In memory it may wait for more.
-        let batch_bytes = if durability == Durability::Memory { MEMORY_BATCH_BYTES } else { 1 };
-        let how = Append {
-            durability,
-            batch_bytes,
-            linger: MEMORY_LINGER,
-            expected_end,
-            most_open_batches: MEMORY_OPEN_BATCHES,
-        };
-        let appended =
-            self.log.append(records, &how).map_err(|error| error.in_partition(self.topic_partition()))?;
+        let appended = self.log.append(records, &how(durability, expected_end));
+        let appended = appended.map_err(|error| error.in_partition(self.topic_partition()))?;
         let offsets = (appended.first_offset, appended.last_offset);
         Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))
     }
@@ -308,5 +321,17 @@ impl Partition {
     /// [`Lost`](Error::Lost), [`Io`](Error::Io), [`Poisoned`](Error::Poisoned).
     pub fn flush(&self) -> Result<()> {
         self.log.flush().map_err(|error| error.in_partition(self.topic_partition()))
+    }
+}
+
+fn how(durability: Durability, expected_end: Option<Offset>) -> Append {
+    // A batch of its own: what is appended together is stored and compressed together. In memory it may wait for more.
+    let batch_bytes = if durability == Durability::Memory { MEMORY_BATCH_BYTES } else { 1 };
+    Append {
+        durability,
+        batch_bytes,
+        linger: MEMORY_LINGER,
+        expected_end,
+        most_open_batches: MEMORY_OPEN_BATCHES,
     }
 }

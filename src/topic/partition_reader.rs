@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::log::{BelowStart, FetchLimits, Isolation, Reader, Undecided};
+use crate::topic::next::Watch;
 use crate::topic::record_ref::OwnedRecord;
 use crate::topic::records::{PartitionRecords, Records};
 use crate::types::{Offset, TopicPartition};
@@ -29,8 +30,10 @@ use crate::types::{Offset, TopicPartition};
 /// ```
 #[derive(Debug)]
 pub struct PartitionReader {
-    place: TopicPartition,
-    reader: Reader,
+    pub(super) place: TopicPartition,
+    pub(super) reader: Reader,
+    /// Once a task waits for records.
+    pub(super) watch: Option<Watch>,
 }
 
 /// What one fetch takes at most, roughly: what was checked is still in the processor's cache when it is walked.
@@ -40,7 +43,7 @@ const COPY: FetchLimits = FetchLimits { max_records: 500, max_bytes: 64 << 10 };
 
 impl PartitionReader {
     pub(super) fn new(place: TopicPartition, reader: Reader) -> Self {
-        Self { place, reader }
+        Self { place, reader, watch: None }
     }
 
     /// Whether it waits for transactions to be decided. Default: [`Isolation::ReadCommitted`].

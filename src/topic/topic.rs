@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::format::partition_for_key;
 use crate::locks::{AtomicU64, Ordering, RwLock};
 use crate::topic::config::{CleanupPolicy, TopicConfig};
 use crate::topic::internal::InternalTopic;
@@ -125,6 +126,11 @@ impl Topic {
             partition: number,
             partitions: self.partition_count(),
         })
+    }
+
+    /// The partition to which the records of a key go.
+    pub(crate) fn partition_of(&self, key: &[u8]) -> Result<Partition> {
+        self.partition(partition_for_key(key, self.partition_count()))
     }
 
     /// The last record of every key, without waiting for a compaction; tombstones left out.

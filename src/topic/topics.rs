@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use crate::error::{Error, Result};
+use crate::figures::Figures;
 use crate::format::{Catalog, CatalogTopic, Identity, partition_dir_name};
 use crate::io::{Clock, Directory, caught, random_id};
 use crate::locks::{Mutex, OnceLock, RwLock};
@@ -17,7 +18,7 @@ use crate::topic::partition::Partition;
 use crate::topic::settings::Settings;
 use crate::topic::topic::{Current, Topic};
 use crate::types::TopicPartition;
-use crate::upkeep::{Agenda, MaintenanceHold};
+use crate::upkeep::{Agenda, MaintenanceHold, Waking};
 
 /// What every partition of the store shares.
 #[derive(Debug, Clone)]
@@ -26,6 +27,7 @@ pub(crate) struct TopicContext {
     pub(crate) agenda: Arc<Agenda>,
     pub(crate) options: LogOptions,
     pub(crate) spares: Arc<Spares>,
+    pub(crate) figures: Arc<Figures>,
     pub(crate) clearing: Arc<Clearing>,
 }
 
@@ -46,6 +48,7 @@ impl TopicContext {
             agenda: Arc::clone(&self.agenda),
             options: self.options,
             spares: Arc::clone(&self.spares),
+            figures: Arc::clone(&self.figures),
             clearing: Arc::clone(&self.clearing),
         }
     }
@@ -78,7 +81,7 @@ pub(crate) struct Topics {
 
 impl Topics {
     /// Opens every partition of every topic in the catalog. Changes no byte. A topic that cannot be opened is noted, and the
-    /// others are opened all the same; without the store's own there is no store.
+    /// others are opened all the same; without most of the store's own there is no store.
     pub(crate) fn open(root: Directory, context: TopicContext) -> Result<Self> {
         let catalog = match CatalogFile::read(&root)? {
             Some(catalog) => catalog,
@@ -120,8 +123,14 @@ impl Topics {
                     reports.into_iter().for_each(|report| topics.note_recovery(report));
                     opened.insert(Arc::clone(topic.shared_name()), topic);
                 }
-                // Without it nobody knows what was read.
-                Err(unopened) if InternalTopic::find(name).is_some() => return Err(unopened.error),
+                // Without it nobody knows what is true of the others. A failure to read one is no damage: the next open may.
+                Err(unopened)
+                    if InternalTopic::find(name).is_some_and(|internal| {
+                        internal.is_vital() || matches!(unopened.error, Error::Io { .. })
+                    }) =>
+                {
+                    return Err(unopened.error);
+                }
                 Err(Unopened { partition, error }) => {
                     let partition = TopicPartition::new(name.as_str(), partition);
                     topics.note_recovery(RecoveryReport::failed(partition, error.clone()));
@@ -189,6 +198,11 @@ impl Topics {
     }
 
     /// All topics in the order of their names.
+    /// What all partitions count and measure.
+    pub(crate) fn figures(&self) -> &Arc<Figures> {
+        &self.context.figures
+    }
+
     pub(crate) fn all(&self) -> Vec<Topic> {
         self.by_name.read().values().cloned().collect()
     }
@@ -219,6 +233,11 @@ impl Topics {
     /// Makes the list of topics durable as it was found: whoever wrote it may have died before the sync of its name.
     pub(crate) fn sync_list(&self) -> Result<()> {
         self.root.sync()
+    }
+
+    /// What calls the wakers of tasks.
+    pub(crate) fn waking(&self) -> &Arc<Waking> {
+        self.context.agenda.waking()
     }
 
     /// Whether maintenance is held.

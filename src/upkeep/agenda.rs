@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::io::Deadline;
 use crate::locks::{AtomicUsize, Condvar, Mutex, Ordering};
 use crate::upkeep::line::{Line, Ticket};
+use crate::upkeep::tasks::{Syncing, Waiting, Waking};
 
 /// Somebody who has put something down for later. It is called without a lock of the agenda, on the thread of the
 /// maintenance or on that of a caller who needs memory. What was called is off the agenda, until it is put down again.
@@ -25,6 +26,8 @@ pub(crate) enum Reason {
     Room,
     /// What it has written is to be synced, with what others have written.
     Sync,
+    /// Somebody waits for all that it has taken in to be written and synced.
+    Awaited,
 }
 
 /// A chore that is due, and why.
@@ -59,6 +62,8 @@ pub(crate) struct Agenda {
     holds: AtomicUsize,
     sync_every: Duration,
     round_every: Duration,
+    waking: Arc<Waking>,
+    syncing: Arc<Syncing>,
 }
 
 #[derive(Debug, Default)]
@@ -96,7 +101,10 @@ impl Agenda {
     /// An empty list; written bytes become due for a sync `sync_every` after the first of them, and a look at everything
     /// every `round_every`.
     pub(crate) fn new(sync_every: Duration, round_every: Duration) -> Self {
+        let waking = Arc::default();
         Self {
+            syncing: Arc::new(Syncing::new(&waking)),
+            waking,
             pending: Mutex::default(),
             changed: Condvar::new(),
             stopped: Condvar::new(),
@@ -140,7 +148,6 @@ impl Agenda {
     }
 
     /// What was put down with [`add_timer`](Self::add_timer) is not wanted any more.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for timers of upper layers: transactions, queues"))]
     pub(crate) fn remove_timer(&self, ticket: Ticket) {
         self.pending.lock().timers.leave(ticket);
     }
@@ -196,6 +203,33 @@ impl Agenda {
                 None => self.changed.wait(&mut pending),
             }
         }
+    }
+
+    /// What calls the wakers of tasks.
+    pub(crate) fn waking(&self) -> &Arc<Waking> {
+        &self.waking
+    }
+
+    /// What syncs for tasks.
+    #[cfg(all(test, annals_shuttle))]
+    pub(crate) fn syncing(&self) -> &Arc<Syncing> {
+        &self.syncing
+    }
+
+    /// Has `chore` write and sync what it has taken in, and `waiting` told when that is over: with others who wait, on a thread
+    /// that is there for that.
+    pub(crate) fn sync_for<T: Chore + 'static>(
+        &self,
+        chore: &Arc<T>,
+        waiting: Arc<dyn Waiting>,
+    ) -> Result<()> {
+        self.syncing.add(Arc::<T>::clone(chore), waiting)
+    }
+
+    /// No task waits any more: what tasks have waited for is over. Called when everything else has stopped.
+    pub(crate) fn stop_tasks(&self) {
+        self.syncing.stop();
+        self.waking.stop();
     }
 
     /// Has rounds skipped until what is returned is dropped. What is under way goes on.

@@ -4,8 +4,10 @@
 
 mod agenda;
 mod line;
+mod tasks;
 
 #[cfg(test)]
 pub(crate) use agenda::Due;
 pub(crate) use agenda::{Agenda, Chore, MaintenanceHold, Reason};
 pub(crate) use line::Ticket;
+pub(crate) use tasks::{Waiting, Waking};

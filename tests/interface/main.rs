@@ -6,6 +6,7 @@ mod common;
 
 mod compaction;
 mod errors;
+mod figures;
 mod groups;
 mod lifecycle;
 mod limits;

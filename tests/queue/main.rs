@@ -8,6 +8,10 @@
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod later;
+#[cfg(test)]
+mod letters;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod model;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::{BatchHeader, Malformed, RecordIter, SegmentSummary};
+use crate::io::Stopwatch;
 use crate::locks::Ordering;
 use crate::log::compaction::markers::Markers;
 use crate::log::compaction::offset_map::{Full, OffsetMap};
@@ -96,6 +97,7 @@ impl Log {
     ) -> Result<CompactionReport> {
         let _rewriting = self.rewriting.lock();
         self.check_going_on()?;
+        let watch = Stopwatch::start();
         let mut report = CompactionReport::new(self.topic_partition.clone());
         let mut is_prepared = false;
         loop {
@@ -113,7 +115,7 @@ impl Log {
             }
         }
         report.cleaned_until = self.cleaned_until()?;
-        self.note_reclaimed(report.bytes_before.saturating_sub(report.bytes_after));
+        self.note_compacted(&report, watch.elapsed());
         Ok(report)
     }
 

@@ -55,7 +55,7 @@ impl Log {
             outcome => outcome.map(|()| Swap::Overtaken),
         };
         if !matches!(swapped, Ok(Swap::Done)) {
-            if let Some(new) = new.filter(|_| self.poison.get().is_none()) {
+            if let Some(new) = new.as_ref().filter(|_| self.poison.get().is_none()) {
                 // What cannot be removed now is removed by the next rewrite, or after the next open.
                 drop(names::remove_cleaned(&self.directory, &[new.summary.base]));
             }
@@ -65,6 +65,9 @@ impl Log {
         drop(writer);
         // While the new name is not synced the old files stay: the next rewrite removes them, or the next open.
         named?;
+        if let (Some(new), Some(segment)) = (&new, &segment) {
+            self.make_keys(segment, &new.summary);
+        }
         // Tried again by the next removal; who promises that the files are gone looks again.
         drop(self.remove_obsolete());
         Ok(Swap::Done)

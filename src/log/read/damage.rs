@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::figures::Event;
 use crate::format::{BatchHeader, Malformed};
 use crate::locks::Ordering;
 use crate::log::read::reader::Reader;
@@ -44,6 +45,15 @@ impl Reader {
     fn skip_to(&mut self, next: Offset) {
         let skipped = next.saturating_sub(self.position);
         self.log.skipped_offsets.fetch_add(u64::try_from(skipped).unwrap_or(0), Ordering::Relaxed);
+        self.log.figures.skipped_offsets.add(u64::try_from(skipped).unwrap_or(0));
+        if skipped > 0 {
+            let partition = || self.log.topic_partition.clone();
+            self.log.figures.events.note(|| Event::Skipped {
+                partition: partition(),
+                from: self.position,
+                to: next,
+            });
+        }
         self.position = self.position.max(next);
     }
 

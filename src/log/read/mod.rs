@@ -1,5 +1,7 @@
-//! Reading a partition: [`reader`] from an offset on, [`by_offset`] one record, [`by_time`] the offset of a time.
+//! Reading a partition: [`reader`] from an offset on, [`by_offset`] one record, [`by_time`] the offset of a time,
+//! [`by_content`] the records of a key or of a query.
 
+pub(in crate::log) mod by_content;
 pub(in crate::log) mod by_offset;
 pub(in crate::log) mod by_time;
 mod committed;
@@ -7,10 +9,15 @@ mod damage;
 mod expand;
 pub(in crate::log) mod reader;
 pub(in crate::log) mod record_slice;
+pub(in crate::log) mod selection;
+mod sight;
 pub(in crate::log) mod walk;
 
+pub(in crate::log) use by_content::LastFound;
+pub(crate) use by_content::{ContentBackwards, ContentReader};
 pub use by_time::OffsetAndTimestamp;
 pub use damage::OnDamage;
 pub use reader::Isolation;
 pub(crate) use reader::{BelowStart, FetchLimits, Reader, Undecided, Visibility};
 pub(crate) use record_slice::{RecordSlice, RecordSliceIter};
+pub(crate) use selection::Selection;

@@ -144,6 +144,11 @@ impl Reader {
         self
     }
 
+    /// Whether nothing is left of what it is to read.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.position() >= self.until
+    }
+
     /// Ends before `until`, whatever the log holds behind it.
     pub(crate) fn until(mut self, until: Offset) -> Self {
         self.until = until;

@@ -116,7 +116,7 @@ impl Log {
                 .extend(facts.iter().zip(reasons).map(|(facts, reason)| RemovedSegment::new(facts, reason)));
         }
         drop(writer);
-        self.note_reclaimed(removed.iter().map(|segment: &RemovedSegment| segment.bytes).sum());
+        self.note_removed(&removed);
         // Tried again by the next run.
         drop(self.remove_obsolete());
         Ok(RetentionReport {

@@ -17,6 +17,8 @@ pub(in crate::log) fn finish_swaps<'a>(
 ) -> Result<()> {
     let mut is_any = false;
     for (base, file) in unnamed {
+        // What was derived from the file that had the name tells of records that are gone.
+        directory.remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex))?;
         file.rename(&segment_file_name(base, SegmentFile::Log))?;
         is_any = true;
     }

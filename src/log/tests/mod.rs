@@ -34,6 +34,7 @@ const IDENTITY: Identity = Identity { store: 1, topic: 2, partition: 0 };
 
 pub(super) fn config(segment_bytes: u32) -> LogConfig {
     LogConfig {
+        key_index: false,
         segment: SegmentConfig {
             max_bytes: segment_bytes,
             index_interval_bytes: 100,
@@ -69,6 +70,7 @@ fn context(directory: &Directory, read_mode: ReadMode, clock: Arc<ManualClock>) 
             compaction_memory_bytes: 1 << 20,
         },
         spares: Arc::default(),
+        figures: Arc::default(),
         clearing: Arc::default(),
     }
 }

@@ -6,12 +6,16 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, TimestampType};
 use crate::io::Deadline;
+#[cfg(feature = "metrics")]
+use crate::io::Stopwatch;
 use crate::locks::MutexGuard;
 use crate::log::log::Log;
 use crate::log::write::accumulator::{Accumulator, Take};
 use crate::log::write::group_sync::unanswered;
 use crate::log::write::open_batch::Outcome;
 use crate::log::write::placement::{Placed, Placement, Waiting};
+#[cfg(feature = "metrics")]
+use crate::log::write::writer::is_sampled;
 use crate::types::{Durability, Offset, Record, Timestamp};
 
 /// How to append.
@@ -45,8 +49,33 @@ pub(in crate::log) struct Admitted<'a> {
 }
 
 impl Log {
-    /// Appends `records` as part of one batch, all or nothing, and returns when they are as far as `how` asks for.
+    /// The same as [`append_now`](Self::append_now), measured where that is asked for.
+    #[cfg(feature = "metrics")]
     pub(crate) fn append(self: &Arc<Self>, records: &[Record<'_>], how: &Append) -> Result<Appended> {
+        let is_measured = how.durability == Durability::Disk || is_sampled(self.end());
+        let watch = is_measured.then(Stopwatch::start);
+        let appended = self.append_now(records, how)?;
+        if let Some(watch) = watch {
+            let [memory, os, disk] = &self.figures.appends;
+            let histogram = match how.durability {
+                Durability::Memory => memory,
+                Durability::Os => os,
+                Durability::Disk => disk,
+            };
+            histogram.note(watch.elapsed());
+        }
+        Ok(appended)
+    }
+
+    /// Appends `records` as part of one batch, all or nothing, and returns when they are as far as `how` asks for.
+    #[cfg(not(feature = "metrics"))]
+    #[inline]
+    pub(crate) fn append(self: &Arc<Self>, records: &[Record<'_>], how: &Append) -> Result<Appended> {
+        self.append_now(records, how)
+    }
+
+    /// Appends `records` as part of one batch, all or nothing, and returns when they are as far as `how` asks for.
+    fn append_now(self: &Arc<Self>, records: &[Record<'_>], how: &Append) -> Result<Appended> {
         let Some(last) = records.last() else {
             return Err(Error::invalid("a batch needs at least one record"));
         };
@@ -111,7 +140,7 @@ impl Log {
 
     /// Everything that an append may be refused for, but a limit of the partition's size.
     #[inline]
-    fn admit(
+    pub(in crate::log) fn admit(
         &self,
         accumulator: &mut Accumulator,
         (records, most_bytes): (&[Record<'_>], usize),

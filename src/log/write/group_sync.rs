@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::figures::Event;
 use crate::format::Mark;
-use crate::io::{Deadline, File};
+use crate::io::{Deadline, File, Stopwatch};
 use crate::locks::{Condvar, Mutex};
 use crate::log::log::Log;
 use crate::log::write::accumulator::Take;
@@ -150,10 +151,19 @@ impl Log {
 
     /// Writes what is in memory and syncs what is written, on whatever thread this is.
     pub(crate) fn flush(self: &Arc<Self>) -> Result<()> {
+        self.flush_and(|| self.tell_lost())
+    }
+
+    /// The same for others: what is lost is told to whoever has sent it.
+    pub(in crate::log) fn flush_for_others(self: &Arc<Self>) -> Result<()> {
+        self.flush_and(|| Ok(()))
+    }
+
+    fn flush_and(self: &Arc<Self>, tell: impl FnOnce() -> Result<()>) -> Result<()> {
         self.check_poison()?;
         let mut writer = self.writer.lock();
         self.write_with(&mut writer, Take::All);
-        self.tell_lost()?;
+        tell()?;
         if self.durable() < self.end() {
             // Opened after a crash and never appended to: the tail has to be brought onto the disk first.
             self.settle(&mut writer)?;
@@ -180,9 +190,18 @@ impl Log {
         let Some(target) = self.target() else { return Err(self.closed()) };
         // A sync that panics is one of which nobody knows how it ended.
         let guard = self.poison.by_a_panic();
+        let watch = Stopwatch::start();
         target.file.sync().map_err(|error| self.poison_with(error))?;
+        let took = watch.elapsed();
         drop(guard);
         self.raise_durable(target.mark.offset);
+        self.figures.syncs.add(1);
+        self.figures.sync.note(took);
+        let event = || {
+            let partition = self.topic_partition.clone();
+            Event::Synced { partition, durable: target.mark.offset, took }
+        };
+        self.figures.events.note(event);
         Ok(target.mark)
     }
 

@@ -42,6 +42,7 @@ impl Chore for Log {
                 Ok(())
             }
             Reason::Sync => self.sync_in_background(),
+            Reason::Awaited => self.flush_for_others(),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! From an append to the disk: [`append`] has the record placed in the open batch ([`accumulator`]), [`writer`] hands the
-//! batch to the active segment and [`roll`]s to the next one, [`group_sync`] has one thread sync for all that wait.
+//! batch to the active segment and [`roll`]s to the next one, [`group_sync`] has one thread sync for all that wait, [`awaited`] is how a task waits.
 
 pub(in crate::log) mod accumulator;
 pub(in crate::log) mod append;
 pub(in crate::log) mod append_times;
 mod attempts;
+mod awaited;
 pub(in crate::log) mod group_sync;
+pub(in crate::log) mod guard;
 pub(in crate::log) mod linger;
 pub(in crate::log) mod open_batch;
 mod phase;
@@ -18,6 +20,8 @@ pub(in crate::log) mod stage;
 pub(in crate::log) mod writer;
 
 pub(crate) use append::{Append, Appended};
+pub(crate) use awaited::DurableWait;
+pub(crate) use guard::{Guard, Verdict};
 pub(crate) use size_limit::SizeLimit;
 pub use size_limit::WhenFull;
 pub(crate) use spares::Spares;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::figures::Event;
 use crate::log::log::Log;
 use crate::log::retain::retention::millis;
 use crate::log::table::edit::Edit;
@@ -59,10 +60,14 @@ impl Log {
             }
             return Err(error);
         }
+        self.note_sealed_keys(open.active.segment(), &sealed);
         std::mem::replace(&mut open.active, next).retire();
         self.remove_old_snapshots(open.state.state().producers_at);
         open.appended = AppendTimes::NONE;
         self.raise_durable(base);
+        self.figures.rolls.add(1);
+        let event = || Event::Rolled { partition: self.topic_partition.clone(), base_offset: base };
+        self.figures.events.note(event);
         Ok(())
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::io::Deadline;
+use crate::figures::Event;
+use crate::io::{Deadline, Stopwatch};
 use crate::log::log::Log;
 use crate::log::retain::retention::RetentionPolicy;
 use crate::log::signal::Signal;
@@ -48,13 +49,20 @@ struct Blocked<'a> {
     /// What the limit allowed for when the wait began, and until when that is.
     max_block: Duration,
     deadline: Deadline,
+    watch: Stopwatch,
 }
 
 impl<'a> Blocked<'a> {
     fn new(log: &'a Log, limit: &SizeLimit) -> Self {
         let signal = Arc::new(Signal::default());
         log.watch(&signal);
-        Self { log, signal, max_block: limit.max_block, deadline: Deadline::after(limit.max_block) }
+        Self {
+            log,
+            signal,
+            max_block: limit.max_block,
+            deadline: Deadline::after(limit.max_block),
+            watch: Stopwatch::start(),
+        }
     }
 
     /// Sleeps until something has changed since `seen`; false when that has taken too long.
@@ -69,6 +77,10 @@ impl<'a> Blocked<'a> {
 impl Drop for Blocked<'_> {
     fn drop(&mut self) {
         self.log.unwatch(&self.signal);
+        let took = self.watch.elapsed();
+        self.log.figures.room.note(took);
+        let event = || Event::WaitedForRoom { partition: self.log.topic_partition.clone(), took };
+        self.log.figures.events.note(event);
     }
 }
 

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::figures::Appended;
 use crate::format::{BatchHeader, Codec, Compression, Compressor, Seal, SegmentSummary, TimestampType};
+#[cfg(feature = "metrics")]
+use crate::io::Stopwatch;
 use crate::locks::MutexGuard;
 use crate::log::config::LogConfig;
 use crate::log::log::Log;
@@ -37,6 +40,8 @@ pub(in crate::log) struct Writer {
     pub(in crate::log) awaits_sync: bool,
     /// Where the oldest transaction begins whose end is not decided.
     pub(in crate::log) first_undecided: Option<Offset>,
+    /// Since the log was opened.
+    pub(in crate::log) appended: Appended,
 }
 
 /// How a batch is written, and when the segment before it is full of age.
@@ -45,12 +50,20 @@ struct WriteRules {
     compression: Compression,
     timestamp_type: TimestampType,
     segment_age: Duration,
+    key_index: bool,
+}
+
+/// Of what comes too often to be measured each time, what is.
+#[cfg(feature = "metrics")]
+#[inline]
+pub(in crate::log) fn is_sampled(offset: Offset) -> bool {
+    offset & 15 == 0
 }
 
 impl WriteRules {
     fn new(config: &LogConfig) -> Self {
-        let LogConfig { compression, timestamp_type, segment_age, .. } = *config;
-        Self { compression, timestamp_type, segment_age }
+        let LogConfig { compression, timestamp_type, segment_age, key_index, .. } = *config;
+        Self { compression, timestamp_type, segment_age, key_index }
     }
 }
 
@@ -102,6 +115,7 @@ impl Writer {
             spent: Recycled::default(),
             unsynced_bytes: 0,
             awaits_sync: false,
+            appended: Appended::default(),
         }
     }
 
@@ -195,12 +209,13 @@ impl Log {
     /// Nothing of `batches`, nor of what was queued behind them, is visible or ever will be.
     #[cold]
     fn fail(&self, batches: Batches, error: &Error) {
+        self.figures.write_failures.add(1);
         let mut accumulator = self.accumulator.lock();
         accumulator.fail(batches, self.end(), &self.topic_partition, error);
     }
 
     fn write_batch(self: &Arc<Self>, writer: &mut Writer, batch: &mut OpenBatch) -> Result<()> {
-        let WriteRules { compression, timestamp_type, segment_age } = writer.rules;
+        let WriteRules { compression, timestamp_type, segment_age, key_index } = writer.rules;
         let Phase::Open(open) = &mut writer.phase else { return Err(self.closed()) };
         let records = batch.len().saturating_sub(BatchHeader::LEN);
         // Nobody could read what expands to more than a reader may expand.
@@ -228,23 +243,40 @@ impl Log {
             Position::Opens { bytes } => Some(bytes),
             Position::Follows => None,
         };
-        if room.is_some_and(|room| open.active.is_full_for(room, header.last_offset()) || due.is_over(open)) {
+        let is_full = |room| {
+            open.active.is_full_for(room, header.last_offset())
+                || due.is_over(open)
+                || key_index && open.active.has_many_keys()
+        };
+        if room.is_some_and(is_full) {
             self.roll_to(open, header.base_offset)?;
             writer.unsynced_bytes = 0;
         }
+        #[cfg(feature = "metrics")]
+        let watch = is_sampled(header.base_offset).then(Stopwatch::start);
+        let at = open.active.bytes();
         match open.active.append(&header, sealed.bytes) {
+            #[cfg(feature = "metrics")]
+            Ok(()) => watch.into_iter().for_each(|watch| self.figures.write.note(watch.elapsed())),
+            #[cfg(not(feature = "metrics"))]
             Ok(()) => {}
             Err(WriteFailure::Undone(error)) => return Err(error),
             Err(WriteFailure::Stuck(error)) => return Err(self.poison_with(error)),
         }
         let bytes = sealed.bytes.len() as u64;
         open.appended.note(opened_at);
+        if key_index {
+            open.active.note_keys(&header, batch.builder.records(), at);
+        }
         if header.producer_id >= 0 {
             writer.first_undecided = self.note_producer(open, &header, batch.ends());
         }
         self.offsets.move_end(header.next_offset());
         self.offsets.move_stable(writer.first_undecided.unwrap_or(header.next_offset()));
         writer.unsynced_bytes += bytes;
+        writer.appended.batches += 1;
+        writer.appended.bytes += bytes;
+        writer.appended.records += u64::try_from(header.record_count).unwrap_or(0);
         self.ask_for_sync(writer);
         Ok(())
     }
@@ -290,6 +322,7 @@ impl Log {
             self.edit_at_close(Edit::of(&open.state).close(closed), closed.base, closed.next_offset)?;
         self.edit(&mut open.state, edit)?;
         self.remove_old_snapshots(open.state.state().producers_at);
+        self.write_keys_at_close(open.active.segment(), &closed);
         open.active.retire();
         self.raise_durable(closed.next_offset);
         lost

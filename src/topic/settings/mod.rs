@@ -9,4 +9,4 @@ mod table;
 
 pub(super) use kafka_value::format_duration;
 pub(crate) use settings::Settings;
-pub(super) use table::default_of;
+pub(super) use table::{KEY_INDEX, default_of};

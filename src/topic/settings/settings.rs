@@ -11,7 +11,7 @@ use crate::segment::SegmentConfig;
 use crate::topic::config::{CleanupPolicy, TopicConfig};
 use crate::topic::settings::compaction_settings::CompactionSettings;
 use crate::topic::settings::kafka_value::{parse_bytes, parse_duration};
-use crate::topic::settings::table::{UNLIMITED, default_of, known, normalized};
+use crate::topic::settings::table::{KEY_INDEX, UNLIMITED, default_of, known, normalized};
 
 /// What a topic's configuration comes to. It is made once when the topic is created, altered or opened; whoever needs a
 /// setting afterwards finds the value here. The text is what the catalog stores.
@@ -194,6 +194,7 @@ fn log_config(text: &TopicConfig, policy: CleanupPolicy) -> Result<LogConfig> {
         timestamp_before_max: duration(text, "message.timestamp.before.max.ms")?,
         timestamp_after_max: duration(text, "message.timestamp.after.max.ms")?,
         key_rule,
+        key_index: text.get(KEY_INDEX) == "true",
         size_limit: size_limit(text)?,
     })
 }

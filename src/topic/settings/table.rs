@@ -41,6 +41,9 @@ const _: () = assert!(LEAST_BATCH >= (BatchHeader::LEN + RecordIter::SHORTEST) a
 const _: () = assert!(TimeIndexEntry::LEN >= OffsetIndexEntry::LEN, "its entries are the larger ones");
 const I32_MAX: u64 = i32::MAX.unsigned_abs() as u64;
 
+/// Whether records are found by key, type and tags.
+pub(in crate::topic) const KEY_INDEX: &str = "annals.key.index";
+
 /// Kafka's "no limit".
 pub(super) const UNLIMITED: &str = "-1";
 
@@ -87,6 +90,7 @@ const SETTINGS: &[Setting] = &[
     Setting { key: "segment.bytes", default: "134217728", kind: Kind::Bytes(LEAST_BATCH..=I32_MAX) },
     Setting { key: "segment.index.bytes", default: "10485760", kind: Kind::Bytes(LEAST_INDEX..=I32_MAX) },
     Setting { key: "segment.ms", default: "604800000", kind: Kind::Duration { least_millis: 1 } },
+    Setting { key: KEY_INDEX, default: "false", kind: Kind::Word(&["false", "true"]) },
     Setting { key: "annals.retention.consumed", default: "false", kind: Kind::Word(&["false", "true"]) },
     Setting { key: "annals.retention.records", default: UNLIMITED, kind: Kind::CountLimit },
     Setting {

@@ -49,6 +49,7 @@ impl World {
             agenda: Arc::clone(&agenda),
             options,
             spares: Arc::default(),
+            figures: Arc::default(),
             clearing: Arc::default(),
         };
         let topics = Arc::new(Topics::open(root, context).unwrap());

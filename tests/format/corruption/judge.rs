@@ -8,6 +8,9 @@ use crate::corruption::damage::{Changes, Damage};
 use crate::corruption::stores::{GROUP, PartitionContent, ROOT, Sample, TopicContent, builder};
 use annals_testing::MemoryFileSystem;
 
+/// The topic of what groups have committed.
+const OFFSETS: &str = "__consumer_offsets";
+
 /// What a damage led to. Anything else is a failure, in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verdict {
@@ -152,6 +155,12 @@ impl Judge<'_> {
                 verdict = verdict.max(self.read_topic(topic, expected, &reached)?);
             }
         }
+        let of_commits = self.store.recovery().iter().find(|one| one.topic_partition.topic() == OFFSETS);
+        if let Some(error) = of_commits.and_then(|report| report.failure.as_ref()) {
+            check_named(error, self.changes, self.damage)?;
+            self.judge_without_commits(error)?;
+            return Ok(verdict.max(Verdict::ToldByReading));
+        }
         let is_short = matches!(verdict, Verdict::TailCut | Verdict::TailGone);
         if !is_short && self.store.committed(GROUP) != self.sample.content.committed {
             return Err(format!("committed: {:?}", self.store.committed(GROUP)));
@@ -160,6 +169,19 @@ impl Judge<'_> {
             return Err(format!("set back: {:?}", self.store.offset_resets()));
         }
         Ok(verdict)
+    }
+
+    /// Groups stand still where nobody knows what they have committed.
+    fn judge_without_commits(&self, error: &Error) -> Outcome {
+        match self.store.consumer(GROUP) {
+            Err(told) if told.to_string() == error.to_string() => {}
+            other => return Err(format!("a group goes on: {other:?}")),
+        }
+        if self.store.committed(GROUP).is_empty() && self.store.offset_resets().is_empty() {
+            Ok(())
+        } else {
+            Err("commits, and nobody knows which".to_owned())
+        }
     }
 
     /// Whether a damaged file is one of that partition, or of the whole store.

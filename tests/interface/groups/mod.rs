@@ -6,6 +6,8 @@
 )]
 
 #[cfg(test)]
+mod damaged;
+#[cfg(test)]
 mod deletion;
 #[cfg(test)]
 mod fairness;

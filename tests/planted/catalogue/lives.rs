@@ -255,4 +255,19 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "|| true",
         caught_by: &[NAMED],
     },
+    // Commits that cannot be read.
+    Bug {
+        name: "groups-begin-anew-where-commits-are-damaged",
+        file: "src/group/groups.rs",
+        good: "        self.check_readable()?;\n        Ok(self.register.lock().take(name))",
+        bad: "        Ok(self.register.lock().take(name))",
+        caught_by: &[tests("interface", &["groups::damaged::"])],
+    },
+    Bug {
+        name: "appends-go-on-where-commits-are-not-known",
+        file: "src/group/groups.rs",
+        good: "                hold_back_appends(&topics, &damage);\n",
+        bad: "                _ = hold_back_appends;\n",
+        caught_by: &[tests("interface", &["groups::damaged::"])],
+    },
 ];

@@ -1,6 +1,7 @@
 //! The bugs, and who catches each.
 
 mod copies;
+mod figures;
 mod lives;
 mod processes;
 mod reading;
@@ -50,6 +51,7 @@ const ENDING: Tests = tests("interface", &["lifecycle::ending::"]);
 /// All of them; a new room gets a file of its own.
 pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
     [
+        figures::BUGS,
         copies::BUGS,
         lives::BUGS,
         processes::BUGS,

@@ -81,7 +81,7 @@ fn a_compaction_an_erasure_and_a_deletion_take_turns() {
         let (compacts, erases, deletes) = (world.clone(), world.clone(), world.clone());
         let compact: Part = Box::new(move || drop(compacts.compact().unwrap()));
         let erase: Part = Box::new(move || drop(erases.log.erase(&|key| key == b"a").unwrap()));
-        let delete: Part = Box::new(move || drop(deletes.log.delete_records(3).unwrap()));
+        let delete: Part = Box::new(move || _ = deletes.log.delete_records(3).unwrap());
         together(vec![compact, erase, delete]);
         assert_eq!(world.log.start(), 3);
         let there = world.records();

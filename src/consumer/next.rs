@@ -1,0 +1,93 @@
+//! Polling without a thread that waits.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::consumer::consumer::Consumer;
+use crate::error::Result;
+use crate::topic::{Durable, Records};
+
+/// The next records of a [`Consumer`]: [`Consumer::next`]. Dropped before it is ready it has taken nothing.
+///
+/// ```
+/// fn is_future(_: &impl Future<Output = annals::Result<annals::Records>>) {}
+/// fn next(consumer: &mut annals::Consumer) {
+///     let next: annals::Next<'_> = consumer.next();
+///     is_future(&next);
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "a future does nothing until it is polled"]
+pub struct Next<'a> {
+    consumer: &'a mut Consumer,
+}
+
+impl Future for Next<'_> {
+    type Output = Result<Records>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Records>> {
+        self.consumer.poll_next(context)
+    }
+}
+
+impl Drop for Next<'_> {
+    fn drop(&mut self) {
+        self.consumer.signal.forget_task();
+    }
+}
+
+impl Consumer {
+    /// Records, as soon as there are some: [`poll`](Self::poll) for a task, without a limit of time. Any executor polls it. What
+    /// it hands out counts as read from then on; dropped before that it has taken nothing, so it may stand in a `select`.
+    ///
+    /// ```
+    /// # use annals::{Record, Store, TopicConfig};
+    /// async fn work(store: &Store) -> annals::Result<()> {
+    ///     let mut billing = store.consumer("billing")?;
+    ///     billing.subscribe(["orders"])?;
+    ///     loop {
+    ///         for record in &billing.next().await? {
+    ///             println!("{}@{}", record.partition(), record.offset());
+    ///         }
+    ///         billing.commit_async().await?;
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As `poll`. Records are empty only when a [`ConsumerWaker`](crate::ConsumerWaker) has ended the wait.
+    pub fn next(&mut self) -> Next<'_> {
+        Next { consumer: self }
+    }
+
+    /// The same for whoever implements a future or a stream of its own. The waker of the last call is the one that is woken.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Records>> {
+        loop {
+            // Read before looking: whatever comes after this look makes the signal ready below, or wakes the task.
+            let seen = self.signal.raised();
+            if let Some(records) = self.look()? {
+                return Poll::Ready(Ok(records));
+            }
+            let waking = self.topics.waking();
+            if self.signal.poll_raised(seen, context.waker(), waking)?.is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Commits where this consumer stands, as [`commit`](Self::commit) does, before it returns; what it returns is ready when that
+    /// survives a power cut. Dropped, the commit stands.
+    ///
+    /// # Errors
+    /// When it is ready: as `commit`.
+    pub fn commit_async(&mut self) -> Durable {
+        match self.commit_at_os() {
+            Ok(partition) => Durable::of_all(partition),
+            Err(error) => Durable::failed(error),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What happens in a store, for whoever wants to be told.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::locks::{AtomicU64, Mutex, OnceLock, Ordering};
+use crate::types::{Offset, TopicPartition};
+
+/// Something that happened in a store: [`StoreBuilder::on_event`](crate::StoreBuilder::on_event) is told.
+///
+/// ```
+/// # use annals::{Store, TopicConfig, Record};
+/// use annals::Event;
+/// # let dir = tempfile::tempdir()?;
+/// let store = Store::builder(dir.path())
+///     .on_event(|event| match event {
+///         Event::Poisoned { partition, error } => eprintln!("{partition} takes nothing more: {error}"),
+///         Event::Synced { partition, took, .. } if took.as_millis() > 100 => eprintln!("{partition}: a slow disk"),
+///         _ => {}
+///     })
+///     .open()?;
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// A partition that was not closed was looked through when the store was opened.
+    #[non_exhaustive]
+    Recovered {
+        /// The partition.
+        partition: TopicPartition,
+        /// Where it ends.
+        end: Offset,
+        /// Bytes that were looked through.
+        scanned_bytes: u64,
+        /// Bytes of a torn tail behind its end; 0 when there is none.
+        torn_bytes: u64,
+    },
+    /// A segment was sealed, and another begun.
+    #[non_exhaustive]
+    Rolled {
+        /// The partition.
+        partition: TopicPartition,
+        /// First offset of the new segment.
+        base_offset: Offset,
+    },
+    /// What was written is on the disk.
+    #[non_exhaustive]
+    Synced {
+        /// The partition.
+        partition: TopicPartition,
+        /// Everything below survives a power cut.
+        durable: Offset,
+        /// How long the sync took.
+        took: Duration,
+    },
+    /// The partition takes nothing more until the store is opened again.
+    #[non_exhaustive]
+    Poisoned {
+        /// The partition.
+        partition: TopicPartition,
+        /// Why.
+        error: Error,
+    },
+    /// An append had to wait for room in a partition with a limit.
+    #[non_exhaustive]
+    WaitedForRoom {
+        /// The partition.
+        partition: TopicPartition,
+        /// How long.
+        took: Duration,
+    },
+    /// Retention, or a limit, took segments out.
+    #[non_exhaustive]
+    Removed {
+        /// The partition.
+        partition: TopicPartition,
+        /// Its start now.
+        start: Offset,
+        /// How many segments.
+        segments: usize,
+        /// Their records.
+        records: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// A compaction had something to do, and has done it.
+    #[non_exhaustive]
+    Compacted {
+        /// The partition.
+        partition: TopicPartition,
+        /// Records that went.
+        removed_records: u64,
+        /// Bytes of the segments before.
+        bytes_before: u64,
+        /// Bytes of what stands in their place.
+        bytes_after: u64,
+        /// How long it took.
+        took: Duration,
+    },
+    /// The partitions of a group were shared out.
+    #[non_exhaustive]
+    Rebalanced {
+        /// The group.
+        group: String,
+        /// How many members it has now.
+        members: usize,
+    },
+    /// A reader that skips damage passed over these offsets.
+    #[non_exhaustive]
+    Skipped {
+        /// The partition.
+        partition: TopicPartition,
+        /// The first.
+        from: Offset,
+        /// Where it goes on.
+        to: Offset,
+    },
+}
+
+impl Event {
+    /// Its name, as `tracing` has it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Recovered { .. } => "recovered",
+            Self::Rolled { .. } => "rolled",
+            Self::Synced { .. } => "synced",
+            Self::Poisoned { .. } => "poisoned",
+            Self::WaitedForRoom { .. } => "waited for room",
+            Self::Removed { .. } => "removed",
+            Self::Compacted { .. } => "compacted",
+            Self::Rebalanced { .. } => "rebalanced",
+            Self::Skipped { .. } => "skipped",
+        }
+    }
+}
+
+/// So many wait at most to be told.
+const MOST_WAITING: usize = 4096;
+
+/// Has somebody take what waits.
+type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// Events that were not told yet. They are noted under the locks of those who do something, and told without any.
+#[derive(Default)]
+pub(crate) struct EventQueue {
+    /// Set once, before anything happens, if anybody wants to be told.
+    wake: OnceLock<Wake>,
+    waiting: Mutex<VecDeque<Event>>,
+    lost: AtomicU64,
+}
+
+impl fmt::Debug for EventQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventQueue").field("lost", &self.lost).finish_non_exhaustive()
+    }
+}
+
+impl EventQueue {
+    /// From here on events are kept, and `wake` is called with each that has none before it: under locks of whoever notes it.
+    pub(crate) fn want(&self, wake: impl Fn() + Send + Sync + 'static) {
+        drop(self.wake.set(Box::new(wake)));
+    }
+
+    /// Nothing is made where nobody wants to be told.
+    #[inline]
+    pub(crate) fn note(&self, event: impl FnOnce() -> Event) {
+        if let Some(wake) = self.wake.get() {
+            self.add(event(), wake);
+        }
+    }
+
+    #[cold]
+    fn add(&self, event: Event, wake: &Wake) {
+        let mut waiting = self.waiting.lock();
+        if waiting.len() == MOST_WAITING {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        waiting.push_back(event);
+        let is_first = waiting.len() == 1;
+        drop(waiting);
+        if is_first {
+            wake();
+        }
+    }
+
+    /// The next to be told.
+    pub(crate) fn take(&self) -> Option<Event> {
+        self.waiting.lock().pop_front()
+    }
+
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}

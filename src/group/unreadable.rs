@@ -1,0 +1,33 @@
+//! What holds while the commits cannot be read: a group that began anew would read again, or leave out, what others had read.
+
+use crate::error::{Error, Result};
+use crate::group::groups::Groups;
+use crate::topic::Topics;
+
+impl Groups {
+    /// An error when what was committed is not known.
+    pub(super) fn check_readable(&self) -> Result<()> {
+        self.unreadable.clone().map_or(Ok(()), Err)
+    }
+
+    /// Why the commits could not be read.
+    pub(crate) fn unreadable(&self) -> Option<&Error> {
+        self.unreadable.as_ref()
+    }
+}
+
+/// Partitions that were not closed may have lost records that some group has committed. Records sent in their place would be taken
+/// for read once the commits can be read again: there are to be none before.
+pub(super) fn hold_back_appends(topics: &Topics, why: &Error) {
+    let unclean = topics.recovery();
+    let unclean = unclean.iter().filter(|report| !report.clean && report.failure.is_none());
+    for place in unclean.map(|report| &report.topic_partition) {
+        let Ok(topic) = topics.get(place.topic()) else { continue };
+        if let Ok(partition) = topic.partition(place.partition())
+            && !topic.is_internal()
+        {
+            let why = why.clone();
+            partition.log().require(move || Err(why.clone()));
+        }
+    }
+}

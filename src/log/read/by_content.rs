@@ -1,0 +1,310 @@
+//! Reading the records of a key, or those that match a query, and no others.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::log::log::Log;
+use crate::log::read::expand::OpenedBatch;
+use crate::log::read::record_slice::{Cut, RecordSlice};
+use crate::log::read::selection::Selection;
+use crate::log::read::sight::{Seen, Sight, Sighted};
+use crate::log::read::{BelowStart, FetchLimits, Isolation};
+use crate::segment::{Hit, Segment};
+use crate::types::Offset;
+
+/// Hits of one segment that were not looked at.
+#[derive(Debug)]
+struct Waiting {
+    segment: Arc<Segment>,
+    hits: VecDeque<Hit>,
+    /// Up to here there are no others; from here on, going backwards.
+    through: Offset,
+}
+
+/// Reads forwards. Holds the hits of one segment at most.
+#[derive(Debug)]
+pub(crate) struct ContentReader {
+    sight: Sight,
+    position: Offset,
+    until: Offset,
+    waiting: Option<Waiting>,
+}
+
+impl ContentReader {
+    /// Hands out committed records of a log from `position` on, before `until`.
+    pub(crate) fn new(
+        log: &Arc<Log>,
+        selection: Arc<Selection>,
+        (position, until): (Offset, Offset),
+    ) -> Self {
+        let mut sight = Sight::new(log, selection, Isolation::ReadCommitted);
+        if matches!(*sight.selection, Selection::All) {
+            sight.reader.seek(position);
+            sight.reader = sight.reader.until(until);
+        }
+        Self { sight, position, until, waiting: None }
+    }
+
+    /// What it does where the records at its position were deleted.
+    pub(crate) fn below_start(mut self, below_start: BelowStart) -> Self {
+        self.sight.reader.set_below_start(below_start);
+        self
+    }
+
+    pub(crate) fn log(&self) -> &Arc<Log> {
+        self.sight.reader.log()
+    }
+
+    /// Everything below was handed out, or is not what is looked for.
+    pub(crate) fn position(&self) -> Offset {
+        self.position
+    }
+
+    /// Goes on at an offset.
+    pub(crate) fn seek(&mut self, position: Offset) {
+        self.position = position;
+        self.waiting = None;
+        self.sight.reader.seek(position);
+    }
+
+    /// Up to the limits' worth of records, none at the end.
+    pub(crate) fn fetch(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
+        let log = Arc::clone(self.log());
+        log.check_open()?;
+        if matches!(*self.sight.selection, Selection::All) {
+            let slices = self.sight.reader.fetch(limits).map_err(|error| log.explain(error))?;
+            self.position = self.sight.reader.position();
+            return Ok(slices);
+        }
+        log.check_key_index()?;
+        if self.position >= self.sight.reader.limit() {
+            log.write_queued();
+            if !log.is_within_end(self.position) {
+                return Err(log.explain(log.out_of_range(self.position)));
+            }
+        }
+        let slices = self.fetch_written(limits).map_err(|error| log.explain(error));
+        self.sight.let_go();
+        // Looked at last: files are opened by their names, which belong to another topic as soon as this one was deleted.
+        log.check_open()?;
+        slices
+    }
+
+    fn fetch_written(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
+        let mut gathered = Gathered::default();
+        while gathered.records < limits.max_records && gathered.bytes < limits.max_bytes {
+            match self.next() {
+                Ok(Some(sighted)) => gathered.add(sighted),
+                Ok(None) => break,
+                // What was found before it is handed out first; the next fetch meets it at once.
+                Err(_) if gathered.records > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(gathered.finish())
+    }
+
+    /// The next record; `None` behind the last.
+    fn next(&mut self) -> Result<Option<Sighted>> {
+        loop {
+            if self.sight.refresh() {
+                self.waiting = None;
+            }
+            let start = self.sight.reader.list.start();
+            if self.position < start {
+                if self.sight.reader.below_start == BelowStart::Fail {
+                    return Err(self.log().out_of_range(self.position));
+                }
+                self.position = start;
+            }
+            if self.waiting.is_none() && !self.look_up()? {
+                return Ok(None);
+            }
+            let Some(waiting) = &mut self.waiting else { continue };
+            let (segment, Some(hit)) = (Arc::clone(&waiting.segment), waiting.hits.pop_front()) else {
+                self.position = waiting.through;
+                self.waiting = None;
+                continue;
+            };
+            match self.sight.look(&segment, hit)? {
+                Seen::Again => self.waiting = None,
+                Seen::Nothing => self.position = hit.offset + 1,
+                Seen::Record(sighted) => {
+                    self.position = hit.offset + 1;
+                    return Ok(Some(sighted));
+                }
+            }
+        }
+    }
+
+    /// Looks up what the segment of the position has; false at the end.
+    fn look_up(&mut self) -> Result<bool> {
+        let until = self.sight.reader.limit().min(self.until);
+        if self.position >= until {
+            return Ok(false);
+        }
+        let list = &self.sight.reader.list;
+        let Some(segment) = list.floor(self.position).map(Arc::clone) else {
+            return Err(self.log().out_of_range(self.position));
+        };
+        let through = list.after(segment.base()).map_or(until, |next| next.base().min(until));
+        match self.sight.hits(&segment, self.position..through, None) {
+            Ok(hits) => self.waiting = Some(Waiting { segment, hits: hits.into(), through }),
+            // Something else is in its place by now.
+            Err(_) if self.sight.reader.list_changed() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+}
+
+/// Records on their way out, those of one batch together.
+#[derive(Default)]
+struct Gathered {
+    slices: Vec<RecordSlice>,
+    open: Option<(OpenedBatch, Cut)>,
+    records: usize,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn add(&mut self, sighted: Sighted) {
+        let Sighted { batch, span, .. } = sighted;
+        let next_offset = span.offset(batch.header.base_offset) + 1;
+        self.records += 1;
+        if let Some((open, cut)) = &mut self.open
+            && open.header.base_offset == batch.header.base_offset
+        {
+            cut.spans.push(span);
+            cut.next_offset = next_offset;
+            return;
+        }
+        let stored_bytes = batch.header.total_len();
+        self.bytes += stored_bytes;
+        self.close();
+        self.open = Some((batch, Cut { spans: vec![span], next_offset, stored_bytes }));
+    }
+
+    fn close(&mut self) {
+        if let Some((batch, cut)) = self.open.take() {
+            self.slices.push(RecordSlice::new(batch.header.base_offset, batch.bytes, cut));
+        }
+    }
+
+    fn finish(mut self) -> Vec<RecordSlice> {
+        self.close();
+        self.slices
+    }
+}
+
+/// Reads backwards.
+#[derive(Debug)]
+pub(crate) struct ContentBackwards {
+    sight: Sight,
+    from: Offset,
+    /// What is handed out next lies below.
+    until: Offset,
+    waiting: Option<Waiting>,
+    /// Hits to look up at a time: most want the last one alone.
+    at_a_time: usize,
+}
+
+/// The last record, as far as who guards it needs to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LastFound {
+    pub(crate) offset: Offset,
+    pub(crate) is_undecided: bool,
+}
+
+impl ContentBackwards {
+    /// Hands out records of a log below `until`, down to `from`.
+    pub(crate) fn new(
+        log: &Arc<Log>,
+        selection: Arc<Selection>,
+        (from, until): (Offset, Offset),
+        isolation: Isolation,
+    ) -> Self {
+        let sight = Sight::new(log, selection, isolation);
+        let until = until.min(sight.reader.limit());
+        Self { sight, from, until, waiting: None, at_a_time: 1 }
+    }
+
+    pub(crate) fn log(&self) -> &Arc<Log> {
+        self.sight.reader.log()
+    }
+
+    /// The next record towards the beginning, alone.
+    pub(crate) fn fetch(&mut self) -> Result<Option<RecordSlice>> {
+        let log = Arc::clone(self.log());
+        log.check_open()?;
+        log.check_key_index()?;
+        let sighted = self.next().map_err(|error| log.explain(error));
+        self.sight.let_go();
+        log.check_open()?;
+        Ok(sighted?.and_then(|sighted| {
+            let mut gathered = Gathered::default();
+            gathered.add(sighted);
+            gathered.finish().pop()
+        }))
+    }
+
+    /// The same, where the record itself is of no interest.
+    pub(in crate::log) fn find(&mut self) -> Result<Option<LastFound>> {
+        let sighted = self.next()?;
+        Ok(sighted.map(|sighted| LastFound {
+            offset: sighted.span.offset(sighted.batch.header.base_offset),
+            is_undecided: sighted.is_undecided,
+        }))
+    }
+
+    fn next(&mut self) -> Result<Option<Sighted>> {
+        loop {
+            if self.sight.refresh() {
+                self.waiting = None;
+            }
+            if self.waiting.is_none() && !self.look_up()? {
+                return Ok(None);
+            }
+            let Some(waiting) = &mut self.waiting else { continue };
+            let (segment, Some(hit)) = (Arc::clone(&waiting.segment), waiting.hits.pop_back()) else {
+                self.until = waiting.through;
+                self.waiting = None;
+                continue;
+            };
+            match self.sight.look(&segment, hit)? {
+                Seen::Again => self.waiting = None,
+                Seen::Nothing => self.until = hit.offset,
+                Seen::Record(sighted) => {
+                    self.until = hit.offset;
+                    return Ok(Some(sighted));
+                }
+            }
+        }
+    }
+
+    fn look_up(&mut self) -> Result<bool> {
+        let from = self.from.max(self.sight.reader.list.start());
+        if self.until <= from {
+            return Ok(false);
+        }
+        let floor = self.sight.reader.list.floor(self.until - 1);
+        // Compaction may have left nothing of the first ones.
+        let Some(segment) = floor.filter(|segment| segment.base() < self.until).map(Arc::clone) else {
+            return Ok(false);
+        };
+        let low = segment.base().max(from);
+        match self.sight.hits(&segment, low..self.until, Some(self.at_a_time)) {
+            Ok(hits) => {
+                // Where all that were asked for are there, there may be more before them.
+                let is_all = hits.len() < self.at_a_time;
+                let through = if is_all { low } else { hits.first().map_or(low, |hit| hit.offset) };
+                self.at_a_time = (self.at_a_time * 4).min(1 << 20);
+                self.waiting = Some(Waiting { segment, hits: hits.into(), through });
+            }
+            Err(_) if self.sight.reader.list_changed() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+}

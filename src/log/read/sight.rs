@@ -1,0 +1,156 @@
+//! A hit is looked at before it is believed: in the batch to which it points there must be the record, and the record must be
+//! one that was asked for.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::format::{BatchHeader, RecordIter, RecordSpan};
+use crate::log::log::Log;
+use crate::log::producers::table::Fate;
+use crate::log::read::expand::OpenedBatch;
+use crate::log::read::reader::{Isolation, Reader};
+use crate::log::read::selection::Selection;
+use crate::log::read::{OnDamage, Visibility};
+use crate::segment::{Hit, Segment};
+use crate::types::Offset;
+
+/// So often an index may be contradicted by what it points to, before it is the log that is at fault.
+const MOST_DOUBTS: u32 = 2;
+
+/// What a hit comes to.
+pub(super) enum Seen {
+    Record(Sighted),
+    /// Another key has the hash, or nobody is to read the record.
+    Nothing,
+    /// The index was wrong, or something else is in the segment's place: to be looked up again.
+    Again,
+}
+
+/// A record that was asked for.
+pub(super) struct Sighted {
+    pub(super) batch: OpenedBatch,
+    pub(super) span: RecordSpan,
+    /// It belongs to a transaction without a decision.
+    pub(super) is_undecided: bool,
+}
+
+/// Looks at hits. Holds the batch that was looked at last.
+#[derive(Debug)]
+pub(super) struct Sight {
+    pub(super) reader: Reader,
+    pub(super) selection: Arc<Selection>,
+    batch: Option<(Offset, u64, OpenedBatch)>,
+    doubts: u32,
+}
+
+impl Sight {
+    pub(super) fn new(log: &Arc<Log>, selection: Arc<Selection>, isolation: Isolation) -> Self {
+        let reader = Reader::new(Arc::clone(log), 0, Visibility::Written, OnDamage::Fail);
+        Self { reader: reader.isolation(isolation), selection, batch: None, doubts: 0 }
+    }
+
+    /// Takes the list of segments as it is now. True where it is another than before: what was looked up says nothing any more.
+    pub(super) fn refresh(&mut self) -> bool {
+        if !self.reader.list_changed() {
+            return false;
+        }
+        self.reader.list = self.reader.log.segment_list();
+        self.batch = None;
+        true
+    }
+
+    /// Holds no map from here on.
+    pub(super) fn let_go(&mut self) {
+        self.batch = None;
+        self.doubts = 0;
+    }
+
+    /// Where a segment may hold what is looked for.
+    pub(super) fn hits(
+        &self,
+        segment: &Arc<Segment>,
+        range: std::ops::Range<Offset>,
+        most: Option<usize>,
+    ) -> Result<Vec<Hit>> {
+        let log = &self.reader.log;
+        let hits = self.selection.hits(segment, range, (most, log.options.max_expanded_bytes));
+        log.bound_keys(segment, self.reader.list.after(segment.base()).is_some());
+        hits
+    }
+
+    /// Looks at one.
+    pub(super) fn look(&mut self, segment: &Arc<Segment>, hit: Hit) -> Result<Seen> {
+        let known = self.batch.as_ref().filter(|(base, position, batch)| {
+            let header = &batch.header;
+            (*base, *position) == (segment.base(), hit.position)
+                && (header.base_offset..header.next_offset()).contains(&hit.offset)
+        });
+        if known.is_none() {
+            self.batch = None;
+            let stored = match segment.batch_of(hit) {
+                Err(_) if self.reader.list_changed() => return Ok(Seen::Again),
+                Err(error) => return Err(error),
+                Ok(None) => return self.doubt(segment, hit),
+                Ok(Some(stored)) => stored,
+            };
+            match self.reader.open_batch(stored) {
+                Ok(opened) => self.batch = Some((segment.base(), hit.position, opened)),
+                Err(_) => return self.doubt(segment, hit),
+            }
+        }
+        let Some((_, _, opened)) = &self.batch else { return Ok(Seen::Again) };
+        let opened = opened.clone();
+        let header = opened.header;
+        if header.attributes.is_control() {
+            return self.doubt(segment, hit);
+        }
+        let mut walk = RecordIter::new(&header, opened.bytes.get());
+        let spans = walk.skip_below(hit.offset).and_then(|()| walk.take_spans(1, hit.offset + 1));
+        let Ok(Some(span)) = spans.map(|spans| spans.first().copied()) else {
+            return self.doubt(segment, hit);
+        };
+        let record = span.of(opened.bytes.get(), header.base_offset);
+        if record.offset != hit.offset {
+            return self.doubt(segment, hit);
+        }
+        if !self.selection.matches(&record) {
+            return Ok(Seen::Nothing);
+        }
+        let mut is_undecided = false;
+        if header.attributes.is_transactional() {
+            match self.reader.log.fate(header.producer_id, header.base_offset) {
+                Some(Fate::Open) => is_undecided = true,
+                _ if self.is_aborted(&header)? => return Ok(Seen::Nothing),
+                _ => {}
+            }
+        }
+        if self.reader.list_changed() {
+            return Ok(Seen::Again);
+        }
+        self.doubts = 0;
+        Ok(Seen::Record(Sighted { batch: opened, span, is_undecided }))
+    }
+
+    fn is_aborted(&mut self, header: &BatchHeader) -> Result<bool> {
+        match self.reader.is_aborted(header) {
+            Err(_) if self.reader.list_changed() => Ok(false),
+            outcome => outcome,
+        }
+    }
+
+    /// What is there is not what the index has said.
+    #[cold]
+    fn doubt(&mut self, segment: &Arc<Segment>, hit: Hit) -> Result<Seen> {
+        self.batch = None;
+        if self.reader.list_changed() {
+            return Ok(Seen::Again);
+        }
+        self.doubts += 1;
+        if self.doubts > MOST_DOUBTS {
+            let why = "the batch of a record that was found there cannot be read";
+            return Err(segment.log().broken(hit.position, hit.offset, why));
+        }
+        segment.contradict_keys();
+        Ok(Seen::Again)
+    }
+}

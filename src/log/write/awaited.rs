@@ -1,0 +1,157 @@
+//! Waiting for the disk without a thread: a task puts down what it waits for, and is woken when a sync is over.
+
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use crate::error::{Error, Result};
+use crate::locks::Mutex;
+use crate::log::log::Log;
+use crate::types::Offset;
+use crate::upkeep::Waiting;
+
+/// A wait for everything up to an offset to survive a power cut.
+#[derive(Debug)]
+pub(crate) struct DurableWait {
+    awaited: Arc<Awaited>,
+    tells: Tells,
+    /// It was put down for the next round.
+    is_put_down: bool,
+}
+
+/// Whether the end of the wait tells of records that were lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tells {
+    /// Of those that it waits for.
+    OfItsOwn,
+    /// Of all in the partition, as a flush does.
+    OfAll,
+}
+
+/// What is waited for, shared with the thread that syncs.
+#[derive(Debug)]
+struct Awaited {
+    log: Arc<Log>,
+    /// The last record.
+    offset: Offset,
+    /// It was written when the wait began: then its offset is never another's.
+    was_written: bool,
+    /// How often offsets had been given out again.
+    failures: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    outcome: Option<Result<()>>,
+    waker: Option<Waker>,
+}
+
+impl Log {
+    /// A wait for the record of `offset`, and all before it.
+    pub(crate) fn await_durable(self: &Arc<Self>, offset: Offset) -> Result<DurableWait> {
+        let accumulator = self.accumulator.lock();
+        let (next, failures) = (accumulator.next_offset(), accumulator.failures());
+        drop(accumulator);
+        if !(0..next).contains(&offset) {
+            return Err(self.out_of_range(offset));
+        }
+        Ok(self.wait(offset, failures, Tells::OfItsOwn))
+    }
+
+    /// A wait for everything that was accepted so far.
+    pub(crate) fn await_all(self: &Arc<Self>) -> DurableWait {
+        let accumulator = self.accumulator.lock();
+        let (next, failures) = (accumulator.next_offset(), accumulator.failures());
+        drop(accumulator);
+        self.wait(next - 1, failures, Tells::OfAll)
+    }
+
+    fn wait(self: &Arc<Self>, offset: Offset, failures: u64, tells: Tells) -> DurableWait {
+        let log = Arc::clone(self);
+        // In this order: what is below the end was written, and no failure since gives its offset to another.
+        let was_written = self.end() > offset && self.accumulator.lock().failures() == failures;
+        let awaited = Awaited { log, offset, was_written, failures, state: Mutex::default() };
+        DurableWait { awaited: Arc::new(awaited), tells, is_put_down: false }
+    }
+}
+
+impl DurableWait {
+    /// Whether it is over; else the waker is called when it may be.
+    pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Result<()>> {
+        let log = &self.awaited.log;
+        if self.awaited.is_durable() {
+            return Poll::Ready(self.end(Ok(())));
+        }
+        if let Err(gone) = log.check_poison() {
+            return Poll::Ready(Err(gone));
+        }
+        let left = {
+            let mut state = self.awaited.state.lock();
+            match state.outcome.take() {
+                Some(outcome) => {
+                    drop(state);
+                    return Poll::Ready(self.end(outcome));
+                }
+                // Kept before the wait is put down, and while the outcome is looked for: it cannot come in between.
+                None => state.waker.replace(waker.clone()),
+            }
+        };
+        drop(left);
+        if !self.is_put_down {
+            let waiting: Arc<dyn Waiting> = Arc::<Awaited>::clone(&self.awaited);
+            if let Err(error) = log.agenda.sync_for(log, waiting) {
+                return Poll::Ready(Err(error));
+            }
+            self.is_put_down = true;
+        }
+        Poll::Pending
+    }
+
+    fn end(&self, outcome: Result<()>) -> Result<()> {
+        match self.tells {
+            Tells::OfItsOwn => outcome,
+            Tells::OfAll => self.awaited.log.tell_lost().and(outcome),
+        }
+    }
+}
+
+impl Drop for DurableWait {
+    /// The round that it was put down for comes to its end without it.
+    fn drop(&mut self) {
+        let left = self.awaited.state.lock().waker.take();
+        drop(left);
+    }
+}
+
+impl Awaited {
+    /// Whether the record that had the offset when the wait began survives a power cut.
+    fn is_durable(&self) -> bool {
+        // In this order: when a write fails its offsets are given out again, and what then becomes durable is something else.
+        let is_durable = self.log.durable() > self.offset;
+        is_durable && self.is_what_it_was()
+    }
+
+    fn is_what_it_was(&self) -> bool {
+        self.was_written || self.log.accumulator.lock().failures() == self.failures
+    }
+
+    fn outcome(&self, round: &Result<()>) -> Result<()> {
+        if self.is_durable() {
+            return Ok(());
+        }
+        round.clone()?;
+        self.log.check_poison()?;
+        let (partition, offset) = (self.log.topic_partition.clone(), self.offset);
+        let cause = Error::invalid("the write of a batch failed, and its offsets were given out again");
+        Err(Error::Lost { partition, first: offset, last: offset, cause: Arc::new(cause) })
+    }
+}
+
+impl Waiting for Awaited {
+    fn over(&self, round: &Result<()>) -> Option<Waker> {
+        let outcome = self.outcome(round);
+        let mut state = self.state.lock();
+        state.outcome = Some(outcome);
+        state.waker.take()
+    }
+}

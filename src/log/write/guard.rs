@@ -1,0 +1,307 @@
+//! Appends that depend on what the log holds.
+//!
+//! What is asked is looked up without a lock, up to the end as it is then. Under the writer's lock only what came since is looked
+//! at, which is next to nothing: so a look at the disk keeps nobody else waiting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::format::TimestampType;
+use crate::io::Deadline;
+use crate::log::log::Log;
+use crate::log::read::{
+    ContentBackwards, FetchLimits, Isolation, LastFound, OnDamage, Reader, RecordSlice, Selection, Undecided,
+    Visibility,
+};
+use crate::log::signal::Signal;
+use crate::log::write::accumulator::Take;
+use crate::log::write::append::{Append, Appended};
+use crate::log::write::placement::{Placement, Waiting};
+use crate::types::{Condition, Durability, Expected, Offset, On, Record};
+
+/// How long an append waits for the end of a transaction on which it depends.
+const UNDECIDED_WAIT: Duration = Duration::from_secs(1);
+
+/// A condition, and what was found of it up to some offset.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    condition: Condition,
+    selection: Arc<Selection>,
+    /// It is about what lies from here on.
+    from: Offset,
+    /// Everything below was looked at,
+    until: Offset,
+    /// when the log had been rewritten so often.
+    rewrites: u64,
+    found: Option<LastFound>,
+}
+
+/// Whether a condition holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Holds,
+    /// Something was taken out of the log since: it has to be looked at again.
+    Stale,
+    /// It depends on the end of a transaction that has none yet.
+    Undecided,
+    No,
+}
+
+impl Guard {
+    /// `None` for what always holds.
+    pub(crate) fn new(condition: &Condition) -> Option<Self> {
+        let (selection, from) = match &condition.on {
+            On::Stream { expected: Expected::Any, .. } => return None,
+            On::Stream { key, .. } => (Selection::key(key), 0),
+            On::None { query, since } => (Selection::query(query), *since),
+            On::Some { query } => (Selection::query(query), 0),
+        };
+        let (condition, selection) = (condition.clone(), Arc::new(selection));
+        Some(Self { condition, selection, from, until: 0, rewrites: 0, found: None })
+    }
+
+    /// An error where the index that it needs is not kept.
+    pub(crate) fn check_index(&self, log: &Log) -> Result<()> {
+        if matches!(*self.selection, Selection::All) { Ok(()) } else { log.check_key_index() }
+    }
+
+    /// Looks at everything that is there, but for the caller's `own` records. Takes no lock that an append takes.
+    pub(crate) fn prepare(&mut self, log: &Arc<Log>, own: Own<'_>) -> Result<()> {
+        self.check_index(log)?;
+        // In this order: whatever is taken out after the first is noticed.
+        self.rewrites = log.rewrites();
+        let end = log.end();
+        let found = last(log, &self.selection, (self.from, end), own);
+        self.found = found.map_err(|error| log.explain(error))?;
+        self.until = end;
+        Ok(())
+    }
+
+    /// Looks at what came since. The caller keeps everybody from writing, and nothing is in memory.
+    pub(crate) fn judge(&mut self, log: &Arc<Log>, own: Own<'_>) -> Result<Verdict> {
+        if log.rewrites() != self.rewrites {
+            return Ok(Verdict::Stale);
+        }
+        let end = log.end();
+        if end > self.until {
+            let newer = last(log, &self.selection, (self.from.max(self.until), end), own)?;
+            self.found = newer.or(self.found);
+            self.until = end;
+        }
+        Ok(self.verdict())
+    }
+
+    /// The same for whoever cannot let go and look again.
+    pub(crate) fn judge_for_good(&mut self, log: &Arc<Log>, own: Own<'_>) -> Result<Verdict> {
+        match self.judge(log, own)? {
+            Verdict::Stale => {
+                self.prepare(log, own)?;
+                Ok(self.verdict())
+            }
+            verdict => Ok(verdict),
+        }
+    }
+
+    /// By what was found so far.
+    fn verdict(&self) -> Verdict {
+        if self.found.is_some_and(|found| found.is_undecided) {
+            return Verdict::Undecided;
+        }
+        let found = self.found.map(|found| found.offset);
+        let holds = match &self.condition.on {
+            On::Stream { expected: Expected::Any, .. } => true,
+            On::Stream { expected: Expected::NoStream, .. } | On::None { .. } => found.is_none(),
+            On::Stream { expected: Expected::Exists, .. } | On::Some { .. } => found.is_some(),
+            On::Stream { expected: Expected::Version(version), .. } => found == Some(*version),
+        };
+        if holds { Verdict::Holds } else { Verdict::No }
+    }
+
+    /// What to tell the caller.
+    pub(crate) fn conflict(&self, log: &Log) -> Error {
+        Error::Conflict {
+            partition: log.topic_partition.clone(),
+            condition: Arc::new(self.condition.clone()),
+            found: self.found.map(|found| found.offset),
+            is_undecided: self.found.is_some_and(|found| found.is_undecided),
+        }
+    }
+
+    /// Sees to it that a look finds no transaction without an end, and waits for that, but not for long.
+    pub(crate) fn prepare_decided(&mut self, log: &Arc<Log>, own: Own<'_>) -> Result<()> {
+        self.prepare(log, own)?;
+        if self.verdict() != Verdict::Undecided {
+            return Ok(());
+        }
+        let signal = Arc::new(Signal::default());
+        log.watch(&signal);
+        let deadline = Deadline::after(UNDECIDED_WAIT);
+        let outcome = loop {
+            let raised = signal.raised();
+            if let Err(error) = self.prepare(log, own) {
+                break Err(error);
+            }
+            if self.verdict() != Verdict::Undecided {
+                break Ok(());
+            }
+            if !signal.wait(raised, deadline) {
+                break Err(self.conflict(log));
+            }
+        };
+        log.unwatch(&signal);
+        outcome
+    }
+}
+
+/// Whether the record of an offset is the caller's own.
+pub(crate) type Own<'a> = &'a dyn Fn(Offset) -> bool;
+
+/// Nothing is.
+pub(crate) const NOTHING: Own<'static> = &|_| false;
+
+/// The last record in a range that somebody may come to read, and that is not the caller's own.
+fn last(
+    log: &Arc<Log>,
+    selection: &Arc<Selection>,
+    (from, until): (Offset, Offset),
+    own: Own<'_>,
+) -> Result<Option<LastFound>> {
+    if matches!(**selection, Selection::All) {
+        return any(log, (from, until), own);
+    }
+    let list = log.segment_list();
+    let from = from.max(list.start());
+    let mut high = until;
+    while high > from {
+        // Compaction may have left nothing of the first ones.
+        let Some(segment) = list.floor(high - 1).filter(|segment| segment.base() < high) else { break };
+        let low = segment.base().max(from);
+        match selection.hits(segment, low..high, (Some(1), log.options.max_expanded_bytes)) {
+            Ok(hits) if hits.is_empty() => high = low,
+            // Looked at, or, where the list is another one by now, looked up again.
+            _ => {
+                let (selection, range) = (Arc::clone(selection), (from, high));
+                let mut backwards = ContentBackwards::new(log, selection, range, Isolation::ReadUncommitted);
+                while let Some(found) = backwards.find()? {
+                    if !own(found.offset) {
+                        return Ok(Some(found));
+                    }
+                }
+                return Ok(None);
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The first record in a range, whatever it is.
+fn any(log: &Arc<Log>, (from, until): (Offset, Offset), own: Own<'_>) -> Result<Option<LastFound>> {
+    let from = from.max(log.start());
+    if from >= until {
+        return Ok(None);
+    }
+    let reader = Reader::new(Arc::clone(log), from, Visibility::Written, OnDamage::Fail);
+    let mut reader = reader.undecided(Undecided::IsRead).until(until);
+    loop {
+        let slices = reader.fetch_held(FetchLimits { max_records: 500, max_bytes: 64 << 10 })?;
+        if slices.is_empty() {
+            return Ok(None);
+        }
+        let mut records = slices.iter().flat_map(RecordSlice::iter);
+        if let Some(record) = records.find(|record| !own(record.offset)) {
+            let is_undecided = record.offset >= log.stable();
+            return Ok(Some(LastFound { offset: record.offset, is_undecided }));
+        }
+    }
+}
+
+impl Log {
+    /// Appends `records` as one batch, as [`append`](Self::append) does, if every condition holds. Each is written before this
+    /// returns, whatever `how` says of memory.
+    pub(crate) fn append_when(
+        self: &Arc<Self>,
+        conditions: &[Condition],
+        records: &[Record<'_>],
+        how: &Append,
+    ) -> Result<Appended> {
+        let mut guards: Vec<_> = conditions.iter().filter_map(Guard::new).collect();
+        if guards.is_empty() {
+            let durability =
+                if how.durability == Durability::Memory { Durability::Os } else { how.durability };
+            return self.append(records, &Append { durability, ..*how });
+        }
+        let Some(last) = records.last() else {
+            return Err(Error::invalid("a batch needs at least one record"));
+        };
+        self.check_poison()?;
+        if self.config().size_limit.is_some() {
+            self.check_room(self.batch_bytes(records))?;
+        }
+        let (first_offset, last_offset, placed_at) = loop {
+            for guard in &mut guards {
+                guard.prepare_decided(self, NOTHING)?;
+            }
+            if let Some(placed) = self.append_guarded(&mut guards, records, how)? {
+                break placed;
+            }
+        };
+        if how.durability == Durability::Disk {
+            self.synced(last_offset)?;
+        }
+        let timestamp = match self.config().timestamp_type {
+            TimestampType::CreateTime => last.timestamp_millis().unwrap_or(placed_at),
+            TimestampType::LogAppendTime => placed_at,
+        };
+        Ok(Appended { first_offset, last_offset, timestamp })
+    }
+
+    /// `None` where the conditions have to be looked at again.
+    fn append_guarded(
+        self: &Arc<Self>,
+        guards: &mut [Guard],
+        records: &[Record<'_>],
+        how: &Append,
+    ) -> Result<Option<(Offset, Offset, i64)>> {
+        let mut writer = self.writer.lock();
+        self.opened(&mut writer)?;
+        self.write_with(&mut writer, Take::All);
+        if !self.holds(guards)? {
+            return Ok(None);
+        }
+        // Nobody gets an offset while this is held.
+        let mut accumulator = self.accumulator.lock();
+        if !accumulator.is_empty() {
+            accumulator = self.write_batches_held(&mut writer, accumulator)?;
+            let held = self.holds(guards);
+            if !matches!(held, Ok(true)) {
+                drop(accumulator);
+                self.watchers.raise();
+                return held.map(|_| None);
+            }
+        }
+        let now = self.clock.now();
+        let most_bytes = Placement::most_bytes(records);
+        self.admit(&mut accumulator, (records, most_bytes), how, now)?;
+        let (waiting, linger) = (Waiting::WritesItself, Duration::ZERO);
+        let placement = Placement { records, most_bytes, batch_bytes: 1, waiting, linger, now };
+        let placed = accumulator.place(&placement);
+        accumulator.recycle(&mut writer.spent);
+        let batches = accumulator.take(Take::All);
+        drop(accumulator);
+        self.write_batches(&mut writer, batches)?;
+        Ok(Some((placed.first_offset, placed.last_offset, placed.opened_at)))
+    }
+
+    /// Whether all of them hold; false where that has to be looked at again.
+    fn holds(self: &Arc<Self>, guards: &mut [Guard]) -> Result<bool> {
+        for guard in guards {
+            match guard.judge(self, NOTHING)? {
+                Verdict::Holds => {}
+                Verdict::Stale | Verdict::Undecided => return Ok(false),
+                Verdict::No => return Err(guard.conflict(self)),
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,103 @@
+//! A segment as its records are found by what they hold, not by where they stand.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::format::{BatchHeader, Codec, Decompressor, KeyStamp, SegmentSummary, TermHash};
+use crate::segment::keys::{Growing, Hit, HitRange, Keys, Walk};
+use crate::segment::{Segment, StoredBatch};
+use crate::types::Offset;
+
+/// Bytes of a hit's batch that are asked for at once.
+const NEAR: usize = 4 << 10;
+
+/// Finds out the terms of a segment from its batches.
+struct FromBatches<'a> {
+    segment: &'a Arc<Segment>,
+    /// Most bytes that a batch may expand to.
+    limit: usize,
+}
+
+impl Walk for FromBatches<'_> {
+    fn walk(&self, until: Offset) -> Result<Growing> {
+        let base = self.segment.base();
+        let mut terms = Growing::new(base, base);
+        let (mut decompressor, mut expanded) = (Decompressor::default(), Vec::new());
+        let mut cursor = self.segment.walk()?;
+        while let Some(header) = cursor.peek()?.filter(|header| header.base_offset < until) {
+            let position = cursor.position();
+            let batch = cursor.take_batch(header)?;
+            let damaged = |malformed| self.segment.log().damaged(position, header.base_offset, malformed);
+            BatchHeader::verify_crc(batch.bytes()).map_err(damaged)?;
+            let records = match header.codec() {
+                Codec::None => batch.body(),
+                codec => {
+                    expanded.clear();
+                    let expand = decompressor.decompress(codec, batch.body(), self.limit, &mut expanded);
+                    expand.map_err(damaged)?;
+                    &expanded
+                }
+            };
+            terms.add(&header, records, position).map_err(damaged)?;
+        }
+        // Offsets behind the last batch may be missing.
+        terms.end_at(until);
+        Ok(terms)
+    }
+
+    fn unless_left(&self, write: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        let mut outcome = Ok(());
+        self.segment.log().unless_left(|| outcome = write());
+        outcome
+    }
+}
+
+/// The `.log` that a key index has to be of.
+pub(crate) fn key_stamp(summary: &SegmentSummary) -> KeyStamp {
+    let SegmentSummary { base, next_offset, bytes, headers_crc, .. } = *summary;
+    KeyStamp { base, next_offset, bytes, headers_crc }
+}
+
+impl Segment {
+    /// Where the terms of its records are.
+    pub(crate) fn keys(&self) -> &Keys {
+        self.key_terms()
+    }
+
+    /// The hits of a term. What is not known of the segment is found out first; batches may expand to `limit` bytes for that.
+    pub(crate) fn hits(self: &Arc<Self>, term: TermHash, range: HitRange, limit: usize) -> Result<Vec<Hit>> {
+        let walk = FromBatches { segment: self, limit };
+        self.keys().hits(term, range, (self.log().directory(), self.log().mode(), &walk))
+    }
+
+    /// A batch was not what the index said: the index is made again.
+    pub(crate) fn contradict_keys(self: &Arc<Self>) {
+        self.keys().contradicted(self.log().directory(), &FromBatches { segment: self, limit: 0 });
+    }
+
+    /// Writes the key index of a segment that was sealed, and lets go of what is in memory.
+    pub(crate) fn write_keys(self: &Arc<Self>, stamp: KeyStamp, limit: usize) -> Result<()> {
+        let walk = FromBatches { segment: self, limit };
+        self.keys().write(stamp, (self.log().directory(), self.log().mode(), &walk))
+    }
+
+    /// Lets go of the terms in memory. The file of that stamp, if there is one, tells the same.
+    pub(crate) fn forget_keys(&self, stamp: Option<KeyStamp>) {
+        self.keys().forget(stamp);
+    }
+
+    /// The batch of a hit, its CRC not yet checked; `None` where there is none that could hold the record.
+    pub(crate) fn batch_of(&self, hit: Hit) -> Result<Option<StoredBatch>> {
+        let written = self.bytes();
+        let mut window = self.log().near(hit.position, NEAR, written)?;
+        let Ok(header) = BatchHeader::decode(window.from(hit.position)) else { return Ok(None) };
+        let is_of_it = (header.base_offset..header.next_offset()).contains(&hit.offset);
+        if !is_of_it || hit.position + header.total_len() as u64 > written {
+            return Ok(None);
+        }
+        if !window.has(hit.position, header.total_len()) {
+            window = self.log().near(hit.position, header.total_len(), written)?;
+        }
+        Ok(window.batch(header, hit.position))
+    }
+}

@@ -1,0 +1,193 @@
+//! A `.keyindex` as readers look things up in it: page by page, each checked before it is believed.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::{
+    KeyEntry, KeyIndexHeader, KeyPages, KeyStamp, PAGE_BYTES, SegmentFile, TermHash, encode_key_index,
+    segment_file_name,
+};
+use crate::io::{Directory, File, MapSlot, OpenMode, View};
+use crate::locks::{AtomicU64, Ordering};
+use crate::segment::ReadMode;
+use crate::segment::keys::keys::{Hit, HitRange, Take};
+use crate::types::Offset;
+
+/// A file that was found to be that of its segment.
+#[derive(Debug)]
+pub(super) struct KeyFile {
+    directory: Directory,
+    name: String,
+    mode: ReadMode,
+    header: KeyIndexHeader,
+    map: Arc<MapSlot>,
+    /// A bit for each page of the map that was found sound.
+    sound: Box<[AtomicU64]>,
+}
+
+/// Why a file gives no answer.
+#[derive(Debug)]
+pub(super) enum NoAnswer {
+    /// It is not what was written.
+    Wrong,
+    Io(Error),
+}
+
+impl KeyFile {
+    /// The file of the segment that `stamp` tells of. `None` when it is missing, or another than that.
+    pub(super) fn open(directory: &Directory, stamp: &KeyStamp, mode: ReadMode) -> Result<Option<Self>> {
+        let name = segment_file_name(stamp.base, SegmentFile::KeyIndex);
+        // As the other indexes: what cannot be opened is made again, and that tells what is wrong.
+        let Ok(file) = directory.open(&name, OpenMode::Read) else { return Ok(None) };
+        let Ok(header) = KeyIndexHeader::decode(&file.read(0, PAGE_BYTES)?) else { return Ok(None) };
+        if header.stamp != *stamp || file.len()? != header.file_bytes() {
+            return Ok(None);
+        }
+        let words = (header.pages() as usize).div_ceil(64);
+        let sound = (0..words).map(|_| AtomicU64::new(0)).collect();
+        Ok(Some(Self { directory: directory.clone(), name, mode, header, map: Arc::default(), sound }))
+    }
+
+    /// Writes it, under its name, without a sync: what a crash leaves of it is known by its checksums.
+    /// `publish` gives it its name, or not.
+    pub(super) fn write(
+        directory: &Directory,
+        stamp: KeyStamp,
+        entries: Vec<KeyEntry>,
+        publish: impl FnOnce(&dyn Fn() -> Result<()>) -> Result<()>,
+    ) -> Result<()> {
+        let name = segment_file_name(stamp.base, SegmentFile::KeyIndex);
+        let encoded = encode_key_index(stamp, entries);
+        let bytes = encoded.map_err(|malformed| malformed.in_file(&directory.join(&name)))?;
+        let unnamed = format!("{name}.new");
+        directory.check_space(bytes.len() as u64)?;
+        directory.remove_if_there(&unnamed)?;
+        let written = directory.open(&unnamed, OpenMode::CreateNew)?.write_at(&bytes, 0);
+        let named = written.and_then(|()| publish(&|| directory.rename(&unnamed, &name)));
+        if named.is_err() {
+            // What cannot be removed now is removed by the next attempt, or with the segment.
+            drop(directory.remove_if_there(&unnamed));
+        }
+        named
+    }
+
+    /// The hits of a hash, in the order of their offsets.
+    pub(super) fn hits(&self, hash: TermHash, range: &HitRange) -> std::result::Result<Vec<Hit>, NoAnswer> {
+        let mut pages = self.pages().map_err(NoAnswer::Io)?;
+        if !self.header.may_hold(&mut pages, hash)? {
+            return Ok(Vec::new());
+        }
+        let run = self.header.run(&mut pages, hash)?;
+        let base = self.header.stamp.base;
+        let offset = |entry: &KeyEntry| base + i64::from(entry.relative_offset);
+        let low = self.header.partition_point(&mut pages, run.clone(), |entry| offset(entry) < range.from)?;
+        let high =
+            self.header.partition_point(&mut pages, low..run.end, |entry| offset(entry) < range.until)?;
+        let low = match range.take {
+            Take::All => low,
+            Take::Last(most) => low.max(high.saturating_sub(u32::try_from(most).unwrap_or(u32::MAX))),
+        };
+        let mut hits = Vec::with_capacity((high - low) as usize);
+        for number in low..high {
+            let entry = self.header.entry(&mut pages, number)?;
+            hits.push(Hit { offset: offset(&entry), position: u64::from(entry.position) });
+        }
+        Ok(hits)
+    }
+
+    /// All of it, as it was written.
+    pub(super) fn all(&self) -> std::result::Result<Vec<KeyEntry>, NoAnswer> {
+        let mut pages = self.pages().map_err(NoAnswer::Io)?;
+        (0..self.header.entries()).map(|number| self.header.entry(&mut pages, number)).collect()
+    }
+
+    fn pages(&self) -> Result<Pages<'_>> {
+        if self.mode == ReadMode::Mapped
+            && let Some(view) = self.view()?
+        {
+            return Ok(Pages { of: self, source: Source::Mapped(view) });
+        }
+        let file = self.directory.open(&self.name, OpenMode::Read)?;
+        Ok(Pages { of: self, source: Source::Positional { file, number: 0, page: Vec::new() } })
+    }
+
+    /// The map of the file; `None` where the system gives none.
+    fn view(&self) -> Result<Option<View>> {
+        let bytes = self.header.file_bytes();
+        if let Some(view) = self.map.get(bytes) {
+            return Ok(Some(view));
+        }
+        let file = self.directory.open(&self.name, OpenMode::Read)?;
+        if file.len()? < bytes {
+            return Ok(None);
+        }
+        let Some(view) = file.map(bytes)? else { return Ok(None) };
+        // It was opened by its name: what was found sound in another map says nothing of this one.
+        self.sound.iter().for_each(|word| word.store(0, Ordering::Release));
+        self.directory.hold_map(&self.map, view.clone());
+        Ok(Some(view))
+    }
+
+    fn is_sound(&self, number: u32, page: &[u8]) -> bool {
+        let Some(word) = self.sound.get(number as usize / 64) else { return false };
+        let bit = 1 << (number % 64);
+        if word.load(Ordering::Acquire) & bit != 0 {
+            return true;
+        }
+        let is_sound = self.header.is_sound(number, page);
+        if is_sound {
+            word.fetch_or(bit, Ordering::AcqRel);
+        }
+        is_sound
+    }
+}
+
+/// The pages of a file during one look.
+struct Pages<'a> {
+    of: &'a KeyFile,
+    source: Source,
+}
+
+enum Source {
+    Mapped(View),
+    /// The page that was read last.
+    Positional {
+        file: File,
+        number: u32,
+        page: Vec<u8>,
+    },
+}
+
+impl KeyPages for Pages<'_> {
+    type Error = NoAnswer;
+
+    fn page(&mut self, number: u32) -> std::result::Result<&[u8], NoAnswer> {
+        let at = number as usize * PAGE_BYTES;
+        match &mut self.source {
+            Source::Mapped(view) => {
+                let page = view.get(at..at + PAGE_BYTES).ok_or(NoAnswer::Wrong)?;
+                if self.of.is_sound(number, page) { Ok(page) } else { Err(NoAnswer::Wrong) }
+            }
+            Source::Positional { file, number: last, page } => {
+                if *last != number || page.is_empty() {
+                    *page = file.read(at as u64, PAGE_BYTES).map_err(NoAnswer::Io)?;
+                    *last = number;
+                    if page.len() != PAGE_BYTES || !self.of.header.is_sound(number, page) {
+                        page.clear();
+                        return Err(NoAnswer::Wrong);
+                    }
+                }
+                Ok(page)
+            }
+        }
+    }
+
+    fn contradiction(&self) -> NoAnswer {
+        NoAnswer::Wrong
+    }
+}
+
+/// The name of a segment's key index.
+pub(super) fn remove(directory: &Directory, base: Offset) -> Result<()> {
+    directory.remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex))
+}

@@ -1,0 +1,184 @@
+//! What was given up: looked at, sent back, or dropped.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::locks::Ordering;
+use crate::share::builder::QueueBuilder;
+use crate::share::burial::{
+    COUNT_HEADER, GROUP_HEADER, MESSAGE_HEADER, OFFSET_HEADER, PARTITION_HEADER, TOPIC_HEADER, own_name,
+};
+use crate::share::message::Message;
+use crate::share::queues::Queues;
+use crate::share::worker::Worker;
+use crate::topic::{OwnedHeader, OwnedRecord};
+use crate::transaction::TransactionBuilder;
+use crate::types::{Offset, Record};
+
+/// A record that was sent back for one group: other queues pass over it.
+pub(super) const REDRIVE_HEADER: &str = "annals.redrive.group";
+
+/// In front of what is a dead letter's own.
+const LETTER: &str = "__dlq.errors.";
+
+/// The dead letters of a queue. They are a queue themselves: a letter that is taken is nobody else's until it is sent back, discarded or
+/// dropped, and one that was sent back or discarded does not come again.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # use std::time::Duration;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// # for value in ["2 apples", "-1 pears"] { store.producer().send(Record::to("orders").value(value))?; }
+/// let mut worker = store.queue("orders", "shipping")?;
+/// for message in worker.take(2, Duration::ZERO)? {
+///     message.reject("out of stock")?;
+/// }
+/// let mut letters = store.dead_letters("orders", "shipping")?;
+/// for letter in letters.take(10)? {
+///     println!("{} of {}: {}", letter.offset, letter.topic, letter.reason);
+///     if letter.record().value.as_deref() == Some(b"-1 pears") {
+///         letters.discard(letter)?;
+///     } else {
+///         letters.send_back(letter)?; // it is in stock again
+///     }
+/// }
+/// assert_eq!(worker.take(10, Duration::ZERO)?[0].value.as_deref(), Some(&b"2 apples"[..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct DeadLetters {
+    queues: Arc<Queues>,
+    worker: Worker,
+    /// Of the transactions that send letters back.
+    name: String,
+}
+
+/// A message that was given up, and why.
+///
+/// ```
+/// # use annals::DeadLetter;
+/// fn line(letter: &DeadLetter) -> String {
+///     format!("{}-{}@{}: {}", letter.topic, letter.partition, letter.offset, letter.reason)
+/// }
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+#[must_use = "a letter that is dropped stays where it is"]
+pub struct DeadLetter {
+    /// The topic that the message was in.
+    pub topic: String,
+    /// Its partition.
+    pub partition: u32,
+    /// Its offset.
+    pub offset: Offset,
+    /// The group whose queue has given it up.
+    pub group: String,
+    /// How often it was handed out.
+    pub delivery_count: u16,
+    /// Why it was given up.
+    pub reason: String,
+    message: Message,
+    /// What the message was, without what the letter says of it.
+    record: OwnedRecord,
+}
+
+impl DeadLetter {
+    fn of(message: Message) -> Self {
+        let text = |name: &str| {
+            let value = message.header(name).unwrap_or_default();
+            String::from_utf8_lossy(value).into_owned()
+        };
+        let mut record = message.deref().clone();
+        record.headers.retain(|header: &OwnedHeader| !header.key.starts_with(LETTER));
+        Self {
+            topic: text(TOPIC_HEADER),
+            partition: text(PARTITION_HEADER).parse().unwrap_or_default(),
+            offset: text(OFFSET_HEADER).parse().unwrap_or(-1),
+            group: text(GROUP_HEADER),
+            delivery_count: text(COUNT_HEADER).parse().unwrap_or_default(),
+            reason: text(MESSAGE_HEADER),
+            record,
+            message,
+        }
+    }
+
+    /// Key, value and headers of the message; topic, partition, offset and timestamp are the letter's.
+    pub fn record(&self) -> &OwnedRecord {
+        &self.record
+    }
+}
+
+impl DeadLetters {
+    pub(crate) fn of_queue(queues: Arc<Queues>, topic: &str, group: &str) -> Result<Self> {
+        Self::in_topic(queues, &own_name(topic, group), group)
+    }
+
+    pub(crate) fn in_topic(queues: Arc<Queues>, letters: &str, group: &str) -> Result<Self> {
+        let number = queues.openings.fetch_add(1, Ordering::Relaxed);
+        let builder = QueueBuilder::new(Arc::clone(&queues), letters, group);
+        let worker = builder.delivery_limit(u16::MAX).without_dead_letters().count_in_memory().build()?;
+        Ok(Self { queues, worker, name: format!("annals.redrive.{letters}.{number}") })
+    }
+
+    /// Up to `most` letters, the oldest of each partition first. A letter that is dropped stays where it is.
+    ///
+    /// # Errors
+    /// As [`Worker::take`].
+    pub fn take(&mut self, most: usize) -> Result<Vec<DeadLetter>> {
+        let messages = self.worker.take(most, Duration::ZERO)?;
+        Ok(messages.into_iter().map(DeadLetter::of).collect())
+    }
+
+    /// Sends the message to its topic again, and ends the letter, in one transaction. It is a new record at the end of the partition it came from,
+    /// and its deliveries are counted anew. The queues of other groups pass over it; consumers see it.
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](crate::Error::UnknownTopic) when its topic is gone; as [`Transaction::commit`](crate::Transaction::commit). The letter stays where it is.
+    pub fn send_back(&mut self, letter: DeadLetter) -> Result<()> {
+        let DeadLetter { topic, partition, group, message, record, .. } = letter;
+        let count = self.queues.topics.get(&topic)?.partition_count().max(1);
+        let producer = self.queues.producer.clone();
+        let durability = self.worker.durability();
+        let builder = TransactionBuilder::new(&self.queues.transactions, producer, &self.name);
+        let mut tx = builder.durability(durability).begin()?;
+        let back = Record::from(&record)
+            .topic(&topic)
+            .partition(partition % count)
+            .timestamp(self.queues.clock.now());
+        tx.send(back.header(REDRIVE_HEADER, &group))?;
+        tx.ack(message);
+        tx.commit().map(drop)
+    }
+
+    /// Ends the letter. Its record stays in the topic of the dead letters as long as that keeps it.
+    ///
+    /// # Errors
+    /// As [`Message::ack`](crate::Message::ack).
+    pub fn discard(&mut self, letter: DeadLetter) -> Result<()> {
+        letter.message.ack()
+    }
+
+    /// Sends up to `most` letters back, the oldest first; says how many.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take) and [`send_back`](Self::send_back): those before the one that fails are sent back.
+    pub fn redrive(&mut self, most: usize) -> Result<usize> {
+        const AT_A_TIME: usize = 100;
+        let mut sent = 0;
+        while sent < most {
+            let letters = self.take((most - sent).min(AT_A_TIME))?;
+            if letters.is_empty() {
+                break;
+            }
+            for letter in letters {
+                self.send_back(letter)?;
+                sent += 1;
+            }
+        }
+        Ok(sent)
+    }
+}

@@ -1,0 +1,106 @@
+//! Figures of queues.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::share::queues::Queues;
+use crate::share::runs::length;
+use crate::share::slot::Slot;
+use crate::topic::{Partition, unless_deleted};
+
+/// A queue at one moment. Offsets without a record count as messages until a worker has come to them.
+///
+/// ```
+/// # use annals::{Record, Store, TopicConfig};
+/// # use std::time::Duration;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// # for _ in 0..3 { store.producer().send(Record::to("orders").value("2 apples"))?; }
+/// let mut worker = store.queue("orders", "shipping")?;
+/// let message = worker.take(1, Duration::ZERO)?.into_iter().next().unwrap();
+/// let stats = store.stats()?;
+/// assert_eq!((stats.queues[0].waiting, stats.queues[0].locked), (2, 1));
+/// # message.ack()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct QueueStats {
+    /// The topic.
+    pub topic: String,
+    /// The group.
+    pub group: String,
+    /// Messages that some worker may take, now or when an older one of their key is done.
+    pub waiting: u64,
+    /// Messages that workers have taken and not answered.
+    pub locked: u64,
+    /// Messages whose delay is not over.
+    pub delayed: u64,
+    /// How long ago the oldest message that is not done was sent, by its timestamp; `None` where all are done.
+    pub oldest_age: Option<Duration>,
+    /// Handed out since the store was opened.
+    pub delivered: u64,
+    /// Done since the store was opened.
+    pub acknowledged: u64,
+    /// Given back since the store was opened, to be handed out again.
+    pub released: u64,
+    /// Given up since the store was opened.
+    pub dead: u64,
+    /// Taken by retention since the store was opened, and not done.
+    pub lost: u64,
+}
+
+impl Queues {
+    /// Figures of all queues whose topics are there, by topic and group.
+    pub(crate) fn stats(&self) -> Result<Vec<QueueStats>> {
+        let mut all: BTreeMap<(String, String), QueueStats> = BTreeMap::new();
+        for topic in self.topics.all() {
+            for slot in self.of_topic(topic.id()) {
+                let Ok(partition) = topic.partition(slot.name.partition) else { continue };
+                let name = (topic.name().to_owned(), slot.name.group.to_string());
+                let stats = all.entry(name).or_insert_with(|| QueueStats {
+                    topic: topic.name().to_owned(),
+                    group: slot.name.group.to_string(),
+                    ..QueueStats::default()
+                });
+                if let Some(added) = unless_deleted(self.add(stats, &slot, &partition)) {
+                    added?;
+                }
+            }
+        }
+        Ok(all.into_values().collect())
+    }
+
+    fn add(&self, stats: &mut QueueStats, slot: &Slot, partition: &Partition) -> Result<()> {
+        let now = self.clock.now();
+        let (end, unfinished, first) = {
+            let mut inner = slot.inner.lock();
+            partition.log().check_open()?;
+            let gone = inner.state.skip_to(partition.start());
+            inner.counters.lost += gone;
+            inner.state.expire(now);
+            let (figures, counters) = (inner.state.figures(), inner.counters);
+            let end = partition.end();
+            let unfinished = length(inner.state.start(), end - 1).saturating_sub(figures.done);
+            stats.locked += figures.acquired;
+            stats.delayed += figures.delayed;
+            stats.waiting += unfinished.saturating_sub(figures.acquired + figures.delayed);
+            stats.delivered += counters.delivered;
+            stats.acknowledged += counters.acknowledged;
+            stats.released += counters.released;
+            stats.dead += counters.buried;
+            stats.lost += counters.lost;
+            (end, unfinished, inner.state.start())
+        };
+        if unfinished == 0 || first >= end {
+            return Ok(());
+        }
+        let sent = partition.get(first)?.map(|record| record.timestamp);
+        let age =
+            sent.and_then(|sent| u64::try_from(now.saturating_sub(sent)).ok()).map(Duration::from_millis);
+        stats.oldest_age = stats.oldest_age.max(age);
+        Ok(())
+    }
+}

@@ -1,0 +1,185 @@
+//! Reading chosen events forwards.
+
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::io::Deadline;
+use crate::log::{BelowStart, ContentReader, FetchLimits, Selection, Signal};
+use crate::topic::{OwnedRecord, Partition, PartitionRecords, Records};
+use crate::types::{Offset, TopicPartition};
+
+/// What one fetch takes at most, roughly.
+const FETCH: FetchLimits = FetchLimits { max_records: 4096, max_bytes: 256 << 10 };
+/// The iterator copies in smaller steps.
+const COPY: FetchLimits = FetchLimits { max_records: 256, max_bytes: 64 << 10 };
+
+/// First offset, and the one behind the last.
+pub(super) fn bounds(range: &impl RangeBounds<Offset>) -> (Offset, Offset) {
+    let from = match range.start_bound() {
+        Bound::Included(offset) => *offset,
+        Bound::Excluded(offset) => offset.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let until = match range.end_bound() {
+        Bound::Included(offset) => offset.saturating_add(1),
+        Bound::Excluded(offset) => *offset,
+        Bound::Unbounded => Offset::MAX,
+    };
+    (from, until)
+}
+
+/// Reads the events of a stream, or of a query, forwards. [`fetch`](Self::fetch) hands out what is there, [`poll`](Self::poll) waits
+/// for more: what is read first and what comes later follow each other without a seam. A `for` loop hands out copies, up to the end.
+///
+/// It holds the places of the hits in one segment at most: 16 bytes for each.
+///
+/// ```
+/// # use annals::{Expected, Record, Store, TopicConfig};
+/// # use std::time::Duration;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # let orders = store.create_topic("orders", TopicConfig::new().key_index(true))?;
+/// orders.append_to("order-17", Expected::Any, &[Record::new().value("placed")])?;
+/// let mut events = orders.stream("order-17")?.read(..)?;
+/// assert_eq!(events.fetch()?.len(), 1);
+/// assert!(events.fetch()?.is_empty());
+/// orders.append_to("order-17", Expected::Any, &[Record::new().value("paid")])?;
+/// assert_eq!(events.poll(Duration::from_secs(1))?.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct EventReader {
+    place: TopicPartition,
+    reader: ContentReader,
+    /// There once somebody has waited.
+    signal: Option<Arc<Signal>>,
+}
+
+impl Drop for EventReader {
+    fn drop(&mut self) {
+        if let Some(signal) = &self.signal {
+            self.reader.log().unwatch(signal);
+        }
+    }
+}
+
+impl EventReader {
+    pub(super) fn new(
+        partition: &Partition,
+        selection: &Arc<Selection>,
+        (from, until): (Offset, Offset),
+    ) -> Result<Self> {
+        let log = partition.log();
+        log.check_open()?;
+        log.write_accepted();
+        let (start, end) = (log.start(), log.end());
+        if from > end || from < 0 {
+            let place = partition.topic_partition().clone();
+            return Err(Error::OffsetOutOfRange { partition: place, requested: from, start, end });
+        }
+        let reader = ContentReader::new(log, Arc::clone(selection), (from, until));
+        let reader = reader.below_start(BelowStart::GoOn);
+        Ok(Self { place: partition.topic_partition().clone(), reader, signal: None })
+    }
+
+    /// Every event below was handed out, or is none that was asked for. It moves also where nothing matches; behind what
+    /// [`fetch`](Self::fetch) has found to be all, it is the position that a [`Condition`](crate::Condition) may name.
+    pub fn position(&self) -> Offset {
+        self.reader.position()
+    }
+
+    /// Goes on at an offset.
+    pub fn seek(&mut self, offset: Offset) {
+        self.reader.seek(offset);
+    }
+
+    /// Some events, none at the end of what is there. Nothing is copied.
+    ///
+    /// # Errors
+    /// [`Corrupt`](Error::Corrupt) for a damaged batch, now and at every later try: seek past it to continue.
+    /// [`Io`](Error::Io), [`InvalidConfig`](Error::InvalidConfig) when the key index was switched off meanwhile.
+    pub fn fetch(&mut self) -> Result<Records> {
+        self.fetch_within(FETCH)
+    }
+
+    fn fetch_within(&mut self, limits: FetchLimits) -> Result<Records> {
+        let slices = self.reader.fetch(limits)?;
+        let records =
+            if slices.is_empty() { vec![] } else { vec![PartitionRecords::new(self.place.clone(), slices)] };
+        Ok(Records::new(records))
+    }
+
+    /// The same, and at the end it waits for the next event, up to `timeout`.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch); [`StoreClosed`](Error::StoreClosed) when the store is closed meanwhile.
+    pub fn poll(&mut self, timeout: Duration) -> Result<Records> {
+        let deadline = Deadline::after(timeout);
+        let signal = match &self.signal {
+            Some(signal) => Arc::clone(signal),
+            None => {
+                let signal = Arc::new(Signal::default());
+                self.reader.log().watch(&signal);
+                Arc::clone(self.signal.insert(signal))
+            }
+        };
+        loop {
+            // Before the look: what comes during it is not missed.
+            let raised = signal.raised();
+            let records = self.fetch()?;
+            if !records.is_empty() || !signal.wait(raised, deadline) {
+                return Ok(records);
+            }
+        }
+    }
+}
+
+impl IntoIterator for EventReader {
+    type Item = Result<OwnedRecord>;
+    type IntoIter = OwnedEvents;
+
+    fn into_iter(self) -> OwnedEvents {
+        OwnedEvents { reader: self, copies: Vec::new(), has_failed: false }
+    }
+}
+
+/// Iterates over copies of chosen events, up to the end at the time it gets there. An error is the last item.
+///
+/// ```
+/// # use annals::{Expected, Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # let orders = store.create_topic("orders", TopicConfig::new().key_index(true))?;
+/// # orders.append_to("order-17", Expected::Any, &[Record::new().value("placed")])?;
+/// for event in orders.stream("order-17")?.read(..)? {
+///     println!("{:?}", event?.value);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct OwnedEvents {
+    reader: EventReader,
+    /// Next one last.
+    copies: Vec<OwnedRecord>,
+    has_failed: bool,
+}
+
+impl Iterator for OwnedEvents {
+    type Item = Result<OwnedRecord>;
+
+    fn next(&mut self) -> Option<Result<OwnedRecord>> {
+        if self.copies.is_empty() && !self.has_failed {
+            match self.reader.fetch_within(COPY) {
+                Ok(records) => self.copies.extend(records.iter().map(|record| record.to_owned())),
+                Err(error) => {
+                    self.has_failed = true;
+                    return Some(Err(error));
+                }
+            }
+            self.copies.reverse();
+        }
+        self.copies.pop().map(Ok)
+    }
+}

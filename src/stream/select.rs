@@ -1,0 +1,52 @@
+//! The events of a partition that match a query.
+
+use std::ops::RangeBounds;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::log::Selection;
+use crate::stream::backwards::EventsBackwards;
+use crate::stream::reader::{EventReader, bounds};
+use crate::topic::Partition;
+use crate::types::{Offset, Query};
+
+impl Partition {
+    /// Reads the events that match a query and whose offsets lie in a range, forwards.
+    ///
+    /// Memory: the places of the hits in one segment, for each type and tag that the query names.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`](Error::InvalidConfig) where the topic has no [`key_index`](crate::TopicConfig::key_index), unless the query
+    /// asks for [all](Query::all) events; [`OffsetOutOfRange`](Error::OffsetOutOfRange) when the range begins above the end.
+    ///
+    /// ```
+    /// # use annals::{Durability, Query, Record, Store, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # let orders = store.create_topic("orders", TopicConfig::new().key_index(true))?.partition(0)?;
+    /// let event = |kind, customer| Record::new().header("type", kind).header("tag", customer);
+    /// orders.append(&[event("placed", "alice"), event("paid", "alice"), event("placed", "bob")], Durability::Os)?;
+    /// let placed = orders.select(&Query::tag("alice").types(["placed"]), ..)?;
+    /// assert_eq!(placed.into_iter().count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn select(&self, query: &Query, range: impl RangeBounds<Offset>) -> Result<EventReader> {
+        let selection = Selection::query(query);
+        if !matches!(selection, Selection::All) {
+            self.log().check_key_index()?;
+        }
+        EventReader::new(self, &Arc::new(selection), bounds(&range))
+    }
+
+    /// The same from the last one on, backwards. The query has to name a type or a tag in each of its alternatives.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select); [`InvalidArgument`](Error::InvalidArgument) for a query of all events.
+    pub fn select_backwards(&self, query: &Query) -> Result<EventsBackwards> {
+        let selection = Selection::query(query);
+        if matches!(selection, Selection::All) {
+            return Err(Error::invalid("a query that names neither types nor tags is read forwards alone"));
+        }
+        EventsBackwards::new(self, &Arc::new(selection), Offset::MAX)
+    }
+}

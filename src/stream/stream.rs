@@ -1,0 +1,179 @@
+//! The events of one key.
+
+use std::fmt;
+use std::ops::RangeBounds;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::log::{ContentBackwards, Isolation, Selection};
+use crate::stream::backwards::EventsBackwards;
+use crate::stream::reader::{EventReader, bounds};
+use crate::topic::{BatchMetadata, OwnedRecord, Partition, Topic};
+use crate::types::{Condition, Durability, Expected, Offset, Record};
+
+/// The events of one key, of a topic with a [`key_index`](crate::TopicConfig::key_index): one of as many as there are keys. It costs
+/// nothing to have one; a stream begins with its first event.
+///
+/// A stream is in the partition to which Kafka's hash sends its key: that is where producers send it. What was sent to another
+/// partition by name, or by a [`Partitioner`](crate::Partitioner) of one's own, is not part of it.
+///
+/// The *version* of a stream is the offset of its last event. It rises with every event and says where that event is; it is not
+/// their number. Compaction, retention and erasure change no version, as long as there is an event at all.
+///
+/// Readers see committed events.
+///
+/// ```
+/// # use annals::{Durability, Expected, Record, Store, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// let orders = store.create_topic("orders", TopicConfig::new().key_index(true))?;
+/// let order = orders.stream("order-17")?;
+/// order.append(Expected::NoStream, &[Record::new().value("placed"), Record::new().value("paid")], Durability::Os)?;
+/// orders.append_to("order-18", Expected::Any, &[Record::new().value("placed")])?;
+/// let events = order.read(..)?.into_iter().collect::<Result<Vec<_>, _>>()?;
+/// assert_eq!(events.len(), 2);
+/// assert_eq!(order.version()?, Some(1));
+/// assert_eq!(order.last()?.unwrap().value.as_deref(), Some(&b"paid"[..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Stream {
+    partition: Partition,
+    key: Box<[u8]>,
+    selection: Arc<Selection>,
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.key.escape_ascii().to_string();
+        f.debug_struct("Stream").field("in", self.partition.topic_partition()).field("key", &key).finish()
+    }
+}
+
+impl Topic {
+    /// The events of a key.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`](crate::Error::InvalidConfig) where the topic has no [`key_index`](crate::TopicConfig::key_index).
+    pub fn stream(&self, key: impl AsRef<[u8]>) -> Result<Stream> {
+        let key = key.as_ref();
+        let partition = self.partition_of(key)?;
+        partition.log().check_open()?;
+        partition.log().check_key_index()?;
+        Ok(Stream { partition, key: key.into(), selection: Arc::new(Selection::key(key)) })
+    }
+
+    /// The last record of a key; `None` where there is none. In a compacted topic one without a value is a tombstone: the key was
+    /// deleted.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`](crate::Error::InvalidConfig) where the topic has no [`key_index`](crate::TopicConfig::key_index);
+    /// [`Corrupt`](crate::Error::Corrupt), [`Io`](crate::Error::Io).
+    ///
+    /// ```
+    /// # use annals::{CleanupPolicy, Record, Store, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// let config = TopicConfig::new().cleanup_policy(CleanupPolicy::Compact).key_index(true);
+    /// let prices = store.create_topic("prices", config)?;
+    /// for price in ["2", "3"] {
+    ///     store.producer().send(Record::to("prices").key("apple").value(price))?;
+    /// }
+    /// assert_eq!(prices.get("apple")?.unwrap().value.as_deref(), Some(&b"3"[..]));
+    /// assert_eq!(prices.get("pear")?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<OwnedRecord>> {
+        self.stream(key)?.last()
+    }
+
+    /// Appends events to the stream of a key, all or nothing, if it is as expected. The events get the key. They are handed to the
+    /// operating system when this returns; [`Stream::append`] says how far.
+    ///
+    /// # Errors
+    /// As [`Stream::append`].
+    pub fn append_to(
+        &self,
+        key: impl AsRef<[u8]>,
+        expected: Expected,
+        events: &[Record<'_>],
+    ) -> Result<BatchMetadata> {
+        self.stream(key)?.append(expected, events, Durability::Os)
+    }
+}
+
+impl Stream {
+    /// Its key.
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// Where its events are.
+    pub fn partition(&self) -> &Partition {
+        &self.partition
+    }
+
+    /// Reads the events whose offsets lie in a range, forwards: `..` for all, `version + 1..` for those behind a version. What was
+    /// deleted is passed over. Where the range is open, events that come later are read too.
+    ///
+    /// # Errors
+    /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) when it begins above the partition's end.
+    pub fn read(&self, range: impl RangeBounds<Offset>) -> Result<EventReader> {
+        EventReader::new(&self.partition, &self.selection, bounds(&range))
+    }
+
+    /// Its events from the last one on, backwards.
+    ///
+    /// # Errors
+    /// [`StoreClosed`](crate::Error::StoreClosed), [`UnknownTopic`](crate::Error::UnknownTopic).
+    pub fn backwards(&self) -> Result<EventsBackwards> {
+        self.backwards_below(Offset::MAX)
+    }
+
+    /// Its events below an offset, backwards.
+    ///
+    /// # Errors
+    /// As [`backwards`](Self::backwards).
+    pub fn backwards_below(&self, offset: Offset) -> Result<EventsBackwards> {
+        EventsBackwards::new(&self.partition, &self.selection, offset)
+    }
+
+    /// Its last event; `None` where it has none.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::Error::Corrupt), [`Io`](crate::Error::Io).
+    pub fn last(&self) -> Result<Option<OwnedRecord>> {
+        self.backwards()?.next().transpose()
+    }
+
+    /// The offset of its last event; `None` where it has none.
+    ///
+    /// # Errors
+    /// As [`last`](Self::last).
+    pub fn version(&self) -> Result<Option<Offset>> {
+        let log = self.partition.log();
+        log.check_open()?;
+        log.write_accepted();
+        let whole = (0, Offset::MAX);
+        let selection = Arc::clone(&self.selection);
+        let mut last = ContentBackwards::new(log, selection, whole, Isolation::ReadCommitted);
+        Ok(last.fetch()?.and_then(|slice| slice.iter().next().map(|record| record.offset)))
+    }
+
+    /// Appends events, all or nothing, if the stream is as expected. They get its key. They are written before this returns, at
+    /// [`Durability::Memory`] too.
+    ///
+    /// # Errors
+    /// [`Conflict`](crate::Error::Conflict), with the version that was found, when it is not as expected;
+    /// otherwise as [`Partition::append`].
+    pub fn append(
+        &self,
+        expected: Expected,
+        events: &[Record<'_>],
+        durability: Durability,
+    ) -> Result<BatchMetadata> {
+        let keyed: Vec<_> = events.iter().map(|event| event.clone().key(&self.key)).collect();
+        let condition = [Condition::stream(&self.key, expected)];
+        self.partition.append_when(&condition, &keyed, durability)
+    }
+}

@@ -1,0 +1,122 @@
+//! Waiting for the disk as a future.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::error::{Error, Result};
+use crate::log::DurableWait;
+use crate::topic::partition::Partition;
+use crate::types::Offset;
+
+/// Ready when records survive a power cut, or it is known that they will not. Any executor polls it; a store has one thread that
+/// syncs for all that wait. Dropping it ends the waiting and nothing else.
+///
+/// ```
+/// # use annals::{Durability, Record, Store, TopicConfig};
+/// # fn block_on<F: Future>(future: F) -> F::Output {
+/// #     let mut future = std::pin::pin!(future);
+/// #     loop {
+/// #         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+/// #         if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) { return output; }
+/// #     }
+/// # }
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # let orders = store.create_topic("orders", TopicConfig::new())?.partition(0)?;
+/// # block_on(async {
+/// let sent = orders.append(&[Record::new().value("2 apples")], Durability::Os)?; // short
+/// orders.durable_through(sent.last_offset).await?; // as long as a sync, and no thread waits
+/// assert!(orders.durable() > sent.last_offset);
+/// # Ok::<(), annals::Error>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a future does nothing until it is polled"]
+pub struct Durable {
+    /// Those that are not over.
+    waits: Vec<DurableWait>,
+    /// The first failure of those that are.
+    outcome: Result<()>,
+    /// A topic that is deleted meanwhile is no failure.
+    passes_over_deleted: bool,
+    is_over: bool,
+}
+
+impl fmt::Debug for Durable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Durable").field("waits_for", &self.waits.len()).finish_non_exhaustive()
+    }
+}
+
+impl Durable {
+    fn new(wait: Result<DurableWait>) -> Self {
+        let (waits, outcome) = match wait {
+            Ok(wait) => (vec![wait], Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        Self { waits, outcome, passes_over_deleted: false, is_over: false }
+    }
+
+    /// What is not to be waited for, as it has failed.
+    pub(crate) fn failed(error: Error) -> Self {
+        Self::new(Err(error))
+    }
+
+    /// Everything accepted so far in these partitions.
+    pub(crate) fn of_all(partitions: impl IntoIterator<Item = Partition>) -> Self {
+        let waits = partitions.into_iter().map(|partition| partition.log().await_all());
+        Self { waits: waits.collect(), outcome: Ok(()), passes_over_deleted: true, is_over: false }
+    }
+}
+
+impl Future for Durable {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = &mut *self;
+        if this.is_over {
+            return Poll::Ready(Err(Error::invalid("the future was ready already")));
+        }
+        let mut first = Ok(());
+        let passes_over = this.passes_over_deleted;
+        this.waits.retain_mut(|wait| match wait.poll(context.waker()) {
+            Poll::Pending => true,
+            Poll::Ready(Err(Error::UnknownTopic { was_deleted: true, .. })) if passes_over => false,
+            Poll::Ready(outcome) => {
+                first = std::mem::replace(&mut first, Ok(())).and(outcome);
+                false
+            }
+        });
+        this.outcome = std::mem::replace(&mut this.outcome, Ok(())).and(first);
+        if !this.waits.is_empty() {
+            return Poll::Pending;
+        }
+        this.is_over = true;
+        Poll::Ready(std::mem::replace(&mut this.outcome, Ok(())))
+    }
+}
+
+impl Partition {
+    /// Ready when the record of `offset`, and all before it, survive a power cut. What is in memory is written for it.
+    ///
+    /// With [`Durability::Os`](crate::Durability::Os) this is how a task sends at `Disk`: it sends, which is short, and awaits this.
+    /// Many tasks share one sync.
+    ///
+    /// # Errors
+    /// When it is ready: [`OffsetOutOfRange`](Error::OffsetOutOfRange) for an offset that was not given out, [`Lost`](Error::Lost) when a
+    /// write has failed meanwhile so that the offset may be another record's, [`Io`](Error::Io),
+    /// [`Poisoned`](Error::Poisoned), [`UnknownTopic`](Error::UnknownTopic), [`StoreClosed`](Error::StoreClosed).
+    pub fn durable_through(&self, offset: Offset) -> Durable {
+        Durable::new(self.log().await_durable(offset))
+    }
+
+    /// Ready when everything accepted before this call survives a power cut: [`flush`](Self::flush) without a thread that waits.
+    ///
+    /// # Errors
+    /// When it is ready: as `flush`.
+    pub fn flush_async(&self) -> Durable {
+        Durable::new(Ok(self.log().await_all()))
+    }
+}

@@ -1,0 +1,99 @@
+//! Which events are asked for.
+
+use std::fmt;
+
+/// Which events are asked for, by their types and tags. A type is the value of a header `type`, a tag that of a header `tag`, of
+/// which an event may have several.
+///
+/// A query is a choice: an event matches if one of its alternatives does. An alternative names types, of which the event has one,
+/// and tags, of which it has all.
+///
+/// ```
+/// use annals::Query;
+/// // Whatever tells how many seats of course 7 are taken, or what Alice has subscribed to.
+/// let seats = Query::tag("course:7").types(["course-defined", "subscribed", "unsubscribed"]);
+/// let subscriptions = Query::tag("student:alice").types(["subscribed", "unsubscribed"]);
+/// let decides = seats.or(subscriptions);
+/// # assert_eq!(decides.alternatives(), 2);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Query {
+    alternatives: Vec<Alternative>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+struct Alternative {
+    /// None of them: any.
+    types: Vec<Box<[u8]>>,
+    tags: Vec<Box<[u8]>>,
+}
+
+impl Query {
+    /// Every event.
+    pub fn all() -> Self {
+        Self { alternatives: vec![Alternative::default()] }
+    }
+
+    /// Events with this tag.
+    pub fn tag(tag: impl AsRef<[u8]>) -> Self {
+        Self::all().and_tag(tag)
+    }
+
+    /// Events of this type.
+    pub fn of_type(name: impl AsRef<[u8]>) -> Self {
+        Self::all().types([name])
+    }
+
+    /// Of those, the ones that have this tag too.
+    #[must_use]
+    pub fn and_tag(mut self, tag: impl AsRef<[u8]>) -> Self {
+        self.alternatives.iter_mut().for_each(|one| one.tags.push(tag.as_ref().into()));
+        self
+    }
+
+    /// Of those, the ones that are of one of these types. Takes the place of types that were named before.
+    #[must_use]
+    pub fn types<T: AsRef<[u8]>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
+        let types: Vec<Box<[u8]>> = types.into_iter().map(|one| one.as_ref().into()).collect();
+        self.alternatives.iter_mut().for_each(|one| one.types.clone_from(&types));
+        self
+    }
+
+    /// Those, and those of the other query.
+    #[must_use]
+    pub fn or(mut self, other: Self) -> Self {
+        self.alternatives.extend(other.alternatives);
+        self
+    }
+
+    /// How many alternatives it has.
+    pub fn alternatives(&self) -> usize {
+        self.alternatives.len()
+    }
+
+    /// Whether it asks for events that no index knows: an alternative names nothing.
+    pub(crate) fn is_for_all(&self) -> bool {
+        self.alternatives.iter().any(|one| one.types.is_empty() && one.tags.is_empty())
+    }
+
+    /// The types and the tags of each alternative.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&[Box<[u8]>], &[Box<[u8]>])> {
+        self.alternatives.iter().map(|one| (one.types.as_slice(), one.tags.as_slice()))
+    }
+}
+
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (types, tags)) in self.parts().enumerate() {
+            f.write_str(if number == 0 { "" } else { " or " })?;
+            if types.is_empty() && tags.is_empty() {
+                f.write_str("anything")?;
+            }
+            let types = types.iter().map(|one| one.escape_ascii().to_string()).collect::<Vec<_>>().join("|");
+            let tags = tags.iter().map(|one| format!("#{}", one.escape_ascii()));
+            let words = Some(types).filter(|types| !types.is_empty()).into_iter().chain(tags);
+            f.write_str(&words.collect::<Vec<_>>().join(" "))?;
+        }
+        Ok(())
+    }
+}

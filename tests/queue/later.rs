@@ -1,0 +1,135 @@
+//! Records that are delivered later.
+//!
+//! `ANNALS_DELAYED=1000000 cargo test --release --test queue later::many -- --nocapture`
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use annals::io::Clock;
+use annals::{Error, Record, TopicConfig, WhenFull};
+use annals_testing::Random;
+
+use crate::world::{World, take};
+
+fn delivered(world: &World) -> Vec<String> {
+    world.values("jobs")
+}
+
+#[test]
+fn a_record_is_in_its_topic_from_its_time_on_and_not_before() {
+    let world = World::new(1);
+    let schedule = world.store.schedule();
+    schedule
+        .deliver_after(Record::to("jobs").key("k").value("later").header("h", "1"), Duration::from_secs(100))
+        .unwrap();
+    schedule.deliver_at(Record::to("jobs").value("past"), 5).unwrap();
+    assert_eq!(delivered(&world), ["past"]);
+    for _ in 0..1000 {
+        assert_eq!(delivered(&world).len(), 1, "at {}", world.clock.now());
+        world.clock.advance(Duration::from_millis(100));
+        if world.clock.now() < 1_000_000 + 100_000 {
+            world.store.maintain().unwrap();
+        }
+    }
+    world.store.maintain().unwrap();
+    world.clock.advance(Duration::from_millis(16));
+    world.store.maintain().unwrap();
+    let message = take(&mut world.worker(), 2).remove(1);
+    assert_eq!((message.key.as_deref(), message.value.as_deref()), (Some(&b"k"[..]), Some(&b"later"[..])));
+    assert_eq!(message.headers.len(), 1, "{:?}", message.headers);
+    assert!(message.timestamp >= 1_100_000, "{}", message.timestamp);
+}
+
+#[test]
+fn each_is_delivered_once_whenever_the_process_dies() {
+    for seed in 0..3 {
+        let mut random = Random::new(seed);
+        let mut world = World::new(2);
+        let mut due = BTreeMap::new();
+        for step in 0..120 {
+            let name = format!("job {step}");
+            let most = 1 << random.below(18);
+            let delay = random.below(most);
+            let at = world.clock.now() + i64::try_from(delay).unwrap();
+            world.store.schedule().deliver_at(Record::to("jobs").value(&name), at).unwrap();
+            due.insert(name, at);
+            world.clock.advance(Duration::from_millis(random.below(300)));
+            match random.below(4) {
+                0 => world = world.killed(),
+                1 => {}
+                _ => world.store.maintain().unwrap(),
+            }
+            for name in delivered(&world) {
+                assert!(due[&name] <= world.clock.now(), "{name} is early");
+            }
+        }
+        for _ in 0..40 {
+            world.clock.advance(Duration::from_secs(10));
+            world.store.maintain().unwrap();
+        }
+        let mut all = delivered(&world);
+        all.sort();
+        let mut expected: Vec<_> = due.into_keys().collect();
+        expected.sort();
+        assert_eq!(all, expected, "seed {seed}");
+        assert_eq!(delivered(&world.killed()).len(), 120);
+    }
+}
+
+#[test]
+fn a_topic_that_takes_nothing_or_is_gone_is_in_no_others_way() {
+    let world = World::new(1);
+    world.store.create_topic("full", TopicConfig::new().size_limit(1, WhenFull::Fail)).unwrap();
+    world.store.create_topic("gone", TopicConfig::new()).unwrap();
+    let schedule = world.store.schedule();
+    for topic in ["full", "gone", "full", "jobs", "gone", "full"] {
+        schedule.deliver_after(Record::to(topic).value(topic), Duration::from_secs(1)).unwrap();
+    }
+    assert!(matches!(
+        schedule.deliver_after(Record::to("nowhere"), Duration::ZERO),
+        Err(Error::UnknownTopic { .. })
+    ));
+    world.store.delete_topic("gone").unwrap();
+    world.store.create_topic("gone", TopicConfig::new()).unwrap();
+    let pass = || {
+        for _ in 0..30 {
+            world.clock.advance(Duration::from_millis(200));
+            world.store.maintain().unwrap();
+        }
+    };
+    pass();
+    assert_eq!(delivered(&world), ["jobs"]);
+    assert!(world.values("gone").is_empty());
+    let before = world.values("full").len();
+    assert!(before < 3);
+    world.store.alter_topic("full", TopicConfig::new().size_limit(1 << 20, WhenFull::Fail)).unwrap();
+    (0..3).for_each(|_| pass());
+    assert_eq!(world.values("full").len(), 3);
+}
+
+#[test]
+fn many_wait_in_little_memory_and_their_room_is_given_back() {
+    let count = std::env::var("ANNALS_DELAYED").ok().and_then(|count| count.parse().ok()).unwrap_or(3000_u64);
+    let world = World::new(1);
+    let schedule = world.store.schedule();
+    let mut random = Random::new(7);
+    let began = std::time::Instant::now();
+    for number in 0..count {
+        let delay = Duration::from_millis(random.below(100_000));
+        schedule.deliver_after(Record::to("jobs").value(&number.to_be_bytes()), delay).unwrap();
+    }
+    println!("{count} sent in {:?}", began.elapsed());
+    let began = std::time::Instant::now();
+    let world = world.killed();
+    println!("opened in {:?}", began.elapsed());
+    let began = std::time::Instant::now();
+    let jobs = world.store.topic("jobs").unwrap().partition(0).unwrap();
+    for _ in 0..1100 {
+        world.clock.advance(Duration::from_millis(100));
+        world.store.maintain().unwrap();
+    }
+    let records: usize = jobs.read(..).unwrap().into_iter().map(|record| record.map(|_| 1).unwrap()).sum();
+    println!("{records} delivered in {:?}", began.elapsed());
+    assert_eq!(u64::try_from(records).unwrap(), count);
+    assert_eq!(take(&mut world.worker(), 1).len(), 1);
+}

@@ -1,0 +1,52 @@
+//! Every byte of an index may be wrong: a reader takes longer, and answers the same.
+//!
+//! `ANNALS_SWEEP_STRIDE` is the distance between the bytes that are damaged, one after the other.
+
+use annals::Store;
+
+use super::common::{copy_dir, count_from_env, fast_dir};
+use super::world::{compare, event, indexed};
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "files are damaged from outside")]
+fn a_damaged_index_costs_time_and_never_an_answer() {
+    let dir = fast_dir();
+    let keys: Vec<_> = (0..40).map(|number| format!("key-{number}")).collect();
+    let name = dir.path().join("a");
+    let store = Store::builder(&name).maintain_by_hand().open().unwrap();
+    let topic = store.create_topic("events", indexed().segment_bytes(30_000)).unwrap();
+    for number in 0..900 {
+        let value = number.to_string();
+        let tags = if number % 2 == 0 { &["t1", "t2"][..] } else { &["t0", "t3"][..] };
+        let event = event(&value, ["a", "b", "c"][number % 3], tags).key(&keys[number % 40]);
+        topic.partition(0).unwrap().append(&[event], annals::Durability::Os).unwrap();
+    }
+    store.maintain().unwrap();
+    compare(&topic, &keys, "sound");
+    store.close().unwrap();
+    let index = "events-0/00000000000000000000.keyindex";
+    let sound = std::fs::read(name.join(index)).unwrap();
+    let stride = count_from_env("ANNALS_SWEEP_STRIDE", 997).max(1);
+    let mut cases: Vec<Option<Vec<u8>>> = vec![None];
+    for at in (0..sound.len()).step_by(stride) {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 1 << (at % 8);
+        cases.push(Some(bytes));
+        if at % 4 == 0 {
+            cases.push(Some(sound[..at].to_vec()));
+        }
+    }
+    for (number, case) in cases.into_iter().enumerate() {
+        let copy = dir.path().join("copy");
+        copy_dir(&name, &copy);
+        match case {
+            Some(bytes) => std::fs::write(copy.join(index), bytes).unwrap(),
+            None => std::fs::remove_file(copy.join(index)).unwrap(),
+        }
+        let store = Store::builder(&copy).maintain_by_hand().open().unwrap();
+        compare(&store.topic("events").unwrap(), &keys, &format!("case {number}"));
+        store.close().unwrap();
+        assert_eq!(std::fs::read(copy.join(index)).unwrap(), sound, "case {number}: it was made again");
+        std::fs::remove_dir_all(&copy).unwrap();
+    }
+}

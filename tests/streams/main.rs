@@ -1,0 +1,11 @@
+//! Streams, queries and guarded appends: what they answer, whatever becomes of the index behind them.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod answers;
+mod damage;
+mod guards;
+mod model;
+mod world;
