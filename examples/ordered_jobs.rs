@@ -36,7 +36,12 @@ fn main() -> Outcome {
         let threads: Vec<_> = workers
             .into_iter()
             .enumerate()
-            .map(|(number, worker)| scope.spawn({ let store = &store; move || work(store, number, worker) }))
+            .map(|(number, worker)| {
+                scope.spawn({
+                    let store = &store;
+                    move || work(store, number, worker)
+                })
+            })
             .collect();
         threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a worker panicked")?)
     })?;

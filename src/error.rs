@@ -494,9 +494,11 @@ impl Error {
     pub fn is_retriable(&self) -> bool {
         use io::ErrorKind::{Interrupted, OutOfMemory, ResourceBusy, TimedOut, WouldBlock};
         match self {
-            Self::StoreLocked { .. } | Self::StoreInUse { .. } | Self::Full { .. } | Self::Held { .. } | Self::QueueFull { .. } => {
-                true
-            }
+            Self::StoreLocked { .. }
+            | Self::StoreInUse { .. }
+            | Self::Full { .. }
+            | Self::Held { .. }
+            | Self::QueueFull { .. } => true,
             Self::Conflict { is_undecided, .. } => *is_undecided,
             Self::Io { source, .. } => {
                 let passes =

@@ -176,7 +176,11 @@ impl Enqueuer {
         };
         if let Some(sent) = ids.find(id, window, now) {
             let topic = self.topic.name().to_owned();
-            return Err(Error::DuplicateMessage { topic, id: String::from_utf8_lossy(id).into_owned(), sent });
+            return Err(Error::DuplicateMessage {
+                topic,
+                id: String::from_utf8_lossy(id).into_owned(),
+                sent,
+            });
         }
         let header = encode(id, now);
         let record = record.header(ID_HEADER, &header).timestamp(now);

@@ -15,7 +15,10 @@ fn an_id_is_sent_once_within_its_window_also_after_a_restart() {
     let jobs = world.store.enqueuer_builder("jobs").unique_within(HOUR, 100).build().unwrap();
     jobs.send_once("a", Record::new().value("first")).unwrap();
     let again = jobs.send_once("a", Record::new().value("again"));
-    assert!(matches!(&again, Err(Error::DuplicateMessage { id, sent: 1_000_000, .. }) if id == "a"), "{again:?}");
+    assert!(
+        matches!(&again, Err(Error::DuplicateMessage { id, sent: 1_000_000, .. }) if id == "a"),
+        "{again:?}"
+    );
     jobs.send_once("b", Record::new().value("second")).unwrap();
     assert!(matches!(jobs.send_once("c", Record::new().timestamp(5)), Err(Error::InvalidArgument { .. })));
     world.pass(1800);
@@ -39,7 +42,9 @@ fn an_id_is_sent_once_within_its_window_also_after_a_restart() {
 fn of_many_threads_that_send_one_id_one_does() {
     let world = World::new(1);
     let jobs = world.store.enqueuer_builder("jobs").unique_within(HOUR, 1000).build().unwrap();
-    let send = || (0..50_u32).filter(|id| jobs.send_once(&id.to_be_bytes(), Record::new().value("x")).is_ok()).count();
+    let send = || {
+        (0..50_u32).filter(|id| jobs.send_once(&id.to_be_bytes(), Record::new().value("x")).is_ok()).count()
+    };
     let sent: usize = thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(send)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
@@ -77,7 +82,9 @@ fn a_sender_that_waits_goes_on_when_a_message_is_done() {
     let mut worker = world.worker();
     let jobs = world.store.enqueuer_builder("jobs").limit("workers", 2, WhenFull::Block).build().unwrap();
     thread::scope(|scope| {
-        scope.spawn(|| (0..50).for_each(|number: u32| _ = jobs.send(Record::new().value(&number.to_string())).unwrap()));
+        scope.spawn(|| {
+            (0..50).for_each(|number: u32| _ = jobs.send(Record::new().value(&number.to_string())).unwrap())
+        });
         let mut seen = Vec::new();
         while seen.len() < 50 {
             let messages = worker.take(5, Duration::MAX).unwrap();
