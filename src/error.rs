@@ -248,6 +248,30 @@ pub enum Error {
         offset: Offset,
     },
 
+    /// A message of that id was sent a short time ago, and this one was not appended.
+    #[error("topic {topic:?}: message {id:?} was sent already, at {sent} ({})", Utc(*sent))]
+    DuplicateMessage {
+        /// The topic.
+        topic: String,
+        /// The id.
+        id: String,
+        /// When it was sent, Unix milliseconds.
+        sent: Timestamp,
+    },
+
+    /// The queue has as many messages that are not done as it may. Nothing was appended; the same call may succeed when some are.
+    #[error("queue {group:?} of topic {topic:?} is full: {unfinished} messages are not done, of {limit}")]
+    QueueFull {
+        /// The topic.
+        topic: String,
+        /// The group.
+        group: String,
+        /// Messages that wait, are out, or are delayed.
+        unfinished: u64,
+        /// The limit.
+        limit: u64,
+    },
+
     /// `StartFrom::Fail` and the group has committed no offset.
     #[error("group {group:?} has no committed offset for {partition}")]
     NoCommittedOffset {
@@ -477,14 +501,17 @@ impl Error {
     }
 
     /// True when the same call may succeed later without a change to the program: a full disk, a lock held elsewhere,
-    /// an interrupted or exhausted system resource. A missing file or a refused permission is not among them, nor is a
+    /// an interrupted or exhausted system resource, a condition that waits for the end of a transaction. A missing file or a refused permission is not among them, nor is a
     /// [conflict](Self::is_conflict).
     pub fn is_retriable(&self) -> bool {
         use io::ErrorKind::{Interrupted, OutOfMemory, ResourceBusy, TimedOut, WouldBlock};
         match self {
-            Self::StoreLocked { .. } | Self::StoreInUse { .. } | Self::Full { .. } | Self::Held { .. } => {
-                true
-            }
+            Self::StoreLocked { .. }
+            | Self::StoreInUse { .. }
+            | Self::Full { .. }
+            | Self::Held { .. }
+            | Self::QueueFull { .. } => true,
+            Self::Conflict { is_undecided, .. } => *is_undecided,
             Self::Io { source, .. } => {
                 let passes =
                     matches!(source.kind(), Interrupted | OutOfMemory | ResourceBusy | TimedOut | WouldBlock);
@@ -499,7 +526,7 @@ impl Error {
     /// [`append_to`](crate::Topic::append_to) or [`append_when`](crate::Partition::append_when) depends on does not hold. The
     /// same call cannot succeed: read on, decide again, and append by what is there now.
     pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::UnexpectedEnd { .. } | Self::Conflict { .. })
+        matches!(self, Self::UnexpectedEnd { .. } | Self::Conflict { is_undecided: false, .. })
     }
 
     /// Damage of a file.

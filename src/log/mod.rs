@@ -52,4 +52,6 @@ pub(crate) use signal::{Signal, Watchers};
 pub use stats::PartitionStats;
 pub(crate) use upkeeps::{Upkeep, Upkeeps};
 pub use write::WhenFull;
-pub(crate) use write::{Append, Appended, DurableWait, Part, PartPlace, SizeLimit, Spares, Stage, Standing};
+pub(crate) use write::{
+    Append, Appended, DurableWait, Guard, Part, PartPlace, SizeLimit, Spares, Stage, Standing, Verdict,
+};

@@ -38,7 +38,8 @@ impl Caretaker {
             return Ok(());
         }
         // It is tried again in every round, and is a matter of space alone.
-        let mut first = self.queues.tidy().and(self.holds.run_due());
+        let (tidied, run) = (caught(|| self.queues.tidy()), caught(|| self.holds.run_due()));
+        let mut first = tidied.and(run);
         for topic in self.topics.all() {
             for partition in topic.partitions() {
                 let place = partition.topic_partition();

@@ -24,6 +24,12 @@ pub(crate) trait Condition: fmt::Debug + Send + Sync {
         true
     }
 
+    /// Before the locks are taken: the time to look at what takes long, or to wait. `own` says of a record that the transaction has
+    /// written it.
+    fn prepare(&self, _own: &dyn Fn(&Partition, Offset) -> bool) -> Result<()> {
+        Ok(())
+    }
+
     /// The error is what `commit` returns.
     fn check(&self, held: &Held<'_, '_>) -> Result<()>;
 }

@@ -23,10 +23,6 @@ mod tests;
 mod transaction;
 
 pub use builder::TransactionBuilder;
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "for the layers above that have conditions of their own")
-)]
 pub(crate) use condition::{Condition, Held};
 pub(crate) use coordinator::Transactions;
 pub use named_producer::{NamedAppend, NamedProducer};

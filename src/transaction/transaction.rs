@@ -191,6 +191,7 @@ impl Transaction {
     /// [`Io`](crate::Error::Io), [`Full`](crate::Error::Full), [`Poisoned`](crate::Error::Poisoned).
     /// [`Undecided`](crate::Error::Undecided): whether it takes effect shows after reopening the store.
     pub fn commit(mut self) -> Result<Committed> {
+        self.prepare()?;
         self.is_over = true;
         let put = self.shared.commit(&self.deciding())?;
         let batch = |put: Put| CommittedBatch {
@@ -212,6 +213,18 @@ impl Transaction {
     pub fn abort(mut self) -> Result<()> {
         self.is_over = true;
         self.shared.abort(&self.named, self.owner)
+    }
+
+    /// Has the conditions look without a lock. After an error the transaction is dropped, and so aborted.
+    fn prepare(&self) -> Result<()> {
+        let own = |partition: &Partition, offset: Offset| {
+            let is_in = |put: &Put| {
+                put.partition.is_same(partition)
+                    && (put.place.first_offset..=put.place.last_offset).contains(&offset)
+            };
+            self.put.iter().any(is_in)
+        };
+        self.conditions.iter().try_for_each(|condition| condition.prepare(&own))
     }
 
     fn deciding(&self) -> Deciding<'_> {

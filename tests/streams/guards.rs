@@ -106,3 +106,74 @@ fn a_guard_counts_what_a_transaction_may_yet_commit() {
         assert!(waiting.join().unwrap().is_ok(), "what was aborted does not count");
     });
 }
+
+#[test]
+fn transfers_between_streams_lose_and_make_nothing() {
+    let dir = fast_dir();
+    let store = Store::open(dir.path()).unwrap();
+    let topic = store.create_topic("accounts", indexed().segment_bytes(20_000).partitions(3)).unwrap();
+    let accounts: Vec<_> = (0..6).map(|number| topic.stream(format!("account-{number}")).unwrap()).collect();
+    for account in &accounts {
+        account
+            .append(Expected::NoStream, &[Record::new().value(&100_i64.to_be_bytes())], Durability::Os)
+            .unwrap();
+    }
+    let balance = |account: &annals::Stream| {
+        let last = account.last().unwrap().unwrap();
+        (last.offset, i64::from_be_bytes(last.value.as_deref().unwrap().try_into().unwrap()))
+    };
+    let done = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..3_usize {
+            let (store, accounts, done, balance) = (&store, &accounts, &done, &balance);
+            scope.spawn(move || {
+                for number in 0..40_usize {
+                    let (from, to) = ((number + thread) % 6, (number * 5 + thread + 1) % 6);
+                    if from == to {
+                        continue;
+                    }
+                    loop {
+                        let ((at, left), (to_at, right)) = (balance(&accounts[from]), balance(&accounts[to]));
+                        let mut tx = store.transaction(&format!("transfers-{thread}")).unwrap();
+                        let (left, right) = ((left - 1).to_be_bytes(), (right + 1).to_be_bytes());
+                        tx.append_to(&accounts[from], Expected::Version(at), &[Record::new().value(&left)])
+                            .unwrap();
+                        tx.append_to(&accounts[to], Expected::Version(to_at), &[Record::new().value(&right)])
+                            .unwrap();
+                        match tx.commit() {
+                            Ok(_) => break,
+                            Err(Error::Conflict { .. }) => {}
+                            Err(other) => panic!("{other}"),
+                        }
+                    }
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert!(done.into_inner() > 60);
+    assert_eq!(accounts.iter().map(|account| balance(account).1).sum::<i64>(), 600);
+}
+
+#[test]
+fn what_a_transaction_has_written_itself_is_no_conflict() {
+    let dir = fast_dir();
+    let store = Store::open(dir.path()).unwrap();
+    let topic = store.create_topic("events", indexed()).unwrap();
+    let stream = topic.stream("a").unwrap();
+    // Written as it comes.
+    let mut tx = store.transaction_builder("long").buffer_bytes(1).begin().unwrap();
+    for value in ["one", "two", "three"] {
+        tx.append_to(&stream, Expected::NoStream, &[Record::new().value(value)]).unwrap();
+    }
+    tx.require(stream.partition(), &Condition::none(Query::all())).unwrap();
+    tx.commit().unwrap();
+    assert_eq!(stream.read(..).unwrap().into_iter().count(), 3);
+    let mut tx = store.transaction("late").unwrap();
+    tx.append_to(&stream, Expected::NoStream, &[Record::new()]).unwrap();
+    assert!(matches!(tx.commit().unwrap_err(), Error::Conflict { found: Some(2), .. }));
+    let mut tx = store.transaction("all").unwrap();
+    tx.require(stream.partition(), &Condition::none(Query::all())).unwrap();
+    tx.send(Record::to("events").key("b")).unwrap();
+    assert!(tx.commit().unwrap_err().is_conflict());
+}

@@ -79,7 +79,8 @@ impl Run {
             0..=5 => self.send(),
             6..=10 => self.guarded(),
             11..=13 => self.queried(),
-            14..=15 => self.transaction(),
+            14 => self.transaction(),
+            15 => self.guarded_transaction(),
             16 => _ = self.store().topic(TABLE).unwrap().compact().unwrap(),
             17 => self.erase(),
             18 => self.delete(),
@@ -219,6 +220,43 @@ impl Run {
             });
         }
         if self.random.below(3) == 0 { tx.abort().unwrap() } else { _ = tx.commit().unwrap() }
+    }
+
+    /// Several streams of several topics, of which one may not be as expected.
+    fn guarded_transaction(&mut self) {
+        let mut tx = self.store().transaction("model").unwrap();
+        let mut holds = true;
+        let mut wanted = Vec::new();
+        for _ in 0..=self.random.below(3) {
+            let (topic, key) = (self.topic(), self.key());
+            let version = Self::version(&topic, &key);
+            let expected = match self.random.below(6) {
+                0 => Expected::NoStream,
+                1 => Expected::Version(version.unwrap_or(7) + 1),
+                _ => version.map_or(Expected::NoStream, Expected::Version),
+            };
+            holds &= match expected {
+                Expected::NoStream => version.is_none(),
+                Expected::Version(expected) => version == Some(expected),
+                Expected::Any | Expected::Exists => true,
+            };
+            let stream = topic.stream(&key).unwrap();
+            self.with_events(2, |_, events| {
+                tx.append_to(&stream, expected, events).unwrap();
+                wanted.push((topic.clone(), key.clone(), version, events.len()));
+            });
+        }
+        match tx.commit() {
+            Ok(_) => assert!(holds, "seed {}: {wanted:?}", self.seed),
+            Err(Error::Conflict { is_undecided: false, .. }) => {
+                assert!(!holds, "seed {}: {wanted:?}", self.seed)
+            }
+            Err(other) => panic!("seed {}: {other}", self.seed),
+        }
+        for (topic, key, version, _) in wanted {
+            let now = Self::version(&topic, &key);
+            assert_eq!(now > version, holds, "seed {}: {key} at {version:?} and {now:?}", self.seed);
+        }
     }
 
     fn erase(&mut self) {

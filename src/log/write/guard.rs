@@ -11,7 +11,8 @@ use crate::format::TimestampType;
 use crate::io::Deadline;
 use crate::log::log::Log;
 use crate::log::read::{
-    ContentBackwards, FetchLimits, Isolation, LastFound, OnDamage, Reader, Selection, Visibility,
+    ContentBackwards, FetchLimits, Isolation, LastFound, OnDamage, Reader, RecordSlice, Selection, Undecided,
+    Visibility,
 };
 use crate::log::signal::Signal;
 use crate::log::write::accumulator::Take;
@@ -21,8 +22,6 @@ use crate::types::{Condition, Durability, Expected, Offset, On, Record};
 
 /// How long an append waits for the end of a transaction on which it depends.
 const UNDECIDED_WAIT: Duration = Duration::from_secs(1);
-/// So often what others have put into memory meanwhile is written first, before they are kept from it.
-const MOST_TURNS: u32 = 3;
 
 /// A condition, and what was found of it up to some offset.
 #[derive(Debug)]
@@ -62,31 +61,46 @@ impl Guard {
         Some(Self { condition, selection, from, until: 0, rewrites: 0, found: None })
     }
 
-    /// Looks at everything that is there. Takes no lock that an append takes.
-    pub(crate) fn prepare(&mut self, log: &Arc<Log>) -> Result<()> {
-        if !matches!(*self.selection, Selection::All) {
-            log.check_key_index()?;
-        }
+    /// An error where the index that it needs is not kept.
+    pub(crate) fn check_index(&self, log: &Log) -> Result<()> {
+        if matches!(*self.selection, Selection::All) { Ok(()) } else { log.check_key_index() }
+    }
+
+    /// Looks at everything that is there, but for the caller's `own` records. Takes no lock that an append takes.
+    pub(crate) fn prepare(&mut self, log: &Arc<Log>, own: Own<'_>) -> Result<()> {
+        self.check_index(log)?;
         // In this order: whatever is taken out after the first is noticed.
         self.rewrites = log.rewrites();
         let end = log.end();
-        self.found = last(log, &self.selection, (self.from, end)).map_err(|error| log.explain(error))?;
+        let found = last(log, &self.selection, (self.from, end), own);
+        self.found = found.map_err(|error| log.explain(error))?;
         self.until = end;
         Ok(())
     }
 
-    /// Looks at what came since. The caller holds the writer, and nothing is in memory.
-    pub(crate) fn judge(&mut self, log: &Arc<Log>) -> Result<Verdict> {
+    /// Looks at what came since. The caller keeps everybody from writing, and nothing is in memory.
+    pub(crate) fn judge(&mut self, log: &Arc<Log>, own: Own<'_>) -> Result<Verdict> {
         if log.rewrites() != self.rewrites {
             return Ok(Verdict::Stale);
         }
         let end = log.end();
         if end > self.until {
-            let newer = last(log, &self.selection, (self.from.max(self.until), end))?;
+            let newer = last(log, &self.selection, (self.from.max(self.until), end), own)?;
             self.found = newer.or(self.found);
             self.until = end;
         }
         Ok(self.verdict())
+    }
+
+    /// The same for whoever cannot let go and look again.
+    pub(crate) fn judge_for_good(&mut self, log: &Arc<Log>, own: Own<'_>) -> Result<Verdict> {
+        match self.judge(log, own)? {
+            Verdict::Stale => {
+                self.prepare(log, own)?;
+                Ok(self.verdict())
+            }
+            verdict => Ok(verdict),
+        }
     }
 
     /// By what was found so far.
@@ -115,8 +129,8 @@ impl Guard {
     }
 
     /// Sees to it that a look finds no transaction without an end, and waits for that, but not for long.
-    pub(crate) fn prepare_decided(&mut self, log: &Arc<Log>) -> Result<()> {
-        self.prepare(log)?;
+    pub(crate) fn prepare_decided(&mut self, log: &Arc<Log>, own: Own<'_>) -> Result<()> {
+        self.prepare(log, own)?;
         if self.verdict() != Verdict::Undecided {
             return Ok(());
         }
@@ -125,7 +139,7 @@ impl Guard {
         let deadline = Deadline::after(UNDECIDED_WAIT);
         let outcome = loop {
             let raised = signal.raised();
-            if let Err(error) = self.prepare(log) {
+            if let Err(error) = self.prepare(log, own) {
                 break Err(error);
             }
             if self.verdict() != Verdict::Undecided {
@@ -140,14 +154,21 @@ impl Guard {
     }
 }
 
-/// The last record in a range that somebody may come to read.
+/// Whether the record of an offset is the caller's own.
+pub(crate) type Own<'a> = &'a dyn Fn(Offset) -> bool;
+
+/// Nothing is.
+pub(crate) const NOTHING: Own<'static> = &|_| false;
+
+/// The last record in a range that somebody may come to read, and that is not the caller's own.
 fn last(
     log: &Arc<Log>,
     selection: &Arc<Selection>,
     (from, until): (Offset, Offset),
+    own: Own<'_>,
 ) -> Result<Option<LastFound>> {
     if matches!(**selection, Selection::All) {
-        return any(log, (from, until));
+        return any(log, (from, until), own);
     }
     let list = log.segment_list();
     let from = from.max(list.start());
@@ -160,13 +181,14 @@ fn last(
             Ok(hits) if hits.is_empty() => high = low,
             // Looked at, or, where the list is another one by now, looked up again.
             _ => {
-                return ContentBackwards::new(
-                    log,
-                    Arc::clone(selection),
-                    (from, high),
-                    Isolation::ReadUncommitted,
-                )
-                .find();
+                let (selection, range) = (Arc::clone(selection), (from, high));
+                let mut backwards = ContentBackwards::new(log, selection, range, Isolation::ReadUncommitted);
+                while let Some(found) = backwards.find()? {
+                    if !own(found.offset) {
+                        return Ok(Some(found));
+                    }
+                }
+                return Ok(None);
             }
         }
     }
@@ -174,18 +196,24 @@ fn last(
 }
 
 /// The first record in a range, whatever it is.
-fn any(log: &Arc<Log>, (from, until): (Offset, Offset)) -> Result<Option<LastFound>> {
+fn any(log: &Arc<Log>, (from, until): (Offset, Offset), own: Own<'_>) -> Result<Option<LastFound>> {
     let from = from.max(log.start());
     if from >= until {
         return Ok(None);
     }
     let reader = Reader::new(Arc::clone(log), from, Visibility::Written, OnDamage::Fail);
-    let mut reader = reader.until(until);
-    let slices = reader.fetch(FetchLimits { max_records: 1, max_bytes: 1 })?;
-    let first = slices.iter().flat_map(|slice| slice.iter()).next();
-    let found = first.map(|record| LastFound { offset: record.offset, is_undecided: false });
-    let undecided = log.stable().max(from);
-    Ok(found.or((undecided < until).then_some(LastFound { offset: undecided, is_undecided: true })))
+    let mut reader = reader.undecided(Undecided::IsRead).until(until);
+    loop {
+        let slices = reader.fetch_held(FetchLimits { max_records: 500, max_bytes: 64 << 10 })?;
+        if slices.is_empty() {
+            return Ok(None);
+        }
+        let mut records = slices.iter().flat_map(RecordSlice::iter);
+        if let Some(record) = records.find(|record| !own(record.offset)) {
+            let is_undecided = record.offset >= log.stable();
+            return Ok(Some(LastFound { offset: record.offset, is_undecided }));
+        }
+    }
 }
 
 impl Log {
@@ -212,7 +240,7 @@ impl Log {
         }
         let (first_offset, last_offset, placed_at) = loop {
             for guard in &mut guards {
-                guard.prepare_decided(self)?;
+                guard.prepare_decided(self, NOTHING)?;
             }
             if let Some(placed) = self.append_guarded(&mut guards, records, how)? {
                 break placed;
@@ -237,38 +265,43 @@ impl Log {
     ) -> Result<Option<(Offset, Offset, i64)>> {
         let mut writer = self.writer.lock();
         self.opened(&mut writer)?;
-        for turn in 0.. {
-            self.write_with(&mut writer, Take::All);
-            // Nobody gets an offset while this is held.
-            let held = if turn < MOST_TURNS { None } else { Some(self.accumulator.lock()) };
-            let seen = self.end();
-            for guard in guards.iter_mut() {
-                match guard.judge(self)? {
-                    Verdict::Holds => {}
-                    Verdict::Stale | Verdict::Undecided => return Ok(None),
-                    Verdict::No => return Err(guard.conflict(self)),
-                }
-            }
-            let mut accumulator = held.unwrap_or_else(|| self.accumulator.lock());
-            if accumulator.next_offset() != seen && turn < MOST_TURNS {
-                continue;
-            }
-            let now = self.clock.now();
-            let most_bytes = Placement::most_bytes(records);
-            self.admit(&mut accumulator, (records, most_bytes), how, now)?;
-            if accumulator.next_offset() != seen {
-                return Ok(None);
-            }
-            let waiting = Waiting::WritesItself;
-            let linger = Duration::ZERO;
-            let placed =
-                accumulator.place(&Placement { records, most_bytes, batch_bytes: 1, waiting, linger, now });
-            accumulator.recycle(&mut writer.spent);
-            let batches = accumulator.take(Take::All);
-            drop(accumulator);
-            self.write_batches(&mut writer, batches)?;
-            return Ok(Some((placed.first_offset, placed.last_offset, placed.opened_at)));
+        self.write_with(&mut writer, Take::All);
+        if !self.holds(guards)? {
+            return Ok(None);
         }
-        Ok(None)
+        // Nobody gets an offset while this is held.
+        let mut accumulator = self.accumulator.lock();
+        if !accumulator.is_empty() {
+            accumulator = self.write_batches_held(&mut writer, accumulator)?;
+            let held = self.holds(guards);
+            if !matches!(held, Ok(true)) {
+                drop(accumulator);
+                self.watchers.raise();
+                return held.map(|_| None);
+            }
+        }
+        let now = self.clock.now();
+        let most_bytes = Placement::most_bytes(records);
+        self.admit(&mut accumulator, (records, most_bytes), how, now)?;
+        let (waiting, linger) = (Waiting::WritesItself, Duration::ZERO);
+        let placement = Placement { records, most_bytes, batch_bytes: 1, waiting, linger, now };
+        let placed = accumulator.place(&placement);
+        accumulator.recycle(&mut writer.spent);
+        let batches = accumulator.take(Take::All);
+        drop(accumulator);
+        self.write_batches(&mut writer, batches)?;
+        Ok(Some((placed.first_offset, placed.last_offset, placed.opened_at)))
+    }
+
+    /// Whether all of them hold; false where that has to be looked at again.
+    fn holds(self: &Arc<Self>, guards: &mut [Guard]) -> Result<bool> {
+        for guard in guards {
+            match guard.judge(self, NOTHING)? {
+                Verdict::Holds => {}
+                Verdict::Stale | Verdict::Undecided => return Ok(false),
+                Verdict::No => return Err(guard.conflict(self)),
+            }
+        }
+        Ok(true)
     }
 }

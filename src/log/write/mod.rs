@@ -21,6 +21,7 @@ pub(in crate::log) mod writer;
 
 pub(crate) use append::{Append, Appended};
 pub(crate) use awaited::DurableWait;
+pub(crate) use guard::{Guard, Verdict};
 pub(crate) use size_limit::SizeLimit;
 pub use size_limit::WhenFull;
 pub(crate) use spares::Spares;

@@ -58,6 +58,8 @@ fn check_whole(dir: &Path, sent: usize) -> Result<(), Error> {
             assert_eq!(found, Some((offset, time_of(offset))), "by time {time}");
         }
     }
+    // Says what is wrong where the commits cannot be read.
+    drop(store.consumer("billing")?);
     let committed = store.committed("billing");
     assert_eq!(committed.get(&TopicPartition::new(TOPIC, 0)).map(|at| at.offset), Some(7));
     Ok(())
