@@ -34,6 +34,7 @@ impl Log {
         header: &BatchHeader,
         marker: Option<&EndMarker>,
     ) -> Pending {
+        let now = self.clock.now();
         let mut producers = self.producers.lock();
         match marker {
             None => producers.note(header),
@@ -45,6 +46,7 @@ impl Log {
                 }
             }
         }
+        producers.wrote_at(header.producer_id, now);
         Pending { undecided: producers.first_undecided(), uncommitted: producers.uncommitted() }
     }
 
@@ -91,6 +93,11 @@ impl Log {
         if self.kept_from.load(Ordering::Acquire) >= 0 {
             self.kept_from.store(offset, Ordering::Release);
         }
+    }
+
+    /// The same of what stands from `offset` on, whatever else is kept.
+    pub(crate) fn keep_at_least_from(&self, offset: Offset) {
+        self.kept_from.fetch_min(offset, Ordering::AcqRel);
     }
 
     /// Keeps compaction from all of it, until the log is opened again.
