@@ -35,8 +35,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "one-topic-stops-the-store",
         file: "src/topic/topics.rs",
-        good: "Err(unopened) if InternalTopic::find(name).is_some() => return Err(unopened.error),",
-        bad: "Err(unopened) if !name.is_empty() => return Err(unopened.error),",
+        good: "                Err(Unopened { partition, error }) => {\n",
+        bad: "                Err(Unopened { partition, error }) => {\n                    if !name.is_empty() {\n                        return Err(error);\n                    }\n",
         caught_by: &[TOPICS],
     },
     Bug {
