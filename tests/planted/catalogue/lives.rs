@@ -270,4 +270,11 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "                _ = hold_back_appends;\n",
         caught_by: &[tests("interface", &["groups::damaged::"])],
     },
+    Bug {
+        name: "one-slow-partition-keeps-others-from-closing",
+        file: "src/topic/closing.rs",
+        good: "let threads = (busy / FOR_EACH).min(MOST_THREADS);",
+        bad: "let threads = (busy / FOR_EACH).min(MOST_THREADS).min(1);",
+        caught_by: &[CLOSING],
+    },
 ];
