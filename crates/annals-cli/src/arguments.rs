@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    adopt, compact, completions, consume, delete_records, dump, erase, groups, produce, repair, retention,
-    stats, topics, tx, verify,
+    adopt, backup, compact, completions, consume, delete_records, dump, erase, groups, produce, repair,
+    retention, stats, topics, verify,
 };
 
 /// See, feed, mend and watch a store of annals, an embedded event log with Kafka's model and Kafka's files.
@@ -49,8 +49,6 @@ pub(crate) enum Verb {
     Consume(Box<consume::Options>),
     #[command(subcommand)]
     Groups(groups::Verb),
-    #[command(subcommand)]
-    Tx(tx::Verb),
     Stats(stats::Options),
     Dump(dump::Options),
     Verify(verify::Options),
@@ -59,6 +57,8 @@ pub(crate) enum Verb {
     Retention(retention::Options),
     Erase(erase::Options),
     DeleteRecords(delete_records::Options),
+    Backup(backup::Options),
+    Restore(backup::Restore),
     Adopt(adopt::Options),
     Completions(completions::Options),
     /// Print the manual page, for `man`.

@@ -64,8 +64,9 @@ fn status_of(error: &Error) -> u8 {
         Error::TopicExists { .. }
         | Error::TopicMismatch { .. }
         | Error::UnexpectedEnd { .. }
+        | Error::Backup { .. }
         | Error::Fenced { .. } => 4,
-        Error::StoreLocked { .. } => 5,
+        Error::StoreLocked { .. } | Error::StoreInUse { .. } => 5,
         Error::Corrupt { .. } => 6,
         Error::Poisoned { cause, .. } | Error::Lost { cause, .. } | Error::Undecided { cause, .. } => {
             status_of(cause)

@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use annals::Store;
+use annals::backup::Backup;
+use annals::{Store, StoreReader};
 
 use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome, both};
 
-/// What a verb does with the store.
+/// What a verb that writes expects of the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Nothing is deleted or compacted behind the reader's back.
-    Read,
+    /// There is a store in it.
     Write,
     /// The same; the store is made if there is none.
     Make,
@@ -34,7 +34,18 @@ pub(crate) fn require_store(path: &Path) -> Outcome {
     }
 }
 
-/// Opens the store, has `act` work with it, and closes it. The first failure counts.
+/// Opens a backup.
+pub(crate) fn open_backup(path: &Path) -> Outcome<Backup> {
+    match std::fs::metadata(path.join("annals.backup")) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let words = "is no backup, or one that was not finished: there is no file annals.backup in it";
+            Err(Failure::Missing(format!("{} {words}", path.display())))
+        }
+        _ => Ok(Backup::open(path)?),
+    }
+}
+
+/// Opens the store to write to it, has `act` work with it, and closes it. The first failure counts.
 pub(crate) fn with_store(
     arguments: &Arguments,
     access: Access,
@@ -44,8 +55,14 @@ pub(crate) fn with_store(
     if access != Access::Make {
         require_store(&path)?;
     }
-    // Maintenance runs in none of them: a command does what it was asked for, and no more.
-    let store = Store::builder(&path).maintain_by_hand().open()?;
+    let store = Store::open(&path)?;
     let outcome = act(&store);
     both(outcome, store.close().map_err(Failure::from))
+}
+
+/// Opens the store to read it, beside others that read it: not a byte of it changes.
+pub(crate) fn with_reader(arguments: &Arguments, act: impl FnOnce(&StoreReader) -> Outcome) -> Outcome {
+    let path = directory(arguments)?;
+    require_store(&path)?;
+    act(&Store::open_read_only(&path)?)
 }

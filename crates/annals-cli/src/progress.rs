@@ -37,6 +37,11 @@ impl Progress {
         Self { bar, began: Instant::now(), is_shown: false }
     }
 
+    /// It has become known how much there is.
+    pub(crate) fn of(&self, total: u64) {
+        self.bar.set_length(total);
+    }
+
     /// So much is done by now.
     pub(crate) fn at(&mut self, done: u64) {
         if !self.is_shown && self.began.elapsed() >= Duration::from_secs(1) {

@@ -7,8 +7,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "append-before-commits-are-set-back",
         file: "src/log/open/settle.rs",
-        good: "        prerequisites.iter().try_for_each(|prerequisite| (prerequisite.0)())?;\n",
-        bad: "        drop(prerequisites);\n",
+        good: "prerequisites.iter().try_for_each(|prerequisite| (prerequisite.0)())?;",
+        bad: "drop(prerequisites);",
         caught_by: &[tests("interface", &["lifecycle::full_disk::"])],
     },
     Bug {

@@ -8,7 +8,6 @@ use clap::Args;
 
 use crate::arguments::Arguments;
 use crate::commands::figures::is_internal;
-use crate::commands::topics::chosen;
 use crate::failure::Outcome;
 use crate::interrupt;
 use crate::open::{Access, with_store};
@@ -51,10 +50,12 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
 }
 
 fn topics(options: &Options, store: &Store) -> Outcome<Vec<Topic>> {
-    let mut topics = chosen(store, &options.topic)?;
-    if options.topic.is_empty() {
-        topics.retain(|topic| is_internal(topic.name()) || topic.cleanup_policy() != CleanupPolicy::Delete);
+    if !options.topic.is_empty() {
+        let named = options.topic.iter().map(|name| store.topic(name));
+        return Ok(named.collect::<annals::Result<_>>()?);
     }
+    let mut topics = store.topics();
+    topics.retain(|topic| is_internal(topic.name()) || topic.cleanup_policy() != CleanupPolicy::Delete);
     Ok(topics)
 }
 

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use annals::{Consumer, Isolation, OnDamage, Partition, Records, StartFrom, Store, Topic};
-use annals::{Offset, TopicPartition};
+use annals::{
+    Consumer, Error, Isolation, Offset, OnDamage, PartitionView, Records, Store, StoreReader, TopicPartition,
+};
 use clap::{Args, ValueEnum};
 
 use crate::arguments::Arguments;
 use crate::commands::printer::{Printer, Style};
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
-use crate::open::{Access, with_store};
+use crate::open::{Access, with_reader, with_store};
 use crate::show::{Screen, count};
 use crate::times::parse_time;
 
@@ -93,81 +94,93 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
         let words = "an offset is one of a partition: give --partition, too";
         return Err(Failure::Usage(words.to_owned()));
     }
-    let access = if options.group.is_some() { Access::Write } else { Access::Read };
-    with_store(arguments, access, |store| {
-        let topics =
-            options.topic.iter().map(|name| store.topic(name)).collect::<annals::Result<Vec<_>>>()?;
-        let mut printer = Printer::new(&style, screen, &topics);
-        printer.left = options.max_messages.unwrap_or(u64::MAX);
-        printer.key = options.key.as_ref().map(|key| key.clone().into_bytes());
-        let consumer = consumer(options, store)?;
-        match &options.group {
-            None => read_partitions(options, consumer, &topics, &mut printer),
-            Some(_) => read_as_member(options, consumer, &mut printer),
-        }?;
-        if options.skip_damage { tell_of_skipped(&topics) } else { Ok(()) }
-    })
+    let mut printer = Printer::new(&style, screen);
+    printer.left = options.max_messages.unwrap_or(u64::MAX);
+    printer.key = options.key.as_ref().map(|key| key.clone().into_bytes());
+    match &options.group {
+        None => with_reader(arguments, |store| read_partitions(options, store, &mut printer)),
+        Some(group) => with_store(arguments, Access::Write, |store| {
+            for name in &options.topic {
+                printer.note_times(name, &store.topic(name)?.config());
+            }
+            read_as_member(options, consumer(options, group, store)?, &mut printer)?;
+            let mut skipped = 0;
+            for name in &options.topic {
+                let stats = store.topic(name)?.stats()?;
+                skipped += stats.partitions.iter().map(|one| one.skipped_offsets).sum::<u64>();
+            }
+            tell_of_skipped(skipped)
+        }),
+    }
 }
 
 /// What was passed over is no secret.
-fn tell_of_skipped(topics: &[Topic]) -> Outcome {
-    let mut skipped = 0;
-    for topic in topics {
-        skipped += topic.stats()?.partitions.iter().map(|one| one.skipped_offsets).sum::<u64>();
-    }
+fn tell_of_skipped(skipped: u64) -> Outcome {
     if skipped == 0 {
         return Ok(());
     }
     Err(Failure::Found(format!("passed over {} that cannot be read", count(skipped, "offset"))))
 }
 
-fn consumer(options: &Options, store: &Store) -> Outcome<Consumer> {
-    let isolation = match options.isolation_level {
+fn isolation(options: &Options) -> Isolation {
+    match options.isolation_level {
         Level::ReadCommitted => Isolation::ReadCommitted,
         Level::ReadUncommitted => Isolation::ReadUncommitted,
-    };
+    }
+}
+
+fn consumer(options: &Options, group: &str, store: &Store) -> Outcome<Consumer> {
     let damage = if options.skip_damage { OnDamage::Skip } else { OnDamage::Fail };
-    let builder = store.consumer_builder().isolation(isolation).on_damage(damage).client_id("annals");
-    let builder = builder.max_poll_records(10_000);
-    Ok(match &options.group {
-        Some(group) => builder.group(group).build()?,
-        None => builder.start_from(StartFrom::Fail).build()?,
-    })
+    let builder = store.consumer_builder().group(group).client_id("annals").max_poll_records(10_000);
+    Ok(builder.isolation(isolation(options)).on_damage(damage).build()?)
 }
 
 /// One partition after the other, each to its end.
-fn read_partitions(
-    options: &Options,
-    mut consumer: Consumer,
-    topics: &[Topic],
-    printer: &mut Printer<'_>,
-) -> Outcome {
+fn read_partitions(options: &Options, store: &StoreReader, printer: &mut Printer<'_>) -> Outcome {
+    let topics = options.topic.iter().map(|name| store.topic(name)).collect::<annals::Result<Vec<_>>>()?;
+    let mut skipped = 0;
     for topic in topics {
+        printer.note_times(topic.name(), &topic.config());
         let partitions = if options.partition.is_empty() {
             topic.partitions()
         } else {
             options.partition.iter().map(|n| topic.partition(*n)).collect::<annals::Result<Vec<_>>>()?
         };
         for partition in partitions {
-            let place = partition.topic_partition().clone();
-            let Some(start) = start_of(options, &partition)? else { continue };
-            consumer.assign([place.clone()])?;
-            consumer.seek(place, start)?;
-            while printer.left > 0 {
-                interrupt::check()?;
-                let records = consumer.poll(Duration::ZERO)?;
-                if records.is_empty() {
-                    break;
-                }
-                printer.print(&records)?;
+            if let Some(start) = start_of(options, &partition)? {
+                skipped += read_partition(options, &partition, start, printer)?;
             }
         }
     }
-    Ok(())
+    tell_of_skipped(skipped)
+}
+
+/// Says how many offsets it passed over.
+fn read_partition(
+    options: &Options,
+    partition: &PartitionView,
+    start: Offset,
+    printer: &mut Printer<'_>,
+) -> Outcome<u64> {
+    let mut reader = partition.read_from(start)?.isolation(isolation(options));
+    let mut skipped = 0;
+    while printer.left > 0 {
+        interrupt::check()?;
+        match reader.fetch() {
+            Ok(records) if records.is_empty() => break,
+            Ok(records) => drop(printer.print(&records)?),
+            Err(Error::Corrupt { resume_at: Some(next), .. }) if options.skip_damage => {
+                skipped += u64::try_from(next.saturating_sub(reader.position())).unwrap_or(0);
+                reader.seek(next);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(skipped)
 }
 
 /// `None` where there is nothing to read.
-fn start_of(options: &Options, partition: &Partition) -> Outcome<Option<Offset>> {
+fn start_of(options: &Options, partition: &PartitionView) -> Outcome<Option<Offset>> {
     if let Some(time) = options.from_time {
         return Ok(partition.offset_for_time(time)?.map(|found| found.offset));
     }

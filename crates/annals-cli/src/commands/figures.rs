@@ -1,7 +1,7 @@
 //! Topics, partitions, groups and transactions as objects and rows.
 
-use annals::Topic;
-use annals::stats::{GroupLag, GroupStats, PartitionStats, TransactionStats};
+use annals::TopicView;
+use annals::stats::{GroupLag, GroupStats, PartitionStats};
 
 use crate::show::{List, Object, Table};
 use crate::times::show_time;
@@ -11,7 +11,7 @@ pub(super) fn is_internal(topic: &str) -> bool {
     topic.starts_with("__")
 }
 
-pub(super) fn topic_object(topic: &Topic) -> Object {
+pub(super) fn topic_object(topic: &TopicView) -> Object {
     let config = topic.config();
     let configs = config.values().iter().fold(Object::inner(), |all, (key, value)| all.text(key, value));
     Object::new("topic")
@@ -89,29 +89,4 @@ pub(super) fn group_partition_object(group: &str, lag: &GroupLag, metadata: &str
         .number("lag", lag.lag)
         .maybe_text("member", lag.member.as_deref())
         .text("metadata", metadata)
-}
-
-pub(super) fn transaction_object(transaction: &TransactionStats) -> Object {
-    let partitions = List::of(&transaction.partitions, |place| {
-        Object::inner().text("topic", place.topic()).number("partition", place.partition())
-    });
-    Object::new("transaction")
-        .maybe_text("name", transaction.name.as_deref())
-        .number("producer_id", transaction.producer_id)
-        .maybe_number("age_milliseconds", transaction.age.map(|age| age.as_millis()))
-        .list("partitions", partitions)
-}
-
-pub(super) fn transaction_table<'a>(all: impl IntoIterator<Item = &'a TransactionStats>) -> Table {
-    let mut table = Table::new(&["TRANSACTION", ">PRODUCER-ID", ">AGE-MS", "PARTITIONS"]);
-    for one in all {
-        let places: Vec<_> = one.partitions.iter().map(ToString::to_string).collect();
-        table.row([
-            one.name.clone().unwrap_or_default(),
-            one.producer_id.to_string(),
-            one.age.map_or_else(String::new, |age| age.as_millis().to_string()),
-            places.join(" "),
-        ]);
-    }
-    table
 }

@@ -1,14 +1,14 @@
 //! `groups`: who reads, how far they are, and setting that anew.
 
 use annals::stats::GroupStats;
-use annals::{Error, Store};
+use annals::{Error, Store, StoreReader};
 use clap::{Args, Subcommand};
 
 use crate::arguments::Arguments;
 use crate::commands::figures::{group_object, group_partition_object};
 use crate::commands::reset::{self, Reset};
 use crate::failure::{Failure, Outcome};
-use crate::open::{Access, with_store};
+use crate::open::{Access, with_reader, with_store};
 use crate::show::{Object, Screen, Table};
 
 /// List, describe, reset and delete consumer groups.
@@ -48,16 +48,14 @@ pub(crate) struct Delete {
 
 pub(crate) fn run(verb: &Verb, arguments: &Arguments, screen: &mut Screen) -> Outcome {
     match verb {
-        Verb::List(List {}) => with_store(arguments, Access::Read, |store| list(store, screen)),
-        Verb::Describe(options) => {
-            with_store(arguments, Access::Read, |store| describe(options, store, screen))
-        }
+        Verb::List(List {}) => with_reader(arguments, |store| list(store, screen)),
+        Verb::Describe(options) => with_reader(arguments, |store| describe(options, store, screen)),
         Verb::Reset(options) => reset::run(options, arguments, screen),
         Verb::Delete(options) => with_store(arguments, Access::Write, |store| delete(options, store, screen)),
     }
 }
 
-fn list(store: &Store, screen: &mut Screen) -> Outcome {
+fn list(store: &StoreReader, screen: &mut Screen) -> Outcome {
     if screen.json {
         return store.stats()?.groups.iter().try_for_each(|group| screen.object(&group_object(group)));
     }
@@ -68,7 +66,7 @@ pub(crate) fn missing(group: &str) -> Failure {
     Failure::Missing(format!("group {group:?} has no members and has committed nothing"))
 }
 
-fn describe(options: &Describe, store: &Store, screen: &mut Screen) -> Outcome {
+fn describe(options: &Describe, store: &StoreReader, screen: &mut Screen) -> Outcome {
     let mut groups = store.stats()?.groups;
     if let Some(name) = options.group.iter().find(|name| groups.iter().all(|group| group.group != **name)) {
         return Err(missing(name));
@@ -82,7 +80,7 @@ fn describe(options: &Describe, store: &Store, screen: &mut Screen) -> Outcome {
     screen.table(&table)
 }
 
-fn objects(group: &GroupStats, store: &Store, screen: &mut Screen) -> Outcome {
+fn objects(group: &GroupStats, store: &StoreReader, screen: &mut Screen) -> Outcome {
     screen.object(&group_object(group))?;
     let committed = store.committed(&group.group);
     for lag in &group.partitions {

@@ -1,6 +1,7 @@
 //! The verbs, one a file.
 
 pub(crate) mod adopt;
+pub(crate) mod backup;
 pub(crate) mod compact;
 pub(crate) mod completions;
 pub(crate) mod consume;
@@ -12,6 +13,7 @@ mod figures;
 pub(crate) mod groups;
 mod input;
 mod line;
+mod look;
 mod printer;
 pub(crate) mod produce;
 pub(crate) mod repair;
@@ -19,7 +21,6 @@ mod reset;
 pub(crate) mod retention;
 pub(crate) mod stats;
 pub(crate) mod topics;
-pub(crate) mod tx;
 pub(crate) mod verify;
 
 use crate::arguments::{Arguments, Verb};
@@ -33,7 +34,6 @@ pub(crate) fn run(arguments: &Arguments, screen: &mut Screen) -> Outcome {
         Verb::Produce(options) => produce::run(options, arguments, screen),
         Verb::Consume(options) => consume::run(options, arguments, screen),
         Verb::Groups(verb) => groups::run(verb, arguments, screen),
-        Verb::Tx(verb) => tx::run(verb, arguments, screen),
         Verb::Stats(options) => stats::run(options, arguments, screen),
         Verb::Dump(options) => dump::run(options, screen),
         Verb::Verify(options) => verify::run(options, arguments, screen),
@@ -42,6 +42,8 @@ pub(crate) fn run(arguments: &Arguments, screen: &mut Screen) -> Outcome {
         Verb::Retention(options) => retention::run(options, arguments, screen),
         Verb::Erase(options) => erase::run(options, arguments, screen),
         Verb::DeleteRecords(options) => delete_records::run(options, arguments, screen),
+        Verb::Backup(options) => backup::run(options, arguments, screen),
+        Verb::Restore(options) => backup::restore(options, arguments, screen),
         Verb::Adopt(options) => adopt::run(options, arguments, screen),
         Verb::Completions(options) => completions::run(options, screen),
         Verb::Manual => completions::manual(screen),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use annals::{Offset, RecordRef, Records, Topic, TopicPartition};
+use annals::{Offset, RecordRef, Records, TopicConfig, TopicPartition};
 use clap::{Args, ValueEnum};
 
 use crate::failure::{Failure, Outcome, of_output};
@@ -107,18 +107,19 @@ pub(crate) struct Printer<'a> {
 }
 
 impl<'a> Printer<'a> {
-    pub(crate) fn new(style: &'a Style, screen: &'a mut Screen, topics: &[Topic]) -> Self {
+    pub(crate) fn new(style: &'a Style, screen: &'a mut Screen) -> Self {
         let bytes = match style.format {
             Format::Hex => Bytes::Hex,
             _ if screen.is_terminal => Bytes::Escaped,
             _ => Bytes::Raw,
         };
         let is_json = screen.json || style.format == Format::Json;
-        let time = |topic: &Topic| {
-            (topic.name().to_owned(), topic.config().get("message.timestamp.type").to_owned())
-        };
-        let times = topics.iter().map(time).collect();
-        Self { style, screen, bytes, is_json, times, key: None, left: u64::MAX, last: None }
+        Self { style, screen, bytes, is_json, times: BTreeMap::new(), key: None, left: u64::MAX, last: None }
+    }
+
+    /// What the timestamps of a topic are.
+    pub(crate) fn note_times(&mut self, topic: &str, config: &TopicConfig) {
+        self.times.insert(topic.to_owned(), config.get("message.timestamp.type").to_owned());
     }
 
     /// Says whether all were looked at.

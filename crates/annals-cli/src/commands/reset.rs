@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use annals::{Durability, Offset, Partition, Store, Timestamp};
+use annals::{Durability, Offset, Store, Timestamp, TopicPartition};
 use clap::{ArgGroup, Args};
 
 use crate::arguments::Arguments;
+use crate::commands::look::Look;
 use crate::failure::{Failure, Outcome};
-use crate::open::{Access, with_store};
+use crate::open::{Access, with_reader, with_store};
 use crate::show::{Object, Screen, Table};
 use crate::times::{now, parse_length, parse_time};
 
@@ -63,43 +64,44 @@ pub(crate) struct Reset {
 
 /// Where a group is to be in a partition.
 struct Move {
-    partition: Partition,
+    partition: TopicPartition,
     committed: Option<Offset>,
     to: Offset,
 }
 
 pub(crate) fn run(options: &Reset, arguments: &Arguments, screen: &mut Screen) -> Outcome {
-    let access = if options.execute { Access::Write } else { Access::Read };
-    with_store(arguments, access, |store| {
-        let moves = partitions(options, store)?
-            .into_iter()
-            .map(|partition| decide(options, store, partition))
-            .collect::<Outcome<Vec<_>>>()?;
-        if options.execute {
-            execute(options, store, &moves)?;
-        }
+    let decide = |store: &dyn Look| -> Outcome<Vec<Move>> {
+        let partitions = partitions(options, store)?;
+        partitions.into_iter().map(|partition| decide(options, store, partition)).collect()
+    };
+    if !options.execute {
+        return with_reader(arguments, |store| show(options, &decide(store)?, screen));
+    }
+    with_store(arguments, Access::Write, |store| {
+        let moves = decide(store)?;
+        execute(options, store, &moves)?;
         show(options, &moves, screen)
     })
 }
 
-fn partitions(options: &Reset, store: &Store) -> Outcome<Vec<Partition>> {
+fn partitions(options: &Reset, store: &dyn Look) -> Outcome<Vec<TopicPartition>> {
     let mut found = Vec::new();
     if options.all_topics {
-        for place in store.committed(&options.group).keys() {
-            found.push(store.topic(place.topic())?.partition(place.partition())?);
-        }
+        found.extend(store.committed_by(&options.group).into_keys());
         if found.is_empty() {
             return Err(crate::commands::groups::missing(&options.group));
         }
     }
     for named in &options.topic {
         match named.split_once(':') {
-            None => found.extend(store.topic(named)?.partitions()),
+            None => {
+                let count = store.partition_count(named)?;
+                found.extend((0..count).map(|number| TopicPartition::new(named.as_str(), number)));
+            }
             Some((name, numbers)) => {
-                let topic = store.topic(name)?;
                 for number in numbers.split(',') {
                     let wrong = |_| Failure::Usage(format!("{named:?}: {number:?} is no partition"));
-                    found.push(topic.partition(number.parse().map_err(wrong)?)?);
+                    found.push(TopicPartition::new(name, number.parse().map_err(wrong)?));
                 }
             }
         }
@@ -107,20 +109,19 @@ fn partitions(options: &Reset, store: &Store) -> Outcome<Vec<Partition>> {
     Ok(found)
 }
 
-fn decide(options: &Reset, store: &Store, partition: Partition) -> Outcome<Move> {
-    let committed = store.committed(&options.group).get(partition.topic_partition()).map(|one| one.offset);
+fn decide(options: &Reset, store: &dyn Look, partition: TopicPartition) -> Outcome<Move> {
+    let committed = store.committed_by(&options.group).get(&partition).map(|one| one.offset);
     let of_committed = || {
-        let place = partition.topic_partition();
-        let words = format!("group {:?} has committed nothing for {place}", options.group);
+        let words = format!("group {:?} has committed nothing for {partition}", options.group);
         committed.ok_or(Failure::Missing(words))
     };
     let time = options.to_datetime.or_else(|| {
         let ago = options.by_duration?;
         Some(now().saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)))
     });
-    let (start, end) = (partition.start(), partition.end());
+    let (start, end) = store.range_of(&partition)?;
     let wanted = if let Some(time) = time {
-        partition.offset_for_time(time.max(0))?.map_or(end, |found| found.offset)
+        store.offset_at(&partition, time.max(0))?.unwrap_or(end)
     } else if let Some(offset) = options.to_offset {
         offset
     } else if let Some(shift) = options.shift_by {
@@ -139,7 +140,7 @@ fn decide(options: &Reset, store: &Store, partition: Partition) -> Outcome<Move>
 fn execute(options: &Reset, store: &Store, moves: &[Move]) -> Outcome {
     let builder = store.consumer_builder().group(&options.group).commit_durability(Durability::Disk);
     let mut consumer = builder.build()?;
-    let place = |one: &Move| one.partition.topic_partition().clone();
+    let place = |one: &Move| one.partition.clone();
     consumer.assign(moves.iter().map(place))?;
     consumer.commit_offsets(moves.iter().map(|one| (place(one), one.to)))?;
     Ok(consumer.close()?)
@@ -153,7 +154,7 @@ fn show(options: &Reset, moves: &[Move], screen: &mut Screen) -> Outcome {
                 &Object::new("new_offset")
                     .text("group", &options.group)
                     .text("topic", partition.topic())
-                    .number("partition", partition.number())
+                    .number("partition", partition.partition())
                     .maybe_number("committed", *committed)
                     .number("new_offset", to)
                     .truth("executed", options.execute),
@@ -162,7 +163,7 @@ fn show(options: &Reset, moves: &[Move], screen: &mut Screen) -> Outcome {
         table.row([
             options.group.clone(),
             partition.topic().to_owned(),
-            partition.number().to_string(),
+            partition.partition().to_string(),
             committed.map_or_else(String::new, |offset| offset.to_string()),
             to.to_string(),
         ]);

@@ -1,20 +1,16 @@
 //! `stats`: figures of the whole store.
 
 use annals::report::RecoveryReport;
-use annals::stats::MaintenanceFailure;
 use clap::Args;
 
 use crate::arguments::Arguments;
-use crate::commands::figures::{
-    group_object, is_internal, partition_object, partition_row, partition_table, transaction_object,
-    transaction_table,
-};
+use crate::commands::figures::{group_object, is_internal, partition_object, partition_row, partition_table};
 use crate::commands::groups::{group_table, rows};
 use crate::failure::Outcome;
-use crate::open::{Access, with_store};
+use crate::open::with_reader;
 use crate::show::{Object, Screen};
 
-/// Show figures of topics, groups, open transactions and maintenance, and what was found when the store was opened.
+/// Show figures of topics and groups, and what is found of partitions that were not closed.
 ///
 /// Example: annals stats --exclude-internal
 #[derive(Debug, Args)]
@@ -25,7 +21,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
-    with_store(arguments, Access::Read, |store| {
+    with_reader(arguments, |store| {
         let stats = store.stats()?;
         let partitions =
             stats.topics.iter().filter(|topic| !(options.exclude_internal && is_internal(&topic.topic)));
@@ -38,8 +34,6 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
         if screen.json {
             partitions.iter().try_for_each(|one| screen.object(&partition_object(one)))?;
             stats.groups.iter().try_for_each(|group| screen.object(&group_object(group)))?;
-            stats.open_transactions.iter().try_for_each(|one| screen.object(&transaction_object(one)))?;
-            stats.maintenance_failures.iter().try_for_each(|one| screen.object(&failure_object(one)))?;
             return noteworthy.iter().try_for_each(|report| screen.object(&recovery_object(report)));
         }
         let mut table = partition_table();
@@ -51,23 +45,8 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
             screen.line("")?;
             screen.table(&table)?;
         }
-        if !stats.open_transactions.is_empty() {
-            screen.line("")?;
-            screen.table(&transaction_table(&stats.open_transactions))?;
-        }
-        for failure in &stats.maintenance_failures {
-            screen.line(format_args!("Maintenance: {failure}"))?;
-        }
         noteworthy.iter().try_for_each(|report| screen.line(recovery_line(report)))
     })
-}
-
-fn failure_object(failure: &MaintenanceFailure) -> Object {
-    Object::new("maintenance_failure")
-        .text("topic", failure.topic_partition.topic())
-        .number("partition", failure.topic_partition.partition())
-        .number("failures", failure.failures)
-        .text("error", &failure.error.to_string())
 }
 
 fn recovery_object(report: &RecoveryReport) -> Object {

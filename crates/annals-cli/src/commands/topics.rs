@@ -1,12 +1,12 @@
 //! `topics`: the list, and changes of it.
 
-use annals::{Error, Store, Topic, TopicConfig};
+use annals::{Error, Store, StoreReader, TopicConfig, TopicView};
 use clap::{Args, Subcommand};
 
 use crate::arguments::Arguments;
 use crate::commands::figures::{is_internal, partition_object, partition_row, partition_table, topic_object};
 use crate::failure::{Failure, Outcome};
-use crate::open::{Access, directory, require_store, with_store};
+use crate::open::{Access, directory, require_store, with_reader, with_store};
 use crate::show::{Object, Screen};
 
 /// List, describe, create, alter and delete topics.
@@ -106,17 +106,15 @@ pub(crate) fn config(settings: &[(String, String)]) -> TopicConfig {
 
 pub(crate) fn run(verb: &Verb, arguments: &Arguments, screen: &mut Screen) -> Outcome {
     match verb {
-        Verb::List(options) => with_store(arguments, Access::Read, |store| list(options, store, screen)),
-        Verb::Describe(options) => {
-            with_store(arguments, Access::Read, |store| describe(options, store, screen))
-        }
+        Verb::List(options) => with_reader(arguments, |store| list(options, store, screen)),
+        Verb::Describe(options) => with_reader(arguments, |store| describe(options, store, screen)),
         Verb::Create(options) => create(options, arguments, screen),
         Verb::Alter(options) => with_store(arguments, Access::Write, |store| alter(options, store, screen)),
         Verb::Delete(options) => with_store(arguments, Access::Write, |store| delete(options, store, screen)),
     }
 }
 
-fn list(options: &List, store: &Store, screen: &mut Screen) -> Outcome {
+fn list(options: &List, store: &StoreReader, screen: &mut Screen) -> Outcome {
     for topic in store.topics() {
         if options.exclude_internal && is_internal(topic.name()) {
             continue;
@@ -126,7 +124,7 @@ fn list(options: &List, store: &Store, screen: &mut Screen) -> Outcome {
     Ok(())
 }
 
-fn describe(options: &Describe, store: &Store, screen: &mut Screen) -> Outcome {
+fn describe(options: &Describe, store: &StoreReader, screen: &mut Screen) -> Outcome {
     let mut topics = chosen(store, &options.topic)?;
     topics.retain(|topic| !(options.exclude_internal && is_internal(topic.name())));
     for (at, topic) in topics.iter().enumerate() {
@@ -157,7 +155,7 @@ fn describe(options: &Describe, store: &Store, screen: &mut Screen) -> Outcome {
 }
 
 /// The topics of these names, or all.
-pub(crate) fn chosen(store: &Store, names: &[String]) -> Outcome<Vec<Topic>> {
+fn chosen(store: &StoreReader, names: &[String]) -> Outcome<Vec<TopicView>> {
     if names.is_empty() {
         return Ok(store.topics());
     }

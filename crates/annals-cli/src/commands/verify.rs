@@ -1,7 +1,7 @@
 //! `verify`: every byte of a store that is not open.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use annals::Store;
 use annals::report::{Damage, TornTail, VerifyReport};
@@ -10,28 +10,40 @@ use clap::Args;
 use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
-use crate::open::{directory, require_store};
+use crate::open::{directory, open_backup, require_store};
 use crate::progress::{Progress, Unit};
 use crate::show::{Object, Screen, count};
 
-/// Check every batch, checksum and record of a store that is not open anywhere. Changes nothing.
+/// Check every batch, checksum and record of a store that is not open anywhere, or of a backup. Changes nothing.
 ///
-/// Example: annals verify
+/// Example: annals verify --backup /backup/tuesday
 #[derive(Debug, Args)]
-pub(crate) struct Options {}
+pub(crate) struct Options {
+    /// A backup; without it the store.
+    #[arg(long, value_name = "DIR")]
+    backup: Option<PathBuf>,
+}
 
-pub(crate) fn run(_: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
-    let path = directory(arguments)?;
-    require_store(&path)?;
+pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
+    let path = match &options.backup {
+        Some(path) => path.clone(),
+        None => directory(arguments)?,
+    };
     let mut progress = Progress::new(bytes_of_logs(&path), Unit::Bytes);
-    let found = Store::builder(&path).verify(|so_far| {
+    let each = |so_far: &VerifyReport| {
         progress.at(so_far.bytes);
         match so_far.findings.len() {
             0 => {}
             findings => progress.say(count(findings, "finding")),
         }
         if interrupt::is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
+    };
+    let found = if options.backup.is_some() {
+        open_backup(&path)?.verify(each)?
+    } else {
+        require_store(&path)?;
+        Store::builder(&path).verify(each)?
+    };
     drop(progress);
     let is_complete = !interrupt::is_asked();
     for damage in &found.findings {
@@ -50,7 +62,7 @@ pub(crate) fn run(_: &Options, arguments: &Arguments, screen: &mut Screen) -> Ou
     match (found.is_sound(), is_complete) {
         (true, true) => Ok(()),
         (_, false) => Err(Failure::Interrupted),
-        (false, true) => Err(Failure::Found("the store is damaged".to_owned())),
+        (false, true) => Err(Failure::Found("it is damaged".to_owned())),
     }
 }
 
