@@ -265,8 +265,8 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "appends-go-on-where-commits-are-not-known",
-        file: "src/group/groups.rs",
-        good: "                hold_back_appends(&topics, &damage);\n",
+        file: "src/group/unreadable.rs",
+        good: "                hold_back_appends(topics, &damage);\n",
         bad: "                _ = hold_back_appends;\n",
         caught_by: &[tests("interface", &["groups::damaged::"])],
     },
