@@ -215,8 +215,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "consumed-deleted-before-its-commit-is-durable",
         file: "src/group/groups.rs",
-        good: "if consumed.is_some_and(|consumed| partition.log().has_segment_below(consumed)) {",
-        bad: "if consumed.is_some_and(|consumed| consumed < 0) {",
+        good: "if partition.log().has_segment_below(consumed) {",
+        bad: "if consumed < 0 {",
         caught_by: &[tests("interface", &["groups::positions::what_was_consumed"])],
     },
     Bug {
