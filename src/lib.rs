@@ -307,7 +307,10 @@ pub use share::{
     Schedule, Worker, WorkerWaker,
 };
 pub use store::{BackupBuilder, MaintenanceGuard, Store, StoreBuilder, StoreReader};
-pub use stream::{EventReader, EventsBackwards, OwnedEvents, Stream};
+pub use stream::{
+    EventReader, EventsBackwards, MergedEvents, OwnedEvents, Progress, Projection, Snapshot, Snapshots,
+    Stream,
+};
 #[cfg(feature = "async")]
 pub use topic::PartitionStream;
 pub use topic::{

@@ -8,6 +8,7 @@ mod queues;
 mod reading;
 mod repairs;
 mod syncs;
+mod tasks;
 mod transactions;
 
 /// One bug: a place in the source, and what stands there instead.
@@ -54,6 +55,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
     [
         figures::BUGS,
         copies::BUGS,
+        tasks::BUGS,
         lives::BUGS,
         processes::BUGS,
         queues::BUGS,
