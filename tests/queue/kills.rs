@@ -77,7 +77,8 @@ fn live(dir: &Path, random: &mut Random) -> (Vec<String>, bool) {
 
 #[test]
 fn no_answer_is_lost_and_no_job_whenever_the_process_is_killed() {
-    let kills = std::env::var("ANNALS_QUEUE_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
+    let kills =
+        std::env::var("ANNALS_QUEUE_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
     let dir = tempfile::tempdir().unwrap();
     let mut random = Random::new(kills);
     let (mut done, mut sent, mut killed): (BTreeMap<String, u32>, _, u64) = (BTreeMap::new(), 0_u32, 0);
@@ -113,7 +114,9 @@ fn no_answer_is_lost_and_no_job_whenever_the_process_is_killed() {
         }
     }
     let dead: Vec<_> = match store.topic("jobs.workers.dead") {
-        Ok(topic) => topic.partitions().into_iter().flat_map(|partition| partition.read(..).unwrap()).collect(),
+        Ok(topic) => {
+            topic.partitions().into_iter().flat_map(|partition| partition.read(..).unwrap()).collect()
+        }
         Err(_) => Vec::new(),
     };
     for letter in dead {
@@ -163,7 +166,10 @@ fn a_job_that_ends_its_process_is_a_dead_letter_after_its_last_attempt() {
     let mut letters = store.dead_letters("jobs", "workers").unwrap();
     let letters = letters.take(10).unwrap();
     assert_eq!(letters.len(), 1, "it took others along: {letters:?}");
-    assert_eq!((letters[0].record().value.as_deref(), letters[0].delivery_count), (Some(POISON.as_bytes()), 5));
+    assert_eq!(
+        (letters[0].record().value.as_deref(), letters[0].delivery_count),
+        (Some(POISON.as_bytes()), 5)
+    );
     assert_eq!(lives, 5);
     assert!(take(&mut store.queue("jobs", "workers").unwrap(), 1).is_empty());
 }

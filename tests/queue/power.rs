@@ -62,7 +62,8 @@ impl Moments {
 }
 
 fn open(machine: &PowerCutFileSystem) -> Store {
-    let builder = Store::builder("/store").file_system(machine.shared()).clock(Arc::new(ManualClock::at(1_000_000)));
+    let builder =
+        Store::builder("/store").file_system(machine.shared()).clock(Arc::new(ManualClock::at(1_000_000)));
     builder.maintain_by_hand().open().unwrap()
 }
 
@@ -119,7 +120,8 @@ fn work(machine: &PowerCutFileSystem, moments: &Moments, seed: u64) {
                 }
                 3 => {
                     moments.note(&name, |facts| facts.with_result = Done::Begun);
-                    let mut tx = store.transaction_builder("work").durability(Durability::Disk).begin().unwrap();
+                    let mut tx =
+                        store.transaction_builder("work").durability(Durability::Disk).begin().unwrap();
                     tx.send(Record::to("results").value(&name)).unwrap();
                     tx.ack(message);
                     tx.commit().unwrap();
@@ -155,7 +157,8 @@ fn judge(machine: &PowerCutFileSystem, facts: &AllFacts, is_killed: bool) {
     }
     let mut worker = queue(&store);
     let out = take(&mut worker, 1000);
-    let counts: BTreeMap<_, _> = out.iter().map(|message| (value(message), message.delivery_count())).collect();
+    let counts: BTreeMap<_, _> =
+        out.iter().map(|message| (value(message), message.delivery_count())).collect();
     assert_eq!(counts.len(), out.len(), "one is out twice");
     let (letters, results) = (found_in(&store, "jobs.workers.dead"), found_in(&store, "results"));
     for (name, facts) in facts {
@@ -195,7 +198,8 @@ fn judge(machine: &PowerCutFileSystem, facts: &AllFacts, is_killed: bool) {
 
 #[test]
 fn every_call_may_be_the_last() {
-    let states = std::env::var("ANNALS_QUEUE_STATES").ok().and_then(|states| states.parse().ok()).unwrap_or(STATES);
+    let states =
+        std::env::var("ANNALS_QUEUE_STATES").ok().and_then(|states| states.parse().ok()).unwrap_or(STATES);
     let each = states / usize::try_from(SEEDS).unwrap();
     let mut looked = 0;
     for seed in 0..SEEDS {
@@ -206,13 +210,22 @@ fn every_call_may_be_the_last() {
         let mut random = Random::new(seed);
         for number in 0..each {
             // All of them, as often as there is time for; each time another cut.
-            let at = if each >= seen.len() { number % seen.len() } else { usize::try_from(random.below(seen.len() as u64)).unwrap() };
+            let at = if each >= seen.len() {
+                number % seen.len()
+            } else {
+                usize::try_from(random.below(seen.len() as u64)).unwrap()
+            };
             let (disk, facts, doing) = &seen[at];
             let machine = PowerCutFileSystem::on(disk.clone(), None);
             let cut = random.below(8);
             let is_killed = cut == 7;
-            let next = if is_killed { machine.restart() } else { machine.cut_power(cut * 1000 + random.below(1000) * u64::from(cut > 1)) };
-            let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| judge(&next, facts, is_killed)));
+            let next = if is_killed {
+                machine.restart()
+            } else {
+                machine.cut_power(cut * 1000 + random.below(1000) * u64::from(cut > 1))
+            };
+            let judged =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| judge(&next, facts, is_killed)));
             assert!(judged.is_ok(), "seed {seed}, moment {at} of {}, cut {cut}, {doing}", seen.len());
             looked += 1;
         }
