@@ -4,6 +4,7 @@
 mod admin;
 mod adopt;
 mod catalog_file;
+mod closing;
 mod compaction;
 mod config;
 mod cut;
