@@ -324,7 +324,7 @@ impl Log {
             Phase::Untouched(found) => {
                 matches!(found.last_close, LastClose::Unclean(_)) || !self.accumulator.lock().is_empty()
             }
-            Phase::Closed => false,
+            Phase::Followed(_) | Phase::Closed => false,
         }
     }
 
