@@ -14,12 +14,14 @@ pub(crate) mod groups;
 mod input;
 mod line;
 mod look;
+pub(crate) mod plan;
 mod printer;
 pub(crate) mod produce;
 pub(crate) mod repair;
 mod reset;
 pub(crate) mod retention;
 pub(crate) mod stats;
+pub(crate) mod top;
 pub(crate) mod topics;
 pub(crate) mod verify;
 
@@ -35,6 +37,8 @@ pub(crate) fn run(arguments: &Arguments, screen: &mut Screen) -> Outcome {
         Verb::Consume(options) => consume::run(options, arguments, screen),
         Verb::Groups(verb) => groups::run(verb, arguments, screen),
         Verb::Stats(options) => stats::run(options, arguments, screen),
+        Verb::Top(options) => top::run(options, arguments, screen),
+        Verb::Plan(options) => plan::run(options, arguments, screen),
         Verb::Dump(options) => dump::run(options, screen),
         Verb::Verify(options) => verify::run(options, arguments, screen),
         Verb::Repair(options) => repair::run(options, arguments, screen),
