@@ -248,6 +248,30 @@ pub enum Error {
         offset: Offset,
     },
 
+    /// A message of that id was sent a short time ago, and this one was not appended.
+    #[error("topic {topic:?}: message {id:?} was sent already, at {sent} ({})", Utc(*sent))]
+    DuplicateMessage {
+        /// The topic.
+        topic: String,
+        /// The id.
+        id: String,
+        /// When it was sent, Unix milliseconds.
+        sent: Timestamp,
+    },
+
+    /// The queue has as many messages that are not done as it may. Nothing was appended; the same call may succeed when some are.
+    #[error("queue {group:?} of topic {topic:?} is full: {unfinished} messages are not done, of {limit}")]
+    QueueFull {
+        /// The topic.
+        topic: String,
+        /// The group.
+        group: String,
+        /// Messages that wait, are out, or are delayed.
+        unfinished: u64,
+        /// The limit.
+        limit: u64,
+    },
+
     /// `StartFrom::Fail` and the group has committed no offset.
     #[error("group {group:?} has no committed offset for {partition}")]
     NoCommittedOffset {
@@ -470,9 +494,11 @@ impl Error {
     pub fn is_retriable(&self) -> bool {
         use io::ErrorKind::{Interrupted, OutOfMemory, ResourceBusy, TimedOut, WouldBlock};
         match self {
-            Self::StoreLocked { .. } | Self::StoreInUse { .. } | Self::Full { .. } | Self::Held { .. } => {
-                true
-            }
+            Self::StoreLocked { .. }
+            | Self::StoreInUse { .. }
+            | Self::Full { .. }
+            | Self::Held { .. }
+            | Self::QueueFull { .. } => true,
             Self::Conflict { is_undecided, .. } => *is_undecided,
             Self::Io { source, .. } => {
                 let passes =

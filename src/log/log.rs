@@ -223,6 +223,11 @@ impl Log {
             .map_err(|error| error.in_partition(&topic_partition))?;
         let report = found.report.clone();
         let Examined { end, durable, .. } = found;
+        let state = found.state.state();
+        // Of those that no snapshot knows nobody can tell when they have written: not long ago.
+        let known_at = state.closed.map(|closed| closed.next_offset).or(state.producers_at);
+        let mut producers = found.producers.clone();
+        producers.wrote_since(known_at.unwrap_or(0), clock.now());
         let watchers = Arc::new(Watchers::default());
         let poison = Poison::new(topic_partition.clone(), Arc::clone(&watchers), Arc::clone(&figures));
         let log = Self {
@@ -245,7 +250,7 @@ impl Log {
                 found.producers.first_undecided().unwrap_or(end),
             ),
             kept_from: AtomicI64::new(Offset::MAX),
-            producers: Mutex::new(found.producers.clone()),
+            producers: Mutex::new(producers),
             committer: Committer::default(),
             linger: Mutex::new(None),
             clock_seen: AtomicI64::new(found.last_append()),

@@ -10,6 +10,7 @@ use crate::io::Clock;
 use crate::locks::{AtomicU64, Mutex, Ordering};
 use crate::log::{SkippedRecord, Watchers};
 use crate::producer::Producer;
+use crate::share::enqueuer::Gate;
 use crate::share::queue::{Place, Queue};
 use crate::share::settings::{Asked, Settings};
 use crate::share::slot::Slot;
@@ -40,6 +41,10 @@ pub(crate) struct Queues {
     pub(super) openings: AtomicU64,
     /// States that the open has cut to the end of their partition, and that are not written yet.
     owed: Mutex<Vec<Arc<Slot>>>,
+    /// What the senders to each topic share, as long as there is one.
+    pub(super) gates: Mutex<HashMap<u128, Weak<Gate>>>,
+    /// Senders that wait for room.
+    pub(super) room: Watchers,
     /// Held by whoever deletes what is not needed any more.
     tidying: Mutex<()>,
     skipped: Vec<SkippedRecord>,
@@ -83,6 +88,8 @@ impl Queues {
             in_use: Mutex::default(),
             openings: AtomicU64::new(0),
             owed: Mutex::new(owed),
+            gates: Mutex::default(),
+            room: Watchers::default(),
             tidying: Mutex::default(),
             skipped,
         });
@@ -179,7 +186,7 @@ impl Queues {
         Ok(places.into())
     }
 
-    fn find(&self, group: &Arc<str>, partition: &Partition) -> Option<Arc<Slot>> {
+    pub(super) fn find(&self, group: &Arc<str>, partition: &Partition) -> Option<Arc<Slot>> {
         self.slots.lock().get(&name(group, partition)).cloned()
     }
 

@@ -276,8 +276,15 @@ impl Transactions {
             began: open.began,
             now: self.now(),
         };
-        let offset = match self.decisions.append(&decision, Durability::Os) {
-            Ok(offset) => offset,
+        let written = self.deciding().and_then(|from| {
+            let written = self.decisions.append(&decision, Durability::Os).map(|offset| (offset, from));
+            if written.is_err() && !self.decisions.is_poisoned() {
+                self.decided(from);
+            }
+            written
+        });
+        let (offset, from) = match written {
+            Ok(written) => written,
             Err(error) if self.decisions.is_poisoned() => return Err(undecided(deciding, error)),
             Err(error) => {
                 self.give_up(deciding.named, open);
@@ -295,6 +302,7 @@ impl Transactions {
             written.partition.log().decide(ended.producer.id, Ending::Commit);
         }
         self.follow(ended);
+        self.decided(from);
         Ok(())
     }
 

@@ -169,6 +169,13 @@ impl DecisionLog {
         }
     }
 
+    /// The same, and from this offset on too.
+    pub(super) fn keep_at_least_from(&self, offset: Offset) {
+        if let Ok(Some(partition)) = self.existing() {
+            partition.log().keep_at_least_from(offset);
+        }
+    }
+
     /// After a crash markers may be lost that had been written, and their decisions are needed once more: none is compacted
     /// away in this life.
     pub(super) fn keep_all_unless(&self, was_clean: bool) {

@@ -33,6 +33,9 @@ pub(super) struct Outstanding {
     is_awaited: bool,
     /// Decisions whose markers are written, the oldest first, and where: kept until all of these are durable.
     settling: VecDeque<(Offset, Vec<(Partition, Offset)>)>,
+    /// Decisions that are being written, each by an offset that it will not stand before. One of which nobody knows whether it is
+    /// there stays among them.
+    deciding: Vec<Offset>,
 }
 
 /// A transaction that is decided.
@@ -102,6 +105,24 @@ impl Transactions {
             drop(self.finish());
         } else {
             self.remind();
+        }
+    }
+
+    /// A decision is about to be written: compaction keeps it from the moment it is there. Says by what it is known until
+    /// [`decided`](Self::decided).
+    pub(super) fn deciding(&self) -> Result<Offset> {
+        let from = self.decisions.partition()?.end();
+        let mut outstanding = self.outstanding.lock();
+        outstanding.deciding.push(from);
+        self.decisions.keep_at_least_from(from);
+        Ok(from)
+    }
+
+    /// It was written and is outstanding, or it never was.
+    pub(super) fn decided(&self, from: Offset) {
+        let mut outstanding = self.outstanding.lock();
+        if let Some(at) = outstanding.deciding.iter().position(|one| *one == from) {
+            outstanding.deciding.swap_remove(at);
         }
     }
 
@@ -204,8 +225,9 @@ impl Transactions {
         }
         let settling = outstanding.settling.front().map(|(decision, _)| *decision);
         let waiting = outstanding.ended.iter().filter_map(|one| one.decision).min();
-        let keep = settling.into_iter().chain(waiting).min();
-        drop(outstanding);
+        let deciding = outstanding.deciding.iter().copied();
+        let keep = settling.into_iter().chain(waiting).chain(deciding).min();
+        // Before anybody who decides next says what else is to be kept.
         self.decisions.keep_from(keep);
     }
 

@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod enqueue;
+#[cfg(test)]
 mod later;
 #[cfg(test)]
 mod letters;

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::format::{BatchHeader, Malformed, RecordIter, SegmentSummary};
 use crate::io::Stopwatch;
 use crate::locks::Ordering;
+use crate::log::compaction::markers::Markers;
 use crate::log::compaction::offset_map::{Full, OffsetMap};
 use crate::log::compaction::plan::{RunLimits, Sealed, has_due, measure, runs};
 use crate::log::compaction::rewrite::{Expander, Rewrite, Rewriter, Source};
@@ -188,12 +189,14 @@ impl Log {
             Err(_) if self.has_left(&at.sources) => return Ok(at.cleaned_until),
             Err(error) => return Err(error),
         };
+        let markers = Markers::default();
         let sieve = LastOfKey {
             map: &map,
             covered,
             until: at.dirt.until,
             aborted: &at.aborted,
             producers: &at.producers,
+            markers: &markers,
             start: at.start,
             now: config.now,
             horizon: config.now.saturating_add(millis(config.delete_retention)),
@@ -211,11 +214,15 @@ impl Log {
             let run = at.sources.get(range.clone()).unwrap_or_default();
             // Without anything new only tombstones can go.
             if covered == at.cleaned_until && !run.iter().any(|source| has_due(&source.summary, config.now)) {
+                markers.skip();
                 continue;
             }
             match self.clean_run(&mut rewriter, run, at, (report, &mut horizons))? {
                 Cleaned::Done => {}
-                Cleaned::Overtaken => overtaken = true,
+                Cleaned::Overtaken => {
+                    overtaken = true;
+                    markers.skip();
+                }
                 // Each of them fits where it was, or stays as it is.
                 Cleaned::TooLarge if run.len() > 1 => {
                     range.rev().for_each(|at| ranges.push_front(at..at + 1));

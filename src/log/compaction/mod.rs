@@ -1,13 +1,14 @@
 //! Rewriting sealed segments without some of their records, while others append and read.
 //!
 //! [`plan`] decides what compaction should look at; [`offset_map`] learns each key's last offset; a [`sieve`] says which
-//! records stay; [`rewrite`] writes what stays to a new file; [`swap`] puts that file in the place of the old ones, which
+//! records stay, [`markers`] which ends of transactions may go; [`rewrite`] writes what stays to a new file; [`swap`] puts that file in the place of the old ones, which
 //! is the only moment that appends wait for. [`compact`] and [`erase`] put these together, as does deletion from the
 //! start of a log, [`trim`].
 
 mod compact;
 mod config;
 mod erase;
+mod markers;
 mod offset_map;
 mod plan;
 mod rewrite;

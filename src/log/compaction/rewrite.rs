@@ -1,5 +1,6 @@
 //! Writing what stays of some segments into a new one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -86,13 +87,20 @@ struct Progress {
     /// Begun with the first change: a run that does not change is not written.
     new: Option<NewSegment>,
     removed_records: u64,
+    /// Ends of transactions that went: whose, and where they stood.
+    removed_ends: BTreeSet<(i64, Offset)>,
     delete_horizon: Timestamp,
     is_too_large: bool,
 }
 
 impl Progress {
-    const NONE: Self =
-        Self { new: None, removed_records: 0, delete_horizon: NO_TIMESTAMP, is_too_large: false };
+    const NONE: Self = Self {
+        new: None,
+        removed_records: 0,
+        removed_ends: BTreeSet::new(),
+        delete_horizon: NO_TIMESTAMP,
+        is_too_large: false,
+    };
 
     fn note_horizon(&mut self, horizon: Timestamp) {
         if horizon >= 0 && (self.delete_horizon < 0 || horizon < self.delete_horizon) {
@@ -118,7 +126,6 @@ impl<'a> Rewriter<'a> {
         };
         let mut aborted = Vec::new();
         for source in run {
-            // A marker stays, whatever becomes of its transaction's records.
             aborted.extend(self.log.aborted_in(&self.log.segment_list(), &source.segment)?.iter().copied());
         }
         let bytes = run.iter().map(|source| source.summary.bytes).sum();
@@ -129,13 +136,15 @@ impl<'a> Rewriter<'a> {
             }
             self.add(source, &mut progress)
         });
-        let Progress { new, removed_records, delete_horizon, is_too_large } = progress;
+        let Progress { new, removed_records, removed_ends, delete_horizon, is_too_large } = progress;
         let Some(new) = new else { return filled.map(|()| Rewrite::Unchanged { delete_horizon }) };
         if let Err(error) = filled {
             // What cannot be removed now is removed by the next rewrite, or after the next open.
             drop(new.discard());
             return if is_too_large { Ok(Rewrite::TooLarge) } else { Err(error) };
         }
+        // Without its end there is nothing left of a transaction.
+        aborted.retain(|one| !removed_ends.contains(&(one.producer_id, one.last)));
         let new = new.finish(last.summary.next_offset)?;
         let mut new = new.map(|new| new.with_aborted(aborted));
         if let Some(new) = &mut new {
@@ -172,6 +181,10 @@ impl<'a> Rewriter<'a> {
         let damaged =
             |malformed| source.segment.log().damaged(batch.position(), header.base_offset, malformed);
         let outcome = match self.sieve.batch(header) {
+            BatchFate::Goes if header.attributes.is_control() => {
+                progress.removed_ends.insert((header.producer_id, header.last_offset()));
+                Outcome::Gone
+            }
             BatchFate::Goes => {
                 progress.removed_records += u64::from(header.record_count.unsigned_abs());
                 Outcome::Gone

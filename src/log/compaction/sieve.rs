@@ -1,6 +1,7 @@
 //! Which records stay.
 
 use crate::format::{BatchHeader, RawRecord, RecordFate, RewriteRules};
+use crate::log::compaction::markers::Markers;
 use crate::log::compaction::offset_map::OffsetMap;
 use crate::log::producers::aborted::AbortedRange;
 use crate::log::producers::table::ProducerTable;
@@ -27,7 +28,7 @@ pub(super) trait Sieve {
 }
 
 /// Keeps the last record of each key, and tombstones for a while.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct LastOfKey<'a> {
     pub(super) map: &'a OffsetMap,
     /// The map knows everything from the last cleaning up to here.
@@ -38,6 +39,7 @@ pub(super) struct LastOfKey<'a> {
     pub(super) aborted: &'a AbortedRange,
     /// The last batch of each producer stays, emptied perhaps: by it a batch that comes again is known.
     pub(super) producers: &'a ProducerTable,
+    pub(super) markers: &'a Markers,
     /// First offset that may be read.
     pub(super) start: Offset,
     pub(super) now: Timestamp,
@@ -47,9 +49,13 @@ pub(super) struct LastOfKey<'a> {
 
 impl Sieve for LastOfKey<'_> {
     fn batch(&self, header: &BatchHeader) -> BatchFate {
+        let attributes = header.attributes;
+        if attributes.is_transactional() && !attributes.is_control() {
+            self.markers.note_batch(header.producer_id);
+        }
         match header {
             _ if header.next_offset() <= self.start && header.next_offset() != self.until => BatchFate::Goes,
-            _ if header.attributes.is_control() => BatchFate::Stays,
+            _ if attributes.is_control() => self.control(header),
             _ => BatchFate::Open,
         }
     }
@@ -57,6 +63,9 @@ impl Sieve for LastOfKey<'_> {
     fn record(&self, header: &BatchHeader, record: &RawRecord<'_>) -> RecordFate {
         if record.offset >= self.covered {
             return RecordFate::Stays;
+        }
+        if header.attributes.is_control() {
+            return RecordFate::StaysForNow;
         }
         if header.attributes.is_transactional() && self.aborted.holds(header.producer_id, header.base_offset)
         {
@@ -79,6 +88,27 @@ impl Sieve for LastOfKey<'_> {
             header.producer_id >= 0 && self.producers.is_last_of(header.producer_id, header.last_offset());
         let keeps_header = header.next_offset() == self.until || is_last_of_producer;
         RewriteRules { horizon: Some(self.horizon), keeps_header }
+    }
+}
+
+impl LastOfKey<'_> {
+    /// A control batch. The end of a transaction of which nothing is left gets its delete horizon, and goes when that is over.
+    fn control(&self, header: &BatchHeader) -> BatchFate {
+        if header.producer_id < 0 {
+            return BatchFate::Stays;
+        }
+        let is_alone = self.markers.is_alone(header.producer_id);
+        // It tells in which epoch its producer is, who is known: by that a transaction is known to have ended here.
+        let is_last_of_producer = self.producers.epoch(header.producer_id) == Some(header.producer_epoch);
+        if header.next_offset() == self.until || header.next_offset() > self.covered || is_last_of_producer {
+            return BatchFate::Stays;
+        }
+        match header.attributes.has_delete_horizon() {
+            true if header.base_timestamp <= self.now => BatchFate::Goes,
+            true => BatchFate::Stays,
+            false if is_alone => BatchFate::Open,
+            false => BatchFate::Stays,
+        }
     }
 }
 
@@ -155,6 +185,7 @@ mod tests {
             until: 30,
             aborted: &AbortedRange::default(),
             producers: &ProducerTable::default(),
+            markers: &Markers::default(),
             start: 0,
             now: 1000,
             horizon: 2000,
@@ -193,6 +224,48 @@ mod tests {
     }
 
     #[test]
+    fn a_marker_goes_when_nothing_of_its_transaction_is_left_and_its_horizon_is_over() {
+        let (map, aborted) = (OffsetMap::new(0, 0), AbortedRange::default());
+        let (producers, markers) = (ProducerTable::default(), Markers::default());
+        let sieve = LastOfKey {
+            map: &map,
+            covered: 100,
+            until: 200,
+            aborted: &aborted,
+            producers: &producers,
+            markers: &markers,
+            start: 0,
+            now: 1000,
+            horizon: 2000,
+        };
+        let of = |attributes: Attributes, producer_id: i64, horizon: Timestamp| BatchHeader {
+            attributes: if horizon < 0 { attributes } else { attributes.with_delete_horizon() },
+            producer_id,
+            producer_epoch: 1,
+            ..header(horizon)
+        };
+        let batch = Attributes::default().with_transactional();
+        let marker = batch.with_control();
+        assert_eq!(sieve.batch(&of(batch, 7, -1)), BatchFate::Open);
+        assert_eq!(sieve.batch(&of(marker, 7, -1)), BatchFate::Stays, "its transaction was there");
+        assert_eq!(sieve.batch(&of(marker, 7, -1)), BatchFate::Open, "nothing is left of the next one");
+        let alone =
+            RawRecord { offset: 10, timestamp: 0, key: None, value: None, headers: Default::default() };
+        assert_eq!(sieve.record(&of(marker, 7, -1), &alone), RecordFate::StaysForNow);
+        assert_eq!(sieve.batch(&of(marker, 7, 1001)), BatchFate::Stays);
+        assert_eq!(sieve.batch(&of(marker, 7, 1000)), BatchFate::Goes);
+        assert_eq!(LastOfKey { until: 20, ..sieve }.batch(&of(marker, 7, 1000)), BatchFate::Stays);
+        assert_eq!(LastOfKey { covered: 19, ..sieve }.batch(&of(marker, 7, 1000)), BatchFate::Stays);
+        assert_eq!(sieve.batch(&of(marker, -1, 1000)), BatchFate::Stays, "another kind");
+        let mut known = ProducerTable::default();
+        known.note(&of(batch, 7, -1));
+        let knows = LastOfKey { producers: &known, ..sieve };
+        assert_eq!(knows.batch(&of(marker, 7, 1000)), BatchFate::Stays, "it tells the producer's epoch");
+        markers.skip();
+        assert_eq!(sieve.batch(&of(marker, 8, -1)), BatchFate::Stays, "its batches may stand in between");
+    }
+
+    #[test]
     fn headers_decide_what_they_can() {
         let map = OffsetMap::new(0, 0);
         let (aborted, producers) = (AbortedRange::default(), ProducerTable::default());
@@ -203,6 +276,7 @@ mod tests {
             until: 30,
             aborted,
             producers,
+            markers: &Markers::default(),
             start: 20,
             now: 0,
             horizon: 0,

@@ -26,6 +26,7 @@ impl Log {
         header: &BatchHeader,
         marker: Option<&EndMarker>,
     ) -> Option<Offset> {
+        let now = self.clock.now();
         let mut producers = self.producers.lock();
         match marker {
             None => producers.note(header),
@@ -37,6 +38,7 @@ impl Log {
                 }
             }
         }
+        producers.wrote_at(header.producer_id, now);
         producers.first_undecided()
     }
 
@@ -75,6 +77,11 @@ impl Log {
         if self.kept_from.load(Ordering::Acquire) >= 0 {
             self.kept_from.store(offset, Ordering::Release);
         }
+    }
+
+    /// The same of what stands from `offset` on, whatever else is kept.
+    pub(crate) fn keep_at_least_from(&self, offset: Offset) {
+        self.kept_from.fetch_min(offset, Ordering::AcqRel);
     }
 
     /// Keeps compaction from all of it, until the log is opened again.

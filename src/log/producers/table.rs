@@ -82,7 +82,7 @@ struct Producer {
     epoch: i16,
     /// The last ones in its epoch, oldest first.
     batches: VecDeque<Remembered>,
-    /// Of its last batch or marker.
+    /// Of its last batch or marker, or when that was appended, whichever is later.
     timestamp: Timestamp,
     coordinator_epoch: i32,
     open: Option<Open>,
@@ -360,6 +360,22 @@ impl ProducerTable {
             });
             is_behind.then(|| format!("the log knows producer {id} further: {told:?}, not {known:?}"))
         })
+    }
+
+    /// Takes it that a producer has written at `now`: what its records say of time may be long ago.
+    pub(crate) fn wrote_at(&mut self, producer_id: i64, now: Timestamp) {
+        if let Some(producer) = self.producers.get_mut(&producer_id) {
+            producer.timestamp = producer.timestamp.max(now);
+        }
+    }
+
+    /// The same of all whose last batch stands at `since` or behind it.
+    pub(crate) fn wrote_since(&mut self, since: Offset, now: Timestamp) {
+        for producer in self.producers.values_mut() {
+            if producer.batches.back().is_some_and(|batch| batch.last_offset >= since) {
+                producer.timestamp = producer.timestamp.max(now);
+            }
+        }
     }
 
     /// Forgets who has no transaction open and has written nothing since `before`.

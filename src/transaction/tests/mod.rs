@@ -1,6 +1,7 @@
 //! Transactions without a store around them: who takes part, what has to hold, what fails.
 
 mod conditions;
+mod deciding;
 mod participants;
 mod recovery;
 mod world;

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "files are copied and damaged from outside")]
 
 use std::path::Path;
+use std::time::Duration;
 
 use annals::{Durability, Isolation, Record, Store, TopicConfig};
 
@@ -151,6 +152,53 @@ fn compaction_takes_aborted_records_and_keeps_what_is_open() {
     let copy = killed(dir.path());
     let again = Store::open(copy.path()).unwrap();
     assert_eq!(values(&again, "states", 0, Isolation::ReadCommitted), ["newest"]);
+}
+
+/// Ends of transactions in the files of a partition, commits and aborts alike.
+fn markers(dir: &Path, partition: &str) -> usize {
+    let segments = annals::dump::SegmentDump::in_directory(dir.join(partition)).unwrap();
+    let stretches =
+        segments.iter().flat_map(|segment| segment.stretches().map(|one| one.unwrap()).collect::<Vec<_>>());
+    let is_marker = |one: &annals::dump::Stretch| match one {
+        annals::dump::Stretch::Batch(batch) => batch.is_control && batch.producer_id >= 0,
+        _ => false,
+    };
+    stretches.filter(is_marker).count()
+}
+
+#[test]
+fn ends_of_transactions_of_which_nothing_is_left_go_after_the_delete_horizon() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = std::sync::Arc::new(annals::io::ManualClock::at(1_000_000));
+    let store = Store::builder(dir.path()).clock(clock.clone()).maintain_by_hand().open().unwrap();
+    let config = TopicConfig::new().cleanup_policy(annals::CleanupPolicy::Compact);
+    let states = store.create_topic("states", config.delete_retention(Duration::from_secs(60))).unwrap();
+    for number in 0..4 {
+        let mut tx =
+            store.transaction_builder("tx").durability(Durability::Disk).buffer_bytes(0).begin().unwrap();
+        tx.send(Record::to("states").key("a").value(&number.to_string())).unwrap();
+        if number % 2 == 0 { tx.commit().map(drop).unwrap() } else { tx.abort().unwrap() }
+    }
+    let next = |value: &str| {
+        store.producer().send(Record::to("states").key("a").value(value)).unwrap();
+        states.compact().unwrap();
+        markers(dir.path(), "states-0")
+    };
+    assert_eq!(next("first"), 4, "their records were there");
+    assert_eq!(next("second"), 4, "their horizon begins");
+    clock.advance(Duration::from_secs(59));
+    assert_eq!(next("third"), 4);
+    clock.advance(Duration::from_secs(2));
+    // Nothing new: the horizon alone is the reason. The last one tells the epoch of its producer.
+    states.compact().unwrap();
+    assert_eq!(markers(dir.path(), "states-0"), 1);
+    assert_eq!(values(&store, "states", 0, Isolation::ReadUncommitted), ["third"]);
+    let mut tx = store.transaction_builder("tx").buffer_bytes(0).begin().unwrap();
+    tx.send(Record::to("states").key("a").value("undecided")).unwrap();
+    let copy = killed(dir.path());
+    let found = Store::verify(copy.path()).unwrap();
+    assert!(found.is_sound() && found.stale_indexes.is_empty(), "{found:?}");
+    assert_eq!(values(&open(copy.path()), "states", 0, Isolation::ReadCommitted), ["third"]);
 }
 
 #[test]

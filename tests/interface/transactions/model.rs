@@ -26,11 +26,15 @@ fn open(dir: &std::path::Path) -> Store {
     let store = Store::builder(dir).maintain_by_hand().open().unwrap();
     for topic in TOPICS {
         let config = TopicConfig::new().partitions(2).segment_bytes(2000);
-        let config =
-            if topic == "compacted" { config.cleanup_policy(CleanupPolicy::Compact) } else { config };
+        let config = if topic == "compacted" { compacted(config) } else { config };
         store.ensure_topic(topic, config).unwrap();
     }
     store
+}
+
+/// Tombstones and ends of transactions go with the compaction that meets them again.
+fn compacted(config: TopicConfig) -> TopicConfig {
+    config.cleanup_policy(CleanupPolicy::Compact).delete_retention(std::time::Duration::ZERO)
 }
 
 type Place = (usize, u32);

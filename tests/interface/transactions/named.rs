@@ -89,3 +89,29 @@ fn records_that_are_missing_or_came_too_long_ago_are_told() {
     assert!(other.append(&readings, -1, &[Record::new()], Durability::Os).is_err());
     assert!(other.append(&readings, 0, &[], Durability::Os).is_err());
 }
+
+#[test]
+fn a_producer_of_old_records_is_not_forgotten_for_their_age() {
+    let mut dir = tempfile::tempdir().unwrap();
+    for (life, sequence) in [(0, 0), (1, 40)] {
+        let store = open(dir.path());
+        store.ensure_topic("history", TopicConfig::new().segment_bytes(300)).unwrap();
+        let history = store.topic("history").unwrap().partition(0).unwrap();
+        let ingest = store.named_producer("ingest").unwrap();
+        let send = |sequence: i32| {
+            let record = Record::new().value("long ago").timestamp(1_000);
+            ingest.append(&history, sequence, &[record], Durability::Os).unwrap()
+        };
+        if life > 0 {
+            assert!(send(sequence - 1).is_duplicate, "what came last before the kill");
+        }
+        for number in sequence..sequence + 40 {
+            assert!(!send(number).is_duplicate);
+            assert!(send(number).is_duplicate, "{number}: it came a moment ago");
+        }
+        assert_eq!(history.end(), i64::from(sequence) + 40);
+        let copy = killed(dir.path());
+        drop(store);
+        dir = copy;
+    }
+}

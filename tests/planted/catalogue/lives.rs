@@ -7,8 +7,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "append-before-commits-are-set-back",
         file: "src/log/open/settle.rs",
-        good: "let required = prerequisites.iter().try_for_each(|prerequisite| (prerequisite.0)());",
-        bad: "let required: Result<()> = Ok(());",
+        good: "prerequisites.iter().try_for_each(|prerequisite| (prerequisite.0)())?;",
+        bad: "drop(prerequisites);",
         caught_by: &[tests("interface", &["lifecycle::full_disk::"])],
     },
     Bug {

@@ -1,0 +1,34 @@
+//! Which ends of transactions may go: those of which nothing else is left.
+//!
+//! A marker without its transaction's records says nothing to a reader. It waits for the delete horizon all the same, so that whoever
+//! has read some of them sees how they ended.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+
+/// What a pass over the log has seen so far. It begins at the start of the log and comes to every batch in order; one that it comes to
+/// again counts again.
+#[derive(Debug, Default)]
+pub(super) struct Markers {
+    /// Producers with a batch of a transaction whose end was not seen yet, emptied ones among them: without its end that would be
+    /// open.
+    unfinished: RefCell<BTreeSet<i64>>,
+    has_gaps: Cell<bool>,
+}
+
+impl Markers {
+    /// Some of the log is not looked at: of what comes behind nobody knows what is left.
+    pub(super) fn skip(&self) {
+        self.has_gaps.set(true);
+    }
+
+    /// A batch of a transaction.
+    pub(super) fn note_batch(&self, producer_id: i64) {
+        self.unfinished.borrow_mut().insert(producer_id);
+    }
+
+    /// The end of a transaction; true if nothing of it was there when the pass came by.
+    pub(super) fn is_alone(&self, producer_id: i64) -> bool {
+        !self.unfinished.borrow_mut().remove(&producer_id) && !self.has_gaps.get()
+    }
+}

@@ -1,0 +1,190 @@
+//! What has to be before a commit returns, and what becomes of decisions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::world::World;
+use crate::doubles::{Call, Fault, Times};
+use crate::error::Error;
+use crate::log::Isolation;
+use crate::types::{Durability, Record};
+use crate::upkeep::{Chore, Reason};
+
+const TOPICS: [&str; 3] = ["one", "two", "state"];
+
+fn send_all(tx: &mut crate::transaction::Transaction, value: &str) {
+    for topic in TOPICS {
+        tx.send(Record::to(topic).value(value)).unwrap();
+    }
+}
+
+#[test]
+fn everything_that_a_commit_at_disk_rests_on_is_durable_when_it_returns() {
+    let world = World::new();
+    world.append("one", "input", Durability::Os).unwrap();
+    let mut tx = world.builder("a").durability(Durability::Disk).begin().unwrap();
+    for topic in ["two", "state"] {
+        tx.send(Record::to(topic).value("output")).unwrap();
+    }
+    tx.commit_offsets(&world.consumer_at_end("group", "one")).unwrap();
+    tx.commit().unwrap();
+    for topic in ["one", "two", "state", "__consumer_offsets", "__transaction_state"] {
+        assert!(world.partition(topic).durable() >= 1, "{topic}");
+    }
+    // The one-partition way too, its end included.
+    let mut tx = world.builder("b").durability(Durability::Disk).begin().unwrap();
+    tx.send(Record::to("one").value("alone")).unwrap();
+    tx.commit().unwrap();
+    let one = world.partition("one");
+    assert_eq!((one.durable(), one.end()), (3, 3));
+}
+
+#[test]
+fn no_marker_stands_in_a_file_before_what_it_rests_on_is_durable() {
+    let world = World::new();
+    let mut tx = world.begin("a");
+    send_all(&mut tx, "x");
+    tx.commit().unwrap();
+    let ends = || TOPICS.map(|topic| world.partition(topic).end());
+    assert_eq!(ends(), [1; 3], "decided, and no marker");
+    assert_eq!(world.values("one"), ["x"], "readers know");
+    world.disk.fail(&[Call::Sync], "two-0", (0, Times::ForEver), Fault::Error(5));
+    assert!(world.transactions.finish().is_err());
+    assert_eq!(ends(), [1; 3], "one sync has failed");
+    let world = world.next_life();
+    assert_eq!(world.values("state"), ["x"]);
+    world.transactions.finish().unwrap();
+    assert_eq!(TOPICS.map(|topic| world.partition(topic).end()), [2; 3]);
+    assert!(TOPICS.iter().all(|topic| world.partition(topic).durable() >= 1));
+}
+
+#[test]
+fn a_commit_whose_sync_fails_is_undecided_for_one_partition_too() {
+    let world = World::new();
+    world.append("one", "before", Durability::Disk).unwrap();
+    let mut tx = world.builder("a").durability(Durability::Disk).begin().unwrap();
+    tx.send(Record::to("one").value("alone")).unwrap();
+    world.disk.fail(&[Call::Sync], "one-0", (0, Times::ForEver), Fault::Error(5));
+    match tx.commit() {
+        Err(Error::Undecided { name, cause }) => {
+            assert_eq!(name, "a");
+            assert!(matches!(*cause, Error::Io { .. } | Error::Poisoned { .. }), "{cause}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(world.next_life().values("one"), ["before", "alone"], "the page cache has all of it");
+}
+
+#[test]
+fn a_decision_that_cannot_be_written_is_an_abort() {
+    let world = World::new();
+    for topic in TOPICS {
+        world.append(topic, "before", Durability::Os).unwrap();
+    }
+    let mut tx = world.begin("a");
+    send_all(&mut tx, "never");
+    world.disk.fail(
+        &[Call::Write, Call::Allocate, Call::Create],
+        "__transaction_state",
+        (0, Times::ForEver),
+        Fault::Error(28),
+    );
+    let refused = tx.commit().unwrap_err();
+    assert!(refused.is_disk_full(), "{refused}");
+    world.disk.heal();
+    for topic in TOPICS {
+        assert_eq!(world.partition(topic).stable(), world.partition(topic).end(), "{topic}");
+        assert_eq!(world.values(topic), ["before"]);
+    }
+    let mut tx = world.begin("a");
+    send_all(&mut tx, "next");
+    tx.commit().unwrap();
+    assert_eq!(world.next_life().values("two"), ["before", "next"]);
+}
+
+#[test]
+fn decisions_are_kept_until_their_markers_are_durable() {
+    let world = World::new();
+    for number in 0..3 {
+        let mut tx = world.begin("a");
+        send_all(&mut tx, &number.to_string());
+        tx.commit().unwrap();
+    }
+    let decisions = |world: &World| {
+        world.topics.get("__transaction_state").unwrap().compact().unwrap();
+        let all = world.partition("__transaction_state").read(..).unwrap();
+        all.isolation(Isolation::ReadUncommitted).into_iter().count()
+    };
+    assert_eq!(decisions(&world), 3, "no marker is written");
+    world.transactions.finish().unwrap();
+    assert_eq!(decisions(&world), 3, "no marker is durable");
+    for topic in TOPICS {
+        world.partition(topic).flush().unwrap();
+    }
+    // The next round notices.
+    let mut tx = world.begin("b");
+    send_all(&mut tx, "last");
+    tx.commit().unwrap();
+    world.transactions.finish().unwrap();
+    assert!(decisions(&world) < 4, "of each name the last one is left");
+}
+
+#[test]
+fn a_transaction_whose_time_is_over_is_aborted_and_told_so() {
+    let world = World::new();
+    let mut slow = world.builder("slow").buffer_bytes(0).timeout(Duration::from_millis(1)).begin().unwrap();
+    let mut quick = world.begin_written("quick");
+    send_all(&mut slow, "slow");
+    send_all(&mut quick, "quick");
+    std::thread::sleep(Duration::from_millis(3));
+    Arc::clone(&world.transactions).run(Reason::Due).unwrap();
+    assert!(matches!(slow.send(Record::to("one").value("late")), Err(Error::TransactionExpired { .. })));
+    match slow.commit() {
+        Err(Error::TransactionExpired { name }) => assert_eq!(name, "slow"),
+        other => panic!("{other:?}"),
+    }
+    quick.commit().unwrap();
+    for topic in TOPICS {
+        assert_eq!(world.values(topic), ["quick"]);
+    }
+    assert_eq!(world.next_life().values("one"), ["quick"]);
+}
+
+#[test]
+fn offsets_of_a_transaction_that_is_refused_do_not_count() {
+    let world = World::new();
+    world.append("one", "input", Durability::Os).unwrap();
+    let mut tx = world.begin("a");
+    tx.send(Record::to("two").value("output")).unwrap();
+    tx.commit_offsets(&world.consumer_at_end("group", "one")).unwrap();
+    tx.expect_end(&world.partition("state"), 7);
+    assert!(matches!(tx.commit(), Err(Error::UnexpectedEnd { .. })));
+    let committed = |world: &World| world.groups.committed("group", &world.partition("one"));
+    assert!(committed(&world).is_none());
+    assert!(committed(&world.next_life()).is_none());
+}
+
+#[test]
+fn each_transaction_of_a_producer_has_an_epoch_of_its_own_and_its_end_the_next_one() {
+    let world = World::new();
+    let epochs = |world: &World| {
+        let partition = world.partition("one");
+        partition.flush().unwrap();
+        world.transactions.finish().unwrap();
+        let all = partition.log().open_transactions();
+        assert!(all.is_empty());
+        partition.end()
+    };
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let mut tx = world.begin_written("a");
+        send_all(&mut tx, "x");
+        let open = world.partition("one").log().open_transactions();
+        seen.push((open[0].producer_id, open[0].producer_epoch));
+        tx.commit().unwrap();
+        let end = epochs(&world);
+        assert_eq!(end, world.partition("two").end());
+    }
+    assert_eq!(seen.iter().map(|(id, _)| id).collect::<std::collections::BTreeSet<_>>().len(), 1);
+    assert_eq!(seen.iter().map(|(_, epoch)| *epoch).collect::<Vec<_>>(), [0, 1, 2]);
+}
