@@ -298,6 +298,18 @@ pub enum Error {
         reason: String,
     },
 
+    /// Lines that are to be records are none, or could not be appended. The records of all lines before are there: go on with this
+    /// one.
+    #[error("line {line}: {cause} ({records} records were appended)")]
+    Import {
+        /// The line, from 1: that at fault, or the first of those that were appended together.
+        line: u64,
+        /// How many records were appended.
+        records: u64,
+        /// What is wrong.
+        cause: Arc<Error>,
+    },
+
     /// The caller's own callback ended the call before it was done.
     #[error("{what} was ended by its caller")]
     Cancelled {
@@ -483,7 +495,7 @@ impl Error {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         match self {
             Self::Io { source, .. } => matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge),
-            Self::Lost { cause, .. } => cause.is_disk_full(),
+            Self::Lost { cause, .. } | Self::Import { cause, .. } => cause.is_disk_full(),
             _ => false,
         }
     }
@@ -505,7 +517,7 @@ impl Error {
                     matches!(source.kind(), Interrupted | OutOfMemory | ResourceBusy | TimedOut | WouldBlock);
                 is_out_of_descriptors(source) || passes || self.is_disk_full()
             }
-            Self::Lost { cause, .. } => cause.is_retriable(),
+            Self::Lost { cause, .. } | Self::Import { cause, .. } => cause.is_retriable(),
             _ => false,
         }
     }

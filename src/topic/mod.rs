@@ -9,6 +9,8 @@ mod config;
 mod cut;
 mod directories;
 mod durable;
+mod export;
+mod import;
 mod internal;
 mod latest;
 mod ledger;

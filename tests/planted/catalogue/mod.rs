@@ -7,6 +7,7 @@ mod processes;
 mod reading;
 mod repairs;
 mod syncs;
+mod tasks;
 mod transactions;
 
 /// One bug: a place in the source, and what stands there instead.
@@ -53,6 +54,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
     [
         figures::BUGS,
         copies::BUGS,
+        tasks::BUGS,
         lives::BUGS,
         processes::BUGS,
         reading::BUGS,
