@@ -349,9 +349,8 @@ pub mod stats {
     pub use crate::transaction::TransactionStats;
 }
 
-/// The manual, by what one wants to do: the chapters of `docs/manual/`, whose programs are run here, and whose commands by the tests of
-/// `crates/annals-cli`.
-#[cfg(any(doc, doctest))]
+/// The manual: the programs in its chapters are run here, the commands by the tests of `crates/annals-cli`.
+#[cfg(doctest)]
 #[doc = include_str!("../docs/manual/index.md")]
 pub mod manual {
     #[doc = include_str!("../docs/manual/layout.md")]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    adopt, backup, compact, completions, consume, delete_records, dump, erase, groups, plan, produce, repair,
-    retention, stats, top, topics, verify,
+    adopt, backup, compact, completions, consume, delete_records, dump, erase, groups, lines, plan, produce,
+    repair, retention, stats, top, topics, verify,
 };
 
 /// See, feed, mend and watch a store of annals, an embedded event log with Kafka's model and Kafka's files.
@@ -61,6 +61,8 @@ pub(crate) enum Verb {
     DeleteRecords(delete_records::Options),
     Backup(backup::Options),
     Restore(backup::Restore),
+    Export(lines::Export),
+    Import(lines::Import),
     Adopt(adopt::Options),
     Completions(completions::Options),
     /// Print the manual page, for `man`.

@@ -13,6 +13,7 @@ mod figures;
 pub(crate) mod groups;
 mod input;
 mod line;
+pub(crate) mod lines;
 mod look;
 pub(crate) mod plan;
 mod printer;
@@ -48,6 +49,8 @@ pub(crate) fn run(arguments: &Arguments, screen: &mut Screen) -> Outcome {
         Verb::DeleteRecords(options) => delete_records::run(options, arguments, screen),
         Verb::Backup(options) => backup::run(options, arguments, screen),
         Verb::Restore(options) => backup::restore(options, arguments, screen),
+        Verb::Export(options) => lines::export(options, arguments, screen),
+        Verb::Import(options) => lines::import(options, arguments, screen),
         Verb::Adopt(options) => adopt::run(options, arguments, screen),
         Verb::Completions(options) => completions::run(options, screen),
         Verb::Manual => completions::manual(screen),

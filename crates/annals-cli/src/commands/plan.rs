@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use crate::arguments::Arguments;
 use crate::failure::Outcome;
 use crate::interrupt;
-use crate::show::{Object, Screen};
+use crate::show::{Object, Screen, count};
 use crate::times::parse_length;
 
 /// Say how many partitions a topic needs for a wanted throughput.
@@ -97,20 +97,27 @@ pub(crate) fn run(options: &Options, _: &Arguments, screen: &mut Screen) -> Outc
         );
     }
     let source = |given: bool| if given { "given" } else { "measured here" };
-    screen.line(format_args!("target                  {target:>12} records/s of {} bytes", options.record_bytes))?;
     screen.line(format_args!(
-        "one producer            {:>12} records/s, {}: {target} / {} = {by_producer} partitions",
+        "target                  {target:>12} records/s of {} bytes",
+        options.record_bytes
+    ))?;
+    screen.line(format_args!(
+        "one producer            {:>12} records/s, {}: {target} / {} = {}",
         rates.producer,
         source(options.producer_rate.is_some()),
         rates.producer,
+        count(by_producer, "partition"),
     ))?;
     screen.line(format_args!(
-        "one consumer            {:>12} records/s, {}: {target} / {} = {by_consumer} partitions",
+        "one consumer            {:>12} records/s, {}: {target} / {} = {}",
         rates.consumer,
         source(options.consumer_rate.is_some()),
         rates.consumer,
+        count(by_consumer, "partition"),
     ))?;
-    screen.line(format_args!("partitions              {partitions:>12}, the larger of {by_producer} and {by_consumer}"))
+    screen.line(format_args!(
+        "partitions              {partitions:>12}, the larger of {by_producer} and {by_consumer}"
+    ))
 }
 
 /// Removes what was measured in, whatever happens.

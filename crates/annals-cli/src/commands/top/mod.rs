@@ -43,7 +43,8 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
     let interval = options.interval.max(Duration::from_millis(10));
     with_reader(arguments, |store| {
-        let looks_at_page = options.iterations.is_none() && screen.is_terminal && std::io::stdin().is_terminal();
+        let looks_at_page =
+            options.iterations.is_none() && screen.is_terminal && std::io::stdin().is_terminal();
         if looks_at_page && !screen.json {
             return page::run(options, store, interval);
         }

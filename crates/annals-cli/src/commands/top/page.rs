@@ -136,12 +136,7 @@ impl Page {
     }
 }
 
-fn draw_table(
-    frame: &mut Frame<'_>,
-    area: Rect,
-    headings: &[&str],
-    rows: impl Iterator<Item = Vec<String>>,
-) {
+fn draw_table(frame: &mut Frame<'_>, area: Rect, headings: &[&str], rows: impl Iterator<Item = Vec<String>>) {
     let rows: Vec<_> = rows.take(usize::from(area.height)).collect();
     let width = |column: usize, heading: &str| {
         let widest = rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
@@ -156,8 +151,11 @@ fn draw_table(
         Row::new(cells.collect::<Vec<_>>())
     };
     let header: Vec<_> = headings.iter().map(|heading| heading.trim_start_matches('>').to_owned()).collect();
-    let table = Table::new(rows.iter().map(|row| aligned(row)), widths.iter().map(|width| Constraint::Length(*width)))
-        .header(aligned(&header).style(Style::new().bold()))
-        .column_spacing(2);
+    let table = Table::new(
+        rows.iter().map(|row| aligned(row)),
+        widths.iter().map(|width| Constraint::Length(*width)),
+    )
+    .header(aligned(&header).style(Style::new().bold()))
+    .column_spacing(2);
     frame.render_widget(table, area);
 }

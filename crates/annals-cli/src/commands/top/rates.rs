@@ -211,6 +211,9 @@ mod tests {
 
     #[test]
     fn sizes_have_units() {
-        assert_eq!([size(0.0), size(1023.0), size(1536.0), size(5e9)], ["0 B", "1023 B", "1.5 KiB", "4.7 GiB"]);
+        assert_eq!(
+            [size(0.0), size(1023.0), size(1536.0), size(5e9)],
+            ["0 B", "1023 B", "1.5 KiB", "4.7 GiB"]
+        );
     }
 }
