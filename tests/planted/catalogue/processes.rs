@@ -29,8 +29,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "read-only-commits-what-was-left-open",
         file: "src/transaction/recovery.rs",
-        good: "Judged::Abort | Judged::Revoked { .. } => Ending::Abort,",
-        bad: "Judged::Abort | Judged::Revoked { .. } => Ending::Commit,",
+        good: "_ = written.partition.log().decide(producer.id, ending));",
+        bad: "_ = written.partition.log().decide(producer.id, Ending::Commit));",
         caught_by: &[READ_ONLY],
     },
 ];
