@@ -50,7 +50,10 @@ fn check_both(world: &Arc<World>, must: &[&str], may: &[&str]) {
     let (first, second): (BTreeSet<_>, BTreeSet<_>) = (one.iter().collect(), two.iter().collect());
     assert_eq!(first, second, "half of a transaction is visible");
     assert!(must.iter().all(|value| one.iter().any(|found| found == value)), "{must:?}: {one:?}");
-    assert!(one.iter().all(|found| must.contains(&found.as_str()) || may.contains(&found.as_str())), "{one:?}");
+    assert!(
+        one.iter().all(|found| must.contains(&found.as_str()) || may.contains(&found.as_str())),
+        "{one:?}"
+    );
     for topic in ["one", "two"] {
         assert_eq!(world.partition(topic).stable(), world.partition(topic).end(), "{topic}: left open");
     }
