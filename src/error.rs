@@ -248,6 +248,30 @@ pub enum Error {
         offset: Offset,
     },
 
+    /// A message of that id was sent a short time ago, and this one was not appended.
+    #[error("topic {topic:?}: message {id:?} was sent already, at {sent} ({})", Utc(*sent))]
+    DuplicateMessage {
+        /// The topic.
+        topic: String,
+        /// The id.
+        id: String,
+        /// When it was sent, Unix milliseconds.
+        sent: Timestamp,
+    },
+
+    /// The queue has as many messages that are not done as it may. Nothing was appended; the same call may succeed when some are.
+    #[error("queue {group:?} of topic {topic:?} is full: {unfinished} messages are not done, of {limit}")]
+    QueueFull {
+        /// The topic.
+        topic: String,
+        /// The group.
+        group: String,
+        /// Messages that wait, are out, or are delayed.
+        unfinished: u64,
+        /// The limit.
+        limit: u64,
+    },
+
     /// `StartFrom::Fail` and the group has committed no offset.
     #[error("group {group:?} has no committed offset for {partition}")]
     NoCommittedOffset {
@@ -272,6 +296,18 @@ pub enum Error {
         path: PathBuf,
         /// What is in the way, and what to do.
         reason: String,
+    },
+
+    /// Lines that are to be records are none, or could not be appended. The records of all lines before are there: go on with this
+    /// one.
+    #[error("line {line}: {cause} ({records} records were appended)")]
+    Import {
+        /// The line, from 1: that at fault, or the first of those that were appended together.
+        line: u64,
+        /// How many records were appended.
+        records: u64,
+        /// What is wrong.
+        cause: Arc<Error>,
     },
 
     /// The caller's own callback ended the call before it was done.
@@ -459,7 +495,7 @@ impl Error {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         match self {
             Self::Io { source, .. } => matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge),
-            Self::Lost { cause, .. } => cause.is_disk_full(),
+            Self::Lost { cause, .. } | Self::Import { cause, .. } => cause.is_disk_full(),
             _ => false,
         }
     }
@@ -470,16 +506,18 @@ impl Error {
     pub fn is_retriable(&self) -> bool {
         use io::ErrorKind::{Interrupted, OutOfMemory, ResourceBusy, TimedOut, WouldBlock};
         match self {
-            Self::StoreLocked { .. } | Self::StoreInUse { .. } | Self::Full { .. } | Self::Held { .. } => {
-                true
-            }
+            Self::StoreLocked { .. }
+            | Self::StoreInUse { .. }
+            | Self::Full { .. }
+            | Self::Held { .. }
+            | Self::QueueFull { .. } => true,
             Self::Conflict { is_undecided, .. } => *is_undecided,
             Self::Io { source, .. } => {
                 let passes =
                     matches!(source.kind(), Interrupted | OutOfMemory | ResourceBusy | TimedOut | WouldBlock);
                 is_out_of_descriptors(source) || passes || self.is_disk_full()
             }
-            Self::Lost { cause, .. } => cause.is_retriable(),
+            Self::Lost { cause, .. } | Self::Import { cause, .. } => cause.is_retriable(),
             _ => false,
         }
     }

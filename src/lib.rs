@@ -200,6 +200,38 @@
 //! writing happen once; [`Transaction::expect_end`] makes a decision depend on what was read. A [`NamedProducer`] sends once what
 //! its source sends twice.
 //!
+//! # Queues
+//!
+//! A group can also work on a topic message by message: [`Store::queue`]. Any number of workers [take](Worker::take) messages, and answer each:
+//! [`ack`](Message::ack), [`release`](Message::release) for another attempt now or later, [`reject`](Message::reject). One that is not answered
+//! comes back when its lock runs out. Each attempt is counted in the store before it begins, so that a message which ends the process ends
+//! in the [dead letters](Store::dead_letters) after its last one.
+//!
+//! ```
+//! # use annals::{Record, Store, TopicConfig};
+//! # use annals::queue::RetryPolicy;
+//! # use std::time::Duration;
+//! # let dir = tempfile::tempdir()?;
+//! # let store = Store::open(dir.path())?;
+//! # store.create_topic("jobs", TopicConfig::new())?;
+//! # for value in ["resize 17.png", "resize 18.png"] { store.producer().send(Record::to("jobs").value(value))?; }
+//! # fn resize(_: &annals::OwnedRecord) -> std::io::Result<()> { Ok(()) }
+//! let backoff = RetryPolicy::exponential(Duration::from_secs(1), Duration::from_secs(300));
+//! let mut worker = store.queue_builder("jobs", "resizers").retry_policy(backoff).build()?;
+//! for job in worker.take(32, Duration::from_millis(500))? {
+//!     match resize(&job) {
+//!         Ok(()) => job.ack()?,
+//!         Err(_) => job.retry()?, // five attempts, then the dead letters
+//!     }
+//! }
+//! # assert!(worker.take(1, Duration::ZERO)?.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! With [`ordered_by_key`](QueueBuilder::ordered_by_key) messages of one key go out one after the other, however many workers there are. [`Transaction::ack`] makes
+//! an answer take effect together with what the work has written. [`Store::schedule`] sends what is to be delivered later, and an [`Enqueuer`]
+//! sends an id once. Other groups, and consumers, see the same topic.
+//!
 //! # Asynchronous programs
 //!
 //! [`Consumer::next`] and [`PartitionReader::next`] are futures that any executor polls; sends at `Os` are short, and
@@ -271,10 +303,14 @@ pub use log::{Isolation, OffsetAndTimestamp, OnDamage, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
 pub use share::{
-    DeadLetter, DeadLetters, Message, Messages, MessagesIter, QueueBuilder, Schedule, Worker, WorkerWaker,
+    DeadLetter, DeadLetters, Enqueuer, EnqueuerBuilder, Message, Messages, MessagesIter, QueueBuilder,
+    Schedule, Worker, WorkerWaker,
 };
 pub use store::{BackupBuilder, MaintenanceGuard, Store, StoreBuilder, StoreReader};
-pub use stream::{EventReader, EventsBackwards, OwnedEvents, Stream};
+pub use stream::{
+    EventReader, EventsBackwards, MergedEvents, OwnedEvents, Progress, Projection, Snapshot, Snapshots,
+    Stream,
+};
 #[cfg(feature = "async")]
 pub use topic::PartitionStream;
 pub use topic::{

@@ -32,6 +32,7 @@ mod point;
 mod report;
 mod scan;
 mod scratch;
+mod streams;
 
 use harness::{Outcome, Scope, Workload};
 use options::Options;
@@ -39,7 +40,7 @@ use options::Options;
 /// A workload and how it is made. Made when its turn comes: its files are gone before the next begins.
 type Make = fn(&Scope) -> Outcome<Workload>;
 
-const WORKLOADS: [(&str, Make); 9] = [
+const WORKLOADS: [(&str, Make); 12] = [
     ("W1m", append::one_by_one_in_memory),
     ("W1o", append::one_by_one_to_the_os),
     ("W2", append::batches_of_100_bytes),
@@ -49,6 +50,9 @@ const WORKLOADS: [(&str, Make); 9] = [
     ("W5", scan::hundred_bytes),
     ("W5k", scan::one_kib),
     ("W6", point::random_offsets),
+    ("S1", streams::guarded),
+    ("S2", streams::whole_streams),
+    ("S3", streams::last_events),
 ];
 
 fn main() -> Outcome {

@@ -109,6 +109,32 @@ pub enum Event {
         /// How many members it has now.
         members: usize,
     },
+    /// A queue has given messages up.
+    #[non_exhaustive]
+    GivenUp {
+        /// The partition.
+        partition: TopicPartition,
+        /// The group.
+        group: String,
+        /// The first.
+        first: Offset,
+        /// The last.
+        last: Offset,
+        /// How often they were handed out.
+        deliveries: u16,
+        /// Why.
+        reason: String,
+    },
+    /// Workers of a queue have not answered messages in time: they are handed out again.
+    #[non_exhaustive]
+    LocksExpired {
+        /// The partition.
+        partition: TopicPartition,
+        /// The group.
+        group: String,
+        /// How many messages.
+        messages: u64,
+    },
     /// A reader that skips damage passed over these offsets.
     #[non_exhaustive]
     Skipped {
@@ -133,6 +159,8 @@ impl Event {
             Self::Removed { .. } => "removed",
             Self::Compacted { .. } => "compacted",
             Self::Rebalanced { .. } => "rebalanced",
+            Self::GivenUp { .. } => "given up",
+            Self::LocksExpired { .. } => "locks expired",
             Self::Skipped { .. } => "skipped",
         }
     }

@@ -9,7 +9,7 @@ use crate::group::commits::Change;
 use crate::group::committed::{Commit, Committed, CommittedOffset};
 use crate::group::group::Group;
 use crate::group::register::Register;
-use crate::group::unreadable::hold_back_appends;
+use crate::group::unreadable::Loaded;
 use crate::io::Clock;
 use crate::locks::{AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
 use crate::log::{Signal, SkippedRecord};
@@ -104,17 +104,7 @@ impl Groups {
     /// written by [`write_owed`](Self::write_owed).
     pub(crate) fn open(topics: Arc<Topics>, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
         let ledger = Ledger::new(Arc::clone(&topics), &OFFSETS);
-        let mut committed = Committed::default();
-        let (skipped, unreadable) = match ledger.load(&mut committed) {
-            Ok(skipped) => (skipped, None),
-            Err(failed @ Error::Io { .. }) => return Err(failed),
-            Err(damage) => {
-                // Those that were read may have been replaced by others that were not.
-                committed = Committed::default();
-                hold_back_appends(&topics, &damage);
-                (Vec::new(), Some(damage))
-            }
-        };
+        let Loaded { mut committed, skipped, unreadable } = Loaded::from(&ledger, &topics)?;
         let mut offset_resets = Vec::new();
         let mut changes = Vec::new();
         let mut set_back = Vec::new();

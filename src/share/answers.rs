@@ -137,6 +137,7 @@ impl Prepared for HeldSlots<'_> {
                     if frees {
                         queue.watchers.raise();
                     }
+                    queue.queues.room.raise();
                     // The next round of maintenance tries again and reports.
                     drop(queue.queues.drop_consumed(&queue.topic, &place.partition));
                 }

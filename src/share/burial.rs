@@ -1,6 +1,7 @@
 //! Giving messages up: the dead letter and the end of the message take effect together.
 
 use crate::error::{Error, Result};
+use crate::figures::Event;
 use crate::format::{DeliveryState, StateBatch};
 use crate::locks::Mutex;
 use crate::share::queue::{Place, Queue, hash_of};
@@ -90,6 +91,14 @@ impl Queue {
         }
         inner.state.finish(span.first, span.last, DeliveryState::Archived);
         inner.counters.buried += span.len();
+        self.queues.topics.figures().events.note(|| Event::GivenUp {
+            partition: place.partition.topic_partition().clone(),
+            group: self.group.to_string(),
+            first: span.first,
+            last: span.last,
+            deliveries: u16::try_from(span.count).unwrap_or(0),
+            reason: burial.reason.to_owned(),
+        });
         Ok(())
     }
 

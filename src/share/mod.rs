@@ -5,7 +5,9 @@ mod answers;
 mod builder;
 mod burial;
 mod dead_letters;
+mod enqueuer;
 mod held;
+mod ids;
 mod lanes;
 mod message;
 mod queue;
@@ -24,6 +26,7 @@ mod worker;
 
 pub use builder::QueueBuilder;
 pub use dead_letters::{DeadLetter, DeadLetters};
+pub use enqueuer::{Enqueuer, EnqueuerBuilder};
 pub use message::{Message, Messages, MessagesIter};
 pub(crate) use queues::Queues;
 pub use retry::RetryPolicy;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::figures::Event;
 use crate::format::{DeliveryState, StateBatch};
 use crate::locks::{MutexGuard, RwLock};
 use crate::log::{BelowStart, FetchLimits, Reader, Signal, Visibility, Watchers};
@@ -111,7 +112,14 @@ impl Queue {
         // What retention has taken is nobody's to deliver.
         let gone = inner.state.skip_to(place.partition.start());
         inner.counters.lost += gone;
-        inner.state.expire(now);
+        let messages = inner.state.expire(now);
+        if messages > 0 {
+            self.queues.topics.figures().events.note(|| Event::LocksExpired {
+                partition: place.partition.topic_partition().clone(),
+                group: self.group.to_string(),
+                messages,
+            });
+        }
         Ok((inner, now))
     }
 
@@ -299,6 +307,7 @@ impl Queue {
         if frees {
             self.watchers.raise();
         }
+        self.queues.room.raise();
         if self.settings.durability == Durability::Disk {
             self.queues.states.sync()?;
         }

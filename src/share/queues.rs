@@ -7,9 +7,10 @@ use crate::consumer::StartFrom;
 use crate::error::{Error, Result};
 use crate::group::{Consumed, Groups, OtherReaders};
 use crate::io::Clock;
-use crate::locks::{AtomicU64, Mutex, Ordering};
+use crate::locks::{AtomicU64, Mutex, Ordering, RwLock};
 use crate::log::{SkippedRecord, Watchers};
 use crate::producer::Producer;
+use crate::share::enqueuer::Gate;
 use crate::share::queue::{Place, Queue};
 use crate::share::settings::{Asked, Settings};
 use crate::share::slot::Slot;
@@ -40,6 +41,10 @@ pub(crate) struct Queues {
     pub(super) openings: AtomicU64,
     /// States that the open has cut to the end of their partition, and that are not written yet.
     owed: Mutex<Vec<Arc<Slot>>>,
+    /// What the senders to each topic share, as long as there is one.
+    pub(super) gates: Mutex<HashMap<u128, Weak<Gate>>>,
+    /// Senders that wait for room.
+    pub(super) room: Watchers,
     /// Held by whoever deletes what is not needed any more.
     tidying: Mutex<()>,
     skipped: Vec<SkippedRecord>,
@@ -83,6 +88,8 @@ impl Queues {
             in_use: Mutex::default(),
             openings: AtomicU64::new(0),
             owed: Mutex::new(owed),
+            gates: Mutex::default(),
+            room: Watchers::default(),
             tidying: Mutex::default(),
             skipped,
         });
@@ -176,10 +183,10 @@ impl Queues {
             let slot = self.slot(group, &partition, start)?;
             places.push(Arc::new(Place { partition, slot }));
         }
-        Ok(places.into())
+        Ok(RwLock::new(places))
     }
 
-    fn find(&self, group: &Arc<str>, partition: &Partition) -> Option<Arc<Slot>> {
+    pub(super) fn find(&self, group: &Arc<str>, partition: &Partition) -> Option<Arc<Slot>> {
         self.slots.lock().get(&name(group, partition)).cloned()
     }
 

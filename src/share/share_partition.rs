@@ -202,11 +202,13 @@ impl SharePartition {
 
     // Handing out.
 
-    /// Delays and locks that are over by now.
-    pub(super) fn expire(&mut self, now: Timestamp) {
+    /// Delays and locks that are over by now. Says how many messages were not answered in time.
+    pub(super) fn expire(&mut self, now: Timestamp) -> u64 {
+        let before = self.runs.figures().acquired;
         while let Some(span) = self.runs.first_due(now) {
             self.let_go(span.first, span.last, span.count);
         }
+        before - self.runs.figures().acquired
     }
 
     /// Which records that were read before may be handed out, at most `most`.

@@ -14,7 +14,7 @@ use crate::group::{CommittedOffset, Groups, OffsetReset};
 use crate::io::{Clock, Directory, caught};
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::{Producer, ProducerBuilder};
-use crate::share::{DeadLetters, Holds, QueueBuilder, Queues, Schedule, Worker};
+use crate::share::{DeadLetters, EnqueuerBuilder, Holds, QueueBuilder, Queues, Schedule, Worker};
 use crate::store::builder::{Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
 use crate::store::failures::Failures;
@@ -428,6 +428,11 @@ impl Store {
     /// A worker of a queue with other settings.
     pub fn queue_builder(&self, topic: &str, group: &str) -> QueueBuilder {
         QueueBuilder::new(Arc::clone(&self.inner.queues), topic, group)
+    }
+
+    /// Sends to a topic whose records are messages: each id once, and no more than a queue may have to do.
+    pub fn enqueuer_builder(&self, topic: &str) -> EnqueuerBuilder {
+        EnqueuerBuilder::new(Arc::clone(&self.inner.queues), topic)
     }
 
     /// Sends records that are delivered later, from this thread and others.

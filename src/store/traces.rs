@@ -41,6 +41,16 @@ pub(super) fn trace(event: &Event) {
             messaging.destination.partition.id = partition.partition(), removed_records, bytes_before, bytes_after,
             seconds = took.as_secs_f64() }, "{name}"
         ),
+        Event::GivenUp { partition, group, first, last, deliveries, reason } => event!(
+            target: "annals", Level::WARN, { messaging.destination.name = partition.topic(),
+            messaging.destination.partition.id = partition.partition(), messaging.consumer.group.name = group.as_str(),
+            first, last, deliveries, reason = reason.as_str() }, "{name}"
+        ),
+        Event::LocksExpired { partition, group, messages } => event!(
+            target: "annals", Level::WARN, { messaging.destination.name = partition.topic(),
+            messaging.destination.partition.id = partition.partition(), messaging.consumer.group.name = group.as_str(),
+            messages }, "{name}"
+        ),
         Event::Rebalanced { group, members } => event!(
             target: "annals", Level::INFO, { messaging.consumer.group.name = group.as_str(), members }, "{name}"
         ),

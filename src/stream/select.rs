@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::log::Selection;
 use crate::stream::backwards::EventsBackwards;
 use crate::stream::reader::{EventReader, bounds};
-use crate::topic::Partition;
+use crate::topic::{Partition, RecordRef};
 use crate::types::{Offset, Query};
 
 impl Partition {
@@ -48,5 +48,30 @@ impl Partition {
             return Err(Error::invalid("a query that names neither types nor tags is read forwards alone"));
         }
         EventsBackwards::new(self, &Arc::new(selection), Offset::MAX)
+    }
+}
+
+impl Query {
+    /// Whether an event is one that is asked for.
+    ///
+    /// ```
+    /// # use annals::{Durability, Query, Record, Store, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # let orders = store.create_topic("orders", TopicConfig::new())?.partition(0)?;
+    /// # orders.append(&[Record::new().header("type", "paid")], Durability::Os)?;
+    /// for record in &orders.read_from(0)?.fetch()? {
+    ///     assert!(Query::of_type("paid").matches(&record));
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn matches(&self, event: &RecordRef<'_>) -> bool {
+        let has = |name: &str, value: &[u8]| {
+            event.headers().any(|header| header.key == name && header.value == Some(value))
+        };
+        self.parts().any(|(types, tags)| {
+            let is_of_type = types.is_empty() || types.iter().any(|one| has("type", one));
+            is_of_type && tags.iter().all(|tag| has("tag", tag))
+        })
     }
 }

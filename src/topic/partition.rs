@@ -254,7 +254,7 @@ impl Partition {
     }
 
     /// Walks over what is there of a range, whatever is taken out meanwhile.
-    pub(super) fn walk(&self, range: Range<Offset>) -> Result<PartitionReader> {
+    pub(crate) fn walk(&self, range: Range<Offset>) -> Result<PartitionReader> {
         self.log.check_open()?;
         let reader = Reader::new(Arc::clone(&self.log), range.start, Visibility::Written, OnDamage::Fail)
             .until(range.end);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use crate::error::{Error, Result};
 use crate::figures::Figures;
 use crate::format::{Catalog, CatalogTopic, Identity, partition_dir_name};
-use crate::io::{Clock, Directory, caught, random_id};
+use crate::io::{Clock, Directory, random_id};
 use crate::locks::{Mutex, OnceLock, RwLock};
 use crate::log::{
     Clearing, EndsTransactions, Log, LogContext, LogOptions, RecoveryReport, Signal, Spares, Watchers,
@@ -74,9 +74,9 @@ pub(crate) struct Topics {
     pub(super) broken: RwLock<BTreeMap<Arc<str>, Error>>,
     recovery: Mutex<Vec<RecoveryReport>>,
     /// Set once, when the store closes.
-    closed: OnceLock<Error>,
+    pub(super) closed: OnceLock<Error>,
     /// Who is woken then: a partition wakes its own readers, but one may wait without any.
-    waiting: Watchers,
+    pub(super) waiting: Watchers,
 }
 
 impl Topics {
@@ -275,25 +275,6 @@ impl Topics {
         self.waiting.raise();
         let partitions = self.all().into_iter().flat_map(|topic| topic.partitions());
         partitions.for_each(|partition| partition.log().retire(closed.clone()));
-    }
-
-    /// Closes every partition. The first failure is returned, a panic of the program's clock or files among them; the
-    /// others are closed all the same, and none takes anything more.
-    pub(crate) fn close(&self) -> Result<()> {
-        let closed = Error::StoreClosed { path: self.root.path().to_path_buf() };
-        // The directory is somebody else's from here on: not even a first commit may make a topic in it.
-        let mut catalog = self.catalog.lock();
-        catalog.forget_deleted([]);
-        catalog.refuse(closed.clone());
-        drop(catalog);
-        drop(self.closed.set(closed.clone()));
-        self.waiting.raise();
-        let mut outcome = Ok(());
-        for partition in self.all().into_iter().flat_map(|topic| topic.partitions()) {
-            outcome = outcome.and(caught(|| partition.log().close()));
-            partition.log().retire(closed.clone());
-        }
-        outcome
     }
 }
 

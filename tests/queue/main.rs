@@ -8,6 +8,10 @@
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod enqueue;
+#[cfg(test)]
+mod kills;
+#[cfg(test)]
 mod later;
 #[cfg(test)]
 mod letters;
@@ -17,5 +21,7 @@ mod life;
 mod model;
 #[cfg(test)]
 mod order;
+#[cfg(test)]
+mod power;
 #[cfg(test)]
 mod world;

@@ -8,4 +8,5 @@ mod answers;
 mod damage;
 mod guards;
 mod model;
+mod projections;
 mod world;

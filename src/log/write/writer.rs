@@ -293,6 +293,17 @@ impl Log {
         }
     }
 
+    /// Whether a close changes a file.
+    pub(crate) fn has_to_write_at_close(&self) -> bool {
+        match &self.writer.lock().phase {
+            Phase::Open(_) => true,
+            Phase::Untouched(found) => {
+                matches!(found.last_close, LastClose::Unclean(_)) || !self.accumulator.lock().is_empty()
+            }
+            Phase::Closed => false,
+        }
+    }
+
     /// Writes and syncs everything, cuts what was allocated ahead and notes that the close was clean. Later appends fail.
     /// When it returns no rewrite and no removal of files is under way.
     pub(crate) fn close(self: &Arc<Self>) -> Result<()> {

@@ -29,8 +29,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "read-only-commits-what-was-left-open",
         file: "src/transaction/recovery.rs",
-        good: "_ = written.partition.log().decide(producer.id, ending));",
-        bad: "_ = written.partition.log().decide(producer.id, Ending::Commit));",
+        good: "            Verdict::TakenBack(_) => Ending::Abort,\n            Verdict::Unknown => continue,\n        };\n        places.values()",
+        bad: "            Verdict::TakenBack(_) => Ending::Commit,\n            Verdict::Unknown => continue,\n        };\n        places.values()",
         caught_by: &[READ_ONLY],
     },
 ];

@@ -1,0 +1,268 @@
+//! Sending to a queue: each id once, and no more than can wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::io::Deadline;
+use crate::locks::{Mutex, MutexGuard};
+use crate::log::{Signal, WhenFull};
+use crate::share::ids::{ID_HEADER, Ids, Window, encode};
+use crate::share::queues::Queues;
+use crate::share::runs::length;
+use crate::topic::{Partition, RecordMetadata, Topic};
+use crate::types::{Durability, Record};
+
+/// How long a sender waits for room.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// What senders to one topic share.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    /// Held while a record is checked and appended, so that no two pass for one.
+    state: Mutex<GateState>,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    ids: Option<Ids>,
+}
+
+/// What a group may have unfinished.
+#[derive(Debug, Clone)]
+struct Limit {
+    group: Arc<str>,
+    most: u64,
+    when_full: WhenFull,
+}
+
+/// Makes an [`Enqueuer`].
+///
+/// ```
+/// # use annals::{Store, TopicConfig, WhenFull};
+/// # use std::time::Duration;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// let orders = store
+///     .enqueuer_builder("orders")
+///     .unique_within(Duration::from_secs(3600), 100_000)
+///     .limit("shipping", 10_000, WhenFull::Block)
+///     .build()?;
+/// # drop(orders);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct EnqueuerBuilder {
+    queues: Arc<Queues>,
+    topic: String,
+    window: Option<Window>,
+    limits: Vec<Limit>,
+    durability: Durability,
+}
+
+impl EnqueuerBuilder {
+    pub(crate) fn new(queues: Arc<Queues>, topic: &str) -> Self {
+        let topic = topic.to_owned();
+        Self { queues, topic, window: None, limits: Vec::new(), durability: Durability::default() }
+    }
+
+    /// [`send_once`](Enqueuer::send_once) refuses an id that was sent so short a time ago, if it is among the last `most_ids`. About 100 bytes of
+    /// memory each. [`build`](Self::build) reads the topic's records of that time.
+    pub fn unique_within(mut self, time: Duration, most_ids: usize) -> Self {
+        self.window = Some(Window { time, most: most_ids });
+        self
+    }
+
+    /// The queue of `group` may have so many messages that are not done, those that wait, are out, or are delayed. Only enqueuers keep to it.
+    /// [`WhenFull::Block`] waits for up to a minute; [`WhenFull::DropOldest`] is refused.
+    pub fn limit(mut self, group: &str, messages: u64, when_full: WhenFull) -> Self {
+        self.limits.push(Limit { group: group.into(), most: messages, when_full });
+        self
+    }
+
+    /// What a record survives when its call returns; [`Durability::Memory`] is taken for [`Durability::Os`]. Default: [`Durability::Os`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Makes the enqueuer.
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidArgument`](Error::InvalidArgument) for [`WhenFull::DropOldest`],
+    /// [`Io`](Error::Io), [`Corrupt`](Error::Corrupt) of what it has to read.
+    pub fn build(self) -> Result<Enqueuer> {
+        let Self { queues, topic, window, limits, durability } = self;
+        let topic = queues.topics.get(&topic)?;
+        if limits.iter().any(|limit| limit.when_full == WhenFull::DropOldest) {
+            return Err(Error::invalid("a queue drops no message to make room for another"));
+        }
+        let gate = queues.gate(topic.id());
+        if let Some(window) = window {
+            let mut state = gate.state.lock();
+            let known = state.ids.as_ref().map(|ids| ids.window);
+            let wanted = known.map_or(window, |known| known.or(window));
+            if known != Some(wanted) {
+                state.ids = Some(Ids::load(wanted, &topic.partitions(), queues.clock.now())?);
+            }
+        }
+        let signal = Arc::new(Signal::default());
+        Ok(Enqueuer { queues, topic, gate, window, limits, durability, signal })
+    }
+}
+
+/// Sends to a topic whose records are messages: an id once within a window, and no more than a queue may have unfinished. Used from
+/// many threads at once. Records that go around it, by a producer, are neither checked nor remembered.
+///
+/// ```
+/// # use annals::{Error, Record, Store, TopicConfig};
+/// # use std::time::Duration;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.create_topic("orders", TopicConfig::new())?;
+/// let orders = store.enqueuer_builder("orders").unique_within(Duration::from_secs(3600), 100_000).build()?;
+/// orders.send_once("order 17", Record::new().key("alice").value("2 apples"))?;
+/// let again = orders.send_once("order 17", Record::new().key("alice").value("2 apples"));
+/// assert!(matches!(again, Err(Error::DuplicateMessage { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Enqueuer {
+    queues: Arc<Queues>,
+    topic: Topic,
+    gate: Arc<Gate>,
+    window: Option<Window>,
+    limits: Vec<Limit>,
+    durability: Durability,
+    signal: Arc<Signal>,
+}
+
+impl Enqueuer {
+    /// Sends a record; the topic that it names, if any, counts for nothing.
+    ///
+    /// # Errors
+    /// [`QueueFull`](Error::QueueFull); otherwise as [`Producer::send`](crate::Producer::send).
+    pub fn send(&self, record: Record<'_>) -> Result<RecordMetadata> {
+        self.send_as(None, record)
+    }
+
+    /// Sends a record, if none with that id was sent within the window. The id stands in a header, `annals.message.id`, and is known
+    /// after a restart too. After an error that says that nothing was appended, the id may be sent again.
+    ///
+    /// # Errors
+    /// [`DuplicateMessage`](Error::DuplicateMessage). [`InvalidArgument`](Error::InvalidArgument) without
+    /// [`unique_within`](EnqueuerBuilder::unique_within), and for a record with a timestamp of its own, by which the window could not be found
+    /// again. Otherwise as [`send`](Self::send).
+    pub fn send_once<I: AsRef<[u8]> + ?Sized>(&self, id: &I, record: Record<'_>) -> Result<RecordMetadata> {
+        if record.timestamp_millis().is_some() {
+            return Err(Error::invalid("a record with an id has the timestamp of its sending"));
+        }
+        self.send_as(Some(id.as_ref()), record)
+    }
+
+    fn send_as(&self, id: Option<&[u8]>, record: Record<'_>) -> Result<RecordMetadata> {
+        let record = record.topic(self.topic.name());
+        let partition = self.queues.producer.place_of(&record)?;
+        if partition.topic_id() != self.topic.id() {
+            return Err(Error::UnknownTopic { topic: self.topic.name().to_owned(), was_deleted: true });
+        }
+        let mut state = self.wait_for_room()?;
+        let now = self.queues.clock.now();
+        let Some(id) = id else { return self.append(state, (&partition, &record)) };
+        let (Some(window), Some(ids)) = (self.window, state.ids.as_mut()) else {
+            return Err(Error::invalid("ids are known within a window: unique_within sets one"));
+        };
+        if let Some(sent) = ids.find(id, window, now) {
+            let topic = self.topic.name().to_owned();
+            return Err(Error::DuplicateMessage {
+                topic,
+                id: String::from_utf8_lossy(id).into_owned(),
+                sent,
+            });
+        }
+        let header = encode(id, now);
+        let record = record.header(ID_HEADER, &header).timestamp(now);
+        let placed = partition.append(std::slice::from_ref(&record), Durability::Os)?;
+        ids.add(id, now);
+        drop(state);
+        self.make_durable(&partition)?;
+        Ok(RecordMetadata::new(partition.number(), placed.first_offset, placed.timestamp))
+    }
+
+    fn append(
+        &self,
+        state: MutexGuard<'_, GateState>,
+        (partition, record): (&Partition, &Record<'_>),
+    ) -> Result<RecordMetadata> {
+        let placed = partition.append(std::slice::from_ref(record), Durability::Os)?;
+        drop(state);
+        self.make_durable(partition)?;
+        Ok(RecordMetadata::new(partition.number(), placed.first_offset, placed.timestamp))
+    }
+
+    fn make_durable(&self, partition: &Partition) -> Result<()> {
+        if self.durability == Durability::Disk { partition.flush() } else { Ok(()) }
+    }
+
+    /// The gate, once there is room for one more message in every queue.
+    fn wait_for_room(&self) -> Result<MutexGuard<'_, GateState>> {
+        let mut deadline = None;
+        loop {
+            let seen = self.signal.raised();
+            let state = self.gate.state.lock();
+            self.queues.topics.check_open()?;
+            let full = self.limits.iter().find_map(|limit| {
+                let unfinished = self.queues.unfinished(&self.topic, &limit.group);
+                (unfinished >= limit.most).then_some((limit, unfinished))
+            });
+            let Some((limit, unfinished)) = full else { return Ok(state) };
+            drop(state);
+            if limit.when_full == WhenFull::Fail || deadline.is_some_and(Deadline::has_passed) {
+                let (topic, group) = (self.topic.name().to_owned(), limit.group.to_string());
+                return Err(Error::QueueFull { topic, group, unfinished, limit: limit.most });
+            }
+            match deadline {
+                Some(deadline) => _ = self.signal.wait(seen, deadline),
+                None => {
+                    // Looked at once more: there may have been room before anybody would have said so.
+                    self.queues.room.add(&self.signal);
+                    self.queues.topics.watch_close(&self.signal);
+                    deadline = Some(Deadline::after(LONGEST_WAIT));
+                }
+            }
+        }
+    }
+}
+
+impl Queues {
+    /// What the senders to a topic share.
+    pub(super) fn gate(&self, topic: u128) -> Arc<Gate> {
+        let mut gates = self.gates.lock();
+        gates.retain(|_, gate| gate.strong_count() > 0);
+        if let Some(gate) = gates.get(&topic).and_then(std::sync::Weak::upgrade) {
+            return gate;
+        }
+        let gate = Arc::new(Gate::default());
+        gates.insert(topic, Arc::downgrade(&gate));
+        gate
+    }
+
+    /// How many messages of a queue are not done. One that nobody has opened yet has all of the topic to do.
+    fn unfinished(&self, topic: &Topic, group: &Arc<str>) -> u64 {
+        let partitions = topic.partitions();
+        let of = |partition: &Partition| {
+            let end = partition.next_offset();
+            match self.find(group, partition) {
+                Some(slot) => {
+                    let inner = slot.inner.lock();
+                    let start = inner.state.start().max(partition.start());
+                    length(start, end - 1).saturating_sub(inner.state.figures().done)
+                }
+                None => length(partition.start(), end - 1),
+            }
+        };
+        partitions.iter().map(of).sum()
+    }
+}

@@ -1,0 +1,103 @@
+//! Sending to a queue: each id once, and no more than can wait.
+
+use std::thread;
+use std::time::Duration;
+
+use annals::{Error, Record, WhenFull};
+
+use crate::world::{World, take, values};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
+fn an_id_is_sent_once_within_its_window_also_after_a_restart() {
+    let world = World::new(3);
+    let jobs = world.store.enqueuer_builder("jobs").unique_within(HOUR, 100).build().unwrap();
+    jobs.send_once("a", Record::new().value("first")).unwrap();
+    let again = jobs.send_once("a", Record::new().value("again"));
+    assert!(
+        matches!(&again, Err(Error::DuplicateMessage { id, sent: 1_000_000, .. }) if id == "a"),
+        "{again:?}"
+    );
+    jobs.send_once("b", Record::new().value("second")).unwrap();
+    assert!(matches!(jobs.send_once("c", Record::new().timestamp(5)), Err(Error::InvalidArgument { .. })));
+    world.pass(1800);
+    let next = world.killed();
+    let jobs = next.store.enqueuer_builder("jobs").unique_within(HOUR, 100).build().unwrap();
+    assert!(matches!(jobs.send_once("b", Record::new()), Err(Error::DuplicateMessage { .. })));
+    // Another with a shorter window, at the same time.
+    let short = next.store.enqueuer_builder("jobs").unique_within(HOUR / 4, 100).build().unwrap();
+    short.send_once("b", Record::new().value("third")).unwrap();
+    next.pass(1801);
+    jobs.send_once("a", Record::new().value("fourth")).unwrap();
+    assert!(matches!(jobs.send_once("b", Record::new()), Err(Error::DuplicateMessage { .. })));
+    let none = next.store.enqueuer_builder("jobs").build().unwrap();
+    assert!(matches!(none.send_once("z", Record::new()), Err(Error::InvalidArgument { .. })));
+    let mut sent = next.values("jobs");
+    sent.sort();
+    assert_eq!(sent, ["first", "fourth", "second", "third"]);
+}
+
+#[test]
+fn of_many_threads_that_send_one_id_one_does() {
+    let world = World::new(1);
+    let jobs = world.store.enqueuer_builder("jobs").unique_within(HOUR, 1000).build().unwrap();
+    let send = || {
+        (0..50_u32).filter(|id| jobs.send_once(&id.to_be_bytes(), Record::new().value("x")).is_ok()).count()
+    };
+    let sent: usize = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(send)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!((sent, world.values("jobs").len()), (50, 50));
+}
+
+#[test]
+fn a_queue_has_no_more_unfinished_than_its_limit() {
+    let world = World::new(2);
+    let mut worker = world.worker();
+    let jobs = world.store.enqueuer_builder("jobs").limit("workers", 3, WhenFull::Fail).build().unwrap();
+    for partition in [0, 1, 0] {
+        jobs.send(Record::new().partition(partition).value("job")).unwrap();
+    }
+    let full = jobs.send(Record::new().value("job"));
+    assert!(matches!(full, Err(Error::QueueFull { unfinished: 3, limit: 3, .. })), "{full:?}");
+    assert!(full.unwrap_err().is_retriable());
+    let mut out = take(&mut worker, 3);
+    assert!(jobs.send(Record::new().value("job")).is_err(), "what is out is not done");
+    out.remove(0).release(HOUR).unwrap();
+    assert!(jobs.send(Record::new().value("job")).is_err(), "nor is what is delayed");
+    out.remove(0).ack().unwrap();
+    jobs.send(Record::new().value("job")).unwrap();
+    out.remove(0).reject("no").unwrap();
+    jobs.send(Record::new().value("job")).unwrap();
+    assert!(jobs.send(Record::new().value("job")).is_err());
+    let drops = world.store.enqueuer_builder("jobs").limit("workers", 3, WhenFull::DropOldest).build();
+    assert!(matches!(drops, Err(Error::InvalidArgument { .. })));
+}
+
+#[test]
+fn a_sender_that_waits_goes_on_when_a_message_is_done() {
+    let world = World::new(1);
+    let mut worker = world.worker();
+    let jobs = world.store.enqueuer_builder("jobs").limit("workers", 2, WhenFull::Block).build().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            (0..50).for_each(|number: u32| _ = jobs.send(Record::new().value(&number.to_string())).unwrap())
+        });
+        let mut seen = Vec::new();
+        while seen.len() < 50 {
+            let messages = worker.take(5, Duration::MAX).unwrap();
+            assert!(messages.len() <= 2);
+            seen.extend(values(&messages));
+            messages.ack().unwrap();
+        }
+        assert_eq!(seen, (0..50).map(|number| number.to_string()).collect::<Vec<_>>());
+    });
+    thread::scope(|scope| {
+        (0..2).for_each(|_| _ = jobs.send(Record::new().value("x")).unwrap());
+        let waiting = scope.spawn(|| jobs.send(Record::new().value("x")));
+        world.store.close().unwrap();
+        assert!(matches!(waiting.join().unwrap(), Err(Error::StoreClosed { .. })));
+    });
+}

@@ -1,0 +1,128 @@
+//! Snapshots and projections: what they keep over the end of a life, and over a failure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use annals::{Durability, Error, Expected, Query, Record, Store, TopicConfig};
+
+use super::common::{copy_dir, fast_dir};
+use super::world::indexed;
+
+const WAIT: Duration = Duration::from_millis(1);
+
+#[test]
+fn a_projection_takes_effect_once_over_failures_and_kills() {
+    let dir = fast_dir();
+    let mut at = dir.path().join("0");
+    let mut store = Store::builder(&at).maintain_by_hand().open().unwrap();
+    let topic = store.create_topic("events", indexed().partitions(2)).unwrap();
+    store.create_topic("seen", TopicConfig::new()).unwrap();
+    for number in 0..120_u32 {
+        let kind = if number % 3 == 0 { "wanted" } else { "other" };
+        let bytes = number.to_be_bytes();
+        let event = Record::to("events").value(&bytes).header("type", kind).key(&bytes[3..]);
+        store.producer().send(event).unwrap();
+    }
+    drop(topic);
+    for life in 1.. {
+        let mut projection = store.projection("reader", "events").unwrap().only(Query::of_type("wanted"));
+        let mut fails = life % 2 == 0;
+        let step = projection.step(WAIT, |event, tx| {
+            tx.send(Record::to("seen").value(event.value().unwrap()))?;
+            if std::mem::take(&mut fails) && event.offset() % 2 == 0 {
+                return Err(Error::InvalidArgument { reason: "not this time".to_owned() });
+            }
+            Ok(())
+        });
+        let is_done = step.as_ref().is_ok_and(|progress| progress.events + progress.passed == 0)
+            && projection.lag().unwrap() == 0;
+        if is_done {
+            break;
+        }
+        assert!(life < 50, "{step:?}");
+        // Killed: nothing of this life ends in order.
+        let next = dir.path().join(life.to_string());
+        copy_dir(&at, &next);
+        std::mem::forget((store, projection));
+        at = next;
+        store = Store::builder(&at).maintain_by_hand().open().unwrap();
+    }
+    let mut seen: BTreeMap<u32, usize> = BTreeMap::new();
+    for record in store.topic("seen").unwrap().partition(0).unwrap().read(..).unwrap() {
+        let number = u32::from_be_bytes(record.unwrap().value.unwrap().try_into().unwrap());
+        *seen.entry(number).or_default() += 1;
+    }
+    assert_eq!(seen.keys().copied().collect::<Vec<_>>(), (0..120).step_by(3).collect::<Vec<_>>());
+    assert!(seen.values().all(|times| *times == 1), "{seen:?}");
+}
+
+#[test]
+fn a_snapshot_counts_for_its_own_topic_and_no_further_than_the_stream() {
+    let dir = fast_dir();
+    let store = Store::open(dir.path()).unwrap();
+    let topic = store.create_topic("events", indexed()).unwrap();
+    let snapshots = store.snapshots("events").unwrap();
+    assert_eq!(snapshots.load("a").unwrap(), None);
+    for number in 0..50_u32 {
+        topic.append_to("a", Expected::Any, &[Record::new().value(&number.to_be_bytes())]).unwrap();
+    }
+    assert!(snapshots.store("a", 50, b"too much").is_err());
+    snapshots.store("a", 30, b"up to thirty").unwrap();
+    assert!(topic.partition(0).unwrap().durable() > 30, "what it was made of survives");
+    snapshots.store("a", 40, b"up to forty").unwrap();
+    let (snapshot, rest) = snapshots.read("a").unwrap();
+    assert_eq!(snapshot.unwrap().version, 40);
+    let rest: Vec<_> = rest.into_iter().map(|event| event.unwrap().offset).collect();
+    assert_eq!(rest, (41..50).collect::<Vec<_>>());
+    snapshots.prune("a").unwrap();
+    assert_eq!(snapshots.load("a").unwrap(), None);
+    snapshots.store("a", 45, b"again").unwrap();
+    // Another topic of the name has other versions.
+    store.delete_topic("events").unwrap();
+    let topic = store.create_topic("events", indexed()).unwrap();
+    for _ in 0..60 {
+        topic.append_to("a", Expected::Any, &[Record::new()]).unwrap();
+    }
+    let snapshots = store.snapshots("events").unwrap();
+    assert_eq!(snapshots.load("a").unwrap(), None);
+    assert_eq!(snapshots.read("a").unwrap().1.into_iter().count(), 60);
+}
+
+#[test]
+fn two_members_of_a_projection_share_its_work() {
+    let dir = fast_dir();
+    let store = Store::open(dir.path()).unwrap();
+    let topic = store.create_topic("events", indexed().partitions(4)).unwrap();
+    store.create_topic("seen", TopicConfig::new()).unwrap();
+    let mut members: Vec<_> = (0..2).map(|_| store.projection("both", "events").unwrap()).collect();
+    for number in 0..80_u32 {
+        topic.append_to(number.to_be_bytes(), Expected::NoStream, &[Record::new()]).unwrap();
+    }
+    for _ in 0..40 {
+        for member in &mut members {
+            member.step(WAIT, |event, tx| tx.send(Record::to("seen").value(event.key().unwrap()))).unwrap();
+        }
+    }
+    let seen = store.topic("seen").unwrap().partition(0).unwrap();
+    let mut keys: Vec<_> =
+        seen.read(..).unwrap().into_iter().map(|record| record.unwrap().value.unwrap()).collect();
+    keys.sort();
+    assert_eq!(keys, (0..80_u32).map(|number| number.to_be_bytes().to_vec()).collect::<Vec<_>>());
+}
+
+#[test]
+fn events_of_all_partitions_come_by_their_time() {
+    let dir = fast_dir();
+    let store = Store::open(dir.path()).unwrap();
+    let topic = store.create_topic("events", indexed().partitions(3)).unwrap();
+    for number in 0..90_i64 {
+        let kind = if number % 2 == 0 { "even" } else { "odd" };
+        let event = Record::new().timestamp(1000 + number).header("type", kind);
+        let partition = topic.partition(u32::try_from(number * 7 % 3).unwrap()).unwrap();
+        partition.append(&[event], Durability::Memory).unwrap();
+    }
+    let times: Vec<_> = topic.select(&Query::all()).unwrap().map(|event| event.unwrap().timestamp).collect();
+    assert_eq!(times, (1000..1090).collect::<Vec<_>>());
+    let even = topic.select(&Query::of_type("even")).unwrap().map(|event| event.unwrap().timestamp);
+    assert_eq!(even.collect::<Vec<_>>(), (1000..1090).step_by(2).collect::<Vec<_>>());
+}
