@@ -239,6 +239,11 @@
 //! `Disk`. No runtime is needed. Feature `async` adds `futures_core::Stream`. Dropping a future loses nothing and doubles nothing. Which calls
 //! may be made on an executor's thread is in `docs/async.md`.
 //!
+//! # Other processes
+//!
+//! One process has a store open to write to it. Others read it meanwhile: [`StoreReader::attach`] lists topics, reads, follows
+//! without polling, and tells figures and lag. [`Store::open_read_only`] reads a store that nobody writes, without writing a byte.
+//!
 //! # Errors
 //!
 //! There is one [`Error`]; each variant says what can be done about it and carries what a message needs: names, offsets, limits,
@@ -246,7 +251,7 @@
 //!
 //! # Not supported
 //!
-//! Several processes that write to one store ([`Store::open_read_only`] is for any number that read one which nobody writes), a network protocol, replication, transactions with other systems.
+//! Several processes that write to one store, a network protocol, replication, transactions with other systems.
 //!
 //! # Copies
 //!
@@ -280,6 +285,7 @@ pub(crate) mod format;
 pub mod fuzzing;
 pub(crate) mod group;
 pub mod io;
+pub(crate) mod live;
 pub(crate) mod locks;
 pub(crate) mod log;
 pub(crate) mod producer;

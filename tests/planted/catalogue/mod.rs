@@ -4,6 +4,7 @@ mod copies;
 mod figures;
 mod lives;
 mod processes;
+mod queues;
 mod reading;
 mod repairs;
 mod syncs;
@@ -57,6 +58,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         tasks::BUGS,
         lives::BUGS,
         processes::BUGS,
+        queues::BUGS,
         reading::BUGS,
         repairs::BUGS,
         syncs::BUGS,
