@@ -4,12 +4,14 @@
 mod admin;
 mod adopt;
 mod catalog_file;
+mod closing;
 mod compaction;
 mod config;
 mod cut;
 mod directories;
 mod durable;
 mod export;
+mod follow;
 mod import;
 mod internal;
 mod latest;
