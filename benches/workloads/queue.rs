@@ -28,10 +28,16 @@ const PLAIN: Way = Way { workers: 1, at_a_time: 1, durability: Durability::Os, s
 pub(crate) fn to_the_os(scope: &Scope) -> Outcome<Workload> {
     let rows = [
         ("annals, 1 worker, one at a time", PLAIN),
-        ("annals, 1 worker, one at a time, counts in memory", Way { set: QueueBuilder::count_in_memory, ..PLAIN }),
+        (
+            "annals, 1 worker, one at a time, counts in memory",
+            Way { set: QueueBuilder::count_in_memory, ..PLAIN },
+        ),
         ("annals, 1 worker, one at a time, order by key", Way { set: QueueBuilder::ordered_by_key, ..PLAIN }),
         ("annals, 1 worker, by 100", Way { at_a_time: 100, ..PLAIN }),
-        ("annals, 1 worker, by 100, order by key", Way { at_a_time: 100, set: QueueBuilder::ordered_by_key, ..PLAIN }),
+        (
+            "annals, 1 worker, by 100, order by key",
+            Way { at_a_time: 100, set: QueueBuilder::ordered_by_key, ..PLAIN },
+        ),
         ("annals, 8 workers, one at a time", Way { workers: WORKERS, ..PLAIN }),
         ("annals, 8 workers, by 100", Way { workers: WORKERS, at_a_time: 100, ..PLAIN }),
     ];
@@ -50,7 +56,12 @@ pub(crate) fn to_the_disk(scope: &Scope) -> Outcome<Workload> {
     workload(scope, "jobs of 100 B taken and acknowledged, Disk", scope.records(4_000), &rows)
 }
 
-fn workload(scope: &Scope, title: &'static str, jobs: usize, rows: &[(&'static str, Way)]) -> Outcome<Workload> {
+fn workload(
+    scope: &Scope,
+    title: &'static str,
+    jobs: usize,
+    rows: &[(&'static str, Way)],
+) -> Outcome<Workload> {
     let payloads = Rc::new(Payloads::new(LEN));
     let rows = rows.iter().map(|(name, way)| {
         let (scratch, payloads, way) = (scope.scratch.clone(), Rc::clone(&payloads), *way);
