@@ -6,6 +6,7 @@ mod lives;
 mod processes;
 mod reading;
 mod repairs;
+mod streams;
 mod syncs;
 mod transactions;
 
@@ -57,6 +58,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         processes::BUGS,
         reading::BUGS,
         repairs::BUGS,
+        streams::BUGS,
         syncs::BUGS,
         transactions::BUGS,
     ]
