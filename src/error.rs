@@ -312,6 +312,18 @@ pub enum Error {
         reason: String,
     },
 
+    /// Lines that are to be records are none, or could not be appended. The records of all lines before are there: go on with this
+    /// one.
+    #[error("line {line}: {cause} ({records} records were appended)")]
+    Import {
+        /// The line, from 1: that at fault, or the first of those that were appended together.
+        line: u64,
+        /// How many records were appended.
+        records: u64,
+        /// What is wrong.
+        cause: Arc<Error>,
+    },
+
     /// The caller's own callback ended the call before it was done.
     #[error("{what} was ended by its caller")]
     Cancelled {
@@ -328,8 +340,9 @@ pub enum Error {
         pid: Option<u32>,
     },
 
-    /// A process has the store open to write to it, so nobody can open it read-only.
-    #[error("store {} is open for writing{}: close it there first", path.display(), by(*pid))]
+    /// A process has the store open to write to it, so nobody can open it read-only. [`StoreReader::attach`](crate::StoreReader::attach)
+    /// reads it meanwhile, unless the store was opened [without live readers](crate::StoreBuilder::without_live_readers).
+    #[error("store {} is open for writing{}: StoreReader::attach reads it meanwhile, if it was opened for live readers", path.display(), by(*pid))]
     StoreInUse {
         /// The store's directory.
         path: PathBuf,
@@ -497,7 +510,7 @@ impl Error {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         match self {
             Self::Io { source, .. } => matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge),
-            Self::Lost { cause, .. } => cause.is_disk_full(),
+            Self::Lost { cause, .. } | Self::Import { cause, .. } => cause.is_disk_full(),
             _ => false,
         }
     }
@@ -519,7 +532,7 @@ impl Error {
                     matches!(source.kind(), Interrupted | OutOfMemory | ResourceBusy | TimedOut | WouldBlock);
                 is_out_of_descriptors(source) || passes || self.is_disk_full()
             }
-            Self::Lost { cause, .. } => cause.is_retriable(),
+            Self::Lost { cause, .. } | Self::Import { cause, .. } => cause.is_retriable(),
             _ => false,
         }
     }

@@ -13,6 +13,7 @@ mod compression;
 mod end_marker;
 mod index_entry;
 mod index_file;
+mod json;
 mod key_index;
 mod malformed;
 mod murmur2;
@@ -44,6 +45,7 @@ pub(crate) use compression::{Compression, Compressor, Decompressor};
 pub(crate) use end_marker::{ControlRecord, EndMarker, Ending};
 pub(crate) use index_entry::{OffsetIndexEntry, TimeIndexEntry};
 pub(crate) use index_file::{decode_offset_index, decode_time_index, encode_offset_index, encode_time_index};
+pub(crate) use json::{RecordLine, put_bytes, put_text};
 pub(crate) use key_index::{
     KeyEntry, KeyIndexHeader, KeyPages, KeyStamp, PAGE_BYTES, TAG_HEADER, TYPE_HEADER, TermHash, TermKind,
     encode_key_index, for_each_term,

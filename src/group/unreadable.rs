@@ -1,8 +1,33 @@
 //! What holds while the commits cannot be read: a group that began anew would read again, or leave out, what others had read.
 
 use crate::error::{Error, Result};
+use crate::group::committed::Committed;
 use crate::group::groups::Groups;
-use crate::topic::Topics;
+use crate::log::SkippedRecord;
+use crate::topic::{Ledger, Topics};
+
+/// What groups have committed, as it was found.
+pub(super) struct Loaded {
+    pub(super) committed: Committed,
+    pub(super) skipped: Vec<SkippedRecord>,
+    /// Nothing is known.
+    pub(super) unreadable: Option<Error>,
+}
+
+impl Loaded {
+    pub(super) fn from(ledger: &Ledger, topics: &Topics) -> Result<Self> {
+        let mut committed = Committed::default();
+        match ledger.load(&mut committed) {
+            Ok(skipped) => Ok(Self { committed, skipped, unreadable: None }),
+            Err(failed @ Error::Io { .. }) => Err(failed),
+            Err(damage) => {
+                hold_back_appends(topics, &damage);
+                // Those that were read may have been replaced by others that were not.
+                Ok(Self { committed: Committed::default(), skipped: Vec::new(), unreadable: Some(damage) })
+            }
+        }
+    }
+}
 
 impl Groups {
     /// An error when what was committed is not known.
@@ -18,7 +43,7 @@ impl Groups {
 
 /// Partitions that were not closed may have lost records that some group has committed. Records sent in their place would be taken
 /// for read once the commits can be read again: there are to be none before.
-pub(super) fn hold_back_appends(topics: &Topics, why: &Error) {
+fn hold_back_appends(topics: &Topics, why: &Error) {
     let unclean = topics.recovery();
     let unclean = unclean.iter().filter(|report| !report.clean && report.failure.is_none());
     for place in unclean.map(|report| &report.topic_partition) {

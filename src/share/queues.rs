@@ -7,7 +7,7 @@ use crate::consumer::StartFrom;
 use crate::error::{Error, Result};
 use crate::group::{Consumed, Groups, OtherReaders};
 use crate::io::Clock;
-use crate::locks::{AtomicU64, Mutex, Ordering};
+use crate::locks::{AtomicU64, Mutex, Ordering, RwLock};
 use crate::log::{SkippedRecord, Watchers};
 use crate::producer::Producer;
 use crate::share::enqueuer::Gate;
@@ -183,7 +183,7 @@ impl Queues {
             let slot = self.slot(group, &partition, start)?;
             places.push(Arc::new(Place { partition, slot }));
         }
-        Ok(places.into())
+        Ok(RwLock::new(places))
     }
 
     pub(super) fn find(&self, group: &Arc<str>, partition: &Partition) -> Option<Arc<Slot>> {

@@ -4,11 +4,15 @@
 mod admin;
 mod adopt;
 mod catalog_file;
+mod closing;
 mod compaction;
 mod config;
 mod cut;
 mod directories;
 mod durable;
+mod export;
+mod follow;
+mod import;
 mod internal;
 mod latest;
 mod ledger;

@@ -10,6 +10,8 @@ mod answers;
 #[cfg(test)]
 mod enqueue;
 #[cfg(test)]
+mod kills;
+#[cfg(test)]
 mod later;
 #[cfg(test)]
 mod letters;
@@ -19,5 +21,7 @@ mod life;
 mod model;
 #[cfg(test)]
 mod order;
+#[cfg(test)]
+mod power;
 #[cfg(test)]
 mod world;

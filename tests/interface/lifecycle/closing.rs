@@ -158,3 +158,55 @@ fn an_interval_of_nothing_is_refused() {
         .open()
         .expect("a new store");
 }
+
+/// Many partitions, each with a record that is not synced.
+fn with_many_partitions(dir: &Path, files: &Arc<annals_testing::FaultyFileSystem>) -> Store {
+    let store = crate::common::on_faulty(dir, files).open().expect("a new store");
+    store.create_topic("orders", TopicConfig::new().partitions(MANY)).expect("a topic");
+    for number in 0..MANY {
+        let record = Record::to("orders").partition(number).value("2 apples");
+        producer(&store, Durability::Os).send(record).expect("a send");
+    }
+    store
+}
+
+const MANY: u32 = 40;
+
+#[test]
+fn many_partitions_are_closed_side_by_side() {
+    use annals_testing::{Call, Fault, FaultyFileSystem, Gate, Times};
+
+    let dir = fast_dir();
+    let files = FaultyFileSystem::new();
+    let store = with_many_partitions(dir.path(), &files);
+    let gate = Arc::new(Gate::default());
+    files.fail(&[Call::Sync], "orders-0/", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
+    files.forget();
+    let closer = spawn(move || store.close());
+    gate.await_arrival();
+    // All but that one.
+    let closed = || files.count(Call::Rename, "annals.state");
+    while closed() < MANY as usize - 1 && !closer.is_finished() {
+        std::thread::sleep(Duration::from_millis(1));
+        assert!(gate.waiting() > 0, "{} were closed in half a minute", closed());
+    }
+    assert!(!closer.is_finished(), "one of them was not waited for");
+    gate.open();
+    closer.join().expect("no panic").expect("a close");
+    let store = Store::open(dir.path()).expect("the directory is free");
+    assert!(store.recovery().iter().all(|report| report.clean), "{:?}", store.recovery());
+}
+
+#[test]
+fn of_many_partitions_one_that_fails_keeps_no_other_from_closing() {
+    use annals_testing::{Call, FaultyFileSystem};
+
+    let dir = fast_dir();
+    let files = FaultyFileSystem::new();
+    let store = with_many_partitions(dir.path(), &files);
+    files.fail_next(Call::Sync, "orders-17/", 5);
+    assert!(matches!(store.close(), Err(Error::Io { .. })));
+    let store = Store::open(dir.path()).expect("the directory is free");
+    let unclean: Vec<_> = store.recovery().iter().filter(|report| !report.clean).collect();
+    assert_eq!(unclean.iter().map(|report| report.topic_partition.partition()).collect::<Vec<_>>(), [17]);
+}

@@ -41,8 +41,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "hold-forgotten-by-a-swap",
         file: "src/log/compaction/swap.rs",
-        good: "synced.and_then(|()| self.check_not_held())",
-        bad: "synced",
+        good: "prepared.and_then(|()| self.check_not_held())",
+        bad: "prepared",
         caught_by: &[tests("lib", &["log::tests::cut::"])],
     },
     Bug {

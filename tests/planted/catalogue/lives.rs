@@ -35,8 +35,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "one-topic-stops-the-store",
         file: "src/topic/topics.rs",
-        good: "Err(unopened) if InternalTopic::find(name).is_some() => return Err(unopened.error),",
-        bad: "Err(unopened) if !name.is_empty() => return Err(unopened.error),",
+        good: "                Err(Unopened { partition, error }) => {\n",
+        bad: "                Err(Unopened { partition, error }) => {\n                    if !name.is_empty() {\n                        return Err(error);\n                    }\n",
         caught_by: &[TOPICS],
     },
     Bug {
@@ -215,8 +215,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "consumed-deleted-before-its-commit-is-durable",
         file: "src/group/groups.rs",
-        good: "if consumed.is_some_and(|consumed| partition.log().has_segment_below(consumed)) {",
-        bad: "if consumed.is_some_and(|consumed| consumed < 0) {",
+        good: "if partition.log().has_segment_below(consumed) {",
+        bad: "if consumed < 0 {",
         caught_by: &[tests("interface", &["groups::positions::what_was_consumed"])],
     },
     Bug {
@@ -265,9 +265,16 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "appends-go-on-where-commits-are-not-known",
-        file: "src/group/groups.rs",
-        good: "                hold_back_appends(&topics, &damage);\n",
+        file: "src/group/unreadable.rs",
+        good: "                hold_back_appends(topics, &damage);\n",
         bad: "                _ = hold_back_appends;\n",
         caught_by: &[tests("interface", &["groups::damaged::"])],
+    },
+    Bug {
+        name: "one-slow-partition-keeps-others-from-closing",
+        file: "src/topic/closing.rs",
+        good: "let threads = (busy / FOR_EACH).min(MOST_THREADS);",
+        bad: "let threads = (busy / FOR_EACH).min(MOST_THREADS).min(1);",
+        caught_by: &[CLOSING],
     },
 ];

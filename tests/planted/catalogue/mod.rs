@@ -4,10 +4,12 @@ mod copies;
 mod figures;
 mod lives;
 mod processes;
+mod queues;
 mod reading;
 mod repairs;
 mod streams;
 mod syncs;
+mod tasks;
 mod transactions;
 
 /// One bug: a place in the source, and what stands there instead.
@@ -54,8 +56,10 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
     [
         figures::BUGS,
         copies::BUGS,
+        tasks::BUGS,
         lives::BUGS,
         processes::BUGS,
+        queues::BUGS,
         reading::BUGS,
         repairs::BUGS,
         streams::BUGS,

@@ -29,8 +29,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "read-only-commits-what-was-left-open",
         file: "src/transaction/recovery.rs",
-        good: "Judged::Abort | Judged::Revoked { .. } => Ending::Abort,",
-        bad: "Judged::Abort | Judged::Revoked { .. } => Ending::Commit,",
+        good: "            Verdict::TakenBack(_) => Ending::Abort,\n            Verdict::Unknown => continue,\n        };\n        places.values()",
+        bad: "            Verdict::TakenBack(_) => Ending::Commit,\n            Verdict::Unknown => continue,\n        };\n        places.values()",
         caught_by: &[READ_ONLY],
     },
 ];

@@ -1,0 +1,201 @@
+//! Records from lines of text.
+
+use std::io::BufRead;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::{RecordBody, RecordLine, partition_for_key};
+use crate::topic::partition::Partition;
+use crate::topic::topic::Topic;
+use crate::types::{Durability, Header, Record};
+
+/// The most bytes of a line.
+const MOST_LINE_BYTES: usize = 64 << 20;
+/// Bytes of records that are appended together.
+const BATCH: usize = 1 << 20;
+
+/// Where the records of an import go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum To {
+    /// To the partition that their line names.
+    TheirPartition,
+    /// To that of their key.
+    ThatOfTheirKey,
+}
+
+/// An import under way.
+struct Import<'a> {
+    partitions: &'a [Partition],
+    to: To,
+    /// Those of one partition, and the line of the first.
+    pending: Vec<RecordLine>,
+    bytes: usize,
+    number: usize,
+    first_line: u64,
+    line: u64,
+    appended: u64,
+}
+
+impl Topic {
+    /// Appends a record for each line, which is a JSON object as [`export`](Self::export) writes them, to the partition that the line names, the
+    /// first one if it names none. Offsets are new. Empty lines are passed over. Returns how many there were, when they survive a power
+    /// cut.
+    ///
+    /// Lines that follow each other in one partition are appended together, 1 MiB at a time. In memory are such a batch and a line, which
+    /// may have 64 MiB.
+    ///
+    /// # Errors
+    /// [`Import`](Error::Import) with the line at fault and how many records are there by then: all of the lines before.
+    pub fn import(&self, from: impl BufRead) -> Result<u64> {
+        self.import_to(from, To::TheirPartition)
+    }
+
+    /// The same, each to the partition of its key, as a producer does that is Kafka's: for lines of a topic with another number of partitions. A
+    /// record without a key goes to the partition that its line names.
+    ///
+    /// # Errors
+    /// As [`import`](Self::import).
+    pub fn import_by_key(&self, from: impl BufRead) -> Result<u64> {
+        self.import_to(from, To::ThatOfTheirKey)
+    }
+
+    fn import_to(&self, mut from: impl BufRead, to: To) -> Result<u64> {
+        let partitions = self.partitions();
+        let mut import = Import {
+            partitions: &partitions,
+            to,
+            pending: Vec::new(),
+            bytes: 0,
+            number: 0,
+            first_line: 1,
+            line: 0,
+            appended: 0,
+        };
+        let mut line = Vec::new();
+        loop {
+            import.line += 1;
+            let is_there =
+                read_line(&mut from, &mut line).map_err(|error| import.failed(import.line, error))?;
+            if !is_there {
+                break;
+            }
+            import.take(&line)?;
+        }
+        import.append()?;
+        self.flush().map_err(|error| import.failed(import.line, error))?;
+        Ok(import.appended)
+    }
+}
+
+impl Import<'_> {
+    fn failed(&self, line: u64, cause: Error) -> Error {
+        Error::Import { line, records: self.appended, cause: Arc::new(cause) }
+    }
+
+    fn take(&mut self, line: &[u8]) -> Result<()> {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            return Ok(());
+        }
+        let found = match RecordLine::decode(line) {
+            Ok(found) => found,
+            Err(malformed) => {
+                // What stands before it is there.
+                self.append()?;
+                return Err(self.failed(self.line, Error::invalid(malformed.to_string())));
+            }
+        };
+        let number = self.partition_of(&found);
+        let bytes = bytes_of(&found);
+        let most = self.partitions.get(number).map_or(BATCH, |one| one.log().most_batch_bytes().min(BATCH));
+        if number != self.number || self.bytes + bytes > most {
+            self.append()?;
+        }
+        if self.pending.is_empty() {
+            (self.number, self.bytes, self.first_line) = (number, 0, self.line);
+        }
+        self.bytes += bytes;
+        self.pending.push(found);
+        Ok(())
+    }
+
+    fn partition_of(&self, found: &RecordLine) -> usize {
+        let count = u32::try_from(self.partitions.len()).unwrap_or(u32::MAX);
+        let of_key = found.key.as_deref().filter(|_| self.to == To::ThatOfTheirKey);
+        let named = found.partition.unwrap_or(0);
+        let number = match (of_key, self.to) {
+            (Some(key), _) => partition_for_key(key, count),
+            (None, To::ThatOfTheirKey) => named.checked_rem(count).unwrap_or(0),
+            (None, To::TheirPartition) => named,
+        };
+        usize::try_from(number).unwrap_or(usize::MAX)
+    }
+
+    /// Appends what was gathered.
+    fn append(&mut self) -> Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let records: Vec<_> = self.pending.iter().map(record_of).collect();
+        let Some(partition) = self.partitions.get(self.number) else {
+            let why =
+                format!("partition {} is none of the {} of the topic", self.number, self.partitions.len());
+            return Err(self.failed(self.first_line, Error::invalid(why)));
+        };
+        partition.append(&records, Durability::Os).map_err(|error| self.failed(self.first_line, error))?;
+        self.appended += records.len() as u64;
+        self.pending.clear();
+        Ok(())
+    }
+}
+
+fn record_of(found: &RecordLine) -> Record<'_> {
+    let mut record = Record::new();
+    if let Some(key) = &found.key {
+        record = record.key(key);
+    }
+    if let Some(value) = &found.value {
+        record = record.value(value);
+    }
+    if let Some(timestamp) = found.timestamp {
+        record = record.timestamp(timestamp);
+    }
+    found.headers.iter().fold(record, |record, (name, value)| match value {
+        Some(value) => record.header(name, value),
+        None => record.null_header(name),
+    })
+}
+
+fn bytes_of(found: &RecordLine) -> usize {
+    let header =
+        |(name, value): &'_ (String, Option<Vec<u8>>)| name.len() + value.as_ref().map_or(0, Vec::len) + 20;
+    let none: &[Header<'_>] = &[];
+    RecordBody::most_len(found.key.as_deref(), found.value.as_deref(), none)
+        + found.headers.iter().map(header).sum::<usize>()
+}
+
+/// Reads a line, without its end. False at the end of all.
+fn read_line(from: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool> {
+    line.clear();
+    loop {
+        let there = match from.fill_buf() {
+            Ok(there) => there,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Error::io(Path::new("the import"), "read", error)),
+        };
+        if there.is_empty() {
+            return Ok(!line.is_empty());
+        }
+        let end = there.iter().position(|byte| *byte == b'\n');
+        let taken = there.get(..end.unwrap_or(there.len())).unwrap_or(there);
+        if line.len() + taken.len() > MOST_LINE_BYTES {
+            return Err(Error::invalid(format!("a line has {MOST_LINE_BYTES} bytes at most")));
+        }
+        line.extend_from_slice(taken);
+        let used = taken.len() + usize::from(end.is_some());
+        from.consume(used);
+        if end.is_some() {
+            return Ok(true);
+        }
+    }
+}

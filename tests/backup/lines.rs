@@ -1,0 +1,115 @@
+//! Topics as lines of text.
+
+use annals::{Error, OwnedRecord, Record, Store, Topic, TopicConfig};
+
+fn all(topic: &Topic) -> Vec<(u32, OwnedRecord)> {
+    let partitions = topic.partitions();
+    let records = partitions
+        .iter()
+        .flat_map(|one| one.read(..).unwrap().into_iter().map(|record| (one.number(), record.unwrap())));
+    records.collect()
+}
+
+fn store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    (dir, store)
+}
+
+#[test]
+fn what_is_exported_is_imported_as_it_was() {
+    let (_dir, store) = store();
+    let topic = store.create_topic("all-sorts", TopicConfig::new().partitions(3)).unwrap();
+    let producer = store.producer();
+    let bytes: Vec<u8> = (0..=255).collect();
+    let letters: String = ('\0'..'\u{2ff}').collect();
+    for number in 0..300_u32 {
+        let record = Record::to("all-sorts").partition(number % 3).timestamp(i64::from(number) - 1);
+        let record = match number % 5 {
+            0 => record,
+            1 => record.key("").value(""),
+            2 => record.key(&bytes).value(&letters),
+            3 => record.key(&letters).value(&bytes).header("a", &bytes).null_header("").header("a", "b"),
+            _ => record.value("line\nline\r\n\u{2028}\""),
+        };
+        producer.send(record).unwrap();
+    }
+    let mut open = store.transaction_builder("open").buffer_bytes(1).begin().unwrap();
+    open.send(Record::to("all-sorts").partition(0).value("undecided")).unwrap();
+    let mut lines = Vec::new();
+    assert_eq!(topic.export(&mut lines).unwrap(), 300);
+    let again = store.create_topic("again", TopicConfig::new().partitions(3)).unwrap();
+    // In pieces of any size, with empty lines, and without an end of the last line.
+    lines.splice(0..0, *b"\n  \r\n");
+    lines.pop();
+    let reader = std::io::BufReader::with_capacity(7, &*lines);
+    assert_eq!(again.import(reader).unwrap(), 300);
+    open.abort().unwrap();
+    let strip = |topic: &Topic| {
+        let records = all(topic).into_iter();
+        records.map(|(at, one)| (at, one.timestamp, one.key, one.value, one.headers)).collect::<Vec<_>>()
+    };
+    assert_eq!(strip(&again), strip(&topic));
+    assert!(again.partitions().iter().all(|one| one.durable() == one.end()));
+    // Another number of partitions.
+    let fewer = store.create_topic("fewer", TopicConfig::new().partitions(2)).unwrap();
+    assert_eq!(fewer.import_by_key(&*lines).unwrap(), 300);
+    let mut partitions_of_keys = std::collections::BTreeMap::new();
+    for (partition, record) in all(&fewer) {
+        if let Some(key) = record.key {
+            assert_eq!(*partitions_of_keys.entry(key).or_insert(partition), partition);
+        }
+    }
+}
+
+#[test]
+fn a_line_at_fault_is_named_and_what_stands_before_it_is_there() {
+    let (_dir, store) = store();
+    let topic = store.create_topic("orders", TopicConfig::new().max_message_bytes(1000)).unwrap();
+    let large = format!("{{\"value\":\"{}\"}}", "x".repeat(2000));
+    for (fault, why) in [
+        ("{\"key\":\"c\"", "missing"),
+        ("nonsense", "missing"),
+        ("{\"partition\":7}", "partition 7"),
+        (large.as_str(), "exceeds"),
+    ] {
+        let before = topic.partition(0).unwrap().end();
+        let lines = format!("{{\"key\":\"a\"}}\n\n{{\"key\":\"b\"}}\n{fault}\n{{\"key\":\"d\"}}\n");
+        match topic.import(lines.as_bytes()) {
+            Err(error @ Error::Import { line: 4, records: 2, .. }) => {
+                assert!(error.to_string().contains(why), "{error}");
+            }
+            other => panic!("{fault}: {other:?}"),
+        }
+        assert_eq!(topic.partition(0).unwrap().end(), before + 2, "{fault}");
+    }
+    // Many small ones are cut into batches that fit.
+    let many = "{\"value\":\"a record of some length\"}\n".repeat(500);
+    assert_eq!(topic.import(many.as_bytes()).unwrap(), 500);
+}
+
+#[test]
+fn an_endless_line_and_a_writer_that_fails_end_it() {
+    struct Endless;
+    impl std::io::Read for Endless {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            into.fill(b'x');
+            Ok(into.len())
+        }
+    }
+    struct Full;
+    impl std::io::Write for Full {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let (_dir, store) = store();
+    let topic = store.create_topic("orders", TopicConfig::new()).unwrap();
+    let endless = topic.import(std::io::BufReader::with_capacity(1 << 20, Endless));
+    assert!(matches!(endless, Err(Error::Import { line: 1, records: 0, .. })), "{endless:?}");
+    store.producer().send(Record::to("orders").value("x")).unwrap();
+    assert!(topic.export(Full).unwrap_err().is_disk_full());
+}

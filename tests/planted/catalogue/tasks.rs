@@ -1,0 +1,62 @@
+//! Tasks that wait.
+
+use super::*;
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "waker-kept-without-a-second-look",
+        file: "src/log/signal.rs",
+        good: "if state.raised != seen {\n            return Ok(Poll::Ready(()));",
+        bad: "if false {\n            return Ok(Poll::Ready(()));",
+        caught_by: &[tests("tasks", &["wakes::"])],
+    },
+    Bug {
+        name: "first-waker-is-kept",
+        file: "src/log/signal.rs",
+        good: "Some((known, _)) if known.will_wake(waker) => None,",
+        bad: "Some(_) => None,",
+        caught_by: &[tests("tasks", &["wakes::the_last_waker"])],
+    },
+    Bug {
+        name: "wakers-are-called-under-locks",
+        file: "src/log/signal.rs",
+        good: "waking.wake(waker);",
+        bad: "drop(waking);\n            waker.wake();",
+        caught_by: &[tests("tasks", &["ends::"])],
+    },
+    Bug {
+        name: "sync-thread-forgets-one",
+        file: "src/upkeep/tasks.rs",
+        good: "for (_, waiting) in same {",
+        bad: "for (_, waiting) in same.iter().take(same.len().max(3) - 1) {",
+        caught_by: &[tests("tasks", &["durable::ten_thousand"])],
+    },
+    Bug {
+        name: "one-sync-for-each-task",
+        file: "src/upkeep/tasks.rs",
+        good: "address(one) == address(other)",
+        bad: "address(one) == address(other) && false",
+        caught_by: &[tests("tasks", &["durable::ten_thousand"])],
+    },
+    Bug {
+        name: "waker-kept-after-the-outcome",
+        file: "src/log/write/awaited.rs",
+        good: "None => state.waker.replace(waker.clone()),",
+        bad: "None if !self.is_put_down => None,\n                None => state.waker.replace(waker.clone()),",
+        caught_by: &[tests("tasks", &["wakes::no_sync"])],
+    },
+    Bug {
+        name: "durable-though-another-has-the-offset",
+        file: "src/log/write/awaited.rs",
+        good: "self.was_written || self.log.accumulator.lock().failures() == self.failures",
+        bad: "true",
+        caught_by: &[tests("tasks", &["durable::a_record"])],
+    },
+    Bug {
+        name: "tasks-are-not-told-of-a-close",
+        file: "src/upkeep/tasks.rs",
+        good: "let left = std::mem::take(&mut queue.pending);",
+        bad: "let left: Vec<(Arc<dyn Chore>, Arc<dyn Waiting>)> = Vec::new();",
+        caught_by: &[tests("tasks", &["ends::a_wait_for_the_disk"])],
+    },
+];
