@@ -99,7 +99,10 @@ impl Log {
         let timestamp_type = accumulator.rules.timestamp_type;
         let batch_bytes = how.batch_bytes.min(accumulator.rules.max_bytes);
         let linger = how.linger;
+        // A batch that was left half encoded must not be written.
+        let half_placed = self.poison.by_a_panic();
         let placed = accumulator.place(&Placement { records, most_bytes, batch_bytes, waiting, linger, now });
+        drop(half_placed);
         if let Some(mut writer) = writer {
             accumulator.recycle(&mut writer.spent);
             let batches = accumulator.take(Take::All);
