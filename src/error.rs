@@ -326,8 +326,9 @@ pub enum Error {
         pid: Option<u32>,
     },
 
-    /// A process has the store open to write to it, so nobody can open it read-only.
-    #[error("store {} is open for writing{}: close it there first", path.display(), by(*pid))]
+    /// A process has the store open to write to it, so nobody can open it read-only. [`StoreReader::attach`](crate::StoreReader::attach)
+    /// reads it meanwhile, unless the store was opened [without live readers](crate::StoreBuilder::without_live_readers).
+    #[error("store {} is open for writing{}: StoreReader::attach reads it meanwhile, if it was opened for live readers", path.display(), by(*pid))]
     StoreInUse {
         /// The store's directory.
         path: PathBuf,

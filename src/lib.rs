@@ -239,6 +239,11 @@
 //! `Disk`. No runtime is needed. Feature `async` adds `futures_core::Stream`. Dropping a future loses nothing and doubles nothing. Which calls
 //! may be made on an executor's thread is in `docs/async.md`.
 //!
+//! # Other processes
+//!
+//! One process has a store open to write to it. Others read it meanwhile: [`StoreReader::attach`] lists topics, reads, follows
+//! without polling, and tells figures and lag. [`Store::open_read_only`] reads a store that nobody writes, without writing a byte.
+//!
 //! # Errors
 //!
 //! There is one [`Error`]; each variant says what can be done about it and carries what a message needs: names, offsets, limits,
@@ -246,7 +251,7 @@
 //!
 //! # Not supported
 //!
-//! Several processes that write to one store ([`Store::open_read_only`] is for any number that read one which nobody writes), a network protocol, replication, transactions with other systems.
+//! Several processes that write to one store, a network protocol, replication, transactions with other systems.
 //!
 //! # Copies
 //!
@@ -280,6 +285,7 @@ pub(crate) mod format;
 pub mod fuzzing;
 pub(crate) mod group;
 pub mod io;
+pub(crate) mod live;
 pub(crate) mod locks;
 pub(crate) mod log;
 pub(crate) mod producer;
@@ -347,6 +353,36 @@ pub mod stats {
     pub use crate::store::{GroupLag, GroupStats, MaintenanceFailure, ReaderStats, StoreStats};
     pub use crate::topic::TopicStats;
     pub use crate::transaction::TransactionStats;
+}
+
+/// The manual: the programs in its chapters are run here, the commands by the tests of `crates/annals-cli`.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/manual/index.md")]
+pub mod manual {
+    #[doc = include_str!("../docs/manual/layout.md")]
+    pub mod layout {}
+    #[doc = include_str!("../docs/manual/exactly_once.md")]
+    pub mod exactly_once {}
+    #[doc = include_str!("../docs/manual/queues.md")]
+    pub mod queues {}
+    #[doc = include_str!("../docs/manual/asynchronous.md")]
+    pub mod asynchronous {}
+    #[doc = include_str!("../docs/manual/processes.md")]
+    pub mod processes {}
+    #[doc = include_str!("../docs/manual/backup.md")]
+    pub mod backup {}
+    #[doc = include_str!("../docs/manual/history.md")]
+    pub mod history {}
+    #[doc = include_str!("../docs/manual/settings.md")]
+    pub mod settings {}
+    #[doc = include_str!("../docs/manual/monitoring.md")]
+    pub mod monitoring {}
+    #[doc = include_str!("../docs/manual/kafka.md")]
+    pub mod kafka {}
+    #[doc = include_str!("../docs/manual/sizes.md")]
+    pub mod sizes {}
+    #[doc = include_str!("../docs/manual/names.md")]
+    pub mod names {}
 }
 
 /// The code in `README.md`, compiled.

@@ -117,6 +117,8 @@ impl Backup {
             spares: Arc::default(),
             figures: Arc::default(),
             clearing: Arc::default(),
+            owner: None,
+            is_read_only: true,
         };
         let mut found = crate::topic::verify(&self.root, &context, &mut progress)?;
         for partition in &self.list.partitions {

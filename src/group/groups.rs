@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use crate::error::{Error, Result};
 use crate::group::commits::Change;
 use crate::group::committed::{Commit, Committed, CommittedOffset};
+use crate::group::follow::Replayed;
 use crate::group::group::Group;
 use crate::group::register::Register;
 use crate::group::unreadable::Loaded;
@@ -94,6 +95,10 @@ pub(crate) struct Groups {
     members_made: AtomicU64,
     offset_resets: Vec<OffsetReset>,
     skipped: Vec<SkippedRecord>,
+    /// How far commits were read, where another process owns the store.
+    pub(super) replayed: Option<Mutex<Replayed>>,
+    /// How often the list of topics was another one there, when groups were assigned last.
+    topic_changes: AtomicU64,
     /// Why the commits could not be read. Then none is known, and no group can be used.
     pub(super) unreadable: Option<Error>,
 }
@@ -149,18 +154,12 @@ impl Groups {
             committed.set(group, place, commit.clone());
         }
         let groups = Arc::new(Self {
-            topics,
-            clock,
-            ledger,
-            committed: Mutex::new(committed),
             owed: Mutex::new(changes),
             cannot_wait: AtomicBool::new(owes_unnamed),
-            register: Mutex::default(),
-            others: OnceLock::new(),
-            members_made: AtomicU64::new(0),
             offset_resets,
             skipped,
             unreadable,
+            ..Self::with((topics, clock), ledger, committed, None)
         });
         for partition in set_back {
             let owing = Arc::downgrade(&groups);
@@ -171,6 +170,30 @@ impl Groups {
             }
         }
         Ok(groups)
+    }
+
+    pub(super) fn with(
+        (topics, clock): (Arc<Topics>, Arc<dyn Clock>),
+        ledger: Ledger,
+        committed: Committed,
+        replayed: Option<Replayed>,
+    ) -> Self {
+        Self {
+            topics,
+            clock,
+            ledger,
+            committed: Mutex::new(committed),
+            owed: Mutex::default(),
+            cannot_wait: AtomicBool::new(false),
+            register: Mutex::default(),
+            others: OnceLock::new(),
+            members_made: AtomicU64::new(0),
+            offset_resets: Vec::new(),
+            skipped: Vec::new(),
+            unreadable: None,
+            replayed: replayed.map(Mutex::new),
+            topic_changes: AtomicU64::new(0),
+        }
     }
 
     /// Writes what is owed where a topic that is created next could suffer from it.
@@ -231,6 +254,13 @@ impl Groups {
             return Err(Error::InvalidName { kind: "group", name: name.to_owned(), reason });
         }
         self.check_readable()?;
+        if self.topics.is_read_only() {
+            return Err(Error::config(
+                "group.id",
+                name,
+                "a store that is only read takes no commits: none, and assign partitions",
+            ));
+        }
         Ok(self.register.lock().take(name))
     }
 
@@ -259,6 +289,7 @@ impl Groups {
 
     /// All groups that have members or have committed.
     pub(crate) fn names(&self) -> Vec<String> {
+        drop(self.look());
         let mut names: Vec<_> = self.committed.lock().groups().map(ToString::to_string).collect();
         let in_use = self.register.lock().all();
         let with_members = in_use.iter().filter(|group| !group.members().is_empty());
@@ -274,6 +305,7 @@ impl Groups {
 
     /// What a group has committed for a partition; nothing when it was for an earlier topic of the name.
     pub(crate) fn committed(&self, group: &str, partition: &Partition) -> Option<CommittedOffset> {
+        drop(self.look());
         let committed = self.committed.lock();
         let commit = committed.of(group, partition.topic_partition())?;
         commit.is_for(partition).then(|| commit.at.clone())
@@ -281,6 +313,7 @@ impl Groups {
 
     /// All that a group has committed for the topics there are, those that could not be opened among them.
     pub(crate) fn committed_of(&self, group: &str) -> BTreeMap<TopicPartition, CommittedOffset> {
+        drop(self.look());
         let committed = self.committed.lock();
         let holds = |place: &TopicPartition, commit: &Commit| match self.topics.get(place.topic()) {
             Ok(topic) => commit.topic_id == topic.id(),
@@ -333,6 +366,14 @@ impl Groups {
             others.map_or(Ok(()), |others| others.sync())?;
         }
         Ok(Some(consumed))
+    }
+
+    /// The same for a store that another process owns, where nobody calls when a topic has changed.
+    pub(crate) fn follow_topics(&self) {
+        let Some(changes) = self.topics.changes_elsewhere() else { return };
+        if self.topic_changes.swap(changes, Ordering::AcqRel) != changes {
+            self.register.lock().all().iter().for_each(|group| group.reassign(&self.topics));
+        }
     }
 
     /// A topic has come, grown or gone: those who read it are assigned their partitions again.

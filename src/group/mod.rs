@@ -4,6 +4,7 @@ mod assignor;
 mod commit;
 mod commits;
 mod committed;
+mod follow;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod group;
 mod groups;

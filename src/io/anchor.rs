@@ -177,6 +177,10 @@ impl FileSystem for AnchoredFileSystem {
         })
     }
 
+    fn shares_memory(&self) -> bool {
+        cfg!(target_os = "linux")
+    }
+
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {
         if dir != self.anchor.root {
             return OsFileSystem.lock_dir(dir);

@@ -102,6 +102,12 @@ impl Clock for ManualClock {
     }
 }
 
+/// Lets a moment pass, for whoever waits for another process that tells nobody.
+#[expect(clippy::disallowed_methods, reason = "this is where elapsed time is read")]
+pub(crate) fn pause(wait: Duration) {
+    std::thread::sleep(wait);
+}
+
 /// A moment up to which somebody is ready to wait. `None` inside is "for ever": the sum left the range of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Deadline(Option<Instant>);
@@ -122,6 +128,12 @@ impl Deadline {
     #[expect(clippy::disallowed_methods, reason = "this is where elapsed time is read")]
     pub(crate) fn is_over(self) -> bool {
         self.0.is_some_and(|at| Instant::now() >= at)
+    }
+
+    /// How long it is until then.
+    #[expect(clippy::disallowed_methods, reason = "this is where elapsed time is read")]
+    pub(crate) fn left(self) -> Duration {
+        self.0.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()))
     }
 
     pub(crate) fn instant(self) -> Option<Instant> {

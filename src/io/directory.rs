@@ -1,5 +1,6 @@
 //! One directory and the names in it.
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +30,24 @@ pub(crate) enum Link {
 pub(crate) struct Directory {
     pool: Arc<FilePool>,
     path: Arc<Path>,
+    guard: Option<Guard>,
+}
+
+/// Says whether what a directory is taken for still holds. Asked after each file of it was opened by its name: another process may
+/// have given the name to another file.
+#[derive(Clone)]
+pub(crate) struct Guard(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Guard {
+    pub(crate) fn new(holds: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(holds))
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Guard")
+    }
 }
 
 /// Descriptors that long-held files take together, unless told otherwise.
@@ -41,7 +60,7 @@ impl Directory {
 
     /// A directory whose long-held files, and those of the directories in it, take at most `limit` descriptors.
     pub(crate) fn with_pool(fs: Arc<dyn FileSystem>, path: &Path, limit: usize) -> Self {
-        Self { pool: FilePool::new(fs, limit), path: path.into() }
+        Self { pool: FilePool::new(fs, limit), path: path.into(), guard: None }
     }
 
     /// The directory that stands at its path now, and stays what this is when it gets another name. To be called before
@@ -49,19 +68,19 @@ impl Directory {
     pub(crate) fn anchored(self) -> Result<Self> {
         let anchored = self.call("open", &self.path, |fs| fs.anchored(&self.path))?;
         let Some(fs) = anchored else { return Ok(self) };
-        Ok(Self { pool: self.pool.over(fs), path: self.path })
+        Ok(Self { pool: self.pool.over(fs), path: self.path, guard: self.guard })
     }
 
     /// The same directory, in which nothing can be changed. To be called before anything in it is opened.
     pub(crate) fn read_only(self) -> Self {
         let fs = Arc::new(ReadOnlyFileSystem::new(Arc::clone(&self.pool.fs)));
-        Self { pool: self.pool.over(fs), path: self.path }
+        Self { pool: self.pool.over(fs), path: self.path, guard: self.guard }
     }
 
     /// One whose files hold at most so many maps.
     #[cfg(test)]
     pub(crate) fn with_maps(fs: Arc<dyn FileSystem>, path: &Path, maps: usize) -> Self {
-        Self { pool: FilePool::with_maps(fs, POOL_LIMIT, maps), path: path.into() }
+        Self { pool: FilePool::with_maps(fs, POOL_LIMIT, maps), path: path.into(), guard: None }
     }
 
     /// Holds the map of a file for the next one who needs it, as long as the store does not hold too many.
@@ -95,16 +114,33 @@ impl Directory {
 
     /// The directory of that name in it.
     pub(crate) fn child(&self, name: &str) -> Self {
-        Self { pool: Arc::clone(&self.pool), path: self.join(name).into() }
+        Self { pool: Arc::clone(&self.pool), path: self.join(name).into(), guard: self.guard.clone() }
     }
 
     /// The directory of that path, whatever is or is not there.
     pub(crate) fn at(&self, path: &Path) -> Self {
-        Self { pool: Arc::clone(&self.pool), path: path.into() }
+        Self { pool: Arc::clone(&self.pool), path: path.into(), guard: None }
     }
 
     pub(crate) fn open(&self, name: &str, mode: OpenMode) -> Result<File> {
-        File::open(&self.pool, &self.join(name), mode)
+        let file = File::open(&self.pool, &self.join(name), mode)?;
+        match &self.guard {
+            Some(guard) if !(guard.0)() => {
+                let why = io::Error::new(ErrorKind::NotFound, "its name may be another file's by now");
+                Err(Error::io(file.path(), "open", why))
+            }
+            _ => Ok(file),
+        }
+    }
+
+    /// The same directory, whose files are opened as long as `guard` says so.
+    pub(crate) fn guarded(&self, guard: Guard) -> Self {
+        Self { guard: Some(guard), ..self.clone() }
+    }
+
+    /// Whether files of it can be shared between processes.
+    pub(crate) fn shares_memory(&self) -> bool {
+        self.fs().shares_memory()
     }
 
     /// Opens a file, not for reading alone, that is held for long. Between two calls its descriptor may be closed, after a
@@ -187,7 +223,7 @@ impl Directory {
             return Ok(());
         }
         if let Some(above) = self.path.parent() {
-            Self { pool: Arc::clone(&self.pool), path: or_here(above).into() }.ensure()?;
+            Self { pool: Arc::clone(&self.pool), path: or_here(above).into(), guard: None }.ensure()?;
         }
         match self.create() {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
@@ -258,7 +294,7 @@ impl Directory {
     /// A directory anywhere in the same file system, under its one path.
     pub(crate) fn elsewhere(&self, path: &Path) -> Result<Self> {
         let path = self.fs().resolve(path).map_err(|e| Error::io(path, "find", e))?;
-        Ok(Self { pool: Arc::clone(&self.pool), path: path.into() })
+        Ok(Self { pool: Arc::clone(&self.pool), path: path.into(), guard: None })
     }
 
     /// Whether a directory from [`elsewhere`](Self::elsewhere) is `other` or lies in it: by the name that it has now, or by the one

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::pool::{Effect, FilePool, PooledFile};
 use super::seam::{FileHandle, OpenMode};
+use super::shared::SharedMemory;
 use super::view::View;
 use crate::error::{Error, Result};
 
@@ -155,6 +156,26 @@ impl File {
             Source::Own { handle, .. } => handle.map_small_writes(),
             Source::Pooled(file) => file.map_small_writes(),
         }
+    }
+
+    /// See [`FileHandle::share`].
+    pub(crate) fn share(&self, position: u64, len: usize) -> Result<Option<SharedMemory>> {
+        self.with("share", Effect::Writes, |handle| handle.share(position, len))
+    }
+
+    /// See [`FileHandle::try_lock_byte`].
+    pub(crate) fn try_lock_byte(&self, at: u64) -> Result<bool> {
+        self.with("lock a byte of", Effect::Reads, |handle| handle.try_lock_byte(at))
+    }
+
+    /// See [`FileHandle::unlock_byte`].
+    pub(crate) fn unlock_byte(&self, at: u64) -> Result<()> {
+        self.with("unlock a byte of", Effect::Reads, |handle| handle.unlock_byte(at))
+    }
+
+    /// See [`FileHandle::is_byte_locked`].
+    pub(crate) fn is_byte_locked(&self, at: u64) -> Result<bool> {
+        self.with("look for locks of", Effect::Reads, |handle| handle.is_byte_locked(at))
     }
 
     pub(crate) fn map(&self, len: u64) -> Result<Option<View>> {

@@ -8,6 +8,8 @@ mod allocate;
 #[cfg(target_os = "linux")]
 mod anchor;
 mod blocks;
+#[cfg(target_os = "linux")]
+mod byte_locks;
 mod caught;
 mod clock;
 mod cycles;
@@ -26,6 +28,7 @@ mod prefetch;
 mod process;
 mod read_only;
 mod seam;
+mod shared;
 mod space;
 #[cfg(target_os = "linux")]
 mod ticks;
@@ -33,9 +36,9 @@ mod view;
 
 pub(crate) use caught::caught;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub(crate) use clock::{Deadline, Stopwatch};
+pub(crate) use clock::{Deadline, Stopwatch, pause};
 pub(crate) use descriptors::{descriptor_limit, most_held};
-pub(crate) use directory::{Directory, Link};
+pub(crate) use directory::{Directory, Guard, Link};
 pub(crate) use file::{File, Unwritten};
 pub(crate) use id::random_id;
 pub(crate) use maps::MapSlot;
@@ -43,5 +46,6 @@ pub use os::OsFileSystem;
 pub(crate) use prefetch::prefetch;
 pub(crate) use process::Process;
 pub use seam::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
+pub use shared::SharedMemory;
 pub use view::View;
 pub(crate) use view::WeakView;

@@ -10,9 +10,13 @@ use super::allocate::{Allocated, allocate};
 use super::anchor::AnchoredFileSystem;
 use super::blocks::share_blocks;
 #[cfg(target_os = "linux")]
+use super::byte_locks;
+#[cfg(target_os = "linux")]
 use super::mapped_writes::MappedWrites;
 use super::process::Process;
 use super::seam::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
+#[cfg(target_os = "linux")]
+use super::shared::SharedMemory;
 #[cfg(unix)]
 use super::space::available_space;
 use super::view::View;
@@ -107,6 +111,10 @@ impl FileSystem for OsFileSystem {
 
     fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
         fs::canonicalize(path)
+    }
+
+    fn shares_memory(&self) -> bool {
+        cfg!(target_os = "linux")
     }
 
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {
@@ -349,6 +357,26 @@ impl FileHandle for OsFile {
     #[cfg(target_os = "linux")]
     fn map_small_writes(&self) {
         self.stores.allow();
+    }
+
+    #[cfg(target_os = "linux")]
+    fn share(&self, position: u64, len: usize) -> io::Result<Option<SharedMemory>> {
+        SharedMemory::new(&self.file, position, len)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn try_lock_byte(&self, at: u64) -> io::Result<bool> {
+        byte_locks::try_lock(&self.file, at)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn unlock_byte(&self, at: u64) -> io::Result<()> {
+        byte_locks::unlock(&self.file, at)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn is_byte_locked(&self, at: u64) -> io::Result<bool> {
+        byte_locks::is_locked(&self.file, at)
     }
 
     fn map(&self, len: u64) -> io::Result<Option<View>> {

@@ -61,6 +61,10 @@ impl FileSystem for ReadOnlyFileSystem {
         Ok(anchored.map(|inner| -> Arc<dyn FileSystem> { Arc::new(Self { inner }) }))
     }
 
+    fn shares_memory(&self) -> bool {
+        self.inner.shares_memory()
+    }
+
     fn lock_dir(&self, _dir: &Path) -> io::Result<DirectoryLock> {
         refused()
     }

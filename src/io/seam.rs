@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::View;
+use super::{SharedMemory, View};
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +104,10 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
     fn anchored(&self, _dir: &Path) -> io::Result<Option<Arc<dyn FileSystem>>> {
         Ok(None)
     }
+    /// Whether files can be [shared](FileHandle::share), and bytes of them locked.
+    fn shares_memory(&self) -> bool {
+        false
+    }
     /// Takes the exclusive lock of a directory, without waiting.
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock>;
     /// Takes the lock of a directory that any number may hold at a time, but nobody beside the one who has the exclusive one,
@@ -137,4 +141,22 @@ pub trait FileHandle: fmt::Debug + Send + Sync {
     /// A view of the first `len` bytes that also shows what is written into them later, or `None` where the file cannot
     /// be mapped; it is then read positionally.
     fn map(&self, len: u64) -> io::Result<Option<View>>;
+    /// Memory that every process sees which shares these bytes of the file. They have space of their own from here on, and the file
+    /// must not be cut. Both numbers are multiples of 64 KiB. `None` where there is no such thing.
+    fn share(&self, _position: u64, _len: usize) -> io::Result<Option<SharedMemory>> {
+        Ok(None)
+    }
+    /// Takes the lock of a byte, without waiting; false when another handle has it. It is given back with the handle, or when the
+    /// process dies.
+    fn try_lock_byte(&self, _at: u64) -> io::Result<bool> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Gives it back.
+    fn unlock_byte(&self, _at: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Whether another handle has the lock of a byte. Takes nothing.
+    fn is_byte_locked(&self, _at: u64) -> io::Result<bool> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }

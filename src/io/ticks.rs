@@ -4,6 +4,13 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Tick(i64, i64);
 
+impl Tick {
+    /// Another number in the next moment.
+    pub(super) fn number(self) -> u64 {
+        (self.0.unsigned_abs() << 30).wrapping_add(self.1.unsigned_abs()) | 1
+    }
+}
+
 /// Now.
 #[inline]
 pub(super) fn tick() -> Tick {

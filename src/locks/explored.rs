@@ -14,6 +14,8 @@ pub(crate) use explored::atomic::{
     AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
 
+pub(crate) use shuttle::hint::spin_loop;
+
 /// A mutex that a panic does not poison: the run has failed by then.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(explored::Mutex<T>);

@@ -9,10 +9,12 @@ mod explored;
 #[cfg(annals_shuttle)]
 pub(crate) use explored::{
     AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, OnceLock, Ordering,
-    RwLock, fence,
+    RwLock, fence, spin_loop,
 };
 #[cfg(not(annals_shuttle))]
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+#[cfg(not(annals_shuttle))]
+pub(crate) use std::hint::spin_loop;
 #[cfg(not(annals_shuttle))]
 pub(crate) use std::sync::OnceLock;
 #[cfg(not(annals_shuttle))]

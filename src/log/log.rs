@@ -9,13 +9,15 @@ use crate::format::{
     parse_snapshot_file_name,
 };
 use crate::io::{Clock, Directory, EntryKind, OpenMode, Process};
+use crate::live::OwnSlot;
 use crate::locks::{
     AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Mutex, MutexGuard, OnceLock, Ordering, RwLock,
 };
 use crate::log::config::{LogConfig, LogOptions};
+use crate::log::follow::Follow;
 use crate::log::keys::KeyUpkeep;
 use crate::log::offsets::Offsets;
-use crate::log::open::recovery::{Examine, Examined, RecoveryReport, examine};
+use crate::log::open::recovery::{Examine, RecoveryReport, examine};
 use crate::log::open::settle::Prerequisite;
 use crate::log::poison::{Poison, PoisoningLock};
 use crate::log::producers::clearing::Clearing;
@@ -30,7 +32,7 @@ use crate::log::write::rules::AppendRules;
 use crate::log::write::spares::Spares;
 use crate::log::write::writer::{Phase, Writer};
 use crate::segment::{ActiveSegment, ReadMode, WriteFailure};
-use crate::types::{Offset, Timestamp, TopicPartition};
+use crate::types::{NO_TIMESTAMP, Offset, Timestamp, TopicPartition};
 use crate::upkeep::{Agenda, Ticket, Waking};
 
 /// One partition.
@@ -92,8 +94,12 @@ pub(crate) struct Log {
     /// Set once, when the partition is deleted.
     pub(super) retired: OnceLock<Error>,
     pub(super) watchers: Arc<Watchers>,
+    /// Where other processes see it, if they may.
+    pub(super) shown: OnceLock<Arc<OwnSlot>>,
     /// What must be done before the first append.
     pub(super) prerequisites: Mutex<Vec<Arc<Prerequisite>>>,
+    /// How it is looked at, where another process writes it.
+    pub(super) follow: Option<Follow>,
     /// Which opened it.
     process: Process,
 }
@@ -111,6 +117,16 @@ pub(crate) struct LogContext {
     pub(crate) spares: Arc<Spares>,
     pub(crate) figures: Arc<Figures>,
     pub(crate) clearing: Arc<Clearing>,
+}
+
+/// What a log begins with.
+struct Begin {
+    segments: SegmentList,
+    offsets: Offsets,
+    producers: ProducerTable,
+    last_append: Timestamp,
+    writer: Writer,
+    follow: Option<Follow>,
 }
 
 impl Log {
@@ -207,33 +223,63 @@ impl Log {
         config: impl Into<Arc<LogConfig>>,
     ) -> Result<(Arc<Self>, RecoveryReport)> {
         let config: Arc<LogConfig> = config.into();
-        let LogContext {
-            topic_partition,
-            directory,
-            identity,
-            clock,
-            agenda,
-            options,
-            spares,
-            clearing,
-            figures,
-        } = context;
         let how = Examine {
-            read_mode: options.read_mode,
+            read_mode: context.options.read_mode,
             index_interval_bytes: config.segment.index_interval_bytes,
         };
-        let found = examine(&directory, identity, &topic_partition, how)
-            .map_err(|error| error.in_partition(&topic_partition))?;
+        let found = examine(&context.directory, context.identity, &context.topic_partition, how)
+            .map_err(|error| error.in_partition(&context.topic_partition))?;
         let report = found.report.clone();
-        let Examined { end, durable, .. } = found;
         let state = found.state.state();
         // Of those that no snapshot knows nobody can tell when they have written: not long ago.
         let known_at = state.closed.map(|closed| closed.next_offset).or(state.producers_at);
         let mut producers = found.producers.clone();
-        producers.wrote_since(known_at.unwrap_or(0), clock.now());
+        producers.wrote_since(known_at.unwrap_or(0), context.clock.now());
+        let begin = Begin {
+            segments: found.segments.clone(),
+            offsets: Offsets::new(
+                found.state.state().log_start,
+                found.durable,
+                found.end,
+                found.producers.first_undecided().unwrap_or(found.end),
+            ),
+            producers,
+            last_append: found.last_append(),
+            writer: Writer::new(found, &config),
+            follow: None,
+        };
+        let log = Arc::new(Self::begin(context, config, begin));
+        log.keep_keys();
+        Ok((log, report))
+    }
+
+    /// A log that another process writes. Touches no file: the first look does.
+    pub(crate) fn attach(
+        context: LogContext,
+        config: impl Into<Arc<LogConfig>>,
+        follow: Follow,
+    ) -> Arc<Self> {
+        let config: Arc<LogConfig> = config.into();
+        let begin = Begin {
+            segments: SegmentList::default(),
+            offsets: Offsets::new(0, 0, 0, 0),
+            producers: ProducerTable::default(),
+            last_append: NO_TIMESTAMP,
+            writer: Writer::idle(&config),
+            follow: Some(follow),
+        };
+        Arc::new(Self::begin(context, config, begin))
+    }
+
+    fn begin(context: LogContext, config: Arc<LogConfig>, begin: Begin) -> Self {
+        let LogContext {
+            topic_partition, directory, clock, agenda, options, spares, clearing, figures, ..
+        } = context;
+        let Begin { segments, offsets, producers, last_append, writer, follow } = begin;
         let watchers = Arc::new(Watchers::default());
         let poison = Poison::new(topic_partition.clone(), Arc::clone(&watchers), Arc::clone(&figures));
-        let log = Self {
+        let accumulator = Accumulator::new(offsets.end(), AppendRules::new(&config), Arc::clone(&spares));
+        Self {
             topic_partition,
             directory,
             clock,
@@ -242,22 +288,17 @@ impl Log {
             rewriting: Mutex::new(()),
             removing: Mutex::new(()),
             making_room: Mutex::new(()),
-            accumulator: Mutex::new(Accumulator::new(end, AppendRules::new(&config), Arc::clone(&spares))),
+            accumulator: Mutex::new(accumulator),
             spares,
             figures,
             clearing,
-            segments: RwLock::new(Arc::new(found.segments.clone())),
-            offsets: Offsets::new(
-                found.state.state().log_start,
-                durable,
-                end,
-                found.producers.first_undecided().unwrap_or(end),
-            ),
+            segments: RwLock::new(Arc::new(segments)),
+            offsets,
             kept_from: AtomicI64::new(Offset::MAX),
             producers: Mutex::new(producers),
             committer: Committer::default(),
             linger: Mutex::new(None),
-            clock_seen: AtomicI64::new(found.last_append()),
+            clock_seen: AtomicI64::new(last_append),
             reclaimed_bytes: AtomicU64::new(0),
             skipped_offsets: AtomicU64::new(0),
             rewrites: AtomicU64::new(0),
@@ -268,15 +309,14 @@ impl Log {
             ending: AtomicBool::new(false),
             retired: OnceLock::new(),
             watchers,
+            shown: OnceLock::new(),
             prerequisites: Mutex::default(),
+            follow,
             process: Process::current(),
-            writer: PoisoningLock::new(Writer::new(found, &config), &poison),
+            writer: PoisoningLock::new(writer, &poison),
             poison,
             config: RwLock::new(config),
-        };
-        let log = Arc::new(log);
-        log.keep_keys();
-        Ok((log, report))
+        }
     }
 
     /// The directory of its files.
@@ -312,6 +352,9 @@ impl Log {
 
     /// Next offset to be given out: behind the records that are still in memory.
     pub(crate) fn next_offset(&self) -> Offset {
+        if self.follow.is_some() {
+            return self.end();
+        }
         self.accumulator.lock().next_offset()
     }
 
@@ -354,12 +397,16 @@ impl Log {
     }
 
     /// Raises `signal` whenever there may be more to read.
-    pub(crate) fn watch(&self, signal: &Arc<Signal>) {
+    pub(crate) fn watch(self: &Arc<Self>, signal: &Arc<Signal>) {
         self.watchers.add(signal);
+        if let Some(follow) = &self.follow {
+            signal.follow(self, follow.guest());
+        }
     }
 
     pub(crate) fn unwatch(&self, signal: &Arc<Signal>) {
         self.watchers.remove(signal);
+        signal.unfollow(self);
     }
 
     pub(super) fn segment_list(&self) -> Arc<SegmentList> {
@@ -377,6 +424,9 @@ impl Log {
         let mut writer = self.writer.lock();
         writer.phase = Phase::Closed;
         self.figures.add_gone(std::mem::take(&mut writer.appended));
+        if let Some(reason) = self.retired.get() {
+            self.show_no_more(&writer, reason);
+        }
         drop(writer);
         self.segment_list().iter().for_each(|segment| segment.leave());
         self.watchers.raise();
@@ -437,6 +487,9 @@ impl Log {
 
     pub(super) fn raise_durable(&self, offset: Offset) {
         self.offsets.move_durable(offset);
+        if let Some(slot) = self.shown.get() {
+            slot.sync(offset);
+        }
         self.watchers.raise();
     }
 

@@ -47,6 +47,15 @@ impl Offsets {
         self.stable.load(Ordering::Acquire)
     }
 
+    /// What another process shows: start, durable, end and stable. One thread at a time. Where that process was replaced by
+    /// another, each may go back.
+    pub(super) fn follow(&self, (start, durable, end, stable): (Offset, Offset, Offset, Offset)) {
+        self.start.store(start, Ordering::Release);
+        self.end.store(end, Ordering::Release);
+        self.durable.store(durable, Ordering::Release);
+        self.stable.store(stable, Ordering::Release);
+    }
+
     /// What lies below `stable` is decided.
     #[inline]
     pub(super) fn move_stable(&self, stable: Offset) {

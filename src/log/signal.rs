@@ -3,9 +3,12 @@
 use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::Deadline;
-use crate::locks::{AtomicBool, Condvar, Mutex, Ordering, RwLock, fence};
+use crate::live::{Guest, OwnSlot, OwnerState};
+use crate::locks::{AtomicBool, Condvar, Mutex, OnceLock, Ordering, RwLock, fence};
+use crate::log::follow::follow::News;
+use crate::log::log::Log;
 use crate::upkeep::Waking;
 
 /// What one waiting reader sleeps on, be it a thread or a task. It may watch many partitions.
@@ -13,6 +16,46 @@ use crate::upkeep::Waking;
 pub(crate) struct Signal {
     state: Mutex<State>,
     changed: Condvar,
+    /// What it waits for in another process.
+    elsewhere: OnceLock<Elsewhere>,
+}
+
+/// Logs that another process writes, and where that one rings.
+#[derive(Debug)]
+struct Elsewhere {
+    guest: Arc<Guest>,
+    logs: Mutex<Vec<Followed>>,
+}
+
+/// One of them, and what was shown of it at the last look.
+#[derive(Debug)]
+struct Followed {
+    log: Weak<Log>,
+    noticed: News,
+}
+
+impl Elsewhere {
+    /// Whether something is shown that was not noticed before. Says before that it looks that somebody waits.
+    fn notice(&self) -> bool {
+        let mut is_any = false;
+        for followed in self.logs.lock().iter_mut() {
+            let Some(log) = followed.log.upgrade() else { continue };
+            log.want();
+            let news = log.news();
+            is_any |= std::mem::replace(&mut followed.noticed, news) != news;
+        }
+        is_any
+    }
+
+    /// Whether the owner has died since the last look.
+    fn misses_owner(&self) -> bool {
+        if !matches!(self.guest.owner(), Ok(OwnerState::Gone(_))) {
+            return false;
+        }
+        let logs = self.logs.lock();
+        let left = logs.iter().filter_map(|followed| followed.log.upgrade()).filter(|log| log.leave_owner());
+        left.count() > 0
+    }
 }
 
 #[derive(Debug, Default)]
@@ -40,10 +83,49 @@ impl Signal {
         if let Some((waker, waking)) = task {
             waking.wake(waker);
         }
+        if let Some(elsewhere) = self.elsewhere.get() {
+            elsewhere.guest.ring();
+        }
+    }
+
+    /// It waits for a log that another process writes, too.
+    pub(crate) fn follow(&self, log: &Arc<Log>, guest: &Arc<Guest>) {
+        let new = || Elsewhere { guest: Arc::clone(guest), logs: Mutex::default() };
+        let followed = Followed { log: Arc::downgrade(log), noticed: News::default() };
+        self.elsewhere.get_or_init(new).logs.lock().push(followed);
+    }
+
+    pub(crate) fn unfollow(&self, log: &Log) {
+        if let Some(elsewhere) = self.elsewhere.get() {
+            elsewhere
+                .logs
+                .lock()
+                .retain(|one| !std::ptr::eq(one.log.as_ptr(), log) && one.log.strong_count() > 0);
+        }
+    }
+
+    /// The same as a wait at home, on the bell that the other process rings. Looks for that process now and then.
+    fn wait_elsewhere(&self, elsewhere: &Elsewhere, seen: u64, deadline: Deadline) -> bool {
+        loop {
+            let rung = elsewhere.guest.rung();
+            if elsewhere.notice() || self.raised() != seen {
+                return true;
+            }
+            if deadline.has_passed() {
+                return false;
+            }
+            elsewhere.guest.sleep(rung, deadline);
+            if elsewhere.guest.rung() == rung && elsewhere.misses_owner() {
+                return true;
+            }
+        }
     }
 
     /// Ready when the count is another than `seen`; else the next raise wakes the task. It replaces a task that waited before.
     pub(crate) fn poll_raised(&self, seen: u64, waker: &Waker, waking: &Arc<Waking>) -> Result<Poll<()>> {
+        if self.elsewhere.get().is_some() {
+            return Err(Error::invalid("a task cannot wait for another process: poll in a thread"));
+        }
         waking.start()?;
         // Compared and kept under one lock: a raise comes before both, or finds the waker.
         let mut state = self.state.lock();
@@ -68,6 +150,9 @@ impl Signal {
 
     /// Sleeps until the count is another than `seen`, or the deadline passes. Returns false at the deadline.
     pub(crate) fn wait(&self, seen: u64, deadline: Deadline) -> bool {
+        if let Some(elsewhere) = self.elsewhere.get() {
+            return self.wait_elsewhere(elsewhere, seen, deadline);
+        }
         let mut state = self.state.lock();
         while state.raised == seen {
             match deadline.instant() {
@@ -89,9 +174,28 @@ pub(crate) struct Watchers {
     /// False as long as nobody ever watched: then a write pays one load.
     any: AtomicBool,
     signals: RwLock<Vec<Weak<Signal>>>,
+    /// Where other processes say that they wait.
+    elsewhere: OnceLock<Arc<OwnSlot>>,
 }
 
 impl Watchers {
+    /// Wakes those of other processes as well, who wait at `slot`.
+    pub(crate) fn show(&self, slot: &Arc<OwnSlot>) {
+        drop(self.elsewhere.set(Arc::clone(slot)));
+    }
+
+    /// Whether somebody of another process has waited lately.
+    #[inline]
+    pub(crate) fn are_followed_elsewhere(&self) -> bool {
+        self.elsewhere.get().is_some_and(|slot| slot.is_followed())
+    }
+
+    /// Whether somebody of another process waits.
+    #[inline]
+    pub(crate) fn is_wanted_elsewhere(&self) -> bool {
+        self.elsewhere.get().is_some_and(|slot| slot.is_wanted())
+    }
+
     pub(crate) fn add(&self, signal: &Arc<Signal>) {
         let mut signals = self.signals.write();
         signals
@@ -117,6 +221,9 @@ impl Watchers {
         fence(Ordering::SeqCst);
         if self.any.load(Ordering::SeqCst) {
             self.raise_each();
+        }
+        if let Some(slot) = self.elsewhere.get() {
+            slot.ring_if_wanted();
         }
     }
 

@@ -69,7 +69,9 @@ pub struct PartitionStats {
 impl Log {
     /// Its figures now. Reads no record, and one header; may wait for a write that is under way.
     pub(crate) fn stats(&self) -> Result<PartitionStats> {
-        let writer = self.writer.lock();
+        self.look()?;
+        let mut writer = self.writer.lock();
+        self.note_shown(&mut writer);
         let facts = self.facts(&writer)?;
         let appended = writer.appended;
         drop(writer);

@@ -37,6 +37,7 @@ pub(crate) struct ActiveSegment {
     tally: Tally,
     /// Entries of its offset index. The time index has one more at most.
     index_entries: u64,
+    max_timestamp: Timestamp,
     /// The file has at least this many bytes; those behind `tally.bytes` are zero.
     allocated: u64,
     config: SegmentConfig,
@@ -119,7 +120,8 @@ impl ActiveSegment {
         }
         let index_entries = index.offsets().len() as u64;
         let segment = Arc::new(Segment::growing(directory, file.clone(), index, &tally, mode));
-        Self { segment, file, index_entries, allocated: tally.bytes, tally, config }
+        let max_timestamp = segment.max_timestamp();
+        Self { segment, file, index_entries, max_timestamp, allocated: tally.bytes, tally, config }
     }
 
     /// What readers hold of it.
@@ -154,6 +156,11 @@ impl ActiveSegment {
         (self.tally.first_timestamp >= 0).then_some(self.tally.first_timestamp)
     }
 
+    /// Largest timestamp of its batches, -1 when none has one.
+    pub(crate) fn max_timestamp(&self) -> Timestamp {
+        self.max_timestamp
+    }
+
     /// New limits; what is written stays.
     pub(crate) fn set_config(&mut self, config: SegmentConfig) {
         self.config = config;
@@ -179,6 +186,7 @@ impl ActiveSegment {
         }
         self.allocated = self.allocated.max(position + batch.len() as u64);
         self.tally.add(header, batch.get(..BatchHeader::LEN).unwrap_or_default());
+        self.max_timestamp = self.max_timestamp.max(header.max_timestamp);
         self.index_entries = self.segment.publish(header, position).unwrap_or(self.index_entries);
         Ok(())
     }

@@ -318,6 +318,42 @@ impl Segment {
         }
     }
 
+    /// A sealed segment over a file that is open, whatever its name is.
+    pub(crate) fn sealed_in(
+        directory: &Directory,
+        summary: SegmentSummary,
+        file: File,
+        mode: ReadMode,
+    ) -> Self {
+        let sealed = Self::sealed(directory, summary, mode);
+        let name = segment_file_name(summary.base, SegmentFile::Log);
+        Self { log: LogFile::open(directory.clone(), name, mode, file), ..sealed }
+    }
+
+    /// A segment that another process appends to. It is never mapped, and nothing may be read of it yet.
+    pub(crate) fn followed(directory: &Directory, file: File, base: Offset, interval_bytes: u32) -> Self {
+        let name = segment_file_name(base, SegmentFile::Log);
+        let log = LogFile::open(directory.clone(), name, ReadMode::Positional, file);
+        Self::with_index(log, base, 0, SparseIndex::new(base, interval_bytes))
+    }
+
+    /// The other process has written so far.
+    pub(crate) fn may_be_read_to(&self, bytes: u64) {
+        self.written.store(bytes, Ordering::Release);
+    }
+
+    /// Notes a batch that the other process has written.
+    pub(crate) fn note(&self, header: &BatchHeader, position: u64) {
+        if let Index::InMemory(index) = &mut *self.index.write() {
+            index.note(header, position);
+        }
+    }
+
+    /// A cursor before the batch at `position`, where an earlier walk has ended.
+    pub(crate) fn walk_on(self: &Arc<Self>, position: u64, expected: Offset) -> Cursor {
+        Cursor::new(Arc::clone(self), position, expected)
+    }
+
     /// A growing segment over a file its writer has open.
     pub(super) fn growing(
         directory: &Directory,

@@ -11,6 +11,7 @@ use crate::figures::Event;
 use crate::io::{
     Clock, Directory, DirectoryLock, FileSystem, OsFileSystem, SystemClock, descriptor_limit, most_held,
 };
+use crate::live::Owner;
 use crate::log::{LogOptions, RepairReport, VerifyReport};
 use crate::segment::ReadMode;
 use crate::store::failures::OnMaintenanceFailure;
@@ -45,6 +46,7 @@ pub struct StoreBuilder {
     pub(super) retention_check_interval: Duration,
     pub(super) max_expanded_bytes: usize,
     pub(super) maintenance: Maintenance,
+    pub(super) live_readers: LiveReaders,
     pub(super) max_open_files: usize,
     pub(super) compaction_memory_bytes: usize,
     pub(super) on_maintenance_failure: Option<OnMaintenanceFailure>,
@@ -67,6 +69,13 @@ impl fmt::Debug for StoreBuilder {
 pub(super) enum Maintenance {
     Thread,
     ByHand,
+}
+
+/// Whether other processes are shown what this one writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LiveReaders {
+    Welcome,
+    Refused,
 }
 
 /// A clock of the program, whose times are none that a record cannot have.
@@ -97,6 +106,7 @@ impl StoreBuilder {
             retention_check_interval: Duration::from_secs(300),
             max_expanded_bytes: 64 << 20,
             maintenance: Maintenance::Thread,
+            live_readers: LiveReaders::Welcome,
             max_open_files: default_open_files(),
             compaction_memory_bytes: 32 << 20,
             on_maintenance_failure: None,
@@ -189,6 +199,13 @@ impl StoreBuilder {
         self
     }
 
+    /// Shows other processes nothing of the store while it is open: nobody can attach, and no file is made for it. By default the
+    /// file `annals.live` says where each partition is.
+    pub fn without_live_readers(mut self) -> Self {
+        self.live_readers = LiveReaders::Refused;
+        self
+    }
+
     /// Where the time of day comes from. One that shows a time before 1970 is read as the beginning of 1970, as the machine's
     /// is: records have no earlier times. Default: the machine's clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -251,6 +268,8 @@ impl StoreBuilder {
         }
         let root = self.root()?.anchored()?;
         let _lock = self.lock(&root)?;
+        // Files change: nobody may look meanwhile.
+        let _owner = Owner::open_silently(&root);
         let copies = self.directory(&copies);
         repair(&root, &self.context(), copies)
     }
@@ -287,6 +306,8 @@ impl StoreBuilder {
             spares: Arc::default(),
             figures: Arc::default(),
             clearing: Arc::default(),
+            owner: None,
+            is_read_only: false,
         }
     }
 
@@ -304,6 +325,15 @@ impl StoreBuilder {
             return Err(Error::config("log.retention.check.interval.ms", interval.as_millis(), range));
         }
         Store::open_with(self)
+    }
+
+    /// Looks at the store while another process has it open: see [`StoreReader::attach`]. Of the settings those count that are about
+    /// reading.
+    ///
+    /// # Errors
+    /// As [`StoreReader::attach`].
+    pub fn attach(self) -> Result<StoreReader> {
+        StoreReader::attach_with(&self)
     }
 
     /// Opens the store to read it alone: see [`Store::open_read_only`]. Of the settings those count that are about reading.

@@ -5,21 +5,23 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::consumer::ConsumerBuilder;
 use crate::error::{Error, Result};
 use crate::group::{CommittedOffset, Groups, OffsetReset};
 use crate::io::{Directory, DirectoryLock};
+use crate::live::{Guest, OwnerState};
 use crate::log::RecoveryReport;
 use crate::segment::ReadMode;
 use crate::store::builder::StoreBuilder;
 use crate::store::stats::{GroupStats, ReaderStats, group_stats};
-use crate::topic::{TopicView, Topics, unless_deleted};
+use crate::topic::{TopicContext, TopicView, Topics, unless_deleted};
 use crate::transaction::judge_in_memory;
 use crate::types::TopicPartition;
 
-/// A store that this process only reads: [`Store::open_read_only`](crate::Store::open_read_only) makes one. Cheap to clone; used
-/// from many threads at once.
+/// A store that this process only reads. [`Store::open_read_only`](crate::Store::open_read_only) makes one of a store that nobody
+/// writes, [`attach`](Self::attach) one of a store that another process writes. Cheap to clone; used from many threads at once.
 ///
-/// Nothing is written, neither a byte nor a name: it works on media that cannot be written to. What an open for writing would set
+/// Opened read-only, nothing is written, neither a byte nor a name: it works on media that cannot be written to. What an open for writing would set
 /// right is judged in memory: a torn tail, transactions without an end, committed offsets above the end of their partition. As
 /// long as one of the clones lives no process can write to the store; topics, partitions and readers do not keep it open.
 ///
@@ -51,6 +53,8 @@ struct Inner {
     recovery: Vec<RecoveryReport>,
     /// Held for its drop, after the topics are closed.
     lock: Option<DirectoryLock>,
+    /// Where the owner shows what it does.
+    guest: Option<Arc<Guest>>,
 }
 
 impl fmt::Debug for StoreReader {
@@ -72,7 +76,7 @@ impl StoreReader {
             // Nothing keeps a writer away, who may cut a file under its map.
             builder.read_mode = ReadMode::Positional;
         }
-        let topics = Arc::new(Topics::open_read_only(root.clone(), builder.context())?);
+        let topics = Arc::new(Topics::open_read_only(root.clone(), context(&builder))?);
         judge_in_memory(&topics)?;
         let groups = Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?;
         let mut recovery = topics.recovery();
@@ -81,7 +85,59 @@ impl StoreReader {
             report.skipped = groups.skipped().to_vec();
             report.failure = report.failure.take().or_else(|| groups.unreadable().cloned());
         });
-        Ok(Self { inner: Arc::new(Inner { root, topics, groups, recovery, lock }) })
+        Ok(Self { inner: Arc::new(Inner { root, topics, groups, recovery, lock, guest: None }) })
+    }
+
+    /// Looks at the store in a directory while another process has it open and writes to it, or between two of its lives. Any number
+    /// of processes may do so at a time; none is in the owner's way, however it ends.
+    ///
+    /// It survives whatever becomes of the files: retention, compaction, deletion of topics, recovery, and the owner's death; when
+    /// a process opens the store again, reading goes on. What is shown, and how, is in `docs/processes.md`.
+    ///
+    /// Linux alone, on ext4, xfs and tmpfs, by the user who owns the files.
+    ///
+    /// ```
+    /// use annals::{Record, Store, StoreReader, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("shop-log");
+    /// let store = Store::open(&path)?; // in one process
+    /// store.create_topic("orders", TopicConfig::new())?;
+    ///
+    /// let shop = StoreReader::attach(&path)?; // in another one
+    /// let orders = shop.topic("orders")?.partition(0)?;
+    /// store.producer().send(Record::to("orders").value("2 apples"))?;
+    /// assert_eq!(orders.get(0)?.and_then(|record| record.value), Some(b"2 apples".to_vec()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Io`](Error::Io) when nobody has opened the store here to write to it; [`StoreInUse`](Error::StoreInUse) when its owner shows
+    /// nothing of it ([`without_live_readers`](StoreBuilder::without_live_readers)); [`InvalidArgument`](Error::InvalidArgument) where
+    /// processes cannot share memory.
+    pub fn attach(path: impl AsRef<Path>) -> Result<Self> {
+        StoreBuilder::new(path.as_ref()).attach()
+    }
+
+    pub(super) fn attach_with(builder: &StoreBuilder) -> Result<Self> {
+        let root = builder.root()?.anchored()?;
+        let guest = Arc::new(Guest::attach(&root)?);
+        if let OwnerState::Silent(_) = guest.owner()? {
+            return Err(Error::StoreInUse { path: root.path().to_path_buf(), pid: guest.pid() });
+        }
+        let root = root.read_only();
+        let topics = Topics::attach(root.clone(), context(builder), &guest)?;
+        let groups = Groups::attach(Arc::clone(&topics), Arc::clone(&builder.clock))?;
+        let recovery = Vec::new();
+        Ok(Self { inner: Arc::new(Inner { root, topics, groups, recovery, lock: None, guest: Some(guest) }) })
+    }
+
+    /// The process that has the store open and shows it; `None` when there is none, and for a store that was opened read-only.
+    pub fn owner(&self) -> Option<u32> {
+        let guest = self.inner.guest.as_ref()?;
+        match guest.owner() {
+            Ok(OwnerState::Here(_) | OwnerState::Opening(_)) => guest.pid(),
+            _ => None,
+        }
     }
 
     /// Its directory, as an absolute path.
@@ -144,6 +200,28 @@ impl StoreReader {
         group_stats(&self.inner.groups, group.to_owned())
     }
 
+    /// A consumer of partitions that it [assigns](Consumer::assign) itself. [`poll`](Consumer::poll) waits for what the owner
+    /// writes without looking again and again: the owner wakes it.
+    ///
+    /// ```
+    /// # use annals::{Record, Store, StoreReader, TopicConfig};
+    /// # use std::time::Duration;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # store.create_topic("orders", TopicConfig::new())?;
+    /// # store.producer().send(Record::to("orders").value("2 apples"))?;
+    /// let shop = StoreReader::attach(dir.path())?;
+    /// let mut orders = shop.consumer_builder().build()?;
+    /// orders.assign([("orders", 0)])?;
+    /// for record in &orders.poll(Duration::from_secs(1))? {
+    ///     println!("{}@{} {:?}", record.partition(), record.offset(), record.value());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn consumer_builder(&self) -> ConsumerBuilder {
+        ConsumerBuilder::new(Arc::clone(&self.inner.topics), Arc::clone(&self.inner.groups))
+    }
+
     /// Figures of all topics and groups.
     ///
     /// # Errors
@@ -155,6 +233,10 @@ impl StoreReader {
         let groups = self.groups().into_iter().map(|name| group_stats(&self.inner.groups, name)).collect();
         Ok(ReaderStats { topics, groups })
     }
+}
+
+fn context(builder: &StoreBuilder) -> TopicContext {
+    TopicContext { is_read_only: true, ..builder.context() }
 }
 
 impl Drop for Inner {

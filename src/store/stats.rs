@@ -123,6 +123,8 @@ pub struct GroupLag {
 pub(super) fn group_stats(groups: &Groups, name: String) -> GroupStats {
     let progress = groups.progress(&name);
     let partitions = progress.partitions.into_iter().map(|(topic_partition, at)| {
+        // What cannot be seen now is as it was seen last.
+        drop(at.partition.log().look());
         let (start, end) = (at.partition.start(), at.partition.end());
         // What is gone is not to be read any more, and what was never committed lies before the group as a whole.
         let next = at.committed.unwrap_or(start).max(start);

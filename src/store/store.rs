@@ -12,10 +12,11 @@ use crate::error::{Error, Result};
 use crate::figures::{Event, Figures};
 use crate::group::{CommittedOffset, Groups, OffsetReset};
 use crate::io::{Clock, Directory, caught};
+use crate::live::Owner;
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::{Producer, ProducerBuilder};
 use crate::share::{DeadLetters, EnqueuerBuilder, Holds, QueueBuilder, Queues, Schedule, Worker};
-use crate::store::builder::{Maintenance, StoreBuilder};
+use crate::store::builder::{LiveReaders, Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
 use crate::store::failures::Failures;
 use crate::store::life::{Life, Work};
@@ -25,7 +26,7 @@ use crate::store::metrics::Reported;
 use crate::store::reader::StoreReader;
 use crate::store::stats::StoreStats;
 use crate::store::teller::Teller;
-use crate::topic::{Adoption, LogSource, Topic, TopicConfig, Topics, refuse_change};
+use crate::topic::{Adoption, LogSource, Topic, TopicConfig, TopicContext, Topics, refuse_change};
 use crate::transaction::{NamedProducer, Transaction, TransactionBuilder, Transactions};
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
@@ -62,6 +63,7 @@ struct Inner {
     /// Called by the agenda, which keeps nobody alive.
     _teller: Arc<Teller>,
     recovery: Vec<RecoveryReport>,
+    owner: Option<Arc<Owner>>,
     life: Life,
     #[cfg(feature = "metrics")]
     reported: Reported,
@@ -124,7 +126,12 @@ impl Store {
         let root = root.anchored()?;
         let lock = builder.lock(&root)?;
         refuse_backup(&root)?;
-        let context = builder.context();
+        // Before a file changes: who looks at what an earlier life has left looks away.
+        let owner = match builder.live_readers {
+            LiveReaders::Welcome => Owner::open(&root),
+            LiveReaders::Refused => Owner::open_silently(&root),
+        };
+        let context = TopicContext { owner: owner.clone(), ..builder.context() };
         let agenda = Arc::clone(&context.agenda);
         let topics = Arc::new(Topics::open(root.clone(), context)?);
         // Before the first write that relies on the list: what groups have committed is set back there.
@@ -169,6 +176,7 @@ impl Store {
         let states = recovery.iter_mut().find(|report| report.topic_partition == queues.stored_in());
         states.into_iter().for_each(|report| report.skipped = queues.skipped().to_vec());
         recovery.iter().for_each(|report| note_recovered(report, topics.figures()));
+        owner.iter().for_each(|owner| owner.opened());
         let inner = Inner {
             root,
             topics,
@@ -180,6 +188,7 @@ impl Store {
             agenda,
             _teller: teller,
             recovery,
+            owner,
             life,
             #[cfg(feature = "metrics")]
             reported: Reported::default(),
@@ -530,6 +539,7 @@ impl Inner {
             drop(caught(|| self.transactions.finish()));
             let closed = caught(|| self.topics.close());
             self.agenda.stop_tasks();
+            self.owner.iter().for_each(|owner| owner.close());
             closed
         })
     }

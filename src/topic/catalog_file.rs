@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::Catalog;
 use crate::io::Directory;
+use crate::live::Owner;
 
 /// Its name in the store's directory.
 pub(super) const CATALOG_FILE: &str = "annals.topics";
@@ -21,6 +22,8 @@ pub(super) struct CatalogFile {
     gone: BTreeSet<u128>,
     /// Why it takes no changes any more: the store is closed, or nobody knows which content a crash would leave.
     refusal: Option<Error>,
+    /// Tells other processes of changes.
+    owner: Option<Arc<Owner>>,
 }
 
 impl CatalogFile {
@@ -29,13 +32,18 @@ impl CatalogFile {
         let Some(bytes) = root.read_file(CATALOG_FILE, MOST_BYTES)? else { return Ok(None) };
         let path = root.join(CATALOG_FILE);
         let catalog = Catalog::decode(&bytes).map_err(|malformed| malformed.in_file(&path))?;
-        Ok(Some(Self { root: root.clone(), catalog, gone: BTreeSet::new(), refusal: None }))
+        Ok(Some(Self { root: root.clone(), catalog, gone: BTreeSet::new(), refusal: None, owner: None }))
     }
 
     /// Writes the file of a new store.
     pub(super) fn create(root: &Directory, catalog: Catalog) -> Result<Self> {
         root.replace_file(CATALOG_FILE, &catalog.encode())?;
-        Ok(Self { root: root.clone(), catalog, gone: BTreeSet::new(), refusal: None })
+        Ok(Self { root: root.clone(), catalog, gone: BTreeSet::new(), refusal: None, owner: None })
+    }
+
+    /// The same file, of whose changes other processes are told.
+    pub(super) fn shown_by(self, owner: Option<Arc<Owner>>) -> Self {
+        Self { owner, ..self }
     }
 
     pub(super) fn catalog(&self) -> &Catalog {
@@ -81,6 +89,7 @@ impl CatalogFile {
         }
         self.catalog = catalog;
         self.gone.clear();
+        self.owner.iter().for_each(|owner| owner.catalog_changed());
         Ok(())
     }
 }

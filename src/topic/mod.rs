@@ -11,6 +11,7 @@ mod cut;
 mod directories;
 mod durable;
 mod export;
+mod follow;
 mod import;
 mod internal;
 mod latest;

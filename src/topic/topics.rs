@@ -7,12 +7,14 @@ use crate::error::{Error, Result};
 use crate::figures::Figures;
 use crate::format::{Catalog, CatalogTopic, Identity, partition_dir_name};
 use crate::io::{Clock, Directory, random_id};
+use crate::live::Owner;
 use crate::locks::{Mutex, OnceLock, RwLock};
 use crate::log::{
     Clearing, EndsTransactions, Log, LogContext, LogOptions, RecoveryReport, Signal, Spares, Watchers,
 };
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
 use crate::topic::directories::{Stray, refuse_lost_catalog, strays};
+use crate::topic::follow::FollowedList;
 use crate::topic::internal::InternalTopic;
 use crate::topic::partition::Partition;
 use crate::topic::settings::Settings;
@@ -29,6 +31,10 @@ pub(crate) struct TopicContext {
     pub(crate) spares: Arc<Spares>,
     pub(crate) figures: Arc<Figures>,
     pub(crate) clearing: Arc<Clearing>,
+    /// Where other processes see the partitions.
+    pub(crate) owner: Option<Arc<Owner>>,
+    /// This process only reads.
+    pub(crate) is_read_only: bool,
 }
 
 impl TopicContext {
@@ -72,11 +78,13 @@ pub(crate) struct Topics {
     /// Topics that are there and could not be opened, and why: what concerns one topic stops that one. One that is not listed,
     /// and of which a directory with records is there, is among them.
     pub(super) broken: RwLock<BTreeMap<Arc<str>, Error>>,
-    recovery: Mutex<Vec<RecoveryReport>>,
+    pub(super) recovery: Mutex<Vec<RecoveryReport>>,
     /// Set once, when the store closes.
     pub(super) closed: OnceLock<Error>,
     /// Who is woken then: a partition wakes its own readers, but one may wait without any.
     pub(super) waiting: Watchers,
+    /// How the list is looked at, where another process owns the store.
+    pub(super) followed: Option<FollowedList>,
 }
 
 impl Topics {
@@ -91,6 +99,7 @@ impl Topics {
                 CatalogFile::create(&root, new_catalog())?
             }
         };
+        let catalog = catalog.shown_by(context.owner.clone());
         Self::open_listed(root, context, catalog)
     }
 
@@ -114,6 +123,7 @@ impl Topics {
             recovery: Mutex::default(),
             closed: OnceLock::new(),
             waiting: Watchers::default(),
+            followed: None,
         };
         let listed = topics.catalog.get_mut().catalog().clone();
         let mut opened = BTreeMap::new();
@@ -185,7 +195,16 @@ impl Topics {
         let place = TopicPartition::new(Arc::clone(topic), identity.partition);
         let context = self.context.of_partition(&self.root, Arc::clone(topic), identity);
         let (log, report) = Log::open(context, Arc::clone(settings.log()))?;
+        let owner = self.context.owner.as_ref();
+        if let Some(slot) = owner.and_then(|owner| owner.slot(identity.topic, identity.partition)) {
+            log.show(slot);
+        }
         Ok((Partition::new(place, identity.topic, log), report))
+    }
+
+    /// Whether this process only reads.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.context.is_read_only
     }
 
     /// What opening each partition found.
@@ -204,10 +223,13 @@ impl Topics {
     }
 
     pub(crate) fn all(&self) -> Vec<Topic> {
+        // What was seen last, where nothing can be seen now.
+        drop(self.look());
         self.by_name.read().values().cloned().collect()
     }
 
     pub(crate) fn get(&self, name: &str) -> Result<Topic> {
+        self.look()?;
         if let Some(found) = self.by_name.read().get(name) {
             return Ok(found.clone());
         }

@@ -128,6 +128,12 @@ impl PartitionView {
         Self { partition }
     }
 
+    /// The partition as it is now, or as it was seen last where it cannot be seen: reading says why.
+    fn seen(&self) -> &Partition {
+        drop(self.partition.log().look());
+        &self.partition
+    }
+
     /// The topic's name.
     pub fn topic(&self) -> &str {
         self.partition.topic()
@@ -145,27 +151,27 @@ impl PartitionView {
 
     /// First offset that may be read.
     pub fn start(&self) -> Offset {
-        self.partition.start()
+        self.seen().start()
     }
 
     /// Everything below survives a power cut.
     pub fn durable(&self) -> Offset {
-        self.partition.durable()
+        self.seen().durable()
     }
 
     /// The offset after the last record.
     pub fn end(&self) -> Offset {
-        self.partition.end()
+        self.seen().end()
     }
 
     /// How far committed records are read: see [`Partition::stable`](crate::Partition::stable).
     pub fn stable(&self) -> Offset {
-        self.partition.stable()
+        self.seen().stable()
     }
 
     /// Bytes of all batches in its segments.
     pub fn bytes(&self) -> u64 {
-        self.partition.bytes()
+        self.seen().bytes()
     }
 
     /// Reads from `offset` on.

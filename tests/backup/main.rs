@@ -10,6 +10,7 @@
 mod faults;
 mod files;
 mod holds;
+mod kills;
 mod lines;
 mod load;
 mod targets;

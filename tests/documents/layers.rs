@@ -13,10 +13,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("io", &[]),
     ("format", &[]),
     ("upkeep", &["io"]),
+    ("live", &["io"]),
     ("segment", &["io", "format"]),
     // Its unit tests make one over disks that fail.
-    ("log", &["doubles", "io", "format", "segment", "upkeep"]),
-    ("topic", &["io", "format", "segment", "upkeep", "log"]),
+    ("log", &["doubles", "io", "live", "format", "segment", "upkeep"]),
+    ("topic", &["io", "live", "format", "segment", "upkeep", "log"]),
     ("producer", &["io", "format", "segment", "upkeep", "log", "topic"]),
     ("group", &["io", "format", "segment", "upkeep", "log", "topic"]),
     ("consumer", &["io", "format", "segment", "upkeep", "log", "topic", "group"]),
@@ -47,6 +48,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "store",
         &[
             "io",
+            "live",
             "segment",
             "upkeep",
             "log",

@@ -2,6 +2,9 @@
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test may stop at what it did not expect, and looks at the files from outside"
 )]
 
@@ -9,4 +12,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod live;
+mod pair;
 mod read_only;

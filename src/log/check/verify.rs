@@ -149,7 +149,7 @@ impl Log {
                 LastClose::Clean(closed) => (found.state.state(), Some(closed)),
                 LastClose::Unclean(_) => (found.state.state(), None),
             },
-            Phase::Closed => return (Vec::new(), None),
+            Phase::Followed(_) | Phase::Closed => return (Vec::new(), None),
         };
         (state.sealed.iter().copied().chain(closed).collect(), state.producers_at)
     }

@@ -99,7 +99,7 @@ impl HeldLog {
         let snapshots = self.table.producers_at.into_iter().chain(now.producers_at).collect();
         let open = match &writer.phase {
             Phase::Open(open) => Some(&**open),
-            Phase::Untouched(_) | Phase::Closed => None,
+            Phase::Untouched(_) | Phase::Followed(_) | Phase::Closed => None,
         };
         // Those of the hold, those that came since and have gone, those that are there now.
         let mut known: BTreeMap<_, _> = BTreeMap::new();

@@ -57,7 +57,7 @@ impl Log {
             Phase::Untouched(found) => {
                 matches!(found.last_close, LastClose::Clean(_)) && found.state.state().pending.is_empty()
             }
-            Phase::Open(_) | Phase::Closed => true,
+            Phase::Open(_) | Phase::Followed(_) | Phase::Closed => true,
         };
         if !is_in_order {
             self.opened(&mut writer)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{
-    AbortedTransaction, BatchHeader, Identity, SegmentFile, SegmentSummary, cleaned_log_name,
+    AbortedTransaction, BatchHeader, Identity, PartitionState, SegmentFile, SegmentSummary, cleaned_log_name,
     parse_cleaned_log_name, parse_segment_file_name, segment_file_name,
 };
 use crate::io::{Directory, OpenMode};
@@ -211,7 +211,11 @@ pub(in crate::log) struct Examine {
     pub(in crate::log) index_interval_bytes: u32,
 }
 
-fn check_identity(directory: &Directory, file: &StateFile, expected: Identity) -> Result<()> {
+pub(in crate::log) fn check_identity(
+    directory: &Directory,
+    file: &StateFile,
+    expected: Identity,
+) -> Result<()> {
     let found = file.state().identity;
     let reason = match found {
         _ if found == expected => return Ok(()),
@@ -267,7 +271,7 @@ fn clean(
         return Err(corrupt(directory, closed.base, len.min(closed.bytes), &reason));
     }
     let segments = listed(directory, &file, &leftovers.pending, how.read_mode);
-    let producers = sealed_producers(directory, &file, &segments)?.table;
+    let producers = sealed_producers(directory, file.state(), &segments)?.table;
     let end = closed.next_offset;
     check_start(directory, &file, end)?;
     let report = RecoveryReport {
@@ -313,7 +317,7 @@ fn unclean(
         skipped: Vec::new(),
     };
     let mut scans = Vec::new();
-    let mut producers = sealed_producers(directory, &file, &segments)?;
+    let mut producers = sealed_producers(directory, file.state(), &segments)?;
     for (number, base) in open.iter().copied().enumerate() {
         if base > expected && number > 0 || base > expected.max(state.mark.offset) {
             return Err(missing_before(directory, base, expected));
@@ -356,13 +360,14 @@ fn unclean(
 }
 
 /// What is known of the producers, and from which offset on the log has more to tell.
-struct Known {
+#[derive(Debug)]
+pub(in crate::log) struct KnownProducers {
     table: ProducerTable,
     from: Offset,
 }
 
-impl Known {
-    fn take(&mut self, header: &BatchHeader, body: &[u8]) -> Option<AbortedTransaction> {
+impl KnownProducers {
+    pub(in crate::log) fn take(&mut self, header: &BatchHeader, body: &[u8]) -> Option<AbortedTransaction> {
         if header.producer_id < 0 || header.base_offset < self.from {
             return None;
         }
@@ -370,23 +375,38 @@ impl Known {
     }
 }
 
+/// What is known of the producers where these sealed segments end.
+pub(in crate::log) fn producers_behind(
+    directory: &Directory,
+    state: &PartitionState,
+    sealed: &[Arc<Segment>],
+) -> Result<KnownProducers> {
+    sealed_producers(directory, state, sealed)
+}
+
 /// What is known of the producers at the end of the segments that the state file lists.
-fn sealed_producers(directory: &Directory, file: &StateFile, listed: &[Arc<Segment>]) -> Result<Known> {
-    let state = file.state();
-    let nobody = || Known { table: ProducerTable::default(), from: 0 };
+fn sealed_producers(
+    directory: &Directory,
+    state: &PartitionState,
+    listed: &[Arc<Segment>],
+) -> Result<KnownProducers> {
+    let nobody = || KnownProducers { table: ProducerTable::default(), from: 0 };
     let Some(at) = state.producers_at else { return Ok(nobody()) };
     let closed_at = state.closed.map(|closed| closed.next_offset);
     for offset in closed_at.into_iter().chain([at]) {
         if let Some(table) = snapshot_file::read(directory, offset)? {
-            return replay_sealed(Known { table, from: offset }, file, listed);
+            return replay_sealed(KnownProducers { table, from: offset }, state, listed);
         }
     }
     // No snapshot is left: the log tells it all again.
-    replay_sealed(nobody(), file, listed)
+    replay_sealed(nobody(), state, listed)
 }
 
-fn replay_sealed(mut known: Known, file: &StateFile, listed: &[Arc<Segment>]) -> Result<Known> {
-    let state = file.state();
+fn replay_sealed(
+    mut known: KnownProducers,
+    state: &PartitionState,
+    listed: &[Arc<Segment>],
+) -> Result<KnownProducers> {
     for (summary, segment) in state.sealed.iter().chain(&state.closed).zip(listed) {
         if summary.next_offset > known.from {
             state::replay(segment, &mut known.table, known.from)?;

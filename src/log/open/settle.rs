@@ -13,6 +13,7 @@ use crate::format::{
     AbortedTransaction, Mark, PartitionState, SegmentFile, SegmentSummary, segment_file_name,
 };
 use crate::io::{File, OpenMode};
+use crate::live::Kind;
 use crate::log::log::Log;
 use crate::log::open::recovery::{Examine, Examined, LastClose, examine};
 use crate::log::segment_list::SegmentList;
@@ -66,7 +67,7 @@ impl Log {
         let state = match &writer.phase {
             Phase::Open(open) => open.state.state(),
             Phase::Untouched(found) => found.state.state(),
-            Phase::Closed => return Ok(()),
+            Phase::Followed(_) | Phase::Closed => return Ok(()),
         };
         self.remove_indexes(state)
     }
@@ -96,7 +97,9 @@ impl Log {
         match settled {
             Ok(Begun { active, appended }) => {
                 let state = found.state;
-                writer.phase = Phase::Open(Box::new(Open { active, appended, state }));
+                let open = Open { active, appended, state };
+                self.show_growth(&open, writer.uncommitted);
+                writer.phase = Phase::Open(Box::new(open));
                 Ok(())
             }
             Err(error) => {
@@ -235,6 +238,7 @@ impl Log {
         let readable = Arc::new(Segment::scanned(self.positional(base), &durable_part));
         let list = found.segments.replaced(base..=base, Some(readable));
         self.publish(list.with(Arc::clone(active.segment())));
+        self.show_table(Kind::AsFound);
         Ok((self.cut(&durable_part)?, active))
     }
 

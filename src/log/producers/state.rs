@@ -18,6 +18,14 @@ use crate::types::Offset;
 /// A week, in milliseconds: how long a producer is known after its last batch.
 const EXPIRES_AFTER: i64 = 7 * 24 * 60 * 60 * 1000;
 
+/// Where the oldest transactions begin.
+pub(in crate::log) struct Pending {
+    /// Of those whose end is not decided.
+    pub(in crate::log) undecided: Option<Offset>,
+    /// Of those that the log alone does not show to be committed or aborted.
+    pub(in crate::log) uncommitted: Option<Offset>,
+}
+
 impl Log {
     /// Notes a batch that was just written, of somebody with an id.
     pub(in crate::log) fn note_producer(
@@ -25,7 +33,7 @@ impl Log {
         open: &Open,
         header: &BatchHeader,
         marker: Option<&EndMarker>,
-    ) -> Option<Offset> {
+    ) -> Pending {
         let now = self.clock.now();
         let mut producers = self.producers.lock();
         match marker {
@@ -39,7 +47,7 @@ impl Log {
             }
         }
         producers.wrote_at(header.producer_id, now);
-        producers.first_undecided()
+        Pending { undecided: producers.first_undecided(), uncommitted: producers.uncommitted() }
     }
 
     /// How a transaction ends is decided: readers go by that from here on, the marker follows. False when none is open.
@@ -48,8 +56,12 @@ impl Log {
         let mut producers = self.producers.lock();
         let was_open = producers.decide(producer_id, ending);
         writer.first_undecided = producers.first_undecided();
+        writer.uncommitted = producers.uncommitted();
         drop(producers);
         self.move_stable(&writer);
+        if let Some(slot) = self.shown.get() {
+            slot.move_stable(writer.uncommitted.unwrap_or(self.end()));
+        }
         drop(writer);
         self.watchers.raise();
         was_open
@@ -69,6 +81,10 @@ impl Log {
     pub(crate) fn finished(&self) -> Offset {
         // In this order: what is begun later begins at this end or behind it.
         let end = self.end();
+        if self.follow.is_some() {
+            // Its owner shows no more as stable.
+            return self.stable();
+        }
         self.producers.lock().unfinished().unwrap_or(end)
     }
 
@@ -100,6 +116,7 @@ impl Log {
         list: &SegmentList,
         segment: &Arc<Segment>,
     ) -> Result<Arc<Vec<AbortedTransaction>>> {
+        self.catch_up_aborted(segment)?;
         if let Some(aborted) = segment.aborted()? {
             return Ok(aborted);
         }

@@ -103,6 +103,8 @@ pub(crate) struct ProducerTable {
     /// First offsets of open transactions, by whether their end is decided.
     undecided: BTreeSet<Offset>,
     decided: BTreeSet<Offset>,
+    /// Those among the decided that will be aborted.
+    aborting: BTreeSet<Offset>,
 }
 
 impl ProducerTable {
@@ -225,6 +227,7 @@ impl ProducerTable {
         let open = producer.open.take()?;
         self.undecided.remove(&open.first);
         self.decided.remove(&open.first);
+        self.aborting.remove(&open.first);
         // Others that are open still hold readers back: they may end after this one and begin before it.
         let stable = self.unfinished().unwrap_or(header.next_offset());
         (ending == Ending::Abort).then_some(AbortedTransaction {
@@ -269,6 +272,9 @@ impl ProducerTable {
         open.decided = Some(ending);
         self.undecided.remove(&open.first);
         self.decided.insert(open.first);
+        if ending == Ending::Abort {
+            self.aborting.insert(open.first);
+        }
         true
     }
 
@@ -288,6 +294,14 @@ impl ProducerTable {
     /// First offset of the oldest transaction whose end is not decided: those who read committed records stop there.
     pub(crate) fn first_undecided(&self) -> Option<Offset> {
         self.undecided.first().copied()
+    }
+
+    /// First offset of the oldest transaction that the log alone does not show to be committed or aborted: it has no marker, and
+    /// was not decided to be committed. Whoever knows nothing but the log takes those below that have none for committed.
+    pub(crate) fn uncommitted(&self) -> Option<Offset> {
+        let undecided = self.undecided.first().copied();
+        let aborting = self.aborting.first().copied();
+        undecided.into_iter().chain(aborting).min()
     }
 
     /// First offset of the oldest transaction without a marker: nothing from there on may be compacted.

@@ -20,6 +20,7 @@ impl Log {
         copy: impl FnOnce(RawRecord<'_>) -> T,
     ) -> Result<Option<T>> {
         self.check_open()?;
+        self.look()?;
         if offset >= self.end() {
             self.write_accepted();
         }
@@ -51,6 +52,7 @@ impl Log {
     /// replaced meanwhile to damage, is the reader's to deal with.
     pub(in crate::log) fn uncompressed_batch(&self, offset: Offset) -> Option<StoredBatch> {
         let segment = Arc::clone(self.segments.read().floor(offset)?);
+        self.catch_up(&segment);
         let found = segment.find(offset);
         let batch = found.as_ref()?;
         let header = batch.header();

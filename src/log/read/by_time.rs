@@ -37,12 +37,14 @@ impl Log {
         timestamp: Timestamp,
     ) -> Result<Option<OffsetAndTimestamp>> {
         self.check_open()?;
+        self.look()?;
         self.write_accepted();
         loop {
             let list = self.segment_list();
+            self.catch_up_all(&list);
             match self.search_all(&list, timestamp) {
                 // A segment may have been removed or replaced on the way.
-                Err(_) if !Arc::ptr_eq(&list, &self.segment_list()) => {}
+                Err(_) if self.look().is_ok() && !Arc::ptr_eq(&list, &self.segment_list()) => {}
                 outcome => {
                     self.check_open()?;
                     return outcome;

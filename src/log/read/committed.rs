@@ -46,6 +46,8 @@ impl Reader {
 impl Log {
     /// Where whoever reads like that has nothing more to read.
     pub(crate) fn readable_end(&self, isolation: Isolation) -> Offset {
+        // What cannot be seen now is as it was seen last.
+        drop(self.look());
         match isolation {
             Isolation::ReadCommitted => self.stable(),
             Isolation::ReadUncommitted => self.end(),

@@ -256,6 +256,7 @@ impl Reader {
     }
 
     fn fetch_some(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
+        self.log.look()?;
         let was_at_end = self.position >= self.limit();
         if was_at_end {
             self.log.write_queued();
@@ -310,7 +311,7 @@ impl Reader {
             match self.slice(rest, max_records) {
                 Ok(slice) => return Ok(Some(slice)),
                 // What another file has taken the place of says nothing of what is there now.
-                Err(_) if self.list_changed() => self.rest = None,
+                Err(_) if self.is_outdated() => self.rest = None,
                 Err(malformed) => {
                     let error = self.damaged(&header, malformed);
                     self.pass_over(error, header.next_offset())?;

@@ -19,7 +19,7 @@ impl Reader {
                         return Ok(Some(opened));
                     }
                     // What another file has taken the place of says nothing of what is there now.
-                    Err(_) if self.list_changed() => self.cursor = None,
+                    Err(_) if self.is_outdated() => self.cursor = None,
                     Err((header, malformed)) => {
                         let error = self.damaged(&header, malformed);
                         self.pass_over(error, header.next_offset())?;
@@ -28,7 +28,7 @@ impl Reader {
                 Ok(None) => return Ok(None),
                 // The first append after a crash moves the tail to another file, compaction puts another file in the
                 // place of a segment's, retention removes it: looked for in the new list before it is a failure.
-                Err(_) if self.list_changed() => self.cursor = None,
+                Err(_) if self.is_outdated() => self.cursor = None,
                 Err(error) if error.is_corruption() => self.pass_over_stretch(error)?,
                 Err(error) => return Err(self.log.check_open().err().unwrap_or(error)),
             }
@@ -96,6 +96,13 @@ impl Reader {
         error
     }
 
+    /// The same, where something was met that the list does not account for: another process may have changed it since.
+    pub(super) fn is_outdated(&self) -> bool {
+        // What fails here fails again at the next look, which says so.
+        drop(self.log.look());
+        self.list_changed()
+    }
+
     pub(super) fn list_changed(&self) -> bool {
         !Arc::ptr_eq(&self.log.segments.read(), &self.list)
     }
@@ -129,13 +136,14 @@ impl Reader {
             // Nothing but missing offsets lay before the end.
             return Ok(None);
         }
+        self.log.catch_up(&segment);
         segment.seek(self.position).map(Some)
     }
 
     /// Nothing more in the cursor's segment: goes to the next one, which there must be below the limit. Offsets between
     /// the two are missing.
     fn leave_segment(&mut self, cursor: &Cursor) -> Result<()> {
-        if self.list_changed() {
+        if self.is_outdated() {
             // The next one may have been merged into this one: its base says nothing about where to go on.
             self.cursor = None;
             return Ok(());
@@ -150,6 +158,7 @@ impl Reader {
             return Err(cursor.segment().log().broken(cursor.position(), cursor.expected(), why));
         };
         self.position = self.position.max(next.base());
+        self.log.catch_up(&next);
         self.cursor = Some(next.seek(self.position)?);
         Ok(())
     }

@@ -192,7 +192,7 @@ impl Log {
         let obsolete = match &self.writer.lock().phase {
             // Somebody is copying them; the end of the hold removes them.
             Phase::Open(open) if !self.is_held() => open.state.state().obsolete.clone(),
-            Phase::Open(_) | Phase::Untouched(_) | Phase::Closed => return Ok(()),
+            Phase::Open(_) | Phase::Untouched(_) | Phase::Followed(_) | Phase::Closed => return Ok(()),
         };
         if obsolete.is_empty() {
             return Ok(());

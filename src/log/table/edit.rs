@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::{Mark, PartitionState, SegmentSummary};
+use crate::live::Kind;
 use crate::locks::Ordering;
 use crate::log::log::Log;
 use crate::log::segment_list::SegmentList;
@@ -141,6 +142,8 @@ impl Log {
             debug_assert_eq!(list.start(), file.state().log_start, "list and table start together");
             self.publish(list);
         }
+        let is_closed = file.state().closed.is_some();
+        self.show_table(if is_closed { Kind::AsFound } else { Kind::Growing });
         Ok(())
     }
 

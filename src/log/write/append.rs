@@ -18,6 +18,9 @@ use crate::log::write::placement::{Placed, Placement, Waiting};
 use crate::log::write::writer::is_sampled;
 use crate::types::{Durability, Offset, Record, Timestamp};
 
+/// How long a record stays in memory at most while readers of other processes follow.
+const LINGER_FOR_OTHERS: Duration = Duration::from_millis(1);
+
 /// How to append.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Append {
@@ -98,7 +101,12 @@ impl Log {
         };
         let timestamp_type = accumulator.rules.timestamp_type;
         let batch_bytes = how.batch_bytes.min(accumulator.rules.max_bytes);
-        let linger = how.linger;
+        // A reader of another process that is about to wait again cannot have it written.
+        let linger = if waiting == Waiting::No && self.watchers.are_followed_elsewhere() {
+            how.linger.min(LINGER_FOR_OTHERS)
+        } else {
+            how.linger
+        };
         // A batch that was left half encoded must not be written.
         let half_placed = self.poison.by_a_panic();
         let placed = accumulator.place(&Placement { records, most_bytes, batch_bytes, waiting, linger, now });
@@ -196,8 +204,14 @@ impl Log {
             self.write_with(&mut self.writer.lock(), which);
             self.tell_lost()?;
         }
+        // Looked at first: whoever is woken says again that it waits.
+        let is_wanted_elsewhere = self.watchers.is_wanted_elsewhere();
         if placed.opened {
             self.watchers.raise();
+        }
+        if is_wanted_elsewhere {
+            // A reader of another process cannot ask for it, as one at home does.
+            self.write_queued();
         }
         if let Some(deadline) = linger_ends.filter(|_| !how.linger.is_zero())
             && let Some(open_batches) = self.linger_until(deadline)
@@ -233,6 +247,11 @@ impl Log {
 
     /// Writes what is in memory: for readers at the end, for a full batch, at the end of a linger.
     pub(crate) fn write_queued(self: &Arc<Self>) {
+        if self.follow.is_some() {
+            // Another process has it in memory; the look at what is written takes its place.
+            drop(self.look());
+            return;
+        }
         if self.accumulator.lock().is_empty() {
             return;
         }
@@ -252,6 +271,10 @@ impl Log {
     /// Returns when everything that was accepted before is written or was refused: what is in memory, and what another
     /// thread is writing, whose records are neither in memory any more nor in the log yet.
     pub(crate) fn write_accepted(self: &Arc<Self>) {
+        if self.follow.is_some() {
+            drop(self.look());
+            return;
+        }
         if self.next_offset() > self.end() {
             let mut writer = self.writer.lock();
             self.write_with(&mut writer, Take::All);

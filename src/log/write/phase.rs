@@ -1,6 +1,7 @@
 //! What a partition's write side knows, whichever phase it is in.
 
 use crate::format::{PartitionState, SegmentSummary};
+use crate::live::Shown;
 use crate::log::open::recovery::{Examined, LastClose};
 use crate::log::retain::retention::SegmentFacts;
 use crate::log::write::append_times::AppendTimes;
@@ -14,6 +15,7 @@ impl Phase {
         match self {
             Self::Untouched(found) => Some(found.state.state()),
             Self::Open(open) => Some(open.state.state()),
+            Self::Followed(table) => Some(&table.state),
             Self::Closed => None,
         }
     }
@@ -24,6 +26,7 @@ impl Phase {
         let rest = match self {
             Self::Untouched(found) => found_facts(found),
             Self::Open(open) => vec![active_facts(open)],
+            Self::Followed(table) => vec![shown_facts(&table.shown)],
             Self::Closed => return None,
         };
         Some(sealed.chain(rest).collect())
@@ -34,7 +37,7 @@ impl Phase {
         match self {
             Self::Untouched(found) => Some(found.appended(now)),
             Self::Open(open) => Some(open.appended),
-            Self::Closed => None,
+            Self::Followed(_) | Self::Closed => None,
         }
     }
 }
@@ -49,6 +52,18 @@ fn active_facts(open: &Open) -> SegmentFacts {
         first_timestamp: active.first_timestamp().unwrap_or(NO_TIMESTAMP),
         max_timestamp: active.segment().max_timestamp(),
         last_append: open.appended.last,
+    }
+}
+
+fn shown_facts(shown: &Shown) -> SegmentFacts {
+    SegmentFacts {
+        base: shown.base,
+        next_offset: shown.growth.end,
+        bytes: shown.growth.bytes,
+        records: shown.growth.records,
+        first_timestamp: shown.growth.first_timestamp,
+        max_timestamp: shown.growth.max_timestamp,
+        last_append: NO_TIMESTAMP,
     }
 }
 

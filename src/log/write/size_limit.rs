@@ -55,7 +55,7 @@ struct Blocked<'a> {
 impl<'a> Blocked<'a> {
     fn new(log: &'a Log, limit: &SizeLimit) -> Self {
         let signal = Arc::new(Signal::default());
-        log.watch(&signal);
+        log.watchers.add(&signal);
         Self {
             log,
             signal,

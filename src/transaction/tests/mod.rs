@@ -4,4 +4,6 @@ mod conditions;
 mod deciding;
 mod participants;
 mod recovery;
+#[cfg(annals_shuttle)]
+mod schedules;
 mod world;

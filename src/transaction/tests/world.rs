@@ -48,6 +48,8 @@ impl World {
             clock: Arc::clone(&clock),
             agenda: Arc::clone(&agenda),
             options,
+            owner: None,
+            is_read_only: false,
             spares: Arc::default(),
             figures: Arc::default(),
             clearing: Arc::default(),

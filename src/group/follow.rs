@@ -1,0 +1,74 @@
+//! What groups have committed in a store that another process owns.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::group::committed::{Commit, Committed};
+use crate::group::groups::Groups;
+use crate::io::Clock;
+use crate::topic::{Ledger, OFFSETS, Partition, Replay, Topics};
+use crate::types::Offset;
+
+/// How far the records of commits were read.
+#[derive(Debug, Default)]
+pub(super) struct Replayed {
+    /// The topic's id, and how often something was taken out of it.
+    of: Option<(u128, u64)>,
+    next: Offset,
+}
+
+impl Groups {
+    /// The groups of a store that another process owns. Each look sees what they have committed by then.
+    pub(crate) fn attach(topics: Arc<Topics>, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
+        let ledger = Ledger::new(Arc::clone(&topics), &OFFSETS);
+        let groups = Self::with((topics, clock), ledger, Committed::default(), Some(Replayed::default()));
+        groups.look()?;
+        Ok(Arc::new(groups))
+    }
+
+    /// Sees what was committed since the last look. A store of this process has nothing to look for.
+    pub(crate) fn look(&self) -> Result<()> {
+        let Some(replayed) = &self.replayed else { return Ok(()) };
+        let mut replayed = replayed.lock();
+        let partition = match self.topics.get(OFFSETS.name) {
+            Ok(topic) => topic.partition(0)?,
+            // Nothing was committed yet.
+            Err(Error::UnknownTopic { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        self.replay(&partition, &mut replayed)
+    }
+
+    fn replay(&self, partition: &Partition, replayed: &mut Replayed) -> Result<()> {
+        partition.log().look()?;
+        let of = (partition.topic_id(), partition.log().rewrites());
+        let mut committed = self.committed.lock();
+        if replayed.of != Some(of) {
+            // A compaction takes tombstones away: what they have deleted must not stay known.
+            *committed = Committed::default();
+            *replayed = Replayed { of: Some(of), next: 0 };
+        }
+        let mut reader = partition.walk(replayed.next..Offset::MAX)?;
+        loop {
+            let records = reader.fetch()?;
+            if records.is_empty() {
+                break;
+            }
+            for record in &records {
+                // What is not understood counts for nothing: the owner names it.
+                drop(committed.replay(record.key().unwrap_or_default(), record.value()));
+            }
+            replayed.next = reader.position();
+        }
+        let unnamed: Vec<_> = committed
+            .iter()
+            .filter(|(_, _, commit)| !commit.names_id)
+            .filter_map(|(group, place, commit)| {
+                let topic = self.topics.get(place.topic()).ok()?;
+                Some((Arc::clone(group), place.clone(), Commit { topic_id: topic.id(), ..commit.clone() }))
+            })
+            .collect();
+        unnamed.into_iter().for_each(|(group, place, bound)| committed.set(&group, &place, Some(bound)));
+        Ok(())
+    }
+}

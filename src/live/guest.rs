@@ -1,0 +1,137 @@
+//! A process that looks at what the owner of a store shows.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::io::{Deadline, Directory, OpenMode};
+use crate::live::layout::{Kind, LIVE_FILE, Life, MAGIC, Stage, head, slots_in};
+use crate::live::page::{OWNER_BYTE, Page};
+use crate::live::slot::{Slot, ring};
+use crate::locks::{Mutex, Ordering};
+
+/// Who sleeps looks at least so often whether the owner still lives.
+const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+
+/// A look into the page.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    page: Page,
+    known: Mutex<Known>,
+}
+
+/// Which slot is whose, as of one list of topics.
+#[derive(Debug, Default)]
+struct Known {
+    catalog: u64,
+    slots: HashMap<(u128, u32), usize>,
+}
+
+/// What becomes of the store, and in which life of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OwnerState {
+    /// Nobody writes.
+    Gone(u64),
+    /// A process is about to, and has changed nothing.
+    Opening(u64),
+    /// A process does, and shows it.
+    Here(u64),
+    /// A process does, and shows nothing.
+    Silent(u64),
+}
+
+impl Guest {
+    /// Looks into the page of a store.
+    pub(crate) fn attach(root: &Directory) -> Result<Self> {
+        let refused = |why: &str| Error::invalid(format!("{}: {why}", root.join(LIVE_FILE).display()));
+        if !root.shares_memory() {
+            return Err(refused("here processes cannot share memory"));
+        }
+        let file = root.open(LIVE_FILE, OpenMode::ReadWrite)?;
+        let Some(page) = Page::new(file)? else { return Err(refused("here processes cannot share memory")) };
+        let found = page.head.load(head::MAGIC, Ordering::SeqCst);
+        if found != MAGIC {
+            return Err(refused("another version of annals, or none, has written it"));
+        }
+        Ok(Self { page, known: Mutex::default() })
+    }
+
+    /// The process that had the store open last.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        u32::try_from(self.page.head.load(head::PID, Ordering::Relaxed)).ok()
+    }
+
+    /// The number of the owner's life, and what it does there. Another one means that nothing seen before need hold any more.
+    #[inline]
+    pub(crate) fn life(&self) -> u64 {
+        self.page.head.load(head::LIFE, Ordering::SeqCst)
+    }
+
+    /// Another number after each change of the list of topics.
+    pub(crate) fn catalog(&self) -> u64 {
+        self.page.head.load(head::CATALOG, Ordering::SeqCst)
+    }
+
+    /// Asks the system whether the owner lives. Its lock is looked at, not taken.
+    pub(crate) fn owner(&self) -> Result<OwnerState> {
+        loop {
+            let life = self.life();
+            let stage = Life(life).stage();
+            let lives = stage != Stage::Closed && self.page.file.is_byte_locked(OWNER_BYTE)?;
+            if life != self.life() {
+                continue;
+            }
+            return Ok(match stage {
+                _ if !lives => OwnerState::Gone(life),
+                Stage::Closed => OwnerState::Gone(life),
+                Stage::Opening => OwnerState::Opening(life),
+                Stage::Open => OwnerState::Here(life),
+                Stage::Silent => OwnerState::Silent(life),
+            });
+        }
+    }
+
+    /// The slot of a partition, if it is shown.
+    pub(crate) fn slot(&self, topic: u128, partition: u32) -> Result<Option<Slot>> {
+        let mut known = self.known.lock();
+        let catalog = self.catalog();
+        let is_its = |slot: &Slot| {
+            slot.read().is_some_and(|shown| {
+                shown.kind != Kind::Free && shown.topic == topic && shown.partition == partition
+            })
+        };
+        if known.catalog == catalog {
+            let slot = known.slots.get(&(topic, partition)).and_then(|number| self.page.slot(*number));
+            return Ok(slot.filter(is_its));
+        }
+        let slots = usize::try_from(self.page.head.load(head::SLOTS, Ordering::SeqCst)).unwrap_or(0);
+        while slots_in(self.page.pieces()) < slots {
+            self.page.grow()?;
+        }
+        known.slots.clear();
+        let there = (0..slots).filter_map(|number| Some((number, self.page.slot(number)?.read()?)));
+        let taken = there.filter(|(_, shown)| shown.kind != Kind::Free);
+        known.slots.extend(taken.map(|(number, shown)| ((shown.topic, shown.partition), number)));
+        known.catalog = catalog;
+        Ok(known.slots.get(&(topic, partition)).and_then(|number| self.page.slot(*number)))
+    }
+
+    /// The count to hand to [`sleep`](Self::sleep). Read it before looking for what may be there already.
+    pub(crate) fn rung(&self) -> u32 {
+        let bell = self.page.head.load(head::BELL, Ordering::SeqCst);
+        u32::try_from(bell & u64::from(u32::MAX)).unwrap_or(0)
+    }
+
+    /// Sleeps until the bell is rung, if it was not since `seen`; a tenth of a second at the longest.
+    pub(crate) fn sleep(&self, seen: u32, deadline: Deadline) {
+        let most = deadline.left().min(LONGEST_SLEEP);
+        self.page.head.wait(head::BELL, seen, most);
+    }
+
+    /// Ends the sleep of whoever sleeps, in this process and in others.
+    pub(crate) fn ring(&self) {
+        if self.page.head.is_ready() {
+            ring(&self.page.head);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What the process that owns a store shows to others, in a page of memory that they share: `annals.live`.
+//!
+//! [`layout`] says what stands where, [`page`] is the file, [`slot`] what is shown of one partition, [`owner`] who shows it,
+//! [`guest`] who looks. Nothing here knows what a log is, and the owner believes nothing that others can have written.
+
+mod guest;
+mod layout;
+mod memory;
+mod owner;
+mod page;
+#[cfg(all(test, annals_shuttle))]
+mod schedules;
+mod slot;
+#[cfg(all(test, target_os = "linux", not(annals_shuttle)))]
+mod tests;
+
+pub(crate) use guest::{Guest, OwnerState};
+pub(crate) use layout::{Growth, Kind, Shown, Table};
+pub(crate) use owner::{OwnSlot, Owner};
+pub(crate) use slot::Slot;

@@ -1,0 +1,360 @@
+//! The process that owns the store, and shows what it does.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::io::{Directory, File, OpenMode, Process};
+use crate::live::layout::{
+    Growth, Kind, LIVE_FILE, Life, MAGIC, MOST_SLOTS, PIECE_BYTES, Shown, Stage, Table, head, slots_in,
+};
+use crate::live::page::{OWNER_BYTE, Page};
+use crate::live::slot::{Slot, ring};
+use crate::locks::{AtomicBool, AtomicU64, Mutex, Ordering};
+
+/// A partition at which a reader has waited is taken for followed at so many calls after that.
+const FOLLOWED_FOR: u64 = 100_000;
+
+/// Shows partitions to other processes, from the open of the store to its close.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    page: Page,
+    life: Life,
+    process: Process,
+    /// The last generation that was given out. In one life none comes twice.
+    generations: Arc<AtomicU64>,
+    slots: Mutex<Slots>,
+    is_closed: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Slots {
+    /// So many were given out or given back.
+    used: usize,
+    free: Vec<usize>,
+}
+
+/// The slot of one partition, as its owner has it. Given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct OwnSlot {
+    owner: Arc<Owner>,
+    topic: u128,
+    partition: u32,
+    number: usize,
+    slot: Slot,
+    sequence: AtomicU64,
+    /// Set once: the slot is another's from there on, or that of another life.
+    is_over: AtomicBool,
+    /// So many times more it is taken for followed.
+    followed: AtomicU64,
+    /// Held over the one change that is made without the lock of the partition's writer.
+    syncing: Mutex<()>,
+}
+
+/// Whether a store is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Show,
+    Hide,
+}
+
+impl Owner {
+    /// Begins to show a store. Its directory is locked, and no file of it was changed yet. `None` where nothing can be shown: then
+    /// nobody can attach.
+    pub(crate) fn open(root: &Directory) -> Option<Arc<Self>> {
+        if !root.shares_memory() {
+            return None;
+        }
+        match Self::begin(root, Wish::Show) {
+            Ok(Some(owner)) => Some(Arc::new(owner)),
+            // A full disk, no right to write: that others cannot look is no reason not to open. That they look at what an
+            // earlier life has left is one to take it away.
+            Ok(None) | Err(_) => {
+                drop(root.remove_if_there(LIVE_FILE));
+                None
+            }
+        }
+    }
+
+    /// Shows nothing of a store, and says so to those who look.
+    pub(crate) fn open_silently(root: &Directory) -> Option<Arc<Self>> {
+        if !root.shares_memory() {
+            return None;
+        }
+        match Self::begin(root, Wish::Hide) {
+            Ok(owner) => owner.map(Arc::new),
+            Err(_) => {
+                drop(root.remove_if_there(LIVE_FILE));
+                None
+            }
+        }
+    }
+
+    fn begin(root: &Directory, wish: Wish) -> Result<Option<Self>> {
+        let file = match root.open(LIVE_FILE, OpenMode::ReadWrite) {
+            Err(error) if is_absent(&error) && wish == Wish::Hide => return Ok(None),
+            Err(error) if is_absent(&error) => root.open(LIVE_FILE, OpenMode::CreateNew)?,
+            opened => opened?,
+        };
+        let Some(page) = Self::map(file)? else { return Ok(None) };
+        let life = Life(page.head.load(head::LIFE, Ordering::SeqCst)).next();
+        if !page.head.is_ready() {
+            return Ok(None);
+        }
+        // In this order: whoever sees the lock, and then the word, sees no stage of an earlier life.
+        page.head.store(head::LIFE, life.at(Stage::Opening).0, Ordering::SeqCst);
+        if !page.file.try_lock_byte(OWNER_BYTE)? {
+            return Ok(None);
+        }
+        let generations = Arc::new(AtomicU64::new(life.first_generation()));
+        let slots = Mutex::new(Slots { used: 0, free: Vec::new() });
+        let is_closed = AtomicBool::new(false);
+        let owner = Self { page, life, process: Process::current(), generations, slots, is_closed };
+        owner.clear();
+        if wish == Wish::Hide {
+            owner.enter(Stage::Silent);
+        }
+        Ok(Some(owner))
+    }
+
+    /// Maps the file as far as it goes.
+    fn map(file: File) -> Result<Option<Page>> {
+        let pieces = usize::try_from(file.len()?).unwrap_or(usize::MAX) / PIECE_BYTES;
+        let Some(page) = Page::new(file)? else { return Ok(None) };
+        while page.pieces() < pieces && slots_in(page.pieces()) < MOST_SLOTS {
+            page.grow()?;
+        }
+        Ok(Some(page))
+    }
+
+    /// Whatever stood in the page is of an earlier life.
+    fn clear(&self) {
+        let head = &self.page.head;
+        let slots = slots_in(self.page.pieces());
+        for number in 0..slots {
+            if let Some(slot) = self.page.slot(number) {
+                self.clear_slot(&slot, &AtomicU64::new(slot.sequence()));
+            }
+        }
+        head.store(head::MAGIC, MAGIC, Ordering::SeqCst);
+        head.store(head::PID, u64::from(self.process.id()), Ordering::SeqCst);
+        head.store(head::CATALOG, self.next_generation(), Ordering::SeqCst);
+        head.store(head::SLOTS, slots as u64, Ordering::SeqCst);
+    }
+
+    fn clear_slot(&self, slot: &Slot, sequence: &AtomicU64) {
+        let growth =
+            Growth { end: 0, stable: 0, bytes: 0, records: 0, first_timestamp: -1, max_timestamp: -1 };
+        let generation = self.next_generation();
+        slot.change(sequence, |slot| {
+            slot.put(&Shown {
+                topic: 0,
+                partition: 0,
+                kind: Kind::Free,
+                generation,
+                start: 0,
+                base: 0,
+                growth,
+                durable: 0,
+            });
+            slot.reset_durable(0);
+        });
+    }
+
+    fn next_generation(&self) -> u64 {
+        self.generations.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn enter(&self, stage: Stage) {
+        if self.page.head.is_ready() {
+            self.page.head.store(head::LIFE, self.life.at(stage).0, Ordering::SeqCst);
+            ring(&self.page.head);
+        }
+    }
+
+    /// All partitions are there: others may look.
+    pub(crate) fn opened(&self) {
+        if Life(self.page.head.load(head::LIFE, Ordering::SeqCst)).stage() == Stage::Opening {
+            self.enter(Stage::Open);
+        }
+    }
+
+    /// The list of topics is another one, durably.
+    pub(crate) fn catalog_changed(&self) {
+        if self.page.head.is_ready() {
+            self.page.head.store(head::CATALOG, self.next_generation(), Ordering::SeqCst);
+            ring(&self.page.head);
+        }
+    }
+
+    /// A slot for one more partition. `None` where there is no room for it: then it is not shown.
+    pub(crate) fn slot(self: &Arc<Self>, topic: u128, partition: u32) -> Option<OwnSlot> {
+        if Life(self.page.head.load(head::LIFE, Ordering::SeqCst)).stage() == Stage::Silent {
+            return None;
+        }
+        let mut slots = self.slots.lock();
+        let number = match slots.free.pop() {
+            Some(number) => number,
+            None => {
+                let number = slots.used;
+                if number >= slots_in(self.page.pieces()) {
+                    self.grow()?;
+                }
+                slots.used += 1;
+                number
+            }
+        };
+        let slot = self.page.slot(number)?;
+        let sequence = AtomicU64::new(slot.sequence());
+        Some(OwnSlot {
+            owner: Arc::clone(self),
+            topic,
+            partition,
+            number,
+            slot,
+            sequence,
+            is_over: AtomicBool::new(false),
+            followed: AtomicU64::new(0),
+            syncing: Mutex::new(()),
+        })
+    }
+
+    /// The file grows first, then the new slots are cleared, then readers are told of them.
+    fn grow(&self) -> Option<()> {
+        let before = slots_in(self.page.pieces());
+        if before >= MOST_SLOTS || self.page.grow().is_err() {
+            return None;
+        }
+        let slots = slots_in(self.page.pieces());
+        for slot in (before..slots).filter_map(|number| self.page.slot(number)) {
+            self.clear_slot(&slot, &AtomicU64::new(slot.sequence()));
+        }
+        self.page.head.store(head::SLOTS, slots as u64, Ordering::SeqCst);
+        Some(())
+    }
+}
+
+impl Owner {
+    /// Nothing is shown any more, and the slots of all partitions were given back.
+    pub(crate) fn close(&self) {
+        if self.process.may_unlock() && !self.is_closed.swap(true, Ordering::SeqCst) {
+            self.enter(Stage::Closed);
+            // Closing the file is not enough: a process that is being started has a copy of the descriptor.
+            drop(self.page.file.unlock_byte(OWNER_BYTE));
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn is_absent(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound)
+}
+
+impl OwnSlot {
+    /// Shows where names, lengths or the beginning of the log are others than before. Under the lock of the partition's writer.
+    pub(crate) fn show(&self, table: &Table) {
+        if self.is_over.load(Ordering::Relaxed) {
+            return;
+        }
+        let Table { kind, start, base, growth } = *table;
+        let generation = self.owner.next_generation();
+        let (topic, partition) = (self.topic, self.partition);
+        let shown = Shown { topic, partition, kind, generation, start, base, growth, durable: 0 };
+        self.slot.change(&self.sequence, |slot| slot.put(&shown));
+    }
+
+    /// The same for the first time.
+    pub(crate) fn begin(&self, table: &Table, durable: i64) {
+        self.slot.reset_durable(durable);
+        self.show(table);
+    }
+
+    /// Records, and the time of the first, as they were shown last of the segment that begins at `base`.
+    pub(crate) fn counted(&self, base: i64) -> (u64, i64) {
+        let shown = self.slot.read().filter(|shown| shown.base == base && shown.kind != Kind::Free);
+        shown.map_or((0, -1), |shown| (shown.growth.records, shown.growth.first_timestamp))
+    }
+
+    /// Shows what an append has changed. Under the lock of the partition's writer.
+    #[inline]
+    pub(crate) fn grow(&self, growth: &Growth) {
+        if !self.is_over.load(Ordering::Relaxed) {
+            self.slot.change(&self.sequence, |slot| slot.put_growth(growth));
+        }
+    }
+
+    /// Shows that a transaction was decided. Under the lock of the partition's writer.
+    pub(crate) fn move_stable(&self, stable: i64) {
+        if !self.is_over.load(Ordering::Relaxed) {
+            self.slot.change(&self.sequence, |slot| slot.put_stable(stable));
+        }
+    }
+
+    /// Shows how far a sync has got.
+    pub(crate) fn sync(&self, durable: i64) {
+        let _syncing = self.syncing.lock();
+        if !self.is_over.load(Ordering::Relaxed) {
+            self.slot.put_durable(durable);
+        }
+    }
+
+    /// Wakes readers elsewhere that wait for the partition.
+    #[inline]
+    pub(crate) fn ring_if_wanted(&self) {
+        if self.slot.is_wanted() && !self.is_over.load(Ordering::Relaxed) {
+            self.followed.store(FOLLOWED_FOR, Ordering::Relaxed);
+            self.slot.ring_if_wanted();
+        }
+    }
+
+    /// Whether a reader elsewhere has waited not so many calls ago.
+    #[inline]
+    pub(crate) fn is_followed(&self) -> bool {
+        let left = self.followed.load(Ordering::Relaxed);
+        if left > 0 {
+            // Another thread may take one at the same time: about so many is as good.
+            self.followed.store(left - 1, Ordering::Relaxed);
+        }
+        left > 0
+    }
+
+    /// What a process that dies in the middle of a change leaves.
+    #[cfg(test)]
+    pub(super) fn begin_a_change(&self) {
+        self.slot.begin_a_change(&self.sequence);
+    }
+
+    /// Whether a reader elsewhere waits.
+    #[inline]
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.slot.is_wanted() && !self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// What is shown stays as it is, and the slot is left to the next life of the store. Under the lock of the partition's writer.
+    pub(crate) fn leave(&self) {
+        let _syncing = self.syncing.lock();
+        self.is_over.store(true, Ordering::SeqCst);
+    }
+
+    /// The partition is shown no more: it was deleted. Under the lock of its writer.
+    pub(crate) fn end(&self) {
+        let _syncing = self.syncing.lock();
+        if !self.owner.process.may_unlock() || self.is_over.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.owner.clear_slot(&self.slot, &self.sequence);
+        self.slot.ring_if_wanted();
+        self.owner.slots.lock().free.push(self.number);
+    }
+}
+
+impl Drop for OwnSlot {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

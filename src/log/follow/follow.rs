@@ -1,0 +1,207 @@
+//! What the owner of a log shows, and looking for it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::format::Identity;
+use crate::io::{Deadline, pause};
+use crate::live::{Guest, Kind, OwnerState, Shown, Slot};
+use crate::locks::{AtomicU64, Mutex, Ordering};
+use crate::log::follow::growing::Growing;
+use crate::log::follow::table::Sealed;
+use crate::log::log::Log;
+
+/// Looks at the list of topics again: a partition that is not shown may be of a topic that was deleted.
+pub(crate) type FollowedTopics = Box<dyn Fn() -> Result<()> + Send + Sync>;
+
+/// How a log that another process writes is looked at.
+pub(crate) struct Follow {
+    pub(super) guest: Arc<Guest>,
+    pub(super) identity: Identity,
+    topics: FollowedTopics,
+    /// Held over a look, I/O included; readers that have what they need do not take it.
+    pub(super) known: Mutex<Known>,
+}
+
+/// What was seen last.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) basis: Basis,
+    pub(super) slot: Option<Slot>,
+    pub(super) shown: Option<Shown>,
+    pub(super) sealed: Sealed,
+    pub(super) growing: Option<Growing>,
+    /// What the files were opened under: each number is compared with the one that is shown.
+    pub(super) numbers: Vec<Arc<AtomicU64>>,
+}
+
+/// What the list of segments was made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::log) enum Basis {
+    /// There is none yet.
+    #[default]
+    Nothing,
+    /// The table that the owner has in this generation.
+    Table { life: u64, generation: u64 },
+    /// The files as the owner found them, in this generation.
+    Files { life: u64, generation: u64 },
+    /// The files as the last owner has left them.
+    LeftFiles { life: u64 },
+}
+
+/// What a reader that waits compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::log) struct News {
+    /// The owner's life and its list of topics.
+    list: (u64, u64),
+    shown: Option<Shown>,
+    basis: Basis,
+}
+
+/// How a look ended.
+#[derive(Debug)]
+pub(super) enum Look {
+    Done,
+    /// Something changed meanwhile.
+    Again,
+}
+
+/// How long a look waits for an owner that is about to open the store, and how long it tries again what has failed.
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
+const LONGEST_FAILURE: Duration = Duration::from_millis(100);
+
+impl fmt::Debug for Follow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follow").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+impl Follow {
+    pub(crate) fn new(guest: Arc<Guest>, identity: Identity, topics: FollowedTopics) -> Self {
+        Self { guest, identity, topics, known: Mutex::default() }
+    }
+
+    pub(crate) fn guest(&self) -> &Arc<Guest> {
+        &self.guest
+    }
+}
+
+impl Log {
+    /// Sees what the owner shows now. A log of this process has nothing to look for.
+    #[inline]
+    pub(crate) fn look(&self) -> Result<()> {
+        match &self.follow {
+            None => Ok(()),
+            Some(follow) => self.look_at(follow),
+        }
+    }
+
+    #[cold]
+    fn look_at(&self, follow: &Follow) -> Result<()> {
+        self.check_open()?;
+        let mut known = follow.known.lock();
+        let first = self.look_once(follow, &mut known);
+        if matches!(first, Ok(Look::Done)) {
+            return Ok(());
+        }
+        let (deadline, mut last) = (Deadline::after(LONGEST_LOOK), first);
+        let mut failing_until = Deadline::after(LONGEST_FAILURE);
+        loop {
+            match &last {
+                Ok(Look::Done) => return Ok(()),
+                Ok(Look::Again) if deadline.has_passed() => {
+                    let why = std::io::Error::new(
+                        std::io::ErrorKind::TimedOut,
+                        "the process that has the store open does not show it",
+                    );
+                    return Err(Error::io(self.directory.path(), "follow", why));
+                }
+                Ok(Look::Again) => failing_until = Deadline::after(LONGEST_FAILURE),
+                Err(error) if failing_until.has_passed() => return Err(error.clone()),
+                Err(_) => {}
+            }
+            pause(Duration::from_micros(200));
+            // It may have been deleted.
+            (follow.topics)()?;
+            self.check_open()?;
+            last = self.look_once(follow, &mut known);
+        }
+    }
+
+    fn look_once(&self, follow: &Follow, known: &mut Known) -> Result<Look> {
+        let life = follow.guest.life();
+        match known.basis {
+            Basis::Table { life: seen, generation } | Basis::Files { life: seen, generation }
+                if seen == life =>
+            {
+                let shown = known.slot.as_ref().and_then(Slot::read);
+                if let Some(shown) = shown.filter(|shown| shown.generation == generation) {
+                    self.follow_growth(known, shown);
+                    return Ok(Look::Done);
+                }
+            }
+            Basis::LeftFiles { life: seen } if seen == life => return Ok(Look::Done),
+            _ => {}
+        }
+        match follow.guest.owner()? {
+            OwnerState::Gone(life) => self.take_left_files(follow, known, life),
+            OwnerState::Silent(_) => {
+                Err(Error::StoreInUse { path: self.directory.path().to_path_buf(), pid: follow.guest.pid() })
+            }
+            OwnerState::Opening(life) | OwnerState::Here(life) => self.look_at_slot(follow, known, life),
+        }
+    }
+
+    fn look_at_slot(&self, follow: &Follow, known: &mut Known, life: u64) -> Result<Look> {
+        let Some(slot) = follow.guest.slot(follow.identity.topic, follow.identity.partition)? else {
+            return Ok(Look::Again);
+        };
+        let Some(shown) = slot.read() else { return Ok(Look::Again) };
+        if (shown.topic, shown.partition) != (follow.identity.topic, follow.identity.partition) {
+            return Ok(Look::Again);
+        }
+        known.slot = Some(slot.clone());
+        match shown.kind {
+            Kind::Free => Ok(Look::Again),
+            Kind::AsFound => self.take_found_files(follow, known, (life, slot, shown)),
+            Kind::Growing => self.take_table(follow, known, (life, slot, shown)),
+        }
+    }
+
+    /// What is shown now. Another answer means that there may be more to read.
+    pub(in crate::log) fn news(&self) -> News {
+        let Some(follow) = &self.follow else { return News::default() };
+        let known = follow.known.lock();
+        // What stays in the middle of a change is no news: its writer goes on, or is found to be dead.
+        let shown = known.slot.as_ref().and_then(Slot::read);
+        News { list: (follow.guest.life(), follow.guest.catalog()), shown, basis: known.basis }
+    }
+
+    /// A reader is about to wait for more. What it looks at next it has not missed.
+    pub(in crate::log) fn want(&self) {
+        if let Some(follow) = &self.follow
+            && let Some(slot) = &follow.known.lock().slot
+        {
+            slot.want();
+        }
+    }
+
+    /// The owner has died: what it has written and not shown is looked for in the files, once. False if that was done.
+    pub(in crate::log) fn leave_owner(&self) -> bool {
+        let Some(follow) = &self.follow else { return false };
+        let mut known = follow.known.lock();
+        let is_of_owner = !matches!(known.basis, Basis::LeftFiles { .. } | Basis::Nothing);
+        if is_of_owner {
+            known.basis = Basis::Nothing;
+        }
+        is_of_owner
+    }
+
+    /// The number under which a file was opened is another one by now.
+    pub(super) fn renumber(known: &mut Known, number: u64) {
+        known.numbers.retain(|one| Arc::strong_count(one) > 1);
+        known.numbers.iter().for_each(|one| one.store(number, Ordering::SeqCst));
+    }
+}

@@ -1,0 +1,9 @@
+//! A log that another process writes: [`follow`] finds out what it shows, [`table`] makes a list of segments of it, [`growing`]
+//! knows what lies in the segment that grows.
+
+#[expect(clippy::module_inception, reason = "the room and its central type share the word")]
+pub(in crate::log) mod follow;
+pub(in crate::log) mod growing;
+pub(in crate::log) mod table;
+
+pub(crate) use follow::Follow;
