@@ -302,7 +302,7 @@ impl Log {
         self.check_poison()?;
         if self.config().size_limit.is_some() {
             // What is refused takes nothing out.
-            self.check_guards(&mut guards)?;
+            self.check_guards(guards)?;
             self.check_room(self.batch_bytes(records))?;
         }
         let (first_offset, last_offset, placed_at) = loop {
