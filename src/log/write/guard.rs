@@ -236,6 +236,8 @@ impl Log {
         };
         self.check_poison()?;
         if self.config().size_limit.is_some() {
+            // What is refused takes nothing out.
+            self.check_guards(&mut guards)?;
             self.check_room(self.batch_bytes(records))?;
         }
         let (first_offset, last_offset, placed_at) = loop {
@@ -254,6 +256,21 @@ impl Log {
             TimestampType::LogAppendTime => placed_at,
         };
         Ok(Appended { first_offset, last_offset, timestamp })
+    }
+
+    /// An error when a condition does not hold now.
+    fn check_guards(self: &Arc<Self>, guards: &mut [Guard]) -> Result<()> {
+        loop {
+            for guard in guards.iter_mut() {
+                guard.prepare_decided(self, NOTHING)?;
+            }
+            let mut writer = self.writer.lock();
+            self.opened(&mut writer)?;
+            self.write_with(&mut writer, Take::All);
+            if self.holds(guards)? {
+                return Ok(());
+            }
+        }
     }
 
     /// `None` where the conditions have to be looked at again.
