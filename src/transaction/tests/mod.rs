@@ -2,6 +2,7 @@
 
 mod conditions;
 mod deciding;
+mod failing;
 mod participants;
 mod recovery;
 #[cfg(annals_shuttle)]

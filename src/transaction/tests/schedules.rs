@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::log::EndsTransactions;
 use crate::types::{Durability, Record};
 
-const SCENES: usize = 5;
+const SCENES: usize = 6;
 
 fn explore(scene: fn()) {
     let mut config = Config::new();
@@ -200,5 +200,46 @@ fn one_that_makes_room_and_one_that_commits() {
         let was_committed = committed.load(crate::locks::Ordering::SeqCst);
         let must: &[&str] = if was_committed { &["first"] } else { &[] };
         check_both(&world, must, &[]);
+    });
+}
+
+/// Nothing is in the partition.
+#[derive(Debug)]
+struct Nothing(crate::topic::Partition);
+
+impl crate::transaction::Condition for Nothing {
+    fn partitions(&self) -> Vec<crate::topic::Partition> {
+        vec![self.0.clone()]
+    }
+
+    fn check(&self, held: &crate::transaction::Held<'_, '_>) -> crate::error::Result<()> {
+        let mut is_any = false;
+        held.each(&self.0, 0, |_| {
+            is_any = true;
+            false
+        })?;
+        if is_any { Err(Error::invalid("something is there")) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn a_condition_sees_what_came_into_memory_a_moment_before() {
+    explore(|| {
+        let world = Arc::new(World::new());
+        let (sender, appender) = (Arc::clone(&world), Arc::clone(&world));
+        let committed = Arc::new(crate::locks::AtomicBool::new(false));
+        let outcome = Arc::clone(&committed);
+        together(vec![
+            Box::new(move || {
+                let mut tx = sender.begin("name");
+                tx.send(Record::to("one").value("first")).unwrap();
+                tx.expect(Nothing(sender.partition("one")));
+                outcome.store(tx.commit().is_ok(), crate::locks::Ordering::SeqCst);
+            }),
+            Box::new(move || appender.append("one", "beside", Durability::Memory).unwrap()),
+        ]);
+        let was_committed = committed.load(crate::locks::Ordering::SeqCst);
+        let values = world.values("one");
+        assert_eq!(values[0] == "first", was_committed, "{values:?}");
     });
 }

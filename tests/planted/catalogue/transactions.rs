@@ -82,7 +82,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/log/producers/state.rs",
         good: "self.offsets.move_stable(writer.first_undecided.unwrap_or(self.end()));",
         bad: "self.offsets.move_stable(writer.first_undecided.map_or(self.end(), |first| first + 1));",
-        caught_by: &[tests("lib", &["log::tests::transactions"]), tests("lib", &["transaction::"])],
+        caught_by: &[tests("lib", &["transaction::tests::deciding"])],
     },
     Bug {
         name: "fenced-one-may-commit",
@@ -138,13 +138,6 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/transaction/shares.rs",
         good: "if share.is_looked_at { stage.hold_written()? } else { stage.hold() }",
         bad: "if !share.records.is_empty() { stage.hold() }",
-        caught_by: &[tests("lib", &["transaction::tests::conditions"])],
-    },
-    Bug {
-        name: "condition-blind-to-what-is-in-memory",
-        file: "src/transaction/shares.rs",
-        good: "share.is_looked_at |= is_looked_at;",
-        bad: "share.is_looked_at |= is_looked_at && false;",
         caught_by: &[tests("lib", &["transaction::tests::conditions"])],
     },
     Bug {
@@ -254,9 +247,9 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "snapshot-older-than-the-log-trusted",
         file: "src/log/open/recovery.rs",
-        good: "return replay_sealed(Known { table, from: offset }, file, listed);",
-        bad: "return Ok(Known { table, from: offset });",
-        caught_by: &[tests("lib", &["log::tests::transactions"]), tests("interface", &["transactions::"])],
+        good: "return replay_sealed(KnownProducers { table, from: offset }, state, listed);",
+        bad: "return Ok(KnownProducers { table, from: offset });",
+        caught_by: &[tests("lib", &["log::tests::transactions"])],
     },
     Bug {
         name: "full-partition-waits-for-a-transaction",
