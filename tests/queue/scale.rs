@@ -17,7 +17,8 @@ fn resident() -> u64 {
 
 #[test]
 fn a_worker_far_behind_keeps_nothing_of_what_waits() {
-    let waiting = std::env::var("ANNALS_WAITING").ok().and_then(|count| count.parse().ok()).unwrap_or(20_000_u64);
+    let waiting =
+        std::env::var("ANNALS_WAITING").ok().and_then(|count| count.parse().ok()).unwrap_or(20_000_u64);
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     store.create_topic("jobs", TopicConfig::new().partitions(2)).unwrap();
