@@ -177,6 +177,20 @@ pub enum Error {
         is_undecided: bool,
     },
 
+    /// The value of an event of a known type is not what that type's values are. The record is as it was written: a type that has
+    /// changed needs a new version.
+    #[error("{partition}@{offset}: an event of type {event_type:?} cannot be decoded: {reason}")]
+    Undecodable {
+        /// The partition.
+        partition: TopicPartition,
+        /// The record's offset.
+        offset: Offset,
+        /// The type that its header names.
+        event_type: String,
+        /// What does not fit.
+        reason: String,
+    },
+
     /// Another has begun under the name since, in this process or after it: nothing of this one takes effect. Stop, or
     /// begin again under the name.
     #[error("{name}: the name has another user since")]

@@ -336,6 +336,12 @@ pub mod queue {
     pub use crate::share::RetryPolicy;
 }
 
+/// Events as values of types, by serde. With the feature `serde`.
+#[cfg(feature = "serde")]
+pub mod typed {
+    pub use crate::stream::typed::{Decoded, Encoded, Encoding, EventType, EventTypes};
+}
+
 /// What calls report that they have done or found.
 pub mod report {
     pub use crate::group::OffsetReset;
@@ -353,6 +359,36 @@ pub mod stats {
     pub use crate::store::{GroupLag, GroupStats, MaintenanceFailure, ReaderStats, StoreStats};
     pub use crate::topic::TopicStats;
     pub use crate::transaction::TransactionStats;
+}
+
+/// The manual: the programs in its chapters are run here, the commands by the tests of `crates/annals-cli`.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/manual/index.md")]
+pub mod manual {
+    #[doc = include_str!("../docs/manual/layout.md")]
+    pub mod layout {}
+    #[doc = include_str!("../docs/manual/exactly_once.md")]
+    pub mod exactly_once {}
+    #[doc = include_str!("../docs/manual/queues.md")]
+    pub mod queues {}
+    #[doc = include_str!("../docs/manual/asynchronous.md")]
+    pub mod asynchronous {}
+    #[doc = include_str!("../docs/manual/processes.md")]
+    pub mod processes {}
+    #[doc = include_str!("../docs/manual/backup.md")]
+    pub mod backup {}
+    #[doc = include_str!("../docs/manual/history.md")]
+    pub mod history {}
+    #[doc = include_str!("../docs/manual/settings.md")]
+    pub mod settings {}
+    #[doc = include_str!("../docs/manual/monitoring.md")]
+    pub mod monitoring {}
+    #[doc = include_str!("../docs/manual/kafka.md")]
+    pub mod kafka {}
+    #[doc = include_str!("../docs/manual/sizes.md")]
+    pub mod sizes {}
+    #[doc = include_str!("../docs/manual/names.md")]
+    pub mod names {}
 }
 
 /// The code in `README.md`, compiled.

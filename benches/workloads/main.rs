@@ -29,6 +29,7 @@ mod kafka;
 mod options;
 mod payload;
 mod point;
+mod queue;
 mod report;
 mod scan;
 mod scratch;
@@ -40,7 +41,7 @@ use options::Options;
 /// A workload and how it is made. Made when its turn comes: its files are gone before the next begins.
 type Make = fn(&Scope) -> Outcome<Workload>;
 
-const WORKLOADS: [(&str, Make); 12] = [
+const WORKLOADS: [(&str, Make); 14] = [
     ("W1m", append::one_by_one_in_memory),
     ("W1o", append::one_by_one_to_the_os),
     ("W2", append::batches_of_100_bytes),
@@ -50,6 +51,8 @@ const WORKLOADS: [(&str, Make); 12] = [
     ("W5", scan::hundred_bytes),
     ("W5k", scan::one_kib),
     ("W6", point::random_offsets),
+    ("Q1", queue::to_the_os),
+    ("Q2", queue::to_the_disk),
     ("S1", streams::guarded),
     ("S2", streams::whole_streams),
     ("S3", streams::last_events),

@@ -37,8 +37,8 @@ use crate::upkeep::{Agenda, Ticket, Waking};
 
 /// One partition.
 ///
-/// Locks are taken in this order: `rewriting`, `removing`, `writer`, `accumulator`, then the rest. No lock but the first
-/// three is held over I/O.
+/// Locks are taken in this order: `making_room`, `rewriting`, `removing`, `writer`, `accumulator`, then the rest. No lock but the
+/// first four is held over I/O.
 #[derive(Debug)]
 pub(crate) struct Log {
     /// Its name.
@@ -55,6 +55,9 @@ pub(crate) struct Log {
     pub(super) rewriting: Mutex<()>,
     /// Held by whoever removes files of segments that left the log.
     pub(super) removing: Mutex<()>,
+    /// Held by whoever takes the oldest out to make room for records, from the look at them on, and by all who append where that
+    /// is done: nobody's records come in between and have those refused for which something was taken out.
+    pub(super) making_room: Mutex<()>,
     /// Step 1 of an append: short, no I/O.
     pub(super) accumulator: Mutex<Accumulator>,
     /// Step 2: held over the write.
@@ -284,6 +287,7 @@ impl Log {
             options,
             rewriting: Mutex::new(()),
             removing: Mutex::new(()),
+            making_room: Mutex::new(()),
             accumulator: Mutex::new(accumulator),
             spares,
             figures,

@@ -138,8 +138,10 @@ impl Transaction {
         records.iter().try_for_each(|record| self.send(record.clone()))
     }
 
-    /// Makes the commit depend on it that there was no append to the partition since the caller saw it end at `end`
-    /// ([`Partition::end`]). With conditions on several partitions the transaction takes effect on what was seen of all of them,
+    /// Makes the commit depend on it that there was no append to the partition since the caller saw it end at `end`: where it stands
+    /// after reading all that is committed ([`PartitionReader::position`](crate::PartitionReader::position)), or
+    /// [`Partition::stable`]. [`Partition::end`] may be behind records that are not decided, which nobody has read. The end of another
+    /// transaction is an append, too. With conditions on several partitions the transaction takes effect on what was seen of all of them,
     /// or not at all. What the transaction itself has written there since is no append of another; several conditions on one partition
     /// must all hold.
     ///

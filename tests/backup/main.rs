@@ -10,6 +10,8 @@
 mod faults;
 mod files;
 mod holds;
+mod kills;
+mod large;
 mod lines;
 mod load;
 mod targets;

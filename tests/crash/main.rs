@@ -5,6 +5,7 @@
 mod common;
 
 mod durability;
+mod isolation;
 mod kill;
 mod lives;
 mod power_cut;

@@ -10,7 +10,9 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::common::{copy_dir, fast_dir};
+use crate::common::{
+    TOPIC, by_hand, copy_dir, fast_dir, files_of, kill_and_copy, records, small_segments, value_of,
+};
 use annals::{CleanupPolicy, Codec, Durability, Error, Record, Store, TopicConfig};
 
 /// Two topics, three codecs' worth of segments, one of them compacted, and a group.
@@ -261,4 +263,34 @@ fn a_topic_with_a_long_name_is_repaired() {
     let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
     assert!(std::fs::read(copy).unwrap() == bytes[range]);
     assert!(Store::verify(dir.path()).unwrap().is_sound());
+}
+
+/// A copy that was made while the store was open: the list of files is older than the state file, and nothing is lost by that.
+#[test]
+fn what_verify_names_a_repair_reports_also_where_nothing_was_lost() {
+    let (dir, copy, copies) = (fast_dir(), fast_dir(), fast_dir());
+    let store = by_hand(dir.path()).open().unwrap();
+    let config = small_segments().cleanup_policy(annals::CleanupPolicy::Compact);
+    store.create_topic(TOPIC, config).unwrap();
+    for number in 0..10 {
+        let value = value_of(number);
+        let key = number.to_string();
+        store.producer().send(Record::to(TOPIC).key(&key).value(&value)).unwrap();
+    }
+    // Seals the segment: the last one is empty.
+    store.topic(TOPIC).unwrap().compact().unwrap();
+    kill_and_copy(store, dir.path(), copy.path());
+    let last = files_of(copy.path(), "orders-0", ".log").pop().unwrap();
+    assert_eq!(std::fs::metadata(&last).unwrap().len(), 0);
+    std::fs::remove_file(&last).unwrap();
+    let found = Store::verify(copy.path()).unwrap();
+    assert_eq!(found.findings.len(), 1, "{found:?}");
+    let report = by_hand(copy.path()).repair(copies.path()).unwrap();
+    let [repair] = &report.repairs[..] else { panic!("{report:?}") };
+    assert_eq!((&repair.path, &repair.reason), (&found.findings[0].path, &found.findings[0].reason));
+    assert!(repair.lost.is_empty() && !report.is_unchanged(), "{repair}");
+    assert!(Store::verify(copy.path()).unwrap().is_sound());
+    assert!(by_hand(copy.path()).repair(copies.path()).unwrap().is_unchanged(), "once");
+    let store = by_hand(copy.path()).open().unwrap();
+    assert_eq!(records(&store.topic(TOPIC).unwrap().partition(0).unwrap()).len(), 10);
 }

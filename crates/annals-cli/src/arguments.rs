@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    adopt, backup, compact, completions, consume, delete_records, dump, erase, groups, produce, repair,
-    retention, stats, topics, verify,
+    adopt, backup, compact, completions, consume, delete_records, dump, erase, groups, lines, plan, produce,
+    repair, retention, stats, top, topics, verify,
 };
 
 /// See, feed, mend and watch a store of annals, an embedded event log with Kafka's model and Kafka's files.
@@ -50,6 +50,8 @@ pub(crate) enum Verb {
     #[command(subcommand)]
     Groups(groups::Verb),
     Stats(stats::Options),
+    Top(top::Options),
+    Plan(plan::Options),
     Dump(dump::Options),
     Verify(verify::Options),
     Repair(repair::Options),
@@ -59,6 +61,8 @@ pub(crate) enum Verb {
     DeleteRecords(delete_records::Options),
     Backup(backup::Options),
     Restore(backup::Restore),
+    Export(lines::Export),
+    Import(lines::Import),
     Adopt(adopt::Options),
     Completions(completions::Options),
     /// Print the manual page, for `man`.

@@ -71,6 +71,9 @@ fn status_of(error: &Error) -> u8 {
         Error::Poisoned { cause, .. } | Error::Lost { cause, .. } | Error::Undecided { cause, .. } => {
             status_of(cause)
         }
+        // The line is what is wrong, and was named.
+        Error::Import { cause, .. } if matches!(**cause, Error::InvalidArgument { .. }) => 1,
+        Error::Import { cause, .. } => status_of(cause),
         Error::Full { .. } => 8,
         Error::UnsupportedFormat { .. } => 9,
         Error::Io { source, .. } => status_of_system(source),

@@ -128,3 +128,21 @@ fn merging_hides_nothing() {
         readers.into_iter().for_each(|reader| reader.join().unwrap());
     });
 }
+
+/// What a panic leaves of a batch that a record was being encoded into is not written: nobody knows what it holds.
+#[test]
+fn a_panic_while_a_record_is_placed_poisons_the_partition() {
+    let place = Place::new(ReadMode::Mapped);
+    let log = place.open();
+    append(&log, 0..1, Durability::Memory);
+    log.accumulator.lock().skew();
+    let large = [b'x'; 400];
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        log.append(&[Record::new().value(&large[..])], &how(Durability::Memory))
+    }));
+    assert!(panicked.is_err());
+    for durability in [Durability::Memory, Durability::Os, Durability::Disk] {
+        let refused = log.append(&[Record::new().value("later")], &how(durability));
+        assert!(matches!(refused, Err(Error::Poisoned { .. })), "{refused:?}");
+    }
+}

@@ -177,6 +177,12 @@ impl Accumulator {
         );
     }
 
+    /// Makes the next new batch a panic: it would not begin where the one before it ends.
+    #[cfg(test)]
+    pub(in crate::log) fn skew(&mut self) {
+        self.next_offset += 1;
+    }
+
     fn place_in_new(&mut self, placement: &Placement<'_>) -> Placed {
         let displaced = !self.queue.is_empty();
         let mut batch = self.open(placement);

@@ -107,7 +107,10 @@ impl Log {
         } else {
             how.linger
         };
+        // A batch that was left half encoded must not be written.
+        let half_placed = self.poison.by_a_panic();
         let placed = accumulator.place(&Placement { records, most_bytes, batch_bytes, waiting, linger, now });
+        drop(half_placed);
         if let Some(mut writer) = writer {
             accumulator.recycle(&mut writer.spent);
             let batches = accumulator.take(Take::All);

@@ -87,13 +87,15 @@ impl Drop for Blocked<'_> {
 impl Log {
     /// Returns when a batch of `bytes` that `admit` lets pass may be placed. What is in memory, and what is on its way to
     /// the segment, comes on top of the limit. Nothing is taken out for a batch that is refused, and everything is looked
-    /// at again after each wait: the limit may be another one by then, or none.
+    /// at again after each wait: the limit may be another one by then, or none. (Where an open transaction is cleared away, others
+    /// may come in between.)
     pub(in crate::log) fn admitted_within_limit(
         self: &Arc<Self>,
         bytes: u64,
         admit: impl Fn(&mut Accumulator, Timestamp) -> Result<()>,
     ) -> Result<Admitted<'_>> {
         let mut waiting: Option<Blocked<'_>> = None;
+        let mut turn = None;
         loop {
             // Read before looking: room made after this look ends the sleep below.
             let seen = waiting.as_ref().map(|waiting| waiting.signal.raised());
@@ -104,6 +106,11 @@ impl Log {
             let Some(limit) = accumulator.rules.size_limit else {
                 return Ok(Admitted { accumulator, now });
             };
+            if limit.when_full == WhenFull::DropOldest && turn.is_none() {
+                drop(accumulator);
+                turn = Some(self.making_room.lock());
+                continue;
+            }
             if bytes > limit.max_bytes {
                 let setting = "annals.size.limit.bytes";
                 return Err(Error::RecordTooLarge { size: bytes, limit: limit.max_bytes, setting });
@@ -117,11 +124,12 @@ impl Log {
                 (WhenFull::DropOldest, ..) => {
                     self.drop_oldest(bytes, &limit)?;
                     // What a transaction without an end has written stays, and all behind it.
-                    if self.bytes() + bytes > limit.max_bytes
-                        && self.finished() < self.end()
-                        && !self.clear_away_oldest()
-                    {
-                        return Err(self.full(&limit));
+                    if self.bytes() + bytes > limit.max_bytes && self.finished() < self.end() {
+                        // Whoever is at work on that transaction may wait for a turn of its own.
+                        turn = None;
+                        if !self.clear_away_oldest() {
+                            return Err(self.full(&limit));
+                        }
                     }
                 }
                 (WhenFull::Block, Some(waiting), Some(seen)) => {

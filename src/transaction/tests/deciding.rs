@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::world::World;
 use crate::doubles::{Call, Fault, Times};
 use crate::error::Error;
-use crate::log::Isolation;
+use crate::log::{Isolation, Standing};
 use crate::types::{Durability, Record};
 use crate::upkeep::{Chore, Reason};
 
@@ -167,24 +167,38 @@ fn offsets_of_a_transaction_that_is_refused_do_not_count() {
 #[test]
 fn each_transaction_of_a_producer_has_an_epoch_of_its_own_and_its_end_the_next_one() {
     let world = World::new();
-    let epochs = |world: &World| {
-        let partition = world.partition("one");
-        partition.flush().unwrap();
-        world.transactions.finish().unwrap();
-        let all = partition.log().open_transactions();
-        assert!(all.is_empty());
-        partition.end()
-    };
+    let one = world.partition("one");
     let mut seen = Vec::new();
     for _ in 0..3 {
         let mut tx = world.begin_written("a");
         send_all(&mut tx, "x");
-        let open = world.partition("one").log().open_transactions();
-        seen.push((open[0].producer_id, open[0].producer_epoch));
+        let open = one.log().open_transactions()[0];
+        let standing = || one.log().standing((open.producer_id, open.producer_epoch));
+        assert_eq!(standing(), Standing::Open { last: open.last });
         tx.commit().unwrap();
-        let end = epochs(&world);
-        assert_eq!(end, world.partition("two").end());
+        world.transactions.finish().unwrap();
+        assert_eq!(standing(), Standing::Ended, "its marker shuts it out");
+        seen.push((open.producer_id, open.producer_epoch));
     }
-    assert_eq!(seen.iter().map(|(id, _)| id).collect::<std::collections::BTreeSet<_>>().len(), 1);
-    assert_eq!(seen.iter().map(|(_, epoch)| *epoch).collect::<Vec<_>>(), [0, 1, 2]);
+    let producer = seen[0].0;
+    assert_eq!(seen, [(producer, 0), (producer, 1), (producer, 2)]);
+}
+
+#[test]
+fn readers_stop_at_the_first_record_of_the_oldest_transaction_that_is_left() {
+    let world = World::new();
+    let mut open: Vec<_> = ["a", "b", "c"].map(|name| world.begin_written(name)).into();
+    for tx in &mut open {
+        tx.send(Record::to("one").value("x")).unwrap();
+    }
+    let mut open = open.into_iter();
+    let stable = || world.partition("one").stable();
+    assert_eq!(stable(), 0);
+    let (first, second, third) = (open.next(), open.next(), open.next());
+    drop(second);
+    assert_eq!(stable(), 0);
+    first.unwrap().commit().unwrap();
+    assert_eq!(stable(), 2, "the second was aborted, the third is left");
+    drop(third);
+    assert_eq!(stable(), world.partition("one").end());
 }

@@ -2,6 +2,9 @@
 
 mod conditions;
 mod deciding;
+mod failing;
 mod participants;
 mod recovery;
+#[cfg(annals_shuttle)]
+mod schedules;
 mod world;

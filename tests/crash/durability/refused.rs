@@ -41,6 +41,34 @@ fn a_refused_append_takes_nothing_out_of_a_full_partition() {
     assert!(partition.start() > 0);
 }
 
+/// The append at an expected end is held while it makes room; another one comes meanwhile.
+#[test]
+fn no_append_comes_between_another_and_the_room_that_is_made_for_it() {
+    let dir = fast_dir();
+    let files = FaultyFileSystem::new();
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    nearly_full(&store, WhenFull::DropOldest);
+    let partition = store.topic(TOPIC).unwrap().partition(0).unwrap();
+    let (end, start) = (partition.end(), partition.start());
+    let gate = Arc::new(Gate::default());
+    files.fail(&[Call::Rename], "annals.state", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
+    let first = spawn({
+        let partition = partition.clone();
+        move || partition.append_if(end, &[Record::new().value(&[b'v'; 500])], Durability::Os)
+    });
+    gate.await_arrival();
+    let second = spawn({
+        let partition = partition.clone();
+        move || partition.append(&[Record::new().value("small")], Durability::Memory)
+    });
+    // Most likely it waits by now.
+    thread::sleep(Duration::from_millis(30));
+    gate.open();
+    assert_eq!(first.join().unwrap().unwrap().first_offset, end);
+    assert_eq!(second.join().unwrap().unwrap().first_offset, end + 1);
+    assert!(partition.start() > start, "room was made");
+}
+
 #[test]
 fn a_batch_larger_than_the_whole_limit_is_refused_at_once() {
     for when_full in [WhenFull::Fail, WhenFull::DropOldest, WhenFull::Block] {

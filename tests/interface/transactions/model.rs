@@ -1,13 +1,18 @@
-//! Random transactions against a list of what was committed.
+//! Random transactions against a list of what was committed, offset by offset: several names, conditions, streamed and buffered, kills,
+//! closes, compaction, retention, deletion.
 //!
 //! `ANNALS_TRANSACTION_SEEDS` is their number, `ANNALS_SEED` plays one of them again.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
 
-use annals::{CleanupPolicy, Durability, Isolation, Record, Store, TopicConfig, Transaction};
+use annals::{
+    CleanupPolicy, Committed, Durability, Error, Isolation, Offset, Partition, Record, Store, TopicConfig,
+    Transaction,
+};
 
 use super::life::killed;
-use super::together::values;
 
 struct Random(u64);
 
@@ -20,66 +25,109 @@ impl Random {
     }
 }
 
-const TOPICS: [&str; 3] = ["one", "two", "compacted"];
+const TOPICS: [&str; 4] = ["one", "two", "compacted", "short"];
 
 fn open(dir: &std::path::Path) -> Store {
     let store = Store::builder(dir).maintain_by_hand().open().unwrap();
     for topic in TOPICS {
         let config = TopicConfig::new().partitions(2).segment_bytes(2000);
-        let config = if topic == "compacted" { compacted(config) } else { config };
+        let config = match topic {
+            // Tombstones and ends of transactions go with the compaction that meets them again.
+            "compacted" => config.cleanup_policy(CleanupPolicy::Compact).delete_retention(Duration::ZERO),
+            "short" => config.segment_bytes(400).retention_bytes(800),
+            _ => config,
+        };
         store.ensure_topic(topic, config).unwrap();
     }
     store
 }
 
-/// Tombstones and ends of transactions go with the compaction that meets them again.
-fn compacted(config: TopicConfig) -> TopicConfig {
-    config.cleanup_policy(CleanupPolicy::Compact).delete_retention(std::time::Duration::ZERO)
+type Place = (usize, u32);
+
+fn partition(store: &Store, (topic, number): Place) -> Partition {
+    store.topic(TOPICS[topic]).unwrap().partition(number).unwrap()
 }
 
-type Place = (usize, u32);
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Sent {
+    place: Place,
+    key: String,
+    value: String,
+}
 
 /// A transaction under way, and what it has sent.
 struct Running {
     tx: Transaction,
-    sent: Vec<(Place, String, String)>,
+    sent: Vec<Sent>,
+    /// Where it wants the partition to end, but for its own records.
+    expected: Vec<(Place, Offset)>,
+    /// What it has written before its commit.
+    written: Vec<(Place, Range<Offset>)>,
 }
 
-/// What was committed, in the order of commits; plain records count as committed when they are sent.
+impl Running {
+    /// Whether all its conditions hold.
+    fn holds(&self, store: &Store) -> bool {
+        self.expected.iter().all(|(place, end)| {
+            let own = self.written.iter().filter(|(at, _)| at == place);
+            let behind_own = own.fold(*end, |end, (_, own)| if own.start == end { own.end } else { end });
+            partition(store, *place).next_offset() == behind_own
+        })
+    }
+}
+
+/// What was committed, by its offset; plain records count as committed when they are sent.
 #[derive(Default)]
 struct Expected {
-    by_place: BTreeMap<Place, Vec<(String, String)>>,
+    by_place: BTreeMap<Place, BTreeMap<Offset, Sent>>,
 }
 
 impl Expected {
-    fn add(&mut self, sent: Vec<(Place, String, String)>) {
-        for (place, key, value) in sent {
-            self.by_place.entry(place).or_default().push((key, value));
+    fn add(&mut self, offset: Offset, sent: Sent) {
+        assert!(
+            self.by_place.entry(sent.place).or_default().insert(offset, sent).is_none(),
+            "{offset} is given twice"
+        );
+    }
+
+    fn add_all(&mut self, sent: Vec<Sent>, committed: &Committed) {
+        for place in (0..TOPICS.len()).flat_map(|topic| [(topic, 0), (topic, 1)]) {
+            let here =
+                |at: &annals::TopicPartition| (at.topic(), at.partition()) == (TOPICS[place.0], place.1);
+            let batches = committed.batches.iter().filter(|batch| here(&batch.topic_partition));
+            let mut offsets = batches.flat_map(|batch| batch.first_offset..=batch.last_offset);
+            for sent in sent.iter().filter(|sent| sent.place == place) {
+                self.add(offsets.next().unwrap(), sent.clone());
+            }
+            assert_eq!(offsets.next(), None, "{place:?}");
         }
     }
 
     fn compare(&self, store: &Store) {
-        for (number, topic) in TOPICS.iter().enumerate() {
-            for partition in 0..2 {
-                let sent = self.by_place.get(&(number, partition)).cloned().unwrap_or_default();
-                let mut read = values(store, topic, partition, Isolation::ReadCommitted);
-                let mut all: Vec<_> = sent.iter().map(|(_, value)| value.clone()).collect();
-                if *topic == "compacted" {
-                    // Of each key the last value, and perhaps others that were sent before it.
-                    assert!(read.iter().all(|value| all.contains(value)), "{topic} {partition}: {read:?}");
-                    continue;
-                }
-                let log = store.topic(topic).unwrap().partition(partition).unwrap();
-                if log.stable() < log.end() {
-                    // What lies behind an open transaction waits for it.
-                    assert!(read.iter().all(|value| all.contains(value)), "{topic} {partition}: {read:?}");
-                    continue;
-                }
-                // Those of transactions that were written before they were decided stand where they were written.
-                read.sort();
-                all.sort();
-                assert_eq!(read, all, "{topic} {partition}");
+        for place in (0..TOPICS.len()).flat_map(|topic| [(topic, 0), (topic, 1)]) {
+            let log = partition(store, place);
+            let reader = log.read(..).unwrap().isolation(Isolation::ReadCommitted);
+            let read: Vec<_> = reader.into_iter().map(|record| record.unwrap()).collect();
+            let nothing = BTreeMap::new();
+            let all = self.by_place.get(&place).unwrap_or(&nothing);
+            // What lies behind an open transaction waits for it.
+            let readable = || all.range(log.start()..log.stable().max(log.start()));
+            let value =
+                |record: &annals::OwnedRecord| String::from_utf8(record.value.clone().unwrap()).unwrap();
+            let found: Vec<_> = read.iter().map(|record| (record.offset, value(record))).collect();
+            if TOPICS[place.0] != "compacted" {
+                let expected: Vec<_> =
+                    readable().map(|(offset, sent)| (*offset, sent.value.clone())).collect();
+                assert_eq!(found, expected, "{place:?}");
+                continue;
             }
+            // Of each key the last value, and perhaps others that were sent before it.
+            for (offset, value) in &found {
+                assert_eq!(all.get(offset).map(|sent| &sent.value), Some(value), "{place:?} at {offset}");
+            }
+            let last: BTreeMap<_, _> = readable().map(|(offset, sent)| (&sent.key, *offset)).collect();
+            let is_found = |offset: &Offset| found.iter().any(|(found, _)| found == offset);
+            assert!(last.values().all(is_found), "{place:?}: {last:?} {found:?}");
         }
     }
 }
@@ -89,75 +137,148 @@ fn begin(store: &Store, random: &mut Random) -> Running {
     let durability = [Durability::Memory, Durability::Os, Durability::Disk][random.below(3)];
     let builder = store.transaction_builder(&name).durability(durability);
     let builder = if random.below(2) == 0 { builder.buffer_bytes(random.below(200)) } else { builder };
-    Running { tx: builder.begin().unwrap(), sent: Vec::new() }
+    let tx = builder.begin().unwrap();
+    Running { tx, sent: Vec::new(), expected: Vec::new(), written: Vec::new() }
 }
 
-fn record(random: &mut Random, count: &mut usize) -> (Place, String, String) {
+fn any_place(random: &mut Random) -> Place {
+    (random.below(TOPICS.len()), u32::try_from(random.below(2)).unwrap())
+}
+
+fn any_record(random: &mut Random, count: &mut usize) -> Sent {
     *count += 1;
-    let place = (random.below(3), u32::try_from(random.below(2)).unwrap());
-    (place, format!("key {}", random.below(5)), format!("value {count}"))
+    let place = any_place(random);
+    Sent { place, key: format!("key {}", random.below(5)), value: format!("value {count}") }
+}
+
+fn record(sent: &Sent) -> Record<'_> {
+    Record::to(TOPICS[sent.place.0]).partition(sent.place.1).key(&sent.key).value(&sent.value)
+}
+
+/// Ends that were refused for what the transaction can know of.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error, Error::Fenced { .. } | Error::UnexpectedEnd { .. })
+}
+
+struct Life {
+    random: Random,
+    expected: Expected,
+    count: usize,
+    running: Vec<Running>,
+}
+
+impl Life {
+    fn send_in_transaction(&mut self, store: &Store) {
+        let at = self.random.below(self.running.len());
+        let sent = any_record(&mut self.random, &mut self.count);
+        let places: Vec<Place> = (0..TOPICS.len()).flat_map(|topic| [(topic, 0), (topic, 1)]).collect();
+        let ends = || places.iter().map(|place| partition(store, *place).next_offset()).collect::<Vec<_>>();
+        let before = ends();
+        let (holds, running) = (self.running[at].holds(store), &mut self.running[at]);
+        match running.tx.send(record(&sent)) {
+            Ok(()) => {
+                running.sent.push(sent);
+                let grown = places
+                    .iter()
+                    .zip(before.iter().zip(ends()))
+                    .filter(|(_, (before, after))| *before < after);
+                let grown: Vec<_> = grown.map(|(place, (before, after))| (*place, *before..after)).collect();
+                assert!(holds || grown.is_empty(), "written though a condition does not hold");
+                running.written.extend(grown);
+            }
+            Err(error) if is_refusal(&error) => {
+                assert!(!holds || matches!(error, Error::Fenced { .. }), "{error}");
+                drop(self.running.swap_remove(at));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn commit(&mut self, store: &Store) {
+        let running = self.running.swap_remove(self.random.below(self.running.len()));
+        let holds = running.holds(store);
+        match running.tx.commit() {
+            Ok(committed) => {
+                assert!(holds, "a condition did not hold");
+                self.expected.add_all(running.sent, &committed);
+            }
+            Err(Error::Fenced { .. }) => {}
+            Err(Error::UnexpectedEnd { .. }) => assert!(!holds, "the conditions held"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn upkeep(&mut self, store: &Store) {
+        match self.random.below(7) {
+            0 => store.maintain().unwrap(),
+            1 => drop(store.topic("compacted").unwrap().compact().unwrap()),
+            2 => drop(store.topic("short").unwrap().apply_retention().unwrap()),
+            3 => {
+                let log = partition(store, any_place(&mut self.random));
+                if log.topic() == "short" && log.stable() > log.start() {
+                    let before = log.start() + 1;
+                    // Refused while a transaction is open there.
+                    drop(log.delete_records(before));
+                }
+            }
+            _ => self.expected.compare(store),
+        }
+    }
+
+    fn step(&mut self, store: &Store) {
+        match self.random.below(14) {
+            0..=2 => {
+                let begun = begin(store, &mut self.random);
+                self.running.push(begun);
+            }
+            3 => {
+                let sent = any_record(&mut self.random, &mut self.count);
+                let offset = store.producer().send(record(&sent)).unwrap().offset;
+                self.expected.add(offset, sent);
+            }
+            4..=8 if !self.running.is_empty() => self.send_in_transaction(store),
+            9 if !self.running.is_empty() => self.commit(store),
+            10 if !self.running.is_empty() => {
+                drop(self.running.swap_remove(self.random.below(self.running.len())));
+            }
+            11 => self.upkeep(store),
+            12 | 13 if !self.running.is_empty() => {
+                let (at, place) = (self.random.below(self.running.len()), any_place(&mut self.random));
+                let log = partition(store, place);
+                let seen = log.next_offset() - Offset::from(self.random.below(4) == 0);
+                let running = &mut self.running[at];
+                running.tx.expect_end(&log, seen);
+                running.expected.push((place, seen));
+            }
+            _ => {}
+        }
+    }
 }
 
 fn life(seed: u64) {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut dir = tempfile::tempdir().unwrap();
-    let (mut expected, mut count) = (Expected::default(), 0);
+    let mut life = Life { random, expected: Expected::default(), count: 0, running: Vec::new() };
     for _ in 0..3 {
         let store = open(dir.path());
-        expected.compare(&store);
-        let mut running: Vec<Running> = Vec::new();
-        for _ in 0..random.below(40) {
-            match random.below(12) {
-                0..=2 => {
-                    let begun = begin(&store, &mut random);
-                    running.push(begun);
-                }
-                3 => {
-                    let (place, key, value) = record(&mut random, &mut count);
-                    let sent = Record::to(TOPICS[place.0]).partition(place.1).key(&key).value(&value);
-                    store.producer().send(sent).unwrap();
-                    expected.add(vec![(place, key, value)]);
-                }
-                4..=8 if !running.is_empty() => {
-                    let at = random.below(running.len());
-                    let (place, key, value) = record(&mut random, &mut count);
-                    let sent = Record::to(TOPICS[place.0]).partition(place.1).key(&key).value(&value);
-                    match running[at].tx.send(sent) {
-                        Ok(()) => running[at].sent.push((place, key, value)),
-                        Err(annals::Error::Fenced { .. }) => drop(running.swap_remove(at)),
-                        Err(error) => panic!("{error}"),
-                    }
-                }
-                9 if !running.is_empty() => {
-                    let Running { tx, sent } = running.swap_remove(random.below(running.len()));
-                    match tx.commit() {
-                        Ok(_) => expected.add(sent),
-                        Err(annals::Error::Fenced { .. }) => {}
-                        Err(error) => panic!("{error}"),
-                    }
-                }
-                10 if !running.is_empty() => drop(running.swap_remove(random.below(running.len()))),
-                11 => match random.below(4) {
-                    0 => store.maintain().unwrap(),
-                    1 => drop(store.topic("compacted").unwrap().compact().unwrap()),
-                    _ => expected.compare(&store),
-                },
-                _ => {}
-            }
+        life.expected.compare(&store);
+        for _ in 0..life.random.below(60) {
+            life.step(&store);
         }
-        if random.below(3) == 0 {
-            running.clear();
+        if life.random.below(3) == 0 {
+            life.running.clear();
             store.close().unwrap();
         } else {
             let next = killed(dir.path());
-            drop((running, store));
+            life.running.clear();
+            drop(store);
             dir = next;
         }
         let found = Store::verify(dir.path()).unwrap();
         let is_snapshot = |path: &std::path::PathBuf| path.extension().is_some_and(|end| end == "snapshot");
         assert!(found.is_sound() && !found.stale_indexes.iter().any(is_snapshot), "{found:?}");
     }
-    expected.compare(&open(dir.path()));
+    life.expected.compare(&open(dir.path()));
 }
 
 #[test]

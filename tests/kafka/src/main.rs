@@ -10,6 +10,7 @@ mod golden;
 mod high_start;
 mod java;
 mod judge;
+mod queues;
 mod random;
 mod stores;
 mod tally;
@@ -44,6 +45,10 @@ fn main() -> Answer<()> {
             let seed = number("ANNALS_KAFKA_SEED", 1)? as u64;
             let stores = number("ANNALS_KAFKA_STORES", 10)?;
             judged(&adopt::run(&java, number("ANNALS_KAFKA_BROKERS", 1)?, stores, seed)?)
+        }
+        Some("queues") => {
+            let seed = number("ANNALS_KAFKA_SEED", 1)? as u64;
+            queues::run(&java, number("ANNALS_KAFKA_STORES", 10)?, seed)
         }
         Some("judge") => {
             compare::prove(&java)?;

@@ -277,4 +277,18 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "let threads = (busy / FOR_EACH).min(MOST_THREADS).min(1);",
         caught_by: &[CLOSING],
     },
+    Bug {
+        name: "others-come-between-an-append-and-its-room",
+        file: "src/log/write/size_limit.rs",
+        good: "turn = Some(self.making_room.lock());",
+        bad: "turn = Some(Box::leak(Box::new(crate::locks::Mutex::new(()))).lock());",
+        caught_by: &[tests("crash", &["durability::refused::"])],
+    },
+    Bug {
+        name: "half-placed-record-goes-unnoticed",
+        file: "src/log/write/append.rs",
+        good: "let half_placed = self.poison.by_a_panic();",
+        bad: "let half_placed = ();",
+        caught_by: &[tests("lib", &["log::tests::together::a_panic"])],
+    },
 ];

@@ -8,7 +8,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/log/signal.rs",
         good: "if state.raised != seen {\n            return Ok(Poll::Ready(()));",
         bad: "if false {\n            return Ok(Poll::Ready(()));",
-        caught_by: &[tests("tasks", &["wakes::"])],
+        caught_by: &[tests("lib", &["log::signal::"])],
     },
     Bug {
         name: "first-waker-is-kept",

@@ -13,13 +13,16 @@ mod figures;
 pub(crate) mod groups;
 mod input;
 mod line;
+pub(crate) mod lines;
 mod look;
+pub(crate) mod plan;
 mod printer;
 pub(crate) mod produce;
 pub(crate) mod repair;
 mod reset;
 pub(crate) mod retention;
 pub(crate) mod stats;
+pub(crate) mod top;
 pub(crate) mod topics;
 pub(crate) mod verify;
 
@@ -35,6 +38,8 @@ pub(crate) fn run(arguments: &Arguments, screen: &mut Screen) -> Outcome {
         Verb::Consume(options) => consume::run(options, arguments, screen),
         Verb::Groups(verb) => groups::run(verb, arguments, screen),
         Verb::Stats(options) => stats::run(options, arguments, screen),
+        Verb::Top(options) => top::run(options, arguments, screen),
+        Verb::Plan(options) => plan::run(options, arguments, screen),
         Verb::Dump(options) => dump::run(options, screen),
         Verb::Verify(options) => verify::run(options, arguments, screen),
         Verb::Repair(options) => repair::run(options, arguments, screen),
@@ -44,6 +49,8 @@ pub(crate) fn run(arguments: &Arguments, screen: &mut Screen) -> Outcome {
         Verb::DeleteRecords(options) => delete_records::run(options, arguments, screen),
         Verb::Backup(options) => backup::run(options, arguments, screen),
         Verb::Restore(options) => backup::restore(options, arguments, screen),
+        Verb::Export(options) => lines::export(options, arguments, screen),
+        Verb::Import(options) => lines::import(options, arguments, screen),
         Verb::Adopt(options) => adopt::run(options, arguments, screen),
         Verb::Completions(options) => completions::run(options, screen),
         Verb::Manual => completions::manual(screen),

@@ -151,7 +151,7 @@ impl<'a> Printer<'a> {
 
     fn record(&mut self, record: RecordRef<'_>) -> io::Result<()> {
         if self.is_json {
-            return writeln!(self.screen.out(), "{}", object(record));
+            return writeln!(self.screen.out(), "{}", record_object(record));
         }
         let Self { style, screen, bytes, times, .. } = self;
         let Style { parts, key_separator, null_marker, .. } = style;
@@ -203,7 +203,8 @@ fn maybe(bytes: Bytes, value: Option<&[u8]>, null: &[u8], out: &mut impl Write) 
     }
 }
 
-fn object(record: RecordRef<'_>) -> Object {
+/// A record as programs read it.
+pub(super) fn record_object(record: RecordRef<'_>) -> Object {
     let headers = List::of(record.headers(), |header| {
         Object::inner().text("key", &header.key).bytes("value", header.value)
     });

@@ -16,6 +16,7 @@ use crate::interrupt;
 use crate::open::{Access, with_store};
 use crate::progress::{Progress, Unit};
 use crate::show::{Object, Screen, count};
+use crate::times::parse_length;
 
 /// Send lines, hexadecimal or JSON lines to a topic.
 ///
@@ -53,6 +54,9 @@ pub(crate) struct Options {
     /// How far a record goes before the next is read.
     #[arg(long, value_enum, default_value_t = Level::Memory)]
     durability: Level,
+    /// How long records at `memory` may wait for others, as Kafka's --timeout.
+    #[arg(long, value_name = "LENGTH", default_value = "1s", value_parser = parse_length)]
+    linger: Duration,
     /// At most so many records in a second.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     throughput: Option<u64>,
@@ -84,7 +88,12 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
         if let Some(number) = options.partition {
             store.topic(&options.topic)?.partition(number)?;
         }
-        let producer = store.producer_builder().durability(durability).build()?.bind(&options.topic)?;
+        let producer = store
+            .producer_builder()
+            .durability(durability)
+            .linger(options.linger)
+            .build()?
+            .bind(&options.topic)?;
         let began = Instant::now();
         let mut sent = Sent::default();
         let outcome = send_all(options, &reader, &mut lines, (&producer, &mut sent));

@@ -40,9 +40,9 @@ fn every_transcript_prints_what_it_says() {
     let documented = documented();
     let mut seen = BTreeSet::new();
     let mut wrong = Vec::new();
-    let paths = documents("tests/transcripts");
-    assert!(paths.len() >= 5, "{paths:?}");
-    for path in paths {
+    let (paths, manual) = (documents("tests/transcripts"), documents("../../docs/manual"));
+    assert!(paths.len() >= 5 && manual.len() >= 10, "{paths:?} {manual:?}");
+    for path in paths.into_iter().chain(manual) {
         match hold(&path) {
             Err(error) => wrong.push(error),
             Ok(text) => {

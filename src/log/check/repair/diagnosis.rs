@@ -33,21 +33,22 @@ impl Log {
             return Ok(());
         }
         let now = context.clock.now();
-        match Self::open(context, config.clone()) {
+        let found = match Self::open(context, config.clone()) {
             Ok((log, _)) => {
                 let mut checked = VerifyReport::default();
                 _ = log.check(&mut checked, &mut |_| ControlFlow::Continue(()))?;
                 if checked.findings.is_empty() {
                     return log.rebuild_indexes(&checked, report);
                 }
+                checked.findings
             }
-            Err(error @ Error::Corrupt { .. }) => drop(error),
+            Err(error @ Error::Corrupt { .. }) => Damage::told_by(&error).into_iter().collect(),
             Err(error @ Error::UnsupportedFormat { .. }) => {
                 report.refused.extend(Damage::told_by(&error));
                 return Ok(());
             }
             Err(error) => return Err(error),
-        }
+        };
         let state = match StateFile::read(&directory) {
             Ok(file) if file.state().identity != identity => {
                 let reason =
@@ -60,8 +61,14 @@ impl Log {
             Err(Error::Corrupt { .. }) => None,
             Err(error) => return Err(error),
         };
+        let before = report.repairs.len();
         let repairs = &mut report.repairs;
-        Mender { directory, identity, config, copies, repairs, max_expanded_bytes, now }.mend(state)
+        Mender { directory, identity, config, copies, repairs, max_expanded_bytes, now }.mend(state)?;
+        if report.repairs.len() == before {
+            // Whoever was told of it by a look, or by an open that refused, is told what became of it.
+            report.repairs.extend(found.into_iter().map(Repair::without_loss));
+        }
+        Ok(())
     }
 
     /// Writes the transactions that were aborted in a segment once more, where the log tells those that the state file means.

@@ -54,6 +54,11 @@ impl Repair {
         let position = 0..copy.as_ref().map_or(0, |(_, len)| *len);
         Self { path, position, lost: 0..0, reason, copy: copy.map(|(copy, _)| copy) }
     }
+
+    /// What was found, and put right without taking anything out.
+    pub(crate) fn without_loss(Damage { path, position, reason, .. }: Damage) -> Self {
+        Self { path, position: position..position, lost: 0..0, reason, copy: None }
+    }
 }
 
 /// What a repair has done.

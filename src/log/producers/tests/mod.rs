@@ -275,3 +275,15 @@ fn a_snapshot_that_lags_behind_the_log_contradicts_it_and_one_that_knows_more_do
     assert!(further.contradicted_by(&told).is_some());
     assert!(open.contradicted_by(&told).is_some(), "a crash would take its records for committed");
 }
+
+#[test]
+fn sequences_go_on_at_0_behind_the_greatest() {
+    let last = Sender { base_sequence: i32::MAX - 1, record_count: 5, ..PLAIN };
+    let table = table_of(&[last]);
+    assert_eq!(table.last_sequence(7, 1), Some(2), "two of the five fit before it");
+    assert_eq!(table.check(&counted(3)), Ok(Verdict::Append));
+    assert_eq!(table.check(&counted(0)), Err(Refusal::OutOfSequence { expected: 3 }));
+    assert!(matches!(table.check(&last), Ok(Verdict::Duplicate(_))));
+    let full = table_of(&[Sender { base_sequence: i32::MAX - 2, ..PLAIN }]);
+    assert_eq!(full.check(&counted(0)), Ok(Verdict::Append));
+}

@@ -9,6 +9,7 @@ public final class Main {
         switch (words[0]) {
             case "logs" -> Logs.main();
             case "adopt" -> Adopt.main(rest);
+            case "queues" -> Queues.main(rest);
             case "golden" -> Golden.main(rest);
             default -> throw new IllegalArgumentException(words[0]);
         }

@@ -1,0 +1,118 @@
+//! A process that makes backups is killed, again and again. `ANNALS_BACKUP_KILLS` is the number of kills. The test starts this binary
+//! again as the process to be killed.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use annals::{Error, Record, Store, TopicConfig};
+use annals_testing::Random;
+
+const DIR: &str = "ANNALS_TEST_BACKUP_DIR";
+const LIFE: &str = "ANNALS_TEST_BACKUP_LIFE";
+
+fn open(dir: &Path) -> Store {
+    let store = Store::builder(dir.join("live")).open().unwrap();
+    store.ensure_topic("orders", TopicConfig::new().partitions(2).segment_bytes(2000)).unwrap();
+    store
+}
+
+/// Appends, and makes one backup after the other. A line tells of each that is whole, and how many orders were acknowledged before it was
+/// begun.
+#[test]
+fn makes_backups_until_it_is_killed() {
+    let (Some(dir), Ok(life)) = (std::env::var_os(DIR).map(PathBuf::from), std::env::var(LIFE)) else {
+        return;
+    };
+    let store = open(&dir);
+    let tell = |line: String| std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
+    tell("\nstarted\n".to_owned());
+    let before = |partition: u32| store.topic("orders").unwrap().partition(partition).unwrap().end();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0_u32.. {
+                store
+                    .producer()
+                    .send(Record::to("orders").partition(number % 2).value(&number.to_string()))
+                    .unwrap();
+            }
+        });
+        for number in 0.. {
+            let ends = [before(0), before(1)];
+            let name = format!("copy-{life}-{number}");
+            let builder = store.backup_builder();
+            let builder = if number % 2 == 0 { builder } else { builder.independent() };
+            builder.run(dir.join(&name)).unwrap();
+            tell(format!("done {name} {} {}\n", ends[0], ends[1]));
+        }
+    });
+}
+
+#[test]
+fn backups_of_a_process_that_is_killed_are_whole_or_are_none() {
+    let kills = std::env::var("ANNALS_BACKUP_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(6);
+    let dir = tempfile::tempdir().unwrap();
+    let mut random = Random::new(7);
+    let mut told = 0;
+    for life in 0..kills {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "kills::makes_backups_until_it_is_killed", "--nocapture", "--test-threads=1"])
+            .env(DIR, dir.path())
+            .env(LIFE, life.to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+        lines.find(|line| line == "started").expect("the child starts");
+        std::thread::sleep(Duration::from_micros(random.below(60_000)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let done: Vec<_> = lines.filter(|line| line.starts_with("done ")).collect();
+        told += done.len();
+        check(dir.path(), &done);
+    }
+    assert!(told > 0 || kills < 6, "nothing was ever backed up");
+}
+
+fn check(dir: &Path, done: &[String]) {
+    let told: BTreeSet<_> = done.iter().filter_map(|line| line.split(' ').nth(1)).collect();
+    let live = open(dir);
+    for entry in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap()) {
+        let name = entry.file_name().into_string().unwrap();
+        if !name.starts_with("copy-") {
+            continue;
+        }
+        match annals::backup::verify(entry.path()) {
+            Ok(found) => {
+                assert!(found.is_sound(), "{name}: {:?}", found.findings);
+                annals::backup::restore(entry.path(), dir.join("again")).unwrap();
+                let copy = Store::open(dir.join("again")).unwrap();
+                let line = done.iter().find(|line| line.split(' ').nth(1) == Some(&name));
+                for number in 0..2_u32 {
+                    let [copy, live] =
+                        [&copy, &live].map(|one| one.topic("orders").unwrap().partition(number).unwrap());
+                    // What a kill leaves of the store is all that it was: the copy is a beginning of it.
+                    let records = super::records(&copy);
+                    assert!(super::records(&live).starts_with(&records), "{name}");
+                    let acknowledged = line.and_then(|line| line.split(' ').nth(2 + number as usize));
+                    let acknowledged = acknowledged.map_or(0, |end| end.parse().unwrap());
+                    assert!(copy.end() >= acknowledged, "{name}: {} of {acknowledged}", copy.end());
+                }
+                copy.close().unwrap();
+                std::fs::remove_dir_all(dir.join("again")).unwrap();
+            }
+            Err(Error::Backup { .. }) => {
+                assert!(!told.contains(&*name), "{name} was told to be whole");
+                assert!(
+                    matches!(Store::open(entry.path()), Err(Error::Backup { .. })),
+                    "{name} passes for a store"
+                );
+            }
+            Err(error) => panic!("{name}: {error}"),
+        }
+        std::fs::remove_dir_all(entry.path()).unwrap();
+    }
+    live.close().unwrap();
+}
