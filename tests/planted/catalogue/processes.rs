@@ -64,13 +64,6 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/segment/segment.rs",
         good: "let log = LogFile::open(directory.clone(), name, ReadMode::Positional, file);",
         bad: "let log = LogFile::open(directory.clone(), name, ReadMode::Mapped, file);",
-        caught_by: &[LIVE],
-    },
-    Bug {
-        name: "live-file-of-another-generation-is-taken",
-        file: "src/log/follow/table.rs",
-        good: "directory.guarded(Guard::new(move || slot.generation() == number.load(Ordering::SeqCst)))",
-        bad: "directory.guarded(Guard::new(move || slot.generation() > 0 || number.load(Ordering::SeqCst) > 0))",
         caught_by: &[PAIR],
     },
     Bug {
