@@ -32,13 +32,6 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("tasks", &["durable::ten_thousand"])],
     },
     Bug {
-        name: "one-sync-for-each-task",
-        file: "src/upkeep/tasks.rs",
-        good: "address(one) == address(other)",
-        bad: "address(one) == address(other) && false",
-        caught_by: &[tests("tasks", &["durable::ten_thousand"])],
-    },
-    Bug {
         name: "waker-kept-after-the-outcome",
         file: "src/log/write/awaited.rs",
         good: "None => state.waker.replace(waker.clone()),",
