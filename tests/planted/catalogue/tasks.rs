@@ -45,11 +45,4 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "true",
         caught_by: &[tests("tasks", &["durable::a_record"])],
     },
-    Bug {
-        name: "tasks-are-not-told-of-a-close",
-        file: "src/upkeep/tasks.rs",
-        good: "let left = std::mem::take(&mut queue.pending);",
-        bad: "let left: Vec<(Arc<dyn Chore>, Arc<dyn Waiting>)> = Vec::new();",
-        caught_by: &[tests("tasks", &["ends::a_wait_for_the_disk"])],
-    },
 ];
