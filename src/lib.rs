@@ -336,6 +336,12 @@ pub mod queue {
     pub use crate::share::RetryPolicy;
 }
 
+/// Events as values of types, by serde. With the feature `serde`.
+#[cfg(feature = "serde")]
+pub mod typed {
+    pub use crate::stream::typed::{Decoded, Encoded, Encoding, EventType, EventTypes};
+}
+
 /// What calls report that they have done or found.
 pub mod report {
     pub use crate::group::OffsetReset;

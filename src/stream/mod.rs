@@ -10,6 +10,8 @@ mod snapshots;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod stream;
 mod transaction;
+#[cfg(feature = "serde")]
+pub(crate) mod typed;
 
 pub use backwards::EventsBackwards;
 pub use merged::MergedEvents;

@@ -216,6 +216,11 @@ impl Topics {
         self.recovery.lock().push(report);
     }
 
+    /// The store's directory.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.root.path()
+    }
+
     /// All topics in the order of their names.
     /// What all partitions count and measure.
     pub(crate) fn figures(&self) -> &Arc<Figures> {
