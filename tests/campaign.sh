@@ -33,7 +33,7 @@ campaign() {
     printf '%s: %s, %s s, %s\n' "$name" "$outcome" $((SECONDS - began)) "$logs/$name" >>"$logs/counts"
 }
 
-chosen=("${@:-power_cut durability model repair kill lives transactions isolation}")
+chosen=("${@:-power_cut durability model repair kill lives transactions isolation backup tasks}")
 for one in ${chosen[*]}; do
     case "$one" in
         # All explorations at once: with as many threads as cores, the longest would end alone.
@@ -53,6 +53,10 @@ for one in ${chosen[*]}; do
         isolation)
             campaign isolation '([0-9]+ kills, .*|[0-9]+ transactions were committed)' \
                 --test crash isolation:: -- --nocapture ;;
+        backup)
+            ANNALS_BACKUPS="${ANNALS_BACKUPS:-100}" ANNALS_BACKUP_KILLS="${ANNALS_BACKUP_KILLS:-200}" \
+                ANNALS_BACKUP_CUTS="${ANNALS_BACKUP_CUTS:-40}" campaign backup '[0-9]+ passed' --test backup ;;
+        tasks) ANNALS_WAKES="${ANNALS_WAKES:-200000}" campaign tasks '[0-9]+ passed' --test tasks ;;
         *) printf 'no campaign %s\n' "$one" >&2; exit 2 ;;
     esac
 done

@@ -57,6 +57,10 @@ impl Consumer {
     ///
     /// # Errors
     /// As `poll`. Records are empty only when a [`ConsumerWaker`](crate::ConsumerWaker) has ended the wait.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "what an iterator's `next` is to a loop, this is to a task"
+    )]
     pub fn next(&mut self) -> Next<'_> {
         Next { consumer: self }
     }

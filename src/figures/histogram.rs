@@ -13,7 +13,8 @@ const STEP_BITS: u32 = STEPS.trailing_zeros();
 pub(super) const LEAST_NANOS: u64 = 1024;
 /// Powers of two from there on. What is longer is in the last class.
 const POWERS: u64 = 32;
-pub(super) const CLASSES: usize = (POWERS * STEPS) as usize;
+pub(super) const CLASSES: usize = 128;
+const _: () = assert!(CLASSES as u64 == POWERS * STEPS, "a class for each step of each power");
 
 /// Log-linear: as exact for microseconds as for minutes, in a fixed room.
 #[derive(Debug)]

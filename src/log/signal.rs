@@ -272,6 +272,31 @@ mod tests {
     }
 
     #[test]
+    fn a_raise_between_the_look_and_the_wait_is_seen_and_the_last_waker_is_called() {
+        struct Count(std::sync::atomic::AtomicUsize);
+        impl std::task::Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        let [first, second] = std::array::from_fn(|_| Arc::new(Count(0.into())));
+        let wakers = [&first, &second].map(|count| Waker::from(Arc::clone(count)));
+        let (signal, waking) = (Signal::default(), Arc::new(Waking::default()));
+        let poll = |seen, waker| signal.poll_raised(seen, waker, &waking).unwrap();
+        let seen = signal.raised();
+        signal.raise();
+        assert!(poll(seen, &wakers[0]).is_ready());
+        let seen = signal.raised();
+        wakers.iter().for_each(|waker| assert!(poll(seen, waker).is_pending()));
+        signal.raise();
+        while second.0.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(first.0.load(Ordering::SeqCst), 0);
+        assert!(poll(seen, &wakers[0]).is_ready());
+    }
+
+    #[test]
     fn only_those_that_still_watch_are_woken_and_nothing_is_kept_of_the_others() {
         let watchers = Watchers::default();
         let [first, second, third] = std::array::from_fn(|_| Arc::new(Signal::default()));

@@ -151,8 +151,7 @@ mod tests {
         SharedString, Unit, with_local_recorder,
     };
 
-    use crate::doubles::MemoryFileSystem;
-    use crate::{Durability, Record, Store, TopicConfig};
+    use annals::{Durability, Record, Store, TopicConfig};
 
     /// What was handed in, by name and labels.
     #[derive(Default)]
@@ -227,7 +226,8 @@ mod tests {
     /// However often they are handed out: a length is handed out once.
     #[test]
     fn every_figure_reaches_the_recorder_once() {
-        let store = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new())).open().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
         store.create_topic("orders", TopicConfig::new()).unwrap();
         let producer = store.producer_builder().durability(Durability::Disk).build().unwrap();
         let mut billing = store.consumer("billing").unwrap();
@@ -266,7 +266,8 @@ mod tests {
 
     #[test]
     fn of_appends_at_os_some_are_measured() {
-        let store = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new())).open().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
         let partition = store.create_topic("orders", TopicConfig::new()).unwrap().partition(0).unwrap();
         for _ in 0..160 {
             partition.append(&[Record::new().value("x")], Durability::Os).unwrap();

@@ -68,8 +68,7 @@ mod tests {
     use tracing::subscriber::with_default;
     use tracing::{Metadata, Subscriber};
 
-    use crate::doubles::MemoryFileSystem;
-    use crate::{Durability, Record, Store, TopicConfig};
+    use annals::{Durability, Record, Store, TopicConfig};
 
     /// Everything as a line.
     #[derive(Clone, Default)]
@@ -117,8 +116,8 @@ mod tests {
     fn spans_and_events_have_the_names_of_opentelemetry() {
         let lines = Lines::default();
         with_default(lines.clone(), || {
-            let disk = Arc::new(MemoryFileSystem::new());
-            let store = Store::builder("/store").file_system(disk).maintain_by_hand().open().unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
             store.create_topic("orders", TopicConfig::new()).unwrap();
             let producer = store.producer_builder().durability(Durability::Disk).build().unwrap();
             producer.send(Record::to("orders").value("2 apples")).unwrap();

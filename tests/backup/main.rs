@@ -11,6 +11,7 @@ mod faults;
 mod files;
 mod holds;
 mod kills;
+mod large;
 mod lines;
 mod load;
 mod targets;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use annals::backup::Backup;
-use annals::{Store, StoreReader};
+use annals::{Error, Store, StoreReader};
 
 use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome, both};
@@ -60,9 +60,34 @@ pub(crate) fn with_store(
     both(outcome, store.close().map_err(Failure::from))
 }
 
-/// Opens the store to read it, beside others that read it: not a byte of it changes.
+/// How long a verb reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// It ends by itself: nobody opens the store to write to it meanwhile.
+    Short,
+    /// Until the user ends it: it is in nobody's way.
+    Long,
+}
+
+/// Opens the store to read it, whoever writes to it: not a byte of its records changes.
 pub(crate) fn with_reader(arguments: &Arguments, act: impl FnOnce(&StoreReader) -> Outcome) -> Outcome {
+    act(&open_reader(arguments, Reading::Short)?)
+}
+
+pub(crate) fn open_reader(arguments: &Arguments, reading: Reading) -> Outcome<StoreReader> {
     let path = directory(arguments)?;
     require_store(&path)?;
-    act(&Store::open_read_only(&path)?)
+    if reading == Reading::Long
+        && let Ok(attached) = StoreReader::attach(&path)
+    {
+        return Ok(attached);
+    }
+    match Store::open_read_only(&path) {
+        // Where its owner shows nothing of it, that it is in use is what there is to say.
+        Err(in_use @ Error::StoreInUse { .. }) => match StoreReader::attach(&path) {
+            Err(Error::StoreInUse { .. } | Error::Io { .. }) => Err(in_use.into()),
+            attached => Ok(attached?),
+        },
+        opened => Ok(opened?),
+    }
 }

@@ -1,7 +1,7 @@
 //! `consume`: records to lines.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use annals::{
     Consumer, Error, Isolation, Offset, OnDamage, PartitionView, Records, Store, StoreReader, TopicPartition,
@@ -12,9 +12,9 @@ use crate::arguments::Arguments;
 use crate::commands::printer::{Printer, Style};
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
-use crate::open::{Access, with_reader, with_store};
+use crate::open::{Access, Reading, open_reader, with_reader, with_store};
 use crate::show::{Screen, count};
-use crate::times::parse_time;
+use crate::times::{parse_length, parse_time};
 
 /// Print records of topics.
 ///
@@ -24,6 +24,7 @@ use crate::times::parse_time;
 /// Examples:
 ///   annals consume --topic orders --print-key --print-timestamp
 ///   annals consume --topic orders --offset -10 --json
+///   annals consume --topic orders --follow
 ///   annals consume --topic orders --from-time -1h --key alice
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
@@ -34,6 +35,12 @@ pub(crate) struct Options {
     /// These partitions alone.
     #[arg(long, short, value_name = "N", conflicts_with = "group")]
     partition: Vec<u32>,
+    /// Do not stop at the end: print what comes, from now on if nothing says from where, until Ctrl-C.
+    #[arg(long, short, conflicts_with = "group")]
+    follow: bool,
+    /// With --follow: end when nothing has come for so long.
+    #[arg(long, value_name = "LENGTH", value_parser = parse_length, requires = "follow", visible_alias = "timeout-ms")]
+    timeout: Option<Duration>,
     /// As a member of this group.
     #[arg(long, short, value_name = "NAME", conflicts_with_all = ["offset", "from_beginning", "from_time"])]
     group: Option<String>,
@@ -98,6 +105,7 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
     printer.left = options.max_messages.unwrap_or(u64::MAX);
     printer.key = options.key.as_ref().map(|key| key.clone().into_bytes());
     match &options.group {
+        None if options.follow => follow(options, &open_reader(arguments, Reading::Long)?, &mut printer),
         None => with_reader(arguments, |store| read_partitions(options, store, &mut printer)),
         Some(group) => with_store(arguments, Access::Write, |store| {
             for name in &options.topic {
@@ -153,6 +161,45 @@ fn read_partitions(options: &Options, store: &StoreReader, printer: &mut Printer
         }
     }
     tell_of_skipped(skipped)
+}
+
+/// All partitions at once, as records come.
+fn follow(options: &Options, store: &StoreReader, printer: &mut Printer<'_>) -> Outcome {
+    let damage = if options.skip_damage { OnDamage::Skip } else { OnDamage::Fail };
+    let builder = store.consumer_builder().isolation(isolation(options)).on_damage(damage);
+    let mut consumer = builder.max_poll_records(10_000).build()?;
+    let mut starts = Vec::new();
+    for name in &options.topic {
+        let topic = store.topic(name)?;
+        printer.note_times(name, &topic.config());
+        let partitions = if options.partition.is_empty() {
+            topic.partitions()
+        } else {
+            options.partition.iter().map(|n| topic.partition(*n)).collect::<annals::Result<Vec<_>>>()?
+        };
+        for partition in partitions {
+            let says_where =
+                options.from_beginning || options.offset.is_some() || options.from_time.is_some();
+            let start = if says_where { start_of(options, &partition)? } else { None };
+            let place = partition.topic_partition().clone();
+            starts.push((place, start.unwrap_or_else(|| partition.stable())));
+        }
+    }
+    consumer.assign(starts.iter().map(|(place, _)| place.clone()))?;
+    for (place, start) in starts {
+        consumer.seek(place, start)?;
+    }
+    let mut since = Instant::now();
+    while printer.left > 0 && options.timeout.is_none_or(|timeout| since.elapsed() < timeout) {
+        interrupt::check()?;
+        let records = consumer.poll(Duration::from_millis(100))?;
+        if !records.is_empty() {
+            printer.print(&records)?;
+            printer.flush()?;
+            since = Instant::now();
+        }
+    }
+    Ok(())
 }
 
 /// Says how many offsets it passed over.

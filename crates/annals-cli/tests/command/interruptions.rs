@@ -138,3 +138,43 @@ fn ctrl_c_ends_consume_after_a_whole_record() {
     assert!(text.lines().enumerate().all(|(at, line)| line == format!("order {at}")));
     assert!(annals(&store, &["verify"]).status.success());
 }
+
+#[test]
+fn what_another_process_sends_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("shop-log");
+    filled(&store, 3);
+    let mut producer = start(&store, &["produce", "--topic", "orders", "--durability", "os"]);
+    let mut input = producer.stdin.take().unwrap();
+    input.write_all(b"one\n").unwrap();
+    wait_for_records(&store, 100);
+    let mut all = start(&store, &["consume", "--topic", "orders", "--follow", "--offset", "-2"]);
+    let mut out = BufReader::new(all.stdout.take().unwrap());
+    let mut next = || {
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        line
+    };
+    assert_eq!([next(), next()], ["order 2\n", "one\n"]);
+    for line in ["two", "three"] {
+        writeln!(input, "{line}").unwrap();
+        assert_eq!(next(), format!("{line}\n"));
+    }
+    signal(&all, "-INT");
+    assert_eq!(all.wait().unwrap().code(), Some(130));
+    let some = annals(
+        &store,
+        &["consume", "--topic", "orders", "--follow", "--from-beginning", "--max-messages", "6"],
+    );
+    assert_eq!(
+        (some.status.code(), some.stdout.split(|byte| *byte == b'\n').count()),
+        (Some(0), 7),
+        "{}",
+        said(&some)
+    );
+    drop(input);
+    assert!(producer.wait().unwrap().success());
+    // It begins at the end, and nobody writes any more.
+    let none = annals(&store, &["consume", "--topic", "orders", "--follow", "--timeout", "50ms"]);
+    assert_eq!((none.status.code(), none.stdout.len()), (Some(0), 0), "{}", said(&none));
+}

@@ -43,23 +43,45 @@ pub(crate) fn filled(path: &Path, count: usize) {
 }
 
 #[test]
-fn a_store_in_use_is_named_with_the_process_that_has_it_and_only_dump_works() {
+fn beside_the_process_that_writes_readers_work_and_writers_are_told_who_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("shop-log");
     filled(&path, 3);
     let store = Store::open(&path).unwrap();
     for verb in [
-        &["topics", "list"][..],
-        &["consume", "--topic", "orders"],
-        &["stats"],
+        &["topics", "create", "--topic", "more"][..],
+        &["consume", "--topic", "orders", "--group", "billing"],
+        &["produce", "--topic", "orders", "--file", "/dev/null"],
         &["verify"],
         &["repair", "--copies", "/tmp/none"],
-        &["groups", "list"],
+        &["groups", "delete", "--group", "billing"],
+        &["compact"],
+        &["backup", "--to", "/tmp/none"],
     ] {
         let refused = annals(&path, verb);
         assert_eq!(refused.status.code(), Some(5), "{verb:?}: {}", said(&refused));
         assert!(said(&refused).contains(&format!("process {}", std::process::id())), "{}", said(&refused));
     }
+    let mut billing = store.consumer("billing").unwrap();
+    billing.subscribe(["orders"]).unwrap();
+    billing.commit_offsets([(("orders", 0).into(), 1)]).unwrap();
+    let printed = |arguments: &[&str]| {
+        let output = annals(&path, arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(printed(&["consume", "--topic", "orders"]), "order 0\norder 1\norder 2\n");
+    store.producer().send(Record::to("orders").value("order 3")).unwrap();
+    assert_eq!(printed(&["consume", "--topic", "orders", "--offset", "-1"]), "order 3\n");
+    assert!(printed(&["topics", "list"]).contains("orders\n"));
+    assert!(printed(&["topics", "describe", "--topic", "orders", "--json"]).contains("\"end\":4"));
+    let group = printed(&["groups", "describe", "--group", "billing", "--json"]);
+    assert!(group.contains("\"committed\":1,\"end\":4,\"lag\":3"), "{group}");
+    assert!(
+        printed(&["groups", "reset", "--group", "billing", "--topic", "orders", "--to-latest"]).contains('4')
+    );
+    assert!(printed(&["stats"]).contains("billing"));
+    assert!(printed(&["top", "-n", "1", "--interval", "20ms"]).contains("orders"));
     let orders = path.join("orders-0");
     let shown = annals(&path, &["dump", "--print-data-log", orders.to_str().unwrap()]);
     assert_eq!(shown.status.code(), Some(0), "{}", said(&shown));

@@ -13,7 +13,7 @@ use clap::Args;
 use crate::arguments::Arguments;
 use crate::failure::Outcome;
 use crate::interrupt;
-use crate::open::with_reader;
+use crate::open::{Reading, open_reader};
 use crate::show::Screen;
 use crate::times::parse_length;
 use rates::{Rates, Sample};
@@ -42,14 +42,12 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
     let interval = options.interval.max(Duration::from_millis(10));
-    with_reader(arguments, |store| {
-        let looks_at_page =
-            options.iterations.is_none() && screen.is_terminal && std::io::stdin().is_terminal();
-        if looks_at_page && !screen.json {
-            return page::run(options, store, interval);
-        }
-        print(options, store, interval, screen)
-    })
+    let store = open_reader(arguments, Reading::Long)?;
+    let has_page = options.iterations.is_none() && screen.is_terminal && std::io::stdin().is_terminal();
+    if has_page && !screen.json {
+        return page::run(options, &store, interval);
+    }
+    print(options, &store, interval, screen)
 }
 
 /// Tables, or objects, one after the other.
