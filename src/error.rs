@@ -177,6 +177,20 @@ pub enum Error {
         is_undecided: bool,
     },
 
+    /// The value of an event of a known type is not what that type's values are. The record is as it was written: a type that has
+    /// changed needs a new version.
+    #[error("{partition}@{offset}: an event of type {event_type:?} cannot be decoded: {reason}")]
+    Undecodable {
+        /// The partition.
+        partition: TopicPartition,
+        /// The record's offset.
+        offset: Offset,
+        /// The type that its header names.
+        event_type: String,
+        /// What does not fit.
+        reason: String,
+    },
+
     /// Another has begun under the name since, in this process or after it: nothing of this one takes effect. Stop, or
     /// begin again under the name.
     #[error("{name}: the name has another user since")]
@@ -270,6 +284,13 @@ pub enum Error {
         unfinished: u64,
         /// The limit.
         limit: u64,
+    },
+
+    /// Another process has consumers of that group: one process owns a group at a time. Close them there, or use another group.
+    #[error("group {group:?} is used by another process: close its consumers there, or use another group")]
+    GroupInUse {
+        /// The group.
+        group: String,
     },
 
     /// `StartFrom::Fail` and the group has committed no offset.
@@ -509,6 +530,7 @@ impl Error {
         match self {
             Self::StoreLocked { .. }
             | Self::StoreInUse { .. }
+            | Self::GroupInUse { .. }
             | Self::Full { .. }
             | Self::Held { .. }
             | Self::QueueFull { .. } => true,

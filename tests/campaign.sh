@@ -32,7 +32,7 @@ campaign() {
     printf '%s: %s, %s s, %s\n' "$name" "$outcome" $((SECONDS - began)) "$logs/$name" >>"$logs/counts"
 }
 
-chosen=("${@:-power_cut durability model repair kill lives}")
+chosen=("${@:-power_cut durability model repair kill lives backup tasks}")
 for one in ${chosen[*]}; do
     case "$one" in
         # All explorations at once: with as many threads as cores, the longest would end alone.
@@ -48,6 +48,10 @@ for one in ${chosen[*]}; do
                 --test format corruption::repair -- --nocapture ;;
         kill) campaign kill '[0-9]+ kills, .*' --test crash kill:: -- --nocapture ;;
         lives) campaign lives 'Counts .*' --test crash lives:: -- --nocapture ;;
+        backup)
+            ANNALS_BACKUPS="${ANNALS_BACKUPS:-100}" ANNALS_BACKUP_KILLS="${ANNALS_BACKUP_KILLS:-200}" \
+                ANNALS_BACKUP_CUTS="${ANNALS_BACKUP_CUTS:-40}" campaign backup '[0-9]+ passed' --test backup ;;
+        tasks) ANNALS_WAKES="${ANNALS_WAKES:-200000}" campaign tasks '[0-9]+ passed' --test tasks ;;
         *) printf 'no campaign %s\n' "$one" >&2; exit 2 ;;
     esac
 done

@@ -8,6 +8,7 @@ mod compression;
 mod directory;
 mod files;
 mod input;
+mod key_index;
 mod memory;
 mod names;
 mod operations;
@@ -25,6 +26,7 @@ pub use files::{
     offset_commit, offset_index, partition_state, producer_snapshot, time_index, topic_file,
     transaction_index, transaction_state,
 };
+pub use key_index::key_index;
 pub use names::names;
 pub use operations::operations;
 pub use recovery::recovery;

@@ -63,3 +63,16 @@ pub(super) fn forged_batch(bytes: &[u8], offset: i64) -> Option<Vec<u8>> {
     header.stamp(&mut batch).ok()?;
     Some(batch)
 }
+
+/// The checksums of a `.keyindex`: that of the first page, and those of the others, which begin with it.
+pub(super) fn key_index(bytes: &mut [u8]) {
+    let mut seed = None;
+    for (number, page) in (0..).zip(bytes.chunks_exact_mut(crate::format::PAGE_BYTES)) {
+        let Some((data, crc)) = page.split_last_chunk_mut::<4>() else { continue };
+        let mut hasher = crc32fast::Hasher::new_with_initial(seed.map_or(0, |seed: u32| seed ^ number));
+        hasher.update(data);
+        let sum = hasher.finalize();
+        seed.get_or_insert(sum);
+        *crc = sum.to_be_bytes();
+    }
+}

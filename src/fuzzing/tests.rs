@@ -10,8 +10,9 @@ use super::memory::Files;
 use super::store_files::{file_of, samples};
 use crate::format::{
     AbortedTransaction, BatchHeader, Codec, CommitKey, Compression, Compressor, DecisionEnd, EndMarker,
-    Ending, OffsetCommitValue, ProducerEntry, TopicPartitions, TransactionState, TransactionStatus,
-    cleaned_log_name, encode_aborted, encode_ends, encode_producer_snapshot, encode_transaction_key,
+    Ending, KeyEntry, KeyStamp, OffsetCommitValue, ProducerEntry, TermHash, TermKind, TopicPartitions,
+    TransactionState, TransactionStatus, cleaned_log_name, encode_aborted, encode_ends, encode_key_index,
+    encode_producer_snapshot, encode_transaction_key,
 };
 
 /// A target, and how many of the mutations it is given: those that open stores take much longer than decoders.
@@ -25,7 +26,7 @@ const fn target(name: &'static str, run: fn(&[u8]), one_in: usize) -> Target {
     Target { name, run, one_in }
 }
 
-const TARGETS: [Target; 18] = [
+const TARGETS: [Target; 19] = [
     target("batch", super::batch, 1),
     target("records", super::records, 1),
     target("gzip", super::gzip, 4),
@@ -38,6 +39,7 @@ const TARGETS: [Target; 18] = [
     target("topic_file", super::topic_file, 1),
     target("offset_commit", super::offset_commit, 1),
     target("transaction_index", super::transaction_index, 1),
+    target("key_index", super::key_index, 8),
     target("producer_snapshot", super::producer_snapshot, 1),
     target("transaction_state", super::transaction_state, 1),
     target("names", super::names, 1),
@@ -201,6 +203,14 @@ fn put_commits() {
 fn put_transactions() {
     let aborted = AbortedTransaction { producer_id: 7, first: 3, last: 9, stable: 10 };
     let later = AbortedTransaction { last: 12, ..aborted };
+    let entry = |key: &[u8], relative_offset, position| KeyEntry {
+        hash: TermHash::of(TermKind::Key, key),
+        relative_offset,
+        position,
+    };
+    let stamp = KeyStamp { base: 100, next_offset: 200, bytes: 4000, headers_crc: 7 };
+    let entries = vec![entry(b"a", 0, 0), entry(b"a", 5, 700), entry(b"order-17", 9, 900)];
+    put("key_index", "three", &encode_key_index(stamp, entries).unwrap());
     put("transaction_index", "two", &encode_aborted(&[aborted, later]));
     let producer = ProducerEntry {
         producer_id: 7,

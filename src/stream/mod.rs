@@ -2,6 +2,7 @@
 
 mod backwards;
 mod merged;
+mod next;
 mod projection;
 mod reader;
 mod select;
@@ -9,9 +10,12 @@ mod snapshots;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod stream;
 mod transaction;
+#[cfg(feature = "serde")]
+pub(crate) mod typed;
 
 pub use backwards::EventsBackwards;
 pub use merged::MergedEvents;
+pub use next::NextEvents;
 pub use projection::{Progress, Projection};
 pub use reader::{EventReader, OwnedEvents};
 pub use snapshots::{Snapshot, Snapshots};

@@ -9,7 +9,7 @@ use crate::log::{ContentBackwards, Isolation, Selection};
 use crate::stream::backwards::EventsBackwards;
 use crate::stream::reader::{EventReader, bounds};
 use crate::topic::{BatchMetadata, OwnedRecord, Partition, Topic};
-use crate::types::{Condition, Durability, Expected, Offset, Record};
+use crate::types::{Durability, Expected, Offset, Record};
 
 /// The events of one key, of a topic with a [`key_index`](crate::TopicConfig::key_index): one of as many as there are keys. It costs
 /// nothing to have one; a stream begins with its first event.
@@ -39,13 +39,12 @@ use crate::types::{Condition, Durability, Expected, Offset, Record};
 #[derive(Clone)]
 pub struct Stream {
     partition: Partition,
-    key: Box<[u8]>,
     selection: Arc<Selection>,
 }
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = self.key.escape_ascii().to_string();
+        let key = self.key().escape_ascii().to_string();
         f.debug_struct("Stream").field("in", self.partition.topic_partition()).field("key", &key).finish()
     }
 }
@@ -60,7 +59,7 @@ impl Topic {
         let partition = self.partition_of(key)?;
         partition.log().check_open()?;
         partition.log().check_key_index()?;
-        Ok(Stream { partition, key: key.into(), selection: Arc::new(Selection::key(key)) })
+        Ok(Stream { partition, selection: Arc::new(Selection::key(key)) })
     }
 
     /// The last record of a key; `None` where there is none. In a compacted topic one without a value is a tombstone: the key was
@@ -105,7 +104,7 @@ impl Topic {
 impl Stream {
     /// Its key.
     pub fn key(&self) -> &[u8] {
-        &self.key
+        self.selection.as_key()
     }
 
     /// Where its events are.
@@ -172,8 +171,7 @@ impl Stream {
         events: &[Record<'_>],
         durability: Durability,
     ) -> Result<BatchMetadata> {
-        let keyed: Vec<_> = events.iter().map(|event| event.clone().key(&self.key)).collect();
-        let condition = [Condition::stream(&self.key, expected)];
-        self.partition.append_when(&condition, &keyed, durability)
+        let keyed: Vec<_> = events.iter().map(|event| event.clone().key(self.key())).collect();
+        self.partition.append_expected((&self.selection, expected), &keyed, durability)
     }
 }

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::log::{
-    Append, BelowStart, Log, OffsetAndTimestamp, OnDamage, Reader, RecordSlice, Undecided, Visibility,
+    Append, BelowStart, Log, OffsetAndTimestamp, OnDamage, Reader, RecordSlice, Selection, Undecided,
+    Visibility,
 };
 use crate::topic::internal::{InternalTopic, refuse_write};
 use crate::topic::metadata::BatchMetadata;
 use crate::topic::partition_reader::{FETCH, PartitionReader};
 use crate::topic::record_ref::{OwnedRecord, RecordRef};
-use crate::types::{Condition, Durability, Offset, Record, Timestamp, TopicPartition};
+use crate::types::{Condition, Durability, Expected, Offset, Record, Timestamp, TopicPartition};
 
 /// A producer's defaults, for appends at `Durability::Memory` without a producer.
 const MEMORY_BATCH_BYTES: usize = 64 << 10;
@@ -196,6 +197,20 @@ impl Partition {
     ) -> Result<BatchMetadata> {
         self.refuse_internal()?;
         let appended = self.log.append_when(conditions, records, &how(durability, None));
+        let appended = appended.map_err(|error| error.in_partition(self.topic_partition()))?;
+        let offsets = (appended.first_offset, appended.last_offset);
+        Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))
+    }
+
+    /// The same for one stream of it, by the selection of its key.
+    pub(crate) fn append_expected(
+        &self,
+        (selection, expected): (&Arc<Selection>, Expected),
+        records: &[Record<'_>],
+        durability: Durability,
+    ) -> Result<BatchMetadata> {
+        self.refuse_internal()?;
+        let appended = self.log.append_expected((selection, expected), records, &how(durability, None));
         let appended = appended.map_err(|error| error.in_partition(self.topic_partition()))?;
         let offsets = (appended.first_offset, appended.last_offset);
         Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))

@@ -50,3 +50,40 @@ fn a_damaged_index_costs_time_and_never_an_answer() {
         std::fs::remove_dir_all(&copy).unwrap();
     }
 }
+
+/// Checksums that are right say nothing of what is behind a hit.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "files are damaged from outside")]
+fn a_hit_that_leads_to_another_key_is_handed_to_nobody() {
+    let dir = fast_dir();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    let topic = store.create_topic("events", indexed()).unwrap();
+    for number in 0..100_u32 {
+        let key = ["alice", "bob"][number as usize % 2];
+        topic
+            .append_to(key, annals::Expected::Any, &[annals::Record::new().value(&number.to_be_bytes())])
+            .unwrap();
+    }
+    compare(&topic, &["alice".to_owned(), "bob".to_owned()], "sound");
+    store.close().unwrap();
+    let path = dir.path().join("events-0/00000000000000000000.keyindex");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // One page of each kind: all entries now lead to the record of the last one.
+    let seed = u32::from_be_bytes(bytes[4092..4096].try_into().unwrap());
+    let count = u32::from_be_bytes(bytes[40..44].try_into().unwrap()) as usize;
+    let page = &mut bytes[3 * 4096..4 * 4096];
+    let last: [u8; 8] = page[(count - 1) * 14 + 6..count * 14].try_into().unwrap();
+    (0..count).for_each(|entry| page[entry * 14 + 6..(entry + 1) * 14].copy_from_slice(&last));
+    let mut hasher = crc32fast::Hasher::new_with_initial(seed ^ 3);
+    hasher.update(&page[..4092]);
+    let crc = hasher.finalize().to_be_bytes();
+    page[4092..].copy_from_slice(&crc);
+    std::fs::write(&path, bytes).unwrap();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    let topic = store.topic("events").unwrap();
+    for key in ["alice", "bob"] {
+        for event in topic.stream(key).unwrap().read(..).unwrap() {
+            assert_eq!(event.unwrap().key.as_deref(), Some(key.as_bytes()));
+        }
+    }
+}

@@ -126,3 +126,25 @@ fn events_of_all_partitions_come_by_their_time() {
     let even = topic.select(&Query::of_type("even")).unwrap().map(|event| event.unwrap().timestamp);
     assert_eq!(even.collect::<Vec<_>>(), (1000..1090).step_by(2).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_failed_step_is_taken_again() {
+    let dir = fast_dir();
+    let store = Store::open(dir.path()).unwrap();
+    let topic = store.create_topic("events", indexed()).unwrap();
+    store.create_topic("seen", TopicConfig::new()).unwrap();
+    topic.append_to("a", Expected::Any, &[Record::new().value("one"), Record::new().value("two")]).unwrap();
+    let mut projection = store.projection("reader", "events").unwrap();
+    let mut tries = 0;
+    while projection.lag().unwrap() > 0 && tries < 9 {
+        let step = projection.step(WAIT, |event, tx| {
+            tries += 1;
+            tx.send(Record::to("seen").value(event.value().unwrap()))?;
+            if tries < 4 { Err(Error::InvalidArgument { reason: "not yet".to_owned() }) } else { Ok(()) }
+        });
+        assert_eq!(step.is_ok(), tries >= 4);
+    }
+    let seen = store.topic("seen").unwrap().partition(0).unwrap();
+    assert_eq!(seen.read(..).unwrap().into_iter().count(), 2);
+    assert_eq!(tries, 5);
+}

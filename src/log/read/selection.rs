@@ -28,6 +28,11 @@ impl Selection {
         if query.is_for_all() { Self::All } else { Self::Query(query.clone(), terms(query)) }
     }
 
+    /// The key that is looked for; empty where it is something else.
+    pub(crate) fn as_key(&self) -> &[u8] {
+        if let Self::Key(key, _) = self { key } else { &[] }
+    }
+
     /// Whether a record is one that is looked for. An index alone does not say so.
     pub(in crate::log) fn matches(&self, record: &RawRecord<'_>) -> bool {
         match self {

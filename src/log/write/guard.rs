@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::TimestampType;
+use crate::format::{BatchHeader, Codec, TimestampType, record_at};
 use crate::io::Deadline;
 use crate::log::log::Log;
 use crate::log::read::{
@@ -18,6 +18,7 @@ use crate::log::signal::Signal;
 use crate::log::write::accumulator::Take;
 use crate::log::write::append::{Append, Appended};
 use crate::log::write::placement::{Placement, Waiting};
+use crate::segment::{Hit, Segment};
 use crate::types::{Condition, Durability, Expected, Offset, On, Record};
 
 /// How long an append waits for the end of a transaction on which it depends.
@@ -26,7 +27,7 @@ const UNDECIDED_WAIT: Duration = Duration::from_secs(1);
 /// A condition, and what was found of it up to some offset.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    condition: Condition,
+    wanted: Wanted,
     selection: Arc<Selection>,
     /// It is about what lies from here on.
     from: Offset,
@@ -35,6 +36,15 @@ pub(crate) struct Guard {
     /// when the log had been rewritten so often.
     rewrites: u64,
     found: Option<LastFound>,
+}
+
+/// What is to be found.
+#[derive(Debug, Clone)]
+enum Wanted {
+    Nothing(Condition),
+    Something(Condition),
+    /// Of a stream.
+    Stream(Expected),
 }
 
 /// Whether a condition holds.
@@ -51,14 +61,24 @@ pub(crate) enum Verdict {
 impl Guard {
     /// `None` for what always holds.
     pub(crate) fn new(condition: &Condition) -> Option<Self> {
-        let (selection, from) = match &condition.on {
-            On::Stream { expected: Expected::Any, .. } => return None,
-            On::Stream { key, .. } => (Selection::key(key), 0),
-            On::None { query, since } => (Selection::query(query), *since),
-            On::Some { query } => (Selection::query(query), 0),
+        let (selection, from, wanted) = match &condition.on {
+            On::Stream { key, expected } => {
+                return Self::on_stream(&Arc::new(Selection::key(key)), *expected);
+            }
+            On::None { query, since } => {
+                (Selection::query(query), *since, Wanted::Nothing(condition.clone()))
+            }
+            On::Some { query } => (Selection::query(query), 0, Wanted::Something(condition.clone())),
         };
-        let (condition, selection) = (condition.clone(), Arc::new(selection));
-        Some(Self { condition, selection, from, until: 0, rewrites: 0, found: None })
+        Some(Self { wanted, selection: Arc::new(selection), from, until: 0, rewrites: 0, found: None })
+    }
+
+    /// The same for a stream, by the selection of its key.
+    pub(crate) fn on_stream(selection: &Arc<Selection>, expected: Expected) -> Option<Self> {
+        let wanted = Wanted::Stream(expected);
+        let guard =
+            Self { wanted, selection: Arc::clone(selection), from: 0, until: 0, rewrites: 0, found: None };
+        (expected != Expected::Any).then_some(guard)
     }
 
     /// An error where the index that it needs is not kept.
@@ -109,11 +129,11 @@ impl Guard {
             return Verdict::Undecided;
         }
         let found = self.found.map(|found| found.offset);
-        let holds = match &self.condition.on {
-            On::Stream { expected: Expected::Any, .. } => true,
-            On::Stream { expected: Expected::NoStream, .. } | On::None { .. } => found.is_none(),
-            On::Stream { expected: Expected::Exists, .. } | On::Some { .. } => found.is_some(),
-            On::Stream { expected: Expected::Version(version), .. } => found == Some(*version),
+        let holds = match &self.wanted {
+            Wanted::Stream(Expected::Any) => true,
+            Wanted::Stream(Expected::NoStream) | Wanted::Nothing(_) => found.is_none(),
+            Wanted::Stream(Expected::Exists) | Wanted::Something(_) => found.is_some(),
+            Wanted::Stream(Expected::Version(version)) => found == Some(*version),
         };
         if holds { Verdict::Holds } else { Verdict::No }
     }
@@ -122,9 +142,17 @@ impl Guard {
     pub(crate) fn conflict(&self, log: &Log) -> Error {
         Error::Conflict {
             partition: log.topic_partition.clone(),
-            condition: Arc::new(self.condition.clone()),
+            condition: Arc::new(self.condition()),
             found: self.found.map(|found| found.offset),
             is_undecided: self.found.is_some_and(|found| found.is_undecided),
+        }
+    }
+
+    fn condition(&self) -> Condition {
+        match (&self.wanted, &*self.selection) {
+            (Wanted::Nothing(condition) | Wanted::Something(condition), _) => condition.clone(),
+            (Wanted::Stream(expected), Selection::Key(key, _)) => Condition::stream(key, *expected),
+            (Wanted::Stream(expected), _) => Condition::stream("", *expected),
         }
     }
 
@@ -180,7 +208,11 @@ fn last(
         match selection.hits(segment, low..high, (Some(1), log.options.max_expanded_bytes)) {
             Ok(hits) if hits.is_empty() => high = low,
             // Looked at, or, where the list is another one by now, looked up again.
-            _ => {
+            hits => {
+                let found = hits.ok().and_then(|hits| plain(segment, &hits, selection));
+                if found.is_some_and(|found| !own(found.offset)) {
+                    return Ok(found);
+                }
                 let (selection, range) = (Arc::clone(selection), (from, high));
                 let mut backwards = ContentBackwards::new(log, selection, range, Isolation::ReadUncommitted);
                 while let Some(found) = backwards.find()? {
@@ -193,6 +225,20 @@ fn last(
         }
     }
     Ok(None)
+}
+
+/// The last of some hits, if it is what nearly all are: a record of no transaction, uncompressed, of the key that was asked for.
+fn plain(segment: &Segment, hits: &[Hit], selection: &Selection) -> Option<LastFound> {
+    let hit = hits.last()?;
+    let batch = segment.batch_of(*hit).ok()??;
+    let header = batch.header();
+    let attributes = header.attributes;
+    if header.codec() != Codec::None || attributes.is_control() || attributes.is_transactional() {
+        return None;
+    }
+    BatchHeader::verify_crc(batch.bytes()).ok()?;
+    let record = record_at(header, batch.body(), hit.offset).ok()??;
+    selection.matches(&record).then_some(LastFound { offset: hit.offset, is_undecided: false })
 }
 
 /// The first record in a range, whatever it is.
@@ -226,6 +272,25 @@ impl Log {
         how: &Append,
     ) -> Result<Appended> {
         let mut guards: Vec<_> = conditions.iter().filter_map(Guard::new).collect();
+        self.append_guarded_by(&mut guards, records, how)
+    }
+
+    /// The same for one stream, by the selection of its key.
+    pub(crate) fn append_expected(
+        self: &Arc<Self>,
+        (selection, expected): (&Arc<Selection>, Expected),
+        records: &[Record<'_>],
+        how: &Append,
+    ) -> Result<Appended> {
+        self.append_guarded_by(Guard::on_stream(selection, expected).as_mut_slice(), records, how)
+    }
+
+    fn append_guarded_by(
+        self: &Arc<Self>,
+        guards: &mut [Guard],
+        records: &[Record<'_>],
+        how: &Append,
+    ) -> Result<Appended> {
         if guards.is_empty() {
             let durability =
                 if how.durability == Durability::Memory { Durability::Os } else { how.durability };
@@ -237,14 +302,14 @@ impl Log {
         self.check_poison()?;
         if self.config().size_limit.is_some() {
             // What is refused takes nothing out.
-            self.check_guards(&mut guards)?;
+            self.check_guards(guards)?;
             self.check_room(self.batch_bytes(records))?;
         }
         let (first_offset, last_offset, placed_at) = loop {
-            for guard in &mut guards {
+            for guard in guards.iter_mut() {
                 guard.prepare_decided(self, NOTHING)?;
             }
-            if let Some(placed) = self.append_guarded(&mut guards, records, how)? {
+            if let Some(placed) = self.append_guarded(guards, records, how)? {
                 break placed;
             }
         };

@@ -52,7 +52,7 @@ fn assert_finds(segment: &Segment, batches: &[Vec<u8>]) {
         assert_eq!(found.as_ref().map(StoredBatch::bytes), expected.map(Vec::as_slice), "{offset}");
         if let Some(found) = found {
             let in_front = batches.iter().take_while(|bytes| header(bytes).next_offset() <= offset);
-            assert_eq!(found.position(), in_front.map(|bytes| bytes.len() as u64).sum(), "{offset}");
+            assert_eq!(found.position(), in_front.map(|bytes| bytes.len() as u64).sum::<u64>(), "{offset}");
         }
     }
 }

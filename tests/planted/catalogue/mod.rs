@@ -7,6 +7,7 @@ mod processes;
 mod queues;
 mod reading;
 mod repairs;
+mod streams;
 mod syncs;
 mod tasks;
 mod transactions;
@@ -61,6 +62,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         queues::BUGS,
         reading::BUGS,
         repairs::BUGS,
+        streams::BUGS,
         syncs::BUGS,
         transactions::BUGS,
     ]
