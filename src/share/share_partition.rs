@@ -12,6 +12,9 @@ pub(super) const MOST_RUNS: usize = 65_536;
 /// How many records with keys are looked at ahead of the oldest that is not done.
 pub(super) const MOST_IN_LANES: usize = 65_536;
 
+/// A delivery limit that is none. Counts stand still there.
+pub(super) const NO_LIMIT: i16 = i16::MAX;
+
 /// From this attempt on, a record is tried in ever smaller company.
 fn first_doubtful(limit: i16) -> i16 {
     (limit / 2).saturating_add(limit % 2).max(2)
@@ -226,7 +229,7 @@ impl SharePartition {
             if room == 0 {
                 break;
             }
-            if span.count >= limit {
+            if span.count >= limit && limit != NO_LIMIT {
                 if selection.spans.is_empty() {
                     selection.exhausted = Some(span);
                 }
@@ -407,7 +410,7 @@ impl SharePartition {
 /// With how many others a record goes out that was handed out `count` times, of `most`.
 fn company(count: i16, limit: i16, most: u64) -> u64 {
     let (attempt, doubtful) = (count.saturating_add(1), first_doubtful(limit));
-    if attempt < doubtful {
+    if attempt < doubtful || limit == NO_LIMIT {
         return most;
     }
     if attempt == limit {
