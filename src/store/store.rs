@@ -167,14 +167,7 @@ impl Store {
         drop(transactions.write_owed());
         drop(groups.write_owed());
         drop(queues.write_owed());
-        let mut recovery = topics.recovery();
-        let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
-        commits.into_iter().for_each(|report| {
-            report.skipped = groups.skipped().to_vec();
-            report.failure = report.failure.take().or_else(|| groups.unreadable().cloned());
-        });
-        let states = recovery.iter_mut().find(|report| report.topic_partition == queues.stored_in());
-        states.into_iter().for_each(|report| report.skipped = queues.skipped().to_vec());
+        let recovery = recovery_of(&topics, &groups, &queues);
         recovery.iter().for_each(|report| note_recovered(report, topics.figures()));
         if let Some(owner) = &owner {
             groups.spool_in(Spool::new(root.clone(), owner.locks(), SpoolRole::Owner));
@@ -522,6 +515,19 @@ impl Store {
         let _work = self.work()?;
         maintenance::run_due(&self.inner.agenda, &self.inner.care)
     }
+}
+
+/// What the partitions found when they were opened, and what those who replay two of them have passed over.
+fn recovery_of(topics: &Topics, groups: &Groups, queues: &Queues) -> Vec<RecoveryReport> {
+    let mut recovery = topics.recovery();
+    let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
+    commits.into_iter().for_each(|report| {
+        report.skipped = groups.skipped().to_vec();
+        report.failure = report.failure.take().or_else(|| groups.unreadable().cloned());
+    });
+    let states = recovery.iter_mut().find(|report| report.topic_partition == queues.stored_in());
+    states.into_iter().for_each(|report| report.skipped = queues.skipped().to_vec());
+    recovery
 }
 
 /// Tells of a partition that was not closed.
