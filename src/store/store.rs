@@ -10,7 +10,7 @@ use crate::backup::refuse_backup;
 use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
 use crate::figures::{Event, Figures};
-use crate::group::{CommittedOffset, Groups, OffsetReset};
+use crate::group::{CommittedOffset, Groups, OffsetReset, Spool, SpoolRole};
 use crate::io::{Clock, Directory, caught};
 use crate::live::Owner;
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
@@ -176,7 +176,12 @@ impl Store {
         let states = recovery.iter_mut().find(|report| report.topic_partition == queues.stored_in());
         states.into_iter().for_each(|report| report.skipped = queues.skipped().to_vec());
         recovery.iter().for_each(|report| note_recovered(report, topics.figures()));
-        owner.iter().for_each(|owner| owner.opened());
+        if let Some(owner) = &owner {
+            groups.spool_in(Spool::new(root.clone(), owner.locks(), SpoolRole::Owner));
+            // What other processes have committed meanwhile. Where it cannot be written now it is before a group is used.
+            drop(groups.fold());
+            owner.opened();
+        }
         let inner = Inner {
             root,
             topics,

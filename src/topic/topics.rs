@@ -262,6 +262,11 @@ impl Topics {
         self.root.sync()
     }
 
+    /// What is to be done later.
+    pub(crate) fn agenda(&self) -> &Arc<Agenda> {
+        &self.context.agenda
+    }
+
     /// What calls the wakers of tasks.
     pub(crate) fn waking(&self) -> &Arc<Waking> {
         self.context.agenda.waking()

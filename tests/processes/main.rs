@@ -12,6 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod groups;
 mod live;
 mod pair;
 mod read_only;
