@@ -286,6 +286,13 @@ pub enum Error {
         limit: u64,
     },
 
+    /// Another process has consumers of that group: one process owns a group at a time. Close them there, or use another group.
+    #[error("group {group:?} is used by another process: close its consumers there, or use another group")]
+    GroupInUse {
+        /// The group.
+        group: String,
+    },
+
     /// `StartFrom::Fail` and the group has committed no offset.
     #[error("group {group:?} has no committed offset for {partition}")]
     NoCommittedOffset {
@@ -523,6 +530,7 @@ impl Error {
         match self {
             Self::StoreLocked { .. }
             | Self::StoreInUse { .. }
+            | Self::GroupInUse { .. }
             | Self::Full { .. }
             | Self::Held { .. }
             | Self::QueueFull { .. } => true,

@@ -329,13 +329,13 @@ pub use log::{Isolation, OffsetAndTimestamp, OnDamage, WhenFull};
 pub use producer::{Producer, ProducerBuilder, TopicProducer};
 pub use segment::ReadMode;
 pub use share::{
-    DeadLetter, DeadLetters, Enqueuer, EnqueuerBuilder, Message, Messages, MessagesIter, QueueBuilder,
-    Schedule, Worker, WorkerWaker,
+    DeadLetter, DeadLetters, Enqueuer, EnqueuerBuilder, Message, Messages, MessagesIter, NextMessages,
+    QueueBuilder, Schedule, Worker, WorkerWaker,
 };
 pub use store::{BackupBuilder, MaintenanceGuard, Store, StoreBuilder, StoreReader};
 pub use stream::{
-    EventReader, EventsBackwards, MergedEvents, OwnedEvents, Progress, Projection, Snapshot, Snapshots,
-    Stream,
+    EventReader, EventsBackwards, MergedEvents, NextEvents, OwnedEvents, Progress, Projection, Snapshot,
+    Snapshots, Stream,
 };
 #[cfg(feature = "async")]
 pub use topic::PartitionStream;

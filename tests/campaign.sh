@@ -16,7 +16,8 @@ export ANNALS_FAULTS=all
 export ANNALS_MODEL_SEEDS="${ANNALS_MODEL_SEEDS:-2000}" ANNALS_MODEL_OPS="${ANNALS_MODEL_OPS:-300}"
 export ANNALS_REPAIR_STRIDE="${ANNALS_REPAIR_STRIDE:-97}"
 export ANNALS_LIVES="${ANNALS_LIVES:-2000}" ANNALS_LIFE_CALLS="${ANNALS_LIFE_CALLS:-300}"
-export ANNALS_KILLS="${ANNALS_KILLS:-2000}"
+export ANNALS_KILLS="${ANNALS_KILLS:-2000}" ANNALS_TRANSACTION_KILLS="${ANNALS_TRANSACTION_KILLS:-2000}"
+export ANNALS_TRANSACTION_SEEDS="${ANNALS_TRANSACTION_SEEDS:-2000}" ANNALS_HISTORIES="${ANNALS_HISTORIES:-200}"
 
 logs="$(mktemp -d)"
 failed=0
@@ -32,7 +33,7 @@ campaign() {
     printf '%s: %s, %s s, %s\n' "$name" "$outcome" $((SECONDS - began)) "$logs/$name" >>"$logs/counts"
 }
 
-chosen=("${@:-power_cut durability model repair kill lives}")
+chosen=("${@:-power_cut durability model repair kill lives transactions isolation backup tasks}")
 for one in ${chosen[*]}; do
     case "$one" in
         # All explorations at once: with as many threads as cores, the longest would end alone.
@@ -48,6 +49,14 @@ for one in ${chosen[*]}; do
                 --test format corruption::repair -- --nocapture ;;
         kill) campaign kill '[0-9]+ kills, .*' --test crash kill:: -- --nocapture ;;
         lives) campaign lives 'Counts .*' --test crash lives:: -- --nocapture ;;
+        transactions) campaign transactions '[0-9]+ passed' --test interface transactions::model -- --nocapture ;;
+        isolation)
+            campaign isolation '([0-9]+ kills, .*|[0-9]+ transactions were committed)' \
+                --test crash isolation:: -- --nocapture ;;
+        backup)
+            ANNALS_BACKUPS="${ANNALS_BACKUPS:-100}" ANNALS_BACKUP_KILLS="${ANNALS_BACKUP_KILLS:-200}" \
+                ANNALS_BACKUP_CUTS="${ANNALS_BACKUP_CUTS:-40}" campaign backup '[0-9]+ passed' --test backup ;;
+        tasks) ANNALS_WAKES="${ANNALS_WAKES:-200000}" campaign tasks '[0-9]+ passed' --test tasks ;;
         *) printf 'no campaign %s\n' "$one" >&2; exit 2 ;;
     esac
 done

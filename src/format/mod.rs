@@ -26,6 +26,7 @@ mod record_iter;
 mod record_span;
 mod share_state;
 mod short_varint;
+mod spool;
 mod state;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -64,6 +65,7 @@ pub(crate) use record_at::record_at;
 pub(crate) use record_iter::RecordIter;
 pub(crate) use record_span::RecordSpan;
 pub(crate) use share_state::{DeliveryState, ShareKey, ShareKind, ShareSnapshot, ShareUpdate, StateBatch};
+pub(crate) use spool::{SpooledRecord, decode_spool, encode_spooled, spool_magic};
 pub(crate) use state::{Identity, Mark, PartitionState, SegmentSummary};
 pub(crate) use transaction_state::{
     CLIENT_VERSION, DecisionEnd, ENDS_HEADER, TopicPartitions, TransactionState, TransactionStatus,

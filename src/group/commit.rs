@@ -50,6 +50,10 @@ impl Groups {
             None => self.commit_for(group, request, None)?,
             Some(_) => group.with_members(|members| self.commit_for(group, request, Some(members)))?,
         };
+        if self.topics.is_read_only() {
+            // The owner takes it in from the spool, and drops what is consumed.
+            return Ok(());
+        }
         if durability == Durability::Disk {
             // After all locks: a sync takes long, and other groups go on meanwhile.
             self.ledger.sync()?;
@@ -66,7 +70,7 @@ impl Groups {
         request: CommitRequest<'_>,
         members: Option<&Members>,
     ) -> Result<Vec<Partition>> {
-        let CommitRequest { member, positions, metadata, kind, .. } = request;
+        let CommitRequest { member, positions, metadata, kind, durability } = request;
         let owner = member.zip(members);
         let timestamp = self.clock.now();
         let mut committed = self.committed.lock();
@@ -78,6 +82,7 @@ impl Groups {
             }
             // Of a topic that was deleted nobody owns anything, and that is what is to be said.
             partition.log().check_open()?;
+            partition.log().look()?;
             if let Some((member, members)) = owner
                 && !members.owns(member, &partition)
             {
@@ -100,7 +105,9 @@ impl Groups {
             changes.push(Change { group: Arc::clone(&group.name), place: place.clone(), commit });
             partitions.push(partition);
         }
-        self.write(&mut committed, changes)?;
+        if !self.spool(&mut committed, &changes, durability)? {
+            self.write(&mut committed, changes)?;
+        }
         Ok(partitions)
     }
 

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::group::commits::Change;
 use crate::group::committed::{Commit, Committed};
 use crate::group::groups::Groups;
+use crate::group::spool::Spool;
 use crate::io::Clock;
 use crate::topic::{Ledger, OFFSETS, Partition, Replay, Topics};
 use crate::types::Offset;
@@ -19,9 +21,10 @@ pub(super) struct Replayed {
 
 impl Groups {
     /// The groups of a store that another process owns. Each look sees what they have committed by then.
-    pub(crate) fn attach(topics: Arc<Topics>, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
+    pub(crate) fn attach(topics: Arc<Topics>, clock: Arc<dyn Clock>, spool: Spool) -> Result<Arc<Self>> {
         let ledger = Ledger::new(Arc::clone(&topics), &OFFSETS);
         let groups = Self::with((topics, clock), ledger, Committed::default(), Some(Replayed::default()));
+        groups.spool_in(spool);
         groups.look()?;
         Ok(Arc::new(groups))
     }
@@ -30,17 +33,22 @@ impl Groups {
     pub(crate) fn look(&self) -> Result<()> {
         let Some(replayed) = &self.replayed else { return Ok(()) };
         let mut replayed = replayed.lock();
-        let partition = match self.topics.get(OFFSETS.name) {
-            Ok(topic) => topic.partition(0)?,
-            // Nothing was committed yet.
-            Err(Error::UnknownTopic { .. }) => return Ok(()),
+        // First: what is taken out of there meanwhile was put into the topic before.
+        let spooled = self.spooled()?;
+        match self.topics.get(OFFSETS.name) {
+            Ok(topic) => self.replay(&topic.partition(0)?, &mut replayed)?,
+            // Nothing was committed yet, or nothing was folded.
+            Err(Error::UnknownTopic { .. }) => {}
             Err(error) => return Err(error),
-        };
-        self.replay(&partition, &mut replayed)
+        }
+        let mut committed = self.committed.lock();
+        for Change { group, place, commit } in spooled {
+            committed.set(&group, &place, commit);
+        }
+        Ok(())
     }
 
     fn replay(&self, partition: &Partition, replayed: &mut Replayed) -> Result<()> {
-        partition.log().look()?;
         let of = (partition.topic_id(), partition.log().rewrites());
         let mut committed = self.committed.lock();
         if replayed.of != Some(of) {

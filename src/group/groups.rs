@@ -10,6 +10,7 @@ use crate::group::committed::{Commit, Committed, CommittedOffset};
 use crate::group::follow::Replayed;
 use crate::group::group::Group;
 use crate::group::register::Register;
+use crate::group::spool::Spool;
 use crate::group::unreadable::Loaded;
 use crate::io::Clock;
 use crate::locks::{AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
@@ -90,6 +91,8 @@ pub(crate) struct Groups {
     /// a partition that has been appended to since.
     cannot_wait: AtomicBool,
     register: Mutex<Register>,
+    /// Held while a group comes to this process, or leaves it: before `register`, and over I/O.
+    locking: Mutex<()>,
     /// Who else reads, in a layer above.
     others: OnceLock<Weak<dyn OtherReaders>>,
     members_made: AtomicU64,
@@ -99,6 +102,8 @@ pub(crate) struct Groups {
     pub(super) replayed: Option<Mutex<Replayed>>,
     /// How often the list of topics was another one there, when groups were assigned last.
     topic_changes: AtomicU64,
+    /// Commits of other processes, where there may be some.
+    pub(super) spool: OnceLock<Spool>,
     /// Why the commits could not be read. Then none is known, and no group can be used.
     pub(super) unreadable: Option<Error>,
 }
@@ -186,11 +191,13 @@ impl Groups {
             owed: Mutex::default(),
             cannot_wait: AtomicBool::new(false),
             register: Mutex::default(),
+            locking: Mutex::new(()),
             others: OnceLock::new(),
             members_made: AtomicU64::new(0),
             offset_resets: Vec::new(),
             skipped: Vec::new(),
             unreadable: None,
+            spool: OnceLock::new(),
             replayed: replayed.map(Mutex::new),
             topic_changes: AtomicU64::new(0),
         }
@@ -254,19 +261,25 @@ impl Groups {
             return Err(Error::InvalidName { kind: "group", name: name.to_owned(), reason });
         }
         self.check_readable()?;
-        if self.topics.is_read_only() {
-            return Err(Error::config(
-                "group.id",
-                name,
-                "a store that is only read takes no commits: none, and assign partitions",
-            ));
+        if self.topics.is_read_only() && self.spool.get().is_none() {
+            let why = "a store that is only read takes no commits: none, and assign partitions";
+            return Err(Error::config("group.id", name, why));
+        }
+        // Who takes the first of a group, and who gives the last of it back, take turns.
+        let _locking = self.locking.lock();
+        if self.find(name).is_none() {
+            self.lock_group(name)?;
         }
         Ok(self.register.lock().take(name))
     }
 
     /// A consumer of the group is gone. Nothing is kept of a group without one, but what it has committed.
     pub(crate) fn give_back(&self, group: &Group) {
+        let _locking = self.locking.lock();
         self.register.lock().give_back(group.name());
+        if self.find(group.name()).is_none() {
+            self.unlock_group(group.name());
+        }
     }
 
     /// An id no other member of this store has. Ids sort in the order they were made.
@@ -289,7 +302,9 @@ impl Groups {
 
     /// All groups that have members or have committed.
     pub(crate) fn names(&self) -> Vec<String> {
+        // What cannot be seen now is as it was seen last.
         drop(self.look());
+        drop(self.fold());
         let mut names: Vec<_> = self.committed.lock().groups().map(ToString::to_string).collect();
         let in_use = self.register.lock().all();
         let with_members = in_use.iter().filter(|group| !group.members().is_empty());
@@ -314,6 +329,7 @@ impl Groups {
     /// All that a group has committed for the topics there are, those that could not be opened among them.
     pub(crate) fn committed_of(&self, group: &str) -> BTreeMap<TopicPartition, CommittedOffset> {
         drop(self.look());
+        drop(self.fold());
         let committed = self.committed.lock();
         let holds = |place: &TopicPartition, commit: &Commit| match self.topics.get(place.topic()) {
             Ok(topic) => commit.topic_id == topic.id(),
@@ -416,6 +432,19 @@ impl Groups {
         if let Some(member) = self.find(name).and_then(|group| group.members().into_iter().next()) {
             return Err(Error::invalid(format!("group {name:?} has members, {member:?} among them")));
         }
+        let _locking = self.locking.lock();
+        let is_here = self.find(name).is_some();
+        if !is_here {
+            self.lock_group(name)?;
+        }
+        let deleted = self.take_back_all(name);
+        if !is_here {
+            self.unlock_group(name);
+        }
+        deleted
+    }
+
+    fn take_back_all(&self, name: &str) -> Result<()> {
         let mut committed = self.committed.lock();
         let places = committed.of_group(name).map(|(place, _)| place.clone());
         let changes: Vec<_> =

@@ -11,6 +11,7 @@ mod groups;
 mod pending;
 mod progress;
 mod register;
+mod spool;
 mod unreadable;
 
 pub(crate) use commit::{CommitKind, CommitRequest};
@@ -19,3 +20,4 @@ pub(crate) use group::{Group, Owned};
 pub use groups::OffsetReset;
 pub(crate) use groups::{Consumed, Groups, OtherReaders};
 pub(crate) use pending::{Pending, PendingOffsets};
+pub(crate) use spool::{Spool, SpoolRole};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::io::{Deadline, Directory, OpenMode};
 use crate::live::layout::{Kind, LIVE_FILE, Life, MAGIC, Stage, head, slots_in};
+use crate::live::locks::Locks;
 use crate::live::page::{OWNER_BYTE, Page};
 use crate::live::slot::{Slot, ring};
 use crate::locks::{Mutex, Ordering};
@@ -54,6 +55,11 @@ impl Guest {
             return Err(refused("another version of annals, or none, has written it"));
         }
         Ok(Self { page, known: Mutex::default() })
+    }
+
+    /// The locks that this process takes.
+    pub(crate) fn locks(&self) -> Locks {
+        Locks { file: self.page.file.clone() }
     }
 
     /// The process that had the store open last.

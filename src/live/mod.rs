@@ -5,6 +5,7 @@
 
 mod guest;
 mod layout;
+mod locks;
 mod memory;
 mod owner;
 mod page;
@@ -16,5 +17,6 @@ mod tests;
 
 pub(crate) use guest::{Guest, OwnerState};
 pub(crate) use layout::{Growth, Kind, Shown, Table};
+pub(crate) use locks::Locks;
 pub(crate) use owner::{OwnSlot, Owner};
 pub(crate) use slot::Slot;

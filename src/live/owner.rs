@@ -8,6 +8,7 @@ use crate::io::{Directory, File, OpenMode, Process};
 use crate::live::layout::{
     Growth, Kind, LIVE_FILE, Life, MAGIC, MOST_SLOTS, PIECE_BYTES, Shown, Stage, Table, head, slots_in,
 };
+use crate::live::locks::Locks;
 use crate::live::page::{OWNER_BYTE, Page};
 use crate::live::slot::{Slot, ring};
 use crate::locks::{AtomicBool, AtomicU64, Mutex, Ordering};
@@ -177,6 +178,11 @@ impl Owner {
         if Life(self.page.head.load(head::LIFE, Ordering::SeqCst)).stage() == Stage::Opening {
             self.enter(Stage::Open);
         }
+    }
+
+    /// The locks that this process takes.
+    pub(crate) fn locks(&self) -> Locks {
+        Locks { file: self.page.file.clone() }
     }
 
     /// The list of topics is another one, durably.

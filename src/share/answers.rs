@@ -139,7 +139,7 @@ impl Prepared for HeldSlots<'_> {
                     }
                     queue.queues.room.raise();
                     // The next round of maintenance tries again and reports.
-                    drop(queue.queues.drop_consumed(&queue.topic, &place.partition));
+                    drop(queue.queues.drop_consumed(&queue.topic, place));
                 }
                 // To nobody before the open that decides.
                 Outcome::Unknown => inner.set_aside(&spans),

@@ -20,6 +20,7 @@ mod share_partition;
 mod slot;
 mod state_log;
 mod stats;
+mod take;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -33,4 +34,5 @@ pub use retry::RetryPolicy;
 pub(crate) use schedule::Holds;
 pub use schedule::Schedule;
 pub use stats::QueueStats;
+pub use take::NextMessages;
 pub use worker::{Worker, WorkerWaker};

@@ -313,7 +313,7 @@ impl Queue {
         }
         self.queues.tidy_when_due();
         // The answer stands whatever becomes of this; the next round of maintenance tries again and reports.
-        drop(self.queues.drop_consumed(&self.topic, &place.partition));
+        drop(self.queues.drop_consumed(&self.topic, place));
         Ok(())
     }
 

@@ -110,11 +110,19 @@ impl Queues {
             return Ok(());
         }
         for slot in owed.iter() {
-            self.states.write_snapshot(slot, &mut slot.inner.lock(), self.clock.now())?;
+            // Whoever holds it may wait for the partition that is being appended to, under whose lock this may run.
+            let Some(mut inner) = slot.inner.try_lock() else { return Err(self.is_busy()) };
+            self.states.write_snapshot(slot, &mut inner, self.clock.now())?;
         }
         self.states.sync()?;
         owed.clear();
         Ok(())
+    }
+
+    /// The same call may succeed a moment later.
+    fn is_busy(&self) -> Error {
+        let busy = std::io::Error::from(std::io::ErrorKind::WouldBlock);
+        Error::io(self.topics.path(), "write the states of queues in", busy)
     }
 
     /// Records among the states that are not understood.
@@ -278,8 +286,13 @@ impl Queues {
     }
 
     /// Makes the room of a queue: segments that all have read go with the answer to their last record.
-    pub(super) fn drop_consumed(&self, topic: &Topic, partition: &Partition) -> Result<()> {
-        if topic.settings().drops_consumed() { self.groups.drop_consumed(partition) } else { Ok(()) }
+    pub(super) fn drop_consumed(&self, topic: &Topic, place: &Place) -> Result<()> {
+        if !topic.settings().drops_consumed() {
+            return Ok(());
+        }
+        let start = place.slot.inner.lock().state.start();
+        let may_go = place.partition.log().has_segment_below(start);
+        if may_go { self.groups.drop_consumed(&place.partition) } else { Ok(()) }
     }
 }
 

@@ -11,10 +11,12 @@ use crate::log::Signal;
 use crate::share::message::{Delivery, Message, Messages};
 use crate::share::queue::Queue;
 use crate::share::queues::Queues;
+use crate::share::take::Alarm;
 use crate::types::{Durability, Timestamp};
+use crate::upkeep::Ticket;
 
 /// The shortest sleep until something is due: a clock that is turned by hand may never get there.
-const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
+pub(super) const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 
 /// Takes messages of a queue. Any number of workers work on one queue, whatever the number of partitions, each on a thread of
 /// its own; a message is with one of them at a time.
@@ -35,15 +37,18 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Worker {
-    queues: Arc<Queues>,
+    pub(super) queues: Arc<Queues>,
     /// The first comes first.
     classes: Vec<Class>,
     /// At every so many takes a lower class comes first.
     lower_share: Option<u64>,
     takes: u64,
     lock_timeout: Duration,
-    signal: Arc<Signal>,
+    pub(super) signal: Arc<Signal>,
     waker: WorkerWaker,
+    /// For a task that waits: it has no time of its own.
+    pub(super) alarm: Arc<Alarm>,
+    pub(super) alarm_set: Option<Ticket>,
 }
 
 /// One topic of a worker.
@@ -102,7 +107,8 @@ impl Worker {
         joined.iter().for_each(|queue| queue.watch(&signal));
         let classes = joined.into_iter().map(|queue| Class { queue, next: 0, watched: 0 }).collect();
         let waker = WorkerWaker { signal: Arc::clone(&signal), woken: Arc::default() };
-        Self { queues, classes, lower_share, takes: 0, lock_timeout, signal, waker }
+        let alarm = Alarm::new(&signal);
+        Self { queues, classes, lower_share, takes: 0, lock_timeout, signal, waker, alarm, alarm_set: None }
     }
 
     /// What ends a take of this worker from another thread.
@@ -130,10 +136,9 @@ impl Worker {
         loop {
             // Read before looking: whatever comes after this look ends the wait below.
             let seen = self.signal.raised();
-            self.queues.topics.check_open()?;
-            let (messages, next) = self.look(most.max(1))?;
-            if !messages.is_empty() || self.waker.woken.swap(false, Ordering::AcqRel) {
-                return Ok(Messages::new(messages));
+            let (messages, next) = self.look_once(most)?;
+            if let Some(messages) = messages {
+                return Ok(messages);
             }
             let until_next = next.map(|next| {
                 let wait = u64::try_from(next.saturating_sub(self.queues.clock.now())).unwrap_or(0);
@@ -144,6 +149,14 @@ impl Worker {
                 return Ok(Messages::default());
             }
         }
+    }
+
+    /// What there is now: messages, none if the wait is ended from elsewhere, nothing if it is to go on, until then at most.
+    pub(super) fn look_once(&mut self, most: usize) -> Result<(Option<Messages>, Option<Timestamp>)> {
+        self.queues.topics.check_open()?;
+        let (messages, next) = self.look(most.max(1))?;
+        let is_over = !messages.is_empty() || self.waker.woken.swap(false, Ordering::AcqRel);
+        Ok((is_over.then(|| Messages::new(messages)), next))
     }
 
     /// A look at all partitions: what there is, and when there may be more.
@@ -213,6 +226,7 @@ impl Class {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        self.forget_alarm();
         self.queues.topics.unwatch_close(&self.signal);
         self.classes.iter().for_each(|class| class.queue.unwatch(&self.signal));
     }

@@ -39,7 +39,7 @@ impl Caretaker {
         }
         // It is tried again in every round, and is a matter of space alone.
         let (tidied, run) = (caught(|| self.queues.tidy()), caught(|| self.holds.run_due()));
-        let mut first = tidied.and(run);
+        let mut first = tidied.and(run).and(caught(|| self.groups.fold()));
         for topic in self.topics.all() {
             for partition in topic.partitions() {
                 let place = partition.topic_partition();

@@ -5,9 +5,9 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::consumer::ConsumerBuilder;
+use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
-use crate::group::{CommittedOffset, Groups, OffsetReset};
+use crate::group::{CommittedOffset, Groups, OffsetReset, Spool, SpoolRole};
 use crate::io::{Directory, DirectoryLock};
 use crate::live::{Guest, OwnerState};
 use crate::log::RecoveryReport;
@@ -124,9 +124,10 @@ impl StoreReader {
         if let OwnerState::Silent(_) = guest.owner()? {
             return Err(Error::StoreInUse { path: root.path().to_path_buf(), pid: guest.pid() });
         }
+        let spool = Spool::new(root.clone(), guest.locks(), SpoolRole::Guest);
         let root = root.read_only();
         let topics = Topics::attach(root.clone(), context(builder), &guest)?;
-        let groups = Groups::attach(Arc::clone(&topics), Arc::clone(&builder.clock))?;
+        let groups = Groups::attach(Arc::clone(&topics), Arc::clone(&builder.clock), spool)?;
         let recovery = Vec::new();
         Ok(Self { inner: Arc::new(Inner { root, topics, groups, recovery, lock: None, guest: Some(guest) }) })
     }
@@ -220,6 +221,32 @@ impl StoreReader {
     /// ```
     pub fn consumer_builder(&self) -> ConsumerBuilder {
         ConsumerBuilder::new(Arc::clone(&self.inner.topics), Arc::clone(&self.inner.groups))
+    }
+
+    /// A consumer of that group. The members of a group are all in one process at a time; its commits reach the owner, also one that comes
+    /// later, and hold from the moment they return.
+    ///
+    /// ```
+    /// # use annals::{Record, Store, StoreReader, TopicConfig};
+    /// # use std::time::Duration;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # store.create_topic("orders", TopicConfig::new())?;
+    /// # store.producer().send(Record::to("orders").value("2 apples"))?;
+    /// let shop = StoreReader::attach(dir.path())?;
+    /// let mut billing = shop.consumer("billing")?;
+    /// billing.subscribe(["orders"])?;
+    /// assert_eq!(billing.poll(Duration::from_secs(1))?.len(), 1);
+    /// billing.commit()?;
+    /// assert_eq!(store.committed("billing")[&("orders", 0).into()].offset, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`GroupInUse`](Error::GroupInUse) when another process, the owner among them, has consumers of the group;
+    /// [`InvalidConfig`](Error::InvalidConfig) for a store that was opened read-only; [`InvalidName`](Error::InvalidName).
+    pub fn consumer(&self, group: &str) -> Result<Consumer> {
+        self.consumer_builder().group(group).build()
     }
 
     /// Figures of all topics and groups.

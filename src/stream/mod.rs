@@ -2,6 +2,7 @@
 
 mod backwards;
 mod merged;
+mod next;
 mod projection;
 mod reader;
 mod select;
@@ -14,6 +15,7 @@ pub(crate) mod typed;
 
 pub use backwards::EventsBackwards;
 pub use merged::MergedEvents;
+pub use next::NextEvents;
 pub use projection::{Progress, Projection};
 pub use reader::{EventReader, OwnedEvents};
 pub use snapshots::{Snapshot, Snapshots};

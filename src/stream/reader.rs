@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::io::Deadline;
-use crate::log::{BelowStart, ContentReader, FetchLimits, Selection, Signal};
+use crate::log::{BelowStart, ContentReader, FetchLimits, Log, Selection, Signal};
 use crate::topic::{OwnedRecord, Partition, PartitionRecords, Records};
 use crate::types::{Offset, TopicPartition};
 
@@ -104,6 +104,20 @@ impl EventReader {
         self.fetch_within(FETCH)
     }
 
+    /// What is raised when there may be more.
+    pub(super) fn signal(&mut self) -> Arc<Signal> {
+        if let Some(signal) = &self.signal {
+            return Arc::clone(signal);
+        }
+        let signal = Arc::new(Signal::default());
+        self.reader.log().watch(&signal);
+        Arc::clone(self.signal.insert(signal))
+    }
+
+    pub(super) fn log(&self) -> &Arc<Log> {
+        self.reader.log()
+    }
+
     fn fetch_within(&mut self, limits: FetchLimits) -> Result<Records> {
         let slices = self.reader.fetch(limits)?;
         let records =
@@ -117,14 +131,7 @@ impl EventReader {
     /// As [`fetch`](Self::fetch); [`StoreClosed`](Error::StoreClosed) when the store is closed meanwhile.
     pub fn poll(&mut self, timeout: Duration) -> Result<Records> {
         let deadline = Deadline::after(timeout);
-        let signal = match &self.signal {
-            Some(signal) => Arc::clone(signal),
-            None => {
-                let signal = Arc::new(Signal::default());
-                self.reader.log().watch(&signal);
-                Arc::clone(self.signal.insert(signal))
-            }
-        };
+        let signal = self.signal();
         loop {
             // Before the look: what comes during it is not missed.
             let raised = signal.raised();

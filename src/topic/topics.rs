@@ -216,6 +216,11 @@ impl Topics {
         self.recovery.lock().push(report);
     }
 
+    /// The store's directory.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.root.path()
+    }
+
     /// All topics in the order of their names.
     /// What all partitions count and measure.
     pub(crate) fn figures(&self) -> &Arc<Figures> {
@@ -255,6 +260,11 @@ impl Topics {
     /// Makes the list of topics durable as it was found: whoever wrote it may have died before the sync of its name.
     pub(crate) fn sync_list(&self) -> Result<()> {
         self.root.sync()
+    }
+
+    /// What is to be done later.
+    pub(crate) fn agenda(&self) -> &Arc<Agenda> {
+        &self.context.agenda
     }
 
     /// What calls the wakers of tasks.

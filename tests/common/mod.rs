@@ -81,7 +81,7 @@ pub(crate) fn copy_dir(from: &Path, to: &Path) {
     }
 }
 
-/// Every file below `dir` but the lock file, with its bytes.
+/// Every file below `dir` with its bytes, but the lock file and the page for readers elsewhere.
 pub(crate) fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     collect(dir, dir, &mut files);
@@ -93,7 +93,7 @@ fn collect(root: &Path, dir: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             collect(root, &path, files);
-        } else if !path.ends_with(".lock") {
+        } else if !path.ends_with(".lock") && !path.ends_with("annals.live") {
             files.insert(path.strip_prefix(root).unwrap().to_path_buf(), fs::read(&path).unwrap());
         }
     }

@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("log", &["doubles", "io", "live", "format", "segment", "upkeep"]),
     ("topic", &["io", "live", "format", "segment", "upkeep", "log"]),
     ("producer", &["io", "format", "segment", "upkeep", "log", "topic"]),
-    ("group", &["io", "format", "segment", "upkeep", "log", "topic"]),
+    ("group", &["io", "live", "format", "segment", "upkeep", "log", "topic"]),
     ("consumer", &["io", "format", "segment", "upkeep", "log", "topic", "group"]),
     // Its unit tests make one without a store, over disks that fail.
     (

@@ -137,14 +137,14 @@ fn write_store(dir: &Path) {
     store.close().unwrap();
 }
 
-/// Every file below `dir` by its relative name, but for the lock.
+/// Every file below `dir` by its relative name, but for what is no part of the store: the lock, and the page for readers elsewhere.
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut open = vec![dir.to_path_buf()];
     while let Some(path) = open.pop() {
         if path.is_dir() {
             open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if path.file_name().unwrap() != ".lock" {
+        } else if ![".lock", "annals.live"].iter().any(|name| path.file_name().unwrap() == *name) {
             let name = path.strip_prefix(dir).unwrap().to_str().unwrap().replace('\\', "/");
             found.insert(name, fs::read(&path).unwrap());
         }

@@ -24,4 +24,6 @@ mod order;
 #[cfg(test)]
 mod power;
 #[cfg(test)]
+mod scale;
+#[cfg(test)]
 mod world;

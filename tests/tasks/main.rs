@@ -11,6 +11,7 @@
 mod dropped;
 mod durable;
 mod ends;
+mod followers;
 mod runtimes;
 mod wakes;
 

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     adopt, backup, compact, completions, consume, delete_records, dump, erase, groups, lines, plan, produce,
-    repair, retention, stats, top, topics, verify,
+    queue, repair, retention, stats, top, topics, verify,
 };
 
 /// See, feed, mend and watch a store of annals, an embedded event log with Kafka's model and Kafka's files.
@@ -49,6 +49,8 @@ pub(crate) enum Verb {
     Consume(Box<consume::Options>),
     #[command(subcommand)]
     Groups(groups::Verb),
+    #[command(subcommand)]
+    Queue(queue::Verb),
     Stats(stats::Options),
     Top(top::Options),
     Plan(plan::Options),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::recovery::{decided, missing_in_two};
 use super::world::World;
 use crate::doubles::{Call, Fault, Times};
 use crate::error::{Error, Result};
@@ -140,4 +141,56 @@ fn an_abort_whose_calls_fail_leaves_nothing() {
         Err(Error::invalid("it was aborted"))
     };
     assert_eq!(each_call(abort), BTreeSet::from(["refused"]));
+}
+
+/// What an open has found out does not change, whatever fails while it is brought into the files.
+fn each_call_of_a_recovery(left: fn() -> World, finds: &[&str]) {
+    for fault in [(28, false), (5, true)] {
+        for nth in 0.. {
+            let world = left();
+            let what = format!("call {nth} {fault:?}");
+            let check = |world: &World, when: &str| {
+                for topic in TOPICS {
+                    let values = world.values(topic);
+                    let found: Vec<_> = values.iter().filter(|value| *value != "behind").collect();
+                    assert_eq!(found, finds, "{what}: {topic}, {when}");
+                    assert_eq!(
+                        world.partition(topic).stable(),
+                        world.partition(topic).end(),
+                        "{what}: {topic}, {when}"
+                    );
+                }
+            };
+            check(&world, "at first");
+            let times = if fault.1 { Times::ForEver } else { Times::Once };
+            world.disk.forget();
+            world.disk.fail(&CHANGES, "", (nth, times), Fault::Error(fault.0));
+            drop(world.transactions.write_owed());
+            for topic in TOPICS {
+                drop(world.append(topic, "behind", Durability::Disk));
+            }
+            drop(world.transactions.finish());
+            let has_struck = world.disk.trace().iter().any(|done| done.struck);
+            let world = world.next_life();
+            check(&world, "in the next life");
+            world.transactions.write_owed().unwrap();
+            world.transactions.finish().unwrap();
+            check(&world, "when it is in the files");
+            check(&world.next_life(), "in the life after that");
+            if !has_struck {
+                break;
+            }
+            assert!(nth < 1_000, "it does not end");
+        }
+    }
+}
+
+#[test]
+fn a_recovery_whose_calls_fail_finds_the_same_again() {
+    each_call_of_a_recovery(decided_and_killed, &["before", "together"]);
+    each_call_of_a_recovery(missing_in_two, &["before"]);
+}
+
+fn decided_and_killed() -> World {
+    decided().next_life()
 }

@@ -8,7 +8,7 @@ use crate::io::{FileSystem, OpenMode};
 use crate::types::{Durability, Record};
 
 /// A transaction in three topics that is decided and has no marker, nor any behind it.
-fn decided() -> World {
+pub(super) fn decided() -> World {
     let world = World::new();
     for topic in ["one", "two", "state"] {
         world.append(topic, "before", Durability::Os).unwrap();
@@ -95,7 +95,7 @@ fn offsets_that_were_committed_behind_an_undecided_transaction_count() {
 }
 
 /// A decision whose records are missing in one of three topics, as a power cut leaves it.
-fn missing_in_two() -> World {
+pub(super) fn missing_in_two() -> World {
     let world = World::new();
     for topic in ["one", "two", "state"] {
         world.append(topic, "before", Durability::Os).unwrap();

@@ -32,13 +32,6 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("tasks", &["durable::ten_thousand"])],
     },
     Bug {
-        name: "one-sync-for-each-task",
-        file: "src/upkeep/tasks.rs",
-        good: "address(one) == address(other)",
-        bad: "address(one) == address(other) && false",
-        caught_by: &[tests("tasks", &["durable::ten_thousand"])],
-    },
-    Bug {
         name: "waker-kept-after-the-outcome",
         file: "src/log/write/awaited.rs",
         good: "None => state.waker.replace(waker.clone()),",
@@ -51,12 +44,5 @@ pub(super) const BUGS: &[Bug] = &[
         good: "self.was_written || self.log.accumulator.lock().failures() == self.failures",
         bad: "true",
         caught_by: &[tests("tasks", &["durable::a_record"])],
-    },
-    Bug {
-        name: "tasks-are-not-told-of-a-close",
-        file: "src/upkeep/tasks.rs",
-        good: "let left = std::mem::take(&mut queue.pending);",
-        bad: "let left: Vec<(Arc<dyn Chore>, Arc<dyn Waiting>)> = Vec::new();",
-        caught_by: &[tests("tasks", &["ends::a_wait_for_the_disk"])],
     },
 ];

@@ -38,6 +38,9 @@ pub(crate) struct LineReader {
     property: Vec<(String, String)>,
 }
 
+/// Headers, key and value.
+type Parts<'a> = (Headers<'a>, Option<&'a [u8]>, &'a [u8]);
+
 /// A header and its value.
 type Headers<'a> = Vec<(&'a str, Option<&'a [u8]>)>;
 
@@ -82,7 +85,7 @@ impl LineReader {
     }
 
     /// Headers, key and value.
-    fn take_apart<'a>(&self, line: &'a [u8]) -> Outcome<(Headers<'a>, Option<&'a [u8]>, &'a [u8])> {
+    fn take_apart<'a>(&self, line: &'a [u8]) -> Outcome<Parts<'a>> {
         let (headers, rest) = if self.parse_headers {
             let (headers, rest) = split_at(line, "\t").ok_or_else(|| found("no tab after the headers"))?;
             (self.headers(headers)?, rest)

@@ -18,6 +18,7 @@ mod look;
 pub(crate) mod plan;
 mod printer;
 pub(crate) mod produce;
+pub(crate) mod queue;
 pub(crate) mod repair;
 mod reset;
 pub(crate) mod retention;
@@ -37,6 +38,7 @@ pub(crate) fn run(arguments: &Arguments, screen: &mut Screen) -> Outcome {
         Verb::Produce(options) => produce::run(options, arguments, screen),
         Verb::Consume(options) => consume::run(options, arguments, screen),
         Verb::Groups(verb) => groups::run(verb, arguments, screen),
+        Verb::Queue(verb) => queue::run(verb, arguments, screen),
         Verb::Stats(options) => stats::run(options, arguments, screen),
         Verb::Top(options) => top::run(options, arguments, screen),
         Verb::Plan(options) => plan::run(options, arguments, screen),

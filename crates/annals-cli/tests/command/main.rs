@@ -1,5 +1,13 @@
 //! The built command, run as users run it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at what it did not expect"
+)]
+
 mod interruptions;
 mod refusals;
 mod schema;

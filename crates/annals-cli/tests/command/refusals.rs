@@ -230,3 +230,45 @@ fn what_no_transcript_prints_is_as_documented_too() {
         assert!(seen.contains(kind), "{kind} was not printed: {seen:?}");
     }
 }
+
+#[test]
+fn dead_letters_are_shown_and_sent_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("shop-log");
+    filled(&path, 3);
+    let store = Store::open(&path).unwrap();
+    let mut worker = store.queue("orders", "packers").unwrap();
+    for message in worker.take(2, std::time::Duration::from_secs(5)).unwrap() {
+        message.reject("no box is large enough").unwrap();
+    }
+    drop(worker);
+    store.close().unwrap();
+    let documented = documented();
+    let printed = |arguments: &[&str]| {
+        let output = annals(&path, &[&["queue"], arguments, &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", said(&output));
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().for_each(|line| drop(check(line, &documented).unwrap()));
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<serde_json::Value>>()
+    };
+    let of_queue = ["--topic", "orders", "--group", "packers"];
+    let queues = printed(&["list"]);
+    let packers = queues.iter().find(|queue| queue["topic"] == "orders").unwrap();
+    assert_eq!((&packers["group"], &packers["waiting"]), (&"packers".into(), &1.into()));
+    // A look takes nothing away.
+    for _ in 0..2 {
+        let letters = printed(&[&["dead-letters"], &of_queue[..]].concat());
+        let offsets: Vec<_> = letters.iter().map(|letter| letter["offset"].as_i64().unwrap()).collect();
+        assert_eq!(offsets, [0, 1]);
+        assert!(letters.iter().all(|letter| letter["reason"] == "no box is large enough"));
+        assert_eq!((&letters[1]["value"], &letters[1]["delivery_count"]), (&"order 1".into(), &1.into()));
+    }
+    let back = printed(&[&["redrive"], &of_queue[..], &["--max-messages", "1"]].concat());
+    assert_eq!(back[0]["messages"], 1);
+    let letters = printed(&[&["dead-letters"], &of_queue[..]].concat());
+    assert_eq!((letters.len(), &letters[0]["offset"]), (1, &1.into()));
+    let read = annals(&path, &["consume", "--topic", "orders"]);
+    assert_eq!(String::from_utf8_lossy(&read.stdout), "order 0\norder 1\norder 2\norder 0\n");
+    let none = annals(&path, &["queue", "redrive", "--topic", "orders", "--group", "nobody"]);
+    assert_eq!(none.status.code(), Some(3), "{}", said(&none));
+}

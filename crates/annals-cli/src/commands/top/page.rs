@@ -75,7 +75,9 @@ fn show(
             }
             match page.wish(&event::read().map_err(of_terminal)?) {
                 Wish::End => return Ok(()),
-                Wish::Draw => drop(terminal.draw(|frame| page.draw(frame)).map_err(of_terminal)?),
+                Wish::Draw => {
+                    terminal.draw(|frame| page.draw(frame)).map_err(of_terminal)?;
+                }
                 Wish::Nothing => {}
             }
         }
@@ -140,7 +142,7 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, headings: &[&str], rows: impl I
     let rows: Vec<_> = rows.take(usize::from(area.height)).collect();
     let width = |column: usize, heading: &str| {
         let widest = rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
-        u16::try_from(widest.max(heading.len())).unwrap_or(u16::MAX)
+        u16::try_from(widest.max(heading.trim_start_matches('>').len())).unwrap_or(u16::MAX)
     };
     let widths: Vec<_> = headings.iter().enumerate().map(|(at, heading)| width(at, heading)).collect();
     let aligned = |cells: &[String]| {

@@ -1,0 +1,73 @@
+//! Following events without a thread that waits.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::error::Result;
+use crate::stream::reader::EventReader;
+use crate::topic::Records;
+
+/// The next events of an [`EventReader`]: [`EventReader::next`]. Dropped before it is ready it has taken nothing.
+///
+/// ```
+/// fn is_future(_: &impl Future<Output = annals::Result<annals::Records>>) {}
+/// fn next(events: &mut annals::EventReader) {
+///     let next: annals::NextEvents<'_> = events.next();
+///     is_future(&next);
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "a future does nothing until it is polled"]
+pub struct NextEvents<'a> {
+    reader: &'a mut EventReader,
+}
+
+impl Future for NextEvents<'_> {
+    type Output = Result<Records>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Records>> {
+        self.reader.poll_next(context)
+    }
+}
+
+impl Drop for NextEvents<'_> {
+    fn drop(&mut self) {
+        self.reader.signal().forget_task();
+    }
+}
+
+impl EventReader {
+    /// Some events, as soon as there are some: [`poll`](Self::poll) for a task, without a limit of time. Any executor polls it. Dropped
+    /// before it is ready it has taken nothing.
+    ///
+    /// # Errors
+    /// As `poll`.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "what an iterator's `next` is to a loop, this is to a task"
+    )]
+    pub fn next(&mut self) -> NextEvents<'_> {
+        NextEvents { reader: self }
+    }
+
+    /// The same for whoever implements a future or a stream of its own. The waker of the last call is the one that is woken.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Records>> {
+        let signal = self.signal();
+        loop {
+            // Before the look: what comes during it is not missed.
+            let seen = signal.raised();
+            let records = self.fetch()?;
+            if !records.is_empty() {
+                return Poll::Ready(Ok(records));
+            }
+            let waking = self.log().waking();
+            if signal.poll_raised(seen, context.waker(), waking)?.is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Groups whose consumers are in another process than the owner.
+
+use std::path::Path;
+use std::time::Duration;
+
+use annals::{
+    Consumer, ConsumerBuilder, Durability, Error, Record, Store, StoreReader, TopicConfig, TopicPartition,
+};
+
+use crate::common::{by_hand, copy_dir, fast_dir};
+
+const ORDERS: &str = "orders";
+
+fn open(dir: &Path) -> Store {
+    let store = by_hand(dir).open().unwrap();
+    store.ensure_topic(ORDERS, TopicConfig::new().partitions(2)).unwrap();
+    store
+}
+
+fn send(store: &Store, count: i64) {
+    for number in 0..count {
+        let partition = u32::from(number % 2 != 0);
+        store.producer().send(Record::to(ORDERS).partition(partition).value("2 apples")).unwrap();
+    }
+}
+
+fn member(builder: ConsumerBuilder) -> Result<Consumer, Error> {
+    let mut consumer = builder.group("billing").build()?;
+    consumer.subscribe([ORDERS])?;
+    Ok(consumer)
+}
+
+/// Reads what there is.
+fn read(consumer: &mut Consumer) -> usize {
+    let mut records = 0;
+    loop {
+        match consumer.poll(Duration::from_millis(1)).unwrap().len() {
+            0 => return records,
+            more => records += more,
+        }
+    }
+}
+
+fn committed(offsets: impl IntoIterator<Item = (TopicPartition, annals::CommittedOffset)>) -> Vec<i64> {
+    offsets.into_iter().map(|(_, at)| at.offset).collect()
+}
+
+#[test]
+fn a_group_is_one_processes_at_a_time_and_goes_on_where_it_has_committed() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    let (one, other) = (StoreReader::attach(dir.path()).unwrap(), StoreReader::attach(dir.path()).unwrap());
+    send(&store, 20);
+    let mut here = member(one.consumer_builder()).unwrap();
+    assert_eq!(read(&mut here), 20);
+    here.commit().unwrap();
+    // A second member in the same process is welcome, in others nobody is.
+    let second = member(one.consumer_builder()).unwrap();
+    assert!(matches!(member(other.consumer_builder()), Err(Error::GroupInUse { .. })));
+    assert!(matches!(store.consumer("billing"), Err(Error::GroupInUse { .. })));
+    assert!(matches!(store.delete_group("billing"), Err(Error::GroupInUse { .. })));
+    assert!(store.consumer("other").is_ok());
+    for seen in [one.committed("billing"), other.committed("billing"), store.committed("billing")] {
+        assert_eq!(committed(seen), [10, 10]);
+    }
+    drop((here, second));
+    // From hand to hand: each begins where the one before has committed, whether that was folded or not.
+    send(&store, 6);
+    let mut there = member(other.consumer_builder()).unwrap();
+    assert_eq!(read(&mut there), 6);
+    there.commit().unwrap();
+    drop(there);
+    send(&store, 4);
+    let mut again = member(one.consumer_builder()).unwrap();
+    assert_eq!(read(&mut again), 4);
+    again.commit().unwrap();
+    drop(again);
+    send(&store, 2);
+    let mut home = store.consumer("billing").unwrap();
+    home.subscribe([ORDERS]).unwrap();
+    assert_eq!(read(&mut home), 2);
+    home.commit().unwrap();
+    assert_eq!(committed(one.committed("billing")), [16, 16]);
+    drop(home);
+    assert_eq!(read(&mut member(one.consumer_builder()).unwrap()), 0);
+    assert_eq!(other.lag("billing").lag(), 0);
+}
+
+#[test]
+fn a_commit_is_kept_whoever_dies_and_folding_twice_changes_nothing() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 20);
+    let reader = StoreReader::attach(dir.path()).unwrap();
+    let durable =
+        |reader: &StoreReader| member(reader.consumer_builder().commit_durability(Durability::Disk));
+    let mut billing = durable(&reader).unwrap();
+    billing.commit_offsets([((ORDERS, 0).into(), 3), ((ORDERS, 1).into(), 4)]).unwrap();
+    // The owner dies, and commits go on.
+    let (killed, spool) = (fast_dir(), "annals.spool");
+    copy_dir(dir.path(), killed.path());
+    std::mem::forget(store);
+    billing.commit_offsets([((ORDERS, 0).into(), 5)]).unwrap();
+    assert_eq!(committed(reader.committed("billing")), [5, 4]);
+    // What the next owner finds, before and after it has folded.
+    let before = std::fs::read(dir.path().join(spool)).unwrap();
+    let copy = fast_dir();
+    copy_dir(dir.path(), copy.path());
+    let next = open(copy.path());
+    assert_eq!(committed(next.committed("billing")), [5, 4]);
+    assert!(!copy.path().join(spool).exists(), "it was folded");
+    let mut home = next.consumer("billing").unwrap();
+    home.subscribe([ORDERS]).unwrap();
+    home.commit_offsets([((ORDERS, 1).into(), 7)]).unwrap();
+    drop(home);
+    next.close().unwrap();
+    // A crash between the two steps of a fold leaves the commits in both places.
+    let twice = fast_dir();
+    copy_dir(dir.path(), twice.path());
+    let folded = open(twice.path());
+    folded.close().unwrap();
+    std::fs::write(twice.path().join(spool), &before).unwrap();
+    assert_eq!(committed(open(twice.path()).committed("billing")), [5, 4]);
+    // What was cut off in the middle of a commit is that commit alone.
+    let torn = fast_dir();
+    copy_dir(dir.path(), torn.path());
+    std::fs::write(torn.path().join(spool), &before[..before.len() - 3]).unwrap();
+    assert_eq!(committed(open(torn.path()).committed("billing")), [3, 4]);
+    assert_eq!(committed(open(killed.path()).committed("billing")), [3, 4]);
+}
+
+#[test]
+fn only_the_members_of_the_process_that_has_the_group_may_commit_and_only_what_is_there() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 4);
+    let reader = StoreReader::attach(dir.path()).unwrap();
+    let mut billing = member(reader.consumer_builder()).unwrap();
+    let beyond = billing.commit_offsets([((ORDERS, 0).into(), 3)]);
+    assert!(matches!(beyond, Err(Error::OffsetOutOfRange { .. })), "{beyond:?}");
+    let mut second = member(reader.consumer_builder()).unwrap();
+    billing.poll(Duration::ZERO).unwrap();
+    let lost = billing.commit_offsets([((ORDERS, 1).into(), 1)]);
+    assert!(matches!(lost, Err(Error::NotAssigned { .. })), "{lost:?}");
+    second.commit_offsets([((ORDERS, 1).into(), 1)]).unwrap();
+    let read_only = store.close().and_then(|()| Store::open_read_only(dir.path())).unwrap();
+    assert!(matches!(read_only.consumer("billing"), Err(Error::InvalidConfig { .. })));
+}
+
+/// A topic that grows, or goes and comes back, reaches the members of a group elsewhere.
+#[test]
+fn members_elsewhere_follow_the_list_of_topics() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    let reader = StoreReader::attach(dir.path()).unwrap();
+    let mut billing = member(reader.consumer_builder()).unwrap();
+    store.add_partitions(ORDERS, 3).unwrap();
+    store.producer().send(Record::to(ORDERS).partition(2).value("new")).unwrap();
+    assert_eq!(read(&mut billing), 1);
+    assert_eq!(billing.assignment().len(), 3);
+    store.delete_topic(ORDERS).unwrap();
+    assert!(matches!(billing.poll(Duration::ZERO), Err(Error::UnknownTopic { was_deleted: true, .. })));
+    store.create_topic(ORDERS, TopicConfig::new()).unwrap();
+    send(&store, 1);
+    assert_eq!(read(&mut billing), 1);
+}

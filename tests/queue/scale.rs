@@ -1,0 +1,58 @@
+//! Many waiting messages: memory, an open and a take do not grow with them.
+//!
+//! `ANNALS_WAITING=10000000 cargo test --release --test queue scale:: -- --nocapture`
+
+use std::time::{Duration, Instant};
+
+use annals::{Durability, Record, Store, TopicConfig};
+
+use crate::world::take;
+
+/// What the process holds, in KiB, files that are mapped left out.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn a_worker_far_behind_keeps_nothing_of_what_waits() {
+    let waiting =
+        std::env::var("ANNALS_WAITING").ok().and_then(|count| count.parse().ok()).unwrap_or(20_000_u64);
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.create_topic("jobs", TopicConfig::new().partitions(2)).unwrap();
+    let jobs = store.producer_builder().durability(Durability::Memory).build().unwrap().bind("jobs").unwrap();
+    for number in 0..waiting {
+        jobs.send(Record::new().key(&number.to_be_bytes()).value("job")).unwrap();
+    }
+    jobs.flush().unwrap();
+    let before = resident();
+    let mut worker = store.queue("jobs", "workers").unwrap();
+    // Every tenth of the first ones is not done: a window with holes.
+    let mut kept = Vec::new();
+    for _ in 0..100 {
+        for message in take(&mut worker, 100) {
+            if message.offset % 10 == 0 {
+                kept.push(message);
+            } else {
+                message.ack().unwrap();
+            }
+        }
+    }
+    let held = resident().saturating_sub(before);
+    kept.into_iter().for_each(std::mem::forget);
+    drop(worker);
+    store.close().unwrap();
+    let began = Instant::now();
+    let store = Store::open(dir.path()).unwrap();
+    let mut worker = store.queue("jobs", "workers").unwrap();
+    let opened = began.elapsed();
+    let began = Instant::now();
+    let first = take(&mut worker, 100);
+    println!("{waiting} waiting: {held} KiB held, opened in {opened:?}, first take in {:?}", began.elapsed());
+    assert_eq!(first.len(), 100);
+    assert!(first.iter().all(|message| message.offset % 10 == 0 && message.delivery_count() == 2));
+    assert!(held < 64 << 10, "{held} KiB");
+    assert!(worker.take(1, Duration::ZERO).unwrap().len() == 1);
+}
