@@ -198,7 +198,11 @@ impl StateLog {
         }
         // What is deleted is gone whatever crashes: so must be there what stands for it.
         self.sync()?;
-        partition.log().delete_records(needed).map(drop)
+        match partition.log().delete_records(needed) {
+            // A backup is copying it: the next time will do.
+            Err(Error::Held { .. }) => Ok(()),
+            outcome => outcome.map(drop),
+        }
     }
 }
 

@@ -167,15 +167,7 @@ impl Store {
         drop(transactions.write_owed());
         drop(groups.write_owed());
         drop(queues.write_owed());
-        let mut recovery = topics.recovery();
-        let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
-        commits.into_iter().for_each(|report| {
-            report.skipped = groups.skipped().to_vec();
-            report.failure = report.failure.take().or_else(|| groups.unreadable().cloned());
-        });
-        let states = recovery.iter_mut().find(|report| report.topic_partition == queues.stored_in());
-        states.into_iter().for_each(|report| report.skipped = queues.skipped().to_vec());
-        recovery.iter().for_each(|report| note_recovered(report, topics.figures()));
+        let recovery = recovery_of(&topics, &groups, &queues);
         if let Some(owner) = &owner {
             groups.spool_in(Spool::new(root.clone(), owner.locks(), SpoolRole::Owner));
             // What other processes have committed meanwhile. Where it cannot be written now it is before a group is used.
@@ -522,6 +514,20 @@ impl Store {
         let _work = self.work()?;
         maintenance::run_due(&self.inner.agenda, &self.inner.care)
     }
+}
+
+/// What opening found, in every layer.
+fn recovery_of(topics: &Topics, groups: &Groups, queues: &Queues) -> Vec<RecoveryReport> {
+    let mut recovery = topics.recovery();
+    let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
+    commits.into_iter().for_each(|report| {
+        report.skipped = groups.skipped().to_vec();
+        report.failure = report.failure.take().or_else(|| groups.unreadable().cloned());
+    });
+    let states = recovery.iter_mut().find(|report| report.topic_partition == queues.stored_in());
+    states.into_iter().for_each(|report| report.skipped = queues.skipped().to_vec());
+    recovery.iter().for_each(|report| note_recovered(report, topics.figures()));
+    recovery
 }
 
 /// Tells of a partition that was not closed.
