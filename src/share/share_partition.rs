@@ -144,7 +144,8 @@ impl SharePartition {
     pub(super) fn suspect_of(&mut self, limit: i16) {
         let doubtful =
             |span: &Span| span.count < limit && span.count.saturating_add(1) >= first_doubtful(limit);
-        let found: Vec<_> = self.runs.available().filter(|span| limit != NO_LIMIT && doubtful(span)).collect();
+        let found: Vec<_> =
+            self.runs.available().filter(|span| limit != NO_LIMIT && doubtful(span)).collect();
         for span in found {
             self.runs.set(span.first, span.last, (RunState::Suspect, span.count));
         }
