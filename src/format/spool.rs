@@ -137,7 +137,7 @@ mod tests {
         zeros[ends[3] + 8..].fill(0);
         assert_eq!(decode_spool(&zeros).unwrap().end, ends[3]);
         let mut broken = bytes.clone();
-        broken[ends[1] + 9] ^= 1;
+        broken[ends[1] + FRAME_HEADER + 4] ^= 1;
         assert!(decode_spool(&broken).is_err());
         broken[0] ^= 1;
         assert!(decode_spool(&broken).is_err());

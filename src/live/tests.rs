@@ -28,6 +28,15 @@ fn table(number: i64) -> Table {
     Table { kind: Kind::Growing, start: number / 4, base: number / 3, growth: growth(number) }
 }
 
+/// Ends a thread that turns until then, also when a test fails.
+struct EndOf<'a>(&'a AtomicBool);
+
+impl Drop for EndOf<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Millions of looks at a slot that changes all the time: none of them sees a mixture. `ANNALS_SEQLOCK_READS` is their number.
 #[test]
 fn no_look_takes_some_of_one_moment_and_some_of_another() {
@@ -55,6 +64,7 @@ fn no_look_takes_some_of_one_moment_and_some_of_another() {
                 changes.fetch_add(1, Ordering::Relaxed);
             }
         });
+        let _end = EndOf(&is_over);
         let (mut last, mut seen) = (0, 0_u64);
         for _ in 0..reads {
             let Some(shown) = slot.read() else { continue };
@@ -66,7 +76,6 @@ fn no_look_takes_some_of_one_moment_and_some_of_another() {
             seen += u64::from(end != last);
             last = end;
         }
-        is_over.store(true, Ordering::Relaxed);
         println!("{reads} looks, {seen} saw something new, {} changes", changes.load(Ordering::Relaxed));
         assert!(seen > 0);
     });

@@ -168,7 +168,6 @@ impl Store {
         drop(groups.write_owed());
         drop(queues.write_owed());
         let recovery = recovery_of(&topics, &groups, &queues);
-        recovery.iter().for_each(|report| note_recovered(report, topics.figures()));
         if let Some(owner) = &owner {
             groups.spool_in(Spool::new(root.clone(), owner.locks(), SpoolRole::Owner));
             // What other processes have committed meanwhile. Where it cannot be written now it is before a group is used.
@@ -517,7 +516,7 @@ impl Store {
     }
 }
 
-/// What the partitions found when they were opened, and what those who replay two of them have passed over.
+/// What opening found, in every layer.
 fn recovery_of(topics: &Topics, groups: &Groups, queues: &Queues) -> Vec<RecoveryReport> {
     let mut recovery = topics.recovery();
     let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
@@ -527,6 +526,7 @@ fn recovery_of(topics: &Topics, groups: &Groups, queues: &Queues) -> Vec<Recover
     });
     let states = recovery.iter_mut().find(|report| report.topic_partition == queues.stored_in());
     states.into_iter().for_each(|report| report.skipped = queues.skipped().to_vec());
+    recovery.iter().for_each(|report| note_recovered(report, topics.figures()));
     recovery
 }
 

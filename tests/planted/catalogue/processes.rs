@@ -1,8 +1,12 @@
-//! Several processes: stores that are only read.
+//! Several processes: stores that are only read, live readers, groups elsewhere.
 
 use super::*;
 
 const READ_ONLY: Tests = tests("processes", &["read_only::"]);
+const LIVE: Tests = tests("processes", &["live::"]);
+const PAIR: Tests = tests("processes", &["pair::"]);
+const GROUPS: Tests = tests("processes", &["groups::"]);
+const PAGE: Tests = tests("lib", &["live::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -32,5 +36,84 @@ pub(super) const BUGS: &[Bug] = &[
         good: "            Verdict::TakenBack(_) => Ending::Abort,\n            Verdict::Unknown => continue,\n        };\n        places.values()",
         bad: "            Verdict::TakenBack(_) => Ending::Commit,\n            Verdict::Unknown => continue,\n        };\n        places.values()",
         caught_by: &[READ_ONLY],
+    },
+    // Live readers.
+    Bug {
+        name: "live-sequence-not-compared",
+        file: "src/live/slot.rs",
+        good: "if self.load(word::SEQUENCE, Ordering::Relaxed) == before {",
+        bad: "if self.load(word::SEQUENCE, Ordering::Relaxed) >= before {",
+        caught_by: &[PAGE],
+    },
+    Bug {
+        name: "live-end-shown-before-the-write",
+        file: "src/log/show.rs",
+        good: "let end = self.end();",
+        bad: "let end = self.end() + 1;",
+        caught_by: &[LIVE],
+    },
+    Bug {
+        name: "live-wake-up-lost",
+        file: "src/live/slot.rs",
+        good: "self.memory.store(self.at + word::WANTED, 1, Ordering::SeqCst);",
+        bad: "self.memory.store(self.at + word::WANTED, 0, Ordering::SeqCst);",
+        caught_by: &[PAIR, PAGE],
+    },
+    Bug {
+        name: "live-growing-file-is-mapped",
+        file: "src/segment/segment.rs",
+        good: "let log = LogFile::open(directory.clone(), name, ReadMode::Positional, file);",
+        bad: "let log = LogFile::open(directory.clone(), name, ReadMode::Mapped, file);",
+        caught_by: &[PAIR],
+    },
+    Bug {
+        name: "live-aborted-is-stable",
+        file: "src/log/producers/table.rs",
+        good: "undecided.into_iter().chain(aborting).min()",
+        bad: "undecided.into_iter().chain(aborting.filter(|_| false)).min()",
+        caught_by: &[PAIR],
+    },
+    Bug {
+        name: "live-life-of-before-is-believed",
+        file: "src/live/owner.rs",
+        good: "owner.clear();",
+        bad: "",
+        caught_by: &[PAGE],
+    },
+    Bug {
+        name: "live-memory-lingers-for-others",
+        file: "src/log/write/append.rs",
+        good: "if is_wanted_elsewhere {",
+        bad: "if is_wanted_elsewhere && false {",
+        caught_by: &[PAIR],
+    },
+    // Groups elsewhere.
+    Bug {
+        name: "spool-is-folded-after-the-group-is-used",
+        file: "src/group/spool.rs",
+        good: "SpoolRole::Owner => self.fold(),",
+        bad: "SpoolRole::Owner => Ok(()),",
+        caught_by: &[GROUPS],
+    },
+    Bug {
+        name: "spool-is-folded-again-and-again",
+        file: "src/group/spool.rs",
+        good: "spool.take_out(bytes)?;",
+        bad: "_ = bytes;",
+        caught_by: &[GROUPS],
+    },
+    Bug {
+        name: "spool-frame-is-not-checked",
+        file: "src/format/spool.rs",
+        good: "match (crc32fast::hash(body) == crc).then(|| records(body)).flatten() {",
+        bad: "match (crc > 0).then(|| records(body)).flatten() {",
+        caught_by: &[tests("lib", &["format::spool::"])],
+    },
+    Bug {
+        name: "group-is-two-processes",
+        file: "src/group/spool.rs",
+        good: "if !spool.locks.try_lock_group(group)? {",
+        bad: "if !spool.locks.try_lock_group(group)? && false {",
+        caught_by: &[GROUPS],
     },
 ];
