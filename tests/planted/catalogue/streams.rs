@@ -99,7 +99,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-projection-passes-over-what-has-failed",
         file: "src/stream/projection.rs",
-        good: "            self.go_back(&records);\n",
+        good: "            self.projection.go_back(self.records);\n",
         bad: "",
         caught_by: &[tests("streams", &["projections::a_failed_step"])],
     },
