@@ -27,7 +27,6 @@ const MOST_BYTES: usize = 1 << 20;
 const MOST_MOVES: usize = 64;
 /// When what has failed is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
-#[expect(clippy::cast_possible_truncation, reason = "it is a small constant")]
 const STEPS: usize = DELAYED_PARTITIONS as usize;
 const NAME: &str = "annals.schedule";
 
