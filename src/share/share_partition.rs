@@ -12,8 +12,13 @@ pub(super) const MOST_RUNS: usize = 65_536;
 /// How many records with keys are looked at ahead of the oldest that is not done.
 pub(super) const MOST_IN_LANES: usize = 65_536;
 
-/// A delivery limit that is none. Counts stand still there.
+/// As a limit of deliveries: none. Counts end there.
 pub(super) const NO_LIMIT: i16 = i16::MAX;
+
+/// Whether a record was handed out as often as it may be.
+pub(super) fn is_exhausted(count: i16, limit: i16) -> bool {
+    count >= limit && limit != NO_LIMIT
+}
 
 /// From this attempt on, a record is tried in ever smaller company.
 fn first_doubtful(limit: i16) -> i16 {
@@ -139,7 +144,8 @@ impl SharePartition {
     pub(super) fn suspect_of(&mut self, limit: i16) {
         let doubtful =
             |span: &Span| span.count < limit && span.count.saturating_add(1) >= first_doubtful(limit);
-        let found: Vec<_> = self.runs.available().filter(doubtful).collect();
+        let found: Vec<_> =
+            self.runs.available().filter(|span| limit != NO_LIMIT && doubtful(span)).collect();
         for span in found {
             self.runs.set(span.first, span.last, (RunState::Suspect, span.count));
         }
@@ -229,7 +235,7 @@ impl SharePartition {
             if room == 0 {
                 break;
             }
-            if span.count >= limit && limit != NO_LIMIT {
+            if is_exhausted(span.count, limit) {
                 if selection.spans.is_empty() {
                     selection.exhausted = Some(span);
                 }
