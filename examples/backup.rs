@@ -13,6 +13,7 @@ use annals::{Record, Store, TopicConfig};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
+#[expect(clippy::disallowed_methods, reason = "the store is lost, as a disk would lose it")]
 fn main() -> Outcome {
     let temporary = tempfile::tempdir()?;
     let path = |name: &str| temporary.path().join(name);

@@ -23,6 +23,7 @@ const OPENING: i64 = 100;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
+#[expect(clippy::disallowed_methods, reason = "it says how long things take")]
 fn main() -> Outcome {
     let mut given = std::env::args_os().skip(1);
     let accounts: u64 = given.next().map_or(Ok(100_000), |number| number.to_string_lossy().parse())?;

@@ -180,6 +180,26 @@
 //! The store is open until [`Store::close`], or until the last clone of the [`Store`] is dropped; producers and consumers do not
 //! keep it open.
 //!
+//! # Streams
+//!
+//! A topic with a [`key_index`](TopicConfig::key_index) is an event store: [`Topic::stream`] reads the events of one key among millions,
+//! [`Topic::append_to`] appends to it if it is as [`Expected`], [`Partition::select`] reads what matches a [`Query`] of types and tags, and
+//! [`Partition::append_when`] appends if what was read is all there is. [`Store::snapshots`] and [`Store::projection`] stand on that.
+//!
+//! ```
+//! # use annals::{Expected, Record, Store, TopicConfig};
+//! # let dir = tempfile::tempdir()?;
+//! # let store = Store::open(dir.path())?;
+//! let orders = store.create_topic("orders", TopicConfig::new().key_index(true))?;
+//! let placed = orders.append_to("order-17", Expected::NoStream, &[Record::new().value("placed")])?;
+//! orders.append_to("order-17", Expected::Version(placed.last_offset), &[Record::new().value("paid")])?;
+//! for event in orders.stream("order-17")?.read(..)? {
+//!     println!("{:?}", event?.value);
+//! }
+//! assert!(orders.append_to("order-17", Expected::NoStream, &[Record::new()]).unwrap_err().is_conflict());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Transactions
 //!
 //! Records in any topics, and the offsets of a group, that take effect together or not at all:

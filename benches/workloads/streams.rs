@@ -139,6 +139,9 @@ pub(crate) fn whole_streams(scope: &Scope) -> Outcome<Workload> {
     Ok(Workload { title: "all 10 events of one stream of many, 100 B", expected, rows })
 }
 
+/// How a row reads the last event of a stream.
+type ReadLast = fn(&Events, usize, usize) -> Outcome<Option<Vec<u8>>>;
+
 /// S3: the last event of one stream, anywhere.
 pub(crate) fn last_events(scope: &Scope) -> Outcome<Workload> {
     let streams = (scope.records(1_000_000) / EACH).max(1);
@@ -146,7 +149,7 @@ pub(crate) fn last_events(scope: &Scope) -> Outcome<Workload> {
     let events = Rc::new(Events::filled(scope, &payloads, streams)?);
     let asked: Rc<[usize]> = (0..scope.records(50_000)).map(|number| number * 7919 % streams).collect();
     let expected = payloads.expected_at(asked.iter().map(|stream| stream + (EACH - 1) * streams));
-    let row = |name: &'static str, read: fn(&Events, usize, usize) -> Outcome<Option<Vec<u8>>>| {
+    let row = |name: &'static str, read: ReadLast| {
         let (events, asked) = (Rc::clone(&events), Rc::clone(&asked));
         Row::new(name, move || {
             let mut found = Found::default();

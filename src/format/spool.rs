@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     fn record(number: u8) -> SpooledRecord {
-        let value = (number % 3 != 0).then(|| vec![number; usize::from(number) * 3]);
+        let value = (!number.is_multiple_of(3)).then(|| vec![number; usize::from(number) * 3]);
         SpooledRecord { key: vec![number; 5], value }
     }
 

@@ -68,7 +68,9 @@ pub fn key_index(data: &[u8]) {
     let entries: Vec<_> = expected.values().flatten().copied().collect();
     let encoded = encode_key_index(stamp, entries);
     let Ok(bytes) = encoded else { return };
-    let Some(mut file) = open(&bytes) else { panic!("a file that was just written") };
+    let opened = open(&bytes);
+    assert!(opened.is_some(), "a file that was just written");
+    let Some(mut file) = opened else { return };
     let stranger = TermHash::of(TermKind::Key, b"no tag");
     expected.entry(stranger).or_default();
     for (hash, mut entries) in expected.into_iter().rev().take(16) {

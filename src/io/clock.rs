@@ -103,7 +103,6 @@ impl Clock for ManualClock {
 }
 
 /// Lets a moment pass, for whoever waits for another process that tells nobody.
-#[expect(clippy::disallowed_methods, reason = "this is where elapsed time is read")]
 pub(crate) fn pause(wait: Duration) {
     std::thread::sleep(wait);
 }

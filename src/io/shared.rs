@@ -165,7 +165,8 @@ impl SharedMemory {
     pub(crate) fn wake(&self, _at: usize) {}
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     use super::*;
 

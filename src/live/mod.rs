@@ -12,7 +12,8 @@ mod page;
 #[cfg(all(test, annals_shuttle))]
 mod schedules;
 mod slot;
-#[cfg(all(test, target_os = "linux", not(annals_shuttle)))]
+#[cfg(all(target_os = "linux", not(annals_shuttle)))]
+#[cfg(test)]
 mod tests;
 
 pub(crate) use guest::{Guest, OwnerState};

@@ -14,7 +14,7 @@ use crate::share::dead_letters::REDRIVE_HEADER;
 use crate::share::queues::Queues;
 use crate::share::runs::{Lock, Span};
 use crate::share::settings::Settings;
-use crate::share::share_partition::{Fresh, Selection};
+use crate::share::share_partition::{Fresh, Selection, is_exhausted};
 use crate::share::slot::{Slot, SlotInner};
 use crate::topic::{OwnedRecord, Partition, PartitionRecords, RecordRef, Records, Topic};
 use crate::types::{Durability, Offset, Timestamp};
@@ -333,7 +333,7 @@ impl Queue {
                 continue;
             };
             inner.counters.released += 1;
-            if count >= self.settings.delivery_limit {
+            if is_exhausted(count, self.settings.delivery_limit) {
                 let span = Span { first: *offset, last: *offset, count };
                 outcome = outcome.and(self.give_up(place, &mut inner, (span, now)));
                 continue;

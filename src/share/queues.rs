@@ -22,6 +22,9 @@ use crate::types::{Offset, TopicPartition};
 /// Kafka writes group names with a 16-bit length.
 const GROUP_NAME_MOST_BYTES: usize = 32_767;
 
+/// A group and a topic.
+type QueueName = (Arc<str>, u128);
+
 /// Queues and what they have delivered.
 ///
 /// Locks are taken in this order: `in_use`, a queue's `places`, a slot's, those of partitions. `slots` and `owed` are held for
@@ -37,7 +40,7 @@ pub(crate) struct Queues {
     pub(super) states: StateLog,
     slots: Mutex<BTreeMap<SlotName, Arc<Slot>>>,
     /// Queues that somebody works on, by group and topic.
-    in_use: Mutex<HashMap<(Arc<str>, u128), Weak<Queue>>>,
+    in_use: Mutex<HashMap<QueueName, Weak<Queue>>>,
     pub(super) openings: AtomicU64,
     /// States that the open has cut to the end of their partition, and that are not written yet.
     owed: Mutex<Vec<Arc<Slot>>>,

@@ -12,6 +12,14 @@ pub(super) const MOST_RUNS: usize = 65_536;
 /// How many records with keys are looked at ahead of the oldest that is not done.
 pub(super) const MOST_IN_LANES: usize = 65_536;
 
+/// As a limit of deliveries: none. Counts end there.
+pub(super) const NO_LIMIT: i16 = i16::MAX;
+
+/// Whether a record was handed out as often as it may be.
+pub(super) fn is_exhausted(count: i16, limit: i16) -> bool {
+    count >= limit && limit != NO_LIMIT
+}
+
 /// From this attempt on, a record is tried in ever smaller company.
 fn first_doubtful(limit: i16) -> i16 {
     (limit / 2).saturating_add(limit % 2).max(2)
@@ -136,7 +144,8 @@ impl SharePartition {
     pub(super) fn suspect_of(&mut self, limit: i16) {
         let doubtful =
             |span: &Span| span.count < limit && span.count.saturating_add(1) >= first_doubtful(limit);
-        let found: Vec<_> = self.runs.available().filter(doubtful).collect();
+        let found: Vec<_> =
+            self.runs.available().filter(|span| limit != NO_LIMIT && doubtful(span)).collect();
         for span in found {
             self.runs.set(span.first, span.last, (RunState::Suspect, span.count));
         }
@@ -226,7 +235,7 @@ impl SharePartition {
             if room == 0 {
                 break;
             }
-            if span.count >= limit {
+            if is_exhausted(span.count, limit) {
                 if selection.spans.is_empty() {
                     selection.exhausted = Some(span);
                 }
@@ -407,7 +416,7 @@ impl SharePartition {
 /// With how many others a record goes out that was handed out `count` times, of `most`.
 fn company(count: i16, limit: i16, most: u64) -> u64 {
     let (attempt, doubtful) = (count.saturating_add(1), first_doubtful(limit));
-    if attempt < doubtful {
+    if attempt < doubtful || limit == NO_LIMIT {
         return most;
     }
     if attempt == limit {

@@ -95,7 +95,8 @@ impl Projection {
     /// the position behind the events, take effect together. Events of one partition come in their order.
     ///
     /// # Errors
-    /// That of `work`, and those of [`Transaction::commit`]: nothing takes effect, and the next step comes to the same events.
+    /// That of `work`, and those of [`Transaction::commit`]: nothing takes effect, and the next step comes to the same events. So it
+    /// is after a panic of `work`.
     pub fn step(
         &mut self,
         timeout: Duration,
@@ -106,11 +107,10 @@ impl Projection {
         if records.is_empty() {
             return Ok(progress);
         }
-        let outcome = self.take_effect(&records, &mut progress, &mut work);
-        if outcome.is_err() {
-            self.go_back(&records);
-        }
-        outcome.map(|()| progress)
+        let mut attempt = Attempt { projection: self, records: &records, has_taken_effect: false };
+        attempt.projection.take_effect(&records, &mut progress, &mut work)?;
+        attempt.has_taken_effect = true;
+        Ok(progress)
     }
 
     fn take_effect(
@@ -145,6 +145,21 @@ impl Projection {
         for (place, offset) in first {
             // One that was given to another member has its position there.
             drop(self.consumer.seek(place, offset));
+        }
+    }
+}
+
+/// A step. One that ends without its effect, be it by a panic of `work`, goes back.
+struct Attempt<'a> {
+    projection: &'a mut Projection,
+    records: &'a Records,
+    has_taken_effect: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.has_taken_effect {
+            self.projection.go_back(self.records);
         }
     }
 }

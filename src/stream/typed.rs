@@ -244,7 +244,9 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::{Durability, Store, TopicConfig};
+    use crate::store::Store;
+    use crate::topic::TopicConfig;
+    use crate::types::Durability;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Paid {

@@ -13,6 +13,7 @@ pub use condition::{Condition, Expected};
 pub use durability::Durability;
 pub use place::TopicPartition;
 pub use query::Query;
+pub(crate) use query::Words;
 pub use record::{Header, Record};
 pub use units::{NO_TIMESTAMP, Offset, Timestamp};
 pub(crate) use utc::Utc;

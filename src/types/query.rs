@@ -21,6 +21,9 @@ pub struct Query {
     alternatives: Vec<Alternative>,
 }
 
+/// Types, or tags.
+pub(crate) type Words<'a> = &'a [Box<[u8]>];
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 struct Alternative {
     /// None of them: any.
@@ -77,7 +80,7 @@ impl Query {
     }
 
     /// The types and the tags of each alternative.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = (&[Box<[u8]>], &[Box<[u8]>])> {
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (Words<'_>, Words<'_>)> {
         self.alternatives.iter().map(|one| (one.types.as_slice(), one.tags.as_slice()))
     }
 }

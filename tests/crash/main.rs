@@ -5,6 +5,7 @@
 mod common;
 
 mod durability;
+#[cfg(test)]
 mod isolation;
 mod kill;
 mod lives;

@@ -1,5 +1,4 @@
 //! Counters that only rise, latencies that were measured, and events that are told once and without a lock.
-#![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

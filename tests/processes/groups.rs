@@ -164,3 +164,76 @@ fn members_elsewhere_follow_the_list_of_topics() {
     send(&store, 1);
     assert_eq!(read(&mut billing), 1);
 }
+
+const DIR: &str = "ANNALS_TEST_GROUPS_DIR";
+
+/// The process to be killed: every line it has written was true before it was written.
+#[test]
+fn commits_until_it_is_killed() {
+    let Some(dir) = std::env::var_os(DIR) else { return };
+    let reader = StoreReader::attach(dir).unwrap();
+    let mut billing = member(reader.consumer_builder()).unwrap();
+    loop {
+        for record in &billing.poll(Duration::from_millis(1)).unwrap() {
+            let next = record.offset() + 1;
+            billing.commit_offsets([((ORDERS, record.partition()).into(), next)]).unwrap();
+            println!("c {} {next}", record.partition());
+        }
+    }
+}
+
+/// Consumers elsewhere are killed in the middle of their commits, while the owner folds; now and then the owner is another one.
+#[test]
+fn no_commit_is_lost_or_taken_back_when_its_process_is_killed() {
+    use std::io::{BufRead, BufReader};
+    let kills = crate::common::count_from_env("ANNALS_PROCESS_KILLS", 12);
+    let seed = crate::common::count_from_env("ANNALS_SEED", std::process::id() as usize);
+    let mut random = annals_testing::Random::new(seed as u64);
+    let dir = fast_dir();
+    let mut store = open(dir.path());
+    let mut told = [0, 0];
+    for life in 0..kills {
+        let what = format!("ANNALS_SEED={seed}, life {life}");
+        send(&store, 300);
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "groups::commits_until_it_is_killed", "--nocapture"])
+            .env(DIR, dir.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut take = |line: String| {
+            let mut words = line.split(' ');
+            let (Some("c"), Some(partition), Some(next)) = (words.next(), words.next(), words.next()) else {
+                return;
+            };
+            let (partition, next): (usize, i64) = (partition.parse().unwrap(), next.parse().unwrap());
+            assert!(next > told[partition], "{what}: {next} after {}", told[partition]);
+            told[partition] = next;
+        };
+        for _ in 0..random.below(200) + 10 {
+            lines.next().into_iter().for_each(&mut take);
+            if random.below(20) == 0 {
+                drop(store.committed("billing"));
+            }
+        }
+        child.kill().unwrap();
+        assert!(child.wait().unwrap().code().is_none(), "{what}: it ended by itself");
+        // The last line may be cut off.
+        lines.filter(|line| line.split(' ').count() == 3).for_each(take);
+        if random.below(3) == 0 {
+            store.close().unwrap();
+            store = open(dir.path());
+        }
+        let mut home = store.consumer("billing").unwrap();
+        home.subscribe([ORDERS]).unwrap();
+        for (partition, told) in (0..).zip(told) {
+            let found = home.committed((ORDERS, partition)).unwrap_or(0);
+            // One commit may have been made and not told.
+            assert!(found == told || found == told + 1, "{what}: {found}, told {told}");
+        }
+        read(&mut home);
+        home.commit().unwrap();
+        told = [0, 1].map(|partition| home.committed((ORDERS, partition)).unwrap());
+    }
+}

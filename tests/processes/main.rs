@@ -3,10 +3,12 @@
     clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "a test may stop at what it did not expect, and looks at the files from outside"
+    clippy::let_underscore_must_use,
+    reason = "a test may stop at what it did not expect, and looks at the files and the clock from outside"
 )]
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use annals::{Durability, Record, Store, TopicConfig};
 
-use crate::world::take;
+use crate::world::{World, take};
 
 /// What the process holds, in KiB, files that are mapped left out.
 fn resident() -> u64 {
@@ -55,4 +55,35 @@ fn a_worker_far_behind_keeps_nothing_of_what_waits() {
     assert!(first.iter().all(|message| message.offset % 10 == 0 && message.delivery_count() == 2));
     assert!(held < 64 << 10, "{held} KiB");
     assert!(worker.take(1, Duration::ZERO).unwrap().len() == 1);
+}
+
+/// What newer snapshots stand for is deleted, and no state with it: neither one that changes all the time nor one that nobody touches.
+#[test]
+fn what_is_deleted_of_the_stored_states_is_needed_by_none() {
+    // More than maintenance leaves there.
+    const UPDATES: usize = 51_000;
+    let world = World::new(1);
+    world.send(&["a", "b", "c"]);
+    let mut cold = world.store.queue("jobs", "cold").unwrap();
+    take(&mut cold, 1).remove(0).ack().unwrap();
+    drop(take(&mut cold, 1));
+    let mut worker = world.builder().delivery_limit(u16::MAX).build().unwrap();
+    for _ in 0..UPDATES {
+        drop(worker.take(1, Duration::ZERO).unwrap());
+    }
+    take(&mut worker, 1).remove(0).ack().unwrap();
+    let states = world.store.topic("__share_group_state").unwrap().partition(0).unwrap();
+    assert_eq!(states.start(), 0);
+    world.store.maintain().unwrap();
+    assert!(states.start() > 25_000, "{} of {}", states.start(), states.end());
+    for next in [world.killed(), world.without_power()] {
+        let mut worker = next.builder().delivery_limit(u16::MAX).build().unwrap();
+        let left = take(&mut worker, 10);
+        let counts: Vec<_> = left.iter().map(|message| (message.offset, message.delivery_count())).collect();
+        assert_eq!(counts, [(1, 1), (2, 1)]);
+        let mut cold = next.store.queue("jobs", "cold").unwrap();
+        let left = take(&mut cold, 10);
+        let counts: Vec<_> = left.iter().map(|message| (message.offset, message.delivery_count())).collect();
+        assert_eq!(counts, [(1, 2), (2, 1)]);
+    }
 }

@@ -87,3 +87,37 @@ fn a_hit_that_leads_to_another_key_is_handed_to_nobody() {
         }
     }
 }
+
+/// No index is ever synced: what a power cut leaves of one is known by its checksums.
+#[test]
+fn after_a_power_cut_streams_are_what_the_log_is() {
+    let keys: Vec<_> = (0..7).map(|number| format!("key-{number}")).collect();
+    let machine = annals_testing::PowerCutFileSystem::new();
+    let open = |machine: &annals_testing::PowerCutFileSystem| {
+        Store::builder("/store").maintain_by_hand().file_system(machine.shared()).open().unwrap()
+    };
+    let store = open(&machine);
+    let topic = store.create_topic("events", indexed()).unwrap();
+    for number in 0..300_usize {
+        let value = number.to_string();
+        let event = event(&value, ["a", "b", "c"][number % 3], &["t1", "t2"]).key(&keys[number % 7]);
+        let durability = [annals::Durability::Os, annals::Durability::Disk][usize::from(number % 50 == 0)];
+        topic.partition(0).unwrap().append(&[event], durability).unwrap();
+        match number % 60 {
+            20 => store.maintain().unwrap(),
+            40 => assert!(topic.get(&keys[0]).unwrap().is_some()),
+            50 if number > 200 => drop(topic.erase(&keys[3]).unwrap()),
+            _ => {}
+        }
+        if number % 15 == 14 {
+            for seed in 0..2 {
+                let after = machine.cut_power((number * 2 + seed) as u64);
+                let store = open(&after);
+                let topic = store.topic("events").unwrap();
+                compare(&topic, &keys, &format!("cut {number} {seed}"));
+                topic.append_to("key-1", annals::Expected::Any, &[annals::Record::new()]).unwrap();
+                compare(&topic, &keys, &format!("cut {number} {seed}, and more"));
+            }
+        }
+    }
+}

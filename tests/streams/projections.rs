@@ -56,6 +56,38 @@ fn a_projection_takes_effect_once_over_failures_and_kills() {
     assert!(seen.values().all(|times| *times == 1), "{seen:?}");
 }
 
+/// It had left the position behind the events, which then had no effect ever.
+#[test]
+fn a_panic_of_a_projections_work_loses_no_event() {
+    let dir = fast_dir();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    store.create_topic("events", indexed()).unwrap();
+    store.create_topic("seen", TopicConfig::new()).unwrap();
+    for number in 0..10_u8 {
+        store.producer().send(Record::to("events").key("one").value(&[number])).unwrap();
+    }
+    let mut projection = store.projection("reader", "events").unwrap();
+    for _ in 0..2 {
+        let step = std::panic::AssertUnwindSafe(|| {
+            projection.step(WAIT, |event, tx| {
+                tx.send(Record::to("seen").value(event.value().unwrap()))?;
+                assert!(event.offset() < 5, "the work does not go on");
+                Ok(())
+            })
+        });
+        assert!(std::panic::catch_unwind(step).is_err());
+    }
+    assert_eq!(projection.lag().unwrap(), 10);
+    let progress = projection
+        .step(WAIT, |event, tx| tx.send(Record::to("seen").value(event.value().unwrap())).map(drop))
+        .unwrap();
+    assert_eq!(progress.events, 10);
+    let seen = store.topic("seen").unwrap().partition(0).unwrap();
+    let seen: Vec<_> =
+        seen.read(..).unwrap().into_iter().map(|record| record.unwrap().value.unwrap()[0]).collect();
+    assert_eq!(seen, (0..10).collect::<Vec<_>>());
+}
+
 #[test]
 fn a_snapshot_counts_for_its_own_topic_and_no_further_than_the_stream() {
     let dir = fast_dir();

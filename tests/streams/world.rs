@@ -4,6 +4,8 @@ use std::path::Path;
 
 use annals::{CleanupPolicy, OwnedRecord, Partition, Query, Record, Store, Topic, TopicConfig};
 
+type Matches<'a> = &'a dyn Fn(&OwnedRecord) -> bool;
+
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -88,7 +90,7 @@ pub(crate) fn compare(topic: &Topic, keys: &[String], what: &str) {
                 );
             }
         }
-        let queries: [(Query, &dyn Fn(&OwnedRecord) -> bool); 4] = [
+        let queries: [(Query, Matches<'_>); 4] = [
             (Query::tag("t1"), &|record| has(record, "tag", "t1")),
             (Query::of_type("b"), &|record| has(record, "type", "b")),
             (Query::tag("t0").and_tag("t2").types(["a", "c"]), &|record| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::format::{RawRecord, TAG_HEADER, TYPE_HEADER, TermHash, TermKind};
 use crate::segment::{Hit, HitRange, Segment, Take};
-use crate::types::{Offset, Query};
+use crate::types::{Offset, Query, Words};
 
 /// What is looked for.
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub(crate) enum Selection {
     /// The records of a key.
     Key(Box<[u8]>, TermHash),
     /// What matches a query that names types or tags.
-    Query(Query, Vec<Vec<Vec<TermHash>>>),
+    Query(Query, Vec<Alternative>),
     /// Every record.
     All,
 }
@@ -83,9 +83,11 @@ impl Selection {
     }
 }
 
-/// The terms of each alternative of a query: of every list a record has one at least.
-fn terms(query: &Query) -> Vec<Vec<Vec<TermHash>>> {
-    let of = |(types, tags): (&[Box<[u8]>], &[Box<[u8]>])| {
+/// The terms of an alternative of a query: of every list a record has one at least.
+type Alternative = Vec<Vec<TermHash>>;
+
+fn terms(query: &Query) -> Vec<Alternative> {
+    let of = |(types, tags): (Words<'_>, Words<'_>)| {
         let tags = tags.iter().map(|tag| vec![TermHash::of(TermKind::Tag, tag)]);
         let types: Vec<_> = types.iter().map(|one| TermHash::of(TermKind::Type, one)).collect();
         tags.chain(Some(types).filter(|types| !types.is_empty())).collect()

@@ -18,6 +18,7 @@ use crate::types::Offset;
 const MOST_DOUBTS: u32 = 2;
 
 /// What a hit comes to.
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub(super) enum Seen {
     Record(Sighted),
     /// Another key has the hash, or nobody is to read the record.

@@ -120,6 +120,20 @@ impl World {
             && is_next()
     }
 
+    /// What was handed out before is due, and counted; a last attempt comes alone.
+    fn check_taken(&self, taken: &[(Offset, i16)]) {
+        for (number, (offset, count)) in taken.iter().enumerate() {
+            let known = &self.records[offset];
+            assert!(self.is_due(*offset), "{offset} was handed out: {known:?}");
+            assert_eq!(*count, known.count + 1, "{offset}");
+            let doubtful = count >= &2 && *count == LIMIT;
+            assert!(
+                !doubtful || taken.len() == 1,
+                "the last attempt of {offset} is number {number} of {taken:?}"
+            );
+        }
+    }
+
     fn take(&mut self) {
         self.expire();
         let most = 1 + self.random.below(6);
@@ -146,16 +160,7 @@ impl World {
                 }
             }
         }
-        for (number, (offset, count)) in taken.iter().enumerate() {
-            let known = &self.records[offset];
-            assert!(self.is_due(*offset), "{offset} was handed out: {known:?}");
-            assert_eq!(*count, known.count + 1, "{offset}");
-            let doubtful = count >= &2 && *count == LIMIT;
-            assert!(
-                !doubtful || taken.len() == 1,
-                "the last attempt of {offset} is number {number} of {taken:?}"
-            );
-        }
+        self.check_taken(&taken);
         selection.spans.iter().for_each(|span| self.state.acquire(span, lock));
         missing.into_iter().for_each(|offset| self.state.finish(offset, offset, DeliveryState::Archived));
         let mut fresh = Vec::new();

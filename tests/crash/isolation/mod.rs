@@ -144,7 +144,7 @@ fn one_operation(
     let returned = now();
     let is_refused = matches!(outcome, Err(annals::Error::UnexpectedEnd { .. }));
     assert!(outcome.is_ok() || is_refused, "{outcome:?}");
-    let ok = outcome.is_ok() && !(is_dropped && !is_plain);
+    let ok = outcome.is_ok() && (is_plain || !is_dropped);
     let saw = if has_condition { i64::try_from(list.len()).unwrap() } else { -1 };
     let what = format!(r#""kind":"append","value":{value},"saw":{saw},"ok":{ok}"#);
     format!(r#"{{"client":{client},"call":{call},"return":{returned},{what}}}"#)

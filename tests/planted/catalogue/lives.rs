@@ -259,8 +259,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "groups-begin-anew-where-commits-are-damaged",
         file: "src/group/groups.rs",
-        good: "        self.check_readable()?;\n        Ok(self.register.lock().take(name))",
-        bad: "        Ok(self.register.lock().take(name))",
+        good: "        self.check_readable()?;\n        if self.topics.is_read_only() && self.spool.get().is_none() {",
+        bad: "        if self.topics.is_read_only() && self.spool.get().is_none() {",
         caught_by: &[tests("interface", &["groups::damaged::"])],
     },
     Bug {

@@ -56,8 +56,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "delivery-limit-ignored",
         file: "src/share/share_partition.rs",
-        good: "if span.count >= limit {",
-        bad: "if span.count > limit {",
+        good: "count >= limit && limit != NO_LIMIT",
+        bad: "count > limit && limit != NO_LIMIT",
         caught_by: &[STATES, MODEL, ANSWERS],
     },
     Bug {

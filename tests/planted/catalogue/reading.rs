@@ -221,8 +221,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-segment-is-cut-under-its-readers",
         file: "src/log/open/settle.rs",
-        good: "        self.publish(list.with(Arc::clone(active.segment())));\n        Ok((self.cut(&durable_part)?, active))",
-        bad: "        let cut = self.cut(&durable_part)?;\n        self.publish(list.with(Arc::clone(active.segment())));\n        Ok((cut, active))",
+        good: "        self.publish(list.with(Arc::clone(active.segment())));\n        self.show_table(Kind::AsFound);\n        Ok((self.cut(&durable_part)?, active))",
+        bad: "        let cut = self.cut(&durable_part)?;\n        self.publish(list.with(Arc::clone(active.segment())));\n        self.show_table(Kind::AsFound);\n        Ok((cut, active))",
         caught_by: &[tests("lib", &["log::tests::beside"])],
     },
     Bug {

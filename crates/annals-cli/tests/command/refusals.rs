@@ -167,9 +167,9 @@ fn tear(store: &Path, documented: &std::collections::BTreeMap<String, std::colle
     let dumped = annals(store, &["dump", orders.to_str().unwrap(), "--json"]);
     let text = String::from_utf8(dumped.stdout).unwrap();
     assert!(text.lines().all(|line| check(line, documented).is_ok()));
-    let objects = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let segment = objects.clone().filter(|object| object["type"] == "segment").last().unwrap();
-    let zeros = objects.filter(|object| object["type"] == "zeros").last().unwrap();
+    let mut objects = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let segment = objects.clone().rfind(|object| object["type"] == "segment").unwrap();
+    let zeros = objects.rfind(|object| object["type"] == "zeros").unwrap();
     let log = segment["path"].as_str().unwrap();
     let mut bytes = std::fs::read(log).unwrap();
     let at = usize::try_from(zeros["position"].as_u64().unwrap()).unwrap();
