@@ -23,6 +23,9 @@ pub(crate) struct LogConfig {
     pub(crate) key_rule: KeyRule,
     /// What its records are found by is put down: keys, types and tags.
     pub(crate) key_index: bool,
+    /// How many partitions the topic has: which of them a key goes to depends on it. Kept up to date only where there is a key index, since
+    /// then none are added.
+    pub(crate) partitions: u32,
     /// `None` lets the partition grow as it may.
     pub(crate) size_limit: Option<SizeLimit>,
 }

@@ -331,7 +331,8 @@ impl Store {
     /// of a group read the new ones from the first record, also with [`StartFrom::Latest`](crate::StartFrom::Latest).
     ///
     /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidConfig`](Error::InvalidConfig) when there are as many already,
+    /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidConfig`](Error::InvalidConfig) when there are as many already or the topic has a
+    /// [`key_index`](TopicConfig::key_index),
     /// [`Io`](Error::Io). Nothing was added.
     pub fn add_partitions(&self, name: &str, count: u32) -> Result<Topic> {
         let _work = self.work()?;

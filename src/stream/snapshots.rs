@@ -106,16 +106,18 @@ impl Snapshots {
         Ok(())
     }
 
-    /// The last snapshot of a stream. `None` where there is none, or it is of more than the stream is now.
+    /// The last snapshot of a stream. `None` where there is none, or it is of more than the stream is now; so also where the
+    /// stream has no event any more.
     ///
     /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic) where the topic was deleted, also if there is another of its name;
     /// [`Corrupt`](Error::Corrupt), [`Io`](Error::Io).
     pub fn load(&self, key: impl AsRef<[u8]>) -> Result<Option<Snapshot>> {
         let key = key.as_ref();
         let Some(record) = self.topic.get(key)? else { return Ok(None) };
-        let end = self.of.partition_of(key)?.end();
+        let now = self.of.stream(key)?.version()?;
         let id = self.of.id().to_be_bytes();
-        Ok(snapshot(record, &id).filter(|snapshot| snapshot.version < end))
+        Ok(snapshot(record, &id).filter(|snapshot| Some(snapshot.version) <= now))
     }
 
     /// The last snapshot of a stream, and a reader of the events behind it: of all where there is none.

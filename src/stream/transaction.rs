@@ -76,8 +76,10 @@ impl Transaction {
     /// Makes the commit depend on a condition on the events of a partition.
     ///
     /// # Errors
-    /// [`InvalidConfig`](crate::Error::InvalidConfig) where the topic has no [`key_index`](crate::TopicConfig::key_index).
+    /// [`InvalidConfig`](crate::Error::InvalidConfig) where the topic has no [`key_index`](crate::TopicConfig::key_index);
+    /// [`InvalidArgument`](crate::Error::InvalidArgument) for a condition on a stream of another partition.
     pub fn require(&mut self, partition: &Partition, condition: &Condition) -> Result<()> {
+        partition.check_has_stream(condition)?;
         let Some(guard) = Guard::new(condition) else { return Ok(()) };
         guard.check_index(partition.log())?;
         self.expect(Guarded { partition: partition.clone(), guard: Mutex::new(guard) });

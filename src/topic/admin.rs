@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic, Identity, check_topic_name, collision_key};
 use crate::io::random_id;
 use crate::topic::config::TopicConfig;
+use crate::topic::partition::Partition;
 use crate::topic::settings::Settings;
 use crate::topic::topic::{Current, Topic};
 use crate::topic::topics::Topics;
@@ -99,7 +100,13 @@ impl Topics {
         }
         let current = topic.current();
         let settings = Arc::new(current.settings.altered(changes)?);
-        let values = settings.values().clone();
+        let is_indexed_now = settings.log().key_index && !current.settings.log().key_index;
+        let is_empty = |partition: &Partition| partition.next_offset() <= partition.start();
+        if is_indexed_now && current.settings.is_grown() && !current.partitions.iter().all(is_empty) {
+            let range = "false here: partitions were added, so the records of a key may be in several; a new topic can be indexed";
+            return Err(Error::config("annals.key.index", true, range));
+        }
+        let values = settings.values();
         catalog.change(|catalog| {
             if let Some(entry) = catalog.topics.get_mut(name) {
                 entry.config = values;
@@ -185,5 +192,5 @@ pub(super) fn partitions_of(config: &TopicConfig) -> Result<u32> {
 
 /// What the catalog lists of a topic with these settings.
 pub(super) fn entry_of(id: u128, settings: &Settings) -> CatalogTopic {
-    CatalogTopic { id, partitions: settings.partitions(), config: settings.values().clone() }
+    CatalogTopic { id, partitions: settings.partitions(), config: settings.values() }
 }

@@ -235,7 +235,8 @@ impl TopicConfig {
 
     /// `annals.key.index`: whether records are found by their keys, types and tags: [`Topic::stream`](crate::Topic::stream),
     /// [`Topic::get`](crate::Topic::get), [`Partition::select`](crate::Partition::select). A record costs 14 bytes on the disk for its key,
-    /// and as much for its type and each of its tags. Default: not.
+    /// and as much for its type and each of its tags. It cannot be switched on for a topic with records to which
+    /// [partitions were added](crate::Store::add_partitions). Default: not.
     pub fn key_index(self, is_kept: bool) -> Self {
         self.set(KEY_INDEX, is_kept.to_string())
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::format::partition_for_key;
 use crate::log::{
     Append, BelowStart, Log, OffsetAndTimestamp, OnDamage, Reader, RecordSlice, Selection, Undecided,
     Visibility,
@@ -14,7 +15,7 @@ use crate::topic::internal::{InternalTopic, refuse_write};
 use crate::topic::metadata::BatchMetadata;
 use crate::topic::partition_reader::{FETCH, PartitionReader};
 use crate::topic::record_ref::{OwnedRecord, RecordRef};
-use crate::types::{Condition, Durability, Expected, Offset, Record, Timestamp, TopicPartition};
+use crate::types::{Condition, Durability, Expected, Offset, On, Record, Timestamp, TopicPartition};
 
 /// A producer's defaults, for appends at `Durability::Memory` without a producer.
 const MEMORY_BATCH_BYTES: usize = 64 << 10;
@@ -188,7 +189,8 @@ impl Partition {
     ///
     /// # Errors
     /// [`Conflict`](Error::Conflict) with what was found; [`InvalidConfig`](Error::InvalidConfig) where the topic has no
-    /// [`key_index`](crate::TopicConfig::key_index); otherwise as `append`.
+    /// [`key_index`](crate::TopicConfig::key_index); [`InvalidArgument`](Error::InvalidArgument) for a condition on a stream of another
+    /// partition; otherwise as `append`.
     pub fn append_when(
         &self,
         conditions: &[Condition],
@@ -196,10 +198,26 @@ impl Partition {
         durability: Durability,
     ) -> Result<BatchMetadata> {
         self.refuse_internal()?;
+        conditions.iter().try_for_each(|condition| self.check_has_stream(condition))?;
         let appended = self.log.append_when(conditions, records, &how(durability, None));
         let appended = appended.map_err(|error| error.in_partition(self.topic_partition()))?;
         let offsets = (appended.first_offset, appended.last_offset);
         Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))
+    }
+
+    /// An error for a condition on a stream that is in another partition: here it would be judged by events that are not its own.
+    pub(crate) fn check_has_stream(&self, condition: &Condition) -> Result<()> {
+        let config = self.log.config();
+        let On::Stream { key, .. } = &condition.on else { return Ok(()) };
+        let number = partition_for_key(key, config.partitions);
+        if !config.key_index || number == self.number() {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "the stream {:?} is in partition {number} of its topic, and a condition on it was to be judged in {}",
+            key.escape_ascii().to_string(),
+            self.topic_partition()
+        )))
     }
 
     /// The same for one stream of it, by the selection of its key.

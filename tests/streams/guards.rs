@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use annals::{Condition, Durability, Error, Expected, Query, Record, Store};
+use annals::{Condition, Durability, Error, Expected, Query, Record, Store, TopicConfig};
 
 use super::common::fast_dir;
 use super::world::{all, indexed};
@@ -176,4 +176,58 @@ fn what_a_transaction_has_written_itself_is_no_conflict() {
     tx.require(stream.partition(), &Condition::none(Query::all())).unwrap();
     tx.send(Record::to("events").key("b")).unwrap();
     assert!(tx.commit().unwrap_err().is_conflict());
+}
+
+#[test]
+fn a_condition_on_a_stream_of_another_partition_does_not_hold_there() {
+    let dir = fast_dir();
+    let store = Store::open(dir.path()).unwrap();
+    let topic = store.create_topic("orders", indexed().partitions(2)).unwrap();
+    let here = topic.append_to("order-1", Expected::NoStream, &[Record::new().value("placed")]).unwrap();
+    let wrong = topic.partition(1 - here.partition).unwrap();
+    let event = [Record::new().key("order-1").value("placed again")];
+    for expected in [Expected::NoStream, Expected::Exists, Expected::Version(0), Expected::Any] {
+        let condition = [Condition::stream("order-1", expected)];
+        let appended = wrong.append_when(&condition, &event, Durability::Os);
+        assert!(matches!(appended, Err(Error::InvalidArgument { .. })), "{appended:?}");
+        let mut tx = store.transaction("tx").unwrap();
+        let required = tx.require(&wrong, &condition[0]);
+        assert!(matches!(required, Err(Error::InvalidArgument { .. })), "{required:?}");
+    }
+    assert_eq!(wrong.end(), 0);
+    let right = topic.partition(here.partition).unwrap();
+    let exists = [Condition::stream("order-1", Expected::Exists)];
+    right.append_when(&exists, &event, Durability::Os).unwrap();
+}
+
+#[test]
+fn a_stream_does_not_vanish_when_partitions_are_added_without_an_index() {
+    let dir = fast_dir();
+    let on = || TopicConfig::new().key_index(true);
+    let off = || TopicConfig::new().key_index(false);
+    {
+        let store = Store::open(dir.path()).unwrap();
+        let topic = store.create_topic("orders", indexed()).unwrap();
+        for number in 0..8 {
+            topic.append_to(format!("order-{number}"), Expected::NoStream, &[Record::new()]).unwrap();
+        }
+        store.alter_topic("orders", off()).unwrap();
+        store.alter_topic("orders", on()).unwrap();
+        store.alter_topic("orders", off()).unwrap();
+        store.add_partitions("orders", 4).unwrap();
+        let refused = store.alter_topic("orders", on());
+        assert!(matches!(refused, Err(Error::InvalidConfig { .. })), "{refused:?}");
+    }
+    let store = Store::open(dir.path()).unwrap();
+    let refused = store.alter_topic("orders", on());
+    assert!(matches!(refused, Err(Error::InvalidConfig { .. })), "{refused:?}");
+    let topic = store.topic("orders").unwrap();
+    // What is shown of it makes another topic like it.
+    store.create_topic("like-it", topic.config()).unwrap();
+    topic.partition(0).unwrap().delete_records(8).unwrap();
+    store.alter_topic("orders", on()).unwrap();
+    topic.append_to("order-1", Expected::NoStream, &[Record::new()]).unwrap();
+    store.alter_topic("orders", off()).unwrap();
+    store.alter_topic("orders", on()).unwrap();
+    assert!(topic.append_to("order-1", Expected::NoStream, &[Record::new()]).is_err());
 }

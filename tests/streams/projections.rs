@@ -180,3 +180,27 @@ fn a_failed_step_is_taken_again() {
     assert_eq!(seen.read(..).unwrap().into_iter().count(), 2);
     assert_eq!(tries, 5);
 }
+
+#[test]
+fn a_stream_that_is_gone_has_no_snapshot() {
+    let dir = fast_dir();
+    let store = Store::open(dir.path()).unwrap();
+    let topic = store.create_topic("events", indexed()).unwrap();
+    for key in ["a", "b", "c"] {
+        topic.append_to(key, Expected::NoStream, &[Record::new().value("1")]).unwrap();
+    }
+    let snapshots = store.snapshots("events").unwrap();
+    for (key, version) in [("a", 0), ("b", 1), ("c", 2)] {
+        snapshots.store(key, version, b"1").unwrap();
+    }
+    topic.partition(0).unwrap().delete_records(1).unwrap();
+    topic.erase("b").unwrap();
+    assert_eq!((topic.stream("a").unwrap().version().unwrap(), snapshots.load("a").unwrap()), (None, None));
+    assert_eq!((topic.stream("b").unwrap().version().unwrap(), snapshots.load("b").unwrap()), (None, None));
+    assert!(snapshots.load("c").unwrap().is_some());
+    store.delete_topic("events").unwrap();
+    let again = store.create_topic("events", indexed()).unwrap();
+    again.append_to("c", Expected::NoStream, &[Record::new().value("1")]).unwrap();
+    let of_the_old = snapshots.load("c");
+    assert!(matches!(of_the_old, Err(Error::UnknownTopic { .. })), "{of_the_old:?}");
+}

@@ -35,6 +35,7 @@ const IDENTITY: Identity = Identity { store: 1, topic: 2, partition: 0 };
 pub(super) fn config(segment_bytes: u32) -> LogConfig {
     LogConfig {
         key_index: false,
+        partitions: 1,
         segment: SegmentConfig {
             max_bytes: segment_bytes,
             index_interval_bytes: 100,

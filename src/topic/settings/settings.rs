@@ -18,6 +18,8 @@ use crate::topic::settings::table::{KEY_INDEX, UNLIMITED, default_of, known, nor
 #[derive(Debug)]
 pub(crate) struct Settings {
     text: TopicConfig,
+    /// Partitions were added, so records of a key may be in several.
+    is_grown: bool,
     cleanup_policy: CleanupPolicy,
     /// What its partitions need to know.
     log: Arc<LogConfig>,
@@ -26,15 +28,20 @@ pub(crate) struct Settings {
     drops_consumed: bool,
 }
 
+/// What the catalog stores of a topic to which partitions were added. It is no setting: nobody gives it, and nobody is shown it.
+const GROWN: &str = "annals.partitions.grown";
+
 impl Settings {
     /// Those that a program gives: every name must be known, every value in its range.
     pub(in crate::topic) fn given(partitions: u32, config: &TopicConfig) -> Result<Self> {
-        Self::parse(TopicConfig::from_values(partitions, normalized(config)?))
+        Self::parse(TopicConfig::from_values(partitions, normalized(config)?), false)
     }
 
     /// Those that the catalog has stored. What another version stored under a name that is not known here is kept.
     pub(in crate::topic) fn stored(entry: &CatalogTopic) -> Result<Self> {
-        Self::parse(TopicConfig::from_values(entry.partitions, entry.config.clone()))
+        let mut values = entry.config.clone();
+        let is_grown = values.remove(GROWN).is_some();
+        Self::parse(TopicConfig::from_values(entry.partitions, values), is_grown)
     }
 
     /// These with `changes` put over them. The number of partitions stays.
@@ -47,7 +54,10 @@ impl Settings {
             }
         }
         values.extend(normalized(changes)?);
-        Self::parse(TopicConfig::from_values(self.partitions(), values))
+        let altered = Self::parse(TopicConfig::from_values(self.partitions(), values), self.is_grown)?;
+        // Whoever switches the index on has seen that there is no record that could be in the wrong place.
+        let is_indexed_now = altered.log.key_index && !self.log.key_index;
+        Ok(Self { is_grown: self.is_grown && !is_indexed_now, ..altered })
     }
 
     /// The first setting that `expected` gives, or takes back to its default, and that is another one here; with what was
@@ -70,10 +80,10 @@ impl Settings {
 
     /// These for another number of partitions.
     pub(in crate::topic) fn grown(&self, partitions: u32) -> Result<Self> {
-        Self::parse(TopicConfig::from_values(partitions, self.text.values().clone()))
+        Self::parse(TopicConfig::from_values(partitions, self.text.values().clone()), true)
     }
 
-    fn parse(text: TopicConfig) -> Result<Self> {
+    fn parse(text: TopicConfig, is_grown: bool) -> Result<Self> {
         let cleanup_policy = cleanup_policy(&text)?;
         Ok(Self {
             cleanup_policy,
@@ -81,6 +91,7 @@ impl Settings {
             retention: retention_policy(&text, cleanup_policy)?,
             compaction: compaction_settings(&text, cleanup_policy)?,
             drops_consumed: text.get("annals.retention.consumed") == "true",
+            is_grown,
             text,
         })
     }
@@ -96,8 +107,17 @@ impl Settings {
     }
 
     /// What the catalog stores.
-    pub(in crate::topic) fn values(&self) -> &BTreeMap<String, String> {
-        self.text.values()
+    pub(in crate::topic) fn values(&self) -> BTreeMap<String, String> {
+        let mut values = self.text.values().clone();
+        if self.is_grown {
+            values.insert(GROWN.to_owned(), "true".to_owned());
+        }
+        values
+    }
+
+    /// True when partitions were added to it, so that records of one key may be in several.
+    pub(in crate::topic) fn is_grown(&self) -> bool {
+        self.is_grown
     }
 
     /// What becomes of old records.
@@ -200,6 +220,7 @@ fn log_config(text: &TopicConfig, policy: CleanupPolicy) -> Result<LogConfig> {
         timestamp_after_max: duration(text, "message.timestamp.after.max.ms")?,
         key_rule,
         key_index: text.get(KEY_INDEX) == "true",
+        partitions: text.partition_count().unwrap_or(1),
         size_limit: size_limit(text)?,
     })
 }
