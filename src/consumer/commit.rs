@@ -1,8 +1,10 @@
 //! Committing how far a consumer has read.
 
+use std::sync::Arc;
+
 use crate::consumer::consumer::{Consumer, Role};
 use crate::error::{Error, Result};
-use crate::group::{CommitKind, CommitRequest, Pending};
+use crate::group::{CommitKind, CommitRequest, Groups, Pending};
 use crate::topic::Partition;
 use crate::types::{Durability, Offset, TopicPartition};
 
@@ -22,6 +24,11 @@ impl Consumer {
     /// [`Durability::Disk`](crate::Durability::Disk), whether it holds shows when the store is opened again.
     pub fn commit(&mut self) -> Result<()> {
         self.commit_positions(CommitKind::Positions)
+    }
+
+    /// Whether these are the groups of its store.
+    pub(crate) fn is_of(&self, groups: &Arc<Groups>) -> bool {
+        Arc::ptr_eq(&self.groups, groups)
     }
 
     /// Where it stands, for a transaction to commit.

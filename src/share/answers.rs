@@ -42,7 +42,8 @@ impl Transaction {
     /// The message is done when the transaction is committed, and with everything else in it; it comes back, as if dropped, when
     /// the transaction is aborted. Its lock has to hold until the commit.
     ///
-    /// The commit returns [`LockLost`](crate::Error::LockLost), and nothing of the transaction takes effect, when it does not.
+    /// The commit returns [`LockLost`](crate::Error::LockLost), and nothing of the transaction takes effect, when it does not;
+    /// [`InvalidArgument`](crate::Error::InvalidArgument) when the message is of another store.
     ///
     /// ```
     /// # use annals::{Record, Store, TopicConfig};
@@ -63,6 +64,14 @@ impl Transaction {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn ack(&mut self, mut message: Message) {
+        let of = &message.delivery().queue.queues;
+        if !self.is_of(&of.transactions) {
+            let (other, own) = (of.topics.path().display(), self.path().display());
+            let why =
+                format!("a message is of the store in {other}, and the transaction of the one in {own}");
+            self.refuse(why);
+            return;
+        }
         message.forget();
         let delivery = Arc::clone(message.delivery());
         let begin = || Answers { queues: Arc::clone(&delivery.queue.queues), by_slot: BTreeMap::new() };

@@ -147,6 +147,12 @@ impl QueueBuilder {
         self
     }
 
+    /// Its topic is one of dead letters, and the group's own alone are handed out.
+    pub(super) fn of_letters(mut self) -> Self {
+        self.asked.are_letters = true;
+        self
+    }
+
     /// Makes the worker; a queue that is new begins now.
     ///
     /// # Errors

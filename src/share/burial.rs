@@ -2,9 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::figures::Event;
-use crate::format::{DeliveryState, StateBatch};
+use crate::format::{DeliveryState, StateBatch, collision_key};
 use crate::locks::Mutex;
+use crate::share::letter::{Letter, MOST_HEADER_BYTES, Without};
 use crate::share::queue::{Place, Queue, hash_of};
+use crate::share::queues::Queues;
 use crate::share::runs::Span;
 use crate::share::settings::DeadLetterTopic;
 use crate::share::slot::SlotInner;
@@ -13,15 +15,7 @@ use crate::topic::{
     TopicConfig,
 };
 use crate::transaction::TransactionBuilder;
-use crate::types::{Offset, Record, Timestamp};
-
-/// Kafka's headers of a dead letter, behind those of the record.
-pub(super) const TOPIC_HEADER: &str = "__dlq.errors.topic";
-pub(super) const PARTITION_HEADER: &str = "__dlq.errors.partition";
-pub(super) const OFFSET_HEADER: &str = "__dlq.errors.offset";
-pub(super) const GROUP_HEADER: &str = "__dlq.errors.group";
-pub(super) const COUNT_HEADER: &str = "__dlq.errors.delivery.count";
-pub(super) const MESSAGE_HEADER: &str = "__dlq.errors.message";
+use crate::types::{Offset, Timestamp};
 
 /// So many messages are given up at a time.
 pub(super) const AT_A_TIME: u64 = 32;
@@ -80,12 +74,19 @@ impl Queue {
         match self.dead_letter_topic()? {
             Some(topic) if !burial.records.is_empty() => {
                 let (entry, accounts) = self.queues.states.entry(&place.slot, inner, (vec![batch], now))?;
-                let buried = self.bury_together(place, (&topic, burial), entry);
-                if let Err(Error::Undecided { .. }) = buried {
-                    inner.set_aside(&[span]);
+                match self.bury_together(place, (&topic, burial), &entry) {
+                    Ok(()) => inner.accounts = accounts,
+                    // Its topic takes no letter at all, however short. The message's record is where it was.
+                    Err(Error::RecordTooLarge { .. }) if burial.records.len() == 1 => {
+                        self.queues.states.write(&place.slot, inner, (vec![batch], now))?;
+                    }
+                    Err(error) => {
+                        if let Error::Undecided { .. } = error {
+                            inner.set_aside(&[span]);
+                        }
+                        return Err(error);
+                    }
                 }
-                buried?;
-                inner.accounts = accounts;
             }
             _ => self.queues.states.write(&place.slot, inner, (vec![batch], now))?,
         }
@@ -102,10 +103,27 @@ impl Queue {
         Ok(())
     }
 
+    /// One letter leaves out ever more until its topic takes it. Several that are too much together are refused.
     fn bury_together(
         &self,
         place: &Place,
         (topic, burial): (&Topic, &Burial<'_>),
+        entry: &Entry,
+    ) -> Result<()> {
+        let mut least = Without::Nothing;
+        loop {
+            let buried = self.try_to_bury(place, (topic, burial, least), entry.clone());
+            match (&buried, least.more()) {
+                (Err(Error::RecordTooLarge { .. }), Some(more)) if burial.records.len() == 1 => least = more,
+                _ => return buried,
+            }
+        }
+    }
+
+    fn try_to_bury(
+        &self,
+        place: &Place,
+        (topic, burial, least): (&Topic, &Burial<'_>, Without),
         entry: Entry,
     ) -> Result<()> {
         let records = burial.records;
@@ -118,19 +136,22 @@ impl Queue {
             hash_of(slot.group.as_bytes())
         );
         let producer = self.queues.producer.clone();
-        let builder = TransactionBuilder::new(&self.queues.transactions, producer, &name);
+        // It waits for no room, for the lock is held that whoever makes room may need. What it sends is in memory already.
+        let builder = TransactionBuilder::new(&self.queues.transactions, producer, &name)
+            .buffer_bytes(usize::MAX)
+            .without_waiting();
         let mut tx = builder.durability(self.settings.durability).begin()?;
+        let target = slot.partition % topic.partition_count().max(1);
         for record in records {
-            let letter = Letter::of(record, (&self.group, burial));
-            let target = slot.partition % topic.partition_count().max(1);
-            match tx
-                .send(letter.record(record, record.value.as_deref()).topic(topic.name()).partition(target))
-            {
-                // Its place is told, and it is there as long as its topic keeps it.
-                Err(Error::RecordTooLarge { .. }) => {
-                    tx.send(letter.record(record, None).topic(topic.name()).partition(target))?;
+            let letter = Letter::of(record, (&self.group, self.topic.id()), burial);
+            let mut without = least;
+            loop {
+                let missing = letter.missing(without);
+                let sent = letter.record(record, (without, &missing)).topic(topic.name()).partition(target);
+                match (tx.send(sent), without.more()) {
+                    (Err(Error::RecordTooLarge { .. }), Some(more)) => without = more,
+                    (sent, _) => break sent?,
                 }
-                other => other?,
             }
         }
         let partition = self.queues.states.partition()?;
@@ -143,24 +164,56 @@ impl Queue {
 
     /// The topic of the dead letters, which is made for the first of them.
     fn dead_letter_topic(&self) -> Result<Option<Topic>> {
-        let name = match &self.settings.dead_letters {
+        let (name, found) = match &self.settings.dead_letters {
             DeadLetterTopic::None => return Ok(None),
-            DeadLetterTopic::Named(name) => name.clone(),
-            DeadLetterTopic::Own => own_name(self.topic.name(), &self.group),
+            DeadLetterTopic::Named(name) => (name.clone(), self.queues.topics.get(name)),
+            DeadLetterTopic::Own => {
+                let name = own_name(self.topic.name(), &self.group);
+                let found = self.queues.own_letters(&name);
+                (name, found)
+            }
         };
-        match self.queues.topics.get(&name) {
+        match found {
             Err(Error::UnknownTopic { .. }) => {
-                let config = TopicConfig::new().partitions(self.topic.partition_count());
-                let topic = self.queues.topics.ensure(&name, &config)?;
+                let topic = self.queues.topics.ensure(&name, &self.letter_config())?;
                 self.queues.groups.topic_changed(&name);
                 Ok(Some(topic))
             }
             found => found.map(Some),
         }
     }
+
+    /// Of a topic that takes whatever the queue's topic does, and the headers of a letter with it.
+    fn letter_config(&self) -> TopicConfig {
+        let config = TopicConfig::new().partitions(self.topic.partition_count());
+        let most = i32::MAX.unsigned_abs();
+        let bytes = self.topic.settings().max_message_bytes().saturating_add(MOST_HEADER_BYTES).min(most);
+        let config = config.max_message_bytes(bytes);
+        // A batch and the end of its transaction are in one segment.
+        let segment: u32 = config.get("segment.bytes").parse().unwrap_or(most);
+        if segment < bytes.saturating_add(MOST_HEADER_BYTES) {
+            return config.segment_bytes(bytes.saturating_add(MOST_HEADER_BYTES).min(most));
+        }
+        config
+    }
 }
 
-/// The name of a queue's own topic of dead letters: what a topic's name cannot hold of the group's becomes `_`.
+impl Queues {
+    /// The topic of that name; or the one beside which none of that name can be, as names that differ in `.` and `_` alone. Letters
+    /// say whose they are, so queues may share a topic of them.
+    pub(super) fn own_letters(&self, name: &str) -> Result<Topic> {
+        match self.topics.get(name) {
+            Err(unknown @ Error::UnknownTopic { .. }) => {
+                let is_in_the_way = |topic: &Topic| collision_key(topic.name()) == collision_key(name);
+                self.topics.all().into_iter().find(is_in_the_way).ok_or(unknown)
+            }
+            found => found,
+        }
+    }
+}
+
+/// The name of a queue's own topic of dead letters: what a topic's name cannot hold of the group's becomes `_`, so several groups may
+/// have one.
 pub(super) fn own_name(topic: &str, group: &str) -> String {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
     let group: String = group.chars().map(|letter| if fits(letter) { letter } else { '_' }).collect();
@@ -171,54 +224,6 @@ pub(super) fn own_name(topic: &str, group: &str) -> String {
     let end = format!(".{:016x}.dead", hash_of(name.as_bytes()));
     let head: String = name.chars().take(NAME_MOST_BYTES.saturating_sub(end.len())).collect();
     format!("{head}{end}")
-}
-
-/// What a dead letter says of its message.
-struct Letter {
-    topic: String,
-    partition: String,
-    offset: String,
-    group: String,
-    count: String,
-    reason: String,
-}
-
-impl Letter {
-    fn of(record: &OwnedRecord, (group, burial): (&str, &Burial<'_>)) -> Self {
-        Self {
-            topic: record.topic.to_string(),
-            partition: record.partition.to_string(),
-            offset: record.offset.to_string(),
-            group: group.to_owned(),
-            count: burial.span.count.to_string(),
-            reason: burial.reason.to_owned(),
-        }
-    }
-
-    fn record<'a>(&'a self, record: &'a OwnedRecord, value: Option<&'a [u8]>) -> Record<'a> {
-        let mut letter = Record::new();
-        if let Some(key) = &record.key {
-            letter = letter.key(key);
-        }
-        if let Some(value) = value {
-            letter = letter.value(value);
-        }
-        for header in &record.headers {
-            letter = match &header.value {
-                Some(value) => letter.header(&header.key, value),
-                None => letter.null_header(&header.key),
-            };
-        }
-        let own = [
-            (TOPIC_HEADER, &self.topic),
-            (PARTITION_HEADER, &self.partition),
-            (OFFSET_HEADER, &self.offset),
-            (GROUP_HEADER, &self.group),
-            (COUNT_HEADER, &self.count),
-            (MESSAGE_HEADER, &self.reason),
-        ];
-        own.into_iter().fold(letter, |letter, (name, value)| letter.header(name, value))
-    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::locks::Ordering;
 use crate::share::builder::QueueBuilder;
-use crate::share::burial::{
-    COUNT_HEADER, GROUP_HEADER, MESSAGE_HEADER, OFFSET_HEADER, PARTITION_HEADER, TOPIC_HEADER, own_name,
+use crate::share::burial::own_name;
+use crate::share::letter::{
+    COUNT_HEADER, GROUP_HEADER, MESSAGE_HEADER, Missing, OFFSET_HEADER, PARTITION_HEADER, TOPIC_HEADER,
+    WITHOUT_HEADER,
 };
 use crate::share::message::Message;
 use crate::share::queues::Queues;
@@ -84,6 +86,7 @@ pub struct DeadLetter {
     message: Message,
     /// What the message was, without what the letter says of it.
     record: OwnedRecord,
+    missing: Option<Missing>,
 }
 
 impl DeadLetter {
@@ -93,7 +96,9 @@ impl DeadLetter {
             String::from_utf8_lossy(value).into_owned()
         };
         let mut record = message.deref().clone();
-        record.headers.retain(|header: &OwnedHeader| !header.key.starts_with(LETTER));
+        record
+            .headers
+            .retain(|header: &OwnedHeader| !header.key.starts_with(LETTER) && header.key != WITHOUT_HEADER);
         Self {
             topic: text(TOPIC_HEADER),
             partition: text(PARTITION_HEADER).parse().unwrap_or_default(),
@@ -101,9 +106,16 @@ impl DeadLetter {
             group: text(GROUP_HEADER),
             delivery_count: text(COUNT_HEADER).parse().unwrap_or_default(),
             reason: text(MESSAGE_HEADER),
+            missing: Missing::of(&message),
             record,
             message,
         }
+    }
+
+    /// Whether [`record`](Self::record) is all of the message. One that was too large for the topic of the letters is there without its value, its
+    /// headers or its key, as much as had to go: the rest is in its own topic, as long as that keeps it.
+    pub fn is_whole(&self) -> bool {
+        self.missing.is_none()
     }
 
     /// Key, value and headers of the message; topic, partition, offset and timestamp are the letter's.
@@ -114,13 +126,15 @@ impl DeadLetter {
 
 impl DeadLetters {
     pub(crate) fn of_queue(queues: Arc<Queues>, topic: &str, group: &str) -> Result<Self> {
-        Self::in_topic(queues, &own_name(topic, group), group)
+        let letters = queues.own_letters(&own_name(topic, group))?;
+        Self::in_topic(queues, letters.name(), group)
     }
 
     pub(crate) fn in_topic(queues: Arc<Queues>, letters: &str, group: &str) -> Result<Self> {
         let number = queues.openings.fetch_add(1, Ordering::Relaxed);
         let builder = QueueBuilder::new(Arc::clone(&queues), letters, group);
-        let worker = builder.delivery_limit(u16::MAX).without_dead_letters().count_in_memory().build()?;
+        let worker = builder.delivery_limit(u16::MAX).without_dead_letters().count_in_memory();
+        let worker = worker.of_letters().build()?;
         Ok(Self { queues, worker, name: format!("annals.redrive.{letters}.{number}") })
     }
 
@@ -134,12 +148,17 @@ impl DeadLetters {
     }
 
     /// Sends the message to its topic again, and ends the letter, in one transaction. It is a new record at the end of the partition it came from,
-    /// and its deliveries are counted anew. The queues of other groups pass over it; consumers see it.
+    /// and its deliveries are counted anew. The queues of other groups pass over it; consumers see it. Of a letter that is not
+    /// [whole](DeadLetter::is_whole) the message is read from where it was.
     ///
     /// # Errors
-    /// [`UnknownTopic`](crate::Error::UnknownTopic) when its topic is gone; as [`Transaction::commit`](crate::Transaction::commit). The letter stays where it is.
+    /// [`UnknownTopic`](crate::Error::UnknownTopic) when its topic is gone, [`InvalidArgument`](crate::Error::InvalidArgument) for a letter that is not
+    /// whole when its message is not in its topic any more, and for a letter of another store; as [`Transaction::commit`](crate::Transaction::commit). The letter stays where it is.
     pub fn send_back(&mut self, letter: DeadLetter) -> Result<()> {
+        self.check_own(&letter)?;
+        let original = letter.missing.as_ref().map(|missing| self.original(&letter, missing)).transpose()?;
         let DeadLetter { topic, partition, group, message, record, .. } = letter;
+        let record = original.unwrap_or(record);
         let count = self.queues.topics.get(&topic)?.partition_count().max(1);
         let producer = self.queues.producer.clone();
         let durability = self.worker.durability();
@@ -154,11 +173,38 @@ impl DeadLetters {
         tx.commit().map(drop)
     }
 
+    /// The message of a letter that is not whole, where it was.
+    fn original(&self, letter: &DeadLetter, missing: &Missing) -> Result<OwnedRecord> {
+        let topic = self.queues.topics.get(&letter.topic)?;
+        let partition = topic.partition(letter.partition)?;
+        let is_there = missing.topic == Some(topic.id())
+            && (partition.start()..partition.end()).contains(&letter.offset);
+        let found = if is_there { partition.get(letter.offset)? } else { None };
+        found.filter(|record| record.offset == letter.offset).ok_or_else(|| {
+            let DeadLetter { topic, partition, offset, .. } = letter;
+            let (what, at) = (&missing.what, letter.message.offset);
+            let why = format!(
+                "{topic}-{partition}@{offset} is not there any more, and the letter {at} is without its"
+            );
+            Error::invalid(format!("{why} {what}: it can only be discarded"))
+        })
+    }
+
+    fn check_own(&self, letter: &DeadLetter) -> Result<()> {
+        let of = &letter.message.delivery().queue.queues;
+        if Arc::ptr_eq(of, &self.queues) {
+            return Ok(());
+        }
+        let (other, own) = (of.topics.path().display(), self.queues.topics.path().display());
+        Err(Error::invalid(format!("the letter is of the store in {other}, and this is the one in {own}")))
+    }
+
     /// Ends the letter. Its record stays in the topic of the dead letters as long as that keeps it.
     ///
     /// # Errors
-    /// As [`Message::ack`](crate::Message::ack).
+    /// As [`Message::ack`](crate::Message::ack); [`InvalidArgument`](crate::Error::InvalidArgument) for a letter of another store.
     pub fn discard(&mut self, letter: DeadLetter) -> Result<()> {
+        self.check_own(&letter)?;
         letter.message.ack()
     }
 

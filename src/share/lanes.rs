@@ -44,7 +44,12 @@ impl Lanes {
             self.key_of.remove(&offset);
             let Entry::Occupied(mut lane) = self.by_key.entry(key) else { continue };
             let was_first = lane.get().front() == Some(&offset);
-            lane.get_mut().retain(|other| *other != offset);
+            if was_first {
+                lane.get_mut().pop_front();
+            } else if let Ok(at) = lane.get().binary_search(&offset) {
+                // They stand in order. A search through all of a long lane would make each answer as slow as it is long.
+                lane.get_mut().remove(at);
+            }
             match lane.get().front().copied() {
                 None => _ = lane.remove(),
                 Some(front) if was_first => next.push(front),

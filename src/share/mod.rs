@@ -9,6 +9,7 @@ mod enqueuer;
 mod held;
 mod ids;
 mod lanes;
+mod letter;
 mod message;
 mod queue;
 mod queues;

@@ -11,6 +11,7 @@ use crate::locks::{MutexGuard, RwLock};
 use crate::log::{BelowStart, FetchLimits, Reader, Signal, Visibility, Watchers};
 use crate::share::burial::{AGAIN_AFTER_MS, AT_A_TIME, Burial};
 use crate::share::dead_letters::REDRIVE_HEADER;
+use crate::share::letter::GROUP_HEADER;
 use crate::share::queues::Queues;
 use crate::share::runs::{Lock, Span};
 use crate::share::settings::Settings;
@@ -253,9 +254,13 @@ impl Queue {
         Ok(reading)
     }
 
-    /// Whether a record is this queue's to deliver, and was not sent back for another.
+    /// Whether a record is this queue's to deliver: it was not sent back for another, nor is it another's letter.
     fn is_for(&self, record: &RecordRef<'_>) -> bool {
-        record.header(REDRIVE_HEADER).is_none_or(|group| group == self.group.as_bytes())
+        let group = self.group.as_bytes();
+        if self.settings.are_letters {
+            return record.header(GROUP_HEADER) == Some(group);
+        }
+        record.header(REDRIVE_HEADER).is_none_or(|of| of == group)
     }
 
     /// Writes that these were handed out once more, before they are: a message that ends the process is counted too.
@@ -384,13 +389,13 @@ impl Queue {
     /// Gives up messages that were handed out as often as they may be.
     fn give_up(&self, place: &Place, inner: &mut SlotInner, (span, now): (Span, Timestamp)) -> Result<()> {
         let most = Offset::try_from(AT_A_TIME).unwrap_or(1);
-        let span = Span { last: span.last.min(span.first.saturating_add(most - 1)), ..span };
-        let mut records = Vec::new();
-        let reason = format!("delivered {} times and not done", span.count);
-        let read = self.each(place, (span.first, span.last), |record| records.push(record.to_owned()));
-        let buried = read.and_then(|()| {
-            self.bury(place, inner, &Burial { span, records: &records, reason: &reason, now })
-        });
+        let mut span = Span { last: span.last.min(span.first.saturating_add(most - 1)), ..span };
+        let mut buried = self.bury_span(place, inner, (span, now));
+        if span.len() > 1 && matches!(buried, Err(Error::RecordTooLarge { .. } | Error::Full { .. })) {
+            // There may be room for one where there is none for all of them.
+            span.last = span.first;
+            buried = self.bury_span(place, inner, (span, now));
+        }
         if buried.as_ref().is_err_and(|error| !matches!(error, Error::Undecided { .. })) {
             // It is in nobody's way meanwhile.
             let again = now.saturating_add(AGAIN_AFTER_MS);
@@ -398,6 +403,13 @@ impl Queue {
         }
         self.watchers.raise();
         buried
+    }
+
+    fn bury_span(&self, place: &Place, inner: &mut SlotInner, (span, now): (Span, Timestamp)) -> Result<()> {
+        let mut records = Vec::new();
+        let reason = format!("delivered {} times and not done", span.count);
+        self.each(place, (span.first, span.last), |record| records.push(record.to_owned()))?;
+        self.bury(place, inner, &Burial { span, records: &records, reason: &reason, now })
     }
 
     /// Wakes `signal` whenever there may be something to hand out.

@@ -50,8 +50,9 @@ impl RetryPolicy {
 
     /// The wait of the message at `offset` after so many deliveries.
     pub fn delay(&self, deliveries: u16, offset: Offset) -> Duration {
-        let doublings = if self.is_doubled { u32::from(deliveries.saturating_sub(1)).min(31) } else { 0 };
-        let full = self.first.saturating_mul(1 << doublings).min(self.most);
+        // No wait is doubled more often than this before it is the longest there is.
+        let doublings = if self.is_doubled { deliveries.saturating_sub(1).min(128) } else { 0 };
+        let full = (0..doublings).fold(self.first, |wait, _| wait.saturating_mul(2)).min(self.most);
         if self.jitter == 0 {
             return full;
         }
@@ -73,7 +74,7 @@ mod tests {
         assert_eq!([1, 2, 900].map(|times| fixed.delay(times, 3).as_secs()), [5; 3]);
         assert_eq!(RetryPolicy::immediate().delay(4, 0), Duration::ZERO);
         let policy = RetryPolicy::exponential(Duration::from_secs(1), Duration::MAX);
-        assert_eq!(policy.delay(u16::MAX, 0), Duration::from_secs(1 << 31));
+        assert_eq!(policy.delay(u16::MAX, 0), Duration::MAX);
         let jittered = RetryPolicy::fixed(Duration::from_secs(100)).jitter(50, 7);
         let waits: Vec<_> = (0..200).map(|offset| jittered.delay(1, offset)).collect();
         assert!(waits.iter().all(|wait| (50..=100).contains(&wait.as_secs())), "{waits:?}");

@@ -6,6 +6,7 @@ use crate::consumer::StartFrom;
 use crate::error::{Error, Result};
 use crate::log::OnDamage;
 use crate::share::retry::RetryPolicy;
+use crate::share::share_partition::NO_LIMIT;
 use crate::types::Durability;
 
 /// Kafka's `group.share.delivery.count.limit`.
@@ -35,6 +36,8 @@ pub(super) struct Settings {
     pub(super) start_from: StartFrom,
     pub(super) on_damage: OnDamage,
     pub(super) counts_written: bool,
+    /// Its records are dead letters, of which it hands out the group's own.
+    pub(super) are_letters: bool,
 }
 
 /// What a worker asks for; what it leaves out is as it is, or the default.
@@ -48,6 +51,7 @@ pub(super) struct Asked {
     pub(super) start_from: Option<StartFrom>,
     pub(super) on_damage: Option<OnDamage>,
     pub(super) counts_written: Option<bool>,
+    pub(super) are_letters: bool,
 }
 
 impl Default for Settings {
@@ -61,6 +65,7 @@ impl Default for Settings {
             start_from: StartFrom::default(),
             on_damage: OnDamage::Fail,
             counts_written: true,
+            are_letters: false,
         }
     }
 }
@@ -74,7 +79,7 @@ impl Asked {
                 let key = "group.share.delivery.count.limit";
                 return Err(Error::config(key, 0, "at least 1: nothing would be handed out"));
             }
-            Some(limit) => i16::try_from(limit).unwrap_or(i16::MAX),
+            Some(limit) => i16::try_from(limit).unwrap_or(NO_LIMIT),
         };
         Ok(Settings {
             delivery_limit,
@@ -85,6 +90,7 @@ impl Asked {
             start_from: self.start_from.unwrap_or(others.start_from),
             on_damage: self.on_damage.unwrap_or(others.on_damage),
             counts_written: self.counts_written.unwrap_or(others.counts_written),
+            are_letters: self.are_letters,
         })
     }
 }

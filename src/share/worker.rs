@@ -120,7 +120,7 @@ impl Worker {
         self.classes.first().map(|class| class.queue.settings.durability).unwrap_or_default()
     }
 
-    /// Up to `most` messages, as soon as there are some; none after `timeout`, or when a [`WorkerWaker`] ends the wait. Sleeps
+    /// Up to `most` messages, as soon as there are some, at once where `most` is 0; none after `timeout`, or when a [`WorkerWaker`] ends the wait. Sleeps
     /// meanwhile; a record that is sent, a message that is released, a delay or a lock that is over ends the sleep.
     ///
     /// Messages that come back are handed out before new ones, the oldest first, without a promise of order; with
@@ -154,7 +154,10 @@ impl Worker {
     /// What there is now: messages, none if the wait is ended from elsewhere, nothing if it is to go on, until then at most.
     pub(super) fn look_once(&mut self, most: usize) -> Result<(Option<Messages>, Option<Timestamp>)> {
         self.queues.topics.check_open()?;
-        let (messages, next) = self.look(most.max(1))?;
+        if most == 0 {
+            return Ok((Some(Messages::default()), None));
+        }
+        let (messages, next) = self.look(most)?;
         let is_over = !messages.is_empty() || self.waker.woken.swap(false, Ordering::AcqRel);
         Ok((is_over.then(|| Messages::new(messages)), next))
     }

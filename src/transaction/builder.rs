@@ -27,6 +27,8 @@ pub(super) struct Settings {
     pub(super) durability: Durability,
     pub(super) buffer_bytes: usize,
     pub(super) timeout: Duration,
+    /// Whether it waits for room in a topic that is full, where the topic says so.
+    pub(super) waits_for_room: bool,
 }
 
 /// Begins a transaction with other settings than [`Store::transaction`](crate::Store::transaction).
@@ -56,6 +58,7 @@ impl TransactionBuilder {
             durability: Durability::default(),
             buffer_bytes: 16 << 20,
             timeout: Duration::from_secs(60),
+            waits_for_room: true,
         };
         Self { shared: Arc::clone(shared), producer, name: name.to_owned(), settings }
     }
@@ -78,6 +81,12 @@ impl TransactionBuilder {
     /// readers wait for it. Default: a minute; at most 15.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
+        self
+    }
+
+    /// A topic that is full refuses it at once: for whoever holds what others need to make room.
+    pub(crate) fn without_waiting(mut self) -> Self {
+        self.settings.waits_for_room = false;
         self
     }
 

@@ -67,7 +67,7 @@ pub(super) struct Deciding<'a> {
 impl<'a> Deciding<'a> {
     fn gathered<'g>(&'g self, contributions: &'g [&'g Contribution]) -> Gathered<'g> {
         let Self { pieces, conditions, put, .. } = *self;
-        Gathered { pieces, contributions, conditions, put }
+        Gathered { pieces, contributions, conditions, put, waits_for_room: self.settings.waits_for_room }
     }
 }
 
@@ -177,6 +177,15 @@ impl Transactions {
         let mut participants: Vec<_> = deciding.participants.iter().collect();
         participants.sort_by_key(|one| one.topic());
         let mut prepared = Vec::new();
+        // Participants hold locks that others need to make room: whoever has to wait for it waits before.
+        if !participants.is_empty()
+            && let Err(error) = deciding.gathered(&[]).wait_for_room()
+        {
+            let open = state.open.take();
+            drop(state);
+            open.into_iter().for_each(|open| self.give_up(deciding.named, open));
+            return Err(error);
+        }
         for one in participants {
             match one.prepare() {
                 Ok(some) => prepared.extend(some),

@@ -20,6 +20,20 @@ pub(super) struct Gathered<'a> {
     pub(super) conditions: &'a [Box<dyn Condition>],
     /// What of the transaction was written before.
     pub(super) put: &'a [Put],
+    pub(super) waits_for_room: bool,
+}
+
+impl Gathered<'_> {
+    /// Returns when there is room for its records.
+    pub(super) fn wait_for_room(&self) -> Result<()> {
+        let mut pieces = self.pieces.by_place.values();
+        pieces.try_for_each(|piece| check_room(&piece.partition, piece.bytes(), self.waits_for_room))
+    }
+}
+
+fn check_room(partition: &Partition, bytes: u64, waits_for_room: bool) -> Result<()> {
+    let log = partition.log();
+    if waits_for_room { log.check_room(bytes) } else { log.check_room_now(bytes) }
 }
 
 /// What goes to one partition: nothing where a condition looks at it alone.
@@ -59,7 +73,7 @@ impl Transactions {
         }
         let shares = shares(open, gathered);
         for share in shares.iter().filter(|share| !share.records.is_empty()) {
-            share.partition.log().check_room(share.bytes)?;
+            check_room(&share.partition, share.bytes, gathered.waits_for_room)?;
         }
         let stages = shares.iter().map(|share| share.partition.log().stage());
         let mut stages = stages.collect::<Result<Vec<_>>>()?;

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use crate::consumer::Consumer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::group::PendingOffsets;
 use crate::producer::Producer;
 use crate::topic::{Participant, Partition};
@@ -58,6 +58,8 @@ pub struct Transaction {
     conditions: Vec<Box<dyn Condition>>,
     /// What was written before the decision.
     put: Vec<Put>,
+    /// Why it cannot be committed.
+    refused: Option<String>,
     /// Whether something of it may be left to abort.
     is_over: bool,
 }
@@ -100,6 +102,7 @@ impl Transaction {
             participants: Vec::new(),
             conditions: Vec::new(),
             put: Vec::new(),
+            refused: None,
             is_over: false,
         }
     }
@@ -150,6 +153,21 @@ impl Transaction {
         self.expect(EndsAt { partition: partition.clone(), end });
     }
 
+    /// Whether it is one of these.
+    pub(crate) fn is_of(&self, transactions: &Arc<Transactions>) -> bool {
+        Arc::ptr_eq(&self.shared, transactions)
+    }
+
+    /// No commit of it takes effect any more; each says why.
+    pub(crate) fn refuse(&mut self, reason: String) {
+        self.refused.get_or_insert(reason);
+    }
+
+    /// The directory of its store.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.shared.topics.path()
+    }
+
     /// Makes the commit depend on a condition.
     pub(crate) fn expect(&mut self, condition: impl Condition + 'static) {
         self.conditions.push(Box::new(condition));
@@ -176,8 +194,14 @@ impl Transaction {
     /// Commits with the transaction where `consumer` stands now, after what it has handed out: offsets and records take effect together.
     ///
     /// # Errors
-    /// [`InvalidConfig`](crate::Error::InvalidConfig) for a consumer without a group.
+    /// [`InvalidConfig`](crate::Error::InvalidConfig) for a consumer without a group, [`InvalidArgument`](crate::Error::InvalidArgument) for one of another store.
     pub fn commit_offsets(&mut self, consumer: &Consumer) -> Result<()> {
+        if !consumer.is_of(&self.shared.groups) {
+            let path = self.shared.topics.path().display();
+            return Err(Error::invalid(format!(
+                "the consumer is not of the store in {path}, which the transaction is of"
+            )));
+        }
         let pending = consumer.pending()?;
         let groups = Arc::clone(&self.shared.groups);
         self.take_part(|| PendingOffsets::new(&groups), |offsets| offsets.set(pending));
@@ -193,6 +217,9 @@ impl Transaction {
     /// [`Io`](crate::Error::Io), [`Full`](crate::Error::Full), [`Poisoned`](crate::Error::Poisoned).
     /// [`Undecided`](crate::Error::Undecided): whether it takes effect shows after reopening the store.
     pub fn commit(mut self) -> Result<Committed> {
+        if let Some(reason) = self.refused.take() {
+            return Err(Error::invalid(reason));
+        }
         self.prepare()?;
         self.is_over = true;
         let put = self.shared.commit(&self.deciding())?;

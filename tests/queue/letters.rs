@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use annals::{Error, Record};
+use annals::{Error, Record, TopicConfig, WhenFull};
 
 use crate::world::{World, take, value, values};
 
@@ -80,4 +80,123 @@ fn figures_say_what_a_queue_is_doing() {
     world.store.topic("jobs").unwrap().partition(0).unwrap().delete_records(6).unwrap();
     let queue = &world.store.stats().unwrap().queues[0];
     assert_eq!((queue.waiting, queue.locked, queue.lost, queue.oldest_age), (0, 0, 4, None));
+}
+
+/// A store whose queue gives up at once, into a topic of letters that was made before.
+fn with_letters(config: TopicConfig) -> World {
+    let world = World::new(1);
+    world.store.create_topic("dead", config).unwrap();
+    world
+}
+
+#[test]
+fn a_letter_that_lost_its_value_is_sent_back_with_it() {
+    let world = with_letters(TopicConfig::new().max_message_bytes(2000));
+    let large = "x".repeat(5000);
+    world.store.producer().send(Record::to("jobs").key("k").value(&large).header("trace", "7")).unwrap();
+    let mut worker = world.builder().dead_letter_topic("dead").build().unwrap();
+    take(&mut worker, 1).remove(0).reject("bad").unwrap();
+    let mut letters = world.store.dead_letters_in("dead", "workers").unwrap();
+    let letter = letters.take(1).unwrap().remove(0);
+    assert!(!letter.is_whole() && letter.record().value.is_none());
+    assert_eq!(letter.record().headers.len(), 1);
+    letters.send_back(letter).unwrap();
+    let back = take(&mut worker, 1).remove(0);
+    assert_eq!((value(&back), back.key.as_deref()), (large, Some(&b"k"[..])));
+    back.reject("bad again").unwrap();
+    world.store.maintain().unwrap();
+    world.store.topic("jobs").unwrap().partition(0).unwrap().delete_records(2).unwrap();
+    let letter = letters.take(1).unwrap().remove(0);
+    assert!(matches!(letters.send_back(letter), Err(Error::InvalidArgument { .. })));
+    assert_eq!(letters.take(9).unwrap().len(), 1, "it stays");
+}
+
+#[test]
+fn letters_of_large_messages_keep_their_values() {
+    let world = World::new(1);
+    let most = TopicConfig::new().max_message_bytes(3 << 20);
+    world.store.create_topic("large", most).unwrap();
+    let large = "x".repeat((3 << 20) - 200);
+    world.store.producer().send(Record::to("large").value(&large)).unwrap();
+    let mut worker = world.store.queue("large", "workers").unwrap();
+    take(&mut worker, 1).remove(0).reject("bad").unwrap();
+    let mut letters = world.store.dead_letters("large", "workers").unwrap();
+    let letter = letters.take(1).unwrap().remove(0);
+    assert!(letter.is_whole());
+    assert_eq!(letter.record().value.as_ref().map(Vec::len), Some(large.len()));
+}
+
+#[test]
+fn a_message_whose_letter_never_fits_is_given_up_all_the_same() {
+    let world = with_letters(TopicConfig::new().max_message_bytes(1500));
+    let (key, long) = ("k".repeat(4000), "h".repeat(4000));
+    world.store.producer().send(Record::to("jobs").key(&key).value("a")).unwrap();
+    world.store.producer().send(Record::to("jobs").value("b").header("long", &long)).unwrap();
+    let mut worker = world.builder().dead_letter_topic("dead").delivery_limit(1).build().unwrap();
+    drop(take(&mut worker, 2));
+    world.pass(5);
+    assert!(take(&mut worker, 2).is_empty());
+    let mut letters = world.store.dead_letters_in("dead", "workers").unwrap();
+    let taken = letters.take(9).unwrap();
+    assert_eq!(taken.iter().map(|letter| letter.offset).collect::<Vec<_>>(), [0, 1]);
+    assert!(taken.iter().all(|letter| !letter.is_whole()));
+    world.send(&["c"]);
+    let reason = "r".repeat(3 << 20);
+    take(&mut worker, 1).remove(0).reject(&reason).unwrap();
+    assert_eq!(world.store.stats().unwrap().queues.iter().map(|queue| queue.dead).sum::<u64>(), 3);
+}
+
+#[test]
+fn a_full_topic_of_letters_holds_nobody_up() {
+    let full = TopicConfig::new().size_limit(600, WhenFull::Block);
+    let world = with_letters(full.size_limit_max_block(Duration::from_secs(3600)));
+    world.store.producer().send(Record::to("dead").value("x".repeat(400).as_str())).unwrap();
+    world.send(&["a", "b"]);
+    let mut worker = world.builder().dead_letter_topic("dead").build().unwrap();
+    let refused = take(&mut worker, 1).remove(0).reject("a reason that takes room: it is long enough");
+    assert!(matches!(refused, Err(Error::Full { .. })), "{refused:?}");
+    assert_eq!(values(&take(&mut worker, 1)), ["b"]);
+}
+
+#[test]
+fn letters_in_one_topic_are_each_group_s_own() {
+    let world = World::new(1);
+    world.send(&["a"]);
+    for group in ["x/y", "x_y", "x.y"] {
+        let mut worker = world.store.queue("jobs", group).unwrap();
+        take(&mut worker, 1).remove(0).reject(group).unwrap();
+    }
+    for group in ["x/y", "x_y", "x.y"] {
+        let letters = world.store.dead_letters("jobs", group).unwrap().take(9).unwrap();
+        let reasons: Vec<_> = letters.iter().map(|letter| letter.reason.as_str()).collect();
+        assert_eq!(reasons, [group]);
+    }
+}
+
+#[test]
+fn nothing_is_handed_out_to_whoever_asks_for_nothing() {
+    let world = World::new(1);
+    rejected(&world, &["a"]);
+    world.send(&["b"]);
+    assert!(take(&mut world.worker(), 0).is_empty());
+    assert!(world.store.dead_letters("jobs", "workers").unwrap().take(0).unwrap().is_empty());
+    assert_eq!(values(&take(&mut world.worker(), 1)), ["b"]);
+}
+
+#[test]
+fn handles_of_another_store_are_refused() {
+    let (world, other) = (World::new(1), World::new(1));
+    rejected(&other, &["a"]);
+    other.send(&["b"]);
+    let mut tx = world.store.transaction("t").unwrap();
+    tx.ack(take(&mut other.worker(), 1).remove(0));
+    assert!(matches!(tx.commit(), Err(Error::InvalidArgument { .. })));
+    assert_eq!(values(&take(&mut other.worker(), 1)), ["b"], "it was not done, and is free");
+    let consumer = other.store.consumer("readers").unwrap();
+    let mut tx = world.store.transaction("t").unwrap();
+    assert!(matches!(tx.commit_offsets(&consumer), Err(Error::InvalidArgument { .. })));
+    rejected(&world, &["c"]);
+    let letter = other.store.dead_letters("jobs", "workers").unwrap().take(1).unwrap().remove(0);
+    let mut letters = world.store.dead_letters("jobs", "workers").unwrap();
+    assert!(matches!(letters.send_back(letter), Err(Error::InvalidArgument { .. })));
 }

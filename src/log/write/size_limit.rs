@@ -142,6 +142,21 @@ impl Log {
         }
     }
 
+    /// Sees to it that there is room for records of so many bytes, and waits for nobody to make it.
+    pub(crate) fn check_room_now(self: &Arc<Self>, bytes: u64) -> Result<()> {
+        let limit = self.accumulator.lock().rules.size_limit;
+        match limit {
+            Some(limit) if limit.when_full == WhenFull::Block => {
+                if bytes > limit.max_bytes {
+                    let setting = "annals.size.limit.bytes";
+                    return Err(Error::RecordTooLarge { size: bytes, limit: limit.max_bytes, setting });
+                }
+                if self.bytes() + bytes > limit.max_bytes { Err(self.full(&limit)) } else { Ok(()) }
+            }
+            _ => self.check_room(bytes),
+        }
+    }
+
     fn drop_oldest(self: &Arc<Self>, bytes: u64, limit: &SizeLimit) -> Result<()> {
         let mut excess = self.bytes().saturating_sub(limit.max_bytes.saturating_sub(bytes));
         let mut keep_from = self.end();

@@ -147,7 +147,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "sent-back-to-everybody",
         file: "src/share/queue.rs",
-        good: "record.header(REDRIVE_HEADER).is_none_or(|group| group == self.group.as_bytes())",
+        good: "record.header(REDRIVE_HEADER).is_none_or(|of| of == group)",
         bad: "record.header(REDRIVE_HEADER).is_none_or(|_| true)",
         caught_by: &[tests("queue", &["letters::"])],
     },
