@@ -17,10 +17,12 @@ impl Partition {
     }
 
     /// Deletes every record below `before`. When the call returns they can never be read again, whatever crashes; an
-    /// offset at or below the start deletes nothing.
+    /// offset at or below the start deletes nothing. Up to [`stable`](Self::stable) it is always possible: transactions that are
+    /// decided get their ends into the log first, which may take a sync, or up to a second where another thread is at it.
     ///
     /// # Errors
-    /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) above the end, [`Io`](crate::Error::Io).
+    /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) above the end; [`InvalidArgument`](crate::Error::InvalidArgument) above the
+    /// first record of a transaction that is not decided; [`Io`](crate::Error::Io).
     pub fn delete_records(&self, before: Offset) -> Result<DeleteReport> {
         self.refuse_internal()?;
         self.log().delete_records(before).map_err(|error| error.in_partition(self.topic_partition()))

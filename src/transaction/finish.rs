@@ -269,6 +269,10 @@ impl EndsTransactions for Transactions {
         // It is decided, perhaps, and its marker waits for others. What fails is tried again.
         drop(this.finish());
     }
+
+    fn write_decided(&self) -> Result<()> {
+        self.this.upgrade().map_or(Ok(()), |this| this.finish())
+    }
 }
 
 impl Chore for Transactions {

@@ -231,3 +231,25 @@ fn a_stream_does_not_vanish_when_partitions_are_added_without_an_index() {
     store.alter_topic("orders", on()).unwrap();
     assert!(topic.append_to("order-1", Expected::NoStream, &[Record::new()]).is_err());
 }
+
+#[test]
+fn records_can_be_deleted_right_behind_their_commit() {
+    let dir = fast_dir();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    let accounts = store.create_topic("accounts", indexed()).unwrap();
+    let log = store.create_topic("log", indexed()).unwrap();
+    let mut tx = store.transaction("transfer").unwrap();
+    for topic in [&accounts, &log] {
+        tx.append_to(&topic.stream("a").unwrap(), Expected::NoStream, &[Record::new().value("1")]).unwrap();
+    }
+    tx.commit().unwrap();
+    let mut open = store.transaction_builder("open").buffer_bytes(0).begin().unwrap();
+    open.append_to(&log.stream("b").unwrap(), Expected::NoStream, &[Record::new().value("1")]).unwrap();
+    let (accounts, log) = (accounts.partition(0).unwrap(), log.partition(0).unwrap());
+    assert_eq!((accounts.stable(), accounts.end()), (1, 1), "decided, and no marker is in the log");
+    assert_eq!(accounts.delete_records(1).unwrap().start, 1);
+    let undecided = log.delete_records(log.end());
+    assert!(matches!(undecided, Err(Error::InvalidArgument { .. })), "{undecided:?}");
+    assert_eq!(log.delete_records(log.stable()).unwrap().start, log.stable());
+    open.abort().unwrap();
+}

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Weak;
 
+use crate::error::Result;
 use crate::locks::OnceLock;
 use crate::types::TopicPartition;
 
@@ -11,6 +12,9 @@ pub(crate) trait EndsTransactions: Send + Sync {
     /// Has the transaction that this producer has open in the partition come to its end in the log, if it can: aborts it where it is
     /// not decided. It is called under no lock of a log, perhaps under those of another transaction, and waits for no transaction.
     fn clear_away(&self, partition: &TopicPartition, producer_id: i64);
+
+    /// Writes the ends of transactions that are decided into the logs, now and not before long. It is called under no lock of a log.
+    fn write_decided(&self) -> Result<()>;
 }
 
 /// The one who can, for all logs of a store; nobody at first.
@@ -26,6 +30,12 @@ impl Clearing {
         if let Some(who) = self.0.get().and_then(Weak::upgrade) {
             who.clear_away(partition, producer_id);
         }
+    }
+}
+
+impl Clearing {
+    pub(in crate::log) fn write_decided(&self) -> Result<()> {
+        self.0.get().and_then(Weak::upgrade).map_or(Ok(()), |who| who.write_decided())
     }
 }
 

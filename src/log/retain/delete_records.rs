@@ -1,11 +1,17 @@
 //! Deleting the beginning of a log on demand.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::io::Deadline;
 use crate::log::log::Log;
+use crate::log::signal::Signal;
 use crate::log::write::accumulator::Take;
 use crate::types::Offset;
+
+/// How long a deletion waits for ends of transactions that another thread is writing.
+const ENDS_WAIT: Duration = Duration::from_secs(1);
 
 /// What [`Partition::delete_records`](crate::Partition::delete_records) took out.
 ///
@@ -39,6 +45,7 @@ impl Log {
     pub(crate) fn delete_records(self: &Arc<Self>, before: Offset) -> Result<DeleteReport> {
         self.check_poison()?;
         self.check_not_held()?;
+        self.write_ends_below(before)?;
         let mut writer = self.writer.lock();
         self.write_with(&mut writer, Take::All);
         if before > self.end() {
@@ -70,5 +77,27 @@ impl Log {
         let bytes = bytes.saturating_sub(self.bytes());
         self.note_reclaimed(bytes);
         Ok(DeleteReport { start: self.start(), segments, bytes })
+    }
+
+    /// Transactions that are decided get their ends into the log first, if they are all that is in the way.
+    fn write_ends_below(self: &Arc<Self>, before: Offset) -> Result<()> {
+        self.write_accepted();
+        let is_due = || before > self.finished() && before <= self.stable();
+        if !is_due() {
+            return Ok(());
+        }
+        let signal = Arc::new(Signal::default());
+        self.watch(&signal);
+        let deadline = Deadline::after(ENDS_WAIT);
+        let outcome = loop {
+            let raised = signal.raised();
+            let written = self.clearing.write_decided();
+            // Another thread may be about to write them: then nothing was left to write here.
+            if written.is_err() || !is_due() || !signal.wait(raised, deadline) {
+                break written;
+            }
+        };
+        self.unwatch(&signal);
+        outcome
     }
 }
