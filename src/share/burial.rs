@@ -76,8 +76,11 @@ impl Queue {
                 let (entry, accounts) = self.queues.states.entry(&place.slot, inner, (vec![batch], now))?;
                 match self.bury_together(place, (&topic, burial), &entry) {
                     Ok(()) => inner.accounts = accounts,
-                    // Its topic takes no letter at all, however short. The message's record is where it was.
-                    Err(Error::RecordTooLarge { .. }) if burial.records.len() == 1 => {
+                    // Its topic takes no letter at all, however short. The message's record is where it was. A topic without
+                    // room for one may have some later.
+                    Err(Error::RecordTooLarge { setting, .. })
+                        if burial.records.len() == 1 && setting != "annals.size.limit.bytes" =>
+                    {
                         self.queues.states.write(&place.slot, inner, (vec![batch], now))?;
                     }
                     Err(error) => {
