@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use crate::consumer::StartFrom;
 use crate::error::{Error, Result};
+use crate::format::check_topic_name;
 use crate::log::OnDamage;
 use crate::share::queues::Queues;
 use crate::share::retry::RetryPolicy;
 use crate::share::settings::{Asked, DeadLetterTopic, LOCK_TIMEOUT};
 use crate::share::worker::Worker;
+use crate::topic::refuse_change;
 use crate::types::Durability;
 
 /// One take in so many begins with a lower class.
@@ -157,7 +159,8 @@ impl QueueBuilder {
     ///
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidName`](Error::InvalidName), [`InvalidConfig`](Error::InvalidConfig),
-    /// [`InvalidArgument`](Error::InvalidArgument) when other workers use the queue with other settings,
+    /// [`InvalidArgument`](Error::InvalidArgument) when other workers use the queue with other settings, and for a topic of dead letters that is the
+    /// queue's own topic or compacted, [`TopicExists`](Error::TopicExists) for one that could not be made beside another,
     /// [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Fail`], [`Io`](Error::Io),
     /// [`StoreClosed`](Error::StoreClosed).
     pub fn build(self) -> Result<Worker> {
@@ -178,7 +181,35 @@ impl QueueBuilder {
         {
             return Err(Error::invalid(format!("topic {topic:?} stands twice, also as number {number}")));
         }
+        if let Some(DeadLetterTopic::Named(name)) = &asked.dead_letters {
+            check_letters(&queues, name, &topics)?;
+        }
         let joined = topics.iter().map(|topic| queues.join(&group, topic, &asked)).collect::<Result<_>>()?;
         Ok(Worker::new(queues, joined, (lower_share, lock_timeout)))
+    }
+}
+
+/// Refuses a topic that could not take dead letters, or not keep them.
+fn check_letters(queues: &Queues, name: &str, topics: &[String]) -> Result<()> {
+    if topics.iter().any(|topic| topic == name) {
+        return Err(Error::invalid(format!("topic {name:?} cannot take the dead letters of its own queue")));
+    }
+    check_topic_name(name).map_err(|reason| Error::InvalidName {
+        kind: "topic",
+        name: name.to_owned(),
+        reason,
+    })?;
+    refuse_change(name)?;
+    match queues.own_letters(name) {
+        Ok(found) if found.name() != name => {
+            let existing = found.name().to_owned();
+            Err(Error::TopicExists { topic: name.to_owned(), existing })
+        }
+        Ok(found) if found.settings().compaction().is_some() => {
+            let why = "it is compacted, and would keep one dead letter of each key";
+            Err(Error::invalid(format!("topic {name:?} cannot take dead letters: {why}")))
+        }
+        Ok(_) | Err(Error::UnknownTopic { .. }) => Ok(()),
+        Err(error) => Err(error),
     }
 }

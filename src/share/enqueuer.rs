@@ -76,6 +76,7 @@ impl EnqueuerBuilder {
     }
 
     /// The queue of `group` may have so many messages that are not done, those that wait, are out, or are delayed. Only enqueuers keep to it.
+    /// Offsets without a record, as those of aborted transactions, count until a worker has come to them.
     /// [`WhenFull::Block`] waits for up to a minute; [`WhenFull::DropOldest`] is refused.
     pub fn limit(mut self, group: &str, messages: u64, when_full: WhenFull) -> Self {
         self.limits.push(Limit { group: group.into(), most: messages, when_full });
@@ -91,13 +92,16 @@ impl EnqueuerBuilder {
     /// Makes the enqueuer.
     ///
     /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidArgument`](Error::InvalidArgument) for [`WhenFull::DropOldest`],
+    /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidArgument`](Error::InvalidArgument) for [`WhenFull::DropOldest`] and for a window of no time or no ids,
     /// [`Io`](Error::Io), [`Corrupt`](Error::Corrupt) of what it has to read.
     pub fn build(self) -> Result<Enqueuer> {
         let Self { queues, topic, window, limits, durability } = self;
         let topic = queues.topics.get(&topic)?;
         if limits.iter().any(|limit| limit.when_full == WhenFull::DropOldest) {
             return Err(Error::invalid("a queue drops no message to make room for another"));
+        }
+        if window.is_some_and(|window| window.time.is_zero() || window.most == 0) {
+            return Err(Error::invalid("a window of no time, or of no ids, remembers none"));
         }
         let gate = queues.gate(topic.id());
         if let Some(window) = window {
@@ -108,8 +112,7 @@ impl EnqueuerBuilder {
                 state.ids = Some(Ids::load(wanted, &topic.partitions(), queues.clock.now())?);
             }
         }
-        let signal = Arc::new(Signal::default());
-        Ok(Enqueuer { queues, topic, gate, window, limits, durability, signal })
+        Ok(Enqueuer { queues, topic, gate, window, limits, durability })
     }
 }
 
@@ -136,7 +139,6 @@ pub struct Enqueuer {
     window: Option<Window>,
     limits: Vec<Limit>,
     durability: Durability,
-    signal: Arc<Signal>,
 }
 
 impl Enqueuer {
@@ -208,31 +210,57 @@ impl Enqueuer {
 
     /// The gate, once there is room for one more message in every queue.
     fn wait_for_room(&self) -> Result<MutexGuard<'_, GateState>> {
-        let mut deadline = None;
+        let mut waiting: Option<Waiting<'_>> = None;
         loop {
-            let seen = self.signal.raised();
+            // Read before looking: room made after this look ends the sleep below.
+            let seen = waiting.as_ref().map(|waiting| waiting.signal.raised());
             let state = self.gate.state.lock();
             self.queues.topics.check_open()?;
+            self.topic.partitions().iter().try_for_each(|partition| partition.log().check_open())?;
             let full = self.limits.iter().find_map(|limit| {
                 let unfinished = self.queues.unfinished(&self.topic, &limit.group);
                 (unfinished >= limit.most).then_some((limit, unfinished))
             });
             let Some((limit, unfinished)) = full else { return Ok(state) };
             drop(state);
-            if limit.when_full == WhenFull::Fail || deadline.is_some_and(Deadline::has_passed) {
+            let is_over = waiting.as_ref().is_some_and(|waiting| waiting.deadline.has_passed());
+            if limit.when_full == WhenFull::Fail || is_over {
                 let (topic, group) = (self.topic.name().to_owned(), limit.group.to_string());
                 return Err(Error::QueueFull { topic, group, unfinished, limit: limit.most });
             }
-            match deadline {
-                Some(deadline) => _ = self.signal.wait(seen, deadline),
-                None => {
-                    // Looked at once more: there may have been room before anybody would have said so.
-                    self.queues.room.add(&self.signal);
-                    self.queues.topics.watch_close(&self.signal);
-                    deadline = Some(Deadline::after(LONGEST_WAIT));
-                }
+            match (&waiting, seen) {
+                (Some(waiting), Some(seen)) => _ = waiting.signal.wait(seen, waiting.deadline),
+                // Looked at once more: there may have been room before anybody would have said so.
+                _ => waiting = Some(Waiting::new(self)),
             }
         }
+    }
+}
+
+/// A sender that waits for room: answers make it, retention, and whoever deletes records or the topic.
+struct Waiting<'a> {
+    enqueuer: &'a Enqueuer,
+    partitions: Vec<Partition>,
+    signal: Arc<Signal>,
+    deadline: Deadline,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(enqueuer: &'a Enqueuer) -> Self {
+        let (signal, partitions) = (Arc::new(Signal::default()), enqueuer.topic.partitions());
+        enqueuer.queues.room.add(&signal);
+        enqueuer.queues.topics.watch_close(&signal);
+        partitions.iter().for_each(|partition| partition.log().watch(&signal));
+        Self { enqueuer, partitions, signal, deadline: Deadline::after(LONGEST_WAIT) }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let Self { enqueuer, partitions, signal, .. } = self;
+        enqueuer.queues.room.remove(signal);
+        enqueuer.queues.topics.unwatch_close(signal);
+        partitions.iter().for_each(|partition| partition.log().unwatch(signal));
     }
 }
 

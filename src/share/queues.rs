@@ -240,6 +240,7 @@ impl Queues {
     pub(crate) fn topic_changed(&self, topic: &str) {
         let queues = self.open_queues();
         queues.iter().filter(|queue| queue.topic.name() == topic).for_each(|queue| queue.watchers.raise());
+        self.room.raise();
     }
 
     /// Forgets the states of topics that are gone. None can ever be another's: they go for their room alone, and what fails here
@@ -256,9 +257,13 @@ impl Queues {
 
     /// Forgets everything of a group, durably.
     pub(crate) fn delete(&self, group: &str) -> Result<()> {
-        if let Some(queue) = self.open_queues().iter().find(|queue| &*queue.group == group) {
+        let is_there =
+            |topic: &Topic| self.topics.get(topic.name()).is_ok_and(|found| found.id() == topic.id());
+        let is_in_use = |queue: &&Arc<Queue>| &*queue.group == group && is_there(&queue.topic);
+        if let Some(queue) = self.open_queues().iter().find(is_in_use) {
             let topic = queue.topic.name();
-            return Err(Error::invalid(format!("group {group:?} has workers on topic {topic:?}")));
+            let why = "has workers, or messages that they have taken,";
+            return Err(Error::invalid(format!("group {group:?} {why} on topic {topic:?}")));
         }
         let gone: Vec<_> = self.slots.lock().keys().filter(|name| &*name.group == group).cloned().collect();
         self.forget(&gone)?;

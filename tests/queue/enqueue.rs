@@ -101,3 +101,37 @@ fn a_sender_that_waits_goes_on_when_a_message_is_done() {
         assert!(matches!(waiting.join().unwrap(), Err(Error::StoreClosed { .. })));
     });
 }
+
+#[test]
+fn a_blocked_sender_sees_what_makes_room_and_what_takes_its_topic() {
+    for deletes_topic in [false, true] {
+        let world = World::new(1);
+        let builder = world.store.enqueuer_builder("jobs").limit("workers", 1, annals::WhenFull::Block);
+        let jobs = builder.build().unwrap();
+        jobs.send(Record::new().value("a")).unwrap();
+        let outcome = std::thread::scope(|scope| {
+            let sender = scope.spawn(|| jobs.send(Record::new().value("b")));
+            std::thread::sleep(std::time::Duration::from_millis(30));
+            if deletes_topic {
+                world.store.delete_topic("jobs").unwrap();
+            } else {
+                world.store.topic("jobs").unwrap().partition(0).unwrap().delete_records(1).unwrap();
+            }
+            sender.join().unwrap()
+        });
+        let is_as_it_should = match &outcome {
+            Ok(_) => !deletes_topic,
+            Err(error) => deletes_topic && matches!(error, Error::UnknownTopic { .. }),
+        };
+        assert!(is_as_it_should, "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_window_that_remembers_nothing_is_refused() {
+    let world = World::new(1);
+    for (time, ids) in [(std::time::Duration::ZERO, 5), (std::time::Duration::from_secs(5), 0)] {
+        let built = world.store.enqueuer_builder("jobs").unique_within(time, ids).build();
+        assert!(matches!(built, Err(Error::InvalidArgument { .. })));
+    }
+}

@@ -201,3 +201,17 @@ fn handles_of_another_store_are_refused() {
     let mut letters = world.store.dead_letters("jobs", "workers").unwrap();
     assert!(matches!(letters.send_back(letter), Err(Error::InvalidArgument { .. })));
 }
+
+#[test]
+fn a_topic_that_cannot_take_letters_is_refused_at_once() {
+    let world = with_letters(TopicConfig::new().cleanup_policy(annals::CleanupPolicy::Compact));
+    world.store.create_topic("a.b", TopicConfig::new()).unwrap();
+    for name in ["dead", "jobs", "a_b", "no/topic", "__consumer_offsets", ""] {
+        let built = world.builder().dead_letter_topic(name).build();
+        let is_refused = matches!(
+            built,
+            Err(Error::InvalidArgument { .. } | Error::InvalidName { .. } | Error::TopicExists { .. })
+        );
+        assert!(is_refused, "{name:?}: {built:?}");
+    }
+}
