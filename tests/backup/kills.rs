@@ -105,8 +105,10 @@ fn check(dir: &Path, done: &[String]) {
             }
             Err(Error::Backup { .. }) => {
                 assert!(!told.contains(&*name), "{name} was told to be whole");
+                // Killed before the first file of it.
+                let is_empty = std::fs::read_dir(entry.path()).unwrap().next().is_none();
                 assert!(
-                    matches!(Store::open(entry.path()), Err(Error::Backup { .. })),
+                    is_empty || matches!(Store::open(entry.path()), Err(Error::Backup { .. })),
                     "{name} passes for a store"
                 );
             }

@@ -144,7 +144,8 @@ fn soak() -> Result<()> {
         held.len()
     );
     assert!(third > 0, "not one round in a third of the time");
-    assert!(late.descriptors <= early.descriptors, "descriptors grow");
+    // Each is what a round happened to hold when it was looked at.
+    assert!(late.descriptors <= early.descriptors + 2, "descriptors grow");
     assert!(late.maps <= early.maps + 16, "maps grow");
     assert!(late.disk <= early.disk + 256, "the disk fills");
     assert!(late.resident <= early.resident + early.resident / 10 + 1024, "memory grows");
