@@ -1,6 +1,7 @@
 //! The directory that a backup or a restored store is made in.
 
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Component, Path};
 
 use crate::backup::list::{LIST_FILE, UNFINISHED};
 use crate::error::{Error, Result};
@@ -23,20 +24,28 @@ impl Target {
         let absolute =
             std::path::absolute(path).map_err(|error| Error::io(path, "find the place of", error))?;
         let root = beside.at(&absolute);
+        refuse_way_up(&root, &absolute)?;
         if let Some(store) = store {
             refuse_inside(store, &absolute)?;
         }
         let was_there = root.exists()?;
         if was_there {
-            refuse_full(&root)?;
+            refuse_full(&root, false)?;
         } else {
             root.ensure()?;
         }
         // Its one path, whatever links lead there.
         let root = root.elsewhere(&absolute)?;
+        // Before anything else: a crash leaves nothing that passes for a store, or for the beginning of one. Of two that come at
+        // once one makes it.
+        let marker = root.open(UNFINISHED, OpenMode::CreateNew).map_err(|error| being_made(&root, error))?;
+        // From here on what is in it is this one's own, if nothing else is.
+        if let Err(error) = refuse_full(&root, true) {
+            drop(root.remove_if_there(UNFINISHED));
+            return Err(error);
+        }
         let target = Self { root, was_there, is_finished: false };
-        // Before anything else: a crash leaves nothing that passes for a store, or for the beginning of one.
-        target.root.open(UNFINISHED, OpenMode::CreateNew)?.sync()?;
+        marker.sync()?;
         target.root.sync()?;
         Ok(target)
     }
@@ -74,12 +83,14 @@ impl Target {
 
     /// Removes all of it. What cannot be removed is in nobody's way but that of the next backup into the same directory.
     fn clear(&self) -> Result<()> {
-        for entry in self.root.list()? {
+        for entry in self.root.list()?.iter().filter(|entry| entry.name != UNFINISHED) {
             match entry.kind {
                 EntryKind::Directory => self.root.child(&entry.name).remove_all()?,
                 EntryKind::File | EntryKind::Other => self.root.remove_if_there(&entry.name)?,
             }
         }
+        // The last: until then nobody else begins here.
+        self.root.remove_if_there(UNFINISHED)?;
         if self.was_there { Ok(()) } else { self.root.remove_empty() }
     }
 }
@@ -92,9 +103,10 @@ impl Drop for Target {
     }
 }
 
-fn refuse_full(root: &Directory) -> Result<()> {
+/// An error when there is something in it, but the marker of the one that has begun.
+fn refuse_full(root: &Directory, is_begun: bool) -> Result<()> {
     let entries = root.list()?;
-    if entries.is_empty() {
+    if entries.iter().all(|entry| entry.name == UNFINISHED) && entries.len() <= usize::from(is_begun) {
         return Ok(());
     }
     let why = match entries.iter().any(|entry| entry.name == LIST_FILE) {
@@ -117,4 +129,32 @@ fn refuse_inside(store: &Directory, path: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// An error when the path goes up from a directory that is not there: making that one would change where it leads.
+fn refuse_way_up(root: &Directory, path: &Path) -> Result<()> {
+    let mut missing = false;
+    for above in path.ancestors() {
+        if root.at(above).exists()? {
+            break;
+        }
+        missing |= above.components().next_back() == Some(Component::ParentDir);
+    }
+    if missing {
+        return Err(Error::backup(
+            path,
+            "it goes up (..) from a directory that does not exist: give the path without",
+        ));
+    }
+    Ok(())
+}
+
+fn being_made(root: &Directory, error: Error) -> Error {
+    match &error {
+        Error::Io { source, .. } if source.kind() == ErrorKind::AlreadyExists => Error::backup(
+            root.path(),
+            "another backup or restore is being made in it: give another directory",
+        ),
+        _ => error,
+    }
 }

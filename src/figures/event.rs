@@ -16,7 +16,7 @@ use crate::types::{Offset, TopicPartition};
 /// # let dir = tempfile::tempdir()?;
 /// let store = Store::builder(dir.path())
 ///     .on_event(|event| match event {
-///         Event::Poisoned { partition, error } => eprintln!("{partition} takes nothing more: {error}"),
+///         Event::Poisoned { partition, error, .. } => eprintln!("{partition} takes nothing more: {error}"),
 ///         Event::Synced { partition, took, .. } if took.as_millis() > 100 => eprintln!("{partition}: a slow disk"),
 ///         _ => {}
 ///     })

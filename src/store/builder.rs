@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backup::refuse_backup;
 use crate::error::{Error, Result};
 use crate::figures::Event;
 use crate::io::{
@@ -268,6 +269,7 @@ impl StoreBuilder {
         }
         let root = self.root()?.anchored()?;
         let _lock = self.lock(&root)?;
+        refuse_backup(&root)?;
         // Files change: nobody may look meanwhile.
         let _owner = Owner::open_silently(&root);
         let copies = self.directory(&copies);

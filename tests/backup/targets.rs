@@ -32,6 +32,8 @@ fn a_target_that_cannot_be_used_is_refused_before_anything_is_written() {
         (dir.path().join("link/copy"), "in the store"),
         (dir.path().to_path_buf(), "not empty"),
         (dir.path().join("done"), "a backup already"),
+        // By the way it would have made, this is in the store.
+        (dir.path().join("missing/../live/copy"), "goes up"),
     ] {
         match store.backup(&target) {
             Err(Error::Backup { reason, .. }) => assert!(reason.contains(why), "{target:?}: {reason}"),
@@ -58,6 +60,8 @@ fn a_directory_without_a_list_is_no_backup_and_a_backup_is_no_store() {
         Err(Error::Backup { reason, .. }) => assert!(reason.contains("restore"), "{reason}"),
         other => panic!("{other:?}"),
     }
+    let repaired = Store::builder(&copy).repair(dir.path().join("taken-out"));
+    assert!(matches!(repaired, Err(Error::Backup { .. })), "{repaired:?}");
     std::fs::remove_file(copy.join("annals.backup")).unwrap();
     for refused in [
         annals::backup::verify(&copy).map(drop),
@@ -115,4 +119,40 @@ fn a_poisoned_or_broken_topic_is_named_until_it_is_left_out() {
     let refused = store.backup(dir.path().join("copy"));
     assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
     store.backup_builder().leave_out(["broken"]).verify().run(dir.path().join("copy")).unwrap();
+}
+
+/// The one that failed had removed the files of the other, whose backup had been made.
+#[test]
+fn of_two_backups_or_restores_into_one_directory_one_is_made_and_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir.path().join("live"));
+    store.backup(dir.path().join("source")).unwrap();
+    let rounds: usize = std::env::var("ANNALS_BACKUPS").map_or(12, |count| count.parse().unwrap());
+    for round in 0..rounds {
+        let target = dir.path().join(format!("target-{round}"));
+        let start = std::sync::Barrier::new(2);
+        let (start, target, store, source) = (&start, &target, &store, &dir.path().join("source"));
+        let outcomes = std::thread::scope(|scope| {
+            let makers = [(); 2].map(|()| {
+                scope.spawn(move || {
+                    start.wait();
+                    match round % 2 {
+                        0 => store.backup(target).map(drop),
+                        _ => annals::backup::restore(source, target).map(drop),
+                    }
+                })
+            });
+            makers.map(|maker| maker.join().unwrap())
+        });
+        let made = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        assert_eq!(made, 1, "{outcomes:?}");
+        let refused = outcomes.iter().find_map(|outcome| outcome.as_ref().err());
+        assert!(matches!(refused, Some(Error::Backup { .. })), "{refused:?}");
+        if round % 2 == 0 {
+            assert!(annals::backup::verify(target).unwrap().is_sound());
+        } else {
+            let restored = Store::open(target).unwrap();
+            assert_eq!(restored.topic("orders").unwrap().partition(0).unwrap().end(), 100);
+        }
+    }
 }

@@ -37,13 +37,14 @@ fn store_in(dir: &Path) {
     store.close().unwrap();
 }
 
+/// What the store is. `annals.live` is what its owner shows of it to others while it has it.
 fn files(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(files(&path));
-        } else if !path.ends_with(".lock") {
+        } else if !path.ends_with(".lock") && !path.ends_with("annals.live") {
             let bytes = std::fs::read(&path).unwrap();
             found.push((path, bytes));
         }
