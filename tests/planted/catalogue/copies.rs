@@ -83,8 +83,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "unfinished-backup-passes-for-a-store",
         file: "src/backup/target.rs",
-        good: "        target.root.open(UNFINISHED, OpenMode::CreateNew)?.sync()?;\n        target.root.sync()?;\n",
-        bad: "        target.root.open(UNFINISHED, OpenMode::CreateNew)?.sync()?;\n",
+        good: "        marker.sync()?;\n        target.root.sync()?;\n",
+        bad: "        marker.sync()?;\n",
         caught_by: &[tests("backup", &["faults::"])],
     },
     Bug {
