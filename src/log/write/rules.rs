@@ -1,6 +1,5 @@
 //! What a record must be like to be appended.
 
-
 use crate::error::{Error, Result};
 use crate::format::TimestampType;
 use crate::log::config::{KeyRule, LogConfig};
