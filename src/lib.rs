@@ -335,7 +335,7 @@ pub use share::{
 pub use store::{BackupBuilder, MaintenanceGuard, Store, StoreBuilder, StoreReader};
 pub use stream::{
     EventReader, EventsBackwards, MergedEvents, NextEvents, OwnedEvents, Progress, Projection, Snapshot,
-    Snapshots, Stream,
+    Snapshots, Stream, StreamView,
 };
 #[cfg(feature = "async")]
 pub use topic::PartitionStream;

@@ -217,9 +217,7 @@ impl Groups {
         };
         let records = changes.iter().map(record).collect::<Result<Vec<_>>>()?;
         spool.append(&records, durability)?;
-        for Change { group, place, commit } in changes {
-            committed.set(group, place, commit.clone());
-        }
+        changes.iter().for_each(|change| committed.cover(change.clone()));
         Ok(true)
     }
 }

@@ -232,6 +232,11 @@ impl Store {
         &self.inner.care.clock
     }
 
+    /// Takes over what consumers in other processes have committed.
+    pub(super) fn fold_commits(&self) -> Result<()> {
+        self.inner.groups.fold()
+    }
+
     pub(super) fn shared_topics(&self) -> &Arc<Topics> {
         &self.inner.topics
     }

@@ -6,6 +6,7 @@ const READ_ONLY: Tests = tests("processes", &["read_only::"]);
 const LIVE: Tests = tests("processes", &["live::"]);
 const PAIR: Tests = tests("processes", &["pair::"]);
 const GROUPS: Tests = tests("processes", &["groups::"]);
+const LOOKS: Tests = tests("processes", &["looks::"]);
 const PAGE: Tests = tests("lib", &["live::"]);
 
 pub(super) const BUGS: &[Bug] = &[
@@ -87,7 +88,28 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "if is_wanted_elsewhere && false {",
         caught_by: &[PAIR],
     },
+    Bug {
+        name: "live-files-of-another-life-are-kept",
+        file: "src/log/follow/table.rs",
+        good: "if !known.is_of(life) {",
+        bad: "if !known.is_of(life) && false {",
+        caught_by: &[LOOKS],
+    },
+    Bug {
+        name: "live-file-that-is-not-there-is-not-looked-for-again",
+        file: "src/log/follow/follow.rs",
+        good: "const MOST_LOOKS_ANEW: u32 = 10;",
+        bad: "const MOST_LOOKS_ANEW: u32 = 0;",
+        caught_by: &[LOOKS],
+    },
     // Groups elsewhere.
+    Bug {
+        name: "spool-stays-over-what-was-folded",
+        file: "src/group/follow.rs",
+        good: "committed.uncover();",
+        bad: "",
+        caught_by: &[GROUPS],
+    },
     Bug {
         name: "spool-is-folded-after-the-group-is-used",
         file: "src/group/spool.rs",
