@@ -132,7 +132,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "queues-do-not-keep-segments",
-        file: "src/group/groups.rs",
+        file: "src/group/consumed.rs",
         good: "self.consumed_by_groups(partition).and(by_others)",
         bad: "self.consumed_by_groups(partition).and(Consumed::Nobody).and(if false { by_others } else { Consumed::Nobody })",
         caught_by: &[tests("queue", &["life::segments_go"])],
