@@ -290,7 +290,8 @@ impl SharePartition {
     /// Takes in records that were read behind the end: those that are handed out under `lock`, the others wait. What lies
     /// between is not there.
     pub(super) fn extend(&mut self, fresh: &[(Offset, bool)], next: Offset, lock: Lock) {
-        let are_alike = |one: &(Offset, bool), other: &(Offset, bool)| one.0 + 1 == other.0 && one.1 == other.1;
+        let are_alike =
+            |one: &(Offset, bool), other: &(Offset, bool)| one.0 + 1 == other.0 && one.1 == other.1;
         for run in fresh.chunk_by(are_alike) {
             let (Some((first, is_free)), Some((last, _))) = (run.first(), run.last()) else { continue };
             self.runs.set(self.end, first - 1, (RunState::Archived, 0));

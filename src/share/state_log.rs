@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{Malformed, ShareKey, ShareKind, ShareSnapshot, ShareUpdate, StateBatch};
+use crate::locks::AtomicI64;
 use crate::log::SkippedRecord;
 use crate::share::share_partition::SharePartition;
 use crate::share::slot::{Slot, SlotInner};
-use crate::locks::AtomicI64;
 use crate::topic::{Entry, Ledger, Partition, Replay, SHARE_STATE, Topics};
 use crate::types::{Offset, Timestamp, TopicPartition};
 

@@ -62,7 +62,8 @@ fn a_late_answer_says_what_has_become_of_its_message() {
         message
     };
     let message = late(&mut worker);
-    let waits = "the answer was not taken: its lock has run out, and the message waits to be handed out again";
+    let waits =
+        "the answer was not taken: its lock has run out, and the message waits to be handed out again";
     assert_eq!(lost(message), format!("offset 0 of jobs-0: {waits}"));
     take(&mut worker, 1).remove(0).ack().unwrap();
     let message = late(&mut worker);
