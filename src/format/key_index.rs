@@ -56,7 +56,7 @@ pub(crate) enum TermKind {
 }
 
 /// The hash of a term: 48 bits of MurmurHash64A, whose seed is the kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) struct TermHash(u64);
 
 impl TermHash {

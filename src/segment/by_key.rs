@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::{BatchHeader, Codec, Decompressor, KeyStamp, SegmentSummary, TermHash};
+use crate::format::{
+    BatchHeader, Codec, Decompressor, KeyStamp, SegmentSummary, TermHash, first_key, record_at,
+};
 use crate::segment::keys::{Growing, Hit, HitRange, Keys, Walk};
 use crate::segment::{Segment, StoredBatch};
 use crate::types::Offset;
@@ -84,6 +86,24 @@ impl Segment {
     /// Lets go of the terms in memory. The file of that stamp, if there is one, tells the same.
     pub(crate) fn forget_keys(&self, stamp: Option<KeyStamp>) {
         self.keys().forget(stamp);
+    }
+
+    /// Whether a record is of that key and of no transaction: of a hit that was put down when this process wrote the batch. False also
+    /// where that takes a closer look. The CRC is not asked: what is damaged has another key, or is what was written.
+    pub(crate) fn has_key(&self, hit: Hit, key: &[u8]) -> bool {
+        let Ok(window) = self.log().near(hit.position, NEAR, self.bytes()) else { return false };
+        first_key(window.from(hit.position), hit.offset) == Some(key) || self.has_key_inside(hit, key)
+    }
+
+    /// The same for a record that others stand in front of.
+    fn has_key_inside(&self, hit: Hit, key: &[u8]) -> bool {
+        let Ok(Some(batch)) = self.batch_of(hit) else { return false };
+        let header = batch.header();
+        let attributes = header.attributes;
+        if header.codec() != Codec::None || attributes.is_control() || attributes.is_transactional() {
+            return false;
+        }
+        matches!(record_at(header, batch.body(), hit.offset), Ok(Some(record)) if record.key == Some(key))
     }
 
     /// The batch of a hit, its CRC not yet checked; `None` where there is none that could hold the record.

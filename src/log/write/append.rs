@@ -13,7 +13,7 @@ use crate::log::log::Log;
 use crate::log::write::accumulator::{Accumulator, Take};
 use crate::log::write::group_sync::unanswered;
 use crate::log::write::open_batch::Outcome;
-use crate::log::write::placement::{Placed, Placement, Waiting};
+use crate::log::write::placement::{NoteTerms, Placed, Placement, Waiting};
 #[cfg(feature = "metrics")]
 use crate::log::write::writer::is_sampled;
 use crate::types::{Durability, Offset, Record, Timestamp};
@@ -109,7 +109,11 @@ impl Log {
         };
         // A batch that was left half encoded must not be written.
         let half_placed = self.poison.by_a_panic();
-        let placed = accumulator.place(&Placement { records, most_bytes, batch_bytes, waiting, linger, now });
+        // Others join a batch whose sender does not wait: it is read again, whatever is put down.
+        let is_noted = accumulator.rules.key_index && waiting == Waiting::WritesItself;
+        let terms = if is_noted { NoteTerms::Yes } else { NoteTerms::No };
+        let placement = Placement { records, most_bytes, batch_bytes, waiting, linger, now, terms };
+        let placed = accumulator.place(&placement);
         drop(half_placed);
         if let Some(mut writer) = writer {
             accumulator.recycle(&mut writer.spent);

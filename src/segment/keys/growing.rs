@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::format::{BatchHeader, KeyEntry, Malformed, RecordIter, TermHash, for_each_term};
-use crate::segment::keys::keys::Hit;
+use crate::format::{BatchHeader, BatchTerms, KeyEntry, Malformed, RecordIter, TermHash, for_each_term};
+use crate::segment::keys::keys::{Hit, NewBatch};
 use crate::types::Offset;
 
 /// No entry.
@@ -57,6 +57,25 @@ impl Growing {
     /// How many terms of records it holds.
     pub(super) fn len(&self) -> usize {
         self.links.len()
+    }
+
+    /// The same as [`add`](Self::add), from the terms where they are known. Says how many it holds then.
+    pub(super) fn take_in(&mut self, batch: &NewBatch<'_>) -> Result<usize, Malformed> {
+        match batch.terms {
+            Some(terms) => self.add_terms(batch.header, terms, batch.position),
+            None => self.add(batch.header, batch.records, batch.position)?,
+        }
+        Ok(self.len())
+    }
+
+    fn add_terms(&mut self, header: &BatchHeader, terms: &BatchTerms, position: u64) {
+        debug_assert!(header.base_offset >= self.until, "batches come in order");
+        let position = u32::try_from(position).unwrap_or(u32::MAX);
+        for (hash, delta) in terms.iter() {
+            let offset = header.base_offset + i64::from(delta);
+            self.put(hash, u32::try_from(offset - self.base).unwrap_or(u32::MAX), position);
+        }
+        self.until = header.next_offset();
     }
 
     /// Takes in a batch that begins where it ends, or behind that where offsets are missing. `records` are its uncompressed bytes.
@@ -129,6 +148,13 @@ impl Growing {
     /// The newest link of a hash.
     pub(super) fn newest(&self, hash: TermHash) -> u32 {
         if self.slots.is_empty() { NONE } else { self.slots.get(self.slot(hash)).copied().unwrap_or(NONE) }
+    }
+
+    /// The newest record of a hash.
+    pub(super) fn newest_hit(&self, hash: TermHash) -> Option<Hit> {
+        let link = self.link(self.newest(hash))?;
+        let offset = self.base + i64::from(link.relative_offset);
+        Some(Hit { offset, position: u64::from(link.position) })
     }
 
     /// Goes from a link towards older ones and puts down those whose offset lies in `range`, newest first, up to `most` in `out`.

@@ -8,4 +8,4 @@ mod keys;
 
 pub(super) use growing::Growing;
 pub(super) use keys::Walk;
-pub(crate) use keys::{Hit, HitRange, Keys, Take};
+pub(crate) use keys::{Hit, HitRange, Keys, NewBatch, Newest, Take};
