@@ -207,7 +207,10 @@ fn read_streams(records: usize) {
     }
     for key in keys.iter().cycle().take(records / 10) {
         let records = topic.stream(key).unwrap().read(..).unwrap().fetch().unwrap();
-        assert_eq!(records.iter().map(|record| record.value().unwrap().len()).sum::<usize>(), 10 * VALUE.len());
+        assert_eq!(
+            records.iter().map(|record| record.value().unwrap().len()).sum::<usize>(),
+            10 * VALUE.len()
+        );
     }
     std::mem::forget(store);
 }

@@ -30,16 +30,6 @@ impl SegmentList {
         self.segments.get(after.saturating_sub(1))
     }
 
-    /// The one that may still grow.
-    pub(super) fn last(&self) -> Option<&Arc<Segment>> {
-        self.segments.last()
-    }
-
-    /// Whether there are no others.
-    pub(super) fn is_one(&self) -> bool {
-        self.segments.len() == 1
-    }
-
     /// The segment behind the one of that base.
     pub(super) fn after(&self, base: Offset) -> Option<&Arc<Segment>> {
         self.segments.get(self.segments.partition_point(|segment| segment.base() <= base))

@@ -6,12 +6,16 @@ use crate::error::Result;
 use crate::format::{
     BatchHeader, Codec, Decompressor, KeyStamp, SegmentSummary, TermHash, first_key, record_at,
 };
+use crate::io::prefetch;
 use crate::segment::keys::{Growing, Hit, HitRange, Keys, Walk};
 use crate::segment::{Segment, StoredBatch};
 use crate::types::Offset;
 
 /// Bytes of a hit's batch that are asked for at once.
 const NEAR: usize = 4 << 10;
+/// Batches that are brought into the cache together, and how many bytes of each: the header and a short record.
+const MOST_PREFETCHED: usize = 32;
+const BEGINNING: usize = 192;
 
 /// Finds out the terms of a segment from its batches.
 struct FromBatches<'a> {
@@ -104,6 +108,15 @@ impl Segment {
             return false;
         }
         matches!(record_at(header, batch.body(), hit.offset), Ok(Some(record)) if record.key == Some(key))
+    }
+
+    /// Has the beginnings of the first of these batches brought into the cache, all at once. Nothing but time depends on it.
+    pub(crate) fn prefetch_batches<'a>(&self, hits: impl IntoIterator<Item = &'a Hit>) {
+        let mut hits = hits.into_iter().take(MOST_PREFETCHED).peekable();
+        let Some(first) = hits.peek() else { return };
+        if let Some(window) = self.log().mapped(first.position, self.bytes()) {
+            hits.for_each(|hit| prefetch(window.first(hit.position, BEGINNING)));
+        }
     }
 
     /// The batch of a hit, its CRC not yet checked; `None` where there is none that could hold the record.

@@ -52,9 +52,19 @@ pub(in crate::log) struct Admitted<'a> {
 }
 
 impl Log {
+    /// Appends `records` as part of one batch, all or nothing, and returns when they are as far as `how` asks for.
+    #[inline]
+    pub(crate) fn append(self: &Arc<Self>, records: &[Record<'_>], how: &Append) -> Result<Appended> {
+        self.append_of((records, NoteTerms::Yes), how)
+    }
+
     /// The same as [`append_now`](Self::append_now), measured where that is asked for.
     #[cfg(feature = "metrics")]
-    pub(crate) fn append(self: &Arc<Self>, records: &[Record<'_>], how: &Append) -> Result<Appended> {
+    pub(in crate::log) fn append_of(
+        self: &Arc<Self>,
+        records: (&[Record<'_>], NoteTerms),
+        how: &Append,
+    ) -> Result<Appended> {
         let is_measured = how.durability == Durability::Disk || is_sampled(self.end());
         let watch = is_measured.then(Stopwatch::start);
         let appended = self.append_now(records, how)?;
@@ -70,15 +80,22 @@ impl Log {
         Ok(appended)
     }
 
-    /// Appends `records` as part of one batch, all or nothing, and returns when they are as far as `how` asks for.
+    /// The same as [`append`](Self::append), `terms` being how the terms of these records are put down.
     #[cfg(not(feature = "metrics"))]
     #[inline]
-    pub(crate) fn append(self: &Arc<Self>, records: &[Record<'_>], how: &Append) -> Result<Appended> {
+    pub(in crate::log) fn append_of(
+        self: &Arc<Self>,
+        records: (&[Record<'_>], NoteTerms),
+        how: &Append,
+    ) -> Result<Appended> {
         self.append_now(records, how)
     }
 
-    /// Appends `records` as part of one batch, all or nothing, and returns when they are as far as `how` asks for.
-    fn append_now(self: &Arc<Self>, records: &[Record<'_>], how: &Append) -> Result<Appended> {
+    fn append_now(
+        self: &Arc<Self>,
+        (records, terms): (&[Record<'_>], NoteTerms),
+        how: &Append,
+    ) -> Result<Appended> {
         let Some(last) = records.last() else {
             return Err(Error::invalid("a batch needs at least one record"));
         };
@@ -111,7 +128,7 @@ impl Log {
         let half_placed = self.poison.by_a_panic();
         // Others join a batch whose sender does not wait: it is read again, whatever is put down.
         let is_noted = accumulator.rules.key_index && waiting == Waiting::WritesItself;
-        let terms = if is_noted { NoteTerms::Yes } else { NoteTerms::No };
+        let terms = if is_noted { terms } else { NoteTerms::No };
         let placement = Placement { records, most_bytes, batch_bytes, waiting, linger, now, terms };
         let placed = accumulator.place(&placement);
         drop(half_placed);

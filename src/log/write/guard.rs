@@ -262,6 +262,12 @@ fn any(log: &Arc<Log>, (from, until): (Offset, Offset), own: Own<'_>) -> Result<
     }
 }
 
+/// The same, but not to be left in memory.
+fn written(how: &Append) -> Append {
+    let durability = if how.durability == Durability::Memory { Durability::Os } else { how.durability };
+    Append { durability, ..*how }
+}
+
 impl Log {
     /// Appends `records` as one batch, as [`append`](Self::append) does, if every condition holds. Each is written before this
     /// returns, whatever `how` says of memory.
@@ -284,7 +290,7 @@ impl Log {
     ) -> Result<Appended> {
         if expected == Expected::Any {
             self.check_key_index()?;
-            return self.append_guarded_by(&mut [], records, how);
+            return self.append_of((records, NoteTerms::OfOneKey(stream.term)), &written(how));
         }
         if let Some(appended) = self.append_to_known((stream, expected), records, how)? {
             return Ok(appended);
@@ -300,9 +306,7 @@ impl Log {
         how: &Append,
     ) -> Result<Appended> {
         if guards.is_empty() {
-            let durability =
-                if how.durability == Durability::Memory { Durability::Os } else { how.durability };
-            return self.append(records, &Append { durability, ..*how });
+            return self.append(records, &written(how));
         }
         let Some(last) = records.last() else {
             return Err(Error::invalid("a batch needs at least one record"));

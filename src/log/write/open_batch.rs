@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{
-    BatchBuilder, BatchHeader, BatchTerms, Compressor, EndMarker, Malformed, ProducerStamp, Seal, SealedBatch,
-    sequence_after,
+    BatchBuilder, BatchHeader, BatchTerms, Compressor, EndMarker, Malformed, ProducerStamp, Seal,
+    SealedBatch, sequence_after,
 };
 use crate::io::Deadline;
 use crate::locks::OnceLock;
@@ -152,7 +152,8 @@ impl OpenBatch {
     pub(in crate::log) fn reuse(&mut self, placement: &Placement<'_>, first_offset: Offset) {
         self.builder.reset(first_offset);
         self.terms.clear();
-        let Self { builder: _, terms: _, opened_at, outcome, in_memory, linger, full, marker, position } = self;
+        let Self { builder: _, terms: _, opened_at, outcome, in_memory, linger, full, marker, position } =
+            self;
         (*opened_at, *outcome, *in_memory, *linger, *full) = (placement.now, None, None, None, false);
         (*marker, *position) = (None, Position::Free);
     }

@@ -21,7 +21,7 @@ use crate::log::write::attempts::Attempts;
 use crate::log::write::open_batch::{Batches, OpenBatch, Position, Recycled};
 use crate::log::write::roll::Due;
 use crate::log::write::spares::SMALL_BYTES;
-use crate::segment::{ActiveSegment, NewBatch, Segment, WriteFailure};
+use crate::segment::{ActiveSegment, NewBatch, WriteFailure};
 use crate::types::Offset;
 
 /// What only the thread that writes may touch.
@@ -139,11 +139,6 @@ impl Writer {
             unsynced_bytes: 0,
             awaits_sync: false,
         }
-    }
-
-    /// Whether a segment is the one that grows.
-    pub(in crate::log) fn appends_to(&self, segment: &Arc<Segment>) -> bool {
-        matches!(&self.phase, Phase::Open(open) if Arc::ptr_eq(open.active.segment(), segment))
     }
 
     pub(in crate::log) fn set_config(&mut self, config: &LogConfig) {

@@ -9,7 +9,7 @@ use crate::io::Directory;
 use crate::locks::{Mutex, RwLock};
 use crate::segment::ReadMode;
 use crate::segment::keys::file::{self, KeyFile, NoAnswer};
-use crate::segment::keys::growing::Growing;
+use crate::segment::keys::growing::{Growing, Place};
 use crate::types::Offset;
 
 /// A batch in which a record may be found.
@@ -386,9 +386,9 @@ impl State {
 
 fn of_part(part: &Part, hash: TermHash, range: Range<Offset>, most: usize) -> Vec<Hit> {
     let mut hits = Vec::new();
-    let mut next = Some(part.read().newest(hash));
-    while let Some(number) = next {
-        next = part.read().walk(number, &range, (most, &mut hits));
+    let mut next = Some(Place::Newest(hash));
+    while let Some(place) = next {
+        next = part.read().walk(place, &range, (most, &mut hits));
     }
     hits
 }
