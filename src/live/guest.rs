@@ -1,10 +1,12 @@
 //! A process that looks at what the owner of a store shows.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::io::{Deadline, Directory, OpenMode};
+use crate::live::ear::{Ear, Listener};
 use crate::live::layout::{Kind, LIVE_FILE, Life, MAGIC, Stage, head, slots_in};
 use crate::live::locks::Locks;
 use crate::live::page::{OWNER_BYTE, Page};
@@ -19,6 +21,13 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 pub(crate) struct Guest {
     page: Page,
     known: Mutex<Known>,
+    ear: Arc<Ear>,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.ear.stop();
+    }
 }
 
 /// Which slot is whose, as of one list of topics.
@@ -54,7 +63,7 @@ impl Guest {
         if found != MAGIC {
             return Err(refused("another version of annals, or none, has written it"));
         }
-        Ok(Self { page, known: Mutex::default() })
+        Ok(Self { page, known: Mutex::default(), ear: Arc::default() })
     }
 
     /// The locks that this process takes.
@@ -132,6 +141,11 @@ impl Guest {
     pub(crate) fn sleep(&self, seen: u32, deadline: Deadline) {
         let most = deadline.left().min(LONGEST_SLEEP);
         self.page.head.wait(head::BELL, seen, most);
+    }
+
+    /// Has `listener` told when the bell is rung, on a thread that listens for all tasks of this process. It looks once more after this.
+    pub(crate) fn listen(self: &Arc<Self>, listener: Weak<dyn Listener>) -> Result<()> {
+        self.ear.listen(self, listener)
     }
 
     /// Ends the sleep of whoever sleeps, in this process and in others.
