@@ -253,16 +253,16 @@ pub enum Error {
         member: String,
     },
 
-    /// The message is not this worker's any more: its lock has run out, and it is, or was, handed out again. The answer was not
-    /// taken. Work that takes longer calls `renew` meanwhile, or has a longer lock timeout.
-    #[error(
-        "offset {offset} of {partition}: the lock of the message has run out, and it may be another worker's"
-    )]
+    /// The message is not this worker's any more, mostly because its lock has run out. The answer was not taken. Work that
+    /// takes longer calls `renew` meanwhile, or has a longer lock timeout.
+    #[error("offset {offset} of {partition}: the answer was not taken: {reason}")]
     LockLost {
         /// The partition.
         partition: TopicPartition,
         /// The message's offset.
         offset: Offset,
+        /// What has become of the message.
+        reason: &'static str,
     },
 
     /// A message of that id was sent a short time ago, and this one was not appended.

@@ -14,8 +14,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "answer-not-written",
         file: "src/share/queue.rs",
-        good: "let batches = spans.iter().map(batch).collect();",
-        bad: "let batches = spans.iter().map(batch).filter(|_| false).collect();",
+        good: "self.queues.states.write(&place.slot, &mut inner, (&batches, now))?;",
+        bad: "self.queues.states.write(&place.slot, &mut inner, (&[], now))?;",
         caught_by: &[ANSWERS, POWER, MODEL],
     },
     Bug {
@@ -42,8 +42,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "answer-of-anybody-taken",
         file: "src/share/share_partition.rs",
-        good: "RunState::Acquired(held) if held.id == lock && held.until > now => Some(run.count),",
-        bad: "RunState::Acquired(held) if held.until > now => Some(run.count),",
+        good: "RunState::Acquired(held) if held.id == lock && held.until > now => {",
+        bad: "RunState::Acquired(held) if held.until > now => {",
         caught_by: &[STATES, ANSWERS],
     },
     Bug {
@@ -115,6 +115,20 @@ pub(super) const BUGS: &[Bug] = &[
         good: ".filter(|found| found.epoch == update.epoch)",
         bad: ".filter(|_| true)",
         caught_by: &[STATES],
+    },
+    Bug {
+        name: "one-lock-answers-for-all",
+        file: "src/share/queue.rs",
+        good: "Some(span) if (span.first..=span.last).contains(offset) => Some(span),",
+        bad: "Some(span) if span.count > 0 => Some(span),",
+        caught_by: &[ANSWERS],
+    },
+    Bug {
+        name: "states-pruned-that-a-quiet-queue-needs",
+        file: "src/share/tidy.rs",
+        good: "needed = needed.min(inner.accounts.snapshot_at);",
+        bad: "needed = needed.min(inner.accounts.snapshot_at.max(end));",
+        caught_by: &[tests("queue", &["scale::"])],
     },
     Bug {
         name: "queues-do-not-keep-segments",
