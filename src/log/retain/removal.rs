@@ -138,6 +138,11 @@ impl Log {
         }
     }
 
+    /// Where its segments begin, the oldest first.
+    pub(crate) fn segment_bases(&self) -> Vec<Offset> {
+        self.segment_list().iter().map(|segment| segment.base()).collect()
+    }
+
     /// Why segments may go now. One in which a transaction without an end has records stays, and all behind it.
     fn removable_now(
         &self,
