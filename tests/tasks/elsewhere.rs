@@ -35,7 +35,7 @@ fn tasks_elsewhere_are_handed_each_record_once_and_their_commits_survive_the_own
     billing.subscribe(["orders"]).unwrap();
     let orders = reader.topic("orders").unwrap().partition(0).unwrap();
     let (mut all, mut events) = (orders.read_from(0).unwrap(), orders.select(&Query::all(), ..).unwrap());
-    let mut seen = [0, 0, 0];
+    let (mut next, mut seen) = (0, [0, 0, 0]);
     thread::scope(|scope| {
         scope.spawn(|| {
             for number in 0..100 {
@@ -50,17 +50,18 @@ fn tasks_elsewhere_are_handed_each_record_once_and_their_commits_survive_the_own
             let (records, more) = dropping!(billing.next());
             dropped += more;
             for record in &records.unwrap() {
-                assert_eq!(record.offset(), seen[0]);
+                assert_eq!(record.offset(), next);
+                next += 1;
                 seen[0] += 1;
             }
             block_on(billing.commit_async()).unwrap();
         }
         assert!(dropped > 0);
         while seen[1] < 100 {
-            seen[1] += block_on(all.next()).unwrap().unwrap().len() as i64;
+            seen[1] += block_on(all.next()).unwrap().unwrap().len();
         }
         while seen[2] < 100 {
-            seen[2] += block_on(events.next()).unwrap().len() as i64;
+            seen[2] += block_on(events.next()).unwrap().len();
         }
     });
     assert_eq!(seen, [100; 3]);
