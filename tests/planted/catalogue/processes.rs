@@ -104,6 +104,20 @@ pub(super) const BUGS: &[Bug] = &[
     },
     // Groups elsewhere.
     Bug {
+        name: "spool-is-not-folded-where-nobody-can-attach",
+        file: "src/store/store.rs",
+        good: "drop(groups.fold());",
+        bad: "if owner.is_some() {\n            drop(groups.fold());\n        }",
+        caught_by: &[tests("crash", &["durability::derived::"])],
+    },
+    Bug {
+        name: "derived-file-stops-a-partition",
+        file: "src/log/table/names.rs",
+        good: "drop(directory.remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex)));",
+        bad: "directory.remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex))?;",
+        caught_by: &[tests("crash", &["durability::derived::"])],
+    },
+    Bug {
         name: "spool-stays-over-what-was-folded",
         file: "src/group/follow.rs",
         good: "committed.uncover();",
@@ -134,8 +148,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "group-is-two-processes",
         file: "src/group/spool.rs",
-        good: "if !spool.locks.try_lock_group(group)? {",
-        bad: "if !spool.locks.try_lock_group(group)? && false {",
+        good: "if !spool.try_lock_group(group)? {",
+        bad: "if !spool.try_lock_group(group)? && false {",
         caught_by: &[GROUPS],
     },
 ];
