@@ -40,7 +40,11 @@ pub(in crate::log) fn derived(base: Offset) -> impl Iterator<Item = String> {
 
 /// Removes what was derived from a `.log` that another has taken the place of: as much as can be removed.
 pub(in crate::log) fn remove_derived(directory: &Directory, base: Offset) -> Result<()> {
-    derived(base).fold(Ok(()), |outcome, name| outcome.and(directory.remove_if_there(&name)))
+    let mut outcome = Ok(());
+    for name in derived(base) {
+        outcome = outcome.and(directory.remove_if_there(&name));
+    }
+    outcome
 }
 
 /// Removes every file that was being written when something failed, and is part of nothing. Whoever calls it makes sure that
