@@ -122,11 +122,16 @@ impl Spool {
         if durability == Durability::Disk { file.sync() } else { Ok(()) }
     }
 
-    /// Takes the first `bytes` out, durably: what was appended since stays.
-    fn take_out(&self, bytes: usize) -> Result<()> {
+    /// Takes the first commits out, those that were folded, durably: what was appended since stays. Where others stand there by now,
+    /// nothing is taken out: another owner has folded these.
+    fn take_out(&self, folded: &[Vec<SpooledRecord>], bytes: usize) -> Result<()> {
         let _changing = self.changing.lock();
         let _held = self.hold()?;
         let all = self.root.read_file(SPOOL_FILE, MOST_BYTES)?.unwrap_or_default();
+        let first = all.get(..bytes).map(decode_spool);
+        if !first.is_some_and(|first| first.is_ok_and(|first| first.commits == folded)) {
+            return Ok(());
+        }
         match all.get(bytes..).filter(|rest| !rest.is_empty()) {
             Some(rest) => self.root.replace_file(SPOOL_FILE, &[spool_magic(), rest].concat()),
             None => {
@@ -190,7 +195,7 @@ impl Groups {
         drop(committed);
         // The spool is the only other place that has them.
         self.ledger.sync()?;
-        spool.take_out(bytes)?;
+        spool.take_out(&commits, bytes)?;
         partitions.iter().for_each(|partition| drop(self.drop_consumed(partition)));
         Ok(())
     }

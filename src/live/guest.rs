@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::io::{Deadline, Directory, OpenMode};
 use crate::live::ear::{Ear, Listener};
-use crate::live::layout::{Kind, LIVE_FILE, Life, MAGIC, Stage, head, slots_in};
+use crate::live::layout::{Kind, LIVE_FILE, Life, MAGIC, MOST_SLOTS, Stage, head, slots_in};
 use crate::live::locks::Locks;
 use crate::live::page::{OWNER_BYTE, Page};
 use crate::live::slot::{Slot, ring};
@@ -115,11 +115,15 @@ impl Guest {
                 shown.kind != Kind::Free && shown.topic == topic && shown.partition == partition
             })
         };
-        if known.catalog == catalog {
-            let slot = known.slots.get(&(topic, partition)).and_then(|number| self.page.slot(*number));
-            return Ok(slot.filter(is_its));
+        let cached = || known.slots.get(&(topic, partition)).and_then(|number| self.page.slot(*number));
+        // One that is missing may have been shown since: while a store is opened they are shown one after the other.
+        if known.catalog == catalog
+            && let Some(slot) = cached().filter(is_its)
+        {
+            return Ok(Some(slot));
         }
         let slots = usize::try_from(self.page.head.load(head::SLOTS, Ordering::SeqCst)).unwrap_or(0);
+        let slots = slots.min(MOST_SLOTS);
         while slots_in(self.page.pieces()) < slots {
             self.page.grow()?;
         }

@@ -102,6 +102,13 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "const MOST_LOOKS_ANEW: u32 = 0;",
         caught_by: &[LOOKS],
     },
+    Bug {
+        name: "live-slots-shown-later-are-not-looked-for",
+        file: "src/live/guest.rs",
+        good: "            && let Some(slot) = cached().filter(is_its)\n        {\n            return Ok(Some(slot));",
+        bad: "        {\n            return Ok(cached().filter(is_its));",
+        caught_by: &[LOOKS],
+    },
     // Groups elsewhere.
     Bug {
         name: "spool-is-not-folded-where-nobody-can-attach",
@@ -134,7 +141,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "spool-is-folded-again-and-again",
         file: "src/group/spool.rs",
-        good: "spool.take_out(bytes)?;",
+        good: "spool.take_out(&commits, bytes)?;",
         bad: "_ = bytes;",
         caught_by: &[GROUPS],
     },
