@@ -12,6 +12,7 @@ mod check;
 mod compaction;
 mod config;
 mod cut;
+mod directory;
 mod follow;
 mod keys;
 #[expect(clippy::module_inception, reason = "the folder and its central type share the field's word")]

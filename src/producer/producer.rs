@@ -229,12 +229,15 @@ impl Shared {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn choose(&self, target: &Target<'_>, partitions: &[Partition], record: &Record<'_>) -> Result<u32> {
-        let count = count(partitions);
-        if count == 1 && record.partition_number().is_none() {
+        if partitions.len() == 1 && record.partition_number().is_none() {
             return Ok(0);
         }
+        self.choose_of(target, count(partitions), record)
+    }
+
+    fn choose_of(&self, target: &Target<'_>, count: u32, record: &Record<'_>) -> Result<u32> {
         let chosen = record.partition_number().or_else(|| self.settings.partitioner.partition(record, count));
         match chosen {
             Some(number) if number < count => Ok(number),

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::{
-    BatchHeader, Codec, Decompressor, KeyStamp, SegmentSummary, TermHash, first_key, record_at,
+    BatchHeader, Codec, Decompressor, KeyStamp, Malformed, SegmentSummary, TermHash, first_key, record_at,
 };
 use crate::io::prefetch;
-use crate::segment::keys::{Growing, Hit, HitRange, Keys, Walk};
+use crate::segment::keys::{Growing, Hit, HitRange, Keys, NewBatch, Walk};
 use crate::segment::{Segment, StoredBatch};
 use crate::types::Offset;
 
@@ -24,26 +24,42 @@ struct FromBatches<'a> {
     limit: usize,
 }
 
+/// Checks batches and expands them, one after the other.
+struct Expanding {
+    limit: usize,
+    decompressor: Decompressor,
+    expanded: Vec<u8>,
+}
+
+impl Expanding {
+    fn to(limit: usize) -> Self {
+        Self { limit, decompressor: Decompressor::default(), expanded: Vec::new() }
+    }
+
+    fn records<'a>(&'a mut self, batch: &'a StoredBatch) -> Result<&'a [u8], Malformed> {
+        BatchHeader::verify_crc(batch.bytes())?;
+        match batch.header().codec() {
+            Codec::None => Ok(batch.body()),
+            codec => {
+                self.expanded.clear();
+                self.decompressor.decompress(codec, batch.body(), self.limit, &mut self.expanded)?;
+                Ok(&self.expanded)
+            }
+        }
+    }
+}
+
 impl Walk for FromBatches<'_> {
     fn walk(&self, until: Offset) -> Result<Growing> {
         let base = self.segment.base();
         let mut terms = Growing::new(base, base);
-        let (mut decompressor, mut expanded) = (Decompressor::default(), Vec::new());
+        let mut expanding = Expanding::to(self.limit);
         let mut cursor = self.segment.walk()?;
         while let Some(header) = cursor.peek()?.filter(|header| header.base_offset < until) {
             let position = cursor.position();
-            let batch = cursor.take_batch(header)?;
             let damaged = |malformed| self.segment.log().damaged(position, header.base_offset, malformed);
-            BatchHeader::verify_crc(batch.bytes()).map_err(damaged)?;
-            let records = match header.codec() {
-                Codec::None => batch.body(),
-                codec => {
-                    expanded.clear();
-                    let expand = decompressor.decompress(codec, batch.body(), self.limit, &mut expanded);
-                    expand.map_err(damaged)?;
-                    &expanded
-                }
-            };
+            let batch = cursor.take_batch(header)?;
+            let records = expanding.records(&batch).map_err(damaged)?;
             terms.add(&header, records, position).map_err(damaged)?;
         }
         // Offsets behind the last batch may be missing.
@@ -74,6 +90,26 @@ impl Segment {
     pub(crate) fn hits(self: &Arc<Self>, term: TermHash, range: HitRange, limit: usize) -> Result<Vec<Hit>> {
         let walk = FromBatches { segment: self, limit };
         self.keys().hits(term, range, (self.log().directory(), self.log().mode(), &walk))
+    }
+
+    /// Takes in the terms of the batches from `position` on, which another process has written since; returns where the next
+    /// ones begin.
+    pub(crate) fn follow_keys(
+        self: &Arc<Self>,
+        (position, expected): (u64, Offset),
+        limit: usize,
+    ) -> Result<(u64, Offset)> {
+        let mut expanding = Expanding::to(limit);
+        let mut cursor = self.walk_on(position, expected);
+        while let Some(header) = cursor.peek()? {
+            let position = cursor.position();
+            let batch = cursor.take_batch(header)?;
+            let records = expanding.records(&batch);
+            let records =
+                records.map_err(|malformed| self.log().damaged(position, header.base_offset, malformed))?;
+            self.keys().note(&NewBatch { header: &header, records, terms: None, position });
+        }
+        Ok((cursor.position(), cursor.expected()))
     }
 
     /// A batch was not what the index said: the index is made again.

@@ -73,7 +73,7 @@ impl Queue {
         };
         match self.dead_letter_topic()? {
             Some(topic) if !burial.records.is_empty() => {
-                let (entry, accounts) = self.queues.states.entry(&place.slot, inner, (vec![batch], now))?;
+                let (entry, accounts) = self.queues.states.entry(&place.slot, inner, (&[batch], now))?;
                 match self.bury_together(place, (&topic, burial), &entry) {
                     Ok(()) => inner.accounts = accounts,
                     // Its topic takes no letter at all, however short. The message's record is where it was. A topic without
@@ -81,17 +81,17 @@ impl Queue {
                     Err(Error::RecordTooLarge { setting, .. })
                         if burial.records.len() == 1 && setting != "annals.size.limit.bytes" =>
                     {
-                        self.queues.states.write(&place.slot, inner, (vec![batch], now))?;
+                        self.queues.states.write(&place.slot, inner, (&[batch], now))?;
                     }
                     Err(error) => {
                         if let Error::Undecided { .. } = error {
-                            inner.set_aside(&[span]);
+                            inner.set_aside(&[batch]);
                         }
                         return Err(error);
                     }
                 }
             }
-            _ => self.queues.states.write(&place.slot, inner, (vec![batch], now))?,
+            _ => self.queues.states.write(&place.slot, inner, (&[batch], now))?,
         }
         inner.state.finish(span.first, span.last, DeliveryState::Archived);
         inner.counters.buried += span.len();

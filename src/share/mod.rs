@@ -24,6 +24,7 @@ mod stats;
 mod take;
 #[cfg(test)]
 mod tests;
+mod tidy;
 mod worker;
 
 pub use builder::QueueBuilder;

@@ -13,7 +13,7 @@ use crate::share::burial::{AGAIN_AFTER_MS, AT_A_TIME, Burial};
 use crate::share::dead_letters::REDRIVE_HEADER;
 use crate::share::letter::GROUP_HEADER;
 use crate::share::queues::Queues;
-use crate::share::runs::{Lock, Span};
+use crate::share::runs::{Lock, RunState, Span};
 use crate::share::settings::Settings;
 use crate::share::share_partition::{Fresh, Selection, is_exhausted};
 use crate::share::slot::{Slot, SlotInner};
@@ -32,7 +32,7 @@ pub(super) struct Queue {
     pub(super) settings: Settings,
     /// Another for each opening of a queue.
     pub(super) number: u64,
-    pub(super) places: RwLock<Vec<Arc<Place>>>,
+    pub(super) places: RwLock<Arc<[Arc<Place>]>>,
     /// Whoever waits for a message to come back, or for room.
     pub(super) watchers: Watchers,
 }
@@ -68,14 +68,28 @@ struct Reading {
     again: Vec<(Span, Vec<OwnedRecord>)>,
     /// Each record behind the end, and whether it is handed out.
     fresh: Vec<(Offset, bool)>,
-    records: Vec<OwnedRecord>,
+    taken: Vec<Taken>,
     /// Where reading goes on; the end, when nothing was read.
     next: Offset,
 }
 
-/// An answer that finds its message with somebody else.
-pub(super) fn lock_lost(place: &Place, offset: Offset) -> Error {
-    Error::LockLost { partition: place.partition.topic_partition().clone(), offset }
+/// An answer that does not find its message under its lock.
+pub(super) fn lock_lost(place: &Place, inner: &SlotInner, offset: Offset) -> Error {
+    let partition = place.partition.topic_partition().clone();
+    let reason = match inner.state.state_of(offset) {
+        _ if offset < place.partition.start() => "its record was deleted",
+        Some(RunState::Acquired(_)) => "its lock has run out, and another take was handed the message",
+        Some(RunState::Delayed(Timestamp::MAX)) => {
+            "an answer to it was left undecided: what became of it shows when the store is opened again"
+        }
+        Some(RunState::Available | RunState::Suspect | RunState::Blocked | RunState::Delayed(_)) => {
+            "its lock has run out, and the message waits to be handed out again"
+        }
+        Some(RunState::Acknowledged | RunState::Archived) | None => {
+            "its lock has run out, and the message was handed out again, and done or given up"
+        }
+    };
+    Error::LockLost { partition, offset, reason }
 }
 
 pub(super) fn hash_of(key: &[u8]) -> u64 {
@@ -86,20 +100,22 @@ pub(super) fn hash_of(key: &[u8]) -> u64 {
 
 impl Queue {
     /// All partitions, those that have come since among them.
-    pub(super) fn places(&self) -> Result<Vec<Arc<Place>>> {
+    pub(super) fn places(&self) -> Result<Arc<[Arc<Place>]>> {
         let known = self.places.read();
         if known.len() == usize::try_from(self.topic.partition_count()).unwrap_or(usize::MAX) {
-            return Ok(known.clone());
+            return Ok(Arc::clone(&known));
         }
         drop(known);
         let mut known = self.places.write();
+        let mut places = known.to_vec();
         for partition in self.topic.partitions().into_iter().skip(known.len()) {
             // What was sent to it was sent since the queue is there.
             let start = partition.start();
             let slot = self.queues.slot(&self.group, &partition, start)?;
-            known.push(Arc::new(Place { partition, slot }));
+            places.push(Arc::new(Place { partition, slot }));
         }
-        Ok(known.clone())
+        *known = places.into();
+        Ok(Arc::clone(&known))
     }
 
     /// Locks a partition's state, as it is at `now`.
@@ -246,7 +262,7 @@ impl Queue {
                 let is_free = state.is_free(Fresh { offset: record.offset(), key });
                 reading.fresh.push((record.offset(), is_free));
                 if is_free {
-                    reading.records.push(record.to_owned());
+                    reading.taken.push(Taken { record: record.to_owned(), count: 1 });
                     room -= 1;
                 }
             }
@@ -273,7 +289,8 @@ impl Queue {
         if !self.settings.counts_written {
             return Ok(());
         }
-        let mut batches = Vec::new();
+        let mut batches = std::mem::take(&mut inner.batches);
+        batches.clear();
         for (span, _) in &reading.again {
             let count = span.count.saturating_add(1);
             push(&mut batches, (span.first, span.last), (DeliveryState::Available, count));
@@ -283,28 +300,27 @@ impl Queue {
                 push(&mut batches, (*offset, *offset), (DeliveryState::Available, 1));
             }
         }
-        self.queues.states.write(&place.slot, inner, (batches, now))
+        self.queues.states.write(&place.slot, inner, (&batches, now))?;
+        inner.keep(batches);
+        Ok(())
     }
 
     /// Takes an answer for messages of one partition, of which each is held by the lock. The others are answered all the same
     /// where one has lost its lock.
     pub(super) fn finish(&self, place: &Place, lock: Lock, offsets: &[Offset]) -> Result<()> {
         let (mut inner, now) = self.enter(place)?;
-        let (spans, lost) = held(&inner, (lock, now), offsets);
-        let batch = |span: &Span| StateBatch {
-            first: span.first,
-            last: span.last,
-            state: DeliveryState::Acknowledged,
-            count: span.count,
-        };
-        let batches = spans.iter().map(batch).collect();
-        self.queues.states.write(&place.slot, &mut inner, (batches, now))?;
+        let mut batches = std::mem::take(&mut inner.batches);
+        batches.clear();
+        let lost = done(&inner, (lock, now), offsets, &mut batches);
+        self.queues.states.write(&place.slot, &mut inner, (&batches, now))?;
         let before = Freedom::of(&inner);
-        inner.acknowledge(&spans);
+        inner.acknowledge(&batches);
+        inner.keep(batches);
         let frees = before.is_less_than(&Freedom::of(&inner));
+        let lost = lost.map_or(Ok(()), |offset| Err(lock_lost(place, &inner, offset)));
         drop(inner);
         self.after_answers(place, frees)?;
-        lost.map_or(Ok(()), |offset| Err(lock_lost(place, offset)))
+        lost
     }
 
     /// What follows when messages are done: whoever waits for it is woken, it is made durable, and room is made.
@@ -333,8 +349,8 @@ impl Queue {
         let (mut inner, now) = self.enter(place)?;
         let mut outcome = Ok(());
         for offset in offsets {
-            let Some(count) = inner.state.held(*offset, lock.id, now) else {
-                outcome = outcome.and(Err(lock_lost(place, *offset)));
+            let Some(Span { count, .. }) = inner.state.held(*offset, lock.id, now) else {
+                outcome = outcome.and(Err(lock_lost(place, &inner, *offset)));
                 continue;
             };
             inner.counters.released += 1;
@@ -362,7 +378,7 @@ impl Queue {
     ) -> Result<()> {
         let (mut inner, now) = self.enter(place)?;
         if inner.state.held(offset, lock.id, now).is_none() {
-            return Err(lock_lost(place, offset));
+            return Err(lock_lost(place, &inner, offset));
         }
         inner.state.renew(offset, Lock { id: lock.id, until: until(now, lock_timeout) });
         Ok(())
@@ -376,8 +392,8 @@ impl Queue {
         (record, reason): (&OwnedRecord, &str),
     ) -> Result<()> {
         let (mut inner, now) = self.enter(place)?;
-        let Some(count) = inner.state.held(record.offset, lock.id, now) else {
-            return Err(lock_lost(place, record.offset));
+        let Some(Span { count, .. }) = inner.state.held(record.offset, lock.id, now) else {
+            return Err(lock_lost(place, &inner, record.offset));
         };
         let span = Span { first: record.offset, last: record.offset, count };
         let records = std::slice::from_ref(record);
@@ -469,30 +485,35 @@ fn push(
     }
 }
 
-/// Those of the offsets that the lock still holds, as few spans as there can be; and the first that it does not.
-pub(super) fn held(
+/// Adds that those of the offsets are done that the lock still holds, with as few batches as there can be. Returns the first that
+/// it does not.
+pub(super) fn done(
     inner: &SlotInner,
     (lock, now): (Lock, Timestamp),
     offsets: &[Offset],
-) -> (Vec<Span>, Option<Offset>) {
-    let (mut spans, mut lost): (Vec<Span>, _) = (Vec::new(), None);
+    batches: &mut Vec<StateBatch>,
+) -> Option<Offset> {
+    let (mut lost, mut known): (_, Option<Span>) = (None, None);
     for offset in offsets {
-        let Some(count) = inner.state.held(*offset, lock.id, now) else {
-            lost = lost.or(Some(*offset));
-            continue;
+        known = match known {
+            Some(span) if (span.first..=span.last).contains(offset) => Some(span),
+            _ => inner.state.held(*offset, lock.id, now),
         };
-        match spans.last_mut() {
-            Some(before) if before.last + 1 == *offset && before.count == count => before.last = *offset,
-            _ => spans.push(Span { first: *offset, last: *offset, count }),
+        match known {
+            Some(Span { count, .. }) => {
+                push(batches, (*offset, *offset), (DeliveryState::Acknowledged, count));
+            }
+            None => lost = lost.or(Some(*offset)),
         }
     }
-    (spans, lost)
+    lost
 }
 
 /// Makes true what was read and written.
 fn hand_out(inner: &mut SlotInner, reading: Reading, lock: Lock) -> Vec<Taken> {
+    let Reading { again, fresh, taken: mut new, next } = reading;
     let mut taken = Vec::new();
-    for (span, records) in reading.again {
+    for (span, records) in again {
         inner.state.acquire(&span, lock);
         let mut next = span.first;
         for record in records {
@@ -503,7 +524,10 @@ fn hand_out(inner: &mut SlotInner, reading: Reading, lock: Lock) -> Vec<Taken> {
         // What is not there is not to be waited for.
         inner.state.finish(next, span.last, DeliveryState::Archived);
     }
-    inner.state.extend(&reading.fresh, reading.next, lock);
-    taken.extend(reading.records.into_iter().map(|record| Taken { record, count: 1 }));
+    inner.state.extend(&fresh, next, lock);
+    if taken.is_empty() {
+        return new;
+    }
+    taken.append(&mut new);
     taken
 }

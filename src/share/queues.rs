@@ -7,7 +7,7 @@ use crate::consumer::StartFrom;
 use crate::error::{Error, Result};
 use crate::group::{Consumed, Groups, OtherReaders};
 use crate::io::Clock;
-use crate::locks::{AtomicU64, Mutex, Ordering, RwLock};
+use crate::locks::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
 use crate::log::{SkippedRecord, Watchers};
 use crate::producer::Producer;
 use crate::share::enqueuer::Gate;
@@ -49,7 +49,9 @@ pub(crate) struct Queues {
     /// Senders that wait for room.
     pub(super) room: Watchers,
     /// Held by whoever deletes what is not needed any more.
-    tidying: Mutex<()>,
+    pub(super) tidying: Mutex<()>,
+    /// Maintenance is to do it soon.
+    pub(super) is_tidy_asked: AtomicBool,
     skipped: Vec<SkippedRecord>,
 }
 
@@ -94,6 +96,7 @@ impl Queues {
             gates: Mutex::default(),
             room: Watchers::default(),
             tidying: Mutex::default(),
+            is_tidy_asked: AtomicBool::new(false),
             skipped,
         });
         for partition in cut {
@@ -177,7 +180,7 @@ impl Queues {
         group: &Arc<str>,
         topic: &Topic,
         start_from: StartFrom,
-    ) -> Result<crate::locks::RwLock<Vec<Arc<Place>>>> {
+    ) -> Result<RwLock<Arc<[Arc<Place>]>>> {
         let is_new = |partition: &Partition| self.find(group, partition).is_none();
         let partitions = topic.partitions();
         if start_from == StartFrom::Fail
@@ -194,7 +197,7 @@ impl Queues {
             let slot = self.slot(group, &partition, start)?;
             places.push(Arc::new(Place { partition, slot }));
         }
-        Ok(RwLock::new(places))
+        Ok(RwLock::new(places.into()))
     }
 
     pub(super) fn find(&self, group: &Arc<str>, partition: &Partition) -> Option<Arc<Slot>> {
@@ -275,22 +278,6 @@ impl Queues {
         let mut slots = self.slots.lock();
         gone.iter().for_each(|name| _ = slots.remove(name));
         Ok(())
-    }
-
-    /// Deletes of the stored states what is not needed any more, where that is much.
-    pub(crate) fn tidy(&self) -> Result<()> {
-        let _tidying = self.tidying.lock();
-        self.states.tidy(&self.all(), self.clock.now())
-    }
-
-    /// The same by a worker, who does not wait for another.
-    pub(super) fn tidy_when_due(&self) {
-        if self.states.is_tidy_due()
-            && let Some(_tidying) = self.tidying.try_lock()
-        {
-            // The next worker, or the next round of maintenance, tries again.
-            drop(self.states.tidy(&self.all(), self.clock.now()));
-        }
     }
 
     /// Makes the room of a queue: segments that all have read go with the answer to their last record.

@@ -78,6 +78,7 @@ impl ContentReader {
             return Ok(slices);
         }
         log.check_key_index()?;
+        log.look()?;
         if self.position >= self.sight.reader.limit() {
             log.write_queued();
             if !log.is_within_end(self.position) {
@@ -154,9 +155,8 @@ impl ContentReader {
                 segment.prefetch_batches(&hits);
                 self.waiting = Some(Waiting { segment, hits: hits.into(), through });
             }
-            // Something else is in its place by now.
-            Err(_) if self.sight.reader.list_changed() => {}
-            Err(error) => return Err(error),
+            // Something else may be in its place by now.
+            Err(error) => self.sight.look_again(error)?,
         }
         Ok(true)
     }
@@ -242,6 +242,7 @@ impl ContentBackwards {
         let log = Arc::clone(self.log());
         log.check_open()?;
         log.check_key_index()?;
+        log.look()?;
         let sighted = self.next().map_err(|error| log.explain(error));
         self.sight.let_go();
         log.check_open()?;
@@ -306,8 +307,7 @@ impl ContentBackwards {
                 self.at_a_time = (self.at_a_time * 4).min(1 << 20);
                 self.waiting = Some(Waiting { segment, hits: hits.into(), through });
             }
-            Err(_) if self.sight.reader.list_changed() => {}
-            Err(error) => return Err(error),
+            Err(error) => self.sight.look_again(error)?,
         }
         Ok(true)
     }

@@ -100,6 +100,8 @@ pub(crate) struct Reader {
     pub(super) cursor: Option<Cursor>,
     /// Where it went on behind what could not be read, if it has read no batch since: base of the segment, byte position.
     pub(super) passed: Option<(Offset, u64)>,
+    /// How often files were looked for anew since it read a batch.
+    pub(super) lost: u32,
     /// What is left of a batch that was handed out in part.
     pub(super) rest: Option<OpenedBatch>,
     /// The same between two fetches, where it is stored and not expanded: it keeps no file.
@@ -125,6 +127,7 @@ impl Reader {
             list,
             cursor: None,
             passed: None,
+            lost: 0,
             rest: None,
             parked: None,
             decompressor: Decompressor::default(),

@@ -105,8 +105,14 @@ impl Accumulator {
         }
     }
 
-    /// What an append that comes now has to be told instead.
+    /// Whether an append that comes now has to be told something instead.
     #[inline]
+    pub(in crate::log) fn refuses(&self) -> bool {
+        !matches!(self.refusal, Refusal::None)
+    }
+
+    /// What that is.
+    #[cold]
     pub(in crate::log) fn take_refusal(&mut self) -> Option<Error> {
         match &self.refusal {
             Refusal::None => None,
@@ -183,6 +189,7 @@ impl Accumulator {
         self.next_offset += 1;
     }
 
+    #[inline(always)]
     fn place_in_new(&mut self, placement: &Placement<'_>) -> Placed {
         let displaced = !self.queue.is_empty();
         let mut batch = self.open(placement);

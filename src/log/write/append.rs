@@ -171,7 +171,7 @@ impl Log {
     }
 
     /// Everything that an append may be refused for, but a limit of the partition's size.
-    #[inline]
+    #[inline(always)]
     pub(in crate::log) fn admit(
         &self,
         accumulator: &mut Accumulator,
@@ -183,7 +183,9 @@ impl Log {
         if BatchHeader::LEN + most_bytes > accumulator.rules.max_bytes {
             accumulator.rules.check_size(Placement::alone_bytes(records, now))?;
         }
-        if let Some(refusal) = accumulator.take_refusal() {
+        if accumulator.refuses()
+            && let Some(refusal) = accumulator.take_refusal()
+        {
             return Err(refusal);
         }
         let found = accumulator.next_offset();

@@ -214,7 +214,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "consumed-deleted-before-its-commit-is-durable",
-        file: "src/group/groups.rs",
+        file: "src/group/consumed.rs",
         good: "if partition.log().has_segment_below(consumed) {",
         bad: "if consumed < 0 {",
         caught_by: &[tests("interface", &["groups::positions::what_was_consumed"])],

@@ -14,8 +14,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "answer-not-written",
         file: "src/share/queue.rs",
-        good: "let batches = spans.iter().map(batch).collect();",
-        bad: "let batches = spans.iter().map(batch).filter(|_| false).collect();",
+        good: "self.queues.states.write(&place.slot, &mut inner, (&batches, now))?;",
+        bad: "self.queues.states.write(&place.slot, &mut inner, (&[], now))?;",
         caught_by: &[ANSWERS, POWER, MODEL],
     },
     Bug {
@@ -42,8 +42,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "answer-of-anybody-taken",
         file: "src/share/share_partition.rs",
-        good: "RunState::Acquired(held) if held.id == lock && held.until > now => Some(run.count),",
-        bad: "RunState::Acquired(held) if held.until > now => Some(run.count),",
+        good: "RunState::Acquired(held) if held.id == lock && held.until > now => {",
+        bad: "RunState::Acquired(held) if held.until > now => {",
         caught_by: &[STATES, ANSWERS],
     },
     Bug {
@@ -117,8 +117,22 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[STATES],
     },
     Bug {
+        name: "one-lock-answers-for-all",
+        file: "src/share/queue.rs",
+        good: "Some(span) if (span.first..=span.last).contains(offset) => Some(span),",
+        bad: "Some(span) if span.count > 0 => Some(span),",
+        caught_by: &[ANSWERS],
+    },
+    Bug {
+        name: "states-pruned-that-a-quiet-queue-needs",
+        file: "src/share/tidy.rs",
+        good: "needed = needed.min(inner.accounts.snapshot_at);",
+        bad: "needed = needed.min(inner.accounts.snapshot_at.max(end));",
+        caught_by: &[tests("queue", &["scale::"])],
+    },
+    Bug {
         name: "queues-do-not-keep-segments",
-        file: "src/group/groups.rs",
+        file: "src/group/consumed.rs",
         good: "self.consumed_by_groups(partition).and(by_others)",
         bad: "self.consumed_by_groups(partition).and(Consumed::Nobody).and(if false { by_others } else { Consumed::Nobody })",
         caught_by: &[tests("queue", &["life::segments_go"])],
