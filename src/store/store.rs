@@ -167,12 +167,12 @@ impl Store {
         drop(groups.write_owed());
         drop(queues.write_owed());
         let recovery = recovery_of(&topics, &groups, &queues);
-        if let Some(owner) = &owner {
-            groups.spool_in(Spool::new(root.clone(), owner.locks(), SpoolRole::Owner));
-            // What other processes have committed meanwhile. Where it cannot be written now it is before a group is used.
-            drop(groups.fold());
-            owner.opened();
-        }
+        // Whether others can look or not: they may have committed in an earlier life.
+        let locks = owner.as_ref().map(|owner| owner.locks());
+        groups.spool_in(Spool::new(root.clone(), locks, SpoolRole::Owner));
+        // What other processes have committed meanwhile. Where it cannot be written now it is before a group is used.
+        drop(groups.fold());
+        owner.iter().for_each(|owner| owner.opened());
         let inner = Inner {
             root,
             topics,

@@ -130,6 +130,38 @@ fn what_was_sealed_in_an_earlier_life_is_found_when_the_partition_is_shown_in_an
     assert_eq!(orders.offset_for_time(1).unwrap().unwrap().offset, 0);
 }
 
+/// Partitions are shown one after the other while a store is opened.
+#[test]
+fn who_looks_while_a_store_is_opened_sees_all_its_partitions_afterwards() {
+    let dir = fast_dir();
+    let store = by_hand(dir.path()).open().unwrap();
+    let topic = store.create_topic("orders", TopicConfig::new().partitions(200)).unwrap();
+    for partition in topic.partitions() {
+        partition.append(&[Record::new().value("x")], annals::Durability::Os).unwrap();
+    }
+    let reader = StoreReader::attach(dir.path()).unwrap();
+    let partitions = reader.topic("orders").unwrap().partitions();
+    store.close().unwrap();
+    for life in 0..5 {
+        let is_open = AtomicBool::new(false);
+        let store = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_open.load(Ordering::Relaxed) {
+                    assert_eq!(partitions[life].end(), 1);
+                }
+            });
+            let store = by_hand(dir.path()).open();
+            is_open.store(true, Ordering::Relaxed);
+            store.unwrap()
+        });
+        for partition in &partitions {
+            let found = partition.get(0);
+            assert!(matches!(found, Ok(Some(_))), "life {life}, {}: {found:?}", partition.number());
+        }
+        store.close().unwrap();
+    }
+}
+
 /// Between two looks a file may have got another name: whoever does not find it looks at the owner's list again.
 #[test]
 fn a_file_that_is_not_there_for_a_moment_is_looked_for_again_by_every_read() {

@@ -102,7 +102,28 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "const MOST_LOOKS_ANEW: u32 = 0;",
         caught_by: &[LOOKS],
     },
+    Bug {
+        name: "live-slots-shown-later-are-not-looked-for",
+        file: "src/live/guest.rs",
+        good: "            && let Some(slot) = cached().filter(is_its)\n        {\n            return Ok(Some(slot));",
+        bad: "        {\n            return Ok(cached().filter(is_its));",
+        caught_by: &[LOOKS],
+    },
     // Groups elsewhere.
+    Bug {
+        name: "spool-is-not-folded-where-nobody-can-attach",
+        file: "src/store/store.rs",
+        good: "drop(groups.fold());",
+        bad: "if owner.is_some() {\n            drop(groups.fold());\n        }",
+        caught_by: &[tests("crash", &["durability::derived::"])],
+    },
+    Bug {
+        name: "derived-file-stops-a-partition",
+        file: "src/log/table/names.rs",
+        good: "drop(directory.remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex)));",
+        bad: "directory.remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex))?;",
+        caught_by: &[tests("crash", &["durability::derived::"])],
+    },
     Bug {
         name: "spool-stays-over-what-was-folded",
         file: "src/group/follow.rs",
@@ -120,7 +141,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "spool-is-folded-again-and-again",
         file: "src/group/spool.rs",
-        good: "spool.take_out(bytes)?;",
+        good: "spool.take_out(&commits, bytes)?;",
         bad: "_ = bytes;",
         caught_by: &[GROUPS],
     },
@@ -134,8 +155,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "group-is-two-processes",
         file: "src/group/spool.rs",
-        good: "if !spool.locks.try_lock_group(group)? {",
-        bad: "if !spool.locks.try_lock_group(group)? && false {",
+        good: "if !spool.try_lock_group(group)? {",
+        bad: "if !spool.try_lock_group(group)? && false {",
         caught_by: &[GROUPS],
     },
 ];
