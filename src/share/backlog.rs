@@ -36,7 +36,12 @@ impl Backlogs {
         let new = || {
             let log = Arc::clone(partition.log());
             let reader = Reader::new(log, end, Visibility::Written, OnDamage::Fail);
-            Backlog { reader: reader.below_start(BelowStart::GoOn), gaps: VecDeque::new(), from: end, count: 0 }
+            Backlog {
+                reader: reader.below_start(BelowStart::GoOn),
+                gaps: VecDeque::new(),
+                from: end,
+                count: 0,
+            }
         };
         let backlog = self.0.entry((Arc::clone(group), partition.number())).or_insert_with(new);
         backlog.pass(end);
