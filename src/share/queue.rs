@@ -11,7 +11,7 @@ use crate::locks::{MutexGuard, RwLock};
 use crate::log::{BelowStart, FetchLimits, Reader, Signal, Visibility, Watchers};
 use crate::share::burial::{AGAIN_AFTER_MS, AT_A_TIME, Burial};
 use crate::share::dead_letters::REDRIVE_HEADER;
-use crate::share::letter::GROUP_HEADER;
+use crate::share::letter::{GROUP_HEADER, TOPIC_HEADER};
 use crate::share::queues::Queues;
 use crate::share::runs::{Lock, RunState, Span};
 use crate::share::settings::Settings;
@@ -28,6 +28,8 @@ const MOST_BYTES: usize = 1 << 20;
 pub(super) struct Queue {
     pub(super) queues: Arc<Queues>,
     pub(super) group: Arc<str>,
+    /// In whose name its states are stored: the group's, but where it hands out dead letters.
+    pub(super) owner: Arc<str>,
     pub(super) topic: Topic,
     pub(super) settings: Settings,
     /// Another for each opening of a queue.
@@ -111,7 +113,7 @@ impl Queue {
         for partition in self.topic.partitions().into_iter().skip(known.len()) {
             // What was sent to it was sent since the queue is there.
             let start = partition.start();
-            let slot = self.queues.slot(&self.group, &partition, start)?;
+            let slot = self.queues.slot(&self.owner, &partition, start)?;
             places.push(Arc::new(Place { partition, slot }));
         }
         *known = places.into();
@@ -273,10 +275,11 @@ impl Queue {
     /// Whether a record is this queue's to deliver: it was not sent back for another, nor is it another's letter.
     fn is_for(&self, record: &RecordRef<'_>) -> bool {
         let group = self.group.as_bytes();
-        if self.settings.are_letters {
-            return record.header(GROUP_HEADER) == Some(group);
+        if let Some(topic) = &self.settings.letters_of {
+            return record.header(GROUP_HEADER) == Some(group)
+                && record.header(TOPIC_HEADER) == Some(topic.as_bytes());
         }
-        record.header(REDRIVE_HEADER).is_none_or(|of| of == group)
+        is_sent_to(record, &self.group)
     }
 
     /// Writes that these were handed out once more, before they are: a message that ends the process is counted too.
@@ -507,6 +510,11 @@ pub(super) fn done(
         }
     }
     lost
+}
+
+/// Whether a record was not sent back for the queue of another group.
+pub(super) fn is_sent_to(record: &RecordRef<'_>, group: &str) -> bool {
+    record.header(REDRIVE_HEADER).is_none_or(|of| of == group.as_bytes())
 }
 
 /// Makes true what was read and written.

@@ -90,11 +90,12 @@ impl Store {
         DeadLetters::of_queue(Arc::clone(&self.inner.queues), topic, group)
     }
 
-    /// The same of a [topic that was chosen](QueueBuilder::dead_letter_topic). Several queues may have theirs in it.
+    /// The same in a [topic that was chosen](QueueBuilder::dead_letter_topic). Several queues may have theirs in it, each of which
+    /// has its own handed out.
     ///
     /// # Errors
     /// As [`dead_letters`](Self::dead_letters).
-    pub fn dead_letters_in(&self, letters: &str, group: &str) -> Result<DeadLetters> {
-        DeadLetters::in_topic(Arc::clone(&self.inner.queues), letters, group)
+    pub fn dead_letters_in(&self, letters: &str, topic: &str, group: &str) -> Result<DeadLetters> {
+        DeadLetters::in_topic(Arc::clone(&self.inner.queues), letters, (topic, group))
     }
 }

@@ -151,7 +151,10 @@ impl ContentReader {
         };
         let through = list.after(segment.base()).map_or(until, |next| next.base().min(until));
         match self.sight.hits(&segment, self.position..through, None) {
-            Ok(hits) => self.waiting = Some(Waiting { segment, hits: hits.into(), through }),
+            Ok(hits) => {
+                segment.prefetch_batches(&hits);
+                self.waiting = Some(Waiting { segment, hits: hits.into(), through });
+            }
             // Something else may be in its place by now.
             Err(error) => self.sight.look_again(error)?,
         }
@@ -300,6 +303,7 @@ impl ContentBackwards {
                 // Where all that were asked for are there, there may be more before them.
                 let is_all = hits.len() < self.at_a_time;
                 let through = if is_all { low } else { hits.first().map_or(low, |hit| hit.offset) };
+                segment.prefetch_batches(hits.iter().rev());
                 self.at_a_time = (self.at_a_time * 4).min(1 << 20);
                 self.waiting = Some(Waiting { segment, hits: hits.into(), through });
             }

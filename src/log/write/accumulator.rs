@@ -273,7 +273,7 @@ impl Accumulator {
 #[cfg(test)]
 pub(in crate::log) mod tests {
     use super::*;
-    use crate::log::write::placement::Waiting;
+    use crate::log::write::placement::{NoteTerms, Waiting};
     use crate::types::Record;
 
     fn accumulator(next_offset: Offset) -> Accumulator {
@@ -291,6 +291,7 @@ pub(in crate::log) mod tests {
             waiting,
             linger,
             now: 5,
+            terms: NoteTerms::No,
         })
     }
 

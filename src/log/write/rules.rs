@@ -19,6 +19,7 @@ pub(in crate::log) struct AppendRules {
     pub(in crate::log) max_bytes: usize,
     max_bytes_setting: &'static str,
     pub(in crate::log) size_limit: Option<SizeLimit>,
+    pub(in crate::log) key_index: bool,
 }
 
 impl AppendRules {
@@ -36,6 +37,7 @@ impl AppendRules {
             max_bytes: max_bytes as usize,
             max_bytes_setting,
             size_limit: config.size_limit,
+            key_index: config.key_index,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::log::write::attempts::Attempts;
 use crate::log::write::open_batch::{Batches, OpenBatch, Position, Recycled};
 use crate::log::write::roll::Due;
 use crate::log::write::spares::SMALL_BYTES;
-use crate::segment::{ActiveSegment, WriteFailure};
+use crate::segment::{ActiveSegment, NewBatch, WriteFailure};
 use crate::types::{Offset, Timestamp};
 
 /// What only the thread that writes may touch.
@@ -290,7 +290,8 @@ impl Log {
         let bytes = sealed.bytes.len() as u64;
         open.appended.note(opened_at);
         if key_index {
-            open.active.note_keys(&header, batch.builder.records(), at);
+            let (records, terms) = (batch.builder.records(), batch.terms());
+            open.active.note_keys(&NewBatch { header: &header, records, terms, position: at });
         }
         if header.producer_id >= 0 {
             let pending = self.note_producer(open, &header, batch.ends());

@@ -9,4 +9,4 @@ mod keys;
 pub(crate) use file::remove_other as remove_other_keys;
 pub(super) use growing::Growing;
 pub(super) use keys::Walk;
-pub(crate) use keys::{Hit, HitRange, Keys, Take};
+pub(crate) use keys::{Hit, HitRange, Keys, NewBatch, Newest, Take};
