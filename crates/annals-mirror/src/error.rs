@@ -129,7 +129,7 @@ const LASTING: &[Code] = &[
     Code::InvalidMessageSize,
     Code::InvalidRecord,
     Code::InvalidTimestamp,
-    Code::InvalidTransactionalTimeout,
+    Code::InvalidTransactionTimeout,
     Code::UnsupportedVersion,
     Code::UnsupportedFeature,
     Code::NotImplemented,
