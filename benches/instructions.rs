@@ -19,19 +19,26 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use annals::{Durability, Record, Store, TopicConfig};
+use annals::{Durability, Expected, Record, Store, Topic, TopicConfig};
 
 /// Does something with so many records.
 type Run = fn(usize);
 
 /// What is counted, and what it does with so many records.
-const PATHS: [(&str, Run); 6] = [
+const PATHS: [(&str, Run); 11] = [
     ("append one, Memory", |records| append_each(records, Durability::Memory)),
     ("append one, Os", |records| append_each(records, Durability::Os)),
     ("append by 100, Memory", |records| append_by_100(records, Durability::Memory)),
     ("append by 100, Os", |records| append_by_100(records, Durability::Os)),
     ("read all", read_all),
     ("read one by offset", read_each),
+    ("append with a key", |records| append_keyed(records, false)),
+    ("append, key index", |records| append_keyed(records, true)),
+    ("append_to, Any", |records| append_guarded(records, |_| Expected::Any)),
+    ("append_to, Version", |records| {
+        append_guarded(records, |version| version.map_or(Expected::NoStream, Expected::Version));
+    }),
+    ("an event of a stream of 10", read_streams),
 ];
 
 /// Records of the short and the long run: the difference is what the records cost, without opening and closing.
@@ -39,6 +46,8 @@ const RECORDS: (usize, usize) = (10_000, 30_000);
 /// Growth that is told, in per cent.
 const TOLERATED: u64 = 3;
 const VALUE: [u8; 100] = [b'x'; 100];
+/// Keys that are sent to in turn.
+const STREAMS: usize = 1_000;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -151,6 +160,57 @@ fn read_each(records: usize) {
     for number in 0..records {
         let offset = 1 + i64::try_from(number * 7919 % RECORDS.1).unwrap();
         assert_eq!(partition.get(offset).unwrap().unwrap().offset, offset);
+    }
+    std::mem::forget(store);
+}
+
+/// A store with an empty partition, and keys that are appended to in turn.
+fn streams(dir: &Path, is_indexed: bool) -> (Store, Topic, Vec<String>) {
+    let store = Store::builder(dir).maintain_by_hand().open().unwrap();
+    let topic = store.create_topic("events", TopicConfig::new().key_index(is_indexed)).unwrap();
+    topic.partition(0).unwrap().append(&[Record::new()], Durability::Os).unwrap();
+    let keys = (0..STREAMS).map(|number| format!("order-{number:07}")).collect();
+    (store, topic, keys)
+}
+
+fn append_keyed(records: usize, is_indexed: bool) {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, topic, keys) = streams(dir.path(), is_indexed);
+    let partition = topic.partition(0).unwrap();
+    for key in keys.iter().cycle().take(records) {
+        let record = Record::new().key(key).value(&VALUE);
+        partition.append(&[record], Durability::Os).unwrap();
+    }
+    std::mem::forget(store);
+}
+
+fn append_guarded(records: usize, expected: fn(Option<i64>) -> Expected) {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, topic, keys) = streams(dir.path(), true);
+    let mut versions = vec![None; STREAMS];
+    for _ in 0..records / STREAMS {
+        for (key, version) in keys.iter().zip(&mut versions) {
+            let events = [Record::new().value(&VALUE)];
+            let appended = topic.append_to(key, expected(*version), &events).unwrap();
+            *version = Some(appended.last_offset);
+        }
+    }
+    std::mem::forget(store);
+}
+
+fn read_streams(records: usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, topic, keys) = streams(dir.path(), true);
+    let partition = topic.partition(0).unwrap();
+    for key in keys.iter().cycle().take(STREAMS * 10) {
+        partition.append(&[Record::new().key(key).value(&VALUE)], Durability::Os).unwrap();
+    }
+    for key in keys.iter().cycle().take(records / 10) {
+        let records = topic.stream(key).unwrap().read(..).unwrap().fetch().unwrap();
+        assert_eq!(
+            records.iter().map(|record| record.value().unwrap().len()).sum::<usize>(),
+            10 * VALUE.len()
+        );
     }
     std::mem::forget(store);
 }

@@ -335,7 +335,7 @@ pub use share::{
 pub use store::{BackupBuilder, MaintenanceGuard, Store, StoreBuilder, StoreReader};
 pub use stream::{
     EventReader, EventsBackwards, MergedEvents, NextEvents, OwnedEvents, Progress, Projection, Snapshot,
-    Snapshots, Stream,
+    Snapshots, Stream, StreamView,
 };
 #[cfg(feature = "async")]
 pub use topic::PartitionStream;
@@ -345,7 +345,7 @@ pub use topic::{
     Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, Topic, TopicConfig, TopicView,
 };
 pub use transaction::{
-    Committed, CommittedBatch, NamedAppend, NamedProducer, Transaction, TransactionBuilder,
+    Committed, CommittedBatch, Committing, NamedAppend, NamedProducer, Transaction, TransactionBuilder,
 };
 pub use types::{
     Condition, Durability, Expected, Header, NO_TIMESTAMP, Offset, Query, Record, Timestamp, TopicPartition,

@@ -96,11 +96,13 @@ impl Consumer {
         self.request(decided.collect(), "", kind)
     }
 
-    /// Commits where it stands, into the page cache; returns the partition that holds all commits, if there are any.
+    /// Commits where it stands, into the page cache; returns the partition that holds all commits, if there are any. In a process
+    /// that does not own the store it is synced as well: what waits for a partition does not wait for the spool.
     pub(super) fn commit_at_os(&mut self) -> Result<Option<Partition>> {
         let decided =
             self.assigned.values().filter_map(|one| Some((one.partition.clone(), one.decided_position()?)));
-        self.request_at(decided.collect(), "", (CommitKind::Positions, Durability::Os))?;
+        let durability = if self.topics.is_read_only() { Durability::Disk } else { Durability::Os };
+        self.request_at(decided.collect(), "", (CommitKind::Positions, durability))?;
         Ok(self.groups.stored_partition())
     }
 

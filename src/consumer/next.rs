@@ -84,7 +84,7 @@ impl Consumer {
     }
 
     /// Commits where this consumer stands, as [`commit`](Self::commit) does, before it returns; what it returns is ready when that
-    /// survives a power cut. Dropped, the commit stands.
+    /// survives a power cut. Dropped, the commit stands. In a process that does not own the store it syncs before it returns.
     ///
     /// # Errors
     /// When it is ready: as `commit`.

@@ -39,6 +39,12 @@ impl Attributes {
         codec_of(bits).map(|_| Self(bits))
     }
 
+    /// Whether these bits are of records that are neither compressed, nor markers, nor of a transaction.
+    #[inline]
+    pub(super) fn are_plain(bits: i16) -> bool {
+        bits & (CODEC_MASK | TRANSACTIONAL | CONTROL) == 0
+    }
+
     pub(crate) fn bits(self) -> i16 {
         self.0
     }

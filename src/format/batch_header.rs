@@ -95,6 +95,21 @@ impl BatchHeader {
         header.check()
     }
 
+    /// The bytes of a header at the front of others.
+    #[inline]
+    pub(super) fn first_chunk(bytes: &[u8]) -> Option<&[u8; Self::LEN]> {
+        bytes.first_chunk()
+    }
+
+    /// Whether these are the bytes of a header of records that begin with the one of `offset`, neither compressed nor of a transaction.
+    #[inline]
+    pub(super) fn is_plain_at(bytes: &[u8; Self::LEN], offset: Offset) -> bool {
+        i64::from_be_bytes(field(bytes, 0)) == offset
+            && i8::from_be_bytes(field(bytes, MAGIC_AT)) == MAGIC
+            && Attributes::are_plain(i16::from_be_bytes(field(bytes, ATTRIBUTES_AT)))
+            && i32::from_be_bytes(field(bytes, RECORD_COUNT_AT)) > 0
+    }
+
     fn check(self) -> Result<Self, Malformed> {
         if self.base_offset < 0 {
             return Err(Malformed::invalid(0, format!("base offset {} is negative", self.base_offset)));

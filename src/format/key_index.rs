@@ -56,7 +56,7 @@ pub(crate) enum TermKind {
 }
 
 /// The hash of a term: 48 bits of MurmurHash64A, whose seed is the kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) struct TermHash(u64);
 
 impl TermHash {
@@ -74,6 +74,19 @@ impl TermHash {
     #[inline]
     pub(crate) fn spread(self) -> u64 {
         self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// Its upper 16 and its lower 32 bits.
+    #[inline]
+    pub(crate) fn halves(self) -> (u16, u32) {
+        let [_, _, a, b, c, d, e, f] = self.0.to_be_bytes();
+        (u16::from_be_bytes([a, b]), u32::from_be_bytes([c, d, e, f]))
+    }
+
+    /// The hash of these.
+    #[inline]
+    pub(crate) fn of_halves(high: u16, low: u32) -> Self {
+        Self(u64::from(high) << 32 | u64::from(low))
     }
 
     fn bucket(self, buckets: u32) -> u32 {

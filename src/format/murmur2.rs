@@ -27,6 +27,9 @@ pub(crate) fn murmur2(bytes: &[u8]) -> i32 {
 
 /// The partition, below `partitions`, of a key that is not null. Zero partitions count as one.
 pub(crate) fn partition_for_key(key: &[u8], partitions: u32) -> u32 {
+    if partitions <= 1 {
+        return 0;
+    }
     let positive = murmur2(key).cast_unsigned() & 0x7fff_ffff;
     positive.checked_rem(partitions).unwrap_or(0)
 }

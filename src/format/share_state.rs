@@ -162,6 +162,7 @@ impl ShareSnapshot {
 
 impl ShareUpdate {
     /// Appends the value's bytes.
+    #[cfg(test)]
     pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Result<(), Malformed> {
         bytes::put_i16(out, VALUE_VERSION);
         bytes::put_i32(out, self.epoch);
@@ -169,6 +170,21 @@ impl ShareUpdate {
         bytes::put_i64(out, self.start.unwrap_or(-1));
         put_batches(out, &self.batches)?;
         put_tags(out, self.complete_count);
+        Ok(())
+    }
+
+    /// Appends the bytes of one that says only what becomes of some records.
+    pub(crate) fn encode_batches(
+        epoch: i32,
+        batches: &[StateBatch],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Malformed> {
+        bytes::put_i16(out, VALUE_VERSION);
+        bytes::put_i32(out, epoch);
+        bytes::put_i32(out, 0);
+        bytes::put_i64(out, -1);
+        put_batches(out, batches)?;
+        put_tags(out, -1);
         Ok(())
     }
 

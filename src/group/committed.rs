@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::group::commits::Change;
 use crate::types::{Offset, Timestamp, TopicPartition};
 
 /// An offset that a group has committed for a partition.
@@ -48,6 +49,8 @@ pub(super) struct Committed {
     groups: BTreeMap<Arc<str>, BTreeMap<TopicPartition, Commit>>,
     /// The groups that have committed for a partition, by its topic's name: what concerns one topic looks at no other.
     of_topic: BTreeMap<Arc<str>, BTreeMap<u32, BTreeSet<Arc<str>>>>,
+    /// What was there where something was laid over it.
+    covered: BTreeMap<(Arc<str>, TopicPartition), Option<Commit>>,
 }
 
 impl Committed {
@@ -82,6 +85,20 @@ impl Committed {
                 })
             })
         })
+    }
+
+    /// Lays a commit over what is there, until [`uncover`](Self::uncover).
+    pub(super) fn cover(&mut self, Change { group, place, commit }: Change) {
+        let before = self.of(&group, &place).cloned();
+        self.covered.entry((Arc::clone(&group), place.clone())).or_insert(before);
+        self.set(&group, &place, commit);
+    }
+
+    /// Takes away all that was laid over.
+    pub(super) fn uncover(&mut self) {
+        for ((group, place), before) in std::mem::take(&mut self.covered) {
+            self.set(&group, &place, before);
+        }
     }
 
     /// `None` takes it back.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::group::commits::Change;
 use crate::group::committed::{Commit, Committed};
 use crate::group::groups::Groups;
 use crate::group::spool::Spool;
@@ -33,24 +32,28 @@ impl Groups {
     pub(crate) fn look(&self) -> Result<()> {
         let Some(replayed) = &self.replayed else { return Ok(()) };
         let mut replayed = replayed.lock();
+        // From here on, so that no commit of this process comes in between.
+        let mut committed = self.committed.lock();
         // First: what is taken out of there meanwhile was put into the topic before.
         let spooled = self.spooled()?;
+        // What was laid over the topic may be older than what it has by now, and is in the spool no more.
+        committed.uncover();
         match self.topics.get(OFFSETS.name) {
-            Ok(topic) => self.replay(&topic.partition(0)?, &mut replayed)?,
+            Ok(topic) => self.replay(&topic.partition(0)?, (&mut replayed, &mut committed))?,
             // Nothing was committed yet, or nothing was folded.
             Err(Error::UnknownTopic { .. }) => {}
             Err(error) => return Err(error),
         }
-        let mut committed = self.committed.lock();
-        for Change { group, place, commit } in spooled {
-            committed.set(&group, &place, commit);
-        }
+        spooled.into_iter().for_each(|change| committed.cover(change));
         Ok(())
     }
 
-    fn replay(&self, partition: &Partition, replayed: &mut Replayed) -> Result<()> {
+    fn replay(
+        &self,
+        partition: &Partition,
+        (replayed, committed): (&mut Replayed, &mut Committed),
+    ) -> Result<()> {
         let of = (partition.topic_id(), partition.log().rewrites());
-        let mut committed = self.committed.lock();
         if replayed.of != Some(of) {
             // A compaction takes tombstones away: what they have deleted must not stay known.
             *committed = Committed::default();

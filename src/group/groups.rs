@@ -1,12 +1,12 @@
 //! All groups of a store.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::{Arc, Weak};
 
 use crate::error::{Error, Result};
 use crate::group::commits::Change;
 use crate::group::committed::{Commit, Committed, CommittedOffset};
+use crate::group::consumed::OtherReaders;
 use crate::group::follow::Replayed;
 use crate::group::group::Group;
 use crate::group::register::Register;
@@ -43,36 +43,6 @@ pub struct OffsetReset {
 /// Kafka writes group names with a 16-bit length.
 const GROUP_NAME_MOST_BYTES: usize = 32_767;
 
-/// How much of a partition is not needed any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Consumed {
-    /// Nobody reads it.
-    Nobody,
-    /// Somebody reads it who has not said how far.
-    Nothing,
-    /// What lies below the offset.
-    Below(Offset),
-}
-
-impl Consumed {
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Nobody, one) | (one, Self::Nobody) => one,
-            (Self::Nothing, _) | (_, Self::Nothing) => Self::Nothing,
-            (Self::Below(one), Self::Below(other)) => Self::Below(one.min(other)),
-        }
-    }
-}
-
-/// Readers that are no consumer groups.
-pub(crate) trait OtherReaders: fmt::Debug + Send + Sync {
-    /// How far all of them have read.
-    fn consumed(&self, partition: &Partition) -> Consumed;
-
-    /// Returns when what they have read so far stays read after a power cut.
-    fn sync(&self) -> Result<()>;
-}
-
 /// Groups and their committed offsets.
 ///
 /// Locks are taken in this order: a group's members, `committed`, `owed`, those of the partition that stores the commits.
@@ -90,11 +60,11 @@ pub(crate) struct Groups {
     /// Some of that was committed without the id of its topic, which is gone: it would hold for the next of the name. Or it is of
     /// a partition that has been appended to since.
     cannot_wait: AtomicBool,
-    register: Mutex<Register>,
+    pub(super) register: Mutex<Register>,
     /// Held while a group comes to this process, or leaves it: before `register`, and over I/O.
     locking: Mutex<()>,
     /// Who else reads, in a layer above.
-    others: OnceLock<Weak<dyn OtherReaders>>,
+    pub(super) others: OnceLock<Weak<dyn OtherReaders>>,
     members_made: AtomicU64,
     offset_resets: Vec<OffsetReset>,
     skipped: Vec<SkippedRecord>,
@@ -339,49 +309,6 @@ impl Groups {
         };
         let of_group = committed.of_group(group).filter(|(place, commit)| holds(place, commit));
         of_group.map(|(place, commit)| (place.clone(), commit.at.clone())).collect()
-    }
-
-    /// Has what others read count like what groups have read.
-    pub(crate) fn count_too(&self, others: &Arc<dyn OtherReaders>) {
-        drop(self.others.set(Arc::downgrade(others)));
-    }
-
-    fn others(&self) -> Option<Arc<dyn OtherReaders>> {
-        self.others.get().and_then(Weak::upgrade)
-    }
-
-    /// How far every group has read the partition: those that have committed for it, and those with a member that reads it.
-    fn consumed_by_groups(&self, partition: &Partition) -> Consumed {
-        let place = partition.topic_partition();
-        let mut reading = self.register.lock().readers_of(place.topic());
-        reading.retain(|group| group.reads(partition));
-        let committed = self.committed.lock();
-        let has_committed =
-            |group: &Arc<Group>| committed.of(group.name(), place).is_some_and(|one| one.is_for(partition));
-        if !reading.iter().all(has_committed) {
-            return Consumed::Nothing;
-        }
-        let commits = committed.of_partition(place).filter(|one| one.is_for(partition));
-        commits.map(|one| one.at.offset).min().map_or(Consumed::Nobody, Consumed::Below)
-    }
-
-    /// The offset below which every group, and every other reader, has read the partition, when a segment may go for it: that is
-    /// durable by then. Otherwise a power cut could take back a commit, and not the deletion that followed from it.
-    pub(crate) fn removable_below(&self, partition: &Partition) -> Result<Option<Offset>> {
-        if self.unreadable.is_some() {
-            // Some group may not have read any of it.
-            return Ok(None);
-        }
-        let others = self.others();
-        let by_others = others.as_ref().map_or(Consumed::Nobody, |others| others.consumed(partition));
-        let Consumed::Below(consumed) = self.consumed_by_groups(partition).and(by_others) else {
-            return Ok(None);
-        };
-        if partition.log().has_segment_below(consumed) {
-            self.ledger.sync()?;
-            others.map_or(Ok(()), |others| others.sync())?;
-        }
-        Ok(Some(consumed))
     }
 
     /// The same for a store that another process owns, where nobody calls when a topic has changed.

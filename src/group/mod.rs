@@ -4,6 +4,7 @@ mod assignor;
 mod commit;
 mod commits;
 mod committed;
+mod consumed;
 mod follow;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod group;
@@ -16,8 +17,9 @@ mod unreadable;
 
 pub(crate) use commit::{CommitKind, CommitRequest};
 pub use committed::CommittedOffset;
+pub(crate) use consumed::{Consumed, OtherReaders};
 pub(crate) use group::{Group, Owned};
+pub(crate) use groups::Groups;
 pub use groups::OffsetReset;
-pub(crate) use groups::{Consumed, Groups, OtherReaders};
 pub(crate) use pending::{Pending, PendingOffsets};
 pub(crate) use spool::{Spool, SpoolRole};

@@ -31,7 +31,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Spool {
     root: Directory,
-    locks: Locks,
+    /// None where no process can attach: then nobody else has a group, or changes the file.
+    locks: Option<Locks>,
     role: SpoolRole,
     /// Held over every change: the lock of the file is the process's, not the thread's.
     changing: Mutex<()>,
@@ -50,30 +51,40 @@ pub(crate) enum SpoolRole {
 
 /// The spool is this thread's to change.
 struct Held<'a> {
-    locks: &'a Locks,
+    locks: Option<&'a Locks>,
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.locks.unlock_spool();
+        self.locks.iter().for_each(|locks| locks.unlock_spool());
     }
 }
 
 impl Spool {
-    pub(crate) fn new(root: Directory, locks: Locks, role: SpoolRole) -> Self {
+    pub(crate) fn new(root: Directory, locks: Option<Locks>, role: SpoolRole) -> Self {
         Self { root, locks, role, changing: Mutex::new(()), folding: Mutex::new(()) }
     }
 
     fn hold(&self) -> Result<Held<'_>> {
+        let Some(locks) = &self.locks else { return Ok(Held { locks: None }) };
         let deadline = Deadline::after(LONGEST_WAIT);
-        while !self.locks.try_lock_spool()? {
+        while !locks.try_lock_spool()? {
             if deadline.has_passed() {
                 let why = std::io::Error::new(ErrorKind::TimedOut, "another process keeps it locked");
                 return Err(Error::io(&self.root.join(SPOOL_FILE), "lock", why));
             }
             pause(Duration::from_micros(100));
         }
-        Ok(Held { locks: &self.locks })
+        Ok(Held { locks: Some(locks) })
+    }
+
+    /// False when another process has the group.
+    fn try_lock_group(&self, group: &str) -> Result<bool> {
+        self.locks.as_ref().map_or(Ok(true), |locks| locks.try_lock_group(group))
+    }
+
+    fn unlock_group(&self, group: &str) {
+        self.locks.iter().for_each(|locks| locks.unlock_group(group));
     }
 
     /// The commits that are not folded, the oldest first, and where the last of them ends.
@@ -111,11 +122,16 @@ impl Spool {
         if durability == Durability::Disk { file.sync() } else { Ok(()) }
     }
 
-    /// Takes the first `bytes` out, durably: what was appended since stays.
-    fn take_out(&self, bytes: usize) -> Result<()> {
+    /// Takes the first commits out, those that were folded, durably: what was appended since stays. Where others stand there by now,
+    /// nothing is taken out: another owner has folded these.
+    fn take_out(&self, folded: &[Vec<SpooledRecord>], bytes: usize) -> Result<()> {
         let _changing = self.changing.lock();
         let _held = self.hold()?;
         let all = self.root.read_file(SPOOL_FILE, MOST_BYTES)?.unwrap_or_default();
+        let first = all.get(..bytes).map(decode_spool);
+        if !first.is_some_and(|first| first.is_ok_and(|first| first.commits == folded)) {
+            return Ok(());
+        }
         match all.get(bytes..).filter(|rest| !rest.is_empty()) {
             Some(rest) => self.root.replace_file(SPOOL_FILE, &[spool_magic(), rest].concat()),
             None => {
@@ -130,26 +146,34 @@ impl Groups {
     /// Makes a group this process's, for its first consumer here, and sees what was committed for it elsewhere.
     pub(super) fn lock_group(&self, group: &str) -> Result<()> {
         let Some(spool) = self.spool.get() else { return Ok(()) };
-        if !spool.locks.try_lock_group(group)? {
+        if !spool.try_lock_group(group)? {
             return Err(Error::GroupInUse { group: group.to_owned() });
         }
         let seen = match spool.role {
             SpoolRole::Owner => self.fold(),
             SpoolRole::Guest => self.look(),
         };
-        seen.inspect_err(|_| spool.locks.unlock_group(group))
+        seen.inspect_err(|_| spool.unlock_group(group))
     }
 
     /// The last consumer of the group here is gone.
     pub(super) fn unlock_group(&self, group: &str) {
         if let Some(spool) = self.spool.get() {
-            spool.locks.unlock_group(group);
+            spool.unlock_group(group);
         }
     }
 
     /// Says where commits of other processes are.
     pub(crate) fn spool_in(&self, spool: Spool) {
         drop(self.spool.set(spool));
+    }
+
+    /// Sees what is in the spool of a store that nobody writes.
+    pub(crate) fn see_spool(&self, root: &Directory) -> Result<()> {
+        let (commits, _) = Spool::new(root.clone(), None, SpoolRole::Guest).read()?;
+        let mut committed = self.committed.lock();
+        changes_of(&commits).into_iter().for_each(|change| committed.cover(self.within_end(change)));
+        Ok(())
     }
 
     /// Takes what other processes have committed into the topic of commits, durably, and out of the spool. A commit that lies above the
@@ -171,7 +195,7 @@ impl Groups {
         drop(committed);
         // The spool is the only other place that has them.
         self.ledger.sync()?;
-        spool.take_out(bytes)?;
+        spool.take_out(&commits, bytes)?;
         partitions.iter().for_each(|partition| drop(self.drop_consumed(partition)));
         Ok(())
     }
@@ -217,9 +241,7 @@ impl Groups {
         };
         let records = changes.iter().map(record).collect::<Result<Vec<_>>>()?;
         spool.append(&records, durability)?;
-        for Change { group, place, commit } in changes {
-            committed.set(group, place, commit.clone());
-        }
+        changes.iter().for_each(|change| committed.cover(change.clone()));
         Ok(true)
     }
 }

@@ -83,6 +83,17 @@ impl SharedMemory {
         Some(unsafe { &*self.raw.as_ptr().cast::<AtomicU64>().add(at) })
     }
 
+    /// So many words, from one on.
+    #[inline]
+    pub(crate) fn words<const COUNT: usize>(&self, at: usize) -> Option<&[AtomicU64; COUNT]> {
+        if at.checked_add(COUNT)? > self.words {
+            return None;
+        }
+        // SAFETY: as in `word`; an array of atomics lies as they do, one behind the other.
+        #[expect(unsafe_code, reason = "words of a file that others change")]
+        Some(unsafe { &*self.raw.as_ptr().cast::<AtomicU64>().add(at).cast::<[AtomicU64; COUNT]>() })
+    }
+
     /// Whether it can be stored into now. False when the file system does not give its pages any more.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
@@ -152,6 +163,10 @@ fn lower_half(word: &AtomicU64) -> *const u32 {
 #[cfg(not(target_os = "linux"))]
 impl SharedMemory {
     pub(crate) fn word(&self, _at: usize) -> Option<&AtomicU64> {
+        None
+    }
+
+    pub(crate) fn words<const COUNT: usize>(&self, _at: usize) -> Option<&[AtomicU64; COUNT]> {
         None
     }
 

@@ -1,11 +1,13 @@
 //! A process that looks at what the owner of a store shows.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::io::{Deadline, Directory, OpenMode};
-use crate::live::layout::{Kind, LIVE_FILE, Life, MAGIC, Stage, head, slots_in};
+use crate::live::ear::{Ear, Listener};
+use crate::live::layout::{Kind, LIVE_FILE, Life, MAGIC, MOST_SLOTS, Stage, head, slots_in};
 use crate::live::locks::Locks;
 use crate::live::page::{OWNER_BYTE, Page};
 use crate::live::slot::{Slot, ring};
@@ -19,6 +21,13 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 pub(crate) struct Guest {
     page: Page,
     known: Mutex<Known>,
+    ear: Arc<Ear>,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.ear.stop();
+    }
 }
 
 /// Which slot is whose, as of one list of topics.
@@ -54,7 +63,7 @@ impl Guest {
         if found != MAGIC {
             return Err(refused("another version of annals, or none, has written it"));
         }
-        Ok(Self { page, known: Mutex::default() })
+        Ok(Self { page, known: Mutex::default(), ear: Arc::default() })
     }
 
     /// The locks that this process takes.
@@ -106,11 +115,15 @@ impl Guest {
                 shown.kind != Kind::Free && shown.topic == topic && shown.partition == partition
             })
         };
-        if known.catalog == catalog {
-            let slot = known.slots.get(&(topic, partition)).and_then(|number| self.page.slot(*number));
-            return Ok(slot.filter(is_its));
+        let cached = || known.slots.get(&(topic, partition)).and_then(|number| self.page.slot(*number));
+        // One that is missing may have been shown since: while a store is opened they are shown one after the other.
+        if known.catalog == catalog
+            && let Some(slot) = cached().filter(is_its)
+        {
+            return Ok(Some(slot));
         }
         let slots = usize::try_from(self.page.head.load(head::SLOTS, Ordering::SeqCst)).unwrap_or(0);
+        let slots = slots.min(MOST_SLOTS);
         while slots_in(self.page.pieces()) < slots {
             self.page.grow()?;
         }
@@ -132,6 +145,11 @@ impl Guest {
     pub(crate) fn sleep(&self, seen: u32, deadline: Deadline) {
         let most = deadline.left().min(LONGEST_SLEEP);
         self.page.head.wait(head::BELL, seen, most);
+    }
+
+    /// Has `listener` told when the bell is rung, on a thread that listens for all tasks of this process. It looks once more after this.
+    pub(crate) fn listen(self: &Arc<Self>, listener: Weak<dyn Listener>) -> Result<()> {
+        self.ear.listen(self, listener)
     }
 
     /// Ends the sleep of whoever sleeps, in this process and in others.

@@ -26,6 +26,12 @@ mod shared {
             self.0.word(at)
         }
 
+        /// So many words, from one on.
+        #[inline]
+        pub(in crate::live) fn words<const COUNT: usize>(&self, at: usize) -> Option<&[AtomicU64; COUNT]> {
+            self.0.words(at)
+        }
+
         #[inline]
         pub(in crate::live) fn load(&self, at: usize, ordering: Ordering) -> u64 {
             self.word(at).map_or(0, |word| word.load(ordering))
@@ -81,6 +87,10 @@ mod explored {
 
         pub(in crate::live) fn word(&self, at: usize) -> Option<&AtomicU64> {
             self.words.get(at)
+        }
+
+        pub(in crate::live) fn words<const COUNT: usize>(&self, at: usize) -> Option<&[AtomicU64; COUNT]> {
+            self.words.get(at..)?.first_chunk()
         }
 
         pub(in crate::live) fn load(&self, at: usize, ordering: Ordering) -> u64 {

@@ -1,8 +1,9 @@
 //! What the process that owns a store shows to others, in a page of memory that they share: `annals.live`.
 //!
 //! [`layout`] says what stands where, [`page`] is the file, [`slot`] what is shown of one partition, [`owner`] who shows it,
-//! [`guest`] who looks. Nothing here knows what a log is, and the owner believes nothing that others can have written.
+//! [`guest`] who looks, [`ear`] who listens for its tasks. Nothing here knows what a log is, and the owner believes nothing that others can have written.
 
+mod ear;
 mod guest;
 mod layout;
 mod locks;
@@ -16,6 +17,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use ear::Listener;
 pub(crate) use guest::{Guest, OwnerState};
 pub(crate) use layout::{Growth, Kind, Shown, Table};
 pub(crate) use locks::Locks;

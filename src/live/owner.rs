@@ -10,7 +10,7 @@ use crate::live::layout::{
 };
 use crate::live::locks::Locks;
 use crate::live::page::{OWNER_BYTE, Page};
-use crate::live::slot::{Slot, ring};
+use crate::live::slot::{Slot, put, put_growth, put_stable, ring};
 use crate::locks::{AtomicBool, AtomicU64, Mutex, Ordering};
 
 /// A partition at which a reader has waited is taken for followed at so many calls after that.
@@ -147,17 +147,18 @@ impl Owner {
         let growth =
             Growth { end: 0, stable: 0, bytes: 0, records: 0, first_timestamp: -1, max_timestamp: -1 };
         let generation = self.next_generation();
-        slot.change(sequence, |slot| {
-            slot.put(&Shown {
-                topic: 0,
-                partition: 0,
-                kind: Kind::Free,
-                generation,
-                start: 0,
-                base: 0,
-                growth,
-                durable: 0,
-            });
+        let free = Shown {
+            topic: 0,
+            partition: 0,
+            kind: Kind::Free,
+            generation,
+            start: 0,
+            base: 0,
+            growth,
+            durable: 0,
+        };
+        slot.change(sequence, |words| {
+            put(words, &free);
             slot.reset_durable(0);
         });
     }
@@ -271,7 +272,7 @@ impl OwnSlot {
         let generation = self.owner.next_generation();
         let (topic, partition) = (self.topic, self.partition);
         let shown = Shown { topic, partition, kind, generation, start, base, growth, durable: 0 };
-        self.slot.change(&self.sequence, |slot| slot.put(&shown));
+        self.slot.change(&self.sequence, |words| put(words, &shown));
     }
 
     /// The same for the first time.
@@ -290,14 +291,14 @@ impl OwnSlot {
     #[inline]
     pub(crate) fn grow(&self, growth: &Growth) {
         if !self.is_over.load(Ordering::Relaxed) {
-            self.slot.change(&self.sequence, |slot| slot.put_growth(growth));
+            self.slot.change(&self.sequence, |words| put_growth(words, growth));
         }
     }
 
     /// Shows that a transaction was decided. Under the lock of the partition's writer.
     pub(crate) fn move_stable(&self, stable: i64) {
         if !self.is_over.load(Ordering::Relaxed) {
-            self.slot.change(&self.sequence, |slot| slot.put_stable(stable));
+            self.slot.change(&self.sequence, |words| put_stable(words, stable));
         }
     }
 

@@ -9,7 +9,7 @@ use shuttle::{Config, MaxSteps, Runner};
 
 use crate::live::layout::{Growth, head};
 use crate::live::memory::Memory;
-use crate::live::slot::Slot;
+use crate::live::slot::{Slot, put_growth};
 use crate::locks::{AtomicU64, Ordering, fence};
 
 const CHANGES: i64 = 3;
@@ -44,7 +44,7 @@ fn piece() -> (Arc<Memory>, [Slot; 2]) {
 fn write(slot: &Slot) {
     let sequence = AtomicU64::new(0);
     for number in 1..=CHANGES {
-        slot.change(&sequence, |slot| slot.put_growth(&growth(number)));
+        slot.change(&sequence, |words| put_growth(words, &growth(number)));
         fence(Ordering::SeqCst);
         slot.ring_if_wanted();
     }

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::live::layout::{Growth, Kind, Shown, head, word};
+use crate::live::layout::{Growth, Kind, SLOT_WORDS, Shown, head, word};
 use crate::live::memory::Memory;
 use crate::locks::{AtomicU64, Ordering, fence, spin_loop};
 
 /// So often a reader looks again at words that are being changed before it asks whether their writer lives.
 const MOST_LOOKS: usize = 1000;
+
+/// The words of a slot.
+pub(super) type Words = [AtomicU64; SLOT_WORDS];
 
 /// The place of a partition in the page.
 #[derive(Debug, Clone)]
@@ -122,47 +125,22 @@ impl Slot {
 
     /// Changes words so that no reader takes some of before and some of after for one moment. One thread at a time.
     #[inline]
-    pub(super) fn change(&self, sequence: &AtomicU64, change: impl FnOnce(&Self)) {
+    pub(super) fn change(&self, sequence: &AtomicU64, change: impl FnOnce(&Words)) {
         if !self.memory.is_ready() {
             return;
         }
+        let Some(words) = self.memory.words::<SLOT_WORDS>(self.at) else { return };
         let before = sequence.load(Ordering::Relaxed);
-        self.store(word::SEQUENCE, before.wrapping_add(1));
+        words[word::SEQUENCE].store(before.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::Release);
-        change(self);
-        self.memory.store(self.at + word::SEQUENCE, before.wrapping_add(2), Ordering::Release);
+        change(words);
+        words[word::SEQUENCE].store(before.wrapping_add(2), Ordering::Release);
         sequence.store(before.wrapping_add(2), Ordering::Relaxed);
     }
 
     #[cfg(test)]
     pub(super) fn begin_a_change(&self, sequence: &AtomicU64) {
         self.store(word::SEQUENCE, sequence.load(Ordering::Relaxed).wrapping_add(1));
-    }
-
-    pub(super) fn put(&self, shown: &Shown) {
-        let [high, low] = [shown.topic >> 64, shown.topic & u128::from(u64::MAX)];
-        self.store(word::TOPIC_HIGH, u64::try_from(high).unwrap_or(0));
-        self.store(word::TOPIC_LOW, u64::try_from(low).unwrap_or(0));
-        self.store(word::KIND, shown.kind.number() << 32 | u64::from(shown.partition));
-        // Whoever opens a file by its name, and then sees the old number here, has opened what the old names meant.
-        self.memory.store(self.at + word::GENERATION, shown.generation, Ordering::SeqCst);
-        self.store(word::START, shown.start.cast_unsigned());
-        self.store(word::BASE, shown.base.cast_unsigned());
-        self.put_growth(&shown.growth);
-    }
-
-    #[inline]
-    pub(super) fn put_growth(&self, growth: &Growth) {
-        self.store(word::END, growth.end.cast_unsigned());
-        self.store(word::STABLE, growth.stable.cast_unsigned());
-        self.store(word::BYTES, growth.bytes);
-        self.store(word::RECORDS, growth.records);
-        self.store(word::FIRST_TIMESTAMP, growth.first_timestamp.cast_unsigned());
-        self.store(word::MAX_TIMESTAMP, growth.max_timestamp.cast_unsigned());
-    }
-
-    pub(super) fn put_stable(&self, stable: i64) {
-        self.store(word::STABLE, stable.cast_unsigned());
     }
 
     /// What lies below `durable` was synced; a lesser one than is shown changes nothing.
@@ -183,6 +161,35 @@ impl Slot {
     pub(super) fn sequence(&self) -> u64 {
         self.load(word::SEQUENCE, Ordering::Relaxed).wrapping_add(1) & !1
     }
+}
+
+/// All that is shown of a partition but how far it is synced.
+pub(super) fn put(words: &Words, shown: &Shown) {
+    let [high, low] = [shown.topic >> 64, shown.topic & u128::from(u64::MAX)];
+    words[word::TOPIC_HIGH].store(u64::try_from(high).unwrap_or(0), Ordering::Relaxed);
+    words[word::TOPIC_LOW].store(u64::try_from(low).unwrap_or(0), Ordering::Relaxed);
+    words[word::KIND].store(shown.kind.number() << 32 | u64::from(shown.partition), Ordering::Relaxed);
+    // Whoever opens a file by its name, and then sees the old number here, has opened what the old names meant.
+    words[word::GENERATION].store(shown.generation, Ordering::SeqCst);
+    words[word::START].store(shown.start.cast_unsigned(), Ordering::Relaxed);
+    words[word::BASE].store(shown.base.cast_unsigned(), Ordering::Relaxed);
+    put_growth(words, &shown.growth);
+}
+
+/// What an append changes.
+#[inline]
+pub(super) fn put_growth(words: &Words, growth: &Growth) {
+    words[word::END].store(growth.end.cast_unsigned(), Ordering::Relaxed);
+    put_stable(words, growth.stable);
+    words[word::BYTES].store(growth.bytes, Ordering::Relaxed);
+    words[word::RECORDS].store(growth.records, Ordering::Relaxed);
+    words[word::FIRST_TIMESTAMP].store(growth.first_timestamp.cast_unsigned(), Ordering::Relaxed);
+    words[word::MAX_TIMESTAMP].store(growth.max_timestamp.cast_unsigned(), Ordering::Relaxed);
+}
+
+/// What the decision of a transaction changes.
+pub(super) fn put_stable(words: &Words, stable: i64) {
+    words[word::STABLE].store(stable.cast_unsigned(), Ordering::Relaxed);
 }
 
 /// Wakes everybody who sleeps.

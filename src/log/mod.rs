@@ -12,6 +12,7 @@ mod check;
 mod compaction;
 mod config;
 mod cut;
+mod directory;
 mod follow;
 mod keys;
 #[expect(clippy::module_inception, reason = "the folder and its central type share the field's word")]
@@ -56,5 +57,6 @@ pub use stats::PartitionStats;
 pub(crate) use upkeeps::{Upkeep, Upkeeps};
 pub use write::WhenFull;
 pub(crate) use write::{
-    Append, Appended, DurableWait, Guard, Part, PartPlace, SizeLimit, Spares, Stage, Standing, Verdict,
+    Append, Appended, DurableWait, Guard, Part, PartPlace, SizeLimit, Spares, Stage, Standing, StreamKey,
+    Verdict,
 };

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::io::Deadline;
-use crate::live::{Guest, OwnSlot, OwnerState};
+use crate::live::{Guest, Listener, OwnSlot, OwnerState};
 use crate::locks::{AtomicBool, Condvar, Mutex, OnceLock, Ordering, RwLock, fence};
 use crate::log::follow::follow::News;
 use crate::log::log::Log;
@@ -24,6 +24,8 @@ pub(crate) struct Signal {
 #[derive(Debug)]
 struct Elsewhere {
     guest: Arc<Guest>,
+    /// Whose it is.
+    signal: Weak<Signal>,
     logs: Mutex<Vec<Followed>>,
 }
 
@@ -49,9 +51,11 @@ impl Elsewhere {
 
     /// Whether the owner has died since the last look.
     fn misses_owner(&self) -> bool {
-        if !matches!(self.guest.owner(), Ok(OwnerState::Gone(_))) {
-            return false;
-        }
+        matches!(self.guest.owner(), Ok(OwnerState::Gone(_))) && self.leave_owner()
+    }
+
+    /// The owner has died: whether there may be more in the files than it came to show.
+    fn leave_owner(&self) -> bool {
         let logs = self.logs.lock();
         let left = logs.iter().filter_map(|followed| followed.log.upgrade()).filter(|log| log.leave_owner());
         left.count() > 0
@@ -89,8 +93,9 @@ impl Signal {
     }
 
     /// It waits for a log that another process writes, too.
-    pub(crate) fn follow(&self, log: &Arc<Log>, guest: &Arc<Guest>) {
-        let new = || Elsewhere { guest: Arc::clone(guest), logs: Mutex::default() };
+    pub(crate) fn follow(self: &Arc<Self>, log: &Arc<Log>, guest: &Arc<Guest>) {
+        let signal = Arc::downgrade(self);
+        let new = || Elsewhere { guest: Arc::clone(guest), signal, logs: Mutex::default() };
         let followed = Followed { log: Arc::downgrade(log), noticed: News::default() };
         self.elsewhere.get_or_init(new).logs.lock().push(followed);
     }
@@ -123,9 +128,6 @@ impl Signal {
 
     /// Ready when the count is another than `seen`; else the next raise wakes the task. It replaces a task that waited before.
     pub(crate) fn poll_raised(&self, seen: u64, waker: &Waker, waking: &Arc<Waking>) -> Result<Poll<()>> {
-        if self.elsewhere.get().is_some() {
-            return Err(Error::invalid("a task cannot wait for another process: poll in a thread"));
-        }
         waking.start()?;
         // Compared and kept under one lock: a raise comes before both, or finds the waker.
         let mut state = self.state.lock();
@@ -139,6 +141,13 @@ impl Signal {
         drop(state);
         // It may be the last of its task, and then drop what that has.
         drop(left);
+        if let Some(elsewhere) = self.elsewhere.get() {
+            // In this order: what is shown before the look is found there, and what comes after it rings the bell.
+            elsewhere.guest.listen(Weak::<Self>::clone(&elsewhere.signal))?;
+            if elsewhere.notice() {
+                return Ok(Poll::Ready(()));
+            }
+        }
         Ok(Poll::Pending)
     }
 
@@ -165,6 +174,30 @@ impl Signal {
             }
         }
         true
+    }
+}
+
+impl Listener for Signal {
+    fn hear(&self) -> bool {
+        self.is_over(Elsewhere::notice)
+    }
+
+    fn miss(&self) -> bool {
+        self.is_over(Elsewhere::leave_owner)
+    }
+}
+
+impl Signal {
+    /// Whether its task waits no more: it is woken where `is_news`.
+    fn is_over(&self, is_news: impl FnOnce(&Elsewhere) -> bool) -> bool {
+        let Some(elsewhere) = self.elsewhere.get().filter(|_| self.state.lock().task.is_some()) else {
+            return true;
+        };
+        let is_news = is_news(elsewhere);
+        if is_news {
+            self.raise();
+        }
+        is_news
     }
 }
 

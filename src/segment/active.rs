@@ -7,6 +7,7 @@ use crate::format::{BatchHeader, SegmentFile, SegmentSummary, TimeIndexEntry, se
 use crate::io::{Directory, File, OpenMode, Unwritten};
 use crate::segment::aborted::with_aborted;
 use crate::segment::by_key::key_stamp;
+use crate::segment::keys::NewBatch;
 use crate::segment::summary::{Tally, summarize};
 use crate::segment::{ReadMode, Scan, Segment, SparseIndex, index_file};
 use crate::types::{Offset, Timestamp};
@@ -41,6 +42,8 @@ pub(crate) struct ActiveSegment {
     /// The file has at least this many bytes; those behind `tally.bytes` are zero.
     allocated: u64,
     config: SegmentConfig,
+    /// What its records are found by, as far as that grows in memory.
+    terms: usize,
 }
 
 /// Why a write did not happen.
@@ -121,7 +124,8 @@ impl ActiveSegment {
         let index_entries = index.offsets().len() as u64;
         let segment = Arc::new(Segment::growing(directory, file.clone(), index, &tally, mode));
         let max_timestamp = segment.max_timestamp();
-        Self { segment, file, index_entries, max_timestamp, allocated: tally.bytes, tally, config }
+        let allocated = tally.bytes;
+        Self { segment, file, index_entries, max_timestamp, allocated, tally, config, terms: 0 }
     }
 
     /// What readers hold of it.
@@ -193,12 +197,12 @@ impl ActiveSegment {
 
     /// True when it is found by so much that another segment should begin: what is in memory of that is bounded so.
     pub(crate) fn has_many_keys(&self) -> bool {
-        self.segment.keys().in_memory() >= MOST_TERMS
+        self.terms >= MOST_TERMS
     }
 
     /// Takes in what the records of a batch are found by, before readers can come to it: the one that was appended last.
-    pub(crate) fn note_keys(&self, header: &BatchHeader, records: &[u8], position: u64) {
-        self.segment.keys().note(header, records, position);
+    pub(crate) fn note_keys(&mut self, batch: &NewBatch<'_>) {
+        self.terms = self.segment.keys().note(batch);
     }
 
     /// True when it has one `part`th of the bytes that it may have.

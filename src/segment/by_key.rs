@@ -3,13 +3,19 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::{BatchHeader, Codec, Decompressor, KeyStamp, SegmentSummary, TermHash};
-use crate::segment::keys::{Growing, Hit, HitRange, Keys, Walk};
+use crate::format::{
+    BatchHeader, Codec, Decompressor, KeyStamp, Malformed, SegmentSummary, TermHash, first_key, record_at,
+};
+use crate::io::prefetch;
+use crate::segment::keys::{Growing, Hit, HitRange, Keys, NewBatch, Walk};
 use crate::segment::{Segment, StoredBatch};
 use crate::types::Offset;
 
 /// Bytes of a hit's batch that are asked for at once.
 const NEAR: usize = 4 << 10;
+/// Batches that are brought into the cache together, and how many bytes of each: the header and a short record.
+const MOST_PREFETCHED: usize = 32;
+const BEGINNING: usize = 192;
 
 /// Finds out the terms of a segment from its batches.
 struct FromBatches<'a> {
@@ -18,26 +24,42 @@ struct FromBatches<'a> {
     limit: usize,
 }
 
+/// Checks batches and expands them, one after the other.
+struct Expanding {
+    limit: usize,
+    decompressor: Decompressor,
+    expanded: Vec<u8>,
+}
+
+impl Expanding {
+    fn to(limit: usize) -> Self {
+        Self { limit, decompressor: Decompressor::default(), expanded: Vec::new() }
+    }
+
+    fn records<'a>(&'a mut self, batch: &'a StoredBatch) -> Result<&'a [u8], Malformed> {
+        BatchHeader::verify_crc(batch.bytes())?;
+        match batch.header().codec() {
+            Codec::None => Ok(batch.body()),
+            codec => {
+                self.expanded.clear();
+                self.decompressor.decompress(codec, batch.body(), self.limit, &mut self.expanded)?;
+                Ok(&self.expanded)
+            }
+        }
+    }
+}
+
 impl Walk for FromBatches<'_> {
     fn walk(&self, until: Offset) -> Result<Growing> {
         let base = self.segment.base();
         let mut terms = Growing::new(base, base);
-        let (mut decompressor, mut expanded) = (Decompressor::default(), Vec::new());
+        let mut expanding = Expanding::to(self.limit);
         let mut cursor = self.segment.walk()?;
         while let Some(header) = cursor.peek()?.filter(|header| header.base_offset < until) {
             let position = cursor.position();
-            let batch = cursor.take_batch(header)?;
             let damaged = |malformed| self.segment.log().damaged(position, header.base_offset, malformed);
-            BatchHeader::verify_crc(batch.bytes()).map_err(damaged)?;
-            let records = match header.codec() {
-                Codec::None => batch.body(),
-                codec => {
-                    expanded.clear();
-                    let expand = decompressor.decompress(codec, batch.body(), self.limit, &mut expanded);
-                    expand.map_err(damaged)?;
-                    &expanded
-                }
-            };
+            let batch = cursor.take_batch(header)?;
+            let records = expanding.records(&batch).map_err(damaged)?;
             terms.add(&header, records, position).map_err(damaged)?;
         }
         // Offsets behind the last batch may be missing.
@@ -70,6 +92,26 @@ impl Segment {
         self.keys().hits(term, range, (self.log().directory(), self.log().mode(), &walk))
     }
 
+    /// Takes in the terms of the batches from `position` on, which another process has written since; returns where the next
+    /// ones begin.
+    pub(crate) fn follow_keys(
+        self: &Arc<Self>,
+        (position, expected): (u64, Offset),
+        limit: usize,
+    ) -> Result<(u64, Offset)> {
+        let mut expanding = Expanding::to(limit);
+        let mut cursor = self.walk_on(position, expected);
+        while let Some(header) = cursor.peek()? {
+            let position = cursor.position();
+            let batch = cursor.take_batch(header)?;
+            let records = expanding.records(&batch);
+            let records =
+                records.map_err(|malformed| self.log().damaged(position, header.base_offset, malformed))?;
+            self.keys().note(&NewBatch { header: &header, records, terms: None, position });
+        }
+        Ok((cursor.position(), cursor.expected()))
+    }
+
     /// A batch was not what the index said: the index is made again.
     pub(crate) fn contradict_keys(self: &Arc<Self>) {
         self.keys().contradicted(self.log().directory(), &FromBatches { segment: self, limit: 0 });
@@ -84,6 +126,33 @@ impl Segment {
     /// Lets go of the terms in memory. The file of that stamp, if there is one, tells the same.
     pub(crate) fn forget_keys(&self, stamp: Option<KeyStamp>) {
         self.keys().forget(stamp);
+    }
+
+    /// Whether a record is of that key and of no transaction: of a hit that was put down when this process wrote the batch. False also
+    /// where that takes a closer look. The CRC is not asked: what is damaged has another key, or is what was written.
+    pub(crate) fn has_key(&self, hit: Hit, key: &[u8]) -> bool {
+        let Ok(window) = self.log().near(hit.position, NEAR, self.bytes()) else { return false };
+        first_key(window.from(hit.position), hit.offset) == Some(key) || self.has_key_inside(hit, key)
+    }
+
+    /// The same for a record that others stand in front of.
+    fn has_key_inside(&self, hit: Hit, key: &[u8]) -> bool {
+        let Ok(Some(batch)) = self.batch_of(hit) else { return false };
+        let header = batch.header();
+        let attributes = header.attributes;
+        if header.codec() != Codec::None || attributes.is_control() || attributes.is_transactional() {
+            return false;
+        }
+        matches!(record_at(header, batch.body(), hit.offset), Ok(Some(record)) if record.key == Some(key))
+    }
+
+    /// Has the beginnings of the first of these batches brought into the cache, all at once. Nothing but time depends on it.
+    pub(crate) fn prefetch_batches<'a>(&self, hits: impl IntoIterator<Item = &'a Hit>) {
+        let mut hits = hits.into_iter().take(MOST_PREFETCHED).peekable();
+        let Some(first) = hits.peek() else { return };
+        if let Some(window) = self.log().mapped(first.position, self.bytes()) {
+            hits.for_each(|hit| prefetch(window.first(hit.position, BEGINNING)));
+        }
     }
 
     /// The batch of a hit, its CRC not yet checked; `None` where there is none that could hold the record.

@@ -271,6 +271,12 @@ impl LogFile {
         self.stretch(position, want, want, written)
     }
 
+    /// The map, if there is one at hand that reaches beyond `position`.
+    pub(super) fn mapped(&self, position: u64, written: u64) -> Option<Window> {
+        let view = self.map.get(position).filter(|_| self.mode == ReadMode::Mapped)?;
+        Some(Window::of_map(view, written))
+    }
+
     /// A map that has `want` bytes, or `most` bytes read where there is none.
     #[inline]
     fn stretch(&self, position: u64, want: usize, most: usize, written: u64) -> Result<Window> {

@@ -32,7 +32,7 @@ pub(crate) use by_key::key_stamp;
 pub(crate) use cursor::Cursor;
 pub(crate) use index::SparseIndex;
 pub(crate) use index_file::write as write_indexes;
-pub(crate) use keys::{Hit, HitRange, Take};
+pub(crate) use keys::{Hit, HitRange, NewBatch, Newest, Take, remove_other_keys};
 pub(crate) use log_file::LogFile;
 pub use log_file::ReadMode;
 pub(crate) use new_segment::{FinishedSegment, NewSegment};

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::{DeliveryState, StateBatch};
+use crate::format::StateBatch;
 use crate::locks::MutexGuard;
 use crate::share::message::{Delivery, Message};
-use crate::share::queue::{Freedom, held, lock_lost};
+use crate::share::queue::{Freedom, done, lock_lost};
 use crate::share::queues::Queues;
-use crate::share::runs::Span;
 use crate::share::slot::SlotInner;
 use crate::share::state_log::{Accounts, SlotName};
 use crate::topic::{Contribution, Outcome, Participant, Partition, Prepared, SHARE_STATE};
@@ -28,7 +27,7 @@ struct Answers {
 struct HeldSlot<'a> {
     delivery: &'a Delivery,
     inner: MutexGuard<'a, SlotInner>,
-    spans: Vec<Span>,
+    batches: Vec<StateBatch>,
     accounts: Accounts,
 }
 
@@ -93,19 +92,12 @@ impl Participant for Answers {
             let Some((first, _)) = messages.first() else { continue };
             let Delivery { queue, place, .. } = &**first;
             let (mut inner, now) = queue.enter(place)?;
-            let spans = spans_of(&inner, messages, now)?;
-            let batch = |span: &Span| StateBatch {
-                first: span.first,
-                last: span.last,
-                state: DeliveryState::Acknowledged,
-                count: span.count,
-            };
-            let batches = spans.iter().map(batch).collect();
-            let (entry, accounts) = self.queues.states.entry(&place.slot, &mut inner, (batches, now))?;
+            let batches = batches_of(&inner, messages, now)?;
+            let (entry, accounts) = self.queues.states.entry(&place.slot, &mut inner, (&batches, now))?;
             entries.push(entry);
-            let last: Option<Offset> = spans.iter().map(|span| span.last).max();
+            let last: Option<Offset> = batches.iter().map(|batch| batch.last).max();
             inputs.extend(last.map(|last| (place.partition.clone(), last)));
-            slots.push(HeldSlot { delivery: first, inner, spans, accounts });
+            slots.push(HeldSlot { delivery: first, inner, batches, accounts });
         }
         if slots.is_empty() {
             return Ok(None);
@@ -116,16 +108,19 @@ impl Participant for Answers {
     }
 }
 
-/// The messages as spans, if all of them are held.
-fn spans_of(inner: &SlotInner, messages: &[(Arc<Delivery>, Offset)], now: Timestamp) -> Result<Vec<Span>> {
-    let mut spans = Vec::new();
+/// What is written of the messages, if all of them are held.
+fn batches_of(
+    inner: &SlotInner,
+    messages: &[(Arc<Delivery>, Offset)],
+    now: Timestamp,
+) -> Result<Vec<StateBatch>> {
+    let mut batches = Vec::new();
     for (delivery, offset) in messages {
-        match held(inner, (delivery.lock, now), &[*offset]) {
-            (held, None) => spans.extend(held),
-            (_, Some(offset)) => return Err(lock_lost(&delivery.place, offset)),
+        if let Some(offset) = done(inner, (delivery.lock, now), &[*offset], &mut batches) {
+            return Err(lock_lost(&delivery.place, inner, offset));
         }
     }
-    Ok(spans)
+    Ok(batches)
 }
 
 impl Prepared for HeldSlots<'_> {
@@ -134,13 +129,13 @@ impl Prepared for HeldSlots<'_> {
     }
 
     fn end(self: Box<Self>, outcome: Outcome) {
-        for HeldSlot { delivery, mut inner, spans, accounts } in self.slots {
+        for HeldSlot { delivery, mut inner, batches, accounts } in self.slots {
             let Delivery { queue, place, .. } = delivery;
             match outcome {
                 Outcome::Applied => {
                     let before = Freedom::of(&inner);
                     inner.accounts = accounts;
-                    inner.acknowledge(&spans);
+                    inner.acknowledge(&batches);
                     let frees = before.is_less_than(&Freedom::of(&inner));
                     drop(inner);
                     if frees {
@@ -151,7 +146,7 @@ impl Prepared for HeldSlots<'_> {
                     drop(queue.queues.drop_consumed(&queue.topic, place));
                 }
                 // To nobody before the open that decides.
-                Outcome::Unknown => inner.set_aside(&spans),
+                Outcome::Unknown => inner.set_aside(&batches),
                 Outcome::Aborted => {}
             }
         }

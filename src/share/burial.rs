@@ -73,7 +73,7 @@ impl Queue {
         };
         match self.dead_letter_topic()? {
             Some(topic) if !burial.records.is_empty() => {
-                let (entry, accounts) = self.queues.states.entry(&place.slot, inner, (vec![batch], now))?;
+                let (entry, accounts) = self.queues.states.entry(&place.slot, inner, (&[batch], now))?;
                 match self.bury_together(place, (&topic, burial), &entry) {
                     Ok(()) => inner.accounts = accounts,
                     // Its topic takes no letter at all, however short. The message's record is where it was. A topic without
@@ -81,17 +81,17 @@ impl Queue {
                     Err(Error::RecordTooLarge { setting, .. })
                         if burial.records.len() == 1 && setting != "annals.size.limit.bytes" =>
                     {
-                        self.queues.states.write(&place.slot, inner, (vec![batch], now))?;
+                        self.queues.states.write(&place.slot, inner, (&[batch], now))?;
                     }
                     Err(error) => {
                         if let Error::Undecided { .. } = error {
-                            inner.set_aside(&[span]);
+                            inner.set_aside(&[batch]);
                         }
                         return Err(error);
                     }
                 }
             }
-            _ => self.queues.states.write(&place.slot, inner, (vec![batch], now))?,
+            _ => self.queues.states.write(&place.slot, inner, (&[batch], now))?,
         }
         inner.state.finish(span.first, span.last, DeliveryState::Archived);
         inner.counters.buried += span.len();
@@ -136,7 +136,7 @@ impl Queue {
             "annals.dead-letters.{:032x}.{}.{:016x}",
             slot.topic,
             slot.partition,
-            hash_of(slot.group.as_bytes())
+            hash_of(slot.owner.as_bytes())
         );
         let producer = self.queues.producer.clone();
         // It waits for no room, for the lock is held that whoever makes room may need. What it sends is in memory already.
@@ -145,8 +145,9 @@ impl Queue {
             .without_waiting();
         let mut tx = builder.durability(self.settings.durability).begin()?;
         let target = slot.partition % topic.partition_count().max(1);
+        let is_compacted = topic.settings().compaction().is_some();
         for record in records {
-            let letter = Letter::of(record, (&self.group, self.topic.id()), burial);
+            let letter = Letter::of(record, (&self.group, self.topic.id(), is_compacted), burial);
             let mut without = least;
             loop {
                 let missing = letter.missing(without);

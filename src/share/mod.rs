@@ -2,6 +2,7 @@
 //! way is kept in `__share_group_state`, as Kafka's share groups keep it.
 
 mod answers;
+mod backlog;
 mod builder;
 mod burial;
 mod dead_letters;
@@ -24,6 +25,7 @@ mod stats;
 mod take;
 #[cfg(test)]
 mod tests;
+mod tidy;
 mod worker;
 
 pub use builder::QueueBuilder;

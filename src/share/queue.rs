@@ -11,9 +11,9 @@ use crate::locks::{MutexGuard, RwLock};
 use crate::log::{BelowStart, FetchLimits, Reader, Signal, Visibility, Watchers};
 use crate::share::burial::{AGAIN_AFTER_MS, AT_A_TIME, Burial};
 use crate::share::dead_letters::REDRIVE_HEADER;
-use crate::share::letter::GROUP_HEADER;
+use crate::share::letter::{GROUP_HEADER, TOPIC_HEADER};
 use crate::share::queues::Queues;
-use crate::share::runs::{Lock, Span};
+use crate::share::runs::{Lock, RunState, Span, length};
 use crate::share::settings::Settings;
 use crate::share::share_partition::{Fresh, Selection, is_exhausted};
 use crate::share::slot::{Slot, SlotInner};
@@ -22,17 +22,20 @@ use crate::types::{Durability, Offset, Timestamp};
 
 /// What one look reads at most.
 const MOST_BYTES: usize = 1 << 20;
+const MOST_RECORDS: u64 = 10_000;
 
 /// A group's work on one topic.
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) queues: Arc<Queues>,
     pub(super) group: Arc<str>,
+    /// In whose name its states are stored: the group's, but where it hands out dead letters.
+    pub(super) owner: Arc<str>,
     pub(super) topic: Topic,
     pub(super) settings: Settings,
     /// Another for each opening of a queue.
     pub(super) number: u64,
-    pub(super) places: RwLock<Vec<Arc<Place>>>,
+    pub(super) places: RwLock<Arc<[Arc<Place>]>>,
     /// Whoever waits for a message to come back, or for room.
     pub(super) watchers: Watchers,
 }
@@ -68,14 +71,28 @@ struct Reading {
     again: Vec<(Span, Vec<OwnedRecord>)>,
     /// Each record behind the end, and whether it is handed out.
     fresh: Vec<(Offset, bool)>,
-    records: Vec<OwnedRecord>,
+    taken: Vec<Taken>,
     /// Where reading goes on; the end, when nothing was read.
     next: Offset,
 }
 
-/// An answer that finds its message with somebody else.
-pub(super) fn lock_lost(place: &Place, offset: Offset) -> Error {
-    Error::LockLost { partition: place.partition.topic_partition().clone(), offset }
+/// An answer that does not find its message under its lock.
+pub(super) fn lock_lost(place: &Place, inner: &SlotInner, offset: Offset) -> Error {
+    let partition = place.partition.topic_partition().clone();
+    let reason = match inner.state.state_of(offset) {
+        _ if offset < place.partition.start() => "its record was deleted",
+        Some(RunState::Acquired(_)) => "its lock has run out, and another take was handed the message",
+        Some(RunState::Delayed(Timestamp::MAX)) => {
+            "an answer to it was left undecided: what became of it shows when the store is opened again"
+        }
+        Some(RunState::Available | RunState::Suspect | RunState::Blocked | RunState::Delayed(_)) => {
+            "its lock has run out, and the message waits to be handed out again"
+        }
+        Some(RunState::Acknowledged | RunState::Archived) | None => {
+            "its lock has run out, and the message was handed out again, and done or given up"
+        }
+    };
+    Error::LockLost { partition, offset, reason }
 }
 
 pub(super) fn hash_of(key: &[u8]) -> u64 {
@@ -86,20 +103,22 @@ pub(super) fn hash_of(key: &[u8]) -> u64 {
 
 impl Queue {
     /// All partitions, those that have come since among them.
-    pub(super) fn places(&self) -> Result<Vec<Arc<Place>>> {
+    pub(super) fn places(&self) -> Result<Arc<[Arc<Place>]>> {
         let known = self.places.read();
         if known.len() == usize::try_from(self.topic.partition_count()).unwrap_or(usize::MAX) {
-            return Ok(known.clone());
+            return Ok(Arc::clone(&known));
         }
         drop(known);
         let mut known = self.places.write();
+        let mut places = known.to_vec();
         for partition in self.topic.partitions().into_iter().skip(known.len()) {
             // What was sent to it was sent since the queue is there.
             let start = partition.start();
-            let slot = self.queues.slot(&self.group, &partition, start)?;
-            known.push(Arc::new(Place { partition, slot }));
+            let slot = self.queues.slot(&self.owner, &partition, start)?;
+            places.push(Arc::new(Place { partition, slot }));
         }
-        Ok(known.clone())
+        *known = places.into();
+        Ok(Arc::clone(&known))
     }
 
     /// Locks a partition's state, as it is at `now`.
@@ -126,7 +145,7 @@ impl Queue {
 
     /// The first look of an opening: what was out before, and in which order.
     fn prepare(&self, place: &Place, inner: &mut SlotInner) -> Result<()> {
-        inner.reader = None;
+        (inner.reader, inner.again) = (None, None);
         inner.state.skip_to(place.partition.start());
         inner.state.forget_order();
         if self.settings.is_ordered {
@@ -134,7 +153,8 @@ impl Queue {
             for span in inner.state.open_spans() {
                 let key =
                     |record: RecordRef<'_>| Fresh { offset: record.offset(), key: record.key().map(hash_of) };
-                self.each(place, (span.first, span.last), |record| records.push(key(record)))?;
+                let again = &mut inner.again;
+                self.each(place, again, (span.first, span.last), |record| records.push(key(record)))?;
             }
             inner.state.keep_order(records);
         }
@@ -145,27 +165,40 @@ impl Queue {
         Ok(())
     }
 
-    /// Calls `look` with each record of a range that is there.
+    /// Calls `look` with each record of a range that is there. The reader stays for the next range: where that is further on in
+    /// the same batch, the batch is not checked once more.
     fn each(
         &self,
         place: &Place,
+        reader: &mut Option<Reader>,
         (first, last): (Offset, Offset),
         mut look: impl FnMut(RecordRef<'_>),
     ) -> Result<()> {
         let log = place.partition.log();
         let first = first.max(place.partition.start());
-        let mut reader = Reader::new(Arc::clone(log), first, Visibility::Written, self.settings.on_damage)
-            .until(last.saturating_add(1))
-            .below_start(BelowStart::GoOn);
-        loop {
-            let slices = reader.fetch(FetchLimits { max_records: 10_000, max_bytes: MOST_BYTES });
-            let slices = slices.map_err(|error| log.explain(error))?;
+        let reader = reader.get_or_insert_with(|| self.reader(place, first));
+        reader.seek(first);
+        while reader.position() <= last {
+            let left = length(reader.position(), last).min(MOST_RECORDS);
+            let limits = FetchLimits {
+                max_records: usize::try_from(left).unwrap_or(usize::MAX),
+                max_bytes: MOST_BYTES,
+            };
+            let slices = reader.fetch(limits).map_err(|error| log.explain(error))?;
             if slices.is_empty() {
                 return Ok(());
             }
             let place = place.partition.topic_partition().clone();
-            Records::new(vec![PartitionRecords::new(place, slices)]).iter().for_each(&mut look);
+            let records = Records::new(vec![PartitionRecords::new(place, slices)]);
+            // Where records are missing it reads on behind the range.
+            records.iter().take_while(|record| record.offset() <= last).for_each(&mut look);
         }
+        Ok(())
+    }
+
+    fn reader(&self, place: &Place, from: Offset) -> Reader {
+        let log = Arc::clone(place.partition.log());
+        Reader::new(log, from, Visibility::Written, self.settings.on_damage).below_start(BelowStart::GoOn)
     }
 
     /// Hands out up to `most` messages of a partition, for `lock_timeout`.
@@ -204,9 +237,13 @@ impl Queue {
     ) -> Result<Reading> {
         let mut reading = Reading { next: inner.state.end(), ..Reading::default() };
         let mut room = most;
+        if selection.spans.is_empty() {
+            // It may hold an expanded batch.
+            inner.again = None;
+        }
         for span in &selection.spans {
             let mut records = Vec::new();
-            self.each(place, (span.first, span.last), |record| {
+            self.each(place, &mut inner.again, (span.first, span.last), |record| {
                 if self.is_for(&record) {
                     records.push(record.to_owned());
                 }
@@ -220,10 +257,7 @@ impl Queue {
         let log = place.partition.log();
         let end = inner.state.end();
         let SlotInner { reader, state, .. } = inner;
-        let reader = reader.get_or_insert_with(|| {
-            Reader::new(Arc::clone(log), end, Visibility::Written, self.settings.on_damage)
-                .below_start(BelowStart::GoOn)
-        });
+        let reader = reader.get_or_insert_with(|| self.reader(place, end));
         reader.seek(end);
         while room > 0 && state.has_room() {
             let limits = FetchLimits {
@@ -246,7 +280,7 @@ impl Queue {
                 let is_free = state.is_free(Fresh { offset: record.offset(), key });
                 reading.fresh.push((record.offset(), is_free));
                 if is_free {
-                    reading.records.push(record.to_owned());
+                    reading.taken.push(Taken { record: record.to_owned(), count: 1 });
                     room -= 1;
                 }
             }
@@ -257,10 +291,11 @@ impl Queue {
     /// Whether a record is this queue's to deliver: it was not sent back for another, nor is it another's letter.
     fn is_for(&self, record: &RecordRef<'_>) -> bool {
         let group = self.group.as_bytes();
-        if self.settings.are_letters {
-            return record.header(GROUP_HEADER) == Some(group);
+        if let Some(topic) = &self.settings.letters_of {
+            return record.header(GROUP_HEADER) == Some(group)
+                && record.header(TOPIC_HEADER) == Some(topic.as_bytes());
         }
-        record.header(REDRIVE_HEADER).is_none_or(|of| of == group)
+        is_sent_to(record, &self.group)
     }
 
     /// Writes that these were handed out once more, before they are: a message that ends the process is counted too.
@@ -273,7 +308,8 @@ impl Queue {
         if !self.settings.counts_written {
             return Ok(());
         }
-        let mut batches = Vec::new();
+        let mut batches = std::mem::take(&mut inner.batches);
+        batches.clear();
         for (span, _) in &reading.again {
             let count = span.count.saturating_add(1);
             push(&mut batches, (span.first, span.last), (DeliveryState::Available, count));
@@ -283,28 +319,27 @@ impl Queue {
                 push(&mut batches, (*offset, *offset), (DeliveryState::Available, 1));
             }
         }
-        self.queues.states.write(&place.slot, inner, (batches, now))
+        self.queues.states.write(&place.slot, inner, (&batches, now))?;
+        inner.keep(batches);
+        Ok(())
     }
 
     /// Takes an answer for messages of one partition, of which each is held by the lock. The others are answered all the same
     /// where one has lost its lock.
     pub(super) fn finish(&self, place: &Place, lock: Lock, offsets: &[Offset]) -> Result<()> {
         let (mut inner, now) = self.enter(place)?;
-        let (spans, lost) = held(&inner, (lock, now), offsets);
-        let batch = |span: &Span| StateBatch {
-            first: span.first,
-            last: span.last,
-            state: DeliveryState::Acknowledged,
-            count: span.count,
-        };
-        let batches = spans.iter().map(batch).collect();
-        self.queues.states.write(&place.slot, &mut inner, (batches, now))?;
+        let mut batches = std::mem::take(&mut inner.batches);
+        batches.clear();
+        let lost = done(&inner, (lock, now), offsets, &mut batches);
+        self.queues.states.write(&place.slot, &mut inner, (&batches, now))?;
         let before = Freedom::of(&inner);
-        inner.acknowledge(&spans);
+        inner.acknowledge(&batches);
+        inner.keep(batches);
         let frees = before.is_less_than(&Freedom::of(&inner));
+        let lost = lost.map_or(Ok(()), |offset| Err(lock_lost(place, &inner, offset)));
         drop(inner);
         self.after_answers(place, frees)?;
-        lost.map_or(Ok(()), |offset| Err(lock_lost(place, offset)))
+        lost
     }
 
     /// What follows when messages are done: whoever waits for it is woken, it is made durable, and room is made.
@@ -333,8 +368,8 @@ impl Queue {
         let (mut inner, now) = self.enter(place)?;
         let mut outcome = Ok(());
         for offset in offsets {
-            let Some(count) = inner.state.held(*offset, lock.id, now) else {
-                outcome = outcome.and(Err(lock_lost(place, *offset)));
+            let Some(Span { count, .. }) = inner.state.held(*offset, lock.id, now) else {
+                outcome = outcome.and(Err(lock_lost(place, &inner, *offset)));
                 continue;
             };
             inner.counters.released += 1;
@@ -362,7 +397,7 @@ impl Queue {
     ) -> Result<()> {
         let (mut inner, now) = self.enter(place)?;
         if inner.state.held(offset, lock.id, now).is_none() {
-            return Err(lock_lost(place, offset));
+            return Err(lock_lost(place, &inner, offset));
         }
         inner.state.renew(offset, Lock { id: lock.id, until: until(now, lock_timeout) });
         Ok(())
@@ -376,8 +411,8 @@ impl Queue {
         (record, reason): (&OwnedRecord, &str),
     ) -> Result<()> {
         let (mut inner, now) = self.enter(place)?;
-        let Some(count) = inner.state.held(record.offset, lock.id, now) else {
-            return Err(lock_lost(place, record.offset));
+        let Some(Span { count, .. }) = inner.state.held(record.offset, lock.id, now) else {
+            return Err(lock_lost(place, &inner, record.offset));
         };
         let span = Span { first: record.offset, last: record.offset, count };
         let records = std::slice::from_ref(record);
@@ -408,7 +443,8 @@ impl Queue {
     fn bury_span(&self, place: &Place, inner: &mut SlotInner, (span, now): (Span, Timestamp)) -> Result<()> {
         let mut records = Vec::new();
         let reason = format!("delivered {} times and not done", span.count);
-        self.each(place, (span.first, span.last), |record| records.push(record.to_owned()))?;
+        let range = (span.first, span.last);
+        self.each(place, &mut inner.again, range, |record| records.push(record.to_owned()))?;
         self.bury(place, inner, &Burial { span, records: &records, reason: &reason, now })
     }
 
@@ -469,30 +505,40 @@ fn push(
     }
 }
 
-/// Those of the offsets that the lock still holds, as few spans as there can be; and the first that it does not.
-pub(super) fn held(
+/// Adds that those of the offsets are done that the lock still holds, with as few batches as there can be. Returns the first that
+/// it does not.
+pub(super) fn done(
     inner: &SlotInner,
     (lock, now): (Lock, Timestamp),
     offsets: &[Offset],
-) -> (Vec<Span>, Option<Offset>) {
-    let (mut spans, mut lost): (Vec<Span>, _) = (Vec::new(), None);
+    batches: &mut Vec<StateBatch>,
+) -> Option<Offset> {
+    let (mut lost, mut known): (_, Option<Span>) = (None, None);
     for offset in offsets {
-        let Some(count) = inner.state.held(*offset, lock.id, now) else {
-            lost = lost.or(Some(*offset));
-            continue;
+        known = match known {
+            Some(span) if (span.first..=span.last).contains(offset) => Some(span),
+            _ => inner.state.held(*offset, lock.id, now),
         };
-        match spans.last_mut() {
-            Some(before) if before.last + 1 == *offset && before.count == count => before.last = *offset,
-            _ => spans.push(Span { first: *offset, last: *offset, count }),
+        match known {
+            Some(Span { count, .. }) => {
+                push(batches, (*offset, *offset), (DeliveryState::Acknowledged, count));
+            }
+            None => lost = lost.or(Some(*offset)),
         }
     }
-    (spans, lost)
+    lost
+}
+
+/// Whether a record was not sent back for the queue of another group.
+pub(super) fn is_sent_to(record: &RecordRef<'_>, group: &str) -> bool {
+    record.header(REDRIVE_HEADER).is_none_or(|of| of == group.as_bytes())
 }
 
 /// Makes true what was read and written.
 fn hand_out(inner: &mut SlotInner, reading: Reading, lock: Lock) -> Vec<Taken> {
+    let Reading { again, fresh, taken: mut new, next } = reading;
     let mut taken = Vec::new();
-    for (span, records) in reading.again {
+    for (span, records) in again {
         inner.state.acquire(&span, lock);
         let mut next = span.first;
         for record in records {
@@ -503,7 +549,10 @@ fn hand_out(inner: &mut SlotInner, reading: Reading, lock: Lock) -> Vec<Taken> {
         // What is not there is not to be waited for.
         inner.state.finish(next, span.last, DeliveryState::Archived);
     }
-    inner.state.extend(&reading.fresh, reading.next, lock);
-    taken.extend(reading.records.into_iter().map(|record| Taken { record, count: 1 }));
+    inner.state.extend(&fresh, next, lock);
+    if taken.is_empty() {
+        return new;
+    }
+    taken.append(&mut new);
     taken
 }

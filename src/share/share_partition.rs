@@ -290,11 +290,14 @@ impl SharePartition {
     /// Takes in records that were read behind the end: those that are handed out under `lock`, the others wait. What lies
     /// between is not there.
     pub(super) fn extend(&mut self, fresh: &[(Offset, bool)], next: Offset, lock: Lock) {
-        for (offset, is_free) in fresh {
-            self.runs.set(self.end, offset - 1, (RunState::Archived, 0));
+        let are_alike =
+            |one: &(Offset, bool), other: &(Offset, bool)| one.0 + 1 == other.0 && one.1 == other.1;
+        for run in fresh.chunk_by(are_alike) {
+            let (Some((first, is_free)), Some((last, _))) = (run.first(), run.last()) else { continue };
+            self.runs.set(self.end, first - 1, (RunState::Archived, 0));
             let state = if *is_free { (RunState::Acquired(lock), 1) } else { (RunState::Blocked, 0) };
-            self.runs.set(*offset, *offset, state);
-            self.end = offset + 1;
+            self.runs.set(*first, *last, state);
+            self.end = last + 1;
         }
         self.runs.set(self.end, next - 1, (RunState::Archived, 0));
         self.end = self.end.max(next);
@@ -313,13 +316,20 @@ impl SharePartition {
 
     // Answers.
 
-    /// How often the record was handed out, if the lock still holds it.
-    pub(super) fn held(&self, offset: Offset, lock: u64, now: Timestamp) -> Option<i16> {
-        let (_, run) = self.runs.at(offset)?;
+    /// How often the record was handed out, if the lock still holds it; and the neighbours of which the same is true.
+    pub(super) fn held(&self, offset: Offset, lock: u64, now: Timestamp) -> Option<Span> {
+        let (first, run) = self.runs.at(offset)?;
         match run.state {
-            RunState::Acquired(held) if held.id == lock && held.until > now => Some(run.count),
+            RunState::Acquired(held) if held.id == lock && held.until > now => {
+                Some(Span { first, last: run.last, count: run.count })
+            }
             _ => None,
         }
+    }
+
+    /// What a record is doing; `None` below the start and behind the end.
+    pub(super) fn state_of(&self, offset: Offset) -> Option<RunState> {
+        self.runs.at(offset).map(|(_, run)| run.state)
     }
 
     /// They are done.
@@ -349,8 +359,8 @@ impl SharePartition {
     }
 
     /// Nobody knows what was written of them: they go to nobody until the store is opened again.
-    pub(super) fn set_aside(&mut self, span: &Span) {
-        self.release(span.first, span.last, Some(Timestamp::MAX));
+    pub(super) fn set_aside(&mut self, first: Offset, last: Offset) {
+        self.release(first, last, Some(Timestamp::MAX));
     }
 
     /// The lock holds for longer.

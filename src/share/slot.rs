@@ -1,13 +1,16 @@
 //! The state of one queue in one partition, and the lock on it.
 
 use crate::error::Result;
-use crate::format::DeliveryState;
+use crate::format::{DeliveryState, StateBatch};
 use crate::locks::Mutex;
 use crate::log::Reader;
-use crate::share::runs::Span;
+use crate::share::runs::length;
 use crate::share::share_partition::SharePartition;
 use crate::share::state_log::{Accounts, Found, SlotName};
 use crate::types::{Offset, Timestamp};
+
+/// Working memory for so many batches stays with a state.
+const KEPT_BATCHES: usize = 128;
 
 /// The state of one queue in one partition. It is there as long as the queue is, whoever works on it.
 ///
@@ -27,9 +30,14 @@ pub(super) struct SlotInner {
     pub(super) accounts: Accounts,
     /// Stands where nothing was handed out yet; made by the first look.
     pub(super) reader: Option<Reader>,
+    /// Stands behind the last record that was read again, as long as there are such.
+    pub(super) again: Option<Reader>,
     /// Which opening of the queue has looked through it.
     pub(super) prepared_for: u64,
     pub(super) counters: Counters,
+    /// Working memory of whoever has the lock.
+    pub(super) batches: Vec<StateBatch>,
+    pub(super) encoded: Vec<u8>,
 }
 
 /// What has happened since the store was opened.
@@ -44,17 +52,24 @@ pub(super) struct Counters {
 
 impl SlotInner {
     /// They are done, as was written.
-    pub(super) fn acknowledge(&mut self, spans: &[Span]) {
-        for span in spans {
-            self.state.finish(span.first, span.last, DeliveryState::Acknowledged);
-            self.counters.acknowledged += span.len();
+    pub(super) fn acknowledge(&mut self, batches: &[StateBatch]) {
+        for batch in batches {
+            self.state.finish(batch.first, batch.last, DeliveryState::Acknowledged);
+            self.counters.acknowledged += length(batch.first, batch.last);
+        }
+    }
+
+    /// Gives working memory back, if it is not much.
+    pub(super) fn keep(&mut self, batches: Vec<StateBatch>) {
+        if batches.capacity() <= KEPT_BATCHES {
+            self.batches = batches;
         }
     }
 
     /// Nobody knows what was written of them.
-    pub(super) fn set_aside(&mut self, spans: &[Span]) {
+    pub(super) fn set_aside(&mut self, batches: &[StateBatch]) {
         self.accounts.is_frozen = true;
-        spans.iter().for_each(|span| self.state.set_aside(span));
+        batches.iter().for_each(|batch| self.state.set_aside(batch.first, batch.last));
     }
 }
 
@@ -72,7 +87,16 @@ impl Slot {
     fn with(name: SlotName, state: SharePartition, accounts: Accounts) -> Result<Self> {
         let (snapshot_key, update_key) = name.keys()?;
         let counters = Counters::default();
-        let inner = SlotInner { state, accounts, reader: None, prepared_for: 0, counters };
+        let inner = SlotInner {
+            state,
+            accounts,
+            reader: None,
+            again: None,
+            prepared_for: 0,
+            counters,
+            batches: Vec::new(),
+            encoded: Vec::new(),
+        };
         Ok(Self { name, snapshot_key, update_key, inner: Mutex::new(inner) })
     }
 }

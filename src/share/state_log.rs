@@ -5,30 +5,33 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{Malformed, ShareKey, ShareKind, ShareSnapshot, ShareUpdate, StateBatch};
+use crate::locks::AtomicI64;
 use crate::log::SkippedRecord;
 use crate::share::share_partition::SharePartition;
 use crate::share::slot::{Slot, SlotInner};
 use crate::topic::{Entry, Ledger, Partition, Replay, SHARE_STATE, Topics};
 use crate::types::{Offset, Timestamp, TopicPartition};
 
-/// Whose state: the queue's group, the topic's id, the partition.
+/// Whose state: in whose name, the topic's id, the partition.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct SlotName {
     pub(super) topic: u128,
     pub(super) partition: u32,
-    pub(super) group: Arc<str>,
+    pub(super) owner: Arc<str>,
 }
 
 /// A snapshot follows when the updates since the last one have so many bytes, or twice as many as it had.
 const UPDATES_BEFORE_SNAPSHOT: usize = 64 << 10;
-/// States whose last snapshot lies so far back are written again, so that what lies before can go.
-const MOST_BEHIND: Offset = 50_000;
+/// A buffer of so many bytes stays with its state.
+const KEPT_BYTES: usize = 4 << 10;
 
 /// Writes and reads the topic, which comes to be with the first state.
 #[derive(Debug)]
 pub(super) struct StateLog {
-    topics: Arc<Topics>,
+    pub(super) topics: Arc<Topics>,
     ledger: Ledger,
+    /// Where it ended when it was last asked whether there is much to delete.
+    pub(super) looked_at: AtomicI64,
 }
 
 /// A state as it was found.
@@ -47,7 +50,7 @@ impl SlotName {
     fn key(&self, kind: ShareKind) -> Result<Vec<u8>> {
         let partition = i32::try_from(self.partition).unwrap_or(i32::MAX);
         let mut bytes = Vec::new();
-        let key = ShareKey { kind, group: &self.group, topic: self.topic, partition };
+        let key = ShareKey { kind, group: &self.owner, topic: self.topic, partition };
         key.encode(&mut bytes).map_err(unencodable)?;
         Ok(bytes)
     }
@@ -64,7 +67,7 @@ fn unencodable(malformed: Malformed) -> Error {
 impl StateLog {
     pub(super) fn new(topics: Arc<Topics>) -> Self {
         let ledger = Ledger::new(Arc::clone(&topics), &SHARE_STATE);
-        Self { topics, ledger }
+        Self { topics, ledger, looked_at: AtomicI64::new(0) }
     }
 
     /// All states there are, and the records that are not understood.
@@ -93,14 +96,19 @@ impl StateLog {
         &self,
         slot: &Slot,
         inner: &mut SlotInner,
-        (batches, now): (Vec<StateBatch>, Timestamp),
+        (batches, now): (&[StateBatch], Timestamp),
     ) -> Result<()> {
         if batches.is_empty() {
             return Ok(());
         }
-        let (entry, accounts) = self.entry(slot, inner, (batches, now))?;
-        self.ledger.append(&[entry], |_| {})?;
+        let mut value = std::mem::take(&mut inner.encoded);
+        value.clear();
+        let accounts = self.encode(slot, inner, (batches, now), &mut value)?;
+        self.ledger.append_one(&slot.update_key, &value)?;
         inner.accounts = accounts;
+        if value.capacity() <= KEPT_BYTES {
+            inner.encoded = value;
+        }
         Ok(())
     }
 
@@ -110,18 +118,27 @@ impl StateLog {
         &self,
         slot: &Slot,
         inner: &mut SlotInner,
-        (batches, now): (Vec<StateBatch>, Timestamp),
+        (batches, now): (&[StateBatch], Timestamp),
     ) -> Result<(Entry, Accounts)> {
+        let mut value = Vec::new();
+        let accounts = self.encode(slot, inner, (batches, now), &mut value)?;
+        Ok((Entry { key: slot.update_key.clone(), value: Some(value) }, accounts))
+    }
+
+    fn encode(
+        &self,
+        slot: &Slot,
+        inner: &mut SlotInner,
+        (batches, now): (&[StateBatch], Timestamp),
+        value: &mut Vec<u8>,
+    ) -> Result<Accounts> {
         if inner.accounts.is_snapshot_due() {
             self.write_snapshot(slot, inner, now)?;
         }
         let mut accounts = inner.accounts;
-        let update =
-            ShareUpdate { epoch: accounts.epoch, leader_epoch: 0, start: None, batches, complete_count: -1 };
-        let mut value = Vec::with_capacity(48);
-        update.encode(&mut value).map_err(unencodable)?;
+        ShareUpdate::encode_batches(accounts.epoch, batches, value).map_err(unencodable)?;
         accounts.update_bytes += value.len() + slot.update_key.len();
-        Ok((Entry { key: slot.update_key.clone(), value: Some(value) }, accounts))
+        Ok(accounts)
     }
 
     /// Writes all of a state.
@@ -170,40 +187,6 @@ impl StateLog {
         let entries = names.iter().map(tombstone).collect::<Result<Vec<_>>>()?;
         self.ledger.append(&entries, |_| {})
     }
-
-    /// Whether there is so much that it should not wait for a round of maintenance.
-    pub(super) fn is_tidy_due(&self) -> bool {
-        self.ledger.partition().is_ok_and(|partition| partition.end() - partition.start() > 2 * MOST_BEHIND)
-    }
-
-    /// Deletes what no state needs any more, after writing again those that would keep too much.
-    pub(super) fn tidy(&self, slots: &[Arc<Slot>], now: Timestamp) -> Result<()> {
-        let Ok(partition) = self.topics.get(SHARE_STATE.name).and_then(|topic| topic.partition(0)) else {
-            return Ok(());
-        };
-        let (start, end) = (partition.start(), partition.end());
-        if end - start < MOST_BEHIND || self.topics.is_held() {
-            return Ok(());
-        }
-        let mut needed = end;
-        for slot in slots {
-            let mut inner = slot.inner.lock();
-            if !inner.accounts.is_written {
-                continue;
-            }
-            if inner.accounts.snapshot_at < end - MOST_BEHIND / 2 && !inner.accounts.is_frozen {
-                self.write_snapshot(slot, &mut inner, now)?;
-            }
-            needed = needed.min(inner.accounts.snapshot_at);
-        }
-        // What is deleted is gone whatever crashes: so must be there what stands for it.
-        self.sync()?;
-        match partition.log().delete_records(needed) {
-            // A backup is copying it: the next time will do.
-            Err(Error::Held { .. }) => Ok(()),
-            outcome => outcome.map(drop),
-        }
-    }
 }
 
 /// What is stored of one state.
@@ -213,7 +196,7 @@ pub(super) struct Accounts {
     epoch: i32,
     create_time: Timestamp,
     /// Its last snapshot does not stand before that.
-    snapshot_at: Offset,
+    pub(super) snapshot_at: Offset,
     snapshot_bytes: usize,
     update_bytes: usize,
     /// Whether there is one.
@@ -242,7 +225,7 @@ impl Replay for AllFound {
     fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Malformed> {
         let Some(key) = ShareKey::decode(key)? else { return Ok(()) };
         let Ok(partition) = u32::try_from(key.partition) else { return Ok(()) };
-        let name = SlotName { topic: key.topic, partition, group: key.group.into() };
+        let name = SlotName { topic: key.topic, partition, owner: key.group.into() };
         match (key.kind, value) {
             (ShareKind::Snapshot, value) => {
                 // Whatever it says, it has taken the place of the one before it.

@@ -89,6 +89,8 @@ impl<'a> BackupBuilder<'a> {
     /// As [`Store::backup`].
     pub fn run(mut self, directory: impl AsRef<Path>) -> Result<BackupReport> {
         let _work = self.store.work()?;
+        // What consumers in other processes have committed before this call is to be in it.
+        self.store.fold_commits()?;
         let making = Making { topics: self.store.shared_topics(), clock: self.store.clock() };
         making.run(directory.as_ref(), &mut self.options)
     }
@@ -116,8 +118,8 @@ impl Store {
     /// # Errors
     /// [`Backup`](crate::Error::Backup) when the directory cannot be used, or is in the store; [`Poisoned`](crate::Error::Poisoned)
     /// and whatever a topic could not be opened for, until it is [left out](BackupBuilder::leave_out);
-    /// [`Corrupt`](crate::Error::Corrupt), [`Io`](crate::Error::Io), [`StoreClosed`](crate::Error::StoreClosed) when it is closed
-    /// meanwhile. Nothing is left of the backup, as far as it can be removed. The store is as it was.
+    /// [`Corrupt`](crate::Error::Corrupt), [`Io`](crate::Error::Io), also when what consumers in other processes have committed cannot
+    /// be taken over first; [`StoreClosed`](crate::Error::StoreClosed) when it is closed meanwhile. Nothing is left of the backup, as far as it can be removed. The store is as it was.
     pub fn backup(&self, directory: impl AsRef<Path>) -> Result<BackupReport> {
         self.backup_builder().run(directory)
     }

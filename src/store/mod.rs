@@ -3,6 +3,7 @@
 mod backup;
 mod builder;
 mod caretaker;
+mod clients;
 mod failures;
 mod hold;
 mod life;
@@ -14,6 +15,7 @@ mod stats;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod store;
 mod teller;
+mod topics;
 #[cfg(feature = "tracing")]
 mod traces;
 

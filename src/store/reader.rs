@@ -79,6 +79,7 @@ impl StoreReader {
         let topics = Arc::new(Topics::open_read_only(root.clone(), context(&builder))?);
         judge_in_memory(&topics)?;
         let groups = Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?;
+        groups.see_spool(&root)?;
         let mut recovery = topics.recovery();
         let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
         commits.into_iter().for_each(|report| {
@@ -124,7 +125,7 @@ impl StoreReader {
         if let OwnerState::Silent(_) = guest.owner()? {
             return Err(Error::StoreInUse { path: root.path().to_path_buf(), pid: guest.pid() });
         }
-        let spool = Spool::new(root.clone(), guest.locks(), SpoolRole::Guest);
+        let spool = Spool::new(root.clone(), Some(guest.locks()), SpoolRole::Guest);
         let root = root.read_only();
         let topics = Topics::attach(root.clone(), context(builder), &guest)?;
         let groups = Groups::attach(Arc::clone(&topics), Arc::clone(&builder.clock), spool)?;
@@ -275,6 +276,8 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Nobody looks for a file by its name once others may write: what was fetched stays readable.
         self.topics.leave();
+        // Its threads have nobody to wake any more.
+        self.topics.agenda().stop_tasks();
         drop(self.lock.take());
     }
 }

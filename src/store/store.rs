@@ -7,15 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::backup::refuse_backup;
-use crate::consumer::{Consumer, ConsumerBuilder};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::figures::{Event, Figures};
 use crate::group::{CommittedOffset, Groups, OffsetReset, Spool, SpoolRole};
 use crate::io::{Clock, Directory, caught};
 use crate::live::Owner;
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
-use crate::producer::{Producer, ProducerBuilder};
-use crate::share::{DeadLetters, EnqueuerBuilder, Holds, QueueBuilder, Queues, Schedule, Worker};
+use crate::producer::ProducerBuilder;
+use crate::share::{Holds, Queues};
 use crate::store::builder::{LiveReaders, Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
 use crate::store::failures::Failures;
@@ -26,8 +25,8 @@ use crate::store::metrics::Reported;
 use crate::store::reader::StoreReader;
 use crate::store::stats::StoreStats;
 use crate::store::teller::Teller;
-use crate::topic::{Adoption, LogSource, Topic, TopicConfig, TopicContext, Topics, refuse_change};
-use crate::transaction::{NamedProducer, Transaction, TransactionBuilder, Transactions};
+use crate::topic::{TopicContext, Topics, refuse_change};
+use crate::transaction::Transactions;
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
 
@@ -48,17 +47,17 @@ use crate::upkeep::Agenda;
 /// ```
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     root: Directory,
-    topics: Arc<Topics>,
-    groups: Arc<Groups>,
-    transactions: Arc<Transactions>,
-    queues: Arc<Queues>,
-    holds: Arc<Holds>,
-    care: Arc<Caretaker>,
+    pub(super) topics: Arc<Topics>,
+    pub(super) groups: Arc<Groups>,
+    pub(super) transactions: Arc<Transactions>,
+    pub(super) queues: Arc<Queues>,
+    pub(super) holds: Arc<Holds>,
+    pub(super) care: Arc<Caretaker>,
     agenda: Arc<Agenda>,
     /// Called by the agenda, which keeps nobody alive.
     _teller: Arc<Teller>,
@@ -168,12 +167,12 @@ impl Store {
         drop(groups.write_owed());
         drop(queues.write_owed());
         let recovery = recovery_of(&topics, &groups, &queues);
-        if let Some(owner) = &owner {
-            groups.spool_in(Spool::new(root.clone(), owner.locks(), SpoolRole::Owner));
-            // What other processes have committed meanwhile. Where it cannot be written now it is before a group is used.
-            drop(groups.fold());
-            owner.opened();
-        }
+        // Whether others can look or not: they may have committed in an earlier life.
+        let locks = owner.as_ref().map(|owner| owner.locks());
+        groups.spool_in(Spool::new(root.clone(), locks, SpoolRole::Owner));
+        // What other processes have committed meanwhile. Where it cannot be written now it is before a group is used.
+        drop(groups.fold());
+        owner.iter().for_each(|owner| owner.opened());
         let inner = Inner {
             root,
             topics,
@@ -236,17 +235,22 @@ impl Store {
     }
 
     /// Whoever reads the topic looks at it again.
-    fn topic_changed(&self, name: &str) {
+    pub(super) fn topic_changed(&self, name: &str) {
         self.inner.groups.topic_changed(name);
         self.inner.queues.topic_changed(name);
     }
 
-    fn check_open(&self) -> Result<()> {
+    pub(super) fn check_open(&self) -> Result<()> {
         self.inner.life.check()
     }
 
     pub(super) fn clock(&self) -> &Arc<dyn Clock> {
         &self.inner.care.clock
+    }
+
+    /// Takes over what consumers in other processes have committed.
+    pub(super) fn fold_commits(&self) -> Result<()> {
+        self.inner.groups.fold()
     }
 
     pub(super) fn shared_topics(&self) -> &Arc<Topics> {
@@ -267,216 +271,6 @@ impl Store {
     /// Committed offsets that lay above the end of their partition after a crash and were set back to it.
     pub fn offset_resets(&self) -> &[OffsetReset] {
         self.inner.groups.offset_resets()
-    }
-
-    /// Creates a topic.
-    ///
-    /// # Errors
-    /// [`TopicExists`](Error::TopicExists), also for a name that differs only in `.` and `_`;
-    /// [`InvalidName`](Error::InvalidName): 1 to 249 of `[A-Za-z0-9._-]`, not `.` or `..`;
-    /// [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). Nothing was created.
-    pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
-        let _work = self.work()?;
-        refuse_change(name)?;
-        let topic = self.inner.topics.create(name, &config)?;
-        self.topic_changed(name);
-        Ok(topic)
-    }
-
-    /// Makes a topic of logs that were written elsewhere: partitions of a Kafka broker, copies of partitions of annals, backups.
-    /// `directories` has one for each partition, in order. Every batch stays as it is, byte for byte, at its offset, whatever
-    /// wrote it; offsets may be missing. Appends go on behind the last one. [`LogSource`](crate::LogSource) says where a
-    /// partition is to start, and whether files may be linked instead of copied.
-    ///
-    /// All of it is read and checked before anything is written. When the call returns, the topic and its records are durable;
-    /// after an error or a crash there is nothing of it. The directories stay as they are, and nobody may write to
-    /// them meanwhile. No other topic can be created, changed or deleted while files are copied, and a close waits.
-    ///
-    /// A topic's settings hold for what was adopted, too: with `retention.ms` old records go soon. What groups have committed
-    /// elsewhere does not come along: [`commit_offsets`](crate::Consumer::commit_offsets) sets it.
-    ///
-    /// # Errors
-    /// [`CannotAdopt`](Error::CannotAdopt) with file, position and what to do: damage, offsets that go back or overlap, a
-    /// format before Kafka 0.11, no `.log`, a directory in this store. [`BatchTooLarge`](Error::BatchTooLarge),
-    /// [`InvalidConfig`](Error::InvalidConfig) when `config` has another number of partitions than there are directories;
-    /// otherwise as [`create_topic`](Self::create_topic).
-    pub fn adopt_topic<S: Into<LogSource>>(
-        &self,
-        name: &str,
-        config: TopicConfig,
-        directories: impl IntoIterator<Item = S>,
-    ) -> Result<Adoption> {
-        let _work = self.work()?;
-        refuse_change(name)?;
-        let sources = directories.into_iter().map(Into::into).collect();
-        let adopted = self.inner.topics.adopt(name, &config, sources)?;
-        self.topic_changed(name);
-        Ok(adopted)
-    }
-
-    /// The topic of that name. Those that the store keeps for itself can be read like any other, once there is something in
-    /// them, and are written by the store alone.
-    ///
-    /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic).
-    pub fn topic(&self, name: &str) -> Result<Topic> {
-        self.check_open()?;
-        self.inner.topics.get(name)
-    }
-
-    /// The topic of that name, created if there is none.
-    ///
-    /// # Errors
-    /// [`TopicMismatch`](Error::TopicMismatch) when it exists and anything that `config` sets is another there:
-    /// [`alter_topic`](Self::alter_topic) or [`add_partitions`](Self::add_partitions) change it. Otherwise as
-    /// [`create_topic`](Self::create_topic).
-    pub fn ensure_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
-        let _work = self.work()?;
-        refuse_change(name)?;
-        let topic = self.inner.topics.ensure(name, &config)?;
-        self.topic_changed(name);
-        Ok(topic)
-    }
-
-    /// All topics in the order of their names, the store's own among them.
-    pub fn topics(&self) -> Vec<Topic> {
-        self.inner.topics.all()
-    }
-
-    /// Adds partitions to a topic, so that there are `count`. Equal keys go elsewhere from then on. Consumers that are members
-    /// of a group read the new ones from the first record, also with [`StartFrom::Latest`](crate::StartFrom::Latest).
-    ///
-    /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidConfig`](Error::InvalidConfig) when there are as many already or the topic has a
-    /// [`key_index`](TopicConfig::key_index),
-    /// [`Io`](Error::Io). Nothing was added.
-    pub fn add_partitions(&self, name: &str, count: u32) -> Result<Topic> {
-        let _work = self.work()?;
-        refuse_change(name)?;
-        let topic = self.inner.topics.add_partitions(name, count)?;
-        self.topic_changed(name);
-        Ok(topic)
-    }
-
-    /// Changes settings of a topic; those that `changes` does not give stay, and what it
-    /// [unsets](TopicConfig::unset) gets its default again. Holds for what is appended from then on.
-    ///
-    /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic); [`InvalidConfig`](Error::InvalidConfig), also for another number of partitions
-    /// than there are, which [`add_partitions`](Self::add_partitions) changes; [`Io`](Error::Io). Nothing changed.
-    pub fn alter_topic(&self, name: &str, changes: TopicConfig) -> Result<Topic> {
-        let _work = self.work()?;
-        refuse_change(name)?;
-        self.inner.topics.alter(name, &changes)
-    }
-
-    /// Deletes a topic, its files, and what groups have committed for it. Records that were fetched stay readable.
-    ///
-    /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic). [`Io`](Error::Io): the topic is gone, files of it may be left; they go when
-    /// the store is opened next.
-    pub fn delete_topic(&self, name: &str) -> Result<()> {
-        let _work = self.work()?;
-        refuse_change(name)?;
-        // A decision that misses something there is not to seem complete without it.
-        drop(self.inner.transactions.write_owed());
-        let deleted = self.inner.topics.delete(name);
-        if matches!(self.inner.topics.get(name), Err(Error::UnknownTopic { .. })) {
-            self.inner.care.failures.forget(name);
-        }
-        // Also after a failure, which may have come when the topic was gone already.
-        self.topic_changed(name);
-        // What a queue had of it is no other topic's; what fails here is done by the next deletion.
-        drop(self.inner.queues.forget_deleted());
-        deleted.and(self.inner.groups.forget_deleted(name))
-    }
-
-    /// A producer with the default settings: records are in the operating system's hands when `send` returns.
-    pub fn producer(&self) -> Producer {
-        self.producer_builder().build_default()
-    }
-
-    /// A producer with other settings.
-    pub fn producer_builder(&self) -> ProducerBuilder {
-        ProducerBuilder::new(Arc::clone(&self.inner.topics))
-    }
-
-    /// Begins a transaction of that name, with the default settings. An earlier user of the name is fenced, and what that
-    /// one has not committed is aborted.
-    ///
-    /// # Errors
-    /// [`InvalidName`](Error::InvalidName), [`StoreClosed`](Error::StoreClosed).
-    pub fn transaction(&self, name: &str) -> Result<Transaction> {
-        self.check_open()?;
-        self.transaction_builder(name).begin()
-    }
-
-    /// Begins a transaction with other settings.
-    pub fn transaction_builder(&self, name: &str) -> TransactionBuilder {
-        TransactionBuilder::new(&self.inner.transactions, self.producer(), name)
-    }
-
-    /// The producer of that name, which knows what it has sent, also in earlier lives of the store.
-    ///
-    /// # Errors
-    /// [`InvalidName`](Error::InvalidName), [`StoreClosed`](Error::StoreClosed); [`Io`](Error::Io) when its name cannot be
-    /// made durable.
-    pub fn named_producer(&self, name: &str) -> Result<NamedProducer> {
-        self.check_open()?;
-        self.inner.transactions.named_producer(name)
-    }
-
-    /// A consumer of that group, with the default settings. It becomes a member when it subscribes.
-    ///
-    /// # Errors
-    /// [`InvalidName`](Error::InvalidName); [`Corrupt`](Error::Corrupt) while the committed offsets cannot be read.
-    pub fn consumer(&self, group: &str) -> Result<Consumer> {
-        self.consumer_builder().group(group).build()
-    }
-
-    /// A consumer with other settings, or without a group.
-    pub fn consumer_builder(&self) -> ConsumerBuilder {
-        ConsumerBuilder::new(Arc::clone(&self.inner.topics), Arc::clone(&self.inner.groups))
-    }
-
-    /// A worker of the queue that `group` has on a topic, with the default settings. The first one makes the queue, which begins
-    /// at the topic's first record. Queues of other groups, and consumers, see every record too.
-    ///
-    /// # Errors
-    /// As [`QueueBuilder::build`].
-    pub fn queue(&self, topic: &str, group: &str) -> Result<Worker> {
-        self.queue_builder(topic, group).build()
-    }
-
-    /// A worker of a queue with other settings.
-    pub fn queue_builder(&self, topic: &str, group: &str) -> QueueBuilder {
-        QueueBuilder::new(Arc::clone(&self.inner.queues), topic, group)
-    }
-
-    /// Sends to a topic whose records are messages: each id once, and no more than a queue may have to do.
-    pub fn enqueuer_builder(&self, topic: &str) -> EnqueuerBuilder {
-        EnqueuerBuilder::new(Arc::clone(&self.inner.queues), topic)
-    }
-
-    /// Sends records that are delivered later, from this thread and others.
-    pub fn schedule(&self) -> Schedule {
-        Schedule::new(Arc::clone(&self.inner.holds))
-    }
-
-    /// The dead letters of the queue that `group` has on a topic, in the queue's own topic of them.
-    ///
-    /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic) while nothing was given up yet; otherwise as [`QueueBuilder::build`].
-    pub fn dead_letters(&self, topic: &str, group: &str) -> Result<DeadLetters> {
-        DeadLetters::of_queue(Arc::clone(&self.inner.queues), topic, group)
-    }
-
-    /// The same of a [topic that was chosen](QueueBuilder::dead_letter_topic). Several queues may have theirs in it.
-    ///
-    /// # Errors
-    /// As [`dead_letters`](Self::dead_letters).
-    pub fn dead_letters_in(&self, letters: &str, group: &str) -> Result<DeadLetters> {
-        DeadLetters::in_topic(Arc::clone(&self.inner.queues), letters, group)
     }
 
     /// The names of all groups that have members or have committed offsets.

@@ -12,6 +12,7 @@ mod stream;
 mod transaction;
 #[cfg(feature = "serde")]
 pub(crate) mod typed;
+mod view;
 
 pub use backwards::EventsBackwards;
 pub use merged::MergedEvents;
@@ -20,3 +21,4 @@ pub use projection::{Progress, Projection};
 pub use reader::{EventReader, OwnedEvents};
 pub use snapshots::{Snapshot, Snapshots};
 pub use stream::Stream;
+pub use view::StreamView;

@@ -5,7 +5,7 @@ use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::log::{ContentBackwards, Isolation, Selection};
+use crate::log::{ContentBackwards, Isolation, Selection, StreamKey};
 use crate::stream::backwards::EventsBackwards;
 use crate::stream::reader::{EventReader, bounds};
 use crate::topic::{BatchMetadata, OwnedRecord, Partition, Topic};
@@ -97,7 +97,10 @@ impl Topic {
         expected: Expected,
         events: &[Record<'_>],
     ) -> Result<BatchMetadata> {
-        self.stream(key)?.append(expected, events, Durability::Os)
+        let key = key.as_ref();
+        self.with_partition_of(key, |partition| {
+            append_to(partition, (StreamKey::new(key), expected), events, Durability::Os)
+        })
     }
 }
 
@@ -171,7 +174,20 @@ impl Stream {
         events: &[Record<'_>],
         durability: Durability,
     ) -> Result<BatchMetadata> {
-        let keyed: Vec<_> = events.iter().map(|event| event.clone().key(self.key())).collect();
-        self.partition.append_expected((&self.selection, expected), &keyed, durability)
+        append_to(&self.partition, (self.selection.as_stream(), expected), events, durability)
     }
+}
+
+/// Appends events with the stream's key.
+fn append_to(
+    partition: &Partition,
+    (stream, expected): (StreamKey<'_>, Expected),
+    events: &[Record<'_>],
+    durability: Durability,
+) -> Result<BatchMetadata> {
+    if let [event] = events {
+        return partition.append_expected((stream, expected), &[event.clone().key(stream.key)], durability);
+    }
+    let keyed: Vec<_> = events.iter().map(|event| event.clone().key(stream.key)).collect();
+    partition.append_expected((stream, expected), &keyed, durability)
 }

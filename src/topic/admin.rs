@@ -135,7 +135,7 @@ impl Topics {
         let mut stored = catalog.change(strike);
         if stored.as_ref().is_err_and(Error::is_disk_full) && catalog.check().is_ok() {
             // The new list needs room, on a disk that is full and is to be freed by it.
-            self.give_up_indexes(name)?;
+            self.give_up_indexes(name);
             stored = catalog.change(strike);
         }
         if stored.is_err() && catalog.check().is_ok() {
@@ -156,14 +156,13 @@ impl Topics {
 }
 
 impl Topics {
-    /// Removes index files, which can be made again: those of all topics, that one first.
-    fn give_up_indexes(&self, first: &str) -> Result<()> {
+    /// Removes index files, which can be made again: those of all topics, that one first, as many as can be removed.
+    fn give_up_indexes(&self, first: &str) {
         let (of_topic, others): (Vec<_>, Vec<_>) =
             self.all().into_iter().partition(|topic| topic.name() == first);
         for topic in of_topic.into_iter().chain(others) {
-            topic.partitions().iter().try_for_each(|partition| partition.log().give_up_indexes())?;
+            topic.partitions().iter().for_each(|partition| partition.log().give_up_indexes());
         }
-        Ok(())
     }
 }
 

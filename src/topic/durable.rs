@@ -60,6 +60,11 @@ impl Durable {
     }
 
     /// What is not to be waited for, as it has failed.
+    /// Ready when all of these are; topics that were deleted meanwhile are passed over.
+    pub(crate) fn of_waits(waits: Vec<DurableWait>) -> Self {
+        Self { waits, outcome: Ok(()), passes_over_deleted: true, is_over: false }
+    }
+
     pub(crate) fn failed(error: Error) -> Self {
         Self::new(Err(error))
     }

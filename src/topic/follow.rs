@@ -114,6 +114,7 @@ impl Topics {
         let settings = Arc::new(Settings::stored(entry)?);
         let name = known.map_or_else(|| Arc::from(name), |topic| Arc::clone(topic.shared_name()));
         let mut partitions = known.map(Topic::partitions).unwrap_or_default();
+        partitions.iter().for_each(|partition| partition.log().follow_config(settings.log()));
         for number in u32::try_from(partitions.len()).unwrap_or(u32::MAX)..entry.partitions {
             let identity = Identity { store, topic: entry.id, partition: number };
             let context = self.context.of_partition(&self.root, Arc::clone(&name), identity);

@@ -86,6 +86,12 @@ impl Ledger {
         Ok(())
     }
 
+    /// Appends one record: the same, for one that is often written.
+    pub(crate) fn append_one(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        let record = Record::new().key(key).value(value);
+        self.partition()?.append_internal(std::slice::from_ref(&record), Durability::Os).map(drop)
+    }
+
     /// The partition of its records.
     pub(crate) fn stored_in(&self) -> TopicPartition {
         TopicPartition::new(self.internal.name, 0)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::format::partition_for_key;
 use crate::log::{
-    Append, BelowStart, Log, OffsetAndTimestamp, OnDamage, Reader, RecordSlice, Selection, Undecided,
+    Append, BelowStart, Log, OffsetAndTimestamp, OnDamage, Reader, RecordSlice, StreamKey, Undecided,
     Visibility,
 };
 use crate::topic::internal::{InternalTopic, refuse_write};
@@ -220,15 +220,15 @@ impl Partition {
         )))
     }
 
-    /// The same for one stream of it, by the selection of its key.
+    /// The same for one stream of it.
     pub(crate) fn append_expected(
         &self,
-        (selection, expected): (&Arc<Selection>, Expected),
+        (stream, expected): (StreamKey<'_>, Expected),
         records: &[Record<'_>],
         durability: Durability,
     ) -> Result<BatchMetadata> {
         self.refuse_internal()?;
-        let appended = self.log.append_expected((selection, expected), records, &how(durability, None));
+        let appended = self.log.append_expected((stream, expected), records, &how(durability, None));
         let appended = appended.map_err(|error| error.in_partition(self.topic_partition()))?;
         let offsets = (appended.first_offset, appended.last_offset);
         Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))

@@ -27,11 +27,15 @@ impl Route {
     }
 
     /// Runs `act` on the topic's partitions of now.
+    #[inline(always)]
     pub(crate) fn with_partitions<T>(&self, act: impl FnOnce(&[Partition]) -> T) -> T {
-        if self.topic.version() == self.version {
-            act(&self.current.partitions)
+        let changed;
+        let current = if self.topic.version() == self.version {
+            &self.current
         } else {
-            act(&self.topic.current().partitions)
-        }
+            changed = self.topic.current();
+            &changed
+        };
+        act(&current.partitions)
     }
 }

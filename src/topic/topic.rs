@@ -133,6 +133,21 @@ impl Topic {
         self.partition(partition_for_key(key, self.partition_count()))
     }
 
+    /// Runs `with` on the partition to which the records of a key go.
+    pub(crate) fn with_partition_of<T>(
+        &self,
+        key: &[u8],
+        with: impl FnOnce(&Partition) -> Result<T>,
+    ) -> Result<T> {
+        let current = self.current();
+        let count = u32::try_from(current.partitions.len()).unwrap_or(u32::MAX);
+        let number = partition_for_key(key, count);
+        match usize::try_from(number).ok().and_then(|number| current.partitions.get(number)) {
+            Some(partition) => with(partition),
+            None => self.partition(number).and_then(|partition| with(&partition)),
+        }
+    }
+
     /// The last record of every key, without waiting for a compaction; tombstones left out.
     pub fn latest(&self) -> Latest {
         Latest::new(self.partitions())
@@ -141,14 +156,5 @@ impl Topic {
     /// True for a topic that the store keeps for itself.
     pub(crate) fn is_internal(&self) -> bool {
         self.inner.is_internal
-    }
-
-    /// Returns when everything sent so far to any of its partitions survives a power cut.
-    ///
-    /// # Errors
-    /// The first failure; the other partitions are flushed all the same.
-    pub fn flush(&self) -> Result<()> {
-        let outcomes: Vec<_> = self.current().partitions.iter().map(Partition::flush).collect();
-        outcomes.into_iter().collect()
     }
 }

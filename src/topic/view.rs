@@ -43,6 +43,10 @@ impl TopicView {
         Self { topic }
     }
 
+    pub(crate) fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
     /// The topic's name.
     pub fn name(&self) -> &str {
         self.topic.name()
@@ -126,6 +130,10 @@ impl fmt::Debug for PartitionView {
 impl PartitionView {
     pub(crate) fn new(partition: Partition) -> Self {
         Self { partition }
+    }
+
+    pub(crate) fn partition(&self) -> &Partition {
+        &self.partition
     }
 
     /// The partition as it is now, or as it was seen last where it cannot be seen: reading says why.

@@ -62,6 +62,8 @@ pub(super) struct Deciding<'a> {
     /// What of it was written before.
     pub(super) put: &'a [Put],
     pub(super) settings: &'a Settings,
+    /// Where there is one nothing is synced: what the decision rests on is noted there.
+    pub(super) later: Option<&'a Mutex<Round>>,
 }
 
 impl<'a> Deciding<'a> {
@@ -260,10 +262,14 @@ impl Transactions {
 
     /// All of it is in one partition, and so is its end.
     fn make_durable(&self, deciding: &Deciding<'_>, partition: &Partition) -> Result<()> {
+        let last = partition.end() - 1;
+        if let Some(later) = deciding.later {
+            later.lock().add(partition, last);
+            return Ok(());
+        }
         if deciding.settings.durability != Durability::Disk {
             return Ok(());
         }
-        let last = partition.end() - 1;
         partition.log().sync_through(last).map_err(|error| undecided(deciding, error))
     }
 
@@ -301,7 +307,9 @@ impl Transactions {
             }
         };
         let mut ended = Ended::committed(deciding.named, open, (offset, inputs));
-        if deciding.settings.durability == Durability::Disk {
+        if let Some(later) = deciding.later {
+            self.rests_on(&ended, &mut later.lock()).map_err(|error| undecided(deciding, error))?;
+        } else if deciding.settings.durability == Durability::Disk {
             let mut round = Round::default();
             self.rests_on(&ended, &mut round).map_err(|error| undecided(deciding, error))?;
             round.sync().map_err(|error| undecided(deciding, error))?;

@@ -5,6 +5,7 @@
 //! [`stats`] lists those that are open, [`recovery`] finds out after an open what was decided before.
 
 mod builder;
+mod committing;
 mod condition;
 mod coordinator;
 mod decisions;
@@ -23,6 +24,7 @@ mod tests;
 mod transaction;
 
 pub use builder::TransactionBuilder;
+pub use committing::Committing;
 pub(crate) use condition::{Condition, Held};
 pub(crate) use coordinator::Transactions;
 pub use named_producer::{NamedAppend, NamedProducer};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::thread::Builder;
 
 use crate::error::{Error, Result};
+use crate::log::DurableWait;
 use crate::topic::Partition;
 use crate::types::Offset;
 
@@ -21,6 +22,12 @@ impl Round {
             .entry((partition.topic_id(), partition.number()))
             .or_insert_with(|| (partition.clone(), last));
         through.1 = through.1.max(last);
+    }
+
+    /// Waits for all of it to survive a power cut. What was deleted since is not waited for.
+    pub(super) fn waits(&self) -> Result<Vec<DurableWait>> {
+        let waits = self.0.values().map(|(partition, last)| partition.log().await_durable(*last));
+        waits.collect()
     }
 
     /// Returns when all of it survives a power cut, in as long as the slowest takes. After the first failure nobody knows which

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use crate::consumer::Consumer;
 use crate::error::{Error, Result};
 use crate::group::PendingOffsets;
+use crate::locks::Mutex;
 use crate::producer::Producer;
 use crate::topic::{Participant, Partition};
 use crate::transaction::builder::Settings;
+use crate::transaction::committing::Committing;
 use crate::transaction::condition::{Condition, EndsAt};
 use crate::transaction::coordinator::{Deciding, Put, Transactions};
 use crate::transaction::names::Named;
 use crate::transaction::pieces::Pieces;
+use crate::transaction::round::Round;
 use crate::types::{Offset, Record, Timestamp, TopicPartition};
 
 /// Records in any topics, and committed offsets of groups, that take effect together or not at all: over a crash of the process,
@@ -216,13 +219,44 @@ impl Transaction {
     /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`NotAssigned`](crate::Error::NotAssigned) for offsets of a partition that the group has given to another member since,
     /// [`Io`](crate::Error::Io), [`Full`](crate::Error::Full), [`Poisoned`](crate::Error::Poisoned).
     /// [`Undecided`](crate::Error::Undecided): whether it takes effect shows after reopening the store.
-    pub fn commit(mut self) -> Result<Committed> {
+    pub fn commit(self) -> Result<Committed> {
+        self.decide(None)
+    }
+
+    /// The same for a task: what it returns is ready when the commit survives a power cut. It is decided when this returns, as with
+    /// [`Durability::Os`](crate::Durability::Os), whatever the transaction's own durability is: readers see it from then on. Dropped, the
+    /// commit stands.
+    ///
+    /// It waits for no disk; for room only where a topic blocks when it is full.
+    ///
+    /// ```
+    /// # use annals::{Record, Store};
+    /// async fn move_money(store: &Store) -> annals::Result<()> {
+    ///     let mut tx = store.transaction("transfer")?;
+    ///     tx.send(Record::to("accounts").key("alice").value("-3"))?;
+    ///     tx.send(Record::to("accounts").key("bob").value("3"))?;
+    ///     let committed = tx.commit_async().await?;
+    ///     println!("{:?}", committed.batches);
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// When it is ready, as `commit`. [`Undecided`](crate::Error::Undecided) also when a sync fails: readers have seen it then, and whether it
+    /// holds shows after reopening the store.
+    pub fn commit_async(self) -> Committing {
+        let (later, name) = (Mutex::default(), Arc::clone(&self.named.name));
+        let committed = self.decide(Some(&later));
+        Committing::new(name, committed, &later.lock())
+    }
+
+    fn decide(mut self, later: Option<&Mutex<Round>>) -> Result<Committed> {
         if let Some(reason) = self.refused.take() {
             return Err(Error::invalid(reason));
         }
         self.prepare()?;
         self.is_over = true;
-        let put = self.shared.commit(&self.deciding())?;
+        let put = self.shared.commit(&Deciding { later, ..self.deciding() })?;
         let batch = |put: Put| CommittedBatch {
             topic_partition: put.partition.topic_partition().clone(),
             first_offset: put.place.first_offset,
@@ -265,6 +299,7 @@ impl Transaction {
             conditions: &self.conditions,
             put: &self.put,
             settings: &self.settings,
+            later: None,
         }
     }
 

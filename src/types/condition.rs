@@ -30,6 +30,19 @@ pub enum Expected {
     Version(Offset),
 }
 
+impl Expected {
+    /// Whether a stream with this last event is as expected.
+    #[inline]
+    pub(crate) fn allows(self, last: Option<Offset>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::NoStream => last.is_none(),
+            Self::Exists => last.is_some(),
+            Self::Version(version) => last == Some(version),
+        }
+    }
+}
+
 /// What an append depends on: that a stream is as expected, or that events are there, or not.
 ///
 /// ```

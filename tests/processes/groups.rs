@@ -8,6 +8,7 @@ use annals::{
 };
 
 use crate::common::{by_hand, copy_dir, fast_dir};
+use crate::hooked::{Hook, Hooked};
 
 const ORDERS: &str = "orders";
 
@@ -130,6 +131,19 @@ fn a_commit_is_kept_whoever_dies_and_folding_twice_changes_nothing() {
 }
 
 #[test]
+fn a_backup_holds_what_was_committed_elsewhere_before_it_began() {
+    let dir = fast_dir();
+    let store = open(&dir.path().join("store"));
+    send(&store, 20);
+    let reader = StoreReader::attach(store.path()).unwrap();
+    let mut billing = member(reader.consumer_builder()).unwrap();
+    billing.commit_offsets([((ORDERS, 0).into(), 7)]).unwrap();
+    store.backup(dir.path().join("monday")).unwrap();
+    annals::backup::restore(dir.path().join("monday"), dir.path().join("again")).unwrap();
+    assert_eq!(committed(open(&dir.path().join("again")).committed("billing")), [7]);
+}
+
+#[test]
 fn only_the_members_of_the_process_that_has_the_group_may_commit_and_only_what_is_there() {
     let dir = fast_dir();
     let store = open(dir.path());
@@ -163,6 +177,34 @@ fn members_elsewhere_follow_the_list_of_topics() {
     store.create_topic(ORDERS, TopicConfig::new()).unwrap();
     send(&store, 1);
     assert_eq!(read(&mut billing), 1);
+}
+
+#[test]
+fn a_commit_that_was_folded_during_a_look_does_not_give_way_to_an_older_one() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 20);
+    let reader = StoreReader::attach(dir.path()).unwrap();
+    let mut billing = member(reader.consumer_builder()).unwrap();
+    let hooked = Hooked::new();
+    let other = Store::builder(dir.path()).file_system(hooked.files()).attach().unwrap();
+    billing.commit_offsets([((ORDERS, 0).into(), 5)]).unwrap();
+    assert_eq!(committed(other.committed("billing")), [5]);
+    // The next look reads the list of topics behind the spool: in between there is a commit, and a fold.
+    store.create_topic("another", TopicConfig::new()).unwrap();
+    let folding = store.clone();
+    hooked.at_open(move |path| {
+        if !path.ends_with("annals.topics") {
+            return Ok(Hook::Stays);
+        }
+        billing.commit_offsets([((ORDERS, 0).into(), 6)]).unwrap();
+        assert_eq!(committed(folding.committed("billing")), [6]);
+        Ok(Hook::IsOver)
+    });
+    let during = committed(other.committed("billing"));
+    assert!(during == [5] || during == [6], "{during:?}");
+    assert!(hooked.is_over(), "it was not reached");
+    assert_eq!(committed(other.committed("billing")), [6]);
 }
 
 const DIR: &str = "ANNALS_TEST_GROUPS_DIR";

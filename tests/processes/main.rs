@@ -16,6 +16,8 @@
 mod common;
 
 mod groups;
+mod hooked;
 mod live;
+mod looks;
 mod pair;
 mod read_only;

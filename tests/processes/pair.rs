@@ -18,14 +18,14 @@ use crate::common::{count_from_env, fast_dir, now};
 
 const DIR: &str = "ANNALS_TEST_PAIR_DIR";
 const SEED: &str = "ANNALS_TEST_PAIR_SEED";
-const STEPS: &str = "steps";
-const PARTITIONS: u32 = 2;
+pub(crate) const STEPS: &str = "steps";
+pub(crate) const PARTITIONS: u32 = 2;
 
-fn value_at(partition: u32, offset: i64) -> String {
+pub(crate) fn value_at(partition: u32, offset: i64) -> String {
     format!("{partition} {offset} {}", "#".repeat((usize::try_from(offset).unwrap() * 31) % 400))
 }
 
-fn child(test: &str, dir: &Path, seed: u64) -> Child {
+pub(crate) fn child(test: &str, dir: &Path, seed: u64) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(DIR, dir)
@@ -44,7 +44,7 @@ fn of_child() -> Option<(PathBuf, Random)> {
 }
 
 /// Waits until the child has said so.
-fn wait_for(child: &mut Child, word: &str) -> BufReader<std::process::ChildStdout> {
+pub(crate) fn wait_for(child: &mut Child, word: &str) -> BufReader<std::process::ChildStdout> {
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     while lines.read_line(&mut line).unwrap() > 0 && !line.contains(word) {
@@ -60,7 +60,7 @@ fn say(word: &str) {
 }
 
 /// The child was killed, and did not end before for a reason of its own.
-fn kill(mut child: Child) {
+pub(crate) fn kill(mut child: Child) {
     child.kill().unwrap();
     let status = child.wait().unwrap();
     let mut text = String::new();
@@ -68,7 +68,7 @@ fn kill(mut child: Child) {
     assert!(status.code().is_none(), "the child ended by itself: {status}: {text}");
 }
 
-fn open(dir: &Path) -> Store {
+pub(crate) fn open(dir: &Path) -> Store {
     let store = Store::builder(dir).sync_every(Duration::from_millis(2)).open().unwrap();
     let steps = TopicConfig::new().partitions(PARTITIONS).segment_bytes(6_000).index_interval_bytes(256);
     store.ensure_topic(STEPS, steps).unwrap();
@@ -77,7 +77,7 @@ fn open(dir: &Path) -> Store {
 }
 
 fn table() -> TopicConfig {
-    TopicConfig::new().segment_bytes(4_000).cleanup_policy(CleanupPolicy::Compact)
+    TopicConfig::new().segment_bytes(4_000).cleanup_policy(CleanupPolicy::Compact).key_index(true)
 }
 
 /// One step of a writer: whatever a store can do that changes files.

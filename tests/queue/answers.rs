@@ -51,6 +51,51 @@ fn a_message_is_with_one_worker_at_a_time_and_a_late_answer_is_refused() {
 }
 
 #[test]
+fn a_late_answer_says_what_has_become_of_its_message() {
+    let world = World::new(1);
+    let mut worker = world.worker();
+    let lost = |message: annals::Message| message.ack().unwrap_err().to_string();
+    let late = |worker: &mut annals::Worker| {
+        world.send(&["a"]);
+        let message = take(worker, 1).remove(0);
+        world.pass(30);
+        message
+    };
+    let message = late(&mut worker);
+    let waits =
+        "the answer was not taken: its lock has run out, and the message waits to be handed out again";
+    assert_eq!(lost(message), format!("offset 0 of jobs-0: {waits}"));
+    take(&mut worker, 1).remove(0).ack().unwrap();
+    let message = late(&mut worker);
+    let again = take(&mut worker, 1).remove(0);
+    let out = "the answer was not taken: its lock has run out, and another take was handed the message";
+    assert_eq!(lost(message), format!("offset 1 of jobs-0: {out}"));
+    again.ack().unwrap();
+    let message = late(&mut worker);
+    take(&mut worker, 1).remove(0).ack().unwrap();
+    assert!(lost(message).ends_with("the message was handed out again, and done or given up"));
+    world.send(&["a"]);
+    let message = take(&mut worker, 1).remove(0);
+    let jobs = world.store.topic("jobs").unwrap().partition(0).unwrap();
+    jobs.delete_records(jobs.end()).unwrap();
+    assert!(lost(message).ends_with("its record was deleted"));
+}
+
+#[test]
+fn messages_that_have_lost_their_lock_are_not_done_with_their_neighbours() {
+    let world = World::new(1);
+    world.send(&["a", "b", "c"]);
+    let mut worker = world.worker();
+    let messages = worker.take(3, Duration::ZERO).unwrap();
+    messages[0].renew_for(Duration::from_secs(100)).unwrap();
+    messages[2].renew_for(Duration::from_secs(100)).unwrap();
+    world.pass(31);
+    let lost = messages.ack();
+    assert!(matches!(&lost, Err(Error::LockLost { offset: 1, .. })), "{lost:?}");
+    assert_eq!(values(&take(&mut worker, 3)), ["b"]);
+}
+
+#[test]
 fn nothing_is_handed_out_before_its_delay_is_over() {
     let world = World::new(1);
     world.send(&["a", "b"]);

@@ -89,3 +89,37 @@ fn what_is_deleted_of_the_stored_states_is_needed_by_none() {
         assert_eq!(counts, [(1, 2), (2, 1)]);
     }
 }
+
+/// The states are pruned by bytes, soon after they are many, and at last by a worker where nobody maintains the store.
+#[test]
+fn stored_states_of_long_names_are_few_segments_whoever_prunes_them() {
+    // Each record bears it: a segment holds about 500 of them.
+    let group = "g".repeat(30_000);
+    let world = World::new(1);
+    world.send(&["a", "b"]);
+    let mut cold = world.store.queue("jobs", "cold").unwrap();
+    take(&mut cold, 1).remove(0).ack().unwrap();
+    let mut worker = world.store.queue_builder("jobs", &group).delivery_limit(u16::MAX).build().unwrap();
+    let work = |worker: &mut annals::Worker, times: usize| {
+        for _ in 0..times {
+            world.send(&["c"]);
+            take(worker, 1).remove(0).ack().unwrap();
+        }
+    };
+    let states = world.store.topic("__share_group_state").unwrap().partition(0).unwrap();
+    let bytes = || states.bytes() >> 20;
+    work(&mut worker, 500);
+    assert!(bytes() > 33, "{} MiB", bytes());
+    world.store.maintain().unwrap();
+    assert!(bytes() < 33, "{} MiB after maintenance", bytes());
+    work(&mut worker, 1500);
+    assert!((33..100).contains(&bytes()), "{} MiB without maintenance", bytes());
+    // What a power cut leaves of the rest is not what is looked at.
+    world.store.producer().flush().unwrap();
+    for next in [world.killed(), world.without_power()] {
+        let mut cold = next.store.queue("jobs", "cold").unwrap();
+        assert_eq!(take(&mut cold, 1)[0].offset, 1);
+        let mut worker = next.store.queue_builder("jobs", &group).build().unwrap();
+        assert_eq!(take(&mut worker, 9).iter().map(|left| left.offset).collect::<Vec<_>>(), [2000, 2001]);
+    }
+}

@@ -88,6 +88,33 @@ fn a_hit_that_leads_to_another_key_is_handed_to_nobody() {
     }
 }
 
+/// It is sound from its first to its last byte, and knows nothing of what came since.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "files are put back from outside")]
+fn an_index_of_another_time_is_not_asked() {
+    let dir = fast_dir();
+    let path = dir.path().join("events-0/00000000000000000000.keyindex");
+    let keys = ["alice".to_owned(), "bob".to_owned()];
+    // So many that one life writes a file.
+    let live = |records: usize| {
+        let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+        let topic = store.ensure_topic("events", indexed().segment_bytes(10 << 20)).unwrap();
+        compare(&topic, &keys, "before");
+        for number in 0..records {
+            let event = annals::Record::new().key(&keys[number % 2]);
+            topic.partition(0).unwrap().append(&[event], annals::Durability::Os).unwrap();
+        }
+        compare(&topic, &keys, "behind");
+        store.close().unwrap();
+    };
+    live(5000);
+    let old = std::fs::read(&path).unwrap();
+    live(5000);
+    assert!(std::fs::read(&path).unwrap() != old);
+    std::fs::write(&path, old).unwrap();
+    live(1);
+}
+
 /// No index is ever synced: what a power cut leaves of one is known by its checksums.
 #[test]
 fn after_a_power_cut_streams_are_what_the_log_is() {

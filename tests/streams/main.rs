@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod active;
 mod answers;
 mod damage;
 mod guards;

@@ -8,8 +8,10 @@
     reason = "a test may stop at what it did not expect, and looks at the files and the clock from outside"
 )]
 
+mod commits;
 mod dropped;
 mod durable;
+mod elsewhere;
 mod ends;
 mod followers;
 mod runtimes;

@@ -6,7 +6,7 @@ use crate::io::Directory;
 use crate::log::adopt::source::{Source, SourceFile, refusal, refused};
 use crate::log::check::verify::count_records;
 use crate::log::log::Log;
-use crate::log::open::recovery::TornTail;
+use crate::log::open::report::TornTail;
 use crate::log::producers::table::ProducerTable;
 use crate::log::write::append_times::AppendTimes;
 use crate::segment::{

@@ -7,7 +7,8 @@ use crate::format::{
     SegmentFile, SegmentSummary, cleaned_log_name, parse_segment_file_name, segment_file_name,
 };
 use crate::io::Directory;
-use crate::log::open::recovery::{Examine, Examined, LastClose, TornTail, examine};
+use crate::log::open::recovery::{Examine, Examined, LastClose, examine};
+use crate::log::open::report::TornTail;
 use crate::log::producers::table::ProducerTable;
 use crate::log::table::state_file::{STATE_FILE, StateFile};
 use crate::segment::{ReadMode, Scan};

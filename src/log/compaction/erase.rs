@@ -11,6 +11,7 @@ use crate::log::log::Log;
 use crate::log::read::{BelowStart, FetchLimits, Isolation, OnDamage, Reader, Visibility};
 use crate::log::table::edit::Edit;
 use crate::log::table::names;
+use crate::segment::{key_stamp, remove_other_keys};
 use crate::types::TopicPartition;
 
 /// What [`Topic::erase`](crate::Topic::erase) took out of one partition.
@@ -56,6 +57,10 @@ impl Log {
         // What an earlier failure left may hold such a record too.
         self.remove_obsolete()?;
         names::remove_unfinished(&self.directory)?;
+        // It knows where such a record was.
+        for source in self.sources()? {
+            remove_other_keys(&self.directory, &key_stamp(&source.summary))?;
+        }
         self.note_reclaimed(report.bytes);
         Ok(report)
     }

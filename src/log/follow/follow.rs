@@ -1,6 +1,7 @@
 //! What the owner of a log shows, and looking for it.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use crate::format::Identity;
 use crate::io::{Deadline, pause};
 use crate::live::{Guest, Kind, OwnerState, Shown, Slot};
 use crate::locks::{AtomicU64, Mutex, Ordering};
+use crate::log::config::LogConfig;
 use crate::log::follow::growing::Growing;
 use crate::log::follow::table::Sealed;
 use crate::log::log::Log;
@@ -35,6 +37,20 @@ pub(super) struct Known {
     pub(super) growing: Option<Growing>,
     /// What the files were opened under: each number is compared with the one that is shown.
     pub(super) numbers: Vec<Arc<AtomicU64>>,
+}
+
+impl Known {
+    /// Whether the list was made of the table in that life.
+    pub(super) fn is_of(&self, life: u64) -> bool {
+        matches!(self.basis, Basis::Table { life: seen, .. } if seen == life)
+    }
+
+    /// Takes over nothing of what was opened so far.
+    pub(super) fn forget(&mut self) {
+        self.sealed.clear();
+        self.growing = None;
+        self.numbers.clear();
+    }
 }
 
 /// What the list of segments was made of.
@@ -67,6 +83,9 @@ pub(super) enum Look {
     /// Something changed meanwhile.
     Again,
 }
+
+/// So often one call reads again what is not there, having looked anew each time.
+const MOST_LOOKS_ANEW: u32 = 10;
 
 /// How long a look waits for an owner that is about to open the store, and how long it tries again what has failed.
 const LONGEST_LOOK: Duration = Duration::from_secs(10);
@@ -168,6 +187,27 @@ impl Log {
             Kind::AsFound => self.take_found_files(follow, known, (life, slot, shown)),
             Kind::Growing => self.take_table(follow, known, (life, slot, shown)),
         }
+    }
+
+    /// Its owner may have given the topic other settings.
+    pub(crate) fn follow_config(&self, config: &Arc<LogConfig>) {
+        *self.config.write() = Arc::clone(config);
+    }
+
+    /// A file that the list names is not there: its name may be another file's by now. The files are looked for anew, as the owner
+    /// shows them. Ok where the caller is to read again; `tries` counts how often it did.
+    pub(in crate::log) fn look_anew(&self, error: Error, tries: &mut u32) -> Result<()> {
+        let is_not_there = matches!(&error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound);
+        let Some(follow) = self.follow.as_ref().filter(|_| is_not_there && *tries < MOST_LOOKS_ANEW) else {
+            return Err(error);
+        };
+        *tries += 1;
+        if *tries > 1 {
+            // Whoever changes the files may be in the middle of it.
+            pause(Duration::from_millis(u64::from(*tries)));
+        }
+        follow.known.lock().basis = Basis::Nothing;
+        self.look()
     }
 
     /// What is shown now. Another answer means that there may be more to read.

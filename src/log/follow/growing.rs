@@ -20,6 +20,8 @@ pub(super) struct Growing {
     pub(super) segment: Arc<Segment>,
     /// Where the walk for the index stands.
     indexed: Place,
+    /// The same for what records are found by, once somebody has looked for some.
+    keys: Place,
     /// The same for the ends of transactions, once somebody has asked for them.
     producers: Option<(KnownProducers, Place)>,
     /// The table when it began to be followed. A later one may name a snapshot of producers from behind some of it.
@@ -36,7 +38,7 @@ struct Place {
 impl Growing {
     pub(super) fn new(segment: Arc<Segment>, state: PartitionState, sealed: Vec<Arc<Segment>>) -> Self {
         let indexed = Place { position: 0, expected: segment.base() };
-        Self { segment, indexed, producers: None, state, sealed }
+        Self { segment, indexed, keys: indexed, producers: None, state, sealed }
     }
 
     /// Notes the batches that came since the last walk. Where one cannot be read, whoever needs it finds out.
@@ -47,6 +49,14 @@ impl Growing {
             cursor.step_over(&header);
         }
         self.indexed = Place { position: cursor.position(), expected: cursor.expected() };
+    }
+
+    /// Where a batch cannot be read its walk begins anew next time.
+    fn index_keys(&mut self, limit: usize) -> Result<()> {
+        let Place { position, expected } = self.keys;
+        let (position, expected) = self.segment.follow_keys((position, expected), limit)?;
+        self.keys = Place { position, expected };
+        Ok(())
     }
 
     fn find_aborted(&mut self) -> Result<()> {
@@ -115,6 +125,17 @@ impl Log {
     pub(in crate::log) fn catch_up_all(&self, list: &SegmentList) {
         if let Some(last) = list.iter().last().filter(|_| self.follow.is_some()) {
             self.index_growing(last);
+        }
+    }
+
+    /// The same for what its records are found by.
+    #[inline]
+    pub(in crate::log) fn catch_up_keys(&self, segment: &Arc<Segment>) -> Result<()> {
+        let Some(follow) = &self.follow else { return Ok(()) };
+        let mut known = follow.known.lock();
+        match known.growing.as_mut().filter(|it| Arc::ptr_eq(&it.segment, segment)) {
+            Some(growing) => growing.index_keys(self.options.max_expanded_bytes),
+            None => Ok(()),
         }
     }
 

@@ -52,6 +52,10 @@ impl Log {
         (life, slot, shown): (u64, Slot, Shown),
     ) -> Result<Look> {
         let generation = shown.generation;
+        if !known.is_of(life) {
+            // Another life may show the partition in another slot: what was opened under the old one is opened anew.
+            known.forget();
+        }
         let directory = while_shown(&self.directory, &slot, known, generation);
         let made = self.make_list(follow, known, (&directory, life, &shown));
         if slot.generation() != generation {
@@ -66,8 +70,7 @@ impl Log {
             growing.segment.may_be_read_to(shown.growth.bytes);
         }
         self.writer.lock().phase = Phase::Followed(Box::new(FollowedTable { state, shown }));
-        self.accept(known, list, Basis::Table { life, generation });
-        Self::renumber(known, generation);
+        self.accept(known, list, (Basis::Table { life, generation }, Some(generation)));
         self.follow_growth(known, shown);
         Ok(Look::Done)
     }
@@ -96,10 +99,7 @@ impl Log {
             };
             sealed.insert(summary.base, (*summary, segment));
         }
-        let is_the_same = |growing: &Growing| {
-            growing.segment.base() == shown.base
-                && matches!(known.basis, Basis::Table { life: seen, .. } if seen == life)
-        };
+        let is_the_same = |growing: &Growing| growing.segment.base() == shown.base && known.is_of(life);
         let bases = state.sealed.iter().filter_map(|summary| sealed.get(&summary.base));
         let mut segments: Vec<_> = bases.map(|(_, segment)| Arc::clone(segment)).collect();
         let kept = known.growing.as_ref().filter(|growing| is_the_same(growing));
@@ -150,8 +150,7 @@ impl Log {
         if found.end != shown.growth.end {
             return Ok(Look::Again);
         }
-        self.accept_files(known, found, Basis::Files { life, generation });
-        Self::renumber(known, generation);
+        self.accept_files(known, found, (Basis::Files { life, generation }, Some(generation)));
         self.follow_growth(known, shown);
         Ok(Look::Done)
     }
@@ -167,7 +166,7 @@ impl Log {
         let (start, durable, end) = (found.state.state().log_start, found.durable, found.end);
         // Nobody has decided about what is open: that is for the next owner.
         let stable = found.producers.unfinished().unwrap_or(end);
-        self.accept_files(known, found, Basis::LeftFiles { life });
+        self.accept_files(known, found, (Basis::LeftFiles { life }, None));
         known.numbers.clear();
         known.slot = None;
         self.offsets.follow((start, durable.clamp(start, end), end, stable));
@@ -183,7 +182,7 @@ impl Log {
         examine(directory, follow.identity, &self.topic_partition, how)
     }
 
-    fn accept_files(&self, known: &mut Known, found: Examined, basis: Basis) {
+    fn accept_files(&self, known: &mut Known, found: Examined, basis: (Basis, Option<u64>)) {
         let list = found.segments.clone();
         known.sealed.clear();
         known.growing = None;
@@ -192,16 +191,20 @@ impl Log {
         self.accept(known, list, basis);
     }
 
-    /// Gives readers the list. Segments that it does not have are not looked for by their names any more.
-    fn accept(&self, known: &mut Known, list: SegmentList, basis: Basis) {
+    /// Gives readers the list. Segments that it does not have are not looked for by their names any more, and the others under
+    /// `number`: both before anybody can take the list.
+    fn accept(&self, known: &mut Known, list: SegmentList, (basis, number): (Basis, Option<u64>)) {
         let list = Arc::new(list);
         let before = self.segment_list();
         let is_less = before.missing_in(&list).next().is_some() || before.start() < list.start();
         if is_less {
             self.rewrites.fetch_add(1, Ordering::AcqRel);
         }
-        *self.segments.write() = Arc::clone(&list);
         before.missing_in(&list).for_each(|segment| segment.leave());
+        if let Some(number) = number {
+            Self::renumber(known, number);
+        }
+        *self.segments.write() = list;
         known.basis = basis;
         self.watchers.raise();
     }

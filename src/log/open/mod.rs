@@ -2,6 +2,7 @@
 //! append.
 
 pub(in crate::log) mod recovery;
+pub(in crate::log) mod report;
 pub(in crate::log) mod settle;
 
-pub use recovery::{RecoveryReport, SkippedRecord, TornTail};
+pub use report::{RecoveryReport, SkippedRecord, TornTail};

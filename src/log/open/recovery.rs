@@ -1,8 +1,6 @@
 //! Opening a partition: reading its state file, and judging what a crash may have left. Changes no byte.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -11,6 +9,7 @@ use crate::format::{
     parse_cleaned_log_name, parse_segment_file_name, segment_file_name,
 };
 use crate::io::{Directory, OpenMode};
+use crate::log::open::report::{RecoveryReport, TornTail};
 use crate::log::producers::table::ProducerTable;
 use crate::log::producers::{snapshot_file, state};
 use crate::log::segment_list::SegmentList;
@@ -18,97 +17,6 @@ use crate::log::table::state_file::{STATE_FILE, StateFile};
 use crate::log::write::append_times::AppendTimes;
 use crate::segment::{LogFile, ReadMode, Scan, Segment, Tail, scan};
 use crate::types::{NO_TIMESTAMP, Offset, Timestamp, TopicPartition};
-
-/// What opening one partition found, or that it could not be opened.
-///
-/// ```
-/// let dir = tempfile::tempdir()?;
-/// let store = annals::Store::open(dir.path())?;
-/// assert!(store.recovery().iter().all(|partition| partition.torn.is_none()));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct RecoveryReport {
-    /// The partition.
-    pub topic_partition: TopicPartition,
-    /// True after a clean close: nothing was scanned.
-    pub clean: bool,
-    /// Bytes of batches, and of what is torn after them, that were read to find the end. Space allocated ahead is not counted.
-    pub scanned_bytes: u64,
-    /// The end of the log, the next offset to be assigned.
-    pub end: Offset,
-    /// What was found after the last whole batch and is not part of the log.
-    pub torn: Option<TornTail>,
-    /// Why the partition could not be opened: every call on its topic returns this error, and the other topics are open. The
-    /// report is about the first one at fault. Or why the directory of a partition that the list of topics does not name was left as it
-    /// is.
-    pub failure: Option<Error>,
-    /// Records of a topic that the store keeps for itself, which it does not understand: of a later version, or a
-    /// stranger's. They stay where they are and count for nothing.
-    pub skipped: Vec<SkippedRecord>,
-}
-
-impl RecoveryReport {
-    /// Something that could not be opened, or cleared away.
-    pub(crate) fn failed(topic_partition: TopicPartition, error: Error) -> Self {
-        Self {
-            topic_partition,
-            clean: false,
-            scanned_bytes: 0,
-            end: 0,
-            torn: None,
-            failure: Some(error),
-            skipped: Vec::new(),
-        }
-    }
-}
-
-/// A record that was not understood.
-///
-/// ```
-/// let dir = tempfile::tempdir()?;
-/// let store = annals::Store::open(dir.path())?;
-/// for record in store.recovery().iter().flat_map(|partition| &partition.skipped) {
-///     println!("the record at {} was left alone: {}", record.offset, record.reason);
-/// }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SkippedRecord {
-    /// Its offset.
-    pub offset: Offset,
-    /// What is not understood about it.
-    pub reason: String,
-}
-
-impl SkippedRecord {
-    pub(crate) fn new(offset: Offset, reason: String) -> Self {
-        Self { offset, reason }
-    }
-}
-
-/// Bytes after the last whole batch: a write that a crash cut off before it was acknowledged as durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TornTail {
-    /// The file.
-    pub path: PathBuf,
-    /// Where the tail begins.
-    pub position: u64,
-    /// How many bytes, up to the last that is not zero.
-    pub bytes: u64,
-    /// Why they are no batch.
-    pub reason: String,
-}
-
-impl fmt::Display for TornTail {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, position, bytes, reason } = self;
-        write!(f, "{}: {bytes} bytes from byte {position} on are no batch: {reason}", path.display())
-    }
-}
 
 /// How the partition was left.
 #[derive(Debug)]

@@ -62,14 +62,14 @@ impl Log {
 
     /// Removes what can be made again from the other files of the partition: a disk is full, and something has to be written
     /// that frees more.
-    pub(crate) fn give_up_indexes(&self) -> Result<()> {
+    pub(crate) fn give_up_indexes(&self) {
         let writer = self.writer.lock();
         let state = match &writer.phase {
             Phase::Open(open) => open.state.state(),
             Phase::Untouched(found) => found.state.state(),
-            Phase::Followed(_) | Phase::Closed => return Ok(()),
+            Phase::Followed(_) | Phase::Closed => return,
         };
-        self.remove_indexes(state)
+        self.remove_indexes(state);
     }
 
     /// Makes the partition ready to be appended to. A failure that is definite, a full disk or a missing descriptor, leaves
@@ -91,8 +91,8 @@ impl Log {
         let mut settled = self.look_and_settle(&mut found);
         if settled.as_ref().is_err_and(Error::is_disk_full) && self.poison.get().is_none() {
             // What frees space begins here, too.
-            settled =
-                self.remove_indexes(found.state.state()).and_then(|()| self.look_and_settle(&mut found));
+            self.remove_indexes(found.state.state());
+            settled = self.look_and_settle(&mut found);
         }
         match settled {
             Ok(Begun { active, appended }) => {
@@ -118,8 +118,10 @@ impl Log {
         self.settle_found(found)
     }
 
-    fn remove_indexes(&self, state: &PartitionState) -> Result<()> {
-        state.sealed.iter().try_for_each(|segment| names::remove_derived(&self.directory, segment.base))
+    /// As many as can be.
+    fn remove_indexes(&self, state: &PartitionState) {
+        let sealed = state.sealed.iter();
+        sealed.for_each(|segment| drop(names::remove_derived(&self.directory, segment.base)));
     }
 
     /// After a settling that failed half way: looks at the files again. They hold the same records.

@@ -78,6 +78,7 @@ impl ContentReader {
             return Ok(slices);
         }
         log.check_key_index()?;
+        log.look()?;
         if self.position >= self.sight.reader.limit() {
             log.write_queued();
             if !log.is_within_end(self.position) {
@@ -150,10 +151,12 @@ impl ContentReader {
         };
         let through = list.after(segment.base()).map_or(until, |next| next.base().min(until));
         match self.sight.hits(&segment, self.position..through, None) {
-            Ok(hits) => self.waiting = Some(Waiting { segment, hits: hits.into(), through }),
-            // Something else is in its place by now.
-            Err(_) if self.sight.reader.list_changed() => {}
-            Err(error) => return Err(error),
+            Ok(hits) => {
+                segment.prefetch_batches(&hits);
+                self.waiting = Some(Waiting { segment, hits: hits.into(), through });
+            }
+            // Something else may be in its place by now.
+            Err(error) => self.sight.look_again(error)?,
         }
         Ok(true)
     }
@@ -239,6 +242,7 @@ impl ContentBackwards {
         let log = Arc::clone(self.log());
         log.check_open()?;
         log.check_key_index()?;
+        log.look()?;
         let sighted = self.next().map_err(|error| log.explain(error));
         self.sight.let_go();
         log.check_open()?;
@@ -299,11 +303,11 @@ impl ContentBackwards {
                 // Where all that were asked for are there, there may be more before them.
                 let is_all = hits.len() < self.at_a_time;
                 let through = if is_all { low } else { hits.first().map_or(low, |hit| hit.offset) };
+                segment.prefetch_batches(hits.iter().rev());
                 self.at_a_time = (self.at_a_time * 4).min(1 << 20);
                 self.waiting = Some(Waiting { segment, hits: hits.into(), through });
             }
-            Err(_) if self.sight.reader.list_changed() => {}
-            Err(error) => return Err(error),
+            Err(error) => self.sight.look_again(error)?,
         }
         Ok(true)
     }

@@ -39,15 +39,21 @@ impl Log {
         self.check_open()?;
         self.look()?;
         self.write_accepted();
+        let mut tries = 0;
         loop {
             let list = self.segment_list();
             self.catch_up_all(&list);
             match self.search_all(&list, timestamp) {
                 // A segment may have been removed or replaced on the way.
                 Err(_) if self.look().is_ok() && !Arc::ptr_eq(&list, &self.segment_list()) => {}
-                outcome => {
+                Err(error) => {
+                    let again = self.look_anew(error, &mut tries);
                     self.check_open()?;
-                    return outcome;
+                    again?;
+                }
+                Ok(found) => {
+                    self.check_open()?;
+                    return Ok(found);
                 }
             }
         }

@@ -100,6 +100,8 @@ pub(crate) struct Reader {
     pub(super) cursor: Option<Cursor>,
     /// Where it went on behind what could not be read, if it has read no batch since: base of the segment, byte position.
     pub(super) passed: Option<(Offset, u64)>,
+    /// How often files were looked for anew since it read a batch.
+    pub(super) lost: u32,
     /// What is left of a batch that was handed out in part.
     pub(super) rest: Option<OpenedBatch>,
     /// The same between two fetches, where it is stored and not expanded: it keeps no file.
@@ -125,6 +127,7 @@ impl Reader {
             list,
             cursor: None,
             passed: None,
+            lost: 0,
             rest: None,
             parked: None,
             decompressor: Decompressor::default(),
@@ -175,10 +178,18 @@ impl Reader {
         &self.log
     }
 
-    /// Goes on at `position`. Whether the log has it shows at the next fetch.
+    /// Goes on at `position`. Whether the log has it shows at the next fetch. Further on in the same batch, what was checked and
+    /// expanded of it is used.
     pub(crate) fn seek(&mut self, position: Offset) {
-        if position != self.position {
-            self.position = position;
+        if position == self.position {
+            return;
+        }
+        let parked = self.parked.as_ref().map(|parked| parked.batch.header());
+        let opened = parked.or(self.rest.as_ref().map(|rest| &rest.header));
+        let is_further_on = position > self.position;
+        let stays = opened.is_some_and(|header| is_further_on && position < header.next_offset());
+        self.position = position;
+        if !stays {
             self.cursor = None;
             self.passed = None;
             self.rest = None;

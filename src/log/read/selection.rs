@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::{RawRecord, TAG_HEADER, TYPE_HEADER, TermHash, TermKind};
+use crate::log::write::StreamKey;
 use crate::segment::{Hit, HitRange, Segment, Take};
 use crate::types::{Offset, Query, Words};
 
@@ -31,6 +32,14 @@ impl Selection {
     /// The key that is looked for; empty where it is something else.
     pub(crate) fn as_key(&self) -> &[u8] {
         if let Self::Key(key, _) = self { key } else { &[] }
+    }
+
+    /// The stream of the key that is looked for.
+    pub(crate) fn as_stream(&self) -> StreamKey<'_> {
+        match self {
+            Self::Key(key, term) => StreamKey { key, term: *term },
+            Self::Query(..) | Self::All => StreamKey::new(&[]),
+        }
     }
 
     /// Whether a record is one that is looked for. An index alone does not say so.

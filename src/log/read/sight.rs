@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{BatchHeader, RecordIter, RecordSpan};
 use crate::log::log::Log;
 use crate::log::producers::table::Fate;
@@ -64,6 +64,12 @@ impl Sight {
     pub(super) fn let_go(&mut self) {
         self.batch = None;
         self.doubts = 0;
+        self.reader.lost = 0;
+    }
+
+    /// What `error` was met by is looked for anew, where that may help. Ok where it is to be looked up again.
+    pub(super) fn look_again(&mut self, error: Error) -> Result<()> {
+        self.reader.look_again(error)
     }
 
     /// Where a segment may hold what is looked for.
@@ -74,6 +80,7 @@ impl Sight {
         most: Option<usize>,
     ) -> Result<Vec<Hit>> {
         let log = &self.reader.log;
+        log.catch_up_keys(segment)?;
         let hits = self.selection.hits(segment, range, (most, log.options.max_expanded_bytes));
         log.bound_keys(segment, self.reader.list.after(segment.base()).is_some());
         hits
@@ -89,8 +96,7 @@ impl Sight {
         if known.is_none() {
             self.batch = None;
             let stored = match segment.batch_of(hit) {
-                Err(_) if self.reader.list_changed() => return Ok(Seen::Again),
-                Err(error) => return Err(error),
+                Err(error) => return self.look_again(error).map(|()| Seen::Again),
                 Ok(None) => return self.doubt(segment, hit),
                 Ok(Some(stored)) => stored,
             };
@@ -134,7 +140,8 @@ impl Sight {
 
     fn is_aborted(&mut self, header: &BatchHeader) -> Result<bool> {
         match self.reader.is_aborted(header) {
-            Err(_) if self.reader.list_changed() => Ok(false),
+            // The list is another one by then, which is found out before the record is handed out.
+            Err(error) => self.look_again(error).map(|()| false),
             outcome => outcome,
         }
     }
@@ -143,7 +150,7 @@ impl Sight {
     #[cold]
     fn doubt(&mut self, segment: &Arc<Segment>, hit: Hit) -> Result<Seen> {
         self.batch = None;
-        if self.reader.list_changed() {
+        if self.reader.is_outdated() {
             return Ok(Seen::Again);
         }
         self.doubts += 1;

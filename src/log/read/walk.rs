@@ -15,7 +15,7 @@ impl Reader {
             match self.next_stored() {
                 Ok(Some(batch)) => match self.open_batch(batch) {
                     Ok(opened) => {
-                        self.passed = None;
+                        (self.passed, self.lost) = (None, 0);
                         return Ok(Some(opened));
                     }
                     // What another file has taken the place of says nothing of what is there now.
@@ -28,9 +28,11 @@ impl Reader {
                 Ok(None) => return Ok(None),
                 // The first append after a crash moves the tail to another file, compaction puts another file in the
                 // place of a segment's, retention removes it: looked for in the new list before it is a failure.
-                Err(_) if self.is_outdated() => self.cursor = None,
-                Err(error) if error.is_corruption() => self.pass_over_stretch(error)?,
-                Err(error) => return Err(self.log.check_open().err().unwrap_or(error)),
+                Err(error) => match self.look_again(error) {
+                    Ok(()) => self.cursor = None,
+                    Err(error) if error.is_corruption() => self.pass_over_stretch(error)?,
+                    Err(error) => return Err(self.log.check_open().err().unwrap_or(error)),
+                },
             }
         }
     }
@@ -103,6 +105,11 @@ impl Reader {
         self.list_changed()
     }
 
+    /// What `error` was met by is looked for anew, where that may help. Ok where it is to be read again.
+    pub(super) fn look_again(&mut self, error: Error) -> Result<()> {
+        if self.is_outdated() { Ok(()) } else { self.log.look_anew(error, &mut self.lost) }
+    }
+
     pub(super) fn list_changed(&self) -> bool {
         !Arc::ptr_eq(&self.log.segments.read(), &self.list)
     }
@@ -143,7 +150,7 @@ impl Reader {
     /// Nothing more in the cursor's segment: goes to the next one, which there must be below the limit. Offsets between
     /// the two are missing.
     fn leave_segment(&mut self, cursor: &Cursor) -> Result<()> {
-        if self.is_outdated() {
+        if self.is_outdated() || self.position >= self.limit() {
             // The next one may have been merged into this one: its base says nothing about where to go on.
             self.cursor = None;
             return Ok(());

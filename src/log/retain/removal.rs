@@ -138,6 +138,11 @@ impl Log {
         }
     }
 
+    /// Where its segments begin, the oldest first.
+    pub(crate) fn segment_bases(&self) -> Vec<Offset> {
+        self.segment_list().iter().map(|segment| segment.base()).collect()
+    }
+
     /// Why segments may go now. One in which a transaction without an end has records stays, and all behind it.
     fn removable_now(
         &self,
@@ -168,7 +173,8 @@ impl Log {
                 // The new table needs room, on a disk that is full and is to be freed by it. Indexes of what goes are nobody's
                 // any more, those of others can be made again.
                 let sealed = open.state.state().sealed.iter().map(|segment| segment.base);
-                sealed.into_iter().try_for_each(|base| names::remove_derived(&self.directory, base))?;
+                // One that stays is no reason to leave the others.
+                sealed.into_iter().for_each(|base| drop(names::remove_derived(&self.directory, base)));
                 let again = edit(open);
                 self.edit(&mut open.state, again)
             }

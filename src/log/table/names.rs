@@ -17,8 +17,9 @@ pub(in crate::log) fn finish_swaps<'a>(
 ) -> Result<()> {
     let mut is_any = false;
     for (base, file) in unnamed {
-        // What was derived from the file that had the name tells of records that are gone.
-        directory.remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex))?;
+        // What was derived from the file that had the name tells of records that are gone. Where it stays, readers find that it is
+        // not of this file.
+        drop(directory.remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex)));
         file.rename(&segment_file_name(base, SegmentFile::Log))?;
         is_any = true;
     }
@@ -37,9 +38,13 @@ pub(in crate::log) fn derived(base: Offset) -> impl Iterator<Item = String> {
     derived.map(move |file| segment_file_name(base, file))
 }
 
-/// Removes what was derived from a `.log` that another has taken the place of.
+/// Removes what was derived from a `.log` that another has taken the place of: as much as can be removed.
 pub(in crate::log) fn remove_derived(directory: &Directory, base: Offset) -> Result<()> {
-    derived(base).try_for_each(|name| directory.remove_if_there(&name))
+    let mut outcome = Ok(());
+    for name in derived(base) {
+        outcome = outcome.and(directory.remove_if_there(&name));
+    }
+    outcome
 }
 
 /// Removes every file that was being written when something failed, and is part of nothing. Whoever calls it makes sure that

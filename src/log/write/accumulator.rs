@@ -105,8 +105,14 @@ impl Accumulator {
         }
     }
 
-    /// What an append that comes now has to be told instead.
+    /// Whether an append that comes now has to be told something instead.
     #[inline]
+    pub(in crate::log) fn refuses(&self) -> bool {
+        !matches!(self.refusal, Refusal::None)
+    }
+
+    /// What that is.
+    #[cold]
     pub(in crate::log) fn take_refusal(&mut self) -> Option<Error> {
         match &self.refusal {
             Refusal::None => None,
@@ -183,6 +189,7 @@ impl Accumulator {
         self.next_offset += 1;
     }
 
+    #[inline(always)]
     fn place_in_new(&mut self, placement: &Placement<'_>) -> Placed {
         let displaced = !self.queue.is_empty();
         let mut batch = self.open(placement);
@@ -266,7 +273,7 @@ impl Accumulator {
 #[cfg(test)]
 pub(in crate::log) mod tests {
     use super::*;
-    use crate::log::write::placement::Waiting;
+    use crate::log::write::placement::{NoteTerms, Waiting};
     use crate::types::Record;
 
     fn accumulator(next_offset: Offset) -> Accumulator {
@@ -284,6 +291,7 @@ pub(in crate::log) mod tests {
             waiting,
             linger,
             now: 5,
+            terms: NoteTerms::No,
         })
     }
 

@@ -13,7 +13,7 @@ use crate::log::log::Log;
 use crate::log::write::accumulator::{Accumulator, Take};
 use crate::log::write::group_sync::unanswered;
 use crate::log::write::open_batch::Outcome;
-use crate::log::write::placement::{Placed, Placement, Waiting};
+use crate::log::write::placement::{NoteTerms, Placed, Placement, Waiting};
 #[cfg(feature = "metrics")]
 use crate::log::write::writer::is_sampled;
 use crate::types::{Durability, Offset, Record, Timestamp};
@@ -52,9 +52,19 @@ pub(in crate::log) struct Admitted<'a> {
 }
 
 impl Log {
+    /// Appends `records` as part of one batch, all or nothing, and returns when they are as far as `how` asks for.
+    #[inline]
+    pub(crate) fn append(self: &Arc<Self>, records: &[Record<'_>], how: &Append) -> Result<Appended> {
+        self.append_of((records, NoteTerms::Yes), how)
+    }
+
     /// The same as [`append_now`](Self::append_now), measured where that is asked for.
     #[cfg(feature = "metrics")]
-    pub(crate) fn append(self: &Arc<Self>, records: &[Record<'_>], how: &Append) -> Result<Appended> {
+    pub(in crate::log) fn append_of(
+        self: &Arc<Self>,
+        records: (&[Record<'_>], NoteTerms),
+        how: &Append,
+    ) -> Result<Appended> {
         let is_measured = how.durability == Durability::Disk || is_sampled(self.end());
         let watch = is_measured.then(Stopwatch::start);
         let appended = self.append_now(records, how)?;
@@ -70,15 +80,22 @@ impl Log {
         Ok(appended)
     }
 
-    /// Appends `records` as part of one batch, all or nothing, and returns when they are as far as `how` asks for.
+    /// The same as [`append`](Self::append), `terms` being how the terms of these records are put down.
     #[cfg(not(feature = "metrics"))]
     #[inline]
-    pub(crate) fn append(self: &Arc<Self>, records: &[Record<'_>], how: &Append) -> Result<Appended> {
+    pub(in crate::log) fn append_of(
+        self: &Arc<Self>,
+        records: (&[Record<'_>], NoteTerms),
+        how: &Append,
+    ) -> Result<Appended> {
         self.append_now(records, how)
     }
 
-    /// Appends `records` as part of one batch, all or nothing, and returns when they are as far as `how` asks for.
-    fn append_now(self: &Arc<Self>, records: &[Record<'_>], how: &Append) -> Result<Appended> {
+    fn append_now(
+        self: &Arc<Self>,
+        (records, terms): (&[Record<'_>], NoteTerms),
+        how: &Append,
+    ) -> Result<Appended> {
         let Some(last) = records.last() else {
             return Err(Error::invalid("a batch needs at least one record"));
         };
@@ -109,7 +126,11 @@ impl Log {
         };
         // A batch that was left half encoded must not be written.
         let half_placed = self.poison.by_a_panic();
-        let placed = accumulator.place(&Placement { records, most_bytes, batch_bytes, waiting, linger, now });
+        // Others join a batch whose sender does not wait: it is read again, whatever is put down.
+        let is_noted = accumulator.rules.key_index && waiting == Waiting::WritesItself;
+        let terms = if is_noted { terms } else { NoteTerms::No };
+        let placement = Placement { records, most_bytes, batch_bytes, waiting, linger, now, terms };
+        let placed = accumulator.place(&placement);
         drop(half_placed);
         if let Some(mut writer) = writer {
             accumulator.recycle(&mut writer.spent);
@@ -150,7 +171,7 @@ impl Log {
     }
 
     /// Everything that an append may be refused for, but a limit of the partition's size.
-    #[inline]
+    #[inline(always)]
     pub(in crate::log) fn admit(
         &self,
         accumulator: &mut Accumulator,
@@ -162,7 +183,9 @@ impl Log {
         if BatchHeader::LEN + most_bytes > accumulator.rules.max_bytes {
             accumulator.rules.check_size(Placement::alone_bytes(records, now))?;
         }
-        if let Some(refusal) = accumulator.take_refusal() {
+        if accumulator.refuses()
+            && let Some(refusal) = accumulator.take_refusal()
+        {
             return Err(refusal);
         }
         let found = accumulator.next_offset();

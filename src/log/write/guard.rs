@@ -17,7 +17,8 @@ use crate::log::read::{
 use crate::log::signal::Signal;
 use crate::log::write::accumulator::Take;
 use crate::log::write::append::{Append, Appended};
-use crate::log::write::placement::{Placement, Waiting};
+use crate::log::write::known_stream::StreamKey;
+use crate::log::write::placement::NoteTerms;
 use crate::segment::{Hit, Segment};
 use crate::types::{Condition, Durability, Expected, Offset, On, Record};
 
@@ -130,10 +131,9 @@ impl Guard {
         }
         let found = self.found.map(|found| found.offset);
         let holds = match &self.wanted {
-            Wanted::Stream(Expected::Any) => true,
-            Wanted::Stream(Expected::NoStream) | Wanted::Nothing(_) => found.is_none(),
-            Wanted::Stream(Expected::Exists) | Wanted::Something(_) => found.is_some(),
-            Wanted::Stream(Expected::Version(version)) => found == Some(*version),
+            Wanted::Stream(expected) => expected.allows(found),
+            Wanted::Nothing(_) => found.is_none(),
+            Wanted::Something(_) => found.is_some(),
         };
         if holds { Verdict::Holds } else { Verdict::No }
     }
@@ -262,6 +262,12 @@ fn any(log: &Arc<Log>, (from, until): (Offset, Offset), own: Own<'_>) -> Result<
     }
 }
 
+/// The same, but not to be left in memory.
+fn written(how: &Append) -> Append {
+    let durability = if how.durability == Durability::Memory { Durability::Os } else { how.durability };
+    Append { durability, ..*how }
+}
+
 impl Log {
     /// Appends `records` as one batch, as [`append`](Self::append) does, if every condition holds. Each is written before this
     /// returns, whatever `how` says of memory.
@@ -275,14 +281,22 @@ impl Log {
         self.append_guarded_by(&mut guards, records, how)
     }
 
-    /// The same for one stream, by the selection of its key.
+    /// The same for one stream.
     pub(crate) fn append_expected(
         self: &Arc<Self>,
-        (selection, expected): (&Arc<Selection>, Expected),
+        (stream, expected): (StreamKey<'_>, Expected),
         records: &[Record<'_>],
         how: &Append,
     ) -> Result<Appended> {
-        self.append_guarded_by(Guard::on_stream(selection, expected).as_mut_slice(), records, how)
+        if expected == Expected::Any {
+            self.check_key_index()?;
+            return self.append_of((records, NoteTerms::OfOneKey(stream.term)), &written(how));
+        }
+        if let Some(appended) = self.append_to_known((stream, expected), records, how)? {
+            return Ok(appended);
+        }
+        let selection = Arc::new(Selection::Key(stream.key.into(), stream.term));
+        self.append_guarded_by(Guard::on_stream(&selection, expected).as_mut_slice(), records, how)
     }
 
     fn append_guarded_by(
@@ -292,9 +306,7 @@ impl Log {
         how: &Append,
     ) -> Result<Appended> {
         if guards.is_empty() {
-            let durability =
-                if how.durability == Durability::Memory { Durability::Os } else { how.durability };
-            return self.append(records, &Append { durability, ..*how });
+            return self.append(records, &written(how));
         }
         let Some(last) = records.last() else {
             return Err(Error::invalid("a batch needs at least one record"));
@@ -362,17 +374,9 @@ impl Log {
                 return held.map(|_| None);
             }
         }
-        let now = self.clock.now();
-        let most_bytes = Placement::most_bytes(records);
-        self.admit(&mut accumulator, (records, most_bytes), how, now)?;
-        let (waiting, linger) = (Waiting::WritesItself, Duration::ZERO);
-        let placement = Placement { records, most_bytes, batch_bytes: 1, waiting, linger, now };
-        let placed = accumulator.place(&placement);
-        accumulator.recycle(&mut writer.spent);
-        let batches = accumulator.take(Take::All);
-        drop(accumulator);
-        self.write_batches(&mut writer, batches)?;
-        Ok(Some((placed.first_offset, placed.last_offset, placed.opened_at)))
+        let terms = if accumulator.rules.key_index { NoteTerms::Yes } else { NoteTerms::No };
+        let (placed, now) = self.write_alone((&mut writer, accumulator), (records, terms), how)?;
+        Ok(Some((placed.first_offset, placed.last_offset, now)))
     }
 
     /// Whether all of them hold; false where that has to be looked at again.

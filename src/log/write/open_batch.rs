@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{
-    BatchBuilder, BatchHeader, Compressor, EndMarker, Malformed, ProducerStamp, Seal, SealedBatch,
-    sequence_after,
+    BatchBuilder, BatchHeader, BatchTerms, Compressor, EndMarker, Malformed, ProducerStamp, Seal,
+    SealedBatch, sequence_after,
 };
 use crate::io::Deadline;
 use crate::locks::OnceLock;
-use crate::log::write::placement::{Placed, Placement, Waiting, new_record};
+use crate::log::write::placement::{NoteTerms, Placed, Placement, Waiting, new_record};
 use crate::types::{Offset, Timestamp};
 
 /// How the write of a batch ended, for those who wait for it.
@@ -54,6 +54,7 @@ struct Marker {
 #[derive(Debug)]
 pub(in crate::log) struct OpenBatch {
     pub(in crate::log) builder: BatchBuilder,
+    terms: BatchTerms,
     /// The time of all its records when the log stamps them itself.
     pub(in crate::log) opened_at: Timestamp,
     /// There once somebody waits for the batch.
@@ -74,6 +75,7 @@ impl OpenBatch {
     pub(in crate::log) fn new(placement: &Placement<'_>, first_offset: Offset) -> Self {
         Self {
             builder: BatchBuilder::new(first_offset, placement.expected_bytes()),
+            terms: BatchTerms::default(),
             opened_at: placement.now,
             outcome: None,
             in_memory: None,
@@ -92,6 +94,7 @@ impl OpenBatch {
             .map_err(|malformed| Error::invalid(format!("a marker cannot be encoded: {malformed}")))?;
         Ok(Self {
             builder: BatchBuilder::new(offset, 0),
+            terms: BatchTerms::default(),
             opened_at: now,
             outcome: None,
             in_memory: None,
@@ -105,6 +108,11 @@ impl OpenBatch {
     /// The end of a transaction, if it is one.
     pub(in crate::log) fn ends(&self) -> Option<&EndMarker> {
         self.marker.as_ref().map(|marker| &marker.marker)
+    }
+
+    /// What its records are found by, where that was put down for each of them.
+    pub(in crate::log) fn terms(&self) -> Option<&BatchTerms> {
+        self.terms.of_all(self.builder.count())
     }
 
     /// The offset of its first record.
@@ -143,7 +151,9 @@ impl OpenBatch {
     /// The same, with the buffers of a batch that was written.
     pub(in crate::log) fn reuse(&mut self, placement: &Placement<'_>, first_offset: Offset) {
         self.builder.reset(first_offset);
-        let Self { builder: _, opened_at, outcome, in_memory, linger, full, marker, position } = self;
+        self.terms.clear();
+        let Self { builder: _, terms: _, opened_at, outcome, in_memory, linger, full, marker, position } =
+            self;
         (*opened_at, *outcome, *in_memory, *linger, *full) = (placement.now, None, None, None, false);
         (*marker, *position) = (None, Position::Free);
     }
@@ -185,7 +195,13 @@ impl OpenBatch {
     #[inline]
     fn take(&mut self, placement: &Placement<'_>, first_offset: Offset) -> Offset {
         for record in placement.records {
-            self.builder.append(&new_record(record, placement.now));
+            let record = new_record(record, placement.now);
+            match placement.terms {
+                NoteTerms::No => {}
+                NoteTerms::Yes => self.terms.add(&record, None, self.builder.count()),
+                NoteTerms::OfOneKey(term) => self.terms.add(&record, Some(term), self.builder.count()),
+            }
+            self.builder.append(&record);
         }
         let last_offset = self.builder.next_offset() - 1;
         if placement.waiting == Waiting::No {

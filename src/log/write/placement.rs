@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::format::{BatchHeader, NewRecord, RecordBody};
+use crate::format::{BatchHeader, NewRecord, RecordBody, TermHash};
 use crate::types::{Offset, Record, Timestamp};
 
 /// What a sender does once its records are placed.
@@ -29,6 +29,16 @@ pub(in crate::log) struct Placement<'a> {
     pub(in crate::log) linger: Duration,
     /// The timestamp of those records that have none.
     pub(in crate::log) now: Timestamp,
+    pub(in crate::log) terms: NoteTerms,
+}
+
+/// Whether what records are found by is put down while they are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::log) enum NoteTerms {
+    No,
+    Yes,
+    /// All of them have the key of this term.
+    OfOneKey(TermHash),
 }
 
 /// What is encoded of a record.

@@ -1,7 +1,6 @@
 //! The end of one segment and the beginning of the next.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::error::Result;
 use crate::figures::Event;
@@ -74,7 +73,8 @@ impl Log {
 
 /// Whether a segment has become too old to take one more batch.
 pub(in crate::log) struct Due {
-    pub(in crate::log) max_age: Duration,
+    /// In milliseconds.
+    pub(in crate::log) max_age: Timestamp,
     pub(in crate::log) now: Timestamp,
     /// The largest timestamp of the batch.
     pub(in crate::log) timestamp: Timestamp,
@@ -97,6 +97,6 @@ impl Due {
 
     #[inline]
     fn is_longer(&self, from: Timestamp, to: Timestamp) -> bool {
-        from >= 0 && u128::try_from(to.saturating_sub(from)).unwrap_or(0) > self.max_age.as_millis()
+        from >= 0 && to.saturating_sub(from) > self.max_age
     }
 }

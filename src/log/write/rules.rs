@@ -1,10 +1,9 @@
 //! What a record must be like to be appended.
 
-use std::time::Duration;
-
 use crate::error::{Error, Result};
 use crate::format::TimestampType;
 use crate::log::config::{KeyRule, LogConfig};
+use crate::log::retain::retention::millis;
 use crate::log::write::size_limit::SizeLimit;
 use crate::types::{NO_TIMESTAMP, Record, Timestamp, TopicPartition};
 
@@ -20,6 +19,7 @@ pub(in crate::log) struct AppendRules {
     pub(in crate::log) max_bytes: usize,
     max_bytes_setting: &'static str,
     pub(in crate::log) size_limit: Option<SizeLimit>,
+    pub(in crate::log) key_index: bool,
 }
 
 impl AppendRules {
@@ -37,11 +37,12 @@ impl AppendRules {
             max_bytes: max_bytes as usize,
             max_bytes_setting,
             size_limit: config.size_limit,
+            key_index: config.key_index,
         }
     }
 
     /// Checks records, their size apart.
-    #[inline]
+    #[inline(always)]
     pub(in crate::log) fn check(
         &self,
         records: &[Record<'_>],
@@ -52,8 +53,12 @@ impl AppendRules {
             if self.key_rule == KeyRule::Required && record.key_bytes().is_none() {
                 return Err(Error::KeyRequired { partition: partition.clone() });
             }
-            if self.timestamp_type == TimestampType::CreateTime {
-                self.check_time(record.timestamp_millis().unwrap_or(now), now)?;
+            // The time of now is always within bounds, unless the clock stands before 1970.
+            let own = record.timestamp_millis().or_else(|| (now < 0).then_some(now));
+            if self.timestamp_type == TimestampType::CreateTime
+                && let Some(own) = own
+            {
+                self.check_time(own, now)?;
             }
         }
         Ok(())
@@ -77,8 +82,4 @@ impl AppendRules {
         }
         Err(Error::InvalidTimestamp { timestamp, earliest, latest })
     }
-}
-
-fn millis(duration: Duration) -> Timestamp {
-    Timestamp::try_from(duration.as_millis()).unwrap_or(Timestamp::MAX)
 }

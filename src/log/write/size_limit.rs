@@ -137,7 +137,11 @@ impl Log {
                         return Err(self.full(&limit));
                     }
                 }
-                (WhenFull::Block, ..) => waiting = Some(Blocked::new(self, &limit)),
+                (WhenFull::Block, ..) => {
+                    // Taken where the limit was another one: nobody is to wait for one who waits.
+                    turn = None;
+                    waiting = Some(Blocked::new(self, &limit));
+                }
             }
         }
     }

@@ -271,6 +271,7 @@ fn placed(records: &[Record<'_>], first_offset: Offset, now: Timestamp) -> OpenB
         waiting: placement::Waiting::WritesItself,
         linger: std::time::Duration::ZERO,
         now,
+        terms: placement::NoteTerms::No,
     };
     let mut batch = OpenBatch::new(&placement, first_offset);
     batch.put(&placement, first_offset);

@@ -1,7 +1,6 @@
 //! The writer of a partition: batches from memory to the active segment, and the roll to the next one.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::figures::Appended;
@@ -13,6 +12,7 @@ use crate::log::config::LogConfig;
 use crate::log::follow::table::FollowedTable;
 use crate::log::log::Log;
 use crate::log::open::recovery::{Examined, LastClose};
+use crate::log::retain::retention::millis;
 use crate::log::table::edit::Edit;
 use crate::log::table::state_file::StateFile;
 use crate::log::write::accumulator::{Accumulator, Take};
@@ -21,8 +21,8 @@ use crate::log::write::attempts::Attempts;
 use crate::log::write::open_batch::{Batches, OpenBatch, Position, Recycled};
 use crate::log::write::roll::Due;
 use crate::log::write::spares::SMALL_BYTES;
-use crate::segment::{ActiveSegment, WriteFailure};
-use crate::types::Offset;
+use crate::segment::{ActiveSegment, NewBatch, WriteFailure};
+use crate::types::{Offset, Timestamp};
 
 /// What only the thread that writes may touch.
 #[derive(Debug)]
@@ -52,7 +52,8 @@ pub(in crate::log) struct Writer {
 struct WriteRules {
     compression: Compression,
     timestamp_type: TimestampType,
-    segment_age: Duration,
+    /// In milliseconds.
+    segment_age: Timestamp,
     key_index: bool,
 }
 
@@ -66,7 +67,7 @@ pub(in crate::log) fn is_sampled(offset: Offset) -> bool {
 impl WriteRules {
     fn new(config: &LogConfig) -> Self {
         let LogConfig { compression, timestamp_type, segment_age, key_index, .. } = *config;
-        Self { compression, timestamp_type, segment_age, key_index }
+        Self { compression, timestamp_type, segment_age: millis(segment_age), key_index }
     }
 }
 
@@ -259,6 +260,7 @@ impl Log {
         if is_compressed {
             writer.attempts.note(records, header.codec() != Codec::None);
         }
+        let next_offset = header.next_offset();
         let due = Due { max_age: segment_age, now: opened_at, timestamp: header.max_timestamp };
         let room = match position {
             Position::Free => Some(sealed.bytes.len()),
@@ -288,19 +290,20 @@ impl Log {
         let bytes = sealed.bytes.len() as u64;
         open.appended.note(opened_at);
         if key_index {
-            open.active.note_keys(&header, batch.builder.records(), at);
+            let (records, terms) = (batch.builder.records(), batch.terms());
+            open.active.note_keys(&NewBatch { header: &header, records, terms, position: at });
         }
         if header.producer_id >= 0 {
             let pending = self.note_producer(open, &header, batch.ends());
             (writer.first_undecided, writer.uncommitted) = (pending.undecided, pending.uncommitted);
         }
-        self.offsets.move_end(header.next_offset());
-        self.offsets.move_stable(writer.first_undecided.unwrap_or(header.next_offset()));
+        self.offsets.move_end(next_offset);
+        self.offsets.move_stable(writer.first_undecided.unwrap_or(next_offset));
         self.show_growth(open, writer.uncommitted);
         writer.unsynced_bytes += bytes;
         writer.appended.batches += 1;
         writer.appended.bytes += bytes;
-        writer.appended.records += u64::try_from(header.record_count).unwrap_or(0);
+        writer.appended.records += u64::from(header.record_count.unsigned_abs());
         self.ask_for_sync(writer);
         Ok(())
     }

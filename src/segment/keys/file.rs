@@ -1,5 +1,6 @@
 //! A `.keyindex` as readers look things up in it: page by page, each checked before it is believed.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -184,6 +185,19 @@ impl KeyPages for Pages<'_> {
 
     fn contradiction(&self) -> NoAnswer {
         NoAnswer::Wrong
+    }
+}
+
+/// Removes the key index of another `.log` that had the segment's name before.
+pub(crate) fn remove_other(directory: &Directory, stamp: &KeyStamp) -> Result<()> {
+    let name = segment_file_name(stamp.base, SegmentFile::KeyIndex);
+    let file = match directory.open(&name, OpenMode::Read) {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    match KeyIndexHeader::decode(&file.read(0, PAGE_BYTES)?) {
+        Ok(header) if header.stamp == *stamp => Ok(()),
+        _ => directory.remove_if_there(&name),
     }
 }
 

@@ -4,12 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::{BatchHeader, KeyEntry, KeyStamp, TermHash};
+use crate::format::{BatchHeader, BatchTerms, KeyEntry, KeyStamp, TermHash};
 use crate::io::Directory;
 use crate::locks::{Mutex, RwLock};
 use crate::segment::ReadMode;
 use crate::segment::keys::file::{self, KeyFile, NoAnswer};
-use crate::segment::keys::growing::Growing;
+use crate::segment::keys::growing::{Growing, Place};
 use crate::types::Offset;
 
 /// A batch in which a record may be found.
@@ -18,6 +18,27 @@ pub(crate) struct Hit {
     /// Of the record.
     pub(crate) offset: Offset,
     /// Of its batch.
+    pub(crate) position: u64,
+}
+
+/// The newest record of a hash, as far as memory alone tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Newest {
+    /// `None` where the segment has no record of the hash at all.
+    pub(crate) hit: Option<Hit>,
+    /// It is known up to here.
+    pub(crate) until: Offset,
+}
+
+/// A batch as its terms are taken in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewBatch<'a> {
+    pub(crate) header: &'a BatchHeader,
+    /// The uncompressed bytes of its records.
+    pub(crate) records: &'a [u8],
+    /// Its terms, where whoever encoded the records has put them down.
+    pub(crate) terms: Option<&'a BatchTerms>,
+    /// Of the batch in the `.log`.
     pub(crate) position: u64,
 }
 
@@ -84,6 +105,13 @@ enum Look {
     Unknown(Offset, Option<KeyStamp>),
 }
 
+impl Before {
+    /// How many terms it holds in memory.
+    fn in_memory(&self) -> usize {
+        if let Self::Memory(part) = self { part.read().len() } else { 0 }
+    }
+}
+
 impl Keys {
     /// Of a segment of which nothing is known.
     pub(in crate::segment) fn unknown(base: Offset, stamp: Option<KeyStamp>) -> Self {
@@ -91,15 +119,40 @@ impl Keys {
         Self { base, state: RwLock::new(state), stamp: RwLock::new(stamp), loading: Mutex::new(()) }
     }
 
-    /// Takes in a batch that was just written.
-    pub(in crate::segment) fn note(&self, header: &BatchHeader, records: &[u8], position: u64) {
-        let growing = self.state.read().growing.clone();
-        let known = growing.filter(|growing| growing.read().until() == header.base_offset);
-        let part = known.unwrap_or_else(|| self.begin(header.base_offset));
-        if part.write().add(header, records, position).is_err() {
+    /// Takes in a batch that was just written. Says how many terms are held in memory then.
+    pub(in crate::segment) fn note(&self, batch: &NewBatch<'_>) -> usize {
+        let state = self.state.read();
+        if let Some(growing) = &state.growing {
+            let mut growing = growing.write();
+            if growing.until() == batch.header.base_offset
+                && let Ok(terms) = growing.take_in(batch)
+            {
+                return terms + state.before.in_memory();
+            }
+        }
+        drop(state);
+        self.note_first(batch)
+    }
+
+    /// The same where nothing grows that the batch goes on with.
+    #[cold]
+    fn note_first(&self, batch: &NewBatch<'_>) -> usize {
+        let part = self.begin(batch.header.base_offset);
+        if part.write().take_in(batch).is_err() {
             // Its own encoder made it: this is never seen. Nothing is concluded from half a batch.
             *self.state.write() = State { before: Before::Unknown(None), growing: None };
         }
+        self.in_memory()
+    }
+
+    /// The newest record of a hash. `None` where memory does not tell.
+    pub(crate) fn newest(&self, hash: TermHash) -> Option<Newest> {
+        let state = self.state.read();
+        let growing = state.growing.as_ref()?.read();
+        let until = growing.until();
+        let hit = growing.newest_hit(hash);
+        let is_whole = growing.from() == self.base;
+        (hit.is_some() || is_whole).then_some(Newest { hit, until })
     }
 
     /// Terms are put down from this offset on; some before it may not have been.
@@ -124,8 +177,7 @@ impl Keys {
     /// How many terms are held in memory.
     pub(crate) fn in_memory(&self) -> usize {
         let state = self.state.read();
-        let before = if let Before::Memory(part) = &state.before { part.read().len() } else { 0 };
-        before + state.growing.as_ref().map_or(0, |part| part.read().len())
+        state.before.in_memory() + state.growing.as_ref().map_or(0, |part| part.read().len())
     }
 
     /// The `.log` that its file would be of, where that is known.
@@ -334,9 +386,9 @@ impl State {
 
 fn of_part(part: &Part, hash: TermHash, range: Range<Offset>, most: usize) -> Vec<Hit> {
     let mut hits = Vec::new();
-    let mut next = Some(part.read().newest(hash));
-    while let Some(number) = next {
-        next = part.read().walk(number, &range, (most, &mut hits));
+    let mut next = Some(Place::Newest(hash));
+    while let Some(place) = next {
+        next = part.read().walk(place, &range, (most, &mut hits));
     }
     hits
 }

@@ -6,6 +6,7 @@ mod growing;
 #[expect(clippy::module_inception, reason = "the folder and its central type share the field's word")]
 mod keys;
 
+pub(crate) use file::remove_other as remove_other_keys;
 pub(super) use growing::Growing;
 pub(super) use keys::Walk;
-pub(crate) use keys::{Hit, HitRange, Keys, Take};
+pub(crate) use keys::{Hit, HitRange, Keys, NewBatch, Newest, Take};

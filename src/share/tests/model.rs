@@ -222,7 +222,11 @@ impl World {
         self.expire();
         let is_held = lock.until > self.now;
         let known = self.records[&offset];
-        assert_eq!(self.state.held(offset, lock.id, self.now), is_held.then_some(known.count));
+        let held = self.state.held(offset, lock.id, self.now);
+        assert_eq!(held.map(|span| span.count), is_held.then_some(known.count));
+        let of_lock =
+            |offset: Offset| self.records.get(&offset).is_some_and(|known| known.fate == Fate::Out(lock));
+        assert!(held.is_none_or(|span| (span.first..=span.last).all(of_lock)), "{held:?}");
         assert_eq!(self.state.held(offset, lock.id + 1, self.now), None, "another's lock");
         if !is_held {
             return;

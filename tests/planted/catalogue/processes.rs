@@ -6,6 +6,7 @@ const READ_ONLY: Tests = tests("processes", &["read_only::"]);
 const LIVE: Tests = tests("processes", &["live::"]);
 const PAIR: Tests = tests("processes", &["pair::"]);
 const GROUPS: Tests = tests("processes", &["groups::"]);
+const LOOKS: Tests = tests("processes", &["looks::"]);
 const PAGE: Tests = tests("lib", &["live::"]);
 
 pub(super) const BUGS: &[Bug] = &[
@@ -87,7 +88,49 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "if is_wanted_elsewhere && false {",
         caught_by: &[PAIR],
     },
+    Bug {
+        name: "live-files-of-another-life-are-kept",
+        file: "src/log/follow/table.rs",
+        good: "if !known.is_of(life) {",
+        bad: "if !known.is_of(life) && false {",
+        caught_by: &[LOOKS],
+    },
+    Bug {
+        name: "live-file-that-is-not-there-is-not-looked-for-again",
+        file: "src/log/follow/follow.rs",
+        good: "const MOST_LOOKS_ANEW: u32 = 10;",
+        bad: "const MOST_LOOKS_ANEW: u32 = 0;",
+        caught_by: &[LOOKS],
+    },
+    Bug {
+        name: "live-slots-shown-later-are-not-looked-for",
+        file: "src/live/guest.rs",
+        good: "            && let Some(slot) = cached().filter(is_its)\n        {\n            return Ok(Some(slot));",
+        bad: "        {\n            return Ok(cached().filter(is_its));",
+        caught_by: &[LOOKS],
+    },
     // Groups elsewhere.
+    Bug {
+        name: "spool-is-not-folded-where-nobody-can-attach",
+        file: "src/store/store.rs",
+        good: "drop(groups.fold());",
+        bad: "if owner.is_some() {\n            drop(groups.fold());\n        }",
+        caught_by: &[tests("crash", &["durability::derived::"])],
+    },
+    Bug {
+        name: "derived-file-stops-a-partition",
+        file: "src/log/table/names.rs",
+        good: "drop(directory.remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex)));",
+        bad: "directory.remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex))?;",
+        caught_by: &[tests("crash", &["durability::derived::"])],
+    },
+    Bug {
+        name: "spool-stays-over-what-was-folded",
+        file: "src/group/follow.rs",
+        good: "committed.uncover();",
+        bad: "",
+        caught_by: &[GROUPS],
+    },
     Bug {
         name: "spool-is-folded-after-the-group-is-used",
         file: "src/group/spool.rs",
@@ -98,7 +141,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "spool-is-folded-again-and-again",
         file: "src/group/spool.rs",
-        good: "spool.take_out(bytes)?;",
+        good: "spool.take_out(&commits, bytes)?;",
         bad: "_ = bytes;",
         caught_by: &[GROUPS],
     },
@@ -112,8 +155,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "group-is-two-processes",
         file: "src/group/spool.rs",
-        good: "if !spool.locks.try_lock_group(group)? {",
-        bad: "if !spool.locks.try_lock_group(group)? && false {",
+        good: "if !spool.try_lock_group(group)? {",
+        bad: "if !spool.try_lock_group(group)? && false {",
         caught_by: &[GROUPS],
     },
 ];

@@ -4,6 +4,20 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "threads-of-a-reader-stay",
+        file: "src/store/reader.rs",
+        good: "self.topics.agenda().stop_tasks();",
+        bad: "",
+        caught_by: &[tests("tasks", &["elsewhere::the_threads"])],
+    },
+    Bug {
+        name: "task-does-not-wait-for-the-decision",
+        file: "src/transaction/coordinator.rs",
+        good: "self.rests_on(&ended, &mut later.lock()).map_err(|error| undecided(deciding, error))?;",
+        bad: "ended.places.values().for_each(|written| later.lock().add(&written.partition, written.last));",
+        caught_by: &[tests("tasks", &["commits::"])],
+    },
+    Bug {
         name: "waker-kept-without-a-second-look",
         file: "src/log/signal.rs",
         good: "if state.raised != seen {\n            return Ok(Poll::Ready(()));",

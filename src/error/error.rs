@@ -1,9 +1,12 @@
 //! The one error type: what happened, where, and what can be done.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::error::words::{
+    alike, at_offset, by, found_instead, go_on_at, held, holder, poisoned, unknown_topic,
+};
 use crate::types::{Condition, Offset, Timestamp, TopicPartition, Utc};
 
 /// A result of this crate.
@@ -250,16 +253,16 @@ pub enum Error {
         member: String,
     },
 
-    /// The message is not this worker's any more: its lock has run out, and it is, or was, handed out again. The answer was not
-    /// taken. Work that takes longer calls `renew` meanwhile, or has a longer lock timeout.
-    #[error(
-        "offset {offset} of {partition}: the lock of the message has run out, and it may be another worker's"
-    )]
+    /// The message is not this worker's any more, mostly because its lock has run out. The answer was not taken. Work that
+    /// takes longer calls `renew` meanwhile, or has a longer lock timeout.
+    #[error("offset {offset} of {partition}: the answer was not taken: {reason}")]
     LockLost {
         /// The partition.
         partition: TopicPartition,
         /// The message's offset.
         offset: Offset,
+        /// What has become of the message.
+        reason: &'static str,
     },
 
     /// A message of that id was sent a short time ago, and this one was not appended.
@@ -473,170 +476,4 @@ pub enum Error {
         /// The system's answer.
         source: Arc<io::Error>,
     },
-}
-
-fn unknown_topic(topic: &str, was_deleted: bool) -> String {
-    if was_deleted {
-        format!(
-            "topic {topic:?} was deleted, and this handle with it: if there is a topic of that name, take another handle from the store"
-        )
-    } else {
-        format!("unknown topic {topic:?}: create it with create_topic or ensure_topic")
-    }
-}
-
-/// What may not change.
-fn held(partition: Option<&TopicPartition>) -> String {
-    partition.map_or_else(|| "the store".to_owned(), TopicPartition::to_string)
-}
-
-/// What takes nothing more.
-fn poisoned(partition: Option<&TopicPartition>) -> String {
-    partition.map_or_else(|| "the list of topics".to_owned(), TopicPartition::to_string)
-}
-
-/// True when the process, or the machine, has as many files open as it may.
-pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
-    /// `ENFILE` and `EMFILE`, the same numbers on every Unix.
-    const NUMBERS: [i32; 2] = [23, 24];
-    cfg!(unix) && error.raw_os_error().is_some_and(|number| NUMBERS.contains(&number))
-}
-
-impl Error {
-    /// True when a file holds other bytes than were written to it.
-    pub fn is_corruption(&self) -> bool {
-        match self {
-            Self::Corrupt { .. } => true,
-            Self::Poisoned { cause, .. } | Self::Lost { cause, .. } => cause.is_corruption(),
-            _ => false,
-        }
-    }
-
-    /// True when the disk, a quota or a file size limit is full: the same call may succeed once there is room.
-    pub fn is_disk_full(&self) -> bool {
-        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-        match self {
-            Self::Io { source, .. } => matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge),
-            Self::Lost { cause, .. } | Self::Import { cause, .. } => cause.is_disk_full(),
-            _ => false,
-        }
-    }
-
-    /// True when the same call may succeed later without a change to the program: a full disk, a lock held elsewhere,
-    /// an interrupted or exhausted system resource, a condition that waits for the end of a transaction. A missing file or a refused permission is not among them, nor is a
-    /// [conflict](Self::is_conflict).
-    pub fn is_retriable(&self) -> bool {
-        use io::ErrorKind::{Interrupted, OutOfMemory, ResourceBusy, TimedOut, WouldBlock};
-        match self {
-            Self::StoreLocked { .. }
-            | Self::StoreInUse { .. }
-            | Self::GroupInUse { .. }
-            | Self::Full { .. }
-            | Self::Held { .. }
-            | Self::QueueFull { .. } => true,
-            Self::Conflict { is_undecided, .. } => *is_undecided,
-            Self::Io { source, .. } => {
-                let passes =
-                    matches!(source.kind(), Interrupted | OutOfMemory | ResourceBusy | TimedOut | WouldBlock);
-                is_out_of_descriptors(source) || passes || self.is_disk_full()
-            }
-            Self::Lost { cause, .. } | Self::Import { cause, .. } => cause.is_retriable(),
-            _ => false,
-        }
-    }
-
-    /// True when [`append_if`](crate::Partition::append_if) found that another caller had appended, or what
-    /// [`append_to`](crate::Topic::append_to) or [`append_when`](crate::Partition::append_when) depends on does not hold. The
-    /// same call cannot succeed: read on, decide again, and append by what is there now.
-    pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::UnexpectedEnd { .. } | Self::Conflict { is_undecided: false, .. })
-    }
-
-    /// Damage of a file.
-    pub(crate) fn corrupt(
-        path: PathBuf,
-        position: u64,
-        offset: Option<Offset>,
-        reason: impl Into<String>,
-    ) -> Self {
-        let reason = reason.into();
-        Self::Corrupt { path, position, offset, reason, partition: None, resume_at: None }
-    }
-
-    /// The same error; damage is of a file of that partition, where nobody has said so yet.
-    pub(crate) fn in_partition(mut self, place: &TopicPartition) -> Self {
-        if let Self::Corrupt { partition, .. } = &mut self {
-            partition.get_or_insert_with(|| place.clone());
-        }
-        self
-    }
-
-    /// The same error; a reader that met damage can go on at `offset`.
-    pub(crate) fn resuming_at(mut self, offset: Offset) -> Self {
-        if let Self::Corrupt { resume_at, .. } = &mut self {
-            *resume_at = Some(offset);
-        }
-        self
-    }
-
-    /// An I/O failure of `operation` on `path`.
-    pub(crate) fn io(path: &Path, operation: &'static str, source: io::Error) -> Self {
-        Self::Io { path: path.to_path_buf(), operation, source: Arc::new(source) }
-    }
-
-    /// A caller's mistake, in words.
-    pub(crate) fn invalid(reason: impl Into<String>) -> Self {
-        Self::InvalidArgument { reason: reason.into() }
-    }
-
-    /// A directory that a backup cannot be made in, checked or restored from.
-    pub(crate) fn backup(path: &Path, reason: impl Into<String>) -> Self {
-        Self::Backup { path: path.to_path_buf(), reason: reason.into() }
-    }
-
-    /// A setting outside its range.
-    pub(crate) fn config(key: &str, value: impl ToString, reason: impl Into<String>) -> Self {
-        Self::InvalidConfig { key: key.to_owned(), value: value.to_string(), reason: reason.into() }
-    }
-}
-
-fn found_instead(found: Option<Offset>, is_undecided: bool) -> String {
-    match found {
-        None => "there is none".to_owned(),
-        Some(offset) if is_undecided => {
-            format!(
-                "whether the one at offset {offset} counts is not decided: its transaction has no end yet"
-            )
-        }
-        Some(offset) => format!("the last one is at offset {offset}"),
-    }
-}
-
-fn holder(pid: Option<u32>) -> String {
-    match pid {
-        Some(pid) if pid == std::process::id() => "open in this process already: close it first".to_owned(),
-        Some(pid) => format!("locked by process {pid}: close it there first"),
-        None => "locked by processes that have it open read-only, or by one that is not known: close it there first"
-            .to_owned(),
-    }
-}
-
-fn by(pid: Option<u32>) -> String {
-    pid.map_or_else(String::new, |pid| format!(" in process {pid}"))
-}
-
-fn alike(topic: &str, existing: &str) -> &'static str {
-    if topic == existing {
-        ""
-    } else {
-        ", and names that differ only in `.` and `_` are one to Kafka's metrics"
-    }
-}
-
-fn go_on_at(offset: Option<Offset>) -> String {
-    offset.map(|offset| format!("; reading can go on at offset {offset}")).unwrap_or_default()
-}
-
-fn at_offset(offset: Option<Offset>) -> String {
-    offset.map(|offset| format!(" (offset {offset})")).unwrap_or_default()
 }

@@ -1,0 +1,63 @@
+//! What a program asks of an error before it decides.
+
+use std::io;
+
+use crate::error::Error;
+
+/// True when the process, or the machine, has as many files open as it may.
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    /// `ENFILE` and `EMFILE`, the same numbers on every Unix.
+    const NUMBERS: [i32; 2] = [23, 24];
+    cfg!(unix) && error.raw_os_error().is_some_and(|number| NUMBERS.contains(&number))
+}
+
+impl Error {
+    /// True when a file holds other bytes than were written to it.
+    pub fn is_corruption(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } => true,
+            Self::Poisoned { cause, .. } | Self::Lost { cause, .. } => cause.is_corruption(),
+            _ => false,
+        }
+    }
+
+    /// True when the disk, a quota or a file size limit is full: the same call may succeed once there is room.
+    pub fn is_disk_full(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        match self {
+            Self::Io { source, .. } => matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge),
+            Self::Lost { cause, .. } | Self::Import { cause, .. } => cause.is_disk_full(),
+            _ => false,
+        }
+    }
+
+    /// True when the same call may succeed later without a change to the program: a full disk, a lock held elsewhere,
+    /// an interrupted or exhausted system resource, a condition that waits for the end of a transaction. A missing file or a refused permission is not among them, nor is a
+    /// [conflict](Self::is_conflict).
+    pub fn is_retriable(&self) -> bool {
+        use io::ErrorKind::{Interrupted, OutOfMemory, ResourceBusy, TimedOut, WouldBlock};
+        match self {
+            Self::StoreLocked { .. }
+            | Self::StoreInUse { .. }
+            | Self::GroupInUse { .. }
+            | Self::Full { .. }
+            | Self::Held { .. }
+            | Self::QueueFull { .. } => true,
+            Self::Conflict { is_undecided, .. } => *is_undecided,
+            Self::Io { source, .. } => {
+                let passes =
+                    matches!(source.kind(), Interrupted | OutOfMemory | ResourceBusy | TimedOut | WouldBlock);
+                is_out_of_descriptors(source) || passes || self.is_disk_full()
+            }
+            Self::Lost { cause, .. } | Self::Import { cause, .. } => cause.is_retriable(),
+            _ => false,
+        }
+    }
+
+    /// True when [`append_if`](crate::Partition::append_if) found that another caller had appended, or what
+    /// [`append_to`](crate::Topic::append_to) or [`append_when`](crate::Partition::append_when) depends on does not hold. The
+    /// same call cannot succeed: read on, decide again, and append by what is there now.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::UnexpectedEnd { .. } | Self::Conflict { is_undecided: false, .. })
+    }
+}

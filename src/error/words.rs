@@ -1,0 +1,64 @@
+//! Parts of messages.
+
+use crate::types::{Offset, TopicPartition};
+
+pub(super) fn unknown_topic(topic: &str, was_deleted: bool) -> String {
+    if was_deleted {
+        format!(
+            "topic {topic:?} was deleted, and this handle with it: if there is a topic of that name, take another handle from the store"
+        )
+    } else {
+        format!("unknown topic {topic:?}: create it with create_topic or ensure_topic")
+    }
+}
+
+/// What may not change.
+pub(super) fn held(partition: Option<&TopicPartition>) -> String {
+    partition.map_or_else(|| "the store".to_owned(), TopicPartition::to_string)
+}
+
+/// What takes nothing more.
+pub(super) fn poisoned(partition: Option<&TopicPartition>) -> String {
+    partition.map_or_else(|| "the list of topics".to_owned(), TopicPartition::to_string)
+}
+
+pub(super) fn found_instead(found: Option<Offset>, is_undecided: bool) -> String {
+    match found {
+        None => "there is none".to_owned(),
+        Some(offset) if is_undecided => {
+            format!(
+                "whether the one at offset {offset} counts is not decided: its transaction has no end yet"
+            )
+        }
+        Some(offset) => format!("the last one is at offset {offset}"),
+    }
+}
+
+pub(super) fn holder(pid: Option<u32>) -> String {
+    match pid {
+        Some(pid) if pid == std::process::id() => "open in this process already: close it first".to_owned(),
+        Some(pid) => format!("locked by process {pid}: close it there first"),
+        None => "locked by processes that have it open read-only, or by one that is not known: close it there first"
+            .to_owned(),
+    }
+}
+
+pub(super) fn by(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" in process {pid}"))
+}
+
+pub(super) fn alike(topic: &str, existing: &str) -> &'static str {
+    if topic == existing {
+        ""
+    } else {
+        ", and names that differ only in `.` and `_` are one to Kafka's metrics"
+    }
+}
+
+pub(super) fn go_on_at(offset: Option<Offset>) -> String {
+    offset.map(|offset| format!("; reading can go on at offset {offset}")).unwrap_or_default()
+}
+
+pub(super) fn at_offset(offset: Option<Offset>) -> String {
+    offset.map(|offset| format!(" (offset {offset})")).unwrap_or_default()
+}

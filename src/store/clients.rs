@@ -1,0 +1,101 @@
+//! Who works with the store's topics: producers, transactions, consumers, queues.
+
+use std::sync::Arc;
+
+use crate::consumer::{Consumer, ConsumerBuilder};
+use crate::error::Result;
+use crate::producer::{Producer, ProducerBuilder};
+use crate::share::{DeadLetters, EnqueuerBuilder, QueueBuilder, Schedule, Worker};
+use crate::store::store::Store;
+use crate::transaction::{NamedProducer, Transaction, TransactionBuilder};
+
+impl Store {
+    /// A producer with the default settings: records are in the operating system's hands when `send` returns.
+    pub fn producer(&self) -> Producer {
+        self.producer_builder().build_default()
+    }
+
+    /// A producer with other settings.
+    pub fn producer_builder(&self) -> ProducerBuilder {
+        ProducerBuilder::new(Arc::clone(&self.inner.topics))
+    }
+
+    /// Begins a transaction of that name, with the default settings. An earlier user of the name is fenced, and what that
+    /// one has not committed is aborted.
+    ///
+    /// # Errors
+    /// [`InvalidName`](Error::InvalidName), [`StoreClosed`](Error::StoreClosed).
+    pub fn transaction(&self, name: &str) -> Result<Transaction> {
+        self.check_open()?;
+        self.transaction_builder(name).begin()
+    }
+
+    /// Begins a transaction with other settings.
+    pub fn transaction_builder(&self, name: &str) -> TransactionBuilder {
+        TransactionBuilder::new(&self.inner.transactions, self.producer(), name)
+    }
+
+    /// The producer of that name, which knows what it has sent, also in earlier lives of the store.
+    ///
+    /// # Errors
+    /// [`InvalidName`](Error::InvalidName), [`StoreClosed`](Error::StoreClosed); [`Io`](Error::Io) when its name cannot be
+    /// made durable.
+    pub fn named_producer(&self, name: &str) -> Result<NamedProducer> {
+        self.check_open()?;
+        self.inner.transactions.named_producer(name)
+    }
+
+    /// A consumer of that group, with the default settings. It becomes a member when it subscribes.
+    ///
+    /// # Errors
+    /// [`InvalidName`](Error::InvalidName); [`Corrupt`](Error::Corrupt) while the committed offsets cannot be read.
+    pub fn consumer(&self, group: &str) -> Result<Consumer> {
+        self.consumer_builder().group(group).build()
+    }
+
+    /// A consumer with other settings, or without a group.
+    pub fn consumer_builder(&self) -> ConsumerBuilder {
+        ConsumerBuilder::new(Arc::clone(&self.inner.topics), Arc::clone(&self.inner.groups))
+    }
+
+    /// A worker of the queue that `group` has on a topic, with the default settings. The first one makes the queue, which begins
+    /// at the topic's first record. Queues of other groups, and consumers, see every record too.
+    ///
+    /// # Errors
+    /// As [`QueueBuilder::build`].
+    pub fn queue(&self, topic: &str, group: &str) -> Result<Worker> {
+        self.queue_builder(topic, group).build()
+    }
+
+    /// A worker of a queue with other settings.
+    pub fn queue_builder(&self, topic: &str, group: &str) -> QueueBuilder {
+        QueueBuilder::new(Arc::clone(&self.inner.queues), topic, group)
+    }
+
+    /// Sends to a topic whose records are messages: each id once, and no more than a queue may have to do.
+    pub fn enqueuer_builder(&self, topic: &str) -> EnqueuerBuilder {
+        EnqueuerBuilder::new(Arc::clone(&self.inner.queues), topic)
+    }
+
+    /// Sends records that are delivered later, from this thread and others.
+    pub fn schedule(&self) -> Schedule {
+        Schedule::new(Arc::clone(&self.inner.holds))
+    }
+
+    /// The dead letters of the queue that `group` has on a topic, in the queue's own topic of them.
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic) while nothing was given up yet; otherwise as [`QueueBuilder::build`].
+    pub fn dead_letters(&self, topic: &str, group: &str) -> Result<DeadLetters> {
+        DeadLetters::of_queue(Arc::clone(&self.inner.queues), topic, group)
+    }
+
+    /// The same in a [topic that was chosen](QueueBuilder::dead_letter_topic). Several queues may have theirs in it, each of which
+    /// has its own handed out.
+    ///
+    /// # Errors
+    /// As [`dead_letters`](Self::dead_letters).
+    pub fn dead_letters_in(&self, letters: &str, topic: &str, group: &str) -> Result<DeadLetters> {
+        DeadLetters::in_topic(Arc::clone(&self.inner.queues), letters, (topic, group))
+    }
+}

@@ -1,0 +1,129 @@
+//! The store's topics: created, adopted, altered, deleted.
+
+use crate::error::{Error, Result};
+use crate::store::store::Store;
+use crate::topic::{Adoption, LogSource, Topic, TopicConfig, refuse_change};
+
+impl Store {
+    /// Creates a topic.
+    ///
+    /// # Errors
+    /// [`TopicExists`](Error::TopicExists), also for a name that differs only in `.` and `_`;
+    /// [`InvalidName`](Error::InvalidName): 1 to 249 of `[A-Za-z0-9._-]`, not `.` or `..`;
+    /// [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). Nothing was created.
+    pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
+        let _work = self.work()?;
+        refuse_change(name)?;
+        let topic = self.inner.topics.create(name, &config)?;
+        self.topic_changed(name);
+        Ok(topic)
+    }
+
+    /// Makes a topic of logs that were written elsewhere: partitions of a Kafka broker, copies of partitions of annals, backups.
+    /// `directories` has one for each partition, in order. Every batch stays as it is, byte for byte, at its offset, whatever
+    /// wrote it; offsets may be missing. Appends go on behind the last one. [`LogSource`](crate::LogSource) says where a
+    /// partition is to start, and whether files may be linked instead of copied.
+    ///
+    /// All of it is read and checked before anything is written. When the call returns, the topic and its records are durable;
+    /// after an error or a crash there is nothing of it. The directories stay as they are, and nobody may write to
+    /// them meanwhile. No other topic can be created, changed or deleted while files are copied, and a close waits.
+    ///
+    /// A topic's settings hold for what was adopted, too: with `retention.ms` old records go soon. What groups have committed
+    /// elsewhere does not come along: [`commit_offsets`](crate::Consumer::commit_offsets) sets it.
+    ///
+    /// # Errors
+    /// [`CannotAdopt`](Error::CannotAdopt) with file, position and what to do: damage, offsets that go back or overlap, a
+    /// format before Kafka 0.11, no `.log`, a directory in this store. [`BatchTooLarge`](Error::BatchTooLarge),
+    /// [`InvalidConfig`](Error::InvalidConfig) when `config` has another number of partitions than there are directories;
+    /// otherwise as [`create_topic`](Self::create_topic).
+    pub fn adopt_topic<S: Into<LogSource>>(
+        &self,
+        name: &str,
+        config: TopicConfig,
+        directories: impl IntoIterator<Item = S>,
+    ) -> Result<Adoption> {
+        let _work = self.work()?;
+        refuse_change(name)?;
+        let sources = directories.into_iter().map(Into::into).collect();
+        let adopted = self.inner.topics.adopt(name, &config, sources)?;
+        self.topic_changed(name);
+        Ok(adopted)
+    }
+
+    /// The topic of that name. Those that the store keeps for itself can be read like any other, once there is something in
+    /// them, and are written by the store alone.
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic).
+    pub fn topic(&self, name: &str) -> Result<Topic> {
+        self.check_open()?;
+        self.inner.topics.get(name)
+    }
+
+    /// The topic of that name, created if there is none.
+    ///
+    /// # Errors
+    /// [`TopicMismatch`](Error::TopicMismatch) when it exists and anything that `config` sets is another there:
+    /// [`alter_topic`](Self::alter_topic) or [`add_partitions`](Self::add_partitions) change it. Otherwise as
+    /// [`create_topic`](Self::create_topic).
+    pub fn ensure_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
+        let _work = self.work()?;
+        refuse_change(name)?;
+        let topic = self.inner.topics.ensure(name, &config)?;
+        self.topic_changed(name);
+        Ok(topic)
+    }
+
+    /// All topics in the order of their names, the store's own among them.
+    pub fn topics(&self) -> Vec<Topic> {
+        self.inner.topics.all()
+    }
+
+    /// Adds partitions to a topic, so that there are `count`. Equal keys go elsewhere from then on. Consumers that are members
+    /// of a group read the new ones from the first record, also with [`StartFrom::Latest`](crate::StartFrom::Latest).
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidConfig`](Error::InvalidConfig) when there are as many already or the topic has a
+    /// [`key_index`](TopicConfig::key_index),
+    /// [`Io`](Error::Io). Nothing was added.
+    pub fn add_partitions(&self, name: &str, count: u32) -> Result<Topic> {
+        let _work = self.work()?;
+        refuse_change(name)?;
+        let topic = self.inner.topics.add_partitions(name, count)?;
+        self.topic_changed(name);
+        Ok(topic)
+    }
+
+    /// Changes settings of a topic; those that `changes` does not give stay, and what it
+    /// [unsets](TopicConfig::unset) gets its default again. Holds for what is appended from then on.
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic); [`InvalidConfig`](Error::InvalidConfig), also for another number of partitions
+    /// than there are, which [`add_partitions`](Self::add_partitions) changes; [`Io`](Error::Io). Nothing changed.
+    pub fn alter_topic(&self, name: &str, changes: TopicConfig) -> Result<Topic> {
+        let _work = self.work()?;
+        refuse_change(name)?;
+        self.inner.topics.alter(name, &changes)
+    }
+
+    /// Deletes a topic, its files, and what groups have committed for it. Records that were fetched stay readable.
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic). [`Io`](Error::Io): the topic is gone, files of it may be left; they go when
+    /// the store is opened next.
+    pub fn delete_topic(&self, name: &str) -> Result<()> {
+        let _work = self.work()?;
+        refuse_change(name)?;
+        // A decision that misses something there is not to seem complete without it.
+        drop(self.inner.transactions.write_owed());
+        let deleted = self.inner.topics.delete(name);
+        if matches!(self.inner.topics.get(name), Err(Error::UnknownTopic { .. })) {
+            self.inner.care.failures.forget(name);
+        }
+        // Also after a failure, which may have come when the topic was gone already.
+        self.topic_changed(name);
+        // What a queue had of it is no other topic's; what fails here is done by the next deletion.
+        drop(self.inner.queues.forget_deleted());
+        deleted.and(self.inner.groups.forget_deleted(name))
+    }
+}

@@ -1,0 +1,132 @@
+//! The events of a store that this process only reads.
+
+use std::fmt;
+use std::ops::RangeBounds;
+
+use crate::error::Result;
+use crate::stream::backwards::EventsBackwards;
+use crate::stream::merged::MergedEvents;
+use crate::stream::reader::EventReader;
+use crate::stream::stream::Stream;
+use crate::topic::{OwnedRecord, PartitionView, TopicView};
+use crate::types::{Offset, Query};
+
+/// The events of one key in a topic of a [`StoreReader`](crate::StoreReader): what [`Stream`] reads, and no call that appends. Cheap
+/// to clone; used from many threads at once.
+///
+/// The owner's key index is used where its file is there. What it has in memory of the newest segment each reader makes for itself, from
+/// the batches and in its own memory, as `docs/streams.md` bounds it; no file is written.
+///
+/// ```
+/// use annals::{Record, Store, StoreReader, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("shop-log");
+/// let store = Store::open(&path)?; // in one process
+/// store.create_topic("orders", TopicConfig::new().key_index(true))?;
+///
+/// let shop = StoreReader::attach(&path)?; // in another one
+/// let order = shop.topic("orders")?.stream("order-17")?;
+/// for event in ["placed", "paid"] {
+///     store.producer().send(Record::to("orders").key("order-17").value(event))?;
+///     store.producer().send(Record::to("orders").key("order-18").value(event))?;
+/// }
+/// assert_eq!(order.read(..)?.into_iter().count(), 2);
+/// assert_eq!(order.last()?.and_then(|event| event.value), Some(b"paid".to_vec()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct StreamView {
+    stream: Stream,
+}
+
+impl fmt::Debug for StreamView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.key().escape_ascii().to_string();
+        let place = self.stream.partition().topic_partition();
+        f.debug_struct("StreamView").field("in", place).field("key", &key).finish()
+    }
+}
+
+impl TopicView {
+    /// The events of a key.
+    ///
+    /// # Errors
+    /// As [`Topic::stream`](crate::Topic::stream).
+    pub fn stream(&self, key: impl AsRef<[u8]>) -> Result<StreamView> {
+        self.topic().stream(key).map(|stream| StreamView { stream })
+    }
+
+    /// The last record of a key; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`Topic::get`](crate::Topic::get).
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<OwnedRecord>> {
+        self.topic().get(key)
+    }
+
+    /// The events of all partitions that match a query, as [`Topic::select`](crate::Topic::select).
+    ///
+    /// # Errors
+    /// As [`Topic::select`](crate::Topic::select).
+    pub fn select(&self, query: &Query) -> Result<MergedEvents> {
+        self.topic().select(query)
+    }
+}
+
+impl PartitionView {
+    /// Reads the events that match a query and whose offsets lie in a range, forwards, as
+    /// [`Partition::select`](crate::Partition::select).
+    ///
+    /// # Errors
+    /// As [`Partition::select`](crate::Partition::select).
+    pub fn select(&self, query: &Query, range: impl RangeBounds<Offset>) -> Result<EventReader> {
+        self.partition().select(query, range)
+    }
+
+    /// The same from the last one on, backwards.
+    ///
+    /// # Errors
+    /// As [`Partition::select_backwards`](crate::Partition::select_backwards).
+    pub fn select_backwards(&self, query: &Query) -> Result<EventsBackwards> {
+        self.partition().select_backwards(query)
+    }
+}
+
+impl StreamView {
+    /// Its key.
+    pub fn key(&self) -> &[u8] {
+        self.stream.key()
+    }
+
+    /// Reads the events whose offsets lie in a range, forwards, as [`Stream::read`].
+    ///
+    /// # Errors
+    /// As [`Stream::read`].
+    pub fn read(&self, range: impl RangeBounds<Offset>) -> Result<EventReader> {
+        self.stream.read(range)
+    }
+
+    /// Its events from the last one on, backwards.
+    ///
+    /// # Errors
+    /// As [`Stream::backwards`].
+    pub fn backwards(&self) -> Result<EventsBackwards> {
+        self.stream.backwards()
+    }
+
+    /// Its last event; `None` where it has none.
+    ///
+    /// # Errors
+    /// As [`Stream::last`].
+    pub fn last(&self) -> Result<Option<OwnedRecord>> {
+        self.stream.last()
+    }
+
+    /// The offset of its last event; `None` where it has none.
+    ///
+    /// # Errors
+    /// As [`Stream::version`].
+    pub fn version(&self) -> Result<Option<Offset>> {
+        self.stream.version()
+    }
+}

@@ -1,0 +1,186 @@
+//! Files that can be made again stop nobody: no byte is free for them, or they cannot be removed.
+
+use annals::StoreReader;
+
+use super::*;
+
+fn send(store: &Store, numbers: std::ops::Range<i64>) {
+    for number in numbers {
+        let key = if number % 2 == 0 { "one" } else { &value_of(number) };
+        store.producer().send(Record::to(TOPIC).key(key).value(&value_of(number))).unwrap();
+    }
+}
+
+fn indexed() -> TopicConfig {
+    small_segments().cleanup_policy(CleanupPolicy::Compact).key_index(true)
+}
+
+#[test]
+fn a_key_index_that_cannot_be_removed_stops_no_compaction_and_no_first_append() {
+    let dir = fast_dir();
+    let files = FaultyFileSystem::new();
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    let topic = store.create_topic(TOPIC, indexed()).unwrap();
+    send(&store, 0..200);
+    // So that there are some.
+    assert!(topic.get("one").unwrap().is_some());
+    topic.compact().unwrap();
+    assert!(!files_of(dir.path(), "orders-0", ".keyindex").is_empty());
+    files.fail(&[Call::Remove], ".keyindex", (0, Times::ForEver), Fault::Error(EIO));
+    send(&store, 200..400);
+    topic.compact().unwrap();
+    send(&store, 400..402);
+    assert_eq!(topic.get("one").unwrap().unwrap().value.unwrap(), value_of(400).into_bytes());
+    assert_eq!(topic.get(value_of(7)).unwrap().unwrap().offset, 7);
+    // Killed between the new table and the new name: the next life gives it.
+    for nth in 0..3 {
+        let copy = fast_dir();
+        let (inner, held) = (FaultyFileSystem::new(), fast_dir());
+        copy_dir(dir.path(), copy.path());
+        let life = on_faulty(copy.path(), &inner).open().unwrap();
+        send(&life, 402..500);
+        inner.fail(&[Call::Rename], ".cleaned", (nth, Times::ForEver), Fault::Error(EIO));
+        drop(life.topic(TOPIC).unwrap().compact());
+        copy_dir(copy.path(), held.path());
+        let next = FaultyFileSystem::new();
+        next.fail(&[Call::Remove], ".keyindex", (0, Times::ForEver), Fault::Error(EIO));
+        let again = on_faulty(held.path(), &next).open().unwrap();
+        send(&again, 500..501);
+        let last = again.topic(TOPIC).unwrap().get("one").unwrap().unwrap();
+        assert_eq!(last.value.unwrap(), value_of(500).into_bytes(), "{nth}");
+    }
+}
+
+/// What it is to forget stands in no file when it returns: it says so when one cannot be removed, and does it when called again.
+#[test]
+fn an_erasure_leaves_no_key_index_of_what_was_erased() {
+    let dir = fast_dir();
+    let files = FaultyFileSystem::new();
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    let topic = store.create_topic(TOPIC, indexed()).unwrap();
+    send(&store, 0..200);
+    assert!(topic.get("one").unwrap().is_some());
+    topic.compact().unwrap();
+    // Of the segment that holds it.
+    let of_it = files_of(dir.path(), "orders-0", ".keyindex").swap_remove(0);
+    let old = std::fs::read(&of_it).unwrap();
+    store.alter_topic(TOPIC, TopicConfig::new().key_index(false)).unwrap();
+    files.fail(&[Call::Remove], ".keyindex", (0, Times::ForEver), Fault::Error(EIO));
+    let key = value_of(7);
+    assert!(matches!(topic.erase(&key), Err(Error::Io { .. })), "a file tells of it");
+    files.heal();
+    topic.erase(&key).unwrap();
+    assert!(std::fs::read(&of_it).map_or(true, |left| left != old), "the old one is left");
+    send(&store, 200..201);
+}
+
+#[test]
+fn a_store_without_index_files_opens_and_is_read_with_no_byte_free() {
+    let dir = fast_dir();
+    let store = by_hand(dir.path()).open().unwrap();
+    store.create_topic(TOPIC, indexed()).unwrap();
+    send(&store, 0..300);
+    let config = TopicConfig::new().partitions(2);
+    store.create_topic("plain", config).unwrap();
+    let mut tx = store.transaction("step").unwrap();
+    tx.send(Record::to("plain").partition(0).value("1")).unwrap();
+    tx.commit().unwrap();
+    for kind in ["closed", "killed"] {
+        let copy = if kind == "closed" {
+            let copy = fast_dir();
+            copy_dir(dir.path(), copy.path());
+            by_hand(copy.path()).open().unwrap().close().unwrap();
+            copy
+        } else {
+            let copy = fast_dir();
+            copy_dir(dir.path(), copy.path());
+            copy
+        };
+        for partition in ["orders-0", "plain-0", "plain-1"] {
+            for suffix in ["index", ".snapshot"] {
+                for file in files_of(copy.path(), partition, suffix) {
+                    std::fs::remove_file(file).unwrap();
+                }
+            }
+        }
+        let files = FaultyFileSystem::watching_order();
+        let calls = [Call::Create, Call::CreateDir, Call::Write, Call::Allocate];
+        files.fail(&calls, "", (0, Times::ForEver), Fault::Error(ENOSPC));
+        let full = on_faulty(copy.path(), &files).open().unwrap();
+        let topic = full.topic(TOPIC).unwrap();
+        assert_eq!(records(&topic.partition(0).unwrap()).len(), 300, "{kind}");
+        assert_eq!(topic.get("one").unwrap().unwrap().value.unwrap(), value_of(298).into_bytes(), "{kind}");
+        let refused = full.producer().send(Record::to(TOPIC).key("one").value("x"));
+        assert!(refused.is_err_and(|error| error.is_disk_full()), "{kind}");
+        files.heal();
+        full.producer().send(Record::to(TOPIC).key("one").value("x")).unwrap();
+        full.close().unwrap();
+    }
+}
+
+#[test]
+fn commits_of_other_processes_hold_after_an_open_with_no_byte_free_and_where_nobody_can_attach() {
+    let dir = fast_dir();
+    let store = by_hand(dir.path()).open().unwrap();
+    store.create_topic(TOPIC, small_segments()).unwrap();
+    send(&store, 0..10);
+    let reader = StoreReader::attach(dir.path()).unwrap();
+    let mut billing = reader.consumer("billing").unwrap();
+    billing.subscribe([TOPIC]).unwrap();
+    billing.commit_offsets([((TOPIC, 0).into(), 3)]).unwrap();
+    store.close().unwrap();
+    billing.commit_offsets([((TOPIC, 0).into(), 7)]).unwrap();
+    drop((billing, reader));
+    let committed = |store: &Store| store.committed("billing")[&(TOPIC, 0).into()].offset;
+    // Nobody writes it: what is not folded is seen all the same.
+    let looked_at = Store::open_read_only(dir.path()).unwrap();
+    assert_eq!(looked_at.committed("billing")[&(TOPIC, 0).into()].offset, 7);
+    assert_eq!(looked_at.lag("billing").lag(), 3);
+    drop(looked_at);
+    // These files cannot be shared: no process can attach.
+    let files = FaultyFileSystem::watching_order();
+    let calls = [Call::Create, Call::CreateDir, Call::Write, Call::Allocate];
+    files.fail(&calls, "", (0, Times::ForEver), Fault::Error(ENOSPC));
+    let full = on_faulty(dir.path(), &files).open().unwrap();
+    assert_eq!(records(&full.topic(TOPIC).unwrap().partition(0).unwrap()).len(), 10);
+    // It is not given to a consumer that would begin where an earlier commit was.
+    let refused = full.consumer("billing");
+    assert!(refused.is_err_and(|error| error.is_disk_full()));
+    assert!(full.consumer("others").is_err_and(|error| error.is_disk_full()));
+    files.heal();
+    let mut home = full.consumer("billing").unwrap();
+    home.subscribe([TOPIC]).unwrap();
+    assert_eq!((committed(&full), home.poll(Duration::ZERO).unwrap().len()), (7, 3));
+    home.commit().unwrap();
+    drop(home);
+    full.close().unwrap();
+    // Folded once: it does not come back over what was committed at home.
+    assert_eq!(committed(&by_hand(dir.path()).open().unwrap()), 10);
+}
+
+#[test]
+fn a_topic_that_has_grown_says_so_after_any_failure_of_its_growth() {
+    let mut refused = 0;
+    for nth in 0..40 {
+        for times in [Times::Once, Times::ForEver] {
+            let dir = fast_dir();
+            let files = FaultyFileSystem::watching_order();
+            let store = on_faulty(dir.path(), &files).open().unwrap();
+            store.create_topic(TOPIC, small_segments()).unwrap();
+            send(&store, 0..4);
+            let all = [Call::Create, Call::CreateDir, Call::Write, Call::Rename, Call::Sync, Call::SyncDir];
+            files.fail(&all, "", (nth, times), Fault::Error(EIO));
+            let grown = store.add_partitions(TOPIC, 3);
+            files.heal();
+            refused += usize::from(grown.is_err());
+            drop(store);
+            let again = by_hand(dir.path()).open().unwrap();
+            let topic = again.topic(TOPIC).unwrap();
+            assert!(grown.is_err() || topic.partition_count() == 3);
+            let index = again.alter_topic(TOPIC, TopicConfig::new().key_index(true));
+            // The events of a key would be in two partitions.
+            assert_eq!(index.is_err(), topic.partition_count() == 3, "{nth} {times:?}: {index:?}");
+        }
+    }
+    assert!(refused > 20, "{refused}");
+}
