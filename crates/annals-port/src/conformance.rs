@@ -91,6 +91,7 @@ fn take_nothing<C: Consume>(consumer: &mut C) -> Result<(), Failure> {
 }
 
 fn texts(records: &[Received]) -> Vec<String> {
-    let text = |record: &Received| String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned();
+    let text =
+        |record: &Received| String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned();
     records.iter().map(text).collect()
 }

@@ -90,7 +90,9 @@ impl From<annals::Error> for Error {
             E::TopicExists { .. } => ErrorKind::TopicExists,
             E::Fenced { .. } => ErrorKind::Fenced,
             E::NotAssigned { .. } => ErrorKind::NotAssigned,
-            E::RecordTooLarge { .. } | E::KeyRequired { .. } | E::InvalidTimestamp { .. } => ErrorKind::Refused,
+            E::RecordTooLarge { .. } | E::KeyRequired { .. } | E::InvalidTimestamp { .. } => {
+                ErrorKind::Refused
+            }
             E::InvalidName { .. } | E::InvalidConfig { .. } | E::InvalidArgument { .. } => ErrorKind::Invalid,
             _ if error.is_retriable() => ErrorKind::Retriable,
             _ => ErrorKind::Other,

@@ -105,7 +105,11 @@ fn seeks<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
     hold!(texts(&found) == ["7", "8", "9"], "from 7 on it read {:?}", texts(&found));
     consumer.seek(&place, 0)?;
     consumer.commit()?;
-    hold!(consumer.committed(&place)? == Some(0), "a seek was committed as {:?}", consumer.committed(&place)?);
+    hold!(
+        consumer.committed(&place)? == Some(0),
+        "a seek was committed as {:?}",
+        consumer.committed(&place)?
+    );
     take(&mut consumer, 10)?;
     take_nothing(&mut consumer)
 }

@@ -25,7 +25,8 @@ fn come_back<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
     producer.send(Record::to(&name).timestamp(1_700_000_000_000))?;
     producer.send(Record::to(&name).key("").value("").timestamp(1_700_000_000_001))?;
     producer.send(Record::to(&name).key("k").value(&long).timestamp(1_600_000_000_000))?;
-    let headers = Record::to(&name).key("k").header("a", "1").null_header("a").header("", "").header("b", &[0, 255]);
+    let headers =
+        Record::to(&name).key("k").header("a", "1").null_header("a").header("", "").header("b", &[0, 255]);
     producer.send(headers.timestamp(1_700_000_000_002))?;
     producer.flush()?;
     let mut consumer = kafka.consumer(&format!("{run}-shapes"))?;
@@ -47,7 +48,10 @@ fn come_back<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
     hold!(headed.headers == expected, "headers came back as {:?}", headed.headers);
     let offsets: Vec<_> = found.iter().map(|record| record.offset).collect();
     hold!(offsets == [0, 1, 2, 3], "they stand at {offsets:?}");
-    hold!(found.iter().all(|record| record.topic == name && record.partition == 0), "they came from elsewhere");
+    hold!(
+        found.iter().all(|record| record.topic == name && record.partition == 0),
+        "they came from elsewhere"
+    );
     Ok(())
 }
 
@@ -57,7 +61,8 @@ fn murmur2(key: &[u8]) -> u32 {
     let mut hash = 0x9747_b28c ^ u32::try_from(key.len()).unwrap_or(u32::MAX);
     let mut fours = key.chunks_exact(4);
     for four in &mut fours {
-        let mut word = four.iter().rev().fold(0_u32, |word, byte| (word << 8) | u32::from(*byte)).wrapping_mul(M);
+        let mut word =
+            four.iter().rev().fold(0_u32, |word, byte| (word << 8) | u32::from(*byte)).wrapping_mul(M);
         word = (word ^ (word >> 24)).wrapping_mul(M);
         hash = hash.wrapping_mul(M) ^ word;
     }
@@ -87,7 +92,11 @@ fn places_of_keys<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
         let key = record.key.clone().unwrap_or_default();
         let is_named = record.value.as_deref() == Some(b"by name");
         let expected = if is_named { 6 } else { (murmur2(&key) & 0x7fff_ffff) % 7 };
-        hold!(record.partition == expected, "{key:?} is in partition {} and not {expected}", record.partition);
+        hold!(
+            record.partition == expected,
+            "{key:?} is in partition {} and not {expected}",
+            record.partition
+        );
     }
     Ok(())
 }

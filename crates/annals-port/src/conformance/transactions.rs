@@ -67,7 +67,11 @@ fn step<B: Backend>(kafka: &B, run: &str, is_committed: bool) -> Result<(), Fail
     producer.begin_transaction()?;
     found.iter().try_for_each(|record| producer.send(record.to_record().topic(&output)))?;
     producer.send_offsets(&mut consumer)?;
-    if is_committed { producer.commit_transaction()? } else { producer.abort_transaction()? }
+    if is_committed {
+        producer.commit_transaction()?
+    } else {
+        producer.abort_transaction()?
+    }
     consumer.close()?;
     let mut after = kafka.consumer(run)?;
     let expected = is_committed.then_some(5);
