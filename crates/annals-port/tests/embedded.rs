@@ -1,23 +1,24 @@
 //! A store does what every backend does.
 
 use annals::Durability;
-use annals_port::{Embedded, conformance};
+use annals_port::conformance::{Failure, checks};
+use annals_port::Embedded;
 
-fn conforms(durability: Durability) {
-    let dir = tempfile::tempdir().unwrap();
-    let kafka = Embedded::open(dir.path()).unwrap().durability(durability);
-    for check in conformance::checks::<Embedded>() {
-        let outcome = (check.run)(&kafka, "run");
-        assert!(outcome.is_ok(), "{durability:?}, {}: {}", check.name, outcome.unwrap_err());
+fn conforms(durability: Durability) -> Result<(), Failure> {
+    let dir = tempfile::tempdir()?;
+    let kafka = Embedded::open(dir.path())?.durability(durability);
+    for check in checks::<Embedded>() {
+        (check.run)(&kafka, "run").map_err(|failure| format!("{}: {failure}", check.name))?;
     }
+    Ok(())
 }
 
 #[test]
-fn a_store_conforms() {
-    conforms(Durability::Os);
+fn a_store_conforms() -> Result<(), Failure> {
+    conforms(Durability::Os)
 }
 
 #[test]
-fn a_store_conforms_at_disk() {
-    conforms(Durability::Disk);
+fn a_store_conforms_at_disk() -> Result<(), Failure> {
+    conforms(Durability::Disk)
 }
