@@ -41,7 +41,7 @@ use options::Options;
 /// A workload and how it is made. Made when its turn comes: its files are gone before the next begins.
 type Make = fn(&Scope) -> Outcome<Workload>;
 
-const WORKLOADS: [(&str, Make); 14] = [
+const WORKLOADS: [(&str, Make); 15] = [
     ("W1m", append::one_by_one_in_memory),
     ("W1o", append::one_by_one_to_the_os),
     ("W2", append::batches_of_100_bytes),
@@ -53,6 +53,7 @@ const WORKLOADS: [(&str, Make); 14] = [
     ("W6", point::random_offsets),
     ("Q1", queue::to_the_os),
     ("Q2", queue::to_the_disk),
+    ("Q3", queue::of_hot_keys),
     ("S1", streams::guarded),
     ("S2", streams::whole_streams),
     ("S3", streams::last_events),

@@ -13,7 +13,7 @@ use crate::share::burial::{AGAIN_AFTER_MS, AT_A_TIME, Burial};
 use crate::share::dead_letters::REDRIVE_HEADER;
 use crate::share::letter::{GROUP_HEADER, TOPIC_HEADER};
 use crate::share::queues::Queues;
-use crate::share::runs::{Lock, RunState, Span};
+use crate::share::runs::{Lock, RunState, Span, length};
 use crate::share::settings::Settings;
 use crate::share::share_partition::{Fresh, Selection, is_exhausted};
 use crate::share::slot::{Slot, SlotInner};
@@ -22,6 +22,7 @@ use crate::types::{Durability, Offset, Timestamp};
 
 /// What one look reads at most.
 const MOST_BYTES: usize = 1 << 20;
+const MOST_RECORDS: u64 = 10_000;
 
 /// A group's work on one topic.
 #[derive(Debug)]
@@ -144,7 +145,7 @@ impl Queue {
 
     /// The first look of an opening: what was out before, and in which order.
     fn prepare(&self, place: &Place, inner: &mut SlotInner) -> Result<()> {
-        inner.reader = None;
+        (inner.reader, inner.again) = (None, None);
         inner.state.skip_to(place.partition.start());
         inner.state.forget_order();
         if self.settings.is_ordered {
@@ -152,7 +153,8 @@ impl Queue {
             for span in inner.state.open_spans() {
                 let key =
                     |record: RecordRef<'_>| Fresh { offset: record.offset(), key: record.key().map(hash_of) };
-                self.each(place, (span.first, span.last), |record| records.push(key(record)))?;
+                let again = &mut inner.again;
+                self.each(place, again, (span.first, span.last), |record| records.push(key(record)))?;
             }
             inner.state.keep_order(records);
         }
@@ -163,27 +165,40 @@ impl Queue {
         Ok(())
     }
 
-    /// Calls `look` with each record of a range that is there.
+    /// Calls `look` with each record of a range that is there. The reader stays for the next range: where that is further on in
+    /// the same batch, the batch is not checked once more.
     fn each(
         &self,
         place: &Place,
+        reader: &mut Option<Reader>,
         (first, last): (Offset, Offset),
         mut look: impl FnMut(RecordRef<'_>),
     ) -> Result<()> {
         let log = place.partition.log();
         let first = first.max(place.partition.start());
-        let mut reader = Reader::new(Arc::clone(log), first, Visibility::Written, self.settings.on_damage)
-            .until(last.saturating_add(1))
-            .below_start(BelowStart::GoOn);
-        loop {
-            let slices = reader.fetch(FetchLimits { max_records: 10_000, max_bytes: MOST_BYTES });
-            let slices = slices.map_err(|error| log.explain(error))?;
+        let reader = reader.get_or_insert_with(|| self.reader(place, first));
+        reader.seek(first);
+        while reader.position() <= last {
+            let left = length(reader.position(), last).min(MOST_RECORDS);
+            let limits = FetchLimits {
+                max_records: usize::try_from(left).unwrap_or(usize::MAX),
+                max_bytes: MOST_BYTES,
+            };
+            let slices = reader.fetch(limits).map_err(|error| log.explain(error))?;
             if slices.is_empty() {
                 return Ok(());
             }
             let place = place.partition.topic_partition().clone();
-            Records::new(vec![PartitionRecords::new(place, slices)]).iter().for_each(&mut look);
+            let records = Records::new(vec![PartitionRecords::new(place, slices)]);
+            // Where records are missing it reads on behind the range.
+            records.iter().take_while(|record| record.offset() <= last).for_each(&mut look);
         }
+        Ok(())
+    }
+
+    fn reader(&self, place: &Place, from: Offset) -> Reader {
+        let log = Arc::clone(place.partition.log());
+        Reader::new(log, from, Visibility::Written, self.settings.on_damage).below_start(BelowStart::GoOn)
     }
 
     /// Hands out up to `most` messages of a partition, for `lock_timeout`.
@@ -222,9 +237,13 @@ impl Queue {
     ) -> Result<Reading> {
         let mut reading = Reading { next: inner.state.end(), ..Reading::default() };
         let mut room = most;
+        if selection.spans.is_empty() {
+            // It may hold an expanded batch.
+            inner.again = None;
+        }
         for span in &selection.spans {
             let mut records = Vec::new();
-            self.each(place, (span.first, span.last), |record| {
+            self.each(place, &mut inner.again, (span.first, span.last), |record| {
                 if self.is_for(&record) {
                     records.push(record.to_owned());
                 }
@@ -238,10 +257,7 @@ impl Queue {
         let log = place.partition.log();
         let end = inner.state.end();
         let SlotInner { reader, state, .. } = inner;
-        let reader = reader.get_or_insert_with(|| {
-            Reader::new(Arc::clone(log), end, Visibility::Written, self.settings.on_damage)
-                .below_start(BelowStart::GoOn)
-        });
+        let reader = reader.get_or_insert_with(|| self.reader(place, end));
         reader.seek(end);
         while room > 0 && state.has_room() {
             let limits = FetchLimits {
@@ -427,7 +443,8 @@ impl Queue {
     fn bury_span(&self, place: &Place, inner: &mut SlotInner, (span, now): (Span, Timestamp)) -> Result<()> {
         let mut records = Vec::new();
         let reason = format!("delivered {} times and not done", span.count);
-        self.each(place, (span.first, span.last), |record| records.push(record.to_owned()))?;
+        let range = (span.first, span.last);
+        self.each(place, &mut inner.again, range, |record| records.push(record.to_owned()))?;
         self.bury(place, inner, &Burial { span, records: &records, reason: &reason, now })
     }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use annals::{Error, Message, QueueBuilder, Record, Worker};
+use annals::{Codec, Durability, Error, Message, QueueBuilder, Record, TopicConfig, Worker};
 use annals_testing::Random;
 
 use crate::world::{World, value};
@@ -47,6 +47,10 @@ impl Life {
         let mut random = Random::new(seed);
         let world = World::new(1 + u32::try_from(random.below(3)).unwrap());
         let is_ordered = random.one_in(2);
+        if random.one_in(2) {
+            let compressed = TopicConfig::new().compression_type(Codec::Lz4);
+            world.store.alter_topic("jobs", compressed).unwrap();
+        }
         let mut life =
             Self { world, random, is_ordered, workers: Vec::new(), out: Vec::new(), jobs: BTreeMap::new() };
         life.hire();
@@ -75,19 +79,40 @@ impl Life {
         }
     }
 
+    /// Singly, or in one batch; at times behind a gap.
     fn send(&mut self) {
-        for _ in 0..=self.random.below(4) {
+        if self.random.one_in(5) {
+            let mut tx = self.world.store.transaction("aborted").unwrap();
+            for _ in 0..=self.random.below(3) {
+                tx.send(Record::to("jobs").value("never")).unwrap();
+            }
+            tx.abort().unwrap();
+        }
+        let jobs = self.world.store.topic("jobs").unwrap();
+        let is_batch = jobs.partition_count() == 1 && self.random.one_in(2);
+        let most = if is_batch { 12 } else { 4 };
+        let mut texts = Vec::new();
+        for _ in 0..=self.random.below(most) {
             let order = self.jobs.len();
             let name = format!("job {order}");
             let key = (!self.random.one_in(4)).then(|| self.random.below(5));
-            let text = key.map(|key| key.to_string());
-            let record = Record::to("jobs").value(&name);
-            let record = match &text {
-                Some(text) => record.key(text),
-                None => record,
-            };
-            self.world.store.producer().send(record).unwrap();
+            texts.push((name.clone(), key.map(|key| key.to_string())));
             self.jobs.insert(name, Known { fate: Fate::Waiting(0), count: 0, key, order });
+        }
+        let mut records = Vec::new();
+        for (name, key) in &texts {
+            let record = Record::to("jobs").value(name);
+            records.push(match key {
+                Some(key) => record.key(key),
+                None => record,
+            });
+        }
+        if is_batch {
+            jobs.partition(0).unwrap().append(&records, Durability::Os).unwrap();
+        } else {
+            for record in records {
+                self.world.store.producer().send(record).unwrap();
+            }
         }
     }
 

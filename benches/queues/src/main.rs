@@ -6,6 +6,7 @@
 //! cargo run --release --manifest-path benches/queues/Cargo.toml -- os             those whose name begins so
 //! cargo run --release --manifest-path benches/queues/Cargo.toml -- --quick        to see that it works
 //! cargo run --release --manifest-path benches/queues/Cargo.toml -- --dir /mnt/disk --repetitions 9 --row annals --json
+//! cargo run --release --manifest-path benches/queues/Cargo.toml -- scale DIR 10000000 1000000   so many waiting and delayed
 //! … --no-default-features --features sqlite                                       beside one peer alone
 //! ```
 //! What a row has to guarantee is in the names: `os` survives a SIGKILL, `disk` a power cut; `memory` may lose answers with the
@@ -23,6 +24,7 @@ mod payload;
 mod peers;
 #[path = "../../workloads/report.rs"]
 mod report;
+mod scale;
 #[path = "../../workloads/scratch.rs"]
 #[expect(dead_code, reason = "other benchmarks use more of it")]
 mod scratch;
@@ -34,6 +36,13 @@ use options::Options;
 use works::{WORKS, Work};
 
 fn main() -> Outcome {
+    let mut words = std::env::args().skip(1);
+    let word = words.next().unwrap_or_default();
+    if word.starts_with("scale") {
+        let dir = std::path::PathBuf::from(words.next().ok_or("scale needs a directory")?);
+        let sizes = scale::Sizes::parse(words)?;
+        return if word == "scale" { scale::run(&dir, &sizes) } else { scale::child(&dir, &sizes) };
+    }
     let options = Options::from_args(std::env::args().skip(1))?;
     let scratch = scratch::Scratch::new(&options.dir)?;
     let scope = Scope { scratch, scale: options.scale };

@@ -159,6 +159,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("queue", &["enqueue::"])],
     },
     Bug {
+        name: "what-lies-before-is-passed-over",
+        file: "src/log/read/reader.rs",
+        good: "let is_further_on = position > self.position;",
+        bad: "let is_further_on = position > 0;",
+        caught_by: &[MODEL],
+    },
+    Bug {
         name: "letters-of-other-topics-handed-out",
         file: "src/share/queue.rs",
         good: "record.header(TOPIC_HEADER) == Some(topic.as_bytes());",

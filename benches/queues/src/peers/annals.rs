@@ -55,7 +55,8 @@ impl Jobs for Annals {
             return Ok(());
         }
         let keys: Vec<_> = (first..).map(|number| number.to_be_bytes()).take(values.len()).collect();
-        let records: Vec<_> = keys.iter().zip(values).map(|(key, value)| Record::new().key(key).value(*value)).collect();
+        let records: Vec<_> =
+            keys.iter().zip(values).map(|(key, value)| Record::new().key(key).value(*value)).collect();
         // A batch is of one partition.
         let partition = &self.partitions[first / values.len() % self.partitions.len()];
         partition.append(&records, self.durability)?;

@@ -10,7 +10,8 @@ use crate::harness::Outcome;
 use crate::jobs::{Class, Jobs, Peer, Worker};
 use crate::payload::Found;
 
-pub(crate) const PEER: Peer = Peer { name: "honker", classes: &[Class::Os, Class::Disk], is_shared: true, open };
+pub(crate) const PEER: Peer =
+    Peer { name: "honker", classes: &[Class::Os, Class::Disk], is_shared: true, open };
 
 struct Honker {
     db: Database,

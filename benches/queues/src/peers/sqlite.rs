@@ -12,7 +12,8 @@ use crate::harness::Outcome;
 use crate::jobs::{Class, Jobs, Peer, Worker};
 use crate::payload::Found;
 
-pub(crate) const PEER: Peer = Peer { name: "sqlite, a table of jobs", classes: &[Class::Os, Class::Disk], is_shared: true, open };
+pub(crate) const PEER: Peer =
+    Peer { name: "sqlite, a table of jobs", classes: &[Class::Os, Class::Disk], is_shared: true, open };
 
 /// Those that wait and those whose lock has run out, the oldest first.
 const TAKE: &str = "UPDATE jobs SET attempts = attempts + 1, locked_until = unixepoch() + 30
