@@ -1,8 +1,8 @@
 //! A store does what every backend does.
 
 use annals::Durability;
-use annals_port::conformance::{Failure, checks};
 use annals_port::Embedded;
+use annals_port::conformance::{Failure, checks};
 
 fn conforms(durability: Durability) -> Result<(), Failure> {
     let dir = tempfile::tempdir()?;
