@@ -342,7 +342,13 @@ impl SharePartition {
         let state =
             if state == DeliveryState::Acknowledged { RunState::Acknowledged } else { RunState::Archived };
         self.forget_suspect(first, last);
-        self.runs.set(first, last, (state, count));
+        if first <= self.start {
+            // Nobody asks any more what they were.
+            self.runs.clear(first, last);
+            self.start = self.start.max(last + 1);
+        } else {
+            self.runs.set(first, last, (state, count));
+        }
         self.leave_lanes(first, last);
         self.advance();
     }
