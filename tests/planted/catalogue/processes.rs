@@ -111,6 +111,13 @@ pub(super) const BUGS: &[Bug] = &[
     },
     // Groups elsewhere.
     Bug {
+        name: "spool-is-taken-out-before-its-commits-are-durable",
+        file: "src/group/spool.rs",
+        good: "        self.ledger.sync()?;\n        spool.take_out",
+        bad: "        spool.take_out",
+        caught_by: &[tests("crash", &["durability::derived::a_commit"])],
+    },
+    Bug {
         name: "spool-is-not-folded-where-nobody-can-attach",
         file: "src/store/store.rs",
         good: "groups.spool_in(Spool::new(root.clone(), locks, SpoolRole::Owner));",
