@@ -1,4 +1,5 @@
 //! Markers that are missing after a clean close: the decisions that they follow from are needed still.
+#![expect(clippy::disallowed_methods, reason = "threads, files and a time limit of a test")]
 
 use std::sync::Arc;
 use std::thread;
