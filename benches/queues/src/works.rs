@@ -39,8 +39,8 @@ fn messages(class: Class, work: Work) -> usize {
         (Class::Disk, 1, 8) => 400,
         (Class::Disk, 1, _) => 100,
         (Class::Disk, _, _) => 5_000,
-        (_, 1, _) => 20_000,
-        _ => 100_000,
+        (_, 1, _) => 5_000,
+        _ => 50_000,
     }
 }
 

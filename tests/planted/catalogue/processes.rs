@@ -34,8 +34,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "read-only-commits-what-was-left-open",
         file: "src/transaction/recovery.rs",
-        good: "            Verdict::TakenBack(_) => Ending::Abort,\n            Verdict::Unknown => continue,\n        };\n        places.values()",
-        bad: "            Verdict::TakenBack(_) => Ending::Commit,\n            Verdict::Unknown => continue,\n        };\n        places.values()",
+        good: "            Verdict::Aborted | Verdict::TakenBack(_) => Ending::Abort,",
+        bad: "            Verdict::Aborted | Verdict::TakenBack(_) => Ending::Commit,",
         caught_by: &[READ_ONLY],
     },
     // Live readers.
