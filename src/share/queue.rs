@@ -333,7 +333,7 @@ impl Queue {
         let lost = done(&inner, (lock, now), offsets, &mut batches);
         self.queues.states.write(&place.slot, &mut inner, (&batches, now))?;
         let before = Freedom::of(&inner);
-        inner.acknowledge(&batches);
+        inner.acknowledge(&batches, now);
         inner.keep(batches);
         let frees = before.is_less_than(&Freedom::of(&inner));
         let lost = lost.map_or(Ok(()), |offset| Err(lock_lost(place, &inner, offset)));

@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::format::{DeliveryState, StateBatch};
 use crate::locks::Mutex;
 use crate::log::Reader;
+use crate::share::pace::Pace;
 use crate::share::runs::length;
 use crate::share::share_partition::SharePartition;
 use crate::share::state_log::{Accounts, Found, SlotName};
@@ -45,6 +46,7 @@ pub(super) struct SlotInner {
 pub(super) struct Counters {
     pub(super) delivered: u64,
     pub(super) acknowledged: u64,
+    pub(super) pace: Pace,
     pub(super) released: u64,
     pub(super) buried: u64,
     pub(super) lost: u64,
@@ -52,10 +54,12 @@ pub(super) struct Counters {
 
 impl SlotInner {
     /// They are done, as was written.
-    pub(super) fn acknowledge(&mut self, batches: &[StateBatch]) {
+    pub(super) fn acknowledge(&mut self, batches: &[StateBatch], now: Timestamp) {
         for batch in batches {
             self.state.finish(batch.first, batch.last, DeliveryState::Acknowledged);
-            self.counters.acknowledged += length(batch.first, batch.last);
+            let messages = length(batch.first, batch.last);
+            self.counters.acknowledged += messages;
+            self.counters.pace.note(now, messages);
         }
     }
 

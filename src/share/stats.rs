@@ -46,6 +46,8 @@ pub struct QueueStats {
     pub delivered: u64,
     /// Done since the store was opened.
     pub acknowledged: u64,
+    /// Done within the last minute, by the store's clock; about, where the pace changes.
+    pub acknowledged_last_minute: u64,
     /// Given back since the store was opened, to be handed out again.
     pub released: u64,
     /// Given up since the store was opened.
@@ -93,6 +95,7 @@ impl Queues {
             stats.waiting += unfinished.saturating_sub(figures.acquired + figures.delayed);
             stats.delivered += counters.delivered;
             stats.acknowledged += counters.acknowledged;
+            stats.acknowledged_last_minute += counters.pace.in_last_minute(now);
             stats.released += counters.released;
             stats.dead += counters.buried;
             stats.lost += counters.lost;

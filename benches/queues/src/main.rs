@@ -6,6 +6,8 @@
 //! cargo run --release --manifest-path benches/queues/Cargo.toml -- os             those whose name begins so
 //! cargo run --release --manifest-path benches/queues/Cargo.toml -- --quick        to see that it works
 //! cargo run --release --manifest-path benches/queues/Cargo.toml -- --dir /mnt/disk --repetitions 9 --row annals --json
+//! cargo run --release --manifest-path benches/queues/Cargo.toml -- cpu os         the processor's time, of all threads, instead of
+//!                                                                             the clock's: what others do on the machine counts for little
 //! cargo run --release --manifest-path benches/queues/Cargo.toml -- scale DIR 10000000 1000000   so many waiting and delayed
 //! … --no-default-features --features sqlite                                       beside one peer alone
 //! ```
@@ -28,6 +30,7 @@ mod scale;
 #[path = "../../workloads/scratch.rs"]
 #[expect(dead_code, reason = "other benchmarks use more of it")]
 mod scratch;
+mod watch;
 mod works;
 
 use harness::{Outcome, Scope};
@@ -38,12 +41,14 @@ use works::{WORKS, Work};
 fn main() -> Outcome {
     let mut words = std::env::args().skip(1);
     let word = words.next().unwrap_or_default();
+    let is_cpu = word == "cpu";
+    watch::count_processor_time(is_cpu);
     if word.starts_with("scale") {
         let dir = std::path::PathBuf::from(words.next().ok_or("scale needs a directory")?);
         let sizes = scale::Sizes::parse(words)?;
         return if word == "scale" { scale::run(&dir, &sizes) } else { scale::child(&dir, &sizes) };
     }
-    let options = Options::from_args(std::env::args().skip(1))?;
+    let options = Options::from_args(std::env::args().skip(1 + usize::from(is_cpu)))?;
     let scratch = scratch::Scratch::new(&options.dir)?;
     let scope = Scope { scratch, scale: options.scale };
     let mut report = report::Report::new(options.style);

@@ -3,11 +3,12 @@
 use std::rc::Rc;
 use std::sync::Mutex;
 
-use crate::harness::{Outcome, Row, Sample, Scope, Workload, timed};
+use crate::harness::{Outcome, Row, Sample, Scope, Workload};
 use crate::jobs::{Class, Jobs, Peer};
 use crate::payload::{Found, Payloads};
 use crate::peers;
 use crate::scratch::Scratch;
+use crate::watch::timed;
 
 const LEN: usize = 100;
 /// So many at a time where it is not measured.
@@ -39,8 +40,8 @@ fn messages(class: Class, work: Work) -> usize {
         (Class::Disk, 1, 8) => 400,
         (Class::Disk, 1, _) => 100,
         (Class::Disk, _, _) => 5_000,
-        (_, 1, _) => 20_000,
-        _ => 100_000,
+        (_, 1, _) => 5_000,
+        _ => 50_000,
     }
 }
 

@@ -166,6 +166,20 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[MODEL],
     },
     Bug {
+        name: "what-one-queue-has-done-goes",
+        file: "src/share/done.rs",
+        good: "|all, slot| common(&all, &done(slot))",
+        bad: "|all, slot| common(&all, &done(slot).into_iter().map(|_| 0..=Offset::MAX).take(1).collect())",
+        caught_by: &[tests("queue", &["done::"])],
+    },
+    Bug {
+        name: "answers-less-durable-than-what-follows",
+        file: "src/share/done.rs",
+        good: "self.states.sync()?;",
+        bad: "_ = self.states.partition();",
+        caught_by: &[tests("queue", &["done::"])],
+    },
+    Bug {
         name: "letters-of-other-topics-handed-out",
         file: "src/share/queue.rs",
         good: "record.header(TOPIC_HEADER) == Some(topic.as_bytes());",
