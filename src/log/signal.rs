@@ -361,7 +361,10 @@ mod tests {
         signal.raise();
         assert!(!none.waits(&signal, 0), "one look");
         let mut long = Patience::new(Duration::MAX);
-        assert!(long.waits_until(Deadline::after(Duration::ZERO), &signal, signal.raised()), "something is due");
+        assert!(
+            long.waits_until(Deadline::after(Duration::ZERO), &signal, signal.raised()),
+            "something is due"
+        );
     }
 
     #[test]

@@ -93,7 +93,8 @@ fn a_change_that_returns_an_error_has_not_happened_and_one_that_returns_none_has
                 let struck = files.trace().into_iter().find(|done| done.struck);
                 files.heal();
                 let Some(struck) = struck else { break };
-                let what = format!("{name}, errno {errno} at {:?} {:?}: {outcome:?}", struck.call, struck.path);
+                let what =
+                    format!("{name}, errno {errno} at {:?} {:?}: {outcome:?}", struck.call, struck.path);
                 if outcome.as_ref().is_err_and(is_open) {
                     continue;
                 }
@@ -123,7 +124,8 @@ fn what_delete_records_leaves_on_a_full_disk_is_reported_and_freed_by_maintenanc
         let dir = tempfile::tempdir().expect("a directory");
         let files = FaultyFileSystem::watching_order();
         let mut store = on_faulty(dir.path(), &files).open().expect("a new store");
-        let mut partition = store.create_topic(TOPIC, TopicConfig::new()).expect("a topic").partition(0).expect("one");
+        let mut partition =
+            store.create_topic(TOPIC, TopicConfig::new()).expect("a topic").partition(0).expect("one");
         for value in ["deleted 0", "deleted 1", "there 2", "there 3"] {
             partition.append(&[Record::new().value(value)], Durability::Os).expect("an append");
         }

@@ -162,7 +162,8 @@ fn every_call_of_those_who_send_and_read_is_refused_after_the_close() {
     let mut messages = worker.take(3, Duration::ZERO).expect("messages").into_iter().collect::<Vec<_>>();
     let enqueuer = store.enqueuer_builder("orders").build().expect("an enqueuer");
     let orders = store.topic("orders").expect("the topic");
-    let (partition, stream) = (orders.partition(0).expect("a partition"), orders.stream("order-17").expect("a stream"));
+    let (partition, stream) =
+        (orders.partition(0).expect("a partition"), orders.stream("order-17").expect("a stream"));
     let mut projection = store.projection("invoices", "orders").expect("a projection");
     store.close().expect("a close");
     let mut answers = Answers::default();
