@@ -222,8 +222,10 @@ impl Store {
     /// [`Transaction::abort`](crate::Transaction::abort), [`Consumer::close`](crate::Consumer::close) with nothing to commit. A second call waits for the first and returns what it returns. Dropping the last clone does
     /// the same and cannot report failures.
     ///
-    /// It may be called from [`on_maintenance_failure`](StoreBuilder::on_maintenance_failure): all partitions are closed when it returns, and the
-    /// directory is given back when the work ends from which `on_maintenance_failure` was called.
+    /// It waits for calls that are at work in the store, for a round of maintenance, and for a callback that runs in it. It may be called from
+    /// [`on_maintenance_failure`](StoreBuilder::on_maintenance_failure) or [`on_event`](StoreBuilder::on_event): all partitions are closed when it
+    /// returns, and the directory is given back when the work ends from which the callback was called. A callback that waits for another
+    /// thread which closes the store waits for ever.
     ///
     /// # Errors
     /// The first failure of any partition; the others are closed all the same. What was acknowledged as durable is.
