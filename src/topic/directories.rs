@@ -83,6 +83,34 @@ impl Topics {
         Ok(())
     }
 
+    /// The directories of a deleted topic, which could not be removed.
+    pub(super) fn note_leftover(&self, name: &str, topic: Identity, partitions: u32) {
+        self.leftovers.lock().insert(topic.topic, Leftover { name: name.to_owned(), topic, partitions });
+    }
+
+    /// Removes what deletions in this life could not, and says for each topic what came of it, in the name of its first partition.
+    pub(crate) fn remove_leftovers(&self) -> Vec<(TopicPartition, Result<()>)> {
+        if self.leftovers.lock().is_empty() {
+            return Vec::new();
+        }
+        // First this one, as who deletes does.
+        let mut catalog = self.catalog.lock();
+        if catalog.check().is_err() {
+            // The next open does it.
+            return Vec::new();
+        }
+        let left: Vec<_> = self.leftovers.lock().values().cloned().collect();
+        let mut remove = |Leftover { name, topic, partitions }: Leftover| {
+            let removed = self.remove_partitions(&name, topic, partitions);
+            if removed.is_ok() {
+                self.leftovers.lock().remove(&topic.topic);
+                catalog.forget_deleted([topic.topic]);
+            }
+            (TopicPartition::new(name, 0), removed)
+        };
+        left.into_iter().map(&mut remove).collect()
+    }
+
     /// Removes the directories of a topic that the catalog does not list any more. The first failure is returned; the others
     /// are removed all the same.
     pub(super) fn remove_partitions(&self, name: &str, topic: Identity, partitions: u32) -> Result<()> {
@@ -93,6 +121,14 @@ impl Topics {
         }
         outcome.and(self.root.sync())
     }
+}
+
+/// Directories of a deleted topic that are still there.
+#[derive(Debug, Clone)]
+pub(super) struct Leftover {
+    name: String,
+    topic: Identity,
+    partitions: u32,
 }
 
 /// Removes the directory of a partition whose topic was deleted. One that holds a partition of another topic, or of another

@@ -22,6 +22,7 @@ mod inbound;
 mod mirror;
 mod offset_map;
 mod outbound;
+mod remote;
 mod settings;
 mod source;
 
@@ -29,5 +30,6 @@ pub use error::{Error, Result};
 pub use figures::{Figures, TopicFigures};
 pub use mirror::Mirror;
 pub use offset_map::{OffsetMap, Run, Translated};
+pub use remote::{Remote, RemoteConsumer, RemoteProducer};
 pub use settings::Settings;
 pub use source::Source;

@@ -18,6 +18,8 @@ use crate::source::Source;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long the first calls to a cluster are tried at most: one that never answers may be no cluster.
+const BEGINNING: Duration = Duration::from_secs(120);
 
 /// Topics of a store and a cluster that are mirrored. What is promised is in `docs/mirror.md`.
 ///
@@ -69,6 +71,10 @@ impl Mirror {
     /// [`Differences`](Error::Differences), [`Settings`](Error::Settings), [`Cluster`](Error::Cluster), [`Store`](Error::Store).
     pub fn out(settings: Settings, source: impl Into<Source>) -> Result<Self> {
         let source = source.into();
+        patiently(&settings, || Self::begin_out(settings.clone(), source.clone()))
+    }
+
+    fn begin_out(settings: Settings, source: Source) -> Result<Self> {
         check(&settings)?;
         let cluster = Cluster::connect(&settings)?;
         let (mut topics, mut found) = (BTreeMap::new(), Vec::new());
@@ -99,6 +105,10 @@ impl Mirror {
     /// # Errors
     /// [`Differences`](Error::Differences), [`Settings`](Error::Settings), [`Cluster`](Error::Cluster), [`Store`](Error::Store).
     pub fn into_store(settings: Settings, store: &Store) -> Result<Self> {
+        patiently(&settings, || Self::begin_into(settings.clone(), store))
+    }
+
+    fn begin_into(settings: Settings, store: &Store) -> Result<Self> {
         check(&settings)?;
         let cluster = Cluster::connect(&settings)?;
         let theirs = cluster.describe()?;
@@ -185,6 +195,23 @@ impl Mirror {
                 std::thread::sleep(Duration::from_millis(50));
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// Tries again what may pass.
+fn patiently<T>(settings: &Settings, begin: impl Fn() -> Result<T>) -> Result<T> {
+    let patience = settings.effective_patience().min(BEGINNING);
+    let began = Instant::now();
+    loop {
+        match begin() {
+            Err(last) if last.is_retriable() => {
+                if began.elapsed() > patience {
+                    return Err(Error::GaveUp { seconds: patience.as_secs(), last: Box::new(last) });
+                }
+                std::thread::sleep(SHORTEST_PAUSE * 5);
+            }
+            other => return other,
         }
     }
 }

@@ -3,6 +3,35 @@
 use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
+    // What a call says of its own end.
+    Bug {
+        name: "wait-that-never-looks-at-its-deadline",
+        file: "src/log/signal.rs",
+        good: "self.is_over = self.deadline.has_passed();",
+        bad: "self.is_over = false;",
+        caught_by: &[tests("interface", &["timeouts::"])],
+    },
+    Bug {
+        name: "deletion-that-holds-and-returns-an-error",
+        file: "src/log/retain/delete_records.rs",
+        good: "let is_freed = self.free_deleted().is_ok();",
+        bad: "self.free_deleted()?;\n        let is_freed = true;",
+        caught_by: &[tests("interface", &["errors::effects::"])],
+    },
+    Bug {
+        name: "refused-rename-that-poisons",
+        file: "src/io/directory.rs",
+        good: "Err(error) if is_refusal(&error) &&",
+        bad: "Err(error) if is_refusal(&error) && name.is_empty() &&",
+        caught_by: &[tests("interface", &["errors::effects::"])],
+    },
+    Bug {
+        name: "deleted-topic-whose-files-stay",
+        file: "src/store/caretaker.rs",
+        good: "first = first.and(self.remove_leftovers());",
+        bad: "",
+        caught_by: &[tests("interface", &["errors::effects::"])],
+    },
     // A store's life.
     Bug {
         name: "append-before-commits-are-set-back",

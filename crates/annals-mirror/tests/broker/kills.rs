@@ -66,7 +66,7 @@ fn child_that_writes() {
     }
     while there < campaign.records {
         let contents: Vec<_> = (there..there + campaign.batch()).map(Content::of).collect();
-        let place = |content: usize| u32::try_from((there as usize + content) % PARTITIONS as usize).unwrap();
+        let place = |content: usize| u32::try_from((there + content as u64) % u64::from(PARTITIONS)).unwrap();
         let records: Vec<_> =
             contents.iter().enumerate().map(|(number, one)| one.to_record("orders", place(number))).collect();
         match there / campaign.batch() % 4 {
@@ -183,6 +183,7 @@ fn produce_some(servers: &str, campaign: &Campaign, number: &mut u64) -> Result<
     let wait = Duration::from_secs(60);
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", servers).set("enable.idempotence", "true");
+    config.set("reconnect.backoff.max.ms", "1000");
     let plain: BaseProducer = config.create()?;
     let transactional: BaseProducer = config.set("transactional.id", "tests").create()?;
     transactional.init_transactions(wait)?;
