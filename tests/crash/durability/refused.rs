@@ -115,14 +115,9 @@ fn a_close_beside_senders_into_memory_loses_nothing_that_was_accepted() {
         store.create_topic(TOPIC, TopicConfig::new().partitions(8)).unwrap();
         let senders: Vec<_> = (0..3)
             .map(|_| {
-                let store = store.clone();
+                let builder = store.producer_builder().durability(Durability::Memory);
+                let producer = builder.linger(Duration::from_secs(100_000)).build().unwrap();
                 spawn(move || {
-                    let producer = store
-                        .producer_builder()
-                        .durability(Durability::Memory)
-                        .linger(Duration::from_secs(100_000))
-                        .build()
-                        .unwrap();
                     let mut accepted = 0_u64;
                     loop {
                         match producer.send(Record::to(TOPIC).value("in memory")) {
