@@ -6,33 +6,29 @@ use crate::io::{Directory, EntryKind};
 use crate::log::{Log, RecoveryReport};
 use crate::topic::catalog_file::CATALOG_FILE;
 use crate::topic::internal::InternalTopic;
-use crate::topic::settings::Settings;
 use crate::topic::topics::Topics;
 use crate::types::TopicPartition;
 
 impl Topics {
-    /// Makes the files of partitions `from..`, durably. They belong to no topic until the catalog says so.
-    pub(super) fn create_partitions(
+    /// Makes the directories of new partitions, durably: of each topic those from a number on. They belong to no topic until the catalog
+    /// says so. Whatever is in them is made by the first append. Says which were made.
+    pub(super) fn create_partitions<'a>(
         &self,
-        name: &str,
-        (listed, entry): (&Catalog, &CatalogTopic),
-        settings: &Settings,
-        from: u32,
-    ) -> Result<()> {
-        let mut create = |directory: &Directory, identity| Log::create(directory, identity, settings.log());
-        self.make_partitions(name, (listed, entry), from, &mut create)
+        topics: impl IntoIterator<Item = (&'a str, &'a CatalogTopic, u32)>,
+        listed: &Catalog,
+    ) -> Result<Vec<Directory>> {
+        self.make_partitions(topics, listed, &mut |_, _| Ok(()))
     }
 
     /// The same, where `fill` makes the files of each.
-    pub(super) fn make_partitions(
+    pub(super) fn make_partitions<'a>(
         &self,
-        name: &str,
-        (listed, entry): (&Catalog, &CatalogTopic),
-        from: u32,
+        topics: impl IntoIterator<Item = (&'a str, &'a CatalogTopic, u32)>,
+        listed: &Catalog,
         fill: &mut dyn FnMut(&Directory, Identity) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<Vec<Directory>> {
         let mut made = Vec::new();
-        let mut make = |number: u32| {
+        let mut make = |name: &str, entry: &CatalogTopic, number: u32| {
             let directory = self.root.child(&partition_dir_name(name, number));
             if directory.exists()? {
                 remove_if_ours(&directory, listed, &self.root)?;
@@ -46,12 +42,15 @@ impl Topics {
             let identity = Identity { store: listed.store, topic: entry.id, partition: number };
             fill(&directory, identity)
         };
-        let outcome = (from..entry.partitions).try_for_each(&mut make).and_then(|()| self.root.sync());
-        if outcome.is_err() {
-            // What cannot be removed now is in no catalog, and goes at the next open.
-            made.iter().for_each(|directory| drop(Log::remove_directory(directory)));
+        let mut of_all = topics.into_iter().flat_map(|(name, entry, from)| {
+            (from..entry.partitions).map(move |number| (name, entry, number))
+        });
+        let outcome = of_all.try_for_each(|(name, entry, number)| make(name, entry, number));
+        if let Err(error) = outcome.and_then(|()| self.root.sync()) {
+            remove_made(&made);
+            return Err(error);
         }
-        outcome
+        Ok(made)
     }
 
     /// Removes directories that a crash left between two steps of a creation or a deletion: they carry this store's id and
@@ -93,6 +92,12 @@ impl Topics {
         }
         outcome.and(self.root.sync())
     }
+}
+
+/// Removes directories of partitions that came to no topic. What cannot be removed now is in no catalog, and gone by the next open, or
+/// when a topic of the name is created.
+pub(super) fn remove_made(made: &[Directory]) {
+    made.iter().for_each(|directory| drop(Log::remove_directory(directory)));
 }
 
 /// Removes the directory of a partition whose topic was deleted. One that holds a partition of another topic, or of another

@@ -26,3 +26,5 @@ mod mapped;
 mod renamed;
 #[cfg(test)]
 mod topics;
+#[cfg(test)]
+mod untouched;
