@@ -54,6 +54,7 @@ const WORKLOADS: [(&str, Make); 15] = [
     ("W6", point::random_offsets),
     ("Q1", queue::to_the_os),
     ("Q2", queue::to_the_disk),
+    ("Q3", queue::of_hot_keys),
     ("S1", streams::guarded),
     ("S2", streams::whole_streams),
     ("S3", streams::last_events),

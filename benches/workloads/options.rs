@@ -17,12 +17,18 @@ pub(crate) struct Options {
     pub(crate) scale: usize,
 }
 
+/// Where files are unless the command line says otherwise.
+const FILES: &str = match option_env!("CARGO_TARGET_TMPDIR") {
+    Some(dir) => dir,
+    None => concat!(env!("CARGO_MANIFEST_DIR"), "/target"),
+};
+
 impl Options {
     pub(crate) fn from_args(mut args: impl Iterator<Item = String>) -> Outcome<Self> {
         let mut options = Self {
             filters: Vec::new(),
             row: String::new(),
-            dir: PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
+            dir: PathBuf::from(FILES),
             style: Style::Table,
             repetitions: 7,
             scale: 1,

@@ -1,4 +1,4 @@
-//! Q1 and Q2: jobs taken and acknowledged, one at a time and by 100, by one worker and by eight.
+//! Q1 to Q3: jobs taken and acknowledged, one at a time and by 100, by one worker and by eight.
 
 use std::rc::Rc;
 use std::sync::Mutex;
@@ -19,10 +19,13 @@ struct Way {
     workers: usize,
     at_a_time: usize,
     durability: Durability,
+    /// Every so many messages have one key.
+    keys: usize,
     set: fn(QueueBuilder) -> QueueBuilder,
 }
 
-const PLAIN: Way = Way { workers: 1, at_a_time: 1, durability: Durability::Os, set: |builder| builder };
+const PLAIN: Way =
+    Way { workers: 1, at_a_time: 1, durability: Durability::Os, keys: usize::MAX, set: |builder| builder };
 
 /// Q1: answers are in the operating system's hands when their call returns.
 pub(crate) fn to_the_os(scope: &Scope) -> Outcome<Workload> {
@@ -56,6 +59,22 @@ pub(crate) fn to_the_disk(scope: &Scope) -> Outcome<Workload> {
     workload(scope, "jobs of 100 B taken and acknowledged, Disk", scope.records(4_000), &rows)
 }
 
+/// Q3: order by key, where few keys have all the messages: a message goes out when the one before it is done.
+pub(crate) fn of_hot_keys(scope: &Scope) -> Outcome<Workload> {
+    let ordered = Way { set: QueueBuilder::ordered_by_key, ..PLAIN };
+    let rows = [
+        ("annals, each its own key, one at a time", ordered),
+        ("annals, one key, one at a time", Way { keys: 1, ..ordered }),
+        ("annals, one key, by 100", Way { keys: 1, at_a_time: 100, ..ordered }),
+        ("annals, 100 keys, by 100", Way { keys: 100, at_a_time: 100, ..ordered }),
+        (
+            "annals, 100 keys, 8 workers, by 100",
+            Way { keys: 100, at_a_time: 100, workers: WORKERS, ..ordered },
+        ),
+    ];
+    workload(scope, "jobs of 100 B in order of few keys, Os", scope.records(200_000), &rows)
+}
+
 fn workload(
     scope: &Scope,
     title: &'static str,
@@ -76,7 +95,8 @@ fn run(scratch: &Scratch, payloads: &Payloads, (jobs, way): (usize, Way)) -> Out
     store.create_topic("jobs", TopicConfig::new().partitions(PARTITIONS))?;
     let producer = store.producer_builder().durability(Durability::Memory).build()?.bind("jobs")?;
     for number in 0..jobs {
-        producer.send(Record::new().key(&number.to_be_bytes()).value(payloads.get(number)))?;
+        let key = (number % way.keys).to_be_bytes();
+        producer.send(Record::new().key(&key).value(payloads.get(number)))?;
     }
     producer.flush()?;
     let builder = (way.set)(store.queue_builder("jobs", "workers").durability(way.durability));

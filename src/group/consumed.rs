@@ -64,6 +64,19 @@ impl Groups {
         commits.map(|one| one.at.offset).min().map_or(Consumed::Nobody, Consumed::Below)
     }
 
+    /// The offset below which every group has read the partition, the largest there is where no group reads it; `None` where one has
+    /// not said how far. It is durable.
+    pub(crate) fn read_by_groups(&self, partition: &Partition) -> Result<Option<Offset>> {
+        if self.unreadable.is_some() {
+            return Ok(None);
+        }
+        match self.consumed_by_groups(partition) {
+            Consumed::Nobody => Ok(Some(Offset::MAX)),
+            Consumed::Nothing => Ok(None),
+            Consumed::Below(offset) => self.ledger.sync().map(|()| Some(offset)),
+        }
+    }
+
     /// The offset below which every group, and every other reader, has read the partition, when a segment may go for it: that is
     /// durable by then. Otherwise a power cut could take back a commit, and not the deletion that followed from it.
     pub(crate) fn removable_below(&self, partition: &Partition) -> Result<Option<Offset>> {

@@ -10,9 +10,7 @@ use crate::log::{Append, Appended};
 use crate::producer::builder::Settings;
 use crate::producer::sticky::Sticky;
 use crate::producer::topic_producer::TopicProducer;
-use crate::topic::{
-    BatchMetadata, Durable, Partition, RecordMetadata, Route, Topic, Topics, refuse_write, unless_deleted,
-};
+use crate::topic::{BatchMetadata, Durable, Partition, RecordMetadata, Route, Topic, Topics, refuse_write};
 use crate::types::Record;
 
 /// Sends records. Cheap to clone; used from many threads at once. The records of one thread keep their order in each
@@ -160,9 +158,7 @@ impl Producer {
     /// [`Lost`](Error::Lost), [`Io`](Error::Io), [`Poisoned`](Error::Poisoned): the first failure; every other partition is
     /// flushed all the same.
     pub fn flush(&self) -> Result<()> {
-        let topics = self.shared.topics.all();
-        let outcomes: Vec<_> = topics.iter().filter_map(|topic| unless_deleted(topic.flush())).collect();
-        outcomes.into_iter().collect()
+        self.shared.topics.flush()
     }
 
     /// The same without a thread that waits: everything sent before this call, by any producer of the store. What fails is told as by

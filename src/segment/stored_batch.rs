@@ -24,6 +24,10 @@ pub(crate) struct WeakBatch {
 }
 
 impl WeakBatch {
+    pub(crate) fn header(&self) -> &BatchHeader {
+        &self.header
+    }
+
     pub(crate) fn upgrade(&self) -> Option<StoredBatch> {
         let Self { header, position, at, .. } = *self;
         Some(StoredBatch { header, position, view: self.view.upgrade()?, at })

@@ -28,6 +28,7 @@ struct HeldSlot<'a> {
     delivery: &'a Delivery,
     inner: MutexGuard<'a, SlotInner>,
     batches: Vec<StateBatch>,
+    now: Timestamp,
     accounts: Accounts,
 }
 
@@ -97,7 +98,7 @@ impl Participant for Answers {
             entries.push(entry);
             let last: Option<Offset> = batches.iter().map(|batch| batch.last).max();
             inputs.extend(last.map(|last| (place.partition.clone(), last)));
-            slots.push(HeldSlot { delivery: first, inner, batches, accounts });
+            slots.push(HeldSlot { delivery: first, inner, batches, now, accounts });
         }
         if slots.is_empty() {
             return Ok(None);
@@ -129,13 +130,13 @@ impl Prepared for HeldSlots<'_> {
     }
 
     fn end(self: Box<Self>, outcome: Outcome) {
-        for HeldSlot { delivery, mut inner, batches, accounts } in self.slots {
+        for HeldSlot { delivery, mut inner, batches, now, accounts } in self.slots {
             let Delivery { queue, place, .. } = delivery;
             match outcome {
                 Outcome::Applied => {
                     let before = Freedom::of(&inner);
                     inner.accounts = accounts;
-                    inner.acknowledge(&batches);
+                    inner.acknowledge(&batches, now);
                     let frees = before.is_less_than(&Freedom::of(&inner));
                     drop(inner);
                     if frees {

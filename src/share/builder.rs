@@ -149,9 +149,9 @@ impl QueueBuilder {
         self
     }
 
-    /// Its topic is one of dead letters, and the group's own alone are handed out.
-    pub(super) fn of_letters(mut self) -> Self {
-        self.asked.are_letters = true;
+    /// Its topic is one of dead letters, of which those of the group's queue on `topic` are handed out.
+    pub(super) fn letters_of(mut self, topic: &str) -> Self {
+        self.asked.letters_of = Some(topic.into());
         self
     }
 
@@ -160,7 +160,7 @@ impl QueueBuilder {
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidName`](Error::InvalidName), [`InvalidConfig`](Error::InvalidConfig),
     /// [`InvalidArgument`](Error::InvalidArgument) when other workers use the queue with other settings, and for a topic of dead letters that is the
-    /// queue's own topic or compacted, [`TopicExists`](Error::TopicExists) for one that could not be made beside another,
+    /// queue's own topic, [`TopicExists`](Error::TopicExists) for one that could not be made beside another,
     /// [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Fail`], [`Io`](Error::Io),
     /// [`StoreClosed`](Error::StoreClosed).
     pub fn build(self) -> Result<Worker> {
@@ -189,7 +189,7 @@ impl QueueBuilder {
     }
 }
 
-/// Refuses a topic that could not take dead letters, or not keep them.
+/// Refuses a topic that could not take dead letters.
 fn check_letters(queues: &Queues, name: &str, topics: &[String]) -> Result<()> {
     if topics.iter().any(|topic| topic == name) {
         return Err(Error::invalid(format!("topic {name:?} cannot take the dead letters of its own queue")));
@@ -204,10 +204,6 @@ fn check_letters(queues: &Queues, name: &str, topics: &[String]) -> Result<()> {
         Ok(found) if found.name() != name => {
             let existing = found.name().to_owned();
             Err(Error::TopicExists { topic: name.to_owned(), existing })
-        }
-        Ok(found) if found.settings().compaction().is_some() => {
-            let why = "it is compacted, and would keep one dead letter of each key";
-            Err(Error::invalid(format!("topic {name:?} cannot take dead letters: {why}")))
         }
         Ok(_) | Err(Error::UnknownTopic { .. }) => Ok(()),
         Err(error) => Err(error),

@@ -136,7 +136,7 @@ impl Queue {
             "annals.dead-letters.{:032x}.{}.{:016x}",
             slot.topic,
             slot.partition,
-            hash_of(slot.group.as_bytes())
+            hash_of(slot.owner.as_bytes())
         );
         let producer = self.queues.producer.clone();
         // It waits for no room, for the lock is held that whoever makes room may need. What it sends is in memory already.
@@ -145,8 +145,9 @@ impl Queue {
             .without_waiting();
         let mut tx = builder.durability(self.settings.durability).begin()?;
         let target = slot.partition % topic.partition_count().max(1);
+        let is_compacted = topic.settings().compaction().is_some();
         for record in records {
-            let letter = Letter::of(record, (&self.group, self.topic.id()), burial);
+            let letter = Letter::of(record, (&self.group, self.topic.id(), is_compacted), burial);
             let mut without = least;
             loop {
                 let missing = letter.missing(without);

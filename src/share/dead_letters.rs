@@ -9,8 +9,8 @@ use crate::locks::Ordering;
 use crate::share::builder::QueueBuilder;
 use crate::share::burial::own_name;
 use crate::share::letter::{
-    COUNT_HEADER, GROUP_HEADER, MESSAGE_HEADER, Missing, OFFSET_HEADER, PARTITION_HEADER, TOPIC_HEADER,
-    WITHOUT_HEADER,
+    COUNT_HEADER, GROUP_HEADER, KEY_HEADER, MESSAGE_HEADER, Missing, OFFSET_HEADER, PARTITION_HEADER,
+    TOPIC_HEADER, VALUE_HEADER, WITHOUT_HEADER,
 };
 use crate::share::message::Message;
 use crate::share::queues::Queues;
@@ -89,6 +89,13 @@ pub struct DeadLetter {
     missing: Option<Missing>,
 }
 
+/// Takes out a header that is the letter's own: the last of its name, for a program may have sent others.
+fn own_header(record: &mut OwnedRecord, name: &str) -> Option<OwnedHeader> {
+    let behind = record.headers.iter().rposition(|header| header.key == MESSAGE_HEADER)?;
+    let at = record.headers.iter().rposition(|header| header.key == name).filter(|at| *at > behind)?;
+    Some(record.headers.remove(at))
+}
+
 impl DeadLetter {
     fn of(message: Message) -> Self {
         let text = |name: &str| {
@@ -96,6 +103,12 @@ impl DeadLetter {
             String::from_utf8_lossy(value).into_owned()
         };
         let mut record = message.deref().clone();
+        if let Some(key) = own_header(&mut record, KEY_HEADER) {
+            record.key = key.value;
+            if own_header(&mut record, VALUE_HEADER).is_some() {
+                record.value = None;
+            }
+        }
         record
             .headers
             .retain(|header: &OwnedHeader| !header.key.starts_with(LETTER) && header.key != WITHOUT_HEADER);
@@ -127,14 +140,14 @@ impl DeadLetter {
 impl DeadLetters {
     pub(crate) fn of_queue(queues: Arc<Queues>, topic: &str, group: &str) -> Result<Self> {
         let letters = queues.own_letters(&own_name(topic, group))?;
-        Self::in_topic(queues, letters.name(), group)
+        Self::in_topic(queues, letters.name(), (topic, group))
     }
 
-    pub(crate) fn in_topic(queues: Arc<Queues>, letters: &str, group: &str) -> Result<Self> {
+    pub(crate) fn in_topic(queues: Arc<Queues>, letters: &str, (topic, group): (&str, &str)) -> Result<Self> {
         let number = queues.openings.fetch_add(1, Ordering::Relaxed);
         let builder = QueueBuilder::new(Arc::clone(&queues), letters, group);
         let worker = builder.delivery_limit(u16::MAX).without_dead_letters().count_in_memory();
-        let worker = worker.of_letters().build()?;
+        let worker = worker.letters_of(topic).build()?;
         Ok(Self { queues, worker, name: format!("annals.redrive.{letters}.{number}") })
     }
 
@@ -149,7 +162,8 @@ impl DeadLetters {
 
     /// Sends the message to its topic again, and ends the letter, in one transaction. It is a new record at the end of the partition it came from,
     /// and its deliveries are counted anew. The queues of other groups pass over it; consumers see it. Of a letter that is not
-    /// [whole](DeadLetter::is_whole) the message is read from where it was.
+    /// [whole](DeadLetter::is_whole) the message is read from where it was. A message so large that the header which says so has no
+    /// room beside it goes back without it: the queues of other groups are handed it too.
     ///
     /// # Errors
     /// [`UnknownTopic`](crate::Error::UnknownTopic) when its topic is gone, [`InvalidArgument`](crate::Error::InvalidArgument) for a letter that is not
@@ -158,17 +172,23 @@ impl DeadLetters {
         self.check_own(&letter)?;
         let original = letter.missing.as_ref().map(|missing| self.original(&letter, missing)).transpose()?;
         let DeadLetter { topic, partition, group, message, record, .. } = letter;
-        let record = original.unwrap_or(record);
-        let count = self.queues.topics.get(&topic)?.partition_count().max(1);
+        let mut record = original.unwrap_or(record);
+        // It may have been sent back before.
+        record.headers.retain(|header| header.key != REDRIVE_HEADER);
+        let target = self.queues.topics.get(&topic)?;
+        let target = target.partition(partition % target.partition_count().max(1))?;
         let producer = self.queues.producer.clone();
         let durability = self.worker.durability();
         let builder = TransactionBuilder::new(&self.queues.transactions, producer, &self.name);
         let mut tx = builder.durability(durability).begin()?;
-        let back = Record::from(&record)
-            .topic(&topic)
-            .partition(partition % count)
-            .timestamp(self.queues.clock.now());
-        tx.send(back.header(REDRIVE_HEADER, &group))?;
+        let back =
+            Record::from(&record).topic(&topic).partition(target.number()).timestamp(self.queues.clock.now());
+        let mut for_one = [back.clone().header(REDRIVE_HEADER, &group)];
+        if let Err(Error::RecordTooLarge { .. }) = target.log().check_records(&for_one) {
+            for_one = [back];
+        }
+        let [back] = for_one;
+        tx.send(back)?;
         tx.ack(message);
         tx.commit().map(drop)
     }

@@ -7,11 +7,12 @@ use crate::error::{Error, Result};
 use crate::io::Deadline;
 use crate::locks::{Mutex, MutexGuard};
 use crate::log::{Signal, WhenFull};
+use crate::share::backlog::Backlogs;
 use crate::share::ids::{ID_HEADER, Ids, Window, encode};
 use crate::share::queues::Queues;
 use crate::share::runs::length;
 use crate::topic::{Partition, RecordMetadata, Topic};
-use crate::types::{Durability, Record};
+use crate::types::{Durability, Offset, Record};
 
 /// How long a sender waits for room.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -26,6 +27,7 @@ pub(super) struct Gate {
 #[derive(Debug, Default)]
 struct GateState {
     ids: Option<Ids>,
+    backlogs: Backlogs,
 }
 
 /// What a group may have unfinished.
@@ -76,7 +78,7 @@ impl EnqueuerBuilder {
     }
 
     /// The queue of `group` may have so many messages that are not done, those that wait, are out, or are delayed. Only enqueuers keep to it.
-    /// Offsets without a record, as those of aborted transactions, count until a worker has come to them.
+    /// Records of a transaction that is under way count as soon as they are written, and its end with them, until it is decided.
     /// [`WhenFull::Block`] waits for up to a minute; [`WhenFull::DropOldest`] is refused.
     pub fn limit(mut self, group: &str, messages: u64, when_full: WhenFull) -> Self {
         self.limits.push(Limit { group: group.into(), most: messages, when_full });
@@ -214,11 +216,15 @@ impl Enqueuer {
         loop {
             // Read before looking: room made after this look ends the sleep below.
             let seen = waiting.as_ref().map(|waiting| waiting.signal.raised());
-            let state = self.gate.state.lock();
+            let mut state = self.gate.state.lock();
             self.queues.topics.check_open()?;
-            self.topic.partitions().iter().try_for_each(|partition| partition.log().check_open())?;
+            if self.limits.is_empty() {
+                return Ok(state);
+            }
+            let partitions = self.topic.partitions();
+            partitions.iter().try_for_each(|partition| partition.log().check_open())?;
             let full = self.limits.iter().find_map(|limit| {
-                let unfinished = self.queues.unfinished(&self.topic, &limit.group);
+                let unfinished = self.queues.unfinished(&partitions, limit, &mut state.backlogs);
                 (unfinished >= limit.most).then_some((limit, unfinished))
             });
             let Some((limit, unfinished)) = full else { return Ok(state) };
@@ -277,20 +283,29 @@ impl Queues {
         gate
     }
 
-    /// How many messages of a queue are not done. One that nobody has opened yet has all of the topic to do.
-    fn unfinished(&self, topic: &Topic, group: &Arc<str>) -> u64 {
-        let partitions = topic.partitions();
+    /// How many messages of a queue are not done. One that nobody has opened yet has all of the topic to do. Where it is at its
+    /// limit by the number of offsets, those are counted that are messages.
+    fn unfinished(&self, partitions: &[Partition], limit: &Limit, backlogs: &mut Backlogs) -> u64 {
         let of = |partition: &Partition| {
-            let end = partition.next_offset();
-            match self.find(group, partition) {
+            let next = partition.next_offset();
+            match self.find(&limit.group, partition) {
                 Some(slot) => {
                     let inner = slot.inner.lock();
                     let start = inner.state.start().max(partition.start());
-                    length(start, end - 1).saturating_sub(inner.state.figures().done)
+                    let count = length(start, next - 1).saturating_sub(inner.state.figures().done);
+                    (count, inner.state.end().max(start))
                 }
-                None => length(partition.start(), end - 1),
+                None => (length(partition.start(), next - 1), partition.start()),
             }
         };
-        partitions.iter().map(of).sum()
+        let counts: Vec<_> = partitions.iter().map(of).collect();
+        let offsets: u64 = counts.iter().map(|(count, _)| count).sum();
+        if offsets < limit.most {
+            return offsets;
+        }
+        let exact = |(partition, (count, end)): (&Partition, &(u64, Offset))| {
+            count.saturating_sub(backlogs.gaps(partition, (&limit.group, *end)))
+        };
+        partitions.iter().zip(&counts).map(exact).sum()
     }
 }

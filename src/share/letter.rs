@@ -14,6 +14,11 @@ pub(super) const MESSAGE_HEADER: &str = "__dlq.errors.message";
 /// What the letter is without, a space, and the id of the message's topic in 32 hexadecimal digits.
 pub(super) const WITHOUT_HEADER: &str = "annals.letter.without";
 
+/// The message's key, of a letter that has one of its own because its topic is compacted.
+pub(super) const KEY_HEADER: &str = "annals.letter.key";
+/// Null where the message had no value, of the same: without one a letter would be deleted.
+pub(super) const VALUE_HEADER: &str = "annals.letter.value";
+
 /// What a letter's own headers take at most: a group's name of 32 KiB, a reason and a topic's name among them.
 pub(super) const MOST_HEADER_BYTES: u32 = 64 << 10;
 /// So many bytes of a reason are kept.
@@ -77,11 +82,19 @@ pub(super) struct Letter {
     count: String,
     reason: String,
     topic_id: u128,
+    /// In a compacted topic no two letters have one key.
+    own_key: Option<String>,
 }
 
 impl Letter {
-    pub(super) fn of(record: &OwnedRecord, (group, topic_id): (&str, u128), burial: &Burial<'_>) -> Self {
+    pub(super) fn of(
+        record: &OwnedRecord,
+        (group, topic_id, is_compacted): (&str, u128, bool),
+        burial: &Burial<'_>,
+    ) -> Self {
+        let own_key = || format!("{}-{}@{} {group}", record.topic, record.partition, record.offset);
         Self {
+            own_key: is_compacted.then(own_key),
             topic: record.topic.to_string(),
             partition: record.partition.to_string(),
             offset: record.offset.to_string(),
@@ -103,11 +116,14 @@ impl Letter {
         (without, missing): (Without, &'a str),
     ) -> Record<'a> {
         let mut letter = Record::new();
-        if let Some(key) = record.key.as_deref().filter(|_| without != Without::Record) {
-            letter = letter.key(key);
-        }
-        if let Some(value) = record.value.as_deref().filter(|_| without == Without::Nothing) {
-            letter = letter.value(value);
+        let key = record.key.as_deref().filter(|_| without != Without::Record);
+        let value = record.value.as_deref().filter(|_| without == Without::Nothing);
+        match &self.own_key {
+            Some(own) => letter = letter.key(own).value(value.unwrap_or_default()),
+            None => {
+                letter = key.into_iter().fold(letter, Record::key);
+                letter = value.into_iter().fold(letter, Record::value);
+            }
         }
         if matches!(without, Without::Nothing | Without::Value) {
             for header in &record.headers {
@@ -126,7 +142,16 @@ impl Letter {
             (COUNT_HEADER, &self.count),
             (MESSAGE_HEADER, cut(&self.reason, kept)),
         ];
-        let letter = own.into_iter().fold(letter, |letter, (name, value)| letter.header(name, value));
+        let mut letter = own.into_iter().fold(letter, |letter, (name, value)| letter.header(name, value));
+        if self.own_key.is_some() {
+            letter = match key {
+                Some(key) => letter.header(KEY_HEADER, key),
+                None => letter.null_header(KEY_HEADER),
+            };
+            if value.is_none() {
+                letter = letter.null_header(VALUE_HEADER);
+            }
+        }
         match without {
             Without::Nothing => letter,
             _ => letter.header(WITHOUT_HEADER, missing),

@@ -197,6 +197,9 @@ impl Messages {
     /// # Errors
     /// As [`Message::ack`]. Those that have kept their locks are done also where another has lost its own.
     pub fn ack(mut self) -> Result<()> {
+        if self.messages.len() == 1 {
+            return self.messages.pop().map_or(Ok(()), Message::ack);
+        }
         let mut outcome = Ok(());
         for (delivery, offsets) in self.answered() {
             outcome = outcome.and(delivery.queue.finish(&delivery.place, delivery.lock, &offsets));

@@ -2,15 +2,18 @@
 //! way is kept in `__share_group_state`, as Kafka's share groups keep it.
 
 mod answers;
+mod backlog;
 mod builder;
 mod burial;
 mod dead_letters;
+mod done;
 mod enqueuer;
 mod held;
 mod ids;
 mod lanes;
 mod letter;
 mod message;
+mod pace;
 mod queue;
 mod queues;
 mod retry;

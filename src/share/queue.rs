@@ -11,9 +11,9 @@ use crate::locks::{MutexGuard, RwLock};
 use crate::log::{BelowStart, FetchLimits, Reader, Signal, Visibility, Watchers};
 use crate::share::burial::{AGAIN_AFTER_MS, AT_A_TIME, Burial};
 use crate::share::dead_letters::REDRIVE_HEADER;
-use crate::share::letter::GROUP_HEADER;
+use crate::share::letter::{GROUP_HEADER, TOPIC_HEADER};
 use crate::share::queues::Queues;
-use crate::share::runs::{Lock, RunState, Span};
+use crate::share::runs::{Lock, RunState, Span, length};
 use crate::share::settings::Settings;
 use crate::share::share_partition::{Fresh, Selection, is_exhausted};
 use crate::share::slot::{Slot, SlotInner};
@@ -22,12 +22,15 @@ use crate::types::{Durability, Offset, Timestamp};
 
 /// What one look reads at most.
 const MOST_BYTES: usize = 1 << 20;
+const MOST_RECORDS: u64 = 10_000;
 
 /// A group's work on one topic.
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) queues: Arc<Queues>,
     pub(super) group: Arc<str>,
+    /// In whose name its states are stored: the group's, but where it hands out dead letters.
+    pub(super) owner: Arc<str>,
     pub(super) topic: Topic,
     pub(super) settings: Settings,
     /// Another for each opening of a queue.
@@ -111,7 +114,7 @@ impl Queue {
         for partition in self.topic.partitions().into_iter().skip(known.len()) {
             // What was sent to it was sent since the queue is there.
             let start = partition.start();
-            let slot = self.queues.slot(&self.group, &partition, start)?;
+            let slot = self.queues.slot(&self.owner, &partition, start)?;
             places.push(Arc::new(Place { partition, slot }));
         }
         *known = places.into();
@@ -142,7 +145,7 @@ impl Queue {
 
     /// The first look of an opening: what was out before, and in which order.
     fn prepare(&self, place: &Place, inner: &mut SlotInner) -> Result<()> {
-        inner.reader = None;
+        (inner.reader, inner.again) = (None, None);
         inner.state.skip_to(place.partition.start());
         inner.state.forget_order();
         if self.settings.is_ordered {
@@ -150,7 +153,8 @@ impl Queue {
             for span in inner.state.open_spans() {
                 let key =
                     |record: RecordRef<'_>| Fresh { offset: record.offset(), key: record.key().map(hash_of) };
-                self.each(place, (span.first, span.last), |record| records.push(key(record)))?;
+                let again = &mut inner.again;
+                self.each(place, again, (span.first, span.last), |record| records.push(key(record)))?;
             }
             inner.state.keep_order(records);
         }
@@ -161,27 +165,40 @@ impl Queue {
         Ok(())
     }
 
-    /// Calls `look` with each record of a range that is there.
+    /// Calls `look` with each record of a range that is there. The reader stays for the next range: where that is further on in
+    /// the same batch, the batch is not checked once more.
     fn each(
         &self,
         place: &Place,
+        reader: &mut Option<Reader>,
         (first, last): (Offset, Offset),
         mut look: impl FnMut(RecordRef<'_>),
     ) -> Result<()> {
         let log = place.partition.log();
         let first = first.max(place.partition.start());
-        let mut reader = Reader::new(Arc::clone(log), first, Visibility::Written, self.settings.on_damage)
-            .until(last.saturating_add(1))
-            .below_start(BelowStart::GoOn);
-        loop {
-            let slices = reader.fetch(FetchLimits { max_records: 10_000, max_bytes: MOST_BYTES });
-            let slices = slices.map_err(|error| log.explain(error))?;
+        let reader = reader.get_or_insert_with(|| self.reader(place, first));
+        reader.seek(first);
+        while reader.position() <= last {
+            let left = length(reader.position(), last).min(MOST_RECORDS);
+            let limits = FetchLimits {
+                max_records: usize::try_from(left).unwrap_or(usize::MAX),
+                max_bytes: MOST_BYTES,
+            };
+            let slices = reader.fetch(limits).map_err(|error| log.explain(error))?;
             if slices.is_empty() {
                 return Ok(());
             }
             let place = place.partition.topic_partition().clone();
-            Records::new(vec![PartitionRecords::new(place, slices)]).iter().for_each(&mut look);
+            let records = Records::new(vec![PartitionRecords::new(place, slices)]);
+            // Where records are missing it reads on behind the range.
+            records.iter().take_while(|record| record.offset() <= last).for_each(&mut look);
         }
+        Ok(())
+    }
+
+    fn reader(&self, place: &Place, from: Offset) -> Reader {
+        let log = Arc::clone(place.partition.log());
+        Reader::new(log, from, Visibility::Written, self.settings.on_damage).below_start(BelowStart::GoOn)
     }
 
     /// Hands out up to `most` messages of a partition, for `lock_timeout`.
@@ -220,9 +237,13 @@ impl Queue {
     ) -> Result<Reading> {
         let mut reading = Reading { next: inner.state.end(), ..Reading::default() };
         let mut room = most;
+        if selection.spans.is_empty() {
+            // It may hold an expanded batch.
+            inner.again = None;
+        }
         for span in &selection.spans {
             let mut records = Vec::new();
-            self.each(place, (span.first, span.last), |record| {
+            self.each(place, &mut inner.again, (span.first, span.last), |record| {
                 if self.is_for(&record) {
                     records.push(record.to_owned());
                 }
@@ -236,10 +257,7 @@ impl Queue {
         let log = place.partition.log();
         let end = inner.state.end();
         let SlotInner { reader, state, .. } = inner;
-        let reader = reader.get_or_insert_with(|| {
-            Reader::new(Arc::clone(log), end, Visibility::Written, self.settings.on_damage)
-                .below_start(BelowStart::GoOn)
-        });
+        let reader = reader.get_or_insert_with(|| self.reader(place, end));
         reader.seek(end);
         while room > 0 && state.has_room() {
             let limits = FetchLimits {
@@ -273,10 +291,11 @@ impl Queue {
     /// Whether a record is this queue's to deliver: it was not sent back for another, nor is it another's letter.
     fn is_for(&self, record: &RecordRef<'_>) -> bool {
         let group = self.group.as_bytes();
-        if self.settings.are_letters {
-            return record.header(GROUP_HEADER) == Some(group);
+        if let Some(topic) = &self.settings.letters_of {
+            return record.header(GROUP_HEADER) == Some(group)
+                && record.header(TOPIC_HEADER) == Some(topic.as_bytes());
         }
-        record.header(REDRIVE_HEADER).is_none_or(|of| of == group)
+        is_sent_to(record, &self.group)
     }
 
     /// Writes that these were handed out once more, before they are: a message that ends the process is counted too.
@@ -314,7 +333,7 @@ impl Queue {
         let lost = done(&inner, (lock, now), offsets, &mut batches);
         self.queues.states.write(&place.slot, &mut inner, (&batches, now))?;
         let before = Freedom::of(&inner);
-        inner.acknowledge(&batches);
+        inner.acknowledge(&batches, now);
         inner.keep(batches);
         let frees = before.is_less_than(&Freedom::of(&inner));
         let lost = lost.map_or(Ok(()), |offset| Err(lock_lost(place, &inner, offset)));
@@ -424,7 +443,8 @@ impl Queue {
     fn bury_span(&self, place: &Place, inner: &mut SlotInner, (span, now): (Span, Timestamp)) -> Result<()> {
         let mut records = Vec::new();
         let reason = format!("delivered {} times and not done", span.count);
-        self.each(place, (span.first, span.last), |record| records.push(record.to_owned()))?;
+        let range = (span.first, span.last);
+        self.each(place, &mut inner.again, range, |record| records.push(record.to_owned()))?;
         self.bury(place, inner, &Burial { span, records: &records, reason: &reason, now })
     }
 
@@ -507,6 +527,11 @@ pub(super) fn done(
         }
     }
     lost
+}
+
+/// Whether a record was not sent back for the queue of another group.
+pub(super) fn is_sent_to(record: &RecordRef<'_>, group: &str) -> bool {
+    record.header(REDRIVE_HEADER).is_none_or(|of| of == group.as_bytes())
 }
 
 /// Makes true what was read and written.

@@ -22,7 +22,7 @@ use crate::types::{Offset, TopicPartition};
 /// Kafka writes group names with a 16-bit length.
 const GROUP_NAME_MOST_BYTES: usize = 32_767;
 
-/// A group and a topic.
+/// In whose name its states are stored, and its topic.
 type QueueName = (Arc<str>, u128);
 
 /// Queues and what they have delivered.
@@ -149,9 +149,10 @@ impl Queues {
             return Err(Error::invalid(format!("topic {:?} is the store's own", topic.name())));
         }
         let group: Arc<str> = group.into();
+        let owner = owner(&group, asked.letters_of.as_deref());
         let mut in_use = self.in_use.lock();
         in_use.retain(|_, queue| queue.strong_count() > 0);
-        let key = (Arc::clone(&group), topic.id());
+        let key = (Arc::clone(&owner), topic.id());
         if let Some(queue) = in_use.get(&key).and_then(Weak::upgrade) {
             if asked.or(&queue.settings)? != queue.settings {
                 let (group, topic) = (&queue.group, topic.name());
@@ -161,10 +162,11 @@ impl Queues {
             return Ok(queue);
         }
         let settings = asked.or(&Settings::default())?;
-        let places = self.open_places(&group, &topic, settings.start_from)?;
+        let places = self.open_places(&owner, &topic, settings.start_from)?;
         let queue = Arc::new(Queue {
             queues: Arc::clone(self),
             group,
+            owner,
             topic,
             settings,
             number: self.openings.fetch_add(1, Ordering::Relaxed) + 1,
@@ -177,41 +179,42 @@ impl Queues {
 
     fn open_places(
         &self,
-        group: &Arc<str>,
+        owner: &Arc<str>,
         topic: &Topic,
         start_from: StartFrom,
     ) -> Result<RwLock<Arc<[Arc<Place>]>>> {
-        let is_new = |partition: &Partition| self.find(group, partition).is_none();
+        let is_new = |partition: &Partition| self.find(owner, partition).is_none();
         let partitions = topic.partitions();
         if start_from == StartFrom::Fail
             && let Some(partition) = partitions.iter().find(|partition| is_new(partition))
         {
             let partition = partition.topic_partition().clone();
-            return Err(Error::NoCommittedOffset { group: group.to_string(), partition });
+            let group = named(owner).0.to_owned();
+            return Err(Error::NoCommittedOffset { group, partition });
         }
         // Where the queue is there, a partition without a state has come since.
         let is_latest = start_from == StartFrom::Latest && partitions.iter().all(is_new);
         let mut places = Vec::new();
         for partition in partitions {
             let start = if is_latest { partition.next_offset() } else { partition.start() };
-            let slot = self.slot(group, &partition, start)?;
+            let slot = self.slot(owner, &partition, start)?;
             places.push(Arc::new(Place { partition, slot }));
         }
         Ok(RwLock::new(places.into()))
     }
 
-    pub(super) fn find(&self, group: &Arc<str>, partition: &Partition) -> Option<Arc<Slot>> {
-        self.slots.lock().get(&name(group, partition)).cloned()
+    pub(super) fn find(&self, owner: &Arc<str>, partition: &Partition) -> Option<Arc<Slot>> {
+        self.slots.lock().get(&name(owner, partition)).cloned()
     }
 
     /// The state of a queue in a partition. One that is new begins at `start`, and is durable when this returns: otherwise a
     /// power cut could move its beginning.
-    pub(super) fn slot(&self, group: &Arc<str>, partition: &Partition, start: Offset) -> Result<Arc<Slot>> {
-        if let Some(slot) = self.find(group, partition) {
+    pub(super) fn slot(&self, owner: &Arc<str>, partition: &Partition, start: Offset) -> Result<Arc<Slot>> {
+        if let Some(slot) = self.find(owner, partition) {
             return Ok(slot);
         }
         let now = self.clock.now();
-        let slot = Arc::new(Slot::new(name(group, partition), start, now)?);
+        let slot = Arc::new(Slot::new(name(owner, partition), start, now)?);
         self.states.write_snapshot(&slot, &mut slot.inner.lock(), now)?;
         self.states.sync()?;
         let mut slots = self.slots.lock();
@@ -220,7 +223,7 @@ impl Queues {
 
     /// All states of a topic.
     pub(super) fn of_topic(&self, topic: u128) -> Vec<Arc<Slot>> {
-        let first = SlotName { topic, partition: 0, group: "".into() };
+        let first = SlotName { topic, partition: 0, owner: "".into() };
         let slots = self.slots.lock();
         slots
             .range(first..)
@@ -268,7 +271,8 @@ impl Queues {
             let why = "has workers, or messages that they have taken,";
             return Err(Error::invalid(format!("group {group:?} {why} on topic {topic:?}")));
         }
-        let gone: Vec<_> = self.slots.lock().keys().filter(|name| &*name.group == group).cloned().collect();
+        let gone: Vec<_> =
+            self.slots.lock().keys().filter(|name| named(&name.owner).0 == group).cloned().collect();
         self.forget(&gone)?;
         if gone.is_empty() { Ok(()) } else { self.states.sync() }
     }
@@ -304,14 +308,28 @@ impl OtherReaders for Queues {
     }
 }
 
-fn name(group: &Arc<str>, partition: &Partition) -> SlotName {
-    SlotName { topic: partition.topic_id(), partition: partition.number(), group: Arc::clone(group) }
+fn name(owner: &Arc<str>, partition: &Partition) -> SlotName {
+    SlotName { topic: partition.topic_id(), partition: partition.number(), owner: Arc::clone(owner) }
+}
+
+/// In whose name states are stored: a group's, or a group's that hands out the dead letters of a topic. No group's name has the
+/// character in between.
+fn owner(group: &Arc<str>, letters_of: Option<&str>) -> Arc<str> {
+    letters_of.map_or_else(|| Arc::clone(group), |topic| format!("{group}\0{topic}").into())
+}
+
+/// The group, and the topic of whose dead letters a state is.
+pub(super) fn named(owner: &str) -> (&str, Option<&str>) {
+    owner.split_once('\0').map_or((owner, None), |(group, topic)| (group, Some(topic)))
 }
 
 fn check_group(group: &str) -> Result<()> {
+    let refuse = |reason| Err(Error::InvalidName { kind: "group", name: group.to_owned(), reason });
     if group.is_empty() || group.len() > GROUP_NAME_MOST_BYTES {
-        let reason = "it must have 1 to 32767 bytes";
-        return Err(Error::InvalidName { kind: "group", name: group.to_owned(), reason });
+        return refuse("it must have 1 to 32767 bytes");
+    }
+    if group.contains('\0') {
+        return refuse("a queue's cannot have a character 0");
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! How a queue works: the same for all its workers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::consumer::StartFrom;
@@ -36,8 +37,8 @@ pub(super) struct Settings {
     pub(super) start_from: StartFrom,
     pub(super) on_damage: OnDamage,
     pub(super) counts_written: bool,
-    /// Its records are dead letters, of which it hands out the group's own.
-    pub(super) are_letters: bool,
+    /// Its records are dead letters, of which it hands out those of the group's queue on that topic.
+    pub(super) letters_of: Option<Arc<str>>,
 }
 
 /// What a worker asks for; what it leaves out is as it is, or the default.
@@ -51,7 +52,7 @@ pub(super) struct Asked {
     pub(super) start_from: Option<StartFrom>,
     pub(super) on_damage: Option<OnDamage>,
     pub(super) counts_written: Option<bool>,
-    pub(super) are_letters: bool,
+    pub(super) letters_of: Option<Arc<str>>,
 }
 
 impl Default for Settings {
@@ -65,7 +66,7 @@ impl Default for Settings {
             start_from: StartFrom::default(),
             on_damage: OnDamage::Fail,
             counts_written: true,
-            are_letters: false,
+            letters_of: None,
         }
     }
 }
@@ -90,7 +91,7 @@ impl Asked {
             start_from: self.start_from.unwrap_or(others.start_from),
             on_damage: self.on_damage.unwrap_or(others.on_damage),
             counts_written: self.counts_written.unwrap_or(others.counts_written),
-            are_letters: self.are_letters,
+            letters_of: self.letters_of.clone(),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! What a queue knows of one partition: values only. Times and offsets come in, states go out; nothing is read or written.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 use crate::format::{DeliveryState, StateBatch};
 use crate::share::lanes::Lanes;
@@ -341,7 +342,13 @@ impl SharePartition {
         let state =
             if state == DeliveryState::Acknowledged { RunState::Acknowledged } else { RunState::Archived };
         self.forget_suspect(first, last);
-        self.runs.set(first, last, (state, count));
+        if first <= self.start {
+            // Nobody asks any more what they were.
+            self.runs.clear(first, last);
+            self.start = self.start.max(last + 1);
+        } else {
+            self.runs.set(first, last, (state, count));
+        }
         self.leave_lanes(first, last);
         self.advance();
     }
@@ -368,6 +375,18 @@ impl SharePartition {
         if let Some((_, run)) = self.runs.at(offset) {
             self.runs.set(offset, offset, (RunState::Acquired(lock), run.count));
         }
+    }
+
+    /// What is done behind the start, in order; no two touch.
+    pub(super) fn done(&self) -> Vec<RangeInclusive<Offset>> {
+        let mut done: Vec<RangeInclusive<Offset>> = Vec::new();
+        for (first, run) in self.runs.iter().filter(|(_, run)| run.state.is_final()) {
+            match done.last_mut() {
+                Some(before) if *before.end() + 1 == first => *before = *before.start()..=run.last,
+                _ => done.push(first..=run.last),
+            }
+        }
+        done
     }
 
     /// Everything that is not done, in order.

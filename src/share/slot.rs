@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::format::{DeliveryState, StateBatch};
 use crate::locks::Mutex;
 use crate::log::Reader;
+use crate::share::pace::Pace;
 use crate::share::runs::length;
 use crate::share::share_partition::SharePartition;
 use crate::share::state_log::{Accounts, Found, SlotName};
@@ -30,6 +31,8 @@ pub(super) struct SlotInner {
     pub(super) accounts: Accounts,
     /// Stands where nothing was handed out yet; made by the first look.
     pub(super) reader: Option<Reader>,
+    /// Stands behind the last record that was read again, as long as there are such.
+    pub(super) again: Option<Reader>,
     /// Which opening of the queue has looked through it.
     pub(super) prepared_for: u64,
     pub(super) counters: Counters,
@@ -43,6 +46,7 @@ pub(super) struct SlotInner {
 pub(super) struct Counters {
     pub(super) delivered: u64,
     pub(super) acknowledged: u64,
+    pub(super) pace: Pace,
     pub(super) released: u64,
     pub(super) buried: u64,
     pub(super) lost: u64,
@@ -50,10 +54,12 @@ pub(super) struct Counters {
 
 impl SlotInner {
     /// They are done, as was written.
-    pub(super) fn acknowledge(&mut self, batches: &[StateBatch]) {
+    pub(super) fn acknowledge(&mut self, batches: &[StateBatch], now: Timestamp) {
         for batch in batches {
             self.state.finish(batch.first, batch.last, DeliveryState::Acknowledged);
-            self.counters.acknowledged += length(batch.first, batch.last);
+            let messages = length(batch.first, batch.last);
+            self.counters.acknowledged += messages;
+            self.counters.pace.note(now, messages);
         }
     }
 
@@ -89,6 +95,7 @@ impl Slot {
             state,
             accounts,
             reader: None,
+            again: None,
             prepared_for: 0,
             counters,
             batches: Vec::new(),

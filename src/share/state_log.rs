@@ -12,12 +12,12 @@ use crate::share::slot::{Slot, SlotInner};
 use crate::topic::{Entry, Ledger, Partition, Replay, SHARE_STATE, Topics};
 use crate::types::{Offset, Timestamp, TopicPartition};
 
-/// Whose state: the queue's group, the topic's id, the partition.
+/// Whose state: in whose name, the topic's id, the partition.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct SlotName {
     pub(super) topic: u128,
     pub(super) partition: u32,
-    pub(super) group: Arc<str>,
+    pub(super) owner: Arc<str>,
 }
 
 /// A snapshot follows when the updates since the last one have so many bytes, or twice as many as it had.
@@ -50,7 +50,7 @@ impl SlotName {
     fn key(&self, kind: ShareKind) -> Result<Vec<u8>> {
         let partition = i32::try_from(self.partition).unwrap_or(i32::MAX);
         let mut bytes = Vec::new();
-        let key = ShareKey { kind, group: &self.group, topic: self.topic, partition };
+        let key = ShareKey { kind, group: &self.owner, topic: self.topic, partition };
         key.encode(&mut bytes).map_err(unencodable)?;
         Ok(bytes)
     }
@@ -225,7 +225,7 @@ impl Replay for AllFound {
     fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Malformed> {
         let Some(key) = ShareKey::decode(key)? else { return Ok(()) };
         let Ok(partition) = u32::try_from(key.partition) else { return Ok(()) };
-        let name = SlotName { topic: key.topic, partition, group: key.group.into() };
+        let name = SlotName { topic: key.topic, partition, owner: key.group.into() };
         match (key.kind, value) {
             (ShareKind::Snapshot, value) => {
                 // Whatever it says, it has taken the place of the one before it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::share::queues::Queues;
+use crate::share::queues::{Queues, named};
 use crate::share::runs::length;
 use crate::share::slot::Slot;
 use crate::topic::{Partition, unless_deleted};
@@ -32,6 +32,8 @@ pub struct QueueStats {
     pub topic: String,
     /// The group.
     pub group: String,
+    /// The topic of whose dead letters it is: of [`DeadLetters`](crate::DeadLetters), which are a queue on a topic of letters.
+    pub letters_of: Option<String>,
     /// Messages that some worker may take, now or when an older one of their key is done.
     pub waiting: u64,
     /// Messages that workers have taken and not answered.
@@ -44,6 +46,8 @@ pub struct QueueStats {
     pub delivered: u64,
     /// Done since the store was opened.
     pub acknowledged: u64,
+    /// Done within the last minute, by the store's clock; about, where the pace changes.
+    pub acknowledged_last_minute: u64,
     /// Given back since the store was opened, to be handed out again.
     pub released: u64,
     /// Given up since the store was opened.
@@ -59,10 +63,12 @@ impl Queues {
         for topic in self.topics.all() {
             for slot in self.of_topic(topic.id()) {
                 let Ok(partition) = topic.partition(slot.name.partition) else { continue };
-                let name = (topic.name().to_owned(), slot.name.group.to_string());
+                let (group, letters_of) = named(&slot.name.owner);
+                let name = (topic.name().to_owned(), slot.name.owner.to_string());
                 let stats = all.entry(name).or_insert_with(|| QueueStats {
                     topic: topic.name().to_owned(),
-                    group: slot.name.group.to_string(),
+                    group: group.to_owned(),
+                    letters_of: letters_of.map(str::to_owned),
                     ..QueueStats::default()
                 });
                 if let Some(added) = unless_deleted(self.add(stats, &slot, &partition)) {
@@ -89,6 +95,7 @@ impl Queues {
             stats.waiting += unfinished.saturating_sub(figures.acquired + figures.delayed);
             stats.delivered += counters.delivered;
             stats.acknowledged += counters.acknowledged;
+            stats.acknowledged_last_minute += counters.pace.in_last_minute(now);
             stats.released += counters.released;
             stats.dead += counters.buried;
             stats.lost += counters.lost;

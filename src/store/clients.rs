@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::Result;
+use crate::log::EraseReport;
 use crate::producer::{Producer, ProducerBuilder};
 use crate::share::{DeadLetters, EnqueuerBuilder, QueueBuilder, Schedule, Worker};
 use crate::store::store::Store;
@@ -82,6 +83,35 @@ impl Store {
         Schedule::new(Arc::clone(&self.inner.holds))
     }
 
+    /// Takes out of a topic with [`retention_until_consumed`](crate::TopicConfig::retention_until_consumed) what all queues on it have done
+    /// and all groups have committed, record by record, so that a few messages that are not done keep no others: retention takes
+    /// whole segments from the start alone. What is left keeps its offsets. Others send and work meanwhile.
+    ///
+    /// ```
+    /// # use annals::{Record, Store, TopicConfig};
+    /// # use std::time::Duration;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.create_topic("orders", TopicConfig::new().retention_until_consumed())?;
+    /// for value in ["waits for weeks", "done", "done too"] {
+    ///     store.producer().send(Record::to("orders").value(value))?;
+    /// }
+    /// let mut worker = store.queue("orders", "shipping")?;
+    /// let mut messages = worker.take(3, Duration::ZERO)?.into_iter();
+    /// let first = messages.next();
+    /// messages.try_for_each(|message| message.ack())?;
+    /// assert_eq!(store.drop_done("orders")?[0].records, 2);
+    /// # drop(first);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](crate::Error::UnknownTopic), [`InvalidArgument`](crate::Error::InvalidArgument) for a topic that keeps what was consumed. The
+    /// first failure of any partition, as of [`Topic::erase`](crate::Topic::erase); the others are done all the same.
+    pub fn drop_done(&self, topic: &str) -> Result<Vec<EraseReport>> {
+        self.inner.queues.drop_done(topic)
+    }
+
     /// The dead letters of the queue that `group` has on a topic, in the queue's own topic of them.
     ///
     /// # Errors
@@ -90,11 +120,12 @@ impl Store {
         DeadLetters::of_queue(Arc::clone(&self.inner.queues), topic, group)
     }
 
-    /// The same of a [topic that was chosen](QueueBuilder::dead_letter_topic). Several queues may have theirs in it.
+    /// The same in a [topic that was chosen](QueueBuilder::dead_letter_topic). Several queues may have theirs in it, each of which
+    /// has its own handed out.
     ///
     /// # Errors
     /// As [`dead_letters`](Self::dead_letters).
-    pub fn dead_letters_in(&self, letters: &str, group: &str) -> Result<DeadLetters> {
-        DeadLetters::in_topic(Arc::clone(&self.inner.queues), letters, group)
+    pub fn dead_letters_in(&self, letters: &str, topic: &str, group: &str) -> Result<DeadLetters> {
+        DeadLetters::in_topic(Arc::clone(&self.inner.queues), letters, (topic, group))
     }
 }

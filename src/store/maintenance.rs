@@ -11,7 +11,10 @@ use crate::error::{Error, Result};
 use crate::io::{Directory, caught};
 use crate::store::caretaker::Caretaker;
 use crate::store::life::{Life, Work};
-use crate::upkeep::Agenda;
+use crate::upkeep::{Agenda, Due, Reason, side_by_side};
+
+/// Between so many syncs, what has a time to keep gets its turn.
+const SYNCS_AT_A_TIME: usize = 256;
 
 /// Starts the threads. They sleep while there is nothing to do, and end once the agenda is stopped. Nobody joins them: one of
 /// them may be what closes the store, from a callback. Whoever waits for their end waits for their leases.
@@ -33,7 +36,7 @@ pub(super) fn start(
     // A failure poisons its partition, or is reported to the next sender there: nobody else waits for it.
     let chores = move || {
         while let Some(chores) = due.wait() {
-            chores.into_iter().for_each(|chore| drop(run(&care, || chore.run())));
+            drop(run_chores(&due, chores, &care));
         }
     };
     spawn("annals-maintenance", Box::new(chores))?;
@@ -48,11 +51,36 @@ pub(super) fn start(
 
 /// Does what is due now, on this thread, and a round over all partitions whether it is due or not.
 pub(super) fn run_due(agenda: &Agenda, caretaker: &Caretaker) -> Result<()> {
+    let chores = run_chores(agenda, agenda.due(), caretaker);
+    chores.and(run(caretaker, || caretaker.round()))
+}
+
+/// Runs what is due: first what has a time to keep, then the syncs, those of many partitions side by side. What falls due while
+/// they last does not wait for all of them.
+fn run_chores(agenda: &Agenda, due: Vec<Due>, caretaker: &Caretaker) -> Result<()> {
     let mut first = Ok(());
-    for due in agenda.due() {
-        first = first.and(run(caretaker, || due.run()));
+    let mut syncs = Vec::new();
+    let mut run_others = |due: Vec<Due>, syncs: &mut Vec<Due>| {
+        for due in due {
+            if due.reason == Reason::Sync {
+                syncs.push(due);
+            } else {
+                first = std::mem::replace(&mut first, Ok(())).and(run(caretaker, || due.run()));
+            }
+        }
+    };
+    run_others(due, &mut syncs);
+    let mut synced = Ok(());
+    while !syncs.is_empty() {
+        let rest = syncs.split_off(syncs.len().min(SYNCS_AT_A_TIME));
+        let some = std::mem::replace(&mut syncs, rest);
+        let sync = |due: &Due| run(caretaker, || due.run_kept());
+        synced = synced.and(side_by_side("annals-sync", (&some, some.len()), sync));
+        if !syncs.is_empty() {
+            run_others(agenda.due(), &mut syncs);
+        }
     }
-    first.and(run(caretaker, || caretaker.round()))
+    first.and(synced)
 }
 
 /// Runs one piece of work. A panic in it, which a file system or a clock of the program's own may bring about, ends that

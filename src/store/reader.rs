@@ -147,6 +147,11 @@ impl StoreReader {
         self.inner.root.path()
     }
 
+    /// The store's [id](crate::Store::id).
+    pub fn id(&self) -> u128 {
+        self.inner.topics.store_id()
+    }
+
     /// What opening found, as [`Store::recovery`](crate::Store::recovery) tells it; nothing of it was set right.
     pub fn recovery(&self) -> &[RecoveryReport] {
         &self.inner.recovery

@@ -198,6 +198,22 @@ impl Store {
         self.inner.root.path()
     }
 
+    /// A random number made when the store was: another store has another, also one that was
+    /// [restored](crate::backup::Backup::restore) from a backup under a new identity.
+    ///
+    /// ```
+    /// # use annals::{Store, StoreReader};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Store::open(dir.path().join("shop-log"))?;
+    /// let other = Store::open(dir.path().join("other"))?;
+    /// assert_ne!(store.id(), other.id());
+    /// assert_eq!(StoreReader::attach(store.path())?.id(), store.id());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn id(&self) -> u128 {
+        self.inner.topics.store_id()
+    }
+
     /// Writes and syncs everything, notes that the close was clean, and gives the directory back once nothing of the store
     /// is at work in it any more. Later calls on any handle fail with [`StoreClosed`](Error::StoreClosed); records that were
     /// fetched stay readable. A second call waits for the first and returns what it returns. Dropping the last clone does

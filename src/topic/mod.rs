@@ -11,6 +11,7 @@ mod cut;
 mod directories;
 mod durable;
 mod export;
+mod flushing;
 mod follow;
 mod import;
 mod internal;

@@ -157,13 +157,4 @@ impl Topic {
     pub(crate) fn is_internal(&self) -> bool {
         self.inner.is_internal
     }
-
-    /// Returns when everything sent so far to any of its partitions survives a power cut.
-    ///
-    /// # Errors
-    /// The first failure; the other partitions are flushed all the same.
-    pub fn flush(&self) -> Result<()> {
-        let outcomes: Vec<_> = self.current().partitions.iter().map(Partition::flush).collect();
-        outcomes.into_iter().collect()
-    }
 }

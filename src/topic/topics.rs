@@ -112,6 +112,13 @@ impl Topics {
         Self::open_listed(root, context, catalog)
     }
 
+    /// The id of the store, as the list says it now.
+    pub(crate) fn store_id(&self) -> u128 {
+        // Where the list cannot be looked at it is the one that was seen last.
+        drop(self.look());
+        self.catalog.lock().catalog().store
+    }
+
     fn open_listed(root: Directory, context: TopicContext, catalog: CatalogFile) -> Result<Self> {
         let strays = strays(&root, catalog.catalog())?;
         let mut topics = Self {

@@ -15,6 +15,7 @@ use crate::transaction::condition::Condition;
 use crate::transaction::decisions::{Decision, DecisionLog};
 use crate::transaction::finish::{Ended, Outstanding};
 use crate::transaction::ids::ProducerId;
+use crate::transaction::in_hand::Turns;
 use crate::transaction::named_producer::NamedProducer;
 use crate::transaction::names::{NameState, Named, OpenParts};
 use crate::transaction::pieces::Pieces;
@@ -38,6 +39,7 @@ pub(crate) struct Transactions {
     pub(super) names: Mutex<HashMap<Arc<str>, Arc<Named>>>,
     /// Decided, and not yet in the log everywhere.
     pub(super) outstanding: Mutex<Outstanding>,
+    pub(super) finishing: Turns,
     /// What the open has taken back and is not written yet.
     pub(super) owed: Mutex<Vec<TakenBack>>,
     owners: AtomicU64,
@@ -91,6 +93,7 @@ impl Transactions {
             decisions,
             names: Mutex::default(),
             outstanding: Mutex::new(outstanding),
+            finishing: Turns::default(),
             owed: Mutex::new(owed),
             owners: AtomicU64::new(1),
             producers: Mutex::default(),

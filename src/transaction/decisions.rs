@@ -37,6 +37,8 @@ pub(super) struct Decided {
     pub(super) name: String,
     pub(super) ending: Ending,
     pub(super) ends: Vec<DecisionEnd>,
+    /// Where it is.
+    pub(super) offset: Offset,
     /// It bears the epoch of the transaction's records, and not the next one: brokers of earlier versions decide so.
     pub(super) has_same_epoch: bool,
 }
@@ -214,5 +216,8 @@ fn decode(record: RecordRef<'_>) -> std::result::Result<Option<(ProducerId, Opti
     let ends = record.headers().find(|header| header.key == ENDS_HEADER).and_then(|header| header.value);
     let ends = ends.map_or(Ok(Vec::new()), decode_ends)?;
     let has_same_epoch = state.client_version < CLIENT_VERSION;
-    Ok(Some((producer, Some(Decided { name: name.to_owned(), ending, ends, has_same_epoch }))))
+    Ok(Some((
+        producer,
+        Some(Decided { name: name.to_owned(), ending, ends, offset: record.offset(), has_same_epoch }),
+    )))
 }

@@ -14,6 +14,7 @@ use crate::log::EndsTransactions;
 use crate::topic::Partition;
 use crate::transaction::coordinator::Transactions;
 use crate::transaction::ids::ProducerId;
+use crate::transaction::in_hand::InHand;
 use crate::transaction::names::{Named, OpenParts, Written};
 use crate::transaction::pieces::Place;
 use crate::transaction::round::Round;
@@ -31,6 +32,8 @@ pub(super) struct Outstanding {
     pub(super) ended: Vec<Ended>,
     /// True while the store is to be reminded of them.
     is_awaited: bool,
+    /// The oldest decision of each list that somebody is writing the markers of, by the number of that list.
+    pub(super) in_hand: BTreeMap<u64, Offset>,
     /// Decisions whose markers are written, the oldest first, and where: kept until all of these are durable.
     settling: VecDeque<(Offset, Vec<(Partition, Offset)>)>,
     /// Decisions that are being written, each by an offset that it will not stand before. One of which nobody knows whether it is
@@ -49,7 +52,8 @@ pub(super) struct Ended {
     inputs: Vec<(Partition, Offset)>,
     /// Whether all that the decision rests on is durable.
     pub(super) is_synced: bool,
-    decision: Option<Offset>,
+    /// Where its decision is, if there is one.
+    pub(super) decision: Option<Offset>,
     /// Where its end stands.
     markers: Vec<(Partition, Offset)>,
     /// Whose it is, if that one is of this life.
@@ -74,6 +78,15 @@ impl Ended {
         Self { named: Some(Arc::clone(named)), ..Self::found(open.producer, Ending::Abort, open.places) }
     }
 
+    /// One that an earlier life has committed, and not ended everywhere.
+    pub(super) fn found_committed(
+        producer: ProducerId,
+        places: BTreeMap<Place, Written>,
+        (decision, inputs): (Offset, Vec<(Partition, Offset)>),
+    ) -> Self {
+        Self { decision: Some(decision), inputs, ..Self::found(producer, Ending::Commit, places) }
+    }
+
     /// One that an earlier life has left.
     pub(super) fn found(producer: ProducerId, ending: Ending, places: BTreeMap<Place, Written>) -> Self {
         Self {
@@ -94,7 +107,7 @@ impl Transactions {
     pub(super) fn follow(self: &Arc<Self>, ended: Ended) {
         if ended.is_synced || ended.ending == Ending::Abort {
             // What cannot be written now is tried again.
-            drop(self.write_ends(vec![ended]));
+            drop(self.write_ends(InHand::new(self, |_| vec![ended])));
             return;
         }
         let mut outstanding = self.outstanding.lock();
@@ -134,18 +147,26 @@ impl Transactions {
         }
     }
 
-    /// Writes every marker that is missing, after a round of syncs for what the decisions rest on.
+    /// Writes every marker that is missing, after a round of syncs for what the decisions rest on. Those that another thread is
+    /// writing are written, too, when it returns, or were refused: a close must not overtake them.
     pub(crate) fn finish(self: &Arc<Self>) -> Result<()> {
-        let mut ended = std::mem::take(&mut self.outstanding.lock().ended);
+        // Who comes here again from a file system or a clock of the program's own is in the middle of it.
+        let Some(_turn) = self.finishing.take() else { return Ok(()) };
+        let mut in_hand = InHand::new(self, |outstanding| std::mem::take(&mut outstanding.ended));
         let mut round = Round::default();
         let waiting = |one: &&mut Ended| one.ending == Ending::Commit && !one.is_synced;
-        let gathered = ended.iter_mut().filter(waiting).try_for_each(|one| self.rests_on(one, &mut round));
-        if let Err(error) = gathered.and_then(|()| round.sync()) {
-            self.outstanding.lock().ended.extend(ended);
-            return Err(error);
+        in_hand.ended.iter_mut().filter(waiting).try_for_each(|one| self.rests_on(one, &mut round))?;
+        let synced = round.sync();
+        for one in &mut in_hand.ended {
+            // A partition that cannot be synced holds up what rests on it, and nothing else.
+            one.is_synced |= synced.is_ok() || self.is_durable(one);
         }
-        ended.iter_mut().for_each(|one| one.is_synced = true);
-        self.write_ends(ended)
+        synced.and(self.write_ends(in_hand))
+    }
+
+    fn is_durable(&self, ended: &Ended) -> bool {
+        let mut round = Round::default();
+        self.rests_on(ended, &mut round).is_ok() && round.is_durable()
     }
 
     /// What has to be durable before a COMMIT marker is written.
@@ -163,13 +184,15 @@ impl Transactions {
     }
 
     /// Writes markers, those of one partition together.
-    fn write_ends(self: &Arc<Self>, mut ended: Vec<Ended>) -> Result<()> {
+    fn write_ends(self: &Arc<Self>, mut in_hand: InHand<'_>) -> Result<()> {
         if let Err(error) = self.write_owed() {
-            self.settle(ended);
+            self.settle(in_hand);
             return Err(error);
         }
+        let ended = &mut in_hand.ended;
         let mut by_place: BTreeMap<Place, (Partition, Vec<usize>)> = BTreeMap::new();
-        for (number, one) in ended.iter().enumerate() {
+        let may_end = |one: &Ended| one.is_synced || one.ending == Ending::Abort;
+        for (number, one) in ended.iter().enumerate().filter(|(_, one)| may_end(one)) {
             for (place, written) in &one.places {
                 let here = by_place.entry(*place).or_insert_with(|| (written.partition.clone(), Vec::new()));
                 here.1.push(number);
@@ -189,12 +212,13 @@ impl Transactions {
                 Err(error) => first = first.and(Err(error)),
             }
         }
-        self.settle(ended);
+        self.settle(in_hand);
         first
     }
 
-    fn settle(self: &Arc<Self>, ended: Vec<Ended>) {
-        let (done, left): (Vec<_>, Vec<_>) = ended.into_iter().partition(|one| one.places.is_empty());
+    fn settle(self: &Arc<Self>, mut in_hand: InHand<'_>) {
+        let done: Vec<_> = in_hand.ended.extract_if(.., |one| one.places.is_empty()).collect();
+        let is_left = !in_hand.ended.is_empty();
         let mut outstanding = self.outstanding.lock();
         for one in done {
             if let Some(named) = &one.named {
@@ -204,9 +228,8 @@ impl Transactions {
                 outstanding.settling.push_back((decision, one.markers));
             }
         }
-        let is_left = !left.is_empty();
-        outstanding.ended.extend(left);
         drop(outstanding);
+        drop(in_hand);
         self.release_decisions();
         if is_left {
             self.remind();
@@ -225,8 +248,9 @@ impl Transactions {
         }
         let settling = outstanding.settling.front().map(|(decision, _)| *decision);
         let waiting = outstanding.ended.iter().filter_map(|one| one.decision).min();
+        let in_hand = outstanding.in_hand.values().copied();
         let deciding = outstanding.deciding.iter().copied();
-        let keep = settling.into_iter().chain(waiting).chain(deciding).min();
+        let keep = settling.into_iter().chain(waiting).chain(in_hand).chain(deciding).min();
         // Before anybody who decides next says what else is to be kept.
         self.decisions.keep_from(keep);
     }

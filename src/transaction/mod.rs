@@ -11,6 +11,7 @@ mod coordinator;
 mod decisions;
 mod finish;
 mod ids;
+mod in_hand;
 mod named_producer;
 mod names;
 mod pieces;

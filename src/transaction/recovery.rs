@@ -19,6 +19,7 @@ use crate::transaction::finish::{Ended, Outstanding};
 use crate::transaction::ids::ProducerId;
 use crate::transaction::names::Written;
 use crate::transaction::pieces::Place;
+use crate::types::Offset;
 use crate::upkeep::Agenda;
 
 /// Decides in memory about every transaction that was left open, as an open for writing would: for whoever only reads.
@@ -30,8 +31,8 @@ pub(crate) fn judge_in_memory(topics: &Arc<Topics>) -> Result<()> {
     let found = DecisionLog::new(Arc::clone(topics)).load()?;
     for (producer, places) in left {
         let ending = match judge(topics, (producer, &found)) {
-            Verdict::Ends(ending) => ending,
-            Verdict::TakenBack(_) => Ending::Abort,
+            Verdict::Committed(_) => Ending::Commit,
+            Verdict::Aborted | Verdict::TakenBack(_) => Ending::Abort,
             Verdict::Unknown => continue,
         };
         places.values().for_each(|written| _ = written.partition.log().decide(producer.id, ending));
@@ -62,7 +63,8 @@ pub(super) struct TakenBack {
 
 /// How a transaction ends that has no end in the log.
 enum Verdict<'a> {
-    Ends(Ending),
+    Committed(&'a Decided),
+    Aborted,
     /// Its decision misses something.
     TakenBack(&'a Decided),
     /// Something that its decision rests on cannot be looked at.
@@ -92,19 +94,27 @@ impl Transactions {
         if !left.is_empty() {
             let found = decisions.load()?;
             for (producer, places) in left {
-                let ending = match judge(topics, (producer, &found)) {
-                    Verdict::Ends(ending) => ending,
+                let ended = match judge(topics, (producer, &found)) {
+                    Verdict::Committed(decided) => {
+                        let rests_on = (decided.offset, inputs(topics, decided));
+                        Ended::found_committed(producer, places, rests_on)
+                    }
+                    Verdict::Aborted => Ended::found(producer, Ending::Abort, places),
                     Verdict::TakenBack(decided) => {
                         owed.push(TakenBack::new(topics, producer, decided));
-                        Ending::Abort
+                        Ended::found(producer, Ending::Abort, places)
                     }
                     Verdict::Unknown => continue,
                 };
-                for written in places.values() {
-                    written.partition.log().decide(producer.id, ending);
+                for written in ended.places.values() {
+                    written.partition.log().decide(producer.id, ended.ending);
                 }
-                outstanding.ended.push(Ended::found(producer, ending, places));
+                outstanding.ended.push(ended);
             }
+        }
+        // What they rest on is needed once more where this life ends before their markers are durable.
+        if let Some(oldest) = outstanding.ended.iter().filter_map(|one| one.decision).min() {
+            decisions.keep_at_least_from(oldest);
         }
         Ok(Recovered { decisions, outstanding, owed })
     }
@@ -153,10 +163,20 @@ impl Recovered {
 
 impl TakenBack {
     fn new(topics: &Topics, producer: ProducerId, decided: &Decided) -> Self {
-        let partition = |end: &DecisionEnd| topics.by_id(end.topic).ok()??.partition(end.partition).ok();
-        let partitions = decided.ends.iter().filter_map(partition).collect();
+        let partitions = decided.ends.iter().filter_map(|end| partition_of(topics, end)).collect();
         Self { name: decided.name.clone(), producer, partitions }
     }
+}
+
+fn partition_of(topics: &Topics, end: &DecisionEnd) -> Option<Partition> {
+    topics.by_id(end.topic).ok()??.partition(end.partition).ok()
+}
+
+/// What a commit's offsets were read from, where it is there still: to be on the disk before the commit has a marker.
+fn inputs(topics: &Topics, decided: &Decided) -> Vec<(Partition, Offset)> {
+    let inputs = decided.ends.iter().filter(|end| end.is_input);
+    let there = inputs.filter_map(|end| Some((partition_of(topics, end)?, end.last)));
+    there.filter(|(partition, last)| partition.end() > *last).collect()
 }
 
 fn left_open(topics: &Topics) -> Left {
@@ -179,7 +199,7 @@ fn judge<'a>(topics: &Topics, (producer, found): (ProducerId, &'a Decisions)) ->
         .filter_map(|(epoch, same)| Some((found.get(&ProducerId { epoch, ..producer })?, same)))
         .find(|(decided, same)| decided.has_same_epoch == *same);
     let Some((decided @ Decided { ending: Ending::Commit, ends, .. }, _)) = decided else {
-        return Verdict::Ends(Ending::Abort);
+        return Verdict::Aborted;
     };
     verdict(decided, ends.iter().map(|end| look(topics, producer, end)))
 }
@@ -193,7 +213,7 @@ fn verdict<'a>(decided: &'a Decided, found: impl Iterator<Item = Found>) -> Verd
         // A commit marker is written once all of it is durable: with one, the rest is known to be there.
         Verdict::Unknown
     } else {
-        Verdict::Ends(Ending::Commit)
+        Verdict::Committed(decided)
     }
 }
 

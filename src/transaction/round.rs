@@ -30,8 +30,13 @@ impl Round {
         waits.collect()
     }
 
-    /// Returns when all of it survives a power cut, in as long as the slowest takes. After the first failure nobody knows which
-    /// of it does.
+    /// Whether all of it is durable, or gone.
+    pub(super) fn is_durable(&self) -> bool {
+        self.0.values().all(|(partition, last)| partition.durable() > *last || partition.is_deleted())
+    }
+
+    /// Returns when all of it survives a power cut, in as long as the slowest takes; what was deleted since is not waited for. After
+    /// a failure [`is_durable`](Self::is_durable) of a part says whether that does.
     pub(super) fn sync(&self) -> Result<()> {
         let waiting: Vec<_> =
             self.0.values().filter(|(partition, last)| partition.durable() <= *last).collect();
@@ -47,7 +52,7 @@ fn sync_together(targets: &[&(Partition, Offset)]) -> Result<()> {
     else {
         return Ok(());
     };
-    let sync = |target: &(Partition, Offset)| target.0.log().sync_through(target.1);
+    let sync = |(partition, last): &(Partition, Offset)| sync_one(partition, *last);
     // The explorer of schedules knows no threads but its own.
     if others.is_empty() || cfg!(annals_shuttle) {
         return targets.iter().copied().try_for_each(sync);
@@ -58,7 +63,7 @@ fn sync_together(targets: &[&(Partition, Offset)]) -> Result<()> {
             let builder = Builder::new().name("annals-sync".to_owned());
             begun.push(builder.spawn_scoped(scope, move || sync(target)).map_err(|_| target));
         }
-        let mut outcome = mine.log().sync_through(last);
+        let mut outcome = sync_one(mine, last);
         for thread in begun {
             let one = match thread {
                 // A panic there is one of the file system's, and the partition knows of it.
@@ -70,4 +75,12 @@ fn sync_together(targets: &[&(Partition, Offset)]) -> Result<()> {
         }
         outcome
     })
+}
+
+/// What was deleted since is not waited for.
+fn sync_one(partition: &Partition, last: Offset) -> Result<()> {
+    match partition.log().sync_through(last) {
+        Err(Error::UnknownTopic { .. }) => Ok(()),
+        synced => synced,
+    }
 }

@@ -42,6 +42,11 @@ impl Due {
         self.chore.run(self.reason)
     }
 
+    /// The same for who keeps it.
+    pub(crate) fn run_kept(&self) -> Result<()> {
+        Arc::clone(&self.chore).run(self.reason)
+    }
+
     /// Whether it is `chore`'s.
     #[cfg(test)]
     pub(crate) fn is_of<T>(&self, chore: &Arc<T>) -> bool {

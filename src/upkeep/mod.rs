@@ -4,10 +4,10 @@
 
 mod agenda;
 mod line;
+mod side_by_side;
 mod tasks;
 
-#[cfg(test)]
-pub(crate) use agenda::Due;
-pub(crate) use agenda::{Agenda, Chore, MaintenanceHold, Reason};
+pub(crate) use agenda::{Agenda, Chore, Due, MaintenanceHold, Reason};
 pub(crate) use line::Ticket;
+pub(crate) use side_by_side::side_by_side;
 pub(crate) use tasks::{Waiting, Waking};

@@ -267,6 +267,14 @@ fn no_commit_is_lost_or_taken_back_when_its_process_is_killed() {
             store.close().unwrap();
             store = open(dir.path());
         }
+        if life % 8 == 7 {
+            // Or each life would read the commits of all before it.
+            store.topic("__consumer_offsets").unwrap().compact().unwrap();
+            let orders = store.topic(ORDERS).unwrap();
+            for (partition, told) in orders.partitions().iter().zip(told) {
+                partition.delete_records(told).unwrap();
+            }
+        }
         let mut home = store.consumer("billing").unwrap();
         home.subscribe([ORDERS]).unwrap();
         for (partition, told) in (0..).zip(told) {

@@ -1,4 +1,4 @@
-//! The system's files, with something of the test's own at an open.
+//! The system's files, with something of the test's own at an open, before a rename, and after names were synced.
 
 use std::fmt;
 use std::io;
@@ -15,8 +15,14 @@ pub(crate) enum Hook {
 
 type AtOpen = Box<dyn FnMut(&Path) -> io::Result<Hook> + Send>;
 
+type Act = Box<dyn FnMut(&Path) + Send>;
+
 #[derive(Default)]
-pub(crate) struct Hooked(Mutex<Option<AtOpen>>);
+pub(crate) struct Hooked {
+    at_open: Mutex<Option<AtOpen>>,
+    at_rename: Mutex<Option<Act>>,
+    at_sync_dir: Mutex<Option<Act>>,
+}
 
 impl fmt::Debug for Hooked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,21 +41,31 @@ impl Hooked {
 
     /// Calls `act` before each open until it is over. An error is that of the open.
     pub(crate) fn at_open(&self, act: impl FnMut(&Path) -> io::Result<Hook> + Send + 'static) {
-        *self.0.lock().unwrap() = Some(Box::new(act));
+        *self.at_open.lock().unwrap() = Some(Box::new(act));
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.0.lock().unwrap().is_none()
+        self.at_open.lock().unwrap().is_none()
+    }
+
+    /// Calls `act` with the old name before each rename.
+    pub(crate) fn at_rename(&self, act: impl FnMut(&Path) + Send + 'static) {
+        *self.at_rename.lock().unwrap() = Some(Box::new(act));
+    }
+
+    /// Calls `act` after each sync of a directory's names.
+    pub(crate) fn at_sync_dir(&self, act: impl FnMut(&Path) + Send + 'static) {
+        *self.at_sync_dir.lock().unwrap() = Some(Box::new(act));
     }
 }
 
 impl FileSystem for Hooked {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
-        let act = self.0.lock().unwrap().take();
+        let act = self.at_open.lock().unwrap().take();
         if let Some(mut act) = act {
             let outcome = act(path);
             if !matches!(outcome, Ok(Hook::IsOver)) {
-                *self.0.lock().unwrap() = Some(act);
+                *self.at_open.lock().unwrap() = Some(act);
             }
             outcome?;
         }
@@ -73,11 +89,14 @@ impl FileSystem for Hooked {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.at_rename.lock().unwrap().iter_mut().for_each(|act| act(from));
         OsFileSystem.rename(from, to)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        OsFileSystem.sync_dir(dir)
+        OsFileSystem.sync_dir(dir)?;
+        self.at_sync_dir.lock().unwrap().iter_mut().for_each(|act| act(dir));
+        Ok(())
     }
 
     fn shares_memory(&self) -> bool {

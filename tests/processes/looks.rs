@@ -8,7 +8,7 @@ use std::time::Duration;
 use annals::{CleanupPolicy, Error, PartitionView, Query, ReadMode, Record, Store, StoreReader, TopicConfig};
 use annals_testing::Random;
 
-use crate::common::{by_hand, count_from_env, fast_dir, small_segments, value_of};
+use crate::common::{by_hand, copy_dir, count_from_env, fast_dir, small_segments, value_of};
 use crate::hooked::{Hook, Hooked};
 use crate::pair::{PARTITIONS, STEPS, child, kill, open, value_at, wait_for};
 
@@ -226,6 +226,49 @@ fn a_file_that_is_not_there_for_a_moment_is_looked_for_again_by_every_read() {
         });
         let found = orders.get(3);
         assert!(matches!(found, Err(Error::Io { .. })), "{name}: {found:?}");
+    }
+}
+
+/// Killed between the table that lists a rewritten segment and its name: the first append of the next life gives it that name, and
+/// only then shows another table.
+#[test]
+fn a_rewritten_segment_is_found_while_the_next_owner_gives_it_its_name() {
+    let (dir, killed) = (fast_dir(), fast_dir());
+    let hooked = Hooked::new();
+    let store = by_hand(dir.path()).file_system(hooked.files()).open().unwrap();
+    let config = small_segments().cleanup_policy(CleanupPolicy::Compact);
+    let topic = store.create_topic("orders", config).unwrap();
+    for number in 0..200 {
+        let key = format!("key {}", number % 90);
+        store.producer().send(Record::to("orders").key(&key).value(&value_of(number))).unwrap();
+    }
+    let (from, to) = (dir.path().to_path_buf(), killed.path().to_path_buf());
+    let mut is_over = false;
+    hooked.at_rename(move |name| {
+        if name.extension().is_some_and(|kind| kind == "cleaned") && !is_over {
+            copy_dir(&from, &to);
+            is_over = true;
+        }
+    });
+    topic.compact().unwrap();
+    store.close().unwrap();
+    let hooked = Hooked::new();
+    let store = by_hand(killed.path()).file_system(hooked.files()).open().unwrap();
+    let reader = Store::builder(killed.path()).read_mode(ReadMode::Positional).attach().unwrap();
+    let orders = reader.topic("orders").unwrap().partition(0).unwrap();
+    let before: Vec<_> = orders.read(..).unwrap().into_iter().map(Result::unwrap).collect();
+    let found = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (looks, offset) = (std::sync::Arc::clone(&found), before[0].offset);
+    hooked.at_sync_dir(move |path| {
+        if path.ends_with("orders-0") {
+            looks.lock().unwrap().push(orders.get(offset));
+        }
+    });
+    store.producer().send(Record::to("orders").key("one more").value("x")).unwrap();
+    let found = found.lock().unwrap();
+    assert!(found.len() > 1, "{found:?}");
+    for look in &*found {
+        assert!(look.as_ref().is_ok_and(|record| record.as_ref() == Some(&before[0])), "{look:?}");
     }
 }
 

@@ -135,3 +135,46 @@ fn a_window_that_remembers_nothing_is_refused() {
         assert!(matches!(built, Err(Error::InvalidArgument { .. })));
     }
 }
+
+#[test]
+fn ends_of_transactions_and_what_was_aborted_take_no_room_of_a_queue() {
+    let world = World::new(1);
+    let jobs = world.store.enqueuer_builder("jobs").limit("workers", 4, WhenFull::Fail).build().unwrap();
+    let in_transaction = |value: &str, commits: bool| {
+        let mut tx = world.store.transaction("t").unwrap();
+        tx.send(Record::to("jobs").value(value)).unwrap();
+        if commits { tx.commit().map(drop).unwrap() } else { tx.abort().unwrap() }
+    };
+    let unfinished = || match jobs.send(Record::new().value("one more")) {
+        Err(Error::QueueFull { unfinished, .. }) => unfinished,
+        other => panic!("{other:?}"),
+    };
+    for value in ["a", "b", "c"] {
+        in_transaction(value, true);
+        in_transaction("aborted", false);
+    }
+    jobs.send(Record::new().value("d")).unwrap();
+    assert_eq!(unfinished(), 4);
+    let mut worker = world.worker();
+    // One is out and not done: behind it there is what the worker has not seen.
+    let mut out = take(&mut worker, 2);
+    out.remove(0).ack().unwrap();
+    jobs.send(Record::new().value("e")).unwrap();
+    assert_eq!(unfinished(), 4);
+    in_transaction("f", true);
+    assert_eq!(unfinished(), 5);
+    drop(out);
+    let all = take(&mut worker, 9);
+    assert_eq!(values(&all), ["b", "c", "d", "e", "f"]);
+    all.into_iter().for_each(|message| message.ack().unwrap());
+    for value in ["1", "2", "3", "4"] {
+        in_transaction("aborted", false);
+        jobs.send(Record::new().value(value)).unwrap();
+    }
+    assert_eq!(unfinished(), 4);
+    // What was sent back for another queue is none of its messages.
+    let mut others = world.store.queue("jobs", "others").unwrap();
+    take(&mut others, 1).remove(0).reject("no").unwrap();
+    world.store.dead_letters("jobs", "others").unwrap().redrive(1).unwrap();
+    assert_eq!(unfinished(), 4);
+}

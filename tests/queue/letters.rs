@@ -96,7 +96,7 @@ fn a_letter_that_lost_its_value_is_sent_back_with_it() {
     world.store.producer().send(Record::to("jobs").key("k").value(&large).header("trace", "7")).unwrap();
     let mut worker = world.builder().dead_letter_topic("dead").build().unwrap();
     take(&mut worker, 1).remove(0).reject("bad").unwrap();
-    let mut letters = world.store.dead_letters_in("dead", "workers").unwrap();
+    let mut letters = world.store.dead_letters_in("dead", "jobs", "workers").unwrap();
     let letter = letters.take(1).unwrap().remove(0);
     assert!(!letter.is_whole() && letter.record().value.is_none());
     assert_eq!(letter.record().headers.len(), 1);
@@ -137,7 +137,7 @@ fn a_message_whose_letter_never_fits_is_given_up_all_the_same() {
     drop(take(&mut worker, 2));
     world.pass(5);
     assert!(take(&mut worker, 2).is_empty());
-    let mut letters = world.store.dead_letters_in("dead", "workers").unwrap();
+    let mut letters = world.store.dead_letters_in("dead", "jobs", "workers").unwrap();
     let taken = letters.take(9).unwrap();
     assert_eq!(taken.iter().map(|letter| letter.offset).collect::<Vec<_>>(), [0, 1]);
     assert!(taken.iter().all(|letter| !letter.is_whole()));
@@ -204,14 +204,100 @@ fn handles_of_another_store_are_refused() {
 
 #[test]
 fn a_topic_that_cannot_take_letters_is_refused_at_once() {
-    let world = with_letters(TopicConfig::new().cleanup_policy(annals::CleanupPolicy::Compact));
+    let world = World::new(1);
     world.store.create_topic("a.b", TopicConfig::new()).unwrap();
-    for name in ["dead", "jobs", "a_b", "no/topic", "__consumer_offsets", ""] {
+    for name in ["jobs", "a_b", "no/topic", "__consumer_offsets", ""] {
         let built = world.builder().dead_letter_topic(name).build();
         let is_refused = matches!(
             built,
             Err(Error::InvalidArgument { .. } | Error::InvalidName { .. } | Error::TopicExists { .. })
         );
         assert!(is_refused, "{name:?}: {built:?}");
+    }
+}
+
+#[test]
+fn queues_of_two_topics_that_share_a_topic_of_letters_are_handed_their_own() {
+    let world = with_letters(TopicConfig::new());
+    world.store.create_topic("refunds", TopicConfig::new()).unwrap();
+    world.send(&["a"]);
+    world.store.producer().send(Record::to("refunds").value("b")).unwrap();
+    let workers = ["jobs", "refunds"].map(|topic| {
+        let builder = world.store.queue_builder(topic, "workers").dead_letter_topic("dead");
+        let mut worker = builder.build().unwrap();
+        take(&mut worker, 1).remove(0).reject(topic).unwrap();
+        worker
+    });
+    for topic in ["jobs", "refunds"] {
+        let mut letters = world.store.dead_letters_in("dead", topic, "workers").unwrap();
+        let taken = letters.take(9).unwrap();
+        assert_eq!(taken.iter().map(|letter| letter.reason.as_str()).collect::<Vec<_>>(), [topic]);
+        drop(taken);
+        assert_eq!(letters.redrive(9).unwrap(), 1);
+    }
+    let stats = world.store.stats().unwrap().queues;
+    let of: Vec<_> = stats.iter().map(|queue| (queue.topic.as_str(), queue.letters_of.as_deref())).collect();
+    assert_eq!(of, [("dead", Some("jobs")), ("dead", Some("refunds")), ("jobs", None), ("refunds", None)]);
+    assert!(stats.iter().all(|queue| queue.group == "workers"));
+    drop(workers);
+    // Their progress goes with the group's.
+    world.store.delete_group("workers").unwrap();
+    let mut letters = world.store.dead_letters_in("dead", "jobs", "workers").unwrap();
+    assert_eq!(letters.take(9).unwrap().len(), 1);
+    assert!(matches!(world.store.queue("jobs", "a\0b"), Err(Error::InvalidName { .. })));
+}
+
+#[test]
+fn a_topic_of_letters_that_was_compacted_later_takes_letters_without_keys_and_keeps_all() {
+    let world = with_letters(TopicConfig::new());
+    let mut worker = world.builder().dead_letter_topic("dead").build().unwrap();
+    let compacted = TopicConfig::new().cleanup_policy(annals::CleanupPolicy::Compact);
+    world.store.alter_topic("dead", compacted.delete_retention(Duration::ZERO)).unwrap();
+    let producer = world.store.producer();
+    producer.send(Record::to("jobs").value("no key")).unwrap();
+    producer.send(Record::to("jobs").key("k").value("first").header("annals.letter.key", "its own")).unwrap();
+    producer.send(Record::to("jobs").key("k").value("second")).unwrap();
+    producer.send(Record::to("jobs").key("k")).unwrap();
+    let sent: Vec<_> = take(&mut worker, 9)
+        .into_iter()
+        .map(|message| {
+            let sent = (message.key.clone(), message.value.clone(), message.headers.clone());
+            message.reject("bad").unwrap();
+            sent
+        })
+        .collect();
+    let dead = world.store.topic("dead").unwrap();
+    dead.compact().unwrap();
+    world.pass(1);
+    dead.compact().unwrap();
+    let mut letters = world.store.dead_letters_in("dead", "jobs", "workers").unwrap();
+    let taken = letters.take(9).unwrap();
+    let kept = taken.iter().map(|letter| letter.record());
+    let kept: Vec<_> = kept.map(|it| (it.key.clone(), it.value.clone(), it.headers.clone())).collect();
+    assert_eq!(kept, sent);
+    taken.into_iter().for_each(|letter| letters.send_back(letter).unwrap());
+    let back: Vec<_> =
+        take(&mut worker, 9).into_iter().map(|back| (back.key.clone(), back.value.clone())).collect();
+    assert_eq!(back, sent.iter().map(|(key, value, _)| (key.clone(), value.clone())).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_message_as_large_as_may_be_is_sent_back_and_none_grows_by_it() {
+    let world = World::new(1);
+    let most = TopicConfig::new().max_message_bytes(2000);
+    world.store.create_topic("large", most).unwrap();
+    let mut large = "x".repeat(2000);
+    while world.store.producer().send(Record::to("large").key("k").value(&large)).is_err() {
+        large.pop();
+    }
+    world.store.producer().send(Record::to("large").key("k").value("small")).unwrap();
+    let mut worker = world.store.queue("large", "workers").unwrap();
+    for _ in 0..3 {
+        let messages = take(&mut worker, 2);
+        assert_eq!(values(&messages), [large.as_str(), "small"]);
+        assert_eq!(messages[0].headers, []);
+        assert!(messages[1].headers.len() <= 1);
+        messages.into_iter().for_each(|message| message.reject("bad").unwrap());
+        assert_eq!(world.store.dead_letters("large", "workers").unwrap().redrive(2).unwrap(), 2);
     }
 }

@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod done;
+#[cfg(test)]
 mod enqueue;
 #[cfg(test)]
 mod kills;

@@ -1,11 +1,11 @@
 //! Random work on a queue, with restarts and kills, beside a plain map of messages.
 //!
-//! `ANNALS_QUEUE_SEEDS=2000 cargo test --test queue model::`
+//! `ANNALS_QUEUE_SEEDS=2000 cargo test --test queue model::`, or `=500..1000` for a part of them
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use annals::{Error, Message, QueueBuilder, Record, Worker};
+use annals::{Codec, Durability, Error, Message, QueueBuilder, Record, TopicConfig, Worker};
 use annals_testing::Random;
 
 use crate::world::{World, value};
@@ -47,6 +47,10 @@ impl Life {
         let mut random = Random::new(seed);
         let world = World::new(1 + u32::try_from(random.below(3)).unwrap());
         let is_ordered = random.one_in(2);
+        if random.one_in(2) {
+            let compressed = TopicConfig::new().compression_type(Codec::Lz4);
+            world.store.alter_topic("jobs", compressed).unwrap();
+        }
         let mut life =
             Self { world, random, is_ordered, workers: Vec::new(), out: Vec::new(), jobs: BTreeMap::new() };
         life.hire();
@@ -75,19 +79,40 @@ impl Life {
         }
     }
 
+    /// Singly, or in one batch; at times behind a gap.
     fn send(&mut self) {
-        for _ in 0..=self.random.below(4) {
+        if self.random.one_in(5) {
+            let mut tx = self.world.store.transaction("aborted").unwrap();
+            for _ in 0..=self.random.below(3) {
+                tx.send(Record::to("jobs").value("never")).unwrap();
+            }
+            tx.abort().unwrap();
+        }
+        let jobs = self.world.store.topic("jobs").unwrap();
+        let is_batch = jobs.partition_count() == 1 && self.random.one_in(2);
+        let most = if is_batch { 12 } else { 4 };
+        let mut texts = Vec::new();
+        for _ in 0..=self.random.below(most) {
             let order = self.jobs.len();
             let name = format!("job {order}");
             let key = (!self.random.one_in(4)).then(|| self.random.below(5));
-            let text = key.map(|key| key.to_string());
-            let record = Record::to("jobs").value(&name);
-            let record = match &text {
-                Some(text) => record.key(text),
-                None => record,
-            };
-            self.world.store.producer().send(record).unwrap();
+            texts.push((name.clone(), key.map(|key| key.to_string())));
             self.jobs.insert(name, Known { fate: Fate::Waiting(0), count: 0, key, order });
+        }
+        let mut records = Vec::new();
+        for (name, key) in &texts {
+            let record = Record::to("jobs").value(name);
+            records.push(match key {
+                Some(key) => record.key(key),
+                None => record,
+            });
+        }
+        if is_batch {
+            jobs.partition(0).unwrap().append(&records, Durability::Os).unwrap();
+        } else {
+            for record in records {
+                self.world.store.producer().send(record).unwrap();
+            }
         }
     }
 
@@ -224,11 +249,15 @@ impl Life {
     }
 }
 
+fn seeds() -> std::ops::Range<u64> {
+    let Ok(asked) = std::env::var("ANNALS_QUEUE_SEEDS") else { return 0..SEEDS };
+    let (first, end) = asked.split_once("..").unwrap_or(("0", &asked));
+    first.parse().unwrap()..end.parse().unwrap()
+}
+
 #[test]
 fn a_queue_does_what_a_plain_map_says() {
-    let seeds =
-        std::env::var("ANNALS_QUEUE_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS);
-    for seed in 0..seeds {
+    for seed in seeds() {
         let mut life = Life::new(seed);
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
             (0..STEPS).for_each(|_| life.step());

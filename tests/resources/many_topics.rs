@@ -169,3 +169,44 @@ fn use_300_partitions(dir: &Path, mode: ReadMode, files: usize) {
     store.delete_topic("orders").unwrap();
     store.close().unwrap();
 }
+
+/// How long what concerns all partitions takes: figures, and no limits. `ANNALS_PARTITIONS` is how many, in the directory
+/// `ANNALS_DIR`, on a disk that syncs.
+#[test]
+#[ignore = "prints figures"]
+fn syncing_and_closing_many_partitions() {
+    let _alone = crate::alone();
+    let count = std::env::var("ANNALS_PARTITIONS").map_or(10_000, |count| count.parse().unwrap());
+    let above = std::env::var_os("ANNALS_DIR").unwrap_or_else(|| "/var/tmp".into());
+    let dir = tempfile::Builder::new().tempdir_in(above).unwrap();
+    let open = || Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    let mut before = std::time::Instant::now();
+    let mut took = |what: &str| {
+        println!("{count} partitions: {what} {:.1} s", before.elapsed().as_secs_f64());
+        before = std::time::Instant::now();
+    };
+    let store = open();
+    store.create_topic("orders", TopicConfig::new().partitions(count)).unwrap();
+    took("created in");
+    let append = |store: &Store| {
+        for partition in store.topic("orders").unwrap().partitions() {
+            partition.append(&[Record::new().value("x")], Durability::Os).unwrap();
+        }
+    };
+    append(&store);
+    took("first appended to in");
+    store.producer().flush().unwrap();
+    took("flushed in");
+    append(&store);
+    took("appended to in");
+    store.maintain().unwrap();
+    took("looked after, with the syncs, in");
+    append(&store);
+    took("appended to in");
+    store.close().unwrap();
+    took("closed in");
+    let store = open();
+    took("opened in");
+    store.close().unwrap();
+    took("closed untouched in");
+}

@@ -1,20 +1,21 @@
 //! Erasing the records of some keys.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::RawRecord;
 use crate::log::compaction::rewrite::{Rewrite, Rewriter, Source};
-use crate::log::compaction::sieve::{OtherKeys, Sieve};
+use crate::log::compaction::sieve::{OtherKeys, OtherOffsets, Sieve};
 use crate::log::compaction::swap::Swap;
 use crate::log::log::Log;
 use crate::log::read::{BelowStart, FetchLimits, Isolation, OnDamage, Reader, Visibility};
 use crate::log::table::edit::Edit;
 use crate::log::table::names;
 use crate::segment::{key_stamp, remove_other_keys};
-use crate::types::TopicPartition;
+use crate::types::{Offset, TopicPartition};
 
-/// What [`Topic::erase`](crate::Topic::erase) took out of one partition.
+/// What [`Topic::erase`](crate::Topic::erase), or [`Store::drop_done`](crate::Store::drop_done), took out of one partition.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -61,6 +62,23 @@ impl Log {
         for source in self.sources()? {
             remove_other_keys(&self.directory, &key_stamp(&source.summary))?;
         }
+        self.note_reclaimed(report.bytes);
+        Ok(report)
+    }
+
+    /// Removes the records at these offsets, ranges in order that do not touch. The active segment is sealed where it has some of
+    /// them. After an error some may be left: call again.
+    pub(crate) fn remove_offsets(self: &Arc<Self>, ranges: &[RangeInclusive<Offset>]) -> Result<EraseReport> {
+        let _rewriting = self.rewriting.lock();
+        self.check_going_on()?;
+        let active = self.segment_list().iter().last().map_or(0, |active| active.base());
+        if ranges.last().is_some_and(|last| *last.end() >= active && active < self.end()) {
+            self.roll()?;
+        }
+        let most = if ranges.is_empty() { 0 } else { usize::MAX };
+        let report = self.sift(&OtherOffsets(ranges), most)?;
+        // Tried again by the next removal.
+        drop(self.remove_obsolete());
         self.note_reclaimed(report.bytes);
         Ok(report)
     }

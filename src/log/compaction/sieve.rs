@@ -1,5 +1,7 @@
 //! Which records stay.
 
+use std::ops::RangeInclusive;
+
 use crate::format::{BatchHeader, RawRecord, RecordFate, RewriteRules};
 use crate::log::compaction::markers::Markers;
 use crate::log::compaction::offset_map::OffsetMap;
@@ -148,6 +150,38 @@ impl Sieve for OtherKeys<'_> {
     }
 
     /// A segment keeps its last batch, so that none becomes empty.
+    fn rules(&self, _header: &BatchHeader, is_last: bool) -> RewriteRules {
+        RewriteRules { horizon: None, keeps_header: is_last }
+    }
+}
+
+/// Keeps the records whose offsets are in none of the ranges, which stand in order.
+pub(super) struct OtherOffsets<'a>(pub(super) &'a [RangeInclusive<Offset>]);
+
+impl OtherOffsets<'_> {
+    /// The first range that ends at the offset or behind it.
+    fn range(&self, offset: Offset) -> Option<&RangeInclusive<Offset>> {
+        self.0.get(self.0.partition_point(|range| *range.end() < offset))
+    }
+}
+
+impl Sieve for OtherOffsets<'_> {
+    fn batch(&self, header: &BatchHeader) -> BatchFate {
+        let has_records = header.record_count > 0 && !header.attributes.is_control();
+        let touches =
+            self.range(header.base_offset).is_some_and(|range| *range.start() < header.next_offset());
+        if has_records && touches { BatchFate::Open } else { BatchFate::Stays }
+    }
+
+    fn record(&self, header: &BatchHeader, record: &RawRecord<'_>) -> RecordFate {
+        match self.range(record.offset) {
+            Some(range) if range.contains(&record.offset) => RecordFate::Goes,
+            _ if record.value.is_none() && header.attributes.has_delete_horizon() => RecordFate::StaysForNow,
+            _ => RecordFate::Stays,
+        }
+    }
+
+    /// As above.
     fn rules(&self, _header: &BatchHeader, is_last: bool) -> RewriteRules {
         RewriteRules { horizon: None, keeps_header: is_last }
     }

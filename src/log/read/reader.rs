@@ -178,10 +178,18 @@ impl Reader {
         &self.log
     }
 
-    /// Goes on at `position`. Whether the log has it shows at the next fetch.
+    /// Goes on at `position`. Whether the log has it shows at the next fetch. Further on in the same batch, what was checked and
+    /// expanded of it is used.
     pub(crate) fn seek(&mut self, position: Offset) {
-        if position != self.position {
-            self.position = position;
+        if position == self.position {
+            return;
+        }
+        let parked = self.parked.as_ref().map(|parked| parked.batch.header());
+        let opened = parked.or(self.rest.as_ref().map(|rest| &rest.header));
+        let is_further_on = position > self.position;
+        let stays = opened.is_some_and(|header| is_further_on && position < header.next_offset());
+        self.position = position;
+        if !stays {
             self.cursor = None;
             self.passed = None;
             self.rest = None;

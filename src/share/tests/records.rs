@@ -44,7 +44,7 @@ fn batch(first: i64, last: i64, state: DeliveryState, count: i16) -> StateBatch 
 #[test]
 fn an_update_counts_for_the_snapshot_whose_epoch_it_bears() {
     let mut found = AllFound::default();
-    let name = SlotName { topic: 7, partition: 0, group: "g".into() };
+    let name = SlotName { topic: 7, partition: 0, owner: "g".into() };
     let done = |first, last| batch(first, last, DeliveryState::Acknowledged, 1);
     found.replay(&key(ShareKind::Snapshot), Some(&snapshot(1, 0, vec![]))).unwrap();
     found.replay(&key(ShareKind::Update), Some(&update(1, done(0, 1)))).unwrap();

@@ -1,6 +1,7 @@
 //! Files that can be made again stop nobody: no byte is free for them, or they cannot be removed.
 
 use annals::StoreReader;
+use annals::io::OpenMode;
 
 use super::*;
 
@@ -183,4 +184,109 @@ fn a_topic_that_has_grown_says_so_after_any_failure_of_its_growth() {
         }
     }
     assert!(refused > 12, "{refused}");
+}
+
+/// The owner takes over what was committed elsewhere: into the topic, durably, and then out of the spool. A failure at any of it, for
+/// once or for good, leaves the commits where they are, or has taken them over.
+#[test]
+fn a_fold_that_fails_at_any_call_loses_no_commit_and_takes_none_back() {
+    let dir = fast_dir();
+    let store = by_hand(dir.path()).open().unwrap();
+    store.create_topic(TOPIC, small_segments()).unwrap();
+    send(&store, 0..10);
+    let reader = StoreReader::attach(dir.path()).unwrap();
+    let mut billing = reader.consumer("billing").unwrap();
+    billing.subscribe([TOPIC]).unwrap();
+    store.close().unwrap();
+    for offset in [3, 7] {
+        billing.commit_offsets([((TOPIC, 0).into(), offset)]).unwrap();
+    }
+    drop((billing, reader));
+    let committed = |store: &Store| store.committed("billing")[&(TOPIC, 0).into()].offset;
+    let (mut failed, mut reached) = (0, 0);
+    let all = [Call::Open, Call::Create, Call::Write, Call::Rename, Call::Sync, Call::SyncDir, Call::Remove];
+    let kinds = [(EIO, Times::Once), (EIO, Times::ForEver), (ENOSPC, Times::ForEver)];
+    for (fault, times) in kinds.map(|(errno, times)| (Fault::Error(errno), times)) {
+        for nth in 0..60 {
+            let copy = fast_dir();
+            copy_dir(dir.path(), copy.path());
+            let files = FaultyFileSystem::new();
+            files.fail(&all, "", (nth, times), fault.clone());
+            let what = format!("{fault:?} {times:?} {nth}");
+            let commits_on = match on_faulty(copy.path(), &files).open() {
+                Ok(store) => {
+                    files.heal();
+                    reached += 1;
+                    // A group that is used begins behind what was committed elsewhere, or not at all.
+                    let home = store.consumer("billing").and_then(|mut home| {
+                        home.subscribe([TOPIC])?;
+                        home.commit_offsets([((TOPIC, 0).into(), 9)]).map(|()| home.committed((TOPIC, 0)))
+                    });
+                    drop(store);
+                    home.is_ok()
+                }
+                Err(_) => {
+                    failed += 1;
+                    false
+                }
+            };
+            let again = by_hand(copy.path()).open().unwrap();
+            let expected = if commits_on { 9 } else { 7 };
+            assert_eq!(committed(&again), expected, "{what}");
+            drop(again);
+            // Nothing of it comes back later.
+            assert_eq!(committed(&by_hand(copy.path()).open().unwrap()), expected, "{what}");
+        }
+    }
+    assert!(failed > 10 && reached > 100, "{failed} {reached}");
+}
+
+/// A store that another process has left, on a disk that can lose power.
+fn on_a_disk_that_loses_power(from: &Path) -> annals_testing::PowerCutFileSystem {
+    let machine = annals_testing::PowerCutFileSystem::new();
+    let files = machine.shared();
+    let put = |from: &Path, to: &Path| {
+        files.create_dir(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_file() {
+                let bytes = std::fs::read(entry.path()).unwrap();
+                let file = files.open(&to.join(entry.file_name()), OpenMode::CreateNew).unwrap();
+                assert_eq!(file.write_at(&bytes, 0).unwrap(), bytes.len());
+                file.sync_data().unwrap();
+            }
+        }
+        files.sync_dir(to).unwrap();
+    };
+    put(from, Path::new("/store"));
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            put(&entry.path(), &Path::new("/store").join(entry.file_name()));
+        }
+    }
+    files.sync_dir(Path::new("/store")).unwrap();
+    files.sync_dir(Path::new("/")).unwrap();
+    machine
+}
+
+/// What is taken out of the spool is durable where it was put.
+#[test]
+fn a_commit_that_was_folded_survives_a_power_cut() {
+    let dir = fast_dir();
+    let store = by_hand(dir.path()).open().unwrap();
+    store.create_topic(TOPIC, small_segments()).unwrap();
+    send(&store, 0..10);
+    let reader = StoreReader::attach(dir.path()).unwrap();
+    let mut billing = reader.consumer("billing").unwrap();
+    billing.subscribe([TOPIC]).unwrap();
+    store.close().unwrap();
+    billing.commit_offsets([((TOPIC, 0).into(), 7)]).unwrap();
+    drop((billing, reader));
+    let machine = on_a_disk_that_loses_power(dir.path());
+    let open = |files| Store::builder("/store").file_system(files).maintain_by_hand().open().unwrap();
+    let store = open(machine.shared());
+    for seed in 0..30 {
+        let again = open(machine.cut_power(seed).shared());
+        assert_eq!(again.committed("billing")[&(TOPIC, 0).into()].offset, 7, "seed {seed}");
+    }
+    drop(store);
 }

@@ -210,3 +210,45 @@ fn of_many_partitions_one_that_fails_keeps_no_other_from_closing() {
     let unclean: Vec<_> = store.recovery().iter().filter(|report| !report.clean).collect();
     assert_eq!(unclean.iter().map(|report| report.topic_partition.partition()).collect::<Vec<_>>(), [17]);
 }
+
+/// One of them is held; all others are synced meanwhile.
+#[test]
+fn many_partitions_are_flushed_and_synced_in_the_background_side_by_side() {
+    use annals_testing::{Call, Fault, FaultyFileSystem, Gate, Times};
+
+    type Sync = fn(&Store) -> annals::Result<()>;
+    let ways: [(&str, Sync); 3] = [
+        ("a producer", |store| store.producer().flush()),
+        ("a topic", |store| store.topic("orders").and_then(|topic| topic.flush())),
+        ("in the background", |store| store.maintain()),
+    ];
+    for (way, sync) in ways {
+        let dir = fast_dir();
+        let files = FaultyFileSystem::new();
+        let store = Store::builder(dir.path()).file_system(files.clone()).maintain_by_hand();
+        let store = store.sync_every(Duration::from_millis(1)).open().expect("a new store");
+        store.create_topic("orders", TopicConfig::new().partitions(MANY)).expect("a topic");
+        for number in 0..MANY {
+            let record = Record::to("orders").partition(number).value("2 apples");
+            producer(&store, Durability::Os).send(record).expect("a send");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+        let gate = Arc::new(Gate::default());
+        files.fail(&[Call::Sync], "orders-0/", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
+        let topic = store.topic("orders").expect("the topic");
+        let syncing = spawn({
+            let store = store.clone();
+            move || sync(&store)
+        });
+        gate.await_arrival();
+        let durable = || topic.partitions().iter().filter(|partition| partition.durable() == 1).count();
+        while durable() < MANY as usize - 1 && !syncing.is_finished() {
+            std::thread::sleep(Duration::from_millis(1));
+            assert!(gate.waiting() > 0, "{way}: {} were synced in half a minute", durable());
+        }
+        assert!(!syncing.is_finished(), "{way}: one of them was not waited for");
+        gate.open();
+        syncing.join().expect("no panic").expect("a sync");
+        assert_eq!(durable(), MANY as usize, "{way}");
+    }
+}

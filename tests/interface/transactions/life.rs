@@ -144,7 +144,12 @@ fn compaction_takes_aborted_records_and_keeps_what_is_open() {
 
 /// Ends of transactions in the files of a partition, commits and aborts alike.
 fn markers(dir: &Path, partition: &str) -> usize {
-    let segments = annals::dump::SegmentDump::in_directory(dir.join(partition)).unwrap();
+    ends_in(&dir.join(partition))
+}
+
+/// The same of one directory.
+pub(super) fn ends_in(dir: &Path) -> usize {
+    let segments = annals::dump::SegmentDump::in_directory(dir).unwrap();
     let stretches =
         segments.iter().flat_map(|segment| segment.stretches().map(|one| one.unwrap()).collect::<Vec<_>>());
     let is_marker = |one: &annals::dump::Stretch| match one {

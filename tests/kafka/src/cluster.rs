@@ -20,6 +20,7 @@ const CLUSTER_ID: &str = "7KI6ZYmXQueSUl8cN6Lu3Q";
 #[derive(Debug)]
 pub struct Cluster {
     java: Java,
+    heap: u32,
     brokers: Vec<Broker>,
 }
 
@@ -82,7 +83,27 @@ impl Cluster {
             output(&mut format)?;
             brokers.push(broker);
         }
-        Ok(Self { java: java.clone(), brokers })
+        Ok(Self { java: java.clone(), heap: 512, brokers })
+    }
+
+    /// Gives each broker so many MiB of heap, from its next start on.
+    pub fn with_heap(mut self, mebibytes: u32) -> Self {
+        self.heap = mebibytes;
+        self
+    }
+
+    /// The ids of the processes that run.
+    pub fn processes(&self) -> Vec<u32> {
+        self.brokers.iter().filter_map(|broker| broker.process.as_ref().map(Child::id)).collect()
+    }
+
+    /// Adds a line to the settings of each broker, from its next start on.
+    pub fn set(&self, line: &str) -> Answer<()> {
+        for broker in &self.brokers {
+            let settings = fs::read_to_string(broker.settings())?;
+            fs::write(broker.settings(), format!("{settings}\n{line}\n"))?;
+        }
+        Ok(())
     }
 
     /// For a client's `bootstrap.servers`.
@@ -106,7 +127,7 @@ impl Cluster {
     pub fn start(&mut self) -> Answer<()> {
         for broker in &mut self.brokers {
             broker.starts += 1;
-            broker.process = Some(self.java.start(512, "kafka.Kafka", &broker.settings(), &broker.log())?);
+            broker.process = Some(self.java.start(self.heap, "kafka.Kafka", &broker.settings(), &broker.log())?);
         }
         for broker in &mut self.brokers {
             let started = Instant::now();

@@ -1,14 +1,12 @@
 //! A real Kafka judges what annals writes, and annals reads what a real Kafka wrote. `README.md` says how it is run.
 
 mod adopt;
-mod cluster;
 mod compare;
 mod content;
 mod files;
 mod golden;
 #[path = "../../common/high_start.rs"]
 mod high_start;
-mod java;
 mod judge;
 mod queues;
 mod random;
@@ -21,10 +19,8 @@ mod to_kafka;
 
 use std::path::Path;
 
+use annals_kafka_tests::{Answer, cluster, java};
 use java::Java;
-
-/// What a step of this program answers; nothing here tells one failure from another.
-type Answer<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> Answer<()> {
     let words: Vec<_> = std::env::args().skip(1).collect();

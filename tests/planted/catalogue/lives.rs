@@ -271,8 +271,15 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("interface", &["groups::damaged::"])],
     },
     Bug {
+        name: "one-slow-partition-keeps-others-from-being-synced",
+        file: "src/store/maintenance.rs",
+        good: "synced = synced.and(side_by_side(\"annals-sync\", (&some, some.len()), sync));",
+        bad: "synced = synced.and(side_by_side(\"annals-sync\", (&some, 1), sync));",
+        caught_by: &[CLOSING],
+    },
+    Bug {
         name: "one-slow-partition-keeps-others-from-closing",
-        file: "src/topic/closing.rs",
+        file: "src/upkeep/side_by_side.rs",
         good: "let threads = (busy / FOR_EACH).min(MOST_THREADS);",
         bad: "let threads = (busy / FOR_EACH).min(MOST_THREADS).min(1);",
         caught_by: &[CLOSING],

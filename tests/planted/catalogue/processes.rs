@@ -34,8 +34,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "read-only-commits-what-was-left-open",
         file: "src/transaction/recovery.rs",
-        good: "            Verdict::TakenBack(_) => Ending::Abort,\n            Verdict::Unknown => continue,\n        };\n        places.values()",
-        bad: "            Verdict::TakenBack(_) => Ending::Commit,\n            Verdict::Unknown => continue,\n        };\n        places.values()",
+        good: "            Verdict::Aborted | Verdict::TakenBack(_) => Ending::Abort,",
+        bad: "            Verdict::Aborted | Verdict::TakenBack(_) => Ending::Commit,",
         caught_by: &[READ_ONLY],
     },
     // Live readers.
@@ -111,10 +111,17 @@ pub(super) const BUGS: &[Bug] = &[
     },
     // Groups elsewhere.
     Bug {
+        name: "spool-is-taken-out-before-its-commits-are-durable",
+        file: "src/group/spool.rs",
+        good: "        self.ledger.sync()?;\n        spool.take_out",
+        bad: "        spool.take_out",
+        caught_by: &[tests("crash", &["durability::derived::a_commit"])],
+    },
+    Bug {
         name: "spool-is-not-folded-where-nobody-can-attach",
         file: "src/store/store.rs",
-        good: "drop(groups.fold());",
-        bad: "if owner.is_some() {\n            drop(groups.fold());\n        }",
+        good: "groups.spool_in(Spool::new(root.clone(), locks, SpoolRole::Owner));",
+        bad: "if locks.is_some() {\n            groups.spool_in(Spool::new(root.clone(), locks, SpoolRole::Owner));\n        }",
         caught_by: &[tests("crash", &["durability::derived::"])],
     },
     Bug {

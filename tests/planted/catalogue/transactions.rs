@@ -5,6 +5,34 @@ use super::*;
 pub(super) const BUGS: &[Bug] = &[
     // Transactions.
     Bug {
+        name: "decision-of-an-earlier-life-not-kept",
+        file: "src/transaction/recovery.rs",
+        good: "decisions.keep_at_least_from(oldest);",
+        bad: "_ = oldest;",
+        caught_by: &[tests("interface", &["transactions::ends"])],
+    },
+    Bug {
+        name: "close-overtakes-the-writing-of-markers",
+        file: "src/transaction/finish.rs",
+        good: "let Some(_turn) = self.finishing.take() else { return Ok(()) };",
+        bad: "",
+        caught_by: &[tests("interface", &["transactions::ends"])],
+    },
+    Bug {
+        name: "decision-in-somebodys-hands-not-kept",
+        file: "src/transaction/finish.rs",
+        good: "let in_hand = outstanding.in_hand.values().copied();",
+        bad: "let in_hand = std::iter::empty();",
+        caught_by: &[tests("interface", &["transactions::ends"])],
+    },
+    Bug {
+        name: "one-unsynced-partition-holds-up-all-markers",
+        file: "src/transaction/finish.rs",
+        good: "one.is_synced |= synced.is_ok() || self.is_durable(one);",
+        bad: "one.is_synced |= synced.is_ok();",
+        caught_by: &[tests("interface", &["transactions::ends"])],
+    },
+    Bug {
         name: "decision-about-an-earlier-transaction-counts",
         file: "src/transaction/recovery.rs",
         good: ".find(|(decided, same)| decided.has_same_epoch == *same);",

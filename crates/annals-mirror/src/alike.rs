@@ -1,0 +1,158 @@
+//! Whether two topics fit each other, and how the one that is missing is made.
+
+use std::collections::BTreeMap;
+
+use annals::TopicConfig;
+
+/// What is compared, by Kafka's keys.
+pub(crate) const COMPARED: &[&str] = &[
+    "cleanup.policy",
+    "message.timestamp.type",
+    "message.timestamp.before.max.ms",
+    "message.timestamp.after.max.ms",
+    "max.message.bytes",
+];
+const NO_LIMIT: &str = "9223372036854775807";
+/// Kafka's least.
+const SEGMENT_LEAST_BYTES: u64 = 1 << 20;
+
+/// A topic on one side.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Description {
+    pub(crate) partitions: u32,
+    /// What holds of what is compared.
+    pub(crate) values: BTreeMap<String, String>,
+    /// What was set for this topic.
+    pub(crate) given: BTreeMap<String, String>,
+}
+
+impl Description {
+    pub(crate) fn of_ours(partitions: u32, config: &TopicConfig) -> Self {
+        let value = |key: &&str| ((*key).to_owned(), config.get(key).to_owned());
+        Self {
+            partitions,
+            values: COMPARED.iter().map(value).collect(),
+            given: config.values().clone(),
+        }
+    }
+
+    fn value(&self, key: &str) -> &str {
+        self.values.get(key).map_or("", String::as_str)
+    }
+
+    fn number(&self, key: &str) -> i128 {
+        self.value(key).parse().unwrap_or(0)
+    }
+
+    /// The settings of a topic in the cluster that is to take the records of this one.
+    pub(crate) fn for_cluster(&self) -> BTreeMap<String, String> {
+        let mut settings = self.given.clone();
+        settings.retain(|key, _| !key.starts_with("annals."));
+        if let Some(bytes) = settings.get_mut("segment.bytes")
+            && bytes.parse::<u64>().is_ok_and(|bytes| bytes < SEGMENT_LEAST_BYTES)
+        {
+            *bytes = SEGMENT_LEAST_BYTES.to_string();
+        }
+        self.for_target(settings)
+    }
+
+    /// The same for one in the store. What annals has no setting for stays in the cluster.
+    pub(crate) fn for_store(&self) -> TopicConfig {
+        let known = TopicConfig::new();
+        let mut settings = self.given.clone();
+        settings.retain(|key, _| !known.get(key).is_empty());
+        let config = TopicConfig::new().partitions(self.partitions);
+        self.for_target(settings).into_iter().fold(config, |config, (key, value)| config.set(key, value))
+    }
+
+    fn for_target(&self, mut settings: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        // What holds here though nobody set it may be another default there.
+        for key in ["cleanup.policy", "message.timestamp.after.max.ms", "max.message.bytes"] {
+            settings.insert(key.to_owned(), self.value(key).to_owned());
+        }
+        settings.insert("message.timestamp.type".to_owned(), "CreateTime".to_owned());
+        settings.insert("message.timestamp.before.max.ms".to_owned(), NO_LIMIT.to_owned());
+        settings
+    }
+}
+
+fn policies(text: &str) -> Vec<&str> {
+    let mut policies: Vec<_> = text.split(',').map(str::trim).collect();
+    policies.sort_unstable();
+    policies
+}
+
+/// In what the target does not fit the source, one sentence each.
+pub(crate) fn differences(topic: &str, source: &Description, target: &Description) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut differ = |what: &str, is: &str, must: String| {
+        found.push(format!("{topic}: {what} is {is} on the target and must be {must}"));
+    };
+    if source.partitions != target.partitions {
+        differ("the number of partitions", &target.partitions.to_string(), source.partitions.to_string());
+    }
+    let key = "cleanup.policy";
+    if policies(source.value(key)) != policies(target.value(key)) {
+        differ(key, target.value(key), format!("{}, as on the source", source.value(key)));
+    }
+    let key = "message.timestamp.type";
+    if target.value(key) != "CreateTime" {
+        differ(key, target.value(key), "CreateTime: a mirrored record keeps its time".to_owned());
+    }
+    let key = "message.timestamp.before.max.ms";
+    if target.value(key) != NO_LIMIT {
+        differ(key, target.value(key), format!("{NO_LIMIT}: old records are to be taken"));
+    }
+    for key in ["message.timestamp.after.max.ms", "max.message.bytes"] {
+        if target.number(key) < source.number(key) {
+            differ(key, target.value(key), format!("at least {}, as on the source", source.value(key)));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ours(config: TopicConfig) -> Description {
+        Description::of_ours(3, &config)
+    }
+
+    #[test]
+    fn all_differences_are_told_at_once() {
+        let source = ours(TopicConfig::new().set("cleanup.policy", "compact").max_message_bytes(4 << 20));
+        let mut target = ours(
+            TopicConfig::new()
+                .set("message.timestamp.type", "LogAppendTime")
+                .set("message.timestamp.before.max.ms", "60000")
+                .set("message.timestamp.after.max.ms", "1"),
+        );
+        target.partitions = 2;
+        let found = differences("orders", &source, &target);
+        assert_eq!(found.len(), 6, "{found:#?}");
+        assert_eq!(found[0], "orders: the number of partitions is 2 on the target and must be 3");
+        assert!(found[5].contains("max.message.bytes is 1048588") && found[5].contains("at least 4194304"));
+    }
+
+    #[test]
+    fn what_is_made_from_a_description_fits_it() {
+        let given = TopicConfig::new()
+            .set("cleanup.policy", "delete,compact")
+            .set("annals.key.index", "true")
+            .set("message.timestamp.before.max.ms", "1000")
+            .max_message_bytes(9_000_000)
+            .segment_bytes(4096);
+        let source = ours(given);
+        let made = source.for_cluster();
+        assert!(!made.contains_key("annals.key.index"));
+        assert_eq!(made["segment.bytes"], "1048576");
+        let there = Description { partitions: 3, values: made.clone(), given: made };
+        assert_eq!(differences("orders", &source, &there), [""; 0]);
+        let mut there = there;
+        there.given.insert("min.insync.replicas".to_owned(), "2".to_owned());
+        let back = there.for_store();
+        assert!(!back.values().contains_key("min.insync.replicas"));
+        assert_eq!(differences("orders", &there, &Description::of_ours(3, &back)), [""; 0]);
+    }
+}

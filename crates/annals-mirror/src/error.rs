@@ -1,0 +1,137 @@
+//! What ends a mirror, or a session of it.
+
+use annals::{Offset, TopicPartition};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+/// A result of the mirror.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a topic is not mirrored any more.
+///
+/// ```
+/// use annals_mirror::Error;
+/// fn advice(error: &Error) -> &'static str {
+///     match error {
+///         Error::Differences(_) => "make the topics alike",
+///         Error::Fenced { .. } => "another mirror does it",
+///         Error::Deleted { .. } => "keep records for longer, or skip what is gone",
+///         _ => "see the message",
+///     }
+/// }
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A call to the cluster failed.
+    #[error("{doing}: {source}")]
+    Cluster {
+        /// What was being done.
+        doing: String,
+        /// What the client says.
+        source: KafkaError,
+    },
+    /// A call of the store failed.
+    #[error(transparent)]
+    Store(#[from] annals::Error),
+    /// The topics on both sides do not fit each other. Nothing was mirrored.
+    #[error("the two sides do not fit, and nothing was mirrored:\n  {}", .0.join("\n  "))]
+    Differences(Vec<String>),
+    /// Another mirror of the topic has begun, or a transaction has outlived its timeout.
+    #[error("another mirror of {topic} has begun, or this one was away for longer than a transaction may take: {source}")]
+    Fenced {
+        /// The topic.
+        topic: String,
+        /// What the client says.
+        source: KafkaError,
+    },
+    /// Records were deleted before they were mirrored.
+    #[error(
+        "{partition}: what is at offsets {position} to {start} was deleted before it was mirrored; `skip_deleted` goes on behind it"
+    )]
+    Deleted {
+        /// Of the source.
+        partition: TopicPartition,
+        /// Where the mirror stands.
+        position: Offset,
+        /// Where the source begins.
+        start: Offset,
+    },
+    /// What was mirrored before is not of this source.
+    #[error("{partition}: the mirror stands at offset {position}, {reason}")]
+    Diverged {
+        /// Of the source.
+        partition: TopicPartition,
+        /// Where the mirror stands.
+        position: Offset,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A record cannot be carried over as it is.
+    #[error("{partition}@{offset} cannot be mirrored: {reason}")]
+    Refused {
+        /// Of the source.
+        partition: TopicPartition,
+        /// Its offset there.
+        offset: Offset,
+        /// Why.
+        reason: String,
+    },
+    /// A setting is missing or wrong.
+    #[error("{0}")]
+    Settings(String),
+    /// Nothing took effect for as long as the patience lasts.
+    #[error("gave up after {seconds} s without a step: {last}")]
+    GaveUp {
+        /// The patience.
+        seconds: u64,
+        /// What ended the last session.
+        last: Box<Error>,
+    },
+}
+
+impl Error {
+    pub(crate) fn cluster(doing: impl Into<String>) -> impl FnOnce(KafkaError) -> Self {
+        let doing = doing.into();
+        move |source| Self::Cluster { doing, source }
+    }
+
+    /// Of a producer of that topic.
+    pub(crate) fn of_producer(topic: &str, doing: &str) -> impl FnOnce(KafkaError) -> Self {
+        move |source| {
+            let fenced = [Code::Fenced, Code::ProducerFenced, Code::InvalidProducerEpoch];
+            if source.rdkafka_error_code().is_some_and(|code| fenced.contains(&code)) {
+                return Self::Fenced { topic: topic.to_owned(), source };
+            }
+            Self::Cluster { doing: format!("{topic}: {doing}"), source }
+        }
+    }
+
+    /// Whether a new session may get further.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Cluster { source, .. } => {
+                source.rdkafka_error_code().is_none_or(|code| !LASTING.contains(&code))
+            }
+            Self::Store(error) => error.is_retriable(),
+            _ => false,
+        }
+    }
+}
+
+/// What the next session would meet again.
+const LASTING: &[Code] = &[
+    Code::TopicAuthorizationFailed,
+    Code::GroupAuthorizationFailed,
+    Code::ClusterAuthorizationFailed,
+    Code::TransactionalIdAuthorizationFailed,
+    Code::SaslAuthenticationFailed,
+    Code::MessageSizeTooLarge,
+    Code::InvalidMessageSize,
+    Code::InvalidRecord,
+    Code::InvalidTimestamp,
+    Code::InvalidTransactionTimeout,
+    Code::UnsupportedVersion,
+    Code::UnsupportedFeature,
+    Code::NotImplemented,
+    Code::InvalidArgument,
+];

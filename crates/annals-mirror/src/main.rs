@@ -1,0 +1,208 @@
+//! `annals-mirror`: topics of a store to a Kafka cluster, and from one. `docs/mirror.md` is its contract.
+
+use std::error::Error as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use annals::{Durability, Store, StoreReader};
+use annals_mirror::{Error, Figures, Mirror, Settings, Source};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Topics of an annals store to a Kafka cluster, and from one, exactly once.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    way: Way,
+}
+
+#[derive(Debug, Subcommand)]
+enum Way {
+    /// From the store to the cluster. The store may be open in another process.
+    Out(Options),
+    /// From the cluster into the store, which this process opens.
+    In(Options),
+}
+
+#[derive(Debug, Args)]
+struct Options {
+    /// Directory of the store.
+    #[arg(long)]
+    store: PathBuf,
+    /// The cluster's brokers, HOST:PORT, separated by commas.
+    #[arg(long)]
+    servers: String,
+    /// A topic to mirror; may be repeated.
+    #[arg(long = "topic", required = true)]
+    topics: Vec<String>,
+    /// A group whose committed offsets are translated; may be repeated.
+    #[arg(long = "group")]
+    groups: Vec<String>,
+    /// End when all is mirrored that was there at the start.
+    #[arg(long)]
+    once: bool,
+    /// A missing topic is an error.
+    #[arg(long)]
+    no_create: bool,
+    /// Go on behind what was deleted before it was mirrored.
+    #[arg(long)]
+    skip_deleted: bool,
+    /// Replicas of topics that are created in the cluster.
+    #[arg(long)]
+    replication: Option<u16>,
+    /// What a step into the store survives.
+    #[arg(long, value_enum, default_value = "disk")]
+    durability: Survives,
+    /// Records of a step at most, about.
+    #[arg(long, default_value_t = 20_000)]
+    step_records: usize,
+    /// Seconds to try without a step that takes effect.
+    #[arg(long)]
+    patience: Option<u64>,
+    /// A setting of librdkafka, KEY=VALUE; may be repeated.
+    #[arg(short = 'X', value_parser = setting)]
+    client: Vec<(String, String)>,
+    /// Say nothing on the way.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Survives {
+    /// The end of the process.
+    Os,
+    /// A power cut.
+    Disk,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("KEY=VALUE is wanted")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+impl Options {
+    fn settings(&self) -> Settings {
+        let mut settings = Settings::new(&self.servers).step_records(self.step_records);
+        settings = settings.durability(match self.durability {
+            Survives::Os => Durability::Os,
+            Survives::Disk => Durability::Disk,
+        });
+        settings = self.topics.iter().fold(settings, |settings, topic| settings.topic(topic));
+        settings = self.groups.iter().fold(settings, |settings, group| settings.group(group));
+        settings = self.client.iter().fold(settings, |settings, (key, value)| settings.client(key, value));
+        if self.once {
+            settings = settings.once();
+        }
+        if self.no_create {
+            settings = settings.without_creating();
+        }
+        if self.skip_deleted {
+            settings = settings.skip_deleted();
+        }
+        if let Some(replicas) = self.replication {
+            settings = settings.replication(replicas);
+        }
+        if let Some(seconds) = self.patience {
+            settings = settings.patience(Duration::from_secs(seconds));
+        }
+        settings
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments.way) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut text = error.to_string();
+            let mut source = error.source();
+            while let Some(cause) = source {
+                if !text.contains(&cause.to_string()) {
+                    text = format!("{text}: {cause}");
+                }
+                source = cause.source();
+            }
+            eprintln!("annals-mirror: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(way: &Way) -> annals_mirror::Result<()> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .map_err(|error| Error::Settings(format!("cannot watch for signals: {error}")))?;
+    }
+    match way {
+        Way::Out(options) => {
+            let source = open(&options.store)?;
+            let mirror = Mirror::out(options.settings(), source)?;
+            follow(&mirror, &stop, options.quiet)
+        }
+        Way::In(options) => {
+            let store = Store::open(&options.store)?;
+            let mirror = Mirror::into_store(options.settings(), &store)?;
+            let outcome = follow(&mirror, &stop, options.quiet);
+            outcome.and(store.close().map_err(Error::from))
+        }
+    }
+}
+
+/// The store beside its owner, or where nobody has opened it here, alone.
+fn open(path: &Path) -> annals::Result<Source> {
+    match StoreReader::attach(path) {
+        Ok(reader) => Ok(Source::Reader(reader)),
+        Err(annals::Error::Io { .. } | annals::Error::InvalidArgument { .. }) => {
+            Store::open_read_only(path).map(Source::Reader)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Runs it and says each second how far it is.
+fn follow(mirror: &Mirror, stop: &AtomicBool, is_quiet: bool) -> annals_mirror::Result<()> {
+    let is_over = AtomicBool::new(false);
+    let outcome = std::thread::scope(|scope| {
+        let teller = scope.spawn(|| {
+            let mut told = Figures::default();
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                std::thread::park_timeout(Duration::from_secs(1));
+                let now = mirror.figures();
+                if !is_quiet && now != told {
+                    tell(&now);
+                }
+                told = now;
+            }
+        });
+        let outcome = mirror.run(stop);
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        teller.thread().unpark();
+        outcome
+    });
+    tell_all(&mirror.figures());
+    outcome.map(drop)
+}
+
+fn tell(figures: &Figures) {
+    for (topic, one) in &figures.topics {
+        let failure = one.failure.as_ref().map_or(String::new(), |failure| format!(", again after: {failure}"));
+        eprintln!(
+            "{topic}: {} records, {} bytes, {} steps, lag {}, {} restarts{failure}",
+            one.records, one.bytes, one.steps, one.lag, one.restarts
+        );
+    }
+}
+
+fn tell_all(figures: &Figures) {
+    for (topic, one) in &figures.topics {
+        println!(
+            "{topic} records={} bytes={} steps={} lag={} restarts={} translated={}",
+            one.records, one.bytes, one.steps, one.lag, one.restarts, one.translated
+        );
+    }
+}

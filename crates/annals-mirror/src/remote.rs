@@ -1,0 +1,162 @@
+//! A cluster as the backend of a program that is written against `annals-port`.
+
+mod consumer;
+mod failure;
+mod producer;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use annals::TopicConfig;
+use annals_port::{Backend, Error, ErrorKind, Result};
+use futures_executor::block_on;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+pub use consumer::RemoteConsumer;
+use failure::{failed, refused};
+pub use producer::RemoteProducer;
+
+use crate::alike::Description;
+use crate::cluster::PATIENCE;
+
+/// A Kafka cluster, through librdkafka.
+///
+/// ```no_run
+/// use annals_mirror::Remote;
+/// use annals_port::{Backend, Consume};
+/// use std::time::Duration;
+/// let kafka = Remote::new("kafka.example:9093").client("security.protocol", "ssl");
+/// let mut consumer = kafka.consumer("billing")?;
+/// consumer.subscribe(&["orders"])?;
+/// println!("{} records", consumer.poll(Duration::from_secs(10))?.len());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Remote {
+    settings: BTreeMap<String, String>,
+    replication: i32,
+}
+
+impl Remote {
+    /// `servers` is a client's `bootstrap.servers`. Nothing is connected yet.
+    pub fn new(servers: &str) -> Self {
+        let settings = BTreeMap::from([("bootstrap.servers".to_owned(), servers.to_owned())]);
+        Self { settings, replication: -1 }
+    }
+
+    /// A setting of librdkafka. Those that the promises of `annals-port` rest on cannot be changed.
+    #[must_use]
+    pub fn client(mut self, key: &str, value: &str) -> Self {
+        self.settings.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Replicas of topics that are created. Default: the cluster's.
+    #[must_use]
+    pub fn replication(mut self, replicas: u16) -> Self {
+        self.replication = i32::from(replicas);
+        self
+    }
+
+    fn config(&self, own: &[(&str, &str)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        // A topic that is not there is told soon, not after half a minute.
+        config.set("topic.metadata.propagation.max.ms", "5000");
+        for (key, value) in &self.settings {
+            config.set(key, value);
+        }
+        for (key, value) in own {
+            config.set(*key, *value);
+        }
+        config
+    }
+
+    fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
+        self.config(&[("allow.auto.create.topics", "false")]).create().map_err(failed("client of the cluster"))
+    }
+}
+
+fn number(partition: u32) -> i32 {
+    i32::try_from(partition).unwrap_or(i32::MAX)
+}
+
+impl Backend for Remote {
+    type Consumer = RemoteConsumer;
+    type Producer = RemoteProducer;
+
+    fn create_topic(&self, name: &str, config: TopicConfig) -> Result<()> {
+        let partitions = config.partition_count().unwrap_or(1);
+        let settings = Description::of_ours(partitions, &config).for_cluster();
+        let mut topic = NewTopic::new(name, number(partitions), TopicReplication::Fixed(self.replication));
+        // What was not said is the cluster's to choose.
+        for (key, value) in settings.iter().filter(|(key, _)| config.values().contains_key(*key)) {
+            topic = topic.set(key, value);
+        }
+        let admin = self.admin()?;
+        let options = AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
+        let doing = format!("creating {name}");
+        for outcome in block_on(admin.create_topics([&topic], &options)).map_err(failed(&doing))? {
+            outcome.map_err(|(_, code)| refused(&doing, code))?;
+        }
+        // Brokers hear of it one after the other.
+        let began = Instant::now();
+        loop {
+            match self.partition_count(name) {
+                Ok(found) if found == partitions => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::UnknownTopic => {}
+                Err(error) => return Err(error),
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(Error::new(ErrorKind::Retriable, format!("{doing}: no broker knows it yet")));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn topics(&self) -> Result<Vec<String>> {
+        let admin = self.admin()?;
+        let metadata = admin.inner().fetch_metadata(None, PATIENCE).map_err(failed("list of topics"))?;
+        let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
+        Ok(names.filter(|name| !name.starts_with("__")).collect())
+    }
+
+    fn partition_count(&self, topic: &str) -> Result<u32> {
+        let admin = self.admin()?;
+        let metadata = admin.inner().fetch_metadata(None, PATIENCE).map_err(failed("list of topics"))?;
+        let found = metadata.topics().iter().find(|one| one.name() == topic);
+        let found = found.ok_or_else(|| refused(topic, Code::UnknownTopicOrPartition))?;
+        let leaders = found.partitions().iter().filter(|partition| partition.leader() >= 0).count();
+        Ok(u32::try_from(leaders).unwrap_or(u32::MAX))
+    }
+
+    fn producer(&self) -> Result<RemoteProducer> {
+        RemoteProducer::new(&self.config(&[("enable.idempotence", "true"), ("partitioner", "murmur2_random")]))
+    }
+
+    fn transactional_producer(&self, id: &str) -> Result<RemoteProducer> {
+        if id.is_empty() {
+            return Err(Error::new(ErrorKind::Invalid, "the transactional id is empty"));
+        }
+        let config = self.config(&[("transactional.id", id), ("partitioner", "murmur2_random")]);
+        RemoteProducer::with_transactions(&config)
+    }
+
+    fn consumer(&self, group: &str) -> Result<RemoteConsumer> {
+        if group.is_empty() {
+            return Err(Error::new(ErrorKind::Invalid, "the group's name is empty"));
+        }
+        RemoteConsumer::new(&self.config(&[
+            ("group.id", group),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("isolation.level", "read_committed"),
+            ("auto.offset.reset", "earliest"),
+            ("partition.assignment.strategy", "range"),
+            ("allow.auto.create.topics", "false"),
+        ]))
+    }
+}

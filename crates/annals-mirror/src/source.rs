@@ -1,0 +1,119 @@
+//! The store that is mirrored out.
+
+use std::collections::BTreeMap;
+
+use annals::{CommittedOffset, ConsumerBuilder, Offset, Store, StoreReader, TopicConfig, TopicPartition};
+
+/// A store, open in this process or only read by it.
+///
+/// ```no_run
+/// # use annals::{Store, StoreReader};
+/// # use annals_mirror::{Mirror, Settings};
+/// let theirs = StoreReader::attach("shop-log")?; // another process writes to it
+/// let mirror = Mirror::out(Settings::new("127.0.0.1:9092").topic("orders"), &theirs)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// This process has it open.
+    Store(Store),
+    /// This process only reads it.
+    Reader(StoreReader),
+}
+
+impl From<&Store> for Source {
+    fn from(store: &Store) -> Self {
+        Self::Store(store.clone())
+    }
+}
+
+impl From<&StoreReader> for Source {
+    fn from(reader: &StoreReader) -> Self {
+        Self::Reader(reader.clone())
+    }
+}
+
+/// A topic of it.
+#[derive(Debug, Clone)]
+pub(crate) struct SourceTopic {
+    pub(crate) id: u128,
+    pub(crate) config: TopicConfig,
+    pub(crate) partitions: u32,
+}
+
+/// Where a partition begins and how far it is mirrored now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) start: Offset,
+    /// All below is committed, or was aborted.
+    pub(crate) stable: Offset,
+    /// All below survives a power cut.
+    pub(crate) durable: Offset,
+}
+
+impl Source {
+    pub(crate) fn id(&self) -> u128 {
+        match self {
+            Self::Store(store) => store.id(),
+            Self::Reader(reader) => reader.id(),
+        }
+    }
+
+    pub(crate) fn topic(&self, name: &str) -> annals::Result<SourceTopic> {
+        Ok(match self {
+            Self::Store(store) => {
+                let topic = store.topic(name)?;
+                let partitions = topic.partition_count();
+                SourceTopic { id: topic.id(), config: topic.config(), partitions }
+            }
+            Self::Reader(reader) => {
+                let topic = reader.topic(name)?;
+                let partitions = topic.partition_count();
+                SourceTopic { id: topic.id(), config: topic.config(), partitions }
+            }
+        })
+    }
+
+    pub(crate) fn bounds(&self, name: &str) -> annals::Result<Vec<Bounds>> {
+        Ok(match self {
+            Self::Store(store) => {
+                let bounds = |one: annals::Partition| Bounds {
+                    start: one.start(),
+                    stable: one.stable(),
+                    durable: one.durable(),
+                };
+                store.topic(name)?.partitions().into_iter().map(bounds).collect()
+            }
+            Self::Reader(reader) => {
+                let bounds = |one: annals::PartitionView| Bounds {
+                    start: one.start(),
+                    stable: one.stable(),
+                    durable: one.durable(),
+                };
+                reader.topic(name)?.partitions().into_iter().map(bounds).collect()
+            }
+        })
+    }
+
+    /// Makes durable what this process has sent; what another has sent becomes so by itself.
+    pub(crate) fn flush(&self, name: &str) -> annals::Result<()> {
+        match self {
+            Self::Store(store) => store.topic(name)?.partitions().iter().try_for_each(|one| one.flush()),
+            Self::Reader(_) => Ok(()),
+        }
+    }
+
+    pub(crate) fn consumer_builder(&self) -> ConsumerBuilder {
+        match self {
+            Self::Store(store) => store.consumer_builder(),
+            Self::Reader(reader) => reader.consumer_builder(),
+        }
+    }
+
+    pub(crate) fn committed(&self, group: &str) -> BTreeMap<TopicPartition, CommittedOffset> {
+        match self {
+            Self::Store(store) => store.committed(group),
+            Self::Reader(reader) => reader.committed(group),
+        }
+    }
+}

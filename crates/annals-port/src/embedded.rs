@@ -1,0 +1,282 @@
+//! A store as the backend.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use annals::{
+    Consumer, Durability, Offset, Producer, Record, Store, TopicConfig, TopicPartition, Transaction,
+};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::verbs::{Backend, Consume, Produce, Received};
+
+/// An [`annals::Store`]: a Kafka in this process.
+///
+/// ```
+/// use annals_port::{Backend, Embedded};
+/// # let dir = tempfile::tempdir()?;
+/// let kafka = Embedded::open(dir.path())?; // for a test: no broker, no container
+/// kafka.create_topic("orders", annals::TopicConfig::new().partitions(3))?;
+/// assert_eq!(kafka.partition_count("orders")?, 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    store: Store,
+    durability: Durability,
+}
+
+impl Embedded {
+    /// Opens or creates the store in a directory.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Ok(Self::new(Store::open(path)?))
+    }
+
+    /// Of a store that is open.
+    pub fn new(store: Store) -> Self {
+        Self { store, durability: Durability::Os }
+    }
+
+    /// What is there when a flush or a commit returns survives that. Default: [`Durability::Os`], which is what a broker does by default.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// The store, for what only it has.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl Backend for Embedded {
+    type Consumer = EmbeddedConsumer;
+    type Producer = EmbeddedProducer;
+
+    fn create_topic(&self, name: &str, config: TopicConfig) -> Result<()> {
+        self.store.create_topic(name, config)?;
+        Ok(())
+    }
+
+    fn topics(&self) -> Result<Vec<String>> {
+        let names = self.store.topics().into_iter().map(|topic| topic.name().to_owned());
+        Ok(names.filter(|name| !name.starts_with("__")).collect())
+    }
+
+    fn partition_count(&self, topic: &str) -> Result<u32> {
+        Ok(self.store.topic(topic)?.partition_count())
+    }
+
+    fn producer(&self) -> Result<EmbeddedProducer> {
+        // At `Disk` it is the flush that waits for it, once for all.
+        let each = if self.durability == Durability::Os { Durability::Os } else { Durability::Memory };
+        let kind = Kind::Plain(self.store.producer_builder().durability(each).build()?);
+        Ok(EmbeddedProducer { backend: self.clone(), kind })
+    }
+
+    fn transactional_producer(&self, id: &str) -> Result<EmbeddedProducer> {
+        let mut epochs = EPOCHS.lock().unwrap_or_else(PoisonError::into_inner);
+        // Ends what an earlier one has open.
+        self.store.transaction(id)?.abort()?;
+        let epoch = epochs.entry((self.store.id(), id.to_owned())).or_insert(0);
+        *epoch += 1;
+        let kind = Kind::Transactional { id: id.to_owned(), epoch: *epoch, open: None };
+        Ok(EmbeddedProducer { backend: self.clone(), kind })
+    }
+
+    fn consumer(&self, group: &str) -> Result<EmbeddedConsumer> {
+        let builder = self.store.consumer_builder().group(group).commit_durability(self.durability);
+        Ok(EmbeddedConsumer { consumer: builder.build()? })
+    }
+}
+
+/// A producer of an [`Embedded`].
+///
+/// ```
+/// # use annals::{Record, TopicConfig};
+/// # use annals_port::{Backend, Embedded, Produce};
+/// # let dir = tempfile::tempdir()?;
+/// # let kafka = Embedded::open(dir.path())?;
+/// # kafka.create_topic("orders", TopicConfig::new())?;
+/// let mut producer: annals_port::EmbeddedProducer = kafka.producer()?;
+/// producer.send(Record::to("orders").value("2 apples"))?;
+/// producer.flush()?;
+/// assert_eq!(kafka.store().topic("orders")?.partition(0)?.end(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct EmbeddedProducer {
+    backend: Embedded,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Plain(Producer),
+    Transactional { id: String, epoch: u64, open: Option<Box<Transaction>> },
+}
+
+/// How many producers each id of each store has had in this process, which alone writes to it. A transaction of annals fences the one before;
+/// between two of them a producer must not take the id back from a newer one.
+static EPOCHS: Mutex<BTreeMap<(u128, String), u64>> = Mutex::new(BTreeMap::new());
+
+fn invalid(text: &str) -> Error {
+    Error::new(ErrorKind::Invalid, text)
+}
+
+impl EmbeddedProducer {
+    fn open(&mut self) -> Result<&mut Option<Box<Transaction>>> {
+        match &mut self.kind {
+            Kind::Plain(_) => Err(invalid("the producer has no transactional id")),
+            Kind::Transactional { open, .. } => Ok(open),
+        }
+    }
+
+    fn transaction(&mut self) -> Result<&mut Transaction> {
+        self.open()?.as_deref_mut().ok_or_else(|| invalid("no transaction was begun"))
+    }
+
+    fn take_transaction(&mut self) -> Result<Transaction> {
+        self.open()?.take().map(|open| *open).ok_or_else(|| invalid("no transaction was begun"))
+    }
+}
+
+impl Produce for EmbeddedProducer {
+    type Consumer = EmbeddedConsumer;
+
+    fn send(&mut self, record: Record<'_>) -> Result<()> {
+        match &self.kind {
+            Kind::Plain(producer) => _ = producer.send(record)?,
+            Kind::Transactional { .. } => self.transaction()?.send(record)?,
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        match &self.kind {
+            Kind::Plain(producer) if self.backend.durability != Durability::Os => Ok(producer.flush()?),
+            // What was sent is there, or comes with the commit.
+            _ => Ok(()),
+        }
+    }
+
+    fn begin_transaction(&mut self) -> Result<()> {
+        let Kind::Transactional { id, epoch, open } = &mut self.kind else {
+            return Err(invalid("the producer has no transactional id"));
+        };
+        if open.is_some() {
+            return Err(invalid("a transaction is open"));
+        }
+        let store = &self.backend.store;
+        let epochs = EPOCHS.lock().unwrap_or_else(PoisonError::into_inner);
+        if epochs.get(&(store.id(), id.clone())) != Some(epoch) {
+            return Err(annals::Error::Fenced { name: id.clone() }.into());
+        }
+        *open = Some(Box::new(store.transaction_builder(id).durability(self.backend.durability).begin()?));
+        Ok(())
+    }
+
+    fn send_offsets(&mut self, consumer: &mut EmbeddedConsumer) -> Result<()> {
+        Ok(self.transaction()?.commit_offsets(&consumer.consumer)?)
+    }
+
+    fn commit_transaction(&mut self) -> Result<()> {
+        self.take_transaction()?.commit()?;
+        Ok(())
+    }
+
+    fn abort_transaction(&mut self) -> Result<()> {
+        Ok(self.take_transaction()?.abort()?)
+    }
+}
+
+/// A consumer of an [`Embedded`].
+///
+/// ```
+/// # use annals_port::{Backend, Consume, Embedded};
+/// # let dir = tempfile::tempdir()?;
+/// # let kafka = Embedded::open(dir.path())?;
+/// # kafka.create_topic("orders", annals::TopicConfig::new())?;
+/// let mut consumer: annals_port::EmbeddedConsumer = kafka.consumer("readers")?;
+/// consumer.subscribe(&["orders"])?;
+/// assert_eq!(consumer.assignment()?.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct EmbeddedConsumer {
+    consumer: Consumer,
+}
+
+impl EmbeddedConsumer {
+    /// The consumer, for what only it has.
+    pub fn inner(&mut self) -> &mut Consumer {
+        &mut self.consumer
+    }
+}
+
+impl Consume for EmbeddedConsumer {
+    fn subscribe(&mut self, topics: &[&str]) -> Result<()> {
+        Ok(self.consumer.subscribe(topics.iter().copied())?)
+    }
+
+    fn assign(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        Ok(self.consumer.assign(partitions.iter().cloned())?)
+    }
+
+    fn assignment(&self) -> Result<Vec<TopicPartition>> {
+        Ok(self.consumer.assignment())
+    }
+
+    fn poll(&mut self, timeout: Duration) -> Result<Vec<Received>> {
+        let records = self.consumer.poll(timeout)?;
+        let header = |header: annals::Header<'_>| (header.key.into_owned(), header.value.map(<[u8]>::to_vec));
+        let received = |record: annals::RecordRef<'_>| Received {
+            topic: record.topic().to_owned(),
+            partition: record.partition(),
+            offset: record.offset(),
+            timestamp: record.timestamp(),
+            key: record.key().map(<[u8]>::to_vec),
+            value: record.value().map(<[u8]>::to_vec),
+            headers: record.headers().map(header).collect(),
+        };
+        Ok(records.iter().map(received).collect())
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        Ok(self.consumer.commit()?)
+    }
+
+    fn commit_offsets(&mut self, offsets: &[(TopicPartition, Offset)]) -> Result<()> {
+        Ok(self.consumer.commit_offsets(offsets.iter().cloned())?)
+    }
+
+    fn committed(&mut self, partition: &TopicPartition) -> Result<Option<Offset>> {
+        Ok(self.consumer.committed(partition.clone()))
+    }
+
+    fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> Result<()> {
+        Ok(self.consumer.seek(partition.clone(), offset)?)
+    }
+
+    fn position(&mut self, partition: &TopicPartition) -> Result<Option<Offset>> {
+        Ok(Some(self.consumer.position(partition.clone())?))
+    }
+
+    fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        Ok(self.consumer.pause(partitions.iter().cloned())?)
+    }
+
+    fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        Ok(self.consumer.resume(partitions.iter().cloned())?)
+    }
+
+    fn close(self) -> Result<()> {
+        Ok(self.consumer.close()?)
+    }
+}

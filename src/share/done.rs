@@ -1,0 +1,86 @@
+//! What of a topic no queue needs any more, message by message.
+
+use std::ops::RangeInclusive;
+
+use crate::error::{Error, Result};
+use crate::log::EraseReport;
+use crate::share::queues::Queues;
+use crate::share::slot::Slot;
+use crate::topic::{Partition, unless_deleted};
+use crate::types::Offset;
+
+/// Offsets from first to last, in order; no two touch.
+type Ranges = Vec<RangeInclusive<Offset>>;
+
+impl Queues {
+    /// Takes out of a topic what all queues on it have done and all groups have read. A queue that has begun nowhere needs nothing
+    /// of it; with neither queue nor group nothing goes.
+    pub(crate) fn drop_done(&self, topic: &str) -> Result<Vec<EraseReport>> {
+        let topic = self.topics.get(topic)?;
+        if !topic.settings().drops_consumed() {
+            let why = "its annals.retention.consumed is false: others may read what its queues have done";
+            return Err(Error::invalid(format!("topic {:?}: {why}", topic.name())));
+        }
+        let partitions = topic.partitions();
+        let dropped = partitions.iter().map(|partition| self.drop_done_of(partition));
+        // The others are done all the same where one fails.
+        let outcomes: Vec<_> = dropped.collect();
+        outcomes.into_iter().filter_map(unless_deleted).collect()
+    }
+
+    fn drop_done_of(&self, partition: &Partition) -> Result<EraseReport> {
+        let slots = self.of_topic(partition.topic_id());
+        let mut slots = slots.iter().filter(|slot| slot.name.partition == partition.number());
+        let Some(first) = slots.next() else { return partition.log().remove_offsets(&[]) };
+        let done = slots.fold(done(first), |all, slot| common(&all, &done(slot)));
+        // What is deleted is gone whatever crashes: so must be there what it is deleted for.
+        self.states.sync()?;
+        let Some(read) = self.groups.read_by_groups(partition)? else {
+            return partition.log().remove_offsets(&[]);
+        };
+        let ranges: Ranges = if read > 0 { common(&done, &vec![0..=read - 1]) } else { Vec::new() };
+        let removed = partition.log().remove_offsets(&ranges);
+        removed.map_err(|error| error.in_partition(partition.topic_partition()))
+    }
+}
+
+/// What is done of one state.
+fn done(slot: &Slot) -> Ranges {
+    let inner = slot.inner.lock();
+    let mut ranges = inner.state.done();
+    if inner.state.start() > 0 {
+        ranges.insert(0, 0..=inner.state.start() - 1);
+    }
+    ranges
+}
+
+/// What lies in both.
+fn common(one: &Ranges, other: &Ranges) -> Ranges {
+    let (mut ones, mut others) = (one.iter().peekable(), other.iter().peekable());
+    let mut both = Vec::new();
+    while let (Some(one), Some(other)) = (ones.peek(), others.peek()) {
+        let (first, last) = (*one.start().max(other.start()), *one.end().min(other.end()));
+        if first <= last {
+            both.push(first..=last);
+        }
+        if one.end() < other.end() {
+            ones.next()
+        } else {
+            others.next()
+        };
+    }
+    both
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_common_lies_in_both() {
+        let one = vec![0..=4, 7..=9, 12..=20];
+        assert_eq!(common(&one, &vec![0..=30]), one);
+        assert_eq!(common(&one, &vec![3..=7, 9..=13, 20..=20]), [3..=4, 7..=7, 9..=9, 12..=13, 20..=20]);
+        assert_eq!(common(&one, &Vec::new()), []);
+    }
+}

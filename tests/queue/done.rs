@@ -1,0 +1,104 @@
+//! What nobody needs any more goes, record by record.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use annals::{Durability, Error, Record, Store, TopicConfig, TopicPartition};
+use annals_testing::Random;
+
+use crate::world::{World, take};
+
+fn offsets(store: &Store) -> BTreeSet<i64> {
+    let log = store.topic("log").unwrap().partition(0).unwrap();
+    log.read(..).unwrap().into_iter().map(|record| record.unwrap().offset).collect()
+}
+
+/// With a topic `log` of small segments, some records in batches, some in transactions that were committed or aborted.
+fn filled(random: &mut Random) -> World {
+    let world = World::new(1);
+    let config = TopicConfig::new().retention_until_consumed().segment_bytes(2048);
+    let log = world.store.create_topic("log", config).unwrap().partition(0).unwrap();
+    for _ in 0..30 {
+        let records: Vec<_> =
+            (0..=random.below(8)).map(|_| Record::to("log").value("something to do")).collect();
+        if random.one_in(3) {
+            let mut tx = world.store.transaction("t").unwrap();
+            records.into_iter().for_each(|record| tx.send(record).unwrap());
+            if random.one_in(2) { tx.commit().map(drop).unwrap() } else { tx.abort().unwrap() }
+        } else {
+            log.append(&records, Durability::Os).unwrap();
+        }
+    }
+    // What a power cut leaves of it is not what is looked at.
+    log.flush().unwrap();
+    world
+}
+
+#[test]
+fn what_all_have_done_goes_and_nothing_else_whatever_crashes() {
+    for seed in 0..6 {
+        let mut random = Random::new(seed);
+        let world = filled(&mut random);
+        let before = offsets(&world.store);
+        let (mut one, mut other) =
+            (world.store.queue("log", "one").unwrap(), world.store.queue("log", "other").unwrap());
+        let mut done = [BTreeSet::new(), BTreeSet::new()];
+        let mut held = Vec::new();
+        for (worker, done) in [&mut one, &mut other].into_iter().zip(&mut done) {
+            for message in take(worker, 20 + usize::try_from(random.below(90)).unwrap()) {
+                if random.one_in(5) {
+                    held.push(message);
+                } else {
+                    done.insert(message.offset);
+                    message.ack().unwrap();
+                }
+            }
+        }
+        let mut consumer = world.store.consumer("readers").unwrap();
+        consumer.subscribe(["log"]).unwrap();
+        drop(consumer.poll(Duration::ZERO).unwrap());
+        let read = i64::try_from(random.below(100)).unwrap();
+        consumer.commit_offsets([(TopicPartition::new("log", 0), read)]).unwrap();
+        let reports = world.store.drop_done("log").unwrap();
+        let gone = |offset: &i64| done.iter().all(|done| done.contains(offset)) && *offset < read;
+        let left: BTreeSet<_> = before.iter().copied().filter(|offset| !gone(offset)).collect();
+        assert_eq!(offsets(&world.store), left, "seed {seed}");
+        assert_eq!(reports[0].records, (before.len() - left.len()) as u64);
+        for next in [world.killed(), world.without_power()] {
+            assert_eq!(offsets(&next.store), left);
+            for (group, done) in ["one", "other"].into_iter().zip(&done) {
+                let mut worker = next.store.queue("log", group).unwrap();
+                let mut again = BTreeSet::new();
+                loop {
+                    let messages = take(&mut worker, 50);
+                    if messages.is_empty() {
+                        break;
+                    }
+                    for message in messages {
+                        assert!(again.insert(message.offset));
+                        message.ack().unwrap();
+                    }
+                }
+                // The deletion rests on the answers: they are as durable.
+                let owed: BTreeSet<_> = before.difference(done).copied().collect();
+                assert_eq!(again, owed, "seed {seed}: {group}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_goes_that_nobody_has_done_or_that_is_to_be_kept() {
+    let mut random = Random::new(7);
+    let world = filled(&mut random);
+    let before = offsets(&world.store);
+    assert_eq!(world.store.drop_done("log").unwrap()[0].records, 0, "no queue has begun");
+    take(&mut world.store.queue("log", "one").unwrap(), 9).into_iter().for_each(|one| one.ack().unwrap());
+    let mut consumer = world.store.consumer("readers").unwrap();
+    consumer.subscribe(["log"]).unwrap();
+    drop(consumer.poll(Duration::ZERO).unwrap());
+    assert_eq!(world.store.drop_done("log").unwrap()[0].records, 0, "a group has not committed yet");
+    assert_eq!(offsets(&world.store), before);
+    world.send(&["a"]);
+    assert!(matches!(world.store.drop_done("jobs"), Err(Error::InvalidArgument { .. })));
+}
