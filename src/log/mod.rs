@@ -52,7 +52,7 @@ pub(crate) use read::{
 pub use read::{Isolation, OffsetAndTimestamp, OnDamage};
 pub(crate) use retain::RetentionPolicy;
 pub use retain::{DeleteReport, RemovalReason, RemovedSegment, RetentionReport};
-pub(crate) use signal::{Signal, Watchers};
+pub(crate) use signal::{MOST_LOOKS, Patience, Signal, Watchers};
 pub use stats::PartitionStats;
 pub(crate) use upkeeps::{Upkeep, Upkeeps};
 pub use write::WhenFull;

@@ -215,12 +215,17 @@ impl Store {
     }
 
     /// Writes and syncs everything, notes that the close was clean, and gives the directory back once nothing of the store
-    /// is at work in it any more. Later calls on any handle fail with [`StoreClosed`](Error::StoreClosed); records that were
-    /// fetched stay readable. A second call waits for the first and returns what it returns. Dropping the last clone does
+    /// is at work in it any more. Later calls on any handle that read, send, commit, seek, wait or change something fail with
+    /// [`StoreClosed`](Error::StoreClosed); records that were fetched stay readable. What is answered from memory and is no
+    /// [`Result`] is answered as of the close: names, settings, lists, offsets, what was committed; so is
+    /// [`Topic::partition`](crate::Topic::partition). Giving up what is given up already is no error:
+    /// [`Transaction::abort`](crate::Transaction::abort), [`Consumer::close`](crate::Consumer::close) with nothing to commit. A second call waits for the first and returns what it returns. Dropping the last clone does
     /// the same and cannot report failures.
     ///
-    /// It may be called from [`on_maintenance_failure`](StoreBuilder::on_maintenance_failure): all partitions are closed when it returns, and the
-    /// directory is given back when the work ends from which `on_maintenance_failure` was called.
+    /// It waits for calls that are at work in the store, for a round of maintenance, and for a callback that runs in it. It may be called from
+    /// [`on_maintenance_failure`](StoreBuilder::on_maintenance_failure) or [`on_event`](StoreBuilder::on_event): all partitions are closed when it
+    /// returns, and the directory is given back when the work ends from which the callback was called. A callback that waits for another
+    /// thread which closes the store waits for ever.
     ///
     /// # Errors
     /// The first failure of any partition; the others are closed all the same. What was acknowledged as durable is.
@@ -286,7 +291,8 @@ impl Store {
     /// Forgets what a group has committed, and its queues.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Error::InvalidArgument) while it has members or workers, [`Io`](Error::Io).
+    /// [`InvalidArgument`](Error::InvalidArgument) while it has members or workers: nothing is forgotten. [`Io`](Error::Io),
+    /// [`Poisoned`](Error::Poisoned): some of it may be, in this life and after it; call again, until it returns without an error.
     pub fn delete_group(&self, group: &str) -> Result<()> {
         let _work = self.work()?;
         refuse_change(group)?;

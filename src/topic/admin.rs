@@ -147,7 +147,9 @@ impl Topics {
     }
 
     /// Deletes a topic and its files, also one that could not be opened. Handles of it fail from here on; records that were
-    /// fetched stay readable.
+    /// fetched stay readable. Files that cannot be removed now are [left](Self::remove_leftovers) for later.
+    ///
+    /// After an error the topic is there as before, unless the list is poisoned: then nobody knows.
     pub(crate) fn delete(&self, name: &str) -> Result<()> {
         let mut catalog = self.catalog.lock();
         let store = catalog.catalog().store;
@@ -176,8 +178,10 @@ impl Topics {
         partitions.iter().for_each(|partition| partition.log().retire(gone.clone()));
         stored?;
         let identity = Identity { store, topic: entry.id, partition: 0 };
-        self.remove_partitions(name, identity, entry.partitions)?;
-        catalog.forget_deleted([entry.id]);
+        match self.remove_partitions(name, (identity, entry.partitions), catalog.catalog()) {
+            Ok(()) => catalog.forget_deleted([entry.id]),
+            Err(_) => self.note_leftover(name, identity, entry.partitions),
+        }
         Ok(())
     }
 }

@@ -82,32 +82,77 @@ impl Topics {
         Ok(())
     }
 
+    /// The directories of a deleted topic, which could not be removed.
+    pub(super) fn note_leftover(&self, name: &str, topic: Identity, partitions: u32) {
+        self.leftovers.lock().insert(topic.topic, Leftover { name: name.to_owned(), topic, partitions });
+    }
+
+    /// Removes what deletions in this life could not, and says for each topic what came of it, in the name of its first partition.
+    pub(crate) fn remove_leftovers(&self) -> Vec<(TopicPartition, Result<()>)> {
+        if self.leftovers.lock().is_empty() {
+            return Vec::new();
+        }
+        // First this one, as who deletes does.
+        let mut catalog = self.catalog.lock();
+        if catalog.check().is_err() {
+            // The next open does it.
+            return Vec::new();
+        }
+        let left: Vec<_> = self.leftovers.lock().values().cloned().collect();
+        let mut remove = |Leftover { name, topic, partitions }: Leftover| {
+            let removed = self.remove_partitions(&name, (topic, partitions), catalog.catalog());
+            if removed.is_ok() {
+                self.leftovers.lock().remove(&topic.topic);
+                catalog.forget_deleted([topic.topic]);
+            }
+            (TopicPartition::new(name, 0), removed)
+        };
+        left.into_iter().map(&mut remove).collect()
+    }
+
     /// Removes the directories of a topic that the catalog does not list any more. The first failure is returned; the others
     /// are removed all the same.
-    pub(super) fn remove_partitions(&self, name: &str, topic: Identity, partitions: u32) -> Result<()> {
+    pub(super) fn remove_partitions(
+        &self,
+        name: &str,
+        (topic, partitions): (Identity, u32),
+        listed: &Catalog,
+    ) -> Result<()> {
+        // Another topic may have the name by now.
+        let others = listed.topics.get(name).map_or(0, |other| other.partitions);
         let mut outcome = Ok(());
         for partition in 0..partitions {
             let directory = self.root.child(&partition_dir_name(name, partition));
-            outcome = outcome.and(remove_deleted(&directory, Identity { partition, ..topic }));
+            let identity = Identity { partition, ..topic };
+            outcome = outcome.and(remove_deleted(&directory, identity, partition < others));
         }
         outcome.and(self.root.sync())
     }
 }
 
-/// Removes directories of partitions that came to no topic. What cannot be removed now is in no catalog, and gone by the next open, or
-/// when a topic of the name is created.
+/// Removes directories of partitions that came to no topic. What cannot be removed now is in no catalog, and taken by
+/// whoever creates a topic of the name.
 pub(super) fn remove_made(made: &[Directory]) {
     made.iter().for_each(|directory| drop(Log::remove_directory(directory)));
 }
 
+/// Directories of a deleted topic that are still there.
+#[derive(Debug, Clone)]
+pub(super) struct Leftover {
+    name: String,
+    topic: Identity,
+    partitions: u32,
+}
+
 /// Removes the directory of a partition whose topic was deleted. One that holds a partition of another topic, or of another
-/// store, is not what was deleted, whatever its name.
-fn remove_deleted(directory: &Directory, deleted: Identity) -> Result<()> {
+/// store, is not what was deleted, whatever its name; one that does not say whose it is may be of another that is listed.
+fn remove_deleted(directory: &Directory, deleted: Identity, is_listed: bool) -> Result<()> {
     if !directory.exists()? {
         return Ok(());
     }
     match Log::identity_in(directory)? {
         Some(found) if (found.store, found.topic) != (deleted.store, deleted.topic) => Ok(()),
+        None if is_listed => Ok(()),
         _ => Log::remove_directory(directory),
     }
 }

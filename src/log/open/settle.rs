@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::format::{
     AbortedTransaction, Mark, PartitionState, SegmentFile, SegmentSummary, segment_file_name,
 };
-use crate::io::{File, OpenMode};
+use crate::io::{File, OpenMode, PublishFailure};
 use crate::live::Kind;
 use crate::log::log::Log;
 use crate::log::open::recovery::{Examine, Examined, LastClose, examine};
@@ -303,7 +303,10 @@ impl Log {
         let copy = self.directory.begin(&name)?;
         copy_range(&source, &copy, from..scan.tally.bytes)?;
         copy.sync()?;
-        self.directory.publish(&name).map_err(|error| self.poison_with(error))?;
+        self.directory.publish(&name).map_err(|failure| match failure {
+            PublishFailure::Refused(error) => error,
+            PublishFailure::Unknown(error) => self.poison_with(error),
+        })?;
         let copied = self.rescan(base, Offset::MAX, &scan.aborted)?;
         if copied.tally.next_offset != scan.tally.next_offset {
             let log = self.positional(base);

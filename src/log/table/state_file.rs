@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::{Malformed, Mark, PartitionState};
-use crate::io::{Directory, File, OpenMode};
+use crate::io::{Directory, File, OpenMode, PublishFailure};
 use crate::types::Offset;
 
 /// Its name in the partition's directory.
@@ -106,7 +106,10 @@ impl StateFile {
         }
         // Marks go into the new file from here on.
         self.file = None;
-        self.directory.publish(STATE_FILE).map_err(ReplaceFailure::Unknown)?;
+        self.directory.publish(STATE_FILE).map_err(|failure| match failure {
+            PublishFailure::Refused(error) => ReplaceFailure::Before(error),
+            PublishFailure::Unknown(error) => ReplaceFailure::Unknown(error),
+        })?;
         self.synced_sequence = state.sequence;
         self.state = state;
         self.is_written = true;

@@ -13,6 +13,7 @@ mod adopt;
 #[cfg(test)]
 mod callbacks;
 #[cfg(test)]
+mod closed;
 mod closing;
 #[cfg(test)]
 mod ending;

@@ -4,7 +4,32 @@ use std::fs;
 
 use annals::{Durability, Error, Record, Store, TopicConfig};
 
+use annals_testing::{Call, Fault, FaultyFileSystem, Times};
+
 use crate::common::{by_hand, fast_dir};
+
+/// It does not say whose it is: what a deletion has left of an earlier topic is not mistaken for it.
+#[test]
+fn a_new_topic_is_not_removed_for_an_earlier_one_of_its_name() {
+    const EIO: i32 = 5;
+    let dir = fast_dir();
+    let files = FaultyFileSystem::watching_order();
+    let store = by_hand(dir.path()).file_system(std::sync::Arc::clone(&files) as _).open().unwrap();
+    let orders = store.create_topic("orders", TopicConfig::new().partitions(2)).unwrap();
+    orders.partition(0).unwrap().append(&[Record::new().value("x")], Durability::Os).unwrap();
+    files.fail(&[Call::Remove, Call::RemoveDir], "orders", (0, Times::ForEver), Fault::Error(EIO));
+    store.delete_topic("orders").unwrap();
+    files.heal();
+    store.create_topic("orders", TopicConfig::new().partitions(2)).unwrap();
+    drop(store.maintain());
+    for partition in store.topic("orders").unwrap().partitions() {
+        partition.append(&[Record::new().value("y")], Durability::Disk).unwrap();
+    }
+    store.close().unwrap();
+    let store = by_hand(dir.path()).open().unwrap();
+    let ends: Vec<_> = store.topic("orders").unwrap().partitions().iter().map(|one| one.end()).collect();
+    assert_eq!(ends, [1, 1]);
+}
 
 #[test]
 fn topics_are_created_all_or_none() {
