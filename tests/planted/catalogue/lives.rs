@@ -32,6 +32,13 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "",
         caught_by: &[tests("interface", &["errors::effects::"])],
     },
+    Bug {
+        name: "first-number-of-a-name-not-checked",
+        file: "src/transaction/named_producer.rs",
+        good: "if sequence != 0 && before.is_none()",
+        bad: "if sequence < 0 && before.is_none()",
+        caught_by: &[tests("interface", &["transactions::named::"])],
+    },
     // A store's life.
     Bug {
         name: "append-before-commits-are-set-back",
