@@ -35,8 +35,13 @@ fn a_new_topic_is_not_removed_for_an_earlier_one_of_its_name() {
 fn topics_are_created_all_or_none() {
     let dir = fast_dir();
     let store = by_hand(dir.path()).open().unwrap();
-    let made = store.create_topics([("one", TopicConfig::new()), ("two", TopicConfig::new().partitions(3))]).unwrap();
-    assert_eq!(made.iter().map(|topic| (topic.name(), topic.partition_count())).collect::<Vec<_>>(), [("one", 1), ("two", 3)]);
+    let made = store
+        .create_topics([("one", TopicConfig::new()), ("two", TopicConfig::new().partitions(3))])
+        .unwrap();
+    assert_eq!(
+        made.iter().map(|topic| (topic.name(), topic.partition_count())).collect::<Vec<_>>(),
+        [("one", 1), ("two", 3)]
+    );
     let many = |names: &[&str]| store.create_topics(names.iter().map(|name| (*name, TopicConfig::new())));
     assert!(matches!(many(&["three", "two"]), Err(Error::TopicExists { .. })));
     assert!(matches!(many(&["three", "a.b", "a_b"]), Err(Error::TopicExists { .. })));
