@@ -44,6 +44,7 @@ pub(crate) use follow::Follow;
 pub(crate) use log::{Log, LogContext};
 pub use open::{RecoveryReport, SkippedRecord, TornTail};
 pub(crate) use producers::clearing::{Clearing, EndsTransactions};
+pub(crate) use producers::state::FORGETS_AFTER;
 pub(crate) use producers::table::Remembered;
 pub(crate) use read::{
     BelowStart, ContentBackwards, ContentReader, FetchLimits, Reader, RecordSlice, RecordSliceIter,
