@@ -173,8 +173,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "directory-sync-of-the-first-append-tried-again",
         file: "src/log/open/settle.rs",
-        good: "            self.directory.sync().map_err(|error| self.poison_with(error))?;",
-        bad: "            self.directory.sync()?;",
+        good: "pending.is_empty() {\n            self.directory.sync().map_err(|error| self.poison_with(error))?;",
+        bad: "pending.is_empty() {\n            self.directory.sync()?;",
         caught_by: &[tests("crash", &["durability::refused::a_failed_sync"])],
     },
     Bug {
