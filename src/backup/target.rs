@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use crate::backup::list::{LIST_FILE, UNFINISHED};
 use crate::error::{Error, Result};
-use crate::io::{Directory, EntryKind, OpenMode};
+use crate::io::{Directory, EntryKind, OpenMode, PublishFailure};
 
 /// An empty directory, and what was put into it so far. What is not finished is removed with it.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Target {
         let file = self.root.open(UNFINISHED, OpenMode::ReadWrite)?;
         file.write_at(list, 0)?;
         file.sync()?;
-        self.root.publish(LIST_FILE)?;
+        self.root.publish(LIST_FILE).map_err(PublishFailure::into_error)?;
         self.root.sync_above()
     }
 

@@ -36,6 +36,7 @@ impl Consumer {
         let Some(group) = self.group.clone() else {
             return Err(Error::config("group.id", "", "offsets are committed for a group"));
         };
+        self.topics.check_open()?;
         let member = match self.role {
             Role::SelfAssigned => None,
             Role::Member(known) => Some((self.member.clone(), known)),

@@ -73,6 +73,7 @@ pub(super) enum Role {
 impl Consumer {
     pub(super) fn new(builder: ConsumerBuilder) -> Result<Self> {
         let ConsumerBuilder { topics, groups, settings } = builder;
+        topics.check_open()?;
         let group = settings.group.as_deref().map(|name| groups.take(name)).transpose()?;
         let member = groups.new_member(&settings.client_id);
         let auto_commit = AutoCommit::new(settings.auto_commit);
@@ -113,6 +114,7 @@ impl Consumer {
                 "subscribing needs a group: without one, assign partitions",
             ));
         };
+        self.topics.check_open()?;
         let topics: Vec<Arc<str>> = topics.into_iter().map(Into::into).collect();
         topics.iter().try_for_each(|topic| self.topics.get(topic).map(drop))?;
         if self.role == Role::SelfAssigned {
@@ -130,6 +132,7 @@ impl Consumer {
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic), [`UnknownPartition`](Error::UnknownPartition): nothing changes.
     pub fn assign<P: Into<TopicPartition>>(&mut self, partitions: impl IntoIterator<Item = P>) -> Result<()> {
+        self.topics.check_open()?;
         let places: Vec<TopicPartition> = partitions.into_iter().map(Into::into).collect();
         let mut partitions = Vec::new();
         for place in &places {

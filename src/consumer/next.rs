@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use crate::consumer::consumer::Consumer;
 use crate::error::Result;
+use crate::log::MOST_LOOKS;
 use crate::topic::{Durable, Records};
 
 /// The next records of a [`Consumer`]: [`Consumer::next`]. Dropped before it is ready it has taken nothing.
@@ -70,7 +71,7 @@ impl Consumer {
     /// # Errors
     /// As [`next`](Self::next).
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Records>> {
-        loop {
+        for _ in 0..MOST_LOOKS {
             // Read before looking: whatever comes after this look makes the signal ready below, or wakes the task.
             let seen = self.signal.raised();
             if let Some(records) = self.look()? {
@@ -81,6 +82,9 @@ impl Consumer {
                 return Poll::Pending;
             }
         }
+        // Something comes during each look: others of this thread have their turn first.
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Commits where this consumer stands, as [`commit`](Self::commit) does, before it returns; what it returns is ready when that

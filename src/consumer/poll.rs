@@ -6,15 +6,16 @@ use std::time::Duration;
 use crate::consumer::assigned::{Assigned, Flow};
 use crate::consumer::consumer::{Consumer, Role};
 use crate::error::{Error, Result};
-use crate::io::Deadline;
 #[cfg(feature = "metrics")]
 use crate::io::Stopwatch;
+use crate::log::Patience;
 use crate::topic::{PartitionRecords, Records};
 use crate::types::TopicPartition;
 
 impl Consumer {
     /// Records, as soon as there are some; none after `timeout`, or when a [`ConsumerWaker`](crate::ConsumerWaker) ends the
-    /// wait. Sleeps meanwhile and uses no processor.
+    /// wait. Sleeps meanwhile and uses no processor. The look that begins when `timeout` is over is the last, whatever others,
+    /// and a listener of its own, do meanwhile.
     ///
     /// Records of one partition come in the order of their offsets. What was handed out counts as read: the next poll
     /// continues after it, and [`commit`](Self::commit) commits it. Partitions are taken in turn. One that fails is in no
@@ -30,15 +31,18 @@ impl Consumer {
     pub fn poll(&mut self, timeout: Duration) -> Result<Records> {
         #[cfg(feature = "tracing")]
         let _span = self.span_of_poll().entered();
-        let deadline = Deadline::after(timeout);
+        let mut patience = Patience::new(timeout);
         loop {
             // Read before looking: whatever comes after this look ends the wait below.
             let seen = self.signal.raised();
             if let Some(records) = self.look()? {
                 return Ok(records);
             }
-            let wake = self.auto_commit.due().map_or(deadline, |due| deadline.min(due));
-            if !self.signal.wait(seen, wake) && deadline.has_passed() {
+            let waits = match self.auto_commit.due() {
+                Some(due) => patience.waits_until(due, &self.signal, seen),
+                None => patience.waits(&self.signal, seen),
+            };
+            if !waits {
                 return Ok(Records::new(Vec::new()));
             }
         }

@@ -54,6 +54,7 @@ impl Consumer {
     /// [`Io`](Error::Io),
     /// [`Corrupt`](Error::Corrupt): partitions before the failing one have moved.
     pub fn seek_to_time(&mut self, timestamp: Timestamp) -> Result<()> {
+        self.topics.check_open()?;
         self.follow_group();
         self.auto_commit.note_change();
         for assigned in self.assigned.values_mut() {
@@ -106,6 +107,7 @@ impl Consumer {
     /// # Errors
     /// As [`position`](Self::position).
     pub fn lag(&mut self) -> Result<u64> {
+        self.topics.check_open()?;
         self.follow_group();
         let mut lag = 0;
         for assigned in self.assigned.values_mut() {
@@ -121,6 +123,7 @@ impl Consumer {
         place: &TopicPartition,
         act: impl FnOnce(&mut Assigned, &super::builder::Settings) -> T,
     ) -> Result<T> {
+        self.topics.check_open()?;
         self.follow_group();
         self.auto_commit.note_change();
         match self.assigned.get_mut(place) {

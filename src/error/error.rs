@@ -219,7 +219,7 @@ pub enum Error {
         partition: TopicPartition,
     },
 
-    /// Records of a named producer are missing before these, or these came before and are followed by so many others that it
+    /// Records of a named producer are missing before these, the first ones of all among them, or these came before and are followed by so many others that it
     /// is not known where they stand. Nothing was appended.
     #[error("{partition}: the producer's next record is number {expected}, not {found}")]
     OutOfSequence {

@@ -350,7 +350,16 @@ impl Groups {
         let outcome = self.write(&mut committed, changes.clone());
         changes.iter().for_each(|change| committed.set(&change.group, &change.place, None));
         drop(committed);
-        if may_return { outcome.and_then(|()| self.ledger.sync()) } else { Ok(()) }
+        if !may_return {
+            return Ok(());
+        }
+        let outcome = outcome.and_then(|()| self.ledger.sync());
+        if outcome.is_err() {
+            // The next commit writes it first, and so does whoever makes a topic.
+            self.owed.lock().extend(changes);
+            self.cannot_wait.store(true, Ordering::Release);
+        }
+        outcome
     }
 
     /// Takes back everything a group without members has committed, durably.
@@ -376,9 +385,10 @@ impl Groups {
         let places = committed.of_group(name).map(|(place, _)| place.clone());
         let changes: Vec<_> =
             places.map(|place| Change { group: name.into(), place, commit: None }).collect();
-        if changes.is_empty() {
+        if changes.is_empty() && self.stored_partition().is_none() {
             return Ok(());
         }
+        // Where there is nothing left an earlier try may have failed at the sync.
         self.write(&mut committed, changes)?;
         drop(committed);
         self.ledger.sync()

@@ -25,6 +25,24 @@ pub(crate) enum Link {
     Blocks,
 }
 
+/// Why a prepared file did not get its name, or not durably.
+#[derive(Debug)]
+pub(crate) enum PublishFailure {
+    /// It was refused: the old file stands, whatever crashes.
+    Refused(Error),
+    /// Nobody knows which file stands after a crash.
+    Unknown(Error),
+}
+
+impl PublishFailure {
+    /// Not `From`, which would show in the public documentation of `Error`.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Refused(error) | Self::Unknown(error) => error,
+        }
+    }
+}
+
 /// A directory of a file system. Opening one touches nothing.
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
@@ -193,15 +211,22 @@ impl Directory {
 
     /// Renames a prepared file over `name` and makes the name durable: after a crash either the old file or the new one
     /// stands there, whole.
-    pub(crate) fn publish(&self, name: &str) -> Result<()> {
-        self.rename(&format!("{name}{NEW}"), name)?;
-        self.sync()
+    pub(crate) fn publish(&self, name: &str) -> std::result::Result<(), PublishFailure> {
+        let temporary = format!("{name}{NEW}");
+        match self.rename(&temporary, name) {
+            // A refusal, and the new file has its old name.
+            Err(error) if is_refusal(&error) && self.open(&temporary, OpenMode::Read).is_ok() => {
+                Err(PublishFailure::Refused(error))
+            }
+            Err(error) => Err(PublishFailure::Unknown(error)),
+            Ok(()) => self.sync().map_err(PublishFailure::Unknown),
+        }
     }
 
     /// Replaces a file's content, durably and all or nothing.
     pub(crate) fn replace_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
         self.prepare(name, bytes)?;
-        self.publish(name)
+        self.publish(name).map_err(PublishFailure::into_error)
     }
 
     pub(crate) fn list(&self) -> Result<Vec<Entry>> {
@@ -352,6 +377,18 @@ fn has_no_locks(error: &io::Error) -> bool {
     const NO_LOCKS: i32 = 37;
     error.kind() == ErrorKind::Unsupported
         || cfg!(target_os = "linux") && error.raw_os_error() == Some(NO_LOCKS)
+}
+
+/// True where the system says that it has not begun. An error of the device is none: it may be one of the file system's own log.
+fn is_refusal(error: &Error) -> bool {
+    use ErrorKind::{
+        OutOfMemory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, ResourceBusy, StorageFull,
+    };
+    let Error::Io { source, .. } = error else { return false };
+    matches!(
+        source.kind(),
+        OutOfMemory | PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | ResourceBusy | StorageFull
+    )
 }
 
 /// A relative path of one component has the working directory above it.

@@ -44,6 +44,7 @@ pub(crate) use follow::Follow;
 pub(crate) use log::{Log, LogContext};
 pub use open::{RecoveryReport, SkippedRecord, TornTail};
 pub(crate) use producers::clearing::{Clearing, EndsTransactions};
+pub(crate) use producers::state::FORGETS_AFTER;
 pub(crate) use producers::table::Remembered;
 pub(crate) use read::{
     BelowStart, ContentBackwards, ContentReader, FetchLimits, Reader, RecordSlice, RecordSliceIter,
@@ -52,7 +53,7 @@ pub(crate) use read::{
 pub use read::{Isolation, OffsetAndTimestamp, OnDamage};
 pub(crate) use retain::RetentionPolicy;
 pub use retain::{DeleteReport, RemovalReason, RemovedSegment, RetentionReport};
-pub(crate) use signal::{Signal, Watchers};
+pub(crate) use signal::{MOST_LOOKS, Patience, Signal, Watchers};
 pub use stats::PartitionStats;
 pub(crate) use upkeeps::{Upkeep, Upkeeps};
 pub use write::WhenFull;

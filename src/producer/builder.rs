@@ -93,6 +93,7 @@ impl ProducerBuilder {
     /// # Errors
     /// [`InvalidConfig`](Error::InvalidConfig) when not even one batch fits into `buffer_memory`.
     pub fn build(self) -> Result<Producer> {
+        self.topics.check_open()?;
         let Settings { batch_size, buffer_memory, .. } = self.settings;
         if buffer_memory < batch_size {
             return Err(Error::config(

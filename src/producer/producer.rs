@@ -130,6 +130,7 @@ impl Producer {
 
     /// The partition that a record goes to.
     pub(crate) fn place_of(&self, record: &Record<'_>) -> Result<Partition> {
+        self.shared.topics.check_open()?;
         let topic = self.shared.topics.get(topic_of(record)?)?;
         if topic.is_internal() {
             return Err(Error::invalid(format!("topic {:?} is written by the store alone", topic.name())));
@@ -148,6 +149,7 @@ impl Producer {
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic).
     pub fn bind(&self, topic: &str) -> Result<TopicProducer> {
+        self.shared.topics.check_open()?;
         Ok(TopicProducer::new(self.clone(), self.shared.topics.get(topic)?))
     }
 
@@ -176,8 +178,16 @@ impl Producer {
     /// # }
     /// ```
     pub fn flush_async(&self) -> Durable {
+        if let Err(closed) = self.check_open() {
+            return Durable::failed(closed);
+        }
         let topics = self.shared.topics.all();
         Durable::of_all(topics.iter().flat_map(|topic| topic.partitions()))
+    }
+
+    /// An error once the store closes.
+    pub(super) fn check_open(&self) -> Result<()> {
+        self.shared.topics.check_open()
     }
 }
 

@@ -70,6 +70,9 @@ impl TopicProducer {
 
     /// The same without a thread that waits: everything sent to the topic before this call.
     pub fn flush_async(&self) -> Durable {
-        Durable::of_all(self.topic().partitions())
+        match self.producer.check_open() {
+            Ok(()) => Durable::of_all(self.topic().partitions()),
+            Err(closed) => Durable::failed(closed),
+        }
     }
 }

@@ -139,6 +139,7 @@ impl DeadLetter {
 
 impl DeadLetters {
     pub(crate) fn of_queue(queues: Arc<Queues>, topic: &str, group: &str) -> Result<Self> {
+        queues.topics.check_open()?;
         let letters = queues.own_letters(&own_name(topic, group))?;
         Self::in_topic(queues, letters.name(), (topic, group))
     }

@@ -98,6 +98,7 @@ impl EnqueuerBuilder {
     /// [`Io`](Error::Io), [`Corrupt`](Error::Corrupt) of what it has to read.
     pub fn build(self) -> Result<Enqueuer> {
         let Self { queues, topic, window, limits, durability } = self;
+        queues.topics.check_open()?;
         let topic = queues.topics.get(&topic)?;
         if limits.iter().any(|limit| limit.when_full == WhenFull::DropOldest) {
             return Err(Error::invalid("a queue drops no message to make room for another"));

@@ -274,7 +274,8 @@ impl Queues {
         let gone: Vec<_> =
             self.slots.lock().keys().filter(|name| named(&name.owner).0 == group).cloned().collect();
         self.forget(&gone)?;
-        if gone.is_empty() { Ok(()) } else { self.states.sync() }
+        // Where there is nothing left an earlier try may have failed at the sync.
+        self.states.sync()
     }
 
     fn forget(&self, gone: &[SlotName]) -> Result<()> {

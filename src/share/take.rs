@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::io::Deadline;
-use crate::log::Signal;
+use crate::log::{MOST_LOOKS, Signal};
 use crate::share::message::Messages;
 use crate::share::worker::{SHORTEST_SLEEP, Worker};
 use crate::types::Timestamp;
@@ -95,7 +95,7 @@ impl Worker {
     /// # Errors
     /// As [`next`](Self::next).
     pub fn poll_take(&mut self, most: usize, context: &mut Context<'_>) -> Poll<Result<Messages>> {
-        loop {
+        for _ in 0..MOST_LOOKS {
             // Read before looking: whatever comes after this look makes the signal ready below, or wakes the task.
             let seen = self.signal.raised();
             let (messages, next) = self.look_once(most)?;
@@ -108,6 +108,9 @@ impl Worker {
                 return Poll::Pending;
             }
         }
+        // Something comes during each look: others of this thread have their turn first.
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// The task is to be woken then.

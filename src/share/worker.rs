@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::io::Deadline;
 use crate::locks::{AtomicBool, Ordering};
-use crate::log::Signal;
+use crate::log::{Patience, Signal};
 use crate::share::message::{Delivery, Message, Messages};
 use crate::share::queue::Queue;
 use crate::share::queues::Queues;
@@ -132,7 +132,7 @@ impl Worker {
     /// [`Io`](crate::Error::Io), [`Corrupt`](crate::Error::Corrupt), [`Poisoned`](crate::Error::Poisoned) of one partition; the next call begins with another.
     /// [`UnknownTopic`](crate::Error::UnknownTopic) once a topic is deleted, [`StoreClosed`](crate::Error::StoreClosed).
     pub fn take(&mut self, most: usize, timeout: Duration) -> Result<Messages> {
-        let deadline = Deadline::after(timeout);
+        let mut patience = Patience::new(timeout);
         loop {
             // Read before looking: whatever comes after this look ends the wait below.
             let seen = self.signal.raised();
@@ -144,8 +144,11 @@ impl Worker {
                 let wait = u64::try_from(next.saturating_sub(self.queues.clock.now())).unwrap_or(0);
                 Deadline::after(Duration::from_millis(wait).max(SHORTEST_SLEEP))
             });
-            let wake = until_next.map_or(deadline, |until_next| deadline.min(until_next));
-            if !self.signal.wait(seen, wake) && deadline.has_passed() {
+            let waits = match until_next {
+                Some(until_next) => patience.waits_until(until_next, &self.signal, seen),
+                None => patience.waits(&self.signal, seen),
+            };
+            if !waits {
                 return Ok(Messages::default());
             }
         }

@@ -160,11 +160,13 @@ impl StoreBuilder {
         self
     }
 
-    /// Calls `report` with each failure of retention and compaction in the rounds of maintenance, on the thread that does it.
+    /// Calls `report` with each failure of retention and compaction in the rounds of maintenance, and of taking off the disk what deletions have
+    /// left there, on the thread that does it.
     /// Compaction is tried again each time after twice as long; [`Store::stats`] lists the partitions that fail. A write or
     /// sync in the background that fails is reported to the next sender of its partition instead.
     ///
-    /// It runs without any lock of the store. It may call the store, close it or drop it. A panic in it ends nothing:
+    /// It runs without any lock of the store. It may call the store, close it or drop it. It must not wait for another thread that closes the
+    /// store: that one waits for it, and both would wait for ever. A panic in it ends nothing:
     /// [`StoreStats::callback_panics`](crate::stats::StoreStats::callback_panics) counts them.
     pub fn on_maintenance_failure(
         mut self,
@@ -178,7 +180,8 @@ impl StoreBuilder {
     /// or by [`Store::maintain`]. Up to 4,096 events wait for it; those on top are counted, and not told. Nothing is told after
     /// the store was closed. Without it events cost nothing.
     ///
-    /// It runs without any lock of the store. It may call the store, close it or drop it. A panic in it ends nothing:
+    /// It runs without any lock of the store. It may call the store, close it or drop it. It must not wait for another thread that closes the
+    /// store: that one waits for it, and both would wait for ever. A panic in it ends nothing:
     /// [`StoreStats::callback_panics`](crate::stats::StoreStats::callback_panics) counts them.
     pub fn on_event(mut self, tell: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.on_event = Some(Arc::new(tell));

@@ -40,6 +40,7 @@ impl Caretaker {
         // It is tried again in every round, and is a matter of space alone.
         let (tidied, run) = (caught(|| self.queues.tidy()), caught(|| self.holds.run_due()));
         let mut first = tidied.and(run).and(caught(|| self.groups.fold()));
+        first = first.and(self.remove_leftovers());
         for topic in self.topics.all() {
             for partition in topic.partitions() {
                 let place = partition.topic_partition();
@@ -65,10 +66,30 @@ impl Caretaker {
         first
     }
 
-    /// Retention reads no record and frees space: it is tried in every round. Compaction waits after a failure, which
+    /// Files of deleted topics that could not be removed. Their failures stand in the name of the topic's first partition.
+    fn remove_leftovers(&self) -> Result<()> {
+        let mut first = Ok(());
+        for (place, removed) in self.topics.remove_leftovers() {
+            match removed {
+                Ok(()) => self.failures.note_success(&place),
+                Err(error) => {
+                    // What they wait for has no log of its own any more.
+                    let waits = Waits::on(&Arc::default(), Upkeep::Freeing);
+                    self.failures.note_failure(&place, &error, waits);
+                    first = first.and(Err(error));
+                }
+            }
+        }
+        first
+    }
+
+    /// Retention reads no record and frees space: it is tried in every round, and so is what deletions could not take off the disk. Compaction waits after a failure, which
     /// stands until it succeeds. `at` says what is being done.
     fn visit(&self, topic: &Topic, partition: &Partition, at: &mut Upkeep) -> Result<Visited> {
         self.retain(topic, partition)?;
+        *at = Upkeep::Freeing;
+        let log = partition.log();
+        log.free_what_is_owed().map_err(|error| log.explain(error))?;
         if topic.settings().compaction().is_none() {
             return Ok(Visited::Wholly);
         }

@@ -10,13 +10,42 @@ impl Store {
     /// # Errors
     /// [`TopicExists`](Error::TopicExists), also for a name that differs only in `.` and `_`;
     /// [`InvalidName`](Error::InvalidName): 1 to 249 of `[A-Za-z0-9._-]`, not `.` or `..`;
-    /// [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). Nothing was created.
+    /// [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). Nothing was created. [`Poisoned`](Error::Poisoned) of the list of topics,
+    /// which could not be synced: whether it was shows when the store is opened again.
     pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
         refuse_change(name)?;
+        self.inner.groups.write_what_cannot_wait()?;
         let topic = self.inner.topics.create(name, &config)?;
         self.topic_changed(name);
         Ok(topic)
+    }
+
+    /// Creates topics, all of them or none. The list of topics is written once: a thousand cost little more than one.
+    ///
+    /// # Errors
+    /// As [`create_topic`](Self::create_topic). Nothing was created.
+    ///
+    /// ```
+    /// # use annals::{Store, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Store::open(dir.path())?;
+    /// let names: Vec<_> = (0..100).map(|number| format!("customer-{number}")).collect();
+    /// let topics = store.create_topics(names.iter().map(|name| (name, TopicConfig::new())))?;
+    /// assert_eq!(topics.last().unwrap().name(), "customer-99");
+    /// # Ok::<(), annals::Error>(())
+    /// ```
+    pub fn create_topics<N: AsRef<str>>(
+        &self,
+        topics: impl IntoIterator<Item = (N, TopicConfig)>,
+    ) -> Result<Vec<Topic>> {
+        let _work = self.work()?;
+        let asked: Vec<_> = topics.into_iter().collect();
+        asked.iter().try_for_each(|(name, _)| refuse_change(name.as_ref()))?;
+        let asked: Vec<_> = asked.iter().map(|(name, config)| (name.as_ref(), config)).collect();
+        let topics = self.inner.topics.create_all(&asked)?;
+        topics.iter().for_each(|topic| self.topic_changed(topic.name()));
+        Ok(topics)
     }
 
     /// Makes a topic of logs that were written elsewhere: partitions of a Kafka broker, copies of partitions of annals, backups.
@@ -44,6 +73,7 @@ impl Store {
     ) -> Result<Adoption> {
         let _work = self.work()?;
         refuse_change(name)?;
+        self.inner.groups.write_what_cannot_wait()?;
         let sources = directories.into_iter().map(Into::into).collect();
         let adopted = self.inner.topics.adopt(name, &config, sources)?;
         self.topic_changed(name);
@@ -69,6 +99,7 @@ impl Store {
     pub fn ensure_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
         refuse_change(name)?;
+        self.inner.groups.write_what_cannot_wait()?;
         let topic = self.inner.topics.ensure(name, &config)?;
         self.topic_changed(name);
         Ok(topic)
@@ -85,7 +116,7 @@ impl Store {
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidConfig`](Error::InvalidConfig) when there are as many already or the topic has a
     /// [`key_index`](TopicConfig::key_index),
-    /// [`Io`](Error::Io). Nothing was added.
+    /// [`Io`](Error::Io). Nothing was added, with the exception that [`create_topic`](Self::create_topic) names.
     pub fn add_partitions(&self, name: &str, count: u32) -> Result<Topic> {
         let _work = self.work()?;
         refuse_change(name)?;
@@ -99,7 +130,8 @@ impl Store {
     ///
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic); [`InvalidConfig`](Error::InvalidConfig), also for another number of partitions
-    /// than there are, which [`add_partitions`](Self::add_partitions) changes; [`Io`](Error::Io). Nothing changed.
+    /// than there are, which [`add_partitions`](Self::add_partitions) changes; [`Io`](Error::Io). Nothing changed, with the exception
+    /// that [`create_topic`](Self::create_topic) names.
     pub fn alter_topic(&self, name: &str, changes: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
         refuse_change(name)?;
@@ -109,8 +141,11 @@ impl Store {
     /// Deletes a topic, its files, and what groups have committed for it. Records that were fetched stay readable.
     ///
     /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic). [`Io`](Error::Io): the topic is gone, files of it may be left; they go when
-    /// the store is opened next.
+    /// [`UnknownTopic`](Error::UnknownTopic). [`Io`](Error::Io): nothing has happened, the topic is there. [`Poisoned`](Error::Poisoned) of the
+    /// list of topics, which could not be synced: whether it is there shows when the store is opened again, and until then it is not.
+    ///
+    /// That files of it cannot be removed is no error: the topic is gone. Maintenance tries again and
+    /// [tells](crate::StoreBuilder::on_maintenance_failure) of its failures, in the name of the topic's first partition; so does the next open.
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         let _work = self.work()?;
         refuse_change(name)?;
@@ -124,6 +159,9 @@ impl Store {
         self.topic_changed(name);
         // What a queue had of it is no other topic's; what fails here is done by the next deletion.
         drop(self.inner.queues.forget_deleted());
-        deleted.and(self.inner.groups.forget_deleted(name))
+        deleted?;
+        // It is gone. What cannot be taken back of what groups have committed for it is owed, and holds for no other topic.
+        drop(self.inner.groups.forget_deleted(name));
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::error::Result;
+use crate::log::MOST_LOOKS;
 use crate::stream::reader::EventReader;
 use crate::topic::Records;
 
@@ -57,7 +58,7 @@ impl EventReader {
     /// As [`next`](Self::next).
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Records>> {
         let signal = self.signal();
-        loop {
+        for _ in 0..MOST_LOOKS {
             // Before the look: what comes during it is not missed.
             let seen = signal.raised();
             let records = self.fetch()?;
@@ -69,5 +70,8 @@ impl EventReader {
                 return Poll::Pending;
             }
         }
+        // Something comes during each look: others of this thread have their turn first.
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }

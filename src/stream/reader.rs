@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::io::Deadline;
-use crate::log::{BelowStart, ContentReader, FetchLimits, Log, Selection, Signal};
+use crate::log::{BelowStart, ContentReader, FetchLimits, Log, Patience, Selection, Signal};
 use crate::topic::{OwnedRecord, Partition, PartitionRecords, Records};
 use crate::types::{Offset, TopicPartition};
 
@@ -130,13 +129,13 @@ impl EventReader {
     /// # Errors
     /// As [`fetch`](Self::fetch); [`StoreClosed`](Error::StoreClosed) when the store is closed meanwhile.
     pub fn poll(&mut self, timeout: Duration) -> Result<Records> {
-        let deadline = Deadline::after(timeout);
+        let mut patience = Patience::new(timeout);
         let signal = self.signal();
         loop {
             // Before the look: what comes during it is not missed.
             let raised = signal.raised();
             let records = self.fetch()?;
-            if !records.is_empty() || !signal.wait(raised, deadline) {
+            if !records.is_empty() || !patience.waits(&signal, raised) {
                 return Ok(records);
             }
         }

@@ -31,6 +31,7 @@ impl Partition {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn select(&self, query: &Query, range: impl RangeBounds<Offset>) -> Result<EventReader> {
+        self.log().check_open()?;
         let selection = Selection::query(query);
         if !matches!(selection, Selection::All) {
             self.log().check_key_index()?;

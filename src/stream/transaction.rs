@@ -79,6 +79,7 @@ impl Transaction {
     /// [`InvalidConfig`](crate::Error::InvalidConfig) where the topic has no [`key_index`](crate::TopicConfig::key_index);
     /// [`InvalidArgument`](crate::Error::InvalidArgument) for a condition on a stream of another partition.
     pub fn require(&mut self, partition: &Partition, condition: &Condition) -> Result<()> {
+        partition.log().check_open()?;
         partition.check_has_stream(condition)?;
         let Some(guard) = Guard::new(condition) else { return Ok(()) };
         guard.check_index(partition.log())?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::Catalog;
-use crate::io::Directory;
+use crate::io::{Directory, PublishFailure};
 use crate::live::Owner;
 
 /// Its name in the store's directory.
@@ -70,8 +70,8 @@ impl CatalogFile {
         self.refusal.get_or_insert(reason);
     }
 
-    /// Stores a changed catalog, durably and all or nothing. After a failed rename, or a failed sync behind it, nobody knows
-    /// which catalog a crash would leave: that error is the last thing it says until it is read again.
+    /// Stores a changed catalog, durably and all or nothing. After a failed sync, or a rename that failed otherwise than by a refusal,
+    /// nobody knows which catalog a crash would leave: then it is [`Poisoned`](Error::Poisoned) until it is read again.
     pub(super) fn change(&mut self, change: impl FnOnce(&mut Catalog)) -> Result<()> {
         self.check()?;
         let mut catalog = self.catalog.clone();
@@ -82,11 +82,14 @@ impl CatalogFile {
             return Err(Error::invalid("the store would have more topics than its list can hold"));
         }
         self.root.prepare(CATALOG_FILE, &bytes)?;
-        if let Err(error) = self.root.publish(CATALOG_FILE) {
-            let cause = Arc::new(error.clone());
-            self.refuse(Error::Poisoned { partition: None, cause });
-            return Err(error);
-        }
+        self.root.publish(CATALOG_FILE).map_err(|failure| match failure {
+            PublishFailure::Refused(error) => error,
+            PublishFailure::Unknown(error) => {
+                let poisoned = Error::Poisoned { partition: None, cause: Arc::new(error) };
+                self.refuse(poisoned.clone());
+                poisoned
+            }
+        })?;
         self.catalog = catalog;
         self.gone.clear();
         self.owner.iter().for_each(|owner| owner.catalog_changed());

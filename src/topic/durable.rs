@@ -122,6 +122,6 @@ impl Partition {
     /// # Errors
     /// When it is ready: as `flush`.
     pub fn flush_async(&self) -> Durable {
-        Durable::new(Ok(self.log().await_all()))
+        Durable::new(self.log().check_open().map(|()| self.log().await_all()))
     }
 }

@@ -37,6 +37,7 @@ impl Topics {
             catalog: Mutex::new(catalog),
             by_name: RwLock::default(),
             broken: RwLock::default(),
+            leftovers: Mutex::default(),
             recovery: Mutex::default(),
             closed: OnceLock::new(),
             waiting: Watchers::default(),

@@ -62,6 +62,7 @@ impl Topic {
 
     fn import_to(&self, mut from: impl BufRead, to: To) -> Result<u64> {
         let partitions = self.partitions();
+        partitions.iter().try_for_each(|partition| partition.log().check_open())?;
         let mut import = Import {
             partitions: &partitions,
             to,

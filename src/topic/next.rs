@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::error::Result;
-use crate::log::{Log, Signal};
+use crate::log::{Log, MOST_LOOKS, Signal};
 use crate::topic::partition_reader::PartitionReader;
 use crate::topic::records::Records;
 
@@ -90,7 +90,7 @@ impl PartitionReader {
     /// # Errors
     /// As [`next`](Self::next).
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Records>>> {
-        loop {
+        for _ in 0..MOST_LOOKS {
             let log = self.reader.log();
             let signal = Arc::clone(&self.watch.get_or_insert_with(|| Watch::of(log)).signal);
             // Read before looking: whatever comes after this look makes the signal ready below, or wakes the task.
@@ -107,5 +107,8 @@ impl PartitionReader {
                 return Poll::Pending;
             }
         }
+        // Something comes during each look: others of this thread have their turn first.
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }

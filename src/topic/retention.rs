@@ -16,13 +16,14 @@ impl Partition {
         Ok(report)
     }
 
-    /// Deletes every record below `before`. When the call returns they can never be read again, whatever crashes; an
-    /// offset at or below the start deletes nothing. Up to [`stable`](Self::stable) it is always possible: transactions that are
+    /// Deletes every record below `before`. When the call returns they can never be read again, whatever crashes, and their bytes are
+    /// off the disk, unless the report [says otherwise](DeleteReport::is_freed); an offset at or below the start deletes nothing. Up to [`stable`](Self::stable) it is always possible: transactions that are
     /// decided get their ends into the log first, which may take a sync, or up to a second where another thread is at it.
     ///
     /// # Errors
     /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) above the end; [`InvalidArgument`](crate::Error::InvalidArgument) above the
-    /// first record of a transaction that is not decided; [`Io`](crate::Error::Io).
+    /// first record of a transaction that is not decided; [`Io`](crate::Error::Io), [`Held`](crate::Error::Held). Nothing is deleted then; but
+    /// where a sync has failed that says so, the partition is poisoned, and whether it is shows when the store is opened again.
     pub fn delete_records(&self, before: Offset) -> Result<DeleteReport> {
         self.refuse_internal()?;
         self.log().delete_records(before).map_err(|error| error.in_partition(self.topic_partition()))

@@ -13,7 +13,7 @@ use crate::log::{
     Clearing, EndsTransactions, Log, LogContext, LogOptions, RecoveryReport, Signal, Spares, Watchers,
 };
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
-use crate::topic::directories::{Stray, refuse_lost_catalog, strays};
+use crate::topic::directories::{Leftover, Stray, refuse_lost_catalog, strays};
 use crate::topic::follow::FollowedList;
 use crate::topic::internal::InternalTopic;
 use crate::topic::partition::Partition;
@@ -78,6 +78,8 @@ pub(crate) struct Topics {
     /// Topics that are there and could not be opened, and why: what concerns one topic stops that one. One that is not listed,
     /// and of which a directory with records is there, is among them.
     pub(super) broken: RwLock<BTreeMap<Arc<str>, Error>>,
+    /// By the id of the topic. Locked after `catalog`.
+    pub(super) leftovers: Mutex<BTreeMap<u128, Leftover>>,
     pub(super) recovery: Mutex<Vec<RecoveryReport>>,
     /// Set once, when the store closes.
     pub(super) closed: OnceLock<Error>,
@@ -127,6 +129,7 @@ impl Topics {
             catalog: Mutex::new(catalog),
             by_name: RwLock::default(),
             broken: RwLock::default(),
+            leftovers: Mutex::default(),
             recovery: Mutex::default(),
             closed: OnceLock::new(),
             waiting: Watchers::default(),

@@ -16,7 +16,7 @@ use crate::transaction::decisions::{Decision, DecisionLog};
 use crate::transaction::finish::{Ended, Outstanding};
 use crate::transaction::ids::ProducerId;
 use crate::transaction::in_hand::Turns;
-use crate::transaction::named_producer::NamedProducer;
+use crate::transaction::named_producer::{NamedProducer, Registered};
 use crate::transaction::names::{NameState, Named, OpenParts};
 use crate::transaction::pieces::Pieces;
 use crate::transaction::recovery::{Recovered, TakenBack};
@@ -43,8 +43,8 @@ pub(crate) struct Transactions {
     /// What the open has taken back and is not written yet.
     pub(super) owed: Mutex<Vec<TakenBack>>,
     owners: AtomicU64,
-    /// Ids of named producers, once one was asked for.
-    producers: Mutex<Option<BTreeMap<String, i64>>>,
+    /// Named producers, once one was asked for.
+    producers: Mutex<Option<BTreeMap<String, Registered>>>,
 }
 
 /// Where something of a transaction was put.
@@ -135,16 +135,16 @@ impl Transactions {
             Some(producers) => producers,
             None => known.insert(self.decisions.load_producers()?),
         };
-        let id = match producers.get(name) {
-            Some(id) => *id,
+        let registered = match producers.get(name) {
+            Some(registered) => *registered,
             None => {
-                let id = ProducerId::fresh().id;
-                self.decisions.register(name, id, self.now())?;
-                producers.insert(name.to_owned(), id);
-                id
+                let registered = Registered { producer_id: ProducerId::fresh().id, at: self.now() };
+                self.decisions.register(name, registered)?;
+                producers.insert(name.to_owned(), registered);
+                registered
             }
         };
-        Ok(NamedProducer::new(self, name, id))
+        Ok(NamedProducer::new(self, name, registered))
     }
 
     /// Whether the partition is one of this store, and is there.

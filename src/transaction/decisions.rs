@@ -11,6 +11,7 @@ use crate::format::{
 use crate::log::Isolation;
 use crate::topic::{Ledger, Partition, RecordRef, TRANSACTIONS, Topics};
 use crate::transaction::ids::ProducerId;
+use crate::transaction::named_producer::Registered;
 use crate::types::{Durability, Offset, Record, Timestamp};
 
 /// In front of the name of a producer, which may be that of a transaction too.
@@ -99,15 +100,15 @@ impl DecisionLog {
     }
 
     /// Notes, durably, which id a named producer has.
-    pub(super) fn register(&self, name: &str, producer_id: i64, now: Timestamp) -> Result<()> {
+    pub(super) fn register(&self, name: &str, registered: Registered) -> Result<()> {
         let (mut key, mut value) = (Vec::new(), Vec::new());
         let state = TransactionState {
-            producer_id,
+            producer_id: registered.producer_id,
             producer_epoch: 0,
             timeout_millis: 0,
             status: TransactionStatus::Empty,
             partitions: None,
-            last_update: now,
+            last_update: registered.at,
             start: -1,
             client_version: CLIENT_VERSION,
         };
@@ -118,15 +119,16 @@ impl DecisionLog {
         self.partition()?.append_internal(&[record], Durability::Disk).map(drop)
     }
 
-    /// The ids of all named producers.
-    pub(super) fn load_producers(&self) -> Result<BTreeMap<String, i64>> {
+    /// All named producers.
+    pub(super) fn load_producers(&self) -> Result<BTreeMap<String, Registered>> {
         let mut producers = BTreeMap::new();
         self.each(|record| {
             let name = decode_transaction_key(record.key().unwrap_or_default()).ok().flatten();
             let name = name.and_then(|name| name.strip_prefix(PRODUCER));
             let state = record.value().and_then(|value| TransactionState::decode(value).ok());
             if let (Some(name), Some(state)) = (name, state) {
-                producers.insert(name.to_owned(), state.producer_id);
+                let registered = Registered { producer_id: state.producer_id, at: state.last_update };
+                producers.insert(name.to_owned(), registered);
             }
         })?;
         Ok(producers)

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::ProducerStamp;
-use crate::log::{Part, PartPlace, Remembered};
+use crate::log::{FORGETS_AFTER, Part, PartPlace, Remembered};
 use crate::topic::{BatchMetadata, Partition};
 use crate::transaction::coordinator::Transactions;
-use crate::types::{Durability, Record};
+use crate::types::{Durability, Record, Timestamp};
 
 /// A producer with a name, which numbers its records in each partition: 0, 1, 2 and so on. What comes with a number that was
 /// there is not appended again. So a program that was killed after it had sent something, and before it noted that it had, sends
@@ -33,7 +33,21 @@ use crate::types::{Durability, Record};
 pub struct NamedProducer {
     shared: Arc<Transactions>,
     name: Arc<str>,
-    producer_id: i64,
+    registered: Registered,
+}
+
+/// The id of a name, and since when it has it: Unix milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Registered {
+    pub(super) producer_id: i64,
+    pub(super) at: Timestamp,
+}
+
+impl Registered {
+    /// Whether a partition that does not know the name now has never known it: no partition forgets so soon.
+    fn is_young(self, now: Timestamp) -> bool {
+        (0..FORGETS_AFTER).contains(&now.saturating_sub(self.at))
+    }
 }
 
 /// What became of records that have numbers.
@@ -50,8 +64,8 @@ pub struct NamedAppend {
 const EPOCH: i16 = 0;
 
 impl NamedProducer {
-    pub(super) fn new(shared: &Arc<Transactions>, name: &str, producer_id: i64) -> Self {
-        Self { shared: Arc::clone(shared), name: name.into(), producer_id }
+    pub(super) fn new(shared: &Arc<Transactions>, name: &str, registered: Registered) -> Self {
+        Self { shared: Arc::clone(shared), name: name.into(), registered }
     }
 
     /// Its name.
@@ -61,12 +75,20 @@ impl NamedProducer {
 
     /// The number of the last record that it has in the partition; none if it has none, or none for a week.
     pub fn last_sequence(&self, partition: &Partition) -> Option<i32> {
-        partition.log().last_sequence(self.producer_id, EPOCH)
+        partition.log().last_sequence(self.registered.producer_id, EPOCH)
+    }
+
+    /// Whether the partition knows nothing of the name, and cannot have forgotten it.
+    fn has_never_sent_to(&self, partition: &Partition) -> bool {
+        self.last_sequence(partition).is_none() && self.registered.is_young(self.shared.now())
     }
 
     /// Appends `records` as one batch, all or nothing, the first one with the number `sequence`. A batch that is among the last five
     /// of this name in the partition, or is the last one that was there when the store was opened, is not appended again, and
     /// where it is is returned. Behind the greatest `i32` the count begins at 0.
+    ///
+    /// The first record in a partition has the number 0. A partition forgets a name that has sent it nothing for a week; whoever goes on then does so
+    /// with the next number, which the partition cannot check: it takes any number from a name that it does not know, once the name is a week old.
     ///
     /// # Errors
     /// [`OutOfSequence`](Error::OutOfSequence): records before it are missing, or it came so long ago that it is not known where it
@@ -92,7 +114,7 @@ impl NamedProducer {
         }
         self.shared.check_known(partition)?;
         let stamp = ProducerStamp {
-            producer_id: self.producer_id,
+            producer_id: self.registered.producer_id,
             producer_epoch: EPOCH,
             base_sequence: sequence,
             is_transactional: false,
@@ -102,6 +124,10 @@ impl NamedProducer {
         let part = Part { records, stamp, ends_with: None };
         let mut stage = log.stage()?;
         let before = stage.check_producer(&part)?;
+        if sequence != 0 && before.is_none() && self.has_never_sent_to(partition) {
+            let partition = partition.topic_partition().clone();
+            return Err(Error::OutOfSequence { partition, expected: 0, found: sequence });
+        }
         let (place, is_duplicate) = match before {
             Some(batch) => (place_of(batch), true),
             None => {

@@ -13,6 +13,8 @@ mod arguments;
 #[cfg(test)]
 mod disks;
 #[cfg(test)]
+mod effects;
+#[cfg(test)]
 mod files;
 
 use std::io::{BufRead, BufReader, Write};
@@ -357,6 +359,7 @@ fn every_handle_of_a_closed_store_says_so() {
         let partition = topic.partition(0).unwrap();
         let producer = store.producer();
         producer.send(Record::to(TOPIC).value("x")).unwrap();
+        let at_memory = crate::common::producer(&store, Durability::Memory);
         let bound = producer.bind(TOPIC).unwrap();
         let mut reader = partition.read_from(0).unwrap();
         let mut consumer = assigned(&store, StartFrom::Earliest);
@@ -379,7 +382,7 @@ fn every_handle_of_a_closed_store_says_so() {
             ("delete_group", store.delete_group("billing")),
             ("maintain", store.maintain()),
             ("send", producer.send(record()).map(drop)),
-            ("send at Memory", crate::common::producer(&store, Durability::Memory).send(record()).map(drop)),
+            ("send at Memory", at_memory.send(record()).map(drop)),
             ("send_batch", producer.send_batch(&[record()]).map(drop)),
             ("flush", producer.flush()),
             ("bound send", bound.send(record()).map(drop)),

@@ -14,5 +14,6 @@ mod open_cost;
 mod producer;
 mod retention;
 mod threads;
+mod timeouts;
 mod transactions;
 mod verify;

@@ -1,21 +1,70 @@
-//! Freeing the space of deleted batches in the segment in which a log starts.
+//! Freeing the space of deleted records, in whole segments and in the one in which a log starts.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::compaction::sieve::FromOffset;
 use crate::log::log::Log;
+use crate::log::upkeeps::Upkeep;
+use crate::log::write::writer::Phase;
+use crate::types::Offset;
 
 impl Log {
-    /// Rewrites the first segment without the batches that lie wholly below the start. Waits for a rewrite that is under
-    /// way.
-    pub(in crate::log) fn trim(&self) -> Result<()> {
+    /// Removes the files of segments that have left the log, and rewrites the first one without the batches that lie wholly below the
+    /// start. Waits for a rewrite that is under way.
+    ///
+    /// # Errors
+    /// Some of it is left on the disk, and owed: see [`free_what_is_owed`](Self::free_what_is_owed).
+    pub(in crate::log) fn free_deleted(&self) -> Result<()> {
+        // First: the rewrite needs room. A failure shows at the end.
+        drop(self.remove_obsolete());
+        let _rewriting = self.rewriting.lock();
+        // Under the lock: who fails later than this says so later.
         let start = self.start();
-        let starts_inside = || self.segment_list().iter().next().is_some_and(|first| first.base() < start);
-        if !starts_inside() {
+        let trimmed = self.trim(start);
+        let freed = trimmed.and(self.remove_obsolete()).and(self.check_not_held());
+        if freed.is_err() {
+            self.upkeeps.note_freed(false);
+        } else if self.start() == start {
+            self.upkeeps.note_freed(true);
+            self.upkeeps.note_success(Upkeep::Freeing);
+        }
+        freed
+    }
+
+    /// The same, where a deletion could not, or a life before. A log of which nothing is owed is looked at once, and not touched.
+    pub(crate) fn free_what_is_owed(&self) -> Result<()> {
+        if self.upkeeps.is_freed() {
             return Ok(());
         }
-        let _rewriting = self.rewriting.lock();
+        if self.has_obsolete() || self.starts_with_deleted()? {
+            return self.free_deleted();
+        }
+        self.upkeeps.note_freed(true);
+        self.upkeeps.note_success(Upkeep::Freeing);
+        Ok(())
+    }
+
+    fn trim(&self, start: Offset) -> Result<()> {
+        if self.segment_list().iter().next().is_none_or(|first| first.base() >= start) {
+            return Ok(());
+        }
         self.check_going_on()?;
-        // Another deletion may have gone further meanwhile.
-        if starts_inside() { self.sift(&FromOffset(start), 1).map(drop) } else { Ok(()) }
+        self.sift(&FromOffset(start), 1).map(drop)
+    }
+
+    fn has_obsolete(&self) -> bool {
+        matches!(&self.writer.lock().phase, Phase::Open(open) if !open.state.state().obsolete.is_empty())
+    }
+
+    /// Whether the first batch lies wholly below the start.
+    fn starts_with_deleted(&self) -> Result<bool> {
+        let start = self.start();
+        let list = self.segment_list();
+        let Some(first) = list.iter().next().filter(|first| first.base() < start) else { return Ok(false) };
+        match first.walk().and_then(|mut cursor| cursor.peek()) {
+            Ok(first) => Ok(first.is_some_and(|first| first.next_offset() <= start)),
+            // For a repair.
+            Err(Error::Corrupt { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::format::{
     AbortedTransaction, Mark, PartitionState, SegmentFile, SegmentSummary, segment_file_name,
 };
-use crate::io::{File, OpenMode};
+use crate::io::{File, OpenMode, PublishFailure};
 use crate::live::Kind;
 use crate::log::log::Log;
 use crate::log::open::recovery::{Examine, Examined, LastClose, examine};
@@ -182,6 +182,14 @@ impl Log {
         let config = self.config();
         let sealed = found.state.state().sealed.clone();
         match &found.last_close {
+            // Never appended to: what a crash has left of a first append is nobody's.
+            LastClose::Clean(closed) if !found.state.is_written() => {
+                let mode = self.options.read_mode;
+                let active = ActiveSegment::create(&self.directory, closed.base, config.segment, mode)?;
+                // The state file, which will name it, is on the disk no earlier than it.
+                self.directory.sync().map_err(|error| self.poison_with(error))?;
+                Ok(Settled { sealed, active, appended: AppendTimes::NONE, producers_at })
+            }
             LastClose::Clean(closed) => {
                 let mode = self.options.read_mode;
                 let active = ActiveSegment::reopen(&self.directory, *closed, config.segment, mode)?;
@@ -295,7 +303,10 @@ impl Log {
         let copy = self.directory.begin(&name)?;
         copy_range(&source, &copy, from..scan.tally.bytes)?;
         copy.sync()?;
-        self.directory.publish(&name).map_err(|error| self.poison_with(error))?;
+        self.directory.publish(&name).map_err(|failure| match failure {
+            PublishFailure::Refused(error) => error,
+            PublishFailure::Unknown(error) => self.poison_with(error),
+        })?;
         let copied = self.rescan(base, Offset::MAX, &scan.aborted)?;
         if copied.tally.next_offset != scan.tally.next_offset {
             let log = self.positional(base);

@@ -16,7 +16,7 @@ use crate::segment::Segment;
 use crate::types::Offset;
 
 /// A week, in milliseconds: how long a producer is known after its last batch.
-const EXPIRES_AFTER: i64 = 7 * 24 * 60 * 60 * 1000;
+pub(crate) const FORGETS_AFTER: i64 = 7 * 24 * 60 * 60 * 1000;
 
 /// Where the oldest transactions begin.
 pub(in crate::log) struct Pending {
@@ -135,7 +135,7 @@ impl Log {
     /// Notes in the table what is known of the producers where a segment begins, for whoever opens the log after a crash.
     pub(in crate::log) fn edit_with_producers(&self, edit: Edit, base: Offset) -> Result<Edit> {
         let mut producers = self.producers.lock();
-        producers.expire(self.clock.now().saturating_sub(EXPIRES_AFTER));
+        producers.expire(self.clock.now().saturating_sub(FORGETS_AFTER));
         if producers.is_empty() {
             return Ok(edit.producers_at(None));
         }

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::io::Deadline;
 use crate::log::log::Log;
-use crate::log::signal::Signal;
+use crate::log::signal::{Patience, Signal};
 use crate::log::write::accumulator::Take;
 use crate::types::Offset;
 
@@ -34,6 +33,10 @@ pub struct DeleteReport {
     pub segments: usize,
     /// Bytes that the partition has less.
     pub bytes: u64,
+    /// Whether all that was deleted is off the disk. False where a file could not be removed, or the one in which the partition now
+    /// starts not be rewritten, as on a full disk: nobody reads any of it, and maintenance tries again until it is gone, and reports
+    /// its failures.
+    pub is_freed: bool,
 }
 
 impl Log {
@@ -41,7 +44,7 @@ impl Log {
     /// read again, whatever crashes, and its bytes are gone: whole segments are removed, and the one in which the log now
     /// starts is rewritten without the batches that lie wholly below. The batch that holds `before` stays whole.
     ///
-    /// An error after the start has moved concerns the space only; the next deletion that moves it frees it.
+    /// After an error nothing is deleted, unless the log is poisoned. What could not be taken off the disk is owed.
     pub(crate) fn delete_records(self: &Arc<Self>, before: Offset) -> Result<DeleteReport> {
         self.check_poison()?;
         self.check_not_held()?;
@@ -59,7 +62,7 @@ impl Log {
             )));
         }
         if before <= self.start() {
-            return Ok(DeleteReport { start: self.start(), segments: 0, bytes: 0 });
+            return Ok(DeleteReport { start: self.start(), segments: 0, bytes: 0, is_freed: true });
         }
         let bytes = self.bytes();
         let open = self.opened(&mut writer)?;
@@ -71,12 +74,11 @@ impl Log {
         let segments = sealed.iter().take_while(|segment| segment.next_offset <= before).count();
         self.take_out(open, segments, before)?;
         drop(writer);
-        // Tried again by the next removal.
-        drop(self.remove_obsolete());
-        self.trim()?;
+        // From here on it holds, whatever becomes of the files.
+        let is_freed = self.free_deleted().is_ok();
         let bytes = bytes.saturating_sub(self.bytes());
         self.note_reclaimed(bytes);
-        Ok(DeleteReport { start: self.start(), segments, bytes })
+        Ok(DeleteReport { start: self.start(), segments, bytes, is_freed })
     }
 
     /// Transactions that are decided get their ends into the log first, if they are all that is in the way.
@@ -88,12 +90,12 @@ impl Log {
         }
         let signal = Arc::new(Signal::default());
         self.watch(&signal);
-        let deadline = Deadline::after(ENDS_WAIT);
+        let mut patience = Patience::new(ENDS_WAIT);
         let outcome = loop {
             let raised = signal.raised();
             let written = self.clearing.write_decided();
             // Another thread may be about to write them: then nothing was left to write here.
-            if written.is_err() || !is_due() || !signal.wait(raised, deadline) {
+            if written.is_err() || !is_due() || !patience.waits(&signal, raised) {
                 break written;
             }
         };

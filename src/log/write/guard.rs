@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, Codec, TimestampType, record_at};
-use crate::io::Deadline;
 use crate::log::log::Log;
 use crate::log::read::{
     ContentBackwards, FetchLimits, Isolation, LastFound, OnDamage, Reader, RecordSlice, Selection, Undecided,
     Visibility,
 };
-use crate::log::signal::Signal;
+use crate::log::signal::{Patience, Signal};
 use crate::log::write::accumulator::Take;
 use crate::log::write::append::{Append, Appended};
 use crate::log::write::known_stream::StreamKey;
@@ -164,7 +163,7 @@ impl Guard {
         }
         let signal = Arc::new(Signal::default());
         log.watch(&signal);
-        let deadline = Deadline::after(UNDECIDED_WAIT);
+        let mut patience = Patience::new(UNDECIDED_WAIT);
         let outcome = loop {
             let raised = signal.raised();
             if let Err(error) = self.prepare(log, own) {
@@ -173,7 +172,7 @@ impl Guard {
             if self.verdict() != Verdict::Undecided {
                 break Ok(());
             }
-            if !signal.wait(raised, deadline) {
+            if !patience.waits(&signal, raised) {
                 break Err(self.conflict(log));
             }
         };

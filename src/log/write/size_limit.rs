@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::figures::Event;
-use crate::io::{Deadline, Stopwatch};
+use crate::io::Stopwatch;
 use crate::log::log::Log;
 use crate::log::retain::retention::RetentionPolicy;
-use crate::log::signal::Signal;
+use crate::log::signal::{Patience, Signal};
 use crate::log::write::accumulator::Accumulator;
 use crate::log::write::append::Admitted;
 use crate::types::Timestamp;
@@ -48,7 +48,7 @@ struct Blocked<'a> {
     signal: Arc<Signal>,
     /// What the limit allowed for when the wait began, and until when that is.
     max_block: Duration,
-    deadline: Deadline,
+    patience: Patience,
     watch: Stopwatch,
 }
 
@@ -60,7 +60,7 @@ impl<'a> Blocked<'a> {
             log,
             signal,
             max_block: limit.max_block,
-            deadline: Deadline::after(limit.max_block),
+            patience: Patience::new(limit.max_block),
             watch: Stopwatch::start(),
         }
     }
@@ -68,9 +68,9 @@ impl<'a> Blocked<'a> {
     /// Sleeps until something has changed since `seen`; false when that has taken too long.
     fn sleep(&mut self, seen: u64, limit: &SizeLimit) -> bool {
         if limit.max_block != self.max_block {
-            (self.max_block, self.deadline) = (limit.max_block, Deadline::after(limit.max_block));
+            (self.max_block, self.patience) = (limit.max_block, Patience::new(limit.max_block));
         }
-        self.signal.wait(seen, self.deadline)
+        self.patience.waits(&self.signal, seen)
     }
 }
 

@@ -126,6 +126,7 @@ impl World {
             let known = &self.records[offset];
             assert!(self.is_due(*offset), "{offset} was handed out: {known:?}");
             assert_eq!(*count, known.count + 1, "{offset}");
+            assert!(*count <= LIMIT, "{offset} was handed out {count} times");
             let doubtful = count >= &2 && *count == LIMIT;
             assert!(
                 !doubtful || taken.len() == 1,

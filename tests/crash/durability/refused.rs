@@ -117,12 +117,11 @@ fn a_close_beside_senders_into_memory_loses_nothing_that_was_accepted() {
             .map(|_| {
                 let store = store.clone();
                 spawn(move || {
-                    let producer = store
-                        .producer_builder()
-                        .durability(Durability::Memory)
-                        .linger(Duration::from_secs(100_000))
-                        .build()
-                        .unwrap();
+                    let builder = store.producer_builder().durability(Durability::Memory);
+                    let producer = match builder.linger(Duration::from_secs(100_000)).build() {
+                        Err(Error::StoreClosed { .. }) => return 0,
+                        built => built.unwrap(),
+                    };
                     let mut accepted = 0_u64;
                     loop {
                         match producer.send(Record::to(TOPIC).value("in memory")) {

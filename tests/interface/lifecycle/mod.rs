@@ -13,6 +13,7 @@ mod adopt;
 #[cfg(test)]
 mod callbacks;
 #[cfg(test)]
+mod closed;
 mod closing;
 #[cfg(test)]
 mod ending;
@@ -26,3 +27,5 @@ mod mapped;
 mod renamed;
 #[cfg(test)]
 mod topics;
+#[cfg(test)]
+mod untouched;

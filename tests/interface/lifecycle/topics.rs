@@ -74,7 +74,7 @@ fn a_leftover_that_cannot_be_removed_is_named_and_the_store_opens() {
     let store = store_with(dir.path(), &["orders", "bills"]);
     let odd = dir.path().join("orders-1").join("notes");
     fs::create_dir(&odd).expect("a directory");
-    assert!(matches!(store.delete_topic("orders"), Err(Error::Io { .. })));
+    store.delete_topic("orders").expect("the topic is gone");
     assert!(matches!(store.topic("orders"), Err(Error::UnknownTopic { .. })));
     store.close().expect("a close");
     for _ in 0..2 {

@@ -1,5 +1,8 @@
 //! Named producers: what is sent twice is there once.
 
+use std::sync::Arc;
+
+use annals::io::ManualClock;
 use annals::{Durability, Error, Record, Store, TopicConfig};
 
 use super::life::killed;
@@ -88,6 +91,47 @@ fn records_that_are_missing_or_came_too_long_ago_are_told() {
     assert!(store.named_producer("").is_err());
     assert!(other.append(&readings, -1, &[Record::new()], Durability::Os).is_err());
     assert!(other.append(&readings, 0, &[], Durability::Os).is_err());
+}
+
+#[test]
+fn the_first_number_of_a_name_is_0_until_a_partition_may_have_forgotten_it() {
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(20_000 * DAY));
+    let open = || Store::builder(dir.path()).maintain_by_hand().clock(clock.clone()).open().unwrap();
+    let mut store = open();
+    store.create_topic("readings", TopicConfig::new().partitions(2)).unwrap();
+    for days in [0, 6] {
+        clock.set((20_000 + days) * DAY);
+        let readings = store.topic("readings").unwrap();
+        let (first, second) = (readings.partition(0).unwrap(), readings.partition(1).unwrap());
+        let sensor = store.named_producer("sensor-7").unwrap();
+        for partition in [&first, &second] {
+            let next = sensor.last_sequence(partition).map_or(0, |last| last + 1);
+            match sensor.append(partition, next + 5, &[Record::new()], Durability::Os) {
+                Err(Error::OutOfSequence { expected, found, .. }) => {
+                    assert_eq!((expected, found), (next, next + 5))
+                }
+                other => panic!("after {days} days: {other:?}"),
+            }
+        }
+        assert!(
+            !sensor
+                .append(&first, i32::from(days > 0), &[Record::new()], Durability::Os)
+                .unwrap()
+                .is_duplicate
+        );
+        store.close().unwrap();
+        store = open();
+    }
+    // A week after its registration the second partition cannot tell any more whether it has forgotten the name.
+    clock.set(20_008 * DAY);
+    let second = store.topic("readings").unwrap().partition(1).unwrap();
+    let sensor = store.named_producer("sensor-7").unwrap();
+    sensor.append(&second, 5, &[Record::new()], Durability::Os).unwrap();
+    assert_eq!(sensor.last_sequence(&second), Some(5));
+    let young = store.named_producer("sensor-8").unwrap();
+    assert!(young.append(&second, 5, &[Record::new()], Durability::Os).is_err());
 }
 
 #[test]

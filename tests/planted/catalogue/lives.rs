@@ -3,6 +3,42 @@
 use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
+    // What a call says of its own end.
+    Bug {
+        name: "wait-that-never-looks-at-its-deadline",
+        file: "src/log/signal.rs",
+        good: "self.is_over = self.deadline.has_passed();",
+        bad: "self.is_over = false;",
+        caught_by: &[tests("interface", &["timeouts::"])],
+    },
+    Bug {
+        name: "deletion-that-holds-and-returns-an-error",
+        file: "src/log/retain/delete_records.rs",
+        good: "let is_freed = self.free_deleted().is_ok();",
+        bad: "self.free_deleted()?;\n        let is_freed = true;",
+        caught_by: &[tests("interface", &["errors::effects::"])],
+    },
+    Bug {
+        name: "refused-rename-that-poisons",
+        file: "src/io/directory.rs",
+        good: "Err(error) if is_refusal(&error) &&",
+        bad: "Err(error) if is_refusal(&error) && name.is_empty() &&",
+        caught_by: &[tests("interface", &["errors::effects::"])],
+    },
+    Bug {
+        name: "deleted-topic-whose-files-stay",
+        file: "src/store/caretaker.rs",
+        good: "first = first.and(self.remove_leftovers());",
+        bad: "",
+        caught_by: &[tests("interface", &["errors::effects::"])],
+    },
+    Bug {
+        name: "first-number-of-a-name-not-checked",
+        file: "src/transaction/named_producer.rs",
+        good: "if sequence != 0 && before.is_none()",
+        bad: "if sequence < 0 && before.is_none()",
+        caught_by: &[tests("interface", &["transactions::named::"])],
+    },
     // A store's life.
     Bug {
         name: "append-before-commits-are-set-back",
@@ -137,8 +173,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "directory-sync-of-the-first-append-tried-again",
         file: "src/log/open/settle.rs",
-        good: "            self.directory.sync().map_err(|error| self.poison_with(error))?;",
-        bad: "            self.directory.sync()?;",
+        good: "pending.is_empty() {\n            self.directory.sync().map_err(|error| self.poison_with(error))?;",
+        bad: "pending.is_empty() {\n            self.directory.sync()?;",
         caught_by: &[tests("crash", &["durability::refused::a_failed_sync"])],
     },
     Bug {
@@ -297,5 +333,19 @@ pub(super) const BUGS: &[Bug] = &[
         good: "let half_placed = self.poison.by_a_panic();",
         bad: "let half_placed = ();",
         caught_by: &[tests("lib", &["log::tests::together::a_panic"])],
+    },
+    Bug {
+        name: "a-new-topic-is-removed-for-an-earlier-one",
+        file: "src/topic/directories.rs",
+        good: "None if is_listed => Ok(()),",
+        bad: "None if is_listed && false => Ok(()),",
+        caught_by: &[tests("interface", &["lifecycle::untouched::a_new_topic"])],
+    },
+    Bug {
+        name: "a-state-file-before-the-name-of-its-segment",
+        file: "src/log/open/settle.rs",
+        good: "                // The state file, which will name it, is on the disk no earlier than it.\n                self.directory.sync().map_err(|error| self.poison_with(error))?;\n",
+        bad: "",
+        caught_by: &[POWER_CUT, tests("crash", &["durability::names::the_files_of_a_partition"])],
     },
 ];

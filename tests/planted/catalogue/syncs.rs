@@ -64,8 +64,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "replaced-name-not-synced",
         file: "src/io/directory.rs",
-        good: "        self.rename(&format!(\"{name}{NEW}\"), name)?;\n        self.sync()",
-        bad: "        self.rename(&format!(\"{name}{NEW}\"), name)",
+        good: "Ok(()) => self.sync().map_err(PublishFailure::Unknown),",
+        bad: "Ok(()) => Ok(()),",
         caught_by: &[POWER_CUT, DURABILITY],
     },
     Bug {
