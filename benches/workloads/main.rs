@@ -27,6 +27,7 @@ mod framed;
 mod harness;
 mod kafka;
 mod options;
+mod partitions;
 mod payload;
 mod point;
 mod queue;
@@ -41,7 +42,7 @@ use options::Options;
 /// A workload and how it is made. Made when its turn comes: its files are gone before the next begins.
 type Make = fn(&Scope) -> Outcome<Workload>;
 
-const WORKLOADS: [(&str, Make); 15] = [
+const WORKLOADS: [(&str, Make); 16] = [
     ("W1m", append::one_by_one_in_memory),
     ("W1o", append::one_by_one_to_the_os),
     ("W2", append::batches_of_100_bytes),
@@ -57,6 +58,7 @@ const WORKLOADS: [(&str, Make); 15] = [
     ("S1", streams::guarded),
     ("S2", streams::whole_streams),
     ("S3", streams::last_events),
+    ("P1", partitions::many),
 ];
 
 fn main() -> Outcome {

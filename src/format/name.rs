@@ -1,5 +1,7 @@
 //! Names of topics, partition directories and segment files.
 
+use std::borrow::Cow;
+
 use crate::types::Offset;
 
 const MAX_TOPIC_NAME_LEN: usize = 249;
@@ -23,8 +25,8 @@ pub(crate) fn check_topic_name(name: &str) -> Result<(), &'static str> {
 }
 
 /// What two topic names must not share: Kafka's metric names do not tell `.` from `_`.
-pub(crate) fn collision_key(name: &str) -> String {
-    name.replace('.', "_")
+pub(crate) fn collision_key(name: &str) -> Cow<'_, str> {
+    if name.contains('.') { name.replace('.', "_").into() } else { name.into() }
 }
 
 /// A file of a segment, by its suffix.

@@ -2,13 +2,14 @@
 
 use crate::error::{Error, Result};
 use crate::format::{
-    Identity, Mark, PartitionState, SegmentFile, parse_segment_file_name, parse_snapshot_file_name,
+    Identity, Mark, PartitionState, SegmentFile, SegmentSummary, parse_segment_file_name,
+    parse_snapshot_file_name,
 };
 use crate::io::{Directory, EntryKind, OpenMode};
 use crate::log::config::LogConfig;
 use crate::log::log::Log;
 use crate::log::table::state_file::{STATE_FILE, StateFile};
-use crate::segment::{ActiveSegment, ReadMode, WriteFailure};
+use crate::segment::{ActiveSegment, ReadMode, WriteFailure, empty_segment};
 use crate::types::Offset;
 
 impl Log {
@@ -26,20 +27,27 @@ impl Log {
     ) -> Result<StateFile> {
         let mut active = ActiveSegment::create(directory, start, config.segment, ReadMode::Positional)?;
         let closed = active.seal().map_err(WriteFailure::into_error)?;
-        let mark = Mark { segment: start, offset: start, position: 0 };
-        let state = PartitionState {
-            identity,
-            log_start: start,
-            sealed: Vec::new(),
-            closed: Some(closed),
-            cleaned_until: 0,
-            pending: Vec::new(),
-            obsolete: Vec::new(),
-            producers_at: None,
-            mark,
-            sequence: 0,
-        };
-        StateFile::create(directory, state)
+        StateFile::create(directory, new_state(identity, closed))
+    }
+
+    /// What the state file of a partition says. One that was never appended to has none: its directory holds nothing, or what a crash
+    /// has left of its first append.
+    pub(in crate::log) fn state_in(
+        directory: &Directory,
+        identity: Identity,
+        index_interval_bytes: u32,
+    ) -> Result<StateFile> {
+        if let Some(file) = StateFile::read_if_there(directory)? {
+            return Ok(file);
+        }
+        if directory.exists()? && Self::is_unfinished(directory)? {
+            let mut state = new_state(identity, empty_segment(0, index_interval_bytes));
+            // As one that was written when the partition was made: what follows has the same bytes.
+            state.sequence += 1;
+            return Ok(StateFile::unwritten(directory, state));
+        }
+        // The owner of the store may have appended between the two looks.
+        StateFile::read(directory)
     }
 
     /// Whose partition a directory holds; `None` when it holds none that can be read.
@@ -88,6 +96,11 @@ impl Log {
         Self::is_empty(directory)
     }
 
+    /// Whether a state file of annals is there.
+    pub(crate) fn is_of_annals(directory: &Directory) -> Result<bool> {
+        Ok(directory.list()?.iter().any(|entry| entry.name == STATE_FILE))
+    }
+
     /// Removes a partition's directory. The file that says whose it is goes last: a removal that a crash cuts off is known
     /// for what it is, and ended later.
     pub(crate) fn remove_directory(directory: &Directory) -> Result<()> {
@@ -97,5 +110,21 @@ impl Log {
         }
         directory.sync()?;
         directory.remove_all()
+    }
+}
+
+/// The state of a partition without a record, whose only segment is `closed`.
+fn new_state(identity: Identity, closed: SegmentSummary) -> PartitionState {
+    PartitionState {
+        identity,
+        log_start: closed.base,
+        sealed: Vec::new(),
+        closed: Some(closed),
+        cleaned_until: 0,
+        pending: Vec::new(),
+        obsolete: Vec::new(),
+        producers_at: None,
+        mark: Mark { segment: closed.base, offset: closed.base, position: 0 },
+        sequence: 0,
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct SegmentConfig {
 const MOST_TERMS: usize = 1 << 20;
 
 /// Least and most that is allocated ahead of the writes.
-const ALLOCATE_LEAST: u64 = 64 * 1024;
+const ALLOCATE_LEAST: u64 = 4 * 1024;
 const ALLOCATE_MOST: u64 = 16 * 1024 * 1024;
 
 /// The segment at the end of a partition. All of it belongs to the partition's writer; `segment` is also seen by readers.

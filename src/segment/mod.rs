@@ -41,5 +41,5 @@ pub(crate) use scan::{Scan, Tail, Witness, scan};
 
 pub(crate) use segment::Segment;
 pub(crate) use stored_batch::{StoredBatch, WeakBatch};
-pub(crate) use summary::summarize;
+pub(crate) use summary::{empty_segment, summarize};
 pub(crate) use survey::{Bounds, Misfit, Survey, survey};

@@ -59,6 +59,13 @@ impl Segment {
         Self { base, log, written, index, offsets: Offsets::All { until: None }, aborted, keys }
     }
 
+    /// A segment without a batch, and without a file so far.
+    pub(crate) fn empty(directory: &Directory, base: Offset, index_interval_bytes: u32) -> Self {
+        let name = segment_file_name(base, SegmentFile::Log);
+        let log = LogFile::lazy(directory.clone(), name, ReadMode::Positional);
+        Self::with_index(log, base, 0, SparseIndex::new(base, index_interval_bytes))
+    }
+
     /// The good part of a segment that was just scanned.
     pub(crate) fn scanned(log: LogFile, scan: &Scan) -> Self {
         let aborted = Aborted::of(scan.aborted.clone());

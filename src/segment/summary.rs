@@ -84,6 +84,13 @@ impl Tally {
     }
 }
 
+/// The summary of a segment without a batch.
+pub(crate) fn empty_segment(base: Offset, index_interval_bytes: u32) -> SegmentSummary {
+    let mut index = SparseIndex::new(base, index_interval_bytes);
+    index.note_time();
+    summarize(&Tally::new(base), &index)
+}
+
 /// The summary of a segment whose index is finished. When it was appended to is for the caller to fill in.
 pub(crate) fn summarize(tally: &Tally, index: &SparseIndex) -> SegmentSummary {
     let largest = index.largest();

@@ -25,7 +25,7 @@ impl Store {
     /// one has not committed is aborted.
     ///
     /// # Errors
-    /// [`InvalidName`](Error::InvalidName), [`StoreClosed`](Error::StoreClosed).
+    /// [`InvalidName`](crate::Error::InvalidName), [`StoreClosed`](crate::Error::StoreClosed).
     pub fn transaction(&self, name: &str) -> Result<Transaction> {
         self.check_open()?;
         self.transaction_builder(name).begin()
@@ -39,7 +39,7 @@ impl Store {
     /// The producer of that name, which knows what it has sent, also in earlier lives of the store.
     ///
     /// # Errors
-    /// [`InvalidName`](Error::InvalidName), [`StoreClosed`](Error::StoreClosed); [`Io`](Error::Io) when its name cannot be
+    /// [`InvalidName`](crate::Error::InvalidName), [`StoreClosed`](crate::Error::StoreClosed); [`Io`](crate::Error::Io) when its name cannot be
     /// made durable.
     pub fn named_producer(&self, name: &str) -> Result<NamedProducer> {
         self.check_open()?;
@@ -49,7 +49,7 @@ impl Store {
     /// A consumer of that group, with the default settings. It becomes a member when it subscribes.
     ///
     /// # Errors
-    /// [`InvalidName`](Error::InvalidName); [`Corrupt`](Error::Corrupt) while the committed offsets cannot be read.
+    /// [`InvalidName`](crate::Error::InvalidName); [`Corrupt`](crate::Error::Corrupt) while the committed offsets cannot be read.
     pub fn consumer(&self, group: &str) -> Result<Consumer> {
         self.consumer_builder().group(group).build()
     }
@@ -115,7 +115,7 @@ impl Store {
     /// The dead letters of the queue that `group` has on a topic, in the queue's own topic of them.
     ///
     /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic) while nothing was given up yet; otherwise as [`QueueBuilder::build`].
+    /// [`UnknownTopic`](crate::Error::UnknownTopic) while nothing was given up yet; otherwise as [`QueueBuilder::build`].
     pub fn dead_letters(&self, topic: &str, group: &str) -> Result<DeadLetters> {
         DeadLetters::of_queue(Arc::clone(&self.inner.queues), topic, group)
     }

@@ -33,7 +33,7 @@ use crate::upkeep::Agenda;
 /// A directory of topics that this process owns. Cheap to clone; used from many threads at once.
 ///
 /// The store is open as long as one of its clones lives, or until [`close`](Self::close). Producers, consumers, topics and
-/// partitions do not keep it open: afterwards their calls fail with [`StoreClosed`](Error::StoreClosed).
+/// partitions do not keep it open: afterwards their calls fail with [`StoreClosed`](crate::Error::StoreClosed).
 ///
 /// ```
 /// use annals::{Record, Store, TopicConfig};
@@ -81,10 +81,10 @@ impl Store {
     /// left is reported by [`recovery`](Self::recovery), and set right by the first append.
     ///
     /// # Errors
-    /// [`StoreLocked`](Error::StoreLocked); [`Corrupt`](Error::Corrupt), [`UnsupportedFormat`](Error::UnsupportedFormat),
-    /// [`Io`](Error::Io) where it is the list of topics, the committed offsets or decisions about open transactions that
+    /// [`StoreLocked`](crate::Error::StoreLocked); [`Corrupt`](crate::Error::Corrupt), [`UnsupportedFormat`](crate::Error::UnsupportedFormat),
+    /// [`Io`](crate::Error::Io) where it is the list of topics, the committed offsets or decisions about open transactions that
     /// cannot be read. After any of them no
-    /// partition has changed, but index files may have been made again. [`InvalidArgument`](Error::InvalidArgument) for an
+    /// partition has changed, but index files may have been made again. [`InvalidArgument`](crate::Error::InvalidArgument) for an
     /// empty path and for a link to nothing. A topic that cannot be opened is no error here:
     /// [`recovery`](Self::recovery) names it, and the calls on it return what is wrong. Nor are committed offsets that are damaged:
     /// [`consumer`](Self::consumer) and whatever else needs a group returns that error until a repair.
@@ -104,7 +104,7 @@ impl Store {
     /// What it costs, and what it finds, is as with [`open`](Self::open); what that one would set right is judged in memory.
     ///
     /// # Errors
-    /// [`StoreInUse`](Error::StoreInUse) when a process writes to it. [`Io`](Error::Io) also when there is no store in the
+    /// [`StoreInUse`](crate::Error::StoreInUse) when a process writes to it. [`Io`](crate::Error::Io) also when there is no store in the
     /// directory; otherwise as [`open`](Self::open).
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<StoreReader> {
         Self::builder(path).open_read_only()
@@ -114,7 +114,7 @@ impl Store {
     /// as it was written. Changes nothing but the lock file.
     ///
     /// # Errors
-    /// [`StoreLocked`](Error::StoreLocked), [`Io`](Error::Io). Damage is no error here: it is what is looked for.
+    /// [`StoreLocked`](crate::Error::StoreLocked), [`Io`](crate::Error::Io). Damage is no error here: it is what is looked for.
     pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
         Self::builder(path).verify(|_| ControlFlow::Continue(()))
     }
@@ -216,7 +216,7 @@ impl Store {
 
     /// Writes and syncs everything, notes that the close was clean, and gives the directory back once nothing of the store
     /// is at work in it any more. Later calls on any handle that read, send, commit, seek, wait or change something fail with
-    /// [`StoreClosed`](Error::StoreClosed); records that were fetched stay readable. What is answered from memory and is no
+    /// [`StoreClosed`](crate::Error::StoreClosed); records that were fetched stay readable. What is answered from memory and is no
     /// [`Result`] is answered as of the close: names, settings, lists, offsets, what was committed; so is
     /// [`Topic::partition`](crate::Topic::partition). Giving up what is given up already is no error:
     /// [`Transaction::abort`](crate::Transaction::abort), [`Consumer::close`](crate::Consumer::close) with nothing to commit. A second call waits for the first and returns what it returns. Dropping the last clone does
@@ -229,7 +229,7 @@ impl Store {
     ///
     /// # Errors
     /// The first failure of any partition; the others are closed all the same. What was acknowledged as durable is.
-    /// [`Forked`](Error::Forked) in a child process: nothing is closed.
+    /// [`Forked`](crate::Error::Forked) in a child process: nothing is closed.
     pub fn close(&self) -> Result<()> {
         self.inner.close()
     }
@@ -291,8 +291,8 @@ impl Store {
     /// Forgets what a group has committed, and its queues.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Error::InvalidArgument) while it has members or workers: nothing is forgotten. [`Io`](Error::Io),
-    /// [`Poisoned`](Error::Poisoned): some of it may be, in this life and after it; call again, until it returns without an error.
+    /// [`InvalidArgument`](crate::Error::InvalidArgument) while it has members or workers: nothing is forgotten. [`Io`](crate::Error::Io),
+    /// [`Poisoned`](crate::Error::Poisoned): some of it may be, in this life and after it; call again, until it returns without an error.
     pub fn delete_group(&self, group: &str) -> Result<()> {
         let _work = self.work()?;
         refuse_change(group)?;
@@ -316,7 +316,7 @@ impl Store {
     /// a commit that is under way.
     ///
     /// # Errors
-    /// [`StoreClosed`](Error::StoreClosed).
+    /// [`StoreClosed`](crate::Error::StoreClosed).
     pub fn stats(&self) -> Result<StoreStats> {
         self.check_open()?;
         self.inner.care.stats(self.inner.transactions.stats())

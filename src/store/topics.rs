@@ -21,6 +21,33 @@ impl Store {
         Ok(topic)
     }
 
+    /// Creates topics, all of them or none. The list of topics is written once: a thousand cost little more than one.
+    ///
+    /// # Errors
+    /// As [`create_topic`](Self::create_topic). Nothing was created.
+    ///
+    /// ```
+    /// # use annals::{Store, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Store::open(dir.path())?;
+    /// let names: Vec<_> = (0..100).map(|number| format!("customer-{number}")).collect();
+    /// let topics = store.create_topics(names.iter().map(|name| (name, TopicConfig::new())))?;
+    /// assert_eq!(topics.last().unwrap().name(), "customer-99");
+    /// # Ok::<(), annals::Error>(())
+    /// ```
+    pub fn create_topics<N: AsRef<str>>(
+        &self,
+        topics: impl IntoIterator<Item = (N, TopicConfig)>,
+    ) -> Result<Vec<Topic>> {
+        let _work = self.work()?;
+        let asked: Vec<_> = topics.into_iter().collect();
+        asked.iter().try_for_each(|(name, _)| refuse_change(name.as_ref()))?;
+        let asked: Vec<_> = asked.iter().map(|(name, config)| (name.as_ref(), config)).collect();
+        let topics = self.inner.topics.create_all(&asked)?;
+        topics.iter().for_each(|topic| self.topic_changed(topic.name()));
+        Ok(topics)
+    }
+
     /// Makes a topic of logs that were written elsewhere: partitions of a Kafka broker, copies of partitions of annals, backups.
     /// `directories` has one for each partition, in order. Every batch stays as it is, byte for byte, at its offset, whatever
     /// wrote it; offsets may be missing. Appends go on behind the last one. [`LogSource`](crate::LogSource) says where a

@@ -1,11 +1,13 @@
 //! What changes the list of topics: creating, enlarging, altering and deleting them, one at a time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic, Identity, check_topic_name, collision_key};
 use crate::io::random_id;
 use crate::topic::config::TopicConfig;
+use crate::topic::directories::remove_made;
 use crate::topic::partition::Partition;
 use crate::topic::settings::Settings;
 use crate::topic::topic::{Current, Topic};
@@ -16,19 +18,38 @@ pub(super) const MOST_PARTITIONS: u32 = 100_000;
 
 impl Topics {
     pub(crate) fn create(&self, name: &str, config: &TopicConfig) -> Result<Topic> {
-        let settings = Settings::given(partitions_of(config)?, config)?;
-        let entry = entry_of(random_id(), &settings);
+        let mut created = self.create_all(&[(name, config)])?;
+        created.pop().ok_or_else(|| Error::invalid("no topic was created"))
+    }
+
+    /// Creates topics, all or none: the list of topics is replaced once.
+    pub(crate) fn create_all(&self, asked: &[(&str, &TopicConfig)]) -> Result<Vec<Topic>> {
+        let mut new = Vec::with_capacity(asked.len());
+        for (name, config) in asked {
+            new.push((*name, entry_of(random_id(), &Settings::given(partitions_of(config)?, config)?)));
+        }
         let mut catalog = self.catalog.lock();
         catalog.check()?;
-        check_new_name(name, catalog.catalog())?;
+        check_new_names(asked.iter().map(|(name, _)| *name), catalog.catalog())?;
+        let made =
+            self.create_partitions(new.iter().map(|(name, entry)| (*name, entry, 0)), catalog.catalog())?;
+        // Opened before they are listed: a failure to open leaves no topic that exists and cannot be used.
         let store = catalog.catalog().store;
-        let listed = catalog.catalog().clone();
-        self.create_partitions(name, (&listed, &entry), &settings, 0)?;
-        // Opened before it is listed: a failure to open leaves no topic that exists and cannot be used.
-        let (topic, _) = self.open_topic(store, name, &entry).map_err(|unopened| unopened.error)?;
-        catalog.change(|catalog| _ = catalog.topics.insert(name.to_owned(), entry))?;
-        self.by_name.write().insert(Arc::clone(topic.shared_name()), topic.clone());
-        Ok(topic)
+        let open = |(name, entry): &(&str, CatalogTopic)| {
+            self.open_topic(store, name, entry).map(|(topic, _)| topic).map_err(|unopened| unopened.error)
+        };
+        let topics: Result<Vec<_>> = new.iter().map(open).collect();
+        let listed = topics.and_then(|topics| {
+            let entries = new.iter().map(|(name, entry)| ((*name).to_owned(), entry.clone()));
+            catalog.change(|catalog| catalog.topics.extend(entries)).map(|()| topics)
+        });
+        if listed.is_err() && catalog.check().is_ok() {
+            remove_made(&made);
+        }
+        let topics = listed?;
+        let by_name = topics.iter().map(|topic| (Arc::clone(topic.shared_name()), topic.clone()));
+        self.by_name.write().extend(by_name);
+        Ok(topics)
     }
 
     /// The topic of that name, created if there is none. One that is there must be as `config` says, as far as it says
@@ -77,14 +98,20 @@ impl Topics {
         }
         let settings = Arc::new(current.settings.grown(count)?);
         let entry = entry_of(topic.id(), &settings);
-        let listed = catalog.catalog().clone();
-        self.create_partitions(name, (&listed, &entry), &settings, before)?;
-        let mut partitions = current.partitions.clone();
-        for number in before..count {
-            let identity = Identity { store: listed.store, topic: topic.id(), partition: number };
-            partitions.push(self.open_partition(topic.shared_name(), identity, &settings)?.0);
+        let made = self.create_partitions([(name, &entry, before)], catalog.catalog())?;
+        let store = catalog.catalog().store;
+        let open = |number| {
+            let identity = Identity { store, topic: topic.id(), partition: number };
+            self.open_partition(topic.shared_name(), identity, &settings).map(|(partition, _)| partition)
+        };
+        let opened: Result<Vec<_>> = (before..count).map(open).collect();
+        let listed = opened.and_then(|opened| {
+            catalog.change(|catalog| _ = catalog.topics.insert(name.to_owned(), entry)).map(|()| opened)
+        });
+        if listed.is_err() && catalog.check().is_ok() {
+            remove_made(&made);
         }
-        catalog.change(|catalog| _ = catalog.topics.insert(name.to_owned(), entry))?;
+        let partitions = current.partitions.iter().cloned().chain(listed?).collect();
         topic.replace(Current { settings, partitions });
         Ok(topic)
     }
@@ -151,7 +178,7 @@ impl Topics {
         partitions.iter().for_each(|partition| partition.log().retire(gone.clone()));
         stored?;
         let identity = Identity { store, topic: entry.id, partition: 0 };
-        match self.remove_partitions(name, identity, entry.partitions) {
+        match self.remove_partitions(name, (identity, entry.partitions), catalog.catalog()) {
             Ok(()) => catalog.forget_deleted([entry.id]),
             Err(_) => self.note_leftover(name, identity, entry.partitions),
         }
@@ -172,14 +199,26 @@ impl Topics {
 
 /// An error when no topic of that name can be created.
 pub(super) fn check_new_name(name: &str, listed: &Catalog) -> Result<()> {
-    check_topic_name(name).map_err(|reason| Error::InvalidName {
-        kind: "topic",
-        name: name.to_owned(),
-        reason,
-    })?;
-    let collides = |other: &&String| collision_key(other) == collision_key(name);
-    match listed.topics.keys().find(collides) {
-        Some(existing) => Err(Error::TopicExists { topic: name.to_owned(), existing: existing.clone() }),
+    check_new_names([name], listed)
+}
+
+/// An error when not all topics of these names can be created.
+fn check_new_names<'a>(names: impl IntoIterator<Item = &'a str>, listed: &'a Catalog) -> Result<()> {
+    let mut new = BTreeMap::new();
+    for name in names {
+        check_topic_name(name).map_err(|reason| Error::InvalidName {
+            kind: "topic",
+            name: name.to_owned(),
+            reason,
+        })?;
+        if let Some(twice) = new.insert(collision_key(name), name) {
+            return Err(Error::TopicExists { topic: name.to_owned(), existing: twice.to_owned() });
+        }
+    }
+    match listed.topics.keys().find_map(|other| Some((new.get(&collision_key(other))?, other))) {
+        Some((name, existing)) => {
+            Err(Error::TopicExists { topic: (*name).to_owned(), existing: existing.clone() })
+        }
         None => Ok(()),
     }
 }

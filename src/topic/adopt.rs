@@ -165,11 +165,6 @@ impl Topics {
     }
 
     fn inspect(&self, sources: Vec<LogSource>, settings: &Settings) -> Result<Vec<Candidate>> {
-        let how = Inspection {
-            max_expanded_bytes: self.context.options.max_expanded_bytes,
-            index_interval_bytes: settings.log().segment.index_interval_bytes,
-            now: self.context.clock.now(),
-        };
         let mut directories: Vec<Directory> = Vec::new();
         for source in &sources {
             let directory = self.root.elsewhere(&source.path)?;
@@ -187,6 +182,13 @@ impl Topics {
             }
             directories.push(directory);
         }
+        let how = Inspection {
+            max_expanded_bytes: self.context.options.max_expanded_bytes,
+            index_interval_bytes: settings.log().segment.index_interval_bytes,
+            now: self.context.clock.now(),
+            // What cannot be listed is told below.
+            is_of_annals: directories.iter().any(|one| Log::is_of_annals(one).unwrap_or(false)),
+        };
         let looked = sources.into_iter().zip(directories).map(|(source, directory)| {
             let log = Log::inspect(directory, source.start, how)?;
             Ok(Candidate { source: source.path, log, link: source.link })
@@ -204,7 +206,7 @@ impl Topics {
         let listed = catalog.catalog().clone();
         let mut partitions = Vec::new();
         let mut pending = logs.iter();
-        self.make_partitions(name, (&listed, entry), 0, &mut |directory, identity| {
+        self.make_partitions([(name, entry, 0)], &listed, &mut |directory, identity| {
             let Some(Candidate { source, log, link }) = pending.next() else { return Ok(()) };
             let copied_bytes = Log::adopt(directory, identity, settings.log(), (log, *link))?;
             partitions.push(AdoptedPartition {

@@ -6,33 +6,29 @@ use crate::io::{Directory, EntryKind};
 use crate::log::{Log, RecoveryReport};
 use crate::topic::catalog_file::CATALOG_FILE;
 use crate::topic::internal::InternalTopic;
-use crate::topic::settings::Settings;
 use crate::topic::topics::Topics;
 use crate::types::TopicPartition;
 
 impl Topics {
-    /// Makes the files of partitions `from..`, durably. They belong to no topic until the catalog says so.
-    pub(super) fn create_partitions(
+    /// Makes the directories of new partitions, durably: of each topic those from a number on. They belong to no topic until the catalog
+    /// says so. Whatever is in them is made by the first append. Says which were made.
+    pub(super) fn create_partitions<'a>(
         &self,
-        name: &str,
-        (listed, entry): (&Catalog, &CatalogTopic),
-        settings: &Settings,
-        from: u32,
-    ) -> Result<()> {
-        let mut create = |directory: &Directory, identity| Log::create(directory, identity, settings.log());
-        self.make_partitions(name, (listed, entry), from, &mut create)
+        topics: impl IntoIterator<Item = (&'a str, &'a CatalogTopic, u32)>,
+        listed: &Catalog,
+    ) -> Result<Vec<Directory>> {
+        self.make_partitions(topics, listed, &mut |_, _| Ok(()))
     }
 
     /// The same, where `fill` makes the files of each.
-    pub(super) fn make_partitions(
+    pub(super) fn make_partitions<'a>(
         &self,
-        name: &str,
-        (listed, entry): (&Catalog, &CatalogTopic),
-        from: u32,
+        topics: impl IntoIterator<Item = (&'a str, &'a CatalogTopic, u32)>,
+        listed: &Catalog,
         fill: &mut dyn FnMut(&Directory, Identity) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<Vec<Directory>> {
         let mut made = Vec::new();
-        let mut make = |number: u32| {
+        let mut make = |name: &str, entry: &CatalogTopic, number: u32| {
             let directory = self.root.child(&partition_dir_name(name, number));
             if directory.exists()? {
                 remove_if_ours(&directory, listed, &self.root)?;
@@ -46,12 +42,15 @@ impl Topics {
             let identity = Identity { store: listed.store, topic: entry.id, partition: number };
             fill(&directory, identity)
         };
-        let outcome = (from..entry.partitions).try_for_each(&mut make).and_then(|()| self.root.sync());
-        if outcome.is_err() {
-            // What cannot be removed now is in no catalog, and goes at the next open.
-            made.iter().for_each(|directory| drop(Log::remove_directory(directory)));
+        let mut of_all = topics.into_iter().flat_map(|(name, entry, from)| {
+            (from..entry.partitions).map(move |number| (name, entry, number))
+        });
+        let outcome = of_all.try_for_each(|(name, entry, number)| make(name, entry, number));
+        if let Err(error) = outcome.and_then(|()| self.root.sync()) {
+            remove_made(&made);
+            return Err(error);
         }
-        outcome
+        Ok(made)
     }
 
     /// Removes directories that a crash left between two steps of a creation or a deletion: they carry this store's id and
@@ -101,7 +100,7 @@ impl Topics {
         }
         let left: Vec<_> = self.leftovers.lock().values().cloned().collect();
         let mut remove = |Leftover { name, topic, partitions }: Leftover| {
-            let removed = self.remove_partitions(&name, topic, partitions);
+            let removed = self.remove_partitions(&name, (topic, partitions), catalog.catalog());
             if removed.is_ok() {
                 self.leftovers.lock().remove(&topic.topic);
                 catalog.forget_deleted([topic.topic]);
@@ -113,14 +112,28 @@ impl Topics {
 
     /// Removes the directories of a topic that the catalog does not list any more. The first failure is returned; the others
     /// are removed all the same.
-    pub(super) fn remove_partitions(&self, name: &str, topic: Identity, partitions: u32) -> Result<()> {
+    pub(super) fn remove_partitions(
+        &self,
+        name: &str,
+        (topic, partitions): (Identity, u32),
+        listed: &Catalog,
+    ) -> Result<()> {
+        // Another topic may have the name by now.
+        let others = listed.topics.get(name).map_or(0, |other| other.partitions);
         let mut outcome = Ok(());
         for partition in 0..partitions {
             let directory = self.root.child(&partition_dir_name(name, partition));
-            outcome = outcome.and(remove_deleted(&directory, Identity { partition, ..topic }));
+            let identity = Identity { partition, ..topic };
+            outcome = outcome.and(remove_deleted(&directory, identity, partition < others));
         }
         outcome.and(self.root.sync())
     }
+}
+
+/// Removes directories of partitions that came to no topic. What cannot be removed now is in no catalog, and taken by
+/// whoever creates a topic of the name.
+pub(super) fn remove_made(made: &[Directory]) {
+    made.iter().for_each(|directory| drop(Log::remove_directory(directory)));
 }
 
 /// Directories of a deleted topic that are still there.
@@ -132,13 +145,14 @@ pub(super) struct Leftover {
 }
 
 /// Removes the directory of a partition whose topic was deleted. One that holds a partition of another topic, or of another
-/// store, is not what was deleted, whatever its name.
-fn remove_deleted(directory: &Directory, deleted: Identity) -> Result<()> {
+/// store, is not what was deleted, whatever its name; one that does not say whose it is may be of another that is listed.
+fn remove_deleted(directory: &Directory, deleted: Identity, is_listed: bool) -> Result<()> {
     if !directory.exists()? {
         return Ok(());
     }
     match Log::identity_in(directory)? {
         Some(found) if (found.store, found.topic) != (deleted.store, deleted.topic) => Ok(()),
+        None if is_listed => Ok(()),
         _ => Log::remove_directory(directory),
     }
 }

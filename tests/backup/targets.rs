@@ -113,6 +113,7 @@ fn a_poisoned_or_broken_topic_is_named_until_it_is_left_out() {
     let live = dir.path().join("live");
     let first = store(&live);
     first.create_topic("broken", TopicConfig::new()).unwrap();
+    first.producer().send(Record::to("broken")).unwrap();
     first.close().unwrap();
     std::fs::remove_file(live.join("broken-0/annals.state")).unwrap();
     let store = Store::open(&live).unwrap();

@@ -12,11 +12,12 @@ fn block(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// Turns an empty partition into one whose records before `base` were deleted.
+/// Turns a partition of one segment, which was appended to and closed, into an empty one whose records before `base` were deleted.
 pub(crate) fn begin_at(dir: &Path, base: i64) {
     for extension in ["log", "index", "timeindex"] {
         let name = |base: i64| dir.join(format!("{base:020}.{extension}"));
-        fs::rename(name(0), name(base)).unwrap();
+        fs::remove_file(name(0)).unwrap();
+        fs::write(name(base), []).unwrap();
     }
     let state = fs::read(dir.join("annals.state")).unwrap();
     let mut mark = 0x616e_6d6b_u32.to_be_bytes().to_vec();

@@ -225,7 +225,11 @@ impl Life {
     /// All is done or dead in the end, each as the map says.
     fn finish(mut self) {
         self.out.clear();
-        for _ in 0..100 {
+        let is_over = |known: &Known| matches!(known.fate, Fate::Done | Fate::Dead);
+        for _ in 0..1000 {
+            if self.jobs.values().all(is_over) {
+                break;
+            }
             self.world.clock.advance(Duration::from_secs(10));
             self.expire();
             self.take();
@@ -235,8 +239,7 @@ impl Life {
                 self.jobs.get_mut(&name).unwrap().fate = Fate::Done;
             }
         }
-        let left: Vec<_> =
-            self.jobs.iter().filter(|(_, known)| !matches!(known.fate, Fate::Done | Fate::Dead)).collect();
+        let left: Vec<_> = self.jobs.iter().filter(|(_, known)| !is_over(known)).collect();
         assert!(left.is_empty(), "never handed out: {left:?}");
         let dead = |known: &Known| known.fate == Fate::Dead;
         let mut expected: Vec<_> =

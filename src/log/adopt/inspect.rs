@@ -48,12 +48,14 @@ pub(crate) struct Inspection {
     pub(crate) index_interval_bytes: u32,
     /// When segments that nobody tells of were appended to last.
     pub(crate) now: Timestamp,
+    /// Whether an empty directory is a partition that was never appended to: one of annals is, and a broker has no such.
+    pub(crate) is_of_annals: bool,
 }
 
 impl Log {
     /// Looks through the log in `directory`, which is to start at `start` or where it starts there. Changes nothing.
     pub(crate) fn inspect(directory: Directory, start: Option<Offset>, how: Inspection) -> Result<Adoptee> {
-        let source = Source::find(&directory, how.index_interval_bytes)?;
+        let source = Source::find(&directory, how)?;
         let mut looked = Looked {
             end: source.end,
             files: Vec::new(),

@@ -7,6 +7,7 @@ use crate::format::{
     SegmentFile, SegmentSummary, cleaned_log_name, parse_segment_file_name, segment_file_name,
 };
 use crate::io::Directory;
+use crate::log::adopt::inspect::Inspection;
 use crate::log::open::recovery::{Examine, Examined, LastClose, examine};
 use crate::log::open::report::TornTail;
 use crate::log::producers::table::ProducerTable;
@@ -43,12 +44,17 @@ pub(super) struct SourceFile {
 
 impl Source {
     /// Looks into `directory` and changes nothing in it.
-    pub(super) fn find(directory: &Directory, index_interval_bytes: u32) -> Result<Self> {
+    pub(super) fn find(directory: &Directory, how: Inspection) -> Result<Self> {
         let names: Vec<_> = directory.list()?.into_iter().map(|entry| entry.name).collect();
+        if names.is_empty() && how.is_of_annals {
+            let (start, producers) = (Some(0), Some(ProducerTable::default()));
+            return Ok(Self { files: Vec::new(), start, end: 0, producers, cleaned_until: 0, torn: None });
+        }
         if !names.iter().any(|name| name == STATE_FILE) {
             return Self::by_names(directory, &names);
         }
         let identity = StateFile::read(directory).map_err(refused)?.state().identity;
+        let index_interval_bytes = how.index_interval_bytes;
         let how = Examine { read_mode: ReadMode::Positional, index_interval_bytes };
         let place = TopicPartition::new(directory.path().to_string_lossy(), identity.partition);
         examine(directory, identity, &place, how).map(Self::by_state).map_err(refused)

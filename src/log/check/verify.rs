@@ -146,8 +146,9 @@ impl Log {
         let (state, closed) = match &writer.phase {
             Phase::Open(open) => (open.state.state(), None),
             Phase::Untouched(found) => match found.last_close {
-                LastClose::Clean(closed) => (found.state.state(), Some(closed)),
-                LastClose::Unclean(_) => (found.state.state(), None),
+                // Where nothing was ever appended there are no files to compare.
+                LastClose::Clean(closed) if found.state.is_written() => (found.state.state(), Some(closed)),
+                LastClose::Clean(_) | LastClose::Unclean(_) => (found.state.state(), None),
             },
             Phase::Followed(_) | Phase::Closed => return (Vec::new(), None),
         };

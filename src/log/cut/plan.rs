@@ -128,7 +128,9 @@ fn tail(
     open: Option<&Open>,
     end: Offset,
 ) -> Tail {
-    if let Some(closed) = table.closed.filter(|closed| closed.next_offset == end) {
+    // One that was never appended to has no file that could be brought over.
+    let is_new = |closed: &SegmentSummary| closed.next_offset == 0;
+    if let Some(closed) = table.closed.filter(|closed| closed.next_offset == end && !is_new(closed)) {
         return Tail::Closed(closed);
     }
     if let Some(sealed) = known.values().find(|segment| segment.base < end && end < segment.next_offset) {

@@ -9,6 +9,7 @@ use crate::format::{
     parse_cleaned_log_name, parse_segment_file_name, segment_file_name,
 };
 use crate::io::{Directory, OpenMode};
+use crate::log::log::Log;
 use crate::log::open::report::{RecoveryReport, TornTail};
 use crate::log::producers::table::ProducerTable;
 use crate::log::producers::{snapshot_file, state};
@@ -80,8 +81,14 @@ pub(in crate::log) fn examine(
     topic_partition: &TopicPartition,
     how: Examine,
 ) -> Result<Examined> {
-    let file = StateFile::read(directory)?;
+    let file = Log::state_in(directory, identity, how.index_interval_bytes)?;
     check_identity(directory, &file, identity)?;
+    if let Some(closed) = file.state().closed.filter(|_| !file.is_written()) {
+        // It was never appended to.
+        let segment = Segment::empty(directory, closed.base, how.index_interval_bytes);
+        let found = (Leftovers::default(), vec![Arc::new(segment)], ProducerTable::default());
+        return Ok(as_closed((file, closed), found, topic_partition));
+    }
     let names = Names::list(directory)?;
     let state = file.state();
     let (cleaned, pending) = names.cleaned.iter().partition(|base| !state.pending.contains(base));
@@ -178,10 +185,19 @@ fn clean(
         let reason = format!("the file has {len} bytes, the clean close left {}", closed.bytes);
         return Err(corrupt(directory, closed.base, len.min(closed.bytes), &reason));
     }
+    check_start(directory, &file, closed.next_offset)?;
     let segments = listed(directory, &file, &leftovers.pending, how.read_mode);
     let producers = sealed_producers(directory, file.state(), &segments)?.table;
+    Ok(as_closed((file, closed), (leftovers, segments, producers), topic_partition))
+}
+
+/// What nobody writes to, and as it is found.
+fn as_closed(
+    (file, closed): (StateFile, SegmentSummary),
+    (leftovers, segments, producers): (Leftovers, Vec<Arc<Segment>>, ProducerTable),
+    topic_partition: &TopicPartition,
+) -> Examined {
     let end = closed.next_offset;
-    check_start(directory, &file, end)?;
     let report = RecoveryReport {
         topic_partition: topic_partition.clone(),
         clean: true,
@@ -193,7 +209,7 @@ fn clean(
     };
     let segments = SegmentList::new(file.state().log_start, segments);
     let (last_close, durable, is_half_settled) = (LastClose::Clean(closed), end, false);
-    Ok(Examined {
+    Examined {
         state: file,
         last_close,
         segments,
@@ -203,7 +219,7 @@ fn clean(
         durable,
         report,
         is_half_settled,
-    })
+    }
 }
 
 fn unclean(

@@ -182,6 +182,14 @@ impl Log {
         let config = self.config();
         let sealed = found.state.state().sealed.clone();
         match &found.last_close {
+            // Never appended to: what a crash has left of a first append is nobody's.
+            LastClose::Clean(closed) if !found.state.is_written() => {
+                let mode = self.options.read_mode;
+                let active = ActiveSegment::create(&self.directory, closed.base, config.segment, mode)?;
+                // The state file, which will name it, is on the disk no earlier than it.
+                self.directory.sync().map_err(|error| self.poison_with(error))?;
+                Ok(Settled { sealed, active, appended: AppendTimes::NONE, producers_at })
+            }
             LastClose::Clean(closed) => {
                 let mode = self.options.read_mode;
                 let active = ActiveSegment::reopen(&self.directory, *closed, config.segment, mode)?;

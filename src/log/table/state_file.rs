@@ -22,6 +22,8 @@ pub(in crate::log) struct StateFile {
     has_unsynced_removals: bool,
     /// Open once a mark was written.
     file: Option<File>,
+    /// There is one.
+    is_written: bool,
 }
 
 /// Why a state file was not replaced.
@@ -45,26 +47,38 @@ impl ReplaceFailure {
 impl StateFile {
     /// Reads the file of a partition. Changes nothing.
     pub(in crate::log) fn read(directory: &Directory) -> Result<Self> {
-        let path = directory.join(STATE_FILE);
-        let damaged = |malformed: Malformed| malformed.in_file(&path);
-        let bytes = directory.read_file(STATE_FILE, MOST_BYTES)?;
-        let bytes = bytes.ok_or_else(|| damaged(Malformed::invalid(0, "the file is missing")))?;
-        let state = PartitionState::decode(&bytes).map_err(damaged)?;
-        let synced_sequence = state.sequence;
-        let directory = directory.clone();
-        Ok(Self { directory, state, synced_sequence, has_unsynced_removals: false, file: None })
+        let missing = || Malformed::invalid(0, "the file is missing").in_file(&directory.join(STATE_FILE));
+        Self::read_if_there(directory)?.ok_or_else(missing)
+    }
+
+    /// The same; `None` when it is missing.
+    pub(in crate::log) fn read_if_there(directory: &Directory) -> Result<Option<Self>> {
+        let Some(bytes) = directory.read_file(STATE_FILE, MOST_BYTES)? else { return Ok(None) };
+        let state = PartitionState::decode(&bytes);
+        let state = state.map_err(|malformed| malformed.in_file(&directory.join(STATE_FILE)))?;
+        Ok(Some(Self { is_written: true, ..Self::unwritten(directory, state) }))
+    }
+
+    /// What the file will say that is yet to be written: it is, when it is replaced first.
+    pub(in crate::log) fn unwritten(directory: &Directory, state: PartitionState) -> Self {
+        Self {
+            directory: directory.clone(),
+            synced_sequence: state.sequence,
+            state,
+            has_unsynced_removals: false,
+            file: None,
+            is_written: false,
+        }
+    }
+
+    /// Whether there is a file.
+    pub(in crate::log) fn is_written(&self) -> bool {
+        self.is_written
     }
 
     /// Writes the file of a new partition. Its name is durable after a sync of the directory, which this does.
     pub(in crate::log) fn create(directory: &Directory, state: PartitionState) -> Result<Self> {
-        let synced_sequence = state.sequence;
-        let mut file = Self {
-            directory: directory.clone(),
-            state: state.clone(),
-            synced_sequence,
-            has_unsynced_removals: false,
-            file: None,
-        };
+        let mut file = Self::unwritten(directory, state.clone());
         file.replace(state).map_err(ReplaceFailure::into_error)?;
         Ok(file)
     }
@@ -98,6 +112,7 @@ impl StateFile {
         })?;
         self.synced_sequence = state.sequence;
         self.state = state;
+        self.is_written = true;
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::*;
 use crate::io::OsFileSystem;
 use crate::topic::config::TopicConfig;
+use crate::topic::settings::Settings;
 
 #[test]
 fn only_a_partition_shows_that_a_list_of_topics_is_lost() {

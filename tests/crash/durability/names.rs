@@ -19,12 +19,36 @@ fn a_new_topic_and_its_directory_are_synced_before_create_returns() {
     let at = |call: Call, path: &Path| {
         trace.iter().rposition(|done| done.call == call && done.path == path).unwrap()
     };
-    let partition = root.join("orders-0");
-    let named_in_partition = at(Call::SyncDir, &partition);
+    let made = at(Call::CreateDir, &root.join("orders-0"));
     let listed = at(Call::Rename, &root.join("annals.topics"));
-    assert!(at(Call::Rename, &partition.join("annals.state")) < named_in_partition);
     let root_synced = trace.iter().position(|done| done.call == Call::SyncDir && done.path == root).unwrap();
-    assert!(named_in_partition < root_synced && root_synced < listed && listed < at(Call::SyncDir, &root));
+    assert!(made < root_synced && root_synced < listed && listed < at(Call::SyncDir, &root));
+}
+
+/// Before it has a record a partition is an empty directory. Its first segment is on the disk before a state file names it, and that
+/// before a record is acknowledged.
+#[test]
+fn the_files_of_a_partition_are_made_by_its_first_append_in_an_order_that_holds() {
+    let dir = fast_dir();
+    let files = FaultyFileSystem::watching_order();
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    let topics = ["orders", "bills"].map(|name| (name, TopicConfig::new().partitions(2)));
+    store.create_topics(topics).unwrap();
+    let partition = dir.path().join("orders-1");
+    assert_eq!(std::fs::read_dir(&partition).unwrap().count(), 0);
+    let syncs =
+        files.trace().iter().filter(|done| done.path == partition && done.call == Call::SyncDir).count();
+    assert_eq!(syncs, 0);
+    files.forget();
+    store.producer().send(Record::to("orders").partition(1).value("first")).unwrap();
+    let trace = files.trace();
+    let all = |call: Call, path: &Path| -> Vec<usize> {
+        (0..trace.len()).filter(|at| trace[*at].call == call && trace[*at].path == path).collect()
+    };
+    let made = all(Call::Create, &partition.join("00000000000000000000.log"));
+    let named = all(Call::Rename, &partition.join("annals.state"));
+    let synced = all(Call::SyncDir, &partition);
+    assert!(made[0] < synced[0] && synced[0] < named[0] && named[0] < synced[1], "{trace:#?}");
 }
 
 /// Whoever comes next finds the directory, and cannot see that its name was never synced.

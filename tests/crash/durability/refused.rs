@@ -115,9 +115,13 @@ fn a_close_beside_senders_into_memory_loses_nothing_that_was_accepted() {
         store.create_topic(TOPIC, TopicConfig::new().partitions(8)).unwrap();
         let senders: Vec<_> = (0..3)
             .map(|_| {
-                let builder = store.producer_builder().durability(Durability::Memory);
-                let producer = builder.linger(Duration::from_secs(100_000)).build().unwrap();
+                let store = store.clone();
                 spawn(move || {
+                    let builder = store.producer_builder().durability(Durability::Memory);
+                    let producer = match builder.linger(Duration::from_secs(100_000)).build() {
+                        Err(Error::StoreClosed { .. }) => return 0,
+                        built => built.unwrap(),
+                    };
                     let mut accepted = 0_u64;
                     loop {
                         match producer.send(Record::to(TOPIC).value("in memory")) {

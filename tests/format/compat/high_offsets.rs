@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use annals::Store;
+use annals::{Durability, Record, Store};
 use kafka_protocol::records::Compression;
 use tempfile::TempDir;
 
@@ -17,7 +17,8 @@ const BASES: [i64; 4] = [(1 << 31) - 2, (1 << 32) + 7, 1 << 53, i64::MAX - 1000]
 fn store_at(base: i64, config: annals::TopicConfig) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
-    store.create_topic(TOPIC, config).unwrap();
+    let topic = store.create_topic(TOPIC, config).unwrap();
+    topic.partition(0).unwrap().append(&[Record::new()], Durability::Os).unwrap();
     store.close().unwrap();
     begin_at(&files::partition_dir(dir.path()), base);
     dir

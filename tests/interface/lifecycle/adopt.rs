@@ -477,3 +477,18 @@ fn a_kill_or_a_power_cut_at_any_call_leaves_the_whole_topic_or_none_of_it() {
     }
     assert!(whole > 3 && none > 100, "{whole} {none}");
 }
+
+#[test]
+fn an_empty_directory_beside_partitions_of_annals_is_one_that_was_never_appended_to() {
+    let dir = fast_dir();
+    let copy = copied(dir.path(), false);
+    let empty = dir.path().join("copy/orders-1");
+    fs::create_dir(&empty).unwrap();
+    let store = by_hand(&dir.path().join("store")).open().unwrap();
+    let refused = store.adopt_topic("alone", TopicConfig::new(), [&empty]);
+    assert!(matches!(refused, Err(Error::CannotAdopt { .. })), "{refused:?}");
+    let adopted = store.adopt_topic("orders", TopicConfig::new(), [&copy, &empty]).unwrap();
+    assert_eq!((adopted.partitions[0].end, adopted.partitions[1].end), (20, 0));
+    store.producer().send(Record::to("orders").partition(1).value("first")).unwrap();
+    assert_eq!(content(&store, "orders"), expected(0..20));
+}

@@ -27,3 +27,5 @@ mod mapped;
 mod renamed;
 #[cfg(test)]
 mod topics;
+#[cfg(test)]
+mod untouched;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use annals::{Durability, Isolation, Record, Store, TopicConfig};
 
 use super::together::values;
+use crate::common::copy_dir;
 
 fn open(dir: &Path) -> Store {
     let store = Store::builder(dir).maintain_by_hand().open().unwrap();
@@ -19,21 +20,8 @@ fn open(dir: &Path) -> Store {
 /// Ends a store as a kill does: no destructor runs, and the lock goes with the process; here, with a copy.
 pub(super) fn killed(dir: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
-    for entry in walk(dir) {
-        let to = copy.path().join(entry.strip_prefix(dir).unwrap());
-        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-        std::fs::copy(&entry, &to).unwrap();
-    }
+    copy_dir(dir, copy.path());
     copy
-}
-
-fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { files.extend(walk(&path)) } else { files.push(path) }
-    }
-    files
 }
 
 fn send_both(tx: &mut annals::Transaction, value: &str) {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use annals::{CleanupPolicy, Codec, Durability, Partition, Store, TimestampType, TopicConfig};
+use annals::{CleanupPolicy, Codec, Durability, Partition, Record, Store, TimestampType, TopicConfig};
 
 use crate::Answer;
 use crate::content::Content;
@@ -95,7 +95,13 @@ impl Plan {
     /// Creates the topic where it is to begin; the store is not open.
     pub fn create(&self, store: &Path) -> Answer<()> {
         let open = Store::builder(store).maintain_by_hand().open()?;
-        open.create_topic(&self.name, self.config.clone().partitions(self.partitions))?;
+        let topic = open.create_topic(&self.name, self.config.clone().partitions(self.partitions))?;
+        if self.base > 0 {
+            // Whatever has a state file to begin with.
+            for partition in topic.partitions() {
+                partition.append(&[Record::new().key("first")], Durability::Os)?;
+            }
+        }
         open.close()?;
         if self.base > 0 {
             for partition in 0..self.partitions {

@@ -173,8 +173,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "directory-sync-of-the-first-append-tried-again",
         file: "src/log/open/settle.rs",
-        good: "            self.directory.sync().map_err(|error| self.poison_with(error))?;",
-        bad: "            self.directory.sync()?;",
+        good: "pending.is_empty() {\n            self.directory.sync().map_err(|error| self.poison_with(error))?;",
+        bad: "pending.is_empty() {\n            self.directory.sync()?;",
         caught_by: &[tests("crash", &["durability::refused::a_failed_sync"])],
     },
     Bug {
@@ -333,5 +333,19 @@ pub(super) const BUGS: &[Bug] = &[
         good: "let half_placed = self.poison.by_a_panic();",
         bad: "let half_placed = ();",
         caught_by: &[tests("lib", &["log::tests::together::a_panic"])],
+    },
+    Bug {
+        name: "a-new-topic-is-removed-for-an-earlier-one",
+        file: "src/topic/directories.rs",
+        good: "None if is_listed => Ok(()),",
+        bad: "None if is_listed && false => Ok(()),",
+        caught_by: &[tests("interface", &["lifecycle::untouched::a_new_topic"])],
+    },
+    Bug {
+        name: "a-state-file-before-the-name-of-its-segment",
+        file: "src/log/open/settle.rs",
+        good: "                // The state file, which will name it, is on the disk no earlier than it.\n                self.directory.sync().map_err(|error| self.poison_with(error))?;\n",
+        bad: "",
+        caught_by: &[POWER_CUT, tests("crash", &["durability::names::the_files_of_a_partition"])],
     },
 ];

@@ -60,13 +60,6 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("streams", &["active::what_was_deleted"])],
     },
     Bug {
-        name: "a-short-way-counts-what-was-deleted",
-        file: "src/log/write/known_stream.rs",
-        good: "Some(hit) => hit.offset >= self.start(),",
-        bad: "Some(_) => true,",
-        caught_by: &[tests("streams", &["active::what_was_deleted"])],
-    },
-    Bug {
         name: "a-short-way-does-not-look-again",
         file: "src/log/write/known_stream.rs",
         good: "            && self.newest_of(stream, open).is_some_and(|newest| newest.hit == Some(hit));\n",
