@@ -91,7 +91,7 @@ impl ProducerBuilder {
     /// The producer.
     ///
     /// # Errors
-    /// [`InvalidConfig`](Error::InvalidConfig) when not even one batch fits into `buffer_memory`.
+    /// [`InvalidConfig`](Error::InvalidConfig) when not even one batch fits into `buffer_memory`; [`StoreClosed`](Error::StoreClosed).
     pub fn build(self) -> Result<Producer> {
         self.topics.check_open()?;
         let Settings { batch_size, buffer_memory, .. } = self.settings;

@@ -61,12 +61,14 @@ mod tests {
     #[test]
     fn all_are_done_once_on_few_threads_and_the_failure_of_one_is_told() {
         for count in [0, 1, 7, 16, 300] {
-            let items: Vec<_> = (0..count).collect();
+            let items: Vec<u32> = (0..count).collect();
             let (done, threads) = (Mutex::new(Vec::new()), Mutex::new(BTreeSet::new()));
             let outcome = side_by_side("annals-test", (&items, items.len()), |item| {
                 done.lock().push(*item);
                 threads.lock().insert(format!("{:?}", std::thread::current().id()));
-                assert!(*item != 9 || count < 100, "a panic on a thread");
+                // One on the caller's own thread is the caller's.
+                let is_helper = std::thread::current().name() == Some("annals-test");
+                assert!(!is_helper || !item.is_multiple_of(9), "a panic on a thread");
                 if *item == 5 { Err(Error::invalid("five")) } else { Ok(()) }
             });
             let mut done = done.into_inner();

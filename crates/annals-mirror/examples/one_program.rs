@@ -22,7 +22,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Takes in ten orders and writes what they cost. It knows nothing of what stands behind it.
-fn shop(kafka: &impl Backend) -> Result<usize> {
+pub(crate) fn shop(kafka: &impl Backend) -> Result<usize> {
     for topic in ["orders", "invoices"] {
         match kafka.create_topic(topic, TopicConfig::new().partitions(3)) {
             Err(error) if error.kind() == ErrorKind::TopicExists => {}

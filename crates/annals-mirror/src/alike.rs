@@ -29,11 +29,7 @@ pub(crate) struct Description {
 impl Description {
     pub(crate) fn of_ours(partitions: u32, config: &TopicConfig) -> Self {
         let value = |key: &&str| ((*key).to_owned(), config.get(key).to_owned());
-        Self {
-            partitions,
-            values: COMPARED.iter().map(value).collect(),
-            given: config.values().clone(),
-        }
+        Self { partitions, values: COMPARED.iter().map(value).collect(), given: config.values().clone() }
     }
 
     fn value(&self, key: &str) -> &str {

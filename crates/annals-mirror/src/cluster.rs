@@ -87,8 +87,10 @@ impl Cluster {
                 described.map_err(|code| Error::Cluster { doing, source: KafkaError::AdminOp(code) })?;
             let OwnedResourceSpecifier::Topic(name) = described.specifier else { continue };
             let partitions = counts.get(&name).copied().unwrap_or_default();
-            let mut description =
-                Description { partitions: u32::try_from(partitions).unwrap_or(u32::MAX), ..Description::default() };
+            let mut description = Description {
+                partitions: u32::try_from(partitions).unwrap_or(u32::MAX),
+                ..Description::default()
+            };
             for entry in described.entries {
                 let Some(value) = entry.value else { continue };
                 if COMPARED.contains(&entry.name.as_str()) {
@@ -104,7 +106,12 @@ impl Cluster {
     }
 
     /// Creates a topic; one that is there stays as it is.
-    pub(crate) fn create(&self, name: &str, partitions: u32, settings: &BTreeMap<String, String>) -> Result<()> {
+    pub(crate) fn create(
+        &self,
+        name: &str,
+        partitions: u32,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<()> {
         let replication = TopicReplication::Fixed(self.settings.replication);
         let mut topic = NewTopic::new(name, number(partitions), replication);
         for (key, value) in settings {

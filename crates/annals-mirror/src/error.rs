@@ -37,7 +37,9 @@ pub enum Error {
     #[error("the two sides do not fit, and nothing was mirrored:\n  {}", .0.join("\n  "))]
     Differences(Vec<String>),
     /// Another mirror of the topic has begun, or a transaction has outlived its timeout.
-    #[error("another mirror of {topic} has begun, or this one was away for longer than a transaction may take: {source}")]
+    #[error(
+        "another mirror of {topic} has begun, or this one was away for longer than a transaction may take: {source}"
+    )]
     Fenced {
         /// The topic.
         topic: String,

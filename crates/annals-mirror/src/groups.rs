@@ -56,7 +56,12 @@ impl Groups {
     }
 
     /// What was translated of this is not looked at again until it changes.
-    pub(crate) fn note(&mut self, group: &str, committed: &BTreeMap<TopicPartition, Offset>, done: &BTreeMap<TopicPartition, Offset>) {
+    pub(crate) fn note(
+        &mut self,
+        group: &str,
+        committed: &BTreeMap<TopicPartition, Offset>,
+        done: &BTreeMap<TopicPartition, Offset>,
+    ) {
         for (place, offset) in committed.iter().filter(|(place, _)| done.contains_key(*place)) {
             self.seen.insert((group.to_owned(), place.clone()), *offset);
         }

@@ -136,7 +136,18 @@ impl Inbound {
         consumer.assign(&list).map_err(Error::cluster("assignment"))?;
         let (topic_id, partitions) = (topic.id(), topic.partitions());
         let at_end = BTreeSet::new();
-        Ok(Session { inbound: self, name, topic_id, places, partitions, consumer, maps, ends, at_end, _running: running })
+        Ok(Session {
+            inbound: self,
+            name,
+            topic_id,
+            places,
+            partitions,
+            consumer,
+            maps,
+            ends,
+            at_end,
+            _running: running,
+        })
     }
 
     /// What earlier sessions have noted, which is also where they ended.
@@ -151,7 +162,8 @@ impl Inbound {
             for record in &records {
                 let key = record.key().unwrap_or_default();
                 if let Some((partition, source)) = offset_map::parse_key(&self.prefix(), name, key) {
-                    let run = record.value().and_then(|value| offset_map::parse_value(source, value, topic_id));
+                    let run =
+                        record.value().and_then(|value| offset_map::parse_value(source, value, topic_id));
                     maps.entry(TopicPartition::new(name, partition)).or_default().replay(source, run);
                 }
             }
@@ -248,12 +260,14 @@ impl Session<'_> {
         let name = format!("mirror:{}:{}", self.inbound.cluster_id, self.name);
         let builder = self.inbound.store.transaction_builder(&name).durability(settings.durability);
         // All of it is placed at once, where the partitions end then.
-        let mut transaction = builder.buffer_bytes(settings.step_bytes.saturating_mul(4).max(64 << 20)).begin()?;
+        let mut transaction =
+            builder.buffer_bytes(settings.step_bytes.saturating_mul(4).max(64 << 20)).begin()?;
         let mut next = BTreeMap::new();
         let mut runs: BTreeMap<u32, Runs> = BTreeMap::new();
         for record in fetched {
             let unknown = || Error::Settings(format!("{} has no partition {}", self.name, record.partition));
-            let partition = usize::try_from(record.partition).ok().and_then(|number| self.partitions.get(number));
+            let partition =
+                usize::try_from(record.partition).ok().and_then(|number| self.partitions.get(number));
             let partition = partition.ok_or_else(unknown)?;
             let target = next.entry(record.partition).or_insert_with(|| {
                 let end = partition.next_offset();
@@ -309,7 +323,10 @@ impl Session<'_> {
 
     fn note_lag(&self, context: &Context<'_>) {
         let mirrored = self.mirrored();
-        let lag = mirrored.values().zip(&self.ends).map(|(position, end)| u64::try_from(end - position).unwrap_or(0));
+        let lag = mirrored
+            .values()
+            .zip(&self.ends)
+            .map(|(position, end)| u64::try_from(end - position).unwrap_or(0));
         let lag = lag.sum();
         context.board.note(self.name, |figures| figures.lag = lag);
     }
@@ -358,7 +375,8 @@ const PASSING: &[rdkafka::error::RDKafkaErrorCode] = &[
 
 impl Fetched {
     fn bytes(&self) -> usize {
-        let header = |(key, value): &(String, Option<Vec<u8>>)| key.len() + value.as_ref().map_or(0, Vec::len);
+        let header =
+            |(key, value): &(String, Option<Vec<u8>>)| key.len() + value.as_ref().map_or(0, Vec::len);
         self.key.as_ref().map_or(0, Vec::len)
             + self.value.as_ref().map_or(0, Vec::len)
             + self.headers.iter().map(header).sum::<usize>()

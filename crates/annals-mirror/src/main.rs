@@ -190,7 +190,8 @@ fn follow(mirror: &Mirror, stop: &AtomicBool, is_quiet: bool) -> annals_mirror::
 
 fn tell(figures: &Figures) {
     for (topic, one) in &figures.topics {
-        let failure = one.failure.as_ref().map_or(String::new(), |failure| format!(", again after: {failure}"));
+        let failure =
+            one.failure.as_ref().map_or(String::new(), |failure| format!(", again after: {failure}"));
         eprintln!(
             "{topic}: {} records, {} bytes, {} steps, lag {}, {} restarts{failure}",
             one.records, one.bytes, one.steps, one.lag, one.restarts

@@ -146,8 +146,7 @@ impl Mirror {
         let context = Context { settings: &self.settings, board: &self.board, stop };
         let outcomes: Vec<_> = std::thread::scope(|scope| {
             let topics = self.settings.topics.iter();
-            let workers: Vec<_> =
-                topics.map(|topic| scope.spawn(|| self.work(topic, &context))).collect();
+            let workers: Vec<_> = topics.map(|topic| scope.spawn(|| self.work(topic, &context))).collect();
             workers.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
         });
         for outcome in outcomes {
@@ -220,8 +219,12 @@ fn check(settings: &Settings) -> Result<()> {
     if settings.topics.is_empty() {
         return Err(Error::Settings("name the topics that are to be mirrored".to_owned()));
     }
-    if let Some(own) = settings.topics.iter().find(|topic| topic.starts_with("__") || *topic == crate::inbound::MAP) {
-        return Err(Error::Settings(format!("{own:?} is a topic that a store or a cluster keeps for itself")));
+    if let Some(own) =
+        settings.topics.iter().find(|topic| topic.starts_with("__") || *topic == crate::inbound::MAP)
+    {
+        return Err(Error::Settings(format!(
+            "{own:?} is a topic that a store or a cluster keeps for itself"
+        )));
     }
     Ok(())
 }

@@ -192,7 +192,8 @@ pub(crate) fn value(run: &Run, topic_id: u128) -> String {
 /// Partition and first offset, where the key is of that topic.
 pub(crate) fn parse_key(prefix: &str, topic: &str, key: &[u8]) -> Option<(u32, Offset)> {
     let text = std::str::from_utf8(key).ok()?;
-    let (partition, source) = text.strip_prefix(prefix)?.strip_prefix(topic)?.strip_prefix('/')?.split_once('/')?;
+    let (partition, source) =
+        text.strip_prefix(prefix)?.strip_prefix(topic)?.strip_prefix('/')?.split_once('/')?;
     Some((partition.parse().ok()?, source.parse().ok()?))
 }
 
@@ -223,7 +224,8 @@ mod tests {
         // 3 and 6 are gaps in the source, 103 is one in the target.
         let map = map_of(&[(1, 100), (2, 101), (4, 102), (5, 104), (7, 105)]);
         assert_eq!(map.runs(), 4);
-        let exact = [(0, 100), (1, 100), (2, 101), (3, 102), (4, 102), (5, 104), (6, 105), (7, 105), (8, 106)];
+        let exact =
+            [(0, 100), (1, 100), (2, 101), (3, 102), (4, 102), (5, 104), (6, 105), (7, 105), (8, 106)];
         for (source, target) in exact {
             assert_eq!(map.translate(source, 0), Translated::Exactly(target), "{source}");
         }

@@ -125,7 +125,11 @@ impl Outbound {
         Ok(self.source.bounds(name)?.iter().map(|bounds| bounds.stable.min(bounds.durable)).collect())
     }
 
-    fn begin<'a>(&'a self, (name, topic): (&'a str, &'a SourceTopic), context: &Context<'_>) -> Result<Session<'a>> {
+    fn begin<'a>(
+        &'a self,
+        (name, topic): (&'a str, &'a SourceTopic),
+        context: &Context<'_>,
+    ) -> Result<Session<'a>> {
         let settings = context.settings;
         let id = format!("annals-{:032x}-{name}", self.source.id());
         let largest = Description::of_ours(topic.partitions, &topic.config);
@@ -169,7 +173,9 @@ impl Outbound {
     ) -> Result<Vec<Offset>> {
         let committed = cluster::committed(group, places)?;
         let mut positions = Vec::new();
-        for (place, bounds) in places.iter().zip(self.source.bounds(places.first().map_or("", |one| one.topic()))?) {
+        for (place, bounds) in
+            places.iter().zip(self.source.bounds(places.first().map_or("", |one| one.topic()))?)
+        {
             let Some(commit) = committed.get(place) else {
                 positions.push(bounds.start);
                 continue;
@@ -223,7 +229,9 @@ impl Session<'_> {
             for record in &records {
                 self.send(&record, &mut step)?;
             }
-            if step.records >= context.settings.step_records as u64 || step.bytes >= context.settings.step_bytes {
+            if step.records >= context.settings.step_records as u64
+                || step.bytes >= context.settings.step_bytes
+            {
                 break;
             }
         }
@@ -342,13 +350,13 @@ impl Session<'_> {
 
     /// Where the records of this transaction went, as records of it.
     fn send_runs(&self) -> Result<Vec<(TopicPartition, offset_map::Changes)>> {
-        let runs = std::mem::take(
-            &mut *self.producer.context().runs.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let runs =
+            std::mem::take(&mut *self.producer.context().runs.lock().unwrap_or_else(PoisonError::into_inner));
         let mut all = Vec::new();
         for (partition, runs) in runs {
             let place = TopicPartition::new(self.name, partition);
-            let changes = self.maps.get(&place).map_or_else(|| OffsetMap::default().with(&runs), |map| map.with(&runs));
+            let changes =
+                self.maps.get(&place).map_or_else(|| OffsetMap::default().with(&runs), |map| map.with(&runs));
             let sets = changes.set.iter().map(|(source, run)| (*source, Some(run)));
             for (source, run) in sets.chain(changes.removed.iter().map(|source| (*source, None))) {
                 let key = offset_map::key("", self.name, partition, source);
@@ -371,7 +379,8 @@ impl Session<'_> {
     fn load_maps(&self) -> Result<BTreeMap<TopicPartition, OffsetMap>> {
         let reader = self.outbound.cluster.consumer(&self.outbound.name)?;
         let place = TopicPartition::new(self.outbound.name.as_str(), 0);
-        let first = reader.fetch_watermarks(place.topic(), 0, PATIENCE).map_err(Error::cluster("the map's start"))?.0;
+        let first =
+            reader.fetch_watermarks(place.topic(), 0, PATIENCE).map_err(Error::cluster("the map's start"))?.0;
         let list = cluster::list([(&place, first)])?;
         reader.assign(&list).map_err(Error::cluster("the map's assignment"))?;
         let mut maps: BTreeMap<TopicPartition, OffsetMap> = BTreeMap::new();
@@ -397,7 +406,8 @@ impl Session<'_> {
 
     fn has_reached(&mut self, ends: &[Offset]) -> bool {
         let mut positions = self.places.iter().zip(ends);
-        positions.all(|(place, end)| self.reader.position(place.clone()).is_ok_and(|position| position >= *end))
+        positions
+            .all(|(place, end)| self.reader.position(place.clone()).is_ok_and(|position| position >= *end))
     }
 
     fn note_lag(&mut self, context: &Context<'_>) -> Result<()> {

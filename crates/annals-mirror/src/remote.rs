@@ -75,7 +75,9 @@ impl Remote {
     }
 
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
-        self.config(&[("allow.auto.create.topics", "false")]).create().map_err(failed("client of the cluster"))
+        self.config(&[("allow.auto.create.topics", "false")])
+            .create()
+            .map_err(failed("client of the cluster"))
     }
 }
 
@@ -134,7 +136,9 @@ impl Backend for Remote {
     }
 
     fn producer(&self) -> Result<RemoteProducer> {
-        RemoteProducer::new(&self.config(&[("enable.idempotence", "true"), ("partitioner", "murmur2_random")]))
+        RemoteProducer::new(
+            &self.config(&[("enable.idempotence", "true"), ("partitioner", "murmur2_random")]),
+        )
     }
 
     fn transactional_producer(&self, id: &str) -> Result<RemoteProducer> {

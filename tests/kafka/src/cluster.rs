@@ -127,7 +127,8 @@ impl Cluster {
     pub fn start(&mut self) -> Answer<()> {
         for broker in &mut self.brokers {
             broker.starts += 1;
-            broker.process = Some(self.java.start(self.heap, "kafka.Kafka", &broker.settings(), &broker.log())?);
+            broker.process =
+                Some(self.java.start(self.heap, "kafka.Kafka", &broker.settings(), &broker.log())?);
         }
         for broker in &mut self.brokers {
             let started = Instant::now();

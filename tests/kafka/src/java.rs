@@ -11,7 +11,11 @@ use crate::Answer;
 #[derive(Debug, Clone)]
 pub struct Java {
     class_path: String,
+    /// What the machine is told for a life of seconds, or for long work.
+    options: &'static [&'static str],
 }
+
+const SHORT_LIVED: &[&str] = &["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 /// The directory of this package.
 pub fn here() -> &'static Path {
@@ -65,7 +69,13 @@ impl Java {
             javac.args(["-nowarn", "-cp", &class_path, "-d"]).arg(target.join("classes")).args(&sources);
             output(&mut javac)?;
         }
-        Ok(Ok(Self { class_path }))
+        Ok(Ok(Self { class_path, options: SHORT_LIVED }))
+    }
+
+    /// The same for work that is measured: with the compiler and the collector that the machine chooses.
+    pub fn for_speed(mut self) -> Self {
+        self.options = &[];
+        self
     }
 
     /// A virtual machine with so many MiB of heap, for a class of the path.
@@ -75,14 +85,7 @@ impl Java {
         // Brokers log what the tests look for; for all others errors are enough.
         let level = if class == "kafka.Kafka" { "info" } else { "error" };
         command.arg(format!("-Djudge.level={level}"));
-        command.args([
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-            "-Xshare:auto",
-            "-cp",
-            &self.class_path,
-            class,
-        ]);
+        command.args(self.options).args(["-Xshare:auto", "-cp", &self.class_path, class]);
         command
     }
 

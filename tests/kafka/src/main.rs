@@ -10,6 +10,7 @@ mod high_start;
 mod judge;
 mod queues;
 mod random;
+mod side_by_side;
 mod stores;
 mod tally;
 // The very steps that the README names.
@@ -46,6 +47,7 @@ fn main() -> Answer<()> {
             let seed = number("ANNALS_KAFKA_SEED", 1)? as u64;
             queues::run(&java, number("ANNALS_KAFKA_STORES", 10)?, seed)
         }
+        Some("side-by-side") => side_by_side::run(&java.for_speed()),
         Some("judge") => {
             compare::prove(&java)?;
             let seed = number("ANNALS_KAFKA_SEED", 1)? as u64;

@@ -36,7 +36,9 @@ pub fn run(java: &Java, stores: usize, seed: u64) -> Answer<()> {
         }
         states += compare(&answer, &fates, &ids).map_err(|error| format!("store {number}: {error}"))?;
     }
-    println!("{stores} stores, {records} records that Kafka writes alike, {states} records of queues in the same state");
+    println!(
+        "{stores} stores, {records} records that Kafka writes alike, {states} records of queues in the same state"
+    );
     Ok(())
 }
 

@@ -261,7 +261,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "named-producer-forgotten-over-a-restart",
         file: "src/transaction/coordinator.rs",
-        good: "self.decisions.register(name, id, self.now())?;",
+        good: "self.decisions.register(name, registered)?;",
         bad: "",
         caught_by: &[tests("interface", &["transactions::named"])],
     },

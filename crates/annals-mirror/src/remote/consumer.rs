@@ -76,8 +76,9 @@ fn offsets(offsets: impl IntoIterator<Item = (TopicPartition, Offset)>) -> Resul
 
 fn received(message: &BorrowedMessage<'_>) -> Received {
     let headers = message.headers().map(|headers| {
-        let header =
-            |header: rdkafka::message::Header<'_, &[u8]>| (header.key.to_owned(), header.value.map(<[u8]>::to_vec));
+        let header = |header: rdkafka::message::Header<'_, &[u8]>| {
+            (header.key.to_owned(), header.value.map(<[u8]>::to_vec))
+        };
         headers.iter().map(header).collect()
     });
     Received {
@@ -167,7 +168,11 @@ impl Consume for RemoteConsumer {
         let deadline = Instant::now() + timeout;
         let mut all = Vec::new();
         while all.len() < MOST_RECORDS {
-            let wait = if all.is_empty() { deadline.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+            let wait = if all.is_empty() {
+                deadline.saturating_duration_since(Instant::now())
+            } else {
+                Duration::ZERO
+            };
             match self.client.poll(wait) {
                 Some(Ok(message)) => {
                     let record = received(&message);

@@ -12,17 +12,33 @@ fn kind(code: Option<Code>) -> ErrorKind {
         Some(Code::TopicAlreadyExists) => ErrorKind::TopicExists,
         Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch) => ErrorKind::Fenced,
         Some(
-            Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress | Code::FencedInstanceId,
+            Code::UnknownMemberId
+            | Code::IllegalGeneration
+            | Code::RebalanceInProgress
+            | Code::FencedInstanceId,
         ) => ErrorKind::NotAssigned,
         Some(Code::MessageSizeTooLarge | Code::InvalidRecord | Code::InvalidTimestamp) => ErrorKind::Refused,
         Some(
-            Code::State | Code::NotConfigured | Code::InvalidArgument | Code::InvalidTopic | Code::InvalidConfig
-            | Code::InvalidPartitions | Code::InvalidTransactionalState,
+            Code::State
+            | Code::NotConfigured
+            | Code::InvalidArgument
+            | Code::InvalidTopic
+            | Code::InvalidConfig
+            | Code::InvalidPartitions
+            | Code::InvalidTransactionalState,
         ) => ErrorKind::Invalid,
         Some(
-            Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut | Code::RequestTimedOut
-            | Code::QueueFull | Code::CoordinatorNotAvailable | Code::CoordinatorLoadInProgress
-            | Code::NotCoordinator | Code::NotLeaderForPartition | Code::LeaderNotAvailable | Code::MessageTimedOut,
+            Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::QueueFull
+            | Code::CoordinatorNotAvailable
+            | Code::CoordinatorLoadInProgress
+            | Code::NotCoordinator
+            | Code::NotLeaderForPartition
+            | Code::LeaderNotAvailable
+            | Code::MessageTimedOut,
         ) => ErrorKind::Retriable,
         _ => ErrorKind::Other,
     }
@@ -31,9 +47,7 @@ fn kind(code: Option<Code>) -> ErrorKind {
 /// What a call was answered with.
 pub(super) fn failed(doing: &str) -> impl FnOnce(KafkaError) -> Error {
     let doing = doing.to_owned();
-    move |error| {
-        Error::new(kind(error.rdkafka_error_code()), format!("{doing}: {error}")).with_source(error)
-    }
+    move |error| Error::new(kind(error.rdkafka_error_code()), format!("{doing}: {error}")).with_source(error)
 }
 
 /// The same where there is no more than a code.

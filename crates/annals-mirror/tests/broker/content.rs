@@ -91,7 +91,11 @@ pub(crate) fn consumer(servers: &str, topic: &str, offsets: &[Offset]) -> BaseCo
 }
 
 /// All committed records of a topic of the cluster, with their offsets, by partition.
-pub(crate) fn of_cluster(servers: &str, topic: &str, offsets: &[Offset]) -> BTreeMap<u32, Vec<(i64, Content)>> {
+pub(crate) fn of_cluster(
+    servers: &str,
+    topic: &str,
+    offsets: &[Offset],
+) -> BTreeMap<u32, Vec<(i64, Content)>> {
     let consumer = consumer(servers, topic, offsets);
     let mut found: BTreeMap<u32, Vec<_>> =
         (0..u32::try_from(offsets.len()).unwrap()).map(|partition| (partition, Vec::new())).collect();

@@ -51,7 +51,9 @@ fn child_that_writes() {
     let Ok(dir) = std::env::var(CHILD) else { return };
     let campaign = Campaign::new(0);
     let store = Store::open(dir).unwrap();
-    let topic = store.ensure_topic("orders", TopicConfig::new().partitions(PARTITIONS).segment_bytes(1 << 20)).unwrap();
+    let topic = store
+        .ensure_topic("orders", TopicConfig::new().partitions(PARTITIONS).segment_bytes(1 << 20))
+        .unwrap();
     let producer = store.producer_builder().durability(Durability::Os).build().unwrap();
     let mut there: u64 = 0;
     for partition in topic.partitions() {

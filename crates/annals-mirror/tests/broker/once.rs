@@ -133,7 +133,10 @@ fn what_does_not_fit_is_told_at_once_and_nothing_is_mirrored() {
         store.close().unwrap();
     };
     make(&dir, TopicConfig::new().partitions(2));
-    make(&other, TopicConfig::new().partitions(3).set("cleanup.policy", "compact").max_message_bytes(5_000_000));
+    make(
+        &other,
+        TopicConfig::new().partitions(3).set("cleanup.policy", "compact").max_message_bytes(5_000_000),
+    );
     let words = ["--topic", "orders", "--topic", "prices", "--once"];
     run(mirror("out", &dir, &servers, &words));
     for (way, lines) in [("out", 6), ("in", 4)] {

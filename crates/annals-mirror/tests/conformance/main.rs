@@ -1,9 +1,16 @@
 //! One suite, three backends: a store, librdkafka's mock cluster, and a real broker where there is Java.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where something is not as it should be")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where something is not as it should be"
+)]
 
 #[path = "../broker/broker.rs"]
 #[expect(dead_code, reason = "the mirror's tests use more of it")]
 mod broker;
+#[path = "../../examples/one_program.rs"]
+#[expect(dead_code, reason = "the tests have their own main function")]
+mod one_program;
 
 use annals::TopicConfig;
 use annals_mirror::{Remote, RemoteConsumer, RemoteProducer};
@@ -33,13 +40,17 @@ fn conform<B: Backend>(kafka: &B, without: &[&str]) {
 #[test]
 fn a_store() {
     let dir = tempfile::tempdir().unwrap();
-    conform(&Embedded::open(dir.path()).unwrap(), &[]);
+    let kafka = Embedded::open(dir.path()).unwrap();
+    conform(&kafka, &[]);
+    assert_eq!(one_program::shop(&kafka).unwrap(), 10);
 }
 
 #[test]
 fn a_real_broker() {
     let Some(broker) = broker::Broker::start() else { return };
-    conform(&Remote::new(&broker.servers()), &[]);
+    let kafka = Remote::new(&broker.servers());
+    conform(&kafka, &[]);
+    assert_eq!(one_program::shop(&kafka).unwrap(), 10);
 }
 
 /// librdkafka's cluster in this process, whose topics are not made through its protocol.
