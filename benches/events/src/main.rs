@@ -1,0 +1,53 @@
+//! Event streams in one process, interleaved: appends that expect a version of their stream, one at a time and by 64, by one thread and
+//! by eight; the events of one stream; all events in their order; how long an open takes, and bytes on the disk.
+//!
+//! ```text
+//! cargo run --release --manifest-path benches/events/Cargo.toml                   everything, a few minutes
+//! cargo run --release --manifest-path benches/events/Cargo.toml -- read           those whose name begins so
+//! cargo run --release --manifest-path benches/events/Cargo.toml -- --quick        to see that it works
+//! cargo run --release --manifest-path benches/events/Cargo.toml -- size 1000000   bytes of an event on the disk, and the open
+//! … --no-default-features --features sqlite                                       beside one peer alone
+//! ```
+//! Every append survives a SIGKILL, but those of redb: a commit that is not durable may be lost with its process there. Each event has 100 B and
+//! is in one of many streams; everywhere an append checks that its stream has the version that its sender has seen, and all events
+//! have one order. Every row says what it read, and the run ends with an error where an event is missing. Ratios are to annals, medians of
+//! those within each repetition.
+#[path = "../../workloads/harness.rs"]
+mod harness;
+#[path = "../../workloads/options.rs"]
+mod options;
+#[path = "../../workloads/payload.rs"]
+#[expect(dead_code, reason = "other benchmarks use more of it")]
+mod payload;
+mod peers;
+#[path = "../../workloads/report.rs"]
+mod report;
+#[path = "../../workloads/scratch.rs"]
+#[expect(dead_code, reason = "other benchmarks use more of it")]
+mod scratch;
+mod size;
+mod works;
+
+use harness::{Outcome, Scope};
+use options::Options;
+
+fn main() -> Outcome {
+    let mut words = std::env::args().skip(1);
+    if words.next().is_some_and(|word| word == "size") {
+        return size::run(words.next().ok_or("how many events?")?.parse()?);
+    }
+    let options = Options::from_args(std::env::args().skip(1))?;
+    let scratch = scratch::Scratch::new(&options.dir)?;
+    let scope = Scope { scratch, scale: options.scale };
+    let mut report = report::Report::new(options.style);
+    for (name, make) in works::WORKS {
+        if options.wants(name) {
+            let mut workload = make(&scope)?;
+            workload.rows.retain(|row| row.name.contains(&options.row));
+            if !workload.rows.is_empty() {
+                report.print(name, &harness::measure(workload, options.repetitions)?);
+            }
+        }
+    }
+    Ok(())
+}
