@@ -1,5 +1,4 @@
 //! A call that waits ends when its time is over, whatever others do meanwhile.
-#![expect(clippy::expect_used, reason = "a test may stop at what it did not expect")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
