@@ -9,7 +9,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/log/signal.rs",
         good: "self.is_over = self.deadline.has_passed();",
         bad: "self.is_over = false;",
-        caught_by: &[tests("interface", &["timeouts::"])],
+        caught_by: &[tests("interface", &["timeouts::"]), tests("lib", &["log::signal::"])],
     },
     Bug {
         name: "deletion-that-holds-and-returns-an-error",
