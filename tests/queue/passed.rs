@@ -91,9 +91,9 @@ fn what_was_sent_back_for_others_is_no_letter_of_a_queue_that_never_handed_it_ou
 fn what_was_passed_over_between_messages_is_done_after_an_open() {
     let mut beside = Beside::new(false, 9);
     assert_eq!(beside.live().len(), 4);
-    // Found so, and not by a look.
-    let queue = &beside.world.store.stats().unwrap().queues;
-    let own = queue.iter().find(|queue| queue.group == "workers").unwrap();
+    // By what is stored, before anybody looks.
+    let queues = &beside.world.store.stats().unwrap().queues;
+    let own = queues.iter().find(|queue| queue.group == "workers").unwrap();
     assert_eq!((own.waiting, own.locked), (4, 0));
     assert_eq!(beside.live(), [(1, 2), (2, 2), (4, 2), (5, 2)]);
 }
@@ -126,4 +126,27 @@ fn ends_of_transactions_between_messages_are_done_after_an_open() {
     let next = world.killed();
     assert_eq!(next.store.stats().unwrap().queues[0].waiting, 3);
     assert_eq!(values(&all(next.builder())), ["a", "b", "c"]);
+}
+
+#[test]
+fn what_an_earlier_look_has_passed_over_is_done_after_an_open() {
+    let world = World::new(1);
+    world.send(&["a"]);
+    let mut others = world.store.queue("jobs", "others").unwrap();
+    let mut worker = world.worker();
+    let mut out = take(&mut worker, 9);
+    take(&mut others, 9).remove(0).reject("not now").unwrap();
+    assert_eq!(world.store.dead_letters("jobs", "others").unwrap().redrive(9).unwrap(), 1);
+    assert!(take(&mut worker, 9).is_empty());
+    world.send(&["b"]);
+    out.extend(take(&mut worker, 9));
+    assert_eq!(values(&out), ["a", "b"]);
+    let next = world.killed();
+    let queues = next.store.stats().unwrap().queues;
+    assert_eq!(queues.iter().find(|queue| queue.group == "workers").unwrap().waiting, 2);
+    // The same where everything before is done.
+    out.into_iter().for_each(|message| message.ack().unwrap());
+    let next = world.killed();
+    let queues = next.store.stats().unwrap().queues;
+    assert_eq!(queues.iter().find(|queue| queue.group == "workers").unwrap().waiting, 0);
 }
