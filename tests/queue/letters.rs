@@ -305,7 +305,8 @@ fn a_message_as_large_as_may_be_is_sent_back_and_none_grows_by_it() {
 #[test]
 fn headers_that_are_named_like_a_letters_own_are_sent_back_with_their_message() {
     let names = ["__dlq.errors.topic", "__dlq.errors.message", "__dlq.errors.more", "annals.letter.without"];
-    for name in names.into_iter().chain(["annals.letter.key", "annals.letter.value", "annals.redrive.group"]) {
+    for name in names.into_iter().chain(["annals.letter.key", "annals.letter.value", "annals.redrive.group"])
+    {
         for policy in [annals::CleanupPolicy::Delete, annals::CleanupPolicy::Compact] {
             let world = with_letters(TopicConfig::new().cleanup_policy(policy));
             let record = Record::to("jobs").key("k").value("a").header(name, "mine");
