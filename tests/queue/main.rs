@@ -22,6 +22,7 @@ mod life;
 mod model;
 #[cfg(test)]
 mod order;
+#[cfg(test)]
 mod passed;
 #[cfg(test)]
 mod power;
