@@ -94,7 +94,10 @@ impl Queue {
             _ => self.queues.states.write(&place.slot, inner, (&[batch], now))?,
         }
         inner.state.finish(span.first, span.last, DeliveryState::Archived);
-        inner.counters.buried += span.len();
+        if burial.records.is_empty() {
+            return Ok(());
+        }
+        inner.counters.buried += burial.records.len() as u64;
         self.queues.topics.figures().events.note(|| Event::GivenUp {
             partition: place.partition.topic_partition().clone(),
             group: self.group.to_string(),

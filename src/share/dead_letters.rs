@@ -10,20 +10,17 @@ use crate::share::builder::QueueBuilder;
 use crate::share::burial::own_name;
 use crate::share::letter::{
     COUNT_HEADER, GROUP_HEADER, KEY_HEADER, MESSAGE_HEADER, Missing, OFFSET_HEADER, PARTITION_HEADER,
-    TOPIC_HEADER, VALUE_HEADER, WITHOUT_HEADER,
+    TOPIC_HEADER, VALUE_HEADER, take_own,
 };
 use crate::share::message::Message;
 use crate::share::queues::Queues;
 use crate::share::worker::Worker;
-use crate::topic::{OwnedHeader, OwnedRecord};
+use crate::topic::OwnedRecord;
 use crate::transaction::TransactionBuilder;
 use crate::types::{Offset, Record};
 
-/// A record that was sent back for one group: other queues pass over it.
+/// The last header of a record that was sent back for one group: other queues pass over it.
 pub(super) const REDRIVE_HEADER: &str = "annals.redrive.group";
-
-/// In front of what is a dead letter's own.
-const LETTER: &str = "__dlq.errors.";
 
 /// The dead letters of a queue. They are a queue themselves: a letter that is taken is nobody else's until it is sent back, discarded or
 /// dropped, and one that was sent back or discarded does not come again.
@@ -89,29 +86,21 @@ pub struct DeadLetter {
     missing: Option<Missing>,
 }
 
-/// Takes out a header that is the letter's own: the last of its name, for a program may have sent others.
-fn own_header(record: &mut OwnedRecord, name: &str) -> Option<OwnedHeader> {
-    let behind = record.headers.iter().rposition(|header| header.key == MESSAGE_HEADER)?;
-    let at = record.headers.iter().rposition(|header| header.key == name).filter(|at| *at > behind)?;
-    Some(record.headers.remove(at))
-}
-
 impl DeadLetter {
     fn of(message: Message) -> Self {
-        let text = |name: &str| {
-            let value = message.header(name).unwrap_or_default();
-            String::from_utf8_lossy(value).into_owned()
-        };
         let mut record = message.deref().clone();
-        if let Some(key) = own_header(&mut record, KEY_HEADER) {
-            record.key = key.value;
-            if own_header(&mut record, VALUE_HEADER).is_some() {
-                record.value = None;
-            }
+        let own = take_own(&mut record);
+        let find = |name: &str| own.iter().find(|header| header.key == name);
+        let text = |name: &str| {
+            let value = find(name).and_then(|header| header.value.as_deref());
+            String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
+        };
+        if let Some(key) = find(KEY_HEADER) {
+            record.key.clone_from(&key.value);
         }
-        record
-            .headers
-            .retain(|header: &OwnedHeader| !header.key.starts_with(LETTER) && header.key != WITHOUT_HEADER);
+        if find(VALUE_HEADER).is_some() {
+            record.value = None;
+        }
         Self {
             topic: text(TOPIC_HEADER),
             partition: text(PARTITION_HEADER).parse().unwrap_or_default(),
@@ -119,7 +108,7 @@ impl DeadLetter {
             group: text(GROUP_HEADER),
             delivery_count: text(COUNT_HEADER).parse().unwrap_or_default(),
             reason: text(MESSAGE_HEADER),
-            missing: Missing::of(&message),
+            missing: Missing::of(&own),
             record,
             message,
         }
@@ -175,7 +164,7 @@ impl DeadLetters {
         let DeadLetter { topic, partition, group, message, record, .. } = letter;
         let mut record = original.unwrap_or(record);
         // It may have been sent back before.
-        record.headers.retain(|header| header.key != REDRIVE_HEADER);
+        record.headers.pop_if(|header| header.key == REDRIVE_HEADER);
         let target = self.queues.topics.get(&topic)?;
         let target = target.partition(partition % target.partition_count().max(1))?;
         let producer = self.queues.producer.clone();

@@ -1,7 +1,7 @@
 //! A dead letter: what of the message is in it, and what it says of it.
 
 use crate::share::burial::Burial;
-use crate::topic::OwnedRecord;
+use crate::topic::{OwnedHeader, OwnedRecord, RecordRef};
 use crate::types::Record;
 
 /// Kafka's headers of a dead letter, behind those of the record.
@@ -18,6 +18,10 @@ pub(super) const WITHOUT_HEADER: &str = "annals.letter.without";
 pub(super) const KEY_HEADER: &str = "annals.letter.key";
 /// Null where the message had no value, of the same: without one a letter would be deleted.
 pub(super) const VALUE_HEADER: &str = "annals.letter.value";
+
+/// What each letter says, in this order.
+const SAID: [&str; 6] =
+    [TOPIC_HEADER, PARTITION_HEADER, OFFSET_HEADER, GROUP_HEADER, COUNT_HEADER, MESSAGE_HEADER];
 
 /// What a letter's own headers take at most: a group's name of 32 KiB, a reason and a topic's name among them.
 pub(super) const MOST_HEADER_BYTES: u32 = 64 << 10;
@@ -66,11 +70,39 @@ pub(super) struct Missing {
 }
 
 impl Missing {
-    pub(super) fn of(record: &OwnedRecord) -> Option<Self> {
-        let text = String::from_utf8_lossy(record.header(WITHOUT_HEADER)?).into_owned();
+    pub(super) fn of(own: &[OwnedHeader]) -> Option<Self> {
+        let header = own.iter().find(|header| header.key == WITHOUT_HEADER)?;
+        let text = String::from_utf8_lossy(header.value.as_deref()?).into_owned();
         let (what, topic) = text.split_once(' ').unwrap_or((&text, ""));
         Some(Self { what: what.to_owned(), topic: u128::from_str_radix(topic, 16).ok() })
     }
+}
+
+/// How many of a record's last headers are a letter's own; `None` when it is no letter. Whatever stands before them is the
+/// message's, whatever it is called: it may have been a letter itself.
+fn own_count<'a>(names: impl DoubleEndedIterator<Item = &'a str>) -> Option<usize> {
+    let mut names = names.rev().peekable();
+    let mut has = |name: &str| usize::from(names.next_if(|next| *next == name).is_some());
+    let (without, value, key) = (has(WITHOUT_HEADER), has(VALUE_HEADER), has(KEY_HEADER));
+    let is_letter = value <= key && SAID.iter().rev().all(|name| has(name) == 1);
+    is_letter.then_some(SAID.len() + key + value + without)
+}
+
+/// Takes a letter's own headers out of its record.
+pub(super) fn take_own(record: &mut OwnedRecord) -> Vec<OwnedHeader> {
+    let own = own_count(record.headers.iter().map(|header| header.key.as_str())).unwrap_or(0);
+    record.headers.split_off(record.headers.len().saturating_sub(own))
+}
+
+/// Whether a record is a letter of a queue.
+pub(super) fn is_letter_of(record: &RecordRef<'_>, (topic, group): (&str, &str)) -> bool {
+    let headers: Vec<_> = record.headers().collect();
+    let Some(own) = own_count(headers.iter().map(|header| &*header.key)) else { return false };
+    let says = |name: &str, what: &str| {
+        let mut own = headers.iter().rev().take(own);
+        own.any(|header| header.key == name && header.value == Some(what.as_bytes()))
+    };
+    says(TOPIC_HEADER, topic) && says(GROUP_HEADER, group)
 }
 
 /// What a dead letter says of its message.

@@ -11,7 +11,7 @@ use crate::locks::{MutexGuard, RwLock};
 use crate::log::{BelowStart, FetchLimits, Reader, Signal, Visibility, Watchers};
 use crate::share::burial::{AGAIN_AFTER_MS, AT_A_TIME, Burial};
 use crate::share::dead_letters::REDRIVE_HEADER;
-use crate::share::letter::{GROUP_HEADER, TOPIC_HEADER};
+use crate::share::letter::is_letter_of;
 use crate::share::queues::Queues;
 use crate::share::runs::{Lock, RunState, Span, length};
 use crate::share::settings::Settings;
@@ -23,6 +23,9 @@ use crate::types::{Durability, Offset, Timestamp};
 /// What one look reads at most.
 const MOST_BYTES: usize = 1 << 20;
 const MOST_RECORDS: u64 = 10_000;
+
+/// What is stored of offsets that are no messages of the queue.
+const PASSED_OVER: (DeliveryState, i16) = (DeliveryState::Archived, 0);
 
 /// A group's work on one topic.
 #[derive(Debug)]
@@ -151,10 +154,11 @@ impl Queue {
         if self.settings.is_ordered {
             let mut records = Vec::new();
             for span in inner.state.open_spans() {
-                let key =
-                    |record: RecordRef<'_>| Fresh { offset: record.offset(), key: record.key().map(hash_of) };
-                let again = &mut inner.again;
-                self.each(place, again, (span.first, span.last), |record| records.push(key(record)))?;
+                self.each(place, &mut inner.again, (span.first, span.last), |record| {
+                    if self.is_for(&record) {
+                        records.push(Fresh { offset: record.offset(), key: record.key().map(hash_of) });
+                    }
+                })?;
             }
             inner.state.keep_order(records);
         }
@@ -218,7 +222,11 @@ impl Queue {
             }
             let lock = inner.state.new_lock(until(now, lock_timeout));
             let had_some = !selection.spans.is_empty();
-            let taken = hand_out(&mut inner, reading, lock);
+            let (taken, passes_over) = hand_out(&mut inner, reading, lock);
+            if passes_over && self.settings.is_ordered {
+                // The next of its key may be another worker's.
+                self.watchers.raise();
+            }
             if taken.is_empty() && had_some {
                 // None of them is there any more.
                 continue;
@@ -290,15 +298,14 @@ impl Queue {
 
     /// Whether a record is this queue's to deliver: it was not sent back for another, nor is it another's letter.
     fn is_for(&self, record: &RecordRef<'_>) -> bool {
-        let group = self.group.as_bytes();
         if let Some(topic) = &self.settings.letters_of {
-            return record.header(GROUP_HEADER) == Some(group)
-                && record.header(TOPIC_HEADER) == Some(topic.as_bytes());
+            return is_letter_of(record, (topic, &self.group));
         }
         is_sent_to(record, &self.group)
     }
 
-    /// Writes that these were handed out once more, before they are: a message that ends the process is counted too.
+    /// Writes that these were handed out once more, before they are: a message that ends the process is counted too. What is
+    /// passed over beside them is done, and is written so: it has no part in their counts, which would make a letter of it.
     fn note(
         &self,
         place: &Place,
@@ -310,16 +317,33 @@ impl Queue {
         }
         let mut batches = std::mem::take(&mut inner.batches);
         batches.clear();
-        for (span, _) in &reading.again {
+        for (span, records) in &reading.again {
             let count = span.count.saturating_add(1);
-            push(&mut batches, (span.first, span.last), (DeliveryState::Available, count));
-        }
-        for (offset, is_free) in &reading.fresh {
-            if *is_free {
-                push(&mut batches, (*offset, *offset), (DeliveryState::Available, 1));
+            let mut next = span.first;
+            for record in records {
+                push(&mut batches, (next, record.offset - 1), PASSED_OVER);
+                push(&mut batches, (record.offset, record.offset), (DeliveryState::Available, count));
+                next = record.offset + 1;
             }
+            push(&mut batches, (next, span.last), PASSED_OVER);
+        }
+        let is_new = reading.fresh.iter().any(|(_, is_free)| *is_free);
+        if is_new {
+            inner.state.not_noted().for_each(|range| push(&mut batches, range, PASSED_OVER));
+            let mut next = inner.state.end();
+            for (offset, is_free) in &reading.fresh {
+                push(&mut batches, (next, *offset - 1), PASSED_OVER);
+                if *is_free {
+                    push(&mut batches, (*offset, *offset), (DeliveryState::Available, 1));
+                }
+                next = *offset + 1;
+            }
+            push(&mut batches, (next, reading.next - 1), PASSED_OVER);
         }
         self.queues.states.write(&place.slot, inner, (&batches, now))?;
+        if is_new {
+            inner.state.noted(reading.next);
+        }
         inner.keep(batches);
         Ok(())
     }
@@ -444,7 +468,11 @@ impl Queue {
         let mut records = Vec::new();
         let reason = format!("delivered {} times and not done", span.count);
         let range = (span.first, span.last);
-        self.each(place, &mut inner.again, range, |record| records.push(record.to_owned()))?;
+        self.each(place, &mut inner.again, range, |record| {
+            if self.is_for(&record) {
+                records.push(record.to_owned());
+            }
+        })?;
         self.bury(place, inner, &Burial { span, records: &records, reason: &reason, now })
     }
 
@@ -498,6 +526,7 @@ fn push(
     (state, count): (DeliveryState, i16),
 ) {
     match batches.last_mut() {
+        _ if last < first => {}
         Some(before) if before.last + 1 == first && (before.state, before.count) == (state, count) => {
             before.last = last;
         }
@@ -529,14 +558,18 @@ pub(super) fn done(
     lost
 }
 
-/// Whether a record was not sent back for the queue of another group.
+/// Whether a record was not sent back for the queue of another group: what says so is its last header.
 pub(super) fn is_sent_to(record: &RecordRef<'_>, group: &str) -> bool {
-    record.header(REDRIVE_HEADER).is_none_or(|of| of == group.as_bytes())
+    let last = record.headers().last().filter(|header| header.key == REDRIVE_HEADER);
+    last.is_none_or(|header| header.value == Some(group.as_bytes()))
 }
 
-/// Makes true what was read and written.
-fn hand_out(inner: &mut SlotInner, reading: Reading, lock: Lock) -> Vec<Taken> {
+/// Makes true what was read and written. Says whether something was passed over that was waiting.
+fn hand_out(inner: &mut SlotInner, reading: Reading, lock: Lock) -> (Vec<Taken>, bool) {
     let Reading { again, fresh, taken: mut new, next } = reading;
+    // Before the others: where one is not there any more, it may be the turn of one of these.
+    inner.state.extend(&fresh, next, lock);
+    let waited: u64 = again.iter().map(|(span, _)| span.len()).sum();
     let mut taken = Vec::new();
     for (span, records) in again {
         inner.state.acquire(&span, lock);
@@ -549,10 +582,10 @@ fn hand_out(inner: &mut SlotInner, reading: Reading, lock: Lock) -> Vec<Taken> {
         // What is not there is not to be waited for.
         inner.state.finish(next, span.last, DeliveryState::Archived);
     }
-    inner.state.extend(&fresh, next, lock);
+    let passes_over = waited > taken.len() as u64;
     if taken.is_empty() {
-        return new;
+        return (new, passes_over);
     }
     taken.append(&mut new);
-    taken
+    (taken, passes_over)
 }

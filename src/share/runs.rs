@@ -97,6 +97,12 @@ impl Runs {
         self.by_first.iter().map(|(first, run)| (*first, *run))
     }
 
+    /// Those that end at the offset or behind it.
+    pub(super) fn from(&self, offset: Offset) -> impl Iterator<Item = (Offset, Run)> {
+        let first = self.at(offset).map_or(offset, |(first, _)| first);
+        self.by_first.range(first..).map(|(first, run)| (*first, *run))
+    }
+
     /// The run that holds the offset, and its first offset.
     pub(super) fn at(&self, offset: Offset) -> Option<(Offset, Run)> {
         let (first, run) = self.by_first.range(..=offset).next_back()?;

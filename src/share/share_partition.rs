@@ -33,6 +33,8 @@ fn first_doubtful(limit: i16) -> i16 {
 pub(super) struct SharePartition {
     start: Offset,
     end: Offset,
+    /// What was passed over from here on is not stored.
+    noted: Offset,
     runs: Runs,
     /// Where order is kept by key.
     lanes: Option<Lanes>,
@@ -62,7 +64,7 @@ pub(super) struct Fresh {
 
 impl SharePartition {
     pub(super) fn new(start: Offset) -> Self {
-        Self { start, end: start, ..Self::default() }
+        Self { start, end: start, noted: start, ..Self::default() }
     }
 
     /// Everything below is done.
@@ -115,6 +117,7 @@ impl SharePartition {
             self.reach(batch.last + 1);
             self.runs.set(first, batch.last, (state, batch.count));
         }
+        self.noted = self.end;
         self.advance();
     }
 
@@ -198,7 +201,7 @@ impl SharePartition {
             return false;
         }
         self.runs.clear(end, self.end);
-        (self.start, self.end) = (self.start.min(end), end);
+        (self.start, self.end, self.noted) = (self.start.min(end), end, self.noted.min(end));
         true
     }
 
@@ -303,6 +306,19 @@ impl SharePartition {
         self.runs.set(self.end, next - 1, (RunState::Archived, 0));
         self.end = self.end.max(next);
         self.advance();
+    }
+
+    /// What is done up to the end, first and last of each run, and perhaps not stored so. A state that says of a record that it
+    /// was handed out says nothing of those before it that were not: an open would take them for messages that wait.
+    pub(super) fn not_noted(&self) -> impl Iterator<Item = (Offset, Offset)> {
+        let below = (self.noted < self.start).then(|| (self.noted, self.start - 1));
+        let archived = self.runs.from(self.noted).filter(|(_, run)| run.state == RunState::Archived);
+        below.into_iter().chain(archived.map(|(first, run)| (first.max(self.noted), run.last)))
+    }
+
+    /// All of that is stored, up to `end`.
+    pub(super) fn noted(&mut self, end: Offset) {
+        self.noted = self.noted.max(end);
     }
 
     /// Records that were read behind the end are not taken in after all.

@@ -301,3 +301,51 @@ fn a_message_as_large_as_may_be_is_sent_back_and_none_grows_by_it() {
         assert_eq!(world.store.dead_letters("large", "workers").unwrap().redrive(2).unwrap(), 2);
     }
 }
+
+#[test]
+fn headers_that_are_named_like_a_letters_own_are_sent_back_with_their_message() {
+    let names = ["__dlq.errors.topic", "__dlq.errors.message", "__dlq.errors.more", "annals.letter.without"];
+    for name in names.into_iter().chain(["annals.letter.key", "annals.letter.value", "annals.redrive.group"])
+    {
+        for policy in [annals::CleanupPolicy::Delete, annals::CleanupPolicy::Compact] {
+            let world = with_letters(TopicConfig::new().cleanup_policy(policy));
+            let record = Record::to("jobs").key("k").value("a").header(name, "mine");
+            world.store.producer().send(record.header("z", "1")).unwrap();
+            let mut worker = world.builder().dead_letter_topic("dead").build().unwrap();
+            let message = take(&mut worker, 1).remove(0);
+            let sent = message.headers.clone();
+            message.reject("bad").unwrap();
+            let mut letters = world.store.dead_letters_in("dead", "jobs", "workers").unwrap();
+            let letter = letters.take(9).unwrap().remove(0);
+            assert!(letter.is_whole(), "{name}");
+            assert_eq!((letter.topic.as_str(), letter.reason.as_str()), ("jobs", "bad"), "{name}");
+            assert_eq!((letter.record().headers.clone(), letter.offset), (sent.clone(), 0), "{name}");
+            letters.send_back(letter).unwrap();
+            let back = take(&mut worker, 9).remove(0);
+            assert_eq!(back.headers.split_last().unwrap().1, sent, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_letter_that_is_a_message_itself_keeps_what_it_says_when_it_is_sent_back() {
+    let world = World::new(1);
+    rejected(&world, &["a"]);
+    assert_eq!(world.store.dead_letters("jobs", "workers").unwrap().redrive(9).unwrap(), 1);
+    take(&mut world.worker(), 1).remove(0).reject("again").unwrap();
+    let own = "jobs.workers.dead";
+    let mut mailer = world.store.queue(own, "mailer").unwrap();
+    let taken = take(&mut mailer, 9);
+    assert_eq!(taken.len(), 2, "what was sent back once is a letter for everybody");
+    let said: Vec<_> = taken.iter().map(|message| message.headers.clone()).collect();
+    taken.into_iter().for_each(|message| message.reject("no post today").unwrap());
+    let mut letters = world.store.dead_letters(own, "mailer").unwrap();
+    assert!(letters.take(9).unwrap().iter().all(|letter| letter.is_whole() && letter.topic == own));
+    assert_eq!(letters.redrive(9).unwrap(), 2);
+    let back = take(&mut mailer, 9);
+    let kept: Vec<_> = back.iter().map(|back| back.headers.split_last().unwrap().1.to_vec()).collect();
+    assert_eq!(kept, said);
+    // It is for the mailer alone.
+    let left = world.store.dead_letters("jobs", "workers").unwrap().take(9).unwrap();
+    assert_eq!(left.iter().map(|letter| letter.reason.as_str()).collect::<Vec<_>>(), ["again"]);
+}

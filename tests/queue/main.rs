@@ -23,6 +23,8 @@ mod model;
 #[cfg(test)]
 mod order;
 #[cfg(test)]
+mod passed;
+#[cfg(test)]
 mod power;
 #[cfg(test)]
 mod scale;

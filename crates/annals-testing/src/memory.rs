@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use annals::io::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode, View};
 
-/// The content of every file, by its path, a text with `/`.
+/// The content of every file, by its path, a text with `/`. A path that ends with `/` is a directory without a file below it.
 pub type Files = BTreeMap<String, Arc<[u8]>>;
 
 /// Files that nobody changes, and the names in each directory.
@@ -27,13 +27,23 @@ pub struct Image {
 impl Image {
     /// Of these files, and the directories that they need.
     #[must_use]
-    pub fn new(files: Files) -> Arc<Self> {
+    pub fn new(mut files: Files) -> Arc<Self> {
         let mut names: BTreeMap<String, Vec<String>> = BTreeMap::from([("/".to_owned(), Vec::new())]);
         for path in files.keys() {
-            let (dir, name) = split(path);
-            names.entry(dir.to_owned()).or_default().push(name.to_owned());
+            let dir = match path.strip_suffix('/') {
+                Some(dir) => {
+                    names.entry(dir.to_owned()).or_default();
+                    dir
+                }
+                None => {
+                    let (dir, name) = split(path);
+                    names.entry(dir.to_owned()).or_default().push(name.to_owned());
+                    dir
+                }
+            };
             Path::new(dir).ancestors().skip(1).for_each(|above| _ = names.entry(text(above)).or_default());
         }
+        files.retain(|path, _| !path.ends_with('/'));
         Arc::new(Self { files, names })
     }
 
@@ -212,15 +222,16 @@ impl MemoryFileSystem {
     #[must_use]
     pub fn files(&self) -> Files {
         let changed = self.changed.lock().unwrap();
-        self.merged(&changed.files, |node| node.content.lock().unwrap().bytes.as_slice().into())
+        let content = |node: &Node| node.content.lock().unwrap().bytes.as_slice().into();
+        self.merged(&changed.files, &changed.directories, content)
     }
 
     /// What a power cut leaves when everything that was not synced is lost.
     #[must_use]
     pub fn durable_files(&self) -> Files {
         let changed = self.changed.lock().unwrap();
-        let mut files =
-            self.merged(&changed.durable, |node| node.content.lock().unwrap().durable.as_slice().into());
+        let content = |node: &Node| node.content.lock().unwrap().durable.as_slice().into();
+        let mut files = self.merged(&changed.durable, &changed.durable_directories, content);
         let is_durable = |dir: &Path| {
             let dir = text(dir);
             self.image.names.contains_key(&dir) || changed.durable_directories.contains(&dir)
@@ -229,13 +240,26 @@ impl MemoryFileSystem {
         files
     }
 
-    fn merged(&self, over: &BTreeMap<String, Slot>, content: impl Fn(&Node) -> Arc<[u8]>) -> Files {
+    fn merged(
+        &self,
+        over: &BTreeMap<String, Slot>,
+        directories: &BTreeSet<String>,
+        content: impl Fn(&Node) -> Arc<[u8]>,
+    ) -> Files {
         let mut files = self.image.files.clone();
         for (path, slot) in over {
             match slot {
                 Slot::Gone => _ = files.remove(path),
                 Slot::Fixed(bytes) => _ = files.insert(path.clone(), Arc::clone(bytes)),
                 Slot::Node(node) => _ = files.insert(path.clone(), content(node)),
+            }
+        }
+        for dir in self.image.names.keys().chain(directories).filter(|dir| *dir != "/") {
+            let below = format!("{dir}/");
+            let is_empty =
+                files.range(below.clone()..).next().is_none_or(|(path, _)| !path.starts_with(&below));
+            if is_empty {
+                files.insert(below, Arc::from([]));
             }
         }
         files

@@ -203,8 +203,36 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "sent-back-to-everybody",
         file: "src/share/queue.rs",
-        good: "record.header(REDRIVE_HEADER).is_none_or(|of| of == group.as_bytes())",
-        bad: "record.header(REDRIVE_HEADER).is_none_or(|_| true)",
+        good: "last.is_none_or(|header| header.value == Some(group.as_bytes()))",
+        bad: "last.is_none_or(|header| header.value == Some(group.as_bytes()) || true)",
+        caught_by: &[tests("queue", &["letters::"])],
+    },
+    Bug {
+        name: "sent-back-to-nobody-who-has-its-letter",
+        file: "src/share/queue.rs",
+        good: "let last = record.headers().last().filter(|header| header.key == REDRIVE_HEADER);",
+        bad: "let last = record.headers().filter(|header| header.key == REDRIVE_HEADER).last();",
+        caught_by: &[tests("queue", &["letters::"])],
+    },
+    Bug {
+        name: "passed-over-is-not-written",
+        file: "src/share/queue.rs",
+        good: "push(&mut batches, (next, *offset - 1), PASSED_OVER);",
+        bad: "push(&mut batches, (next, next - 1), PASSED_OVER);",
+        caught_by: &[tests("queue", &["passed::"])],
+    },
+    Bug {
+        name: "passed-over-by-an-earlier-look-is-not-written",
+        file: "src/share/queue.rs",
+        good: "inner.state.not_noted().for_each(|range| push(&mut batches, range, PASSED_OVER));",
+        bad: "drop(inner.state.not_noted());",
+        caught_by: &[tests("queue", &["passed::"])],
+    },
+    Bug {
+        name: "header-of-a-message-taken-for-its-letters",
+        file: "src/share/dead_letters.rs",
+        good: "missing: Missing::of(&own),",
+        bad: "missing: Missing::of(&message.headers),",
         caught_by: &[tests("queue", &["letters::"])],
     },
 ];
