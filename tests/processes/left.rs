@@ -88,7 +88,12 @@ fn one_death(dir: &Path, what: &str) {
     while !consumer.poll(Duration::from_millis(200)).unwrap().is_empty() {}
     let (left, left_committed) = seen(&reader);
     for (number, records) in [&before, &living].into_iter().flatten() {
-        assert!(left[number].starts_with(records), "{what}: partition {number} has {} of {} records", left[number].len(), records.len());
+        assert!(
+            left[number].starts_with(records),
+            "{what}: partition {number} has {} of {} records",
+            left[number].len(),
+            records.len()
+        );
     }
     assert_eq!(left_committed, committed, "{what}");
     let later = seen(&StoreReader::attach(dir).unwrap());
@@ -135,7 +140,10 @@ fn next_owners(dir: &Path, reader: &StoreReader, left: &Values) {
         for number in 0..3 {
             let store = by_hand(dir).open().unwrap();
             // Its readers wait for ends that are not written yet. What others have read before it came they read on.
-            assert!(left.iter().all(|(place, records)| seen(reader).0[place].starts_with(records)), "{number}");
+            assert!(
+                left.iter().all(|(place, records)| seen(reader).0[place].starts_with(records)),
+                "{number}"
+            );
             let value = format!("life {number}");
             for partition in 0..2 {
                 store.producer().send(Record::to("orders").partition(partition).value(&value)).unwrap();
