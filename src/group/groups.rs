@@ -293,7 +293,9 @@ impl Groups {
         drop(self.look());
         let committed = self.committed.lock();
         let commit = committed.of(group, partition.topic_partition())?;
-        commit.is_for(partition).then(|| commit.at.clone())
+        let at = commit.is_for(partition).then(|| commit.at.clone())?;
+        drop(committed);
+        Some(Self::as_left(partition, at))
     }
 
     /// All that a group has committed for the topics there are, those that could not be opened among them.
@@ -308,7 +310,9 @@ impl Groups {
             Err(_) => true,
         };
         let of_group = committed.of_group(group).filter(|(place, commit)| holds(place, commit));
-        of_group.map(|(place, commit)| (place.clone(), commit.at.clone())).collect()
+        let of_group: Vec<_> = of_group.map(|(place, commit)| (place.clone(), commit.at.clone())).collect();
+        drop(committed);
+        self.all_as_left(of_group)
     }
 
     /// The same for a store that another process owns, where nobody calls when a topic has changed.

@@ -40,12 +40,12 @@ pub(crate) use compaction::{CompactionConfig, Effort};
 pub use compaction::{CompactionReport, EraseReport};
 pub(crate) use config::{KeyRule, LogConfig, LogOptions};
 pub(crate) use cut::{CarriedLog, CarriedSegment, Carrier, CutPoint, HeldLog, How, Links, Plan};
-pub(crate) use follow::Follow;
+pub(crate) use follow::{Follow, Judge};
 pub(crate) use log::{Log, LogContext};
 pub use open::{RecoveryReport, SkippedRecord, TornTail};
 pub(crate) use producers::clearing::{Clearing, EndsTransactions};
 pub(crate) use producers::state::FORGETS_AFTER;
-pub(crate) use producers::table::Remembered;
+pub(crate) use producers::table::{OpenTransaction, Remembered};
 pub(crate) use read::{
     BelowStart, ContentBackwards, ContentReader, FetchLimits, Reader, RecordSlice, RecordSliceIter,
     Selection, Undecided, Visibility,

@@ -15,7 +15,7 @@ use crate::segment::ReadMode;
 use crate::store::builder::StoreBuilder;
 use crate::store::stats::{GroupStats, ReaderStats, group_stats};
 use crate::topic::{TopicContext, TopicView, Topics, unless_deleted};
-use crate::transaction::judge_in_memory;
+use crate::transaction::{LeftJudge, judge_in_memory};
 use crate::types::TopicPartition;
 
 /// A store that this process only reads. [`Store::open_read_only`](crate::Store::open_read_only) makes one of a store that nobody
@@ -127,7 +127,7 @@ impl StoreReader {
         }
         let spool = Spool::new(root.clone(), Some(guest.locks()), SpoolRole::Guest);
         let root = root.read_only();
-        let topics = Topics::attach(root.clone(), context(builder), &guest)?;
+        let topics = Topics::attach(root.clone(), context(builder), &guest, Arc::new(LeftJudge::default()))?;
         let groups = Groups::attach(Arc::clone(&topics), Arc::clone(&builder.clock), spool)?;
         let recovery = Vec::new();
         Ok(Self { inner: Arc::new(Inner { root, topics, groups, recovery, lock: None, guest: Some(guest) }) })

@@ -1,15 +1,17 @@
 //! The topics of a store that another process owns.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Weak};
 
 use crate::error::{Error, Result};
-use crate::format::{Catalog, CatalogTopic, Identity};
+use crate::format::{Catalog, CatalogTopic, Ending, Identity};
 use crate::io::Directory;
 use crate::live::Guest;
 use crate::locks::{AtomicU64, Mutex, OnceLock, Ordering, RwLock};
-use crate::log::{Follow, Log, Watchers};
+use crate::log::{Follow, Judge, Log, OpenTransaction, Watchers};
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
+use crate::topic::internal::TRANSACTIONS;
 use crate::topic::partition::Partition;
 use crate::topic::settings::Settings;
 use crate::topic::topic::{Current, Topic};
@@ -25,11 +27,23 @@ pub(super) struct FollowedList {
     seen: Mutex<Option<(u64, u64)>>,
     /// How often it was another one.
     changes: AtomicU64,
+    judge: Arc<dyn JudgesLeft>,
+}
+
+/// Who can tell how transactions end that a dead owner has left open.
+pub(crate) trait JudgesLeft: fmt::Debug + Send + Sync {
+    /// Says it of those of one partition, in that life; those of which nobody can tell are missing. Changes no byte.
+    fn judge(&self, topics: &Arc<Topics>, life: u64, open: &[OpenTransaction]) -> Result<Vec<(i64, Ending)>>;
 }
 
 impl Topics {
     /// The topics of a store that another process may own. Each partition is looked at when it is first needed.
-    pub(crate) fn attach(root: Directory, context: TopicContext, guest: &Arc<Guest>) -> Result<Arc<Self>> {
+    pub(crate) fn attach(
+        root: Directory,
+        context: TopicContext,
+        guest: &Arc<Guest>,
+        judge: Arc<dyn JudgesLeft>,
+    ) -> Result<Arc<Self>> {
         let catalog = read_list(&root)?;
         let attached = Arc::new_cyclic(|topics: &Weak<Self>| Self {
             root,
@@ -46,6 +60,7 @@ impl Topics {
                 topics: Weak::clone(topics),
                 seen: Mutex::new(None),
                 changes: AtomicU64::new(0),
+                judge,
             }),
         });
         attached.look()?;
@@ -121,7 +136,7 @@ impl Topics {
             let context = self.context.of_partition(&self.root, Arc::clone(&name), identity);
             let topics = Weak::clone(&followed.topics);
             let look = Box::new(move || topics.upgrade().map_or(Ok(()), |topics| topics.look()));
-            let follow = Follow::new(Arc::clone(&followed.guest), identity, look);
+            let follow = Follow::new(Arc::clone(&followed.guest), identity, look, followed.judge_of(&name));
             let log = Log::attach(context, Arc::clone(settings.log()), follow);
             let place = TopicPartition::new(Arc::clone(&name), number);
             partitions.push(Partition::new(place, entry.id, log));
@@ -134,6 +149,19 @@ impl Topics {
             }
             None => Ok(Topic::new(name, entry.id, current)),
         }
+    }
+}
+
+impl FollowedList {
+    fn judge_of(&self, topic: &str) -> Judge {
+        if topic == TRANSACTIONS.name {
+            // It is what others are judged by, and nothing in it is part of a transaction.
+            return Box::new(|_, _| Ok(Vec::new()));
+        }
+        let (topics, judge) = (Weak::clone(&self.topics), Arc::clone(&self.judge));
+        Box::new(move |life, open| {
+            topics.upgrade().map_or_else(|| Ok(Vec::new()), |topics| judge.judge(&topics, life, open))
+        })
     }
 }
 

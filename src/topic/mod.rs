@@ -42,6 +42,7 @@ pub use adopt::{AdoptedPartition, Adoption, LogSource};
 pub use config::{CleanupPolicy, TopicConfig};
 pub(crate) use cut::{StoreCut, TopicsToCut};
 pub use durable::Durable;
+pub(crate) use follow::JudgesLeft;
 #[cfg(any(test, fuzzing))]
 pub(crate) use internal::InternalTopic;
 pub(crate) use internal::{

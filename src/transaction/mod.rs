@@ -29,6 +29,6 @@ pub use committing::Committing;
 pub(crate) use condition::{Condition, Held};
 pub(crate) use coordinator::Transactions;
 pub use named_producer::{NamedAppend, NamedProducer};
-pub(crate) use recovery::judge_in_memory;
+pub(crate) use recovery::{LeftJudge, judge_in_memory};
 pub use stats::TransactionStats;
 pub use transaction::{Committed, CommittedBatch, Transaction};

@@ -7,12 +7,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{DecisionEnd, Ending};
 use crate::group::Groups;
 use crate::io::Clock;
-use crate::log::Standing;
-use crate::topic::{Partition, Topics};
+use crate::locks::Mutex;
+use crate::log::{OpenTransaction, Standing};
+use crate::topic::{JudgesLeft, Partition, Topics};
 use crate::transaction::coordinator::{Transactions, left_by};
 use crate::transaction::decisions::{Decided, DecisionLog, Decisions};
 use crate::transaction::finish::{Ended, Outstanding};
@@ -38,6 +39,48 @@ pub(crate) fn judge_in_memory(topics: &Arc<Topics>) -> Result<()> {
         places.values().for_each(|written| _ = written.partition.log().decide(producer.id, ending));
     }
     Ok(())
+}
+
+/// The same for one partition of a store whose owner has died, when somebody reads it.
+#[derive(Debug, Default)]
+pub(crate) struct LeftJudge {
+    /// What was decided, and in which life.
+    decisions: Mutex<Option<(u64, Arc<Decisions>)>>,
+}
+
+impl LeftJudge {
+    fn decisions(&self, topics: &Arc<Topics>, life: u64) -> Result<Arc<Decisions>> {
+        let mut known = self.decisions.lock();
+        if let Some((_, found)) = known.as_ref().filter(|(of, _)| *of == life) {
+            return Ok(Arc::clone(found));
+        }
+        let found = Arc::new(DecisionLog::new(Arc::clone(topics)).load()?);
+        *known = Some((life, Arc::clone(&found)));
+        Ok(found)
+    }
+}
+
+impl JudgesLeft for LeftJudge {
+    fn judge(&self, topics: &Arc<Topics>, life: u64, open: &[OpenTransaction]) -> Result<Vec<(i64, Ending)>> {
+        let found = self.decisions(topics, life)?;
+        let mut judged = Vec::new();
+        for one in open {
+            let producer = left_by(one.producer_id, one.producer_epoch);
+            let ends = decision_about(producer, &found).into_iter().flat_map(|decided| &decided.ends);
+            for partition in ends.filter_map(|end| partition_of(topics, end)) {
+                if let Err(error @ Error::Io { .. }) = partition.log().left_in() {
+                    // It may be there at the next try, and then the transaction may be committed.
+                    return Err(error);
+                }
+            }
+            match judge(topics, (producer, &found)) {
+                Verdict::Committed(_) => judged.push((producer.id, Ending::Commit)),
+                Verdict::Aborted | Verdict::TakenBack(_) => judged.push((producer.id, Ending::Abort)),
+                Verdict::Unknown => {}
+            }
+        }
+        Ok(judged)
+    }
 }
 
 /// Transactions without an end, by their producers; and what is written of each.
@@ -193,12 +236,18 @@ fn left_open(topics: &Topics) -> Left {
     left
 }
 
-fn judge<'a>(topics: &Topics, (producer, found): (ProducerId, &'a Decisions)) -> Verdict<'a> {
+/// What was decided about a transaction that has no end in the log.
+fn decision_about(producer: ProducerId, found: &Decisions) -> Option<&Decided> {
     let decided = [(producer.epoch.saturating_add(1), false), (producer.epoch, true)]
         .into_iter()
         .filter_map(|(epoch, same)| Some((found.get(&ProducerId { epoch, ..producer })?, same)))
         .find(|(decided, same)| decided.has_same_epoch == *same);
-    let Some((decided @ Decided { ending: Ending::Commit, ends, .. }, _)) = decided else {
+    decided.map(|(decided, _)| decided)
+}
+
+fn judge<'a>(topics: &Topics, (producer, found): (ProducerId, &'a Decisions)) -> Verdict<'a> {
+    let decided = decision_about(producer, found);
+    let Some(decided @ Decided { ending: Ending::Commit, ends, .. }) = decided else {
         return Verdict::Aborted;
     };
     verdict(decided, ends.iter().map(|end| look(topics, producer, end)))
@@ -224,7 +273,11 @@ fn look(topics: &Topics, producer: ProducerId, end: &DecisionEnd) -> Found {
         Ok(None) => return Found::There,
         Err(_) => return Found::Unknown,
     };
-    topic.partition(end.partition).map_or(Found::Missing, |partition| look_in(&partition, producer, end))
+    let Ok(partition) = topic.partition(end.partition) else { return Found::Missing };
+    if partition.log().left_in().is_err() {
+        return Found::Unknown;
+    }
+    look_in(&partition, producer, end)
 }
 
 fn look_in(partition: &Partition, producer: ProducerId, end: &DecisionEnd) -> Found {

@@ -17,6 +17,7 @@ mod common;
 
 mod groups;
 mod hooked;
+mod left;
 mod live;
 mod looks;
 mod pair;

@@ -43,17 +43,26 @@ fn of_child() -> Option<(PathBuf, Random)> {
     Some((PathBuf::from(dir), Random::new(seed)))
 }
 
+/// The directory that a child is given; nothing in the test itself.
+pub(crate) fn dir_of_child() -> Option<PathBuf> {
+    of_child().map(|(dir, _)| dir)
+}
+
 /// Waits until the child has said so.
 pub(crate) fn wait_for(child: &mut Child, word: &str) -> BufReader<std::process::ChildStdout> {
     let mut lines = BufReader::new(child.stdout.take().unwrap());
+    wait_for_line(&mut lines, word);
+    lines
+}
+
+pub(crate) fn wait_for_line(lines: &mut impl BufRead, word: &str) {
     let mut line = String::new();
     while lines.read_line(&mut line).unwrap() > 0 && !line.contains(word) {
         line.clear();
     }
-    lines
 }
 
-fn say(word: &str) {
+pub(crate) fn say(word: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "\n{word}").unwrap();
     out.flush().unwrap();

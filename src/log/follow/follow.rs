@@ -9,11 +9,13 @@ use crate::error::{Error, Result};
 use crate::format::Identity;
 use crate::io::{Deadline, pause};
 use crate::live::{Guest, Kind, OwnerState, Shown, Slot};
-use crate::locks::{AtomicU64, Mutex, Ordering};
+use crate::locks::{AtomicU64, Mutex, Ordering, RwLock};
 use crate::log::config::LogConfig;
 use crate::log::follow::growing::Growing;
+use crate::log::follow::left::{Judge, Left};
 use crate::log::follow::table::Sealed;
 use crate::log::log::Log;
+use crate::log::producers::table::OpenTransaction;
 
 /// Looks at the list of topics again: a partition that is not shown may be of a topic that was deleted.
 pub(crate) type FollowedTopics = Box<dyn Fn() -> Result<()> + Send + Sync>;
@@ -23,6 +25,9 @@ pub(crate) struct Follow {
     pub(super) guest: Arc<Guest>,
     pub(super) identity: Identity,
     topics: FollowedTopics,
+    pub(super) judge: Judge,
+    /// What was found out of transactions that owners have left open.
+    pub(super) left: RwLock<Left>,
     /// Held over a look, I/O included; readers that have what they need do not take it.
     pub(super) known: Mutex<Known>,
 }
@@ -35,6 +40,8 @@ pub(super) struct Known {
     pub(super) shown: Option<Shown>,
     pub(super) sealed: Sealed,
     pub(super) growing: Option<Growing>,
+    /// What the last owner has left open, as long as nobody has judged it.
+    pub(super) unjudged: Vec<OpenTransaction>,
     /// What the files were opened under: each number is compared with the one that is shown.
     pub(super) numbers: Vec<Arc<AtomicU64>>,
 }
@@ -88,7 +95,7 @@ pub(super) enum Look {
 const MOST_LOOKS_ANEW: u32 = 10;
 
 /// How long a look waits for an owner that is about to open the store, and how long it tries again what has failed.
-const LONGEST_LOOK: Duration = Duration::from_secs(10);
+pub(super) const LONGEST_LOOK: Duration = Duration::from_secs(10);
 const LONGEST_FAILURE: Duration = Duration::from_millis(100);
 
 impl fmt::Debug for Follow {
@@ -98,8 +105,8 @@ impl fmt::Debug for Follow {
 }
 
 impl Follow {
-    pub(crate) fn new(guest: Arc<Guest>, identity: Identity, topics: FollowedTopics) -> Self {
-        Self { guest, identity, topics, known: Mutex::default() }
+    pub(crate) fn new(guest: Arc<Guest>, identity: Identity, topics: FollowedTopics, judge: Judge) -> Self {
+        Self { guest, identity, topics, judge, left: RwLock::default(), known: Mutex::default() }
     }
 
     pub(crate) fn guest(&self) -> &Arc<Guest> {
@@ -113,12 +120,13 @@ impl Log {
     pub(crate) fn look(&self) -> Result<()> {
         match &self.follow {
             None => Ok(()),
-            Some(follow) => self.look_at(follow),
+            Some(follow) => self.look_and_judge(follow),
         }
     }
 
+    /// The same, whatever becomes of transactions that nobody has judged. It calls no layer above for that.
     #[cold]
-    fn look_at(&self, follow: &Follow) -> Result<()> {
+    pub(super) fn look_at(&self, follow: &Follow) -> Result<()> {
         self.check_open()?;
         let mut known = follow.known.lock();
         let first = self.look_once(follow, &mut known);
@@ -169,16 +177,26 @@ impl Log {
             OwnerState::Silent(_) => {
                 Err(Error::StoreInUse { path: self.directory.path().to_path_buf(), pid: follow.guest.pid() })
             }
-            OwnerState::Opening(life) | OwnerState::Here(life) => self.look_at_slot(follow, known, life),
+            OwnerState::Opening(life) => self.look_at_slot(follow, known, (life, true)),
+            OwnerState::Here(life) => self.look_at_slot(follow, known, (life, false)),
         }
     }
 
-    fn look_at_slot(&self, follow: &Follow, known: &mut Known, life: u64) -> Result<Look> {
+    fn look_at_slot(
+        &self,
+        follow: &Follow,
+        known: &mut Known,
+        (life, is_opening): (u64, bool),
+    ) -> Result<Look> {
         let Some(slot) = follow.guest.slot(follow.identity.topic, follow.identity.partition)? else {
             return Ok(Look::Again);
         };
         let Some(shown) = slot.read() else { return Ok(Look::Again) };
         if (shown.topic, shown.partition) != (follow.identity.topic, follow.identity.partition) {
+            return Ok(Look::Again);
+        }
+        if is_opening && follow.left.read().stable(&shown.growth) < shown.growth.end {
+            // It has not decided yet, and an earlier owner may have shown more.
             return Ok(Look::Again);
         }
         known.slot = Some(slot.clone());

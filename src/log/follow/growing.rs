@@ -84,12 +84,9 @@ impl Log {
         }
         known.shown = Some(shown);
         let end = shown.growth.end;
-        self.offsets.follow((
-            shown.start,
-            shown.durable.clamp(shown.start, end),
-            end,
-            shown.growth.stable.min(end),
-        ));
+        let left = self.follow.as_ref().map(|follow| follow.left.read().stable(&shown.growth));
+        let stable = left.unwrap_or(shown.growth.stable).min(end);
+        self.offsets.follow((shown.start, shown.durable.clamp(shown.start, end), end, stable));
     }
 
     /// What figures are made of is what is shown now.

@@ -164,11 +164,16 @@ impl Log {
         }
         let found = found?;
         let (start, durable, end) = (found.state.state().log_start, found.durable, found.end);
-        // Nobody has decided about what is open: that is for the next owner.
-        let stable = found.producers.unfinished().unwrap_or(end);
+        let open = found.producers.open_transactions();
+        let stable = found.producers.unfinished().map_or(end, |first| {
+            // What was shown is not taken back while somebody finds out about the rest.
+            if end < self.end() { first } else { self.stable().max(first) }
+        });
         self.accept_files(known, found, (Basis::LeftFiles { life }, None));
         known.numbers.clear();
         known.slot = None;
+        known.unjudged = open;
+        follow.left.write().begin(start, end);
         self.offsets.follow((start, durable.clamp(start, end), end, stable));
         Ok(Look::Done)
     }

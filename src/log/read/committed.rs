@@ -62,7 +62,10 @@ impl Log {
 
     /// What is known of the transaction of a record, if it has no end in the log.
     pub(in crate::log) fn fate(&self, producer_id: i64, offset: Offset) -> Option<Fate> {
-        self.producers.lock().fate(producer_id, offset)
+        match &self.follow {
+            None => self.producers.lock().fate(producer_id, offset),
+            Some(follow) => follow.fate(producer_id, offset),
+        }
     }
 
     /// The aborted transactions with records in the segment that holds `offset`, as far as all is decided.

@@ -11,6 +11,7 @@ use crate::format::{BatchHeader, EndMarker, ProducerStamp};
 use crate::locks::MutexGuard;
 use crate::log::log::Log;
 use crate::log::poison::PoisoningGuard;
+use crate::log::producers::table::ProducerTable;
 use crate::log::producers::table::{Refusal, Remembered, Sender, Verdict};
 use crate::log::write::accumulator::{Accumulator, Take};
 use crate::log::write::open_batch::{OpenBatch, Position};
@@ -49,6 +50,16 @@ pub(crate) enum Standing {
     Ended,
     /// None of it is known: it was never written there, or so long ago that its producer is forgotten.
     Unknown,
+}
+
+impl Standing {
+    pub(in crate::log) fn of(producers: &ProducerTable, (producer_id, epoch): (i64, i16)) -> Self {
+        match producers.open_of(producer_id) {
+            Some(open) if open.producer_epoch == epoch => Self::Open { last: open.last },
+            _ if producers.epoch(producer_id).is_some_and(|known| known > epoch) => Self::Ended,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// A partition whose writer is held.
@@ -108,12 +119,10 @@ impl Log {
     }
 
     /// What is known of the transaction of a producer in an epoch.
-    pub(crate) fn standing(&self, (producer_id, epoch): (i64, i16)) -> Standing {
-        let producers = self.producers.lock();
-        match producers.open_of(producer_id) {
-            Some(open) if open.producer_epoch == epoch => Standing::Open { last: open.last },
-            _ if producers.epoch(producer_id).is_some_and(|known| known > epoch) => Standing::Ended,
-            _ => Standing::Unknown,
+    pub(crate) fn standing(&self, producer: (i64, i16)) -> Standing {
+        match &self.follow {
+            None => Standing::of(&self.producers.lock(), producer),
+            Some(_) => self.left_standing(producer),
         }
     }
 

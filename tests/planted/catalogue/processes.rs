@@ -166,4 +166,19 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "if !spool.try_lock_group(group)? && false {",
         caught_by: &[GROUPS],
     },
+    // What a dead owner has left open, for those who read it in other processes.
+    Bug {
+        name: "what-a-dead-owner-left-open-judged-by-nobody",
+        file: "src/topic/follow.rs",
+        good: "if topic == TRANSACTIONS.name {",
+        bad: "if topic == TRANSACTIONS.name || true {",
+        caught_by: &[tests("processes", &["left::"])],
+    },
+    Bug {
+        name: "what-was-read-between-two-owners-taken-back-by-the-next",
+        file: "src/log/follow/left.rs",
+        good: "shown.stable.max(self.stable)",
+        bad: "shown.stable",
+        caught_by: &[tests("processes", &["left::"])],
+    },
 ];
