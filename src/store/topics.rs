@@ -33,7 +33,7 @@ impl Store {
     /// let names: Vec<_> = (0..100).map(|number| format!("customer-{number}")).collect();
     /// let topics = store.create_topics(names.iter().map(|name| (name, TopicConfig::new())))?;
     /// assert_eq!(topics.last().unwrap().name(), "customer-99");
-    /// # Ok::<(), annals::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn create_topics<N: AsRef<str>>(
         &self,

@@ -15,8 +15,16 @@ fn resident() -> u64 {
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
+/// In a process of its own: what it holds is not that of other tests.
 #[test]
 fn a_worker_far_behind_keeps_nothing_of_what_waits() {
+    const ALONE: &str = "ANNALS_SCALE_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        alone.args(["--exact", "scale::a_worker_far_behind_keeps_nothing_of_what_waits", "--nocapture"]);
+        assert!(alone.env(ALONE, "1").status().unwrap().success(), "see above");
+        return;
+    }
     let waiting =
         std::env::var("ANNALS_WAITING").ok().and_then(|count| count.parse().ok()).unwrap_or(20_000_u64);
     let dir = tempfile::tempdir().unwrap();

@@ -386,7 +386,8 @@ impl Worker {
         let place = partition.topic_partition().to_string();
         self.note(|| format!("read {place}"));
         let mut next = None;
-        for record in partition.read(..).map_err(|error| format!("read {place}: {error:?}"))? {
+        let Some(reader) = self.judge(id, "read", partition.read(..))? else { return Ok(()) };
+        for record in reader {
             let record = match record {
                 Ok(record) => record,
                 Err(Error::OffsetOutOfRange { start, requested, .. }) if start > requested => return Ok(()),
