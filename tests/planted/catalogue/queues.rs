@@ -181,9 +181,9 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "letters-of-other-topics-handed-out",
-        file: "src/share/queue.rs",
-        good: "record.header(TOPIC_HEADER) == Some(topic.as_bytes());",
-        bad: "(record.header(TOPIC_HEADER) == Some(topic.as_bytes()) || true);",
+        file: "src/share/letter.rs",
+        good: "says(TOPIC_HEADER, topic) && says(GROUP_HEADER, group)",
+        bad: "(says(TOPIC_HEADER, topic) || true) && says(GROUP_HEADER, group)",
         caught_by: &[tests("queue", &["letters::"])],
     },
     Bug {
