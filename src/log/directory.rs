@@ -5,7 +5,7 @@ use crate::format::{
     Identity, Mark, PartitionState, SegmentFile, SegmentSummary, parse_segment_file_name,
     parse_snapshot_file_name,
 };
-use crate::io::{Directory, EntryKind, OpenMode};
+use crate::io::{Directory, Entry, EntryKind, OpenMode};
 use crate::log::config::LogConfig;
 use crate::log::log::Log;
 use crate::log::table::state_file::{STATE_FILE, StateFile};
@@ -40,7 +40,7 @@ impl Log {
         if let Some(file) = StateFile::read_if_there(directory)? {
             return Ok(file);
         }
-        if directory.exists()? && Self::is_unfinished(directory)? {
+        if directory.exists()? && Self::is_new(directory)? {
             let mut state = new_state(identity, empty_segment(0, index_interval_bytes));
             // As one that was written when the partition was made: what follows has the same bytes.
             state.sequence += 1;
@@ -80,6 +80,16 @@ impl Log {
             }
         }
         Ok(true)
+    }
+
+    /// True for a directory in which nothing was ever written to a log: one whose records are all gone has a segment that begins behind
+    /// them.
+    fn is_new(directory: &Directory) -> Result<bool> {
+        let is_of_the_first = |entry: &Entry| {
+            let of_segment = parse_segment_file_name(&entry.name).is_some_and(|name| name.base == 0);
+            entry.kind == EntryKind::File && (of_segment || entry.name == format!("{STATE_FILE}.new"))
+        };
+        Ok(directory.list()?.iter().all(is_of_the_first) && Self::is_empty(directory)?)
     }
 
     /// True for a directory in which a crash cut off the making of a partition, or the end of a removal: it says of no

@@ -96,3 +96,24 @@ fn it_is_read_copied_verified_and_appended_to_like_any_other() {
         assert!(matches!(store.topic("orders"), Err(Error::Corrupt { .. })));
     }
 }
+
+/// It begins behind what was deleted: without its state file nobody knows where.
+#[test]
+fn one_whose_records_are_all_gone_is_not_taken_for_it() {
+    let dir = fast_dir();
+    let store = by_hand(dir.path()).open().unwrap();
+    let partition = store.create_topic("orders", TopicConfig::new()).unwrap().partition(0).unwrap();
+    partition.append(&[Record::new().value("x")], Durability::Os).unwrap();
+    partition.delete_records(1).unwrap();
+    store.close().unwrap();
+    let directory = dir.path().join("orders-0");
+    let bytes = |entry: std::io::Result<fs::DirEntry>| {
+        let entry = entry.unwrap();
+        let is_log = entry.path().extension().is_some_and(|end| end == "log");
+        if is_log { entry.metadata().unwrap().len() } else { 0 }
+    };
+    assert_eq!(fs::read_dir(&directory).unwrap().map(bytes).sum::<u64>(), 0);
+    fs::remove_file(directory.join("annals.state")).unwrap();
+    let store = by_hand(dir.path()).open().unwrap();
+    assert!(matches!(store.topic("orders"), Err(Error::Corrupt { .. })));
+}

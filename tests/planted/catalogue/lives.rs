@@ -348,4 +348,11 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "",
         caught_by: &[POWER_CUT, tests("crash", &["durability::names::the_files_of_a_partition"])],
     },
+    Bug {
+        name: "one-whose-records-are-gone-is-taken-for-a-new-one",
+        file: "src/log/directory.rs",
+        good: "if directory.exists()? && Self::is_new(directory)? {",
+        bad: "if directory.exists()? && Self::is_unfinished(directory)? {",
+        caught_by: &[tests("interface", &["lifecycle::untouched::one_whose"])],
+    },
 ];
