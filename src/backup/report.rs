@@ -53,7 +53,7 @@ pub struct BackedUp {
     pub topic_partition: TopicPartition,
     /// First offset that may be read.
     pub start: Offset,
-    /// The offset behind the last record.
+    /// The offset after the last record.
     pub end: Offset,
 }
 

@@ -101,7 +101,7 @@ impl Consumer {
     }
 
     /// How many offsets lie between the positions of this consumer and the last records sent to its partitions, those still
-    /// in memory included; behind a transaction that is not decided nothing counts for who reads committed records. Where
+    /// in memory included; after a transaction that is not decided nothing counts for who reads committed records. Where
     /// compaction or retention left gaps it is more than there are records.
     ///
     /// # Errors

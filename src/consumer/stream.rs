@@ -9,7 +9,7 @@ use crate::consumer::consumer::Consumer;
 use crate::error::{Error, Result};
 use crate::topic::Records;
 
-/// A [`Consumer`] as a [`Stream`] of [`Records`]: [`Consumer::into_stream`]. It ends behind the error that says that the store is
+/// A [`Consumer`] as a [`Stream`] of [`Records`]: [`Consumer::into_stream`]. It ends after the error that says that the store is
 /// closed.
 ///
 /// ```

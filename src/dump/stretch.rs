@@ -33,7 +33,7 @@ pub enum Stretch {
 #[derive(Debug)]
 pub struct Stretches<'a> {
     segment: &'a SegmentDump,
-    /// `None` behind the end.
+    /// `None` after the end.
     position: Option<u64>,
 }
 

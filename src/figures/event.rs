@@ -36,7 +36,7 @@ pub enum Event {
         end: Offset,
         /// Bytes that were looked through.
         scanned_bytes: u64,
-        /// Bytes of a torn tail behind its end; 0 when there is none.
+        /// Bytes of a torn tail after its end; 0 when there is none.
         torn_bytes: u64,
     },
     /// A segment was sealed, and another begun.

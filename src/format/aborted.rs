@@ -1,7 +1,7 @@
 //! `.txnindex`: the transactions whose ABORT marker stands in the segment.
 //!
 //! ```text
-//! i16 version 0 | i64 producer id | i64 first offset | i64 last offset, the marker's | i64 last stable offset behind it
+//! i16 version 0 | i64 producer id | i64 first offset | i64 last offset, the marker's | i64 last stable offset after it
 //! ```
 
 use super::Malformed;

@@ -45,7 +45,7 @@ pub(crate) struct SealedBatch<'a> {
     pub(crate) header: BatchHeader,
 }
 
-/// Encodes records one behind the other with contiguous offsets, after room for the header, so that an uncompressed
+/// Encodes records one after the other with contiguous offsets, after room for the header, so that an uncompressed
 /// batch is written from where its records were encoded.
 #[derive(Debug)]
 pub(crate) struct BatchBuilder {
@@ -114,7 +114,7 @@ impl BatchBuilder {
         }
     }
 
-    /// The records, one behind the other, uncompressed.
+    /// The records, one after the other, uncompressed.
     pub(crate) fn records(&self) -> &[u8] {
         self.plain.get(BatchHeader::LEN..).unwrap_or_default()
     }

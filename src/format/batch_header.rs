@@ -5,7 +5,7 @@
 //! | base     | batch | leader|m | crc | attri| last  | base   | max    | producer | prod. | base    | record  |
 //! | offset   | length| epoch |  |     | butes| delta | time   | time   | id       | epoch | sequence| count   |
 //! ```
-//! The CRC-32C covers byte 21 to the end: base offset and leader epoch can be given anew without touching it, and a
+//! The CRC-32C covers byte 21 to the end: base offset and leader epoch can be given again without touching it, and a
 //! flipped bit in the first 17 bytes goes unnoticed unless the reader checks offsets and magic.
 
 use super::bytes::Reader;
@@ -41,7 +41,7 @@ const _: () = assert!(
 pub(crate) struct BatchHeader {
     /// Offset of the first record that the batch had when it was written.
     pub(crate) base_offset: Offset,
-    /// Bytes behind the length field itself.
+    /// Bytes after the length field itself.
     pub(crate) batch_length: i32,
     pub(crate) leader_epoch: i32,
     pub(crate) crc: u32,
@@ -209,7 +209,7 @@ impl BatchHeader {
         sequence_after(self.base_sequence, self.last_offset_delta)
     }
 
-    /// Where the batch behind this one starts at the earliest.
+    /// Where the batch after this one starts at the earliest.
     pub(crate) fn next_offset(&self) -> Offset {
         self.last_offset().saturating_add(1)
     }
@@ -219,7 +219,7 @@ impl BatchHeader {
     }
 }
 
-/// The sequence `count` records on: behind the greatest comes 0. No sequence stays none.
+/// The sequence `count` records on: after the greatest comes 0. No sequence stays none.
 pub(crate) fn sequence_after(sequence: i32, count: i32) -> i32 {
     match sequence.checked_add(count) {
         _ if sequence < 0 => sequence,

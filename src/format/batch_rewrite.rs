@@ -55,7 +55,7 @@ pub(crate) struct BatchRewriter {
     most_expanded: Option<usize>,
     compressor: Compressor,
     fates: Vec<RecordFate>,
-    /// Room for the header, then records as they are encoded anew.
+    /// Room for the header, then records as they are encoded again.
     plain: Vec<u8>,
     /// The same, compressed.
     packed: Vec<u8>,
@@ -67,7 +67,7 @@ impl BatchRewriter {
         Self { most_expanded: Some(most_expanded), ..Self::default() }
     }
 
-    /// Asks `judge` for each record's fate and makes the batch that is left. `records` are the batch's bytes behind its
+    /// Asks `judge` for each record's fate and makes the batch that is left. `records` are the batch's bytes after its
     /// header, decompressed.
     pub(crate) fn rewrite(
         &mut self,

@@ -1,4 +1,4 @@
-//! Whole index files: entries one behind the other, each greater than the one before.
+//! Whole index files: entries one after the other, each greater than the one before.
 
 use super::{Malformed, OffsetIndexEntry, TimeIndexEntry};
 

@@ -265,7 +265,7 @@ impl KeyIndexHeader {
         hasher.finalize()
     }
 
-    /// Whether a page behind the first is as it was written, and stood where it was read.
+    /// Whether a page after the first is as it was written, and stood where it was read.
     pub(crate) fn is_sound(&self, number: u32, page: &[u8]) -> bool {
         match page.split_at_checked(BODY_BYTES) {
             Some((body, crc)) => crc == self.crc_of(number, body).to_be_bytes().as_slice(),
@@ -415,7 +415,7 @@ fn put_counts(out: &mut Vec<u8>, header: &KeyIndexHeader, entries: &[KeyEntry]) 
     }
 }
 
-/// Fills the page that was begun, and puts its CRC behind it.
+/// Fills the page that was begun, and puts its CRC after it.
 fn seal_page(out: &mut Vec<u8>, header: &KeyIndexHeader) {
     let number = out.len() / PAGE_BYTES;
     let begin = number * PAGE_BYTES;

@@ -221,7 +221,7 @@ impl<'a> Cursor<'a> {
         taken
     }
 
-    /// Bytes behind their length, or null, which is `Some(None)`.
+    /// Bytes after their length, or null, which is `Some(None)`.
     #[inline]
     fn take_nullable(&mut self) -> Option<Option<&'a [u8]>> {
         match self.take_varint()? {

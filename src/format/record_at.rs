@@ -5,9 +5,9 @@ use super::short_varint::ShortVarints;
 use super::{BatchHeader, Malformed, RecordIter};
 use crate::types::Offset;
 
-/// The record of `offset`, `None` when the batch has none; `records` are the batch's bytes behind its header, uncompressed.
+/// The record of `offset`, `None` when the batch has none; `records` are the batch's bytes after its header, uncompressed.
 ///
-/// Of the records in front of it nothing but the length is looked at where that is enough, and nothing of those behind it.
+/// Of the records in front of it nothing but the length is looked at where that is enough, and nothing of those after it.
 pub(crate) fn record_at<'a>(
     header: &BatchHeader,
     records: &'a [u8],
@@ -34,7 +34,7 @@ fn nth<'a>(header: &BatchHeader, records: &'a [u8], offset: Offset) -> Option<Ra
     walk.next_record()?.ok().filter(|record| record.offset == offset)
 }
 
-/// The position behind the first `count` records, by what they say of their lengths.
+/// The position after the first `count` records, by what they say of their lengths.
 fn behind(records: &[u8], count: i32) -> Option<usize> {
     let mut at = 0_usize;
     for _ in 0..count {

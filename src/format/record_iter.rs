@@ -48,11 +48,11 @@ struct Head {
     varints: ShortVarints,
     /// Position of what `varints` were made from.
     body: usize,
-    /// Position behind the record.
+    /// Position after the record.
     end: usize,
 }
 
-/// A record and the place behind it.
+/// A record and the place after it.
 struct Taken {
     span: RecordSpan,
     behind: Place,
@@ -62,7 +62,7 @@ impl<'a> RecordIter<'a> {
     /// Bytes of the shortest record there can be: seven varints of one byte, the attributes among them.
     pub(crate) const SHORTEST: usize = 7;
 
-    /// The records of the batch with this header; `records` are its bytes behind the header, decompressed.
+    /// The records of the batch with this header; `records` are its bytes after the header, decompressed.
     pub(crate) fn new(header: &BatchHeader, records: &'a [u8]) -> Self {
         Self::resume(header, records, 0, header.record_count)
     }
@@ -91,7 +91,7 @@ impl<'a> RecordIter<'a> {
         self.place.remaining
     }
 
-    /// The next record, or `None` behind the last.
+    /// The next record, or `None` after the last.
     #[inline]
     pub(crate) fn next_record(&mut self) -> Option<Result<RawRecord<'a>, Malformed>> {
         if self.place.remaining <= 0 {
@@ -250,7 +250,7 @@ impl<'a> Batch<'a> {
         if cursor.at == end { u32::try_from(at).ok() } else { None }
     }
 
-    /// The place behind the record at `place`, whose offset must be above the one before and within the batch, and whose
+    /// The place after the record at `place`, whose offset must be above the one before and within the batch, and whose
     /// end inside it.
     #[inline(always)]
     fn behind(&self, place: Place, offset_delta: i32, end: usize) -> Option<Place> {
@@ -274,7 +274,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// A key or value whose encoded length was taken from in front of `at`, and the position behind it.
+/// A key or value whose encoded length was taken from in front of `at`, and the position after it.
 #[inline(always)]
 fn quick_field(encoded_len: u64, at: usize) -> Option<(FieldSpan, usize)> {
     if encoded_len == 1 {
@@ -287,7 +287,7 @@ fn quick_field(encoded_len: u64, at: usize) -> Option<(FieldSpan, usize)> {
     Some((FieldSpan { at: u32::try_from(at).ok()?, len }, at + index(len)))
 }
 
-/// What each of the two decoders makes of the next record: where its fields lie, and the position behind it.
+/// What each of the two decoders makes of the next record: where its fields lie, and the position after it.
 #[cfg(test)]
 impl RecordIter<'_> {
     pub(super) fn quick_next(&self) -> Option<(RecordSpan, usize)> {

@@ -5,7 +5,7 @@
 pub(super) struct ShortVarints {
     /// Bytes not yet taken, lowest first, and zeros.
     word: u64,
-    /// Bytes taken. More than there were when a varint went on behind them, which `taken` tells.
+    /// Bytes taken. More than there were when a varint went on after them, which `taken` tells.
     taken: usize,
 }
 

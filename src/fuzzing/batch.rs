@@ -61,7 +61,7 @@ fn length_behind_prefix(batch: &[u8]) -> i32 {
     i32::try_from(batch.len() - BatchHeader::PREFIX).unwrap_or(i32::MAX)
 }
 
-/// One bit, somewhere behind the checksum.
+/// One bit, somewhere after the checksum.
 fn check_flip(whole: &[u8]) {
     let mut flipped = whole.to_vec();
     let covered = flipped.get_mut(21..).unwrap_or_default();

@@ -154,7 +154,7 @@ fn adopt(files: &mut Files, path: &Path) {
     files.insert(path.to_path_buf(), state.encode());
 }
 
-/// The paths of files that are not the same. Indexes are hints: whoever looks for one that does not fit makes it anew.
+/// The paths of files that are not the same. Indexes are hints: whoever looks for one that does not fit makes it again.
 fn changed(before: &Files, after: &Files) -> Vec<PathBuf> {
     let paths = before.keys().chain(after.keys());
     let changed = paths.filter(|path| before.get(*path) != after.get(*path));

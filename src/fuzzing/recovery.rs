@@ -17,16 +17,16 @@ const LOG: &str = "00000000000000000000.log";
 #[derive(Debug)]
 struct Left {
     files: Files,
-    /// Bytes and next offset behind each batch; the first are zero.
+    /// Bytes and next offset after each batch; the first are zero.
     ends: Vec<(usize, i64)>,
     /// How many of the batches were synced.
     synced: usize,
     records: Vec<Plain>,
 }
 
-/// A few batches, cut off anywhere, and any bytes behind them, as they are or as a batch that claims to go there.
+/// A few batches, cut off anywhere, and any bytes after them, as they are or as a batch that claims to go there.
 /// Everything that is whole is kept, as a prefix; what was synced and is not there is an error that changes nothing; and
-/// the log goes on behind what was kept.
+/// the log goes on after what was kept.
 pub fn recovery(data: &[u8]) {
     let mut input = Input::new(data);
     let left = leave(&mut input);
@@ -113,7 +113,7 @@ fn holds(partition: &Partition, records: &[Plain], whole: i64) -> bool {
     })
 }
 
-/// Appends behind what was kept, and looks again after a power cut.
+/// Appends after what was kept, and looks again after a power cut.
 fn goes_on(memory: &Memory, store: &crate::store::Store, records: &[Plain], whole: i64) -> Result<()> {
     let partition = store.topic("t")?.partition(0)?;
     let end = partition.end();

@@ -1,4 +1,4 @@
-//! Stores in memory, small enough to be made anew for every input.
+//! Stores in memory, small enough to be made again for every input.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};

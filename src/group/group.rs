@@ -118,7 +118,7 @@ impl Group {
         left.topics
     }
 
-    /// Assigns anew, after a topic was created, grew or went.
+    /// Assigns again, after a topic was created, grew or went.
     pub(super) fn reassign(&self, all: &Topics) {
         self.assign(&mut self.members.lock(), all);
     }

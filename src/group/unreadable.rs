@@ -1,4 +1,4 @@
-//! What holds while the commits cannot be read: a group that began anew would read again, or leave out, what others had read.
+//! What holds while the commits cannot be read: a group that began again would read again, or leave out, what others had read.
 
 use crate::error::{Error, Result};
 use crate::group::committed::Committed;

@@ -75,7 +75,7 @@ impl MappedWrites {
         state.reserved = state.reserved.max(len);
     }
 
-    /// The file is about to be cut: nothing behind its end is ever stored into.
+    /// The file is about to be cut: nothing after its end is ever stored into.
     pub(super) fn forget(&self) {
         let mut state = self.state.lock();
         state.reserved = 0;
@@ -162,7 +162,7 @@ impl Mapped {
         Ok(Some(Self { raw, start, end, ready, trusted: 0..0, asked: Tick::default() }))
     }
 
-    /// Asks for the pages of `position..end` and some behind them: of those that were asked for before, what is likely to
+    /// Asks for the pages of `position..end` and some after them: of those that were asked for before, what is likely to
     /// be stored into before the next tick; more when they are new.
     fn ask(&mut self, position: u64, end: u64) -> io::Result<()> {
         let now = tick();

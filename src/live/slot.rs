@@ -152,7 +152,7 @@ impl Slot {
         }
     }
 
-    /// The same for a partition that is shown anew.
+    /// The same for a partition that is shown again.
     pub(super) fn reset_durable(&self, durable: i64) {
         self.store(word::DURABLE, durable.cast_unsigned());
     }

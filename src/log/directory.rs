@@ -82,7 +82,7 @@ impl Log {
         Ok(true)
     }
 
-    /// True for a directory in which nothing was ever written to a log: one whose records are all gone has a segment that begins behind
+    /// True for a directory in which nothing was ever written to a log: one whose records are all gone has a segment that begins after
     /// them.
     fn is_new(directory: &Directory) -> Result<bool> {
         let is_of_the_first = |entry: &Entry| {

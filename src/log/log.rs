@@ -259,7 +259,7 @@ impl Log {
         self.offsets.end()
     }
 
-    /// Next offset to be given out: behind the records that are still in memory.
+    /// Next offset to be given out: after the records that are still in memory.
     pub(crate) fn next_offset(&self) -> Offset {
         if self.follow.is_some() {
             return self.end();

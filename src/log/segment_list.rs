@@ -30,7 +30,7 @@ impl SegmentList {
         self.segments.get(after.saturating_sub(1))
     }
 
-    /// The segment behind the one of that base.
+    /// The segment after the one of that base.
     pub(super) fn after(&self, base: Offset) -> Option<&Arc<Segment>> {
         self.segments.get(self.segments.partition_point(|segment| segment.base() <= base))
     }

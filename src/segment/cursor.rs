@@ -100,7 +100,7 @@ impl Cursor {
         sound.map_err(|malformed| self.segment.log().damaged(position, header.base_offset, malformed))
     }
 
-    /// Moves behind the batch whose header `peek` returned.
+    /// Moves after the batch whose header `peek` returned.
     pub(crate) fn step_over(&mut self, header: &BatchHeader) {
         debug_assert!(self.expected <= header.base_offset, "{} before {}", header.base_offset, self.expected);
         debug_assert!(header.base_offset < header.next_offset(), "a batch takes an offset at least");

@@ -24,7 +24,7 @@ pub(crate) struct SparseIndex {
 pub(crate) struct Around {
     /// The last entry whose batch ends at or before the offset.
     pub(crate) floor: Option<OffsetIndexEntry>,
-    /// The first entry whose batch ends at or behind the offset, when that batch is more likely to hold it than not. Going
+    /// The first entry whose batch ends at or after the offset, when that batch is more likely to hold it than not. Going
     /// there first leaves what lies between the two entries untouched.
     pub(crate) likely: Option<OffsetIndexEntry>,
 }

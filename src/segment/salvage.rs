@@ -47,7 +47,7 @@ pub(crate) struct Salvage {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known {
     pub(crate) base: Offset,
-    /// The offset behind its last; the largest of all when nobody knows.
+    /// The offset after its last; the largest of all when nobody knows.
     pub(crate) until: Offset,
     /// No offset was missing.
     pub(crate) was_gapless: bool,
@@ -78,7 +78,7 @@ impl Salvage {
     }
 }
 
-/// Looks through all of `log`. Where a batch is not sound, the one behind it is looked for where its length says, and then
+/// Looks through all of `log`. Where a batch is not sound, the one after it is looked for where its length says, and then
 /// at every byte.
 pub(crate) fn salvage(log: &LogFile, known: Known, judge: Judge<'_>) -> Result<Salvage> {
     let len = log.len()?;

@@ -15,11 +15,11 @@ pub(crate) struct Scan {
     pub(crate) index: SparseIndex,
     /// The transactions whose ABORT marker is among them.
     pub(crate) aborted: Vec<AbortedTransaction>,
-    /// What lies behind them.
+    /// What lies after them.
     pub(crate) tail: Tail,
 }
 
-/// What lies behind the last good batch of a segment.
+/// What lies after the last good batch of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Tail {
     /// Nothing, or zeros that were allocated ahead.
@@ -71,7 +71,7 @@ pub(crate) fn scan(
     }
 }
 
-/// Adds the batch behind those counted so far. The inner error says why there is none; the outer one that the file could
+/// Adds the batch after those counted so far. The inner error says why there is none; the outer one that the file could
 /// not be read, which proves nothing about it.
 fn next(
     walk: &mut Walk<'_>,

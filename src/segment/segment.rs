@@ -28,7 +28,7 @@ pub(crate) struct Segment {
     /// The writer notes batches here before it moves `written`.
     index: RwLock<Index>,
     offsets: Offsets,
-    /// Noted by the writer before readers can come to what lies behind the marker.
+    /// Noted by the writer before readers can come to what lies after the marker.
     aborted: Aborted,
     /// Of use to topics alone that ask for a key index.
     keys: Keys,

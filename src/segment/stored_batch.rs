@@ -60,7 +60,7 @@ impl StoredBatch {
         self.view.get(self.at..self.at + self.header.total_len()).unwrap_or_default()
     }
 
-    /// Everything behind the header: records, or what they were compressed to.
+    /// Everything after the header: records, or what they were compressed to.
     pub(crate) fn body(&self) -> &[u8] {
         self.bytes().get(BatchHeader::LEN..).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! What lies behind the end of a queue and is no message: counted by whoever has to know how many messages wait.
+//! What lies after the end of a queue and is no message: counted by whoever has to know how many messages wait.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -151,7 +151,7 @@ impl DeadLetters {
     }
 
     /// Sends the message to its topic again, and ends the letter, in one transaction. It is a new record at the end of the partition it came from,
-    /// and its deliveries are counted anew. The queues of other groups pass over it; consumers see it. Of a letter that is not
+    /// and its deliveries are counted again. The queues of other groups pass over it; consumers see it. Of a letter that is not
     /// [whole](DeadLetter::is_whole) the message is read from where it was. A message so large that the header which says so has no
     /// room beside it goes back without it: the queues of other groups are handed it too.
     ///

@@ -20,7 +20,7 @@ impl Lanes {
         self.key_of.len()
     }
 
-    /// Puts a record behind the others of its key. True when it is the only one.
+    /// Puts a record after the others of its key. True when it is the only one.
     pub(super) fn add(&mut self, offset: Offset, key: u64) -> bool {
         self.key_of.insert(offset, key);
         match self.by_key.entry(key) {

@@ -4,7 +4,7 @@ use crate::share::burial::Burial;
 use crate::topic::{OwnedHeader, OwnedRecord, RecordRef};
 use crate::types::Record;
 
-/// Kafka's headers of a dead letter, behind those of the record.
+/// Kafka's headers of a dead letter, after those of the record.
 pub(super) const TOPIC_HEADER: &str = "__dlq.errors.topic";
 pub(super) const PARTITION_HEADER: &str = "__dlq.errors.partition";
 pub(super) const OFFSET_HEADER: &str = "__dlq.errors.offset";

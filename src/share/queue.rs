@@ -72,7 +72,7 @@ pub(super) struct Look {
 #[derive(Debug, Default)]
 struct Reading {
     again: Vec<(Span, Vec<OwnedRecord>)>,
-    /// Each record behind the end, and whether it is handed out.
+    /// Each record after the end, and whether it is handed out.
     fresh: Vec<(Offset, bool)>,
     taken: Vec<Taken>,
     /// Where reading goes on; the end, when nothing was read.

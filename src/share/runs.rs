@@ -97,7 +97,7 @@ impl Runs {
         self.by_first.iter().map(|(first, run)| (*first, *run))
     }
 
-    /// Those that end at the offset or behind it.
+    /// Those that end at the offset or after it.
     pub(super) fn from(&self, offset: Offset) -> impl Iterator<Item = (Offset, Run)> {
         let first = self.at(offset).map_or(offset, |(first, _)| first);
         self.by_first.range(first..).map(|(first, run)| (*first, *run))

@@ -291,7 +291,7 @@ impl SharePartition {
         }
     }
 
-    /// Takes in records that were read behind the end: those that are handed out under `lock`, the others wait. What lies
+    /// Takes in records that were read after the end: those that are handed out under `lock`, the others wait. What lies
     /// between is not there.
     pub(super) fn extend(&mut self, fresh: &[(Offset, bool)], next: Offset, lock: Lock) {
         let are_alike =
@@ -321,7 +321,7 @@ impl SharePartition {
         self.noted = self.noted.max(end);
     }
 
-    /// Records that were read behind the end are not taken in after all.
+    /// Records that were read after the end are not taken in after all.
     pub(super) fn forget(&mut self, fresh: &[(Offset, bool)]) {
         if let (Some(lanes), Some((first, _)), Some((last, _))) =
             (&mut self.lanes, fresh.first(), fresh.last())
@@ -344,7 +344,7 @@ impl SharePartition {
         }
     }
 
-    /// What a record is doing; `None` below the start and behind the end.
+    /// What a record is doing; `None` below the start and after the end.
     pub(super) fn state_of(&self, offset: Offset) -> Option<RunState> {
         self.runs.at(offset).map(|(_, run)| run.state)
     }
@@ -393,7 +393,7 @@ impl SharePartition {
         }
     }
 
-    /// What is done behind the start, in order; no two touch.
+    /// What is done after the start, in order; no two touch.
     pub(super) fn done(&self) -> Vec<RangeInclusive<Offset>> {
         let mut done: Vec<RangeInclusive<Offset>> = Vec::new();
         for (first, run) in self.runs.iter().filter(|(_, run)| run.state.is_final()) {

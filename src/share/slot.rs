@@ -31,7 +31,7 @@ pub(super) struct SlotInner {
     pub(super) accounts: Accounts,
     /// Stands where nothing was handed out yet; made by the first look.
     pub(super) reader: Option<Reader>,
-    /// Stands behind the last record that was read again, as long as there are such.
+    /// Stands after the last record that was read again, as long as there are such.
     pub(super) again: Option<Reader>,
     /// Which opening of the queue has looked through it.
     pub(super) prepared_for: u64,

@@ -50,7 +50,7 @@ impl Store {
 
     /// Makes a topic of logs that were written elsewhere: partitions of a Kafka broker, copies of partitions of annals, backups.
     /// `directories` has one for each partition, in order. Every batch stays as it is, byte for byte, at its offset, whatever
-    /// wrote it; offsets may be missing. Appends go on behind the last one. [`LogSource`](crate::LogSource) says where a
+    /// wrote it; offsets may be missing. Appends go on after the last one. [`LogSource`](crate::LogSource) says where a
     /// partition is to start, and whether files may be linked instead of copied.
     ///
     /// All of it is read and checked before anything is written. When the call returns, the topic and its records are durable;

@@ -16,7 +16,7 @@ use crate::types::{Offset, Query, TopicPartition};
 /// It is a member of the group of its name: several of one name share the partitions, what is done is committed for the group,
 /// and its lag stands among the figures of the store. Each step is a transaction.
 ///
-/// A projection under a new name begins at the first event: so one is built anew while the old one serves. When it
+/// A projection under a new name begins at the first event: so one is built again while the old one serves. When it
 /// [has caught up](Self::lag) its readers change over, and [`Store::delete_group`] forgets the old one.
 ///
 /// ```
@@ -92,7 +92,7 @@ impl Projection {
     }
 
     /// Takes the next events, waits for them up to `timeout`, and has `work` done on each. What `work` sends with the transaction, and
-    /// the position behind the events, take effect together. Events of one partition come in their order.
+    /// the position after the events, take effect together. Events of one partition come in their order.
     ///
     /// # Errors
     /// That of `work`, and those of [`Transaction::commit`]: nothing takes effect, and the next step comes to the same events. So it

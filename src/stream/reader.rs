@@ -14,7 +14,7 @@ const FETCH: FetchLimits = FetchLimits { max_records: 4096, max_bytes: 256 << 10
 /// The iterator copies in smaller steps.
 const COPY: FetchLimits = FetchLimits { max_records: 256, max_bytes: 64 << 10 };
 
-/// First offset, and the one behind the last.
+/// First offset, and the one after the last.
 pub(super) fn bounds(range: &impl RangeBounds<Offset>) -> (Offset, Offset) {
     let from = match range.start_bound() {
         Bound::Included(offset) => *offset,
@@ -83,7 +83,7 @@ impl EventReader {
         Ok(Self { place: partition.topic_partition().clone(), reader, signal: None })
     }
 
-    /// Every event below was handed out, or is none that was asked for. It moves also where nothing matches; behind what
+    /// Every event below was handed out, or is none that was asked for. It moves also where nothing matches; after what
     /// [`fetch`](Self::fetch) has found to be all, it is the position that a [`Condition`](crate::Condition) may name.
     pub fn position(&self) -> Offset {
         self.reader.position()

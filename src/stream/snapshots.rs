@@ -17,7 +17,7 @@ const OF_TOPIC: &str = "topic";
 /// `<topic>.snapshots`: key by key, as the streams are.
 ///
 /// A snapshot is a hint. It is taken only of events that survive a power cut, and counts only while the stream is at its version or
-/// behind it.
+/// after it.
 ///
 /// ```
 /// # use annals::{Expected, Record, Store, TopicConfig};
@@ -86,7 +86,7 @@ impl Snapshots {
     /// is written.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Error::InvalidArgument) for a version behind the end of the stream's partition; otherwise as
+    /// [`InvalidArgument`](Error::InvalidArgument) for a version after the end of the stream's partition; otherwise as
     /// [`Partition::flush`](crate::Partition::flush) and [`Partition::append`](crate::Partition::append).
     pub fn store(&self, key: impl AsRef<[u8]>, version: Offset, state: &[u8]) -> Result<()> {
         let key = key.as_ref();
@@ -120,7 +120,7 @@ impl Snapshots {
         Ok(snapshot(record, &id).filter(|snapshot| Some(snapshot.version) <= now))
     }
 
-    /// The last snapshot of a stream, and a reader of the events behind it: of all where there is none.
+    /// The last snapshot of a stream, and a reader of the events after it: of all where there is none.
     ///
     /// # Errors
     /// As [`load`](Self::load) and [`Stream::read`](crate::Stream::read).

@@ -115,7 +115,7 @@ impl Stream {
         &self.partition
     }
 
-    /// Reads the events whose offsets lie in a range, forwards: `..` for all, `version + 1..` for those behind a version. What was
+    /// Reads the events whose offsets lie in a range, forwards: `..` for all, `version + 1..` for those after a version. What was
     /// deleted is passed over. Where the range is open, events that come later are read too.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::topic::topics::Topics;
 use crate::types::Offset;
 
 /// The directory of a log that is to become a partition: one of a Kafka broker, the copy of one of annals, a backup of either.
-/// Its `.log` files count, and `annals.state` if there is one; all others are made anew.
+/// Its `.log` files count, and `annals.state` if there is one; all others are made again.
 ///
 /// ```
 /// use annals::LogSource;
@@ -128,7 +128,7 @@ pub struct AdoptedPartition {
     pub bytes: u64,
     /// Of these, bytes that were copied; the others are linked.
     pub copied_bytes: u64,
-    /// What lay behind the last whole batch and was not taken over: a batch that was not written to its end.
+    /// What lay after the last whole batch and was not taken over: a batch that was not written to its end.
     pub torn: Option<TornTail>,
 }
 

@@ -101,7 +101,7 @@ impl Replay {
         Ok(Self { partition: partition.clone(), last, reader, until })
     }
 
-    /// Goes on behind the end of the second walk with the keys that it did not find. False when there are none.
+    /// Goes on after the end of the second walk with the keys that it did not find. False when there are none.
     fn look_on(&mut self) -> Result<bool> {
         if self.last.is_empty() {
             return Ok(false);

@@ -51,7 +51,7 @@ impl PartitionReader {
         Self { reader: self.reader.isolation(isolation), ..self }
     }
 
-    /// Reads what is committed, and goes on behind what is not decided.
+    /// Reads what is committed, and goes on after what is not decided.
     pub(super) fn pass_over_undecided(self) -> Self {
         Self { reader: self.reader.undecided(Undecided::IsPassedOver), ..self }
     }

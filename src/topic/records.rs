@@ -107,7 +107,7 @@ pub struct RecordsIter<'a> {
 }
 
 impl<'a> RecordsIter<'a> {
-    /// Goes on to the next slice, `None` behind the last.
+    /// Goes on to the next slice, `None` after the last.
     #[inline(never)]
     fn next_slice(&mut self) -> Option<()> {
         loop {

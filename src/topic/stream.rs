@@ -10,7 +10,7 @@ use crate::topic::partition_reader::PartitionReader;
 use crate::topic::records::Records;
 
 /// A [`PartitionReader`] as a [`Stream`] of [`Records`]: [`PartitionReader::into_stream`]. It ends with the range that is read, and
-/// behind an error.
+/// after an error.
 ///
 /// ```
 /// # use annals::Partition;

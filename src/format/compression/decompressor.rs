@@ -45,7 +45,7 @@ impl<'a> Bounded<'a> {
         Err(Malformed::TooLarge { limit: self.limit })
     }
 
-    /// Makes sure that at least one byte can be written behind those there, growing by `step` or by half of what was
+    /// Makes sure that at least one byte can be written after those there, growing by `step` or by half of what was
     /// produced, but to no more than one byte beyond the limit: with that byte an overlong stream shows itself.
     pub(super) fn grow(&mut self, step: usize) {
         if self.out.len() < self.out.capacity() {

@@ -4,7 +4,7 @@
 //! 04 22 4d 18 | FLG | BD | (content size 8) | HC | (length u32 LE, block, (checksum 4))... | 00 00 00 00
 //! ```
 //! Blocks are independent. The top bit of a length marks a stored block. HC is the second byte of XXH32 over FLG up to
-//! HC. The content size is skipped, the content checksum is not looked at, nor is anything behind the end mark.
+//! HC. The content size is skipped, the content checksum is not looked at, nor is anything after the end mark.
 
 use lz4_flex::block::{self, CompressTable};
 

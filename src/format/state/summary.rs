@@ -15,7 +15,7 @@ const ABORTED: u32 = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentSummary {
     pub(crate) base: Offset,
-    /// The offset behind its last record.
+    /// The offset after its last record.
     pub(crate) next_offset: Offset,
     /// Length of the `.log`.
     pub(crate) bytes: u64,

@@ -170,7 +170,7 @@ impl Looked {
     }
 }
 
-/// Whether what lies behind the last whole batch of a log is the beginning of one more: then it was never acknowledged, or
+/// Whether what lies after the last whole batch of a log is the beginning of one more: then it was never acknowledged, or
 /// is in the middle of being written. Anything else is damage, a whole batch with a wrong checksum too.
 fn is_torn(
     log: &LogFile,

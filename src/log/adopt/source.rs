@@ -21,7 +21,7 @@ pub(super) struct Source {
     pub(super) files: Vec<SourceFile>,
     /// Where its state file says that it starts.
     pub(super) start: Option<Offset>,
-    /// It ends here or behind.
+    /// It ends here or after.
     pub(super) end: Offset,
     /// What its state file and snapshots tell of its producers.
     pub(super) producers: Option<ProducerTable>,
@@ -34,7 +34,7 @@ pub(super) struct Source {
 pub(super) struct SourceFile {
     pub(super) name: String,
     pub(super) base: Offset,
-    /// Where the next one begins; the largest offset of all behind the last.
+    /// Where the next one begins; the largest offset of all after the last.
     pub(super) until: Offset,
     /// What the state file knows of it.
     pub(super) summary: Option<SegmentSummary>,

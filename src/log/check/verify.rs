@@ -242,7 +242,7 @@ pub(in crate::log) fn count_records(
     Ok(count)
 }
 
-/// The next batch behind a stretch that cannot be walked, as far as the stored index knows one.
+/// The next batch after a stretch that cannot be walked, as far as the stored index knows one.
 fn behind(segment: &Arc<Segment>, summary: Option<&SegmentSummary>, position: u64) -> Result<Option<Cursor>> {
     let Some(index) = summary.map(|summary| segment.stored_index(summary)).transpose()?.flatten() else {
         return Ok(None);

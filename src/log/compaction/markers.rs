@@ -17,7 +17,7 @@ pub(super) struct Markers {
 }
 
 impl Markers {
-    /// Some of the log is not looked at: of what comes behind nobody knows what is left.
+    /// Some of the log is not looked at: of what comes after nobody knows what is left.
     pub(super) fn skip(&self) {
         self.has_gaps.set(true);
     }

@@ -10,7 +10,7 @@ const FREE: Offset = -1;
 const LEAST_SLOTS: usize = 16;
 
 /// An open-addressing table from the hashes of keys to offsets. Keys are not kept: two that agree in all 128 bits would
-/// count as one. The hash is keyed anew for each map, so nobody can prepare such keys.
+/// count as one. The hash is keyed again for each map, so nobody can prepare such keys.
 #[derive(Debug)]
 pub(super) struct OffsetMap {
     slots: Vec<Slot>,

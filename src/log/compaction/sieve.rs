@@ -159,7 +159,7 @@ impl Sieve for OtherKeys<'_> {
 pub(super) struct OtherOffsets<'a>(pub(super) &'a [RangeInclusive<Offset>]);
 
 impl OtherOffsets<'_> {
-    /// The first range that ends at the offset or behind it.
+    /// The first range that ends at the offset or after it.
     fn range(&self, offset: Offset) -> Option<&RangeInclusive<Offset>> {
         self.0.get(self.0.partition_point(|range| *range.end() < offset))
     }

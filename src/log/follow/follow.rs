@@ -91,7 +91,7 @@ pub(super) enum Look {
     Again,
 }
 
-/// So often one call reads again what is not there, having looked anew each time.
+/// So often one call reads again what is not there, having looked again each time.
 const MOST_LOOKS_ANEW: u32 = 10;
 
 /// How long a look waits for an owner that is about to open the store, and how long it tries again what has failed.
@@ -212,7 +212,7 @@ impl Log {
         *self.config.write() = Arc::clone(config);
     }
 
-    /// A file that the list names is not there: its name may be another file's by now. The files are looked for anew, as the owner
+    /// A file that the list names is not there: its name may be another file's by now. The files are looked for again, as the owner
     /// shows them. Ok where the caller is to read again; `tries` counts how often it did.
     pub(in crate::log) fn look_anew(&self, error: Error, tries: &mut u32) -> Result<()> {
         let is_not_there = matches!(&error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound);

@@ -1,4 +1,4 @@
-//! The segment that another process appends to. It is read positionally: its owner may cut it behind what is shown, and a map of
+//! The segment that another process appends to. It is read positionally: its owner may cut it after what is shown, and a map of
 //! what was cut ends the process.
 
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl Growing {
         self.indexed = Place { position: cursor.position(), expected: cursor.expected() };
     }
 
-    /// Where a batch cannot be read its walk begins anew next time.
+    /// Where a batch cannot be read its walk begins again next time.
     fn index_keys(&mut self, limit: usize) -> Result<()> {
         let Place { position, expected } = self.keys;
         let (position, expected) = self.segment.follow_keys((position, expected), limit)?;

@@ -24,7 +24,7 @@ use crate::types::{NO_TIMESTAMP, Offset, Timestamp, TopicPartition};
 pub(in crate::log) enum LastClose {
     /// Closed; this is its last segment.
     Clean(SegmentSummary),
-    /// In the middle of things. The segments behind the sealed ones, oldest first, the last one active; never empty.
+    /// In the middle of things. The segments after the sealed ones, oldest first, the last one active; never empty.
     Unclean(Vec<Scan>),
 }
 

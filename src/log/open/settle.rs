@@ -2,8 +2,8 @@
 //!
 //! After a clean close the state file has to say that the partition is open again. After anything else the page cache is
 //! not to be believed: a sync that failed may have left pages that read well and are not on the disk, and no later sync
-//! will write them. So what lies behind the durable mark is copied to a new file, synced, and given its name, before
-//! anything is appended behind it.
+//! will write them. So what lies after the durable mark is copied to a new file, synced, and given its name, before
+//! anything is appended after it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -205,7 +205,7 @@ impl Log {
         }
     }
 
-    /// Brings the segments behind the sealed ones onto the disk.
+    /// Brings the segments after the sealed ones onto the disk.
     fn rescue(
         &self,
         found: &Examined,
@@ -269,7 +269,7 @@ impl Log {
         names::finish_swaps(&self.directory, unnamed).map_err(|error| self.poison_with(error))
     }
 
-    /// Cuts a segment behind its last good batch, durably.
+    /// Cuts a segment after its last good batch, durably.
     fn cut(&self, scan: &Scan) -> Result<SegmentSummary> {
         let name = segment_file_name(scan.tally.base, SegmentFile::Log);
         let file = self.directory.open(&name, OpenMode::ReadWrite)?;

@@ -238,7 +238,7 @@ impl ProducerTable {
         })
     }
 
-    /// The same for a batch as it stands in the log, whatever it is: `body` is everything behind its header.
+    /// The same for a batch as it stands in the log, whatever it is: `body` is everything after its header.
     pub(crate) fn replay(&mut self, header: &BatchHeader, body: &[u8]) -> Option<AbortedTransaction> {
         if !header.attributes.is_control() {
             self.note(header);
@@ -383,7 +383,7 @@ impl ProducerTable {
         }
     }
 
-    /// The same of all whose last batch stands at `since` or behind it.
+    /// The same of all whose last batch stands at `since` or after it.
     pub(crate) fn wrote_since(&mut self, since: Offset, now: Timestamp) {
         for producer in self.producers.values_mut() {
             if producer.batches.back().is_some_and(|batch| batch.last_offset >= since) {

@@ -106,7 +106,7 @@ impl ContentReader {
         Ok(gathered.finish())
     }
 
-    /// The next record; `None` behind the last.
+    /// The next record; `None` after the last.
     fn next(&mut self) -> Result<Option<Sighted>> {
         loop {
             if self.sight.refresh() {

@@ -95,7 +95,7 @@ impl Reader {
         Ok(self.end_of(segment))
     }
 
-    /// Where the segment behind this one begins. Nothing is known to follow in the last one: what is there now cannot be read,
+    /// Where the segment after this one begins. Nothing is known to follow in the last one: what is there now cannot be read,
     /// what comes can.
     fn end_of(&self, segment: &Segment) -> Offset {
         self.list.after(segment.base()).map_or_else(|| self.limit(), |next| next.base())

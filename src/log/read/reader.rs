@@ -50,7 +50,7 @@ pub(crate) enum Undecided {
     Stops,
     /// It is handed the records: they may come to be.
     IsRead,
-    /// It goes on behind them: they may never be, and nobody can wait.
+    /// It goes on after them: they may never be, and nobody can wait.
     IsPassedOver,
 }
 
@@ -98,9 +98,9 @@ pub(crate) struct Reader {
     pub(super) list: Arc<SegmentList>,
     /// Stands before the batch that holds `position`, or one before it.
     pub(super) cursor: Option<Cursor>,
-    /// Where it went on behind what could not be read, if it has read no batch since: base of the segment, byte position.
+    /// Where it went on after what could not be read, if it has read no batch since: base of the segment, byte position.
     pub(super) passed: Option<(Offset, u64)>,
-    /// How often files were looked for anew since it read a batch.
+    /// How often files were looked for again since it read a batch.
     pub(super) lost: u32,
     /// What is left of a batch that was handed out in part.
     pub(super) rest: Option<OpenedBatch>,
@@ -141,7 +141,7 @@ impl Reader {
         self
     }
 
-    /// Reads what is committed, and goes on behind what is not decided.
+    /// Reads what is committed, and goes on after what is not decided.
     pub(crate) fn undecided(mut self, undecided: Undecided) -> Self {
         (self.isolation, self.undecided) = (Isolation::ReadCommitted, undecided);
         self
@@ -152,7 +152,7 @@ impl Reader {
         self.position() >= self.until
     }
 
-    /// Ends before `until`, whatever the log holds behind it.
+    /// Ends before `until`, whatever the log holds after it.
     pub(crate) fn until(mut self, until: Offset) -> Self {
         self.until = until;
         self
@@ -224,7 +224,7 @@ impl Reader {
         slices
     }
 
-    /// The same of what is written: for who holds the partition, so that nothing can be in memory behind it.
+    /// The same of what is written: for who holds the partition, so that nothing can be in memory after it.
     pub(crate) fn fetch_held(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
         self.take_up();
         let slices = self.fetch_written(limits);
@@ -331,7 +331,7 @@ impl Reader {
         }
     }
 
-    /// Cuts up to `max_records` records off `rest`, decoding each once, and nothing behind them.
+    /// Cuts up to `max_records` records off `rest`, decoding each once, and nothing after them.
     fn slice(
         &mut self,
         rest: OpenedBatch,

@@ -14,7 +14,7 @@ pub(crate) struct RecordSlice {
     bytes: RecordBytes,
     /// Where in `bytes` the records lie.
     spans: Vec<RecordSpan>,
-    /// The offset behind the last record of this slice; behind the whole batch if it is the batch's last slice.
+    /// The offset after the last record of this slice; after the whole batch if it is the batch's last slice.
     next_offset: Offset,
     /// Bytes of the batch as stored; 0 for all but the first slice of a batch.
     stored_bytes: usize,
@@ -62,7 +62,7 @@ impl RecordSlice {
         self.stored_bytes
     }
 
-    /// Where reading goes on behind it.
+    /// Where reading goes on after it.
     pub(crate) fn next_offset(&self) -> Offset {
         self.next_offset
     }

@@ -67,7 +67,7 @@ impl Sight {
         self.reader.lost = 0;
     }
 
-    /// What `error` was met by is looked for anew, where that may help. Ok where it is to be looked up again.
+    /// What `error` was met by is looked for again, where that may help. Ok where it is to be looked up again.
     pub(super) fn look_again(&mut self, error: Error) -> Result<()> {
         self.reader.look_again(error)
     }

@@ -105,7 +105,7 @@ impl Reader {
         self.list_changed()
     }
 
-    /// What `error` was met by is looked for anew, where that may help. Ok where it is to be read again.
+    /// What `error` was met by is looked for again, where that may help. Ok where it is to be read again.
     pub(super) fn look_again(&mut self, error: Error) -> Result<()> {
         if self.is_outdated() { Ok(()) } else { self.log.look_anew(error, &mut self.lost) }
     }

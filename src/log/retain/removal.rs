@@ -143,7 +143,7 @@ impl Log {
         self.segment_list().iter().map(|segment| segment.base()).collect()
     }
 
-    /// Why segments may go now. One in which a transaction without an end has records stays, and all behind it.
+    /// Why segments may go now. One in which a transaction without an end has records stays, and all after it.
     fn removable_now(
         &self,
         facts: &[SegmentFacts],

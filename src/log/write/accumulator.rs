@@ -154,7 +154,7 @@ impl Accumulator {
         self.queue.back_mut().map(|batch| batch.outcome())
     }
 
-    /// Puts a batch behind the others that takes no more records: a producer's, or a marker.
+    /// Puts a batch after the others that takes no more records: a producer's, or a marker.
     pub(in crate::log) fn push_closed(&mut self, batch: Box<OpenBatch>) {
         debug_assert!(batch.is_full(), "nobody else's records join it");
         self.debug_dense(&batch);
@@ -162,7 +162,7 @@ impl Accumulator {
         self.queue.push_back(batch);
     }
 
-    /// Takes back the batches from `first` on, which nobody waits for. Nothing was placed behind them.
+    /// Takes back the batches from `first` on, which nobody waits for. Nothing was placed after them.
     pub(in crate::log) fn take_back(&mut self, first: Offset) {
         while self.queue.back().is_some_and(|batch| batch.base_offset() >= first) {
             self.queue.pop_back();
@@ -174,7 +174,7 @@ impl Accumulator {
         );
     }
 
-    /// `batch`, which is put behind the others, begins where the last of them ends.
+    /// `batch`, which is put after the others, begins where the last of them ends.
     fn debug_dense(&self, batch: &OpenBatch) {
         debug_assert_eq!(batch.base_offset(), self.next_offset, "a batch begins at the next offset");
         debug_assert!(
@@ -239,7 +239,7 @@ impl Accumulator {
         }
     }
 
-    /// The batches from `failed` on, and all that was queued behind them meanwhile, will never be written: their waiters
+    /// The batches from `failed` on, and all that was queued after them meanwhile, will never be written: their waiters
     /// get the error, their offsets are given out again from `next_offset` on.
     pub(in crate::log) fn fail(
         &mut self,

@@ -38,7 +38,7 @@ pub(in crate::log) enum Position {
     Free,
     /// Where there is room for all that follows it too, so many bytes together with its own.
     Opens { bytes: usize },
-    /// Right behind the one before it.
+    /// Right after the one before it.
     Follows,
 }
 
@@ -120,7 +120,7 @@ impl OpenBatch {
         self.builder.base_offset()
     }
 
-    /// The offset behind it.
+    /// The offset after it.
     pub(in crate::log) fn next_offset(&self) -> Offset {
         self.marker.as_ref().map_or_else(|| self.builder.next_offset(), |marker| marker.header.next_offset())
     }
@@ -130,7 +130,7 @@ impl OpenBatch {
         self.marker.as_ref().map_or_else(|| self.builder.len(), |marker| marker.bytes.len())
     }
 
-    /// The sequence of the record behind it.
+    /// The sequence of the record after it.
     pub(in crate::log) fn next_sequence(&self, stamp: &ProducerStamp) -> i32 {
         sequence_after(stamp.base_sequence, self.builder.count())
     }

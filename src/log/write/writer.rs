@@ -164,7 +164,7 @@ impl Log {
     }
 
     /// Writes batches that were taken from memory. The outcome is that of the last one: where one fails, so do those
-    /// behind it.
+    /// after it.
     pub(in crate::log) fn write_batches(
         self: &Arc<Self>,
         writer: &mut Writer,
@@ -184,7 +184,7 @@ impl Log {
         outcome
     }
 
-    /// The same while nobody can place anything behind them: what is in the log then is all there is. Readers are told by the
+    /// The same while nobody can place anything after them: what is in the log then is all there is. Readers are told by the
     /// caller, once it lets go.
     pub(in crate::log) fn write_batches_held<'a>(
         self: &'a Arc<Self>,
@@ -229,7 +229,7 @@ impl Log {
         Ok(())
     }
 
-    /// Nothing of `batches`, nor of what was queued behind them, is visible or ever will be.
+    /// Nothing of `batches`, nor of what was queued after them, is visible or ever will be.
     #[cold]
     fn fail(&self, batches: Batches, error: &Error) {
         self.figures.write_failures.add(1);

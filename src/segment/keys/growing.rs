@@ -71,7 +71,7 @@ pub(crate) struct Growing {
     until: Offset,
     /// All but the newest of each hash.
     older: Vec<Link>,
-    /// The newest of a hash, where the hash leads or behind it. A quarter of them are free at least.
+    /// The newest of a hash, where the hash leads or after it. A quarter of them are free at least.
     slots: Vec<Slot>,
     hashes: usize,
 }
@@ -118,7 +118,7 @@ impl Growing {
         self.until = header.next_offset();
     }
 
-    /// Takes in a batch that begins where it ends, or behind that where offsets are missing. `records` are its uncompressed bytes.
+    /// Takes in a batch that begins where it ends, or after that where offsets are missing. `records` are its uncompressed bytes.
     pub(in crate::segment) fn add(
         &mut self,
         header: &BatchHeader,

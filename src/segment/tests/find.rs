@@ -9,7 +9,7 @@ const MODES: [ReadMode; 2] = [ReadMode::Mapped, ReadMode::Positional];
 const CONFIG: SegmentConfig =
     SegmentConfig { max_bytes: 1 << 30, index_interval_bytes: 300, max_index_bytes: 1 << 20 };
 
-/// Three records each, one batch behind the other; every ninth batch is far longer than what is asked for at once.
+/// Three records each, one batch after the other; every ninth batch is far longer than what is asked for at once.
 fn batches() -> Vec<Vec<u8>> {
     let long = vec![b'x'; 10_000];
     let value = |at: usize| if at % 9 == 4 { &long[..] } else { b"value" };
@@ -94,7 +94,7 @@ fn a_batch_that_is_not_yet_published_is_not_found() {
     }
 }
 
-/// Whether a batch between two index entries, and one behind it, are found after this change of the first one's header.
+/// Whether a batch between two index entries, and one after it, are found after this change of the first one's header.
 fn found_after(
     segment: &Segment,
     file: &crate::io::File,

@@ -20,7 +20,7 @@ const CHANGES: [Call; 8] = [
     Call::Remove,
 ];
 
-/// The error of a call that fails, and whether all behind it fail.
+/// The error of a call that fails, and whether all after it fail.
 const FAULTS: [(i32, bool); 4] = [(28, false), (28, true), (5, false), (5, true)];
 
 /// A world in which one transaction is committed, one aborted, and every topic was written to.

@@ -7,7 +7,7 @@ use crate::doubles::{Call, Fault, FaultyFileSystem, Times};
 use crate::io::{FileSystem, OpenMode};
 use crate::types::{Durability, Record};
 
-/// A transaction in three topics that is decided and has no marker, nor any behind it.
+/// A transaction in three topics that is decided and has no marker, nor any after it.
 pub(super) fn decided() -> World {
     let world = World::new();
     for topic in ["one", "two", "state"] {

@@ -83,7 +83,7 @@ impl Log {
         Ok(())
     }
 
-    /// Index files are made anew by whoever needs them and finds them wrong.
+    /// Index files are made again by whoever needs them and finds them wrong.
     fn rebuild_indexes(&self, checked: &VerifyReport, report: &mut RepairReport) -> Result<()> {
         for segment in self.segment_list().iter() {
             if checked.stale_indexes.contains(&segment.log().path()) {

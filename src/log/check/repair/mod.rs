@@ -4,7 +4,7 @@
 //! through, [`origin`] whose their batches are, [`rewrite`] writes the segments that change anew, [`swap`] makes them the
 //! log. [`report`] is what all of this comes to.
 //!
-//! What is to go is copied first. Then segments that change are written anew under their temporary names; the state file
+//! What is to go is copied first. Then segments that change are written again under their temporary names; the state file
 //! that lists them is the commit, as in a compaction; renames and removals follow. A kill between any two steps leaves a
 //! partition that is damaged as before, or one that opens.
 

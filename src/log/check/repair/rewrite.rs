@@ -17,7 +17,7 @@ pub(super) struct Found {
 /// The segments of the repaired log.
 pub(super) struct Table {
     pub(super) sealed: Vec<SegmentSummary>,
-    /// Bases of those that were written anew, and have temporary names.
+    /// Bases of those that were written again, and have temporary names.
     pub(super) pending: Vec<Offset>,
     /// Somebody with an id has written.
     pub(super) has_producers: bool,
