@@ -139,6 +139,10 @@ fn a_decision_is_kept_while_its_markers_are_being_written() {
         tx.send(Record::to(topic).value("others")).unwrap();
     }
     tx.commit().unwrap();
+    ["c", "d"].map(|topic| store.topic(topic).unwrap().flush().unwrap());
+    let mut tx = store.transaction_builder("given up").buffer_bytes(0).begin().unwrap();
+    tx.send(Record::to("c").value("never")).unwrap();
+    tx.abort().unwrap();
     store.topic("__transaction_state").unwrap().compact().unwrap();
     let left = MemoryFileSystem::over(&Image::new(disk.files()));
     gate.open();
