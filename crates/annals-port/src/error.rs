@@ -39,7 +39,8 @@ pub enum ErrorKind {
 /// ```
 /// use annals_port::{Backend, Embedded, ErrorKind, Consume};
 /// # let dir = tempfile::tempdir()?;
-/// let mut consumer = Embedded::open(dir.path())?.consumer("readers")?;
+/// let store = Embedded::open(dir.path())?;
+/// let mut consumer = store.consumer("readers")?;
 /// let error = consumer.subscribe(&["missing"]).unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::UnknownTopic);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -139,7 +139,9 @@ fn a_decision_is_kept_while_its_markers_are_being_written() {
         tx.send(Record::to(topic).value("others")).unwrap();
     }
     tx.commit().unwrap();
-    ["c", "d"].map(|topic| store.topic(topic).unwrap().flush().unwrap());
+    for topic in ["c", "d"] {
+        store.topic(topic).unwrap().flush().unwrap();
+    }
     let mut tx = store.transaction_builder("given up").buffer_bytes(0).begin().unwrap();
     tx.send(Record::to("c").value("never")).unwrap();
     tx.abort().unwrap();
