@@ -169,7 +169,7 @@ impl TopicConfig {
     }
 
     /// `delete.retention.ms`: how long a tombstone stays after the first compaction that met it, so that readers who are no
-    /// further after see it. Default: one day. That compaction writes down until when: another time set later holds for tombstones
+    /// further behind see it. Default: one day. That compaction writes down until when: another time set later holds for tombstones
     /// that no compaction has met yet.
     pub fn delete_retention(self, time: Duration) -> Self {
         self.set("delete.retention.ms", format_duration(time))
