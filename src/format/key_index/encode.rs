@@ -3,8 +3,8 @@
 use crate::format::Malformed;
 use crate::format::bytes::put_u32;
 use crate::format::key_index::header::{
-    BLOCK_BYTES, BLOCKS_A_PAGE, BODY_BYTES, COUNTS_A_PAGE, ENTRIES_A_PAGE, KeyEntry, KeyIndexHeader, KeyStamp,
-    PAGE_BYTES,
+    BLOCK_BYTES, BLOCKS_A_PAGE, BODY_BYTES, COUNTS_A_PAGE, ENTRIES_A_PAGE, KeyEntry, KeyIndexHeader,
+    KeyStamp, PAGE_BYTES,
 };
 
 /// The whole file. The entries may be in any order.

@@ -25,11 +25,8 @@ fn hash(term: u32) -> TermHash {
 
 /// Three entries for each of so many keys, and as many again for one of them.
 fn entries(keys: u32) -> Vec<KeyEntry> {
-    let of = |term, relative_offset| KeyEntry {
-        hash: hash(term),
-        relative_offset,
-        position: relative_offset * 3,
-    };
+    let of =
+        |term, relative_offset| KeyEntry { hash: hash(term), relative_offset, position: relative_offset * 3 };
     let each = (0..keys * 3).map(|number| of(number % keys, number));
     each.chain((0..keys).map(|number| of(0, keys * 3 + number))).collect()
 }
@@ -71,8 +68,7 @@ fn the_filter_lets_few_strangers_pass() {
     let file = encode_key_index(STAMP, entries(10_000)).unwrap();
     let header = KeyIndexHeader::decode(&file[..PAGE_BYTES]).unwrap();
     let mut pages = Whole(&header, &file);
-    let passed =
-        (0..20_000).filter(|number| header.may_hold(&mut pages, hash(1_000_000 + number)).unwrap());
+    let passed = (0..20_000).filter(|number| header.may_hold(&mut pages, hash(1_000_000 + number)).unwrap());
     assert!(passed.count() < 400, "of 20,000");
 }
 
@@ -111,8 +107,7 @@ fn a_page_of_another_file_or_place_is_none() {
 #[test]
 fn hashes_are_those_of_murmur() {
     // Computed from the published definition in another language.
-    let of =
-        |bytes| [TermKind::Key, TermKind::Type, TermKind::Tag].map(|kind| TermHash::of(kind, bytes).0);
+    let of = |bytes| [TermKind::Key, TermKind::Type, TermKind::Tag].map(|kind| TermHash::of(kind, bytes).0);
     assert_eq!(of(b"order-17"), [131_331_592_467_244, 82_996_979_283_566, 148_718_330_380_754]);
     assert_eq!(of(b"a longer key-17"), [191_563_610_525_246, 74_076_735_662_371, 192_140_704_606_034]);
 }
