@@ -153,7 +153,9 @@ impl Queue {
         inner.state.forget_order();
         if self.settings.is_ordered {
             let mut records = Vec::new();
-            for span in inner.state.open_spans() {
+            // What is not readable now is handed out in no life before the store is opened again.
+            let readable = place.partition.log().stable();
+            for span in inner.state.open_spans().into_iter().map_while(|span| span.below(readable)) {
                 self.each(place, &mut inner.again, (span.first, span.last), |record| {
                     if self.is_for(&record) {
                         records.push(Fresh { offset: record.offset(), key: record.key().map(hash_of) });
@@ -169,8 +171,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Calls `look` with each record of a range that is there. The reader stays for the next range: where that is further on in
-    /// the same batch, the batch is not checked once more.
+    /// Calls `look` with each record that is there of a range, all of which is readable: the others are taken for gone. The reader
+    /// stays for the next range: where that is further on in the same batch, the batch is not checked once more.
     fn each(
         &self,
         place: &Place,
@@ -189,8 +191,8 @@ impl Queue {
                 max_bytes: MOST_BYTES,
             };
             let slices = reader.fetch(limits).map_err(|error| log.explain(error))?;
-            if slices.is_empty() {
-                return Ok(());
+            if slices.is_empty() && reader.position() <= last {
+                return Err(log.out_of_range(reader.position()));
             }
             let place = place.partition.topic_partition().clone();
             let records = Records::new(vec![PartitionRecords::new(place, slices)]);
@@ -209,8 +211,10 @@ impl Queue {
     pub(super) fn look(&self, place: &Place, most: usize, lock_timeout: Duration) -> Result<Look> {
         let (mut inner, now) = self.enter(place)?;
         let most = u64::try_from(most).unwrap_or(u64::MAX);
+        // What an earlier life was handed out may be part of a transaction that nobody can decide in this one.
+        let readable = place.partition.log().stable();
         loop {
-            let selection = inner.state.select(most, self.settings.delivery_limit);
+            let selection = inner.state.select(most, self.settings.delivery_limit, readable);
             if let Some(span) = selection.exhausted {
                 self.give_up(place, &mut inner, (span, now))?;
                 continue;

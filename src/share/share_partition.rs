@@ -224,18 +224,18 @@ impl SharePartition {
         before - self.runs.figures().acquired
     }
 
-    /// Which records that were read before may be handed out, at most `most`.
-    pub(super) fn select(&self, most: u64, limit: i16) -> Selection {
+    /// Which records that were read before may be handed out, at most `most`. Those from `readable` on wait.
+    pub(super) fn select(&self, most: u64, limit: i16, readable: Offset) -> Selection {
         let mut selection = Selection::default();
         if self.suspect.is_none()
-            && let Some(span) = self.runs.suspect()
+            && let Some(span) = self.runs.suspect().filter(|span| span.first < readable)
         {
             selection.spans.push(Span { last: span.first, ..span });
             selection.is_closed = true;
             return selection;
         }
         let mut room = most;
-        for span in self.runs.available() {
+        for span in self.runs.available().map_while(|span| span.below(readable)) {
             if room == 0 {
                 break;
             }

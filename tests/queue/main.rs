@@ -29,4 +29,6 @@ mod power;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]
+mod undecided;
+#[cfg(test)]
 mod world;
