@@ -6,25 +6,13 @@ use std::ops::RangeInclusive;
 use crate::format::{DeliveryState, StateBatch};
 use crate::share::lanes::Lanes;
 use crate::share::runs::{Figures, Lock, RunState, Runs, Span, length};
+use crate::share::selection::{Selection, is_doubtful};
 use crate::types::{Offset, Timestamp};
 
 /// At so many runs nothing new is handed out until some are done. A run takes about 100 bytes.
 pub(super) const MOST_RUNS: usize = 65_536;
 /// How many records with keys are looked at ahead of the oldest that is not done.
 pub(super) const MOST_IN_LANES: usize = 65_536;
-
-/// As a limit of deliveries: none. Counts end there.
-pub(super) const NO_LIMIT: i16 = i16::MAX;
-
-/// Whether a record was handed out as often as it may be.
-pub(super) fn is_exhausted(count: i16, limit: i16) -> bool {
-    count >= limit && limit != NO_LIMIT
-}
-
-/// From this attempt on, a record is tried in ever smaller company.
-fn first_doubtful(limit: i16) -> i16 {
-    (limit / 2).saturating_add(limit % 2).max(2)
-}
 
 /// The records from `start` to `end`: those below are done, those above were never handed out.
 ///
@@ -41,17 +29,6 @@ pub(super) struct SharePartition {
     /// The suspect that is out.
     suspect: Option<(Offset, u64)>,
     last_lock: u64,
-}
-
-/// What may be handed out.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Selection {
-    /// The oldest first, each with how often it was handed out before.
-    pub(super) spans: Vec<Span>,
-    /// Handed out as often as it may be: to be given up before anything is selected.
-    pub(super) exhausted: Option<Span>,
-    /// Nothing else is to go with it.
-    pub(super) is_closed: bool,
 }
 
 /// A record that was never handed out, as it was read.
@@ -146,10 +123,7 @@ impl SharePartition {
     /// Finds those that were out when an earlier life ended, more than once: each is tried by itself, so that it takes no
     /// other along if it is what ends the process.
     pub(super) fn suspect_of(&mut self, limit: i16) {
-        let doubtful =
-            |span: &Span| span.count < limit && span.count.saturating_add(1) >= first_doubtful(limit);
-        let found: Vec<_> =
-            self.runs.available().filter(|span| limit != NO_LIMIT && doubtful(span)).collect();
+        let found: Vec<_> = self.runs.available().filter(|span| is_doubtful(span.count, limit)).collect();
         for span in found {
             self.runs.set(span.first, span.last, (RunState::Suspect, span.count));
         }
@@ -226,44 +200,9 @@ impl SharePartition {
 
     /// Which records that were read before may be handed out, at most `most`. Those from `readable` on wait.
     pub(super) fn select(&self, most: u64, limit: i16, readable: Offset) -> Selection {
-        let mut selection = Selection::default();
-        if self.suspect.is_none()
-            && let Some(span) = self.runs.suspect().filter(|span| span.first < readable)
-        {
-            selection.spans.push(Span { last: span.first, ..span });
-            selection.is_closed = true;
-            return selection;
-        }
-        let mut room = most;
-        for span in self.runs.available().map_while(|span| span.below(readable)) {
-            if room == 0 {
-                break;
-            }
-            if is_exhausted(span.count, limit) {
-                if selection.spans.is_empty() {
-                    selection.exhausted = Some(span);
-                }
-                break;
-            }
-            let company = company(span.count, limit, most);
-            if company < most {
-                if selection.spans.is_empty() {
-                    room = company;
-                    selection.is_closed = true;
-                } else {
-                    selection.is_closed = true;
-                    break;
-                }
-            }
-            let taken = span.len().min(room);
-            let last = span.first.saturating_add(Offset::try_from(taken).unwrap_or(Offset::MAX) - 1);
-            selection.spans.push(Span { last, ..span });
-            room -= taken;
-            if selection.is_closed {
-                break;
-            }
-        }
-        selection
+        // One that is tried by itself is out.
+        let suspect = if self.suspect.is_some() { None } else { self.runs.suspect() };
+        Selection::of((suspect, self.runs.available()), (most, limit, readable))
     }
 
     /// A lock that no other has.
@@ -456,17 +395,4 @@ impl SharePartition {
             self.start = last + 1;
         }
     }
-}
-
-/// With how many others a record goes out that was handed out `count` times, of `most`.
-fn company(count: i16, limit: i16, most: u64) -> u64 {
-    let (attempt, doubtful) = (count.saturating_add(1), first_doubtful(limit));
-    if attempt < doubtful || limit == NO_LIMIT {
-        return most;
-    }
-    if attempt == limit {
-        return 1;
-    }
-    let halvings = u32::from(attempt.abs_diff(doubtful)).saturating_add(1);
-    most.checked_shr(halvings).unwrap_or(0).max(1)
 }

@@ -72,7 +72,9 @@ fn sorted(mut values: Vec<String>) -> Vec<String> {
 #[test]
 fn messages_that_were_out_wait_for_the_open_that_can_decide_their_transaction() {
     // Handed out once, as often as it takes to be suspected, and as often as they may be.
-    for (limit, lives, is_ordered) in [(9, 1, false), (9, 1, true), (3, 2, false), (3, 2, true), (2, 2, false), (1, 1, true)] {
+    for (limit, lives, is_ordered) in
+        [(9, 1, false), (9, 1, true), (3, 2, false), (3, 2, true), (2, 2, false), (1, 1, true)]
+    {
         let what = format!("limit {limit}, {lives} lives, ordered {is_ordered}");
         let mut torn = Torn::new();
         let builder = |world: &World| {

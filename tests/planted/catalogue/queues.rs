@@ -13,14 +13,14 @@ const STATES: Tests = tests("lib", &["share::"]);
 pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "answer-not-written",
-        file: "src/share/queue.rs",
+        file: "src/share/answers.rs",
         good: "self.queues.states.write(&place.slot, &mut inner, (&batches, now))?;",
         bad: "self.queues.states.write(&place.slot, &mut inner, (&[], now))?;",
         caught_by: &[ANSWERS, POWER, MODEL],
     },
     Bug {
         name: "delivery-counted-in-memory",
-        file: "src/share/queue.rs",
+        file: "src/share/look.rs",
         good: "if !self.settings.counts_written {",
         bad: "if true {",
         caught_by: &[LIFE, POWER],
@@ -48,14 +48,14 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "delay-ignored",
-        file: "src/share/queue.rs",
+        file: "src/share/answers.rs",
         good: "let due = (!delay.is_zero()).then(|| until(now, delay));",
         bad: "let due = (!delay.is_zero() && false).then(|| until(now, delay));",
         caught_by: &[ANSWERS, MODEL],
     },
     Bug {
         name: "delivery-limit-ignored",
-        file: "src/share/share_partition.rs",
+        file: "src/share/selection.rs",
         good: "count >= limit && limit != NO_LIMIT",
         bad: "count > limit && limit != NO_LIMIT",
         caught_by: &[STATES, MODEL, ANSWERS],
@@ -90,7 +90,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "answer-outside-of-its-transaction",
-        file: "src/share/answers.rs",
+        file: "src/share/participant.rs",
         good: "entries.push(entry);",
         bad: "drop(entry);",
         caught_by: &[ANSWERS, POWER],
@@ -118,7 +118,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "one-lock-answers-for-all",
-        file: "src/share/queue.rs",
+        file: "src/share/answers.rs",
         good: "Some(span) if (span.first..=span.last).contains(offset) => Some(span),",
         bad: "Some(span) if span.count > 0 => Some(span),",
         caught_by: &[ANSWERS],
@@ -139,14 +139,14 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "later-is-at-the-end-of-the-first-step",
-        file: "src/share/schedule.rs",
+        file: "src/share/holds.rs",
         good: "if held.at > now {",
         bad: "if held.at > now && false {",
         caught_by: &[LATER],
     },
     Bug {
         name: "scheduled-twice-after-a-kill",
-        file: "src/share/schedule.rs",
+        file: "src/share/holds.rs",
         good: "tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending));",
         bad: "drop(pending);",
         caught_by: &[tests("queue", &["later::each"])],
@@ -216,17 +216,24 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "passed-over-is-not-written",
-        file: "src/share/queue.rs",
+        file: "src/share/look.rs",
         good: "push(&mut batches, (next, *offset - 1), PASSED_OVER);",
         bad: "push(&mut batches, (next, next - 1), PASSED_OVER);",
         caught_by: &[tests("queue", &["passed::"])],
     },
     Bug {
         name: "passed-over-by-an-earlier-look-is-not-written",
-        file: "src/share/queue.rs",
+        file: "src/share/look.rs",
         good: "inner.state.not_noted().for_each(|range| push(&mut batches, range, PASSED_OVER));",
         bad: "drop(inner.state.not_noted());",
         caught_by: &[tests("queue", &["passed::"])],
+    },
+    Bug {
+        name: "what-nobody-can-decide-is-handed-out",
+        file: "src/share/look.rs",
+        good: "inner.state.select(most, self.settings.delivery_limit, readable);",
+        bad: "inner.state.select(most, self.settings.delivery_limit, readable.max(Offset::MAX));",
+        caught_by: &[tests("queue", &["undecided::"])],
     },
     Bug {
         name: "header-of-a-message-taken-for-its-letters",
