@@ -12,7 +12,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "the-filter-forgets-a-key",
-        file: "src/format/key_index.rs",
+        file: "src/format/key_index/encode.rs",
         good: "        for bit in hash.bits() {\n",
         bad: "        for bit in hash.bits().skip(1) {\n",
         caught_by: &[tests("streams", &["damage::a_damaged_index"])],
