@@ -111,7 +111,10 @@ impl Queue {
             Some(topic) if !burial.records.is_empty() => {
                 let (entry, accounts) = self.queues.states.entry(&place.slot, inner, (&[batch], now))?;
                 match self.bury_together(place, (&topic, burial), &entry) {
-                    Ok(()) => inner.accounts = accounts,
+                    Ok(()) => {
+                        inner.accounts = accounts;
+                        self.queues.states.note_decided(&mut inner.accounts);
+                    }
                     // Its topic takes no letter at all, however short. The message's record is where it was. A topic without
                     // room for one may have some later.
                     Err(Error::RecordTooLarge { setting, .. })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::StateBatch;
-use crate::locks::MutexGuard;
+use crate::locks::{AtomicBool, MutexGuard, Ordering};
 use crate::share::answers::{Freedom, done, lock_lost};
 use crate::share::message::{Delivery, Message};
 use crate::share::queues::Queues;
@@ -21,6 +21,8 @@ struct Answers {
     queues: Arc<Queues>,
     /// By the state they are of, in the order in which states are locked.
     by_slot: BTreeMap<SlotName, Vec<(Arc<Delivery>, Offset)>>,
+    /// They have taken effect.
+    are_done: AtomicBool,
 }
 
 /// A state that is locked, and what is to become of its messages.
@@ -34,6 +36,7 @@ struct HeldSlot<'a> {
 
 /// All of them.
 struct HeldSlots<'a> {
+    answers: &'a Answers,
     slots: Vec<HeldSlot<'a>>,
     contribution: Contribution,
 }
@@ -74,7 +77,11 @@ impl Transaction {
         }
         message.forget();
         let delivery = Arc::clone(message.delivery());
-        let begin = || Answers { queues: Arc::clone(&delivery.queue.queues), by_slot: BTreeMap::new() };
+        let begin = || Answers {
+            queues: Arc::clone(&delivery.queue.queues),
+            by_slot: BTreeMap::new(),
+            are_done: AtomicBool::new(false),
+        };
         self.take_part(begin, |answers| {
             let name = delivery.place.slot.name.clone();
             answers.by_slot.entry(name).or_default().push((Arc::clone(&delivery), message.offset));
@@ -105,7 +112,7 @@ impl Participant for Answers {
         }
         let partition: Partition = self.queues.states.partition()?;
         let contribution = Contribution { partition, entries, inputs };
-        Ok(Some(Box::new(HeldSlots { slots, contribution })))
+        Ok(Some(Box::new(HeldSlots { answers: self, slots, contribution })))
     }
 }
 
@@ -131,11 +138,12 @@ impl Prepared for HeldSlots<'_> {
 
     fn end(self: Box<Self>, outcome: Outcome) {
         for HeldSlot { delivery, mut inner, batches, now, accounts } in self.slots {
-            let Delivery { queue, place, .. } = delivery;
+            let queue = &delivery.queue;
             match outcome {
                 Outcome::Applied => {
                     let before = Freedom::of(&inner);
                     inner.accounts = accounts;
+                    queue.queues.states.note_decided(&mut inner.accounts);
                     inner.acknowledge(&batches, now);
                     let frees = before.is_less_than(&Freedom::of(&inner));
                     drop(inner);
@@ -143,8 +151,7 @@ impl Prepared for HeldSlots<'_> {
                         queue.watchers.raise();
                     }
                     queue.queues.room.raise();
-                    // The next round of maintenance tries again and reports.
-                    drop(queue.queues.drop_consumed(&queue.topic, place));
+                    self.answers.are_done.store(true, Ordering::Release);
                 }
                 // To nobody before the open that decides.
                 Outcome::Unknown => inner.set_aside(&batches),
@@ -156,6 +163,16 @@ impl Prepared for HeldSlots<'_> {
 
 impl Drop for Answers {
     fn drop(&mut self) {
+        if self.are_done.load(Ordering::Acquire) {
+            // Not while the transaction is held: whoever makes room looks at all queues and groups.
+            self.queues.tidy_when_due();
+            for Delivery { queue, place, .. } in self.by_slot.values().filter_map(|of| Some(&*of.first()?.0))
+            {
+                // The next round of maintenance tries again and reports.
+                drop(self.queues.drop_consumed(&queue.topic, place));
+            }
+            return;
+        }
         for (delivery, offset) in self.by_slot.values().flatten() {
             // What is done, or lost, is not held any more.
             drop(delivery.queue.release(&delivery.place, delivery.lock, (&[*offset], None)));

@@ -4,16 +4,13 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
 use crate::format::{DeliveryState, StateBatch};
-use crate::share::lanes::Lanes;
+use crate::share::lanes::{Fresh, Lanes, MOST_IN_LANES};
 use crate::share::runs::{Figures, Lock, RunState, Runs, Span, length};
 use crate::share::selection::{Selection, is_doubtful};
 use crate::types::{Offset, Timestamp};
 
 /// At so many runs nothing new is handed out until some are done. A run takes about 100 bytes.
 pub(super) const MOST_RUNS: usize = 65_536;
-/// How many records with keys are looked at ahead of the oldest that is not done.
-pub(super) const MOST_IN_LANES: usize = 65_536;
-
 /// The records from `start` to `end`: those below are done, those above were never handed out.
 ///
 /// Of each record between, one run says what it does. What is done at `start` moves it.
@@ -29,14 +26,6 @@ pub(super) struct SharePartition {
     /// The suspect that is out.
     suspect: Option<(Offset, u64)>,
     last_lock: u64,
-}
-
-/// A record that was never handed out, as it was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fresh {
-    pub(super) offset: Offset,
-    /// The hash of its key, where order is kept and it has one.
-    pub(super) key: Option<u64>,
 }
 
 impl SharePartition {
@@ -323,6 +312,17 @@ impl SharePartition {
     /// Nobody knows what was written of them: they go to nobody until the store is opened again.
     pub(super) fn set_aside(&mut self, first: Offset, last: Offset) {
         self.release(first, last, Some(Timestamp::MAX));
+    }
+
+    /// The same of those of a batch that are not done.
+    pub(super) fn set_aside_open(&mut self, batch: &StateBatch) {
+        self.reach(batch.last + 1);
+        for span in self.open_spans() {
+            let (first, last) = (span.first.max(batch.first), span.last.min(batch.last));
+            if first <= last {
+                self.set_aside(first, last);
+            }
+        }
     }
 
     /// The lock holds for longer.

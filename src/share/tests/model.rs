@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use crate::doubles::Random;
 use crate::format::DeliveryState;
+use crate::share::lanes::Fresh;
 use crate::share::runs::{Lock, Span};
-use crate::share::share_partition::{Fresh, SharePartition};
+use crate::share::share_partition::SharePartition;
 use crate::types::{Offset, Timestamp};
 
 const LIMIT: i16 = 4;
