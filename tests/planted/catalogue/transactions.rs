@@ -16,7 +16,10 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/transaction/resting.rs",
         good: "round.add_all(&one.rests_on);",
         bad: "",
-        caught_by: &[tests("lib", &["transaction::tests::deciding"]), tests("crash", &["power_cut::transactions"])],
+        caught_by: &[
+            tests("lib", &["transaction::tests::deciding"]),
+            tests("crash", &["power_cut::transactions"]),
+        ],
     },
     Bug {
         name: "what-an-earlier-life-has-committed-taken-for-durable",

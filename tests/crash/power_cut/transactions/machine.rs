@@ -72,8 +72,7 @@ impl<'a> Machine<'a> {
     /// Every life of one seed, with what it was promised at each moment.
     pub(super) fn lives(seed: u64, seen: &'a mut Seen) -> Vec<Moment> {
         let mut random = Random::new(seed);
-        let mut left =
-            Left { disk: Disk::new(), promises: Promises::default(), jobs: 0, is_on_disk: true };
+        let mut left = Left { disk: Disk::new(), promises: Promises::default(), jobs: 0, is_on_disk: true };
         let mut moments = Vec::new();
         for _ in 0..=random.below(3) {
             let machine = Machine::begin(left, Random::new(random.below(1 << 40)), seen);
@@ -182,9 +181,9 @@ impl<'a> Machine<'a> {
             worker.take(1, Duration::ZERO).unwrap().into_iter().next()
         });
         let message = message.flatten();
-        plan.promise.job = message.as_ref().map(|message| {
-            String::from_utf8(message.value.clone().unwrap()).unwrap().parse().unwrap()
-        });
+        plan.promise.job = message
+            .as_ref()
+            .map(|message| String::from_utf8(message.value.clone().unwrap()).unwrap().parse().unwrap());
         let stream = self.random.one_in(2).then(|| {
             let name = format!("stream {}", self.random.below(2));
             self.store.topic(EVENTS).unwrap().stream(name).unwrap()

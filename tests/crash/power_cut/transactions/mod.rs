@@ -45,8 +45,7 @@ impl Seen {
 fn reopened(disk: Disk, promises: &Promises, before: Option<&Found>) -> Outcome<(Model, Store, Found)> {
     let model = Model::new(disk, None);
     let store = open(&model, &clock(), 100).map_err(|error| format!("does not open: {error}"))?;
-    let there = found(&store, &promises.transactions)
-        .map_err(|why| format!("{why}\n{}", history(&store)))?;
+    let there = found(&store, &promises.transactions).map_err(|why| format!("{why}\n{}", history(&store)))?;
     if let Some(before) = before.filter(|before| **before != there) {
         return Err(format!("{before:?} were there, now {there:?}"));
     }

@@ -28,7 +28,9 @@ pub(crate) struct TransactionPromise {
 pub(super) fn acknowledge(promises: &mut [TransactionPromise]) {
     let mut reached = BTreeSet::new();
     for (ago, promise) in promises.iter_mut().rev().enumerate().filter(|(_, promise)| promise.may_be_there) {
-        let writes = || promise.places.keys().chain(promise.job.map(|_| &DONE)).chain(promise.offset.map(|_| &COMMITS));
+        let writes = || {
+            promise.places.keys().chain(promise.job.map(|_| &DONE)).chain(promise.offset.map(|_| &COMMITS))
+        };
         if ago == 0 || writes().any(|place| reached.contains(place)) {
             promise.must_be_there = true;
             reached.extend(writes().copied());
