@@ -157,3 +157,28 @@ impl KeyIndexHeader {
         }
     }
 }
+
+impl KeyEntry {
+    /// Bytes of an entry.
+    pub(crate) const LEN: usize = ENTRY_BYTES;
+
+    /// Appends it.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(self.hash.0.to_be_bytes().get(2..).unwrap_or_default());
+        put_u32(out, self.relative_offset);
+        put_u32(out, self.position);
+    }
+
+    /// Reads one, `None` where there are not bytes enough.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (hash, rest) = bytes.split_first_chunk::<6>()?;
+        let hash = hash.iter().fold(0, |hash, byte| hash << 8 | u64::from(*byte));
+        let (relative_offset, rest) = rest.split_first_chunk::<4>()?;
+        let position = rest.first_chunk::<4>()?;
+        Some(Self {
+            hash: TermHash(hash),
+            relative_offset: u32::from_be_bytes(*relative_offset),
+            position: u32::from_be_bytes(*position),
+        })
+    }
+}

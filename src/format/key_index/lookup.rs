@@ -66,7 +66,7 @@ impl KeyIndexHeader {
         let first = 1 + self.filter_pages() + self.bucket_pages();
         let page = pages.page(first + number / ENTRIES_A_PAGE)?;
         let at = (number % ENTRIES_A_PAGE) as usize * ENTRY_BYTES;
-        let decoded = page.get(at..at + ENTRY_BYTES).and_then(decode_entry);
+        let decoded = page.get(at..at + ENTRY_BYTES).and_then(KeyEntry::decode);
         decoded.ok_or_else(|| pages.contradiction())
     }
 
@@ -78,18 +78,6 @@ impl KeyIndexHeader {
     }
 }
 
-fn block_at(block: u32) -> usize {
+pub(super) fn block_at(block: u32) -> usize {
     (block % BLOCKS_A_PAGE) as usize * BLOCK_BYTES
-}
-
-fn decode_entry(bytes: &[u8]) -> Option<KeyEntry> {
-    let (hash, rest) = bytes.split_first_chunk::<6>()?;
-    let hash = hash.iter().fold(0, |hash, byte| hash << 8 | u64::from(*byte));
-    let (relative_offset, rest) = rest.split_first_chunk::<4>()?;
-    let position = rest.first_chunk::<4>()?;
-    Some(KeyEntry {
-        hash: TermHash(hash),
-        relative_offset: u32::from_be_bytes(*relative_offset),
-        position: u32::from_be_bytes(*position),
-    })
 }

@@ -21,7 +21,7 @@ mod term;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use encode::encode_key_index;
+pub(crate) use encode::{KeyIndexEncoder, encode_key_index};
 pub(crate) use header::{KeyEntry, KeyIndexHeader, KeyStamp, PAGE_BYTES};
 pub(crate) use lookup::KeyPages;
 pub(crate) use term::{TAG_HEADER, TYPE_HEADER, TermHash, TermKind, for_each_term};
