@@ -117,7 +117,11 @@ fn a_queue_that_each_answer_empties_rolls_and_removes_no_segment_for_it() {
     let before = counters();
     for number in 0..20 {
         world.store.producer().send(Record::to("log").value("something to do")).unwrap();
-        world.store.schedule().deliver_after(Record::to("jobs").value("later"), Duration::from_secs(1)).unwrap();
+        world
+            .store
+            .schedule()
+            .deliver_after(Record::to("jobs").value("later"), Duration::from_secs(1))
+            .unwrap();
         drop(consumer.poll(Duration::ZERO).unwrap());
         consumer.commit().unwrap();
         match take(&mut worker, 1).remove(0) {
