@@ -246,6 +246,9 @@ impl Log {
         let compression = if may_shrink { compression } else { Compression::of(Codec::None) };
         let how = Seal { compression, timestamp_type, append_time: batch.opened_at };
         let (position, opened_at) = (batch.position, batch.opened_at);
+        if key_index {
+            open.active.expect_keys(batch.terms());
+        }
         let is_compressed = compression.codec() != Codec::None;
         if is_compressed {
             writer.compressor = self.spares.compressor();
