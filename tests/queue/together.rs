@@ -95,3 +95,20 @@ fn a_commit_with_answers_and_offsets_makes_room_without_waiting_for_itself() {
     let start = tells.recv_timeout(Duration::from_secs(20)).expect("the commit waits for itself");
     assert!(start > 20, "{start}: the commit has made room");
 }
+
+#[test]
+fn what_was_delivered_is_not_deleted_from_the_schedule_before_its_delivery_survives_a_power_cut() {
+    let world = World::new(1);
+    let value = vec![b'x'; 1_000_000];
+    let schedule = world.store.schedule().durability(Durability::Disk);
+    for _ in 0..20 {
+        schedule.deliver_after(Record::to("jobs").value(&value), Duration::from_millis(16)).unwrap();
+    }
+    world.clock.advance(Duration::from_millis(16));
+    world.store.maintain().unwrap();
+    let jobs = |world: &World| world.store.topic("jobs").unwrap().partition(0).unwrap();
+    assert_eq!(jobs(&world).read(..).unwrap().into_iter().count(), 20);
+    let after = world.without_power();
+    after.store.maintain().unwrap();
+    assert_eq!(jobs(&after).read(..).unwrap().into_iter().count(), 20);
+}
