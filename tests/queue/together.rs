@@ -114,3 +114,35 @@ fn what_was_delivered_is_not_deleted_from_the_schedule_before_its_delivery_survi
     after.store.maintain().unwrap();
     assert_eq!(jobs(&after).read(..).unwrap().into_iter().count(), 20);
 }
+
+#[test]
+fn states_are_written_anew_though_every_answer_is_of_a_transaction() {
+    const MESSAGES: usize = 2000;
+    let world = World::new(1);
+    world.store.create_topic("results", TopicConfig::new()).unwrap();
+    let jobs: Vec<_> = (0..MESSAGES).map(|_| Record::new().value("x")).collect();
+    world.store.topic("jobs").unwrap().partition(0).unwrap().append(&jobs, Durability::Disk).unwrap();
+    thread::scope(|scope| {
+        for number in 0..3 {
+            let store = &world.store;
+            scope.spawn(move || {
+                let mut worker = store.queue("jobs", "workers").unwrap();
+                while let Some(message) = take(&mut worker, 1).pop() {
+                    let mut tx = store.transaction(&format!("worker {number}")).unwrap();
+                    tx.send(Record::to("results").value("done")).unwrap();
+                    tx.ack(message);
+                    tx.commit().unwrap();
+                }
+            });
+        }
+    });
+    let states = world.store.topic("__share_group_state").unwrap().partition(0).unwrap();
+    let records = states.read(..).unwrap().into_iter().map(|record| record.unwrap().key.unwrap());
+    let snapshots = records.filter(|key| key.starts_with(&[0, 0])).count();
+    assert!(snapshots > 1, "one that each of {MESSAGES} answers was added to");
+    for after in [world.killed(), world.without_power()] {
+        let results = after.values("results").len();
+        let left = take(&mut after.worker(), MESSAGES + 1).len();
+        assert_eq!(results + left, MESSAGES, "{results} results, {left} left");
+    }
+}
