@@ -3,6 +3,13 @@
 use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "offsets-of-an-unqueued-batch-that-failed-stay-given-out",
+        file: "src/log/write/writer.rs",
+        good: "Err(error) => self.fail(Batches::from([written]), error),",
+        bad: "Err(_) => self.keep_buffers(writer, written),",
+        caught_by: &[DURABILITY],
+    },
     // What a sync promises.
     Bug {
         name: "no-data-sync",
