@@ -1,4 +1,4 @@
-//! P1: a thousand partitions, made, opened, appended to for the first time, closed.
+//! P1: a thousand partitions, or as many as `ANNALS_PARTITIONS` says: made, opened, appended to for the first time, closed.
 
 use annals::{Durability, Record, Store, Topic, TopicConfig};
 use tempfile::TempDir;
@@ -36,7 +36,10 @@ fn append_to_each(topic: &Topic) -> Outcome {
 }
 
 pub(crate) fn many(scope: &Scope) -> Outcome<Workload> {
-    let partitions = scope.records(1000);
+    let partitions = match std::env::var("ANNALS_PARTITIONS") {
+        Ok(number) => number.parse()?,
+        Err(_) => scope.records(1000),
+    };
     let row = |name: &'static str, run: fn(&Scratch, usize) -> Outcome<Sample>| {
         let scratch = scope.scratch.clone();
         Row::new(name, move || run(&scratch, partitions))

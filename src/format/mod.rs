@@ -52,8 +52,8 @@ pub(crate) use index_entry::{OffsetIndexEntry, TimeIndexEntry};
 pub(crate) use index_file::{decode_offset_index, decode_time_index, encode_offset_index, encode_time_index};
 pub(crate) use json::{RecordLine, put_bytes, put_text};
 pub(crate) use key_index::{
-    KeyEntry, KeyIndexHeader, KeyPages, KeyStamp, PAGE_BYTES, TAG_HEADER, TYPE_HEADER, TermHash, TermKind,
-    encode_key_index, for_each_term,
+    KeyEntry, KeyIndexEncoder, KeyIndexHeader, KeyPages, KeyStamp, PAGE_BYTES, TAG_HEADER, TYPE_HEADER,
+    TermHash, TermKind, encode_key_index, for_each_term,
 };
 pub(crate) use malformed::Malformed;
 pub(crate) use murmur2::partition_for_key;

@@ -73,7 +73,7 @@ impl Groups {
         match self.consumed_by_groups(partition) {
             Consumed::Nobody => Ok(Some(Offset::MAX)),
             Consumed::Nothing => Ok(None),
-            Consumed::Below(offset) => self.ledger.sync().map(|()| Some(offset)),
+            Consumed::Below(offset) => self.sync_consumed().map(|()| Some(offset)),
         }
     }
 
@@ -90,9 +90,15 @@ impl Groups {
             return Ok(None);
         };
         if partition.log().has_segment_below(consumed) {
-            self.ledger.sync()?;
+            self.sync_consumed()?;
             others.map_or(Ok(()), |others| others.sync())?;
         }
         Ok(Some(consumed))
+    }
+
+    /// Returns when what is committed survives a power cut: what was committed with a transaction does as soon as that does.
+    fn sync_consumed(&self) -> Result<()> {
+        self.topics.write_decided()?;
+        self.ledger.sync()
     }
 }

@@ -64,6 +64,7 @@ impl Log {
 
     /// A segment was sealed: its file is written by and by, without keeping anybody waiting.
     pub(in crate::log) fn note_sealed_keys(&self, segment: &Arc<Segment>, summary: &SegmentSummary) {
+        segment.keys().seal(key_stamp(summary));
         let Some(chore) = self.keys.chore.get().filter(|_| self.config.read().key_index) else { return };
         let before = self.keys.sealed.lock().replace((Arc::clone(segment), key_stamp(summary)));
         if let Some((segment, stamp)) = before {

@@ -402,7 +402,7 @@ impl Log {
         self.watchers.raise();
     }
 
-    pub(super) fn out_of_range(&self, requested: Offset) -> Error {
+    pub(crate) fn out_of_range(&self, requested: Offset) -> Error {
         let (start, end) = (self.start(), self.end());
         Error::OffsetOutOfRange { partition: self.topic_partition.clone(), requested, start, end }
     }

@@ -24,7 +24,7 @@ pub(crate) struct SegmentConfig {
 }
 
 /// Terms of records that one segment holds in memory at most, a batch's apart.
-const MOST_TERMS: usize = 1 << 20;
+pub(in crate::segment) const MOST_TERMS: usize = 1 << 20;
 
 /// Least and most that is allocated ahead of the writes.
 const ALLOCATE_LEAST: u64 = 4 * 1024;
@@ -42,7 +42,7 @@ pub(crate) struct ActiveSegment {
     /// The file has at least this many bytes; those behind `tally.bytes` are zero.
     allocated: u64,
     config: SegmentConfig,
-    /// What its records are found by, as far as that grows in memory.
+    /// What its records are found by, as far as that is known.
     terms: usize,
 }
 
@@ -195,9 +195,10 @@ impl ActiveSegment {
         Ok(())
     }
 
-    /// True when it is found by so much that another segment should begin: what is in memory of that is bounded so.
+    /// True when it is found by so much that another segment should begin: what is in memory of that is bounded so. What records of a time
+    /// without an index are found by is not known: then their number counts.
     pub(crate) fn has_many_keys(&self) -> bool {
-        self.terms >= MOST_TERMS
+        self.terms >= MOST_TERMS || self.tally.record_count >= MOST_TERMS as u64
     }
 
     /// Takes in what the records of a batch are found by, before readers can come to it: the one that was appended last.

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::{
-    BatchHeader, Codec, Decompressor, KeyStamp, Malformed, SegmentSummary, TermHash, first_key, record_at,
+    BatchHeader, Codec, Decompressor, KeyEntry, KeyStamp, Malformed, RecordIter, SegmentSummary, TermHash,
+    first_key, for_each_term, record_at,
 };
 use crate::io::prefetch;
+use crate::segment::active::MOST_TERMS;
 use crate::segment::keys::{Growing, Hit, HitRange, Keys, NewBatch, Walk};
 use crate::segment::{Segment, StoredBatch};
 use crate::types::Offset;
@@ -49,10 +51,9 @@ impl Expanding {
     }
 }
 
-impl Walk for FromBatches<'_> {
-    fn walk(&self, until: Offset) -> Result<Growing> {
-        let base = self.segment.base();
-        let mut terms = Growing::new(base, base);
+impl FromBatches<'_> {
+    /// Hands out every batch that begins below `until`, with its uncompressed records and its position, until one is too many.
+    fn batches(&self, until: Offset, found: &mut Found<'_>) -> Result<Took> {
         let mut expanding = Expanding::to(self.limit);
         let mut cursor = self.segment.walk()?;
         while let Some(header) = cursor.peek()?.filter(|header| header.base_offset < until) {
@@ -60,11 +61,63 @@ impl Walk for FromBatches<'_> {
             let damaged = |malformed| self.segment.log().damaged(position, header.base_offset, malformed);
             let batch = cursor.take_batch(header)?;
             let records = expanding.records(&batch).map_err(damaged)?;
-            terms.add(&header, records, position).map_err(damaged)?;
+            if found(&header, records, position).map_err(damaged)? == Took::TooMuch {
+                return Ok(Took::TooMuch);
+            }
         }
+        Ok(Took::It)
+    }
+}
+
+/// Takes a batch: its header, its uncompressed records, its position.
+type Found<'a> = dyn FnMut(&BatchHeader, &[u8], u64) -> Result<Took, Malformed> + 'a;
+
+/// Whether another batch is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Took {
+    It,
+    TooMuch,
+}
+
+impl Walk for FromBatches<'_> {
+    fn most_terms(&self) -> usize {
+        MOST_TERMS
+    }
+
+    fn walk(&self, until: Offset) -> Result<Option<Growing>> {
+        let base = self.segment.base();
+        let mut terms = Growing::new(base, base);
+        let took = self.batches(until, &mut |header, records, position| {
+            terms.add(header, records, position)?;
+            // A segment ends with the batch that brings it to as many.
+            Ok(if terms.len() > 2 * MOST_TERMS { Took::TooMuch } else { Took::It })
+        })?;
         // Offsets behind the last batch may be missing.
         terms.end_at(until);
-        Ok(terms)
+        Ok((took == Took::It).then_some(terms))
+    }
+
+    fn each(&self, until: Offset, found: &mut dyn FnMut(KeyEntry) -> Result<()>) -> Result<()> {
+        let base = self.segment.base();
+        let mut outcome = Ok(());
+        self.batches(until, &mut |header, records, position| {
+            if header.attributes.is_control() {
+                return Ok(Took::It);
+            }
+            let position = u32::try_from(position).unwrap_or(u32::MAX);
+            let mut walk = RecordIter::new(header, records);
+            while let Some(record) = walk.next_record() {
+                let record = record?;
+                let relative_offset = u32::try_from(record.offset - base).unwrap_or(u32::MAX);
+                for_each_term(&record, |hash| {
+                    if outcome.is_ok() {
+                        outcome = found(KeyEntry { hash, relative_offset, position });
+                    }
+                });
+            }
+            Ok(if outcome.is_ok() { Took::It } else { Took::TooMuch })
+        })?;
+        outcome
     }
 
     fn unless_left(&self, write: &mut dyn FnMut() -> Result<()>) -> Result<()> {

@@ -1,164 +1,179 @@
-//! Answers that take effect with a transaction.
+//! What workers answer, message by message.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::time::Duration;
 
-use crate::error::Result;
-use crate::format::StateBatch;
-use crate::locks::MutexGuard;
-use crate::share::message::{Delivery, Message};
-use crate::share::queue::{Freedom, done, lock_lost};
-use crate::share::queues::Queues;
-use crate::share::slot::SlotInner;
-use crate::share::state_log::{Accounts, SlotName};
-use crate::topic::{Contribution, Outcome, Participant, Partition, Prepared, SHARE_STATE};
-use crate::transaction::Transaction;
-use crate::types::{Offset, Timestamp};
+use crate::error::{Error, Result};
+use crate::format::{DeliveryState, StateBatch};
+use crate::share::burial::Burial;
+use crate::share::queue::{Place, Queue, until};
+use crate::share::runs::{Lock, RunState, Span};
+use crate::share::selection::is_exhausted;
+use crate::share::slot::{SlotInner, push};
+use crate::topic::OwnedRecord;
+use crate::types::{Durability, Offset, Timestamp};
 
-/// All messages that are done with one transaction.
-#[derive(Debug)]
-struct Answers {
-    queues: Arc<Queues>,
-    /// By the state they are of, in the order in which states are locked.
-    by_slot: BTreeMap<SlotName, Vec<(Arc<Delivery>, Offset)>>,
+/// How much may be handed out without an append.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Freedom {
+    available: u64,
+    has_room: bool,
+    suspect_is_out: bool,
 }
 
-/// A state that is locked, and what is to become of its messages.
-struct HeldSlot<'a> {
-    delivery: &'a Delivery,
-    inner: MutexGuard<'a, SlotInner>,
-    batches: Vec<StateBatch>,
-    now: Timestamp,
-    accounts: Accounts,
-}
-
-/// All of them.
-struct HeldSlots<'a> {
-    slots: Vec<HeldSlot<'a>>,
-    contribution: Contribution,
-}
-
-impl Transaction {
-    /// The message is done when the transaction is committed, and with everything else in it; it comes back, as if dropped, when
-    /// the transaction is aborted. Its lock has to hold until the commit.
-    ///
-    /// The commit returns [`LockLost`](crate::Error::LockLost), and nothing of the transaction takes effect, when it does not;
-    /// [`InvalidArgument`](crate::Error::InvalidArgument) when the message is of another store.
-    ///
-    /// ```
-    /// # use annals::{Record, Store, TopicConfig};
-    /// # use std::time::Duration;
-    /// # let dir = tempfile::tempdir()?;
-    /// # let store = Store::open(dir.path())?;
-    /// # store.create_topic("orders", TopicConfig::new())?;
-    /// # store.create_topic("invoices", TopicConfig::new())?;
-    /// # store.producer().send(Record::to("orders").key("alice").value("2 apples"))?;
-    /// let mut worker = store.queue("orders", "billing")?;
-    /// for order in worker.take(1, Duration::from_millis(500))? {
-    ///     let mut tx = store.transaction("billing")?;
-    ///     tx.send(Record::to("invoices").key("alice").value("12.50"))?;
-    ///     tx.ack(order);
-    ///     tx.commit()?; // the order is done, and invoiced: both or neither
-    /// }
-    /// # assert!(worker.take(1, Duration::ZERO)?.is_empty());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn ack(&mut self, mut message: Message) {
-        let of = &message.delivery().queue.queues;
-        if !self.is_of(&of.transactions) {
-            let (other, own) = (of.topics.path().display(), self.path().display());
-            let why =
-                format!("a message is of the store in {other}, and the transaction of the one in {own}");
-            self.refuse(why);
-            return;
-        }
-        message.forget();
-        let delivery = Arc::clone(message.delivery());
-        let begin = || Answers { queues: Arc::clone(&delivery.queue.queues), by_slot: BTreeMap::new() };
-        self.take_part(begin, |answers| {
-            let name = delivery.place.slot.name.clone();
-            answers.by_slot.entry(name).or_default().push((Arc::clone(&delivery), message.offset));
-        });
-    }
-}
-
-impl Participant for Answers {
-    fn topic(&self) -> &'static str {
-        SHARE_STATE.name
-    }
-
-    fn prepare(&self) -> Result<Option<Box<dyn Prepared + '_>>> {
-        let (mut slots, mut entries, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
-        for messages in self.by_slot.values() {
-            let Some((first, _)) = messages.first() else { continue };
-            let Delivery { queue, place, .. } = &**first;
-            let (mut inner, now) = queue.enter(place)?;
-            let batches = batches_of(&inner, messages, now)?;
-            let (entry, accounts) = self.queues.states.entry(&place.slot, &mut inner, (&batches, now))?;
-            entries.push(entry);
-            let last: Option<Offset> = batches.iter().map(|batch| batch.last).max();
-            inputs.extend(last.map(|last| (place.partition.clone(), last)));
-            slots.push(HeldSlot { delivery: first, inner, batches, now, accounts });
-        }
-        if slots.is_empty() {
-            return Ok(None);
-        }
-        let partition: Partition = self.queues.states.partition()?;
-        let contribution = Contribution { partition, entries, inputs };
-        Ok(Some(Box::new(HeldSlots { slots, contribution })))
-    }
-}
-
-/// What is written of the messages, if all of them are held.
-fn batches_of(
-    inner: &SlotInner,
-    messages: &[(Arc<Delivery>, Offset)],
-    now: Timestamp,
-) -> Result<Vec<StateBatch>> {
-    let mut batches = Vec::new();
-    for (delivery, offset) in messages {
-        if let Some(offset) = done(inner, (delivery.lock, now), &[*offset], &mut batches) {
-            return Err(lock_lost(&delivery.place, inner, offset));
+impl Freedom {
+    pub(super) fn of(inner: &SlotInner) -> Self {
+        Self {
+            available: inner.state.figures().available,
+            has_room: inner.state.has_room(),
+            suspect_is_out: inner.state.suspect_is_out(),
         }
     }
-    Ok(batches)
+
+    pub(super) fn is_less_than(&self, after: &Self) -> bool {
+        after.available > self.available
+            || after.has_room && !self.has_room
+            || self.suspect_is_out && !after.suspect_is_out
+    }
 }
 
-impl Prepared for HeldSlots<'_> {
-    fn contribution(&self) -> &Contribution {
-        &self.contribution
+impl Queue {
+    /// Takes an answer for messages of one partition, of which each is held by the lock. The others are answered all the same
+    /// where one has lost its lock.
+    pub(super) fn finish(&self, place: &Place, lock: Lock, offsets: &[Offset]) -> Result<()> {
+        let (mut inner, now) = self.enter(place)?;
+        let mut batches = std::mem::take(&mut inner.batches);
+        batches.clear();
+        let lost = done(&inner, (lock, now), offsets, &mut batches);
+        self.queues.states.write(&place.slot, &mut inner, (&batches, now))?;
+        let before = Freedom::of(&inner);
+        inner.acknowledge(&batches, now);
+        inner.keep(batches);
+        let frees = before.is_less_than(&Freedom::of(&inner));
+        let lost = lost.map_or(Ok(()), |offset| Err(lock_lost(place, &inner, offset)));
+        drop(inner);
+        self.after_answers(place, frees)?;
+        lost
     }
 
-    fn end(self: Box<Self>, outcome: Outcome) {
-        for HeldSlot { delivery, mut inner, batches, now, accounts } in self.slots {
-            let Delivery { queue, place, .. } = delivery;
-            match outcome {
-                Outcome::Applied => {
-                    let before = Freedom::of(&inner);
-                    inner.accounts = accounts;
-                    inner.acknowledge(&batches, now);
-                    let frees = before.is_less_than(&Freedom::of(&inner));
-                    drop(inner);
-                    if frees {
-                        queue.watchers.raise();
-                    }
-                    queue.queues.room.raise();
-                    // The next round of maintenance tries again and reports.
-                    drop(queue.queues.drop_consumed(&queue.topic, place));
-                }
-                // To nobody before the open that decides.
-                Outcome::Unknown => inner.set_aside(&batches),
-                Outcome::Aborted => {}
+    /// What follows when messages are done: whoever waits for it is woken, it is made durable, and room is made.
+    pub(super) fn after_answers(&self, place: &Place, frees: bool) -> Result<()> {
+        if frees {
+            self.watchers.raise();
+        }
+        self.queues.room.raise();
+        if self.settings.durability == Durability::Disk {
+            self.queues.states.sync()?;
+        }
+        self.queues.tidy_when_due();
+        // The answer stands whatever becomes of this; the next round of maintenance tries again and reports.
+        drop(self.queues.drop_consumed(&self.topic, place));
+        Ok(())
+    }
+
+    /// Has messages handed out again, after `delay`, or by the retry policy. Those that were handed out as often as they may be
+    /// are given up.
+    pub(super) fn release(
+        &self,
+        place: &Place,
+        lock: Lock,
+        (offsets, delay): (&[Offset], Option<Duration>),
+    ) -> Result<()> {
+        let (mut inner, now) = self.enter(place)?;
+        let mut outcome = Ok(());
+        for offset in offsets {
+            let Some(Span { count, .. }) = inner.state.held(*offset, lock.id, now) else {
+                outcome = outcome.and(Err(lock_lost(place, &inner, *offset)));
+                continue;
+            };
+            inner.counters.released += 1;
+            if is_exhausted(count, self.settings.delivery_limit) {
+                let span = Span { first: *offset, last: *offset, count };
+                outcome = outcome.and(self.give_up(place, &mut inner, (span, now)));
+                continue;
             }
+            let deliveries = u16::try_from(count).unwrap_or(0);
+            let delay = delay.unwrap_or_else(|| self.settings.retry.delay(deliveries, *offset));
+            let due = (!delay.is_zero()).then(|| until(now, delay));
+            inner.state.release(*offset, *offset, due);
         }
+        drop(inner);
+        self.watchers.raise();
+        outcome
+    }
+
+    /// Keeps a message for longer.
+    pub(super) fn renew(
+        &self,
+        place: &Place,
+        lock: Lock,
+        (offset, lock_timeout): (Offset, Duration),
+    ) -> Result<()> {
+        let (mut inner, now) = self.enter(place)?;
+        if inner.state.held(offset, lock.id, now).is_none() {
+            return Err(lock_lost(place, &inner, offset));
+        }
+        inner.state.renew(offset, Lock { id: lock.id, until: until(now, lock_timeout) });
+        Ok(())
+    }
+
+    /// Gives a message up, at its worker's word.
+    pub(super) fn reject(
+        &self,
+        place: &Place,
+        lock: Lock,
+        (record, reason): (&OwnedRecord, &str),
+    ) -> Result<()> {
+        let (mut inner, now) = self.enter(place)?;
+        let Some(Span { count, .. }) = inner.state.held(record.offset, lock.id, now) else {
+            return Err(lock_lost(place, &inner, record.offset));
+        };
+        let span = Span { first: record.offset, last: record.offset, count };
+        let records = std::slice::from_ref(record);
+        self.bury(place, &mut inner, &Burial { span, records, reason, now })?;
+        drop(inner);
+        self.after_answers(place, true)
     }
 }
 
-impl Drop for Answers {
-    fn drop(&mut self) {
-        for (delivery, offset) in self.by_slot.values().flatten() {
-            // What is done, or lost, is not held any more.
-            drop(delivery.queue.release(&delivery.place, delivery.lock, (&[*offset], None)));
+/// An answer that does not find its message under its lock.
+pub(super) fn lock_lost(place: &Place, inner: &SlotInner, offset: Offset) -> Error {
+    let partition = place.partition.topic_partition().clone();
+    let reason = match inner.state.state_of(offset) {
+        _ if offset < place.partition.start() => "its record was deleted",
+        Some(RunState::Acquired(_)) => "its lock has run out, and another take was handed the message",
+        Some(RunState::Delayed(Timestamp::MAX)) => {
+            "an answer to it was left undecided: what became of it shows when the store is opened again"
+        }
+        Some(RunState::Available | RunState::Suspect | RunState::Blocked | RunState::Delayed(_)) => {
+            "its lock has run out, and the message waits to be handed out again"
+        }
+        Some(RunState::Acknowledged | RunState::Archived) | None => {
+            "its lock has run out, and the message was handed out again, and done or given up"
+        }
+    };
+    Error::LockLost { partition, offset, reason }
+}
+
+/// Adds that those of the offsets are done that the lock still holds, with as few batches as there can be. Returns the first that
+/// it does not.
+pub(super) fn done(
+    inner: &SlotInner,
+    (lock, now): (Lock, Timestamp),
+    offsets: &[Offset],
+    batches: &mut Vec<StateBatch>,
+) -> Option<Offset> {
+    let (mut lost, mut known): (_, Option<Span>) = (None, None);
+    for offset in offsets {
+        known = match known {
+            Some(span) if (span.first..=span.last).contains(offset) => Some(span),
+            _ => inner.state.held(*offset, lock.id, now),
+        };
+        match known {
+            Some(Span { count, .. }) => {
+                push(batches, (*offset, *offset), (DeliveryState::Acknowledged, count));
+            }
+            None => lost = lost.or(Some(*offset)),
         }
     }
+    lost
 }

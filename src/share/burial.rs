@@ -18,9 +18,9 @@ use crate::transaction::TransactionBuilder;
 use crate::types::{Offset, Timestamp};
 
 /// So many messages are given up at a time.
-pub(super) const AT_A_TIME: u64 = 32;
+const AT_A_TIME: u64 = 32;
 /// What cannot be given up now is tried again after so long.
-pub(super) const AGAIN_AFTER_MS: Timestamp = 1000;
+const AGAIN_AFTER_MS: Timestamp = 1000;
 /// The most bytes of a topic's name.
 const NAME_MOST_BYTES: usize = 249;
 
@@ -62,6 +62,42 @@ impl Prepared for BuriedRecords {
 }
 
 impl Queue {
+    /// Gives up messages that were handed out as often as they may be.
+    pub(super) fn give_up(
+        &self,
+        place: &Place,
+        inner: &mut SlotInner,
+        (span, now): (Span, Timestamp),
+    ) -> Result<()> {
+        let most = Offset::try_from(AT_A_TIME).unwrap_or(1);
+        let mut span = Span { last: span.last.min(span.first.saturating_add(most - 1)), ..span };
+        let mut buried = self.bury_span(place, inner, (span, now));
+        if span.len() > 1 && matches!(buried, Err(Error::RecordTooLarge { .. } | Error::Full { .. })) {
+            // There may be room for one where there is none for all of them.
+            span.last = span.first;
+            buried = self.bury_span(place, inner, (span, now));
+        }
+        if buried.as_ref().is_err_and(|error| !matches!(error, Error::Undecided { .. })) {
+            // It is in nobody's way meanwhile.
+            let again = now.saturating_add(AGAIN_AFTER_MS);
+            inner.state.release(span.first, span.last, Some(again));
+        }
+        self.watchers.raise();
+        buried
+    }
+
+    fn bury_span(&self, place: &Place, inner: &mut SlotInner, (span, now): (Span, Timestamp)) -> Result<()> {
+        let mut records = Vec::new();
+        let reason = format!("delivered {} times and not done", span.count);
+        let range = (span.first, span.last);
+        self.each(place, &mut inner.again, range, |record| {
+            if self.is_for(&record) {
+                records.push(record.to_owned());
+            }
+        })?;
+        self.bury(place, inner, &Burial { span, records: &records, reason: &reason, now })
+    }
+
     /// Gives messages up: they end in the dead letters, or nowhere where there are none.
     pub(super) fn bury(&self, place: &Place, inner: &mut SlotInner, burial: &Burial<'_>) -> Result<()> {
         let Burial { span, now, .. } = *burial;
@@ -75,7 +111,10 @@ impl Queue {
             Some(topic) if !burial.records.is_empty() => {
                 let (entry, accounts) = self.queues.states.entry(&place.slot, inner, (&[batch], now))?;
                 match self.bury_together(place, (&topic, burial), &entry) {
-                    Ok(()) => inner.accounts = accounts,
+                    Ok(()) => {
+                        inner.accounts = accounts;
+                        self.queues.states.note_decided(&mut inner.accounts);
+                    }
                     // Its topic takes no letter at all, however short. The message's record is where it was. A topic without
                     // room for one may have some later.
                     Err(Error::RecordTooLarge { setting, .. })

@@ -34,6 +34,7 @@ impl Queues {
         let Some(first) = slots.next() else { return partition.log().remove_offsets(&[]) };
         let done = slots.fold(done(first), |all, slot| common(&all, &done(slot)));
         // What is deleted is gone whatever crashes: so must be there what it is deleted for.
+        self.topics.write_decided()?;
         self.states.sync()?;
         let Some(read) = self.groups.read_by_groups(partition)? else {
             return partition.log().remove_offsets(&[]);

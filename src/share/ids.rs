@@ -48,7 +48,7 @@ impl Ids {
         let mut found = Vec::new();
         for partition in partitions {
             let Some(from) = partition.offset_for_time(window.begins(now).max(0))? else { continue };
-            let mut reader = partition.walk(from.offset..Offset::MAX)?;
+            let mut reader = partition.walk(from.offset..Offset::MAX)?.with_undecided();
             loop {
                 let records = reader.fetch()?;
                 if records.is_empty() {

@@ -5,6 +5,17 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::types::Offset;
 
+/// How many records with keys are looked at ahead of the oldest that is not done.
+pub(super) const MOST_IN_LANES: usize = 65_536;
+
+/// A record that was never handed out, as it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fresh {
+    pub(super) offset: Offset,
+    /// The hash of its key, where order is kept and it has one.
+    pub(super) key: Option<u64>,
+}
+
 /// The keys of records that are not done, by their hashes: two keys with one hash wait for each other, which costs time and
 /// no promise. Records without a key are in no lane.
 #[derive(Debug, Default)]

@@ -76,6 +76,8 @@ impl Queues {
             let partition = partitions.get(&(name.topic, name.partition));
             let is_cut = partition.is_some_and(|partition| found.state.cut_to(partition.end()));
             let slot = Arc::new(Slot::found(name.clone(), found)?);
+            // An earlier life may have left some without their ends.
+            states.note_decided(&mut slot.inner.lock().accounts);
             if let Some(partition) = partition.filter(|_| is_cut) {
                 owed.push(Arc::clone(&slot));
                 cut.push(partition.clone());

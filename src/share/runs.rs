@@ -57,6 +57,11 @@ impl Span {
     pub(super) fn len(&self) -> u64 {
         length(self.first, self.last)
     }
+
+    /// What of it lies below an offset.
+    pub(super) fn below(self, end: Offset) -> Option<Self> {
+        (self.first < end).then_some(Self { last: self.last.min(end - 1), ..self })
+    }
 }
 
 pub(super) fn length(first: Offset, last: Offset) -> u64 {

@@ -7,7 +7,7 @@ use crate::consumer::StartFrom;
 use crate::error::{Error, Result};
 use crate::log::OnDamage;
 use crate::share::retry::RetryPolicy;
-use crate::share::share_partition::NO_LIMIT;
+use crate::share::selection::NO_LIMIT;
 use crate::types::Durability;
 
 /// Kafka's `group.share.delivery.count.limit`.

@@ -4,28 +4,13 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
 use crate::format::{DeliveryState, StateBatch};
-use crate::share::lanes::Lanes;
+use crate::share::lanes::{Fresh, Lanes, MOST_IN_LANES};
 use crate::share::runs::{Figures, Lock, RunState, Runs, Span, length};
+use crate::share::selection::{Selection, is_doubtful};
 use crate::types::{Offset, Timestamp};
 
 /// At so many runs nothing new is handed out until some are done. A run takes about 100 bytes.
 pub(super) const MOST_RUNS: usize = 65_536;
-/// How many records with keys are looked at ahead of the oldest that is not done.
-pub(super) const MOST_IN_LANES: usize = 65_536;
-
-/// As a limit of deliveries: none. Counts end there.
-pub(super) const NO_LIMIT: i16 = i16::MAX;
-
-/// Whether a record was handed out as often as it may be.
-pub(super) fn is_exhausted(count: i16, limit: i16) -> bool {
-    count >= limit && limit != NO_LIMIT
-}
-
-/// From this attempt on, a record is tried in ever smaller company.
-fn first_doubtful(limit: i16) -> i16 {
-    (limit / 2).saturating_add(limit % 2).max(2)
-}
-
 /// The records from `start` to `end`: those below are done, those above were never handed out.
 ///
 /// Of each record between, one run says what it does. What is done at `start` moves it.
@@ -41,25 +26,6 @@ pub(super) struct SharePartition {
     /// The suspect that is out.
     suspect: Option<(Offset, u64)>,
     last_lock: u64,
-}
-
-/// What may be handed out.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Selection {
-    /// The oldest first, each with how often it was handed out before.
-    pub(super) spans: Vec<Span>,
-    /// Handed out as often as it may be: to be given up before anything is selected.
-    pub(super) exhausted: Option<Span>,
-    /// Nothing else is to go with it.
-    pub(super) is_closed: bool,
-}
-
-/// A record that was never handed out, as it was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fresh {
-    pub(super) offset: Offset,
-    /// The hash of its key, where order is kept and it has one.
-    pub(super) key: Option<u64>,
 }
 
 impl SharePartition {
@@ -146,10 +112,7 @@ impl SharePartition {
     /// Finds those that were out when an earlier life ended, more than once: each is tried by itself, so that it takes no
     /// other along if it is what ends the process.
     pub(super) fn suspect_of(&mut self, limit: i16) {
-        let doubtful =
-            |span: &Span| span.count < limit && span.count.saturating_add(1) >= first_doubtful(limit);
-        let found: Vec<_> =
-            self.runs.available().filter(|span| limit != NO_LIMIT && doubtful(span)).collect();
+        let found: Vec<_> = self.runs.available().filter(|span| is_doubtful(span.count, limit)).collect();
         for span in found {
             self.runs.set(span.first, span.last, (RunState::Suspect, span.count));
         }
@@ -224,46 +187,11 @@ impl SharePartition {
         before - self.runs.figures().acquired
     }
 
-    /// Which records that were read before may be handed out, at most `most`.
-    pub(super) fn select(&self, most: u64, limit: i16) -> Selection {
-        let mut selection = Selection::default();
-        if self.suspect.is_none()
-            && let Some(span) = self.runs.suspect()
-        {
-            selection.spans.push(Span { last: span.first, ..span });
-            selection.is_closed = true;
-            return selection;
-        }
-        let mut room = most;
-        for span in self.runs.available() {
-            if room == 0 {
-                break;
-            }
-            if is_exhausted(span.count, limit) {
-                if selection.spans.is_empty() {
-                    selection.exhausted = Some(span);
-                }
-                break;
-            }
-            let company = company(span.count, limit, most);
-            if company < most {
-                if selection.spans.is_empty() {
-                    room = company;
-                    selection.is_closed = true;
-                } else {
-                    selection.is_closed = true;
-                    break;
-                }
-            }
-            let taken = span.len().min(room);
-            let last = span.first.saturating_add(Offset::try_from(taken).unwrap_or(Offset::MAX) - 1);
-            selection.spans.push(Span { last, ..span });
-            room -= taken;
-            if selection.is_closed {
-                break;
-            }
-        }
-        selection
+    /// Which records that were read before may be handed out, at most `most`. Those from `readable` on wait.
+    pub(super) fn select(&self, most: u64, limit: i16, readable: Offset) -> Selection {
+        // One that is tried by itself is out.
+        let suspect = if self.suspect.is_some() { None } else { self.runs.suspect() };
+        Selection::of((suspect, self.runs.available()), (most, limit, readable))
     }
 
     /// A lock that no other has.
@@ -386,6 +314,17 @@ impl SharePartition {
         self.release(first, last, Some(Timestamp::MAX));
     }
 
+    /// The same of those of a batch that are not done.
+    pub(super) fn set_aside_open(&mut self, batch: &StateBatch) {
+        self.reach(batch.last + 1);
+        for span in self.open_spans() {
+            let (first, last) = (span.first.max(batch.first), span.last.min(batch.last));
+            if first <= last {
+                self.set_aside(first, last);
+            }
+        }
+    }
+
     /// The lock holds for longer.
     pub(super) fn renew(&mut self, offset: Offset, lock: Lock) {
         if let Some((_, run)) = self.runs.at(offset) {
@@ -456,17 +395,4 @@ impl SharePartition {
             self.start = last + 1;
         }
     }
-}
-
-/// With how many others a record goes out that was handed out `count` times, of `most`.
-fn company(count: i16, limit: i16, most: u64) -> u64 {
-    let (attempt, doubtful) = (count.saturating_add(1), first_doubtful(limit));
-    if attempt < doubtful || limit == NO_LIMIT {
-        return most;
-    }
-    if attempt == limit {
-        return 1;
-    }
-    let halvings = u32::from(attempt.abs_diff(doubtful)).saturating_add(1);
-    most.checked_shr(halvings).unwrap_or(0).max(1)
 }

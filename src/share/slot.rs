@@ -104,3 +104,18 @@ impl Slot {
         Ok(Self { name, snapshot_key, update_key, inner: Mutex::new(inner) })
     }
 }
+
+/// Adds that some records come to be in a state; to the last batch, where they are its neighbours and alike.
+pub(super) fn push(
+    batches: &mut Vec<StateBatch>,
+    (first, last): (Offset, Offset),
+    (state, count): (DeliveryState, i16),
+) {
+    match batches.last_mut() {
+        _ if last < first => {}
+        Some(before) if before.last + 1 == first && (before.state, before.count) == (state, count) => {
+            before.last = last;
+        }
+        _ => batches.push(StateBatch { first, last, state, count }),
+    }
+}

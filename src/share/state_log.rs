@@ -22,6 +22,8 @@ pub(super) struct SlotName {
 
 /// A snapshot follows when the updates since the last one have so many bytes, or twice as many as it had.
 const UPDATES_BEFORE_SNAPSHOT: usize = 64 << 10;
+/// With so many times as many it waits no longer for transactions that have changed the state.
+const LATE: usize = 4;
 /// A buffer of so many bytes stays with its state.
 const KEPT_BYTES: usize = 4 << 10;
 
@@ -40,6 +42,8 @@ pub(super) struct Found {
     pub(super) state: SharePartition,
     pub(super) epoch: i32,
     pub(super) create_time: Timestamp,
+    /// Some of what was written of it nobody can decide in this life.
+    is_undecided: bool,
 }
 
 /// All states.
@@ -132,13 +136,48 @@ impl StateLog {
         (batches, now): (&[StateBatch], Timestamp),
         value: &mut Vec<u8>,
     ) -> Result<Accounts> {
-        if inner.accounts.is_snapshot_due() {
+        if self.is_snapshot_due(&inner.accounts) {
             self.write_snapshot(slot, inner, now)?;
         }
         let mut accounts = inner.accounts;
         ShareUpdate::encode_batches(accounts.epoch, batches, value).map_err(unencodable)?;
         accounts.update_bytes += value.len() + slot.update_key.len();
         Ok(accounts)
+    }
+
+    fn is_snapshot_due(&self, accounts: &Accounts) -> bool {
+        let most = UPDATES_BEFORE_SNAPSHOT.max(accounts.snapshot_bytes.saturating_mul(2));
+        if !accounts.is_written {
+            return true;
+        }
+        match accounts.update_bytes {
+            bytes if bytes <= most => false,
+            // Before long the transactions are settled without anybody waiting.
+            bytes if bytes <= most.saturating_mul(LATE) => self.is_settled(accounts),
+            _ => self.settle(accounts),
+        }
+    }
+
+    /// Whether a power cut takes back nothing that a snapshot would say, and the rest not.
+    fn is_settled(&self, accounts: &Accounts) -> bool {
+        let is_settled = |partition: Partition| partition.log().finished() >= accounts.unsettled_below;
+        !accounts.is_frozen
+            && (accounts.unsettled_below == 0 || self.ledger.partition().is_ok_and(is_settled))
+    }
+
+    /// The same, after seeing to it where that can be done.
+    pub(super) fn settle(&self, accounts: &Accounts) -> bool {
+        if self.is_settled(accounts) || accounts.is_frozen {
+            return !accounts.is_frozen;
+        }
+        // What fails here is tried again at the next change.
+        drop(self.topics.write_decided());
+        self.is_settled(accounts)
+    }
+
+    /// A transaction has changed a state, and is decided.
+    pub(super) fn note_decided(&self, accounts: &mut Accounts) {
+        accounts.unsettled_below = self.ledger.partition().map_or(Offset::MAX, |partition| partition.end());
     }
 
     /// Writes all of a state.
@@ -204,6 +243,9 @@ pub(super) struct Accounts {
     /// Of a transaction that has changed it nobody knows how it ends. An update is right in both cases, a snapshot in one: there is
     /// none before the store is opened again.
     pub(super) is_frozen: bool,
+    /// The transactions that have changed it stand before that. A snapshot says what they do, and may be durable before they are: there is
+    /// none before they have their ends in the log.
+    unsettled_below: Offset,
 }
 
 impl Accounts {
@@ -212,12 +254,15 @@ impl Accounts {
     }
 
     pub(super) fn found(found: &Found) -> Self {
-        Self { epoch: found.epoch, is_written: true, ..Self::new(found.create_time) }
+        let is_frozen = found.is_undecided;
+        Self { epoch: found.epoch, is_written: true, is_frozen, ..Self::new(found.create_time) }
     }
+}
 
-    fn is_snapshot_due(&self) -> bool {
-        let most = UPDATES_BEFORE_SNAPSHOT.max(self.snapshot_bytes.saturating_mul(2));
-        !self.is_frozen && (!self.is_written || self.update_bytes > most)
+impl AllFound {
+    /// The state to whose last snapshot an update of that epoch belongs.
+    fn found(&mut self, name: &SlotName, epoch: i32) -> Option<&mut Found> {
+        self.0.get_mut(name).filter(|found| found.epoch == epoch)
     }
 }
 
@@ -234,12 +279,13 @@ impl Replay for AllFound {
                 let snapshot = ShareSnapshot::decode(value)?;
                 let mut state = SharePartition::new(snapshot.start);
                 state.restore(None, &snapshot.batches);
-                let found = Found { state, epoch: snapshot.epoch, create_time: snapshot.create_time };
+                let (epoch, create_time) = (snapshot.epoch, snapshot.create_time);
+                let found = Found { state, epoch, create_time, is_undecided: false };
                 self.0.insert(name, found);
             }
             (ShareKind::Update, Some(value)) => {
                 let update = ShareUpdate::decode(value)?;
-                if let Some(found) = self.0.get_mut(&name).filter(|found| found.epoch == update.epoch) {
+                if let Some(found) = self.found(&name, update.epoch) {
                     found.state.restore(update.start, &update.batches);
                 }
             }
@@ -247,4 +293,22 @@ impl Replay for AllFound {
         }
         Ok(())
     }
+
+    /// What may have been done of them goes to nobody.
+    fn replay_undecided(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let Some((name, value)) = update(key, value) else { return };
+        let Ok(update) = ShareUpdate::decode(value) else { return };
+        if let Some(found) = self.found(&name, update.epoch) {
+            found.is_undecided = true;
+            update.batches.iter().for_each(|batch| found.state.set_aside_open(batch));
+        }
+    }
+}
+
+/// Whose update a record is, and its value.
+fn update<'a>(key: &[u8], value: Option<&'a [u8]>) -> Option<(SlotName, &'a [u8])> {
+    let key = ShareKey::decode(key).ok()??;
+    let partition = u32::try_from(key.partition).ok()?;
+    let name = SlotName { topic: key.topic, partition, owner: key.group.into() };
+    (key.kind == ShareKind::Update).then_some(name).zip(value)
 }

@@ -61,7 +61,7 @@ impl StateLog {
             if !inner.accounts.is_written {
                 continue;
             }
-            if inner.accounts.snapshot_at < old && !inner.accounts.is_frozen {
+            if inner.accounts.snapshot_at < old && self.settle(&inner.accounts) {
                 self.write_snapshot(slot, &mut inner, now)?;
             }
             needed = needed.min(inner.accounts.snapshot_at);

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::io::Deadline;
 use crate::locks::{AtomicBool, Ordering};
 use crate::log::{Patience, Signal};
+use crate::share::look::Taken;
 use crate::share::message::{Delivery, Message, Messages};
 use crate::share::queue::Queue;
 use crate::share::queues::Queues;
@@ -216,9 +217,7 @@ impl Class {
             if let Some(lock) = look.lock.filter(|_| !look.taken.is_empty()) {
                 let (queue, place) = (Arc::clone(&self.queue), Arc::clone(place));
                 let delivery = Arc::new(Delivery { queue, place, lock, lock_timeout });
-                let message = |taken: crate::share::queue::Taken| {
-                    Message::new(taken.record, taken.count, Arc::clone(&delivery))
-                };
+                let message = |taken: Taken| Message::new(taken.record, taken.count, Arc::clone(&delivery));
                 messages.extend(look.taken.into_iter().map(message));
                 if look.is_closed || messages.len() >= full {
                     self.next = number + 1;

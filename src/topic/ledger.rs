@@ -17,6 +17,9 @@ pub(crate) trait Replay {
     /// Takes in a record. An error says why it is not understood: then its key has no state, the record stays where it is,
     /// and it is named.
     fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> std::result::Result<(), Malformed>;
+
+    /// Takes in, after all others, a record of a transaction that nobody can decide in this life.
+    fn replay_undecided(&mut self, _key: &[u8], _value: Option<&[u8]>) {}
 }
 
 /// One change: a record to be.
@@ -62,6 +65,7 @@ impl Ledger {
                 }
             }
         }
+        replay_undecided(&partition, state)?;
         *self.partition.lock() = Some(partition);
         Ok(skipped)
     }
@@ -128,6 +132,24 @@ impl Entry {
     fn most_bytes(&self) -> usize {
         <RecordBody<'_>>::most_len(Some(&self.key), self.value.as_deref(), &[])
     }
+}
+
+fn replay_undecided(partition: &Partition, state: &mut impl Replay) -> Result<()> {
+    let from = partition.stable();
+    if from >= partition.end() {
+        return Ok(());
+    }
+    let mut decided = partition.read_from(from)?.pass_over_undecided().into_iter();
+    let mut next = decided.next().transpose()?;
+    for record in partition.read_from(from)?.with_undecided() {
+        let record = record?;
+        if next.as_ref().is_some_and(|next| next.offset == record.offset) {
+            next = decided.next().transpose()?;
+        } else {
+            state.replay_undecided(record.key.as_deref().unwrap_or_default(), record.value.as_deref());
+        }
+    }
+    Ok(())
 }
 
 /// How many of the first entries go into a batch of that size; one at least, which is refused if it is too large alone.

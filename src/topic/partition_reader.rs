@@ -56,6 +56,11 @@ impl PartitionReader {
         Self { reader: self.reader.undecided(Undecided::IsPassedOver), ..self }
     }
 
+    /// Reads what is committed, and what is not decided.
+    pub(crate) fn with_undecided(self) -> Self {
+        Self { reader: self.reader.undecided(Undecided::IsRead), ..self }
+    }
+
     /// The next offset to be handed out.
     pub fn position(&self) -> Offset {
         self.reader.position()

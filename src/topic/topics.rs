@@ -267,6 +267,11 @@ impl Topics {
         self.context.clearing.set(who);
     }
 
+    /// Has all transactions that are decided survive a power cut, and their ends written. It is called under no lock of a log.
+    pub(crate) fn write_decided(&self) -> Result<()> {
+        self.context.clearing.write_decided()
+    }
+
     /// Makes the list of topics durable as it was found: whoever wrote it may have died before the sync of its name.
     pub(crate) fn sync_list(&self) -> Result<()> {
         self.root.sync()

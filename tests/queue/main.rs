@@ -29,4 +29,8 @@ mod power;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]
+mod together;
+#[cfg(test)]
+mod undecided;
+#[cfg(test)]
 mod world;

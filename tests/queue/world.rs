@@ -32,7 +32,7 @@ impl World {
         self.again(self.disk.durable_files())
     }
 
-    fn again(&self, files: annals_testing::Files) -> Self {
+    pub(crate) fn again(&self, files: annals_testing::Files) -> Self {
         let disk = MemoryFileSystem::over(&Image::new(files));
         let clock = Arc::clone(&self.clock);
         let store = open(&disk, &clock);

@@ -22,6 +22,10 @@ mod address_space;
 #[cfg(test)]
 mod buffers;
 #[cfg(all(test, target_os = "linux"))]
+mod keys;
+#[cfg(all(test, target_os = "linux"))]
 mod many_topics;
+#[cfg(all(test, target_os = "linux"))]
+mod partitions;
 #[cfg(test)]
 mod soak;

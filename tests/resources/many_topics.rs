@@ -170,26 +170,38 @@ fn use_300_partitions(dir: &Path, mode: ReadMode, files: usize) {
     store.close().unwrap();
 }
 
-/// How long what concerns all partitions takes: figures, and no limits. `ANNALS_PARTITIONS` is how many, in the directory
-/// `ANNALS_DIR`, on a disk that syncs.
+/// How long what concerns all partitions takes, and what they take: figures, and no limits. `ANNALS_PARTITIONS` is how many, of one
+/// topic and of a topic each, in the directory `ANNALS_DIR`, on a disk that syncs.
 #[test]
 #[ignore = "prints figures"]
 fn syncing_and_closing_many_partitions() {
     let _alone = crate::alone();
     let count = std::env::var("ANNALS_PARTITIONS").map_or(10_000, |count| count.parse().unwrap());
     let above = std::env::var_os("ANNALS_DIR").unwrap_or_else(|| "/var/tmp".into());
-    let dir = tempfile::Builder::new().tempdir_in(above).unwrap();
-    let open = || Store::builder(dir.path()).maintain_by_hand().open().unwrap();
-    let mut before = std::time::Instant::now();
+    for topics in [1, count] {
+        let dir = tempfile::Builder::new().tempdir_in(&above).unwrap();
+        live_with(dir.path(), (topics, count / topics));
+    }
+}
+
+fn live_with(dir: &Path, (topics, partitions): (u32, u32)) {
+    let open = || Store::builder(dir).maintain_by_hand().open().unwrap();
+    let (mut before, least) = (std::time::Instant::now(), memory());
     let mut took = |what: &str| {
-        println!("{count} partitions: {what} {:.1} s", before.elapsed().as_secs_f64());
+        let each = memory().saturating_sub(least) * 1024 / u64::from(topics * partitions);
+        println!(
+            "{topics} topics of {partitions} partitions: {what} {:.2} s, {each} bytes of memory each",
+            before.elapsed().as_secs_f64()
+        );
         before = std::time::Instant::now();
     };
+    let names: Vec<_> = (0..topics).map(|number| format!("orders-{number}")).collect();
     let store = open();
-    store.create_topic("orders", TopicConfig::new().partitions(count)).unwrap();
+    let config = || TopicConfig::new().partitions(partitions);
+    store.create_topics(names.iter().map(|name| (name, config()))).unwrap();
     took("created in");
     let append = |store: &Store| {
-        for partition in store.topic("orders").unwrap().partitions() {
+        for partition in names.iter().flat_map(|name| store.topic(name).unwrap().partitions()) {
             partition.append(&[Record::new().value("x")], Durability::Os).unwrap();
         }
     };

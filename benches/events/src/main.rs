@@ -6,6 +6,9 @@
 //! cargo run --release --manifest-path benches/events/Cargo.toml -- read           those whose name begins so
 //! cargo run --release --manifest-path benches/events/Cargo.toml -- --quick        to see that it works
 //! cargo run --release --manifest-path benches/events/Cargo.toml -- size 1000000   bytes of an event on the disk, and the open
+//! … -- size 10000000 10                                                           the same, ten events an append
+//! … -- size 10000000 10 annals                                                    … of one store alone
+//! … -- large 10000000 DIR                                                         annals alone: a million streams, warm and cold
 //! … --no-default-features --features sqlite                                       beside one peer alone
 //! ```
 //! Every append survives a SIGKILL, but those of redb: a commit that is not durable may be lost with its process there. Each event has 100 B and
@@ -19,6 +22,7 @@ mod options;
 #[path = "../../workloads/payload.rs"]
 #[expect(dead_code, reason = "other benchmarks use more of it")]
 mod payload;
+mod large;
 mod peers;
 #[path = "../../workloads/report.rs"]
 mod report;
@@ -32,9 +36,12 @@ use harness::{Outcome, Scope};
 use options::Options;
 
 fn main() -> Outcome {
-    let mut words = std::env::args().skip(1);
-    if words.next().is_some_and(|word| word == "size") {
-        return size::run(words.next().ok_or("how many events?")?.parse()?);
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["size", events, rest @ ..] => return size::run(events.parse()?, rest),
+        ["large", events] => return large::run(events.parse()?, None),
+        ["large", events, dir] => return large::run(events.parse()?, Some(dir.as_ref())),
+        _ => {}
     }
     let options = Options::from_args(std::env::args().skip(1))?;
     let scratch = scratch::Scratch::new(&options.dir)?;

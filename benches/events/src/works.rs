@@ -101,13 +101,13 @@ pub(crate) struct Kept {
     _dir: TempDir,
 }
 
-/// `EACH` events for each of so many streams, the streams in turn.
-pub(crate) fn fill(events: &dyn Events, streams: usize) -> Outcome {
+/// `EACH` events for each of so many streams, the streams in turn, so many events an append.
+pub(crate) fn fill(events: &dyn Events, streams: usize, together: usize) -> Outcome {
     let payload = payload(7);
-    let mut versions = vec![None; streams];
-    for _ in 0..EACH {
+    let (mut versions, batch) = (vec![None; streams], vec![payload.as_slice(); together]);
+    for _ in 0..EACH / together {
         for (number, version) in versions.iter_mut().enumerate() {
-            *version = Some(events.append(&stream(number), *version, &[&payload])?);
+            *version = Some(events.append(&stream(number), *version, &batch)?);
         }
     }
     Ok(())
@@ -128,7 +128,7 @@ fn rows(scope: &Scope, title: &'static str, read: fn(&Kept, &mut Found) -> Outco
     for peer in peers::ALL {
         let dir = scope.scratch.fresh()?;
         let events = (peer.open)(dir.path())?;
-        fill(&*events, streams)?;
+        fill(&*events, streams, 1)?;
         let kept = Kept { events, streams, asked, _dir: dir };
         let run = move || {
             let mut found = Found::default();

@@ -34,7 +34,7 @@ impl Clearing {
 }
 
 impl Clearing {
-    pub(in crate::log) fn write_decided(&self) -> Result<()> {
+    pub(crate) fn write_decided(&self) -> Result<()> {
         self.0.get().and_then(Weak::upgrade).map_or(Ok(()), |who| who.write_decided())
     }
 }

@@ -11,7 +11,8 @@ use crate::format::{
 use crate::io::{Directory, File, MapSlot, OpenMode, View};
 use crate::locks::{AtomicU64, Ordering};
 use crate::segment::ReadMode;
-use crate::segment::keys::keys::{Hit, HitRange, Take};
+use crate::segment::keys::hit::{Hit, HitRange, Take};
+use crate::segment::keys::making::Walk;
 use crate::types::Offset;
 
 /// A file that was found to be that of its segment.
@@ -49,29 +50,6 @@ impl KeyFile {
         Ok(Some(Self { directory: directory.clone(), name, mode, header, map: Arc::default(), sound }))
     }
 
-    /// Writes it, under its name, without a sync: what a crash leaves of it is known by its checksums.
-    /// `publish` gives it its name, or not.
-    pub(super) fn write(
-        directory: &Directory,
-        stamp: KeyStamp,
-        entries: Vec<KeyEntry>,
-        publish: impl FnOnce(&dyn Fn() -> Result<()>) -> Result<()>,
-    ) -> Result<()> {
-        let name = segment_file_name(stamp.base, SegmentFile::KeyIndex);
-        let encoded = encode_key_index(stamp, entries);
-        let bytes = encoded.map_err(|malformed| malformed.in_file(&directory.join(&name)))?;
-        let unnamed = format!("{name}.new");
-        directory.check_space(bytes.len() as u64)?;
-        directory.remove_if_there(&unnamed)?;
-        let written = directory.open(&unnamed, OpenMode::CreateNew)?.write_at(&bytes, 0);
-        let named = written.and_then(|()| publish(&|| directory.rename(&unnamed, &name)));
-        if named.is_err() {
-            // What cannot be removed now is removed by the next attempt, or with the segment.
-            drop(directory.remove_if_there(&unnamed));
-        }
-        named
-    }
-
     /// The hits of a hash, in the order of their offsets.
     pub(super) fn hits(&self, hash: TermHash, range: &HitRange) -> std::result::Result<Vec<Hit>, NoAnswer> {
         let mut pages = self.pages().map_err(NoAnswer::Io)?;
@@ -94,6 +72,11 @@ impl KeyFile {
             hits.push(Hit { offset: offset(&entry), position: u64::from(entry.position) });
         }
         Ok(hits)
+    }
+
+    /// How many terms of records it holds.
+    pub(super) fn terms(&self) -> usize {
+        self.header.entries() as usize
     }
 
     /// All of it, as it was written.
@@ -186,6 +169,41 @@ impl KeyPages for Pages<'_> {
     fn contradiction(&self) -> NoAnswer {
         NoAnswer::Wrong
     }
+}
+
+/// Writes the file of the segment of that base, without a sync: what a crash leaves of it is known by its checksums. It gets its name
+/// when all of it is there, unless the segment has left the log.
+pub(super) fn write_file(
+    directory: &Directory,
+    base: Offset,
+    walk: &dyn Walk,
+    fill: impl FnOnce(&File) -> Result<()>,
+) -> Result<()> {
+    let name = segment_file_name(base, SegmentFile::KeyIndex);
+    let unnamed = format!("{name}.new");
+    directory.remove_if_there(&unnamed)?;
+    let filled = directory.open(&unnamed, OpenMode::CreateNew).and_then(|file| fill(&file));
+    let named = filled.and_then(|()| walk.unless_left(&mut || directory.rename(&unnamed, &name)));
+    if named.is_err() {
+        // What cannot be removed now is removed by the next attempt, or with the segment.
+        drop(directory.remove_if_there(&unnamed));
+    }
+    named
+}
+
+/// The same, of entries in any order.
+pub(super) fn write_entries(
+    directory: &Directory,
+    stamp: KeyStamp,
+    entries: Vec<KeyEntry>,
+    walk: &dyn Walk,
+) -> Result<()> {
+    write_file(directory, stamp.base, walk, |file| {
+        let encoded = encode_key_index(stamp, entries);
+        let bytes = encoded.map_err(|malformed| malformed.in_file(file.path()))?;
+        directory.check_space(bytes.len() as u64)?;
+        file.write_at(&bytes, 0)
+    })
 }
 
 /// Removes the key index of another `.log` that had the segment's name before.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::format::{BatchHeader, BatchTerms, KeyEntry, Malformed, RecordIter, TermHash, for_each_term};
-use crate::segment::keys::keys::{Hit, NewBatch};
+use crate::segment::keys::hit::{Hit, NewBatch};
 use crate::types::Offset;
 
 /// No link.
@@ -95,7 +95,7 @@ impl Growing {
     }
 
     /// How many terms of records it holds.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::segment) fn len(&self) -> usize {
         self.older.len() + self.hashes
     }
 

@@ -4,68 +4,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::{BatchHeader, BatchTerms, KeyEntry, KeyStamp, TermHash};
+use crate::format::{KeyEntry, KeyStamp, TermHash};
 use crate::io::Directory;
 use crate::locks::{Mutex, RwLock};
 use crate::segment::ReadMode;
 use crate::segment::keys::file::{self, KeyFile, NoAnswer};
 use crate::segment::keys::growing::{Growing, Place};
+use crate::segment::keys::hit::{Hit, HitRange, NewBatch, Newest, Take};
+use crate::segment::keys::making::{self, Walk};
 use crate::types::Offset;
-
-/// A batch in which a record may be found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Hit {
-    /// Of the record.
-    pub(crate) offset: Offset,
-    /// Of its batch.
-    pub(crate) position: u64,
-}
-
-/// The newest record of a hash, as far as memory alone tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Newest {
-    /// `None` where the segment has no record of the hash at all.
-    pub(crate) hit: Option<Hit>,
-    /// It is known up to here.
-    pub(crate) until: Offset,
-}
-
-/// A batch as its terms are taken in.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NewBatch<'a> {
-    pub(crate) header: &'a BatchHeader,
-    /// The uncompressed bytes of its records.
-    pub(crate) records: &'a [u8],
-    /// Its terms, where whoever encoded the records has put them down.
-    pub(crate) terms: Option<&'a BatchTerms>,
-    /// Of the batch in the `.log`.
-    pub(crate) position: u64,
-}
-
-/// Which hits are wanted.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct HitRange {
-    pub(crate) from: Offset,
-    pub(crate) until: Offset,
-    pub(crate) take: Take,
-}
-
-/// How many of them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Take {
-    All,
-    /// The last ones, at most so many.
-    Last(usize),
-}
-
-/// Makes the terms of a part of the segment out of its batches.
-pub(in crate::segment) trait Walk {
-    /// Those of every record from `base` up to `until`.
-    fn walk(&self, until: Offset) -> Result<Growing>;
-
-    /// Runs `write`, unless the segment has left the log.
-    fn unless_left(&self, write: &mut dyn FnMut() -> Result<()>) -> Result<()>;
-}
 
 type Part = Arc<RwLock<Growing>>;
 
@@ -110,6 +57,11 @@ impl Before {
     fn in_memory(&self) -> usize {
         if let Self::Memory(part) = self { part.read().len() } else { 0 }
     }
+
+    /// How many terms it is known to be of.
+    fn terms(&self) -> usize {
+        if let Self::File(file, _) = self { file.terms() } else { self.in_memory() }
+    }
 }
 
 impl Keys {
@@ -119,7 +71,7 @@ impl Keys {
         Self { base, state: RwLock::new(state), stamp: RwLock::new(stamp), loading: Mutex::new(()) }
     }
 
-    /// Takes in a batch that was just written. Says how many terms are held in memory then.
+    /// Takes in a batch that was just written. Says how many terms are known of the segment then.
     pub(in crate::segment) fn note(&self, batch: &NewBatch<'_>) -> usize {
         let state = self.state.read();
         if let Some(growing) = &state.growing {
@@ -127,7 +79,7 @@ impl Keys {
             if growing.until() == batch.header.base_offset
                 && let Ok(terms) = growing.take_in(batch)
             {
-                return terms + state.before.in_memory();
+                return terms + state.before.terms();
             }
         }
         drop(state);
@@ -142,7 +94,8 @@ impl Keys {
             // Its own encoder made it: this is never seen. Nothing is concluded from half a batch.
             *self.state.write() = State { before: Before::Unknown(None), growing: None };
         }
-        self.in_memory()
+        let state = self.state.read();
+        state.before.terms() + state.growing.as_ref().map_or(0, |part| part.read().len())
     }
 
     /// The newest record of a hash. `None` where memory does not tell.
@@ -185,6 +138,15 @@ impl Keys {
         *self.stamp.read()
     }
 
+    /// Nothing is appended any more: a file may tell of all of it, whoever makes that.
+    pub(crate) fn seal(&self, stamp: KeyStamp) {
+        *self.stamp.write() = Some(stamp);
+        let mut state = self.state.write();
+        if let Before::Unknown(None) = state.before {
+            state.before = Before::Unknown(Some(stamp));
+        }
+    }
+
     /// Lets go of what is in memory: it is read or made again when somebody asks.
     pub(in crate::segment) fn forget(&self, stamp: Option<KeyStamp>) {
         *self.stamp.write() = stamp;
@@ -223,7 +185,9 @@ impl Keys {
         (directory, mode, walk): (&Directory, ReadMode, &dyn Walk),
     ) -> Result<Vec<Hit>> {
         loop {
-            let state = self.known(&range, (directory, mode, walk))?;
+            let Some(state) = self.known(&range, (directory, mode, walk))? else {
+                return making::look_through(walk, hash, (self.base, &range));
+            };
             match state.hits(hash, range) {
                 Ok(hits) => return Ok(hits),
                 Err(NoAnswer::Io(error)) => return Err(error),
@@ -232,18 +196,19 @@ impl Keys {
         }
     }
 
+    /// `None` where there is too much for memory, and no file can be made.
     fn known(
         &self,
         range: &HitRange,
         (directory, mode, walk): (&Directory, ReadMode, &dyn Walk),
-    ) -> Result<State> {
+    ) -> Result<Option<State>> {
         loop {
             if let Look::Known(state) = self.look(range) {
-                return Ok(state);
+                return Ok(Some(state));
             }
             let _loading = self.loading.lock();
             let Look::Unknown(until, stamp) = self.look(range) else { continue };
-            let before = self.load(until, stamp, (directory, mode, walk))?;
+            let Some(before) = self.load(until, stamp, (directory, mode, walk))? else { return Ok(None) };
             let mut state = self.state.write();
             let reaches = match &before {
                 Before::File(_, stamp) => stamp.next_offset,
@@ -264,20 +229,21 @@ impl Keys {
         until: Offset,
         stamp: Option<KeyStamp>,
         (directory, mode, walk): (&Directory, ReadMode, &dyn Walk),
-    ) -> Result<Before> {
-        if let Some(stamp) = stamp
-            && let Some(file) = KeyFile::open(directory, &stamp, mode)?
-        {
-            return Ok(Before::File(Arc::new(file), stamp));
+    ) -> Result<Option<Before>> {
+        if let Some(stamp) = stamp {
+            let opened = match KeyFile::open(directory, &stamp, mode)? {
+                // As with the other indexes: what cannot be made is found out again, and that tells what is wrong.
+                None if until <= stamp.next_offset && making::make(directory, stamp, walk).is_ok() => {
+                    KeyFile::open(directory, &stamp, mode)?
+                }
+                opened => opened,
+            };
+            if let Some(file) = opened {
+                return Ok(Some(Before::File(Arc::new(file), stamp)));
+            }
         }
         let made = walk.walk(until.max(stamp.map_or(until, |stamp| stamp.next_offset)))?;
-        if let Some(stamp) = stamp.filter(|stamp| stamp.next_offset == made.until())
-            && write(directory, stamp, made.entries().collect(), walk).is_ok()
-            && let Some(file) = KeyFile::open(directory, &stamp, mode)?
-        {
-            return Ok(Before::File(Arc::new(file), stamp));
-        }
-        Ok(Before::Memory(Arc::new(RwLock::new(made))))
+        Ok(made.map(|made| Before::Memory(Arc::new(RwLock::new(made)))))
     }
 
     /// The file is not what was written: it is made again.
@@ -307,17 +273,22 @@ impl Keys {
     ) -> Result<()> {
         let all = HitRange { from: self.base, until: stamp.next_offset, take: Take::All };
         loop {
-            let state = self.known(&all, (directory, mode, walk))?;
-            if matches!(&state.before, Before::File(_, known) if *known == stamp) {
-                return Ok(());
-            }
-            match state.entries() {
-                Ok(entries) => write(directory, stamp, entries, walk)?,
-                Err(NoAnswer::Wrong) => {
-                    self.distrust(directory, walk);
-                    continue;
+            let loading = self.loading.lock();
+            match self.look(&all) {
+                Look::Known(state) if matches!(&state.before, Before::File(_, known) if *known == stamp) => {
+                    return Ok(());
                 }
-                Err(NoAnswer::Io(error)) => return Err(error),
+                Look::Known(state) => match state.entries() {
+                    Ok(entries) => file::write_entries(directory, stamp, entries, walk)?,
+                    Err(NoAnswer::Io(error)) => return Err(error),
+                    Err(NoAnswer::Wrong) => {
+                        drop(loading);
+                        self.distrust(directory, walk);
+                        continue;
+                    }
+                },
+                Look::Unknown(..) if KeyFile::open(directory, &stamp, mode)?.is_some() => {}
+                Look::Unknown(..) => making::make(directory, stamp, walk)?,
             }
             if let Some(file) = KeyFile::open(directory, &stamp, mode)? {
                 let before = Before::File(Arc::new(file), stamp);
@@ -326,10 +297,6 @@ impl Keys {
             return Ok(());
         }
     }
-}
-
-fn write(directory: &Directory, stamp: KeyStamp, entries: Vec<KeyEntry>, walk: &dyn Walk) -> Result<()> {
-    KeyFile::write(directory, stamp, entries, |publish| walk.unless_left(&mut || publish()))
 }
 
 impl State {

@@ -3,10 +3,15 @@
 
 mod file;
 mod growing;
+mod hit;
 #[expect(clippy::module_inception, reason = "the folder and its central type share the field's word")]
 mod keys;
+mod making;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use file::remove_other as remove_other_keys;
 pub(super) use growing::Growing;
-pub(super) use keys::Walk;
-pub(crate) use keys::{Hit, HitRange, Keys, NewBatch, Newest, Take};
+pub(crate) use hit::{Hit, HitRange, NewBatch, Newest, Take};
+pub(crate) use keys::Keys;
+pub(super) use making::Walk;

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use crate::doubles::Random;
 use crate::format::DeliveryState;
+use crate::share::lanes::Fresh;
 use crate::share::runs::{Lock, Span};
-use crate::share::share_partition::{Fresh, SharePartition};
+use crate::share::share_partition::SharePartition;
 use crate::types::{Offset, Timestamp};
 
 const LIMIT: i16 = 4;
@@ -140,7 +141,7 @@ impl World {
         let most = 1 + self.random.below(6);
         let due: Vec<_> = self.records.keys().copied().filter(|offset| self.is_due(*offset)).collect();
         let selection = loop {
-            let selection = self.state.select(most, LIMIT);
+            let selection = self.state.select(most, LIMIT, Offset::MAX);
             let Some(span) = selection.exhausted else { break selection };
             for offset in span.first..=span.last {
                 if let Some(known) = self.records.get_mut(&offset) {

@@ -7,6 +7,10 @@ mod fjall;
 mod redb;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "tephra")]
+mod tephra;
+#[cfg(feature = "umadb")]
+mod umadb;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -47,4 +51,8 @@ pub(crate) const ALL: &[&Peer] = &[
     &redb::PEER,
     #[cfg(feature = "sqlite")]
     &sqlite::PEER,
+    #[cfg(feature = "tephra")]
+    &tephra::PEER,
+    #[cfg(feature = "umadb")]
+    &umadb::PEER,
 ];

@@ -1,0 +1,352 @@
+//! Records that are to be delivered later: any number of them, for any time, in constant memory.
+//!
+//! They wait in a ladder of partitions of `__delayed_messages`. All records of one step wait equally long there, so the
+//! oldest is due first, and only that one is looked at. A record enters the highest step that is not too long for it; when it has
+//! waited there it enters a lower one, and so on, and then goes to its topic. Each move is a transaction with the position in
+//! the step, so that a crash neither loses a record nor delivers it twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::group::{Group, Groups, Pending, PendingOffsets};
+use crate::io::{Clock, Deadline};
+use crate::locks::Mutex;
+use crate::log::{BelowStart, FetchLimits, Reader, RetentionPolicy, Visibility};
+use crate::producer::Producer;
+use crate::share::held::{Held, step_for};
+use crate::share::wakes::Wakes;
+use crate::topic::{DELAYED, OwnedRecord, Partition, PartitionRecords, Records, Topics};
+use crate::transaction::{Transaction, TransactionBuilder, Transactions};
+use crate::types::{Durability, Offset, Record, Timestamp};
+use crate::upkeep::{Agenda, Chore, Reason};
+
+/// What one transaction moves at most.
+const MOST_RECORDS: usize = 500;
+const MOST_BYTES: usize = 1 << 20;
+/// So many transactions follow each other before others have their turn.
+const MOST_MOVES: usize = 64;
+/// When what has failed is tried again.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+const NAME: &str = "annals.schedule";
+
+/// All records that are held.
+#[derive(Debug)]
+pub(crate) struct Holds {
+    topics: Arc<Topics>,
+    groups: Arc<Groups>,
+    transactions: Arc<Transactions>,
+    producer: Producer,
+    clock: Arc<dyn Clock>,
+    agenda: Arc<Agenda>,
+    /// Held by whoever moves records.
+    moving: Mutex<Moving>,
+    /// Held for a moment, also by senders.
+    wakes: Mutex<Wakes>,
+}
+
+/// Where each step is.
+#[derive(Debug, Default)]
+struct Moving {
+    group: Option<Arc<Group>>,
+    steps: Vec<Step>,
+}
+
+#[derive(Debug)]
+struct Step {
+    partition: Partition,
+    position: Offset,
+}
+
+impl Holds {
+    pub(crate) fn open(
+        (topics, groups): (&Arc<Topics>, &Arc<Groups>),
+        (transactions, producer): (&Arc<Transactions>, Producer),
+        (clock, agenda): (&Arc<dyn Clock>, &Arc<Agenda>),
+    ) -> Arc<Self> {
+        let holds = Arc::new(Self {
+            topics: Arc::clone(topics),
+            groups: Arc::clone(groups),
+            transactions: Arc::clone(transactions),
+            producer,
+            clock: Arc::clone(clock),
+            agenda: Arc::clone(agenda),
+            moving: Mutex::default(),
+            wakes: Mutex::default(),
+        });
+        if topics.get(DELAYED.name).is_ok() {
+            // What waits there is not known before it is looked at.
+            holds.wakes.lock().all();
+            holds.sleep(Duration::ZERO);
+        }
+        holds
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Keeps a record for its time, or sends it at once if that has come.
+    pub(super) fn send(
+        self: &Arc<Self>,
+        record: &Record<'_>,
+        at: Timestamp,
+        durability: Durability,
+    ) -> Result<()> {
+        let target = self.producer.place_of(record)?;
+        let plain = [record.clone()];
+        target.log().check_records(&plain)?;
+        let now = self.now();
+        if at <= now {
+            return target.append(&plain, durability).map(drop);
+        }
+        let held = Held::new(&target, at);
+        let headers = held.headers();
+        let partition = self.step(step_for(at - now))?;
+        let entered = self.enter(&partition, now);
+        let record = headers.iter().fold(record.clone(), |record, (name, value)| record.header(name, value));
+        partition.append_internal(&[record.timestamp(entered)], durability)?;
+        self.wake_at(partition.number(), entered);
+        Ok(())
+    }
+
+    fn step(&self, number: u32) -> Result<Partition> {
+        self.topics.ensure(DELAYED.name, &DELAYED.config())?.partition(number)
+    }
+
+    /// The time at which a record enters a step.
+    fn enter(&self, partition: &Partition, now: Timestamp) -> Timestamp {
+        self.wakes.lock().enter(partition.number(), now)
+    }
+
+    /// A record has entered a step: it is to be looked at when the record has waited there.
+    fn wake_at(self: &Arc<Self>, step: u32, entered: Timestamp) {
+        let due = Wakes::due(step, entered);
+        let mut wakes = self.wakes.lock();
+        let earliest = wakes.earliest();
+        wakes.lower(step, due);
+        drop(wakes);
+        if earliest.is_none_or(|earliest| due < earliest) {
+            self.sleep_until(due);
+        }
+    }
+
+    fn sleep_until(self: &Arc<Self>, due: Timestamp) {
+        let wait = u64::try_from(due.saturating_sub(self.now())).unwrap_or(0);
+        self.sleep(Duration::from_millis(wait));
+    }
+
+    fn sleep(self: &Arc<Self>, wait: Duration) {
+        let mut wakes = self.wakes.lock();
+        if let Some(ticket) = wakes.ticket.take() {
+            self.agenda.remove_timer(ticket);
+        }
+        wakes.ticket = Some(self.agenda.add_timer(self, Deadline::after(wait)));
+    }
+
+    /// Moves what is due. What fails is tried again.
+    pub(crate) fn run_due(self: &Arc<Self>) -> Result<()> {
+        let outcome = self.move_all();
+        if outcome.is_err() {
+            self.sleep(AGAIN_AFTER);
+            return outcome;
+        }
+        let earliest = self.wakes.lock().earliest();
+        if let Some(due) = earliest {
+            self.sleep_until(due);
+        }
+        outcome
+    }
+
+    fn move_all(self: &Arc<Self>) -> Result<()> {
+        let mut moving = self.moving.lock();
+        for _ in 0..MOST_MOVES {
+            let now = self.now();
+            let due: Vec<_> =
+                (0..DELAYED.partitions).filter(|step| self.wakes.lock().is_due(*step, now)).collect();
+            if due.is_empty() {
+                break;
+            }
+            self.look_up(&mut moving)?;
+            for step in due {
+                self.move_step(&mut moving, step, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where each step was left, at the first look.
+    fn look_up(&self, moving: &mut Moving) -> Result<()> {
+        if !moving.steps.is_empty() {
+            return Ok(());
+        }
+        let topic = self.topics.get(DELAYED.name)?;
+        moving.group = Some(self.groups.take(DELAYED.name)?);
+        for partition in topic.partitions() {
+            let committed = self.groups.committed(DELAYED.name, &partition).map(|committed| committed.offset);
+            let position = committed.unwrap_or(0).max(partition.start());
+            moving.steps.push(Step { partition, position });
+        }
+        Ok(())
+    }
+
+    /// Moves the oldest records of a step that have waited there, and notes when the next ones have.
+    fn move_step(self: &Arc<Self>, moving: &mut Moving, number: u32, now: Timestamp) -> Result<()> {
+        let Moving { group: Some(group), steps } = moving else { return Ok(()) };
+        let Some(step) = usize::try_from(number).ok().and_then(|number| steps.get_mut(number)) else {
+            return Ok(());
+        };
+        // Before looking: whoever enters from here on says so.
+        self.wakes.lock().clear(number);
+        let (records, next) = match self.read(step) {
+            Ok(read) => read,
+            Err(error) => {
+                self.wakes.lock().lower(number, now.saturating_add(1000));
+                return Err(error);
+            }
+        };
+        let due_at = |record: &OwnedRecord| Wakes::due(number, record.timestamp);
+        let waiting = records.iter().position(|record| due_at(record) > now);
+        let (due, next) = match waiting.and_then(|at| records.get(at)) {
+            Some(first) => {
+                self.wakes.lock().lower(number, due_at(first));
+                (records.get(..waiting.unwrap_or(0)).unwrap_or_default(), first.offset)
+            }
+            None => {
+                if !records.is_empty() {
+                    // There may be more.
+                    self.wakes.lock().lower(number, now);
+                }
+                (records.as_slice(), next)
+            }
+        };
+        if due.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.move_records(group, step, ((due, next), now)) {
+            self.wakes.lock().lower(number, now.saturating_add(1000));
+            return Err(error);
+        }
+        // What was moved is there twice for as long as this fails.
+        drop(self.drop_moved(&step.partition));
+        Ok(())
+    }
+
+    fn read(&self, step: &Step) -> Result<(Vec<OwnedRecord>, Offset)> {
+        let log = step.partition.log();
+        let position = step.position.max(step.partition.start());
+        let mut reader =
+            Reader::new(Arc::clone(log), position, Visibility::Written, crate::log::OnDamage::Fail)
+                .below_start(BelowStart::GoOn);
+        let limits = FetchLimits { max_records: MOST_RECORDS, max_bytes: MOST_BYTES };
+        let slices = reader.fetch(limits).map_err(|error| log.explain(error))?;
+        let place = step.partition.topic_partition().clone();
+        let records = Records::new(vec![PartitionRecords::new(place, slices)]);
+        Ok((records.iter().map(|record| record.to_owned()).collect(), reader.position()))
+    }
+
+    /// Moves all of them in one transaction; where that is refused, one by one, so that one topic is in no other's way.
+    fn move_records(
+        self: &Arc<Self>,
+        group: &Arc<Group>,
+        step: &mut Step,
+        ((due, next), now): ((&[OwnedRecord], Offset), Timestamp),
+    ) -> Result<()> {
+        if self.try_move(group, step, ((due, next), now)).is_ok() {
+            return Ok(());
+        }
+        for (number, record) in due.iter().enumerate() {
+            let behind = due.get(number + 1).map_or(next, |after| after.offset);
+            let one = std::slice::from_ref(record);
+            if let Err(error) = self.try_move(group, step, ((one, behind), now)) {
+                self.put_off(group, step, ((record, behind), now)).map_err(|_| error)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn try_move(
+        self: &Arc<Self>,
+        group: &Arc<Group>,
+        step: &mut Step,
+        ((due, next), now): ((&[OwnedRecord], Offset), Timestamp),
+    ) -> Result<()> {
+        let mut tx = self.begin()?;
+        let mut entered = Vec::new();
+        for record in due {
+            let held = Held::of(record);
+            let own = Held::strip(record);
+            if held.at > now {
+                entered.push(self.hold_again(&mut tx, record, (held.at - now, now))?);
+                continue;
+            }
+            match held.target(&self.topics) {
+                Ok(target) => tx.send_to(&target, &Record::from(&own).timestamp(now))?,
+                // Its topic is gone, and so is everything that was sent to it.
+                Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.commit(tx, group, (step, next))?;
+        entered.into_iter().for_each(|(step, at)| self.wake_at(step, at));
+        Ok(())
+    }
+
+    /// Has a record that its topic does not take come back: the later, the longer it is refused.
+    fn put_off(
+        self: &Arc<Self>,
+        group: &Arc<Group>,
+        step: &mut Step,
+        ((record, next), now): ((&OwnedRecord, Offset), Timestamp),
+    ) -> Result<()> {
+        let wait = now.saturating_sub(Held::of(record).at).clamp(1000, 3_600_000);
+        let mut tx = self.begin()?;
+        let (number, at) = self.hold_again(&mut tx, record, (wait, now))?;
+        self.commit(tx, group, (step, next))?;
+        self.wake_at(number, at);
+        Ok(())
+    }
+
+    fn hold_again(
+        &self,
+        tx: &mut Transaction,
+        record: &OwnedRecord,
+        (wait, now): (Timestamp, Timestamp),
+    ) -> Result<(u32, Timestamp)> {
+        let partition = self.step(step_for(wait))?;
+        let entered = self.enter(&partition, now);
+        tx.send_to(&partition, &Record::from(record).timestamp(entered))?;
+        Ok((partition.number(), entered))
+    }
+
+    fn begin(&self) -> Result<Transaction> {
+        // What waits for one topic is in the way of no other.
+        let builder = TransactionBuilder::new(&self.transactions, self.producer.clone(), NAME);
+        builder.without_waiting().begin()
+    }
+
+    fn commit(
+        &self,
+        mut tx: Transaction,
+        group: &Arc<Group>,
+        (step, next): (&mut Step, Offset),
+    ) -> Result<()> {
+        let positions = vec![(step.partition.clone(), next)];
+        let pending = Pending { group: Arc::clone(group), member: None, positions };
+        tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending));
+        tx.commit()?;
+        step.position = next;
+        Ok(())
+    }
+
+    fn drop_moved(&self, partition: &Partition) -> Result<()> {
+        let keep_from = self.groups.removable_below(partition)?;
+        partition.apply_retention(|| RetentionPolicy { keep_from, ..RetentionPolicy::default() }).map(drop)
+    }
+}
+
+impl Chore for Holds {
+    fn run(self: Arc<Self>, _reason: Reason) -> Result<()> {
+        self.run_due()
+    }
+}

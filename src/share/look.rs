@@ -1,0 +1,211 @@
+//! One look at a partition: what may be handed out is read, counted in the store, and taken.
+
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::format::DeliveryState;
+use crate::log::FetchLimits;
+use crate::share::lanes::Fresh;
+use crate::share::queue::{MOST_BYTES, Place, Queue, hash_of, until};
+use crate::share::runs::{Lock, Span};
+use crate::share::selection::Selection;
+use crate::share::slot::{SlotInner, push};
+use crate::topic::{OwnedRecord, PartitionRecords, Records};
+use crate::types::{Offset, Timestamp};
+
+/// What is stored of offsets that are no messages of the queue.
+const PASSED_OVER: (DeliveryState, i16) = (DeliveryState::Archived, 0);
+
+/// A message that is handed out.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) record: OwnedRecord,
+    pub(super) count: i16,
+}
+
+/// What one look at a partition has found.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    pub(super) taken: Vec<Taken>,
+    pub(super) lock: Option<Lock>,
+    /// When there may be more without an append or an answer.
+    pub(super) next: Option<Timestamp>,
+    /// Nothing else is to go with it.
+    pub(super) is_closed: bool,
+}
+
+/// Records that were read for a look.
+#[derive(Debug, Default)]
+struct Reading {
+    again: Vec<(Span, Vec<OwnedRecord>)>,
+    /// Each record after the end, and whether it is handed out.
+    fresh: Vec<(Offset, bool)>,
+    taken: Vec<Taken>,
+    /// Where reading goes on; the end, when nothing was read.
+    next: Offset,
+}
+
+impl Queue {
+    /// Hands out up to `most` messages of a partition, for `lock_timeout`.
+    pub(super) fn look(&self, place: &Place, most: usize, lock_timeout: Duration) -> Result<Look> {
+        let (mut inner, now) = self.enter(place)?;
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        // What an earlier life was handed out may be part of a transaction that nobody can decide in this one.
+        let readable = place.partition.log().stable();
+        loop {
+            let selection = inner.state.select(most, self.settings.delivery_limit, readable);
+            if let Some(span) = selection.exhausted {
+                self.give_up(place, &mut inner, (span, now))?;
+                continue;
+            }
+            let reading = self.read(place, &mut inner, (&selection, most))?;
+            if let Err(error) = self.note(place, &mut inner, (&reading, now)) {
+                inner.state.forget(&reading.fresh);
+                return Err(error);
+            }
+            let lock = inner.state.new_lock(until(now, lock_timeout));
+            let had_some = !selection.spans.is_empty();
+            let (taken, passes_over) = hand_out(&mut inner, reading, lock);
+            if passes_over && self.settings.is_ordered {
+                // The next of its key may be another worker's.
+                self.watchers.raise();
+            }
+            if taken.is_empty() && had_some {
+                // None of them is there any more.
+                continue;
+            }
+            inner.counters.delivered += taken.len() as u64;
+            let next = inner.state.next_time();
+            return Ok(Look { taken, lock: Some(lock), next, is_closed: selection.is_closed });
+        }
+    }
+
+    fn read(
+        &self,
+        place: &Place,
+        inner: &mut SlotInner,
+        (selection, most): (&Selection, u64),
+    ) -> Result<Reading> {
+        let mut reading = Reading { next: inner.state.end(), ..Reading::default() };
+        let mut room = most;
+        if selection.spans.is_empty() {
+            // It may hold an expanded batch.
+            inner.again = None;
+        }
+        for span in &selection.spans {
+            let mut records = Vec::new();
+            self.each(place, &mut inner.again, (span.first, span.last), |record| {
+                if self.is_for(&record) {
+                    records.push(record.to_owned());
+                }
+            })?;
+            room = room.saturating_sub(span.len());
+            reading.again.push((*span, records));
+        }
+        if room == 0 || selection.is_closed {
+            return Ok(reading);
+        }
+        let log = place.partition.log();
+        let end = inner.state.end();
+        let SlotInner { reader, state, .. } = inner;
+        let reader = reader.get_or_insert_with(|| self.reader(place, end));
+        reader.seek(end);
+        while room > 0 && state.has_room() {
+            let limits = FetchLimits {
+                max_records: usize::try_from(room).unwrap_or(usize::MAX),
+                max_bytes: MOST_BYTES,
+            };
+            let slices = match reader.fetch(limits) {
+                Ok(slices) => slices,
+                Err(_) if !(reading.fresh.is_empty() && reading.again.is_empty()) => break,
+                Err(error) => return Err(log.explain(error)),
+            };
+            reading.next = reader.position();
+            if slices.is_empty() {
+                break;
+            }
+            let name = place.partition.topic_partition().clone();
+            let records = Records::new(vec![PartitionRecords::new(name, slices)]);
+            for record in records.iter().filter(|record| self.is_for(record)) {
+                let key = if self.settings.is_ordered { record.key().map(hash_of) } else { None };
+                let is_free = state.is_free(Fresh { offset: record.offset(), key });
+                reading.fresh.push((record.offset(), is_free));
+                if is_free {
+                    reading.taken.push(Taken { record: record.to_owned(), count: 1 });
+                    room -= 1;
+                }
+            }
+        }
+        Ok(reading)
+    }
+
+    /// Writes that these were handed out once more, before they are: a message that ends the process is counted too. What is
+    /// passed over beside them is done, and is written so: it has no part in their counts, which would make a letter of it.
+    fn note(
+        &self,
+        place: &Place,
+        inner: &mut SlotInner,
+        (reading, now): (&Reading, Timestamp),
+    ) -> Result<()> {
+        if !self.settings.counts_written {
+            return Ok(());
+        }
+        let mut batches = std::mem::take(&mut inner.batches);
+        batches.clear();
+        for (span, records) in &reading.again {
+            let count = span.count.saturating_add(1);
+            let mut next = span.first;
+            for record in records {
+                push(&mut batches, (next, record.offset - 1), PASSED_OVER);
+                push(&mut batches, (record.offset, record.offset), (DeliveryState::Available, count));
+                next = record.offset + 1;
+            }
+            push(&mut batches, (next, span.last), PASSED_OVER);
+        }
+        let is_new = reading.fresh.iter().any(|(_, is_free)| *is_free);
+        if is_new {
+            inner.state.not_noted().for_each(|range| push(&mut batches, range, PASSED_OVER));
+            let mut next = inner.state.end();
+            for (offset, is_free) in &reading.fresh {
+                push(&mut batches, (next, *offset - 1), PASSED_OVER);
+                if *is_free {
+                    push(&mut batches, (*offset, *offset), (DeliveryState::Available, 1));
+                }
+                next = *offset + 1;
+            }
+            push(&mut batches, (next, reading.next - 1), PASSED_OVER);
+        }
+        self.queues.states.write(&place.slot, inner, (&batches, now))?;
+        if is_new {
+            inner.state.noted(reading.next);
+        }
+        inner.keep(batches);
+        Ok(())
+    }
+}
+
+/// Makes true what was read and written. Says whether something was passed over that was waiting.
+fn hand_out(inner: &mut SlotInner, reading: Reading, lock: Lock) -> (Vec<Taken>, bool) {
+    let Reading { again, fresh, taken: mut new, next } = reading;
+    // Before the others: where one is not there any more, it may be the turn of one of these.
+    inner.state.extend(&fresh, next, lock);
+    let waited: u64 = again.iter().map(|(span, _)| span.len()).sum();
+    let mut taken = Vec::new();
+    for (span, records) in again {
+        inner.state.acquire(&span, lock);
+        let mut next = span.first;
+        for record in records {
+            inner.state.finish(next, record.offset - 1, DeliveryState::Archived);
+            next = record.offset + 1;
+            taken.push(Taken { record, count: span.count.saturating_add(1) });
+        }
+        // What is not there is not to be waited for.
+        inner.state.finish(next, span.last, DeliveryState::Archived);
+    }
+    let passes_over = waited > taken.len() as u64;
+    if taken.is_empty() {
+        return (new, passes_over);
+    }
+    taken.append(&mut new);
+    (taken, passes_over)
+}

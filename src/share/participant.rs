@@ -1,0 +1,181 @@
+//! Answers that take effect with a transaction.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::format::StateBatch;
+use crate::locks::{AtomicBool, MutexGuard, Ordering};
+use crate::share::answers::{Freedom, done, lock_lost};
+use crate::share::message::{Delivery, Message};
+use crate::share::queues::Queues;
+use crate::share::slot::SlotInner;
+use crate::share::state_log::{Accounts, SlotName};
+use crate::topic::{Contribution, Outcome, Participant, Partition, Prepared, SHARE_STATE};
+use crate::transaction::Transaction;
+use crate::types::{Offset, Timestamp};
+
+/// All messages that are done with one transaction.
+#[derive(Debug)]
+struct Answers {
+    queues: Arc<Queues>,
+    /// By the state they are of, in the order in which states are locked.
+    by_slot: BTreeMap<SlotName, Vec<(Arc<Delivery>, Offset)>>,
+    /// They have taken effect.
+    are_done: AtomicBool,
+}
+
+/// A state that is locked, and what is to become of its messages.
+struct HeldSlot<'a> {
+    delivery: &'a Delivery,
+    inner: MutexGuard<'a, SlotInner>,
+    batches: Vec<StateBatch>,
+    now: Timestamp,
+    accounts: Accounts,
+}
+
+/// All of them.
+struct HeldSlots<'a> {
+    answers: &'a Answers,
+    slots: Vec<HeldSlot<'a>>,
+    contribution: Contribution,
+}
+
+impl Transaction {
+    /// The message is done when the transaction is committed, and with everything else in it; it comes back, as if dropped, when
+    /// the transaction is aborted. Its lock has to hold until the commit.
+    ///
+    /// The commit returns [`LockLost`](crate::Error::LockLost), and nothing of the transaction takes effect, when it does not;
+    /// [`InvalidArgument`](crate::Error::InvalidArgument) when the message is of another store.
+    ///
+    /// ```
+    /// # use annals::{Record, Store, TopicConfig};
+    /// # use std::time::Duration;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # store.create_topic("orders", TopicConfig::new())?;
+    /// # store.create_topic("invoices", TopicConfig::new())?;
+    /// # store.producer().send(Record::to("orders").key("alice").value("2 apples"))?;
+    /// let mut worker = store.queue("orders", "billing")?;
+    /// for order in worker.take(1, Duration::from_millis(500))? {
+    ///     let mut tx = store.transaction("billing")?;
+    ///     tx.send(Record::to("invoices").key("alice").value("12.50"))?;
+    ///     tx.ack(order);
+    ///     tx.commit()?; // the order is done, and invoiced: both or neither
+    /// }
+    /// # assert!(worker.take(1, Duration::ZERO)?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn ack(&mut self, mut message: Message) {
+        let of = &message.delivery().queue.queues;
+        if !self.is_of(&of.transactions) {
+            let (other, own) = (of.topics.path().display(), self.path().display());
+            let why =
+                format!("a message is of the store in {other}, and the transaction of the one in {own}");
+            self.refuse(why);
+            return;
+        }
+        message.forget();
+        let delivery = Arc::clone(message.delivery());
+        let begin = || Answers {
+            queues: Arc::clone(&delivery.queue.queues),
+            by_slot: BTreeMap::new(),
+            are_done: AtomicBool::new(false),
+        };
+        self.take_part(begin, |answers| {
+            let name = delivery.place.slot.name.clone();
+            answers.by_slot.entry(name).or_default().push((Arc::clone(&delivery), message.offset));
+        });
+    }
+}
+
+impl Participant for Answers {
+    fn topic(&self) -> &'static str {
+        SHARE_STATE.name
+    }
+
+    fn prepare(&self) -> Result<Option<Box<dyn Prepared + '_>>> {
+        let (mut slots, mut entries, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
+        for messages in self.by_slot.values() {
+            let Some((first, _)) = messages.first() else { continue };
+            let Delivery { queue, place, .. } = &**first;
+            let (mut inner, now) = queue.enter(place)?;
+            let batches = batches_of(&inner, messages, now)?;
+            let (entry, accounts) = self.queues.states.entry(&place.slot, &mut inner, (&batches, now))?;
+            entries.push(entry);
+            let last: Option<Offset> = batches.iter().map(|batch| batch.last).max();
+            inputs.extend(last.map(|last| (place.partition.clone(), last)));
+            slots.push(HeldSlot { delivery: first, inner, batches, now, accounts });
+        }
+        if slots.is_empty() {
+            return Ok(None);
+        }
+        let partition: Partition = self.queues.states.partition()?;
+        let contribution = Contribution { partition, entries, inputs };
+        Ok(Some(Box::new(HeldSlots { answers: self, slots, contribution })))
+    }
+}
+
+/// What is written of the messages, if all of them are held.
+fn batches_of(
+    inner: &SlotInner,
+    messages: &[(Arc<Delivery>, Offset)],
+    now: Timestamp,
+) -> Result<Vec<StateBatch>> {
+    let mut batches = Vec::new();
+    for (delivery, offset) in messages {
+        if let Some(offset) = done(inner, (delivery.lock, now), &[*offset], &mut batches) {
+            return Err(lock_lost(&delivery.place, inner, offset));
+        }
+    }
+    Ok(batches)
+}
+
+impl Prepared for HeldSlots<'_> {
+    fn contribution(&self) -> &Contribution {
+        &self.contribution
+    }
+
+    fn end(self: Box<Self>, outcome: Outcome) {
+        for HeldSlot { delivery, mut inner, batches, now, accounts } in self.slots {
+            let queue = &delivery.queue;
+            match outcome {
+                Outcome::Applied => {
+                    let before = Freedom::of(&inner);
+                    inner.accounts = accounts;
+                    queue.queues.states.note_decided(&mut inner.accounts);
+                    inner.acknowledge(&batches, now);
+                    let frees = before.is_less_than(&Freedom::of(&inner));
+                    drop(inner);
+                    if frees {
+                        queue.watchers.raise();
+                    }
+                    queue.queues.room.raise();
+                    self.answers.are_done.store(true, Ordering::Release);
+                }
+                // To nobody before the open that decides.
+                Outcome::Unknown => inner.set_aside(&batches),
+                Outcome::Aborted => {}
+            }
+        }
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        if self.are_done.load(Ordering::Acquire) {
+            // Not while the transaction is held: whoever makes room looks at all queues and groups.
+            self.queues.tidy_when_due();
+            for Delivery { queue, place, .. } in self.by_slot.values().filter_map(|of| Some(&*of.first()?.0))
+            {
+                // The next round of maintenance tries again and reports.
+                drop(self.queues.drop_consumed(&queue.topic, place));
+            }
+            return;
+        }
+        for (delivery, offset) in self.by_slot.values().flatten() {
+            // What is done, or lost, is not held any more.
+            drop(delivery.queue.release(&delivery.place, delivery.lock, (&[*offset], None)));
+        }
+    }
+}
