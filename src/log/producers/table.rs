@@ -311,6 +311,11 @@ impl ProducerTable {
         decided.into_iter().chain(undecided).min()
     }
 
+    /// Whether a transaction without a marker is decided.
+    pub(crate) fn is_any_decided(&self) -> bool {
+        !self.decided.is_empty()
+    }
+
     /// What is known of the transaction of a record; `None` when the transaction has its marker in the log.
     pub(crate) fn fate(&self, producer_id: i64, offset: Offset) -> Option<Fate> {
         let open = self.producers.get(&producer_id)?.open.filter(|open| open.first <= offset)?;

@@ -33,6 +33,30 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("interface", &["transactions::ends"])],
     },
     Bug {
+        name: "what-a-durable-commit-has-seen-not-synced",
+        file: "src/transaction/resting.rs",
+        good: "round.add_all(&one.rests_on);",
+        bad: "",
+        caught_by: &[
+            tests("lib", &["transaction::tests::deciding"]),
+            tests("crash", &["power_cut::transactions"]),
+        ],
+    },
+    Bug {
+        name: "what-an-earlier-life-has-committed-taken-for-durable",
+        file: "src/transaction/recovery.rs",
+        good: "opened.note_resting();",
+        bad: "",
+        caught_by: &[tests("lib", &["transaction::tests::deciding"])],
+    },
+    Bug {
+        name: "flush-leaves-half-of-a-transaction",
+        file: "src/topic/partition.rs",
+        good: "let ended = self.log.write_decided();",
+        bad: "let ended = Ok(());",
+        caught_by: &[tests("lib", &["transaction::tests::deciding"])],
+    },
+    Bug {
         name: "close-overtakes-the-writing-of-markers",
         file: "src/transaction/finish.rs",
         good: "let Some(_turn) = self.finishing.take() else { return Ok(()) };",
