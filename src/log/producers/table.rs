@@ -5,9 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::format::{
-    AbortedTransaction, BatchHeader, ControlRecord, EndMarker, Ending, sequence_after,
-};
+use crate::format::{AbortedTransaction, BatchHeader, ControlRecord, EndMarker, Ending, sequence_after};
 use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
 
 /// How many batches of a producer are remembered, to know one that comes again.
