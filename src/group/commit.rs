@@ -111,10 +111,14 @@ impl Groups {
         Ok(partitions)
     }
 
-    /// Makes the room of a queue: segments that every group has read go with the commit that reads their last record.
+    /// Makes the room of a queue: full segments that every group has read go with the commit that reads their last record. The active
+    /// one is left to a round of maintenance, or each commit would begin another; not where it is much of what the partition may hold.
     pub(crate) fn drop_consumed(&self, partition: &Partition) -> Result<()> {
         let topic = self.topics.get(partition.topic())?;
         if !topic.settings().drops_consumed() {
+            return Ok(());
+        }
+        if !self.consumed_below(partition).is_some_and(|below| partition.log().has_much_below(below)) {
             return Ok(());
         }
         let policy =

@@ -77,21 +77,27 @@ impl Groups {
         }
     }
 
-    /// The offset below which every group, and every other reader, has read the partition, when a segment may go for it: that is
-    /// durable by then. Otherwise a power cut could take back a commit, and not the deletion that followed from it.
-    pub(crate) fn removable_below(&self, partition: &Partition) -> Result<Option<Offset>> {
+    /// The offset below which every group, and every other reader, has read the partition, as long as no power cut takes back a
+    /// commit.
+    pub(super) fn consumed_below(&self, partition: &Partition) -> Option<Offset> {
         if self.unreadable.is_some() {
             // Some group may not have read any of it.
-            return Ok(None);
+            return None;
         }
-        let others = self.others();
-        let by_others = others.as_ref().map_or(Consumed::Nobody, |others| others.consumed(partition));
-        let Consumed::Below(consumed) = self.consumed_by_groups(partition).and(by_others) else {
-            return Ok(None);
-        };
+        let by_others = self.others().map_or(Consumed::Nobody, |others| others.consumed(partition));
+        match self.consumed_by_groups(partition).and(by_others) {
+            Consumed::Below(consumed) => Some(consumed),
+            Consumed::Nobody | Consumed::Nothing => None,
+        }
+    }
+
+    /// The same, when a segment may go for it: that is durable by then. Otherwise a power cut could take back a commit, and not
+    /// the deletion that followed from it.
+    pub(crate) fn removable_below(&self, partition: &Partition) -> Result<Option<Offset>> {
+        let Some(consumed) = self.consumed_below(partition) else { return Ok(None) };
         if partition.log().has_segment_below(consumed) {
             self.sync_consumed()?;
-            others.map_or(Ok(()), |others| others.sync())?;
+            self.others().map_or(Ok(()), |others| others.sync())?;
         }
         Ok(Some(consumed))
     }

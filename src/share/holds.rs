@@ -227,8 +227,10 @@ impl Holds {
             self.wakes.lock().lower(number, now.saturating_add(1000));
             return Err(error);
         }
-        // What was moved is there twice for as long as this fails.
-        drop(self.drop_moved(&step.partition));
+        // What was moved is there twice until a segment of it is full, or maintenance looks.
+        if step.partition.log().has_much_below(step.position) {
+            drop(self.drop_moved(&step.partition));
+        }
         Ok(())
     }
 
@@ -332,11 +334,25 @@ impl Holds {
         (step, next): (&mut Step, Offset),
     ) -> Result<()> {
         let positions = vec![(step.partition.clone(), next)];
-        let pending = Pending { group: Arc::clone(group), member: None, positions };
+        let pending = Pending { group: Arc::clone(group), member: None, positions, endings: None };
         tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending));
         tx.commit()?;
         step.position = next;
         Ok(())
+    }
+
+    /// Takes out of all steps what was moved: part of a round of maintenance.
+    pub(crate) fn drop_all_moved(&self) -> Result<()> {
+        let Ok(topic) = self.topics.get(DELAYED.name) else { return Ok(()) };
+        let mut first = Ok(());
+        for partition in topic.partitions().iter().filter(|one| one.log().poisoned_by().is_none()) {
+            match self.drop_moved(partition) {
+                // A backup is copying it: the next round will do.
+                Err(Error::Held { .. }) => {}
+                dropped => first = first.and(dropped),
+            }
+        }
+        first
     }
 
     fn drop_moved(&self, partition: &Partition) -> Result<()> {

@@ -287,13 +287,13 @@ impl Queues {
         Ok(())
     }
 
-    /// Makes the room of a queue: segments that all have read go with the answer to their last record.
+    /// Makes the room of a queue: full segments that all have read go with the answer to their last record.
     pub(super) fn drop_consumed(&self, topic: &Topic, place: &Place) -> Result<()> {
         if !topic.settings().drops_consumed() {
             return Ok(());
         }
         let start = place.slot.inner.lock().state.start();
-        let may_go = place.partition.log().has_segment_below(start);
+        let may_go = place.partition.log().has_much_below(start);
         if may_go { self.groups.drop_consumed(&place.partition) } else { Ok(()) }
     }
 }

@@ -39,7 +39,8 @@ impl Caretaker {
         }
         // It is tried again in every round, and is a matter of space alone.
         let (tidied, run) = (caught(|| self.queues.tidy()), caught(|| self.holds.run_due()));
-        let mut first = tidied.and(run).and(caught(|| self.groups.fold()));
+        let dropped = caught(|| self.holds.drop_all_moved());
+        let mut first = tidied.and(run).and(dropped).and(caught(|| self.groups.fold()));
         first = first.and(self.remove_leftovers());
         for topic in self.topics.all() {
             for partition in topic.partitions() {

@@ -210,8 +210,10 @@ impl TopicConfig {
     }
 
     /// `annals.retention.consumed`: whole segments go when every group has committed all of them: those that have committed
-    /// for the partition, and those with a member that reads it. Without such a group nothing goes. For queues: a group
-    /// that comes later finds only what is left.
+    /// for the partition, and those with a member that reads it. Queues count like groups. Without either nothing goes. A full segment goes with
+    /// the commit that reads its last record, one that is not full in a [round of
+    /// maintenance](crate::StoreBuilder::retention_check_interval), or with a commit where it is much of a
+    /// [`size_limit`](Self::size_limit). A group that comes later finds only what is left.
     pub fn retention_until_consumed(self) -> Self {
         self.set("annals.retention.consumed", "true")
     }

@@ -104,7 +104,8 @@ impl Future for Durable {
 }
 
 impl Partition {
-    /// Ready when the record of `offset`, and all before it, survive a power cut. What is in memory is written for it.
+    /// Ready when the record of `offset`, and all before it, survive a power cut; those of a transaction if the rest of it does. What is in
+    /// memory is written for it.
     ///
     /// With [`Durability::Os`](crate::Durability::Os) this is how a task sends at `Disk`: it sends, which is short, and awaits this.
     /// Many tasks share one sync.

@@ -101,10 +101,13 @@ impl Ledger {
         TopicPartition::new(self.internal.name, 0)
     }
 
-    /// Returns when everything appended so far survives a power cut.
+    /// Returns when everything appended so far survives a power cut. Transactions are left alone: who asks holds what writing their ends
+    /// may need.
     pub(crate) fn sync(&self) -> Result<()> {
         let partition = self.partition.lock().clone();
-        partition.map_or(Ok(()), |partition| partition.flush())
+        partition.map_or(Ok(()), |partition| {
+            partition.log().flush().map_err(|error| error.in_partition(partition.topic_partition()))
+        })
     }
 
     /// The partition of its records, which is created if there is none.

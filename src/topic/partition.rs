@@ -104,7 +104,7 @@ impl Partition {
         self.log.start()
     }
 
-    /// Everything below survives a power cut.
+    /// Everything below survives a power cut; a record of a transaction if the rest of it does: [`flush`](Self::flush) sees to that.
     pub fn durable(&self) -> Offset {
         self.log.durable()
     }
@@ -349,12 +349,14 @@ impl Partition {
         self.log.offset_for_time(timestamp).map_err(|error| self.log.explain(error))
     }
 
-    /// Returns when everything appended so far survives a power cut.
+    /// Returns when everything appended so far survives a power cut; with a transaction that is committed, what it has in other
+    /// partitions.
     ///
     /// # Errors
     /// [`Lost`](Error::Lost), [`Io`](Error::Io), [`Poisoned`](Error::Poisoned).
     pub fn flush(&self) -> Result<()> {
-        self.log.flush().map_err(|error| error.in_partition(self.topic_partition()))
+        let ended = self.log.write_decided();
+        self.log.flush().and(ended).map_err(|error| error.in_partition(self.topic_partition()))
     }
 }
 

@@ -20,6 +20,7 @@ use crate::transaction::named_producer::{NamedProducer, Registered};
 use crate::transaction::names::{NameState, Named, OpenParts};
 use crate::transaction::pieces::Pieces;
 use crate::transaction::recovery::{Recovered, TakenBack};
+use crate::transaction::resting::Resting;
 use crate::transaction::round::Round;
 use crate::transaction::shares::Gathered;
 use crate::types::{Durability, Offset, Timestamp};
@@ -40,6 +41,7 @@ pub(crate) struct Transactions {
     /// Decided, and not yet in the log everywhere.
     pub(super) outstanding: Mutex<Outstanding>,
     pub(super) finishing: Turns,
+    pub(super) resting: Resting,
     /// What the open has taken back and is not written yet.
     pub(super) owed: Mutex<Vec<TakenBack>>,
     owners: AtomicU64,
@@ -73,6 +75,11 @@ impl<'a> Deciding<'a> {
         let Self { pieces, conditions, put, .. } = *self;
         Gathered { pieces, contributions, conditions, put, waits_for_room: self.settings.waits_for_room }
     }
+
+    /// What its conditions have looked at.
+    fn has_seen(&self) -> Vec<Partition> {
+        self.conditions.iter().flat_map(|condition| condition.partitions()).collect()
+    }
 }
 
 impl Transactions {
@@ -94,6 +101,7 @@ impl Transactions {
             names: Mutex::default(),
             outstanding: Mutex::new(outstanding),
             finishing: Turns::default(),
+            resting: Resting::default(),
             owed: Mutex::new(owed),
             owners: AtomicU64::new(1),
             producers: Mutex::default(),
@@ -266,14 +274,20 @@ impl Transactions {
     /// All of it is in one partition, and so is its end.
     fn make_durable(&self, deciding: &Deciding<'_>, partition: &Partition) -> Result<()> {
         let last = partition.end() - 1;
+        let rest = |round: &mut Round| {
+            round.add(partition, last);
+            self.resting.add_below(deciding.has_seen().iter().chain([partition]), round);
+        };
         if let Some(later) = deciding.later {
-            later.lock().add(partition, last);
+            rest(&mut later.lock());
             return Ok(());
         }
         if deciding.settings.durability != Durability::Disk {
             return Ok(());
         }
-        partition.log().sync_through(last).map_err(|error| undecided(deciding, error))
+        let mut round = Round::default();
+        rest(&mut round);
+        round.sync().map_err(|error| undecided(deciding, error))
     }
 
     /// Writes the decision about what is written, has it and what it rests on synced if need be, and tells the readers.
@@ -310,13 +324,23 @@ impl Transactions {
             }
         };
         let mut ended = Ended::committed(deciding.named, open, (offset, inputs));
-        if let Some(later) = deciding.later {
-            self.rests_on(&ended, &mut later.lock()).map_err(|error| undecided(deciding, error))?;
-        } else if deciding.settings.durability == Durability::Disk {
-            let mut round = Round::default();
-            self.rests_on(&ended, &mut round).map_err(|error| undecided(deciding, error))?;
+        let mut round = Round::default();
+        self.rests_on(&ended, &mut round).map_err(|error| undecided(deciding, error))?;
+        let below = |round: &mut Round| {
+            let seen = deciding.has_seen();
+            self.resting.add_below(seen.iter().chain(ended.partitions()).chain(ended.inputs()), round);
+        };
+        if deciding.settings.durability == Durability::Disk && deciding.later.is_none() {
+            below(&mut round);
             round.sync().map_err(|error| undecided(deciding, error))?;
             ended.is_synced = true;
+        } else {
+            if let Some(later) = deciding.later {
+                let mut later = later.lock();
+                later.add_all(&round);
+                below(&mut later);
+            }
+            self.resting.begin(offset, (ended.places.keys().copied().collect(), round));
         }
         for written in ended.places.values() {
             written.partition.log().decide(ended.producer.id, Ending::Commit);

@@ -1,7 +1,7 @@
 //! Transactions: records in any topics and committed offsets take effect together or not at all.
 //!
 //! [`transaction`] is what a program holds, [`pieces`] what it has gathered, [`condition`] what has to hold, [`shares`] appends it, [`coordinator`] decides and sees to it that what
-//! was decided is in the log everywhere, [`decisions`] are the records that say so, [`round`] syncs what a decision rests on,
+//! was decided is in the log everywhere, [`decisions`] are the records that say so, [`round`] syncs what a decision rests on, [`resting`] knows of those whose is not synced yet,
 //! [`stats`] lists those that are open, [`recovery`] finds out after an open what was decided before.
 
 mod builder;
@@ -16,6 +16,7 @@ mod named_producer;
 mod names;
 mod pieces;
 mod recovery;
+mod resting;
 mod round;
 mod shares;
 mod stats;

@@ -20,6 +20,7 @@ use crate::transaction::finish::{Ended, Outstanding};
 use crate::transaction::ids::ProducerId;
 use crate::transaction::names::Written;
 use crate::transaction::pieces::Place;
+use crate::transaction::round::Round;
 use crate::types::Offset;
 use crate::upkeep::Agenda;
 
@@ -173,6 +174,7 @@ impl Transactions {
         let with = (Arc::clone(clock), Arc::clone(agenda));
         let opened =
             Arc::new_cyclic(|this| Self::new(Arc::clone(topics), Arc::clone(groups), with, recovered, this));
+        opened.note_resting();
         let weak: Weak<Self> = Arc::downgrade(&opened);
         topics.set_clearing(weak);
         for partition in opened.owed.lock().iter().flat_map(|owed| &owed.partitions) {
@@ -184,6 +186,18 @@ impl Transactions {
             opened.remind();
         }
         opened
+    }
+
+    /// What an earlier life has committed may be in the page cache alone.
+    fn note_resting(&self) {
+        for ended in &self.outstanding.lock().ended {
+            let mut round = Round::default();
+            if let Some(decision) = ended.decision
+                && self.rests_on(ended, &mut round).is_ok()
+            {
+                self.resting.begin(decision, (ended.places.keys().copied().collect(), round));
+            }
+        }
     }
 
     /// Takes back, durably, the decisions that were found to miss something. What fails, as on a full disk, is tried again before

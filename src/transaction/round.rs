@@ -24,6 +24,10 @@ impl Round {
         through.1 = through.1.max(last);
     }
 
+    pub(super) fn add_all(&mut self, other: &Self) {
+        other.0.values().for_each(|(partition, last)| self.add(partition, *last));
+    }
+
     /// Waits for all of it to survive a power cut. What was deleted since is not waited for.
     pub(super) fn waits(&self) -> Result<Vec<DurableWait>> {
         let waits = self.0.values().map(|(partition, last)| partition.log().await_durable(*last));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use annals::{Durability, Error, Record, Store, TopicConfig, TopicPartition};
+use annals::{Durability, Error, Record, Store, TopicConfig, TopicPartition, WhenFull};
 use annals_testing::Random;
 
 use crate::world::{World, take};
@@ -101,4 +101,80 @@ fn nothing_goes_that_nobody_has_done_or_that_is_to_be_kept() {
     assert_eq!(offsets(&world.store), before);
     world.send(&["a"]);
     assert!(matches!(world.store.drop_done("jobs"), Err(Error::InvalidArgument { .. })));
+}
+
+#[test]
+fn a_queue_that_each_answer_empties_rolls_and_removes_no_segment_for_it() {
+    let world = World::new(1);
+    world.store.create_topic("log", TopicConfig::new().retention_until_consumed()).unwrap();
+    let mut worker = world.store.queue("log", "one").unwrap();
+    let mut consumer = world.store.consumer("readers").unwrap();
+    consumer.subscribe(["log"]).unwrap();
+    let counters = || {
+        let counters = world.store.stats().unwrap().counters;
+        (counters.rolls, counters.removed_segments, counters.syncs)
+    };
+    let before = counters();
+    for number in 0..20 {
+        world.store.producer().send(Record::to("log").value("something to do")).unwrap();
+        world
+            .store
+            .schedule()
+            .deliver_after(Record::to("jobs").value("later"), Duration::from_secs(1))
+            .unwrap();
+        drop(consumer.poll(Duration::ZERO).unwrap());
+        consumer.commit().unwrap();
+        match take(&mut worker, 1).remove(0) {
+            message if number % 2 == 0 => message.ack().unwrap(),
+            message => {
+                let mut tx = world.store.transaction("t").unwrap();
+                tx.ack(message);
+                tx.commit().unwrap();
+            }
+        }
+    }
+    assert_eq!((counters().0, counters().1), (before.0, before.1));
+    assert_eq!(world.store.topic("log").unwrap().partition(0).unwrap().start(), 0);
+    // A round takes what all are done with, and one of nothing new takes nothing.
+    world.store.maintain().unwrap();
+    assert_eq!(offsets(&world.store), BTreeSet::new());
+    assert_eq!(counters().0, before.0 + 1);
+    world.store.maintain().unwrap();
+    assert_eq!(counters().0, before.0 + 1);
+}
+
+#[test]
+fn an_answer_makes_room_in_a_partition_that_is_smaller_than_a_segment() {
+    for when_full in [WhenFull::Fail, WhenFull::Block] {
+        let world = World::new(1);
+        let config = TopicConfig::new().retention_until_consumed().size_limit(4000, when_full);
+        world.store.create_topic("log", config).unwrap();
+        let mut worker = world.store.queue("log", "one").unwrap();
+        for _ in 0..500 {
+            world.store.producer().send(Record::to("log").value(&[b'x'; 200])).unwrap();
+            take(&mut worker, 1).remove(0).ack().unwrap();
+        }
+        let rolls = world.store.stats().unwrap().counters.rolls;
+        assert!((20..=260).contains(&rolls), "{rolls}");
+    }
+}
+
+#[test]
+fn what_was_delivered_later_rolls_no_segment_of_what_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.create_topic("jobs", TopicConfig::new()).unwrap();
+    let mut worker = store.queue("jobs", "workers").unwrap();
+    for _ in 0..6 {
+        store.schedule().deliver_after(Record::to("jobs").value("later"), Duration::from_millis(66)).unwrap();
+        worker.take(1, Duration::from_secs(60)).unwrap().ack().unwrap();
+    }
+    assert_eq!(store.stats().unwrap().counters.rolls, 0);
+    let moved = |store: &Store| {
+        let waiting = store.topic("__delayed_messages").unwrap().partitions();
+        waiting.iter().map(|partition| (partition.start(), partition.end())).collect::<Vec<_>>()
+    };
+    assert!(moved(&store).iter().all(|(start, _)| *start == 0));
+    store.maintain().unwrap();
+    assert!(moved(&store).iter().any(|(start, _)| *start > 0), "a round takes what was moved");
 }

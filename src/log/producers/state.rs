@@ -105,6 +105,12 @@ impl Log {
         self.kept_from.store(-1, Ordering::Release);
     }
 
+    /// Has transactions that are decided get their ends in the log, once everything that they rest on is durable, elsewhere too.
+    pub(crate) fn write_decided(&self) -> Result<()> {
+        let is_any = self.producers.lock().is_any_decided();
+        if is_any { self.clearing.write_decided() } else { Ok(()) }
+    }
+
     /// Transactions that have no end in the log.
     pub(crate) fn open_transactions(&self) -> Vec<OpenTransaction> {
         self.producers.lock().open_transactions()

@@ -11,8 +11,12 @@ use crate::log::log::Log;
 use crate::log::retain::retention::{Moment, RemovalReason, RetentionPolicy, SegmentFacts, removable};
 use crate::log::table::edit::Edit;
 use crate::log::table::names;
+use crate::log::write::size_limit::WhenFull;
 use crate::log::write::writer::{Open, Phase, Writer};
 use crate::types::{Offset, TopicPartition};
+
+/// What part of a partition's size limit is much.
+const PART_OF_LIMIT: u64 = 8;
 
 /// What retention took out of one partition.
 ///
@@ -136,6 +140,20 @@ impl Log {
             Some(second) => second.base() <= offset,
             None => first.is_some_and(|first| first.base() < self.end()) && self.end() <= offset,
         }
+    }
+
+    /// The same, where it is worth an edit of the list of segments whenever somebody has read on: a segment that is full lies below.
+    /// The active one alone does where the partition has used up an eighth of the size beyond which senders are refused, or wait.
+    pub(crate) fn has_much_below(&self, offset: Offset) -> bool {
+        if !self.has_segment_below(offset) {
+            return false;
+        }
+        if self.segment_list().iter().nth(1).is_some() {
+            return true;
+        }
+        let limit = self.accumulator.lock().rules.size_limit;
+        let limit = limit.filter(|limit| limit.when_full != WhenFull::DropOldest);
+        limit.is_some_and(|limit| self.bytes() >= limit.max_bytes / PART_OF_LIMIT)
     }
 
     /// Where its segments begin, the oldest first.

@@ -40,6 +40,61 @@ fn everything_that_a_commit_at_disk_rests_on_is_durable_when_it_returns() {
 }
 
 #[test]
+fn a_commit_at_disk_takes_those_along_that_it_has_seen() {
+    let send = |world: &World, (name, durability), topics: &[&str]| {
+        let mut tx = world.builder(name).durability(durability).begin().unwrap();
+        for topic in topics {
+            tx.send(Record::to(topic).value(name)).unwrap();
+        }
+        tx
+    };
+    type End = fn(&World, crate::transaction::Transaction);
+    let ways: [(&str, &[&str], End); 4] = [
+        // Records behind its own; and those of one behind that one.
+        ("one", &["two", "state"], |_, tx| drop(tx.commit().unwrap())),
+        ("alone", &["two"], |_, tx| drop(tx.commit().unwrap())),
+        ("a condition", &["other"], |world, mut tx| {
+            tx.expect_end(&world.partition("two"), 1);
+            tx.commit().unwrap();
+        }),
+        ("offsets", &["other"], |world, mut tx| {
+            tx.commit_offsets(&world.consumer_at_end("group", "two")).unwrap();
+            tx.commit().unwrap();
+        }),
+    ];
+    for (way, topics, end) in ways {
+        let world = World::new();
+        world.topics.create("other", &crate::topic::TopicConfig::new()).unwrap();
+        world.topics.create("apart", &crate::topic::TopicConfig::new()).unwrap();
+        send(&world, ("a", Durability::Os), &["one", "state"]).commit().unwrap();
+        send(&world, ("b", Durability::Os), &["one", "two"]).commit().unwrap();
+        send(&world, ("c", Durability::Os), &["apart"]).commit().unwrap();
+        end(&world, send(&world, ("d", Durability::Disk), topics));
+        for topic in ["one", "two", "state", "__transaction_state"] {
+            assert!(world.partition(topic).durable() >= 1, "{way}: {topic}");
+        }
+        assert_eq!(world.partition("apart").durable(), 0, "{way}: nobody has seen it");
+    }
+    // What an earlier life has committed is in the page cache, perhaps.
+    let world = World::new();
+    send(&world, ("a", Durability::Os), &["one", "two"]).commit().unwrap();
+    let world = world.next_life();
+    send(&world, ("b", Durability::Disk), &["one"]).commit().unwrap();
+    assert!(world.partition("two").durable() >= 1);
+}
+
+#[test]
+fn a_flush_takes_the_other_halves_of_transactions_along() {
+    let world = World::new();
+    let mut tx = world.begin("a");
+    send_all(&mut tx, "x");
+    tx.commit().unwrap();
+    world.partition("one").flush().unwrap();
+    assert!(TOPICS.iter().all(|topic| world.partition(topic).durable() >= 1));
+    assert_eq!(world.partition("one").durable(), world.partition("one").end(), "its end is durable too");
+}
+
+#[test]
 fn no_marker_stands_in_a_file_before_what_it_rests_on_is_durable() {
     let world = World::new();
     let mut tx = world.begin("a");

@@ -62,6 +62,8 @@ impl Kind {
 
     /// One sync fails.
     pub(crate) const ONE_SYNC: Self = Self::new(&[Call::Sync], Times::Once, Do::Error(EIO));
+    /// The disk is full.
+    pub(crate) const NO_ROOM: Self = Self::new(&[Call::Write, Call::Size], Times::ForEver, Do::Error(ENOSPC));
 }
 
 /// A kind, and when it begins.

@@ -3,6 +3,7 @@
 use super::*;
 
 const ANSWERS: Tests = tests("queue", &["answers::"]);
+const DONE: Tests = tests("queue", &["done::"]);
 const LIFE: Tests = tests("queue", &["life::"]);
 const LATER: Tests = tests("queue", &["later::"]);
 const ORDER: Tests = tests("queue", &["order::"]);
@@ -11,6 +12,20 @@ const MODEL: Tests = tests("queue", &["model::"]);
 const STATES: Tests = tests("lib", &["share::"]);
 
 pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "answer-that-empties-a-queue-begins-a-segment",
+        file: "src/log/retain/removal.rs",
+        good: "limit.is_some_and(|limit| self.bytes() >= limit.max_bytes / PART_OF_LIMIT)",
+        bad: "limit.is_none_or(|limit| self.bytes() >= limit.max_bytes / PART_OF_LIMIT)",
+        caught_by: &[DONE],
+    },
+    Bug {
+        name: "answer-makes-no-room-below-a-limit",
+        file: "src/log/retain/removal.rs",
+        good: "limit.is_some_and(|limit| self.bytes() >= limit.max_bytes / PART_OF_LIMIT)",
+        bad: "limit.is_some_and(|limit| self.bytes() >= limit.max_bytes * PART_OF_LIMIT)",
+        caught_by: &[DONE],
+    },
     Bug {
         name: "answer-not-written",
         file: "src/share/answers.rs",

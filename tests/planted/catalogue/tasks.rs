@@ -13,8 +13,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "task-does-not-wait-for-the-decision",
         file: "src/transaction/coordinator.rs",
-        good: "self.rests_on(&ended, &mut later.lock()).map_err(|error| undecided(deciding, error))?;",
-        bad: "ended.places.values().for_each(|written| later.lock().add(&written.partition, written.last));",
+        good: "later.add_all(&round);",
+        bad: "ended.places.values().for_each(|written| later.add(&written.partition, written.last));",
         caught_by: &[tests("tasks", &["commits::"])],
     },
     Bug {

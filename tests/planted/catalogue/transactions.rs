@@ -3,6 +3,27 @@
 use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "consumer-stays-where-an-aborted-transaction-was-to-leave-it",
+        file: "src/group/endings.rs",
+        good: "ending.goes_back = true",
+        bad: "ending.goes_back = false",
+        caught_by: &[tests("interface", &["transactions::goes_back::"])],
+    },
+    Bug {
+        name: "consumer-goes-back-after-a-commit",
+        file: "src/group/pending.rs",
+        good: "self.offsets.is_kept.store(outcome != Outcome::Aborted, Ordering::Release);",
+        bad: "self.offsets.is_kept.store(false, Ordering::Release);",
+        caught_by: &[tests("interface", &["transactions::goes_back::"])],
+    },
+    Bug {
+        name: "automatic-commit-of-what-was-taken-back",
+        file: "src/consumer/commit.rs",
+        good: "        self.take_in_endings();\n        let decided =",
+        bad: "        let decided =",
+        caught_by: &[tests("interface", &["transactions::goes_back::"])],
+    },
     // Transactions.
     Bug {
         name: "decision-of-an-earlier-life-not-kept",
@@ -10,6 +31,30 @@ pub(super) const BUGS: &[Bug] = &[
         good: "decisions.keep_at_least_from(oldest);",
         bad: "_ = oldest;",
         caught_by: &[tests("interface", &["transactions::ends"])],
+    },
+    Bug {
+        name: "what-a-durable-commit-has-seen-not-synced",
+        file: "src/transaction/resting.rs",
+        good: "round.add_all(&one.rests_on);",
+        bad: "",
+        caught_by: &[
+            tests("lib", &["transaction::tests::deciding"]),
+            tests("crash", &["power_cut::transactions"]),
+        ],
+    },
+    Bug {
+        name: "what-an-earlier-life-has-committed-taken-for-durable",
+        file: "src/transaction/recovery.rs",
+        good: "opened.note_resting();",
+        bad: "",
+        caught_by: &[tests("lib", &["transaction::tests::deciding"])],
+    },
+    Bug {
+        name: "flush-leaves-half-of-a-transaction",
+        file: "src/topic/partition.rs",
+        good: "let ended = self.log.write_decided();",
+        bad: "let ended = Ok(());",
+        caught_by: &[tests("lib", &["transaction::tests::deciding"])],
     },
     Bug {
         name: "close-overtakes-the-writing-of-markers",
