@@ -90,12 +90,13 @@ fn invoice_all(dir: &Path, mut after_step: impl FnMut() -> Outcome) -> Outcome {
 fn step(store: &Store, billing: &Consumer, orders: &Records) -> Outcome {
     // Written as it comes, so that a kill finds half of it in the files. Left at its default, it is kept in memory.
     let mut step = store.transaction_builder("billing").buffer_bytes(200).begin()?;
+    // First: whatever fails after it takes the consumer back to these orders.
+    step.commit_offsets(billing)?;
     for order in orders {
         let apples: usize = std::str::from_utf8(order.value().unwrap_or_default())?.parse()?;
         let invoice = format!("{apples} apples, {} cents", apples * CENTS_PER_APPLE);
         step.send(Record::to(INVOICES).key(order.key().unwrap_or_default()).value(&invoice))?;
     }
-    step.commit_offsets(billing)?;
     step.commit()?;
     Ok(())
 }

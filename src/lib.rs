@@ -217,7 +217,7 @@
 //! ```
 //!
 //! Readers see committed records by default ([`Isolation`]). [`Transaction::commit_offsets`] makes a step of reading, working and
-//! writing happen once; [`Transaction::expect_end`] makes a decision depend on what was read. A [`NamedProducer`] sends once what
+//! writing happen once: one that takes no effect takes the consumer back, and its next poll hands out the same again; [`Transaction::expect_end`] makes a decision depend on what was read. A [`NamedProducer`] sends once what
 //! its source sends twice.
 //!
 //! # Queues

@@ -24,6 +24,8 @@ pub(super) struct Assigned {
     pub(super) since: u64,
     /// `None` until the first look, or a seek, decides where to begin.
     reader: Option<Reader>,
+    /// What lies below counts as done: committed, or passed over by a seek or at the beginning.
+    done: Offset,
     /// What the group had committed when the partition became this consumer's.
     committed: Option<Offset>,
     /// It came into being after the consumer had subscribed: its last record is not where that began.
@@ -32,7 +34,7 @@ pub(super) struct Assigned {
 
 impl Assigned {
     pub(super) fn new(partition: Partition, since: u64, committed: Option<Offset>, is_new: bool) -> Self {
-        Self { partition, flow: Flow::Running, since, reader: None, committed, is_new }
+        Self { partition, flow: Flow::Running, since, reader: None, done: 0, committed, is_new }
     }
 
     /// The next offset to be handed out, once a poll or a seek has decided it.
@@ -47,9 +49,22 @@ impl Assigned {
 
     /// Goes on at `offset`.
     pub(super) fn seek(&mut self, offset: Offset, settings: &Settings) {
+        self.done = offset;
         match &mut self.reader {
             Some(reader) => reader.seek(offset),
             None => self.reader = Some(self.reader_at(offset, settings)),
+        }
+    }
+
+    /// What was handed out is done, up to there.
+    pub(super) fn note_done(&mut self, offset: Offset) {
+        self.done = offset;
+    }
+
+    /// Hands out again what is not done.
+    pub(super) fn go_back(&mut self) {
+        if let Some(reader) = &mut self.reader {
+            reader.seek(self.done);
         }
     }
 
@@ -63,6 +78,7 @@ impl Assigned {
             // It lies beyond the end: where records were deleted the reader goes on by itself.
             Err(Error::OffsetOutOfRange { .. }) if settings.start_from != StartFrom::Fail => {
                 let offset = self.reset(settings.start_from, settings.isolation);
+                self.done = offset;
                 let reader = self.reader(settings)?;
                 reader.seek(offset);
                 reader.fetch(limits)
@@ -84,6 +100,7 @@ impl Assigned {
                 (None, StartFrom::Latest) if self.is_new => self.partition.start(),
                 (None, start) => self.reset(start, settings.isolation),
             };
+            self.done = offset;
             self.reader = Some(self.reader_at(offset, settings));
         }
         match &mut self.reader {

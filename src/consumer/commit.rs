@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::consumer::assigned::Assigned;
 use crate::consumer::consumer::{Consumer, Role};
 use crate::error::{Error, Result};
 use crate::group::{CommitKind, CommitRequest, Groups, Pending};
@@ -44,7 +45,8 @@ impl Consumer {
         };
         let decided = self.assigned.values().filter(|one| !one.partition.is_deleted());
         let positions = decided.filter_map(|one| Some((one.partition.clone(), one.decided_position()?)));
-        Ok(Pending { group, member, positions: positions.collect() })
+        let endings = Some((Arc::clone(&self.endings), self.endings.aborted()));
+        Ok(Pending { group, member, positions: positions.collect(), endings })
     }
 
     /// Commits given offsets: those of the last records done, plus one.
@@ -80,7 +82,11 @@ impl Consumer {
         for (place, offset) in offsets {
             positions.push((self.partition_of(&place)?, offset));
         }
-        self.request(positions, metadata, CommitKind::Given)
+        let done: Vec<_> =
+            positions.iter().map(|(at, offset)| (at.topic_partition().clone(), *offset)).collect();
+        self.request(positions, metadata, CommitKind::Given)?;
+        self.note_done(done);
+        Ok(())
     }
 
     /// The partition it reads, which is of the topic it reads and not of another that has the name by now.
@@ -91,19 +97,43 @@ impl Consumer {
         }
     }
 
-    fn commit_positions(&self, kind: CommitKind) -> Result<()> {
-        let decided =
-            self.assigned.values().filter_map(|one| Some((one.partition.clone(), one.decided_position()?)));
-        self.request(decided.collect(), "", kind)
+    fn commit_positions(&mut self, kind: CommitKind) -> Result<()> {
+        let positions = self.decided_positions();
+        self.request(positions, "", kind)?;
+        self.note_positions_done();
+        Ok(())
+    }
+
+    /// Where it stands, after what transactions without effect have taken back.
+    fn decided_positions(&mut self) -> Vec<(Partition, Offset)> {
+        self.take_in_endings();
+        let decided = |one: &Assigned| Some((one.partition.clone(), one.decided_position()?));
+        self.assigned.values().filter_map(decided).collect()
+    }
+
+    fn note_positions_done(&mut self) {
+        for one in self.assigned.values_mut() {
+            if let Some(position) = one.decided_position() {
+                one.note_done(position);
+            }
+        }
+    }
+
+    fn note_done(&mut self, done: Vec<(TopicPartition, Offset)>) {
+        for (place, offset) in done {
+            if let Some(one) = self.assigned.get_mut(&place) {
+                one.note_done(offset);
+            }
+        }
     }
 
     /// Commits where it stands, into the page cache; returns the partition that holds all commits, if there are any. In a process
     /// that does not own the store it is synced as well: what waits for a partition does not wait for the spool.
     pub(super) fn commit_at_os(&mut self) -> Result<Option<Partition>> {
-        let decided =
-            self.assigned.values().filter_map(|one| Some((one.partition.clone(), one.decided_position()?)));
+        let positions = self.decided_positions();
         let durability = if self.topics.is_read_only() { Durability::Disk } else { Durability::Os };
-        self.request_at(decided.collect(), "", (CommitKind::Positions, durability))?;
+        self.request_at(positions, "", (CommitKind::Positions, durability))?;
+        self.note_positions_done();
         Ok(self.groups.stored_partition())
     }
 
@@ -138,7 +168,7 @@ impl Consumer {
     }
 
     /// Partitions that the group has given away meanwhile are the new owner's to commit.
-    pub(super) fn commit_automatically(&self) -> Result<()> {
+    pub(super) fn commit_automatically(&mut self) -> Result<()> {
         self.commit_positions(CommitKind::Automatic)
     }
 

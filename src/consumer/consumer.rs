@@ -10,7 +10,7 @@ use crate::consumer::builder::{ConsumerBuilder, Settings};
 use crate::consumer::rebalance::Unreported;
 use crate::consumer::waker::ConsumerWaker;
 use crate::error::{Error, Result};
-use crate::group::{Group, Groups, Owned};
+use crate::group::{Endings, Group, Groups, Owned};
 use crate::io::Process;
 use crate::log::Signal;
 use crate::topic::Topics;
@@ -58,6 +58,8 @@ pub struct Consumer {
     /// Topics it read as a member that were deleted, and that no poll has reported yet.
     pub(super) deleted: BTreeSet<Arc<str>>,
     pub(super) unreported: Unreported,
+    /// How transactions ended that its positions were part of.
+    pub(super) endings: Arc<Endings>,
 }
 
 /// How the consumer came by its partitions.
@@ -94,6 +96,7 @@ impl Consumer {
             auto_commit,
             deleted: BTreeSet::new(),
             unreported: Unreported::default(),
+            endings: Arc::default(),
         })
     }
 
@@ -164,6 +167,24 @@ impl Consumer {
         {
             self.take_assignment(&group);
         }
+        self.take_in_endings();
+    }
+
+    /// Goes back where a transaction with its positions took no effect.
+    pub(super) fn take_in_endings(&mut self) {
+        for (place, ending) in self.endings.take() {
+            let here = self.assigned.get_mut(&place);
+            let Some(assigned) = here.filter(|one| one.partition.is_same(&ending.partition)) else {
+                continue;
+            };
+            if let Some(done) = ending.done {
+                assigned.note_done(done);
+            }
+            if ending.goes_back {
+                assigned.go_back();
+                self.auto_commit.note_change();
+            }
+        }
     }
 
     fn take_assignment(&mut self, group: &Group) {
@@ -209,7 +230,7 @@ impl Consumer {
     ///
     /// # Errors
     /// As [`commit`](Self::commit), but for partitions that the group has given to others: those are theirs to commit.
-    pub fn close(self) -> Result<()> {
+    pub fn close(mut self) -> Result<()> {
         if self.settings.auto_commit.is_some() { self.commit_automatically() } else { Ok(()) }
     }
 

@@ -47,6 +47,39 @@ impl Consumer {
         }
     }
 
+    /// Goes back, in every partition it reads, to what does not count as done: after what this consumer last committed or, where it
+    /// has committed nothing since, where it began or was sought to. What polls have handed out after that is handed out again. For
+    /// work that failed; a [transaction](crate::Transaction) with its offsets that takes no effect does it by itself.
+    ///
+    /// ```
+    /// # use annals::{Record, Store, TopicConfig};
+    /// # use std::time::Duration;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # store.create_topic("orders", TopicConfig::new())?;
+    /// # store.producer().send(Record::to("orders").value("2 apples"))?;
+    /// # fn work(_: &annals::Records) -> Result<(), &'static str> { Err("no printer") }
+    /// let mut billing = store.consumer("billing")?;
+    /// billing.subscribe(["orders"])?;
+    /// let orders = billing.poll(Duration::from_millis(500))?;
+    /// match work(&orders) {
+    ///     Ok(()) => billing.commit()?,
+    ///     Err(reason) => {
+    ///         eprintln!("again later: {reason}");
+    ///         billing.seek_to_committed();
+    ///     }
+    /// }
+    /// assert_eq!(billing.position(("orders", 0))?, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn seek_to_committed(&mut self) {
+        self.follow_group();
+        self.auto_commit.note_change();
+        for assigned in self.assigned.values_mut() {
+            assigned.go_back();
+        }
+    }
+
     /// Goes on, in every partition it reads, at the earliest record of `timestamp` (Unix milliseconds) or later; at the end
     /// where there is none. A time before 1970 is before every record.
     ///

@@ -5,6 +5,7 @@ mod commit;
 mod commits;
 mod committed;
 mod consumed;
+mod endings;
 mod follow;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod group;
@@ -18,6 +19,7 @@ mod unreadable;
 pub(crate) use commit::{CommitKind, CommitRequest};
 pub use committed::CommittedOffset;
 pub(crate) use consumed::{Consumed, OtherReaders};
+pub(crate) use endings::Endings;
 pub(crate) use group::{Group, Owned};
 pub(crate) use groups::Groups;
 pub use groups::OffsetReset;

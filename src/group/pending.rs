@@ -6,9 +6,10 @@ use crate::error::{Error, Result};
 use crate::group::commit::check_range;
 use crate::group::commits::Change;
 use crate::group::committed::{Commit, Committed, CommittedOffset};
+use crate::group::endings::Endings;
 use crate::group::group::{Group, Members};
 use crate::group::groups::Groups;
-use crate::locks::MutexGuard;
+use crate::locks::{AtomicBool, MutexGuard, Ordering};
 use crate::topic::{Contribution, OFFSETS, Outcome, Participant, Partition, Prepared};
 use crate::types::{Offset, Timestamp};
 
@@ -19,6 +20,8 @@ pub(crate) struct Pending {
     /// The member whose positions they are, and the generation it knows; nobody's for a consumer that assigns itself.
     pub(crate) member: Option<(String, u64)>,
     pub(crate) positions: Vec<(Partition, Offset)>,
+    /// Of the consumer whose positions they are, and how many were aborted when it said them.
+    pub(crate) endings: Option<(Arc<Endings>, u64)>,
 }
 
 /// All offsets that take effect with one transaction.
@@ -26,11 +29,13 @@ pub(crate) struct Pending {
 pub(crate) struct PendingOffsets {
     groups: Arc<Groups>,
     pending: Vec<Pending>,
+    /// It takes effect, or nobody can say.
+    is_kept: AtomicBool,
 }
 
 impl PendingOffsets {
     pub(crate) fn new(groups: &Arc<Groups>) -> Self {
-        Self { groups: Arc::clone(groups), pending: Vec::new() }
+        Self { groups: Arc::clone(groups), pending: Vec::new(), is_kept: AtomicBool::new(false) }
     }
 
     /// Where a consumer stands; what it said before is forgotten.
@@ -39,6 +44,10 @@ impl PendingOffsets {
             earlier.member != pending.member || earlier.group.name() != pending.group.name()
         });
         self.pending.push(pending);
+    }
+
+    fn with_endings(&self) -> impl Iterator<Item = (&Pending, &(Arc<Endings>, u64))> {
+        self.pending.iter().filter_map(|one| Some((one, one.endings.as_ref()?)))
     }
 }
 
@@ -73,12 +82,23 @@ impl Participant for PendingOffsets {
         let partition = self.groups.ledger.partition()?;
         let entries = changes.iter().map(Change::entry).collect::<Result<Vec<_>>>()?;
         let contribution = Contribution { partition, entries, inputs };
-        Ok(Some(Box::new(Held { _members: held, committed, changes, contribution })))
+        Ok(Some(Box::new(Held { offsets: self, _members: held, committed, changes, contribution })))
+    }
+}
+
+impl Drop for PendingOffsets {
+    fn drop(&mut self) {
+        if !self.is_kept.load(Ordering::Acquire) {
+            for (one, (endings, _)) in self.with_endings() {
+                endings.note_aborted(&one.positions);
+            }
+        }
     }
 }
 
 /// Nobody loses a partition whose position is among these, and no other commit comes between.
 struct Held<'a> {
+    offsets: &'a PendingOffsets,
     committed: MutexGuard<'a, Committed>,
     _members: Vec<MutexGuard<'a, Members>>,
     changes: Vec<Change>,
@@ -91,7 +111,11 @@ impl Prepared for Held<'_> {
     }
 
     fn end(mut self: Box<Self>, outcome: Outcome) {
+        self.offsets.is_kept.store(outcome != Outcome::Aborted, Ordering::Release);
         if outcome == Outcome::Applied {
+            for (one, (endings, _)) in self.offsets.with_endings() {
+                endings.note_applied(&one.positions);
+            }
             for Change { group, place, commit } in std::mem::take(&mut self.changes) {
                 self.committed.set(&group, &place, commit);
             }
@@ -107,6 +131,14 @@ impl Pending {
         timestamp: Timestamp,
         (changes, inputs): (&mut Vec<Change>, &mut Vec<(Partition, Offset)>),
     ) -> Result<()> {
+        if let Some((endings, before)) = &self.endings
+            && endings.aborted() != *before
+        {
+            let group = self.group.name();
+            return Err(Error::invalid(format!(
+                "another transaction with offsets of this consumer of group {group:?} was aborted since: the consumer goes back, poll it again"
+            )));
+        }
         let owner = self.member.as_ref().zip(members);
         for (partition, offset) in &self.positions {
             let (place, offset) = (partition.topic_partition(), *offset);

@@ -96,7 +96,7 @@ impl Projection {
     ///
     /// # Errors
     /// That of `work`, and those of [`Transaction::commit`]: nothing takes effect, and the next step comes to the same events. So it
-    /// is after a panic of `work`.
+    /// is after a panic of `work`. What `work` has changed in the program's own memory is the program's to undo.
     pub fn step(
         &mut self,
         timeout: Duration,

@@ -26,7 +26,8 @@ use crate::types::{Offset, Record, Timestamp, TopicPartition};
 /// records wait at its first record until it is decided.
 ///
 /// A transaction has a name. A new one under the name fences the one before: of two processes' or threads' work under
-/// one name, only the last one's takes effect.
+/// one name, only the last one's takes effect. So each of several members of a group that do the same work has a name of its own,
+/// the same one after a restart.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -40,10 +41,10 @@ use crate::types::{Offset, Record, Timestamp, TopicPartition};
 /// billing.subscribe(["orders"])?;
 /// let orders = billing.poll(Duration::from_millis(500))?;
 /// let mut tx = store.transaction("billing")?;
+/// tx.commit_offsets(&billing)?; // each order is invoiced once, whatever fails below, and whenever the process dies
 /// for order in &orders {
 ///     tx.send(Record::to("invoices").key(order.key().unwrap_or_default()).value("12.50"))?;
 /// }
-/// tx.commit_offsets(&billing)?; // each order is invoiced once, whenever the process dies
 /// let placed = tx.commit()?;
 /// assert_eq!(placed.batches[0].topic_partition.topic(), "invoices");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -195,6 +196,11 @@ impl Transaction {
     }
 
     /// Commits with the transaction where `consumer` stands now, after what it has handed out: offsets and records take effect together.
+    ///
+    /// A transaction that takes no effect, be it that its commit fails, that it is aborted or dropped, takes the consumer back: its next
+    /// poll hands out again what is not done, as [`seek_to_committed`](Consumer::seek_to_committed) does. So call it first, before what
+    /// may fail. After [`Undecided`](crate::Error::Undecided) the consumer stays where it is. Transactions with offsets of one consumer
+    /// come one after the other: one that was begun before another was aborted is refused.
     ///
     /// # Errors
     /// [`InvalidConfig`](crate::Error::InvalidConfig) for a consumer without a group, [`InvalidArgument`](crate::Error::InvalidArgument) for one of another store.

@@ -192,7 +192,7 @@ impl Accumulator {
     #[inline(always)]
     fn place_in_new(&mut self, placement: &Placement<'_>) -> Placed {
         let displaced = !self.queue.is_empty();
-        let mut batch = self.open(placement);
+        let mut batch = self.open(placement, &mut None);
         self.debug_dense(&batch);
         let placed = batch.put(placement, self.next_offset);
         self.queue.push_back(batch);
@@ -200,9 +200,27 @@ impl Accumulator {
         Placed { opened: !placed.ready, ready: placed.ready | displaced, ..placed }
     }
 
-    fn open(&mut self, placement: &Placement<'_>) -> Box<OpenBatch> {
+    /// The same where nothing is queued, for a sender that holds the writer and writes the batch itself: it is not queued
+    /// either. `spent` is a small batch that the writer has left.
+    pub(in crate::log) fn place_alone(
+        &mut self,
+        placement: &Placement<'_>,
+        spent: &mut Option<Box<OpenBatch>>,
+    ) -> (Placed, Box<OpenBatch>) {
+        debug_assert!(self.queue.is_empty(), "what was placed before is written before");
+        let mut batch = self.open(placement, spent);
+        let placed = batch.put(placement, self.next_offset);
+        self.next_offset = placed.last_offset + 1;
+        (placed, batch)
+    }
+
+    fn open(&mut self, placement: &Placement<'_>, spent: &mut Option<Box<OpenBatch>>) -> Box<OpenBatch> {
         let bytes = placement.expected_bytes();
-        let spare = if bytes <= SMALL_BYTES { self.spare.take() } else { self.spares.batch(bytes) };
+        let spare = if bytes <= SMALL_BYTES {
+            spent.take().or_else(|| self.spare.take())
+        } else {
+            self.spares.batch(bytes)
+        };
         match spare {
             Some(mut spare) => {
                 spare.reuse(placement, self.next_offset);

@@ -10,10 +10,12 @@ use crate::io::Deadline;
 use crate::io::Stopwatch;
 use crate::locks::MutexGuard;
 use crate::log::log::Log;
+use crate::log::poison::{PanicGuard, PoisoningGuard};
 use crate::log::write::accumulator::{Accumulator, Take};
 use crate::log::write::group_sync::unanswered;
 use crate::log::write::open_batch::Outcome;
 use crate::log::write::placement::{NoteTerms, Placed, Placement, Waiting};
+use crate::log::write::writer::Writer;
 #[cfg(feature = "metrics")]
 use crate::log::write::writer::is_sampled;
 use crate::types::{Durability, Offset, Record, Timestamp};
@@ -109,49 +111,78 @@ impl Log {
             drop(accumulator);
             Admitted { accumulator, now } = self.admitted_where_limited(records, most_bytes, how, now)?;
         }
-        // Whoever waits for the write alone and finds nobody writing does it at once, and has the outcome of its own call.
-        let writer = if how.durability == Durability::Os { self.writer.try_lock() } else { None };
-        let waiting = match (how.durability, &writer) {
-            (Durability::Memory, _) => Waiting::No,
-            (Durability::Os | Durability::Disk, None) => Waiting::ForAnother,
-            (Durability::Os | Durability::Disk, Some(_)) => Waiting::WritesItself,
-        };
-        let timestamp_type = accumulator.rules.timestamp_type;
+        let (timestamp_type, linger) = (accumulator.rules.timestamp_type, how.linger);
         let batch_bytes = how.batch_bytes.min(accumulator.rules.max_bytes);
-        // A reader of another process that is about to wait again cannot have it written.
-        let linger = if waiting == Waiting::No && self.watchers.are_followed_elsewhere() {
-            how.linger.min(LINGER_FOR_OTHERS)
-        } else {
-            how.linger
-        };
+        let waiting = Waiting::No;
+        let mut placement =
+            Placement { records, most_bytes, batch_bytes, waiting, linger, now, terms: NoteTerms::No };
         // A batch that was left half encoded must not be written.
         let half_placed = self.poison.by_a_panic();
-        // Others join a batch whose sender does not wait: it is read again, whatever is put down.
-        let is_noted = accumulator.rules.key_index && waiting == Waiting::WritesItself;
-        let terms = if is_noted { terms } else { NoteTerms::No };
-        let placement = Placement { records, most_bytes, batch_bytes, waiting, linger, now, terms };
-        let placed = accumulator.place(&placement);
-        drop(half_placed);
-        if let Some(mut writer) = writer {
-            accumulator.recycle(&mut writer.spent);
-            let batches = accumulator.take(Take::All);
-            drop(accumulator);
-            self.write_batches(&mut writer, batches)?;
-        } else if waiting == Waiting::No {
-            let linger_ends = if placed.shortens_linger { accumulator.shorten_linger(linger) } else { None };
+        let placed = if how.durability == Durability::Memory {
+            // A reader of another process that is about to wait again cannot have it written.
+            if self.watchers.are_followed_elsewhere() {
+                placement.linger = linger.min(LINGER_FOR_OTHERS);
+            }
+            let placed = accumulator.place(&placement);
+            drop(half_placed);
+            let linger_ends =
+                if placed.shortens_linger { accumulator.shorten_linger(placement.linger) } else { None };
             drop(accumulator);
             self.leave_in_memory(&placed, linger_ends, how)?;
+            placed
+        } else if let Some(mut writer) = self.idle_writer(how.durability) {
+            placement.waiting = Waiting::WritesItself;
+            // Others join a batch whose sender does not wait: it is read again, whatever is put down.
+            if accumulator.rules.key_index {
+                placement.terms = terms;
+            }
+            self.place_and_write(&mut writer, accumulator, &placement, half_placed)?
         } else {
+            placement.waiting = Waiting::ForAnother;
+            let placed = accumulator.place(&placement);
+            drop(half_placed);
             let outcome = accumulator.outcome_of_last();
             drop(accumulator);
             self.see_through(outcome, placed.last_offset, how.durability)?;
-        }
+            placed
+        };
         let timestamp = match timestamp_type {
             TimestampType::CreateTime => last.timestamp_millis().unwrap_or(now),
             TimestampType::LogAppendTime => placed.opened_at,
         };
         let Placed { first_offset, last_offset, .. } = placed;
         Ok(Appended { first_offset, last_offset, timestamp })
+    }
+
+    /// Whoever waits for the write alone and finds nobody writing does it at once, and has the outcome of its own call.
+    #[inline]
+    fn idle_writer(&self, durability: Durability) -> Option<PoisoningGuard<'_, Writer>> {
+        if durability == Durability::Os { self.writer.try_lock() } else { None }
+    }
+
+    /// Places records and writes them, after whatever is queued before them.
+    #[inline]
+    pub(in crate::log) fn place_and_write(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        mut accumulator: MutexGuard<'_, Accumulator>,
+        placement: &Placement<'_>,
+        half_placed: PanicGuard<'_>,
+    ) -> Result<Placed> {
+        if accumulator.is_empty() {
+            let (placed, batch) = accumulator.place_alone(placement, &mut writer.spent.batch);
+            drop(half_placed);
+            drop(accumulator);
+            self.write_unqueued(writer, batch)?;
+            return Ok(placed);
+        }
+        let placed = accumulator.place(placement);
+        drop(half_placed);
+        accumulator.recycle(&mut writer.spent);
+        let batches = accumulator.take(Take::All);
+        drop(accumulator);
+        self.write_batches(writer, batches)?;
+        Ok(placed)
     }
 
     /// The same look as at any append, in a partition that has a limit: room is made for the records, and only for those

@@ -21,6 +21,9 @@ use crate::log::write::placement::NoteTerms;
 use crate::segment::{Hit, Segment};
 use crate::types::{Condition, Durability, Expected, Offset, On, Record};
 
+/// Segments that are likely to be looked at: the last event of a stream is among the last of all.
+const MOST_AHEAD: usize = 3;
+
 /// How long an append waits for the end of a transaction on which it depends.
 const UNDECIDED_WAIT: Duration = Duration::from_secs(1);
 
@@ -199,6 +202,7 @@ fn last(
     }
     let list = log.segment_list();
     let from = from.max(list.start());
+    list.iter().rev().take(MOST_AHEAD).for_each(|segment| selection.prefetch(segment));
     let mut high = until;
     while high > from {
         // Compaction may have left nothing of the first ones.

@@ -11,7 +11,7 @@ use crate::format::{TermHash, TermKind, TimestampType};
 use crate::locks::MutexGuard;
 use crate::log::log::Log;
 use crate::log::poison::PoisoningGuard;
-use crate::log::write::accumulator::{Accumulator, Take};
+use crate::log::write::accumulator::Accumulator;
 use crate::log::write::append::{Append, Appended};
 use crate::log::write::placement::{NoteTerms, Placed, Placement, Waiting};
 use crate::log::write::writer::{Open, Writer};
@@ -126,12 +126,7 @@ impl Log {
         let placement = Placement { records, most_bytes, batch_bytes: 1, waiting, linger, now, terms };
         // A batch that was left half encoded must not be written.
         let half_placed = self.poison.by_a_panic();
-        let placed = accumulator.place(&placement);
-        drop(half_placed);
-        accumulator.recycle(&mut writer.spent);
-        let batches = accumulator.take(Take::All);
-        drop(accumulator);
-        self.write_batches(writer, batches)?;
+        let placed = self.place_and_write(writer, accumulator, &placement, half_placed)?;
         Ok((placed, now))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::format::{
     BatchBuilder, BatchHeader, BatchTerms, Compressor, EndMarker, Malformed, ProducerStamp, Seal,
-    SealedBatch, sequence_after,
+    SealedBatch, TermHash, sequence_after,
 };
 use crate::io::Deadline;
 use crate::locks::OnceLock;
@@ -194,14 +194,14 @@ impl OpenBatch {
     /// Takes the records in, the first one at `first_offset`; returns the offset of the last.
     #[inline]
     fn take(&mut self, placement: &Placement<'_>, first_offset: Offset) -> Offset {
-        for record in placement.records {
-            let record = new_record(record, placement.now);
-            match placement.terms {
-                NoteTerms::No => {}
-                NoteTerms::Yes => self.terms.add(&record, None, self.builder.count()),
-                NoteTerms::OfOneKey(term) => self.terms.add(&record, Some(term), self.builder.count()),
+        match placement.terms {
+            NoteTerms::No => {
+                for record in placement.records {
+                    self.builder.append(&new_record(record, placement.now));
+                }
             }
-            self.builder.append(&record);
+            NoteTerms::Yes => self.take_noted(placement, None),
+            NoteTerms::OfOneKey(term) => self.take_noted(placement, Some(term)),
         }
         let last_offset = self.builder.next_offset() - 1;
         if placement.waiting == Waiting::No {
@@ -211,6 +211,16 @@ impl OpenBatch {
         // It stays so: whoever filled it is on the way to write it, and nobody else is.
         self.full |= self.builder.len() >= placement.batch_bytes;
         last_offset
+    }
+
+    /// The same records, and what they are found by: the key's term, where all have that one.
+    #[inline(never)]
+    fn take_noted(&mut self, placement: &Placement<'_>, key: Option<TermHash>) {
+        for record in placement.records {
+            let record = new_record(record, placement.now);
+            self.terms.add(&record, key, self.builder.count());
+            self.builder.append(&record);
+        }
     }
 
     /// Whether the batch is to be written earlier for this placement. What was placed before had as long a linger or a

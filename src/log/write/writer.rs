@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::figures::Appended;
-use crate::format::{BatchHeader, Codec, Compression, Compressor, Seal, SegmentSummary, TimestampType};
+use crate::format::{
+    BatchHeader, Codec, Compression, Compressor, Seal, SealedBatch, SegmentSummary, TimestampType,
+};
 #[cfg(feature = "metrics")]
 use crate::io::Stopwatch;
 use crate::locks::MutexGuard;
@@ -103,14 +105,37 @@ struct InFlight<'a> {
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         if !self.batches.is_empty() {
-            let cause = self.log.poison.set_by_panic();
-            let told = self.log.check_poison().err().unwrap_or(cause);
-            self.log.fail(std::mem::take(&mut self.batches), &told);
+            self.log.fail_by_panic(std::mem::take(&mut self.batches));
+        }
+    }
+}
+
+/// The same of one batch.
+struct UnqueuedInFlight<'a> {
+    log: &'a Log,
+    batch: Option<Box<OpenBatch>>,
+}
+
+impl Drop for UnqueuedInFlight<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(batch) = self.batch.take() {
+            self.log.fail_by_panic(Batches::from([batch]));
         }
     }
 }
 
 impl Writer {
+    /// What the batch's records are found by is put down soon.
+    #[inline]
+    fn expect_keys(&self, batch: &OpenBatch) {
+        if self.rules.key_index
+            && let Phase::Open(open) = &self.phase
+        {
+            open.active.expect_keys(batch.terms());
+        }
+    }
+
     pub(in crate::log) fn new(found: Examined, config: &LogConfig) -> Self {
         Self {
             first_undecided: found.producers.first_undecided(),
@@ -210,23 +235,67 @@ impl Log {
         }
     }
 
+    /// Writes a batch that was never queued, and that nobody waits for but its sender.
+    #[inline]
+    pub(in crate::log) fn write_unqueued(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        batch: Box<OpenBatch>,
+    ) -> Result<()> {
+        let mut in_flight = UnqueuedInFlight { log: self, batch: Some(batch) };
+        let outcome = match &mut in_flight.batch {
+            Some(batch) => self.write_one(writer, batch),
+            None => Ok(()),
+        };
+        if let Some(written) = in_flight.batch.take() {
+            match &outcome {
+                Ok(()) => self.keep_buffers(writer, written),
+                Err(error) => self.fail(Batches::from([written]), error),
+            }
+        }
+        self.watchers.raise();
+        outcome
+    }
+
+    fn write_one(self: &Arc<Self>, writer: &mut Writer, batch: &mut OpenBatch) -> Result<()> {
+        self.check_poison()?;
+        self.settle(writer)?;
+        writer.expect_keys(batch);
+        self.write_batch(writer, batch)
+    }
+
+    /// A batch was written: its buffers are another's.
+    #[inline]
+    fn keep_buffers(&self, writer: &mut Writer, written: Box<OpenBatch>) {
+        if written.capacity() <= SMALL_BYTES {
+            writer.spent.batch = Some(written);
+        } else {
+            self.spares.keep_batch(written);
+        }
+    }
+
     /// Writes one batch after the other, up to the first that fails. What was written is not among `batches` any more.
     #[inline]
     fn write_each(self: &Arc<Self>, writer: &mut Writer, batches: &mut Batches) -> Result<()> {
         self.check_poison()?;
         self.settle(writer)?;
         while let Some(batch) = batches.front_mut() {
+            writer.expect_keys(batch);
             self.write_batch(writer, batch)?;
             batch.tell(|| Ok(()));
             if let Some(written) = batches.pop_front() {
-                if written.capacity() <= SMALL_BYTES {
-                    writer.spent.batch = Some(written);
-                } else {
-                    self.spares.keep_batch(written);
-                }
+                self.keep_buffers(writer, written);
             }
         }
         Ok(())
+    }
+
+    /// The same, because of a panic in the middle of a write.
+    #[cold]
+    fn fail_by_panic(&self, batches: Batches) {
+        let cause = self.poison.set_by_panic();
+        let told = self.check_poison().err().unwrap_or(cause);
+        self.fail(batches, &told);
     }
 
     /// Nothing of `batches`, nor of what was queued after them, is visible or ever will be.
@@ -254,16 +323,19 @@ impl Log {
         if is_compressed {
             self.spares.keep_compressor(std::mem::take(&mut writer.compressor));
         }
-        let sealed =
-            sealed.map_err(|malformed| Error::invalid(format!("a batch cannot be encoded: {malformed}")))?;
-        let header = sealed.header;
+        let SealedBatch { bytes: sealed, header } = match sealed {
+            Ok(sealed) => sealed,
+            Err(malformed) => {
+                return Err(Error::invalid(format!("a batch cannot be encoded: {malformed}")));
+            }
+        };
         if is_compressed {
             writer.attempts.note(records, header.codec() != Codec::None);
         }
         let next_offset = header.next_offset();
         let due = Due { max_age: segment_age, now: opened_at, timestamp: header.max_timestamp };
         let room = match position {
-            Position::Free => Some(sealed.bytes.len()),
+            Position::Free => Some(sealed.len()),
             Position::Opens { bytes } => Some(bytes),
             Position::Follows => None,
         };
@@ -279,7 +351,7 @@ impl Log {
         #[cfg(feature = "metrics")]
         let watch = is_sampled(header.base_offset).then(Stopwatch::start);
         let at = open.active.bytes();
-        match open.active.append(&header, sealed.bytes) {
+        match open.active.append(&header, sealed) {
             #[cfg(feature = "metrics")]
             Ok(()) => watch.into_iter().for_each(|watch| self.figures.write.note(watch.elapsed())),
             #[cfg(not(feature = "metrics"))]
@@ -287,7 +359,7 @@ impl Log {
             Err(WriteFailure::Undone(error)) => return Err(error),
             Err(WriteFailure::Stuck(error)) => return Err(self.poison_with(error)),
         }
-        let bytes = sealed.bytes.len() as u64;
+        let bytes = sealed.len() as u64;
         open.appended.note(opened_at);
         if key_index {
             let (records, terms) = (batch.builder.records(), batch.terms());

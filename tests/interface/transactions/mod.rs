@@ -4,6 +4,7 @@
 
 mod ends;
 mod figures;
+mod goes_back;
 mod life;
 #[cfg(test)]
 mod model;

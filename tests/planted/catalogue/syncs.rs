@@ -3,6 +3,13 @@
 use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "offsets-of-an-unqueued-batch-that-failed-stay-given-out",
+        file: "src/log/write/writer.rs",
+        good: "Err(error) => self.fail(Batches::from([written]), error),",
+        bad: "Err(_) => self.keep_buffers(writer, written),",
+        caught_by: &[DURABILITY],
+    },
     // What a sync promises.
     Bug {
         name: "no-data-sync",
@@ -229,8 +236,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "own-write-fails-unheard",
         file: "src/log/write/append.rs",
-        good: "self.write_batches(&mut writer, batches)?;",
-        bad: "drop(self.write_batches(&mut writer, batches));",
+        good: "self.write_unqueued(writer, batch)?;",
+        bad: "drop(self.write_unqueued(writer, batch));",
         caught_by: &[DURABILITY],
     },
     Bug {
@@ -243,8 +250,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "end-published-before-the-write",
         file: "src/log/write/writer.rs",
-        good: "        match open.active.append(&header, sealed.bytes) {",
-        bad: "        self.offsets.move_end(header.next_offset());\n        match open.active.append(&header, sealed.bytes) {",
+        good: "        match open.active.append(&header, sealed) {",
+        bad: "        self.offsets.move_end(header.next_offset());\n        match open.active.append(&header, sealed) {",
         caught_by: &[DURABILITY],
     },
 ];

@@ -3,6 +3,27 @@
 use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "consumer-stays-where-an-aborted-transaction-was-to-leave-it",
+        file: "src/group/endings.rs",
+        good: "ending.goes_back = true",
+        bad: "ending.goes_back = false",
+        caught_by: &[tests("interface", &["transactions::goes_back::"])],
+    },
+    Bug {
+        name: "consumer-goes-back-after-a-commit",
+        file: "src/group/pending.rs",
+        good: "self.offsets.is_kept.store(outcome != Outcome::Aborted, Ordering::Release);",
+        bad: "self.offsets.is_kept.store(false, Ordering::Release);",
+        caught_by: &[tests("interface", &["transactions::goes_back::"])],
+    },
+    Bug {
+        name: "automatic-commit-of-what-was-taken-back",
+        file: "src/consumer/commit.rs",
+        good: "        self.take_in_endings();\n        let decided =",
+        bad: "        let decided =",
+        caught_by: &[tests("interface", &["transactions::goes_back::"])],
+    },
     // Transactions.
     Bug {
         name: "decision-of-an-earlier-life-not-kept",

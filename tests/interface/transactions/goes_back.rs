@@ -1,0 +1,204 @@
+//! A transaction that takes no effect takes the consumer back whose positions it was to commit.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use annals::{Consumer, Error, Record, Result, StartFrom, Store, TopicConfig};
+
+const ORDERS: usize = 20;
+
+fn store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.create_topic("orders", TopicConfig::new().partitions(2)).unwrap();
+    store.create_topic("invoices", TopicConfig::new()).unwrap();
+    for number in 0..ORDERS {
+        let partition = u32::try_from(number % 2).unwrap();
+        store.producer().send(Record::to("orders").partition(partition).value(&number.to_string())).unwrap();
+    }
+    (dir, store)
+}
+
+fn member(store: &Store) -> Consumer {
+    member_of(store, 7)
+}
+
+fn member_of(store: &Store, most: usize) -> Consumer {
+    let mut member = store.consumer_builder().group("billing").max_poll_records(most).build().unwrap();
+    member.subscribe(["orders"]).unwrap();
+    member
+}
+
+/// One step of a loop that goes on after errors; returns how many orders it has invoiced.
+fn step(
+    store: &Store,
+    member: &mut Consumer,
+    name: &str,
+    between: impl FnOnce() -> Result<()>,
+) -> Result<usize> {
+    let orders = member.poll(Duration::ZERO)?;
+    let mut tx = store.transaction(name)?;
+    tx.commit_offsets(member)?;
+    for order in &orders {
+        tx.send(Record::to("invoices").value(order.value().unwrap()))?;
+    }
+    between()?;
+    tx.commit()?;
+    Ok(orders.len())
+}
+
+/// Why work fails.
+fn no_printer() -> Error {
+    Error::Full { partition: ("printer", 0).into(), bytes: 2, limit: 1 }
+}
+
+/// How often each order was invoiced.
+fn invoiced(store: &Store) -> BTreeMap<Vec<u8>, usize> {
+    let mut times = BTreeMap::new();
+    for invoice in store.topic("invoices").unwrap().partition(0).unwrap().read(..).unwrap() {
+        *times.entry(invoice.unwrap().value.unwrap()).or_insert(0) += 1;
+    }
+    times
+}
+
+fn check_each_once(store: &Store) {
+    let times = invoiced(store);
+    assert_eq!(times.len(), ORDERS, "some orders were never invoiced");
+    assert!(times.values().all(|times| *times == 1), "{times:?}");
+}
+
+fn finish(store: &Store, members: &mut [(&str, &mut Consumer)]) {
+    for _ in 0..ORDERS {
+        for (name, member) in &mut *members {
+            step(store, member, name, || Ok(())).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_member_that_comes_between_poll_and_commit_costs_no_record() {
+    let (_dir, store) = store();
+    // It has looked at both partitions, and loses one of them.
+    let mut first = member_of(&store, 15);
+    let mut second = None;
+    let refused = step(&store, &mut first, "one", || {
+        second = Some(member(&store));
+        Ok(())
+    });
+    assert!(matches!(refused, Err(Error::NotAssigned { .. })), "{refused:?}");
+    finish(&store, &mut [("one", &mut first), ("two", &mut second.unwrap())]);
+    check_each_once(&store);
+}
+
+#[test]
+fn whatever_ends_a_step_its_records_come_again() {
+    let (_dir, store) = store();
+    let mut billing = member(&store);
+    step(&store, &mut billing, "billing", || Ok(())).unwrap();
+    // Work that fails, that panics, a fence, a transaction aborted by hand, one whose time is over.
+    step(&store, &mut billing, "billing", || Err(no_printer())).unwrap_err();
+    catch_unwind(AssertUnwindSafe(|| step(&store, &mut billing, "billing", || panic!("no printer"))))
+        .unwrap_err();
+    let fenced = step(&store, &mut billing, "billing", || store.transaction("billing").map(drop));
+    assert!(matches!(fenced, Err(Error::Fenced { .. })), "{fenced:?}");
+    billing.poll(Duration::ZERO).unwrap();
+    let mut by_hand = store.transaction("billing").unwrap();
+    by_hand.commit_offsets(&billing).unwrap();
+    by_hand.abort().unwrap();
+    finish(&store, &mut [("billing", &mut billing)]);
+    check_each_once(&store);
+}
+
+#[test]
+fn what_is_committed_after_an_abort_is_what_was_done() {
+    let (_dir, store) = store();
+    for way in ["commit", "commit_async", "close"] {
+        let builder = store.consumer_builder().group(way).auto_commit(Duration::from_secs(3600));
+        let mut billing = builder.max_poll_records(6).build().unwrap();
+        billing.subscribe(["orders"]).unwrap();
+        let taken = |billing: &mut Consumer| {
+            billing.poll(Duration::ZERO).unwrap();
+            let mut tx = store.transaction(way).unwrap();
+            tx.commit_offsets(billing).unwrap();
+            tx
+        };
+        taken(&mut billing).commit().unwrap();
+        drop(taken(&mut billing));
+        match way {
+            "commit" => billing.commit().unwrap(),
+            "commit_async" => drop(billing.commit_async()),
+            _ => billing.close().unwrap(),
+        }
+        let done: i64 = store.committed(way).values().map(|committed| committed.offset).sum();
+        assert_eq!(done, 6, "{way}");
+    }
+}
+
+#[test]
+fn a_consumer_goes_back_to_where_it_was_sought_or_began() {
+    let (_dir, store) = store();
+    let mut replay = member(&store);
+    replay.poll(Duration::ZERO).unwrap();
+    replay.commit().unwrap();
+    for number in 0..2 {
+        replay.seek(("orders", number), 3).unwrap();
+    }
+    step(&store, &mut replay, "replay", || Err(no_printer())).unwrap_err();
+    assert_eq!(replay.position(("orders", 0)).unwrap(), 3);
+    assert_eq!(replay.position(("orders", 1)).unwrap(), 3);
+    // A seek after the abort is what the program wants last.
+    step(&store, &mut replay, "replay", || Err(no_printer())).unwrap_err();
+    replay.seek(("orders", 0), 5).unwrap();
+    assert_eq!(replay.position(("orders", 0)).unwrap(), 5);
+
+    let mut newest = store.consumer_builder().group("newest").start_from(StartFrom::Latest).build().unwrap();
+    newest.assign([("orders", 0)]).unwrap();
+    assert!(newest.poll(Duration::ZERO).unwrap().is_empty());
+    store.producer().send(Record::to("orders").partition(0).value("late")).unwrap();
+    assert_eq!(newest.poll(Duration::ZERO).unwrap().len(), 1);
+    newest.seek_to_committed();
+    assert_eq!(newest.poll(Duration::ZERO).unwrap().len(), 1);
+    newest.commit().unwrap();
+    newest.seek_to_committed();
+    assert!(newest.poll(Duration::ZERO).unwrap().is_empty());
+}
+
+#[test]
+fn a_transaction_begun_before_another_was_aborted_does_not_commit_over_it() {
+    let (_dir, store) = store();
+    let mut billing = member(&store);
+    billing.poll(Duration::ZERO).unwrap();
+    let mut first = store.transaction("first").unwrap();
+    first.commit_offsets(&billing).unwrap();
+    let ahead = billing.poll(Duration::ZERO).unwrap();
+    let mut second = store.transaction("second").unwrap();
+    second.commit_offsets(&billing).unwrap();
+    for order in &ahead {
+        second.send(Record::to("invoices").value(order.value().unwrap())).unwrap();
+    }
+    drop(first);
+    let refused = second.commit();
+    assert!(matches!(refused, Err(Error::InvalidArgument { .. })), "{refused:?}");
+    finish(&store, &mut [("billing", &mut billing)]);
+    check_each_once(&store);
+}
+
+#[test]
+fn the_same_records_in_another_transaction_are_done() {
+    let (_dir, store) = store();
+    let mut billing = member(&store);
+    let orders = billing.poll(Duration::ZERO).unwrap();
+    for is_last in [false, true] {
+        let mut tx = store.transaction("billing").unwrap();
+        tx.commit_offsets(&billing).unwrap();
+        for order in &orders {
+            tx.send(Record::to("invoices").value(order.value().unwrap())).unwrap();
+        }
+        if is_last {
+            tx.commit().unwrap();
+        }
+    }
+    finish(&store, &mut [("billing", &mut billing)]);
+    check_each_once(&store);
+}
