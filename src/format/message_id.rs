@@ -128,7 +128,9 @@ mod tests {
         assert_eq!(SentId::decode(&sent.encode()).unwrap(), sent);
         let ring = IdRing { window_ms: 86_400_000, most: 100_000, size: 1024 };
         assert_eq!(IdRing::decode(&ring.encode()).unwrap(), ring);
-        assert!(SentId::decode(&sent.encode()[..33]).is_err() && IdRing::decode(&ring.encode()[..21]).is_err());
+        assert!(
+            SentId::decode(&sent.encode()[..33]).is_err() && IdRing::decode(&ring.encode()[..21]).is_err()
+        );
         assert!(SentId::decode(&[0, 1]).is_err(), "a later version");
     }
 }

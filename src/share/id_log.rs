@@ -164,7 +164,8 @@ impl IdLog {
         ring.next = found.sent.last_key_value().map_or(0, |(number, _)| number + 1);
         let mut known_ones = BTreeSet::new();
         // One that was written again counts by its later number.
-        let mut sent: Vec<_> = found.sent.into_values().rev().filter(|sent| known_ones.insert(*sent)).collect();
+        let mut sent: Vec<_> =
+            found.sent.into_values().rev().filter(|sent| known_ones.insert(*sent)).collect();
         sent.reverse();
         ring.written = sent.iter().copied().skip(sent.len().saturating_sub(ring.size)).collect();
         let begins = match ring.written.back() {
@@ -290,7 +291,11 @@ impl Replay for FoundRings {
     fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> std::result::Result<(), Malformed> {
         let Some(key) = IdKey::decode(key)? else { return Ok(()) };
         if !self.there.contains(&key.topic()) {
-            if value.is_some() { self.gone.insert(key) } else { self.gone.remove(&key) };
+            if value.is_some() {
+                self.gone.insert(key)
+            } else {
+                self.gone.remove(&key)
+            };
         } else if matches!(key, IdKey::Ring { .. }) {
             self.rings.insert(key.topic());
         }
