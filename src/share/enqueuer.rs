@@ -8,7 +8,7 @@ use crate::io::Deadline;
 use crate::locks::{Mutex, MutexGuard};
 use crate::log::{Signal, WhenFull};
 use crate::share::backlog::Backlogs;
-use crate::share::id_log::Ring;
+use crate::share::id_log::SharedRing;
 use crate::share::ids::{ID_HEADER, Ids, Window, encode};
 use crate::share::queues::Queues;
 use crate::share::runs::length;
@@ -27,7 +27,7 @@ pub(super) struct Gate {
 
 #[derive(Debug, Default)]
 struct GateState {
-    ids: Option<(Ids, Arc<Mutex<Ring>>)>,
+    ids: Option<(Ids, SharedRing)>,
     backlogs: Backlogs,
 }
 

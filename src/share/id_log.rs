@@ -17,13 +17,18 @@ use crate::types::{Offset, Timestamp};
 /// A ring grows to as many slots as it needs, and not beyond its window's number.
 const FEWEST_SLOTS: usize = 1024;
 
+/// When an id was sent, and its hash.
+type Sent = (Timestamp, u128);
+pub(super) type SharedRing = Arc<Mutex<Ring>>;
+type Rings = BTreeMap<u128, SharedRing>;
+
 /// Writes and reads the topic, which comes to be with the first window.
 #[derive(Debug)]
 pub(super) struct IdLog {
     topics: Arc<Topics>,
     ledger: Ledger,
     /// The rings that there are, by topic; found at the first question. Held while one is made.
-    rings: Mutex<Option<BTreeMap<u128, Arc<Mutex<Ring>>>>>,
+    rings: Mutex<Option<Rings>>,
 }
 
 /// The ids of a topic. Its lock is held while they are written, and their records made durable; it comes after that of senders.
@@ -34,7 +39,7 @@ pub(super) struct Ring {
     /// The number of the next one that is written.
     next: i64,
     /// Those that are written, the oldest first: `size` at most.
-    written: VecDeque<(Timestamp, u128)>,
+    written: VecDeque<Sent>,
     /// Those that are not, in the order in which they were sent.
     pending: VecDeque<Pending>,
     /// The topic was looked through for those that an earlier life has not written.
@@ -60,7 +65,7 @@ impl IdLog {
         &self,
         topic: &Topic,
         (asked, now): (Window, Timestamp),
-    ) -> Result<(Arc<Mutex<Ring>>, Vec<(Timestamp, u128)>)> {
+    ) -> Result<(SharedRing, Vec<Sent>)> {
         let ring = {
             let mut rings = self.rings.lock();
             let rings = self.known(&mut rings)?;
@@ -77,7 +82,7 @@ impl IdLog {
         &self,
         ring: &Mutex<Ring>,
         (partition, offset): (&Partition, Offset),
-        (at, hash): (Timestamp, u128),
+        (at, hash): Sent,
     ) {
         let mut ring = ring.lock();
         ring.pending.push_back(Pending { partition: partition.clone(), offset, at, hash });
@@ -129,8 +134,8 @@ impl IdLog {
     /// The rings that there are. At the first question those of topics that are gone are forgotten: none is ever another's.
     fn known<'a>(
         &self,
-        rings: &'a mut Option<BTreeMap<u128, Arc<Mutex<Ring>>>>,
-    ) -> Result<&'a mut BTreeMap<u128, Arc<Mutex<Ring>>>> {
+        rings: &'a mut Option<Rings>,
+    ) -> Result<&'a mut Rings> {
         if rings.is_none() {
             let there: BTreeSet<_> = self.topics.all().iter().map(Topic::id).collect();
             let mut found = FoundRings { there, ..FoundRings::default() };
@@ -150,7 +155,7 @@ impl IdLog {
         topic: &Topic,
         (ring, asked): (&mut Ring, Option<Window>),
         now: Timestamp,
-    ) -> Result<Vec<(Timestamp, u128)>> {
+    ) -> Result<Vec<Sent>> {
         let mut found = FoundIds { topic: topic.id(), ..FoundIds::default() };
         self.ledger.load(&mut found)?;
         let known = found.ring.map(|ring| Window::from_millis(ring.window_ms, ring.most));
@@ -263,9 +268,9 @@ impl Ring {
     }
 
     /// What is written of ids that get the next numbers.
-    fn entries(&self, topic: u128, ids: &[(Timestamp, u128)]) -> Vec<Entry> {
+    fn entries(&self, topic: u128, ids: &[Sent]) -> Vec<Entry> {
         let size = number_of(self.size.max(1));
-        let entry = |(number, (at, hash)): (i64, &(Timestamp, u128))| {
+        let entry = |(number, (at, hash)): (i64, &Sent)| {
             let slot = i32::try_from(number.rem_euclid(size)).unwrap_or(0);
             let value = SentId { number, at: *at, hash: *hash }.encode();
             Entry { key: IdKey::Slot { topic, slot }.encode(), value: Some(value) }
@@ -311,7 +316,7 @@ struct FoundIds {
     /// Which number stands in a slot.
     slots: BTreeMap<i32, i64>,
     /// By their numbers.
-    sent: BTreeMap<i64, (Timestamp, u128)>,
+    sent: BTreeMap<i64, Sent>,
 }
 
 impl Replay for FoundIds {
