@@ -132,10 +132,7 @@ impl IdLog {
     }
 
     /// The rings that there are. At the first question those of topics that are gone are forgotten: none is ever another's.
-    fn known<'a>(
-        &self,
-        rings: &'a mut Option<Rings>,
-    ) -> Result<&'a mut Rings> {
+    fn known<'a>(&self, rings: &'a mut Option<Rings>) -> Result<&'a mut Rings> {
         if rings.is_none() {
             let there: BTreeSet<_> = self.topics.all().iter().map(Topic::id).collect();
             let mut found = FoundRings { there, ..FoundRings::default() };
