@@ -24,6 +24,7 @@ mod judge;
 mod life;
 mod process;
 mod report;
+mod transactions;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -69,11 +70,13 @@ fn run(words: &[String]) -> Outcome {
     let rest = words.get(1..).unwrap_or_default();
     match campaign {
         "cuts" => cuts::run(&Options::of(rest)?),
+        "transactions" => transactions::run(&Options::of(rest)?),
         "unsynced" => cuts::run_unsynced(&Options::of(rest)?),
         "failed-sync" => failed_sync::run(&Options::of(rest)?),
         "failed-sync-naive" => failed_sync::run_naive(&Options::of(rest)?),
         "injection" => injection::run(&Options::of(rest)?),
-        "work" | "little" | "look" | "last" | "ten" | "ten-after-eviction" | "naive" => live(campaign, rest),
+        "transact" | "transact-look" | "work" | "little" | "look" | "last" | "ten" | "ten-after-eviction"
+        | "naive" => live(campaign, rest),
         _ => {
             println!("nothing is done here: see tests/real_disk/run.sh");
             Ok(())
@@ -86,6 +89,8 @@ fn live(kind: &str, rest: &[String]) -> Outcome {
     let [dir, life] = rest else { return Err("a directory and a life".to_owned()) };
     let (dir, life) = (Path::new(dir), life.parse().map_err(|_| "a number of a life")?);
     match kind {
+        "transact" => transactions::transact(dir, life),
+        "transact-look" => transactions::look(dir),
         "work" => life::work(dir, life),
         "little" => life::little(dir, life),
         "look" => life::look(dir),

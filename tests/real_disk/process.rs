@@ -28,6 +28,15 @@ pub(crate) struct End {
     pub(crate) errors: String,
 }
 
+/// What it has said, line by line.
+pub(crate) struct Words {
+    pub(crate) lines: Vec<String>,
+    /// So many of them were heard before the end was near.
+    pub(crate) counted: usize,
+    pub(crate) status: ExitStatus,
+    pub(crate) errors: String,
+}
+
 /// This binary with these words.
 pub(crate) fn this(words: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this binary"));
@@ -97,15 +106,8 @@ impl Process {
     }
 
     /// Waits for its end. Of what it said it did, only the first `counted` lines count.
-    pub(crate) fn end(mut self, counted: usize) -> Outcome<End> {
-        drop(self.child.stdin.take());
-        let status = self.child.wait().map_err(|error| error.to_string())?;
-        self.reading.take().expect("once").join().map_err(|_| "the reader of its lines died")?;
-        let errors = self.errors.take().expect("once").join().map_err(|_| "the reader of its errors died")?;
-        if errors.contains("panicked") {
-            return Err(format!("it panicked: {errors}"));
-        }
-        let lines = std::mem::take(&mut *self.lines.lock().expect("the lines"));
+    pub(crate) fn end(self, counted: usize) -> Outcome<End> {
+        let Words { lines, status, errors, .. } = self.words(counted)?;
         let Some(ready) = lines.iter().position(|line| line == READY) else {
             return Ok(End { found: None, told: Told::default(), status, errors });
         };
@@ -121,5 +123,18 @@ impl Process {
         let mut told = Told::of(&done)?;
         told.late = late.iter().filter_map(|line| Seen::acknowledged(line)).collect();
         Ok(End { found, told, status, errors })
+    }
+
+    /// Waits for its end; returns what it has said, and how much of that counts.
+    pub(crate) fn words(mut self, counted: usize) -> Outcome<Words> {
+        drop(self.child.stdin.take());
+        let status = self.child.wait().map_err(|error| error.to_string())?;
+        self.reading.take().expect("once").join().map_err(|_| "the reader of its lines died")?;
+        let errors = self.errors.take().expect("once").join().map_err(|_| "the reader of its errors died")?;
+        if errors.contains("panicked") {
+            return Err(format!("it panicked: {errors}"));
+        }
+        let lines = std::mem::take(&mut *self.lines.lock().expect("the lines"));
+        Ok(Words { lines, counted, status, errors })
     }
 }

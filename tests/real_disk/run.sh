@@ -3,7 +3,7 @@
 #
 #   tests/real_disk/run.sh [CAMPAIGN [FILE SYSTEM [COUNT]]]
 #
-# CAMPAIGN: cuts, unsynced, failed-sync, failed-sync-naive, injection, injection-recovery, all (default: all).
+# CAMPAIGN: cuts, transactions, unsynced, failed-sync, failed-sync-naive, injection, injection-recovery, all (default: all).
 # FILE SYSTEM: ext4, ext4-writeback, xfs, all (default: all).
 # ANNALS_REAL_DISK=required: what cannot be run here is a failure. ANNALS_SEED repeats the timing of cuts as far as a
 # machine can. ANNALS_REAL_DISK_DIR: where the disk images are made; in memory where that is possible. ANNALS_REAL_DISK_KEEP:
@@ -144,13 +144,14 @@ each_system() {
 case $campaign in
     all)
         each_system cuts 60
+        each_system transactions 60
         each_system unsynced 20
         each_system failed-sync 20
         each_system failed-sync-naive 10
         each_system injection 40
         each_system injection-recovery 40
         ;;
-    cuts) each_system cuts 60 ;;
+    cuts | transactions) each_system "$campaign" 60 ;;
     unsynced) each_system unsynced 20 ;;
     failed-sync) each_system failed-sync 20 ;;
     failed-sync-naive) each_system failed-sync-naive 10 ;;

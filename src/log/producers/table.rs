@@ -5,14 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::format::{
-    AbortedTransaction, BatchHeader, ControlRecord, EndMarker, Ending, ProducerEntry, sequence_after,
-};
+use crate::format::{AbortedTransaction, BatchHeader, ControlRecord, EndMarker, Ending, sequence_after};
 use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
 
 /// How many batches of a producer are remembered, to know one that comes again.
 const REMEMBERED: usize = 5;
-const NO_SEQUENCE: i32 = -1;
 
 /// Somebody who is about to append a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,79 +75,36 @@ pub(crate) enum Fate {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Producer {
-    epoch: i16,
+pub(super) struct Producer {
+    pub(super) epoch: i16,
     /// The last ones in its epoch, oldest first.
-    batches: VecDeque<Remembered>,
+    pub(super) batches: VecDeque<Remembered>,
     /// Of its last batch or marker, or when that was appended, whichever is later.
-    timestamp: Timestamp,
-    coordinator_epoch: i32,
-    open: Option<Open>,
+    pub(super) timestamp: Timestamp,
+    pub(super) coordinator_epoch: i32,
+    pub(super) open: Option<Open>,
 }
 
 /// A producer's open transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Open {
-    first: Offset,
-    last: Offset,
-    decided: Option<Ending>,
+pub(super) struct Open {
+    pub(super) first: Offset,
+    pub(super) last: Offset,
+    pub(super) decided: Option<Ending>,
 }
 
 /// All producers of a partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ProducerTable {
-    producers: BTreeMap<i64, Producer>,
+    pub(super) producers: BTreeMap<i64, Producer>,
     /// First offsets of open transactions, by whether their end is decided.
-    undecided: BTreeSet<Offset>,
+    pub(super) undecided: BTreeSet<Offset>,
     decided: BTreeSet<Offset>,
     /// Those among the decided that will be aborted.
     aborting: BTreeSet<Offset>,
 }
 
 impl ProducerTable {
-    /// What a snapshot knew.
-    pub(crate) fn from_snapshot(entries: &[ProducerEntry]) -> Self {
-        let mut table = Self::default();
-        for entry in entries {
-            let batch = (entry.last_offset >= 0).then(|| Remembered {
-                first_sequence: sequence_before(entry.last_sequence, entry.offset_delta),
-                last_sequence: entry.last_sequence,
-                first_offset: entry.last_offset.saturating_sub(entry.offset_delta.into()),
-                last_offset: entry.last_offset,
-                timestamp: entry.timestamp,
-            });
-            let open = |first: Offset| Open { first, last: entry.last_offset.max(first), decided: None };
-            table.undecided.extend(entry.open_since);
-            let producer = Producer {
-                epoch: entry.producer_epoch,
-                batches: batch.into_iter().collect(),
-                timestamp: entry.timestamp,
-                coordinator_epoch: entry.coordinator_epoch,
-                open: entry.open_since.map(open),
-            };
-            table.producers.insert(entry.producer_id, producer);
-        }
-        table
-    }
-
-    /// What a snapshot is to know: of the batches of each producer only the last.
-    pub(crate) fn to_snapshot(&self) -> Vec<ProducerEntry> {
-        let entry = |(id, producer): (&i64, &Producer)| {
-            let last = producer.batches.back();
-            ProducerEntry {
-                producer_id: *id,
-                producer_epoch: producer.epoch,
-                last_sequence: last.map_or(NO_SEQUENCE, |batch| batch.last_sequence),
-                last_offset: last.map_or(-1, |batch| batch.last_offset),
-                offset_delta: last.map_or(0, Remembered::offset_delta),
-                timestamp: producer.timestamp,
-                coordinator_epoch: producer.coordinator_epoch,
-                open_since: producer.open.map(|open| open.first),
-            }
-        };
-        self.producers.iter().map(entry).collect()
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.producers.is_empty()
     }
@@ -361,26 +315,6 @@ impl ProducerTable {
         last.is_some_and(|batch| batch.last_offset == last_offset)
     }
 
-    /// Where a snapshot would have the next life go wrong, if this is what the log tells. It need not know of everybody: who has
-    /// written nothing for long is forgotten. It may know of what was compacted away since.
-    pub(crate) fn contradicted_by(&self, snapshot: &Self) -> Option<String> {
-        self.producers.iter().find_map(|(id, told)| {
-            let known = snapshot.producers.get(id);
-            let is_open_there = |open: &Open| {
-                let known = known.filter(|known| known.epoch == told.epoch).and_then(|known| known.open);
-                known.is_some_and(|known| known.first <= open.first)
-            };
-            if told.open.is_some_and(|open| !is_open_there(&open)) {
-                return Some(format!("producer {id} has a transaction open there: {told:?}, not {known:?}"));
-            }
-            let last = |producer: &Producer| producer.batches.back().map_or(-1, |batch| batch.last_offset);
-            let is_behind = known.is_some_and(|known| {
-                known.epoch < told.epoch || (known.epoch == told.epoch && last(known) < last(told))
-            });
-            is_behind.then(|| format!("the log knows producer {id} further: {told:?}, not {known:?}"))
-        })
-    }
-
     /// Takes it that a producer has written at `now`: what its records say of time may be long ago.
     pub(crate) fn wrote_at(&mut self, producer_id: i64, now: Timestamp) {
         if let Some(producer) = self.producers.get_mut(&producer_id) {
@@ -406,20 +340,5 @@ impl ProducerTable {
 impl Producer {
     fn next_sequence(&self) -> i32 {
         self.batches.back().map_or(0, |batch| sequence_after(batch.last_sequence, 1))
-    }
-}
-
-impl Remembered {
-    fn offset_delta(&self) -> i32 {
-        i32::try_from(self.last_offset - self.first_offset).unwrap_or(i32::MAX)
-    }
-}
-
-/// The sequence `count` records before; the counting wraps from 0 to the greatest.
-fn sequence_before(sequence: i32, count: i32) -> i32 {
-    match sequence.checked_sub(count) {
-        _ if sequence < 0 => NO_SEQUENCE,
-        Some(before) if before >= 0 => before,
-        _ => i32::MAX - (count - sequence - 1),
     }
 }

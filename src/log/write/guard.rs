@@ -18,6 +18,9 @@ use crate::log::signal::Signal;
 use crate::segment::{Hit, Segment};
 use crate::types::{Condition, Expected, Offset, On};
 
+/// Segments that are likely to be looked at: the last event of a stream is among the last of all.
+const MOST_AHEAD: usize = 3;
+
 /// How long an append waits for the end of a transaction on which it depends.
 pub(super) const UNDECIDED_WAIT: Duration = Duration::from_secs(1);
 
@@ -205,6 +208,7 @@ fn last(
     }
     let list = log.segment_list();
     let from = from.max(list.start());
+    list.iter().rev().take(MOST_AHEAD).for_each(|segment| selection.prefetch(segment));
     let mut high = until;
     while high > from {
         // Compaction may have left nothing of the first ones.

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::log::EndsTransactions;
 use crate::types::{Durability, Record};
 
-const SCENES: usize = 6;
+const SCENES: usize = 8;
 
 fn explore(scene: fn()) {
     let mut config = Config::new();
@@ -113,6 +113,72 @@ fn a_fencer_comes_before_a_commit_or_after_it() {
         let was_committed = committed.load(crate::locks::Ordering::SeqCst);
         let must: &[&str] = if was_committed { &["first", "second"] } else { &["second"] };
         check_both(&world, must, &[]);
+    });
+}
+
+#[test]
+fn two_in_opposite_order_a_reader_and_a_fencer() {
+    explore(|| {
+        let world = Arc::new(World::new());
+        let mut first = world.begin("a");
+        send_both(&mut first, ["one", "two"], "a");
+        let committed = Arc::new(crate::locks::AtomicBool::new(false));
+        let (outcome, other) = (Arc::clone(&committed), Arc::clone(&world));
+        let (fencer, reader) = (Arc::clone(&world), Arc::clone(&world));
+        together(vec![
+            Box::new(move || match first.commit() {
+                Ok(_) => outcome.store(true, crate::locks::Ordering::SeqCst),
+                Err(Error::Fenced { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }),
+            Box::new(move || {
+                let mut tx = other.begin_written("b");
+                send_both(&mut tx, ["two", "one"], "b");
+                tx.commit().unwrap();
+            }),
+            Box::new(move || {
+                let mut tx = fencer.begin("a");
+                send_both(&mut tx, ["two", "one"], "fencer");
+                tx.commit().unwrap();
+            }),
+            Box::new(move || {
+                for topic in ["two", "one", "two"] {
+                    let values = reader.values(topic);
+                    let is_known = |value: &String| ["a", "b", "fencer"].contains(&value.as_str());
+                    assert!(values.iter().all(is_known), "{values:?}");
+                }
+            }),
+        ]);
+        let was_committed = committed.load(crate::locks::Ordering::SeqCst);
+        let must: &[&str] = if was_committed { &["a", "b", "fencer"] } else { &["b", "fencer"] };
+        check_both(&world, must, &[]);
+    });
+}
+
+#[test]
+fn a_commit_at_disk_takes_along_what_was_seen_a_moment_before() {
+    explore(|| {
+        let world = Arc::new(World::new());
+        let (first, second) = (Arc::clone(&world), Arc::clone(&world));
+        together(vec![
+            Box::new(move || {
+                let mut tx = first.begin("a");
+                send_both(&mut tx, ["one", "two"], "a");
+                tx.commit().unwrap();
+            }),
+            Box::new(move || {
+                let has_seen = second.values("two") == ["a"];
+                let mut tx = second.builder("b").durability(Durability::Disk).begin().unwrap();
+                tx.send(Record::to("state").value("b")).unwrap();
+                tx.expect_end(&second.partition("two"), i64::from(has_seen));
+                match tx.commit() {
+                    Ok(_) if has_seen => assert!(second.partition("one").durable() >= 1),
+                    Ok(_) | Err(Error::UnexpectedEnd { .. }) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }),
+        ]);
+        check_both(&world, &["a"], &[]);
     });
 }
 
