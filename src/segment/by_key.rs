@@ -145,6 +145,11 @@ impl Segment {
         self.keys().hits(term, range, (self.log().directory(), self.log().mode(), &walk))
     }
 
+    /// A look at this term comes soon.
+    pub(crate) fn prefetch_look(&self, term: TermHash) {
+        self.keys().prefetch_look(term);
+    }
+
     /// Takes in the terms of the batches from `position` on, which another process has written since; returns where the next
     /// ones begin.
     pub(crate) fn follow_keys(

@@ -2,6 +2,7 @@
 
 use crate::format::key_index::header::{
     BLOCK_BYTES, BLOCKS_A_PAGE, COUNTS_A_PAGE, ENTRIES_A_PAGE, ENTRY_BYTES, KeyEntry, KeyIndexHeader,
+    PAGE_BYTES,
 };
 use crate::format::key_index::term::TermHash;
 
@@ -11,6 +12,9 @@ pub(crate) trait KeyPages {
 
     /// A page, `PAGE_BYTES` long.
     fn page(&mut self, number: u32) -> Result<&[u8], Self::Error>;
+
+    /// These bytes of a page are looked at soon. Nothing but time depends on it.
+    fn expect(&mut self, _number: u32, _bytes: std::ops::Range<usize>) {}
 
     /// What to say of a page that contradicts another one.
     fn contradiction(&self) -> Self::Error;
@@ -37,6 +41,9 @@ impl KeyIndexHeader {
         if from > to || to > self.entries {
             return Err(pages.contradiction());
         }
+        let number = self.first_entries() + from / ENTRIES_A_PAGE;
+        let at = (from % ENTRIES_A_PAGE) as usize * ENTRY_BYTES;
+        pages.expect(number, at..at + (to - from) as usize * ENTRY_BYTES);
         let first = self.partition_point(pages, from..to, |entry| entry.hash < hash)?;
         let last = self.partition_point(pages, first..to, |entry| entry.hash <= hash)?;
         Ok(first..last)
@@ -63,11 +70,23 @@ impl KeyIndexHeader {
 
     /// One entry.
     pub(crate) fn entry<P: KeyPages>(&self, pages: &mut P, number: u32) -> Result<KeyEntry, P::Error> {
-        let first = 1 + self.filter_pages() + self.bucket_pages();
-        let page = pages.page(first + number / ENTRIES_A_PAGE)?;
+        let page = pages.page(self.first_entries() + number / ENTRIES_A_PAGE)?;
         let at = (number % ENTRIES_A_PAGE) as usize * ENTRY_BYTES;
         let decoded = page.get(at..at + ENTRY_BYTES).and_then(KeyEntry::decode);
         decoded.ok_or_else(|| pages.contradiction())
+    }
+
+    /// The number of the first page of entries.
+    fn first_entries(&self) -> u32 {
+        1 + self.filter_pages() + self.bucket_pages()
+    }
+
+    /// Where in the file a look at a hash begins: its block of the filter, and the count of its bucket.
+    pub(crate) fn first_places(&self, hash: TermHash) -> [usize; 2] {
+        let (block, bucket) = (hash.block(self.blocks), hash.bucket(self.buckets));
+        let filter = (1 + block / BLOCKS_A_PAGE) as usize * PAGE_BYTES + block_at(block);
+        let page = 1 + self.filter_pages() + bucket / COUNTS_A_PAGE;
+        [filter, page as usize * PAGE_BYTES + (bucket % COUNTS_A_PAGE) as usize * 4]
     }
 
     fn count<P: KeyPages>(&self, pages: &mut P, bucket: u32) -> Result<u32, P::Error> {

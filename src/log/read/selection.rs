@@ -51,6 +51,13 @@ impl Selection {
         }
     }
 
+    /// A look at this segment comes soon.
+    pub(in crate::log) fn prefetch(&self, segment: &Segment) {
+        if let Self::Key(_, term) = self {
+            segment.prefetch_look(*term);
+        }
+    }
+
     /// Where in a segment there may be such records, in the order of their offsets. Of those of a key the last `most`.
     pub(in crate::log) fn hits(
         &self,

@@ -8,7 +8,7 @@ use crate::format::{
     KeyEntry, KeyIndexHeader, KeyPages, KeyStamp, PAGE_BYTES, SegmentFile, TermHash, encode_key_index,
     segment_file_name,
 };
-use crate::io::{Directory, File, MapSlot, OpenMode, View};
+use crate::io::{Directory, File, MapSlot, OpenMode, View, prefetch};
 use crate::locks::{AtomicU64, Ordering};
 use crate::segment::ReadMode;
 use crate::segment::keys::hit::{Hit, HitRange, Take};
@@ -48,6 +48,17 @@ impl KeyFile {
         let words = (header.pages() as usize).div_ceil(64);
         let sound = (0..words).map(|_| AtomicU64::new(0)).collect();
         Ok(Some(Self { directory: directory.clone(), name, mode, header, map: Arc::default(), sound }))
+    }
+
+    /// Has the places that are looked at first brought into the cache, where there is a map.
+    pub(super) fn prefetch(&self, hash: TermHash) {
+        let Some(view) = self.map.get(self.header.file_bytes()).filter(|_| self.mode == ReadMode::Mapped)
+        else {
+            return;
+        };
+        for place in self.header.first_places(hash) {
+            prefetch(view.get(place..place + 1).unwrap_or_default());
+        }
     }
 
     /// The hits of a hash, in the order of their offsets.
@@ -105,7 +116,7 @@ impl KeyFile {
         if file.len()? < bytes {
             return Ok(None);
         }
-        let Some(view) = file.map(bytes)? else { return Ok(None) };
+        let Some(view) = file.map_for_points(bytes)? else { return Ok(None) };
         // It was opened by its name: what was found sound in another map says nothing of this one.
         self.sound.iter().for_each(|word| word.store(0, Ordering::Release));
         self.directory.hold_map(&self.map, view.clone());
@@ -163,6 +174,13 @@ impl KeyPages for Pages<'_> {
                 }
                 Ok(page)
             }
+        }
+    }
+
+    fn expect(&mut self, number: u32, bytes: std::ops::Range<usize>) {
+        if let Source::Mapped(view) = &self.source {
+            let at = number as usize * PAGE_BYTES;
+            prefetch(view.get(at + bytes.start..at + bytes.end.min(PAGE_BYTES)).unwrap_or_default());
         }
     }
 
