@@ -10,6 +10,7 @@ mod done;
 mod enqueuer;
 mod held;
 mod holds;
+mod id_log;
 mod ids;
 mod lanes;
 mod letter;

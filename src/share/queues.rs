@@ -11,6 +11,7 @@ use crate::locks::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
 use crate::log::{SkippedRecord, Watchers};
 use crate::producer::Producer;
 use crate::share::enqueuer::Gate;
+use crate::share::id_log::IdLog;
 use crate::share::queue::{Place, Queue};
 use crate::share::settings::{Asked, Settings};
 use crate::share::slot::Slot;
@@ -38,6 +39,8 @@ pub(crate) struct Queues {
     pub(super) producer: Producer,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) states: StateLog,
+    /// Which ids were sent.
+    pub(super) ids: IdLog,
     slots: Mutex<BTreeMap<SlotName, Arc<Slot>>>,
     /// Queues that somebody works on, by group and topic.
     in_use: Mutex<HashMap<QueueName, Weak<Queue>>>,
@@ -91,6 +94,7 @@ impl Queues {
             producer,
             clock: Arc::clone(clock),
             states,
+            ids: IdLog::new(Arc::clone(topics)),
             slots: Mutex::new(slots),
             in_use: Mutex::default(),
             openings: AtomicU64::new(0),
@@ -131,6 +135,11 @@ impl Queues {
     fn is_busy(&self) -> Error {
         let busy = std::io::Error::from(std::io::ErrorKind::WouldBlock);
         Error::io(self.topics.path(), "write the states of queues in", busy)
+    }
+
+    /// Sees to it that ids stay known whose records may go now.
+    pub(crate) fn keep_ids(&self) -> Result<()> {
+        self.ids.keep_all(self.clock.now())
     }
 
     /// Records among the states that are not understood.
@@ -254,6 +263,7 @@ impl Queues {
     /// Forgets the states of topics that are gone. None can ever be another's: they go for their room alone, and what fails here
     /// is done by the next call.
     pub(crate) fn forget_deleted(&self) -> Result<()> {
+        self.ids.forget_deleted();
         if self.slots.lock().is_empty() {
             return Ok(());
         }
@@ -306,7 +316,8 @@ impl OtherReaders for Queues {
         starts.min().map_or(Consumed::Nobody, Consumed::Below)
     }
 
-    fn sync(&self) -> Result<()> {
+    fn sync(&self, partition: &Partition) -> Result<()> {
+        self.ids.keep(&self.topics.get(partition.topic())?, self.clock.now())?;
         self.states.sync()
     }
 }

@@ -8,6 +8,7 @@ mod attempts;
 mod awaited;
 pub(in crate::log) mod group_sync;
 pub(in crate::log) mod guard;
+mod guarded;
 mod known_stream;
 pub(in crate::log) mod linger;
 pub(in crate::log) mod open_batch;

@@ -4,6 +4,7 @@ use super::*;
 
 const ANSWERS: Tests = tests("queue", &["answers::"]);
 const DONE: Tests = tests("queue", &["done::"]);
+const ENQUEUE: Tests = tests("queue", &["enqueue::"]);
 const LIFE: Tests = tests("queue", &["life::"]);
 const LATER: Tests = tests("queue", &["later::"]);
 const ORDER: Tests = tests("queue", &["order::"]);
@@ -12,6 +13,20 @@ const MODEL: Tests = tests("queue", &["model::"]);
 const STATES: Tests = tests("lib", &["share::"]);
 
 pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "id-forgotten-with-its-record",
+        file: "src/share/id_log.rs",
+        good: "self.write_pending(&mut ring, (topic.id(), now))?;",
+        bad: "",
+        caught_by: &[ENQUEUE],
+    },
+    Bug {
+        name: "id-kept-whose-record-is-lost",
+        file: "src/share/id_log.rs",
+        good: "self.partition.durable() > self.offset",
+        bad: "self.partition.durable() > self.offset || true",
+        caught_by: &[ENQUEUE],
+    },
     Bug {
         name: "answer-that-empties-a-queue-begins-a-segment",
         file: "src/log/retain/removal.rs",
