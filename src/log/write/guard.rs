@@ -208,7 +208,7 @@ fn last(
     }
     let list = log.segment_list();
     let from = from.max(list.start());
-    list.iter().rev().take(MOST_AHEAD).for_each(|segment| selection.prefetch(segment));
+    selection.prefetch(list.iter().rev().take(MOST_AHEAD));
     let mut high = until;
     while high > from {
         // Compaction may have left nothing of the first ones.
