@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::memory::{split, text};
+use super::memory::{split, text};
 
 /// The content of every file, by its path, a text with `/`. A path that ends with `/` is a directory without a file below it.
 pub type Files = BTreeMap<String, Arc<[u8]>>;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::image::{Files, Image};
+use super::image::{Files, Image};
 use annals::io::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode, View};
 
 /// Files in memory: those of an [`Image`], which many can share, and what has become of them. Making one costs next to nothing.
