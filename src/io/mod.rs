@@ -45,7 +45,7 @@ pub(crate) use id::random_id;
 pub(crate) use large_pages::roomy;
 pub(crate) use maps::MapSlot;
 pub use os::OsFileSystem;
-pub(crate) use prefetch::{prefetch, prefetch_place};
+pub(crate) use prefetch::{prefetch, prefetch_place, will_need};
 pub(crate) use process::Process;
 pub use seam::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
 pub use shared::SharedMemory;

@@ -20,6 +20,23 @@ pub(crate) fn prefetch(bytes: &[u8]) {
     }
 }
 
+/// Has the pages of `bytes` read from the disk, where they lie in a map of a file, without waiting for them. What is there already costs
+/// a call of the system.
+pub(crate) fn will_need(bytes: &[u8]) {
+    #[cfg(target_os = "linux")]
+    {
+        const PAGE: usize = 4096;
+        let begin = bytes.as_ptr();
+        let skip = begin.addr() % PAGE;
+        let begin = begin.wrapping_sub(skip).cast_mut();
+        // SAFETY: these are the pages in which the slice lies, and the advice changes nothing in them.
+        #[expect(unsafe_code, reason = "std gives no advice on memory")]
+        let _code = unsafe { libc::madvise(begin.cast(), bytes.len() + skip, libc::MADV_WILLNEED) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = bytes;
+}
+
 /// The same of a place in a table.
 #[inline]
 pub(crate) fn prefetch_place<T>(place: &T) {

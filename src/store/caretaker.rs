@@ -107,7 +107,10 @@ impl Caretaker {
         self.queues.keep_ids()?;
         let outcomes: Vec<_> = self.topics.all().iter().flat_map(|topic| self.retain_all(topic)).collect();
         let reports: Result<Vec<_>> = outcomes.into_iter().filter_map(unless_deleted).collect();
-        Ok(reports?.into_iter().filter(|report| !report.removed.is_empty() || report.clock_leapt).collect())
+        Ok(reports?
+            .into_iter()
+            .filter(|report| !report.removed.is_empty() || report.clock_leapt || !report.is_freed)
+            .collect())
     }
 
     fn retain_all(&self, topic: &Topic) -> Vec<Result<RetentionReport>> {

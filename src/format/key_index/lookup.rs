@@ -2,7 +2,6 @@
 
 use crate::format::key_index::header::{
     BLOCK_BYTES, BLOCKS_A_PAGE, COUNTS_A_PAGE, ENTRIES_A_PAGE, ENTRY_BYTES, KeyEntry, KeyIndexHeader,
-    PAGE_BYTES,
 };
 use crate::format::key_index::term::TermHash;
 
@@ -36,17 +35,29 @@ impl KeyIndexHeader {
         pages: &mut P,
         hash: TermHash,
     ) -> Result<std::ops::Range<u32>, P::Error> {
+        let bucket = self.bucket(pages, hash)?;
+        let first = self.partition_point(pages, bucket.clone(), |entry| entry.hash < hash)?;
+        let last = self.partition_point(pages, first..bucket.end, |entry| entry.hash <= hash)?;
+        Ok(first..last)
+    }
+
+    /// The entries of the bucket of a hash, by their numbers. They are looked at soon.
+    pub(crate) fn bucket<P: KeyPages>(
+        &self,
+        pages: &mut P,
+        hash: TermHash,
+    ) -> Result<std::ops::Range<u32>, P::Error> {
         let bucket = hash.bucket(self.buckets);
         let (from, to) = (self.count(pages, bucket)?, self.count(pages, bucket.saturating_add(1))?);
         if from > to || to > self.entries {
             return Err(pages.contradiction());
         }
-        let number = self.first_entries() + from / ENTRIES_A_PAGE;
         let at = (from % ENTRIES_A_PAGE) as usize * ENTRY_BYTES;
-        pages.expect(number, at..at + (to - from) as usize * ENTRY_BYTES);
-        let first = self.partition_point(pages, from..to, |entry| entry.hash < hash)?;
-        let last = self.partition_point(pages, first..to, |entry| entry.hash <= hash)?;
-        Ok(first..last)
+        pages.expect(
+            self.first_entries() + from / ENTRIES_A_PAGE,
+            at..at + (to - from) as usize * ENTRY_BYTES,
+        );
+        Ok(from..to)
     }
 
     /// The first of some entries of which `is_before` does not hold; those of which it does come first.
@@ -81,12 +92,11 @@ impl KeyIndexHeader {
         1 + self.filter_pages() + self.bucket_pages()
     }
 
-    /// Where in the file a look at a hash begins: its block of the filter, and the count of its bucket.
-    pub(crate) fn first_places(&self, hash: TermHash) -> [usize; 2] {
+    /// Where a look at a hash begins: the pages, and the places in them, of its block of the filter and of the count of its bucket.
+    pub(crate) fn first_places(&self, hash: TermHash) -> [(u32, usize); 2] {
         let (block, bucket) = (hash.block(self.blocks), hash.bucket(self.buckets));
-        let filter = (1 + block / BLOCKS_A_PAGE) as usize * PAGE_BYTES + block_at(block);
-        let page = 1 + self.filter_pages() + bucket / COUNTS_A_PAGE;
-        [filter, page as usize * PAGE_BYTES + (bucket % COUNTS_A_PAGE) as usize * 4]
+        let count = (1 + self.filter_pages() + bucket / COUNTS_A_PAGE, (bucket % COUNTS_A_PAGE) as usize * 4);
+        [(1 + block / BLOCKS_A_PAGE, block_at(block)), count]
     }
 
     fn count<P: KeyPages>(&self, pages: &mut P, bucket: u32) -> Result<u32, P::Error> {

@@ -153,7 +153,7 @@ impl ContentReader {
             return Ok(false);
         }
         let list = Arc::clone(&self.sight.reader.list);
-        list.from(self.position).take(MOST_AHEAD).for_each(|segment| self.sight.selection.prefetch(segment));
+        let is_cold = self.sight.selection.prefetch(list.from(self.position).take(MOST_AHEAD));
         let (mut from, mut found) = (self.position, 0);
         while from < until && found < ENOUGH && self.waiting.len() < MOST_AHEAD {
             let Some(segment) = list.floor(from).map(Arc::clone) else {
@@ -162,7 +162,11 @@ impl ContentReader {
             let through = list.after(segment.base()).map_or(until, |next| next.base().min(until));
             match self.sight.hits(&segment, from..through, None) {
                 Ok(hits) => {
-                    segment.prefetch_batches(&hits);
+                    if is_cold {
+                        segment.read_batches_ahead(&hits)
+                    } else {
+                        segment.prefetch_batches(&hits)
+                    }
                     found += hits.len();
                     from = through;
                     self.waiting.push_back(Waiting { segment, hits: hits.into(), through });

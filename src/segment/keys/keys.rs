@@ -107,10 +107,15 @@ impl Keys {
         }
     }
 
-    /// The same of the first places where a term is looked for in a file.
-    pub(in crate::segment) fn prefetch_look(&self, hash: TermHash) {
+    /// The same of the first places where a term is looked for in a file; true where they may have to come from the disk.
+    pub(in crate::segment) fn prefetch_look(&self, hash: TermHash) -> bool {
+        if let Before::File(file, _) = &self.state.read().before { file.prefetch(hash) } else { false }
+    }
+
+    /// The same of the entries.
+    pub(in crate::segment) fn prefetch_entries(&self, hash: TermHash) {
         if let Before::File(file, _) = &self.state.read().before {
-            file.prefetch(hash);
+            file.prefetch_entries(hash);
         }
     }
 
