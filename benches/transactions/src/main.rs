@@ -5,6 +5,8 @@
 //! cargo run --release --manifest-path benches/transactions/Cargo.toml -- disk          those whose name begins so
 //! cargo run --release --manifest-path benches/transactions/Cargo.toml -- --quick       to see that it works
 //! cargo run --release --manifest-path benches/transactions/Cargo.toml -- --dir /mnt/disk --repetitions 9 --row annals
+//! cargo run --release --manifest-path benches/transactions/Cargo.toml -- cpu os        by the processor's time, of all threads, instead of
+//!                                                                                  the clock's: commits a second of one processor
 //! … --no-default-features --features redb                                          beside one peer alone
 //! ```
 //! What a row has to guarantee is in the names: `os` survives a SIGKILL, `disk` a power cut, `memory` neither. A partition of a store of
@@ -24,6 +26,8 @@ mod report;
 #[path = "../../workloads/scratch.rs"]
 #[expect(dead_code, reason = "other benchmarks use more of it")]
 mod scratch;
+#[path = "../../queues/src/watch.rs"]
+mod watch;
 mod works;
 
 use harness::{Outcome, Scope};
@@ -31,7 +35,9 @@ use options::Options;
 use peers::Class;
 
 fn main() -> Outcome {
-    let options = Options::from_args(std::env::args().skip(1))?;
+    let is_cpu = std::env::args().nth(1).is_some_and(|word| word == "cpu");
+    watch::count_processor_time(is_cpu);
+    let options = Options::from_args(std::env::args().skip(1 + usize::from(is_cpu)))?;
     let scope = Scope { scratch: scratch::Scratch::new(&options.dir)?, scale: options.scale };
     let report = report::Report::new(options.style);
     for class in Class::ALL {

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::rc::Rc;
 
-use crate::harness::{Outcome, Row, Sample, Scope, Workload, timed};
+use crate::harness::{Outcome, Row, Sample, Scope, Workload};
 use crate::payload::{Found, Payloads};
 use crate::peers::{self, Class, Peer};
 use crate::scratch::Scratch;
+use crate::watch::timed;
 
 const LEN: usize = 100;
 /// Commits before the watch is started: some make their files when they are first used.
