@@ -14,6 +14,7 @@ mod id_log;
 mod ids;
 mod lanes;
 mod letter;
+mod letter_count;
 mod look;
 mod message;
 mod pace;

@@ -5,6 +5,7 @@ use super::*;
 const ANSWERS: Tests = tests("queue", &["answers::"]);
 const DONE: Tests = tests("queue", &["done::"]);
 const ENQUEUE: Tests = tests("queue", &["enqueue::"]);
+const LETTERS: Tests = tests("queue", &["letters::"]);
 const LIFE: Tests = tests("queue", &["life::"]);
 const LATER: Tests = tests("queue", &["later::"]);
 const ORDER: Tests = tests("queue", &["order::"]);
@@ -13,6 +14,20 @@ const MODEL: Tests = tests("queue", &["model::"]);
 const STATES: Tests = tests("lib", &["share::"]);
 
 pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "letters-of-others-counted",
+        file: "src/share/letter_count.rs",
+        good: "for record in records.iter().filter(|record| is_letter_of(record, of)) {",
+        bad: "for record in records.iter().filter(|record| is_letter_of(record, of) || true) {",
+        caught_by: &[LETTERS],
+    },
+    Bug {
+        name: "letters-unknown-before-somebody-looks",
+        file: "src/share/burial.rs",
+        good: "self.begin_letters(&topic.partition(target)?)?;",
+        bad: "",
+        caught_by: &[LETTERS],
+    },
     Bug {
         name: "id-forgotten-with-its-record",
         file: "src/share/id_log.rs",
