@@ -243,7 +243,8 @@ impl Transaction {
     /// [`Durability::Os`](crate::Durability::Os), whatever the transaction's own durability is: readers see it from then on. Dropped, the
     /// commit stands.
     ///
-    /// It waits for no disk; for room only where a topic blocks when it is full.
+    /// It waits for no disk, but where its answers are the last for whole segments of a topic with
+    /// [`retention_until_consumed`](crate::TopicConfig::retention_until_consumed); for room only where a topic blocks when it is full.
     ///
     /// ```
     /// # use annals::{Record, Store};
