@@ -18,6 +18,7 @@ mod index_file;
 mod json;
 mod key_index;
 mod malformed;
+mod message_id;
 mod murmur2;
 mod name;
 mod offset_commit;
@@ -28,6 +29,7 @@ mod record_iter;
 mod record_span;
 mod share_state;
 mod short_varint;
+mod sip_hash;
 mod spool;
 mod state;
 #[cfg(test)]
@@ -56,6 +58,7 @@ pub(crate) use key_index::{
     TermHash, TermKind, encode_key_index, for_each_term,
 };
 pub(crate) use malformed::Malformed;
+pub(crate) use message_id::{IdKey, IdRing, SentId};
 pub(crate) use murmur2::partition_for_key;
 pub(crate) use name::{
     SegmentFile, check_topic_name, cleaned_log_name, collision_key, parse_cleaned_log_name,
@@ -69,6 +72,7 @@ pub(crate) use record_at::record_at;
 pub(crate) use record_iter::RecordIter;
 pub(crate) use record_span::RecordSpan;
 pub(crate) use share_state::{DeliveryState, ShareKey, ShareKind, ShareSnapshot, ShareUpdate, StateBatch};
+pub(crate) use sip_hash::sip_hash_128;
 pub(crate) use spool::{SpooledRecord, decode_spool, encode_spooled, spool_magic};
 pub(crate) use state::{Identity, Mark, PartitionState, SegmentSummary};
 pub(crate) use transaction_state::{

@@ -35,8 +35,9 @@ pub(crate) trait OtherReaders: fmt::Debug + Send + Sync {
     /// How far all of them have read.
     fn consumed(&self, partition: &Partition) -> Consumed;
 
-    /// Returns when what they have read so far stays read after a power cut.
-    fn sync(&self) -> Result<()>;
+    /// Returns when what they have read so far stays read after a power cut, and what they are to know of a partition's records is
+    /// known without them.
+    fn sync(&self, partition: &Partition) -> Result<()>;
 }
 
 impl Groups {
@@ -97,7 +98,7 @@ impl Groups {
         let Some(consumed) = self.consumed_below(partition) else { return Ok(None) };
         if partition.log().has_segment_below(consumed) {
             self.sync_consumed()?;
-            self.others().map_or(Ok(()), |others| others.sync())?;
+            self.others().map_or(Ok(()), |others| others.sync(partition))?;
         }
         Ok(Some(consumed))
     }

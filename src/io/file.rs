@@ -181,4 +181,9 @@ impl File {
     pub(crate) fn map(&self, len: u64) -> Result<Option<View>> {
         self.with("map", Effect::Reads, |handle| handle.map(len))
     }
+
+    /// The same for who looks at single places.
+    pub(crate) fn map_for_points(&self, len: u64) -> Result<Option<View>> {
+        self.with("map", Effect::Reads, |handle| handle.map_for_points(len))
+    }
 }

@@ -380,6 +380,22 @@ impl FileHandle for OsFile {
     }
 
     fn map(&self, len: u64) -> io::Result<Option<View>> {
+        Ok(self.mapped(len)?.map(View::new))
+    }
+
+    fn map_for_points(&self, len: u64) -> io::Result<Option<View>> {
+        let map = self.mapped(len)?;
+        if let Some(map) = &map {
+            // It is advice.
+            #[cfg(unix)]
+            drop(map.advise(memmap2::Advice::Random));
+        }
+        Ok(map.map(View::new))
+    }
+}
+
+impl OsFile {
+    fn mapped(&self, len: u64) -> io::Result<Option<memmap2::Mmap>> {
         let Ok(len) = usize::try_from(len) else { return Ok(None) };
         if len == 0 || self.file.metadata()?.len() < u64::try_from(len).unwrap_or(u64::MAX) {
             return Ok(None);
@@ -391,6 +407,6 @@ impl FileHandle for OsFile {
         #[expect(unsafe_code, reason = "mapping a file is unsafe by nature")]
         let map = unsafe { memmap2::MmapOptions::new().len(len).map(&self.file) };
         // Too many maps, no memory for one, a file system without: what is wrong with the file itself, a read will tell.
-        Ok(map.ok().map(View::new))
+        Ok(map.ok())
     }
 }

@@ -20,6 +20,39 @@ pub(crate) fn prefetch(bytes: &[u8]) {
     }
 }
 
+/// Has the pages of `bytes` read from the disk, where they lie in a map of a file, without waiting for them. What is there already costs
+/// a call of the system.
+pub(crate) fn will_need(bytes: &[u8]) {
+    #[cfg(target_os = "linux")]
+    {
+        const PAGE: usize = 4096;
+        let begin = bytes.as_ptr();
+        let skip = begin.addr() % PAGE;
+        let begin = begin.wrapping_sub(skip).cast_mut();
+        // SAFETY: these are the pages in which the slice lies, and the advice changes nothing in them.
+        #[expect(unsafe_code, reason = "std gives no advice on memory")]
+        let _code = unsafe { libc::madvise(begin.cast(), bytes.len() + skip, libc::MADV_WILLNEED) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = bytes;
+}
+
+/// The same of a place in a table.
+#[inline]
+pub(crate) fn prefetch_place<T>(place: &T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: the address is that of a reference; a prefetch reads nothing that the program could see, and cannot fault.
+        #[expect(unsafe_code, reason = "std has no prefetch")]
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(place).cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
 /// Nothing on processors for which stable Rust has no prefetch.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]

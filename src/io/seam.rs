@@ -141,6 +141,10 @@ pub trait FileHandle: fmt::Debug + Send + Sync {
     /// A view of the first `len` bytes that also shows what is written into them later, or `None` where the file cannot
     /// be mapped; it is then read positionally.
     fn map(&self, len: u64) -> io::Result<Option<View>>;
+    /// The same for who looks at single places: the system need not read what is around them.
+    fn map_for_points(&self, len: u64) -> io::Result<Option<View>> {
+        self.map(len)
+    }
     /// Memory that every process sees which shares these bytes of the file. They have space of their own from here on, and the file
     /// must not be cut. Both numbers are multiples of 64 KiB. `None` where there is no such thing.
     fn share(&self, _position: u64, _len: usize) -> io::Result<Option<SharedMemory>> {

@@ -19,6 +19,7 @@ mod keys;
 mod log;
 mod offsets;
 mod open;
+mod patience;
 mod poison;
 mod producers;
 mod read;
@@ -43,6 +44,7 @@ pub(crate) use cut::{CarriedLog, CarriedSegment, Carrier, CutPoint, HeldLog, How
 pub(crate) use follow::{Follow, Judge};
 pub(crate) use log::{Log, LogContext};
 pub use open::{RecoveryReport, SkippedRecord, TornTail};
+pub(crate) use patience::Patience;
 pub(crate) use producers::clearing::{Clearing, EndsTransactions};
 pub(crate) use producers::state::FORGETS_AFTER;
 pub(crate) use producers::table::{OpenTransaction, Remembered};
@@ -53,7 +55,7 @@ pub(crate) use read::{
 pub use read::{Isolation, OffsetAndTimestamp, OnDamage};
 pub(crate) use retain::RetentionPolicy;
 pub use retain::{DeleteReport, RemovalReason, RemovedSegment, RetentionReport};
-pub(crate) use signal::{MOST_LOOKS, Patience, Signal, Watchers};
+pub(crate) use signal::{MOST_LOOKS, Signal, Watchers};
 pub use stats::PartitionStats;
 pub(crate) use upkeeps::{Upkeep, Upkeeps};
 pub use write::WhenFull;

@@ -35,7 +35,13 @@ impl SegmentList {
         self.segments.get(self.segments.partition_point(|segment| segment.base() <= base))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Segment>> {
+    /// The segment that may hold `offset`, and those after it.
+    pub(super) fn from(&self, offset: Offset) -> impl Iterator<Item = &Arc<Segment>> + Clone {
+        let after = self.segments.partition_point(|segment| segment.base() <= offset);
+        self.segments.get(after.saturating_sub(1)..).unwrap_or_default().iter()
+    }
+
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Segment>> + Clone {
         self.segments.iter()
     }
 

@@ -7,7 +7,7 @@ use crate::format::{
     BatchHeader, Codec, Decompressor, KeyEntry, KeyStamp, Malformed, RecordIter, SegmentSummary, TermHash,
     first_key, for_each_term, record_at,
 };
-use crate::io::prefetch;
+use crate::io::{prefetch, will_need};
 use crate::segment::active::MOST_TERMS;
 use crate::segment::keys::{Growing, Hit, HitRange, Keys, NewBatch, Walk};
 use crate::segment::{Segment, StoredBatch};
@@ -145,6 +145,16 @@ impl Segment {
         self.keys().hits(term, range, (self.log().directory(), self.log().mode(), &walk))
     }
 
+    /// A look at this term comes soon.
+    pub(crate) fn prefetch_look(&self, term: TermHash) -> bool {
+        self.keys().prefetch_look(term)
+    }
+
+    /// The same, where the first places are in memory by now.
+    pub(crate) fn prefetch_entries(&self, term: TermHash) {
+        self.keys().prefetch_entries(term);
+    }
+
     /// Takes in the terms of the batches from `position` on, which another process has written since; returns where the next
     /// ones begin.
     pub(crate) fn follow_keys(
@@ -201,10 +211,19 @@ impl Segment {
 
     /// Has the beginnings of the first of these batches brought into the cache, all at once. Nothing but time depends on it.
     pub(crate) fn prefetch_batches<'a>(&self, hits: impl IntoIterator<Item = &'a Hit>) {
+        self.expect_batches(hits, prefetch);
+    }
+
+    /// Has them read from the disk, without waiting for them.
+    pub(crate) fn read_batches_ahead<'a>(&self, hits: impl IntoIterator<Item = &'a Hit>) {
+        self.expect_batches(hits, will_need);
+    }
+
+    fn expect_batches<'a>(&self, hits: impl IntoIterator<Item = &'a Hit>, expect: fn(&[u8])) {
         let mut hits = hits.into_iter().take(MOST_PREFETCHED).peekable();
         let Some(first) = hits.peek() else { return };
         if let Some(window) = self.log().mapped(first.position, self.bytes()) {
-            hits.for_each(|hit| prefetch(window.first(hit.position, BEGINNING)));
+            hits.for_each(|hit| expect(window.first(hit.position, BEGINNING)));
         }
     }
 

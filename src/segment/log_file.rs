@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, Malformed};
 use crate::io::{Directory, File, MapSlot, OpenMode, View};
-use crate::locks::RwLock;
+use crate::locks::{AtomicBool, Ordering, RwLock};
 use crate::segment::StoredBatch;
 use crate::types::Offset;
 
@@ -38,6 +38,9 @@ pub(crate) struct LogFile {
     /// writing knows that nobody comes by the old name any more.
     opened: RwLock<Opened>,
     map: Arc<MapSlot>,
+    /// Another, for who looks at single batches of a segment that grows no more: of a disk only those are read.
+    points: Arc<MapSlot>,
+    grows: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -202,8 +205,9 @@ impl LogFile {
     }
 
     fn with(directory: Directory, name: String, mode: ReadMode, file: Option<File>) -> Self {
+        let grows = AtomicBool::new(file.is_some());
         let opened = RwLock::new(Opened { name, has_left: false, file });
-        Self { directory, mode, opened, map: Arc::default() }
+        Self { directory, mode, opened, map: Arc::default(), points: Arc::default(), grows }
     }
 
     pub(crate) fn path(&self) -> std::path::PathBuf {
@@ -248,7 +252,7 @@ impl LogFile {
     pub(super) fn leave(&self) {
         self.opened.write().has_left = true;
         // Unmapping can take a while.
-        drop(self.map.take());
+        drop((self.map.take(), self.points.take()));
     }
 
     /// Runs `write` unless the segment has left the log; it does not leave meanwhile.
@@ -262,38 +266,54 @@ impl LogFile {
     /// At least `want` bytes from `position` on, or as many as there are below `written`; more, when what follows is likely
     /// to be read next.
     pub(super) fn window(&self, position: u64, want: usize, written: u64) -> Result<Window> {
-        self.stretch(position, want, want.max(READ_AHEAD), written)
+        self.stretch(&self.map, position, (want, want.max(READ_AHEAD)), written)
     }
 
-    /// `want` bytes from `position` on, or as many as there are below `written`.
+    /// `want` bytes from `position` on, or as many as there are below `written`; what is around them is not wanted.
     #[inline]
     pub(super) fn near(&self, position: u64, want: usize, written: u64) -> Result<Window> {
-        self.stretch(position, want, want, written)
+        self.stretch(self.near_map(), position, (want, want), written)
     }
 
-    /// The map, if there is one at hand that reaches beyond `position`.
+    #[inline]
+    fn near_map(&self) -> &Arc<MapSlot> {
+        if self.grows.load(Ordering::Relaxed) { &self.map } else { &self.points }
+    }
+
+    /// The map that [`near`](Self::near) has its bytes from, if there is one at hand that reaches beyond `position`.
     pub(super) fn mapped(&self, position: u64, written: u64) -> Option<Window> {
-        let view = self.map.get(position).filter(|_| self.mode == ReadMode::Mapped)?;
+        let view = self.near_map().get(position).filter(|_| self.mode == ReadMode::Mapped)?;
         Some(Window::of_map(view, written))
     }
 
     /// A map that has `want` bytes, or `most` bytes read where there is none.
     #[inline]
-    fn stretch(&self, position: u64, want: usize, most: usize, written: u64) -> Result<Window> {
+    fn stretch(
+        &self,
+        slot: &Arc<MapSlot>,
+        position: u64,
+        (want, most): (usize, usize),
+        written: u64,
+    ) -> Result<Window> {
         let end = written.min(position.saturating_add(want as u64));
         if self.mode == ReadMode::Mapped
-            && let Some(view) = self.map.get(end)
+            && let Some(view) = slot.get(end)
         {
             return Ok(Window::of_map(view, written));
         }
-        self.first_stretch(position, most, end, written)
+        self.first_stretch(slot, (position, most), (end, written))
     }
 
     /// The same where no map is at hand.
     #[cold]
-    fn first_stretch(&self, position: u64, most: usize, end: u64, written: u64) -> Result<Window> {
+    fn first_stretch(
+        &self,
+        slot: &Arc<MapSlot>,
+        (position, most): (u64, usize),
+        (end, written): (u64, u64),
+    ) -> Result<Window> {
         if self.mode == ReadMode::Mapped
-            && let Some(view) = self.remap(end)?
+            && let Some(view) = self.remap(slot, end)?
         {
             return Ok(Window::of_map(view, written));
         }
@@ -302,17 +322,18 @@ impl LogFile {
         Ok(Window { len: bytes.len(), view: View::new(bytes), start: position, is_map: false })
     }
 
-    fn remap(&self, end: u64) -> Result<Option<View>> {
+    fn remap(&self, slot: &Arc<MapSlot>, end: u64) -> Result<Option<View>> {
         // One thread maps, the others find it.
         let opened = self.opened.write();
-        if let Some(view) = self.map.get(end) {
+        if let Some(view) = slot.get(end) {
             return Ok(Some(view));
         }
         // The writer keeps its descriptor; a sealed segment needs none once it is mapped.
         let file = opened.file(&self.directory)?;
-        let view = file.map(file.len()?.max(end))?;
+        let len = file.len()?.max(end);
+        let view = if Arc::ptr_eq(slot, &self.points) { file.map_for_points(len) } else { file.map(len) }?;
         if let Some(view) = view.as_ref().filter(|_| !opened.has_left) {
-            self.directory.hold_map(&self.map, view.clone());
+            self.directory.hold_map(slot, view.clone());
         }
         Ok(view)
     }
@@ -324,6 +345,7 @@ impl LogFile {
     /// Lets the descriptor of a segment go that no longer grows.
     pub(super) fn release_descriptor(&self) {
         self.opened.write().file = None;
+        self.grows.store(false, Ordering::Relaxed);
     }
 
     /// What is wrong with the batch at `position`, as an error that says where.

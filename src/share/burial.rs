@@ -6,7 +6,7 @@ use crate::format::{DeliveryState, StateBatch, collision_key};
 use crate::locks::Mutex;
 use crate::share::letter::{Letter, MOST_HEADER_BYTES, Without};
 use crate::share::queue::{Place, Queue, hash_of};
-use crate::share::queues::Queues;
+use crate::share::queues::{Queues, owner};
 use crate::share::runs::Span;
 use crate::share::settings::DeadLetterTopic;
 use crate::share::slot::SlotInner;
@@ -187,6 +187,7 @@ impl Queue {
             .without_waiting();
         let mut tx = builder.durability(self.settings.durability).begin()?;
         let target = slot.partition % topic.partition_count().max(1);
+        self.begin_letters(&topic.partition(target)?)?;
         let is_compacted = topic.settings().compaction().is_some();
         for record in records {
             let letter = Letter::of(record, (&self.group, self.topic.id(), is_compacted), burial);
@@ -206,6 +207,12 @@ impl Queue {
         let contribution = Mutex::new(Some(Contribution { partition, entries: vec![entry], inputs }));
         tx.take_part(|| Buried { contribution }, |_| {});
         tx.commit().map(drop)
+    }
+
+    /// From the first letter on its queue has dead letters, whoever looks at them: figures show them, and nothing that is not done goes.
+    fn begin_letters(&self, partition: &Partition) -> Result<()> {
+        let owner = owner(&self.group, Some(self.topic.name()));
+        self.queues.slot(&owner, partition, partition.start()).map(drop)
     }
 
     /// The topic of the dead letters, which is made for the first of them.

@@ -22,6 +22,7 @@ impl Queues {
             return Err(Error::invalid(format!("topic {:?}: {why}", topic.name())));
         }
         let partitions = topic.partitions();
+        self.ids.keep(&topic, self.clock.now())?;
         let dropped = partitions.iter().map(|partition| self.drop_done_of(partition));
         // The others are done all the same where one fails.
         let outcomes: Vec<_> = dropped.collect();

@@ -1,15 +1,17 @@
 //! Which ids were sent lately.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::topic::Partition;
+use crate::format::sip_hash_128;
+use crate::topic::{Partition, RecordRef};
 use crate::types::{Offset, Timestamp};
 
 /// When it was sent, i64 milliseconds, and the id.
 pub(super) const ID_HEADER: &str = "annals.message.id";
+
+const MOST_SLOTS: usize = 1 << 30;
 
 /// For how long, and of how many, ids are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,26 @@ impl Window {
     /// One that holds what either does.
     pub(super) fn or(self, other: Self) -> Self {
         Self { time: self.time.max(other.time), most: self.most.max(other.most) }
+    }
+
+    /// One as it is written.
+    pub(super) fn from_millis(millis: i64, most: i64) -> Self {
+        let time = Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+        Self { time, most: usize::try_from(most).unwrap_or(0) }
+    }
+
+    /// Its time, rounded up.
+    pub(super) fn millis(self) -> i64 {
+        i64::try_from(self.time.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn count(self) -> i64 {
+        i64::try_from(self.most).unwrap_or(i64::MAX)
+    }
+
+    /// In how many slots all of them have room.
+    pub(super) fn slots(self) -> usize {
+        self.most.clamp(1, MOST_SLOTS)
     }
 
     pub(super) fn begins(&self, now: Timestamp) -> Timestamp {
@@ -43,38 +65,28 @@ pub(super) struct Ids {
 }
 
 impl Ids {
-    /// Those of the partitions of a topic.
-    pub(super) fn load(window: Window, partitions: &[Partition], now: Timestamp) -> Result<Self> {
-        let mut found = Vec::new();
-        for partition in partitions {
-            let Some(from) = partition.offset_for_time(window.begins(now).max(0))? else { continue };
-            let mut reader = partition.walk(from.offset..Offset::MAX)?.with_undecided();
-            loop {
-                let records = reader.fetch()?;
-                if records.is_empty() {
-                    break;
-                }
-                let of = |record: crate::topic::RecordRef<'_>| decode(record.header(ID_HEADER)?);
-                found.extend(records.iter().filter_map(of));
-            }
-        }
-        found.sort_unstable_by_key(|(at, _)| *at);
+    /// Those that were found; of those of one time the first that was sent first.
+    pub(super) fn of(window: Window, mut found: Vec<(Timestamp, u128)>) -> Self {
+        found.sort_by_key(|(at, _)| *at);
         let mut ids = Self { window, sent: HashMap::new(), order: VecDeque::new(), last: 0 };
         for (at, id) in found {
             ids.note(id, at);
         }
-        Ok(ids)
+        ids
     }
 
     /// When the id was sent, if that was within the window.
     pub(super) fn find(&self, id: &[u8], window: Window, now: Timestamp) -> Option<Timestamp> {
-        let (at, number) = self.sent.get(&hash_of(id))?;
+        let (at, number) = self.sent.get(&sip_hash_128(id))?;
         let is_recent = usize::try_from(self.last - number).unwrap_or(usize::MAX) < window.most;
         (is_recent && *at > window.begins(now)).then_some(*at)
     }
 
-    pub(super) fn add(&mut self, id: &[u8], now: Timestamp) {
-        self.note(hash_of(id), now);
+    /// Notes that one was sent. Returns its hash.
+    pub(super) fn add(&mut self, id: &[u8], now: Timestamp) -> u128 {
+        let hash = sip_hash_128(id);
+        self.note(hash, now);
+        hash
     }
 
     fn note(&mut self, id: u128, at: Timestamp) {
@@ -102,16 +114,37 @@ pub(super) fn encode(id: &[u8], now: Timestamp) -> Vec<u8> {
 
 fn decode(header: &[u8]) -> Option<(Timestamp, u128)> {
     let (at, id) = header.split_first_chunk::<8>()?;
-    Some((Timestamp::from_be_bytes(*at), hash_of(id)))
+    Some((Timestamp::from_be_bytes(*at), sip_hash_128(id)))
 }
 
-fn hash_of(id: &[u8]) -> u128 {
-    let half = |number: u8| {
-        let mut hasher = DefaultHasher::new();
-        (number, id).hash(&mut hasher);
-        u128::from(hasher.finish())
-    };
-    half(0) << 64 | half(1)
+/// A record that was sent with an id.
+#[derive(Debug)]
+pub(super) struct SentRecord {
+    pub(super) partition: Partition,
+    pub(super) offset: Offset,
+    pub(super) at: Timestamp,
+    pub(super) hash: u128,
+}
+
+/// The records with an id from a time on, and from the first record of it in each partition.
+pub(super) fn sent_since(partitions: &[Partition], begins: Timestamp) -> Result<Vec<SentRecord>> {
+    let mut found = Vec::new();
+    for partition in partitions {
+        let Some(from) = partition.offset_for_time(begins)? else { continue };
+        let mut reader = partition.walk(from.offset..Offset::MAX)?.with_undecided();
+        loop {
+            let records = reader.fetch()?;
+            if records.is_empty() {
+                break;
+            }
+            let of = |record: RecordRef<'_>| {
+                let (at, hash) = decode(record.header(ID_HEADER)?)?;
+                Some(SentRecord { partition: partition.clone(), offset: record.offset(), at, hash })
+            };
+            found.extend(records.iter().filter_map(of));
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

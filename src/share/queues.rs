@@ -11,6 +11,8 @@ use crate::locks::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
 use crate::log::{SkippedRecord, Watchers};
 use crate::producer::Producer;
 use crate::share::enqueuer::Gate;
+use crate::share::id_log::IdLog;
+use crate::share::letter_count::LetterCount;
 use crate::share::queue::{Place, Queue};
 use crate::share::settings::{Asked, Settings};
 use crate::share::slot::Slot;
@@ -38,6 +40,8 @@ pub(crate) struct Queues {
     pub(super) producer: Producer,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) states: StateLog,
+    /// Which ids were sent.
+    pub(super) ids: IdLog,
     slots: Mutex<BTreeMap<SlotName, Arc<Slot>>>,
     /// Queues that somebody works on, by group and topic.
     in_use: Mutex<HashMap<QueueName, Weak<Queue>>>,
@@ -46,6 +50,8 @@ pub(crate) struct Queues {
     owed: Mutex<Vec<Arc<Slot>>>,
     /// What the senders to each topic share, as long as there is one.
     pub(super) gates: Mutex<HashMap<u128, Weak<Gate>>>,
+    /// Held while letters are read, and before a slot's lock.
+    pub(super) letter_counts: Mutex<HashMap<SlotName, LetterCount>>,
     /// Senders that wait for room.
     pub(super) room: Watchers,
     /// Held by whoever deletes what is not needed any more.
@@ -91,11 +97,13 @@ impl Queues {
             producer,
             clock: Arc::clone(clock),
             states,
+            ids: IdLog::new(Arc::clone(topics)),
             slots: Mutex::new(slots),
             in_use: Mutex::default(),
             openings: AtomicU64::new(0),
             owed: Mutex::new(owed),
             gates: Mutex::default(),
+            letter_counts: Mutex::default(),
             room: Watchers::default(),
             tidying: Mutex::default(),
             is_tidy_asked: AtomicBool::new(false),
@@ -131,6 +139,11 @@ impl Queues {
     fn is_busy(&self) -> Error {
         let busy = std::io::Error::from(std::io::ErrorKind::WouldBlock);
         Error::io(self.topics.path(), "write the states of queues in", busy)
+    }
+
+    /// Sees to it that ids stay known whose records may go now.
+    pub(crate) fn keep_ids(&self) -> Result<()> {
+        self.ids.keep_all(self.clock.now())
     }
 
     /// Records among the states that are not understood.
@@ -254,6 +267,7 @@ impl Queues {
     /// Forgets the states of topics that are gone. None can ever be another's: they go for their room alone, and what fails here
     /// is done by the next call.
     pub(crate) fn forget_deleted(&self) -> Result<()> {
+        self.ids.forget_deleted();
         if self.slots.lock().is_empty() {
             return Ok(());
         }
@@ -284,6 +298,9 @@ impl Queues {
         self.states.delete(gone)?;
         let mut slots = self.slots.lock();
         gone.iter().for_each(|name| _ = slots.remove(name));
+        drop(slots);
+        let mut counts = self.letter_counts.lock();
+        gone.iter().for_each(|name| _ = counts.remove(name));
         Ok(())
     }
 
@@ -306,7 +323,8 @@ impl OtherReaders for Queues {
         starts.min().map_or(Consumed::Nobody, Consumed::Below)
     }
 
-    fn sync(&self) -> Result<()> {
+    fn sync(&self, partition: &Partition) -> Result<()> {
+        self.ids.keep(&self.topics.get(partition.topic())?, self.clock.now())?;
         self.states.sync()
     }
 }
@@ -317,7 +335,7 @@ fn name(owner: &Arc<str>, partition: &Partition) -> SlotName {
 
 /// In whose name states are stored: a group's, or a group's that hands out the dead letters of a topic. No group's name has the
 /// character in between.
-fn owner(group: &Arc<str>, letters_of: Option<&str>) -> Arc<str> {
+pub(super) fn owner(group: &Arc<str>, letters_of: Option<&str>) -> Arc<str> {
     letters_of.map_or_else(|| Arc::clone(group), |topic| format!("{group}\0{topic}").into())
 }
 

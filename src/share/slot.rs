@@ -16,7 +16,8 @@ const KEPT_BATCHES: usize = 128;
 /// The state of one queue in one partition. It is there as long as the queue is, whoever works on it.
 ///
 /// Its lock comes before those of the partition that stores the states, and of the topic's partitions. It is held while a
-/// change is written, so that memory and file agree on the order; never while anything is synced.
+/// change is written, so that memory and file agree on the order; never while anything is synced, but for what gives a message up, and
+/// for transactions that would put a snapshot off for too long.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) name: SlotName,

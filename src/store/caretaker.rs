@@ -39,8 +39,8 @@ impl Caretaker {
         }
         // It is tried again in every round, and is a matter of space alone.
         let (tidied, run) = (caught(|| self.queues.tidy()), caught(|| self.holds.run_due()));
-        let dropped = caught(|| self.holds.drop_all_moved());
-        let mut first = tidied.and(run).and(dropped).and(caught(|| self.groups.fold()));
+        let (dropped, kept) = (caught(|| self.holds.drop_all_moved()), caught(|| self.queues.keep_ids()));
+        let mut first = tidied.and(run).and(dropped).and(kept).and(caught(|| self.groups.fold()));
         first = first.and(self.remove_leftovers());
         for topic in self.topics.all() {
             for partition in topic.partitions() {
@@ -104,9 +104,13 @@ impl Caretaker {
     /// Rolls segments that have become too old without an append, then removes what each topic does not keep. Partitions
     /// that lost nothing are not reported. The first failure is returned; the other partitions are done all the same.
     pub(super) fn apply_retention(&self) -> Result<Vec<RetentionReport>> {
+        self.queues.keep_ids()?;
         let outcomes: Vec<_> = self.topics.all().iter().flat_map(|topic| self.retain_all(topic)).collect();
         let reports: Result<Vec<_>> = outcomes.into_iter().filter_map(unless_deleted).collect();
-        Ok(reports?.into_iter().filter(|report| !report.removed.is_empty() || report.clock_leapt).collect())
+        Ok(reports?
+            .into_iter()
+            .filter(|report| !report.removed.is_empty() || report.clock_leapt || !report.is_freed)
+            .collect())
     }
 
     fn retain_all(&self, topic: &Topic) -> Vec<Result<RetentionReport>> {

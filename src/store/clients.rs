@@ -112,10 +112,10 @@ impl Store {
         self.inner.queues.drop_done(topic)
     }
 
-    /// The dead letters of the queue that `group` has on a topic, in the queue's own topic of them.
+    /// The dead letters of the queue that `group` has on a topic, in the queue's own topic of them; none while nothing was given up yet.
     ///
     /// # Errors
-    /// [`UnknownTopic`](crate::Error::UnknownTopic) while nothing was given up yet; otherwise as [`QueueBuilder::build`].
+    /// [`UnknownTopic`](crate::Error::UnknownTopic) when neither topic is there; otherwise as [`QueueBuilder::build`].
     pub fn dead_letters(&self, topic: &str, group: &str) -> Result<DeadLetters> {
         DeadLetters::of_queue(Arc::clone(&self.inner.queues), topic, group)
     }
@@ -124,7 +124,7 @@ impl Store {
     /// has its own handed out.
     ///
     /// # Errors
-    /// As [`dead_letters`](Self::dead_letters).
+    /// As [`QueueBuilder::build`]: [`UnknownTopic`](crate::Error::UnknownTopic) while nothing was given up yet.
     pub fn dead_letters_in(&self, letters: &str, topic: &str, group: &str) -> Result<DeadLetters> {
         DeadLetters::in_topic(Arc::clone(&self.inner.queues), letters, (topic, group))
     }

@@ -1,5 +1,6 @@
 //! Compaction and erasure as the users of topics see them.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use crate::error::{Error, Result};
@@ -14,9 +15,9 @@ impl Partition {
         Ok(report)
     }
 
-    fn erase(&self, key: &[u8]) -> Result<EraseReport> {
+    fn erase(&self, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<EraseReport> {
         self.refuse_internal()?;
-        self.log().erase(&|other| other == key).map_err(|error| error.in_partition(self.topic_partition()))
+        self.log().erase(key_matches).map_err(|error| error.in_partition(self.topic_partition()))
     }
 }
 
@@ -65,12 +66,42 @@ impl Topic {
     /// whatever the cleanup policy. The blocks they stood in are the file system's to overwrite; what was copied elsewhere
     /// (backups, consumers) is not reached.
     ///
+    /// Reads all of the topic, and writes again each segment that holds such a record: for many keys, [`erase_all`](Self::erase_all).
+    ///
     /// # Errors
     /// The first failure of any partition, which may then still hold some of the records: call again. The others are done
     /// all the same.
     pub fn erase(&self, key: impl AsRef<[u8]>) -> Result<Vec<EraseReport>> {
+        self.erase_where(&|other| other == key.as_ref())
+    }
+
+    /// The same for many keys at once, at the price of one: everything is read once, and each segment that holds any of them is written
+    /// again once.
+    ///
+    /// ```
+    /// # use annals::{Record, Store, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # let orders = store.create_topic("orders", TopicConfig::new())?;
+    /// for order in ["order-1", "order-2", "order-3"] {
+    ///     store.producer().send(Record::to("orders").key(order).value("by alice"))?;
+    /// }
+    /// let reports = orders.erase_all(["order-1", "order-3"])?;
+    /// assert_eq!(reports.iter().map(|report| report.records).sum::<u64>(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`erase`](Self::erase).
+    pub fn erase_all<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<EraseReport>> {
+        let keys: Vec<K> = keys.into_iter().collect();
+        let keys: HashSet<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
+        self.erase_where(&|key| keys.contains(key))
+    }
+
+    fn erase_where(&self, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<Vec<EraseReport>> {
         let partitions = self.partitions();
-        let outcomes: Vec<_> = partitions.iter().map(|partition| partition.erase(key.as_ref())).collect();
+        let outcomes: Vec<_> = partitions.iter().map(|partition| partition.erase(key_matches)).collect();
         outcomes.into_iter().collect()
     }
 }

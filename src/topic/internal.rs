@@ -43,8 +43,12 @@ pub(crate) static DELAYED: InternalTopic =
 
 pub(crate) const DELAYED_PARTITIONS: u32 = 27;
 
+/// Which ids were sent to topics lately.
+pub(crate) static MESSAGE_IDS: InternalTopic =
+    InternalTopic { name: "__message_ids", partitions: 1, keeps: Keeps::LastOfKey };
+
 /// All of them.
-static ALL: [&InternalTopic; 4] = [&OFFSETS, &TRANSACTIONS, &SHARE_STATE, &DELAYED];
+static ALL: [&InternalTopic; 5] = [&OFFSETS, &TRANSACTIONS, &SHARE_STATE, &DELAYED, &MESSAGE_IDS];
 
 /// The most bytes of one batch: a change that fits is all or nothing. It holds by code and not by the catalog, so that it
 /// holds for a store of an earlier version too.
@@ -56,9 +60,10 @@ impl InternalTopic {
         ALL.into_iter().find(|internal| internal.name == name)
     }
 
-    /// Whether a store without it is none. Without what groups have committed, groups stand still and nothing else does.
+    /// Whether a store without it is none. Without what groups have committed, groups stand still and nothing else does; without the
+    /// ids, those who send with them.
     pub(super) fn is_vital(&self) -> bool {
-        *self != OFFSETS
+        *self != OFFSETS && *self != MESSAGE_IDS
     }
 
     /// What the catalog lists for it.
@@ -76,6 +81,11 @@ impl InternalTopic {
         fixed.insert("max.message.bytes".to_owned(), MOST_BATCH_BYTES.to_string());
         fixed
     }
+}
+
+/// Whether a topic of that name, or a group, is the store's own.
+pub(crate) fn is_internal(name: &str) -> bool {
+    InternalTopic::find(name).is_some()
 }
 
 /// Refuses a change by users to the list of topics that is about an internal one.

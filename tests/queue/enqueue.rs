@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use annals::{Error, Record, WhenFull};
+use annals::{Error, Record, TopicConfig, WhenFull};
 
 use crate::world::{World, take, values};
 
@@ -177,4 +177,100 @@ fn ends_of_transactions_and_what_was_aborted_take_no_room_of_a_queue() {
     take(&mut others, 1).remove(0).reject("no").unwrap();
     world.store.dead_letters("jobs", "others").unwrap().redrive(1).unwrap();
     assert_eq!(unfinished(), 4);
+}
+
+/// Has a worker do all there is, and maintenance take it.
+fn done_and_gone(world: &World, topic: &str) {
+    let mut worker = world.store.queue(topic, "workers").unwrap();
+    take(&mut worker, 10_000).into_iter().for_each(|message| message.ack().unwrap());
+    world.store.maintain().unwrap();
+    for partition in world.store.topic(topic).unwrap().partitions() {
+        assert_eq!(partition.start(), partition.end());
+    }
+}
+
+fn consumed(partitions: u32) -> World {
+    let world = World::new(1);
+    let config = TopicConfig::new().partitions(partitions).retention_until_consumed();
+    world.store.create_topic("mails", config).unwrap();
+    world
+}
+
+/// How many of so many ids are new.
+fn send_all(world: &World, ids: std::ops::Range<u32>, most: usize) -> usize {
+    let mails = world.store.enqueuer_builder("mails").unique_within(24 * HOUR, most).build().unwrap();
+    let send = |id: &u32| match mails.send_once(&id.to_be_bytes(), Record::new().value("hello")) {
+        Ok(_) => true,
+        Err(Error::DuplicateMessage { .. }) => false,
+        Err(error) => panic!("{error}"),
+    };
+    ids.filter(send).count()
+}
+
+#[test]
+fn a_mail_is_not_sent_again_after_a_restart_where_what_is_done_is_deleted() {
+    let mut world = consumed(2);
+    for life in 0..6 {
+        let new = send_all(&world, 0..100, 100_000);
+        assert_eq!(new, if life == 0 { 100 } else { 0 }, "life {life}");
+        done_and_gone(&world, "mails");
+        world.pass(600);
+        world = if life % 2 == 0 { world.killed() } else { world.without_power() };
+    }
+    world.pass(24 * 3600);
+    assert_eq!(send_all(&world, 0..100, 100_000), 100, "the window is over");
+}
+
+#[test]
+fn an_id_is_known_whose_record_went_in_a_life_without_senders() {
+    for is_dropped in [false, true] {
+        let world = consumed(1);
+        assert_eq!(send_all(&world, 0..5, 100), 5);
+        // Nothing has synced what was sent.
+        let world = world.killed();
+        if is_dropped {
+            let mut worker = world.store.queue("mails", "workers").unwrap();
+            take(&mut worker, 5).into_iter().for_each(|message| message.ack().unwrap());
+            world.store.drop_done("mails").unwrap();
+        } else {
+            done_and_gone(&world, "mails");
+        }
+        assert_eq!(send_all(&world.without_power(), 0..6, 100), 1);
+    }
+}
+
+#[test]
+fn an_id_is_known_no_longer_than_its_record_where_a_power_cut_has_taken_that() {
+    let world = consumed(1);
+    assert_eq!(send_all(&world, 0..3, 100), 3);
+    // Another window is durable at once.
+    let wider = world.store.enqueuer_builder("mails").unique_within(48 * HOUR, 200).build().unwrap();
+    wider.send_once("a", Record::new()).unwrap();
+    let world = world.without_power();
+    assert_eq!(send_all(&world, 0..3, 100), 3, "the records are gone, and so are the ids");
+}
+
+#[test]
+fn as_many_ids_are_kept_as_the_window_says_and_their_room_is_bounded() {
+    let mut world = consumed(1);
+    let mut sent = 0;
+    for life in 0..4 {
+        // The window grows from life to life; more is sent than it holds.
+        let most = 700 * (life + 1);
+        sent += u32::try_from(send_all(&world, sent..sent + 1500, most)).unwrap();
+        assert_eq!(sent, 1500 * (u32::try_from(life).unwrap() + 1));
+        done_and_gone(&world, "mails");
+        world = world.killed();
+        let known = u32::try_from(most.min(1500)).unwrap();
+        let mails = world.store.enqueuer_builder("mails").unique_within(24 * HOUR, most).build().unwrap();
+        for id in sent - known..sent {
+            let again = mails.send_once(&id.to_be_bytes(), Record::new());
+            assert!(matches!(again, Err(Error::DuplicateMessage { .. })), "{id} of {sent}");
+        }
+    }
+    world.store.topic("__message_ids").unwrap().compact().unwrap();
+    let ids = world.store.topic("__message_ids").unwrap().partition(0).unwrap();
+    let slots: std::collections::BTreeSet<_> =
+        ids.read(..).unwrap().into_iter().map(|record| record.unwrap().key).collect();
+    assert!((2800..=2 * 2800 + 1).contains(&slots.len()), "{}", slots.len());
 }

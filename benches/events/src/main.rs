@@ -9,6 +9,7 @@
 //! … -- size 10000000 10                                                           the same, ten events an append
 //! … -- size 10000000 10 annals                                                    … of one store alone
 //! … -- large 10000000 DIR                                                         annals alone: a million streams, warm and cold
+//! … -- cpu …                                                                     the processor's time, of all threads, instead of the clock's
 //! … --no-default-features --features sqlite                                       beside one peer alone
 //! ```
 //! Every append survives a SIGKILL, but those of redb: a commit that is not durable may be lost with its process there. Each event has 100 B and
@@ -17,12 +18,12 @@
 //! those within each repetition.
 #[path = "../../workloads/harness.rs"]
 mod harness;
+mod large;
 #[path = "../../workloads/options.rs"]
 mod options;
 #[path = "../../workloads/payload.rs"]
 #[expect(dead_code, reason = "other benchmarks use more of it")]
 mod payload;
-mod large;
 mod peers;
 #[path = "../../workloads/report.rs"]
 mod report;
@@ -30,20 +31,25 @@ mod report;
 #[expect(dead_code, reason = "other benchmarks use more of it")]
 mod scratch;
 mod size;
+#[path = "../../queues/src/watch.rs"]
+mod watch;
 mod works;
 
 use harness::{Outcome, Scope};
 use options::Options;
 
 fn main() -> Outcome {
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let is_cpu = words.first().is_some_and(|word| word == "cpu");
+    watch::count_processor_time(is_cpu);
+    words.drain(..usize::from(is_cpu));
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["size", events, rest @ ..] => return size::run(events.parse()?, rest),
         ["large", events] => return large::run(events.parse()?, None),
         ["large", events, dir] => return large::run(events.parse()?, Some(dir.as_ref())),
         _ => {}
     }
-    let options = Options::from_args(std::env::args().skip(1))?;
+    let options = Options::from_args(words.into_iter())?;
     let scratch = scratch::Scratch::new(&options.dir)?;
     let scope = Scope { scratch, scale: options.scale };
     let mut report = report::Report::new(options.style);

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::harness::{Outcome, timed};
+use crate::harness::Outcome;
 use crate::payload::Found;
 use crate::peers;
+use crate::watch::timed;
 use crate::works::{fill, stream};
 
 /// How often a store is opened: the median counts.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use crate::harness::{Outcome, Row, Sample, Scope, Workload, timed};
+use crate::harness::{Outcome, Row, Sample, Scope, Workload};
 use crate::payload::{Found, Payloads};
 use crate::peers::{self, Events, Peer};
 use crate::scratch::Scratch;
+use crate::watch::timed;
 
 const LEN: usize = 100;
 /// Events of a stream.

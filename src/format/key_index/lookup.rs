@@ -12,6 +12,9 @@ pub(crate) trait KeyPages {
     /// A page, `PAGE_BYTES` long.
     fn page(&mut self, number: u32) -> Result<&[u8], Self::Error>;
 
+    /// These bytes of a page are looked at soon. Nothing but time depends on it.
+    fn expect(&mut self, _number: u32, _bytes: std::ops::Range<usize>) {}
+
     /// What to say of a page that contradicts another one.
     fn contradiction(&self) -> Self::Error;
 }
@@ -32,14 +35,29 @@ impl KeyIndexHeader {
         pages: &mut P,
         hash: TermHash,
     ) -> Result<std::ops::Range<u32>, P::Error> {
+        let bucket = self.bucket(pages, hash)?;
+        let first = self.partition_point(pages, bucket.clone(), |entry| entry.hash < hash)?;
+        let last = self.partition_point(pages, first..bucket.end, |entry| entry.hash <= hash)?;
+        Ok(first..last)
+    }
+
+    /// The entries of the bucket of a hash, by their numbers. They are looked at soon.
+    pub(crate) fn bucket<P: KeyPages>(
+        &self,
+        pages: &mut P,
+        hash: TermHash,
+    ) -> Result<std::ops::Range<u32>, P::Error> {
         let bucket = hash.bucket(self.buckets);
         let (from, to) = (self.count(pages, bucket)?, self.count(pages, bucket.saturating_add(1))?);
         if from > to || to > self.entries {
             return Err(pages.contradiction());
         }
-        let first = self.partition_point(pages, from..to, |entry| entry.hash < hash)?;
-        let last = self.partition_point(pages, first..to, |entry| entry.hash <= hash)?;
-        Ok(first..last)
+        let at = (from % ENTRIES_A_PAGE) as usize * ENTRY_BYTES;
+        pages.expect(
+            self.first_entries() + from / ENTRIES_A_PAGE,
+            at..at + (to - from) as usize * ENTRY_BYTES,
+        );
+        Ok(from..to)
     }
 
     /// The first of some entries of which `is_before` does not hold; those of which it does come first.
@@ -63,11 +81,22 @@ impl KeyIndexHeader {
 
     /// One entry.
     pub(crate) fn entry<P: KeyPages>(&self, pages: &mut P, number: u32) -> Result<KeyEntry, P::Error> {
-        let first = 1 + self.filter_pages() + self.bucket_pages();
-        let page = pages.page(first + number / ENTRIES_A_PAGE)?;
+        let page = pages.page(self.first_entries() + number / ENTRIES_A_PAGE)?;
         let at = (number % ENTRIES_A_PAGE) as usize * ENTRY_BYTES;
         let decoded = page.get(at..at + ENTRY_BYTES).and_then(KeyEntry::decode);
         decoded.ok_or_else(|| pages.contradiction())
+    }
+
+    /// The number of the first page of entries.
+    fn first_entries(&self) -> u32 {
+        1 + self.filter_pages() + self.bucket_pages()
+    }
+
+    /// Where a look at a hash begins: the pages, and the places in them, of its block of the filter and of the count of its bucket.
+    pub(crate) fn first_places(&self, hash: TermHash) -> [(u32, usize); 2] {
+        let (block, bucket) = (hash.block(self.blocks), hash.bucket(self.buckets));
+        let count = (1 + self.filter_pages() + bucket / COUNTS_A_PAGE, (bucket % COUNTS_A_PAGE) as usize * 4);
+        [(1 + block / BLOCKS_A_PAGE, block_at(block)), count]
     }
 
     fn count<P: KeyPages>(&self, pages: &mut P, bucket: u32) -> Result<u32, P::Error> {

@@ -77,8 +77,7 @@ impl Log {
         }
         let most = if ranges.is_empty() { 0 } else { usize::MAX };
         let report = self.sift(&OtherOffsets(ranges), most)?;
-        // Tried again by the next removal.
-        drop(self.remove_obsolete());
+        self.remove_obsolete_or_owe();
         self.note_reclaimed(report.bytes);
         Ok(report)
     }

@@ -68,8 +68,8 @@ impl Log {
         if let (Some(new), Some(segment)) = (&new, &segment) {
             self.make_keys(segment, &new.summary);
         }
-        // Tried again by the next removal; who promises that the files are gone looks again.
-        drop(self.remove_obsolete());
+        // Who promises that the files are gone looks again.
+        self.remove_obsolete_or_owe();
         Ok(Swap::Done)
     }
 

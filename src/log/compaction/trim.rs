@@ -51,7 +51,7 @@ impl Log {
         self.sift(&FromOffset(start), 1).map(drop)
     }
 
-    fn has_obsolete(&self) -> bool {
+    pub(in crate::log) fn has_obsolete(&self) -> bool {
         matches!(&self.writer.lock().phase, Phase::Open(open) if !open.state.state().obsolete.is_empty())
     }
 

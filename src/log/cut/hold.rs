@@ -25,8 +25,8 @@ impl Drop for Hold {
             held_back.clear();
         }
         drop(held_back);
-        // What left the log meanwhile. Tried again by the next removal.
-        drop(self.0.remove_obsolete());
+        // What left the log meanwhile.
+        self.0.remove_obsolete_or_owe();
     }
 }
 

@@ -22,13 +22,19 @@ struct Waiting {
     through: Offset,
 }
 
-/// Reads forwards. Holds the hits of one segment at most.
+/// Segments that are looked up at once at most,
+const MOST_AHEAD: usize = 16;
+/// and hits after which no further one is.
+const ENOUGH: usize = 32;
+
+/// Reads forwards. Holds the hits of one segment at most, and of those before it that have few.
 #[derive(Debug)]
 pub(crate) struct ContentReader {
     sight: Sight,
     position: Offset,
     until: Offset,
-    waiting: Option<Waiting>,
+    /// In their order.
+    waiting: VecDeque<Waiting>,
 }
 
 impl ContentReader {
@@ -43,7 +49,7 @@ impl ContentReader {
             sight.reader.seek(position);
             sight.reader = sight.reader.until(until);
         }
-        Self { sight, position, until, waiting: None }
+        Self { sight, position, until, waiting: VecDeque::new() }
     }
 
     /// What it does where the records at its position were deleted.
@@ -64,7 +70,7 @@ impl ContentReader {
     /// Goes on at an offset.
     pub(crate) fn seek(&mut self, position: Offset) {
         self.position = position;
-        self.waiting = None;
+        self.waiting.clear();
         self.sight.reader.seek(position);
     }
 
@@ -110,7 +116,7 @@ impl ContentReader {
     fn next(&mut self) -> Result<Option<Sighted>> {
         loop {
             if self.sight.refresh() {
-                self.waiting = None;
+                self.waiting.clear();
             }
             let start = self.sight.reader.list.start();
             if self.position < start {
@@ -119,17 +125,17 @@ impl ContentReader {
                 }
                 self.position = start;
             }
-            if self.waiting.is_none() && !self.look_up()? {
+            if self.waiting.is_empty() && !self.look_up()? {
                 return Ok(None);
             }
-            let Some(waiting) = &mut self.waiting else { continue };
+            let Some(waiting) = self.waiting.front_mut() else { continue };
             let (segment, Some(hit)) = (Arc::clone(&waiting.segment), waiting.hits.pop_front()) else {
                 self.position = waiting.through;
-                self.waiting = None;
+                self.waiting.pop_front();
                 continue;
             };
             match self.sight.look(&segment, hit)? {
-                Seen::Again => self.waiting = None,
+                Seen::Again => self.waiting.clear(),
                 Seen::Nothing => self.position = hit.offset + 1,
                 Seen::Record(sighted) => {
                     self.position = hit.offset + 1;
@@ -139,24 +145,37 @@ impl ContentReader {
         }
     }
 
-    /// Looks up what the segment of the position has; false at the end.
+    /// Looks up what the segment of the position has, and as many after it as have few: what one look waits for in memory, others
+    /// wait for at the same time. False at the end.
     fn look_up(&mut self) -> Result<bool> {
         let until = self.sight.reader.limit().min(self.until);
         if self.position >= until {
             return Ok(false);
         }
-        let list = &self.sight.reader.list;
-        let Some(segment) = list.floor(self.position).map(Arc::clone) else {
-            return Err(self.log().out_of_range(self.position));
-        };
-        let through = list.after(segment.base()).map_or(until, |next| next.base().min(until));
-        match self.sight.hits(&segment, self.position..through, None) {
-            Ok(hits) => {
-                segment.prefetch_batches(&hits);
-                self.waiting = Some(Waiting { segment, hits: hits.into(), through });
+        let list = Arc::clone(&self.sight.reader.list);
+        let is_cold = self.sight.selection.prefetch(list.from(self.position).take(MOST_AHEAD));
+        let (mut from, mut found) = (self.position, 0);
+        while from < until && found < ENOUGH && self.waiting.len() < MOST_AHEAD {
+            let Some(segment) = list.floor(from).map(Arc::clone) else {
+                return Err(self.log().out_of_range(from));
+            };
+            let through = list.after(segment.base()).map_or(until, |next| next.base().min(until));
+            match self.sight.hits(&segment, from..through, None) {
+                Ok(hits) => {
+                    if is_cold {
+                        segment.read_batches_ahead(&hits)
+                    } else {
+                        segment.prefetch_batches(&hits)
+                    }
+                    found += hits.len();
+                    from = through;
+                    self.waiting.push_back(Waiting { segment, hits: hits.into(), through });
+                }
+                // Its turn comes, and then the error.
+                Err(_) if !self.waiting.is_empty() => break,
+                // Something else may be in its place by now.
+                Err(error) => return self.sight.look_again(error).map(|()| true),
             }
-            // Something else may be in its place by now.
-            Err(error) => self.sight.look_again(error)?,
         }
         Ok(true)
     }

@@ -51,6 +51,20 @@ impl Selection {
         }
     }
 
+    /// A look at these segments comes soon. True where what it looks at may have to come from the disk.
+    pub(in crate::log) fn prefetch<'a>(
+        &self,
+        segments: impl Iterator<Item = &'a Arc<Segment>> + Clone,
+    ) -> bool {
+        let Self::Key(_, term) = self else { return false };
+        let mut is_cold = false;
+        segments.clone().for_each(|segment| is_cold |= segment.prefetch_look(*term));
+        if is_cold {
+            segments.for_each(|segment| segment.prefetch_entries(*term));
+        }
+        is_cold
+    }
+
     /// Where in a segment there may be such records, in the order of their offsets. Of those of a key the last `most`.
     pub(in crate::log) fn hits(
         &self,

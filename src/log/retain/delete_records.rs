@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::log::log::Log;
-use crate::log::signal::{Patience, Signal};
+use crate::log::patience::Patience;
+use crate::log::signal::Signal;
 use crate::log::write::accumulator::Take;
 use crate::types::Offset;
 

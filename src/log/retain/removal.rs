@@ -46,6 +46,9 @@ pub struct RetentionReport {
     pub removed: Vec<RemovedSegment>,
     /// The clock had leapt so far ahead since the last run that nothing was removed for its age. The next run believes it.
     pub clock_leapt: bool,
+    /// The files of what went, now or before, are off the disk. Where one could not be removed, or somebody holds it for a copy, it is
+    /// still there: maintenance tries again in each round, and names the partition in [`StoreStats`](crate::stats::StoreStats) while it fails.
+    pub is_freed: bool,
 }
 
 impl RetentionReport {
@@ -121,13 +124,13 @@ impl Log {
         }
         drop(writer);
         self.note_removed(&removed);
-        // Tried again by the next run.
-        drop(self.remove_obsolete());
+        let is_freed = self.remove_obsolete_or_owe() && !self.has_obsolete();
         Ok(RetentionReport {
             topic_partition: self.topic_partition.clone(),
             start: self.start(),
             removed,
             clock_leapt,
+            is_freed,
         })
     }
 
@@ -226,6 +229,18 @@ impl Log {
             open.state.forget_obsolete(&obsolete);
         }
         Ok(())
+    }
+}
+
+impl Log {
+    /// The same for whoever does not report it: false where a file could not be removed, which every round of maintenance tries again
+    /// and reports.
+    pub(in crate::log) fn remove_obsolete_or_owe(&self) -> bool {
+        let is_removed = self.remove_obsolete().is_ok();
+        if !is_removed {
+            self.upkeeps.note_freed(false);
+        }
+        is_removed
     }
 }
 

@@ -15,7 +15,7 @@ mod gate;
 mod get;
 mod limits;
 mod model;
-mod place;
+pub(in crate::log) mod place;
 mod removal;
 #[cfg(annals_shuttle)]
 mod schedules;
@@ -76,7 +76,7 @@ fn context(directory: &Directory, read_mode: ReadMode, clock: Arc<ManualClock>) 
     }
 }
 
-fn how(durability: Durability) -> Append {
+pub(in crate::log) fn how(durability: Durability) -> Append {
     Append {
         durability,
         batch_bytes: 300,
@@ -104,7 +104,7 @@ fn expected(range: std::ops::Range<i64>) -> Vec<(Offset, Vec<u8>)> {
     range.map(|n| (n, format!("value {n}").into_bytes())).collect()
 }
 
-fn append(log: &Arc<Log>, range: std::ops::Range<i64>, durability: Durability) {
+pub(in crate::log) fn append(log: &Arc<Log>, range: std::ops::Range<i64>, durability: Durability) {
     for n in range {
         let appended = log.append(&[Record::new().value(&format!("value {n}"))], &how(durability)).unwrap();
         assert_eq!(appended.first_offset, n);

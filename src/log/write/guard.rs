@@ -1,4 +1,4 @@
-//! Appends that depend on what the log holds.
+//! What an append may depend on: what the log holds.
 //!
 //! What is asked is looked up without a lock, up to the end as it is then. Under the writer's lock only what came since is looked
 //! at, which is next to nothing: so a look at the disk keeps nobody else waiting.
@@ -7,22 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{BatchHeader, Codec, TimestampType, record_at};
+use crate::format::{BatchHeader, Codec, record_at};
 use crate::log::log::Log;
+use crate::log::patience::Patience;
 use crate::log::read::{
     ContentBackwards, FetchLimits, Isolation, LastFound, OnDamage, Reader, RecordSlice, Selection, Undecided,
     Visibility,
 };
-use crate::log::signal::{Patience, Signal};
-use crate::log::write::accumulator::Take;
-use crate::log::write::append::{Append, Appended};
-use crate::log::write::known_stream::StreamKey;
-use crate::log::write::placement::NoteTerms;
+use crate::log::signal::Signal;
 use crate::segment::{Hit, Segment};
-use crate::types::{Condition, Durability, Expected, Offset, On, Record};
+use crate::types::{Condition, Expected, Offset, On};
+
+/// Segments that are likely to be looked at: the last event of a stream is among the last of all.
+const MOST_AHEAD: usize = 3;
 
 /// How long an append waits for the end of a transaction on which it depends.
-const UNDECIDED_WAIT: Duration = Duration::from_secs(1);
+pub(super) const UNDECIDED_WAIT: Duration = Duration::from_secs(1);
 
 /// A condition, and what was found of it up to some offset.
 #[derive(Debug)]
@@ -157,13 +157,22 @@ impl Guard {
 
     /// Sees to it that a look finds no transaction without an end, and waits for that, but not for long.
     pub(crate) fn prepare_decided(&mut self, log: &Arc<Log>, own: Own<'_>) -> Result<()> {
+        self.prepare_within(&mut Patience::new(UNDECIDED_WAIT), log, own)
+    }
+
+    /// The same for one of several looks, which have their patience together.
+    pub(super) fn prepare_within(
+        &mut self,
+        patience: &mut Patience,
+        log: &Arc<Log>,
+        own: Own<'_>,
+    ) -> Result<()> {
         self.prepare(log, own)?;
         if self.verdict() != Verdict::Undecided {
             return Ok(());
         }
         let signal = Arc::new(Signal::default());
         log.watch(&signal);
-        let mut patience = Patience::new(UNDECIDED_WAIT);
         let outcome = loop {
             let raised = signal.raised();
             if let Err(error) = self.prepare(log, own) {
@@ -199,6 +208,7 @@ fn last(
     }
     let list = log.segment_list();
     let from = from.max(list.start());
+    selection.prefetch(list.iter().rev().take(MOST_AHEAD));
     let mut high = until;
     while high > from {
         // Compaction may have left nothing of the first ones.
@@ -258,135 +268,5 @@ fn any(log: &Arc<Log>, (from, until): (Offset, Offset), own: Own<'_>) -> Result<
             let is_undecided = record.offset >= log.stable();
             return Ok(Some(LastFound { offset: record.offset, is_undecided }));
         }
-    }
-}
-
-/// The same, but not to be left in memory.
-fn written(how: &Append) -> Append {
-    let durability = if how.durability == Durability::Memory { Durability::Os } else { how.durability };
-    Append { durability, ..*how }
-}
-
-impl Log {
-    /// Appends `records` as one batch, as [`append`](Self::append) does, if every condition holds. Each is written before this
-    /// returns, whatever `how` says of memory.
-    pub(crate) fn append_when(
-        self: &Arc<Self>,
-        conditions: &[Condition],
-        records: &[Record<'_>],
-        how: &Append,
-    ) -> Result<Appended> {
-        let mut guards: Vec<_> = conditions.iter().filter_map(Guard::new).collect();
-        self.append_guarded_by(&mut guards, records, how)
-    }
-
-    /// The same for one stream.
-    pub(crate) fn append_expected(
-        self: &Arc<Self>,
-        (stream, expected): (StreamKey<'_>, Expected),
-        records: &[Record<'_>],
-        how: &Append,
-    ) -> Result<Appended> {
-        if expected == Expected::Any {
-            self.check_key_index()?;
-            return self.append_of((records, NoteTerms::OfOneKey(stream.term)), &written(how));
-        }
-        if let Some(appended) = self.append_to_known((stream, expected), records, how)? {
-            return Ok(appended);
-        }
-        let selection = Arc::new(Selection::Key(stream.key.into(), stream.term));
-        self.append_guarded_by(Guard::on_stream(&selection, expected).as_mut_slice(), records, how)
-    }
-
-    fn append_guarded_by(
-        self: &Arc<Self>,
-        guards: &mut [Guard],
-        records: &[Record<'_>],
-        how: &Append,
-    ) -> Result<Appended> {
-        if guards.is_empty() {
-            return self.append(records, &written(how));
-        }
-        let Some(last) = records.last() else {
-            return Err(Error::invalid("a batch needs at least one record"));
-        };
-        self.check_poison()?;
-        if self.config().size_limit.is_some() {
-            // What is refused takes nothing out.
-            self.check_guards(guards)?;
-            self.check_room(self.batch_bytes(records))?;
-        }
-        let (first_offset, last_offset, placed_at) = loop {
-            for guard in guards.iter_mut() {
-                guard.prepare_decided(self, NOTHING)?;
-            }
-            if let Some(placed) = self.append_guarded(guards, records, how)? {
-                break placed;
-            }
-        };
-        if how.durability == Durability::Disk {
-            self.synced(last_offset)?;
-        }
-        let timestamp = match self.config().timestamp_type {
-            TimestampType::CreateTime => last.timestamp_millis().unwrap_or(placed_at),
-            TimestampType::LogAppendTime => placed_at,
-        };
-        Ok(Appended { first_offset, last_offset, timestamp })
-    }
-
-    /// An error when a condition does not hold now.
-    fn check_guards(self: &Arc<Self>, guards: &mut [Guard]) -> Result<()> {
-        loop {
-            for guard in guards.iter_mut() {
-                guard.prepare_decided(self, NOTHING)?;
-            }
-            let mut writer = self.writer.lock();
-            self.opened(&mut writer)?;
-            self.write_with(&mut writer, Take::All);
-            if self.holds(guards)? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// `None` where the conditions have to be looked at again.
-    fn append_guarded(
-        self: &Arc<Self>,
-        guards: &mut [Guard],
-        records: &[Record<'_>],
-        how: &Append,
-    ) -> Result<Option<(Offset, Offset, i64)>> {
-        let mut writer = self.writer.lock();
-        self.opened(&mut writer)?;
-        self.write_with(&mut writer, Take::All);
-        if !self.holds(guards)? {
-            return Ok(None);
-        }
-        // Nobody gets an offset while this is held.
-        let mut accumulator = self.accumulator.lock();
-        if !accumulator.is_empty() {
-            accumulator = self.write_batches_held(&mut writer, accumulator)?;
-            let held = self.holds(guards);
-            if !matches!(held, Ok(true)) {
-                drop(accumulator);
-                self.watchers.raise();
-                return held.map(|_| None);
-            }
-        }
-        let terms = if accumulator.rules.key_index { NoteTerms::Yes } else { NoteTerms::No };
-        let (placed, now) = self.write_alone((&mut writer, accumulator), (records, terms), how)?;
-        Ok(Some((placed.first_offset, placed.last_offset, now)))
-    }
-
-    /// Whether all of them hold; false where that has to be looked at again.
-    fn holds(self: &Arc<Self>, guards: &mut [Guard]) -> Result<bool> {
-        for guard in guards {
-            match guard.judge(self, NOTHING)? {
-                Verdict::Holds => {}
-                Verdict::Stale | Verdict::Undecided => return Ok(false),
-                Verdict::No => return Err(guard.conflict(self)),
-            }
-        }
-        Ok(true)
     }
 }

@@ -8,7 +8,7 @@ use crate::format::{
     KeyEntry, KeyIndexHeader, KeyPages, KeyStamp, PAGE_BYTES, SegmentFile, TermHash, encode_key_index,
     segment_file_name,
 };
-use crate::io::{Directory, File, MapSlot, OpenMode, View};
+use crate::io::{Directory, File, MapSlot, OpenMode, View, prefetch, will_need};
 use crate::locks::{AtomicU64, Ordering};
 use crate::segment::ReadMode;
 use crate::segment::keys::hit::{Hit, HitRange, Take};
@@ -48,6 +48,37 @@ impl KeyFile {
         let words = (header.pages() as usize).div_ceil(64);
         let sound = (0..words).map(|_| AtomicU64::new(0)).collect();
         Ok(Some(Self { directory: directory.clone(), name, mode, header, map: Arc::default(), sound }))
+    }
+
+    /// Has the places that are looked at first brought into memory, where there is a map. True where that may have to be from the disk:
+    /// then nobody has waited for it.
+    pub(super) fn prefetch(&self, hash: TermHash) -> bool {
+        let Some(mut pages) = self.mapped_pages() else { return false };
+        let [filter, count] = self.header.first_places(hash);
+        let is_cold = [filter, count].iter().any(|(number, _)| !self.was_sound(*number));
+        pages.expect(filter.0, filter.1..filter.1 + 1);
+        pages.expect(count.0, count.1..count.1 + 1);
+        is_cold
+    }
+
+    /// The same of the entries, where there may be some.
+    pub(super) fn prefetch_entries(&self, hash: TermHash) {
+        let Some(mut pages) = self.mapped_pages() else { return };
+        if let Ok(true) = self.header.may_hold(&mut pages, hash) {
+            // Whoever looks at them is told of what is wrong.
+            drop(self.header.bucket(&mut pages, hash));
+        }
+    }
+
+    fn mapped_pages(&self) -> Option<Pages<'_>> {
+        let view = (self.mode == ReadMode::Mapped).then(|| self.view().ok().flatten()).flatten()?;
+        Some(Pages { of: self, source: Source::Mapped(view) })
+    }
+
+    /// Whether a page was looked at since there is the map.
+    fn was_sound(&self, number: u32) -> bool {
+        let word = self.sound.get(number as usize / 64);
+        word.is_some_and(|word| word.load(Ordering::Acquire) & (1 << (number % 64)) != 0)
     }
 
     /// The hits of a hash, in the order of their offsets.
@@ -105,7 +136,7 @@ impl KeyFile {
         if file.len()? < bytes {
             return Ok(None);
         }
-        let Some(view) = file.map(bytes)? else { return Ok(None) };
+        let Some(view) = file.map_for_points(bytes)? else { return Ok(None) };
         // It was opened by its name: what was found sound in another map says nothing of this one.
         self.sound.iter().for_each(|word| word.store(0, Ordering::Release));
         self.directory.hold_map(&self.map, view.clone());
@@ -113,14 +144,12 @@ impl KeyFile {
     }
 
     fn is_sound(&self, number: u32, page: &[u8]) -> bool {
-        let Some(word) = self.sound.get(number as usize / 64) else { return false };
-        let bit = 1 << (number % 64);
-        if word.load(Ordering::Acquire) & bit != 0 {
+        if self.was_sound(number) {
             return true;
         }
         let is_sound = self.header.is_sound(number, page);
-        if is_sound {
-            word.fetch_or(bit, Ordering::AcqRel);
+        if is_sound && let Some(word) = self.sound.get(number as usize / 64) {
+            word.fetch_or(1 << (number % 64), Ordering::AcqRel);
         }
         is_sound
     }
@@ -163,6 +192,14 @@ impl KeyPages for Pages<'_> {
                 }
                 Ok(page)
             }
+        }
+    }
+
+    fn expect(&mut self, number: u32, bytes: std::ops::Range<usize>) {
+        if let Source::Mapped(view) = &self.source {
+            let at = number as usize * PAGE_BYTES;
+            let bytes = view.get(at + bytes.start..at + bytes.end.min(PAGE_BYTES)).unwrap_or_default();
+            if self.of.was_sound(number) { prefetch(bytes) } else { will_need(bytes) }
         }
     }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::{KeyEntry, KeyStamp, TermHash};
+use crate::format::{BatchTerms, KeyEntry, KeyStamp, TermHash};
 use crate::io::Directory;
 use crate::locks::{Mutex, RwLock};
 use crate::segment::ReadMode;
@@ -96,6 +96,27 @@ impl Keys {
         }
         let state = self.state.read();
         state.before.terms() + state.growing.as_ref().map_or(0, |part| part.read().len())
+    }
+
+    /// Has brought into the cache where these terms will be put down.
+    pub(in crate::segment) fn prefetch(&self, terms: &BatchTerms) {
+        let state = self.state.read();
+        if let Some(growing) = &state.growing {
+            let growing = growing.read();
+            terms.iter().for_each(|(hash, _)| growing.prefetch(hash));
+        }
+    }
+
+    /// The same of the first places where a term is looked for in a file; true where they may have to come from the disk.
+    pub(in crate::segment) fn prefetch_look(&self, hash: TermHash) -> bool {
+        if let Before::File(file, _) = &self.state.read().before { file.prefetch(hash) } else { false }
+    }
+
+    /// The same of the entries.
+    pub(in crate::segment) fn prefetch_entries(&self, hash: TermHash) {
+        if let Before::File(file, _) = &self.state.read().before {
+            file.prefetch_entries(hash);
+        }
     }
 
     /// The newest record of a hash. `None` where memory does not tell.

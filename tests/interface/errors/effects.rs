@@ -195,3 +195,32 @@ fn a_topic_whose_deletion_returns_an_error_is_there_and_a_refused_rename_poisons
         store.close().expect("a close");
     }
 }
+
+#[test]
+fn what_retention_cannot_remove_is_reported_and_removed_by_maintenance() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let files = FaultyFileSystem::watching_order();
+    let store = on_faulty(dir.path(), &files).open().expect("a new store");
+    let config = TopicConfig::new().segment_bytes(1024).retention_bytes(1024);
+    let topic = store.create_topic(TOPIC, config).expect("a topic");
+    let partition = topic.partition(0).expect("one");
+    for _ in 0..20 {
+        partition
+            .append(&[Record::new().value("x".repeat(300).as_str())], Durability::Os)
+            .expect("an append");
+    }
+    let logs = || files_of(dir.path(), "orders-0", ".log").len();
+    let before = logs();
+    files.fail(&[Call::Remove], ".log", (0, Times::ForEver), Fault::Error(EIO));
+    let reports = topic.apply_retention().expect("it has taken effect");
+    assert!(!reports[0].removed.is_empty() && !reports[0].is_freed, "{reports:?}");
+    assert_eq!((partition.start(), logs()), (reports[0].start, before));
+    store.maintain().unwrap_err();
+    let failures = store.stats().expect("stats").maintenance_failures;
+    assert!(failures.iter().any(|failure| failure.error.to_string().contains("orders-0")), "{failures:?}");
+    files.heal();
+    store.maintain().expect("they can be removed");
+    assert!(store.stats().expect("stats").maintenance_failures.is_empty());
+    assert!(logs() < before);
+    store.close().expect("a close");
+}

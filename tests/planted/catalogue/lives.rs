@@ -6,10 +6,24 @@ pub(super) const BUGS: &[Bug] = &[
     // What a call says of its own end.
     Bug {
         name: "wait-that-never-looks-at-its-deadline",
-        file: "src/log/signal.rs",
+        file: "src/log/patience.rs",
         good: "self.is_over = self.deadline.has_passed();",
         bad: "self.is_over = false;",
-        caught_by: &[tests("interface", &["timeouts::"]), tests("lib", &["log::signal::"])],
+        caught_by: &[tests("interface", &["timeouts::"]), tests("lib", &["log::patience::"])],
+    },
+    Bug {
+        name: "conditions-that-are-looked-at-for-ever",
+        file: "src/log/write/guarded.rs",
+        good: "true => guard.judge_for_good(self, NOTHING)?,",
+        bad: "true => guard.judge(self, NOTHING)?,",
+        caught_by: &[tests("lib", &["log::write::guarded::"])],
+    },
+    Bug {
+        name: "files-that-retention-leaves-are-nobodys",
+        file: "src/log/retain/removal.rs",
+        good: "self.upkeeps.note_freed(false);",
+        bad: "",
+        caught_by: &[tests("interface", &["errors::effects::"])],
     },
     Bug {
         name: "deletion-that-holds-and-returns-an-error",
@@ -157,7 +171,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "records-accepted-after-the-last-batch-of-a-close",
-        file: "src/log/write/writer.rs",
+        file: "src/log/write/close.rs",
         good: "        self.accumulator.lock().refuse(closed);",
         bad: "        drop(closed);",
         caught_by: &[tests("crash", &["durability::refused::a_close_beside"])],

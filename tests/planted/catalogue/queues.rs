@@ -4,6 +4,8 @@ use super::*;
 
 const ANSWERS: Tests = tests("queue", &["answers::"]);
 const DONE: Tests = tests("queue", &["done::"]);
+const ENQUEUE: Tests = tests("queue", &["enqueue::"]);
+const LETTERS: Tests = tests("queue", &["letters::"]);
 const LIFE: Tests = tests("queue", &["life::"]);
 const LATER: Tests = tests("queue", &["later::"]);
 const ORDER: Tests = tests("queue", &["order::"]);
@@ -12,6 +14,34 @@ const MODEL: Tests = tests("queue", &["model::"]);
 const STATES: Tests = tests("lib", &["share::"]);
 
 pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "letters-of-others-counted",
+        file: "src/share/letter_count.rs",
+        good: "for record in records.iter().filter(|record| is_letter_of(record, of)) {",
+        bad: "for record in records.iter().filter(|record| is_letter_of(record, of) || true) {",
+        caught_by: &[LETTERS],
+    },
+    Bug {
+        name: "letters-unknown-before-somebody-looks",
+        file: "src/share/burial.rs",
+        good: "self.begin_letters(&topic.partition(target)?)?;",
+        bad: "",
+        caught_by: &[LETTERS],
+    },
+    Bug {
+        name: "id-forgotten-with-its-record",
+        file: "src/share/id_log.rs",
+        good: "self.write_pending(&mut ring, (topic.id(), now))?;",
+        bad: "",
+        caught_by: &[ENQUEUE],
+    },
+    Bug {
+        name: "id-kept-whose-record-is-lost",
+        file: "src/share/id_log.rs",
+        good: "self.partition.durable() > self.offset",
+        bad: "self.partition.durable() > self.offset || true",
+        caught_by: &[ENQUEUE],
+    },
     Bug {
         name: "answer-that-empties-a-queue-begins-a-segment",
         file: "src/log/retain/removal.rs",
@@ -162,7 +192,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "scheduled-twice-after-a-kill",
         file: "src/share/holds.rs",
-        good: "tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending));",
+        good: "tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending))?;",
         bad: "drop(pending);",
         caught_by: &[tests("queue", &["later::each"])],
     },

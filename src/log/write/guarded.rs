@@ -1,0 +1,197 @@
+//! Appends that depend on what the log holds.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::TimestampType;
+use crate::log::log::Log;
+use crate::log::patience::Patience;
+use crate::log::read::Selection;
+use crate::log::write::accumulator::Take;
+use crate::log::write::append::{Append, Appended};
+use crate::log::write::guard::{Guard, NOTHING, UNDECIDED_WAIT, Verdict};
+use crate::log::write::known_stream::StreamKey;
+use crate::log::write::placement::NoteTerms;
+use crate::types::{Condition, Durability, Expected, Offset, Record};
+
+/// Looks without the lock and then under it, again and again while somebody comes between, for so long and no longer. The last one looks at
+/// everything under the lock: nobody comes between.
+struct Rounds {
+    patience: Patience,
+    is_last: bool,
+}
+
+impl Rounds {
+    fn begin() -> Self {
+        Self { patience: Patience::new(UNDECIDED_WAIT), is_last: false }
+    }
+
+    fn prepare(&mut self, guards: &mut [Guard], log: &Arc<Log>) -> Result<()> {
+        self.is_last = self.patience.has_ended();
+        guards.iter_mut().try_for_each(|guard| guard.prepare_within(&mut self.patience, log, NOTHING))
+    }
+}
+
+/// The same, but not to be left in memory.
+fn written(how: &Append) -> Append {
+    let durability = if how.durability == Durability::Memory { Durability::Os } else { how.durability };
+    Append { durability, ..*how }
+}
+
+impl Log {
+    /// Appends `records` as one batch, as [`append`](Self::append) does, if every condition holds. Each is written before this
+    /// returns, whatever `how` says of memory.
+    pub(crate) fn append_when(
+        self: &Arc<Self>,
+        conditions: &[Condition],
+        records: &[Record<'_>],
+        how: &Append,
+    ) -> Result<Appended> {
+        let mut guards: Vec<_> = conditions.iter().filter_map(Guard::new).collect();
+        self.append_guarded_by(&mut guards, records, how)
+    }
+
+    /// The same for one stream.
+    pub(crate) fn append_expected(
+        self: &Arc<Self>,
+        (stream, expected): (StreamKey<'_>, Expected),
+        records: &[Record<'_>],
+        how: &Append,
+    ) -> Result<Appended> {
+        if expected == Expected::Any {
+            self.check_key_index()?;
+            return self.append_of((records, NoteTerms::OfOneKey(stream.term)), &written(how));
+        }
+        if let Some(appended) = self.append_to_known((stream, expected), records, how)? {
+            return Ok(appended);
+        }
+        let selection = Arc::new(Selection::Key(stream.key.into(), stream.term));
+        self.append_guarded_by(Guard::on_stream(&selection, expected).as_mut_slice(), records, how)
+    }
+
+    fn append_guarded_by(
+        self: &Arc<Self>,
+        guards: &mut [Guard],
+        records: &[Record<'_>],
+        how: &Append,
+    ) -> Result<Appended> {
+        if guards.is_empty() {
+            return self.append(records, &written(how));
+        }
+        let Some(last) = records.last() else {
+            return Err(Error::invalid("a batch needs at least one record"));
+        };
+        self.check_poison()?;
+        if self.config().size_limit.is_some() {
+            // What is refused takes nothing out.
+            self.check_guards(guards)?;
+            self.check_room(self.batch_bytes(records))?;
+        }
+        let mut rounds = Rounds::begin();
+        let (first_offset, last_offset, placed_at) = loop {
+            rounds.prepare(guards, self)?;
+            if let Some(placed) = self.append_guarded((guards, &rounds), records, how)? {
+                break placed;
+            }
+        };
+        if how.durability == Durability::Disk {
+            self.synced(last_offset)?;
+        }
+        let timestamp = match self.config().timestamp_type {
+            TimestampType::CreateTime => last.timestamp_millis().unwrap_or(placed_at),
+            TimestampType::LogAppendTime => placed_at,
+        };
+        Ok(Appended { first_offset, last_offset, timestamp })
+    }
+
+    /// An error when a condition does not hold now.
+    fn check_guards(self: &Arc<Self>, guards: &mut [Guard]) -> Result<()> {
+        let mut rounds = Rounds::begin();
+        loop {
+            rounds.prepare(guards, self)?;
+            let mut writer = self.writer.lock();
+            self.opened(&mut writer)?;
+            self.write_with(&mut writer, Take::All);
+            if self.holds(guards, &rounds)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// `None` where the conditions have to be looked at again.
+    fn append_guarded(
+        self: &Arc<Self>,
+        (guards, rounds): (&mut [Guard], &Rounds),
+        records: &[Record<'_>],
+        how: &Append,
+    ) -> Result<Option<(Offset, Offset, i64)>> {
+        let mut writer = self.writer.lock();
+        self.opened(&mut writer)?;
+        self.write_with(&mut writer, Take::All);
+        if !self.holds(guards, rounds)? {
+            return Ok(None);
+        }
+        // Nobody gets an offset while this is held.
+        let mut accumulator = self.accumulator.lock();
+        if !accumulator.is_empty() {
+            accumulator = self.write_batches_held(&mut writer, accumulator)?;
+            let held = self.holds(guards, rounds);
+            if !matches!(held, Ok(true)) {
+                drop(accumulator);
+                self.watchers.raise();
+                return held.map(|_| None);
+            }
+        }
+        let terms = if accumulator.rules.key_index { NoteTerms::Yes } else { NoteTerms::No };
+        let (placed, now) = self.write_alone((&mut writer, accumulator), (records, terms), how)?;
+        Ok(Some((placed.first_offset, placed.last_offset, now)))
+    }
+
+    /// Whether all of them hold; false where that has to be looked at again, in a round that is not the last.
+    fn holds(self: &Arc<Self>, guards: &mut [Guard], rounds: &Rounds) -> Result<bool> {
+        for guard in guards {
+            let verdict = match rounds.is_last {
+                true => guard.judge_for_good(self, NOTHING)?,
+                false => guard.judge(self, NOTHING)?,
+            };
+            match verdict {
+                Verdict::Holds => {}
+                Verdict::Stale | Verdict::Undecided if !rounds.is_last => return Ok(false),
+                Verdict::Stale | Verdict::Undecided | Verdict::No => return Err(guard.conflict(self)),
+            }
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(all(test, not(annals_shuttle)))]
+mod tests {
+    use super::*;
+    use crate::log::tests::place::Place;
+    use crate::log::tests::{append, how};
+    use crate::segment::ReadMode;
+
+    /// Conditions on a log that others rewrite all the time are judged in the end: the last round looks under the lock.
+    #[test]
+    fn the_last_round_looks_again_by_itself() {
+        let place = Place::new(ReadMode::Mapped);
+        let log = place.open();
+        append(&log, 0..10, Durability::Os);
+        log.append(&[Record::new().key("erased").value("")], &how(Durability::Os)).unwrap();
+        let none = Condition::stream("nobody", Expected::Any);
+        assert!(Guard::new(&none).is_none(), "it always holds");
+        let query = Condition { on: crate::types::On::None { query: crate::types::Query::all(), since: 11 } };
+        let mut guards = vec![Guard::new(&query).unwrap()];
+        let mut rounds = Rounds::begin();
+        rounds.prepare(&mut guards, &log).unwrap();
+        log.erase(&|_| true).unwrap();
+        assert!(!log.holds(&mut guards, &rounds).unwrap(), "looked at again in another round");
+        rounds.is_last = true;
+        assert!(log.holds(&mut guards, &rounds).unwrap());
+        let mut rounds = Rounds { patience: Patience::new(std::time::Duration::ZERO), is_last: false };
+        rounds.prepare(&mut guards, &log).unwrap();
+        assert!(rounds.is_last);
+        log.append(&[Record::new().value("in the way")], &how(Durability::Os)).unwrap();
+        assert!(matches!(log.holds(&mut guards, &rounds), Err(Error::Conflict { .. })));
+    }
+}
