@@ -342,7 +342,7 @@ impl Holds {
     ) -> Result<()> {
         let positions = vec![(step.partition.clone(), next)];
         let pending = Pending { group: Arc::clone(group), member: None, positions, endings: None };
-        tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending));
+        tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending))?;
         tx.commit()?;
         step.position = next;
         Ok(())

@@ -206,7 +206,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "scheduled-twice-after-a-kill",
         file: "src/share/holds.rs",
-        good: "tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending));",
+        good: "tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending))?;",
         bad: "drop(pending);",
         caught_by: &[tests("queue", &["later::each"])],
     },
