@@ -175,7 +175,10 @@ fn who_is_erased_is_in_no_file_of_what_waits_and_of_dead_letters_and_gets_nothin
         assert_eq!(holding(&world, b"alice@secret"), Vec::<String>::new());
         let world = world.without_power();
         // A file that retention had removed before may be back until its partition is written to, or erased from.
-        assert_eq!(world.store.erase("mails", "alice").unwrap().iter().map(|report| report.records).sum::<u64>(), 0);
+        assert_eq!(
+            world.store.erase("mails", "alice").unwrap().iter().map(|report| report.records).sum::<u64>(),
+            0
+        );
         assert_eq!(holding(&world, b"alice@secret"), Vec::<String>::new());
         let mut letters = world.store.dead_letters_in("letters", "mails", "postmen").unwrap();
         assert_eq!(letters.take(9).unwrap().len(), 1, "that of bob");
