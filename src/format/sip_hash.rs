@@ -67,7 +67,7 @@ mod tests {
         let others = [
             ("", 0xF4F2_CED4_47AB_0242_7DE0_A380_47D7_4950),
             ("a", 0x2573_CD0E_8904_C4E6_BEA0_379C_744E_CCFF),
-            ("12345678", 0xF1B7_680D_4BFF_4436_E979_231B_CEFD_FF18),
+            ("12345678", 0xF1B7_680D_5BFF_4436_E979_231B_CEFD_FF18),
             ("order 17", 0xFF7D_E89B_9FD0_C8E5_1B5C_63D7_D89A_848C),
             ("a message's id of some length", 0x79C2_027F_B866_9101_AEAE_19D2_1104_EE0D),
         ];
