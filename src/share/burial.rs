@@ -62,20 +62,20 @@ impl Prepared for BuriedRecords {
 }
 
 impl Queue {
-    /// Gives up messages that were handed out as often as they may be.
+    /// Gives up messages that were handed out as often as they may be, the last time for the reason that is given.
     pub(super) fn give_up(
         &self,
         place: &Place,
         inner: &mut SlotInner,
-        (span, now): (Span, Timestamp),
+        (span, now, why): (Span, Timestamp, Option<&str>),
     ) -> Result<()> {
         let most = Offset::try_from(AT_A_TIME).unwrap_or(1);
         let mut span = Span { last: span.last.min(span.first.saturating_add(most - 1)), ..span };
-        let mut buried = self.bury_span(place, inner, (span, now));
+        let mut buried = self.bury_span(place, inner, (span, now, why));
         if span.len() > 1 && matches!(buried, Err(Error::RecordTooLarge { .. } | Error::Full { .. })) {
             // There may be room for one where there is none for all of them.
             span.last = span.first;
-            buried = self.bury_span(place, inner, (span, now));
+            buried = self.bury_span(place, inner, (span, now, why));
         }
         if buried.as_ref().is_err_and(|error| !matches!(error, Error::Undecided { .. })) {
             // It is in nobody's way meanwhile.
@@ -86,9 +86,15 @@ impl Queue {
         buried
     }
 
-    fn bury_span(&self, place: &Place, inner: &mut SlotInner, (span, now): (Span, Timestamp)) -> Result<()> {
+    fn bury_span(
+        &self,
+        place: &Place,
+        inner: &mut SlotInner,
+        (span, now, why): (Span, Timestamp, Option<&str>),
+    ) -> Result<()> {
         let mut records = Vec::new();
-        let reason = format!("delivered {} times and not done", span.count);
+        let mut reason = format!("delivered {} times and not done", span.count);
+        why.into_iter().for_each(|why| reason.extend([", at last: ", why]));
         let range = (span.first, span.last);
         self.each(place, &mut inner.again, range, |record| {
             if self.is_for(&record) {

@@ -243,7 +243,7 @@ impl DeadLetters {
         Err(Error::invalid(format!("the letter is of the store in {other}, and this is the one in {own}")))
     }
 
-    /// Ends the letter. Its record stays in the topic of the dead letters as long as that keeps it.
+    /// Ends the letter. Its record stays in the topic of the dead letters as long as that keeps it; [`Store::erase`](crate::Store::erase) of its key takes it out.
     ///
     /// # Errors
     /// As [`Message::ack`](crate::Message::ack); [`InvalidArgument`](crate::Error::InvalidArgument) for a letter of another store.

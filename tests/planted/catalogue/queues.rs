@@ -15,6 +15,20 @@ const STATES: Tests = tests("lib", &["share::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "put-back-in-memory-alone",
+        file: "src/share/put_back.rs",
+        good: "self.queues.states.write(&place.slot, &mut inner, (&batches, now))?;",
+        bad: "self.queues.states.write(&place.slot, &mut inner, (&[], now))?;",
+        caught_by: &[ANSWERS],
+    },
+    Bug {
+        name: "what-is-scheduled-survives-erasure",
+        file: "src/share/holds.rs",
+        good: "record.key().is_some_and(key_matches) && Held::is_for(record, topic.id())",
+        bad: "record.key().is_some_and(key_matches) && Held::is_for(record, !topic.id())",
+        caught_by: &[LATER],
+    },
+    Bug {
         name: "letters-of-others-counted",
         file: "src/share/letter_count.rs",
         good: "for record in records.iter().filter(|record| is_letter_of(record, of)) {",
