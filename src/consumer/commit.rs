@@ -21,7 +21,7 @@ impl Consumer {
     ///
     /// # Errors
     /// [`NotAssigned`](Error::NotAssigned) when the group has given one of the partitions to another member: nothing is
-    /// committed. [`InvalidConfig`](Error::InvalidConfig) without a group, [`Io`](Error::Io). After one of a sync, at
+    /// committed. [`InvalidArgument`](Error::InvalidArgument) while a [transaction](crate::Transaction::commit_offsets) holds the offsets. [`InvalidConfig`](Error::InvalidConfig) without a group, [`Io`](Error::Io). After one of a sync, at
     /// [`Durability::Disk`](crate::Durability::Disk), whether it holds shows when the store is opened again.
     pub fn commit(&mut self) -> Result<()> {
         self.commit_positions(CommitKind::Positions)
@@ -38,6 +38,12 @@ impl Consumer {
             return Err(Error::config("group.id", "", "offsets are committed for a group"));
         };
         self.topics.check_open()?;
+        if self.endings.goes_back() {
+            return Err(Error::invalid(format!(
+                "the consumer of group {:?} goes back, for a transaction with its offsets took no effect: poll it before its offsets are committed",
+                group.name()
+            )));
+        }
         let member = match self.role {
             Role::SelfAssigned => None,
             Role::Member(known) => Some((self.member.clone(), known)),
@@ -45,7 +51,7 @@ impl Consumer {
         };
         let decided = self.assigned.values().filter(|one| !one.partition.is_deleted());
         let positions = decided.filter_map(|one| Some((one.partition.clone(), one.decided_position()?)));
-        let endings = Some((Arc::clone(&self.endings), self.endings.aborted()));
+        let endings = Some(Arc::clone(&self.endings));
         Ok(Pending { group, member, positions: positions.collect(), endings })
     }
 
@@ -78,6 +84,9 @@ impl Consumer {
         offsets: impl IntoIterator<Item = (TopicPartition, Offset)>,
         metadata: &str,
     ) -> Result<()> {
+        if self.endings.is_claimed() {
+            return Err(self.claimed());
+        }
         let mut positions = Vec::new();
         for (place, offset) in offsets {
             positions.push((self.partition_of(&place)?, offset));
@@ -98,6 +107,13 @@ impl Consumer {
     }
 
     fn commit_positions(&mut self, kind: CommitKind) -> Result<()> {
+        if self.endings.is_claimed() {
+            return match kind {
+                // They are the transaction's to commit.
+                CommitKind::Automatic => Ok(()),
+                CommitKind::Positions | CommitKind::Given => Err(self.claimed()),
+            };
+        }
         let positions = self.decided_positions();
         self.request(positions, "", kind)?;
         self.note_positions_done();
@@ -109,6 +125,13 @@ impl Consumer {
         self.take_in_endings();
         let decided = |one: &Assigned| Some((one.partition.clone(), one.decided_position()?));
         self.assigned.values().filter_map(decided).collect()
+    }
+
+    fn claimed(&self) -> Error {
+        let group = self.group.as_ref().map_or("", |group| group.name());
+        Error::invalid(format!(
+            "a transaction holds the offsets of this consumer of group {group:?}: commit or drop it first"
+        ))
     }
 
     fn note_positions_done(&mut self) {
@@ -130,6 +153,9 @@ impl Consumer {
     /// Commits where it stands, into the page cache; returns the partition that holds all commits, if there are any. In a process
     /// that does not own the store it is synced as well: what waits for a partition does not wait for the spool.
     pub(super) fn commit_at_os(&mut self) -> Result<Option<Partition>> {
+        if self.endings.is_claimed() {
+            return Err(self.claimed());
+        }
         let positions = self.decided_positions();
         let durability = if self.topics.is_read_only() { Durability::Disk } else { Durability::Os };
         self.request_at(positions, "", (CommitKind::Positions, durability))?;

@@ -170,20 +170,20 @@ impl Consumer {
         self.take_in_endings();
     }
 
-    /// Goes back where a transaction with its positions took no effect.
+    /// Goes back where a transaction with its positions took no effect: everywhere, for what was handed out since it was given them is
+    /// nobody's either.
     pub(super) fn take_in_endings(&mut self) {
-        for (place, ending) in self.endings.take() {
-            let here = self.assigned.get_mut(&place);
-            let Some(assigned) = here.filter(|one| one.partition.is_same(&ending.partition)) else {
-                continue;
-            };
-            if let Some(done) = ending.done {
+        let Some(ending) = self.endings.take() else { return };
+        for (place, (partition, done)) in ending.done {
+            if let Some(assigned) =
+                self.assigned.get_mut(&place).filter(|one| one.partition.is_same(&partition))
+            {
                 assigned.note_done(done);
             }
-            if ending.goes_back {
-                assigned.go_back();
-                self.auto_commit.note_change();
-            }
+        }
+        if ending.goes_back {
+            self.assigned.values_mut().for_each(Assigned::go_back);
+            self.auto_commit.note_change();
         }
     }
 

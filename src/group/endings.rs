@@ -1,66 +1,98 @@
 //! How transactions ended that a consumer's positions were part of.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::locks::{AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::locks::{AtomicBool, Mutex, Ordering};
 use crate::topic::Partition;
 use crate::types::{Offset, TopicPartition};
 
 /// Kept until the consumer takes it in, which others cannot do for it: it belongs to one thread at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Endings {
-    /// Transactions that took no effect.
-    aborted: AtomicU64,
+    /// A transaction holds the positions: nobody else commits them.
+    is_claimed: AtomicBool,
     is_there: AtomicBool,
-    /// No more than the consumer has had partitions since it last looked.
-    untaken: Mutex<BTreeMap<TopicPartition, Ending>>,
+    untaken: Mutex<Ending>,
 }
 
-/// What it means for one partition.
-#[derive(Debug)]
+/// What the end of a transaction means for the consumer.
+#[derive(Debug, Default)]
 pub(crate) struct Ending {
-    pub(crate) partition: Partition,
-    /// What was read before that is done.
-    pub(crate) done: Option<Offset>,
-    /// What was handed out after that is to be handed out again.
+    /// What was committed: what lies below is done. No more than the partitions of one transaction.
+    pub(crate) done: BTreeMap<TopicPartition, (Partition, Offset)>,
+    /// What was handed out, and is not done, is to be handed out again.
     pub(crate) goes_back: bool,
 }
 
+/// The positions of a consumer are a transaction's, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Claim {
+    endings: Arc<Endings>,
+    /// Nobody can say how it ends.
+    is_open_ended: AtomicBool,
+    has_applied: AtomicBool,
+}
+
 impl Endings {
-    /// How many transactions took no effect so far.
-    pub(crate) fn aborted(&self) -> u64 {
-        self.aborted.load(Ordering::Acquire)
+    /// `None` while another transaction has them.
+    pub(super) fn claim(self: &Arc<Self>) -> Option<Claim> {
+        if self.is_claimed.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        Some(Claim {
+            endings: Arc::clone(self),
+            is_open_ended: AtomicBool::new(false),
+            has_applied: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether a transaction has the positions.
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.is_claimed.load(Ordering::Acquire)
+    }
+
+    /// Whether the consumer has still to go back.
+    pub(crate) fn goes_back(&self) -> bool {
+        self.is_there.load(Ordering::Acquire) && self.untaken.lock().goes_back
+    }
+
+    /// What came since the last call.
+    pub(crate) fn take(&self) -> Option<Ending> {
+        self.is_there.swap(false, Ordering::AcqRel).then(|| std::mem::take(&mut *self.untaken.lock()))
+    }
+}
+
+impl Claim {
+    /// Whether it is of that consumer.
+    pub(super) fn is_of(&self, endings: &Arc<Endings>) -> bool {
+        Arc::ptr_eq(&self.endings, endings)
     }
 
     /// The positions were committed.
     pub(super) fn note_applied(&self, positions: &[(Partition, Offset)]) {
-        self.note(positions, |ending, offset| (ending.done, ending.goes_back) = (Some(offset), false));
-    }
-
-    /// The positions were not committed, and never will be.
-    pub(super) fn note_aborted(&self, positions: &[(Partition, Offset)]) {
-        self.aborted.fetch_add(1, Ordering::AcqRel);
-        self.note(positions, |ending, _| ending.goes_back = true);
-    }
-
-    fn note(&self, positions: &[(Partition, Offset)], note: impl Fn(&mut Ending, Offset)) {
-        let mut untaken = self.untaken.lock();
+        let mut untaken = self.endings.untaken.lock();
         for (partition, offset) in positions {
-            let new = || Ending { partition: partition.clone(), done: None, goes_back: false };
-            let ending = untaken.entry(partition.topic_partition().clone()).or_insert_with(new);
-            if !ending.partition.is_same(partition) {
-                *ending = new();
-            }
-            note(ending, *offset);
+            let done = (partition.clone(), *offset);
+            untaken.done.insert(partition.topic_partition().clone(), done);
         }
-        self.is_there.store(true, Ordering::Release);
+        self.has_applied.store(true, Ordering::Release);
     }
 
-    /// What came since the last call.
-    pub(crate) fn take(&self) -> BTreeMap<TopicPartition, Ending> {
-        if !self.is_there.swap(false, Ordering::AcqRel) {
-            return BTreeMap::new();
+    /// Whether they were shows when the store is opened again.
+    pub(super) fn note_unknown(&self) {
+        self.is_open_ended.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let (has_applied, is_open_ended) =
+            (self.has_applied.load(Ordering::Acquire), self.is_open_ended.load(Ordering::Acquire));
+        if !has_applied && !is_open_ended {
+            self.endings.untaken.lock().goes_back = true;
         }
-        std::mem::take(&mut *self.untaken.lock())
+        self.endings.is_there.store(true, Ordering::Release);
+        self.endings.is_claimed.store(false, Ordering::Release);
     }
 }

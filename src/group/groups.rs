@@ -15,7 +15,7 @@ use crate::group::unreadable::Loaded;
 use crate::io::Clock;
 use crate::locks::{AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
 use crate::log::{Signal, SkippedRecord};
-use crate::topic::{Ledger, OFFSETS, Partition, Topics};
+use crate::topic::{Ledger, OFFSETS, Partition, Topics, is_internal};
 use crate::types::{Offset, TopicPartition};
 
 /// A committed offset that lay above the end of its partition after a crash. It was set back to that end, or the records
@@ -279,6 +279,8 @@ impl Groups {
         let in_use = self.register.lock().all();
         let with_members = in_use.iter().filter(|group| !group.members().is_empty());
         names.extend(with_members.map(|group| group.name().to_owned()));
+        // Those that the store has for itself are nobody's to look at: their lag is no backlog.
+        names.retain(|name| !is_internal(name));
         names.sort();
         names.dedup();
         names

@@ -6,10 +6,10 @@ use crate::error::{Error, Result};
 use crate::group::commit::check_range;
 use crate::group::commits::Change;
 use crate::group::committed::{Commit, Committed, CommittedOffset};
-use crate::group::endings::Endings;
+use crate::group::endings::{Claim, Endings};
 use crate::group::group::{Group, Members};
 use crate::group::groups::Groups;
-use crate::locks::{AtomicBool, MutexGuard, Ordering};
+use crate::locks::MutexGuard;
 use crate::topic::{Contribution, OFFSETS, Outcome, Participant, Partition, Prepared};
 use crate::types::{Offset, Timestamp};
 
@@ -20,35 +20,56 @@ pub(crate) struct Pending {
     /// The member whose positions they are, and the generation it knows; nobody's for a consumer that assigns itself.
     pub(crate) member: Option<(String, u64)>,
     pub(crate) positions: Vec<(Partition, Offset)>,
-    /// Of the consumer whose positions they are, and how many were aborted when it said them.
-    pub(crate) endings: Option<(Arc<Endings>, u64)>,
+    /// Of the consumer whose positions they are.
+    pub(crate) endings: Option<Arc<Endings>>,
 }
 
 /// All offsets that take effect with one transaction.
 #[derive(Debug)]
 pub(crate) struct PendingOffsets {
     groups: Arc<Groups>,
-    pending: Vec<Pending>,
-    /// It takes effect, or nobody can say.
-    is_kept: AtomicBool,
+    pending: Vec<Claimed>,
+}
+
+/// Positions, and that nobody else commits them meanwhile.
+#[derive(Debug)]
+struct Claimed {
+    pending: Pending,
+    claim: Option<Claim>,
 }
 
 impl PendingOffsets {
     pub(crate) fn new(groups: &Arc<Groups>) -> Self {
-        Self { groups: Arc::clone(groups), pending: Vec::new(), is_kept: AtomicBool::new(false) }
+        Self { groups: Arc::clone(groups), pending: Vec::new() }
     }
 
     /// Where a consumer stands; what it said before is forgotten.
-    pub(crate) fn set(&mut self, pending: Pending) {
-        self.pending.retain(|earlier| {
-            earlier.member != pending.member || earlier.group.name() != pending.group.name()
-        });
-        self.pending.push(pending);
+    pub(crate) fn set(&mut self, pending: Pending) -> Result<()> {
+        let Some(endings) = &pending.endings else {
+            self.pending.push(Claimed { pending, claim: None });
+            return Ok(());
+        };
+        let is_same = |earlier: &Claimed| earlier.claim.as_ref().is_some_and(|claim| claim.is_of(endings));
+        if let Some(earlier) = self.pending.iter_mut().find(|earlier| is_same(earlier)) {
+            earlier.pending = pending;
+            return Ok(());
+        }
+        let name = pending.group.name();
+        if self.pending.iter().any(|other| other.pending.group.name() == name) {
+            return Err(two_of_one_group(name));
+        }
+        let Some(claim) = endings.claim() else {
+            return Err(Error::invalid(format!(
+                "another transaction holds the offsets of this consumer of group {name:?}: commit or drop it first"
+            )));
+        };
+        self.pending.push(Claimed { pending, claim: Some(claim) });
+        Ok(())
     }
+}
 
-    fn with_endings(&self) -> impl Iterator<Item = (&Pending, &(Arc<Endings>, u64))> {
-        self.pending.iter().filter_map(|one| Some((one, one.endings.as_ref()?)))
-    }
+fn two_of_one_group(name: &str) -> Error {
+    Error::invalid(format!("two consumers of group {name:?} in one transaction"))
 }
 
 impl Participant for PendingOffsets {
@@ -57,15 +78,15 @@ impl Participant for PendingOffsets {
     }
 
     fn prepare(&self) -> Result<Option<Box<dyn Prepared + '_>>> {
-        let mut pending: Vec<_> = self.pending.iter().filter(|one| !one.positions.is_empty()).collect();
+        let pending = self.pending.iter().map(|one| &one.pending);
+        let mut pending: Vec<_> = pending.filter(|one| !one.positions.is_empty()).collect();
         // The same order for all, so that no two wait for each other.
         pending.sort_by(|one, other| one.group.name().cmp(other.group.name()));
         if let Some([one, _]) = pending
             .windows(2)
             .find(|pair| matches!(pair, [one, other] if one.group.name() == other.group.name()))
         {
-            let name = one.group.name();
-            return Err(Error::invalid(format!("two consumers of group {name:?} in one transaction")));
+            return Err(two_of_one_group(one.group.name()));
         }
         if pending.is_empty() {
             return Ok(None);
@@ -86,16 +107,6 @@ impl Participant for PendingOffsets {
     }
 }
 
-impl Drop for PendingOffsets {
-    fn drop(&mut self) {
-        if !self.is_kept.load(Ordering::Acquire) {
-            for (one, (endings, _)) in self.with_endings() {
-                endings.note_aborted(&one.positions);
-            }
-        }
-    }
-}
-
 /// Nobody loses a partition whose position is among these, and no other commit comes between.
 struct Held<'a> {
     offsets: &'a PendingOffsets,
@@ -111,11 +122,14 @@ impl Prepared for Held<'_> {
     }
 
     fn end(mut self: Box<Self>, outcome: Outcome) {
-        self.offsets.is_kept.store(outcome != Outcome::Aborted, Ordering::Release);
-        if outcome == Outcome::Applied {
-            for (one, (endings, _)) in self.offsets.with_endings() {
-                endings.note_applied(&one.positions);
+        for Claimed { pending, claim } in &self.offsets.pending {
+            match (claim, outcome) {
+                (Some(claim), Outcome::Applied) => claim.note_applied(&pending.positions),
+                (Some(claim), Outcome::Unknown) => claim.note_unknown(),
+                (Some(_), Outcome::Aborted) | (None, _) => {}
             }
+        }
+        if outcome == Outcome::Applied {
             for Change { group, place, commit } in std::mem::take(&mut self.changes) {
                 self.committed.set(&group, &place, commit);
             }
@@ -131,14 +145,6 @@ impl Pending {
         timestamp: Timestamp,
         (changes, inputs): (&mut Vec<Change>, &mut Vec<(Partition, Offset)>),
     ) -> Result<()> {
-        if let Some((endings, before)) = &self.endings
-            && endings.aborted() != *before
-        {
-            let group = self.group.name();
-            return Err(Error::invalid(format!(
-                "another transaction with offsets of this consumer of group {group:?} was aborted since: the consumer goes back, poll it again"
-            )));
-        }
         let owner = self.member.as_ref().zip(members);
         for (partition, offset) in &self.positions {
             let (place, offset) = (partition.topic_partition(), *offset);

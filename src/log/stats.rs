@@ -40,7 +40,8 @@ pub struct PartitionStats {
     pub stable: Offset,
     /// Bytes of its batches, as stored.
     pub bytes: u64,
-    /// Its records, as far as its segments know; some below `start` may be among them.
+    /// Its records, as far as its segments know; some below `start` may be among them, and ends of transactions are: a topic of dead letters
+    /// has one beside each letter. [`QueueStats`](crate::stats::QueueStats) counts letters alone.
     pub records: u64,
     /// Its segments.
     pub segments: usize,

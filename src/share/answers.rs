@@ -76,7 +76,17 @@ impl Queue {
         &self,
         place: &Place,
         lock: Lock,
-        (offsets, delay): (&[Offset], Option<Duration>),
+        released: (&[Offset], Option<Duration>),
+    ) -> Result<()> {
+        self.release_because(place, lock, (released, None))
+    }
+
+    /// The same, for a reason that the letters of those say which are given up.
+    pub(super) fn release_because(
+        &self,
+        place: &Place,
+        lock: Lock,
+        ((offsets, delay), reason): ((&[Offset], Option<Duration>), Option<&str>),
     ) -> Result<()> {
         let (mut inner, now) = self.enter(place)?;
         let mut outcome = Ok(());
@@ -88,7 +98,7 @@ impl Queue {
             inner.counters.released += 1;
             if is_exhausted(count, self.settings.delivery_limit) {
                 let span = Span { first: *offset, last: *offset, count };
-                outcome = outcome.and(self.give_up(place, &mut inner, (span, now)));
+                outcome = outcome.and(self.give_up(place, &mut inner, (span, now, reason)));
                 continue;
             }
             let deliveries = u16::try_from(count).unwrap_or(0);

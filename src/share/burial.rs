@@ -6,7 +6,7 @@ use crate::format::{DeliveryState, StateBatch, collision_key};
 use crate::locks::Mutex;
 use crate::share::letter::{Letter, MOST_HEADER_BYTES, Without};
 use crate::share::queue::{Place, Queue, hash_of};
-use crate::share::queues::Queues;
+use crate::share::queues::{Queues, owner};
 use crate::share::runs::Span;
 use crate::share::settings::DeadLetterTopic;
 use crate::share::slot::SlotInner;
@@ -62,20 +62,20 @@ impl Prepared for BuriedRecords {
 }
 
 impl Queue {
-    /// Gives up messages that were handed out as often as they may be.
+    /// Gives up messages that were handed out as often as they may be, the last time for the reason that is given.
     pub(super) fn give_up(
         &self,
         place: &Place,
         inner: &mut SlotInner,
-        (span, now): (Span, Timestamp),
+        (span, now, why): (Span, Timestamp, Option<&str>),
     ) -> Result<()> {
         let most = Offset::try_from(AT_A_TIME).unwrap_or(1);
         let mut span = Span { last: span.last.min(span.first.saturating_add(most - 1)), ..span };
-        let mut buried = self.bury_span(place, inner, (span, now));
+        let mut buried = self.bury_span(place, inner, (span, now, why));
         if span.len() > 1 && matches!(buried, Err(Error::RecordTooLarge { .. } | Error::Full { .. })) {
             // There may be room for one where there is none for all of them.
             span.last = span.first;
-            buried = self.bury_span(place, inner, (span, now));
+            buried = self.bury_span(place, inner, (span, now, why));
         }
         if buried.as_ref().is_err_and(|error| !matches!(error, Error::Undecided { .. })) {
             // It is in nobody's way meanwhile.
@@ -86,9 +86,15 @@ impl Queue {
         buried
     }
 
-    fn bury_span(&self, place: &Place, inner: &mut SlotInner, (span, now): (Span, Timestamp)) -> Result<()> {
+    fn bury_span(
+        &self,
+        place: &Place,
+        inner: &mut SlotInner,
+        (span, now, why): (Span, Timestamp, Option<&str>),
+    ) -> Result<()> {
         let mut records = Vec::new();
-        let reason = format!("delivered {} times and not done", span.count);
+        let mut reason = format!("delivered {} times and not done", span.count);
+        why.into_iter().for_each(|why| reason.extend([", at last: ", why]));
         let range = (span.first, span.last);
         self.each(place, &mut inner.again, range, |record| {
             if self.is_for(&record) {
@@ -187,6 +193,7 @@ impl Queue {
             .without_waiting();
         let mut tx = builder.durability(self.settings.durability).begin()?;
         let target = slot.partition % topic.partition_count().max(1);
+        self.begin_letters(&topic.partition(target)?)?;
         let is_compacted = topic.settings().compaction().is_some();
         for record in records {
             let letter = Letter::of(record, (&self.group, self.topic.id(), is_compacted), burial);
@@ -206,6 +213,12 @@ impl Queue {
         let contribution = Mutex::new(Some(Contribution { partition, entries: vec![entry], inputs }));
         tx.take_part(|| Buried { contribution }, |_| {});
         tx.commit().map(drop)
+    }
+
+    /// From the first letter on its queue has dead letters, whoever looks at them: figures show them, and nothing that is not done goes.
+    fn begin_letters(&self, partition: &Partition) -> Result<()> {
+        let owner = owner(&self.group, Some(self.topic.name()));
+        self.queues.slot(&owner, partition, partition.start()).map(drop)
     }
 
     /// The topic of the dead letters, which is made for the first of them.

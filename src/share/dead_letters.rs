@@ -51,7 +51,10 @@ pub(super) const REDRIVE_HEADER: &str = "annals.redrive.group";
 #[derive(Debug)]
 pub struct DeadLetters {
     queues: Arc<Queues>,
-    worker: Worker,
+    /// `None` where nothing was given up yet.
+    worker: Option<Worker>,
+    topic: String,
+    group: String,
     /// Of the transactions that send letters back.
     name: String,
 }
@@ -129,16 +132,42 @@ impl DeadLetter {
 impl DeadLetters {
     pub(crate) fn of_queue(queues: Arc<Queues>, topic: &str, group: &str) -> Result<Self> {
         queues.topics.check_open()?;
-        let letters = queues.own_letters(&own_name(topic, group))?;
-        Self::in_topic(queues, letters.name(), (topic, group))
+        let own = own_name(topic, group);
+        let mut letters = Self::new(queues, &own, (topic, group));
+        if !letters.find()? {
+            // There is no letter yet, of a queue that there may be.
+            letters.queues.topics.get(topic)?;
+        }
+        Ok(letters)
     }
 
-    pub(crate) fn in_topic(queues: Arc<Queues>, letters: &str, (topic, group): (&str, &str)) -> Result<Self> {
+    pub(crate) fn in_topic(queues: Arc<Queues>, letters: &str, of: (&str, &str)) -> Result<Self> {
+        let worker = Self::worker(&queues, letters, of)?;
+        Ok(Self { worker: Some(worker), ..Self::new(queues, letters, of) })
+    }
+
+    fn new(queues: Arc<Queues>, letters: &str, (topic, group): (&str, &str)) -> Self {
         let number = queues.openings.fetch_add(1, Ordering::Relaxed);
-        let builder = QueueBuilder::new(Arc::clone(&queues), letters, group);
-        let worker = builder.delivery_limit(u16::MAX).without_dead_letters().count_in_memory();
-        let worker = worker.letters_of(topic).build()?;
-        Ok(Self { queues, worker, name: format!("annals.redrive.{letters}.{number}") })
+        let name = format!("annals.redrive.{letters}.{number}");
+        Self { queues, worker: None, topic: topic.to_owned(), group: group.to_owned(), name }
+    }
+
+    fn worker(queues: &Arc<Queues>, letters: &str, (topic, group): (&str, &str)) -> Result<Worker> {
+        let builder = QueueBuilder::new(Arc::clone(queues), letters, group);
+        let builder = builder.delivery_limit(u16::MAX).without_dead_letters().count_in_memory();
+        builder.letters_of(topic).build()
+    }
+
+    /// Looks for the queue's own topic of letters, which comes to be with the first of them. Whether it is there.
+    fn find(&mut self) -> Result<bool> {
+        if self.worker.is_none() {
+            let letters = match self.queues.own_letters(&own_name(&self.topic, &self.group)) {
+                Err(Error::UnknownTopic { .. }) => return Ok(false),
+                letters => letters?,
+            };
+            self.worker = Some(Self::worker(&self.queues, letters.name(), (&self.topic, &self.group))?);
+        }
+        Ok(true)
     }
 
     /// Up to `most` letters, the oldest of each partition first. A letter that is dropped stays where it is.
@@ -146,7 +175,12 @@ impl DeadLetters {
     /// # Errors
     /// As [`Worker::take`].
     pub fn take(&mut self, most: usize) -> Result<Vec<DeadLetter>> {
-        let messages = self.worker.take(most, Duration::ZERO)?;
+        self.queues.topics.check_open()?;
+        if !self.find()? {
+            return Ok(Vec::new());
+        }
+        let Some(worker) = &mut self.worker else { return Ok(Vec::new()) };
+        let messages = worker.take(most, Duration::ZERO)?;
         Ok(messages.into_iter().map(DeadLetter::of).collect())
     }
 
@@ -168,7 +202,7 @@ impl DeadLetters {
         let target = self.queues.topics.get(&topic)?;
         let target = target.partition(partition % target.partition_count().max(1))?;
         let producer = self.queues.producer.clone();
-        let durability = self.worker.durability();
+        let durability = self.worker.as_ref().map(Worker::durability).unwrap_or_default();
         let builder = TransactionBuilder::new(&self.queues.transactions, producer, &self.name);
         let mut tx = builder.durability(durability).begin()?;
         let back =
@@ -209,7 +243,7 @@ impl DeadLetters {
         Err(Error::invalid(format!("the letter is of the store in {other}, and this is the one in {own}")))
     }
 
-    /// Ends the letter. Its record stays in the topic of the dead letters as long as that keeps it.
+    /// Ends the letter. Its record stays in the topic of the dead letters as long as that keeps it; [`Store::erase`](crate::Store::erase) of its key takes it out.
     ///
     /// # Errors
     /// As [`Message::ack`](crate::Message::ack); [`InvalidArgument`](crate::Error::InvalidArgument) for a letter of another store.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::topic::{DELAYED, OwnedRecord, Partition, Topics};
+use crate::topic::{DELAYED, OwnedRecord, Partition, RecordRef, Topics};
 use crate::types::Timestamp;
 
 /// When it is to be delivered: i64 milliseconds.
@@ -59,6 +59,14 @@ impl Held {
             partition: u32::from_be_bytes(*partition),
             name: String::from_utf8_lossy(name).into(),
         }
+    }
+
+    /// Whether a record is to go to that topic.
+    pub(super) fn is_for(record: &RecordRef<'_>, topic: u128) -> bool {
+        record
+            .header(TO_HEADER)
+            .and_then(|to| to.split_first_chunk::<16>())
+            .is_some_and(|(id, _)| *id == topic.to_be_bytes())
     }
 
     /// The record as it was sent.

@@ -12,11 +12,12 @@ use crate::error::{Error, Result};
 use crate::group::{Group, Groups, Pending, PendingOffsets};
 use crate::io::{Clock, Deadline};
 use crate::locks::Mutex;
-use crate::log::{BelowStart, FetchLimits, Reader, RetentionPolicy, Visibility};
+use crate::log::{BelowStart, EraseReport, FetchLimits, Reader, RetentionPolicy, Visibility};
 use crate::producer::Producer;
+use crate::share::erasure::remove_where;
 use crate::share::held::{Held, step_for};
 use crate::share::wakes::Wakes;
-use crate::topic::{DELAYED, OwnedRecord, Partition, PartitionRecords, Records, Topics};
+use crate::topic::{DELAYED, OwnedRecord, Partition, PartitionRecords, RecordRef, Records, Topic, Topics};
 use crate::transaction::{Transaction, TransactionBuilder, Transactions};
 use crate::types::{Durability, Offset, Record, Timestamp};
 use crate::upkeep::{Agenda, Chore, Reason};
@@ -80,6 +81,12 @@ impl Holds {
             holds.sleep(Duration::ZERO);
         }
         holds
+    }
+
+    /// Has none of what is held for a topic under a key be delivered. Says how many records that are.
+    pub(super) fn cancel(&self, topic: &str, key: &[u8]) -> Result<u64> {
+        let topic = self.topics.get(topic)?;
+        self.take_out(&topic, &|other| other == key).map(|(waiting, _)| waiting)
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -335,10 +342,33 @@ impl Holds {
     ) -> Result<()> {
         let positions = vec![(step.partition.clone(), next)];
         let pending = Pending { group: Arc::clone(group), member: None, positions, endings: None };
-        tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending));
+        tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending))?;
         tx.commit()?;
         step.position = next;
         Ok(())
+    }
+
+    /// Takes out what is held for a topic and has such a key: none of it is delivered any more. What was moved and is still there goes, too.
+    /// Reads all that is held; nothing is moved meanwhile.
+    pub(super) fn take_out(
+        &self,
+        topic: &Topic,
+        key_matches: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<(u64, Vec<EraseReport>)> {
+        let Ok(held) = self.topics.get(DELAYED.name) else { return Ok((0, Vec::new())) };
+        let mut moving = self.moving.lock();
+        self.look_up(&mut moving)?;
+        let (mut waiting, mut reports) = (0, Vec::new());
+        for step in &moving.steps {
+            let goes = |record: &RecordRef<'_>| {
+                record.key().is_some_and(key_matches) && Held::is_for(record, topic.id())
+            };
+            let partition = held.partition(step.partition.number())?;
+            let (offsets, report) = remove_where(&partition, &goes)?;
+            waiting += offsets.iter().filter(|offset| **offset >= step.position).count() as u64;
+            reports.push(report);
+        }
+        Ok((waiting, reports))
     }
 
     /// Takes out of all steps what was moved: part of a round of maintenance.

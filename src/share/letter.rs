@@ -105,6 +105,16 @@ pub(super) fn is_letter_of(record: &RecordRef<'_>, (topic, group): (&str, &str))
     says(TOPIC_HEADER, topic) && says(GROUP_HEADER, group)
 }
 
+/// The key of the message of which a record is the letter, if it is one of that topic's.
+pub(super) fn letter_key(record: &RecordRef<'_>, topic: &str) -> Option<Vec<u8>> {
+    let headers: Vec<_> = record.headers().collect();
+    let own = own_count(headers.iter().map(|header| &*header.key))?;
+    let find = |name: &str| headers.iter().rev().take(own).find(|header| header.key == name);
+    find(TOPIC_HEADER).filter(|header| header.value == Some(topic.as_bytes()))?;
+    let key = find(KEY_HEADER).map_or_else(|| record.key(), |header| header.value);
+    key.map(<[u8]>::to_vec)
+}
+
 /// What a dead letter says of its message.
 pub(super) struct Letter {
     topic: String,

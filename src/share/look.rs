@@ -55,7 +55,7 @@ impl Queue {
         loop {
             let selection = inner.state.select(most, self.settings.delivery_limit, readable);
             if let Some(span) = selection.exhausted {
-                self.give_up(place, &mut inner, (span, now))?;
+                self.give_up(place, &mut inner, (span, now, None))?;
                 continue;
             }
             let reading = self.read(place, &mut inner, (&selection, most))?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::share::queue::{Place, Queue};
 use crate::share::runs::Lock;
+use crate::share::selection::NO_LIMIT;
 use crate::topic::OwnedRecord;
 
 /// What the messages of one look have in common.
@@ -22,7 +23,7 @@ pub(super) struct Delivery {
 /// A record that this worker is to work on, and nobody else while it has the lock. It derefs to the record.
 ///
 /// It is answered once: [`ack`](Self::ack) when it is done, [`release`](Self::release) or [`retry`](Self::retry) when it is to
-/// be tried again, [`reject`](Self::reject) when nobody should. Dropping it is a `retry`. When the lock runs out before, the
+/// be tried again, [`reject`](Self::reject) when nobody should, [`put_back`](Self::put_back) when nobody has begun. Dropping it is a `retry`. When the lock runs out before, the
 /// message is handed out again, and the answer is refused with [`LockLost`](crate::Error::LockLost).
 ///
 /// ```
@@ -85,6 +86,14 @@ impl Message {
         u16::try_from(self.count).unwrap_or(0)
     }
 
+    /// How often it may still be handed out when it is not done: 0 at the last time, after which it goes to the dead letters; `None`
+    /// without a [limit](crate::QueueBuilder::delivery_limit).
+    pub fn deliveries_left(&self) -> Option<u16> {
+        let limit = self.delivery.queue.settings.delivery_limit;
+        let left = u16::try_from(limit.saturating_sub(self.count)).unwrap_or(0);
+        (limit != NO_LIMIT).then_some(left)
+    }
+
     /// The group whose queue has handed it out.
     pub fn group(&self) -> &str {
         &self.delivery.queue.group
@@ -120,6 +129,77 @@ impl Message {
     pub fn retry(mut self) -> Result<()> {
         self.is_answered = true;
         self.release_after(None)
+    }
+
+    /// A [`retry`](Self::retry) for a reason. Where it was the last delivery, the dead letter says it; otherwise nobody keeps it.
+    ///
+    /// ```
+    /// # use annals::{Record, Store, TopicConfig};
+    /// # use std::time::Duration;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # store.create_topic("mails", TopicConfig::new())?;
+    /// # store.producer().send(Record::to("mails").key("alice").value("hello"))?;
+    /// let mut worker = store.queue_builder("mails", "postmen").delivery_limit(2).build()?;
+    /// for delivery in 1..=2 {
+    ///     for mail in worker.take(1, Duration::ZERO)? {
+    ///         assert_eq!(mail.deliveries_left(), Some(2 - delivery));
+    ///         mail.retry_because("550 no such mailbox")?;
+    ///     }
+    /// }
+    /// let letters = store.dead_letters("mails", "postmen")?.take(1)?;
+    /// assert_eq!(letters[0].reason, "delivered 2 times and not done, at last: 550 no such mailbox");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`release`](Self::release).
+    pub fn retry_because(mut self, reason: &str) -> Result<()> {
+        self.is_answered = true;
+        self.release_with(None, Some(reason))
+    }
+
+    /// A [`release`](Self::release) for a reason, as [`retry_because`](Self::retry_because).
+    ///
+    /// # Errors
+    /// As [`release`](Self::release).
+    pub fn release_because(mut self, delay: Duration, reason: &str) -> Result<()> {
+        self.is_answered = true;
+        self.release_with(Some(delay), Some(reason))
+    }
+
+    /// Nobody has begun to work on it: it is handed out again, at once, and this delivery does not count. For what was taken ahead
+    /// when a worker ends. That it does not count is written as deliveries are, before anybody else is handed it.
+    ///
+    /// ```
+    /// # use annals::{Record, Store, TopicConfig};
+    /// # use std::time::Duration;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # store.create_topic("orders", TopicConfig::new())?;
+    /// # store.producer().send(Record::to("orders").value("2 apples"))?;
+    /// # let is_ending = true;
+    /// let mut worker = store.queue("orders", "shipping")?;
+    /// for order in worker.take(10, Duration::ZERO)? {
+    ///     if is_ending {
+    ///         order.put_back()?;
+    ///     }
+    /// }
+    /// assert_eq!(worker.take(1, Duration::ZERO)?[0].delivery_count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`LockLost`](crate::Error::LockLost). [`Io`](crate::Error::Io): it comes back when its lock runs out, and was counted.
+    pub fn put_back(mut self) -> Result<()> {
+        self.is_answered = true;
+        let Delivery { queue, place, lock, .. } = &*self.delivery;
+        queue.put_back(place, *lock, &[self.record.offset])
+    }
+
+    fn release_with(&self, delay: Option<Duration>, reason: Option<&str>) -> Result<()> {
+        let Delivery { queue, place, lock, .. } = &*self.delivery;
+        queue.release_because(place, *lock, ((&[self.record.offset], delay), reason))
     }
 
     fn release_after(&self, delay: Option<Duration>) -> Result<()> {
@@ -213,6 +293,18 @@ impl Messages {
     /// As [`Message::release`].
     pub fn release(mut self, delay: Duration) -> Result<()> {
         self.release_all(Some(delay))
+    }
+
+    /// All of them were not begun: as [`Message::put_back`], one write for those of one partition.
+    ///
+    /// # Errors
+    /// As [`Message::put_back`].
+    pub fn put_back(mut self) -> Result<()> {
+        let mut outcome = Ok(());
+        for (delivery, offsets) in self.answered() {
+            outcome = outcome.and(delivery.queue.put_back(&delivery.place, delivery.lock, &offsets));
+        }
+        outcome
     }
 
     fn release_all(&mut self, delay: Option<Duration>) -> Result<()> {

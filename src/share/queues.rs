@@ -12,6 +12,7 @@ use crate::log::{SkippedRecord, Watchers};
 use crate::producer::Producer;
 use crate::share::enqueuer::Gate;
 use crate::share::id_log::IdLog;
+use crate::share::letter_count::LetterCount;
 use crate::share::queue::{Place, Queue};
 use crate::share::settings::{Asked, Settings};
 use crate::share::slot::Slot;
@@ -49,6 +50,8 @@ pub(crate) struct Queues {
     owed: Mutex<Vec<Arc<Slot>>>,
     /// What the senders to each topic share, as long as there is one.
     pub(super) gates: Mutex<HashMap<u128, Weak<Gate>>>,
+    /// Held while letters are read, and before a slot's lock.
+    pub(super) letter_counts: Mutex<HashMap<SlotName, LetterCount>>,
     /// Senders that wait for room.
     pub(super) room: Watchers,
     /// Held by whoever deletes what is not needed any more.
@@ -100,6 +103,7 @@ impl Queues {
             openings: AtomicU64::new(0),
             owed: Mutex::new(owed),
             gates: Mutex::default(),
+            letter_counts: Mutex::default(),
             room: Watchers::default(),
             tidying: Mutex::default(),
             is_tidy_asked: AtomicBool::new(false),
@@ -294,6 +298,9 @@ impl Queues {
         self.states.delete(gone)?;
         let mut slots = self.slots.lock();
         gone.iter().for_each(|name| _ = slots.remove(name));
+        drop(slots);
+        let mut counts = self.letter_counts.lock();
+        gone.iter().for_each(|name| _ = counts.remove(name));
         Ok(())
     }
 
@@ -328,7 +335,7 @@ fn name(owner: &Arc<str>, partition: &Partition) -> SlotName {
 
 /// In whose name states are stored: a group's, or a group's that hands out the dead letters of a topic. No group's name has the
 /// character in between.
-fn owner(group: &Arc<str>, letters_of: Option<&str>) -> Arc<str> {
+pub(super) fn owner(group: &Arc<str>, letters_of: Option<&str>) -> Arc<str> {
     letters_of.map_or_else(|| Arc::clone(group), |topic| format!("{group}\0{topic}").into())
 }
 

@@ -60,4 +60,28 @@ impl Schedule {
     pub fn deliver_after(&self, record: Record<'_>, delay: Duration) -> Result<()> {
         self.deliver_at(record, crate::share::queue::until(self.holds.now(), delay))
     }
+
+    /// Takes back what waits for a topic under a key; says how many records that are. None of them is delivered once this returns,
+    /// whatever crashes; those that were delivered are in the topic. So what is to be taken back one by one needs a key of its own.
+    ///
+    /// Reads all that waits, for whatever topic, and writes again the files of what it takes out; nothing else is delivered meanwhile.
+    ///
+    /// ```
+    /// # use annals::{Record, Store, TopicConfig};
+    /// # use std::time::Duration;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # store.create_topic("reminders", TopicConfig::new())?;
+    /// let schedule = store.schedule();
+    /// let reminder = Record::to("reminders").key("order 17").value("still in your basket");
+    /// schedule.deliver_after(reminder, Duration::from_secs(86_400))?;
+    /// assert_eq!(schedule.cancel("reminders", "order 17")?, 1); // it was bought
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](crate::Error::UnknownTopic); as [`Topic::erase`](crate::Topic::erase): some may be left then, call again.
+    pub fn cancel(&self, topic: &str, key: impl AsRef<[u8]>) -> Result<u64> {
+        self.holds.cancel(topic, key.as_ref())
+    }
 }

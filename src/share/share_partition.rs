@@ -20,11 +20,11 @@ pub(super) struct SharePartition {
     end: Offset,
     /// What was passed over from here on is not stored.
     noted: Offset,
-    runs: Runs,
+    pub(super) runs: Runs,
     /// Where order is kept by key.
     lanes: Option<Lanes>,
     /// The suspect that is out.
-    suspect: Option<(Offset, u64)>,
+    pub(super) suspect: Option<(Offset, u64)>,
     last_lock: u64,
 }
 
@@ -371,7 +371,7 @@ impl SharePartition {
         assert!(!done, "what is done at the start stays: {self:?}");
     }
 
-    fn let_go(&mut self, first: Offset, last: Offset, count: i16) {
+    pub(super) fn let_go(&mut self, first: Offset, last: Offset, count: i16) {
         self.forget_suspect(first, last);
         self.runs.set(first, last, (RunState::Available, count));
     }

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::share::letter_count::LetterCount;
 use crate::share::queues::{Queues, named};
 use crate::share::runs::length;
 use crate::share::slot::Slot;
 use crate::topic::{Partition, unless_deleted};
 
-/// A queue at one moment. Offsets without a record count as messages until a worker has come to them.
+/// A queue at one moment. Offsets without a record count as messages until a worker has come to them, but not among dead letters: of
+/// those each is read once for these figures.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -32,7 +34,8 @@ pub struct QueueStats {
     pub topic: String,
     /// The group.
     pub group: String,
-    /// The topic of whose dead letters it is: of [`DeadLetters`](crate::DeadLetters), which are a queue on a topic of letters.
+    /// The topic of whose dead letters it is: of [`DeadLetters`](crate::DeadLetters), which are a queue on a topic of letters. It is there from the first
+    /// letter on, and `waiting` says how many letters nobody has sent back or discarded.
     pub letters_of: Option<String>,
     /// Messages that some worker may take, now or when an older one of their key is done.
     pub waiting: u64,
@@ -81,6 +84,13 @@ impl Queues {
 
     fn add(&self, stats: &mut QueueStats, slot: &Slot, partition: &Partition) -> Result<()> {
         let now = self.clock.now();
+        // An end of a transaction stands beside each letter, and letters of others may.
+        let mut counts = stats.letters_of.as_ref().map(|_| self.letter_counts.lock());
+        let count = counts.as_mut().zip(stats.letters_of.as_deref()).map(|(counts, topic)| {
+            let count = counts.entry(slot.name.clone()).or_insert_with(|| LetterCount::new(partition));
+            count.read_on(partition, (topic, &stats.group));
+            count
+        });
         let (end, unfinished, first) = {
             let mut inner = slot.inner.lock();
             partition.log().check_open()?;
@@ -89,7 +99,12 @@ impl Queues {
             inner.state.expire(now);
             let (figures, counters) = (inner.state.figures(), inner.counters);
             let end = partition.end();
-            let unfinished = length(inner.state.start(), end - 1).saturating_sub(figures.done);
+            let (mut unfinished, mut first) =
+                (length(inner.state.start(), end - 1).saturating_sub(figures.done), inner.state.start());
+            if let Some(count) = count {
+                let open = count.open(end, (first, &inner.state.done()));
+                (unfinished, first) = (open.count, open.first.unwrap_or(end));
+            }
             stats.locked += figures.acquired;
             stats.delayed += figures.delayed;
             stats.waiting += unfinished.saturating_sub(figures.acquired + figures.delayed);
@@ -99,7 +114,7 @@ impl Queues {
             stats.released += counters.released;
             stats.dead += counters.buried;
             stats.lost += counters.lost;
-            (end, unfinished, inner.state.start())
+            (end, unfinished, first)
         };
         if unfinished == 0 || first >= end {
             return Ok(());

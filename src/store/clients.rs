@@ -112,10 +112,39 @@ impl Store {
         self.inner.queues.drop_done(topic)
     }
 
-    /// The dead letters of the queue that `group` has on a topic, in the queue's own topic of them.
+    /// Takes every record of a key out of a topic, as [`Topic::erase`](crate::Topic::erase) does, and out of what a store has of it beside the topic: what a
+    /// [`Schedule`] is to deliver there, and the dead letters of its queues. One report for each partition of the topic, and for each other
+    /// partition that had some.
+    ///
+    /// Not reached: what a worker has taken, which it may still give up; what a letter is sent back meanwhile; backups, snapshots of
+    /// events, and what programs have made of the records. Call it again once those are done. A power cut may bring back a file that retention
+    /// had removed shortly before, until its partition is written to, or erased from. Reads all of the topic, of its dead letters,
+    /// and all that is scheduled.
+    ///
+    /// ```
+    /// # use annals::{Record, Store, TopicConfig};
+    /// # use std::time::Duration;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.create_topic("mails", TopicConfig::new())?;
+    /// store.producer().send(Record::to("mails").key("alice").value("to alice"))?;
+    /// let later = Record::to("mails").key("alice").value("to alice, later");
+    /// store.schedule().deliver_after(later, Duration::from_secs(86_400))?;
+    /// let reports = store.erase("mails", "alice")?;
+    /// assert_eq!(reports.iter().map(|report| report.records).sum::<u64>(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// [`UnknownTopic`](crate::Error::UnknownTopic) while nothing was given up yet; otherwise as [`QueueBuilder::build`].
+    /// [`UnknownTopic`](crate::Error::UnknownTopic); otherwise as [`Topic::erase`](crate::Topic::erase). After an error some may be left: call again.
+    pub fn erase(&self, topic: &str, key: impl AsRef<[u8]>) -> Result<Vec<EraseReport>> {
+        self.inner.queues.erase(&self.inner.holds, topic, key.as_ref())
+    }
+
+    /// The dead letters of the queue that `group` has on a topic, in the queue's own topic of them; none while nothing was given up yet.
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](crate::Error::UnknownTopic) when neither topic is there; otherwise as [`QueueBuilder::build`].
     pub fn dead_letters(&self, topic: &str, group: &str) -> Result<DeadLetters> {
         DeadLetters::of_queue(Arc::clone(&self.inner.queues), topic, group)
     }
@@ -124,7 +153,7 @@ impl Store {
     /// has its own handed out.
     ///
     /// # Errors
-    /// As [`dead_letters`](Self::dead_letters).
+    /// As [`QueueBuilder::build`]: [`UnknownTopic`](crate::Error::UnknownTopic) while nothing was given up yet.
     pub fn dead_letters_in(&self, letters: &str, topic: &str, group: &str) -> Result<DeadLetters> {
         DeadLetters::in_topic(Arc::clone(&self.inner.queues), letters, (topic, group))
     }

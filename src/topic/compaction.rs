@@ -64,7 +64,8 @@ impl Topic {
 
     /// Takes every record of `key` out of every partition, so that no file of the topic holds its key or value any more,
     /// whatever the cleanup policy. The blocks they stood in are the file system's to overwrite; what was copied elsewhere
-    /// (backups, consumers) is not reached.
+    /// (backups, consumers) is not reached. Nor is what is scheduled for the topic, nor the dead letters of its queues:
+    /// [`Store::erase`](crate::Store::erase) takes those, too.
     ///
     /// Reads all of the topic, and writes again each segment that holds such a record: for many keys, [`erase_all`](Self::erase_all).
     ///

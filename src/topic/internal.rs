@@ -83,6 +83,11 @@ impl InternalTopic {
     }
 }
 
+/// Whether a topic of that name, or a group, is the store's own.
+pub(crate) fn is_internal(name: &str) -> bool {
+    InternalTopic::find(name).is_some()
+}
+
 /// Refuses a change by users to the list of topics that is about an internal one.
 ///
 /// # Errors

@@ -46,7 +46,8 @@ pub(crate) use follow::JudgesLeft;
 #[cfg(any(test, fuzzing))]
 pub(crate) use internal::InternalTopic;
 pub(crate) use internal::{
-    DELAYED, DELAYED_PARTITIONS, MESSAGE_IDS, OFFSETS, SHARE_STATE, TRANSACTIONS, refuse_change, refuse_write,
+    DELAYED, DELAYED_PARTITIONS, MESSAGE_IDS, OFFSETS, SHARE_STATE, TRANSACTIONS, is_internal, refuse_change,
+    refuse_write,
 };
 pub use latest::Latest;
 pub(crate) use ledger::{Entry, Ledger, Replay};

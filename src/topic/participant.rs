@@ -31,7 +31,8 @@ pub(crate) trait Prepared {
     /// What is to be written.
     fn contribution(&self) -> &Contribution;
 
-    /// How the transaction has ended. The locks are given back with this.
+    /// How the transaction has ended. The locks are given back with this. It takes no others: those of other participants may still be held, and
+    /// whoever makes room takes all of them.
     fn end(self: Box<Self>, outcome: Outcome);
 }
 

@@ -64,6 +64,8 @@ pub struct Transaction {
     put: Vec<Put>,
     /// Why it cannot be committed.
     refused: Option<String>,
+    /// What it was aborted by, when it could not be written as it came: that stays what its calls return.
+    failed: Option<Error>,
     /// Whether something of it may be left to abort.
     is_over: bool,
 }
@@ -107,6 +109,7 @@ impl Transaction {
             conditions: Vec::new(),
             put: Vec::new(),
             refused: None,
+            failed: None,
             is_over: false,
         }
     }
@@ -122,8 +125,10 @@ impl Transaction {
     /// [`UnknownTopic`](crate::Error::UnknownTopic), [`UnknownPartition`](crate::Error::UnknownPartition),
     /// [`RecordTooLarge`](crate::Error::RecordTooLarge), [`KeyRequired`](crate::Error::KeyRequired),
     /// [`InvalidTimestamp`](crate::Error::InvalidTimestamp): the record is not part of it, the others still are. Where the
-    /// transaction is written as it comes, also what [`commit`](Self::commit) returns: then it is aborted.
+    /// transaction is written as it comes, also what [`commit`](Self::commit) returns: then it is aborted, and every later call returns
+    /// the same.
     pub fn send(&mut self, record: Record<'_>) -> Result<()> {
+        self.check_going_on()?;
         let partition = self.producer.place_of(&record)?;
         partition.log().check_records(std::slice::from_ref(&record))?;
         self.pieces.add(&partition, &record, self.shared.now());
@@ -132,6 +137,7 @@ impl Transaction {
 
     /// Adds a record to a partition, be it one of the store's own.
     pub(crate) fn send_to(&mut self, partition: &Partition, record: &Record<'_>) -> Result<()> {
+        self.check_going_on()?;
         partition.log().check_records(std::slice::from_ref(record))?;
         self.pieces.add(partition, record, self.shared.now());
         self.write_what_is_too_much()
@@ -199,12 +205,17 @@ impl Transaction {
     ///
     /// A transaction that takes no effect, be it that its commit fails, that it is aborted or dropped, takes the consumer back: its next
     /// poll hands out again what is not done, as [`seek_to_committed`](Consumer::seek_to_committed) does. So call it first, before what
-    /// may fail. After [`Undecided`](crate::Error::Undecided) the consumer stays where it is. Transactions with offsets of one consumer
-    /// come one after the other: one that was begun before another was aborted is refused.
+    /// may fail. After [`Undecided`](crate::Error::Undecided) the consumer stays where it is.
+    ///
+    /// From here to the end of the transaction the consumer's offsets are its own: another transaction is refused them, and so is
+    /// [`Consumer::commit`]; automatic commits wait.
     ///
     /// # Errors
-    /// [`InvalidConfig`](crate::Error::InvalidConfig) for a consumer without a group, [`InvalidArgument`](crate::Error::InvalidArgument) for one of another store.
+    /// [`InvalidConfig`](crate::Error::InvalidConfig) for a consumer without a group, [`InvalidArgument`](crate::Error::InvalidArgument)
+    /// for one of another store, one whose offsets another transaction holds, a second one of its group, and one that goes back and was
+    /// not polled since: what it holds is to come again.
     pub fn commit_offsets(&mut self, consumer: &Consumer) -> Result<()> {
+        self.check_going_on()?;
         if !consumer.is_of(&self.shared.groups) {
             let path = self.shared.topics.path().display();
             return Err(Error::invalid(format!(
@@ -213,8 +224,7 @@ impl Transaction {
         }
         let pending = consumer.pending()?;
         let groups = Arc::clone(&self.shared.groups);
-        self.take_part(|| PendingOffsets::new(&groups), |offsets| offsets.set(pending));
-        Ok(())
+        self.take_part(|| PendingOffsets::new(&groups), |offsets| offsets.set(pending))
     }
 
     /// Decides that all of it takes effect, and says where it is.
@@ -233,7 +243,8 @@ impl Transaction {
     /// [`Durability::Os`](crate::Durability::Os), whatever the transaction's own durability is: readers see it from then on. Dropped, the
     /// commit stands.
     ///
-    /// It waits for no disk; for room only where a topic blocks when it is full.
+    /// It waits for no disk, but where its answers are the last for whole segments of a topic with
+    /// [`retention_until_consumed`](crate::TopicConfig::retention_until_consumed); for room only where a topic blocks when it is full.
     ///
     /// ```
     /// # use annals::{Record, Store};
@@ -257,6 +268,7 @@ impl Transaction {
     }
 
     fn decide(mut self, later: Option<&Mutex<Round>>) -> Result<Committed> {
+        self.check_going_on()?;
         if let Some(reason) = self.refused.take() {
             return Err(Error::invalid(reason));
         }
@@ -280,6 +292,7 @@ impl Transaction {
     /// [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired),
     /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced): it was aborted before.
     pub fn abort(mut self) -> Result<()> {
+        self.check_going_on()?;
         self.is_over = true;
         self.shared.abort(&self.named, self.owner)
     }
@@ -313,11 +326,31 @@ impl Transaction {
         if self.pieces.bytes <= self.settings.buffer_bytes {
             return Ok(());
         }
-        let put = self.shared.write_open(&self.deciding())?;
-        self.pieces = Pieces::default();
-        self.put.extend(put);
-        self.shared.remind();
-        Ok(())
+        match self.shared.write_open(&self.deciding()) {
+            Ok(put) => {
+                self.pieces = Pieces::default();
+                self.put.extend(put);
+                self.shared.remind();
+                Ok(())
+            }
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    /// Some of it may be written and some not: none of it takes effect, whatever the program does next.
+    fn fail(&mut self, error: Error) -> Error {
+        self.is_over = true;
+        // Whoever was fenced has nothing left to abort.
+        drop(self.shared.abort(&self.named, self.owner));
+        (self.pieces, self.put) = (Pieces::default(), Vec::new());
+        self.participants.clear();
+        self.conditions.clear();
+        self.failed = Some(error.clone());
+        error
+    }
+
+    fn check_going_on(&self) -> Result<()> {
+        self.failed.clone().map_or(Ok(()), Err)
     }
 }
 

@@ -17,6 +17,7 @@ mod common;
 
 mod groups;
 mod hooked;
+mod latency;
 mod left;
 mod live;
 mod looks;

@@ -289,3 +289,58 @@ fn arguments_that_make_no_queue_are_refused() {
         world.store.topic("__share_group_state").unwrap().partition(0).unwrap().delete_records(0).is_err()
     );
 }
+
+#[test]
+fn the_last_reason_of_a_message_that_was_tried_too_often_is_in_its_letter() {
+    let world = World::new(1);
+    world.send(&["a", "b"]);
+    let mut worker = world.builder().delivery_limit(2).build().unwrap();
+    for left in [1, 0] {
+        let mut messages = take(&mut worker, 1);
+        messages.extend(take(&mut worker, 1));
+        assert_eq!(messages.iter().map(|one| one.deliveries_left()).collect::<Vec<_>>(), [Some(left); 2]);
+        messages.remove(0).retry_because(&format!("{left} times more")).unwrap();
+        messages.remove(0).release_because(Duration::ZERO, "busy").unwrap();
+    }
+    let letters = world.store.dead_letters("jobs", "workers").unwrap().take(9).unwrap();
+    let reasons: Vec<_> = letters.iter().map(|letter| letter.reason.as_str()).collect();
+    let said = |why| format!("delivered 2 times and not done, at last: {why}");
+    assert_eq!(reasons, [said("0 times more"), said("busy")]);
+    drop(worker);
+    let mut worker = world.builder().delivery_limit(u16::MAX).build().unwrap();
+    world.send(&["c"]);
+    assert_eq!(take(&mut worker, 1)[0].deliveries_left(), None);
+}
+
+#[test]
+fn what_a_worker_has_not_begun_comes_back_uncounted_also_after_restarts_and_in_full_company() {
+    for is_ordered in [false, true] {
+        let mut world = World::new(1);
+        let names: Vec<_> = (0..10).map(|number| number.to_string()).collect();
+        names.iter().for_each(|name| world.send_keyed(&[(name, name)]));
+        for life in 0..12 {
+            let builder = if is_ordered { world.builder().ordered_by_key() } else { world.builder() };
+            let mut worker = builder.build().unwrap();
+            let messages = worker.take(10, Duration::ZERO).unwrap();
+            assert_eq!(messages.len(), 10, "life {life}");
+            assert!(messages.iter().all(|message| message.delivery_count() == 1));
+            if life % 2 == 0 {
+                messages.put_back().unwrap();
+            } else {
+                messages.into_iter().for_each(|message| message.put_back().unwrap());
+            }
+            drop(worker);
+            world = world.killed();
+        }
+        // One that did count stays counted.
+        let mut worker = world.worker();
+        take(&mut worker, 1).remove(0).retry().unwrap();
+        take(&mut worker, 1).remove(0).put_back().unwrap();
+        let world = world.killed();
+        let again = take(&mut world.worker(), 1);
+        assert_eq!(again[0].delivery_count(), 2);
+        world.pass(31);
+        let late = again.into_iter().next().unwrap().put_back();
+        assert!(matches!(late, Err(Error::LockLost { .. })), "{late:?}");
+    }
+}

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use annals::io::Clock;
-use annals::{Error, Record, TopicConfig, WhenFull};
+use annals::{CleanupPolicy, Error, Record, TopicConfig, WhenFull};
 use annals_testing::Random;
 
 use crate::world::{World, take};
@@ -132,4 +132,96 @@ fn many_wait_in_little_memory_and_their_room_is_given_back() {
     println!("{records} delivered in {:?}", began.elapsed());
     assert_eq!(u64::try_from(records).unwrap(), count);
     assert_eq!(take(&mut world.worker(), 1).len(), 1);
+}
+
+/// The files of a store that hold some bytes.
+fn holding(world: &World, what: &[u8]) -> Vec<String> {
+    let files = world.disk.files();
+    let holds = |bytes: &[u8]| bytes.windows(what.len()).any(|window| window == what);
+    files.into_iter().filter(|(_, bytes)| holds(bytes)).map(|(path, _)| path).collect()
+}
+
+#[test]
+fn who_is_erased_is_in_no_file_of_what_waits_and_of_dead_letters_and_gets_nothing_later() {
+    for cleanup in [CleanupPolicy::Delete, CleanupPolicy::Compact] {
+        let world = World::new(2);
+        let config = || TopicConfig::new().partitions(2).cleanup_policy(cleanup);
+        world.store.create_topic("mails", config()).unwrap();
+        world.store.create_topic("letters", config()).unwrap();
+        let schedule = world.store.schedule();
+        for (to, text) in [("alice", "to alice@secret"), ("bob", "to bob@home")] {
+            world.store.producer().send(Record::to("mails").key(to).value(text)).unwrap();
+            // One is moved once before, and its copy is still there.
+            schedule
+                .deliver_after(Record::to("mails").key(to).value(text), Duration::from_secs(600))
+                .unwrap();
+            schedule
+                .deliver_after(Record::to("mails").key(to).value(text), Duration::from_secs(50_000))
+                .unwrap();
+            // Of another topic.
+            schedule
+                .deliver_after(Record::to("jobs").key(to).value("a job"), Duration::from_secs(600))
+                .unwrap();
+        }
+        let postmen = world.store.queue_builder("mails", "postmen").dead_letter_topic("letters");
+        for mut worker in [postmen.build().unwrap(), world.store.queue("mails", "others").unwrap()] {
+            take(&mut worker, 9).into_iter().for_each(|message| message.reject("no").unwrap());
+        }
+        world.pass(550);
+        world.store.maintain().unwrap();
+        assert!(holding(&world, b"alice@secret").len() > 3);
+        let reports = world.store.erase("mails", "alice").unwrap();
+        assert!(reports.iter().map(|report| report.records).sum::<u64>() >= 5, "{reports:?}");
+        assert_eq!(holding(&world, b"alice@secret"), Vec::<String>::new());
+        let world = world.without_power();
+        // A file that retention had removed before may be back until its partition is written to, or erased from.
+        assert_eq!(
+            world.store.erase("mails", "alice").unwrap().iter().map(|report| report.records).sum::<u64>(),
+            0
+        );
+        assert_eq!(holding(&world, b"alice@secret"), Vec::<String>::new());
+        let mut letters = world.store.dead_letters_in("letters", "mails", "postmen").unwrap();
+        assert_eq!(letters.take(9).unwrap().len(), 1, "that of bob");
+        for _ in 0..400 {
+            world.pass(300);
+            world.store.maintain().unwrap();
+        }
+        let mails = world.values("mails");
+        assert!(mails.iter().all(|mail| mail == "to bob@home") && mails.len() == 3, "{mails:?}");
+        assert_eq!(world.values("jobs").len(), 2);
+    }
+}
+
+#[test]
+fn what_is_cancelled_is_delivered_in_no_life() {
+    let world = World::new(1);
+    let schedule = world.store.schedule();
+    let later = |key: &str, seconds: u64| {
+        schedule.deliver_after(Record::to("jobs").key(key).value(key), Duration::from_secs(seconds)).unwrap();
+    };
+    for seconds in [10, 1000] {
+        later("kept", seconds);
+        later("cancelled", seconds);
+    }
+    world.pass(20);
+    world.store.maintain().unwrap();
+    (0..50).for_each(|_| {
+        world.clock.advance(Duration::from_millis(16));
+        world.store.maintain().unwrap();
+    });
+    assert_eq!(delivered(&world).len(), 2);
+    assert_eq!(schedule.cancel("jobs", "cancelled").unwrap(), 1, "one was delivered before");
+    assert_eq!(schedule.cancel("jobs", "cancelled").unwrap(), 0);
+    assert!(matches!(schedule.cancel("nothing", "cancelled"), Err(Error::UnknownTopic { .. })));
+    let world = world.without_power();
+    for _ in 0..60 {
+        world.pass(30);
+        world.store.maintain().unwrap();
+    }
+    let mut all = delivered(&world);
+    all.sort();
+    assert_eq!(
+        all.iter().filter(|job| *job == "cancelled").count(),
+        all.iter().filter(|job| *job == "kept").count() - 1
+    );
 }

@@ -17,7 +17,7 @@ fn rejected(world: &World, jobs: &[&str]) {
 #[test]
 fn a_letter_is_sent_back_or_dropped_once() {
     let world = World::new(1);
-    assert!(matches!(world.store.dead_letters("jobs", "workers"), Err(Error::UnknownTopic { .. })));
+    assert!(world.store.dead_letters("jobs", "workers").unwrap().take(9).unwrap().is_empty());
     world.store.producer().send(Record::to("jobs").key("k").value("a").header("trace", "7")).unwrap();
     rejected(&world, &["b", "c", "d"]);
     let mut letters = world.store.dead_letters("jobs", "workers").unwrap();
@@ -68,7 +68,7 @@ fn figures_say_what_a_queue_is_doing() {
     out.next().unwrap().release(Duration::from_secs(5)).unwrap();
     out.next().unwrap().reject("no").unwrap();
     let stats = world.store.stats().unwrap().queues;
-    assert_eq!(stats.len(), 1);
+    assert_eq!(stats.len(), 2, "its dead letters are one, too");
     let queue = &stats[0];
     assert_eq!((queue.topic.as_str(), queue.group.as_str()), ("jobs", "workers"));
     assert_eq!((queue.waiting, queue.locked, queue.delayed), (2, 1, 1));
@@ -348,4 +348,66 @@ fn a_letter_that_is_a_message_itself_keeps_what_it_says_when_it_is_sent_back() {
     // It is for the mailer alone.
     let left = world.store.dead_letters("jobs", "workers").unwrap().take(9).unwrap();
     assert_eq!(left.iter().map(|letter| letter.reason.as_str()).collect::<Vec<_>>(), ["again"]);
+}
+
+/// Waiting, locked and delayed dead letters of `jobs`, as the figures have them.
+fn letters_waiting(world: &World) -> Option<(u64, u64, u64)> {
+    let queues = world.store.stats().unwrap().queues;
+    let letters = queues.into_iter().find(|queue| queue.group == "workers" && queue.letters_of.is_some());
+    letters.map(|letters| (letters.waiting, letters.locked, letters.delayed))
+}
+
+#[test]
+fn letters_are_counted_before_anybody_opens_them_and_after_restarts_and_without_ends_of_transactions() {
+    let world = World::new(2);
+    assert_eq!(letters_waiting(&world), None);
+    assert!(
+        world.store.dead_letters("jobs", "workers").unwrap().take(9).unwrap().is_empty(),
+        "there are none yet"
+    );
+    assert!(matches!(world.store.dead_letters("nothing", "workers"), Err(Error::UnknownTopic { .. })));
+    let mut early = world.store.dead_letters("jobs", "workers").unwrap();
+    world.send(&["x"; 10]);
+    // Those of others in the same topic are no letters of this queue.
+    let mut others =
+        world.store.queue_builder("jobs", "others").dead_letter_topic("jobs.workers.dead").build().unwrap();
+    let mut worker = world.worker();
+    for (message, other) in take(&mut worker, 10).into_iter().zip(take(&mut others, 10)) {
+        message.reject("no").unwrap();
+        other.reject("no").unwrap();
+    }
+    assert_eq!(letters_waiting(&world), Some((10, 0, 0)));
+    let world = world.killed();
+    assert_eq!(letters_waiting(&world), Some((10, 0, 0)), "after a restart");
+    assert_eq!(early.take(99).unwrap().len(), 10, "the topic has come since");
+    let mut letters = world.store.dead_letters("jobs", "workers").unwrap();
+    let out = letters.take(3).unwrap();
+    assert_eq!(letters_waiting(&world), Some((7, 3, 0)));
+    drop(out);
+    assert_eq!(letters.redrive(6).unwrap(), 6);
+    assert_eq!(letters_waiting(&world), Some((4, 0, 0)));
+    letters.redrive(99).unwrap();
+    assert_eq!(letters_waiting(&world), Some((0, 0, 0)));
+    let world = world.killed();
+    assert_eq!(letters_waiting(&world), Some((0, 0, 0)), "all were sent back");
+    assert_eq!(
+        world.store.stats().unwrap().queues.iter().filter_map(|queue| queue.letters_of.as_ref()).count(),
+        2
+    );
+}
+
+#[test]
+fn groups_of_the_store_itself_are_nobodys_to_look_at() {
+    let world = World::new(1);
+    world
+        .store
+        .schedule()
+        .deliver_after(Record::to("jobs").value("later"), Duration::from_millis(40))
+        .unwrap();
+    for _ in 0..10 {
+        world.clock.advance(Duration::from_millis(16));
+        world.store.maintain().unwrap();
+    }
+    assert_eq!(world.values("jobs"), ["later"]);
+    assert_eq!((world.store.groups(), world.store.stats().unwrap().groups.len()), (Vec::new(), 0));
 }

@@ -153,8 +153,17 @@ impl<'a> Transacting<'a> {
                 if self.random.one_in(2) { worker.take(1, Duration::ZERO)?.into_iter().next() } else { None };
             self.transaction(number, message)?;
             if self.thread == 0 && self.random.one_in(40) {
-                self.store.topic("__transaction_state")?.compact()?;
+                self.compact_decisions()?;
             }
+        }
+    }
+
+    fn compact_decisions(&self) -> annals::Result<()> {
+        match self.store.topic("__transaction_state") {
+            Ok(decisions) => decisions.compact().map(drop),
+            // There was none yet.
+            Err(Error::UnknownTopic { .. }) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

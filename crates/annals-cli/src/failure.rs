@@ -21,6 +21,8 @@ pub(crate) enum Failure {
     Conflict(String),
     /// The library's answer.
     Store(Error),
+    /// The same, and what does work.
+    Instead(Box<Error>, String),
     /// The system's answer to what the command does itself.
     System { what: String, source: io::Error },
     /// Who read the output has gone.
@@ -45,6 +47,7 @@ impl Failure {
             Self::Missing(_) => 3,
             Self::Conflict(_) => 4,
             Self::Store(error) => status_of(error),
+            Self::Instead(error, _) => status_of(error),
             Self::System { source, .. } => status_of_system(source),
             Self::ReaderGone => 0,
             Self::Interrupted => 130,
@@ -112,6 +115,7 @@ impl fmt::Display for Failure {
                 }
                 Ok(())
             }
+            Self::Instead(error, instead) => write!(f, "{error}; {instead}"),
             Self::System { what, source } => write!(f, "{what}: {source}"),
             Self::ReaderGone => f.write_str("the reader has gone"),
             Self::Interrupted => f.write_str("interrupted"),

@@ -58,6 +58,7 @@
 mod call;
 mod fault;
 mod faulty;
+mod image;
 mod memory;
 mod order;
 pub mod power_cut;
@@ -67,6 +68,7 @@ pub use annals::io::{Clock, ManualClock};
 pub use call::{Call, Done};
 pub use fault::{Fault, Gate, PLANTED, Times};
 pub use faulty::FaultyFileSystem;
-pub use memory::{Files, Image, MemoryFileSystem};
+pub use image::{Files, Image};
+pub use memory::MemoryFileSystem;
 pub use power_cut::PowerCutFileSystem;
 pub use random::Random;

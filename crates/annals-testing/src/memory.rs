@@ -12,47 +12,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::image::{Files, Image};
 use annals::io::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode, View};
-
-/// The content of every file, by its path, a text with `/`. A path that ends with `/` is a directory without a file below it.
-pub type Files = BTreeMap<String, Arc<[u8]>>;
-
-/// Files that nobody changes, and the names in each directory.
-#[derive(Debug, Default)]
-pub struct Image {
-    files: Files,
-    names: BTreeMap<String, Vec<String>>,
-}
-
-impl Image {
-    /// Of these files, and the directories that they need.
-    #[must_use]
-    pub fn new(mut files: Files) -> Arc<Self> {
-        let mut names: BTreeMap<String, Vec<String>> = BTreeMap::from([("/".to_owned(), Vec::new())]);
-        for path in files.keys() {
-            let dir = match path.strip_suffix('/') {
-                Some(dir) => {
-                    names.entry(dir.to_owned()).or_default();
-                    dir
-                }
-                None => {
-                    let (dir, name) = split(path);
-                    names.entry(dir.to_owned()).or_default().push(name.to_owned());
-                    dir
-                }
-            };
-            Path::new(dir).ancestors().skip(1).for_each(|above| _ = names.entry(text(above)).or_default());
-        }
-        files.retain(|path, _| !path.ends_with('/'));
-        Arc::new(Self { files, names })
-    }
-
-    /// The files.
-    #[must_use]
-    pub fn files(&self) -> &Files {
-        &self.files
-    }
-}
 
 /// Files in memory: those of an [`Image`], which many can share, and what has become of them. Making one costs next to nothing.
 /// Clones are the same files.
@@ -140,7 +101,7 @@ impl Calls {
     }
 }
 
-fn split(path: &str) -> (&str, &str) {
+pub(crate) fn split(path: &str) -> (&str, &str) {
     match path.rsplit_once('/') {
         Some(("", name)) => ("/", name),
         Some(parts) => parts,
@@ -148,7 +109,7 @@ fn split(path: &str) -> (&str, &str) {
     }
 }
 
-fn text(path: &Path) -> String {
+pub(crate) fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 

@@ -6,6 +6,7 @@ pub(in crate::log) mod append;
 pub(in crate::log) mod append_times;
 mod attempts;
 mod awaited;
+mod close;
 pub(in crate::log) mod group_sync;
 pub(in crate::log) mod guard;
 mod guarded;

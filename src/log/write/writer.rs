@@ -4,18 +4,15 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::figures::Appended;
-use crate::format::{
-    BatchHeader, Codec, Compression, Compressor, Seal, SealedBatch, SegmentSummary, TimestampType,
-};
+use crate::format::{BatchHeader, Codec, Compression, Compressor, Seal, SealedBatch, TimestampType};
 #[cfg(feature = "metrics")]
 use crate::io::Stopwatch;
 use crate::locks::MutexGuard;
 use crate::log::config::LogConfig;
 use crate::log::follow::table::FollowedTable;
 use crate::log::log::Log;
-use crate::log::open::recovery::{Examined, LastClose};
+use crate::log::open::recovery::Examined;
 use crate::log::retain::retention::millis;
-use crate::log::table::edit::Edit;
 use crate::log::table::state_file::StateFile;
 use crate::log::write::accumulator::{Accumulator, Take};
 use crate::log::write::append_times::AppendTimes;
@@ -378,76 +375,5 @@ impl Log {
             writer.unsynced_bytes = 0;
             self.agenda.hurry_sync();
         }
-    }
-
-    /// Whether a close changes a file.
-    pub(crate) fn has_to_write_at_close(&self) -> bool {
-        match &self.writer.lock().phase {
-            Phase::Open(_) => true,
-            Phase::Untouched(found) => {
-                matches!(found.last_close, LastClose::Unclean(_)) || !self.accumulator.lock().is_empty()
-            }
-            Phase::Followed(_) | Phase::Closed => false,
-        }
-    }
-
-    /// Writes and syncs everything, cuts what was allocated ahead and notes that the close was clean. Later appends fail.
-    /// When it returns no rewrite and no removal of files is under way.
-    pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
-        let _rewriting = self.end_rewrites();
-        let _removing = self.removing.lock();
-        let mut writer = self.writer.lock();
-        // From here on nothing is accepted: what was is in the batches that are written now, or by whoever has the writer
-        // before.
-        let closed = self.closed();
-        self.accumulator.lock().refuse(closed);
-        self.watchers.raise();
-        self.write_with(&mut writer, Take::All);
-        let lost = self.tell_lost();
-        if let Phase::Untouched(found) = &writer.phase
-            && matches!(found.last_close, LastClose::Unclean(_))
-        {
-            // Set right now, the next life need not scan it again.
-            self.settle(&mut writer)?;
-        }
-        let Phase::Open(mut open) = std::mem::replace(&mut writer.phase, Phase::Closed) else {
-            // A first append that failed for good has left it closed, and must not pass for one that was.
-            return if self.retired.get().is_some() { lost } else { lost.and_then(|()| self.check_poison()) };
-        };
-        self.check_poison()?;
-        let closed = self.sealed(&mut open)?;
-        let edit =
-            self.edit_at_close(Edit::of(&open.state).close(closed), closed.base, closed.next_offset)?;
-        self.edit(&mut open.state, edit)?;
-        self.remove_old_snapshots(open.state.state().producers_at);
-        self.write_keys_at_close(open.active.segment(), &closed);
-        open.active.retire();
-        self.raise_durable(closed.next_offset);
-        lost
-    }
-
-    /// Seals the active segment and says what it holds.
-    pub(in crate::log) fn sealed(&self, open: &mut Open) -> Result<SegmentSummary> {
-        match open.active.seal() {
-            Ok(sealed) => Ok(open.appended.on(sealed)),
-            Err(WriteFailure::Undone(error)) => Err(error),
-            Err(WriteFailure::Stuck(error)) => Err(self.poison_with(error)),
-        }
-    }
-
-    /// The write side, ready to be appended to.
-    pub(in crate::log) fn opened<'a>(&self, writer: &'a mut Writer) -> Result<&'a mut Open> {
-        self.check_poison()?;
-        self.settle(writer)?;
-        match &mut writer.phase {
-            Phase::Open(open) => Ok(open),
-            Phase::Untouched(_) | Phase::Followed(_) | Phase::Closed => Err(self.closed()),
-        }
-    }
-
-    pub(in crate::log) fn closed(&self) -> Error {
-        self.check_poison()
-            .err()
-            .unwrap_or_else(|| Error::StoreClosed { path: self.directory.path().to_path_buf() })
     }
 }

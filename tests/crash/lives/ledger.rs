@@ -46,6 +46,20 @@ pub(crate) struct LogFacts {
 }
 
 impl Ledger {
+    pub(crate) fn numbers_of(&self, id: u128, key: &str) -> Vec<u64> {
+        let facts = self.facts();
+        let Some(topic) = facts.topics.get(&id) else { return Vec::new() };
+        let mut numbers = Vec::new();
+        for log in topic.logs.values() {
+            let of_key = log
+                .acknowledged
+                .values()
+                .filter(|(number, _)| log.tried.get(number).is_some_and(|k| k == key));
+            numbers.extend(of_key.map(|(number, _)| *number));
+        }
+        numbers
+    }
+
     pub(crate) fn facts(&self) -> MutexGuard<'_, Facts> {
         self.facts.lock().unwrap()
     }
@@ -105,4 +119,24 @@ pub(crate) fn parse(value: &[u8]) -> Result<(u128, u32, u64), String> {
         (Ok(topic), Ok(partition), Ok(number)) => Ok((topic, partition, number)),
         _ => Err(format!("a value that nobody wrote: {text:?}")),
     }
+}
+
+/// A record was handed out: it belongs there.
+pub(crate) fn handed_out(
+    facts: &mut Facts,
+    (place, offset): (&str, Offset),
+    value: Option<&[u8]>,
+    expected: Option<u128>,
+) -> Result<(), String> {
+    let (id, partition, number) = parse(value.unwrap_or_default())?;
+    let Some(topic) = facts.topics.get(&id) else {
+        return Err(format!("{place} at {offset}: a record of the unknown topic {id}"));
+    };
+    let belongs = format!("{}-{partition}", topic.name);
+    if belongs != place || expected.is_some_and(|expected| expected != id) {
+        return Err(format!(
+            "{place} at {offset}: record {number} of {belongs}, topic {id}, not {expected:?}"
+        ));
+    }
+    facts.log(id, partition).read(offset, number).map_err(|wrong| format!("{place}: {wrong}"))
 }

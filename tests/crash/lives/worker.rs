@@ -10,7 +10,7 @@ use annals::{
 };
 use annals_testing::Random;
 
-use super::ledger::{Facts, Ledger, TopicFacts, parse, value};
+use super::ledger::{Ledger, TopicFacts, handed_out, parse, value};
 use super::watchdog::Watchdog;
 
 /// `table` ones are compacted.
@@ -342,7 +342,7 @@ impl Worker {
             .into_iter()
             .for_each(|topic| _ = topic.erased.insert(key.to_owned()));
         // Those that were there before are gone afterwards.
-        let before = self.numbers_of(id, key);
+        let before = self.ledger.numbers_of(id, key);
         self.note(|| format!("erase {key} of {}", topic.name()));
         let Some(erased) = self.judge(id, "erase", topic.erase(key))? else { return Ok(()) };
         for partition in topic.partitions() {
@@ -365,20 +365,6 @@ impl Worker {
             }
         }
         Ok(())
-    }
-
-    fn numbers_of(&self, id: u128, key: &str) -> Vec<u64> {
-        let facts = self.ledger.facts();
-        let Some(topic) = facts.topics.get(&id) else { return Vec::new() };
-        let mut numbers = Vec::new();
-        for log in topic.logs.values() {
-            let of_key = log
-                .acknowledged
-                .values()
-                .filter(|(number, _)| log.tried.get(number).is_some_and(|k| k == key));
-            numbers.extend(of_key.map(|(number, _)| *number));
-        }
-        numbers
     }
 
     fn read_partition(&mut self) -> Outcome {
@@ -501,24 +487,4 @@ impl Worker {
             Err(error) => Err(format!("commit of {group}: {error:?}")),
         }
     }
-}
-
-/// A record was handed out: it belongs there.
-fn handed_out(
-    facts: &mut Facts,
-    (place, offset): (&str, Offset),
-    value: Option<&[u8]>,
-    expected: Option<u128>,
-) -> Outcome {
-    let (id, partition, number) = parse(value.unwrap_or_default())?;
-    let Some(topic) = facts.topics.get(&id) else {
-        return Err(format!("{place} at {offset}: a record of the unknown topic {id}"));
-    };
-    let belongs = format!("{}-{partition}", topic.name);
-    if belongs != place || expected.is_some_and(|expected| expected != id) {
-        return Err(format!(
-            "{place} at {offset}: record {number} of {belongs}, topic {id}, not {expected:?}"
-        ));
-    }
-    facts.log(id, partition).read(offset, number).map_err(|wrong| format!("{place}: {wrong}"))
 }

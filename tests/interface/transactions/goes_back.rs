@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use annals::{Consumer, Error, Record, Result, StartFrom, Store, TopicConfig};
+use annals_testing::{Call, FaultyFileSystem};
 
 const ORDERS: usize = 20;
+const ENOSPC: i32 = 28;
 
 fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
@@ -165,40 +168,124 @@ fn a_consumer_goes_back_to_where_it_was_sought_or_began() {
 }
 
 #[test]
-fn a_transaction_begun_before_another_was_aborted_does_not_commit_over_it() {
+fn the_offsets_of_a_consumer_are_of_one_transaction_at_a_time() {
     let (_dir, store) = store();
     let mut billing = member(&store);
-    billing.poll(Duration::ZERO).unwrap();
-    let mut first = store.transaction("first").unwrap();
-    first.commit_offsets(&billing).unwrap();
-    let ahead = billing.poll(Duration::ZERO).unwrap();
-    let mut second = store.transaction("second").unwrap();
-    second.commit_offsets(&billing).unwrap();
-    for order in &ahead {
-        second.send(Record::to("invoices").value(order.value().unwrap())).unwrap();
+    for aborts in [true, false] {
+        billing.poll(Duration::ZERO).unwrap();
+        let mut first = store.transaction("first").unwrap();
+        first.commit_offsets(&billing).unwrap();
+        // Again in the same one: what it says now.
+        first.commit_offsets(&billing).unwrap();
+        billing.poll(Duration::ZERO).unwrap();
+        let mut second = store.transaction("second").unwrap();
+        let is_refused = |refused: Result<()>| {
+            assert!(matches!(refused, Err(Error::InvalidArgument { .. })), "{refused:?}");
+        };
+        is_refused(second.commit_offsets(&billing));
+        is_refused(billing.commit());
+        is_refused(billing.commit_offsets([(("orders", 0).into(), 1)]));
+        let other = member_of(&store, 1);
+        is_refused(first.commit_offsets(&other));
+        drop(other);
+        let before = store.committed("billing").len();
+        if aborts {
+            first.abort().unwrap();
+            assert_eq!(store.committed("billing").len(), before);
+            // What it holds is to come again: it cannot be committed over.
+            is_refused(second.commit_offsets(&billing));
+            assert_eq!(billing.position(("orders", 0)).unwrap(), 0);
+        } else {
+            // Another member came and went: its partition is to be looked at anew.
+            drop(first);
+        }
     }
-    drop(first);
-    let refused = second.commit();
-    assert!(matches!(refused, Err(Error::InvalidArgument { .. })), "{refused:?}");
     finish(&store, &mut [("billing", &mut billing)]);
     check_each_once(&store);
 }
 
 #[test]
-fn the_same_records_in_another_transaction_are_done() {
+fn what_was_polled_after_commit_offsets_comes_again_too() {
     let (_dir, store) = store();
     let mut billing = member(&store);
-    let orders = billing.poll(Duration::ZERO).unwrap();
-    for is_last in [false, true] {
-        let mut tx = store.transaction("billing").unwrap();
-        tx.commit_offsets(&billing).unwrap();
-        for order in &orders {
-            tx.send(Record::to("invoices").value(order.value().unwrap())).unwrap();
-        }
-        if is_last {
-            tx.commit().unwrap();
-        }
+    billing.poll(Duration::ZERO).unwrap();
+    let mut tx = store.transaction("billing").unwrap();
+    tx.commit_offsets(&billing).unwrap();
+    // Of the other partition, which nobody had looked at before.
+    while billing.poll(Duration::ZERO).unwrap().iter().all(|order| order.partition() == 0) {}
+    tx.abort().unwrap();
+    for number in 0..2 {
+        assert_eq!(billing.position(("orders", number)).unwrap(), 0);
     }
     finish(&store, &mut [("billing", &mut billing)]);
     check_each_once(&store);
+}
+
+#[test]
+fn what_was_polled_after_commit_offsets_stays_handed_out_when_it_takes_effect() {
+    let (_dir, store) = store();
+    let mut billing = member(&store);
+    billing.poll(Duration::ZERO).unwrap();
+    let mut tx = store.transaction("billing").unwrap();
+    tx.commit_offsets(&billing).unwrap();
+    let ahead = billing
+        .poll(Duration::ZERO)
+        .unwrap()
+        .iter()
+        .map(|order| order.value().map(<[u8]>::to_vec))
+        .collect::<Vec<_>>();
+    tx.commit().unwrap();
+    let next = billing.poll(Duration::ZERO).unwrap();
+    assert!(!ahead.is_empty() && !next.is_empty());
+    assert!(next.iter().all(|order| !ahead.contains(&order.value().map(<[u8]>::to_vec))), "handed out once");
+}
+
+#[test]
+fn automatic_commits_wait_for_a_transaction_that_holds_the_offsets() {
+    let (_dir, store) = store();
+    let builder = store.consumer_builder().group("automatic").auto_commit(Duration::from_millis(1));
+    let mut billing = builder.max_poll_records(6).build().unwrap();
+    billing.subscribe(["orders"]).unwrap();
+    billing.poll(Duration::ZERO).unwrap();
+    let mut tx = store.transaction("billing").unwrap();
+    tx.commit_offsets(&billing).unwrap();
+    for _ in 0..3 {
+        billing.poll(Duration::from_millis(5)).unwrap();
+    }
+    drop(tx);
+    billing.close().unwrap();
+    let done: i64 = store.committed("automatic").values().map(|committed| committed.offset).sum();
+    assert_eq!(done, 0, "nothing of it was done");
+}
+
+#[test]
+fn a_send_that_fails_while_the_transaction_is_written_as_it_comes_ends_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = FaultyFileSystem::watching_order();
+    let store =
+        Store::builder(dir.path()).file_system(Arc::clone(&files) as _).maintain_by_hand().open().unwrap();
+    for topic in ["a", "b"] {
+        store.create_topic(topic, TopicConfig::new()).unwrap();
+        store.producer().send(Record::to(topic).value("before")).unwrap();
+    }
+    let mut billing = store.consumer("billing").unwrap();
+    billing.subscribe(["a"]).unwrap();
+    billing.poll(Duration::ZERO).unwrap();
+    let mut tx = store.transaction_builder("billing").buffer_bytes(0).begin().unwrap();
+    tx.commit_offsets(&billing).unwrap();
+    tx.send(Record::to("a").value("1")).unwrap();
+    files.fail_next(Call::Write, "b-0", ENOSPC);
+    let full = tx.send(Record::to("b").value("2")).unwrap_err();
+    assert!(full.is_disk_full(), "{full}");
+    files.heal();
+    // The disk has room again, and the transaction is over all the same.
+    assert!(tx.send(Record::to("a").value("3")).unwrap_err().is_disk_full());
+    assert!(tx.commit().unwrap_err().is_disk_full());
+    for topic in ["a", "b"] {
+        let partition = store.topic(topic).unwrap().partition(0).unwrap();
+        assert_eq!(partition.read(..).unwrap().into_iter().count(), 1, "nothing of it is in {topic}");
+    }
+    assert!(store.committed("billing").is_empty());
+    assert_eq!(billing.poll(Duration::ZERO).unwrap().len(), 1, "it comes again");
+    store.close().unwrap();
 }

@@ -179,6 +179,7 @@ fn committed_offsets_take_effect_with_the_records() {
         tx.commit_offsets(&consumer).unwrap();
         drop(tx);
         assert!(store.committed("billing").is_empty());
+        assert_eq!(consumer.poll(Duration::from_secs(5)).unwrap().len(), 5, "they come again");
         let mut tx = store.transaction_builder("billing").durability(durability).begin().unwrap();
         tx.send(Record::to("credits").partition(0).value("paid")).unwrap();
         tx.commit_offsets(&consumer).unwrap();

@@ -171,7 +171,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "records-accepted-after-the-last-batch-of-a-close",
-        file: "src/log/write/writer.rs",
+        file: "src/log/write/close.rs",
         good: "        self.accumulator.lock().refuse(closed);",
         bad: "        drop(closed);",
         caught_by: &[tests("crash", &["durability::refused::a_close_beside"])],

@@ -5,6 +5,7 @@ use super::*;
 const ANSWERS: Tests = tests("queue", &["answers::"]);
 const DONE: Tests = tests("queue", &["done::"]);
 const ENQUEUE: Tests = tests("queue", &["enqueue::"]);
+const LETTERS: Tests = tests("queue", &["letters::"]);
 const LIFE: Tests = tests("queue", &["life::"]);
 const LATER: Tests = tests("queue", &["later::"]);
 const ORDER: Tests = tests("queue", &["order::"]);
@@ -13,6 +14,34 @@ const MODEL: Tests = tests("queue", &["model::"]);
 const STATES: Tests = tests("lib", &["share::"]);
 
 pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "put-back-in-memory-alone",
+        file: "src/share/put_back.rs",
+        good: "self.queues.states.write(&place.slot, &mut inner, (&batches, now))?;",
+        bad: "self.queues.states.write(&place.slot, &mut inner, (&[], now))?;",
+        caught_by: &[ANSWERS],
+    },
+    Bug {
+        name: "what-is-scheduled-survives-erasure",
+        file: "src/share/holds.rs",
+        good: "record.key().is_some_and(key_matches) && Held::is_for(record, topic.id())",
+        bad: "record.key().is_some_and(key_matches) && Held::is_for(record, !topic.id())",
+        caught_by: &[LATER],
+    },
+    Bug {
+        name: "letters-of-others-counted",
+        file: "src/share/letter_count.rs",
+        good: "for record in records.iter().filter(|record| is_letter_of(record, of)) {",
+        bad: "for record in records.iter().filter(|record| is_letter_of(record, of) || true) {",
+        caught_by: &[LETTERS],
+    },
+    Bug {
+        name: "letters-unknown-before-somebody-looks",
+        file: "src/share/burial.rs",
+        good: "self.begin_letters(&topic.partition(target)?)?;",
+        bad: "",
+        caught_by: &[LETTERS],
+    },
     Bug {
         name: "id-forgotten-with-its-record",
         file: "src/share/id_log.rs",
@@ -177,7 +206,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "scheduled-twice-after-a-kill",
         file: "src/share/holds.rs",
-        good: "tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending));",
+        good: "tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending))?;",
         bad: "drop(pending);",
         caught_by: &[tests("queue", &["later::each"])],
     },

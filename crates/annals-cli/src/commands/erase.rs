@@ -7,7 +7,7 @@ use crate::failure::{Failure, Outcome};
 use crate::open::{Access, with_store};
 use crate::show::{Object, Screen, count, unhex};
 
-/// Take every record of a key out of the files of a topic.
+/// Take every record of a key out of the files of a topic, of what is scheduled for it, and of the dead letters of its queues.
 ///
 /// Backups and other copies are not reached.
 ///
@@ -35,7 +35,7 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
         }
     };
     with_store(arguments, Access::Write, |store| {
-        let reports = store.topic(&options.topic)?.erase(&key)?;
+        let reports = store.erase(&options.topic, &key)?;
         if screen.json {
             return reports.iter().try_for_each(|report| {
                 screen.object(

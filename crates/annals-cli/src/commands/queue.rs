@@ -1,17 +1,18 @@
 //! `queue`: messages that wait, and those that were given up.
 
-use annals::DeadLetter;
 use annals::stats::QueueStats;
+use annals::{DeadLetter, DeadLetters, Error, Store};
 use clap::{Args, Subcommand};
 
 use crate::arguments::Arguments;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::open::{Access, with_store};
 use crate::show::{Escaped, Object, Screen, Table, count};
 
 /// Show queues and their dead letters, and send these back.
 ///
-/// A queue's locks and delays are in the memory of the process that works on it: the store is opened to write.
+/// A queue's locks and delays are in the memory of the process that works on it: the store is opened to write, and nobody else may
+/// have it open. Beside a service, `consume --topic TOPIC.GROUP.dead --print-headers` prints its letters.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     List(List),
@@ -48,25 +49,62 @@ pub(crate) struct Letters {
 }
 
 pub(crate) fn run(verb: &Verb, arguments: &Arguments, screen: &mut Screen) -> Outcome {
-    with_store(arguments, Access::Write, |store| match verb {
+    let outcome = with_store(arguments, Access::Write, |store| match verb {
         Verb::List(List {}) => list(&store.stats()?.queues, screen),
         Verb::DeadLetters(options) => {
-            let mut letters = store.dead_letters(&options.topic, &options.group)?;
-            show(&letters.take(options.max_messages)?, screen)
+            let letters = open_letters(store, options)?.take(options.max_messages)?;
+            show(&letters, screen)
         }
         Verb::Redrive(options) => {
-            let sent = store.dead_letters(&options.topic, &options.group)?.redrive(options.max_messages)?;
+            let sent = open_letters(store, options)?.redrive(options.max_messages)?;
             let object = || {
                 let object = Object::new("redriven").text("topic", &options.topic);
                 object.text("group", &options.group).number("messages", sent)
             };
             screen.either(object, format_args!("Sent {} back to {}.", count(sent, "message"), options.topic))
         }
-    })
+    });
+    match outcome {
+        Err(Failure::Store(error @ (Error::StoreLocked { .. } | Error::StoreInUse { .. }))) => {
+            Err(Failure::Instead(Box::new(error), instead(verb)))
+        }
+        outcome => outcome,
+    }
+}
+
+/// What works beside the process that has the store.
+fn instead(verb: &Verb) -> String {
+    match verb {
+        Verb::List(List {}) => {
+            "how far its queues are is known to that process alone: `Store::stats` there has it; beside it, `annals stats` and `annals top` have topics and groups"
+                .to_owned()
+        }
+        Verb::DeadLetters(Letters { topic, group, .. }) => format!(
+            "beside it, `annals consume --topic {topic}.{group}.dead --print-headers` prints all letters, those that were sent back or discarded, too"
+        ),
+        Verb::Redrive(_) => {
+            "that process can send letters back, with `Store::dead_letters`; the command can once it has closed the store"
+                .to_owned()
+        }
+    }
+}
+
+fn open_letters(store: &Store, options: &Letters) -> Outcome<DeadLetters> {
+    let Letters { topic, group, .. } = options;
+    let letters = store.dead_letters(topic, group)?;
+    let is_of = |queue: &QueueStats| {
+        queue.group == *group && (queue.topic == *topic || queue.letters_of.as_ref() == Some(topic))
+    };
+    if store.stats()?.queues.iter().any(is_of) {
+        return Ok(letters);
+    }
+    Err(Failure::Missing(format!(
+        "group {group:?} has no queue on topic {topic:?}: `annals queue list` prints those there are"
+    )))
 }
 
 fn list(queues: &[QueueStats], screen: &mut Screen) -> Outcome {
-    let mut table = Table::new(&["TOPIC", "GROUP", ">WAITING", ">OLDEST-MS"]);
+    let mut table = Table::new(&["TOPIC", "GROUP", "LETTERS-OF", ">WAITING", ">OLDEST-MS"]);
     for queue in queues {
         let age = queue.oldest_age.map(|age| age.as_millis());
         if screen.json {
@@ -74,6 +112,7 @@ fn list(queues: &[QueueStats], screen: &mut Screen) -> Outcome {
                 &Object::new("queue")
                     .text("topic", &queue.topic)
                     .text("group", &queue.group)
+                    .maybe_text("letters_of", queue.letters_of.as_deref())
                     .number("waiting", queue.waiting)
                     .maybe_number("age_milliseconds", age),
             )?;
@@ -81,6 +120,7 @@ fn list(queues: &[QueueStats], screen: &mut Screen) -> Outcome {
         table.row([
             queue.topic.clone(),
             queue.group.clone(),
+            queue.letters_of.clone().unwrap_or_default(),
             queue.waiting.to_string(),
             age.map_or_else(String::new, |age| age.to_string()),
         ]);

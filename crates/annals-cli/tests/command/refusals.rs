@@ -271,4 +271,18 @@ fn dead_letters_are_shown_and_sent_back() {
     assert_eq!(String::from_utf8_lossy(&read.stdout), "order 0\norder 1\norder 2\norder 0\n");
     let none = annals(&path, &["queue", "redrive", "--topic", "orders", "--group", "nobody"]);
     assert_eq!(none.status.code(), Some(3), "{}", said(&none));
+    let _service = Store::open(&path).unwrap();
+    let shown = annals(&path, &[&["queue", "dead-letters"], &of_queue[..]].concat());
+    assert_eq!(shown.status.code(), Some(5), "{}", said(&shown));
+    assert!(
+        said(&shown).contains("`annals consume --topic orders.packers.dead --print-headers`"),
+        "{}",
+        said(&shown)
+    );
+    let instead = annals(&path, &["consume", "--topic", "orders.packers.dead", "--print-headers"]);
+    assert!(
+        String::from_utf8_lossy(&instead.stdout).contains("no box is large enough"),
+        "{}",
+        said(&instead)
+    );
 }

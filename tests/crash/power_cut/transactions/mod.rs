@@ -2,6 +2,8 @@
 //! that was acknowledged at `Disk` is found, and what one life has found the next one finds too. Several lives go before the cut: some
 //! are killed, some lose their power, some are closed without having written a marker.
 //!
+//! `ANNALS_CRASH_SEED` plays one seed again, `ANNALS_TRANSACTION_SEED` says with which to begin.
+//!
 //! `ANNALS_TRANSACTION_STATES=1000000 cargo test --test crash power_cut::transactions -- --nocapture`
 
 mod machine;
@@ -128,7 +130,8 @@ fn look_at(moment: &Moment, each: usize, (seed, before): (u64, usize), random: &
 #[test]
 fn transactions() {
     let most = count_from_env("ANNALS_TRANSACTION_STATES", 3_000);
-    let first = u64::try_from(count_from_env("ANNALS_CRASH_SEED", 1)).unwrap();
+    let begin = count_from_env("ANNALS_TRANSACTION_SEED", 1);
+    let first = u64::try_from(count_from_env("ANNALS_CRASH_SEED", begin)).unwrap();
     let (mut states, mut seed, mut moments_seen, mut seen) = (0, first, 0, Seen::default());
     while states < most {
         let moments = Machine::lives(seed, &mut seen);
@@ -142,6 +145,9 @@ fn transactions() {
                 moments_seen += 1;
                 states += look_at(moment, each, (seed, states), &mut random);
             }
+        }
+        if seed.is_multiple_of(10) {
+            println!("{states} states of seeds {first} to {seed}");
         }
         seed += 1;
         if std::env::var_os("ANNALS_CRASH_SEED").is_some() {

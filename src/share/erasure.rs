@@ -1,0 +1,72 @@
+//! Erasing records of a topic where queues and schedules have them beside it.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::log::EraseReport;
+use crate::share::holds::Holds;
+use crate::share::letter::letter_key;
+use crate::share::queues::{Queues, named};
+use crate::topic::{Partition, RecordRef, Topic};
+use crate::types::Offset;
+
+impl Queues {
+    /// Takes all records of a key out of what is held for later, out of the topic, and out of the dead letters of its queues.
+    pub(crate) fn erase(&self, holds: &Arc<Holds>, topic: &str, key: &[u8]) -> Result<Vec<EraseReport>> {
+        let topic = self.topics.get(topic)?;
+        // What is moved meanwhile goes the same way: from what is held to the topic, from there to the letters.
+        let (_, mut reports) = holds.take_out(&topic, &|other| other == key)?;
+        reports.retain(|report| report.records > 0);
+        reports.extend(topic.erase(key)?);
+        for partition in self.letters_of(&topic) {
+            let goes =
+                |record: &RecordRef<'_>| letter_key(record, topic.name()).is_some_and(|own| own == key);
+            let (_, report) = remove_where(&partition, &goes)?;
+            reports.extend((report.records > 0).then_some(report));
+        }
+        Ok(reports)
+    }
+
+    /// The partitions that have dead letters of a topic's queues.
+    fn letters_of(&self, topic: &Topic) -> Vec<Partition> {
+        let mut partitions = Vec::new();
+        for letters in self.topics.all() {
+            let slots = self.of_topic(letters.id());
+            let of_topic = slots.iter().filter(|slot| named(&slot.name.owner).1 == Some(topic.name()));
+            let mut numbers: Vec<_> = of_topic.map(|slot| slot.name.partition).collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            partitions.extend(numbers.into_iter().filter_map(|number| letters.partition(number).ok()));
+        }
+        partitions
+    }
+}
+
+/// Takes records out of a partition, so that no file of it has them any more. Says where they were.
+pub(super) fn remove_where(
+    partition: &Partition,
+    goes: &dyn Fn(&RecordRef<'_>) -> bool,
+) -> Result<(Vec<Offset>, EraseReport)> {
+    let mut found: Vec<Offset> = Vec::new();
+    let mut reader = partition.walk(0..Offset::MAX)?.with_undecided();
+    loop {
+        let records = reader.fetch()?;
+        if records.is_empty() {
+            break;
+        }
+        found.extend(records.iter().filter(goes).map(|record| record.offset()));
+    }
+    let one = |offset: &Offset| *offset..=*offset;
+    let mut ranges: Vec<RangeInclusive<Offset>> = Vec::new();
+    for range in found.iter().map(one) {
+        match ranges.last_mut() {
+            Some(before) if *before.end() + 1 == *range.start() => *before = *before.start()..=*range.end(),
+            _ => ranges.push(range),
+        }
+    }
+    let log = partition.log();
+    let removed = log.remove_offsets(&ranges).and_then(|report| log.free_what_is_owed().map(|()| report));
+    let report = removed.map_err(|error| error.in_partition(partition.topic_partition()))?;
+    Ok((found, report))
+}

@@ -1,0 +1,49 @@
+//! Giving messages back that nobody has begun to work on.
+
+use crate::error::Result;
+use crate::format::{DeliveryState, StateBatch};
+use crate::share::answers::lock_lost;
+use crate::share::queue::{Place, Queue};
+use crate::share::runs::{Lock, RunState, Span, length};
+use crate::share::share_partition::SharePartition;
+use crate::share::slot::push;
+use crate::types::Offset;
+
+impl Queue {
+    /// Has messages handed out again: this delivery does not count, and is written so before anybody else is handed them.
+    pub(super) fn put_back(&self, place: &Place, lock: Lock, offsets: &[Offset]) -> Result<()> {
+        let (mut inner, now) = self.enter(place)?;
+        let (mut batches, mut lost) = (Vec::new(), None);
+        for offset in offsets {
+            match inner.state.held(*offset, lock.id, now) {
+                Some(Span { count, .. }) => {
+                    let before = count.saturating_sub(1).max(0);
+                    push(&mut batches, (*offset, *offset), (DeliveryState::Available, before));
+                }
+                None => lost = lost.or(Some(*offset)),
+            }
+        }
+        if self.settings.counts_written {
+            self.queues.states.write(&place.slot, &mut inner, (&batches, now))?;
+        }
+        for batch in &batches {
+            inner.counters.released += length(batch.first, batch.last);
+            inner.state.put_back(batch);
+        }
+        let lost = lost.map_or(Ok(()), |offset| Err(lock_lost(place, &inner, offset)));
+        drop(inner);
+        self.watchers.raise();
+        lost
+    }
+}
+
+impl SharePartition {
+    /// They are to be handed out again, after so many deliveries. One that is tried by itself stays so.
+    fn put_back(&mut self, batch: &StateBatch) {
+        let suspect = self.suspect.filter(|(offset, _)| (batch.first..=batch.last).contains(offset));
+        self.let_go(batch.first, batch.last, batch.count);
+        if let Some((offset, _)) = suspect {
+            self.runs.set(offset, offset, (RunState::Suspect, batch.count));
+        }
+    }
+}
