@@ -17,7 +17,6 @@ mod descriptors;
 mod directory;
 mod file;
 mod id;
-mod large_pages;
 #[cfg(target_os = "linux")]
 mod listing;
 #[cfg(target_os = "linux")]
@@ -42,10 +41,9 @@ pub(crate) use descriptors::{descriptor_limit, most_held};
 pub(crate) use directory::{Directory, Guard, Link, PublishFailure};
 pub(crate) use file::{File, Unwritten};
 pub(crate) use id::random_id;
-pub(crate) use large_pages::roomy;
 pub(crate) use maps::MapSlot;
 pub use os::OsFileSystem;
-pub(crate) use prefetch::{prefetch, prefetch_place, will_need};
+pub(crate) use prefetch::{prefetch, will_need};
 pub(crate) use process::Process;
 pub use seam::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
 pub use shared::SharedMemory;

@@ -37,22 +37,6 @@ pub(crate) fn will_need(bytes: &[u8]) {
     let _ = bytes;
 }
 
-/// The same of a place in a table.
-#[inline]
-pub(crate) fn prefetch_place<T>(place: &T) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: the address is that of a reference; a prefetch reads nothing that the program could see, and cannot fault.
-        #[expect(unsafe_code, reason = "std has no prefetch")]
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(place).cast());
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
-}
-
 /// Nothing on processors for which stable Rust has no prefetch.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]

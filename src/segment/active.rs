@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{
-    BatchHeader, BatchTerms, SegmentFile, SegmentSummary, TimeIndexEntry, segment_file_name,
-};
+use crate::format::{BatchHeader, SegmentFile, SegmentSummary, TimeIndexEntry, segment_file_name};
 use crate::io::{Directory, File, OpenMode, Unwritten};
 use crate::segment::aborted::with_aborted;
 use crate::segment::by_key::key_stamp;
@@ -27,9 +25,6 @@ pub(crate) struct SegmentConfig {
 
 /// Terms of records that one segment holds in memory at most, a batch's apart.
 pub(in crate::segment) const MOST_TERMS: usize = 1 << 20;
-
-/// Terms whose table fits the processor's cache.
-const SMALL_TABLE: usize = 1 << 14;
 
 /// Least and most that is allocated ahead of the writes.
 const ALLOCATE_LEAST: u64 = 4 * 1024;
@@ -204,16 +199,6 @@ impl ActiveSegment {
     /// without an index are found by is not known: then their number counts.
     pub(crate) fn has_many_keys(&self) -> bool {
         self.terms >= MOST_TERMS || self.tally.record_count >= MOST_TERMS as u64
-    }
-
-    /// These terms are taken in soon. A small table is in the cache anyway.
-    #[inline]
-    pub(crate) fn expect_keys(&self, terms: Option<&BatchTerms>) {
-        if self.terms > SMALL_TABLE
-            && let Some(terms) = terms
-        {
-            self.segment.keys().prefetch(terms);
-        }
     }
 
     /// Takes in what the records of a batch are found by, before readers can come to it: the one that was appended last.

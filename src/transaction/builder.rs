@@ -78,7 +78,7 @@ impl TransactionBuilder {
     }
 
     /// `transaction.timeout.ms`: how long a transaction of which something is written may stay undecided. Then it is aborted, for
-    /// readers wait for it. Default: a minute; at most 15.
+    /// readers wait for it. Measured by the system's clock of elapsed time: a store's own clock, as of a test, does not end it. Default: a minute; at most 15.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self

@@ -123,16 +123,6 @@ impl Drop for UnqueuedInFlight<'_> {
 }
 
 impl Writer {
-    /// What the batch's records are found by is put down soon.
-    #[inline]
-    fn expect_keys(&self, batch: &OpenBatch) {
-        if self.rules.key_index
-            && let Phase::Open(open) = &self.phase
-        {
-            open.active.expect_keys(batch.terms());
-        }
-    }
-
     pub(in crate::log) fn new(found: Examined, config: &LogConfig) -> Self {
         Self {
             first_undecided: found.producers.first_undecided(),
@@ -257,7 +247,6 @@ impl Log {
     fn write_one(self: &Arc<Self>, writer: &mut Writer, batch: &mut OpenBatch) -> Result<()> {
         self.check_poison()?;
         self.settle(writer)?;
-        writer.expect_keys(batch);
         self.write_batch(writer, batch)
     }
 
@@ -277,7 +266,6 @@ impl Log {
         self.check_poison()?;
         self.settle(writer)?;
         while let Some(batch) = batches.front_mut() {
-            writer.expect_keys(batch);
             self.write_batch(writer, batch)?;
             batch.tell(|| Ok(()));
             if let Some(written) = batches.pop_front() {

@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use crate::format::{BatchHeader, BatchTerms, KeyEntry, Malformed, RecordIter, TermHash, for_each_term};
-use crate::io::{prefetch_place, roomy};
 use crate::segment::keys::hit::{Hit, NewBatch};
 use crate::types::Offset;
 
@@ -176,23 +175,12 @@ impl Growing {
 
     fn enlarge(&mut self) {
         let before = std::mem::take(&mut self.slots);
-        let count = (before.len() * 2).max(LEAST_SLOTS);
-        self.slots = roomy(count);
-        self.slots.resize(count, Slot::FREE);
+        self.slots = vec![Slot::FREE; (before.len() * 2).max(LEAST_SLOTS)];
         for slot in before.into_iter().filter(|slot| slot.hash.is_taken) {
             let at = self.find(slot.hash.term());
             if let Some(free) = self.slots.get_mut(at) {
                 *free = slot;
             }
-        }
-    }
-
-    /// Has the place of a hash brought into the cache.
-    #[inline]
-    pub(super) fn prefetch(&self, hash: TermHash) {
-        let mask = self.slots.len().wrapping_sub(1);
-        if let Some(slot) = self.slots.get(usize::try_from(hash.spread() >> 24).unwrap_or_default() & mask) {
-            prefetch_place(slot);
         }
     }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::{BatchTerms, KeyEntry, KeyStamp, TermHash};
+use crate::format::{KeyEntry, KeyStamp, TermHash};
 use crate::io::Directory;
 use crate::locks::{Mutex, RwLock};
 use crate::segment::ReadMode;
@@ -98,16 +98,7 @@ impl Keys {
         state.before.terms() + state.growing.as_ref().map_or(0, |part| part.read().len())
     }
 
-    /// Has brought into the cache where these terms will be put down.
-    pub(in crate::segment) fn prefetch(&self, terms: &BatchTerms) {
-        let state = self.state.read();
-        if let Some(growing) = &state.growing {
-            let growing = growing.read();
-            terms.iter().for_each(|(hash, _)| growing.prefetch(hash));
-        }
-    }
-
-    /// The same of the first places where a term is looked for in a file; true where they may have to come from the disk.
+    /// Has the first places where a term is looked for in a file brought into memory; true where they may have to come from the disk.
     pub(in crate::segment) fn prefetch_look(&self, hash: TermHash) -> bool {
         if let Before::File(file, _) = &self.state.read().before { file.prefetch(hash) } else { false }
     }

@@ -157,7 +157,12 @@ impl Setting {
             }
             Kind::CountLimit => {
                 let count = parse_bytes(value).filter(|count| i64::try_from(*count).is_ok());
-                let count = count.ok_or_else(|| invalid("-1 for no limit, or a number from 0 up".to_owned()));
+                let count = count.ok_or_else(|| {
+                    invalid(format!(
+                        "-1 for no limit, or a number from 0 to {}, or with a unit up to TiB: 10GiB",
+                        i64::MAX
+                    ))
+                });
                 count.map(|count| count.to_string())
             }
             Kind::Number(range) => {

@@ -222,6 +222,25 @@ fn what_was_polled_after_commit_offsets_comes_again_too() {
 }
 
 #[test]
+fn what_was_polled_after_commit_offsets_stays_handed_out_when_it_takes_effect() {
+    let (_dir, store) = store();
+    let mut billing = member(&store);
+    billing.poll(Duration::ZERO).unwrap();
+    let mut tx = store.transaction("billing").unwrap();
+    tx.commit_offsets(&billing).unwrap();
+    let ahead = billing
+        .poll(Duration::ZERO)
+        .unwrap()
+        .iter()
+        .map(|order| order.value().map(<[u8]>::to_vec))
+        .collect::<Vec<_>>();
+    tx.commit().unwrap();
+    let next = billing.poll(Duration::ZERO).unwrap();
+    assert!(!ahead.is_empty() && !next.is_empty());
+    assert!(next.iter().all(|order| !ahead.contains(&order.value().map(<[u8]>::to_vec))), "handed out once");
+}
+
+#[test]
 fn automatic_commits_wait_for_a_transaction_that_holds_the_offsets() {
     let (_dir, store) = store();
     let builder = store.consumer_builder().group("automatic").auto_commit(Duration::from_millis(1));
