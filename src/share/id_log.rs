@@ -123,6 +123,12 @@ impl IdLog {
         first
     }
 
+    /// Writes what is not written, so that the next life knows in which order they were sent. What cannot be written it finds in the topic.
+    pub(super) fn keep_at_close(&self, now: Timestamp) -> Result<()> {
+        let has_some = self.rings.lock().as_ref().is_some_and(|rings| !rings.is_empty());
+        if has_some { self.keep_all(now) } else { Ok(()) }
+    }
+
     /// Forgets those of topics that are gone: what is written of them goes with the next open that asks.
     pub(super) fn forget_deleted(&self) {
         if let Some(rings) = &mut *self.rings.lock() {
@@ -177,9 +183,33 @@ impl IdLog {
         };
         known_ones.extend(ring.pending.iter().map(|one| (one.at, one.hash)));
         let mut missing = sent_since(&topic.partitions(), begins)?;
+        let is_written = |one: &SentRecord| known_ones.contains(&(one.at, one.hash));
+        // They are written in the order in which they were sent: what lies before a written one is written, or was one too many.
+        let mut written_up_to: BTreeMap<u32, Offset> = BTreeMap::new();
+        for one in missing.iter().filter(|one| is_written(one)) {
+            written_up_to.insert(one.partition.number(), one.offset);
+        }
+        let newest = ring.written.back().map(|(at, _)| *at);
+        let is_later = |one: &SentRecord| match written_up_to.get(&one.partition.number()) {
+            Some(written) => one.offset > *written,
+            // Of several partitions nobody knows which was first within a millisecond.
+            None => newest.is_none_or(|newest| one.at > newest),
+        };
+        let is_wider = known != Some(wanted);
+        let mut older = Vec::new();
+        missing.retain(|one| {
+            let is_new = !known_ones.contains(&(one.at, one.hash));
+            let is_kept = is_new && (is_wider || is_later(one));
+            if is_new && !is_kept {
+                older.push(one.clone());
+            }
+            is_kept
+        });
+        missing.sort_by_key(|one| one.latest);
         missing.retain(|one| known_ones.insert((one.at, one.hash)));
-        missing.sort_by_key(|one| one.at);
-        let missing = missing.into_iter().map(|SentRecord { partition, offset, at, hash }| Pending {
+        older.sort_by_key(|one| one.latest);
+        older.retain(|one| known_ones.insert((one.at, one.hash)));
+        let missing = missing.into_iter().map(|SentRecord { partition, offset, at, hash, .. }| Pending {
             partition,
             offset,
             at,
@@ -193,8 +223,11 @@ impl IdLog {
             self.ledger.sync()?;
         }
         ring.is_whole = true;
-        sent.extend(ring.pending.iter().map(|one| (one.at, one.hash)));
-        Ok(sent)
+        // Whatever they are, they are in nobody's way.
+        let mut all: Vec<_> = older.iter().map(|one| (one.at, one.hash)).collect();
+        all.append(&mut sent);
+        all.extend(ring.pending.iter().map(|one| (one.at, one.hash)));
+        Ok(all)
     }
 
     /// Writes those whose records are durable, up to the first whose record is not.

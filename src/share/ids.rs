@@ -65,9 +65,8 @@ pub(super) struct Ids {
 }
 
 impl Ids {
-    /// Those that were found; of those of one time the first that was sent first.
-    pub(super) fn of(window: Window, mut found: Vec<(Timestamp, u128)>) -> Self {
-        found.sort_by_key(|(at, _)| *at);
+    /// Those that were found, the first that was sent first. Their times may go back, as a clock does.
+    pub(super) fn of(window: Window, found: Vec<(Timestamp, u128)>) -> Self {
         let mut ids = Self { window, sent: HashMap::new(), order: VecDeque::new(), last: 0 };
         for (at, id) in found {
             ids.note(id, at);
@@ -118,12 +117,14 @@ fn decode(header: &[u8]) -> Option<(Timestamp, u128)> {
 }
 
 /// A record that was sent with an id.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct SentRecord {
     pub(super) partition: Partition,
     pub(super) offset: Offset,
     pub(super) at: Timestamp,
     pub(super) hash: u128,
+    /// The latest time in its partition up to it: what was sent after another there does not come before it for a clock that went back.
+    pub(super) latest: Timestamp,
 }
 
 /// The records with an id from a time on, and from the first record of it in each partition.
@@ -131,6 +132,7 @@ pub(super) fn sent_since(partitions: &[Partition], begins: Timestamp) -> Result<
     let mut found = Vec::new();
     for partition in partitions {
         let Some(from) = partition.offset_for_time(begins)? else { continue };
+        let mut latest = Timestamp::MIN;
         let mut reader = partition.walk(from.offset..Offset::MAX)?.with_undecided();
         loop {
             let records = reader.fetch()?;
@@ -139,7 +141,8 @@ pub(super) fn sent_since(partitions: &[Partition], begins: Timestamp) -> Result<
             }
             let of = |record: RecordRef<'_>| {
                 let (at, hash) = decode(record.header(ID_HEADER)?)?;
-                Some(SentRecord { partition: partition.clone(), offset: record.offset(), at, hash })
+                latest = latest.max(at);
+                Some(SentRecord { partition: partition.clone(), offset: record.offset(), at, hash, latest })
             };
             found.extend(records.iter().filter_map(of));
         }

@@ -146,6 +146,11 @@ impl Queues {
         self.ids.keep_all(self.clock.now())
     }
 
+    /// The store is closed: what is in memory alone is written.
+    pub(crate) fn close(&self) -> Result<()> {
+        self.ids.keep_at_close(self.clock.now())
+    }
+
     /// Records among the states that are not understood.
     pub(crate) fn skipped(&self) -> &[SkippedRecord] {
         &self.skipped

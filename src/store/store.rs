@@ -365,6 +365,7 @@ impl Inner {
             self.agenda.stop();
             // What cannot be written now is decided the same way by the next open.
             drop(caught(|| self.transactions.finish()));
+            drop(caught(|| self.queues.close()));
             let closed = caught(|| self.topics.close());
             self.agenda.stop_tasks();
             self.owner.iter().for_each(|owner| owner.close());

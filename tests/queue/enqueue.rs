@@ -274,3 +274,33 @@ fn as_many_ids_are_kept_as_the_window_says_and_their_room_is_bounded() {
         ids.read(..).unwrap().into_iter().map(|record| record.unwrap().key).collect();
     assert!((2800..=2 * 2800 + 1).contains(&slots.len()), "{}", slots.len());
 }
+
+/// The last ones sent, by number: the clock says nothing of their order.
+#[test]
+fn the_last_ids_are_known_after_a_restart_whatever_the_clock_said() {
+    for partitions in [1, 4] {
+        for goes_back in [false, true] {
+            let world = World::new(partitions);
+            let window =
+                |world: &World| world.store.enqueuer_builder("jobs").unique_within(HOUR, 4).build().unwrap();
+            let jobs = window(&world);
+            for number in 0..8 {
+                if goes_back && number == 6 {
+                    world.clock.set(1_000_000 - 5_000);
+                }
+                jobs.send_once(&number.to_string(), Record::new().value("mail")).unwrap();
+            }
+            world.store.close().unwrap();
+            let next = world.killed();
+            let jobs = window(&next);
+            for number in 4..8 {
+                let again = jobs.send_once(&number.to_string(), Record::new());
+                assert!(
+                    matches!(again, Err(Error::DuplicateMessage { .. })),
+                    "{number} of {partitions}: {again:?}"
+                );
+            }
+            jobs.send_once("3", Record::new()).expect("it is not among the last ones");
+        }
+    }
+}

@@ -15,6 +15,13 @@ const STATES: Tests = tests("lib", &["share::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "ids-that-were-one-too-many-come-back-as-the-newest",
+        file: "src/share/id_log.rs",
+        good: "let is_kept = is_new && (is_wider || is_later(one));",
+        bad: "let is_kept = is_new;",
+        caught_by: &[tests("queue", &["enqueue::the_last_ids"])],
+    },
+    Bug {
         name: "put-back-in-memory-alone",
         file: "src/share/put_back.rs",
         good: "self.queues.states.write(&place.slot, &mut inner, (&batches, now))?;",
