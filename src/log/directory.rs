@@ -87,7 +87,7 @@ impl Log {
     fn is_new(directory: &Directory) -> Result<bool> {
         let is_of_the_first = |entry: &Entry| {
             let of_segment = parse_segment_file_name(&entry.name).is_some_and(|name| name.base == 0);
-            entry.kind == EntryKind::File && (of_segment || entry.name == format!("{STATE_FILE}.new"))
+            entry.kind == EntryKind::File && (of_segment || is_begun(&entry.name))
         };
         Ok(directory.list()?.iter().all(is_of_the_first) && Self::is_empty(directory)?)
     }
@@ -98,7 +98,7 @@ impl Log {
         for entry in directory.list()? {
             let segment_file = parse_segment_file_name(&entry.name);
             let is_snapshot = parse_snapshot_file_name(&entry.name).is_some();
-            let is_known = segment_file.is_some() || is_snapshot || entry.name == format!("{STATE_FILE}.new");
+            let is_known = segment_file.is_some() || is_snapshot || is_begun(&entry.name);
             if entry.kind != EntryKind::File || !is_known {
                 return Ok(false);
             }
@@ -121,6 +121,14 @@ impl Log {
         directory.sync()?;
         directory.remove_all()
     }
+}
+
+/// True for a file that was begun and has no name yet: it says nothing.
+fn is_begun(name: &str) -> bool {
+    name.strip_suffix(".new").is_some_and(|name| {
+        name == STATE_FILE
+            || parse_segment_file_name(name).is_some_and(|name| name.file == SegmentFile::KeyIndex)
+    })
 }
 
 /// The state of a partition without a record, whose only segment is `closed`.

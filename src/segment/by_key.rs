@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{
     BatchHeader, Codec, Decompressor, KeyEntry, KeyStamp, Malformed, RecordIter, SegmentSummary, TermHash,
     first_key, for_each_term, record_at,
@@ -121,7 +121,8 @@ impl Walk for FromBatches<'_> {
     }
 
     fn unless_left(&self, write: &mut dyn FnMut() -> Result<()>) -> Result<()> {
-        let mut outcome = Ok(());
+        let path = self.segment.log().directory().path().to_path_buf();
+        let mut outcome = Err(Error::StoreClosed { path });
         self.segment.log().unless_left(|| outcome = write());
         outcome
     }

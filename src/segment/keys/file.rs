@@ -218,12 +218,18 @@ pub(super) fn write_file(
 ) -> Result<()> {
     let name = segment_file_name(base, SegmentFile::KeyIndex);
     let unnamed = format!("{name}.new");
-    directory.remove_if_there(&unnamed)?;
-    let filled = directory.open(&unnamed, OpenMode::CreateNew).and_then(|file| fill(&file));
+    let mut file = None;
+    // The directory of a segment that has left may be that of another topic by now, of the same name.
+    walk.unless_left(&mut || {
+        directory.remove_if_there(&unnamed)?;
+        file = Some(directory.open(&unnamed, OpenMode::CreateNew)?);
+        Ok(())
+    })?;
+    let filled = file.as_ref().map_or(Ok(()), fill);
     let named = filled.and_then(|()| walk.unless_left(&mut || directory.rename(&unnamed, &name)));
     if named.is_err() {
         // What cannot be removed now is removed by the next attempt, or with the segment.
-        drop(directory.remove_if_there(&unnamed));
+        drop(walk.unless_left(&mut || directory.remove_if_there(&unnamed)));
     }
     named
 }

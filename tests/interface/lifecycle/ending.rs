@@ -19,6 +19,7 @@ enum Work {
     DeletionOfRecords,
     Maintenance,
     Append,
+    KeyIndex,
 }
 
 const ALL: [Work; 7] = [
@@ -44,6 +45,7 @@ impl Work {
             Self::Compaction => config.cleanup_policy(annals::CleanupPolicy::Compact),
             Self::Retention | Self::RetentionOfAll | Self::Maintenance => config.retention_bytes(1000),
             Self::Erasure | Self::DeletionOfRecords | Self::Append => config,
+            Self::KeyIndex => config.key_index(true),
         }
     }
 
@@ -55,7 +57,7 @@ impl Work {
             Self::Retention => topic.apply_retention().map(drop),
             Self::RetentionOfAll => store.apply_retention().map(drop),
             Self::DeletionOfRecords => partition.delete_records(33).map(drop),
-            Self::Maintenance => store.maintain(),
+            Self::Maintenance | Self::KeyIndex => store.maintain(),
             Self::Append => partition
                 .append(&[Record::new().key("1").value(&*"y".repeat(200))], Durability::Disk)
                 .map(drop),
@@ -67,7 +69,16 @@ impl Work {
     /// The calls at which the end has to wait. A sync of an append holds the file and not its name: it changes nothing, and what
     /// it syncs may be gone.
     fn holds(self, call: Call) -> bool {
-        Call::MUTATING.contains(&call) && (self, call) != (Self::Append, Call::Sync)
+        match self {
+            // What is written has no name yet, or none any more.
+            Self::KeyIndex => matches!(call, Call::Create | Call::Rename | Call::Remove),
+            _ => Call::MUTATING.contains(&call) && (self, call) != (Self::Append, Call::Sync),
+        }
+    }
+
+    /// The files that it changes.
+    fn files(self) -> &'static str {
+        if self == Self::KeyIndex { ".keyindex" } else { "orders-0" }
     }
 
     fn changes(self, files: &FaultyFileSystem) -> usize {
@@ -89,7 +100,7 @@ fn ends_at(work: Work, end: End, number: usize) -> bool {
     }
     let gate = Arc::new(Gate::default());
     let held: Vec<_> = Call::MUTATING.into_iter().filter(|call| work.holds(*call)).collect();
-    files.fail(&held, "orders-0", (number, Times::Once), Fault::Hold(Arc::clone(&gate)));
+    files.fail(&held, work.files(), (number, Times::Once), Fault::Hold(Arc::clone(&gate)));
     let worker = spawn({
         let (store, topic) = (store.clone(), topic.clone());
         move || work.run(&store, &topic)
@@ -174,4 +185,38 @@ fn nothing_works_on_in_a_store_that_was_closed() {
 #[test]
 fn nothing_works_on_in_a_topic_that_was_deleted() {
     ends_everywhere(End::Deletion);
+}
+
+/// Whoever made the file of a topic that was deleted meanwhile put it into the directory of the next one of its name, which could not be
+/// opened then.
+#[test]
+fn a_key_index_comes_into_no_other_topics_directory() {
+    for end in [End::Close, End::Deletion] {
+        let changes = (0..).take_while(|number| ends_at(Work::KeyIndex, end, *number)).count();
+        assert!(changes >= 2, "{changes} changes");
+    }
+}
+
+/// What an earlier version has left there, or a kill, is in nobody's way.
+#[test]
+fn a_key_index_without_a_name_is_in_nobodys_way() {
+    let disk = Arc::new(MemoryFileSystem::new());
+    let open = |disk: &Arc<MemoryFileSystem>| {
+        Store::builder("/store")
+            .file_system(Arc::clone(disk) as _)
+            .maintain_by_hand()
+            .open()
+            .expect("a store")
+    };
+    let store = open(&disk);
+    store.create_topic("orders", TopicConfig::new().key_index(true)).expect("a topic");
+    store.close().expect("a close");
+    let mut files = disk.files();
+    let path = files.keys().find(|path| path.contains("orders-0")).expect("its directory").clone();
+    let directory = path.split_inclusive("orders-0").next().expect("a path").to_owned();
+    files.insert(format!("{directory}/00000000000000000062.keyindex.new"), vec![7; 100].into());
+    let store = open(&Arc::new(MemoryFileSystem::over(&annals_testing::Image::new(files))));
+    let partition = store.topic("orders").expect("the topic").partition(0).expect("one");
+    partition.append(&[Record::new().key("a").value("first")], Durability::Disk).expect("an append");
+    store.close().expect("a close");
 }

@@ -4,6 +4,20 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "key-index-begun-in-another-topics-directory",
+        file: "src/segment/by_key.rs",
+        good: "self.segment.log().unless_left(|| outcome = write());",
+        bad: "outcome = write();",
+        caught_by: &[tests("interface", &["lifecycle::ending::a_key_index_comes"])],
+    },
+    Bug {
+        name: "file-without-a-name-makes-a-partition-unreadable",
+        file: "src/log/directory.rs",
+        good: "(of_segment || is_begun(&entry.name))",
+        bad: "of_segment",
+        caught_by: &[tests("interface", &["lifecycle::ending::a_key_index_without"])],
+    },
+    Bug {
         name: "a-hit-is-believed",
         file: "src/log/read/sight.rs",
         good: "if !self.selection.matches(&record) {",
