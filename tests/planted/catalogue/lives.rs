@@ -343,9 +343,9 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "half-placed-record-goes-unnoticed",
-        file: "src/log/write/append.rs",
-        good: "let half_placed = self.poison.by_a_panic();",
-        bad: "let half_placed = ();",
+        file: "src/log/poison.rs",
+        good: "PanicGuard { poison: self, was_panicking: panicking() }",
+        bad: "PanicGuard { poison: self, was_panicking: true }",
         caught_by: &[tests("lib", &["log::tests::together::a_panic"])],
     },
     Bug {
