@@ -19,7 +19,7 @@ pub(crate) struct Endings {
 /// What the end of a transaction means for the consumer.
 #[derive(Debug, Default)]
 pub(crate) struct Ending {
-    /// What was committed: what lies below is done. No more than the partitions of one transaction.
+    /// What was committed: what lies below is done. No more than the partitions that the consumer has had since it last looked.
     pub(crate) done: BTreeMap<TopicPartition, (Partition, Offset)>,
     /// What was handed out, and is not done, is to be handed out again.
     pub(crate) goes_back: bool,

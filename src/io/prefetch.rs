@@ -33,6 +33,7 @@ pub(crate) fn will_need(bytes: &[u8]) {
         #[expect(unsafe_code, reason = "std gives no advice on memory")]
         let _code = unsafe { libc::madvise(begin.cast(), bytes.len() + skip, libc::MADV_WILLNEED) };
     }
+    // Elsewhere nothing is advised: the pages are read when they are looked at.
     #[cfg(not(target_os = "linux"))]
     let _ = bytes;
 }
