@@ -2,6 +2,7 @@
 //! way is kept in `__share_group_state`, as Kafka's share groups keep it.
 
 mod answers;
+mod arrivals;
 mod backlog;
 mod builder;
 mod burial;
@@ -11,13 +12,16 @@ mod enqueuer;
 mod erasure;
 mod held;
 mod holds;
+mod id_found;
 mod id_log;
+mod id_ring;
 mod ids;
 mod lanes;
 mod letter;
 mod letter_count;
 mod look;
 mod message;
+mod once_later;
 mod pace;
 mod participant;
 mod put_back;

@@ -17,9 +17,44 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "ids-that-were-one-too-many-come-back-as-the-newest",
         file: "src/share/id_log.rs",
-        good: "let is_kept = is_new && (is_wider || is_later(one));",
-        bad: "let is_kept = is_new;",
+        good: "entries.extend(mark_entries(topic, &marks));",
+        bad: "",
         caught_by: &[tests("queue", &["enqueue::the_last_ids"])],
+    },
+    Bug {
+        name: "ids-looked-for-from-the-time-of-the-last-written-one",
+        file: "src/share/id_log.rs",
+        good: "let begins = wanted.begins(now).max(0);",
+        bad: "let begins = ring.written.back().map_or(0, |(at, _)| *at);",
+        caught_by: &[tests("queue", &["ids::ids_are_refused"])],
+    },
+    Bug {
+        name: "wider-window-forgets-what-the-narrow-one-had-no-room-for",
+        file: "src/share/id_log.rs",
+        good: "if !before.is_empty() {",
+        bad: "if before.len() > 1 << 40 {",
+        caught_by: &[tests("queue", &["ids::a_wider_window"])],
+    },
+    Bug {
+        name: "letter-sent-back-counts-as-a-sending-of-its-id",
+        file: "src/share/ids.rs",
+        good: "!was_sent_back(record)",
+        bad: "!was_sent_back(record) || true",
+        caught_by: &[tests("queue", &["ids::a_letter_that_was_sent_back_is_no"])],
+    },
+    Bug {
+        name: "id-for-later-not-written-with-its-record",
+        file: "src/share/once_later.rs",
+        good: "(self.queues.ids.partition()?, self.entries.clone())",
+        bad: "(self.queues.ids.partition()?, Vec::new())",
+        caught_by: &[tests("queue", &["once_later::"])],
+    },
+    Bug {
+        name: "ids-for-later-written-before-those-sent-earlier",
+        file: "src/share/id_log.rs",
+        good: "self.write_pending(&mut ring, (topic, sent.0))?;",
+        bad: "",
+        caught_by: &[tests("queue", &["once_later::the_last_ids"])],
     },
     Bug {
         name: "put-back-in-memory-alone",
@@ -58,7 +93,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "id-kept-whose-record-is-lost",
-        file: "src/share/id_log.rs",
+        file: "src/share/id_ring.rs",
         good: "self.partition.durable() > self.offset",
         bad: "self.partition.durable() > self.offset || true",
         caught_by: &[ENQUEUE],
@@ -339,8 +374,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "ids-behind-an-open-transaction-forgotten",
         file: "src/share/ids.rs",
-        good: "partition.walk(from.offset..Offset::MAX)?.with_undecided();",
-        bad: "partition.walk(from.offset..Offset::MAX)?;",
+        good: "partition.walk(from..Offset::MAX)?.with_undecided();",
+        bad: "partition.walk(from..Offset::MAX)?;",
         caught_by: &[tests("queue", &["undecided::"])],
     },
     Bug {
