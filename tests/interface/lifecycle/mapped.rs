@@ -74,15 +74,15 @@ fn looks_at_flipped_bits_in_a_process_of_its_own() {
     let append = |value: &str| {
         partition.append(&[Record::new().value(value)], Durability::Os).expect("an append");
     };
-    let before = RECORDS / 2;
+    let before = RECORDS.unsigned_abs() / 2;
     (0..before).for_each(|_| append(&value));
     let log = files_of(&dir, "orders-0", ".log").remove(0);
     let written = batch_ends(&fs::read(&log).expect("the file")).last().expect("batches").0;
     // One is larger, so that the last one ends with a page: the next page is not the file's.
-    let each = written / before as u64;
-    let end = written + each * (RECORDS - before) as u64;
-    append(&"x".repeat(value.len() + (end.next_multiple_of(PAGE) - end) as usize));
-    (before + 1..RECORDS).for_each(|_| append(&value));
+    let each = written / before;
+    let end = written + each * (RECORDS.unsigned_abs() - before);
+    append(&"x".repeat(value.len() + usize::try_from(end.next_multiple_of(PAGE) - end).expect("a length")));
+    (before + 1..RECORDS.unsigned_abs()).for_each(|_| append(&value));
     assert!(look(&partition, 0..RECORDS) > 0);
     let allocated = fs::metadata(&log).expect("the file").len();
     let large = vec![b'y'; 120 << 10];
