@@ -121,21 +121,28 @@ fn a_record_for_later_with_an_id_is_refused_as_others_are() {
     assert!(matches!(jobs.deliver_once_after("b", Record::new(), MINUTE), Err(Error::UnknownTopic { .. })));
 }
 
+/// What was on the disk before a call, which ids were sent, and when.
+struct Moment {
+    disk: Disk,
+    sent: Vec<String>,
+    now: i64,
+    doing: String,
+}
+
 #[derive(Default)]
 struct Moments {
     /// Ids whose sending has returned.
     sent: Mutex<Vec<String>>,
-    seen: Mutex<Vec<(Disk, Vec<String>, i64, String)>>,
+    seen: Mutex<Vec<Moment>>,
     clock: Mutex<Option<Arc<ManualClock>>>,
 }
 
 impl Observer for Moments {
     fn before(&self, disk: &mut Disk, change: &Change<'_>) -> Option<annals_testing::Fault> {
-        let (sent, now) = (
-            self.sent.lock().unwrap().clone(),
-            self.clock.lock().unwrap().as_ref().map_or(0, |clock| clock.now()),
-        );
-        self.seen.lock().unwrap().push((disk.clone(), sent, now, format!("{change:?}")));
+        let sent = self.sent.lock().unwrap().clone();
+        let now = self.clock.lock().unwrap().as_ref().map_or(0, |clock| clock.now());
+        let doing = format!("{change:?}");
+        self.seen.lock().unwrap().push(Moment { disk: disk.clone(), sent, now, doing });
         None
     }
 }
@@ -188,7 +195,7 @@ fn each_is_there_once_whatever_call_was_the_last_when_all_are_sent_again() {
             } else {
                 usize::try_from(random.below(seen.len() as u64)).unwrap()
             };
-            let (disk, sent, now, doing) = &seen[at];
+            let Moment { disk, sent, now, doing } = &seen[at];
             let machine = PowerCutFileSystem::on(disk.clone(), None);
             let cut = random.below(6);
             let next =
