@@ -57,6 +57,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("queue", &["once_later::the_last_ids"])],
     },
     Bug {
+        name: "reader-counts-what-is-done-above-the-start",
+        file: "src/share/seen_queues.rs",
+        good: "length(start, end - 1).saturating_sub(within(&done, end))",
+        bad: "length(start, end - 1).saturating_sub(within(&done, end) * 0)",
+        caught_by: &[tests("processes", &["queues::"])],
+    },
+    Bug {
         name: "put-back-in-memory-alone",
         file: "src/share/put_back.rs",
         good: "self.queues.states.write(&place.slot, &mut inner, (&batches, now))?;",
