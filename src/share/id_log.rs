@@ -123,6 +123,19 @@ impl IdLog {
         self.ledger.sync()
     }
 
+    /// The same for a call that takes records out: where the disk is full, or the topic of the ids cannot be read, room comes first.
+    pub(super) fn keep_or_give_up(&self, topic: &Topic, now: Timestamp) -> Result<()> {
+        let is_broken = match self.topics.get(MESSAGE_IDS.name) {
+            // There is none yet.
+            Ok(_) | Err(Error::UnknownTopic { .. }) => false,
+            Err(_) => true,
+        };
+        match self.keep(topic, now) {
+            Err(error) if is_broken || error.is_disk_full() => Ok(()),
+            kept => kept,
+        }
+    }
+
     /// The same of all topics.
     pub(super) fn keep_all(&self, now: Timestamp) -> Result<()> {
         if self.known(&mut self.rings.lock())?.is_empty() {

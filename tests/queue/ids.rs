@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use annals::io::ManualClock;
-use annals::{Enqueuer, Error, Record, Store, TopicConfig};
+use annals::{CleanupPolicy, Enqueuer, Error, Record, Store, Topic, TopicConfig};
 use annals_testing::{Call, Fault, FaultyFileSystem, Image, MemoryFileSystem, Times};
 
 use crate::world::{World, take};
@@ -118,6 +118,62 @@ fn a_letter_that_was_sent_back_is_no_sending_of_its_id() {
     for id in ["b", "c"] {
         assert!(matches!(jobs.send_once(id, Record::new()), Err(Error::DuplicateMessage { .. })), "{id}");
     }
+}
+
+/// What a call of the program takes out of a topic, before maintenance has seen it.
+type Taking = fn(&Topic);
+
+const TAKINGS: [(&str, Taking); 5] = [
+    ("delete_records", |topic| {
+        let partition = topic.partition(0).unwrap();
+        partition.delete_records(partition.end()).unwrap();
+    }),
+    ("erase", |topic| drop(topic.erase("k").unwrap())),
+    ("erase_all", |topic| drop(topic.erase_all(["k"]).unwrap())),
+    ("compact", |topic| drop(topic.compact().unwrap())),
+    ("apply_retention", |topic| drop(topic.apply_retention().unwrap())),
+];
+
+#[test]
+fn ids_outlive_records_that_a_call_of_the_program_takes_out() {
+    for (name, take_out) in TAKINGS {
+        let world = World::new(1);
+        let policy = if name == "compact" { CleanupPolicy::Compact } else { CleanupPolicy::Delete };
+        let config = TopicConfig::new().segment_bytes(1 << 20).retention_records(1).cleanup_policy(policy);
+        world.store.create_topic("mails", config).unwrap();
+        let window =
+            |world: &World| world.store.enqueuer_builder("mails").unique_within(HOUR, 100).build().unwrap();
+        let (jobs, large) = (window(&world), vec![7; 600 << 10]);
+        (0..6_u32).for_each(|id| {
+            _ = jobs.send_once(&id.to_string(), Record::new().key("k").value(&large)).unwrap();
+        });
+        let topic = world.store.topic("mails").unwrap();
+        take_out(&topic);
+        let left = topic.partition(0).unwrap().read(..).unwrap().into_iter().count();
+        assert!(left < 6, "{name} took none");
+        for next in [world.killed(), world.without_power()] {
+            let jobs = window(&next);
+            for id in 0..6_u32 {
+                let again = jobs.send_once(&id.to_string(), Record::new().key("k"));
+                assert!(matches!(again, Err(Error::DuplicateMessage { .. })), "{id} after {name}: {again:?}");
+            }
+        }
+    }
+}
+
+/// Whoever deletes may need the room.
+#[test]
+fn records_are_deleted_where_a_full_disk_takes_no_ids() {
+    let (disk, clock) = (MemoryFileSystem::new(), Arc::new(ManualClock::at(1_000_000)));
+    let faulty = FaultyFileSystem::over(Arc::new(disk.clone()));
+    let store = open(Arc::clone(&faulty), &clock);
+    let partition = store.create_topic("jobs", TopicConfig::new()).unwrap().partition(0).unwrap();
+    enqueuer(&store).send_once("a", Record::new().value("mail")).unwrap();
+    let ids = "__message_ids-0/00000000000000000000.log";
+    faulty.fail(&[Call::Write, Call::Allocate], ids, (0, Times::ForEver), Fault::Error(28));
+    assert_eq!(partition.delete_records(1).unwrap().start, 1);
+    faulty.heal();
+    assert!(matches!(enqueuer(&store).send_once("a", Record::new()), Err(Error::DuplicateMessage { .. })));
 }
 
 /// What a close could not write of ids is in the topic: nothing that was promised is lost, and the close reports what any partition's

@@ -57,6 +57,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("queue", &["once_later::the_last_ids"])],
     },
     Bug {
+        name: "what-a-call-takes-out-takes-its-ids-along",
+        file: "src/log/producers/clearing.rs",
+        good: "self.outliving.get().and_then(Weak::upgrade)",
+        bad: "self.outliving.get().filter(|_| false).and_then(Weak::upgrade)",
+        caught_by: &[tests("queue", &["ids::ids_outlive"])],
+    },
+    Bug {
         name: "reader-counts-what-is-done-above-the-start",
         file: "src/share/seen_queues.rs",
         good: "length(start, end - 1).saturating_sub(within(&done, end))",
