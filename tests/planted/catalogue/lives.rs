@@ -163,6 +163,20 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("crash", &["durability::panics::"])],
     },
     Bug {
+        name: "no-descriptor-for-a-sync-of-names-is-for-ever",
+        file: "src/log/write/roll.rs",
+        good: "names.sync().map_err(|error| self.poison_with(error))?;",
+        bad: "self.directory.sync().map_err(|error| self.poison_with(error))?;",
+        caught_by: &[tests("crash", &["durability::limits::"])],
+    },
+    Bug {
+        name: "a-thread-is-started-where-there-is-no-room",
+        file: "src/io/threads.rs",
+        good: "drop(room(STARTING.load(Ordering::Relaxed))?);",
+        bad: "drop(room(STARTING.load(Ordering::Relaxed)));",
+        caught_by: &[tests("resources", &["each_call::without_another_map"])],
+    },
+    Bug {
         name: "no-descriptor-for-a-new-name-is-for-ever",
         file: "src/log/compaction/swap.rs",
         good: "let prepared = synced.and_then(|()| segment.iter().try_for_each(|segment| segment.log().hold()));",
