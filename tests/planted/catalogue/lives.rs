@@ -201,7 +201,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "directory-sync-of-the-first-append-tried-again",
         file: "src/log/open/settle.rs",
-        good: "pending.is_empty() {\n            self.directory.sync().map_err(|error| self.poison_with(error))?;",
+        good: "pending.is_empty() {\n            self.sync_names()?;",
         bad: "pending.is_empty() {\n            self.directory.sync()?;",
         caught_by: &[tests("crash", &["durability::refused::a_failed_sync"])],
     },
@@ -372,7 +372,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-state-file-before-the-name-of-its-segment",
         file: "src/log/open/settle.rs",
-        good: "                // The state file, which will name it, is on the disk no earlier than it.\n                self.directory.sync().map_err(|error| self.poison_with(error))?;\n",
+        good: "                // The state file, which will name it, is on the disk no earlier than it.\n                names.sync().map_err(|error| self.poison_with(error))?;\n",
         bad: "",
         caught_by: &[POWER_CUT, tests("crash", &["durability::names::the_files_of_a_partition"])],
     },
