@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use annals::{Durability, Error, Partition, PartitionView, Record, StoreReader};
 use annals_testing::Random;
 
-use crate::common::{count_from_env, fast_dir};
+use crate::common::{count_from_env, fast_dir, now};
 use crate::pair::{PARTITIONS, STEPS, child, kill, of_child, open, say, value_at, wait_for, write_to};
 
 /// Sends as fast as it can to one partition; to the other goes, on another thread, whatever changes files.
@@ -85,7 +86,9 @@ fn look_at(dir: &Path, number: u32, looks: u64) -> Seen {
     let reader = StoreReader::attach(dir).unwrap();
     let partition = reader.topic(STEPS).unwrap().partition(number).unwrap();
     let (mut seen, mut random) = (Seen::default(), Random::new(u64::from(number)));
-    while seen.looks < looks {
+    // However seldom the writer gets to work: some of it is seen.
+    let until = now() + Duration::from_secs(60);
+    while seen.looks < looks || (seen.news.min(seen.records) < 20 && now() < until) {
         (0..LOOKS_A_RECORD / 4).for_each(|_| seen.look(&partition));
         seen.read(&partition, &mut random);
     }
