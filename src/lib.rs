@@ -375,7 +375,7 @@ pub mod report {
 pub mod stats {
     pub use crate::figures::{Counters, Latencies, Latency};
     pub use crate::log::PartitionStats;
-    pub use crate::share::QueueStats;
+    pub use crate::share::{QueueStats, ReaderQueueStats};
     pub use crate::store::{GroupLag, GroupStats, MaintenanceFailure, ReaderStats, StoreStats};
     pub use crate::topic::TopicStats;
     pub use crate::transaction::TransactionStats;

@@ -58,7 +58,7 @@ pub(crate) use key_index::{
     TermHash, TermKind, encode_key_index, for_each_term,
 };
 pub(crate) use malformed::Malformed;
-pub(crate) use message_id::{IdKey, IdRing, SentId};
+pub(crate) use message_id::{IdKey, IdMark, IdRing, SentId};
 pub(crate) use murmur2::partition_for_key;
 pub(crate) use name::{
     SegmentFile, check_topic_name, cleaned_log_name, collision_key, parse_cleaned_log_name,

@@ -45,7 +45,7 @@ pub(crate) use follow::{Follow, Judge};
 pub(crate) use log::{Log, LogContext};
 pub use open::{RecoveryReport, SkippedRecord, TornTail};
 pub(crate) use patience::Patience;
-pub(crate) use producers::clearing::{Clearing, EndsTransactions};
+pub(crate) use producers::clearing::{Clearing, EndsTransactions, OutlivesRecords};
 pub(crate) use producers::state::FORGETS_AFTER;
 pub(crate) use producers::table::{OpenTransaction, Remembered};
 pub(crate) use read::{

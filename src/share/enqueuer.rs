@@ -8,12 +8,13 @@ use crate::io::Deadline;
 use crate::locks::{Mutex, MutexGuard};
 use crate::log::{Signal, WhenFull};
 use crate::share::backlog::Backlogs;
+use crate::share::holds::Holds;
 use crate::share::id_log::SharedRing;
 use crate::share::ids::{ID_HEADER, Ids, Window, encode};
 use crate::share::queues::Queues;
 use crate::share::runs::length;
 use crate::topic::{Partition, RecordMetadata, Topic};
-use crate::types::{Durability, Offset, Record};
+use crate::types::{Durability, Offset, Record, Timestamp};
 
 /// How long a sender waits for room.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -22,11 +23,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     /// Held while a record is checked and appended, so that no two pass for one.
-    state: Mutex<GateState>,
+    pub(super) state: Mutex<GateState>,
 }
 
 #[derive(Debug, Default)]
-struct GateState {
+pub(super) struct GateState {
     ids: Option<(Ids, SharedRing)>,
     backlogs: Backlogs,
 }
@@ -59,6 +60,7 @@ struct Limit {
 #[must_use = "a builder does nothing until it builds"]
 pub struct EnqueuerBuilder {
     queues: Arc<Queues>,
+    holds: Arc<Holds>,
     topic: String,
     window: Option<Window>,
     limits: Vec<Limit>,
@@ -66,14 +68,15 @@ pub struct EnqueuerBuilder {
 }
 
 impl EnqueuerBuilder {
-    pub(crate) fn new(queues: Arc<Queues>, topic: &str) -> Self {
+    pub(crate) fn new(queues: Arc<Queues>, holds: Arc<Holds>, topic: &str) -> Self {
         let topic = topic.to_owned();
-        Self { queues, topic, window: None, limits: Vec::new(), durability: Durability::default() }
+        Self { queues, holds, topic, window: None, limits: Vec::new(), durability: Durability::default() }
     }
 
-    /// [`send_once`](Enqueuer::send_once) refuses an id that was sent so short a time ago, if it is among the last `most_ids`. About 140 bytes of
+    /// [`send_once`](Enqueuer::send_once) and [`deliver_once_at`](Enqueuer::deliver_once_at) refuse an id that was sent so short a time ago, if it is among the last `most_ids`. About 140 bytes of
     /// memory each, and 140 to 280 on the disk. It is known after a restart too, also when its record is gone: done and deleted, or too old. Two ids with one hash of 128 bits are
-    /// one. [`build`](Self::build) reads the ids that are stored, and of a topic that has none, or not for so long a time, the records.
+    /// one. [`build`](Self::build) reads the ids that are stored, and records of the window that were sent since the last of these; of a topic that has none,
+    /// or not for so long a time, all records of the window, but not what was for later.
     pub fn unique_within(mut self, time: Duration, most_ids: usize) -> Self {
         self.window = Some(Window { time, most: most_ids });
         self
@@ -99,7 +102,7 @@ impl EnqueuerBuilder {
     /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidArgument`](Error::InvalidArgument) for [`WhenFull::DropOldest`] and for a window of no time or no ids,
     /// [`Io`](Error::Io), [`Corrupt`](Error::Corrupt) of what it has to read.
     pub fn build(self) -> Result<Enqueuer> {
-        let Self { queues, topic, window, limits, durability } = self;
+        let Self { queues, holds, topic, window, limits, durability } = self;
         queues.topics.check_open()?;
         let topic = queues.topics.get(&topic)?;
         if limits.iter().any(|limit| limit.when_full == WhenFull::DropOldest) {
@@ -118,7 +121,7 @@ impl EnqueuerBuilder {
                 state.ids = Some((Ids::of(wanted, found), ring));
             }
         }
-        Ok(Enqueuer { queues, topic, gate, window, limits, durability })
+        Ok(Enqueuer { queues, holds, topic, gate, window, limits, durability })
     }
 }
 
@@ -139,12 +142,13 @@ impl EnqueuerBuilder {
 /// ```
 #[derive(Debug)]
 pub struct Enqueuer {
-    queues: Arc<Queues>,
-    topic: Topic,
-    gate: Arc<Gate>,
+    pub(super) queues: Arc<Queues>,
+    pub(super) holds: Arc<Holds>,
+    pub(super) topic: Topic,
+    pub(super) gate: Arc<Gate>,
     window: Option<Window>,
     limits: Vec<Limit>,
-    durability: Durability,
+    pub(super) durability: Durability,
 }
 
 impl Enqueuer {
@@ -153,7 +157,13 @@ impl Enqueuer {
     /// # Errors
     /// [`QueueFull`](Error::QueueFull); otherwise as [`Producer::send`](crate::Producer::send).
     pub fn send(&self, record: Record<'_>) -> Result<RecordMetadata> {
-        self.send_as(None, record)
+        let record = record.topic(self.topic.name());
+        let partition = self.place_of(&record)?;
+        let state = self.wait_for_room()?;
+        let placed = partition.append(std::slice::from_ref(&record), Durability::Os)?;
+        drop(state);
+        self.make_durable(&partition)?;
+        Ok(RecordMetadata::new(partition.number(), placed.first_offset, placed.timestamp))
     }
 
     /// Sends a record, if none with that id was sent within the window. The id stands in a header, `annals.message.id`, and is known
@@ -164,32 +174,12 @@ impl Enqueuer {
     /// [`unique_within`](EnqueuerBuilder::unique_within), and for a record with a timestamp of its own, by which the window could not be found
     /// again. Otherwise as [`send`](Self::send).
     pub fn send_once<I: AsRef<[u8]> + ?Sized>(&self, id: &I, record: Record<'_>) -> Result<RecordMetadata> {
-        if record.timestamp_millis().is_some() {
-            return Err(Error::invalid("a record with an id has the timestamp of its sending"));
-        }
-        self.send_as(Some(id.as_ref()), record)
-    }
-
-    fn send_as(&self, id: Option<&[u8]>, record: Record<'_>) -> Result<RecordMetadata> {
+        self.check_once(&record)?;
         let record = record.topic(self.topic.name());
-        let partition = self.queues.producer.place_of(&record)?;
-        if partition.topic_id() != self.topic.id() {
-            return Err(Error::UnknownTopic { topic: self.topic.name().to_owned(), was_deleted: true });
-        }
+        let partition = self.place_of(&record)?;
         let mut state = self.wait_for_room()?;
-        let now = self.queues.clock.now();
-        let Some(id) = id else { return self.append(state, (&partition, &record)) };
-        let (Some(window), Some((ids, ring))) = (self.window, state.ids.as_mut()) else {
-            return Err(Error::invalid("ids are known within a window: unique_within sets one"));
-        };
-        if let Some(sent) = ids.find(id, window, now) {
-            let topic = self.topic.name().to_owned();
-            return Err(Error::DuplicateMessage {
-                topic,
-                id: String::from_utf8_lossy(id).into_owned(),
-                sent,
-            });
-        }
+        let (now, id) = (self.queues.clock.now(), id.as_ref());
+        let (ids, ring) = self.unique(&mut state, id, now)?;
         let header = encode(id, now);
         let record = record.header(ID_HEADER, &header).timestamp(now);
         let placed = partition.append(std::slice::from_ref(&record), Durability::Os)?;
@@ -200,15 +190,40 @@ impl Enqueuer {
         Ok(RecordMetadata::new(partition.number(), placed.first_offset, placed.timestamp))
     }
 
-    fn append(
+    pub(super) fn check_once(&self, record: &Record<'_>) -> Result<()> {
+        if record.timestamp_millis().is_some() {
+            return Err(Error::invalid("a record with an id has the timestamp of its sending"));
+        }
+        if self.window.is_none() {
+            return Err(Error::invalid("ids are known within a window: unique_within sets one"));
+        }
+        Ok(())
+    }
+
+    /// Where a record goes.
+    pub(super) fn place_of(&self, record: &Record<'_>) -> Result<Partition> {
+        let partition = self.queues.producer.place_of(record)?;
+        if partition.topic_id() != self.topic.id() {
+            return Err(Error::UnknownTopic { topic: self.topic.name().to_owned(), was_deleted: true });
+        }
+        Ok(partition)
+    }
+
+    /// What is known of ids, where that one was not sent within the window.
+    pub(super) fn unique<'a>(
         &self,
-        state: MutexGuard<'_, GateState>,
-        (partition, record): (&Partition, &Record<'_>),
-    ) -> Result<RecordMetadata> {
-        let placed = partition.append(std::slice::from_ref(record), Durability::Os)?;
-        drop(state);
-        self.make_durable(partition)?;
-        Ok(RecordMetadata::new(partition.number(), placed.first_offset, placed.timestamp))
+        state: &'a mut GateState,
+        id: &[u8],
+        now: Timestamp,
+    ) -> Result<(&'a mut Ids, &'a SharedRing)> {
+        let (Some(window), Some((ids, ring))) = (self.window, state.ids.as_mut()) else {
+            return Err(Error::invalid("ids are known within a window: unique_within sets one"));
+        };
+        if let Some(sent) = ids.find(id, window, now) {
+            let (topic, id) = (self.topic.name().to_owned(), String::from_utf8_lossy(id).into_owned());
+            return Err(Error::DuplicateMessage { topic, id, sent });
+        }
+        Ok((ids, ring))
     }
 
     fn make_durable(&self, partition: &Partition) -> Result<()> {

@@ -19,7 +19,7 @@ use crate::share::held::{Held, step_for};
 use crate::share::wakes::Wakes;
 use crate::topic::{DELAYED, OwnedRecord, Partition, PartitionRecords, RecordRef, Records, Topic, Topics};
 use crate::transaction::{Transaction, TransactionBuilder, Transactions};
-use crate::types::{Durability, Offset, Record, Timestamp};
+use crate::types::{Offset, Record, Timestamp};
 use crate::upkeep::{Agenda, Chore, Reason};
 
 /// What one transaction moves at most.
@@ -37,13 +37,15 @@ pub(crate) struct Holds {
     topics: Arc<Topics>,
     groups: Arc<Groups>,
     transactions: Arc<Transactions>,
-    producer: Producer,
+    pub(super) producer: Producer,
     clock: Arc<dyn Clock>,
     agenda: Arc<Agenda>,
     /// Held by whoever moves records.
     moving: Mutex<Moving>,
     /// Held for a moment, also by senders.
     wakes: Mutex<Wakes>,
+    /// Held by whoever sends a record with an id: another of that name would fence it.
+    pub(super) with_id: Mutex<()>,
 }
 
 /// Where each step is.
@@ -74,6 +76,7 @@ impl Holds {
             agenda: Arc::clone(agenda),
             moving: Mutex::default(),
             wakes: Mutex::default(),
+            with_id: Mutex::default(),
         });
         if topics.get(DELAYED.name).is_ok() {
             // What waits there is not known before it is looked at.
@@ -93,41 +96,17 @@ impl Holds {
         self.clock.now()
     }
 
-    /// Keeps a record for its time, or sends it at once if that has come.
-    pub(super) fn send(
-        self: &Arc<Self>,
-        record: &Record<'_>,
-        at: Timestamp,
-        durability: Durability,
-    ) -> Result<()> {
-        let target = self.producer.place_of(record)?;
-        let plain = [record.clone()];
-        target.log().check_records(&plain)?;
-        let now = self.now();
-        if at <= now {
-            return target.append(&plain, durability).map(drop);
-        }
-        let held = Held::new(&target, at);
-        let headers = held.headers();
-        let partition = self.step(step_for(at - now))?;
-        let entered = self.enter(&partition, now);
-        let record = headers.iter().fold(record.clone(), |record, (name, value)| record.header(name, value));
-        partition.append_internal(&[record.timestamp(entered)], durability)?;
-        self.wake_at(partition.number(), entered);
-        Ok(())
-    }
-
-    fn step(&self, number: u32) -> Result<Partition> {
+    pub(super) fn step(&self, number: u32) -> Result<Partition> {
         self.topics.ensure(DELAYED.name, &DELAYED.config())?.partition(number)
     }
 
     /// The time at which a record enters a step.
-    fn enter(&self, partition: &Partition, now: Timestamp) -> Timestamp {
+    pub(super) fn enter(&self, partition: &Partition, now: Timestamp) -> Timestamp {
         self.wakes.lock().enter(partition.number(), now)
     }
 
     /// A record has entered a step: it is to be looked at when the record has waited there.
-    fn wake_at(self: &Arc<Self>, step: u32, entered: Timestamp) {
+    pub(super) fn wake_at(self: &Arc<Self>, step: u32, entered: Timestamp) {
         let due = Wakes::due(step, entered);
         let mut wakes = self.wakes.lock();
         let earliest = wakes.earliest();
@@ -280,7 +259,7 @@ impl Holds {
         step: &mut Step,
         ((due, next), now): ((&[OwnedRecord], Offset), Timestamp),
     ) -> Result<()> {
-        let mut tx = self.begin()?;
+        let mut tx = self.transaction(NAME).begin()?;
         let mut entered = Vec::new();
         for record in due {
             let held = Held::of(record);
@@ -309,7 +288,7 @@ impl Holds {
         ((record, next), now): ((&OwnedRecord, Offset), Timestamp),
     ) -> Result<()> {
         let wait = now.saturating_sub(Held::of(record).at).clamp(1000, 3_600_000);
-        let mut tx = self.begin()?;
+        let mut tx = self.transaction(NAME).begin()?;
         let (number, at) = self.hold_again(&mut tx, record, (wait, now))?;
         self.commit(tx, group, (step, next))?;
         self.wake_at(number, at);
@@ -328,10 +307,9 @@ impl Holds {
         Ok((partition.number(), entered))
     }
 
-    fn begin(&self) -> Result<Transaction> {
+    pub(super) fn transaction(&self, name: &str) -> TransactionBuilder {
         // What waits for one topic is in the way of no other.
-        let builder = TransactionBuilder::new(&self.transactions, self.producer.clone(), NAME);
-        builder.without_waiting().begin()
+        TransactionBuilder::new(&self.transactions, self.producer.clone(), name).without_waiting()
     }
 
     fn commit(

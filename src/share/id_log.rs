@@ -2,23 +2,23 @@
 //!
 //! A record has its id in a header. So an id is written there only when its record survives a power cut, many at a time: otherwise
 //! the id could be there, and its record not. It is written before the record may go. Those that a crash has kept from it are found in the
-//! topic, behind the last one that was written.
+//! topic: in each partition behind the mark that was written with the last one there.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::error::Result;
-use crate::format::{IdKey, IdRing, Malformed, SentId};
-use crate::locks::Mutex;
-use crate::share::ids::{SentRecord, Window, sent_since};
-use crate::topic::{Entry, Ledger, MESSAGE_IDS, Partition, Replay, Topic, Topics, unless_deleted};
+use crate::error::{Error, Result};
+use crate::format::{IdKey, IdRing};
+use crate::locks::{Mutex, MutexGuard};
+use crate::share::id_found::{FoundIds, FoundRings, Reach, Unknown};
+use crate::share::id_ring::{Pending, Ring, Sent, mark_entries};
+use crate::share::ids::Window;
+use crate::topic::{Entry, Ledger, MESSAGE_IDS, Partition, Topic, Topics, unless_deleted};
 use crate::types::{Offset, Timestamp};
 
-/// A ring grows to as many slots as it needs, and not beyond its window's number.
-const FEWEST_SLOTS: usize = 1024;
+/// So many ids are written at once, with the marks behind their records: they fit into a batch, which is there as a whole or not at all.
+const MOST_AT_ONCE: usize = 4096;
 
-/// When an id was sent, and its hash.
-type Sent = (Timestamp, u128);
 pub(super) type SharedRing = Arc<Mutex<Ring>>;
 type Rings = BTreeMap<u128, SharedRing>;
 
@@ -29,35 +29,14 @@ pub(super) struct IdLog {
     ledger: Ledger,
     /// The rings that there are, by topic; found at the first question. Held while one is made.
     rings: Mutex<Option<Rings>>,
-}
-
-/// The ids of a topic. Its lock is held while they are written, and their records made durable; it comes after that of senders.
-#[derive(Debug, Default)]
-pub(super) struct Ring {
-    window: Option<Window>,
-    size: usize,
-    /// The number of the next one that is written.
-    next: i64,
-    /// Those that are written, the oldest first: `size` at most.
-    written: VecDeque<Sent>,
-    /// Those that are not, in the order in which they were sent.
-    pending: VecDeque<Pending>,
-    /// The topic was looked through for those that an earlier life has not written.
-    is_whole: bool,
-}
-
-#[derive(Debug)]
-struct Pending {
-    partition: Partition,
-    offset: Offset,
-    at: Timestamp,
-    hash: u128,
+    /// Held while the topic is written: no record stands between those of a transaction and its decision. The last lock that is taken.
+    writing: Mutex<()>,
 }
 
 impl IdLog {
     pub(super) fn new(topics: Arc<Topics>) -> Self {
         let ledger = Ledger::new(Arc::clone(&topics), &MESSAGE_IDS);
-        Self { topics, ledger, rings: Mutex::default() }
+        Self { topics, ledger, rings: Mutex::default(), writing: Mutex::default() }
     }
 
     /// The ring of a topic, for somebody who sends with that window, and all ids that are known.
@@ -96,6 +75,39 @@ impl IdLog {
         }
     }
 
+    /// Has `commit` write an id together with its record, in the order in which ids were sent: those before are written first.
+    pub(super) fn write_with(
+        &self,
+        ring: &Mutex<Ring>,
+        (topic, sent): (u128, Sent),
+        commit: impl FnOnce(Vec<Entry>) -> Result<()>,
+    ) -> Result<()> {
+        let mut ring = ring.lock();
+        self.write_pending(&mut ring, (topic, sent.0))?;
+        self.make_room(&mut ring, (topic, sent.0), 1)?;
+        let written = commit(ring.entries(topic, &[sent]));
+        if matches!(written, Ok(()) | Err(Error::Undecided { .. })) {
+            // Where nobody knows, the slot is not another's: it may be written.
+            ring.take_written(vec![sent]);
+        }
+        written
+    }
+
+    /// Nobody writes the topic as long as this is held.
+    pub(super) fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock()
+    }
+
+    /// The partition that holds all of them.
+    pub(super) fn partition(&self) -> Result<Partition> {
+        self.ledger.partition()
+    }
+
+    fn append(&self, entries: &[Entry]) -> Result<()> {
+        let _writing = self.writing();
+        self.ledger.append(entries, |_| {})
+    }
+
     /// Returns when no id that is to be known is lost with its record, whatever crashes.
     pub(super) fn keep(&self, topic: &Topic, now: Timestamp) -> Result<()> {
         let ring = {
@@ -109,6 +121,19 @@ impl IdLog {
         }
         self.write_pending(&mut ring, (topic.id(), now))?;
         self.ledger.sync()
+    }
+
+    /// The same for a call that takes records out: where the disk is full, or the topic of the ids cannot be read, room comes first.
+    pub(super) fn keep_or_give_up(&self, topic: &Topic, now: Timestamp) -> Result<()> {
+        let is_broken = match self.topics.get(MESSAGE_IDS.name) {
+            // There is none yet.
+            Ok(_) | Err(Error::UnknownTopic { .. }) => false,
+            Err(_) => true,
+        };
+        match self.keep(topic, now) {
+            Err(error) if is_broken || error.is_disk_full() => Ok(()),
+            kept => kept,
+        }
     }
 
     /// The same of all topics.
@@ -145,13 +170,13 @@ impl IdLog {
             self.ledger.load(&mut found)?;
             let gone: Vec<_> =
                 found.gone.iter().map(|key| Entry { key: key.encode(), value: None }).collect();
-            self.ledger.append(&gone, |_| {})?;
+            self.append(&gone)?;
             *rings = Some(found.rings.into_iter().map(|topic| (topic, Arc::default())).collect());
         }
         Ok(rings.get_or_insert_default())
     }
 
-    /// Reads what is written of a topic's ids and, where that is needed, what its records say of others. Returns all of them, the
+    /// Knows what is written of a topic's ids and, where that is needed, what its records say of others. Returns all of them, the
     /// first that was sent first.
     fn look_through(
         &self,
@@ -159,209 +184,114 @@ impl IdLog {
         (ring, asked): (&mut Ring, Option<Window>),
         now: Timestamp,
     ) -> Result<Vec<Sent>> {
-        let mut found = FoundIds { topic: topic.id(), ..FoundIds::default() };
-        self.ledger.load(&mut found)?;
-        let known = found.ring.map(|ring| Window::from_millis(ring.window_ms, ring.most));
-        let asked = asked.map(|asked| Window::from_millis(asked.millis(), asked.count()));
-        let Some(wanted) = asked.map(|asked| known.map_or(asked, |known| known.or(asked))).or(known) else {
-            return Ok(Vec::new());
-        };
-        let size = found.ring.and_then(|ring| usize::try_from(ring.size).ok()).filter(|size| *size > 0);
+        let found = self.found(topic.id())?;
+        let Some(wanted) = found.window_with(asked) else { return Ok(Vec::new()) };
+        let (stored, known) = (found.ring, found.window());
+        found.put_into(ring, wanted);
+        let is_wider = known.is_some_and(|known| known != wanted);
+        let reach = if is_wider { Reach::WholeWindow } else { Reach::FromMarks };
+        let begins = wanted.begins(now).max(0);
+        let Unknown { before, missing } = Unknown::find(&topic.partitions(), ring, (begins, reach))?;
+        if !before.is_empty() {
+            self.put_before(ring, (topic.id(), wanted), before)?;
+        }
+        ring.pending.extend(missing.into_iter().map(Pending::of));
         ring.window = Some(wanted);
-        ring.size = size.unwrap_or(FEWEST_SLOTS.min(wanted.slots()));
-        ring.next = found.sent.last_key_value().map_or(0, |(number, _)| number + 1);
-        let mut known_ones = BTreeSet::new();
-        // One that was written again counts by its later number.
-        let mut sent: Vec<_> =
-            found.sent.into_values().rev().filter(|sent| known_ones.insert(*sent)).collect();
-        sent.reverse();
-        ring.written = sent.iter().copied().skip(sent.len().saturating_sub(ring.size)).collect();
-        let begins = match ring.written.back() {
-            Some((last, _)) if known == Some(wanted) => *last,
-            // More are to be known than before: some may be in the topic alone.
-            _ => wanted.begins(now).max(0),
-        };
-        known_ones.extend(ring.pending.iter().map(|one| (one.at, one.hash)));
-        let mut missing = sent_since(&topic.partitions(), begins)?;
-        let is_written = |one: &SentRecord| known_ones.contains(&(one.at, one.hash));
-        // They are written in the order in which they were sent: what lies before a written one is written, or was one too many.
-        let mut written_up_to: BTreeMap<u32, Offset> = BTreeMap::new();
-        for one in missing.iter().filter(|one| is_written(one)) {
-            written_up_to.insert(one.partition.number(), one.offset);
-        }
-        let newest = ring.written.back().map(|(at, _)| *at);
-        let is_later = |one: &SentRecord| match written_up_to.get(&one.partition.number()) {
-            Some(written) => one.offset > *written,
-            // Of several partitions nobody knows which was first within a millisecond.
-            None => newest.is_none_or(|newest| one.at > newest),
-        };
-        let is_wider = known != Some(wanted);
-        let mut older = Vec::new();
-        missing.retain(|one| {
-            let is_new = !known_ones.contains(&(one.at, one.hash));
-            let is_kept = is_new && (is_wider || is_later(one));
-            if is_new && !is_kept {
-                older.push(one.clone());
-            }
-            is_kept
-        });
-        missing.sort_by_key(|one| one.latest);
-        missing.retain(|one| known_ones.insert((one.at, one.hash)));
-        older.sort_by_key(|one| one.latest);
-        older.retain(|one| known_ones.insert((one.at, one.hash)));
-        let missing = missing.into_iter().map(|SentRecord { partition, offset, at, hash, .. }| Pending {
-            partition,
-            offset,
-            at,
-            hash,
-        });
-        ring.pending.extend(missing);
-        let stored = ring.stored(wanted);
-        if found.ring != Some(stored) {
-            let key = IdKey::Ring { topic: topic.id() }.encode();
-            self.ledger.append(&[Entry { key, value: Some(stored.encode()) }], |_| {})?;
-            self.ledger.sync()?;
-        }
+        // After all that the window is to hold: as long as it is not written, the next life looks for that again.
+        self.write_window(ring, topic.id(), stored)?;
         ring.is_whole = true;
-        // Whatever they are, they are in nobody's way.
-        let mut all: Vec<_> = older.iter().map(|one| (one.at, one.hash)).collect();
-        all.append(&mut sent);
-        all.extend(ring.pending.iter().map(|one| (one.at, one.hash)));
-        Ok(all)
+        Ok(ring.all())
     }
 
-    /// Writes those whose records are durable, up to the first whose record is not.
+    fn found(&self, topic: u128) -> Result<FoundIds> {
+        let mut found = FoundIds::of(topic);
+        self.ledger.load(&mut found)?;
+        Ok(found)
+    }
+
+    /// Writes ids that were sent before all that are written, and those again: as many as the window holds.
+    fn put_before(
+        &self,
+        ring: &mut Ring,
+        (topic, wanted): (u128, Window),
+        mut before: Vec<Sent>,
+    ) -> Result<()> {
+        before.extend(ring.written.iter().copied());
+        let too_many = before.len().saturating_sub(wanted.slots());
+        before.drain(..too_many);
+        let size = ring.size.saturating_add(before.len());
+        self.renew(ring, (topic, size), before)
+    }
+
+    /// Writes which window the ring is for, durably, where that is not written.
+    fn write_window(&self, ring: &Ring, topic: u128, stored: Option<IdRing>) -> Result<()> {
+        let Some(window) = ring.window else { return Ok(()) };
+        let entry = ring.stored(window);
+        if stored == Some(entry) {
+            return Ok(());
+        }
+        let key = IdKey::Ring { topic }.encode();
+        self.append(&[Entry { key, value: Some(entry.encode()) }])?;
+        self.ledger.sync()
+    }
+
+    /// Writes those whose records are durable, up to the first whose record is not, and so many at once.
     fn write_durable(&self, ring: &mut Ring, (topic, now): (u128, Timestamp)) -> Result<()> {
-        let count = ring.pending.iter().take_while(|one| one.is_durable()).count();
-        let ids: Vec<_> = ring.pending.iter().take(count).map(|one| (one.at, one.hash)).collect();
+        let is_durable = |one: &&Pending| one.is_durable();
+        let ids: Vec<_> = ring
+            .pending
+            .iter()
+            .take(MOST_AT_ONCE)
+            .take_while(is_durable)
+            .map(|one| (one.at, one.hash))
+            .collect();
         self.make_room(ring, (topic, now), ids.len())?;
-        self.ledger.append(&ring.entries(topic, &ids), |_| {})?;
-        ring.next = ring.next.saturating_add(number_of(count));
+        let (count, marks) = (ids.len(), ring.marks_after(ids.len()));
+        let mut entries = ring.entries(topic, &ids);
+        entries.extend(mark_entries(topic, &marks));
+        self.append(&entries)?;
         ring.pending.drain(..count);
-        ring.written.extend(ids);
-        let old = ring.written.len().saturating_sub(ring.size);
-        ring.written.drain(..old);
+        ring.marks.extend(marks);
+        ring.take_written(ids);
         Ok(())
     }
 
-    /// Has more slots where some would go that are to be known. All get other slots then, none of which is in use: a crash in
-    /// between takes none.
+    /// Has more slots where some would go that are to be known.
     fn make_room(&self, ring: &mut Ring, (topic, now): (u128, Timestamp), ids: usize) -> Result<()> {
         let Some(window) = ring.window else { return Ok(()) };
-        let begins = window.begins(now);
-        let goes = ring.written.len().saturating_add(ids).saturating_sub(ring.size);
-        let is_needed = ids > ring.size || ring.written.iter().take(goes).any(|(at, _)| *at > begins);
-        if !is_needed || ring.size >= window.slots() {
+        if !ring.is_too_small_for(ids, window.begins(now)) {
             return Ok(());
         }
         let size = ring.size.max(ids).saturating_mul(2);
-        let mut grown = Ring { size, window: ring.window, ..Ring::default() };
-        let (before, size) = (number_of(ring.size), number_of(size));
-        grown.next = ring.next.div_euclid(size).saturating_add(1).saturating_mul(size).saturating_add(before);
-        let again: Vec<_> = ring.written.iter().copied().collect();
+        let again = ring.written.iter().copied().collect();
+        self.renew(ring, (topic, size), again)
+    }
+
+    /// Gives a ring so many slots, and writes its ids again, all in slots that are not in use: a crash in between takes none. The ring has
+    /// room for them behind the slots it had.
+    fn renew(&self, ring: &mut Ring, (topic, size): (u128, usize), ids: Vec<Sent>) -> Result<()> {
+        let Some(window) = ring.window else { return Ok(()) };
+        let mut grown = ring.grown(size);
         let key = IdKey::Ring { topic }.encode();
+        // First: who finds some of them takes the next numbers for others.
         let mut entries = vec![Entry { key, value: Some(grown.stored(window).encode()) }];
-        entries.extend(grown.entries(topic, &again));
-        self.ledger.append(&entries, |_| {})?;
-        (ring.size, ring.next) = (grown.size, grown.next.saturating_add(number_of(again.len())));
+        entries.extend(grown.entries(topic, &ids));
+        self.append(&entries)?;
+        grown.take_written(ids);
+        (ring.size, ring.next, ring.written) = (grown.size, grown.next, grown.written);
         Ok(())
     }
 
     /// Writes all of them, after making their records durable.
     fn write_pending(&self, ring: &mut Ring, of: (u128, Timestamp)) -> Result<()> {
-        let mut synced = BTreeSet::new();
-        for one in &ring.pending {
-            if !one.is_durable() && synced.insert(one.partition.number()) {
-                one.partition.log().flush().map_err(|error| one.partition.log().explain(error))?;
-            }
-        }
-        self.write_durable(ring, of)?;
-        if ring.pending.is_empty() { Ok(()) } else { self.write_pending(ring, of) }
-    }
-}
-
-impl Pending {
-    fn is_durable(&self) -> bool {
-        self.partition.durable() > self.offset
-    }
-}
-
-impl Ring {
-    fn most(&self) -> usize {
-        self.window.map_or(0, Window::slots)
-    }
-
-    /// What is written of the ring itself.
-    fn stored(&self, window: Window) -> IdRing {
-        let size = i32::try_from(self.size).unwrap_or(i32::MAX);
-        IdRing { window_ms: window.millis(), most: window.count(), size }
-    }
-
-    /// What is written of ids that get the next numbers.
-    fn entries(&self, topic: u128, ids: &[Sent]) -> Vec<Entry> {
-        let size = number_of(self.size.max(1));
-        let entry = |(number, (at, hash)): (i64, &Sent)| {
-            let slot = i32::try_from(number.rem_euclid(size)).unwrap_or(0);
-            let value = SentId { number, at: *at, hash: *hash }.encode();
-            Entry { key: IdKey::Slot { topic, slot }.encode(), value: Some(value) }
-        };
-        (self.next..).zip(ids).map(entry).collect()
-    }
-}
-
-fn number_of(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// Which rings there are.
-#[derive(Debug, Default)]
-struct FoundRings {
-    there: BTreeSet<u128>,
-    rings: BTreeSet<u128>,
-    /// What is written of topics that are gone.
-    gone: BTreeSet<IdKey>,
-}
-
-impl Replay for FoundRings {
-    fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> std::result::Result<(), Malformed> {
-        let Some(key) = IdKey::decode(key)? else { return Ok(()) };
-        if !self.there.contains(&key.topic()) {
-            if value.is_some() {
-                self.gone.insert(key)
-            } else {
-                self.gone.remove(&key)
-            };
-        } else if matches!(key, IdKey::Ring { .. }) {
-            self.rings.insert(key.topic());
-        }
-        Ok(())
-    }
-}
-
-/// What is written of one topic's ids.
-#[derive(Debug, Default)]
-struct FoundIds {
-    topic: u128,
-    ring: Option<IdRing>,
-    /// Which number stands in a slot.
-    slots: BTreeMap<i32, i64>,
-    /// By their numbers.
-    sent: BTreeMap<i64, Sent>,
-}
-
-impl Replay for FoundIds {
-    fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> std::result::Result<(), Malformed> {
-        let Some(key) = IdKey::decode(key)?.filter(|key| key.topic() == self.topic) else { return Ok(()) };
-        match (key, value) {
-            (IdKey::Ring { .. }, value) => self.ring = value.map(IdRing::decode).transpose()?,
-            (IdKey::Slot { slot, .. }, value) => {
-                if let Some(before) = self.slots.remove(&slot) {
-                    self.sent.remove(&before);
+        while !ring.pending.is_empty() {
+            let mut synced = BTreeSet::new();
+            for one in ring.pending.iter().take(MOST_AT_ONCE) {
+                if !one.is_durable() && synced.insert(one.partition.number()) {
+                    one.partition.log().flush().map_err(|error| one.partition.log().explain(error))?;
                 }
-                let Some(sent) = value.map(SentId::decode).transpose()? else { return Ok(()) };
-                self.slots.insert(slot, sent.number);
-                self.sent.insert(sent.number, (sent.at, sent.hash));
             }
+            self.write_durable(ring, of)?;
         }
         Ok(())
     }

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::format::sip_hash_128;
+use crate::share::queue::was_sent_back;
 use crate::topic::{Partition, RecordRef};
 use crate::types::{Offset, Timestamp};
 
 /// When it was sent, i64 milliseconds, and the id.
 pub(super) const ID_HEADER: &str = "annals.message.id";
+/// The same of a record for later. No record is looked at for it: its id is written with it.
+pub(super) const LATER_ID_HEADER: &str = "annals.message.id.later";
 
 const MOST_SLOTS: usize = 1 << 30;
 
@@ -127,27 +130,24 @@ pub(super) struct SentRecord {
     pub(super) latest: Timestamp,
 }
 
-/// The records with an id from a time on, and from the first record of it in each partition.
-pub(super) fn sent_since(partitions: &[Partition], begins: Timestamp) -> Result<Vec<SentRecord>> {
+/// The records of a partition from an offset on that were sent with an id. A letter that was sent back is another record: the id was sent with
+/// the first.
+pub(super) fn sent_from(partition: &Partition, from: Offset) -> Result<Vec<SentRecord>> {
     let mut found = Vec::new();
-    for partition in partitions {
-        let Some(from) = partition.offset_for_time(begins)? else { continue };
-        let mut latest = Timestamp::MIN;
-        let mut reader = partition.walk(from.offset..Offset::MAX)?.with_undecided();
-        loop {
-            let records = reader.fetch()?;
-            if records.is_empty() {
-                break;
-            }
-            let of = |record: RecordRef<'_>| {
-                let (at, hash) = decode(record.header(ID_HEADER)?)?;
-                latest = latest.max(at);
-                Some(SentRecord { partition: partition.clone(), offset: record.offset(), at, hash, latest })
-            };
-            found.extend(records.iter().filter_map(of));
+    let mut latest = Timestamp::MIN;
+    let mut reader = partition.walk(from..Offset::MAX)?.with_undecided();
+    loop {
+        let records = reader.fetch()?;
+        if records.is_empty() {
+            return Ok(found);
         }
+        let of = |record: RecordRef<'_>| {
+            let (at, hash) = decode(record.header(ID_HEADER)?)?;
+            latest = latest.max(at);
+            Some(SentRecord { partition: partition.clone(), offset: record.offset(), at, hash, latest })
+        };
+        found.extend(records.iter().filter(|record| !was_sent_back(record)).filter_map(of));
     }
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -22,9 +22,9 @@ pub(super) struct LetterCount {
     letters: VecDeque<(Offset, Offset)>,
 }
 
-/// What of them is not done.
+/// What of them, or of other messages, is not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct OpenLetters {
+pub(super) struct OpenMessages {
     pub(super) count: u64,
     pub(super) first: Option<Offset>,
 }
@@ -41,7 +41,7 @@ impl LetterCount {
         &mut self,
         end: Offset,
         (start, done): (Offset, &[RangeInclusive<Offset>]),
-    ) -> OpenLetters {
+    ) -> OpenMessages {
         while self.letters.front().is_some_and(|(_, last)| *last < start) {
             self.letters.pop_front();
         }
@@ -71,8 +71,8 @@ impl LetterCount {
 }
 
 /// What of some runs lies in no range of `done`; both are in order.
-fn open_of(runs: impl Iterator<Item = (Offset, Offset)>, done: &[RangeInclusive<Offset>]) -> OpenLetters {
-    let mut open = OpenLetters { count: 0, first: None };
+fn open_of(runs: impl Iterator<Item = (Offset, Offset)>, done: &[RangeInclusive<Offset>]) -> OpenMessages {
+    let mut open = OpenMessages { count: 0, first: None };
     let mut add = |first: Offset, last: Offset| {
         if first <= last {
             open.count += length(first, last);
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn what_is_done_is_not_open() {
         let open = |runs: &[(Offset, Offset)], done: &[RangeInclusive<Offset>]| {
-            let OpenLetters { count, first } = open_of(runs.iter().copied(), done);
+            let OpenMessages { count, first } = open_of(runs.iter().copied(), done);
             (count, first)
         };
         assert_eq!(open(&[], &[]), (0, None));

@@ -187,3 +187,8 @@ pub(super) fn is_sent_to(record: &RecordRef<'_>, group: &str) -> bool {
     let last = record.headers().last().filter(|header| header.key == REDRIVE_HEADER);
     last.is_none_or(|header| header.value == Some(group.as_bytes()))
 }
+
+/// Whether a record was a dead letter that was sent back, and had room to say so.
+pub(super) fn was_sent_back(record: &RecordRef<'_>) -> bool {
+    record.headers().last().is_some_and(|header| header.key == REDRIVE_HEADER)
+}

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::group::{Consumed, Groups, OtherReaders};
 use crate::io::Clock;
 use crate::locks::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
-use crate::log::{SkippedRecord, Watchers};
+use crate::log::{OutlivesRecords, SkippedRecord, Watchers};
 use crate::producer::Producer;
 use crate::share::enqueuer::Gate;
 use crate::share::id_log::IdLog;
@@ -17,7 +17,7 @@ use crate::share::queue::{Place, Queue};
 use crate::share::settings::{Asked, Settings};
 use crate::share::slot::Slot;
 use crate::share::state_log::{SlotName, StateLog};
-use crate::topic::{Partition, Topic, Topics};
+use crate::topic::{Partition, Topic, Topics, unless_deleted};
 use crate::transaction::Transactions;
 use crate::types::{Offset, TopicPartition};
 
@@ -116,6 +116,8 @@ impl Queues {
         }
         let readers: Arc<dyn OtherReaders> = Arc::clone(&queues) as _;
         groups.count_too(&readers);
+        let outliving: Weak<Self> = Arc::downgrade(&queues);
+        topics.set_outliving(outliving);
         Ok(queues)
     }
 
@@ -331,6 +333,14 @@ impl OtherReaders for Queues {
     fn sync(&self, partition: &Partition) -> Result<()> {
         self.ids.keep(&self.topics.get(partition.topic())?, self.clock.now())?;
         self.states.sync()
+    }
+}
+
+impl OutlivesRecords for Queues {
+    fn before_removal(&self, partition: &TopicPartition) -> Result<()> {
+        // Where it is not there any more the call says so itself.
+        let Ok(topic) = self.topics.get(partition.topic()) else { return Ok(()) };
+        unless_deleted(self.ids.keep_or_give_up(&topic, self.clock.now())).unwrap_or(Ok(()))
     }
 }
 

@@ -260,6 +260,18 @@ impl Accounts {
 }
 
 impl AllFound {
+    /// The states of all queues in one partition.
+    pub(super) fn of_partition(
+        &mut self,
+        topic: u128,
+        partition: u32,
+    ) -> impl Iterator<Item = (&SlotName, &mut SharePartition)> {
+        let first = SlotName { topic, partition, owner: "".into() };
+        let all = self.0.range_mut(first..);
+        let of = all.take_while(move |(name, _)| (name.topic, name.partition) == (topic, partition));
+        of.map(|(name, found)| (name, &mut found.state))
+    }
+
     /// The state to whose last snapshot an update of that epoch belongs.
     fn found(&mut self, name: &SlotName, epoch: i32) -> Option<&mut Found> {
         self.0.get_mut(name).filter(|found| found.epoch == epoch)

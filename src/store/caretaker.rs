@@ -104,7 +104,11 @@ impl Caretaker {
     /// Rolls segments that have become too old without an append, then removes what each topic does not keep. Partitions
     /// that lost nothing are not reported. The first failure is returned; the other partitions are done all the same.
     pub(super) fn apply_retention(&self) -> Result<Vec<RetentionReport>> {
-        self.queues.keep_ids()?;
+        match self.queues.keep_ids() {
+            // Room comes first.
+            Err(error) if !error.is_disk_full() => return Err(error),
+            _ => {}
+        }
         let outcomes: Vec<_> = self.topics.all().iter().flat_map(|topic| self.retain_all(topic)).collect();
         let reports: Result<Vec<_>> = outcomes.into_iter().filter_map(unless_deleted).collect();
         Ok(reports?

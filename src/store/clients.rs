@@ -75,7 +75,7 @@ impl Store {
 
     /// Sends to a topic whose records are messages: each id once, and no more than a queue may have to do.
     pub fn enqueuer_builder(&self, topic: &str) -> EnqueuerBuilder {
-        EnqueuerBuilder::new(Arc::clone(&self.inner.queues), topic)
+        EnqueuerBuilder::new(Arc::clone(&self.inner.queues), Arc::clone(&self.inner.holds), topic)
     }
 
     /// Sends records that are delivered later, from this thread and others.

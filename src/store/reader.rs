@@ -12,6 +12,7 @@ use crate::io::{Directory, DirectoryLock};
 use crate::live::{Guest, OwnerState};
 use crate::log::RecoveryReport;
 use crate::segment::ReadMode;
+use crate::share::SeenQueues;
 use crate::store::builder::StoreBuilder;
 use crate::store::stats::{GroupStats, ReaderStats, group_stats};
 use crate::topic::{TopicContext, TopicView, Topics, unless_deleted};
@@ -50,6 +51,7 @@ struct Inner {
     root: Directory,
     topics: Arc<Topics>,
     groups: Arc<Groups>,
+    queues: SeenQueues,
     recovery: Vec<RecoveryReport>,
     /// Held for its drop, after the topics are closed.
     lock: Option<DirectoryLock>,
@@ -86,7 +88,8 @@ impl StoreReader {
             report.skipped = groups.skipped().to_vec();
             report.failure = report.failure.take().or_else(|| groups.unreadable().cloned());
         });
-        Ok(Self { inner: Arc::new(Inner { root, topics, groups, recovery, lock, guest: None }) })
+        let queues = SeenQueues::new(Arc::clone(&topics), builder.clock);
+        Ok(Self { inner: Arc::new(Inner { root, topics, groups, queues, recovery, lock, guest: None }) })
     }
 
     /// Looks at the store in a directory while another process has it open and writes to it, or between two of its lives. Any number
@@ -129,8 +132,10 @@ impl StoreReader {
         let root = root.read_only();
         let topics = Topics::attach(root.clone(), context(builder), &guest, Arc::new(LeftJudge::default()))?;
         let groups = Groups::attach(Arc::clone(&topics), Arc::clone(&builder.clock), spool)?;
-        let recovery = Vec::new();
-        Ok(Self { inner: Arc::new(Inner { root, topics, groups, recovery, lock: None, guest: Some(guest) }) })
+        let queues = SeenQueues::new(Arc::clone(&topics), Arc::clone(&builder.clock));
+        let (recovery, guest) = (Vec::new(), Some(guest));
+        let inner = Inner { root, topics, groups, queues, recovery, lock: None, guest };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The process that has the store open and shows it; `None` when there is none, and for a store that was opened read-only.
@@ -255,16 +260,17 @@ impl StoreReader {
         self.consumer_builder().group(group).build()
     }
 
-    /// Figures of all topics and groups.
+    /// Figures of all topics, groups and queues. The first call reads all that is written of queues' states, up to some segments of 16 MiB, and all
+    /// dead letters; later ones what has come since.
     ///
     /// # Errors
-    /// As [`Partition::stats`](crate::Partition::stats).
+    /// As [`Partition::stats`](crate::Partition::stats); [`Corrupt`](Error::Corrupt) of the states.
     pub fn stats(&self) -> Result<ReaderStats> {
         let topics = self.inner.topics.all();
         let topics =
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<_>>()?;
         let groups = self.groups().into_iter().map(|name| group_stats(&self.inner.groups, name)).collect();
-        Ok(ReaderStats { topics, groups })
+        Ok(ReaderStats { topics, groups, queues: self.inner.queues.stats()? })
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::Error;
 use crate::figures::{Counters, Latencies};
 use crate::group::Groups;
-use crate::share::QueueStats;
+use crate::share::{QueueStats, ReaderQueueStats};
 use crate::topic::TopicStats;
 use crate::transaction::TransactionStats;
 use crate::types::{Offset, TopicPartition};
@@ -69,6 +69,8 @@ pub struct ReaderStats {
     pub topics: Vec<TopicStats>,
     /// All groups that have committed offsets, in the order of their names.
     pub groups: Vec<GroupStats>,
+    /// Queues, by topic and group, as far as they are written.
+    pub queues: Vec<ReaderQueueStats>,
 }
 
 /// A group's figures.

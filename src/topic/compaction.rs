@@ -45,6 +45,7 @@ impl Topic {
         if self.settings().compaction().is_none() {
             return Err(Error::invalid("the topic's cleanup.policy is delete: it is not compacted"));
         }
+        self.before_removal()?;
         let mut outcomes = Vec::new();
         for partition in self.partitions() {
             let outcome = partition.compact(&|| self.compaction_of(&partition, Effort::Now));
@@ -102,6 +103,7 @@ impl Topic {
 
     fn erase_where(&self, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<Vec<EraseReport>> {
         let partitions = self.partitions();
+        self.before_removal()?;
         let outcomes: Vec<_> = partitions.iter().map(|partition| partition.erase(key_matches)).collect();
         outcomes.into_iter().collect()
     }

@@ -10,7 +10,8 @@ use crate::io::{Clock, Directory, random_id};
 use crate::live::Owner;
 use crate::locks::{Mutex, OnceLock, RwLock};
 use crate::log::{
-    Clearing, EndsTransactions, Log, LogContext, LogOptions, RecoveryReport, Signal, Spares, Watchers,
+    Clearing, EndsTransactions, Log, LogContext, LogOptions, OutlivesRecords, RecoveryReport, Signal, Spares,
+    Watchers,
 };
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
 use crate::topic::directories::{Leftover, Stray, refuse_lost_catalog, strays};
@@ -265,6 +266,11 @@ impl Topics {
     /// Names who ends transactions that are in the way of what has to go.
     pub(crate) fn set_clearing(&self, who: Weak<dyn EndsTransactions>) {
         self.context.clearing.set(who);
+    }
+
+    /// Names who is asked before a call of the program takes records out.
+    pub(crate) fn set_outliving(&self, who: Weak<dyn OutlivesRecords>) {
+        self.context.clearing.set_outliving(who);
     }
 
     /// Has all transactions that are decided survive a power cut, and their ends written. It is called under no lock of a log.

@@ -23,4 +23,5 @@ mod left;
 mod live;
 mod looks;
 mod pair;
+mod queues;
 mod read_only;

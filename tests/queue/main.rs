@@ -11,6 +11,8 @@ mod done;
 #[cfg(test)]
 mod enqueue;
 #[cfg(test)]
+mod ids;
+#[cfg(test)]
 mod kills;
 #[cfg(test)]
 mod later;
@@ -20,6 +22,8 @@ mod letters;
 mod life;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod once_later;
 #[cfg(test)]
 mod order;
 #[cfg(test)]

@@ -17,17 +17,34 @@ pub(crate) trait EndsTransactions: Send + Sync {
     fn write_decided(&self) -> Result<()>;
 }
 
-/// The one who can, for all logs of a store; nobody at first.
+/// Who knows something of records that is to outlive them.
+pub(crate) trait OutlivesRecords: Send + Sync {
+    /// Records of the partition may go now: returns when what outlives them needs them no more. It is called under no lock of a log.
+    fn before_removal(&self, partition: &TopicPartition) -> Result<()>;
+}
+
+/// Those who can, for all logs of a store; nobody at first.
 #[derive(Default)]
-pub(crate) struct Clearing(OnceLock<Weak<dyn EndsTransactions>>);
+pub(crate) struct Clearing {
+    transactions: OnceLock<Weak<dyn EndsTransactions>>,
+    outliving: OnceLock<Weak<dyn OutlivesRecords>>,
+}
 
 impl Clearing {
     pub(crate) fn set(&self, who: Weak<dyn EndsTransactions>) {
-        drop(self.0.set(who));
+        drop(self.transactions.set(who));
+    }
+
+    pub(crate) fn set_outliving(&self, who: Weak<dyn OutlivesRecords>) {
+        drop(self.outliving.set(who));
+    }
+
+    pub(in crate::log) fn before_removal(&self, partition: &TopicPartition) -> Result<()> {
+        self.outliving.get().and_then(Weak::upgrade).map_or(Ok(()), |who| who.before_removal(partition))
     }
 
     pub(in crate::log) fn clear_away(&self, partition: &TopicPartition, producer_id: i64) {
-        if let Some(who) = self.0.get().and_then(Weak::upgrade) {
+        if let Some(who) = self.transactions.get().and_then(Weak::upgrade) {
             who.clear_away(partition, producer_id);
         }
     }
@@ -35,7 +52,7 @@ impl Clearing {
 
 impl Clearing {
     pub(crate) fn write_decided(&self) -> Result<()> {
-        self.0.get().and_then(Weak::upgrade).map_or(Ok(()), |who| who.write_decided())
+        self.transactions.get().and_then(Weak::upgrade).map_or(Ok(()), |who| who.write_decided())
     }
 }
 

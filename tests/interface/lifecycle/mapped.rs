@@ -14,7 +14,10 @@ use crate::common::{batch_ends, by_hand, fast_dir, files_of};
 const DIR: &str = "ANNALS_TEST_MAPPED_DIR";
 /// The part of a batch's header that says where it ends and what it holds, by Kafka's fields.
 const HEADER: u64 = 27;
-const RECORDS: i64 = 60;
+/// Where a batch's header has its length, which counts from the byte after it.
+const LENGTH: u64 = 8;
+const RECORDS: i64 = 50;
+const PAGE: u64 = 4096;
 
 /// Looks at these records in all ways there are. What comes of it is of no interest, only that it comes.
 fn look(partition: &Partition, offsets: impl IntoIterator<Item = i64>) -> usize {
@@ -38,11 +41,25 @@ fn flip_and_look(log: &Path, partition: &Partition, batches: &[u64]) -> usize {
         for bit in 0..8 {
             file.write_all_at(&[byte[0] ^ 1 << bit], at).expect("a flip");
             // The batch, and those behind it that are found by its length.
-            looks += look(partition, [0, 1, 30, 31, 32, RECORDS - 1]);
+            looks += look(partition, [0, 1, 24, 25, 26, RECORDS - 1]);
         }
         file.write_all_at(&byte, at).expect("as it was");
     }
     looks
+}
+
+/// Gives the last batch but one each length that ends it a little before the end of the file, so that the header of the next one
+/// would begin in the file and end behind it, and looks for what comes after.
+fn lengthen_and_look(log: &Path, partition: &Partition, (batch, written): (u64, u64)) {
+    let file = OpenOptions::new().read(true).write(true).open(log).expect("the file");
+    let mut length = [0; 4];
+    file.read_exact_at(&mut length, batch + LENGTH).expect("a length");
+    for left in 1..=60 {
+        let wrong = u32::try_from(written - left - batch - LENGTH - 4).expect("a length");
+        file.write_all_at(&wrong.to_be_bytes(), batch + LENGTH).expect("a length");
+        look(partition, RECORDS - 5..RECORDS);
+    }
+    file.write_all_at(&length, batch + LENGTH).expect("as it was");
 }
 
 /// The process that looks. A segment is read while it grows, so that there is a map of more than will be written; then it is
@@ -54,23 +71,33 @@ fn looks_at_flipped_bits_in_a_process_of_its_own() {
     let config = TopicConfig::new().segment_bytes(128 << 10).index_interval_bytes(4096);
     let partition = store.create_topic("orders", config).expect("a topic").partition(0).expect("one");
     let value = "x".repeat(150);
-    for _ in 0..RECORDS {
-        partition.append(&[Record::new().value(&value)], Durability::Os).expect("an append");
-    }
-    assert!(look(&partition, 0..RECORDS) > 0);
+    let append = |value: &str| {
+        partition.append(&[Record::new().value(value)], Durability::Os).expect("an append");
+    };
+    let before = RECORDS.unsigned_abs() / 2;
+    (0..before).for_each(|_| append(&value));
     let log = files_of(&dir, "orders-0", ".log").remove(0);
+    let written = batch_ends(&fs::read(&log).expect("the file")).last().expect("batches").0;
+    // One is larger, so that the last one ends with a page: the next page is not the file's.
+    let each = written / before;
+    let end = written + each * (RECORDS.unsigned_abs() - before);
+    append(&"x".repeat(value.len() + usize::try_from(end.next_multiple_of(PAGE) - end).expect("a length")));
+    (before + 1..RECORDS.unsigned_abs()).for_each(|_| append(&value));
+    assert!(look(&partition, 0..RECORDS) > 0);
     let allocated = fs::metadata(&log).expect("the file").len();
     let large = vec![b'y'; 120 << 10];
     partition.append(&[Record::new().value(&large[..])], Durability::Os).expect("an append that rolls");
     let bytes = fs::read(&log).expect("the file");
     // Pages of the map behind the end of the file.
-    let pages = (bytes.len() as u64).next_multiple_of(4096);
+    let pages = (bytes.len() as u64).next_multiple_of(PAGE);
+    assert_eq!(bytes.len() as u64, pages, "the last batch ends with a page");
     assert!(allocated > pages, "{allocated}, {pages}: nothing was allocated ahead");
     let ends = batch_ends(&bytes);
     assert_eq!(ends.last().map(|(_, next)| *next), Some(RECORDS));
     let starts: Vec<_> = std::iter::once(0).chain(ends.iter().map(|(at, _)| *at)).collect();
     // The first, one in the middle, the last.
-    let looks = flip_and_look(&log, &partition, &[starts[0], starts[31], starts[ends.len() - 1]]);
+    let looks = flip_and_look(&log, &partition, &[starts[0], starts[25], starts[ends.len() - 1]]);
+    lengthen_and_look(&log, &partition, (starts[ends.len() - 2], bytes.len() as u64));
     // All of it is as it was.
     assert_eq!(look(&partition, 0..RECORDS), 3 * ends.len());
     assert!(looks > 0);

@@ -1,18 +1,18 @@
 //! `queue`: messages that wait, and those that were given up.
 
-use annals::stats::QueueStats;
+use annals::stats::{QueueStats, ReaderQueueStats};
 use annals::{DeadLetter, DeadLetters, Error, Store};
 use clap::{Args, Subcommand};
 
 use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome};
-use crate::open::{Access, with_store};
+use crate::open::{Access, with_reader, with_store};
 use crate::show::{Escaped, Object, Screen, Table, count};
 
 /// Show queues and their dead letters, and send these back.
 ///
-/// A queue's locks and delays are in the memory of the process that works on it: the store is opened to write, and nobody else may
-/// have it open. Beside a service, `consume --topic TOPIC.GROUP.dead --print-headers` prints its letters.
+/// `queue list` works beside a service that has the store open. The others take letters, which locks them: they open the store to write,
+/// and nobody else may have it open. Beside a service, `consume --topic TOPIC.GROUP.dead --print-headers` prints its letters.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     List(List),
@@ -20,7 +20,9 @@ pub(crate) enum Verb {
     Redrive(Letters),
 }
 
-/// List all queues: what waits in them, and how old it is.
+/// List all queues: how many messages are not done, how many of these were handed out before, and how old the oldest is.
+///
+/// Which are with a worker just now, and which have a delay, is in the memory of the process that works on them.
 ///
 /// Example: annals queue list
 #[derive(Debug, Args)]
@@ -49,44 +51,46 @@ pub(crate) struct Letters {
 }
 
 pub(crate) fn run(verb: &Verb, arguments: &Arguments, screen: &mut Screen) -> Outcome {
-    let outcome = with_store(arguments, Access::Write, |store| match verb {
-        Verb::List(List {}) => list(&store.stats()?.queues, screen),
+    match verb {
+        Verb::List(List {}) => with_reader(arguments, |store| list(&store.stats()?.queues, screen)),
         Verb::DeadLetters(options) => {
-            let letters = open_letters(store, options)?.take(options.max_messages)?;
-            show(&letters, screen)
+            let Letters { topic, group, max_messages } = options;
+            let outcome = with_store(arguments, Access::Write, |store| {
+                show(&open_letters(store, options)?.take(*max_messages)?, screen)
+            });
+            or_instead(outcome, || {
+                format!(
+                    "beside it, `annals consume --topic {topic}.{group}.dead --print-headers` prints all letters, those that were sent back or discarded, too"
+                )
+            })
         }
         Verb::Redrive(options) => {
-            let sent = open_letters(store, options)?.redrive(options.max_messages)?;
-            let object = || {
-                let object = Object::new("redriven").text("topic", &options.topic);
-                object.text("group", &options.group).number("messages", sent)
-            };
-            screen.either(object, format_args!("Sent {} back to {}.", count(sent, "message"), options.topic))
+            let outcome = with_store(arguments, Access::Write, |store| redrive(store, options, screen));
+            or_instead(outcome, || {
+                "that process can send letters back, with `Store::dead_letters`; the command can once it has closed the store"
+                    .to_owned()
+            })
         }
-    });
+    }
+}
+
+/// Says what works beside a process that has the store.
+fn or_instead(outcome: Outcome, instead: impl FnOnce() -> String) -> Outcome {
     match outcome {
         Err(Failure::Store(error @ (Error::StoreLocked { .. } | Error::StoreInUse { .. }))) => {
-            Err(Failure::Instead(Box::new(error), instead(verb)))
+            Err(Failure::Instead(Box::new(error), instead()))
         }
         outcome => outcome,
     }
 }
 
-/// What works beside the process that has the store.
-fn instead(verb: &Verb) -> String {
-    match verb {
-        Verb::List(List {}) => {
-            "how far its queues are is known to that process alone: `Store::stats` there has it; beside it, `annals stats` and `annals top` have topics and groups"
-                .to_owned()
-        }
-        Verb::DeadLetters(Letters { topic, group, .. }) => format!(
-            "beside it, `annals consume --topic {topic}.{group}.dead --print-headers` prints all letters, those that were sent back or discarded, too"
-        ),
-        Verb::Redrive(_) => {
-            "that process can send letters back, with `Store::dead_letters`; the command can once it has closed the store"
-                .to_owned()
-        }
-    }
+fn redrive(store: &Store, options: &Letters, screen: &mut Screen) -> Outcome {
+    let sent = open_letters(store, options)?.redrive(options.max_messages)?;
+    let object = || {
+        let object = Object::new("redriven").text("topic", &options.topic);
+        object.text("group", &options.group).number("messages", sent)
+    };
+    screen.either(object, format_args!("Sent {} back to {}.", count(sent, "message"), options.topic))
 }
 
 fn open_letters(store: &Store, options: &Letters) -> Outcome<DeadLetters> {
@@ -103,8 +107,8 @@ fn open_letters(store: &Store, options: &Letters) -> Outcome<DeadLetters> {
     )))
 }
 
-fn list(queues: &[QueueStats], screen: &mut Screen) -> Outcome {
-    let mut table = Table::new(&["TOPIC", "GROUP", "LETTERS-OF", ">WAITING", ">OLDEST-MS"]);
+fn list(queues: &[ReaderQueueStats], screen: &mut Screen) -> Outcome {
+    let mut table = Table::new(&["TOPIC", "GROUP", "LETTERS-OF", ">UNFINISHED", ">HANDED-OUT", ">OLDEST-MS"]);
     for queue in queues {
         let age = queue.oldest_age.map(|age| age.as_millis());
         if screen.json {
@@ -113,7 +117,8 @@ fn list(queues: &[QueueStats], screen: &mut Screen) -> Outcome {
                     .text("topic", &queue.topic)
                     .text("group", &queue.group)
                     .maybe_text("letters_of", queue.letters_of.as_deref())
-                    .number("waiting", queue.waiting)
+                    .number("unfinished", queue.unfinished)
+                    .number("handed_out", queue.handed_out)
                     .maybe_number("age_milliseconds", age),
             )?;
         }
@@ -121,7 +126,8 @@ fn list(queues: &[QueueStats], screen: &mut Screen) -> Outcome {
             queue.topic.clone(),
             queue.group.clone(),
             queue.letters_of.clone().unwrap_or_default(),
-            queue.waiting.to_string(),
+            queue.unfinished.to_string(),
+            queue.handed_out.to_string(),
             age.map_or_else(String::new, |age| age.to_string()),
         ]);
     }

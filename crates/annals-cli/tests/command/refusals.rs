@@ -252,9 +252,18 @@ fn dead_letters_are_shown_and_sent_back() {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<serde_json::Value>>()
     };
     let of_queue = ["--topic", "orders", "--group", "packers"];
-    let queues = printed(&["list"]);
-    let packers = queues.iter().find(|queue| queue["topic"] == "orders").unwrap();
-    assert_eq!((&packers["group"], &packers["waiting"]), (&"packers".into(), &1.into()));
+    let listed = |unfinished: [u32; 2], handed_out: u32| {
+        let queues = printed(&["list"]);
+        let find = |topic: &str| queues.iter().find(|queue| queue["topic"] == topic).unwrap();
+        let (packers, letters) = (find("orders"), find("orders.packers.dead"));
+        assert_eq!((&packers["group"], &letters["letters_of"]), (&"packers".into(), &"orders".into()));
+        assert_eq!(
+            [&packers["unfinished"], &letters["unfinished"]],
+            unfinished.map(serde_json::Value::from).each_ref()
+        );
+        assert_eq!(packers["handed_out"], handed_out);
+    };
+    listed([1, 2], 0);
     // A look takes nothing away.
     for _ in 0..2 {
         let letters = printed(&[&["dead-letters"], &of_queue[..]].concat());
@@ -271,7 +280,15 @@ fn dead_letters_are_shown_and_sent_back() {
     assert_eq!(String::from_utf8_lossy(&read.stdout), "order 0\norder 1\norder 2\norder 0\n");
     let none = annals(&path, &["queue", "redrive", "--topic", "orders", "--group", "nobody"]);
     assert_eq!(none.status.code(), Some(3), "{}", said(&none));
-    let _service = Store::open(&path).unwrap();
+    let service = Store::open(&path).unwrap();
+    // Beside it, and each time what it has done by then.
+    listed([2, 1], 0);
+    let mut worker = service.queue("orders", "packers").unwrap();
+    let mut taken = worker.take(2, std::time::Duration::from_secs(5)).unwrap().into_iter();
+    listed([2, 1], 2);
+    taken.next().unwrap().ack().unwrap();
+    taken.next().unwrap().reject("it does not fit").unwrap();
+    listed([0, 2], 0);
     let shown = annals(&path, &[&["queue", "dead-letters"], &of_queue[..]].concat());
     assert_eq!(shown.status.code(), Some(5), "{}", said(&shown));
     assert!(

@@ -1,0 +1,132 @@
+//! The ids of a topic, as they are in memory beside what is written of them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::format::{IdKey, IdMark, IdRing, SentId};
+use crate::share::ids::{SentRecord, Window};
+use crate::topic::{Entry, Partition};
+use crate::types::{Offset, Timestamp};
+
+/// A ring grows to as many slots as it needs, and not beyond its window's number.
+const FEWEST_SLOTS: usize = 1024;
+
+/// When an id was sent, and its hash.
+pub(super) type Sent = (Timestamp, u128);
+
+/// The ids of a topic. Its lock is held while they are written, and their records made durable; it comes after that of senders.
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    pub(super) window: Option<Window>,
+    pub(super) size: usize,
+    /// The number of the next one that is written.
+    pub(super) next: i64,
+    /// Those that are written, the oldest first: `size` at most.
+    pub(super) written: VecDeque<Sent>,
+    /// Of each partition the offset behind the last record whose id is written. Ids of records from there on are not.
+    pub(super) marks: BTreeMap<u32, Offset>,
+    /// Those that are not written, in the order in which they were sent.
+    pub(super) pending: VecDeque<Pending>,
+    /// The topic was looked through for those that an earlier life has not written.
+    pub(super) is_whole: bool,
+}
+
+/// An id that is not written, and where its record is.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) partition: Partition,
+    pub(super) offset: Offset,
+    pub(super) at: Timestamp,
+    pub(super) hash: u128,
+}
+
+impl Pending {
+    pub(super) fn of(record: SentRecord) -> Self {
+        let SentRecord { partition, offset, at, hash, .. } = record;
+        Self { partition, offset, at, hash }
+    }
+
+    pub(super) fn is_durable(&self) -> bool {
+        self.partition.durable() > self.offset
+    }
+}
+
+impl Ring {
+    /// How many ids anybody is to know.
+    pub(super) fn most(&self) -> usize {
+        self.window.map_or(0, Window::slots)
+    }
+
+    /// How many slots one has that is new.
+    pub(super) fn size_of_new(window: Window) -> usize {
+        FEWEST_SLOTS.min(window.slots())
+    }
+
+    /// All that are known, the first that was sent first.
+    pub(super) fn all(&self) -> Vec<Sent> {
+        let pending = self.pending.iter().map(|one| (one.at, one.hash));
+        self.written.iter().copied().chain(pending).collect()
+    }
+
+    /// The same, to be asked for.
+    pub(super) fn known(&self) -> BTreeSet<Sent> {
+        self.all().into_iter().collect()
+    }
+
+    /// What is written of the ring itself.
+    pub(super) fn stored(&self, window: Window) -> IdRing {
+        let size = i32::try_from(self.size).unwrap_or(i32::MAX);
+        IdRing { window_ms: window.millis(), most: window.count(), size }
+    }
+
+    /// What is written of ids that get the next numbers.
+    pub(super) fn entries(&self, topic: u128, ids: &[Sent]) -> Vec<Entry> {
+        let size = number_of(self.size.max(1));
+        let entry = |(number, (at, hash)): (i64, &Sent)| {
+            let slot = i32::try_from(number.rem_euclid(size)).unwrap_or(0);
+            let value = SentId { number, at: *at, hash: *hash }.encode();
+            Entry { key: IdKey::Slot { topic, slot }.encode(), value: Some(value) }
+        };
+        (self.next..).zip(ids).map(entry).collect()
+    }
+
+    /// Where the marks are when the first of what is not written is.
+    pub(super) fn marks_after(&self, count: usize) -> BTreeMap<u32, Offset> {
+        let written = self.pending.iter().take(count);
+        written.map(|one| (one.partition.number(), one.offset.saturating_add(1))).collect()
+    }
+
+    /// They are written.
+    pub(super) fn take_written(&mut self, ids: Vec<Sent>) {
+        self.next = self.next.saturating_add(number_of(ids.len()));
+        self.written.extend(ids);
+        let old = self.written.len().saturating_sub(self.size);
+        self.written.drain(..old);
+    }
+
+    /// Whether so many more would go into slots of others that are to be known.
+    pub(super) fn is_too_small_for(&self, ids: usize, begins: Timestamp) -> bool {
+        let goes = self.written.len().saturating_add(ids).saturating_sub(self.size);
+        let takes_one = ids > self.size || self.written.iter().take(goes).any(|(at, _)| *at > begins);
+        takes_one && self.size < self.most()
+    }
+
+    /// One with so many slots that takes the place of this one, and whose first ids stand in no slot that this one has.
+    pub(super) fn grown(&self, size: usize) -> Self {
+        let (before, slots) = (number_of(self.size), number_of(size.max(1)));
+        let round = self.next.div_euclid(slots).saturating_add(1);
+        let next = round.saturating_mul(slots).saturating_add(before);
+        Self { size, next, window: self.window, marks: self.marks.clone(), ..Self::default() }
+    }
+}
+
+/// What is written of marks.
+pub(super) fn mark_entries(topic: u128, marks: &BTreeMap<u32, Offset>) -> impl Iterator<Item = Entry> {
+    marks.iter().map(move |(partition, offset)| {
+        let key = IdKey::Mark { topic, partition: *partition }.encode();
+        Entry { key, value: Some(IdMark { offset: *offset }.encode()) }
+    })
+}
+
+fn number_of(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
