@@ -92,7 +92,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/backup/restore.rs",
         good: "catalog.store = random_id();",
         bad: "_ = random_id();",
-        caught_by: &[tests("backup", &["files::"])],
+        caught_by: &[tests("backup", &["files::", "own::"])],
     },
     Bug {
         name: "copy-forgets-its-producers",
