@@ -1,5 +1,5 @@
-//! A process that makes backups is killed, again and again. `ANNALS_BACKUP_KILLS` is the number of kills. The test starts this binary
-//! again as the process to be killed.
+//! A process that makes backups is killed, again and again, while it appends, compacts and removes. `ANNALS_BACKUP_KILLS` is the number of
+//! kills. The test starts this binary again as the process to be killed.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -7,16 +7,52 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use annals::{Error, Record, Store, TopicConfig};
+use annals::{CleanupPolicy, Durability, Error, Record, Store, TopicConfig};
 use annals_testing::Random;
 
 const DIR: &str = "ANNALS_TEST_BACKUP_DIR";
 const LIFE: &str = "ANNALS_TEST_BACKUP_LIFE";
 
 fn open(dir: &Path) -> Store {
-    let store = Store::builder(dir.join("live")).open().unwrap();
-    store.ensure_topic("orders", TopicConfig::new().partitions(2).segment_bytes(2000)).unwrap();
+    let store =
+        Store::builder(dir.join("live")).retention_check_interval(Duration::from_millis(10)).open().unwrap();
+    let small = || TopicConfig::new().segment_bytes(2000);
+    store.ensure_topic("orders", small().partitions(2)).unwrap();
+    store.ensure_topic("passing", small().retention_bytes(6000)).unwrap();
+    let compacted = small().cleanup_policy(CleanupPolicy::Compact).set("min.cleanable.dirty.ratio", "0.01");
+    store.ensure_topic("table", compacted).unwrap();
     store
+}
+
+/// Of `passing` and `table` each record says where it is.
+fn send_where_it_is(store: &Store, topic: &str) {
+    let partition = store.topic(topic).unwrap().partition(0).unwrap();
+    let (key, value) = (key_at(partition.next_offset()), partition.next_offset().to_string());
+    partition.append(&[Record::new().key(&key).value(&value)], Durability::Os).unwrap();
+}
+
+fn key_at(offset: i64) -> String {
+    format!("k{}", offset % 7)
+}
+
+/// `passing` has no gap between its start and its end, and `table` the last record of each key up to its end.
+fn check_where_they_are(copy: &Store, name: &str) {
+    let [passing, table] = ["passing", "table"].map(|topic| copy.topic(topic).unwrap().partition(0).unwrap());
+    let found = super::records(&passing);
+    assert!(found.iter().map(|one| one.0).eq(passing.start()..passing.end()), "{name}: {found:?}");
+    let last: BTreeSet<_> = copy.topic("table").unwrap().latest().map(|one| one.unwrap().offset).collect();
+    assert!(
+        last.iter().copied().eq((table.end() - 7).max(0)..table.end()),
+        "{name}: {last:?} of {}",
+        table.end()
+    );
+    for (offset, key, value) in found.into_iter().chain(super::records(&table)) {
+        assert_eq!(
+            (key.unwrap(), value.unwrap()),
+            (key_at(offset).into(), offset.to_string().into()),
+            "{name}"
+        );
+    }
 }
 
 /// Appends, and makes one backup after the other. A line tells of each that is whole, and how many orders were acknowledged before it was
@@ -37,6 +73,7 @@ fn makes_backups_until_it_is_killed() {
                     .producer()
                     .send(Record::to("orders").partition(number % 2).value(&number.to_string()))
                     .unwrap();
+                ["passing", "table"].iter().for_each(|topic| send_where_it_is(&store, topic));
             }
         });
         for number in 0.. {
@@ -55,7 +92,7 @@ fn backups_of_a_process_that_is_killed_are_whole_or_are_none() {
     let kills = std::env::var("ANNALS_BACKUP_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(6);
     let dir = tempfile::tempdir().unwrap();
     let mut random = Random::new(7);
-    let mut told = 0;
+    let (mut told, mut whole) = (0, 0);
     for life in 0..kills {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "kills::makes_backups_until_it_is_killed", "--nocapture", "--test-threads=1"])
@@ -74,12 +111,15 @@ fn backups_of_a_process_that_is_killed_are_whole_or_are_none() {
         let rest = lines.filter(|line| line.starts_with("done "));
         let done: Vec<_> = first.into_iter().chain(rest).collect();
         told += done.len();
-        check(dir.path(), &done);
+        whole += check(dir.path(), &done) - done.len();
     }
+    println!("{kills} kills, {told} finished backups, {whole} whole ones that nobody was told of");
     assert!(told > 0 || kills < 6, "nothing was ever backed up");
 }
 
-fn check(dir: &Path, done: &[String]) {
+/// Says how many are whole.
+fn check(dir: &Path, done: &[String]) -> usize {
+    let mut whole = 0;
     let told: BTreeSet<_> = done.iter().filter_map(|line| line.split(' ').nth(1)).collect();
     let live = open(dir);
     for entry in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap()) {
@@ -89,6 +129,7 @@ fn check(dir: &Path, done: &[String]) {
         }
         match annals::backup::verify(entry.path()) {
             Ok(found) => {
+                whole += 1;
                 assert!(found.is_sound(), "{name}: {:?}", found.findings);
                 annals::backup::restore(entry.path(), dir.join("again")).unwrap();
                 let copy = Store::open(dir.join("again")).unwrap();
@@ -103,6 +144,7 @@ fn check(dir: &Path, done: &[String]) {
                     let acknowledged = acknowledged.map_or(0, |end| end.parse().unwrap());
                     assert!(copy.end() >= acknowledged, "{name}: {} of {acknowledged}", copy.end());
                 }
+                check_where_they_are(&copy, &name);
                 copy.close().unwrap();
                 std::fs::remove_dir_all(dir.join("again")).unwrap();
             }
@@ -119,5 +161,10 @@ fn check(dir: &Path, done: &[String]) {
         }
         std::fs::remove_dir_all(entry.path()).unwrap();
     }
+    // Or each life would read what all before it have written.
+    for partition in live.topic("orders").unwrap().partitions() {
+        partition.delete_records(partition.end()).unwrap();
+    }
     live.close().unwrap();
+    whole
 }

@@ -1,10 +1,13 @@
-//! Backups of a store that is written to, compacted and emptied meanwhile, against what its writers know.
+//! Backups of a store that is written to, compacted and emptied meanwhile, against what its writers know. `ANNALS_BACKUPS` is how many.
+//!
+//! Writers rest while a copy is looked at: what is there then stays, whatever the machine is busy with, and a run of hundreds looks
+//! at no more than a short one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use annals::{CleanupPolicy, Durability, Error, Record, Store, TopicConfig};
 
@@ -16,13 +19,20 @@ type Sent = BTreeMap<i64, (String, Option<String>)>;
 #[derive(Default)]
 struct Known {
     stop: AtomicBool,
+    /// Writers rest.
+    rest: AtomicBool,
     sent: Mutex<Sent>,
+    /// The last value of each key up to the end of the last copy; what came after is in `sent`.
+    table: Mutex<BTreeMap<String, String>>,
     log: Mutex<BTreeMap<i64, String>>,
     committed: AtomicU64,
 }
 
 impl Known {
     fn goes_on(&self) -> bool {
+        while self.rest.load(Ordering::Relaxed) && !self.stop.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         !self.stop.load(Ordering::Relaxed)
     }
 }
@@ -31,9 +41,13 @@ fn backups() -> usize {
     std::env::var("ANNALS_BACKUPS").ok().and_then(|count| count.parse().ok()).unwrap_or(3)
 }
 
+/// Every file is rolled, compacted and removed many times in a short run. In a long one retention and compaction come each second, and
+/// segments are larger: writers would make more of small ones in the time of a backup than are taken away.
 fn open(path: &Path) -> Store {
-    let store = Store::builder(path).retention_check_interval(Duration::from_millis(10)).open().unwrap();
-    let small = || TopicConfig::new().segment_bytes(4000);
+    let (interval, segment_bytes) = if backups() > 3 { (1000, 32_000) } else { (10, 4000) };
+    let interval = Duration::from_millis(interval);
+    let store = Store::builder(path).retention_check_interval(interval).open().unwrap();
+    let small = || TopicConfig::new().segment_bytes(segment_bytes);
     let compacted = small().cleanup_policy(CleanupPolicy::Compact).set("min.cleanable.dirty.ratio", "0.01");
     store.ensure_topic("table", compacted).unwrap();
     store.ensure_topic("passing", small().retention_bytes(12_000)).unwrap();
@@ -136,21 +150,28 @@ fn check(copy: &Store, known: &Known, committed_before: u64) {
     let partition = |topic: &str| copy.topic(topic).unwrap().partition(0).unwrap();
     let (table, passing, consumed) = (partition("table"), partition("passing"), partition("consumed"));
     // The table is what its records up to the cut add up to.
-    let mut expected = BTreeMap::new();
-    for (_, (key, value)) in known.sent.lock().unwrap().range(..table.end()) {
-        expected.insert(key.clone(), value.clone());
+    let mut expected = known.table.lock().unwrap();
+    let mut sent = known.sent.lock().unwrap();
+    let later = sent.split_off(&table.end());
+    for (key, value) in std::mem::replace(&mut *sent, later).into_values() {
+        match value {
+            Some(value) => _ = expected.insert(key, value),
+            None => _ = expected.remove(&key),
+        }
     }
-    expected.retain(|_, value| value.is_some());
+    drop(sent);
     let latest = copy.topic("table").unwrap().latest();
     let found: BTreeMap<_, _> = latest
         .map(|record| record.unwrap())
         .map(|one| {
-            (String::from_utf8(one.key.unwrap()).unwrap(), one.value.map(|v| String::from_utf8(v).unwrap()))
+            (String::from_utf8(one.key.unwrap()).unwrap(), String::from_utf8(one.value.unwrap()).unwrap())
         })
         .collect();
-    assert_eq!(found, expected);
+    assert_eq!(found, *expected);
+    drop(expected);
     // Nothing is missing between start and end, and nothing is another's.
-    let log = known.log.lock().unwrap();
+    let mut log = known.log.lock().unwrap();
+    *log = log.split_off(&passing.start());
     let expected: Vec<_> =
         log.range(passing.start()..passing.end()).map(|(at, value)| (*at, value.as_bytes())).collect();
     let found = records(&passing);
@@ -181,53 +202,71 @@ fn check(copy: &Store, known: &Known, committed_before: u64) {
     assert!(debits.iter().all(|number| number % 5 != 4), "one was aborted");
 }
 
+/// One backup, restored and looked at, with the one before as parent. Says how long it took, and how many MiB it has.
+fn backup_and_check(store: &Store, known: &Known, dir: &Path, number: usize) -> (Duration, u64) {
+    let committed = known.committed.load(Ordering::SeqCst);
+    let [path, parent, again] = ["copy", "copy", "again"].map(|name| dir.join(format!("{name}-{number}")));
+    let parent = parent.with_file_name(format!("copy-{}", number.wrapping_sub(1)));
+    let mut builder = store.backup_builder();
+    if number % 2 == 1 {
+        builder = builder.independent();
+    }
+    if number > 0 {
+        builder = builder.parent(&parent);
+    }
+    if number % 3 == 2 {
+        builder = builder.max_bytes_per_second(if backups() > 3 { 32 << 20 } else { 2 << 20 });
+    }
+    let begin = Instant::now();
+    let report = builder.verify().run(&path).unwrap();
+    let took = begin.elapsed();
+    known.rest.store(true, Ordering::Relaxed);
+    assert!(report.deleted.is_empty());
+    annals::backup::restore(&path, &again).unwrap();
+    let copy = Store::builder(&again).maintain_by_hand().open().unwrap();
+    assert!(copy.recovery().iter().all(|one| one.clean && one.failure.is_none()));
+    check(&copy, known, committed);
+    copy.producer().send(Record::to("passing").value("goes on")).unwrap();
+    copy.close().unwrap();
+    assert!(Store::verify(&again).unwrap().is_sound());
+    std::fs::remove_dir_all(&again).unwrap();
+    if number > 0 {
+        std::fs::remove_dir_all(&parent).unwrap();
+    }
+    (took, report.bytes >> 20)
+}
+
 #[test]
 fn each_backup_under_load_is_the_store_at_one_moment() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("live"));
     let known = Known::default();
+    let mut all = Vec::new();
     std::thread::scope(|scope| {
         scope.spawn(|| write_table(&store, &known));
         scope.spawn(|| write_causes(&store, &known));
         scope.spawn(|| write_transfers(&store, &known));
         scope.spawn(|| consume(&store, &known));
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let mut parent = None;
             for number in 0..backups() {
-                let committed = known.committed.load(Ordering::SeqCst);
-                let path = dir.path().join(format!("copy-{number}"));
-                let mut builder = store.backup_builder();
-                if number % 2 == 1 {
-                    builder = builder.independent();
+                all.push(backup_and_check(&store, &known, dir.path(), number));
+                if number % 8 == 7 {
+                    // Or each copy would hold the decisions of all transactions that there ever were.
+                    store.topic("__transaction_state").unwrap().compact().unwrap();
                 }
-                if let Some(parent) = &parent {
-                    builder = builder.parent(parent);
-                }
-                if number % 3 == 2 {
-                    builder = builder.max_bytes_per_second(2 << 20);
-                }
-                let report = builder.verify().run(&path).unwrap();
-                assert!(report.deleted.is_empty());
-                let again = dir.path().join(format!("again-{number}"));
-                annals::backup::restore(&path, &again).unwrap();
-                let copy = Store::builder(&again).maintain_by_hand().open().unwrap();
-                assert!(copy.recovery().iter().all(|one| one.clean && one.failure.is_none()));
-                check(&copy, &known, committed);
-                copy.producer().send(Record::to("passing").value("goes on")).unwrap();
-                copy.close().unwrap();
-                assert!(Store::verify(&again).unwrap().is_sound());
-                std::fs::remove_dir_all(&again).unwrap();
-                if let Some(old) = parent.replace(path) {
-                    std::fs::remove_dir_all(old).unwrap();
-                }
+                known.rest.store(false, Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(5));
             }
         }));
         known.stop.store(true, Ordering::Relaxed);
         outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     });
+    let records: i64 = store.topics().iter().flat_map(|topic| topic.partitions()).map(|one| one.end()).sum();
     store.close().unwrap();
     assert!(Store::verify(dir.path().join("live")).unwrap().is_sound());
+    all.sort_unstable();
+    let (most, longest) = (all.iter().map(|one| one.1).max().unwrap(), all[all.len() - 1].0);
+    println!("{} backups beside {records} records, {longest:?} and {most} MiB at most", all.len());
 }
 
 #[test]

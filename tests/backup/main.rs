@@ -17,6 +17,7 @@ mod kills;
 mod large;
 mod lines;
 mod load;
+mod own;
 mod targets;
 
 use annals::{Isolation, Partition, Store};

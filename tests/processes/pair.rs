@@ -92,6 +92,11 @@ fn table() -> TopicConfig {
 /// One step of a writer: whatever a store can do that changes files.
 fn write_some(store: &Store, random: &mut Random) {
     let number = u32::try_from(random.below(u64::from(PARTITIONS))).unwrap();
+    write_to(store, number, random);
+}
+
+/// The same, with the records to that partition.
+pub(crate) fn write_to(store: &Store, number: u32, random: &mut Random) {
     let partition = store.topic(STEPS).unwrap().partition(number).unwrap();
     let send = |durability, count: u64| {
         for _ in 0..count {

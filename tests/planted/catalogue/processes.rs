@@ -5,6 +5,7 @@ use super::*;
 const READ_ONLY: Tests = tests("processes", &["read_only::"]);
 const LIVE: Tests = tests("processes", &["live::"]);
 const PAIR: Tests = tests("processes", &["pair::"]);
+const ENDS: Tests = tests("processes", &["ends::"]);
 const GROUPS: Tests = tests("processes", &["groups::"]);
 const LOOKS: Tests = tests("processes", &["looks::"]);
 const PAGE: Tests = tests("lib", &["live::"]);
@@ -51,7 +52,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/log/show.rs",
         good: "let end = self.end();",
         bad: "let end = self.end() + 1;",
-        caught_by: &[LIVE],
+        caught_by: &[LIVE, ENDS],
     },
     Bug {
         name: "live-wake-up-lost",
@@ -127,8 +128,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "derived-file-stops-a-partition",
         file: "src/log/table/names.rs",
-        good: "drop(directory.remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex)));",
-        bad: "directory.remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex))?;",
+        good: "drop(names.directory().remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex)));",
+        bad: "names.directory().remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex))?;",
         caught_by: &[tests("crash", &["durability::derived::"])],
     },
     Bug {
