@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use super::blocks::share_blocks;
 use super::listing::list;
-use super::os::{LockFile, OsFile, OsFileSystem, lock_file, lock_file_shared, writer_of};
+use super::os::{LockFile, OsDirectory, OsFile, OsFileSystem, lock_file, lock_file_shared, writer_of};
 use super::process::Process;
-use super::seam::{DirectoryLock, Entry, FileHandle, FileSystem, OpenMode};
+use super::seam::{DirectoryHandle, DirectoryLock, Entry, FileHandle, FileSystem, OpenMode};
 use super::space::available_space;
 use crate::locks::RwLock;
 
@@ -146,6 +146,10 @@ impl FileSystem for AnchoredFileSystem {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.anchor.open_directory(dir)?.sync_all()
+    }
+
+    fn open_dir(&self, dir: &Path) -> io::Result<Option<Box<dyn DirectoryHandle>>> {
+        Ok(Some(Box::new(OsDirectory(self.anchor.open_directory(dir)?))))
     }
 
     fn available_space(&self, dir: &Path) -> io::Result<Option<u64>> {

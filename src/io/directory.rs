@@ -9,12 +9,15 @@ use super::file::File;
 use super::maps::MapSlot;
 use super::pool::FilePool;
 use super::read_only::ReadOnlyFileSystem;
-use super::seam::{DirectoryLock, Entry, FileSystem, OpenMode};
+use super::seam::{DirectoryHandle, DirectoryLock, Entry, FileSystem, OpenMode};
 use super::view::View;
 use crate::error::{Error, Result};
 
 /// Suffix of a file that is being written and will be renamed.
 const NEW: &str = ".new";
+
+/// What an error of a sync of names says was tried.
+const SYNC: &str = "sync directory";
 
 /// How a file is the same as another without having been copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +52,25 @@ pub(crate) struct Directory {
     pool: Arc<FilePool>,
     path: Arc<Path>,
     guard: Option<Guard>,
+}
+
+/// The names of a directory, which are about to change, and then to be made durable. That needs a descriptor: one that is wanting
+/// then would leave a change of which nobody knows whether it lasts.
+pub(crate) struct Names<'a> {
+    directory: &'a Directory,
+    handle: Option<Box<dyn DirectoryHandle>>,
+}
+
+impl Names<'_> {
+    pub(crate) fn directory(&self) -> &Directory {
+        self.directory
+    }
+
+    /// Makes them durable.
+    pub(crate) fn sync(&self) -> Result<()> {
+        let Some(handle) = &self.handle else { return self.directory.sync() };
+        handle.sync().map_err(|e| Error::io(&self.directory.path, SYNC, e))
+    }
 }
 
 /// Says whether what a directory is taken for still holds. Asked after each file of it was opened by its name: another process may
@@ -213,13 +235,14 @@ impl Directory {
     /// stands there, whole.
     pub(crate) fn publish(&self, name: &str) -> std::result::Result<(), PublishFailure> {
         let temporary = format!("{name}{NEW}");
+        let names = self.names().map_err(PublishFailure::Refused)?;
         match self.rename(&temporary, name) {
             // A refusal, and the new file has its old name.
             Err(error) if is_refusal(&error) && self.open(&temporary, OpenMode::Read).is_ok() => {
                 Err(PublishFailure::Refused(error))
             }
             Err(error) => Err(PublishFailure::Unknown(error)),
-            Ok(()) => self.sync().map_err(PublishFailure::Unknown),
+            Ok(()) => names.sync().map_err(PublishFailure::Unknown),
         }
     }
 
@@ -266,7 +289,7 @@ impl Directory {
     /// not live to sync, looks like any other.
     pub(crate) fn sync_above(&self) -> Result<()> {
         for path in self.path.ancestors().skip(1).map(or_here) {
-            match self.call("sync directory", path, |fs| fs.sync_dir(path)) {
+            match self.call(SYNC, path, |fs| fs.sync_dir(path)) {
                 // What we may not read, or what cannot be written, we have not made, nor what is above it.
                 Err(Error::Io { source, .. }) if is_of_others(&source) => break,
                 outcome => outcome?,
@@ -313,7 +336,13 @@ impl Directory {
 
     /// Makes the names in it durable.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.call("sync directory", &self.path, |fs| fs.sync_dir(&self.path))
+        self.call(SYNC, &self.path, |fs| fs.sync_dir(&self.path))
+    }
+
+    /// For who is about to change names in it, and cannot take that back.
+    pub(crate) fn names(&self) -> Result<Names<'_>> {
+        let handle = self.call("open", &self.path, |fs| fs.open_dir(&self.path))?;
+        Ok(Names { directory: self, handle })
     }
 
     /// A directory anywhere in the same file system, under its one path.

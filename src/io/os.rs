@@ -14,7 +14,7 @@ use super::byte_locks;
 #[cfg(target_os = "linux")]
 use super::mapped_writes::MappedWrites;
 use super::process::Process;
-use super::seam::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
+use super::seam::{DirectoryHandle, DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
 #[cfg(target_os = "linux")]
 use super::shared::SharedMemory;
 #[cfg(unix)]
@@ -25,6 +25,18 @@ use super::view::View;
 /// not followed, anything but a regular file is refused.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OsFileSystem;
+
+/// An open directory of the operating system.
+#[cfg(unix)]
+#[derive(Debug)]
+pub(super) struct OsDirectory(pub(super) File);
+
+#[cfg(unix)]
+impl DirectoryHandle for OsDirectory {
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+}
 
 #[expect(clippy::disallowed_methods, reason = "this is the seam behind which std::fs stands")]
 impl FileSystem for OsFileSystem {
@@ -79,6 +91,11 @@ impl FileSystem for OsFileSystem {
     #[cfg(unix)]
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
+    }
+
+    #[cfg(unix)]
+    fn open_dir(&self, dir: &Path) -> io::Result<Option<Box<dyn DirectoryHandle>>> {
+        Ok(Some(Box::new(OsDirectory(File::open(dir)?))))
     }
 
     /// Windows journals names itself and cannot sync a directory.

@@ -80,6 +80,11 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Opens a directory whose names will change, so that [`sync_dir`](FileSystem::sync_dir) needs nothing then that may be wanting.
+    /// `None` where it needs nothing anyway.
+    fn open_dir(&self, _dir: &Path) -> io::Result<Option<Box<dyn DirectoryHandle>>> {
+        Ok(None)
+    }
     /// Bytes that may still be written under `dir` by us, `None` where that is not known.
     fn available_space(&self, _dir: &Path) -> io::Result<Option<u64>> {
         Ok(None)
@@ -115,6 +120,12 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
     fn lock_dir_shared(&self, _dir: &Path) -> io::Result<DirectoryLock> {
         Err(io::ErrorKind::Unsupported.into())
     }
+}
+
+/// One open directory.
+pub trait DirectoryHandle: fmt::Debug + Send + Sync {
+    /// Makes the names in it durable.
+    fn sync(&self) -> io::Result<()>;
 }
 
 /// One open regular file, used from many threads at once.

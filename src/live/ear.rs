@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
-use std::thread::Builder;
 
 use crate::error::{Error, Result};
-use crate::io::Deadline;
+use crate::io::{Deadline, thread};
 use crate::live::guest::{Guest, OwnerState};
 use crate::locks::{Condvar, Mutex};
 
@@ -43,7 +42,7 @@ impl Ear {
         if !state.is_running && !cfg!(annals_shuttle) {
             let (ear, guest) = (Arc::clone(self), Arc::downgrade(guest));
             let name = "annals-listens";
-            let started = Builder::new().name(name.to_owned()).spawn(move || ear.run(&guest));
+            let started = thread(name).and_then(|thread| thread.spawn(move || ear.run(&guest)));
             started.map_err(|error| Error::io(std::path::Path::new(name), "start the thread", error))?;
             state.is_running = true;
         }

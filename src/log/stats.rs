@@ -101,14 +101,19 @@ impl Log {
 
     /// The time of the first record that is there, as the header of its batch has it.
     fn first_time(&self) -> Option<Timestamp> {
-        let list = self.segment_list();
-        let start = list.start();
-        let mut cursor = list.floor(start)?.seek(start).ok()?;
-        let mut header = cursor.peek().ok()??;
-        while header.next_offset() <= start {
-            cursor.step_over(&header);
-            header = cursor.peek().ok()??;
-        }
+        let header = self.over_segments(|list| {
+            let start = list.start();
+            let Some(first) = list.floor(start) else { return Ok(None) };
+            let mut cursor = first.seek(start)?;
+            while let Some(header) = cursor.peek()? {
+                if header.next_offset() > start {
+                    return Ok(Some(header));
+                }
+                cursor.step_over(&header);
+            }
+            Ok(None)
+        });
+        let header = header.ok()??;
         let time = match header.attributes.timestamp_type() {
             TimestampType::CreateTime => header.base_timestamp,
             TimestampType::LogAppendTime => header.max_timestamp,

@@ -5,10 +5,9 @@
 //! long as a write or a sync; the other looks at all partitions from time to time, and may rewrite segments for minutes.
 
 use std::sync::Arc;
-use std::thread::Builder;
 
 use crate::error::{Error, Result};
-use crate::io::{Directory, caught};
+use crate::io::{Directory, caught, thread};
 use crate::store::caretaker::Caretaker;
 use crate::store::life::{Life, Work};
 use crate::upkeep::{Agenda, Due, Reason, side_by_side};
@@ -25,12 +24,15 @@ pub(super) fn start(
 ) -> Result<()> {
     let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
         let lease = life.lease()?;
-        let thread = Builder::new().name(name.to_owned()).spawn(move || {
+        let run = move || {
             let presence = Work::begin(lease);
             work();
             drop(presence);
-        });
-        thread.map(drop).map_err(|error| Error::io(root.path(), "start the maintenance threads of", error))
+        };
+        thread(name)
+            .and_then(|thread| thread.spawn(run))
+            .map(drop)
+            .map_err(|error| Error::io(root.path(), "start the maintenance threads of", error))
     };
     let (due, care) = (Arc::clone(agenda), Arc::clone(caretaker));
     // A failure poisons its partition, or is reported to the next sender there: nobody else waits for it.

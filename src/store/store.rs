@@ -365,6 +365,7 @@ impl Inner {
             self.agenda.stop();
             // What cannot be written now is decided the same way by the next open.
             drop(caught(|| self.transactions.finish()));
+            // Ids that cannot be written the next open finds in their topics: nothing is lost, and partitions tell of their own failures.
             drop(caught(|| self.queues.close()));
             let closed = caught(|| self.topics.close());
             self.agenda.stop_tasks();

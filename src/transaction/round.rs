@@ -1,9 +1,9 @@
 //! One round of syncs: everything that a decision rests on, side by side.
 
 use std::collections::BTreeMap;
-use std::thread::Builder;
 
 use crate::error::{Error, Result};
+use crate::io::thread;
 use crate::log::DurableWait;
 use crate::topic::Partition;
 use crate::types::Offset;
@@ -64,8 +64,9 @@ fn sync_together(targets: &[&(Partition, Offset)]) -> Result<()> {
     std::thread::scope(|scope| {
         let mut begun = Vec::new();
         for target in others.iter().copied() {
-            let builder = Builder::new().name("annals-sync".to_owned());
-            begun.push(builder.spawn_scoped(scope, move || sync(target)).map_err(|_| target));
+            let started =
+                thread("annals-sync").and_then(|thread| thread.spawn_scoped(scope, move || sync(target)));
+            begun.push(started.map_err(|_| target));
         }
         let mut outcome = sync_one(mine, last);
         for thread in begun {

@@ -1,9 +1,7 @@
 //! Waiting for a disk in many places at once.
 
-use std::thread::Builder;
-
 use crate::error::{Error, Result};
-use crate::io::caught;
+use crate::io::{caught, thread};
 use crate::locks::{AtomicUsize, Ordering};
 
 /// So many threads wait at a time, the caller's among them. More gain nothing on one disk.
@@ -28,7 +26,7 @@ pub(crate) fn side_by_side<T: Sync>(
     let turns = || std::iter::from_fn(|| items.get(next.fetch_add(1, Ordering::Relaxed)));
     std::thread::scope(|scope| {
         let work = || all(turns(), |outcome, item| outcome.and(caught(|| act(item))));
-        let begin = |_| Builder::new().name(name.to_owned()).spawn_scoped(scope, work);
+        let begin = |_| thread(name).and_then(|thread| thread.spawn_scoped(scope, work));
         // Where no thread is to be had, fewer do: it takes longer, and is as good.
         let begun: Vec<_> = (1..threads).map_while(|number| begin(number).ok()).collect();
         let mut outcome = all(turns(), each);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::error::{Error, Result};
-use crate::io::caught;
+use crate::io::{caught, thread};
 use crate::locks::{Condvar, Mutex};
 use crate::upkeep::{Chore, Reason};
 
@@ -190,6 +190,6 @@ impl Syncing {
 }
 
 fn start_thread(name: &'static str, run: impl FnOnce() + Send + 'static) -> Result<()> {
-    let started = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    let started = thread(name).and_then(|thread| thread.spawn(run));
     started.map(drop).map_err(|error| Error::io(std::path::Path::new(name), "start the thread", error))
 }

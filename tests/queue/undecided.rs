@@ -198,3 +198,33 @@ fn an_id_that_was_sent_behind_an_open_transaction_is_known_to_a_later_enqueuer()
     let again = enqueuer().send_once("id", Record::new().value("twice"));
     assert!(matches!(again, Err(Error::DuplicateMessage { .. })), "{again:?}");
 }
+
+#[test]
+fn a_record_for_later_whose_id_nobody_can_read_comes_once_when_somebody_can() {
+    let world = World::new(1);
+    let enqueuer = |world: &World| {
+        let builder = world.store.enqueuer_builder("jobs");
+        builder.unique_within(Duration::from_secs(100_000), 1000).build()
+    };
+    let later = Duration::from_secs(10);
+    enqueuer(&world).unwrap().deliver_once_after("id", Record::new().value("once"), later).unwrap();
+    let pass = |world: &World| {
+        for _ in 0..60 {
+            world.clock.advance(Duration::from_millis(500));
+            drop(world.store.maintain());
+        }
+    };
+    let mut files = world.disk.files();
+    let state = "/store/__message_ids-0/annals.state".to_owned();
+    let sound = files.insert(state.clone(), b"damaged".as_slice().into()).unwrap();
+    let torn = world.again(files);
+    assert!(enqueuer(&torn).is_err(), "nobody sends with ids");
+    pass(&torn);
+    let mut files = torn.disk.files();
+    files.insert(state, sound);
+    let mended = torn.again(files);
+    pass(&mended);
+    assert_eq!(mended.values("jobs"), ["once"]);
+    let again = enqueuer(&mended).unwrap().deliver_once_after("id", Record::new(), later);
+    assert!(matches!(again, Err(Error::DuplicateMessage { .. })), "{again:?}");
+}

@@ -22,6 +22,8 @@ mod address_space;
 #[cfg(test)]
 mod buffers;
 #[cfg(all(test, target_os = "linux"))]
+mod each_call;
+#[cfg(all(test, target_os = "linux"))]
 mod keys;
 #[cfg(all(test, target_os = "linux"))]
 mod many_topics;

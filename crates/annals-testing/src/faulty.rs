@@ -6,7 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use annals::io::{DirectoryLock, Entry, FileHandle, FileSystem, OpenMode, OsFileSystem, View};
+use annals::io::{
+    DirectoryHandle, DirectoryLock, Entry, FileHandle, FileSystem, OpenMode, OsFileSystem, View,
+};
 
 use super::call::{Call, Done};
 use super::fault::{Fault, Times};
@@ -184,6 +186,24 @@ impl Shared {
     }
 }
 
+/// A directory whose sync needs no descriptor any more.
+#[derive(Debug)]
+struct FaultyDirectory {
+    files: FaultyFileSystem,
+    inner: Option<Box<dyn DirectoryHandle>>,
+    path: PathBuf,
+}
+
+impl DirectoryHandle for FaultyDirectory {
+    fn sync(&self) -> io::Result<()> {
+        let FaultyFileSystem { inner, shared } = &self.files;
+        let sync = || self.inner.as_ref().map_or_else(|| inner.sync_dir(&self.path), |inner| inner.sync());
+        shared.run(Call::SyncDir, &self.path, sync)?;
+        shared.order.iter().for_each(|order| order.synced_dir(&self.path));
+        Ok(())
+    }
+}
+
 impl FileSystem for FaultyFileSystem {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
         let call = if mode == OpenMode::CreateNew { Call::Create } else { Call::Open };
@@ -225,9 +245,17 @@ impl FileSystem for FaultyFileSystem {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        // By its path it needs a descriptor.
+        self.shared.run(Call::Open, dir, || Ok(()))?;
         self.shared.run(Call::SyncDir, dir, || self.inner.sync_dir(dir))?;
         self.shared.order.iter().for_each(|order| order.synced_dir(dir));
         Ok(())
+    }
+
+    fn open_dir(&self, dir: &Path) -> io::Result<Option<Box<dyn DirectoryHandle>>> {
+        let inner = self.shared.run(Call::Open, dir, || self.inner.open_dir(dir))?;
+        let files = Self { inner: Arc::clone(&self.inner), shared: Arc::clone(&self.shared) };
+        Ok(Some(Box::new(FaultyDirectory { files, inner, path: dir.to_path_buf() })))
     }
 
     fn available_space(&self, dir: &Path) -> io::Result<Option<u64>> {

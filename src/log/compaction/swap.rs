@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::PartitionState;
+use crate::io::Names;
 use crate::log::compaction::rewrite::Source;
 use crate::log::config::LogConfig;
 use crate::log::log::Log;
@@ -41,27 +42,29 @@ impl Log {
         settings: Option<&Arc<LogConfig>>,
     ) -> Result<Swap> {
         // The new name must not be lost when the table that lists it is not.
-        let synced = if new.is_some() { self.directory.sync() } else { Ok(()) };
-        let synced = synced.map_err(|error| self.poison_with(error));
+        let synced = if new.is_some() { self.sync_names() } else { Ok(()) };
         let segment =
             new.as_ref().map(|new| Arc::new(Segment::finished(&self.directory, new, self.options.read_mode)));
-        // Without a descriptor it could not be given its name, once the table lists it.
+        // Without descriptors it could not be given its name, durably, once the table lists it.
         let prepared = synced.and_then(|()| segment.iter().try_for_each(|segment| segment.log().hold()));
+        let prepared = prepared.and_then(|()| self.directory.names());
         let mut writer = self.writer.lock();
         let is_as_decided = settings.is_none_or(|settings| Arc::ptr_eq(settings, &self.config()));
         // Under the writer's lock: a hold that is taken later finds the new list.
-        let swapped = match prepared.and_then(|()| self.check_not_held()) {
-            Ok(()) if is_as_decided => self.swap_table(&mut writer, run, new.as_ref(), segment.as_ref()),
-            outcome => outcome.map(|()| Swap::Overtaken),
+        let (swapped, names) = match prepared.and_then(|names| self.check_not_held().map(|()| names)) {
+            Ok(names) if is_as_decided => {
+                (self.swap_table(&mut writer, run, new.as_ref(), segment.as_ref()), Some(names))
+            }
+            outcome => (outcome.map(|_| Swap::Overtaken), None),
         };
-        if !matches!(swapped, Ok(Swap::Done)) {
+        let (Ok(Swap::Done), Some(names)) = (&swapped, names) else {
             if let Some(new) = new.as_ref().filter(|_| self.poison.get().is_none()) {
                 // What cannot be removed now is removed by the next rewrite, or after the next open.
                 drop(names::remove_cleaned(&self.directory, &[new.summary.base]));
             }
             return swapped;
-        }
-        let named = self.name_file(&mut writer, new.as_ref(), segment.as_ref());
+        };
+        let named = self.name_file((&mut writer, &names), new.as_ref(), segment.as_ref());
         drop(writer);
         // While the new name is not synced the old files stay: the next rewrite removes them, or the next open.
         named?;
@@ -100,13 +103,13 @@ impl Log {
     /// names.
     fn name_file(
         &self,
-        writer: &mut Writer,
+        (writer, names): (&mut Writer, &Names<'_>),
         new: Option<&FinishedSegment>,
         segment: Option<&Arc<Segment>>,
     ) -> Result<()> {
         let open = self.opened(writer)?;
         if let (Some(new), Some(segment)) = (new, segment) {
-            names::finish_swaps(&self.directory, [(segment.base(), segment.log())])
+            names::finish_swaps(names, [(segment.base(), segment.log())])
                 .map_err(|error| self.poison_with(error))?;
             // Indexes are hints; without them the first reader walks the batch headers.
             drop(new.write_indexes(&self.directory));

@@ -57,14 +57,17 @@ impl Log {
 
     /// Whether the first batch lies wholly below the start.
     fn starts_with_deleted(&self) -> Result<bool> {
-        let start = self.start();
-        let list = self.segment_list();
-        let Some(first) = list.iter().next().filter(|first| first.base() < start) else { return Ok(false) };
-        match first.walk().and_then(|mut cursor| cursor.peek()) {
-            Ok(first) => Ok(first.is_some_and(|first| first.next_offset() <= start)),
-            // For a repair.
-            Err(Error::Corrupt { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.over_segments(|list| {
+            let start = self.start();
+            let Some(first) = list.iter().next().filter(|first| first.base() < start) else {
+                return Ok(false);
+            };
+            match first.walk().and_then(|mut cursor| cursor.peek()) {
+                Ok(first) => Ok(first.is_some_and(|first| first.next_offset() <= start)),
+                // For a repair.
+                Err(Error::Corrupt { .. }) => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
     }
 }

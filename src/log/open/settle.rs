@@ -175,7 +175,7 @@ impl Log {
         // here on relies on them.
         let is_closed = matches!(found.last_close, LastClose::Clean(_));
         if !is_closed || !found.state.state().pending.is_empty() {
-            self.directory.sync().map_err(|error| self.poison_with(error))?;
+            self.sync_names()?;
         }
         self.finish_swaps(found)?;
         let producers_at = self.producers_found(found)?;
@@ -185,9 +185,10 @@ impl Log {
             // Never appended to: what a crash has left of a first append is nobody's.
             LastClose::Clean(closed) if !found.state.is_written() => {
                 let mode = self.options.read_mode;
+                let names = self.directory.names()?;
                 let active = ActiveSegment::create(&self.directory, closed.base, config.segment, mode)?;
                 // The state file, which will name it, is on the disk no earlier than it.
-                self.directory.sync().map_err(|error| self.poison_with(error))?;
+                names.sync().map_err(|error| self.poison_with(error))?;
                 Ok(Settled { sealed, active, appended: AppendTimes::NONE, producers_at })
             }
             LastClose::Clean(closed) => {
@@ -266,7 +267,8 @@ impl Log {
         let unnamed: Vec<_> = unnamed.map(|segment| (segment.base(), segment.log())).collect();
         // The want of a descriptor leaves the names as they are.
         unnamed.iter().try_for_each(|(_, log)| log.hold())?;
-        names::finish_swaps(&self.directory, unnamed).map_err(|error| self.poison_with(error))
+        let names = self.directory.names()?;
+        names::finish_swaps(&names, unnamed).map_err(|error| self.poison_with(error))
     }
 
     /// Cuts a segment after its last good batch, durably.

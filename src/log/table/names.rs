@@ -5,25 +5,33 @@ use crate::error::Result;
 use crate::format::{
     SegmentFile, cleaned_log_name, parse_cleaned_log_name, parse_segment_file_name, segment_file_name,
 };
-use crate::io::Directory;
+use crate::io::{Directory, Names};
+use crate::log::log::Log;
 use crate::segment::LogFile;
 use crate::types::Offset;
+
+impl Log {
+    /// Makes the names of the directory durable. The want of a descriptor to begin with changes nothing, a failure of the sync does.
+    pub(in crate::log) fn sync_names(&self) -> Result<()> {
+        self.directory.names()?.sync().map_err(|error| self.poison_with(error))
+    }
+}
 
 /// Gives rewritten segments, which the state file lists already, their own names, durably. The files are held open
 /// meanwhile: nobody who reads one looks for it under a name that it no longer has.
 pub(in crate::log) fn finish_swaps<'a>(
-    directory: &Directory,
+    names: &Names<'_>,
     unnamed: impl IntoIterator<Item = (Offset, &'a LogFile)>,
 ) -> Result<()> {
     let mut is_any = false;
     for (base, file) in unnamed {
         // What was derived from the file that had the name tells of records that are gone. Where it stays, readers find that it is
         // not of this file.
-        drop(directory.remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex)));
+        drop(names.directory().remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex)));
         file.rename(&segment_file_name(base, SegmentFile::Log))?;
         is_any = true;
     }
-    if is_any { directory.sync() } else { Ok(()) }
+    if is_any { names.sync() } else { Ok(()) }
 }
 
 /// Removes all files of segments that are no longer part of the log.

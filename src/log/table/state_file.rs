@@ -101,7 +101,8 @@ impl StateFile {
         self.directory.prepare(STATE_FILE, &bytes).map_err(ReplaceFailure::Before)?;
         if self.has_unsynced_removals {
             // A sync that failed is not tried again.
-            self.directory.sync().map_err(ReplaceFailure::Unknown)?;
+            let names = self.directory.names().map_err(ReplaceFailure::Before)?;
+            names.sync().map_err(ReplaceFailure::Unknown)?;
             self.has_unsynced_removals = false;
         }
         // Marks go into the new file from here on.

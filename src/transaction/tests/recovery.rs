@@ -149,3 +149,24 @@ fn nothing_is_appended_where_a_decision_misses_something_before_it_is_taken_back
     }
     assert_eq!(world.values("two"), ["before", "in the place of what is missing"]);
 }
+
+/// Its records bear the epoch that the decision about the transaction before it bears.
+#[test]
+fn a_transaction_that_a_kill_left_open_is_not_ended_by_the_decision_about_the_one_before() {
+    for is_finished in [false, true] {
+        let world = World::new();
+        let mut first = world.begin_written("a");
+        first.send(Record::to("one").value("first")).unwrap();
+        first.commit().unwrap();
+        if is_finished {
+            world.transactions.finish().unwrap();
+        }
+        let mut second = world.begin_written("a");
+        second.send(Record::to("one").value("second")).unwrap();
+        std::mem::forget(second);
+        let world = world.next_life();
+        assert_eq!(world.values("one"), ["first"], "{is_finished}");
+        world.transactions.finish().unwrap();
+        assert_eq!(world.values("one"), ["first"], "{is_finished}");
+    }
+}

@@ -41,7 +41,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "hold-forgotten-by-a-swap",
         file: "src/log/compaction/swap.rs",
-        good: "prepared.and_then(|()| self.check_not_held())",
+        good: "prepared.and_then(|names| self.check_not_held().map(|()| names))",
         bad: "prepared",
         caught_by: &[tests("lib", &["log::tests::cut::"])],
     },

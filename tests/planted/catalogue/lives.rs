@@ -163,6 +163,20 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("crash", &["durability::panics::"])],
     },
     Bug {
+        name: "no-descriptor-for-a-sync-of-names-is-for-ever",
+        file: "src/log/write/roll.rs",
+        good: "names.sync().map_err(|error| self.poison_with(error))?;",
+        bad: "self.directory.sync().map_err(|error| self.poison_with(error))?;",
+        caught_by: &[tests("crash", &["durability::limits::"])],
+    },
+    Bug {
+        name: "a-thread-is-started-where-there-is-no-room",
+        file: "src/io/threads.rs",
+        good: "drop(room(STARTING.load(Ordering::Relaxed))?);",
+        bad: "drop(room(STARTING.load(Ordering::Relaxed)));",
+        caught_by: &[tests("resources", &["each_call::without_another_map"])],
+    },
+    Bug {
         name: "no-descriptor-for-a-new-name-is-for-ever",
         file: "src/log/compaction/swap.rs",
         good: "let prepared = synced.and_then(|()| segment.iter().try_for_each(|segment| segment.log().hold()));",
@@ -187,7 +201,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "directory-sync-of-the-first-append-tried-again",
         file: "src/log/open/settle.rs",
-        good: "pending.is_empty() {\n            self.directory.sync().map_err(|error| self.poison_with(error))?;",
+        good: "pending.is_empty() {\n            self.sync_names()?;",
         bad: "pending.is_empty() {\n            self.directory.sync()?;",
         caught_by: &[tests("crash", &["durability::refused::a_failed_sync"])],
     },
@@ -358,7 +372,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-state-file-before-the-name-of-its-segment",
         file: "src/log/open/settle.rs",
-        good: "                // The state file, which will name it, is on the disk no earlier than it.\n                self.directory.sync().map_err(|error| self.poison_with(error))?;\n",
+        good: "                // The state file, which will name it, is on the disk no earlier than it.\n                names.sync().map_err(|error| self.poison_with(error))?;\n",
         bad: "",
         caught_by: &[POWER_CUT, tests("crash", &["durability::names::the_files_of_a_partition"])],
     },

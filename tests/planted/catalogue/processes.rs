@@ -128,8 +128,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "derived-file-stops-a-partition",
         file: "src/log/table/names.rs",
-        good: "drop(directory.remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex)));",
-        bad: "directory.remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex))?;",
+        good: "drop(names.directory().remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex)));",
+        bad: "names.directory().remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex))?;",
         caught_by: &[tests("crash", &["durability::derived::"])],
     },
     Bug {

@@ -57,7 +57,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "no-directory-sync-at-roll",
         file: "src/log/write/roll.rs",
-        good: "        self.directory.sync().map_err(|error| self.poison_with(error))?;\n        let list",
+        good: "        names.sync().map_err(|error| self.poison_with(error))?;\n        let list",
         bad: "        let list",
         caught_by: &[POWER_CUT],
     },
@@ -71,7 +71,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "replaced-name-not-synced",
         file: "src/io/directory.rs",
-        good: "Ok(()) => self.sync().map_err(PublishFailure::Unknown),",
+        good: "Ok(()) => names.sync().map_err(PublishFailure::Unknown),",
         bad: "Ok(()) => Ok(()),",
         caught_by: &[POWER_CUT, DURABILITY],
     },
@@ -85,7 +85,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "swap-before-the-new-name-is-durable",
         file: "src/log/compaction/swap.rs",
-        good: "let synced = if new.is_some() { self.directory.sync() } else { Ok(()) };",
+        good: "let synced = if new.is_some() { self.sync_names() } else { Ok(()) };",
         bad: "let synced: Result<()> = Ok(());",
         caught_by: &[POWER_CUT],
     },
@@ -120,7 +120,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "segment-of-a-failed-roll-stays",
         file: "src/log/write/roll.rs",
-        good: "let removed = next.remove(&self.directory).and_then(|()| self.directory.sync());",
+        good: "let removed = next.remove(&self.directory).and_then(|()| names.sync());",
         bad: "let removed: Result<()> = Ok(drop(next));",
         caught_by: &[POWER_CUT],
     },

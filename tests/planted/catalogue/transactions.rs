@@ -103,7 +103,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/transaction/recovery.rs",
         good: ".find(|(decided, same)| decided.has_same_epoch == *same);",
         bad: ".find(|_| true);",
-        caught_by: &[tests("crash", &["power_cut::transactions::"])],
+        caught_by: &[tests("lib", &["transaction::tests::recovery"])],
     },
     Bug {
         name: "single-record-above-an-open-transaction",
@@ -115,8 +115,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "marker-before-what-it-rests-on",
         file: "src/transaction/finish.rs",
-        good: "if ended.is_synced || ended.ending == Ending::Abort {",
-        bad: "if true {",
+        good: "let may_end = |one: &Ended| one.is_synced || one.ending == Ending::Abort;",
+        bad: "let may_end = |_: &Ended| true;",
         caught_by: &[tests("lib", &["transaction::tests::deciding"])],
     },
     Bug {

@@ -25,7 +25,7 @@ pub(super) fn finish_swaps(directory: &Directory, pending: &[Offset]) -> Result<
 fn give_names(directory: &Directory, bases: &[Offset]) -> Result<()> {
     let file = |base| LogFile::lazy(directory.clone(), cleaned_log_name(base), ReadMode::Positional);
     let files: Vec<_> = bases.iter().map(|base| (*base, file(*base))).collect();
-    names::finish_swaps(directory, files.iter().map(|(base, file)| (*base, file)))
+    names::finish_swaps(&directory.names()?, files.iter().map(|(base, file)| (*base, file)))
 }
 
 /// Makes `new` what the partition is, its pending segments under their own names, and its obsolete ones gone.

@@ -98,3 +98,24 @@ fn a_full_partition_lets_appends_on_when_there_is_room() {
         together(vec![sender(&world), clean]);
     });
 }
+
+/// What maintenance looks at may have left the log by then; that is nobody's failure.
+#[test]
+fn what_is_owed_is_looked_for_beside_a_removal() {
+    explore(|| {
+        let world = World::new(SMALL_SEGMENTS);
+        for number in 0..RECORDS {
+            world.put("a", &value(0, number)).unwrap();
+        }
+        world.log.delete_records(1).unwrap();
+        world.log.upkeeps.note_freed(false);
+        let (looks, removes) = (world.clone(), world.clone());
+        let look: Part = Box::new(move || looks.log.free_what_is_owed().unwrap());
+        let remove: Part = Box::new(move || {
+            let policy = RetentionPolicy { max_bytes: Some(100), ..RetentionPolicy::default() };
+            assert!(!removes.log.apply_retention(|| policy).unwrap().removed.is_empty());
+        });
+        together(vec![look, remove]);
+        assert!(world.log.start() > 1);
+    });
+}

@@ -1,0 +1,151 @@
+//! Limits that are imposed for a while.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// What there is no more of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limit {
+    Descriptors,
+    AddressSpace,
+    Maps,
+    Space,
+    Inodes,
+}
+
+impl Limit {
+    const ALL: [Self; 5] = [Self::Descriptors, Self::AddressSpace, Self::Maps, Self::Space, Self::Inodes];
+
+    pub(super) fn name(self) -> String {
+        format!("{self:?}")
+    }
+
+    pub(super) fn named(name: &str) -> Self {
+        Self::ALL.into_iter().find(|limit| limit.name() == name).unwrap()
+    }
+}
+
+/// What has to be undone.
+pub(super) enum Held {
+    Descriptors(Vec<File>),
+    Limit(libc::__rlimit_resource_t),
+    Region(*mut libc::c_void, usize),
+    Files(Vec<PathBuf>),
+}
+
+/// Pages of the region that takes all maps: more than the system gives.
+const MOST_MAPS: usize = 1 << 17;
+const PAGE: usize = 4096;
+/// What the program may allocate under a limit.
+const HEAP: usize = 128 << 20;
+
+/// Where maps are refused the allocator must not need one: it has its heap before, and keeps it.
+pub(super) fn prepare(limit: Limit) {
+    if !matches!(limit, Limit::AddressSpace | Limit::Maps) {
+        return;
+    }
+    #[cfg(target_env = "gnu")]
+    for (setting, value) in
+        [(libc::M_ARENA_MAX, 1), (libc::M_MMAP_MAX, 0), (libc::M_TRIM_THRESHOLD, i32::MAX)]
+    {
+        // SAFETY: it sets a number of the allocator.
+        #[expect(unsafe_code, reason = "std says nothing to its allocator")]
+        let done = unsafe { libc::mallopt(setting, value) };
+        assert_eq!(done, 1);
+    }
+    drop(vec![1_u8; HEAP]);
+}
+
+/// The limit holds until what is returned is dropped.
+pub(super) fn impose(limit: Limit, dir: &Path) -> Held {
+    match limit {
+        Limit::Descriptors => {
+            use std::os::fd::AsRawFd;
+            // Up to the largest number that is in use all are, so that one that is given back can be had.
+            let last = std::fs::read_dir("/proc/self/fd").unwrap().count();
+            let mut files: Vec<_> = (0..last).map(|_| File::open("/dev/null").unwrap()).collect();
+            let next = files.pop().unwrap().as_raw_fd();
+            set(libc::RLIMIT_NOFILE, u64::try_from(next).unwrap());
+            Held::Descriptors(files)
+        }
+        Limit::AddressSpace => {
+            // A thread that was started a moment ago takes the last of its stacks itself.
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            set(libc::RLIMIT_AS, address_space());
+            Held::Limit(libc::RLIMIT_AS)
+        }
+        Limit::Maps => take_all_maps(),
+        Limit::Space => {
+            let path = dir.join("of somebody else");
+            let mut file = File::create(&path).unwrap();
+            for size in [1 << 20, 1 << 16, 1 << 12, 1] {
+                while file.write_all(&vec![1; size]).is_ok() {}
+            }
+            Held::Files(vec![path])
+        }
+        Limit::Inodes => {
+            let names = (0..).map(|number| dir.join(format!("of somebody else {number}")));
+            Held::Files(names.take_while(|path| File::create(path).is_ok()).collect())
+        }
+    }
+}
+
+fn address_space() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmSize")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+}
+
+/// Sets the limit that can be lifted again.
+fn set(resource: libc::__rlimit_resource_t, to: u64) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the calls read and fill `limit`, which outlives them.
+    #[expect(unsafe_code, reason = "std does not set limits")]
+    let codes = unsafe {
+        let got = libc::getrlimit(resource, &raw mut limit);
+        limit.rlim_cur = to.min(limit.rlim_max);
+        (got, libc::setrlimit(resource, &raw const limit))
+    };
+    assert_eq!(codes, (0, 0));
+}
+
+/// One region whose pages may in turn be read and not: as many maps as the system gives.
+fn take_all_maps() -> Held {
+    let len = MOST_MAPS * PAGE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: new memory, at an address of the system's choice, which nobody uses.
+    #[expect(unsafe_code, reason = "std maps nothing")]
+    let region = unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
+    assert_ne!(region, libc::MAP_FAILED);
+    for page in (1..MOST_MAPS).step_by(2) {
+        // SAFETY: the page is one of the region.
+        #[expect(unsafe_code, reason = "std maps nothing")]
+        let code = unsafe { libc::mprotect(region.byte_add(page * PAGE), PAGE, libc::PROT_READ) };
+        if code != 0 {
+            break;
+        }
+    }
+    Held::Region(region, len)
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        match self {
+            Self::Descriptors(files) => {
+                set(libc::RLIMIT_NOFILE, u64::MAX);
+                files.clear();
+            }
+            Self::Limit(resource) => set(*resource, u64::MAX),
+            Self::Region(region, len) => {
+                // SAFETY: it was mapped in this length, and nobody has an address in it.
+                #[expect(unsafe_code, reason = "std maps nothing")]
+                let code = unsafe { libc::munmap(*region, *len) };
+                assert_eq!(code, 0);
+            }
+            Self::Files(paths) => paths.iter().for_each(|path| std::fs::remove_file(path).unwrap()),
+        }
+    }
+}
