@@ -41,7 +41,9 @@ impl Transactions {
         let Appended { put, seen } = match appended {
             Ok(appended) => appended,
             Err(error) => {
-                if alone.is_some_and(|partition| partition.log().poisoned_by().is_some()) {
+                let is_poisoned = alone.is_some_and(|partition| partition.log().poisoned_by().is_some());
+                // Without a place it was refused before anything of it was written.
+                if is_poisoned && !open.places.is_empty() {
                     // What could not be cut off may be all of it, its end included.
                     return Err(undecided(deciding, error));
                 }
