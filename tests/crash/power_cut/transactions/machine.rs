@@ -152,6 +152,16 @@ impl<'a> Machine<'a> {
         place.copied().unwrap_or_else(|| self.place())
     }
 
+    /// What a transaction asks about.
+    fn looked_at(&mut self) -> Option<&'static str> {
+        match self.below(6) {
+            0 | 1 => Some(self.place()),
+            2 => None,
+            _ if self.is_chained => Some(self.written_last()),
+            _ => None,
+        }
+    }
+
     fn plan(&mut self) -> Plan {
         let durability = match self.below(4) {
             0 => Durability::Memory,
@@ -216,13 +226,7 @@ impl<'a> Machine<'a> {
         if stream.is_some() {
             plan.promise.places.insert(EVENTS, 1);
         }
-        let looked_at = match self.below(6) {
-            0 | 1 => Some(self.place()),
-            2 => None,
-            _ if self.is_chained => Some(self.written_last()),
-            _ => None,
-        };
-        plan.promise.seen.extend(looked_at);
+        plan.promise.seen.extend(self.looked_at());
         plan.promise.may_be_there = !plan.is_aborted && !plan.is_refused;
         self.seen.note(&plan.promise, plan.is_refused);
         let promise = plan.promise.clone();
@@ -254,6 +258,12 @@ impl<'a> Machine<'a> {
             Err(Error::UnexpectedEnd { .. } | Error::Conflict { .. }) if plan.is_refused => {}
             Err(error) => panic!("{error}"),
         }
+        self.note_acknowledged();
+        self.model.record();
+    }
+
+    /// The last transaction has returned.
+    fn note_acknowledged(&mut self) {
         let mut seen_by_others = 0;
         self.recorder.promise(|promises| {
             let last = promises.transactions.last_mut().unwrap();
@@ -262,7 +272,6 @@ impl<'a> Machine<'a> {
             }
         });
         self.seen.seen_by_others += seen_by_others;
-        self.model.record();
     }
 
     /// Its records in topics that are no streams, and what it expects of one of these.
