@@ -16,7 +16,7 @@ fn draw(random: &mut Random) -> Step {
     let what = match random.below(20) {
         0..=5 => Do::Append {
             name: *random.choose(&[0, 0, 1]),
-            key: random.choose(&["k", "q"]),
+            key: if random.one_in(2) { "k" } else { "q" },
             is_old: random.one_in(4),
             durability,
         },
