@@ -111,6 +111,8 @@ pub(super) struct Life {
     clock: Arc<ManualClock>,
     store: Store,
     expected: [Expected; 2],
+    /// What a cut leaves of what was not synced: nothing, all, or some of it, by a number.
+    pub(super) fates: usize,
 }
 
 impl Life {
@@ -121,7 +123,7 @@ impl Life {
         for name in NAMES {
             store.named_producer(name).unwrap();
         }
-        Self { kind, moment, machine, files, clock, store, expected: Default::default() }
+        Self { kind, moment, machine, files, clock, store, expected: Default::default(), fates: 0 }
     }
 
     fn partition(&self) -> Partition {
@@ -158,9 +160,8 @@ impl Life {
     fn live_on(&mut self, disk: Disk, (what, then, was_whole): (Do, Then, bool)) -> Result<(), String> {
         let is_cut = matches!(then, Then::Cut(_));
         let disk = if is_cut {
-            let seed = u64::try_from(self.expected[0].next).unwrap();
-            let number = usize::try_from(seed % 5).unwrap();
-            cut(&disk, &drawn_fates(&points(&disk), number, &mut Random::new(seed)))
+            let mut random = Random::new(self.fates as u64);
+            cut(&disk, &drawn_fates(&points(&disk), self.fates, &mut random))
         } else {
             disk
         };

@@ -8,6 +8,7 @@ use crate::common::count_from_env;
 
 fn run(kind: Kind, word: &[Step]) -> Result<(), String> {
     let mut life = Life::begin(kind);
+    life.fates = word.len() % 7;
     word.iter().try_for_each(|step| life.step(*step))
 }
 
