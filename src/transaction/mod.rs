@@ -2,7 +2,7 @@
 //!
 //! [`transaction`] is what a program holds, [`pieces`] what it has gathered, [`condition`] what has to hold, [`shares`] appends it, [`coordinator`] decides and sees to it that what
 //! was decided is in the log everywhere, [`decisions`] are the records that say so, [`round`] syncs what a decision rests on, [`resting`] knows of those whose is not synced yet,
-//! [`writing`] sees to what a panic leaves, [`stats`] lists those that are open, [`recovery`] finds out after an open what was decided before.
+//! [`giving_up`] is what becomes of one that takes no effect, [`stats`] lists those that are open, [`recovery`] finds out after an open what was decided before.
 
 mod builder;
 mod committing;
@@ -10,6 +10,7 @@ mod condition;
 mod coordinator;
 mod decisions;
 mod finish;
+mod giving_up;
 mod ids;
 mod in_hand;
 mod named_producer;
@@ -24,7 +25,6 @@ mod stats;
 mod tests;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod transaction;
-mod writing;
 
 pub use builder::TransactionBuilder;
 pub use committing::Committing;

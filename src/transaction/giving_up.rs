@@ -1,11 +1,13 @@
-//! A transaction whose records are being written: what becomes of it when a panic comes by.
+//! Transactions of which nothing takes effect: aborted, refused in the middle of a write, or left by a panic.
 
+use std::sync::Arc;
 use std::thread::panicking;
 
+use crate::error::Result;
 use crate::format::Ending;
 use crate::transaction::coordinator::Transactions;
 use crate::transaction::finish::Ended;
-use crate::transaction::names::OpenParts;
+use crate::transaction::names::{Named, OpenParts};
 
 /// What is written and not decided, in the hands of whoever writes more of it. A panic in the file system or the clock of the program
 /// ends it: nobody could give up what is written once the stack is gone, and readers would wait for it.
@@ -32,6 +34,36 @@ impl Drop for Writing<'_> {
 }
 
 impl Transactions {
+    /// Aborts what is written.
+    pub(super) fn abort(self: &Arc<Self>, named: &Arc<Named>, owner: u64) -> Result<()> {
+        let mut state = named.state.lock();
+        state.check(owner, &named.name)?;
+        let open = state.open.take();
+        drop(state);
+        if let Some(open) = open {
+            self.give_up(named, open);
+        }
+        Ok(())
+    }
+
+    /// The same where a panic has come by in the middle of a commit.
+    pub(super) fn abandon(&self, named: &Named, owner: u64) {
+        let mut state = named.state.lock();
+        let open = if state.check(owner, &named.name).is_ok() { state.open.take() } else { None };
+        drop(state);
+        if let Some(mut open) = open {
+            self.give_up_later(&mut open);
+        }
+    }
+
+    /// Nothing of it takes effect: readers know at once, the log as soon as it can be written to. Its producer goes back to the name
+    /// once the end is in every partition that has something of it.
+    pub(super) fn give_up(self: &Arc<Self>, named: &Arc<Named>, mut open: OpenParts) {
+        let producer = open.producer;
+        open.places.retain(|_, written| written.partition.log().decide(producer.id, Ending::Abort));
+        self.follow(Ended::aborted(named, open));
+    }
+
     /// Nothing of it takes effect: readers know at once. The log is left alone, for a panic passes by: who looks after what is outstanding
     /// writes the ends. The producer does not go back to its name.
     pub(super) fn give_up_later(&self, open: &mut OpenParts) {
