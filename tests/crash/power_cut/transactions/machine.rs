@@ -228,6 +228,11 @@ impl<'a> Machine<'a> {
         });
         let sent = sent.and_then(|()| self.send(&mut tx, &plan, &value));
         let ended = sent.and_then(|()| if plan.is_aborted { tx.abort() } else { tx.commit().map(drop) });
+        self.note_end(&plan, ended);
+    }
+
+    /// What is promised of it from here on.
+    fn note_end(&mut self, plan: &Plan, ended: Result<()>) {
         let has_failed = self.model.has_struck() && matches!(ended, Err(Error::Io { .. }));
         self.model.heal();
         match ended {
