@@ -59,16 +59,15 @@ impl Transactions {
     /// Nothing of it takes effect: readers know at once, the log as soon as it can be written to. Its producer goes back to the name
     /// once the end is in every partition that has something of it.
     pub(super) fn give_up(self: &Arc<Self>, named: &Arc<Named>, mut open: OpenParts) {
-        let producer = open.producer;
-        open.places.retain(|_, written| written.partition.log().decide(producer.id, Ending::Abort));
+        open.tell_readers();
         self.follow(Ended::aborted(named, open));
     }
 
     /// Nothing of it takes effect: readers know at once. The log is left alone, for a panic passes by: who looks after what is outstanding
     /// writes the ends. The producer does not go back to its name.
     pub(super) fn give_up_later(&self, open: &mut OpenParts) {
-        let (producer, mut places) = (open.producer, std::mem::take(&mut open.places));
-        places.retain(|_, written| written.partition.log().decide(producer.id, Ending::Abort));
+        open.tell_readers();
+        let (producer, places) = (open.producer, std::mem::take(&mut open.places));
         if places.is_empty() {
             return;
         }
@@ -76,5 +75,13 @@ impl Transactions {
         if let Some(this) = self.this.upgrade() {
             this.remind();
         }
+    }
+}
+
+impl OpenParts {
+    /// Readers pass over what is written. Where nothing of it came to be written there is nothing to end.
+    fn tell_readers(&mut self) {
+        let producer = self.producer;
+        self.places.retain(|_, written| written.partition.log().decide(producer.id, Ending::Abort));
     }
 }

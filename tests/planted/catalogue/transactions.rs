@@ -57,7 +57,7 @@ pub(super) const BUGS: &[Bug] = &[
         name: "producer-goes-back-before-its-abort-is-in-the-log",
         file: "src/transaction/giving_up.rs",
         good: "self.follow(Ended::aborted(named, open));",
-        bad: "named.give_back(producer);\n        self.follow(Ended::found(producer, Ending::Abort, open.places));",
+        bad: "named.give_back(open.producer);\n        self.follow(Ended::found(open.producer, Ending::Abort, open.places));",
         caught_by: &[tests("crash", &["half_written::"])],
     },
     Bug {
@@ -310,7 +310,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "timeout-that-commits",
-        file: "src/transaction/coordinator.rs",
+        file: "src/transaction/giving_up.rs",
         good: "written.partition.log().decide(producer.id, Ending::Abort)",
         bad: "written.partition.log().decide(producer.id, Ending::Commit)",
         caught_by: &[
