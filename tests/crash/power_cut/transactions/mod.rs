@@ -36,6 +36,8 @@ struct Seen {
     failed: usize,
     /// With two records in one partition at the least, and these are two batches.
     with_batches: usize,
+    /// Of those that have to be there: those that an acknowledged one has seen by what another one has asked about or read.
+    seen_by_others: usize,
 }
 
 impl Seen {
