@@ -194,6 +194,11 @@ impl<'a> Stage<'a> {
         self.hold();
         let Some(accumulator) = &self.accumulator else { return Err(self.log.closed()) };
         accumulator.rules.check(records, &self.log.topic_partition, self.now)?;
+        // Those of the batch, and of a marker.
+        let count = i64::try_from(records.len()).unwrap_or(i64::MAX).saturating_add(1);
+        if accumulator.next_offset().checked_add(count).is_none() {
+            return Err(Error::invalid(format!("{} has no offsets left", self.log.topic_partition)));
+        }
         let alone = |record| Placement::alone_bytes(std::slice::from_ref(record), self.now);
         records.iter().try_for_each(|record| accumulator.rules.check_size(alone(record)))
     }
