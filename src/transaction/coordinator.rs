@@ -252,7 +252,9 @@ impl Transactions {
         let put = match self.append(&mut open, &deciding.gathered(contributions), ends_with) {
             Ok(put) => put,
             Err(error) => {
-                if alone.is_some_and(|partition| partition.log().poisoned_by().is_some()) {
+                let is_poisoned = alone.is_some_and(|partition| partition.log().poisoned_by().is_some());
+                // Without a place it was refused before anything of it was written.
+                if is_poisoned && !open.places.is_empty() {
                     // What could not be cut off may be all of it, its end included.
                     return Err(undecided(deciding, error));
                 }
@@ -362,7 +364,18 @@ impl Transactions {
         Ok(())
     }
 
-    /// Nothing of it takes effect: readers know at once, the log as soon as it can be written to.
+    /// The same where a panic has come by in the middle of a commit.
+    pub(super) fn abandon(&self, named: &Named, owner: u64) {
+        let mut state = named.state.lock();
+        let open = if state.check(owner, &named.name).is_ok() { state.open.take() } else { None };
+        drop(state);
+        if let Some(mut open) = open {
+            self.give_up_later(&mut open);
+        }
+    }
+
+    /// Nothing of it takes effect: readers know at once, the log as soon as it can be written to. Its producer goes back to the name
+    /// once the end is in every partition that has something of it.
     pub(super) fn give_up(self: &Arc<Self>, named: &Arc<Named>, mut open: OpenParts) {
         let producer = open.producer;
         open.places.retain(|_, written| written.partition.log().decide(producer.id, Ending::Abort));

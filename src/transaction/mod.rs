@@ -2,7 +2,7 @@
 //!
 //! [`transaction`] is what a program holds, [`pieces`] what it has gathered, [`condition`] what has to hold, [`shares`] appends it, [`coordinator`] decides and sees to it that what
 //! was decided is in the log everywhere, [`decisions`] are the records that say so, [`round`] syncs what a decision rests on, [`resting`] knows of those whose is not synced yet,
-//! [`stats`] lists those that are open, [`recovery`] finds out after an open what was decided before.
+//! [`writing`] sees to what a panic leaves, [`stats`] lists those that are open, [`recovery`] finds out after an open what was decided before.
 
 mod builder;
 mod committing;
@@ -24,6 +24,7 @@ mod stats;
 mod tests;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod transaction;
+mod writing;
 
 pub use builder::TransactionBuilder;
 pub use committing::Committing;

@@ -1,7 +1,6 @@
 //! What goes to each partition, and how it gets there: all of it, or nothing.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::Ending;
@@ -11,6 +10,7 @@ use crate::transaction::condition::{Condition, Held};
 use crate::transaction::coordinator::{Put, Transactions};
 use crate::transaction::names::{OpenParts, Written};
 use crate::transaction::pieces::{Pieces, Place, place_of};
+use crate::transaction::writing::Writing;
 use crate::types::Record;
 
 /// What is to be appended, and what has to hold for it.
@@ -61,13 +61,16 @@ impl Share<'_> {
 }
 
 impl Transactions {
-    /// Appends everything, or leaves what was appended to be given up.
+    /// Appends everything, or leaves what was appended to be given up: a part of several batches may be there up to one of them.
     pub(super) fn append(
         &self,
         open: &mut OpenParts,
         gathered: &Gathered<'_>,
         ends_with: Option<Ending>,
     ) -> Result<Vec<Put>> {
+        // Dropped after the stages, which hold what it needs.
+        let writing = Writing::new(self, open, ends_with);
+        let open = &mut *writing.open;
         for partition in gathered.conditions.iter().flat_map(|condition| condition.partitions()) {
             self.check_known(&partition)?;
         }
@@ -82,15 +85,10 @@ impl Transactions {
             let place = stage.place(&Part { records: &share.records, stamp, ends_with })?;
             put.push((share, place));
         }
-        for stage in &mut stages {
-            // Those behind it are let go of unwritten.
-            stage.write()?;
-            if let Some((share, place)) =
-                put.iter().find(|(share, _)| Arc::ptr_eq(share.partition.log(), stage.log()))
-            {
-                open.note(share, place);
-            }
-        }
+        // Before they are written: of a part that fails the first batches stay. Where nothing is there is nothing to give up.
+        put.iter().for_each(|(share, place)| open.note(share, place));
+        // Those behind one that fails are let go of unwritten.
+        stages.iter_mut().try_for_each(Stage::write)?;
         drop(stages);
         let put = put.into_iter().map(|(share, place)| Put { partition: share.partition.clone(), place });
         Ok(put.collect())

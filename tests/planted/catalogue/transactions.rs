@@ -45,6 +45,35 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "        let decided =",
         caught_by: &[tests("interface", &["transactions::goes_back::"])],
     },
+    // What is written of a commit before a write of it fails.
+    Bug {
+        name: "batches-before-a-failed-write-not-given-up",
+        file: "src/transaction/shares.rs",
+        good: "put.iter().for_each(|(share, place)| open.note(share, place));\n        // Those behind one that fails are let go of unwritten.\n        stages.iter_mut().try_for_each(Stage::write)?;",
+        bad: "stages.iter_mut().try_for_each(Stage::write)?;\n        put.iter().for_each(|(share, place)| open.note(share, place));",
+        caught_by: &[tests("crash", &["half_written::"])],
+    },
+    Bug {
+        name: "producer-goes-back-before-its-abort-is-in-the-log",
+        file: "src/transaction/coordinator.rs",
+        good: "self.follow(Ended::aborted(named, open));",
+        bad: "named.give_back(producer);\n        self.follow(Ended::found(producer, Ending::Abort, open.places));",
+        caught_by: &[tests("crash", &["half_written::"])],
+    },
+    Bug {
+        name: "panic-leaves-what-is-written-undecided",
+        file: "src/transaction/writing.rs",
+        good: "if panicking() && !self.was_panicking && !self.may_be_whole {",
+        bad: "if panicking() && !self.was_panicking && !self.may_be_whole && false {",
+        caught_by: &[tests("crash", &["half_written::"])],
+    },
+    Bug {
+        name: "panic-before-a-decision-leaves-what-is-written-undecided",
+        file: "src/transaction/transaction.rs",
+        good: "Phase::Commits => self.shared.abandon(&self.named, self.owner),",
+        bad: "Phase::Commits => {}",
+        caught_by: &[tests("crash", &["half_written::"])],
+    },
     // Transactions.
     Bug {
         name: "decision-of-an-earlier-life-not-kept",
