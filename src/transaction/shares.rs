@@ -10,6 +10,7 @@ use crate::transaction::condition::{Condition, Held};
 use crate::transaction::coordinator::{Put, Transactions};
 use crate::transaction::names::{OpenParts, Written};
 use crate::transaction::pieces::{Pieces, Place, place_of};
+use crate::transaction::round::Round;
 use crate::transaction::writing::Writing;
 use crate::types::Record;
 
@@ -36,6 +37,13 @@ fn check_room(partition: &Partition, bytes: u64, waits_for_room: bool) -> Result
     if waits_for_room { log.check_room(bytes) } else { log.check_room_now(bytes) }
 }
 
+/// What was appended.
+pub(super) struct Appended {
+    pub(super) put: Vec<Put>,
+    /// What stood before it in its partitions, and in those that its conditions looked at.
+    pub(super) seen: Round,
+}
+
 /// What goes to one partition: nothing where a condition looks at it alone.
 struct Share<'a> {
     place: Place,
@@ -43,7 +51,7 @@ struct Share<'a> {
     records: Vec<Record<'a>>,
     base_sequence: i32,
     bytes: u64,
-    /// A condition looks at its records.
+    /// A condition is about it.
     is_looked_at: bool,
 }
 
@@ -67,7 +75,7 @@ impl Transactions {
         open: &mut OpenParts,
         gathered: &Gathered<'_>,
         ends_with: Option<Ending>,
-    ) -> Result<Vec<Put>> {
+    ) -> Result<Appended> {
         // Dropped after the stages, which hold what it needs.
         let writing = Writing::new(self, open, ends_with);
         let open = &mut *writing.open;
@@ -78,6 +86,7 @@ impl Transactions {
         make_room(&shares, gathered)?;
         let mut stages = checked(&shares, gathered)?;
         let producer = open.producer;
+        let seen = seen(&stages, &shares);
         let mut put = Vec::new();
         for (stage, share) in stages.iter_mut().zip(&shares).filter(|(_, share)| !share.records.is_empty()) {
             let stamp = producer.stamp(share.base_sequence);
@@ -85,13 +94,17 @@ impl Transactions {
             let place = stage.place(&Part { records: &share.records, stamp, ends_with })?;
             put.push((share, place));
         }
+        if ends_with.is_some() && !gathered.conditions.is_empty() {
+            // It is decided with its write.
+            self.resting.note(put.iter().map(|(share, _)| share.place), seen.clone());
+        }
         // Before they are written: of a part that fails the first batches stay. Where nothing is there is nothing to give up.
         put.iter().for_each(|(share, place)| open.note(share, place));
         // Those behind one that fails are let go of unwritten.
         stages.iter_mut().try_for_each(Stage::write)?;
         drop(stages);
         let put = put.into_iter().map(|(share, place)| Put { partition: share.partition.clone(), place });
-        Ok(put.collect())
+        Ok(Appended { put: put.collect(), seen })
     }
 }
 
@@ -114,6 +127,7 @@ fn checked<'a>(shares: &'a [Share<'_>], gathered: &Gathered<'_>) -> Result<Vec<S
     let stages = shares.iter().map(|share| share.partition.log().stage());
     let mut stages = stages.collect::<Result<Vec<_>>>()?;
     for (stage, share) in stages.iter_mut().zip(shares) {
+        // What a condition has seen is in the log: so it can be synced.
         if share.is_looked_at { stage.hold_written()? } else { stage.hold() }
     }
     let held = Held::new(&stages, gathered.put);
@@ -122,6 +136,18 @@ fn checked<'a>(shares: &'a [Share<'_>], gathered: &Gathered<'_>) -> Result<Vec<S
         stage.check(&share.records)?;
     }
     Ok(stages)
+}
+
+/// All that stands in these partitions.
+fn seen(stages: &[Stage<'_>], shares: &[Share<'_>]) -> Round {
+    let mut seen = Round::default();
+    for (stage, share) in stages.iter().zip(shares) {
+        let last = stage.next_offset().map_or(-1, |next| next - 1);
+        if last >= 0 {
+            seen.add(&share.partition, last);
+        }
+    }
+    seen
 }
 
 impl OpenParts {
@@ -158,10 +184,9 @@ fn shares<'a>(open: &OpenParts, gathered: &Gathered<'a>) -> Vec<Share<'a>> {
         share.records.extend(contribution.records());
     }
     for condition in gathered.conditions {
-        let is_looked_at = condition.looks_at_records();
         for partition in condition.partitions() {
             let share = shares.entry(place_of(&partition)).or_insert_with(|| Share::empty(&partition));
-            share.is_looked_at |= is_looked_at;
+            share.is_looked_at = true;
         }
     }
     shares.into_values().collect()

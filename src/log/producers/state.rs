@@ -111,6 +111,11 @@ impl Log {
         if is_any { self.clearing.write_decided() } else { Ok(()) }
     }
 
+    /// Whether producers with an id have written here, not long ago.
+    pub(crate) fn knows_producers(&self) -> bool {
+        !self.producers.lock().is_empty()
+    }
+
     /// Transactions that have no end in the log.
     pub(crate) fn open_transactions(&self) -> Vec<OpenTransaction> {
         self.producers.lock().open_transactions()

@@ -85,19 +85,53 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-a-durable-commit-has-seen-not-synced",
         file: "src/transaction/resting.rs",
-        good: "round.add_all(&one.rests_on);",
-        bad: "",
+        good: "below.values().for_each(|one| seen.add_unsynced(one));",
+        bad: "drop(below);",
         caught_by: &[
             tests("lib", &["transaction::tests::deciding"]),
             tests("crash", &["power_cut::transactions"]),
         ],
     },
     Bug {
+        name: "what-a-condition-looks-at-not-seen",
+        file: "src/transaction/shares.rs",
+        good: "if last >= 0 {",
+        bad: "if last >= 0 && !share.is_looked_at {",
+        caught_by: &[
+            tests("interface", &["transactions::seen"]),
+            tests("crash", &["power_cut::transactions"]),
+        ],
+    },
+    Bug {
+        name: "what-a-commit-of-one-partition-has-seen-not-noted",
+        file: "src/transaction/shares.rs",
+        good: "if ends_with.is_some() && !gathered.conditions.is_empty() {",
+        bad: "if false {",
+        caught_by: &[tests("interface", &["transactions::seen"])],
+    },
+    Bug {
+        name: "what-those-have-seen-that-a-commit-has-seen-not-noted",
+        file: "src/transaction/resting.rs",
+        good: "known.complete(&mut seen);\n        let rests_on",
+        bad: "let rests_on",
+        caught_by: &[tests("interface", &["transactions::seen"])],
+    },
+    Bug {
+        name: "commit-that-rests-on-a-failed-sync-undecided",
+        file: "src/transaction/deciding.rs",
+        good: "seen.check_sound()",
+        bad: "Ok(())",
+        caught_by: &[tests("interface", &["transactions::seen"])],
+    },
+    Bug {
         name: "what-an-earlier-life-has-committed-taken-for-durable",
         file: "src/transaction/recovery.rs",
-        good: "opened.note_resting();",
-        bad: "",
-        caught_by: &[tests("lib", &["transaction::tests::deciding"])],
+        good: "left.for_each(|partition| unsynced.add(partition, partition.end() - 1));",
+        bad: "drop(left);",
+        caught_by: &[
+            tests("lib", &["transaction::tests::deciding"]),
+            tests("interface", &["transactions::seen"]),
+        ],
     },
     Bug {
         name: "flush-leaves-half-of-a-transaction",

@@ -32,6 +32,8 @@ struct Seen {
     with_jobs: usize,
     with_conditions: usize,
     refused: usize,
+    /// Of those that have to be there: those that an acknowledged one has seen by what another one has asked about or read.
+    seen_by_others: usize,
 }
 
 impl Seen {
