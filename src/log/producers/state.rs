@@ -143,6 +143,26 @@ impl Log {
         Ok(segment.aborted()?.unwrap_or_default())
     }
 
+    /// Makes all indexes of aborted transactions that are gone, in one walk.
+    pub(in crate::log) fn make_aborted(&self, list: &SegmentList) -> Result<()> {
+        let mut is_all_there = true;
+        for one in list.iter() {
+            self.catch_up_aborted(one)?;
+            is_all_there &= one.aborted()?.is_some();
+        }
+        if is_all_there {
+            return Ok(());
+        }
+        let mut table = ProducerTable::default();
+        for one in list.iter() {
+            let aborted = replay(one, &mut table, 0)?;
+            if one.aborted()?.is_none() {
+                one.set_aborted(aborted);
+            }
+        }
+        Ok(())
+    }
+
     /// Notes in the table what is known of the producers where a segment begins, for whoever opens the log after a crash.
     pub(in crate::log) fn edit_with_producers(&self, edit: Edit, base: Offset) -> Result<Edit> {
         let mut producers = self.producers.lock();
