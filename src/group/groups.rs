@@ -368,8 +368,9 @@ impl Groups {
         outcome
     }
 
-    /// Takes back everything a group without members has committed, durably.
-    pub(crate) fn delete(&self, name: &str) -> Result<()> {
+    /// Takes back everything a group without members has committed, durably, after `others` have forgotten the group: they are asked
+    /// once nothing refuses that any more.
+    pub(crate) fn delete(&self, name: &str, others: impl FnOnce() -> Result<()>) -> Result<()> {
         self.check_readable()?;
         if let Some(member) = self.find(name).and_then(|group| group.members().into_iter().next()) {
             return Err(Error::invalid(format!("group {name:?} has members, {member:?} among them")));
@@ -379,7 +380,7 @@ impl Groups {
         if !is_here {
             self.lock_group(name)?;
         }
-        let deleted = self.take_back_all(name);
+        let deleted = others().and_then(|()| self.take_back_all(name));
         if !is_here {
             self.unlock_group(name);
         }

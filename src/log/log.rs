@@ -370,7 +370,7 @@ impl Log {
 
     /// An error when the partition is gone, or an earlier failure left it in a state that nobody knows.
     #[inline]
-    pub(super) fn check_poison(&self) -> Result<()> {
+    pub(crate) fn check_poison(&self) -> Result<()> {
         if self.retired.get().is_none() && self.poison.get().is_none() && self.process.is_current() {
             Ok(())
         } else {

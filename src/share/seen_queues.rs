@@ -14,6 +14,7 @@ use crate::share::queues::named;
 use crate::share::runs::length;
 use crate::share::share_partition::SharePartition;
 use crate::share::state_log::{AllFound, SlotName};
+use crate::share::stats::age_of;
 use crate::topic::{Partition, Replay, SHARE_STATE, Topics, unless_deleted};
 use crate::types::{Offset, Timestamp};
 
@@ -147,8 +148,11 @@ fn add(
 ) -> Result<()> {
     // After the state: what that has come to is there.
     partition.log().look()?;
+    let end = partition.end();
+    // A power cut may have kept more of the state than of the partition; the owner cuts it as well.
+    state.cut_to(end);
     state.skip_to(partition.start());
-    let (start, end, done) = (state.start(), partition.end(), state.done());
+    let (start, done) = (state.start(), state.done());
     let (unfinished, first) = match stats.letters_of.as_deref() {
         None if length(start, end - 1) <= MOST_LOOKED_AT => {
             let open = messages(partition, (start..end, &done), &stats.group)?;
@@ -168,9 +172,7 @@ fn add(
     if unfinished == 0 || first >= end {
         return Ok(());
     }
-    let sent = partition.get(first)?.map(|record| record.timestamp);
-    let age = sent.and_then(|sent| u64::try_from(now.saturating_sub(sent)).ok()).map(Duration::from_millis);
-    stats.oldest_age = stats.oldest_age.max(age);
+    stats.oldest_age = stats.oldest_age.max(age_of(partition, first, now)?);
     Ok(())
 }
 

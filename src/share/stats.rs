@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::share::letter_count::LetterCount;
 use crate::share::queues::{Queues, named};
 use crate::share::runs::length;
 use crate::share::slot::Slot;
 use crate::topic::{Partition, unless_deleted};
+use crate::types::{Offset, Timestamp};
 
 /// A queue at one moment. Offsets without a record count as messages until a worker has come to them, but not among dead letters: of
 /// those each is read once for these figures.
@@ -119,10 +120,16 @@ impl Queues {
         if unfinished == 0 || first >= end {
             return Ok(());
         }
-        let sent = partition.get(first)?.map(|record| record.timestamp);
-        let age =
-            sent.and_then(|sent| u64::try_from(now.saturating_sub(sent)).ok()).map(Duration::from_millis);
-        stats.oldest_age = stats.oldest_age.max(age);
+        stats.oldest_age = stats.oldest_age.max(age_of(partition, first, now)?);
         Ok(())
     }
+}
+
+/// How long ago a message was sent, by its timestamp; `None` for one that was deleted since it was looked up.
+pub(super) fn age_of(partition: &Partition, offset: Offset, now: Timestamp) -> Result<Option<Duration>> {
+    let sent = match partition.get(offset) {
+        Err(Error::OffsetOutOfRange { .. }) => None,
+        got => got?.map(|record| record.timestamp),
+    };
+    Ok(sent.and_then(|sent| u64::try_from(now.saturating_sub(sent)).ok()).map(Duration::from_millis))
 }

@@ -157,9 +157,9 @@ impl Store {
         if builder.maintenance == Maintenance::Thread
             && let Err(error) = maintenance::start(&agenda, &care, (&life, &root))
         {
-            // One of them may be there.
+            // One of them may be there, and at work. The directory is nobody's when this returns.
             agenda.stop();
-            return Err(error);
+            return life.close(|| Ok(())).and(Err(error));
         }
         // From here on nothing refuses the open: what follows changes files, and is done later where it fails.
         drop(topics.clear_leftovers());
@@ -291,13 +291,13 @@ impl Store {
     /// Forgets what a group has committed, and its queues.
     ///
     /// # Errors
-    /// [`InvalidArgument`](crate::Error::InvalidArgument) while it has members or workers: nothing is forgotten. [`Io`](crate::Error::Io),
+    /// [`InvalidArgument`](crate::Error::InvalidArgument) while it has members or workers, [`GroupInUse`](crate::Error::GroupInUse), and where
+    /// the committed offsets cannot be read: nothing is forgotten. [`Io`](crate::Error::Io),
     /// [`Poisoned`](crate::Error::Poisoned): some of it may be, in this life and after it; call again, until it returns without an error.
     pub fn delete_group(&self, group: &str) -> Result<()> {
         let _work = self.work()?;
         refuse_change(group)?;
-        self.inner.queues.delete(group)?;
-        self.inner.groups.delete(group)
+        self.inner.groups.delete(group, || self.inner.queues.delete(group))
     }
 
     /// Removes from every partition what its topic does not keep: by time, by size, by number of records, and what every

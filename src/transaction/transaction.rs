@@ -66,8 +66,18 @@ pub struct Transaction {
     refused: Option<String>,
     /// What it was aborted by, when it could not be written as it came: that stays what its calls return.
     failed: Option<Error>,
-    /// Whether something of it may be left to abort.
-    is_over: bool,
+    phase: Phase,
+}
+
+/// What dropping a transaction has to see to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// What is written of it is to be aborted.
+    GoesOn,
+    /// It is being committed: whoever drops it then unwinds from a panic.
+    Commits,
+    /// Nothing is left to abort.
+    Over,
 }
 
 /// What a transaction has put where.
@@ -110,7 +120,7 @@ impl Transaction {
             put: Vec::new(),
             refused: None,
             failed: None,
-            is_over: false,
+            phase: Phase::GoesOn,
         }
     }
 
@@ -273,8 +283,10 @@ impl Transaction {
             return Err(Error::invalid(reason));
         }
         self.prepare()?;
-        self.is_over = true;
-        let put = self.shared.commit(&Deciding { later, ..self.deciding() })?;
+        self.phase = Phase::Commits;
+        let put = self.shared.commit(&Deciding { later, ..self.deciding() });
+        self.phase = Phase::Over;
+        let put = put?;
         let batch = |put: Put| CommittedBatch {
             topic_partition: put.partition.topic_partition().clone(),
             first_offset: put.place.first_offset,
@@ -293,7 +305,7 @@ impl Transaction {
     /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced): it was aborted before.
     pub fn abort(mut self) -> Result<()> {
         self.check_going_on()?;
-        self.is_over = true;
+        self.phase = Phase::Over;
         self.shared.abort(&self.named, self.owner)
     }
 
@@ -339,7 +351,7 @@ impl Transaction {
 
     /// Some of it may be written and some not: none of it takes effect, whatever the program does next.
     fn fail(&mut self, error: Error) -> Error {
-        self.is_over = true;
+        self.phase = Phase::Over;
         // Whoever was fenced has nothing left to abort.
         drop(self.shared.abort(&self.named, self.owner));
         (self.pieces, self.put) = (Pieces::default(), Vec::new());
@@ -356,9 +368,11 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if !self.is_over {
+        match self.phase {
             // Whoever was fenced has nothing left to abort.
-            drop(self.shared.abort(&self.named, self.owner));
+            Phase::GoesOn => drop(self.shared.abort(&self.named, self.owner)),
+            Phase::Commits => self.shared.abandon(&self.named, self.owner),
+            Phase::Over => {}
         }
     }
 }

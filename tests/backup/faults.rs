@@ -116,6 +116,7 @@ fn whatever_a_power_cut_leaves_of_a_backup_is_whole_or_is_none() {
             }
         }
         assert!(whole > 0 && none > 0, "{whole} whole, {none} not");
+        println!("{} states: {whole} whole, {none} none", whole + none);
         // It has returned: from here on it is there.
         for seed in 0..20 {
             assert!(
@@ -163,6 +164,7 @@ fn whatever_a_power_cut_leaves_of_a_restore_is_the_store_or_opens_as_none() {
         assert!(check(&after(&machine.disk(), seed)), "returned, and gone (seed {seed})");
     }
     assert!(whole > 20 && none > 0, "{whole} whole, {none} not");
+    println!("{} states: {whole} whole, {none} none", whole + none);
 }
 
 /// What is left of a backup whose calls failed is none, or one that is whole; the store is as before, and the next one succeeds.

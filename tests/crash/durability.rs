@@ -14,6 +14,8 @@ mod derived;
 #[cfg(test)]
 mod every_call;
 #[cfg(test)]
+mod half_written;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod names;

@@ -1,10 +1,12 @@
 //! What a crash, a deletion, a close and another thread make of a queue.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use annals::{Durability, Error, Record, Store, TopicConfig};
+use annals_testing::{Image, MemoryFileSystem};
 
 use crate::world::{World, take, value, values};
 
@@ -63,6 +65,24 @@ fn what_a_power_cut_took_from_the_topic_is_not_taken_for_done_when_it_comes_agai
     assert_eq!(values(&take(&mut after.worker(), 10)), ["new"]);
 }
 
+/// Another process sees what is left, as the owner does.
+#[test]
+fn figures_of_a_queue_whose_records_a_power_cut_took_are_seen_from_outside() {
+    let world = World::new(1);
+    world.send(&["synced"]);
+    world.store.producer().flush().unwrap();
+    world.send(&["lost", "lost too"]);
+    let mut worker = world.builder().durability(Durability::Disk).build().unwrap();
+    for message in take(&mut worker, 3) {
+        message.ack().unwrap();
+    }
+    let disk = MemoryFileSystem::over(&Image::new(world.disk.durable_files()));
+    let reader = Store::builder("/store").file_system(Arc::new(disk)).open_read_only().unwrap();
+    let queues = reader.stats().unwrap().queues;
+    assert_eq!((queues[0].unfinished, queues[0].handed_out, queues[0].oldest_age), (0, 0, None));
+    assert_eq!(world.without_power().store.stats().unwrap().queues[0].waiting, 0);
+}
+
 #[test]
 fn a_topic_that_comes_back_has_other_queues() {
     let world = World::new(1);
@@ -97,6 +117,33 @@ fn a_group_that_is_forgotten_begins_again() {
         // A record that was never synced may be lost with the power.
         assert!(values(&taken) == ["a"] || world.values("jobs").is_empty());
     }
+}
+
+/// Whatever refuses it, a consumer or commits that cannot be read, does so before anything of the group is forgotten.
+#[test]
+fn a_group_that_may_not_be_deleted_keeps_its_queues() {
+    let world = World::new(1);
+    world.send(&["a"]);
+    let mut worker = world.worker();
+    take(&mut worker, 1).remove(0).ack().unwrap();
+    drop(worker);
+    let mut consumer = world.store.consumer("workers").unwrap();
+    consumer.subscribe(["jobs"]).unwrap();
+    assert!(matches!(world.store.delete_group("workers"), Err(Error::InvalidArgument { .. })));
+    assert!(take(&mut world.worker(), 1).is_empty(), "what is done stays done");
+    drop(consumer.poll(Duration::ZERO).unwrap());
+    consumer.commit().unwrap();
+    drop(consumer);
+    world.store.close().unwrap();
+    let mut files = world.disk.files();
+    let commits = "/store/__consumer_offsets-0/00000000000000000000.log";
+    let mut bytes = files[commits].to_vec();
+    bytes[30] ^= 1;
+    files.insert(commits.to_owned(), bytes.into());
+    let next = world.again(files);
+    let refused = next.store.delete_group("workers");
+    assert!(refused.is_err(), "the commits cannot be read");
+    assert!(take(&mut next.worker(), 1).is_empty(), "what is done stays done: {refused:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! how long the send itself takes.
 //!
 //! ```text
-//! cargo run --release --manifest-path benches/processes/Cargo.toml                   everything, about three minutes
+//! cargo run --release --manifest-path benches/processes/Cargo.toml                   everything, about four minutes
 //! cargo run --release --manifest-path benches/processes/Cargo.toml -- --quick        to see that it works
 //! cargo run --release --manifest-path benches/processes/Cargo.toml -- --dir /dev/shm --repetitions 9 --row annals --json
 //! … --no-default-features --features redb                                            beside one peer alone

@@ -3,6 +3,7 @@
 //!
 //! ```sh
 //! cargo run --release --manifest-path examples/sse/Cargo.toml             # tries it: CLIENTS clients (400), 100 orders
+//! ulimit -n 4096 ; CLIENTS=1000 cargo run --release --manifest-path examples/sse/Cargo.toml
 //! cargo run --release --manifest-path examples/sse/Cargo.toml -- 127.0.0.1:8080 ./shop-log
 //! curl -d '2 apples' 127.0.0.1:8080/orders ; curl -N 127.0.0.1:8080/orders
 //! ```

@@ -59,8 +59,10 @@ impl HeldLog {
         carrier: &mut Carrier<'_>,
     ) -> Result<CarriedLog> {
         let log = self.log();
-        let outcome =
-            log.check_open().and_then(|()| plan.copy(&log.directory, self.table.identity, target, carrier));
+        log.check_open()?;
+        let copied = plan.copy(&log.directory, self.table.identity, target, carrier);
+        // Deleted meanwhile, its names may be another topic's.
+        let outcome = log.check_open().and(copied);
         outcome.map_err(|error| log.explain(error))
     }
 }

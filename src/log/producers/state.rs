@@ -109,6 +109,11 @@ impl Log {
         if is_any { self.clearing.write_decided() } else { Ok(()) }
     }
 
+    /// Whether producers with an id have written here, not long ago.
+    pub(crate) fn knows_producers(&self) -> bool {
+        !self.producers.lock().is_empty()
+    }
+
     /// Transactions that have no end in the log.
     pub(crate) fn open_transactions(&self) -> Vec<OpenTransaction> {
         self.producers.lock().open_transactions()
@@ -134,6 +139,26 @@ impl Log {
             }
         }
         Ok(segment.aborted()?.unwrap_or_default())
+    }
+
+    /// Makes all indexes of aborted transactions that are gone, in one walk.
+    pub(in crate::log) fn make_aborted(&self, list: &SegmentList) -> Result<()> {
+        let mut is_all_there = true;
+        for one in list.iter() {
+            self.catch_up_aborted(one)?;
+            is_all_there &= one.aborted()?.is_some();
+        }
+        if is_all_there {
+            return Ok(());
+        }
+        let mut table = ProducerTable::default();
+        for one in list.iter() {
+            let aborted = replay(one, &mut table, 0)?;
+            if one.aborted()?.is_none() {
+                one.set_aborted(aborted);
+            }
+        }
+        Ok(())
     }
 
     /// Removes snapshots that nobody needs any more. They are in nobody's way if that fails.

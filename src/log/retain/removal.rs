@@ -239,7 +239,7 @@ impl Log {
     pub(in crate::log) fn remove_obsolete_or_owe(&self) -> bool {
         let is_removed = self.remove_obsolete().is_ok();
         if !is_removed {
-            self.upkeeps.note_freed(false);
+            self.upkeeps.note_left();
         }
         is_removed
     }

@@ -21,7 +21,7 @@ use annals_testing::{Call, Fault, FaultyFileSystem, Gate, PLANTED, Times};
 const OTHER: &str = "others";
 
 /// Panics that were asked for are not written about.
-fn keep_quiet() {
+pub(super) fn keep_quiet() {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let before = std::panic::take_hook();

@@ -15,6 +15,20 @@ const STATES: Tests = tests("lib", &["share::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "group-loses-its-queues-before-a-refusal-of-its-deletion",
+        file: "src/store/store.rs",
+        good: "self.inner.groups.delete(group, || self.inner.queues.delete(group))",
+        bad: "self.inner.queues.delete(group).and_then(|()| self.inner.groups.delete(group, || Ok(())))",
+        caught_by: &[tests("queue", &["life::a_group_that_may"])],
+    },
+    Bug {
+        name: "reader-counts-beyond-what-a-power-cut-left",
+        file: "src/share/seen_queues.rs",
+        good: "state.cut_to(end);",
+        bad: "",
+        caught_by: &[tests("queue", &["life::figures_of_a_queue"])],
+    },
+    Bug {
         name: "ids-that-were-one-too-many-come-back-as-the-newest",
         file: "src/share/id_log.rs",
         good: "entries.extend(mark_entries(topic, &marks));",

@@ -45,6 +45,35 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "        let decided =",
         caught_by: &[tests("interface", &["transactions::goes_back::"])],
     },
+    // What is written of a commit before a write of it fails.
+    Bug {
+        name: "batches-before-a-failed-write-not-given-up",
+        file: "src/transaction/shares.rs",
+        good: "put.iter().for_each(|(share, place)| open.note(share, place));\n        // Those behind one that fails are let go of unwritten.\n        stages.iter_mut().try_for_each(Stage::write)?;",
+        bad: "stages.iter_mut().try_for_each(Stage::write)?;\n        put.iter().for_each(|(share, place)| open.note(share, place));",
+        caught_by: &[tests("crash", &["half_written::"]), tests("interface", &["transactions::model"])],
+    },
+    Bug {
+        name: "producer-goes-back-before-its-abort-is-in-the-log",
+        file: "src/transaction/giving_up.rs",
+        good: "self.follow(Ended::aborted(named, open));",
+        bad: "named.give_back(open.producer);\n        self.follow(Ended::found(open.producer, Ending::Abort, open.places));",
+        caught_by: &[tests("crash", &["half_written::"])],
+    },
+    Bug {
+        name: "panic-leaves-what-is-written-undecided",
+        file: "src/transaction/giving_up.rs",
+        good: "if panicking() && !self.was_panicking && !self.may_be_whole {",
+        bad: "if panicking() && !self.was_panicking && !self.may_be_whole && false {",
+        caught_by: &[tests("crash", &["half_written::"])],
+    },
+    Bug {
+        name: "panic-before-a-decision-leaves-what-is-written-undecided",
+        file: "src/transaction/transaction.rs",
+        good: "Phase::Commits => self.shared.abandon(&self.named, self.owner),",
+        bad: "Phase::Commits => {}",
+        caught_by: &[tests("crash", &["half_written::"])],
+    },
     // Transactions.
     Bug {
         name: "decision-of-an-earlier-life-not-kept",
@@ -56,19 +85,53 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-a-durable-commit-has-seen-not-synced",
         file: "src/transaction/resting.rs",
-        good: "round.add_all(&one.rests_on);",
-        bad: "",
+        good: "below.values().for_each(|one| seen.add_unsynced(one));",
+        bad: "drop(below);",
         caught_by: &[
             tests("lib", &["transaction::tests::deciding"]),
             tests("crash", &["power_cut::transactions"]),
         ],
     },
     Bug {
+        name: "what-a-condition-looks-at-not-seen",
+        file: "src/transaction/shares.rs",
+        good: "if last >= 0 {",
+        bad: "if last >= 0 && !share.is_looked_at {",
+        caught_by: &[
+            tests("interface", &["transactions::seen"]),
+            tests("crash", &["power_cut::transactions"]),
+        ],
+    },
+    Bug {
+        name: "what-a-commit-of-one-partition-has-seen-not-noted",
+        file: "src/transaction/shares.rs",
+        good: "if ends_with.is_some() && !gathered.conditions.is_empty() {",
+        bad: "if false {",
+        caught_by: &[tests("interface", &["transactions::seen"])],
+    },
+    Bug {
+        name: "what-those-have-seen-that-a-commit-has-seen-not-noted",
+        file: "src/transaction/resting.rs",
+        good: "known.complete(&mut seen);\n        let rests_on",
+        bad: "let rests_on",
+        caught_by: &[tests("interface", &["transactions::seen"])],
+    },
+    Bug {
+        name: "commit-that-rests-on-a-failed-sync-undecided",
+        file: "src/transaction/deciding.rs",
+        good: "seen.check_sound()",
+        bad: "Ok(())",
+        caught_by: &[tests("interface", &["transactions::seen"])],
+    },
+    Bug {
         name: "what-an-earlier-life-has-committed-taken-for-durable",
         file: "src/transaction/recovery.rs",
-        good: "opened.note_resting();",
-        bad: "",
-        caught_by: &[tests("lib", &["transaction::tests::deciding"])],
+        good: "left.for_each(|partition| unsynced.add(partition, partition.end() - 1));",
+        bad: "drop(left);",
+        caught_by: &[
+            tests("lib", &["transaction::tests::deciding"]),
+            tests("interface", &["transactions::seen"]),
+        ],
     },
     Bug {
         name: "flush-leaves-half-of-a-transaction",
@@ -281,7 +344,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "timeout-that-commits",
-        file: "src/transaction/coordinator.rs",
+        file: "src/transaction/giving_up.rs",
         good: "written.partition.log().decide(producer.id, Ending::Abort)",
         bad: "written.partition.log().decide(producer.id, Ending::Commit)",
         caught_by: &[

@@ -1,5 +1,6 @@
 //! What Chronicle Queue does, and no more: a file that both map, a word before each record that says when it is there, and a reader that
-//! looks at that word without a pause. It is not read back, checked, rolled or removed.
+//! looks at that word without a pause. It is not read back, checked, rolled or removed. And the same with a reader that sleeps on the word
+//! (`futex`): what the system needs to wake it.
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -12,6 +13,13 @@ use crate::peers::{Pause, Peer, Receiver, Sender};
 
 pub(crate) const SPINNING: Peer =
     Peer { name: "a mapped file without a pause", pause: Pause::None, send, receive };
+
+pub(crate) const ASLEEP: Peer = Peer {
+    name: "a mapped file, asleep on its word",
+    pause: Pause::None,
+    send: send_and_wake,
+    receive: sleep,
+};
 
 const LEN: usize = 64 << 20;
 const WORD: usize = size_of::<u64>();
@@ -78,5 +86,39 @@ impl Receiver for Mapped {
             take(self.map.get(at..at + len).ok_or("a record without an end")?)?;
             self.pass(len);
         }
+    }
+}
+
+/// One that wakes, or sleeps.
+struct Asleep(Mapped);
+
+fn send_and_wake(dir: &Path) -> Outcome<Box<dyn Sender>> {
+    let mut mapped = open(dir)?;
+    mapped.map.fill(0);
+    Ok(Box::new(Asleep(mapped)))
+}
+
+fn sleep(dir: &Path) -> Outcome<Box<dyn Receiver>> {
+    Ok(Box::new(Asleep(open(dir)?)))
+}
+
+impl Sender for Asleep {
+    fn send(&mut self, value: &[u8]) -> Outcome {
+        let word = std::ptr::from_ref(self.0.word()?);
+        self.0.send(value)?;
+        // SAFETY: the word stays mapped as long as `self`. Without a waiter it does nothing.
+        unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, i32::MAX) };
+        Ok(())
+    }
+}
+
+impl Receiver for Asleep {
+    fn look(&mut self, take: &mut dyn FnMut(&[u8]) -> Outcome) -> Outcome {
+        let word = std::ptr::from_ref(self.0.word()?);
+        let most = libc::timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+        // SAFETY: the word stays mapped as long as `self`, and `most` as long as the call. It returns when the first half of the word is not 0,
+        // where a length stands on machines whose low bytes come first.
+        unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAIT, 0, &raw const most) };
+        self.0.look(take)
     }
 }

@@ -47,6 +47,7 @@ pub(crate) const ALL: &[&Peer] = &[
     &annals::ASLEEP,
     &annals::SPINNING,
     &mapped::SPINNING,
+    &mapped::ASLEEP,
     &pipe::ASLEEP,
     #[cfg(feature = "sqlite")]
     &sqlite::SPINNING,
