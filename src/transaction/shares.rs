@@ -8,10 +8,10 @@ use crate::log::{Part, PartPlace, Stage};
 use crate::topic::{Contribution, Partition};
 use crate::transaction::condition::{Condition, Held};
 use crate::transaction::coordinator::{Put, Transactions};
+use crate::transaction::giving_up::Writing;
 use crate::transaction::names::{OpenParts, Written};
 use crate::transaction::pieces::{Pieces, Place, place_of};
 use crate::transaction::round::Round;
-use crate::transaction::writing::Writing;
 use crate::types::Record;
 
 /// What is to be appended, and what has to hold for it.
@@ -83,20 +83,8 @@ impl Transactions {
             self.check_known(&partition)?;
         }
         let shares = shares(open, gathered);
-        for share in shares.iter().filter(|share| !share.records.is_empty()) {
-            check_room(&share.partition, share.bytes, gathered.waits_for_room)?;
-        }
-        let stages = shares.iter().map(|share| share.partition.log().stage());
-        let mut stages = stages.collect::<Result<Vec<_>>>()?;
-        for (stage, share) in stages.iter_mut().zip(&shares) {
-            // What a condition has seen is in the log: so it can be synced.
-            if share.is_looked_at { stage.hold_written()? } else { stage.hold() }
-        }
-        let held = Held::new(&stages, gathered.put);
-        gathered.conditions.iter().try_for_each(|condition| condition.check(&held))?;
-        for (stage, share) in stages.iter_mut().zip(&shares) {
-            stage.check(&share.records)?;
-        }
+        make_room(&shares, gathered)?;
+        let mut stages = checked(&shares, gathered)?;
         let producer = open.producer;
         let seen = seen(&stages, &shares);
         let mut put = Vec::new();
@@ -118,6 +106,36 @@ impl Transactions {
         let put = put.into_iter().map(|(share, place)| Put { partition: share.partition.clone(), place });
         Ok(Appended { put: put.collect(), seen })
     }
+}
+
+/// Returns when there is room for all of them. What is refused takes nothing out, be it for want of room elsewhere.
+fn make_room(shares: &[Share<'_>], gathered: &Gathered<'_>) -> Result<()> {
+    let with_records = shares.iter().filter(|share| !share.records.is_empty());
+    let (taking_out, waiting): (Vec<_>, Vec<_>) =
+        with_records.partition(|share| share.partition.log().drops_oldest());
+    let room = |share: &&Share<'_>| check_room(&share.partition, share.bytes, gathered.waits_for_room);
+    waiting.iter().try_for_each(room)?;
+    if taking_out.is_empty() {
+        return Ok(());
+    }
+    drop(checked(shares, gathered)?);
+    taking_out.iter().try_for_each(room)
+}
+
+/// The writers of all partitions, once everything holds that has to, and all records may be appended.
+fn checked<'a>(shares: &'a [Share<'_>], gathered: &Gathered<'_>) -> Result<Vec<Stage<'a>>> {
+    let stages = shares.iter().map(|share| share.partition.log().stage());
+    let mut stages = stages.collect::<Result<Vec<_>>>()?;
+    for (stage, share) in stages.iter_mut().zip(shares) {
+        // What a condition has seen is in the log: so it can be synced.
+        if share.is_looked_at { stage.hold_written()? } else { stage.hold() }
+    }
+    let held = Held::new(&stages, gathered.put);
+    gathered.conditions.iter().try_for_each(|condition| condition.check(&held))?;
+    for (stage, share) in stages.iter_mut().zip(shares) {
+        stage.check(&share.records)?;
+    }
+    Ok(stages)
 }
 
 /// All that stands in these partitions.
