@@ -91,12 +91,9 @@ fn step(store: &Store, consumer: &mut Consumer, (invoices, durability): (u32, Du
 }
 
 fn check_refused<T: std::fmt::Debug>(outcome: Result<T>) {
-    match outcome {
-        Err(error @ Error::OffsetUndecided { .. }) => {
-            assert!(error.to_string().contains("reopening the store"))
-        }
-        other => panic!("{other:?}"),
-    }
+    assert!(matches!(outcome, Err(Error::OffsetUndecided { .. })), "{outcome:?}");
+    let says = outcome.unwrap_err().to_string();
+    assert!(says.contains("reopening the store"), "{says}");
 }
 
 #[test]
