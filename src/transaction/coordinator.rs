@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
 use crate::error::{Error, Result};
-use crate::format::Ending;
 use crate::group::Groups;
 use crate::io::{Clock, Deadline};
 use crate::locks::{AtomicU64, Mutex, Ordering};
@@ -13,7 +12,7 @@ use crate::topic::{Contribution, Outcome, Participant, Partition, Prepared, Topi
 use crate::transaction::builder::{Settings, check_name};
 use crate::transaction::condition::Condition;
 use crate::transaction::decisions::DecisionLog;
-use crate::transaction::finish::{Ended, Outstanding};
+use crate::transaction::finish::Outstanding;
 use crate::transaction::ids::ProducerId;
 use crate::transaction::in_hand::Turns;
 use crate::transaction::named_producer::{NamedProducer, Registered};
@@ -231,36 +230,6 @@ impl Transactions {
             began: self.now(),
             deadline: Deadline::after(deciding.settings.timeout),
         })
-    }
-
-    /// Aborts what is written.
-    pub(super) fn abort(self: &Arc<Self>, named: &Arc<Named>, owner: u64) -> Result<()> {
-        let mut state = named.state.lock();
-        state.check(owner, &named.name)?;
-        let open = state.open.take();
-        drop(state);
-        if let Some(open) = open {
-            self.give_up(named, open);
-        }
-        Ok(())
-    }
-
-    /// The same where a panic has come by in the middle of a commit.
-    pub(super) fn abandon(&self, named: &Named, owner: u64) {
-        let mut state = named.state.lock();
-        let open = if state.check(owner, &named.name).is_ok() { state.open.take() } else { None };
-        drop(state);
-        if let Some(mut open) = open {
-            self.give_up_later(&mut open);
-        }
-    }
-
-    /// Nothing of it takes effect: readers know at once, the log as soon as it can be written to. Its producer goes back to the name
-    /// once the end is in every partition that has something of it.
-    pub(super) fn give_up(self: &Arc<Self>, named: &Arc<Named>, mut open: OpenParts) {
-        let producer = open.producer;
-        open.places.retain(|_, written| written.partition.log().decide(producer.id, Ending::Abort));
-        self.follow(Ended::aborted(named, open));
     }
 }
 

@@ -8,10 +8,10 @@ use crate::log::{Part, PartPlace, Stage};
 use crate::topic::{Contribution, Partition};
 use crate::transaction::condition::{Condition, Held};
 use crate::transaction::coordinator::{Put, Transactions};
+use crate::transaction::giving_up::Writing;
 use crate::transaction::names::{OpenParts, Written};
 use crate::transaction::pieces::{Pieces, Place, place_of};
 use crate::transaction::round::Round;
-use crate::transaction::writing::Writing;
 use crate::types::Record;
 
 /// What is to be appended, and what has to hold for it.

@@ -59,6 +59,8 @@ struct Plan {
     is_aborted: bool,
     /// It asks for what is not so.
     is_refused: bool,
+    /// Which writes fail from when it has begun to its end, and after how many.
+    failing: Option<(Kind, usize)>,
     promise: TransactionPromise,
 }
 
@@ -90,7 +92,9 @@ impl<'a> Machine<'a> {
         let model = Model::new(disk, Some(Arc::clone(&recorder)));
         let store = open(&model, &clock(), if random.one_in(2) { 1 } else { 100 }).unwrap();
         for topic in TOPICS {
-            store.ensure_topic(topic, TopicConfig::new().segment_bytes(1500)).unwrap();
+            // Of so few bytes that two records of one transaction are two batches.
+            let config = TopicConfig::new().segment_bytes(1500).max_message_bytes(128);
+            store.ensure_topic(topic, config).unwrap();
         }
         store.ensure_topic(EVENTS, TopicConfig::new().segment_bytes(1500).key_index(true)).unwrap();
         for topic in [INPUT, JOBS] {
@@ -183,6 +187,7 @@ impl<'a> Machine<'a> {
             is_streamed: self.random.one_in(3),
             is_aborted: self.random.one_in(5),
             is_refused: self.random.one_in(6),
+            failing: self.random.one_in(3).then(|| (Kind::FAILING_WRITES[self.below(3)], self.below(9))),
             promise: TransactionPromise {
                 places,
                 offset: None,
@@ -236,6 +241,9 @@ impl<'a> Machine<'a> {
         let builder = self.store.transaction_builder(&format!("name {}", number % 2));
         let builder = builder.durability(plan.durability);
         let mut tx = builder.buffer_bytes(if plan.is_streamed { 0 } else { 1 << 20 }).begin().unwrap();
+        if let Some((kind, nth)) = plan.failing {
+            self.model.trouble(kind, ".log", nth);
+        }
         if let Some(message) = message {
             tx.ack(message);
         }
@@ -253,9 +261,21 @@ impl<'a> Machine<'a> {
         });
         let sent = sent.and_then(|()| self.send(&mut tx, &plan, &value));
         let ended = sent.and_then(|()| if plan.is_aborted { tx.abort() } else { tx.commit().map(drop) });
+        self.note_end(&plan, ended);
+    }
+
+    /// What is promised of it from here on.
+    fn note_end(&mut self, plan: &Plan, ended: Result<()>) {
+        let has_failed = self.model.has_struck() && matches!(ended, Err(Error::Io { .. }));
+        self.model.heal();
         match ended {
             Ok(()) => assert!(plan.is_aborted || !plan.is_refused, "its condition does not hold"),
             Err(Error::UnexpectedEnd { .. } | Error::Conflict { .. }) if plan.is_refused => {}
+            Err(_) if has_failed => {
+                self.seen.failed += 1;
+                self.recorder
+                    .promise(|promises| promises.transactions.last_mut().unwrap().may_be_there = false);
+            }
             Err(error) => panic!("{error}"),
         }
         self.note_acknowledged();
@@ -282,7 +302,7 @@ impl<'a> Machine<'a> {
         }
         for (topic, count) in plan.promise.places.iter().filter(|(topic, _)| **topic != EVENTS) {
             for _ in 0..*count {
-                tx.send(Record::to(topic).key("k").value(value))?;
+                tx.send(Record::to(topic).key(&[b'k'; 40]).value(value))?;
             }
         }
         Ok(())
