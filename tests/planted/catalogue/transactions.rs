@@ -272,8 +272,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "offsets-of-a-refused-transaction-count",
         file: "src/group/pending.rs",
-        good: "if outcome == Outcome::Applied {",
-        bad: "if outcome != Outcome::Unknown {",
+        good: "Outcome::Applied => self.committed.set(&group, &place, commit),",
+        bad: "_ if outcome != Outcome::Unknown => self.committed.set(&group, &place, commit),",
         caught_by: &[tests("lib", &["transaction::tests::deciding"])],
     },
     Bug {
