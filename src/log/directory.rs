@@ -43,7 +43,7 @@ impl Log {
         if directory.exists()? && Self::is_new(directory)? {
             let mut state = new_state(identity, empty_segment(0, index_interval_bytes));
             // As one that was written when the partition was made: what follows has the same bytes.
-            state.sequence += 1;
+            state.sequence = state.sequence.saturating_add(1);
             return Ok(StateFile::unwritten(directory, state));
         }
         // The owner of the store may have appended between the two looks.
@@ -127,6 +127,7 @@ impl Log {
 fn is_begun(name: &str) -> bool {
     name.strip_suffix(".new").is_some_and(|name| {
         name == STATE_FILE
+            || parse_snapshot_file_name(name).is_some()
             || parse_segment_file_name(name).is_some_and(|name| name.file == SegmentFile::KeyIndex)
     })
 }

@@ -141,11 +141,9 @@ impl Log {
         let found = examine(&context.directory, context.identity, &context.topic_partition, how)
             .map_err(|error| error.in_partition(&context.topic_partition))?;
         let report = found.report.clone();
-        let state = found.state.state();
         // Of those that no snapshot knows nobody can tell when they have written: not long ago.
-        let known_at = state.closed.map(|closed| closed.next_offset).or(state.producers_at);
         let mut producers = found.producers.clone();
-        producers.wrote_since(known_at.unwrap_or(0), context.clock.now());
+        producers.wrote_since(found.producers_from, context.clock.now());
         let begin = Begin {
             segments: found.segments.clone(),
             offsets: Offsets::new(
@@ -375,7 +373,7 @@ impl Log {
 
     /// An error when the partition is gone, or an earlier failure left it in a state that nobody knows.
     #[inline]
-    pub(super) fn check_poison(&self) -> Result<()> {
+    pub(crate) fn check_poison(&self) -> Result<()> {
         if self.retired.get().is_none() && self.poison.get().is_none() && self.process.is_current() {
             Ok(())
         } else {

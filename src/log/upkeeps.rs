@@ -1,6 +1,6 @@
 //! What maintenance has done for a log, for those who remember that it failed.
 
-use crate::locks::{AtomicBool, AtomicU64, Ordering};
+use crate::locks::{AtomicU64, Ordering};
 
 /// A part of maintenance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +17,10 @@ pub(crate) struct Upkeeps {
     retention: AtomicU64,
     freeing: AtomicU64,
     compaction: AtomicU64,
-    /// Nothing that was deleted is left on the disk, as far as is known: what a life before has left is not, at first.
-    is_freed: AtomicBool,
+    /// How often something that was deleted stayed on the disk. What a life before has left is one such time: at first nobody knows.
+    left: AtomicU64,
+    /// So many of these times are over.
+    freed: AtomicU64,
 }
 
 impl Upkeeps {
@@ -30,12 +32,24 @@ impl Upkeeps {
         self.counter(of).load(Ordering::Relaxed)
     }
 
+    /// Whether nothing that was deleted is left on the disk.
     pub(super) fn is_freed(&self) -> bool {
-        self.is_freed.load(Ordering::Acquire)
+        self.freed.load(Ordering::Acquire) > self.left.load(Ordering::Acquire)
     }
 
-    pub(super) fn note_freed(&self, is_freed: bool) {
-        self.is_freed.store(is_freed, Ordering::Release);
+    /// Something was left.
+    pub(super) fn note_left(&self) {
+        self.left.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What is left from here on is another time than those that a look now can end.
+    pub(super) fn times_left(&self) -> u64 {
+        self.left.load(Ordering::Acquire)
+    }
+
+    /// A look that began when so many times were known found nothing left, or took it away.
+    pub(super) fn note_freed(&self, times: u64) {
+        self.freed.fetch_max(times.saturating_add(1), Ordering::AcqRel);
     }
 
     fn counter(&self, of: Upkeep) -> &AtomicU64 {
@@ -44,5 +58,24 @@ impl Upkeeps {
             Upkeep::Freeing => &self.freeing,
             Upkeep::Compaction => &self.compaction,
         }
+    }
+}
+
+#[cfg(all(test, not(annals_shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_while_somebody_looks_is_not_taken_for_freed() {
+        let upkeeps = Upkeeps::default();
+        assert!(!upkeeps.is_freed(), "what a life before has left is not known");
+        let looking = upkeeps.times_left();
+        upkeeps.note_left();
+        upkeeps.note_freed(looking);
+        assert!(!upkeeps.is_freed());
+        upkeeps.note_freed(upkeeps.times_left());
+        assert!(upkeeps.is_freed());
+        upkeeps.note_left();
+        assert!(!upkeeps.is_freed());
     }
 }

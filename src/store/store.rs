@@ -157,9 +157,9 @@ impl Store {
         if builder.maintenance == Maintenance::Thread
             && let Err(error) = maintenance::start(&agenda, &care, (&life, &root))
         {
-            // One of them may be there.
+            // One of them may be there, and at work. The directory is nobody's when this returns.
             agenda.stop();
-            return Err(error);
+            return life.close(|| Ok(())).and(Err(error));
         }
         // From here on nothing refuses the open: what follows changes files, and is done later where it fails.
         drop(topics.clear_leftovers());

@@ -19,11 +19,6 @@ pub(crate) trait Condition: fmt::Debug + Send + Sync {
     /// The partitions it is about: nobody else appends there while it is checked, nor before the records have their offsets.
     fn partitions(&self) -> Vec<Partition>;
 
-    /// Whether it looks at records, and not at ends alone: then those that are in memory are written first.
-    fn looks_at_records(&self) -> bool {
-        true
-    }
-
     /// Before the locks are taken: the time to look at what takes long, or to wait. `own` says of a record that the transaction has
     /// written it.
     fn prepare(&self, _own: &dyn Fn(&Partition, Offset) -> bool) -> Result<()> {
@@ -85,10 +80,6 @@ pub(super) struct EndsAt {
 impl Condition for EndsAt {
     fn partitions(&self) -> Vec<Partition> {
         vec![self.partition.clone()]
-    }
-
-    fn looks_at_records(&self) -> bool {
-        false
     }
 
     fn check(&self, held: &Held<'_, '_>) -> Result<()> {

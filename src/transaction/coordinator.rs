@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
 use crate::error::{Error, Result};
-use crate::format::{DecisionEnd, Ending, TopicPartitions};
 use crate::group::Groups;
 use crate::io::{Clock, Deadline};
 use crate::locks::{AtomicU64, Mutex, Ordering};
@@ -12,8 +11,8 @@ use crate::log::PartPlace;
 use crate::topic::{Contribution, Outcome, Participant, Partition, Prepared, Topics};
 use crate::transaction::builder::{Settings, check_name};
 use crate::transaction::condition::Condition;
-use crate::transaction::decisions::{Decision, DecisionLog};
-use crate::transaction::finish::{Ended, Outstanding};
+use crate::transaction::decisions::DecisionLog;
+use crate::transaction::finish::Outstanding;
 use crate::transaction::ids::ProducerId;
 use crate::transaction::in_hand::Turns;
 use crate::transaction::named_producer::{NamedProducer, Registered};
@@ -23,7 +22,7 @@ use crate::transaction::recovery::{Recovered, TakenBack};
 use crate::transaction::resting::Resting;
 use crate::transaction::round::Round;
 use crate::transaction::shares::Gathered;
-use crate::types::{Durability, Offset, Timestamp};
+use crate::types::{Durability, Timestamp};
 use crate::upkeep::Agenda;
 
 /// All transactions of a store.
@@ -71,14 +70,14 @@ pub(super) struct Deciding<'a> {
 }
 
 impl<'a> Deciding<'a> {
-    fn gathered<'g>(&'g self, contributions: &'g [&'g Contribution]) -> Gathered<'g> {
+    pub(super) fn gathered<'g>(&'g self, contributions: &'g [&'g Contribution]) -> Gathered<'g> {
         let Self { pieces, conditions, put, .. } = *self;
         Gathered { pieces, contributions, conditions, put, waits_for_room: self.settings.waits_for_room }
     }
 
-    /// What its conditions have looked at.
-    fn has_seen(&self) -> Vec<Partition> {
-        self.conditions.iter().flat_map(|condition| condition.partitions()).collect()
+    /// Whether its commit is to survive a power cut, at once or when a task is told so.
+    pub(super) fn is_for_disk(&self) -> bool {
+        self.settings.durability == Durability::Disk || self.later.is_some()
     }
 }
 
@@ -90,7 +89,7 @@ impl Transactions {
         recovered: Recovered,
         this: &Weak<Self>,
     ) -> Self {
-        let (decisions, outstanding, owed) = recovered.into_parts();
+        let Recovered { decisions, outstanding, owed, unsynced } = recovered;
         Self {
             this: Weak::clone(this),
             topics,
@@ -101,7 +100,7 @@ impl Transactions {
             names: Mutex::default(),
             outstanding: Mutex::new(outstanding),
             finishing: Turns::default(),
-            resting: Resting::default(),
+            resting: Resting::new(unsynced),
             owed: Mutex::new(owed),
             owners: AtomicU64::new(1),
             producers: Mutex::default(),
@@ -170,9 +169,9 @@ impl Transactions {
         state.check(deciding.owner, &deciding.named.name)?;
         let mut open = self.open_parts(&mut state, deciding);
         match self.append(&mut open, &deciding.gathered(&[]), None) {
-            Ok(put) => {
+            Ok(appended) => {
                 state.open = Some(open);
-                Ok(put)
+                Ok(appended.put)
             }
             Err(error) => {
                 drop(state);
@@ -224,7 +223,7 @@ impl Transactions {
         decided
     }
 
-    fn open_parts(&self, state: &mut NameState, deciding: &Deciding<'_>) -> OpenParts {
+    pub(super) fn open_parts(&self, state: &mut NameState, deciding: &Deciding<'_>) -> OpenParts {
         state.open.take().unwrap_or_else(|| OpenParts {
             producer: deciding.named.take_producer(),
             places: BTreeMap::new(),
@@ -232,182 +231,6 @@ impl Transactions {
             deadline: Deadline::after(deciding.settings.timeout),
         })
     }
-
-    fn decide(
-        self: &Arc<Self>,
-        state: &mut NameState,
-        deciding: &Deciding<'_>,
-        contributions: &[&Contribution],
-    ) -> Result<Vec<Put>> {
-        let written = state.open.is_some();
-        let pieces: Vec<_> = deciding.pieces.by_place.values().collect();
-        let alone = match pieces.as_slice() {
-            [piece] if !written && contributions.is_empty() => {
-                piece.partition.log().fits_one_segment(&piece.records()).then_some(&piece.partition)
-            }
-            _ => None,
-        };
-        let mut open = self.open_parts(state, deciding);
-        let ends_with = alone.is_some().then_some(Ending::Commit);
-        let put = match self.append(&mut open, &deciding.gathered(contributions), ends_with) {
-            Ok(put) => put,
-            Err(error) => {
-                let is_poisoned = alone.is_some_and(|partition| partition.log().poisoned_by().is_some());
-                // Without a place it was refused before anything of it was written.
-                if is_poisoned && !open.places.is_empty() {
-                    // What could not be cut off may be all of it, its end included.
-                    return Err(undecided(deciding, error));
-                }
-                self.give_up(deciding.named, open);
-                return Err(error);
-            }
-        };
-        if open.places.is_empty() {
-            deciding.named.give_back(open.producer);
-            return Ok(put);
-        }
-        if let Some(partition) = alone {
-            deciding.named.give_back(open.producer);
-            return self.make_durable(deciding, partition).map(|()| put);
-        }
-        self.decide_together(deciding, open, contributions).map(|()| put)
-    }
-
-    /// All of it is in one partition, and so is its end.
-    fn make_durable(&self, deciding: &Deciding<'_>, partition: &Partition) -> Result<()> {
-        let last = partition.end() - 1;
-        let rest = |round: &mut Round| {
-            round.add(partition, last);
-            self.resting.add_below(deciding.has_seen().iter().chain([partition]), round);
-        };
-        if let Some(later) = deciding.later {
-            rest(&mut later.lock());
-            return Ok(());
-        }
-        if deciding.settings.durability != Durability::Disk {
-            return Ok(());
-        }
-        let mut round = Round::default();
-        rest(&mut round);
-        round.sync().map_err(|error| undecided(deciding, error))
-    }
-
-    /// Writes the decision about what is written, has it and what it rests on synced if need be, and tells the readers.
-    fn decide_together(
-        self: &Arc<Self>,
-        deciding: &Deciding<'_>,
-        open: OpenParts,
-        contributions: &[&Contribution],
-    ) -> Result<()> {
-        let inputs: Vec<_> = contributions.iter().flat_map(|one| one.inputs.iter().cloned()).collect();
-        let decision = Decision {
-            name: &deciding.named.name,
-            producer: open.producer,
-            ending: Ending::Commit,
-            ends: &ends(&open, &inputs),
-            partitions: partitions(&open),
-            timeout_millis: i32::try_from(deciding.settings.timeout.as_millis()).unwrap_or(i32::MAX),
-            began: open.began,
-            now: self.now(),
-        };
-        let written = self.deciding().and_then(|from| {
-            let written = self.decisions.append(&decision, Durability::Os).map(|offset| (offset, from));
-            if written.is_err() && !self.decisions.is_poisoned() {
-                self.decided(from);
-            }
-            written
-        });
-        let (offset, from) = match written {
-            Ok(written) => written,
-            Err(error) if self.decisions.is_poisoned() => return Err(undecided(deciding, error)),
-            Err(error) => {
-                self.give_up(deciding.named, open);
-                return Err(error);
-            }
-        };
-        let mut ended = Ended::committed(deciding.named, open, (offset, inputs));
-        let mut round = Round::default();
-        self.rests_on(&ended, &mut round).map_err(|error| undecided(deciding, error))?;
-        let below = |round: &mut Round| {
-            let seen = deciding.has_seen();
-            self.resting.add_below(seen.iter().chain(ended.partitions()).chain(ended.inputs()), round);
-        };
-        if deciding.settings.durability == Durability::Disk && deciding.later.is_none() {
-            below(&mut round);
-            round.sync().map_err(|error| undecided(deciding, error))?;
-            ended.is_synced = true;
-        } else {
-            if let Some(later) = deciding.later {
-                let mut later = later.lock();
-                later.add_all(&round);
-                below(&mut later);
-            }
-            self.resting.begin(offset, (ended.places.keys().copied().collect(), round));
-        }
-        for written in ended.places.values() {
-            written.partition.log().decide(ended.producer.id, Ending::Commit);
-        }
-        self.follow(ended);
-        self.decided(from);
-        Ok(())
-    }
-
-    /// Aborts what is written.
-    pub(super) fn abort(self: &Arc<Self>, named: &Arc<Named>, owner: u64) -> Result<()> {
-        let mut state = named.state.lock();
-        state.check(owner, &named.name)?;
-        let open = state.open.take();
-        drop(state);
-        if let Some(open) = open {
-            self.give_up(named, open);
-        }
-        Ok(())
-    }
-
-    /// The same where a panic has come by in the middle of a commit.
-    pub(super) fn abandon(&self, named: &Named, owner: u64) {
-        let mut state = named.state.lock();
-        let open = if state.check(owner, &named.name).is_ok() { state.open.take() } else { None };
-        drop(state);
-        if let Some(mut open) = open {
-            self.give_up_later(&mut open);
-        }
-    }
-
-    /// Nothing of it takes effect: readers know at once, the log as soon as it can be written to. Its producer goes back to the name
-    /// once the end is in every partition that has something of it.
-    pub(super) fn give_up(self: &Arc<Self>, named: &Arc<Named>, mut open: OpenParts) {
-        let producer = open.producer;
-        open.places.retain(|_, written| written.partition.log().decide(producer.id, Ending::Abort));
-        self.follow(Ended::aborted(named, open));
-    }
-}
-
-fn ends(open: &OpenParts, inputs: &[(Partition, Offset)]) -> Vec<DecisionEnd> {
-    let written = open.places.iter().map(|((topic, partition), written)| DecisionEnd {
-        topic: *topic,
-        partition: *partition,
-        last: written.last,
-        is_input: false,
-    });
-    let inputs = inputs.iter().map(|(partition, last)| DecisionEnd {
-        topic: partition.topic_id(),
-        partition: partition.number(),
-        last: *last,
-        is_input: true,
-    });
-    written.chain(inputs).collect()
-}
-
-pub(super) fn partitions(open: &OpenParts) -> Vec<TopicPartitions> {
-    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-    for written in open.places.values() {
-        let number = i32::try_from(written.partition.number()).unwrap_or(i32::MAX);
-        topics.entry(written.partition.topic()).or_default().push(number);
-    }
-    let of_topic =
-        |(topic, partitions): (&str, Vec<i32>)| TopicPartitions { topic: topic.to_owned(), partitions };
-    topics.into_iter().map(of_topic).collect()
 }
 
 /// Tells all of them how it has ended; the last one that was prepared lets go first.
@@ -415,10 +238,6 @@ fn end(mut prepared: Vec<Box<dyn Prepared + '_>>, outcome: Outcome) {
     while let Some(one) = prepared.pop() {
         one.end(outcome);
     }
-}
-
-fn undecided(deciding: &Deciding<'_>, cause: Error) -> Error {
-    Error::Undecided { name: deciding.named.name.to_string(), cause: Arc::new(cause) }
 }
 
 /// The producer of a transaction that another life has left.

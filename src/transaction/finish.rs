@@ -78,16 +78,6 @@ impl Ended {
         Self { named: Some(Arc::clone(named)), ..Self::found(open.producer, Ending::Abort, open.places) }
     }
 
-    /// Where its end is missing.
-    pub(super) fn partitions(&self) -> impl Iterator<Item = &Partition> {
-        self.places.values().map(|written| &written.partition)
-    }
-
-    /// What its offsets were read from.
-    pub(super) fn inputs(&self) -> impl Iterator<Item = &Partition> {
-        self.inputs.iter().map(|(partition, _)| partition)
-    }
-
     /// One that an earlier life has committed, and not ended everywhere.
     pub(super) fn found_committed(
         producer: ProducerId,
@@ -170,10 +160,8 @@ impl Transactions {
         for one in &mut in_hand.ended {
             // A partition that cannot be synced holds up what rests on it, and nothing else.
             one.is_synced |= synced.is_ok() || self.is_durable(one);
-            if let Some(decision) = one.decision.filter(|_| one.is_synced) {
-                self.resting.end(decision);
-            }
         }
+        drop(self.resting.look_through());
         synced.and(self.write_ends(in_hand))
     }
 

@@ -1,15 +1,17 @@
 //! Transactions: records in any topics and committed offsets take effect together or not at all.
 //!
-//! [`transaction`] is what a program holds, [`pieces`] what it has gathered, [`condition`] what has to hold, [`shares`] appends it, [`coordinator`] decides and sees to it that what
-//! was decided is in the log everywhere, [`decisions`] are the records that say so, [`round`] syncs what a decision rests on, [`resting`] knows of those whose is not synced yet,
-//! [`writing`] sees to what a panic leaves, [`stats`] lists those that are open, [`recovery`] finds out after an open what was decided before.
+//! [`transaction`] is what a program holds, [`pieces`] what it has gathered, [`condition`] what has to hold, [`shares`] appends it, [`coordinator`] has all of them, [`deciding`] makes one of them a commit, [`finish`] sees to it that what
+//! was decided is in the log everywhere, [`decisions`] are the records that say so, [`round`] syncs what a decision rests on, [`resting`] knows what commits have seen that is not synced yet,
+//! [`giving_up`] is what becomes of one that takes no effect, [`stats`] lists those that are open, [`recovery`] finds out after an open what was decided before.
 
 mod builder;
 mod committing;
 mod condition;
 mod coordinator;
+mod deciding;
 mod decisions;
 mod finish;
+mod giving_up;
 mod ids;
 mod in_hand;
 mod named_producer;
@@ -24,7 +26,6 @@ mod stats;
 mod tests;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod transaction;
-mod writing;
 
 pub use builder::TransactionBuilder;
 pub use committing::Committing;

@@ -120,24 +120,29 @@ impl NamedProducer {
             is_transactional: false,
         };
         let log = partition.log();
-        log.check_room(log.batch_bytes(records))?;
         let part = Part { records, stamp, ends_with: None };
-        let mut stage = log.stage()?;
-        let before = stage.check_producer(&part)?;
-        if sequence != 0 && before.is_none() && self.has_never_sent_to(partition) {
-            let partition = partition.topic_partition().clone();
-            return Err(Error::OutOfSequence { partition, expected: 0, found: sequence });
-        }
-        let (place, is_duplicate) = match before {
-            Some(batch) => (place_of(batch), true),
-            None => {
-                stage.check_batch(records)?;
-                let place = stage.place(&part)?;
-                stage.write()?;
-                (place, false)
+        let mut has_room = false;
+        let (place, is_duplicate) = loop {
+            let mut stage = log.stage()?;
+            let before = stage.check_producer(&part)?;
+            if sequence != 0 && before.is_none() && self.has_never_sent_to(partition) {
+                let partition = partition.topic_partition().clone();
+                return Err(Error::OutOfSequence { partition, expected: 0, found: sequence });
             }
+            if let Some(batch) = before {
+                break (place_of(batch), true);
+            }
+            stage.check_batch(records)?;
+            if log.is_limited() && !std::mem::replace(&mut has_room, true) {
+                // What is refused, or there already, takes nothing out. Others may come in between: all is looked at again.
+                drop(stage);
+                log.check_room_for(records)?;
+                continue;
+            }
+            let place = stage.place(&part)?;
+            stage.write()?;
+            break (place, false);
         };
-        drop(stage);
         if durability == Durability::Disk {
             log.sync_through(place.last_offset)?;
         }

@@ -13,7 +13,7 @@ use crate::group::Groups;
 use crate::io::Clock;
 use crate::locks::Mutex;
 use crate::log::{OpenTransaction, Standing};
-use crate::topic::{JudgesLeft, Partition, Topics};
+use crate::topic::{JudgesLeft, Partition, Topic, Topics};
 use crate::transaction::coordinator::{Transactions, left_by};
 use crate::transaction::decisions::{Decided, DecisionLog, Decisions};
 use crate::transaction::finish::{Ended, Outstanding};
@@ -90,9 +90,11 @@ type Left = BTreeMap<ProducerId, BTreeMap<Place, Written>>;
 /// What was found and decided, before anybody reads.
 #[derive(Debug)]
 pub(crate) struct Recovered {
-    decisions: DecisionLog,
-    outstanding: Outstanding,
-    owed: Vec<TakenBack>,
+    pub(super) decisions: DecisionLog,
+    pub(super) outstanding: Outstanding,
+    pub(super) owed: Vec<TakenBack>,
+    /// What may be in the page cache alone.
+    pub(super) unsynced: Round,
 }
 
 /// A decision that misses something. Its transaction is aborted, and that has to be durable before anything is appended: what is
@@ -160,7 +162,7 @@ impl Transactions {
         if let Some(oldest) = outstanding.ended.iter().filter_map(|one| one.decision).min() {
             decisions.keep_at_least_from(oldest);
         }
-        Ok(Recovered { decisions, outstanding, owed })
+        Ok(Recovered { decisions, outstanding, owed, unsynced: unsynced(topics) })
     }
 
     /// All transactions of a store, once its groups are known.
@@ -174,7 +176,6 @@ impl Transactions {
         let with = (Arc::clone(clock), Arc::clone(agenda));
         let opened =
             Arc::new_cyclic(|this| Self::new(Arc::clone(topics), Arc::clone(groups), with, recovered, this));
-        opened.note_resting();
         let weak: Weak<Self> = Arc::downgrade(&opened);
         topics.set_clearing(weak);
         for partition in opened.owed.lock().iter().flat_map(|owed| &owed.partitions) {
@@ -188,18 +189,6 @@ impl Transactions {
         opened
     }
 
-    /// What an earlier life has committed may be in the page cache alone.
-    fn note_resting(&self) {
-        for ended in &self.outstanding.lock().ended {
-            let mut round = Round::default();
-            if let Some(decision) = ended.decision
-                && self.rests_on(ended, &mut round).is_ok()
-            {
-                self.resting.begin(decision, (ended.places.keys().copied().collect(), round));
-            }
-        }
-    }
-
     /// Takes back, durably, the decisions that were found to miss something. What fails, as on a full disk, is tried again before
     /// anything is appended where something is missing, and before any marker is written.
     pub(crate) fn write_owed(&self) -> Result<()> {
@@ -209,12 +198,6 @@ impl Transactions {
             owed.pop();
         }
         Ok(())
-    }
-}
-
-impl Recovered {
-    pub(super) fn into_parts(self) -> (DecisionLog, Outstanding, Vec<TakenBack>) {
-        (self.decisions, self.outstanding, self.owed)
     }
 }
 
@@ -248,6 +231,17 @@ fn left_open(topics: &Topics) -> Left {
         }
     }
     left
+}
+
+/// What earlier lives have left, a store without transactions apart: what these have seen is known no more, and any of it may be seen now.
+fn unsynced(topics: &Topics) -> Round {
+    let partitions: Vec<_> = topics.all().iter().flat_map(Topic::partitions).collect();
+    let mut unsynced = Round::default();
+    if partitions.iter().any(|partition| partition.log().knows_producers()) {
+        let left = partitions.iter().filter(|partition| partition.durable() < partition.end());
+        left.for_each(|partition| unsynced.add(partition, partition.end() - 1));
+    }
+    unsynced
 }
 
 /// What was decided about a transaction that has no end in the log.

@@ -6,26 +6,57 @@ use crate::error::{Error, Result};
 use crate::io::thread;
 use crate::log::DurableWait;
 use crate::topic::Partition;
+use crate::transaction::pieces::{Place, place_of};
 use crate::types::Offset;
 
 /// More than this many syncs at a time gain nothing on one disk.
 const AT_A_TIME: usize = 8;
 
 /// Up to which offset, that one included, each partition is to be durable.
-#[derive(Debug, Default)]
-pub(super) struct Round(BTreeMap<(u128, u32), (Partition, Offset)>);
+#[derive(Debug, Clone, Default)]
+pub(super) struct Round(BTreeMap<Place, (Partition, Offset)>);
 
 impl Round {
     pub(super) fn add(&mut self, partition: &Partition, last: Offset) {
-        let through = self
-            .0
-            .entry((partition.topic_id(), partition.number()))
-            .or_insert_with(|| (partition.clone(), last));
+        let through = self.0.entry(place_of(partition)).or_insert_with(|| (partition.clone(), last));
         through.1 = through.1.max(last);
     }
 
     pub(super) fn add_all(&mut self, other: &Self) {
         other.0.values().for_each(|(partition, last)| self.add(partition, *last));
+    }
+
+    /// Adds what of another one is not durable yet.
+    pub(super) fn add_unsynced(&mut self, other: &Self) {
+        let unsynced = other.0.values().filter(|one| !is_durable(one));
+        unsynced.for_each(|(partition, last)| self.add(partition, *last));
+    }
+
+    /// The same, but for partitions of which nothing becomes durable any more.
+    pub(super) fn add_sound(&mut self, other: &Self) {
+        let is_sound = |(partition, _): &&(Partition, Offset)| partition.log().poisoned_by().is_none();
+        let unsynced = other.0.values().filter(is_sound).filter(|one| !is_durable(one));
+        unsynced.for_each(|(partition, last)| self.add(partition, *last));
+    }
+
+    pub(super) fn forget_durable(&mut self) {
+        self.0.retain(|_, one| !is_durable(one));
+    }
+
+    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.0.keys()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// An error where something of it cannot become durable before the store is opened again.
+    pub(super) fn check_sound(&self) -> Result<()> {
+        self.0
+            .values()
+            .filter(|one| !is_durable(one))
+            .try_for_each(|(partition, _)| partition.log().check_poison())
     }
 
     /// Waits for all of it to survive a power cut. What was deleted since is not waited for.
@@ -36,7 +67,7 @@ impl Round {
 
     /// Whether all of it is durable, or gone.
     pub(super) fn is_durable(&self) -> bool {
-        self.0.values().all(|(partition, last)| partition.durable() > *last || partition.is_deleted())
+        self.0.values().all(is_durable)
     }
 
     /// Returns when all of it survives a power cut, in as long as the slowest takes; what was deleted since is not waited for. After
@@ -44,11 +75,13 @@ impl Round {
     pub(super) fn sync(&self) -> Result<()> {
         let waiting: Vec<_> =
             self.0.values().filter(|(partition, last)| partition.durable() <= *last).collect();
-        for some in waiting.chunks(AT_A_TIME) {
-            sync_together(some)?;
-        }
-        Ok(())
+        // One that fails keeps none of the others from it.
+        waiting.chunks(AT_A_TIME).map(sync_together).fold(Ok(()), Result::and)
     }
+}
+
+fn is_durable((partition, last): &(Partition, Offset)) -> bool {
+    partition.durable() > *last || partition.is_deleted()
 }
 
 fn sync_together(targets: &[&(Partition, Offset)]) -> Result<()> {

@@ -8,9 +8,10 @@ use crate::log::{Part, PartPlace, Stage};
 use crate::topic::{Contribution, Partition};
 use crate::transaction::condition::{Condition, Held};
 use crate::transaction::coordinator::{Put, Transactions};
+use crate::transaction::giving_up::Writing;
 use crate::transaction::names::{OpenParts, Written};
 use crate::transaction::pieces::{Pieces, Place, place_of};
-use crate::transaction::writing::Writing;
+use crate::transaction::round::Round;
 use crate::types::Record;
 
 /// What is to be appended, and what has to hold for it.
@@ -36,6 +37,13 @@ fn check_room(partition: &Partition, bytes: u64, waits_for_room: bool) -> Result
     if waits_for_room { log.check_room(bytes) } else { log.check_room_now(bytes) }
 }
 
+/// What was appended.
+pub(super) struct Appended {
+    pub(super) put: Vec<Put>,
+    /// What stood before it in its partitions, and in those that its conditions looked at.
+    pub(super) seen: Round,
+}
+
 /// What goes to one partition: nothing where a condition looks at it alone.
 struct Share<'a> {
     place: Place,
@@ -43,7 +51,7 @@ struct Share<'a> {
     records: Vec<Record<'a>>,
     base_sequence: i32,
     bytes: u64,
-    /// A condition looks at its records.
+    /// A condition is about it.
     is_looked_at: bool,
 }
 
@@ -67,7 +75,7 @@ impl Transactions {
         open: &mut OpenParts,
         gathered: &Gathered<'_>,
         ends_with: Option<Ending>,
-    ) -> Result<Vec<Put>> {
+    ) -> Result<Appended> {
         // Dropped after the stages, which hold what it needs.
         let writing = Writing::new(self, open, ends_with);
         let open = &mut *writing.open;
@@ -75,20 +83,10 @@ impl Transactions {
             self.check_known(&partition)?;
         }
         let shares = shares(open, gathered);
-        for share in shares.iter().filter(|share| !share.records.is_empty()) {
-            check_room(&share.partition, share.bytes, gathered.waits_for_room)?;
-        }
-        let stages = shares.iter().map(|share| share.partition.log().stage());
-        let mut stages = stages.collect::<Result<Vec<_>>>()?;
-        for (stage, share) in stages.iter_mut().zip(&shares) {
-            if share.is_looked_at { stage.hold_written()? } else { stage.hold() }
-        }
-        let held = Held::new(&stages, gathered.put);
-        gathered.conditions.iter().try_for_each(|condition| condition.check(&held))?;
-        for (stage, share) in stages.iter_mut().zip(&shares) {
-            stage.check(&share.records)?;
-        }
+        make_room(&shares, gathered)?;
+        let mut stages = checked(&shares, gathered)?;
         let producer = open.producer;
+        let seen = seen(&stages, &shares);
         let mut put = Vec::new();
         for (stage, share) in stages.iter_mut().zip(&shares).filter(|(_, share)| !share.records.is_empty()) {
             let stamp = producer.stamp(share.base_sequence);
@@ -96,14 +94,60 @@ impl Transactions {
             let place = stage.place(&Part { records: &share.records, stamp, ends_with })?;
             put.push((share, place));
         }
+        if ends_with.is_some() && !gathered.conditions.is_empty() {
+            // It is decided with its write.
+            self.resting.note(put.iter().map(|(share, _)| share.place), seen.clone());
+        }
         // Before they are written: of a part that fails the first batches stay. Where nothing is there is nothing to give up.
         put.iter().for_each(|(share, place)| open.note(share, place));
         // Those behind one that fails are let go of unwritten.
         stages.iter_mut().try_for_each(Stage::write)?;
         drop(stages);
         let put = put.into_iter().map(|(share, place)| Put { partition: share.partition.clone(), place });
-        Ok(put.collect())
+        Ok(Appended { put: put.collect(), seen })
     }
+}
+
+/// Returns when there is room for all of them. What is refused takes nothing out, be it for want of room elsewhere.
+fn make_room(shares: &[Share<'_>], gathered: &Gathered<'_>) -> Result<()> {
+    let with_records = shares.iter().filter(|share| !share.records.is_empty());
+    let (taking_out, waiting): (Vec<_>, Vec<_>) =
+        with_records.partition(|share| share.partition.log().drops_oldest());
+    let room = |share: &&Share<'_>| check_room(&share.partition, share.bytes, gathered.waits_for_room);
+    waiting.iter().try_for_each(room)?;
+    if taking_out.is_empty() {
+        return Ok(());
+    }
+    drop(checked(shares, gathered)?);
+    taking_out.iter().try_for_each(room)
+}
+
+/// The writers of all partitions, once everything holds that has to, and all records may be appended.
+fn checked<'a>(shares: &'a [Share<'_>], gathered: &Gathered<'_>) -> Result<Vec<Stage<'a>>> {
+    let stages = shares.iter().map(|share| share.partition.log().stage());
+    let mut stages = stages.collect::<Result<Vec<_>>>()?;
+    for (stage, share) in stages.iter_mut().zip(shares) {
+        // What a condition has seen is in the log: so it can be synced.
+        if share.is_looked_at { stage.hold_written()? } else { stage.hold() }
+    }
+    let held = Held::new(&stages, gathered.put);
+    gathered.conditions.iter().try_for_each(|condition| condition.check(&held))?;
+    for (stage, share) in stages.iter_mut().zip(shares) {
+        stage.check(&share.records)?;
+    }
+    Ok(stages)
+}
+
+/// All that stands in these partitions.
+fn seen(stages: &[Stage<'_>], shares: &[Share<'_>]) -> Round {
+    let mut seen = Round::default();
+    for (stage, share) in stages.iter().zip(shares) {
+        let last = stage.next_offset().map_or(-1, |next| next - 1);
+        if last >= 0 {
+            seen.add(&share.partition, last);
+        }
+    }
+    seen
 }
 
 impl OpenParts {
@@ -140,10 +184,9 @@ fn shares<'a>(open: &OpenParts, gathered: &Gathered<'a>) -> Vec<Share<'a>> {
         share.records.extend(contribution.records());
     }
     for condition in gathered.conditions {
-        let is_looked_at = condition.looks_at_records();
         for partition in condition.partitions() {
             let share = shares.entry(place_of(&partition)).or_insert_with(|| Share::empty(&partition));
-            share.is_looked_at |= is_looked_at;
+            share.is_looked_at = true;
         }
     }
     shares.into_values().collect()

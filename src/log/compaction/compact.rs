@@ -19,6 +19,7 @@ use crate::log::log::Log;
 use crate::log::producers::aborted::AbortedRange;
 use crate::log::producers::table::ProducerTable;
 use crate::log::retain::retention::{effective_times, millis};
+use crate::log::segment_list::SegmentList;
 use crate::log::table::edit::{Edit, NewHorizon};
 use crate::log::write::accumulator::Take;
 use crate::log::write::writer::Writer;
@@ -139,24 +140,39 @@ impl Log {
 
     /// The sealed segments, unless there is nothing to do.
     fn snapshot(&self, config: &CompactionConfig, settings: Arc<LogConfig>) -> Result<Option<Snapshot>> {
-        let mut writer = self.writer.lock();
-        if !self.measure(&writer, config)?.is_due {
-            return Ok(None);
+        loop {
+            let mut writer = self.writer.lock();
+            if !self.measure(&writer, config)?.is_due {
+                return Ok(None);
+            }
+            let open = self.opened(&mut writer)?;
+            let edit = Edit::of(&open.state).all_named();
+            self.edit(&mut open.state, edit)?;
+            let state = open.state.state();
+            let (sealed, cleaned_until) = (state.sealed.clone(), state.cleaned_until);
+            let dirt = self.measure(&writer, config)?;
+            let (list, start) = (self.segment_list(), self.start());
+            let producers = self.producers.lock().clone();
+            drop(writer);
+            // Senders do not wait for this: where indexes are gone the whole log is read.
+            let aborted = match self.aborted_below(&list, dirt.until) {
+                Err(_) if !Arc::ptr_eq(&list, &self.segment_list()) => {
+                    self.check_going_on()?;
+                    continue;
+                }
+                aborted => aborted?,
+            };
+            let sources = sealed.into_iter().zip(list.iter());
+            let sources =
+                sources.map(|(summary, segment)| Source { summary, segment: Arc::clone(segment) }).collect();
+            let settings = Arc::clone(&settings);
+            return Ok(Some(Snapshot { sources, dirt, cleaned_until, start, settings, aborted, producers }));
         }
-        let open = self.opened(&mut writer)?;
-        let edit = Edit::of(&open.state).all_named();
-        self.edit(&mut open.state, edit)?;
-        let state = open.state.state();
-        let (sealed, cleaned_until) = (state.sealed.clone(), state.cleaned_until);
-        let dirt = self.measure(&writer, config)?;
-        let list = self.segment_list();
-        let aborted =
-            AbortedRange::gather(0, dirt.until, list.iter().map(|one| self.aborted_in(&list, one)))?;
-        let producers = self.producers.lock().clone();
-        let sources = sealed.into_iter().zip(list.iter());
-        let sources =
-            sources.map(|(summary, segment)| Source { summary, segment: Arc::clone(segment) }).collect();
-        Ok(Some(Snapshot { sources, dirt, cleaned_until, start: self.start(), settings, aborted, producers }))
+    }
+
+    fn aborted_below(&self, list: &SegmentList, until: Offset) -> Result<AbortedRange> {
+        self.make_aborted(list)?;
+        AbortedRange::gather(0, until, list.iter().map(|one| self.aborted_in(list, one)))
     }
 
     fn measure(&self, writer: &Writer, config: &CompactionConfig) -> Result<Dirt> {

@@ -126,7 +126,8 @@ impl<'a> Rewriter<'a> {
         };
         let mut aborted = Vec::new();
         for source in run {
-            aborted.extend(self.log.aborted_in(&self.log.segment_list(), &source.segment)?.iter().copied());
+            let ended = self.log.over_segments(|list| self.log.aborted_in(list, &source.segment))?;
+            aborted.extend(ended.iter().copied());
         }
         let bytes = run.iter().map(|source| source.summary.bytes).sum();
         let mut progress = Progress::NONE;

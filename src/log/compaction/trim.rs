@@ -18,13 +18,13 @@ impl Log {
         drop(self.remove_obsolete());
         let _rewriting = self.rewriting.lock();
         // Under the lock: who fails later than this says so later.
-        let start = self.start();
+        let (start, times) = (self.start(), self.upkeeps.times_left());
         let trimmed = self.trim(start);
         let freed = trimmed.and(self.remove_obsolete()).and(self.check_not_held());
         if freed.is_err() {
-            self.upkeeps.note_freed(false);
+            self.upkeeps.note_left();
         } else if self.start() == start {
-            self.upkeeps.note_freed(true);
+            self.upkeeps.note_freed(times);
             self.upkeeps.note_success(Upkeep::Freeing);
         }
         freed
@@ -35,10 +35,12 @@ impl Log {
         if self.upkeeps.is_freed() {
             return Ok(());
         }
+        let times = self.upkeeps.times_left();
         if self.has_obsolete() || self.starts_with_deleted()? {
+            self.begin_where_obsolete()?;
             return self.free_deleted();
         }
-        self.upkeeps.note_freed(true);
+        self.upkeeps.note_freed(times);
         self.upkeeps.note_success(Upkeep::Freeing);
         Ok(())
     }
@@ -52,7 +54,22 @@ impl Log {
     }
 
     pub(in crate::log) fn has_obsolete(&self) -> bool {
-        matches!(&self.writer.lock().phase, Phase::Open(open) if !open.state.state().obsolete.is_empty())
+        match &self.writer.lock().phase {
+            Phase::Open(open) => !open.state.state().obsolete.is_empty(),
+            Phase::Untouched(found) => !found.state.state().obsolete.is_empty(),
+            Phase::Followed(_) | Phase::Closed => false,
+        }
+    }
+
+    /// What a life before could not remove goes when the log is appended to for the first time. So this begins as an append does.
+    fn begin_where_obsolete(&self) -> Result<()> {
+        let mut writer = self.writer.lock();
+        match &writer.phase {
+            Phase::Untouched(found) if !found.state.state().obsolete.is_empty() => {
+                self.opened(&mut writer).map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the first batch lies wholly below the start.

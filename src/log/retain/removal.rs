@@ -196,6 +196,7 @@ impl Log {
                 let sealed = open.state.state().sealed.iter().map(|segment| segment.base);
                 // One that stays is no reason to leave the others.
                 sealed.into_iter().for_each(|base| drop(names::remove_derived(&self.directory, base)));
+                self.give_up_snapshots(open.state.state());
                 let again = edit(open);
                 self.edit(&mut open.state, again)
             }
@@ -238,7 +239,7 @@ impl Log {
     pub(in crate::log) fn remove_obsolete_or_owe(&self) -> bool {
         let is_removed = self.remove_obsolete().is_ok();
         if !is_removed {
-            self.upkeeps.note_freed(false);
+            self.upkeeps.note_left();
         }
         is_removed
     }

@@ -92,7 +92,10 @@ impl StateFile {
         &mut self,
         mut state: PartitionState,
     ) -> std::result::Result<(), ReplaceFailure> {
-        state.sequence = self.state.sequence + 1;
+        let Some(sequence) = self.state.sequence.checked_add(1) else {
+            return Err(ReplaceFailure::Before(Error::invalid("the state file has no number left")));
+        };
+        state.sequence = sequence;
         let bytes = state.encode();
         if bytes.len() > MOST_BYTES {
             let why = format!("{} segments are more than a partition may have", state.sealed.len());
@@ -129,7 +132,7 @@ impl StateFile {
             return Ok(());
         }
         let file = self.for_marks()?;
-        let next = self.state.sequence + 1;
+        let next = self.state.sequence.saturating_add(1);
         let sequence = if next.abs_diff(self.synced_sequence).is_multiple_of(2) { next + 1 } else { next };
         let slot = mark.encode(sequence);
         file.write_at(&slot.bytes, slot.position)?;

@@ -85,7 +85,7 @@ impl Log {
         if self.config().size_limit.is_some() {
             // What is refused takes nothing out.
             self.check_guards(guards)?;
-            self.check_room(self.batch_bytes(records))?;
+            self.check_room_for(records)?;
         }
         let mut rounds = Rounds::begin();
         let (first_offset, last_offset, placed_at) = loop {

@@ -16,6 +16,7 @@ use crate::log::producers::table::{Refusal, Remembered, Sender, Verdict};
 use crate::log::write::accumulator::{Accumulator, Take};
 use crate::log::write::open_batch::{OpenBatch, Position};
 use crate::log::write::placement::{self, Placement};
+use crate::log::write::size_limit::WhenFull;
 use crate::log::write::writer::{Phase, Writer};
 use crate::types::{NO_TIMESTAMP, Offset, Record, Timestamp};
 
@@ -102,6 +103,25 @@ impl Log {
         self.admitted_within_limit(bytes, |_, _| Ok(())).map(drop)
     }
 
+    /// The same for records that are to be one batch. Nothing is taken out for those that may not be appended.
+    pub(crate) fn check_room_for(self: &Arc<Self>, records: &[Record<'_>]) -> Result<()> {
+        self.admitted_within_limit(self.batch_bytes(records), |accumulator, now| {
+            accumulator.rules.check(records, &self.topic_partition, now)?;
+            accumulator.rules.check_size(Placement::alone_bytes(records, now))
+        })
+        .map(drop)
+    }
+
+    /// Whether it may have so many bytes, and no more.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.config().size_limit.is_some()
+    }
+
+    /// Whether room is made for records by taking the oldest ones out.
+    pub(crate) fn drops_oldest(&self) -> bool {
+        self.config().size_limit.is_some_and(|limit| limit.when_full == WhenFull::DropOldest)
+    }
+
     /// Bytes of a batch of these records.
     pub(crate) fn batch_bytes(&self, records: &[Record<'_>]) -> u64 {
         Placement::alone_bytes(records, self.clock.now()) as u64
@@ -174,6 +194,11 @@ impl<'a> Stage<'a> {
         self.hold();
         let Some(accumulator) = &self.accumulator else { return Err(self.log.closed()) };
         accumulator.rules.check(records, &self.log.topic_partition, self.now)?;
+        // Those of the batch, and of a marker.
+        let count = i64::try_from(records.len()).unwrap_or(i64::MAX).saturating_add(1);
+        if accumulator.next_offset().checked_add(count).is_none() {
+            return Err(Error::invalid(format!("{} has no offsets left", self.log.topic_partition)));
+        }
         let alone = |record| Placement::alone_bytes(std::slice::from_ref(record), self.now);
         records.iter().try_for_each(|record| accumulator.rules.check_size(alone(record)))
     }

@@ -1,9 +1,10 @@
 //! Files that can be made again stop nobody: no byte is free for them, or they cannot be removed.
 
-use annals::StoreReader;
 use annals::io::OpenMode;
+use annals::{ReadMode, StoreReader};
 
 use super::*;
+use crate::common::spawn;
 
 fn send(store: &Store, numbers: std::ops::Range<i64>) {
     for number in numbers {
@@ -289,4 +290,42 @@ fn a_commit_that_was_folded_survives_a_power_cut() {
         assert_eq!(again.committed("billing")[&(TOPIC, 0).into()].offset, 7, "seed {seed}");
     }
     drop(store);
+}
+
+/// Where the indexes are gone the whole log is read, which may take minutes.
+#[test]
+fn nobody_who_appends_waits_while_a_compaction_finds_out_what_was_aborted() {
+    let dir = fast_dir();
+    let store = by_hand(dir.path()).open().unwrap();
+    store.create_topic(TOPIC, small_segments().cleanup_policy(CleanupPolicy::Compact)).unwrap();
+    for round in 0..20 {
+        send(&store, round * 20..round * 20 + 20);
+        let mut tx = store.transaction_builder("bank").buffer_bytes(0).begin().unwrap();
+        tx.send(Record::to(TOPIC).partition(0).key("one").value("aborted")).unwrap();
+        tx.abort().unwrap();
+    }
+    store.close().unwrap();
+    let indexes = files_of(dir.path(), "orders-0", ".txnindex");
+    assert!(indexes.len() > 5, "{indexes:?}");
+    indexes.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    let files = FaultyFileSystem::new();
+    let store = on_faulty(dir.path(), &files).read_mode(ReadMode::Positional).open().unwrap();
+    send(&store, 400..401);
+    let gate = Arc::new(Gate::default());
+    files.fail(&[Call::Read], ".log", (3, Times::Once), Fault::Hold(Arc::clone(&gate)));
+    let topic = store.topic(TOPIC).unwrap();
+    let compaction = spawn(move || topic.compact().map(drop));
+    gate.await_arrival();
+    let (sent, done) = std::sync::mpsc::channel();
+    let sender = spawn(move || {
+        send(&store, 401..402);
+        sent.send(store).unwrap();
+    });
+    let store = done.recv_timeout(Duration::from_secs(20)).expect("the compaction has the writer's lock");
+    gate.open();
+    sender.join().unwrap();
+    compaction.join().unwrap().unwrap();
+    let found = records(&store.topic(TOPIC).unwrap().partition(0).unwrap());
+    assert!(found.iter().all(|(_, value)| value != b"aborted") && found.last().unwrap().0 >= 420);
+    store.close().unwrap();
 }

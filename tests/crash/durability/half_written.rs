@@ -171,6 +171,10 @@ impl Case {
             told == Told::Panicked || files.trace().iter().any(|done| done.struck) || files.armed() == 0;
         files.heal();
         match told {
+            // A panic behind the commit, in what is noted of a sync: the partition takes nothing more in this life.
+            Told::Committed if matches!(self.fault, Fault::Panic) => {
+                assert_eq!(seen(&store), self.expected(true, ""), "{what}");
+            }
             Told::Committed | Told::Refused => self.look_at(&store, &told, &what),
             Told::Panicked if self.path != "/s/_" && !has_decided && !self.is_alone() => {
                 assert_nobody_waits(&store, &what);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use annals::{Durability, Error, Record, Store, TopicConfig, WhenFull};
+use annals::{Condition, Durability, Error, Query, Record, Store, TopicConfig, WhenFull};
 
 use crate::common::{TOPIC, by_hand, fast_dir, kill_and_copy, on_faulty, producer, records, spawn};
 use crate::durability::{EIO, EMFILE, ENOSPC};
@@ -12,7 +12,11 @@ use annals_testing::{Call, Fault, FaultyFileSystem, Gate, Times};
 
 /// A partition of at most 4,000 bytes, nearly full.
 fn nearly_full(store: &Store, when_full: WhenFull) {
-    let config = TopicConfig::new().segment_bytes(1000).size_limit(4000, when_full).max_message_bytes(900);
+    let config = TopicConfig::new()
+        .segment_bytes(1000)
+        .size_limit(4000, when_full)
+        .max_message_bytes(900)
+        .key_index(true);
     let topic = store.create_topic(TOPIC, config).unwrap();
     let partition = topic.partition(0).unwrap();
     while partition.stats().unwrap().bytes < 3900 {
@@ -39,6 +43,44 @@ fn a_refused_append_takes_nothing_out_of_a_full_partition() {
     // What nothing refuses takes the room it needs.
     store.producer().send(Record::to(TOPIC).value(&[b'v'; 500])).unwrap();
     assert!(partition.start() > 0);
+}
+
+/// Conditions that hold, or do not; records that no partition takes; numbers of a sender; another partition that is full.
+#[test]
+fn no_refused_append_under_conditions_and_no_refused_transaction_takes_anything_out() {
+    let dir = fast_dir();
+    let store = by_hand(dir.path()).open().unwrap();
+    nearly_full(&store, WhenFull::DropOldest);
+    let full = TopicConfig::new().segment_bytes(1000).size_limit(1000, WhenFull::Fail);
+    let full = store.create_topic("full", full).unwrap().partition(0).unwrap();
+    while full.append(&[Record::new().value(&[b'v'; 300])], Durability::Os).is_ok() {}
+    let partition = store.topic(TOPIC).unwrap().partition(0).unwrap();
+    let named = store.named_producer("importer").unwrap();
+    let record = Record::new().value("first");
+    let sent = named.append(&partition, 0, std::slice::from_ref(&record), Durability::Os).unwrap();
+    let before = records(&partition);
+    let condition = Condition::none(Query::tag("paid"));
+    let (large, fits) = ([b'v'; 1000], [b'v'; 600]);
+    let guarded = partition.append_when(&[condition], &[Record::new().value(&large)], Durability::Os);
+    assert!(matches!(guarded, Err(Error::RecordTooLarge { .. })), "{guarded:?}");
+    for round in 0..3 {
+        let mut tx = store.transaction("bank").unwrap();
+        tx.send(Record::to(TOPIC).partition(0).value(&fits)).unwrap();
+        match round {
+            0 => tx.expect_end(&partition, 3),
+            1 => tx.expect_end(&full, 0),
+            _ => tx.send(Record::to("full").partition(0).value(&fits)).unwrap(),
+        }
+        assert!(tx.commit().is_err(), "{round}");
+        assert_eq!(records(&partition), before, "{round}");
+    }
+    let again = named.append(&partition, 0, &[record], Durability::Os).unwrap();
+    assert!(again.is_duplicate && again.batch.last_offset == sent.batch.last_offset);
+    let late = named.append(&partition, 7, &[Record::new().value(&fits)], Durability::Os);
+    assert!(matches!(late, Err(Error::OutOfSequence { .. })), "{late:?}");
+    assert_eq!(records(&partition), before);
+    named.append(&partition, 1, &[Record::new().value(&fits)], Durability::Os).unwrap();
+    assert!(partition.start() > 0, "what nothing refuses takes the room it needs");
 }
 
 /// The append at an expected end is held while it makes room; another one comes meanwhile.

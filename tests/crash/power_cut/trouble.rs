@@ -62,6 +62,12 @@ impl Kind {
 
     /// One sync fails.
     pub(crate) const ONE_SYNC: Self = Self::new(&[Call::Sync], Times::Once, Do::Error(EIO));
+    /// What a write may meet whose failure is definite: nothing, some, or nothing for a while.
+    pub(crate) const FAILING_WRITES: [Self; 3] = [
+        Self::new(&[Call::Write], Times::Once, Do::Error(EIO)),
+        Self::new(&[Call::Write], Times::Once, Do::Torn(ENOSPC)),
+        Self::new(&[Call::Write], Times::ForEver, Do::Error(ENOSPC)),
+    ];
     /// The disk is full.
     pub(crate) const NO_ROOM: Self = Self::new(&[Call::Write, Call::Size], Times::ForEver, Do::Error(ENOSPC));
 }

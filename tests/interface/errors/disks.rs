@@ -160,3 +160,75 @@ fn a_read_only_directory_is_an_error_and_nothing_worse() {
     drop(store);
     assert_eq!(before, tree(dir.path()));
 }
+
+/// A transaction of eight batches in one topic, and one in another if it is of two partitions.
+fn refused_by_a_full_disk(store: &Store, partitions: usize, buffer_bytes: usize) -> annals::Result<()> {
+    let mut tx = store.transaction_builder("name").buffer_bytes(buffer_bytes).begin()?;
+    for _ in 0..8 {
+        tx.send(Record::to("a").value(&[b'x'; 40_000]))?;
+    }
+    if partitions == 2 {
+        tx.send(Record::to("b").value("x"))?;
+    }
+    tx.commit().map(drop)
+}
+
+#[test]
+fn a_commit_that_a_full_disk_stops_between_two_batches_never_takes_effect() {
+    let Some(mount) = Mount::new(&["-t", "tmpfs", "-o", "size=4m", "tmpfs"]) else {
+        println!("SKIPPED: a tmpfs cannot be mounted here");
+        return;
+    };
+    let (root, ballast) = (mount.path().join("store"), mount.path().join("ballast"));
+    let topics = ["a", "b"];
+    let values = |store: &Store| {
+        let first = |(_, value): (_, Vec<u8>)| char::from(value[0]);
+        topics.map(|topic| {
+            let partition = store.topic(topic).unwrap().partition(0).unwrap();
+            assert_eq!(partition.stable(), partition.end(), "readers of {topic} wait");
+            records(&partition).into_iter().map(first).collect::<String>()
+        })
+    };
+    let commit = |store: &Store, value: &str| {
+        let mut tx = store.transaction("name").unwrap();
+        topics.iter().try_for_each(|topic| tx.send(Record::to(topic).value(value))).unwrap();
+        tx.commit().unwrap();
+    };
+    let mut in_the_middle = 0;
+    for (number, left) in (0..480_u64).step_by(24).enumerate() {
+        let store = by_hand(&root).open().unwrap();
+        for topic in topics {
+            store.create_topic(topic, TopicConfig::new().max_message_bytes(50_000)).unwrap();
+        }
+        commit(&store, "first");
+        store.maintain().unwrap();
+        drop(std::fs::write(&ballast, vec![1; 4 << 20]));
+        let file = std::fs::OpenOptions::new().write(true).open(&ballast).unwrap();
+        file.set_len(file.metadata().unwrap().len().saturating_sub(left << 10)).unwrap();
+        drop(file);
+        let a = store.topic("a").unwrap().partition(0).unwrap();
+        let before = a.end();
+        let buffer = if number % 3 == 2 { 300_000 } else { 16 << 20 };
+        let told = refused_by_a_full_disk(&store, 1 + number % 2, buffer);
+        let is_refused = told.is_err();
+        assert!(told.map_or_else(|error| error.is_disk_full(), |()| true));
+        if is_refused {
+            in_the_middle += usize::from(a.end() > before + 1);
+            assert_eq!(values(&store), ["f", "f"], "{left} KiB were left");
+            std::fs::remove_file(&ballast).unwrap();
+            commit(&store, "next");
+            store.maintain().unwrap();
+            assert_eq!(values(&store), ["fn", "fn"], "{left} KiB were left");
+            store.close().unwrap();
+            let store = by_hand(&root).open().unwrap();
+            assert_eq!(values(&store), ["fn", "fn"], "{left} KiB were left, in the next life");
+            store.close().unwrap();
+        } else {
+            drop(store.close());
+        }
+        drop(std::fs::remove_file(&ballast));
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+    println!("{in_the_middle} commits were stopped in the middle");
+    assert!(in_the_middle > 3, "{in_the_middle}");
+}

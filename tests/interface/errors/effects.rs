@@ -4,6 +4,7 @@ use annals::{Result, report::DeleteReport};
 use annals_testing::MemoryFileSystem;
 
 use super::*;
+use crate::common::{fast_dir, kill_and_copy};
 
 /// What can be seen of a store: settings, offsets and records of its topics, and what groups have committed.
 fn seen(store: &Store) -> String {
@@ -198,9 +199,16 @@ fn a_topic_whose_deletion_returns_an_error_is_there_and_a_refused_rename_poisons
 
 #[test]
 fn what_retention_cannot_remove_is_reported_and_removed_by_maintenance() {
+    for ending in [None, Some(true), Some(false)] {
+        removed_by_maintenance(ending);
+    }
+}
+
+/// In the same life, after a close, or after a kill.
+fn removed_by_maintenance(is_closed: Option<bool>) {
     let dir = tempfile::tempdir().expect("a directory");
     let files = FaultyFileSystem::watching_order();
-    let store = on_faulty(dir.path(), &files).open().expect("a new store");
+    let mut store = on_faulty(dir.path(), &files).open().expect("a new store");
     let config = TopicConfig::new().segment_bytes(1024).retention_bytes(1024);
     let topic = store.create_topic(TOPIC, config).expect("a topic");
     let partition = topic.partition(0).expect("one");
@@ -220,6 +228,22 @@ fn what_retention_cannot_remove_is_reported_and_removed_by_maintenance() {
     store.maintain().unwrap_err();
     let failures = store.stats().expect("stats").maintenance_failures;
     assert!(failures.iter().any(|failure| failure.error.to_string().contains("orders-0")), "{failures:?}");
+    let copy = fast_dir();
+    match is_closed {
+        None => {}
+        Some(true) => {
+            store.close().expect("a close");
+            store = on_faulty(dir.path(), &files).open().expect("it opens");
+        }
+        Some(false) => {
+            kill_and_copy(store, dir.path(), copy.path());
+            store = on_faulty(copy.path(), &files).open().expect("it opens");
+        }
+    }
+    let dir = if is_closed == Some(false) { copy.path() } else { dir.path() };
+    let logs = || files_of(dir, "orders-0", ".log").len();
+    store.maintain().unwrap_err();
+    assert_eq!(logs(), before, "{is_closed:?}");
     files.heal();
     store.maintain().expect("they can be removed");
     assert!(store.stats().expect("stats").maintenance_failures.is_empty());

@@ -10,5 +10,6 @@ mod life;
 mod model;
 mod named;
 mod room;
+mod seen;
 mod together;
 mod verify;

@@ -1,10 +1,11 @@
-//! Random transactions against a list of what was committed, offset by offset: several names, conditions, streamed and buffered, kills,
-//! closes, compaction, retention, deletion.
+//! Random transactions against a list of what was committed, offset by offset: several names, conditions, streamed and buffered, of
+//! several batches, writes that fail, kills, closes, compaction, retention, deletion.
 //!
 //! `ANNALS_TRANSACTION_SEEDS` is their number, `ANNALS_SEED` plays one of them again.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use annals::{
@@ -13,6 +14,7 @@ use annals::{
 };
 
 use super::life::killed;
+use annals_testing::{Call, Fault, FaultyFileSystem, Times};
 
 struct Random(u64);
 
@@ -27,10 +29,11 @@ impl Random {
 
 const TOPICS: [&str; 4] = ["one", "two", "compacted", "short"];
 
-fn open(dir: &std::path::Path) -> Store {
-    let store = Store::builder(dir).maintain_by_hand().open().unwrap();
+fn open(dir: &std::path::Path, files: &Arc<FaultyFileSystem>) -> Store {
+    let store = Store::builder(dir).file_system(files.clone()).maintain_by_hand().open().unwrap();
     for topic in TOPICS {
-        let config = TopicConfig::new().partitions(2).segment_bytes(2000);
+        // Two or three records of a transaction are a batch.
+        let config = TopicConfig::new().partitions(2).segment_bytes(2000).max_message_bytes(180);
         let config = match topic {
             // Tombstones and ends of transactions go with the compaction that meets them again.
             "compacted" => config.cleanup_policy(CleanupPolicy::Compact).delete_retention(Duration::ZERO),
@@ -148,11 +151,20 @@ fn any_place(random: &mut Random) -> Place {
 fn any_record(random: &mut Random, count: &mut usize) -> Sent {
     *count += 1;
     let place = any_place(random);
-    Sent { place, key: format!("key {}", random.below(5)), value: format!("value {count}") }
+    Sent {
+        place,
+        key: format!("key {}", random.below(5)),
+        value: format!("value {count}{}", ".".repeat(random.below(60))),
+    }
 }
 
 fn record(sent: &Sent) -> Record<'_> {
     Record::to(TOPICS[sent.place.0]).partition(sent.place.1).key(&sent.key).value(&sent.value)
+}
+
+/// A write of it has failed, of which it says so.
+fn is_failure(error: &Error) -> bool {
+    matches!(error, Error::Io { .. })
 }
 
 /// Ends that were refused for what the transaction can know of.
@@ -165,17 +177,36 @@ struct Life {
     expected: Expected,
     count: usize,
     running: Vec<Running>,
+    files: Arc<FaultyFileSystem>,
+    /// How often a write has failed in the middle of a commit or a send.
+    failed: usize,
 }
 
 impl Life {
+    /// Some write from here on fails, perhaps, once or with all after it.
+    fn fail_a_write(&mut self) {
+        if self.random.below(2) == 0 {
+            let times = [Times::Once, Times::ForEver][self.random.below(2)];
+            let fault =
+                [Fault::Error(28), Fault::Error(5), Fault::Torn(20, 28)][self.random.below(3)].clone();
+            self.files.fail(&[Call::Write], ".log", (self.random.below(4), times), fault);
+        }
+    }
+
     fn send_in_transaction(&mut self, store: &Store) {
         let at = self.random.below(self.running.len());
-        let sent = any_record(&mut self.random, &mut self.count);
+        let mut sent = any_record(&mut self.random, &mut self.count);
+        if let Some(last) = self.running[at].sent.last().filter(|_| self.random.below(3) > 0) {
+            sent.place = last.place;
+        }
         let places: Vec<Place> = (0..TOPICS.len()).flat_map(|topic| [(topic, 0), (topic, 1)]).collect();
         let ends = || places.iter().map(|place| partition(store, *place).next_offset()).collect::<Vec<_>>();
         let before = ends();
+        self.fail_a_write();
         let (holds, running) = (self.running[at].holds(store), &mut self.running[at]);
-        match running.tx.send(record(&sent)) {
+        let told = running.tx.send(record(&sent));
+        self.files.heal();
+        match told {
             Ok(()) => {
                 running.sent.push(sent);
                 let grown = places
@@ -190,6 +221,10 @@ impl Life {
                 assert!(!holds || matches!(error, Error::Fenced { .. }), "{error}");
                 drop(self.running.swap_remove(at));
             }
+            Err(error) if is_failure(&error) => {
+                self.failed += 1;
+                drop(self.running.swap_remove(at));
+            }
             Err(error) => panic!("{error}"),
         }
     }
@@ -197,14 +232,29 @@ impl Life {
     fn commit(&mut self, store: &Store) {
         let running = self.running.swap_remove(self.random.below(self.running.len()));
         let holds = running.holds(store);
-        match running.tx.commit() {
+        self.fail_a_write();
+        let told = running.tx.commit();
+        self.files.heal();
+        match told {
             Ok(committed) => {
                 assert!(holds, "a condition did not hold");
                 self.expected.add_all(running.sent, &committed);
             }
             Err(Error::Fenced { .. }) => {}
             Err(Error::UnexpectedEnd { .. }) => assert!(!holds, "the conditions held"),
+            Err(error) if is_failure(&error) => self.failed += 1,
             Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Readers wait for a transaction that is under way, and for no other.
+    fn assert_nobody_waits_in_vain(&self, store: &Store) {
+        let is_under_way = |place: Place| {
+            self.running.iter().any(|one| one.written.iter().any(|(written, _)| *written == place))
+        };
+        for place in (0..TOPICS.len()).flat_map(|topic| [(topic, 0), (topic, 1)]) {
+            let log = partition(store, place);
+            assert!(is_under_way(place) || log.stable() == log.end(), "readers of {place:?} wait");
         }
     }
 
@@ -221,7 +271,10 @@ impl Life {
                     drop(log.delete_records(before));
                 }
             }
-            _ => self.expected.compare(store),
+            _ => {
+                self.expected.compare(store);
+                self.assert_nobody_waits_in_vain(store);
+            }
         }
     }
 
@@ -239,7 +292,9 @@ impl Life {
             4..=8 if !self.running.is_empty() => self.send_in_transaction(store),
             9 if !self.running.is_empty() => self.commit(store),
             10 if !self.running.is_empty() => {
+                self.fail_a_write();
                 drop(self.running.swap_remove(self.random.below(self.running.len())));
+                self.files.heal();
             }
             11 => self.upkeep(store),
             12 | 13 if !self.running.is_empty() => {
@@ -255,12 +310,15 @@ impl Life {
     }
 }
 
-fn life(seed: u64) {
+/// Says how many writes have failed.
+fn life(seed: u64) -> usize {
     let random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut dir = tempfile::tempdir().unwrap();
-    let mut life = Life { random, expected: Expected::default(), count: 0, running: Vec::new() };
+    let files = FaultyFileSystem::new();
+    let (expected, running) = (Expected::default(), Vec::new());
+    let mut life = Life { random, expected, count: 0, running, files: Arc::clone(&files), failed: 0 };
     for _ in 0..3 {
-        let store = open(dir.path());
+        let store = open(dir.path(), &files);
         life.expected.compare(&store);
         for _ in 0..life.random.below(60) {
             life.step(&store);
@@ -278,17 +336,24 @@ fn life(seed: u64) {
         let is_snapshot = |path: &std::path::PathBuf| path.extension().is_some_and(|end| end == "snapshot");
         assert!(found.is_sound() && !found.stale_indexes.iter().any(is_snapshot), "{found:?}");
     }
-    life.expected.compare(&open(dir.path()));
+    life.expected.compare(&open(dir.path(), &files));
+    life.failed
 }
 
 #[test]
 fn what_was_committed_is_there_and_nothing_else() {
     let seeds = std::env::var("ANNALS_TRANSACTION_SEEDS").map_or(20, |text| text.parse().unwrap());
     let one = std::env::var("ANNALS_SEED").ok().map(|text| text.parse::<u64>().unwrap());
+    let mut failed = 0;
     for seed in one.map_or(1..=seeds, |one| one..=one) {
-        if let Err(panic) = std::panic::catch_unwind(|| life(seed)) {
-            eprintln!("again with ANNALS_SEED={seed}");
-            std::panic::resume_unwind(panic);
+        match std::panic::catch_unwind(|| life(seed)) {
+            Ok(of_this) => failed += of_this,
+            Err(panic) => {
+                eprintln!("again with ANNALS_SEED={seed}");
+                std::panic::resume_unwind(panic);
+            }
         }
     }
+    println!("{failed} commits and sends of which a write failed");
+    assert!(one.is_some() || failed > 0, "no write has failed");
 }

@@ -96,6 +96,21 @@ fn a_second_one_of_the_name_fences_the_first() {
     assert_eq!(uncommitted, ["alice 5", "alice 6"]);
 }
 
+/// Nothing has told it so before.
+#[test]
+fn the_first_of_a_name_learns_from_its_commit_that_there_is_a_second() {
+    for buffer_bytes in [0, 1 << 20] {
+        let (_dir, store) = store();
+        let mut first = store.transaction_builder("transfer").buffer_bytes(buffer_bytes).begin().unwrap();
+        first.send(Record::to("debits").partition(0).value("alice 5")).unwrap();
+        let second = store.transaction("transfer").unwrap();
+        let committed_first = first.commit();
+        assert!(matches!(committed_first, Err(Error::Fenced { .. })), "{committed_first:?}");
+        second.commit().unwrap();
+        assert_eq!(committed(&store, "debits"), [""; 0]);
+    }
+}
+
 #[test]
 fn what_is_written_before_the_decision_is_seen_after_it() {
     let (_dir, store) = store();

@@ -19,9 +19,16 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("lib", &["log::write::guarded::"])],
     },
     Bug {
+        name: "files-that-a-life-before-has-left-are-nobodys",
+        file: "src/log/compaction/trim.rs",
+        good: "Phase::Untouched(found) => !found.state.state().obsolete.is_empty(),",
+        bad: "Phase::Untouched(_) => false,",
+        caught_by: &[tests("interface", &["errors::effects::"])],
+    },
+    Bug {
         name: "files-that-retention-leaves-are-nobodys",
         file: "src/log/retain/removal.rs",
-        good: "self.upkeeps.note_freed(false);",
+        good: "self.upkeeps.note_left();",
         bad: "",
         caught_by: &[tests("interface", &["errors::effects::"])],
     },

@@ -12,9 +12,9 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "task-does-not-wait-for-the-decision",
-        file: "src/transaction/coordinator.rs",
-        good: "later.add_all(&round);",
-        bad: "ended.places.values().for_each(|written| later.add(&written.partition, written.last));",
+        file: "src/transaction/deciding.rs",
+        good: "self.note_for_later(&rests_on, later);",
+        bad: "ended.places.values().for_each(|written| later.lock().add(&written.partition, written.last));\n                drop(rests_on);",
         caught_by: &[tests("tasks", &["commits::"])],
     },
     Bug {

@@ -51,18 +51,18 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/transaction/shares.rs",
         good: "put.iter().for_each(|(share, place)| open.note(share, place));\n        // Those behind one that fails are let go of unwritten.\n        stages.iter_mut().try_for_each(Stage::write)?;",
         bad: "stages.iter_mut().try_for_each(Stage::write)?;\n        put.iter().for_each(|(share, place)| open.note(share, place));",
-        caught_by: &[tests("crash", &["half_written::"])],
+        caught_by: &[tests("crash", &["half_written::"]), tests("interface", &["transactions::model"])],
     },
     Bug {
         name: "producer-goes-back-before-its-abort-is-in-the-log",
-        file: "src/transaction/coordinator.rs",
+        file: "src/transaction/giving_up.rs",
         good: "self.follow(Ended::aborted(named, open));",
-        bad: "named.give_back(producer);\n        self.follow(Ended::found(producer, Ending::Abort, open.places));",
+        bad: "named.give_back(open.producer);\n        self.follow(Ended::found(open.producer, Ending::Abort, open.places));",
         caught_by: &[tests("crash", &["half_written::"])],
     },
     Bug {
         name: "panic-leaves-what-is-written-undecided",
-        file: "src/transaction/writing.rs",
+        file: "src/transaction/giving_up.rs",
         good: "if panicking() && !self.was_panicking && !self.may_be_whole {",
         bad: "if panicking() && !self.was_panicking && !self.may_be_whole && false {",
         caught_by: &[tests("crash", &["half_written::"])],
@@ -85,19 +85,53 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-a-durable-commit-has-seen-not-synced",
         file: "src/transaction/resting.rs",
-        good: "round.add_all(&one.rests_on);",
-        bad: "",
+        good: "below.values().for_each(|one| seen.add_unsynced(one));",
+        bad: "drop(below);",
         caught_by: &[
             tests("lib", &["transaction::tests::deciding"]),
             tests("crash", &["power_cut::transactions"]),
         ],
     },
     Bug {
+        name: "what-a-condition-looks-at-not-seen",
+        file: "src/transaction/shares.rs",
+        good: "if last >= 0 {",
+        bad: "if last >= 0 && !share.is_looked_at {",
+        caught_by: &[
+            tests("interface", &["transactions::seen"]),
+            tests("crash", &["power_cut::transactions"]),
+        ],
+    },
+    Bug {
+        name: "what-a-commit-of-one-partition-has-seen-not-noted",
+        file: "src/transaction/shares.rs",
+        good: "if ends_with.is_some() && !gathered.conditions.is_empty() {",
+        bad: "if false {",
+        caught_by: &[tests("interface", &["transactions::seen"])],
+    },
+    Bug {
+        name: "what-those-have-seen-that-a-commit-has-seen-not-noted",
+        file: "src/transaction/resting.rs",
+        good: "known.complete(&mut seen);\n        let rests_on",
+        bad: "let rests_on",
+        caught_by: &[tests("interface", &["transactions::seen"])],
+    },
+    Bug {
+        name: "commit-that-rests-on-a-failed-sync-undecided",
+        file: "src/transaction/deciding.rs",
+        good: "seen.check_sound()",
+        bad: "Ok(())",
+        caught_by: &[tests("interface", &["transactions::seen"])],
+    },
+    Bug {
         name: "what-an-earlier-life-has-committed-taken-for-durable",
         file: "src/transaction/recovery.rs",
-        good: "opened.note_resting();",
-        bad: "",
-        caught_by: &[tests("lib", &["transaction::tests::deciding"])],
+        good: "left.for_each(|partition| unsynced.add(partition, partition.end() - 1));",
+        bad: "drop(left);",
+        caught_by: &[
+            tests("lib", &["transaction::tests::deciding"]),
+            tests("interface", &["transactions::seen"]),
+        ],
     },
     Bug {
         name: "flush-leaves-half-of-a-transaction",
@@ -310,7 +344,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "timeout-that-commits",
-        file: "src/transaction/coordinator.rs",
+        file: "src/transaction/giving_up.rs",
         good: "written.partition.log().decide(producer.id, Ending::Abort)",
         bad: "written.partition.log().decide(producer.id, Ending::Commit)",
         caught_by: &[
@@ -369,9 +403,9 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "snapshot-older-than-the-log-trusted",
-        file: "src/log/open/recovery.rs",
-        good: "return replay_sealed(KnownProducers { table, from: offset }, state, listed);",
-        bad: "return Ok(KnownProducers { table, from: offset });",
+        file: "src/log/open/known_producers.rs",
+        good: "return replay_sealed(KnownProducers { table, from: offset, lost: None }, state, listed);",
+        bad: "return Ok(KnownProducers { table, from: offset, lost: None });",
         caught_by: &[tests("lib", &["log::tests::transactions"])],
     },
     Bug {

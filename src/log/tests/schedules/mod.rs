@@ -28,7 +28,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler};
 use shuttle::{Config, MaxSteps, Runner};
 
 /// Scenes that share the schedules.
-const SCENES: usize = 31;
+const SCENES: usize = 32;
 /// Changes of priority in a schedule of the second kind: most bugs need two or three.
 const DEPTH: usize = 3;
 /// A scene takes some thousands of steps. More is a thread that turns without getting on.

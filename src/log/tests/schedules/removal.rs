@@ -108,7 +108,7 @@ fn what_is_owed_is_looked_for_beside_a_removal() {
             world.put("a", &value(0, number)).unwrap();
         }
         world.log.delete_records(1).unwrap();
-        world.log.upkeeps.note_freed(false);
+        world.log.upkeeps.note_left();
         let (looks, removes) = (world.clone(), world.clone());
         let look: Part = Box::new(move || looks.log.free_what_is_owed().unwrap());
         let remove: Part = Box::new(move || {

@@ -16,12 +16,12 @@ use crate::power_cut::trouble::Kind;
 use annals_testing::Random;
 use annals_testing::power_cut::{Disk, cut, drawn_fates, points};
 
-const TOPICS: [&str; 3] = ["one", "two", "three"];
+const TOPICS: [&str; 5] = ["one", "two", "three", "four", "five"];
 /// Of streams.
 pub(super) const EVENTS: &str = "events";
-/// Where transactions have records.
-pub(super) const PLACES: [&str; 4] = ["one", "two", "three", EVENTS];
 pub(super) const INPUT: &str = "input";
+/// Where transactions have records.
+pub(super) const PLACES: [&str; 7] = ["one", "two", "three", "four", "five", INPUT, EVENTS];
 pub(super) const GROUP: &str = "group";
 pub(super) const JOBS: &str = "jobs";
 /// Topics that the store writes to for them.
@@ -47,6 +47,8 @@ pub(super) struct Machine<'a> {
     store: Store,
     random: Random,
     jobs: usize,
+    /// This life is one of small transactions at `Os`, each of which has seen others, and a few at `Disk`.
+    is_chained: bool,
     seen: &'a mut Seen,
 }
 
@@ -57,6 +59,8 @@ struct Plan {
     is_aborted: bool,
     /// It asks for what is not so.
     is_refused: bool,
+    /// Which writes fail from when it has begun to its end, and after how many.
+    failing: Option<(Kind, usize)>,
     promise: TransactionPromise,
 }
 
@@ -88,13 +92,16 @@ impl<'a> Machine<'a> {
         let model = Model::new(disk, Some(Arc::clone(&recorder)));
         let store = open(&model, &clock(), if random.one_in(2) { 1 } else { 100 }).unwrap();
         for topic in TOPICS {
-            store.ensure_topic(topic, TopicConfig::new().segment_bytes(1500)).unwrap();
+            // Of so few bytes that two records of one transaction are two batches.
+            let config = TopicConfig::new().segment_bytes(1500).max_message_bytes(128);
+            store.ensure_topic(topic, config).unwrap();
         }
         store.ensure_topic(EVENTS, TopicConfig::new().segment_bytes(1500).key_index(true)).unwrap();
         for topic in [INPUT, JOBS] {
             store.ensure_topic(topic, TopicConfig::new()).unwrap();
         }
-        let machine = Self { model, recorder, store, random, jobs, seen };
+        let is_chained = random.one_in(2);
+        let machine = Self { model, recorder, store, random, jobs, is_chained, seen };
         machine.note_what_was_left(is_on_disk);
         machine.model.record();
         machine
@@ -122,10 +129,10 @@ impl<'a> Machine<'a> {
             self.recorder.attempt("compact decisions", |_| {});
             compact_decisions(&self.store).unwrap();
         }
-        for _ in 0..2 + self.below(5) {
+        for _ in 0..if self.is_chained { 4 } else { 2 } + self.below(5) {
             match self.below(8) {
                 0 => {
-                    let topic = TOPICS[self.below(3)];
+                    let topic = TOPICS[self.below(5)];
                     self.store.producer().send(Record::to(topic).value("plain")).unwrap();
                 }
                 1 => self.store.maintain().unwrap(),
@@ -137,18 +144,50 @@ impl<'a> Machine<'a> {
         self.end(moments)
     }
 
+    fn place(&mut self) -> &'static str {
+        PLACES[self.below(6)]
+    }
+
+    /// Where the last transaction has records, if there was one.
+    fn written_last(&mut self) -> &'static str {
+        let transactions = self.recorder.promises().transactions;
+        let last = transactions.iter().rfind(|one| one.may_be_there);
+        let place = last.and_then(|one| one.places.keys().find(|place| **place != EVENTS));
+        place.copied().unwrap_or_else(|| self.place())
+    }
+
+    /// What a transaction asks about.
+    fn looked_at(&mut self) -> Option<&'static str> {
+        match self.below(6) {
+            0 | 1 => Some(self.place()),
+            2 => None,
+            _ if self.is_chained => Some(self.written_last()),
+            _ => None,
+        }
+    }
+
     fn plan(&mut self) -> Plan {
-        let durability =
-            [Durability::Memory, Durability::Os, Durability::Disk, Durability::Disk][self.below(4)];
+        let durability = match self.below(4) {
+            0 => Durability::Memory,
+            1 => Durability::Os,
+            2 if self.is_chained => Durability::Os,
+            _ => Durability::Disk,
+        };
         let mut places = BTreeMap::new();
-        for _ in 0..=self.below(4) {
-            *places.entry(TOPICS[self.below(3)]).or_insert(0) += 1;
+        // One of a single partition is decided in another way.
+        let most = if self.is_chained { 2 } else { 5 };
+        for _ in 0..=self.below(most) {
+            // What one at the end of a chain has seen stands before its own.
+            let goes_on = self.is_chained && durability == Durability::Disk;
+            let place = if goes_on { self.written_last() } else { self.place() };
+            *places.entry(place).or_insert(0) += 1;
         }
         Plan {
             durability,
             is_streamed: self.random.one_in(3),
             is_aborted: self.random.one_in(5),
             is_refused: self.random.one_in(6),
+            failing: self.random.one_in(3).then(|| (Kind::FAILING_WRITES[self.below(3)], self.below(9))),
             promise: TransactionPromise {
                 places,
                 offset: None,
@@ -165,7 +204,7 @@ impl<'a> Machine<'a> {
     fn transaction(&mut self) {
         let mut plan = self.plan();
         let number = self.recorder.promises().transactions.len();
-        let mut consumer = self.random.one_in(3).then(|| {
+        let mut consumer = self.random.one_in(if self.is_chained { 5 } else { 3 }).then(|| {
             self.store.producer().send(Record::to(INPUT).value("in")).unwrap();
             let mut consumer = self.store.consumer_builder().group(GROUP).build().unwrap();
             consumer.assign([(INPUT, 0)]).unwrap();
@@ -174,7 +213,7 @@ impl<'a> Machine<'a> {
         });
         plan.promise.offset = consumer.as_mut().map(|consumer| consumer.position((INPUT, 0)).unwrap());
         let mut worker = None;
-        let message = self.random.one_in(2).then(|| {
+        let message = (!self.is_chained && self.random.one_in(2)).then(|| {
             self.store.producer().send(Record::to(JOBS).value(&self.jobs.to_string())).unwrap();
             self.jobs += 1;
             let worker = worker.insert(new_worker(&self.store).unwrap());
@@ -184,7 +223,7 @@ impl<'a> Machine<'a> {
         plan.promise.job = message
             .as_ref()
             .map(|message| String::from_utf8(message.value.clone().unwrap()).unwrap().parse().unwrap());
-        let stream = self.random.one_in(2).then(|| {
+        let stream = self.random.one_in(if self.is_chained { 4 } else { 2 }).then(|| {
             let name = format!("stream {}", self.random.below(2));
             self.store.topic(EVENTS).unwrap().stream(name).unwrap()
         });
@@ -192,8 +231,7 @@ impl<'a> Machine<'a> {
         if stream.is_some() {
             plan.promise.places.insert(EVENTS, 1);
         }
-        let looked_at = self.random.one_in(2).then(|| TOPICS[self.below(3)]);
-        plan.promise.seen.extend(looked_at);
+        plan.promise.seen.extend(self.looked_at());
         plan.promise.may_be_there = !plan.is_aborted && !plan.is_refused;
         self.seen.note(&plan.promise, plan.is_refused);
         let promise = plan.promise.clone();
@@ -203,6 +241,9 @@ impl<'a> Machine<'a> {
         let builder = self.store.transaction_builder(&format!("name {}", number % 2));
         let builder = builder.durability(plan.durability);
         let mut tx = builder.buffer_bytes(if plan.is_streamed { 0 } else { 1 << 20 }).begin().unwrap();
+        if let Some((kind, nth)) = plan.failing {
+            self.model.trouble(kind, ".log", nth);
+        }
         if let Some(message) = message {
             tx.ack(message);
         }
@@ -220,18 +261,37 @@ impl<'a> Machine<'a> {
         });
         let sent = sent.and_then(|()| self.send(&mut tx, &plan, &value));
         let ended = sent.and_then(|()| if plan.is_aborted { tx.abort() } else { tx.commit().map(drop) });
+        self.note_end(&plan, ended);
+    }
+
+    /// What is promised of it from here on.
+    fn note_end(&mut self, plan: &Plan, ended: Result<()>) {
+        let has_failed = self.model.has_struck() && matches!(ended, Err(Error::Io { .. }));
+        self.model.heal();
         match ended {
             Ok(()) => assert!(plan.is_aborted || !plan.is_refused, "its condition does not hold"),
             Err(Error::UnexpectedEnd { .. } | Error::Conflict { .. }) if plan.is_refused => {}
+            Err(_) if has_failed => {
+                self.seen.failed += 1;
+                self.recorder
+                    .promise(|promises| promises.transactions.last_mut().unwrap().may_be_there = false);
+            }
             Err(error) => panic!("{error}"),
         }
+        self.note_acknowledged();
+        self.model.record();
+    }
+
+    /// The last transaction has returned.
+    fn note_acknowledged(&mut self) {
+        let mut seen_by_others = 0;
         self.recorder.promise(|promises| {
             let last = promises.transactions.last_mut().unwrap();
             if last.may_be_there && last.durability == Durability::Disk {
-                acknowledge(&mut promises.transactions);
+                seen_by_others = acknowledge(&mut promises.transactions);
             }
         });
-        self.model.record();
+        self.seen.seen_by_others += seen_by_others;
     }
 
     /// Its records in topics that are no streams, and what it expects of one of these.
@@ -242,7 +302,7 @@ impl<'a> Machine<'a> {
         }
         for (topic, count) in plan.promise.places.iter().filter(|(topic, _)| **topic != EVENTS) {
             for _ in 0..*count {
-                tx.send(Record::to(topic).key("k").value(value))?;
+                tx.send(Record::to(topic).key(&[b'k'; 40]).value(value))?;
             }
         }
         Ok(())

@@ -32,6 +32,12 @@ struct Seen {
     with_jobs: usize,
     with_conditions: usize,
     refused: usize,
+    /// A write of them failed.
+    failed: usize,
+    /// With two records in one partition at the least, and these are two batches.
+    with_batches: usize,
+    /// Of those that have to be there: those that an acknowledged one has seen by what another one has asked about or read.
+    seen_by_others: usize,
 }
 
 impl Seen {
@@ -41,6 +47,7 @@ impl Seen {
         self.with_jobs += usize::from(promise.job.is_some());
         self.with_conditions += usize::from(!promise.seen.is_empty() || promise.places.contains_key(EVENTS));
         self.refused += usize::from(is_refused);
+        self.with_batches += usize::from(promise.places.values().any(|count| *count > 1));
     }
 }
 

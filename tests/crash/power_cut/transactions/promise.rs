@@ -17,26 +17,37 @@ pub(crate) struct TransactionPromise {
     pub(super) offset: Option<i64>,
     /// The job that is done with it.
     pub(super) job: Option<usize>,
-    /// What it has written to or asked about.
+    /// What it has asked about.
     pub(super) seen: BTreeSet<&'static str>,
     pub(super) durability: Durability,
     pub(super) must_be_there: bool,
     pub(super) may_be_there: bool,
 }
 
-/// The last one was acknowledged at `Disk`: it survives a power cut, and so do those that it has seen, and those that these have.
-pub(super) fn acknowledge(promises: &mut [TransactionPromise]) {
-    let mut reached = BTreeSet::new();
+/// The last one was acknowledged at `Disk`: it survives a power cut, and so do those that it has seen, and those that these have: whatever
+/// they have written behind, asked about, or read. Says how many of these were seen by a transaction between only, and not by records before
+/// its own.
+pub(super) fn acknowledge(promises: &mut [TransactionPromise]) -> usize {
+    let (mut reached, mut behind) = (BTreeSet::<&str>::new(), BTreeSet::<&str>::new());
+    let mut by_others = 0;
     for (ago, promise) in promises.iter_mut().rev().enumerate().filter(|(_, promise)| promise.may_be_there) {
         let writes = || {
             promise.places.keys().chain(promise.job.map(|_| &DONE)).chain(promise.offset.map(|_| &COMMITS))
         };
         if ago == 0 || writes().any(|place| reached.contains(place)) {
+            let is_behind = ago == 0 || writes().any(|place| behind.contains(place));
+            by_others += usize::from(!is_behind && !promise.must_be_there);
             promise.must_be_there = true;
-            reached.extend(writes().copied());
-            reached.extend(promise.seen.iter().copied().filter(|_| ago == 0));
+            reached.extend(writes().chain(&promise.seen).chain(promise.offset.map(|_| &INPUT)));
+            if is_behind {
+                behind.extend(writes().copied());
+            }
+            if ago == 0 {
+                behind.extend(promise.seen.iter().chain(promise.offset.map(|_| &INPUT)));
+            }
         }
     }
+    by_others
 }
 
 /// Which transactions are there, and which jobs wait.
@@ -69,7 +80,7 @@ fn transactions(store: &Store, promises: &[TransactionPromise]) -> Outcome<BTree
             partition.read(..).map_err(|error| error.to_string())?.isolation(Isolation::ReadCommitted);
         for record in reader {
             let value = record.map_err(|error| error.to_string())?.value.unwrap();
-            if value == b"plain" {
+            if value == b"plain" || value == b"in" {
                 continue;
             }
             let number: usize = String::from_utf8(value).unwrap().parse().unwrap();
