@@ -171,8 +171,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "id-forgotten-with-its-record",
         file: "src/share/id_log.rs",
-        good: "self.write_pending(&mut ring, (topic.id(), now))?;",
-        bad: "",
+        good: "let failed = self.write_pending(ring, (topic.id(), now))?;",
+        bad: "let failed = Failed::new();",
         caught_by: &[ENQUEUE],
     },
     Bug {
