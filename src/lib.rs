@@ -366,8 +366,8 @@ pub mod typed {
 pub mod report {
     pub use crate::group::OffsetReset;
     pub use crate::log::{
-        CompactionReport, Damage, DeleteReport, EraseReport, RecoveryReport, RemovalReason, RemovedSegment,
-        Repair, RepairReport, RetentionReport, SkippedRecord, TornTail, VerifyReport,
+        CompactionReport, Damage, DeleteReport, EraseReport, LostSnapshot, RecoveryReport, RemovalReason,
+        RemovedSegment, Repair, RepairReport, RetentionReport, SkippedRecord, TornTail, VerifyReport,
     };
 }
 

@@ -231,6 +231,12 @@ impl Directory {
         Ok(file)
     }
 
+    /// Renames a prepared file over `name`: the old file stands there or the new one, whole, and after a sync of the names the new
+    /// one.
+    pub(crate) fn give_name(&self, name: &str) -> Result<()> {
+        self.rename(&format!("{name}{NEW}"), name)
+    }
+
     /// Renames a prepared file over `name` and makes the name durable: after a crash either the old file or the new one
     /// stands there, whole.
     pub(crate) fn publish(&self, name: &str) -> std::result::Result<(), PublishFailure> {

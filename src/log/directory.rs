@@ -127,6 +127,7 @@ impl Log {
 fn is_begun(name: &str) -> bool {
     name.strip_suffix(".new").is_some_and(|name| {
         name == STATE_FILE
+            || parse_snapshot_file_name(name).is_some()
             || parse_segment_file_name(name).is_some_and(|name| name.file == SegmentFile::KeyIndex)
     })
 }

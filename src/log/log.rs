@@ -139,11 +139,9 @@ impl Log {
         let found = examine(&context.directory, context.identity, &context.topic_partition, how)
             .map_err(|error| error.in_partition(&context.topic_partition))?;
         let report = found.report.clone();
-        let state = found.state.state();
         // Of those that no snapshot knows nobody can tell when they have written: not long ago.
-        let known_at = state.closed.map(|closed| closed.next_offset).or(state.producers_at);
         let mut producers = found.producers.clone();
-        producers.wrote_since(known_at.unwrap_or(0), context.clock.now());
+        producers.wrote_since(found.producers_from, context.clock.now());
         let begin = Begin {
             segments: found.segments.clone(),
             offsets: Offsets::new(

@@ -9,4 +9,5 @@ mod durability;
 mod isolation;
 mod kill;
 mod lives;
+mod named;
 mod power_cut;

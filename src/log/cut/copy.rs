@@ -160,6 +160,8 @@ impl Plan {
             );
             return Err(source.broken(found.tally.bytes, found.tally.next_offset, why));
         }
+        // What the records say of time may be long ago.
+        producers.wrote_since(base, appended.last);
         let file = target.open(&name, OpenMode::ReadWrite)?;
         file.set_len(found.tally.bytes)?;
         file.sync()?;
@@ -181,15 +183,20 @@ impl Plan {
         if self.snapshots.is_empty() {
             return Ok(ProducerTable::default());
         }
-        if self.snapshots.contains(&base)
-            && let Some(table) = snapshot_file::read(source, base)?
-        {
-            return Ok(table);
+        let mut at: Vec<_> = self.snapshots.iter().copied().filter(|at| *at <= base).collect();
+        at.sort_unstable();
+        let (mut table, mut from) = (ProducerTable::default(), 0);
+        while let Some(one) = at.pop() {
+            // It knows of records that have left the log, too.
+            if let Some(known) = snapshot_file::read(source, one)? {
+                (table, from) = (known, one);
+                break;
+            }
         }
-        let mut table = ProducerTable::default();
-        for summary in &self.whole {
+        for summary in self.whole.iter().filter(|summary| summary.next_offset > from) {
             let segment = Arc::new(Segment::sealed(target, *summary, ReadMode::Positional));
-            state::replay(&segment, &mut table, 0)?;
+            state::replay(&segment, &mut table, from)?;
+            table.wrote_since(summary.base.max(from), summary.last_append);
         }
         Ok(table)
     }

@@ -8,7 +8,7 @@ use crate::format::PartitionState;
 use crate::live::Shown;
 use crate::log::follow::follow::{Basis, Known};
 use crate::log::log::Log;
-use crate::log::open::recovery::{self, KnownProducers};
+use crate::log::open::known_producers::{KnownProducers, producers_behind};
 use crate::log::segment_list::SegmentList;
 use crate::log::write::writer::{Phase, Writer};
 use crate::segment::Segment;
@@ -145,7 +145,7 @@ impl Log {
         };
         if growing.producers.is_none() {
             let place = Place { position: 0, expected: segment.base() };
-            match recovery::producers_behind(&self.directory, &growing.state, &growing.sealed) {
+            match producers_behind(&self.directory, &growing.state, &growing.sealed) {
                 Ok(behind) => growing.producers = Some((behind, place)),
                 Err(error) => {
                     // What that table names may be gone by now: begun anew with the one of the next look.

@@ -1,8 +1,9 @@
-//! Taking over what an earlier life left: [`recovery`] looks and changes nothing, [`settle`] sets right before the first
+//! Taking over what an earlier life left: [`recovery`] looks and changes nothing, [`known_producers`] at those who wrote, [`settle`] sets right before the first
 //! append.
 
+pub(in crate::log) mod known_producers;
 pub(in crate::log) mod recovery;
 pub(in crate::log) mod report;
 pub(in crate::log) mod settle;
 
-pub use report::{RecoveryReport, SkippedRecord, TornTail};
+pub use report::{LostSnapshot, RecoveryReport, SkippedRecord, TornTail};

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{
-    AbortedTransaction, BatchHeader, Identity, PartitionState, SegmentFile, SegmentSummary, cleaned_log_name,
-    parse_cleaned_log_name, parse_segment_file_name, segment_file_name,
+    BatchHeader, Identity, SegmentFile, SegmentSummary, cleaned_log_name, parse_cleaned_log_name,
+    parse_segment_file_name, segment_file_name,
 };
 use crate::io::{Directory, OpenMode};
 use crate::log::log::Log;
+use crate::log::open::known_producers::{KnownProducers, producers_behind};
 use crate::log::open::report::{RecoveryReport, TornTail};
 use crate::log::producers::table::ProducerTable;
-use crate::log::producers::{snapshot_file, state};
 use crate::log::segment_list::SegmentList;
 use crate::log::table::state_file::{STATE_FILE, StateFile};
 use crate::log::write::append_times::AppendTimes;
@@ -35,8 +35,10 @@ pub(in crate::log) struct Examined {
     pub(in crate::log) last_close: LastClose,
     pub(in crate::log) segments: SegmentList,
     pub(in crate::log) leftovers: Leftovers,
-    /// What the log tells of its producers.
+    /// What is known of its producers.
     pub(in crate::log) producers: ProducerTable,
+    /// Where the snapshot ends that this was begun with: the log tells the rest.
+    pub(in crate::log) producers_from: Offset,
     pub(in crate::log) end: Offset,
     pub(in crate::log) durable: Offset,
     pub(in crate::log) report: RecoveryReport,
@@ -86,7 +88,7 @@ pub(in crate::log) fn examine(
     if let Some(closed) = file.state().closed.filter(|_| !file.is_written()) {
         // It was never appended to.
         let segment = Segment::empty(directory, closed.base, how.index_interval_bytes);
-        let found = (Leftovers::default(), vec![Arc::new(segment)], ProducerTable::default());
+        let found = (Leftovers::default(), vec![Arc::new(segment)], KnownProducers::nobody(0));
         return Ok(as_closed((file, closed), found, topic_partition));
     }
     let names = Names::list(directory)?;
@@ -187,14 +189,14 @@ fn clean(
     }
     check_start(directory, &file, closed.next_offset)?;
     let segments = listed(directory, &file, &leftovers.pending, how.read_mode);
-    let producers = sealed_producers(directory, file.state(), &segments)?.table;
+    let producers = producers_behind(directory, file.state(), &segments)?;
     Ok(as_closed((file, closed), (leftovers, segments, producers), topic_partition))
 }
 
 /// What nobody writes to, and as it is found.
 fn as_closed(
     (file, closed): (StateFile, SegmentSummary),
-    (leftovers, segments, producers): (Leftovers, Vec<Arc<Segment>>, ProducerTable),
+    (leftovers, segments, producers): (Leftovers, Vec<Arc<Segment>>, KnownProducers),
     topic_partition: &TopicPartition,
 ) -> Examined {
     let end = closed.next_offset;
@@ -206,7 +208,9 @@ fn as_closed(
         torn: None,
         failure: None,
         skipped: Vec::new(),
+        lost_snapshot: producers.lost,
     };
+    let (producers, producers_from) = (producers.table, producers.from);
     let segments = SegmentList::new(file.state().log_start, segments);
     let (last_close, durable, is_half_settled) = (LastClose::Clean(closed), end, false);
     Examined {
@@ -215,6 +219,7 @@ fn as_closed(
         segments,
         leftovers,
         producers,
+        producers_from,
         end,
         durable,
         report,
@@ -239,9 +244,11 @@ fn unclean(
         torn: None,
         failure: None,
         skipped: Vec::new(),
+        lost_snapshot: None,
     };
     let mut scans = Vec::new();
-    let mut producers = sealed_producers(directory, file.state(), &segments)?;
+    let mut producers = producers_behind(directory, file.state(), &segments)?;
+    report.lost_snapshot = producers.lost.take();
     for (number, base) in open.iter().copied().enumerate() {
         if base > expected && number > 0 || base > expected.max(state.mark.offset) {
             return Err(missing_before(directory, base, expected));
@@ -268,7 +275,7 @@ fn unclean(
     report.end = expected;
     let durable = state.mark.offset;
     let (segments, last_close) = (SegmentList::new(state.log_start, segments), LastClose::Unclean(scans));
-    let producers = producers.table;
+    let (producers, producers_from) = (producers.table, producers.from);
     let (end, is_half_settled) = (expected, false);
     Ok(Examined {
         state: file,
@@ -276,67 +283,12 @@ fn unclean(
         segments,
         leftovers,
         producers,
+        producers_from,
         end,
         durable,
         report,
         is_half_settled,
     })
-}
-
-/// What is known of the producers, and from which offset on the log has more to tell.
-#[derive(Debug)]
-pub(in crate::log) struct KnownProducers {
-    table: ProducerTable,
-    from: Offset,
-}
-
-impl KnownProducers {
-    pub(in crate::log) fn take(&mut self, header: &BatchHeader, body: &[u8]) -> Option<AbortedTransaction> {
-        if header.producer_id < 0 || header.base_offset < self.from {
-            return None;
-        }
-        self.table.replay(header, body)
-    }
-}
-
-/// What is known of the producers where these sealed segments end.
-pub(in crate::log) fn producers_behind(
-    directory: &Directory,
-    state: &PartitionState,
-    sealed: &[Arc<Segment>],
-) -> Result<KnownProducers> {
-    sealed_producers(directory, state, sealed)
-}
-
-/// What is known of the producers at the end of the segments that the state file lists.
-fn sealed_producers(
-    directory: &Directory,
-    state: &PartitionState,
-    listed: &[Arc<Segment>],
-) -> Result<KnownProducers> {
-    let nobody = || KnownProducers { table: ProducerTable::default(), from: 0 };
-    let Some(at) = state.producers_at else { return Ok(nobody()) };
-    let closed_at = state.closed.map(|closed| closed.next_offset);
-    for offset in closed_at.into_iter().chain([at]) {
-        if let Some(table) = snapshot_file::read(directory, offset)? {
-            return replay_sealed(KnownProducers { table, from: offset }, state, listed);
-        }
-    }
-    // No snapshot is left: the log tells it all again.
-    replay_sealed(nobody(), state, listed)
-}
-
-fn replay_sealed(
-    mut known: KnownProducers,
-    state: &PartitionState,
-    listed: &[Arc<Segment>],
-) -> Result<KnownProducers> {
-    for (summary, segment) in state.sealed.iter().chain(&state.closed).zip(listed) {
-        if summary.next_offset > known.from {
-            state::replay(segment, &mut known.table, known.from)?;
-        }
-    }
-    Ok(known)
 }
 
 /// What was synced must be there. A tail that ends below the mark is not torn, it is damaged.

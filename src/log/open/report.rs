@@ -34,6 +34,10 @@ pub struct RecoveryReport {
     /// Records of a topic that the store keeps for itself, which it does not understand: of a later version, or a
     /// stranger's. They stay where they are and count for nothing.
     pub skipped: Vec<SkippedRecord>,
+    /// The file of what the partition knows of producers, which could not be read. That was made again from the log, and from an older
+    /// file of its kind where there is one: a producer all of whose records have left the log may be forgotten, and what it sends again be
+    /// appended again.
+    pub lost_snapshot: Option<LostSnapshot>,
 }
 
 impl RecoveryReport {
@@ -47,6 +51,7 @@ impl RecoveryReport {
             torn: None,
             failure: Some(error),
             skipped: Vec::new(),
+            lost_snapshot: None,
         }
     }
 }
@@ -73,6 +78,31 @@ pub struct SkippedRecord {
 impl SkippedRecord {
     pub(crate) fn new(offset: Offset, reason: String) -> Self {
         Self { offset, reason }
+    }
+}
+
+/// A file that should tell what a partition knows of producers, and does not.
+///
+/// ```
+/// let dir = tempfile::tempdir()?;
+/// let store = annals::Store::open(dir.path())?;
+/// for lost in store.recovery().iter().filter_map(|partition| partition.lost_snapshot.as_ref()) {
+///     println!("who wrote to the partition was found out from its log: {lost}");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LostSnapshot {
+    /// The file.
+    pub path: PathBuf,
+    /// Why it tells nothing: it is missing, or damaged.
+    pub reason: String,
+}
+
+impl fmt::Display for LostSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.reason)
     }
 }
 

@@ -32,8 +32,6 @@ struct Settled {
     sealed: Vec<SegmentSummary>,
     active: ActiveSegment,
     appended: AppendTimes,
-    /// The snapshot from which the next life finds its producers.
-    producers_at: Option<Offset>,
 }
 
 /// The segment in which appending goes on.
@@ -122,6 +120,7 @@ impl Log {
     fn remove_indexes(&self, state: &PartitionState) {
         let sealed = state.sealed.iter();
         sealed.for_each(|segment| drop(names::remove_derived(&self.directory, segment.base)));
+        self.give_up_snapshots(state);
     }
 
     /// After a settling that failed half way: looks at the files again. They hold the same records.
@@ -147,7 +146,8 @@ impl Log {
         let is_clean =
             matches!(found.last_close, LastClose::Clean(_)) && found.state.state().pending.is_empty();
         found.is_half_settled = !is_clean;
-        let Settled { sealed, active, appended, producers_at } = self.prepare(found)?;
+        let Settled { sealed, active, appended } = self.prepare(found)?;
+        let producers_at = self.note_producers_found(found, &sealed, active.base())?;
         let mark = Mark { segment: active.base(), offset: active.next_offset(), position: active.bytes() };
         let mode = self.options.read_mode;
         let mut segments: Vec<_> =
@@ -178,7 +178,6 @@ impl Log {
             self.sync_names()?;
         }
         self.finish_swaps(found)?;
-        let producers_at = self.producers_found(found)?;
         let config = self.config();
         let sealed = found.state.state().sealed.clone();
         match &found.last_close {
@@ -189,7 +188,7 @@ impl Log {
                 let active = ActiveSegment::create(&self.directory, closed.base, config.segment, mode)?;
                 // The state file, which will name it, is on the disk no earlier than it.
                 names.sync().map_err(|error| self.poison_with(error))?;
-                Ok(Settled { sealed, active, appended: AppendTimes::NONE, producers_at })
+                Ok(Settled { sealed, active, appended: AppendTimes::NONE })
             }
             LastClose::Clean(closed) => {
                 let mode = self.options.read_mode;
@@ -200,19 +199,14 @@ impl Log {
                     let aborted = self.aborted_in(&found.segments, segment)?;
                     active.segment().set_aborted(aborted.to_vec());
                 }
-                Ok(Settled { sealed, active, appended: AppendTimes::of(closed), producers_at })
+                Ok(Settled { sealed, active, appended: AppendTimes::of(closed) })
             }
-            LastClose::Unclean(scans) => self.rescue(found, (sealed, producers_at), scans),
+            LastClose::Unclean(scans) => self.rescue(found, sealed, scans),
         }
     }
 
     /// Brings the segments after the sealed ones onto the disk.
-    fn rescue(
-        &self,
-        found: &Examined,
-        (mut sealed, producers_at): (Vec<SegmentSummary>, Option<Offset>),
-        scans: &[Scan],
-    ) -> Result<Settled> {
+    fn rescue(&self, found: &Examined, mut sealed: Vec<SegmentSummary>, scans: &[Scan]) -> Result<Settled> {
         let mark = found.state.state().mark;
         let Some((last, before)) = scans.split_last() else { return Err(self.closed()) };
         // Another segment follows these, so they were synced before that one came to be.
@@ -225,18 +219,18 @@ impl Log {
         if synced_bytes == last.tally.bytes {
             self.cut(last)?;
             let active = ActiveSegment::resume(&self.directory, last.clone(), config, mode)?;
-            return Ok(Settled { sealed, active, appended: self.found_times(last), producers_at });
+            return Ok(Settled { sealed, active, appended: self.found_times(last) });
         }
         let base = if synced_bytes == 0 { last.tally.base } else { mark.offset };
         let copied = self.copy_tail(last, synced_bytes, base)?;
         let appended = self.found_times(&copied);
         if base == last.tally.base {
             let active = ActiveSegment::resume(&self.directory, copied, config, mode);
-            return Ok(Settled { sealed, active: active?, appended, producers_at });
+            return Ok(Settled { sealed, active: active?, appended });
         }
         let (durable_part, active) = self.divide(found, last, copied)?;
         sealed.push(durable_part);
-        Ok(Settled { sealed, active, appended, producers_at })
+        Ok(Settled { sealed, active, appended })
     }
 
     /// Makes two segments of the last one: what was synced before the crash, and `copied`, the rest of it in a file of its

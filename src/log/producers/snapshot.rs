@@ -50,6 +50,16 @@ impl ProducerTable {
         self.producers.iter().map(entry).collect()
     }
 
+    /// Takes over those who are known elsewhere and not here, and have written nothing from `base` on.
+    pub(crate) fn add_unknown_below(&mut self, base: Offset, others: &Self) {
+        for (id, producer) in &others.producers {
+            let is_below = producer.batches.back().is_some_and(|batch| batch.last_offset < base);
+            if is_below && producer.open.is_none() && !self.producers.contains_key(id) {
+                self.producers.insert(*id, producer.clone());
+            }
+        }
+    }
+
     /// Where a snapshot would have the next life go wrong, if this is what the log tells. It need not know of everybody: who has
     /// written nothing for long is forgotten. It may know of what was compacted away since.
     pub(crate) fn contradicted_by(&self, snapshot: &Self) -> Option<String> {

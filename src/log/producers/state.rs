@@ -6,11 +6,9 @@ use crate::error::Result;
 use crate::format::{AbortedTransaction, BatchHeader, ControlRecord, EndMarker, Ending};
 use crate::locks::Ordering;
 use crate::log::log::Log;
-use crate::log::open::recovery::{Examined, LastClose};
 use crate::log::producers::snapshot_file;
 use crate::log::producers::table::{OpenTransaction, ProducerTable};
 use crate::log::segment_list::SegmentList;
-use crate::log::table::edit::Edit;
 use crate::log::write::writer::{Open, Writer};
 use crate::segment::Segment;
 use crate::types::Offset;
@@ -163,52 +161,10 @@ impl Log {
         Ok(())
     }
 
-    /// Notes in the table what is known of the producers where a segment begins, for whoever opens the log after a crash.
-    pub(in crate::log) fn edit_with_producers(&self, edit: Edit, base: Offset) -> Result<Edit> {
-        let mut producers = self.producers.lock();
-        producers.expire(self.clock.now().saturating_sub(FORGETS_AFTER));
-        if producers.is_empty() {
-            return Ok(edit.producers_at(None));
-        }
-        let table = producers.clone();
-        drop(producers);
-        snapshot_file::write(&self.directory, base, &table)?;
-        Ok(edit.producers_at(Some(base)))
-    }
-
-    /// The same when the log is closed at `end`: what is known there, and where to begin if that file is lost.
-    pub(in crate::log) fn edit_at_close(&self, edit: Edit, active: Offset, end: Offset) -> Result<Edit> {
-        let table = self.producers.lock().clone();
-        if table.is_empty() {
-            return Ok(edit);
-        }
-        snapshot_file::write(&self.directory, end, &table)?;
-        if edit.has_producers() {
-            return Ok(edit);
-        }
-        // The first of them wrote to the segment that ends here.
-        snapshot_file::write(&self.directory, active, &ProducerTable::default())?;
-        Ok(edit.producers_at(Some(active)))
-    }
-
-    /// Where the log's next life finds its producers. If the first of them wrote to segments that no state file lists yet, it is
-    /// where these begin: nobody is known there.
-    pub(in crate::log) fn producers_found(&self, found: &Examined) -> Result<Option<Offset>> {
-        let named = found.state.state().producers_at;
-        if named.is_some() || found.producers.is_empty() {
-            return Ok(named);
-        }
-        let first = match &found.last_close {
-            LastClose::Clean(closed) => closed.base,
-            LastClose::Unclean(scans) => scans.first().map_or(0, |scan| scan.tally.base),
-        };
-        snapshot_file::write(&self.directory, first, &ProducerTable::default())?;
-        Ok(Some(first))
-    }
-
     /// Removes snapshots that nobody needs any more. They are in nobody's way if that fails.
     pub(in crate::log) fn remove_old_snapshots(&self, named: Option<Offset>) {
-        if let Some(named) = named {
+        // Somebody who copies the log may need one that was named before.
+        if let Some(named) = named.filter(|_| !self.is_held()) {
             drop(snapshot_file::remove_old(&self.directory, named));
         }
     }

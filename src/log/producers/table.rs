@@ -148,6 +148,8 @@ impl ProducerTable {
             return;
         }
         let producer = self.entry(header.producer_id, header.producer_epoch);
+        // What it was known by from there on is gone, if the log has another batch there: a repair has taken it out.
+        producer.batches.retain(|batch| batch.last_offset < header.base_offset);
         if producer.batches.len() >= REMEMBERED {
             producer.batches.pop_front();
         }
@@ -329,6 +331,13 @@ impl ProducerTable {
                 producer.timestamp = producer.timestamp.max(now);
             }
         }
+    }
+
+    /// Those who count their records and have never written a transaction.
+    pub(crate) fn without_transactions(mut self) -> Self {
+        self.producers.retain(|_, producer| producer.open.is_none() && producer.coordinator_epoch < 0);
+        [&mut self.undecided, &mut self.decided, &mut self.aborting].into_iter().for_each(BTreeSet::clear);
+        self
     }
 
     /// Forgets who has no transaction open and has written nothing since `before`.

@@ -196,6 +196,7 @@ impl Log {
                 let sealed = open.state.state().sealed.iter().map(|segment| segment.base);
                 // One that stays is no reason to leave the others.
                 sealed.into_iter().for_each(|base| drop(names::remove_derived(&self.directory, base)));
+                self.give_up_snapshots(open.state.state());
                 let again = edit(open);
                 self.edit(&mut open.state, again)
             }

@@ -73,11 +73,6 @@ impl Edit {
         self
     }
 
-    /// Whether the table says where to look for producers.
-    pub(in crate::log) fn has_producers(&self) -> bool {
-        self.state.producers_at.is_some()
-    }
-
     /// The `count` oldest sealed segments go. The log then starts at `start` or at its first segment, `active` where none
     /// is sealed, whichever is behind the other.
     pub(in crate::log) fn remove_oldest(

@@ -3,7 +3,8 @@
 
 use crate::error::Result;
 use crate::format::{
-    SegmentFile, cleaned_log_name, parse_cleaned_log_name, parse_segment_file_name, segment_file_name,
+    SegmentFile, cleaned_log_name, parse_cleaned_log_name, parse_segment_file_name, parse_snapshot_file_name,
+    segment_file_name,
 };
 use crate::io::{Directory, Names};
 use crate::log::log::Log;
@@ -59,8 +60,9 @@ pub(in crate::log) fn remove_derived(directory: &Directory, base: Offset) -> Res
 /// none is being written.
 pub(in crate::log) fn remove_unfinished(directory: &Directory) -> Result<()> {
     for entry in directory.list()? {
-        let is_copy =
-            entry.name.strip_suffix(".new").is_some_and(|name| parse_segment_file_name(name).is_some());
+        let is_ours =
+            |name| parse_segment_file_name(name).is_some() || parse_snapshot_file_name(name).is_some();
+        let is_copy = entry.name.strip_suffix(".new").is_some_and(is_ours);
         if is_copy || parse_cleaned_log_name(&entry.name).is_some() {
             directory.remove_if_there(&entry.name)?;
         }

@@ -48,8 +48,8 @@ impl Log {
         };
         self.check_poison()?;
         let closed = self.sealed(&mut open)?;
-        let edit =
-            self.edit_at_close(Edit::of(&open.state).close(closed), closed.base, closed.next_offset)?;
+        let producers_at = self.note_producers_at_close(open.state.state().producers_at, &closed)?;
+        let edit = Edit::of(&open.state).close(closed).producers_at(producers_at);
         self.edit(&mut open.state, edit)?;
         self.remove_old_snapshots(open.state.state().producers_at);
         self.write_keys_at_close(open.active.segment(), &closed);

@@ -46,13 +46,14 @@ impl Log {
         let config = self.config();
         let mode = self.options.read_mode;
         let names = self.directory.names()?;
+        // What it knows is true whatever becomes of the roll.
+        let producers_at = self.note_producers_at(base)?;
         let next = ActiveSegment::create(&self.directory, base, config.segment, mode)?;
-        // A crash must not leave the table that counts on the new name without that name.
+        // A crash must not leave the table that counts on the new names without them.
         names.sync().map_err(|error| self.poison_with(error))?;
         let list = self.segment_list().with(Arc::clone(next.segment()));
-        let edit = Edit::of(&open.state).seal(sealed, base).list(list);
-        let edited = self.edit_with_producers(edit, base).and_then(|edit| self.edit(&mut open.state, edit));
-        if let Err(error) = edited {
+        let edit = Edit::of(&open.state).seal(sealed, base).producers_at(producers_at).list(list);
+        if let Err(error) = self.edit(&mut open.state, edit) {
             if self.poison.get().is_none() {
                 // An empty segment left there, or coming back, would cut off what the old one may still take.
                 let removed = next.remove(&self.directory).and_then(|()| names.sync());

@@ -4,6 +4,7 @@ mod copies;
 mod figures;
 mod lives;
 mod processes;
+mod producers;
 mod queues;
 mod reading;
 mod repairs;
@@ -59,6 +60,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         tasks::BUGS,
         lives::BUGS,
         processes::BUGS,
+        producers::BUGS,
         queues::BUGS,
         reading::BUGS,
         repairs::BUGS,

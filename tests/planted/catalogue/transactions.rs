@@ -425,9 +425,9 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "snapshot-older-than-the-log-trusted",
-        file: "src/log/open/recovery.rs",
-        good: "return replay_sealed(KnownProducers { table, from: offset }, state, listed);",
-        bad: "return Ok(KnownProducers { table, from: offset });",
+        file: "src/log/open/known_producers.rs",
+        good: "return replay_sealed(KnownProducers { table, from: offset, lost: None }, state, listed);",
+        bad: "return Ok(KnownProducers { table, from: offset, lost: None });",
         caught_by: &[tests("lib", &["log::tests::transactions"])],
     },
     Bug {

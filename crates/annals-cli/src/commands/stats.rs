@@ -29,7 +29,12 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
         let noteworthy: Vec<_> = store
             .recovery()
             .iter()
-            .filter(|report| !report.clean || report.failure.is_some() || report.torn.is_some())
+            .filter(|report| {
+                !report.clean
+                    || report.failure.is_some()
+                    || report.torn.is_some()
+                    || report.lost_snapshot.is_some()
+            })
             .collect();
         if screen.json {
             partitions.iter().try_for_each(|one| screen.object(&partition_object(one)))?;
@@ -65,6 +70,10 @@ fn recovery_line(report: &RecoveryReport) -> String {
     match (&report.failure, &report.torn) {
         (Some(failure), _) => format!("Opening: {place}: {failure}"),
         (None, Some(torn)) => format!("Opening: {place} was not closed: {torn}"),
+        (None, None) if report.lost_snapshot.is_some() => {
+            let lost = report.lost_snapshot.as_ref().map(ToString::to_string).unwrap_or_default();
+            format!("Opening: {place}: what is known of its producers was made again from the log: {lost}")
+        }
         (None, None) => {
             format!("Opening: {place} was not closed: {} bytes were looked through", report.scanned_bytes)
         }

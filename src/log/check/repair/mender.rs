@@ -81,6 +81,7 @@ impl Mender<'_> {
         let interval = self.config.segment.index_interval_bytes;
         let Table { sealed, pending, has_producers } =
             write_anew(&self.directory, &found, interval, self.now)?;
+        let producers_at = self.keep_producers(state.as_ref(), has_producers)?;
         let mut active =
             ActiveSegment::create(&self.directory, end, self.config.segment, ReadMode::Positional)?;
         let closed = AppendTimes::NONE.on(active.seal().map_err(WriteFailure::into_error)?);
@@ -92,13 +93,33 @@ impl Mender<'_> {
             cleaned_until: state.as_ref().map_or(0, |state| state.cleaned_until),
             pending,
             obsolete,
-            // The log tells all of it, from its beginning on.
-            producers_at: has_producers.then_some(0),
+            producers_at,
             mark: Mark { segment: end, offset: end, position: 0 },
             sequence: state.as_ref().map_or(0, |state| state.sequence),
         };
-        snapshot_file::remove_all(&self.directory)?;
+        snapshot_file::remove_all_but(&self.directory, &[producers_at])?;
         commit(&self.directory, new)
+    }
+
+    /// The log tells of producers again, from its beginning on; of those who have none of their records in it any more the snapshot
+    /// does that was named. Only of those without transactions: how these end the log alone may say.
+    fn keep_producers(&self, state: Option<&PartitionState>, has_producers: bool) -> Result<Option<Offset>> {
+        let named = state.and_then(|state| state.producers_at);
+        let closed = state.and_then(|state| state.closed).map(|closed| closed.next_offset);
+        let mut known = None;
+        for at in closed.filter(|_| named.is_some()).into_iter().chain(named) {
+            known = known.or(snapshot_file::read(&self.directory, at)?);
+        }
+        if known.is_none() {
+            known = snapshot_file::newest_below(&self.directory, Offset::MAX)?.map(|(_, table)| table);
+        }
+        let known = known.unwrap_or_default().without_transactions();
+        if !has_producers && known.is_empty() {
+            return Ok(None);
+        }
+        snapshot_file::write(&self.directory, 0, &known)?;
+        self.directory.sync()?;
+        Ok(Some(0))
     }
 
     /// Finds what is sound in a segment, and copies what is not. `None` when nothing of it stays.
