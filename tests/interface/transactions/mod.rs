@@ -12,4 +12,5 @@ mod named;
 mod room;
 mod seen;
 mod together;
+mod undecided;
 mod verify;
