@@ -156,11 +156,21 @@ impl Transactions {
 
     /// Whether the partition is one of this store, and is there.
     pub(super) fn check_known(&self, partition: &Partition) -> Result<()> {
-        let topic = self.topics.get(partition.topic())?;
-        if topic.id() == partition.topic_id() {
-            return Ok(());
+        let found = self.topics.get(partition.topic()).and_then(|topic| topic.partition(partition.number()));
+        match found {
+            Ok(own) if Arc::ptr_eq(own.log(), partition.log()) => Ok(()),
+            _ if partition.is_deleted() => {
+                Err(Error::UnknownTopic { topic: partition.topic().to_owned(), was_deleted: true })
+            }
+            // Stores that were made of one backup have the same names and ids.
+            Ok(_) | Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) => {
+                let (place, path) = (partition.topic_partition(), self.topics.path().display());
+                Err(Error::invalid(format!(
+                    "{place} is of another store than that in {path}, or was opened before it"
+                )))
+            }
+            Err(error) => Err(error),
         }
-        Err(Error::UnknownTopic { topic: partition.topic().to_owned(), was_deleted: true })
     }
 
     /// Writes what was gathered so far, as part of a transaction that is not decided.
