@@ -65,6 +65,8 @@ pub(crate) struct Log {
     pub(super) offsets: Offsets,
     /// No record from there on is compacted away: the layer above needs it.
     pub(super) kept_from: AtomicI64,
+    /// A layer above needs what stands from here on.
+    pub(super) needed_from: AtomicI64,
     /// Those who write under an id, and their transactions. Changed under the writer's lock.
     pub(super) producers: Mutex<ProducerTable>,
     /// The log's place on the agenda while it has records in memory that nobody waits for.
@@ -202,6 +204,7 @@ impl Log {
             segments: RwLock::new(Arc::new(segments)),
             offsets,
             kept_from: AtomicI64::new(Offset::MAX),
+            needed_from: AtomicI64::new(Offset::MAX),
             producers: Mutex::new(producers),
             committer: Committer::default(),
             linger: Mutex::new(None),

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::log::EraseReport;
 use crate::share::queues::Queues;
 use crate::share::slot::Slot;
-use crate::topic::{Partition, unless_deleted};
+use crate::topic::{Partition, Topic, unless_deleted};
 use crate::types::Offset;
 
 /// Offsets from first to last, in order; no two touch.
@@ -22,26 +22,33 @@ impl Queues {
             return Err(Error::invalid(format!("topic {:?}: {why}", topic.name())));
         }
         let partitions = topic.partitions();
-        self.ids.keep(&topic, self.clock.now())?;
-        let dropped = partitions.iter().map(|partition| self.drop_done_of(partition));
+        let dropped = partitions.iter().map(|partition| self.drop_done_of(&topic, partition));
         // The others are done all the same where one fails.
         let outcomes: Vec<_> = dropped.collect();
         outcomes.into_iter().filter_map(unless_deleted).collect()
     }
 
-    fn drop_done_of(&self, partition: &Partition) -> Result<EraseReport> {
+    fn drop_done_of(&self, topic: &Topic, partition: &Partition) -> Result<EraseReport> {
+        let log = partition.log();
+        // Taken before they are looked at: nothing goes by what others have replaced since.
+        let settings = log.config();
+        if !topic.settings().drops_consumed() {
+            return log.remove_offsets(&[], None);
+        }
         let slots = self.of_topic(partition.topic_id());
         let mut slots = slots.iter().filter(|slot| slot.name.partition == partition.number());
-        let Some(first) = slots.next() else { return partition.log().remove_offsets(&[]) };
+        let Some(first) = slots.next() else { return log.remove_offsets(&[], None) };
         let done = slots.fold(done(first), |all, slot| common(&all, &done(slot)));
+        // After that look: the id of what is done by then was sent before.
+        partition.before_removal()?;
         // What is deleted is gone whatever crashes: so must be there what it is deleted for.
         self.topics.write_decided()?;
         self.states.sync()?;
         let Some(read) = self.groups.read_by_groups(partition)? else {
-            return partition.log().remove_offsets(&[]);
+            return log.remove_offsets(&[], None);
         };
         let ranges: Ranges = if read > 0 { common(&done, &vec![0..=read - 1]) } else { Vec::new() };
-        let removed = partition.log().remove_offsets(&ranges);
+        let removed = log.remove_offsets(&ranges, Some(&settings));
         removed.map_err(|error| error.in_partition(partition.topic_partition()))
     }
 }

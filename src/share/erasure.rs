@@ -48,6 +48,7 @@ pub(super) fn remove_where(
     partition: &Partition,
     goes: &dyn Fn(&RecordRef<'_>) -> bool,
 ) -> Result<(Vec<Offset>, EraseReport)> {
+    partition.before_removal()?;
     let mut found: Vec<Offset> = Vec::new();
     let mut reader = partition.walk(0..Offset::MAX)?.with_undecided();
     loop {
@@ -66,7 +67,8 @@ pub(super) fn remove_where(
         }
     }
     let log = partition.log();
-    let removed = log.remove_offsets(&ranges).and_then(|report| log.free_what_is_owed().map(|()| report));
+    let removed =
+        log.remove_offsets(&ranges, None).and_then(|report| log.free_what_is_owed().map(|()| report));
     let report = removed.map_err(|error| error.in_partition(partition.topic_partition()))?;
     Ok((found, report))
 }

@@ -20,7 +20,7 @@ use crate::share::wakes::Wakes;
 use crate::topic::{DELAYED, OwnedRecord, Partition, PartitionRecords, RecordRef, Records, Topic, Topics};
 use crate::transaction::{Transaction, TransactionBuilder, Transactions};
 use crate::types::{Offset, Record, Timestamp};
-use crate::upkeep::{Agenda, Chore, Reason};
+use crate::upkeep::{Agenda, Chore, Otherwise, Reason};
 
 /// What one transaction moves at most.
 const MOST_RECORDS: usize = 500;
@@ -132,16 +132,14 @@ impl Holds {
 
     /// Moves what is due. What fails is tried again.
     pub(crate) fn run_due(self: &Arc<Self>) -> Result<()> {
-        let outcome = self.move_all();
-        if outcome.is_err() {
-            self.sleep(AGAIN_AFTER);
-            return outcome;
-        }
+        let again = Otherwise::new(|| self.sleep(AGAIN_AFTER));
+        self.move_all()?;
         let earliest = self.wakes.lock().earliest();
         if let Some(due) = earliest {
             self.sleep_until(due);
         }
-        outcome
+        again.went_well();
+        Ok(())
     }
 
     fn move_all(self: &Arc<Self>) -> Result<()> {
@@ -182,15 +180,10 @@ impl Holds {
         let Some(step) = usize::try_from(number).ok().and_then(|number| steps.get_mut(number)) else {
             return Ok(());
         };
+        let again = Otherwise::new(|| self.wakes.lock().lower(number, now.saturating_add(1000)));
         // Before looking: whoever enters from here on says so.
         self.wakes.lock().clear(number);
-        let (records, next) = match self.read(step) {
-            Ok(read) => read,
-            Err(error) => {
-                self.wakes.lock().lower(number, now.saturating_add(1000));
-                return Err(error);
-            }
-        };
+        let (records, next) = self.read(step)?;
         let due_at = |record: &OwnedRecord| Wakes::due(number, record.timestamp);
         let waiting = records.iter().position(|record| due_at(record) > now);
         let (due, next) = match waiting.and_then(|at| records.get(at)) {
@@ -206,12 +199,12 @@ impl Holds {
                 (records.as_slice(), next)
             }
         };
+        if !due.is_empty() {
+            self.move_records(group, step, ((due, next), now))?;
+        }
+        again.went_well();
         if due.is_empty() {
             return Ok(());
-        }
-        if let Err(error) = self.move_records(group, step, ((due, next), now)) {
-            self.wakes.lock().lower(number, now.saturating_add(1000));
-            return Err(error);
         }
         // What was moved is there twice until a segment of it is full, or maintenance looks.
         if step.partition.log().has_much_below(step.position) {

@@ -21,6 +21,47 @@ const MOST_AT_ONCE: usize = 4096;
 
 pub(super) type SharedRing = Arc<Mutex<Ring>>;
 type Rings = BTreeMap<u128, SharedRing>;
+/// What kept ids of a topic from being written, by partition.
+type Failed = BTreeMap<u32, Error>;
+
+/// Which records of a topic may go, for their ids are written.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// An error where none may.
+    all: Result<()>,
+    failed: Failed,
+    /// What did not work where room comes first.
+    given_up: Result<()>,
+}
+
+impl Default for Kept {
+    /// All of them.
+    fn default() -> Self {
+        Self { all: Ok(()), failed: Failed::new(), given_up: Ok(()) }
+    }
+}
+
+impl Kept {
+    /// None of them.
+    pub(crate) fn failed(error: Error) -> Self {
+        Self { all: Err(error), ..Self::default() }
+    }
+
+    /// Whether those of a partition may.
+    pub(crate) fn of(&self, partition: u32) -> Result<()> {
+        self.all.clone().and_then(|()| self.failed.get(&partition).cloned().map_or(Ok(()), Err))
+    }
+
+    /// Whether those of every partition may.
+    fn of_all(self) -> Result<()> {
+        self.all.and_then(|()| self.failed.into_values().next().map_or(Ok(()), Err))
+    }
+
+    /// An error where ids are not written, and records may go all the same.
+    pub(crate) fn given_up(&self) -> Result<()> {
+        self.given_up.clone()
+    }
+}
 
 /// Writes and reads the topic, which comes to be with the first window.
 #[derive(Debug)]
@@ -64,18 +105,15 @@ impl IdLog {
         (at, hash): Sent,
     ) {
         let mut ring = ring.lock();
-        ring.pending.push_back(Pending { partition: partition.clone(), offset, at, hash });
-        if ring.pending.len() > ring.most() {
-            // Nobody is to know it any more.
-            ring.pending.pop_front();
-        }
-        if ring.pending.front().is_some_and(Pending::is_durable) {
+        ring.push(Pending { partition: partition.clone(), offset, at, hash });
+        if ring.is_first_durable() {
             // What fails is tried again with the next one, and before a record goes.
             drop(self.write_durable(&mut ring, (partition.topic_id(), at)));
         }
     }
 
-    /// Has `commit` write an id together with its record, in the order in which ids were sent: those before are written first.
+    /// Has `commit` write an id together with its record, in the order in which ids were sent: those before are written first, where
+    /// their records can be made durable.
     pub(super) fn write_with(
         &self,
         ring: &Mutex<Ring>,
@@ -83,7 +121,7 @@ impl IdLog {
         commit: impl FnOnce(Vec<Entry>) -> Result<()>,
     ) -> Result<()> {
         let mut ring = ring.lock();
-        self.write_pending(&mut ring, (topic, sent.0))?;
+        let _unwritten = self.write_pending(&mut ring, (topic, sent.0))?;
         self.make_room(&mut ring, (topic, sent.0), 1)?;
         let written = commit(ring.entries(topic, &[sent]));
         if matches!(written, Ok(()) | Err(Error::Undecided { .. })) {
@@ -108,50 +146,68 @@ impl IdLog {
         self.ledger.append(entries, |_| {})
     }
 
-    /// Returns when no id that is to be known is lost with its record, whatever crashes.
-    pub(super) fn keep(&self, topic: &Topic, now: Timestamp) -> Result<()> {
-        let ring = {
-            let mut rings = self.rings.lock();
-            let Some(ring) = self.known(&mut rings)?.get(&topic.id()) else { return Ok(()) };
-            Arc::clone(ring)
+    /// Writes the ids of a topic, so that none that is to be known is lost with its record, whatever crashes. Where the disk is full, or the
+    /// topic of the ids cannot be read, room comes first.
+    pub(super) fn keep(&self, topic: &Topic, now: Timestamp) -> Kept {
+        let ring = match self.ring_of(topic) {
+            Ok(Some(ring)) => ring,
+            Ok(None) => return Kept::default(),
+            Err(error) if self.is_broken(&error) => return Kept { given_up: Err(error), ..Kept::default() },
+            Err(error) => return Kept::failed(error),
         };
         let mut ring = ring.lock();
-        if !ring.is_whole {
-            self.look_through(topic, (&mut ring, None), now)?;
+        match self.write_all(&mut ring, topic, now) {
+            Ok(mut failed) => {
+                let full = failed.iter().find(|(_, error)| error.is_disk_full());
+                let given_up = full.map_or(Ok(()), |(_, error)| Err(error.clone()));
+                ring.let_go(|number| failed.get(&number).is_some_and(Error::is_disk_full));
+                failed.retain(|_, error| !error.is_disk_full());
+                Kept { all: Ok(()), failed, given_up }
+            }
+            Err(error) if error.is_disk_full() || self.is_broken(&error) => {
+                ring.let_go(|_| true);
+                Kept { given_up: Err(error), ..Kept::default() }
+            }
+            Err(error) => Kept::failed(error),
         }
-        self.write_pending(&mut ring, (topic.id(), now))?;
-        self.ledger.sync()
     }
 
-    /// The same for a call that takes records out: where the disk is full, or the topic of the ids cannot be read, room comes first.
-    pub(super) fn keep_or_give_up(&self, topic: &Topic, now: Timestamp) -> Result<()> {
-        let is_broken = match self.topics.get(MESSAGE_IDS.name) {
+    /// Whether an error is that the topic of the ids cannot be read, in this life.
+    fn is_broken(&self, error: &Error) -> bool {
+        match self.topics.get(MESSAGE_IDS.name) {
+            Ok(_) => {
+                matches!(error, Error::Corrupt { partition: Some(at), .. } if at.topic() == MESSAGE_IDS.name)
+            }
             // There is none yet.
-            Ok(_) | Err(Error::UnknownTopic { .. }) => false,
+            Err(Error::UnknownTopic { .. }) => false,
             Err(_) => true,
-        };
-        match self.keep(topic, now) {
-            Err(error) if is_broken || error.is_disk_full() => Ok(()),
-            kept => kept,
         }
     }
 
-    /// The same of all topics.
-    pub(super) fn keep_all(&self, now: Timestamp) -> Result<()> {
-        if self.known(&mut self.rings.lock())?.is_empty() {
-            return Ok(());
+    fn ring_of(&self, topic: &Topic) -> Result<Option<SharedRing>> {
+        let mut rings = self.rings.lock();
+        Ok(self.known(&mut rings)?.get(&topic.id()).cloned())
+    }
+
+    fn write_all(&self, ring: &mut Ring, topic: &Topic, now: Timestamp) -> Result<Failed> {
+        if !ring.is_whole {
+            self.look_through(topic, (ring, None), now)?;
         }
-        let mut first = Ok(());
-        for topic in self.topics.all() {
-            first = first.and(unless_deleted(self.keep(&topic, now)).unwrap_or(Ok(())));
-        }
-        first
+        let failed = self.write_pending(ring, (topic.id(), now))?;
+        self.ledger.sync().map(|()| failed)
     }
 
     /// Writes what is not written, so that the next life knows in which order they were sent. What cannot be written it finds in the topic.
     pub(super) fn keep_at_close(&self, now: Timestamp) -> Result<()> {
-        let has_some = self.rings.lock().as_ref().is_some_and(|rings| !rings.is_empty());
-        if has_some { self.keep_all(now) } else { Ok(()) }
+        if self.rings.lock().as_ref().is_none_or(BTreeMap::is_empty) {
+            return Ok(());
+        }
+        let mut first = Ok(());
+        for topic in self.topics.all() {
+            let kept = self.keep(&topic, now);
+            first = first.and(kept.given_up()).and(unless_deleted(kept.of_all()).unwrap_or(Ok(())));
+        }
+        first
     }
 
     /// Forgets those of topics that are gone: what is written of them goes with the next open that asks.
@@ -195,8 +251,8 @@ impl IdLog {
         if !before.is_empty() {
             self.put_before(ring, (topic.id(), wanted), before)?;
         }
-        ring.pending.extend(missing.into_iter().map(Pending::of));
         ring.window = Some(wanted);
+        missing.into_iter().map(Pending::of).for_each(|one| ring.push(one));
         // After all that the window is to hold: as long as it is not written, the next life looks for that again.
         self.write_window(ring, topic.id(), stored)?;
         ring.is_whole = true;
@@ -282,17 +338,26 @@ impl IdLog {
         Ok(())
     }
 
-    /// Writes all of them, after making their records durable.
-    fn write_pending(&self, ring: &mut Ring, of: (u128, Timestamp)) -> Result<()> {
+    /// Writes all of them, after making their records durable. Those of a partition where that fails are not written, and hold up no others:
+    /// says which these are, and why.
+    fn write_pending(&self, ring: &mut Ring, of: (u128, Timestamp)) -> Result<Failed> {
+        let mut failed = Failed::new();
+        ring.take_up_again();
         while !ring.pending.is_empty() {
             let mut synced = BTreeSet::new();
             for one in ring.pending.iter().take(MOST_AT_ONCE) {
                 if !one.is_durable() && synced.insert(one.partition.number()) {
-                    one.partition.log().flush().map_err(|error| one.partition.log().explain(error))?;
+                    let log = one.partition.log();
+                    if let Err(error) = log.flush_for_others() {
+                        failed.insert(one.partition.number(), log.explain(error));
+                    }
                 }
+            }
+            if synced.iter().any(|number| failed.contains_key(number)) {
+                ring.set_aside(|number| failed.contains_key(&number));
             }
             self.write_durable(ring, of)?;
         }
-        Ok(())
+        Ok(failed)
     }
 }

@@ -26,6 +26,10 @@ pub(super) struct Ring {
     pub(super) marks: BTreeMap<u32, Offset>,
     /// Those that are not written, in the order in which they were sent.
     pub(super) pending: VecDeque<Pending>,
+    /// Those that were sent before and whose records cannot be made durable now: they hold up no others.
+    aside: VecDeque<Pending>,
+    /// Partitions that keep the records of ids until these are written, durably.
+    keeping: BTreeMap<u32, Partition>,
     /// The topic was looked through for those that an earlier life has not written.
     pub(super) is_whole: bool,
 }
@@ -48,6 +52,11 @@ impl Pending {
     pub(super) fn is_durable(&self) -> bool {
         self.partition.durable() > self.offset
     }
+
+    /// Nobody knows in this life whether its record is on the disk.
+    fn is_lost(&self) -> bool {
+        self.partition.log().poisoned_by().is_some()
+    }
 }
 
 impl Ring {
@@ -63,13 +72,63 @@ impl Ring {
 
     /// All that are known, the first that was sent first.
     pub(super) fn all(&self) -> Vec<Sent> {
-        let pending = self.pending.iter().map(|one| (one.at, one.hash));
-        self.written.iter().copied().chain(pending).collect()
+        let unwritten = self.aside.iter().chain(&self.pending).map(|one| (one.at, one.hash));
+        self.written.iter().copied().chain(unwritten).collect()
     }
 
     /// The same, to be asked for.
     pub(super) fn known(&self) -> BTreeSet<Sent> {
         self.all().into_iter().collect()
+    }
+
+    /// One more that is not written: its record stays. Where there are more than anybody is to know, the oldest is forgotten.
+    pub(super) fn push(&mut self, one: Pending) {
+        one.partition.log().need_from(one.offset);
+        self.keeping.entry(one.partition.number()).or_insert_with(|| one.partition.clone());
+        self.pending.push_back(one);
+        if self.aside.len().saturating_add(self.pending.len()) > self.most()
+            && self.aside.pop_front().is_none()
+        {
+            self.pending.pop_front();
+        }
+    }
+
+    /// Whether the first of those that are not written can be. Of a partition that is poisoned none can, before the store is opened again.
+    pub(super) fn is_first_durable(&mut self) -> bool {
+        while self.pending.front().is_some_and(Pending::is_lost) {
+            self.aside.extend(self.pending.pop_front());
+        }
+        self.pending.front().is_some_and(Pending::is_durable)
+    }
+
+    /// Sets aside those of some partitions.
+    pub(super) fn set_aside(&mut self, is_of: impl Fn(u32) -> bool) {
+        let (aside, pending) =
+            std::mem::take(&mut self.pending).into_iter().partition(|one| is_of(one.partition.number()));
+        self.pending = pending;
+        let aside: VecDeque<Pending> = aside;
+        self.aside.extend(aside);
+    }
+
+    /// Has those that were set aside tried again, in their order.
+    pub(super) fn take_up_again(&mut self) {
+        let mut all = std::mem::take(&mut self.aside);
+        all.append(&mut self.pending);
+        self.pending = all;
+    }
+
+    /// All that is written is durable: records go as far as their ids are, and further in partitions where room comes first.
+    pub(super) fn let_go(&mut self, room_comes_first: impl Fn(u32) -> bool) {
+        let mut least: BTreeMap<u32, Offset> = BTreeMap::new();
+        for one in self.aside.iter().chain(&self.pending) {
+            let first = least.entry(one.partition.number()).or_insert(one.offset);
+            *first = one.offset.min(*first);
+        }
+        self.keeping.retain(|number, partition| {
+            let first = least.get(number).copied().filter(|_| !room_comes_first(*number));
+            partition.log().need_only_from(first.unwrap_or(Offset::MAX));
+            first.is_some()
+        });
     }
 
     /// What is written of the ring itself.

@@ -48,6 +48,7 @@ pub use builder::QueueBuilder;
 pub use dead_letters::{DeadLetter, DeadLetters};
 pub use enqueuer::{Enqueuer, EnqueuerBuilder};
 pub(crate) use holds::Holds;
+pub(crate) use id_log::Kept;
 pub use message::{Message, Messages, MessagesIter};
 pub(crate) use queues::Queues;
 pub use retry::RetryPolicy;

@@ -11,7 +11,7 @@ use crate::locks::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
 use crate::log::{OutlivesRecords, SkippedRecord, Watchers};
 use crate::producer::Producer;
 use crate::share::enqueuer::Gate;
-use crate::share::id_log::IdLog;
+use crate::share::id_log::{IdLog, Kept};
 use crate::share::letter_count::LetterCount;
 use crate::share::queue::{Place, Queue};
 use crate::share::settings::{Asked, Settings};
@@ -143,9 +143,9 @@ impl Queues {
         Error::io(self.topics.path(), "write the states of queues in", busy)
     }
 
-    /// Sees to it that ids stay known whose records may go now.
-    pub(crate) fn keep_ids(&self) -> Result<()> {
-        self.ids.keep_all(self.clock.now())
+    /// Sees to it that ids of a topic stay known whose records may go now. Says where they may.
+    pub(crate) fn keep_ids(&self, topic: &Topic) -> Kept {
+        self.ids.keep(topic, self.clock.now())
     }
 
     /// The store is closed: what is in memory alone is written.
@@ -331,7 +331,7 @@ impl OtherReaders for Queues {
     }
 
     fn sync(&self, partition: &Partition) -> Result<()> {
-        self.ids.keep(&self.topics.get(partition.topic())?, self.clock.now())?;
+        self.keep_ids(&self.topics.get(partition.topic())?).of(partition.number())?;
         self.states.sync()
     }
 }
@@ -340,7 +340,7 @@ impl OutlivesRecords for Queues {
     fn before_removal(&self, partition: &TopicPartition) -> Result<()> {
         // Where it is not there any more the call says so itself.
         let Ok(topic) = self.topics.get(partition.topic()) else { return Ok(()) };
-        unless_deleted(self.ids.keep_or_give_up(&topic, self.clock.now())).unwrap_or(Ok(()))
+        unless_deleted(self.keep_ids(&topic).of(partition.partition())).unwrap_or(Ok(()))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::group::Groups;
 use crate::io::{Clock, caught};
 use crate::log::{Effort, RetentionPolicy, RetentionReport, Upkeep};
-use crate::share::{Holds, Queues};
+use crate::share::{Holds, Kept, Queues};
 use crate::store::failures::{Failures, Waits};
 use crate::store::stats::{StoreStats, group_stats};
 use crate::topic::{Partition, Topic, Topics, unless_deleted};
@@ -39,17 +39,19 @@ impl Caretaker {
         }
         // It is tried again in every round, and is a matter of space alone.
         let (tidied, run) = (caught(|| self.queues.tidy()), caught(|| self.holds.run_due()));
-        let (dropped, kept) = (caught(|| self.holds.drop_all_moved()), caught(|| self.queues.keep_ids()));
-        let mut first = tidied.and(run).and(dropped).and(kept).and(caught(|| self.groups.fold()));
+        let dropped = caught(|| self.holds.drop_all_moved());
+        let mut first = tidied.and(run).and(dropped).and(caught(|| self.groups.fold()));
         first = first.and(self.remove_leftovers());
         for topic in self.topics.all() {
+            let kept = self.keep_ids(&topic);
+            first = first.and(kept.given_up());
             for partition in topic.partitions() {
                 let place = partition.topic_partition();
                 if partition.log().poisoned_by().is_some() {
                     continue;
                 }
                 let mut at = Upkeep::Retention;
-                match caught(|| self.visit(&topic, &partition, &mut at)) {
+                match caught(|| self.visit((&topic, &kept), &partition, &mut at)) {
                     Ok(Visited::Wholly) => self.failures.note_success(place),
                     // What holds it ends by itself, and what was due is due in the next round.
                     Ok(Visited::InPart) | Err(Error::Held { .. }) => {}
@@ -65,6 +67,11 @@ impl Caretaker {
             }
         }
         first
+    }
+
+    /// Before records of a topic go.
+    fn keep_ids(&self, topic: &Topic) -> Kept {
+        caught(|| Ok(self.queues.keep_ids(topic))).unwrap_or_else(Kept::failed)
     }
 
     /// Files of deleted topics that could not be removed. Their failures stand in the name of the topic's first partition.
@@ -86,8 +93,13 @@ impl Caretaker {
 
     /// Retention reads no record and frees space: it is tried in every round, and so is what deletions could not take off the disk. Compaction waits after a failure, which
     /// stands until it succeeds. `at` says what is being done.
-    fn visit(&self, topic: &Topic, partition: &Partition, at: &mut Upkeep) -> Result<Visited> {
-        self.retain(topic, partition)?;
+    fn visit(
+        &self,
+        (topic, kept): (&Topic, &Kept),
+        partition: &Partition,
+        at: &mut Upkeep,
+    ) -> Result<Visited> {
+        self.retain((topic, kept), partition)?;
         *at = Upkeep::Freeing;
         let log = partition.log();
         log.free_what_is_owed().map_err(|error| log.explain(error))?;
@@ -104,11 +116,6 @@ impl Caretaker {
     /// Rolls segments that have become too old without an append, then removes what each topic does not keep. Partitions
     /// that lost nothing are not reported. The first failure is returned; the other partitions are done all the same.
     pub(super) fn apply_retention(&self) -> Result<Vec<RetentionReport>> {
-        match self.queues.keep_ids() {
-            // Room comes first.
-            Err(error) if !error.is_disk_full() => return Err(error),
-            _ => {}
-        }
         let outcomes: Vec<_> = self.topics.all().iter().flat_map(|topic| self.retain_all(topic)).collect();
         let reports: Result<Vec<_>> = outcomes.into_iter().filter_map(unless_deleted).collect();
         Ok(reports?
@@ -118,10 +125,12 @@ impl Caretaker {
     }
 
     fn retain_all(&self, topic: &Topic) -> Vec<Result<RetentionReport>> {
-        topic.partitions().iter().map(|partition| self.retain(topic, partition)).collect()
+        let kept = self.keep_ids(topic);
+        topic.partitions().iter().map(|partition| self.retain((topic, &kept), partition)).collect()
     }
 
-    fn retain(&self, topic: &Topic, partition: &Partition) -> Result<RetentionReport> {
+    fn retain(&self, (topic, kept): (&Topic, &Kept), partition: &Partition) -> Result<RetentionReport> {
+        kept.of(partition.number())?;
         partition.log().roll_if_idle(self.clock.now())?;
         // Before the partition is locked: groups lock in the other order, and sync.
         let drops_consumed = topic.settings().drops_consumed();

@@ -17,6 +17,7 @@ impl Partition {
 
     fn erase(&self, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<EraseReport> {
         self.refuse_internal()?;
+        self.before_removal()?;
         self.log().erase(key_matches).map_err(|error| error.in_partition(self.topic_partition()))
     }
 }
@@ -45,10 +46,10 @@ impl Topic {
         if self.settings().compaction().is_none() {
             return Err(Error::invalid("the topic's cleanup.policy is delete: it is not compacted"));
         }
-        self.before_removal()?;
         let mut outcomes = Vec::new();
         for partition in self.partitions() {
-            let outcome = partition.compact(&|| self.compaction_of(&partition, Effort::Now));
+            let how = || self.compaction_of(&partition, Effort::Now);
+            let outcome = partition.before_removal().and_then(|()| partition.compact(&how));
             let goes_on = outcome.as_ref().map_or(ControlFlow::Continue(()), &mut progress);
             outcomes.push(outcome);
             if goes_on.is_break() {
@@ -103,7 +104,6 @@ impl Topic {
 
     fn erase_where(&self, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<Vec<EraseReport>> {
         let partitions = self.partitions();
-        self.before_removal()?;
         let outcomes: Vec<_> = partitions.iter().map(|partition| partition.erase(key_matches)).collect();
         outcomes.into_iter().collect()
     }

@@ -7,6 +7,11 @@ use crate::topic::topic::Topic;
 use crate::types::Offset;
 
 impl Partition {
+    /// Has what is to outlive its records need them no more.
+    pub(crate) fn before_removal(&self) -> Result<()> {
+        self.log().before_removal().map_err(|error| error.in_partition(self.topic_partition()))
+    }
+
     /// Removes what the policy does not keep, which is asked for when nobody can change the topic's settings.
     pub(crate) fn apply_retention(&self, ask: impl FnOnce() -> RetentionPolicy) -> Result<RetentionReport> {
         self.log().check_maintained()?;
@@ -26,7 +31,7 @@ impl Partition {
     /// where a sync has failed that says so, the partition is poisoned, and whether it is shows when the store is opened again.
     pub fn delete_records(&self, before: Offset) -> Result<DeleteReport> {
         self.refuse_internal()?;
-        self.log().before_removal()?;
+        self.before_removal()?;
         self.log().delete_records(before).map_err(|error| error.in_partition(self.topic_partition()))
     }
 }
@@ -39,18 +44,11 @@ impl Topic {
     /// # Errors
     /// The first failure of any partition; the others are done all the same.
     pub fn apply_retention(&self) -> Result<Vec<RetentionReport>> {
-        let partitions = self.partitions();
-        self.before_removal()?;
-        let outcomes =
-            partitions.iter().map(|partition| partition.apply_retention(|| self.settings().retention()));
-        let outcomes: Vec<_> = outcomes.collect();
+        let retain = |partition: Partition| {
+            partition.before_removal()?;
+            partition.apply_retention(|| self.settings().retention())
+        };
+        let outcomes: Vec<_> = self.partitions().into_iter().map(retain).collect();
         outcomes.into_iter().collect()
-    }
-
-    /// Has what is to outlive records need them no more.
-    pub(super) fn before_removal(&self) -> Result<()> {
-        self.partitions().first().map_or(Ok(()), |partition| {
-            partition.log().before_removal().map_err(|error| error.in_partition(partition.topic_partition()))
-        })
     }
 }

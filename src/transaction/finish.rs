@@ -19,7 +19,7 @@ use crate::transaction::names::{Named, OpenParts, Written};
 use crate::transaction::pieces::Place;
 use crate::transaction::round::Round;
 use crate::types::{Offset, TopicPartition};
-use crate::upkeep::{Chore, Reason};
+use crate::upkeep::{Chore, Otherwise, Reason};
 
 /// How many decisions may wait for their markers, before whoever makes one more writes those of all.
 const MOST_OUTSTANDING: usize = 1000;
@@ -336,10 +336,11 @@ impl EndsTransactions for Transactions {
 impl Chore for Transactions {
     fn run(self: Arc<Self>, _reason: Reason) -> Result<()> {
         self.outstanding.lock().is_awaited = false;
+        let again = Otherwise::new(|| self.remind());
         let is_any_open = self.expire();
         let finished = self.finish();
-        if is_any_open || !self.outstanding.lock().ended.is_empty() {
-            self.remind();
+        if !is_any_open && self.outstanding.lock().ended.is_empty() {
+            again.went_well();
         }
         finished
     }

@@ -1,10 +1,12 @@
 //! What nobody needs any more goes, record by record.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use annals::{Durability, Error, Record, Store, TopicConfig, TopicPartition, WhenFull};
-use annals_testing::Random;
+use annals_testing::{Call, Fault, FaultyFileSystem, Gate, MemoryFileSystem, Random, Times};
 
 use crate::world::{World, take};
 
@@ -177,4 +179,34 @@ fn what_was_delivered_later_rolls_no_segment_of_what_waits() {
     assert!(moved(&store).iter().all(|(start, _)| *start == 0));
     store.maintain().unwrap();
     assert!(moved(&store).iter().any(|(start, _)| *start > 0), "a round takes what was moved");
+}
+
+/// A topic that is to keep what its queues have done keeps it as soon as that is said, whatever is at work by then.
+#[test]
+fn nothing_that_is_done_goes_by_settings_that_were_replaced() {
+    let (disk, gate) = (FaultyFileSystem::over(Arc::new(MemoryFileSystem::new())), Arc::new(Gate::default()));
+    let store =
+        Store::builder("/store").file_system(Arc::clone(&disk) as _).maintain_by_hand().open().unwrap();
+    let config = TopicConfig::new().retention_until_consumed().segment_bytes(1024);
+    store.create_topic("log", config).unwrap();
+    for _ in 0..60 {
+        store.producer().send(Record::to("log").value("something to do")).unwrap();
+    }
+    let before = offsets(&store);
+    let mut worker = store.queue("log", "one").unwrap();
+    for message in worker.take(50, Duration::ZERO).unwrap() {
+        if message.offset % 2 == 1 {
+            message.ack().unwrap();
+        }
+    }
+    disk.fail(&[Call::Create], ".cleaned", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
+    thread::scope(|scope| {
+        let dropping = scope.spawn(|| store.drop_done("log"));
+        gate.await_arrival();
+        store.alter_topic("log", TopicConfig::new().unset("annals.retention.consumed")).unwrap();
+        gate.open();
+        let dropped = dropping.join().unwrap();
+        assert!(dropped.as_ref().is_ok_and(|reports| reports[0].records == 0), "{dropped:?}");
+    });
+    assert_eq!(offsets(&store), before);
 }

@@ -13,6 +13,8 @@ mod enqueue;
 #[cfg(test)]
 mod ids;
 #[cfg(test)]
+mod ids_kept;
+#[cfg(test)]
 mod kills;
 #[cfg(test)]
 mod later;
@@ -26,6 +28,8 @@ mod model;
 mod once_later;
 #[cfg(test)]
 mod order;
+#[cfg(test)]
+mod panics;
 #[cfg(test)]
 mod passed;
 #[cfg(test)]

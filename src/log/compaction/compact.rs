@@ -179,7 +179,7 @@ impl Log {
         let facts = self.facts(writer)?;
         let state = writer.phase.state().ok_or_else(|| self.closed())?;
         let times = effective_times(&facts, config.now);
-        let limit = self.finished().min(self.kept_from.load(Ordering::Acquire));
+        let limit = self.finished().min(self.kept_from.load(Ordering::Acquire)).min(self.needed_from());
         let (segments, cleaned_until) = (&state.sealed, state.cleaned_until);
         let sealed = Sealed { segments, times: &times, cleaned_until, limit };
         Ok(measure(&sealed, config))

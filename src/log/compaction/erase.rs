@@ -8,6 +8,7 @@ use crate::format::RawRecord;
 use crate::log::compaction::rewrite::{Rewrite, Rewriter, Source};
 use crate::log::compaction::sieve::{OtherKeys, OtherOffsets, Sieve};
 use crate::log::compaction::swap::Swap;
+use crate::log::config::LogConfig;
 use crate::log::log::Log;
 use crate::log::read::{BelowStart, FetchLimits, Isolation, OnDamage, Reader, Visibility};
 use crate::log::table::edit::Edit;
@@ -67,8 +68,12 @@ impl Log {
     }
 
     /// Removes the records at these offsets, ranges in order that do not touch. The active segment is sealed where it has some of
-    /// them. After an error some may be left: call again.
-    pub(crate) fn remove_offsets(self: &Arc<Self>, ranges: &[RangeInclusive<Offset>]) -> Result<EraseReport> {
+    /// them. After an error some may be left: call again; and where the log has other settings than those, if any are given.
+    pub(crate) fn remove_offsets(
+        self: &Arc<Self>,
+        ranges: &[RangeInclusive<Offset>],
+        settings: Option<&Arc<LogConfig>>,
+    ) -> Result<EraseReport> {
         let _rewriting = self.rewriting.lock();
         self.check_going_on()?;
         let active = self.segment_list().iter().last().map_or(0, |active| active.base());
@@ -76,7 +81,7 @@ impl Log {
             self.roll()?;
         }
         let most = if ranges.is_empty() { 0 } else { usize::MAX };
-        let report = self.sift(&OtherOffsets(ranges), most)?;
+        let report = self.sift_by(&OtherOffsets(ranges), most, settings)?;
         self.remove_obsolete_or_owe();
         self.note_reclaimed(report.bytes);
         Ok(report)
@@ -105,10 +110,23 @@ impl Log {
 
     /// Rewrites each of the first `most` sealed segments without what the sieve lets go.
     pub(super) fn sift(&self, sieve: &dyn Sieve, most: usize) -> Result<EraseReport> {
+        self.sift_by(sieve, most, None)
+    }
+
+    /// The same, as long as the log has these settings.
+    fn sift_by(
+        &self,
+        sieve: &dyn Sieve,
+        most: usize,
+        settings: Option<&Arc<LogConfig>>,
+    ) -> Result<EraseReport> {
         let topic_partition = self.topic_partition.clone();
         let mut report = EraseReport { topic_partition, records: 0, segments: 0, bytes: 0 };
         let mut rewriter = Rewriter::new(self, sieve);
         for source in self.sources()?.into_iter().take(most) {
+            if settings.is_some_and(|settings| !Arc::ptr_eq(settings, &self.config())) {
+                break;
+            }
             let before = source.summary.bytes;
             let run = [source];
             let rewritten = match rewriter.rewrite(&run) {
@@ -122,7 +140,7 @@ impl Log {
             }
             if let Rewrite::Changed(replacement) = rewritten {
                 let after = replacement.new.as_ref().map_or(0, |new| new.summary.bytes);
-                if self.swap(&run, replacement.new, None)? == Swap::Done {
+                if self.swap(&run, replacement.new, settings)? == Swap::Done {
                     report.records += replacement.removed_records;
                     report.segments += 1;
                     report.bytes += before.saturating_sub(after);

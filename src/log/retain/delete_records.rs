@@ -41,11 +41,6 @@ pub struct DeleteReport {
 }
 
 impl Log {
-    /// Has what the layers above know of records that may go, and that is to outlive them, need them no more. Called under no lock.
-    pub(crate) fn before_removal(&self) -> Result<()> {
-        self.clearing.before_removal(&self.topic_partition)
-    }
-
     /// Deletes everything below `before`; an offset at or below the start deletes nothing. Nothing below `before` can be
     /// read again, whatever crashes, and its bytes are gone: whole segments are removed, and the one in which the log now
     /// starts is rewritten without the batches that lie wholly below. The batch that holds `before` stays whole.

@@ -1,6 +1,7 @@
-//! What goes from the front of a log: [`retention`] decides, [`removal`] does; [`delete_records`] is told.
+//! What goes from the front of a log: [`retention`] decides, [`removal`] does; [`delete_records`] is told; `needed` asks those above.
 
 pub(in crate::log) mod delete_records;
+mod needed;
 pub(in crate::log) mod removal;
 pub(in crate::log) mod retention;
 

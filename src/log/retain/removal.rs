@@ -164,7 +164,7 @@ impl Log {
         self.segment_list().iter().map(|segment| segment.base()).collect()
     }
 
-    /// Why segments may go now. One in which a transaction without an end has records stays, and all after it.
+    /// Why segments may go now. One in which a transaction without an end has records, or a layer above needs some, stays, and all after it.
     fn removable_now(
         &self,
         facts: &[SegmentFacts],
@@ -172,8 +172,8 @@ impl Log {
         moment: &Moment,
     ) -> Vec<RemovalReason> {
         let mut reasons = removable(facts, policy, moment);
-        let finished = self.finished();
-        reasons.truncate(facts.iter().take_while(|segment| segment.next_offset <= finished).count());
+        let may_go = self.finished().min(self.needed_from());
+        reasons.truncate(facts.iter().take_while(|segment| segment.next_offset <= may_go).count());
         reasons
     }
 

@@ -155,7 +155,7 @@ impl Log {
     }
 
     /// The same for others: what is lost is told to whoever has sent it.
-    pub(in crate::log) fn flush_for_others(self: &Arc<Self>) -> Result<()> {
+    pub(crate) fn flush_for_others(self: &Arc<Self>) -> Result<()> {
         self.flush_and(|| Ok(()))
     }
 

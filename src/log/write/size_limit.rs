@@ -97,6 +97,7 @@ impl Log {
     ) -> Result<Admitted<'_>> {
         let mut waiting: Option<Blocked<'_>> = None;
         let mut turn = None;
+        let mut may_drop = false;
         loop {
             // Read before looking: room made after this look ends the sleep below.
             let seen = waiting.as_ref().map(|waiting| waiting.signal.raised());
@@ -122,7 +123,14 @@ impl Log {
             drop(accumulator);
             match (limit.when_full, &mut waiting, seen) {
                 (WhenFull::Fail, ..) => return Err(self.full(&limit)),
+                (WhenFull::DropOldest, ..) if !may_drop => {
+                    // Under no lock, and for whatever is there now: what comes later is asked for again.
+                    turn = None;
+                    self.before_removal()?;
+                    may_drop = true;
+                }
                 (WhenFull::DropOldest, ..) => {
+                    may_drop = false;
                     self.drop_oldest(bytes, &limit)?;
                     // What a transaction without an end has written stays, and all behind it.
                     if self.bytes() + bytes > limit.max_bytes && self.finished() < self.end() {

@@ -1,6 +1,7 @@
 //! A `.keyindex` as readers look things up in it: page by page, each checked before it is believed.
 
 use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -208,13 +209,37 @@ impl KeyPages for Pages<'_> {
     }
 }
 
+/// A file that is being made. Nothing is written to it once its segment has left the log.
+pub(super) struct Begun<'a> {
+    file: &'a File,
+    walk: &'a dyn Walk,
+}
+
+impl Begun<'_> {
+    pub(super) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    pub(super) fn read_up_to(&self, buffer: &mut [u8], position: u64) -> Result<usize> {
+        self.file.read_up_to(buffer, position)
+    }
+
+    pub(super) fn write_at(&self, bytes: &[u8], position: u64) -> Result<()> {
+        self.walk.unless_left(&mut || self.file.write_at(bytes, position))
+    }
+
+    pub(super) fn set_len(&self, len: u64) -> Result<()> {
+        self.walk.unless_left(&mut || self.file.set_len(len))
+    }
+}
+
 /// Writes the file of the segment of that base, without a sync: what a crash leaves of it is known by its checksums. It gets its name
 /// when all of it is there, unless the segment has left the log.
 pub(super) fn write_file(
     directory: &Directory,
     base: Offset,
     walk: &dyn Walk,
-    fill: impl FnOnce(&File) -> Result<()>,
+    fill: impl FnOnce(&Begun<'_>) -> Result<()>,
 ) -> Result<()> {
     let name = segment_file_name(base, SegmentFile::KeyIndex);
     let unnamed = format!("{name}.new");
@@ -225,7 +250,7 @@ pub(super) fn write_file(
         file = Some(directory.open(&unnamed, OpenMode::CreateNew)?);
         Ok(())
     })?;
-    let filled = file.as_ref().map_or(Ok(()), fill);
+    let filled = file.as_ref().map_or(Ok(()), |file| fill(&Begun { file, walk }));
     let named = filled.and_then(|()| walk.unless_left(&mut || directory.rename(&unnamed, &name)));
     if named.is_err() {
         // What cannot be removed now is removed by the next attempt, or with the segment.

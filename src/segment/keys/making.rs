@@ -8,8 +8,8 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use crate::error::{Error, Result};
 use crate::format::{KeyEntry, KeyIndexEncoder, KeyStamp, Malformed, PAGE_BYTES, TermHash};
-use crate::io::{Directory, File};
-use crate::segment::keys::file::write_file;
+use crate::io::Directory;
+use crate::segment::keys::file::{Begun, write_file};
 use crate::segment::keys::growing::Growing;
 use crate::segment::keys::hit::{Hit, HitRange, Take};
 use crate::types::Offset;
@@ -37,7 +37,7 @@ pub(super) fn make(directory: &Directory, stamp: KeyStamp, walk: &dyn Walk) -> R
     write_file(directory, stamp.base, walk, |file| fill(directory, file, stamp, walk))
 }
 
-fn fill(directory: &Directory, file: &File, stamp: KeyStamp, walk: &dyn Walk) -> Result<()> {
+fn fill(directory: &Directory, file: &Begun<'_>, stamp: KeyStamp, walk: &dyn Walk) -> Result<()> {
     let most = walk.most_terms();
     let (mut sorted, mut count) = (Vec::new(), 0_usize);
     walk.each(stamp.next_offset, &mut |entry| {
@@ -78,7 +78,7 @@ type Put<'a> = dyn FnMut(&KeyEntry) -> Result<()> + 'a;
 /// Writes the file of the entries that `each` hands out.
 fn encode(
     directory: &Directory,
-    file: &File,
+    file: &Begun<'_>,
     (stamp, entries, hashes): (KeyStamp, usize, usize),
     each: &mut dyn FnMut(&mut Put<'_>) -> Result<()>,
 ) -> Result<()> {
@@ -95,7 +95,7 @@ fn encode(
 
 /// Sorted runs of entries in a file.
 struct Runs<'a> {
-    file: &'a File,
+    file: &'a Begun<'a>,
     /// Where each begins and ends.
     places: Vec<std::ops::Range<u64>>,
     /// Entries that are held in memory at once, at most.
@@ -103,7 +103,7 @@ struct Runs<'a> {
 }
 
 impl<'a> Runs<'a> {
-    fn put_down((file, begin): (&'a File, u64), until: Offset, walk: &dyn Walk) -> Result<Self> {
+    fn put_down((file, begin): (&'a Begun<'a>, u64), until: Offset, walk: &dyn Walk) -> Result<Self> {
         let most = walk.most_terms().max(1);
         let mut runs = Self { file, places: Vec::new(), most };
         let (mut chunk, mut at) = (Vec::with_capacity(most), begin);
@@ -159,7 +159,7 @@ impl<'a> Runs<'a> {
 
 /// One run, as it is read.
 struct Run<'a> {
-    file: &'a File,
+    file: &'a Begun<'a>,
     /// What was not read yet.
     rest: std::ops::Range<u64>,
     /// Bytes that are read at once.
@@ -169,7 +169,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(file: &'a File, rest: std::ops::Range<u64>, entries: usize) -> Self {
+    fn new(file: &'a Begun<'a>, rest: std::ops::Range<u64>, entries: usize) -> Self {
         Self { file, rest, stretch: entries * KeyEntry::LEN, bytes: Vec::new(), at: 0 }
     }
 

@@ -69,11 +69,7 @@ impl Work {
     /// The calls at which the end has to wait. A sync of an append holds the file and not its name: it changes nothing, and what
     /// it syncs may be gone.
     fn holds(self, call: Call) -> bool {
-        match self {
-            // What is written has no name yet, or none any more.
-            Self::KeyIndex => matches!(call, Call::Create | Call::Rename | Call::Remove),
-            _ => Call::MUTATING.contains(&call) && (self, call) != (Self::Append, Call::Sync),
-        }
+        Call::MUTATING.contains(&call) && (self, call) != (Self::Append, Call::Sync)
     }
 
     /// The files that it changes.

@@ -13,4 +13,5 @@ mod named;
 mod room;
 mod seen;
 mod together;
+mod undecided;
 mod verify;

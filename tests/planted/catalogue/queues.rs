@@ -15,6 +15,62 @@ const STATES: Tests = tests("lib", &["share::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "ids-of-a-poisoned-partition-hold-up-others",
+        file: "src/share/id_log.rs",
+        good: "failed.insert(one.partition.number(), log.explain(error));",
+        bad: "return Err(log.explain(error));",
+        caught_by: &[tests("queue", &["ids_kept::a_partition", "ids_kept::ids_behind"])],
+    },
+    Bug {
+        name: "ids-written-tell-what-a-producer-has-lost",
+        file: "src/share/id_log.rs",
+        good: "log.flush_for_others()",
+        bad: "log.flush()",
+        caught_by: &[tests("queue", &["ids_kept::a_record_lost"])],
+    },
+    Bug {
+        name: "retention-ends-where-ids-cannot-be-read",
+        file: "src/share/id_log.rs",
+        good: "Err(error) if self.is_broken(&error) => return",
+        bad: "Err(error) if self.is_broken(&error) && false => return",
+        caught_by: &[tests("queue", &["ids_kept::retention_goes_on"])],
+    },
+    Bug {
+        name: "full-partition-drops-records-before-their-ids-are-written",
+        file: "src/log/write/size_limit.rs",
+        good: "self.before_removal()?;",
+        bad: "",
+        caught_by: &[tests("queue", &["ids_kept::ids_outlive_records_that_a_full"])],
+    },
+    Bug {
+        name: "retention-takes-records-whose-ids-came-after-it-asked",
+        file: "src/log/retain/removal.rs",
+        good: "self.finished().min(self.needed_from())",
+        bad: "self.finished()",
+        caught_by: &[tests("queue", &["ids_kept::no_record_goes"])],
+    },
+    Bug {
+        name: "compaction-takes-records-whose-ids-came-after-it-asked",
+        file: "src/log/compaction/compact.rs",
+        good: ".min(self.needed_from());",
+        bad: ";",
+        caught_by: &[tests("queue", &["ids_kept::no_record_goes"])],
+    },
+    Bug {
+        name: "record-for-later-forgotten-after-a-panic",
+        file: "src/upkeep/otherwise.rs",
+        good: "if !self.is_well {",
+        bad: "if !self.is_well && !std::thread::panicking() {",
+        caught_by: &[tests("queue", &["panics::a_record_for_later"]), tests("queue", &["panics::ends_of"])],
+    },
+    Bug {
+        name: "done-messages-go-by-replaced-settings",
+        file: "src/share/done.rs",
+        good: "log.remove_offsets(&ranges, Some(&settings))",
+        bad: "log.remove_offsets(&ranges, Some(&settings).filter(|_| false))",
+        caught_by: &[tests("queue", &["done::nothing_that_is_done"])],
+    },
+    Bug {
         name: "group-loses-its-queues-before-a-refusal-of-its-deletion",
         file: "src/store/store.rs",
         good: "self.inner.groups.delete(group, || self.inner.queues.delete(group))",
@@ -115,8 +171,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "id-forgotten-with-its-record",
         file: "src/share/id_log.rs",
-        good: "self.write_pending(&mut ring, (topic.id(), now))?;",
-        bad: "",
+        good: "let failed = self.write_pending(ring, (topic.id(), now))?;",
+        bad: "let failed = Failed::new();",
         caught_by: &[ENQUEUE],
     },
     Bug {

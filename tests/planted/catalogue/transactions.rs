@@ -18,6 +18,27 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("interface", &["transactions::goes_back::"])],
     },
     Bug {
+        name: "offsets-committed-behind-an-undecided-step",
+        file: "src/group/pending.rs",
+        good: "Outcome::Unknown => self.committed.doubts.add(&group, &place, topic_id),",
+        bad: "Outcome::Unknown => _ = (group, place, topic_id),",
+        caught_by: &[tests("interface", &["transactions::undecided"])],
+    },
+    Bug {
+        name: "offsets-of-an-awaited-commit-that-failed-taken-for-committed",
+        file: "src/transaction/committing.rs",
+        good: "this.doubts.drain(..).for_each(|doubt| doubt());",
+        bad: "this.doubts.clear();",
+        caught_by: &[tests("interface", &["transactions::undecided"])],
+    },
+    Bug {
+        name: "commit-by-hand-behind-an-undecided-step",
+        file: "src/group/commit.rs",
+        good: "decided => decided?,",
+        bad: "_ => {}",
+        caught_by: &[tests("interface", &["transactions::undecided"])],
+    },
+    Bug {
         name: "offsets-of-a-consumer-in-two-transactions",
         file: "src/group/endings.rs",
         good: "if self.is_claimed.swap(true, Ordering::AcqRel) {",
@@ -251,8 +272,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "offsets-of-a-refused-transaction-count",
         file: "src/group/pending.rs",
-        good: "if outcome == Outcome::Applied {",
-        bad: "if outcome != Outcome::Unknown {",
+        good: "Outcome::Applied => self.committed.set(&group, &place, commit),",
+        bad: "_ if outcome != Outcome::Unknown => self.committed.set(&group, &place, commit),",
         caught_by: &[tests("lib", &["transaction::tests::deciding"])],
     },
     Bug {

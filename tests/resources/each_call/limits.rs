@@ -38,6 +38,8 @@ pub(super) enum Held {
 
 /// Pages of the region that takes all maps: more than the system gives.
 const MOST_MAPS: usize = 1 << 17;
+/// Pages of the part of it that comes and goes with the limit: taking all of them each time would take minutes.
+const LAST_MAPS: usize = 1 << 13;
 const PAGE: usize = 4096;
 /// What the program may allocate under a limit.
 const HEAP: usize = 128 << 20;
@@ -57,6 +59,13 @@ pub(super) fn prepare(limit: Limit) {
         assert_eq!(done, 1);
     }
     drop(vec![1_u8; HEAP]);
+    if limit == Limit::Maps {
+        let (region, split) = take_maps(MOST_MAPS);
+        // SAFETY: these pages are of the region, and nobody has an address in them.
+        #[expect(unsafe_code, reason = "std maps nothing")]
+        let code = unsafe { libc::munmap(region.byte_add((split - LAST_MAPS) * PAGE), LAST_MAPS * PAGE) };
+        assert_eq!(code, 0);
+    }
 }
 
 /// The limit holds until what is returned is dropped.
@@ -77,7 +86,7 @@ pub(super) fn impose(limit: Limit, dir: &Path) -> Held {
             set(libc::RLIMIT_AS, address_space());
             Held::Limit(libc::RLIMIT_AS)
         }
-        Limit::Maps => take_all_maps(),
+        Limit::Maps => Held::Region(take_maps(2 * LAST_MAPS).0, 2 * LAST_MAPS * PAGE),
         Limit::Space => {
             let path = dir.join("of somebody else");
             let mut file = File::create(&path).unwrap();
@@ -112,23 +121,25 @@ fn set(resource: libc::__rlimit_resource_t, to: u64) {
     assert_eq!(codes, (0, 0));
 }
 
-/// One region whose pages may in turn be read and not: as many maps as the system gives.
-fn take_all_maps() -> Held {
-    let len = MOST_MAPS * PAGE;
+/// One region whose pages may in turn be read and not: as many maps as the system gives. Returns how many pages it came to.
+fn take_maps(pages: usize) -> (*mut libc::c_void, usize) {
+    let len = pages * PAGE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: new memory, at an address of the system's choice, which nobody uses.
     #[expect(unsafe_code, reason = "std maps nothing")]
     let region = unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
     assert_ne!(region, libc::MAP_FAILED);
-    for page in (1..MOST_MAPS).step_by(2) {
+    let mut split = 1;
+    while split + 1 < pages {
         // SAFETY: the page is one of the region.
         #[expect(unsafe_code, reason = "std maps nothing")]
-        let code = unsafe { libc::mprotect(region.byte_add(page * PAGE), PAGE, libc::PROT_READ) };
+        let code = unsafe { libc::mprotect(region.byte_add(split * PAGE), PAGE, libc::PROT_READ) };
         if code != 0 {
             break;
         }
+        split += 2;
     }
-    Held::Region(region, len)
+    (region, split)
 }
 
 impl Drop for Held {

@@ -1,0 +1,86 @@
+//! What a panic of a clock or a file system of the program's own leaves of what is done in the background.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use annals::io::{Clock, SystemClock};
+use annals::{Record, Store, Timestamp, TopicConfig};
+use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, PLANTED, Times};
+
+/// Shows the time so often, then panics once.
+#[derive(Debug)]
+struct FragileClock {
+    left: AtomicI64,
+}
+
+impl Clock for FragileClock {
+    fn now(&self) -> Timestamp {
+        assert!(self.left.fetch_sub(1, Ordering::SeqCst) != 0, "{PLANTED}");
+        SystemClock.now()
+    }
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Nobody sends another record for later, and the store stays open.
+#[test]
+fn a_record_for_later_is_delivered_after_a_panic_of_the_clock() {
+    let stores: Vec<_> = (0..10)
+        .map(|calls| {
+            let clock = Arc::new(FragileClock { left: AtomicI64::new(-1) });
+            let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
+            let store = builder.clock(Arc::clone(&clock) as _).open().unwrap();
+            let jobs = store.create_topic("jobs", TopicConfig::new()).unwrap().partition(0).unwrap();
+            store
+                .schedule()
+                .deliver_after(Record::to("jobs").value("x"), Duration::from_millis(300))
+                .unwrap();
+            clock.left.store(calls, Ordering::SeqCst);
+            (store, jobs)
+        })
+        .collect();
+    for (calls, (store, jobs)) in stores.iter().enumerate() {
+        wait_until(&format!("after {calls} calls"), || {
+            jobs.end() > 0
+                || store
+                    .stats()
+                    .unwrap()
+                    .topics
+                    .iter()
+                    .any(|topic| topic.partitions.iter().any(|one| one.poisoned_by.is_some()))
+        });
+    }
+    assert!(stores.iter().any(|(store, _)| store.stats().unwrap().callback_panics > 0), "none has panicked");
+}
+
+/// Another transaction, which waits for its end beside the one that is at work when it comes, has it all the same.
+#[test]
+fn ends_of_transactions_are_written_after_a_panic_of_the_file_system() {
+    let faulty = FaultyFileSystem::over(Arc::new(MemoryFileSystem::new()));
+    let builder = Store::builder("/store").file_system(Arc::clone(&faulty) as _);
+    let store = builder.sync_every(Duration::from_secs(3600)).open().unwrap();
+    let jobs = store.create_topic("jobs", TopicConfig::new().partitions(4)).unwrap();
+    for partitions in [[0, 1], [2, 3]] {
+        let mut tx = store.transaction(&format!("to {partitions:?}")).unwrap();
+        for partition in partitions {
+            tx.send(Record::to("jobs").value("x").partition(partition)).unwrap();
+        }
+        tx.commit().unwrap();
+    }
+    // The first end of all.
+    faulty.fail(&[Call::Write], "jobs-0/00000000000000000000.log", (0, Times::Once), Fault::Panic);
+    for number in 1..4 {
+        let log = jobs.partition(number).unwrap();
+        wait_until(&format!("the end in partition {number}"), || log.end() == 2);
+    }
+    assert!(jobs.partition(0).unwrap().flush().is_err(), "nobody knows what it holds");
+    assert_eq!(store.stats().unwrap().callback_panics, 1);
+}
