@@ -95,6 +95,28 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "Phase::Commits => {}",
         caught_by: &[tests("crash", &["half_written::"])],
     },
+    // Names of producers.
+    Bug {
+        name: "transaction-with-the-name-of-a-producer",
+        file: "src/transaction/builder.rs",
+        good: "if name.starts_with(PRODUCER) {",
+        bad: "if name.starts_with(PRODUCER) && name.is_empty() {",
+        caught_by: &[tests("interface", &["transactions::named"])],
+    },
+    Bug {
+        name: "decision-taken-for-the-id-of-a-producer",
+        file: "src/transaction/decisions.rs",
+        good: "if state.status == TransactionStatus::Empty {",
+        bad: "if state.status == TransactionStatus::Empty || state.producer_id > 0 {",
+        caught_by: &[tests("lib", &["transaction::tests::named"])],
+    },
+    Bug {
+        name: "id-of-a-producer-that-a-decision-covers-not-noted-again",
+        file: "src/transaction/decisions.rs",
+        good: "self.register(&name, *registered)?;",
+        bad: "drop(registered);",
+        caught_by: &[tests("lib", &["transaction::tests::named"])],
+    },
     // Transactions.
     Bug {
         name: "decision-of-an-earlier-life-not-kept",
