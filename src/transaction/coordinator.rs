@@ -16,7 +16,7 @@ use crate::transaction::finish::Outstanding;
 use crate::transaction::ids::ProducerId;
 use crate::transaction::in_hand::Turns;
 use crate::transaction::named_producer::{NamedProducer, Registered};
-use crate::transaction::names::{NameState, Named, OpenParts};
+use crate::transaction::names::{NameState, Named, OpenParts, make_room};
 use crate::transaction::pieces::Pieces;
 use crate::transaction::recovery::{Recovered, TakenBack};
 use crate::transaction::resting::Resting;
@@ -118,6 +118,7 @@ impl Transactions {
             match names.get(name) {
                 Some(named) => Arc::clone(named),
                 None => {
+                    make_room(&mut names);
                     let shared: Arc<str> = name.into();
                     let named = Arc::new(Named::new(Arc::clone(&shared)));
                     names.insert(shared, Arc::clone(&named));
