@@ -95,6 +95,35 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "Phase::Commits => {}",
         caught_by: &[tests("crash", &["half_written::"])],
     },
+    // Names of producers.
+    Bug {
+        name: "transaction-with-the-name-of-a-producer",
+        file: "src/transaction/builder.rs",
+        good: "if name.starts_with(PRODUCER) {",
+        bad: "if name.starts_with(PRODUCER) && name.is_empty() {",
+        caught_by: &[tests("interface", &["transactions::named"])],
+    },
+    Bug {
+        name: "decision-taken-for-the-id-of-a-producer",
+        file: "src/transaction/decisions.rs",
+        good: "if state.status == TransactionStatus::Empty {",
+        bad: "if state.status == TransactionStatus::Empty || state.producer_id > 0 {",
+        caught_by: &[tests("lib", &["transaction::tests::named"])],
+    },
+    Bug {
+        name: "id-of-a-producer-that-a-decision-covers-not-noted-again",
+        file: "src/transaction/decisions.rs",
+        good: "self.register(&name, *registered)?;",
+        bad: "drop(registered);",
+        caught_by: &[tests("lib", &["transaction::tests::named"])],
+    },
+    Bug {
+        name: "partition-of-another-store-looked-at",
+        file: "src/transaction/coordinator.rs",
+        good: "Ok(own) if Arc::ptr_eq(own.log(), partition.log()) => Ok(()),",
+        bad: "Ok(_) => Ok(()),",
+        caught_by: &[tests("interface", &["transactions::together"])],
+    },
     // Transactions.
     Bug {
         name: "decision-of-an-earlier-life-not-kept",
