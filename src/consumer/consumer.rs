@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::group::{Endings, Group, Groups, Owned};
 use crate::io::Process;
 use crate::log::Signal;
-use crate::topic::Topics;
+use crate::topic::{Topics, refuse_group};
 use crate::types::TopicPartition;
 
 /// Reads records, as a member of a group ([`subscribe`](Self::subscribe)) or of partitions it chooses itself
@@ -76,6 +76,7 @@ impl Consumer {
     pub(super) fn new(builder: ConsumerBuilder) -> Result<Self> {
         let ConsumerBuilder { topics, groups, settings } = builder;
         topics.check_open()?;
+        settings.group.as_deref().map_or(Ok(()), refuse_group)?;
         let group = settings.group.as_deref().map(|name| groups.take(name)).transpose()?;
         let member = groups.new_member(&settings.client_id);
         let auto_commit = AutoCommit::new(settings.auto_commit);

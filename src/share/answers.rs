@@ -158,7 +158,7 @@ pub(super) fn lock_lost(place: &Place, inner: &SlotInner, offset: Offset) -> Err
             "its lock has run out, and the message waits to be handed out again"
         }
         Some(RunState::Acknowledged | RunState::Archived) | None => {
-            "its lock has run out, and the message was handed out again, and done or given up"
+            "its lock has run out, and the message is done or given up"
         }
     };
     Error::LockLost { partition, offset, reason }

@@ -13,7 +13,7 @@ use crate::share::letter::{
     TOPIC_HEADER, VALUE_HEADER, take_own,
 };
 use crate::share::message::Message;
-use crate::share::queues::Queues;
+use crate::share::queues::{Queues, check_group};
 use crate::share::worker::Worker;
 use crate::topic::OwnedRecord;
 use crate::transaction::TransactionBuilder;
@@ -23,7 +23,8 @@ use crate::types::{Offset, Record};
 pub(super) const REDRIVE_HEADER: &str = "annals.redrive.group";
 
 /// The dead letters of a queue. They are a queue themselves: a letter that is taken is nobody else's until it is sent back, discarded or
-/// dropped, and one that was sent back or discarded does not come again.
+/// dropped, and one that was sent back or discarded does not come again: after a kill of the process. A power cut may bring it back, and then takes along the
+/// message that was sent back, where neither is on the disk: [`Producer::flush`](crate::Producer::flush) sees to that.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -132,6 +133,7 @@ impl DeadLetter {
 impl DeadLetters {
     pub(crate) fn of_queue(queues: Arc<Queues>, topic: &str, group: &str) -> Result<Self> {
         queues.topics.check_open()?;
+        check_group(group)?;
         let own = own_name(topic, group);
         let mut letters = Self::new(queues, &own, (topic, group));
         if !letters.find()? {

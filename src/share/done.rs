@@ -35,10 +35,11 @@ impl Queues {
         if !topic.settings().drops_consumed() {
             return log.remove_offsets(&[], None);
         }
-        let slots = self.of_topic(partition.topic_id());
-        let mut slots = slots.iter().filter(|slot| slot.name.partition == partition.number());
-        let Some(first) = slots.next() else { return log.remove_offsets(&[], None) };
-        let done = slots.fold(done(first), |all, slot| common(&all, &done(slot)));
+        let slots = self.of_partition(partition).into_values();
+        let ranges = slots.map(|slot| slot.map_or_else(Ranges::new, |slot| done(&slot)));
+        let Some(done) = ranges.reduce(|all, one| common(&all, &one)) else {
+            return log.remove_offsets(&[], None);
+        };
         // After that look: the id of what is done by then was sent before.
         partition.before_removal()?;
         // What is deleted is gone whatever crashes: so must be there what it is deleted for.

@@ -11,9 +11,9 @@ use crate::share::backlog::Backlogs;
 use crate::share::holds::Holds;
 use crate::share::id_log::SharedRing;
 use crate::share::ids::{ID_HEADER, Ids, Window, encode};
-use crate::share::queues::Queues;
+use crate::share::queues::{Queues, check_group};
 use crate::share::runs::length;
-use crate::topic::{Partition, RecordMetadata, Topic};
+use crate::topic::{Partition, RecordMetadata, Topic, refuse_write};
 use crate::types::{Durability, Offset, Record, Timestamp};
 
 /// How long a sender waits for room.
@@ -99,12 +99,15 @@ impl EnqueuerBuilder {
     /// Makes the enqueuer.
     ///
     /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidArgument`](Error::InvalidArgument) for [`WhenFull::DropOldest`] and for a window of no time or no ids,
+    /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidName`](Error::InvalidName) for a limit of a group that can have no queue,
+    /// [`InvalidArgument`](Error::InvalidArgument) for a topic of the store's own, for [`WhenFull::DropOldest`] and for a window of no time or no ids,
     /// [`Io`](Error::Io), [`Corrupt`](Error::Corrupt) of what it has to read.
     pub fn build(self) -> Result<Enqueuer> {
         let Self { queues, holds, topic, window, limits, durability } = self;
         queues.topics.check_open()?;
         let topic = queues.topics.get(&topic)?;
+        refuse_write(topic.is_internal(), topic.name())?;
+        limits.iter().try_for_each(|limit| check_group(&limit.group))?;
         if limits.iter().any(|limit| limit.when_full == WhenFull::DropOldest) {
             return Err(Error::invalid("a queue drops no message to make room for another"));
         }

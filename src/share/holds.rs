@@ -1,7 +1,7 @@
 //! Records that are to be delivered later: any number of them, for any time, in constant memory.
 //!
 //! They wait in a ladder of partitions of `__delayed_messages`. All records of one step wait equally long there, so the
-//! oldest is due first, and only that one is looked at. A record enters the highest step that is not too long for it; when it has
+//! oldest is due first, and only the first ones are looked at. A record enters the highest step that is not too long for it; when it has
 //! waited there it enters a lower one, and so on, and then goes to its topic. Each move is a transaction with the position in
 //! the step, so that a crash neither loses a record nor delivers it twice.
 
@@ -174,7 +174,7 @@ impl Holds {
         Ok(())
     }
 
-    /// Moves the oldest records of a step that have waited there, and notes when the next ones have.
+    /// Moves the oldest records of a step up to the last that has waited there, and notes when the next ones have.
     fn move_step(self: &Arc<Self>, moving: &mut Moving, number: u32, now: Timestamp) -> Result<()> {
         let Moving { group: Some(group), steps } = moving else { return Ok(()) };
         let Some(step) = usize::try_from(number).ok().and_then(|number| steps.get_mut(number)) else {
@@ -185,20 +185,13 @@ impl Holds {
         self.wakes.lock().clear(number);
         let (records, next) = self.read(step)?;
         let due_at = |record: &OwnedRecord| Wakes::due(number, record.timestamp);
-        let waiting = records.iter().position(|record| due_at(record) > now);
-        let (due, next) = match waiting.and_then(|at| records.get(at)) {
-            Some(first) => {
-                self.wakes.lock().lower(number, due_at(first));
-                (records.get(..waiting.unwrap_or(0)).unwrap_or_default(), first.offset)
-            }
-            None => {
-                if !records.is_empty() {
-                    // There may be more.
-                    self.wakes.lock().lower(number, now);
-                }
-                (records.as_slice(), next)
-            }
-        };
+        // Where the clock went back one is due before some in front of it: these enter other steps then, for as long as they have left.
+        let count = records.iter().rposition(|record| due_at(record) <= now).map_or(0, |last| last + 1);
+        let (due, waiting) = records.split_at_checked(count).unwrap_or_default();
+        let next = waiting.first().map_or(next, |first| first.offset);
+        // Of those that were not read none is due before, or there may be more.
+        let first = waiting.iter().map(due_at).min().or((!due.is_empty()).then_some(now));
+        first.into_iter().for_each(|at| self.wakes.lock().lower(number, at));
         if !due.is_empty() {
             self.move_records(group, step, ((due, next), now))?;
         }

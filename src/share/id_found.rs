@@ -130,7 +130,7 @@ pub(super) enum Reach {
 /// Ids that a ring does not know.
 #[derive(Debug, Default)]
 pub(super) struct Unknown {
-    /// Of records before the marks: they were sent before all that the ring knows. The first that was sent first; all of them are durable.
+    /// Of records before the marks, or older than what is written: they were sent before all that the ring knows. The first that was sent first; all of them are durable.
     pub(super) before: Vec<Sent>,
     /// Of records from the marks on, none of which is written; the first that was sent first.
     pub(super) missing: Vec<SentRecord>,
@@ -147,20 +147,27 @@ impl Unknown {
         let mut records = Vec::new();
         for partition in partitions {
             let Some(at) = partition.offset_for_time(begins)? else { continue };
-            let mark = ring.marks.get(&partition.number()).copied().unwrap_or(0);
-            let from = if reach == Reach::WholeWindow { at.offset } else { at.offset.max(mark) };
+            let from = match reach {
+                Reach::WholeWindow => at.offset,
+                Reach::FromMarks => at.offset.max(ring.unknown_from(partition.number())),
+            };
             records.extend(sent_from(partition, from)?);
         }
-        Ok(Self::of(records, ring))
+        Ok(Self::of(records, (ring, reach)))
     }
 
-    fn of(mut records: Vec<SentRecord>, ring: &Ring) -> Self {
+    fn of(mut records: Vec<SentRecord>, (ring, reach): (&Ring, Reach)) -> Self {
         // Of several partitions nobody knows which was first within a millisecond.
         records.sort_by_key(|one| one.latest);
         let mut known = ring.known();
         records.retain(|one| known.insert((one.at, one.hash)));
-        let is_before =
-            |one: &SentRecord| ring.marks.get(&one.partition.number()).is_some_and(|mark| one.offset < *mark);
+        // A narrower window has passed over what was too old for it, and no mark says so.
+        let written = ring.written.back().filter(|_| reach == Reach::WholeWindow);
+        let is_before = |one: &SentRecord| {
+            let is_durable = one.partition.durable() > one.offset;
+            ring.marks.get(&one.partition.number()).is_some_and(|mark| one.offset < *mark)
+                || is_durable && written.is_some_and(|(at, _)| one.latest < *at)
+        };
         let (before, missing): (Vec<_>, _) = records.into_iter().partition(is_before);
         Self { before: before.iter().map(|one| (one.at, one.hash)).collect(), missing }
     }

@@ -252,7 +252,11 @@ impl IdLog {
             self.put_before(ring, (topic.id(), wanted), before)?;
         }
         ring.window = Some(wanted);
-        missing.into_iter().map(Pending::of).for_each(|one| ring.push(one));
+        if is_wider {
+            ring.forget_passed();
+        }
+        // What an earlier life has left, and what a narrower window had no room or no time for.
+        ring.push_first(missing.into_iter().map(Pending::of));
         // After all that the window is to hold: as long as it is not written, the next life looks for that again.
         self.write_window(ring, topic.id(), stored)?;
         ring.is_whole = true;
@@ -302,13 +306,11 @@ impl IdLog {
             .map(|one| (one.at, one.hash))
             .collect();
         self.make_room(ring, (topic, now), ids.len())?;
-        let (count, marks) = (ids.len(), ring.marks_after(ids.len()));
+        let marks = ring.marks_after(ids.len());
         let mut entries = ring.entries(topic, &ids);
         entries.extend(mark_entries(topic, &marks));
         self.append(&entries)?;
-        ring.pending.drain(..count);
-        ring.marks.extend(marks);
-        ring.take_written(ids);
+        ring.written_with(marks, ids);
         Ok(())
     }
 
@@ -344,16 +346,15 @@ impl IdLog {
         let mut failed = Failed::new();
         ring.take_up_again();
         while !ring.pending.is_empty() {
-            let mut synced = BTreeSet::new();
-            for one in ring.pending.iter().take(MOST_AT_ONCE) {
-                if !one.is_durable() && synced.insert(one.partition.number()) {
-                    let log = one.partition.log();
-                    if let Err(error) = log.flush_for_others() {
-                        failed.insert(one.partition.number(), log.explain(error));
-                    }
+            let mut has_failed = false;
+            for (number, partition) in ring.not_durable(MOST_AT_ONCE) {
+                let log = partition.log();
+                if let Err(error) = log.flush_for_others() {
+                    failed.insert(number, log.explain(error));
+                    has_failed = true;
                 }
             }
-            if synced.iter().any(|number| failed.contains_key(number)) {
+            if has_failed {
                 ring.set_aside(|number| failed.contains_key(&number));
             }
             self.write_durable(ring, of)?;

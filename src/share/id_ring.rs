@@ -28,6 +28,8 @@ pub(super) struct Ring {
     pub(super) pending: VecDeque<Pending>,
     /// Those that were sent before and whose records cannot be made durable now: they hold up no others.
     aside: VecDeque<Pending>,
+    /// Of each partition the last one that was forgotten, for there were too many, and behind which the mark does not stand yet.
+    passed: BTreeMap<u32, Pending>,
     /// Partitions that keep the records of ids until these are written, durably.
     keeping: BTreeMap<u32, Partition>,
     /// The topic was looked through for those that an earlier life has not written.
@@ -87,10 +89,28 @@ impl Ring {
         self.keeping.entry(one.partition.number()).or_insert_with(|| one.partition.clone());
         self.pending.push_back(one);
         if self.aside.len().saturating_add(self.pending.len()) > self.most()
-            && self.aside.pop_front().is_none()
+            && let Some(oldest) = self.aside.pop_front().or_else(|| self.pending.pop_front())
         {
-            self.pending.pop_front();
+            self.passed.insert(oldest.partition.number(), oldest);
         }
+    }
+
+    /// The same of those that were sent before all that are not written, the first that was sent first.
+    pub(super) fn push_first(&mut self, before: impl Iterator<Item = Pending>) {
+        self.take_up_again();
+        let after = std::mem::take(&mut self.pending);
+        before.chain(after).for_each(|one| self.push(one));
+    }
+
+    /// Those that were forgotten are looked for again.
+    pub(super) fn forget_passed(&mut self) {
+        self.passed.clear();
+    }
+
+    /// From which record of a partition on there may be ids that this does not know, for a window that is no wider.
+    pub(super) fn unknown_from(&self, partition: u32) -> Offset {
+        let passed = self.passed.get(&partition).map_or(0, |one| one.offset.saturating_add(1));
+        self.marks.get(&partition).map_or(passed, |mark| passed.max(*mark))
     }
 
     /// Whether the first of those that are not written can be. Of a partition that is poisoned none can, before the store is opened again.
@@ -98,7 +118,16 @@ impl Ring {
         while self.pending.front().is_some_and(Pending::is_lost) {
             self.aside.extend(self.pending.pop_front());
         }
-        self.pending.front().is_some_and(Pending::is_durable)
+        // Behind those that were forgotten stand the marks that are written with it.
+        let are_passed = self.passed.values().all(|one| one.is_durable() || one.is_lost());
+        are_passed && self.pending.front().is_some_and(Pending::is_durable)
+    }
+
+    /// The partitions whose records have to be durable before so many are written, each once.
+    pub(super) fn not_durable(&self, count: usize) -> BTreeMap<u32, Partition> {
+        let all = self.passed.values().chain(self.pending.iter().take(count));
+        let waiting = all.filter(|one| !one.is_durable());
+        waiting.map(|one| (one.partition.number(), one.partition.clone())).collect()
     }
 
     /// Sets aside those of some partitions.
@@ -148,10 +177,21 @@ impl Ring {
         (self.next..).zip(ids).map(entry).collect()
     }
 
-    /// Where the marks are when the first of what is not written is.
+    /// Where the marks are when the first of what is not written is. What was forgotten before is behind them, too: the next life would take it
+    /// for newer than that.
     pub(super) fn marks_after(&self, count: usize) -> BTreeMap<u32, Offset> {
-        let written = self.pending.iter().take(count);
+        let passed = self.passed.values().filter(|one| one.is_durable());
+        let written = passed.chain(self.pending.iter().take(count));
         written.map(|one| (one.partition.number(), one.offset.saturating_add(1))).collect()
+    }
+
+    /// The first of what is not written is, and so are the marks.
+    pub(super) fn written_with(&mut self, marks: BTreeMap<u32, Offset>, ids: Vec<Sent>) {
+        self.pending.drain(..ids.len().min(self.pending.len()));
+        self.marks.extend(marks);
+        let marks = &self.marks;
+        self.passed.retain(|number, one| marks.get(number).is_none_or(|mark| *mark <= one.offset));
+        self.take_written(ids);
     }
 
     /// They are written.

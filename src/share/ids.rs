@@ -68,10 +68,12 @@ pub(super) struct Ids {
 }
 
 impl Ids {
-    /// Those that were found, the first that was sent first. Their times may go back, as a clock does.
+    /// Those that were found, the first that was sent first. Their times may go back, as a clock does: of one that was sent more than once the
+    /// latest counts, for it is refused for too long rather than sent twice.
     pub(super) fn of(window: Window, found: Vec<(Timestamp, u128)>) -> Self {
         let mut ids = Self { window, sent: HashMap::new(), order: VecDeque::new(), last: 0 };
         for (at, id) in found {
+            let at = ids.sent.get(&id).map_or(at, |(known, _)| at.max(*known));
             ids.note(id, at);
         }
         ids

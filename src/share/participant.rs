@@ -43,7 +43,8 @@ struct HeldSlots<'a> {
 
 impl Transaction {
     /// The message is done when the transaction is committed, and with everything else in it; it comes back, as if dropped, when
-    /// the transaction is aborted. Its lock has to hold until the commit.
+    /// the transaction is aborted. Its lock has to hold until the commit. With a message of a queue at [`Durability::Disk`](crate::Durability::Disk) the
+    /// transaction is committed at `Disk`, whatever its own durability is: an answer survives what the queue says.
     ///
     /// The commit returns [`LockLost`](crate::Error::LockLost), and nothing of the transaction takes effect, when it does not;
     /// [`InvalidArgument`](crate::Error::InvalidArgument) when the message is of another store.
@@ -76,6 +77,7 @@ impl Transaction {
             return;
         }
         message.forget();
+        self.be_durable(message.delivery().queue.settings.durability);
         let delivery = Arc::clone(message.delivery());
         let begin = || Answers {
             queues: Arc::clone(&delivery.queue.queues),

@@ -17,7 +17,7 @@ use crate::share::queue::{Place, Queue};
 use crate::share::settings::{Asked, Settings};
 use crate::share::slot::Slot;
 use crate::share::state_log::{SlotName, StateLog};
-use crate::topic::{Partition, Topic, Topics, unless_deleted};
+use crate::topic::{Partition, Topic, Topics, refuse_group, unless_deleted};
 use crate::transaction::Transactions;
 use crate::types::{Offset, TopicPartition};
 
@@ -178,7 +178,7 @@ impl Queues {
         if let Some(queue) = in_use.get(&key).and_then(Weak::upgrade) {
             if asked.or(&queue.settings)? != queue.settings {
                 let (group, topic) = (&queue.group, topic.name());
-                let why = "other workers use it with other settings, and all of a queue need the same";
+                let why = "it has workers, or messages that they have taken, with other settings, and all need the same";
                 return Err(Error::invalid(format!("queue {group:?} of topic {topic:?}: {why}")));
             }
             return Ok(queue);
@@ -254,6 +254,20 @@ impl Queues {
             .collect()
     }
 
+    /// The states of queues in a partition. Where it was added, and no worker has come to it yet, a queue of the topic has none, and all of it to do.
+    pub(super) fn of_partition(&self, partition: &Partition) -> BTreeMap<SlotName, Option<Arc<Slot>>> {
+        let mut here = BTreeMap::new();
+        for slot in self.of_topic(partition.topic_id()) {
+            let is_here = slot.name.partition == partition.number();
+            // Letters have one where they are.
+            if is_here || named(&slot.name.owner).1.is_none() {
+                let of = here.entry(name(&slot.name.owner, partition)).or_insert(None);
+                *of = of.take().or_else(|| is_here.then(|| Arc::clone(&slot)));
+            }
+        }
+        here
+    }
+
     /// All states.
     pub(super) fn all(&self) -> Vec<Arc<Slot>> {
         self.slots.lock().values().cloned().collect()
@@ -324,9 +338,10 @@ impl Queues {
 
 impl OtherReaders for Queues {
     fn consumed(&self, partition: &Partition) -> Consumed {
-        let slots = self.of_topic(partition.topic_id());
-        let of_partition = slots.iter().filter(|slot| slot.name.partition == partition.number());
-        let starts = of_partition.map(|slot| slot.inner.lock().state.start());
+        let starts = self
+            .of_partition(partition)
+            .into_values()
+            .map(|slot| slot.map_or_else(|| partition.start(), |slot| slot.inner.lock().state.start()));
         starts.min().map_or(Consumed::Nobody, Consumed::Below)
     }
 
@@ -359,7 +374,9 @@ pub(super) fn named(owner: &str) -> (&str, Option<&str>) {
     owner.split_once('\0').map_or((owner, None), |(group, topic)| (group, Some(topic)))
 }
 
-fn check_group(group: &str) -> Result<()> {
+/// An error for a group that can have no queue.
+pub(super) fn check_group(group: &str) -> Result<()> {
+    refuse_group(group)?;
     let refuse = |reason| Err(Error::InvalidName { kind: "group", name: group.to_owned(), reason });
     if group.is_empty() || group.len() > GROUP_NAME_MOST_BYTES {
         return refuse("it must have 1 to 32767 bytes");

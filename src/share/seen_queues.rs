@@ -88,6 +88,7 @@ impl SeenQueues {
     /// Figures of all queues whose topics are there, by topic and group. Reads what was written of states, and of letters, since the last look.
     pub(crate) fn stats(&self) -> Result<Vec<ReaderQueueStats>> {
         let mut seen = self.seen.lock();
+        seen.states.drop_new();
         match self.topics.get(SHARE_STATE.name) {
             Ok(topic) => seen.read_on(&topic.partition(0)?)?,
             Err(Error::UnknownTopic { .. }) => *seen = Seen::default(),
@@ -98,6 +99,7 @@ impl SeenQueues {
         let mut all: BTreeMap<(String, String), ReaderQueueStats> = BTreeMap::new();
         for topic in self.topics.all() {
             for partition in topic.partitions() {
+                states.add_new(topic.id(), (partition.number(), partition.start()));
                 for (name, state) in states.of_partition(topic.id(), partition.number()) {
                     let (group, letters_of) = named(&name.owner);
                     let queue = (topic.name().to_owned(), name.owner.to_string());

@@ -1,12 +1,13 @@
 //! The topic `__share_group_state`: what is written of each state, and what its records add up to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{Malformed, ShareKey, ShareKind, ShareSnapshot, ShareUpdate, StateBatch};
 use crate::locks::AtomicI64;
 use crate::log::SkippedRecord;
+use crate::share::queues::named;
 use crate::share::share_partition::SharePartition;
 use crate::share::slot::{Slot, SlotInner};
 use crate::topic::{Entry, Ledger, Partition, Replay, SHARE_STATE, Topics};
@@ -24,6 +25,8 @@ pub(super) struct SlotName {
 const UPDATES_BEFORE_SNAPSHOT: usize = 64 << 10;
 /// With so many times as many it waits no longer for transactions that have changed the state.
 const LATE: usize = 4;
+/// The epoch of a state of which nothing is written.
+const NOT_WRITTEN: i32 = -1;
 /// A buffer of so many bytes stays with its state.
 const KEPT_BYTES: usize = 4 << 10;
 
@@ -270,6 +273,28 @@ impl AllFound {
         let all = self.0.range_mut(first..);
         let of = all.take_while(move |(name, _)| (name.topic, name.partition) == (topic, partition));
         of.map(|(name, found)| (name, &mut found.state))
+    }
+
+    /// Adds the states of queues of which no worker has come to a partition that was added: all of it is to be done.
+    pub(super) fn add_new(&mut self, topic: u128, (partition, start): (u32, Offset)) {
+        let first = SlotName { topic, partition: 0, owner: "".into() };
+        let all = self.0.range(first..).map(|(name, _)| name).take_while(|name| name.topic == topic);
+        // Letters have one where they are.
+        let owners: BTreeSet<_> =
+            all.filter(|name| named(&name.owner).1.is_none()).map(|name| Arc::clone(&name.owner)).collect();
+        for owner in owners {
+            self.0.entry(SlotName { topic, partition, owner }).or_insert_with(|| Found {
+                state: SharePartition::new(start),
+                epoch: NOT_WRITTEN,
+                create_time: 0,
+                is_undecided: false,
+            });
+        }
+    }
+
+    /// Forgets these again: a group may be deleted, and a worker may come.
+    pub(super) fn drop_new(&mut self) {
+        self.0.retain(|_, found| found.epoch != NOT_WRITTEN);
     }
 
     /// The state to whose last snapshot an update of that epoch belongs.

@@ -1,6 +1,7 @@
 //! Figures of queues.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -65,8 +66,11 @@ impl Queues {
     pub(crate) fn stats(&self) -> Result<Vec<QueueStats>> {
         let mut all: BTreeMap<(String, String), QueueStats> = BTreeMap::new();
         for topic in self.topics.all() {
-            for slot in self.of_topic(topic.id()) {
-                let Ok(partition) = topic.partition(slot.name.partition) else { continue };
+            let partitions = topic.partitions();
+            let of = |partition| self.of_partition(partition).into_iter().map(move |one| (partition, one));
+            for (partition, (name, slot)) in partitions.iter().flat_map(of) {
+                let new = || Slot::new(name, partition.start(), self.clock.now()).map(Arc::new);
+                let slot = slot.map_or_else(new, Ok)?;
                 let (group, letters_of) = named(&slot.name.owner);
                 let name = (topic.name().to_owned(), slot.name.owner.to_string());
                 let stats = all.entry(name).or_insert_with(|| QueueStats {
@@ -75,7 +79,7 @@ impl Queues {
                     letters_of: letters_of.map(str::to_owned),
                     ..QueueStats::default()
                 });
-                if let Some(added) = unless_deleted(self.add(stats, &slot, &partition)) {
+                if let Some(added) = unless_deleted(self.add(stats, &slot, partition)) {
                     added?;
                 }
             }

@@ -11,7 +11,7 @@ const STEPS: usize = DELAYED_PARTITIONS as usize;
 #[derive(Debug, Default)]
 pub(super) struct Wakes {
     at: [Option<Timestamp>; STEPS],
-    /// The latest time at which a record has entered each step: no record there is due before the one in front of it.
+    /// The time at which the last record has entered each step: none there is due before the one in front of it, unless the clock went back.
     entered: [Timestamp; STEPS],
     /// The one place on the agenda.
     pub(super) ticket: Option<Ticket>,
@@ -27,11 +27,13 @@ impl Wakes {
         self.at.get_mut(usize::try_from(step).ok()?)
     }
 
-    /// The time at which a record enters a step.
+    /// The time at which a record enters a step. Where the clock went back by little, it is that of the one in front: steps stay in order. One that
+    /// went back further is followed.
     pub(super) fn enter(&mut self, step: u32, now: Timestamp) -> Timestamp {
         let entered = usize::try_from(step).ok().and_then(|step| self.entered.get_mut(step));
         entered.map_or(now, |entered| {
-            *entered = now.max(*entered);
+            let is_little = entered.saturating_sub(now) <= wait_of(0);
+            *entered = if is_little { now.max(*entered) } else { now };
             *entered
         })
     }

@@ -25,7 +25,7 @@ use crate::store::metrics::Reported;
 use crate::store::reader::StoreReader;
 use crate::store::stats::StoreStats;
 use crate::store::teller::Teller;
-use crate::topic::{TopicContext, Topics, refuse_change};
+use crate::topic::{TopicContext, Topics, refuse_group};
 use crate::transaction::Transactions;
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
@@ -296,7 +296,7 @@ impl Store {
     /// [`Poisoned`](crate::Error::Poisoned): some of it may be, in this life and after it; call again, until it returns without an error.
     pub fn delete_group(&self, group: &str) -> Result<()> {
         let _work = self.work()?;
-        refuse_change(group)?;
+        refuse_group(group)?;
         self.inner.groups.delete(group, || self.inner.queues.delete(group))
     }
 

@@ -88,6 +88,19 @@ pub(crate) fn is_internal(name: &str) -> bool {
     InternalTopic::find(name).is_some()
 }
 
+/// Refuses the use of a group that the store keeps for itself: one with the name of such a topic, whose positions are what that needs.
+///
+/// # Errors
+/// [`InvalidName`](Error::InvalidName).
+pub(crate) fn refuse_group(name: &str) -> Result<()> {
+    let reason = "the store keeps this group for itself";
+    if is_internal(name) {
+        Err(Error::InvalidName { kind: "group", name: name.to_owned(), reason })
+    } else {
+        Ok(())
+    }
+}
+
 /// Refuses a change by users to the list of topics that is about an internal one.
 ///
 /// # Errors

@@ -47,7 +47,7 @@ pub(crate) use follow::JudgesLeft;
 pub(crate) use internal::InternalTopic;
 pub(crate) use internal::{
     DELAYED, DELAYED_PARTITIONS, MESSAGE_IDS, OFFSETS, SHARE_STATE, TRANSACTIONS, is_internal, refuse_change,
-    refuse_write,
+    refuse_group, refuse_write,
 };
 pub use latest::Latest;
 pub(crate) use ledger::{Entry, Ledger, Replay};

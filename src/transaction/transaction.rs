@@ -16,7 +16,7 @@ use crate::transaction::coordinator::{Deciding, Put, Transactions};
 use crate::transaction::names::Named;
 use crate::transaction::pieces::Pieces;
 use crate::transaction::round::Round;
-use crate::types::{Offset, Record, Timestamp, TopicPartition};
+use crate::types::{Durability, Offset, Record, Timestamp, TopicPartition};
 
 /// Records in any topics, and committed offsets of groups, that take effect together or not at all: over a crash of the process,
 /// and, committed at [`Durability::Disk`](crate::Durability::Disk), over a power cut.
@@ -192,6 +192,13 @@ impl Transaction {
     /// Makes the commit depend on a condition.
     pub(crate) fn expect(&mut self, condition: impl Condition + 'static) {
         self.conditions.push(Box::new(condition));
+    }
+
+    /// Its commit survives what `durability` says, at the least.
+    pub(crate) fn be_durable(&mut self, durability: Durability) {
+        if durability == Durability::Disk {
+            self.settings.durability = durability;
+        }
     }
 
     /// Has `change` see the participant of that type, which `begin` makes if the transaction has none.

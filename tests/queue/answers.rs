@@ -73,7 +73,7 @@ fn a_late_answer_says_what_has_become_of_its_message() {
     again.ack().unwrap();
     let message = late(&mut worker);
     take(&mut worker, 1).remove(0).ack().unwrap();
-    assert!(lost(message).ends_with("the message was handed out again, and done or given up"));
+    assert!(lost(message).ends_with("and the message is done or given up"));
     world.send(&["a"]);
     let message = take(&mut worker, 1).remove(0);
     let jobs = world.store.topic("jobs").unwrap().partition(0).unwrap();

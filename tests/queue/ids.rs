@@ -78,6 +78,87 @@ fn a_wider_window_keeps_the_order_of_what_it_finds_in_the_topic() {
     }
 }
 
+/// An id that was sent again, for the window had no room for it any more, was sent when it was sent last: also for a window that is
+/// made wider in number, before and after its first sending is written, and in the next life.
+#[test]
+fn an_id_that_was_sent_again_just_now_is_refused_by_a_wider_window() {
+    for (partitions, how) in (0..5).flat_map(|how| [(1, how), (3, how)]) {
+        let mut world = World::new(partitions);
+        let window = |world: &World, time: Duration, most: usize| {
+            world.store.enqueuer_builder("jobs").unique_within(time, most).build().unwrap()
+        };
+        let to = |number: u32| Record::new().partition(number % partitions).value("mail");
+        let jobs = window(&world, HOUR, 2);
+        jobs.send_once("again", to(0)).unwrap();
+        ["a", "b", "c"].iter().for_each(|id| _ = jobs.send_once(id, to(1)).unwrap());
+        world.pass(45);
+        if how % 2 == 1 {
+            world.store.maintain().unwrap();
+        }
+        jobs.send_once("again", to(2)).unwrap();
+        world.clock.advance(Duration::from_millis(100));
+        match how {
+            0 | 1 => {}
+            2 | 3 => {
+                drop(jobs);
+                world.store.close().unwrap();
+                world = world.killed();
+            }
+            _ => world = world.killed(),
+        }
+        let jobs = window(&world, HOUR / 360, 1000);
+        let again = jobs.send_once("again", to(2));
+        let is_refused = matches!(again, Err(Error::DuplicateMessage { sent: 1_045_000, .. }));
+        assert!(is_refused, "{partitions} partitions, {how}: {again:?}");
+    }
+}
+
+/// The same of the numbers: what is found of records that the narrow window had no room for was sent before what is not written.
+#[test]
+fn a_wider_window_in_the_same_life_refuses_the_last_ids_and_no_others() {
+    for (partitions, is_written) in [(1, false), (3, false), (1, true), (3, true)] {
+        let world = World::new(partitions);
+        let window =
+            |most: usize| world.store.enqueuer_builder("jobs").unique_within(HOUR, most).build().unwrap();
+        let send = |jobs: &Enqueuer, number: u32| {
+            world.clock.advance(Duration::from_millis(1));
+            jobs.send_once(&number.to_string(), Record::new().partition(number % partitions).value("mail"))
+        };
+        let jobs = window(2);
+        (0..7).for_each(|number| _ = send(&jobs, number).unwrap());
+        if is_written {
+            world.store.maintain().unwrap();
+        }
+        let wider = window(5);
+        for number in 2..7 {
+            let again = send(&wider, number);
+            assert!(matches!(again, Err(Error::DuplicateMessage { .. })), "{number}: {again:?}");
+        }
+        send(&wider, 1).unwrap();
+    }
+}
+
+/// What fell out of a window by number is not in it again in the next life, in the place of one of the last.
+#[test]
+fn the_last_ids_are_refused_in_the_next_life_whatever_partition_an_older_one_is_in() {
+    let world = World::new(3);
+    let window = |world: &World| world.store.enqueuer_builder("jobs").unique_within(HOUR, 2).build().unwrap();
+    let jobs = window(&world);
+    let to = |number: u32| Record::new().partition(number).value("mail");
+    jobs.send_once("old", to(0)).unwrap();
+    ["a", "b"].iter().for_each(|id| _ = jobs.send_once(id, to(1)).unwrap());
+    world.store.maintain().unwrap();
+    drop(jobs);
+    for next in [world.killed(), world.without_power()] {
+        let jobs = window(&next);
+        for id in ["a", "b"] {
+            let again = jobs.send_once(id, to(2));
+            assert!(matches!(again, Err(Error::DuplicateMessage { .. })), "{id}: {again:?}");
+        }
+        jobs.send_once("old", to(2)).unwrap();
+    }
+}
+
 /// A letter that was sent back has the id of its message, and stands behind records whose ids are not written.
 #[test]
 fn a_letter_that_was_sent_back_hides_no_id_before_it() {

@@ -225,3 +225,39 @@ fn what_is_cancelled_is_delivered_in_no_life() {
         all.iter().filter(|job| *job == "kept").count() - 1
     );
 }
+
+/// One that waits was scheduled by a clock that was an hour ahead: it is there by the clock, and nothing that is scheduled after it waits for
+/// it, whatever steps they share.
+#[test]
+fn what_is_scheduled_after_a_clock_was_set_back_is_on_time() {
+    for delay in [20, 40, 5000, 600_000] {
+        let world = World::new(1);
+        world.clock.set(10_000_000);
+        let schedule = world.store.schedule();
+        let after = Duration::from_millis;
+        schedule.deliver_after(Record::to("jobs").value("ahead"), after(delay)).unwrap();
+        world.clock.set(10_000_000 - 3_600_000);
+        schedule.deliver_after(Record::to("jobs").value("right"), after(delay)).unwrap();
+        let pass = |millis: u64| {
+            world.clock.advance(after(millis));
+            world.store.maintain().unwrap();
+        };
+        let step = (delay / 64).max(1);
+        for _ in 0..(delay - 1) / step {
+            pass(step);
+            assert!(delivered(&world).is_empty(), "{delay}");
+        }
+        pass(step + 16);
+        assert_eq!(delivered(&world), ["right"], "{delay}");
+        // Before the clock is where it was.
+        (0..3).for_each(|_| pass(1000));
+        schedule.deliver_after(Record::to("jobs").value("last"), after(delay)).unwrap();
+        (0..80).for_each(|_| pass(step));
+        assert_eq!(delivered(&world), ["right", "last"], "{delay}");
+        world.clock.set(10_000_000 + i64::try_from(delay).unwrap() - 1);
+        world.store.maintain().unwrap();
+        assert_eq!(delivered(&world).len(), 2, "{delay}");
+        (0..40).for_each(|_| pass(1));
+        assert_eq!(delivered(&world), ["right", "last", "ahead"], "{delay}");
+    }
+}

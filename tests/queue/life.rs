@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use annals::{Durability, Error, Record, Store, TopicConfig};
+use annals::{Durability, Error, Record, Store, TopicConfig, WhenFull};
 use annals_testing::{Image, MemoryFileSystem};
 
 use crate::world::{World, take, value, values};
@@ -294,4 +294,24 @@ fn the_stored_states_stay_as_small_as_what_is_under_way() {
     let snapshots = kinds.iter().filter(|is_snapshot| **is_snapshot).count();
     assert!((3..20).contains(&snapshots), "{snapshots} snapshots in {} records", kinds.len());
     assert!(take(&mut world.killed().worker(), 1).is_empty());
+}
+
+/// The positions of what is delivered later are a group's, and it is nobody's to commit, to work for or to delete.
+#[test]
+fn a_group_of_the_stores_own_is_nobodys_to_use() {
+    let world = World::new(1);
+    let refused = |outcome: annals::Result<()>| {
+        assert!(matches!(outcome, Err(Error::InvalidName { kind: "group", .. })), "{outcome:?}");
+    };
+    for group in ["__delayed_messages", "__consumer_offsets", "__message_ids"] {
+        refused(world.store.consumer(group).map(drop));
+        refused(world.store.consumer_builder().group(group).build().map(drop));
+        refused(world.store.queue("jobs", group).map(drop));
+        refused(world.store.dead_letters("jobs", group).map(drop));
+        refused(world.store.dead_letters_in("jobs", "jobs", group).map(drop));
+        refused(world.store.enqueuer_builder("jobs").limit(group, 1, WhenFull::Fail).build().map(drop));
+        refused(world.store.delete_group(group));
+        let own = world.store.enqueuer_builder(group).build();
+        assert!(matches!(own, Err(Error::InvalidArgument { .. } | Error::UnknownTopic { .. })), "{own:?}");
+    }
 }

@@ -5,6 +5,8 @@
 )]
 
 #[cfg(test)]
+mod added;
+#[cfg(test)]
 mod answers;
 #[cfg(test)]
 mod done;

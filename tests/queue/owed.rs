@@ -6,6 +6,8 @@ use std::time::Duration;
 use annals::{Durability, Enqueuer, Record, Store, TopicConfig};
 use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, Times};
 
+use crate::world::{World, take, values};
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn enqueuer(store: &Store) -> Enqueuer {
@@ -45,5 +47,26 @@ fn a_send_whose_record_is_delivered_does_not_fail_for_what_an_earlier_transactio
         store.topic("jobs").unwrap().import(&*lines).unwrap_or_else(|error| panic!("{owes}: {error}"));
         assert_eq!(partition.durable(), partition.end(), "and survive a power cut");
         assert!(disk.count(Call::Write, owes) > 0);
+    }
+}
+
+/// A transaction is at `Os` where nobody says otherwise, and the queue says what its answers survive.
+#[test]
+fn an_answer_of_a_queue_at_disk_with_a_transaction_survives_a_power_cut() {
+    for durability in [Durability::Disk, Durability::Os] {
+        let world = World::new(2);
+        world.send(&["a", "b"]);
+        world.store.producer().flush().unwrap();
+        let mut worker = world.builder().durability(durability).build().unwrap();
+        let mut tx = world.store.transaction("answers").unwrap();
+        for message in take(&mut worker, 2) {
+            tx.send(Record::to("jobs").partition(1).value("result")).unwrap();
+            tx.ack(message);
+        }
+        tx.commit().unwrap();
+        let next = world.without_power();
+        let left = values(&take(&mut next.worker(), 9));
+        let is_done = durability == Durability::Disk;
+        assert_eq!(left, if is_done { ["result", "result"] } else { ["a", "b"] }, "{durability:?}");
     }
 }
