@@ -21,7 +21,8 @@ impl Consumer {
     ///
     /// # Errors
     /// [`NotAssigned`](Error::NotAssigned) when the group has given one of the partitions to another member: nothing is
-    /// committed. [`InvalidArgument`](Error::InvalidArgument) while a [transaction](crate::Transaction::commit_offsets) holds the offsets. [`InvalidConfig`](Error::InvalidConfig) without a group, [`Io`](Error::Io). After one of a sync, at
+    /// committed. The same with [`OffsetUndecided`](Error::OffsetUndecided) after a transaction that was undecided was to commit one of them: reopen the store;
+    /// automatic commits leave it out. [`InvalidArgument`](Error::InvalidArgument) while a [transaction](crate::Transaction::commit_offsets) holds the offsets. [`InvalidConfig`](Error::InvalidConfig) without a group, [`Io`](Error::Io). After one of a sync, at
     /// [`Durability::Disk`](crate::Durability::Disk), whether it holds shows when the store is opened again.
     pub fn commit(&mut self) -> Result<()> {
         self.commit_positions(CommitKind::Positions)
@@ -51,8 +52,9 @@ impl Consumer {
         };
         let decided = self.assigned.values().filter(|one| !one.partition.is_deleted());
         let positions = decided.filter_map(|one| Some((one.partition.clone(), one.decided_position()?)));
-        let endings = Some(Arc::clone(&self.endings));
-        Ok(Pending { group, member, positions: positions.collect(), endings })
+        let (endings, positions) = (Some(Arc::clone(&self.endings)), positions.collect::<Vec<_>>());
+        self.groups.check_decided(&group, positions.iter().map(|(partition, _)| partition))?;
+        Ok(Pending { group, member, positions, endings })
     }
 
     /// Commits given offsets: those of the last records done, plus one.

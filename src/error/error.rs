@@ -241,6 +241,19 @@ pub enum Error {
         cause: Arc<Error>,
     },
 
+    /// A transaction that was to commit an offset of the group for that partition was [undecided](Self::Undecided): whether it did, nobody
+    /// knows. So nothing else is committed there, be it in a transaction, by hand or automatically. Reopen the store: then it is decided, and
+    /// consumers of the group go on at what is committed. Other partitions and groups are not concerned.
+    #[error(
+        "group {group:?}: whether its offset for {partition} was committed with a transaction shows after reopening the store; until then none is committed there"
+    )]
+    OffsetUndecided {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+    },
+
     /// The consumer does not own that partition: it was never assigned, or the group gave it to another member since.
     /// After a change of the group, poll again and work on what is handed out then.
     #[error("{partition} is not assigned to member {member:?} of group {group:?}")]

@@ -37,6 +37,13 @@ pub(crate) enum CommitKind {
     Automatic,
 }
 
+/// What became of a commit.
+struct CommittedFor {
+    partitions: Vec<Partition>,
+    /// Why some were left out, which is to be told.
+    left_out: Option<Error>,
+}
+
 impl Groups {
     /// Commits all positions or none, where they fit into one batch of the topic that stores them (16 MiB).
     pub(crate) fn commit(&self, group: &Group, request: CommitRequest<'_>) -> Result<()> {
@@ -46,35 +53,35 @@ impl Groups {
             )));
         }
         let durability = request.durability;
-        let committed = match request.member {
+        let CommittedFor { partitions, left_out } = match request.member {
             None => self.commit_for(group, request, None)?,
             Some(_) => group.with_members(|members| self.commit_for(group, request, Some(members)))?,
         };
+        let left_out = left_out.map_or(Ok(()), Err);
         if self.topics.is_read_only() {
             // The owner takes it in from the spool, and drops what is consumed.
-            return Ok(());
+            return left_out;
         }
         if durability == Durability::Disk {
             // After all locks: a sync takes long, and other groups go on meanwhile.
             self.ledger.sync()?;
         }
         // The commit stands whatever becomes of this; the next round of maintenance tries again and reports.
-        committed.iter().for_each(|partition| drop(self.drop_consumed(partition)));
-        Ok(())
+        partitions.iter().for_each(|partition| drop(self.drop_consumed(partition)));
+        left_out
     }
 
-    /// Returns the partitions that were committed for.
     fn commit_for(
         &self,
         group: &Group,
         request: CommitRequest<'_>,
         members: Option<&Members>,
-    ) -> Result<Vec<Partition>> {
+    ) -> Result<CommittedFor> {
         let CommitRequest { member, positions, metadata, kind, durability } = request;
         let owner = member.zip(members);
         let timestamp = self.clock.now();
         let mut committed = self.committed.lock();
-        let (mut changes, mut partitions) = (Vec::new(), Vec::new());
+        let (mut changes, mut partitions, mut left_out) = (Vec::new(), Vec::new(), None);
         for (partition, offset) in positions {
             let place = partition.topic_partition();
             if kind != CommitKind::Given && partition.is_deleted() {
@@ -95,6 +102,13 @@ impl Groups {
                     member: member.0.to_owned(),
                 });
             }
+            match committed.doubts.check(group.name(), place, partition.topic_id()) {
+                Err(undecided) if kind == CommitKind::Automatic => {
+                    left_out = Some(undecided);
+                    continue;
+                }
+                decided => decided?,
+            }
             check_range(&partition, offset)?;
             let is_known = |commit: &Commit| commit.at.offset == offset && commit.is_for(&partition);
             if kind != CommitKind::Given && committed.of(group.name(), place).is_some_and(is_known) {
@@ -108,7 +122,7 @@ impl Groups {
         if !self.spool(&mut committed, &changes, durability)? {
             self.write(&mut committed, changes)?;
         }
-        Ok(partitions)
+        Ok(CommittedFor { partitions, left_out })
     }
 
     /// Makes the room of a queue: full segments that every group has read go with the commit that reads their last record. The active

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::group::commits::Change;
+use crate::group::doubts::Doubts;
 use crate::types::{Offset, Timestamp, TopicPartition};
 
 /// An offset that a group has committed for a partition.
@@ -51,6 +52,7 @@ pub(super) struct Committed {
     of_topic: BTreeMap<Arc<str>, BTreeMap<u32, BTreeSet<Arc<str>>>>,
     /// What was there where something was laid over it.
     covered: BTreeMap<(Arc<str>, TopicPartition), Option<Commit>>,
+    pub(super) doubts: Doubts,
 }
 
 impl Committed {

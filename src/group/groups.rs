@@ -1,6 +1,6 @@
 //! All groups of a store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use crate::error::{Error, Result};
@@ -237,7 +237,7 @@ impl Groups {
         }
         // Who takes the first of a group, and who gives the last of it back, take turns.
         let _locking = self.locking.lock();
-        if self.find(name).is_none() {
+        if !self.has_here(name) {
             self.lock_group(name)?;
         }
         Ok(self.register.lock().take(name))
@@ -247,9 +247,14 @@ impl Groups {
     pub(crate) fn give_back(&self, group: &Group) {
         let _locking = self.locking.lock();
         self.register.lock().give_back(group.name());
-        if self.find(group.name()).is_none() {
+        if !self.has_here(group.name()) {
             self.unlock_group(group.name());
         }
+    }
+
+    /// Whether the group is this process's.
+    fn has_here(&self, name: &str) -> bool {
+        self.find(name).is_some() || self.is_in_doubt(name)
     }
 
     /// An id no other member of this store has. Ids sort in the order they were made.
@@ -376,7 +381,7 @@ impl Groups {
             return Err(Error::invalid(format!("group {name:?} has members, {member:?} among them")));
         }
         let _locking = self.locking.lock();
-        let is_here = self.find(name).is_some();
+        let is_here = self.has_here(name);
         if !is_here {
             self.lock_group(name)?;
         }
@@ -389,7 +394,14 @@ impl Groups {
 
     fn take_back_all(&self, name: &str) -> Result<()> {
         let mut committed = self.committed.lock();
-        let places = committed.of_group(name).map(|(place, _)| place.clone());
+        // What an undecided transaction may have committed goes, too.
+        let places: BTreeSet<_> = committed
+            .of_group(name)
+            .map(|(place, _)| place)
+            .chain(committed.doubts.of(name))
+            .cloned()
+            .collect();
+        let places = places.into_iter();
         let changes: Vec<_> =
             places.map(|place| Change { group: name.into(), place, commit: None }).collect();
         if changes.is_empty() && self.stored_partition().is_none() {

@@ -5,6 +5,7 @@ mod commit;
 mod commits;
 mod committed;
 mod consumed;
+mod doubts;
 mod endings;
 mod follow;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]

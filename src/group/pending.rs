@@ -77,6 +77,17 @@ impl Participant for PendingOffsets {
         OFFSETS.name
     }
 
+    fn doubt(&self) -> Option<Box<dyn FnOnce() + Send + Sync>> {
+        let (groups, pending) = (Arc::clone(&self.groups), self.pending.iter());
+        let of_groups: Vec<_> = pending.map(|Claimed { pending, .. }| pending.clone()).collect();
+        Some(Box::new(move || {
+            for Pending { group, positions, .. } in of_groups {
+                let partitions: Vec<_> = positions.into_iter().map(|(partition, _)| partition).collect();
+                groups.doubt(&group, &partitions);
+            }
+        }))
+    }
+
     fn prepare(&self) -> Result<Option<Box<dyn Prepared + '_>>> {
         let pending = self.pending.iter().map(|one| &one.pending);
         let mut pending: Vec<_> = pending.filter(|one| !one.positions.is_empty()).collect();
@@ -98,6 +109,10 @@ impl Participant for PendingOffsets {
             held.extend(members);
         }
         let committed = self.groups.committed.lock();
+        for Change { group, place, commit } in &changes {
+            let topic_id = commit.as_ref().map_or(0, |commit| commit.topic_id);
+            committed.doubts.check(group, place, topic_id)?;
+        }
         // Before the transaction holds the partitions it writes to, that of the commits among them.
         self.groups.write_owed()?;
         let partition = self.groups.ledger.partition()?;
@@ -129,9 +144,12 @@ impl Prepared for Held<'_> {
                 (Some(_), Outcome::Aborted) | (None, _) => {}
             }
         }
-        if outcome == Outcome::Applied {
-            for Change { group, place, commit } in std::mem::take(&mut self.changes) {
-                self.committed.set(&group, &place, commit);
+        for Change { group, place, commit } in std::mem::take(&mut self.changes) {
+            let topic_id = commit.as_ref().map_or(0, |commit| commit.topic_id);
+            match outcome {
+                Outcome::Applied => self.committed.set(&group, &place, commit),
+                Outcome::Unknown => self.committed.doubts.add(&group, &place, topic_id),
+                Outcome::Aborted => {}
             }
         }
     }

@@ -18,6 +18,11 @@ pub(crate) trait Participant: Any + fmt::Debug + Send + Sync {
     /// The topic that it writes to. No other participant writes there, and all are prepared in the order of these names.
     fn topic(&self) -> &'static str;
 
+    /// What is to be done where nobody knows whether it stands after all, though it was [`Applied`](Outcome::Applied): a sync for it has failed since.
+    fn doubt(&self) -> Option<Box<dyn FnOnce() + Send + Sync>> {
+        None
+    }
+
     /// Takes the locks under which its state stands still, checks what has to hold, and says what is to be written; `None` when
     /// it wants nothing. It is called when the transaction is committed, under no lock of a partition. An error aborts the transaction.
     ///

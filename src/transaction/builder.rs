@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::producer::Producer;
 use crate::transaction::coordinator::Transactions;
+use crate::transaction::decisions::PRODUCER;
 use crate::transaction::transaction::Transaction;
 use crate::types::Durability;
 
@@ -18,6 +19,15 @@ pub(super) fn check_name(kind: &'static str, name: &str) -> Result<()> {
     if name.is_empty() || name.len() > NAME_MOST_BYTES {
         let reason = "it must have 1 to 32000 bytes";
         return Err(Error::InvalidName { kind, name: name.to_owned(), reason });
+    }
+    Ok(())
+}
+
+fn check_transaction_name(name: &str) -> Result<()> {
+    check_name("transaction", name)?;
+    if name.starts_with(PRODUCER) {
+        let reason = "names that begin with \"annals.producer.\" are those of named producers";
+        return Err(Error::InvalidName { kind: "transaction", name: name.to_owned(), reason });
     }
     Ok(())
 }
@@ -90,13 +100,15 @@ impl TransactionBuilder {
         self
     }
 
-    /// Begins. An earlier user of the name is fenced, and what that one has not committed is aborted.
+    /// Begins. An earlier user of the name is fenced, and what that one has not committed is aborted. A commit or a send of that one that is
+    /// under way is waited for, also while it waits for room in a topic that blocks when it is full.
     ///
     /// # Errors
-    /// [`InvalidName`](Error::InvalidName), [`InvalidConfig`](Error::InvalidConfig).
+    /// [`InvalidName`](Error::InvalidName) for none, for more than 32000 bytes, and for one that begins with `annals.producer.`, as those of
+    /// named producers do in the store's own topic; [`InvalidConfig`](Error::InvalidConfig).
     pub fn begin(self) -> Result<Transaction> {
         let Self { shared, producer, name, settings } = self;
-        check_name("transaction", &name)?;
+        check_transaction_name(&name)?;
         if settings.timeout > LONGEST_TIMEOUT {
             let millis = settings.timeout.as_millis();
             return Err(Error::config("transaction.timeout.ms", millis, "at most 900000"));

@@ -1,5 +1,6 @@
 //! Waiting for a commit to be durable as a future.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,20 +21,34 @@ use crate::transaction::transaction::Committed;
 ///     is_future(&committing);
 /// }
 /// ```
-#[derive(Debug)]
 #[must_use = "a future does nothing until it is polled"]
 pub struct Committing {
     name: Arc<str>,
     /// Until it is ready.
     committed: Option<Result<Committed>>,
     durable: Durable,
+    doubts: Doubts,
 }
+
+/// What is done where a commit that was seen may be taken back by a power cut.
+pub(super) type Doubts = Vec<Box<dyn FnOnce() + Send + Sync>>;
 
 impl Committing {
     /// A commit that was decided, or was not; `rests_on` is what the decision rests on.
-    pub(super) fn new(name: Arc<str>, committed: Result<Committed>, rests_on: &Round) -> Self {
+    pub(super) fn new(
+        name: Arc<str>,
+        committed: Result<Committed>,
+        (rests_on, doubts): (&Round, Doubts),
+    ) -> Self {
         let durable = rests_on.waits().map_or_else(Durable::failed, Durable::of_waits);
-        Self { name, committed: Some(committed), durable }
+        Self { name, committed: Some(committed), durable, doubts }
+    }
+}
+
+impl fmt::Debug for Committing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Committing");
+        shown.field("name", &self.name).field("committed", &self.committed).finish_non_exhaustive()
     }
 }
 
@@ -48,6 +63,7 @@ impl Future for Committing {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(cause)) => {
                     this.committed = None;
+                    this.doubts.drain(..).for_each(|doubt| doubt());
                     let (name, cause) = (this.name.to_string(), Arc::new(cause));
                     return Poll::Ready(Err(Error::Undecided { name, cause }));
                 }

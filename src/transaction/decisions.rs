@@ -1,6 +1,6 @@
 //! The topic `__transaction_state`: what was decided about transactions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -14,8 +14,8 @@ use crate::transaction::ids::ProducerId;
 use crate::transaction::named_producer::Registered;
 use crate::types::{Durability, Offset, Record, Timestamp};
 
-/// In front of the name of a producer, which may be that of a transaction too.
-const PRODUCER: &str = "annals.producer.";
+/// In front of the name of a producer. No transaction has a name that begins so: its decisions would stand in the place of the producer's id.
+pub(super) const PRODUCER: &str = "annals.producer.";
 
 /// A decision to write.
 #[derive(Debug)]
@@ -122,15 +122,26 @@ impl DecisionLog {
     /// All named producers.
     pub(super) fn load_producers(&self) -> Result<BTreeMap<String, Registered>> {
         let mut producers = BTreeMap::new();
+        // Those whose name an earlier version has let a transaction have: a compaction would keep the decision alone.
+        let mut covered = BTreeSet::new();
         self.each(|record| {
             let name = decode_transaction_key(record.key().unwrap_or_default()).ok().flatten();
             let name = name.and_then(|name| name.strip_prefix(PRODUCER));
             let state = record.value().and_then(|value| TransactionState::decode(value).ok());
-            if let (Some(name), Some(state)) = (name, state) {
+            let (Some(name), Some(state)) = (name, state) else { return };
+            if state.status == TransactionStatus::Empty {
                 let registered = Registered { producer_id: state.producer_id, at: state.last_update };
                 producers.insert(name.to_owned(), registered);
+                covered.remove(name);
+            } else {
+                covered.insert(name.to_owned());
             }
         })?;
+        for name in covered {
+            if let Some(registered) = producers.get(&name) {
+                self.register(&name, *registered)?;
+            }
+        }
         Ok(producers)
     }
 

@@ -168,7 +168,8 @@ impl Transaction {
     /// or not at all. What the transaction itself has written there since is no append of another; several conditions on one partition
     /// must all hold.
     ///
-    /// Otherwise [`commit`](Self::commit) returns [`UnexpectedEnd`](crate::Error::UnexpectedEnd).
+    /// Otherwise [`commit`](Self::commit) returns [`UnexpectedEnd`](crate::Error::UnexpectedEnd); for a partition of another store
+    /// [`InvalidArgument`](crate::Error::InvalidArgument).
     pub fn expect_end(&mut self, partition: &Partition, end: Offset) {
         self.expect(EndsAt { partition: partition.clone(), end });
     }
@@ -215,13 +216,14 @@ impl Transaction {
     ///
     /// A transaction that takes no effect, be it that its commit fails, that it is aborted or dropped, takes the consumer back: its next
     /// poll hands out again what is not done, as [`seek_to_committed`](Consumer::seek_to_committed) does. So call it first, before what
-    /// may fail. After [`Undecided`](crate::Error::Undecided) the consumer stays where it is.
+    /// may fail. After [`Undecided`](crate::Error::Undecided) the consumer stays where it is, and nothing is committed for these partitions of the group
+    /// before the store is opened again.
     ///
     /// From here to the end of the transaction the consumer's offsets are its own: another transaction is refused them, and so is
     /// [`Consumer::commit`]; automatic commits wait.
     ///
     /// # Errors
-    /// [`InvalidConfig`](crate::Error::InvalidConfig) for a consumer without a group, [`InvalidArgument`](crate::Error::InvalidArgument)
+    /// [`OffsetUndecided`](crate::Error::OffsetUndecided) after such a transaction, [`InvalidConfig`](crate::Error::InvalidConfig) for a consumer without a group, [`InvalidArgument`](crate::Error::InvalidArgument)
     /// for one of another store, one whose offsets another transaction holds, a second one of its group, and one that goes back and was
     /// not polled since: what it holds is to come again.
     pub fn commit_offsets(&mut self, consumer: &Consumer) -> Result<()> {
@@ -243,6 +245,7 @@ impl Transaction {
     /// Nothing of it takes effect after any of these but the last: [`UnexpectedEnd`](crate::Error::UnexpectedEnd),
     /// [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired),
     /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`NotAssigned`](crate::Error::NotAssigned) for offsets of a partition that the group has given to another member since,
+    /// [`OffsetUndecided`](crate::Error::OffsetUndecided) for those that an undecided transaction was to commit,
     /// [`Io`](crate::Error::Io), [`Full`](crate::Error::Full), [`Poisoned`](crate::Error::Poisoned).
     /// [`Undecided`](crate::Error::Undecided): whether it takes effect shows after reopening the store.
     pub fn commit(self) -> Result<Committed> {
@@ -273,8 +276,9 @@ impl Transaction {
     /// holds shows after reopening the store.
     pub fn commit_async(self) -> Committing {
         let (later, name) = (Mutex::default(), Arc::clone(&self.named.name));
+        let doubts = self.participants.iter().filter_map(|one| one.doubt()).collect();
         let committed = self.decide(Some(&later));
-        Committing::new(name, committed, &later.lock())
+        Committing::new(name, committed, (&later.lock(), doubts))
     }
 
     fn decide(mut self, later: Option<&Mutex<Round>>) -> Result<Committed> {

@@ -3,6 +3,7 @@
 mod conditions;
 mod deciding;
 mod failing;
+mod named;
 mod participants;
 mod recovery;
 #[cfg(annals_shuttle)]

@@ -5,6 +5,7 @@
 mod ends;
 mod figures;
 mod goes_back;
+mod grown;
 mod life;
 #[cfg(test)]
 mod model;
@@ -12,4 +13,5 @@ mod named;
 mod room;
 mod seen;
 mod together;
+mod undecided;
 mod verify;

@@ -164,3 +164,23 @@ fn a_producer_of_old_records_is_not_forgotten_for_their_age() {
         dir = copy;
     }
 }
+
+#[test]
+fn no_transaction_has_the_name_of_a_producer() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    append(&store, 0..1, Durability::Os).unwrap();
+    for name in ["annals.producer.sensor-7", "annals.producer."] {
+        let refused = store.transaction(name).map(drop).unwrap_err();
+        assert!(matches!(refused, Error::InvalidName { kind: "transaction", .. }), "{refused:?}");
+        assert!(refused.to_string().contains("named producers"), "{refused}");
+    }
+    // The other way about there is nothing to be mixed up, nor with the name alone.
+    store.named_producer("annals.producer.sensor-7").unwrap();
+    let mut tx = store.transaction("sensor-7").unwrap();
+    tx.send(Record::to("readings").value("another")).unwrap();
+    tx.commit().unwrap();
+    store.close().unwrap();
+    let store = open(dir.path());
+    assert!(append(&store, 0..1, Durability::Os).unwrap().is_duplicate);
+}

@@ -18,6 +18,27 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("interface", &["transactions::goes_back::"])],
     },
     Bug {
+        name: "offsets-committed-behind-an-undecided-step",
+        file: "src/group/pending.rs",
+        good: "Outcome::Unknown => self.committed.doubts.add(&group, &place, topic_id),",
+        bad: "Outcome::Unknown => _ = (group, place, topic_id),",
+        caught_by: &[tests("interface", &["transactions::undecided"])],
+    },
+    Bug {
+        name: "offsets-of-an-awaited-commit-that-failed-taken-for-committed",
+        file: "src/transaction/committing.rs",
+        good: "this.doubts.drain(..).for_each(|doubt| doubt());",
+        bad: "this.doubts.clear();",
+        caught_by: &[tests("interface", &["transactions::undecided"])],
+    },
+    Bug {
+        name: "commit-by-hand-behind-an-undecided-step",
+        file: "src/group/commit.rs",
+        good: "decided => decided?,",
+        bad: "_ => {}",
+        caught_by: &[tests("interface", &["transactions::undecided"])],
+    },
+    Bug {
         name: "offsets-of-a-consumer-in-two-transactions",
         file: "src/group/endings.rs",
         good: "if self.is_claimed.swap(true, Ordering::AcqRel) {",
@@ -73,6 +94,35 @@ pub(super) const BUGS: &[Bug] = &[
         good: "Phase::Commits => self.shared.abandon(&self.named, self.owner),",
         bad: "Phase::Commits => {}",
         caught_by: &[tests("crash", &["half_written::"])],
+    },
+    // Names of producers.
+    Bug {
+        name: "transaction-with-the-name-of-a-producer",
+        file: "src/transaction/builder.rs",
+        good: "if name.starts_with(PRODUCER) {",
+        bad: "if name.starts_with(PRODUCER) && name.is_empty() {",
+        caught_by: &[tests("interface", &["transactions::named"])],
+    },
+    Bug {
+        name: "decision-taken-for-the-id-of-a-producer",
+        file: "src/transaction/decisions.rs",
+        good: "if state.status == TransactionStatus::Empty {",
+        bad: "if state.status == TransactionStatus::Empty || state.producer_id > 0 {",
+        caught_by: &[tests("lib", &["transaction::tests::named"])],
+    },
+    Bug {
+        name: "id-of-a-producer-that-a-decision-covers-not-noted-again",
+        file: "src/transaction/decisions.rs",
+        good: "self.register(&name, *registered)?;",
+        bad: "drop(registered);",
+        caught_by: &[tests("lib", &["transaction::tests::named"])],
+    },
+    Bug {
+        name: "partition-of-another-store-looked-at",
+        file: "src/transaction/coordinator.rs",
+        good: "Ok(own) if Arc::ptr_eq(own.log(), partition.log()) => Ok(()),",
+        bad: "Ok(_) => Ok(()),",
+        caught_by: &[tests("interface", &["transactions::together"])],
     },
     // Transactions.
     Bug {
@@ -251,8 +301,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "offsets-of-a-refused-transaction-count",
         file: "src/group/pending.rs",
-        good: "if outcome == Outcome::Applied {",
-        bad: "if outcome != Outcome::Unknown {",
+        good: "Outcome::Applied => self.committed.set(&group, &place, commit),",
+        bad: "_ if outcome != Outcome::Unknown => self.committed.set(&group, &place, commit),",
         caught_by: &[tests("lib", &["transaction::tests::deciding"])],
     },
     Bug {
