@@ -71,7 +71,7 @@ pub enum Error {
         expected: String,
     },
 
-    /// A topic or group name that the format cannot hold.
+    /// A topic or group name that the format cannot hold, or that the store keeps for itself.
     #[error("invalid {kind} name {name:?}: {reason}")]
     InvalidName {
         /// What the name is for: `topic` or `group`.

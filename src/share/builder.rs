@@ -159,7 +159,7 @@ impl QueueBuilder {
     ///
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidName`](Error::InvalidName), [`InvalidConfig`](Error::InvalidConfig),
-    /// [`InvalidArgument`](Error::InvalidArgument) when other workers use the queue with other settings, and for a topic of dead letters that is the
+    /// [`InvalidArgument`](Error::InvalidArgument) when the queue is in use with other settings, be it by workers or for messages that they have taken, and for a topic of dead letters that is the
     /// queue's own topic, [`TopicExists`](Error::TopicExists) for one that could not be made beside another,
     /// [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Fail`], [`Io`](Error::Io),
     /// [`StoreClosed`](Error::StoreClosed).

@@ -292,7 +292,7 @@ impl Store {
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::Error::InvalidArgument) while it has members or workers, [`GroupInUse`](crate::Error::GroupInUse), and where
-    /// the committed offsets cannot be read: nothing is forgotten. [`Io`](crate::Error::Io),
+    /// the committed offsets cannot be read, [`InvalidName`](crate::Error::InvalidName) for a group of the store's own: nothing is forgotten. [`Io`](crate::Error::Io),
     /// [`Poisoned`](crate::Error::Poisoned): some of it may be, in this life and after it; call again, until it returns without an error.
     pub fn delete_group(&self, group: &str) -> Result<()> {
         let _work = self.work()?;

@@ -17,7 +17,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "ids-of-a-poisoned-partition-hold-up-others",
         file: "src/share/id_log.rs",
-        good: "failed.insert(one.partition.number(), log.explain(error));",
+        good: "failed.insert(number, log.explain(error));",
         bad: "return Err(log.explain(error));",
         caught_by: &[tests("queue", &["ids_kept::a_partition", "ids_kept::ids_behind"])],
     },
@@ -416,8 +416,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-one-queue-has-done-goes",
         file: "src/share/done.rs",
-        good: "|all, slot| common(&all, &done(slot))",
-        bad: "|all, slot| common(&all, &done(slot).into_iter().map(|_| 0..=Offset::MAX).take(1).collect())",
+        good: "|all, one| common(&all, &one)",
+        bad: "|all, one| common(&all, &one.into_iter().map(|_| 0..=Offset::MAX).take(1).collect())",
         caught_by: &[tests("queue", &["done::"])],
     },
     Bug {
