@@ -209,7 +209,7 @@
 //! # let dir = tempfile::tempdir()?;
 //! # let store = Store::open(dir.path())?;
 //! # for topic in ["debits", "credits"] { store.create_topic(topic, TopicConfig::new())?; }
-//! let mut tx = store.transaction("transfer-17")?;
+//! let mut tx = store.transaction("transfers")?;
 //! tx.send(Record::to("debits").key("alice").value("5"))?;
 //! tx.send(Record::to("credits").key("bob").value("5"))?;
 //! tx.commit()?; // both are there, or neither, whenever the process dies

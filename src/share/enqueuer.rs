@@ -162,7 +162,7 @@ impl Enqueuer {
         let state = self.wait_for_room()?;
         let placed = partition.append(std::slice::from_ref(&record), Durability::Os)?;
         drop(state);
-        self.make_durable(&partition)?;
+        self.make_durable(&partition, placed.last_offset)?;
         Ok(RecordMetadata::new(partition.number(), placed.first_offset, placed.timestamp))
     }
 
@@ -186,7 +186,7 @@ impl Enqueuer {
         let hash = ids.add(id, now);
         self.queues.ids.note(ring, (&partition, placed.first_offset), (now, hash));
         drop(state);
-        self.make_durable(&partition)?;
+        self.make_durable(&partition, placed.last_offset)?;
         Ok(RecordMetadata::new(partition.number(), placed.first_offset, placed.timestamp))
     }
 
@@ -226,8 +226,9 @@ impl Enqueuer {
         Ok((ids, ring))
     }
 
-    fn make_durable(&self, partition: &Partition) -> Result<()> {
-        if self.durability == Durability::Disk { partition.flush() } else { Ok(()) }
+    /// An error from here is of that record's own partition, and of nothing else that a flush would see to.
+    fn make_durable(&self, partition: &Partition, last: Offset) -> Result<()> {
+        if self.durability == Durability::Disk { partition.make_durable(last) } else { Ok(()) }
     }
 
     /// The gate, once there is room for one more message in every queue.

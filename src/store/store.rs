@@ -364,7 +364,7 @@ impl Inner {
         self.life.close(|| {
             self.agenda.stop();
             // What cannot be written now is decided the same way by the next open.
-            drop(caught(|| self.transactions.finish()));
+            drop(caught(|| self.transactions.finish_for_good()));
             // Ids that cannot be written the next open finds in their topics: nothing is lost, and partitions tell of their own failures.
             drop(caught(|| self.queues.close()));
             let closed = caught(|| self.topics.close());

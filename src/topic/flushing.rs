@@ -14,6 +14,11 @@ impl Topic {
     pub fn flush(&self) -> Result<()> {
         flush(&self.current().partitions, Partition::flush)
     }
+
+    /// Returns when what was appended so far survives a power cut, whatever transactions owe other topics.
+    pub(super) fn make_durable(&self) -> Result<()> {
+        flush(&self.current().partitions, |partition| partition.make_durable(partition.end() - 1))
+    }
 }
 
 impl Topics {

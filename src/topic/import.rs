@@ -84,7 +84,7 @@ impl Topic {
             import.take(&line)?;
         }
         import.append()?;
-        self.flush().map_err(|error| import.failed(import.line, error))?;
+        self.make_durable().map_err(|error| import.failed(import.line, error))?;
         Ok(import.appended)
     }
 }

@@ -358,6 +358,12 @@ impl Partition {
         let ended = self.log.write_decided();
         self.log.flush().and(ended).map_err(|error| error.in_partition(self.topic_partition()))
     }
+
+    /// Returns when what stands here up to `last` survives a power cut. What transactions owe other partitions, and what others have lost from
+    /// memory, is no failure of a call that waits for its own.
+    pub(crate) fn make_durable(&self, last: Offset) -> Result<()> {
+        self.log.sync_through(last).map_err(|error| error.in_partition(self.topic_partition()))
+    }
 }
 
 fn how(durability: Durability, expected_end: Option<Offset>) -> Append {

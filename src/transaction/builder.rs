@@ -100,7 +100,8 @@ impl TransactionBuilder {
         self
     }
 
-    /// Begins. An earlier user of the name is fenced, and what that one has not committed is aborted.
+    /// Begins. An earlier user of the name is fenced, and what that one has not committed is aborted. A commit or a send of that one that is
+    /// under way is waited for, also while it waits for room in a topic that blocks when it is full.
     ///
     /// # Errors
     /// [`InvalidName`](Error::InvalidName) for none, for more than 32000 bytes, and for one that begins with `annals.producer.`, as those of

@@ -16,7 +16,7 @@ use crate::transaction::finish::Outstanding;
 use crate::transaction::ids::ProducerId;
 use crate::transaction::in_hand::Turns;
 use crate::transaction::named_producer::{NamedProducer, Registered};
-use crate::transaction::names::{NameState, Named, OpenParts};
+use crate::transaction::names::{NameState, Named, OpenParts, make_room};
 use crate::transaction::pieces::Pieces;
 use crate::transaction::recovery::{Recovered, TakenBack};
 use crate::transaction::resting::Resting;
@@ -118,6 +118,7 @@ impl Transactions {
             match names.get(name) {
                 Some(named) => Arc::clone(named),
                 None => {
+                    make_room(&mut names);
                     let shared: Arc<str> = name.into();
                     let named = Arc::new(Named::new(Arc::clone(&shared)));
                     names.insert(shared, Arc::clone(&named));
@@ -156,11 +157,21 @@ impl Transactions {
 
     /// Whether the partition is one of this store, and is there.
     pub(super) fn check_known(&self, partition: &Partition) -> Result<()> {
-        let topic = self.topics.get(partition.topic())?;
-        if topic.id() == partition.topic_id() {
-            return Ok(());
+        let found = self.topics.get(partition.topic()).and_then(|topic| topic.partition(partition.number()));
+        match found {
+            Ok(own) if Arc::ptr_eq(own.log(), partition.log()) => Ok(()),
+            _ if partition.is_deleted() => {
+                Err(Error::UnknownTopic { topic: partition.topic().to_owned(), was_deleted: true })
+            }
+            // Stores that were made of one backup have the same names and ids.
+            Ok(_) | Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) => {
+                let (place, path) = (partition.topic_partition(), self.topics.path().display());
+                Err(Error::invalid(format!(
+                    "{place} is of another store than that in {path}, or was opened before it"
+                )))
+            }
+            Err(error) => Err(error),
         }
-        Err(Error::UnknownTopic { topic: partition.topic().to_owned(), was_deleted: true })
     }
 
     /// Writes what was gathered so far, as part of a transaction that is not decided.

@@ -35,10 +35,33 @@ pub(super) struct Outstanding {
     /// The oldest decision of each list that somebody is writing the markers of, by the number of that list.
     pub(super) in_hand: BTreeMap<u64, Offset>,
     /// Decisions whose markers are written, the oldest first, and where: kept until all of these are durable.
-    settling: VecDeque<(Offset, Vec<(Partition, Offset)>)>,
+    settling: VecDeque<Settling>,
     /// Decisions that are being written, each by an offset that it will not stand before. One of which nobody knows whether it is
     /// there stays among them.
     deciding: Vec<Offset>,
+}
+
+/// A decision whose markers are written.
+#[derive(Debug)]
+struct Settling {
+    decision: Offset,
+    /// Where they stand.
+    markers: Vec<(Partition, Offset)>,
+    /// Who wrote the transaction, if all of its markers are among these.
+    producer: Option<ProducerId>,
+}
+
+impl Settling {
+    fn is_durable(&self) -> bool {
+        self.markers.iter().all(|(partition, marker)| partition.durable() > *marker)
+    }
+
+    /// Partitions need not know the producer any more: nothing that they are ever asked about rests on its transaction.
+    fn forget(&self) {
+        let Some(producer) = self.producer else { return };
+        let ended_in = producer.epoch.saturating_add(1);
+        self.markers.iter().for_each(|(partition, _)| partition.log().forget_ended(producer.id, ended_in));
+    }
 }
 
 /// A transaction that is decided.
@@ -165,6 +188,18 @@ impl Transactions {
         synced.and(self.write_ends(in_hand))
     }
 
+    /// The same at the end of a life. Markers are synced, so that partitions need not remember whose they are.
+    pub(crate) fn finish_for_good(self: &Arc<Self>) -> Result<()> {
+        let finished = self.finish();
+        let mut round = Round::default();
+        for (partition, marker) in self.outstanding.lock().settling.iter().flat_map(|one| &one.markers) {
+            round.add(partition, *marker);
+        }
+        let synced = round.sync();
+        self.release_decisions();
+        finished.and(synced)
+    }
+
     fn is_durable(&self, ended: &Ended) -> bool {
         let mut round = Round::default();
         self.rests_on(ended, &mut round).is_ok() && round.is_durable()
@@ -226,7 +261,8 @@ impl Transactions {
                 named.give_back(one.producer);
             }
             if let Some(decision) = one.decision {
-                outstanding.settling.push_back((decision, one.markers));
+                let producer = one.named.is_some().then_some(one.producer);
+                outstanding.settling.push_back(Settling { decision, markers: one.markers, producer });
             }
         }
         drop(outstanding);
@@ -240,14 +276,11 @@ impl Transactions {
     /// Lets compaction have those decisions whose markers are durable everywhere.
     fn release_decisions(&self) {
         let mut outstanding = self.outstanding.lock();
-        let is_durable = |markers: &[(Partition, Offset)]| {
-            markers.iter().all(|(partition, marker)| partition.durable() > *marker)
-        };
-        outstanding.settling.make_contiguous().sort_by_key(|(decision, _)| *decision);
-        while outstanding.settling.front().is_some_and(|(_, markers)| is_durable(markers)) {
-            outstanding.settling.pop_front();
+        outstanding.settling.make_contiguous().sort_by_key(|one| one.decision);
+        while outstanding.settling.front().is_some_and(Settling::is_durable) {
+            outstanding.settling.pop_front().into_iter().for_each(|settled| settled.forget());
         }
-        let settling = outstanding.settling.front().map(|(decision, _)| *decision);
+        let settling = outstanding.settling.front().map(|one| one.decision);
         let waiting = outstanding.ended.iter().filter_map(|one| one.decision).min();
         let in_hand = outstanding.in_hand.values().copied();
         let deciding = outstanding.deciding.iter().copied();

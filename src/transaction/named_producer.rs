@@ -133,6 +133,7 @@ impl NamedProducer {
                 break (place_of(batch), true);
             }
             stage.check_batch(records)?;
+            log.check_producers(stamp.producer_id)?;
             if log.is_limited() && !std::mem::replace(&mut has_room, true) {
                 // What is refused, or there already, takes nothing out. Others may come in between: all is looked at again.
                 drop(stage);

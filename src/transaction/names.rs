@@ -1,6 +1,6 @@
 //! Names of transactions: who goes by each, and what that one has written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -71,6 +71,26 @@ impl Named {
     }
 }
 
+/// Fewer names than this are all kept.
+const FEW: usize = 1024;
+
+/// Makes room for one more name: those that nobody goes by, and that have left nothing, are as if they had never been. It is
+/// looked for them when the map would grow, so that there are at most twice as many as somebody goes by.
+pub(super) fn make_room(names: &mut HashMap<Arc<str>, Arc<Named>>) {
+    if names.len() < FEW || names.len() < names.capacity() {
+        return;
+    }
+    names.retain(|_, named| !is_at_rest(named));
+    // Not looked for again before as many have come.
+    names.shrink_to(FEW.max(names.len() * 2));
+    names.reserve(FEW.max(names.len()));
+}
+
+/// Whoever goes by the name holds it, also where that one was fenced.
+fn is_at_rest(named: &Arc<Named>) -> bool {
+    Arc::strong_count(named) == 1 && named.state.try_lock().is_some_and(|state| state.open.is_none())
+}
+
 impl NameState {
     /// Makes `owner` the one who goes by the name; returns what the last one leaves.
     pub(super) fn take_over(&mut self, owner: u64) -> Option<OpenParts> {
@@ -111,5 +131,27 @@ impl NameState {
         }
         self.ended = Some((self.owner, why()));
         self.open.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_nobody_goes_by_are_forgotten_and_no_others() {
+        let mut names = HashMap::new();
+        let mut held = Vec::new();
+        for number in 0..50_000 {
+            let name: Arc<str> = format!("transfer-{number}").into();
+            let named = Arc::new(Named::new(Arc::clone(&name)));
+            if number % 1000 == 0 {
+                held.push(Arc::clone(&named));
+            }
+            make_room(&mut names);
+            names.insert(name, named);
+        }
+        assert!(names.len() < 8 * FEW, "{} names", names.len());
+        assert!(held.iter().all(|one| names.get(&one.name).is_some_and(|there| Arc::ptr_eq(one, there))));
     }
 }

@@ -86,6 +86,7 @@ impl Transactions {
         make_room(&shares, gathered)?;
         let mut stages = checked(&shares, gathered)?;
         let producer = open.producer;
+        stages.iter().try_for_each(|stage| stage.log().check_producers(producer.id))?;
         let seen = seen(&stages, &shares);
         let mut put = Vec::new();
         for (stage, share) in stages.iter_mut().zip(&shares).filter(|(_, share)| !share.records.is_empty()) {

@@ -168,7 +168,8 @@ impl Transaction {
     /// or not at all. What the transaction itself has written there since is no append of another; several conditions on one partition
     /// must all hold.
     ///
-    /// Otherwise [`commit`](Self::commit) returns [`UnexpectedEnd`](crate::Error::UnexpectedEnd).
+    /// Otherwise [`commit`](Self::commit) returns [`UnexpectedEnd`](crate::Error::UnexpectedEnd); for a partition of another store
+    /// [`InvalidArgument`](crate::Error::InvalidArgument).
     pub fn expect_end(&mut self, partition: &Partition, end: Offset) {
         self.expect(EndsAt { partition: partition.clone(), end });
     }

@@ -29,6 +29,8 @@ mod once_later;
 #[cfg(test)]
 mod order;
 #[cfg(test)]
+mod owed;
+#[cfg(test)]
 mod panics;
 #[cfg(test)]
 mod passed;

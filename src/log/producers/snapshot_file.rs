@@ -12,8 +12,10 @@ use crate::io::Directory;
 use crate::log::producers::table::ProducerTable;
 use crate::types::Offset;
 
-/// Far more than any partition has.
+/// The most that is read of one. Nobody writes more: no partition knows more than [`MOST_PRODUCERS`].
 const MOST_BYTES: usize = 256 << 20;
+/// How many producers a snapshot can tell of, each in 46 bytes behind a head of 10.
+pub(in crate::log) const MOST_PRODUCERS: usize = (MOST_BYTES - 10) / 46;
 /// How many are kept besides the one that the state file names.
 const KEPT: usize = 2;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{AbortedTransaction, BatchHeader, ControlRecord, EndMarker, Ending};
 use crate::locks::Ordering;
 use crate::log::log::Log;
@@ -46,6 +46,23 @@ impl Log {
         }
         producers.wrote_at(header.producer_id, now);
         Pending { undecided: producers.first_undecided(), uncommitted: producers.uncommitted() }
+    }
+
+    /// The transaction that a producer ended in that epoch has its end in every partition, durably: nobody will ask for it again.
+    pub(crate) fn forget_ended(&self, producer_id: i64, epoch: i16) {
+        self.producers.lock().forget_ended(producer_id, epoch);
+    }
+
+    /// An error where so many producers are known that no snapshot could tell of one more.
+    pub(crate) fn check_producers(&self, producer_id: i64) -> Result<()> {
+        if !self.producers.lock().has_no_room_for(producer_id, snapshot_file::MOST_PRODUCERS) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "{} knows {} producers of the last week, and can know no more",
+            self.topic_partition,
+            snapshot_file::MOST_PRODUCERS
+        )))
     }
 
     /// How a transaction ends is decided: readers go by that from here on, the marker follows. False when none is open.

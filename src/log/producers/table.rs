@@ -109,6 +109,11 @@ impl ProducerTable {
         self.producers.is_empty()
     }
 
+    /// Whether one more would be more than a snapshot can tell of.
+    pub(crate) fn has_no_room_for(&self, producer_id: i64, most: usize) -> bool {
+        self.producers.len() >= most && !self.producers.contains_key(&producer_id)
+    }
+
     /// Whether the batch may be appended now.
     pub(crate) fn check(&self, sender: &Sender) -> Result<Verdict, Refusal> {
         let Some(producer) = self.producers.get(&sender.producer_id) else { return Ok(Verdict::Append) };
@@ -330,6 +335,16 @@ impl ProducerTable {
             if producer.batches.back().is_some_and(|batch| batch.last_offset >= since) {
                 producer.timestamp = producer.timestamp.max(now);
             }
+        }
+    }
+
+    /// Forgets a producer whose last transaction ended in that epoch, if it has written nothing since.
+    pub(crate) fn forget_ended(&mut self, producer_id: i64, epoch: i16) {
+        let is_over = |producer: &Producer| {
+            producer.epoch == epoch && producer.open.is_none() && producer.batches.is_empty()
+        };
+        if self.producers.get(&producer_id).is_some_and(is_over) {
+            self.producers.remove(&producer_id);
         }
     }
 

@@ -5,6 +5,7 @@
 mod ends;
 mod figures;
 mod goes_back;
+mod grown;
 mod life;
 #[cfg(test)]
 mod model;

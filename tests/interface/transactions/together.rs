@@ -248,3 +248,30 @@ fn many_threads_and_names_at_once() {
     credits.sort();
     assert_eq!((debits.len(), debits), (160, credits));
 }
+
+#[test]
+fn a_partition_of_another_store_is_not_told_to_be_deleted() {
+    let ((_dir, store), (_other_dir, other)) = (self::store(), self::store());
+    other.create_topic("elsewhere", TopicConfig::new()).unwrap();
+    let sensor = store.named_producer("sensor").unwrap();
+    for topic in ["debits", "elsewhere"] {
+        let partition = other.topic(topic).unwrap().partition(0).unwrap();
+        let mut tx = store.transaction("name").unwrap();
+        tx.send(Record::to("credits").value("refused")).unwrap();
+        tx.expect_end(&partition, 0);
+        let refused = tx.commit().unwrap_err();
+        assert!(matches!(refused, Error::InvalidArgument { .. }), "{refused:?}");
+        assert!(refused.to_string().contains("of another store"), "{refused}");
+        let refused = sensor.append(&partition, 0, &[Record::new()], Durability::Os).unwrap_err();
+        assert!(matches!(refused, Error::InvalidArgument { .. }), "{refused:?}");
+    }
+    let gone = store.topic("debits").unwrap().partition(0).unwrap();
+    store.delete_topic("debits").unwrap();
+    store.create_topic("debits", TopicConfig::new()).unwrap();
+    let mut tx = store.transaction("name").unwrap();
+    tx.send(Record::to("credits").value("refused")).unwrap();
+    tx.expect_end(&gone, 0);
+    let refused = tx.commit().unwrap_err();
+    assert!(matches!(refused, Error::UnknownTopic { was_deleted: true, .. }), "{refused:?}");
+    assert!(committed(&store, "credits").is_empty());
+}

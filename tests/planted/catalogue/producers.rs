@@ -45,4 +45,32 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "known.filter(|_| false).unwrap_or_default().without_transactions()",
         caught_by: &[tests("crash", &["named::forgotten"])],
     },
+    Bug {
+        name: "producers-of-ended-transactions-stay",
+        file: "src/transaction/finish.rs",
+        good: "for_each(|settled| settled.forget());",
+        bad: "for_each(drop);",
+        caught_by: &[tests("interface", &["transactions::grown"])],
+    },
+    Bug {
+        name: "producer-forgotten-that-has-begun-again",
+        file: "src/log/producers/table.rs",
+        good: "producer.epoch == epoch && producer.open.is_none() && producer.batches.is_empty()",
+        bad: "producer.epoch == epoch",
+        caught_by: &[tests("lib", &["log::producers::"])],
+    },
+    Bug {
+        name: "one-producer-more-than-a-snapshot-can-tell-of",
+        file: "src/log/producers/table.rs",
+        good: "self.producers.len() >= most &&",
+        bad: "self.producers.len() > most &&",
+        caught_by: &[tests("lib", &["log::producers::"])],
+    },
+    Bug {
+        name: "name-forgotten-that-somebody-goes-by",
+        file: "src/transaction/names.rs",
+        good: "Arc::strong_count(named) == 1 &&",
+        bad: "Arc::strong_count(named) > 0 &&",
+        caught_by: &[tests("lib", &["transaction::names"])],
+    },
 ];

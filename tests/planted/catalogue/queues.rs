@@ -85,6 +85,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("queue", &["life::figures_of_a_queue"])],
     },
     Bug {
+        name: "send-at-disk-fails-for-what-a-transaction-owes-elsewhere",
+        file: "src/share/enqueuer.rs",
+        good: "{ partition.make_durable(last) }",
+        bad: "{ partition.flush().map(|()| _ = last) }",
+        caught_by: &[tests("queue", &["owed::"])],
+    },
+    Bug {
         name: "ids-that-were-one-too-many-come-back-as-the-newest",
         file: "src/share/id_log.rs",
         good: "entries.extend(mark_entries(topic, &marks));",

@@ -117,6 +117,13 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "drop(registered);",
         caught_by: &[tests("lib", &["transaction::tests::named"])],
     },
+    Bug {
+        name: "partition-of-another-store-looked-at",
+        file: "src/transaction/coordinator.rs",
+        good: "Ok(own) if Arc::ptr_eq(own.log(), partition.log()) => Ok(()),",
+        bad: "Ok(_) => Ok(()),",
+        caught_by: &[tests("interface", &["transactions::together"])],
+    },
     // Transactions.
     Bug {
         name: "decision-of-an-earlier-life-not-kept",

@@ -287,3 +287,33 @@ fn sequences_go_on_at_0_behind_the_greatest() {
     let full = table_of(&[Sender { base_sequence: i32::MAX - 2, ..PLAIN }]);
     assert_eq!(full.check(&counted(0)), Ok(Verdict::Append));
 }
+
+#[test]
+fn a_producer_is_forgotten_when_its_transaction_is_over_and_nothing_came_since() {
+    let sender = Sender { is_transactional: true, ..PLAIN };
+    let after = Sender { producer_epoch: 2, ..sender };
+    let mut table = ProducerTable::default();
+    table.note(&header(&sender, 0));
+    table.forget_ended(7, 2);
+    assert_eq!(table.epoch(7), Some(1), "it is open");
+    table.end(&marker(&after, 3), ended(Ending::Commit));
+    table.forget_ended(7, 1);
+    assert_eq!(table.epoch(7), Some(2), "another one ended in that epoch");
+    let mut over = table.clone();
+    over.forget_ended(7, 2);
+    assert!(over.is_empty());
+    table.note(&header(&after, 4));
+    table.forget_ended(7, 2);
+    assert_eq!(table.epoch(7), Some(2), "the next one is open");
+}
+
+#[test]
+fn no_more_producers_are_taken_than_a_snapshot_can_tell_of() {
+    let mut table = ProducerTable::default();
+    for producer_id in [7, 8] {
+        assert!(!table.has_no_room_for(producer_id, 2));
+        table.note(&header(&Sender { producer_id, ..PLAIN }, producer_id));
+    }
+    assert!(table.has_no_room_for(9, 2));
+    assert!(!table.has_no_room_for(8, 2), "it is known already");
+}
