@@ -14,6 +14,9 @@ use crate::log::write::accumulator::Accumulator;
 use crate::log::write::append::Admitted;
 use crate::types::Timestamp;
 
+/// So often nothing could go, for what others have sent in between is needed, before an append is refused.
+const MOST_IN_VAIN: usize = 100;
+
 /// What happens to an append that would make a full partition larger.
 ///
 /// ```
@@ -97,7 +100,7 @@ impl Log {
     ) -> Result<Admitted<'_>> {
         let mut waiting: Option<Blocked<'_>> = None;
         let mut turn = None;
-        let mut may_drop = false;
+        let (mut may_drop, mut in_vain) = (false, 0);
         loop {
             // Read before looking: room made after this look ends the sleep below.
             let seen = waiting.as_ref().map(|waiting| waiting.signal.raised());
@@ -131,7 +134,12 @@ impl Log {
                 }
                 (WhenFull::DropOldest, ..) => {
                     may_drop = false;
+                    let before = self.bytes();
                     self.drop_oldest(bytes, &limit)?;
+                    in_vain = if self.bytes() < before { 0 } else { in_vain + 1 };
+                    if in_vain > MOST_IN_VAIN {
+                        return Err(self.full(&limit));
+                    }
                     // What a transaction without an end has written stays, and all behind it.
                     if self.bytes() + bytes > limit.max_bytes && self.finished() < self.end() {
                         // Whoever is at work on that transaction may wait for a turn of its own.
@@ -139,6 +147,7 @@ impl Log {
                         if !self.clear_away_oldest() {
                             return Err(self.full(&limit));
                         }
+                        in_vain = 0;
                     }
                 }
                 (WhenFull::Block, Some(waiting), Some(seen)) => {

@@ -39,7 +39,7 @@ pub(super) const BUGS: &[Bug] = &[
         name: "full-partition-drops-records-before-their-ids-are-written",
         file: "src/log/write/size_limit.rs",
         good: "self.before_removal()?;",
-        bad: "",
+        bad: "self.need_only_from(crate::types::Offset::MAX);",
         caught_by: &[tests("queue", &["ids_kept::ids_outlive_records_that_a_full"])],
     },
     Bug {
