@@ -17,7 +17,7 @@
 mod catalogue;
 mod copy_of_source;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use catalogue::{Bug, bugs};
@@ -36,6 +36,10 @@ fn every_bug_fits_the_source() {
         assert!(!bug.caught_by.is_empty(), "{} is caught by nothing", bug.name);
     }
     assert!(misfits.is_empty(), "{misfits:#?}");
+    let mut names = BTreeMap::new();
+    let without_tests: Vec<_> =
+        bugs().flat_map(|bug| filters_without_tests(bug, &root, &mut names)).collect();
+    assert!(without_tests.is_empty(), "{without_tests:#?}");
     let document = std::fs::read_to_string(root.join("docs/guarantees.md")).unwrap();
     let (_, rest) = document.split_once("| more than ").unwrap();
     let (count, _) = rest.split_once(" bugs planted in a copy of the source").unwrap();
@@ -45,6 +49,47 @@ fn every_bug_fits_the_source() {
         "{} bugs, and docs/guarantees.md says more than {promised}",
         bugs().count()
     );
+}
+
+/// What a bug names that no test has in its name: nothing would be run, and nothing caught.
+fn filters_without_tests(
+    bug: &Bug,
+    root: &Path,
+    known: &mut BTreeMap<&'static str, Vec<String>>,
+) -> Vec<String> {
+    let mut missing = Vec::new();
+    for tests in bug.caught_by {
+        let names = known.entry(tests.binary).or_insert_with(|| {
+            let at =
+                if tests.binary == "lib" { root.join("src") } else { root.join("tests").join(tests.binary) };
+            let mut names = Vec::new();
+            names_in(&at, "", &mut names);
+            names
+        });
+        let lacks = |filter: &&&str| !names.iter().any(|name| name.contains(**filter));
+        let none = tests.filters.iter().filter(lacks);
+        missing.extend(none.map(|filter| format!("{}: {} has no {filter}", bug.name, tests.binary)));
+    }
+    missing
+}
+
+/// The functions of all files below a directory, by their paths as modules.
+fn names_in(directory: &Path, above: &str, names: &mut Vec<String>) {
+    for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        let file_name = entry.file_name().into_string().unwrap();
+        let stem = file_name.trim_end_matches(".rs");
+        let path =
+            if ["mod", "main"].contains(&stem) { above.to_owned() } else { format!("{above}{stem}::") };
+        if entry.path().is_dir() {
+            names_in(&entry.path(), &path, names);
+        } else if file_name.ends_with(".rs") {
+            let text = std::fs::read_to_string(entry.path()).unwrap();
+            let functions = text.lines().filter_map(|line| line.trim_start().strip_prefix("fn "));
+            for name in functions.filter_map(|line| line.split(['(', '<']).next()) {
+                names.extend([format!("{path}{name}"), format!("{path}tests::{name}")]);
+            }
+        }
+    }
 }
 
 #[test]

@@ -73,7 +73,10 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/io/pool.rs",
         good: "if !outcome.as_ref().is_err_and(is_out_of_descriptors) {",
         bad: "if true {",
-        caught_by: &[tests("interface", &["many_topics::few_descriptors"])],
+        caught_by: &[
+            tests("resources", &["many_topics::with_few_descriptors"]),
+            tests("crash", &["durability::limits::"]),
+        ],
     },
     Bug {
         name: "files-looked-up-by-path",
@@ -144,7 +147,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/log/compaction/compact.rs",
         good: "horizon: config.now.saturating_add(millis(config.delete_retention)),",
         bad: "horizon: config.now,",
-        caught_by: &[tests("lib", &["partition::tests::compaction"])],
+        caught_by: &[tests("lib", &["log::tests::compaction"])],
     },
     // A call beside a deletion.
     Bug {

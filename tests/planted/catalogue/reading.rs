@@ -58,14 +58,14 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/log/open/recovery.rs",
         good: "_ if found == expected => return Ok(()),",
         bad: "_ => return Ok(()),",
-        caught_by: &[tests("interface", &["errors::a_directory_of_another"])],
+        caught_by: &[tests("interface", &["errors::files::a_directory_of_another"])],
     },
     Bug {
         name: "state-of-another-topic-taken",
         file: "src/log/open/recovery.rs",
         good: "_ if found == expected => return Ok(()),",
         bad: "_ if (found.store, found.partition) == (expected.store, expected.partition) => return Ok(()),",
-        caught_by: &[tests("interface", &["errors::a_directory_of_another"])],
+        caught_by: &[tests("interface", &["errors::files::a_directory_of_another"])],
     },
     Bug {
         name: "commits-set-back-in-memory-only",
