@@ -2,6 +2,7 @@
 
 mod copies;
 mod figures;
+mod ids;
 mod lives;
 mod processes;
 mod producers;
@@ -56,6 +57,7 @@ const ENDING: Tests = tests("interface", &["lifecycle::ending::"]);
 pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
     [
         figures::BUGS,
+        ids::BUGS,
         copies::BUGS,
         tasks::BUGS,
         lives::BUGS,
