@@ -2,16 +2,7 @@
 
 use super::*;
 
-const ANSWERS: Tests = tests("queue", &["answers::"]);
-const DONE: Tests = tests("queue", &["done::"]);
 const ENQUEUE: Tests = tests("queue", &["enqueue::"]);
-const LETTERS: Tests = tests("queue", &["letters::"]);
-const LIFE: Tests = tests("queue", &["life::"]);
-const LATER: Tests = tests("queue", &["later::"]);
-const ORDER: Tests = tests("queue", &["order::"]);
-const POWER: Tests = tests("queue", &["power::"]);
-const MODEL: Tests = tests("queue", &["model::"]);
-const STATES: Tests = tests("lib", &["share::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {

@@ -4,7 +4,6 @@ use super::*;
 
 const ANSWERS: Tests = tests("queue", &["answers::"]);
 const DONE: Tests = tests("queue", &["done::"]);
-const ENQUEUE: Tests = tests("queue", &["enqueue::"]);
 const LETTERS: Tests = tests("queue", &["letters::"]);
 const LIFE: Tests = tests("queue", &["life::"]);
 const LATER: Tests = tests("queue", &["later::"]);
