@@ -159,7 +159,8 @@ impl Store {
         {
             // One of them may be there, and at work. The directory is nobody's when this returns.
             agenda.stop();
-            return life.close(|| Ok(())).and(Err(error));
+            drop(life.close(|| Ok(())));
+            return Err(error);
         }
         // From here on nothing refuses the open: what follows changes files, and is done later where it fails.
         drop(topics.clear_leftovers());

@@ -53,7 +53,7 @@ struct Settling {
 
 impl Settling {
     fn is_durable(&self) -> bool {
-        self.markers.iter().all(|(partition, marker)| partition.durable() > *marker)
+        self.markers.iter().all(|(partition, marker)| partition.durable() > *marker || partition.is_deleted())
     }
 
     /// Partitions need not know the producer any more: nothing that they are ever asked about rests on its transaction.

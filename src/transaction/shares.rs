@@ -115,6 +115,7 @@ fn make_room(shares: &[Share<'_>], gathered: &Gathered<'_>) -> Result<()> {
     let (taking_out, waiting): (Vec<_>, Vec<_>) =
         with_records.partition(|share| share.partition.log().drops_oldest());
     let room = |share: &&Share<'_>| check_room(&share.partition, share.bytes, gathered.waits_for_room);
+    taking_out.iter().try_for_each(|share| share.partition.log().check_fits(share.bytes))?;
     waiting.iter().try_for_each(room)?;
     if taking_out.is_empty() {
         return Ok(());

@@ -164,6 +164,13 @@ impl Log {
         }
     }
 
+    /// An error where so many bytes are more than it may ever have.
+    pub(crate) fn check_fits(&self, bytes: u64) -> Result<()> {
+        let limit = self.config().size_limit.map_or(u64::MAX, |limit| limit.max_bytes);
+        let setting = "annals.size.limit.bytes";
+        if bytes > limit { Err(Error::RecordTooLarge { size: bytes, limit, setting }) } else { Ok(()) }
+    }
+
     /// Sees to it that there is room for records of so many bytes, and waits for nobody to make it.
     pub(crate) fn check_room_now(self: &Arc<Self>, bytes: u64) -> Result<()> {
         let limit = self.accumulator.lock().rules.size_limit;

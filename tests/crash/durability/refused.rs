@@ -63,12 +63,15 @@ fn no_refused_append_under_conditions_and_no_refused_transaction_takes_anything_
     let (large, fits) = ([b'v'; 1000], [b'v'; 600]);
     let guarded = partition.append_when(&[condition], &[Record::new().value(&large)], Durability::Os);
     assert!(matches!(guarded, Err(Error::RecordTooLarge { .. })), "{guarded:?}");
-    for round in 0..3 {
+    let small = TopicConfig::new().size_limit(1000, WhenFull::DropOldest);
+    store.create_topic("small", small).unwrap();
+    for round in 0..4 {
         let mut tx = store.transaction("bank").unwrap();
         tx.send(Record::to(TOPIC).partition(0).value(&fits)).unwrap();
         match round {
             0 => tx.expect_end(&partition, 3),
             1 => tx.expect_end(&full, 0),
+            2 => tx.send(Record::to("small").partition(0).value(&[b'v'; 1200])).unwrap(),
             _ => tx.send(Record::to("full").partition(0).value(&fits)).unwrap(),
         }
         assert!(tx.commit().is_err(), "{round}");
