@@ -219,7 +219,7 @@ impl TopicConfig {
     }
 
     /// `annals.size.limit.bytes` and `annals.size.limit.action`: a size that no partition grows beyond, and what happens to
-    /// an append that would. What is still in memory comes on top. Choose it several times `segment.bytes`: room is made
+    /// an append that would. What is still in memory, and the ends of transactions, come on top. Choose it several times `segment.bytes`: room is made
     /// by whole segments. Default: no limit.
     pub fn size_limit(self, bytes: u64, when_full: WhenFull) -> Self {
         let action = match when_full {
