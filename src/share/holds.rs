@@ -16,8 +16,12 @@ use crate::log::{BelowStart, EraseReport, FetchLimits, Reader, RetentionPolicy, 
 use crate::producer::Producer;
 use crate::share::erasure::remove_where;
 use crate::share::held::{Held, step_for};
+use crate::share::ids::LATER_ID_HEADER;
 use crate::share::wakes::Wakes;
-use crate::topic::{DELAYED, OwnedRecord, Partition, PartitionRecords, RecordRef, Records, Topic, Topics};
+use crate::topic::{
+    DELAYED, MESSAGE_IDS, OwnedRecord, Partition, PartitionRecords, RecordRef, Records, TRANSACTIONS, Topic,
+    Topics,
+};
 use crate::transaction::{Transaction, TransactionBuilder, Transactions};
 use crate::types::{Offset, Record, Timestamp};
 use crate::upkeep::{Agenda, Chore, Otherwise, Reason};
@@ -245,6 +249,7 @@ impl Holds {
         step: &mut Step,
         ((due, next), now): ((&[OwnedRecord], Offset), Timestamp),
     ) -> Result<()> {
+        self.keep_ids(step, due)?;
         let mut tx = self.transaction(NAME).begin()?;
         let mut entered = Vec::new();
         for record in due {
@@ -274,6 +279,7 @@ impl Holds {
         ((record, next), now): ((&OwnedRecord, Offset), Timestamp),
     ) -> Result<()> {
         let wait = now.saturating_sub(Held::of(record).at).clamp(1000, 3_600_000);
+        self.keep_ids(step, std::slice::from_ref(record))?;
         let mut tx = self.transaction(NAME).begin()?;
         let (number, at) = self.hold_again(&mut tx, record, (wait, now))?;
         self.commit(tx, group, (step, next))?;
@@ -291,6 +297,27 @@ impl Holds {
         let entered = self.enter(&partition, now);
         tx.send_to(&partition, &Record::from(record).timestamp(entered))?;
         Ok((partition.number(), entered))
+    }
+
+    /// Records with an id for later are about to move on. No move outlives the transaction that has written record and id: else the record
+    /// would be there, and its id not.
+    fn keep_ids(&self, step: &Step, records: &[OwnedRecord]) -> Result<()> {
+        let has_id = |record: &OwnedRecord| record.headers.iter().any(|header| header.key == LATER_ID_HEADER);
+        if !records.iter().any(has_id) {
+            return Ok(());
+        }
+        let mut rests_on = vec![step.partition.clone()];
+        for internal in [&MESSAGE_IDS, &TRANSACTIONS] {
+            match self.topics.get(internal.name) {
+                Ok(topic) => rests_on.extend(topic.partitions()),
+                Err(Error::UnknownTopic { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        rests_on
+            .iter()
+            .map(Partition::log)
+            .try_for_each(|log| log.flush_for_others().map_err(|error| log.explain(error)))
     }
 
     pub(super) fn transaction(&self, name: &str) -> TransactionBuilder {

@@ -182,7 +182,14 @@ impl Ring {
     pub(super) fn marks_after(&self, count: usize) -> BTreeMap<u32, Offset> {
         let passed = self.passed.values().filter(|one| one.is_durable());
         let written = passed.chain(self.pending.iter().take(count));
-        written.map(|one| (one.partition.number(), one.offset.saturating_add(1))).collect()
+        let after = |one: &Pending| {
+            let number = one.partition.number();
+            // The next life finds those that were set aside behind the mark, or never.
+            let aside = self.aside.iter().filter(|other| other.partition.number() == number);
+            let first_aside = aside.map(|other| other.offset).min().unwrap_or(Offset::MAX);
+            (number, one.offset.saturating_add(1).min(first_aside))
+        };
+        written.map(after).collect()
     }
 
     /// The first of what is not written is, and so are the marks.

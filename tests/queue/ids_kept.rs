@@ -265,3 +265,29 @@ fn a_record_lost_in_memory_is_not_told_to_whoever_writes_ids() {
     assert!(matches!(told, Err(Error::Lost { .. })), "{told:?}");
     producer.send(Record::to("jobs").value("next")).unwrap();
 }
+
+/// It is tried again with the next round; a kill comes before that.
+#[test]
+fn an_id_that_could_not_be_written_is_not_passed_over_by_the_next_of_its_partition() {
+    let frail = Frail::new();
+    frail.store.create_topic("jobs", TopicConfig::new().partitions(2)).unwrap();
+    send(&ids(&frail.store, "jobs"), "first", 1);
+    let next = frail.killed();
+    let sender = ids(&next.store, "jobs");
+    // What the life before has left in the partition cannot be brought onto the disk.
+    next.faulty.fail(
+        &[Call::Create, Call::Write, Call::Allocate],
+        "jobs-1",
+        (0, Times::ForEver),
+        Fault::Error(28),
+    );
+    assert!(next.store.maintain().is_err());
+    next.faulty.heal();
+    send(&sender, "second", 1);
+    next.store.topic("jobs").unwrap().partition(1).unwrap().flush().unwrap();
+    send(&sender, "third", 0);
+    let last = next.killed();
+    for id in ["first", "second", "third"] {
+        assert!(is_known(&last.store, "jobs", id), "{id}");
+    }
+}

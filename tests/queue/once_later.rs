@@ -170,7 +170,7 @@ fn enqueuer_of(store: &Store, durability: Durability) -> Enqueuer {
 #[test]
 fn each_is_there_once_whatever_call_was_the_last_when_all_are_sent_again() {
     let states =
-        std::env::var("ANNALS_ONCE_STATES").ok().and_then(|states| states.parse().ok()).unwrap_or(160);
+        std::env::var("ANNALS_ONCE_STATES").ok().and_then(|states| states.parse().ok()).unwrap_or(600);
     for durability in [Durability::Os, Durability::Disk] {
         let (moments, clock) = (Arc::new(Moments::default()), Arc::new(ManualClock::at(1_000_000)));
         *moments.clock.lock().unwrap() = Some(Arc::clone(&clock));

@@ -6,6 +6,20 @@ const ENQUEUE: Tests = tests("queue", &["enqueue::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "move-outlives-the-id-of-what-it-moves",
+        file: "src/share/holds.rs",
+        good: "if !records.iter().any(has_id) {",
+        bad: "if !records.iter().any(has_id) || true {",
+        caught_by: &[tests("queue", &["once_later::each_is_there_once"])],
+    },
+    Bug {
+        name: "ids-set-aside-are-passed-over",
+        file: "src/share/id_ring.rs",
+        good: "(number, one.offset.saturating_add(1).min(first_aside))",
+        bad: "(number, one.offset.saturating_add(1).max(first_aside.min(0)))",
+        caught_by: &[tests("queue", &["ids_kept::an_id_that_could"])],
+    },
+    Bug {
         name: "ids-of-a-poisoned-partition-hold-up-others",
         file: "src/share/id_log.rs",
         good: "failed.insert(number, log.explain(error));",
