@@ -122,7 +122,17 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
     }
 }
 
-/// One open directory.
+/// One open directory. [`FileSystem::open_dir`] opens it.
+///
+/// ```
+/// use annals::io::{FileSystem, OsFileSystem};
+/// # let dir = tempfile::tempdir()?;
+/// if let Some(directory) = OsFileSystem.open_dir(dir.path())? {
+///     std::fs::write(dir.path().join("new"), "a name that is to last")?;
+///     directory.sync()?;
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait DirectoryHandle: fmt::Debug + Send + Sync {
     /// Makes the names in it durable.
     fn sync(&self) -> io::Result<()>;
