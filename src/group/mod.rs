@@ -15,6 +15,9 @@ mod pending;
 mod progress;
 mod register;
 mod spool;
+mod spool_file;
+#[cfg(test)]
+mod tests;
 mod unreadable;
 
 pub(crate) use commit::{CommitKind, CommitRequest};

@@ -28,7 +28,7 @@ pub(crate) enum Link {
     Blocks,
 }
 
-/// Why a prepared file did not get its name, or not durably.
+/// Why a prepared file did not get its name, or a file did not lose it, or not durably.
 #[derive(Debug)]
 pub(crate) enum PublishFailure {
     /// It was refused: the old file stands, whatever crashes.
@@ -324,6 +324,16 @@ impl Directory {
         match self.remove(name) {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(()),
             other => other,
+        }
+    }
+
+    /// The same, durably.
+    pub(crate) fn remove_durably(&self, name: &str) -> std::result::Result<(), PublishFailure> {
+        let names = self.names().map_err(PublishFailure::Refused)?;
+        match self.remove_if_there(name) {
+            Err(error) if is_refusal(&error) => Err(PublishFailure::Refused(error)),
+            Err(error) => Err(PublishFailure::Unknown(error)),
+            Ok(()) => names.sync().map_err(PublishFailure::Unknown),
         }
     }
 
