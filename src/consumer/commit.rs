@@ -54,7 +54,7 @@ impl Consumer {
         let positions = decided.filter_map(|one| Some((one.partition.clone(), one.decided_position()?)));
         let (endings, positions) = (Some(Arc::clone(&self.endings)), positions.collect::<Vec<_>>());
         self.groups.check_decided(&group, positions.iter().map(|(partition, _)| partition))?;
-        Ok(Pending { group, member, positions, endings })
+        Ok(Pending { group, member, positions, endings, beyond: None })
     }
 
     /// Commits given offsets: those of the last records done, plus one.

@@ -3,6 +3,7 @@
 mod copies;
 mod figures;
 mod ids;
+mod later;
 mod lives;
 mod processes;
 mod producers;
@@ -58,6 +59,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
     [
         figures::BUGS,
         ids::BUGS,
+        later::BUGS,
         copies::BUGS,
         tasks::BUGS,
         lives::BUGS,
