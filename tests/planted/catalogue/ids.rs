@@ -17,7 +17,14 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/log/retain/needed.rs",
         good: "if self.needed_from() >= below {",
         bad: "if self.needed_from() >= below || true {",
-        caught_by: &[tests("queue", &["ids_kept::an_id_outlives"]), tests("lib", &["log::tests::needed::"])],
+        caught_by: &[tests("lib", &["log::tests::needed::"])],
+    },
+    Bug {
+        name: "erasure-asks-nobody-for-what-it-takes",
+        file: "src/log/compaction/erase.rs",
+        good: "self.before_removal_below(below)?;",
+        bad: "",
+        caught_by: &[tests("queue", &["ids_kept::an_id_outlives"])],
     },
     Bug {
         name: "record-with-an-id-is-needed-once-the-id-is-noted",

@@ -10,7 +10,7 @@ use crate::open::Access;
 use crate::open::{directory, require_store, with_reader, with_store};
 use crate::show::{Escaped, List, Object, Screen, Table, count};
 
-/// Show transactions that have no end, and abort what a process has left.
+/// Show transactions that have no end, and abort what a process has left
 ///
 /// Readers of committed records wait at the first record of a transaction that is Ongoing.
 ///
@@ -35,7 +35,7 @@ pub(crate) enum Verb {
 #[command(name = "list")]
 pub(crate) struct Open {}
 
-/// Abort a transaction that a process has left, in a store that nobody has open.
+/// Abort a transaction that a process has left, in a store that nobody has open
 ///
 /// To open the store to write ends all that was left, this one among them; this verb says what it was, and that it is over. Beside the process that
 /// writes it is refused: that one can abort it, by beginning another under the same name, and does so after its timeout, a minute if nobody says
