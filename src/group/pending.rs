@@ -9,6 +9,7 @@ use crate::group::committed::{Commit, Committed, CommittedOffset};
 use crate::group::endings::{Claim, Endings};
 use crate::group::group::{Group, Members};
 use crate::group::groups::Groups;
+use crate::group::taken::TakenGroup;
 use crate::locks::MutexGuard;
 use crate::topic::{Contribution, OFFSETS, Outcome, Participant, Partition, Prepared};
 use crate::types::{Offset, Timestamp};
@@ -22,6 +23,8 @@ pub(crate) struct Pending {
     pub(crate) positions: Vec<(Partition, Offset)>,
     /// Of the consumer whose positions they are.
     pub(crate) endings: Option<Arc<Endings>>,
+    /// Keeps the group this process's until nobody commits these any more; nothing where whoever commits them does.
+    pub(crate) _taken: Option<Arc<TakenGroup>>,
 }
 
 /// All offsets that take effect with one transaction.

@@ -332,7 +332,8 @@ impl Holds {
         (step, next): (&mut Step, Offset),
     ) -> Result<()> {
         let positions = vec![(step.partition.clone(), next)];
-        let pending = Pending { group: Arc::clone(group), member: None, positions, endings: None };
+        let pending =
+            Pending { group: Arc::clone(group), member: None, positions, endings: None, _taken: None };
         tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending))?;
         tx.commit()?;
         step.position = next;
