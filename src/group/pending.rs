@@ -9,6 +9,7 @@ use crate::group::committed::{Commit, Committed, CommittedOffset};
 use crate::group::endings::{Claim, Endings};
 use crate::group::group::{Group, Members};
 use crate::group::groups::Groups;
+use crate::group::taken::TakenGroup;
 use crate::locks::MutexGuard;
 use crate::topic::{Contribution, OFFSETS, Outcome, Participant, Partition, Prepared};
 use crate::types::{Offset, Timestamp};
@@ -24,6 +25,8 @@ pub(crate) struct Pending {
     pub(crate) endings: Option<Arc<Endings>>,
     /// What is said besides.
     pub(crate) beyond: Option<Beyond>,
+    /// Keeps the group this process's until nobody commits these any more; nothing where whoever commits them does.
+    pub(crate) _taken: Option<Arc<TakenGroup>>,
 }
 
 /// What a position does not say.

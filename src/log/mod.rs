@@ -60,6 +60,6 @@ pub use stats::PartitionStats;
 pub(crate) use upkeeps::{Upkeep, Upkeeps};
 pub use write::WhenFull;
 pub(crate) use write::{
-    Append, Appended, DurableWait, Guard, Part, PartPlace, SizeLimit, Spares, Stage, Standing, StreamKey,
-    Verdict,
+    Append, Appended, DurableWait, Guard, Part, PartPlace, Room, RoomWait, SizeLimit, Spares, Stage,
+    Standing, StreamKey, Verdict,
 };

@@ -122,7 +122,8 @@ impl Holds {
         };
         let positions = vec![(step.partition.clone(), moved.first())];
         let beyond = Some(Beyond { text, read_to: moved.end() });
-        let pending = Pending { group: Arc::clone(group), member: None, positions, endings: None, beyond };
+        let group = Arc::clone(group);
+        let pending = Pending { group, member: None, positions, endings: None, beyond, _taken: None };
         tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending))?;
         tx.commit()?;
         step.moved = moved;

@@ -1,9 +1,10 @@
 //! Transactions: records in any topics and committed offsets take effect together or not at all.
 //!
-//! [`transaction`] is what a program holds, [`pieces`] what it has gathered, [`condition`] what has to hold, [`shares`] appends it, [`coordinator`] has all of them, [`deciding`] makes one of them a commit, [`finish`] sees to it that what
+//! [`transaction`] is what a program holds, [`pieces`] what it has gathered, [`condition`] what has to hold, [`shares`] appends it, [`room`] is waited for, [`asked`] are its participants, [`coordinator`] has all of them, [`deciding`] makes one of them a commit, [`undertaken`] is one in the middle of that, [`finish`] sees to it that what
 //! was decided is in the log everywhere, [`decisions`] are the records that say so, [`round`] syncs what a decision rests on, [`resting`] knows what commits have seen that is not synced yet,
 //! [`giving_up`] is what becomes of one that takes no effect, [`stats`] lists those that are open, [`seen`] for whoever only reads, [`recovery`] finds out after an open what was decided before.
 
+mod asked;
 mod builder;
 mod committing;
 mod condition;
@@ -19,6 +20,7 @@ mod names;
 mod pieces;
 mod recovery;
 mod resting;
+mod room;
 mod round;
 mod seen;
 mod shares;
@@ -27,6 +29,7 @@ mod stats;
 mod tests;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod transaction;
+mod undertaken;
 
 pub use builder::TransactionBuilder;
 pub use committing::Committing;

@@ -1,6 +1,7 @@
 //! The bugs, and who catches each.
 
 mod copies;
+mod decisions;
 mod figures;
 mod ids;
 mod later;
@@ -57,6 +58,7 @@ const ENDING: Tests = tests("interface", &["lifecycle::ending::"]);
 /// All of them; a new room gets a file of its own.
 pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
     [
+        decisions::BUGS,
         figures::BUGS,
         ids::BUGS,
         later::BUGS,
