@@ -164,7 +164,8 @@ fn a_spool_that_is_full_refuses_commits_and_keeps_those_that_it_has() {
     let mut written = Vec::new();
     let refused = loop {
         let number = written.len() as u64;
-        match process.append(number, if number % 2 == 0 { Durability::Os } else { Durability::Disk }) {
+        match process.append(number, if number.is_multiple_of(2) { Durability::Os } else { Durability::Disk })
+        {
             Ok(()) => written.push(number),
             Err(error) => break error,
         }
