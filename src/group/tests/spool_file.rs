@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::doubles::{Call, Fault, FaultyFileSystem, PowerCutFileSystem, Random, Times};
+use crate::error::Result;
 use crate::format::SpooledRecord;
 use crate::group::spool_file::SpoolFile;
 use crate::io::{Directory, FileSystem, PublishFailure};
@@ -41,7 +42,7 @@ impl Process {
         Self::on(machine)
     }
 
-    fn append(&self, number: u64, durability: Durability) -> crate::Result<()> {
+    fn append(&self, number: u64, durability: Durability) -> Result<()> {
         self.spool.append(&[record(number)], durability)
     }
 
