@@ -330,11 +330,11 @@ impl Directory {
     /// The same, durably.
     pub(crate) fn remove_durably(&self, name: &str) -> std::result::Result<(), PublishFailure> {
         let names = self.names().map_err(PublishFailure::Refused)?;
-        match self.remove_if_there(name) {
-            Err(error) if is_refusal(&error) => Err(PublishFailure::Refused(error)),
-            Err(error) => Err(PublishFailure::Unknown(error)),
-            Ok(()) => names.sync().map_err(PublishFailure::Unknown),
-        }
+        self.remove_if_there(name).map_err(|error| match is_refusal(&error) {
+            true => PublishFailure::Refused(error),
+            false => PublishFailure::Unknown(error),
+        })?;
+        names.sync().map_err(PublishFailure::Unknown)
     }
 
     /// Removes the directory and the files in it. It holds no directories.
