@@ -5,7 +5,7 @@ use crate::io::File;
 
 /// The byte that is locked while the spool is changed. Byte 0 is the owner's.
 const SPOOL_BYTE: u64 = 1;
-/// Groups have bytes from here on, far behind any end of the file.
+/// Groups and queues have bytes from here on, far behind any end of the file.
 const GROUPS_FROM: u64 = 1 << 62;
 
 /// The locks that one process takes.
@@ -23,6 +23,24 @@ impl Locks {
     pub(crate) fn unlock_group(&self, group: &str) {
         // The system gives it back with the process.
         drop(self.file.unlock_byte(byte_of(group)));
+    }
+
+    /// The same of a queue, by the name of the file of its steps.
+    pub(crate) fn try_lock_queue(&self, steps: &str) -> Result<bool> {
+        self.file.try_lock_byte(byte_of(&format!("\0queue\0{steps}")))
+    }
+
+    pub(crate) fn unlock_queue(&self, steps: &str) {
+        drop(self.file.unlock_byte(byte_of(&format!("\0queue\0{steps}"))));
+    }
+
+    /// For whoever changes the file of its steps.
+    pub(crate) fn try_lock_steps(&self, steps: &str) -> Result<bool> {
+        self.file.try_lock_byte(byte_of(&format!("\0steps\0{steps}")))
+    }
+
+    pub(crate) fn unlock_steps(&self, steps: &str) {
+        drop(self.file.unlock_byte(byte_of(&format!("\0steps\0{steps}"))));
     }
 
     pub(crate) fn try_lock_spool(&self) -> Result<bool> {

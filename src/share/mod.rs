@@ -3,13 +3,16 @@
 
 mod answers;
 mod arrivals;
+mod away;
 mod backlog;
 mod builder;
 mod burial;
 mod dead_letters;
 mod done;
+mod elsewhere;
 mod enqueuer;
 mod erasure;
+mod folding;
 mod held;
 mod holds;
 mod id_found;
@@ -37,6 +40,8 @@ mod share_partition;
 mod slot;
 mod state_log;
 mod stats;
+mod step_files;
+mod steps;
 mod take;
 #[cfg(test)]
 mod tests;
@@ -56,5 +61,6 @@ pub use schedule::Schedule;
 pub use seen_queues::ReaderQueueStats;
 pub(crate) use seen_queues::SeenQueues;
 pub use stats::QueueStats;
+pub(crate) use step_files::StepFiles;
 pub use take::NextMessages;
 pub use worker::{Worker, WorkerWaker};

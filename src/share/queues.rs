@@ -13,6 +13,7 @@ use crate::producer::Producer;
 use crate::share::enqueuer::Gate;
 use crate::share::id_log::{IdLog, Kept};
 use crate::share::letter_count::LetterCount;
+use crate::share::away::Away;
 use crate::share::queue::{Place, Queue};
 use crate::share::settings::{Asked, Settings};
 use crate::share::slot::Slot;
@@ -35,19 +36,20 @@ type QueueName = (Arc<str>, u128);
 pub(crate) struct Queues {
     pub(super) topics: Arc<Topics>,
     pub(super) groups: Arc<Groups>,
-    pub(super) transactions: Arc<Transactions>,
+    /// None in a process that does not own the store.
+    pub(super) transactions: Option<Arc<Transactions>>,
     /// Sends dead letters, and what is to be delivered later.
     pub(super) producer: Producer,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) states: StateLog,
     /// Which ids were sent.
     pub(super) ids: IdLog,
-    slots: Mutex<BTreeMap<SlotName, Arc<Slot>>>,
+    pub(super) slots: Mutex<BTreeMap<SlotName, Arc<Slot>>>,
     /// Queues that somebody works on, by group and topic.
     in_use: Mutex<HashMap<QueueName, Weak<Queue>>>,
     pub(super) openings: AtomicU64,
     /// States that the open has cut to the end of their partition, and that are not written yet.
-    owed: Mutex<Vec<Arc<Slot>>>,
+    pub(super) owed: Mutex<Vec<Arc<Slot>>>,
     /// What the senders to each topic share, as long as there is one.
     pub(super) gates: Mutex<HashMap<u128, Weak<Gate>>>,
     /// Held while letters are read, and before a slot's lock.
@@ -59,6 +61,7 @@ pub(crate) struct Queues {
     /// Maintenance is to do it soon.
     pub(super) is_tidy_asked: AtomicBool,
     skipped: Vec<SkippedRecord>,
+    pub(super) away: Away,
 }
 
 impl Queues {
@@ -91,23 +94,11 @@ impl Queues {
             slots.insert(name, slot);
         }
         let queues = Arc::new(Self {
-            topics: Arc::clone(topics),
-            groups: Arc::clone(groups),
-            transactions: Arc::clone(transactions),
-            producer,
-            clock: Arc::clone(clock),
-            states,
-            ids: IdLog::new(Arc::clone(topics)),
+            transactions: Some(Arc::clone(transactions)),
             slots: Mutex::new(slots),
-            in_use: Mutex::default(),
-            openings: AtomicU64::new(0),
             owed: Mutex::new(owed),
-            gates: Mutex::default(),
-            letter_counts: Mutex::default(),
-            room: Watchers::default(),
-            tidying: Mutex::default(),
-            is_tidy_asked: AtomicBool::new(false),
             skipped,
+            ..Self::with((topics, groups), (producer, states), (clock, Away::at_home()))
         });
         for partition in cut {
             let owing = Arc::downgrade(&queues);
@@ -119,6 +110,33 @@ impl Queues {
         let outliving: Weak<Self> = Arc::downgrade(&queues);
         topics.set_outliving(outliving);
         Ok(queues)
+    }
+
+    pub(super) fn with(
+        (topics, groups): (&Arc<Topics>, &Arc<Groups>),
+        (producer, states): (Producer, StateLog),
+        (clock, away): (&Arc<dyn Clock>, Away),
+    ) -> Self {
+        Self {
+            topics: Arc::clone(topics),
+            groups: Arc::clone(groups),
+            transactions: None,
+            producer,
+            clock: Arc::clone(clock),
+            states,
+            ids: IdLog::new(Arc::clone(topics)),
+            slots: Mutex::default(),
+            in_use: Mutex::default(),
+            openings: AtomicU64::new(0),
+            owed: Mutex::default(),
+            gates: Mutex::default(),
+            letter_counts: Mutex::default(),
+            room: Watchers::default(),
+            tidying: Mutex::default(),
+            is_tidy_asked: AtomicBool::new(false),
+            skipped: Vec::new(),
+            away,
+        }
     }
 
     /// Writes durably what the open has cut.
@@ -184,6 +202,8 @@ impl Queues {
             return Ok(queue);
         }
         let settings = asked.or(&Settings::default())?;
+        self.check_asked(&settings)?;
+        let lock = self.take_over(&owner, &topic)?;
         let places = self.open_places(&owner, &topic, settings.start_from)?;
         let queue = Arc::new(Queue {
             queues: Arc::clone(self),
@@ -194,6 +214,7 @@ impl Queues {
             number: self.openings.fetch_add(1, Ordering::Relaxed) + 1,
             places,
             watchers: Watchers::default(),
+            _lock: lock,
         });
         in_use.insert(key, Arc::downgrade(&queue));
         Ok(queue)
@@ -238,7 +259,7 @@ impl Queues {
         let now = self.clock.now();
         let slot = Arc::new(Slot::new(name(owner, partition), start, now)?);
         self.states.write_snapshot(&slot, &mut slot.inner.lock(), now)?;
-        self.states.sync()?;
+        self.states.sync_of(&slot)?;
         let mut slots = self.slots.lock();
         Ok(Arc::clone(slots.entry(slot.name.clone()).or_insert(slot)))
     }
@@ -292,10 +313,12 @@ impl Queues {
         if self.slots.lock().is_empty() {
             return Ok(());
         }
-        let topics: std::collections::BTreeSet<_> = self.topics.all().iter().map(Topic::id).collect();
-        let gone: Vec<_> =
-            self.slots.lock().keys().filter(|name| !topics.contains(&name.topic)).cloned().collect();
-        self.forget(&gone)
+        // One that could not be opened is there.
+        let gone: Vec<_> = self.slots.lock().keys().cloned().collect();
+        let is_gone = |name: &SlotName| matches!(self.topics.by_id(name.topic), Ok(None));
+        let gone: Vec<_> = gone.into_iter().filter(is_gone).collect();
+        self.forget(&gone)?;
+        self.remove_steps_of_deleted()
     }
 
     /// Forgets everything of a group, durably.
@@ -308,9 +331,11 @@ impl Queues {
             let why = "has workers, or messages that they have taken,";
             return Err(Error::invalid(format!("group {group:?} {why} on topic {topic:?}")));
         }
+        let locks = self.lock_all_of(group)?;
         let gone: Vec<_> =
             self.slots.lock().keys().filter(|name| named(&name.owner).0 == group).cloned().collect();
         self.forget(&gone)?;
+        self.remove_steps(&locks)?;
         // Where there is nothing left an earlier try may have failed at the sync.
         self.states.sync()
     }

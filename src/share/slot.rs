@@ -36,6 +36,8 @@ pub(super) struct SlotInner {
     pub(super) again: Option<Reader>,
     /// Which opening of the queue has looked through it.
     pub(super) prepared_for: u64,
+    /// Of an owner elsewhere, at the last look.
+    pub(super) seen_life: Option<u64>,
     pub(super) counters: Counters,
     /// Working memory of whoever has the lock.
     pub(super) batches: Vec<StateBatch>,
@@ -98,6 +100,7 @@ impl Slot {
             reader: None,
             again: None,
             prepared_for: 0,
+            seen_life: None,
             counters,
             batches: Vec::new(),
             encoded: Vec::new(),

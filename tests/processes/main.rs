@@ -25,3 +25,4 @@ mod looks;
 mod pair;
 mod queues;
 mod read_only;
+mod workers;
