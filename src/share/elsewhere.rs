@@ -44,6 +44,7 @@ impl SharePartition {
 
     /// What was found out of the log's end and is written nowhere is forgotten: the log may have another by now.
     pub(super) fn forget_what_is_not_noted(&mut self) {
-        self.cut_to(self.noted);
+        let written = self.runs.iter().filter(|(_, run)| run.count > 0).last();
+        self.cut_to(written.map_or(0, |(_, run)| run.last + 1).max(self.noted));
     }
 }

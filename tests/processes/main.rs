@@ -26,3 +26,5 @@ mod pair;
 mod queues;
 mod read_only;
 mod workers;
+mod workers_killed;
+mod workers_model;
