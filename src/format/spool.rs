@@ -146,6 +146,8 @@ mod tests {
         let mut zeros = bytes.clone();
         zeros[ends[3] + 8..].fill(0);
         assert_eq!(decode_spool(&zeros).unwrap().end, ends[3]);
+        let longer = [&bytes[..], &[0; 100]].concat();
+        assert_eq!(decode_spool(&longer).unwrap().end, bytes.len(), "a power cut has kept the length");
         let mut broken = bytes.clone();
         broken[ends[1] + FRAME_HEADER + 4] ^= 1;
         assert!(decode_spool(&broken).is_err());

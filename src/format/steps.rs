@@ -173,8 +173,13 @@ mod tests {
     fn what_is_cut_off_anywhere_is_the_steps_before_and_what_is_broken_is_told() {
         let head = StepsHead { tenure: 3, version: 9 };
         let batch = StateBatch { first: 4, last: 9, state: DeliveryState::Acknowledged, count: 2 };
-        let update =
-            ShareUpdate { epoch: 0, leader_epoch: 0, start: Some(4), batches: vec![batch], complete_count: -1 };
+        let update = ShareUpdate {
+            epoch: 0,
+            leader_epoch: 0,
+            start: Some(4),
+            batches: vec![batch],
+            complete_count: -1,
+        };
         let owed = OwedLetter { offset: 7, count: 5, letters: None, reason: "no".to_owned() };
         let named = OwedLetter { letters: Some("dead".to_owned()), ..owed.clone() };
         let steps = [Step::Begin(4), Step::Update(update), Step::Owed(owed), Step::Owed(named)];

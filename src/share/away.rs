@@ -78,7 +78,11 @@ impl Queues {
         let group = named(owner).0.to_owned();
         let Some(files) = self.away.files.get() else {
             let why = "a store that is only read takes no answers of workers";
-            return if self.transactions.is_some() { Ok(None) } else { Err(Error::config("group.id", group, why)) };
+            return if self.transactions.is_some() {
+                Ok(None)
+            } else {
+                Err(Error::config("group.id", group, why))
+            };
         };
         let name = SlotName { topic: topic.id(), partition: 0, owner: Arc::clone(owner) }.steps();
         let Some(lock) = files.try_lock(&name)? else { return Err(Error::GroupInUse { group }) };
@@ -103,7 +107,8 @@ impl Queues {
         let mut slots = self.slots.lock();
         slots.retain(|name, _| name.topic != topic.id() || name.owner != *owner);
         for partition in topic.partitions() {
-            let name = SlotName { topic: topic.id(), partition: partition.number(), owner: Arc::clone(owner) };
+            let name =
+                SlotName { topic: topic.id(), partition: partition.number(), owner: Arc::clone(owner) };
             let of = steps.0.get(&name);
             let new = || of.map(|of| Found::new(of.beginning()));
             let Some(mut found) = states.0.remove(&name).or_else(new) else { continue };
@@ -134,7 +139,7 @@ impl Queues {
             inner.prepared_for = 0;
         }
         let name = &place.slot.name;
-        for offset in files.take_written(&name.steps(), name) {
+        for offset in files.take_written(&place.slot.steps, name) {
             inner.state.finish(offset, offset, DeliveryState::Archived);
         }
     }
@@ -142,7 +147,7 @@ impl Queues {
     /// Whether there is room for the step that a message is handed out.
     pub(super) fn check_room(&self, place: &Place) -> Result<()> {
         match &self.states.files {
-            Some(files) => files.check_room(&place.slot.name.steps()),
+            Some(files) => files.check_room(&place.slot.steps),
             None => Ok(()),
         }
     }
@@ -150,7 +155,8 @@ impl Queues {
     /// Refuses what only the owner can do.
     pub(super) fn check_asked(&self, settings: &Settings) -> Result<()> {
         if self.is_away() && !settings.counts_written {
-            let why = "count_in_memory is for the process that owns the store: elsewhere each delivery is written";
+            let why =
+                "count_in_memory is for the process that owns the store: elsewhere each delivery is written";
             return Err(Error::invalid(why));
         }
         Ok(())
@@ -202,13 +208,12 @@ impl StepFiles {
     /// Writes what is about to become of some messages.
     pub(super) fn write(&self, slot: &Slot, inner: &SlotInner, batches: &[StateBatch]) -> Result<()> {
         let step = Step::Update(update(Some(inner.state.start()), batches.to_vec()));
-        self.append(&slot.name.steps(), (&[record(&slot.name, &step)?], &[]))
+        self.append(&slot.steps, (&[record(&slot.name, &step)?], &[]))
     }
 
     /// Writes where a new state begins, durably.
     pub(super) fn write_beginning(&self, slot: &Slot, inner: &SlotInner) -> Result<()> {
-        let name = slot.name.steps();
-        self.append(&name, (&[record(&slot.name, &Step::Begin(inner.state.start()))?], &[]))
+        self.append(&slot.steps, (&[record(&slot.name, &Step::Begin(inner.state.start()))?], &[]))
     }
 }
 
@@ -248,7 +253,7 @@ impl Queue {
         }
         if let Some(files) = &self.queues.states.files {
             let of: Vec<_> = owed.iter().map(|offset| (name.clone(), *offset)).collect();
-            files.append_at(&name.steps(), (&steps, &of), self.settings.durability)?;
+            files.append_at(&place.slot.steps, (&steps, &of), self.settings.durability)?;
         }
         gaps.iter().for_each(|gap| inner.state.finish(gap.first, gap.last, DeliveryState::Archived));
         owed.iter().for_each(|offset| inner.state.owe(*offset));

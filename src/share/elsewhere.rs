@@ -15,6 +15,11 @@ impl SharePartition {
         self.state_of(offset) == Some(RunState::Delayed(Timestamp::MAX))
     }
 
+    #[cfg(test)]
+    pub(super) fn is_owed(&self, offset: Offset) -> bool {
+        self.state_of(offset) == Some(RunState::Owed)
+    }
+
     /// A message is given up, and its letter is the owner's to write: it goes to nobody, and keeps no other of its key waiting.
     pub(super) fn owe(&mut self, offset: Offset) {
         if self.is_done(offset) {

@@ -82,7 +82,7 @@ impl Queues {
     fn clip(&self, files: &StepFiles, name: &str) -> Result<()> {
         // Nobody can use one that is broken.
         let Ok(Some(_)) = files.read(name) else { return Ok(()) };
-        let is_cut = self.owed.lock().iter().any(|slot| slot.name.steps() == name);
+        let is_cut = self.owed.lock().iter().any(|slot| slot.steps == name);
         let end_of = |of: &SlotName| self.partition_of(of).map(|partition| partition.end());
         files.clip(name, (end_of, is_cut))
     }
@@ -112,7 +112,8 @@ impl Queues {
     }
 
     fn fold_before_long(&self) {
-        if let Some(later) = self.away.later.get().filter(|later| !later.is_set.swap(true, Ordering::AcqRel)) {
+        if let Some(later) = self.away.later.get().filter(|later| !later.is_set.swap(true, Ordering::AcqRel))
+        {
             self.topics.agenda().add_timer(later, Deadline::after(AGAIN_AFTER));
         }
     }
@@ -204,7 +205,8 @@ impl Queues {
     ) -> Result<()> {
         let queue = self.queue_of(topic, &place.slot, owed)?;
         let (mut records, mut reader) = (Vec::new(), None);
-        queue.each(place, &mut reader, (owed.offset, owed.offset), |record| records.push(record.to_owned()))?;
+        queue
+            .each(place, &mut reader, (owed.offset, owed.offset), |record| records.push(record.to_owned()))?;
         let span = Span { first: owed.offset, last: owed.offset, count: owed.count };
         let burial = Burial { span, records: &records, reason: &owed.reason, now: self.clock.now() };
         queue.bury(place, inner, &burial)
@@ -241,7 +243,7 @@ impl Queues {
         }
         let all = self.all();
         let of_group = all.iter().filter(|slot| named(&slot.name.owner).0 == group);
-        let names: BTreeSet<_> = of_group.map(|slot| slot.name.steps()).collect();
+        let names: BTreeSet<_> = of_group.map(|slot| slot.steps.clone()).collect();
         let in_use = || Error::GroupInUse { group: group.to_owned() };
         names.iter().map(|name| files.try_lock(name)?.ok_or_else(in_use)).collect()
     }
@@ -255,9 +257,8 @@ impl Queues {
     /// The same of topics that are gone.
     pub(super) fn remove_steps_of_deleted(&self) -> Result<()> {
         let Some(files) = self.away.files.get() else { return Ok(()) };
-        let is_gone = |name: &String| {
-            topic_of(name).is_some_and(|topic| matches!(self.topics.by_id(topic), Ok(None)))
-        };
+        let is_gone =
+            |name: &String| topic_of(name).is_some_and(|topic| matches!(self.topics.by_id(topic), Ok(None)));
         files.list()?.iter().filter(|name| is_gone(name)).try_for_each(|name| files.remove(name))
     }
 }

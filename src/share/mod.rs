@@ -13,6 +13,7 @@ mod elsewhere;
 mod enqueuer;
 mod erasure;
 mod folding;
+mod forgetting;
 mod held;
 mod holds;
 mod id_found;

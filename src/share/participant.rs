@@ -70,7 +70,10 @@ impl Transaction {
     pub fn ack(&mut self, mut message: Message) {
         let of = &message.delivery().queue.queues;
         if of.is_away() {
-            self.refuse("a message that a process has taken which does not own the store is answered by itself".to_owned());
+            self.refuse(
+                "a message that a process has taken which does not own the store is answered by itself"
+                    .to_owned(),
+            );
             return;
         }
         if !of.transactions.as_ref().is_some_and(|transactions| self.is_of(transactions)) {

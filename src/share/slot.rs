@@ -23,6 +23,8 @@ pub(super) struct Slot {
     pub(super) name: SlotName,
     pub(super) snapshot_key: Vec<u8>,
     pub(super) update_key: Vec<u8>,
+    /// The file of its queue's steps.
+    pub(super) steps: String,
     pub(super) inner: Mutex<SlotInner>,
 }
 
@@ -105,7 +107,8 @@ impl Slot {
             batches: Vec::new(),
             encoded: Vec::new(),
         };
-        Ok(Self { name, snapshot_key, update_key, inner: Mutex::new(inner) })
+        let steps = name.steps();
+        Ok(Self { name, snapshot_key, update_key, steps, inner: Mutex::new(inner) })
     }
 }
 

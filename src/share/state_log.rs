@@ -116,7 +116,7 @@ impl StateLog {
     /// The same of one state.
     pub(super) fn sync_of(&self, slot: &Slot) -> Result<()> {
         match &self.files {
-            Some(files) => files.sync(&slot.name.steps()),
+            Some(files) => files.sync(&slot.steps),
             None => self.sync(),
         }
     }

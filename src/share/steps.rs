@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::format::{
-    DeliveryState, Malformed, OwedLetter, ShareUpdate, SpooledRecord, Step, StateBatch, encode_step,
+    DeliveryState, Malformed, OwedLetter, ShareUpdate, SpooledRecord, StateBatch, Step, encode_step,
 };
 use crate::share::share_partition::SharePartition;
 use crate::share::state_log::SlotName;
@@ -209,4 +209,111 @@ impl SlotSteps {
 /// An update of no epoch.
 pub(super) fn update(start: Option<Offset>, batches: Vec<StateBatch>) -> ShareUpdate {
     ShareUpdate { epoch: 0, leader_epoch: 0, start, batches, complete_count: -1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doubles::Random;
+
+    fn name() -> SlotName {
+        SlotName { topic: 7, partition: 1, owner: "group".into() }
+    }
+
+    fn stored(state: &SharePartition) -> (Offset, Vec<StateBatch>, Vec<Offset>) {
+        let owed = (0..60).filter(|offset| state.is_owed(*offset)).collect();
+        (state.start(), state.batches(), owed)
+    }
+
+    /// One step after the other, as a queue takes them: what is done stays so, and nothing is owed below the start.
+    fn random_steps(random: &mut Random) -> Vec<Step> {
+        let mut state = SharePartition::new(0);
+        let mut steps = vec![Step::Begin(0)];
+        for _ in 0..random.below(40) {
+            let first = i64::try_from(random.below(50)).unwrap();
+            let last = first + i64::try_from(random.below(6)).unwrap();
+            if (first..=last).any(|offset| state.is_done(offset) || state.is_owed(offset)) {
+                continue;
+            }
+            let count = i16::try_from(random.below(4)).unwrap() + 1;
+            let step = match random.below(5) {
+                0 => {
+                    let reason = "no".to_owned();
+                    Step::Owed(OwedLetter { offset: first, count, letters: None, reason })
+                }
+                kind => {
+                    let state = match kind {
+                        1 | 2 => DeliveryState::Available,
+                        3 => DeliveryState::Acknowledged,
+                        _ => DeliveryState::Archived,
+                    };
+                    Step::Update(update(None, vec![StateBatch { first, last, state, count }]))
+                }
+            };
+            let step = match step {
+                Step::Update(of) => Step::Update(ShareUpdate { start: Some(state.start()), ..of }),
+                other => other,
+            };
+            one(&step).apply_to(&mut state);
+            steps.push(step);
+        }
+        steps
+    }
+
+    fn one(step: &Step) -> SlotSteps {
+        all(std::slice::from_ref(step))
+    }
+
+    fn all(steps: &[Step]) -> SlotSteps {
+        let named = steps.iter().map(|step| (("group".to_owned(), 7, 1), step.clone())).collect();
+        Steps::of(named).0.remove(&name()).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_added_up_says_what_the_steps_say_one_after_the_other_however_often() {
+        for seed in 0..2000 {
+            let mut random = Random::new(seed);
+            let steps = random_steps(&mut random);
+            let mut expected = SharePartition::new(0);
+            steps.iter().for_each(|step| one(step).apply_to(&mut expected));
+            let merged = all(&steps);
+            let mut state = merged.beginning();
+            for _ in 0..2 {
+                merged.apply_to(&mut state);
+                assert_eq!(stored(&state), stored(&expected), "seed {seed}: {steps:?}");
+                state.check();
+            }
+            // Some of it is there already.
+            let middle = usize::try_from(random.below(steps.len() as u64)).unwrap();
+            let mut later = SharePartition::new(0);
+            steps[..middle].iter().for_each(|step| one(step).apply_to(&mut later));
+            merged.apply_to(&mut later);
+            assert_eq!(stored(&later), stored(&expected), "seed {seed}");
+            let records = Steps([(name(), merged.clone())].into()).records().unwrap();
+            let frame = crate::format::encode_spooled(&records);
+            let head = crate::format::StepsHead { tenure: 1, version: 1 }.encode();
+            let read = crate::format::decode_steps(&[head, frame].concat()).unwrap();
+            let again = Steps::of(read.steps).0.remove(&name());
+            assert_eq!(again, Some(merged), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn what_lies_above_an_end_is_cut_and_letters_that_are_written_are_owed_no_more() {
+        let owed = |offset| Step::Owed(OwedLetter { offset, count: 2, letters: None, reason: String::new() });
+        let batch = StateBatch { first: 2, last: 9, state: DeliveryState::Acknowledged, count: 1 };
+        let mut steps = all(&[Step::Begin(0), owed(1), Step::Update(update(Some(0), vec![batch])), owed(11)]);
+        assert!(!steps.cut_to(12) && steps.cut_to(6));
+        assert_eq!(steps.batches().last().map(|batch| batch.last), Some(5));
+        assert_eq!(steps.owed.keys().copied().collect::<Vec<_>>(), [1]);
+        let mut state = SharePartition::new(0);
+        steps.apply_to(&mut state);
+        assert!(state.is_owed(1) && !state.is_done(1) && state.start() == 0);
+        state.finish(1, 1, DeliveryState::Archived);
+        state.finish(0, 0, DeliveryState::Archived);
+        assert_eq!(state.start(), 6);
+        // Between a fold and what takes its steps out they stand in both.
+        steps.apply_to(&mut state);
+        assert_eq!((state.start(), state.is_owed(1)), (6, false));
+    }
 }

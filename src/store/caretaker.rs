@@ -40,7 +40,9 @@ impl Caretaker {
         // It is tried again in every round, and is a matter of space alone.
         let (tidied, run) = (caught(|| self.queues.tidy()), caught(|| self.holds.run_due()));
         let dropped = caught(|| self.holds.drop_all_moved());
-        let mut first = tidied.and(run).and(dropped)
+        let mut first = tidied
+            .and(run)
+            .and(dropped)
             .and(caught(|| self.groups.fold()))
             .and(caught(|| self.queues.fold()));
         first = first.and(self.remove_leftovers());

@@ -19,7 +19,7 @@ use crate::topic::{TopicContext, TopicView, Topics, unless_deleted};
 use crate::transaction::{LeftJudge, judge_in_memory};
 use crate::types::TopicPartition;
 
-/// A store that this process only reads. [`Store::open_read_only`](crate::Store::open_read_only) makes one of a store that nobody
+/// A store that this process only reads, but for what its [groups](Self::consumer) and [queues](Self::queue) commit and answer. [`Store::open_read_only`](crate::Store::open_read_only) makes one of a store that nobody
 /// writes, [`attach`](Self::attach) one of a store that another process writes. Cheap to clone; used from many threads at once.
 ///
 /// Opened read-only, nothing is written, neither a byte nor a name: it works on media that cannot be written to. What an open for writing would set
@@ -92,7 +92,9 @@ impl StoreReader {
         let queues = Queues::attach((&topics, &groups), &builder.clock, None);
         let seen_queues = SeenQueues::new(Arc::clone(&topics), builder.clock, root.clone());
         let guest = None;
-        Ok(Self { inner: Arc::new(Inner { root, topics, groups, queues, seen_queues, recovery, lock, guest }) })
+        Ok(Self {
+            inner: Arc::new(Inner { root, topics, groups, queues, seen_queues, recovery, lock, guest }),
+        })
     }
 
     /// Looks at the store in a directory while another process has it open and writes to it, or between two of its lives. Any number

@@ -136,7 +136,10 @@ impl Told {
             panic!("{what}: {place:?} is {known:?}, and is handed out");
         };
         // A handing out that was not told counts, too.
-        assert!(count > told && count <= (told + 1 + self.kills).min(LIMIT), "{what}: {place:?} {count}, told {told}");
+        assert!(
+            count > told && count <= (told + 1 + self.kills).min(LIMIT),
+            "{what}: {place:?} {count}, told {told}"
+        );
         *known = Known::Out(count);
         for (before, (other, known)) in self.messages.range_mut((place.0, 0)..place) {
             match known {
@@ -261,7 +264,5 @@ fn no_answer_is_lost_and_no_message_when_worker_and_owner_are_killed() {
     let letters = store.dead_letters(JOBS, GROUP).and_then(|mut letters| letters.take(100_000));
     let letters = letters.map_or(0, |letters| letters.len());
     assert!(untold <= usize::from(told.kills) + letters, "{}: {open:?}", told.what);
-    let over = told.messages.values().filter(|(_, known)| *known == Known::Over).count();
-    eprintln!("{} messages, {over} over, {} kills, {letters} letters, {untold} untold", told.messages.len(), told.kills);
     assert!(!told.messages.is_empty());
 }
