@@ -349,6 +349,55 @@ fn a_backup_holds_what_was_done_elsewhere_before_it_began() {
     assert_eq!(offsets(&take(&mut again.queue(ORDERS, GROUP).unwrap(), 9)), [2, 3]);
 }
 
+/// What was read while it had to wait for its key, and handed out later, is known to be out when another owner comes.
+#[test]
+fn a_message_that_is_out_is_not_handed_out_again_because_the_owner_is_another() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    let send = |store: &Store| {
+        _ = store.producer().send(Record::to(ORDERS).partition(0).key("alice").value("x")).unwrap()
+    };
+    send(&store);
+    let reader = attach(dir.path());
+    let mut worker = reader.queue_builder(ORDERS, GROUP).ordered_by_key().build().unwrap();
+    let first = take(&mut worker, 9);
+    send(&store);
+    assert!(take(&mut worker, 9).is_empty());
+    ack_all(first);
+    let second = take(&mut worker, 9);
+    assert_eq!(offsets(&second), [1]);
+    store.close().unwrap();
+    let store = open(dir.path());
+    assert!(take(&mut worker, 9).is_empty());
+    send(&store);
+    assert!(take(&mut worker, 9).is_empty());
+    ack_all(second);
+    assert_eq!(offsets(&take(&mut worker, 9)), [2]);
+}
+
+/// One that was out when its process died, more than once, is tried alone, by whoever has the queue next.
+#[test]
+fn what_may_have_ended_a_process_elsewhere_is_tried_alone() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 4);
+    let reader = attach(dir.path());
+    let mut worker = reader.queue_builder(ORDERS, GROUP).build().unwrap();
+    for _ in 0..2 {
+        take(&mut worker, 4).into_iter().for_each(|message| message.release(Duration::ZERO).unwrap());
+    }
+    std::mem::forget(take(&mut worker, 2));
+    let copy = fast_dir();
+    copy_dir(dir.path(), copy.path());
+    let elsewhere = attach(copy.path());
+    let mut worker = elsewhere.queue(ORDERS, GROUP).unwrap();
+    assert_eq!(offsets(&take(&mut worker, 9)).len(), 1);
+    drop(worker);
+    let store = open(copy.path());
+    let mut home = store.queue(ORDERS, GROUP).unwrap();
+    assert_eq!(offsets(&take(&mut home, 9)).len(), 1);
+}
+
 /// A power cut that takes records takes what was done of them, and the next records there are handed out.
 #[test]
 fn steps_of_records_that_a_power_cut_took_are_cut() {
