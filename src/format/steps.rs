@@ -165,9 +165,8 @@ fn decode_owed(value: &[u8]) -> Result<OwedLetter, Malformed> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::spool::encode_spooled;
     use super::*;
-    use crate::format::{DeliveryState, StateBatch};
+    use crate::format::{DeliveryState, StateBatch, encode_spooled};
 
     #[test]
     fn what_is_cut_off_anywhere_is_the_steps_before_and_what_is_broken_is_told() {
