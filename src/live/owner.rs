@@ -183,7 +183,7 @@ impl Owner {
 
     /// The locks that this process takes.
     pub(crate) fn locks(&self) -> Locks {
-        Locks { file: self.page.file.clone() }
+        Locks::new(self.page.file.clone())
     }
 
     /// The list of topics is another one, durably.

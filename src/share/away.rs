@@ -144,6 +144,11 @@ impl Queues {
         }
     }
 
+    /// The store is closed, with nobody at work in it: workers and messages that are kept keep no queue any more.
+    pub(crate) fn leave(&self) {
+        self.away.files.get().into_iter().for_each(|files| files.leave());
+    }
+
     /// Whether there is room for the step that a message is handed out.
     pub(super) fn check_room(&self, place: &Place) -> Result<()> {
         match &self.states.files {

@@ -145,6 +145,12 @@ impl StepFiles {
         self.locks.iter().for_each(|locks| locks.unlock_queue(name));
     }
 
+    /// Gives all queues back, whoever has workers and messages still: the store is closed. What had begun is done.
+    pub(super) fn leave(&self) {
+        self.tenures.lock().clear();
+        self.locks.iter().for_each(Locks::give_back);
+    }
+
     fn hold<'a>(&'a self, name: &'a str) -> Result<Held<'a>> {
         let Some(locks) = &self.locks else { return Ok(Held { locks: None, name }) };
         let deadline = Deadline::after(LONGEST_WAIT);

@@ -329,6 +329,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Nobody looks for a file by its name once others may write: what was fetched stays readable.
         self.topics.leave();
+        self.queues.leave();
         // Its threads have nobody to wake any more.
         self.topics.agenda().stop_tasks();
         drop(self.lock.take());

@@ -372,6 +372,7 @@ impl Inner {
             drop(caught(|| self.queues.close()));
             let closed = caught(|| self.topics.close());
             self.agenda.stop_tasks();
+            self.queues.leave();
             self.owner.iter().for_each(|owner| owner.close());
             closed
         })

@@ -46,6 +46,30 @@ fn ack_all(messages: impl IntoIterator<Item = Message>) {
     messages.into_iter().for_each(|message| message.ack().unwrap());
 }
 
+/// Workers, messages and consumers that outlive the store keep nobody out.
+#[test]
+fn what_is_kept_past_a_close_keeps_no_queue_and_no_group() {
+    let dir = fast_dir();
+    let mut kept = Vec::new();
+    for life in 0..2 {
+        let store = open(dir.path());
+        send(&store, 2);
+        let mut home = store.queue(ORDERS, GROUP).unwrap();
+        let mut messages = take(&mut home, 1);
+        let mut billing = store.consumer("billing").unwrap();
+        billing.subscribe([ORDERS]).unwrap();
+        store.close().unwrap();
+        assert!(messages.remove(0).ack().is_err());
+        let reader = attach(dir.path());
+        let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+        let mut taken = take(&mut worker, 1);
+        assert_eq!(taken[0].delivery_count(), 2 * life + 2);
+        drop(reader);
+        assert!(taken.remove(0).ack().is_err() && worker.take(1, Duration::ZERO).is_err());
+        kept.push((home, messages, billing, worker, taken));
+    }
+}
+
 /// The files of steps that are there.
 fn steps(dir: &Path) -> Vec<PathBuf> {
     let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());

@@ -281,6 +281,13 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "!self.topics.all().iter().any(|topic| topic.id() == name.topic)",
         caught_by: &[WORKERS],
     },
+    Bug {
+        name: "locks-are-kept-past-a-close",
+        file: "src/live/locks.rs",
+        good: "for at in held.into_iter().flatten().filter(|_| self.process.may_unlock()) {",
+        bad: "for at in held.into_iter().flatten().filter(|_| false) {",
+        caught_by: &[WORKERS],
+    },
     // What a dead owner has left open, for those who read it in other processes.
     Bug {
         name: "what-a-dead-owner-left-open-judged-by-nobody",
