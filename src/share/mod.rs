@@ -30,6 +30,7 @@ mod pace;
 mod participant;
 mod put_back;
 mod queue;
+mod queue_steps;
 mod queues;
 mod retry;
 mod runs;
@@ -42,7 +43,6 @@ mod slot;
 mod state_log;
 mod stats;
 mod step_files;
-mod steps;
 mod take;
 #[cfg(test)]
 mod tests;

@@ -10,13 +10,13 @@ use crate::io::{Clock, Directory};
 use crate::locks::Mutex;
 use crate::share::letter_count::{LetterCount, OpenMessages};
 use crate::share::queue::is_sent_to;
+use crate::share::queue_steps::Steps;
 use crate::share::queues::named;
 use crate::share::runs::length;
 use crate::share::share_partition::SharePartition;
 use crate::share::state_log::{AllFound, Found, SlotName};
 use crate::share::stats::age_of;
 use crate::share::step_files;
-use crate::share::steps::Steps;
 use crate::topic::{Partition, SHARE_STATE, Topics, unless_deleted};
 use crate::types::{Offset, Timestamp};
 

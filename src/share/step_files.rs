@@ -14,8 +14,8 @@ use crate::format::{SpooledRecord, StepsHead, decode_steps, encode_spooled, sip_
 use crate::io::{Deadline, Directory, File, OpenMode, pause};
 use crate::live::Locks;
 use crate::locks::Mutex;
+use crate::share::queue_steps::Steps;
 use crate::share::state_log::SlotName;
-use crate::share::steps::Steps;
 use crate::types::{Durability, Offset};
 
 const PREFIX: &str = "annals.steps.";

@@ -6,10 +6,10 @@ use crate::format::SpooledRecord;
 use crate::format::{DeliveryState, OwedLetter, StateBatch, Step, encode_step};
 use crate::io::Directory;
 use crate::io::OsFileSystem;
+use crate::share::queue_steps::Steps;
+use crate::share::queue_steps::{SlotSteps, update};
 use crate::share::state_log::SlotName;
 use crate::share::step_files::{Bounds, StepFiles, topic_of};
-use crate::share::steps::Steps;
-use crate::share::steps::{SlotSteps, update};
 use crate::types::Offset;
 
 fn slot() -> SlotName {

@@ -206,14 +206,14 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "letter-that-is-owed-is-written-twice",
-        file: "src/share/steps.rs",
+        file: "src/share/queue_steps.rs",
         good: "drop(steps.take_owed(|offset| state.is_done(offset)));",
         bad: "drop(steps.take_owed(|_| false));",
-        caught_by: &[tests("lib", &["share::steps::"]), tests("crash", &["durability::steps::"])],
+        caught_by: &[tests("lib", &["share::queue_steps::"]), tests("crash", &["durability::steps::"])],
     },
     Bug {
         name: "message-whose-letter-is-owed-is-handed-out",
-        file: "src/share/steps.rs",
+        file: "src/share/queue_steps.rs",
         good: "steps.owed.values().for_each(|owed| state.owe(owed.offset));",
         bad: "",
         caught_by: &[WORKERS],
@@ -227,10 +227,10 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "letters-that-are-owed-are-left-out-of-a-merge",
-        file: "src/share/steps.rs",
+        file: "src/share/queue_steps.rs",
         good: "begin.into_iter().chain(update).chain(owed).collect()",
         bad: "begin.into_iter().chain(update).chain(owed.take(0)).collect()",
-        caught_by: &[tests("lib", &["share::steps::", "share::tests::step_files::"])],
+        caught_by: &[tests("lib", &["share::queue_steps::", "share::tests::step_files::"])],
     },
     Bug {
         name: "steps-above-the-end-are-folded-into-what-comes-there",
