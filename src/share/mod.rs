@@ -25,6 +25,8 @@ mod letter;
 mod letter_count;
 mod look;
 mod message;
+mod moved;
+mod moves;
 mod once_later;
 mod pace;
 mod participant;
@@ -43,10 +45,12 @@ mod slot;
 mod state_log;
 mod stats;
 mod step_files;
+mod steps;
 mod take;
 #[cfg(test)]
 mod tests;
 mod tidy;
+mod transfer;
 mod wakes;
 mod worker;
 
