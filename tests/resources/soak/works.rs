@@ -30,7 +30,6 @@ fn small() -> TopicConfig {
     TopicConfig::new().partitions(3).segment_bytes(64 << 10).retention(2 * HOUR)
 }
 
-/// Messages with ids, some for later, some taken back; each is done, but one in twenty, whose letter is thrown away.
 fn queue(store: &Store, topic: &str, clock: &ManualClock) -> Result<()> {
     let round = clock_now(clock);
     store.ensure_topic(topic, small().retention_until_consumed())?;
@@ -46,8 +45,6 @@ fn queue(store: &Store, topic: &str, clock: &ManualClock) -> Result<()> {
         }
         assert!(enqueuer.send_once(&id, Record::to(topic).value("again")).is_err() || message % 20 == 1);
     }
-    schedule.deliver_after(Record::to(topic).key("taken back").value("never"), HOUR)?;
-    assert_eq!(schedule.cancel(topic, "taken back")?, 1);
     work(store, topic, clock)?;
     let mut letters = store.dead_letters(topic, "workers")?;
     for letter in letters.take(1_000)? {
