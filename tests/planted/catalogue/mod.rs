@@ -1,8 +1,10 @@
 //! The bugs, and who catches each.
 
 mod copies;
+mod decisions;
 mod figures;
 mod ids;
+mod later;
 mod lives;
 mod processes;
 mod producers;
@@ -56,8 +58,10 @@ const ENDING: Tests = tests("interface", &["lifecycle::ending::"]);
 /// All of them; a new room gets a file of its own.
 pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
     [
+        decisions::BUGS,
         figures::BUGS,
         ids::BUGS,
+        later::BUGS,
         copies::BUGS,
         tasks::BUGS,
         lives::BUGS,
