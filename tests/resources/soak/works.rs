@@ -23,7 +23,7 @@ pub(super) fn round(store: &Store, number: u64, clock: &ManualClock, scratch: &P
     store.delete_topic(&format!("accounts-{number}"))?;
     streams(store, "accounts")?;
     seen_from_elsewhere(store)?;
-    if number % 10 == 0 { copied(store, scratch) } else { Ok(()) }
+    if number.is_multiple_of(10) { copied(store, scratch) } else { Ok(()) }
 }
 
 fn small() -> TopicConfig {
@@ -104,10 +104,9 @@ fn transactions(store: &Store, number: u64) -> Result<()> {
 /// A named producer goes on where it was.
 fn named(store: &Store, partition: &Partition) -> Result<()> {
     let producer = store.named_producer("source")?;
-    let mut next = producer.last_sequence(partition).map_or(0, |last| last + 1);
-    for _ in 0..20 {
-        producer.append(partition, next, &[Record::new().value("from a source")], Durability::Os)?;
-        next += 1;
+    let next = producer.last_sequence(partition).map_or(0, |last| last + 1);
+    for sequence in next..next + 20 {
+        producer.append(partition, sequence, &[Record::new().value("from a source")], Durability::Os)?;
     }
     Ok(())
 }
