@@ -168,14 +168,34 @@ pub(crate) fn decode_frames(frames: &[u8], at: usize, durable: usize) -> Result<
     Ok(content)
 }
 
+/// The same of a file without a mark, from a position on.
+///
+/// # Errors
+/// A frame that is broken and is not the last.
+pub(super) fn decode_unmarked(bytes: &[u8], from: usize) -> Result<SpoolContent, Malformed> {
+    let content = decode_frames(bytes.get(from..).unwrap_or_default(), from, from)?;
+    let rest = bytes.get(content.end..).unwrap_or_default();
+    // Cut off in the middle, or a power cut has kept the length and not the bytes.
+    let is_last = body(rest).is_none_or(|(_, len)| len >= rest.len()) || rest.iter().all(|byte| *byte == 0);
+    if !is_last {
+        return Err(Malformed::invalid(content.end, "a frame is broken, and others follow it"));
+    }
+    Ok(content)
+}
+
 /// What the frame says that `rest` begins with, and its length; `None` when it is not whole.
 fn frame(rest: &[u8]) -> Option<(Vec<SpooledRecord>, usize)> {
+    let ((body, crc), len) = body(rest)?;
+    let is_whole = crc32fast::hash(body) == crc;
+    Some((is_whole.then(|| records(body)).flatten()?, len))
+}
+
+/// The body of the frame that `rest` begins with, its checksum, and the frame's length; `None` when it is not all there.
+fn body(rest: &[u8]) -> Option<((&[u8], u32), usize)> {
     let len = u32::from_be_bytes(rest.get(..4)?.try_into().ok()?);
     let crc = u32::from_be_bytes(rest.get(4..FRAME_HEADER)?.try_into().ok()?);
-    let end = FRAME_HEADER.checked_add(usize::try_from(len).ok()?)?;
-    let body = rest.get(FRAME_HEADER..end)?;
-    let is_whole = crc32fast::hash(body) == crc;
-    Some((is_whole.then(|| records(body)).flatten()?, end))
+    let len = FRAME_HEADER.checked_add(usize::try_from(len).ok()?)?;
+    Some(((rest.get(FRAME_HEADER..len)?, crc), len))
 }
 
 fn records(mut body: &[u8]) -> Option<Vec<SpooledRecord>> {

@@ -32,6 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "doubles",
             "io",
+            "live",
             "format",
             "upkeep",
             "log",
