@@ -55,7 +55,7 @@ impl Consumer {
         let (endings, positions) = (Some(Arc::clone(&self.endings)), positions.collect::<Vec<_>>());
         self.groups.check_decided(&group, positions.iter().map(|(partition, _)| partition))?;
         let taken = Some(Arc::new(TakenGroup::new(&self.groups, group.name())?));
-        Ok(Pending { group, member, positions, endings, _taken: taken })
+        Ok(Pending { group, member, positions, endings, beyond: None, _taken: taken })
     }
 
     /// Commits given offsets: those of the last records done, plus one.

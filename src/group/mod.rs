@@ -25,6 +25,6 @@ pub(crate) use endings::Endings;
 pub(crate) use group::{Group, Owned};
 pub(crate) use groups::Groups;
 pub use groups::OffsetReset;
-pub(crate) use pending::{Pending, PendingOffsets};
+pub(crate) use pending::{Beyond, Pending, PendingOffsets};
 pub(crate) use spool::{Spool, SpoolRole};
 pub(crate) use taken::TakenGroup;

@@ -2,7 +2,7 @@
 //!
 //! [`transaction`] is what a program holds, [`pieces`] what it has gathered, [`condition`] what has to hold, [`shares`] appends it, [`room`] is waited for, [`asked`] are its participants, [`coordinator`] has all of them, [`deciding`] makes one of them a commit, [`undertaken`] is one in the middle of that, [`finish`] sees to it that what
 //! was decided is in the log everywhere, [`decisions`] are the records that say so, [`round`] syncs what a decision rests on, [`resting`] knows what commits have seen that is not synced yet,
-//! [`giving_up`] is what becomes of one that takes no effect, [`stats`] lists those that are open, [`recovery`] finds out after an open what was decided before.
+//! [`giving_up`] is what becomes of one that takes no effect, [`stats`] lists those that are open, [`seen`] for whoever only reads, [`recovery`] finds out after an open what was decided before.
 
 mod asked;
 mod builder;
@@ -22,6 +22,7 @@ mod recovery;
 mod resting;
 mod room;
 mod round;
+mod seen;
 mod shares;
 mod stats;
 #[cfg(test)]
@@ -36,5 +37,7 @@ pub(crate) use condition::{Condition, Held};
 pub(crate) use coordinator::Transactions;
 pub use named_producer::{NamedAppend, NamedProducer};
 pub(crate) use recovery::{LeftJudge, judge_in_memory};
+pub(crate) use seen::seen_transactions;
+pub use seen::{ReaderTransactionState, ReaderTransactionStats};
 pub use stats::TransactionStats;
 pub use transaction::{Committed, CommittedBatch, Transaction};

@@ -31,7 +31,8 @@ pub enum WhenFull {
     Fail,
     /// The oldest segments go, whether they were read or not. A transaction that has written there and is not decided is aborted
     /// first: its calls return [`TransactionDisplaced`](Error::TransactionDisplaced). Where that cannot be, for a commit that is
-    /// under way or waits to be decided by the next open, it fails with [`Error::Full`].
+    /// under way or waits to be decided by the next open, it fails with [`Error::Full`]; and so it does where others send messages with ids
+    /// in between a hundred times in a row, for a record goes only when its id is written.
     DropOldest,
     /// It waits until retention or consumers have made room, and fails with [`Error::Full`] when that takes too long.
     Block,

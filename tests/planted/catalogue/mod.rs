@@ -4,6 +4,7 @@ mod copies;
 mod decisions;
 mod figures;
 mod ids;
+mod later;
 mod lives;
 mod processes;
 mod producers;
@@ -14,6 +15,7 @@ mod streams;
 mod syncs;
 mod tasks;
 mod transactions;
+mod whole;
 
 /// One bug: a place in the source, and what stands there instead.
 pub(crate) struct Bug {
@@ -60,6 +62,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         decisions::BUGS,
         figures::BUGS,
         ids::BUGS,
+        later::BUGS,
         copies::BUGS,
         tasks::BUGS,
         lives::BUGS,
@@ -71,6 +74,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         streams::BUGS,
         syncs::BUGS,
         transactions::BUGS,
+        whole::BUGS,
     ]
     .into_iter()
     .flatten()
