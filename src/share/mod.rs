@@ -21,6 +21,8 @@ mod letter;
 mod letter_count;
 mod look;
 mod message;
+mod moved;
+mod moves;
 mod once_later;
 mod pace;
 mod participant;
@@ -37,10 +39,12 @@ mod share_partition;
 mod slot;
 mod state_log;
 mod stats;
+mod steps;
 mod take;
 #[cfg(test)]
 mod tests;
 mod tidy;
+mod transfer;
 mod wakes;
 mod worker;
 

@@ -130,6 +130,7 @@ impl Log {
             offsets,
             kept_from: AtomicI64::new(Offset::MAX),
             needed_from: AtomicI64::new(Offset::MAX),
+            arriving_from: AtomicI64::new(Offset::MAX),
             producers: Mutex::new(producers),
             committer: Committer::default(),
             linger: Mutex::new(None),

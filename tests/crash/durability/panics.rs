@@ -18,6 +18,9 @@ use crate::common::{
 use crate::fragile_clock::FragileClock;
 use annals_testing::{Call, Fault, FaultyFileSystem, Gate, PLANTED, Times};
 
+#[cfg(test)]
+mod whole_store;
+
 /// Another topic, whose files never fail.
 const OTHER: &str = "others";
 
