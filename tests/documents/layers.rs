@@ -74,6 +74,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    // Documents alone.
+    ("manual", &[]),
     // What everybody may use; each uses nothing but its like.
     ("error", &[]),
     ("types", &[]),
