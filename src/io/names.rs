@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// Suffix of a file that is being written and will be renamed.
 const NEW: &str = ".new";
 
-/// Why a prepared file did not get its name, or not durably.
+/// Why a prepared file did not get its name, or a file did not lose it, or not durably.
 #[derive(Debug)]
 pub(crate) enum PublishFailure {
     /// It was refused: the old file stands, whatever crashes.
@@ -88,6 +88,16 @@ impl Directory {
     pub(crate) fn replace_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
         self.prepare(name, bytes)?;
         self.publish(name).map_err(PublishFailure::into_error)
+    }
+
+    /// Removes a file, durably; that there is none is no error.
+    pub(crate) fn remove_durably(&self, name: &str) -> std::result::Result<(), PublishFailure> {
+        let names = self.names().map_err(PublishFailure::Refused)?;
+        self.remove_if_there(name).map_err(|error| match is_refusal(&error) {
+            true => PublishFailure::Refused(error),
+            false => PublishFailure::Unknown(error),
+        })?;
+        names.sync().map_err(PublishFailure::Unknown)
     }
 
     /// For who is about to change names in it, and cannot take that back.
