@@ -107,6 +107,7 @@ impl Queue {
             inner.state.release(*offset, *offset, due);
         }
         drop(inner);
+        self.queues.tell_groups();
         self.watchers.raise();
         outcome
     }
@@ -139,9 +140,10 @@ impl Queue {
         };
         let span = Span { first: record.offset, last: record.offset, count };
         let records = std::slice::from_ref(record);
-        self.bury(place, &mut inner, &Burial { span, records, reason, now })?;
+        let buried = self.bury(place, &mut inner, &Burial { span, records, reason, now });
         drop(inner);
-        self.after_answers(place, true)
+        self.queues.tell_groups();
+        buried.and_then(|()| self.after_answers(place, true))
     }
 }
 

@@ -235,7 +235,7 @@ impl Queue {
         match found {
             Err(Error::UnknownTopic { .. }) => {
                 let topic = self.queues.topics.ensure(&name, &self.letter_config())?;
-                self.queues.groups.topic_changed(&name);
+                self.queues.news.add(name);
                 Ok(Some(topic))
             }
             found => found.map(Some),

@@ -180,7 +180,7 @@ impl Transactions {
         topics.set_clearing(weak);
         for partition in opened.owed.lock().iter().flat_map(|owed| &owed.partitions) {
             let owing = Arc::downgrade(&opened);
-            let write = move || owing.upgrade().map_or(Ok(()), |opened| opened.write_owed());
+            let write = move |_| owing.upgrade().map_or(Ok(()), |opened| opened.write_owed());
             partition.log().require(write);
         }
         if is_any {

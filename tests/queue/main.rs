@@ -9,9 +9,15 @@ mod added;
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod clocks;
+#[cfg(test)]
+mod cut;
+#[cfg(test)]
 mod done;
 #[cfg(test)]
 mod enqueue;
+#[cfg(test)]
+mod forgotten;
 #[cfg(test)]
 mod ids;
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod life;
 #[cfg(test)]
 mod model;
 mod named;
+mod panics;
 mod room;
 mod seen;
 mod together;

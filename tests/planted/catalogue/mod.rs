@@ -1,5 +1,6 @@
 //! The bugs, and who catches each.
 
+mod beside;
 mod copies;
 mod figures;
 mod ids;
@@ -58,6 +59,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
     [
         figures::BUGS,
         ids::BUGS,
+        beside::BUGS,
         copies::BUGS,
         tasks::BUGS,
         lives::BUGS,

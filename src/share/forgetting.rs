@@ -1,0 +1,68 @@
+//! States that are forgotten: of topics that are gone, and of groups that are deleted.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::share::queue::Queue;
+use crate::share::queues::{Queues, named, working};
+use crate::share::slot::Slot;
+use crate::share::state_log::SlotName;
+use crate::topic::Topic;
+
+impl Queues {
+    /// Forgets the states of topics that are gone. None can ever be another's: they go for their room alone, and what fails here
+    /// is done by the next call.
+    pub(crate) fn forget_deleted(&self) -> Result<()> {
+        self.ids.forget_deleted();
+        if self.slots.lock().is_empty() {
+            return Ok(());
+        }
+        let topics: BTreeSet<_> = self.topics.all().iter().map(Topic::id).collect();
+        self.forget(|name| !topics.contains(&name.topic))
+    }
+
+    /// Forgets everything of a group, durably.
+    pub(crate) fn delete(&self, group: &str) -> Result<()> {
+        // No worker comes before all of it is forgotten: its answers would be forgotten, too.
+        let in_use = self.in_use.lock();
+        let queues = working(&in_use);
+        let forgotten = self.check_unused(&queues, group).and_then(|()| {
+            self.forget(|name| named(&name.owner).0 == group)?;
+            // Where there is nothing left an earlier try may have failed at the sync.
+            self.states.sync()
+        });
+        // The last who has a queue may be this one.
+        drop(in_use);
+        forgotten
+    }
+
+    fn check_unused(&self, queues: &[Arc<Queue>], group: &str) -> Result<()> {
+        let is_there =
+            |topic: &Topic| self.topics.get(topic.name()).is_ok_and(|found| found.id() == topic.id());
+        let is_in_use = |queue: &&Arc<Queue>| &*queue.group == group && is_there(&queue.topic);
+        let Some(queue) = queues.iter().find(is_in_use) else { return Ok(()) };
+        let topic = queue.topic.name();
+        let why = "has workers, or messages that they have taken,";
+        Err(Error::invalid(format!("group {group:?} {why} on topic {topic:?}")))
+    }
+
+    /// All of these are held until they are gone: whoever has had one from before writes nothing of it behind the record that says so.
+    fn forget(&self, goes: impl Fn(&SlotName) -> bool) -> Result<()> {
+        let slots = self.slots.lock();
+        let gone: Vec<Arc<Slot>> =
+            slots.iter().filter(|(name, _)| goes(name)).map(|(_, slot)| Arc::clone(slot)).collect();
+        drop(slots);
+        let names: Vec<_> = gone.iter().map(|slot| slot.name.clone()).collect();
+        let mut held: Vec<_> = gone.iter().map(|slot| slot.inner.lock()).collect();
+        let forgotten = self.states.delete(&names, |written| {
+            let mut slots = self.slots.lock();
+            names.get(written.clone()).into_iter().flatten().for_each(|name| _ = slots.remove(name));
+            held.get_mut(written).into_iter().flatten().for_each(|inner| inner.is_forgotten = true);
+        });
+        drop(held);
+        let mut counts = self.letter_counts.lock();
+        names.iter().for_each(|name| _ = counts.remove(name));
+        forgotten
+    }
+}

@@ -1,0 +1,70 @@
+//! What a panic of a clock of the program's own leaves of a transaction.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use annals::io::{Clock, SystemClock};
+use annals::{Error, Isolation, Record, Store, Timestamp, TopicConfig, Transaction, WhenFull};
+use annals_testing::{MemoryFileSystem, PLANTED};
+
+use super::together::values;
+
+/// Shows the time so often, then panics once.
+#[derive(Debug)]
+struct FragileClock {
+    left: AtomicI64,
+}
+
+impl Clock for FragileClock {
+    fn now(&self) -> Timestamp {
+        assert!(self.left.fetch_sub(1, Ordering::SeqCst) != 0, "{PLANTED}");
+        SystemClock.now()
+    }
+}
+
+fn send(tx: &mut Transaction, value: &str) -> annals::Result<()> {
+    tx.send(Record::to("debits").value(value))
+}
+
+/// The program catches the panic and goes on.
+#[test]
+fn a_transaction_whose_send_has_panicked_is_not_committed_without_what_was_sent_before() {
+    let mut panics = 0;
+    for calls in 0..12 {
+        let clock = Arc::new(FragileClock { left: AtomicI64::new(-1) });
+        let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
+        let store = builder.clock(Arc::clone(&clock) as _).maintain_by_hand().open().unwrap();
+        let config = TopicConfig::new().size_limit(1 << 30, WhenFull::Fail);
+        store.create_topic("debits", config).unwrap();
+        let mut tx = store.transaction_builder("t").buffer_bytes(0).begin().unwrap();
+        send(&mut tx, "first").unwrap();
+        clock.left.store(calls, Ordering::SeqCst);
+        let mut sent = vec!["first"];
+        match catch_unwind(AssertUnwindSafe(|| send(&mut tx, "second"))) {
+            Ok(second) => sent.extend(second.is_ok().then_some("second")),
+            Err(_) => panics += 1,
+        }
+        clock.left.store(-1, Ordering::SeqCst);
+        sent.extend(send(&mut tx, "third").is_ok().then_some("third"));
+        match tx.commit() {
+            Ok(placed) => {
+                assert_eq!(
+                    values(&store, "debits", 0, Isolation::ReadCommitted),
+                    sent,
+                    "after {calls} calls"
+                );
+                assert_eq!(placed.batches.len(), sent.len(), "after {calls} calls");
+            }
+            Err(error) => {
+                assert!(matches!(error, Error::Panicked { .. } | Error::Poisoned { .. }), "{error}");
+                assert_eq!(
+                    values(&store, "debits", 0, Isolation::ReadCommitted),
+                    [""; 0],
+                    "after {calls} calls"
+                );
+            }
+        }
+    }
+    assert!(panics > 2, "{panics}");
+}
