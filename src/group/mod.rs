@@ -15,6 +15,7 @@ mod pending;
 mod progress;
 mod register;
 mod spool;
+mod taken;
 mod unreadable;
 
 pub(crate) use commit::{CommitKind, CommitRequest};
@@ -24,5 +25,6 @@ pub(crate) use endings::Endings;
 pub(crate) use group::{Group, Owned};
 pub(crate) use groups::Groups;
 pub use groups::OffsetReset;
-pub(crate) use pending::{Pending, PendingOffsets};
+pub(crate) use pending::{Beyond, Pending, PendingOffsets};
 pub(crate) use spool::{Spool, SpoolRole};
+pub(crate) use taken::TakenGroup;

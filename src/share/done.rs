@@ -41,7 +41,7 @@ impl Queues {
             return log.remove_offsets(&[], None);
         };
         // After that look: the id of what is done by then was sent before.
-        partition.before_removal()?;
+        partition.before_removal_below(done.last().map_or(0, |last| *last.end() + 1))?;
         // What is deleted is gone whatever crashes: so must be there what it is deleted for.
         self.topics.write_decided()?;
         self.states.sync()?;

@@ -185,9 +185,11 @@ impl Enqueuer {
         let (ids, ring) = self.unique(&mut state, id, now)?;
         let header = encode(id, now);
         let record = record.header(ID_HEADER, &header).timestamp(now);
-        let placed = partition.append(std::slice::from_ref(&record), Durability::Os)?;
+        let arriving = Arriving(&partition);
+        let placed = partition.append_needed(&record, Durability::Os)?;
         let hash = ids.add(id, now);
         self.queues.ids.note(ring, (&partition, placed.first_offset), (now, hash));
+        drop(arriving);
         drop(state);
         self.make_durable(&partition, placed.last_offset)?;
         Ok(RecordMetadata::new(partition.number(), placed.first_offset, placed.timestamp))
@@ -264,6 +266,15 @@ impl Enqueuer {
                 _ => waiting = Some(Waiting::new(self)),
             }
         }
+    }
+}
+
+/// A record with an id is appended, and its id is not noted: nobody takes it out before that.
+struct Arriving<'a>(&'a Partition);
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        self.0.log().has_arrived();
     }
 }
 

@@ -23,6 +23,8 @@ mod letter_count;
 mod look;
 mod message;
 mod news;
+mod moved;
+mod moves;
 mod once_later;
 mod owed;
 mod pace;
@@ -40,10 +42,12 @@ mod share_partition;
 mod slot;
 mod state_log;
 mod stats;
+mod steps;
 mod take;
 #[cfg(test)]
 mod tests;
 mod tidy;
+mod transfer;
 mod wakes;
 mod worker;
 

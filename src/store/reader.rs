@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
 use crate::group::{CommittedOffset, Groups, OffsetReset, Spool, SpoolRole};
-use crate::io::{Directory, DirectoryLock};
+use crate::io::{Clock, Directory, DirectoryLock};
 use crate::live::{Guest, OwnerState};
 use crate::log::RecoveryReport;
 use crate::segment::ReadMode;
@@ -16,7 +16,7 @@ use crate::share::SeenQueues;
 use crate::store::builder::StoreBuilder;
 use crate::store::stats::{GroupStats, ReaderStats, group_stats};
 use crate::topic::{TopicContext, TopicView, Topics, unless_deleted};
-use crate::transaction::{LeftJudge, judge_in_memory};
+use crate::transaction::{LeftJudge, ReaderTransactionStats, judge_in_memory, seen_transactions};
 use crate::types::TopicPartition;
 
 /// A store that this process only reads. [`Store::open_read_only`](crate::Store::open_read_only) makes one of a store that nobody
@@ -52,6 +52,7 @@ struct Inner {
     topics: Arc<Topics>,
     groups: Arc<Groups>,
     queues: SeenQueues,
+    clock: Arc<dyn Clock>,
     recovery: Vec<RecoveryReport>,
     /// Held for its drop, after the topics are closed.
     lock: Option<DirectoryLock>,
@@ -88,8 +89,10 @@ impl StoreReader {
             report.skipped = groups.skipped().to_vec();
             report.failure = report.failure.take().or_else(|| groups.unreadable().cloned());
         });
-        let queues = SeenQueues::new(Arc::clone(&topics), builder.clock);
-        Ok(Self { inner: Arc::new(Inner { root, topics, groups, queues, recovery, lock, guest: None }) })
+        let clock = builder.clock;
+        let queues = SeenQueues::new(Arc::clone(&topics), Arc::clone(&clock));
+        let inner = Inner { root, topics, groups, queues, clock, recovery, lock, guest: None };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Looks at the store in a directory while another process has it open and writes to it, or between two of its lives. Any number
@@ -132,9 +135,10 @@ impl StoreReader {
         let root = root.read_only();
         let topics = Topics::attach(root.clone(), context(builder), &guest, Arc::new(LeftJudge::default()))?;
         let groups = Groups::attach(Arc::clone(&topics), Arc::clone(&builder.clock), spool)?;
-        let queues = SeenQueues::new(Arc::clone(&topics), Arc::clone(&builder.clock));
+        let clock = Arc::clone(&builder.clock);
+        let queues = SeenQueues::new(Arc::clone(&topics), Arc::clone(&clock));
         let (recovery, guest) = (Vec::new(), Some(guest));
-        let inner = Inner { root, topics, groups, queues, recovery, lock: None, guest };
+        let inner = Inner { root, topics, groups, queues, clock, recovery, lock: None, guest };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -271,6 +275,31 @@ impl StoreReader {
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<_>>()?;
         let groups = self.groups().into_iter().map(|name| group_stats(&self.inner.groups, name)).collect();
         Ok(ReaderStats { topics, groups, queues: self.inner.queues.stats()? })
+    }
+
+    /// The transactions of which some is written and whose ends are not, by producer: those under way in the process that writes, or those that
+    /// the last one has left. One that is still in memory is not among them. Where there are any it reads the headers of the batches behind the first of them,
+    /// and all of `__transaction_state`.
+    ///
+    /// ```
+    /// # use annals::{Record, Store, StoreReader, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Store::open(dir.path())?; // in one process
+    /// # store.create_topic("orders", TopicConfig::new())?;
+    /// let mut import = store.transaction_builder("import").buffer_bytes(0).begin()?;
+    /// import.send(Record::to("orders").value("2 apples"))?; // written as it comes
+    ///
+    /// let shop = StoreReader::attach(dir.path())?; // in another one
+    /// let open = &shop.open_transactions()?[0];
+    /// assert_eq!(open.partitions, [(("orders", 0).into(), 0)]);
+    /// import.commit()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Partition::stats`](crate::Partition::stats); [`Corrupt`](Error::Corrupt) of what it has to read.
+    pub fn open_transactions(&self) -> Result<Vec<ReaderTransactionStats>> {
+        seen_transactions(&self.inner.topics, self.inner.clock.now())
     }
 }
 

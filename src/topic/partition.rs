@@ -154,6 +154,15 @@ impl Partition {
         self.append_with(records, durability, None)
     }
 
+    /// The same of a record that a layer above needs: until it has said so, nothing takes it out.
+    pub(crate) fn append_needed(&self, record: &Record<'_>, durability: Durability) -> Result<BatchMetadata> {
+        let how = Append { is_needed: true, ..how(durability, None) };
+        let appended = self.log.append(std::slice::from_ref(record), &how);
+        let appended = appended.map_err(|error| error.in_partition(self.topic_partition()))?;
+        let offsets = (appended.first_offset, appended.last_offset);
+        Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))
+    }
+
     /// What the store keeps for itself is nobody's to write or delete but the store's.
     pub(super) fn refuse_internal(&self) -> Result<()> {
         refuse_write(self.is_internal(), self.topic())
@@ -375,5 +384,6 @@ fn how(durability: Durability, expected_end: Option<Offset>) -> Append {
         linger: MEMORY_LINGER,
         expected_end,
         most_open_batches: MEMORY_OPEN_BATCHES,
+        is_needed: false,
     }
 }

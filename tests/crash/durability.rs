@@ -20,6 +20,8 @@ mod limits;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
+mod panicked_step;
+#[cfg(test)]
 mod panics;
 #[cfg(test)]
 mod refused;

@@ -1,6 +1,7 @@
 //! Groups whose consumers are in another process than the owner.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use annals::{
@@ -8,7 +9,8 @@ use annals::{
 };
 
 use crate::common::{by_hand, copy_dir, fast_dir};
-use crate::hooked::{Hook, Hooked};
+use crate::hooked::{FailingShared, Hook, Hooked};
+use annals_testing::{Call, Fault, FaultyFileSystem, Times};
 
 const ORDERS: &str = "orders";
 
@@ -85,6 +87,55 @@ fn a_group_is_one_processes_at_a_time_and_goes_on_where_it_has_committed() {
     drop(home);
     assert_eq!(read(&mut member(one.consumer_builder()).unwrap()), 0);
     assert_eq!(other.lag("billing").lag(), 0);
+}
+
+/// Offsets of a consumer that chose its partitions, which is gone by now.
+fn with_offsets(store: &Store) -> annals::Transaction {
+    let mut consumer = store.consumer("billing").unwrap();
+    consumer.assign([(ORDERS, 0)]).unwrap();
+    assert!(read(&mut consumer) > 0);
+    let mut tx = store.transaction("billing").unwrap();
+    tx.commit_offsets(&consumer).unwrap();
+    tx.send(Record::to("invoices").value("12.50")).unwrap();
+    tx
+}
+
+#[test]
+fn a_group_went_to_another_process_while_a_transaction_held_its_offsets() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    store.create_topic("invoices", TopicConfig::new()).unwrap();
+    send(&store, 20);
+    let other = StoreReader::attach(dir.path()).unwrap();
+    let there = || member(other.consumer_builder());
+    let tx = with_offsets(&store);
+    assert!(matches!(there(), Err(Error::GroupInUse { .. })), "it commits here");
+    drop(tx);
+    assert_eq!(read(&mut there().unwrap()), 20, "nothing was committed");
+    with_offsets(&store).commit().unwrap();
+    assert_eq!(read(&mut there().unwrap()), 10);
+}
+
+#[test]
+fn a_group_of_which_nobody_knows_what_it_has_committed_went_to_another_process() {
+    let dir = fast_dir();
+    let files = FaultyFileSystem::new();
+    let store = by_hand(dir.path()).file_system(Arc::new(FailingShared(files.clone()))).open().unwrap();
+    store.create_topic(ORDERS, TopicConfig::new().partitions(2)).unwrap();
+    store.create_topic("invoices", TopicConfig::new()).unwrap();
+    send(&store, 20);
+    with_offsets(&store).commit().unwrap();
+    send(&store, 2);
+    let other = StoreReader::attach(dir.path()).unwrap();
+    files.fail(&[Call::Sync], "invoices-0", (0, Times::ForEver), Fault::Error(5));
+    let ended = smol::block_on(with_offsets(&store).commit_async());
+    assert!(matches!(ended, Err(Error::Undecided { .. })), "{ended:?}");
+    assert!(matches!(member(other.consumer_builder()), Err(Error::GroupInUse { .. })));
+    // Whoever comes and goes here leaves it here.
+    drop(store.consumer("billing").unwrap());
+    assert!(matches!(member(other.consumer_builder()), Err(Error::GroupInUse { .. })));
+    drop(store);
+    assert!(member(other.consumer_builder()).is_ok());
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use annals_testing::FaultyFileSystem;
+
 use annals::io::{DirectoryLock, Entry, FileHandle, FileSystem, OpenMode, OsFileSystem};
 
 /// What becomes of a hook that was called.
@@ -105,5 +107,48 @@ impl FileSystem for Hooked {
 
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {
         OsFileSystem.lock_dir(dir)
+    }
+}
+
+/// The system's files, of which calls fail, and which processes share all the same.
+#[derive(Debug)]
+pub(crate) struct FailingShared(pub(crate) Arc<FaultyFileSystem>);
+
+impl FileSystem for FailingShared {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
+        // What is shared is mapped, and a file that fails is not.
+        if path.ends_with("annals.live") { OsFileSystem.open(path, mode) } else { self.0.open(path, mode) }
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        self.0.list(dir)
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.0.create_dir(dir)
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        self.0.remove_dir(dir)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.0.remove_file(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.0.sync_dir(dir)
+    }
+
+    fn shares_memory(&self) -> bool {
+        OsFileSystem.shares_memory()
+    }
+
+    fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {
+        self.0.lock_dir(dir)
     }
 }

@@ -15,6 +15,7 @@ mod gate;
 mod get;
 mod limits;
 mod model;
+mod needed;
 pub(in crate::log) mod place;
 mod removal;
 #[cfg(annals_shuttle)]
@@ -83,6 +84,7 @@ pub(in crate::log) fn how(durability: Durability) -> Append {
         linger: Duration::from_secs(9),
         expected_end: None,
         most_open_batches: usize::MAX,
+        is_needed: false,
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod beside;
 mod copies;
+mod decisions;
 mod figures;
 mod ids;
+mod later;
 mod lives;
 mod processes;
 mod producers;
@@ -57,9 +59,11 @@ const ENDING: Tests = tests("interface", &["lifecycle::ending::"]);
 /// All of them; a new room gets a file of its own.
 pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
     [
+        decisions::BUGS,
         figures::BUGS,
         ids::BUGS,
         beside::BUGS,
+        later::BUGS,
         copies::BUGS,
         tasks::BUGS,
         lives::BUGS,
