@@ -234,6 +234,8 @@ impl Queue {
         };
         match found {
             Err(Error::UnknownTopic { .. }) => {
+                // What was committed for an earlier topic of the name is not to hold for this one.
+                self.queues.groups.write_what_cannot_wait()?;
                 let topic = self.queues.topics.ensure(&name, &self.letter_config())?;
                 self.queues.news.add(name);
                 Ok(Some(topic))

@@ -162,19 +162,8 @@ impl Store {
             drop(life.close(|| Ok(())));
             return Err(error);
         }
-        // From here on nothing refuses the open: what follows changes files, and is done later where it fails.
-        drop(topics.clear_leftovers());
-        drop(transactions.write_owed());
-        drop(groups.write_owed());
-        drop(queues.write_owed());
-        let recovery = recovery_of(&topics, &groups, &queues);
-        // Whether others can look or not: they may have committed in an earlier life.
-        let locks = owner.as_ref().map(|owner| owner.locks());
-        groups.spool_in(Spool::new(root.clone(), locks, SpoolRole::Owner));
-        // What other processes have committed meanwhile. Where it cannot be written now it is before a group is used.
-        drop(groups.fold());
-        owner.iter().for_each(|owner| owner.opened());
-        let inner = Inner {
+        // From here on nothing refuses the open, and its drop closes the store: what a panic of a clock or of files leaves has threads.
+        let mut inner = Inner {
             root,
             topics,
             groups,
@@ -184,12 +173,13 @@ impl Store {
             care,
             agenda,
             _teller: teller,
-            recovery,
+            recovery: Vec::new(),
             owner,
             life,
             #[cfg(feature = "metrics")]
             reported: Reported::default(),
         };
+        inner.take_up();
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -361,6 +351,21 @@ fn note_recovered(report: &RecoveryReport, figures: &Figures) {
 }
 
 impl Inner {
+    /// Does what an earlier life has left. It changes files, and is done later where it fails.
+    fn take_up(&mut self) {
+        drop(self.topics.clear_leftovers());
+        drop(self.transactions.write_owed());
+        drop(self.groups.write_owed());
+        drop(self.queues.write_owed());
+        self.recovery = recovery_of(&self.topics, &self.groups, &self.queues);
+        // Whether others can look or not: they may have committed in an earlier life.
+        let locks = self.owner.as_ref().map(|owner| owner.locks());
+        self.groups.spool_in(Spool::new(self.root.clone(), locks, SpoolRole::Owner));
+        // What other processes have committed meanwhile. Where it cannot be written now it is before a group is used.
+        drop(self.groups.fold());
+        self.owner.iter().for_each(|owner| owner.opened());
+    }
+
     fn close(&self) -> Result<()> {
         self.life.close(|| {
             self.agenda.stop();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic, Identity, check_topic_name, collision_key};
-use crate::io::random_id;
+use crate::io::{caught, random_id};
 use crate::topic::config::TopicConfig;
 use crate::topic::directories::remove_made;
 use crate::topic::partition::Partition;
@@ -178,7 +178,9 @@ impl Topics {
         partitions.iter().for_each(|partition| partition.log().retire(gone.clone()));
         stored?;
         let identity = Identity { store, topic: entry.id, partition: 0 };
-        match self.remove_partitions(name, (identity, entry.partitions), catalog.catalog()) {
+        // It is deleted, whatever comes of its files.
+        let remove = || self.remove_partitions(name, (identity, entry.partitions), catalog.catalog());
+        match caught(remove) {
             Ok(()) => catalog.forget_deleted([entry.id]),
             Err(_) => self.note_leftover(name, identity, entry.partitions),
         }

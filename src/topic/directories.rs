@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic, Identity, parse_partition_dir_name, partition_dir_name};
-use crate::io::{Directory, EntryKind};
+use crate::io::{Directory, EntryKind, caught};
 use crate::log::{Log, RecoveryReport};
 use crate::topic::catalog_file::CATALOG_FILE;
 use crate::topic::internal::InternalTopic;
@@ -100,7 +100,7 @@ impl Topics {
         }
         let left: Vec<_> = self.leftovers.lock().values().cloned().collect();
         let mut remove = |Leftover { name, topic, partitions }: Leftover| {
-            let removed = self.remove_partitions(&name, (topic, partitions), catalog.catalog());
+            let removed = caught(|| self.remove_partitions(&name, (topic, partitions), catalog.catalog()));
             if removed.is_ok() {
                 self.leftovers.lock().remove(&topic.topic);
                 catalog.forget_deleted([topic.topic]);

@@ -16,6 +16,7 @@ mod streams;
 mod syncs;
 mod tasks;
 mod transactions;
+mod whole;
 
 /// One bug: a place in the source, and what stands there instead.
 pub(crate) struct Bug {
@@ -75,6 +76,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         streams::BUGS,
         syncs::BUGS,
         transactions::BUGS,
+        whole::BUGS,
     ]
     .into_iter()
     .flatten()

@@ -121,8 +121,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "spool-is-not-folded-where-nobody-can-attach",
         file: "src/store/store.rs",
-        good: "groups.spool_in(Spool::new(root.clone(), locks, SpoolRole::Owner));",
-        bad: "if locks.is_some() {\n            groups.spool_in(Spool::new(root.clone(), locks, SpoolRole::Owner));\n        }",
+        good: "self.groups.spool_in(Spool::new(self.root.clone(), locks, SpoolRole::Owner));",
+        bad: "if locks.is_some() {\n            self.groups.spool_in(Spool::new(self.root.clone(), locks, SpoolRole::Owner));\n        }",
         caught_by: &[tests("crash", &["durability::derived::"])],
     },
     Bug {
