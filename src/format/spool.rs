@@ -60,7 +60,15 @@ pub(crate) fn decode_spool(bytes: &[u8]) -> Result<SpoolContent, Malformed> {
         Some(found) if found == MAGIC => {}
         Some(_) => return Err(Malformed::invalid(0, "it does not begin as a spool of this version does")),
     }
-    let mut content = SpoolContent { commits: Vec::new(), end: MAGIC.len() };
+    decode_frames(bytes, MAGIC.len())
+}
+
+/// The frames of a file from a position on.
+///
+/// # Errors
+/// A frame that is broken and is not the last.
+pub(super) fn decode_frames(bytes: &[u8], from: usize) -> Result<SpoolContent, Malformed> {
+    let mut content = SpoolContent { commits: Vec::new(), end: from };
     while content.end < bytes.len() {
         let rest = bytes.get(content.end..).unwrap_or_default();
         let Some((body, crc)) = frame(rest) else { break };
@@ -69,7 +77,9 @@ pub(crate) fn decode_spool(bytes: &[u8]) -> Result<SpoolContent, Malformed> {
             Some(records) => content.commits.push(records),
             // Cut off in the middle, with the bytes of the file already there.
             None if len >= rest.len() => break,
-            None => return Err(Malformed::invalid(content.end, "a commit is broken, and others follow it")),
+            // A power cut has kept the length and not the bytes.
+            None if rest.iter().all(|byte| *byte == 0) => break,
+            None => return Err(Malformed::invalid(content.end, "a frame is broken, and others follow it")),
         }
         content.end += len;
     }
@@ -136,6 +146,8 @@ mod tests {
         let mut zeros = bytes.clone();
         zeros[ends[3] + 8..].fill(0);
         assert_eq!(decode_spool(&zeros).unwrap().end, ends[3]);
+        let longer = [&bytes[..], &[0; 100]].concat();
+        assert_eq!(decode_spool(&longer).unwrap().end, bytes.len(), "a power cut has kept the length");
         let mut broken = bytes.clone();
         broken[ends[1] + FRAME_HEADER + 4] ^= 1;
         assert!(decode_spool(&broken).is_err());

@@ -1,6 +1,5 @@
 //! States that are forgotten: of topics that are gone, and of groups that are deleted.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -18,8 +17,9 @@ impl Queues {
         if self.slots.lock().is_empty() {
             return Ok(());
         }
-        let topics: BTreeSet<_> = self.topics.all().iter().map(Topic::id).collect();
-        self.forget(|name| !topics.contains(&name.topic))
+        // One that could not be opened is there.
+        self.forget(|name| matches!(self.topics.by_id(name.topic), Ok(None)))?;
+        self.remove_steps_of_deleted()
     }
 
     /// Forgets everything of a group, durably.
@@ -28,7 +28,9 @@ impl Queues {
         let in_use = self.in_use.lock();
         let queues = working(&in_use);
         let forgotten = self.check_unused(&queues, group).and_then(|()| {
+            let locks = self.lock_all_of(group)?;
             self.forget(|name| named(&name.owner).0 == group)?;
+            self.remove_steps(&locks)?;
             // Where there is nothing left an earlier try may have failed at the sync.
             self.states.sync()
         });
@@ -49,10 +51,8 @@ impl Queues {
 
     /// All of these are held until they are gone: whoever has had one from before writes nothing of it behind the record that says so.
     fn forget(&self, goes: impl Fn(&SlotName) -> bool) -> Result<()> {
-        let slots = self.slots.lock();
-        let gone: Vec<Arc<Slot>> =
-            slots.iter().filter(|(name, _)| goes(name)).map(|(_, slot)| Arc::clone(slot)).collect();
-        drop(slots);
+        let mut gone: Vec<Arc<Slot>> = self.slots.lock().values().cloned().collect();
+        gone.retain(|slot| goes(&slot.name));
         let names: Vec<_> = gone.iter().map(|slot| slot.name.clone()).collect();
         let mut held: Vec<_> = gone.iter().map(|slot| slot.inner.lock()).collect();
         let forgotten = self.states.delete(&names, |written| {

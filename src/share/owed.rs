@@ -21,6 +21,11 @@ impl Owed {
         let is_any = AtomicBool::new(!slots.is_empty());
         Self { slots: Mutex::new(slots), is_any }
     }
+
+    /// Whether one of them is of the queue with that file of steps.
+    pub(super) fn is_of(&self, steps: &str) -> bool {
+        self.slots.lock().iter().any(|slot| slot.steps == steps)
+    }
 }
 
 impl Queues {

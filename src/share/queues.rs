@@ -10,6 +10,7 @@ use crate::io::Clock;
 use crate::locks::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
 use crate::log::{OutlivesRecords, SkippedRecord, Watchers};
 use crate::producer::Producer;
+use crate::share::away::Away;
 use crate::share::enqueuer::Gate;
 use crate::share::id_log::{IdLog, Kept};
 use crate::share::letter_count::LetterCount;
@@ -39,7 +40,8 @@ pub(super) type InUse = HashMap<QueueName, Weak<Queue>>;
 pub(crate) struct Queues {
     pub(super) topics: Arc<Topics>,
     pub(super) groups: Arc<Groups>,
-    pub(super) transactions: Arc<Transactions>,
+    /// None in a process that does not own the store.
+    pub(super) transactions: Option<Arc<Transactions>>,
     /// Sends dead letters, and what is to be delivered later.
     pub(super) producer: Producer,
     pub(super) clock: Arc<dyn Clock>,
@@ -66,6 +68,7 @@ pub(crate) struct Queues {
     /// Maintenance is to do it soon.
     pub(super) is_tidy_asked: AtomicBool,
     skipped: Vec<SkippedRecord>,
+    pub(super) away: Away,
 }
 
 impl Queues {
@@ -99,25 +102,11 @@ impl Queues {
             slots.insert(name, slot);
         }
         let queues = Arc::new(Self {
-            topics: Arc::clone(topics),
-            groups: Arc::clone(groups),
-            transactions: Arc::clone(transactions),
-            producer,
-            clock: Arc::clone(clock),
-            states,
-            ids: IdLog::new(Arc::clone(topics)),
+            transactions: Some(Arc::clone(transactions)),
             slots: Mutex::new(slots),
-            making: Mutex::default(),
-            in_use: Mutex::default(),
-            openings: AtomicU64::new(0),
             owed: Owed::new(owed),
-            news: News::default(),
-            gates: Mutex::default(),
-            letter_counts: Mutex::default(),
-            room: Watchers::default(),
-            tidying: Mutex::default(),
-            is_tidy_asked: AtomicBool::new(false),
             skipped,
+            ..Self::with((topics, groups), (producer, states), (clock, Away::at_home()))
         });
         for partition in cut {
             let owing = Arc::downgrade(&queues);
@@ -130,6 +119,35 @@ impl Queues {
         let outliving: Weak<Self> = Arc::downgrade(&queues);
         topics.set_outliving(outliving);
         Ok(queues)
+    }
+
+    pub(super) fn with(
+        (topics, groups): (&Arc<Topics>, &Arc<Groups>),
+        (producer, states): (Producer, StateLog),
+        (clock, away): (&Arc<dyn Clock>, Away),
+    ) -> Self {
+        Self {
+            topics: Arc::clone(topics),
+            groups: Arc::clone(groups),
+            transactions: None,
+            producer,
+            clock: Arc::clone(clock),
+            states,
+            ids: IdLog::new(Arc::clone(topics)),
+            slots: Mutex::default(),
+            making: Mutex::default(),
+            in_use: Mutex::default(),
+            openings: AtomicU64::new(0),
+            owed: Owed::new(Vec::new()),
+            news: News::default(),
+            gates: Mutex::default(),
+            letter_counts: Mutex::default(),
+            room: Watchers::default(),
+            tidying: Mutex::default(),
+            is_tidy_asked: AtomicBool::new(false),
+            skipped: Vec::new(),
+            away,
+        }
     }
 
     /// Sees to it that ids of a topic stay known whose records may go now. Says where they may.
@@ -173,6 +191,8 @@ impl Queues {
             return Ok(queue);
         }
         let settings = asked.or(&Settings::default())?;
+        self.check_asked(&settings)?;
+        let lock = self.take_over(&owner, &topic)?;
         let places = self.open_places(&owner, &topic, settings.start_from)?;
         let queue = Arc::new(Queue {
             queues: Arc::clone(self),
@@ -183,6 +203,7 @@ impl Queues {
             number: self.openings.fetch_add(1, Ordering::Relaxed) + 1,
             places,
             watchers: Watchers::default(),
+            _lock: lock,
         });
         in_use.insert(key, Arc::downgrade(&queue));
         Ok(queue)
@@ -229,7 +250,7 @@ impl Queues {
         let now = self.clock.now();
         let slot = Arc::new(Slot::new(name(owner, partition), start, now)?);
         self.states.write_snapshot(&slot, &mut slot.inner.lock(), now)?;
-        self.states.sync()?;
+        self.states.sync_of(&slot)?;
         self.slots.lock().insert(slot.name.clone(), Arc::clone(&slot));
         Ok(slot)
     }

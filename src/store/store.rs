@@ -14,7 +14,7 @@ use crate::io::{Clock, Directory, caught};
 use crate::live::Owner;
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::ProducerBuilder;
-use crate::share::{Holds, Queues};
+use crate::share::{Holds, Queues, StepFiles};
 use crate::store::builder::{LiveReaders, Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
 use crate::store::failures::Failures;
@@ -141,6 +141,9 @@ impl Store {
         let producer = ProducerBuilder::new(Arc::clone(&topics)).build_default();
         let clock = &builder.clock;
         let queues = Queues::open((&topics, &groups), (&transactions, producer.clone()), clock)?;
+        // Whether others can look or not: they may have worked and committed in an earlier life.
+        let locks = owner.as_ref().map(|owner| owner.locks());
+        queues.steps_in(StepFiles::new(root.clone(), locks));
         let holds = Holds::open((&topics, &groups), (&transactions, producer), (clock, &agenda));
         groups.write_what_cannot_wait()?;
         let care = Caretaker {
@@ -244,9 +247,9 @@ impl Store {
         &self.inner.care.clock
     }
 
-    /// Takes over what consumers in other processes have committed.
-    pub(super) fn fold_commits(&self) -> Result<()> {
-        self.inner.groups.fold()
+    /// Takes over what consumers and workers in other processes have done.
+    pub(super) fn fold(&self) -> Result<()> {
+        self.inner.groups.fold().and(self.inner.queues.fold())
     }
 
     pub(super) fn shared_topics(&self) -> &Arc<Topics> {
@@ -363,6 +366,7 @@ impl Inner {
         self.groups.spool_in(Spool::new(self.root.clone(), locks, SpoolRole::Owner));
         // What other processes have committed meanwhile. Where it cannot be written now it is before a group is used.
         drop(self.groups.fold());
+        drop(self.queues.fold());
         self.owner.iter().for_each(|owner| owner.opened());
     }
 
@@ -375,6 +379,7 @@ impl Inner {
             drop(caught(|| self.queues.close()));
             let closed = caught(|| self.topics.close());
             self.agenda.stop_tasks();
+            self.queues.leave();
             self.owner.iter().for_each(|owner| owner.close());
             closed
         })

@@ -31,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "doubles",
             "io",
+            "live",
             "format",
             "upkeep",
             "log",
