@@ -261,8 +261,9 @@ impl Transaction {
     /// commit stands.
     ///
     /// It waits for no disk, but where its answers are the last for whole segments of a topic with
-    /// [`retention_until_consumed`](crate::TopicConfig::retention_until_consumed), and once where it rests on what a killed life has left in a partition;
-    /// for room only where a topic blocks when it is full.
+    /// [`retention_until_consumed`](crate::TopicConfig::retention_until_consumed), once where it rests on what a killed life has left in a partition, and
+    /// where 16,000 commits wait for one: the store's maintenance does not keep up, or is yours and does not run. For room it waits only where a
+    /// topic blocks when it is full.
     ///
     /// ```
     /// # use annals::{Record, Store};

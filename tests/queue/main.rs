@@ -17,6 +17,8 @@ mod done;
 #[cfg(test)]
 mod enqueue;
 #[cfg(test)]
+mod erased;
+#[cfg(test)]
 mod forgotten;
 #[cfg(test)]
 mod ids;

@@ -16,3 +16,4 @@ mod seen;
 mod together;
 mod undecided;
 mod verify;
+mod weeks;

@@ -55,4 +55,32 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "self.queues.groups.topic_changed(&name);",
         caught_by: &[tests("queue", &["forgotten::a_commit_of_offsets"])],
     },
+    Bug {
+        name: "partition-that-cannot-be-synced-keeps-all-later-transactions",
+        file: "src/transaction/settling.rs",
+        good: "if self.waiting.len() >= self.look_at {",
+        bad: "if false {",
+        caught_by: &[tests("lib", &["transaction::tests::settling"])],
+    },
+    Bug {
+        name: "end-forgotten-by-age-that-another-partition-lacks",
+        file: "src/log/producers/naming.rs",
+        good: "if self.clearing.needs_ends() {",
+        bad: "if false {",
+        caught_by: &[tests("interface", &["transactions::weeks::"])],
+    },
+    Bug {
+        name: "end-forgotten-by-age-that-a-topic-lacks-which-cannot-be-opened",
+        file: "src/transaction/recovery.rs",
+        good: "ends_needed.keep_through(Offset::MAX);",
+        bad: "",
+        caught_by: &[tests("interface", &["transactions::weeks::a_transaction_is_whole_where_one_topic"])],
+    },
+    Bug {
+        name: "commit-of-a-task-syncs-for-all-that-wait",
+        file: "src/transaction/deciding.rs",
+        good: "if later.is_some() { self.follow_later(ended) } else { self.follow(ended) }",
+        bad: "self.follow(ended);",
+        caught_by: &[tests("tasks", &["commits::commits_of_tasks"])],
+    },
 ];
