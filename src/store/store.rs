@@ -104,7 +104,8 @@ impl Store {
     /// What it costs, and what it finds, is as with [`open`](Self::open); what that one would set right is judged in memory.
     ///
     /// # Errors
-    /// [`StoreInUse`](crate::Error::StoreInUse) when a process writes to it. [`Io`](crate::Error::Io) also when there is no store in the
+    /// [`StoreInUse`](crate::Error::StoreInUse) when a process writes to it. [`Backup`](crate::Error::Backup) where a backup or a
+    /// restore was cut off; one that is whole can be read. [`Io`](crate::Error::Io) also when there is no store in the
     /// directory; otherwise as [`open`](Self::open).
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<StoreReader> {
         Self::builder(path).open_read_only()

@@ -33,4 +33,32 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "refuse_change(name.as_ref()))?;",
         caught_by: &[tests("interface", &["groups::large::an_old_commit"])],
     },
+    Bug {
+        name: "copy-that-failed-is-cleared-without-a-marker",
+        file: "src/backup/target.rs",
+        good: "        self.mark()?;\n",
+        bad: "",
+        caught_by: &[tests("backup", &["faults::a_backup_that_fails_late"])],
+    },
+    Bug {
+        name: "cut-off-copy-is-read",
+        file: "src/store/reader.rs",
+        good: "        refuse_unfinished(&root)?;\n",
+        bad: "",
+        caught_by: &[tests("backup", &["faults::a_backup_that_was_cut_off"])],
+    },
+    Bug {
+        name: "deleted-topic-that-cannot-be-read-is-forgotten",
+        file: "src/topic/directories.rs",
+        good: "                    gone.clear();\n",
+        bad: "",
+        caught_by: &[tests("crash", &["durability::topics::a_deleted_topic_whose_files_cannot_be_read"])],
+    },
+    Bug {
+        name: "name-of-lost-records-is-taken",
+        file: "src/topic/admin.rs",
+        good: "names.into_iter().find_map(|name| broken.get(name))",
+        bad: "names.into_iter().find_map(|name| broken.get(name).filter(|_| false))",
+        caught_by: &[tests("interface", &["lifecycle::topics::no_topic_gets_the_name"])],
+    },
 ];
