@@ -79,8 +79,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "commit-of-a-task-syncs-for-all-that-wait",
         file: "src/transaction/deciding.rs",
-        good: "if later.is_some() { self.follow_later(ended) } else { self.follow(ended) }",
-        bad: "self.follow(ended);",
+        good: "self.follow_later(ended)",
+        bad: "self.follow(ended)",
         caught_by: &[tests("tasks", &["commits::commits_of_tasks"])],
     },
 ];
