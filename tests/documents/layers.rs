@@ -75,6 +75,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    // Documents alone.
+    ("manual", &[]),
     // What everybody may use; each uses nothing but its like.
     ("error", &[]),
     ("types", &[]),

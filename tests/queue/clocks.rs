@@ -1,33 +1,11 @@
-//! Clocks of a program's own: one that panics, and one that holds a call so that others come in between.
+//! Clocks of a program's own that hold a call, so that others come in between.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use annals::Timestamp;
-use annals::io::{Clock, ManualClock, SystemClock};
-use annals_testing::PLANTED;
-
-/// Shows the time so often, then panics once.
-#[derive(Debug)]
-pub(crate) struct FragileClock {
-    pub(crate) left: AtomicI64,
-}
-
-impl FragileClock {
-    /// One that does not panic yet.
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { left: AtomicI64::new(-1) })
-    }
-}
-
-impl Clock for FragileClock {
-    fn now(&self) -> Timestamp {
-        assert!(self.left.fetch_sub(1, Ordering::SeqCst) != 0, "{PLANTED}");
-        SystemClock.now()
-    }
-}
+use annals::io::{Clock, ManualClock};
 
 /// How long it is waited for what comes in between: it may have to wait for the call that is held.
 const IN_BETWEEN: Duration = Duration::from_millis(100);

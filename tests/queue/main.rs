@@ -21,6 +21,9 @@ mod erased;
 #[cfg(test)]
 mod forgotten;
 #[cfg(test)]
+#[path = "../common/fragile_clock.rs"]
+mod fragile_clock;
+#[cfg(test)]
 mod ids;
 #[cfg(test)]
 mod ids_kept;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use annals::{Record, Store, TopicConfig};
 use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, Times};
 
-use crate::clocks::FragileClock;
+use crate::fragile_clock::FragileClock;
 use crate::world::{take, values};
 
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
@@ -25,7 +25,7 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
 fn a_record_for_later_is_delivered_after_a_panic_of_the_clock() {
     let stores: Vec<_> = (0..10)
         .map(|calls| {
-            let clock = FragileClock::new();
+            let clock = FragileClock::sound();
             let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
             let store = builder.clock(Arc::clone(&clock) as _).open().unwrap();
             let jobs = store.create_topic("jobs", TopicConfig::new()).unwrap().partition(0).unwrap();
@@ -80,7 +80,7 @@ fn ends_of_transactions_are_written_after_a_panic_of_the_file_system() {
 fn messages_of_a_queue_in_order_are_handed_out_after_a_panic_in_the_take_before() {
     let mut panics = 0;
     for calls in 0..16 {
-        let clock = FragileClock::new();
+        let clock = FragileClock::sound();
         let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
         let store = builder.clock(Arc::clone(&clock) as _).maintain_by_hand().open().unwrap();
         store.create_topic("jobs", TopicConfig::new()).unwrap();
@@ -90,7 +90,7 @@ fn messages_of_a_queue_in_order_are_handed_out_after_a_panic_in_the_take_before(
         let mut worker = store.queue_builder("jobs", "workers").ordered_by_key().build().unwrap();
         clock.left.store(calls, Ordering::SeqCst);
         let taken = catch_unwind(AssertUnwindSafe(|| take(&mut worker, 9)));
-        clock.left.store(-1, Ordering::SeqCst);
+        clock.left.store(i64::MAX, Ordering::SeqCst);
         match taken {
             Ok(messages) => assert_eq!(values(&messages), ["a1", "b1"]),
             Err(_) => {

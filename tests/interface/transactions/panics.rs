@@ -2,26 +2,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 
-use annals::io::{Clock, SystemClock};
-use annals::{Error, Isolation, Record, Store, Timestamp, TopicConfig, Transaction, WhenFull};
-use annals_testing::{MemoryFileSystem, PLANTED};
+use annals::{Error, Isolation, Record, Store, TopicConfig, Transaction, WhenFull};
+use annals_testing::MemoryFileSystem;
 
 use super::together::values;
-
-/// Shows the time so often, then panics once.
-#[derive(Debug)]
-struct FragileClock {
-    left: AtomicI64,
-}
-
-impl Clock for FragileClock {
-    fn now(&self) -> Timestamp {
-        assert!(self.left.fetch_sub(1, Ordering::SeqCst) != 0, "{PLANTED}");
-        SystemClock.now()
-    }
-}
+use crate::fragile_clock::FragileClock;
 
 /// So large that each takes the oldest records out, for which the clock is asked while no partition is held.
 fn send(tx: &mut Transaction, name: &str) -> annals::Result<()> {
@@ -40,7 +27,7 @@ fn committed(store: &Store) -> Vec<String> {
 fn a_transaction_whose_send_has_panicked_is_not_committed_without_what_was_sent_before() {
     let mut panics = 0;
     for calls in 0..24 {
-        let clock = Arc::new(FragileClock { left: AtomicI64::new(-1) });
+        let clock = FragileClock::sound();
         let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
         let store = builder.clock(Arc::clone(&clock) as _).maintain_by_hand().open().unwrap();
         let config = TopicConfig::new().size_limit(64 << 10, WhenFull::DropOldest).segment_bytes(4096);
@@ -56,7 +43,7 @@ fn a_transaction_whose_send_has_panicked_is_not_committed_without_what_was_sent_
             Ok(second) => sent.extend(second.is_ok().then_some("second")),
             Err(_) => panics += 1,
         }
-        clock.left.store(-1, Ordering::SeqCst);
+        clock.left.store(i64::MAX, Ordering::SeqCst);
         sent.extend(send(&mut tx, "third").is_ok().then_some("third"));
         match tx.commit() {
             Ok(placed) => {
