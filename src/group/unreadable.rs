@@ -47,7 +47,7 @@ impl Groups {
 fn hold_back_appends(topics: &Topics, why: &Error) {
     for partition in unclean(topics) {
         let why = why.clone();
-        partition.log().require(move || Err(why.clone()));
+        partition.log().require(move |_| Err(why.clone()));
     }
 }
 
