@@ -14,7 +14,7 @@ use super::view::View;
 use crate::error::{Error, Result};
 
 /// Suffix of a file that is being written and will be renamed.
-const NEW: &str = ".new";
+pub(crate) const NEW: &str = ".new";
 
 /// What an error of a sync of names says was tried.
 const SYNC: &str = "sync directory";

@@ -39,7 +39,7 @@ pub(crate) use caught::caught;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub(crate) use clock::{Deadline, Stopwatch, pause};
 pub(crate) use descriptors::{descriptor_limit, most_held};
-pub(crate) use directory::{Directory, Guard, Link, Names, PublishFailure};
+pub(crate) use directory::{Directory, Guard, Link, NEW, Names, PublishFailure};
 pub(crate) use file::{File, Unwritten};
 pub(crate) use id::random_id;
 pub(crate) use maps::MapSlot;

@@ -13,8 +13,11 @@ mod ending;
 mod faulty;
 mod gate;
 mod get;
+mod left;
 mod limits;
+mod losses;
 mod model;
+mod overtaken;
 pub(in crate::log) mod place;
 mod removal;
 #[cfg(annals_shuttle)]
