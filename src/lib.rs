@@ -378,7 +378,7 @@ pub mod stats {
     pub use crate::share::{QueueStats, ReaderQueueStats};
     pub use crate::store::{GroupLag, GroupStats, MaintenanceFailure, ReaderStats, StoreStats};
     pub use crate::topic::TopicStats;
-    pub use crate::transaction::TransactionStats;
+    pub use crate::transaction::{ReaderTransactionState, ReaderTransactionStats, TransactionStats};
 }
 
 /// The manual: the programs in its chapters are run here, the commands by the tests of `crates/annals-cli`.

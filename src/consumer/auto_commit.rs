@@ -46,12 +46,38 @@ impl AutoCommit {
         if let Some(interval) = self.interval {
             self.next = Deadline::after(interval);
         }
-        self.has_changed = outcome.is_err();
-        self.retry = outcome.is_err().then(|| Deadline::after(PAUSE_AFTER_FAILURE));
+        // What is undecided stays so as long as the store is open, and all the rest is committed: there is nothing to try again.
+        let is_failed = !matches!(outcome, Ok(()) | Err(Error::OffsetUndecided { .. }));
+        self.has_changed = is_failed;
+        self.retry = is_failed.then(|| Deadline::after(PAUSE_AFTER_FAILURE));
         self.failure = outcome.err();
     }
 
     pub(super) fn failure(&self) -> Option<&Error> {
         self.failure.as_ref()
+    }
+}
+
+#[cfg(all(test, not(annals_shuttle)))]
+mod tests {
+    use super::*;
+    use crate::types::TopicPartition;
+
+    #[test]
+    fn a_partition_that_is_undecided_woke_a_poll_again_and_again() {
+        let mut plan = AutoCommit::new(Some(Duration::ZERO));
+        plan.note_change();
+        let undecided = || Error::OffsetUndecided {
+            group: "billing".to_owned(),
+            partition: TopicPartition::new("orders", 0),
+        };
+        plan.note(Err(undecided()));
+        assert!(plan.due().is_none() && plan.failure().is_some(), "there is nothing to try again");
+        plan.note_change();
+        assert!(plan.is_due(), "something was read since");
+        plan.note(Err(Error::invalid("a full disk")));
+        assert!(plan.due().is_some());
+        plan.note(Ok(()));
+        assert!(plan.due().is_none() && plan.failure().is_none());
     }
 }

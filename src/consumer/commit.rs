@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::consumer::assigned::Assigned;
 use crate::consumer::consumer::{Consumer, Role};
 use crate::error::{Error, Result};
-use crate::group::{CommitKind, CommitRequest, Groups, Pending};
+use crate::group::{CommitKind, CommitRequest, Groups, Pending, TakenGroup};
 use crate::topic::Partition;
 use crate::types::{Durability, Offset, TopicPartition};
 
@@ -54,7 +54,8 @@ impl Consumer {
         let positions = decided.filter_map(|one| Some((one.partition.clone(), one.decided_position()?)));
         let (endings, positions) = (Some(Arc::clone(&self.endings)), positions.collect::<Vec<_>>());
         self.groups.check_decided(&group, positions.iter().map(|(partition, _)| partition))?;
-        Ok(Pending { group, member, positions, endings })
+        let taken = Some(Arc::new(TakenGroup::new(&self.groups, group.name())?));
+        Ok(Pending { group, member, positions, endings, beyond: None, _taken: taken })
     }
 
     /// Commits given offsets: those of the last records done, plus one.
@@ -117,9 +118,21 @@ impl Consumer {
             };
         }
         let positions = self.decided_positions();
-        self.request(positions, "", kind)?;
-        self.note_positions_done();
-        Ok(())
+        let outcome = self.request(positions, "", kind);
+        match &outcome {
+            Ok(()) => self.note_positions_done(|_| true),
+            // Those that nobody knows anything of were left out, and no others.
+            Err(Error::OffsetUndecided { .. }) if kind == CommitKind::Automatic => {
+                let (groups, group) = (Arc::clone(&self.groups), self.group.clone());
+                self.note_positions_done(|partition| {
+                    group
+                        .as_ref()
+                        .is_some_and(|group| groups.check_decided(group, [partition].into_iter()).is_ok())
+                });
+            }
+            Err(_) => {}
+        }
+        outcome
     }
 
     /// Where it stands, after what transactions without effect have taken back.
@@ -136,8 +149,8 @@ impl Consumer {
         ))
     }
 
-    fn note_positions_done(&mut self) {
-        for one in self.assigned.values_mut() {
+    fn note_positions_done(&mut self, is_done: impl Fn(&Partition) -> bool) {
+        for one in self.assigned.values_mut().filter(|one| is_done(&one.partition)) {
             if let Some(position) = one.decided_position() {
                 one.note_done(position);
             }
@@ -161,7 +174,7 @@ impl Consumer {
         let positions = self.decided_positions();
         let durability = if self.topics.is_read_only() { Durability::Disk } else { Durability::Os };
         self.request_at(positions, "", (CommitKind::Positions, durability))?;
-        self.note_positions_done();
+        self.note_positions_done(|_| true);
         Ok(self.groups.stored_partition())
     }
 

@@ -162,7 +162,6 @@ impl ShareSnapshot {
 
 impl ShareUpdate {
     /// Appends the value's bytes.
-    #[cfg(test)]
     pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Result<(), Malformed> {
         bytes::put_i16(out, VALUE_VERSION);
         bytes::put_i32(out, self.epoch);

@@ -57,7 +57,8 @@ impl Groups {
             .try_for_each(|one| committed.doubts.check(group.name(), one.topic_partition(), one.topic_id()))
     }
 
-    /// Whether the group stays this process's though it has no consumer here: others would commit over what is not decided.
+    /// Whether the group stays this process's though it has no consumer here: others would commit over what is not decided. Its lock is held:
+    /// it was when the doubt came up, by the [transaction](super::TakenGroup) that is not decided, and is not given back since.
     pub(super) fn is_in_doubt(&self, group: &str) -> bool {
         self.committed.lock().doubts.of(group).next().is_some()
     }

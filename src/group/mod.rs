@@ -15,6 +15,10 @@ mod pending;
 mod progress;
 mod register;
 mod spool;
+mod spool_file;
+mod taken;
+#[cfg(test)]
+mod tests;
 mod unreadable;
 
 pub(crate) use commit::{CommitKind, CommitRequest};
@@ -24,5 +28,6 @@ pub(crate) use endings::Endings;
 pub(crate) use group::{Group, Owned};
 pub(crate) use groups::Groups;
 pub use groups::OffsetReset;
-pub(crate) use pending::{Pending, PendingOffsets};
+pub(crate) use pending::{Beyond, Pending, PendingOffsets};
 pub(crate) use spool::{Spool, SpoolRole};
+pub(crate) use taken::TakenGroup;

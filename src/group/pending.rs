@@ -9,6 +9,7 @@ use crate::group::committed::{Commit, Committed, CommittedOffset};
 use crate::group::endings::{Claim, Endings};
 use crate::group::group::{Group, Members};
 use crate::group::groups::Groups;
+use crate::group::taken::TakenGroup;
 use crate::locks::MutexGuard;
 use crate::topic::{Contribution, OFFSETS, Outcome, Participant, Partition, Prepared};
 use crate::types::{Offset, Timestamp};
@@ -22,6 +23,19 @@ pub(crate) struct Pending {
     pub(crate) positions: Vec<(Partition, Offset)>,
     /// Of the consumer whose positions they are.
     pub(crate) endings: Option<Arc<Endings>>,
+    /// What is said besides.
+    pub(crate) beyond: Option<Beyond>,
+    /// Keeps the group this process's until nobody commits these any more; nothing where whoever commits them does.
+    pub(crate) _taken: Option<Arc<TakenGroup>>,
+}
+
+/// What a position does not say.
+#[derive(Debug, Clone)]
+pub(crate) struct Beyond {
+    /// Committed with each of the positions.
+    pub(crate) text: String,
+    /// Each partition was read up to here: what the text says rests on that.
+    pub(crate) read_to: Offset,
 }
 
 /// All offsets that take effect with one transaction.
@@ -177,10 +191,12 @@ impl Pending {
                 });
             }
             check_range(partition, offset)?;
-            let at = CommittedOffset { offset, metadata: String::new(), timestamp };
+            let metadata = self.beyond.as_ref().map_or_else(String::new, |beyond| beyond.text.clone());
+            let at = CommittedOffset { offset, metadata, timestamp };
             let commit = Some(Commit { topic_id: partition.topic_id(), names_id: true, at });
             changes.push(Change { group: Arc::clone(&self.group.name), place: place.clone(), commit });
-            inputs.extend((offset > 0).then(|| (partition.clone(), offset - 1)));
+            let read_to = self.beyond.as_ref().map_or(offset, |beyond| beyond.read_to.max(offset));
+            inputs.extend((read_to > 0).then(|| (partition.clone(), read_to - 1)));
         }
         Ok(())
     }

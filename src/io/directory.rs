@@ -28,7 +28,7 @@ pub(crate) enum Link {
     Blocks,
 }
 
-/// Why a prepared file did not get its name, or not durably.
+/// Why a prepared file did not get its name, or a file did not lose it, or not durably.
 #[derive(Debug)]
 pub(crate) enum PublishFailure {
     /// It was refused: the old file stands, whatever crashes.
@@ -325,6 +325,16 @@ impl Directory {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(()),
             other => other,
         }
+    }
+
+    /// The same, durably.
+    pub(crate) fn remove_durably(&self, name: &str) -> std::result::Result<(), PublishFailure> {
+        let names = self.names().map_err(PublishFailure::Refused)?;
+        self.remove_if_there(name).map_err(|error| match is_refusal(&error) {
+            true => PublishFailure::Refused(error),
+            false => PublishFailure::Unknown(error),
+        })?;
+        names.sync().map_err(PublishFailure::Unknown)
     }
 
     /// Removes the directory and the files in it. It holds no directories.

@@ -67,6 +67,8 @@ pub(crate) struct Log {
     pub(super) kept_from: AtomicI64,
     /// A layer above needs what stands from here on.
     pub(super) needed_from: AtomicI64,
+    /// The record from which on that is still to be said. Set under the accumulator.
+    pub(super) arriving_from: AtomicI64,
     /// Those who write under an id, and their transactions. Changed under the writer's lock.
     pub(super) producers: Mutex<ProducerTable>,
     /// The log's place on the agenda while it has records in memory that nobody waits for.
@@ -205,6 +207,7 @@ impl Log {
             offsets,
             kept_from: AtomicI64::new(Offset::MAX),
             needed_from: AtomicI64::new(Offset::MAX),
+            arriving_from: AtomicI64::new(Offset::MAX),
             producers: Mutex::new(producers),
             committer: Committer::default(),
             linger: Mutex::new(None),

@@ -47,10 +47,10 @@ pub use open::{LostSnapshot, RecoveryReport, SkippedRecord, TornTail};
 pub(crate) use patience::Patience;
 pub(crate) use producers::clearing::{Clearing, EndsTransactions, OutlivesRecords};
 pub(crate) use producers::state::FORGETS_AFTER;
-pub(crate) use producers::table::{OpenTransaction, Remembered};
+pub(crate) use producers::table::{Fate, OpenTransaction, Remembered};
 pub(crate) use read::{
     BelowStart, ContentBackwards, ContentReader, FetchLimits, Reader, RecordSlice, RecordSliceIter,
-    Selection, Undecided, Visibility,
+    Selection, Undecided, Unended, Visibility,
 };
 pub use read::{Isolation, OffsetAndTimestamp, OnDamage};
 pub(crate) use retain::RetentionPolicy;
@@ -60,6 +60,6 @@ pub use stats::PartitionStats;
 pub(crate) use upkeeps::{Upkeep, Upkeeps};
 pub use write::WhenFull;
 pub(crate) use write::{
-    Append, Appended, DurableWait, Guard, Part, PartPlace, SizeLimit, Spares, Stage, Standing, StreamKey,
-    Verdict,
+    Append, Appended, DurableWait, Guard, Part, PartPlace, Room, RoomWait, SizeLimit, Spares, Stage,
+    Standing, StreamKey, Verdict,
 };

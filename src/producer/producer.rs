@@ -88,6 +88,7 @@ impl Producer {
             linger,
             expected_end: None,
             most_open_batches: buffer_memory / batch_size.max(1),
+            is_needed: false,
         };
         Self { shared: Arc::new(Shared { topics, settings, how, sticky: RwLock::default() }) }
     }

@@ -21,6 +21,8 @@ impl Queues {
             let why = "its annals.retention.consumed is false: others may read what its queues have done";
             return Err(Error::invalid(format!("topic {:?}: {why}", topic.name())));
         }
+        // What cannot be taken over is not done yet.
+        drop(self.fold());
         let partitions = topic.partitions();
         let dropped = partitions.iter().map(|partition| self.drop_done_of(&topic, partition));
         // The others are done all the same where one fails.
@@ -41,7 +43,7 @@ impl Queues {
             return log.remove_offsets(&[], None);
         };
         // After that look: the id of what is done by then was sent before.
-        partition.before_removal()?;
+        partition.before_removal_below(done.last().map_or(0, |last| *last.end() + 1))?;
         // What is deleted is gone whatever crashes: so must be there what it is deleted for.
         self.topics.write_decided()?;
         self.states.sync()?;

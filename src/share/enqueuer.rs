@@ -185,9 +185,11 @@ impl Enqueuer {
         let (ids, ring) = self.unique(&mut state, id, now)?;
         let header = encode(id, now);
         let record = record.header(ID_HEADER, &header).timestamp(now);
-        let placed = partition.append(std::slice::from_ref(&record), Durability::Os)?;
+        let arriving = Arriving(&partition);
+        let placed = partition.append_needed(&record, Durability::Os)?;
         let hash = ids.add(id, now);
         self.queues.ids.note(ring, (&partition, placed.first_offset), (now, hash));
+        drop(arriving);
         drop(state);
         self.make_durable(&partition, placed.last_offset)?;
         Ok(RecordMetadata::new(partition.number(), placed.first_offset, placed.timestamp))
@@ -236,7 +238,7 @@ impl Enqueuer {
 
     /// The gate, once there is room for one more message in every queue.
     fn wait_for_room(&self) -> Result<MutexGuard<'_, GateState>> {
-        let mut waiting: Option<Waiting<'_>> = None;
+        let (mut waiting, mut has_folded): (Option<Waiting<'_>>, _) = (None, false);
         loop {
             // Read before looking: room made after this look ends the sleep below.
             let seen = waiting.as_ref().map(|waiting| waiting.signal.raised());
@@ -253,6 +255,11 @@ impl Enqueuer {
             });
             let Some((limit, unfinished)) = full else { return Ok(state) };
             drop(state);
+            if !std::mem::replace(&mut has_folded, true) {
+                // They may be done, in another process.
+                drop(self.queues.fold());
+                continue;
+            }
             let is_over = waiting.as_ref().is_some_and(|waiting| waiting.deadline.has_passed());
             if limit.when_full == WhenFull::Fail || is_over {
                 let (topic, group) = (self.topic.name().to_owned(), limit.group.to_string());
@@ -264,6 +271,15 @@ impl Enqueuer {
                 _ => waiting = Some(Waiting::new(self)),
             }
         }
+    }
+}
+
+/// A record with an id is appended, and its id is not noted: nobody takes it out before that.
+struct Arriving<'a>(&'a Partition);
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        self.0.log().has_arrived();
     }
 }
 

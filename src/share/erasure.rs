@@ -48,7 +48,6 @@ pub(super) fn remove_where(
     partition: &Partition,
     goes: &dyn Fn(&RecordRef<'_>) -> bool,
 ) -> Result<(Vec<Offset>, EraseReport)> {
-    partition.before_removal()?;
     let mut found: Vec<Offset> = Vec::new();
     let mut reader = partition.walk(0..Offset::MAX)?.with_undecided();
     loop {
@@ -58,6 +57,7 @@ pub(super) fn remove_where(
         }
         found.extend(records.iter().filter(goes).map(|record| record.offset()));
     }
+    partition.before_removal_below(found.last().map_or(0, |last| last + 1))?;
     let one = |offset: &Offset| *offset..=*offset;
     let mut ranges: Vec<RangeInclusive<Offset>> = Vec::new();
     for range in found.iter().map(one) {

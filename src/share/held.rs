@@ -12,7 +12,7 @@ const AT_HEADER: &str = "annals.deliver.at";
 const TO_HEADER: &str = "annals.deliver.to";
 
 /// The shortest wait. Each step waits twice as long as the one before.
-const FIRST_WAIT_MS: Timestamp = 16;
+pub(super) const FIRST_WAIT_MS: Timestamp = 16;
 
 /// How long records wait on a step.
 pub(super) fn wait_of(step: u32) -> Timestamp {

@@ -17,7 +17,6 @@ impl Partition {
 
     fn erase(&self, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<EraseReport> {
         self.refuse_internal()?;
-        self.before_removal()?;
         self.log().erase(key_matches).map_err(|error| error.in_partition(self.topic_partition()))
     }
 }

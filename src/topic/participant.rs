@@ -24,7 +24,10 @@ pub(crate) trait Participant: Any + fmt::Debug + Send + Sync {
     }
 
     /// Takes the locks under which its state stands still, checks what has to hold, and says what is to be written; `None` when
-    /// it wants nothing. It is called when the transaction is committed, under no lock of a partition. An error aborts the transaction.
+    /// it wants nothing. It is called when the transaction is committed, under no lock of a partition. An error aborts the transaction. Where it
+    /// has to wait for room it is called again, after the end of what it returned before.
+    ///
+    /// Under these locks the oldest records of a topic may be taken out, and another transaction aborted: whoever does either needs none of them.
     ///
     /// Whoever writes to the topic outside of transactions takes the same locks first: no record of its stands between those of a
     /// transaction and the decision.
@@ -36,7 +39,7 @@ pub(crate) trait Prepared {
     /// What is to be written.
     fn contribution(&self) -> &Contribution;
 
-    /// How the transaction has ended. The locks are given back with this. It takes no others: those of other participants may still be held, and
+    /// How the transaction has ended; by a panic too, then as far as that is known. The locks are given back with this. It takes no others: those of other participants may still be held, and
     /// whoever makes room takes all of them.
     fn end(self: Box<Self>, outcome: Outcome);
 }

@@ -109,6 +109,11 @@ impl Partition {
         self.log.durable()
     }
 
+    /// Whether what stands there survives a power cut, with the rest of its transaction.
+    pub(crate) fn is_safe(&self, offset: Offset) -> bool {
+        offset < self.log.durable().min(self.log.finished())
+    }
+
     /// Next offset to be assigned among records handed to the operating system. Records that are only in memory are at or
     /// above it: [`next_offset`](Self::next_offset) counts them.
     pub fn end(&self) -> Offset {
@@ -152,6 +157,15 @@ impl Partition {
         durability: Durability,
     ) -> Result<BatchMetadata> {
         self.append_with(records, durability, None)
+    }
+
+    /// The same of a record that a layer above needs: until it has said so, nothing takes it out.
+    pub(crate) fn append_needed(&self, record: &Record<'_>, durability: Durability) -> Result<BatchMetadata> {
+        let how = Append { is_needed: true, ..how(durability, None) };
+        let appended = self.log.append(std::slice::from_ref(record), &how);
+        let appended = appended.map_err(|error| error.in_partition(self.topic_partition()))?;
+        let offsets = (appended.first_offset, appended.last_offset);
+        Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))
     }
 
     /// What the store keeps for itself is nobody's to write or delete but the store's.
@@ -376,5 +390,6 @@ fn how(durability: Durability, expected_end: Option<Offset>) -> Append {
         linger: MEMORY_LINGER,
         expected_end,
         most_open_batches: MEMORY_OPEN_BATCHES,
+        is_needed: false,
     }
 }

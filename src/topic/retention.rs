@@ -12,6 +12,12 @@ impl Partition {
         self.log().before_removal().map_err(|error| error.in_partition(self.topic_partition()))
     }
 
+    /// The same of all below an offset, those among them that are appended meanwhile.
+    pub(crate) fn before_removal_below(&self, below: Offset) -> Result<()> {
+        let asked = self.log().before_removal_below(below);
+        asked.map_err(|error| error.in_partition(self.topic_partition()))
+    }
+
     /// Removes what the policy does not keep, which is asked for when nobody can change the topic's settings.
     pub(crate) fn apply_retention(&self, ask: impl FnOnce() -> RetentionPolicy) -> Result<RetentionReport> {
         self.log().check_maintained()?;
@@ -31,7 +37,8 @@ impl Partition {
     /// where a sync has failed that says so, the partition is poisoned, and whether it is shows when the store is opened again.
     pub fn delete_records(&self, before: Offset) -> Result<DeleteReport> {
         self.refuse_internal()?;
-        self.before_removal()?;
+        // What comes later is not there to be deleted.
+        self.before_removal_below(before.min(self.next_offset()))?;
         self.log().delete_records(before).map_err(|error| error.in_partition(self.topic_partition()))
     }
 }

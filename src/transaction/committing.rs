@@ -26,22 +26,34 @@ pub struct Committing {
     name: Arc<str>,
     /// Until it is ready.
     committed: Option<Result<Committed>>,
-    durable: Durable,
+    /// What it rests on; nothing once that is durable.
+    durable: Option<Durable>,
+    /// What earlier lives have left, which may be part of that.
+    left: Option<Durable>,
     doubts: Doubts,
+}
+
+/// What a commit waits for that is decided.
+#[derive(Debug, Default)]
+pub(super) struct Later {
+    pub(super) rests_on: Round,
+    /// What earlier lives have left. It is tried to make it durable, too; what cannot be settled keeps nobody from a commit.
+    pub(super) left: Round,
 }
 
 /// What is done where a commit that was seen may be taken back by a power cut.
 pub(super) type Doubts = Vec<Box<dyn FnOnce() + Send + Sync>>;
 
 impl Committing {
-    /// A commit that was decided, or was not; `rests_on` is what the decision rests on.
+    /// A commit that was decided, or was not; `later` is what it waits for.
     pub(super) fn new(
         name: Arc<str>,
         committed: Result<Committed>,
-        (rests_on, doubts): (&Round, Doubts),
+        (later, doubts): (&Later, Doubts),
     ) -> Self {
-        let durable = rests_on.waits().map_or_else(Durable::failed, Durable::of_waits);
-        Self { name, committed: Some(committed), durable, doubts }
+        let waits = |round: &Round| Some(round.waits().map_or_else(Durable::failed, Durable::of_waits));
+        let (durable, left) = (waits(&later.rests_on), waits(&later.left));
+        Self { name, committed: Some(committed), durable, left, doubts }
     }
 }
 
@@ -58,8 +70,11 @@ impl Future for Committing {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Committed>> {
         let this = &mut *self;
         if let Some(Ok(_)) = &this.committed {
-            match Pin::new(&mut this.durable).poll(context) {
+            // The order in which they become ready does not matter, and neither does what becomes of the rest.
+            let is_left = matches!(poll_once(&mut this.left, context), Poll::Pending);
+            match poll_once(&mut this.durable, context) {
                 Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if is_left => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(cause)) => {
                     this.committed = None;
@@ -72,4 +87,14 @@ impl Future for Committing {
         let over = || Err(Error::invalid("the future was ready already"));
         Poll::Ready(this.committed.take().unwrap_or_else(over))
     }
+}
+
+/// What one is ready with, the first time; it went well later on.
+fn poll_once(durable: &mut Option<Durable>, context: &mut Context<'_>) -> Poll<Result<()>> {
+    let Some(waiting) = durable else { return Poll::Ready(Ok(())) };
+    let polled = Pin::new(waiting).poll(context);
+    if polled.is_ready() {
+        *durable = None;
+    }
+    polled
 }

@@ -8,8 +8,10 @@ use crate::group::Groups;
 use crate::io::{Clock, Deadline};
 use crate::locks::{AtomicU64, Mutex, Ordering};
 use crate::log::PartPlace;
-use crate::topic::{Contribution, Outcome, Participant, Partition, Prepared, Topics};
+use crate::topic::{Contribution, Participant, Partition, Topics};
+use crate::transaction::asked::Asked;
 use crate::transaction::builder::{Settings, check_name};
+use crate::transaction::committing::Later;
 use crate::transaction::condition::Condition;
 use crate::transaction::decisions::DecisionLog;
 use crate::transaction::finish::Outstanding;
@@ -20,7 +22,7 @@ use crate::transaction::names::{NameState, Named, OpenParts, make_room};
 use crate::transaction::pieces::Pieces;
 use crate::transaction::recovery::{Recovered, TakenBack};
 use crate::transaction::resting::Resting;
-use crate::transaction::round::Round;
+use crate::transaction::room::RoomWaits;
 use crate::transaction::shares::Gathered;
 use crate::types::{Durability, Timestamp};
 use crate::upkeep::Agenda;
@@ -66,13 +68,14 @@ pub(super) struct Deciding<'a> {
     pub(super) put: &'a [Put],
     pub(super) settings: &'a Settings,
     /// Where there is one nothing is synced: what the decision rests on is noted there.
-    pub(super) later: Option<&'a Mutex<Round>>,
+    pub(super) later: Option<&'a Mutex<Later>>,
 }
 
 impl<'a> Deciding<'a> {
     pub(super) fn gathered<'g>(&'g self, contributions: &'g [&'g Contribution]) -> Gathered<'g> {
         let Self { pieces, conditions, put, .. } = *self;
-        Gathered { pieces, contributions, conditions, put, waits_for_room: self.settings.waits_for_room }
+        let waits_for_room = self.settings.waits_for_room && contributions.is_empty();
+        Gathered { pieces, contributions, conditions, put, waits_for_room }
     }
 
     /// Whether its commit is to survive a power cut, at once or when a task is told so.
@@ -178,77 +181,77 @@ impl Transactions {
     pub(super) fn write_open(self: &Arc<Self>, deciding: &Deciding<'_>) -> Result<Vec<Put>> {
         let mut state = deciding.named.state.lock();
         state.check(deciding.owner, &deciding.named.name)?;
-        let mut open = self.open_parts(&mut state, deciding);
-        match self.append(&mut open, &deciding.gathered(&[]), None) {
-            Ok(appended) => {
-                state.open = Some(open);
-                Ok(appended.put)
-            }
-            Err(error) => {
-                drop(state);
-                self.give_up(deciding.named, open);
-                Err(error)
-            }
+        let gathered = deciding.gathered(&[]);
+        let appended = self.append(self.open_parts(&mut state, deciding), &gathered, None);
+        if appended.is_err() {
+            self.give_up_open(deciding.named, &mut state);
         }
+        appended.map(|appended| appended.put)
     }
 
     /// Commits: returns when the decision is as far as the settings ask for, and seen by readers.
     pub(super) fn commit(self: &Arc<Self>, deciding: &Deciding<'_>) -> Result<Vec<Put>> {
         let mut state = deciding.named.state.lock();
         state.check(deciding.owner, &deciding.named.name)?;
-        // The same order for all, so that no two wait for each other.
-        let mut participants: Vec<_> = deciding.participants.iter().collect();
-        participants.sort_by_key(|one| one.topic());
-        let mut prepared = Vec::new();
-        // Participants hold locks that others need to make room: whoever has to wait for it waits before.
-        if !participants.is_empty()
-            && let Err(error) = deciding.gathered(&[]).wait_for_room()
-        {
-            let open = state.open.take();
-            drop(state);
-            open.into_iter().for_each(|open| self.give_up(deciding.named, open));
-            return Err(error);
-        }
-        for one in participants {
-            match one.prepare() {
-                Ok(some) => prepared.extend(some),
-                Err(error) => {
-                    end(prepared, Outcome::Aborted);
-                    let open = state.open.take();
-                    drop(state);
-                    open.into_iter().for_each(|open| self.give_up(deciding.named, open));
-                    return Err(error);
-                }
+        let mut waits = RoomWaits::default();
+        loop {
+            let outcome = match self.try_to_commit(&mut state, deciding) {
+                Attempt::Over(outcome) => outcome,
+                Attempt::IsFull(full) => match waits.wait_where_full(deciding.pieces, full) {
+                    Ok(()) => continue,
+                    Err(full) => Err(full),
+                },
+            };
+            if outcome.is_err() {
+                self.give_up_open(deciding.named, &mut state);
             }
+            return outcome;
         }
-        let contributions: Vec<_> = prepared.iter().map(|one| one.contribution()).collect();
-        let decided = self.decide(&mut state, deciding, &contributions);
-        end(
-            prepared,
-            match &decided {
-                Ok(_) => Outcome::Applied,
-                Err(Error::Undecided { .. }) => Outcome::Unknown,
-                Err(_) => Outcome::Aborted,
-            },
-        );
-        decided
     }
 
-    pub(super) fn open_parts(&self, state: &mut NameState, deciding: &Deciding<'_>) -> OpenParts {
-        state.open.take().unwrap_or_else(|| OpenParts {
+    /// Asks the participants, and decides. What is refused is in the hands of the name still.
+    fn try_to_commit(self: &Arc<Self>, state: &mut NameState, deciding: &Deciding<'_>) -> Attempt {
+        let asked = match Asked::ask(deciding.participants) {
+            Ok(asked) => asked,
+            Err(refused) => return Attempt::Over(Err(refused)),
+        };
+        let decided = self.decide(state, deciding, &asked);
+        asked.know_of(&decided);
+        match decided {
+            // Others may need what the participants hold to make room: who waits for it asks them again afterwards.
+            Err(full @ Error::Full { .. }) if asked.is_any() && deciding.settings.waits_for_room => {
+                Attempt::IsFull(full)
+            }
+            decided => {
+                if decided.is_err() {
+                    // Before the participants let go: nothing of theirs stands between what is written and its end.
+                    self.give_up_open(deciding.named, state);
+                }
+                Attempt::Over(decided)
+            }
+        }
+    }
+
+    /// What is written of the transaction that goes by the name, nothing at first.
+    pub(super) fn open_parts<'s>(
+        &self,
+        state: &'s mut NameState,
+        deciding: &Deciding<'_>,
+    ) -> &'s mut OpenParts {
+        state.open.get_or_insert_with(|| OpenParts {
+            began: self.now(),
             producer: deciding.named.take_producer(),
             places: BTreeMap::new(),
-            began: self.now(),
             deadline: Deadline::after(deciding.settings.timeout),
         })
     }
 }
 
-/// Tells all of them how it has ended; the last one that was prepared lets go first.
-fn end(mut prepared: Vec<Box<dyn Prepared + '_>>, outcome: Outcome) {
-    while let Some(one) = prepared.pop() {
-        one.end(outcome);
-    }
+/// How an attempt to commit has ended.
+enum Attempt {
+    Over(Result<Vec<Put>>),
+    /// A partition was full, and nothing was written.
+    IsFull(Error),
 }
 
 /// The producer of a transaction that another life has left.

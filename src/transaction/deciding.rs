@@ -6,24 +6,29 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{DecisionEnd, Ending, TopicPartitions};
 use crate::locks::Mutex;
-use crate::topic::{Contribution, Partition};
+use crate::topic::{Contribution, Outcome, Partition};
+use crate::transaction::asked::Asked;
+use crate::transaction::committing::Later;
 use crate::transaction::coordinator::{Deciding, Put, Transactions};
 use crate::transaction::decisions::Decision;
 use crate::transaction::finish::Ended;
 use crate::transaction::names::{NameState, OpenParts};
 use crate::transaction::round::Round;
 use crate::transaction::shares::Appended;
+use crate::transaction::undertaken::{OnItsWay, Undertaken};
 use crate::types::{Durability, Offset};
 
 impl Transactions {
-    /// Appends what is left to be written, decides, and has both be as durable as was asked for.
+    /// Appends what is left to be written, decides, and has both be as durable as was asked for. What is written of a transaction that is
+    /// refused is in the hands of the name still.
     pub(super) fn decide(
         self: &Arc<Self>,
         state: &mut NameState,
         deciding: &Deciding<'_>,
-        contributions: &[&Contribution],
+        asked: &Asked<'_>,
     ) -> Result<Vec<Put>> {
-        let written = state.open.is_some();
+        let contributions = &*asked.contributions();
+        let written = state.open.as_ref().is_some_and(|open| !open.places.is_empty());
         let pieces: Vec<_> = deciding.pieces.by_place.values().collect();
         let alone = match pieces.as_slice() {
             [piece] if !written && contributions.is_empty() => {
@@ -31,39 +36,34 @@ impl Transactions {
             }
             _ => None,
         };
-        let mut open = self.open_parts(state, deciding);
-        if let Err(error) = self.check_sound((deciding, &open, contributions), alone.is_some()) {
-            self.give_up(deciding.named, open);
-            return Err(error);
-        }
+        let open = self.open_parts(state, deciding);
+        self.check_sound((deciding, open, contributions), alone.is_some())?;
         let ends_with = alone.is_some().then_some(Ending::Commit);
-        let appended = self.append(&mut open, &deciding.gathered(contributions), ends_with);
-        let Appended { put, seen } = match appended {
-            Ok(appended) => appended,
-            Err(error) => {
-                let is_poisoned = alone.is_some_and(|partition| partition.log().poisoned_by().is_some());
-                // Without a place it was refused before anything of it was written.
-                if is_poisoned && !open.places.is_empty() {
-                    // What could not be cut off may be all of it, its end included.
-                    return Err(undecided(deciding, error));
-                }
-                self.give_up(deciding.named, open);
-                return Err(error);
+        let Appended { put, seen } = match self.append(open, &deciding.gathered(contributions), ends_with) {
+            // Without a place it was refused before anything of it was written.
+            Err(error)
+                if !open.places.is_empty()
+                    && alone.is_some_and(|partition| partition.log().poisoned_by().is_some()) =>
+            {
+                // What could not be cut off may be all of it, its end included.
+                state.open = None;
+                return Err(undecided(deciding, error));
             }
+            appended => appended?,
         };
-        if open.places.is_empty() {
-            deciding.named.give_back(open.producer);
+        let is_empty = open.places.is_empty();
+        if !is_empty && alone.is_none() {
+            return self.decide_together(state, deciding, (asked, contributions, seen)).map(|()| put);
+        }
+        state.open.take().into_iter().for_each(|open| deciding.named.give_back(open.producer));
+        let Some(partition) = alone.filter(|_| !is_empty) else {
             return self.take_along(deciding, seen).map(|()| put);
-        }
-        if let Some(partition) = alone {
-            deciding.named.give_back(open.producer);
-            // All of it is in one partition, and so is its end.
-            let mut rests_on = seen;
-            rests_on.add(partition, partition.end() - 1);
-            let durable = self.take_along(deciding, rests_on);
-            return durable.map(|()| put).map_err(|error| undecided(deciding, error));
-        }
-        self.decide_together(deciding, open, (contributions, seen)).map(|()| put)
+        };
+        // All of it is in one partition, and so is its end.
+        let mut rests_on = seen;
+        rests_on.add(partition, partition.end() - 1);
+        let durable = self.take_along(deciding, rests_on);
+        durable.map(|()| put).map_err(|error| undecided(deciding, error))
     }
 
     /// An error where it is known that the commit cannot become durable in this life: then it is none, and not one of which nobody knows.
@@ -87,7 +87,7 @@ impl Transactions {
         own.chain(others).for_each(|partition| seen.add(partition, partition.end() - 1));
         inputs_of(contributions).for_each(|(partition, last)| seen.add(partition, *last));
         self.resting.complete(&mut seen);
-        seen.check_sound()
+        seen.bring_over()
     }
 
     /// Has what a commit has seen be durable with it, if it is to be.
@@ -104,10 +104,10 @@ impl Transactions {
         Ok(())
     }
 
-    fn note_for_later(&self, rests_on: &Round, later: &Mutex<Round>) {
+    fn note_for_later(&self, rests_on: &Round, later: &Mutex<Later>) {
         let mut later = later.lock();
-        later.add_all(rests_on);
-        self.resting.add_left(&mut later);
+        later.rests_on.add_all(rests_on);
+        self.resting.add_left(&mut later.left);
     }
 
     /// Returns when all that a commit rests on is durable, and has tried the same with what earlier lives have left, which may be part of that.
@@ -132,11 +132,14 @@ impl Transactions {
     /// Writes the decision about what is written, has it and what it rests on synced if need be, and tells the readers.
     fn decide_together(
         self: &Arc<Self>,
+        state: &mut NameState,
         deciding: &Deciding<'_>,
-        open: OpenParts,
-        (contributions, seen): (&[&Contribution], Round),
+        (asked, contributions, seen): (&Asked<'_>, &[&Contribution], Round),
     ) -> Result<()> {
+        let now = self.now();
         let inputs: Vec<_> = inputs_of(contributions).cloned().collect();
+        let from = self.deciding()?;
+        let Some(open) = state.open.take() else { return Ok(()) };
         let decision = Decision {
             name: &deciding.named.name,
             producer: open.producer,
@@ -145,33 +148,43 @@ impl Transactions {
             partitions: partitions(&open),
             timeout_millis: i32::try_from(deciding.settings.timeout.as_millis()).unwrap_or(i32::MAX),
             began: open.began,
-            now: self.now(),
+            now,
         };
-        let written = self.deciding().and_then(|from| {
-            let written = self.decisions.append(&decision, Durability::Os).map(|offset| (offset, from));
-            if written.is_err() && !self.decisions.is_poisoned() {
-                self.decided(from);
-            }
-            written
-        });
-        let (offset, from) = match written {
-            Ok(written) => written,
-            Err(error) if self.decisions.is_poisoned() => return Err(undecided(deciding, error)),
+        let is_for_disk = deciding.settings.durability == Durability::Disk && deciding.later.is_none();
+        let ended = Ended::undertaken(deciding.named, open, inputs);
+        let undertaken = self.undertake(Undertaken { ended, seen, from, is_for_disk });
+        asked.know(Outcome::Unknown);
+        let written = self.decisions.append(&decision, Durability::Os);
+        match written {
+            Ok(offset) => self
+                .take_effect(undertaken, (offset, deciding.later), || asked.know(Outcome::Applied))
+                .map_err(|error| undecided(deciding, error)),
+            Err(error) if self.decisions.is_poisoned() => Err(undecided(deciding, error)),
             Err(error) => {
-                self.give_up(deciding.named, open);
-                return Err(error);
+                self.take_no_effect(undertaken);
+                Err(error)
             }
-        };
-        let mut ended = Ended::committed(deciding.named, open, (offset, inputs));
-        let mut round = seen;
-        self.rests_on(&ended, &mut round).map_err(|error| undecided(deciding, error))?;
-        if deciding.settings.durability == Durability::Disk && deciding.later.is_none() {
+        }
+    }
+
+    /// A decision is written: has it and what it rests on synced if need be, and tells the readers.
+    pub(super) fn take_effect(
+        self: &Arc<Self>,
+        mut undertaken: OnItsWay<'_>,
+        (offset, later): (Offset, Option<&Mutex<Later>>),
+        is_applied: impl FnOnce(),
+    ) -> Result<()> {
+        let Some(Undertaken { ended, seen, is_for_disk, .. }) = undertaken.one() else { return Ok(()) };
+        ended.decision = Some(offset);
+        let mut round = seen.clone();
+        self.rests_on(ended, &mut round)?;
+        if *is_for_disk {
             self.resting.complete(&mut round);
-            self.sync_with_what_was_left(&round).map_err(|error| undecided(deciding, error))?;
+            self.sync_with_what_was_left(&round)?;
             ended.is_synced = true;
         } else {
             let rests_on = self.resting.note(ended.places.keys().copied(), round);
-            if let Some(later) = deciding.later {
+            if let Some(later) = later {
                 self.note_for_later(&rests_on, later);
             }
             self.bound_what_is_known();
@@ -179,6 +192,8 @@ impl Transactions {
         for written in ended.places.values() {
             written.partition.log().decide(ended.producer.id, Ending::Commit);
         }
+        is_applied();
+        let Some(Undertaken { ended, from, .. }) = undertaken.take() else { return Ok(()) };
         self.follow(ended);
         self.decided(from);
         Ok(())

@@ -145,9 +145,29 @@ impl DecisionLog {
         Ok(producers)
     }
 
-    fn each(&self, mut look: impl FnMut(RecordRef<'_>)) -> Result<()> {
+    /// Where the commit of a transaction is, if it is there, from that offset on.
+    pub(super) fn find(&self, producer: ProducerId, from: Offset) -> Result<Option<Offset>> {
+        // What is in memory is written: what is not found then never comes to be there.
+        drop(self.partition()?.log().stage()?);
+        let (mut found, of) = (None, ProducerId { epoch: producer.epoch.saturating_add(1), ..producer });
+        self.each_from(from, |record| {
+            let is_it = |one: &(ProducerId, Option<Decided>)| {
+                one.0 == of && one.1.as_ref().is_some_and(|decided| decided.ending == Ending::Commit)
+            };
+            if decode(record).ok().flatten().as_ref().is_some_and(is_it) {
+                found = Some(record.offset());
+            }
+        })?;
+        Ok(found)
+    }
+
+    fn each(&self, look: impl FnMut(RecordRef<'_>)) -> Result<()> {
+        self.each_from(0, look)
+    }
+
+    fn each_from(&self, from: Offset, mut look: impl FnMut(RecordRef<'_>)) -> Result<()> {
         let Some(partition) = self.existing()? else { return Ok(()) };
-        let mut reader = partition.read(..)?.isolation(Isolation::ReadUncommitted);
+        let mut reader = partition.read(from..)?.isolation(Isolation::ReadUncommitted);
         loop {
             let records = reader.fetch()?;
             if records.is_empty() {

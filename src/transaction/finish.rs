@@ -18,6 +18,7 @@ use crate::transaction::in_hand::InHand;
 use crate::transaction::names::{Named, OpenParts, Written};
 use crate::transaction::pieces::Place;
 use crate::transaction::round::Round;
+use crate::transaction::undertaken::Undertaken;
 use crate::types::{Offset, TopicPartition};
 use crate::upkeep::{Chore, Otherwise, Reason};
 
@@ -36,9 +37,18 @@ pub(super) struct Outstanding {
     pub(super) in_hand: BTreeMap<u64, Offset>,
     /// Decisions whose markers are written, the oldest first, and where: kept until all of these are durable.
     settling: VecDeque<Settling>,
+    /// Those that a panic has left in the middle.
+    pub(super) undertaken: Vec<Undertaken>,
     /// Decisions that are being written, each by an offset that it will not stand before. One of which nobody knows whether it is
     /// there stays among them.
     deciding: Vec<Offset>,
+}
+
+impl Outstanding {
+    /// Whether nobody has to come back to it.
+    fn is_empty(&self) -> bool {
+        self.ended.is_empty() && self.undertaken.is_empty()
+    }
 }
 
 /// A decision whose markers are written.
@@ -84,17 +94,15 @@ pub(super) struct Ended {
 }
 
 impl Ended {
-    pub(super) fn committed(
-        named: &Arc<Named>,
-        open: OpenParts,
-        (decision, inputs): (Offset, Vec<(Partition, Offset)>),
-    ) -> Self {
-        Self {
-            named: Some(Arc::clone(named)),
-            decision: Some(decision),
-            inputs,
-            ..Self::found(open.producer, Ending::Commit, open.places)
-        }
+    /// One that is to be committed; its decision is not written yet.
+    pub(super) fn undertaken(named: &Arc<Named>, open: OpenParts, inputs: Vec<(Partition, Offset)>) -> Self {
+        let named = Some(Arc::clone(named));
+        Self { named, inputs, ..Self::found(open.producer, Ending::Commit, open.places) }
+    }
+
+    /// The same transaction, of which nothing takes effect.
+    pub(super) fn without_effect(self) -> Self {
+        Self { ending: Ending::Abort, inputs: Vec::new(), ..self }
     }
 
     pub(super) fn aborted(named: &Arc<Named>, open: OpenParts) -> Self {
@@ -162,6 +170,13 @@ impl Transactions {
         }
     }
 
+    /// The same for whoever may be the last to hold it.
+    pub(super) fn remind_if_there(&self) {
+        if let Some(this) = self.this.upgrade() {
+            this.remind();
+        }
+    }
+
     /// Has the store come back to what is outstanding.
     pub(super) fn remind(self: &Arc<Self>) {
         let mut outstanding = self.outstanding.lock();
@@ -175,6 +190,7 @@ impl Transactions {
     pub(crate) fn finish(self: &Arc<Self>) -> Result<()> {
         // Who comes here again from a file system or a clock of the program's own is in the middle of it.
         let Some(_turn) = self.finishing.take() else { return Ok(()) };
+        let taken_up = self.take_up_again();
         let mut in_hand = InHand::new(self, |outstanding| std::mem::take(&mut outstanding.ended));
         let mut round = Round::default();
         let waiting = |one: &&mut Ended| one.ending == Ending::Commit && !one.is_synced;
@@ -185,7 +201,7 @@ impl Transactions {
             one.is_synced |= synced.is_ok() || self.is_durable(one);
         }
         drop(self.resting.look_through());
-        synced.and(self.write_ends(in_hand))
+        taken_up.and(synced).and(self.write_ends(in_hand))
     }
 
     /// The same at the end of a life. Markers are synced, so that partitions need not remember whose they are.
@@ -339,7 +355,7 @@ impl Chore for Transactions {
         let again = Otherwise::new(|| self.remind());
         let is_any_open = self.expire();
         let finished = self.finish();
-        if !is_any_open && self.outstanding.lock().ended.is_empty() {
+        if !is_any_open && self.outstanding.lock().is_empty() {
             again.went_well();
         }
         finished

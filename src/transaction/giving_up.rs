@@ -1,5 +1,6 @@
 //! Transactions of which nothing takes effect: aborted, refused in the middle of a write, or left by a panic.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::panicking;
 
@@ -7,7 +8,9 @@ use crate::error::Result;
 use crate::format::Ending;
 use crate::transaction::coordinator::Transactions;
 use crate::transaction::finish::Ended;
-use crate::transaction::names::{Named, OpenParts};
+use crate::transaction::ids::ProducerId;
+use crate::transaction::names::{NameState, Named, OpenParts, Written};
+use crate::transaction::pieces::Place;
 
 /// What is written and not decided, in the hands of whoever writes more of it. A panic in the file system or the clock of the program
 /// ends it: nobody could give up what is written once the stack is gone, and readers would wait for it.
@@ -27,7 +30,13 @@ impl<'a> Writing<'a> {
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        if panicking() && !self.was_panicking && !self.may_be_whole {
+        if !panicking() || self.was_panicking {
+            return;
+        }
+        if self.may_be_whole {
+            // Whoever finds it open is not to abort it.
+            self.open.let_go();
+        } else {
             self.of.give_up_later(&mut *self.open);
         }
     }
@@ -56,32 +65,46 @@ impl Transactions {
         }
     }
 
+    /// Nothing of what somebody who goes by the name has written takes effect.
+    pub(super) fn give_up_open(self: &Arc<Self>, named: &Arc<Named>, state: &mut NameState) {
+        if let Some(open) = state.open.take() {
+            self.give_up(named, open);
+        }
+    }
+
     /// Nothing of it takes effect: readers know at once, the log as soon as it can be written to. Its producer goes back to the name
     /// once the end is in every partition that has something of it.
-    pub(super) fn give_up(self: &Arc<Self>, named: &Arc<Named>, mut open: OpenParts) {
-        open.tell_readers();
-        self.follow(Ended::aborted(named, open));
+    pub(super) fn give_up(self: &Arc<Self>, named: &Arc<Named>, open: OpenParts) {
+        self.give_up_ended(Ended::aborted(named, open));
+    }
+
+    pub(super) fn give_up_ended(self: &Arc<Self>, mut ended: Ended) {
+        tell_readers(ended.producer, &mut ended.places);
+        self.follow(ended);
     }
 
     /// Nothing of it takes effect: readers know at once. The log is left alone, for a panic passes by: who looks after what is outstanding
     /// writes the ends. The producer does not go back to its name.
     pub(super) fn give_up_later(&self, open: &mut OpenParts) {
-        open.tell_readers();
-        let (producer, places) = (open.producer, std::mem::take(&mut open.places));
+        let OpenParts { producer, mut places, .. } = open.let_go();
+        tell_readers(producer, &mut places);
         if places.is_empty() {
             return;
         }
         self.outstanding.lock().ended.push(Ended::found(producer, Ending::Abort, places));
-        if let Some(this) = self.this.upgrade() {
-            this.remind();
-        }
+        self.remind_if_there();
     }
 }
 
 impl OpenParts {
-    /// Readers pass over what is written. Where nothing of it came to be written there is nothing to end.
-    fn tell_readers(&mut self) {
-        let producer = self.producer;
-        self.places.retain(|_, written| written.partition.log().decide(producer.id, Ending::Abort));
+    /// Leaves nothing written, by a producer that nobody else has: the one that has written goes back to nobody.
+    fn let_go(&mut self) -> Self {
+        let nothing = Self { producer: ProducerId::fresh(), places: BTreeMap::new(), ..*self };
+        std::mem::replace(self, nothing)
     }
+}
+
+/// Readers pass over what is written. Where nothing of it came to be written there is nothing to end.
+fn tell_readers(producer: ProducerId, places: &mut BTreeMap<Place, Written>) {
+    places.retain(|_, written| written.partition.log().decide(producer.id, Ending::Abort));
 }

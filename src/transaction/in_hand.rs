@@ -41,7 +41,7 @@ impl Drop for Turn<'_> {
 }
 
 /// Decided transactions in the hands of somebody who writes their markers. Compaction keeps their decisions, and what is left of them
-/// when it is dropped, by a panic too, is outstanding again.
+/// when it is dropped, by a panic too, is outstanding again, and the store comes back to it.
 pub(super) struct InHand<'a> {
     of: &'a Transactions,
     /// Among the lists in hand, if there is a decision in it.
@@ -69,6 +69,11 @@ impl Drop for InHand<'_> {
         if let Some(number) = self.number {
             outstanding.in_hand.remove(&number);
         }
+        let is_any_left = !self.ended.is_empty();
         outstanding.ended.append(&mut self.ended);
+        drop(outstanding);
+        if is_any_left {
+            self.of.remind_if_there();
+        }
     }
 }

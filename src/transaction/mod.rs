@@ -1,9 +1,10 @@
 //! Transactions: records in any topics and committed offsets take effect together or not at all.
 //!
-//! [`transaction`] is what a program holds, [`pieces`] what it has gathered, [`condition`] what has to hold, [`shares`] appends it, [`coordinator`] has all of them, [`deciding`] makes one of them a commit, [`finish`] sees to it that what
+//! [`transaction`] is what a program holds, [`pieces`] what it has gathered, [`condition`] what has to hold, [`shares`] appends it, [`room`] is waited for, [`asked`] are its participants, [`coordinator`] has all of them, [`deciding`] makes one of them a commit, [`undertaken`] is one in the middle of that, [`finish`] sees to it that what
 //! was decided is in the log everywhere, [`decisions`] are the records that say so, [`round`] syncs what a decision rests on, [`resting`] knows what commits have seen that is not synced yet,
-//! [`giving_up`] is what becomes of one that takes no effect, [`stats`] lists those that are open, [`recovery`] finds out after an open what was decided before.
+//! [`giving_up`] is what becomes of one that takes no effect, [`stats`] lists those that are open, [`seen`] for whoever only reads, [`recovery`] finds out after an open what was decided before.
 
+mod asked;
 mod builder;
 mod committing;
 mod condition;
@@ -19,13 +20,16 @@ mod names;
 mod pieces;
 mod recovery;
 mod resting;
+mod room;
 mod round;
+mod seen;
 mod shares;
 mod stats;
 #[cfg(test)]
 mod tests;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod transaction;
+mod undertaken;
 
 pub use builder::TransactionBuilder;
 pub use committing::Committing;
@@ -33,5 +37,7 @@ pub(crate) use condition::{Condition, Held};
 pub(crate) use coordinator::Transactions;
 pub use named_producer::{NamedAppend, NamedProducer};
 pub(crate) use recovery::{LeftJudge, judge_in_memory};
+pub(crate) use seen::seen_transactions;
+pub use seen::{ReaderTransactionState, ReaderTransactionStats};
 pub use stats::TransactionStats;
 pub use transaction::{Committed, CommittedBatch, Transaction};

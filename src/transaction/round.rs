@@ -59,6 +59,17 @@ impl Round {
             .try_for_each(|(partition, _)| partition.log().check_poison())
     }
 
+    /// The same, and has what an earlier life has left in the page cache be where a sync reaches it: that can be refused, as by a full disk. From
+    /// then on it is only a failed sync that keeps it from the disk.
+    pub(super) fn bring_over(&self) -> Result<()> {
+        self.check_sound()?;
+        let left = self.0.values().filter(|one| !is_durable(one));
+        left.map(|(partition, _)| partition.log()).try_for_each(|log| match log.settle_left() {
+            Err(Error::UnknownTopic { .. }) => Ok(()),
+            settled => settled,
+        })
+    }
+
     /// Waits for all of it to survive a power cut. What was deleted since is not waited for.
     pub(super) fn waits(&self) -> Result<Vec<DurableWait>> {
         let waits = self.0.values().map(|(partition, last)| partition.log().await_durable(*last));

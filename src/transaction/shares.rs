@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::format::Ending;
-use crate::log::{Part, PartPlace, Stage};
+use crate::log::{Part, PartPlace, Room, Stage};
 use crate::topic::{Contribution, Partition};
 use crate::transaction::condition::{Condition, Held};
 use crate::transaction::coordinator::{Put, Transactions};
 use crate::transaction::giving_up::Writing;
+use crate::transaction::ids::ProducerId;
 use crate::transaction::names::{OpenParts, Written};
 use crate::transaction::pieces::{Pieces, Place, place_of};
+use crate::transaction::room::RoomWaits;
 use crate::transaction::round::Round;
 use crate::types::Record;
 
@@ -21,20 +23,8 @@ pub(super) struct Gathered<'a> {
     pub(super) conditions: &'a [Box<dyn Condition>],
     /// What of the transaction was written before.
     pub(super) put: &'a [Put],
+    /// Whether it waits for room in a partition that is full, where that says so. Whoever holds what others need to make room does not.
     pub(super) waits_for_room: bool,
-}
-
-impl Gathered<'_> {
-    /// Returns when there is room for its records.
-    pub(super) fn wait_for_room(&self) -> Result<()> {
-        let mut pieces = self.pieces.by_place.values();
-        pieces.try_for_each(|piece| check_room(&piece.partition, piece.bytes(), self.waits_for_room))
-    }
-}
-
-fn check_room(partition: &Partition, bytes: u64, waits_for_room: bool) -> Result<()> {
-    let log = partition.log();
-    if waits_for_room { log.check_room(bytes) } else { log.check_room_now(bytes) }
 }
 
 /// What was appended.
@@ -82,11 +72,9 @@ impl Transactions {
         for partition in gathered.conditions.iter().flat_map(|condition| condition.partitions()) {
             self.check_known(&partition)?;
         }
-        let shares = shares(open, gathered);
-        make_room(&shares, gathered)?;
-        let mut stages = checked(&shares, gathered)?;
-        let producer = open.producer;
-        stages.iter().try_for_each(|stage| stage.log().check_producers(producer.id))?;
+        let (shares, producer) = (shares(open, gathered), open.producer);
+        make_room(&shares, gathered, producer)?;
+        let mut stages = checked(&shares, gathered, producer)?;
         let seen = seen(&stages, &shares);
         let mut put = Vec::new();
         for (stage, share) in stages.iter_mut().zip(&shares).filter(|(_, share)| !share.records.is_empty()) {
@@ -109,23 +97,47 @@ impl Transactions {
     }
 }
 
-/// Returns when there is room for all of them. What is refused takes nothing out, be it for want of room elsewhere.
-fn make_room(shares: &[Share<'_>], gathered: &Gathered<'_>) -> Result<()> {
-    let with_records = shares.iter().filter(|share| !share.records.is_empty());
-    let (taking_out, waiting): (Vec<_>, Vec<_>) =
-        with_records.partition(|share| share.partition.log().drops_oldest());
-    let room = |share: &&Share<'_>| check_room(&share.partition, share.bytes, gathered.waits_for_room);
-    taking_out.iter().try_for_each(|share| share.partition.log().check_fits(share.bytes))?;
-    waiting.iter().try_for_each(room)?;
-    if taking_out.is_empty() {
-        return Ok(());
+/// Returns when there is room for all of them. What is refused takes nothing out and waits for nobody, be it for want of room elsewhere.
+fn make_room(shares: &[Share<'_>], gathered: &Gathered<'_>, producer: ProducerId) -> Result<()> {
+    let mut waits = RoomWaits::default();
+    loop {
+        let (taking_out, waiting) = full(shares)?;
+        if taking_out.is_empty() && waiting.is_empty() {
+            return Ok(());
+        }
+        drop(checked(shares, gathered, producer)?);
+        let Some(first) = waiting.first() else {
+            return taking_out.iter().try_for_each(|share| share.partition.log().check_room(share.bytes));
+        };
+        if !gathered.waits_for_room {
+            return Err(first.partition.log().refuse_full());
+        }
+        // What has become of everything else meanwhile is looked at again.
+        waiting.iter().try_for_each(|share| waits.wait(&share.partition, share.bytes))?;
     }
-    drop(checked(shares, gathered)?);
-    taking_out.iter().try_for_each(room)
+}
+
+type Full<'s, 'a> = Vec<&'s Share<'a>>;
+
+/// Where there is no room: those that take out what is oldest, and those in which others make it.
+fn full<'s, 'a>(shares: &'s [Share<'a>]) -> Result<(Full<'s, 'a>, Full<'s, 'a>)> {
+    let (mut taking_out, mut waiting) = (Vec::new(), Vec::new());
+    for share in shares.iter().filter(|share| !share.records.is_empty()) {
+        match share.partition.log().room_for(share.bytes)? {
+            Room::Enough => {}
+            Room::TakenOut => taking_out.push(share),
+            Room::Awaited => waiting.push(share),
+        }
+    }
+    Ok((taking_out, waiting))
 }
 
 /// The writers of all partitions, once everything holds that has to, and all records may be appended.
-fn checked<'a>(shares: &'a [Share<'_>], gathered: &Gathered<'_>) -> Result<Vec<Stage<'a>>> {
+fn checked<'a>(
+    shares: &'a [Share<'_>],
+    gathered: &Gathered<'_>,
+    producer: ProducerId,
+) -> Result<Vec<Stage<'a>>> {
     let stages = shares.iter().map(|share| share.partition.log().stage());
     let mut stages = stages.collect::<Result<Vec<_>>>()?;
     for (stage, share) in stages.iter_mut().zip(shares) {
@@ -136,6 +148,10 @@ fn checked<'a>(shares: &'a [Share<'_>], gathered: &Gathered<'_>) -> Result<Vec<S
     gathered.conditions.iter().try_for_each(|condition| condition.check(&held))?;
     for (stage, share) in stages.iter_mut().zip(shares) {
         stage.check(&share.records)?;
+        // Who looks at a partition is nobody whom it has to know.
+        if !share.records.is_empty() {
+            stage.log().check_producers(producer.id)?;
+        }
     }
     Ok(stages)
 }

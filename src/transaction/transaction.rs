@@ -10,12 +10,11 @@ use crate::locks::Mutex;
 use crate::producer::Producer;
 use crate::topic::{Participant, Partition};
 use crate::transaction::builder::Settings;
-use crate::transaction::committing::Committing;
+use crate::transaction::committing::{Committing, Later};
 use crate::transaction::condition::{Condition, EndsAt};
 use crate::transaction::coordinator::{Deciding, Put, Transactions};
 use crate::transaction::names::Named;
 use crate::transaction::pieces::Pieces;
-use crate::transaction::round::Round;
 use crate::types::{Durability, Offset, Record, Timestamp, TopicPartition};
 
 /// Records in any topics, and committed offsets of groups, that take effect together or not at all: over a crash of the process,
@@ -264,7 +263,8 @@ impl Transaction {
     /// commit stands.
     ///
     /// It waits for no disk, but where its answers are the last for whole segments of a topic with
-    /// [`retention_until_consumed`](crate::TopicConfig::retention_until_consumed); for room only where a topic blocks when it is full.
+    /// [`retention_until_consumed`](crate::TopicConfig::retention_until_consumed), and once where it rests on what a killed life has left in a partition;
+    /// for room only where a topic blocks when it is full.
     ///
     /// ```
     /// # use annals::{Record, Store};
@@ -288,7 +288,7 @@ impl Transaction {
         Committing::new(name, committed, (&later.lock(), doubts))
     }
 
-    fn decide(mut self, later: Option<&Mutex<Round>>) -> Result<Committed> {
+    fn decide(mut self, later: Option<&Mutex<Later>>) -> Result<Committed> {
         self.check_going_on()?;
         if let Some(reason) = self.refused.take() {
             return Err(Error::invalid(reason));

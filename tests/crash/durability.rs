@@ -20,9 +20,13 @@ mod limits;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
+mod panicked_step;
+#[cfg(test)]
 mod panics;
 #[cfg(test)]
 mod refused;
+#[cfg(test)]
+mod steps;
 #[cfg(test)]
 mod topics;
 

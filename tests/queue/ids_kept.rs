@@ -15,15 +15,15 @@ use crate::world::World;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A store over files that fail on demand.
-struct Frail {
-    disk: MemoryFileSystem,
-    faulty: Arc<FaultyFileSystem>,
-    clock: Arc<ManualClock>,
-    store: Store,
+pub(crate) struct Frail {
+    pub(crate) disk: MemoryFileSystem,
+    pub(crate) faulty: Arc<FaultyFileSystem>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) store: Store,
 }
 
 impl Frail {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::over(MemoryFileSystem::new(), &Arc::new(ManualClock::at(1_000_000)))
     }
 
@@ -34,11 +34,11 @@ impl Frail {
         Self { disk, faulty, clock: Arc::clone(clock), store }
     }
 
-    fn killed(&self) -> Self {
+    pub(crate) fn killed(&self) -> Self {
         Self::over(MemoryFileSystem::over(&Image::new(self.disk.files())), &self.clock)
     }
 
-    fn without_power(&self) -> Self {
+    pub(crate) fn without_power(&self) -> Self {
         Self::over(MemoryFileSystem::over(&Image::new(self.disk.durable_files())), &self.clock)
     }
 }
@@ -116,6 +116,43 @@ fn ids_behind_one_that_cannot_be_written_outlive_their_records() {
     empty(&partition).unwrap();
     let next = frail.without_power();
     (0..10_u32).for_each(|id| assert!(is_known(&next.store, "jobs", &id.to_string()), "{id}"));
+}
+
+/// A key that does something when it is first compared.
+struct Doing<F: Fn()>(&'static str, F, std::cell::Cell<bool>);
+
+impl<F: Fn()> AsRef<[u8]> for Doing<F> {
+    fn as_ref(&self) -> &[u8] {
+        if !self.2.replace(true) {
+            (self.1)();
+        }
+        self.0.as_bytes()
+    }
+}
+
+/// The erasure has asked for ids to be written, and looks for records of the key.
+#[test]
+fn an_id_outlives_a_record_that_was_sent_while_its_key_is_erased() {
+    for topic_alone in [true, false] {
+        let frail = Frail::new();
+        let jobs = frail.store.create_topic("jobs", TopicConfig::new()).unwrap();
+        let of_jobs = ids(&frail.store, "jobs");
+        send(&of_jobs, "before", 0);
+        let key = Doing("k", || send(&of_jobs, "meanwhile", 0), false.into());
+        match topic_alone {
+            true => drop(jobs.erase(key).unwrap()),
+            false => drop(jobs.erase_all([key]).unwrap()),
+        }
+        for next in [frail.killed(), frail.without_power()] {
+            assert!(is_known(&next.store, "jobs", "before"));
+            let there =
+                next.store.topic("jobs").unwrap().partition(0).unwrap().read(..).unwrap().into_iter().count();
+            assert!(
+                there > 0 || is_known(&next.store, "jobs", "meanwhile"),
+                "its record is gone, and its id"
+            );
+        }
+    }
 }
 
 /// Whoever deletes needs the room, and a topic without ids needs none written.

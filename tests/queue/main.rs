@@ -21,6 +21,8 @@ mod kills;
 #[cfg(test)]
 mod later;
 #[cfg(test)]
+mod later_passed;
+#[cfg(test)]
 mod letters;
 #[cfg(test)]
 mod life;

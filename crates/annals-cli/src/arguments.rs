@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     adopt, backup, compact, completions, consume, delete_records, dump, erase, groups, lines, plan, produce,
-    queue, repair, retention, stats, top, topics, verify,
+    queue, repair, retention, stats, top, topics, tx, verify,
 };
 
 /// See, feed, mend and watch a store of annals, an embedded event log with Kafka's model and Kafka's files.
@@ -51,6 +51,8 @@ pub(crate) enum Verb {
     Groups(groups::Verb),
     #[command(subcommand)]
     Queue(queue::Verb),
+    #[command(subcommand)]
+    Tx(tx::Verb),
     Stats(stats::Options),
     Top(top::Options),
     Plan(plan::Options),

@@ -37,7 +37,8 @@ impl Failure {
     }
 
     pub(crate) fn no_store(path: &Path) -> Self {
-        Self::Missing(format!("{} holds no store: there is no file annals.topics in it", path.display()))
+        let words = "holds no store: there is no file annals.topics in it; `annals topics create` makes one";
+        Self::Missing(format!("{} {words}", path.display()))
     }
 
     pub(crate) fn status(&self) -> u8 {

@@ -45,16 +45,38 @@ pub struct EraseReport {
     pub bytes: u64,
 }
 
+/// Which sealed segments are rewritten.
+#[derive(Debug)]
+struct Part<'a> {
+    /// So many at most, the oldest first.
+    most: usize,
+    /// What ends below.
+    below: Offset,
+    /// As long as the log has these.
+    settings: Option<&'a Arc<LogConfig>>,
+}
+
+impl Default for Part<'_> {
+    fn default() -> Self {
+        Self { most: usize::MAX, below: Offset::MAX, settings: None }
+    }
+}
+
 impl Log {
     /// Removes every record whose key matches, wherever it stands, so that no file of the log holds it any more. The
     /// blocks it stood in are the file system's to overwrite. After an error some of them may be left: call again.
     pub(crate) fn erase(self: &Arc<Self>, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<EraseReport> {
-        let _rewriting = self.rewriting.lock();
         self.check_going_on()?;
         if self.active_holds(key_matches)? {
             self.roll()?;
         }
-        let report = self.sift(&OtherKeys(key_matches), usize::MAX)?;
+        // What comes after that was sent beside this call, and stays: nobody above was asked for it.
+        let below = self.active_base();
+        self.before_removal_below(below)?;
+        let _rewriting = self.rewriting.lock();
+        self.check_going_on()?;
+        let part = Part { below, ..Part::default() };
+        let report = self.sift_part(&OtherKeys(key_matches), &part)?;
         // What an earlier failure left may hold such a record too.
         self.remove_obsolete()?;
         while self.has_obsolete() {
@@ -80,12 +102,13 @@ impl Log {
     ) -> Result<EraseReport> {
         let _rewriting = self.rewriting.lock();
         self.check_going_on()?;
-        let active = self.segment_list().iter().last().map_or(0, |active| active.base());
+        let active = self.active_base();
         if ranges.last().is_some_and(|last| *last.end() >= active && active < self.end()) {
             self.roll()?;
         }
         let most = if ranges.is_empty() { 0 } else { usize::MAX };
-        let report = self.sift_by(&OtherOffsets(ranges), most, settings)?;
+        let part = Part { most, settings, ..Part::default() };
+        let report = self.sift_part(&OtherOffsets(ranges), &part)?;
         self.remove_obsolete_or_owe();
         self.note_reclaimed(report.bytes);
         Ok(report)
@@ -94,11 +117,10 @@ impl Log {
     /// True when a record of the active segment matches; what was accepted is written first.
     fn active_holds(self: &Arc<Self>, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<bool> {
         self.write_accepted();
-        let list = self.segment_list();
-        let from = list.iter().last().map_or(0, |active| active.base());
-        let mut reader = Reader::new(Arc::clone(self), from, Visibility::Written, OnDamage::Fail)
-            .below_start(BelowStart::GoOn)
-            .isolation(Isolation::ReadUncommitted);
+        let mut reader =
+            Reader::new(Arc::clone(self), self.active_base(), Visibility::Written, OnDamage::Fail)
+                .below_start(BelowStart::GoOn)
+                .isolation(Isolation::ReadUncommitted);
         loop {
             self.check_going_on()?;
             let slices = reader.fetch(FetchLimits { max_records: usize::MAX, max_bytes: 1 << 20 })?;
@@ -114,21 +136,20 @@ impl Log {
 
     /// Rewrites each of the first `most` sealed segments without what the sieve lets go.
     pub(super) fn sift(&self, sieve: &dyn Sieve, most: usize) -> Result<EraseReport> {
-        self.sift_by(sieve, most, None)
+        self.sift_part(sieve, &Part { most, ..Part::default() })
     }
 
-    /// The same, as long as the log has these settings.
-    fn sift_by(
-        &self,
-        sieve: &dyn Sieve,
-        most: usize,
-        settings: Option<&Arc<LogConfig>>,
-    ) -> Result<EraseReport> {
+    fn active_base(&self) -> Offset {
+        self.segment_list().iter().last().map_or(0, |active| active.base())
+    }
+
+    fn sift_part(&self, sieve: &dyn Sieve, part: &Part<'_>) -> Result<EraseReport> {
         let topic_partition = self.topic_partition.clone();
         let mut report = EraseReport { topic_partition, records: 0, segments: 0, bytes: 0 };
         let mut rewriter = Rewriter::new(self, sieve);
-        for source in self.sources()?.into_iter().take(most) {
-            if settings.is_some_and(|settings| !Arc::ptr_eq(settings, &self.config())) {
+        let sources = self.sources()?.into_iter().take(part.most);
+        for source in sources.take_while(|source| source.summary.next_offset <= part.below) {
+            if part.settings.is_some_and(|settings| !Arc::ptr_eq(settings, &self.config())) {
                 break;
             }
             let before = source.summary.bytes;
@@ -144,7 +165,7 @@ impl Log {
             }
             if let Rewrite::Changed(replacement) = rewritten {
                 let after = replacement.new.as_ref().map_or(0, |new| new.summary.bytes);
-                if self.swap(&run, replacement.new, settings)? == Swap::Done {
+                if self.swap(&run, replacement.new, part.settings)? == Swap::Done {
                     report.records += replacement.removed_records;
                     report.segments += 1;
                     report.bytes += before.saturating_sub(after);

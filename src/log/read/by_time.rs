@@ -36,27 +36,7 @@ impl Log {
         self: &Arc<Self>,
         timestamp: Timestamp,
     ) -> Result<Option<OffsetAndTimestamp>> {
-        self.check_open()?;
-        self.look()?;
-        self.write_accepted();
-        let mut tries = 0;
-        loop {
-            let list = self.segment_list();
-            self.catch_up_all(&list);
-            match self.search_all(&list, timestamp) {
-                // A segment may have been removed or replaced on the way.
-                Err(_) if self.look().is_ok() && !Arc::ptr_eq(&list, &self.segment_list()) => {}
-                Err(error) => {
-                    let again = self.look_anew(error, &mut tries);
-                    self.check_open()?;
-                    again?;
-                }
-                Ok(found) => {
-                    self.check_open()?;
-                    return Ok(found);
-                }
-            }
-        }
+        self.look_through(|list| self.search_all(list, timestamp))
     }
 
     fn search_all(

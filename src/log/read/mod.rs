@@ -11,6 +11,7 @@ pub(in crate::log) mod reader;
 pub(in crate::log) mod record_slice;
 pub(in crate::log) mod selection;
 mod sight;
+mod unended;
 pub(in crate::log) mod walk;
 
 pub(in crate::log) use by_content::LastFound;
@@ -21,3 +22,4 @@ pub use reader::Isolation;
 pub(crate) use reader::{BelowStart, FetchLimits, Reader, Undecided, Visibility};
 pub(crate) use record_slice::{RecordSlice, RecordSliceIter};
 pub(crate) use selection::Selection;
+pub(crate) use unended::Unended;

@@ -1,11 +1,17 @@
 //! What a layer above needs of records before they may go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::io::{Deadline, pause};
 use crate::locks::Ordering;
 use crate::log::log::Log;
 use crate::types::Offset;
+
+/// How long a call that takes records out waits for whoever has sent one of them and not yet said what is needed of it.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const MOMENT: Duration = Duration::from_millis(1);
 
 impl Log {
     /// Has what the layers above know of records that may go, and that is to outlive them, need them no more. Called under no lock.
@@ -24,8 +30,43 @@ impl Log {
         self.needed_from.store(offset, Ordering::Release);
     }
 
-    /// Everything below may go, as far as the layers above are concerned; the largest offset there is where they need nothing.
+    /// Whoever appends a record that is needed holds the accumulator: it is kept before anybody sees it, until [`has_arrived`](Self::has_arrived).
+    pub(in crate::log) fn arrives_at(&self, offset: Offset) {
+        self.arriving_from.store(offset, Ordering::Release);
+    }
+
+    /// Of the last record that was appended as needed it is said what is needed, or it was not appended.
+    pub(crate) fn has_arrived(&self) {
+        self.arriving_from.store(Offset::MAX, Ordering::Release);
+    }
+
+    /// Everything below may go, as far as the layers above are concerned; the largest offset there is where they need nothing. Asked for after
+    /// the look at what is to go.
     pub(in crate::log) fn needed_from(&self) -> Offset {
-        self.needed_from.load(Ordering::Acquire)
+        // In this order: a record is needed before it has arrived.
+        let arriving = self.arriving_from.load(Ordering::Acquire);
+        arriving.min(self.needed_from.load(Ordering::Acquire))
+    }
+
+    /// The same as [`before_removal`](Self::before_removal) for all that stands below `below`, also where it was appended meanwhile: returns
+    /// when nothing there is needed.
+    pub(crate) fn before_removal_below(self: &Arc<Self>, below: Offset) -> Result<()> {
+        let deadline = Deadline::after(LONGEST_WAIT);
+        loop {
+            self.check_open()?;
+            self.before_removal()?;
+            if self.needed_from() >= below {
+                return Ok(());
+            }
+            if deadline.has_passed() {
+                let busy = std::io::Error::from(std::io::ErrorKind::WouldBlock);
+                return Err(Error::io(
+                    self.directory.path(),
+                    "take records out, for others need them, in",
+                    busy,
+                ));
+            }
+            pause(MOMENT);
+        }
     }
 }

@@ -17,6 +17,7 @@ mod left;
 mod limits;
 mod losses;
 mod model;
+mod needed;
 mod overtaken;
 pub(in crate::log) mod place;
 mod removal;
@@ -86,6 +87,7 @@ pub(in crate::log) fn how(durability: Durability) -> Append {
         linger: Duration::from_secs(9),
         expected_end: None,
         most_open_batches: usize::MAX,
+        is_needed: false,
     }
 }
 

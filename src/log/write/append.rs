@@ -35,6 +35,8 @@ pub(crate) struct Append {
     pub(crate) expected_end: Option<Offset>,
     /// So many partitions may have an open batch that nobody waits for. Whoever opens one more writes the oldest.
     pub(crate) most_open_batches: usize,
+    /// A layer above needs the records, and says so with [`need_from`](Log::need_from) and [`has_arrived`](Log::has_arrived).
+    pub(crate) is_needed: bool,
 }
 
 /// Where records were appended.
@@ -110,6 +112,9 @@ impl Log {
         } else {
             drop(accumulator);
             Admitted { accumulator, now } = self.admitted_where_limited(records, most_bytes, how, now)?;
+        }
+        if how.is_needed {
+            self.arrives_at(accumulator.next_offset());
         }
         let (timestamp_type, linger) = (accumulator.rules.timestamp_type, how.linger);
         let batch_bytes = how.batch_bytes.min(accumulator.rules.max_bytes);

@@ -27,7 +27,7 @@ pub(crate) use append::{Append, Appended};
 pub(crate) use awaited::DurableWait;
 pub(crate) use guard::{Guard, Verdict};
 pub(crate) use known_stream::StreamKey;
-pub(crate) use size_limit::SizeLimit;
 pub use size_limit::WhenFull;
+pub(crate) use size_limit::{Room, RoomWait, SizeLimit};
 pub(crate) use spares::Spares;
 pub(crate) use stage::{Part, PartPlace, Stage, Standing};

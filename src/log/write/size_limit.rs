@@ -31,7 +31,8 @@ pub enum WhenFull {
     Fail,
     /// The oldest segments go, whether they were read or not. A transaction that has written there and is not decided is aborted
     /// first: its calls return [`TransactionDisplaced`](Error::TransactionDisplaced). Where that cannot be, for a commit that is
-    /// under way or waits to be decided by the next open, it fails with [`Error::Full`].
+    /// under way or waits to be decided by the next open, it fails with [`Error::Full`]; and so it does where others send messages with ids
+    /// in between a hundred times in a row, for a record goes only when its id is written.
     DropOldest,
     /// It waits until retention or consumers have made room, and fails with [`Error::Full`] when that takes too long.
     Block,
@@ -46,8 +47,19 @@ pub(crate) struct SizeLimit {
     pub(crate) max_block: Duration,
 }
 
+/// What there is of room for some bytes in a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    Enough,
+    /// The oldest segments go for it.
+    TakenOut,
+    /// Others make it: whoever wants it waits.
+    Awaited,
+}
+
 /// A sender that waits for room.
-struct Blocked<'a> {
+#[derive(Debug)]
+pub(crate) struct RoomWait<'a> {
     log: &'a Log,
     signal: Arc<Signal>,
     /// What the limit allowed for when the wait began, and until when that is.
@@ -56,7 +68,7 @@ struct Blocked<'a> {
     watch: Stopwatch,
 }
 
-impl<'a> Blocked<'a> {
+impl<'a> RoomWait<'a> {
     fn new(log: &'a Log, limit: &SizeLimit) -> Self {
         let signal = Arc::new(Signal::default());
         log.watchers.add(&signal);
@@ -78,7 +90,7 @@ impl<'a> Blocked<'a> {
     }
 }
 
-impl Drop for Blocked<'_> {
+impl Drop for RoomWait<'_> {
     fn drop(&mut self) {
         self.log.unwatch(&self.signal);
         let took = self.watch.elapsed();
@@ -98,7 +110,7 @@ impl Log {
         bytes: u64,
         admit: impl Fn(&mut Accumulator, Timestamp) -> Result<()>,
     ) -> Result<Admitted<'_>> {
-        let mut waiting: Option<Blocked<'_>> = None;
+        let mut waiting: Option<RoomWait<'_>> = None;
         let mut turn = None;
         let (mut may_drop, mut in_vain) = (false, 0);
         loop {
@@ -158,32 +170,65 @@ impl Log {
                 (WhenFull::Block, ..) => {
                     // Taken where the limit was another one: nobody is to wait for one who waits.
                     turn = None;
-                    waiting = Some(Blocked::new(self, &limit));
+                    waiting = Some(RoomWait::new(self, &limit));
                 }
             }
         }
     }
 
-    /// An error where so many bytes are more than it may ever have.
-    pub(crate) fn check_fits(&self, bytes: u64) -> Result<()> {
+    /// A look at what there is of room for so many bytes, which changes nothing; an error where they are more than the partition may ever
+    /// have, or it is full and refuses them.
+    pub(crate) fn room_for(&self, bytes: u64) -> Result<Room> {
+        let Some(limit) = self.accumulator.lock().rules.size_limit else { return Ok(Room::Enough) };
+        if bytes > limit.max_bytes {
+            let setting = "annals.size.limit.bytes";
+            return Err(Error::RecordTooLarge { size: bytes, limit: limit.max_bytes, setting });
+        }
+        if self.bytes() + bytes <= limit.max_bytes {
+            return Ok(Room::Enough);
+        }
+        match limit.when_full {
+            WhenFull::Fail => Err(self.full(&limit)),
+            WhenFull::DropOldest => Ok(Room::TakenOut),
+            WhenFull::Block => Ok(Room::Awaited),
+        }
+    }
+
+    /// Returns when others have made room for so many bytes, or nobody is to wait for it any more. A sender that tries several times has one
+    /// `wait` for all of them: together they take no longer than one may.
+    pub(crate) fn wait_for_room<'a>(
+        self: &'a Arc<Self>,
+        bytes: u64,
+        wait: &mut Option<RoomWait<'a>>,
+    ) -> Result<()> {
+        loop {
+            // Read before looking: room made after this look ends the sleep below.
+            let seen = wait.as_ref().map(|wait| wait.signal.raised());
+            self.check_poison()?;
+            if self.room_for(bytes)? != Room::Awaited {
+                return Ok(());
+            }
+            let Some(limit) = self.config().size_limit else { return Ok(()) };
+            match (&mut *wait, seen) {
+                (Some(wait), Some(seen)) => {
+                    if !wait.sleep(seen, &limit) {
+                        return Err(self.full(&limit));
+                    }
+                }
+                (wait, _) => *wait = Some(RoomWait::new(self, &limit)),
+            }
+        }
+    }
+
+    /// Whether a sender waits where it is full.
+    pub(crate) fn blocks_when_full(&self) -> bool {
+        self.config().size_limit.is_some_and(|limit| limit.when_full == WhenFull::Block)
+    }
+
+    /// The error of a partition that is full.
+    pub(crate) fn refuse_full(&self) -> Error {
         let limit = self.config().size_limit.map_or(u64::MAX, |limit| limit.max_bytes);
-        let setting = "annals.size.limit.bytes";
-        if bytes > limit { Err(Error::RecordTooLarge { size: bytes, limit, setting }) } else { Ok(()) }
-    }
-
-    /// Sees to it that there is room for records of so many bytes, and waits for nobody to make it.
-    pub(crate) fn check_room_now(self: &Arc<Self>, bytes: u64) -> Result<()> {
-        let limit = self.accumulator.lock().rules.size_limit;
-        match limit {
-            Some(limit) if limit.when_full == WhenFull::Block => {
-                if bytes > limit.max_bytes {
-                    let setting = "annals.size.limit.bytes";
-                    return Err(Error::RecordTooLarge { size: bytes, limit: limit.max_bytes, setting });
-                }
-                if self.bytes() + bytes > limit.max_bytes { Err(self.full(&limit)) } else { Ok(()) }
-            }
-            _ => self.check_room(bytes),
-        }
+        Error::Full { partition: self.topic_partition.clone(), bytes: self.bytes(), limit }
     }
 
     fn drop_oldest(self: &Arc<Self>, bytes: u64, limit: &SizeLimit) -> Result<()> {

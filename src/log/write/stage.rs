@@ -16,7 +16,6 @@ use crate::log::producers::table::{Refusal, Remembered, Sender, Verdict};
 use crate::log::write::accumulator::{Accumulator, Take};
 use crate::log::write::open_batch::{OpenBatch, Position};
 use crate::log::write::placement::{self, Placement};
-use crate::log::write::size_limit::WhenFull;
 use crate::log::write::writer::{Phase, Writer};
 use crate::types::{NO_TIMESTAMP, Offset, Record, Timestamp};
 
@@ -117,11 +116,6 @@ impl Log {
         self.config().size_limit.is_some()
     }
 
-    /// Whether room is made for records by taking the oldest ones out.
-    pub(crate) fn drops_oldest(&self) -> bool {
-        self.config().size_limit.is_some_and(|limit| limit.when_full == WhenFull::DropOldest)
-    }
-
     /// Bytes of a batch of these records.
     pub(crate) fn batch_bytes(&self, records: &[Record<'_>]) -> u64 {
         Placement::alone_bytes(records, self.clock.now()) as u64
@@ -144,6 +138,12 @@ impl Log {
             None => Standing::of(&self.producers.lock(), producer),
             Some(_) => self.left_standing(producer),
         }
+    }
+
+    /// Has what an earlier life has left, and no sync reaches, be copied to where one does.
+    pub(crate) fn settle_left(&self) -> Result<()> {
+        let mut writer = self.writer.lock();
+        if matches!(writer.phase, Phase::Untouched(_)) { self.settle(&mut writer) } else { Ok(()) }
     }
 
     /// Returns when everything up to `last`, which is written, survives a power cut.

@@ -145,3 +145,23 @@ fn what_a_condition_refuses_has_changed_nothing() {
     assert!(tx.commit().is_err());
     assert_eq!(ends, ["one", "two", "state"].map(|topic| world.partition(topic).next_offset()));
 }
+
+#[test]
+fn a_partition_that_can_know_no_more_producers_could_not_be_looked_at() {
+    let world = World::new();
+    let mut number = 0;
+    let refused = loop {
+        let mut tx = world.begin(&number.to_string());
+        tx.send(Record::to("two").value("x")).unwrap();
+        match tx.commit() {
+            Ok(_) => number += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert!(matches!(refused, Error::InvalidArgument { .. }), "{refused:?}");
+    assert!(number > 100);
+    let mut tx = world.begin("looks");
+    tx.send(Record::to("one").value("x")).unwrap();
+    tx.expect_end(&world.partition("two"), world.partition("two").end());
+    tx.commit().unwrap();
+}

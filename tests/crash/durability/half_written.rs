@@ -183,9 +183,16 @@ impl Case {
             Told::Undecided | Told::Panicked => {}
         }
         let (before, stood_at) = (seen(&store), stands_at(&store));
+        let waits = |topic| partition(&store, topic).stable() < partition(&store, topic).end();
+        let waits = TOPICS.into_iter().any(waits);
         let left = memory.files();
         std::mem::forget(store);
-        self.look_at_next_lives(&MemoryFileSystem::over(&Image::new(left)), &told, (before, stood_at), &what);
+        self.look_at_next_lives(
+            &MemoryFileSystem::over(&Image::new(left)),
+            &told,
+            (before, stood_at, waits),
+            &what,
+        );
         has_struck
     }
 
@@ -222,7 +229,7 @@ impl Case {
         &self,
         memory: &MemoryFileSystem,
         told: &Told,
-        (before, stood_at): (Vec<String>, Option<i64>),
+        (before, stood_at, waits): (Vec<String>, Option<i64>, bool),
         what: &str,
     ) {
         let files = FaultyFileSystem::over(Arc::new(memory.clone()));
@@ -235,6 +242,7 @@ impl Case {
             Told::Undecided | Told::Panicked => {
                 let is_there = found[0].contains('x');
                 assert_eq!(found, self.expected(is_there, ""), "{what}: after a kill");
+                assert!(waits || found == before, "{what}: readers were told {before:?}");
             }
         }
         assert_nobody_waits(&store, what);

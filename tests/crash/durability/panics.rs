@@ -17,6 +17,9 @@ use crate::common::{
 };
 use annals_testing::{Call, Fault, FaultyFileSystem, Gate, PLANTED, Times};
 
+#[cfg(test)]
+mod whole_store;
+
 /// Another topic, whose files never fail.
 const OTHER: &str = "others";
 

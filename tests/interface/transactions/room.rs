@@ -1,6 +1,9 @@
 //! Transactions in partitions that may not grow.
+#![expect(clippy::disallowed_methods, reason = "a test looks at how long a call takes")]
 
-use annals::{Durability, Error, Isolation, Partition, Record, Store, TopicConfig, WhenFull};
+use std::time::{Duration, Instant};
+
+use annals::{Durability, Error, Isolation, Partition, Record, Store, TopicConfig, Transaction, WhenFull};
 
 use super::together::values;
 
@@ -71,4 +74,139 @@ fn a_transaction_larger_than_its_partition_may_be_is_refused() {
     drop(tx);
     assert_eq!(queue.stable(), queue.end(), "it was aborted");
     fill(&queue, 100);
+}
+
+/// A transaction that its participants refuse: it commits offsets of a member that has left, or answers a message that it has no more.
+fn refused_by_a_participant(store: &Store, by: &str) -> Transaction {
+    let orders = store.ensure_topic("orders", TopicConfig::new()).unwrap().partition(0).unwrap();
+    orders.append(&[Record::new().value("1")], Durability::Os).unwrap();
+    let mut tx = store.transaction("refused").unwrap();
+    if by == "group" {
+        let mut consumer = store.consumer("group").unwrap();
+        consumer.subscribe(["orders"]).unwrap();
+        assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 1);
+        tx.commit_offsets(&consumer).unwrap();
+    } else {
+        let builder = store.queue_builder("orders", "workers").lock_timeout(Duration::from_millis(1));
+        let mut worker = builder.build().unwrap();
+        let message = worker.take(1, Duration::ZERO).unwrap().into_iter().next().unwrap();
+        tx.ack(message);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    tx.send(Record::to("queue").value("refused")).unwrap();
+    tx
+}
+
+fn check_refused<T: std::fmt::Debug>(by: &str, outcome: annals::Result<T>) {
+    let is_refused = match by {
+        "group" => matches!(outcome, Err(Error::NotAssigned { .. })),
+        _ => matches!(outcome, Err(Error::LockLost { .. })),
+    };
+    assert!(is_refused, "{by}: {outcome:?}");
+}
+
+#[test]
+fn a_transaction_that_its_participants_refuse_took_the_oldest_records_out() {
+    for by in ["group", "queue"] {
+        let (_dir, store, queue) = store();
+        while queue.bytes() + 150 < LIMIT {
+            fill(&queue, 1);
+        }
+        let before = (queue.start(), queue.end(), queue.bytes());
+        let mut tx = refused_by_a_participant(&store, by);
+        tx.send(Record::to("queue").value(&"x".repeat(300))).unwrap();
+        check_refused(by, tx.commit());
+        assert_eq!((queue.start(), queue.end(), queue.bytes()), before, "{by}");
+    }
+}
+
+#[test]
+fn a_transaction_that_its_participants_refuse_displaced_another() {
+    for by in ["group", "queue"] {
+        let (_dir, store, queue) = store();
+        let mut other = store.transaction_builder("other").buffer_bytes(0).begin().unwrap();
+        other.send(Record::to("queue").value("undecided")).unwrap();
+        while queue.bytes() + 150 < LIMIT {
+            fill(&queue, 1);
+        }
+        let mut tx = refused_by_a_participant(&store, by);
+        tx.send(Record::to("queue").value(&"x".repeat(300))).unwrap();
+        check_refused(by, tx.commit());
+        other.commit().unwrap();
+    }
+}
+
+#[test]
+fn a_transaction_that_is_refused_waited_for_room_first() {
+    for by in ["group", "queue", "condition"] {
+        let (_dir, store, queue) = store();
+        let config = TopicConfig::new().size_limit(LIMIT, WhenFull::Block);
+        let config = config.size_limit_max_block(Duration::from_secs(10));
+        let blocking = store.create_topic("blocking", config).unwrap().partition(0).unwrap();
+        while blocking.bytes() + 150 < LIMIT {
+            fill(&blocking, 1);
+        }
+        let begun = Instant::now();
+        let large = "x".repeat(300);
+        if by == "condition" {
+            let mut tx = store.transaction("refused").unwrap();
+            tx.send(Record::to("blocking").value(&large)).unwrap();
+            tx.expect_end(&queue, 7);
+            let refused = tx.commit();
+            assert!(matches!(refused, Err(Error::UnexpectedEnd { .. })), "{refused:?}");
+        } else {
+            let mut tx = refused_by_a_participant(&store, by);
+            tx.send(Record::to("blocking").value(&large)).unwrap();
+            check_refused(by, tx.commit());
+        }
+        assert!(begun.elapsed() < Duration::from_secs(9), "{by}: {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn a_step_whose_room_another_group_makes_waits_and_is_committed() {
+    let (_dir, store, queue) = store();
+    let config = TopicConfig::new()
+        .size_limit(LIMIT, WhenFull::Block)
+        .size_limit_max_block(Duration::from_secs(20))
+        .segment_bytes(1000)
+        .retention_until_consumed();
+    let blocking = store.create_topic("blocking", config).unwrap().partition(0).unwrap();
+    let mut reader = store.consumer("reader").unwrap();
+    reader.subscribe(["blocking"]).unwrap();
+    while blocking.bytes() + 150 < LIMIT {
+        fill(&blocking, 1);
+    }
+    while queue.bytes() + 150 < LIMIT {
+        fill(&queue, 1);
+    }
+    fill(&store.topic("other").unwrap().partition(0).unwrap(), 1);
+    let mut consumer = store.consumer("steps").unwrap();
+    consumer.subscribe(["other"]).unwrap();
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 1);
+    let (oldest, begun) = (queue.start(), Instant::now());
+    std::thread::scope(|scope| {
+        let committing = scope.spawn(|| {
+            let mut tx = store.transaction("step").unwrap();
+            tx.commit_offsets(&consumer).unwrap();
+            for topic in ["blocking", "queue"] {
+                tx.send(Record::to(topic).value(&"x".repeat(300))).unwrap();
+            }
+            tx.commit()
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!committing.is_finished());
+        assert_eq!(queue.start(), oldest, "nothing goes while it waits elsewhere");
+        while !reader.poll(Duration::ZERO).unwrap().is_empty() {}
+        reader.commit().unwrap();
+        committing.join().unwrap().unwrap();
+    });
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "whoever makes room waited for it: {:?}",
+        begun.elapsed()
+    );
+    assert!(queue.start() > oldest && queue.bytes() <= LIMIT + 400);
+    assert_eq!(store.committed("steps")[&("other", 0).into()].offset, 1);
+    assert!(values(&store, "blocking", 0, Isolation::ReadCommitted).contains(&"x".repeat(300)));
 }

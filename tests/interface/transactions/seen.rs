@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use annals::{Durability, Error, Partition, Record, Store, TopicConfig, Transaction};
-use annals_testing::{Call, FaultyFileSystem, PowerCutFileSystem};
+use annals_testing::{Call, Fault, FaultyFileSystem, PowerCutFileSystem, Times};
 
 const TOPICS: [&str; 6] = ["a", "b", "c", "d", "e", "input"];
 const CUTS: u64 = 32;
@@ -163,5 +163,57 @@ fn what_is_known_is_bounded_and_what_it_covers_is_durable() {
     for number in 1..500 {
         let partition = topic.partition(number).unwrap();
         assert_eq!(partition.durable(), partition.end(), "{number}");
+    }
+}
+
+/// Topics of which one has a record that an earlier life has left in the page cache, and that no sync reaches before it is copied. It is not: the
+/// disk is full.
+fn left_by_an_earlier_life(topic: &str) -> (std::sync::Arc<FaultyFileSystem>, Store) {
+    let (machine, store) = begin();
+    write(&store, "left", Durability::Os, &[topic]).commit().unwrap();
+    std::mem::forget(store);
+    let disk = FaultyFileSystem::over(machine.restart().shared());
+    let store = Store::builder("/store").file_system(disk.clone()).maintain_by_hand().open().unwrap();
+    assert!(partition(&store, topic).durable() < partition(&store, topic).end());
+    disk.fail(&[Call::Create, Call::Write], &format!("{topic}-0"), (0, Times::ForEver), Fault::Error(28));
+    (disk, store)
+}
+
+#[test]
+fn a_commit_of_a_task_was_undecided_for_what_an_earlier_life_has_left() {
+    let (_disk, store) = left_by_an_earlier_life("c");
+    for topics in [&["a"][..], &["a", "d"]] {
+        write(&store, "waits", Durability::Disk, topics).commit().unwrap();
+        smol::block_on(write(&store, "task", Durability::Os, topics).commit_async()).unwrap();
+    }
+    assert!(partition(&store, "c").durable() < partition(&store, "c").end());
+}
+
+#[test]
+fn a_step_whose_input_cannot_be_brought_onto_the_disk_was_undecided() {
+    for (way, topics) in [("offsets", &["a"][..]), ("condition", &["a"]), ("condition", &["a", "d"])] {
+        for is_async in [false, true] {
+            let (disk, store) = left_by_an_earlier_life("input");
+            let mut consumer = store.consumer("group").unwrap();
+            consumer.subscribe(["input"]).unwrap();
+            let mut step = || {
+                assert!(!consumer.poll(Duration::ZERO).unwrap().is_empty(), "{way}: it goes back");
+                let mut tx = write(&store, "step", Durability::Disk, topics);
+                match way {
+                    "offsets" => tx.commit_offsets(&consumer).unwrap(),
+                    _ => tx = expecting(&store, tx, "input"),
+                }
+                let committed = if is_async { smol::block_on(tx.commit_async()) } else { tx.commit() };
+                if way == "condition" {
+                    consumer.seek_to_beginning();
+                }
+                committed
+            };
+            let refused = step();
+            assert!(matches!(refused, Err(Error::Io { .. })), "{way}, {is_async}: {refused:?}");
+            disk.heal();
+            step().unwrap();
+            assert_eq!(partition(&store, "input").durable(), partition(&store, "input").end(), "{way}");
+        }
     }
 }

@@ -7,10 +7,38 @@ const ENQUEUE: Tests = tests("queue", &["enqueue::"]);
 pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "move-outlives-the-id-of-what-it-moves",
-        file: "src/share/holds.rs",
-        good: "if !records.iter().any(has_id) {",
-        bad: "if !records.iter().any(has_id) || true {",
+        file: "src/share/moves.rs",
+        good: "if due.iter().any(has_id) && self.keep_ids(step).is_err() {",
+        bad: "if due.iter().any(has_id) && due.is_empty() {",
         caught_by: &[tests("queue", &["once_later::each_is_there_once"])],
+    },
+    Bug {
+        name: "what-is-sent-while-ids-are-written-is-taken-out",
+        file: "src/log/retain/needed.rs",
+        good: "if self.needed_from() >= below {",
+        bad: "if self.needed_from() >= below || true {",
+        caught_by: &[tests("lib", &["log::tests::needed::"])],
+    },
+    Bug {
+        name: "erasure-asks-nobody-for-what-it-takes",
+        file: "src/log/compaction/erase.rs",
+        good: "self.before_removal_below(below)?;",
+        bad: "",
+        caught_by: &[tests("queue", &["ids_kept::an_id_outlives"])],
+    },
+    Bug {
+        name: "record-with-an-id-is-needed-once-the-id-is-noted",
+        file: "src/log/write/append.rs",
+        good: "if how.is_needed {",
+        bad: "if how.is_needed && false {",
+        caught_by: &[tests("lib", &["log::tests::needed::"])],
+    },
+    Bug {
+        name: "full-partition-gives-up-before-its-neighbours-are-done",
+        file: "src/log/write/size_limit.rs",
+        good: "const MOST_IN_VAIN: usize = 100;",
+        bad: "const MOST_IN_VAIN: usize = 10;",
+        caught_by: &[tests("lib", &["log::tests::needed::"])],
     },
     Bug {
         name: "ids-set-aside-are-passed-over",

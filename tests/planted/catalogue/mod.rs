@@ -1,8 +1,10 @@
 //! The bugs, and who catches each.
 
 mod copies;
+mod decisions;
 mod figures;
 mod ids;
+mod later;
 mod lives;
 mod processes;
 mod producers;
@@ -14,6 +16,7 @@ mod streams;
 mod syncs;
 mod tasks;
 mod transactions;
+mod whole;
 
 /// One bug: a place in the source, and what stands there instead.
 pub(crate) struct Bug {
@@ -57,8 +60,10 @@ const ENDING: Tests = tests("interface", &["lifecycle::ending::"]);
 /// All of them; a new room gets a file of its own.
 pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
     [
+        decisions::BUGS,
         figures::BUGS,
         ids::BUGS,
+        later::BUGS,
         copies::BUGS,
         tasks::BUGS,
         lives::BUGS,
@@ -71,6 +76,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         streams::BUGS,
         syncs::BUGS,
         transactions::BUGS,
+        whole::BUGS,
     ]
     .into_iter()
     .flatten()

@@ -6,7 +6,6 @@ const ANSWERS: Tests = tests("queue", &["answers::"]);
 const DONE: Tests = tests("queue", &["done::"]);
 const LETTERS: Tests = tests("queue", &["letters::"]);
 const LIFE: Tests = tests("queue", &["life::"]);
-const LATER: Tests = tests("queue", &["later::"]);
 const ORDER: Tests = tests("queue", &["order::"]);
 const POWER: Tests = tests("queue", &["power::"]);
 const MODEL: Tests = tests("queue", &["model::"]);
@@ -47,13 +46,6 @@ pub(super) const BUGS: &[Bug] = &[
         good: "{ partition.make_durable(last) }",
         bad: "{ partition.flush().map(|()| _ = last) }",
         caught_by: &[tests("queue", &["owed::"])],
-    },
-    Bug {
-        name: "what-waits-behind-a-record-of-a-clock-that-was-ahead-waits-for-it",
-        file: "src/share/holds.rs",
-        good: "records.iter().rposition(|record| due_at(record) <= now).map_or(0, |last| last + 1)",
-        bad: "records.iter().take_while(|record| due_at(record) <= now).count()",
-        caught_by: &[tests("queue", &["later::what_is_scheduled_after"])],
     },
     Bug {
         name: "partition-that-was-added-counts-for-nothing-before-a-worker-comes",
@@ -103,13 +95,6 @@ pub(super) const BUGS: &[Bug] = &[
         good: "self.queues.states.write(&place.slot, &mut inner, (&batches, now))?;",
         bad: "self.queues.states.write(&place.slot, &mut inner, (&[], now))?;",
         caught_by: &[ANSWERS],
-    },
-    Bug {
-        name: "what-is-scheduled-survives-erasure",
-        file: "src/share/holds.rs",
-        good: "record.key().is_some_and(key_matches) && Held::is_for(record, topic.id())",
-        bad: "record.key().is_some_and(key_matches) && Held::is_for(record, !topic.id())",
-        caught_by: &[LATER],
     },
     Bug {
         name: "letters-of-others-counted",
@@ -264,20 +249,6 @@ pub(super) const BUGS: &[Bug] = &[
         good: "self.consumed_by_groups(partition).and(by_others)",
         bad: "self.consumed_by_groups(partition).and(Consumed::Nobody).and(if false { by_others } else { Consumed::Nobody })",
         caught_by: &[tests("queue", &["life::segments_go"])],
-    },
-    Bug {
-        name: "later-is-at-the-end-of-the-first-step",
-        file: "src/share/holds.rs",
-        good: "if held.at > now {",
-        bad: "if held.at > now && false {",
-        caught_by: &[LATER],
-    },
-    Bug {
-        name: "scheduled-twice-after-a-kill",
-        file: "src/share/holds.rs",
-        good: "tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending))?;",
-        bad: "drop(pending);",
-        caught_by: &[tests("queue", &["later::each"])],
     },
     Bug {
         name: "what-lies-before-is-passed-over",

@@ -150,4 +150,11 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "",
         caught_by: &[tests("streams", &["projections::a_failed_step"])],
     },
+    Bug {
+        name: "snapshot-of-a-transaction-that-may-be-taken-back",
+        file: "src/topic/partition.rs",
+        good: "offset < self.log.durable().min(self.log.finished())",
+        bad: "offset < self.log.durable()",
+        caught_by: &[tests("streams", &["projections::a_snapshot_holds_no_event"])],
+    },
 ];

@@ -77,15 +77,15 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "producer-goes-back-before-its-abort-is-in-the-log",
         file: "src/transaction/giving_up.rs",
-        good: "self.follow(Ended::aborted(named, open));",
-        bad: "named.give_back(open.producer);\n        self.follow(Ended::found(open.producer, Ending::Abort, open.places));",
+        good: "self.give_up_ended(Ended::aborted(named, open));",
+        bad: "named.give_back(open.producer);\n        self.give_up_ended(Ended::found(open.producer, Ending::Abort, open.places));",
         caught_by: &[tests("crash", &["half_written::"])],
     },
     Bug {
         name: "panic-leaves-what-is-written-undecided",
         file: "src/transaction/giving_up.rs",
-        good: "if panicking() && !self.was_panicking && !self.may_be_whole {",
-        bad: "if panicking() && !self.was_panicking && !self.may_be_whole && false {",
+        good: "self.of.give_up_later(&mut *self.open);",
+        bad: "drop(self.open.let_go());",
         caught_by: &[tests("crash", &["half_written::"])],
     },
     Bug {
@@ -169,7 +169,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "commit-that-rests-on-a-failed-sync-undecided",
         file: "src/transaction/deciding.rs",
-        good: "seen.check_sound()",
+        good: "seen.bring_over()",
         bad: "Ok(())",
         caught_by: &[tests("interface", &["transactions::seen"])],
     },
@@ -294,8 +294,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "fenced-one-may-commit",
         file: "src/transaction/coordinator.rs",
-        good: "let mut state = deciding.named.state.lock();\n        state.check(deciding.owner, &deciding.named.name)?;\n        // The same order",
-        bad: "let mut state = deciding.named.state.lock();\n        // The same order",
+        good: "let mut state = deciding.named.state.lock();\n        state.check(deciding.owner, &deciding.named.name)?;\n        let mut waits",
+        bad: "let mut state = deciding.named.state.lock();\n        let mut waits",
         caught_by: &[tests("interface", &["transactions::together"])],
     },
     Bug {
@@ -370,7 +370,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "layer-told-that-what-nobody-knows-takes-effect",
-        file: "src/transaction/coordinator.rs",
+        file: "src/transaction/asked.rs",
         good: "Err(Error::Undecided { .. }) => Outcome::Unknown,",
         bad: "Err(Error::Undecided { .. }) => Outcome::Applied,",
         caught_by: &[tests("lib", &["transaction::tests::participants"])],
@@ -378,8 +378,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "refused-offsets-leave-records-open",
         file: "src/transaction/coordinator.rs",
-        good: "let open = state.open.take();\n                    drop(state);\n                    open.into_iter()",
-        bad: "let open: Option<OpenParts> = None;\n                    drop(state);\n                    open.into_iter()",
+        good: "if outcome.is_err() {",
+        bad: "if outcome.is_err() && Asked::ask(&[]).is_err() {",
         caught_by: &[tests("lib", &["transaction::tests::participants"])],
     },
     Bug {

@@ -16,7 +16,7 @@ use crate::open::{Access, Reading, open_reader, with_reader, with_store};
 use crate::show::{Screen, count};
 use crate::times::{parse_length, parse_time};
 
-/// Print records of topics.
+/// Print records of topics
 ///
 /// From the beginning to the end, partition after partition; with --group from what the group has committed, as a
 /// member of it, and what was printed is committed.

@@ -25,6 +25,7 @@ pub(crate) mod retention;
 pub(crate) mod stats;
 pub(crate) mod top;
 pub(crate) mod topics;
+pub(crate) mod tx;
 pub(crate) mod verify;
 
 use crate::arguments::{Arguments, Verb};
@@ -39,6 +40,7 @@ pub(crate) fn run(arguments: &Arguments, screen: &mut Screen) -> Outcome {
         Verb::Consume(options) => consume::run(options, arguments, screen),
         Verb::Groups(verb) => groups::run(verb, arguments, screen),
         Verb::Queue(verb) => queue::run(verb, arguments, screen),
+        Verb::Tx(verb) => tx::run(verb, arguments, screen),
         Verb::Stats(options) => stats::run(options, arguments, screen),
         Verb::Top(options) => top::run(options, arguments, screen),
         Verb::Plan(options) => plan::run(options, arguments, screen),

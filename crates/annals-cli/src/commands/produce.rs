@@ -18,7 +18,7 @@ use crate::progress::{Progress, Unit};
 use crate::show::{Object, Screen, count};
 use crate::times::parse_length;
 
-/// Send lines, hexadecimal or JSON lines to a topic.
+/// Send lines, hexadecimal or JSON lines to a topic
 ///
 /// Records are sent at the durability that was asked for and flushed at the end: status 0 means that all are on the disk.
 ///

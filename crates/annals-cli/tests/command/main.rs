@@ -11,5 +11,6 @@
 mod interruptions;
 mod refusals;
 mod schema;
+mod transactions;
 mod transcript;
 mod transcripts;

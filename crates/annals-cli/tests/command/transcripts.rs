@@ -57,7 +57,7 @@ fn every_transcript_prints_what_it_says() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     // `refusals.rs` sees the others.
-    let elsewhere = ["refused", "queue", "dead_letter", "redriven"];
+    let elsewhere = ["refused", "queue", "dead_letter", "redriven", "transaction", "aborted"];
     let in_refusals = ["index", "producer", "recovery", "snapshot", "torn", "transaction_index"];
     let elsewhere = [&elsewhere[..], &in_refusals].concat();
     let missing: Vec<_> = documented

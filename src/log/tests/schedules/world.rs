@@ -144,7 +144,14 @@ impl World {
 }
 
 fn how(durability: Durability, linger: Duration) -> Append {
-    Append { durability, batch_bytes: 200, linger, expected_end: None, most_open_batches: usize::MAX }
+    Append {
+        durability,
+        batch_bytes: 200,
+        linger,
+        expected_end: None,
+        most_open_batches: usize::MAX,
+        is_needed: false,
+    }
 }
 
 /// A reader that waits at the end.

@@ -1,0 +1,116 @@
+//! Commits: what is asked before anything is taken, what a panic leaves in the middle, and whose a group is meanwhile.
+
+use super::*;
+
+const ROOM: Tests = tests("interface", &["transactions::room"]);
+const SEEN: Tests = tests("interface", &["transactions::seen"]);
+const STEPS: Tests = tests("crash", &["panicked_step::"]);
+const ELSEWHERE: Tests = tests("processes", &["groups::a_group_"]);
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "room-made-before-the-participants-are-asked",
+        file: "src/transaction/coordinator.rs",
+        good: "let asked = match Asked::ask(deciding.participants) {",
+        bad: "let pieces = deciding.pieces.by_place.values();\n        pieces.for_each(|piece| drop(piece.partition.log().check_room(piece.bytes())));\n        let asked = match Asked::ask(deciding.participants) {",
+        caught_by: &[ROOM],
+    },
+    Bug {
+        name: "refused-after-a-wait-for-room",
+        file: "src/transaction/shares.rs",
+        good: "drop(checked(shares, gathered, producer)?);\n        let Some(first)",
+        bad: "let Some(first)",
+        caught_by: &[ROOM],
+    },
+    Bug {
+        name: "wait-for-room-with-what-others-need-to-make-it",
+        file: "src/transaction/coordinator.rs",
+        good: "self.settings.waits_for_room && contributions.is_empty();",
+        bad: "self.settings.waits_for_room;",
+        caught_by: &[ROOM],
+    },
+    Bug {
+        name: "producers-counted-that-only-look-at-a-partition",
+        file: "src/transaction/shares.rs",
+        good: "if !share.records.is_empty() {\n            stage.log()",
+        bad: "if share.is_looked_at || !share.records.is_empty() {\n            stage.log()",
+        caught_by: &[tests("lib", &["transaction::tests::conditions"])],
+    },
+    Bug {
+        name: "panic-behind-a-decision-taken-for-an-abort",
+        file: "src/transaction/deciding.rs",
+        good: "asked.know(Outcome::Unknown);",
+        bad: "",
+        caught_by: &[STEPS],
+    },
+    Bug {
+        name: "panic-behind-what-readers-see-taken-for-unknown",
+        file: "src/transaction/deciding.rs",
+        good: "is_applied();",
+        bad: "drop(is_applied);",
+        caught_by: &[STEPS],
+    },
+    Bug {
+        name: "decision-in-the-middle-of-a-panic-left-to-nobody",
+        file: "src/transaction/undertaken.rs",
+        good: "self.of.outstanding.lock().undertaken.push(undertaken);",
+        bad: "drop(undertaken);",
+        caught_by: &[STEPS],
+    },
+    Bug {
+        name: "decision-in-the-middle-of-a-panic-taken-for-none",
+        file: "src/transaction/undertaken.rs",
+        good: "Ok(Some(offset)) => first = first.and(self.take_effect(one, (offset, None), || {})),",
+        bad: "Ok(Some(_)) => self.take_no_effect(one),",
+        caught_by: &[STEPS],
+    },
+    Bug {
+        name: "panic-in-a-write-that-may-be-whole-taken-for-an-abort",
+        file: "src/transaction/giving_up.rs",
+        good: "if self.may_be_whole {",
+        bad: "if false {",
+        caught_by: &[STEPS],
+    },
+    Bug {
+        name: "markers-of-which-a-panic-took-the-writer-not-come-back-to",
+        file: "src/transaction/in_hand.rs",
+        good: "self.of.remind_if_there();",
+        bad: "",
+        caught_by: &[STEPS],
+    },
+    Bug {
+        name: "task-waits-for-what-an-earlier-life-has-left",
+        file: "src/transaction/deciding.rs",
+        good: "self.resting.add_left(&mut later.left);",
+        bad: "self.resting.add_left(&mut later.rests_on);",
+        caught_by: &[SEEN],
+    },
+    Bug {
+        name: "input-that-no-sync-reaches-found-behind-the-decision",
+        file: "src/transaction/deciding.rs",
+        good: "seen.bring_over()",
+        bad: "seen.check_sound()",
+        caught_by: &[SEEN],
+    },
+    Bug {
+        name: "group-given-to-another-process-before-its-transaction-ends",
+        file: "src/consumer/commit.rs",
+        good: "let taken = Some(Arc::new(TakenGroup::new(&self.groups, group.name())?));",
+        bad: "let taken = None.filter(|_: &Arc<TakenGroup>| TakenGroup::new(&self.groups, group.name()).is_ok());",
+        caught_by: &[ELSEWHERE],
+    },
+    Bug {
+        name: "undecided-partition-wakes-polls",
+        file: "src/consumer/auto_commit.rs",
+        good: "!matches!(outcome, Ok(()) | Err(Error::OffsetUndecided { .. }));",
+        bad: "outcome.is_err();",
+        caught_by: &[tests("lib", &["consumer::auto_commit::"])],
+    },
+    Bug {
+        name: "commits-beside-an-undecided-one-done-again",
+        file: "src/consumer/commit.rs",
+        good: "Err(Error::OffsetUndecided { .. }) if kind == CommitKind::Automatic => {",
+        bad: "Err(Error::OffsetUndecided { .. }) if kind == CommitKind::Given => {",
+        caught_by: &[tests("interface", &["transactions::undecided"])],
+    },
+];
