@@ -9,7 +9,6 @@ use crate::format::{
 };
 use crate::log::compaction::sieve::{BatchFate, Sieve};
 use crate::log::log::Log;
-use crate::log::table::names;
 use crate::segment::{FinishedSegment, NewSegment, Segment, StoredBatch};
 use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
 
@@ -249,8 +248,10 @@ fn copy_before(log: &Log, source: &Source, position: u64) -> Result<NewSegment> 
 
 /// Begins a new segment of about so many bytes, if there is room for them.
 fn begin(log: &Log, base: Offset, bytes: u64) -> Result<NewSegment> {
-    // First: what an earlier try has left may be what takes the room. Where it cannot be removed, the new one cannot be begun.
-    drop(names::remove_cleaned(&log.directory, &[base]));
+    if log.upkeeps.has_unfinished() {
+        // It may be what takes the room. Where it still cannot be removed it stays owed.
+        drop(log.remove_unfinished());
+    }
     log.directory.check_space(bytes)?;
     NewSegment::begin(&log.directory, base, log.config().segment.index_interval_bytes)
 }

@@ -65,15 +65,18 @@ fn what_a_rewrite_could_not_remove_is_in_no_way_of_the_next_one_and_is_owed() {
     let (disk, place) = faulty();
     let log = twenty(&place);
     log.free_what_is_owed().unwrap();
-    disk.fail(&[Call::Sync], ".cleaned", (0, Times::Once), DISK_FULL);
-    // The first ones are of what an earlier try may have left, before the file is made.
-    disk.fail(&[Call::Remove], ".cleaned", (2, Times::Once), Fault::Error(5));
-    assert!(log.compact(&|| Some(now_config(&place))).is_err());
-    assert_eq!(unfinished(&place).len(), 1);
+    let fails_and_leaves = || {
+        disk.fail(&[Call::Sync], ".cleaned", (0, Times::Once), DISK_FULL);
+        // The first one is of what an earlier try may have left, before the file is made.
+        disk.fail(&[Call::Remove], ".cleaned", (1, Times::Once), Fault::Error(5));
+        assert!(log.compact(&|| Some(now_config(&place))).is_err());
+        assert_eq!(unfinished(&place).len(), 1);
+    };
+    fails_and_leaves();
     log.free_what_is_owed().unwrap();
     assert_eq!(unfinished(&place), [""; 0], "maintenance takes it away");
     // Where there is no room for the next try, what the first has left is gone first.
-    leave(&place, &[format!("{:020}.log.cleaned", 0)]);
+    fails_and_leaves();
     disk.fail(&[Call::AvailableSpace], "", (0, Times::Once), Fault::Short(0));
     assert!(log.compact(&|| Some(now_config(&place))).unwrap_err().is_disk_full());
     assert_eq!(unfinished(&place), [""; 0]);

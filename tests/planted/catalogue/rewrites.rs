@@ -41,8 +41,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "left-rewrite-in-the-way-of-the-next",
         file: "src/log/compaction/rewrite.rs",
-        good: "    drop(names::remove_cleaned(&log.directory, &[base]));\n",
-        bad: "    let _ = names::remove_cleaned;\n",
+        good: "        drop(log.remove_unfinished());\n",
+        bad: "",
         caught_by: &[of_unit(&["what_a_rewrite_could_not_remove"])],
     },
     Bug {
