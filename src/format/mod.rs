@@ -17,6 +17,7 @@ mod index_entry;
 mod index_file;
 mod json;
 mod key_index;
+mod lines;
 mod malformed;
 mod message_id;
 mod murmur2;

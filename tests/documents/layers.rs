@@ -76,6 +76,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    // Documents alone.
+    ("manual", &[]),
     // What everybody may use; each uses nothing but its like.
     ("error", &[]),
     ("types", &[]),
