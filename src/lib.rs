@@ -385,6 +385,8 @@ pub mod stats {
 #[cfg(doctest)]
 #[doc = include_str!("../docs/manual/index.md")]
 pub mod manual {
+    #[doc = include_str!("../docs/manual/first.md")]
+    pub mod first {}
     #[doc = include_str!("../docs/manual/layout.md")]
     pub mod layout {}
     #[doc = include_str!("../docs/manual/exactly_once.md")]
