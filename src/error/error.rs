@@ -302,8 +302,11 @@ pub enum Error {
         limit: u64,
     },
 
-    /// Another process has consumers of that group: one process owns a group at a time. Close them there, or use another group.
-    #[error("group {group:?} is used by another process: close its consumers there, or use another group")]
+    /// Another process has consumers of that group, or workers of its queue and messages that they have taken: one process owns a group, and a queue, at a
+    /// time. Close them there, or use another group.
+    #[error(
+        "group {group:?} is used by another process: close its consumers and workers there, or use another group"
+    )]
     GroupInUse {
         /// The group.
         group: String,

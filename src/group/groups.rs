@@ -12,7 +12,7 @@ use crate::group::group::Group;
 use crate::group::register::Register;
 use crate::group::spool::Spool;
 use crate::group::unreadable::Loaded;
-use crate::io::Clock;
+use crate::io::{Clock, caught};
 use crate::locks::{AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
 use crate::log::{Signal, SkippedRecord};
 use crate::topic::{Ledger, OFFSETS, Partition, Topics, is_internal};
@@ -358,13 +358,13 @@ impl Groups {
                 Change { group: Arc::clone(group), place: place.clone(), commit: None }
             })
             .collect();
-        let outcome = self.write(&mut committed, changes.clone());
+        let outcome = caught(|| self.write(&mut committed, changes.clone()));
         changes.iter().for_each(|change| committed.set(&change.group, &change.place, None));
         drop(committed);
         if !may_return {
             return Ok(());
         }
-        let outcome = outcome.and_then(|()| self.ledger.sync());
+        let outcome = outcome.and_then(|()| caught(|| self.ledger.sync()));
         if outcome.is_err() {
             // The next commit writes it first, and so does whoever makes a topic.
             self.owed.lock().extend(changes);
@@ -385,7 +385,7 @@ impl Groups {
         if !is_here {
             self.lock_group(name)?;
         }
-        let deleted = others().and_then(|()| self.take_back_all(name));
+        let deleted = caught(|| others().and_then(|()| self.take_back_all(name)));
         if !is_here {
             self.unlock_group(name);
         }

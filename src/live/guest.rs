@@ -68,7 +68,7 @@ impl Guest {
 
     /// The locks that this process takes.
     pub(crate) fn locks(&self) -> Locks {
-        Locks { file: self.page.file.clone() }
+        Locks::new(self.page.file.clone())
     }
 
     /// The process that had the store open last.

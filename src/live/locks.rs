@@ -1,36 +1,91 @@
 //! Locks that processes hold of each other: bytes of `annals.live`. The system gives them back when a process dies.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crate::error::Result;
-use crate::io::File;
+use crate::io::{File, Process};
+use crate::locks::Mutex;
 
 /// The byte that is locked while the spool is changed. Byte 0 is the owner's.
 const SPOOL_BYTE: u64 = 1;
-/// Groups have bytes from here on, far behind any end of the file.
+/// Groups and queues have bytes from here on, far behind any end of the file.
 const GROUPS_FROM: u64 = 1 << 62;
 
 /// The locks that one process takes.
 #[derive(Debug, Clone)]
 pub(crate) struct Locks {
-    pub(super) file: File,
+    file: File,
+    /// A child of a fork has its parent's locks, and they are not its own to give back.
+    process: Process,
+    /// None once all were given back: then none is taken.
+    held: Arc<Mutex<Option<BTreeSet<u64>>>>,
 }
 
 impl Locks {
+    pub(super) fn new(file: File) -> Self {
+        Self { file, process: Process::current(), held: Arc::new(Mutex::new(Some(BTreeSet::new()))) }
+    }
+
+    fn try_lock(&self, at: u64) -> Result<bool> {
+        let mut held = self.held.lock();
+        let Some(held) = &mut *held else { return Ok(false) };
+        let is_locked = self.file.try_lock_byte(at)?;
+        if is_locked {
+            held.insert(at);
+        }
+        Ok(is_locked)
+    }
+
+    fn unlock(&self, at: u64) {
+        let mut held = self.held.lock();
+        if held.as_mut().is_some_and(|held| held.remove(&at)) && self.process.may_unlock() {
+            // The system gives it back with the process.
+            drop(self.file.unlock_byte(at));
+        }
+    }
+
+    /// Gives all of them back, whoever has them still: nobody does anything for which they are there any more.
+    pub(crate) fn give_back(&self) {
+        let held = self.held.lock().take();
+        for at in held.into_iter().flatten().filter(|_| self.process.may_unlock()) {
+            drop(self.file.unlock_byte(at));
+        }
+    }
+
     /// Makes a group this process's; false when it is another's. A second call of the same process succeeds.
     pub(crate) fn try_lock_group(&self, group: &str) -> Result<bool> {
-        self.file.try_lock_byte(byte_of(group))
+        self.try_lock(byte_of(group))
     }
 
     pub(crate) fn unlock_group(&self, group: &str) {
-        // The system gives it back with the process.
-        drop(self.file.unlock_byte(byte_of(group)));
+        self.unlock(byte_of(group));
+    }
+
+    /// The same of a queue, by the name of the file of its steps.
+    pub(crate) fn try_lock_queue(&self, steps: &str) -> Result<bool> {
+        self.try_lock(byte_of(&format!("\0queue\0{steps}")))
+    }
+
+    pub(crate) fn unlock_queue(&self, steps: &str) {
+        self.unlock(byte_of(&format!("\0queue\0{steps}")));
+    }
+
+    /// For whoever changes the file of its steps.
+    pub(crate) fn try_lock_steps(&self, steps: &str) -> Result<bool> {
+        self.try_lock(byte_of(&format!("\0steps\0{steps}")))
+    }
+
+    pub(crate) fn unlock_steps(&self, steps: &str) {
+        self.unlock(byte_of(&format!("\0steps\0{steps}")));
     }
 
     pub(crate) fn try_lock_spool(&self) -> Result<bool> {
-        self.file.try_lock_byte(SPOOL_BYTE)
+        self.try_lock(SPOOL_BYTE)
     }
 
     pub(crate) fn unlock_spool(&self) {
-        drop(self.file.unlock_byte(SPOOL_BYTE));
+        self.unlock(SPOOL_BYTE);
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) struct Owner {
     generations: Arc<AtomicU64>,
     slots: Mutex<Slots>,
     is_closed: AtomicBool,
+    locks: Locks,
 }
 
 #[derive(Debug)]
@@ -110,7 +111,8 @@ impl Owner {
         let generations = Arc::new(AtomicU64::new(life.first_generation()));
         let slots = Mutex::new(Slots { used: 0, free: Vec::new() });
         let is_closed = AtomicBool::new(false);
-        let owner = Self { page, life, process: Process::current(), generations, slots, is_closed };
+        let locks = Locks::new(page.file.clone());
+        let owner = Self { page, life, process: Process::current(), generations, slots, is_closed, locks };
         owner.clear();
         if wish == Wish::Hide {
             owner.enter(Stage::Silent);
@@ -181,9 +183,9 @@ impl Owner {
         }
     }
 
-    /// The locks that this process takes.
+    /// The locks that this process takes: one for all who ask, so that all are given back together.
     pub(crate) fn locks(&self) -> Locks {
-        Locks { file: self.page.file.clone() }
+        self.locks.clone()
     }
 
     /// The list of topics is another one, durably.

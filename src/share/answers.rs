@@ -62,7 +62,10 @@ impl Queue {
         }
         self.queues.room.raise();
         if self.settings.durability == Durability::Disk {
-            self.queues.states.sync()?;
+            self.queues.states.sync_of(&place.slot)?;
+        }
+        if self.queues.is_away() {
+            return Ok(());
         }
         self.queues.tidy_when_due();
         // The answer stands whatever becomes of this; the next round of maintenance tries again and reports.
@@ -157,7 +160,7 @@ pub(super) fn lock_lost(place: &Place, inner: &SlotInner, offset: Offset) -> Err
         Some(RunState::Available | RunState::Suspect | RunState::Blocked | RunState::Delayed(_)) => {
             "its lock has run out, and the message waits to be handed out again"
         }
-        Some(RunState::Acknowledged | RunState::Archived) | None => {
+        Some(RunState::Acknowledged | RunState::Archived | RunState::Owed) | None => {
             "its lock has run out, and the message is done or given up"
         }
     };

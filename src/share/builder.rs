@@ -162,7 +162,8 @@ impl QueueBuilder {
     /// [`InvalidArgument`](Error::InvalidArgument) when the queue is in use with other settings, be it by workers or for messages that they have taken, and for a topic of dead letters that is the
     /// queue's own topic, [`TopicExists`](Error::TopicExists) for one that could not be made beside another,
     /// [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Fail`], [`Io`](Error::Io),
-    /// [`StoreClosed`](Error::StoreClosed).
+    /// [`StoreClosed`](Error::StoreClosed); [`GroupInUse`](Error::GroupInUse) when another process has the queue, and whatever is in the way of taking over what it
+    /// did there. In a process that does not own the store as [`StoreReader::queue_builder`](crate::StoreReader::queue_builder) says.
     pub fn build(self) -> Result<Worker> {
         let Self { queues, topics, group, asked, lock_timeout, lower_share } = self;
         queues.topics.check_open()?;

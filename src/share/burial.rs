@@ -106,6 +106,9 @@ impl Queue {
 
     /// Gives messages up: they end in the dead letters, or nowhere where there are none.
     pub(super) fn bury(&self, place: &Place, inner: &mut SlotInner, burial: &Burial<'_>) -> Result<()> {
+        if self.queues.is_away() {
+            return self.owe(place, inner, burial);
+        }
         let Burial { span, now, .. } = *burial;
         let batch = StateBatch {
             first: span.first,
@@ -188,7 +191,7 @@ impl Queue {
         );
         let producer = self.queues.producer.clone();
         // It waits for no room, for the lock is held that whoever makes room may need. What it sends is in memory already.
-        let builder = TransactionBuilder::new(&self.queues.transactions, producer, &name)
+        let builder = TransactionBuilder::new(self.queues.transactions()?, producer, &name)
             .buffer_bytes(usize::MAX)
             .without_waiting();
         let mut tx = builder.durability(self.settings.durability).begin()?;
@@ -234,6 +237,8 @@ impl Queue {
         };
         match found {
             Err(Error::UnknownTopic { .. }) => {
+                // What was committed for an earlier topic of the name is not to hold for this one.
+                self.queues.groups.write_what_cannot_wait()?;
                 let topic = self.queues.topics.ensure(&name, &self.letter_config())?;
                 self.queues.groups.topic_changed(&name);
                 Ok(Some(topic))

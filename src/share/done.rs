@@ -21,6 +21,8 @@ impl Queues {
             let why = "its annals.retention.consumed is false: others may read what its queues have done";
             return Err(Error::invalid(format!("topic {:?}: {why}", topic.name())));
         }
+        // What cannot be taken over is not done yet.
+        drop(self.fold());
         let partitions = topic.partitions();
         let dropped = partitions.iter().map(|partition| self.drop_done_of(&topic, partition));
         // The others are done all the same where one fails.

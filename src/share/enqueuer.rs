@@ -238,7 +238,7 @@ impl Enqueuer {
 
     /// The gate, once there is room for one more message in every queue.
     fn wait_for_room(&self) -> Result<MutexGuard<'_, GateState>> {
-        let mut waiting: Option<Waiting<'_>> = None;
+        let (mut waiting, mut has_folded): (Option<Waiting<'_>>, _) = (None, false);
         loop {
             // Read before looking: room made after this look ends the sleep below.
             let seen = waiting.as_ref().map(|waiting| waiting.signal.raised());
@@ -255,6 +255,11 @@ impl Enqueuer {
             });
             let Some((limit, unfinished)) = full else { return Ok(state) };
             drop(state);
+            if !std::mem::replace(&mut has_folded, true) {
+                // They may be done, in another process.
+                drop(self.queues.fold());
+                continue;
+            }
             let is_over = waiting.as_ref().is_some_and(|waiting| waiting.deadline.has_passed());
             if limit.when_full == WhenFull::Fail || is_over {
                 let (topic, group) = (self.topic.name().to_owned(), limit.group.to_string());

@@ -18,7 +18,7 @@ pub(super) struct Fresh {
 
 /// The keys of records that are not done, by their hashes: two keys with one hash wait for each other, which costs time and
 /// no promise. Records without a key are in no lane.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Lanes {
     /// The oldest first.
     by_key: HashMap<u64, VecDeque<Offset>>,

@@ -26,7 +26,7 @@ const SAID: [&str; 6] =
 /// What a letter's own headers take at most: a group's name of 32 KiB, a reason and a topic's name among them.
 pub(super) const MOST_HEADER_BYTES: u32 = 64 << 10;
 /// So many bytes of a reason are kept.
-const REASON_MOST_BYTES: usize = 16 << 10;
+pub(super) const REASON_MOST_BYTES: usize = 16 << 10;
 /// And so many where not even the key fits.
 const SHORT_REASON_BYTES: usize = 128;
 
@@ -202,7 +202,7 @@ impl Letter {
 }
 
 /// The first bytes of a text, as many whole characters as fit.
-fn cut(text: &str, most: usize) -> &str {
+pub(super) fn cut(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     end.and_then(|end| text.get(..end)).unwrap_or_default()
 }

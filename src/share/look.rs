@@ -48,6 +48,7 @@ struct Reading {
 impl Queue {
     /// Hands out up to `most` messages of a partition, for `lock_timeout`.
     pub(super) fn look(&self, place: &Place, most: usize, lock_timeout: Duration) -> Result<Look> {
+        self.queues.check_room(place)?;
         let (mut inner, now) = self.enter(place)?;
         let most = u64::try_from(most).unwrap_or(u64::MAX);
         // What an earlier life was handed out may be part of a transaction that nobody can decide in this one.

@@ -100,6 +100,7 @@ impl Holds {
         if count > 0 {
             self.move_due(group, step, (&waiting, count, now))?;
         }
+        let is_emptied = self.leave_emptied(group, step, &waiting)?;
         in_order?;
         again.went_well();
         if let (0, Some(Err(refused))) = (count, is_refused) {
@@ -107,10 +108,23 @@ impl Holds {
             return Err(refused);
         }
         // What was moved is there twice until a segment of it is full, or maintenance looks.
-        if count > 0 && step.partition.log().has_much_below(step.moved.first()) {
+        if (count > 0 || is_emptied) && step.partition.log().has_much_below(step.moved.first()) {
             drop(self.drop_moved(&step.partition));
         }
         Ok(())
+    }
+
+    /// Whether whole segments are left of which all was taken back: nothing of them is ever due, and they would stay.
+    fn leave_emptied(&self, group: &Arc<Group>, step: &mut Step, waiting: &Waiting) -> Result<bool> {
+        let is_emptied = waiting.records.is_empty()
+            && !step.has_passed()
+            && step.moved.first() < waiting.looked_at.end
+            && step.partition.log().has_much_below(waiting.looked_at.end);
+        if is_emptied {
+            self.leave(group, step, waiting.looked_at.clone())?;
+            step.next = step.moved.first();
+        }
+        Ok(is_emptied)
     }
 
     /// Moves the first of those that wait. Where those with an id have to stay they are passed over, and what stands behind them goes on.

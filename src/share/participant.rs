@@ -69,7 +69,14 @@ impl Transaction {
     /// ```
     pub fn ack(&mut self, mut message: Message) {
         let of = &message.delivery().queue.queues;
-        if !self.is_of(&of.transactions) {
+        if of.is_away() {
+            self.refuse(
+                "a message that a process has taken which does not own the store is answered by itself"
+                    .to_owned(),
+            );
+            return;
+        }
+        if !of.transactions.as_ref().is_some_and(|transactions| self.is_of(transactions)) {
             let (other, own) = (of.topics.path().display(), self.path().display());
             let why =
                 format!("a message is of the store in {other}, and the transaction of the one in {own}");

@@ -15,6 +15,7 @@ use crate::share::queues::Queues;
 use crate::share::runs::length;
 use crate::share::settings::Settings;
 use crate::share::slot::{Slot, SlotInner};
+use crate::share::step_files::QueueLock;
 use crate::topic::{Partition, PartitionRecords, RecordRef, Records, Topic};
 use crate::types::{Offset, Timestamp};
 
@@ -36,6 +37,8 @@ pub(super) struct Queue {
     pub(super) places: RwLock<Arc<[Arc<Place>]>>,
     /// Whoever waits for a message to come back, or for room.
     pub(super) watchers: Watchers,
+    /// It is this process's.
+    pub(super) _lock: Option<QueueLock>,
 }
 
 /// One partition of it.
@@ -54,6 +57,8 @@ pub(super) fn hash_of(key: &[u8]) -> u64 {
 impl Queue {
     /// All partitions, those that have come since among them.
     pub(super) fn places(&self) -> Result<Arc<[Arc<Place>]>> {
+        // Where another process owns the store nobody says that the topic has grown.
+        self.queues.topics.look()?;
         let known = self.places.read();
         if known.len() == usize::try_from(self.topic.partition_count()).unwrap_or(usize::MAX) {
             return Ok(Arc::clone(&known));
@@ -73,8 +78,10 @@ impl Queue {
 
     /// Locks a partition's state, as it is at `now`.
     pub(super) fn enter<'a>(&self, place: &'a Place) -> Result<(MutexGuard<'a, SlotInner>, Timestamp)> {
+        let life = self.queues.look_elsewhere(place)?;
         let mut inner = place.slot.inner.lock();
         place.partition.log().check_open()?;
+        self.queues.catch_up(place, &mut inner, life);
         if inner.prepared_for != self.number {
             self.prepare(place, &mut inner)?;
         }

@@ -10,6 +10,7 @@ use crate::io::Clock;
 use crate::locks::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
 use crate::log::{OutlivesRecords, SkippedRecord, Watchers};
 use crate::producer::Producer;
+use crate::share::away::Away;
 use crate::share::enqueuer::Gate;
 use crate::share::id_log::{IdLog, Kept};
 use crate::share::letter_count::LetterCount;
@@ -35,19 +36,20 @@ type QueueName = (Arc<str>, u128);
 pub(crate) struct Queues {
     pub(super) topics: Arc<Topics>,
     pub(super) groups: Arc<Groups>,
-    pub(super) transactions: Arc<Transactions>,
+    /// None in a process that does not own the store.
+    pub(super) transactions: Option<Arc<Transactions>>,
     /// Sends dead letters, and what is to be delivered later.
     pub(super) producer: Producer,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) states: StateLog,
     /// Which ids were sent.
     pub(super) ids: IdLog,
-    slots: Mutex<BTreeMap<SlotName, Arc<Slot>>>,
+    pub(super) slots: Mutex<BTreeMap<SlotName, Arc<Slot>>>,
     /// Queues that somebody works on, by group and topic.
     in_use: Mutex<HashMap<QueueName, Weak<Queue>>>,
     pub(super) openings: AtomicU64,
     /// States that the open has cut to the end of their partition, and that are not written yet.
-    owed: Mutex<Vec<Arc<Slot>>>,
+    pub(super) owed: Mutex<Vec<Arc<Slot>>>,
     /// What the senders to each topic share, as long as there is one.
     pub(super) gates: Mutex<HashMap<u128, Weak<Gate>>>,
     /// Held while letters are read, and before a slot's lock.
@@ -59,6 +61,7 @@ pub(crate) struct Queues {
     /// Maintenance is to do it soon.
     pub(super) is_tidy_asked: AtomicBool,
     skipped: Vec<SkippedRecord>,
+    pub(super) away: Away,
 }
 
 impl Queues {
@@ -91,23 +94,11 @@ impl Queues {
             slots.insert(name, slot);
         }
         let queues = Arc::new(Self {
-            topics: Arc::clone(topics),
-            groups: Arc::clone(groups),
-            transactions: Arc::clone(transactions),
-            producer,
-            clock: Arc::clone(clock),
-            states,
-            ids: IdLog::new(Arc::clone(topics)),
+            transactions: Some(Arc::clone(transactions)),
             slots: Mutex::new(slots),
-            in_use: Mutex::default(),
-            openings: AtomicU64::new(0),
             owed: Mutex::new(owed),
-            gates: Mutex::default(),
-            letter_counts: Mutex::default(),
-            room: Watchers::default(),
-            tidying: Mutex::default(),
-            is_tidy_asked: AtomicBool::new(false),
             skipped,
+            ..Self::with((topics, groups), (producer, states), (clock, Away::at_home()))
         });
         for partition in cut {
             let owing = Arc::downgrade(&queues);
@@ -119,6 +110,33 @@ impl Queues {
         let outliving: Weak<Self> = Arc::downgrade(&queues);
         topics.set_outliving(outliving);
         Ok(queues)
+    }
+
+    pub(super) fn with(
+        (topics, groups): (&Arc<Topics>, &Arc<Groups>),
+        (producer, states): (Producer, StateLog),
+        (clock, away): (&Arc<dyn Clock>, Away),
+    ) -> Self {
+        Self {
+            topics: Arc::clone(topics),
+            groups: Arc::clone(groups),
+            transactions: None,
+            producer,
+            clock: Arc::clone(clock),
+            states,
+            ids: IdLog::new(Arc::clone(topics)),
+            slots: Mutex::default(),
+            in_use: Mutex::default(),
+            openings: AtomicU64::new(0),
+            owed: Mutex::default(),
+            gates: Mutex::default(),
+            letter_counts: Mutex::default(),
+            room: Watchers::default(),
+            tidying: Mutex::default(),
+            is_tidy_asked: AtomicBool::new(false),
+            skipped: Vec::new(),
+            away,
+        }
     }
 
     /// Writes durably what the open has cut.
@@ -184,6 +202,8 @@ impl Queues {
             return Ok(queue);
         }
         let settings = asked.or(&Settings::default())?;
+        self.check_asked(&settings)?;
+        let lock = self.take_over(&owner, &topic)?;
         let places = self.open_places(&owner, &topic, settings.start_from)?;
         let queue = Arc::new(Queue {
             queues: Arc::clone(self),
@@ -194,6 +214,7 @@ impl Queues {
             number: self.openings.fetch_add(1, Ordering::Relaxed) + 1,
             places,
             watchers: Watchers::default(),
+            _lock: lock,
         });
         in_use.insert(key, Arc::downgrade(&queue));
         Ok(queue)
@@ -238,7 +259,7 @@ impl Queues {
         let now = self.clock.now();
         let slot = Arc::new(Slot::new(name(owner, partition), start, now)?);
         self.states.write_snapshot(&slot, &mut slot.inner.lock(), now)?;
-        self.states.sync()?;
+        self.states.sync_of(&slot)?;
         let mut slots = self.slots.lock();
         Ok(Arc::clone(slots.entry(slot.name.clone()).or_insert(slot)))
     }
@@ -274,7 +295,7 @@ impl Queues {
     }
 
     /// The queues that somebody works on.
-    fn open_queues(&self) -> Vec<Arc<Queue>> {
+    pub(super) fn open_queues(&self) -> Vec<Arc<Queue>> {
         self.in_use.lock().values().filter_map(Weak::upgrade).collect()
     }
 
@@ -283,46 +304,6 @@ impl Queues {
         let queues = self.open_queues();
         queues.iter().filter(|queue| queue.topic.name() == topic).for_each(|queue| queue.watchers.raise());
         self.room.raise();
-    }
-
-    /// Forgets the states of topics that are gone. None can ever be another's: they go for their room alone, and what fails here
-    /// is done by the next call.
-    pub(crate) fn forget_deleted(&self) -> Result<()> {
-        self.ids.forget_deleted();
-        if self.slots.lock().is_empty() {
-            return Ok(());
-        }
-        let topics: std::collections::BTreeSet<_> = self.topics.all().iter().map(Topic::id).collect();
-        let gone: Vec<_> =
-            self.slots.lock().keys().filter(|name| !topics.contains(&name.topic)).cloned().collect();
-        self.forget(&gone)
-    }
-
-    /// Forgets everything of a group, durably.
-    pub(crate) fn delete(&self, group: &str) -> Result<()> {
-        let is_there =
-            |topic: &Topic| self.topics.get(topic.name()).is_ok_and(|found| found.id() == topic.id());
-        let is_in_use = |queue: &&Arc<Queue>| &*queue.group == group && is_there(&queue.topic);
-        if let Some(queue) = self.open_queues().iter().find(is_in_use) {
-            let topic = queue.topic.name();
-            let why = "has workers, or messages that they have taken,";
-            return Err(Error::invalid(format!("group {group:?} {why} on topic {topic:?}")));
-        }
-        let gone: Vec<_> =
-            self.slots.lock().keys().filter(|name| named(&name.owner).0 == group).cloned().collect();
-        self.forget(&gone)?;
-        // Where there is nothing left an earlier try may have failed at the sync.
-        self.states.sync()
-    }
-
-    fn forget(&self, gone: &[SlotName]) -> Result<()> {
-        self.states.delete(gone)?;
-        let mut slots = self.slots.lock();
-        gone.iter().for_each(|name| _ = slots.remove(name));
-        drop(slots);
-        let mut counts = self.letter_counts.lock();
-        gone.iter().for_each(|name| _ = counts.remove(name));
-        Ok(())
     }
 
     /// Makes the room of a queue: full segments that all have read go with the answer to their last record.

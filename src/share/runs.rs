@@ -27,6 +27,9 @@ pub(super) enum RunState {
     Acknowledged,
     /// Given up, or not there.
     Archived,
+    /// Given up in another process than the owner's, which cannot write its letter: to be handed out to nobody, and not done before the
+    /// owner has.
+    Owed,
 }
 
 impl RunState {
@@ -76,10 +79,11 @@ pub(super) struct Figures {
     pub(super) delayed: u64,
     pub(super) acquired: u64,
     pub(super) done: u64,
+    pub(super) owed: u64,
 }
 
 /// Runs that touch each other and are alike are one. No two share an offset.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Runs {
     by_first: BTreeMap<Offset, Run>,
     /// First offsets of those that are available, of suspects, and of those with a time, which comes first.
@@ -200,7 +204,7 @@ impl Runs {
             RunState::Delayed(until) | RunState::Acquired(Lock { until, .. }) => {
                 self.timers.insert((until, first));
             }
-            RunState::Blocked | RunState::Acknowledged | RunState::Archived => {}
+            RunState::Blocked | RunState::Acknowledged | RunState::Archived | RunState::Owed => {}
         }
         let figure = self.figure(run.state);
         *figure += length(first, run.last);
@@ -214,7 +218,7 @@ impl Runs {
             RunState::Delayed(until) | RunState::Acquired(Lock { until, .. }) => {
                 self.timers.remove(&(until, first));
             }
-            RunState::Blocked | RunState::Acknowledged | RunState::Archived => {}
+            RunState::Blocked | RunState::Acknowledged | RunState::Archived | RunState::Owed => {}
         }
         let figure = self.figure(run.state);
         *figure = figure.saturating_sub(length(first, run.last));
@@ -227,6 +231,7 @@ impl Runs {
             RunState::Delayed(_) => &mut self.figures.delayed,
             RunState::Acquired(_) => &mut self.figures.acquired,
             RunState::Acknowledged | RunState::Archived => &mut self.figures.done,
+            RunState::Owed => &mut self.figures.owed,
         }
     }
 }

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::io::Clock;
+use crate::io::{Clock, Directory};
 use crate::locks::Mutex;
 use crate::share::letter_count::{LetterCount, OpenMessages};
 use crate::share::queue::is_sent_to;
+use crate::share::queue_steps::Steps;
 use crate::share::queues::named;
 use crate::share::runs::length;
 use crate::share::share_partition::SharePartition;
-use crate::share::state_log::{AllFound, SlotName};
+use crate::share::state_log::{AllFound, Found, SlotName};
 use crate::share::stats::age_of;
-use crate::topic::{Partition, Replay, SHARE_STATE, Topics, unless_deleted};
+use crate::share::step_files;
+use crate::topic::{Partition, SHARE_STATE, Topics, unless_deleted};
 use crate::types::{Offset, Timestamp};
 
 /// So few offsets are looked at one by one: an end of a transaction is no message, and a queue that is done has none.
@@ -67,6 +69,8 @@ pub struct ReaderQueueStats {
 pub(crate) struct SeenQueues {
     topics: Arc<Topics>,
     clock: Arc<dyn Clock>,
+    /// Where other processes than the owner write what their queues do.
+    root: Directory,
     seen: Mutex<Seen>,
 }
 
@@ -81,20 +85,25 @@ struct Seen {
 }
 
 impl SeenQueues {
-    pub(crate) fn new(topics: Arc<Topics>, clock: Arc<dyn Clock>) -> Self {
-        Self { topics, clock, seen: Mutex::default() }
+    pub(crate) fn new(topics: Arc<Topics>, clock: Arc<dyn Clock>, root: Directory) -> Self {
+        Self { topics, clock, root, seen: Mutex::default() }
     }
 
     /// Figures of all queues whose topics are there, by topic and group. Reads what was written of states, and of letters, since the last look.
     pub(crate) fn stats(&self) -> Result<Vec<ReaderQueueStats>> {
         let mut seen = self.seen.lock();
         seen.states.drop_new();
+        // First: what is taken out of there meanwhile was put into the topic before.
+        let steps = self.steps()?;
         match self.topics.get(SHARE_STATE.name) {
             Ok(topic) => seen.read_on(&topic.partition(0)?)?,
             Err(Error::UnknownTopic { .. }) => *seen = Seen::default(),
             Err(error) => return Err(error),
         }
         let Seen { states, letters, .. } = &mut *seen;
+        for (name, of) in &steps.0 {
+            states.0.entry(name.clone()).or_insert_with(|| Found::new(of.beginning()));
+        }
         letters.retain(|name, _| states.0.contains_key(name));
         let mut all: BTreeMap<(String, String), ReaderQueueStats> = BTreeMap::new();
         for topic in self.topics.all() {
@@ -109,13 +118,24 @@ impl SeenQueues {
                         letters_of: letters_of.map(str::to_owned),
                         ..ReaderQueueStats::default()
                     });
-                    let of = (name, state, &mut *letters);
+                    let mut over = steps.0.get(name).map(|of| of.over(state));
+                    let of = (name, over.as_mut().unwrap_or(state), &mut *letters);
                     let added = add(stats, of, (&partition, self.clock.now()));
                     unless_deleted(added).unwrap_or(Ok(()))?;
                 }
             }
         }
         Ok(all.into_values().collect())
+    }
+
+    /// What is not folded.
+    fn steps(&self) -> Result<Steps> {
+        let mut steps = Steps::default();
+        for name in step_files::list(&self.root)? {
+            let found = step_files::read(&self.root, &name)?;
+            found.into_iter().for_each(|found| steps.0.extend(found.steps.0));
+        }
+        Ok(steps)
     }
 }
 
@@ -127,18 +147,8 @@ impl Seen {
         if self.of != of {
             *self = Self { of, letters: std::mem::take(&mut self.letters), ..Self::default() };
         }
-        let mut reader = partition.walk(self.next..Offset::MAX)?;
-        loop {
-            let records = reader.fetch()?;
-            if records.is_empty() {
-                return Ok(());
-            }
-            for record in &records {
-                // What is not understood counts for nothing: the owner names it.
-                drop(self.states.replay(record.key().unwrap_or_default(), record.value()));
-            }
-            self.next = reader.position();
-        }
+        self.next = self.states.read_on(partition, self.next)?;
+        Ok(())
     }
 }
 

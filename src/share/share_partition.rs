@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use crate::format::{DeliveryState, StateBatch};
 use crate::share::lanes::{Fresh, Lanes, MOST_IN_LANES};
-use crate::share::runs::{Figures, Lock, RunState, Runs, Span, length};
+use crate::share::runs::{Figures, Lock, Run, RunState, Runs, Span, length};
 use crate::share::selection::{Selection, is_doubtful};
 use crate::types::{Offset, Timestamp};
 
@@ -14,12 +14,12 @@ pub(super) const MOST_RUNS: usize = 65_536;
 /// The records from `start` to `end`: those below are done, those above were never handed out.
 ///
 /// Of each record between, one run says what it does. What is done at `start` moves it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct SharePartition {
     start: Offset,
     end: Offset,
     /// What was passed over from here on is not stored.
-    noted: Offset,
+    pub(super) noted: Offset,
     pub(super) runs: Runs,
     /// Where order is kept by key.
     lanes: Option<Lanes>,
@@ -169,7 +169,7 @@ impl SharePartition {
     }
 
     /// What lies below `end` and was never looked at is waiting.
-    fn reach(&mut self, end: Offset) {
+    pub(super) fn reach(&mut self, end: Offset) {
         if end > self.end {
             self.runs.set(self.end, end - 1, (RunState::Available, 0));
             self.end = end;
@@ -344,9 +344,10 @@ impl SharePartition {
         done
     }
 
-    /// Everything that is not done, in order.
+    /// Everything that is not done, nor given up, in order.
     pub(super) fn open_spans(&self) -> VecDeque<Span> {
-        let open = self.runs.iter().filter(|(_, run)| !run.state.is_final());
+        let is_open = |run: &Run| !run.state.is_final() && run.state != RunState::Owed;
+        let open = self.runs.iter().filter(|(_, run)| is_open(run));
         open.map(|(first, run)| Span { first, last: run.last, count: run.count }).collect()
     }
 
@@ -376,11 +377,11 @@ impl SharePartition {
         self.runs.set(first, last, (RunState::Available, count));
     }
 
-    fn forget_suspect(&mut self, first: Offset, last: Offset) {
+    pub(super) fn forget_suspect(&mut self, first: Offset, last: Offset) {
         self.suspect = self.suspect.filter(|(offset, _)| !(first..=last).contains(offset));
     }
 
-    fn leave_lanes(&mut self, first: Offset, last: Offset) {
+    pub(super) fn leave_lanes(&mut self, first: Offset, last: Offset) {
         let Some(lanes) = &mut self.lanes else { return };
         for next in lanes.leave(first, last) {
             if let Some((_, run)) = self.runs.at(next).filter(|(_, run)| run.state == RunState::Blocked) {

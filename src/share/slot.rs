@@ -23,6 +23,8 @@ pub(super) struct Slot {
     pub(super) name: SlotName,
     pub(super) snapshot_key: Vec<u8>,
     pub(super) update_key: Vec<u8>,
+    /// The file of its queue's steps.
+    pub(super) steps: String,
     pub(super) inner: Mutex<SlotInner>,
 }
 
@@ -36,6 +38,8 @@ pub(super) struct SlotInner {
     pub(super) again: Option<Reader>,
     /// Which opening of the queue has looked through it.
     pub(super) prepared_for: u64,
+    /// Of an owner elsewhere, at the last look.
+    pub(super) seen_life: Option<u64>,
     pub(super) counters: Counters,
     /// Working memory of whoever has the lock.
     pub(super) batches: Vec<StateBatch>,
@@ -98,11 +102,13 @@ impl Slot {
             reader: None,
             again: None,
             prepared_for: 0,
+            seen_life: None,
             counters,
             batches: Vec::new(),
             encoded: Vec::new(),
         };
-        Ok(Self { name, snapshot_key, update_key, inner: Mutex::new(inner) })
+        let steps = name.steps();
+        Ok(Self { name, snapshot_key, update_key, steps, inner: Mutex::new(inner) })
     }
 }
 

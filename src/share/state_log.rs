@@ -10,6 +10,7 @@ use crate::log::SkippedRecord;
 use crate::share::queues::named;
 use crate::share::share_partition::SharePartition;
 use crate::share::slot::{Slot, SlotInner};
+use crate::share::step_files::{StepFiles, file_of};
 use crate::topic::{Entry, Ledger, Partition, Replay, SHARE_STATE, Topics};
 use crate::types::{Offset, Timestamp, TopicPartition};
 
@@ -35,6 +36,8 @@ const KEPT_BYTES: usize = 4 << 10;
 pub(super) struct StateLog {
     pub(super) topics: Arc<Topics>,
     ledger: Ledger,
+    /// Where they are written in a process that does not own the store.
+    pub(super) files: Option<Arc<StepFiles>>,
     /// Where it ended when it was last asked whether there is much to delete.
     pub(super) looked_at: AtomicI64,
 }
@@ -47,6 +50,13 @@ pub(super) struct Found {
     pub(super) create_time: Timestamp,
     /// Some of what was written of it nobody can decide in this life.
     is_undecided: bool,
+}
+
+impl Found {
+    /// One of which nothing is written there.
+    pub(super) fn new(state: SharePartition) -> Self {
+        Self { state, epoch: NOT_WRITTEN, create_time: 0, is_undecided: false }
+    }
 }
 
 /// All states.
@@ -62,6 +72,11 @@ impl SlotName {
         Ok(bytes)
     }
 
+    /// The file of the queue's steps.
+    pub(super) fn steps(&self) -> String {
+        file_of(self.topic, &self.owner)
+    }
+
     pub(super) fn keys(&self) -> Result<(Vec<u8>, Vec<u8>)> {
         Ok((self.key(ShareKind::Snapshot)?, self.key(ShareKind::Update)?))
     }
@@ -74,7 +89,7 @@ fn unencodable(malformed: Malformed) -> Error {
 impl StateLog {
     pub(super) fn new(topics: Arc<Topics>) -> Self {
         let ledger = Ledger::new(Arc::clone(&topics), &SHARE_STATE);
-        Self { topics, ledger, looked_at: AtomicI64::new(0) }
+        Self { topics, ledger, files: None, looked_at: AtomicI64::new(0) }
     }
 
     /// All states there are, and the records that are not understood.
@@ -98,6 +113,14 @@ impl StateLog {
         self.ledger.sync()
     }
 
+    /// The same of one state.
+    pub(super) fn sync_of(&self, slot: &Slot) -> Result<()> {
+        match &self.files {
+            Some(files) => files.sync(&slot.steps),
+            None => self.sync(),
+        }
+    }
+
     /// Writes what is about to become of some records, before it does.
     pub(super) fn write(
         &self,
@@ -107,6 +130,9 @@ impl StateLog {
     ) -> Result<()> {
         if batches.is_empty() {
             return Ok(());
+        }
+        if let Some(files) = &self.files {
+            return files.write(slot, inner, batches);
         }
         let mut value = std::mem::take(&mut inner.encoded);
         value.clear();
@@ -148,6 +174,24 @@ impl StateLog {
         Ok(accounts)
     }
 
+    /// Writes what steps of another process have made of some records.
+    pub(super) fn write_folded(
+        &self,
+        slot: &Slot,
+        inner: &mut SlotInner,
+        (update, now): (ShareUpdate, Timestamp),
+    ) -> Result<()> {
+        if self.is_snapshot_due(&inner.accounts) {
+            self.write_snapshot(slot, inner, now)?;
+        }
+        let mut value = Vec::new();
+        let update = ShareUpdate { epoch: inner.accounts.epoch, ..update };
+        update.encode(&mut value).map_err(unencodable)?;
+        self.ledger.append_one(&slot.update_key, &value)?;
+        inner.accounts.update_bytes += value.len() + slot.update_key.len();
+        Ok(())
+    }
+
     fn is_snapshot_due(&self, accounts: &Accounts) -> bool {
         let most = UPDATES_BEFORE_SNAPSHOT.max(accounts.snapshot_bytes.saturating_mul(2));
         if !accounts.is_written {
@@ -185,6 +229,9 @@ impl StateLog {
 
     /// Writes all of a state.
     pub(super) fn write_snapshot(&self, slot: &Slot, inner: &mut SlotInner, now: Timestamp) -> Result<()> {
+        if let Some(files) = &self.files {
+            return files.write_beginning(slot, inner);
+        }
         let mut accounts = inner.accounts;
         let entry = self.snapshot_entry(slot, inner, (&mut accounts, now))?;
         self.ledger.append(&[entry], |_| {})?;
@@ -283,12 +330,8 @@ impl AllFound {
         let owners: BTreeSet<_> =
             all.filter(|name| named(&name.owner).1.is_none()).map(|name| Arc::clone(&name.owner)).collect();
         for owner in owners {
-            self.0.entry(SlotName { topic, partition, owner }).or_insert_with(|| Found {
-                state: SharePartition::new(start),
-                epoch: NOT_WRITTEN,
-                create_time: 0,
-                is_undecided: false,
-            });
+            let new = || Found::new(SharePartition::new(start));
+            self.0.entry(SlotName { topic, partition, owner }).or_insert_with(new);
         }
     }
 

@@ -12,7 +12,10 @@ use crate::share::slot::Slot;
 use crate::topic::{Partition, unless_deleted};
 use crate::types::{Offset, Timestamp};
 
-/// A queue at one moment. Offsets without a record count as messages until a worker has come to them, but not among dead letters: of
+/// A queue at one moment. Of one that another process has, as far as that was taken over: what is out or delayed there waits, and what is handed out and answered there is
+/// in none of the counts.
+///
+/// Offsets without a record count as messages until a worker has come to them, but not among dead letters: of
 /// those each is read once for these figures.
 ///
 /// ```

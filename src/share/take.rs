@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::Deadline;
 use crate::log::{MOST_LOOKS, Signal};
 use crate::share::message::Messages;
@@ -95,6 +95,10 @@ impl Worker {
     /// # Errors
     /// As [`next`](Self::next).
     pub fn poll_take(&mut self, most: usize, context: &mut Context<'_>) -> Poll<Result<Messages>> {
+        if self.queues.is_away() {
+            let why = "a task that takes messages is woken by the process that owns the store: elsewhere a thread takes them";
+            return Poll::Ready(Err(Error::invalid(why)));
+        }
         for _ in 0..MOST_LOOKS {
             // Read before looking: whatever comes after this look makes the signal ready below, or wakes the task.
             let seen = self.signal.raised();

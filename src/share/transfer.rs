@@ -1,5 +1,6 @@
 //! Records of a step enter another, or their topics: each time in one transaction with where the step is then.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -9,7 +10,7 @@ use crate::share::holds::Holds;
 use crate::share::steps::{Leaving, Step};
 use crate::topic::{MESSAGE_IDS, OwnedRecord, Partition, TRANSACTIONS};
 use crate::transaction::{Transaction, TransactionBuilder};
-use crate::types::{Record, Timestamp};
+use crate::types::{Offset, Record, Timestamp};
 
 const NAME: &str = "annals.schedule";
 
@@ -54,7 +55,7 @@ impl Holds {
                 Err(error) => return Err(error),
             }
         }
-        self.commit(tx, group, (step, leaving))?;
+        self.commit(tx, group, (step, &ranges_of(leaving)))?;
         entered.into_iter().for_each(|(step, at)| self.wake_at(step, at));
         Ok(())
     }
@@ -69,7 +70,7 @@ impl Holds {
         let wait = now.saturating_sub(Held::of(leaving.record).at).clamp(1000, 3_600_000);
         let mut tx = self.transaction(NAME).begin()?;
         let (number, at) = self.hold_again(&mut tx, leaving.record, (wait, now))?;
-        self.commit(tx, group, (step, std::slice::from_ref(leaving)))?;
+        self.commit(tx, group, (step, std::slice::from_ref(&leaving.range)))?;
         self.wake_at(number, at);
         Ok(())
     }
@@ -108,14 +109,19 @@ impl Holds {
         TransactionBuilder::new(&self.transactions, self.producer.clone(), name).without_waiting()
     }
 
+    /// A step goes on behind offsets that hold nothing any more.
+    pub(super) fn leave(&self, group: &Arc<Group>, step: &mut Step, emptied: Range<Offset>) -> Result<()> {
+        let tx = self.transaction(NAME).begin()?;
+        self.commit(tx, group, (step, &[emptied]))
+    }
+
     fn commit(
         &self,
         mut tx: Transaction,
         group: &Arc<Group>,
-        (step, leaving): (&mut Step, &[Leaving<'_>]),
+        (step, ranges): (&mut Step, &[Range<Offset>]),
     ) -> Result<()> {
-        let ranges: Vec<_> = leaving.iter().map(|one| one.range.clone()).collect();
-        let moved = step.moved.with(&ranges);
+        let moved = step.moved.with(ranges);
         let Some(text) = moved.text() else {
             let why = "it has passed over as many records as it can remember";
             return Err(Error::invalid(format!("{}: {why}", step.partition.topic_partition())));
@@ -129,4 +135,8 @@ impl Holds {
         step.moved = moved;
         Ok(())
     }
+}
+
+fn ranges_of(leaving: &[Leaving<'_>]) -> Vec<Range<Offset>> {
+    leaving.iter().map(|one| one.range.clone()).collect()
 }

@@ -89,8 +89,8 @@ impl<'a> BackupBuilder<'a> {
     /// As [`Store::backup`].
     pub fn run(mut self, directory: impl AsRef<Path>) -> Result<BackupReport> {
         let _work = self.store.work()?;
-        // What consumers in other processes have committed before this call is to be in it.
-        self.store.fold_commits()?;
+        // What consumers and workers in other processes have done before this call is to be in it.
+        self.store.fold()?;
         let making = Making { topics: self.store.shared_topics(), clock: self.store.clock() };
         making.run(directory.as_ref(), &mut self.options)
     }

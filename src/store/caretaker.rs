@@ -40,7 +40,11 @@ impl Caretaker {
         // It is tried again in every round, and is a matter of space alone.
         let (tidied, run) = (caught(|| self.queues.tidy()), caught(|| self.holds.run_due()));
         let dropped = caught(|| self.holds.drop_all_moved());
-        let mut first = tidied.and(run).and(dropped).and(caught(|| self.groups.fold()));
+        let mut first = tidied
+            .and(run)
+            .and(dropped)
+            .and(caught(|| self.groups.fold()))
+            .and(caught(|| self.queues.fold()));
         first = first.and(self.remove_leftovers());
         for topic in self.topics.all() {
             let kept = self.keep_ids(&topic);
@@ -116,6 +120,7 @@ impl Caretaker {
     /// Rolls segments that have become too old without an append, then removes what each topic does not keep. Partitions
     /// that lost nothing are not reported. The first failure is returned; the other partitions are done all the same.
     pub(super) fn apply_retention(&self) -> Result<Vec<RetentionReport>> {
+        drop(self.queues.fold());
         let outcomes: Vec<_> = self.topics.all().iter().flat_map(|topic| self.retain_all(topic)).collect();
         let reports: Result<Vec<_>> = outcomes.into_iter().filter_map(unless_deleted).collect();
         Ok(reports?
@@ -146,6 +151,8 @@ impl Caretaker {
     }
 
     pub(super) fn stats(&self, open_transactions: Vec<TransactionStats>) -> Result<StoreStats> {
+        // What cannot be taken over now is as it was taken over last; the next round of maintenance reports why.
+        drop(self.queues.fold());
         let topics = self.topics.all();
         let topics =
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<Vec<_>>>()?;

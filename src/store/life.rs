@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::ThreadId;
 
 use crate::error::{Error, Result};
-use crate::io::{DirectoryLock, Process};
+use crate::io::{DirectoryLock, Process, caught};
 use crate::locks::{Condvar, Mutex};
 
 /// Where a store is in its life.
@@ -183,7 +183,8 @@ impl Life {
                 }
             }
         };
-        let outcome = close();
+        // Whoever waits for it is not to wait for ever.
+        let outcome = caught(close);
         *self.stage.lock() = Stage::Closed(outcome.clone());
         self.changed.notify_all();
         drop(lease);

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::backup::refuse_unfinished;
 use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
 use crate::group::{CommittedOffset, Groups, OffsetReset, Spool, SpoolRole};
@@ -12,14 +13,14 @@ use crate::io::{Clock, Directory, DirectoryLock};
 use crate::live::{Guest, OwnerState};
 use crate::log::RecoveryReport;
 use crate::segment::ReadMode;
-use crate::share::SeenQueues;
+use crate::share::{QueueBuilder, Queues, SeenQueues, StepFiles, Worker};
 use crate::store::builder::StoreBuilder;
 use crate::store::stats::{GroupStats, ReaderStats, group_stats};
 use crate::topic::{TopicContext, TopicView, Topics, unless_deleted};
 use crate::transaction::{LeftJudge, ReaderTransactionStats, judge_in_memory, seen_transactions};
 use crate::types::TopicPartition;
 
-/// A store that this process only reads. [`Store::open_read_only`](crate::Store::open_read_only) makes one of a store that nobody
+/// A store that this process only reads, but for what its [groups](Self::consumer) and [queues](Self::queue) commit and answer. [`Store::open_read_only`](crate::Store::open_read_only) makes one of a store that nobody
 /// writes, [`attach`](Self::attach) one of a store that another process writes. Cheap to clone; used from many threads at once.
 ///
 /// Opened read-only, nothing is written, neither a byte nor a name: it works on media that cannot be written to. What an open for writing would set
@@ -51,7 +52,8 @@ struct Inner {
     root: Directory,
     topics: Arc<Topics>,
     groups: Arc<Groups>,
-    queues: SeenQueues,
+    queues: Arc<Queues>,
+    seen_queues: SeenQueues,
     clock: Arc<dyn Clock>,
     recovery: Vec<RecoveryReport>,
     /// Held for its drop, after the topics are closed.
@@ -75,6 +77,7 @@ impl StoreReader {
             }
             held => held,
         };
+        refuse_unfinished(&root)?;
         if lock.is_none() {
             // Nothing keeps a writer away, who may cut a file under its map.
             builder.read_mode = ReadMode::Positional;
@@ -90,8 +93,10 @@ impl StoreReader {
             report.failure = report.failure.take().or_else(|| groups.unreadable().cloned());
         });
         let clock = builder.clock;
-        let queues = SeenQueues::new(Arc::clone(&topics), Arc::clone(&clock));
-        let inner = Inner { root, topics, groups, queues, clock, recovery, lock, guest: None };
+        let queues = Queues::attach((&topics, &groups), &clock, None);
+        let seen_queues = SeenQueues::new(Arc::clone(&topics), Arc::clone(&clock), root.clone());
+        let guest = None;
+        let inner = Inner { root, topics, groups, queues, seen_queues, clock, recovery, lock, guest };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -132,13 +137,15 @@ impl StoreReader {
             return Err(Error::StoreInUse { path: root.path().to_path_buf(), pid: guest.pid() });
         }
         let spool = Spool::new(root.clone(), Some(guest.locks()), SpoolRole::Guest);
+        let steps = StepFiles::new(root.clone(), Some(guest.locks()));
         let root = root.read_only();
         let topics = Topics::attach(root.clone(), context(builder), &guest, Arc::new(LeftJudge::default()))?;
         let groups = Groups::attach(Arc::clone(&topics), Arc::clone(&builder.clock), spool)?;
         let clock = Arc::clone(&builder.clock);
-        let queues = SeenQueues::new(Arc::clone(&topics), Arc::clone(&clock));
+        let queues = Queues::attach((&topics, &groups), &clock, Some((steps, Arc::clone(&guest))));
+        let seen_queues = SeenQueues::new(Arc::clone(&topics), Arc::clone(&clock), root.clone());
         let (recovery, guest) = (Vec::new(), Some(guest));
-        let inner = Inner { root, topics, groups, queues, clock, recovery, lock: None, guest };
+        let inner = Inner { root, topics, groups, queues, seen_queues, clock, recovery, lock: None, guest };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -264,6 +271,45 @@ impl StoreReader {
         self.consumer_builder().group(group).build()
     }
 
+    /// A worker of a queue, with the default settings: [`queue_builder`](Self::queue_builder).
+    ///
+    /// # Errors
+    /// As of a builder's [`build`](QueueBuilder::build).
+    pub fn queue(&self, topic: &str, group: &str) -> Result<Worker> {
+        self.queue_builder(topic, group).build()
+    }
+
+    /// A worker of a queue in this process, whether the owner of the store lives or not. The workers of a queue are all in one process at a
+    /// time: [`GroupInUse`](Error::GroupInUse) while another has workers of it, or messages that they have taken. Counts and answers survive what they
+    /// survive at home, and reach the owner, also one that comes later. A dead letter is the owner's to write: it is there once that has taken over
+    /// what was done here, and until then the message is with nobody. `docs/processes.md` says what is promised.
+    ///
+    /// [`Transaction::ack`](crate::Transaction::ack) refuses messages that were taken here, as [`Worker::next`] and
+    /// [`poll_take`](Worker::poll_take) do to take some and [`build`](QueueBuilder::build) with
+    /// [`count_in_memory`](QueueBuilder::count_in_memory), all with [`InvalidArgument`](Error::InvalidArgument). For a store that was opened read-only
+    /// `build` is refused with [`InvalidConfig`](Error::InvalidConfig).
+    ///
+    /// ```
+    /// # use annals::{Record, Store, StoreReader, TopicConfig};
+    /// # use std::time::Duration;
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Store::open(dir.path())?; // in one process
+    /// # store.create_topic("orders", TopicConfig::new())?;
+    /// store.producer().send(Record::to("orders").value("2 apples"))?;
+    ///
+    /// let shop = StoreReader::attach(dir.path())?; // in another one
+    /// let mut worker = shop.queue_builder("orders", "shipping").delivery_limit(3).build()?;
+    /// for message in worker.take(32, Duration::from_millis(500))? {
+    ///     message.ack()?; // never again to anybody of this group
+    /// }
+    /// drop(worker);
+    /// assert!(store.queue("orders", "shipping")?.take(1, Duration::ZERO)?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn queue_builder(&self, topic: &str, group: &str) -> QueueBuilder {
+        QueueBuilder::new(Arc::clone(&self.inner.queues), topic, group)
+    }
+
     /// Figures of all topics, groups and queues. The first call reads all that is written of queues' states, up to some segments of 16 MiB, and all
     /// dead letters; later ones what has come since.
     ///
@@ -274,7 +320,7 @@ impl StoreReader {
         let topics =
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<_>>()?;
         let groups = self.groups().into_iter().map(|name| group_stats(&self.inner.groups, name)).collect();
-        Ok(ReaderStats { topics, groups, queues: self.inner.queues.stats()? })
+        Ok(ReaderStats { topics, groups, queues: self.inner.seen_queues.stats()? })
     }
 
     /// The transactions of which some is written and whose ends are not, by producer: those under way in the process that writes, or those that
@@ -311,6 +357,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Nobody looks for a file by its name once others may write: what was fetched stays readable.
         self.topics.leave();
+        self.queues.leave();
         // Its threads have nobody to wake any more.
         self.topics.agenda().stop_tasks();
         drop(self.lock.take());

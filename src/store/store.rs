@@ -14,7 +14,7 @@ use crate::io::{Clock, Directory, caught};
 use crate::live::Owner;
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::ProducerBuilder;
-use crate::share::{Holds, Queues};
+use crate::share::{Holds, Queues, StepFiles};
 use crate::store::builder::{LiveReaders, Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
 use crate::store::failures::Failures;
@@ -104,7 +104,8 @@ impl Store {
     /// What it costs, and what it finds, is as with [`open`](Self::open); what that one would set right is judged in memory.
     ///
     /// # Errors
-    /// [`StoreInUse`](crate::Error::StoreInUse) when a process writes to it. [`Io`](crate::Error::Io) also when there is no store in the
+    /// [`StoreInUse`](crate::Error::StoreInUse) when a process writes to it. [`Backup`](crate::Error::Backup) where a backup or a
+    /// restore was cut off; one that is whole can be read. [`Io`](crate::Error::Io) also when there is no store in the
     /// directory; otherwise as [`open`](Self::open).
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<StoreReader> {
         Self::builder(path).open_read_only()
@@ -141,6 +142,9 @@ impl Store {
         let producer = ProducerBuilder::new(Arc::clone(&topics)).build_default();
         let clock = &builder.clock;
         let queues = Queues::open((&topics, &groups), (&transactions, producer.clone()), clock)?;
+        // Whether others can look or not: they may have worked and committed in an earlier life.
+        let locks = owner.as_ref().map(|owner| owner.locks());
+        queues.steps_in(StepFiles::new(root.clone(), locks));
         let holds = Holds::open((&topics, &groups), (&transactions, producer), (clock, &agenda));
         groups.write_what_cannot_wait()?;
         let care = Caretaker {
@@ -162,19 +166,8 @@ impl Store {
             drop(life.close(|| Ok(())));
             return Err(error);
         }
-        // From here on nothing refuses the open: what follows changes files, and is done later where it fails.
-        drop(topics.clear_leftovers());
-        drop(transactions.write_owed());
-        drop(groups.write_owed());
-        drop(queues.write_owed());
-        let recovery = recovery_of(&topics, &groups, &queues);
-        // Whether others can look or not: they may have committed in an earlier life.
-        let locks = owner.as_ref().map(|owner| owner.locks());
-        groups.spool_in(Spool::new(root.clone(), locks, SpoolRole::Owner));
-        // What other processes have committed meanwhile. Where it cannot be written now it is before a group is used.
-        drop(groups.fold());
-        owner.iter().for_each(|owner| owner.opened());
-        let inner = Inner {
+        // From here on nothing refuses the open, and its drop closes the store: what a panic of a clock or of files leaves has threads.
+        let mut inner = Inner {
             root,
             topics,
             groups,
@@ -184,12 +177,13 @@ impl Store {
             care,
             agenda,
             _teller: teller,
-            recovery,
+            recovery: Vec::new(),
             owner,
             life,
             #[cfg(feature = "metrics")]
             reported: Reported::default(),
         };
+        inner.take_up();
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -254,9 +248,9 @@ impl Store {
         &self.inner.care.clock
     }
 
-    /// Takes over what consumers in other processes have committed.
-    pub(super) fn fold_commits(&self) -> Result<()> {
-        self.inner.groups.fold()
+    /// Takes over what consumers and workers in other processes have done.
+    pub(super) fn fold(&self) -> Result<()> {
+        self.inner.groups.fold().and(self.inner.queues.fold())
     }
 
     pub(super) fn shared_topics(&self) -> &Arc<Topics> {
@@ -361,6 +355,22 @@ fn note_recovered(report: &RecoveryReport, figures: &Figures) {
 }
 
 impl Inner {
+    /// Does what an earlier life has left. It changes files, and is done later where it fails.
+    fn take_up(&mut self) {
+        drop(self.topics.clear_leftovers());
+        drop(self.transactions.write_owed());
+        drop(self.groups.write_owed());
+        drop(self.queues.write_owed());
+        self.recovery = recovery_of(&self.topics, &self.groups, &self.queues);
+        // Whether others can look or not: they may have committed in an earlier life.
+        let locks = self.owner.as_ref().map(|owner| owner.locks());
+        self.groups.spool_in(Spool::new(self.root.clone(), locks, SpoolRole::Owner));
+        // What other processes have committed meanwhile. Where it cannot be written now it is before a group is used.
+        drop(self.groups.fold());
+        drop(self.queues.fold());
+        self.owner.iter().for_each(|owner| owner.opened());
+    }
+
     fn close(&self) -> Result<()> {
         self.life.close(|| {
             self.agenda.stop();
@@ -370,6 +380,7 @@ impl Inner {
             drop(caught(|| self.queues.close()));
             let closed = caught(|| self.topics.close());
             self.agenda.stop_tasks();
+            self.queues.leave();
             self.owner.iter().for_each(|owner| owner.close());
             closed
         })

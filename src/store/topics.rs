@@ -1,6 +1,7 @@
 //! The store's topics: created, adopted, altered, deleted.
 
 use crate::error::{Error, Result};
+use crate::io::caught;
 use crate::store::store::Store;
 use crate::topic::{Adoption, LogSource, Topic, TopicConfig, refuse_change};
 
@@ -10,7 +11,8 @@ impl Store {
     /// # Errors
     /// [`TopicExists`](Error::TopicExists), also for a name that differs only in `.` and `_`;
     /// [`InvalidName`](Error::InvalidName): 1 to 249 of `[A-Za-z0-9._-]`, not `.` or `..`;
-    /// [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). Nothing was created. [`Poisoned`](Error::Poisoned) of the list of topics,
+    /// [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). [`Corrupt`](Error::Corrupt) where there are records under that name that the
+    /// list of topics does not name and that nobody deleted, as [`recovery`](Self::recovery) tells. Nothing was created. [`Poisoned`](Error::Poisoned) of the list of topics,
     /// which could not be synced: whether it was shows when the store is opened again.
     pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
@@ -42,6 +44,7 @@ impl Store {
         let _work = self.work()?;
         let asked: Vec<_> = topics.into_iter().collect();
         asked.iter().try_for_each(|(name, _)| refuse_change(name.as_ref()))?;
+        self.inner.groups.write_what_cannot_wait()?;
         let asked: Vec<_> = asked.iter().map(|(name, config)| (name.as_ref(), config)).collect();
         let topics = self.inner.topics.create_all(&asked)?;
         topics.iter().for_each(|topic| self.topic_changed(topic.name()));
@@ -158,10 +161,10 @@ impl Store {
         // Also after a failure, which may have come when the topic was gone already.
         self.topic_changed(name);
         // What a queue had of it is no other topic's; what fails here is done by the next deletion.
-        drop(self.inner.queues.forget_deleted());
+        drop(caught(|| self.inner.queues.forget_deleted()));
         deleted?;
         // It is gone. What cannot be taken back of what groups have committed for it is owed, and holds for no other topic.
-        drop(self.inner.groups.forget_deleted(name));
+        drop(caught(|| self.inner.groups.forget_deleted(name)));
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::Catalog;
-use crate::io::{Directory, PublishFailure};
+use crate::io::{Directory, PublishFailure, caught};
 use crate::live::Owner;
 
 /// Its name in the store's directory.
@@ -51,12 +51,12 @@ impl CatalogFile {
     }
 
     /// The files of deleted topics are gone, durably: the list forgets them at once, or files that somebody puts back would
-    /// pass for what a deletion has left. Should that fail, the next change does it, or the close.
+    /// pass for what a deletion has left. Should that fail, or panic, the next change does it, or the close.
     pub(super) fn forget_deleted(&mut self, topics: impl IntoIterator<Item = u128>) {
         self.gone.extend(topics);
         if !self.gone.is_empty() {
             // The deletion itself is done.
-            drop(self.change(|_| {}));
+            drop(caught(|| self.change(|_| {})));
         }
     }
 
@@ -70,8 +70,8 @@ impl CatalogFile {
         self.refusal.get_or_insert(reason);
     }
 
-    /// Stores a changed catalog, durably and all or nothing. After a failed sync, or a rename that failed otherwise than by a refusal,
-    /// nobody knows which catalog a crash would leave: then it is [`Poisoned`](Error::Poisoned) until it is read again.
+    /// Stores a changed catalog, durably and all or nothing. After a failed sync, a rename that failed otherwise than by a refusal, or a
+    /// panic in one of these, nobody knows which catalog a crash would leave: then it is [`Poisoned`](Error::Poisoned) until it is read again.
     pub(super) fn change(&mut self, change: impl FnOnce(&mut Catalog)) -> Result<()> {
         self.check()?;
         let mut catalog = self.catalog.clone();
@@ -82,7 +82,10 @@ impl CatalogFile {
             return Err(Error::invalid("the store would have more topics than its list can hold"));
         }
         self.root.prepare(CATALOG_FILE, &bytes)?;
-        self.root.publish(CATALOG_FILE).map_err(|failure| match failure {
+        // An error, so that whoever asked for the change goes by it: what was deleted on the disk must not go on in memory.
+        let published = caught(|| Ok(self.root.publish(CATALOG_FILE)));
+        let published = published.unwrap_or_else(|panic| Err(PublishFailure::Unknown(panic)));
+        published.map_err(|failure| match failure {
             PublishFailure::Refused(error) => error,
             PublishFailure::Unknown(error) => {
                 let poisoned = Error::Poisoned { partition: None, cause: Arc::new(error) };

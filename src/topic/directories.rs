@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic, Identity, parse_partition_dir_name, partition_dir_name};
-use crate::io::{Directory, EntryKind};
+use crate::io::{Directory, EntryKind, caught};
 use crate::log::{Log, RecoveryReport};
 use crate::topic::catalog_file::CATALOG_FILE;
 use crate::topic::internal::InternalTopic;
@@ -60,26 +60,33 @@ impl Topics {
         let mut catalog = self.catalog.lock();
         let mut gone = catalog.catalog().deleted.clone();
         for Unlisted { directory, topic_partition } in unlisted(&self.root, catalog.catalog())? {
-            if check_removable(&directory, catalog.catalog(), &self.root).is_err() {
-                // Named when the list was read.
-                continue;
+            let identity = match Log::identity_in(&directory) {
+                Ok(identity) => identity,
+                Err(error) => {
+                    // It may be of any of them.
+                    gone.clear();
+                    self.note_unremoved(topic_partition, error);
+                    continue;
+                }
+            };
+            if let Err(error) = remove_if_ours(&directory, catalog.catalog(), &self.root) {
+                identity.iter().for_each(|identity| _ = gone.remove(&identity.topic));
+                self.note_unremoved(topic_partition, error);
             }
-            let identity = Log::identity_in(&directory);
-            let outcome = remove_if_ours(&directory, catalog.catalog(), &self.root);
-            let Err(error) = identity.as_ref().map_err(Error::clone).and(outcome) else { continue };
-            match identity {
-                Ok(Some(identity)) => _ = gone.remove(&identity.topic),
-                Ok(None) => {}
-                // It may be of any of them.
-                Err(_) => gone.clear(),
-            }
-            self.note_recovery(RecoveryReport::failed(topic_partition, error));
         }
         if !gone.is_empty() {
             self.root.sync()?;
         }
         catalog.forget_deleted(gone);
         Ok(())
+    }
+
+    /// What is wrong with it may have been named when the list was read.
+    fn note_unremoved(&self, topic_partition: TopicPartition, error: Error) {
+        let is_named = |one: &RecoveryReport| one.topic_partition == topic_partition && one.failure.is_some();
+        if !self.recovery().iter().any(is_named) {
+            self.note_recovery(RecoveryReport::failed(topic_partition, error));
+        }
     }
 
     /// The directories of a deleted topic, which could not be removed.
@@ -100,7 +107,7 @@ impl Topics {
         }
         let left: Vec<_> = self.leftovers.lock().values().cloned().collect();
         let mut remove = |Leftover { name, topic, partitions }: Leftover| {
-            let removed = self.remove_partitions(&name, (topic, partitions), catalog.catalog());
+            let removed = caught(|| self.remove_partitions(&name, (topic, partitions), catalog.catalog()));
             if removed.is_ok() {
                 self.leftovers.lock().remove(&topic.topic);
                 catalog.forget_deleted([topic.topic]);

@@ -109,6 +109,11 @@ impl Partition {
         self.log.durable()
     }
 
+    /// Whether what stands there survives a power cut, with the rest of its transaction.
+    pub(crate) fn is_safe(&self, offset: Offset) -> bool {
+        offset < self.log.durable().min(self.log.finished())
+    }
+
     /// Next offset to be assigned among records handed to the operating system. Records that are only in memory are at or
     /// above it: [`next_offset`](Self::next_offset) counts them.
     pub fn end(&self) -> Offset {

@@ -26,6 +26,8 @@ mod panics;
 #[cfg(test)]
 mod refused;
 #[cfg(test)]
+mod steps;
+#[cfg(test)]
 mod topics;
 
 use every_call::workload_topic;

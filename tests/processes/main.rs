@@ -25,3 +25,6 @@ mod looks;
 mod pair;
 mod queues;
 mod read_only;
+mod workers;
+mod workers_killed;
+mod workers_model;

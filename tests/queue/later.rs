@@ -261,3 +261,35 @@ fn what_is_scheduled_after_a_clock_was_set_back_is_on_time() {
         assert_eq!(delivered(&world), ["right", "last", "ahead"], "{delay}");
     }
 }
+
+#[test]
+fn what_was_taken_back_leaves_no_files_behind() {
+    let world = World::new(1);
+    let schedule = world.store.schedule();
+    let segments = |world: &World| {
+        let topic = world.store.topic("__delayed_messages").unwrap();
+        topic.partitions().iter().map(|one| one.stats().unwrap().segments).max().unwrap()
+    };
+    for _ in 0..20 {
+        schedule
+            .deliver_after(Record::to("jobs").key("k").value("never"), Duration::from_secs(3600))
+            .unwrap();
+        assert_eq!(schedule.cancel("jobs", "k").unwrap(), 1);
+    }
+    assert!(segments(&world) > 10, "each was in a segment of its own");
+    for _ in 0..2 {
+        world.clock.advance(Duration::from_secs(3600));
+        world.store.maintain().unwrap();
+    }
+    assert!(segments(&world) < 3, "{}", segments(&world));
+    // What comes later waits and comes as ever, in this life and the next.
+    schedule.deliver_after(Record::to("jobs").value("once"), Duration::from_secs(3600)).unwrap();
+    let world = world.killed();
+    world.store.maintain().unwrap();
+    assert!(delivered(&world).is_empty());
+    for _ in 0..8 {
+        world.clock.advance(Duration::from_secs(1800));
+        world.store.maintain().unwrap();
+    }
+    assert_eq!(delivered(&world), ["once"]);
+}

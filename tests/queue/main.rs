@@ -13,6 +13,9 @@ mod done;
 #[cfg(test)]
 mod enqueue;
 #[cfg(test)]
+#[path = "../common/fragile_clock.rs"]
+mod fragile_clock;
+#[cfg(test)]
 mod ids;
 #[cfg(test)]
 mod ids_kept;

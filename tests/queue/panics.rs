@@ -1,26 +1,14 @@
 //! What a panic of a clock or a file system of the program's own leaves of what is done in the background.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use annals::io::{Clock, SystemClock};
-use annals::{Record, Store, Timestamp, TopicConfig};
-use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, PLANTED, Times};
+use annals::{Record, Store, TopicConfig};
+use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, Times};
 
-/// Shows the time so often, then panics once.
-#[derive(Debug)]
-struct FragileClock {
-    left: AtomicI64,
-}
-
-impl Clock for FragileClock {
-    fn now(&self) -> Timestamp {
-        assert!(self.left.fetch_sub(1, Ordering::SeqCst) != 0, "{PLANTED}");
-        SystemClock.now()
-    }
-}
+use crate::fragile_clock::FragileClock;
 
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
@@ -35,7 +23,7 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
 fn a_record_for_later_is_delivered_after_a_panic_of_the_clock() {
     let stores: Vec<_> = (0..10)
         .map(|calls| {
-            let clock = Arc::new(FragileClock { left: AtomicI64::new(-1) });
+            let clock = FragileClock::sound();
             let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
             let store = builder.clock(Arc::clone(&clock) as _).open().unwrap();
             let jobs = store.create_topic("jobs", TopicConfig::new()).unwrap().partition(0).unwrap();

@@ -89,3 +89,21 @@ pub(crate) fn take(worker: &mut Worker, most: usize) -> Vec<Message> {
 pub(crate) fn values(messages: &[Message]) -> Vec<String> {
     messages.iter().map(value).collect()
 }
+
+/// All that can be out at once.
+pub(crate) fn all(builder: QueueBuilder) -> Vec<Message> {
+    let mut worker = builder.build().unwrap();
+    (0..6).flat_map(|_| take(&mut worker, 9)).collect()
+}
+
+/// The values of the same, each acknowledged before the next look.
+pub(crate) fn done(builder: QueueBuilder) -> Vec<String> {
+    let mut worker = builder.build().unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..9 {
+        let messages = take(&mut worker, 9);
+        seen.extend(values(&messages));
+        messages.into_iter().for_each(|message| message.ack().unwrap());
+    }
+    seen
+}

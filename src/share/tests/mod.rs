@@ -2,3 +2,4 @@
 
 mod model;
 mod records;
+mod step_files;

@@ -184,7 +184,7 @@ fn a_step_whose_room_another_group_makes_waits_and_is_committed() {
     let mut consumer = store.consumer("steps").unwrap();
     consumer.subscribe(["other"]).unwrap();
     assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 1);
-    let oldest = queue.start();
+    let (oldest, begun) = (queue.start(), Instant::now());
     std::thread::scope(|scope| {
         let committing = scope.spawn(|| {
             let mut tx = store.transaction("step").unwrap();
@@ -201,6 +201,11 @@ fn a_step_whose_room_another_group_makes_waits_and_is_committed() {
         reader.commit().unwrap();
         committing.join().unwrap().unwrap();
     });
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "whoever makes room waited for it: {:?}",
+        begun.elapsed()
+    );
     assert!(queue.start() > oldest && queue.bytes() <= LIMIT + 400);
     assert_eq!(store.committed("steps")[&("other", 0).into()].offset, 1);
     assert!(values(&store, "blocking", 0, Isolation::ReadCommitted).contains(&"x".repeat(300)));

@@ -6,6 +6,13 @@ const LATER: Tests = tests("queue", &["later::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "segments-of-what-was-taken-back-stay",
+        file: "src/share/moves.rs",
+        good: "let is_emptied = waiting.records.is_empty()",
+        bad: "let is_emptied = waiting.records.len() > 1_000_000",
+        caught_by: &[tests("queue", &["later::what_was_taken_back"])],
+    },
+    Bug {
         name: "what-waits-behind-a-record-of-a-clock-that-was-ahead-waits-for-it",
         file: "src/share/moves.rs",
         good: "waiting.records.iter().rposition(|one| due_at(one) <= now).map_or(0, |last| last + 1)",

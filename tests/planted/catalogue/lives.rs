@@ -41,7 +41,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "refused-rename-that-poisons",
-        file: "src/io/directory.rs",
+        file: "src/io/names.rs",
         good: "Err(error) if is_refusal(&error) &&",
         bad: "Err(error) if is_refusal(&error) && name.is_empty() &&",
         caught_by: &[tests("interface", &["errors::effects::"])],

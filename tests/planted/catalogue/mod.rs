@@ -15,6 +15,7 @@ mod streams;
 mod syncs;
 mod tasks;
 mod transactions;
+mod whole;
 
 /// One bug: a place in the source, and what stands there instead.
 pub(crate) struct Bug {
@@ -73,6 +74,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         streams::BUGS,
         syncs::BUGS,
         transactions::BUGS,
+        whole::BUGS,
     ]
     .into_iter()
     .flatten()

@@ -7,8 +7,10 @@ const LIVE: Tests = tests("processes", &["live::"]);
 const PAIR: Tests = tests("processes", &["pair::"]);
 const ENDS: Tests = tests("processes", &["ends::"]);
 const GROUPS: Tests = tests("processes", &["groups::"]);
+const WORKERS: Tests = tests("processes", &["workers::"]);
 const LOOKS: Tests = tests("processes", &["looks::"]);
 const PAGE: Tests = tests("lib", &["live::"]);
+const SPOOL_FILE: Tests = tests("lib", &["group::tests::spool_file::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -114,15 +116,15 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "spool-is-taken-out-before-its-commits-are-durable",
         file: "src/group/spool.rs",
-        good: "        self.ledger.sync()?;\n        spool.take_out",
-        bad: "        spool.take_out",
+        good: "        self.ledger.sync()?;\n        match spool.file.take_out",
+        bad: "        match spool.file.take_out",
         caught_by: &[tests("crash", &["durability::derived::a_commit"])],
     },
     Bug {
         name: "spool-is-not-folded-where-nobody-can-attach",
         file: "src/store/store.rs",
-        good: "groups.spool_in(Spool::new(root.clone(), locks, SpoolRole::Owner));",
-        bad: "if locks.is_some() {\n            groups.spool_in(Spool::new(root.clone(), locks, SpoolRole::Owner));\n        }",
+        good: "self.groups.spool_in(Spool::new(self.root.clone(), locks, SpoolRole::Owner));",
+        bad: "if locks.is_some() {\n            self.groups.spool_in(Spool::new(self.root.clone(), locks, SpoolRole::Owner));\n        }",
         caught_by: &[tests("crash", &["durability::derived::"])],
     },
     Bug {
@@ -148,17 +150,52 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "spool-is-folded-again-and-again",
-        file: "src/group/spool.rs",
-        good: "spool.take_out(&commits, bytes)?;",
-        bad: "_ = bytes;",
+        file: "src/group/spool_file.rs",
+        good: "Rest::Nothing => self.root.remove_durably(SPOOL_FILE)?,",
+        bad: "Rest::Nothing => (),",
         caught_by: &[GROUPS],
     },
     Bug {
         name: "spool-frame-is-not-checked",
         file: "src/format/spool.rs",
-        good: "match (crc32fast::hash(body) == crc).then(|| records(body)).flatten() {",
-        bad: "match (crc > 0).then(|| records(body)).flatten() {",
+        good: "let is_whole = crc32fast::hash(body) == crc;",
+        bad: "let is_whole = crc > 0;",
         caught_by: &[tests("lib", &["format::spool::"])],
+    },
+    Bug {
+        name: "spool-breaks-by-a-power-cut",
+        file: "src/format/spool.rs",
+        good: "if content.end < durable {",
+        bad: "if content.end < at + frames.len() {",
+        caught_by: &[tests("lib", &["format::spool::"]), GROUPS],
+    },
+    Bug {
+        name: "spool-damage-is-taken-for-its-end",
+        file: "src/format/spool.rs",
+        good: "if content.end < durable {",
+        bad: "if content.end < at {",
+        caught_by: &[tests("lib", &["format::spool::"]), GROUPS],
+    },
+    Bug {
+        name: "spool-sync-that-failed-is-repeated",
+        file: "src/group/spool_file.rs",
+        good: "if head.is_doubtful {",
+        bad: "if head.is_doubtful && false {",
+        caught_by: &[SPOOL_FILE],
+    },
+    Bug {
+        name: "spool-that-is-full-is-appended-to",
+        file: "src/group/spool_file.rs",
+        good: "if new_end > self.most_bytes {",
+        bad: "if new_end > self.most_bytes && false {",
+        caught_by: &[SPOOL_FILE],
+    },
+    Bug {
+        name: "commit-elsewhere-not-synced-for-it-is-known",
+        file: "src/group/commit.rs",
+        good: "is_same && (is_kept || group.has_synced(&partition, offset))",
+        bad: "is_same",
+        caught_by: &[GROUPS],
     },
     Bug {
         name: "group-is-two-processes",
@@ -166,6 +203,126 @@ pub(super) const BUGS: &[Bug] = &[
         good: "if !spool.try_lock_group(group)? {",
         bad: "if !spool.try_lock_group(group)? && false {",
         caught_by: &[GROUPS],
+    },
+    // Queues elsewhere.
+    Bug {
+        name: "queue-is-two-processes",
+        file: "src/share/step_files.rs",
+        good: "&& !locks.try_lock_queue(name)?",
+        bad: "&& !locks.try_lock_queue(name)?\n            && false",
+        caught_by: &[WORKERS, tests("processes", &["workers_model::"])],
+    },
+    Bug {
+        name: "steps-are-taken-out-before-they-are-durable",
+        file: "src/share/folding.rs",
+        good: "        self.states.sync()?;\n        files.take_out",
+        bad: "        files.take_out",
+        caught_by: &[tests("crash", &["durability::steps::"])],
+    },
+    Bug {
+        name: "steps-are-taken-out-before-letters-are-durable",
+        file: "src/share/folding.rs",
+        good: "        self.topics.write_decided()?;\n",
+        bad: "",
+        caught_by: &[tests("crash", &["durability::steps::"])],
+    },
+    Bug {
+        name: "steps-are-taken-out-and-written-nowhere",
+        file: "src/share/folding.rs",
+        good: "if stored(&next) != stored(&inner.state) {",
+        bad: "if stored(&next) != stored(&inner.state) && false {",
+        caught_by: &[WORKERS, tests("processes", &["workers_model::"])],
+    },
+    Bug {
+        name: "queue-elsewhere-is-taken-before-it-is-folded",
+        file: "src/share/away.rs",
+        good: "            self.fold_one(files, &name)?;",
+        bad: "            drop(self.fold_one(files, &name));",
+        caught_by: &[WORKERS],
+    },
+    Bug {
+        name: "letter-that-is-owed-is-written-twice",
+        file: "src/share/queue_steps.rs",
+        good: "drop(steps.take_owed(|offset| state.is_done(offset)));",
+        bad: "drop(steps.take_owed(|_| false));",
+        caught_by: &[tests("lib", &["share::queue_steps::"]), tests("crash", &["durability::steps::"])],
+    },
+    Bug {
+        name: "message-whose-letter-is-owed-is-handed-out",
+        file: "src/share/queue_steps.rs",
+        good: "steps.owed.values().for_each(|owed| state.owe(owed.offset));",
+        bad: "",
+        caught_by: &[WORKERS],
+    },
+    Bug {
+        name: "letter-that-is-owed-keeps-its-key-waiting",
+        file: "src/share/elsewhere.rs",
+        good: "        self.leave_lanes(offset, offset);\n",
+        bad: "",
+        caught_by: &[WORKERS],
+    },
+    Bug {
+        name: "letters-that-are-owed-are-left-out-of-a-merge",
+        file: "src/share/queue_steps.rs",
+        good: "begin.into_iter().chain(update).chain(owed).collect()",
+        bad: "begin.into_iter().chain(update).chain(owed.take(0)).collect()",
+        caught_by: &[tests("lib", &["share::queue_steps::", "share::tests::step_files::"])],
+    },
+    Bug {
+        name: "steps-above-the-end-are-folded-into-what-comes-there",
+        file: "src/share/folding.rs",
+        good: "files.clip(name, (end_of, is_cut))",
+        bad: "_ = (end_of, is_cut);\n        Ok(())",
+        caught_by: &[WORKERS],
+    },
+    Bug {
+        name: "steps-go-on-where-an-open-has-cut-them",
+        file: "src/share/step_files.rs",
+        good: "if head.tenure != tenure.head.tenure || (head",
+        bad: "if (head",
+        caught_by: &[WORKERS, tests("lib", &["share::tests::step_files::"])],
+    },
+    Bug {
+        name: "message-that-is-out-is-forgotten-with-the-owner",
+        file: "src/share/elsewhere.rs",
+        good: "self.cut_to(written.map_or(0, |(_, run)| run.last + 1).max(self.noted));",
+        bad: "_ = written;\n        self.cut_to(self.noted);",
+        caught_by: &[WORKERS],
+    },
+    Bug {
+        name: "nobody-elsewhere-is-tried-alone",
+        file: "src/share/folding.rs",
+        good: "(inner.reader, inner.prepared_for) = (None, 0);",
+        bad: "inner.reader = None;",
+        caught_by: &[WORKERS],
+    },
+    Bug {
+        name: "what-came-during-a-fold-is-taken-out",
+        file: "src/share/step_files.rs",
+        good: "let since = bytes.get(folded.end..).unwrap_or_default();",
+        bad: "let since: &[u8] = &[];",
+        caught_by: &[tests("lib", &["share::tests::step_files::"])],
+    },
+    Bug {
+        name: "group-that-is-deleted-leaves-its-steps",
+        file: "src/share/forgetting.rs",
+        good: "        self.remove_steps(&locks)?;\n",
+        bad: "",
+        caught_by: &[WORKERS],
+    },
+    Bug {
+        name: "states-on-a-topic-that-cannot-be-opened-are-forgotten",
+        file: "src/share/forgetting.rs",
+        good: "matches!(self.topics.by_id(name.topic), Ok(None))",
+        bad: "!self.topics.all().iter().any(|topic| topic.id() == name.topic)",
+        caught_by: &[WORKERS],
+    },
+    Bug {
+        name: "locks-are-kept-past-a-close",
+        file: "src/live/locks.rs",
+        good: "for at in held.into_iter().flatten().filter(|_| self.process.may_unlock()) {",
+        bad: "for at in held.into_iter().flatten().filter(|_| false) {",
+        caught_by: &[WORKERS],
     },
     // What a dead owner has left open, for those who read it in other processes.
     Bug {

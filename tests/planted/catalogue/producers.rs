@@ -33,7 +33,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "time-of-old-records-is-when-they-were-sent",
-        file: "src/log/log.rs",
+        file: "src/log/open/begin.rs",
         good: "producers.wrote_since(found.producers_from, context.clock.now());",
         bad: "producers.wrote_since(found.state.state().producers_at.unwrap_or(0), context.clock.now());",
         caught_by: &[tests("crash", &["named::forgotten"])],

@@ -1,5 +1,7 @@
 //! Rounds of everything that is made and goes away again. Whatever a round takes, it gives back.
 
+mod works;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,8 +16,10 @@ pub(super) struct Held {
     maps: u64,
     /// In KiB.
     pub(super) resident: u64,
-    /// Of the store's files, in KiB.
+    /// Of its topics' files, in KiB.
     disk: u64,
+    /// Of the files of its internal topics: these are compacted once the segment that grows is full.
+    internal: u64,
 }
 
 impl Held {
@@ -28,7 +32,8 @@ impl Held {
             descriptors: std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64),
             maps: lines("/proc/self/maps"),
             resident: resident.unwrap_or(0),
-            disk: size(dir) / 1024,
+            disk: size(dir, |name| !name.starts_with("__")) / 1024,
+            internal: size(dir, |name| name.starts_with("__")) / 1024,
         }
     }
 
@@ -38,17 +43,21 @@ impl Held {
             maps: self.maps.max(other.maps),
             resident: self.resident.max(other.resident),
             disk: self.disk.max(other.disk),
+            internal: self.internal.max(other.internal),
         }
     }
 }
 
-fn size(dir: &Path) -> u64 {
-    let mut sum = 0;
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        let kind = entry.metadata();
-        sum += kind.map_or(0, |kind| if kind.is_dir() { size(&entry.path()) } else { kind.len() });
-    }
-    sum
+/// Bytes of the files below the entries of `dir` with such names.
+fn size(dir: &Path, counts: fn(&str) -> bool) -> u64 {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let counted = entries.filter(|entry| counts(&entry.file_name().to_string_lossy()));
+    counted
+        .map(|entry| match entry.metadata() {
+            Ok(kind) if kind.is_dir() => size(&entry.path(), |_| true),
+            kind => kind.map_or(0, |kind| kind.len()),
+        })
+        .sum()
 }
 
 fn open(dir: &Path, clock: &Arc<ManualClock>) -> Result<Store> {
@@ -94,6 +103,9 @@ fn round(store: &Store, number: u64, clock: &ManualClock) -> Result<()> {
 /// Plays rounds until `is_over`, with a new store every fifth, and returns what was held after each.
 fn rounds(dir: &Path, mut is_over: impl FnMut(u64) -> bool) -> Result<Vec<Held>> {
     let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+    let (dir, scratch) = (dir.join("store"), dir.join("copies"));
+    std::fs::create_dir(&scratch).expect("a directory");
+    let dir = dir.as_path();
     let mut store = open(dir, &clock)?;
     let mut held = Vec::new();
     for number in 0.. {
@@ -101,7 +113,11 @@ fn rounds(dir: &Path, mut is_over: impl FnMut(u64) -> bool) -> Result<Vec<Held>>
             break;
         }
         round(&store, number, &clock)?;
+        works::round(&store, number, &clock, &scratch)?;
         held.push(Held::now(dir));
+        if number % 100 == 99 {
+            println!("round {number}: {:?}", held.last());
+        }
         if number % 5 == 4 {
             store.close()?;
             store = open(dir, &clock)?;
@@ -110,6 +126,9 @@ fn rounds(dir: &Path, mut is_over: impl FnMut(u64) -> bool) -> Result<Vec<Held>>
     store.close()?;
     Ok(held)
 }
+
+/// Four compacted topics, each with a segment that grows and a compacted one; what waits for later. In KiB.
+const MOST_INTERNAL: u64 = 4 * 2 * (128 << 10) + (64 << 10);
 
 fn most(held: &[Held]) -> Held {
     held.iter().copied().fold(Held::default(), Held::most)
@@ -147,7 +166,8 @@ fn soak() -> Result<()> {
     // Each is what a round happened to hold when it was looked at.
     assert!(late.descriptors <= early.descriptors + 2, "descriptors grow");
     assert!(late.maps <= early.maps + 16, "maps grow");
-    assert!(late.disk <= early.disk + 256, "the disk fills");
+    assert!(late.disk <= early.disk + 512, "the disk fills");
+    assert!(late.internal <= MOST_INTERNAL, "internal topics fill the disk");
     assert!(late.resident <= early.resident + early.resident / 10 + 1024, "memory grows");
     Ok(())
 }

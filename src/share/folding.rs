@@ -1,0 +1,273 @@
+//! The owner takes what queues elsewhere have done into the states, writes the letters that they owe, and takes it out of their files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::format::OwedLetter;
+use crate::io::Deadline;
+use crate::locks::{AtomicBool, Ordering, RwLock};
+use crate::log::Watchers;
+use crate::share::burial::Burial;
+use crate::share::queue::{Place, Queue};
+use crate::share::queue_steps::{SlotSteps, Steps, update};
+use crate::share::queues::{Queues, named};
+use crate::share::runs::Span;
+use crate::share::settings::{DeadLetterTopic, Settings};
+use crate::share::share_partition::SharePartition;
+use crate::share::slot::{Slot, SlotInner};
+use crate::share::state_log::SlotName;
+use crate::share::step_files::{QueueLock, StepFiles, topic_of};
+use crate::topic::{Partition, Topic};
+use crate::types::Offset;
+use crate::upkeep::{Chore, Reason};
+
+/// As long as another process has a queue, or letters cannot be written, it is looked at again after so long.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Has what queues elsewhere do folded now and then.
+#[derive(Debug)]
+pub(super) struct Later {
+    queues: Weak<Queues>,
+    is_set: AtomicBool,
+}
+
+impl Chore for Later {
+    fn run(self: Arc<Self>, _reason: Reason) -> Result<()> {
+        self.is_set.store(false, Ordering::Release);
+        // A round of maintenance reports what fails.
+        self.queues.upgrade().into_iter().for_each(|queues| drop(queues.fold()));
+        Ok(())
+    }
+}
+
+/// How folding the steps of one queue has ended.
+#[derive(Debug)]
+pub(super) struct Folded {
+    /// Letters that could not be written, and why. They are owed as before.
+    letters: Result<()>,
+    /// Another process has the queue, or something is left.
+    goes_on: bool,
+}
+
+impl Folded {
+    fn wholly() -> Self {
+        Self { letters: Ok(()), goes_on: false }
+    }
+}
+
+impl Queues {
+    /// Says where other processes write what their queues do. What lies above the end of a partition, after a crash, is cut off there, before
+    /// anything is appended to it.
+    pub(crate) fn steps_in(self: &Arc<Self>, files: StepFiles) {
+        let files = Arc::new(files);
+        let names = files.list().unwrap_or_default();
+        for name in names {
+            if self.clip(&files, &name).is_err() {
+                let Some(Ok(Some(topic))) = topic_of(&name).map(|id| self.topics.by_id(id)) else { continue };
+                for partition in topic.partitions() {
+                    let (queues, files, name) = (Arc::downgrade(self), Arc::clone(&files), name.clone());
+                    let clip = move || queues.upgrade().map_or(Ok(()), |queues| queues.clip(&files, &name));
+                    // Records sent to it would be taken for handed out, or done.
+                    partition.log().require(clip);
+                }
+            }
+        }
+        drop(self.away.files.set(files));
+        let later = Later { queues: Arc::downgrade(self), is_set: AtomicBool::new(false) };
+        drop(self.away.later.set(Arc::new(later)));
+    }
+
+    fn clip(&self, files: &StepFiles, name: &str) -> Result<()> {
+        // Nobody can use one that is broken.
+        let Ok(Some(_)) = files.read(name) else { return Ok(()) };
+        let is_cut = self.owed.lock().iter().any(|slot| slot.steps == name);
+        let end_of = |of: &SlotName| self.partition_of(of).map(|partition| partition.end());
+        files.clip(name, (end_of, is_cut))
+    }
+
+    fn partition_of(&self, name: &SlotName) -> Option<Partition> {
+        self.topics.by_id(name.topic).ok()??.partition(name.partition).ok()
+    }
+
+    /// Takes what queues elsewhere have done into the topic of states, durably, and out of their files. The first failure is returned; the
+    /// other queues are done all the same.
+    pub(crate) fn fold(&self) -> Result<()> {
+        let Some(files) = self.away.files.get().filter(|_| !self.is_away()) else { return Ok(()) };
+        let (mut outcome, mut goes_on) = (Ok(()), false);
+        for name in files.list()? {
+            match self.fold_one(files, &name) {
+                Ok(folded) => {
+                    goes_on |= folded.goes_on;
+                    outcome = outcome.and(folded.letters);
+                }
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+        }
+        if goes_on {
+            self.fold_before_long();
+        }
+        outcome
+    }
+
+    fn fold_before_long(&self) {
+        if let Some(later) = self.away.later.get().filter(|later| !later.is_set.swap(true, Ordering::AcqRel))
+        {
+            self.topics.agenda().add_timer(later, Deadline::after(AGAIN_AFTER));
+        }
+    }
+
+    /// The same of one queue.
+    pub(super) fn fold_one(&self, files: &Arc<StepFiles>, name: &str) -> Result<Folded> {
+        let _folding = self.away.folding.lock();
+        let Some(found) = files.read(name)? else { return Ok(Folded::wholly()) };
+        let topic = match topic_of(name).map(|id| self.topics.by_id(id)) {
+            Some(Ok(Some(topic))) => topic,
+            // It could not be opened: what was done there holds.
+            Some(Err(_)) => return Ok(Folded::wholly()),
+            Some(Ok(None)) | None => return files.remove(name).map(|()| Folded::wholly()),
+        };
+        if found.steps.is_empty() {
+            return Ok(Folded { letters: Ok(()), goes_on: !remove_if_free(files, name)? });
+        }
+        let (mut left, mut letters, mut places) = (Steps::default(), Ok(()), Vec::new());
+        for (of, steps) in &found.steps.0 {
+            let Ok(partition) = topic.partition(of.partition) else { continue };
+            let start = steps.begin.or(steps.start).unwrap_or_else(|| partition.start());
+            let slot = self.slot(&of.owner, &partition, start)?;
+            let place = Place { partition, slot };
+            let (owed, outcome) = self.fold_slot(&topic, &place, steps)?;
+            letters = letters.and(outcome);
+            if !owed.is_empty() {
+                left.0.insert(of.clone(), SlotSteps::only_owed(owed));
+            }
+            places.push(place);
+        }
+        // The file is the only other place that has them; letters, too, are there when they are taken out.
+        self.topics.write_decided()?;
+        self.states.sync()?;
+        files.take_out(name, &found, &left)?;
+        self.room.raise();
+        places.iter().for_each(|place| drop(self.drop_consumed(&topic, place)));
+        let goes_on = !left.is_empty() || !remove_if_free(files, name)?;
+        Ok(Folded { letters, goes_on })
+    }
+
+    /// Folds the steps of one state. Returns the letters that are owed still, and why.
+    fn fold_slot(
+        &self,
+        topic: &Topic,
+        place: &Place,
+        steps: &SlotSteps,
+    ) -> Result<(BTreeMap<Offset, OwedLetter>, Result<()>)> {
+        let mut inner = place.slot.inner.lock();
+        let mut steps = steps.without_written(&inner.state);
+        steps.cut_to(place.partition.end());
+        // Whether these are given up shows when the store is opened again.
+        let mut left = steps.take_owed(|offset| inner.state.is_set_aside(offset));
+        if steps.is_only_owed() {
+            steps.apply_to(&mut inner.state);
+        } else {
+            self.take_in(place, &mut inner, &steps)?;
+        }
+        let mut outcome = Ok(());
+        for (offset, owed) in steps.owed {
+            if let Err(error) = self.bury_owed((topic, place), &mut inner, &owed) {
+                outcome = outcome.and(Err(error));
+                left.insert(offset, owed);
+            }
+        }
+        inner.again = None;
+        Ok((left, outcome))
+    }
+
+    /// Writes what steps make of a state, then applies it: also what is in memory alone is another's by now.
+    fn take_in(&self, place: &Place, inner: &mut SlotInner, steps: &SlotSteps) -> Result<()> {
+        let mut next = inner.state.clone();
+        next.restart();
+        steps.apply_to(&mut next);
+        let stored = |state: &SharePartition| (state.start(), state.batches());
+        if stored(&next) != stored(&inner.state) {
+            let update = update(steps.start, steps.batches());
+            self.states.write_folded(&place.slot, inner, (update, self.clock.now()))?;
+        }
+        inner.state = next;
+        (inner.reader, inner.prepared_for) = (None, 0);
+        Ok(())
+    }
+
+    fn bury_owed(
+        &self,
+        (topic, place): (&Topic, &Place),
+        inner: &mut SlotInner,
+        owed: &OwedLetter,
+    ) -> Result<()> {
+        let queue = self.queue_of(topic, &place.slot, owed)?;
+        let (mut records, mut reader) = (Vec::new(), None);
+        queue
+            .each(place, &mut reader, (owed.offset, owed.offset), |record| records.push(record.to_owned()))?;
+        let span = Span { first: owed.offset, last: owed.offset, count: owed.count };
+        let burial = Burial { span, records: &records, reason: &owed.reason, now: self.clock.now() };
+        queue.bury(place, inner, &burial)
+    }
+
+    /// A queue that nobody works on here, to write a letter of it.
+    fn queue_of(&self, topic: &Topic, slot: &Slot, owed: &OwedLetter) -> Result<Queue> {
+        let queues = self.away.later.get().and_then(|later| later.queues.upgrade());
+        let queues = queues.ok_or_else(|| Error::StoreClosed { path: self.topics.path().to_path_buf() })?;
+        let dead_letters = owed.letters.clone().map_or(DeadLetterTopic::Own, DeadLetterTopic::Named);
+        Ok(Queue {
+            queues,
+            group: named(&slot.name.owner).0.into(),
+            owner: Arc::clone(&slot.name.owner),
+            topic: topic.clone(),
+            settings: Settings { dead_letters, ..Settings::default() },
+            number: 0,
+            places: RwLock::new([].into()),
+            watchers: Watchers::default(),
+            _lock: None,
+        })
+    }
+
+    /// Makes all queues of a group this process's, with what was done elsewhere.
+    pub(super) fn lock_all_of(&self, group: &str) -> Result<Vec<QueueLock>> {
+        let Some(files) = self.away.files.get() else { return Ok(Vec::new()) };
+        for name in files.list()? {
+            let is_its = |steps: &Steps| steps.0.keys().any(|of| named(&of.owner).0 == group);
+            match files.read(&name) {
+                Ok(Some(found)) if is_its(&found.steps) => _ = self.fold_one(files, &name)?,
+                // One that cannot be read goes with the others.
+                Ok(_) | Err(_) => {}
+            }
+        }
+        let all = self.all();
+        let of_group = all.iter().filter(|slot| named(&slot.name.owner).0 == group);
+        let names: BTreeSet<_> = of_group.map(|slot| slot.steps.clone()).collect();
+        let in_use = || Error::GroupInUse { group: group.to_owned() };
+        names.iter().map(|name| files.try_lock(name)?.ok_or_else(in_use)).collect()
+    }
+
+    /// Removes the files of queues that are forgotten.
+    pub(super) fn remove_steps(&self, locks: &[QueueLock]) -> Result<()> {
+        let Some(files) = self.away.files.get() else { return Ok(()) };
+        locks.iter().try_for_each(|lock| files.remove(&lock.name))
+    }
+
+    /// The same of topics that are gone.
+    pub(super) fn remove_steps_of_deleted(&self) -> Result<()> {
+        let Some(files) = self.away.files.get() else { return Ok(()) };
+        let is_gone =
+            |name: &String| topic_of(name).is_some_and(|topic| matches!(self.topics.by_id(topic), Ok(None)));
+        files.list()?.iter().filter(|name| is_gone(name)).try_for_each(|name| files.remove(name))
+    }
+}
+
+/// Removes the file of a queue that nobody has, with nothing in it. Says whether it is gone.
+fn remove_if_free(files: &Arc<StepFiles>, name: &str) -> Result<bool> {
+    let Some(_lock) = files.try_lock(name)? else { return Ok(false) };
+    if files.read(name)?.is_some_and(|found| !found.steps.is_empty()) {
+        return Ok(false);
+    }
+    files.remove(name).map(|()| true)
+}

@@ -1,0 +1,64 @@
+//! The store as a whole: its open, its list of topics, what deletions leave, the copies of it.
+
+use super::*;
+
+const PANICS: Tests = tests("crash", &["panics::whole_store::a_panic_at_each"]);
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "panic-in-the-list-of-topics-that-counts-for-nothing",
+        file: "src/topic/catalog_file.rs",
+        good: "let published = caught(|| Ok(self.root.publish(CATALOG_FILE)));",
+        bad: "let published: Result<_> = Ok(self.root.publish(CATALOG_FILE));",
+        caught_by: &[PANICS],
+    },
+    Bug {
+        name: "panic-in-the-list-of-topics-that-ends-a-close",
+        file: "src/topic/catalog_file.rs",
+        good: "drop(caught(|| self.change(|_| {})));",
+        bad: "drop(self.change(|_| {}));",
+        caught_by: &[PANICS],
+    },
+    Bug {
+        name: "panic-of-an-open-that-leaves-its-threads",
+        file: "src/store/store.rs",
+        good: "        drop(self.close());",
+        bad: "        if !std::thread::panicking() {\n            drop(self.close());\n        }",
+        caught_by: &[tests("crash", &["panics::whole_store::an_open_that_panics"])],
+    },
+    Bug {
+        name: "topics-made-together-before-what-is-owed",
+        file: "src/store/topics.rs",
+        good: "refuse_change(name.as_ref()))?;\n        self.inner.groups.write_what_cannot_wait()?;",
+        bad: "refuse_change(name.as_ref()))?;",
+        caught_by: &[tests("interface", &["groups::large::an_old_commit"])],
+    },
+    Bug {
+        name: "copy-that-failed-is-cleared-without-a-marker",
+        file: "src/backup/target.rs",
+        good: "        self.mark()?;\n",
+        bad: "",
+        caught_by: &[tests("backup", &["faults::a_backup_that_fails_late"])],
+    },
+    Bug {
+        name: "cut-off-copy-is-read",
+        file: "src/store/reader.rs",
+        good: "        refuse_unfinished(&root)?;\n",
+        bad: "",
+        caught_by: &[tests("backup", &["faults::a_backup_that_was_cut_off"])],
+    },
+    Bug {
+        name: "deleted-topic-that-cannot-be-read-is-forgotten",
+        file: "src/topic/directories.rs",
+        good: "                    gone.clear();\n",
+        bad: "",
+        caught_by: &[tests("crash", &["durability::topics::a_deleted_topic_whose_files_cannot_be_read"])],
+    },
+    Bug {
+        name: "name-of-lost-records-is-taken",
+        file: "src/topic/admin.rs",
+        good: "names.into_iter().find_map(|name| broken.get(name))",
+        bad: "names.into_iter().find_map(|name| broken.get(name).filter(|_| false))",
+        caught_by: &[tests("interface", &["lifecycle::topics::no_topic_gets_the_name"])],
+    },
+];

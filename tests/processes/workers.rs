@@ -1,0 +1,605 @@
+//! Workers of queues in another process than the owner.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use annals::io::ManualClock;
+use annals::queue::RetryPolicy;
+use annals::{Durability, Error, Message, Messages, Record, Store, StoreReader, TopicConfig, Worker};
+
+use crate::common::{by_hand, copy_dir, fast_dir};
+use crate::hooked::{Hook, Hooked};
+
+const ORDERS: &str = "orders";
+const GROUP: &str = "shipping";
+
+fn open(dir: &Path) -> Store {
+    let store = by_hand(dir).open().unwrap();
+    store.ensure_topic(ORDERS, TopicConfig::new().partitions(2)).unwrap();
+    store
+}
+
+fn attach(dir: &Path) -> StoreReader {
+    StoreReader::attach(dir).unwrap()
+}
+
+/// Sends to the first partition: the value is the offset.
+fn send(store: &Store, count: i64) {
+    let partition = store.topic(ORDERS).unwrap().partition(0).unwrap();
+    for _ in 0..count {
+        let value = partition.next_offset().to_string();
+        store.producer().send(Record::to(ORDERS).partition(0).value(&value)).unwrap();
+    }
+}
+
+fn take(worker: &mut Worker, most: usize) -> Vec<Message> {
+    worker.take(most, Duration::ZERO).unwrap().into_iter().collect()
+}
+
+fn offsets(messages: &[Message]) -> Vec<i64> {
+    messages.iter().map(|message| message.offset).collect()
+}
+
+fn ack_all(messages: impl IntoIterator<Item = Message>) {
+    messages.into_iter().for_each(|message| message.ack().unwrap());
+}
+
+/// Workers, messages and consumers that outlive the store keep nobody out.
+#[test]
+fn what_is_kept_past_a_close_keeps_no_queue_and_no_group() {
+    let dir = fast_dir();
+    let mut kept = Vec::new();
+    for life in 0..2 {
+        let store = open(dir.path());
+        send(&store, 2);
+        let mut home = store.queue(ORDERS, GROUP).unwrap();
+        let mut messages = take(&mut home, 1);
+        let mut billing = store.consumer("billing").unwrap();
+        billing.subscribe([ORDERS]).unwrap();
+        store.close().unwrap();
+        assert!(messages.remove(0).ack().is_err());
+        let reader = attach(dir.path());
+        let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+        let mut taken = take(&mut worker, 1);
+        assert_eq!(taken[0].delivery_count(), 2 * life + 2);
+        drop(reader);
+        assert!(taken.remove(0).ack().is_err() && worker.take(1, Duration::ZERO).is_err());
+        kept.push((home, messages, billing, worker, taken));
+    }
+}
+
+/// The files of steps that are there.
+fn steps(dir: &Path) -> Vec<PathBuf> {
+    let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    names.filter(|path| path.to_string_lossy().contains("annals.steps.")).collect()
+}
+
+fn letters(store: &Store) -> Vec<(i64, u16, String)> {
+    let taken = store.dead_letters(ORDERS, GROUP).and_then(|mut letters| letters.take(100));
+    let letters = taken.unwrap_or_default();
+    letters.into_iter().map(|letter| (letter.offset, letter.delivery_count, letter.reason.clone())).collect()
+}
+
+fn settings(builder: annals::QueueBuilder) -> annals::QueueBuilder {
+    builder.delivery_limit(3).retry_policy(RetryPolicy::fixed(Duration::from_secs(5)))
+}
+
+#[test]
+fn a_queue_is_one_processes_at_a_time_and_goes_on_where_it_was() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    let (one, other) = (attach(dir.path()), attach(dir.path()));
+    send(&store, 20);
+    let mut here = one.queue(ORDERS, GROUP).unwrap();
+    let second = one.queue(ORDERS, GROUP).unwrap();
+    for refused in [other.queue(ORDERS, GROUP), store.queue(ORDERS, GROUP)] {
+        assert!(matches!(refused, Err(Error::GroupInUse { .. })), "{refused:?}");
+    }
+    assert!(matches!(store.delete_group(GROUP), Err(Error::GroupInUse { .. })));
+    assert!(other.queue(ORDERS, "billing").is_ok() && store.queue(ORDERS, "packing").is_ok());
+    let mut taken = take(&mut here, 8).into_iter();
+    let kept = taken.next_back().unwrap();
+    ack_all(taken);
+    // Messages keep it as workers do.
+    drop((here, second));
+    assert!(matches!(store.queue(ORDERS, GROUP), Err(Error::GroupInUse { .. })));
+    assert_eq!(one.stats().unwrap().queues[0].group, "billing");
+    drop(kept);
+    // From hand to hand, whether it was folded or not.
+    let mut there = other.queue(ORDERS, GROUP).unwrap();
+    let taken = take(&mut there, 2);
+    assert_eq!((offsets(&taken), taken[0].delivery_count(), taken[1].delivery_count()), (vec![7, 8], 2, 1));
+    ack_all(taken);
+    drop(there);
+    let mut home = store.queue(ORDERS, GROUP).unwrap();
+    assert!(steps(dir.path()).iter().all(|path| !std::fs::read(path).unwrap().is_empty()));
+    let taken = take(&mut home, 1);
+    assert_eq!((offsets(&taken), taken[0].delivery_count()), (vec![9], 1));
+    ack_all(taken);
+    drop(home);
+    let mut again = one.queue(ORDERS, GROUP).unwrap();
+    assert_eq!(offsets(&take(&mut again, 3)), [10, 11, 12]);
+}
+
+#[test]
+fn answers_elsewhere_are_those_at_home() {
+    let (dir, clock) = (fast_dir(), Arc::new(ManualClock::at(1_000_000)));
+    let builder = || by_hand(dir.path()).clock(Arc::clone(&clock) as _);
+    let store = builder().open().unwrap();
+    store.create_topic(ORDERS, TopicConfig::new()).unwrap();
+    send(&store, 6);
+    let reader = builder().attach().unwrap();
+    let mut worker = settings(reader.queue_builder(ORDERS, GROUP)).delivery_limit(20).build().unwrap();
+    let mut taken = take(&mut worker, 6).into_iter();
+    let mut next = || taken.next().unwrap();
+    next().release(Duration::ZERO).unwrap();
+    next().retry().unwrap();
+    next().put_back().unwrap();
+    next().reject("no").unwrap();
+    let (renewed, late) = (next(), next());
+    assert!(take(&mut worker, 9).iter().map(|one| (one.offset, one.delivery_count())).eq([(0, 2), (2, 1)]));
+    clock.advance(Duration::from_secs(20));
+    renewed.renew().unwrap();
+    assert_eq!(offsets(&take(&mut worker, 9)), [0, 1, 2], "delays of retries are over");
+    clock.advance(Duration::from_secs(15));
+    let lost = late.ack();
+    assert!(matches!(lost, Err(Error::LockLost { .. })), "{lost:?}");
+    renewed.ack().unwrap();
+    // Those that were dropped were retried, and the last one was out when its lock ended.
+    let taken = take(&mut worker, 9);
+    let counts: Vec<_> = taken.iter().map(|one| (one.offset, one.delivery_count())).collect();
+    assert_eq!(counts, [(0, 4), (1, 3), (2, 3), (5, 2)]);
+}
+
+/// What a queue has done holds whether the owner lives or not, and when the next one has folded it: once or twice.
+#[test]
+fn steps_hold_whoever_dies_and_folding_twice_changes_nothing() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 10);
+    let reader = attach(dir.path());
+    let mut worker =
+        settings(reader.queue_builder(ORDERS, GROUP)).durability(Durability::Disk).build().unwrap();
+    ack_all(take(&mut worker, 3));
+    // The owner dies, and the worker goes on.
+    std::mem::forget(store);
+    let mut taken = take(&mut worker, 4).into_iter();
+    taken.next().unwrap().ack().unwrap();
+    taken.next().unwrap().reject("it is broken").unwrap();
+    let (out, back) = (taken.next().unwrap(), taken.next().unwrap());
+    back.put_back().unwrap();
+    assert_eq!(reader.stats().unwrap().queues[0].unfinished, 6, "the letter is not written");
+    let before: Vec<_> =
+        steps(dir.path()).into_iter().map(|path| (path.clone(), std::fs::read(&path).unwrap())).collect();
+    let look = |dir: &Path| {
+        let store = open(dir);
+        let first = letters(&store);
+        let mut home = settings(store.queue_builder(ORDERS, GROUP)).build().unwrap();
+        let mut found = Vec::new();
+        loop {
+            let taken = take(&mut home, 9);
+            if taken.is_empty() {
+                break;
+            }
+            found.extend(taken.iter().map(|one| (one.offset, one.delivery_count())));
+            ack_all(taken);
+        }
+        found.sort_unstable();
+        assert!(steps(dir).is_empty(), "it was folded");
+        store.close().unwrap();
+        (first, found)
+    };
+    let expected_letters = vec![(4, 1, "it is broken".to_owned())];
+    let expected = vec![(5, 2), (6, 1), (7, 1), (8, 1), (9, 1)];
+    let once = fast_dir();
+    copy_dir(dir.path(), once.path());
+    assert_eq!(look(once.path()), (expected_letters.clone(), expected.clone()));
+    // A crash between the two steps of a fold leaves them in both places.
+    let twice = fast_dir();
+    copy_dir(dir.path(), twice.path());
+    open(twice.path()).close().unwrap();
+    for (path, bytes) in &before {
+        std::fs::write(twice.path().join(path.file_name().unwrap()), bytes).unwrap();
+    }
+    assert_eq!(look(twice.path()), (expected_letters, expected));
+    // What was cut off in the middle of a step is that step alone.
+    let torn = fast_dir();
+    copy_dir(dir.path(), torn.path());
+    let (path, bytes) = &before[0];
+    std::fs::write(torn.path().join(path.file_name().unwrap()), &bytes[..bytes.len() - 3]).unwrap();
+    let (_, found) = look(torn.path());
+    assert_eq!(found[..2], [(5, 2), (6, 2)], "the last step was that it was put back");
+    drop(out);
+}
+
+#[test]
+fn a_letter_that_is_owed_is_written_once_and_its_message_is_with_nobody() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    for value in ["first", "second", "third"] {
+        store.producer().send(Record::to(ORDERS).partition(0).key("alice").value(value)).unwrap();
+    }
+    let ordered = |builder: annals::QueueBuilder| settings(builder).ordered_by_key();
+    let (one, other) = (attach(dir.path()), attach(dir.path()));
+    let mut worker = ordered(one.queue_builder(ORDERS, GROUP)).build().unwrap();
+    take(&mut worker, 9).remove(0).reject("no").unwrap();
+    // It keeps no other of its key waiting, here and there.
+    let second = take(&mut worker, 9);
+    assert_eq!(offsets(&second), [1]);
+    drop((second, worker));
+    let mut there = ordered(other.queue_builder(ORDERS, GROUP)).build().unwrap();
+    let mut second = take(&mut there, 9);
+    assert_eq!(offsets(&second), [1]);
+    // The owner writes the letter while the queue is another's.
+    assert_eq!(store.stats().unwrap().queues.len(), 2, "the queue, and that of its letters");
+    assert_eq!(letters(&store), [(0, 1, "no".to_owned())]);
+    second.remove(0).reject("neither").unwrap();
+    let third = take(&mut there, 9);
+    assert_eq!(offsets(&third), [2]);
+    ack_all(third);
+    assert_eq!(other.stats().unwrap().queues[0].unfinished, 1, "the letter that is owed");
+    drop(there);
+    store.maintain().unwrap();
+    assert!(steps(dir.path()).is_empty());
+    assert_eq!(letters(&store).len(), 2);
+    assert_eq!(other.stats().unwrap().queues[0].unfinished, 0);
+    // Delivered too often is another reason.
+    send(&store, 1);
+    let mut worker =
+        settings(one.queue_builder(ORDERS, GROUP)).retry_policy(RetryPolicy::default()).build().unwrap();
+    for _ in 0..3 {
+        take(&mut worker, 1).remove(0).retry_because("not yet").unwrap();
+    }
+    assert!(take(&mut worker, 1).is_empty());
+    drop(worker);
+    store.maintain().unwrap();
+    let reason = "delivered 3 times and not done, at last: not yet".to_owned();
+    assert_eq!(letters(&store)[2], (3, 3, reason));
+}
+
+#[test]
+fn what_only_the_owner_can_do_is_refused() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 2);
+    let reader = attach(dir.path());
+    let refused = reader.queue_builder(ORDERS, GROUP).count_in_memory().build();
+    assert!(matches!(refused, Err(Error::InvalidArgument { .. })), "{refused:?}");
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let polled = worker.poll_take(1, &mut Context::from_waker(Waker::noop()));
+    assert!(matches!(polled, std::task::Poll::Ready(Err(Error::InvalidArgument { .. }))), "{polled:?}");
+    let mut tx = store.transaction("billing").unwrap();
+    tx.ack(take(&mut worker, 1).remove(0));
+    assert!(matches!(tx.commit(), Err(Error::InvalidArgument { .. })));
+    assert!(matches!(reader.queue("nowhere", GROUP), Err(Error::UnknownTopic { .. })));
+    assert!(reader.queue("__consumer_offsets", GROUP).is_err());
+    drop(worker);
+    store.close().unwrap();
+    let read_only = Store::open_read_only(dir.path()).unwrap();
+    assert!(matches!(read_only.queue(ORDERS, GROUP), Err(Error::InvalidConfig { .. })));
+}
+
+#[test]
+fn a_topic_that_goes_grows_or_comes_back_reaches_its_workers_elsewhere() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    let reader = attach(dir.path());
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    assert!(take(&mut worker, 1).is_empty());
+    store.add_partitions(ORDERS, 3).unwrap();
+    store.producer().send(Record::to(ORDERS).partition(2).value("new")).unwrap();
+    ack_all(take(&mut worker, 1));
+    send(&store, 3);
+    let mut taken = take(&mut worker, 2);
+    store.delete_topic(ORDERS).unwrap();
+    let gone = taken.remove(0).ack();
+    assert!(matches!(gone, Err(Error::UnknownTopic { .. })), "{gone:?}");
+    assert!(matches!(worker.take(1, Duration::ZERO), Err(Error::UnknownTopic { .. })));
+    // Another of the name has another queue, also while messages of the old one are out.
+    store.create_topic(ORDERS, TopicConfig::new()).unwrap();
+    send(&store, 2);
+    let mut anew = reader.queue(ORDERS, GROUP).unwrap();
+    let messages = take(&mut anew, 9);
+    assert!(messages.iter().map(|one| (one.offset, one.delivery_count())).eq([(0, 1), (1, 1)]));
+    drop((taken, worker));
+    ack_all(messages);
+    drop(anew);
+    store.maintain().unwrap();
+    assert!(steps(dir.path()).is_empty());
+    assert!(take(&mut store.queue(ORDERS, GROUP).unwrap(), 1).is_empty());
+}
+
+#[test]
+fn a_group_that_is_deleted_takes_along_what_was_done_elsewhere() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 4);
+    let reader = attach(dir.path());
+    ack_all(take(&mut reader.queue(ORDERS, GROUP).unwrap(), 2));
+    store.delete_group(GROUP).unwrap();
+    assert!(steps(dir.path()).is_empty());
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    assert_eq!(offsets(&take(&mut worker, 1)), [0]);
+}
+
+#[test]
+fn what_retention_takes_was_folded_before() {
+    let dir = fast_dir();
+    let store = by_hand(dir.path()).open().unwrap();
+    store.create_topic(ORDERS, TopicConfig::new().retention_until_consumed()).unwrap();
+    send(&store, 5);
+    let reader = attach(dir.path());
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let mut taken = take(&mut worker, 4);
+    let kept = taken.remove(1);
+    ack_all(taken);
+    assert_eq!(store.drop_done(ORDERS).unwrap()[0].records, 3);
+    let left = || {
+        store
+            .topic(ORDERS)
+            .unwrap()
+            .partition(0)
+            .unwrap()
+            .read(..)
+            .unwrap()
+            .into_iter()
+            .map(|record| record.unwrap().offset)
+    };
+    assert!(left().eq([1, 4]));
+    kept.ack().unwrap();
+    ack_all(take(&mut worker, 1));
+    store.drop_done(ORDERS).unwrap();
+    assert_eq!(left().count(), 0);
+    send(&store, 1);
+    assert_eq!(offsets(&take(&mut worker, 9)), [5]);
+}
+
+#[test]
+fn a_backup_holds_what_was_done_elsewhere_before_it_began() {
+    let dir = fast_dir();
+    let store = open(&dir.path().join("store"));
+    send(&store, 4);
+    let reader = attach(store.path());
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let mut taken = take(&mut worker, 2);
+    taken.remove(0).ack().unwrap();
+    taken.remove(0).reject("no").unwrap();
+    store.backup(dir.path().join("monday")).unwrap();
+    annals::backup::restore(dir.path().join("monday"), dir.path().join("again")).unwrap();
+    let again = open(&dir.path().join("again"));
+    assert_eq!(letters(&again).len(), 1);
+    assert_eq!(offsets(&take(&mut again.queue(ORDERS, GROUP).unwrap(), 9)), [2, 3]);
+}
+
+/// What was read while it had to wait for its key, and handed out later, is known to be out when another owner comes.
+#[test]
+fn a_message_that_is_out_is_not_handed_out_again_because_the_owner_is_another() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    let send = |store: &Store| {
+        _ = store.producer().send(Record::to(ORDERS).partition(0).key("alice").value("x")).unwrap()
+    };
+    send(&store);
+    let reader = attach(dir.path());
+    let mut worker = reader.queue_builder(ORDERS, GROUP).ordered_by_key().build().unwrap();
+    let first = take(&mut worker, 9);
+    send(&store);
+    assert!(take(&mut worker, 9).is_empty());
+    ack_all(first);
+    let second = take(&mut worker, 9);
+    assert_eq!(offsets(&second), [1]);
+    store.close().unwrap();
+    let store = open(dir.path());
+    assert!(take(&mut worker, 9).is_empty());
+    send(&store);
+    assert!(take(&mut worker, 9).is_empty());
+    ack_all(second);
+    assert_eq!(offsets(&take(&mut worker, 9)), [2]);
+}
+
+/// One that was out when its process died, more than once, is tried alone, by whoever has the queue next.
+#[test]
+fn what_may_have_ended_a_process_elsewhere_is_tried_alone() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 4);
+    let reader = attach(dir.path());
+    let mut worker = reader.queue_builder(ORDERS, GROUP).build().unwrap();
+    for _ in 0..2 {
+        take(&mut worker, 4).into_iter().for_each(|message| message.release(Duration::ZERO).unwrap());
+    }
+    std::mem::forget(take(&mut worker, 2));
+    let copy = fast_dir();
+    copy_dir(dir.path(), copy.path());
+    let elsewhere = attach(copy.path());
+    let mut worker = elsewhere.queue(ORDERS, GROUP).unwrap();
+    assert_eq!(offsets(&take(&mut worker, 9)).len(), 1);
+    drop(worker);
+    let store = open(copy.path());
+    let mut home = store.queue(ORDERS, GROUP).unwrap();
+    assert_eq!(offsets(&take(&mut home, 9)).len(), 1);
+}
+
+/// A power cut that takes records takes what was done of them, and the next records there are handed out.
+#[test]
+fn steps_of_records_that_a_power_cut_took_are_cut() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 3);
+    let reader = attach(dir.path());
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    ack_all(take(&mut worker, 3));
+    let log = Path::new("orders-0/00000000000000000000.log");
+    let length = store.topic(ORDERS).unwrap().partition(0).unwrap().bytes();
+    send(&store, 3);
+    let mut taken = take(&mut worker, 3);
+    taken.remove(0).reject("no").unwrap();
+    ack_all(taken);
+    std::mem::forget(store);
+    let copy = fast_dir();
+    copy_dir(dir.path(), copy.path());
+    std::fs::File::options().write(true).open(copy.path().join(log)).unwrap().set_len(length).unwrap();
+    // Without an owner, what is not there is not done.
+    let elsewhere = attach(copy.path());
+    let mut without = elsewhere.queue(ORDERS, GROUP).unwrap();
+    assert!(take(&mut without, 9).is_empty());
+    let store = open(copy.path());
+    send(&store, 3);
+    // Whoever had the queue does not know what is there any more, and is told.
+    let refused = without.take(9, Duration::ZERO);
+    assert!(matches!(refused, Err(Error::Io { .. })), "{refused:?}");
+    drop(without);
+    let mut anew = elsewhere.queue(ORDERS, GROUP).unwrap();
+    let messages = take(&mut anew, 9);
+    assert!(messages.iter().map(|one| (one.offset, one.delivery_count())).eq([(3, 1), (4, 1), (5, 1)]));
+    ack_all(messages);
+    drop(anew);
+    assert!(letters(&store).is_empty());
+    assert!(take(&mut store.queue(ORDERS, GROUP).unwrap(), 9).is_empty());
+}
+
+/// No such file finds room any more.
+fn fill(hooked: &Hooked, name: &'static str) {
+    hooked.at_open(move |path| match path.to_string_lossy().contains(name) {
+        true => Err(std::io::Error::from_raw_os_error(28)),
+        false => Ok(Hook::Stays),
+    });
+}
+
+fn make_room(hooked: &Hooked) {
+    hooked.at_open(|_| Ok(Hook::IsOver));
+}
+
+#[test]
+fn a_full_disk_hands_nothing_out_and_takes_no_answer() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 4);
+    let hooked = Hooked::new();
+    let reader = Store::builder(dir.path()).file_system(hooked.files()).attach().unwrap();
+    let mut worker = reader.queue_builder(ORDERS, GROUP).build().unwrap();
+    let mut taken = take(&mut worker, 2);
+    fill(&hooked, "annals.steps");
+    let refused = taken.remove(0).ack();
+    assert!(refused.as_ref().is_err_and(Error::is_disk_full), "{refused:?}");
+    let refused = worker.take(2, Duration::ZERO);
+    assert!(refused.as_ref().is_err_and(Error::is_disk_full), "{refused:?}");
+    make_room(&hooked);
+    taken.remove(0).ack().unwrap();
+    let next = take(&mut worker, 9);
+    assert!(next.iter().map(|one| (one.offset, one.delivery_count())).eq([(2, 1), (3, 1)]));
+    ack_all(next);
+    drop(worker);
+    let mut home = store.queue(ORDERS, GROUP).unwrap();
+    assert!(take(&mut home, 9).iter().map(|one| (one.offset, one.delivery_count())).eq([(0, 2)]));
+}
+
+/// The owner's disk is full: the queue goes on elsewhere, and is nobody's at home before there is room.
+#[test]
+fn an_owner_that_cannot_fold_does_not_take_the_queue() {
+    let dir = fast_dir();
+    let hooked = Hooked::new();
+    let store = by_hand(dir.path()).file_system(hooked.files()).open().unwrap();
+    store.create_topic(ORDERS, TopicConfig::new()).unwrap();
+    send(&store, 4);
+    let reader = attach(dir.path());
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    ack_all(take(&mut worker, 2));
+    drop(worker);
+    fill(&hooked, "__share_group_state");
+    let refused = store.queue(ORDERS, GROUP);
+    assert!(refused.as_ref().is_err_and(Error::is_disk_full), "{refused:?}");
+    make_room(&hooked);
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    ack_all(take(&mut worker, 1));
+    drop(worker);
+    assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 9)), [3]);
+}
+
+#[test]
+fn a_broken_step_is_told_and_stops_no_other_queue() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 4);
+    let reader = attach(dir.path());
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    ack_all(take(&mut worker, 3));
+    drop(worker);
+    let path = steps(dir.path()).remove(0);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[60] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    for refused in [reader.queue(ORDERS, GROUP), store.queue(ORDERS, GROUP)] {
+        assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
+    }
+    assert!(matches!(store.maintain(), Err(Error::Corrupt { .. })));
+    ack_all(take(&mut reader.queue(ORDERS, "billing").unwrap(), 1));
+    assert_eq!(offsets(&take(&mut store.queue(ORDERS, "billing").unwrap(), 1)), [1]);
+    store.close().unwrap();
+    let store = open(dir.path());
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 1)), [0]);
+}
+
+/// What is wrong with a topic's files can be set right: its queues go on where they were.
+#[test]
+fn states_of_queues_on_a_topic_that_cannot_be_opened_are_there_when_it_can() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    store.create_topic("another", TopicConfig::new()).unwrap();
+    send(&store, 3);
+    ack_all(take(&mut store.queue(ORDERS, GROUP).unwrap(), 1));
+    ack_all(take(&mut attach(dir.path()).queue(ORDERS, "billing").unwrap(), 2));
+    std::mem::forget(store);
+    let copy = fast_dir();
+    copy_dir(dir.path(), copy.path());
+    let state = copy.path().join("orders-0/annals.state");
+    let sound = std::fs::read(&state).unwrap();
+    std::fs::write(&state, "nothing that anybody understands").unwrap();
+    let store = by_hand(copy.path()).open().unwrap();
+    assert!(store.topic(ORDERS).is_err());
+    store.delete_topic("another").unwrap();
+    store.maintain().unwrap();
+    store.close().unwrap();
+    std::fs::write(&state, sound).unwrap();
+    let store = open(copy.path());
+    assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 9)), [1, 2]);
+    assert_eq!(offsets(&take(&mut store.queue(ORDERS, "billing").unwrap(), 9)), [2]);
+}
+
+/// An enqueuer's limit, and senders that wait for it, go by what was folded.
+#[test]
+fn a_limit_counts_what_was_done_elsewhere_once_it_is_folded() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    let limited = store.enqueuer_builder(ORDERS).limit(GROUP, 2, annals::WhenFull::Fail).build().unwrap();
+    let reader = attach(dir.path());
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    for _ in 0..2 {
+        limited.send(Record::new().value("x")).unwrap();
+    }
+    assert!(matches!(limited.send(Record::new().value("x")), Err(Error::QueueFull { .. })));
+    ack_all(take(&mut worker, 9));
+    limited.send(Record::new().value("x")).unwrap();
+}
+
+/// A worker elsewhere sleeps, and the owner wakes it.
+#[test]
+fn a_worker_that_waits_is_woken_by_a_record_and_by_a_delay() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    let reader = attach(dir.path());
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let sender = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        send(&store, 1);
+        store
+    });
+    let messages: Messages = worker.take(1, Duration::from_secs(20)).unwrap();
+    assert_eq!(messages.len(), 1);
+    messages.into_iter().next().unwrap().release(Duration::from_millis(30)).unwrap();
+    assert_eq!(worker.take(1, Duration::from_secs(20)).unwrap().len(), 1);
+    drop(sender.join().unwrap());
+}
