@@ -14,7 +14,7 @@ use crate::log::config::{LogConfig, LogOptions};
 use crate::log::follow::Follow;
 use crate::log::keys::KeyUpkeep;
 use crate::log::offsets::Offsets;
-use crate::log::open::settle::Prerequisite;
+use crate::log::open::prerequisites::Prerequisites;
 use crate::log::poison::{Poison, PoisoningLock};
 use crate::log::producers::clearing::Clearing;
 use crate::log::producers::table::ProducerTable;
@@ -98,7 +98,7 @@ pub(crate) struct Log {
     /// Where other processes see it, if they may.
     pub(super) shown: OnceLock<Arc<OwnSlot>>,
     /// What must be done before the first append.
-    pub(super) prerequisites: Mutex<Vec<Arc<Prerequisite>>>,
+    pub(super) prerequisites: Prerequisites,
     /// How it is looked at, where another process writes it.
     pub(super) follow: Option<Follow>,
     /// Which opened it.
