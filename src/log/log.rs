@@ -14,12 +14,13 @@ use crate::log::config::{LogConfig, LogOptions};
 use crate::log::follow::Follow;
 use crate::log::keys::KeyUpkeep;
 use crate::log::offsets::Offsets;
-use crate::log::open::settle::Prerequisite;
+use crate::log::open::prerequisites::Prerequisites;
 use crate::log::poison::{Poison, PoisoningLock};
 use crate::log::producers::clearing::Clearing;
 use crate::log::producers::table::ProducerTable;
 use crate::log::segment_list::SegmentList;
 use crate::log::signal::{Signal, Watchers};
+use crate::log::stats::FirstTime;
 use crate::log::upkeeps::Upkeeps;
 use crate::log::write::accumulator::Accumulator;
 use crate::log::write::group_sync::Committer;
@@ -73,6 +74,8 @@ pub(crate) struct Log {
     pub(super) linger: Mutex<Option<Ticket>>,
     /// What the clock showed when retention last looked, or at the last append before the log was opened; -1 before.
     pub(super) clock_seen: AtomicI64,
+    /// Of the first record that is there, once it was asked for.
+    pub(super) first_time: Mutex<Option<FirstTime>>,
     /// Bytes taken out of the log since it was opened.
     pub(super) reclaimed_bytes: AtomicU64,
     /// Offsets that readers passed over because of damage since it was opened, those of each reader.
@@ -95,7 +98,7 @@ pub(crate) struct Log {
     /// Where other processes see it, if they may.
     pub(super) shown: OnceLock<Arc<OwnSlot>>,
     /// What must be done before the first append.
-    pub(super) prerequisites: Mutex<Vec<Arc<Prerequisite>>>,
+    pub(super) prerequisites: Prerequisites,
     /// How it is looked at, where another process writes it.
     pub(super) follow: Option<Follow>,
     /// Which opened it.

@@ -43,7 +43,7 @@ pub(crate) use config::{KeyRule, LogConfig, LogOptions};
 pub(crate) use cut::{CarriedLog, CarriedSegment, Carrier, CutPoint, HeldLog, How, Links, Plan};
 pub(crate) use follow::{Follow, Judge};
 pub(crate) use log::Log;
-pub(crate) use open::LogContext;
+pub(crate) use open::{Holding, LogContext};
 pub use open::{LostSnapshot, RecoveryReport, SkippedRecord, TornTail};
 pub(crate) use patience::Patience;
 pub(crate) use producers::clearing::{Clearing, EndsTransactions, OutlivesRecords};

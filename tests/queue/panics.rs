@@ -1,5 +1,6 @@
 //! What a panic of a clock or a file system of the program's own leaves of what is done in the background.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -9,6 +10,7 @@ use annals::{Record, Store, TopicConfig};
 use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, Times};
 
 use crate::fragile_clock::FragileClock;
+use crate::world::{take, values};
 
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
@@ -71,4 +73,31 @@ fn ends_of_transactions_are_written_after_a_panic_of_the_file_system() {
     }
     assert!(jobs.partition(0).unwrap().flush().is_err(), "nobody knows what it holds");
     assert_eq!(store.stats().unwrap().callback_panics, 1);
+}
+
+/// Records that were read and not handed out are read again, and stand behind nobody.
+#[test]
+fn messages_of_a_queue_in_order_are_handed_out_after_a_panic_in_the_take_before() {
+    let mut panics = 0;
+    for calls in 0..16 {
+        let clock = FragileClock::sound();
+        let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
+        let store = builder.clock(Arc::clone(&clock) as _).maintain_by_hand().open().unwrap();
+        store.create_topic("jobs", TopicConfig::new()).unwrap();
+        for (key, value) in [("a", "a1"), ("b", "b1"), ("a", "a2")] {
+            store.producer().send(Record::to("jobs").key(key).value(value)).unwrap();
+        }
+        let mut worker = store.queue_builder("jobs", "workers").ordered_by_key().build().unwrap();
+        clock.left.store(calls, Ordering::SeqCst);
+        let taken = catch_unwind(AssertUnwindSafe(|| take(&mut worker, 9)));
+        clock.left.store(i64::MAX, Ordering::SeqCst);
+        match taken {
+            Ok(messages) => assert_eq!(values(&messages), ["a1", "b1"]),
+            Err(_) => {
+                panics += 1;
+                assert_eq!(values(&take(&mut worker, 9)), ["a1", "b1"], "after {calls} calls");
+            }
+        }
+    }
+    assert!(panics > 1, "{panics}");
 }

@@ -12,6 +12,7 @@ use crate::log::follow::Follow;
 use crate::log::keys::KeyUpkeep;
 use crate::log::log::Log;
 use crate::log::offsets::Offsets;
+use crate::log::open::prerequisites::Prerequisites;
 use crate::log::open::recovery::{Examine, examine};
 use crate::log::open::report::RecoveryReport;
 use crate::log::poison::{Poison, PoisoningLock};
@@ -135,6 +136,7 @@ impl Log {
             committer: Committer::default(),
             linger: Mutex::new(None),
             clock_seen: AtomicI64::new(last_append),
+            first_time: Mutex::default(),
             reclaimed_bytes: AtomicU64::new(0),
             skipped_offsets: AtomicU64::new(0),
             rewrites: AtomicU64::new(0),
@@ -146,7 +148,7 @@ impl Log {
             retired: OnceLock::new(),
             watchers,
             shown: OnceLock::new(),
-            prerequisites: Mutex::default(),
+            prerequisites: Prerequisites::default(),
             follow,
             process: Process::current(),
             writer: PoisoningLock::new(writer, &poison),

@@ -47,9 +47,9 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "producers-of-ended-transactions-stay",
-        file: "src/transaction/finish.rs",
-        good: "for_each(|settled| settled.forget());",
-        bad: "for_each(drop);",
+        file: "src/transaction/settling.rs",
+        good: "partition.log().forget_ended(producer.id, ended_in)",
+        bad: "drop((partition, ended_in))",
         caught_by: &[tests("interface", &["transactions::grown"])],
     },
     Bug {
