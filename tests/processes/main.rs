@@ -27,4 +27,5 @@ mod queues;
 mod read_only;
 mod workers;
 mod workers_killed;
+mod workers_lost;
 mod workers_model;
