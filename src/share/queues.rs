@@ -52,6 +52,8 @@ pub(crate) struct Queues {
     pub(super) gates: Mutex<HashMap<u128, Weak<Gate>>>,
     /// Held while letters are read, and before a slot's lock.
     pub(super) letter_counts: Mutex<HashMap<SlotName, LetterCount>>,
+    /// The numbers of the names under which letters are sent back now.
+    pub(super) redriving: Mutex<BTreeSet<u64>>,
     /// Senders that wait for room.
     pub(super) room: Watchers,
     /// Held by whoever deletes what is not needed any more.
@@ -104,6 +106,7 @@ impl Queues {
             owed: Mutex::new(owed),
             gates: Mutex::default(),
             letter_counts: Mutex::default(),
+            redriving: Mutex::default(),
             room: Watchers::default(),
             tidying: Mutex::default(),
             is_tidy_asked: AtomicBool::new(false),
@@ -322,6 +325,9 @@ impl Queues {
         drop(slots);
         let mut counts = self.letter_counts.lock();
         gone.iter().for_each(|name| _ = counts.remove(name));
+        drop(counts);
+        // What is full depends on them.
+        self.room.raise();
         Ok(())
     }
 
