@@ -42,6 +42,7 @@ impl Caretaker {
         let dropped = caught(|| self.holds.drop_all_moved());
         let mut first = tidied.and(run).and(dropped).and(caught(|| self.groups.fold()));
         first = first.and(self.remove_leftovers());
+        self.topics.show_rest();
         for topic in self.topics.all() {
             let kept = self.keep_ids(&topic);
             first = first.and(kept.given_up());

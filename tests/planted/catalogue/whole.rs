@@ -76,6 +76,6 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/consumer/commit.rs",
         good: "self.auto_commit.put_off();",
         bad: "self.auto_commit.note(Ok(()));",
-        caught_by: &[tests("lib", &["consumer::auto_commit::"])],
+        caught_by: &[tests("interface", &["transactions::goes_back::a_poll_that_waits"])],
     },
 ];
