@@ -50,6 +50,9 @@ impl Queues {
         drop(slots);
         let mut counts = self.letter_counts.lock();
         gone.iter().for_each(|name| _ = counts.remove(name));
+        drop(counts);
+        // What is full depends on them.
+        self.room.raise();
         Ok(())
     }
 }

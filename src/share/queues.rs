@@ -54,6 +54,8 @@ pub(crate) struct Queues {
     pub(super) gates: Mutex<HashMap<u128, Weak<Gate>>>,
     /// Held while letters are read, and before a slot's lock.
     pub(super) letter_counts: Mutex<HashMap<SlotName, LetterCount>>,
+    /// The numbers of the names under which letters are sent back now.
+    pub(super) redriving: Mutex<BTreeSet<u64>>,
     /// Senders that wait for room.
     pub(super) room: Watchers,
     /// Held by whoever deletes what is not needed any more.
@@ -131,6 +133,7 @@ impl Queues {
             owed: Mutex::default(),
             gates: Mutex::default(),
             letter_counts: Mutex::default(),
+            redriving: Mutex::default(),
             room: Watchers::default(),
             tidying: Mutex::default(),
             is_tidy_asked: AtomicBool::new(false),

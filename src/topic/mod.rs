@@ -41,6 +41,7 @@ mod view;
 pub use adopt::{AdoptedPartition, Adoption, LogSource};
 pub use config::{CleanupPolicy, TopicConfig};
 pub(crate) use cut::{StoreCut, TopicsToCut};
+pub(crate) use directories::Removed;
 pub use durable::Durable;
 pub(crate) use follow::JudgesLeft;
 #[cfg(any(test, fuzzing))]

@@ -40,6 +40,7 @@ mod panics;
 mod passed;
 #[cfg(test)]
 mod power;
+mod redriven;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]

@@ -289,3 +289,39 @@ fn a_send_that_fails_while_the_transaction_is_written_as_it_comes_ends_it() {
     assert_eq!(billing.poll(Duration::ZERO).unwrap().len(), 1, "it comes again");
     store.close().unwrap();
 }
+
+#[test]
+fn a_poll_that_waits_commits_what_was_handed_out_while_a_transaction_had_the_offsets() {
+    for ends_meanwhile in [false, true] {
+        let (_dir, store) = store();
+        let builder = store.consumer_builder().group("automatic").auto_commit(Duration::from_millis(1));
+        let mut billing = builder.max_poll_records(1).build().unwrap();
+        billing.subscribe(["orders"]).unwrap();
+        let mut handed_out = billing.poll(Duration::ZERO).unwrap().len();
+        let mut tx = store.transaction("billing").unwrap();
+        tx.commit_offsets(&billing).unwrap();
+        loop {
+            match billing.poll(Duration::ZERO).unwrap().len() {
+                0 => break,
+                some => handed_out += some,
+            }
+        }
+        // It is time for a commit, and the transaction has them.
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(billing.poll(Duration::ZERO).unwrap().is_empty());
+        std::thread::scope(|scope| {
+            if ends_meanwhile {
+                scope.spawn(|| {
+                    std::thread::sleep(Duration::from_millis(50));
+                    tx.commit().unwrap();
+                });
+            } else {
+                tx.commit().unwrap();
+            }
+            assert!(billing.poll(Duration::from_secs(1)).unwrap().is_empty());
+        });
+        let committed = store.committed("automatic");
+        let done: i64 = committed.values().map(|committed| committed.offset).sum();
+        assert_eq!(usize::try_from(done).unwrap(), handed_out, "while it waits: {ends_meanwhile}");
+    }
+}
