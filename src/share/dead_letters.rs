@@ -233,8 +233,7 @@ impl DeadLetters {
         let target = target.partition(partition % target.partition_count().max(1))?;
         let producer = self.queues.producer.clone();
         let durability = self.worker.as_ref().map(Worker::durability).unwrap_or_default();
-        let builder =
-            TransactionBuilder::new(self.queues.transactions()?, producer, &self.name.name);
+        let builder = TransactionBuilder::new(self.queues.transactions()?, producer, &self.name.name);
         let mut tx = builder.durability(durability).begin()?;
         let back =
             Record::from(&record).topic(&topic).partition(target.number()).timestamp(self.queues.clock.now());

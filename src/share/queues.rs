@@ -1,6 +1,6 @@
 //! All queues of a store.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 
 use crate::consumer::StartFrom;

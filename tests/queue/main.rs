@@ -40,6 +40,7 @@ mod panics;
 mod passed;
 #[cfg(test)]
 mod power;
+#[cfg(test)]
 mod redriven;
 #[cfg(test)]
 mod scale;

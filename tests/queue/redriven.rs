@@ -25,12 +25,7 @@ fn handles_that_send_letters_back_one_after_the_other_leave_no_name_each() {
     rejected(&world, &["x", "y"]);
     two.into_iter().for_each(|mut letters| assert_eq!(letters.redrive(1).unwrap(), 1));
     let decisions = world.store.topic("__transaction_state").unwrap().partition(0).unwrap();
-    let keys = decisions
-        .read(..)
-        .unwrap()
-        .with_undecided()
-        .into_iter()
-        .map(|record| record.unwrap().key.unwrap_or_default());
+    let keys = decisions.read(..).unwrap().into_iter().map(|record| record.unwrap().key.unwrap_or_default());
     let names: BTreeSet<_> =
         keys.filter(|key| key.windows(14).any(|part| part == b"annals.redrive")).collect();
     assert_eq!(names.len(), 2, "{names:?}");
