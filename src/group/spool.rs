@@ -218,7 +218,7 @@ impl Groups {
         for partition in &above {
             spool.ends.lock().put(partition);
             let holding = Arc::downgrade(self);
-            let set_back = move || holding.upgrade().map_or(Ok(()), |groups| groups.set_spooled_back());
+            let set_back = move |_| holding.upgrade().map_or(Ok(()), |groups| groups.set_spooled_back());
             partition.log().require(set_back);
         }
     }
