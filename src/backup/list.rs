@@ -37,12 +37,19 @@ pub(crate) fn refuse_backup(root: &Directory) -> Result<()> {
             "this is a backup: make a store of it with annals::backup::restore, or remove {LIST_FILE} from it to make it the \
              store itself"
         )
-    } else if is_there(root, UNFINISHED)? {
-        "a backup or a restore was cut off here: remove the directory, and make it again".to_owned()
     } else {
-        return Ok(());
+        return refuse_unfinished(root);
     };
     Err(Error::backup(root.path(), why))
+}
+
+/// An error when the directory of a store holds what is not finished. A backup that is may be read as a store.
+pub(crate) fn refuse_unfinished(root: &Directory) -> Result<()> {
+    if is_there(root, UNFINISHED)? {
+        let why = "a backup or a restore was cut off here: remove the directory, and make it again";
+        return Err(Error::backup(root.path(), why));
+    }
+    Ok(())
 }
 
 fn is_there(root: &Directory, name: &str) -> Result<bool> {

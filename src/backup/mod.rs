@@ -30,7 +30,7 @@ mod restore;
 mod target;
 
 pub use backup::{Backup, restore, verify};
-pub(crate) use list::refuse_backup;
+pub(crate) use list::{refuse_backup, refuse_unfinished};
 pub(crate) use make::{Check, Making, Options};
 pub use report::{BackedUp, BackupProgress, BackupReport, RestoreReport};
 pub use restore::RestoreOptions;

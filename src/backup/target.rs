@@ -6,6 +6,7 @@ use std::path::{Component, Path};
 use crate::backup::list::{LIST_FILE, UNFINISHED};
 use crate::error::{Error, Result};
 use crate::io::{Directory, EntryKind, OpenMode, PublishFailure};
+use crate::topic::StoreCut;
 
 /// An empty directory, and what was put into it so far. What is not finished is removed with it.
 #[derive(Debug)]
@@ -81,14 +82,32 @@ impl Target {
         self.is_finished = true;
     }
 
-    /// Removes all of it. What cannot be removed is in nobody's way but that of the next backup into the same directory.
+    /// Makes it unfinished again, durably. Where that fails what is there stays, and is whole.
+    fn mark(&self) -> Result<()> {
+        match self.root.rename(LIST_FILE, UNFINISHED) {
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                match self.root.open(UNFINISHED, OpenMode::CreateNew) {
+                    Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {}
+                    marker => marker?.sync()?,
+                }
+            }
+            renamed => renamed?,
+        }
+        self.root.sync()
+    }
+
+    /// Removes all of it. What cannot be removed is in nobody's way but that of the next backup into the same directory. A crash in
+    /// between leaves nothing that opens: the marker is there until the last, and no list of topics after the first.
     fn clear(&self) -> Result<()> {
+        self.mark()?;
+        StoreCut::unlist_topics(&self.root)?;
         for entry in self.root.list()?.iter().filter(|entry| entry.name != UNFINISHED) {
             match entry.kind {
                 EntryKind::Directory => self.root.child(&entry.name).remove_all()?,
                 EntryKind::File | EntryKind::Other => self.root.remove_if_there(&entry.name)?,
             }
         }
+        self.root.sync()?;
         // The last: until then nobody else begins here.
         self.root.remove_if_there(UNFINISHED)?;
         if self.was_there { Ok(()) } else { self.root.remove_empty() }

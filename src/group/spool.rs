@@ -5,39 +5,56 @@
 //! process reads the spool over what was folded. So commits of one group are in the spool in their order, and the owner commits
 //! for a group only when none of it is in the spool. Folding twice, after a crash between its steps, changes nothing.
 
-use std::io::ErrorKind;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{SpooledRecord, decode_spool, encode_spooled, spool_magic};
+use crate::format::SpooledRecord;
 use crate::group::commits::Change;
-use crate::group::committed::{Commit, Committed};
+use crate::group::committed::Committed;
+use crate::group::group::Group;
 use crate::group::groups::Groups;
-use crate::io::{Deadline, Directory, OpenMode, pause};
+use crate::group::spool_file::{SpoolFile, TakenOut};
+use crate::group::unreadable::unclean;
+use crate::io::{Directory, PublishFailure};
 use crate::live::Locks;
 use crate::locks::Mutex;
 use crate::topic::{Partition, Replay};
-use crate::types::Durability;
-
-/// Its name in the store's directory.
-const SPOOL_FILE: &str = "annals.spool";
-/// Far more than an owner lets come together.
-const MOST_BYTES: usize = 256 << 20;
-/// How long a process waits for others that append.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+use crate::types::{Durability, Offset};
 
 /// The spool, as one process has it.
 #[derive(Debug)]
 pub(crate) struct Spool {
-    root: Directory,
-    /// None where no process can attach: then nobody else has a group, or changes the file.
+    file: SpoolFile,
+    /// None where no process can attach: then nobody else has a group.
     locks: Option<Locks>,
     role: SpoolRole,
-    /// Held over every change: the lock of the file is the process's, not the thread's.
-    changing: Mutex<()>,
-    /// Held over a fold.
-    folding: Mutex<()>,
+    /// Held over a fold. Why the last one is not done: nobody knows whether a power cut brings back what was taken out, and nothing may
+    /// be committed that would give way to it.
+    folding: Mutex<Option<Error>>,
+    ends: Mutex<Ends>,
+}
+
+/// The ends of partitions, by topic and number, as the open has found them: what was committed above is set back to them before anything is
+/// appended there, and until then folded as that end.
+#[derive(Debug, Default, Clone)]
+struct Ends(HashMap<(u128, u32), Offset>);
+
+/// Why commits are in the spool still.
+enum Unfolded {
+    Refused(Error),
+    /// They are taken over.
+    Left(Box<Left>),
+    /// They are taken over, and a power cut may bring them back.
+    Unknown(Error),
+}
+
+/// Commits that were taken over and could not be taken out of the spool.
+#[derive(Debug)]
+pub(crate) struct Left {
+    why: Error,
+    /// Whose they are. If these committed here, the next fold would take that back.
+    groups: BTreeSet<Arc<str>>,
 }
 
 /// What a process does with the spool.
@@ -49,33 +66,15 @@ pub(crate) enum SpoolRole {
     Guest,
 }
 
-/// The spool is this thread's to change.
-struct Held<'a> {
-    locks: Option<&'a Locks>,
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.locks.iter().for_each(|locks| locks.unlock_spool());
-    }
-}
-
 impl Spool {
     pub(crate) fn new(root: Directory, locks: Option<Locks>, role: SpoolRole) -> Self {
-        Self { root, locks, role, changing: Mutex::new(()), folding: Mutex::new(()) }
-    }
-
-    fn hold(&self) -> Result<Held<'_>> {
-        let Some(locks) = &self.locks else { return Ok(Held { locks: None }) };
-        let deadline = Deadline::after(LONGEST_WAIT);
-        while !locks.try_lock_spool()? {
-            if deadline.has_passed() {
-                let why = std::io::Error::new(ErrorKind::TimedOut, "another process keeps it locked");
-                return Err(Error::io(&self.root.join(SPOOL_FILE), "lock", why));
-            }
-            pause(Duration::from_micros(100));
+        Self {
+            file: SpoolFile::new(root, locks.clone()),
+            locks,
+            role,
+            folding: Mutex::default(),
+            ends: Mutex::default(),
         }
-        Ok(Held { locks: Some(locks) })
     }
 
     /// False when another process has the group.
@@ -85,60 +84,6 @@ impl Spool {
 
     fn unlock_group(&self, group: &str) {
         self.locks.iter().for_each(|locks| locks.unlock_group(group));
-    }
-
-    /// The commits that are not folded, the oldest first, and where the last of them ends.
-    fn read(&self) -> Result<(Vec<Vec<SpooledRecord>>, usize)> {
-        let Some(bytes) = self.root.read_file(SPOOL_FILE, MOST_BYTES)? else { return Ok((Vec::new(), 0)) };
-        let content =
-            decode_spool(&bytes).map_err(|malformed| malformed.in_file(&self.root.join(SPOOL_FILE)))?;
-        Ok((content.commits, content.end))
-    }
-
-    /// Appends one commit, all or nothing.
-    fn append(&self, records: &[SpooledRecord], durability: Durability) -> Result<()> {
-        let _changing = self.changing.lock();
-        let held = self.hold()?;
-        let file = match self.root.open(SPOOL_FILE, OpenMode::ReadWrite) {
-            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                // Whole, under its name, before anybody counts on it.
-                self.root.replace_file(SPOOL_FILE, spool_magic())?;
-                self.root.open(SPOOL_FILE, OpenMode::ReadWrite)?
-            }
-            opened => opened?,
-        };
-        let (_, end) = self.read()?;
-        let end = end.max(spool_magic().len()) as u64;
-        // What a process that died in the middle of a commit has left.
-        if file.len()? > end {
-            file.set_len(end)?;
-        }
-        let written = file.write_at(&encode_spooled(records), end);
-        if written.is_err() {
-            drop(file.set_len(end));
-        }
-        written?;
-        drop(held);
-        if durability == Durability::Disk { file.sync() } else { Ok(()) }
-    }
-
-    /// Takes the first commits out, those that were folded, durably: what was appended since stays. Where others stand there by now,
-    /// nothing is taken out: another owner has folded these.
-    fn take_out(&self, folded: &[Vec<SpooledRecord>], bytes: usize) -> Result<()> {
-        let _changing = self.changing.lock();
-        let _held = self.hold()?;
-        let all = self.root.read_file(SPOOL_FILE, MOST_BYTES)?.unwrap_or_default();
-        let first = all.get(..bytes).map(decode_spool);
-        if !first.is_some_and(|first| first.is_ok_and(|first| first.commits == folded)) {
-            return Ok(());
-        }
-        match all.get(bytes..).filter(|rest| !rest.is_empty()) {
-            Some(rest) => self.root.replace_file(SPOOL_FILE, &[spool_magic(), rest].concat()),
-            None => {
-                self.root.remove_if_there(SPOOL_FILE)?;
-                self.root.sync()
-            }
-        }
     }
 }
 
@@ -150,7 +95,7 @@ impl Groups {
             return Err(Error::GroupInUse { group: group.to_owned() });
         }
         let seen = match spool.role {
-            SpoolRole::Owner => self.fold(),
+            SpoolRole::Owner => self.fold_for(group),
             SpoolRole::Guest => self.look(),
         };
         seen.inspect_err(|_| spool.unlock_group(group))
@@ -170,33 +115,123 @@ impl Groups {
 
     /// Sees what is in the spool of a store that nobody writes.
     pub(crate) fn see_spool(&self, root: &Directory) -> Result<()> {
-        let (commits, _) = Spool::new(root.clone(), None, SpoolRole::Guest).read()?;
+        let found = SpoolFile::new(root.clone(), None).read()?;
         let mut committed = self.committed.lock();
-        changes_of(&commits).into_iter().for_each(|change| committed.cover(self.within_end(change)));
+        changes_of(&found.commits).into_iter().for_each(|change| committed.cover(self.within_end(change)));
         Ok(())
     }
 
     /// Takes what other processes have committed into the topic of commits, durably, and out of the spool. A commit that lies above the
     /// end of its partition, after a power cut that took records, is one of that end.
     pub(crate) fn fold(&self) -> Result<()> {
-        let Some(spool) = self.spool.get().filter(|spool| spool.role == SpoolRole::Owner) else {
-            return Ok(());
-        };
-        let _folding = spool.folding.lock();
-        let (commits, bytes) = spool.read()?;
-        if commits.is_empty() {
-            return Ok(());
+        match self.take_over()? {
+            None => Ok(()),
+            Some(Left { why, .. }) => Err(why),
         }
-        let changes = changes_of(&commits);
-        let partitions: Vec<_> = changes.iter().filter_map(|change| self.partition_of(change)).collect();
-        let changes = changes.into_iter().map(|change| self.within_end(change)).collect();
+    }
+
+    /// The same, for one group: those whose commits stay in the spool are the others' to wait for.
+    fn fold_for(&self, group: &str) -> Result<()> {
+        match self.take_over()? {
+            Some(Left { why, groups }) if groups.contains(group) => Err(why),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same, whether they can be taken out of the spool now or not.
+    pub(crate) fn take_over(&self) -> Result<Option<Left>> {
+        let Some(spool) = self.spool.get().filter(|spool| spool.role == SpoolRole::Owner) else {
+            return Ok(None);
+        };
+        let mut folding = spool.folding.lock();
+        folding.clone().map_or(Ok(()), Err)?;
+        let mut partitions = Vec::new();
+        let folded = loop {
+            match self.fold_once(spool, &mut partitions) {
+                Ok(TakenOut::NotYet) => {}
+                Ok(TakenOut::Wholly) => break Ok(None),
+                Err(Unfolded::Refused(error)) => break Err(error),
+                Err(Unfolded::Left(left)) => break Ok(Some(*left)),
+                Err(Unfolded::Unknown(error)) => break Err(folding.insert(error).clone()),
+            }
+        };
+        drop(folding);
+        partitions.iter().for_each(|partition| drop(self.drop_consumed(partition)));
+        folded
+    }
+
+    fn fold_once(&self, spool: &Spool, partitions: &mut Vec<Partition>) -> Result<TakenOut, Unfolded> {
+        // Before it is read: what is set back meanwhile is folded as it was, and no higher.
+        let ends = spool.ends.lock().clone();
+        let found = spool.file.read().map_err(Unfolded::Refused)?;
+        if found.commits.is_empty() {
+            return Ok(TakenOut::Wholly);
+        }
+        let changes = changes_of(&found.commits);
+        let groups: BTreeSet<_> = changes.iter().map(|change| Arc::clone(&change.group)).collect();
+        partitions.extend(changes.iter().filter_map(|change| self.partition_of(change)));
+        let last: BTreeMap<_, _> = changes
+            .into_iter()
+            .map(|change| ((Arc::clone(&change.group), change.place.clone()), change))
+            .collect();
+        let changes = last.into_values().map(|change| self.within_end(ends.within(change)));
         let mut committed = self.committed.lock();
-        self.write(&mut committed, changes)?;
+        // What could not be taken out the last time is known.
+        let is_new = |change: &Change| committed.of(&change.group, &change.place) != change.commit.as_ref();
+        let changes = changes.filter(is_new).collect();
+        self.write(&mut committed, changes).map_err(Unfolded::Refused)?;
         drop(committed);
         // The spool is the only other place that has them.
-        self.ledger.sync()?;
-        spool.take_out(&commits, bytes)?;
-        partitions.iter().for_each(|partition| drop(self.drop_consumed(partition)));
+        self.ledger.sync().map_err(Unfolded::Refused)?;
+        spool.file.take_out(&found).map_err(|failure| match failure {
+            PublishFailure::Unknown(error) => Unfolded::Unknown(error),
+            PublishFailure::Refused(why) => Unfolded::Left(Box::new(Left { why, groups })),
+        })
+    }
+
+    /// What other processes have committed, where it cannot be folded now: it is so all the same. In its order.
+    pub(super) fn not_folded(&self) -> Vec<Change> {
+        if self.fold().is_ok() {
+            return Vec::new();
+        }
+        let Some(spool) = self.spool.get() else { return Vec::new() };
+        let ends = spool.ends.lock().clone();
+        let found = self.spooled().unwrap_or_default();
+        found.into_iter().map(|change| self.within_end(ends.within(change))).collect()
+    }
+
+    /// Nothing is appended to a partition above whose end another process has committed, as a power cut leaves it, before that commit is set
+    /// back, durably: records sent there would be taken for read. To be called before anything is appended.
+    pub(crate) fn hold_back_spooled(self: &Arc<Self>) {
+        let Some(spool) = self.spool.get() else { return };
+        let above: Vec<_> = match spool.file.read() {
+            Ok(found) => {
+                let above = |change: Change| {
+                    let partition = self.partition_of(&change)?;
+                    change.commit.filter(|commit| commit.at.offset > partition.end()).map(|_| partition)
+                };
+                changes_of(&found.commits).into_iter().filter_map(above).collect()
+            }
+            // Nobody knows which they are.
+            Err(_) => unclean(&self.topics),
+        };
+        for partition in &above {
+            spool.ends.lock().put(partition);
+            let holding = Arc::downgrade(self);
+            let set_back = move |_| holding.upgrade().map_or(Ok(()), |groups| groups.set_spooled_back());
+            partition.log().require(set_back);
+        }
+    }
+
+    /// Sets commits in the spool back to the ends of their partitions as the open has found them. It runs under the lock of a partition's
+    /// writer: no lock of groups is taken.
+    fn set_spooled_back(&self) -> Result<()> {
+        let Some(spool) = self.spool.get() else { return Ok(()) };
+        let mut ends = spool.ends.lock();
+        if !ends.0.is_empty() {
+            spool.file.replace(|commits| ends.set_back(commits))?;
+            ends.0.clear();
+        }
         Ok(())
     }
 
@@ -207,18 +242,16 @@ impl Groups {
     }
 
     fn within_end(&self, change: Change) -> Change {
-        let end = self.partition_of(&change).map(|partition| partition.end());
-        let commit = change.commit.map(|mut commit| {
-            commit.at.offset = commit.at.offset.min(end.unwrap_or(commit.at.offset));
-            commit
-        });
-        Change { commit, ..change }
+        match self.partition_of(&change) {
+            Some(partition) => at_most(change, partition.end()),
+            None => change,
+        }
     }
 
     /// What is in the spool, for a process that reads: it holds over what was folded before.
     pub(super) fn spooled(&self) -> Result<Vec<Change>> {
         match self.spool.get() {
-            Some(spool) => spool.read().map(|(commits, _)| changes_of(&commits)),
+            Some(spool) => spool.file.read().map(|found| changes_of(&found.commits)),
             None => Ok(Vec::new()),
         }
     }
@@ -227,7 +260,7 @@ impl Groups {
     pub(super) fn spool(
         &self,
         committed: &mut Committed,
-        changes: &[Change],
+        (group, changes): (&Group, &[Change]),
         durability: Durability,
     ) -> Result<bool> {
         let Some(spool) = self.spool.get().filter(|spool| spool.role == SpoolRole::Guest) else {
@@ -236,29 +269,62 @@ impl Groups {
         if changes.is_empty() {
             return Ok(true);
         }
-        let record = |change: &Change| {
-            change.entry().map(|entry| SpooledRecord { key: entry.key, value: entry.value })
-        };
-        let records = changes.iter().map(record).collect::<Result<Vec<_>>>()?;
-        spool.append(&records, durability)?;
-        changes.iter().for_each(|change| committed.cover(change.clone()));
+        let records = changes.iter().map(spooled).collect::<Result<Vec<_>>>()?;
+        // Nobody knows what of them a sync that fails has covered.
+        changes.iter().for_each(|change| group.note_synced(&change.place, None));
+        spool.file.append(&records, durability)?;
+        for change in changes {
+            if let (Some(commit), Durability::Disk) = (&change.commit, durability) {
+                group.note_synced(&change.place, Some((commit.topic_id, commit.at.offset)));
+            }
+            committed.cover(change.clone());
+        }
         Ok(true)
     }
 }
 
-/// What commits in the spool change, in their order. A record that is not understood counts for nothing, as in the topic.
+/// What commits in the spool change, in their order.
 fn changes_of(commits: &[Vec<SpooledRecord>]) -> Vec<Change> {
-    let mut changes = Vec::new();
-    for record in commits.iter().flatten() {
-        let mut one = Committed::default();
-        if one.replay(&record.key, record.value.as_deref()).is_ok() {
-            let found = one.iter().map(|(group, place, commit): (&Arc<str>, _, &Commit)| Change {
-                group: Arc::clone(group),
-                place: place.clone(),
-                commit: Some(commit.clone()),
-            });
-            changes.extend(found);
+    commits.iter().flatten().filter_map(change_of).collect()
+}
+
+/// A record that is not understood counts for nothing, as in the topic.
+fn change_of(record: &SpooledRecord) -> Option<Change> {
+    let mut one = Committed::default();
+    one.replay(&record.key, record.value.as_deref()).ok()?;
+    let (group, place, commit) = one.iter().next()?;
+    Some(Change { group: Arc::clone(group), place: place.clone(), commit: Some(commit.clone()) })
+}
+
+fn at_most(mut change: Change, end: Offset) -> Change {
+    if let Some(commit) = &mut change.commit {
+        commit.at.offset = commit.at.offset.min(end);
+    }
+    change
+}
+
+impl Ends {
+    fn put(&mut self, partition: &Partition) {
+        self.0.insert((partition.topic_id(), partition.number()), partition.end());
+    }
+
+    fn within(&self, change: Change) -> Change {
+        let topic_id = change.commit.as_ref().map_or(0, |commit| commit.topic_id);
+        match self.0.get(&(topic_id, change.place.partition())) {
+            Some(end) => at_most(change, *end),
+            None => change,
         }
     }
-    changes
+
+    fn set_back(&self, commits: Vec<Vec<SpooledRecord>>) -> Result<Vec<Vec<SpooledRecord>>> {
+        let one = |record: SpooledRecord| match change_of(&record) {
+            Some(change) => spooled(&self.within(change)),
+            None => Ok(record),
+        };
+        commits.into_iter().map(|records| records.into_iter().map(one).collect()).collect()
+    }
+}
+
+fn spooled(change: &Change) -> Result<SpooledRecord> {
+    change.entry().map(|entry| SpooledRecord { key: entry.key, value: entry.value })
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::backup::refuse_unfinished;
 use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
 use crate::group::{CommittedOffset, Groups, OffsetReset, Spool, SpoolRole};
@@ -76,6 +77,7 @@ impl StoreReader {
             }
             held => held,
         };
+        refuse_unfinished(&root)?;
         if lock.is_none() {
             // Nothing keeps a writer away, who may cut a file under its map.
             builder.read_mode = ReadMode::Positional;

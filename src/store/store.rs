@@ -104,7 +104,8 @@ impl Store {
     /// What it costs, and what it finds, is as with [`open`](Self::open); what that one would set right is judged in memory.
     ///
     /// # Errors
-    /// [`StoreInUse`](crate::Error::StoreInUse) when a process writes to it. [`Io`](crate::Error::Io) also when there is no store in the
+    /// [`StoreInUse`](crate::Error::StoreInUse) when a process writes to it. [`Backup`](crate::Error::Backup) where a backup or a
+    /// restore was cut off; one that is whole can be read. [`Io`](crate::Error::Io) also when there is no store in the
     /// directory; otherwise as [`open`](Self::open).
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<StoreReader> {
         Self::builder(path).open_read_only()
@@ -143,7 +144,9 @@ impl Store {
         let queues = Queues::open((&topics, &groups), (&transactions, producer.clone()), clock)?;
         // Whether others can look or not: they may have worked and committed in an earlier life.
         let locks = owner.as_ref().map(|owner| owner.locks());
-        queues.steps_in(StepFiles::new(root.clone(), locks));
+        queues.steps_in(StepFiles::new(root.clone(), locks.clone()));
+        groups.spool_in(Spool::new(root.clone(), locks, SpoolRole::Owner));
+        groups.hold_back_spooled();
         let holds = Holds::open((&topics, &groups), (&transactions, producer), (clock, &agenda));
         groups.write_what_cannot_wait()?;
         let care = Caretaker {
@@ -249,7 +252,7 @@ impl Store {
 
     /// Takes over what consumers and workers in other processes have done.
     pub(super) fn fold(&self) -> Result<()> {
-        self.inner.groups.fold().and(self.inner.queues.fold())
+        self.inner.groups.take_over().map(drop).and(self.inner.queues.fold())
     }
 
     pub(super) fn shared_topics(&self) -> &Arc<Topics> {
@@ -361,17 +364,14 @@ impl Inner {
         drop(self.groups.write_owed());
         drop(self.queues.write_owed());
         self.recovery = recovery_of(&self.topics, &self.groups, &self.queues);
-        // Whether others can look or not: they may have committed in an earlier life.
-        let locks = self.owner.as_ref().map(|owner| owner.locks());
-        self.groups.spool_in(Spool::new(self.root.clone(), locks, SpoolRole::Owner));
         // What other processes have committed meanwhile. Where it cannot be written now it is before a group is used.
         drop(self.groups.fold());
         drop(self.queues.fold());
-        for owner in &self.owner {
+        if let Some(owner) = &self.owner {
             let queues = Arc::downgrade(&self.queues);
             owner.on_wish(move || queues.upgrade().into_iter().for_each(|queues| queues.fold_soon()));
+            owner.opened();
         }
-        self.owner.iter().for_each(|owner| owner.opened());
     }
 
     fn close(&self) -> Result<()> {

@@ -11,7 +11,8 @@ impl Store {
     /// # Errors
     /// [`TopicExists`](Error::TopicExists), also for a name that differs only in `.` and `_`;
     /// [`InvalidName`](Error::InvalidName): 1 to 249 of `[A-Za-z0-9._-]`, not `.` or `..`;
-    /// [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). Nothing was created. [`Poisoned`](Error::Poisoned) of the list of topics,
+    /// [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). [`Corrupt`](Error::Corrupt) where there are records under that name that the
+    /// list of topics does not name and that nobody deleted, as [`recovery`](Self::recovery) tells. Nothing was created. [`Poisoned`](Error::Poisoned) of the list of topics,
     /// which could not be synced: whether it was shows when the store is opened again.
     pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;

@@ -97,7 +97,7 @@ impl Snapshots {
                 events.topic_partition()
             )));
         }
-        if version >= events.durable() {
+        if !events.is_safe(version) {
             events.flush()?;
         }
         let (version, id) = (version.to_be_bytes(), self.of.id().to_be_bytes());

@@ -30,7 +30,7 @@ impl Topics {
         }
         let mut catalog = self.catalog.lock();
         catalog.check()?;
-        check_new_names(asked.iter().map(|(name, _)| *name), catalog.catalog())?;
+        self.check_new_names(asked.iter().map(|(name, _)| *name), catalog.catalog())?;
         let made =
             self.create_partitions(new.iter().map(|(name, entry)| (*name, entry, 0)), catalog.catalog())?;
         // Opened before they are listed: a failure to open leaves no topic that exists and cannot be used.
@@ -199,13 +199,22 @@ impl Topics {
     }
 }
 
-/// An error when no topic of that name can be created.
-pub(super) fn check_new_name(name: &str, listed: &Catalog) -> Result<()> {
-    check_new_names([name], listed)
+impl Topics {
+    /// An error when not all topics of these names can be created.
+    pub(super) fn check_new_names<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str> + Clone,
+        listed: &Catalog,
+    ) -> Result<()> {
+        check_unlisted(names.clone(), listed)?;
+        // Records that the list does not name are of a topic that it has lost: one that took its name would hide them.
+        let broken = self.broken.read();
+        names.into_iter().find_map(|name| broken.get(name)).map_or(Ok(()), |error| Err(error.clone()))
+    }
 }
 
 /// An error when not all topics of these names can be created.
-fn check_new_names<'a>(names: impl IntoIterator<Item = &'a str>, listed: &'a Catalog) -> Result<()> {
+fn check_unlisted<'a>(names: impl IntoIterator<Item = &'a str>, listed: &Catalog) -> Result<()> {
     let mut new = BTreeMap::new();
     for name in names {
         check_topic_name(name).map_err(|reason| Error::InvalidName {

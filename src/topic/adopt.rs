@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::{CatalogTopic, Identity, partition_dir_name};
 use crate::io::{Directory, Link, random_id};
 use crate::log::{Adoptee, Inspection, Log, TornTail};
-use crate::topic::admin::{check_new_name, entry_of};
+use crate::topic::admin::entry_of;
 use crate::topic::catalog_file::CatalogFile;
 use crate::topic::config::TopicConfig;
 use crate::topic::settings::Settings;
@@ -148,12 +148,12 @@ impl Topics {
         sources: Vec<LogSource>,
     ) -> Result<Adoption> {
         let settings = Settings::given(partitions_of(config, sources.len())?, config)?;
-        check_new_name(name, self.catalog.lock().catalog())?;
+        self.check_new_names([name], self.catalog.lock().catalog())?;
         // Everything is looked through before anything is written, and nobody waits for that.
         let logs = self.inspect(sources, &settings)?;
         let entry = entry_of(random_id(), &settings);
         let mut catalog = self.catalog.lock();
-        check_new_name(name, catalog.catalog())?;
+        self.check_new_names([name], catalog.catalog())?;
         self.root.check_space(logs.iter().map(|one| one.log.bytes()).sum())?;
         // From here on the list says that files of this topic are nobody's, so an open removes what a crash leaves of them.
         catalog.change(|catalog| _ = catalog.deleted.insert(entry.id))?;

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic};
 use crate::io::Directory;
 use crate::log::{CutPoint, HeldLog, Log, Plan};
-use crate::topic::catalog_file::CatalogFile;
+use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
 use crate::topic::topics::Topics;
 
 /// How often a cut is made again whose records could not be written.
@@ -45,6 +45,12 @@ impl StoreCut {
     /// The list of topics of a copy, durably: with it the copy is a store.
     pub(crate) fn list_topics(catalog: Catalog, root: &Directory) -> Result<()> {
         CatalogFile::create(root, catalog).map(drop)
+    }
+
+    /// Takes that list away, durably: what is left is no store.
+    pub(crate) fn unlist_topics(root: &Directory) -> Result<()> {
+        root.remove_if_there(CATALOG_FILE)?;
+        root.sync()
     }
 
     /// The list of topics of a directory, if it has one.

@@ -60,20 +60,19 @@ impl Topics {
         let mut catalog = self.catalog.lock();
         let mut gone = catalog.catalog().deleted.clone();
         for Unlisted { directory, topic_partition } in unlisted(&self.root, catalog.catalog())? {
-            if check_removable(&directory, catalog.catalog(), &self.root).is_err() {
-                // Named when the list was read.
-                continue;
+            let identity = match Log::identity_in(&directory) {
+                Ok(identity) => identity,
+                Err(error) => {
+                    // It may be of any of them.
+                    gone.clear();
+                    self.note_unremoved(topic_partition, error);
+                    continue;
+                }
+            };
+            if let Err(error) = remove_if_ours(&directory, catalog.catalog(), &self.root) {
+                identity.iter().for_each(|identity| _ = gone.remove(&identity.topic));
+                self.note_unremoved(topic_partition, error);
             }
-            let identity = Log::identity_in(&directory);
-            let outcome = remove_if_ours(&directory, catalog.catalog(), &self.root);
-            let Err(error) = identity.as_ref().map_err(Error::clone).and(outcome) else { continue };
-            match identity {
-                Ok(Some(identity)) => _ = gone.remove(&identity.topic),
-                Ok(None) => {}
-                // It may be of any of them.
-                Err(_) => gone.clear(),
-            }
-            self.note_recovery(RecoveryReport::failed(topic_partition, error));
         }
         if !gone.is_empty() {
             self.root.sync()?;
@@ -82,13 +81,21 @@ impl Topics {
         Ok(())
     }
 
+    /// What is wrong with it may have been named when the list was read.
+    fn note_unremoved(&self, topic_partition: TopicPartition, error: Error) {
+        let is_named = |one: &RecoveryReport| one.topic_partition == topic_partition && one.failure.is_some();
+        if !self.recovery().iter().any(is_named) {
+            self.note_recovery(RecoveryReport::failed(topic_partition, error));
+        }
+    }
+
     /// The directories of a deleted topic, which could not be removed.
     pub(super) fn note_leftover(&self, name: &str, topic: Identity, partitions: u32) {
         self.leftovers.lock().insert(topic.topic, Leftover { name: name.to_owned(), topic, partitions });
     }
 
-    /// Removes what deletions in this life could not, and says for each topic what came of it, in the name of its first partition.
-    pub(crate) fn remove_leftovers(&self) -> Vec<(TopicPartition, Result<()>)> {
+    /// Removes what deletions in this life could not, and says for each topic what came of it.
+    pub(crate) fn remove_leftovers(&self) -> Vec<Removed> {
         if self.leftovers.lock().is_empty() {
             return Vec::new();
         }
@@ -105,7 +112,7 @@ impl Topics {
                 self.leftovers.lock().remove(&topic.topic);
                 catalog.forget_deleted([topic.topic]);
             }
-            (TopicPartition::new(name, 0), removed)
+            Removed { place: TopicPartition::new(name, 0), topic: topic.topic, outcome: removed }
         };
         left.into_iter().map(&mut remove).collect()
     }
@@ -134,6 +141,16 @@ impl Topics {
 /// whoever creates a topic of the name.
 pub(super) fn remove_made(made: &[Directory]) {
     made.iter().for_each(|directory| drop(Log::remove_directory(directory)));
+}
+
+/// What came of a try to remove what a deleted topic has left.
+#[derive(Debug)]
+pub(crate) struct Removed {
+    /// Its first partition.
+    pub(crate) place: TopicPartition,
+    /// Its id.
+    pub(crate) topic: u128,
+    pub(crate) outcome: Result<()>,
 }
 
 /// Directories of a deleted topic that are still there.

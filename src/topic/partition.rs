@@ -109,6 +109,11 @@ impl Partition {
         self.log.durable()
     }
 
+    /// Whether what stands there survives a power cut, with the rest of its transaction.
+    pub(crate) fn is_safe(&self, offset: Offset) -> bool {
+        offset < self.log.durable().min(self.log.finished())
+    }
+
     /// Next offset to be assigned among records handed to the operating system. Records that are only in memory are at or
     /// above it: [`next_offset`](Self::next_offset) counts them.
     pub fn end(&self) -> Offset {
@@ -362,7 +367,8 @@ impl Partition {
     /// partitions.
     ///
     /// # Errors
-    /// [`Lost`](Error::Lost), [`Io`](Error::Io), [`Poisoned`](Error::Poisoned).
+    /// [`Lost`](Error::Lost) of records of which no flush has told, though a send may have; [`Io`](Error::Io),
+    /// [`Poisoned`](Error::Poisoned).
     pub fn flush(&self) -> Result<()> {
         let ended = self.log.write_decided();
         self.log.flush().and(ended).map_err(|error| error.in_partition(self.topic_partition()))

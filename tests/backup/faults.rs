@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use annals::backup::{Backup, RestoreOptions};
 use annals::io::FileSystem;
-use annals::{CleanupPolicy, Error, Record, Store, TopicConfig};
+use annals::{CleanupPolicy, Error, Isolation, Record, Store, TopicConfig};
 use annals_testing::power_cut::{Change, Disk, Observer};
 use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, PowerCutFileSystem, Times};
 
@@ -270,4 +270,98 @@ fn records_that_cannot_be_written_are_in_no_backup() {
     clear(&shared, "/again");
     store.producer().send(Record::to("orders").partition(0).value("takes its offset")).unwrap();
     assert!(is_backup(&shared, &expected));
+}
+
+/// A copy that is under way, of a backup or of a store, from a disk to a directory of it.
+type Copying = fn(&Arc<dyn FileSystem>, &Store) -> annals::Result<()>;
+
+/// Whether something opens in the directory, to be written or to be read. It is all of the store then.
+fn opens(disk: &Arc<dyn FileSystem>, path: &str, (expected, what): (&[(String, Records)], &str)) -> bool {
+    if disk.list(Path::new(path)).map_or(true, |entries| entries.is_empty()) {
+        return false;
+    }
+    let reader = Store::builder(path).file_system(Arc::clone(disk)).open_read_only();
+    let is_read = reader.is_ok();
+    if let Ok(reader) = reader {
+        let topics = reader.topics().into_iter().filter(|topic| !topic.name().starts_with("__"));
+        let records = |one: annals::PartitionView| -> (String, Records) {
+            let read = one.read(..).unwrap().isolation(Isolation::ReadCommitted).into_iter();
+            let read = read.map(|record| record.unwrap()).map(|one| (one.offset, one.key, one.value));
+            (one.topic_partition().to_string(), read.collect())
+        };
+        let found: Vec<_> = topics.flat_map(|topic| topic.partitions()).map(records).collect();
+        assert_eq!(found, expected, "{what}: a part of a copy is read");
+    }
+    if let Ok(store) = open(disk, path) {
+        assert_eq!(all_records(&store), expected, "{what}: a part of a copy is a store");
+        return true;
+    }
+    is_read
+}
+
+/// Each of the last calls fails, and after that the power is cut, or the process killed, at each moment.
+fn fails_late(path: &str, copying: Copying) {
+    let before = PowerCutFileSystem::new();
+    let first = filled(&before.shared());
+    first.backup("/made").unwrap();
+    first.close().unwrap();
+    let before = before.cut_power(1).disk();
+    let run = |nth: Option<(usize, Times)>| {
+        let moments = Arc::new(Moments::default());
+        let machine = PowerCutFileSystem::on(before.clone(), Some(Arc::clone(&moments) as _));
+        let disk = FaultyFileSystem::over(machine.shared());
+        let shared: Arc<dyn FileSystem> = Arc::clone(&disk) as _;
+        let store = open(&shared, "/live").unwrap();
+        let expected = all_records(&store);
+        moments.take();
+        disk.forget();
+        if let Some((nth, times)) = nth {
+            disk.fail(&Call::MUTATING, "", (nth, times), Fault::Error(5));
+        }
+        let outcome = copying(&shared, &store);
+        let calls = disk.trace().into_iter().filter(|done| Call::MUTATING.contains(&done.call)).count();
+        disk.heal();
+        (outcome, calls, moments.take(), expected)
+    };
+    let (outcome, calls, healthy, _) = run(None);
+    outcome.unwrap();
+    let (mut failed, mut opened) = (0, 0);
+    for nth in calls.saturating_sub(14)..calls {
+        for times in [Times::Once, Times::ForEver] {
+            let (outcome, _, moments, expected) = run(Some((nth, times)));
+            failed += usize::from(outcome.is_err());
+            let late = healthy.len().saturating_sub(14);
+            for (number, moment) in moments.iter().enumerate().skip(late) {
+                for seed in 0..cuts() {
+                    let what = format!("call {nth} of {calls}, {times:?}, moment {number}, seed {seed}");
+                    opened += usize::from(opens(&after(moment, seed), path, (&expected, &what)));
+                }
+            }
+        }
+    }
+    assert!(failed > 10 && opened > 0, "{failed} failures, {opened} opened");
+}
+
+#[test]
+fn a_backup_that_fails_late_leaves_no_part_of_it_that_opens() {
+    fails_late("/copy", |_, store| store.backup("/copy").map(drop));
+}
+
+#[test]
+fn a_restore_that_fails_late_leaves_no_part_of_it_that_opens() {
+    fails_late("/again", |disk, _| {
+        Backup::open_on(Arc::clone(disk), "/made")?.restore("/again", RestoreOptions::new()).map(drop)
+    });
+}
+
+#[test]
+fn a_backup_that_was_cut_off_is_not_read_as_a_store() {
+    let disk: Arc<dyn FileSystem> = Arc::new(MemoryFileSystem::new());
+    let store = filled(&disk);
+    store.backup("/copy").unwrap();
+    let read = || Store::builder("/copy").file_system(Arc::clone(&disk)).open_read_only();
+    drop(read().unwrap());
+    disk.rename(Path::new("/copy/annals.backup"), Path::new("/copy/annals.backup.new")).unwrap();
+    let refused = read();
+    assert!(matches!(refused, Err(Error::Backup { .. })), "{refused:?}");
 }

@@ -15,6 +15,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod crowded;
 mod ends;
 mod groups;
 mod hooked;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use annals::io::ManualClock;
 use annals::queue::RetryPolicy;
-use annals::{Durability, Error, Message, Messages, Record, Store, StoreReader, TopicConfig, Worker};
+use annals::{Error, Message, Messages, Record, Store, StoreReader, TopicConfig, Worker};
 
-use crate::common::{by_hand, copy_dir, fast_dir};
+use crate::common::{by_hand, fast_dir};
 
 pub(crate) const ORDERS: &str = "orders";
 pub(crate) const GROUP: &str = "shipping";

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use annals::{Durability, Error, Expected, Query, Record, Store, TopicConfig};
+use annals_testing::PowerCutFileSystem;
 
 use super::common::{copy_dir, fast_dir};
 use super::world::indexed;
@@ -203,4 +204,46 @@ fn a_stream_that_is_gone_has_no_snapshot() {
     again.append_to("c", Expected::NoStream, &[Record::new().value("1")]).unwrap();
     let of_the_old = snapshots.load("c");
     assert!(matches!(of_the_old, Err(Error::UnknownTopic { .. })), "{of_the_old:?}");
+}
+
+/// The events of a transaction may be on the disk when its decision, and what it has elsewhere, are not.
+#[test]
+fn a_snapshot_holds_no_event_of_a_transaction_that_a_power_cut_takes_back() {
+    for seed in 0..24 {
+        let machine = PowerCutFileSystem::new();
+        let open = |machine: &PowerCutFileSystem| {
+            Store::builder("/store").file_system(machine.shared()).maintain_by_hand().open().unwrap()
+        };
+        let store = open(&machine);
+        let topic = store.create_topic("events", indexed()).unwrap();
+        store.create_topic("elsewhere", TopicConfig::new()).unwrap();
+        let snapshots = store.snapshots("events").unwrap();
+        let on_disk = store.producer_builder().durability(Durability::Disk).build().unwrap();
+        // Everything is there, and durable, but the transaction.
+        for topic in ["events", "elsewhere", "events.snapshots"] {
+            on_disk.send(Record::to(topic).key("bob").value("1")).unwrap();
+        }
+        let mut first = store.transaction_builder("transfer").durability(Durability::Disk).begin().unwrap();
+        first.send(Record::to("elsewhere").value("first")).unwrap();
+        first.commit().unwrap();
+        let alice = topic.stream("alice").unwrap();
+        let mut tx = store.transaction_builder("transfer").durability(Durability::Os).begin().unwrap();
+        tx.append_to(&alice, Expected::NoStream, &[Record::new().value("5")]).unwrap();
+        tx.send(Record::to("elsewhere").value("of alice")).unwrap();
+        tx.commit().unwrap();
+        let version = alice.version().unwrap().unwrap();
+        on_disk.send(Record::to("events").key("bob").value("2")).unwrap();
+        assert!(topic.partition(0).unwrap().durable() > version);
+        snapshots.store("alice", version, b"5").unwrap();
+        on_disk.send(Record::to("events.snapshots").key("bob").value("2")).unwrap();
+        let machine = machine.cut_power(seed);
+        std::mem::forget(store);
+        let store = open(&machine);
+        let topic = store.topic("events").unwrap();
+        let is_there = topic.stream("alice").unwrap().version().unwrap() == Some(version);
+        // One more event, and the snapshot is of no more than the stream is.
+        topic.append_to("alice", Expected::Any, &[Record::new().value("7")]).unwrap();
+        let loaded = store.snapshots("events").unwrap().load("alice").unwrap();
+        assert!(is_there || loaded.is_none(), "seed {seed}: a snapshot of what was never there: {loaded:?}");
+    }
 }

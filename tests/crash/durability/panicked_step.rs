@@ -173,20 +173,10 @@ fn try_out(reads: Reads, durability: Durability, (source, nth): (Source, usize))
     }
     let [invoices, totals] = invoiced(&store);
     assert!(invoices.values().all(|times| *times == 1), "{what}: {invoices:?}");
+    look_after(&store);
     if is_sound {
         assert_eq!(invoices, totals, "{what}");
-        let waits = |topic: &&'static str| {
-            let partitions = store.topic(topic).unwrap().partitions();
-            partitions.iter().any(|partition| partition.stable() < partition.end())
-        };
-        // Maintenance looks after what is left within a second.
-        for _ in 0..40 {
-            if INVOICES.iter().any(waits) {
-                std::thread::sleep(Duration::from_millis(50));
-                store.maintain().unwrap();
-            }
-        }
-        assert_eq!(INVOICES.iter().find(|topic| waits(topic)), None, "{what}: readers wait");
+        assert_eq!(INVOICES.iter().find(|topic| waits(&store, topic)), None, "{what}: readers wait");
         let [invoices, totals] = invoiced(&store);
         assert_eq!(invoices, totals, "{what}: after maintenance");
     }
@@ -202,6 +192,22 @@ fn try_out(reads: Reads, durability: Durability, (source, nth): (Source, usize))
         );
     }
     has_panicked
+}
+
+/// Whether readers of the topic wait.
+fn waits(store: &Store, topic: &str) -> bool {
+    let partitions = store.topic(topic).unwrap().partitions();
+    partitions.iter().any(|partition| partition.stable() < partition.end())
+}
+
+/// Maintenance looks after what is left within a second.
+fn look_after(store: &Store) {
+    for _ in 0..24 {
+        if INVOICES.iter().any(|topic| waits(store, topic)) {
+            std::thread::sleep(Duration::from_millis(50));
+            drop(store.maintain());
+        }
+    }
 }
 
 /// Whether all that the steps write to takes more: a step of others.
@@ -290,4 +296,39 @@ fn a_panic_behind_a_decision_left_its_markers_to_nobody() {
         }
     }
     assert!(left > 0, "none of {nth} writes is that of a marker");
+}
+
+#[test]
+fn a_commit_of_one_partition_that_a_panic_cuts_off_is_no_abort_if_it_is_there() {
+    keep_quiet();
+    for nth in 0.. {
+        let memory = MemoryFileSystem::new();
+        let files = FaultyFileSystem::over(Arc::new(memory.clone()));
+        let clock = FragileClock(Arc::new(AtomicI64::new(-1)));
+        let store = open(&files, &clock);
+        store.create_topic("invoices", TopicConfig::new()).unwrap();
+        let commit = |value: &str| {
+            let mut tx = store.transaction(GROUP).unwrap();
+            tx.send(Record::to("invoices").value(value)).unwrap();
+            tx.commit().unwrap();
+        };
+        commit("before");
+        clock.0.store(nth, Ordering::SeqCst);
+        let has_panicked = catch_unwind(AssertUnwindSafe(|| commit("x"))).is_err();
+        clock.0.store(-1, Ordering::SeqCst);
+        let values = |store: &Store| {
+            let records = store.topic("invoices").unwrap().partition(0).unwrap().read(..).unwrap();
+            records.into_iter().map(|record| record.unwrap().value.unwrap()).collect::<Vec<_>>()
+        };
+        let (before, waits) = (values(&store), waits(&store, "invoices"));
+        let left = memory.files();
+        std::mem::forget(store);
+        let next = FaultyFileSystem::over(Arc::new(MemoryFileSystem::over(&Image::new(left))));
+        let found = values(&open(&next, &clock));
+        assert!(waits || found == before, "call {nth}: readers were told {before:?}, and {found:?} is there");
+        if !has_panicked {
+            assert!(nth > 3, "{nth} calls");
+            return;
+        }
+    }
 }

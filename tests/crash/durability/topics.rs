@@ -116,3 +116,33 @@ fn nothing_is_acknowledged_on_a_topic_whose_deletion_failed_half_way() {
     let found = store.topic(TOPIC).map_or(0, |topic| records(&topic.partition(0).unwrap()).len());
     assert_eq!(found, usize::from(sent), "an acknowledged record went with its topic");
 }
+
+#[test]
+fn a_deleted_topic_whose_files_cannot_be_read_at_one_open_stays_deleted() {
+    for errno in [EIO, 13] {
+        let (dir, copy) = (fast_dir(), fast_dir());
+        let files = FaultyFileSystem::new();
+        let store = on_faulty(dir.path(), &files).open().unwrap();
+        store.create_topic(TOPIC, TopicConfig::new().partitions(2)).unwrap();
+        for partition in 0..2 {
+            let record = Record::to(TOPIC).partition(partition).value("deleted");
+            producer(&store, Durability::Disk).send(record).unwrap();
+        }
+        // It is killed when the list is written.
+        files.fail(&[Call::Remove], "orders-", (0, Times::ForEver), Fault::Error(EIO));
+        store.delete_topic(TOPIC).unwrap();
+        kill_and_copy(store, dir.path(), copy.path());
+        let files = FaultyFileSystem::new();
+        files.fail(&[Call::Open], "orders-0/annals.state", (0, Times::ForEver), Fault::Error(errno));
+        let store = on_faulty(copy.path(), &files).open().unwrap();
+        let failed: Vec<_> = store.recovery().iter().filter(|one| one.failure.is_some()).collect();
+        assert_eq!(failed.len(), 1, "{failed:?}");
+        store.close().unwrap();
+        let store = by_hand(copy.path()).open().unwrap();
+        let failed: Vec<_> = store.recovery().iter().filter(|one| one.failure.is_some()).collect();
+        assert!(failed.is_empty(), "{failed:?}");
+        assert!(!copy.path().join("orders-0").exists());
+        let again = store.create_topic(TOPIC, TopicConfig::new()).unwrap();
+        assert_eq!(records(&again.partition(0).unwrap()), []);
+    }
+}

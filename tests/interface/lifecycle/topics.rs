@@ -307,3 +307,34 @@ fn what_is_printed_for_a_look_is_short() {
         assert!(shown.len() < 200, "{shown}");
     }
 }
+
+#[test]
+fn no_topic_gets_the_name_of_records_that_the_list_has_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, list) = (dir.path().join("live"), dir.path().join("live/annals.topics"));
+    let store = Store::open(&live).unwrap();
+    store.create_topic("others", TopicConfig::new()).unwrap();
+    let earlier = fs::read(&list).unwrap();
+    store.create_topic("lost", TopicConfig::new().partitions(2)).unwrap();
+    store.producer().send(Record::to("lost").partition(1).value("kept")).unwrap();
+    store.close().unwrap();
+    fs::write(&list, earlier).unwrap();
+    let store = Store::open(&live).unwrap();
+    let new = || TopicConfig::new();
+    let refused = [
+        store.create_topic("lost", new()).map(drop),
+        store.create_topics([("more", new()), ("lost", new())]).map(drop),
+        store.ensure_topic("lost", new()).map(drop),
+        store.adopt_topic("lost", new(), [live.join("lost-1")]).map(drop),
+    ];
+    for refused in refused {
+        assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
+    }
+    assert!(matches!(store.topic("more"), Err(Error::UnknownTopic { .. })));
+    store.backup(dir.path().join("copy")).unwrap();
+    store.close().unwrap();
+    Store::builder(&live).repair(dir.path().join("taken-out")).unwrap();
+    let store = Store::open(&live).unwrap();
+    let lost = store.topic("lost").unwrap().partition(1).unwrap();
+    assert_eq!(lost.get(0).unwrap().unwrap().value.as_deref(), Some(&b"kept"[..]));
+}

@@ -69,7 +69,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/transaction/giving_up.rs",
         good: "if self.may_be_whole {",
         bad: "if false {",
-        caught_by: &[tests("crash", &["half_written::"])],
+        caught_by: &[STEPS],
     },
     Bug {
         name: "markers-of-which-a-panic-took-the-writer-not-come-back-to",

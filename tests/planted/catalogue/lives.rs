@@ -5,6 +5,13 @@ use super::*;
 pub(super) const BUGS: &[Bug] = &[
     // What a call says of its own end.
     Bug {
+        name: "group-that-is-being-forgotten-gets-a-member",
+        file: "src/group/groups.rs",
+        good: "        let _locking = self.locking.lock();\n        // First the note",
+        bad: "        // First the note",
+        caught_by: &[tests("interface", &["groups::deletion::what_a_member"])],
+    },
+    Bug {
         name: "wait-that-never-looks-at-its-deadline",
         file: "src/log/patience.rs",
         good: "self.is_over = self.deadline.has_passed();",
@@ -41,7 +48,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "refused-rename-that-poisons",
-        file: "src/io/directory.rs",
+        file: "src/io/names.rs",
         good: "Err(error) if is_refusal(&error) &&",
         bad: "Err(error) if is_refusal(&error) && name.is_empty() &&",
         caught_by: &[tests("interface", &["errors::effects::"])],
@@ -63,9 +70,9 @@ pub(super) const BUGS: &[Bug] = &[
     // A store's life.
     Bug {
         name: "append-before-commits-are-set-back",
-        file: "src/log/open/settle.rs",
-        good: "prerequisites.iter().try_for_each(|prerequisite| (prerequisite.0)())?;",
-        bad: "drop(prerequisites);",
+        file: "src/log/open/prerequisites.rs",
+        good: "prerequisites.iter().try_for_each(|prerequisite| (prerequisite.0)(holding))?;",
+        bad: "let _ = holding;",
         caught_by: &[tests("interface", &["lifecycle::full_disk::"])],
     },
     Bug {

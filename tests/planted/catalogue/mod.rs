@@ -1,5 +1,6 @@
 //! The bugs, and who catches each.
 
+mod beside;
 mod copies;
 mod decisions;
 mod figures;
@@ -11,6 +12,7 @@ mod producers;
 mod queues;
 mod reading;
 mod repairs;
+mod rewrites;
 mod streams;
 mod syncs;
 mod tasks;
@@ -62,6 +64,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         decisions::BUGS,
         figures::BUGS,
         ids::BUGS,
+        beside::BUGS,
         later::BUGS,
         copies::BUGS,
         tasks::BUGS,
@@ -71,6 +74,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         queues::BUGS,
         reading::BUGS,
         repairs::BUGS,
+        rewrites::BUGS,
         streams::BUGS,
         syncs::BUGS,
         transactions::BUGS,

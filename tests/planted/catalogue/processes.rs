@@ -10,6 +10,7 @@ const GROUPS: Tests = tests("processes", &["groups::"]);
 const WORKERS: Tests = tests("processes", &["workers::", "workers_lost::"]);
 const LOOKS: Tests = tests("processes", &["looks::"]);
 const PAGE: Tests = tests("lib", &["live::"]);
+const SPOOL_FILE: Tests = tests("lib", &["group::tests::spool_file::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -115,15 +116,15 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "spool-is-taken-out-before-its-commits-are-durable",
         file: "src/group/spool.rs",
-        good: "        self.ledger.sync()?;\n        spool.take_out",
-        bad: "        spool.take_out",
+        good: "        self.ledger.sync().map_err(Unfolded::Refused)?;\n",
+        bad: "",
         caught_by: &[tests("crash", &["durability::derived::a_commit"])],
     },
     Bug {
         name: "spool-is-not-folded-where-nobody-can-attach",
         file: "src/store/store.rs",
-        good: "self.groups.spool_in(Spool::new(self.root.clone(), locks, SpoolRole::Owner));",
-        bad: "if locks.is_some() {\n            self.groups.spool_in(Spool::new(self.root.clone(), locks, SpoolRole::Owner));\n        }",
+        good: "groups.spool_in(Spool::new(root.clone(), locks, SpoolRole::Owner));",
+        bad: "if locks.is_some() {\n            groups.spool_in(Spool::new(root.clone(), locks, SpoolRole::Owner));\n        }",
         caught_by: &[tests("crash", &["durability::derived::"])],
     },
     Bug {
@@ -143,23 +144,107 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "spool-is-folded-after-the-group-is-used",
         file: "src/group/spool.rs",
-        good: "SpoolRole::Owner => self.fold(),",
+        good: "SpoolRole::Owner => self.fold_for(group),",
         bad: "SpoolRole::Owner => Ok(()),",
         caught_by: &[GROUPS],
     },
     Bug {
         name: "spool-is-folded-again-and-again",
-        file: "src/group/spool.rs",
-        good: "spool.take_out(&commits, bytes)?;",
-        bad: "_ = bytes;",
+        file: "src/group/spool_file.rs",
+        good: "Rest::Nothing => self.root.remove_durably(SPOOL_FILE)?,",
+        bad: "Rest::Nothing => (),",
         caught_by: &[GROUPS],
     },
     Bug {
         name: "spool-frame-is-not-checked",
         file: "src/format/spool.rs",
-        good: "match (crc32fast::hash(body) == crc).then(|| records(body)).flatten() {",
-        bad: "match (crc > 0).then(|| records(body)).flatten() {",
+        good: "let is_whole = crc32fast::hash(body) == crc;",
+        bad: "let is_whole = crc > 0;",
         caught_by: &[tests("lib", &["format::spool::"])],
+    },
+    Bug {
+        name: "spool-breaks-by-a-power-cut",
+        file: "src/format/spool.rs",
+        good: "if content.end < durable {",
+        bad: "if content.end < at + frames.len() {",
+        caught_by: &[tests("lib", &["format::spool::"]), GROUPS],
+    },
+    Bug {
+        name: "spool-damage-is-taken-for-its-end",
+        file: "src/format/spool.rs",
+        good: "if content.end < durable {",
+        bad: "if content.end < at {",
+        caught_by: &[tests("lib", &["format::spool::"]), GROUPS],
+    },
+    Bug {
+        name: "spool-sync-that-failed-is-repeated",
+        file: "src/group/spool_file.rs",
+        good: "if head.is_doubtful {",
+        bad: "if head.is_doubtful && false {",
+        caught_by: &[SPOOL_FILE],
+    },
+    Bug {
+        name: "spool-that-is-full-is-appended-to",
+        file: "src/group/spool_file.rs",
+        good: "if new_end > self.most_bytes {",
+        bad: "if new_end > self.most_bytes && false {",
+        caught_by: &[SPOOL_FILE],
+    },
+    Bug {
+        name: "spool-in-another-file-is-taken-for-taken-out",
+        file: "src/group/spool_file.rs",
+        good: "Rest::OfAnother => return Ok(TakenOut::NotYet),",
+        bad: "Rest::OfAnother => return Ok(TakenOut::Wholly),",
+        caught_by: &[SPOOL_FILE],
+    },
+    Bug {
+        name: "spool-above-an-end-holds-back-no-append",
+        file: "src/store/store.rs",
+        good: "        groups.hold_back_spooled();\n",
+        bad: "",
+        caught_by: &[tests("crash", &["durability::derived::records_sent"])],
+    },
+    Bug {
+        name: "spool-that-cannot-be-read-holds-back-no-append",
+        file: "src/group/spool.rs",
+        good: "Err(_) => unclean(&self.topics),",
+        bad: "Err(_) => Vec::new(),",
+        caught_by: &[tests("crash", &["durability::derived::records_sent"])],
+    },
+    Bug {
+        name: "look-that-fails-forgets-what-was-seen",
+        file: "src/group/follow.rs",
+        good: "        let spooled = self.spooled()?;\n",
+        bad: "        let spooled = self.spooled()?;\n        committed.uncover();\n",
+        caught_by: &[GROUPS],
+    },
+    Bug {
+        name: "member-elsewhere-begins-without-a-look",
+        file: "src/consumer/consumer.rs",
+        good: "self.groups.look_up(group.name(), &owned.partition)?",
+        bad: "self.groups.committed(group.name(), &owned.partition)",
+        caught_by: &[GROUPS],
+    },
+    Bug {
+        name: "retention-passes-over-what-waits-in-the-spool",
+        file: "src/group/consumed.rs",
+        good: "match self.consumed_by_groups(partition).and(by_others).and(elsewhere) {",
+        bad: "_ = elsewhere;\n        match self.consumed_by_groups(partition).and(by_others) {",
+        caught_by: &[GROUPS],
+    },
+    Bug {
+        name: "process-that-is-stopped-holds-up-all-groups",
+        file: "src/group/spool.rs",
+        good: "Some(Left { why, groups }) if groups.contains(group) => Err(why),",
+        bad: "Some(Left { why, .. }) => Err(why),",
+        caught_by: &[GROUPS],
+    },
+    Bug {
+        name: "commit-elsewhere-not-synced-for-it-is-known",
+        file: "src/group/commit.rs",
+        good: "is_same && (is_kept || group.has_synced(&partition, offset))",
+        bad: "is_same",
+        caught_by: &[GROUPS],
     },
     Bug {
         name: "group-is-two-processes",

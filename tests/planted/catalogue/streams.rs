@@ -20,7 +20,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-hit-is-believed",
         file: "src/log/read/sight.rs",
-        good: "if !self.selection.matches(&record) {",
+        good: "if !self.selection.matches(&span.of(records, header.base_offset)) {",
         bad: "if false {",
         caught_by: &[tests("streams", &["damage::a_hit_that_leads"])],
     },
@@ -149,5 +149,12 @@ pub(super) const BUGS: &[Bug] = &[
         good: "            self.projection.go_back(self.records);\n",
         bad: "",
         caught_by: &[tests("streams", &["projections::a_failed_step"])],
+    },
+    Bug {
+        name: "snapshot-of-a-transaction-that-may-be-taken-back",
+        file: "src/topic/partition.rs",
+        good: "offset < self.log.durable().min(self.log.finished())",
+        bad: "offset < self.log.durable()",
+        caught_by: &[tests("streams", &["projections::a_snapshot_holds_no_event"])],
     },
 ];
