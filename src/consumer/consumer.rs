@@ -192,8 +192,9 @@ impl Consumer {
         }
         if ending.goes_back {
             self.assigned.values_mut().for_each(Assigned::go_back);
-            self.auto_commit.note_change();
         }
+        // Also where it took effect: what was handed out after it was given the positions is not committed yet.
+        self.auto_commit.note_change();
     }
 
     fn take_assignment(&mut self, group: &Group) -> Result<()> {

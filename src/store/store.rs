@@ -367,7 +367,11 @@ impl Inner {
         // What other processes have committed meanwhile. Where it cannot be written now it is before a group is used.
         drop(self.groups.fold());
         drop(self.queues.fold());
-        self.owner.iter().for_each(|owner| owner.opened());
+        if let Some(owner) = &self.owner {
+            let queues = Arc::downgrade(&self.queues);
+            owner.on_wish(move || queues.upgrade().into_iter().for_each(|queues| queues.fold_soon()));
+            owner.opened();
+        }
     }
 
     fn close(&self) -> Result<()> {

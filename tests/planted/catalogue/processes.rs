@@ -7,7 +7,7 @@ const LIVE: Tests = tests("processes", &["live::"]);
 const PAIR: Tests = tests("processes", &["pair::"]);
 const ENDS: Tests = tests("processes", &["ends::"]);
 const GROUPS: Tests = tests("processes", &["groups::"]);
-const WORKERS: Tests = tests("processes", &["workers::"]);
+const WORKERS: Tests = tests("processes", &["workers::", "workers_lost::"]);
 const LOOKS: Tests = tests("processes", &["looks::"]);
 const PAGE: Tests = tests("lib", &["live::"]);
 const SPOOL_FILE: Tests = tests("lib", &["group::tests::spool_file::"]);
@@ -294,7 +294,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/share/queue_steps.rs",
         good: "drop(steps.take_owed(|offset| state.is_done(offset)));",
         bad: "drop(steps.take_owed(|_| false));",
-        caught_by: &[tests("lib", &["share::queue_steps::"]), tests("crash", &["durability::steps::"])],
+        caught_by: &[tests("crash", &["durability::steps::"])],
     },
     Bug {
         name: "message-whose-letter-is-owed-is-handed-out",
@@ -371,6 +371,13 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/live/locks.rs",
         good: "for at in held.into_iter().flatten().filter(|_| self.process.may_unlock()) {",
         bad: "for at in held.into_iter().flatten().filter(|_| false) {",
+        caught_by: &[WORKERS],
+    },
+    Bug {
+        name: "owner-does-not-see-that-another-has-a-queue",
+        file: "src/live/owner.rs",
+        good: "            self.owner.look_for_a_wish();\n",
+        bad: "",
         caught_by: &[WORKERS],
     },
     // What a dead owner has left open, for those who read it in other processes.
