@@ -136,8 +136,10 @@ impl StoreReader {
         if let OwnerState::Silent(_) = guest.owner()? {
             return Err(Error::StoreInUse { path: root.path().to_path_buf(), pid: guest.pid() });
         }
-        let spool = Spool::new(root.clone(), Some(guest.locks()), SpoolRole::Guest);
-        let steps = StepFiles::new(root.clone(), Some(guest.locks()));
+        // One for both, so that the drop gives all of them back.
+        let locks = guest.locks();
+        let spool = Spool::new(root.clone(), Some(locks.clone()), SpoolRole::Guest);
+        let steps = StepFiles::new(root.clone(), Some(locks));
         let root = root.read_only();
         let topics = Topics::attach(root.clone(), context(builder), &guest, Arc::new(LeftJudge::default()))?;
         let groups = Groups::attach(Arc::clone(&topics), Arc::clone(&builder.clock), spool)?;

@@ -377,6 +377,19 @@ fn a_process_that_is_stopped_in_a_commit_holds_up_no_other_group_and_no_backup()
     assert_eq!(committed(open(&dir.path().join("again")).committed("billing")), [7]);
 }
 
+/// It can do nothing any more.
+#[test]
+fn a_consumer_that_outlives_its_reader_keeps_nobody_out_of_its_group() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    let reader = StoreReader::attach(dir.path()).unwrap();
+    let mut kept = member(reader.consumer_builder()).unwrap();
+    drop(reader);
+    assert!(matches!(kept.poll(Duration::ZERO), Err(Error::StoreClosed { .. })));
+    assert!(store.consumer("billing").is_ok());
+    drop(kept);
+}
+
 #[test]
 fn a_backup_holds_what_was_committed_elsewhere_before_it_began() {
     let dir = fast_dir();

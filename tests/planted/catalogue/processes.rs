@@ -240,6 +240,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[GROUPS],
     },
     Bug {
+        name: "reader-that-is-dropped-keeps-its-groups",
+        file: "src/store/reader.rs",
+        good: "Spool::new(root.clone(), Some(locks.clone()), SpoolRole::Guest);",
+        bad: "Spool::new(root.clone(), Some(guest.locks()), SpoolRole::Guest);",
+        caught_by: &[GROUPS],
+    },
+    Bug {
         name: "commit-elsewhere-not-synced-for-it-is-known",
         file: "src/group/commit.rs",
         good: "is_same && (is_kept || group.has_synced(&partition, offset))",
