@@ -1,6 +1,8 @@
 //! The manual: the programs in its chapters are run here, the commands by the tests of `crates/annals-cli`.
 #![doc = include_str!("../docs/manual/index.md")]
 
+#[doc = include_str!("../docs/manual/first.md")]
+pub mod first {}
 #[doc = include_str!("../docs/manual/layout.md")]
 pub mod layout {}
 #[doc = include_str!("../docs/manual/exactly_once.md")]

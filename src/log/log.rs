@@ -20,6 +20,7 @@ use crate::log::producers::clearing::Clearing;
 use crate::log::producers::table::ProducerTable;
 use crate::log::segment_list::SegmentList;
 use crate::log::signal::{Signal, Watchers};
+use crate::log::stats::FirstTime;
 use crate::log::upkeeps::Upkeeps;
 use crate::log::write::accumulator::Accumulator;
 use crate::log::write::group_sync::Committer;
@@ -73,11 +74,13 @@ pub(crate) struct Log {
     pub(super) linger: Mutex<Option<Ticket>>,
     /// What the clock showed when retention last looked, or at the last append before the log was opened; -1 before.
     pub(super) clock_seen: AtomicI64,
+    /// Of the first record that is there, once it was asked for.
+    pub(super) first_time: Mutex<Option<FirstTime>>,
     /// Bytes taken out of the log since it was opened.
     pub(super) reclaimed_bytes: AtomicU64,
     /// Offsets that readers passed over because of damage since it was opened, those of each reader.
     pub(super) skipped_offsets: AtomicU64,
-    /// How often something was taken out of the log since it was opened.
+    /// Raised before and after something is taken out of the log.
     pub(super) rewrites: AtomicU64,
     pub(crate) upkeeps: Arc<Upkeeps>,
     pub(super) keys: KeyUpkeep,
@@ -169,8 +172,8 @@ impl Log {
         self.watchers.raise();
     }
 
-    /// How often something was taken out of the log. A walk during which this stays the same has met every record that was
-    /// there when it began.
+    /// Another number whenever something was taken out of the log. A walk during which this stays the same has met every record that
+    /// was there when it began.
     pub(crate) fn rewrites(&self) -> u64 {
         self.rewrites.load(Ordering::Acquire)
     }

@@ -136,6 +136,7 @@ impl Log {
             committer: Committer::default(),
             linger: Mutex::new(None),
             clock_seen: AtomicI64::new(last_append),
+            first_time: Mutex::default(),
             reclaimed_bytes: AtomicU64::new(0),
             skipped_offsets: AtomicU64::new(0),
             rewrites: AtomicU64::new(0),
