@@ -13,12 +13,16 @@
 use std::fmt::Write;
 use std::str::FromStr;
 
+use super::lines::LineFile;
 use super::{Malformed, check_topic_name};
 use crate::types::{Offset, Timestamp};
 
-const VERSION: u32 = 1;
-const FIRST: &str = "annals.backup ";
-const LAST: &str = "crc32 ";
+const FILE: LineFile = LineFile {
+    first: "annals.backup ",
+    version: 1,
+    what: "backup list version",
+    is_none: "not the list of a backup",
+};
 
 /// What a backup holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,9 +65,10 @@ pub(crate) struct BackedUpSegment {
 impl BackupList {
     /// The whole file.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut text = format!("{FIRST}{VERSION}\nstore {:032x}\nid {:032x}\n", self.store, self.id);
+        let mut text = FILE.begin();
         // Writing to a string cannot fail.
         let mut line = |arguments: std::fmt::Arguments<'_>| text.write_fmt(arguments).unwrap_or_default();
+        line(format_args!("store {:032x}\nid {:032x}\n", self.store, self.id));
         if let Some(parent) = self.parent {
             line(format_args!("parent {parent:032x}\n"));
         }
@@ -75,24 +80,13 @@ impl BackupList {
                 line(format_args!("segment {base} {next_offset} {bytes} {headers_crc:08x} {how}\n"));
             }
         }
-        let crc = crc32fast::hash(text.as_bytes());
-        text.push_str(&format!("{LAST}{crc:08x}\n"));
-        text.into_bytes()
+        LineFile::end(text)
     }
 
     /// Reads the whole file.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        check_version(bytes)?;
         let mut list = Self { store: 0, id: 0, parent: None, time: 0, partitions: Vec::new() };
-        let mut at = 0;
-        for (number, line) in checked_body(bytes)?.split_terminator('\n').enumerate() {
-            // The first says the version.
-            if number > 0 {
-                list.read_line(line)
-                    .ok_or_else(|| Malformed::invalid(at, format!("no such line: {line:?}")))?;
-            }
-            at += line.len() + 1;
-        }
+        FILE.read(bytes, &mut |line| list.read_line(line))?;
         Ok(list)
     }
 
@@ -135,29 +129,6 @@ fn decimal<T: FromStr>(word: Option<&str>) -> Option<T> {
 
 fn hexadecimal(word: Option<&str>) -> Option<u128> {
     u128::from_str_radix(word?, 16).ok()
-}
-
-fn check_version(bytes: &[u8]) -> Result<(), Malformed> {
-    let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let version = std::str::from_utf8(first).ok().and_then(|line| line.strip_prefix(FIRST));
-    match version.and_then(|version| version.parse::<u32>().ok()) {
-        Some(VERSION) => Ok(()),
-        Some(found) if found > VERSION => {
-            Err(Malformed::Unsupported { what: "backup list version", found, supported: VERSION })
-        }
-        _ => Err(Malformed::invalid(0, "not the list of a backup")),
-    }
-}
-
-fn checked_body(bytes: &[u8]) -> Result<&str, Malformed> {
-    const LAST_LEN: usize = LAST.len() + 9;
-    let at = bytes.len().saturating_sub(LAST_LEN);
-    let (body, last) = bytes.split_at_checked(at).unwrap_or_default();
-    let expected = format!("{LAST}{:08x}\n", crc32fast::hash(body));
-    if last != expected.as_bytes() {
-        return Err(Malformed::invalid(at, "the checksum does not fit"));
-    }
-    std::str::from_utf8(body).map_err(|_| Malformed::invalid(0, "not UTF-8"))
 }
 
 #[cfg(test)]

@@ -98,6 +98,16 @@ impl<'a> Reader<'a> {
         varint::take_unsigned(self.bytes, &mut self.at).ok_or_else(|| varint::fault(self.bytes, self.at))
     }
 
+    /// Passes over Kafka's tagged fields, of which each says its length.
+    pub(crate) fn skip_tags(&mut self) -> Result<(), Malformed> {
+        for _ in 0..self.take_unsigned()? {
+            self.take_unsigned()?;
+            let len = usize::try_from(self.take_unsigned()?).unwrap_or(usize::MAX);
+            self.take(len)?;
+        }
+        Ok(())
+    }
+
     /// `len` bytes of UTF-8.
     pub(crate) fn take_utf8(&mut self, len: usize) -> Result<&'a str, Malformed> {
         let at = self.at;

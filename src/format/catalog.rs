@@ -15,11 +15,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use super::lines::LineFile;
 use super::{Malformed, check_topic_name};
 
-const VERSION: u32 = 1;
-const FIRST: &str = "annals.topics ";
-const LAST: &str = "crc32 ";
+const FILE: LineFile =
+    LineFile { first: "annals.topics ", version: 1, what: "topic file version", is_none: "not a topic file" };
 
 /// All topics of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +45,10 @@ pub(crate) struct CatalogTopic {
 impl Catalog {
     /// The whole file.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut text = format!("{FIRST}{VERSION}\nstore {:032x}\n", self.store);
+        let mut text = FILE.begin();
         // Writing to a string cannot fail.
         let mut line = |arguments: std::fmt::Arguments<'_>| text.write_fmt(arguments).unwrap_or_default();
+        line(format_args!("store {:032x}\n", self.store));
         for (name, topic) in &self.topics {
             line(format_args!("topic {name} {:032x} {}\n", topic.id, topic.partitions));
             for (key, value) in &topic.config {
@@ -57,26 +58,13 @@ impl Catalog {
         for id in &self.deleted {
             line(format_args!("deleted {id:032x}\n"));
         }
-        let crc = crc32fast::hash(text.as_bytes());
-        text.push_str(&format!("{LAST}{crc:08x}\n"));
-        text.into_bytes()
+        LineFile::end(text)
     }
 
     /// Reads the whole file.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        check_version(bytes)?;
-        let body = checked_body(bytes)?;
-        let mut at = 0;
         let mut catalog = Self { store: 0, topics: BTreeMap::new(), deleted: BTreeSet::new() };
-        for (number, line) in body.split_terminator('\n').enumerate() {
-            // The first says the version.
-            if number > 0 {
-                catalog
-                    .read_line(line)
-                    .ok_or_else(|| Malformed::invalid(at, format!("no such line: {line:?}")))?;
-            }
-            at += line.len() + 1;
-        }
+        FILE.read(bytes, &mut |line| catalog.read_line(line))?;
         Ok(catalog)
     }
 
@@ -102,30 +90,6 @@ impl Catalog {
         }
         Some(())
     }
-}
-
-fn check_version(bytes: &[u8]) -> Result<(), Malformed> {
-    let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let version = std::str::from_utf8(first).ok().and_then(|line| line.strip_prefix(FIRST));
-    let version = version.and_then(|version| version.parse::<u32>().ok());
-    match version {
-        Some(VERSION) => Ok(()),
-        Some(found) if found > VERSION => {
-            Err(Malformed::Unsupported { what: "topic file version", found, supported: VERSION })
-        }
-        _ => Err(Malformed::invalid(0, "not a topic file")),
-    }
-}
-
-fn checked_body(bytes: &[u8]) -> Result<&str, Malformed> {
-    const LAST_LEN: usize = LAST.len() + 9;
-    let at = bytes.len().saturating_sub(LAST_LEN);
-    let (body, last) = bytes.split_at_checked(at).unwrap_or_default();
-    let expected = format!("{LAST}{:08x}\n", crc32fast::hash(body));
-    if last != expected.as_bytes() {
-        return Err(Malformed::invalid(at, "the checksum does not fit"));
-    }
-    std::str::from_utf8(body).map_err(|_| Malformed::invalid(0, "not UTF-8"))
 }
 
 #[cfg(test)]

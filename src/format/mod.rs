@@ -17,6 +17,7 @@ mod index_entry;
 mod index_file;
 mod json;
 mod key_index;
+mod lines;
 mod malformed;
 mod message_id;
 mod murmur2;
@@ -74,7 +75,7 @@ pub(crate) use record_iter::RecordIter;
 pub(crate) use record_span::RecordSpan;
 pub(crate) use share_state::{DeliveryState, ShareKey, ShareKind, ShareSnapshot, ShareUpdate, StateBatch};
 pub(crate) use sip_hash::sip_hash_128;
-pub(crate) use spool::{SpooledRecord, decode_spool, encode_spooled, spool_magic};
+pub(crate) use spool::{HeadChange, SpoolContent, SpoolHead, SpooledRecord, decode_frames, encode_spooled};
 pub(crate) use state::{Identity, Mark, PartitionState, SegmentSummary};
 pub(crate) use steps::{OwedLetter, Step, StepsHead, decode_steps, encode_step};
 pub(crate) use transaction_state::{

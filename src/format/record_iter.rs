@@ -52,10 +52,18 @@ struct Head {
     end: usize,
 }
 
-/// A record and the place after it.
+/// A record and the position after it.
 struct Taken {
     span: RecordSpan,
-    behind: Place,
+    end: u32,
+}
+
+impl Place {
+    /// The place after a record that was taken here.
+    #[inline(always)]
+    fn after(self, taken: &Taken) -> Self {
+        Self { at: taken.end, remaining: self.remaining - 1, previous_delta: taken.span.offset_delta }
+    }
 }
 
 impl<'a> RecordIter<'a> {
@@ -100,7 +108,7 @@ impl<'a> RecordIter<'a> {
         let batch = self.batch;
         let span = match batch.quick(self.place) {
             Some(taken) => {
-                self.place = taken.behind;
+                self.place = self.place.after(&taken);
                 Ok(taken.span)
             }
             None => self.careful(),
@@ -118,23 +126,44 @@ impl<'a> RecordIter<'a> {
         let fit = batch.records.len().saturating_sub(index(self.place.at)) / RecordIter::SHORTEST;
         // What the header counts is not believed.
         let mut spans = Vec::with_capacity(most.min(fit).min(usize::try_from(until).unwrap_or_default()));
+        // One word less to keep from record to record: how many are left is what the records taken leave.
+        let left_behind = |taken: usize| i32::try_from(left.saturating_sub(taken)).unwrap_or(i32::MAX);
         let mut place = self.place;
         while spans.len() < most && i64::from(place.previous_delta) + 1 < until {
             let taken = match batch.quick(place) {
                 Some(taken) => taken,
-                None => self.careful_at(place)?,
+                None => self.careful_at(Place { remaining: left_behind(spans.len()), ..place })?,
             };
             if i64::from(taken.span.offset_delta) >= until {
                 break;
             }
             spans.push(taken.span);
-            place = taken.behind;
+            place = Place { at: taken.end, previous_delta: taken.span.offset_delta, ..place };
         }
-        self.place = place;
-        match place.remaining {
+        self.place = Place { remaining: left_behind(spans.len()), ..place };
+        match self.place.remaining {
             0 => self.end().map_or(Ok(spans), Err),
             _ => Ok(spans),
         }
+    }
+
+    /// The record of `offset`, which is the next one or comes after it; `None` where there is none. Behind the last record of the
+    /// batch it checks that no byte follows.
+    pub(crate) fn take_span_of(&mut self, offset: Offset) -> Result<Option<RecordSpan>, Malformed> {
+        self.skip_below(offset)?;
+        if self.place.remaining <= 0 {
+            return self.end().map_or(Ok(None), Err);
+        }
+        let span = match self.batch.quick(self.place) {
+            Some(taken) => {
+                self.place = self.place.after(&taken);
+                taken.span
+            }
+            None => self.careful()?,
+        };
+        let malformed = if self.place.remaining == 0 { self.end() } else { None };
+        let is_it = span.offset(self.batch.origin.base_offset) == offset;
+        malformed.map_or(Ok(Some(span).filter(|_| is_it)), Err)
     }
 
     /// Passes over the records below `offset`. Their fields are not looked at: nobody is given them.
@@ -143,11 +172,13 @@ impl<'a> RecordIter<'a> {
         let wanted = offset.saturating_sub(batch.origin.base_offset);
         let mut place = self.place;
         while place.remaining > 0 && i64::from(place.previous_delta) + 1 < wanted {
-            let quick =
-                batch.quick_head(place).and_then(|head| batch.behind(place, head.offset_delta, head.end));
+            let quick = batch.quick_head(place).and_then(|head| {
+                let at = batch.end_in_order(place, head.offset_delta, head.end)?;
+                Some(Place { at, remaining: place.remaining - 1, previous_delta: head.offset_delta })
+            });
             let behind = match quick {
                 Some(behind) => behind,
-                None => self.careful_at(place)?.behind,
+                None => place.after(&self.careful_at(place)?),
             };
             if i64::from(behind.previous_delta) >= wanted {
                 break;
@@ -163,7 +194,7 @@ impl<'a> RecordIter<'a> {
     fn careful_at(&mut self, place: Place) -> Result<Taken, Malformed> {
         self.place = place;
         let span = self.careful()?;
-        Ok(Taken { span, behind: self.place })
+        Ok(Taken { span, end: self.place.at })
     }
 
     #[inline(never)]
@@ -171,7 +202,7 @@ impl<'a> RecordIter<'a> {
         let mut cursor = Cursor::new(self.batch.records, index(self.place.at));
         match self.batch.decode(self.place, &mut cursor) {
             Some(taken) => {
-                self.place = taken.behind;
+                self.place = self.place.after(&taken);
                 Ok(taken.span)
             }
             None => Err(self.fail(cursor.fault)),
@@ -218,7 +249,7 @@ impl<'a> Batch<'a> {
         let timestamp = self.origin.timestamp(head.timestamp_delta);
         Some(Taken {
             span: RecordSpan { timestamp, offset_delta: head.offset_delta, key, value, headers_at },
-            behind: self.behind(place, head.offset_delta, head.end)?,
+            end: self.end_in_order(place, head.offset_delta, head.end)?,
         })
     }
 
@@ -250,16 +281,15 @@ impl<'a> Batch<'a> {
         if cursor.at == end { u32::try_from(at).ok() } else { None }
     }
 
-    /// The place after the record at `place`, whose offset must be above the one before and within the batch, and whose
-    /// end inside it.
+    /// The end of the record at `place`, which must be inside the batch, and its offset above the one before and within the
+    /// batch.
     #[inline(always)]
-    fn behind(&self, place: Place, offset_delta: i32, end: usize) -> Option<Place> {
+    fn end_in_order(&self, place: Place, offset_delta: i32, end: usize) -> Option<u32> {
         let is_in_order = offset_delta > place.previous_delta && offset_delta <= self.last_offset_delta;
         if !is_in_order || end > self.records.len() {
             return None;
         }
-        let at = u32::try_from(end).ok()?;
-        Some(Place { at, remaining: place.remaining - 1, previous_delta: offset_delta })
+        u32::try_from(end).ok()
     }
 
     /// The record at `place`, where the cursor stands, or `None` and why in the cursor.
@@ -269,8 +299,8 @@ impl<'a> Batch<'a> {
         let bytes = end.and_then(|end| self.records.get(..end));
         cursor.bytes = cursor.or_fault(bytes, Fault::RecordLength)?;
         let span = self.origin.decode(cursor)?;
-        let behind = self.behind(place, span.offset_delta, cursor.at);
-        Some(Taken { span, behind: cursor.or_fault(behind, Fault::Order)? })
+        let end = self.end_in_order(place, span.offset_delta, cursor.at);
+        Some(Taken { span, end: cursor.or_fault(end, Fault::Order)? })
     }
 }
 
@@ -291,13 +321,13 @@ fn quick_field(encoded_len: u64, at: usize) -> Option<(FieldSpan, usize)> {
 #[cfg(test)]
 impl RecordIter<'_> {
     pub(super) fn quick_next(&self) -> Option<(RecordSpan, usize)> {
-        self.batch.quick(self.place).map(|taken| (taken.span, index(taken.behind.at)))
+        self.batch.quick(self.place).map(|taken| (taken.span, index(taken.end)))
     }
 
     pub(super) fn careful_next(&self) -> Option<(RecordSpan, usize)> {
         let mut cursor = Cursor::new(self.batch.records, index(self.place.at));
         let taken = self.batch.decode(self.place, &mut cursor);
-        taken.map(|taken| (taken.span, index(taken.behind.at)))
+        taken.map(|taken| (taken.span, index(taken.end)))
     }
 }
 

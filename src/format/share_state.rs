@@ -241,7 +241,7 @@ fn take_batch(reader: &mut Reader<'_>) -> Result<StateBatch, Malformed> {
     let state = DeliveryState::ALL.get(usize::from(reader.take_u8()?)).copied();
     let state = state.ok_or_else(|| Malformed::invalid(at, "a state that does not exist"))?;
     let count = reader.take_i16()?;
-    skip_tags(reader)?;
+    reader.skip_tags()?;
     Ok(StateBatch { first, last, state, count: count.max(0) })
 }
 
@@ -260,15 +260,6 @@ fn take_tags(reader: &mut Reader<'_>) -> Result<i32, Malformed> {
         }
     }
     Ok(complete_count)
-}
-
-fn skip_tags(reader: &mut Reader<'_>) -> Result<(), Malformed> {
-    for _ in 0..reader.take_unsigned()? {
-        reader.take_unsigned()?;
-        let len = usize::try_from(reader.take_unsigned()?).unwrap_or(usize::MAX);
-        reader.take(len)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

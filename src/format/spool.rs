@@ -1,11 +1,24 @@
-//! Commits of other processes than the owner, on their way to it: `annals.spool`. A magic, then one frame for each commit.
+//! Commits of other processes than the owner, on their way to it: `annals.spool`. A head, then one frame for each commit.
+//!
+//! ```text
+//! head:  "annspl" 0 2 | u64 id | u32 CRC-32 of what stands before | 2 marks: u64 position, u32 CRC-32 of it | u8 doubt | 3 zeros
+//! frame: u32 bytes of the body | u32 CRC-32 of the body | body
+//! ```
+//!
+//! What lies below the mark was synced: a frame that is broken there is damage. At the mark or above it was perhaps never on the disk: the
+//! first frame that is broken there ends the spool, whatever follows.
 
-use crate::format::Malformed;
+use super::Malformed;
+use super::bytes::{self, Reader};
 
-/// `annspl`, a zero, and the version.
-const MAGIC: [u8; 8] = *b"annspl\0\x01";
+/// `annspl`, and a zero. The version follows.
+const MAGIC: [u8; 7] = *b"annspl\0";
+const VERSION: u8 = 2;
 /// Length and CRC-32 of what follows, 4 bytes each.
 const FRAME_HEADER: usize = 8;
+const MARKS_AT: usize = 20;
+const MARK_LEN: usize = 12;
+const DOUBT_AT: usize = MARKS_AT + 2 * MARK_LEN;
 
 /// A record of a commit: key and value, `None` takes the commit back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,18 +27,109 @@ pub(crate) struct SpooledRecord {
     pub(crate) value: Option<Vec<u8>>,
 }
 
-/// What a spool holds.
+/// What the file begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SpoolHead {
+    /// Another one whenever the file was written anew.
+    pub(crate) id: u64,
+    /// Where each of the two marks stands; a torn one is none.
+    marks: [Option<usize>; 2],
+    /// Its bytes, or its name, may read well and not be on the disk: a sync was begun, and nobody has written that it succeeded.
+    pub(crate) is_doubtful: bool,
+}
+
+/// What frames hold.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct SpoolContent {
     /// Each commit, the oldest first. One is all or nothing.
     pub(crate) commits: Vec<Vec<SpooledRecord>>,
-    /// Where the last whole one ends. What a process that died in the middle of one has left behind it is nothing.
+    /// The position in the file where the last whole one ends. What stands behind it is nothing.
     pub(crate) end: usize,
 }
 
-/// What the file begins with.
-pub(crate) fn spool_magic() -> &'static [u8] {
-    &MAGIC
+/// Bytes to be written into a head, and where.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct HeadChange {
+    pub(crate) at: u64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl SpoolHead {
+    pub(crate) const LEN: usize = DOUBT_AT + 4;
+
+    /// Of a file that is synced up to a position before it gets its name, which is in doubt until the names are synced.
+    pub(crate) fn new(id: u64, durable: usize) -> Self {
+        Self { id, marks: [Some(durable), None], is_doubtful: true }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        out.push(VERSION);
+        bytes::put_u64(&mut out, self.id);
+        let crc = crc32fast::hash(&out);
+        bytes::put_u32(&mut out, crc);
+        for mark in self.marks {
+            // No position has zeros for its checksum.
+            out.extend(mark.map_or_else(|| vec![0; MARK_LEN], encode_mark));
+        }
+        out.push(u8::from(self.is_doubtful));
+        out.resize(Self::LEN, 0);
+        out
+    }
+
+    /// # Errors
+    /// Another version; bytes that were never written so: the file gets its name after a sync.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        if reader.take_array::<7>()? != MAGIC {
+            return Err(Malformed::invalid(0, "it does not begin as a spool does"));
+        }
+        let version = reader.take_u8()?;
+        if version > VERSION {
+            return Err(Malformed::unsupported("spool version", version.into(), VERSION.into()));
+        }
+        let id = reader.take_u64()?;
+        let at = reader.position();
+        if version < VERSION || bytes.get(..at).map(crc32fast::hash) != Some(reader.take_u32()?) {
+            return Err(Malformed::invalid(at, "its head is broken, or of version 1"));
+        }
+        let marks = [decode_mark(&mut reader)?, decode_mark(&mut reader)?];
+        let is_doubtful = reader.take_array::<4>()? != [0; 4];
+        Ok(Self { id, marks, is_doubtful })
+    }
+
+    /// What lies below was synced.
+    pub(crate) fn durable(&self) -> usize {
+        self.marks.into_iter().flatten().max().unwrap_or(Self::LEN)
+    }
+
+    /// Says that what lies below a position was synced. It leaves the mark that counts: a sync lies between any two of these, so
+    /// one at most is torn.
+    pub(crate) fn mark(&self, durable: usize) -> HeadChange {
+        let [first, second] = self.marks;
+        let at = if first < second { MARKS_AT } else { MARKS_AT + MARK_LEN };
+        HeadChange { at: at as u64, bytes: encode_mark(durable) }
+    }
+
+    /// Says whether there is a doubt.
+    pub(crate) fn doubt(is_doubtful: bool) -> HeadChange {
+        HeadChange { at: DOUBT_AT as u64, bytes: vec![u8::from(is_doubtful)] }
+    }
+}
+
+fn encode_mark(position: usize) -> Vec<u8> {
+    let mut mark = Vec::with_capacity(MARK_LEN);
+    bytes::put_u64(&mut mark, position as u64);
+    let crc = crc32fast::hash(&mark);
+    bytes::put_u32(&mut mark, crc);
+    mark
+}
+
+/// `None` where it was torn, or never written.
+fn decode_mark(reader: &mut Reader<'_>) -> Result<Option<usize>, Malformed> {
+    let position = reader.take_array::<8>()?;
+    let is_whole = reader.take_u32()? == crc32fast::hash(&position);
+    Ok(usize::try_from(u64::from_be_bytes(position)).ok().filter(|_| is_whole))
 }
 
 /// The frame of one commit.
@@ -48,50 +152,50 @@ fn put_bytes(body: &mut Vec<u8>, bytes: Option<&[u8]>) {
     body.extend(bytes.unwrap_or_default());
 }
 
-/// Takes a spool apart.
+/// Takes frames apart, which begin `at` a position of their file. All below `durable` was synced.
 ///
 /// # Errors
-/// Another magic; a frame that is broken and is not the last.
-pub(crate) fn decode_spool(bytes: &[u8]) -> Result<SpoolContent, Malformed> {
-    let magic = bytes.get(..MAGIC.len());
-    match magic {
-        // Its first writer died before it had written so much.
-        None => return Ok(SpoolContent::default()),
-        Some(found) if found == MAGIC => {}
-        Some(_) => return Err(Malformed::invalid(0, "it does not begin as a spool of this version does")),
-    }
-    decode_frames(bytes, MAGIC.len())
-}
-
-/// The frames of a file from a position on.
-///
-/// # Errors
-/// A frame that is broken and is not the last.
-pub(super) fn decode_frames(bytes: &[u8], from: usize) -> Result<SpoolContent, Malformed> {
-    let mut content = SpoolContent { commits: Vec::new(), end: from };
-    while content.end < bytes.len() {
-        let rest = bytes.get(content.end..).unwrap_or_default();
-        let Some((body, crc)) = frame(rest) else { break };
-        let len = FRAME_HEADER + body.len();
-        match (crc32fast::hash(body) == crc).then(|| records(body)).flatten() {
-            Some(records) => content.commits.push(records),
-            // Cut off in the middle, with the bytes of the file already there.
-            None if len >= rest.len() => break,
-            // A power cut has kept the length and not the bytes.
-            None if rest.iter().all(|byte| *byte == 0) => break,
-            None => return Err(Malformed::invalid(content.end, "a frame is broken, and others follow it")),
-        }
+/// A frame below `durable` that is broken or missing.
+pub(crate) fn decode_frames(frames: &[u8], at: usize, durable: usize) -> Result<SpoolContent, Malformed> {
+    let mut content = SpoolContent { commits: Vec::new(), end: at };
+    while let Some((records, len)) = frame(frames.get(content.end - at..).unwrap_or_default()) {
+        content.commits.push(records);
         content.end += len;
+    }
+    if content.end < durable {
+        return Err(Malformed::invalid(content.end, "a commit that was synced is broken"));
     }
     Ok(content)
 }
 
-/// The body of the frame that `rest` begins with, and its checksum; `None` when it is not all there.
-fn frame(rest: &[u8]) -> Option<(&[u8], u32)> {
+/// The same of a file without a mark, from a position on.
+///
+/// # Errors
+/// A frame that is broken and is not the last.
+pub(super) fn decode_unmarked(bytes: &[u8], from: usize) -> Result<SpoolContent, Malformed> {
+    let content = decode_frames(bytes.get(from..).unwrap_or_default(), from, from)?;
+    let rest = bytes.get(content.end..).unwrap_or_default();
+    // Cut off in the middle, or a power cut has kept the length and not the bytes.
+    let is_last = body(rest).is_none_or(|(_, len)| len >= rest.len()) || rest.iter().all(|byte| *byte == 0);
+    if !is_last {
+        return Err(Malformed::invalid(content.end, "a frame is broken, and others follow it"));
+    }
+    Ok(content)
+}
+
+/// What the frame says that `rest` begins with, and its length; `None` when it is not whole.
+fn frame(rest: &[u8]) -> Option<(Vec<SpooledRecord>, usize)> {
+    let ((body, crc), len) = body(rest)?;
+    let is_whole = crc32fast::hash(body) == crc;
+    Some((is_whole.then(|| records(body)).flatten()?, len))
+}
+
+/// The body of the frame that `rest` begins with, its checksum, and the frame's length; `None` when it is not all there.
+fn body(rest: &[u8]) -> Option<((&[u8], u32), usize)> {
     let len = u32::from_be_bytes(rest.get(..4)?.try_into().ok()?);
     let crc = u32::from_be_bytes(rest.get(4..FRAME_HEADER)?.try_into().ok()?);
-    let end = FRAME_HEADER.checked_add(usize::try_from(len).ok()?)?;
-    Some((rest.get(FRAME_HEADER..end)?, crc))
+    let len = FRAME_HEADER.checked_add(usize::try_from(len).ok()?)?;
+    Some(((rest.get(FRAME_HEADER..len)?, crc), len))
 }
 
 fn records(mut body: &[u8]) -> Option<Vec<SpooledRecord>> {
@@ -124,34 +228,88 @@ mod tests {
         SpooledRecord { key: vec![number; 5], value }
     }
 
-    #[test]
-    fn what_is_cut_off_anywhere_is_the_commits_before() {
+    /// Four commits, and where each of them ends.
+    fn four() -> (Vec<Vec<SpooledRecord>>, Vec<u8>, Vec<usize>) {
         let commits: Vec<Vec<_>> = (1..5_u8).map(|number| (0..number).map(record).collect()).collect();
-        let mut bytes = spool_magic().to_vec();
-        let mut ends = vec![bytes.len()];
+        let (mut bytes, mut ends) = (Vec::new(), vec![0]);
         for commit in &commits {
             bytes.extend(encode_spooled(commit));
             ends.push(bytes.len());
         }
-        assert_eq!(
-            decode_spool(&bytes).unwrap(),
-            SpoolContent { commits: commits.clone(), end: bytes.len() }
-        );
-        for cut in 0..bytes.len() {
-            let found = decode_spool(&bytes[..cut]).unwrap();
-            let whole = ends.iter().filter(|end| **end <= cut).count().saturating_sub(1);
-            assert_eq!(found.commits, commits[..whole], "cut at {cut}");
+        (commits, bytes, ends)
+    }
+
+    #[test]
+    fn what_is_cut_off_anywhere_is_the_commits_before() {
+        let (commits, bytes, ends) = four();
+        for cut in 0..=bytes.len() {
+            let found = decode_frames(&bytes[..cut], 7, 7).unwrap();
+            let whole = ends.iter().filter(|end| **end <= cut).count() - 1;
+            assert_eq!((&found.commits[..], found.end), (&commits[..whole], ends[whole] + 7), "cut at {cut}");
+            for durable in [ends[whole], ends[whole] + 1] {
+                let found = decode_frames(&bytes[..cut], 0, durable);
+                assert_eq!(found.is_ok(), durable == ends[whole], "cut at {cut}");
+            }
         }
-        // The length was there and the bytes were not.
-        let mut zeros = bytes.clone();
-        zeros[ends[3] + 8..].fill(0);
-        assert_eq!(decode_spool(&zeros).unwrap().end, ends[3]);
-        let longer = [&bytes[..], &[0; 100]].concat();
-        assert_eq!(decode_spool(&longer).unwrap().end, bytes.len(), "a power cut has kept the length");
-        let mut broken = bytes.clone();
-        broken[ends[1] + FRAME_HEADER + 4] ^= 1;
-        assert!(decode_spool(&broken).is_err());
-        broken[0] ^= 1;
-        assert!(decode_spool(&broken).is_err());
+    }
+
+    #[test]
+    fn a_power_cut_ends_what_was_not_synced_and_breaks_nothing_that_was() {
+        let (commits, bytes, ends) = four();
+        for (durable, kept) in ends.iter().zip(0..) {
+            // Whatever the disk has of what was not synced: zeros of any length, headers without bodies, a later frame without the one before.
+            for from in *durable..bytes.len() {
+                let mut lost = bytes.clone();
+                lost[from..].fill(0);
+                let whole = ends.iter().filter(|end| **end <= from).count() - 1;
+                let found = decode_frames(&lost, 0, *durable).unwrap();
+                assert!(found.commits.len() >= whole && commits.starts_with(&found.commits), "from {from}");
+                let mut hole = bytes.clone();
+                hole[from..ends[whole + 1]].fill(0);
+                let found = decode_frames(&hole, 0, *durable).unwrap();
+                assert!(found.commits.len() >= kept && commits.starts_with(&found.commits), "hole at {from}");
+            }
+            for at in 0..*durable {
+                let mut broken = bytes.clone();
+                broken[at] ^= 1;
+                assert!(decode_frames(&broken, 0, *durable).is_err(), "byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_mark_that_is_torn_leaves_the_one_before() {
+        let mut bytes = SpoolHead::new(7, 60).encode();
+        assert_eq!(bytes.len(), SpoolHead::LEN);
+        let put = |bytes: &mut [u8], change: &HeadChange| {
+            let at = usize::try_from(change.at).unwrap();
+            bytes[at..at + change.bytes.len()].copy_from_slice(&change.bytes);
+        };
+        for durable in [100, 77_000, 77_001] {
+            let head = SpoolHead::decode(&bytes).unwrap();
+            let change = head.mark(durable);
+            for torn in 0..change.bytes.len() {
+                let mut bytes = bytes.clone();
+                let bytes_of = |bytes: Vec<u8>| HeadChange { at: change.at, bytes };
+                put(&mut bytes, &bytes_of(change.bytes[..torn].to_vec()));
+                assert_eq!(SpoolHead::decode(&bytes).unwrap().durable(), head.durable(), "{torn}");
+                put(&mut bytes, &bytes_of(vec![0xa5; torn]));
+                assert_eq!(SpoolHead::decode(&bytes).unwrap().durable(), head.durable(), "{torn}");
+            }
+            put(&mut bytes, &change);
+            assert_eq!(SpoolHead::decode(&bytes).unwrap().durable(), durable);
+        }
+        assert!(SpoolHead::decode(&bytes).unwrap().is_doubtful);
+        put(&mut bytes, &SpoolHead::doubt(false));
+        let head = SpoolHead::decode(&bytes).unwrap();
+        assert_eq!((head.id, head.is_doubtful), (7, false));
+        for at in 0..MARKS_AT {
+            let mut broken = bytes.clone();
+            broken[at] ^= 1;
+            assert!(SpoolHead::decode(&broken).is_err(), "byte {at}");
+            assert!(SpoolHead::decode(&bytes[..at]).is_err(), "cut at {at}");
+        }
+        bytes[7] = 3;
+        assert!(matches!(SpoolHead::decode(&bytes), Err(Malformed::Unsupported { found: 3, .. })));
     }
 }

@@ -11,7 +11,7 @@
 use super::Malformed;
 use super::bytes::{self, Reader};
 use super::share_state::{ShareKey, ShareKind, ShareSnapshot, ShareUpdate};
-use super::spool::{SpooledRecord, decode_frames};
+use super::spool::{SpooledRecord, decode_unmarked};
 use crate::types::{Offset, Timestamp};
 
 /// `annstp`, a zero, and the version.
@@ -132,7 +132,7 @@ fn beginning(start: Offset) -> ShareSnapshot {
 /// what is done.
 pub(crate) fn decode_steps(bytes: &[u8]) -> Result<StepsContent, Malformed> {
     let head = StepsHead::decode(bytes)?;
-    let frames = decode_frames(bytes, StepsHead::LEN)?;
+    let frames = decode_unmarked(bytes, StepsHead::LEN)?;
     let steps = frames.commits.iter().flatten().map(decode_step).collect::<Result<_, _>>()?;
     Ok(StepsContent { head, steps, end: frames.end })
 }

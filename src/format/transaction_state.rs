@@ -202,7 +202,7 @@ fn take_compact(reader: &mut Reader<'_>) -> Result<Option<Vec<TopicPartitions>>,
         let at = reader.position();
         let count = take_count(reader, 4)?.ok_or_else(|| null(at))?;
         let partitions = (0..count).map(|_| reader.take_i32()).collect::<Result<_, _>>()?;
-        skip_tags(reader)?;
+        reader.skip_tags()?;
         Ok(TopicPartitions { topic, partitions })
     });
     topics.collect::<Result<_, _>>().map(Some)
@@ -242,15 +242,6 @@ fn take_client_version(reader: &mut Reader<'_>) -> Result<i16, Malformed> {
         }
     }
     Ok(client_version)
-}
-
-fn skip_tags(reader: &mut Reader<'_>) -> Result<(), Malformed> {
-    for _ in 0..reader.take_unsigned()? {
-        reader.take_unsigned()?;
-        let len = usize::try_from(reader.take_unsigned()?).unwrap_or(usize::MAX);
-        reader.take(len)?;
-    }
-    Ok(())
 }
 
 /// Where a transaction's records end in one partition.

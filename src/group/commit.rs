@@ -110,7 +110,12 @@ impl Groups {
                 decided => decided?,
             }
             check_range(&partition, offset)?;
-            let is_known = |commit: &Commit| commit.at.offset == offset && commit.is_for(&partition);
+            let is_known = |commit: &Commit| {
+                let is_same = commit.at.offset == offset && commit.is_for(&partition);
+                // What is known may be in the cache alone. The owner syncs it in any case; elsewhere it is written once more.
+                let is_kept = durability != Durability::Disk || !self.topics.is_read_only();
+                is_same && (is_kept || group.has_synced(&partition, offset))
+            };
             if kind != CommitKind::Given && committed.of(group.name(), place).is_some_and(is_known) {
                 continue;
             }
@@ -119,9 +124,10 @@ impl Groups {
             changes.push(Change { group: Arc::clone(&group.name), place: place.clone(), commit });
             partitions.push(partition);
         }
-        if !self.spool(&mut committed, &changes, durability)? {
-            self.write(&mut committed, changes)?;
+        if self.spool(&mut committed, (group, &changes), durability)? {
+            return Ok(CommittedFor { partitions, left_out });
         }
+        self.write(&mut committed, changes)?;
         Ok(CommittedFor { partitions, left_out })
     }
 

@@ -8,7 +8,7 @@ use crate::group::assignor::{Subscriber, range};
 use crate::locks::{AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::log::Signal;
 use crate::topic::{Partition, Topics};
-use crate::types::TopicPartition;
+use crate::types::{Offset, TopicPartition};
 
 /// A group. Assignments change atomically under its lock; members see the change at their next poll.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(crate) struct Group {
     /// That of `members`, for a look without the lock.
     generation: AtomicU64,
     members: Mutex<Members>,
+    /// In a process that does not own the store: what was committed last for a partition, by its topic's id, where a sync has covered it.
+    synced: Mutex<BTreeMap<TopicPartition, (u128, Offset)>>,
 }
 
 /// The members, and the number of their assignment.
@@ -78,7 +80,7 @@ impl Existing {
 
 impl Group {
     pub(super) fn new(name: Arc<str>) -> Self {
-        Self { name, generation: AtomicU64::new(0), members: Mutex::default() }
+        Self { name, generation: AtomicU64::new(0), members: Mutex::default(), synced: Mutex::default() }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -185,6 +187,20 @@ impl Group {
     /// The members, while nobody's assignment can change.
     pub(super) fn hold_members(&self) -> MutexGuard<'_, Members> {
         self.members.lock()
+    }
+
+    /// Whether a sync of this process has covered that commit, which is the last for the partition.
+    pub(super) fn has_synced(&self, partition: &Partition, offset: Offset) -> bool {
+        self.synced.lock().get(partition.topic_partition()) == Some(&(partition.topic_id(), offset))
+    }
+
+    /// Something was committed for a partition; `None` where no sync has covered it.
+    pub(super) fn note_synced(&self, place: &TopicPartition, commit: Option<(u128, Offset)>) {
+        let mut synced = self.synced.lock();
+        match commit {
+            Some(commit) => synced.insert(place.clone(), commit),
+            None => synced.remove(place),
+        };
     }
 
     /// True when one of the members reads the partition.

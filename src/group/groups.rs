@@ -138,7 +138,7 @@ impl Groups {
         });
         for partition in set_back {
             let owing = Arc::downgrade(&groups);
-            let write = move || owing.upgrade().map_or(Ok(()), |groups| groups.write_owed());
+            let write = move |_| owing.upgrade().map_or(Ok(()), |groups| groups.write_owed());
             // Records sent to it would be taken for read by the next life.
             if !partition.log().require(write) {
                 groups.cannot_wait.store(true, Ordering::Release);

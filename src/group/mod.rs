@@ -15,7 +15,10 @@ mod pending;
 mod progress;
 mod register;
 mod spool;
+mod spool_file;
 mod taken;
+#[cfg(test)]
+mod tests;
 mod unreadable;
 
 pub(crate) use commit::{CommitKind, CommitRequest};

@@ -5,39 +5,31 @@
 //! process reads the spool over what was folded. So commits of one group are in the spool in their order, and the owner commits
 //! for a group only when none of it is in the spool. Folding twice, after a crash between its steps, changes nothing.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{SpooledRecord, decode_spool, encode_spooled, spool_magic};
+use crate::format::SpooledRecord;
 use crate::group::commits::Change;
 use crate::group::committed::{Commit, Committed};
+use crate::group::group::Group;
 use crate::group::groups::Groups;
-use crate::io::{Deadline, Directory, OpenMode, pause};
+use crate::group::spool_file::SpoolFile;
+use crate::io::{Directory, PublishFailure};
 use crate::live::Locks;
 use crate::locks::Mutex;
 use crate::topic::{Partition, Replay};
 use crate::types::Durability;
 
-/// Its name in the store's directory.
-const SPOOL_FILE: &str = "annals.spool";
-/// Far more than an owner lets come together.
-const MOST_BYTES: usize = 256 << 20;
-/// How long a process waits for others that append.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-
 /// The spool, as one process has it.
 #[derive(Debug)]
 pub(crate) struct Spool {
-    root: Directory,
-    /// None where no process can attach: then nobody else has a group, or changes the file.
+    file: SpoolFile,
+    /// None where no process can attach: then nobody else has a group.
     locks: Option<Locks>,
     role: SpoolRole,
-    /// Held over every change: the lock of the file is the process's, not the thread's.
-    changing: Mutex<()>,
-    /// Held over a fold.
-    folding: Mutex<()>,
+    /// Held over a fold. Why the last one is not done: nobody knows whether a power cut brings back what was taken out, and nothing may
+    /// be committed that would give way to it.
+    folding: Mutex<Option<Error>>,
 }
 
 /// What a process does with the spool.
@@ -49,33 +41,9 @@ pub(crate) enum SpoolRole {
     Guest,
 }
 
-/// The spool is this thread's to change.
-struct Held<'a> {
-    locks: Option<&'a Locks>,
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.locks.iter().for_each(|locks| locks.unlock_spool());
-    }
-}
-
 impl Spool {
     pub(crate) fn new(root: Directory, locks: Option<Locks>, role: SpoolRole) -> Self {
-        Self { root, locks, role, changing: Mutex::new(()), folding: Mutex::new(()) }
-    }
-
-    fn hold(&self) -> Result<Held<'_>> {
-        let Some(locks) = &self.locks else { return Ok(Held { locks: None }) };
-        let deadline = Deadline::after(LONGEST_WAIT);
-        while !locks.try_lock_spool()? {
-            if deadline.has_passed() {
-                let why = std::io::Error::new(ErrorKind::TimedOut, "another process keeps it locked");
-                return Err(Error::io(&self.root.join(SPOOL_FILE), "lock", why));
-            }
-            pause(Duration::from_micros(100));
-        }
-        Ok(Held { locks: Some(locks) })
+        Self { file: SpoolFile::new(root, locks.clone()), locks, role, folding: Mutex::default() }
     }
 
     /// False when another process has the group.
@@ -85,60 +53,6 @@ impl Spool {
 
     fn unlock_group(&self, group: &str) {
         self.locks.iter().for_each(|locks| locks.unlock_group(group));
-    }
-
-    /// The commits that are not folded, the oldest first, and where the last of them ends.
-    fn read(&self) -> Result<(Vec<Vec<SpooledRecord>>, usize)> {
-        let Some(bytes) = self.root.read_file(SPOOL_FILE, MOST_BYTES)? else { return Ok((Vec::new(), 0)) };
-        let content =
-            decode_spool(&bytes).map_err(|malformed| malformed.in_file(&self.root.join(SPOOL_FILE)))?;
-        Ok((content.commits, content.end))
-    }
-
-    /// Appends one commit, all or nothing.
-    fn append(&self, records: &[SpooledRecord], durability: Durability) -> Result<()> {
-        let _changing = self.changing.lock();
-        let held = self.hold()?;
-        let file = match self.root.open(SPOOL_FILE, OpenMode::ReadWrite) {
-            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                // Whole, under its name, before anybody counts on it.
-                self.root.replace_file(SPOOL_FILE, spool_magic())?;
-                self.root.open(SPOOL_FILE, OpenMode::ReadWrite)?
-            }
-            opened => opened?,
-        };
-        let (_, end) = self.read()?;
-        let end = end.max(spool_magic().len()) as u64;
-        // What a process that died in the middle of a commit has left.
-        if file.len()? > end {
-            file.set_len(end)?;
-        }
-        let written = file.write_at(&encode_spooled(records), end);
-        if written.is_err() {
-            drop(file.set_len(end));
-        }
-        written?;
-        drop(held);
-        if durability == Durability::Disk { file.sync() } else { Ok(()) }
-    }
-
-    /// Takes the first commits out, those that were folded, durably: what was appended since stays. Where others stand there by now,
-    /// nothing is taken out: another owner has folded these.
-    fn take_out(&self, folded: &[Vec<SpooledRecord>], bytes: usize) -> Result<()> {
-        let _changing = self.changing.lock();
-        let _held = self.hold()?;
-        let all = self.root.read_file(SPOOL_FILE, MOST_BYTES)?.unwrap_or_default();
-        let first = all.get(..bytes).map(decode_spool);
-        if !first.is_some_and(|first| first.is_ok_and(|first| first.commits == folded)) {
-            return Ok(());
-        }
-        match all.get(bytes..).filter(|rest| !rest.is_empty()) {
-            Some(rest) => self.root.replace_file(SPOOL_FILE, &[spool_magic(), rest].concat()),
-            None => {
-                self.root.remove_if_there(SPOOL_FILE)?;
-                self.root.sync()
-            }
-        }
     }
 }
 
@@ -170,9 +84,9 @@ impl Groups {
 
     /// Sees what is in the spool of a store that nobody writes.
     pub(crate) fn see_spool(&self, root: &Directory) -> Result<()> {
-        let (commits, _) = Spool::new(root.clone(), None, SpoolRole::Guest).read()?;
+        let found = SpoolFile::new(root.clone(), None).read()?;
         let mut committed = self.committed.lock();
-        changes_of(&commits).into_iter().for_each(|change| committed.cover(self.within_end(change)));
+        changes_of(&found.commits).into_iter().for_each(|change| committed.cover(self.within_end(change)));
         Ok(())
     }
 
@@ -182,12 +96,13 @@ impl Groups {
         let Some(spool) = self.spool.get().filter(|spool| spool.role == SpoolRole::Owner) else {
             return Ok(());
         };
-        let _folding = spool.folding.lock();
-        let (commits, bytes) = spool.read()?;
-        if commits.is_empty() {
+        let mut folding = spool.folding.lock();
+        folding.clone().map_or(Ok(()), Err)?;
+        let found = spool.file.read()?;
+        if found.commits.is_empty() {
             return Ok(());
         }
-        let changes = changes_of(&commits);
+        let changes = changes_of(&found.commits);
         let partitions: Vec<_> = changes.iter().filter_map(|change| self.partition_of(change)).collect();
         let changes = changes.into_iter().map(|change| self.within_end(change)).collect();
         let mut committed = self.committed.lock();
@@ -195,7 +110,11 @@ impl Groups {
         drop(committed);
         // The spool is the only other place that has them.
         self.ledger.sync()?;
-        spool.take_out(&commits, bytes)?;
+        match spool.file.take_out(&found) {
+            Err(PublishFailure::Unknown(error)) => return Err(folding.insert(error).clone()),
+            taken_out => taken_out.map_err(PublishFailure::into_error)?,
+        }
+        drop(folding);
         partitions.iter().for_each(|partition| drop(self.drop_consumed(partition)));
         Ok(())
     }
@@ -218,7 +137,7 @@ impl Groups {
     /// What is in the spool, for a process that reads: it holds over what was folded before.
     pub(super) fn spooled(&self) -> Result<Vec<Change>> {
         match self.spool.get() {
-            Some(spool) => spool.read().map(|(commits, _)| changes_of(&commits)),
+            Some(spool) => spool.file.read().map(|found| changes_of(&found.commits)),
             None => Ok(Vec::new()),
         }
     }
@@ -227,7 +146,7 @@ impl Groups {
     pub(super) fn spool(
         &self,
         committed: &mut Committed,
-        changes: &[Change],
+        (group, changes): (&Group, &[Change]),
         durability: Durability,
     ) -> Result<bool> {
         let Some(spool) = self.spool.get().filter(|spool| spool.role == SpoolRole::Guest) else {
@@ -240,8 +159,15 @@ impl Groups {
             change.entry().map(|entry| SpooledRecord { key: entry.key, value: entry.value })
         };
         let records = changes.iter().map(record).collect::<Result<Vec<_>>>()?;
-        spool.append(&records, durability)?;
-        changes.iter().for_each(|change| committed.cover(change.clone()));
+        // Nobody knows what of them a sync that fails has covered.
+        changes.iter().for_each(|change| group.note_synced(&change.place, None));
+        spool.file.append(&records, durability)?;
+        for change in changes {
+            if let (Some(commit), Durability::Disk) = (&change.commit, durability) {
+                group.note_synced(&change.place, Some((commit.topic_id, commit.at.offset)));
+            }
+            committed.cover(change.clone());
+        }
         Ok(true)
     }
 }

@@ -52,7 +52,7 @@ fn hold_back_appends(topics: &Topics, why: &Error) {
             && !topic.is_internal()
         {
             let why = why.clone();
-            partition.log().require(move || Err(why.clone()));
+            partition.log().require(move |_| Err(why.clone()));
         }
     }
 }

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use super::blocks::share_blocks;
 use super::listing::list;
-use super::os::{LockFile, OsDirectory, OsFile, OsFileSystem, lock_file, lock_file_shared, writer_of};
+use super::lock_file::{LockFile, lock_file, lock_file_shared, writer_of};
+use super::os::{OsDirectory, OsFile, OsFileSystem};
 use super::process::Process;
 use super::seam::{DirectoryHandle, DirectoryLock, Entry, FileHandle, FileSystem, OpenMode};
 use super::space::available_space;

@@ -1,4 +1,4 @@
-//! One directory and the names in it.
+//! One directory and what is in it.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -9,15 +9,12 @@ use super::file::File;
 use super::maps::MapSlot;
 use super::pool::FilePool;
 use super::read_only::ReadOnlyFileSystem;
-use super::seam::{DirectoryHandle, DirectoryLock, Entry, FileSystem, OpenMode};
+use super::seam::{DirectoryLock, Entry, FileSystem, OpenMode};
 use super::view::View;
 use crate::error::{Error, Result};
 
-/// Suffix of a file that is being written and will be renamed.
-const NEW: &str = ".new";
-
 /// What an error of a sync of names says was tried.
-const SYNC: &str = "sync directory";
+pub(super) const SYNC: &str = "sync directory";
 
 /// How a file is the same as another without having been copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,49 +25,12 @@ pub(crate) enum Link {
     Blocks,
 }
 
-/// Why a prepared file did not get its name, or not durably.
-#[derive(Debug)]
-pub(crate) enum PublishFailure {
-    /// It was refused: the old file stands, whatever crashes.
-    Refused(Error),
-    /// Nobody knows which file stands after a crash.
-    Unknown(Error),
-}
-
-impl PublishFailure {
-    /// Not `From`, which would show in the public documentation of `Error`.
-    pub(crate) fn into_error(self) -> Error {
-        match self {
-            Self::Refused(error) | Self::Unknown(error) => error,
-        }
-    }
-}
-
 /// A directory of a file system. Opening one touches nothing.
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
     pool: Arc<FilePool>,
-    path: Arc<Path>,
+    pub(super) path: Arc<Path>,
     guard: Option<Guard>,
-}
-
-/// The names of a directory, which are about to change, and then to be made durable. That needs a descriptor: one that is wanting
-/// then would leave a change of which nobody knows whether it lasts.
-pub(crate) struct Names<'a> {
-    directory: &'a Directory,
-    handle: Option<Box<dyn DirectoryHandle>>,
-}
-
-impl Names<'_> {
-    pub(crate) fn directory(&self) -> &Directory {
-        self.directory
-    }
-
-    /// Makes them durable.
-    pub(crate) fn sync(&self) -> Result<()> {
-        let Some(handle) = &self.handle else { return self.directory.sync() };
-        handle.sync().map_err(|e| Error::io(&self.directory.path, SYNC, e))
-    }
 }
 
 /// Says whether what a directory is taken for still holds. Asked after each file of it was opened by its name: another process may
@@ -134,7 +94,7 @@ impl Directory {
     }
 
     /// For what needs one for a moment.
-    fn call<T>(
+    pub(super) fn call<T>(
         &self,
         operation: &'static str,
         path: &Path,
@@ -214,48 +174,6 @@ impl Directory {
             return Err(Error::corrupt(self.join(name), 0, None, reason));
         }
         file.read(0, len).map(Some)
-    }
-
-    /// Creates a file under a temporary name. [`publish`](Self::publish) gives it its own, after a sync of the file.
-    pub(crate) fn begin(&self, name: &str) -> Result<File> {
-        let temporary = format!("{name}{NEW}");
-        self.remove_if_there(&temporary)?;
-        self.open(&temporary, OpenMode::CreateNew)
-    }
-
-    /// Writes and syncs a file under a temporary name.
-    pub(crate) fn prepare(&self, name: &str, bytes: &[u8]) -> Result<File> {
-        let file = self.begin(name)?;
-        file.write_at(bytes, 0)?;
-        file.sync()?;
-        Ok(file)
-    }
-
-    /// Renames a prepared file over `name`: the old file stands there or the new one, whole, and after a sync of the names the new
-    /// one.
-    pub(crate) fn give_name(&self, name: &str) -> Result<()> {
-        self.rename(&format!("{name}{NEW}"), name)
-    }
-
-    /// Renames a prepared file over `name` and makes the name durable: after a crash either the old file or the new one
-    /// stands there, whole.
-    pub(crate) fn publish(&self, name: &str) -> std::result::Result<(), PublishFailure> {
-        let temporary = format!("{name}{NEW}");
-        let names = self.names().map_err(PublishFailure::Refused)?;
-        match self.rename(&temporary, name) {
-            // A refusal, and the new file has its old name.
-            Err(error) if is_refusal(&error) && self.open(&temporary, OpenMode::Read).is_ok() => {
-                Err(PublishFailure::Refused(error))
-            }
-            Err(error) => Err(PublishFailure::Unknown(error)),
-            Ok(()) => names.sync().map_err(PublishFailure::Unknown),
-        }
-    }
-
-    /// Replaces a file's content, durably and all or nothing.
-    pub(crate) fn replace_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        self.prepare(name, bytes)?;
-        self.publish(name).map_err(PublishFailure::into_error)
     }
 
     pub(crate) fn list(&self) -> Result<Vec<Entry>> {
@@ -345,12 +263,6 @@ impl Directory {
         self.call(SYNC, &self.path, |fs| fs.sync_dir(&self.path))
     }
 
-    /// For who is about to change names in it, and cannot take that back.
-    pub(crate) fn names(&self) -> Result<Names<'_>> {
-        let handle = self.call("open", &self.path, |fs| fs.open_dir(&self.path))?;
-        Ok(Names { directory: self, handle })
-    }
-
     /// A directory anywhere in the same file system, under its one path.
     pub(crate) fn elsewhere(&self, path: &Path) -> Result<Self> {
         let path = self.fs().resolve(path).map_err(|e| Error::io(path, "find", e))?;
@@ -412,18 +324,6 @@ fn has_no_locks(error: &io::Error) -> bool {
     const NO_LOCKS: i32 = 37;
     error.kind() == ErrorKind::Unsupported
         || cfg!(target_os = "linux") && error.raw_os_error() == Some(NO_LOCKS)
-}
-
-/// True where the system says that it has not begun. An error of the device is none: it may be one of the file system's own log.
-fn is_refusal(error: &Error) -> bool {
-    use ErrorKind::{
-        OutOfMemory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, ResourceBusy, StorageFull,
-    };
-    let Error::Io { source, .. } = error else { return false };
-    matches!(
-        source.kind(),
-        OutOfMemory | PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | ResourceBusy | StorageFull
-    )
 }
 
 /// A relative path of one component has the working directory above it.

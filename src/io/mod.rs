@@ -19,9 +19,11 @@ mod file;
 mod id;
 #[cfg(target_os = "linux")]
 mod listing;
+mod lock_file;
 #[cfg(target_os = "linux")]
 mod mapped_writes;
 mod maps;
+mod names;
 mod os;
 mod pool;
 mod prefetch;
@@ -39,10 +41,11 @@ pub(crate) use caught::caught;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub(crate) use clock::{Deadline, Stopwatch, pause};
 pub(crate) use descriptors::{descriptor_limit, most_held};
-pub(crate) use directory::{Directory, Guard, Link, Names, PublishFailure};
+pub(crate) use directory::{Directory, Guard, Link};
 pub(crate) use file::{File, Unwritten};
 pub(crate) use id::random_id;
 pub(crate) use maps::MapSlot;
+pub(crate) use names::{Names, PublishFailure};
 pub use os::OsFileSystem;
 pub(crate) use prefetch::{prefetch, will_need};
 pub(crate) use process::Process;

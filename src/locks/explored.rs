@@ -173,6 +173,12 @@ impl<T> OnceLock<T> {
     }
 }
 
+impl<T> From<T> for OnceLock<T> {
+    fn from(value: T) -> Self {
+        Self { touched: AtomicBool::new(false), value: std::sync::OnceLock::from(value) }
+    }
+}
+
 impl<T> Default for OnceLock<T> {
     fn default() -> Self {
         Self::new()

@@ -1,15 +1,17 @@
 //! Figures of a partition.
 
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::figures::{Appended, Event};
-use crate::format::TimestampType;
+use crate::format::{BatchHeader, TimestampType};
 use crate::locks::Ordering;
 use crate::log::compaction::{CompactionConfig, CompactionReport};
 use crate::log::config::KeyRule;
 use crate::log::log::Log;
 use crate::log::retain::RemovedSegment;
+use crate::segment::Segment;
 use crate::types::{Offset, Timestamp, TopicPartition};
 
 /// A partition's figures at one moment.
@@ -67,6 +69,22 @@ pub struct PartitionStats {
     pub poisoned_by: Option<Error>,
 }
 
+/// The time of the first record of a log.
+#[derive(Debug)]
+pub(super) struct FirstTime {
+    /// Where it stands: a segment that is written again is another.
+    segment: Weak<Segment>,
+    /// Where the log begins.
+    start: Offset,
+    time: Option<Timestamp>,
+}
+
+impl FirstTime {
+    fn is_of(&self, segment: &Arc<Segment>, start: Offset) -> bool {
+        self.start == start && std::ptr::eq(self.segment.as_ptr(), Arc::as_ptr(segment))
+    }
+}
+
 impl Log {
     /// Its figures now. Reads no record, and one header; may wait for a write that is under way.
     pub(crate) fn stats(&self) -> Result<PartitionStats> {
@@ -99,9 +117,29 @@ impl Log {
         })
     }
 
-    /// The time of the first record that is there, as the header of its batch has it.
+    /// The time of the first record that is there, as the header of its batch has it: read once for as long as it is the first.
     fn first_time(&self) -> Option<Timestamp> {
-        let header = self.over_segments(|list| {
+        let list = self.segment_list();
+        let (start, first) = (list.start(), list.floor(list.start())?);
+        if let Some(known) = self.first_time.lock().as_ref().filter(|known| known.is_of(first, start)) {
+            return known.time;
+        }
+        let header = self.first_header().ok()??;
+        let time = match header.attributes.timestamp_type() {
+            TimestampType::CreateTime => header.base_timestamp,
+            TimestampType::LogAppendTime => header.max_timestamp,
+        };
+        let is_known = time >= 0 && header.record_count > 0 && !header.attributes.has_delete_horizon();
+        let time = is_known.then_some(time);
+        // What was read of another list is another's.
+        let is_current = Arc::ptr_eq(&list, &self.segment_list());
+        let known = FirstTime { segment: Arc::downgrade(first), start, time };
+        *self.first_time.lock() = Some(known).filter(|_| is_current);
+        time
+    }
+
+    fn first_header(&self) -> Result<Option<BatchHeader>> {
+        self.over_segments(|list| {
             let start = list.start();
             let Some(first) = list.floor(start) else { return Ok(None) };
             let mut cursor = first.seek(start)?;
@@ -112,14 +150,7 @@ impl Log {
                 cursor.step_over(&header);
             }
             Ok(None)
-        });
-        let header = header.ok()??;
-        let time = match header.attributes.timestamp_type() {
-            TimestampType::CreateTime => header.base_timestamp,
-            TimestampType::LogAppendTime => header.max_timestamp,
-        };
-        let is_known = time >= 0 && header.record_count > 0 && !header.attributes.has_delete_horizon();
-        is_known.then_some(time)
+        })
     }
 
     /// The part of the sealed bytes that compaction has not compared yet; `None` for a log that is not compacted.

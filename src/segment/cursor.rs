@@ -110,11 +110,13 @@ impl Cursor {
 
     /// At least `want` bytes from the position on, or as many as there are below `written`.
     fn load(&mut self, want: usize, written: u64) -> Result<&[u8]> {
-        let window = match self.window.take().filter(|window| window.from(self.position).len() >= want) {
-            Some(window) => window,
-            None => self.segment.log().window(self.position, want, written)?,
-        };
-        Ok(self.window.insert(window).from(self.position))
+        let has_all = |window: &Window| window.from(self.position).len() >= want;
+        if !self.window.as_ref().is_some_and(has_all) {
+            // Not two of them at a time.
+            self.window = None;
+            self.window = Some(self.segment.log().window(self.position, want, written)?);
+        }
+        Ok(self.window.as_ref().map(|window| window.from(self.position)).unwrap_or_default())
     }
 
     /// What the CRC of a batch does not cover: its place in the log.

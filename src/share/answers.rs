@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{DeliveryState, StateBatch};
-use crate::share::burial::Burial;
 use crate::share::queue::{Place, Queue, until};
 use crate::share::runs::{Lock, RunState, Span};
 use crate::share::selection::is_exhausted;
 use crate::share::slot::{SlotInner, push};
-use crate::topic::OwnedRecord;
 use crate::types::{Durability, Offset, Timestamp};
 
 /// How much may be handed out without an append.
@@ -110,6 +108,7 @@ impl Queue {
             inner.state.release(*offset, *offset, due);
         }
         drop(inner);
+        self.queues.tell_groups();
         self.watchers.raise();
         outcome
     }
@@ -130,21 +129,16 @@ impl Queue {
     }
 
     /// Gives a message up, at its worker's word.
-    pub(super) fn reject(
-        &self,
-        place: &Place,
-        lock: Lock,
-        (record, reason): (&OwnedRecord, &str),
-    ) -> Result<()> {
+    pub(super) fn reject(&self, place: &Place, lock: Lock, (offset, reason): (Offset, &str)) -> Result<()> {
         let (mut inner, now) = self.enter(place)?;
-        let Some(Span { count, .. }) = inner.state.held(record.offset, lock.id, now) else {
-            return Err(lock_lost(place, &inner, record.offset));
+        let Some(Span { count, .. }) = inner.state.held(offset, lock.id, now) else {
+            return Err(lock_lost(place, &inner, offset));
         };
-        let span = Span { first: record.offset, last: record.offset, count };
-        let records = std::slice::from_ref(record);
-        self.bury(place, &mut inner, &Burial { span, records, reason, now })?;
+        let span = Span { first: offset, last: offset, count };
+        let buried = self.bury_span(place, &mut inner, (span, now, reason));
         drop(inner);
-        self.after_answers(place, true)
+        self.queues.tell_groups();
+        buried.and_then(|()| self.after_answers(place, true))
     }
 }
 

@@ -71,11 +71,13 @@ impl Queue {
     ) -> Result<()> {
         let most = Offset::try_from(AT_A_TIME).unwrap_or(1);
         let mut span = Span { last: span.last.min(span.first.saturating_add(most - 1)), ..span };
-        let mut buried = self.bury_span(place, inner, (span, now, why));
+        let mut reason = format!("delivered {} times and not done", span.count);
+        why.into_iter().for_each(|why| reason.extend([", at last: ", why]));
+        let mut buried = self.bury_span(place, inner, (span, now, &reason));
         if span.len() > 1 && matches!(buried, Err(Error::RecordTooLarge { .. } | Error::Full { .. })) {
             // There may be room for one where there is none for all of them.
             span.last = span.first;
-            buried = self.bury_span(place, inner, (span, now, why));
+            buried = self.bury_span(place, inner, (span, now, &reason));
         }
         if buried.as_ref().is_err_and(|error| !matches!(error, Error::Undecided { .. })) {
             // It is in nobody's way meanwhile.
@@ -89,22 +91,21 @@ impl Queue {
         buried
     }
 
-    fn bury_span(
+    /// Gives messages up that are in the log still: one that was erased since it was handed out is done, and leaves no letter.
+    pub(super) fn bury_span(
         &self,
         place: &Place,
         inner: &mut SlotInner,
-        (span, now, why): (Span, Timestamp, Option<&str>),
+        (span, now, reason): (Span, Timestamp, &str),
     ) -> Result<()> {
         let mut records = Vec::new();
-        let mut reason = format!("delivered {} times and not done", span.count);
-        why.into_iter().for_each(|why| reason.extend([", at last: ", why]));
         let range = (span.first, span.last);
         self.each(place, &mut inner.again, range, |record| {
             if self.is_for(&record) {
                 records.push(record.to_owned());
             }
         })?;
-        self.bury(place, inner, &Burial { span, records: &records, reason: &reason, now })
+        self.bury(place, inner, &Burial { span, records: &records, reason, now })
     }
 
     /// Gives messages up: they end in the dead letters, or nowhere where there are none.
@@ -243,7 +244,7 @@ impl Queue {
                 // What was committed for an earlier topic of the name is not to hold for this one.
                 self.queues.groups.write_what_cannot_wait()?;
                 let topic = self.queues.topics.ensure(&name, &self.letter_config())?;
-                self.queues.groups.topic_changed(&name);
+                self.queues.news.add(name);
                 Ok(Some(topic))
             }
             found => found.map(Some),

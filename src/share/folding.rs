@@ -68,7 +68,7 @@ impl Queues {
                 let Some(Ok(Some(topic))) = topic_of(&name).map(|id| self.topics.by_id(id)) else { continue };
                 for partition in topic.partitions() {
                     let (queues, files, name) = (Arc::downgrade(self), Arc::clone(&files), name.clone());
-                    let clip = move || queues.upgrade().map_or(Ok(()), |queues| queues.clip(&files, &name));
+                    let clip = move |_| queues.upgrade().map_or(Ok(()), |queues| queues.clip(&files, &name));
                     // Records sent to it would be taken for handed out, or done.
                     partition.log().require(clip);
                 }
@@ -82,7 +82,7 @@ impl Queues {
     fn clip(&self, files: &StepFiles, name: &str) -> Result<()> {
         // Nobody can use one that is broken.
         let Ok(Some(_)) = files.read(name) else { return Ok(()) };
-        let is_cut = self.owed.lock().iter().any(|slot| slot.steps == name);
+        let is_cut = self.owed.is_of(name);
         let end_of = |of: &SlotName| self.partition_of(of).map(|partition| partition.end());
         files.clip(name, (end_of, is_cut))
     }
@@ -108,6 +108,7 @@ impl Queues {
         if goes_on {
             self.fold_before_long();
         }
+        self.tell_groups();
         outcome
     }
 
@@ -161,6 +162,7 @@ impl Queues {
         place: &Place,
         steps: &SlotSteps,
     ) -> Result<(BTreeMap<Offset, OwedLetter>, Result<()>)> {
+        drop(self.write_owed());
         let mut inner = place.slot.inner.lock();
         let mut steps = steps.without_written(&inner.state);
         steps.cut_to(place.partition.end());
@@ -241,7 +243,7 @@ impl Queues {
                 Ok(_) | Err(_) => {}
             }
         }
-        let all = self.all();
+        let (all, _) = self.all();
         let of_group = all.iter().filter(|slot| named(&slot.name.owner).0 == group);
         let names: BTreeSet<_> = of_group.map(|slot| slot.steps.clone()).collect();
         let in_use = || Error::GroupInUse { group: group.to_owned() };

@@ -1,10 +1,11 @@
-//! Forgetting queues: those of topics that are gone, and those of a group.
+//! States that are forgotten: of topics that are gone, and of groups that are deleted.
 
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::share::queue::Queue;
-use crate::share::queues::{Queues, named};
+use crate::share::queues::{Queues, named, working};
+use crate::share::slot::Slot;
 use crate::share::state_log::SlotName;
 use crate::topic::Topic;
 
@@ -17,42 +18,54 @@ impl Queues {
             return Ok(());
         }
         // One that could not be opened is there.
-        let gone: Vec<_> = self.slots.lock().keys().cloned().collect();
-        let is_gone = |name: &SlotName| matches!(self.topics.by_id(name.topic), Ok(None));
-        let gone: Vec<_> = gone.into_iter().filter(is_gone).collect();
-        self.forget(&gone)?;
+        self.forget(|name| matches!(self.topics.by_id(name.topic), Ok(None)))?;
         self.remove_steps_of_deleted()
     }
 
     /// Forgets everything of a group, durably.
     pub(crate) fn delete(&self, group: &str) -> Result<()> {
+        // No worker comes before all of it is forgotten: its answers would be forgotten, too.
+        let in_use = self.in_use.lock();
+        let queues = working(&in_use);
+        let forgotten = self.check_unused(&queues, group).and_then(|()| {
+            let locks = self.lock_all_of(group)?;
+            self.forget(|name| named(&name.owner).0 == group)?;
+            self.remove_steps(&locks)?;
+            // Where there is nothing left an earlier try may have failed at the sync.
+            self.states.sync()
+        });
+        // The last who has a queue may be this one.
+        drop(in_use);
+        forgotten
+    }
+
+    fn check_unused(&self, queues: &[Arc<Queue>], group: &str) -> Result<()> {
         let is_there =
             |topic: &Topic| self.topics.get(topic.name()).is_ok_and(|found| found.id() == topic.id());
         let is_in_use = |queue: &&Arc<Queue>| &*queue.group == group && is_there(&queue.topic);
-        if let Some(queue) = self.open_queues().iter().find(is_in_use) {
-            let topic = queue.topic.name();
-            let why = "has workers, or messages that they have taken,";
-            return Err(Error::invalid(format!("group {group:?} {why} on topic {topic:?}")));
-        }
-        let locks = self.lock_all_of(group)?;
-        let gone: Vec<_> =
-            self.slots.lock().keys().filter(|name| named(&name.owner).0 == group).cloned().collect();
-        self.forget(&gone)?;
-        self.remove_steps(&locks)?;
-        // Where there is nothing left an earlier try may have failed at the sync.
-        self.states.sync()
+        let Some(queue) = queues.iter().find(is_in_use) else { return Ok(()) };
+        let topic = queue.topic.name();
+        let why = "has workers, or messages that they have taken,";
+        Err(Error::invalid(format!("group {group:?} {why} on topic {topic:?}")))
     }
 
-    fn forget(&self, gone: &[SlotName]) -> Result<()> {
-        self.states.delete(gone)?;
-        let mut slots = self.slots.lock();
-        gone.iter().for_each(|name| _ = slots.remove(name));
-        drop(slots);
+    /// All of these are held until they are gone: whoever has had one from before writes nothing of it behind the record that says so.
+    fn forget(&self, goes: impl Fn(&SlotName) -> bool) -> Result<()> {
+        let mut gone: Vec<Arc<Slot>> = self.slots.lock().values().cloned().collect();
+        gone.retain(|slot| goes(&slot.name));
+        let names: Vec<_> = gone.iter().map(|slot| slot.name.clone()).collect();
+        let mut held: Vec<_> = gone.iter().map(|slot| slot.inner.lock()).collect();
+        let forgotten = self.states.delete(&names, |written| {
+            let mut slots = self.slots.lock();
+            names.get(written.clone()).into_iter().flatten().for_each(|name| _ = slots.remove(name));
+            held.get_mut(written).into_iter().flatten().for_each(|inner| inner.is_forgotten = true);
+        });
+        drop(held);
         let mut counts = self.letter_counts.lock();
-        gone.iter().for_each(|name| _ = counts.remove(name));
+        names.iter().for_each(|name| _ = counts.remove(name));
         drop(counts);
         // What is full depends on them.
         self.room.raise();
-        Ok(())
+        forgotten
     }
 }

@@ -45,9 +45,34 @@ struct Reading {
     next: Offset,
 }
 
+/// A look before anything is handed out. Records that were read are in the lanes of their keys: where it ends before, by an error or by
+/// a panic of the program's own clock or file system, they leave them again, or they would stand in their own way.
+struct Looking<'a> {
+    inner: &'a mut SlotInner,
+    reading: Reading,
+}
+
+impl Looking<'_> {
+    fn finish(mut self) -> Reading {
+        std::mem::take(&mut self.reading)
+    }
+}
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        self.inner.state.forget(&self.reading.fresh);
+    }
+}
+
 impl Queue {
     /// Hands out up to `most` messages of a partition, for `lock_timeout`.
     pub(super) fn look(&self, place: &Place, most: usize, lock_timeout: Duration) -> Result<Look> {
+        let looked = self.look_at(place, most, lock_timeout);
+        self.queues.tell_groups();
+        looked
+    }
+
+    fn look_at(&self, place: &Place, most: usize, lock_timeout: Duration) -> Result<Look> {
         self.queues.check_room(place)?;
         let (mut inner, now) = self.enter(place)?;
         let most = u64::try_from(most).unwrap_or(u64::MAX);
@@ -59,11 +84,10 @@ impl Queue {
                 self.give_up(place, &mut inner, (span, now, None))?;
                 continue;
             }
-            let reading = self.read(place, &mut inner, (&selection, most))?;
-            if let Err(error) = self.note(place, &mut inner, (&reading, now)) {
-                inner.state.forget(&reading.fresh);
-                return Err(error);
-            }
+            let mut looking = Looking { inner: &mut inner, reading: Reading::default() };
+            self.read(place, &mut looking, (&selection, most))?;
+            self.note(place, &mut looking, now)?;
+            let reading = looking.finish();
             let lock = inner.state.new_lock(until(now, lock_timeout));
             let had_some = !selection.spans.is_empty();
             let (taken, passes_over) = hand_out(&mut inner, reading, lock);
@@ -88,10 +112,10 @@ impl Queue {
     fn read(
         &self,
         place: &Place,
-        inner: &mut SlotInner,
+        Looking { inner, reading }: &mut Looking<'_>,
         (selection, most): (&Selection, u64),
-    ) -> Result<Reading> {
-        let mut reading = Reading { next: inner.state.end(), ..Reading::default() };
+    ) -> Result<()> {
+        reading.next = inner.state.end();
         let mut room = most;
         if selection.spans.is_empty() {
             // It may hold an expanded batch.
@@ -108,11 +132,11 @@ impl Queue {
             reading.again.push((*span, records));
         }
         if room == 0 || selection.is_closed {
-            return Ok(reading);
+            return Ok(());
         }
         let log = place.partition.log();
         let end = inner.state.end();
-        let SlotInner { reader, state, .. } = inner;
+        let SlotInner { reader, state, .. } = &mut **inner;
         let reader = reader.get_or_insert_with(|| self.reader(place, end));
         reader.seek(end);
         while room > 0 && state.has_room() {
@@ -141,7 +165,7 @@ impl Queue {
                 }
             }
         }
-        Ok(reading)
+        Ok(())
     }
 
     /// Writes that these were handed out once more, before they are: a message that ends the process is counted too. What is
@@ -149,8 +173,8 @@ impl Queue {
     fn note(
         &self,
         place: &Place,
-        inner: &mut SlotInner,
-        (reading, now): (&Reading, Timestamp),
+        Looking { inner, reading }: &mut Looking<'_>,
+        now: Timestamp,
     ) -> Result<()> {
         if !self.settings.counts_written {
             return Ok(());

@@ -208,14 +208,14 @@ impl Message {
     }
 
     /// Nobody is to try it again: it goes to the dead letters, which say why. The letter and the end of the message take effect
-    /// together.
+    /// together. One that was erased since it was handed out is done, and leaves no letter.
     ///
     /// # Errors
     /// As [`ack`](Self::ack). [`Undecided`](crate::Error::Undecided): whether it did shows after reopening the store.
     pub fn reject(mut self, reason: &str) -> Result<()> {
         self.is_answered = true;
         let Delivery { queue, place, lock, .. } = &*self.delivery;
-        queue.reject(place, *lock, (&self.record, reason))
+        queue.reject(place, *lock, (self.record.offset, reason))
     }
 
     /// The lock holds for another whole lock timeout, from now on.

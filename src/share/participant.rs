@@ -104,11 +104,13 @@ impl Participant for Answers {
     }
 
     fn prepare(&self) -> Result<Option<Box<dyn Prepared + '_>>> {
+        // Before a state is held, and the partitions that the transaction writes to.
+        self.queues.write_owed()?;
         let (mut slots, mut entries, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
         for messages in self.by_slot.values() {
             let Some((first, _)) = messages.first() else { continue };
             let Delivery { queue, place, .. } = &**first;
-            let (mut inner, now) = queue.enter(place)?;
+            let (mut inner, now) = queue.enter_one_more(place)?;
             let batches = batches_of(&inner, messages, now)?;
             let (entry, accounts) = self.queues.states.entry(&place.slot, &mut inner, (&batches, now))?;
             entries.push(entry);

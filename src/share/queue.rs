@@ -78,6 +78,17 @@ impl Queue {
 
     /// Locks a partition's state, as it is at `now`.
     pub(super) fn enter<'a>(&self, place: &'a Place) -> Result<(MutexGuard<'a, SlotInner>, Timestamp)> {
+        self.queues.tell_groups();
+        // With the state held it could not be written where it has to be: what fails here is told there.
+        drop(self.queues.write_owed());
+        self.enter_one_more(place)
+    }
+
+    /// The same for whoever has other states, and has seen to what is owed before the first of them.
+    pub(super) fn enter_one_more<'a>(
+        &self,
+        place: &'a Place,
+    ) -> Result<(MutexGuard<'a, SlotInner>, Timestamp)> {
         let life = self.queues.look_elsewhere(place)?;
         let mut inner = place.slot.inner.lock();
         place.partition.log().check_open()?;

@@ -14,6 +14,8 @@ use crate::share::away::Away;
 use crate::share::enqueuer::Gate;
 use crate::share::id_log::{IdLog, Kept};
 use crate::share::letter_count::LetterCount;
+use crate::share::news::News;
+use crate::share::owed::Owed;
 use crate::share::queue::{Place, Queue};
 use crate::share::settings::{Asked, Settings};
 use crate::share::slot::Slot;
@@ -27,11 +29,13 @@ const GROUP_NAME_MOST_BYTES: usize = 32_767;
 
 /// In whose name its states are stored, and its topic.
 type QueueName = (Arc<str>, u128);
+/// Queues that somebody works on, or did.
+pub(super) type InUse = HashMap<QueueName, Weak<Queue>>;
 
 /// Queues and what they have delivered.
 ///
-/// Locks are taken in this order: `in_use`, a queue's `places`, a slot's, those of partitions. `slots` and `owed` are held for
-/// a moment alone.
+/// Locks are taken in this order: `in_use`, a queue's `places`, a slot's (several in the order of their names), `making`, those of
+/// partitions. `slots` is held for a moment alone.
 #[derive(Debug)]
 pub(crate) struct Queues {
     pub(super) topics: Arc<Topics>,
@@ -45,11 +49,14 @@ pub(crate) struct Queues {
     /// Which ids were sent.
     pub(super) ids: IdLog,
     pub(super) slots: Mutex<BTreeMap<SlotName, Arc<Slot>>>,
+    /// Held while a state is written for the first time, until it is among them. Taken after those that are there.
+    pub(super) making: Mutex<()>,
     /// Queues that somebody works on, by group and topic.
-    in_use: Mutex<HashMap<QueueName, Weak<Queue>>>,
+    pub(super) in_use: Mutex<InUse>,
     pub(super) openings: AtomicU64,
-    /// States that the open has cut to the end of their partition, and that are not written yet.
-    pub(super) owed: Mutex<Vec<Arc<Slot>>>,
+    pub(super) owed: Owed,
+    /// Topics that were made by whoever held a state.
+    pub(super) news: News,
     /// What the senders to each topic share, as long as there is one.
     pub(super) gates: Mutex<HashMap<u128, Weak<Gate>>>,
     /// Held while letters are read, and before a slot's lock.
@@ -90,6 +97,7 @@ impl Queues {
             // An earlier life may have left some without their ends.
             states.note_decided(&mut slot.inner.lock().accounts);
             if let Some(partition) = partition.filter(|_| is_cut) {
+                slot.inner.lock().is_cut = true;
                 owed.push(Arc::clone(&slot));
                 cut.push(partition.clone());
             }
@@ -98,14 +106,15 @@ impl Queues {
         let queues = Arc::new(Self {
             transactions: Some(Arc::clone(transactions)),
             slots: Mutex::new(slots),
-            owed: Mutex::new(owed),
+            owed: Owed::new(owed),
             skipped,
             ..Self::with((topics, groups), (producer, states), (clock, Away::at_home()))
         });
         for partition in cut {
             let owing = Arc::downgrade(&queues);
             // Records sent to it would be taken for delivered.
-            partition.log().require(move || owing.upgrade().map_or(Ok(()), |queues| queues.write_owed()));
+            let write = move |holding| owing.upgrade().map_or(Ok(()), |queues| queues.write_owed_by(holding));
+            partition.log().require(write);
         }
         let readers: Arc<dyn OtherReaders> = Arc::clone(&queues) as _;
         groups.count_too(&readers);
@@ -128,9 +137,11 @@ impl Queues {
             states,
             ids: IdLog::new(Arc::clone(topics)),
             slots: Mutex::default(),
+            making: Mutex::default(),
             in_use: Mutex::default(),
             openings: AtomicU64::new(0),
-            owed: Mutex::default(),
+            owed: Owed::new(Vec::new()),
+            news: News::default(),
             gates: Mutex::default(),
             letter_counts: Mutex::default(),
             redriving: Mutex::default(),
@@ -140,28 +151,6 @@ impl Queues {
             skipped: Vec::new(),
             away,
         }
-    }
-
-    /// Writes durably what the open has cut.
-    pub(crate) fn write_owed(&self) -> Result<()> {
-        let mut owed = self.owed.lock();
-        if owed.is_empty() {
-            return Ok(());
-        }
-        for slot in owed.iter() {
-            // Whoever holds it may wait for the partition that is being appended to, under whose lock this may run.
-            let Some(mut inner) = slot.inner.try_lock() else { return Err(self.is_busy()) };
-            self.states.write_snapshot(slot, &mut inner, self.clock.now())?;
-        }
-        self.states.sync()?;
-        owed.clear();
-        Ok(())
-    }
-
-    /// The same call may succeed a moment later.
-    fn is_busy(&self) -> Error {
-        let busy = std::io::Error::from(std::io::ErrorKind::WouldBlock);
-        Error::io(self.topics.path(), "write the states of queues in", busy)
     }
 
     /// Sees to it that ids of a topic stay known whose records may go now. Says where they may.
@@ -256,6 +245,8 @@ impl Queues {
     /// The state of a queue in a partition. One that is new begins at `start`, and is durable when this returns: otherwise a
     /// power cut could move its beginning.
     pub(super) fn slot(&self, owner: &Arc<str>, partition: &Partition, start: Offset) -> Result<Arc<Slot>> {
+        // Of two that make it one would write it again over what the other's has become.
+        let _making = self.making.lock();
         if let Some(slot) = self.find(owner, partition) {
             return Ok(slot);
         }
@@ -263,8 +254,8 @@ impl Queues {
         let slot = Arc::new(Slot::new(name(owner, partition), start, now)?);
         self.states.write_snapshot(&slot, &mut slot.inner.lock(), now)?;
         self.states.sync_of(&slot)?;
-        let mut slots = self.slots.lock();
-        Ok(Arc::clone(slots.entry(slot.name.clone()).or_insert(slot)))
+        self.slots.lock().insert(slot.name.clone(), Arc::clone(&slot));
+        Ok(slot)
     }
 
     /// All states of a topic.
@@ -292,19 +283,15 @@ impl Queues {
         here
     }
 
-    /// All states.
-    pub(super) fn all(&self) -> Vec<Arc<Slot>> {
-        self.slots.lock().values().cloned().collect()
-    }
-
-    /// The queues that somebody works on.
-    pub(super) fn open_queues(&self) -> Vec<Arc<Queue>> {
-        self.in_use.lock().values().filter_map(Weak::upgrade).collect()
+    /// All states, and where the partition that stores them ends: of each that comes later everything stands behind that.
+    pub(super) fn all(&self) -> (Vec<Arc<Slot>>, Offset) {
+        let _making = self.making.lock();
+        (self.slots.lock().values().cloned().collect(), self.states.end())
     }
 
     /// A topic has grown or gone: who waits for it looks again.
     pub(crate) fn topic_changed(&self, topic: &str) {
-        let queues = self.open_queues();
+        let queues = working(&self.in_use.lock());
         queues.iter().filter(|queue| queue.topic.name() == topic).for_each(|queue| queue.watchers.raise());
         self.room.raise();
     }
@@ -341,6 +328,11 @@ impl OutlivesRecords for Queues {
         let Ok(topic) = self.topics.get(partition.topic()) else { return Ok(()) };
         unless_deleted(self.keep_ids(&topic).of(partition.partition())).unwrap_or(Ok(()))
     }
+}
+
+/// Those that somebody works on.
+pub(super) fn working(in_use: &InUse) -> Vec<Arc<Queue>> {
+    in_use.values().filter_map(Weak::upgrade).collect()
 }
 
 fn name(owner: &Arc<str>, partition: &Partition) -> SlotName {

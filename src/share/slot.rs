@@ -32,6 +32,10 @@ pub(super) struct Slot {
 pub(super) struct SlotInner {
     pub(super) state: SharePartition,
     pub(super) accounts: Accounts,
+    /// What is stored goes on beyond the end of the partition.
+    pub(super) is_cut: bool,
+    /// What is stored says that there is none: nothing is written of it any more.
+    pub(super) is_forgotten: bool,
     /// Stands where nothing was handed out yet; made by the first look.
     pub(super) reader: Option<Reader>,
     /// Stands after the last record that was read again, as long as there are such.
@@ -99,6 +103,8 @@ impl Slot {
         let inner = SlotInner {
             state,
             accounts,
+            is_cut: false,
+            is_forgotten: false,
             reader: None,
             again: None,
             prepared_for: 0,

@@ -1,6 +1,7 @@
 //! The topic `__share_group_state`: what is written of each state, and what its records add up to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -235,7 +236,7 @@ impl StateLog {
         let mut accounts = inner.accounts;
         let entry = self.snapshot_entry(slot, inner, (&mut accounts, now))?;
         self.ledger.append(&[entry], |_| {})?;
-        inner.accounts = accounts;
+        (inner.accounts, inner.is_cut) = (accounts, false);
         Ok(())
     }
 
@@ -270,11 +271,16 @@ impl StateLog {
         Ok(Entry { key: slot.snapshot_key.clone(), value: Some(value) })
     }
 
-    /// Forgets states.
-    pub(super) fn delete(&self, names: &[SlotName]) -> Result<()> {
+    /// Where the partition ends that holds all of them.
+    pub(super) fn end(&self) -> Offset {
+        self.topics.get(SHARE_STATE.name).and_then(|topic| topic.partition(0)).map_or(0, |one| one.end())
+    }
+
+    /// Forgets states: calls `forgotten` with those of which it is written.
+    pub(super) fn delete(&self, names: &[SlotName], forgotten: impl FnMut(Range<usize>)) -> Result<()> {
         let tombstone = |name: &SlotName| Ok(Entry { key: name.key(ShareKind::Snapshot)?, value: None });
         let entries = names.iter().map(tombstone).collect::<Result<Vec<_>>>()?;
-        self.ledger.append(&entries, |_| {})
+        self.ledger.append(&entries, forgotten)
     }
 }
 

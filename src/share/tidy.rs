@@ -45,20 +45,24 @@ impl StateLog {
     }
 
     /// Deletes what no state needs any more, after writing again those that would keep too much.
-    fn tidy(&self, slots: &[Arc<Slot>], (how, now): (Thoroughness, Timestamp)) -> Result<()> {
+    fn tidy(
+        &self,
+        (slots, end): (Vec<Arc<Slot>>, Offset),
+        (how, now): (Thoroughness, Timestamp),
+    ) -> Result<()> {
         let Ok(partition) = self.topics.get(SHARE_STATE.name).and_then(|topic| topic.partition(0)) else {
             return Ok(());
         };
-        let (start, end, log) = (partition.start(), partition.end(), partition.log());
+        let (start, log) = (partition.start(), partition.log());
         let old = match how {
             Thoroughness::WholeSegments => log.segment_bases().into_iter().rev().nth(1),
             Thoroughness::ToTheRecord => Some(end - MOST_BEHIND / 2).filter(|_| end - start >= MOST_BEHIND),
         };
         let Some(old) = old.filter(|_| !self.topics.is_held()) else { return Ok(()) };
         let mut needed = end;
-        for slot in slots {
+        for slot in &slots {
             let mut inner = slot.inner.lock();
-            if !inner.accounts.is_written {
+            if !inner.accounts.is_written || inner.is_forgotten {
                 continue;
             }
             if inner.accounts.snapshot_at < old && self.settle(&inner.accounts) {
@@ -90,7 +94,7 @@ impl Queues {
     /// Deletes of the stored states what is not needed any more, where that is much.
     pub(crate) fn tidy(&self) -> Result<()> {
         let _tidying = self.tidying.lock();
-        self.states.tidy(&self.all(), (Thoroughness::ToTheRecord, self.clock.now()))
+        self.states.tidy(self.all(), (Thoroughness::ToTheRecord, self.clock.now()))
     }
 
     /// Has the same done by maintenance, without waiting for it; or does it, where maintenance does not.
@@ -100,7 +104,7 @@ impl Queues {
                 if let Some(_tidying) = self.tidying.try_lock() {
                     // The next worker, or the next round of maintenance, tries again.
                     let how = Thoroughness::WholeSegments;
-                    drop(self.states.tidy(&self.all(), (how, self.clock.now())));
+                    drop(self.states.tidy(self.all(), (how, self.clock.now())));
                 }
             }
             Some(MANY_SEGMENTS..) if !self.is_tidy_asked.swap(true, Ordering::AcqRel) => {
@@ -115,6 +119,6 @@ impl Chore for Queues {
     fn run(self: Arc<Self>, _reason: Reason) -> Result<()> {
         self.is_tidy_asked.store(false, Ordering::Release);
         let Some(_tidying) = self.tidying.try_lock() else { return Ok(()) };
-        self.states.tidy(&self.all(), (Thoroughness::WholeSegments, self.clock.now()))
+        self.states.tidy(self.all(), (Thoroughness::WholeSegments, self.clock.now()))
     }
 }

@@ -116,8 +116,8 @@ impl Store {
     /// [`Schedule`] is to deliver there, and the dead letters of its queues. One report for each partition of the topic, and for each other
     /// partition that had some.
     ///
-    /// Not reached: what a worker has taken, which it may still give up; what a letter is sent back meanwhile; backups, snapshots of
-    /// events, and what programs have made of the records. Call it again once those are done. A power cut may bring back a file that retention
+    /// What a worker has taken is reached, too: given up afterwards it leaves no letter. Not reached: what a letter is sent back meanwhile; backups,
+    /// snapshots of events, and what programs have made of the records. Call it again once those are done. A power cut may bring back a file that retention
     /// had removed shortly before, until its partition is written to, or erased from. Reads all of the topic, of its dead letters,
     /// and all that is scheduled.
     ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::log::{BelowStart, ContentReader, FetchLimits, Log, Patience, Selection, Signal};
-use crate::topic::{OwnedRecord, Partition, PartitionRecords, Records};
+use crate::topic::{Copies, OwnedRecord, Partition, PartitionRecords, Records};
 use crate::types::{Offset, TopicPartition};
 
 /// What one fetch takes at most, roughly.
@@ -147,7 +147,7 @@ impl IntoIterator for EventReader {
     type IntoIter = OwnedEvents;
 
     fn into_iter(self) -> OwnedEvents {
-        OwnedEvents { reader: self, copies: Vec::new(), has_failed: false }
+        OwnedEvents { reader: self, copies: Copies::default() }
     }
 }
 
@@ -167,25 +167,13 @@ impl IntoIterator for EventReader {
 #[derive(Debug)]
 pub struct OwnedEvents {
     reader: EventReader,
-    /// Next one last.
-    copies: Vec<OwnedRecord>,
-    has_failed: bool,
+    copies: Copies,
 }
 
 impl Iterator for OwnedEvents {
     type Item = Result<OwnedRecord>;
 
     fn next(&mut self) -> Option<Result<OwnedRecord>> {
-        if self.copies.is_empty() && !self.has_failed {
-            match self.reader.fetch_within(COPY) {
-                Ok(records) => self.copies.extend(records.iter().map(|record| record.to_owned())),
-                Err(error) => {
-                    self.has_failed = true;
-                    return Some(Err(error));
-                }
-            }
-            self.copies.reverse();
-        }
-        self.copies.pop().map(Ok)
+        self.copies.next(|| self.reader.fetch_within(COPY))
     }
 }

@@ -7,6 +7,7 @@ mod catalog_file;
 mod closing;
 mod compaction;
 mod config;
+mod copies;
 mod cut;
 mod directories;
 mod durable;
@@ -40,6 +41,7 @@ mod view;
 
 pub use adopt::{AdoptedPartition, Adoption, LogSource};
 pub use config::{CleanupPolicy, TopicConfig};
+pub(crate) use copies::Copies;
 pub(crate) use cut::{StoreCut, TopicsToCut};
 pub(crate) use directories::Removed;
 pub use durable::Durable;

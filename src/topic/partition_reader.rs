@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::log::{BelowStart, FetchLimits, Isolation, Reader, Undecided};
+use crate::topic::copies::Copies;
 use crate::topic::next::Watch;
 use crate::topic::record_ref::OwnedRecord;
 use crate::topic::records::{PartitionRecords, Records};
@@ -97,7 +98,7 @@ impl IntoIterator for PartitionReader {
     type IntoIter = OwnedRecordsIter;
 
     fn into_iter(self) -> OwnedRecordsIter {
-        OwnedRecordsIter { reader: self, copies: Vec::new(), has_failed: false }
+        OwnedRecordsIter { reader: self, copies: Copies::default() }
     }
 }
 
@@ -118,25 +119,13 @@ impl IntoIterator for PartitionReader {
 #[derive(Debug)]
 pub struct OwnedRecordsIter {
     reader: PartitionReader,
-    /// Next one last.
-    copies: Vec<OwnedRecord>,
-    has_failed: bool,
+    copies: Copies,
 }
 
 impl Iterator for OwnedRecordsIter {
     type Item = Result<OwnedRecord>;
 
     fn next(&mut self) -> Option<Result<OwnedRecord>> {
-        if self.copies.is_empty() && !self.has_failed {
-            match self.reader.fetch_within(COPY) {
-                Ok(records) => self.copies.extend(records.iter().map(|record| record.to_owned())),
-                Err(error) => {
-                    self.has_failed = true;
-                    return Some(Err(error));
-                }
-            }
-            self.copies.reverse();
-        }
-        self.copies.pop().map(Ok)
+        self.copies.next(|| self.reader.fetch_within(COPY))
     }
 }

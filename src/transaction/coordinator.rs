@@ -14,6 +14,7 @@ use crate::transaction::builder::{Settings, check_name};
 use crate::transaction::committing::Later;
 use crate::transaction::condition::Condition;
 use crate::transaction::decisions::DecisionLog;
+use crate::transaction::ends_needed::EndsNeeded;
 use crate::transaction::finish::Outstanding;
 use crate::transaction::ids::ProducerId;
 use crate::transaction::in_hand::Turns;
@@ -42,6 +43,7 @@ pub(crate) struct Transactions {
     /// Decided, and not yet in the log everywhere.
     pub(super) outstanding: Mutex<Outstanding>,
     pub(super) finishing: Turns,
+    pub(super) ends_needed: EndsNeeded,
     pub(super) resting: Resting,
     /// What the open has taken back and is not written yet.
     pub(super) owed: Mutex<Vec<TakenBack>>,
@@ -92,7 +94,7 @@ impl Transactions {
         recovered: Recovered,
         this: &Weak<Self>,
     ) -> Self {
-        let Recovered { decisions, outstanding, owed, unsynced } = recovered;
+        let Recovered { decisions, outstanding, owed, unsynced, ends_needed } = recovered;
         Self {
             this: Weak::clone(this),
             topics,
@@ -103,6 +105,7 @@ impl Transactions {
             names: Mutex::default(),
             outstanding: Mutex::new(outstanding),
             finishing: Turns::default(),
+            ends_needed,
             resting: Resting::new(unsynced),
             owed: Mutex::new(owed),
             owners: AtomicU64::new(1),

@@ -92,7 +92,7 @@ impl Transactions {
 
     /// Has what a commit has seen be durable with it, if it is to be.
     fn take_along(&self, deciding: &Deciding<'_>, mut seen: Round) -> Result<()> {
-        self.bound_what_is_known();
+        self.bound_what_is_known(deciding.later);
         if !deciding.is_for_disk() {
             return Ok(());
         }
@@ -120,9 +120,9 @@ impl Transactions {
         }
     }
 
-    /// What rests on what is known of so many commits and no more.
-    fn bound_what_is_known(&self) {
-        if let Some(too_much) = self.resting.look_through_when_due() {
+    /// What rests on what is known of so many commits and no more. A task leaves the sync to the others, and to the one in the background.
+    fn bound_what_is_known(&self, later: Option<&Mutex<Later>>) {
+        if let Some(too_much) = self.resting.look_through_when_due().filter(|_| later.is_none()) {
             // Those who are to survive a power cut are told when that is not possible.
             drop(too_much.sync());
             self.resting.look_through();
@@ -187,14 +187,18 @@ impl Transactions {
             if let Some(later) = later {
                 self.note_for_later(&rests_on, later);
             }
-            self.bound_what_is_known();
+            self.bound_what_is_known(later);
         }
         for written in ended.places.values() {
             written.partition.log().decide(ended.producer.id, Ending::Commit);
         }
         is_applied();
         let Some(Undertaken { ended, from, .. }) = undertaken.take() else { return Ok(()) };
-        self.follow(ended);
+        if later.is_some() {
+            self.follow_later(ended)
+        } else {
+            self.follow(ended)
+        }
         self.decided(from);
         Ok(())
     }

@@ -192,6 +192,11 @@ impl DecisionLog {
         }
     }
 
+    /// Where the topic ends.
+    pub(super) fn end(&self) -> Offset {
+        self.existing().ok().flatten().map_or(0, |partition| partition.end())
+    }
+
     /// Whether nobody knows what the topic holds.
     pub(super) fn is_poisoned(&self) -> bool {
         self.existing().is_ok_and(|found| found.is_some_and(|one| one.log().poisoned_by().is_some()))

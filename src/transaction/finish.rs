@@ -3,7 +3,7 @@
 //! A COMMIT marker is written once everything that the decision rests on is durable: no partition ever holds one that an
 //! open would have to take back. Until then readers go by what is in memory.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,12 +18,15 @@ use crate::transaction::in_hand::InHand;
 use crate::transaction::names::{Named, OpenParts, Written};
 use crate::transaction::pieces::Place;
 use crate::transaction::round::Round;
+use crate::transaction::settling::{Settled, Settling};
 use crate::transaction::undertaken::Undertaken;
 use crate::types::{Offset, TopicPartition};
 use crate::upkeep::{Chore, Otherwise, Reason};
 
 /// How many decisions may wait for their markers, before whoever makes one more writes those of all.
 const MOST_OUTSTANDING: usize = 1000;
+/// With so many times as many a task does it, too, which is to wait for no disk: maintenance, asked before, does not come.
+const FAR_TOO_MANY: usize = 16;
 /// How long they wait at most, and how often transactions are looked at whose time is over.
 const AT_THE_LATEST: Duration = Duration::from_secs(1);
 
@@ -35,8 +38,7 @@ pub(super) struct Outstanding {
     is_awaited: bool,
     /// The oldest decision of each list that somebody is writing the markers of, by the number of that list.
     pub(super) in_hand: BTreeMap<u64, Offset>,
-    /// Decisions whose markers are written, the oldest first, and where: kept until all of these are durable.
-    settling: VecDeque<Settling>,
+    pub(super) settling: Settling,
     /// Those that a panic has left in the middle.
     pub(super) undertaken: Vec<Undertaken>,
     /// Decisions that are being written, each by an offset that it will not stand before. One of which nobody knows whether it is
@@ -48,29 +50,6 @@ impl Outstanding {
     /// Whether nobody has to come back to it.
     fn is_empty(&self) -> bool {
         self.ended.is_empty() && self.undertaken.is_empty()
-    }
-}
-
-/// A decision whose markers are written.
-#[derive(Debug)]
-struct Settling {
-    decision: Offset,
-    /// Where they stand.
-    markers: Vec<(Partition, Offset)>,
-    /// Who wrote the transaction, if all of its markers are among these.
-    producer: Option<ProducerId>,
-}
-
-impl Settling {
-    fn is_durable(&self) -> bool {
-        self.markers.iter().all(|(partition, marker)| partition.durable() > *marker || partition.is_deleted())
-    }
-
-    /// Partitions need not know the producer any more: nothing that they are ever asked about rests on its transaction.
-    fn forget(&self) {
-        let Some(producer) = self.producer else { return };
-        let ended_in = producer.epoch.saturating_add(1);
-        self.markers.iter().for_each(|(partition, _)| partition.log().forget_ended(producer.id, ended_in));
     }
 }
 
@@ -141,15 +120,30 @@ impl Transactions {
             drop(self.write_ends(InHand::new(self, |_| vec![ended])));
             return;
         }
+        if self.leave(ended) >= MOST_OUTSTANDING {
+            drop(self.finish());
+        }
+    }
+
+    /// The same for a task: nothing is synced on it.
+    pub(super) fn follow_later(self: &Arc<Self>, ended: Ended) {
+        match self.leave(ended) {
+            count if count >= FAR_TOO_MANY * MOST_OUTSTANDING => drop(self.finish()),
+            count if count % MOST_OUTSTANDING == 0 => {
+                self.agenda.add_timer(self, Deadline::after(Duration::ZERO));
+            }
+            _ => {}
+        }
+    }
+
+    /// Its end is written before long. Says how many there are of that kind.
+    fn leave(self: &Arc<Self>, ended: Ended) -> usize {
         let mut outstanding = self.outstanding.lock();
         outstanding.ended.push(ended);
-        let is_full = outstanding.ended.len() >= MOST_OUTSTANDING;
+        let count = outstanding.ended.len();
         drop(outstanding);
-        if is_full {
-            drop(self.finish());
-        } else {
-            self.remind();
-        }
+        self.remind();
+        count
     }
 
     /// A decision is about to be written: compaction keeps it from the moment it is there. Says by what it is known until
@@ -208,10 +202,11 @@ impl Transactions {
     pub(crate) fn finish_for_good(self: &Arc<Self>) -> Result<()> {
         let finished = self.finish();
         let mut round = Round::default();
-        for (partition, marker) in self.outstanding.lock().settling.iter().flat_map(|one| &one.markers) {
+        for (partition, marker) in self.outstanding.lock().settling.markers() {
             round.add(partition, *marker);
         }
         let synced = round.sync();
+        self.outstanding.lock().settling.look_through();
         self.release_decisions();
         finished.and(synced)
     }
@@ -264,6 +259,10 @@ impl Transactions {
                 Err(error) => first = first.and(Err(error)),
             }
         }
+        if first.is_err() {
+            // Before anything of it is out of hand.
+            self.ends_needed.keep_through(self.decisions.end() - 1);
+        }
         self.settle(in_hand);
         first
     }
@@ -278,7 +277,7 @@ impl Transactions {
             }
             if let Some(decision) = one.decision {
                 let producer = one.named.is_some().then_some(one.producer);
-                outstanding.settling.push_back(Settling { decision, markers: one.markers, producer });
+                outstanding.settling.add(Settled { decision, markers: one.markers, producer });
             }
         }
         drop(outstanding);
@@ -292,15 +291,13 @@ impl Transactions {
     /// Lets compaction have those decisions whose markers are durable everywhere.
     fn release_decisions(&self) {
         let mut outstanding = self.outstanding.lock();
-        outstanding.settling.make_contiguous().sort_by_key(|one| one.decision);
-        while outstanding.settling.front().is_some_and(Settling::is_durable) {
-            outstanding.settling.pop_front().into_iter().for_each(|settled| settled.forget());
-        }
-        let settling = outstanding.settling.front().map(|one| one.decision);
+        outstanding.settling.forget_durable();
+        let settling = outstanding.settling.oldest();
         let waiting = outstanding.ended.iter().filter_map(|one| one.decision).min();
         let in_hand = outstanding.in_hand.values().copied();
         let deciding = outstanding.deciding.iter().copied();
         let keep = settling.into_iter().chain(waiting).chain(in_hand).chain(deciding).min();
+        self.ends_needed.forget_below(keep);
         // Before anybody who decides next says what else is to be kept.
         self.decisions.keep_from(keep);
     }
@@ -346,6 +343,10 @@ impl EndsTransactions for Transactions {
 
     fn write_decided(&self) -> Result<()> {
         self.this.upgrade().map_or(Ok(()), |this| this.finish())
+    }
+
+    fn needs_ends(&self) -> bool {
+        self.ends_needed.are_any()
     }
 }
 

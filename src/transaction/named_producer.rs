@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::ProducerStamp;
-use crate::log::{FORGETS_AFTER, Part, PartPlace, Remembered};
+use crate::log::{FORGETS_AFTER, Holding, Part, PartPlace, Remembered};
 use crate::topic::{BatchMetadata, Partition};
 use crate::transaction::coordinator::Transactions;
 use crate::types::{Durability, Record, Timestamp};
@@ -120,6 +120,7 @@ impl NamedProducer {
             is_transactional: false,
         };
         let log = partition.log();
+        log.meet_prerequisites(Holding::Nothing)?;
         let part = Part { records, stamp, ends_with: None };
         let mut has_room = false;
         let (place, is_duplicate) = loop {

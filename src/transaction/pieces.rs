@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::Result;
+use crate::log::Holding;
 use crate::topic::{OwnedRecord, Partition};
 use crate::types::{Record, Timestamp};
 
@@ -37,6 +39,12 @@ impl Pieces {
             .entry(place_of(partition))
             .or_insert_with(|| Piece { partition: partition.clone(), records: Vec::new() });
         piece.records.push(kept);
+    }
+
+    /// Sees to it, without a lock, that the partitions may be appended to.
+    pub(super) fn make_ready(&self) -> Result<()> {
+        let mut pieces = self.by_place.values();
+        pieces.try_for_each(|piece| piece.partition.log().meet_prerequisites(Holding::Nothing))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::log::{OpenTransaction, Standing};
 use crate::topic::{JudgesLeft, Partition, Topic, Topics};
 use crate::transaction::coordinator::{Transactions, left_by};
 use crate::transaction::decisions::{Decided, DecisionLog, Decisions};
+use crate::transaction::ends_needed::EndsNeeded;
 use crate::transaction::finish::{Ended, Outstanding};
 use crate::transaction::ids::ProducerId;
 use crate::transaction::names::Written;
@@ -95,6 +96,7 @@ pub(crate) struct Recovered {
     pub(super) owed: Vec<TakenBack>,
     /// What may be in the page cache alone.
     pub(super) unsynced: Round,
+    pub(super) ends_needed: EndsNeeded,
 }
 
 /// A decision that misses something. Its transaction is aborted, and that has to be durable before anything is appended: what is
@@ -162,7 +164,15 @@ impl Transactions {
         if let Some(oldest) = outstanding.ended.iter().filter_map(|one| one.decision).min() {
             decisions.keep_at_least_from(oldest);
         }
-        Ok(Recovered { decisions, outstanding, owed, unsynced: unsynced(topics) })
+        let ends_needed = EndsNeeded::default();
+        if !outstanding.ended.is_empty() {
+            ends_needed.keep_through(decisions.end() - 1);
+        }
+        if topics.recovery().iter().any(|partition| partition.failure.is_some()) {
+            // What it has no end of shows when it can be opened.
+            ends_needed.keep_through(Offset::MAX);
+        }
+        Ok(Recovered { decisions, outstanding, owed, unsynced: unsynced(topics), ends_needed })
     }
 
     /// All transactions of a store, once its groups are known.
@@ -180,7 +190,7 @@ impl Transactions {
         topics.set_clearing(weak);
         for partition in opened.owed.lock().iter().flat_map(|owed| &owed.partitions) {
             let owing = Arc::downgrade(&opened);
-            let write = move || owing.upgrade().map_or(Ok(()), |opened| opened.write_owed());
+            let write = move |_| owing.upgrade().map_or(Ok(()), |opened| opened.write_owed());
             partition.log().require(write);
         }
         if is_any {

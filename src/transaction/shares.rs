@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::format::Ending;
-use crate::log::{Part, PartPlace, Room, Stage};
+use crate::log::{Holding, Part, PartPlace, Room, Stage};
 use crate::topic::{Contribution, Partition};
 use crate::transaction::condition::{Condition, Held};
 use crate::transaction::coordinator::{Put, Transactions};
@@ -73,6 +73,8 @@ impl Transactions {
             self.check_known(&partition)?;
         }
         let (shares, producer) = (shares(open, gathered), open.producer);
+        // With the writer of one of them nothing is written to another.
+        shares.iter().try_for_each(|share| share.partition.log().meet_prerequisites(Holding::Locks))?;
         make_room(&shares, gathered, producer)?;
         let mut stages = checked(&shares, gathered, producer)?;
         let seen = seen(&stages, &shares);

@@ -135,13 +135,11 @@ impl Transaction {
     /// [`RecordTooLarge`](crate::Error::RecordTooLarge), [`KeyRequired`](crate::Error::KeyRequired),
     /// [`InvalidTimestamp`](crate::Error::InvalidTimestamp): the record is not part of it, the others still are. Where the
     /// transaction is written as it comes, also what [`commit`](Self::commit) returns: then it is aborted, and every later call returns
-    /// the same.
+    /// the same; [`Panicked`](crate::Error::Panicked) where a clock or a file system of the program's own has panicked in an earlier one.
     pub fn send(&mut self, record: Record<'_>) -> Result<()> {
         self.check_going_on()?;
         let partition = self.producer.place_of(&record)?;
-        partition.log().check_records(std::slice::from_ref(&record))?;
-        self.pieces.add(&partition, &record, self.shared.now());
-        self.write_what_is_too_much()
+        self.send_to(&partition, &record)
     }
 
     /// Adds a record to a partition, be it one of the store's own.
@@ -263,8 +261,9 @@ impl Transaction {
     /// commit stands.
     ///
     /// It waits for no disk, but where its answers are the last for whole segments of a topic with
-    /// [`retention_until_consumed`](crate::TopicConfig::retention_until_consumed), and once where it rests on what a killed life has left in a partition;
-    /// for room only where a topic blocks when it is full.
+    /// [`retention_until_consumed`](crate::TopicConfig::retention_until_consumed), once where it rests on what a killed life has left in a partition, and
+    /// where 16,000 commits wait for one: the store's maintenance does not keep up, or is yours and does not run. For room it waits only where a
+    /// topic blocks when it is full.
     ///
     /// ```
     /// # use annals::{Record, Store};
@@ -320,8 +319,10 @@ impl Transaction {
         self.shared.abort(&self.named, self.owner)
     }
 
-    /// Has the conditions look without a lock. After an error the transaction is dropped, and so aborted.
+    /// Does without a lock what can be done so: its partitions are made ready, and the conditions look. After an error the transaction
+    /// is dropped, and so aborted.
     fn prepare(&self) -> Result<()> {
+        self.make_ready()?;
         let own = |partition: &Partition, offset: Offset| {
             let is_in = |put: &Put| {
                 put.partition.is_same(partition)
@@ -330,6 +331,11 @@ impl Transaction {
             self.put.iter().any(is_in)
         };
         self.conditions.iter().try_for_each(|condition| condition.prepare(&own))
+    }
+
+    /// Whoever began it with locks that others need has seen to it before.
+    fn make_ready(&self) -> Result<()> {
+        if self.settings.waits_for_room { self.pieces.make_ready() } else { Ok(()) }
     }
 
     fn deciding(&self) -> Deciding<'_> {
@@ -349,8 +355,11 @@ impl Transaction {
         if self.pieces.bytes <= self.settings.buffer_bytes {
             return Ok(());
         }
-        match self.shared.write_open(&self.deciding()) {
+        // What is written is aborted where a panic comes by, and it goes on with nothing that it has lost.
+        self.failed = Some(Error::Panicked { message: "while the transaction was written".to_owned() });
+        match self.make_ready().and_then(|()| self.shared.write_open(&self.deciding())) {
             Ok(put) => {
+                self.failed = None;
                 self.pieces = Pieces::default();
                 self.put.extend(put);
                 self.shared.remind();

@@ -6,6 +6,9 @@ mod common;
 
 mod durability;
 #[cfg(test)]
+#[path = "../common/fragile_clock.rs"]
+mod fragile_clock;
+#[cfg(test)]
 mod isolation;
 mod kill;
 mod lives;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use annals::stats::Counters;
-use annals::{CleanupPolicy, Durability, Error, Event, Record, Store, TopicConfig, WhenFull};
+use annals::{CleanupPolicy, Durability, Error, Event, ReadMode, Record, Store, TopicConfig, WhenFull};
 use annals_testing::{Call, FaultyFileSystem, Image, MemoryFileSystem, Random};
 
 use crate::common::{fast_dir, on_faulty};
@@ -262,6 +262,31 @@ fn a_partition_that_was_not_closed_is_told_of_at_the_open() {
         matches!(event, Event::Recovered { partition, end: 1, torn_bytes: 0, .. } if partition.topic() == "orders")
     });
     assert!(found, "{told:?}");
+}
+
+/// Who asks again and again, of a thousand partitions, reads no file for it.
+#[test]
+fn figures_that_are_asked_for_again_read_no_file() {
+    let disk = FaultyFileSystem::over(Arc::new(MemoryFileSystem::new()));
+    let builder = Store::builder("/store").file_system(Arc::clone(&disk) as _).maintain_by_hand();
+    let store = builder.read_mode(ReadMode::Positional).open().unwrap();
+    let orders = store.create_topic("orders", TopicConfig::new()).unwrap().partition(0).unwrap();
+    let send = |timestamp: i64| {
+        let record = Record::to("orders").value("2 apples").timestamp(timestamp);
+        store.producer().send(record).unwrap();
+        orders.stats().unwrap().oldest_timestamp
+    };
+    assert_eq!(orders.stats().unwrap().oldest_timestamp, None);
+    assert_eq!(send(7000), Some(7000));
+    let before = disk.count(Call::Read, "orders-0");
+    assert_eq!([8000, 9000, 10_000].map(send), [Some(7000); 3]);
+    assert_eq!(disk.count(Call::Read, "orders-0"), before);
+    // It is that of the first record that is there.
+    orders.delete_records(1).unwrap();
+    assert_eq!(orders.stats().unwrap().oldest_timestamp, Some(8000));
+    orders.delete_records(4).unwrap();
+    assert_eq!(orders.stats().unwrap().oldest_timestamp, None);
+    assert_eq!(send(11_000), Some(11_000));
 }
 
 #[test]

@@ -7,6 +7,8 @@ mod common;
 mod compaction;
 mod errors;
 mod figures;
+#[path = "../common/fragile_clock.rs"]
+mod fragile_clock;
 mod groups;
 mod lifecycle;
 mod limits;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use annals::{
@@ -176,9 +177,105 @@ fn a_commit_is_kept_whoever_dies_and_folding_twice_changes_nothing() {
     // What was cut off in the middle of a commit is that commit alone.
     let torn = fast_dir();
     copy_dir(dir.path(), torn.path());
-    std::fs::write(torn.path().join(spool), &before[..before.len() - 3]).unwrap();
-    assert_eq!(committed(open(torn.path()).committed("billing")), [3, 4]);
+    let began = before[before.len() - 60..].iter().take(30).copied();
+    std::fs::write(torn.path().join(spool), before.iter().copied().chain(began).collect::<Vec<_>>()).unwrap();
+    assert_eq!(committed(open(torn.path()).committed("billing")), [5, 4]);
     assert_eq!(committed(open(killed.path()).committed("billing")), [3, 4]);
+}
+
+/// What a power cut leaves of commits at `Os`: the length without the bytes, or some of the bytes, in any order.
+#[test]
+fn commits_at_os_that_a_power_cut_takes_leave_those_at_disk() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 20);
+    store.close().unwrap();
+    let reader = StoreReader::attach(dir.path()).unwrap();
+    let spool = || std::fs::read(dir.path().join("annals.spool")).unwrap();
+    let mut ends = Vec::new();
+    for offset in 3..8 {
+        let durability = if offset == 3 { Durability::Disk } else { Durability::Os };
+        let mut billing = member(reader.consumer_builder().commit_durability(durability)).unwrap();
+        billing.commit_offsets([((ORDERS, 0).into(), offset)]).unwrap();
+        ends.push(spool().len());
+    }
+    let whole = spool();
+    let zeros = |from: usize, until: usize| {
+        let mut bytes = whole.clone();
+        bytes[from..until].fill(0);
+        bytes
+    };
+    // All of them; one in the middle; the header of one.
+    let cases = [
+        (zeros(ends[0], ends[4]), 3),
+        (zeros(ends[1], ends[2]), 4),
+        (zeros(ends[2], ends[2] + 8), 5),
+        (zeros(ends[3] + 9, ends[4]), 6),
+    ];
+    for (bytes, expected) in cases {
+        let cut = fast_dir();
+        copy_dir(dir.path(), cut.path());
+        std::fs::write(cut.path().join("annals.spool"), bytes).unwrap();
+        let read_only = Store::open_read_only(cut.path()).unwrap();
+        assert_eq!(committed(read_only.committed("billing")), [expected]);
+        drop(read_only);
+        let attached = StoreReader::attach(cut.path()).unwrap();
+        assert_eq!(committed(attached.committed("billing")), [expected]);
+        let mut billing = member(attached.consumer_builder()).unwrap();
+        billing.commit_offsets([((ORDERS, 1).into(), 2)]).unwrap();
+        drop(billing);
+        let store = open(cut.path());
+        assert_eq!(committed(store.committed("billing")), [expected, 2]);
+        assert!(store.consumer("billing").is_ok());
+    }
+    // What was synced is not lost unnoticed.
+    let mut damaged = whole.clone();
+    damaged[ends[0] - 3] ^= 1;
+    std::fs::write(dir.path().join("annals.spool"), damaged).unwrap();
+    let store = open(dir.path());
+    assert!(matches!(store.consumer("billing"), Err(Error::Corrupt { .. })));
+}
+
+/// A position that is known may be in the cache alone: committed at `Os`, or with a sync that failed.
+#[test]
+fn a_commit_at_disk_of_what_is_committed_already_is_synced_too() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 20);
+    let (hooked, syncs) = (Hooked::new(), Arc::new(AtomicU32::new(0)));
+    let reader = Store::builder(dir.path()).file_system(hooked.files()).attach().unwrap();
+    let (counted, fails) = (Arc::clone(&syncs), Arc::new(AtomicBool::new(false)));
+    let failing = Arc::clone(&fails);
+    hooked.at_sync(move |path| {
+        if !path.to_string_lossy().contains("annals.spool") {
+            return Ok(());
+        }
+        counted.fetch_add(1, Ordering::SeqCst);
+        if failing.swap(false, Ordering::SeqCst) { Err(std::io::Error::from_raw_os_error(5)) } else { Ok(()) }
+    });
+    let synced = || syncs.swap(0, Ordering::SeqCst) > 0;
+    let mut at_os = member(reader.consumer_builder()).unwrap();
+    assert_eq!(read(&mut at_os), 20);
+    at_os.commit().unwrap();
+    _ = synced();
+    smol::block_on(at_os.commit_async()).unwrap();
+    assert!(synced(), "it was committed at Os, and then for the disk");
+    smol::block_on(at_os.commit_async()).unwrap();
+    assert!(!synced(), "this process has synced it");
+    at_os.commit_offsets([((ORDERS, 0).into(), 3)]).unwrap();
+    at_os.commit_offsets([((ORDERS, 0).into(), 10)]).unwrap();
+    smol::block_on(at_os.commit_async()).unwrap();
+    assert!(synced(), "a power cut could have left 3");
+    drop(at_os);
+    send(&store, 2);
+    let mut at_disk = member(reader.consumer_builder().commit_durability(Durability::Disk)).unwrap();
+    assert_eq!(read(&mut at_disk), 2);
+    fails.store(true, Ordering::SeqCst);
+    assert!(at_disk.commit().is_err());
+    assert_eq!(at_disk.committed((ORDERS, 0)), Some(11));
+    _ = synced();
+    at_disk.commit().unwrap();
+    assert!(synced(), "the sync that failed was the only one");
 }
 
 #[test]

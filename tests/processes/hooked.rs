@@ -1,13 +1,13 @@
-//! The system's files, with something of the test's own at an open, before a rename, and after names were synced.
+//! The system's files, with something of the test's own at an open, before a rename and a sync, and after names were synced.
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use annals_testing::FaultyFileSystem;
 
-use annals::io::{DirectoryLock, Entry, FileHandle, FileSystem, OpenMode, OsFileSystem};
+use annals::io::{DirectoryLock, Entry, FileHandle, FileSystem, OpenMode, OsFileSystem, SharedMemory, View};
 
 /// What becomes of a hook that was called.
 pub(crate) enum Hook {
@@ -19,11 +19,14 @@ type AtOpen = Box<dyn FnMut(&Path) -> io::Result<Hook> + Send>;
 
 type Act = Box<dyn FnMut(&Path) + Send>;
 
+type AtSync = Box<dyn FnMut(&Path) -> io::Result<()> + Send>;
+
 #[derive(Default)]
 pub(crate) struct Hooked {
     at_open: Mutex<Option<AtOpen>>,
     at_rename: Mutex<Option<Act>>,
     at_sync_dir: Mutex<Option<Act>>,
+    at_sync: Arc<Mutex<Option<AtSync>>>,
 }
 
 impl fmt::Debug for Hooked {
@@ -55,6 +58,11 @@ impl Hooked {
         *self.at_rename.lock().unwrap() = Some(Box::new(act));
     }
 
+    /// Calls `act` before each sync of a file. An error is that of the sync.
+    pub(crate) fn at_sync(&self, act: impl FnMut(&Path) -> io::Result<()> + Send + 'static) {
+        *self.at_sync.lock().unwrap() = Some(Box::new(act));
+    }
+
     /// Calls `act` after each sync of a directory's names.
     pub(crate) fn at_sync_dir(&self, act: impl FnMut(&Path) + Send + 'static) {
         *self.at_sync_dir.lock().unwrap() = Some(Box::new(act));
@@ -71,7 +79,8 @@ impl FileSystem for Hooked {
             }
             outcome?;
         }
-        OsFileSystem.open(path, mode)
+        let (inner, at_sync) = (OsFileSystem.open(path, mode)?, Arc::clone(&self.at_sync));
+        Ok(Arc::new(HookedFile { inner, path: path.to_path_buf(), at_sync }))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
@@ -107,6 +116,73 @@ impl FileSystem for Hooked {
 
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {
         OsFileSystem.lock_dir(dir)
+    }
+}
+
+struct HookedFile {
+    inner: Arc<dyn FileHandle>,
+    path: PathBuf,
+    at_sync: Arc<Mutex<Option<AtSync>>>,
+}
+
+impl fmt::Debug for HookedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HookedFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl FileHandle for HookedFile {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+        self.inner.read_at(buf, position)
+    }
+
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
+        self.inner.write_at(bytes, position)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.inner.set_len(len)
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.inner.allocate(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.at_sync.lock().unwrap().iter_mut().try_for_each(|act| act(&self.path))?;
+        self.inner.sync_data()
+    }
+
+    fn map_small_writes(&self) {
+        self.inner.map_small_writes();
+    }
+
+    fn map(&self, len: u64) -> io::Result<Option<View>> {
+        self.inner.map(len)
+    }
+
+    fn map_for_points(&self, len: u64) -> io::Result<Option<View>> {
+        self.inner.map_for_points(len)
+    }
+
+    fn share(&self, position: u64, len: usize) -> io::Result<Option<SharedMemory>> {
+        self.inner.share(position, len)
+    }
+
+    fn try_lock_byte(&self, at: u64) -> io::Result<bool> {
+        self.inner.try_lock_byte(at)
+    }
+
+    fn unlock_byte(&self, at: u64) -> io::Result<()> {
+        self.inner.unlock_byte(at)
+    }
+
+    fn is_byte_locked(&self, at: u64) -> io::Result<bool> {
+        self.inner.is_byte_locked(at)
     }
 }
 

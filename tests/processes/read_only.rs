@@ -13,7 +13,7 @@ use annals_testing::FaultyFileSystem;
 use crate::common::{by_hand, copy_dir, fast_dir, kill_and_copy, small_segments, tree, value_of};
 
 /// What can be seen of a store.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 struct Seen {
     records: BTreeMap<TopicPartition, Vec<OwnedRecord>>,
     bounds: BTreeMap<TopicPartition, [i64; 3]>,
@@ -21,10 +21,11 @@ struct Seen {
     committed: BTreeMap<String, BTreeMap<TopicPartition, i64>>,
 }
 
-impl Seen {
-    fn by_reader(store: &StoreReader) -> Self {
-        let mut seen = Self::nothing();
-        for topic in store.topics() {
+/// The same calls of a store and of a reader of it.
+macro_rules! seen_by {
+    ($store:expr) => {{
+        let mut seen = Seen::default();
+        for topic in $store.topics() {
             for partition in topic.partitions() {
                 let place = partition.topic_partition().clone();
                 let records = partition.read(..).unwrap().into_iter();
@@ -33,38 +34,21 @@ impl Seen {
             }
             seen.latest.insert(topic.name().to_owned(), topic.latest().map(Result::unwrap).collect());
         }
-        for group in store.groups() {
-            let offsets = store.committed(&group).into_iter().map(|(place, at)| (place, at.offset));
+        for group in $store.groups() {
+            let offsets = $store.committed(&group).into_iter().map(|(place, at)| (place, at.offset));
             seen.committed.insert(group.clone(), offsets.collect());
         }
         seen
+    }};
+}
+
+impl Seen {
+    fn by_reader(store: &StoreReader) -> Self {
+        seen_by!(store)
     }
 
     fn by_writer(store: &Store) -> Self {
-        let mut seen = Self::nothing();
-        for topic in store.topics() {
-            for partition in topic.partitions() {
-                let place = partition.topic_partition().clone();
-                let records = partition.read(..).unwrap().into_iter();
-                seen.records.insert(place.clone(), records.map(Result::unwrap).collect());
-                seen.bounds.insert(place, [partition.start(), partition.stable(), partition.end()]);
-            }
-            seen.latest.insert(topic.name().to_owned(), topic.latest().map(Result::unwrap).collect());
-        }
-        for group in store.groups() {
-            let offsets = store.committed(&group).into_iter().map(|(place, at)| (place, at.offset));
-            seen.committed.insert(group.clone(), offsets.collect());
-        }
-        seen
-    }
-
-    fn nothing() -> Self {
-        Self {
-            records: BTreeMap::new(),
-            bounds: BTreeMap::new(),
-            latest: BTreeMap::new(),
-            committed: BTreeMap::new(),
-        }
+        seen_by!(store)
     }
 }
 

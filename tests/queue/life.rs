@@ -46,8 +46,8 @@ fn a_message_that_ends_the_process_ends_in_the_dead_letters_and_takes_no_other_a
     assert_eq!(done, expected, "each was done once");
 }
 
-#[test]
-fn what_a_power_cut_took_from_the_topic_is_not_taken_for_done_when_it_comes_again() {
+/// A queue whose answers are on the disk, but of three messages only the first.
+fn answered_beyond_the_disk() -> World {
     let world = World::new(1);
     world.send(&["synced"]);
     world.store.producer().flush().unwrap();
@@ -56,6 +56,12 @@ fn what_a_power_cut_took_from_the_topic_is_not_taken_for_done_when_it_comes_agai
     for message in take(&mut worker, 3) {
         message.ack().unwrap();
     }
+    world
+}
+
+#[test]
+fn what_a_power_cut_took_from_the_topic_is_not_taken_for_done_when_it_comes_again() {
+    let world = answered_beyond_the_disk();
     let after = world.without_power();
     assert_eq!(after.store.topic("jobs").unwrap().partition(0).unwrap().end(), 1);
     after.send(&["new"]);
@@ -68,14 +74,7 @@ fn what_a_power_cut_took_from_the_topic_is_not_taken_for_done_when_it_comes_agai
 /// Another process sees what is left, as the owner does.
 #[test]
 fn figures_of_a_queue_whose_records_a_power_cut_took_are_seen_from_outside() {
-    let world = World::new(1);
-    world.send(&["synced"]);
-    world.store.producer().flush().unwrap();
-    world.send(&["lost", "lost too"]);
-    let mut worker = world.builder().durability(Durability::Disk).build().unwrap();
-    for message in take(&mut worker, 3) {
-        message.ack().unwrap();
-    }
+    let world = answered_beyond_the_disk();
     let disk = MemoryFileSystem::over(&Image::new(world.disk.durable_files()));
     let reader = Store::builder("/store").file_system(Arc::new(disk)).open_read_only().unwrap();
     let queues = reader.stats().unwrap().queues;

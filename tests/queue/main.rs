@@ -9,9 +9,20 @@ mod added;
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod clocks;
+#[cfg(test)]
+mod cut;
+#[cfg(test)]
 mod done;
 #[cfg(test)]
 mod enqueue;
+#[cfg(test)]
+mod erased;
+#[cfg(test)]
+mod forgotten;
+#[cfg(test)]
+#[path = "../common/fragile_clock.rs"]
+mod fragile_clock;
 #[cfg(test)]
 mod ids;
 #[cfg(test)]

@@ -1,26 +1,16 @@
 //! What a panic of a clock or a file system of the program's own leaves of what is done in the background.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use annals::io::{Clock, SystemClock};
-use annals::{Record, Store, Timestamp, TopicConfig};
-use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, PLANTED, Times};
+use annals::{Record, Store, TopicConfig};
+use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, Times};
 
-/// Shows the time so often, then panics once.
-#[derive(Debug)]
-struct FragileClock {
-    left: AtomicI64,
-}
-
-impl Clock for FragileClock {
-    fn now(&self) -> Timestamp {
-        assert!(self.left.fetch_sub(1, Ordering::SeqCst) != 0, "{PLANTED}");
-        SystemClock.now()
-    }
-}
+use crate::fragile_clock::FragileClock;
+use crate::world::{take, values};
 
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
@@ -35,7 +25,7 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
 fn a_record_for_later_is_delivered_after_a_panic_of_the_clock() {
     let stores: Vec<_> = (0..10)
         .map(|calls| {
-            let clock = Arc::new(FragileClock { left: AtomicI64::new(-1) });
+            let clock = FragileClock::sound();
             let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
             let store = builder.clock(Arc::clone(&clock) as _).open().unwrap();
             let jobs = store.create_topic("jobs", TopicConfig::new()).unwrap().partition(0).unwrap();
@@ -83,4 +73,31 @@ fn ends_of_transactions_are_written_after_a_panic_of_the_file_system() {
     }
     assert!(jobs.partition(0).unwrap().flush().is_err(), "nobody knows what it holds");
     assert_eq!(store.stats().unwrap().callback_panics, 1);
+}
+
+/// Records that were read and not handed out are read again, and stand behind nobody.
+#[test]
+fn messages_of_a_queue_in_order_are_handed_out_after_a_panic_in_the_take_before() {
+    let mut panics = 0;
+    for calls in 0..16 {
+        let clock = FragileClock::sound();
+        let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
+        let store = builder.clock(Arc::clone(&clock) as _).maintain_by_hand().open().unwrap();
+        store.create_topic("jobs", TopicConfig::new()).unwrap();
+        for (key, value) in [("a", "a1"), ("b", "b1"), ("a", "a2")] {
+            store.producer().send(Record::to("jobs").key(key).value(value)).unwrap();
+        }
+        let mut worker = store.queue_builder("jobs", "workers").ordered_by_key().build().unwrap();
+        clock.left.store(calls, Ordering::SeqCst);
+        let taken = catch_unwind(AssertUnwindSafe(|| take(&mut worker, 9)));
+        clock.left.store(i64::MAX, Ordering::SeqCst);
+        match taken {
+            Ok(messages) => assert_eq!(values(&messages), ["a1", "b1"]),
+            Err(_) => {
+                panics += 1;
+                assert_eq!(values(&take(&mut worker, 9)), ["a1", "b1"], "after {calls} calls");
+            }
+        }
+    }
+    assert!(panics > 1, "{panics}");
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use annals::{CleanupPolicy, Message, QueueBuilder, Record, TopicConfig};
+use annals::{CleanupPolicy, QueueBuilder, Record, TopicConfig};
 
-use crate::world::{World, take, values};
+use crate::world::{World, all, done, take, values};
 
 /// A queue that has out what stands on both sides of a message that `others` has sent back.
 struct Beside {
@@ -39,24 +39,6 @@ impl Beside {
         self.world = self.world.killed();
         seen
     }
-}
-
-/// All that can be out at once.
-fn all(builder: QueueBuilder) -> Vec<Message> {
-    let mut worker = builder.build().unwrap();
-    (0..4).flat_map(|_| take(&mut worker, 9)).collect()
-}
-
-/// The same, each of them acknowledged before the next look.
-fn done(builder: QueueBuilder) -> Vec<String> {
-    let mut worker = builder.build().unwrap();
-    let mut seen = Vec::new();
-    for _ in 0..9 {
-        let messages = take(&mut worker, 9);
-        seen.extend(values(&messages));
-        messages.into_iter().for_each(|message| message.ack().unwrap());
-    }
-    seen
 }
 
 #[test]

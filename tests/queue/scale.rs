@@ -2,10 +2,13 @@
 //!
 //! `ANNALS_WAITING=10000000 cargo test --release --test queue scale:: -- --nocapture`
 
+use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use annals::{Durability, Record, Store, TopicConfig};
 
+use crate::clocks::AskingClock;
 use crate::world::{World, take};
 
 /// What the process holds, in KiB, files that are mapped left out.
@@ -65,7 +68,8 @@ fn a_worker_far_behind_keeps_nothing_of_what_waits() {
     assert!(worker.take(1, Duration::ZERO).unwrap().len() == 1);
 }
 
-/// What newer snapshots stand for is deleted, and no state with it: neither one that changes all the time nor one that nobody touches.
+/// What newer snapshots stand for is deleted, and no state with it: neither one that changes all the time, nor one that nobody touches, nor
+/// one that comes meanwhile.
 #[test]
 fn what_is_deleted_of_the_stored_states_is_needed_by_none() {
     // More than maintenance leaves there.
@@ -84,6 +88,7 @@ fn what_is_deleted_of_the_stored_states_is_needed_by_none() {
     world.store.producer().flush().unwrap();
     let states = world.store.topic("__share_group_state").unwrap().partition(0).unwrap();
     assert_eq!(states.start(), 0);
+    let before = world.killed();
     world.store.maintain().unwrap();
     assert!(states.start() > 25_000, "{} of {}", states.start(), states.end());
     for next in [world.killed(), world.without_power()] {
@@ -96,6 +101,25 @@ fn what_is_deleted_of_the_stored_states_is_needed_by_none() {
         let counts: Vec<_> = left.iter().map(|message| (message.offset, message.delivery_count())).collect();
         assert_eq!(counts, [(1, 2), (2, 1)]);
     }
+    check_that_new_ones_stay(&before);
+}
+
+/// Queues come at each look at the clock, and none is there that would keep anything.
+fn check_that_new_ones_stay(before: &World) {
+    before.store.delete_group("workers").unwrap();
+    let (clock, calls) = AskingClock::over(&before.clock);
+    let world = before.with_clock(Arc::clone(&clock) as _);
+    let new = thread::scope(|scope| {
+        scope.spawn(|| clock.ask(|| world.store.maintain().unwrap()));
+        let new = calls.iter().enumerate().map(|(number, reply)| {
+            drop(world.store.queue("jobs", &format!("new {number}")).unwrap());
+            _ = reply.send(());
+        });
+        new.count()
+    });
+    let states = world.store.topic("__share_group_state").unwrap().partition(0).unwrap();
+    assert!(states.start() > 50_000, "{} of {}", states.start(), states.end());
+    assert_eq!(world.killed().store.stats().unwrap().queues.len(), 1 + new);
 }
 
 /// The states are pruned by bytes, soon after they are many, and at last by a worker where nobody maintains the store.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use annals::{Error, Message, QueueBuilder, Record, TopicConfig};
+use annals::{Error, Record, TopicConfig};
 use annals_testing::Files;
 
-use crate::world::{World, take, values};
+use crate::world::{World, all, done, take, values};
 
 const OTHER: &str = "/store/other-0/annals.state";
 
@@ -48,22 +48,6 @@ impl Torn {
         assert_eq!(world.values("other"), ["together"]);
         world
     }
-}
-
-fn all(builder: QueueBuilder) -> Vec<Message> {
-    let mut worker = builder.build().unwrap();
-    (0..6).flat_map(|_| take(&mut worker, 9)).collect()
-}
-
-fn done(builder: QueueBuilder) -> Vec<String> {
-    let mut worker = builder.build().unwrap();
-    let mut seen = Vec::new();
-    for _ in 0..9 {
-        let messages = take(&mut worker, 9);
-        seen.extend(values(&messages));
-        messages.into_iter().for_each(|message| message.ack().unwrap());
-    }
-    seen
 }
 
 fn sorted(mut values: Vec<String>) -> Vec<String> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use annals::io::ManualClock;
+use annals::io::{Clock, ManualClock};
 use annals::{Message, QueueBuilder, Record, Store, TopicConfig, Worker};
 use annals_testing::{Image, MemoryFileSystem};
 
@@ -39,6 +39,13 @@ impl World {
         Self { disk, clock, store }
     }
 
+    /// The same with another clock.
+    pub(crate) fn with_clock(&self, clock: Arc<dyn Clock>) -> Self {
+        let disk = MemoryFileSystem::over(&Image::new(self.disk.files()));
+        let store = open_with(&disk, clock);
+        Self { disk, clock: Arc::clone(&self.clock), store }
+    }
+
     pub(crate) fn send(&self, values: &[&str]) {
         for value in values {
             self.store.producer().send(Record::to("jobs").value(value)).unwrap();
@@ -72,8 +79,13 @@ impl World {
 }
 
 fn open(disk: &MemoryFileSystem, clock: &Arc<ManualClock>) -> Store {
+    open_with(disk, Arc::clone(clock) as _)
+}
+
+/// The same, with another clock.
+pub(crate) fn open_with(disk: &MemoryFileSystem, clock: Arc<dyn Clock>) -> Store {
     let builder = Store::builder("/store").file_system(Arc::new(disk.clone()));
-    builder.clock(Arc::clone(clock) as _).maintain_by_hand().open().unwrap()
+    builder.clock(clock).maintain_by_hand().open().unwrap()
 }
 
 pub(crate) fn value(message: &Message) -> String {
@@ -88,4 +100,22 @@ pub(crate) fn take(worker: &mut Worker, most: usize) -> Vec<Message> {
 /// The same, by their values.
 pub(crate) fn values(messages: &[Message]) -> Vec<String> {
     messages.iter().map(value).collect()
+}
+
+/// All that can be out at once.
+pub(crate) fn all(builder: QueueBuilder) -> Vec<Message> {
+    let mut worker = builder.build().unwrap();
+    (0..6).flat_map(|_| take(&mut worker, 9)).collect()
+}
+
+/// The values of the same, each acknowledged before the next look.
+pub(crate) fn done(builder: QueueBuilder) -> Vec<String> {
+    let mut worker = builder.build().unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..9 {
+        let messages = take(&mut worker, 9);
+        seen.extend(values(&messages));
+        messages.into_iter().for_each(|message| message.ack().unwrap());
+    }
+    seen
 }

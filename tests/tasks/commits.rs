@@ -85,3 +85,29 @@ fn a_commit_whose_sync_fails_is_undecided_and_a_dropped_one_stands() {
     let failed = block_on(begin(&[0, 1]).commit_async()).unwrap_err();
     assert!(matches!(failed, Error::Undecided { .. }), "{failed}");
 }
+
+/// Nobody polls them, and nobody else writes their ends meanwhile.
+#[test]
+fn commits_of_tasks_wait_for_no_disk_however_many_there_are() {
+    let disk = FaultyFileSystem::over(Arc::new(MemoryFileSystem::new()));
+    let builder = Store::builder("/store").file_system(Arc::clone(&disk) as _);
+    let store = builder.maintain_by_hand().open().unwrap();
+    accounts(&store);
+    let commit = || {
+        let mut tx = store.transaction("transfer").unwrap();
+        for partition in 0..2 {
+            tx.send(Record::to("accounts").partition(partition).value("1")).unwrap();
+        }
+        tx.commit_async()
+    };
+    block_on(commit()).unwrap();
+    disk.forget();
+    for _ in 0..2500 {
+        drop(commit());
+    }
+    assert_eq!(disk.count(Call::Sync, ""), 0);
+    store.producer().flush().unwrap();
+    let accounts = store.topic("accounts").unwrap();
+    let ends = [0, 1].map(|number| accounts.partition(number).unwrap().end());
+    assert_eq!(ends, [2 * 2501; 2], "all have their ends");
+}

@@ -345,6 +345,18 @@ impl FileHandle for FaultyFile {
         Ok(())
     }
 
+    fn try_lock_byte(&self, at: u64) -> io::Result<bool> {
+        self.inner.try_lock_byte(at)
+    }
+
+    fn unlock_byte(&self, at: u64) -> io::Result<()> {
+        self.inner.unlock_byte(at)
+    }
+
+    fn is_byte_locked(&self, at: u64) -> io::Result<bool> {
+        self.inner.is_byte_locked(at)
+    }
+
     fn map(&self, len: u64) -> io::Result<Option<View>> {
         let fault = self.shared.fault(Call::Map, &self.path);
         let struck = fault.is_some();

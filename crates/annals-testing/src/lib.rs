@@ -60,6 +60,7 @@ mod fault;
 mod faulty;
 mod image;
 mod memory;
+mod memory_file;
 mod order;
 pub mod power_cut;
 mod random;

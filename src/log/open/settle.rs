@@ -5,7 +5,6 @@
 //! will write them. So what lies after the durable mark is copied to a new file, synced, and given its name, before
 //! anything is appended after it.
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -15,6 +14,7 @@ use crate::format::{
 use crate::io::{File, OpenMode, PublishFailure};
 use crate::live::Kind;
 use crate::log::log::Log;
+use crate::log::open::prerequisites::Holding;
 use crate::log::open::recovery::{Examine, Examined, LastClose, examine};
 use crate::log::segment_list::SegmentList;
 use crate::log::table::edit::Edit;
@@ -40,24 +40,7 @@ struct Begun {
     appended: AppendTimes,
 }
 
-/// Something that another room has to have on the disk before the partition takes its first record.
-pub(in crate::log) struct Prerequisite(Box<dyn Fn() -> Result<()> + Send + Sync>);
-
-impl fmt::Debug for Prerequisite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Prerequisite")
-    }
-}
-
 impl Log {
-    /// Nothing is appended before `prerequisite` has succeeded: until then every append fails with its error, and the next one
-    /// asks again. It runs under the writer's lock. False for a partition that was appended to already.
-    pub(crate) fn require(&self, prerequisite: impl Fn() -> Result<()> + Send + Sync + 'static) -> bool {
-        let writer = self.writer.lock();
-        self.prerequisites.lock().push(Arc::new(Prerequisite(Box::new(prerequisite))));
-        matches!(writer.phase, Phase::Untouched(_))
-    }
-
     /// Removes what can be made again from the other files of the partition: a disk is full, and something has to be written
     /// that frees more.
     pub(crate) fn give_up_indexes(&self) {
@@ -110,8 +93,7 @@ impl Log {
     }
 
     fn look_and_settle(&self, found: &mut Examined) -> Result<Begun> {
-        let prerequisites = self.prerequisites.lock().clone();
-        prerequisites.iter().try_for_each(|prerequisite| (prerequisite.0)())?;
+        self.prerequisites.meet(Holding::Locks)?;
         self.look_again(found)?;
         self.settle_found(found)
     }

@@ -15,6 +15,10 @@ pub(crate) trait EndsTransactions: Send + Sync {
 
     /// Writes the ends of transactions that are decided into the logs, now and not before long. It is called under no lock of a log.
     fn write_decided(&self) -> Result<()>;
+
+    /// Whether an end that stands here may be asked for however old it is: another partition, or one that cannot be opened, has yet to get
+    /// the end of the same transaction. It is called under the locks of a log.
+    fn needs_ends(&self) -> bool;
 }
 
 /// Who knows something of records that is to outlive them.
@@ -53,6 +57,10 @@ impl Clearing {
 impl Clearing {
     pub(crate) fn write_decided(&self) -> Result<()> {
         self.transactions.get().and_then(Weak::upgrade).map_or(Ok(()), |who| who.write_decided())
+    }
+
+    pub(in crate::log) fn needs_ends(&self) -> bool {
+        self.transactions.get().and_then(Weak::upgrade).is_some_and(|who| who.needs_ends())
     }
 }
 

@@ -19,7 +19,7 @@ use crate::log::open::known_producers::{producers_behind, producers_since};
 use crate::log::open::recovery::{Examined, LastClose};
 use crate::log::producers::snapshot_file;
 use crate::log::producers::state::FORGETS_AFTER;
-use crate::log::producers::table::ProducerTable;
+use crate::log::producers::table::{Forgotten, ProducerTable};
 use crate::segment::Segment;
 use crate::types::Offset;
 
@@ -27,8 +27,9 @@ impl Log {
     /// Writes what is known of the producers where a segment begins that everything else is sealed below, and says which snapshot is
     /// to be named: none where nobody is known. To be followed by a sync of the names, before the state file names it.
     pub(in crate::log) fn note_producers_at(&self, base: Offset) -> Result<Option<Offset>> {
+        let forgotten = if self.clearing.needs_ends() { Forgotten::WithoutEnds } else { Forgotten::All };
         let mut producers = self.producers.lock();
-        producers.expire(self.clock.now().saturating_sub(FORGETS_AFTER));
+        producers.expire(self.clock.now().saturating_sub(FORGETS_AFTER), forgotten);
         if producers.is_empty() {
             return Ok(None);
         }

@@ -22,6 +22,14 @@ pub(crate) struct Sender {
     pub(crate) is_transactional: bool,
 }
 
+/// Who is forgotten by age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forgotten {
+    All,
+    /// Those who have ended no transaction.
+    WithoutEnds,
+}
+
 /// What becomes of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -356,8 +364,13 @@ impl ProducerTable {
     }
 
     /// Forgets who has no transaction open and has written nothing since `before`.
-    pub(crate) fn expire(&mut self, before: Timestamp) {
-        self.producers.retain(|_, producer| producer.open.is_some() || producer.timestamp >= before);
+    pub(crate) fn expire(&mut self, before: Timestamp, forgotten: Forgotten) {
+        self.producers.retain(|_, producer| {
+            let has_ended = producer.coordinator_epoch >= 0;
+            producer.open.is_some()
+                || producer.timestamp >= before
+                || has_ended && forgotten == Forgotten::WithoutEnds
+        });
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::log::log::Log;
-use crate::log::read::expand::OpenedBatch;
 use crate::log::read::record_slice::{Cut, RecordSlice};
 use crate::log::read::selection::Selection;
 use crate::log::read::sight::{Seen, Sight, Sighted};
@@ -102,14 +101,20 @@ impl ContentReader {
         let mut gathered = Gathered::default();
         while gathered.records < limits.max_records && gathered.bytes < limits.max_bytes {
             match self.next() {
-                Ok(Some(sighted)) => gathered.add(sighted),
+                Ok(Some(sighted)) => {
+                    if gathered.records == 0 {
+                        let waiting = self.waiting.front().map_or(0, |waiting| waiting.hits.len());
+                        gathered.slices.reserve((1 + waiting).min(ENOUGH));
+                    }
+                    gathered.add(&self.sight, sighted);
+                }
                 Ok(None) => break,
                 // What was found before it is handed out first; the next fetch meets it at once.
                 Err(_) if gathered.records > 0 => break,
                 Err(error) => return Err(error),
             }
         }
-        Ok(gathered.finish())
+        Ok(gathered.slices)
     }
 
     /// The next record; `None` after the last.
@@ -185,38 +190,25 @@ impl ContentReader {
 #[derive(Default)]
 struct Gathered {
     slices: Vec<RecordSlice>,
-    open: Option<(OpenedBatch, Cut)>,
     records: usize,
     bytes: usize,
 }
 
 impl Gathered {
-    fn add(&mut self, sighted: Sighted) {
-        let Sighted { batch, span, .. } = sighted;
-        let next_offset = span.offset(batch.header.base_offset) + 1;
+    /// Takes in what was sighted just now.
+    fn add(&mut self, sight: &Sight, sighted: Sighted) {
+        // There is one: the record was found in it.
+        let Some(batch) = sight.batch() else { return };
+        let Sighted { span, offset, .. } = sighted;
+        let (base_offset, next_offset) = (batch.header.base_offset, offset + 1);
         self.records += 1;
-        if let Some((open, cut)) = &mut self.open
-            && open.header.base_offset == batch.header.base_offset
-        {
-            cut.spans.push(span);
-            cut.next_offset = next_offset;
-            return;
+        if let Some(open) = self.slices.last_mut().filter(|open| open.base_offset() == base_offset) {
+            return open.push(span, next_offset);
         }
         let stored_bytes = batch.header.total_len();
         self.bytes += stored_bytes;
-        self.close();
-        self.open = Some((batch, Cut { spans: vec![span], next_offset, stored_bytes }));
-    }
-
-    fn close(&mut self) {
-        if let Some((batch, cut)) = self.open.take() {
-            self.slices.push(RecordSlice::new(batch.header.base_offset, batch.bytes, cut));
-        }
-    }
-
-    fn finish(mut self) -> Vec<RecordSlice> {
-        self.close();
-        self.slices
+        let cut = Cut { spans: vec![span], next_offset, stored_bytes };
+        self.slices.push(RecordSlice::new(base_offset, batch.bytes.clone(), cut));
     }
 }
 
@@ -262,23 +254,20 @@ impl ContentBackwards {
         log.check_open()?;
         log.check_key_index()?;
         log.look()?;
-        let sighted = self.next().map_err(|error| log.explain(error));
+        let slice = self.next().map(|sighted| {
+            let mut gathered = Gathered::default();
+            gathered.add(&self.sight, sighted?);
+            gathered.slices.pop()
+        });
         self.sight.let_go();
         log.check_open()?;
-        Ok(sighted?.and_then(|sighted| {
-            let mut gathered = Gathered::default();
-            gathered.add(sighted);
-            gathered.finish().pop()
-        }))
+        slice.map_err(|error| log.explain(error))
     }
 
     /// The same, where the record itself is of no interest.
     pub(in crate::log) fn find(&mut self) -> Result<Option<LastFound>> {
         let sighted = self.next()?;
-        Ok(sighted.map(|sighted| LastFound {
-            offset: sighted.span.offset(sighted.batch.header.base_offset),
-            is_undecided: sighted.is_undecided,
-        }))
+        Ok(sighted.map(|sighted| LastFound { offset: sighted.offset, is_undecided: sighted.is_undecided }))
     }
 
     fn next(&mut self) -> Result<Option<Sighted>> {

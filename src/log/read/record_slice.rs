@@ -52,6 +52,17 @@ impl RecordSlice {
         Self { base_offset, bytes, spans, next_offset, stored_bytes }
     }
 
+    /// The first offset of its batch.
+    pub(in crate::log) fn base_offset(&self) -> Offset {
+        self.base_offset
+    }
+
+    /// One more record of the batch, which comes after those that it has.
+    pub(in crate::log) fn push(&mut self, span: RecordSpan, next_offset: Offset) {
+        self.spans.push(span);
+        self.next_offset = next_offset;
+    }
+
     /// How many records it holds.
     pub(crate) fn len(&self) -> usize {
         self.spans.len()

@@ -18,7 +18,6 @@ use crate::types::Offset;
 const MOST_DOUBTS: u32 = 2;
 
 /// What a hit comes to.
-#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub(super) enum Seen {
     Record(Sighted),
     /// Another key has the hash, or nobody is to read the record.
@@ -27,9 +26,10 @@ pub(super) enum Seen {
     Again,
 }
 
-/// A record that was asked for.
+/// A record that was asked for, of the batch that was looked at last.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Sighted {
-    pub(super) batch: OpenedBatch,
+    pub(super) offset: Offset,
     pub(super) span: RecordSpan,
     /// It belongs to a transaction without a decision.
     pub(super) is_undecided: bool,
@@ -86,6 +86,11 @@ impl Sight {
         hits
     }
 
+    /// The batch that was looked at last.
+    pub(super) fn batch(&self) -> Option<&OpenedBatch> {
+        self.batch.as_ref().map(|(_, _, batch)| batch)
+    }
+
     /// Looks at one.
     pub(super) fn look(&mut self, segment: &Arc<Segment>, hit: Hit) -> Result<Seen> {
         let known = self.batch.as_ref().filter(|(base, position, batch)| {
@@ -106,25 +111,19 @@ impl Sight {
             }
         }
         let Some((_, _, opened)) = &self.batch else { return Ok(Seen::Again) };
-        let opened = opened.clone();
-        let header = opened.header;
+        let (header, records) = (&opened.header, opened.bytes.get());
         if header.attributes.is_control() {
             return self.doubt(segment, hit);
         }
-        let mut walk = RecordIter::new(&header, opened.bytes.get());
-        let spans = walk.skip_below(hit.offset).and_then(|()| walk.take_spans(1, hit.offset + 1));
-        let Ok(Some(span)) = spans.map(|spans| spans.first().copied()) else {
+        let Ok(Some(span)) = RecordIter::new(header, records).take_span_of(hit.offset) else {
             return self.doubt(segment, hit);
         };
-        let record = span.of(opened.bytes.get(), header.base_offset);
-        if record.offset != hit.offset {
-            return self.doubt(segment, hit);
-        }
-        if !self.selection.matches(&record) {
+        if !self.selection.matches(&span.of(records, header.base_offset)) {
             return Ok(Seen::Nothing);
         }
         let mut is_undecided = false;
         if header.attributes.is_transactional() {
+            let header = *header;
             match self.reader.log.fate(header.producer_id, header.base_offset) {
                 Some(Fate::Open) => is_undecided = true,
                 _ if self.is_aborted(&header)? => return Ok(Seen::Nothing),
@@ -135,7 +134,7 @@ impl Sight {
             return Ok(Seen::Again);
         }
         self.doubts = 0;
-        Ok(Seen::Record(Sighted { batch: opened, span, is_undecided }))
+        Ok(Seen::Record(Sighted { offset: hit.offset, span, is_undecided }))
     }
 
     fn is_aborted(&mut self, header: &BatchHeader) -> Result<bool> {

@@ -10,6 +10,7 @@ use crate::io::Deadline;
 use crate::io::Stopwatch;
 use crate::locks::MutexGuard;
 use crate::log::log::Log;
+use crate::log::open::Holding;
 use crate::log::poison::{PanicGuard, PoisoningGuard};
 use crate::log::write::accumulator::{Accumulator, Take};
 use crate::log::write::group_sync::unanswered;
@@ -105,6 +106,7 @@ impl Log {
         };
         let most_bytes = Placement::most_bytes(records);
         self.check_poison()?;
+        self.meet_prerequisites(Holding::Nothing)?;
         let mut accumulator = self.accumulator.lock();
         let mut now = self.clock.now();
         if accumulator.rules.size_limit.is_none() {

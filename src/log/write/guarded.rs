@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::TimestampType;
 use crate::log::log::Log;
+use crate::log::open::Holding;
 use crate::log::patience::Patience;
 use crate::log::read::Selection;
 use crate::log::write::accumulator::Take;
@@ -62,6 +63,7 @@ impl Log {
             self.check_key_index()?;
             return self.append_of((records, NoteTerms::OfOneKey(stream.term)), &written(how));
         }
+        self.meet_prerequisites(Holding::Nothing)?;
         if let Some(appended) = self.append_to_known((stream, expected), records, how)? {
             return Ok(appended);
         }
@@ -82,6 +84,7 @@ impl Log {
             return Err(Error::invalid("a batch needs at least one record"));
         };
         self.check_poison()?;
+        self.meet_prerequisites(Holding::Nothing)?;
         if self.config().size_limit.is_some() {
             // What is refused takes nothing out.
             self.check_guards(guards)?;

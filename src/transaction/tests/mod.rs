@@ -8,4 +8,5 @@ mod participants;
 mod recovery;
 #[cfg(annals_shuttle)]
 mod schedules;
+mod settling;
 mod world;

@@ -4,17 +4,18 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Once, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use annals::io::{Clock, SystemClock};
-use annals::{Durability, Error, Record, Store, Timestamp, TopicConfig};
+use annals::io::Clock;
+use annals::{Durability, Error, Record, Store, TopicConfig};
 
 use crate::common::{
     TOPIC, by_hand, fast_dir, kill_and_copy, on_faulty, producer, records, small_segments, spawn, value_of,
 };
+use crate::fragile_clock::FragileClock;
 use annals_testing::{Call, Fault, FaultyFileSystem, Gate, PLANTED, Times};
 
 #[cfg(test)]
@@ -52,19 +53,6 @@ fn in_time(what: &str, test: impl FnOnce() + Send + 'static) {
     match over.recv_timeout(Duration::from_secs(120)) {
         Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => thread.join().unwrap(),
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what}: somebody waits for ever"),
-    }
-}
-
-/// Shows the time so often, then panics once.
-#[derive(Debug)]
-struct FragileClock {
-    left: AtomicI64,
-}
-
-impl Clock for FragileClock {
-    fn now(&self) -> Timestamp {
-        assert!(self.left.fetch_sub(1, Ordering::SeqCst) != 0, "{PLANTED}");
-        SystemClock.now()
     }
 }
 
@@ -190,7 +178,7 @@ fn panics_at(source: Source, left: Left, nth: usize) -> bool {
     let before = fast_dir();
     let dir = begin(before.path(), left);
     let files = FaultyFileSystem::new();
-    let clock = Arc::new(FragileClock { left: AtomicI64::new(i64::MAX) });
+    let clock = FragileClock::sound();
     let store = on_faulty(dir.path(), &files).clock(Arc::clone(&clock) as Arc<dyn Clock>);
     let store = store.sync_every(Duration::ZERO).open().unwrap();
     match source {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use annals::{Durability, Record, Store, TopicConfig};
+use annals::{Durability, Partition, Record, Store, TopicConfig};
 use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, Times};
 
 use super::life::{Do, Kind, Life, Step, Then};
@@ -52,7 +52,7 @@ fn a_close_on_a_full_disk_forgets_no_name_whose_records_were_deleted() {
         drop(store);
         files.heal();
         let store = open();
-        let partition = store.topic("readings").unwrap().partition(0).unwrap();
+        let partition = readings(&store);
         let sensor = store.named_producer("sensor").unwrap();
         assert_eq!(sensor.last_sequence(&partition), Some(0));
         assert!(sensor.append(&partition, 0, &paid, Durability::Disk).unwrap().is_duplicate);
@@ -126,19 +126,23 @@ fn snapshots(dir: &Path) -> Vec<PathBuf> {
     files_of(dir, "readings-0", ".snapshot")
 }
 
+fn readings(store: &Store) -> Partition {
+    store.topic("readings").unwrap().partition(0).unwrap()
+}
+
 fn send(store: &Store, number: i32, record: Record<'_>) -> bool {
-    let partition = store.topic("readings").unwrap().partition(0).unwrap();
+    let partition = readings(store);
     let sensor = store.named_producer("sensor").unwrap();
     sensor.append(&partition, number, &[record], Durability::Disk).unwrap().is_duplicate
 }
 
 fn send_other(store: &Store) {
-    let partition = store.topic("readings").unwrap().partition(0).unwrap();
+    let partition = readings(store);
     partition.append(&[Record::new().value("other")], Durability::Disk).unwrap();
 }
 
 fn last(store: &Store) -> Option<i32> {
-    let partition = store.topic("readings").unwrap().partition(0).unwrap();
+    let partition = readings(store);
     store.named_producer("sensor").unwrap().last_sequence(&partition)
 }
 
@@ -162,7 +166,7 @@ fn a_snapshot_that_is_gone_or_damaged_is_told_and_what_the_log_has_is_known() {
             assert!(!send(&store, number, Record::new().value("v").timestamp(5)));
         }
         // All of them stand below the snapshot that is named.
-        store.topic("readings").unwrap().partition(0).unwrap().delete_records(1).unwrap();
+        readings(&store).delete_records(1).unwrap();
         send_other(&store);
         store.close().unwrap();
         drop(store);
@@ -177,7 +181,7 @@ fn a_snapshot_that_is_gone_or_damaged_is_told_and_what_the_log_has_is_known() {
             assert_eq!((lost(&store), last(&store)), (reopened == 0, Some(5)), "{kind}");
             // A roll forgets who has written nothing for a week.
             send_other(&store);
-            let partition = store.topic("readings").unwrap().partition(0).unwrap();
+            let partition = readings(&store);
             partition.delete_records(partition.end()).unwrap();
             assert!(send(&store, 5, Record::new().value("v").timestamp(5)), "{kind}");
             store.close().unwrap();
@@ -190,7 +194,7 @@ fn a_snapshot_that_only_a_crash_would_need_is_made_again_before_one_can_come() {
     let dir = fast_dir();
     let store = new_store(dir.path());
     send(&store, 0, Record::new().value("v"));
-    let partition = store.topic("readings").unwrap().partition(0).unwrap();
+    let partition = readings(&store);
     partition.delete_records(1).unwrap();
     partition.append(&[Record::new().value("other")], Durability::Disk).unwrap();
     store.close().unwrap();
@@ -199,13 +203,7 @@ fn a_snapshot_that_only_a_crash_would_need_is_made_again_before_one_can_come() {
     std::fs::remove_file(named.unwrap()).unwrap();
     let store = by_hand(dir.path()).open().unwrap();
     assert_eq!((lost(&store), last(&store)), (false, Some(0)));
-    store
-        .topic("readings")
-        .unwrap()
-        .partition(0)
-        .unwrap()
-        .append(&[Record::new().value("x")], Durability::Os)
-        .unwrap();
+    readings(&store).append(&[Record::new().value("x")], Durability::Os).unwrap();
     let killed = fast_dir();
     copy_dir(dir.path(), killed.path());
     let store = by_hand(killed.path()).open().unwrap();
@@ -217,7 +215,7 @@ fn a_repair_forgets_no_name_whose_records_had_left_the_log() {
     let dir = fast_dir();
     let store = new_store(dir.path());
     send(&store, 0, Record::new().value("v"));
-    let partition = store.topic("readings").unwrap().partition(0).unwrap();
+    let partition = readings(&store);
     partition.delete_records(1).unwrap();
     for number in 0..9 {
         partition.append(&[Record::new().value(&format!("other {number}"))], Durability::Disk).unwrap();

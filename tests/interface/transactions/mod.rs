@@ -10,8 +10,10 @@ mod life;
 #[cfg(test)]
 mod model;
 mod named;
+mod panics;
 mod room;
 mod seen;
 mod together;
 mod undecided;
 mod verify;
+mod weeks;

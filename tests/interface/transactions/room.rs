@@ -8,6 +8,8 @@ use annals::{Durability, Error, Isolation, Partition, Record, Store, TopicConfig
 use super::together::values;
 
 const LIMIT: u64 = 4000;
+/// Of each of those who work side by side.
+const STEPS: usize = 100;
 
 fn store() -> (tempfile::TempDir, Store, Partition) {
     let dir = tempfile::tempdir().unwrap();
@@ -209,4 +211,58 @@ fn a_step_whose_room_another_group_makes_waits_and_is_committed() {
     assert!(queue.start() > oldest && queue.bytes() <= LIMIT + 400);
     assert_eq!(store.committed("steps")[&("other", 0).into()].offset, 1);
     assert!(values(&store, "blocking", 0, Isolation::ReadCommitted).contains(&"x".repeat(300)));
+}
+
+/// Steps of groups and of workers, sends with ids, and transactions that are displaced, all in a topic that drops its oldest records: whoever makes
+/// room holds what others need, and nobody waits for ever.
+#[test]
+fn steps_that_make_room_side_by_side_come_to_an_end() {
+    let (_dir, store, queue) = store();
+    let orders = store.create_topic("orders", TopicConfig::new()).unwrap().partition(0).unwrap();
+    let (store, orders) = (&store, &orders);
+    let send = |tx: &mut Transaction| tx.send(Record::to("queue").value(&"x".repeat(200)));
+    std::thread::scope(|scope| {
+        for number in 0..2 {
+            scope.spawn(move || {
+                let name = format!("step-{number}");
+                let mut consumer = store.consumer(&name).unwrap();
+                consumer.assign([("orders", 0)]).unwrap();
+                for _ in 0..STEPS {
+                    orders.append(&[Record::new().value("1")], Durability::Os).unwrap();
+                    consumer.poll(Duration::ZERO).unwrap();
+                    let mut tx = store.transaction(&name).unwrap();
+                    tx.commit_offsets(&consumer).unwrap();
+                    send(&mut tx).unwrap();
+                    let ended = tx.commit();
+                    assert!(matches!(ended, Ok(_) | Err(Error::Full { .. })), "{ended:?}");
+                }
+            });
+            scope.spawn(move || {
+                let mut worker = store.queue("orders", "workers").unwrap();
+                for _ in 0..STEPS {
+                    for message in worker.take(1, Duration::ZERO).unwrap() {
+                        let mut tx = store.transaction(&format!("work-{number}")).unwrap();
+                        tx.ack(message);
+                        send(&mut tx).unwrap();
+                        let ended = tx.commit();
+                        assert!(matches!(ended, Ok(_) | Err(Error::Full { .. })), "{ended:?}");
+                    }
+                }
+            });
+        }
+        scope.spawn(|| {
+            let builder = store.enqueuer_builder("queue").unique_within(Duration::from_secs(60), 1000);
+            let ids = builder.build().unwrap();
+            for number in 0..STEPS {
+                drop(ids.send_once(&number.to_string(), Record::new().value("once")));
+            }
+        });
+        scope.spawn(|| {
+            for _ in 0..STEPS {
+                let mut tx = store.transaction_builder("slow").buffer_bytes(0).begin().unwrap();
+                drop(send(&mut tx).and_then(|()| send(&mut tx)));
+            }
+        });
+    });
+    assert!(queue.start() > 0);
 }

@@ -6,6 +6,20 @@ const FIGURES: Tests = tests("interface", &["figures::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "time-of-the-first-record-read-with-each-look",
+        file: "src/log/stats.rs",
+        good: "Some(known).filter(|_| is_current);",
+        bad: "Some(known).filter(|_| !is_current);",
+        caught_by: &[tests("interface", &["figures::figures_that"])],
+    },
+    Bug {
+        name: "time-of-a-first-record-that-is-gone",
+        file: "src/log/stats.rs",
+        good: "self.start == start && std",
+        bad: "self.start <= start && std",
+        caught_by: &[tests("interface", &["figures::figures_that"])],
+    },
+    Bug {
         name: "a-deleted-topic-takes-its-counts-along",
         file: "src/log/log.rs",
         good: "self.figures.add_gone(std::mem::take(&mut writer.appended));",

@@ -41,7 +41,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "refused-rename-that-poisons",
-        file: "src/io/directory.rs",
+        file: "src/io/names.rs",
         good: "Err(error) if is_refusal(&error) &&",
         bad: "Err(error) if is_refusal(&error) && name.is_empty() &&",
         caught_by: &[tests("interface", &["errors::effects::"])],
@@ -63,9 +63,9 @@ pub(super) const BUGS: &[Bug] = &[
     // A store's life.
     Bug {
         name: "append-before-commits-are-set-back",
-        file: "src/log/open/settle.rs",
-        good: "prerequisites.iter().try_for_each(|prerequisite| (prerequisite.0)())?;",
-        bad: "drop(prerequisites);",
+        file: "src/log/open/prerequisites.rs",
+        good: "prerequisites.iter().try_for_each(|prerequisite| (prerequisite.0)(holding))?;",
+        bad: "let _ = holding;",
         caught_by: &[tests("interface", &["lifecycle::full_disk::"])],
     },
     Bug {

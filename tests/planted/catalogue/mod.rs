@@ -1,5 +1,6 @@
 //! The bugs, and who catches each.
 
+mod beside;
 mod copies;
 mod decisions;
 mod figures;
@@ -62,6 +63,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         decisions::BUGS,
         figures::BUGS,
         ids::BUGS,
+        beside::BUGS,
         later::BUGS,
         copies::BUGS,
         tasks::BUGS,

@@ -10,6 +10,7 @@ const GROUPS: Tests = tests("processes", &["groups::"]);
 const WORKERS: Tests = tests("processes", &["workers::"]);
 const LOOKS: Tests = tests("processes", &["looks::"]);
 const PAGE: Tests = tests("lib", &["live::"]);
+const SPOOL_FILE: Tests = tests("lib", &["group::tests::spool_file::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -115,8 +116,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "spool-is-taken-out-before-its-commits-are-durable",
         file: "src/group/spool.rs",
-        good: "        self.ledger.sync()?;\n        spool.take_out",
-        bad: "        spool.take_out",
+        good: "        self.ledger.sync()?;\n        match spool.file.take_out",
+        bad: "        match spool.file.take_out",
         caught_by: &[tests("crash", &["durability::derived::a_commit"])],
     },
     Bug {
@@ -149,17 +150,52 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "spool-is-folded-again-and-again",
-        file: "src/group/spool.rs",
-        good: "spool.take_out(&commits, bytes)?;",
-        bad: "_ = bytes;",
+        file: "src/group/spool_file.rs",
+        good: "Rest::Nothing => self.root.remove_durably(SPOOL_FILE)?,",
+        bad: "Rest::Nothing => (),",
         caught_by: &[GROUPS],
     },
     Bug {
         name: "spool-frame-is-not-checked",
         file: "src/format/spool.rs",
-        good: "match (crc32fast::hash(body) == crc).then(|| records(body)).flatten() {",
-        bad: "match (crc > 0).then(|| records(body)).flatten() {",
+        good: "let is_whole = crc32fast::hash(body) == crc;",
+        bad: "let is_whole = crc > 0;",
         caught_by: &[tests("lib", &["format::spool::"])],
+    },
+    Bug {
+        name: "spool-breaks-by-a-power-cut",
+        file: "src/format/spool.rs",
+        good: "if content.end < durable {",
+        bad: "if content.end < at + frames.len() {",
+        caught_by: &[tests("lib", &["format::spool::"]), GROUPS],
+    },
+    Bug {
+        name: "spool-damage-is-taken-for-its-end",
+        file: "src/format/spool.rs",
+        good: "if content.end < durable {",
+        bad: "if content.end < at {",
+        caught_by: &[tests("lib", &["format::spool::"]), GROUPS],
+    },
+    Bug {
+        name: "spool-sync-that-failed-is-repeated",
+        file: "src/group/spool_file.rs",
+        good: "if head.is_doubtful {",
+        bad: "if head.is_doubtful && false {",
+        caught_by: &[SPOOL_FILE],
+    },
+    Bug {
+        name: "spool-that-is-full-is-appended-to",
+        file: "src/group/spool_file.rs",
+        good: "if new_end > self.most_bytes {",
+        bad: "if new_end > self.most_bytes && false {",
+        caught_by: &[SPOOL_FILE],
+    },
+    Bug {
+        name: "commit-elsewhere-not-synced-for-it-is-known",
+        file: "src/group/commit.rs",
+        good: "is_same && (is_kept || group.has_synced(&partition, offset))",
+        bad: "is_same",
+        caught_by: &[GROUPS],
     },
     Bug {
         name: "group-is-two-processes",

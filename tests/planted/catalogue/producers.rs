@@ -33,7 +33,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "time-of-old-records-is-when-they-were-sent",
-        file: "src/log/log.rs",
+        file: "src/log/open/begin.rs",
         good: "producers.wrote_since(found.producers_from, context.clock.now());",
         bad: "producers.wrote_since(found.state.state().producers_at.unwrap_or(0), context.clock.now());",
         caught_by: &[tests("crash", &["named::forgotten"])],
@@ -47,9 +47,9 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "producers-of-ended-transactions-stay",
-        file: "src/transaction/finish.rs",
-        good: "for_each(|settled| settled.forget());",
-        bad: "for_each(drop);",
+        file: "src/transaction/settling.rs",
+        good: "partition.log().forget_ended(producer.id, ended_in)",
+        bad: "drop((partition, ended_in))",
         caught_by: &[tests("interface", &["transactions::grown"])],
     },
     Bug {

@@ -112,7 +112,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "topic-file-without-checksum",
-        file: "src/format/catalog.rs",
+        file: "src/format/lines.rs",
         good: "let body = checked_body(bytes)?;",
         bad: "let body = checked_body(bytes).or_else(|_| std::str::from_utf8(bytes).map_err(|_| Malformed::invalid(0, \"text\")))?;",
         caught_by: &[SWEEP, tests("lib", &["format::"])],

@@ -20,7 +20,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-hit-is-believed",
         file: "src/log/read/sight.rs",
-        good: "if !self.selection.matches(&record) {",
+        good: "if !self.selection.matches(&span.of(records, header.base_offset)) {",
         bad: "if false {",
         caught_by: &[tests("streams", &["damage::a_hit_that_leads"])],
     },

@@ -63,14 +63,14 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "rename-before-sync-of-the-new-file",
-        file: "src/io/directory.rs",
+        file: "src/io/names.rs",
         good: "        file.write_at(bytes, 0)?;\n        file.sync()?;",
         bad: "        file.write_at(bytes, 0)?;",
         caught_by: &[POWER_CUT, DURABILITY],
     },
     Bug {
         name: "replaced-name-not-synced",
-        file: "src/io/directory.rs",
+        file: "src/io/names.rs",
         good: "Ok(()) => names.sync().map_err(PublishFailure::Unknown),",
         bad: "Ok(()) => Ok(()),",
         caught_by: &[POWER_CUT, DURABILITY],

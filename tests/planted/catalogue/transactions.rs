@@ -265,7 +265,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "decision-released-with-markers-that-are-not-durable",
-        file: "src/transaction/finish.rs",
+        file: "src/transaction/settling.rs",
         good: "partition.durable() > *marker || partition.is_deleted()",
         bad: "partition.end() > *marker || partition.is_deleted()",
         caught_by: &[tests("lib", &["transaction::tests::deciding"])],

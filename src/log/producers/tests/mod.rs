@@ -5,7 +5,7 @@ mod golden;
 use std::collections::BTreeMap;
 
 use super::aborted::AbortedRange;
-use super::table::{Fate, ProducerTable, Refusal, Remembered, Sender, Verdict};
+use super::table::{Fate, Forgotten, ProducerTable, Refusal, Remembered, Sender, Verdict};
 use crate::format::tests::random::{Random, each_seed};
 use crate::format::{AbortedTransaction, Attributes, BatchHeader, ControlRecord, Ending};
 use crate::types::Offset;
@@ -154,10 +154,15 @@ fn a_snapshot_keeps_epoch_last_batch_and_open_transaction() {
 fn producers_are_forgotten_by_age_but_not_in_the_middle_of_a_transaction() {
     let mut table =
         table_of(&[Sender { is_transactional: true, ..PLAIN }, Sender { producer_id: 8, ..PLAIN }]);
-    table.expire(5);
+    table.expire(5, Forgotten::All);
     assert_eq!((table.epoch(7), table.epoch(8)), (Some(1), Some(1)), "written at 5");
-    table.expire(6);
+    table.expire(6, Forgotten::All);
     assert_eq!((table.epoch(7), table.epoch(8)), (Some(1), None));
+    table.end(&marker(&Sender { is_transactional: true, ..PLAIN }, 9), ended(Ending::Commit));
+    table.expire(99, Forgotten::WithoutEnds);
+    assert_eq!(table.epoch(7), Some(1), "another partition has yet to get the end");
+    table.expire(99, Forgotten::All);
+    assert_eq!(table.epoch(7), None);
 }
 
 #[test]

@@ -1,0 +1,293 @@
+//! The file `annals.spool`: commits are appended by any process, and taken out by the owner. Each change is made under a lock that
+//! is held for that alone; syncs have one of their own.
+//!
+//! A sync is never repeated, by no process: who begins one says so in the head first, and says that it succeeded last. Whoever finds that
+//! neither was said, after a failure or a kill, writes the file anew. So it is with the name: a new file is in doubt until the names are synced.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::format::{HeadChange, SpoolContent, SpoolHead, SpooledRecord, decode_frames, encode_spooled};
+use crate::io::{Deadline, Directory, File, OpenMode, PublishFailure, pause, random_id};
+use crate::live::Locks;
+use crate::locks::Mutex;
+use crate::types::Durability;
+
+/// Its name in the store's directory.
+pub(super) const SPOOL_FILE: &str = "annals.spool";
+/// Far more than an owner lets come together.
+const MOST_BYTES: usize = 256 << 20;
+/// How long a process waits for others that append.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// The byte of the file that is locked while it is synced. Byte locks hang on the file, not on its name.
+const SYNC_BYTE: u64 = 0;
+
+/// The file, as one process has it.
+#[derive(Debug)]
+pub(super) struct SpoolFile {
+    root: Directory,
+    /// None where no process can attach: then nobody else changes the file.
+    locks: Option<Locks>,
+    most_bytes: usize,
+    /// Held over every change: the lock of the file is the process's, not the thread's.
+    changing: Mutex<Known>,
+}
+
+/// What a process knows of the file: its frames up to `end` are whole.
+#[derive(Debug, Default, Clone, Copy)]
+struct Known {
+    id: u64,
+    end: usize,
+}
+
+/// Commits as they were found.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Of the file; there is none with 0.
+    id: u64,
+    pub(super) commits: Vec<Vec<SpooledRecord>>,
+    end: usize,
+}
+
+/// The spool is this thread's to change.
+struct Held<'a> {
+    locks: Option<&'a Locks>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.locks.iter().for_each(|locks| locks.unlock_spool());
+    }
+}
+
+/// The file is this thread's to sync.
+struct Syncing<'a> {
+    locked: Option<&'a File>,
+}
+
+impl Drop for Syncing<'_> {
+    fn drop(&mut self) {
+        // The system gives it back with the file.
+        self.locked.iter().for_each(|file| drop(file.unlock_byte(SYNC_BYTE)));
+    }
+}
+
+impl SpoolFile {
+    pub(super) fn new(root: Directory, locks: Option<Locks>) -> Self {
+        Self { root, locks, most_bytes: MOST_BYTES, changing: Mutex::default() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_limit(self, most_bytes: usize) -> Self {
+        Self { most_bytes, ..self }
+    }
+
+    fn hold(&self) -> Result<Held<'_>> {
+        let Some(locks) = &self.locks else { return Ok(Held { locks: None }) };
+        let deadline = Deadline::after(LONGEST_WAIT);
+        while !locks.try_lock_spool()? {
+            self.wait_until(deadline)?;
+        }
+        Ok(Held { locks: Some(locks) })
+    }
+
+    fn wait_until(&self, deadline: Deadline) -> Result<()> {
+        if deadline.has_passed() {
+            return Err(self.error("lock", ErrorKind::TimedOut, "another process keeps it locked"));
+        }
+        pause(Duration::from_micros(100));
+        Ok(())
+    }
+
+    fn error(&self, operation: &'static str, kind: ErrorKind, why: &str) -> Error {
+        Error::io(&self.root.join(SPOOL_FILE), operation, std::io::Error::new(kind, why))
+    }
+
+    fn open(&self, mode: OpenMode) -> Result<Option<File>> {
+        match self.root.open(SPOOL_FILE, mode) {
+            Ok(file) => Ok(Some(file)),
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The commits that are not folded, the oldest first.
+    pub(super) fn read(&self) -> Result<Found> {
+        let Some(file) = self.open(OpenMode::Read)? else {
+            return Ok(Found { id: 0, commits: Vec::new(), end: 0 });
+        };
+        let head = self.head_of(&file)?;
+        let SpoolContent { commits, end } = self.frames_of(&file, &head, SpoolHead::LEN)?;
+        Ok(Found { id: head.id, commits, end })
+    }
+
+    fn head_of(&self, file: &File) -> Result<SpoolHead> {
+        let head = SpoolHead::decode(&file.read(0, SpoolHead::LEN)?);
+        head.map_err(|malformed| malformed.in_file(&self.root.join(SPOOL_FILE)))
+    }
+
+    /// The frames from a position on. The head was read before: what it says was synced is there by now, however it grows meanwhile.
+    fn frames_of(&self, file: &File, head: &SpoolHead, from: usize) -> Result<SpoolContent> {
+        let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+        if len > self.most_bytes {
+            let reason = format!("{len} bytes, more than the {} such a file can have", self.most_bytes);
+            return Err(Error::corrupt(self.root.join(SPOOL_FILE), 0, None, reason));
+        }
+        let frames = file.read(from as u64, len.saturating_sub(from))?;
+        decode_frames(&frames, from, head.durable())
+            .map_err(|malformed| malformed.in_file(&self.root.join(SPOOL_FILE)))
+    }
+
+    /// Appends one commit, all or nothing. At `Disk` it survives a power cut when this returns; after a failure there nobody knows.
+    pub(super) fn append(&self, records: &[SpooledRecord], durability: Durability) -> Result<()> {
+        let (file, end) = self.append_frame(&encode_spooled(records))?;
+        if durability == Durability::Disk { self.sync(&file, end) } else { Ok(()) }
+    }
+
+    /// The file, and where the frame ends.
+    fn append_frame(&self, frame: &[u8]) -> Result<(File, usize)> {
+        let mut known = self.changing.lock();
+        let _held = self.hold()?;
+        let file = match self.open(OpenMode::ReadWrite)? {
+            Some(file) => file,
+            None => {
+                self.write_anew(&[]).map_err(PublishFailure::into_error)?;
+                self.root.open(SPOOL_FILE, OpenMode::ReadWrite)?
+            }
+        };
+        let head = self.head_of(&file)?;
+        // Frames that were whole once are not read again.
+        let is_known = known.id == head.id && file.len()? >= known.end as u64;
+        let end = self.frames_of(&file, &head, if is_known { known.end } else { SpoolHead::LEN })?.end;
+        *known = Known { id: head.id, end };
+        let new_end = end.saturating_add(frame.len());
+        if new_end > self.most_bytes {
+            let why = "commits of many lives wait there: open the store, which takes them over";
+            return Err(self.error("append to", ErrorKind::QuotaExceeded, why));
+        }
+        // What a process that died in the middle of a commit has left, or a power cut.
+        if file.len()? > end as u64 {
+            file.set_len(end as u64)?;
+        }
+        let written = file.write_at(frame, end as u64);
+        if written.is_err() {
+            drop(file.set_len(end as u64));
+        }
+        written?;
+        known.end = new_end;
+        Ok((file, new_end))
+    }
+
+    /// Puts a new file in the place of the old one, with these frames, durably. The spool is this thread's to change.
+    fn write_anew(&self, frames: &[u8]) -> Result<(), PublishFailure> {
+        // None has 0, which is that of no file.
+        let id = u64::try_from(random_id() >> 64).unwrap_or_default().max(1);
+        let head = SpoolHead::new(id, SpoolHead::LEN + frames.len()).encode();
+        let file =
+            self.root.prepare(SPOOL_FILE, &[&head, frames].concat()).map_err(PublishFailure::Refused)?;
+        self.root.publish(SPOOL_FILE)?;
+        // Where this fails it is written anew once more.
+        drop(write(&file, &SpoolHead::doubt(false)));
+        Ok(())
+    }
+
+    /// Returns when what lies below `end` survives a power cut.
+    fn sync(&self, file: &File, end: usize) -> Result<()> {
+        let Some(syncing) = self.begin_sync(file, end)? else { return Ok(()) };
+        let head = self.head_of(file)?;
+        if head.durable() >= end {
+            return Ok(());
+        }
+        if head.is_doubtful {
+            return self.replace_doubtful(head.id, end);
+        }
+        write(file, &SpoolHead::doubt(true))?;
+        if let Err(error) = file.sync() {
+            // Once more: a failed sync may leave a page that reads well until it makes room for another.
+            drop(write(file, &SpoolHead::doubt(true)));
+            return Err(error);
+        }
+        // It is durable whatever becomes of these: then it is written anew by the next one.
+        let noted = write(file, &head.mark(end));
+        drop(noted.and_then(|()| write(file, &SpoolHead::doubt(false))));
+        drop(syncing);
+        Ok(())
+    }
+
+    /// Waits until nobody else syncs that file; `None` when somebody has synced what lies below `end`.
+    fn begin_sync<'a>(&self, file: &'a File, end: usize) -> Result<Option<Syncing<'a>>> {
+        if self.locks.is_none() {
+            return Ok(Some(Syncing { locked: None }));
+        }
+        let deadline = Deadline::after(LONGEST_WAIT);
+        while !file.try_lock_byte(SYNC_BYTE)? {
+            if self.head_of(file)?.durable() >= end {
+                return Ok(None);
+            }
+            self.wait_until(deadline)?;
+        }
+        Ok(Some(Syncing { locked: Some(file) }))
+    }
+
+    /// Nobody knows what of the file of that id is on the disk. What lay below `end` of it is, when this returns.
+    fn replace_doubtful(&self, id: u64, end: usize) -> Result<()> {
+        let mut known = self.changing.lock();
+        let _held = self.hold()?;
+        let mut frames = Vec::new();
+        if let Some(file) = self.open(OpenMode::Read)? {
+            let head = self.head_of(&file)?;
+            if head.id != id && !head.is_doubtful {
+                // What was in the other is in this one, or folded.
+                return Ok(());
+            }
+            let found = self.frames_of(&file, &head, SpoolHead::LEN)?.end;
+            if head.id == id && found < end {
+                let why = "an earlier sync has failed, and what it was to keep is not there any more";
+                return Err(self.error("sync", ErrorKind::Other, why));
+            }
+            frames = file.read(SpoolHead::LEN as u64, found - SpoolHead::LEN)?;
+        }
+        *known = Known::default();
+        self.write_anew(&frames).map_err(PublishFailure::into_error)
+    }
+
+    /// Takes the first commits out, those that were folded, durably: what was appended since stays. Where the file is another by now
+    /// nothing is taken out: folding it again changes nothing.
+    pub(super) fn take_out(&self, folded: &Found) -> Result<(), PublishFailure> {
+        let mut known = self.changing.lock();
+        let _held = self.hold().map_err(PublishFailure::Refused)?;
+        match self.rest_behind(folded).map_err(PublishFailure::Refused)? {
+            Rest::OfAnother => return Ok(()),
+            Rest::Frames(rest) => self.write_anew(&rest)?,
+            Rest::Nothing => self.root.remove_durably(SPOOL_FILE)?,
+        }
+        *known = Known::default();
+        Ok(())
+    }
+
+    fn rest_behind(&self, folded: &Found) -> Result<Rest> {
+        let Some(file) = self.open(OpenMode::Read)? else { return Ok(Rest::OfAnother) };
+        let head = self.head_of(&file)?;
+        if head.id != folded.id {
+            return Ok(Rest::OfAnother);
+        }
+        let end = self.frames_of(&file, &head, folded.end)?.end;
+        if end == folded.end {
+            return Ok(Rest::Nothing);
+        }
+        file.read(folded.end as u64, end - folded.end).map(Rest::Frames)
+    }
+}
+
+/// What was appended behind commits that were folded.
+enum Rest {
+    /// They are not there any more.
+    OfAnother,
+    Nothing,
+    Frames(Vec<u8>),
+}
+
+fn write(file: &File, change: &HeadChange) -> Result<()> {
+    file.write_at(&change.bytes, change.at)
+}

@@ -1,0 +1,3 @@
+//! Groups, from the inside.
+
+mod spool_file;

@@ -1,0 +1,159 @@
+//! A log as it begins: with what was found on the disk, or with nothing where another process writes it.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::figures::Figures;
+use crate::format::Identity;
+use crate::io::{Clock, Directory, Process};
+use crate::locks::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Mutex, OnceLock, RwLock};
+use crate::log::config::{LogConfig, LogOptions};
+use crate::log::follow::Follow;
+use crate::log::keys::KeyUpkeep;
+use crate::log::log::Log;
+use crate::log::offsets::Offsets;
+use crate::log::open::prerequisites::Prerequisites;
+use crate::log::open::recovery::{Examine, examine};
+use crate::log::open::report::RecoveryReport;
+use crate::log::poison::{Poison, PoisoningLock};
+use crate::log::producers::clearing::Clearing;
+use crate::log::producers::table::ProducerTable;
+use crate::log::segment_list::SegmentList;
+use crate::log::signal::Watchers;
+use crate::log::write::accumulator::Accumulator;
+use crate::log::write::group_sync::Committer;
+use crate::log::write::rules::AppendRules;
+use crate::log::write::spares::Spares;
+use crate::log::write::writer::Writer;
+use crate::types::{NO_TIMESTAMP, Offset, Timestamp, TopicPartition};
+use crate::upkeep::Agenda;
+
+/// What a log is given by the layer above.
+#[derive(Debug)]
+pub(crate) struct LogContext {
+    pub(crate) topic_partition: TopicPartition,
+    pub(crate) directory: Directory,
+    pub(crate) identity: Identity,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) agenda: Arc<Agenda>,
+    pub(crate) options: LogOptions,
+    /// Shared by all partitions of the store.
+    pub(crate) spares: Arc<Spares>,
+    pub(crate) figures: Arc<Figures>,
+    pub(crate) clearing: Arc<Clearing>,
+}
+
+/// What a log begins with.
+struct Begin {
+    segments: SegmentList,
+    offsets: Offsets,
+    producers: ProducerTable,
+    last_append: Timestamp,
+    writer: Writer,
+    follow: Option<Follow>,
+}
+
+impl Log {
+    /// Looks at a partition and opens it. Changes no byte: what a crash left is set right by the first append.
+    pub(crate) fn open(
+        context: LogContext,
+        config: impl Into<Arc<LogConfig>>,
+    ) -> Result<(Arc<Self>, RecoveryReport)> {
+        let config: Arc<LogConfig> = config.into();
+        let how = Examine {
+            read_mode: context.options.read_mode,
+            index_interval_bytes: config.segment.index_interval_bytes,
+        };
+        let found = examine(&context.directory, context.identity, &context.topic_partition, how)
+            .map_err(|error| error.in_partition(&context.topic_partition))?;
+        let report = found.report.clone();
+        // Of those that no snapshot knows nobody can tell when they have written: not long ago.
+        let mut producers = found.producers.clone();
+        producers.wrote_since(found.producers_from, context.clock.now());
+        let begin = Begin {
+            segments: found.segments.clone(),
+            offsets: Offsets::new(
+                found.state.state().log_start,
+                found.durable,
+                found.end,
+                found.producers.first_undecided().unwrap_or(found.end),
+            ),
+            producers,
+            last_append: found.last_append(),
+            writer: Writer::new(found, &config),
+            follow: None,
+        };
+        let log = Arc::new(Self::begin(context, config, begin));
+        log.keep_keys();
+        Ok((log, report))
+    }
+
+    /// A log that another process writes. Touches no file: the first look does.
+    pub(crate) fn attach(
+        context: LogContext,
+        config: impl Into<Arc<LogConfig>>,
+        follow: Follow,
+    ) -> Arc<Self> {
+        let config: Arc<LogConfig> = config.into();
+        let begin = Begin {
+            segments: SegmentList::default(),
+            offsets: Offsets::new(0, 0, 0, 0),
+            producers: ProducerTable::default(),
+            last_append: NO_TIMESTAMP,
+            writer: Writer::idle(&config),
+            follow: Some(follow),
+        };
+        Arc::new(Self::begin(context, config, begin))
+    }
+
+    fn begin(context: LogContext, config: Arc<LogConfig>, begin: Begin) -> Self {
+        let LogContext {
+            topic_partition, directory, clock, agenda, options, spares, clearing, figures, ..
+        } = context;
+        let Begin { segments, offsets, producers, last_append, writer, follow } = begin;
+        let watchers = Arc::new(Watchers::default());
+        let poison = Poison::new(topic_partition.clone(), Arc::clone(&watchers), Arc::clone(&figures));
+        let accumulator = Accumulator::new(offsets.end(), AppendRules::new(&config), Arc::clone(&spares));
+        Self {
+            topic_partition,
+            directory,
+            clock,
+            agenda,
+            options,
+            rewriting: Mutex::new(()),
+            removing: Mutex::new(()),
+            making_room: Mutex::new(()),
+            accumulator: Mutex::new(accumulator),
+            spares,
+            figures,
+            clearing,
+            segments: RwLock::new(Arc::new(segments)),
+            offsets,
+            kept_from: AtomicI64::new(Offset::MAX),
+            needed_from: AtomicI64::new(Offset::MAX),
+            arriving_from: AtomicI64::new(Offset::MAX),
+            producers: Mutex::new(producers),
+            committer: Committer::default(),
+            linger: Mutex::new(None),
+            clock_seen: AtomicI64::new(last_append),
+            first_time: Mutex::default(),
+            reclaimed_bytes: AtomicU64::new(0),
+            skipped_offsets: AtomicU64::new(0),
+            rewrites: AtomicU64::new(0),
+            upkeeps: Arc::default(),
+            keys: KeyUpkeep::default(),
+            holds: AtomicUsize::new(0),
+            held_back: Mutex::default(),
+            ending: AtomicBool::new(false),
+            retired: OnceLock::new(),
+            watchers,
+            shown: OnceLock::new(),
+            prerequisites: Prerequisites::default(),
+            follow,
+            process: Process::current(),
+            writer: PoisoningLock::new(writer, &poison),
+            poison,
+            config: RwLock::new(config),
+        }
+    }
+}

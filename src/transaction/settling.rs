@@ -1,0 +1,89 @@
+//! Decisions whose markers are written, until these are durable everywhere: a power cut may take them, and then the decision is needed again.
+
+use std::collections::VecDeque;
+
+use crate::topic::Partition;
+use crate::transaction::ids::ProducerId;
+use crate::types::Offset;
+
+/// With fewer the oldest are looked at alone.
+const FEW: usize = 64;
+
+/// All of them, the oldest decision first.
+#[derive(Debug)]
+pub(super) struct Settling {
+    waiting: VecDeque<Settled>,
+    /// With so many all are looked at: one whose markers never become durable, as its partition could not be synced, is in no other's way.
+    look_at: usize,
+}
+
+/// A decision whose markers are written.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) decision: Offset,
+    /// Where they stand.
+    pub(super) markers: Vec<(Partition, Offset)>,
+    /// Who wrote the transaction, if all of its markers are among these.
+    pub(super) producer: Option<ProducerId>,
+}
+
+impl Default for Settling {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new(), look_at: FEW }
+    }
+}
+
+impl Settling {
+    pub(super) fn add(&mut self, settled: Settled) {
+        let at = self.waiting.partition_point(|one| one.decision <= settled.decision);
+        self.waiting.insert(at, settled);
+    }
+
+    /// Forgets those whose markers are durable: the oldest, and now and then all, so that there are twice as many as wait at most.
+    pub(super) fn forget_durable(&mut self) {
+        while self.waiting.front().is_some_and(Settled::is_durable) {
+            self.waiting.pop_front().into_iter().for_each(|settled| settled.forget());
+        }
+        if self.waiting.len() >= self.look_at {
+            self.look_through();
+        }
+    }
+
+    /// Looks at all.
+    pub(super) fn look_through(&mut self) {
+        self.waiting.retain(|settled| {
+            let waits = !settled.is_durable();
+            if !waits {
+                settled.forget();
+            }
+            waits
+        });
+        self.look_at = FEW.max(self.waiting.len().saturating_mul(2));
+    }
+
+    pub(super) fn oldest(&self) -> Option<Offset> {
+        self.waiting.front().map(|settled| settled.decision)
+    }
+
+    pub(super) fn markers(&self) -> impl Iterator<Item = &(Partition, Offset)> {
+        self.waiting.iter().flat_map(|settled| &settled.markers)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
+impl Settled {
+    fn is_durable(&self) -> bool {
+        self.markers.iter().all(|(partition, marker)| partition.durable() > *marker || partition.is_deleted())
+    }
+
+    /// Partitions need not know the producer any more: nothing that they are ever asked about rests on its transaction.
+    fn forget(&self) {
+        let Some(producer) = self.producer else { return };
+        let ended_in = producer.epoch.saturating_add(1);
+        self.markers.iter().for_each(|(partition, _)| partition.log().forget_ended(producer.id, ended_in));
+    }
+}

@@ -1,0 +1,60 @@
+//! What a panic of a clock of the program's own leaves of a transaction.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use annals::{Error, Isolation, Record, Store, TopicConfig, Transaction, WhenFull};
+use annals_testing::MemoryFileSystem;
+
+use super::together::values;
+use crate::fragile_clock::FragileClock;
+
+/// So large that each takes the oldest records out, for which the clock is asked while no partition is held.
+fn send(tx: &mut Transaction, name: &str) -> annals::Result<()> {
+    tx.send(Record::to("debits").value(&name.repeat(600)))
+}
+
+/// The names of those that are committed.
+fn committed(store: &Store) -> Vec<String> {
+    let values = values(store, "debits", 0, Isolation::ReadCommitted);
+    let names = ["first", "second", "third"].map(String::from);
+    names.into_iter().filter(|name| values.iter().any(|value| value.starts_with(name.as_str()))).collect()
+}
+
+/// The program catches the panic and goes on.
+#[test]
+fn a_transaction_whose_send_has_panicked_is_not_committed_without_what_was_sent_before() {
+    let mut panics = 0;
+    for calls in 0..24 {
+        let clock = FragileClock::sound();
+        let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
+        let store = builder.clock(Arc::clone(&clock) as _).maintain_by_hand().open().unwrap();
+        let config = TopicConfig::new().size_limit(64 << 10, WhenFull::DropOldest).segment_bytes(4096);
+        store.create_topic("debits", config).unwrap();
+        for _ in 0..70 {
+            store.producer().send(Record::to("debits").value(&[b'x'; 1000])).unwrap();
+        }
+        let mut tx = store.transaction_builder("t").buffer_bytes(0).begin().unwrap();
+        send(&mut tx, "first").unwrap();
+        clock.left.store(calls, Ordering::SeqCst);
+        let mut sent = vec!["first"];
+        match catch_unwind(AssertUnwindSafe(|| send(&mut tx, "second"))) {
+            Ok(second) => sent.extend(second.is_ok().then_some("second")),
+            Err(_) => panics += 1,
+        }
+        clock.left.store(i64::MAX, Ordering::SeqCst);
+        sent.extend(send(&mut tx, "third").is_ok().then_some("third"));
+        match tx.commit() {
+            Ok(placed) => {
+                assert_eq!(committed(&store), sent, "after {calls} calls");
+                assert_eq!(placed.batches.len(), sent.len(), "after {calls} calls");
+            }
+            Err(error) => {
+                assert!(matches!(error, Error::Panicked { .. } | Error::Poisoned { .. }), "{error}");
+                assert_eq!(committed(&store), [""; 0], "after {calls} calls");
+            }
+        }
+    }
+    assert!(panics > 2, "{panics}");
+}

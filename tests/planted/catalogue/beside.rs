@@ -1,0 +1,86 @@
+//! Queues and transactions beside others: who waits for whom, what is forgotten meanwhile, and what a panic leaves.
+
+use super::*;
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "cut-state-left-to-those-who-hold-it",
+        file: "src/share/owed.rs",
+        good: "self.write_owed_by(Holding::Nothing)",
+        bad: "Ok(())",
+        caught_by: &[tests("queue", &["cut::an_answer"])],
+    },
+    Bug {
+        name: "transaction-goes-on-after-a-panic-of-its-send",
+        file: "src/transaction/transaction.rs",
+        good: "self.failed = Some(Error::Panicked { message: \"while the transaction was written\".to_owned() });",
+        bad: "",
+        caught_by: &[tests("interface", &["transactions::panics::"])],
+    },
+    Bug {
+        name: "state-that-is-forgotten-is-written-again",
+        file: "src/share/forgetting.rs",
+        good: "held.get_mut(written).into_iter().flatten().for_each(|inner| inner.is_forgotten = true);",
+        bad: "drop(held.get_mut(written));",
+        caught_by: &[
+            tests("queue", &["forgotten::a_queue_that_is_deleted_while"]),
+            tests("queue", &["forgotten::a_queue_that_is_deleted_before"]),
+        ],
+    },
+    Bug {
+        name: "worker-comes-while-its-group-is-deleted",
+        file: "src/share/forgetting.rs",
+        good: "let queues = working(&in_use);",
+        bad: "let queues = working(&in_use); drop(in_use); let in_use = Box::new(());",
+        caught_by: &[tests("queue", &["forgotten::answers_of_a_worker"])],
+    },
+    Bug {
+        name: "state-made-twice",
+        file: "src/share/queues.rs",
+        good: "over what the other's has become.\n        let _making = self.making.lock();",
+        bad: "",
+        caught_by: &[tests("queue", &["forgotten::a_letter_that_was_discarded"])],
+    },
+    Bug {
+        name: "messages-that-were-read-before-a-panic-stand-in-their-own-way",
+        file: "src/share/look.rs",
+        good: "self.inner.state.forget(&self.reading.fresh);",
+        bad: "if !std::thread::panicking() { self.inner.state.forget(&self.reading.fresh); }",
+        caught_by: &[tests("queue", &["panics::messages_of_a_queue"])],
+    },
+    Bug {
+        name: "groups-told-of-a-topic-with-a-state-held",
+        file: "src/share/burial.rs",
+        good: "self.queues.news.add(name);",
+        bad: "self.queues.groups.topic_changed(&name);",
+        caught_by: &[tests("queue", &["forgotten::a_commit_of_offsets"])],
+    },
+    Bug {
+        name: "partition-that-cannot-be-synced-keeps-all-later-transactions",
+        file: "src/transaction/settling.rs",
+        good: "if self.waiting.len() >= self.look_at {",
+        bad: "if false {",
+        caught_by: &[tests("lib", &["transaction::tests::settling"])],
+    },
+    Bug {
+        name: "end-forgotten-by-age-that-another-partition-lacks",
+        file: "src/log/producers/naming.rs",
+        good: "if self.clearing.needs_ends() {",
+        bad: "if false {",
+        caught_by: &[tests("interface", &["transactions::weeks::"])],
+    },
+    Bug {
+        name: "end-forgotten-by-age-that-a-topic-lacks-which-cannot-be-opened",
+        file: "src/transaction/recovery.rs",
+        good: "ends_needed.keep_through(Offset::MAX);",
+        bad: "",
+        caught_by: &[tests("interface", &["transactions::weeks::a_transaction_is_whole_where_one_topic"])],
+    },
+    Bug {
+        name: "commit-of-a-task-syncs-for-all-that-wait",
+        file: "src/transaction/deciding.rs",
+        good: "self.follow_later(ended)",
+        bad: "self.follow(ended)",
+        caught_by: &[tests("tasks", &["commits::commits_of_tasks"])],
+    },
+];
