@@ -109,6 +109,7 @@ impl Caretaker {
         *at = Upkeep::Freeing;
         let log = partition.log();
         log.free_what_is_owed().map_err(|error| log.explain(error))?;
+        log.write_keys_owed();
         if topic.settings().compaction().is_none() {
             return Ok(Visited::Wholly);
         }

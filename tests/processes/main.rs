@@ -28,4 +28,5 @@ mod queues;
 mod read_only;
 mod workers;
 mod workers_killed;
+mod workers_lost;
 mod workers_model;
