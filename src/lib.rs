@@ -68,7 +68,7 @@
 //! none. [`Partition::append_if`] appends only if there was no other append since the caller looked: optimistic concurrency.
 //!
 //! A failed *write* is definite: nothing of it is in the log, and the same call may succeed later. What was lost at `Memory` is
-//! reported once, as [`Error::Lost`], by the next `send` or `flush`. A failed *sync* is not definite: the records may be there after a
+//! reported as [`Error::Lost`] by the next `send`, once, and by the next `flush`. A failed *sync* is not definite: the records may be there after a
 //! restart or not, and the partition is [poisoned](Error::Poisoned) until the store is reopened.
 //!
 //! # Reading

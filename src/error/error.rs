@@ -469,7 +469,9 @@ pub enum Error {
         cause: Arc<Error>,
     },
 
-    /// Records acknowledged at `Durability::Memory` could not be written and are gone; their offsets were given out again.
+    /// Records acknowledged at `Durability::Memory` could not be written and are gone; their offsets were given out again. From a `send`:
+    /// its own record was not appended, and it may be the one that is lost. From a `flush`: others may have been told of it before, and where
+    /// several writes have failed since the last one, these are the first offset of all and the last; records between them may stand.
     #[error("{partition}: records {first}..={last}, accepted in memory, were lost: {cause}")]
     Lost {
         /// The partition.

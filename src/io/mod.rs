@@ -45,7 +45,7 @@ pub(crate) use directory::{Directory, Guard, Link};
 pub(crate) use file::{File, Unwritten};
 pub(crate) use id::random_id;
 pub(crate) use maps::MapSlot;
-pub(crate) use names::{Names, PublishFailure};
+pub(crate) use names::{NEW, Names, PublishFailure};
 pub use os::OsFileSystem;
 pub(crate) use prefetch::{prefetch, will_need};
 pub(crate) use process::Process;

@@ -8,7 +8,7 @@ use super::seam::{DirectoryHandle, OpenMode};
 use crate::error::{Error, Result};
 
 /// Suffix of a file that is being written and will be renamed.
-const NEW: &str = ".new";
+pub(crate) const NEW: &str = ".new";
 
 /// Why a prepared file did not get its name, or a file did not lose it, or not durably.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
+use super::caught::caught;
 use super::maps::{MAP_LIMIT, Maps};
 use super::seam::{FileHandle, FileSystem, OpenMode};
 use crate::error::{Error, Result, is_out_of_descriptors};
@@ -209,29 +210,26 @@ impl PooledFile {
         if let Some(error) = &*first_failure {
             return Err(error.clone());
         }
-        if self.is_synced_and_closed() {
-            return Ok(());
-        }
-        self.with(Effect::Reads, |handle| {
-            *first_failure = Some(self.broken_off());
-            self.dirty.store(false, Ordering::Release);
-            match handle.sync_data() {
-                Ok(()) => {
-                    *first_failure = None;
-                    Ok(())
-                }
-                Err(e) => {
-                    self.dirty.store(true, Ordering::Release);
-                    Err(first_failure.insert(Error::io(&self.path, "sync", e)).clone())
-                }
-            }
-        })
-    }
-
-    /// Without a descriptor there is nothing to sync: that was done when it was closed. To open the file for it could fail.
-    fn is_synced_and_closed(&self) -> bool {
+        // Held from the look on: nobody takes the descriptor back in between.
         let state = self.state.read();
-        state.handle.is_none() && state.failed.is_none() && !self.dirty.load(Ordering::Acquire)
+        if let Some(error) = &state.failed {
+            return Err(error.clone());
+        }
+        // Without a descriptor there is nothing to sync: that was done when it was closed. To open the file for it could fail.
+        let Some(handle) = &state.handle else { return Ok(()) };
+        self.used.store(true, Ordering::Release);
+        *first_failure = Some(self.broken_off());
+        self.dirty.store(false, Ordering::Release);
+        match handle.sync_data() {
+            Ok(()) => {
+                *first_failure = None;
+                Ok(())
+            }
+            Err(e) => {
+                self.dirty.store(true, Ordering::Release);
+                Err(first_failure.insert(Error::io(&self.path, "sync", e)).clone())
+            }
+        }
     }
 
     /// What stands for the outcome of a sync until it is known.
@@ -267,64 +265,13 @@ impl PooledFile {
         if let Some(handle) = state.handle.take()
             && self.dirty.swap(false, Ordering::AcqRel)
         {
-            state.failed = Some(self.broken_off());
-            state.failed = handle.sync_data().err().map(|error| Error::io(&self.path, "sync", error));
+            // Whoever needs the descriptor is at work on another file: a panic is a failure of this one.
+            let sync = || handle.sync_data().map_err(|error| Error::io(&self.path, "sync", error));
+            state.failed = caught(sync).err();
         }
         true
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::io::OsFileSystem;
-
-    #[test]
-    fn a_write_that_a_sync_overtook_leaves_the_file_dirty() {
-        let dir = tempfile::tempdir().unwrap();
-        let pool = FilePool::new(Arc::new(OsFileSystem), 1);
-        let file = pool.open(&dir.path().join("a"), OpenMode::CreateNew).unwrap();
-        file.sync().unwrap();
-        assert!(!file.dirty.load(Ordering::SeqCst));
-        file.with(Effect::Writes, |handle| {
-            file.sync()?;
-            handle.write_at(b"late", 0).map(drop).map_err(|e| Error::io(file.path(), "write", e))
-        })
-        .unwrap();
-        assert!(file.dirty.load(Ordering::SeqCst));
-        // Another file takes the only descriptor, after a sync; the first takes it back and reads what it wrote.
-        let other = pool.open(&dir.path().join("b"), OpenMode::CreateNew).unwrap();
-        assert!(file.state.read().handle.is_none() && !file.dirty.load(Ordering::SeqCst));
-        let read = file.with(Effect::Reads, |handle| Ok(handle.len().unwrap()));
-        assert_eq!(read.unwrap(), 4);
-        assert!(other.state.read().handle.is_none());
-    }
-
-    #[test]
-    fn a_file_of_hints_gives_its_descriptor_back_without_a_sync() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("hints");
-        drop(OsFileSystem.open(&path, OpenMode::CreateNew).unwrap());
-        let pool = FilePool::new(Arc::new(OsFileSystem), 2);
-        assert!(!pool.is_crowded());
-        let hints = pool.open_for_hints(&path).unwrap();
-        assert!(pool.is_crowded());
-        let write = |handle: &dyn FileHandle| Ok(handle.write_at(b"new", 0).unwrap());
-        assert_eq!(hints.with(Effect::Writes, write).unwrap(), 3);
-        assert!(!hints.dirty.load(Ordering::SeqCst), "it would be synced before its descriptor is closed");
-    }
-
-    #[test]
-    fn files_in_use_are_spared_for_so_long_only() {
-        let dir = tempfile::tempdir().unwrap();
-        let pool = FilePool::new(Arc::new(OsFileSystem), 3 * MOST_SPARED);
-        let open =
-            |number: usize| pool.open(&dir.path().join(number.to_string()), OpenMode::CreateNew).unwrap();
-        let files: Vec<_> = (0..3 * MOST_SPARED).map(open).collect();
-        let _one_more = open(3 * MOST_SPARED);
-        let closed = |file: &&Arc<PooledFile>| file.state.read().handle.is_none();
-        assert_eq!(files.iter().filter(closed).count(), 1);
-        // Those that were looked at stand at the end now, and are not known to be used any more.
-        assert_eq!(files.iter().position(|file| closed(&file)), Some(MOST_SPARED));
-    }
-}
+mod tests;

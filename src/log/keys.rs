@@ -22,6 +22,8 @@ pub(in crate::log) struct KeyUpkeep {
     chore: OnceLock<Arc<KeyChore>>,
     /// Sealed, and its file is not written.
     sealed: Mutex<Option<(Arc<Segment>, KeyStamp)>>,
+    /// The same of one that has to be gone through for it, which takes as long as it is large.
+    owed: Mutex<Option<(Arc<Segment>, KeyStamp)>>,
     /// Made again in memory, because its file cannot be written.
     made_again: Mutex<Option<Arc<Segment>>>,
 }
@@ -77,7 +79,11 @@ impl Log {
     fn write_key_index(&self) {
         let waiting = self.keys.sealed.lock().clone();
         let Some((segment, stamp)) = waiting else { return };
-        if self.check_going_on().is_ok()
+        if !segment.knows_keys(&stamp) {
+            // Lingers and syncs wait for this thread: a round does it.
+            segment.forget_keys(Some(stamp));
+            *self.keys.owed.lock() = Some((Arc::clone(&segment), stamp));
+        } else if self.check_going_on().is_ok()
             && segment.write_keys(stamp, self.options.max_expanded_bytes).is_err()
         {
             segment.forget_keys(Some(stamp));
@@ -86,6 +92,14 @@ impl Log {
         if sealed.as_ref().is_some_and(|(other, _)| Arc::ptr_eq(other, &segment)) {
             *sealed = None;
         }
+    }
+
+    /// Writes the file that takes long, of a segment that was begun in an earlier life.
+    pub(crate) fn write_keys_owed(&self) {
+        let owed = self.keys.owed.lock().take();
+        let Some((segment, stamp)) = owed.filter(|_| self.check_going_on().is_ok()) else { return };
+        // The index is a hint: it is made again when somebody asks.
+        drop(segment.write_keys(stamp, self.options.max_expanded_bytes));
     }
 
     /// Writes the file of a segment that nobody appends to any more, where that is worth it.

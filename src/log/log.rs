@@ -80,7 +80,7 @@ pub(crate) struct Log {
     pub(super) reclaimed_bytes: AtomicU64,
     /// Offsets that readers passed over because of damage since it was opened, those of each reader.
     pub(super) skipped_offsets: AtomicU64,
-    /// How often something was taken out of the log since it was opened.
+    /// Raised before and after something is taken out of the log.
     pub(super) rewrites: AtomicU64,
     pub(crate) upkeeps: Arc<Upkeeps>,
     pub(super) keys: KeyUpkeep,
@@ -172,8 +172,8 @@ impl Log {
         self.watchers.raise();
     }
 
-    /// How often something was taken out of the log. A walk during which this stays the same has met every record that was
-    /// there when it began.
+    /// Another number whenever something was taken out of the log. A walk during which this stays the same has met every record that
+    /// was there when it began.
     pub(crate) fn rewrites(&self) -> u64 {
         self.rewrites.load(Ordering::Acquire)
     }

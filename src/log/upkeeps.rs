@@ -1,6 +1,6 @@
 //! What maintenance has done for a log, for those who remember that it failed.
 
-use crate::locks::{AtomicU64, Ordering};
+use crate::locks::{AtomicBool, AtomicU64, Ordering};
 
 /// A part of maintenance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(crate) struct Upkeeps {
     left: AtomicU64,
     /// So many of these times are over.
     freed: AtomicU64,
+    /// A rewrite has left a file that is part of nothing.
+    has_unfinished: AtomicBool,
 }
 
 impl Upkeeps {
@@ -40,6 +42,22 @@ impl Upkeeps {
     /// Something was left.
     pub(super) fn note_left(&self) {
         self.left.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A file that is part of nothing could not be removed.
+    pub(super) fn note_unfinished(&self) {
+        self.has_unfinished.store(true, Ordering::Release);
+        self.note_left();
+    }
+
+    /// There is none any more.
+    pub(super) fn note_finished(&self) {
+        self.has_unfinished.store(false, Ordering::Release);
+    }
+
+    /// Whether there is one.
+    pub(super) fn has_unfinished(&self) -> bool {
+        self.has_unfinished.load(Ordering::Acquire)
     }
 
     /// What is left from here on is another time than those that a look now can end.

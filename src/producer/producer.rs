@@ -101,7 +101,7 @@ impl Producer {
     /// [`RecordTooLarge`](Error::RecordTooLarge), [`KeyRequired`](Error::KeyRequired),
     /// [`InvalidTimestamp`](Error::InvalidTimestamp): the record can never be accepted as it is.
     /// [`Io`](Error::Io): nothing was appended, the same call may succeed once the cause is gone (a full disk).
-    /// [`Lost`](Error::Lost): this record was not appended, and earlier ones, accepted at `Memory`, are gone.
+    /// [`Lost`](Error::Lost): this record was not appended, and earlier ones, accepted at `Memory`, are gone; or it is itself what is lost.
     /// [`Poisoned`](Error::Poisoned), and `Io` from a sync at `Disk`: whether the record is there shows after reopening.
     pub fn send(&self, record: Record<'_>) -> Result<RecordMetadata> {
         let name = topic_of(&record)?;
@@ -158,8 +158,8 @@ impl Producer {
     /// meanwhile are passed over.
     ///
     /// # Errors
-    /// [`Lost`](Error::Lost), [`Io`](Error::Io), [`Poisoned`](Error::Poisoned): the first failure; every other partition is
-    /// flushed all the same.
+    /// [`Lost`](Error::Lost): records accepted at `Memory` before this are gone, and no flush has told of them, though a send may have.
+    /// [`Io`](Error::Io), [`Poisoned`](Error::Poisoned). The first failure; every other partition is flushed all the same.
     pub fn flush(&self) -> Result<()> {
         self.shared.topics.flush()
     }

@@ -187,6 +187,11 @@ impl Segment {
         self.keys().write(stamp, (self.log().directory(), self.log().mode(), &walk))
     }
 
+    /// Whether [`write_keys`](Self::write_keys) has to go through no batch.
+    pub(crate) fn knows_keys(&self, stamp: &KeyStamp) -> bool {
+        self.keys().is_known(stamp)
+    }
+
     /// Lets go of the terms in memory. The file of that stamp, if there is one, tells the same.
     pub(crate) fn forget_keys(&self, stamp: Option<KeyStamp>) {
         self.keys().forget(stamp);

@@ -68,7 +68,7 @@ impl NewSegment {
     }
 
     /// Writes and syncs what is left, and gives the segment the range of offsets up to `next_offset`, whether its last
-    /// batch reaches it or not. `None` when there is no batch; then no file is left either.
+    /// batch reaches it or not. `None` when there is no batch; then no file is left either. After an error it is the caller's to remove.
     pub(crate) fn finish(mut self, next_offset: Offset) -> Result<Option<FinishedSegment>> {
         if self.tally.bytes == 0 {
             self.discard()?;
@@ -87,7 +87,7 @@ impl NewSegment {
     }
 
     /// Removes the file.
-    pub(crate) fn discard(self) -> Result<()> {
+    pub(in crate::segment) fn discard(self) -> Result<()> {
         self.directory.remove_if_there(&cleaned_log_name(self.tally.base))
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::locks::Ordering;
 use crate::share::builder::QueueBuilder;
 use crate::share::burial::own_name;
 use crate::share::letter::{
@@ -57,7 +56,37 @@ pub struct DeadLetters {
     topic: String,
     group: String,
     /// Of the transactions that send letters back.
+    name: LentName,
+}
+
+/// A name for transactions, which nobody else has meanwhile. The last decision under each stays in the store: so there are no more
+/// of them than handles at a time.
+#[derive(Debug)]
+struct LentName {
+    queues: Arc<Queues>,
+    number: u64,
     name: String,
+    /// The store does not know how a transaction under it has ended: nobody else is to meet that in this life.
+    is_spent: bool,
+}
+
+impl LentName {
+    fn new(queues: &Arc<Queues>, letters: &str) -> Self {
+        let mut lent = queues.redriving.lock();
+        let number = (0..).find(|number| !lent.contains(number)).unwrap_or(u64::MAX);
+        lent.insert(number);
+        drop(lent);
+        let name = format!("annals.redrive.{letters}.{number}");
+        Self { queues: Arc::clone(queues), number, name, is_spent: false }
+    }
+}
+
+impl Drop for LentName {
+    fn drop(&mut self) {
+        if !self.is_spent {
+            self.queues.redriving.lock().remove(&self.number);
+        }
+    }
 }
 
 /// A message that was given up, and why.
@@ -149,8 +178,7 @@ impl DeadLetters {
     }
 
     fn new(queues: Arc<Queues>, letters: &str, (topic, group): (&str, &str)) -> Self {
-        let number = queues.openings.fetch_add(1, Ordering::Relaxed);
-        let name = format!("annals.redrive.{letters}.{number}");
+        let name = LentName::new(&queues, letters);
         Self { queues, worker: None, topic: topic.to_owned(), group: group.to_owned(), name }
     }
 
@@ -205,7 +233,7 @@ impl DeadLetters {
         let target = target.partition(partition % target.partition_count().max(1))?;
         let producer = self.queues.producer.clone();
         let durability = self.worker.as_ref().map(Worker::durability).unwrap_or_default();
-        let builder = TransactionBuilder::new(self.queues.transactions()?, producer, &self.name);
+        let builder = TransactionBuilder::new(self.queues.transactions()?, producer, &self.name.name);
         let mut tx = builder.durability(durability).begin()?;
         let back =
             Record::from(&record).topic(&topic).partition(target.number()).timestamp(self.queues.clock.now());
@@ -216,7 +244,9 @@ impl DeadLetters {
         let [back] = for_one;
         tx.send(back)?;
         tx.ack(message);
-        tx.commit().map(drop)
+        let committed = tx.commit().map(drop);
+        self.name.is_spent |= matches!(committed, Err(Error::Undecided { .. }));
+        committed
     }
 
     /// The message of a letter that is not whole, where it was.

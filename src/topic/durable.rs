@@ -111,7 +111,7 @@ impl Partition {
     /// Many tasks share one sync.
     ///
     /// # Errors
-    /// When it is ready: [`OffsetOutOfRange`](Error::OffsetOutOfRange) for an offset that was not given out, [`Lost`](Error::Lost) when a
+    /// When it is ready: [`OffsetOutOfRange`](Error::OffsetOutOfRange) for an offset that was not given out, [`Lost`](Error::Lost) when its
     /// write has failed meanwhile so that the offset may be another record's, [`Io`](Error::Io),
     /// [`Poisoned`](Error::Poisoned), [`UnknownTopic`](Error::UnknownTopic), [`StoreClosed`](Error::StoreClosed).
     pub fn durable_through(&self, offset: Offset) -> Durable {

@@ -367,7 +367,8 @@ impl Partition {
     /// partitions.
     ///
     /// # Errors
-    /// [`Lost`](Error::Lost), [`Io`](Error::Io), [`Poisoned`](Error::Poisoned).
+    /// [`Lost`](Error::Lost) of records of which no flush has told, though a send may have; [`Io`](Error::Io),
+    /// [`Poisoned`](Error::Poisoned).
     pub fn flush(&self) -> Result<()> {
         let ended = self.log.write_decided();
         self.log.flush().and(ended).map_err(|error| error.in_partition(self.topic_partition()))

@@ -56,7 +56,7 @@ impl Registered {
 pub struct NamedAppend {
     /// Where the records are.
     pub batch: BatchMetadata,
-    /// They were there before: nothing was appended.
+    /// They were there before: nothing was appended. Of their timestamps the greatest is known then, and stands in `batch`.
     pub is_duplicate: bool,
 }
 

@@ -415,7 +415,7 @@ fn every_handle_of_a_closed_store_says_so() {
 }
 
 #[test]
-fn records_in_memory_are_lost_once_and_told_once() {
+fn records_in_memory_are_lost_once_and_told_by_a_send_and_by_the_flush() {
     let dir = tempfile::tempdir().unwrap();
     let files = FaultyFileSystem::watching_order();
     let store = on_faulty(dir.path(), &files).open().unwrap();
@@ -454,6 +454,13 @@ fn records_in_memory_are_lost_once_and_told_once() {
             first,
             "its offset is given out again"
         );
+        if !told_by_flush {
+            // Whoever sent them may be another.
+            let error = memory.flush().unwrap_err();
+            assert!(
+                matches!(error, Error::Lost { first: lost, last, .. } if (lost, last) == (first, first + 2))
+            );
+        }
         memory.flush().unwrap();
     }
     assert!(records(&partition).iter().all(|(_, value)| value == b"kept"));

@@ -1,6 +1,8 @@
 //! Compaction: of the records of one key, the last one stays.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::slice;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -42,7 +44,7 @@ struct Snapshot {
 /// What became of a run.
 enum Cleaned {
     Done,
-    /// It left the log meanwhile, or the settings changed.
+    /// Some of it left the log meanwhile, or the settings changed.
     Overtaken,
     /// What stays does not fit one segment.
     TooLarge,
@@ -111,7 +113,10 @@ impl Log {
             let Some(snapshot) = self.snapshot(&config, settings)? else { break };
             report.rounds += 1;
             let covered = self.run_round(&snapshot, &config, &mut report)?;
-            if covered >= snapshot.dirt.until {
+            // Other settings may do what these could not.
+            let is_stuck =
+                covered <= snapshot.cleaned_until && Arc::ptr_eq(&snapshot.settings, &self.config());
+            if covered >= snapshot.dirt.until || is_stuck {
                 break;
             }
         }
@@ -199,13 +204,8 @@ impl Log {
         config: &CompactionConfig,
         report: &mut CompactionReport,
     ) -> Result<Offset> {
-        let Round { map, covered } = match self.learn(at, config) {
-            Ok(round) => round,
-            // Retention has removed a file before it was opened.
-            Err(_) if self.has_left(&at.sources) => return Ok(at.cleaned_until),
-            Err(error) => return Err(error),
-        };
-        let markers = Markers::default();
+        let Round { map, covered } = self.learn(at, config)?;
+        let (markers, is_behind_uncleaned) = (Markers::default(), Cell::new(false));
         let sieve = LastOfKey {
             map: &map,
             covered,
@@ -213,6 +213,7 @@ impl Log {
             aborted: &at.aborted,
             producers: &at.producers,
             markers: &markers,
+            is_behind_uncleaned: &is_behind_uncleaned,
             start: at.start,
             now: config.now,
             horizon: config.now.saturating_add(millis(config.delete_retention)),
@@ -224,7 +225,9 @@ impl Log {
             .map(|source| source.summary)
             .take_while(|segment| segment.base < covered)
             .collect();
-        let (mut horizons, mut overtaken) = (Vec::new(), false);
+        let mut horizons = Vec::new();
+        // Where the first one begins that stays as it was.
+        let mut uncleaned: Option<Offset> = None;
         let mut ranges = VecDeque::from(runs(&segments, &self.run_limits()));
         while let Some(range) = ranges.pop_front() {
             let run = at.sources.get(range.clone()).unwrap_or_default();
@@ -235,19 +238,27 @@ impl Log {
             }
             match self.clean_run(&mut rewriter, run, at, (report, &mut horizons))? {
                 Cleaned::Done => {}
-                Cleaned::Overtaken => {
-                    overtaken = true;
-                    markers.skip();
+                // The oldest ones leave, and nothing of them is left. Each of them comes in the way once.
+                Cleaned::Overtaken if self.has_left(run) => {
+                    let rest = range.start + self.gone_of(run)..range.end;
+                    if !rest.is_empty() {
+                        ranges.push_front(rest);
+                    }
                 }
                 // Each of them fits where it was, or stays as it is.
                 Cleaned::TooLarge if run.len() > 1 => {
                     range.rev().for_each(|at| ranges.push_front(at..at + 1));
                 }
-                Cleaned::TooLarge => {}
+                Cleaned::Overtaken | Cleaned::TooLarge => {
+                    uncleaned = uncleaned.or(run.first().map(|source| source.summary.base));
+                    // What it holds may be what a later tombstone, or a later marker, is about.
+                    is_behind_uncleaned.set(true);
+                    markers.skip();
+                }
             }
         }
-        // What is left of a run that was overtaken was not cleaned: the round is run again.
-        let covered = if overtaken { at.cleaned_until } else { covered };
+        // What was not cleaned needs, when it is, every key that has come since.
+        let covered = uncleaned.map_or(covered, |base| covered.min(base).max(at.cleaned_until));
         self.note_cleaned(covered, &horizons)?;
         Ok(covered)
     }
@@ -297,30 +308,45 @@ impl Log {
             Round { map: OffsetMap::new(config.memory_bytes, records), covered: at.cleaned_until };
         let mut expander = Expander::default();
         for source in dirty {
-            let mut cursor = source.segment.walk()?;
-            let mut headers = crc32fast::Hasher::new();
-            while let Some(batch) = cursor.next_batch()? {
-                self.check_going_on()?;
-                headers.update(batch.bytes().get(..BatchHeader::LEN).unwrap_or_default());
-                let header = batch.header();
-                let is_aborted = header.attributes.is_transactional()
-                    && at.aborted.holds(header.producer_id, header.base_offset);
-                if header.next_offset() <= at.cleaned_until || header.attributes.is_control() || is_aborted {
-                    continue;
-                }
-                let limit = self.options.max_expanded_bytes;
-                let noted =
-                    expander.records(&batch, limit).and_then(|records| round.note(batch.header(), records));
-                let damaged = |malformed| {
-                    source.segment.log().damaged(batch.position(), batch.header().base_offset, malformed)
-                };
-                if noted.map_err(damaged)? == Err(Full) {
-                    return Ok(round);
-                }
+            match self.learn_from(source, at, (&mut expander, &mut round)) {
+                Ok(Err(Full)) => break,
+                // It has left the log, and all before it: its keys are of no account.
+                Err(_) if self.has_left(slice::from_ref(source)) => {}
+                learned => drop(learned?),
             }
-            source.check_headers(headers)?;
             round.covered = round.covered.max(source.summary.next_offset);
         }
         Ok(round)
+    }
+
+    /// Learns the keys of one segment, as far as there is room for them.
+    fn learn_from(
+        &self,
+        source: &Source,
+        at: &Snapshot,
+        (expander, round): (&mut Expander, &mut Round),
+    ) -> Result<Result<(), Full>> {
+        let mut cursor = source.segment.walk()?;
+        let mut headers = crc32fast::Hasher::new();
+        while let Some(batch) = cursor.next_batch()? {
+            self.check_going_on()?;
+            headers.update(batch.bytes().get(..BatchHeader::LEN).unwrap_or_default());
+            let header = batch.header();
+            let is_aborted = header.attributes.is_transactional()
+                && at.aborted.holds(header.producer_id, header.base_offset);
+            if header.next_offset() <= at.cleaned_until || header.attributes.is_control() || is_aborted {
+                continue;
+            }
+            let limit = self.options.max_expanded_bytes;
+            let noted =
+                expander.records(&batch, limit).and_then(|records| round.note(batch.header(), records));
+            let damaged = |malformed| {
+                source.segment.log().damaged(batch.position(), batch.header().base_offset, malformed)
+            };
+            if noted.map_err(damaged)? == Err(Full) {
+                return Ok(Err(Full));
+            }
+        }
+        source.check_headers(headers).map(Ok)
     }
 }

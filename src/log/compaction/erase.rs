@@ -12,7 +12,6 @@ use crate::log::config::LogConfig;
 use crate::log::log::Log;
 use crate::log::read::{BelowStart, FetchLimits, Isolation, OnDamage, Reader, Visibility};
 use crate::log::table::edit::Edit;
-use crate::log::table::names;
 use crate::segment::{key_stamp, remove_other_keys};
 use crate::types::{Offset, TopicPartition};
 
@@ -80,7 +79,12 @@ impl Log {
         let report = self.sift_part(&OtherKeys(key_matches), &part)?;
         // What an earlier failure left may hold such a record too.
         self.remove_obsolete()?;
-        names::remove_unfinished(&self.directory)?;
+        while self.has_obsolete() {
+            // A copy has begun meanwhile, and holds them.
+            self.check_not_held()?;
+            self.remove_obsolete()?;
+        }
+        self.remove_unfinished()?;
         // It knows where such a record was.
         for source in self.sources()? {
             remove_other_keys(&self.directory, &key_stamp(&source.summary))?;

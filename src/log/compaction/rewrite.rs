@@ -140,13 +140,13 @@ impl<'a> Rewriter<'a> {
         let Progress { new, removed_records, removed_ends, delete_horizon, is_too_large } = progress;
         let Some(new) = new else { return filled.map(|()| Rewrite::Unchanged { delete_horizon }) };
         if let Err(error) = filled {
-            // What cannot be removed now is removed by the next rewrite, or after the next open.
-            drop(new.discard());
+            self.log.throw_away(&[first.summary.base]);
             return if is_too_large { Ok(Rewrite::TooLarge) } else { Err(error) };
         }
         // Without its end there is nothing left of a transaction.
         aborted.retain(|one| !removed_ends.contains(&(one.producer_id, one.last)));
-        let new = new.finish(last.summary.next_offset)?;
+        let new = new.finish(last.summary.next_offset);
+        let new = new.inspect_err(|_| self.log.throw_away(&[first.summary.base]))?;
         let mut new = new.map(|new| new.with_aborted(aborted));
         if let Some(new) = &mut new {
             let sources = || run.iter().map(|source| source.summary);
@@ -240,7 +240,7 @@ fn copy_before(log: &Log, source: &Source, position: u64) -> Result<NewSegment> 
     match copy() {
         Ok(()) => Ok(new),
         Err(error) => {
-            drop(new.discard());
+            log.throw_away(&[source.summary.base]);
             Err(error)
         }
     }
@@ -248,6 +248,10 @@ fn copy_before(log: &Log, source: &Source, position: u64) -> Result<NewSegment> 
 
 /// Begins a new segment of about so many bytes, if there is room for them.
 fn begin(log: &Log, base: Offset, bytes: u64) -> Result<NewSegment> {
+    if log.upkeeps.has_unfinished() {
+        // It may be what takes the room. Where it still cannot be removed it stays owed.
+        drop(log.remove_unfinished());
+    }
     log.directory.check_space(bytes)?;
     NewSegment::begin(&log.directory, base, log.config().segment.index_interval_bytes)
 }

@@ -1,5 +1,6 @@
 //! Which records stay.
 
+use std::cell::Cell;
 use std::ops::RangeInclusive;
 
 use crate::format::{BatchHeader, RawRecord, RecordFate, RewriteRules};
@@ -42,6 +43,8 @@ pub(super) struct LastOfKey<'a> {
     /// The last batch of each producer stays, emptied perhaps: by it a batch that comes again is known.
     pub(super) producers: &'a ProducerTable,
     pub(super) markers: &'a Markers,
+    /// Something before stays as it was. No tombstone goes: what it says of an older record would be forgotten, and that one be there.
+    pub(super) is_behind_uncleaned: &'a Cell<bool>,
     /// First offset that may be read.
     pub(super) start: Offset,
     pub(super) now: Timestamp,
@@ -80,7 +83,9 @@ impl Sieve for LastOfKey<'_> {
         let has_horizon = header.attributes.has_delete_horizon();
         match record.value {
             Some(_) => RecordFate::Stays,
-            None if has_horizon && header.base_timestamp <= self.now => RecordFate::Goes,
+            None if has_horizon && header.base_timestamp <= self.now && !self.is_behind_uncleaned.get() => {
+                RecordFate::Goes
+            }
             None => RecordFate::StaysForNow,
         }
     }
@@ -211,6 +216,15 @@ mod tests {
     }
 
     fn fate(horizon: Timestamp, offset: Offset, key: Option<&[u8]>, value: Option<&[u8]>) -> RecordFate {
+        fate_behind(false, horizon, (offset, key, value))
+    }
+
+    /// The same, where something before stays as it was or not.
+    fn fate_behind(
+        is_behind_uncleaned: bool,
+        horizon: Timestamp,
+        (offset, key, value): (Offset, Option<&[u8]>, Option<&[u8]>),
+    ) -> RecordFate {
         let mut map = OffsetMap::new(1 << 10, 10);
         map.put(b"a", 15).unwrap();
         let sieve = LastOfKey {
@@ -220,6 +234,7 @@ mod tests {
             aborted: &AbortedRange::default(),
             producers: &ProducerTable::default(),
             markers: &Markers::default(),
+            is_behind_uncleaned: &Cell::new(is_behind_uncleaned),
             start: 0,
             now: 1000,
             horizon: 2000,
@@ -244,6 +259,12 @@ mod tests {
         assert_eq!(fate(-1, 15, key, None), RecordFate::StaysForNow);
         assert_eq!(fate(1001, 15, key, None), RecordFate::StaysForNow);
         assert_eq!(fate(1000, 15, key, None), RecordFate::Goes);
+        assert_eq!(
+            fate_behind(true, 1000, (15, key, None)),
+            RecordFate::StaysForNow,
+            "older ones may be there"
+        );
+        assert_eq!(fate_behind(true, 1000, (14, key, None)), RecordFate::Goes, "a newer one is there");
     }
 
     #[test]
@@ -268,6 +289,7 @@ mod tests {
             aborted: &aborted,
             producers: &producers,
             markers: &markers,
+            is_behind_uncleaned: &Cell::new(false),
             start: 0,
             now: 1000,
             horizon: 2000,
@@ -311,6 +333,7 @@ mod tests {
             aborted,
             producers,
             markers: &Markers::default(),
+            is_behind_uncleaned: &Cell::new(false),
             start: 20,
             now: 0,
             horizon: 0,

@@ -59,14 +59,13 @@ impl Log {
         };
         let (Ok(Swap::Done), Some(names)) = (&swapped, names) else {
             if let Some(new) = new.as_ref().filter(|_| self.poison.get().is_none()) {
-                // What cannot be removed now is removed by the next rewrite, or after the next open.
-                drop(names::remove_cleaned(&self.directory, &[new.summary.base]));
+                self.throw_away(&[new.summary.base]);
             }
             return swapped;
         };
         let named = self.name_file((&mut writer, &names), new.as_ref(), segment.as_ref());
         drop(writer);
-        // While the new name is not synced the old files stay: the next rewrite removes them, or the next open.
+        // While the new name is not synced the old files stay: after the next open they go.
         named?;
         if let (Some(new), Some(segment)) = (&new, &segment) {
             self.make_keys(segment, &new.summary);
@@ -78,8 +77,14 @@ impl Log {
 
     /// True when one of the segments is no longer part of the log.
     pub(super) fn has_left(&self, run: &[Source]) -> bool {
+        self.gone_of(run) > 0
+    }
+
+    /// How many of the segments are no longer part of the log: the first ones. Nobody else puts others in their place.
+    pub(super) fn gone_of(&self, run: &[Source]) -> usize {
         let list = self.segment_list();
-        run.iter().any(|source| !list.iter().any(|segment| Arc::ptr_eq(segment, &source.segment)))
+        let is_gone = |source: &&Source| !list.iter().any(|segment| Arc::ptr_eq(segment, &source.segment));
+        run.iter().take_while(is_gone).count()
     }
 
     /// The commit: before it the old segments are the log, after it the new one is.
@@ -115,7 +120,12 @@ impl Log {
             drop(new.write_indexes(&self.directory));
         }
         let edit = Edit::of(&open.state).all_named();
-        self.edit(&mut open.state, edit)
+        match self.edit(&mut open.state, edit) {
+            // The table says that the name may be missing, which harms nobody until the next rewrite: that says so first. A full disk is
+            // freed by what goes now.
+            Err(_) if self.poison.get().is_none() => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// Notes, durably, how far the log was cleaned, and when tombstones of segments that did not change may go.

@@ -8,7 +8,7 @@ use crate::log::write::writer::Phase;
 use crate::types::Offset;
 
 impl Log {
-    /// Removes the files of segments that have left the log, and rewrites the first one without the batches that lie wholly below the
+    /// Removes the files of segments that have left the log, and those of rewrites that failed, and rewrites the first one without the batches that lie wholly below the
     /// start. Waits for a rewrite that is under way.
     ///
     /// # Errors
@@ -20,7 +20,8 @@ impl Log {
         // Under the lock: who fails later than this says so later.
         let (start, times) = (self.start(), self.upkeeps.times_left());
         let trimmed = self.trim(start);
-        let freed = trimmed.and(self.remove_obsolete()).and(self.check_not_held());
+        let freed = trimmed.and(self.remove_obsolete()).and_then(|()| self.remove_left_by_rewrites());
+        let freed = freed.and(self.check_not_held());
         if freed.is_err() {
             self.upkeeps.note_left();
         } else if self.start() == start {
@@ -36,13 +37,22 @@ impl Log {
             return Ok(());
         }
         let times = self.upkeeps.times_left();
-        if self.has_obsolete() || self.starts_with_deleted()? {
+        if self.has_obsolete() || self.upkeeps.has_unfinished() || self.starts_with_deleted()? {
             self.begin_where_obsolete()?;
             return self.free_deleted();
         }
         self.upkeeps.note_freed(times);
         self.upkeeps.note_success(Upkeep::Freeing);
         Ok(())
+    }
+
+    /// What rewrites could not remove that did not come to their end.
+    fn remove_left_by_rewrites(&self) -> Result<()> {
+        if !self.upkeeps.has_unfinished() {
+            return Ok(());
+        }
+        self.check_going_on()?;
+        self.remove_unfinished()
     }
 
     fn trim(&self, start: Offset) -> Result<()> {

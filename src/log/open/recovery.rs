@@ -14,6 +14,7 @@ use crate::log::open::known_producers::{KnownProducers, producers_behind};
 use crate::log::open::report::{RecoveryReport, TornTail};
 use crate::log::producers::table::ProducerTable;
 use crate::log::segment_list::SegmentList;
+use crate::log::table::names::is_half_written;
 use crate::log::table::state_file::{STATE_FILE, StateFile};
 use crate::log::write::append_times::AppendTimes;
 use crate::segment::{LogFile, ReadMode, Scan, Segment, Tail, scan};
@@ -55,6 +56,8 @@ pub(in crate::log) struct Leftovers {
     pub(in crate::log) cleaned: Vec<Offset>,
     /// Rewritten and part of the log: to be given their names.
     pub(in crate::log) pending: Vec<Offset>,
+    /// Names of files that were being written: to be removed.
+    pub(in crate::log) half_written: Vec<String>,
 }
 
 impl Examined {
@@ -94,7 +97,8 @@ pub(in crate::log) fn examine(
     let names = Names::list(directory)?;
     let state = file.state();
     let (cleaned, pending) = names.cleaned.iter().partition(|base| !state.pending.contains(base));
-    let mut leftovers = Leftovers { segments: Vec::new(), cleaned, pending };
+    let half_written = names.half_written;
+    let mut leftovers = Leftovers { segments: Vec::new(), cleaned, pending, half_written };
     let known: BTreeSet<_> = state.sealed.iter().chain(&state.closed).map(|segment| segment.base).collect();
     if let Some(absent) =
         known.iter().find(|base| !names.logs.contains(base) && !leftovers.pending.contains(base))
@@ -151,6 +155,8 @@ struct Names {
     logs: BTreeSet<Offset>,
     /// Under the name of one that was rewritten.
     cleaned: BTreeSet<Offset>,
+    /// Other files that have no name of their own yet.
+    half_written: Vec<String>,
 }
 
 impl Names {
@@ -159,7 +165,8 @@ impl Names {
         let parsed = names.iter().filter_map(|entry| parse_segment_file_name(&entry.name));
         let logs = parsed.filter(|name| name.file == SegmentFile::Log).map(|name| name.base).collect();
         let cleaned = names.iter().filter_map(|entry| parse_cleaned_log_name(&entry.name)).collect();
-        Ok(Self { logs, cleaned })
+        let names = names.into_iter().map(|entry| entry.name);
+        Ok(Self { logs, cleaned, half_written: names.filter(|name| is_half_written(name)).collect() })
     }
 }
 

@@ -148,7 +148,11 @@ impl Log {
         if names::remove_segments(&self.directory, &obsolete).is_ok() {
             state.forget_obsolete(&obsolete);
         }
-        drop(names::remove_cleaned(&self.directory, &found.leftovers.cleaned));
+        self.throw_away(&found.leftovers.cleaned);
+        let half_written = found.leftovers.half_written.iter();
+        if half_written.filter(|name| self.directory.remove_if_there(name).is_err()).count() > 0 {
+            self.upkeeps.note_unfinished();
+        }
         Ok(Begun { active, appended })
     }
 

@@ -147,13 +147,18 @@ impl Log {
     pub(in crate::log) fn publish(&self, list: SegmentList) {
         self.offsets.move_start(list.start());
         let list = Arc::new(list);
-        if self.segment_list().missing_in(&list).next().is_some()
-            || self.segment_list().start() < list.start()
-        {
-            // Before readers can meet what is there instead.
+        let known = self.segment_list();
+        let takes_out = known.missing_in(&list).next().is_some() || known.start() < list.start();
+        drop(known);
+        // Before readers can meet what is there instead, and after it: whoever takes the count in between has the list of before, and is
+        // to know that there is another one.
+        if takes_out {
             self.rewrites.fetch_add(1, Ordering::AcqRel);
         }
         let before = std::mem::replace(&mut *self.segments.write(), Arc::clone(&list));
+        if takes_out {
+            self.rewrites.fetch_add(1, Ordering::AcqRel);
+        }
         before.missing_in(&list).for_each(|segment| segment.leave());
         self.watchers.raise();
     }

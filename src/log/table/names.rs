@@ -4,9 +4,9 @@
 use crate::error::Result;
 use crate::format::{
     SegmentFile, cleaned_log_name, parse_cleaned_log_name, parse_segment_file_name, parse_snapshot_file_name,
-    segment_file_name,
+    segment_file_name, snapshot_file_name,
 };
-use crate::io::{Directory, Names};
+use crate::io::{Directory, NEW, Names};
 use crate::log::log::Log;
 use crate::segment::LogFile;
 use crate::types::Offset;
@@ -15,6 +15,24 @@ impl Log {
     /// Makes the names of the directory durable. The want of a descriptor to begin with changes nothing, a failure of the sync does.
     pub(in crate::log) fn sync_names(&self) -> Result<()> {
         self.directory.names()?.sync().map_err(|error| self.poison_with(error))
+    }
+
+    /// Removes every file that is part of nothing. Called by who keeps others from rewriting.
+    pub(in crate::log) fn remove_unfinished(&self) -> Result<()> {
+        // Whoever has it may be writing what is known of producers.
+        let _writer = self.writer.lock();
+        // After a failure of which nobody knows what it left, a segment of the log may have its temporary name.
+        self.check_poison()?;
+        remove_unfinished(&self.directory)?;
+        self.upkeeps.note_finished();
+        Ok(())
+    }
+
+    /// Removes what was written of a segment that does not become part of the log. What cannot be removed now is owed.
+    pub(in crate::log) fn throw_away(&self, bases: &[Offset]) {
+        if remove_cleaned(&self.directory, bases).is_err() {
+            self.upkeeps.note_unfinished();
+        }
     }
 }
 
@@ -35,9 +53,14 @@ pub(in crate::log) fn finish_swaps<'a>(
     if is_any { names.sync() } else { Ok(()) }
 }
 
-/// Removes all files of segments that are no longer part of the log.
+/// Removes all files of segments that are no longer part of the log, and what was being written of them when something failed.
 pub(in crate::log) fn remove_segments(directory: &Directory, bases: &[Offset]) -> Result<()> {
-    let names = bases.iter().flat_map(|base| SegmentFile::ALL.map(|file| segment_file_name(*base, file)));
+    let whole = |base: Offset| SegmentFile::ALL.map(|file| segment_file_name(base, file));
+    let half = |base: Offset| {
+        let [log, keys] = [SegmentFile::Log, SegmentFile::KeyIndex].map(|file| segment_file_name(base, file));
+        [log, keys, snapshot_file_name(base)].map(|name| name + NEW)
+    };
+    let names = bases.iter().flat_map(|base| whole(*base).into_iter().chain(half(*base)));
     names.into_iter().try_for_each(|name| directory.remove_if_there(&name))
 }
 
@@ -58,16 +81,19 @@ pub(in crate::log) fn remove_derived(directory: &Directory, base: Offset) -> Res
 
 /// Removes every file that was being written when something failed, and is part of nothing. Whoever calls it makes sure that
 /// none is being written.
-pub(in crate::log) fn remove_unfinished(directory: &Directory) -> Result<()> {
+fn remove_unfinished(directory: &Directory) -> Result<()> {
     for entry in directory.list()? {
-        let is_ours =
-            |name| parse_segment_file_name(name).is_some() || parse_snapshot_file_name(name).is_some();
-        let is_copy = entry.name.strip_suffix(".new").is_some_and(is_ours);
-        if is_copy || parse_cleaned_log_name(&entry.name).is_some() {
+        if is_half_written(&entry.name) || parse_cleaned_log_name(&entry.name).is_some() {
             directory.remove_if_there(&entry.name)?;
         }
     }
     Ok(())
+}
+
+/// Whether it is the temporary name of a file of a segment, or of a snapshot, that gets its own when all of it is there.
+pub(in crate::log) fn is_half_written(name: &str) -> bool {
+    let is_ours = |name| parse_segment_file_name(name).is_some() || parse_snapshot_file_name(name).is_some();
+    name.strip_suffix(NEW).is_some_and(is_ours)
 }
 
 /// Removes rewritten segments that did not become part of the log.

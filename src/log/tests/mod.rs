@@ -13,9 +13,12 @@ mod ending;
 mod faulty;
 mod gate;
 mod get;
+mod left;
 mod limits;
+mod losses;
 mod model;
 mod needed;
+mod overtaken;
 pub(in crate::log) mod place;
 mod removal;
 #[cfg(annals_shuttle)]

@@ -235,3 +235,23 @@ fn a_partition_that_no_producer_wrote_to_has_the_files_that_it_always_had() {
     let state = place.directory().read_file("annals.state", 1 << 20).unwrap().unwrap();
     assert_eq!(state[8..12], [0, 0, 0, 1], "a version that earlier releases read");
 }
+
+#[test]
+fn what_a_producer_is_told_of_the_time_is_what_the_record_has() {
+    for (timestamp_type, expected) in
+        [(TimestampType::LogAppendTime, 1_000_000), (TimestampType::CreateTime, 999_999)]
+    {
+        let place = Place::new(ReadMode::Mapped);
+        let log = place.open();
+        log.set_config(LogConfig { timestamp_type, ..config(500) });
+        let records = [7, 999_999].map(|time| Record::new().value("v").timestamp(time));
+        let stamp = ProducerStamp { is_transactional: false, ..stamp(1, 0, 0) };
+        let part = Part { records: &records, stamp, ends_with: None };
+        let mut stage = log.stage().unwrap();
+        let place = stage.place(&part).unwrap();
+        stage.write().unwrap();
+        drop(stage);
+        let there = log.get(place.last_offset, |record| record.timestamp).unwrap();
+        assert_eq!((place.timestamp, there), (expected, Some(expected)), "{timestamp_type:?}");
+    }
+}

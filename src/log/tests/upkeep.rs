@@ -2,6 +2,7 @@
 
 use super::place::Place;
 use super::*;
+use crate::doubles::{Call, FaultyFileSystem};
 use crate::io::Deadline;
 use crate::upkeep::{Due, Reason};
 
@@ -187,4 +188,38 @@ fn a_timer_runs_at_its_time_and_not_when_it_was_taken_back() {
     assert!(agenda.oldest_lingering().is_none(), "it holds no records");
     agenda.due().into_iter().for_each(|due| due.run().unwrap());
     assert_eq!(timeouts.each_ref().map(|timeout| timeout.0.load(crate::locks::Ordering::SeqCst)), [1, 0, 0]);
+}
+
+#[test]
+fn lingers_and_syncs_do_not_wait_while_a_segment_of_an_earlier_life_is_gone_through_for_its_keys() {
+    let disk = FaultyFileSystem::new();
+    let place = Place::in_memory(ReadMode::Positional, Arc::clone(&disk) as _);
+    let with_keys = || {
+        let log = place.open();
+        log.set_config(LogConfig { key_index: true, ..config(500) });
+        log
+    };
+    let put = |log: &Arc<Log>| {
+        log.append(&[Record::new().key("k").value("value")], &how(Durability::Os)).unwrap();
+    };
+    let log = with_keys();
+    (0..3).for_each(|_| put(&log));
+    drop(log);
+    let log = with_keys();
+    while place.logs().len() == 1 {
+        put(&log);
+    }
+    disk.forget();
+    log.agenda.due().into_iter().for_each(|due| due.run().unwrap());
+    assert_eq!(disk.count(Call::Read, ".log"), 0);
+    let file = format!("{:020}.keyindex", 0);
+    assert!(!place.files().contains(&file));
+    log.write_keys_owed();
+    assert!(disk.count(Call::Read, ".log") > 0 && place.files().contains(&file));
+    // What is known is written at once.
+    while place.logs().len() == 2 {
+        put(&log);
+    }
+    log.agenda.due().into_iter().for_each(|due| due.run().unwrap());
+    assert!(place.files().contains(&format!("{:020}.keyindex", place.logs()[1])));
 }

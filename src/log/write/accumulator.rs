@@ -1,10 +1,12 @@
 //! Batches in memory: the open one, and full ones that nobody has written yet. No I/O.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Error;
 use crate::io::Deadline;
+use crate::log::write::losses::{Failures, Losses};
 use crate::log::write::open_batch::{Batches, OpenBatch, Outcome, Recycled};
 use crate::log::write::placement::{Placed, Placement};
 use crate::log::write::rules::AppendRules;
@@ -36,8 +38,10 @@ pub(in crate::log) struct Accumulator {
     spare_queue: Batches,
     /// Why the next append is refused, whatever it is.
     refusal: Refusal,
-    /// How often offsets were given out again, because what had them could not be written.
-    failures: u64,
+    /// Of what no flush has told.
+    losses: Losses,
+    /// How offsets were given out again, because what had them could not be written.
+    failures: Failures,
 }
 
 /// What an append is refused for before it is looked at.
@@ -47,10 +51,7 @@ enum Refusal {
     /// Records that were accepted in memory are lost, and nobody was told. The next one is told, once.
     Lost(Error),
     /// The log takes nothing any more. What was lost by then is told by the close.
-    Closed {
-        closed: Error,
-        lost: Option<Error>,
-    },
+    Closed(Error),
 }
 
 impl Accumulator {
@@ -63,7 +64,8 @@ impl Accumulator {
             spares,
             spare_queue: Batches::new(),
             refusal: Refusal::None,
-            failures: 0,
+            losses: Losses::default(),
+            failures: Failures::default(),
         }
     }
 
@@ -73,8 +75,15 @@ impl Accumulator {
     }
 
     /// How often offsets were given out again: those that were given out before may be another's by now.
+    #[inline]
     pub(in crate::log) fn failures(&self) -> u64 {
-        self.failures
+        self.failures.count()
+    }
+
+    /// Whether the record is lost to which that offset was given when there had been so many failures.
+    #[inline]
+    pub(in crate::log) fn is_lost(&self, offset: Offset, failures: u64) -> bool {
+        self.failures.count() != failures && self.failures.reached(offset, failures)
     }
 
     /// The next record begins a batch: what was placed so far ends with one.
@@ -93,16 +102,39 @@ impl Accumulator {
         self.queue.iter().filter_map(|batch| batch.linger_ends()).min()
     }
 
-    /// The loss that nobody was told of yet; it is told once.
+    /// The loss that no flush has told yet, whatever senders were told; it tells for all of them.
     pub(in crate::log) fn take_lost(&mut self) -> Option<Error> {
-        match &mut self.refusal {
-            Refusal::None => None,
-            Refusal::Closed { lost, .. } => lost.take(),
-            Refusal::Lost(_) => match std::mem::replace(&mut self.refusal, Refusal::None) {
-                Refusal::Lost(lost) => Some(lost),
-                Refusal::None | Refusal::Closed { .. } => None,
-            },
+        drop(self.take_untold());
+        self.losses.take()
+    }
+
+    /// The loss that no sender was told of yet, nor a flush.
+    fn take_untold(&mut self) -> Option<Error> {
+        match std::mem::replace(&mut self.refusal, Refusal::None) {
+            Refusal::Lost(lost) => Some(lost),
+            other => {
+                self.refusal = other;
+                None
+            }
         }
+    }
+
+    /// What the sender of records is told that [are lost](Self::is_lost): with the others that were lost then, where nobody was told
+    /// of them yet.
+    #[cold]
+    pub(in crate::log) fn take_own(
+        &mut self,
+        own: RangeInclusive<Offset>,
+        partition: &TopicPartition,
+    ) -> Error {
+        self.losses.forget(&own);
+        match &self.refusal {
+            Refusal::Lost(Error::Lost { first, last, .. }) if (*first..=*last).contains(own.start()) => {
+                self.take_untold()
+            }
+            _ => None,
+        }
+        .unwrap_or_else(|| self.failures.of(own, partition))
     }
 
     /// Whether an append that comes now has to be told something instead.
@@ -116,14 +148,14 @@ impl Accumulator {
     pub(in crate::log) fn take_refusal(&mut self) -> Option<Error> {
         match &self.refusal {
             Refusal::None => None,
-            Refusal::Lost(_) => self.take_lost(),
-            Refusal::Closed { closed, .. } => Some(closed.clone()),
+            Refusal::Lost(_) => self.take_untold(),
+            Refusal::Closed(closed) => Some(closed.clone()),
         }
     }
 
     /// Takes nothing any more: every append gets `closed`.
     pub(in crate::log) fn refuse(&mut self, closed: Error) {
-        self.refusal = Refusal::Closed { closed, lost: self.take_lost() };
+        self.refusal = Refusal::Closed(closed);
     }
 
     /// Puts records into one batch: the open one if they fit, else a new one. The caller has checked every limit.
@@ -267,7 +299,7 @@ impl Accumulator {
         error: &Error,
     ) {
         let queued = self.take(Take::All);
-        self.failures += 1;
+        self.failures.note(next_offset, error);
         let mut lost: Option<(Offset, Offset)> = None;
         for batch in failed.into_iter().chain(queued) {
             batch.tell(|| Err(error.clone()));
@@ -277,12 +309,11 @@ impl Accumulator {
         }
         self.next_offset = next_offset;
         if let Some((first, last)) = lost {
-            let (partition, cause) = (partition.clone(), Arc::new(error.clone()));
-            let new = Error::Lost { partition, first, last, cause };
-            match &mut self.refusal {
+            let new = self.failures.of(first..=last, partition);
+            self.losses.add(&new);
+            match &self.refusal {
                 Refusal::None => self.refusal = Refusal::Lost(new),
-                Refusal::Closed { lost, .. } => _ = lost.get_or_insert(new),
-                Refusal::Lost(_) => {}
+                Refusal::Closed(_) | Refusal::Lost(_) => {}
             }
         }
     }

@@ -131,11 +131,12 @@ impl Log {
                 placement.linger = linger.min(LINGER_FOR_OTHERS);
             }
             let placed = accumulator.place(&placement);
+            let failures = accumulator.failures();
             drop(half_placed);
             let linger_ends =
                 if placed.shortens_linger { accumulator.shorten_linger(placement.linger) } else { None };
             drop(accumulator);
-            self.leave_in_memory(&placed, linger_ends, how)?;
+            self.leave_in_memory((&placed, failures), linger_ends, how)?;
             placed
         } else if let Some(mut writer) = self.idle_writer(how.durability) {
             placement.waiting = Waiting::WritesItself;
@@ -252,18 +253,18 @@ impl Log {
         }
     }
 
-    /// The record stays in the open batch; full ones are written by whoever filled them.
+    /// The record, placed after so many failures, stays in the open batch; full ones are written by whoever filled them.
     #[inline]
     fn leave_in_memory(
         self: &Arc<Self>,
-        placed: &Placed,
+        (placed, failures): (&Placed, u64),
         linger_ends: Option<Deadline>,
         how: &Append,
     ) -> Result<()> {
         if placed.ready || how.linger.is_zero() {
             let which = if how.linger.is_zero() { Take::All } else { Take::Full };
             self.write_with(&mut self.writer.lock(), which);
-            self.tell_lost()?;
+            self.tell_own((placed, failures))?;
         }
         // Looked at first: whoever is woken says again that it waits.
         let is_wanted_elsewhere = self.watchers.is_wanted_elsewhere();
@@ -342,8 +343,18 @@ impl Log {
         }
     }
 
-    /// The loss of records accepted in memory, if there was one and nobody was told.
+    /// The loss of records accepted in memory, if there was one and no flush has told it.
     pub(crate) fn tell_lost(&self) -> Result<()> {
         self.accumulator.lock().take_lost().map_or(Ok(()), Err)
+    }
+
+    /// The loss of records that were placed after so many failures. That of another's is told to others: these stand, or wait still.
+    #[inline]
+    fn tell_own(&self, (placed, failures): (&Placed, u64)) -> Result<()> {
+        let mut accumulator = self.accumulator.lock();
+        if accumulator.is_lost(placed.last_offset, failures) {
+            return Err(accumulator.take_own(placed.first_offset..=placed.last_offset, &self.topic_partition));
+        }
+        Ok(())
     }
 }

@@ -6,6 +6,7 @@ use std::task::{Poll, Waker};
 use crate::error::{Error, Result};
 use crate::locks::Mutex;
 use crate::log::log::Log;
+use crate::log::write::accumulator::Accumulator;
 use crate::types::Offset;
 use crate::upkeep::Waiting;
 
@@ -35,7 +36,7 @@ struct Awaited {
     offset: Offset,
     /// It was written when the wait began: then its offset is never another's.
     was_written: bool,
-    /// How often offsets had been given out again.
+    /// How often offsets had been given out again when the wait began.
     failures: u64,
     state: Mutex<State>,
 }
@@ -50,26 +51,23 @@ impl Log {
     /// A wait for the record of `offset`, and all before it.
     pub(crate) fn await_durable(self: &Arc<Self>, offset: Offset) -> Result<DurableWait> {
         let accumulator = self.accumulator.lock();
-        let (next, failures) = (accumulator.next_offset(), accumulator.failures());
-        drop(accumulator);
-        if !(0..next).contains(&offset) {
+        if !(0..accumulator.next_offset()).contains(&offset) {
+            drop(accumulator);
             return Err(self.out_of_range(offset));
         }
-        Ok(self.wait(offset, failures, Tells::OfItsOwn))
+        Ok(self.wait(offset, &accumulator, Tells::OfItsOwn))
     }
 
     /// A wait for everything that was accepted so far.
     pub(crate) fn await_all(self: &Arc<Self>) -> DurableWait {
         let accumulator = self.accumulator.lock();
-        let (next, failures) = (accumulator.next_offset(), accumulator.failures());
-        drop(accumulator);
-        self.wait(next - 1, failures, Tells::OfAll)
+        self.wait(accumulator.next_offset() - 1, &accumulator, Tells::OfAll)
     }
 
-    fn wait(self: &Arc<Self>, offset: Offset, failures: u64, tells: Tells) -> DurableWait {
+    /// Begun while nobody gives out an offset, or gives one out again.
+    fn wait(self: &Arc<Self>, offset: Offset, accumulator: &Accumulator, tells: Tells) -> DurableWait {
         let log = Arc::clone(self);
-        // In this order: what is below the end was written, and no failure since gives its offset to another.
-        let was_written = self.end() > offset && self.accumulator.lock().failures() == failures;
+        let (was_written, failures) = (self.end() > offset, accumulator.failures());
         let awaited = Awaited { log, offset, was_written, failures, state: Mutex::default() };
         DurableWait { awaited: Arc::new(awaited), tells, is_put_down: false }
     }
@@ -81,6 +79,9 @@ impl DurableWait {
         let log = &self.awaited.log;
         if self.awaited.is_durable() {
             return Poll::Ready(self.end(Ok(())));
+        }
+        if self.awaited.is_lost() {
+            return Poll::Ready(self.end(Err(self.awaited.loss())));
         }
         if let Err(gone) = log.check_poison() {
             return Poll::Ready(Err(gone));
@@ -128,11 +129,19 @@ impl Awaited {
     fn is_durable(&self) -> bool {
         // In this order: when a write fails its offsets are given out again, and what then becomes durable is something else.
         let is_durable = self.log.durable() > self.offset;
-        is_durable && self.is_what_it_was()
+        is_durable && !self.is_lost()
     }
 
-    fn is_what_it_was(&self) -> bool {
-        self.was_written || self.log.accumulator.lock().failures() == self.failures
+    /// Whether it was in memory when a write failed. What was written by then stands, whatever became of what came after it.
+    fn is_lost(&self) -> bool {
+        !self.was_written && self.log.accumulator.lock().is_lost(self.offset, self.failures)
+    }
+
+    #[cold]
+    fn loss(&self) -> Error {
+        let (partition, offset) = (self.log.topic_partition.clone(), self.offset);
+        let cause = Error::invalid("the write of a batch failed, and its offsets were given out again");
+        Error::Lost { partition, first: offset, last: offset, cause: Arc::new(cause) }
     }
 
     fn outcome(&self, round: &Result<()>) -> Result<()> {
@@ -141,9 +150,7 @@ impl Awaited {
         }
         round.clone()?;
         self.log.check_poison()?;
-        let (partition, offset) = (self.log.topic_partition.clone(), self.offset);
-        let cause = Error::invalid("the write of a batch failed, and its offsets were given out again");
-        Err(Error::Lost { partition, first: offset, last: offset, cause: Arc::new(cause) })
+        Err(self.loss())
     }
 }
 

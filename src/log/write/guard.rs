@@ -270,3 +270,36 @@ fn any(log: &Arc<Log>, (from, until): (Offset, Offset), own: Own<'_>) -> Result<
         }
     }
 }
+
+#[cfg(all(test, not(annals_shuttle)))]
+mod tests {
+    use super::*;
+    use crate::log::RetentionPolicy;
+    use crate::log::tests::append;
+    use crate::log::tests::place::Place;
+    use crate::segment::ReadMode;
+    use crate::types::Durability;
+
+    /// The list that a look takes before records are deleted is not taken for one from after that.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "one thread looks while another deletes")]
+    fn a_look_beside_a_deletion_is_stale_after_it() {
+        let place = Place::new(ReadMode::Mapped);
+        let log = place.open();
+        append(&log, 0..20, Durability::Os);
+        let before = log.rewrites();
+        let policy = RetentionPolicy { keep_from: Some(log.segment_bases()[1]), ..Default::default() };
+        let held = log.segments.read();
+        let deleted = Arc::clone(&log);
+        let deletion = std::thread::spawn(move || deleted.apply_retention(|| policy));
+        // It waits for this list to be let go of.
+        while log.rewrites() == before {
+            std::thread::yield_now();
+        }
+        let looked = (log.rewrites(), held.start());
+        drop(held);
+        deletion.join().unwrap().unwrap();
+        assert_eq!(looked.1, 0);
+        assert_ne!(looked.0, log.rewrites(), "what was seen of the old list would count as looked at");
+    }
+}

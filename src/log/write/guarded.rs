@@ -33,6 +33,15 @@ impl Rounds {
     }
 }
 
+/// Something was written for others: readers are told of it when this is let go of.
+struct News<'a>(&'a Log);
+
+impl Drop for News<'_> {
+    fn drop(&mut self) {
+        self.0.watchers.raise();
+    }
+}
+
 /// The same, but not to be left in memory.
 fn written(how: &Append) -> Append {
     let durability = if how.durability == Durability::Memory { Durability::Os } else { how.durability };
@@ -134,15 +143,15 @@ impl Log {
         if !self.holds(guards, rounds)? {
             return Ok(None);
         }
+        // Told on every way out, and after the lock below is let go of.
+        let mut _news = None;
         // Nobody gets an offset while this is held.
         let mut accumulator = self.accumulator.lock();
         if !accumulator.is_empty() {
+            _news = Some(News(self));
             accumulator = self.write_batches_held(&mut writer, accumulator)?;
-            let held = self.holds(guards, rounds);
-            if !matches!(held, Ok(true)) {
-                drop(accumulator);
-                self.watchers.raise();
-                return held.map(|_| None);
+            if !self.holds(guards, rounds)? {
+                return Ok(None);
             }
         }
         let terms = if accumulator.rules.key_index { NoteTerms::Yes } else { NoteTerms::No };
@@ -170,6 +179,8 @@ impl Log {
 #[cfg(all(test, not(annals_shuttle)))]
 mod tests {
     use super::*;
+    use crate::doubles::{Call, Fault, FaultyFileSystem, Gate, Times};
+    use crate::log::signal::Signal;
     use crate::log::tests::place::Place;
     use crate::log::tests::{append, how};
     use crate::segment::ReadMode;
@@ -196,5 +207,37 @@ mod tests {
         assert!(rounds.is_last);
         log.append(&[Record::new().value("in the way")], &how(Durability::Os)).unwrap();
         assert!(matches!(log.holds(&mut guards, &rounds), Err(Error::Conflict { .. })));
+    }
+
+    /// Under a guard that is looked at, another's record comes into memory, and is written; what the guard is for is refused then.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "another thread sends while one looks")]
+    fn readers_are_told_of_what_was_written_for_others_when_a_guarded_append_is_refused() {
+        let disk = FaultyFileSystem::new();
+        let place = Place::in_memory(ReadMode::Positional, Arc::clone(&disk) as _);
+        let log = place.open();
+        append(&log, 0..1, Durability::Os);
+        let some = Condition { on: crate::types::On::Some { query: crate::types::Query::all() } };
+        let mut guards = vec![Guard::new(&some).unwrap()];
+        let mut rounds = Rounds::begin();
+        rounds.prepare(&mut guards, &log).unwrap();
+        append(&log, 1..2, Durability::Os);
+        let gate = Arc::new(Gate::default());
+        disk.fail(&[Call::Read], ".log", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
+        let guarded = Arc::clone(&log);
+        let appending = std::thread::spawn(move || {
+            let too_large = Record::new().value(&[b'x'; 600]).timestamp(0);
+            guarded.append_guarded((&mut guards, &rounds), &[too_large], &how(Durability::Os))
+        });
+        gate.await_arrival();
+        append(&log, 2..3, Durability::Memory);
+        let signal = Arc::new(Signal::default());
+        log.watch(&signal);
+        let seen = signal.raised();
+        gate.open();
+        let refused = appending.join().unwrap();
+        assert!(matches!(refused, Err(Error::RecordTooLarge { .. })), "{refused:?}");
+        assert_eq!(log.end(), 3);
+        assert!(signal.raised() > seen, "whoever waits for the record sleeps on");
     }
 }

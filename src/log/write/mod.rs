@@ -12,6 +12,7 @@ pub(in crate::log) mod guard;
 mod guarded;
 mod known_stream;
 pub(in crate::log) mod linger;
+mod losses;
 pub(in crate::log) mod open_batch;
 mod phase;
 pub(in crate::log) mod placement;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{BatchHeader, EndMarker, ProducerStamp};
+use crate::format::{BatchHeader, EndMarker, ProducerStamp, TimestampType};
 use crate::locks::MutexGuard;
 use crate::log::log::Log;
 use crate::log::poison::PoisoningGuard;
@@ -252,7 +252,11 @@ impl<'a> Stage<'a> {
             batches.push(OpenBatch::marker(marker, next, now)?);
             keep_together(&mut batches);
         }
-        let timestamp = part.records.last().and_then(Record::timestamp_millis).unwrap_or(now);
+        let own = part.records.last().and_then(Record::timestamp_millis);
+        let timestamp = match accumulator.rules.timestamp_type {
+            TimestampType::CreateTime => own.unwrap_or(now),
+            TimestampType::LogAppendTime => now,
+        };
         batches.into_iter().for_each(|batch| accumulator.push_closed(Box::new(batch)));
         self.placed.get_or_insert(first_offset);
         Ok(PartPlace { first_offset, last_offset: next - 1, timestamp })

@@ -277,6 +277,12 @@ impl Keys {
         }
     }
 
+    /// Whether everything is known of a segment that ends as `stamp` says, without a look at its batches.
+    pub(in crate::segment) fn is_known(&self, stamp: &KeyStamp) -> bool {
+        let all = HitRange { from: self.base, until: stamp.next_offset, take: Take::All };
+        matches!(self.look(&all), Look::Known(_))
+    }
+
     /// Writes the file of a segment that ends as `stamp` says, and lets go of what is in memory.
     pub(in crate::segment) fn write(
         &self,

@@ -12,6 +12,7 @@ mod producers;
 mod queues;
 mod reading;
 mod repairs;
+mod rewrites;
 mod streams;
 mod syncs;
 mod tasks;
@@ -73,6 +74,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         queues::BUGS,
         reading::BUGS,
         repairs::BUGS,
+        rewrites::BUGS,
         streams::BUGS,
         syncs::BUGS,
         transactions::BUGS,

@@ -21,6 +21,8 @@ pub(super) struct Life {
     /// The end of what was sent at more than `Memory`, or before such a record.
     written: Offset,
     number: usize,
+    /// A sender was told of a loss.
+    was_told: bool,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -33,7 +35,7 @@ pub(super) const STEPS: [Step; 34] = [
     ("append at Os", |life| life.append(Durability::Os, 1)),
     ("append at Disk", |life| life.append(Durability::Disk, 1)),
     ("appends that roll", |life| life.append(Durability::Os, 60)),
-    ("flush", |life| life.store()?.producer().flush()),
+    ("flush", Life::flush),
     ("a send of a producer", |life| life.table(40)),
     ("poll and commit", Life::consume),
     ("commit a transaction", Life::transfer),
@@ -85,7 +87,7 @@ fn orders() -> TopicConfig {
 
 impl Life {
     pub(super) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_path_buf(), store: None, sent: Vec::new(), written: 0, number: 0 }
+        Self { dir: dir.to_path_buf(), store: None, sent: Vec::new(), written: 0, number: 0, was_told: false }
     }
 
     fn store(&self) -> Result<&Store> {
@@ -101,6 +103,17 @@ impl Life {
         self.store()?.ensure_topic(name, config).map(drop)
     }
 
+    fn flush(&mut self) -> Result<()> {
+        let flush = || self.store()?.producer().flush();
+        match flush() {
+            // And to the next flush, which does not know to whom.
+            Err(Error::Lost { .. }) if self.was_told => flush()?,
+            done => done?,
+        }
+        self.was_told = false;
+        Ok(())
+    }
+
     fn append(&mut self, durability: Durability, count: usize) -> Result<()> {
         let partition = self.store()?.topic("orders")?.partition(0)?;
         for _ in 0..count {
@@ -110,6 +123,7 @@ impl Life {
             let at = match append() {
                 // Said once, to the next sender.
                 Err(Error::Lost { .. }) => {
+                    self.was_told = true;
                     self.sent.retain(|(offset, _)| *offset < self.written);
                     append()?
                 }

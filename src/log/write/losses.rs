@@ -1,0 +1,107 @@
+//! What could not be written, for those who have to be told.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::types::{Offset, TopicPartition};
+
+/// So many places are remembered from which offsets were given out again.
+const REMEMBERED: usize = 64;
+
+/// The failures after which offsets were given out again: what is told of a record by its offset, and by how many there had been when
+/// it got that.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    count: u64,
+    /// The number of a failure, and from which offset on it gave them out again, oldest first. That is where the log ended, so it
+    /// never goes back: of those of one place the first stands for all.
+    places: VecDeque<(u64, Offset)>,
+    cause: Option<Arc<Error>>,
+}
+
+impl Failures {
+    /// How many there were.
+    #[inline]
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Everything from `from` on that was not written is gone.
+    pub(super) fn note(&mut self, from: Offset, error: &Error) {
+        self.count += 1;
+        self.cause = Some(Arc::new(error.clone()));
+        if self.places.back().is_none_or(|(_, last)| *last != from) {
+            self.places.push_back((self.count, from));
+        }
+        if self.places.len() > REMEMBERED {
+            self.places.pop_front();
+        }
+    }
+
+    /// Whether the first failure after the first `failures` of them has reached the record of that offset. The later ones give out
+    /// what lies behind it, or is another's by then. Of one so long ago that it is forgotten nobody can say that it has not.
+    pub(super) fn reached(&self, offset: Offset, failures: u64) -> bool {
+        let next = failures + 1;
+        let place = self.places.iter().rev().find(|(number, _)| *number <= next);
+        place.is_none_or(|(_, from)| *from <= offset)
+    }
+
+    /// The loss of these records, by the last failure.
+    pub(super) fn of(&self, records: RangeInclusive<Offset>, partition: &TopicPartition) -> Error {
+        let unknown = || Arc::new(Error::invalid("the write of a batch failed"));
+        let cause = self.cause.clone().unwrap_or_else(unknown);
+        Error::Lost { partition: partition.clone(), first: *records.start(), last: *records.end(), cause }
+    }
+}
+
+/// Losses of records that were accepted in memory and of which no flush has told: of several the first offset, the last, and why the
+/// last one failed.
+#[derive(Debug, Default)]
+pub(super) struct Losses(Option<Error>);
+
+impl Losses {
+    pub(super) fn add(&mut self, new: &Error) {
+        let mut sum = new.clone();
+        if let (Some(Error::Lost { first, last, .. }), Error::Lost { first: least, last: most, .. }) =
+            (&self.0, &mut sum)
+        {
+            (*least, *most) = ((*first).min(*least), (*last).max(*most));
+        }
+        self.0 = Some(sum);
+    }
+
+    /// Whose records these are was told: where nothing else was lost, nobody else has to be.
+    pub(super) fn forget(&mut self, records: &RangeInclusive<Offset>) {
+        let is_all = |lost: &mut Error| matches!(lost, Error::Lost { first, last, .. } if (*first..=*last) == *records);
+        drop(self.0.take_if(is_all));
+    }
+
+    pub(super) fn take(&mut self) -> Option<Error> {
+        self.0.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_reaches_what_was_given_out_before_it_and_not_written() {
+        let (mut failures, disk) = (Failures::default(), Error::invalid("disk"));
+        failures.note(5, &disk);
+        failures.note(5, &disk);
+        failures.note(9, &disk);
+        let reached = |before, offsets: [Offset; 4]| offsets.map(|offset| failures.reached(offset, before));
+        assert_eq!(reached(0, [4, 5, 8, 9]), [false, true, true, true]);
+        assert_eq!(reached(1, [4, 5, 8, 9]), [false, true, true, true]);
+        assert_eq!(reached(2, [4, 5, 8, 9]), [false, false, false, true]);
+        for from in 10..200 {
+            failures.note(from, &disk);
+        }
+        assert_eq!(failures.places.len(), REMEMBERED);
+        assert!(failures.reached(4, 0), "nobody knows any more");
+        assert!(!failures.reached(198, failures.count() - 1) && failures.reached(199, failures.count() - 1));
+    }
+}
