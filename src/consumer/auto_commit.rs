@@ -13,7 +13,7 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 pub(super) struct AutoCommit {
     interval: Option<Duration>,
     next: Deadline,
-    /// While a poll waits after a failure.
+    /// While a poll waits after a failure, or for a transaction.
     retry: Option<Deadline>,
     /// Whether something may have been read, or a position decided, since the last commit.
     has_changed: bool,
@@ -39,6 +39,12 @@ impl AutoCommit {
     pub(super) fn due(&self) -> Option<Deadline> {
         let is_wanted = self.interval.is_some() && self.has_changed;
         is_wanted.then(|| self.retry.map_or(self.next, |retry| retry.max(self.next)))
+    }
+
+    /// Nothing is to be committed now that was to be.
+    pub(super) fn put_off(&mut self) {
+        self.next = Deadline::after(self.interval.unwrap_or(Duration::MAX));
+        self.retry = Some(Deadline::after(PAUSE_AFTER_FAILURE));
     }
 
     /// Takes in the outcome of a commit.

@@ -202,7 +202,13 @@ impl Consumer {
 
     /// Commits what earlier polls handed out, if it is time. A failure stops no reading.
     pub(super) fn commit_when_due(&mut self) {
-        if self.auto_commit.is_due() {
+        if !self.auto_commit.is_due() {
+            return;
+        }
+        if self.endings.is_claimed() {
+            // They are the transaction's to commit. Its end wakes nobody.
+            self.auto_commit.put_off();
+        } else {
             let outcome = self.commit_automatically();
             self.auto_commit.note(outcome);
         }

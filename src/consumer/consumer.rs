@@ -14,7 +14,7 @@ use crate::group::{Endings, Group, Groups, Owned};
 use crate::io::Process;
 use crate::log::Signal;
 use crate::topic::{Topics, refuse_group};
-use crate::types::TopicPartition;
+use crate::types::{Offset, TopicPartition};
 
 /// Reads records, as a member of a group ([`subscribe`](Self::subscribe)) or of partitions it chooses itself
 /// ([`assign`](Self::assign)). Belongs to one thread at a time; dropping it leaves the group.
@@ -109,7 +109,8 @@ impl Consumer {
     /// Joins the group as a reader of these topics, instead of any it read before. The partitions are shared out at once.
     ///
     /// # Errors
-    /// [`InvalidConfig`](Error::InvalidConfig) without a group, [`UnknownTopic`](Error::UnknownTopic): nothing changes.
+    /// [`InvalidConfig`](Error::InvalidConfig) without a group, [`UnknownTopic`](Error::UnknownTopic): nothing changes. In a process that does not own
+    /// the store, what keeps it from seeing what the group has committed: it has joined, and the next poll looks again.
     pub fn subscribe<T: Into<Arc<str>>>(&mut self, topics: impl IntoIterator<Item = T>) -> Result<()> {
         let Some(group) = self.group.clone() else {
             return Err(Error::config(
@@ -126,15 +127,19 @@ impl Consumer {
         }
         self.groups.join(&group, &self.member, topics, &self.signal);
         self.deleted.clear();
-        self.take_assignment(&group);
-        Ok(())
+        if !matches!(self.role, Role::Member(_)) {
+            // No assignment has that number.
+            self.role = Role::Member(0);
+        }
+        self.take_assignment(&group)
     }
 
     /// Reads these partitions, whatever others read, in place of those it read before. Leaves the group as a reader; commits
     /// still go to it, unchecked.
     ///
     /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic), [`UnknownPartition`](Error::UnknownPartition): nothing changes.
+    /// [`UnknownTopic`](Error::UnknownTopic), [`UnknownPartition`](Error::UnknownPartition), and in a process that does not own the store what keeps it from
+    /// seeing what the group has committed: nothing changes.
     pub fn assign<P: Into<TopicPartition>>(&mut self, partitions: impl IntoIterator<Item = P>) -> Result<()> {
         self.topics.check_open()?;
         let places: Vec<TopicPartition> = partitions.into_iter().map(Into::into).collect();
@@ -143,9 +148,10 @@ impl Consumer {
             let partition = self.topics.get(place.topic())?.partition(place.partition())?;
             partitions.push(Owned { partition, since: 0, is_new: false });
         }
+        let found = self.look_up(partitions)?;
         self.leave_group();
         self.role = Role::SelfAssigned;
-        self.take(partitions);
+        self.take(found);
         Ok(())
     }
 
@@ -162,13 +168,15 @@ impl Consumer {
     }
 
     /// Takes over what the group has assigned since the last look.
-    pub(super) fn follow_group(&mut self) {
+    pub(super) fn follow_group(&mut self) -> Result<()> {
+        let mut followed = Ok(());
         if let (Role::Member(known), Some(group)) = (&self.role, self.group.clone())
             && group.generation() != *known
         {
-            self.take_assignment(&group);
+            followed = self.take_assignment(&group);
         }
         self.take_in_endings();
+        followed
     }
 
     /// Goes back where a transaction with its positions took no effect: everywhere, for what was handed out since it was given them is
@@ -184,29 +192,45 @@ impl Consumer {
         }
         if ending.goes_back {
             self.assigned.values_mut().for_each(Assigned::go_back);
-            self.auto_commit.note_change();
         }
+        // Also where it took effect: what was handed out after it was given the positions is not committed yet.
+        self.auto_commit.note_change();
     }
 
-    fn take_assignment(&mut self, group: &Group) {
+    fn take_assignment(&mut self, group: &Group) -> Result<()> {
         let assignment = group.assignment(&self.member);
+        let found = self.look_up(assignment.partitions)?;
         self.role = Role::Member(assignment.generation);
-        self.take(assignment.partitions);
+        self.take(found);
+        Ok(())
+    }
+
+    /// What the group has committed for those of the partitions that it does not have already.
+    fn look_up(&self, partitions: Vec<Owned>) -> Result<Vec<(Owned, Option<Offset>)>> {
+        let look_up = |owned: Owned| {
+            let kept = self.assigned.get(owned.partition.topic_partition());
+            let committed = match &self.group {
+                Some(group) if !kept.is_some_and(|kept| is_same(kept, &owned)) => {
+                    self.groups.look_up(group.name(), &owned.partition)?
+                }
+                _ => None,
+            };
+            Ok((owned, committed.map(|committed| committed.offset)))
+        };
+        partitions.into_iter().map(look_up).collect()
     }
 
     /// Reads `partitions` from here on. Those it has had without a break go on where they are.
-    fn take(&mut self, partitions: Vec<Owned>) {
+    fn take(&mut self, partitions: Vec<(Owned, Option<Offset>)>) {
         let mut before = std::mem::take(&mut self.assigned);
-        for Owned { partition, since, is_new } in partitions {
-            let place = partition.topic_partition().clone();
+        for (owned, committed) in partitions {
+            let place = owned.partition.topic_partition().clone();
             let kept = match before.remove(&place) {
-                Some(kept) if kept.since == since && kept.partition.is_same(&partition) => kept,
+                Some(kept) if is_same(&kept, &owned) => kept,
                 lost => {
                     lost.into_iter().for_each(|lost| self.lose(&place, &lost));
                     self.unreported.note_assigned(&place);
-                    let committed = self.group.as_ref().and_then(|group| {
-                        self.groups.committed(group.name(), &partition).map(|committed| committed.offset)
-                    });
+                    let Owned { partition, since, is_new } = owned;
                     partition.log().watch(&self.signal);
                     Assigned::new(partition, since, committed, is_new)
                 }
@@ -251,6 +275,11 @@ impl Consumer {
         lost.partition.log().unwatch(&self.signal);
         self.unreported.note_revoked(place);
     }
+}
+
+/// Whether a partition was the consumer's without a break.
+fn is_same(kept: &Assigned, owned: &Owned) -> bool {
+    kept.since == owned.since && kept.partition.is_same(&owned.partition)
 }
 
 impl fmt::Debug for Consumer {

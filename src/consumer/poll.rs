@@ -52,7 +52,7 @@ impl Consumer {
     pub(super) fn look(&mut self) -> Result<Option<Records>> {
         self.topics.check_open()?;
         self.groups.follow_topics();
-        self.follow_group();
+        self.follow_group()?;
         self.report_rebalance();
         self.commit_when_due();
         if let Some(topic) = self.deleted.pop_first() {

@@ -28,7 +28,8 @@ impl Consumer {
 
     /// Goes on at the first record of every partition it reads.
     pub fn seek_to_beginning(&mut self) {
-        self.follow_group();
+        // The next poll says why it could not.
+        drop(self.follow_group());
         self.auto_commit.note_change();
         for assigned in self.assigned.values_mut() {
             let start = assigned.partition.start();
@@ -38,7 +39,8 @@ impl Consumer {
 
     /// Continues after the last record of every partition it reads.
     pub fn seek_to_end(&mut self) {
-        self.follow_group();
+        // The next poll says why it could not.
+        drop(self.follow_group());
         self.auto_commit.note_change();
         for assigned in self.assigned.values_mut() {
             assigned.partition.log().write_queued();
@@ -73,7 +75,8 @@ impl Consumer {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn seek_to_committed(&mut self) {
-        self.follow_group();
+        // The next poll says why it could not.
+        drop(self.follow_group());
         self.auto_commit.note_change();
         for assigned in self.assigned.values_mut() {
             assigned.go_back();
@@ -88,7 +91,7 @@ impl Consumer {
     /// [`Corrupt`](Error::Corrupt): partitions before the failing one have moved.
     pub fn seek_to_time(&mut self, timestamp: Timestamp) -> Result<()> {
         self.topics.check_open()?;
-        self.follow_group();
+        self.follow_group()?;
         self.auto_commit.note_change();
         for assigned in self.assigned.values_mut() {
             // The end is read before the look: what is sent meanwhile is not passed over unseen.
@@ -141,7 +144,7 @@ impl Consumer {
     /// As [`position`](Self::position).
     pub fn lag(&mut self) -> Result<u64> {
         self.topics.check_open()?;
-        self.follow_group();
+        self.follow_group()?;
         let mut lag = 0;
         for assigned in self.assigned.values_mut() {
             let position = assigned.position(&self.settings)?;
@@ -157,7 +160,7 @@ impl Consumer {
         act: impl FnOnce(&mut Assigned, &super::builder::Settings) -> T,
     ) -> Result<T> {
         self.topics.check_open()?;
-        self.follow_group();
+        self.follow_group()?;
         self.auto_commit.note_change();
         match self.assigned.get_mut(place) {
             Some(assigned) => Ok(act(assigned, &self.settings)),

@@ -65,13 +65,22 @@ impl Groups {
         commits.map(|one| one.at.offset).min().map_or(Consumed::Nobody, Consumed::Below)
     }
 
+    /// How far groups in other processes have read it, by commits that are not folded. The lowest counts: they may be in the cache alone, and
+    /// what was committed before them holds then.
+    fn consumed_elsewhere(&self, partition: &Partition) -> Result<Consumed> {
+        let place = partition.topic_partition();
+        let changes = self.spooled()?.into_iter().filter(|change| change.place == *place);
+        let commits = changes.filter_map(|change| change.commit).filter(|commit| commit.is_for(partition));
+        Ok(commits.map(|commit| commit.at.offset).min().map_or(Consumed::Nobody, Consumed::Below))
+    }
+
     /// The offset below which every group has read the partition, the largest there is where no group reads it; `None` where one has
     /// not said how far. It is durable.
     pub(crate) fn read_by_groups(&self, partition: &Partition) -> Result<Option<Offset>> {
         if self.unreadable.is_some() {
             return Ok(None);
         }
-        match self.consumed_by_groups(partition) {
+        match self.consumed_by_groups(partition).and(self.consumed_elsewhere(partition)?) {
             Consumed::Nobody => Ok(Some(Offset::MAX)),
             Consumed::Nothing => Ok(None),
             Consumed::Below(offset) => self.sync_consumed().map(|()| Some(offset)),
@@ -86,7 +95,9 @@ impl Groups {
             return None;
         }
         let by_others = self.others().map_or(Consumed::Nobody, |others| others.consumed(partition));
-        match self.consumed_by_groups(partition).and(by_others) {
+        // What cannot be read holds everything back.
+        let elsewhere = self.consumed_elsewhere(partition).unwrap_or(Consumed::Nothing);
+        match self.consumed_by_groups(partition).and(by_others).and(elsewhere) {
             Consumed::Below(consumed) => Some(consumed),
             Consumed::Nobody | Consumed::Nothing => None,
         }

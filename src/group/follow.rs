@@ -19,6 +19,48 @@ pub(super) struct Replayed {
     next: Offset,
 }
 
+/// What a look has found in the topic of commits.
+struct News {
+    found: Found,
+    /// How far it was read by that.
+    replayed: Replayed,
+}
+
+enum Found {
+    /// All that there is: a compaction takes tombstones away, and what they have deleted must not stay known.
+    Anew(Committed),
+    /// Keys and values of what came since.
+    Since(Vec<(Vec<u8>, Option<Vec<u8>>)>),
+}
+
+impl News {
+    fn read(partition: &Partition, before: &Replayed) -> Result<Self> {
+        let of = Some((partition.topic_id(), partition.log().rewrites()));
+        let is_same = before.of == of;
+        let (mut anew, mut since) = (Committed::default(), Vec::new());
+        let mut replayed = Replayed { of, next: if is_same { before.next } else { 0 } };
+        let mut reader = partition.walk(replayed.next..Offset::MAX)?;
+        loop {
+            let records = reader.fetch()?;
+            if records.is_empty() {
+                break;
+            }
+            for record in &records {
+                let (key, value) = (record.key().unwrap_or_default(), record.value());
+                if is_same {
+                    since.push((key.to_vec(), value.map(<[u8]>::to_vec)));
+                } else {
+                    // What is not understood counts for nothing: the owner names it.
+                    drop(anew.replay(key, value));
+                }
+            }
+            replayed.next = reader.position();
+        }
+        let found = if is_same { Found::Since(since) } else { Found::Anew(anew) };
+        Ok(Self { found, replayed })
+    }
+}
+
 impl Groups {
     /// The groups of a store that another process owns. Each look sees what they have committed by then.
     pub(crate) fn attach(topics: Arc<Topics>, clock: Arc<dyn Clock>, spool: Spool) -> Result<Arc<Self>> {
@@ -37,40 +79,31 @@ impl Groups {
         let mut committed = self.committed.lock();
         // First: what is taken out of there meanwhile was put into the topic before.
         let spooled = self.spooled()?;
+        let news = match self.topics.get(OFFSETS.name) {
+            Ok(topic) => Some(News::read(&topic.partition(0)?, &replayed)?),
+            // Nothing was committed yet, or nothing was folded.
+            Err(Error::UnknownTopic { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        // From here on nothing fails: a look that cannot see leaves what was seen before.
         // What was laid over the topic may be older than what it has by now, and is in the spool no more.
         committed.uncover();
-        match self.topics.get(OFFSETS.name) {
-            Ok(topic) => self.replay(&topic.partition(0)?, (&mut replayed, &mut committed))?,
-            // Nothing was committed yet, or nothing was folded.
-            Err(Error::UnknownTopic { .. }) => {}
-            Err(error) => return Err(error),
+        if let Some(news) = news {
+            self.take_in(news, (&mut replayed, &mut committed));
         }
         spooled.into_iter().for_each(|change| committed.cover(change));
         Ok(())
     }
 
-    fn replay(
-        &self,
-        partition: &Partition,
-        (replayed, committed): (&mut Replayed, &mut Committed),
-    ) -> Result<()> {
-        let of = (partition.topic_id(), partition.log().rewrites());
-        if replayed.of != Some(of) {
-            // A compaction takes tombstones away: what they have deleted must not stay known.
-            *committed = Committed::default();
-            *replayed = Replayed { of: Some(of), next: 0 };
-        }
-        let mut reader = partition.walk(replayed.next..Offset::MAX)?;
-        loop {
-            let records = reader.fetch()?;
-            if records.is_empty() {
-                break;
+    fn take_in(&self, news: News, (replayed, committed): (&mut Replayed, &mut Committed)) {
+        *replayed = news.replayed;
+        match news.found {
+            Found::Anew(found) => *committed = found,
+            Found::Since(records) => {
+                for (key, value) in records {
+                    drop(committed.replay(&key, value.as_deref()));
+                }
             }
-            for record in &records {
-                // What is not understood counts for nothing: the owner names it.
-                drop(committed.replay(record.key().unwrap_or_default(), record.value()));
-            }
-            replayed.next = reader.position();
         }
         let unnamed: Vec<_> = committed
             .iter()
@@ -81,12 +114,12 @@ impl Groups {
             })
             .collect();
         unnamed.into_iter().for_each(|(group, place, bound)| committed.set(&group, &place, Some(bound)));
-        Ok(())
     }
 
-    /// After a power cut a commit may lie above the end of its partition. As long as no owner has set it back it is taken for that end.
+    /// After a power cut a commit may lie above the end of its partition. As long as no owner has set it back, whether there is one or
+    /// not, it is taken for that end.
     pub(super) fn as_left(partition: &Partition, mut at: CommittedOffset) -> CommittedOffset {
-        if let Ok(Some(_)) = partition.log().left_in() {
+        if partition.log().left_in().is_ok() {
             at.offset = at.offset.min(partition.end());
         }
         at

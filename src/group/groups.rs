@@ -1,6 +1,6 @@
 //! All groups of a store.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::group::unreadable::Loaded;
 use crate::io::{Clock, caught};
 use crate::locks::{AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
 use crate::log::{Signal, SkippedRecord};
-use crate::topic::{Ledger, OFFSETS, Partition, Topics, is_internal};
+use crate::topic::{Ledger, OFFSETS, Partition, Topics};
 use crate::types::{Offset, TopicPartition};
 
 /// A committed offset that lay above the end of its partition after a crash. It was set back to that end, or the records
@@ -61,7 +61,7 @@ pub(crate) struct Groups {
     /// a partition that has been appended to since.
     cannot_wait: AtomicBool,
     pub(super) register: Mutex<Register>,
-    /// Held while a group comes to this process, or leaves it: before `register`, and over I/O.
+    /// Held while a group comes to this process, leaves it, gets a member, or is forgotten: before its members and `register`, and over I/O.
     locking: Mutex<()>,
     /// Who else reads, in a layer above.
     pub(super) others: OnceLock<Weak<dyn OtherReaders>>,
@@ -264,6 +264,8 @@ impl Groups {
 
     /// Makes `member` a member of the group that reads `topics`, or changes what it reads.
     pub(crate) fn join(&self, group: &Arc<Group>, member: &str, topics: Vec<Arc<str>>, signal: &Arc<Signal>) {
+        // A group that is being forgotten gets no member before it is.
+        let _locking = self.locking.lock();
         // First the note: a topic that changes from here on looks at this group.
         self.register.lock().note_subscription(group, &topics);
         let before = group.join(member, topics, signal, &self.topics);
@@ -275,54 +277,11 @@ impl Groups {
         self.register.lock().forget_subscription(group, &before);
     }
 
-    /// All groups that have members or have committed.
-    pub(crate) fn names(&self) -> Vec<String> {
-        // What cannot be seen now is as it was seen last.
-        drop(self.look());
-        drop(self.fold());
-        let mut names: Vec<_> = self.committed.lock().groups().map(ToString::to_string).collect();
-        let in_use = self.register.lock().all();
-        let with_members = in_use.iter().filter(|group| !group.members().is_empty());
-        names.extend(with_members.map(|group| group.name().to_owned()));
-        // Those that the store has for itself are nobody's to look at: their lag is no backlog.
-        names.retain(|name| !is_internal(name));
-        names.sort();
-        names.dedup();
-        names
-    }
-
     pub(super) fn find(&self, name: &str) -> Option<Arc<Group>> {
         self.register.lock().find(name)
     }
 
-    /// What a group has committed for a partition; nothing when it was for an earlier topic of the name.
-    pub(crate) fn committed(&self, group: &str, partition: &Partition) -> Option<CommittedOffset> {
-        drop(self.look());
-        let committed = self.committed.lock();
-        let commit = committed.of(group, partition.topic_partition())?;
-        let at = commit.is_for(partition).then(|| commit.at.clone())?;
-        drop(committed);
-        Some(Self::as_left(partition, at))
-    }
-
-    /// All that a group has committed for the topics there are, those that could not be opened among them.
-    pub(crate) fn committed_of(&self, group: &str) -> BTreeMap<TopicPartition, CommittedOffset> {
-        drop(self.look());
-        drop(self.fold());
-        let committed = self.committed.lock();
-        let holds = |place: &TopicPartition, commit: &Commit| match self.topics.get(place.topic()) {
-            Ok(topic) => commit.topic_id == topic.id(),
-            Err(Error::UnknownTopic { .. }) => false,
-            // The topic is there and could not be opened: what was committed for it holds.
-            Err(_) => true,
-        };
-        let of_group = committed.of_group(group).filter(|(place, commit)| holds(place, commit));
-        let of_group: Vec<_> = of_group.map(|(place, commit)| (place.clone(), commit.at.clone())).collect();
-        drop(committed);
-        self.all_as_left(of_group)
-    }
-
-    /// The same for a store that another process owns, where nobody calls when a topic has changed.
+    /// A store that another process owns is looked at: there nobody calls when a topic has changed.
     pub(crate) fn follow_topics(&self) {
         let Some(changes) = self.topics.changes_elsewhere() else { return };
         if self.topic_changes.swap(changes, Ordering::AcqRel) != changes {
@@ -377,10 +336,11 @@ impl Groups {
     /// once nothing refuses that any more.
     pub(crate) fn delete(&self, name: &str, others: impl FnOnce() -> Result<()>) -> Result<()> {
         self.check_readable()?;
+        // Nobody joins from here on.
+        let _locking = self.locking.lock();
         if let Some(member) = self.find(name).and_then(|group| group.members().into_iter().next()) {
             return Err(Error::invalid(format!("group {name:?} has members, {member:?} among them")));
         }
-        let _locking = self.locking.lock();
         let is_here = self.has_here(name);
         if !is_here {
             self.lock_group(name)?;

@@ -5,20 +5,22 @@
 //! process reads the spool over what was folded. So commits of one group are in the spool in their order, and the owner commits
 //! for a group only when none of it is in the spool. Folding twice, after a crash between its steps, changes nothing.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::SpooledRecord;
 use crate::group::commits::Change;
-use crate::group::committed::{Commit, Committed};
+use crate::group::committed::Committed;
 use crate::group::group::Group;
 use crate::group::groups::Groups;
-use crate::group::spool_file::SpoolFile;
+use crate::group::spool_file::{SpoolFile, TakenOut};
+use crate::group::unreadable::unclean;
 use crate::io::{Directory, PublishFailure};
 use crate::live::Locks;
 use crate::locks::Mutex;
 use crate::topic::{Partition, Replay};
-use crate::types::Durability;
+use crate::types::{Durability, Offset};
 
 /// The spool, as one process has it.
 #[derive(Debug)]
@@ -30,6 +32,29 @@ pub(crate) struct Spool {
     /// Held over a fold. Why the last one is not done: nobody knows whether a power cut brings back what was taken out, and nothing may
     /// be committed that would give way to it.
     folding: Mutex<Option<Error>>,
+    ends: Mutex<Ends>,
+}
+
+/// The ends of partitions, by topic and number, as the open has found them: what was committed above is set back to them before anything is
+/// appended there, and until then folded as that end.
+#[derive(Debug, Default, Clone)]
+struct Ends(HashMap<(u128, u32), Offset>);
+
+/// Why commits are in the spool still.
+enum Unfolded {
+    Refused(Error),
+    /// They are taken over.
+    Left(Box<Left>),
+    /// They are taken over, and a power cut may bring them back.
+    Unknown(Error),
+}
+
+/// Commits that were taken over and could not be taken out of the spool.
+#[derive(Debug)]
+pub(crate) struct Left {
+    why: Error,
+    /// Whose they are. If these committed here, the next fold would take that back.
+    groups: BTreeSet<Arc<str>>,
 }
 
 /// What a process does with the spool.
@@ -43,7 +68,13 @@ pub(crate) enum SpoolRole {
 
 impl Spool {
     pub(crate) fn new(root: Directory, locks: Option<Locks>, role: SpoolRole) -> Self {
-        Self { file: SpoolFile::new(root, locks.clone()), locks, role, folding: Mutex::default() }
+        Self {
+            file: SpoolFile::new(root, locks.clone()),
+            locks,
+            role,
+            folding: Mutex::default(),
+            ends: Mutex::default(),
+        }
     }
 
     /// False when another process has the group.
@@ -64,7 +95,7 @@ impl Groups {
             return Err(Error::GroupInUse { group: group.to_owned() });
         }
         let seen = match spool.role {
-            SpoolRole::Owner => self.fold(),
+            SpoolRole::Owner => self.fold_for(group),
             SpoolRole::Guest => self.look(),
         };
         seen.inspect_err(|_| spool.unlock_group(group))
@@ -93,29 +124,114 @@ impl Groups {
     /// Takes what other processes have committed into the topic of commits, durably, and out of the spool. A commit that lies above the
     /// end of its partition, after a power cut that took records, is one of that end.
     pub(crate) fn fold(&self) -> Result<()> {
+        match self.take_over()? {
+            None => Ok(()),
+            Some(Left { why, .. }) => Err(why),
+        }
+    }
+
+    /// The same, for one group: those whose commits stay in the spool are the others' to wait for.
+    fn fold_for(&self, group: &str) -> Result<()> {
+        match self.take_over()? {
+            Some(Left { why, groups }) if groups.contains(group) => Err(why),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same, whether they can be taken out of the spool now or not.
+    pub(crate) fn take_over(&self) -> Result<Option<Left>> {
         let Some(spool) = self.spool.get().filter(|spool| spool.role == SpoolRole::Owner) else {
-            return Ok(());
+            return Ok(None);
         };
         let mut folding = spool.folding.lock();
         folding.clone().map_or(Ok(()), Err)?;
-        let found = spool.file.read()?;
-        if found.commits.is_empty() {
-            return Ok(());
-        }
-        let changes = changes_of(&found.commits);
-        let partitions: Vec<_> = changes.iter().filter_map(|change| self.partition_of(change)).collect();
-        let changes = changes.into_iter().map(|change| self.within_end(change)).collect();
-        let mut committed = self.committed.lock();
-        self.write(&mut committed, changes)?;
-        drop(committed);
-        // The spool is the only other place that has them.
-        self.ledger.sync()?;
-        match spool.file.take_out(&found) {
-            Err(PublishFailure::Unknown(error)) => return Err(folding.insert(error).clone()),
-            taken_out => taken_out.map_err(PublishFailure::into_error)?,
-        }
+        let mut partitions = Vec::new();
+        let folded = loop {
+            match self.fold_once(spool, &mut partitions) {
+                Ok(TakenOut::NotYet) => {}
+                Ok(TakenOut::Wholly) => break Ok(None),
+                Err(Unfolded::Refused(error)) => break Err(error),
+                Err(Unfolded::Left(left)) => break Ok(Some(*left)),
+                Err(Unfolded::Unknown(error)) => break Err(folding.insert(error).clone()),
+            }
+        };
         drop(folding);
         partitions.iter().for_each(|partition| drop(self.drop_consumed(partition)));
+        folded
+    }
+
+    fn fold_once(&self, spool: &Spool, partitions: &mut Vec<Partition>) -> Result<TakenOut, Unfolded> {
+        // Before it is read: what is set back meanwhile is folded as it was, and no higher.
+        let ends = spool.ends.lock().clone();
+        let found = spool.file.read().map_err(Unfolded::Refused)?;
+        if found.commits.is_empty() {
+            return Ok(TakenOut::Wholly);
+        }
+        let changes = changes_of(&found.commits);
+        let groups: BTreeSet<_> = changes.iter().map(|change| Arc::clone(&change.group)).collect();
+        partitions.extend(changes.iter().filter_map(|change| self.partition_of(change)));
+        let last: BTreeMap<_, _> = changes
+            .into_iter()
+            .map(|change| ((Arc::clone(&change.group), change.place.clone()), change))
+            .collect();
+        let changes = last.into_values().map(|change| self.within_end(ends.within(change)));
+        let mut committed = self.committed.lock();
+        // What could not be taken out the last time is known.
+        let is_new = |change: &Change| committed.of(&change.group, &change.place) != change.commit.as_ref();
+        let changes = changes.filter(is_new).collect();
+        self.write(&mut committed, changes).map_err(Unfolded::Refused)?;
+        drop(committed);
+        // The spool is the only other place that has them.
+        self.ledger.sync().map_err(Unfolded::Refused)?;
+        spool.file.take_out(&found).map_err(|failure| match failure {
+            PublishFailure::Unknown(error) => Unfolded::Unknown(error),
+            PublishFailure::Refused(why) => Unfolded::Left(Box::new(Left { why, groups })),
+        })
+    }
+
+    /// What other processes have committed, where it cannot be folded now: it is so all the same. In its order.
+    pub(super) fn not_folded(&self) -> Vec<Change> {
+        if self.fold().is_ok() {
+            return Vec::new();
+        }
+        let Some(spool) = self.spool.get() else { return Vec::new() };
+        let ends = spool.ends.lock().clone();
+        let found = self.spooled().unwrap_or_default();
+        found.into_iter().map(|change| self.within_end(ends.within(change))).collect()
+    }
+
+    /// Nothing is appended to a partition above whose end another process has committed, as a power cut leaves it, before that commit is set
+    /// back, durably: records sent there would be taken for read. To be called before anything is appended.
+    pub(crate) fn hold_back_spooled(self: &Arc<Self>) {
+        let Some(spool) = self.spool.get() else { return };
+        let above: Vec<_> = match spool.file.read() {
+            Ok(found) => {
+                let above = |change: Change| {
+                    let partition = self.partition_of(&change)?;
+                    change.commit.filter(|commit| commit.at.offset > partition.end()).map(|_| partition)
+                };
+                changes_of(&found.commits).into_iter().filter_map(above).collect()
+            }
+            // Nobody knows which they are.
+            Err(_) => unclean(&self.topics),
+        };
+        for partition in &above {
+            spool.ends.lock().put(partition);
+            let holding = Arc::downgrade(self);
+            let set_back = move |_| holding.upgrade().map_or(Ok(()), |groups| groups.set_spooled_back());
+            partition.log().require(set_back);
+        }
+    }
+
+    /// Sets commits in the spool back to the ends of their partitions as the open has found them. It runs under the lock of a partition's
+    /// writer: no lock of groups is taken.
+    fn set_spooled_back(&self) -> Result<()> {
+        let Some(spool) = self.spool.get() else { return Ok(()) };
+        let mut ends = spool.ends.lock();
+        if !ends.0.is_empty() {
+            spool.file.replace(|commits| ends.set_back(commits))?;
+            ends.0.clear();
+        }
         Ok(())
     }
 
@@ -126,12 +242,10 @@ impl Groups {
     }
 
     fn within_end(&self, change: Change) -> Change {
-        let end = self.partition_of(&change).map(|partition| partition.end());
-        let commit = change.commit.map(|mut commit| {
-            commit.at.offset = commit.at.offset.min(end.unwrap_or(commit.at.offset));
-            commit
-        });
-        Change { commit, ..change }
+        match self.partition_of(&change) {
+            Some(partition) => at_most(change, partition.end()),
+            None => change,
+        }
     }
 
     /// What is in the spool, for a process that reads: it holds over what was folded before.
@@ -155,10 +269,7 @@ impl Groups {
         if changes.is_empty() {
             return Ok(true);
         }
-        let record = |change: &Change| {
-            change.entry().map(|entry| SpooledRecord { key: entry.key, value: entry.value })
-        };
-        let records = changes.iter().map(record).collect::<Result<Vec<_>>>()?;
+        let records = changes.iter().map(spooled).collect::<Result<Vec<_>>>()?;
         // Nobody knows what of them a sync that fails has covered.
         changes.iter().for_each(|change| group.note_synced(&change.place, None));
         spool.file.append(&records, durability)?;
@@ -172,19 +283,48 @@ impl Groups {
     }
 }
 
-/// What commits in the spool change, in their order. A record that is not understood counts for nothing, as in the topic.
+/// What commits in the spool change, in their order.
 fn changes_of(commits: &[Vec<SpooledRecord>]) -> Vec<Change> {
-    let mut changes = Vec::new();
-    for record in commits.iter().flatten() {
-        let mut one = Committed::default();
-        if one.replay(&record.key, record.value.as_deref()).is_ok() {
-            let found = one.iter().map(|(group, place, commit): (&Arc<str>, _, &Commit)| Change {
-                group: Arc::clone(group),
-                place: place.clone(),
-                commit: Some(commit.clone()),
-            });
-            changes.extend(found);
+    commits.iter().flatten().filter_map(change_of).collect()
+}
+
+/// A record that is not understood counts for nothing, as in the topic.
+fn change_of(record: &SpooledRecord) -> Option<Change> {
+    let mut one = Committed::default();
+    one.replay(&record.key, record.value.as_deref()).ok()?;
+    let (group, place, commit) = one.iter().next()?;
+    Some(Change { group: Arc::clone(group), place: place.clone(), commit: Some(commit.clone()) })
+}
+
+fn at_most(mut change: Change, end: Offset) -> Change {
+    if let Some(commit) = &mut change.commit {
+        commit.at.offset = commit.at.offset.min(end);
+    }
+    change
+}
+
+impl Ends {
+    fn put(&mut self, partition: &Partition) {
+        self.0.insert((partition.topic_id(), partition.number()), partition.end());
+    }
+
+    fn within(&self, change: Change) -> Change {
+        let topic_id = change.commit.as_ref().map_or(0, |commit| commit.topic_id);
+        match self.0.get(&(topic_id, change.place.partition())) {
+            Some(end) => at_most(change, *end),
+            None => change,
         }
     }
-    changes
+
+    fn set_back(&self, commits: Vec<Vec<SpooledRecord>>) -> Result<Vec<Vec<SpooledRecord>>> {
+        let one = |record: SpooledRecord| match change_of(&record) {
+            Some(change) => spooled(&self.within(change)),
+            None => Ok(record),
+        };
+        commits.into_iter().map(|records| records.into_iter().map(one).collect()).collect()
+    }
+}
+
+fn spooled(change: &Change) -> Result<SpooledRecord> {
+    change.entry().map(|entry| SpooledRecord { key: entry.key, value: entry.value })
 }

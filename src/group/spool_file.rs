@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::{HeadChange, SpoolContent, SpoolHead, SpooledRecord, decode_frames, encode_spooled};
 use crate::io::{Deadline, Directory, File, OpenMode, PublishFailure, pause, random_id};
 use crate::live::Locks;
-use crate::locks::Mutex;
+use crate::locks::{AtomicBool, Mutex, Ordering};
 use crate::types::Durability;
 
 /// Its name in the store's directory.
@@ -30,6 +30,8 @@ pub(super) struct SpoolFile {
     /// None where no process can attach: then nobody else changes the file.
     locks: Option<Locks>,
     most_bytes: usize,
+    /// The last wait for others was in vain.
+    is_stuck: AtomicBool,
     /// Held over every change: the lock of the file is the process's, not the thread's.
     changing: Mutex<Known>,
 }
@@ -75,7 +77,13 @@ impl Drop for Syncing<'_> {
 
 impl SpoolFile {
     pub(super) fn new(root: Directory, locks: Option<Locks>) -> Self {
-        Self { root, locks, most_bytes: MOST_BYTES, changing: Mutex::default() }
+        Self {
+            root,
+            locks,
+            most_bytes: MOST_BYTES,
+            is_stuck: AtomicBool::new(false),
+            changing: Mutex::default(),
+        }
     }
 
     #[cfg(test)]
@@ -83,12 +91,17 @@ impl SpoolFile {
         Self { most_bytes, ..self }
     }
 
+    /// Where another process was not done in time, as one that is stopped, it is not waited for again before it is.
     fn hold(&self) -> Result<Held<'_>> {
         let Some(locks) = &self.locks else { return Ok(Held { locks: None }) };
-        let deadline = Deadline::after(LONGEST_WAIT);
+        let is_stuck = self.is_stuck.load(Ordering::Relaxed);
+        let deadline = Deadline::after(if is_stuck { Duration::ZERO } else { LONGEST_WAIT });
         while !locks.try_lock_spool()? {
-            self.wait_until(deadline)?;
+            let waited = self.wait_until(deadline);
+            self.is_stuck.store(waited.is_err(), Ordering::Relaxed);
+            waited?;
         }
+        self.is_stuck.store(false, Ordering::Relaxed);
         Ok(Held { locks: Some(locks) })
     }
 
@@ -252,18 +265,36 @@ impl SpoolFile {
         self.write_anew(&frames).map_err(PublishFailure::into_error)
     }
 
-    /// Takes the first commits out, those that were folded, durably: what was appended since stays. Where the file is another by now
-    /// nothing is taken out: folding it again changes nothing.
-    pub(super) fn take_out(&self, folded: &Found) -> Result<(), PublishFailure> {
+    /// Puts other commits in the place of those that are there, durably; what is as it was is left alone.
+    pub(super) fn replace(
+        &self,
+        others: impl FnOnce(Vec<Vec<SpooledRecord>>) -> Result<Vec<Vec<SpooledRecord>>>,
+    ) -> Result<()> {
+        let mut known = self.changing.lock();
+        let _held = self.hold()?;
+        let found = self.read()?;
+        let before = found.commits.clone();
+        let commits = others(found.commits)?;
+        if commits == before {
+            return Ok(());
+        }
+        *known = Known::default();
+        let frames: Vec<_> = commits.iter().flat_map(|records| encode_spooled(records)).collect();
+        self.write_anew(&frames).map_err(PublishFailure::into_error)
+    }
+
+    /// Takes the first commits out, those that were folded, durably: what was appended since stays. Where another process has written the
+    /// file anew nothing is taken out.
+    pub(super) fn take_out(&self, folded: &Found) -> Result<TakenOut, PublishFailure> {
         let mut known = self.changing.lock();
         let _held = self.hold().map_err(PublishFailure::Refused)?;
         match self.rest_behind(folded).map_err(PublishFailure::Refused)? {
-            Rest::OfAnother => return Ok(()),
+            Rest::OfAnother => return Ok(TakenOut::NotYet),
             Rest::Frames(rest) => self.write_anew(&rest)?,
             Rest::Nothing => self.root.remove_durably(SPOOL_FILE)?,
         }
         *known = Known::default();
-        Ok(())
+        Ok(TakenOut::Wholly)
     }
 
     fn rest_behind(&self, folded: &Found) -> Result<Rest> {
@@ -278,6 +309,14 @@ impl SpoolFile {
         }
         file.read(folded.end as u64, end - folded.end).map(Rest::Frames)
     }
+}
+
+/// What became of commits that were folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TakenOut {
+    Wholly,
+    /// They may be there still, in another file.
+    NotYet,
 }
 
 /// What was appended behind commits that were folded.

@@ -4,7 +4,8 @@ use crate::error::{Error, Result};
 use crate::group::committed::Committed;
 use crate::group::groups::Groups;
 use crate::log::SkippedRecord;
-use crate::topic::{Ledger, Topics};
+use crate::topic::{Ledger, Partition, Topics};
+use crate::types::TopicPartition;
 
 /// What groups have committed, as it was found.
 pub(super) struct Loaded {
@@ -44,15 +45,19 @@ impl Groups {
 /// Partitions that were not closed may have lost records that some group has committed. Records sent in their place would be taken
 /// for read once the commits can be read again: there are to be none before.
 fn hold_back_appends(topics: &Topics, why: &Error) {
-    let unclean = topics.recovery();
-    let unclean = unclean.iter().filter(|report| !report.clean && report.failure.is_none());
-    for place in unclean.map(|report| &report.topic_partition) {
-        let Ok(topic) = topics.get(place.topic()) else { continue };
-        if let Ok(partition) = topic.partition(place.partition())
-            && !topic.is_internal()
-        {
-            let why = why.clone();
-            partition.log().require(move |_| Err(why.clone()));
-        }
+    for partition in unclean(topics) {
+        let why = why.clone();
+        partition.log().require(move |_| Err(why.clone()));
     }
+}
+
+/// Partitions of users that were not closed.
+pub(super) fn unclean(topics: &Topics) -> Vec<Partition> {
+    let recovery = topics.recovery();
+    let unclean = recovery.iter().filter(|report| !report.clean && report.failure.is_none());
+    let partition = |place: &TopicPartition| {
+        let topic = topics.get(place.topic()).ok().filter(|topic| !topic.is_internal())?;
+        topic.partition(place.partition()).ok()
+    };
+    unclean.filter_map(|report| partition(&report.topic_partition)).collect()
 }

@@ -152,6 +152,13 @@ impl Guest {
         self.ear.listen(self, listener)
     }
 
+    /// Asks the owner to take over before long what this process has done. It sees that when it wakes a reader next.
+    pub(crate) fn wish(&self) {
+        if self.page.head.is_ready() {
+            self.page.head.store(head::WISH, 1, Ordering::SeqCst);
+        }
+    }
+
     /// Ends the sleep of whoever sleeps, in this process and in others.
     pub(crate) fn ring(&self) {
         if self.page.head.is_ready() {

@@ -27,6 +27,8 @@ pub(super) mod head {
     pub(in crate::live) const SLOTS: usize = 3;
     /// Another number after each change of the list of topics.
     pub(in crate::live) const CATALOG: usize = 4;
+    /// 1 once another process has done what the owner is to take over before long.
+    pub(in crate::live) const WISH: usize = 5;
     /// On the lower half of this one readers sleep.
     pub(in crate::live) const BELL: usize = 8;
 }

@@ -11,7 +11,7 @@ use crate::live::layout::{
 use crate::live::locks::Locks;
 use crate::live::page::{OWNER_BYTE, Page};
 use crate::live::slot::{Slot, put, put_growth, put_stable, ring};
-use crate::locks::{AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::locks::{AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
 
 /// A partition at which a reader has waited is taken for followed at so many calls after that.
 const FOLLOWED_FOR: u64 = 100_000;
@@ -27,6 +27,16 @@ pub(crate) struct Owner {
     slots: Mutex<Slots>,
     is_closed: AtomicBool,
     locks: Locks,
+    wishes: OnceLock<Wishes>,
+}
+
+/// Who is told that another process wishes for something.
+struct Wishes(Box<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Wishes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wishes")
+    }
 }
 
 #[derive(Debug)]
@@ -112,7 +122,8 @@ impl Owner {
         let slots = Mutex::new(Slots { used: 0, free: Vec::new() });
         let is_closed = AtomicBool::new(false);
         let locks = Locks::new(page.file.clone());
-        let owner = Self { page, life, process: Process::current(), generations, slots, is_closed, locks };
+        let (process, wishes) = (Process::current(), OnceLock::new());
+        let owner = Self { page, life, process, generations, slots, is_closed, locks, wishes };
         owner.clear();
         if wish == Wish::Hide {
             owner.enter(Stage::Silent);
@@ -186,6 +197,18 @@ impl Owner {
     /// The locks that this process takes: one for all who ask, so that all are given back together.
     pub(crate) fn locks(&self) -> Locks {
         self.locks.clone()
+    }
+
+    /// Has `told` called, under the lock of a partition's writer, once another process has wished for something.
+    pub(crate) fn on_wish(&self, told: impl Fn() + Send + Sync + 'static) {
+        drop(self.wishes.set(Wishes(Box::new(told))));
+    }
+
+    fn look_for_a_wish(&self) {
+        if self.page.head.is_ready() && self.page.head.load(head::WISH, Ordering::SeqCst) != 0 {
+            self.page.head.store(head::WISH, 0, Ordering::SeqCst);
+            self.wishes.get().into_iter().for_each(|wishes| wishes.0());
+        }
     }
 
     /// The list of topics is another one, durably.
@@ -318,6 +341,7 @@ impl OwnSlot {
         if self.slot.is_wanted() && !self.is_over.load(Ordering::Relaxed) {
             self.followed.store(FOLLOWED_FOR, Ordering::Relaxed);
             self.slot.ring_if_wanted();
+            self.owner.look_for_a_wish();
         }
     }
 

@@ -8,9 +8,17 @@ use crate::log::log::Log;
 use crate::log::write::writer::{Open, Phase, Writer};
 
 impl Log {
-    /// Shows it to other processes from here on.
+    /// Whether other processes are shown it.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.shown.get().is_some()
+    }
+
+    /// Shows it to other processes from here on. One that is shown, or is no more, has no need of the slot.
     pub(crate) fn show(&self, slot: OwnSlot) {
         let writer = self.writer.lock();
+        if self.is_shown() || matches!(writer.phase, Phase::Closed) {
+            return;
+        }
         let slot = Arc::new(slot);
         slot.begin(&self.table(Kind::AsFound, &slot, writer.uncommitted), self.durable());
         if let Phase::Open(open) = &writer.phase {

@@ -28,6 +28,9 @@ use crate::types::Offset;
 /// How long it is waited for transactions that have changed states.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
+/// How long an owner may take to remove the file of a queue that nobody has.
+const LONGEST_REMOVAL: Duration = Duration::from_millis(20);
+
 /// What queues have to do with other processes.
 #[derive(Debug, Default)]
 pub(super) struct Away {
@@ -85,13 +88,27 @@ impl Queues {
             };
         };
         let name = SlotName { topic: topic.id(), partition: 0, owner: Arc::clone(owner) }.steps();
-        let Some(lock) = files.try_lock(&name)? else { return Err(Error::GroupInUse { group }) };
+        let deadline = Deadline::after(LONGEST_REMOVAL);
+        let lock = loop {
+            match files.try_lock(&name)? {
+                Some(lock) => break lock,
+                None if deadline.has_passed() => return Err(Error::GroupInUse { group }),
+                // The owner may have it for as long as it looks whether its file can go.
+                None => pause(Duration::from_millis(1)),
+            }
+        };
         if self.is_away() {
             self.load(files, &name, (owner, topic))?;
+            self.wish();
         } else {
             self.fold_one(files, &name)?;
         }
         Ok(Some(lock))
+    }
+
+    /// Asks the owner to fold before long.
+    fn wish(&self) {
+        self.away.guest.iter().for_each(|guest| guest.wish());
     }
 
     /// What was written of a queue: by its owner, and over that what is not folded.

@@ -85,6 +85,9 @@ impl Queue {
             inner.state.release(span.first, span.last, Some(again));
         }
         self.watchers.raise();
+        if buried.is_ok() {
+            self.queues.room.raise();
+        }
         buried
     }
 

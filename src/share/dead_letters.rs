@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::locks::Ordering;
 use crate::share::builder::QueueBuilder;
 use crate::share::burial::own_name;
 use crate::share::letter::{
@@ -57,7 +56,37 @@ pub struct DeadLetters {
     topic: String,
     group: String,
     /// Of the transactions that send letters back.
+    name: LentName,
+}
+
+/// A name for transactions, which nobody else has meanwhile. The last decision under each stays in the store: so there are no more
+/// of them than handles at a time.
+#[derive(Debug)]
+struct LentName {
+    queues: Arc<Queues>,
+    number: u64,
     name: String,
+    /// The store does not know how a transaction under it has ended: nobody else is to meet that in this life.
+    is_spent: bool,
+}
+
+impl LentName {
+    fn new(queues: &Arc<Queues>, letters: &str) -> Self {
+        let mut lent = queues.redriving.lock();
+        let number = (0..).find(|number| !lent.contains(number)).unwrap_or(u64::MAX);
+        lent.insert(number);
+        drop(lent);
+        let name = format!("annals.redrive.{letters}.{number}");
+        Self { queues: Arc::clone(queues), number, name, is_spent: false }
+    }
+}
+
+impl Drop for LentName {
+    fn drop(&mut self) {
+        if !self.is_spent {
+            self.queues.redriving.lock().remove(&self.number);
+        }
+    }
 }
 
 /// A message that was given up, and why.
@@ -149,8 +178,7 @@ impl DeadLetters {
     }
 
     fn new(queues: Arc<Queues>, letters: &str, (topic, group): (&str, &str)) -> Self {
-        let number = queues.openings.fetch_add(1, Ordering::Relaxed);
-        let name = format!("annals.redrive.{letters}.{number}");
+        let name = LentName::new(&queues, letters);
         Self { queues, worker: None, topic: topic.to_owned(), group: group.to_owned(), name }
     }
 
@@ -196,6 +224,14 @@ impl DeadLetters {
     /// whole when its message is not in its topic any more, and for a letter of another store; as [`Transaction::commit`](crate::Transaction::commit). The letter stays where it is.
     pub fn send_back(&mut self, letter: DeadLetter) -> Result<()> {
         self.check_own(&letter)?;
+        // It stays so where a panic comes in between.
+        let was_spent = std::mem::replace(&mut self.name.is_spent, true);
+        let sent = self.send_back_in_one(letter);
+        self.name.is_spent = was_spent || matches!(sent, Err(Error::Undecided { .. }));
+        sent
+    }
+
+    fn send_back_in_one(&self, letter: DeadLetter) -> Result<()> {
         let original = letter.missing.as_ref().map(|missing| self.original(&letter, missing)).transpose()?;
         let DeadLetter { topic, partition, group, message, record, .. } = letter;
         let mut record = original.unwrap_or(record);
@@ -205,7 +241,7 @@ impl DeadLetters {
         let target = target.partition(partition % target.partition_count().max(1))?;
         let producer = self.queues.producer.clone();
         let durability = self.worker.as_ref().map(Worker::durability).unwrap_or_default();
-        let builder = TransactionBuilder::new(self.queues.transactions()?, producer, &self.name);
+        let builder = TransactionBuilder::new(self.queues.transactions()?, producer, &self.name.name);
         let mut tx = builder.durability(durability).begin()?;
         let back =
             Record::from(&record).topic(&topic).partition(target.number()).timestamp(self.queues.clock.now());

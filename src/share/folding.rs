@@ -106,17 +106,20 @@ impl Queues {
             }
         }
         if goes_on {
-            self.fold_before_long();
+            self.fold_after(AGAIN_AFTER);
         }
         self.tell_groups();
         outcome
     }
 
-    fn fold_before_long(&self) {
-        if let Some(later) = self.away.later.get().filter(|later| !later.is_set.swap(true, Ordering::AcqRel))
-        {
-            self.topics.agenda().add_timer(later, Deadline::after(AGAIN_AFTER));
-        }
+    fn fold_after(&self, wait: Duration) {
+        let later = self.away.later.get().filter(|later| !later.is_set.swap(true, Ordering::AcqRel));
+        later.into_iter().for_each(|later| _ = self.topics.agenda().add_timer(later, Deadline::after(wait)));
+    }
+
+    /// Another process has a queue since.
+    pub(crate) fn fold_soon(&self) {
+        self.fold_after(Duration::ZERO);
     }
 
     /// The same of one queue.
@@ -169,7 +172,7 @@ impl Queues {
         // Whether these are given up shows when the store is opened again.
         let mut left = steps.take_owed(|offset| inner.state.is_set_aside(offset));
         if steps.is_only_owed() {
-            steps.apply_to(&mut inner.state);
+            steps.owed.keys().for_each(|offset| inner.state.owe(*offset));
         } else {
             self.take_in(place, &mut inner, &steps)?;
         }
@@ -268,8 +271,5 @@ impl Queues {
 /// Removes the file of a queue that nobody has, with nothing in it. Says whether it is gone.
 fn remove_if_free(files: &Arc<StepFiles>, name: &str) -> Result<bool> {
     let Some(_lock) = files.try_lock(name)? else { return Ok(false) };
-    if files.read(name)?.is_some_and(|found| !found.steps.is_empty()) {
-        return Ok(false);
-    }
-    files.remove(name).map(|()| true)
+    files.remove_if_empty(name)
 }

@@ -63,6 +63,9 @@ impl Queues {
         drop(held);
         let mut counts = self.letter_counts.lock();
         names.iter().for_each(|name| _ = counts.remove(name));
+        drop(counts);
+        // What is full depends on them.
+        self.room.raise();
         forgotten
     }
 }

@@ -91,9 +91,13 @@ impl Queue {
             let lock = inner.state.new_lock(until(now, lock_timeout));
             let had_some = !selection.spans.is_empty();
             let (taken, passes_over) = hand_out(&mut inner, reading, lock);
-            if passes_over && self.settings.is_ordered {
-                // The next of its key may be another worker's.
-                self.watchers.raise();
+            if passes_over {
+                // They are done, though nobody has answered them.
+                self.queues.room.raise();
+                if self.settings.is_ordered {
+                    // The next of its key may be another worker's.
+                    self.watchers.raise();
+                }
             }
             if taken.is_empty() && had_some {
                 // None of them is there any more.

@@ -1,6 +1,6 @@
 //! All queues of a store.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 
 use crate::consumer::StartFrom;
@@ -61,6 +61,8 @@ pub(crate) struct Queues {
     pub(super) gates: Mutex<HashMap<u128, Weak<Gate>>>,
     /// Held while letters are read, and before a slot's lock.
     pub(super) letter_counts: Mutex<HashMap<SlotName, LetterCount>>,
+    /// The numbers of the names under which letters are sent back now.
+    pub(super) redriving: Mutex<BTreeSet<u64>>,
     /// Senders that wait for room.
     pub(super) room: Watchers,
     /// Held by whoever deletes what is not needed any more.
@@ -142,6 +144,7 @@ impl Queues {
             news: News::default(),
             gates: Mutex::default(),
             letter_counts: Mutex::default(),
+            redriving: Mutex::default(),
             room: Watchers::default(),
             tidying: Mutex::default(),
             is_tidy_asked: AtomicBool::new(false),

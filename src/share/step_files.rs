@@ -327,6 +327,17 @@ impl StepFiles {
         self.root.replace_file(name, &whole(head, &steps, &[])?)
     }
 
+    /// Removes a file without a step. Whoever calls has the queue's lock, and nobody is refused it for long: where a power cut brings the file back
+    /// it says nothing.
+    pub(super) fn remove_if_empty(&self, name: &str) -> Result<bool> {
+        let _held = self.hold(name)?;
+        let is_empty = self.read(name)?.is_none_or(|found| found.steps.is_empty());
+        if is_empty {
+            self.root.remove_if_there(name)?;
+        }
+        Ok(is_empty)
+    }
+
     /// Removes the file of a queue that nobody has. Whoever calls has its lock, or its topic is gone.
     pub(super) fn remove(&self, name: &str) -> Result<()> {
         let _held = self.hold(name)?;

@@ -7,9 +7,9 @@ use crate::group::Groups;
 use crate::io::{Clock, caught};
 use crate::log::{Effort, RetentionPolicy, RetentionReport, Upkeep};
 use crate::share::{Holds, Kept, Queues};
-use crate::store::failures::{Failures, Waits};
+use crate::store::failures::{Failing, Failures, Waits};
 use crate::store::stats::{StoreStats, group_stats};
-use crate::topic::{Partition, Topic, Topics, unless_deleted};
+use crate::topic::{Partition, Removed, Topic, Topics, unless_deleted};
 use crate::transaction::TransactionStats;
 
 /// How much of a partition's due was done.
@@ -46,6 +46,7 @@ impl Caretaker {
             .and(caught(|| self.groups.fold()))
             .and(caught(|| self.queues.fold()));
         first = first.and(self.remove_leftovers());
+        self.topics.show_rest();
         for topic in self.topics.all() {
             let kept = self.keep_ids(&topic);
             first = first.and(kept.given_up());
@@ -81,13 +82,14 @@ impl Caretaker {
     /// Files of deleted topics that could not be removed. Their failures stand in the name of the topic's first partition.
     fn remove_leftovers(&self) -> Result<()> {
         let mut first = Ok(());
-        for (place, removed) in self.topics.remove_leftovers() {
-            match removed {
-                Ok(()) => self.failures.note_success(&place),
+        for Removed { place, topic, outcome } in self.topics.remove_leftovers() {
+            let of = Failing::leftover(&place, topic);
+            match outcome {
+                Ok(()) => self.failures.note_success(of),
                 Err(error) => {
                     // What they wait for has no log of its own any more.
                     let waits = Waits::on(&Arc::default(), Upkeep::Freeing);
-                    self.failures.note_failure(&place, &error, waits);
+                    self.failures.note_failure(of, &error, waits);
                     first = first.and(Err(error));
                 }
             }

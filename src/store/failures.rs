@@ -19,10 +19,31 @@ pub(super) type OnMaintenanceFailure = Arc<dyn Fn(&TopicPartition, &Error) + Sen
 const FIRST_WAIT: Duration = Duration::from_secs(15);
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
+/// What fails: a partition's upkeep, or the removal of what a topic has left that was deleted, which goes by the name of its first
+/// partition. Another topic may have that name by now, and neither is in the other's way.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Failing {
+    place: TopicPartition,
+    deleted: Option<u128>,
+}
+
+impl Failing {
+    /// Removing what the topic of that id has left.
+    pub(super) fn leftover(place: &TopicPartition, topic: u128) -> Self {
+        Self { place: place.clone(), deleted: Some(topic) }
+    }
+}
+
+impl From<&TopicPartition> for Failing {
+    fn from(place: &TopicPartition) -> Self {
+        Self { place: place.clone(), deleted: None }
+    }
+}
+
 /// The list. A partition leaves it with its first success, whoever asked for what succeeded.
 #[derive(Default)]
 pub(super) struct Failures {
-    by_place: Mutex<BTreeMap<TopicPartition, Entry>>,
+    by_place: Mutex<BTreeMap<Failing, Entry>>,
     on_maintenance_failure: Option<OnMaintenanceFailure>,
     panics: Mutex<Panics>,
 }
@@ -75,30 +96,33 @@ impl Failures {
     /// False while a partition that failed has to wait.
     pub(super) fn may_try(&self, place: &TopicPartition) -> bool {
         let all = self.by_place.lock();
-        all.get(place).is_none_or(|entry| entry.waits.is_over() || entry.retry_at.has_passed())
+        all.get(&place.into()).is_none_or(|entry| entry.waits.is_over() || entry.retry_at.has_passed())
     }
 
-    pub(super) fn note_success(&self, place: &TopicPartition) {
-        self.by_place.lock().remove(place);
+    pub(super) fn note_success(&self, of: impl Into<Failing>) {
+        self.by_place.lock().remove(&of.into());
     }
 
     /// A topic was deleted: one that gets its name begins without its failures.
     pub(super) fn forget(&self, topic: &str) {
-        self.by_place.lock().retain(|place, _| place.topic() != topic);
+        let stays = |of: &Failing| of.deleted.is_some() || of.place.topic() != topic;
+        self.by_place.lock().retain(|of, _| stays(of));
     }
 
-    pub(super) fn note_failure(&self, place: &TopicPartition, error: &Error, waits: Waits) {
+    pub(super) fn note_failure(&self, of: impl Into<Failing>, error: &Error, waits: Waits) {
+        let of = of.into();
         let mut all = self.by_place.lock();
-        let before = all.get(place).filter(|entry| !entry.waits.is_over());
+        let before = all.get(&of).filter(|entry| !entry.waits.is_over());
         let failures = before.map_or(0, |entry| entry.failures).saturating_add(1);
         let entry =
             Entry { error: error.clone(), failures, retry_at: Deadline::after(wait(failures)), waits };
-        all.insert(place.clone(), entry);
+        let place = of.place.clone();
+        all.insert(of, entry);
         drop(all);
         let Some(tell) = &self.on_maintenance_failure else { return };
         // Without a lock: it may panic, close the store, drop it, or call any of it.
         let told = caught(|| {
-            tell(place, error);
+            tell(&place, error);
             Ok(())
         });
         if let Err(panic) = told {
@@ -121,8 +145,8 @@ impl Failures {
 
     pub(super) fn list(&self) -> Vec<MaintenanceFailure> {
         let all = self.by_place.lock();
-        let failure = |(place, entry): (&TopicPartition, &Entry)| MaintenanceFailure {
-            topic_partition: place.clone(),
+        let failure = |(of, entry): (&Failing, &Entry)| MaintenanceFailure {
+            topic_partition: of.place.clone(),
             error: entry.error.clone(),
             failures: entry.failures,
         };
@@ -143,6 +167,23 @@ mod tests {
     fn each_failure_waits_twice_as_long_up_to_an_hour() {
         let waits: Vec<_> = [1, 2, 3, 9, 40, u32::MAX].map(|failures| wait(failures).as_secs()).into();
         assert_eq!(waits, [15, 30, 60, 3600, 3600, 3600]);
+    }
+
+    #[test]
+    fn what_an_earlier_topic_has_left_is_not_in_the_way_of_one_of_its_name() {
+        let failures = Failures::default();
+        let place = TopicPartition::new("orders", 0);
+        let (leftover, another) = (Failing::leftover(&place, 1), Failing::leftover(&place, 2));
+        let waits = || Waits::on(&Arc::default(), Upkeep::Freeing);
+        failures.note_failure(leftover.clone(), &Error::invalid("disk"), waits());
+        failures.note_failure(another.clone(), &Error::invalid("disk"), waits());
+        assert!(failures.may_try(&place));
+        failures.note_success(&place);
+        failures.forget("orders");
+        assert_eq!(failures.list().len(), 2);
+        failures.note_success(another);
+        failures.note_failure(leftover, &Error::invalid("disk"), waits());
+        assert_eq!(failures.list().iter().map(|one| one.failures).collect::<Vec<_>>(), [2]);
     }
 
     #[test]

@@ -144,7 +144,9 @@ impl Store {
         let queues = Queues::open((&topics, &groups), (&transactions, producer.clone()), clock)?;
         // Whether others can look or not: they may have worked and committed in an earlier life.
         let locks = owner.as_ref().map(|owner| owner.locks());
-        queues.steps_in(StepFiles::new(root.clone(), locks));
+        queues.steps_in(StepFiles::new(root.clone(), locks.clone()));
+        groups.spool_in(Spool::new(root.clone(), locks, SpoolRole::Owner));
+        groups.hold_back_spooled();
         let holds = Holds::open((&topics, &groups), (&transactions, producer), (clock, &agenda));
         groups.write_what_cannot_wait()?;
         let care = Caretaker {
@@ -250,7 +252,7 @@ impl Store {
 
     /// Takes over what consumers and workers in other processes have done.
     pub(super) fn fold(&self) -> Result<()> {
-        self.inner.groups.fold().and(self.inner.queues.fold())
+        self.inner.groups.take_over().map(drop).and(self.inner.queues.fold())
     }
 
     pub(super) fn shared_topics(&self) -> &Arc<Topics> {
@@ -362,13 +364,14 @@ impl Inner {
         drop(self.groups.write_owed());
         drop(self.queues.write_owed());
         self.recovery = recovery_of(&self.topics, &self.groups, &self.queues);
-        // Whether others can look or not: they may have committed in an earlier life.
-        let locks = self.owner.as_ref().map(|owner| owner.locks());
-        self.groups.spool_in(Spool::new(self.root.clone(), locks, SpoolRole::Owner));
         // What other processes have committed meanwhile. Where it cannot be written now it is before a group is used.
         drop(self.groups.fold());
         drop(self.queues.fold());
-        self.owner.iter().for_each(|owner| owner.opened());
+        if let Some(owner) = &self.owner {
+            let queues = Arc::downgrade(&self.queues);
+            owner.on_wish(move || queues.upgrade().into_iter().for_each(|queues| queues.fold_soon()));
+            owner.opened();
+        }
     }
 
     fn close(&self) -> Result<()> {

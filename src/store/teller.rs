@@ -65,7 +65,10 @@ impl Teller {
 
 impl Chore for Teller {
     fn run(self: Arc<Self>, _: Reason) -> Result<()> {
-        while let Some(event) = self.figures.events.take() {
+        // One of the calls may close the store, and nothing is told after that.
+        while self.care.topics.check_open().is_ok()
+            && let Some(event) = self.figures.events.take()
+        {
             self.tell(&event);
         }
         Ok(())

@@ -94,8 +94,8 @@ impl Topics {
         self.leftovers.lock().insert(topic.topic, Leftover { name: name.to_owned(), topic, partitions });
     }
 
-    /// Removes what deletions in this life could not, and says for each topic what came of it, in the name of its first partition.
-    pub(crate) fn remove_leftovers(&self) -> Vec<(TopicPartition, Result<()>)> {
+    /// Removes what deletions in this life could not, and says for each topic what came of it.
+    pub(crate) fn remove_leftovers(&self) -> Vec<Removed> {
         if self.leftovers.lock().is_empty() {
             return Vec::new();
         }
@@ -112,7 +112,7 @@ impl Topics {
                 self.leftovers.lock().remove(&topic.topic);
                 catalog.forget_deleted([topic.topic]);
             }
-            (TopicPartition::new(name, 0), removed)
+            Removed { place: TopicPartition::new(name, 0), topic: topic.topic, outcome: removed }
         };
         left.into_iter().map(&mut remove).collect()
     }
@@ -141,6 +141,16 @@ impl Topics {
 /// whoever creates a topic of the name.
 pub(super) fn remove_made(made: &[Directory]) {
     made.iter().for_each(|directory| drop(Log::remove_directory(directory)));
+}
+
+/// What came of a try to remove what a deleted topic has left.
+#[derive(Debug)]
+pub(crate) struct Removed {
+    /// Its first partition.
+    pub(crate) place: TopicPartition,
+    /// Its id.
+    pub(crate) topic: u128,
+    pub(crate) outcome: Result<()>,
 }
 
 /// Directories of a deleted topic that are still there.

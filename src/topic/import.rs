@@ -76,12 +76,11 @@ impl Topic {
         let mut line = Vec::new();
         loop {
             import.line += 1;
-            let is_there =
-                read_line(&mut from, &mut line).map_err(|error| import.failed(import.line, error))?;
-            if !is_there {
-                break;
+            match read_line(&mut from, &mut line) {
+                Ok(true) => import.take(&line)?,
+                Ok(false) => break,
+                Err(error) => return Err(import.stop(error)),
             }
-            import.take(&line)?;
         }
         import.append()?;
         self.make_durable().map_err(|error| import.failed(import.line, error))?;
@@ -94,17 +93,21 @@ impl Import<'_> {
         Error::Import { line, records: self.appended, cause: Arc::new(cause) }
     }
 
+    /// The end of an import at a line that cannot be taken: what stands before it is there.
+    fn stop(&mut self, cause: Error) -> Error {
+        match self.append() {
+            Ok(()) => self.failed(self.line, cause),
+            Err(error) => error,
+        }
+    }
+
     fn take(&mut self, line: &[u8]) -> Result<()> {
         if line.iter().all(u8::is_ascii_whitespace) {
             return Ok(());
         }
         let found = match RecordLine::decode(line) {
             Ok(found) => found,
-            Err(malformed) => {
-                // What stands before it is there.
-                self.append()?;
-                return Err(self.failed(self.line, Error::invalid(malformed.to_string())));
-            }
+            Err(malformed) => return Err(self.stop(Error::invalid(malformed.to_string()))),
         };
         let number = self.partition_of(&found);
         let bytes = bytes_of(&found);

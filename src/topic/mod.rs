@@ -43,6 +43,7 @@ pub use adopt::{AdoptedPartition, Adoption, LogSource};
 pub use config::{CleanupPolicy, TopicConfig};
 pub(crate) use copies::Copies;
 pub(crate) use cut::{StoreCut, TopicsToCut};
+pub(crate) use directories::Removed;
 pub use durable::Durable;
 pub(crate) use follow::JudgesLeft;
 #[cfg(any(test, fuzzing))]

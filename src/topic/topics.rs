@@ -213,6 +213,16 @@ impl Topics {
         Ok((Partition::new(place, identity.topic, log), report))
     }
 
+    /// Shows other processes the partitions for which there was no room when they were opened.
+    pub(crate) fn show_rest(&self) {
+        let Some(owner) = &self.context.owner else { return };
+        let partitions = self.all().into_iter().flat_map(|topic| topic.partitions());
+        for partition in partitions.filter(|partition| !partition.log().is_shown()) {
+            let Some(slot) = owner.slot(partition.topic_id(), partition.number()) else { break };
+            partition.log().show(slot);
+        }
+    }
+
     /// Whether this process only reads.
     pub(crate) fn is_read_only(&self) -> bool {
         self.context.is_read_only

@@ -113,3 +113,32 @@ fn an_endless_line_and_a_writer_that_fails_end_it() {
     store.producer().send(Record::to("orders").value("x")).unwrap();
     assert!(topic.export(Full).unwrap_err().is_disk_full());
 }
+
+#[test]
+fn the_lines_before_one_that_cannot_be_read_are_there() {
+    struct Breaks<'a>(&'a [u8]);
+    impl std::io::Read for Breaks<'_> {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            match self.0.read(into) {
+                Ok(0) => Err(std::io::Error::other("the line was cut")),
+                read => read,
+            }
+        }
+    }
+    struct Endless;
+    impl std::io::Read for Endless {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            into.fill(b'x');
+            Ok(into.len())
+        }
+    }
+    let (_dir, store) = store();
+    let lines: String = (0..7).map(|number| format!("{{\"value\":\"{number}\"}}\n")).collect();
+    let cut = store.create_topic("cut", TopicConfig::new()).unwrap();
+    let failed = cut.import(std::io::BufReader::new(Breaks(lines.as_bytes())));
+    assert!(matches!(failed, Err(Error::Import { line: 8, records: 7, .. })), "{failed:?}");
+    let long = store.create_topic("long", TopicConfig::new()).unwrap();
+    let failed = long.import(std::io::BufReader::new(std::io::Read::chain(lines.as_bytes(), Endless)));
+    assert!(matches!(failed, Err(Error::Import { line: 8, records: 7, .. })), "{failed:?}");
+    assert_eq!([cut, long].map(|topic| all(&topic).len()), [7, 7]);
+}

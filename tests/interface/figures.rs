@@ -288,3 +288,28 @@ fn figures_that_are_asked_for_again_read_no_file() {
     assert_eq!(orders.stats().unwrap().oldest_timestamp, None);
     assert_eq!(send(11_000), Some(11_000));
 }
+
+#[test]
+fn a_callback_that_closes_the_store_is_told_nothing_more() {
+    let slot: Arc<Mutex<Option<Store>>> = Arc::default();
+    let (of_callback, calls) = (Arc::clone(&slot), Arc::new(AtomicUsize::new(0)));
+    let to = Arc::clone(&calls);
+    let store = Store::builder("/store")
+        .file_system(Arc::new(MemoryFileSystem::new()))
+        .maintain_by_hand()
+        .on_event(move |_| {
+            to.fetch_add(1, Ordering::SeqCst);
+            if let Some(store) = of_callback.lock().unwrap().take() {
+                store.close().unwrap();
+            }
+        })
+        .open()
+        .unwrap();
+    *slot.lock().unwrap() = Some(store.clone());
+    let partition = store.create_topic("orders", TopicConfig::new()).unwrap().partition(0).unwrap();
+    for _ in 0..5 {
+        partition.append(&[Record::new().value("x")], Durability::Disk).unwrap();
+    }
+    drop(store.maintain());
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}

@@ -278,6 +278,105 @@ fn a_commit_at_disk_of_what_is_committed_already_is_synced_too() {
     assert!(synced(), "the sync that failed was the only one");
 }
 
+/// Whatever keeps a process from seeing the commits: it has seen them, and no member of it begins elsewhere.
+#[test]
+fn a_look_that_fails_forgets_no_commit_and_no_member_begins_without() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 20);
+    let hooked = Hooked::new();
+    let reader = Store::builder(dir.path()).file_system(hooked.files()).attach().unwrap();
+    let mut first = member(reader.consumer_builder()).unwrap();
+    first.commit_offsets([((ORDERS, 0).into(), 5), ((ORDERS, 1).into(), 5)]).unwrap();
+    assert_eq!(committed(store.committed("billing")), [5, 5], "folded");
+    assert_eq!(committed(reader.committed("billing")), [5, 5]);
+    first.commit_offsets([((ORDERS, 1).into(), 6)]).unwrap();
+    // It has to read the topic of commits anew, and cannot.
+    store.topic("__consumer_offsets").unwrap().compact().unwrap();
+    let failing = Arc::new(AtomicU32::new(0));
+    let failed = Arc::clone(&failing);
+    hooked.at_open(move |path| {
+        if !path.to_string_lossy().contains("__consumer_offsets") {
+            return Ok(Hook::Stays);
+        }
+        failed.fetch_add(1, Ordering::SeqCst);
+        Err(std::io::Error::from_raw_os_error(5))
+    });
+    assert_eq!(committed(reader.committed("billing")), [5, 6]);
+    assert!(failing.load(Ordering::SeqCst) > 0, "it was not reached");
+    let mut second = reader.consumer("billing").unwrap();
+    assert!(matches!(second.subscribe([ORDERS]), Err(Error::Io { .. })));
+    assert!(matches!(second.poll(Duration::ZERO), Err(Error::Io { .. })));
+    let mut alone = reader.consumer("billing").unwrap();
+    assert!(matches!(alone.assign([(ORDERS, 0)]), Err(Error::Io { .. })));
+    assert!(alone.assignment().is_empty());
+    hooked.at_open(|_| Ok(Hook::IsOver));
+    drop(first);
+    assert_eq!(read(&mut second), 9);
+    assert_eq!(second.assignment().len(), 2);
+    alone.assign([(ORDERS, 0)]).unwrap();
+    assert_eq!(alone.position((ORDERS, 0)).unwrap(), 5);
+}
+
+/// What a group elsewhere has not read stays, though its commits wait for the owner.
+#[test]
+fn a_commit_of_the_owner_takes_no_record_that_a_group_elsewhere_has_not_read() {
+    let dir = fast_dir();
+    let store = by_hand(dir.path()).open().unwrap();
+    let config = TopicConfig::new().segment_bytes(500).retention_until_consumed();
+    let partition = store.create_topic(ORDERS, config).unwrap().partition(0).unwrap();
+    for _ in 0..100 {
+        store.producer().send(Record::to(ORDERS).value("2 apples")).unwrap();
+    }
+    let mut home = store.consumer("home").unwrap();
+    home.subscribe([ORDERS]).unwrap();
+    let reader = StoreReader::attach(dir.path()).unwrap();
+    let mut billing = member(reader.consumer_builder()).unwrap();
+    billing.commit_offsets([((ORDERS, 0).into(), 3)]).unwrap();
+    assert_eq!(read(&mut home), 100);
+    home.commit().unwrap();
+    assert_eq!(partition.start(), 0, "the records of the other group are gone");
+    assert_eq!(read(&mut billing), 100);
+    billing.commit_offsets([((ORDERS, 0).into(), 100)]).unwrap();
+    store.maintain().unwrap();
+    assert_eq!(committed(store.committed("billing")), [100]);
+    assert!(partition.start() > 50);
+}
+
+/// A process that is stopped in the middle of a commit keeps the lock of the spool. What it has committed waits; nobody else does.
+#[test]
+fn a_process_that_is_stopped_in_a_commit_holds_up_no_other_group_and_no_backup() {
+    use annals::io::FileSystem;
+    let dir = fast_dir();
+    let store = open(&dir.path().join("store"));
+    send(&store, 20);
+    let reader = StoreReader::attach(store.path()).unwrap();
+    let mut billing = member(reader.consumer_builder()).unwrap();
+    billing.commit_offsets([((ORDERS, 0).into(), 7)]).unwrap();
+    drop(billing);
+    let page = annals::io::OsFileSystem
+        .open(&store.path().join("annals.live"), annals::io::OpenMode::ReadWrite)
+        .unwrap();
+    assert!(page.try_lock_byte(1).unwrap());
+    assert!(store.consumer("other").is_ok());
+    store.backup(dir.path().join("monday")).unwrap();
+    assert_eq!(committed(store.committed("billing")), [7]);
+    let commits = store.topic("__consumer_offsets").unwrap().partition(0).unwrap();
+    let end = commits.end();
+    assert!(
+        matches!(store.consumer("billing"), Err(Error::Io { .. })),
+        "the next fold would take back what it commits"
+    );
+    assert!(store.maintain().is_err());
+    assert_eq!(commits.end(), end, "the same commits are written again and again");
+    page.unlock_byte(1).unwrap();
+    let mut home = store.consumer("billing").unwrap();
+    home.subscribe([ORDERS]).unwrap();
+    assert_eq!(read(&mut home), 13);
+    annals::backup::restore(dir.path().join("monday"), dir.path().join("again")).unwrap();
+    assert_eq!(committed(open(&dir.path().join("again")).committed("billing")), [7]);
+}
+
 #[test]
 fn a_backup_holds_what_was_committed_elsewhere_before_it_began() {
     let dir = fast_dir();

@@ -15,6 +15,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod crowded;
 mod ends;
 mod groups;
 mod hooked;
@@ -27,4 +28,5 @@ mod queues;
 mod read_only;
 mod workers;
 mod workers_killed;
+mod workers_lost;
 mod workers_model;

@@ -7,26 +7,25 @@ use std::time::Duration;
 
 use annals::io::ManualClock;
 use annals::queue::RetryPolicy;
-use annals::{Durability, Error, Message, Messages, Record, Store, StoreReader, TopicConfig, Worker};
+use annals::{Error, Message, Messages, Record, Store, StoreReader, TopicConfig, Worker};
 
-use crate::common::{by_hand, copy_dir, fast_dir};
-use crate::hooked::{Hook, Hooked};
+use crate::common::{by_hand, fast_dir};
 
-const ORDERS: &str = "orders";
-const GROUP: &str = "shipping";
+pub(crate) const ORDERS: &str = "orders";
+pub(crate) const GROUP: &str = "shipping";
 
-fn open(dir: &Path) -> Store {
+pub(crate) fn open(dir: &Path) -> Store {
     let store = by_hand(dir).open().unwrap();
     store.ensure_topic(ORDERS, TopicConfig::new().partitions(2)).unwrap();
     store
 }
 
-fn attach(dir: &Path) -> StoreReader {
+pub(crate) fn attach(dir: &Path) -> StoreReader {
     StoreReader::attach(dir).unwrap()
 }
 
 /// Sends to the first partition: the value is the offset.
-fn send(store: &Store, count: i64) {
+pub(crate) fn send(store: &Store, count: i64) {
     let partition = store.topic(ORDERS).unwrap().partition(0).unwrap();
     for _ in 0..count {
         let value = partition.next_offset().to_string();
@@ -34,16 +33,32 @@ fn send(store: &Store, count: i64) {
     }
 }
 
-fn take(worker: &mut Worker, most: usize) -> Vec<Message> {
+pub(crate) fn take(worker: &mut Worker, most: usize) -> Vec<Message> {
     worker.take(most, Duration::ZERO).unwrap().into_iter().collect()
 }
 
-fn offsets(messages: &[Message]) -> Vec<i64> {
+pub(crate) fn offsets(messages: &[Message]) -> Vec<i64> {
     messages.iter().map(|message| message.offset).collect()
 }
 
-fn ack_all(messages: impl IntoIterator<Item = Message>) {
+pub(crate) fn ack_all(messages: impl IntoIterator<Item = Message>) {
     messages.into_iter().for_each(|message| message.ack().unwrap());
+}
+
+/// The files of steps that are there.
+pub(crate) fn steps(dir: &Path) -> Vec<PathBuf> {
+    let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    names.filter(|path| path.to_string_lossy().contains("annals.steps.")).collect()
+}
+
+pub(crate) fn letters(store: &Store) -> Vec<(i64, u16, String)> {
+    let taken = store.dead_letters(ORDERS, GROUP).and_then(|mut letters| letters.take(100));
+    let letters = taken.unwrap_or_default();
+    letters.into_iter().map(|letter| (letter.offset, letter.delivery_count, letter.reason.clone())).collect()
+}
+
+pub(crate) fn settings(builder: annals::QueueBuilder) -> annals::QueueBuilder {
+    builder.delivery_limit(3).retry_policy(RetryPolicy::fixed(Duration::from_secs(5)))
 }
 
 /// Workers, messages and consumers that outlive the store keep nobody out.
@@ -68,22 +83,6 @@ fn what_is_kept_past_a_close_keeps_no_queue_and_no_group() {
         assert!(taken.remove(0).ack().is_err() && worker.take(1, Duration::ZERO).is_err());
         kept.push((home, messages, billing, worker, taken));
     }
-}
-
-/// The files of steps that are there.
-fn steps(dir: &Path) -> Vec<PathBuf> {
-    let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    names.filter(|path| path.to_string_lossy().contains("annals.steps.")).collect()
-}
-
-fn letters(store: &Store) -> Vec<(i64, u16, String)> {
-    let taken = store.dead_letters(ORDERS, GROUP).and_then(|mut letters| letters.take(100));
-    let letters = taken.unwrap_or_default();
-    letters.into_iter().map(|letter| (letter.offset, letter.delivery_count, letter.reason.clone())).collect()
-}
-
-fn settings(builder: annals::QueueBuilder) -> annals::QueueBuilder {
-    builder.delivery_limit(3).retry_policy(RetryPolicy::fixed(Duration::from_secs(5)))
 }
 
 #[test]
@@ -151,67 +150,6 @@ fn answers_elsewhere_are_those_at_home() {
     let taken = take(&mut worker, 9);
     let counts: Vec<_> = taken.iter().map(|one| (one.offset, one.delivery_count())).collect();
     assert_eq!(counts, [(0, 4), (1, 3), (2, 3), (5, 2)]);
-}
-
-/// What a queue has done holds whether the owner lives or not, and when the next one has folded it: once or twice.
-#[test]
-fn steps_hold_whoever_dies_and_folding_twice_changes_nothing() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 10);
-    let reader = attach(dir.path());
-    let mut worker =
-        settings(reader.queue_builder(ORDERS, GROUP)).durability(Durability::Disk).build().unwrap();
-    ack_all(take(&mut worker, 3));
-    // The owner dies, and the worker goes on.
-    std::mem::forget(store);
-    let mut taken = take(&mut worker, 4).into_iter();
-    taken.next().unwrap().ack().unwrap();
-    taken.next().unwrap().reject("it is broken").unwrap();
-    let (out, back) = (taken.next().unwrap(), taken.next().unwrap());
-    back.put_back().unwrap();
-    assert_eq!(reader.stats().unwrap().queues[0].unfinished, 6, "the letter is not written");
-    let before: Vec<_> =
-        steps(dir.path()).into_iter().map(|path| (path.clone(), std::fs::read(&path).unwrap())).collect();
-    let look = |dir: &Path| {
-        let store = open(dir);
-        let first = letters(&store);
-        let mut home = settings(store.queue_builder(ORDERS, GROUP)).build().unwrap();
-        let mut found = Vec::new();
-        loop {
-            let taken = take(&mut home, 9);
-            if taken.is_empty() {
-                break;
-            }
-            found.extend(taken.iter().map(|one| (one.offset, one.delivery_count())));
-            ack_all(taken);
-        }
-        found.sort_unstable();
-        assert!(steps(dir).is_empty(), "it was folded");
-        store.close().unwrap();
-        (first, found)
-    };
-    let expected_letters = vec![(4, 1, "it is broken".to_owned())];
-    let expected = vec![(5, 2), (6, 1), (7, 1), (8, 1), (9, 1)];
-    let once = fast_dir();
-    copy_dir(dir.path(), once.path());
-    assert_eq!(look(once.path()), (expected_letters.clone(), expected.clone()));
-    // A crash between the two steps of a fold leaves them in both places.
-    let twice = fast_dir();
-    copy_dir(dir.path(), twice.path());
-    open(twice.path()).close().unwrap();
-    for (path, bytes) in &before {
-        std::fs::write(twice.path().join(path.file_name().unwrap()), bytes).unwrap();
-    }
-    assert_eq!(look(twice.path()), (expected_letters, expected));
-    // What was cut off in the middle of a step is that step alone.
-    let torn = fast_dir();
-    copy_dir(dir.path(), torn.path());
-    let (path, bytes) = &before[0];
-    std::fs::write(torn.path().join(path.file_name().unwrap()), &bytes[..bytes.len() - 3]).unwrap();
-    let (_, found) = look(torn.path());
-    assert_eq!(found[..2], [(5, 2), (6, 2)], "the last step was that it was put back");
-    drop(out);
 }
 
 #[test]
@@ -373,202 +311,6 @@ fn a_backup_holds_what_was_done_elsewhere_before_it_began() {
     assert_eq!(offsets(&take(&mut again.queue(ORDERS, GROUP).unwrap(), 9)), [2, 3]);
 }
 
-/// What was read while it had to wait for its key, and handed out later, is known to be out when another owner comes.
-#[test]
-fn a_message_that_is_out_is_not_handed_out_again_because_the_owner_is_another() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    let send = |store: &Store| {
-        _ = store.producer().send(Record::to(ORDERS).partition(0).key("alice").value("x")).unwrap()
-    };
-    send(&store);
-    let reader = attach(dir.path());
-    let mut worker = reader.queue_builder(ORDERS, GROUP).ordered_by_key().build().unwrap();
-    let first = take(&mut worker, 9);
-    send(&store);
-    assert!(take(&mut worker, 9).is_empty());
-    ack_all(first);
-    let second = take(&mut worker, 9);
-    assert_eq!(offsets(&second), [1]);
-    store.close().unwrap();
-    let store = open(dir.path());
-    assert!(take(&mut worker, 9).is_empty());
-    send(&store);
-    assert!(take(&mut worker, 9).is_empty());
-    ack_all(second);
-    assert_eq!(offsets(&take(&mut worker, 9)), [2]);
-}
-
-/// One that was out when its process died, more than once, is tried alone, by whoever has the queue next.
-#[test]
-fn what_may_have_ended_a_process_elsewhere_is_tried_alone() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 4);
-    let reader = attach(dir.path());
-    let mut worker = reader.queue_builder(ORDERS, GROUP).build().unwrap();
-    for _ in 0..2 {
-        take(&mut worker, 4).into_iter().for_each(|message| message.release(Duration::ZERO).unwrap());
-    }
-    std::mem::forget(take(&mut worker, 2));
-    let copy = fast_dir();
-    copy_dir(dir.path(), copy.path());
-    let elsewhere = attach(copy.path());
-    let mut worker = elsewhere.queue(ORDERS, GROUP).unwrap();
-    assert_eq!(offsets(&take(&mut worker, 9)).len(), 1);
-    drop(worker);
-    let store = open(copy.path());
-    let mut home = store.queue(ORDERS, GROUP).unwrap();
-    assert_eq!(offsets(&take(&mut home, 9)).len(), 1);
-}
-
-/// A power cut that takes records takes what was done of them, and the next records there are handed out.
-#[test]
-fn steps_of_records_that_a_power_cut_took_are_cut() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 3);
-    let reader = attach(dir.path());
-    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
-    ack_all(take(&mut worker, 3));
-    let log = Path::new("orders-0/00000000000000000000.log");
-    let length = store.topic(ORDERS).unwrap().partition(0).unwrap().bytes();
-    send(&store, 3);
-    let mut taken = take(&mut worker, 3);
-    taken.remove(0).reject("no").unwrap();
-    ack_all(taken);
-    std::mem::forget(store);
-    let copy = fast_dir();
-    copy_dir(dir.path(), copy.path());
-    std::fs::File::options().write(true).open(copy.path().join(log)).unwrap().set_len(length).unwrap();
-    // Without an owner, what is not there is not done.
-    let elsewhere = attach(copy.path());
-    let mut without = elsewhere.queue(ORDERS, GROUP).unwrap();
-    assert!(take(&mut without, 9).is_empty());
-    let store = open(copy.path());
-    send(&store, 3);
-    // Whoever had the queue does not know what is there any more, and is told.
-    let refused = without.take(9, Duration::ZERO);
-    assert!(matches!(refused, Err(Error::Io { .. })), "{refused:?}");
-    drop(without);
-    let mut anew = elsewhere.queue(ORDERS, GROUP).unwrap();
-    let messages = take(&mut anew, 9);
-    assert!(messages.iter().map(|one| (one.offset, one.delivery_count())).eq([(3, 1), (4, 1), (5, 1)]));
-    ack_all(messages);
-    drop(anew);
-    assert!(letters(&store).is_empty());
-    assert!(take(&mut store.queue(ORDERS, GROUP).unwrap(), 9).is_empty());
-}
-
-/// No such file finds room any more.
-fn fill(hooked: &Hooked, name: &'static str) {
-    hooked.at_open(move |path| match path.to_string_lossy().contains(name) {
-        true => Err(std::io::Error::from_raw_os_error(28)),
-        false => Ok(Hook::Stays),
-    });
-}
-
-fn make_room(hooked: &Hooked) {
-    hooked.at_open(|_| Ok(Hook::IsOver));
-}
-
-#[test]
-fn a_full_disk_hands_nothing_out_and_takes_no_answer() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 4);
-    let hooked = Hooked::new();
-    let reader = Store::builder(dir.path()).file_system(hooked.files()).attach().unwrap();
-    let mut worker = reader.queue_builder(ORDERS, GROUP).build().unwrap();
-    let mut taken = take(&mut worker, 2);
-    fill(&hooked, "annals.steps");
-    let refused = taken.remove(0).ack();
-    assert!(refused.as_ref().is_err_and(Error::is_disk_full), "{refused:?}");
-    let refused = worker.take(2, Duration::ZERO);
-    assert!(refused.as_ref().is_err_and(Error::is_disk_full), "{refused:?}");
-    make_room(&hooked);
-    taken.remove(0).ack().unwrap();
-    let next = take(&mut worker, 9);
-    assert!(next.iter().map(|one| (one.offset, one.delivery_count())).eq([(2, 1), (3, 1)]));
-    ack_all(next);
-    drop(worker);
-    let mut home = store.queue(ORDERS, GROUP).unwrap();
-    assert!(take(&mut home, 9).iter().map(|one| (one.offset, one.delivery_count())).eq([(0, 2)]));
-}
-
-/// The owner's disk is full: the queue goes on elsewhere, and is nobody's at home before there is room.
-#[test]
-fn an_owner_that_cannot_fold_does_not_take_the_queue() {
-    let dir = fast_dir();
-    let hooked = Hooked::new();
-    let store = by_hand(dir.path()).file_system(hooked.files()).open().unwrap();
-    store.create_topic(ORDERS, TopicConfig::new()).unwrap();
-    send(&store, 4);
-    let reader = attach(dir.path());
-    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
-    ack_all(take(&mut worker, 2));
-    drop(worker);
-    fill(&hooked, "__share_group_state");
-    let refused = store.queue(ORDERS, GROUP);
-    assert!(refused.as_ref().is_err_and(Error::is_disk_full), "{refused:?}");
-    make_room(&hooked);
-    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
-    ack_all(take(&mut worker, 1));
-    drop(worker);
-    assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 9)), [3]);
-}
-
-#[test]
-fn a_broken_step_is_told_and_stops_no_other_queue() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 4);
-    let reader = attach(dir.path());
-    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
-    ack_all(take(&mut worker, 3));
-    drop(worker);
-    let path = steps(dir.path()).remove(0);
-    let mut bytes = std::fs::read(&path).unwrap();
-    bytes[60] ^= 1;
-    std::fs::write(&path, bytes).unwrap();
-    for refused in [reader.queue(ORDERS, GROUP), store.queue(ORDERS, GROUP)] {
-        assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
-    }
-    assert!(matches!(store.maintain(), Err(Error::Corrupt { .. })));
-    ack_all(take(&mut reader.queue(ORDERS, "billing").unwrap(), 1));
-    assert_eq!(offsets(&take(&mut store.queue(ORDERS, "billing").unwrap(), 1)), [1]);
-    store.close().unwrap();
-    let store = open(dir.path());
-    std::fs::remove_file(&path).unwrap();
-    assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 1)), [0]);
-}
-
-/// What is wrong with a topic's files can be set right: its queues go on where they were.
-#[test]
-fn states_of_queues_on_a_topic_that_cannot_be_opened_are_there_when_it_can() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    store.create_topic("another", TopicConfig::new()).unwrap();
-    send(&store, 3);
-    ack_all(take(&mut store.queue(ORDERS, GROUP).unwrap(), 1));
-    ack_all(take(&mut attach(dir.path()).queue(ORDERS, "billing").unwrap(), 2));
-    std::mem::forget(store);
-    let copy = fast_dir();
-    copy_dir(dir.path(), copy.path());
-    let state = copy.path().join("orders-0/annals.state");
-    let sound = std::fs::read(&state).unwrap();
-    std::fs::write(&state, "nothing that anybody understands").unwrap();
-    let store = by_hand(copy.path()).open().unwrap();
-    assert!(store.topic(ORDERS).is_err());
-    store.delete_topic("another").unwrap();
-    store.maintain().unwrap();
-    store.close().unwrap();
-    std::fs::write(&state, sound).unwrap();
-    let store = open(copy.path());
-    assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 9)), [1, 2]);
-    assert_eq!(offsets(&take(&mut store.queue(ORDERS, "billing").unwrap(), 9)), [2]);
-}
-
 /// An enqueuer's limit, and senders that wait for it, go by what was folded.
 #[test]
 fn a_limit_counts_what_was_done_elsewhere_once_it_is_folded() {
@@ -583,6 +325,33 @@ fn a_limit_counts_what_was_done_elsewhere_once_it_is_folded() {
     assert!(matches!(limited.send(Record::new().value("x")), Err(Error::QueueFull { .. })));
     ack_all(take(&mut worker, 9));
     limited.send(Record::new().value("x")).unwrap();
+}
+
+/// Nobody calls the owner, and its rounds are far apart.
+#[test]
+fn an_owner_writes_letters_soon_after_it_has_woken_a_worker_elsewhere() {
+    let dir = fast_dir();
+    let store = Store::open(dir.path()).unwrap();
+    store.create_topic(ORDERS, TopicConfig::new()).unwrap();
+    let reader = attach(dir.path());
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let sender = std::thread::spawn(move || {
+        for _ in 0..2 {
+            std::thread::sleep(Duration::from_millis(30));
+            send(&store, 1);
+        }
+        store
+    });
+    for _ in 0..2 {
+        let message = worker.take(1, Duration::from_secs(20)).unwrap().into_iter().next().unwrap();
+        message.reject("no").unwrap();
+    }
+    let store = sender.join().unwrap();
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while letters(&store).len() < 2 {
+        assert!(std::time::Instant::now() < until, "nothing is folded");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// A worker elsewhere sleeps, and the owner wakes it.

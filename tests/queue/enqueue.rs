@@ -304,3 +304,34 @@ fn the_last_ids_are_known_after_a_restart_whatever_the_clock_said() {
         }
     }
 }
+
+#[test]
+fn a_blocked_sender_goes_on_when_the_last_message_was_delivered_too_often() {
+    for is_looked_at in [false, true] {
+        let world = World::new(1);
+        let timeout = std::time::Duration::from_secs(5);
+        let mut worker = world.builder().delivery_limit(1).lock_timeout(timeout).build().unwrap();
+        let jobs = world.store.enqueuer_builder("jobs").limit("workers", 1, WhenFull::Block).build().unwrap();
+        jobs.send(Record::new().value("a")).unwrap();
+        let message = take(&mut worker, 1).remove(0);
+        let (sent, is_sent) = std::sync::mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                jobs.send(Record::new().value("b")).unwrap();
+                sent.send(()).unwrap();
+            });
+            thread::sleep(std::time::Duration::from_millis(30));
+            if is_looked_at {
+                // Its worker is gone, and the next one finds it.
+                std::mem::forget(message);
+                world.clock.advance(timeout);
+                assert!(take(&mut worker, 1).is_empty());
+            } else {
+                message.retry().unwrap();
+            }
+            // It would wait for a minute.
+            let in_time = is_sent.recv_timeout(std::time::Duration::from_secs(20));
+            assert!(in_time.is_ok(), "it sleeps on: {is_looked_at}");
+        });
+    }
+}

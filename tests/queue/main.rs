@@ -52,6 +52,8 @@ mod passed;
 #[cfg(test)]
 mod power;
 #[cfg(test)]
+mod redriven;
+#[cfg(test)]
 mod scale;
 #[cfg(test)]
 mod together;

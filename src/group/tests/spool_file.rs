@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::doubles::{Call, Fault, FaultyFileSystem, PowerCutFileSystem, Random, Times};
 use crate::error::Result;
 use crate::format::SpooledRecord;
-use crate::group::spool_file::SpoolFile;
+use crate::group::spool_file::{SpoolFile, TakenOut};
 use crate::io::{Directory, FileSystem, PublishFailure};
 use crate::types::Durability;
 
@@ -86,7 +86,8 @@ impl Promised {
         let found = process.spool.read().unwrap();
         let numbers = process.found();
         match process.spool.take_out(&found) {
-            Ok(()) => self.gone.extend(&numbers),
+            Ok(TakenOut::NotYet) => return,
+            Ok(TakenOut::Wholly) => self.gone.extend(&numbers),
             Err(PublishFailure::Refused(_)) => return,
             Err(PublishFailure::Unknown(_)) => process.is_poisoned = true,
         }
@@ -175,9 +176,26 @@ fn a_spool_that_is_full_refuses_commits_and_keeps_those_that_it_has() {
     assert!(written.len() > 20, "{written:?}");
     assert_eq!(process.found(), written);
     let found = process.spool.read().unwrap();
-    process.spool.take_out(&found).unwrap();
+    assert_eq!(process.spool.take_out(&found).unwrap(), TakenOut::Wholly);
     process.append(0, Durability::Os).unwrap();
     assert_eq!(process.found(), [0]);
+}
+
+/// A process that finds a sync of another that failed writes the file anew, also while the owner folds. The owner may not take the group for
+/// one of which nothing waits.
+#[test]
+fn commits_that_moved_to_another_file_are_not_taken_for_taken_out() {
+    let process = Process::new();
+    process.append(0, Durability::Os).unwrap();
+    let found = process.spool.read().unwrap();
+    process.machine.fail_sync_after(0);
+    process.append(1, Durability::Disk).unwrap_err();
+    process.append(2, Durability::Disk).unwrap();
+    assert_eq!(process.spool.take_out(&found).unwrap(), TakenOut::NotYet);
+    assert_eq!(process.found(), [0, 1, 2]);
+    let found = process.spool.read().unwrap();
+    assert_eq!(process.spool.take_out(&found).unwrap(), TakenOut::Wholly);
+    assert_eq!(process.found(), []);
 }
 
 #[test]

@@ -242,6 +242,66 @@ fn a_fold_that_fails_at_any_call_loses_no_commit_and_takes_none_back() {
     assert!(failed > 10 && reached > 100, "{failed} {reached}");
 }
 
+/// A process has committed for the disk what its owner had in the cache alone, and a power cut took it. Whatever keeps the open from setting the
+/// commit back: what is sent in the place of those records is not taken for read.
+#[test]
+fn records_sent_below_a_commit_elsewhere_that_could_not_be_folded_are_not_taken_for_read() {
+    let (dir, killed) = (fast_dir(), fast_dir());
+    let store = by_hand(dir.path()).open().unwrap();
+    store.create_topic(TOPIC, TopicConfig::new()).unwrap();
+    send(&store, 0..6);
+    store.producer().flush().unwrap();
+    let log = files_of(dir.path(), "orders-0", ".log").pop().unwrap();
+    let early = std::fs::read(&log).unwrap();
+    send(&store, 6..10);
+    let reader = StoreReader::attach(dir.path()).unwrap();
+    let durable = reader.consumer_builder().group("billing").commit_durability(Durability::Disk);
+    let mut billing = durable.build().unwrap();
+    billing.subscribe([TOPIC]).unwrap();
+    billing.commit_offsets([((TOPIC, 0).into(), 10)]).unwrap();
+    drop((billing, reader));
+    crate::common::kill_and_copy(store, dir.path(), killed.path());
+    std::fs::write(killed.path().join(log.strip_prefix(dir.path()).unwrap()), early).unwrap();
+    let committed = |store: &Store| store.committed("billing").get(&(TOPIC, 0).into()).map(|at| at.offset);
+    let made = [Call::Create, Call::CreateDir];
+    let (of_topic, of_spool) = ("__consumer_offsets", "annals.spool");
+    let cases: [(&[Call], &str, bool); 3] =
+        [(&made, of_topic, false), (&made, "", true), (&[Call::Open], of_spool, true)];
+    for (calls, path, refuses) in cases {
+        let dir = fast_dir();
+        copy_dir(killed.path(), dir.path());
+        let files = FaultyFileSystem::new();
+        files.fail(calls, path, (0, Times::ForEver), Fault::Error(ENOSPC));
+        let store = on_faulty(dir.path(), &files).open().unwrap();
+        assert_eq!(store.topic(TOPIC).unwrap().partition(0).unwrap().end(), 6, "{path}");
+        let sent = store.producer().send(Record::to(TOPIC).value("six"));
+        assert_eq!(sent.is_err(), refuses, "{path}: {sent:?}");
+        if path != of_spool {
+            assert_eq!(committed(&store), Some(6), "{path}: it cannot be folded, and holds");
+            assert_eq!(store.groups(), ["billing"], "{path}");
+        }
+        files.heal();
+        send(&store, 10..20);
+        assert_eq!(committed(&store), Some(6), "{path}");
+        let mut home = store.consumer("billing").unwrap();
+        home.subscribe([TOPIC]).unwrap();
+        let polled = home.poll(std::time::Duration::from_secs(5)).unwrap();
+        assert_eq!(polled.iter().next().map(|record| record.offset()), Some(6), "{path}");
+        drop((home, store));
+        let again = by_hand(dir.path()).open().unwrap();
+        assert_eq!(committed(&again), Some(6), "{path}");
+    }
+    // Killed behind the first append, with the commit still in the spool.
+    let (dir, left) = (fast_dir(), fast_dir());
+    copy_dir(killed.path(), dir.path());
+    let files = FaultyFileSystem::new();
+    files.fail(&made, of_topic, (0, Times::ForEver), Fault::Error(ENOSPC));
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    send(&store, 10..20);
+    crate::common::kill_and_copy(store, dir.path(), left.path());
+    assert_eq!(committed(&by_hand(left.path()).open().unwrap()), Some(6));
+}
+
 /// A store that another process has left, on a disk that can lose power.
 fn on_a_disk_that_loses_power(from: &Path) -> annals_testing::PowerCutFileSystem {
     let machine = annals_testing::PowerCutFileSystem::new();

@@ -250,3 +250,33 @@ fn removed_by_maintenance(is_closed: Option<bool>) {
     assert!(logs() < before);
     store.close().expect("a close");
 }
+
+#[test]
+fn files_of_an_earlier_topic_that_cannot_be_removed_keep_no_compaction_from_the_next_of_its_name() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let files = FaultyFileSystem::watching_order();
+    let store = on_faulty(dir.path(), &files).open().expect("a new store");
+    let compacted = || small_segments().cleanup_policy(annals::CleanupPolicy::Compact);
+    store.create_topic(TOPIC, compacted().partitions(4)).expect("a topic");
+    store.producer().send(Record::to(TOPIC).partition(3).value("x").key("x")).expect("a send");
+    files.fail(&[Call::Remove], "orders-3", (0, Times::ForEver), Fault::Error(EIO));
+    store.delete_topic(TOPIC).expect("it is gone");
+    let orders = store.create_topic(TOPIC, compacted()).expect("its name is free").partition(0).expect("one");
+    for number in 0..400 {
+        let record = Record::new().key("the same").value("a value of some length");
+        let record = if number % 2 == 0 { record } else { record.value("another one of some length") };
+        orders.append(&[record], Durability::Os).expect("an append");
+    }
+    for round in 1..4 {
+        assert!(store.maintain().is_err());
+        let failures = store.stats().expect("stats").maintenance_failures;
+        let failures: Vec<_> =
+            failures.iter().map(|one| (one.topic_partition.to_string(), one.failures)).collect();
+        assert_eq!(failures, [("orders-0".to_owned(), round)]);
+    }
+    assert!(records(&orders).len() < 200, "{} records are left", records(&orders).len());
+    files.heal();
+    store.maintain().expect("they can be removed");
+    assert!(store.stats().expect("stats").maintenance_failures.is_empty());
+    store.close().expect("a close");
+}

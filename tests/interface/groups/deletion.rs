@@ -1,12 +1,13 @@
 //! Topics that go, and come back under the same name, beneath groups and consumers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use annals::{Consumer, Durability, Error, Record, StartFrom, Store, TopicConfig, TopicPartition};
 
-use crate::common::{TOPIC, by_hand, copy_dir, fast_dir, kill_and_copy, on_faulty};
+use crate::common::{TOPIC, by_hand, copy_dir, fast_dir, kill_and_copy, on_faulty, spawn};
 use crate::groups::{GROUP, committed, drain, member, numbers, place, send, store};
-use annals_testing::{Call, FaultyFileSystem};
+use annals_testing::{Call, Fault, FaultyFileSystem, Gate, Times};
 
 const OTHER: &str = "payments";
 
@@ -341,4 +342,35 @@ fn latest_passes_over_nothing_that_was_sent_after_the_member_had_subscribed() {
     assert_eq!(drain(&mut b), []);
     send(&store, 1, 5..6);
     assert_eq!(drain(&mut b), numbers(1, 5..6));
+}
+
+/// A member that joins while the group is forgotten keeps what it commits: the deletion is over, or refused.
+#[test]
+fn what_a_member_commits_that_joined_beside_a_deletion_is_not_forgotten() {
+    let dir = fast_dir();
+    let files = FaultyFileSystem::new();
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    store.create_topic(TOPIC, TopicConfig::new()).unwrap();
+    send(&store, 0, 0..40);
+    // What the deletion has to forget first.
+    let mut worker = store.queue(TOPIC, GROUP).unwrap();
+    worker.take(1, Duration::ZERO).unwrap().into_iter().for_each(|message| message.ack().unwrap());
+    drop(worker);
+    let mut joins = store.consumer(GROUP).unwrap();
+    let gate = Arc::new(Gate::default());
+    files.fail(&[Call::Write], "__share_group_state", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
+    let deletes = store.clone();
+    let deletion = spawn(move || deletes.delete_group(GROUP));
+    gate.await_arrival();
+    let member = spawn(move || {
+        joins.subscribe([TOPIC]).unwrap();
+        joins.commit_offsets([(place(0), 7)]).unwrap();
+        joins
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    gate.open();
+    deletion.join().unwrap().unwrap();
+    let joined = member.join().unwrap();
+    assert_eq!(joined.committed(place(0)), Some(7));
+    assert!(matches!(store.delete_group(GROUP), Err(Error::InvalidArgument { .. })));
 }

@@ -14,13 +14,17 @@ const ENOSPC: i32 = 28;
 fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
+    fill(&store);
+    (dir, store)
+}
+
+fn fill(store: &Store) {
     store.create_topic("orders", TopicConfig::new().partitions(2)).unwrap();
     store.create_topic("invoices", TopicConfig::new()).unwrap();
     for number in 0..ORDERS {
         let partition = u32::try_from(number % 2).unwrap();
         store.producer().send(Record::to("orders").partition(partition).value(&number.to_string())).unwrap();
     }
-    (dir, store)
 }
 
 fn member(store: &Store) -> Consumer {
@@ -288,4 +292,50 @@ fn a_send_that_fails_while_the_transaction_is_written_as_it_comes_ends_it() {
     assert!(store.committed("billing").is_empty());
     assert_eq!(billing.poll(Duration::ZERO).unwrap().len(), 1, "it comes again");
     store.close().unwrap();
+}
+
+#[test]
+fn a_poll_that_waits_commits_what_was_handed_out_while_a_transaction_had_the_offsets() {
+    for ends_meanwhile in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        // Nothing but the consumer itself ends its wait.
+        let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+        fill(&store);
+        let builder = store.consumer_builder().group("automatic").auto_commit(Duration::from_millis(1));
+        let mut billing = builder.max_poll_records(1).build().unwrap();
+        billing.subscribe(["orders"]).unwrap();
+        let mut handed_out = billing.poll(Duration::ZERO).unwrap().len();
+        let mut tx = store.transaction("billing").unwrap();
+        tx.commit_offsets(&billing).unwrap();
+        loop {
+            match billing.poll(Duration::ZERO).unwrap().len() {
+                0 => break,
+                some => handed_out += some,
+            }
+        }
+        // It is time for a commit, and the transaction has them.
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(billing.poll(Duration::ZERO).unwrap().is_empty());
+        let done = || -> i64 { store.committed("automatic").values().map(|one| one.offset).sum() };
+        let expected = i64::try_from(handed_out).unwrap();
+        let waker = billing.waker();
+        std::thread::scope(|scope| {
+            let mut tx = Some(tx);
+            if !ends_meanwhile {
+                tx.take().into_iter().for_each(|tx| _ = tx.commit().unwrap());
+            }
+            scope.spawn(move || {
+                std::thread::sleep(Duration::from_millis(50));
+                tx.into_iter().for_each(|tx| _ = tx.commit().unwrap());
+                // The poll below does not come to its end before that.
+                let seen = (0..500).any(|_| {
+                    std::thread::sleep(Duration::from_millis(10));
+                    done() == expected
+                });
+                waker.wake();
+                assert!(seen, "{} of {expected}, while it waits: {ends_meanwhile}", done());
+            });
+            assert!(billing.poll(Duration::from_secs(60)).unwrap().is_empty());
+        });
+    }
 }

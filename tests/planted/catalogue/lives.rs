@@ -5,6 +5,13 @@ use super::*;
 pub(super) const BUGS: &[Bug] = &[
     // What a call says of its own end.
     Bug {
+        name: "group-that-is-being-forgotten-gets-a-member",
+        file: "src/group/groups.rs",
+        good: "        let _locking = self.locking.lock();\n        // First the note",
+        bad: "        // First the note",
+        caught_by: &[tests("interface", &["groups::deletion::what_a_member"])],
+    },
+    Bug {
         name: "wait-that-never-looks-at-its-deadline",
         file: "src/log/patience.rs",
         good: "self.is_over = self.deadline.has_passed();",

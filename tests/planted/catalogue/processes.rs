@@ -7,7 +7,7 @@ const LIVE: Tests = tests("processes", &["live::"]);
 const PAIR: Tests = tests("processes", &["pair::"]);
 const ENDS: Tests = tests("processes", &["ends::"]);
 const GROUPS: Tests = tests("processes", &["groups::"]);
-const WORKERS: Tests = tests("processes", &["workers::"]);
+const WORKERS: Tests = tests("processes", &["workers::", "workers_lost::"]);
 const LOOKS: Tests = tests("processes", &["looks::"]);
 const PAGE: Tests = tests("lib", &["live::"]);
 const SPOOL_FILE: Tests = tests("lib", &["group::tests::spool_file::"]);
@@ -116,15 +116,15 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "spool-is-taken-out-before-its-commits-are-durable",
         file: "src/group/spool.rs",
-        good: "        self.ledger.sync()?;\n        match spool.file.take_out",
-        bad: "        match spool.file.take_out",
+        good: "        self.ledger.sync().map_err(Unfolded::Refused)?;\n",
+        bad: "",
         caught_by: &[tests("crash", &["durability::derived::a_commit"])],
     },
     Bug {
         name: "spool-is-not-folded-where-nobody-can-attach",
         file: "src/store/store.rs",
-        good: "self.groups.spool_in(Spool::new(self.root.clone(), locks, SpoolRole::Owner));",
-        bad: "if locks.is_some() {\n            self.groups.spool_in(Spool::new(self.root.clone(), locks, SpoolRole::Owner));\n        }",
+        good: "groups.spool_in(Spool::new(root.clone(), locks, SpoolRole::Owner));",
+        bad: "if locks.is_some() {\n            groups.spool_in(Spool::new(root.clone(), locks, SpoolRole::Owner));\n        }",
         caught_by: &[tests("crash", &["durability::derived::"])],
     },
     Bug {
@@ -144,7 +144,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "spool-is-folded-after-the-group-is-used",
         file: "src/group/spool.rs",
-        good: "SpoolRole::Owner => self.fold(),",
+        good: "SpoolRole::Owner => self.fold_for(group),",
         bad: "SpoolRole::Owner => Ok(()),",
         caught_by: &[GROUPS],
     },
@@ -189,6 +189,55 @@ pub(super) const BUGS: &[Bug] = &[
         good: "if new_end > self.most_bytes {",
         bad: "if new_end > self.most_bytes && false {",
         caught_by: &[SPOOL_FILE],
+    },
+    Bug {
+        name: "spool-in-another-file-is-taken-for-taken-out",
+        file: "src/group/spool_file.rs",
+        good: "Rest::OfAnother => return Ok(TakenOut::NotYet),",
+        bad: "Rest::OfAnother => return Ok(TakenOut::Wholly),",
+        caught_by: &[SPOOL_FILE],
+    },
+    Bug {
+        name: "spool-above-an-end-holds-back-no-append",
+        file: "src/store/store.rs",
+        good: "        groups.hold_back_spooled();\n",
+        bad: "",
+        caught_by: &[tests("crash", &["durability::derived::records_sent"])],
+    },
+    Bug {
+        name: "spool-that-cannot-be-read-holds-back-no-append",
+        file: "src/group/spool.rs",
+        good: "Err(_) => unclean(&self.topics),",
+        bad: "Err(_) => Vec::new(),",
+        caught_by: &[tests("crash", &["durability::derived::records_sent"])],
+    },
+    Bug {
+        name: "look-that-fails-forgets-what-was-seen",
+        file: "src/group/follow.rs",
+        good: "        let spooled = self.spooled()?;\n",
+        bad: "        let spooled = self.spooled()?;\n        committed.uncover();\n",
+        caught_by: &[GROUPS],
+    },
+    Bug {
+        name: "member-elsewhere-begins-without-a-look",
+        file: "src/consumer/consumer.rs",
+        good: "self.groups.look_up(group.name(), &owned.partition)?",
+        bad: "self.groups.committed(group.name(), &owned.partition)",
+        caught_by: &[GROUPS],
+    },
+    Bug {
+        name: "retention-passes-over-what-waits-in-the-spool",
+        file: "src/group/consumed.rs",
+        good: "match self.consumed_by_groups(partition).and(by_others).and(elsewhere) {",
+        bad: "_ = elsewhere;\n        match self.consumed_by_groups(partition).and(by_others) {",
+        caught_by: &[GROUPS],
+    },
+    Bug {
+        name: "process-that-is-stopped-holds-up-all-groups",
+        file: "src/group/spool.rs",
+        good: "Some(Left { why, groups }) if groups.contains(group) => Err(why),",
+        bad: "Some(Left { why, .. }) => Err(why),",
+        caught_by: &[GROUPS],
     },
     Bug {
         name: "commit-elsewhere-not-synced-for-it-is-known",
@@ -245,7 +294,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/share/queue_steps.rs",
         good: "drop(steps.take_owed(|offset| state.is_done(offset)));",
         bad: "drop(steps.take_owed(|_| false));",
-        caught_by: &[tests("lib", &["share::queue_steps::"]), tests("crash", &["durability::steps::"])],
+        caught_by: &[tests("crash", &["durability::steps::"])],
     },
     Bug {
         name: "message-whose-letter-is-owed-is-handed-out",
@@ -322,6 +371,13 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/live/locks.rs",
         good: "for at in held.into_iter().flatten().filter(|_| self.process.may_unlock()) {",
         bad: "for at in held.into_iter().flatten().filter(|_| false) {",
+        caught_by: &[WORKERS],
+    },
+    Bug {
+        name: "owner-does-not-see-that-another-has-a-queue",
+        file: "src/live/owner.rs",
+        good: "            self.owner.look_for_a_wish();\n",
+        bad: "",
         caught_by: &[WORKERS],
     },
     // What a dead owner has left open, for those who read it in other processes.

@@ -61,4 +61,21 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "names.into_iter().find_map(|name| broken.get(name).filter(|_| false))",
         caught_by: &[tests("interface", &["lifecycle::topics::no_topic_gets_the_name"])],
     },
+    Bug {
+        name: "leftover-in-the-name-of-a-partition",
+        file: "src/store/failures.rs",
+        good: "deleted: Some(topic)",
+        bad: "deleted: Some(topic).filter(|_| false)",
+        caught_by: &[
+            tests("interface", &["errors::effects::files_of_an_earlier_topic"]),
+            tests("lib", &["store::failures::"]),
+        ],
+    },
+    Bug {
+        name: "automatic-commit-that-a-transaction-keeps-is-forgotten",
+        file: "src/consumer/commit.rs",
+        good: "self.auto_commit.put_off();",
+        bad: "self.auto_commit.note(Ok(()));",
+        caught_by: &[tests("interface", &["transactions::goes_back::a_poll_that_waits"])],
+    },
 ];

@@ -1,0 +1,275 @@
+//! Workers of queues in another process than the owner, and what is lost, full, broken or killed meanwhile.
+
+use std::path::Path;
+use std::time::Duration;
+
+use annals::{Durability, Error, Record, Store, TopicConfig};
+
+use crate::common::{by_hand, copy_dir, fast_dir};
+use crate::hooked::{Hook, Hooked};
+use crate::workers::{GROUP, ORDERS, ack_all, attach, letters, offsets, open, send, settings, steps, take};
+
+/// No such file finds room any more.
+fn fill(hooked: &Hooked, name: &'static str) {
+    hooked.at_open(move |path| match path.to_string_lossy().contains(name) {
+        true => Err(std::io::Error::from_raw_os_error(28)),
+        false => Ok(Hook::Stays),
+    });
+}
+
+fn make_room(hooked: &Hooked) {
+    hooked.at_open(|_| Ok(Hook::IsOver));
+}
+
+/// What a queue has done holds whether the owner lives or not, and when the next one has folded it: once or twice.
+#[test]
+fn steps_hold_whoever_dies_and_folding_twice_changes_nothing() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 10);
+    let reader = attach(dir.path());
+    let mut worker =
+        settings(reader.queue_builder(ORDERS, GROUP)).durability(Durability::Disk).build().unwrap();
+    ack_all(take(&mut worker, 3));
+    // The owner dies, and the worker goes on.
+    std::mem::forget(store);
+    let mut taken = take(&mut worker, 4).into_iter();
+    taken.next().unwrap().ack().unwrap();
+    taken.next().unwrap().reject("it is broken").unwrap();
+    let (out, back) = (taken.next().unwrap(), taken.next().unwrap());
+    back.put_back().unwrap();
+    assert_eq!(reader.stats().unwrap().queues[0].unfinished, 6, "the letter is not written");
+    let before: Vec<_> =
+        steps(dir.path()).into_iter().map(|path| (path.clone(), std::fs::read(&path).unwrap())).collect();
+    let look = |dir: &Path| {
+        let store = open(dir);
+        let first = letters(&store);
+        let mut home = settings(store.queue_builder(ORDERS, GROUP)).build().unwrap();
+        let mut found = Vec::new();
+        loop {
+            let taken = take(&mut home, 9);
+            if taken.is_empty() {
+                break;
+            }
+            found.extend(taken.iter().map(|one| (one.offset, one.delivery_count())));
+            ack_all(taken);
+        }
+        found.sort_unstable();
+        assert!(steps(dir).is_empty(), "it was folded");
+        store.close().unwrap();
+        (first, found)
+    };
+    let expected_letters = vec![(4, 1, "it is broken".to_owned())];
+    let expected = vec![(5, 2), (6, 1), (7, 1), (8, 1), (9, 1)];
+    let once = fast_dir();
+    copy_dir(dir.path(), once.path());
+    assert_eq!(look(once.path()), (expected_letters.clone(), expected.clone()));
+    // A crash between the two steps of a fold leaves them in both places.
+    let twice = fast_dir();
+    copy_dir(dir.path(), twice.path());
+    open(twice.path()).close().unwrap();
+    for (path, bytes) in &before {
+        std::fs::write(twice.path().join(path.file_name().unwrap()), bytes).unwrap();
+    }
+    assert_eq!(look(twice.path()), (expected_letters, expected));
+    // What was cut off in the middle of a step is that step alone.
+    let torn = fast_dir();
+    copy_dir(dir.path(), torn.path());
+    let (path, bytes) = &before[0];
+    std::fs::write(torn.path().join(path.file_name().unwrap()), &bytes[..bytes.len() - 3]).unwrap();
+    let (_, found) = look(torn.path());
+    assert_eq!(found[..2], [(5, 2), (6, 2)], "the last step was that it was put back");
+    drop(out);
+}
+
+/// What was read while it had to wait for its key, and handed out later, is known to be out when another owner comes.
+#[test]
+fn a_message_that_is_out_is_not_handed_out_again_because_the_owner_is_another() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    let send = |store: &Store| {
+        _ = store.producer().send(Record::to(ORDERS).partition(0).key("alice").value("x")).unwrap()
+    };
+    send(&store);
+    let reader = attach(dir.path());
+    let mut worker = reader.queue_builder(ORDERS, GROUP).ordered_by_key().build().unwrap();
+    let first = take(&mut worker, 9);
+    send(&store);
+    assert!(take(&mut worker, 9).is_empty());
+    ack_all(first);
+    let second = take(&mut worker, 9);
+    assert_eq!(offsets(&second), [1]);
+    store.close().unwrap();
+    let store = open(dir.path());
+    assert!(take(&mut worker, 9).is_empty());
+    send(&store);
+    assert!(take(&mut worker, 9).is_empty());
+    ack_all(second);
+    assert_eq!(offsets(&take(&mut worker, 9)), [2]);
+}
+
+/// One that was out when its process died, more than once, is tried alone, by whoever has the queue next.
+#[test]
+fn what_may_have_ended_a_process_elsewhere_is_tried_alone() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 4);
+    let reader = attach(dir.path());
+    // This owner has worked on it before, and knows nothing of what comes.
+    let mut home = store.queue(ORDERS, GROUP).unwrap();
+    take(&mut home, 4).into_iter().for_each(|message| message.put_back().unwrap());
+    drop(home);
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    take(&mut worker, 4).into_iter().for_each(|message| message.release(Duration::ZERO).unwrap());
+    std::mem::forget(take(&mut worker, 4));
+    let copy = fast_dir();
+    copy_dir(dir.path(), copy.path());
+    let elsewhere = attach(copy.path());
+    assert_eq!(take(&mut elsewhere.queue(ORDERS, GROUP).unwrap(), 9).len(), 1);
+    drop((worker, reader));
+    let mut home = store.queue(ORDERS, GROUP).unwrap();
+    let alone = take(&mut home, 9);
+    assert_eq!((alone.len(), alone[0].delivery_count()), (1, 3));
+}
+
+/// A power cut that takes records takes what was done of them, and the next records there are handed out.
+#[test]
+fn steps_of_records_that_a_power_cut_took_are_cut() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 3);
+    let reader = attach(dir.path());
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    ack_all(take(&mut worker, 3));
+    let log = Path::new("orders-0/00000000000000000000.log");
+    let length = store.topic(ORDERS).unwrap().partition(0).unwrap().bytes();
+    send(&store, 3);
+    let mut taken = take(&mut worker, 3);
+    taken.remove(0).reject("no").unwrap();
+    ack_all(taken);
+    std::mem::forget(store);
+    let copy = fast_dir();
+    copy_dir(dir.path(), copy.path());
+    std::fs::File::options().write(true).open(copy.path().join(log)).unwrap().set_len(length).unwrap();
+    // Without an owner, what is not there is not done.
+    let elsewhere = attach(copy.path());
+    let mut without = elsewhere.queue(ORDERS, GROUP).unwrap();
+    assert!(take(&mut without, 9).is_empty());
+    let store = open(copy.path());
+    send(&store, 3);
+    // Whoever had the queue does not know what is there any more, and is told.
+    let refused = without.take(9, Duration::ZERO);
+    assert!(matches!(refused, Err(Error::Io { .. })), "{refused:?}");
+    drop(without);
+    let mut anew = elsewhere.queue(ORDERS, GROUP).unwrap();
+    let messages = take(&mut anew, 9);
+    assert!(messages.iter().map(|one| (one.offset, one.delivery_count())).eq([(3, 1), (4, 1), (5, 1)]));
+    ack_all(messages);
+    drop(anew);
+    assert!(letters(&store).is_empty());
+    assert!(take(&mut store.queue(ORDERS, GROUP).unwrap(), 9).is_empty());
+}
+
+#[test]
+fn a_full_disk_hands_nothing_out_and_takes_no_answer() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 4);
+    let hooked = Hooked::new();
+    let reader = Store::builder(dir.path()).file_system(hooked.files()).attach().unwrap();
+    let mut worker = reader.queue_builder(ORDERS, GROUP).build().unwrap();
+    let mut taken = take(&mut worker, 2);
+    fill(&hooked, "annals.steps");
+    let refused = taken.remove(0).ack();
+    assert!(refused.as_ref().is_err_and(Error::is_disk_full), "{refused:?}");
+    let refused = worker.take(2, Duration::ZERO);
+    assert!(refused.as_ref().is_err_and(Error::is_disk_full), "{refused:?}");
+    make_room(&hooked);
+    taken.remove(0).ack().unwrap();
+    let next = take(&mut worker, 9);
+    assert!(next.iter().map(|one| (one.offset, one.delivery_count())).eq([(2, 1), (3, 1)]));
+    ack_all(next);
+    drop(worker);
+    let mut home = store.queue(ORDERS, GROUP).unwrap();
+    assert!(take(&mut home, 9).iter().map(|one| (one.offset, one.delivery_count())).eq([(0, 2)]));
+}
+
+/// The owner's disk is full: the queue goes on elsewhere, and is nobody's at home before there is room.
+#[test]
+fn an_owner_that_cannot_fold_does_not_take_the_queue() {
+    let dir = fast_dir();
+    let hooked = Hooked::new();
+    let store = by_hand(dir.path()).file_system(hooked.files()).open().unwrap();
+    store.create_topic(ORDERS, TopicConfig::new()).unwrap();
+    send(&store, 4);
+    let reader = attach(dir.path());
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    ack_all(take(&mut worker, 2));
+    drop(worker);
+    fill(&hooked, "__share_group_state");
+    let refused = store.queue(ORDERS, GROUP);
+    assert!(refused.as_ref().is_err_and(Error::is_disk_full), "{refused:?}");
+    make_room(&hooked);
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    ack_all(take(&mut worker, 1));
+    drop(worker);
+    assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 9)), [3]);
+}
+
+#[test]
+fn a_broken_step_is_told_and_stops_no_other_queue() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 4);
+    let reader = attach(dir.path());
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    ack_all(take(&mut worker, 1));
+    store.maintain().unwrap();
+    ack_all(take(&mut worker, 2));
+    drop(worker);
+    let path = steps(dir.path()).remove(0);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[60] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    for refused in [reader.queue(ORDERS, GROUP), store.queue(ORDERS, GROUP)] {
+        assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
+    }
+    assert!(matches!(store.maintain(), Err(Error::Corrupt { .. })));
+    let copy = fast_dir();
+    copy_dir(dir.path(), copy.path());
+    let forgets = open(copy.path());
+    forgets.delete_group(GROUP).unwrap();
+    assert_eq!(offsets(&take(&mut forgets.queue(ORDERS, GROUP).unwrap(), 1)), [0]);
+    ack_all(take(&mut reader.queue(ORDERS, "billing").unwrap(), 1));
+    assert_eq!(offsets(&take(&mut store.queue(ORDERS, "billing").unwrap(), 1)), [1]);
+    store.close().unwrap();
+    let store = open(dir.path());
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 1)), [1]);
+}
+
+/// What is wrong with a topic's files can be set right: its queues go on where they were.
+#[test]
+fn states_of_queues_on_a_topic_that_cannot_be_opened_are_there_when_it_can() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    store.create_topic("another", TopicConfig::new()).unwrap();
+    send(&store, 3);
+    ack_all(take(&mut store.queue(ORDERS, GROUP).unwrap(), 1));
+    ack_all(take(&mut attach(dir.path()).queue(ORDERS, "billing").unwrap(), 2));
+    std::mem::forget(store);
+    let copy = fast_dir();
+    copy_dir(dir.path(), copy.path());
+    let state = copy.path().join("orders-0/annals.state");
+    let sound = std::fs::read(&state).unwrap();
+    std::fs::write(&state, "nothing that anybody understands").unwrap();
+    let store = by_hand(copy.path()).open().unwrap();
+    assert!(store.topic(ORDERS).is_err());
+    store.delete_topic("another").unwrap();
+    store.maintain().unwrap();
+    store.close().unwrap();
+    std::fs::write(&state, sound).unwrap();
+    let store = open(copy.path());
+    assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 9)), [1, 2]);
+    assert_eq!(offsets(&take(&mut store.queue(ORDERS, "billing").unwrap(), 9)), [2]);
+}
