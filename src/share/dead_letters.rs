@@ -224,6 +224,14 @@ impl DeadLetters {
     /// whole when its message is not in its topic any more, and for a letter of another store; as [`Transaction::commit`](crate::Transaction::commit). The letter stays where it is.
     pub fn send_back(&mut self, letter: DeadLetter) -> Result<()> {
         self.check_own(&letter)?;
+        // It stays so where a panic comes in between.
+        let was_spent = std::mem::replace(&mut self.name.is_spent, true);
+        let sent = self.send_back_in_one(letter);
+        self.name.is_spent = was_spent || matches!(sent, Err(Error::Undecided { .. }));
+        sent
+    }
+
+    fn send_back_in_one(&self, letter: DeadLetter) -> Result<()> {
         let original = letter.missing.as_ref().map(|missing| self.original(&letter, missing)).transpose()?;
         let DeadLetter { topic, partition, group, message, record, .. } = letter;
         let mut record = original.unwrap_or(record);
@@ -244,9 +252,7 @@ impl DeadLetters {
         let [back] = for_one;
         tx.send(back)?;
         tx.ack(message);
-        let committed = tx.commit().map(drop);
-        self.name.is_spent |= matches!(committed, Err(Error::Undecided { .. }));
-        committed
+        tx.commit().map(drop)
     }
 
     /// The message of a letter that is not whole, where it was.

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use annals::{Error, Isolation, Record, Store, TopicConfig, Transaction, WhenFull};
 use annals_testing::MemoryFileSystem;
@@ -57,4 +58,37 @@ fn a_transaction_whose_send_has_panicked_is_not_committed_without_what_was_sent_
         }
     }
     assert!(panics > 2, "{panics}");
+}
+
+/// Where nothing is poisoned it is known that there is no decision, or which.
+#[test]
+fn a_commit_that_panics_before_its_decision_keeps_no_reader_waiting_for_the_rest_of_the_life() {
+    let mut panics = 0;
+    for calls in 0..40 {
+        let clock = FragileClock::sound();
+        let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
+        let store = builder.clock(Arc::clone(&clock) as _).maintain_by_hand().open().unwrap();
+        let debits = store.create_topic("debits", TopicConfig::new().partitions(2)).unwrap();
+        let mut tx = store.transaction("t").unwrap();
+        for partition in 0..2 {
+            tx.send(Record::to("debits").partition(partition).value("x")).unwrap();
+        }
+        clock.left.store(calls, Ordering::SeqCst);
+        panics += usize::from(catch_unwind(AssertUnwindSafe(|| drop(tx.commit()))).is_err());
+        clock.left.store(i64::MAX, Ordering::SeqCst);
+        let partitions = debits.partitions();
+        if store.producer().flush().is_err() {
+            continue;
+        }
+        // Maintenance finds out within about a second.
+        let waits = || partitions.iter().any(|partition| partition.stable() < partition.end());
+        for _ in 0..500 {
+            if waits() {
+                std::thread::sleep(Duration::from_millis(20));
+                drop(store.maintain());
+            }
+        }
+        assert!(!waits(), "after {calls} calls");
+    }
+    assert!(panics > 5, "{panics}");
 }

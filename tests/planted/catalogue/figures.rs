@@ -13,13 +13,6 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("interface", &["figures::figures_that"])],
     },
     Bug {
-        name: "time-of-a-first-record-that-is-gone",
-        file: "src/log/stats.rs",
-        good: "self.start == start && std",
-        bad: "self.start <= start && std",
-        caught_by: &[tests("interface", &["figures::figures_that"])],
-    },
-    Bug {
         name: "a-deleted-topic-takes-its-counts-along",
         file: "src/log/log.rs",
         good: "self.figures.add_gone(std::mem::take(&mut writer.appended));",

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::disk::Disk;
 use super::explore;
@@ -68,7 +69,7 @@ fn what_is_lost_in_memory_is_told_once_by_a_send_and_by_the_flush() {
             sender(&world, 2, &[Memory, Os]),
         ]);
         let last = world.log.flush();
-        let loss = |outcome| match outcome {
+        let loss = |outcome: std::result::Result<(), &Error>| match outcome {
             Err(Error::Lost { first, last, .. }) => Some(*first..=*last),
             _ => None,
         };
@@ -83,6 +84,28 @@ fn what_is_lost_in_memory_is_told_once_by_a_send_and_by_the_flush() {
             assert!(there.contains(&(offset, value)) || lost, "{offset} is gone: {outcomes:?} {there:?}");
         }
         world.log.flush().unwrap();
+    });
+}
+
+#[test]
+fn who_leaves_a_record_and_writes_it_is_told_of_its_own() {
+    explore(|| {
+        let world = World::new(ONE_SEGMENT);
+        world.disk.faults.fail_write_after(any_below(3));
+        let sender = |thread: usize| -> Box<dyn FnOnce() -> Outcomes + Send> {
+            let world = world.clone();
+            Box::new(move || {
+                let send = |number| {
+                    // Two of them have no room in one batch.
+                    let value = format!("{}{}", value(thread, number), "-".repeat(60));
+                    let outcome = world.leave(&value, Duration::ZERO);
+                    (value, outcome)
+                };
+                (0..2).map(send).collect()
+            })
+        };
+        let outcomes = together(vec![sender(0), sender(1), sender(2)]);
+        assert_eq!(world.records(), acknowledged(&outcomes), "{outcomes:?}");
     });
 }
 
