@@ -22,9 +22,23 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "erasure-asks-nobody-for-what-it-takes",
         file: "src/log/compaction/erase.rs",
-        good: "self.before_removal_below(below)?;",
-        bad: "",
+        good: "= self.begin_removal_of_sealed()?;",
+        bad: "= (self.rewriting.lock(), self.active_base());",
         caught_by: &[tests("queue", &["ids_kept::an_id_outlives"])],
+    },
+    Bug {
+        name: "erasure-goes-by-what-was-sealed-before-a-compaction",
+        file: "src/log/retain/needed.rs",
+        good: "self.before_removal_below(self.active_base())?;\n            let rewriting = self.rewriting.lock();\n            let below = self.active_base();",
+        bad: "let below = self.active_base();\n            self.before_removal_below(below)?;\n            let rewriting = self.rewriting.lock();",
+        caught_by: &[tests("lib", &["log::tests::needed::an_erasure_beside"])],
+    },
+    Bug {
+        name: "what-is-sealed-while-an-erasure-asks-is-taken-out-unasked",
+        file: "src/log/retain/needed.rs",
+        good: "                return Ok((rewriting, below));\n            }",
+        bad: "                return Ok((rewriting, below));\n            }\n            return Ok((rewriting, below));",
+        caught_by: &[tests("lib", &["log::tests::needed::an_erasure_asks"])],
     },
     Bug {
         name: "record-with-an-id-is-needed-once-the-id-is-noted",
