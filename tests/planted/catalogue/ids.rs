@@ -15,8 +15,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-is-sent-while-ids-are-written-is-taken-out",
         file: "src/log/retain/needed.rs",
-        good: "if self.needed_from() >= below {",
-        bad: "if self.needed_from() >= below || true {",
+        good: "if self.needed_from() >= below {\n                return Ok(());",
+        bad: "if self.needed_from() >= below || true {\n                return Ok(());",
         caught_by: &[tests("lib", &["log::tests::needed::"])],
     },
     Bug {
