@@ -71,11 +71,12 @@ impl Hooked {
         *self.at_list.lock().unwrap() = Some(Box::new(act));
     }
 
-    /// Calls `act` once, before the next file is removed whose name has `name` in it.
+    /// Calls `act` once, before the next file is removed whose name has `name` in it and that is no new one.
     pub(crate) fn at_remove_of(&self, name: &'static str, act: impl FnOnce() + Send + 'static) {
         let mut act = Some(act);
         *self.at_remove.lock().unwrap() = Some(Box::new(move |path| {
             if path.to_string_lossy().contains(name)
+                && !path.to_string_lossy().ends_with(".new")
                 && let Some(act) = act.take()
             {
                 act();

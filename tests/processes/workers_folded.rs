@@ -145,19 +145,21 @@ fn a_partition_of_another_topic_that_cannot_be_synced_stops_no_fold() {
     let dir = fast_dir();
     let hooked = Hooked::new();
     let store = open_hooked(dir.path(), &hooked);
-    store.create_topic("others", TopicConfig::new()).unwrap();
+    store.create_topic("others", TopicConfig::new().partitions(2)).unwrap();
     send(&store, 3);
     let reader = attach(dir.path());
     let mut worker = reader.queue(ORDERS, GROUP).unwrap();
     ack_all(take(&mut worker, 2));
-    hooked.at_sync(|path| match path.to_string_lossy().contains("others-0") {
+    hooked.at_sync(|path| match path.to_string_lossy().contains("others-0/0") {
         true => Err(IoError::from_raw_os_error(EIO)),
         false => Ok(()),
     });
     let tx = store.transaction_builder("of-another").durability(Durability::Os);
     let mut tx = tx.begin().unwrap();
-    tx.send(Record::to("others").value("x")).unwrap();
-    eprintln!("{:?}", tx.commit());
+    for partition in 0..2 {
+        tx.send(Record::to("others").partition(partition).value("x")).unwrap();
+    }
+    tx.commit().unwrap();
     drop(worker);
     assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 9)), [2]);
     assert!(steps(dir.path()).is_empty());

@@ -344,8 +344,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "dropped-before-its-transaction-is-durable",
         file: "src/share/done.rs",
-        good: "self.topics.write_decided()?;",
-        bad: "_ = self.topics.path();",
+        good: "self.keep(slots.iter().flatten())?;",
+        bad: "self.states.sync()?;",
         caught_by: &[tests("queue", &["together::"])],
     },
     Bug {
