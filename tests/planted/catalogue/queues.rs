@@ -267,8 +267,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "answers-less-durable-than-what-follows",
         file: "src/share/done.rs",
-        good: "self.states.sync()?;",
-        bad: "_ = self.states.partition();",
+        good: "self.keep(slots.iter().flatten())?;",
+        bad: "self.topics.write_decided()?;",
         caught_by: &[tests("queue", &["done::"])],
     },
     Bug {
