@@ -31,3 +31,4 @@ pub use groups::OffsetReset;
 pub(crate) use pending::{Beyond, Pending, PendingOffsets};
 pub(crate) use spool::{Spool, SpoolRole};
 pub(crate) use taken::TakenGroup;
+pub(crate) use unreadable::unclean;

@@ -53,6 +53,7 @@ mod take;
 mod tests;
 mod tidy;
 mod transfer;
+mod uncut;
 mod wakes;
 mod worker;
 
