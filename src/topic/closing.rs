@@ -3,12 +3,13 @@
 
 use crate::error::{Error, Result};
 use crate::io::caught;
+use crate::locks::Mutex;
 use crate::topic::partition::Partition;
 use crate::topic::topics::Topics;
 use crate::upkeep::side_by_side;
 
 impl Topics {
-    /// Closes every partition. The first failure is returned, a panic of the program's clock or files among them; the
+    /// Closes every partition. The first failure is returned, a loss of records before any other, a panic of the program's clock or files among them; the
     /// others are closed all the same, and none takes anything more.
     pub(crate) fn close(&self) -> Result<()> {
         let closed = Error::StoreClosed { path: self.root.path().to_path_buf() };
@@ -31,7 +32,16 @@ impl Topics {
 
 fn close_side_by_side(partitions: &[Partition], closed: &Error) -> Result<()> {
     let busy = partitions.iter().filter(|partition| partition.log().has_to_write_at_close()).count();
-    side_by_side("annals-close", (partitions, busy), |partition| close_one(partition, closed))
+    let lost = Mutex::new(None);
+    let outcome = side_by_side("annals-close", (partitions, busy), |partition| {
+        let outcome = close_one(partition, closed);
+        if let Err(error @ Error::Lost { .. }) = &outcome {
+            lost.lock().get_or_insert_with(|| error.clone());
+        }
+        outcome
+    });
+    // Nobody can ask again.
+    lost.into_inner().map_or(outcome, Err)
 }
 
 fn close_one(partition: &Partition, closed: &Error) -> Result<()> {

@@ -85,13 +85,19 @@ impl Future for Durable {
             return Poll::Ready(Err(Error::invalid("the future was ready already")));
         }
         let mut first = Ok(());
-        let passes_over = this.passes_over_deleted;
-        this.waits.retain_mut(|wait| match wait.poll(context.waker()) {
-            Poll::Pending => true,
-            Poll::Ready(Err(Error::UnknownTopic { was_deleted: true, .. })) if passes_over => false,
-            Poll::Ready(outcome) => {
-                first = std::mem::replace(&mut first, Ok(())).and(outcome);
-                false
+        let (passes_over, has_failed) = (this.passes_over_deleted, this.outcome.is_err());
+        this.waits.retain_mut(|wait| {
+            if has_failed || first.is_err() {
+                // It returns one failure: losses of others the next flush tells.
+                wait.leave_losses();
+            }
+            match wait.poll(context.waker()) {
+                Poll::Pending => true,
+                Poll::Ready(Err(Error::UnknownTopic { was_deleted: true, .. })) if passes_over => false,
+                Poll::Ready(outcome) => {
+                    first = std::mem::replace(&mut first, Ok(())).and(outcome);
+                    false
+                }
             }
         });
         this.outcome = std::mem::replace(&mut this.outcome, Ok(())).and(first);

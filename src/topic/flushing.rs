@@ -10,9 +10,12 @@ impl Topic {
     /// Returns when everything sent so far to any of its partitions survives a power cut.
     ///
     /// # Errors
-    /// The first failure; the other partitions are flushed all the same.
+    /// The first failure; the other partitions are flushed all the same. [`Lost`](Error::Lost) names one of them: of others that have lost
+    /// records the next flush tells, one at a time.
     pub fn flush(&self) -> Result<()> {
-        flush(&self.current().partitions, Partition::flush)
+        let partitions = &self.current().partitions;
+        let flushed = flush(partitions, Partition::flush_untold);
+        tell_one_loss(partitions).and(flushed)
     }
 
     /// Returns when what was appended so far survives a power cut, whatever transactions owe other topics.
@@ -25,11 +28,20 @@ impl Topics {
     /// The same of all topics. One that was deleted since the list was made has nothing to flush.
     pub(crate) fn flush(&self) -> Result<()> {
         let partitions: Vec<_> = self.all().iter().flat_map(Topic::partitions).collect();
-        flush(&partitions, |partition| match partition.flush() {
+        let flushed = flush(&partitions, |partition| match partition.flush_untold() {
             Err(Error::UnknownTopic { was_deleted: true, .. }) => Ok(()),
             outcome => outcome,
-        })
+        });
+        tell_one_loss(&partitions).and(flushed)
     }
+}
+
+/// The loss of the first partition that has one to tell. An error names one partition: those of others are told next.
+fn tell_one_loss(partitions: &[Partition]) -> Result<()> {
+    let told = |partition: &Partition| {
+        partition.log().tell_lost().map_err(|error| error.in_partition(partition.topic_partition()))
+    };
+    partitions.iter().try_for_each(told)
 }
 
 fn flush(partitions: &[Partition], one: impl Fn(&Partition) -> Result<()> + Sync) -> Result<()> {

@@ -374,6 +374,12 @@ impl Partition {
         self.log.flush().and(ended).map_err(|error| error.in_partition(self.topic_partition()))
     }
 
+    /// The same, but what is lost is left for somebody to tell.
+    pub(super) fn flush_untold(&self) -> Result<()> {
+        let ended = self.log.write_decided();
+        self.log.flush_for_others().and(ended).map_err(|error| error.in_partition(self.topic_partition()))
+    }
+
     /// Returns when what stands here up to `last` survives a power cut. What transactions owe other partitions, and what others have lost from
     /// memory, is no failure of a call that waits for its own.
     pub(crate) fn make_durable(&self, last: Offset) -> Result<()> {

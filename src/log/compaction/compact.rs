@@ -102,7 +102,7 @@ impl Log {
         self.check_going_on()?;
         let watch = Stopwatch::start();
         let mut report = CompactionReport::new(self.topic_partition.clone());
-        let mut is_prepared = false;
+        let (mut is_prepared, mut through) = (false, None);
         loop {
             // In this order: settings that are replaced after the answer are noticed.
             let settings = self.config();
@@ -112,11 +112,13 @@ impl Log {
             }
             let Some(snapshot) = self.snapshot(&config, settings)? else { break };
             report.rounds += 1;
+            // What is sealed while it is at work is the next one's: else it had no end where others send.
+            let through = *through.get_or_insert(snapshot.dirt.until);
             let covered = self.run_round(&snapshot, &config, &mut report)?;
             // Other settings may do what these could not.
             let is_stuck =
                 covered <= snapshot.cleaned_until && Arc::ptr_eq(&snapshot.settings, &self.config());
-            if covered >= snapshot.dirt.until || is_stuck {
+            if covered >= through.min(snapshot.dirt.until) || is_stuck {
                 break;
             }
         }

@@ -122,6 +122,14 @@ fn a_close_tells_of_a_loss_that_another_sender_was_told_of() {
 }
 
 #[test]
+fn a_close_that_fails_tells_of_a_loss_all_the_same() {
+    let (disk, log) = one_record();
+    leave(&log, "lost");
+    disk.fail(&[Call::Write], "", (0, Times::ForEver), DISK_FULL);
+    assert_eq!(lost(log.close()), (1, 1));
+}
+
+#[test]
 fn a_wait_for_a_record_that_is_durable_ends_well_whatever_became_of_later_ones() {
     let (disk, log) = one_record();
     let durable = leave(&log, "kept");

@@ -74,6 +74,11 @@ impl Log {
 }
 
 impl DurableWait {
+    /// Of records that others have lost it tells nothing.
+    pub(crate) fn leave_losses(&mut self) {
+        self.tells = Tells::OfItsOwn;
+    }
+
     /// Whether it is over; else the waker is called when it may be.
     pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Result<()>> {
         let log = &self.awaited.log;

@@ -35,16 +35,21 @@ impl Log {
         self.accumulator.lock().refuse(closed);
         self.watchers.raise();
         self.write_with(&mut writer, Take::All);
-        let lost = self.tell_lost();
+        // Before what else fails: a loss is told now or never.
+        self.tell_lost().and(self.close_written(&mut writer))
+    }
+
+    /// The same of what is written.
+    fn close_written(self: &Arc<Self>, writer: &mut Writer) -> Result<()> {
         if let Phase::Untouched(found) = &writer.phase
             && matches!(found.last_close, LastClose::Unclean(_))
         {
             // Set right now, the next life need not scan it again.
-            self.settle(&mut writer)?;
+            self.settle(writer)?;
         }
         let Phase::Open(mut open) = std::mem::replace(&mut writer.phase, Phase::Closed) else {
             // A first append that failed for good has left it closed, and must not pass for one that was.
-            return if self.retired.get().is_some() { lost } else { lost.and_then(|()| self.check_poison()) };
+            return if self.retired.get().is_some() { Ok(()) } else { self.check_poison() };
         };
         self.check_poison()?;
         let closed = self.sealed(&mut open)?;
@@ -55,7 +60,7 @@ impl Log {
         self.write_keys_at_close(open.active.segment(), &closed);
         open.active.retire();
         self.raise_durable(closed.next_offset);
-        lost
+        Ok(())
     }
 
     /// Seals the active segment and says what it holds.

@@ -55,6 +55,59 @@ fn a_full_disk_gives_way_through_the_seam() {
     store.close().unwrap();
 }
 
+/// A store of which three partitions have lost one record each, for the disk was full.
+fn lost_in_three(files: &Arc<FaultyFileSystem>, dir: &Path) -> Store {
+    let store = on_faulty(dir, files).open().unwrap();
+    let topic = store.create_topic(TOPIC, TopicConfig::new().partitions(3)).unwrap();
+    let memory = store.producer_builder().durability(Durability::Memory).linger(Duration::from_secs(60));
+    let memory = memory.build().unwrap();
+    for partition in topic.partitions() {
+        partition.append(&[Record::new().value("kept")], Durability::Disk).unwrap();
+        memory.send(Record::to(TOPIC).partition(partition.number()).value("lost")).unwrap();
+    }
+    files.fail(&[Call::Write, Call::Allocate, Call::Create], "", (0, Times::ForEver), Fault::Error(ENOSPC));
+    store
+}
+
+#[track_caller]
+fn partition_of(lost: annals::Result<()>) -> u32 {
+    match lost {
+        Err(Error::Lost { partition, first: 1, last: 1, .. }) => partition.partition(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn each_loss_is_told_by_some_flush_of_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = FaultyFileSystem::watching_order();
+    let store = lost_in_three(&files, dir.path());
+    let producer = store.producer();
+    let mut told = vec![partition_of(producer.flush())];
+    files.heal();
+    let mut waiting = std::pin::pin!(producer.flush_async());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let outcome = loop {
+        if let std::task::Poll::Ready(outcome) = waiting.as_mut().poll(&mut context) {
+            break outcome;
+        }
+    };
+    told.push(partition_of(outcome));
+    told.push(partition_of(store.topic(TOPIC).unwrap().flush()));
+    told.sort_unstable();
+    assert_eq!(told, [0, 1, 2]);
+    producer.flush().unwrap();
+    store.close().unwrap();
+}
+
+#[test]
+fn a_close_on_a_full_disk_says_that_records_are_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = FaultyFileSystem::watching_order();
+    let store = lost_in_three(&files, dir.path());
+    partition_of(store.close());
+}
+
 fn run(program: &str, arguments: &[&str]) -> bool {
     Command::new(program).args(arguments).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
