@@ -333,9 +333,9 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "steps-go-on-where-an-open-has-cut-them",
-        file: "src/share/step_files.rs",
-        good: "if head.tenure != tenure.head.tenure || (head",
-        bad: "if (head",
+        file: "src/share/tenure.rs",
+        good: "if id.tenure != tenure.id.tenure || (id",
+        bad: "if (id",
         caught_by: &[WORKERS, tests("lib", &["share::tests::step_files::"])],
     },
     Bug {
@@ -355,8 +355,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-came-during-a-fold-is-taken-out",
         file: "src/share/step_files.rs",
-        good: "let since = bytes.get(folded.end..).unwrap_or_default();",
-        bad: "let since: &[u8] = &[];",
+        good: "frames.extend(whole_frames(&self.root, name, (&file, &head, folded.end))?);",
+        bad: "",
         caught_by: &[tests("lib", &["share::tests::step_files::"])],
     },
     Bug {
