@@ -124,6 +124,10 @@ fn a_sync_of_steps_that_failed_is_not_repeated_by_another_worker() {
     // Its workers are dropped, and others made.
     let seen = process.begin().unwrap();
     assert_eq!(seen.0[&slot()].batches().len(), 2);
+    // What they were told of stands, also when the system needs the memory.
+    for seed in 0..16 {
+        assert_eq!(process.evict(&mut Random::new(seed)).found(), [1, 3].into(), "seed {seed}");
+    }
     process.append(5, Durability::Disk).unwrap();
     for left in process.after_power_cuts() {
         assert_eq!(left.found(), [1, 3, 5].into());
