@@ -33,3 +33,4 @@ pub(crate) use marked::{put, sync_marked};
 pub(crate) use pending::{Beyond, Pending, PendingOffsets};
 pub(crate) use spool::{Spool, SpoolRole};
 pub(crate) use taken::TakenGroup;
+pub(crate) use unreadable::unclean;

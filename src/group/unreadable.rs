@@ -52,7 +52,7 @@ fn hold_back_appends(topics: &Topics, why: &Error) {
 }
 
 /// Partitions of users that were not closed.
-pub(super) fn unclean(topics: &Topics) -> Vec<Partition> {
+pub(crate) fn unclean(topics: &Topics) -> Vec<Partition> {
     let recovery = topics.recovery();
     let unclean = recovery.iter().filter(|report| !report.clean && report.failure.is_none());
     let partition = |place: &TopicPartition| {

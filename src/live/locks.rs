@@ -27,7 +27,7 @@ impl Locks {
         Self { file, process: Process::current(), held: Arc::new(Mutex::new(Some(BTreeSet::new()))) }
     }
 
-    fn try_lock(&self, at: u64) -> Result<bool> {
+    pub(super) fn try_lock(&self, at: u64) -> Result<bool> {
         let mut held = self.held.lock();
         let Some(held) = &mut *held else { return Ok(false) };
         let is_locked = self.file.try_lock_byte(at)?;

@@ -1,6 +1,6 @@
 //! What the process that owns a store shows to others, in a page of memory that they share: `annals.live`.
 //!
-//! [`layout`] says what stands where, [`page`] is the file, [`slot`] what is shown of one partition, [`owner`] who shows it,
+//! [`layout`] says what stands where, [`page`] is the file, [`slot`] what is shown of one partition, [`owner`] who shows it, [`opened`] how that begins,
 //! [`guest`] who looks, [`ear`] who listens for its tasks. Nothing here knows what a log is, and the owner believes nothing that others can have written.
 
 mod ear;
@@ -8,6 +8,7 @@ mod guest;
 mod layout;
 mod locks;
 mod memory;
+mod opened;
 mod owner;
 mod page;
 #[cfg(all(test, annals_shuttle))]
@@ -21,5 +22,6 @@ pub(crate) use ear::Listener;
 pub(crate) use guest::{Guest, OwnerState};
 pub(crate) use layout::{Growth, Kind, Shown, Table};
 pub(crate) use locks::Locks;
+pub(crate) use opened::Opened;
 pub(crate) use owner::{OwnSlot, Owner};
 pub(crate) use slot::Slot;

@@ -26,7 +26,7 @@ pub(crate) struct Owner {
     generations: Arc<AtomicU64>,
     slots: Mutex<Slots>,
     is_closed: AtomicBool,
-    locks: Locks,
+    pub(super) locks: Locks,
     wishes: OnceLock<Wishes>,
 }
 
@@ -65,44 +65,13 @@ pub(crate) struct OwnSlot {
 
 /// Whether a store is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
+pub(super) enum Wish {
     Show,
     Hide,
 }
 
 impl Owner {
-    /// Begins to show a store. Its directory is locked, and no file of it was changed yet. `None` where nothing can be shown: then
-    /// nobody can attach.
-    pub(crate) fn open(root: &Directory) -> Option<Arc<Self>> {
-        if !root.shares_memory() {
-            return None;
-        }
-        match Self::begin(root, Wish::Show) {
-            Ok(Some(owner)) => Some(Arc::new(owner)),
-            // A full disk, no right to write: that others cannot look is no reason not to open. That they look at what an
-            // earlier life has left is one to take it away.
-            Ok(None) | Err(_) => {
-                drop(root.remove_if_there(LIVE_FILE));
-                None
-            }
-        }
-    }
-
-    /// Shows nothing of a store, and says so to those who look.
-    pub(crate) fn open_silently(root: &Directory) -> Option<Arc<Self>> {
-        if !root.shares_memory() {
-            return None;
-        }
-        match Self::begin(root, Wish::Hide) {
-            Ok(owner) => owner.map(Arc::new),
-            Err(_) => {
-                drop(root.remove_if_there(LIVE_FILE));
-                None
-            }
-        }
-    }
-
-    fn begin(root: &Directory, wish: Wish) -> Result<Option<Self>> {
+    pub(super) fn begin(root: &Directory, wish: Wish) -> Result<Option<Self>> {
         let file = match root.open(LIVE_FILE, OpenMode::ReadWrite) {
             Err(error) if is_absent(&error) && wish == Wish::Hide => return Ok(None),
             Err(error) if is_absent(&error) => root.open(LIVE_FILE, OpenMode::CreateNew)?,
@@ -194,11 +163,6 @@ impl Owner {
         }
     }
 
-    /// The locks that this process takes: one for all who ask, so that all are given back together.
-    pub(crate) fn locks(&self) -> Locks {
-        self.locks.clone()
-    }
-
     /// Has `told` called, under the lock of a partition's writer, once another process has wished for something.
     pub(crate) fn on_wish(&self, told: impl Fn() + Send + Sync + 'static) {
         drop(self.wishes.set(Wishes(Box::new(told))));
@@ -283,7 +247,7 @@ impl Drop for Owner {
     }
 }
 
-fn is_absent(error: &Error) -> bool {
+pub(super) fn is_absent(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound)
 }
 

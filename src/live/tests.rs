@@ -43,7 +43,7 @@ fn no_look_takes_some_of_one_moment_and_some_of_another() {
     let reads =
         std::env::var("ANNALS_SEQLOCK_READS").ok().and_then(|text| text.parse().ok()).unwrap_or(300_000_u64);
     let dir = memory();
-    let owner = Owner::open(&directory(&dir)).unwrap();
+    let owner = Opened::shown(&directory(&dir)).unwrap().owner.unwrap();
     let own = owner.slot(77, 3).unwrap();
     own.begin(&table(0), 0);
     owner.opened();
@@ -84,7 +84,7 @@ fn no_look_takes_some_of_one_moment_and_some_of_another() {
 #[test]
 fn what_an_owner_left_in_the_middle_of_a_change_is_nothing_and_the_next_one_goes_on() {
     let dir = memory();
-    let owner = Owner::open(&directory(&dir)).unwrap();
+    let owner = Opened::shown(&directory(&dir)).unwrap().owner.unwrap();
     let own = owner.slot(1, 0).unwrap();
     own.begin(&table(5), 2);
     owner.opened();
@@ -98,7 +98,7 @@ fn what_an_owner_left_in_the_middle_of_a_change_is_nothing_and_the_next_one_goes
     own.leave();
     owner.close();
     assert!(matches!(guest.owner().unwrap(), OwnerState::Gone(_)));
-    let next = Owner::open(&directory(&dir)).unwrap();
+    let next = Opened::shown(&directory(&dir)).unwrap().owner.unwrap();
     assert!(matches!(guest.owner().unwrap(), OwnerState::Opening(_)));
     assert_ne!(guest.life(), life);
     assert!(guest.slot(1, 0).unwrap().is_none(), "of an earlier life");
@@ -107,13 +107,13 @@ fn what_an_owner_left_in_the_middle_of_a_change_is_nothing_and_the_next_one_goes
     next.opened();
     next.catalog_changed();
     assert_eq!(guest.slot(1, 0).unwrap().unwrap().read().unwrap().growth, growth(9));
-    assert!(Owner::open(&directory(&dir)).is_none(), "the byte is locked");
+    assert!(Opened::shown(&directory(&dir)).unwrap().owner.is_none(), "the byte is locked");
 }
 
 #[test]
 fn a_slot_that_was_given_back_is_nobodys_and_serves_again() {
     let dir = memory();
-    let owner = Owner::open(&directory(&dir)).unwrap();
+    let owner = Opened::shown(&directory(&dir)).unwrap().owner.unwrap();
     owner.opened();
     let guest = Guest::attach(&directory(&dir)).unwrap();
     for topic in 1..600_u128 {
@@ -140,7 +140,7 @@ fn a_slot_that_was_given_back_is_nobodys_and_serves_again() {
 #[test]
 fn a_wish_is_taken_back_by_the_ring_that_answers_it() {
     let dir = memory();
-    let owner = Owner::open(&directory(&dir)).unwrap();
+    let owner = Opened::shown(&directory(&dir)).unwrap().owner.unwrap();
     let own = owner.slot(1, 0).unwrap();
     own.begin(&table(1), 0);
     owner.opened();

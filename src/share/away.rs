@@ -21,6 +21,7 @@ use crate::share::share_partition::SharePartition;
 use crate::share::slot::{Slot, SlotInner, push};
 use crate::share::state_log::{AllFound, Found, SlotName, StateLog};
 use crate::share::step_files::{QueueLock, StepFiles};
+use crate::share::uncut::Uncut;
 use crate::topic::{Partition, Replay, SHARE_STATE, Topic, Topics};
 use crate::transaction::Transactions;
 use crate::types::Offset;
@@ -39,8 +40,18 @@ pub(super) struct Away {
     /// None where no other process can have a queue.
     pub(super) files: OnceLock<Arc<StepFiles>>,
     /// Held over a fold.
-    pub(super) folding: Mutex<()>,
+    pub(super) folding: Mutex<Folding>,
+    /// What the open could not cut.
+    pub(super) uncut: Mutex<Uncut>,
     pub(super) later: OnceLock<Arc<Later>>,
+}
+
+/// Whether the store is still open.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Folding {
+    #[default]
+    Goes,
+    Over,
 }
 
 impl Away {
@@ -163,6 +174,8 @@ impl Queues {
 
     /// The store is closed, with nobody at work in it: workers and messages that are kept keep no queue any more.
     pub(crate) fn leave(&self) {
+        // A fold that has begun takes out what it has read: nobody appends to it in between.
+        *self.away.folding.lock() = Folding::Over;
         self.away.files.get().into_iter().for_each(|files| files.leave());
     }
 

@@ -37,16 +37,15 @@ impl Queues {
         if !topic.settings().drops_consumed() {
             return log.remove_offsets(&[], None);
         }
-        let slots = self.of_partition(partition).into_values();
-        let ranges = slots.map(|slot| slot.map_or_else(Ranges::new, |slot| done(&slot)));
+        let slots: Vec<_> = self.of_partition(partition).into_values().collect();
+        let ranges = slots.iter().map(|slot| slot.as_ref().map_or_else(Ranges::new, |slot| done(slot)));
         let Some(done) = ranges.reduce(|all, one| common(&all, &one)) else {
             return log.remove_offsets(&[], None);
         };
         // After that look: the id of what is done by then was sent before.
         partition.before_removal_below(done.last().map_or(0, |last| *last.end() + 1))?;
         // What is deleted is gone whatever crashes: so must be there what it is deleted for.
-        self.topics.write_decided()?;
-        self.states.sync()?;
+        self.keep(slots.iter().flatten())?;
         let Some(read) = self.groups.read_by_groups(partition)? else {
             return log.remove_offsets(&[], None);
         };

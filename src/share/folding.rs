@@ -9,17 +9,17 @@ use crate::format::OwedLetter;
 use crate::io::Deadline;
 use crate::locks::{AtomicBool, Ordering, RwLock};
 use crate::log::Watchers;
+use crate::share::away::Folding;
 use crate::share::burial::Burial;
 use crate::share::queue::{Place, Queue};
 use crate::share::queue_steps::{SlotSteps, Steps, update};
-use crate::share::queues::{Queues, named};
+use crate::share::queues::{Queues, named, owner};
 use crate::share::runs::Span;
 use crate::share::settings::{DeadLetterTopic, Settings};
 use crate::share::share_partition::SharePartition;
 use crate::share::slot::{Slot, SlotInner};
-use crate::share::state_log::SlotName;
-use crate::share::step_files::{QueueLock, StepFiles, topic_of};
-use crate::topic::{Partition, Topic};
+use crate::share::step_files::{QueueLock, StepFiles, file_of, topic_of};
+use crate::topic::Topic;
 use crate::types::Offset;
 use crate::upkeep::{Chore, Reason};
 
@@ -51,6 +51,20 @@ pub(super) struct Folded {
     goes_on: bool,
 }
 
+/// What was not folded, and why.
+enum Unfolded {
+    Letters(Error),
+    Steps(Error),
+}
+
+impl Unfolded {
+    fn into_error(self) -> Error {
+        match self {
+            Self::Letters(error) | Self::Steps(error) => error,
+        }
+    }
+}
+
 impl Folded {
     fn wholly() -> Self {
         Self { letters: Ok(()), goes_on: false }
@@ -62,54 +76,50 @@ impl Queues {
     /// anything is appended to it.
     pub(crate) fn steps_in(self: &Arc<Self>, files: StepFiles) {
         let files = Arc::new(files);
-        let names = files.list().unwrap_or_default();
-        for name in names {
-            if self.clip(&files, &name).is_err() {
-                let Some(Ok(Some(topic))) = topic_of(&name).map(|id| self.topics.by_id(id)) else { continue };
-                for partition in topic.partitions() {
-                    let (queues, files, name) = (Arc::downgrade(self), Arc::clone(&files), name.clone());
-                    let clip = move |_| queues.upgrade().map_or(Ok(()), |queues| queues.clip(&files, &name));
-                    // Records sent to it would be taken for handed out, or done.
-                    partition.log().require(clip);
-                }
-            }
-        }
+        self.cut_at_open(&files);
         drop(self.away.files.set(files));
         let later = Later { queues: Arc::downgrade(self), is_set: AtomicBool::new(false) };
         drop(self.away.later.set(Arc::new(later)));
     }
 
-    fn clip(&self, files: &StepFiles, name: &str) -> Result<()> {
-        // Nobody can use one that is broken.
-        let Ok(Some(_)) = files.read(name) else { return Ok(()) };
-        let is_cut = self.owed.is_of(name);
-        let end_of = |of: &SlotName| self.partition_of(of).map(|partition| partition.end());
-        files.clip(name, (end_of, is_cut))
-    }
-
-    fn partition_of(&self, name: &SlotName) -> Option<Partition> {
-        self.topics.by_id(name.topic).ok()??.partition(name.partition).ok()
-    }
-
     /// Takes what queues elsewhere have done into the topic of states, durably, and out of their files. The first failure is returned; the
     /// other queues are done all the same.
     pub(crate) fn fold(&self) -> Result<()> {
+        self.fold_all(|_| true)
+    }
+
+    /// The same for a copy of the store, which goes without what cannot be folded before the state of its queue is set right: letters for which
+    /// there is no room, and files that are broken.
+    pub(crate) fn fold_for_copy(&self) -> Result<()> {
+        self.fold_all(|failed| matches!(failed, Unfolded::Steps(error) if !is_damage(error)))
+    }
+
+    /// The first failure that `counts` is returned.
+    fn fold_all(&self, counts: impl Fn(&Unfolded) -> bool) -> Result<()> {
         let Some(files) = self.away.files.get().filter(|_| !self.is_away()) else { return Ok(()) };
-        let (mut outcome, mut goes_on) = (Ok(()), false);
-        for name in files.list()? {
-            match self.fold_one(files, &name) {
+        let (mut first, mut goes_on) = (Ok(()), false);
+        let names = files.list().inspect_err(|_| self.fold_after(AGAIN_AFTER))?;
+        for name in names {
+            let failed = match self.fold_one(files, &name) {
                 Ok(folded) => {
                     goes_on |= folded.goes_on;
-                    outcome = outcome.and(folded.letters);
+                    folded.letters.err().map(Unfolded::Letters)
                 }
-                Err(error) => outcome = outcome.and(Err(error)),
+                Err(error) => {
+                    // It may be folded when it is tried again.
+                    goes_on |= !is_damage(&error) && !matches!(error, Error::StoreClosed { .. });
+                    Some(Unfolded::Steps(error))
+                }
+            };
+            if let Some(failed) = failed.filter(&counts) {
+                first = first.and(Err(failed.into_error()));
             }
         }
         if goes_on {
             self.fold_after(AGAIN_AFTER);
         }
         self.tell_groups();
-        outcome
+        first
     }
 
     fn fold_after(&self, wait: Duration) {
@@ -124,7 +134,15 @@ impl Queues {
 
     /// The same of one queue.
     pub(super) fn fold_one(&self, files: &Arc<StepFiles>, name: &str) -> Result<Folded> {
-        let _folding = self.away.folding.lock();
+        let folding = self.away.folding.lock();
+        self.fold_held(files, name, &folding)
+    }
+
+    fn fold_held(&self, files: &Arc<StepFiles>, name: &str, folding: &Folding) -> Result<Folded> {
+        if *folding == Folding::Over {
+            return Err(self.closed());
+        }
+        self.cut_what_is_left(|left| left == name)?;
         let Some(found) = files.read(name)? else {
             return remove_if_free(files, name).map(|_| Folded::wholly());
         };
@@ -152,10 +170,12 @@ impl Queues {
             places.push(place);
         }
         // The file is the only other place that has them; letters, too, are there when they are taken out.
-        self.topics.write_decided()?;
-        self.states.sync()?;
-        files.take_out(name, &found, &left)?;
-        self.room.raise();
+        self.keep(places.iter().map(|place| &place.slot))?;
+        // Where nothing but letters was there, and none could be written, there is nothing to take out.
+        if left != found.steps {
+            files.take_out(name, &found, &left)?;
+            self.room.raise();
+        }
         places.iter().for_each(|place| drop(self.drop_consumed(&topic, place)));
         let goes_on = !left.is_empty() || !remove_if_free(files, name)?;
         Ok(Folded { letters, goes_on })
@@ -179,9 +199,15 @@ impl Queues {
         } else {
             self.take_in(place, &mut inner, &steps)?;
         }
-        let mut outcome = Ok(());
+        let mut outcome: Result<()> = Ok(());
         for (offset, owed) in steps.owed {
-            if let Err(error) = self.bury_owed((topic, place), &mut inner, &owed) {
+            // There is no room for the others either.
+            if outcome
+                .as_ref()
+                .is_err_and(|error| matches!(error, Error::Full { .. }) || error.is_disk_full())
+            {
+                left.insert(offset, owed);
+            } else if let Err(error) = self.bury_owed((topic, place), &mut inner, &owed) {
                 outcome = outcome.and(Err(error));
                 left.insert(offset, owed);
             }
@@ -223,7 +249,7 @@ impl Queues {
     /// A queue that nobody works on here, to write a letter of it.
     fn queue_of(&self, topic: &Topic, slot: &Slot, owed: &OwedLetter) -> Result<Queue> {
         let queues = self.away.later.get().and_then(|later| later.queues.upgrade());
-        let queues = queues.ok_or_else(|| Error::StoreClosed { path: self.topics.path().to_path_buf() })?;
+        let queues = queues.ok_or_else(|| self.closed())?;
         let dead_letters = owed.letters.clone().map_or(DeadLetterTopic::Own, DeadLetterTopic::Named);
         Ok(Queue {
             queues,
@@ -238,22 +264,45 @@ impl Queues {
         })
     }
 
+    fn closed(&self) -> Error {
+        Error::StoreClosed { path: self.topics.path().to_path_buf() }
+    }
+
+    /// Has everything that was written of some states survive a power cut, also what a transaction has.
+    pub(super) fn keep<'a>(&self, mut slots: impl Iterator<Item = &'a Arc<Slot>>) -> Result<()> {
+        // A partition that cannot be synced is a matter of those transactions that have written there.
+        if let Err(error) = self.topics.write_decided()
+            && !slots.all(|slot| self.states.is_settled(&slot.inner.lock().accounts))
+        {
+            return Err(error);
+        }
+        self.states.sync()
+    }
+
     /// Makes all queues of a group this process's, with what was done elsewhere.
-    pub(super) fn lock_all_of(&self, group: &str) -> Result<Vec<QueueLock>> {
+    pub(super) fn lock_all_of(&self, group: &str, folding: &Folding) -> Result<Vec<QueueLock>> {
         let Some(files) = self.away.files.get() else { return Ok(Vec::new()) };
-        for name in files.list()? {
-            let is_its = |steps: &Steps| steps.0.keys().any(|of| named(&of.owner).0 == group);
-            match files.read(&name) {
-                Ok(Some(found)) if is_its(&found.steps) => _ = self.fold_one(files, &name)?,
-                // One that cannot be read goes with the others.
+        let mut names = BTreeSet::new();
+        for name in files.list()?.into_iter().filter(|name| self.is_of(name, group)) {
+            match self.fold_held(files, &name, folding) {
+                // One that is broken goes with the others.
+                Err(error) if !is_damage(&error) => return Err(error),
                 Ok(_) | Err(_) => {}
             }
+            names.insert(name);
         }
         let (all, _) = self.all();
         let of_group = all.iter().filter(|slot| named(&slot.name.owner).0 == group);
-        let names: BTreeSet<_> = of_group.map(|slot| slot.steps.clone()).collect();
+        names.extend(of_group.map(|slot| slot.steps.clone()));
         let in_use = || Error::GroupInUse { group: group.to_owned() };
         names.iter().map(|name| files.try_lock(name)?.ok_or_else(in_use)).collect()
+    }
+
+    /// Whether a file is that of a queue of a group: its own, or of dead letters of a topic that is there.
+    fn is_of(&self, name: &str, group: &str) -> bool {
+        let Some(topic) = topic_of(name) else { return false };
+        let is = |letters_of: Option<&str>| file_of(topic, &owner(&group.into(), letters_of)) == name;
+        is(None) || self.topics.all().iter().any(|of| is(Some(of.name())))
     }
 
     /// Removes the files of queues that are forgotten.
@@ -275,4 +324,9 @@ impl Queues {
 fn remove_if_free(files: &Arc<StepFiles>, name: &str) -> Result<bool> {
     let Some(_lock) = files.try_lock(name)? else { return Ok(false) };
     files.remove_if_empty(name)
+}
+
+/// Whether trying again changes nothing.
+fn is_damage(error: &Error) -> bool {
+    matches!(error, Error::Corrupt { .. } | Error::UnsupportedFormat { .. })
 }

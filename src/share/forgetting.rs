@@ -28,7 +28,9 @@ impl Queues {
         let in_use = self.in_use.lock();
         let queues = working(&in_use);
         let forgotten = self.check_unused(&queues, group).and_then(|()| {
-            let locks = self.lock_all_of(group)?;
+            // A fold between the two would bring back what is forgotten.
+            let folding = self.away.folding.lock();
+            let locks = self.lock_all_of(group, &folding)?;
             self.forget(|name| named(&name.owner).0 == group)?;
             self.remove_steps(&locks)?;
             // Where there is nothing left an earlier try may have failed at the sync.

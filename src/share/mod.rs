@@ -54,6 +54,7 @@ mod tenure;
 mod tests;
 mod tidy;
 mod transfer;
+mod uncut;
 mod wakes;
 mod worker;
 

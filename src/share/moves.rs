@@ -20,6 +20,30 @@ const MOST_MOVES: usize = 64;
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 const AGAIN_AFTER_MS: Timestamp = 1000;
 
+/// Steps in the hands of whoever moves records of one. A panic of a file system or a clock of the program may come
+/// after the move is decided and before that is noted here: then the next look begins with what is committed, and with all steps, for
+/// nobody knows which of them something has entered.
+struct Moving<'a> {
+    holds: &'a Holds,
+    steps: &'a mut Steps,
+    is_over: bool,
+}
+
+impl<'a> Moving<'a> {
+    fn new(holds: &'a Holds, steps: &'a mut Steps) -> Self {
+        Self { holds, steps, is_over: false }
+    }
+}
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.steps.all.clear();
+            self.holds.wakes.lock().all();
+        }
+    }
+}
+
 impl Holds {
     /// Moves what is due. What fails is tried again.
     pub(crate) fn run_due(self: &Arc<Self>) -> Result<()> {
@@ -46,19 +70,23 @@ impl Holds {
             }
             self.look_up(&mut steps)?;
             for step in due {
-                first = first.and(self.move_step(&mut steps, step, now));
+                let mut moving = Moving::new(self, &mut steps);
+                first = first.and(self.move_step(moving.steps, step, now));
+                moving.is_over = true;
             }
         }
         Ok(first)
     }
 
-    /// Where each step was left, at the first look.
+    /// Where each step was left, at the first look, and at the first after a panic.
     pub(super) fn look_up(&self, steps: &mut Steps) -> Result<()> {
         if !steps.all.is_empty() {
             return Ok(());
         }
         let topic = self.topics.get(DELAYED.name)?;
-        let group = self.groups.take(DELAYED.name)?;
+        if steps.group.is_none() {
+            steps.group = Some(self.groups.take(DELAYED.name)?);
+        }
         let now = self.now();
         let mut all = Vec::new();
         for partition in topic.partitions() {
@@ -70,7 +98,7 @@ impl Holds {
         let mut wakes = self.wakes.lock();
         all.iter().for_each(|step| wakes.begin(step.partition.number(), now));
         drop(wakes);
-        *steps = Steps { group: Some(group), all };
+        steps.all = all;
         Ok(())
     }
 

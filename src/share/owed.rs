@@ -1,5 +1,6 @@
 //! States that the open has cut, until they are written.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -22,9 +23,9 @@ impl Owed {
         Self { slots: Mutex::new(slots), is_any }
     }
 
-    /// Whether one of them is of the queue with that file of steps.
-    pub(super) fn is_of(&self, steps: &str) -> bool {
-        self.slots.lock().iter().any(|slot| slot.steps == steps)
+    /// The files of steps of their queues.
+    pub(super) fn steps(&self) -> BTreeSet<String> {
+        self.slots.lock().iter().map(|slot| slot.steps.clone()).collect()
     }
 }
 

@@ -197,7 +197,8 @@ impl Queue {
 pub(super) fn until(now: Timestamp, wait: Duration) -> Timestamp {
     // Rounded up: a time is never over before it is.
     let millis = wait.as_nanos().div_ceil(1_000_000);
-    now.saturating_add(Timestamp::try_from(millis).unwrap_or(Timestamp::MAX))
+    // The last of all is that of messages of which nobody knows what was written.
+    now.saturating_add(Timestamp::try_from(millis).unwrap_or(Timestamp::MAX)).min(Timestamp::MAX - 1)
 }
 
 /// Whether a record was not sent back for the queue of another group: what says so is its last header.

@@ -132,7 +132,11 @@ impl SeenQueues {
     fn steps(&self) -> Result<Steps> {
         let mut steps = Steps::default();
         for name in step_files::list(&self.root)? {
-            let found = step_files::read(&self.root, &name)?;
+            let found = match step_files::read(&self.root, &name) {
+                Err(failed @ Error::Io { .. }) => return Err(failed),
+                // What is wrong with one is no matter of the others. Calls about its queue return it.
+                found => found.ok().flatten(),
+            };
             found.into_iter().for_each(|found| steps.0.extend(found.steps.0));
         }
         Ok(steps)

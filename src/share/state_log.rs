@@ -207,7 +207,7 @@ impl StateLog {
     }
 
     /// Whether a power cut takes back nothing that a snapshot would say, and the rest not.
-    fn is_settled(&self, accounts: &Accounts) -> bool {
+    pub(super) fn is_settled(&self, accounts: &Accounts) -> bool {
         let is_settled = |partition: Partition| partition.log().finished() >= accounts.unsettled_below;
         !accounts.is_frozen
             && (accounts.unsettled_below == 0 || self.ledger.partition().is_ok_and(is_settled))

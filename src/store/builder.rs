@@ -12,7 +12,7 @@ use crate::figures::Event;
 use crate::io::{
     Clock, Directory, DirectoryLock, FileSystem, OsFileSystem, SystemClock, descriptor_limit, most_held,
 };
-use crate::live::Owner;
+use crate::live::Opened;
 use crate::log::{LogOptions, RepairReport, VerifyReport};
 use crate::segment::ReadMode;
 use crate::store::failures::OnMaintenanceFailure;
@@ -274,7 +274,7 @@ impl StoreBuilder {
         let _lock = self.lock(&root)?;
         refuse_backup(&root)?;
         // Files change: nobody may look meanwhile.
-        let _owner = Owner::open_silently(&root);
+        let _opened = Opened::silent(&root)?;
         let copies = self.directory(&copies);
         repair(&root, &self.context(), copies)
     }

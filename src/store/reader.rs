@@ -85,13 +85,17 @@ impl StoreReader {
         let topics = Arc::new(Topics::open_read_only(root.clone(), context(&builder))?);
         judge_in_memory(&topics)?;
         let groups = Groups::open(Arc::clone(&topics), Arc::clone(&builder.clock))?;
-        groups.see_spool(&root)?;
+        let unseen = match groups.see_spool(&root) {
+            Err(failed @ Error::Io { .. }) => return Err(failed),
+            // Damage to it is none of the rest.
+            seen => seen.err(),
+        };
         let mut recovery = topics.recovery();
         let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
-        commits.into_iter().for_each(|report| {
+        if let Some(report) = commits {
             report.skipped = groups.skipped().to_vec();
-            report.failure = report.failure.take().or_else(|| groups.unreadable().cloned());
-        });
+            report.failure = report.failure.take().or_else(|| groups.unreadable().cloned()).or(unseen);
+        }
         let clock = builder.clock;
         let queues = Queues::attach((&topics, &groups), &clock, None);
         let seen_queues = SeenQueues::new(Arc::clone(&topics), Arc::clone(&clock), root.clone());

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::figures::{Event, Figures};
 use crate::group::{CommittedOffset, Groups, OffsetReset, Spool, SpoolRole};
 use crate::io::{Clock, Directory, caught};
-use crate::live::Owner;
+use crate::live::{Opened, Owner};
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::ProducerBuilder;
 use crate::share::{Holds, Queues, StepFiles};
@@ -127,9 +127,10 @@ impl Store {
         let lock = builder.lock(&root)?;
         refuse_backup(&root)?;
         // Before a file changes: who looks at what an earlier life has left looks away.
-        let owner = match builder.live_readers {
-            LiveReaders::Welcome => Owner::open(&root),
-            LiveReaders::Refused => Owner::open_silently(&root),
+        // Whether others can look or not: they may have worked and committed in an earlier life.
+        let Opened { owner, locks } = match builder.live_readers {
+            LiveReaders::Welcome => Opened::shown(&root)?,
+            LiveReaders::Refused => Opened::silent(&root)?,
         };
         let context = TopicContext { owner: owner.clone(), ..builder.context() };
         let agenda = Arc::clone(&context.agenda);
@@ -142,8 +143,6 @@ impl Store {
         let producer = ProducerBuilder::new(Arc::clone(&topics)).build_default();
         let clock = &builder.clock;
         let queues = Queues::open((&topics, &groups), (&transactions, producer.clone()), clock)?;
-        // Whether others can look or not: they may have worked and committed in an earlier life.
-        let locks = owner.as_ref().map(|owner| owner.locks());
         queues.steps_in(StepFiles::new(root.clone(), locks.clone()));
         groups.spool_in(Spool::new(root.clone(), locks, SpoolRole::Owner));
         groups.hold_back_spooled();
@@ -250,9 +249,9 @@ impl Store {
         &self.inner.care.clock
     }
 
-    /// Takes over what consumers and workers in other processes have done.
-    pub(super) fn fold(&self) -> Result<()> {
-        self.inner.groups.take_over().map(drop).and(self.inner.queues.fold())
+    /// Takes over what consumers and workers in other processes have done, as far as a copy needs it.
+    pub(super) fn fold_for_copy(&self) -> Result<()> {
+        self.inner.groups.take_over().map(drop).and(self.inner.queues.fold_for_copy())
     }
 
     pub(super) fn shared_topics(&self) -> &Arc<Topics> {

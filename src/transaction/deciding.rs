@@ -15,7 +15,7 @@ use crate::transaction::finish::Ended;
 use crate::transaction::names::{NameState, OpenParts};
 use crate::transaction::round::Round;
 use crate::transaction::shares::Appended;
-use crate::transaction::undertaken::{OnItsWay, Undertaken};
+use crate::transaction::undertaken::{OnItsWay, OutstandingFrom, Undertaken};
 use crate::types::{Durability, Offset};
 
 impl Transactions {
@@ -194,12 +194,12 @@ impl Transactions {
         }
         is_applied();
         let Some(Undertaken { ended, from, .. }) = undertaken.take() else { return Ok(()) };
+        let _outstanding = OutstandingFrom { of: self, from };
         if later.is_some() {
             self.follow_later(ended)
         } else {
             self.follow(ended)
         }
-        self.decided(from);
         Ok(())
     }
 }

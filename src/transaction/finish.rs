@@ -43,7 +43,7 @@ pub(super) struct Outstanding {
     pub(super) undertaken: Vec<Undertaken>,
     /// Decisions that are being written, each by an offset that it will not stand before. One of which nobody knows whether it is
     /// there stays among them.
-    deciding: Vec<Offset>,
+    pub(super) deciding: Vec<Offset>,
 }
 
 impl Outstanding {
@@ -67,7 +67,7 @@ pub(super) struct Ended {
     /// Where its decision is, if there is one.
     pub(super) decision: Option<Offset>,
     /// Where its end stands.
-    markers: Vec<(Partition, Offset)>,
+    pub(super) markers: Vec<(Partition, Offset)>,
     /// Whose it is, if that one is of this life.
     named: Option<Arc<Named>>,
 }
@@ -270,6 +270,7 @@ impl Transactions {
     fn settle(self: &Arc<Self>, mut in_hand: InHand<'_>) {
         let done: Vec<_> = in_hand.ended.extract_if(.., |one| one.places.is_empty()).collect();
         let is_left = !in_hand.ended.is_empty();
+        let since = self.now();
         let mut outstanding = self.outstanding.lock();
         for one in done {
             if let Some(named) = &one.named {
@@ -277,7 +278,7 @@ impl Transactions {
             }
             if let Some(decision) = one.decision {
                 let producer = one.named.is_some().then_some(one.producer);
-                outstanding.settling.add(Settled { decision, markers: one.markers, producer });
+                outstanding.settling.add(Settled { decision, markers: one.markers, since, producer });
             }
         }
         drop(outstanding);
@@ -346,7 +347,7 @@ impl EndsTransactions for Transactions {
     }
 
     fn needs_ends(&self) -> bool {
-        self.ends_needed.are_any()
+        self.are_ends_needed()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::topic::Partition;
 use crate::transaction::ids::ProducerId;
-use crate::types::Offset;
+use crate::types::{Offset, Timestamp};
 
 /// With fewer the oldest are looked at alone.
 const FEW: usize = 64;
@@ -23,6 +23,8 @@ pub(super) struct Settled {
     pub(super) decision: Offset,
     /// Where they stand.
     pub(super) markers: Vec<(Partition, Offset)>,
+    /// When they were written.
+    pub(super) since: Timestamp,
     /// Who wrote the transaction, if all of its markers are among these.
     pub(super) producer: Option<ProducerId>,
 }
@@ -59,6 +61,11 @@ impl Settling {
             waits
         });
         self.look_at = FEW.max(self.waiting.len().saturating_mul(2));
+    }
+
+    /// Whether some marker that was written by that time is not durable.
+    pub(super) fn waits_since(&self, time: Timestamp) -> bool {
+        self.waiting.iter().any(|settled| settled.since <= time && !settled.is_durable())
     }
 
     pub(super) fn oldest(&self) -> Option<Offset> {

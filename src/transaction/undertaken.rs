@@ -54,6 +54,18 @@ impl Drop for OnItsWay<'_> {
     }
 }
 
+/// Has compaction keep a decision no more for its being written, when this is dropped: it is outstanding by then, after a panic too.
+pub(super) struct OutstandingFrom<'a> {
+    pub(super) of: &'a Transactions,
+    pub(super) from: Offset,
+}
+
+impl Drop for OutstandingFrom<'_> {
+    fn drop(&mut self) {
+        self.of.decided(self.from);
+    }
+}
+
 impl Transactions {
     pub(super) fn undertake(&self, undertaken: Undertaken) -> OnItsWay<'_> {
         OnItsWay { of: self, undertaken: Some(undertaken), was_panicking: panicking() }

@@ -234,6 +234,13 @@ fn commits_at_os_that_a_power_cut_takes_leave_those_at_disk() {
     std::fs::write(dir.path().join("annals.spool"), damaged).unwrap();
     let store = open(dir.path());
     assert!(matches!(store.consumer("billing"), Err(Error::Corrupt { .. })));
+    // It is a matter of groups alone.
+    let attached = StoreReader::attach(dir.path()).unwrap();
+    assert!(matches!(attached.consumer("billing"), Err(Error::Corrupt { .. })));
+    assert_eq!(attached.topic(ORDERS).unwrap().partition(1).unwrap().end(), 10);
+    drop(attached);
+    store.close().unwrap();
+    Store::open_read_only(dir.path()).unwrap();
 }
 
 /// A position that is known may be in the cache alone: committed at `Os`, or with a sync that failed.

@@ -27,6 +27,9 @@ pub(crate) struct Hooked {
     at_rename: Mutex<Option<Act>>,
     at_sync_dir: Mutex<Option<Act>>,
     at_sync: Arc<Mutex<Option<AtSync>>>,
+    at_list: Mutex<Option<AtSync>>,
+    at_remove: Mutex<Option<Act>>,
+    at_share: Arc<Mutex<Option<AtSync>>>,
 }
 
 impl fmt::Debug for Hooked {
@@ -63,6 +66,29 @@ impl Hooked {
         *self.at_sync.lock().unwrap() = Some(Box::new(act));
     }
 
+    /// Calls `act` before each list of a directory. An error is that of the list.
+    pub(crate) fn at_list(&self, act: impl FnMut(&Path) -> io::Result<()> + Send + 'static) {
+        *self.at_list.lock().unwrap() = Some(Box::new(act));
+    }
+
+    /// Calls `act` once, before the next file is removed whose name has `name` in it and that is no new one.
+    pub(crate) fn at_remove_of(&self, name: &'static str, act: impl FnOnce() + Send + 'static) {
+        let mut act = Some(act);
+        *self.at_remove.lock().unwrap() = Some(Box::new(move |path| {
+            if path.to_string_lossy().contains(name)
+                && !path.to_string_lossy().ends_with(".new")
+                && let Some(act) = act.take()
+            {
+                act();
+            }
+        }));
+    }
+
+    /// Calls `act` before each map of memory that is shared. An error is that of the map.
+    pub(crate) fn at_share(&self, act: impl FnMut(&Path) -> io::Result<()> + Send + 'static) {
+        *self.at_share.lock().unwrap() = Some(Box::new(act));
+    }
+
     /// Calls `act` after each sync of a directory's names.
     pub(crate) fn at_sync_dir(&self, act: impl FnMut(&Path) + Send + 'static) {
         *self.at_sync_dir.lock().unwrap() = Some(Box::new(act));
@@ -80,10 +106,12 @@ impl FileSystem for Hooked {
             outcome?;
         }
         let (inner, at_sync) = (OsFileSystem.open(path, mode)?, Arc::clone(&self.at_sync));
-        Ok(Arc::new(HookedFile { inner, path: path.to_path_buf(), at_sync }))
+        let at_share = Arc::clone(&self.at_share);
+        Ok(Arc::new(HookedFile { inner, path: path.to_path_buf(), at_sync, at_share }))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        self.at_list.lock().unwrap().iter_mut().try_for_each(|act| act(dir))?;
         OsFileSystem.list(dir)
     }
 
@@ -96,11 +124,22 @@ impl FileSystem for Hooked {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
+        // What it does may remove files itself.
+        let act = self.at_remove.lock().unwrap().take();
+        if let Some(mut act) = act {
+            act(path);
+            self.at_remove.lock().unwrap().get_or_insert(act);
+        }
         OsFileSystem.remove_file(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.at_rename.lock().unwrap().iter_mut().for_each(|act| act(from));
+        // What it does may give names itself.
+        let act = self.at_rename.lock().unwrap().take();
+        if let Some(mut act) = act {
+            act(from);
+            self.at_rename.lock().unwrap().get_or_insert(act);
+        }
         OsFileSystem.rename(from, to)
     }
 
@@ -123,6 +162,7 @@ struct HookedFile {
     inner: Arc<dyn FileHandle>,
     path: PathBuf,
     at_sync: Arc<Mutex<Option<AtSync>>>,
+    at_share: Arc<Mutex<Option<AtSync>>>,
 }
 
 impl fmt::Debug for HookedFile {
@@ -170,6 +210,7 @@ impl FileHandle for HookedFile {
     }
 
     fn share(&self, position: u64, len: usize) -> io::Result<Option<SharedMemory>> {
+        self.at_share.lock().unwrap().iter_mut().try_for_each(|act| act(&self.path))?;
         self.inner.share(position, len)
     }
 

@@ -27,6 +27,7 @@ mod pair;
 mod queues;
 mod read_only;
 mod workers;
+mod workers_folded;
 mod workers_killed;
 mod workers_lost;
 mod workers_model;

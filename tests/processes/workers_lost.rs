@@ -10,14 +10,14 @@ use crate::hooked::{Hook, Hooked};
 use crate::workers::{GROUP, ORDERS, ack_all, attach, letters, offsets, open, send, settings, steps, take};
 
 /// No such file finds room any more.
-fn fill(hooked: &Hooked, name: &'static str) {
+pub(crate) fn fill(hooked: &Hooked, name: &'static str) {
     hooked.at_open(move |path| match path.to_string_lossy().contains(name) {
         true => Err(std::io::Error::from_raw_os_error(28)),
         false => Ok(Hook::Stays),
     });
 }
 
-fn make_room(hooked: &Hooked) {
+pub(crate) fn make_room(hooked: &Hooked) {
     hooked.at_open(|_| Ok(Hook::IsOver));
 }
 

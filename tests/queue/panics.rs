@@ -101,3 +101,38 @@ fn messages_of_a_queue_in_order_are_handed_out_after_a_panic_in_the_take_before(
     }
     assert!(panics > 1, "{panics}");
 }
+
+/// Its transaction is decided by then: it is the one with which those before have their ends written.
+#[test]
+fn a_record_for_later_is_delivered_once_after_a_panic_behind_its_decision() {
+    let disk = FaultyFileSystem::over(Arc::new(MemoryFileSystem::new()));
+    let store = Store::builder("/store").file_system(Arc::clone(&disk) as _).maintain_by_hand();
+    let store = store.sync_every(Duration::from_secs(3600)).open().unwrap();
+    for topic in ["jobs", "other"] {
+        store.create_topic(topic, TopicConfig::new().partitions(2)).unwrap();
+    }
+    let jobs = store.topic("jobs").unwrap();
+    store.schedule().deliver_after(Record::to("jobs").value("x"), Duration::from_millis(1)).unwrap();
+    for _ in 0..999 {
+        let mut tx = store.transaction("t").unwrap();
+        for partition in 0..2 {
+            tx.send(Record::to("other").value("t").partition(partition)).unwrap();
+        }
+        tx.commit().unwrap();
+    }
+    disk.fail(&[Call::Write], "other-0/00000000000000000000.log", (0, Times::Once), Fault::Panic);
+    let (begun, mut has_panicked) = (Instant::now(), false);
+    while !has_panicked {
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        has_panicked = catch_unwind(AssertUnwindSafe(|| drop(store.maintain()))).is_err()
+            || store.stats().unwrap().callback_panics > 0;
+        thread::sleep(Duration::from_millis(1));
+    }
+    disk.heal();
+    for _ in 0..3 {
+        thread::sleep(Duration::from_millis(600));
+        drop(store.maintain());
+    }
+    let read = |number| jobs.partition(number).unwrap().read(..).unwrap().into_iter().count();
+    assert_eq!(read(0) + read(1), 1);
+}

@@ -71,9 +71,7 @@ impl Log {
             self.roll()?;
         }
         // What comes after that was sent beside this call, and stays: nobody above was asked for it.
-        let below = self.active_base();
-        self.before_removal_below(below)?;
-        let _rewriting = self.rewriting.lock();
+        let (_rewriting, below) = self.begin_removal_of_sealed()?;
         self.check_going_on()?;
         let part = Part { below, ..Part::default() };
         let report = self.sift_part(&OtherKeys(key_matches), &part)?;
@@ -139,7 +137,8 @@ impl Log {
         self.sift_part(sieve, &Part { most, ..Part::default() })
     }
 
-    fn active_base(&self) -> Offset {
+    /// Where the active segment begins.
+    pub(in crate::log) fn active_base(&self) -> Offset {
         self.segment_list().iter().last().map_or(0, |active| active.base())
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::io::{Deadline, pause};
-use crate::locks::Ordering;
+use crate::locks::{MutexGuard, Ordering};
 use crate::log::log::Log;
 use crate::types::Offset;
 
@@ -67,6 +67,19 @@ impl Log {
                 ));
             }
             pause(MOMENT);
+        }
+    }
+
+    /// The same for all that is sealed: keeps others from rewriting, and says where the active segment begins then. Both are of one
+    /// moment: a compaction in between may join what was sealed before with what was sealed meanwhile.
+    pub(in crate::log) fn begin_removal_of_sealed(self: &Arc<Self>) -> Result<(MutexGuard<'_, ()>, Offset)> {
+        loop {
+            self.before_removal_below(self.active_base())?;
+            let rewriting = self.rewriting.lock();
+            let below = self.active_base();
+            if self.needed_from() >= below {
+                return Ok((rewriting, below));
+            }
         }
     }
 }

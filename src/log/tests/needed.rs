@@ -4,6 +4,7 @@ use std::sync::Weak;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use super::compaction::{contents, now_config};
 use super::place::Place;
 use super::*;
 use crate::error::{Error, Result};
@@ -113,4 +114,58 @@ fn a_record_is_needed_from_its_append_until_that_is_said() {
     });
     log.apply_retention(|| policy).unwrap();
     assert_eq!(log.start(), 3);
+}
+
+/// Does something each time it is asked, which is told how often it was before.
+struct Does<F>(F, AtomicUsize);
+
+impl<F: Fn(usize) -> Result<()> + Send + Sync> OutlivesRecords for Does<F> {
+    fn before_removal(&self, _: &TopicPartition) -> Result<()> {
+        (self.0)(self.1.fetch_add(1, Ordering::SeqCst))
+    }
+}
+
+fn when_asked<F: Fn(usize) -> Result<()> + Send + Sync + 'static>(log: &Arc<Log>, act: F) -> Arc<Does<F>> {
+    let does = Arc::new(Does(act, AtomicUsize::new(0)));
+    let weak: Weak<Does<F>> = Arc::downgrade(&does);
+    log.clearing.set_outliving(weak);
+    does
+}
+
+/// It joins what is sealed meanwhile with what was before.
+#[test]
+fn an_erasure_beside_a_compaction_leaves_nothing_of_the_key() {
+    let place = Place::new(ReadMode::Mapped);
+    let log = roomy(&place);
+    super::compaction::put(&log, &[("bob", "1"), ("alice", "2")]);
+    log.roll().unwrap();
+    super::compaction::put(&log, &[("carol", "3")]);
+    let (config, weak) = (now_config(&place), Arc::downgrade(&log));
+    let _compacts = when_asked(&log, move |_| weak.upgrade().unwrap().compact(&|| Some(config)).map(drop));
+    let report = log.erase(&|key| key == b"alice").unwrap();
+    assert_eq!(contents(&log), ["0 bob=1", "2 carol=3"]);
+    assert_eq!(report.records, 1);
+}
+
+/// A roll has it be below the active segment.
+#[test]
+fn an_erasure_asks_again_for_what_is_sealed_while_it_asks() {
+    let place = Place::new(ReadMode::Mapped);
+    let log = roomy(&place);
+    super::compaction::put(&log, &[("bob", "1")]);
+    log.roll().unwrap();
+    let weak = Arc::downgrade(&log);
+    let asked = when_asked(&log, move |before| {
+        let log = weak.upgrade().unwrap();
+        if before > 0 {
+            log.need_only_from(Offset::MAX);
+            return Ok(());
+        }
+        log.need_from(1);
+        super::compaction::put(&log, &[("alice", "2")]);
+        log.roll().map(drop)
+    });
+    assert_eq!(log.erase(&|key| key == b"alice").unwrap().records, 1);
+    assert_eq!(asked.1.load(Ordering::SeqCst), 2);
+    assert_eq!((contents(&log), log.needed_from()), (vec!["0 bob=1".to_owned()], Offset::MAX));
 }

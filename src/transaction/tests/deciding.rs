@@ -1,5 +1,6 @@
 //! What has to be before a commit returns, and what becomes of decisions.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -182,6 +183,23 @@ fn decisions_are_kept_until_their_markers_are_durable() {
     tx.commit().unwrap();
     world.transactions.finish().unwrap();
     assert!(decisions(&world) < 4, "of each name the last one is left");
+}
+
+/// They would be kept for as long as the store is open.
+#[test]
+fn decisions_are_let_go_of_after_a_panic_while_markers_were_written() {
+    let world = World::new();
+    let commit = |value: &str| {
+        let mut tx = world.builder("a").durability(Durability::Disk).begin().unwrap();
+        send_all(&mut tx, value);
+        tx.commit()
+    };
+    commit("0").unwrap();
+    // Of two writes of the next commit to it the second is the end.
+    world.disk.fail(&[Call::Write], "two-0/00000000000000000000.log", (1, Times::Once), Fault::Panic);
+    let panicked = catch_unwind(AssertUnwindSafe(|| commit("1")));
+    assert!(panicked.is_err());
+    assert_eq!(world.transactions.outstanding.lock().deciding, [0; 0]);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Decisions whose markers are written, until these are durable.
 
+use std::time::Duration;
+
 use super::world::World;
 use crate::doubles::{Call, Fault, Times};
+use crate::log::EndsTransactions;
 use crate::types::Record;
 
 fn commit(world: &World, topics: [&str; 2]) {
@@ -25,4 +28,20 @@ fn a_partition_whose_sync_failed_keeps_no_later_transactions_of_others_in_memory
     }
     let waiting = world.transactions.outstanding.lock().settling.len();
     assert!((1..100).contains(&waiting), "{waiting}");
+}
+
+/// Where nothing is in their way they are so before long, and whoever ended something a week ago is forgotten meanwhile.
+#[test]
+fn ends_are_needed_where_one_is_not_durable_for_long() {
+    let world = World::new();
+    let is_needed = || world.transactions.needs_ends();
+    commit(&world, ["one", "two"]);
+    assert!(!is_needed(), "they are new");
+    world.clock.advance(Duration::from_secs(2 * 24 * 3600));
+    assert!(is_needed());
+    commit(&world, ["one", "state"]);
+    world.partition("one").flush().unwrap();
+    assert!(is_needed(), "a later one is no reason to forget");
+    world.partition("two").flush().unwrap();
+    assert!(!is_needed());
 }

@@ -17,6 +17,7 @@ use crate::types::{Durability, Record};
 use crate::upkeep::Agenda;
 
 pub(super) struct World {
+    pub(super) clock: Arc<ManualClock>,
     pub(super) disk: Arc<FaultyFileSystem>,
     pub(super) topics: Arc<Topics>,
     pub(super) groups: Arc<Groups>,
@@ -36,7 +37,8 @@ impl World {
     fn over(disk: Arc<FaultyFileSystem>) -> Self {
         let root = Directory::new(disk.clone(), Path::new("/store"));
         root.ensure().unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_000_000));
+        let manual = Arc::new(ManualClock::at(1_000_000));
+        let clock: Arc<dyn Clock> = Arc::clone(&manual) as _;
         let agenda = Arc::new(Agenda::new(Duration::MAX, Duration::MAX));
         let options = LogOptions {
             read_mode: crate::segment::ReadMode::Positional,
@@ -58,7 +60,7 @@ impl World {
         let recovered = Transactions::recover(&topics).unwrap();
         let groups = Groups::open(Arc::clone(&topics), Arc::clone(&clock)).unwrap();
         let transactions = Transactions::open(recovered, (&topics, &groups), &clock, &agenda);
-        Self { disk, topics, groups, transactions }
+        Self { clock: manual, disk, topics, groups, transactions }
     }
 
     /// The same disk after the process was killed.
@@ -68,7 +70,7 @@ impl World {
 
     /// The same, on a disk that something is made of first.
     pub(super) fn next_life_with(self, change: impl FnOnce(&FaultyFileSystem)) -> Self {
-        let Self { disk, topics, groups, transactions } = self;
+        let Self { disk, topics, groups, transactions, .. } = self;
         change(&disk);
         std::mem::forget((topics, groups, transactions));
         Self::over(disk)

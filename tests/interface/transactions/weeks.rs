@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use annals::io::{FileSystem, ManualClock};
-use annals::{Error, Isolation, Record, Store, TopicConfig};
+use annals::{Durability, Error, Isolation, Record, Store, TopicConfig};
 use annals_testing::{Call, Fault, FaultyFileSystem, Files, Image, MemoryFileSystem, Times};
 
 use super::together::values;
@@ -58,6 +58,32 @@ fn a_transaction_is_whole_where_one_partition_takes_its_end_only_after_a_week() 
     let store = half_ended(&memory, &clock);
     a_week_later(&store, &clock);
     check_whole(memory.files(), &clock);
+}
+
+/// Nobody was told that an end was missing, and a power cut takes it.
+#[test]
+fn a_transaction_is_whole_where_one_partition_synced_its_end_and_the_other_could_not_for_a_week() {
+    let (memory, clock) = (MemoryFileSystem::new(), Arc::new(ManualClock::at(1_000_000)));
+    let disk = FaultyFileSystem::over(Arc::new(memory.clone()));
+    let store = open(Arc::clone(&disk) as _, &clock);
+    for topic in ["one", "two"] {
+        store.create_topic(topic, TopicConfig::new().segment_bytes(1024)).unwrap();
+    }
+    let mut tx = store.transaction_builder("t").durability(Durability::Disk).begin().unwrap();
+    for topic in ["one", "two"] {
+        tx.send(Record::to(topic).value("together")).unwrap();
+    }
+    tx.commit().unwrap();
+    let [one, two] = ["one", "two"].map(|topic| store.topic(topic).unwrap().partition(0).unwrap());
+    assert_eq!([one.end(), two.end()], [2, 2], "both have it");
+    disk.fail(&[Call::Sync], "two-0/", (0, Times::Once), Fault::Error(5));
+    assert!(two.flush().is_err());
+    disk.heal();
+    one.flush().unwrap();
+    a_week_later(&store, &clock);
+    one.flush().unwrap();
+    assert_eq!([one.durable(), two.durable()], [42, 1]);
+    check_whole(memory.durable_files(), &clock);
 }
 
 #[test]

@@ -70,6 +70,30 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("interface", &["transactions::weeks::"])],
     },
     Bug {
+        name: "end-forgotten-by-age-that-another-partition-could-not-sync",
+        file: "src/transaction/ends_needed.rs",
+        good: "self.ends_needed.are_any() || lacks_ends()",
+        bad: "self.ends_needed.are_any() || (lacks_ends() && false)",
+        caught_by: &[tests(
+            "interface",
+            &["transactions::weeks::a_transaction_is_whole_where_one_partition_synced"],
+        )],
+    },
+    Bug {
+        name: "ends-that-were-just-written-are-taken-for-missing",
+        file: "src/transaction/settling.rs",
+        good: "settled.since <= time && !settled.is_durable()",
+        bad: "!settled.is_durable()",
+        caught_by: &[tests("lib", &["transaction::tests::settling::ends_are_needed"])],
+    },
+    Bug {
+        name: "panic-while-markers-are-written-keeps-later-decisions",
+        file: "src/transaction/deciding.rs",
+        good: "let _outstanding = OutstandingFrom { of: self, from };",
+        bad: "let _ = std::mem::ManuallyDrop::new(OutstandingFrom { of: self, from });",
+        caught_by: &[tests("lib", &["transaction::tests::deciding::decisions_are_let_go_of"])],
+    },
+    Bug {
         name: "end-forgotten-by-age-that-a-topic-lacks-which-cannot-be-opened",
         file: "src/transaction/recovery.rs",
         good: "ends_needed.keep_through(Offset::MAX);",

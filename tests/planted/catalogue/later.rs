@@ -68,4 +68,11 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "all.iter().for_each(|step| wakes.put_off(step.partition.number(), now));",
         caught_by: &[tests("queue", &["later_passed::what_is_scheduled_behind"])],
     },
+    Bug {
+        name: "move-that-a-panic-came-behind-is-made-again",
+        file: "src/share/moves.rs",
+        good: "            self.steps.all.clear();\n",
+        bad: "",
+        caught_by: &[tests("queue", &["panics::a_record_for_later_is_delivered_once"])],
+    },
 ];

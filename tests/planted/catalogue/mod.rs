@@ -4,6 +4,7 @@ mod beside;
 mod copies;
 mod decisions;
 mod figures;
+mod folded;
 mod ids;
 mod later;
 mod lives;
@@ -63,6 +64,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
     [
         decisions::BUGS,
         figures::BUGS,
+        folded::BUGS,
         ids::BUGS,
         beside::BUGS,
         later::BUGS,

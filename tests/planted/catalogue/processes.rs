@@ -272,15 +272,15 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "steps-are-taken-out-before-they-are-durable",
         file: "src/share/folding.rs",
-        good: "        self.states.sync()?;\n        files.take_out",
-        bad: "        files.take_out",
+        good: "        self.keep(places.iter().map(|place| &place.slot))?;\n",
+        bad: "        self.topics.write_decided()?;\n",
         caught_by: &[tests("crash", &["durability::steps::"])],
     },
     Bug {
         name: "steps-are-taken-out-before-letters-are-durable",
         file: "src/share/folding.rs",
-        good: "        self.topics.write_decided()?;\n",
-        bad: "",
+        good: "if let Err(error) = self.topics.write_decided()",
+        bad: "if let Err(error) = Ok::<(), Error>(())",
         caught_by: &[tests("crash", &["durability::steps::"])],
     },
     Bug {
@@ -327,9 +327,9 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "steps-above-the-end-are-folded-into-what-comes-there",
-        file: "src/share/folding.rs",
-        good: "files.clip(name, (end_of, is_cut))",
-        bad: "_ = (end_of, is_cut);\n        Ok(())",
+        file: "src/share/uncut.rs",
+        good: "files.clip(name, (end_of, told.contains(name)))",
+        bad: "_ = (end_of, told);\n        Ok(())",
         caught_by: &[WORKERS],
     },
     Bug {

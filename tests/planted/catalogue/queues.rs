@@ -267,8 +267,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "answers-less-durable-than-what-follows",
         file: "src/share/done.rs",
-        good: "self.states.sync()?;",
-        bad: "_ = self.states.partition();",
+        good: "self.keep(slots.iter().flatten())?;",
+        bad: "self.topics.write_decided()?;",
         caught_by: &[tests("queue", &["done::"])],
     },
     Bug {
@@ -344,8 +344,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "dropped-before-its-transaction-is-durable",
         file: "src/share/done.rs",
-        good: "self.topics.write_decided()?;",
-        bad: "_ = self.topics.path();",
+        good: "self.keep(slots.iter().flatten())?;",
+        bad: "self.states.sync()?;",
         caught_by: &[tests("queue", &["together::"])],
     },
     Bug {

@@ -18,6 +18,8 @@ pub(super) fn round(store: &Store, number: u64, clock: &ManualClock, scratch: &P
     store.delete_topic(&format!("jobs-{number}.workers.dead"))?;
     queue(store, "jobs", clock)?;
     store.drop_done("jobs")?;
+    // A topic of letters keeps them until its settings say otherwise.
+    store.alter_topic("jobs.workers.dead", TopicConfig::new().retention(2 * HOUR).segment_bytes(64 << 10))?;
     transactions(store, number)?;
     streams(store, &format!("accounts-{number}"))?;
     store.delete_topic(&format!("accounts-{number}"))?;

@@ -1,0 +1,87 @@
+//! Files of steps that say of more than there is, after a crash: they are cut before anything is appended in the place of what is gone, and
+//! before they are folded.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::group::unclean;
+use crate::share::queues::Queues;
+use crate::share::state_log::SlotName;
+use crate::share::step_files::{StepFiles, topic_of};
+use crate::topic::Partition;
+
+/// What the open could not cut.
+#[derive(Debug, Default)]
+pub(super) struct Uncut {
+    names: BTreeSet<String>,
+    /// Nobody knows which files there are.
+    is_any: bool,
+    /// The files of queues whose states the open has cut: whoever has one of these is told.
+    told: BTreeSet<String>,
+}
+
+impl Queues {
+    /// Cuts all files. Where one cannot be read, or not be cut, nothing is appended to the partitions of its topic before it is: records sent
+    /// there would be taken for handed out, or done.
+    pub(super) fn cut_at_open(self: &Arc<Self>, files: &StepFiles) {
+        let mut uncut = self.away.uncut.lock();
+        uncut.told = self.owed.steps();
+        let Ok(names) = files.list() else {
+            uncut.is_any = true;
+            // Nobody knows which they are.
+            return unclean(&self.topics).iter().for_each(|partition| self.hold_back(partition));
+        };
+        for name in names {
+            if self.cut_one(files, (&name, &uncut.told)).is_ok() {
+                continue;
+            }
+            if let Some(Ok(Some(topic))) = topic_of(&name).map(|id| self.topics.by_id(id)) {
+                topic.partitions().iter().for_each(|partition| self.hold_back(partition));
+            }
+            uncut.names.insert(name);
+        }
+    }
+
+    fn hold_back(self: &Arc<Self>, partition: &Partition) {
+        let (queues, topic) = (Arc::downgrade(self), partition.topic_id());
+        let cut = move |_| {
+            queues
+                .upgrade()
+                .map_or(Ok(()), |queues| queues.cut_what_is_left(|of| topic_of(of) == Some(topic)))
+        };
+        partition.log().require(cut);
+    }
+
+    /// Cuts what the open could not. It runs under the lock of a partition's writer, too: no lock of queues is taken.
+    pub(super) fn cut_what_is_left(&self, is_wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let Some(files) = self.away.files.get() else { return Ok(()) };
+        let mut uncut = self.away.uncut.lock();
+        if uncut.is_any {
+            uncut.names.extend(files.list()?);
+            uncut.is_any = false;
+        }
+        let wanted: Vec<_> = uncut.names.iter().filter(|name| is_wanted(name)).cloned().collect();
+        for name in wanted {
+            self.cut_one(files, (&name, &uncut.told))?;
+            uncut.names.remove(&name);
+        }
+        Ok(())
+    }
+
+    fn cut_one(&self, files: &StepFiles, (name, told): (&str, &BTreeSet<String>)) -> Result<()> {
+        match files.read(name) {
+            Ok(Some(_)) => {}
+            // It could not be read now, and may be later.
+            Err(failed @ Error::Io { .. }) => return Err(failed),
+            // Nobody can use one that is broken.
+            Ok(None) | Err(_) => return Ok(()),
+        }
+        let end_of = |of: &SlotName| self.partition_of(of).map(|partition| partition.end());
+        files.clip(name, (end_of, told.contains(name)))
+    }
+
+    fn partition_of(&self, name: &SlotName) -> Option<Partition> {
+        self.topics.by_id(name.topic).ok()??.partition(name.partition).ok()
+    }
+}

@@ -1,0 +1,57 @@
+//! Queues elsewhere and an owner that folds beside failures, deletions and its own close.
+
+use super::*;
+
+const FOLDED: Tests = tests("processes", &["workers_folded::"]);
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "steps-that-cannot-be-read-at-the-open-are-not-cut",
+        file: "src/share/uncut.rs",
+        good: "Err(failed @ Error::Io { .. }) => return Err(failed),",
+        bad: "",
+        caught_by: &[FOLDED],
+    },
+    Bug {
+        name: "steps-that-are-not-listed-at-the-open-hold-nothing-back",
+        file: "src/share/uncut.rs",
+        good: "uncut.is_any = true;",
+        bad: "",
+        caught_by: &[FOLDED],
+    },
+    Bug {
+        name: "owner-that-shows-nothing-takes-what-others-have",
+        file: "src/live/opened.rs",
+        good: "locks: Self::lock_unseen(root)?",
+        bad: "locks: Self::lock_unseen(root).and(Ok(None))?",
+        caught_by: &[FOLDED],
+    },
+    Bug {
+        name: "partition-of-another-topic-stops-folds",
+        file: "src/share/folding.rs",
+        good: "&& !slots.all(|slot| self.states.is_settled(&slot.inner.lock().accounts))",
+        bad: "&& slots.by_ref().count() < usize::MAX",
+        caught_by: &[FOLDED],
+    },
+    Bug {
+        name: "group-is-deleted-beside-a-fold",
+        file: "src/share/forgetting.rs",
+        good: "let locks = self.lock_all_of(group, &folding)?;",
+        bad: "let locks = self.lock_all_of(group, &folding)?;\n            drop(folding);",
+        caught_by: &[FOLDED],
+    },
+    Bug {
+        name: "store-is-closed-beside-a-fold",
+        file: "src/share/away.rs",
+        good: "*self.away.folding.lock() = Folding::Over;",
+        bad: "",
+        caught_by: &[FOLDED],
+    },
+    Bug {
+        name: "fold-that-failed-is-not-tried-again",
+        file: "src/share/folding.rs",
+        good: "goes_on |= !is_damage(&error) && !matches!(error, Error::StoreClosed { .. });",
+        bad: "",
+        caught_by: &[FOLDED],
+    },
+];
