@@ -180,8 +180,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "spool-sync-that-failed-is-repeated",
         file: "src/group/spool_file.rs",
-        good: "if head.is_doubtful {",
-        bad: "if head.is_doubtful && false {",
+        good: "if head.marks.is_doubtful {",
+        bad: "if head.marks.is_doubtful && false {",
         caught_by: &[SPOOL_FILE],
     },
     Bug {
