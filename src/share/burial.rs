@@ -197,7 +197,8 @@ impl Queue {
         // It waits for no room, for the lock is held that whoever makes room may need. What it sends is in memory already.
         let builder = TransactionBuilder::new(self.queues.transactions()?, producer, &name)
             .buffer_bytes(usize::MAX)
-            .without_waiting();
+            .without_waiting()
+            .holding_locks();
         let mut tx = builder.durability(self.settings.durability).begin()?;
         let target = slot.partition % topic.partition_count().max(1);
         self.begin_letters(&topic.partition(target)?)?;

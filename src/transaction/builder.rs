@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::log::Holding;
 use crate::producer::Producer;
 use crate::transaction::coordinator::Transactions;
 use crate::transaction::decisions::PRODUCER;
@@ -39,6 +40,8 @@ pub(super) struct Settings {
     pub(super) timeout: Duration,
     /// Whether it waits for room in a topic that is full, where the topic says so.
     pub(super) waits_for_room: bool,
+    /// What whoever begins it holds, of what the partitions may require.
+    pub(super) holding: Holding,
 }
 
 /// Begins a transaction with other settings than [`Store::transaction`](crate::Store::transaction).
@@ -69,6 +72,7 @@ impl TransactionBuilder {
             buffer_bytes: 16 << 20,
             timeout: Duration::from_secs(60),
             waits_for_room: true,
+            holding: Holding::Nothing,
         };
         Self { shared: Arc::clone(shared), producer, name: name.to_owned(), settings }
     }
@@ -97,6 +101,13 @@ impl TransactionBuilder {
     /// A topic that is full refuses it at once: for whoever holds what others need to make room.
     pub(crate) fn without_waiting(mut self) -> Self {
         self.settings.waits_for_room = false;
+        self
+    }
+
+    /// What its partitions require before their first record is not waited for: for whoever holds locks that it may need, and has seen to it
+    /// before.
+    pub(crate) fn holding_locks(mut self) -> Self {
+        self.settings.holding = Holding::Locks;
         self
     }
 

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::group::Groups;
 use crate::io::{Clock, Deadline};
 use crate::locks::{AtomicU64, Mutex, Ordering};
-use crate::log::PartPlace;
+use crate::log::{Holding, PartPlace};
 use crate::topic::{Contribution, Participant, Partition, Topics};
 use crate::transaction::asked::Asked;
 use crate::transaction::builder::{Settings, check_name};
@@ -78,6 +78,17 @@ impl<'a> Deciding<'a> {
         let Self { pieces, conditions, put, .. } = *self;
         let waits_for_room = self.settings.waits_for_room && contributions.is_empty();
         Gathered { pieces, contributions, conditions, put, waits_for_room }
+    }
+
+    /// Sees to it, without a lock, that the partitions may be appended to, those that a condition is about among them. Whoever began it
+    /// with locks that others need has seen to it before.
+    pub(super) fn make_ready(&self) -> Result<()> {
+        if self.settings.holding == Holding::Locks {
+            return Ok(());
+        }
+        self.pieces.make_ready()?;
+        let mut looked_at = self.conditions.iter().flat_map(|condition| condition.partitions());
+        looked_at.try_for_each(|partition| partition.log().meet_prerequisites(Holding::Nothing))
     }
 
     /// Whether its commit is to survive a power cut, at once or when a task is told so.

@@ -322,7 +322,7 @@ impl Transaction {
     /// Does without a lock what can be done so: its partitions are made ready, and the conditions look. After an error the transaction
     /// is dropped, and so aborted.
     fn prepare(&self) -> Result<()> {
-        self.make_ready()?;
+        self.deciding().make_ready()?;
         let own = |partition: &Partition, offset: Offset| {
             let is_in = |put: &Put| {
                 put.partition.is_same(partition)
@@ -331,11 +331,6 @@ impl Transaction {
             self.put.iter().any(is_in)
         };
         self.conditions.iter().try_for_each(|condition| condition.prepare(&own))
-    }
-
-    /// Whoever began it with locks that others need has seen to it before.
-    fn make_ready(&self) -> Result<()> {
-        if self.settings.waits_for_room { self.pieces.make_ready() } else { Ok(()) }
     }
 
     fn deciding(&self) -> Deciding<'_> {
@@ -357,7 +352,7 @@ impl Transaction {
         }
         // What is written is aborted where a panic comes by, and it goes on with nothing that it has lost.
         self.failed = Some(Error::Panicked { message: "while the transaction was written".to_owned() });
-        match self.make_ready().and_then(|()| self.shared.write_open(&self.deciding())) {
+        match self.deciding().make_ready().and_then(|()| self.shared.write_open(&self.deciding())) {
             Ok(put) => {
                 self.failed = None;
                 self.pieces = Pieces::default();

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::world::World;
 use crate::error::{Error, Result};
+use crate::locks::Mutex;
+use crate::log::Holding;
 use crate::topic::Partition;
 use crate::transaction::{Condition, Held};
 use crate::types::{Durability, Record};
@@ -164,4 +166,24 @@ fn a_partition_that_can_know_no_more_producers_could_not_be_looked_at() {
     tx.send(Record::to("one").value("x")).unwrap();
     tx.expect_end(&world.partition("two"), world.partition("two").end());
     tx.commit().unwrap();
+}
+
+/// What others need to meet them they hold for a moment only: that can be waited for.
+#[test]
+fn what_a_partition_requires_is_met_without_a_lock_by_a_transaction_that_waits_for_no_room() {
+    let world = World::new();
+    let met = Arc::new(Mutex::new(Vec::new()));
+    for topic in ["one", "two"] {
+        let met = Arc::clone(&met);
+        let partition = world.partition(topic);
+        assert!(partition.log().require(move |holding| {
+            met.lock().push((topic, holding));
+            Ok(())
+        }));
+    }
+    let mut tx = world.builder("t").without_waiting().begin().unwrap();
+    tx.send(Record::to("one").value("x")).unwrap();
+    tx.expect_end(&world.partition("two"), 0);
+    tx.commit().unwrap();
+    assert_eq!(*met.lock(), [("one", Holding::Nothing), ("two", Holding::Nothing)]);
 }

@@ -94,6 +94,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("lib", &["transaction::tests::deciding::decisions_are_let_go_of"])],
     },
     Bug {
+        name: "transaction-that-waits-for-no-room-waits-for-nobody-else",
+        file: "src/transaction/coordinator.rs",
+        good: "if self.settings.holding == Holding::Locks {",
+        bad: "if self.settings.holding == Holding::Locks || !self.settings.waits_for_room {",
+        caught_by: &[tests("lib", &["transaction::tests::conditions::what_a_partition_requires"])],
+    },
+    Bug {
         name: "end-forgotten-by-age-that-a-topic-lacks-which-cannot-be-opened",
         file: "src/transaction/recovery.rs",
         good: "ends_needed.keep_through(Offset::MAX);",
