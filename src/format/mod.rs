@@ -19,6 +19,7 @@ mod json;
 mod key_index;
 mod lines;
 mod malformed;
+mod marks;
 mod message_id;
 mod murmur2;
 mod name;
@@ -60,6 +61,7 @@ pub(crate) use key_index::{
     TermHash, TermKind, encode_key_index, for_each_term,
 };
 pub(crate) use malformed::Malformed;
+pub(crate) use marks::{HeadChange, SyncMarks};
 pub(crate) use message_id::{IdKey, IdMark, IdRing, SentId};
 pub(crate) use murmur2::partition_for_key;
 pub(crate) use name::{
@@ -75,9 +77,9 @@ pub(crate) use record_iter::RecordIter;
 pub(crate) use record_span::RecordSpan;
 pub(crate) use share_state::{DeliveryState, ShareKey, ShareKind, ShareSnapshot, ShareUpdate, StateBatch};
 pub(crate) use sip_hash::sip_hash_128;
-pub(crate) use spool::{HeadChange, SpoolContent, SpoolHead, SpooledRecord, decode_frames, encode_spooled};
+pub(crate) use spool::{SpoolContent, SpoolHead, SpooledRecord, decode_frames, encode_spooled};
 pub(crate) use state::{Identity, Mark, PartitionState, SegmentSummary};
-pub(crate) use steps::{OwedLetter, Step, StepsHead, decode_steps, encode_step};
+pub(crate) use steps::{OwedLetter, Step, StepsHead, StepsId, decode_steps, encode_step};
 pub(crate) use transaction_state::{
     CLIENT_VERSION, DecisionEnd, ENDS_HEADER, TopicPartitions, TransactionState, TransactionStatus,
     decode_ends, decode_transaction_key, encode_ends, encode_transaction_key,

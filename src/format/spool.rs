@@ -5,11 +5,11 @@
 //! frame: u32 bytes of the body | u32 CRC-32 of the body | body
 //! ```
 //!
-//! What lies below the mark was synced: a frame that is broken there is damage. At the mark or above it was perhaps never on the disk: the
-//! first frame that is broken there ends the spool, whatever follows.
+//! Marks and doubt are those of [`SyncMarks`].
 
 use super::Malformed;
 use super::bytes::{self, Reader};
+use super::marks::SyncMarks;
 
 /// `annspl`, and a zero. The version follows.
 const MAGIC: [u8; 7] = *b"annspl\0";
@@ -17,8 +17,6 @@ const VERSION: u8 = 2;
 /// Length and CRC-32 of what follows, 4 bytes each.
 const FRAME_HEADER: usize = 8;
 const MARKS_AT: usize = 20;
-const MARK_LEN: usize = 12;
-const DOUBT_AT: usize = MARKS_AT + 2 * MARK_LEN;
 
 /// A record of a commit: key and value, `None` takes the commit back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +30,7 @@ pub(crate) struct SpooledRecord {
 pub(crate) struct SpoolHead {
     /// Another one whenever the file was written anew.
     pub(crate) id: u64,
-    /// Where each of the two marks stands; a torn one is none.
-    marks: [Option<usize>; 2],
-    /// Its bytes, or its name, may read well and not be on the disk: a sync was begun, and nobody has written that it succeeded.
-    pub(crate) is_doubtful: bool,
+    pub(crate) marks: SyncMarks,
 }
 
 /// What frames hold.
@@ -47,19 +42,12 @@ pub(crate) struct SpoolContent {
     pub(crate) end: usize,
 }
 
-/// Bytes to be written into a head, and where.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct HeadChange {
-    pub(crate) at: u64,
-    pub(crate) bytes: Vec<u8>,
-}
-
 impl SpoolHead {
-    pub(crate) const LEN: usize = DOUBT_AT + 4;
+    pub(crate) const LEN: usize = MARKS_AT + SyncMarks::LEN;
 
     /// Of a file that is synced up to a position before it gets its name, which is in doubt until the names are synced.
     pub(crate) fn new(id: u64, durable: usize) -> Self {
-        Self { id, marks: [Some(durable), None], is_doubtful: true }
+        Self { id, marks: SyncMarks::new(MARKS_AT, durable) }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -68,12 +56,7 @@ impl SpoolHead {
         bytes::put_u64(&mut out, self.id);
         let crc = crc32fast::hash(&out);
         bytes::put_u32(&mut out, crc);
-        for mark in self.marks {
-            // No position has zeros for its checksum.
-            out.extend(mark.map_or_else(|| vec![0; MARK_LEN], encode_mark));
-        }
-        out.push(u8::from(self.is_doubtful));
-        out.resize(Self::LEN, 0);
+        self.marks.encode(&mut out);
         out
     }
 
@@ -93,43 +76,8 @@ impl SpoolHead {
         if version < VERSION || bytes.get(..at).map(crc32fast::hash) != Some(reader.take_u32()?) {
             return Err(Malformed::invalid(at, "its head is broken, or of version 1"));
         }
-        let marks = [decode_mark(&mut reader)?, decode_mark(&mut reader)?];
-        let is_doubtful = reader.take_array::<4>()? != [0; 4];
-        Ok(Self { id, marks, is_doubtful })
+        Ok(Self { id, marks: SyncMarks::decode(&mut reader)? })
     }
-
-    /// What lies below was synced.
-    pub(crate) fn durable(&self) -> usize {
-        self.marks.into_iter().flatten().max().unwrap_or(Self::LEN)
-    }
-
-    /// Says that what lies below a position was synced. It leaves the mark that counts: a sync lies between any two of these, so
-    /// one at most is torn.
-    pub(crate) fn mark(&self, durable: usize) -> HeadChange {
-        let [first, second] = self.marks;
-        let at = if first < second { MARKS_AT } else { MARKS_AT + MARK_LEN };
-        HeadChange { at: at as u64, bytes: encode_mark(durable) }
-    }
-
-    /// Says whether there is a doubt.
-    pub(crate) fn doubt(is_doubtful: bool) -> HeadChange {
-        HeadChange { at: DOUBT_AT as u64, bytes: vec![u8::from(is_doubtful)] }
-    }
-}
-
-fn encode_mark(position: usize) -> Vec<u8> {
-    let mut mark = Vec::with_capacity(MARK_LEN);
-    bytes::put_u64(&mut mark, position as u64);
-    let crc = crc32fast::hash(&mark);
-    bytes::put_u32(&mut mark, crc);
-    mark
-}
-
-/// `None` where it was torn, or never written.
-fn decode_mark(reader: &mut Reader<'_>) -> Result<Option<usize>, Malformed> {
-    let position = reader.take_array::<8>()?;
-    let is_whole = reader.take_u32()? == crc32fast::hash(&position);
-    Ok(usize::try_from(u64::from_be_bytes(position)).ok().filter(|_| is_whole))
 }
 
 /// The frame of one commit.
@@ -163,22 +111,7 @@ pub(crate) fn decode_frames(frames: &[u8], at: usize, durable: usize) -> Result<
         content.end += len;
     }
     if content.end < durable {
-        return Err(Malformed::invalid(content.end, "a commit that was synced is broken"));
-    }
-    Ok(content)
-}
-
-/// The same of a file without a mark, from a position on.
-///
-/// # Errors
-/// A frame that is broken and is not the last.
-pub(super) fn decode_unmarked(bytes: &[u8], from: usize) -> Result<SpoolContent, Malformed> {
-    let content = decode_frames(bytes.get(from..).unwrap_or_default(), from, from)?;
-    let rest = bytes.get(content.end..).unwrap_or_default();
-    // Cut off in the middle, or a power cut has kept the length and not the bytes.
-    let is_last = body(rest).is_none_or(|(_, len)| len >= rest.len()) || rest.iter().all(|byte| *byte == 0);
-    if !is_last {
-        return Err(Malformed::invalid(content.end, "a frame is broken, and others follow it"));
+        return Err(Malformed::invalid(content.end, "a frame that was synced is broken"));
     }
     Ok(content)
 }
@@ -222,6 +155,7 @@ fn take_bytes(body: &mut &[u8]) -> Option<Option<Vec<u8>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::HeadChange;
 
     fn record(number: u8) -> SpooledRecord {
         let value = (!number.is_multiple_of(3)).then(|| vec![number; usize::from(number) * 3]);
@@ -287,22 +221,31 @@ mod tests {
         };
         for durable in [100, 77_000, 77_001] {
             let head = SpoolHead::decode(&bytes).unwrap();
-            let change = head.mark(durable);
+            let change = head.marks.mark(durable);
             for torn in 0..change.bytes.len() {
                 let mut bytes = bytes.clone();
                 let bytes_of = |bytes: Vec<u8>| HeadChange { at: change.at, bytes };
                 put(&mut bytes, &bytes_of(change.bytes[..torn].to_vec()));
-                assert_eq!(SpoolHead::decode(&bytes).unwrap().durable(), head.durable(), "{torn}");
+                assert_eq!(
+                    SpoolHead::decode(&bytes).unwrap().marks.durable(),
+                    head.marks.durable(),
+                    "{torn}"
+                );
                 put(&mut bytes, &bytes_of(vec![0xa5; torn]));
-                assert_eq!(SpoolHead::decode(&bytes).unwrap().durable(), head.durable(), "{torn}");
+                assert_eq!(
+                    SpoolHead::decode(&bytes).unwrap().marks.durable(),
+                    head.marks.durable(),
+                    "{torn}"
+                );
             }
             put(&mut bytes, &change);
-            assert_eq!(SpoolHead::decode(&bytes).unwrap().durable(), durable);
+            assert_eq!(SpoolHead::decode(&bytes).unwrap().marks.durable(), durable);
         }
-        assert!(SpoolHead::decode(&bytes).unwrap().is_doubtful);
-        put(&mut bytes, &SpoolHead::doubt(false));
+        assert!(SpoolHead::decode(&bytes).unwrap().marks.is_doubtful);
+        let doubt = SpoolHead::decode(&bytes).unwrap().marks.doubt(false);
+        put(&mut bytes, &doubt);
         let head = SpoolHead::decode(&bytes).unwrap();
-        assert_eq!((head.id, head.is_doubtful), (7, false));
+        assert_eq!((head.id, head.marks.is_doubtful), (7, false));
         for at in 0..MARKS_AT {
             let mut broken = bytes.clone();
             broken[at] ^= 1;

@@ -2,7 +2,7 @@
 //! head, then one frame for each step, as in the spool.
 //!
 //! ```text
-//! head:   "annstp" 0 1 | u64 tenure | u64 version | u32 CRC-32 of what stands before
+//! head:   "annstp" 0 2 | u64 tenure | u64 version | u32 CRC-32 of what stands before | marks and doubt, as in the spool
 //! begin:  key and value of a snapshot: the state is new, and begins at its start
 //! update: key and value of an update, of no epoch; its start says that everything below is done, but what is owed
 //! owed:   key 'o' and that of an update; value i64 offset, i16 count, i8 kind (0 own, 1 named), string topic, string reason
@@ -10,21 +10,32 @@
 
 use super::Malformed;
 use super::bytes::{self, Reader};
+use super::marks::SyncMarks;
 use super::share_state::{ShareKey, ShareKind, ShareSnapshot, ShareUpdate};
-use super::spool::{SpooledRecord, decode_unmarked};
+use super::spool::{SpoolContent, SpooledRecord, decode_frames};
 use crate::types::{Offset, Timestamp};
 
-/// `annstp`, a zero, and the version.
-const MAGIC: [u8; 8] = *b"annstp\0\x01";
+/// `annstp`, and a zero. The version follows.
+const MAGIC: [u8; 7] = *b"annstp\0";
+const VERSION: u8 = 2;
+const MARKS_AT: usize = 28;
 /// What the keys of owed letters begin with: keys of the topic begin with a zero.
 const OWED: u8 = b'o';
 const OWN: u8 = 0;
 const NAMED: u8 = 1;
 
+/// What the file begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StepsHead {
+    pub(crate) id: StepsId,
+    pub(crate) marks: SyncMarks,
+}
+
 /// Which file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct StepsHead {
-    /// Another one when an owner has cut what the steps say: whoever has the queue does not know what is there any more.
+pub(crate) struct StepsId {
+    /// Another one of a file that is not made from the one before, or when an owner has cut what the steps say: whoever has the queue does not
+    /// know what is there any more.
     pub(crate) tenure: u64,
     /// Another one whenever the file was replaced.
     pub(crate) version: u64,
@@ -49,39 +60,58 @@ pub(crate) enum Step {
     Owed(OwedLetter),
 }
 
-/// What a file holds.
+/// What frames hold.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct StepsContent {
-    pub(crate) head: StepsHead,
     /// In whose name, the topic's id, the partition, and what became of some messages; the oldest first.
     pub(crate) steps: Vec<((String, u128, u32), Step)>,
-    /// Where the last whole frame ends.
+    /// The position in the file where the last whole frame ends. What stands behind it is nothing.
     pub(crate) end: usize,
 }
 
-impl StepsHead {
-    pub(crate) const LEN: usize = 28;
+impl StepsId {
+    /// Of the file that is made from this one.
+    pub(crate) fn next(self) -> Self {
+        Self { version: self.version.wrapping_add(1), ..self }
+    }
+}
 
-    pub(crate) fn encode(self) -> Vec<u8> {
+impl StepsHead {
+    pub(crate) const LEN: usize = MARKS_AT + SyncMarks::LEN;
+
+    /// Of a file that is synced up to a position before it gets its name, which is in doubt until the names are synced.
+    pub(crate) fn new(id: StepsId, durable: usize) -> Self {
+        Self { id, marks: SyncMarks::new(MARKS_AT, durable) }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
-        bytes::put_u64(&mut out, self.tenure);
-        bytes::put_u64(&mut out, self.version);
+        out.push(VERSION);
+        bytes::put_u64(&mut out, self.id.tenure);
+        bytes::put_u64(&mut out, self.id.version);
         let crc = crc32fast::hash(&out);
         bytes::put_u32(&mut out, crc);
+        self.marks.encode(&mut out);
         out
     }
 
+    /// # Errors
+    /// Another version; bytes that were never written so: the file gets its name after a sync.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
-        if reader.take_array::<8>()? != MAGIC {
-            return Err(Malformed::invalid(0, "it does not begin as steps of this version do"));
+        if reader.take_array::<7>()? != MAGIC {
+            return Err(Malformed::invalid(0, "it does not begin as steps do"));
         }
-        let (tenure, version) = (reader.take_u64()?, reader.take_u64()?);
+        let version = reader.take_u8()?;
+        if version > VERSION {
+            return Err(Malformed::unsupported("steps version", version.into(), VERSION.into()));
+        }
+        let id = StepsId { tenure: reader.take_u64()?, version: reader.take_u64()? };
         let at = reader.position();
-        if bytes.get(..at).map(crc32fast::hash) != Some(reader.take_u32()?) {
-            return Err(Malformed::invalid(at, "its head is broken"));
+        if version < VERSION || bytes.get(..at).map(crc32fast::hash) != Some(reader.take_u32()?) {
+            return Err(Malformed::invalid(at, "its head is broken, or of version 1"));
         }
-        Ok(Self { tenure, version })
+        Ok(Self { id, marks: SyncMarks::decode(&mut reader)? })
     }
 }
 
@@ -125,16 +155,14 @@ fn beginning(start: Offset) -> ShareSnapshot {
     }
 }
 
-/// Takes a file apart.
+/// Takes the frames behind a head apart.
 ///
 /// # Errors
-/// Another head; a frame that is broken and is not the last; a step that is not understood: to pass it over would be to hand out again
-/// what is done.
-pub(crate) fn decode_steps(bytes: &[u8]) -> Result<StepsContent, Malformed> {
-    let head = StepsHead::decode(bytes)?;
-    let frames = decode_unmarked(bytes, StepsHead::LEN)?;
-    let steps = frames.commits.iter().flatten().map(decode_step).collect::<Result<_, _>>()?;
-    Ok(StepsContent { head, steps, end: frames.end })
+/// A frame that was synced and is broken or missing; a step that is not understood: to pass it over would be to hand out again what is done.
+pub(crate) fn decode_steps(frames: &[u8], head: &StepsHead) -> Result<StepsContent, Malformed> {
+    let SpoolContent { commits, end } = decode_frames(frames, StepsHead::LEN, head.marks.durable())?;
+    let steps = commits.iter().flatten().map(decode_step).collect::<Result<_, _>>()?;
+    Ok(StepsContent { steps, end })
 }
 
 fn decode_step(record: &SpooledRecord) -> Result<((String, u128, u32), Step), Malformed> {
@@ -169,8 +197,8 @@ mod tests {
     use crate::format::{DeliveryState, StateBatch, encode_spooled};
 
     #[test]
-    fn what_is_cut_off_anywhere_is_the_steps_before_and_what_is_broken_is_told() {
-        let head = StepsHead { tenure: 3, version: 9 };
+    fn a_power_cut_ends_the_steps_that_were_not_synced_and_breaks_none_that_were() {
+        let id = StepsId { tenure: 3, version: 9 };
         let batch = StateBatch { first: 4, last: 9, state: DeliveryState::Acknowledged, count: 2 };
         let update = ShareUpdate {
             epoch: 0,
@@ -182,31 +210,41 @@ mod tests {
         let owed = OwedLetter { offset: 7, count: 5, letters: None, reason: "no".to_owned() };
         let named = OwedLetter { letters: Some("dead".to_owned()), ..owed.clone() };
         let steps = [Step::Begin(4), Step::Update(update), Step::Owed(owed), Step::Owed(named)];
-        let mut bytes = head.encode();
-        assert_eq!(bytes.len(), StepsHead::LEN);
-        let mut ends = vec![bytes.len()];
+        let (mut frames, mut ends) = (Vec::new(), vec![0]);
         for step in &steps {
-            bytes.extend(encode_spooled(&[encode_step(("group", 77, 3), step).unwrap()]));
-            ends.push(bytes.len());
+            frames.extend(encode_spooled(&[encode_step(("group", 77, 3), step).unwrap()]));
+            ends.push(frames.len());
         }
-        for cut in StepsHead::LEN..=bytes.len() {
-            let found = decode_steps(&bytes[..cut]).unwrap();
-            let whole = ends.iter().filter(|end| **end <= cut).count() - 1;
-            assert_eq!((found.head, found.end), (head, ends[whole]), "cut at {cut}");
-            let expected: Vec<_> =
-                steps[..whole].iter().map(|step| (("group".to_owned(), 77, 3), step.clone())).collect();
-            assert_eq!(found.steps, expected, "cut at {cut}");
+        let named: Vec<_> = steps.iter().map(|step| (("group".to_owned(), 77, 3), step.clone())).collect();
+        for (durable, kept) in ends.iter().zip(0..) {
+            let head = StepsHead::new(id, StepsHead::LEN + durable);
+            for cut in 0..=frames.len() {
+                let whole = ends.iter().filter(|end| **end <= cut).count() - 1;
+                let mut hole = frames.clone();
+                let until = ends.get(whole + 1).copied().unwrap_or(cut);
+                hole[cut..until].fill(0);
+                for left in [&frames[..cut], &hole] {
+                    let found = decode_steps(left, &head);
+                    assert!(found.is_ok() || whole < kept, "cut at {cut}, synced to {durable}");
+                    let Ok(found) = found else { continue };
+                    assert!(found.steps.len() >= whole && named.starts_with(&found.steps), "cut at {cut}");
+                }
+            }
+            for at in 0..*durable {
+                let mut broken = frames.clone();
+                broken[at] ^= 1;
+                assert!(decode_steps(&broken, &head).is_err(), "byte {at}");
+            }
         }
-        for cut in 0..StepsHead::LEN {
-            assert!(decode_steps(&bytes[..cut]).is_err(), "cut at {cut}");
-        }
-        for at in 0..ends[3] {
+        let head = StepsHead::new(id, 4711);
+        let bytes = head.encode();
+        assert_eq!((bytes.len(), StepsHead::decode(&bytes)), (StepsHead::LEN, Ok(head)));
+        for at in 0..bytes.len() {
+            assert!(StepsHead::decode(&bytes[..at]).is_err(), "cut at {at}");
             let mut broken = bytes.clone();
             broken[at] ^= 1;
-            // A length that leads beyond the end is that of a frame that was cut off.
-            let is_length = ends.iter().any(|end| (*end..*end + 4).contains(&at));
-            let found = decode_steps(&broken);
-            assert!(found.is_err() || is_length && found.unwrap().end < bytes.len(), "byte {at}");
+            let is_mark = at >= MARKS_AT;
+            assert_eq!(StepsHead::decode(&broken).is_ok(), is_mark, "byte {at}");
         }
         let unknown = SpooledRecord { key: b"\0\x07?".to_vec(), value: Some(Vec::new()) };
         assert!(decode_step(&unknown).is_err());

@@ -11,6 +11,7 @@ mod follow;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod group;
 mod groups;
+mod marked;
 mod pending;
 mod progress;
 mod register;
@@ -28,6 +29,7 @@ pub(crate) use endings::Endings;
 pub(crate) use group::{Group, Owned};
 pub(crate) use groups::Groups;
 pub use groups::OffsetReset;
+pub(crate) use marked::{put, sync_marked};
 pub(crate) use pending::{Beyond, Pending, PendingOffsets};
 pub(crate) use spool::{Spool, SpoolRole};
 pub(crate) use taken::TakenGroup;

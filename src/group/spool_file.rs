@@ -8,7 +8,8 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{HeadChange, SpoolContent, SpoolHead, SpooledRecord, decode_frames, encode_spooled};
+use crate::format::{SpoolContent, SpoolHead, SpooledRecord, decode_frames, encode_spooled};
+use crate::group::marked::{put, sync_marked};
 use crate::io::{Deadline, Directory, File, OpenMode, PublishFailure, pause, random_id};
 use crate::live::Locks;
 use crate::locks::{AtomicBool, Mutex, Ordering};
@@ -148,7 +149,7 @@ impl SpoolFile {
             return Err(Error::corrupt(self.root.join(SPOOL_FILE), 0, None, reason));
         }
         let frames = file.read(from as u64, len.saturating_sub(from))?;
-        decode_frames(&frames, from, head.durable())
+        decode_frames(&frames, from, head.marks.durable())
             .map_err(|malformed| malformed.in_file(&self.root.join(SPOOL_FILE)))
     }
 
@@ -196,12 +197,12 @@ impl SpoolFile {
     fn write_anew(&self, frames: &[u8]) -> Result<(), PublishFailure> {
         // None has 0, which is that of no file.
         let id = u64::try_from(random_id() >> 64).unwrap_or_default().max(1);
-        let head = SpoolHead::new(id, SpoolHead::LEN + frames.len()).encode();
-        let file =
-            self.root.prepare(SPOOL_FILE, &[&head, frames].concat()).map_err(PublishFailure::Refused)?;
+        let head = SpoolHead::new(id, SpoolHead::LEN + frames.len());
+        let bytes = [&head.encode(), frames].concat();
+        let file = self.root.prepare(SPOOL_FILE, &bytes).map_err(PublishFailure::Refused)?;
         self.root.publish(SPOOL_FILE)?;
         // Where this fails it is written anew once more.
-        drop(write(&file, &SpoolHead::doubt(false)));
+        drop(put(&file, &head.marks.doubt(false)));
         Ok(())
     }
 
@@ -209,21 +210,13 @@ impl SpoolFile {
     fn sync(&self, file: &File, end: usize) -> Result<()> {
         let Some(syncing) = self.begin_sync(file, end)? else { return Ok(()) };
         let head = self.head_of(file)?;
-        if head.durable() >= end {
+        if head.marks.durable() >= end {
             return Ok(());
         }
-        if head.is_doubtful {
+        if head.marks.is_doubtful {
             return self.replace_doubtful(head.id, end);
         }
-        write(file, &SpoolHead::doubt(true))?;
-        if let Err(error) = file.sync() {
-            // Once more: a failed sync may leave a page that reads well until it makes room for another.
-            drop(write(file, &SpoolHead::doubt(true)));
-            return Err(error);
-        }
-        // It is durable whatever becomes of these: then it is written anew by the next one.
-        let noted = write(file, &head.mark(end));
-        drop(noted.and_then(|()| write(file, &SpoolHead::doubt(false))));
+        sync_marked(file, &head.marks, end)?;
         drop(syncing);
         Ok(())
     }
@@ -235,7 +228,7 @@ impl SpoolFile {
         }
         let deadline = Deadline::after(LONGEST_WAIT);
         while !file.try_lock_byte(SYNC_BYTE)? {
-            if self.head_of(file)?.durable() >= end {
+            if self.head_of(file)?.marks.durable() >= end {
                 return Ok(None);
             }
             self.wait_until(deadline)?;
@@ -250,7 +243,7 @@ impl SpoolFile {
         let mut frames = Vec::new();
         if let Some(file) = self.open(OpenMode::Read)? {
             let head = self.head_of(&file)?;
-            if head.id != id && !head.is_doubtful {
+            if head.id != id && !head.marks.is_doubtful {
                 // What was in the other is in this one, or folded.
                 return Ok(());
             }
@@ -325,8 +318,4 @@ enum Rest {
     OfAnother,
     Nothing,
     Frames(Vec<u8>),
-}
-
-fn write(file: &File, change: &HeadChange) -> Result<()> {
-    file.write_at(&change.bytes, change.at)
 }

@@ -143,13 +143,16 @@ impl Queues {
             return Err(self.closed());
         }
         self.cut_what_is_left(|left| left == name)?;
-        let Some(found) = files.read(name)? else { return Ok(Folded::wholly()) };
+        let Some(found) = files.read(name)? else {
+            return remove_if_free(files, name).map(|_| Folded::wholly());
+        };
         let topic = match topic_of(name).map(|id| self.topics.by_id(id)) {
             Some(Ok(Some(topic))) => topic,
             // It could not be opened: what was done there holds.
             Some(Err(_)) => return Ok(Folded::wholly()),
             Some(Ok(None)) | None => return files.remove(name).map(|()| Folded::wholly()),
         };
+        files.check_taken_out(name)?;
         if found.steps.is_empty() {
             return Ok(Folded { letters: Ok(()), goes_on: !remove_if_free(files, name)? });
         }

@@ -49,6 +49,7 @@ mod stats;
 mod step_files;
 mod steps;
 mod take;
+mod tenure;
 #[cfg(test)]
 mod tests;
 mod tidy;

@@ -291,8 +291,9 @@ mod tests {
             assert_eq!(stored(&later), stored(&expected), "seed {seed}");
             let records = Steps([(name(), merged.clone())].into()).records().unwrap();
             let frame = crate::format::encode_spooled(&records);
-            let head = crate::format::StepsHead { tenure: 1, version: 1 }.encode();
-            let read = crate::format::decode_steps(&[head, frame].concat()).unwrap();
+            let id = crate::format::StepsId { tenure: 1, version: 1 };
+            let head = crate::format::StepsHead::new(id, crate::format::StepsHead::LEN);
+            let read = crate::format::decode_steps(&frame, &head).unwrap();
             let again = Steps::of(read.steps).0.remove(&name());
             assert_eq!(again, Some(merged), "seed {seed}");
         }

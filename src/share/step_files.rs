@@ -10,13 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{SpooledRecord, StepsHead, decode_steps, encode_spooled, sip_hash_128};
-use crate::io::{Deadline, Directory, File, OpenMode, pause};
+use crate::format::{StepsHead, StepsId, decode_frames, decode_steps, encode_spooled, sip_hash_128};
+use crate::group::put;
+use crate::io::{Deadline, Directory, File, NEW, OpenMode, PublishFailure, pause, random_id};
 use crate::live::Locks;
-use crate::locks::Mutex;
+use crate::locks::{AtomicBool, Mutex, Ordering};
 use crate::share::queue_steps::Steps;
 use crate::share::state_log::SlotName;
-use crate::types::{Durability, Offset};
+use crate::share::tenure::Tenure;
+use crate::types::Offset;
 
 const PREFIX: &str = "annals.steps.";
 /// A topic's id and a hash, in hexadecimal.
@@ -30,9 +32,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     /// From there on, and from twice what was left the last time, it is written anew with what its steps add up to.
-    pub(super) merged_from: u64,
+    pub(super) merged_from: usize,
     /// From there on nothing is handed out.
-    pub(super) most: u64,
+    pub(super) most: usize,
 }
 
 const BOUNDS: Bounds = Bounds { merged_from: 4 << 20, most: 64 << 20 };
@@ -40,37 +42,36 @@ const BOUNDS: Bounds = Bounds { merged_from: 4 << 20, most: 64 << 20 };
 /// The files of all queues, as one process has them.
 #[derive(Debug)]
 pub(crate) struct StepFiles {
-    root: Directory,
+    pub(super) root: Directory,
     /// None where no process can attach: then nobody else has a queue, or changes a file.
     locks: Option<Locks>,
-    bounds: Bounds,
+    pub(super) bounds: Bounds,
     /// How many keep the lock of a queue: it is the process's.
     held: Mutex<HashMap<String, usize>>,
-    /// The files that this process appends to. Held over every change.
-    tenures: Mutex<HashMap<String, Tenure>>,
+    /// The files that this process changes.
+    files: Mutex<HashMap<String, Arc<StepFile>>>,
+    /// Why nobody knows whether a power cut brings back what was taken out of some.
+    may_come_back: Mutex<HashMap<String, Error>>,
 }
 
-/// A file to which this process appends, as it knows it.
-#[derive(Debug)]
-struct Tenure {
-    head: StepsHead,
-    end: u64,
-    /// What was left when it was written anew last.
-    merged: u64,
-    /// Letters that it owes.
-    owed: BTreeSet<(SlotName, Offset)>,
-    /// Those that were owed, and are written.
-    written: Vec<(SlotName, Offset)>,
-    /// Nobody knows what of it holds: whoever wants the queue takes it anew.
-    is_over: bool,
+/// A file that threads of this process change.
+#[derive(Debug, Default)]
+pub(super) struct StepFile {
+    /// Held over every change: the lock of the file is the process's, not the thread's. There is a tenure while this process appends.
+    pub(super) changing: Mutex<Option<Tenure>>,
+    /// Held over a sync, and never taken after `changing`.
+    pub(super) syncing: Mutex<()>,
+    /// The last wait for another process was in vain.
+    is_stuck: AtomicBool,
 }
 
 /// A file as it was found.
 #[derive(Debug)]
 pub(super) struct FoundSteps {
-    head: StepsHead,
+    pub(super) id: StepsId,
+    is_doubtful: bool,
     pub(super) steps: Steps,
-    end: usize,
+    pub(super) end: usize,
 }
 
 /// A queue is this process's as long as this lives.
@@ -116,7 +117,14 @@ impl StepFiles {
     }
 
     pub(super) fn with_bounds(root: Directory, locks: Option<Locks>, bounds: Bounds) -> Self {
-        Self { root, locks, bounds, held: Mutex::default(), tenures: Mutex::default() }
+        Self {
+            root,
+            locks,
+            bounds,
+            held: Mutex::default(),
+            files: Mutex::default(),
+            may_come_back: Mutex::default(),
+        }
     }
 
     /// Makes a queue this process's; nothing when it is another's.
@@ -141,170 +149,123 @@ impl StepFiles {
             return;
         }
         held.remove(name);
-        self.tenures.lock().remove(name);
+        self.forget(name);
         self.locks.iter().for_each(|locks| locks.unlock_queue(name));
     }
 
     /// Gives all queues back, whoever has workers and messages still: the store is closed. What had begun is done.
     pub(super) fn leave(&self) {
-        self.tenures.lock().clear();
+        let files: Vec<_> = self.files.lock().values().cloned().collect();
+        files.iter().for_each(|file| *file.changing.lock() = None);
         self.locks.iter().for_each(Locks::give_back);
     }
 
-    fn hold<'a>(&'a self, name: &'a str) -> Result<Held<'a>> {
+    pub(super) fn file(&self, name: &str) -> Arc<StepFile> {
+        Arc::clone(self.files.lock().entry(name.to_owned()).or_default())
+    }
+
+    /// Nobody here changes it any more, unless somebody does just now.
+    fn forget(&self, name: &str) {
+        let mut files = self.files.lock();
+        if files.get(name).is_some_and(|file| Arc::strong_count(file) == 1) {
+            files.remove(name);
+        }
+    }
+
+    /// Changes a file, with nobody beside.
+    pub(super) fn change<T>(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Option<Tenure>) -> Result<T>,
+    ) -> Result<T> {
+        let file = self.file(name);
+        let mut tenure = file.changing.lock();
+        let _held = self.hold(name, &file.is_stuck)?;
+        change(&mut tenure)
+    }
+
+    /// Where another process was not done in time, as one that is stopped, it is not waited for again before it is.
+    fn hold<'a>(&'a self, name: &'a str, stuck: &AtomicBool) -> Result<Held<'a>> {
         let Some(locks) = &self.locks else { return Ok(Held { locks: None, name }) };
-        let deadline = Deadline::after(LONGEST_WAIT);
+        let is_stuck = stuck.load(Ordering::Relaxed);
+        let deadline = Deadline::after(if is_stuck { Duration::ZERO } else { LONGEST_WAIT });
         while !locks.try_lock_steps(name)? {
             if deadline.has_passed() {
-                let why = std::io::Error::new(ErrorKind::TimedOut, "another process keeps it locked");
-                return Err(Error::io(&self.root.join(name), "lock", why));
+                stuck.store(true, Ordering::Relaxed);
+                return Err(self.error(
+                    name,
+                    "lock",
+                    (ErrorKind::TimedOut, "another process keeps it locked"),
+                ));
             }
             pause(Duration::from_micros(100));
         }
+        stuck.store(false, Ordering::Relaxed);
         Ok(Held { locks: Some(locks), name })
     }
 
-    /// All files there are.
+    pub(super) fn error(&self, name: &str, operation: &'static str, (kind, why): (ErrorKind, &str)) -> Error {
+        Error::io(&self.root.join(name), operation, std::io::Error::new(kind, why))
+    }
+
+    /// All files there are, and those that a process was about to make when it was killed.
     pub(super) fn list(&self) -> Result<Vec<String>> {
-        list(&self.root)
+        let names = self.root.list()?.into_iter().map(|entry| entry.name);
+        let names = names.map(|name| name.strip_suffix(NEW).map(ToOwned::to_owned).unwrap_or(name));
+        let names: BTreeSet<_> = names.filter(|name| topic_of(name).is_some()).collect();
+        Ok(names.into_iter().collect())
     }
 
     pub(super) fn read(&self, name: &str) -> Result<Option<FoundSteps>> {
         read(&self.root, name)
     }
 
-    /// This process begins to append to a file, which comes to be. What stands there already holds.
-    pub(super) fn begin(&self, name: &str) -> Result<Steps> {
-        let mut tenures = self.tenures.lock();
-        let _held = self.hold(name)?;
-        let found = match self.read(name)? {
-            Some(found) => found,
-            None => {
-                let head = StepsHead { tenure: 1, version: 1 };
-                self.root.replace_file(name, &head.encode())?;
-                FoundSteps { head, steps: Steps::default(), end: StepsHead::LEN }
-            }
-        };
-        let owed = owed_in(&found.steps);
-        let (head, end) = (found.head, found.end as u64);
-        let tenure = Tenure { head, end, merged: 0, owed, written: Vec::new(), is_over: false };
-        tenures.insert(name.to_owned(), tenure);
-        Ok(found.steps)
+    /// Puts a new file in the place of the old one, with these frames, durably. It is this thread's to change.
+    pub(super) fn write_anew(&self, name: &str, id: StepsId, frames: &[u8]) -> Result<File, PublishFailure> {
+        let head = StepsHead::new(id, StepsHead::LEN + frames.len());
+        let bytes = [&head.encode(), frames].concat();
+        let file = self.root.prepare(name, &bytes).map_err(PublishFailure::Refused)?;
+        self.root.publish(name)?;
+        // Where this fails it is written anew once more.
+        drop(put(&file, &head.marks.doubt(false)));
+        Ok(file)
     }
 
-    /// Appends one step, all or nothing. `owed` are the letters that it owes.
-    pub(super) fn append(
-        &self,
-        name: &str,
-        (records, owed): (&[SpooledRecord], &[(SlotName, Offset)]),
-    ) -> Result<()> {
-        let mut tenures = self.tenures.lock();
-        let tenure = tenures.get_mut(name).filter(|tenure| !tenure.is_over).ok_or_else(|| self.over(name))?;
-        let _held = self.hold(name)?;
-        let file = self.root.open(name, OpenMode::ReadWrite)?;
-        self.catch_up(name, &file, tenure)?;
-        // What a step that failed has left.
-        if file.len()? > tenure.end {
-            file.set_len(tenure.end)?;
+    /// Writes a file of which nobody knows what is on the disk anew. It is this thread's to change.
+    pub(super) fn settle(&self, name: &str, found: FoundSteps) -> Result<FoundSteps> {
+        if !found.is_doubtful {
+            return Ok(found);
         }
-        let bytes = encode_spooled(records);
-        let written = file.write_at(&bytes, tenure.end);
-        if written.is_err() {
-            drop(file.set_len(tenure.end));
-        }
-        written?;
-        tenure.end += bytes.len() as u64;
-        tenure.owed.extend(owed.iter().cloned());
-        if tenure.end >= self.bounds.merged_from.max(tenure.merged.saturating_mul(2)) {
-            // The step stands; the next one tries again.
-            drop(self.merge(name, tenure));
-        }
-        Ok(())
-    }
-
-    /// Whether one more message may be handed out.
-    pub(super) fn check_room(&self, name: &str) -> Result<()> {
-        let tenures = self.tenures.lock();
-        let Some(tenure) = tenures.get(name) else { return Ok(()) };
-        if tenure.is_over {
-            return Err(self.over(name));
-        }
-        if tenure.end < self.bounds.most {
-            return Ok(());
-        }
-        let why = "as much as may wait there waits for a process that opens the store and takes it over";
-        Err(Error::io(&self.root.join(name), "append", std::io::Error::new(ErrorKind::QuotaExceeded, why)))
-    }
-
-    /// The owner may have replaced the file since.
-    fn catch_up(&self, name: &str, file: &File, tenure: &mut Tenure) -> Result<()> {
-        let path = self.root.join(name);
-        let head = StepsHead::decode(&file.read(0, StepsHead::LEN)?);
-        let head = head.map_err(|malformed| malformed.in_file(&path))?;
-        if head.tenure != tenure.head.tenure || (head == tenure.head && file.len()? < tenure.end) {
-            tenure.is_over = true;
-            return Err(self.over(name));
-        }
-        if head == tenure.head {
-            return Ok(());
-        }
-        let found = self.read(name)?.ok_or_else(|| self.over(name))?;
-        let owed = owed_in(&found.steps);
-        tenure.written.extend(tenure.owed.difference(&owed).cloned());
-        (tenure.head, tenure.end, tenure.merged, tenure.owed) = (found.head, found.end as u64, 0, owed);
-        Ok(())
-    }
-
-    fn over(&self, name: &str) -> Error {
-        let why = "what it says was cut, or is not there any more: drop the workers of its queue and their messages, and make others";
-        Error::io(&self.root.join(name), "append", std::io::Error::new(ErrorKind::NotFound, why))
-    }
-
-    /// Letters of a state that were owed, and are written.
-    pub(super) fn take_written(&self, name: &str, of: &SlotName) -> Vec<Offset> {
-        let mut tenures = self.tenures.lock();
-        let Some(tenure) = tenures.get_mut(name).filter(|tenure| !tenure.written.is_empty()) else {
-            return Vec::new();
-        };
-        let (its, others) = tenure.written.drain(..).partition(|(name, _)| name == of);
-        tenure.written = others;
-        let its: Vec<(SlotName, Offset)> = its;
-        its.into_iter().map(|(_, offset)| offset).collect()
-    }
-
-    /// Returns when what was appended survives a power cut. After a failure nobody knows what does.
-    pub(super) fn sync(&self, name: &str) -> Result<()> {
-        // Where it was replaced meanwhile what it had was made durable first.
-        let synced = self.root.open(name, OpenMode::ReadWrite).and_then(|file| file.sync());
-        if synced.is_err()
-            && let Some(tenure) = self.tenures.lock().get_mut(name)
-        {
-            tenure.is_over = true;
-        }
-        synced
-    }
-
-    /// Writes a file anew with what its steps add up to.
-    fn merge(&self, name: &str, tenure: &mut Tenure) -> Result<()> {
-        let found = self.read(name)?.ok_or_else(|| self.over(name))?;
-        let head = StepsHead { version: found.head.version + 1, ..found.head };
-        let bytes = whole(head, &found.steps, &[])?;
-        self.root.replace_file(name, &bytes)?;
-        (tenure.head, tenure.end, tenure.merged) = (head, bytes.len() as u64, bytes.len() as u64);
-        Ok(())
+        let (id, frames) = (found.id.next(), frames_of(&found.steps)?);
+        self.write_anew(name, id, &frames).map_err(PublishFailure::into_error)?;
+        Ok(FoundSteps { id, is_doubtful: false, end: StepsHead::LEN + frames.len(), ..found })
     }
 
     /// Takes out what was folded, durably, but `left`: what was appended since stays. Where the file is another by now nothing is taken
     /// out: what it says holds all the same, and folding it again changes nothing.
     pub(super) fn take_out(&self, name: &str, folded: &FoundSteps, left: &Steps) -> Result<()> {
-        let _held = self.hold(name)?;
-        let Some(bytes) = self.root.read_file(name, MOST_READ)? else { return Ok(()) };
-        if StepsHead::decode(&bytes).ok() != Some(folded.head) {
-            return Ok(());
-        }
-        let head = StepsHead { version: folded.head.version + 1, ..folded.head };
-        let since = bytes.get(folded.end..).unwrap_or_default();
-        self.root.replace_file(name, &whole(head, left, since)?)
+        self.change(name, |_| {
+            let Some(file) = open(&self.root, name)? else { return Ok(()) };
+            let head = head_of(&self.root, name, &file)?;
+            if head.id != folded.id {
+                return Ok(());
+            }
+            let mut frames = frames_of(left)?;
+            frames.extend(whole_frames(&self.root, name, (&file, &head, folded.end))?);
+            match self.write_anew(name, head.id.next(), &frames) {
+                Ok(_) => Ok(()),
+                Err(PublishFailure::Refused(error)) => Err(error),
+                Err(PublishFailure::Unknown(error)) => {
+                    self.may_come_back.lock().insert(name.to_owned(), error.clone());
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    /// An error where a power cut may bring back what was taken out: what workers of the owner did since would give way to it.
+    pub(super) fn check_taken_out(&self, name: &str) -> Result<()> {
+        self.may_come_back.lock().get(name).cloned().map_or(Ok(()), Err)
     }
 
     /// Cuts what lies above the end of its partition. Where something does, or `is_cut` says that the owner knows of such, whoever
@@ -314,63 +275,63 @@ impl StepFiles {
         name: &str,
         (end_of, is_cut): (impl Fn(&SlotName) -> Option<Offset>, bool),
     ) -> Result<()> {
-        let _held = self.hold(name)?;
-        let Some(FoundSteps { head, mut steps, .. }) = self.read(name)? else { return Ok(()) };
-        let mut is_cut = is_cut;
-        for (of, steps) in &mut steps.0 {
-            is_cut |= end_of(of).is_some_and(|end| steps.cut_to(end));
-        }
-        if !is_cut {
-            return Ok(());
-        }
-        let head = StepsHead { tenure: head.tenure + 1, version: head.version + 1 };
-        self.root.replace_file(name, &whole(head, &steps, &[])?)
+        self.change(name, |_| {
+            let Some(mut found) = self.read(name)? else { return Ok(()) };
+            let mut is_cut = is_cut;
+            for (of, steps) in &mut found.steps.0 {
+                is_cut |= end_of(of).is_some_and(|end| steps.cut_to(end));
+            }
+            if !is_cut {
+                // A power cut may bring back what was cut before.
+                return self.settle(name, found).map(drop);
+            }
+            let id = StepsId { tenure: new_tenure(), ..found.id.next() };
+            let written = self.write_anew(name, id, &frames_of(&found.steps)?);
+            written.map(drop).map_err(PublishFailure::into_error)
+        })
     }
 
     /// Removes a file without a step. Whoever calls has the queue's lock, and nobody is refused it for long: where a power cut brings the file back
     /// it says nothing.
     pub(super) fn remove_if_empty(&self, name: &str) -> Result<bool> {
-        let _held = self.hold(name)?;
-        let is_empty = self.read(name)?.is_none_or(|found| found.steps.is_empty());
-        if is_empty {
-            self.root.remove_if_there(name)?;
-        }
-        Ok(is_empty)
+        self.change(name, |_| {
+            let found = self.read(name)?;
+            if found.as_ref().is_some_and(|found| !found.steps.is_empty()) {
+                return Ok(false);
+            }
+            // Or it is one with steps that comes back.
+            found.map(|found| self.settle(name, found)).transpose()?;
+            self.remove_names(name)?;
+            Ok(true)
+        })
     }
 
     /// Removes the file of a queue that nobody has. Whoever calls has its lock, or its topic is gone.
     pub(super) fn remove(&self, name: &str) -> Result<()> {
-        let _held = self.hold(name)?;
-        self.root.remove_if_there(name)?;
-        self.root.sync()
+        self.change(name, |_| {
+            self.remove_names(name)?;
+            self.root.sync()
+        })?;
+        self.forget(name);
+        Ok(())
+    }
+
+    /// The name, and that of what a process which was killed was about to put there.
+    fn remove_names(&self, name: &str) -> Result<()> {
+        self.root.remove_if_there(&format!("{name}{NEW}"))?;
+        self.root.remove_if_there(name)
     }
 }
 
-/// Appends at its durability.
-impl StepFiles {
-    pub(super) fn append_at(
-        &self,
-        name: &str,
-        step: (&[SpooledRecord], &[(SlotName, Offset)]),
-        durability: Durability,
-    ) -> Result<()> {
-        self.append(name, step)?;
-        if durability == Durability::Disk { self.sync(name) } else { Ok(()) }
-    }
+/// Another one than that of any file before.
+pub(super) fn new_tenure() -> u64 {
+    u64::try_from(random_id() >> 64).unwrap_or_default()
 }
 
-fn owed_in(steps: &Steps) -> BTreeSet<(SlotName, Offset)> {
-    steps.owed().map(|(name, offset)| (name.clone(), offset)).collect()
-}
-
-fn whole(head: StepsHead, steps: &Steps, since: &[u8]) -> Result<Vec<u8>> {
-    let mut bytes = head.encode();
+/// One frame that says all of it; none where there is nothing to say.
+pub(super) fn frames_of(steps: &Steps) -> Result<Vec<u8>> {
     let records = steps.records()?;
-    if !records.is_empty() {
-        bytes.extend(encode_spooled(&records));
-    }
-    bytes.extend(since);
-    Ok(bytes)
+    Ok(if records.is_empty() { Vec::new() } else { encode_spooled(&records) })
 }
 
 pub(super) fn list(root: &Directory) -> Result<Vec<String>> {
@@ -379,7 +340,46 @@ pub(super) fn list(root: &Directory) -> Result<Vec<String>> {
 }
 
 pub(super) fn read(root: &Directory, name: &str) -> Result<Option<FoundSteps>> {
-    let Some(bytes) = root.read_file(name, MOST_READ)? else { return Ok(None) };
-    let content = decode_steps(&bytes).map_err(|malformed| malformed.in_file(&root.join(name)))?;
-    Ok(Some(FoundSteps { head: content.head, steps: Steps::of(content.steps), end: content.end }))
+    let Some(file) = open(root, name)? else { return Ok(None) };
+    let head = head_of(root, name, &file)?;
+    let frames = bytes_of(root, name, (&file, StepsHead::LEN))?;
+    let content = decode_steps(&frames, &head).map_err(|malformed| malformed.in_file(&root.join(name)))?;
+    let (id, is_doubtful) = (head.id, head.marks.is_doubtful);
+    Ok(Some(FoundSteps { id, is_doubtful, steps: Steps::of(content.steps), end: content.end }))
+}
+
+fn open(root: &Directory, name: &str) -> Result<Option<File>> {
+    match root.open(name, OpenMode::Read) {
+        Ok(file) => Ok(Some(file)),
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) fn head_of(root: &Directory, name: &str, file: &File) -> Result<StepsHead> {
+    let head = StepsHead::decode(&file.read(0, StepsHead::LEN)?);
+    head.map_err(|malformed| malformed.in_file(&root.join(name)))
+}
+
+/// The frames from a position on that are whole. The head was read before: what it says was synced is there by now, however the file grows
+/// meanwhile.
+pub(super) fn whole_frames(
+    root: &Directory,
+    name: &str,
+    (file, head, from): (&File, &StepsHead, usize),
+) -> Result<Vec<u8>> {
+    let mut frames = bytes_of(root, name, (file, from))?;
+    let content = decode_frames(&frames, from, head.marks.durable());
+    let end = content.map_err(|malformed| malformed.in_file(&root.join(name)))?.end;
+    frames.truncate(end.saturating_sub(from));
+    Ok(frames)
+}
+
+fn bytes_of(root: &Directory, name: &str, (file, from): (&File, usize)) -> Result<Vec<u8>> {
+    let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+    if len > MOST_READ {
+        let reason = format!("{len} bytes, more than the {MOST_READ} such a file can have");
+        return Err(Error::corrupt(root.join(name), 0, None, reason));
+    }
+    file.read(from as u64, len.saturating_sub(from))
 }

@@ -82,8 +82,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreLocked`](crate::Error::StoreLocked); [`Corrupt`](crate::Error::Corrupt), [`UnsupportedFormat`](crate::Error::UnsupportedFormat),
-    /// [`Io`](crate::Error::Io) where it is the list of topics, the committed offsets or decisions about open transactions that
-    /// cannot be read. After any of them no
+    /// [`Io`](crate::Error::Io) where it is the list of topics, the committed offsets, decisions about open transactions or the locks of
+    /// other processes (`annals.live`) that cannot be read. After any of them no
     /// partition has changed, but index files may have been made again. [`InvalidArgument`](crate::Error::InvalidArgument) for an
     /// empty path and for a link to nothing. A topic that cannot be opened is no error here:
     /// [`recovery`](Self::recovery) names it, and the calls on it return what is wrong. Nor are committed offsets that are damaged:

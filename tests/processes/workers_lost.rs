@@ -222,7 +222,9 @@ fn a_broken_step_is_told_and_stops_no_other_queue() {
     let store = open(dir.path());
     send(&store, 4);
     let reader = attach(dir.path());
-    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    // What was synced.
+    let builder = reader.queue_builder(ORDERS, GROUP).durability(Durability::Disk);
+    let mut worker = builder.build().unwrap();
     ack_all(take(&mut worker, 1));
     store.maintain().unwrap();
     ack_all(take(&mut worker, 2));

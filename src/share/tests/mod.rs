@@ -3,3 +3,4 @@
 mod model;
 mod records;
 mod step_files;
+mod step_files_lost;

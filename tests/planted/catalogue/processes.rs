@@ -10,6 +10,7 @@ const GROUPS: Tests = tests("processes", &["groups::"]);
 const WORKERS: Tests = tests("processes", &["workers::", "workers_lost::"]);
 const LOOKS: Tests = tests("processes", &["looks::"]);
 const PAGE: Tests = tests("lib", &["live::"]);
+const STEPS_LOST: Tests = tests("lib", &["share::tests::step_files_lost::"]);
 const SPOOL_FILE: Tests = tests("lib", &["group::tests::spool_file::"]);
 
 pub(super) const BUGS: &[Bug] = &[
@@ -179,8 +180,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "spool-sync-that-failed-is-repeated",
         file: "src/group/spool_file.rs",
-        good: "if head.is_doubtful {",
-        bad: "if head.is_doubtful && false {",
+        good: "if head.marks.is_doubtful {",
+        bad: "if head.marks.is_doubtful && false {",
         caught_by: &[SPOOL_FILE],
     },
     Bug {
@@ -333,9 +334,9 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "steps-go-on-where-an-open-has-cut-them",
-        file: "src/share/step_files.rs",
-        good: "if head.tenure != tenure.head.tenure || (head",
-        bad: "if (head",
+        file: "src/share/tenure.rs",
+        good: "if id.tenure != tenure.id.tenure || (id",
+        bad: "if (id",
         caught_by: &[WORKERS, tests("lib", &["share::tests::step_files::"])],
     },
     Bug {
@@ -355,9 +356,51 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-came-during-a-fold-is-taken-out",
         file: "src/share/step_files.rs",
-        good: "let since = bytes.get(folded.end..).unwrap_or_default();",
-        bad: "let since: &[u8] = &[];",
+        good: "frames.extend(whole_frames(&self.root, name, (&file, &head, folded.end))?);",
+        bad: "",
         caught_by: &[tests("lib", &["share::tests::step_files::"])],
+    },
+    Bug {
+        name: "steps-that-were-not-synced-break-their-file",
+        file: "src/format/steps.rs",
+        good: "decode_frames(frames, StepsHead::LEN, head.marks.durable())?",
+        bad: "decode_frames(frames, StepsHead::LEN, StepsHead::LEN + frames.len())?",
+        caught_by: &[tests("lib", &["format::steps::"]), STEPS_LOST],
+    },
+    Bug {
+        name: "sync-of-steps-that-failed-is-repeated-by-a-thread",
+        file: "src/share/tenure.rs",
+        good: "Some(tenure) if !tenure.is_over => (tenure.file",
+        bad: "Some(tenure) => (tenure.file",
+        caught_by: &[STEPS_LOST],
+    },
+    Bug {
+        name: "steps-in-doubt-are-appended-to",
+        file: "src/share/tenure.rs",
+        good: "let found = self.settle(name, found)?;",
+        bad: "",
+        caught_by: &[STEPS_LOST],
+    },
+    Bug {
+        name: "steps-that-may-come-back-are-forgotten",
+        file: "src/share/step_files.rs",
+        good: "self.may_come_back.lock().insert(name.to_owned(), error.clone());",
+        bad: "",
+        caught_by: &[STEPS_LOST],
+    },
+    Bug {
+        name: "steps-in-doubt-are-removed-without-a-sync",
+        file: "src/share/step_files.rs",
+        good: "found.map(|found| self.settle(name, found)).transpose()?;",
+        bad: "",
+        caught_by: &[STEPS_LOST],
+    },
+    Bug {
+        name: "name-of-steps-is-taken-for-durable",
+        file: "src/share/tenure.rs",
+        good: "            return self.replace_doubtful(name, id);\n",
+        bad: "            sync_marked(file, &marks, end)?;\n            return Ok(());\n",
+        caught_by: &[STEPS_LOST],
     },
     Bug {
         name: "group-that-is-deleted-leaves-its-steps",
