@@ -94,6 +94,29 @@ fn a_small_memory_takes_more_rounds_to_the_same_end() {
 }
 
 #[test]
+fn a_compaction_ends_however_much_is_sent_meanwhile() {
+    let place = Place::new(ReadMode::Mapped);
+    let log = place.open();
+    let sent = std::cell::Cell::new(0);
+    // More new keys for each round than it has memory for.
+    let send = || {
+        for n in sent.get()..sent.get() + 50 {
+            put(&log, &[(&format!("key {n}"), "value")]);
+        }
+        sent.set(sent.get() + 50);
+        assert!(sent.get() < 2000, "it goes on and on");
+    };
+    send();
+    send();
+    let ask = || {
+        send();
+        Some(CompactionConfig { memory_bytes: 24 * 20, ..now_config(&place) })
+    };
+    let report = log.compact(&ask).unwrap();
+    assert!(report.cleaned_until >= 100, "{report:?}");
+}
+
+#[test]
 fn a_tombstone_goes_on_an_idle_log_when_its_time_has_come() {
     let place = Place::new(ReadMode::Mapped);
     let log = place.open();
