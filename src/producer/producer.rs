@@ -159,7 +159,8 @@ impl Producer {
     ///
     /// # Errors
     /// [`Lost`](Error::Lost): records accepted at `Memory` before this are gone, and no flush has told of them, though a send may have.
-    /// [`Io`](Error::Io), [`Poisoned`](Error::Poisoned). The first failure; every other partition is flushed all the same.
+    /// [`Io`](Error::Io), [`Poisoned`](Error::Poisoned). The first failure; every other partition is flushed all the same. `Lost` names one partition: where
+    /// others have lost records too, the next flush tells of the next one.
     pub fn flush(&self) -> Result<()> {
         self.shared.topics.flush()
     }
