@@ -370,14 +370,17 @@ impl Partition {
     /// [`Lost`](Error::Lost) of records of which no flush has told, though a send may have; [`Io`](Error::Io),
     /// [`Poisoned`](Error::Poisoned).
     pub fn flush(&self) -> Result<()> {
-        let ended = self.log.write_decided();
-        self.log.flush().and(ended).map_err(|error| error.in_partition(self.topic_partition()))
+        self.flush_by(Log::flush)
     }
 
     /// The same, but what is lost is left for somebody to tell.
     pub(super) fn flush_untold(&self) -> Result<()> {
+        self.flush_by(Log::flush_for_others)
+    }
+
+    fn flush_by(&self, flush: fn(&Arc<Log>) -> Result<()>) -> Result<()> {
         let ended = self.log.write_decided();
-        self.log.flush_for_others().and(ended).map_err(|error| error.in_partition(self.topic_partition()))
+        flush(&self.log).and(ended).map_err(|error| error.in_partition(self.topic_partition()))
     }
 
     /// Returns when what stands here up to `last` survives a power cut. What transactions owe other partitions, and what others have lost from
