@@ -35,8 +35,9 @@ impl Log {
         self.accumulator.lock().refuse(closed);
         self.watchers.raise();
         self.write_with(&mut writer, Take::All);
-        // Before what else fails: a loss is told now or never.
-        self.tell_lost().and(self.close_written(&mut writer))
+        // As a flush does; and before what else fails, for a loss is told now or never.
+        let poisoned = if self.retired.get().is_some() { Ok(()) } else { self.check_poison() };
+        poisoned.and(self.tell_lost()).and(self.close_written(&mut writer))
     }
 
     /// The same of what is written.
