@@ -105,6 +105,7 @@ impl Worker {
     ) -> Self {
         let signal = Arc::new(Signal::default());
         queues.topics.watch_close(&signal);
+        queues.suspects.watchers.add(&signal);
         joined.iter().for_each(|queue| queue.watch(&signal));
         let classes = joined.into_iter().map(|queue| Class { queue, next: 0, watched: 0 }).collect();
         let waker = WorkerWaker { signal: Arc::clone(&signal), woken: Arc::default() };
@@ -233,6 +234,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.forget_alarm();
         self.queues.topics.unwatch_close(&self.signal);
+        self.queues.suspects.watchers.remove(&self.signal);
         self.classes.iter().for_each(|class| class.queue.unwatch(&self.signal));
     }
 }
