@@ -128,7 +128,8 @@ impl Worker {
     /// Messages that come back are handed out before new ones, the oldest first, without a promise of order; with
     /// [`ordered_by_key`](crate::QueueBuilder::ordered_by_key) order is a promise within each key. Each delivery is counted in the store before
     /// this returns. From the middle of the delivery limit on a message comes in smaller company, and for its last attempt
-    /// alone, so that one that takes its worker along takes few others with it.
+    /// alone, so that one that takes its worker along takes few others with it. What was handed out in an earlier life, and may have ended it, is
+    /// not out beside a last attempt of another such message, in all queues of the process: they wait for each other.
     ///
     /// # Errors
     /// [`Io`](crate::Error::Io), [`Corrupt`](crate::Error::Corrupt), [`Poisoned`](crate::Error::Poisoned) of one partition; the next call begins with another.

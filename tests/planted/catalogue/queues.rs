@@ -244,7 +244,7 @@ pub(super) const BUGS: &[Bug] = &[
         name: "message-that-was-out-and-failed-once-more-is-taken-along",
         file: "src/share/doubts.rs",
         good: "if is_last(span.count, limit) { &self.earlier } else { &self.doubted }",
-        bad: "&self.doubted",
+        bad: "{ _ = is_last(span.count, limit); &self.doubted }",
         caught_by: &[tests("queue", &["company::a_message_that_was_out"]), STATES],
     },
     Bug {
