@@ -193,8 +193,13 @@ impl Queue {
             push(&mut batches, (next, span.last), PASSED_OVER);
         }
         let is_new = reading.fresh.iter().any(|(_, is_free)| *is_free);
-        if is_new {
+        // One that had to wait for its key was found before anything behind it was written.
+        let end_again = reading.again.iter().map(|(span, _)| span.last.saturating_add(1)).max();
+        let end_again = end_again.filter(|end| *end > inner.state.noted);
+        if is_new || end_again.is_some() {
             inner.state.not_noted().for_each(|range| push(&mut batches, range, PASSED_OVER));
+        }
+        if is_new {
             let mut next = inner.state.end();
             for (offset, is_free) in &reading.fresh {
                 push(&mut batches, (next, *offset - 1), PASSED_OVER);
@@ -206,9 +211,8 @@ impl Queue {
             push(&mut batches, (next, reading.next - 1), PASSED_OVER);
         }
         self.queues.states.write(&place.slot, inner, (&batches, now))?;
-        if is_new {
-            inner.state.noted(reading.next);
-        }
+        let noted = if is_new { Some(reading.next) } else { end_again };
+        noted.into_iter().for_each(|end| inner.state.noted(end));
         inner.keep(batches);
         Ok(())
     }

@@ -166,6 +166,29 @@ fn a_last_attempt_elsewhere_is_out_beside_nothing_that_may_end_the_process() {
     assert!(take(&mut one, 9).is_empty() && take(&mut two, 9).is_empty());
 }
 
+/// It was found behind an older one of its key, and handed out later.
+#[test]
+fn a_message_that_had_to_wait_for_its_key_and_is_done_does_not_come_again_with_another_owner() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    let keyed = || Record::to(ORDERS).partition(0).key("k").value("x");
+    store.producer().send(keyed()).unwrap();
+    let reader = attach(dir.path());
+    let mut worker = reader.queue_builder(ORDERS, GROUP).ordered_by_key().build().unwrap();
+    let first = take(&mut worker, 9);
+    store.producer().send(keyed()).unwrap();
+    assert!(take(&mut worker, 9).is_empty());
+    ack_all(first);
+    let second = take(&mut worker, 9);
+    assert_eq!(offsets(&second), [1]);
+    ack_all(second);
+    drop(store);
+    let store = open(dir.path());
+    assert!(take(&mut worker, 9).is_empty(), "it was acknowledged");
+    store.producer().send(keyed()).unwrap();
+    assert_eq!(offsets(&take(&mut worker, 9)), [2]);
+}
+
 /// A power cut that takes records takes what was done of them, and the next records there are handed out.
 #[test]
 fn steps_of_records_that_a_power_cut_took_are_cut() {

@@ -347,6 +347,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[WORKERS],
     },
     Bug {
+        name: "message-that-waited-for-its-key-is-forgotten-with-the-owner",
+        file: "src/share/look.rs",
+        good: "let noted = if is_new { Some(reading.next) } else { end_again };",
+        bad: "let noted = if is_new { Some(reading.next) } else { None };",
+        caught_by: &[WORKERS],
+    },
+    Bug {
         name: "nobody-elsewhere-is-tried-alone",
         file: "src/share/folding.rs",
         good: "(inner.reader, inner.prepared_for) = (None, 0);",
