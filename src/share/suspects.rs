@@ -83,7 +83,7 @@ impl Suspects {
 
     /// These states are no more.
     pub(super) fn forget(&self, names: &[SlotName]) {
-        self.change(|out| names.iter().fold(false, |frees, name| out.set(name, None) || frees));
+        self.change(|out| names.iter().filter(|name| out.set(name, None)).count() > 0);
     }
 }
 

@@ -150,8 +150,10 @@ fn both_at_their_last(world: &World) -> World {
     after
 }
 
+type End = fn(&World, Message);
+
 /// What may become of the one that is out.
-const ENDS: [(&str, fn(&World, Message)); 10] = [
+const ENDS: [(&str, End); 10] = [
     ("ack", |_, message| message.ack().unwrap()),
     ("release", |_, message| message.release(Duration::from_secs(900)).unwrap()),
     ("retry", |_, message| message.retry_because("no").unwrap()),

@@ -230,6 +230,10 @@ impl World {
             let was_given_up = due.iter().any(|offset| self.records[offset].fate == Fate::GivenUp);
             assert!(was_given_up || !taken.is_empty(), "{due:?} could be handed out");
         }
+        self.note_taken(taken, lock);
+    }
+
+    fn note_taken(&mut self, taken: Vec<(Offset, i16)>, lock: Lock) {
         for (offset, count) in taken {
             let known = self.records.get_mut(&offset).unwrap();
             if known.is_suspect {
