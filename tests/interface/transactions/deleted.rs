@@ -46,10 +46,8 @@ fn delete(store: &Store, name: &str, is_created_again: bool) {
 
 #[track_caller]
 fn is_gone<T: std::fmt::Debug>(outcome: annals::Result<T>) {
-    match outcome {
-        Err(Error::UnknownTopic { topic, was_deleted: true, .. }) => assert_eq!(topic, "debits"),
-        other => panic!("{other:?}"),
-    }
+    let is_it = |error: &Error| matches!(error, Error::UnknownTopic { topic, was_deleted: true, .. } if topic == "debits");
+    assert!(outcome.as_ref().is_err_and(is_it), "{outcome:?}");
 }
 
 /// Nothing of a transaction is there, now and in the next life, and nobody waits for it.
