@@ -210,7 +210,7 @@ fn a_consumer_of_its_own_partitions_could_seek_in_a_topic_that_was_deleted() {
         }
         assert_eq!(read, (0..3).map(|offset| ("other".to_owned(), offset)).collect::<Vec<_>>());
         alone.commit().unwrap();
-        assert_eq!(store.committed(GROUP).into_keys().collect::<Vec<_>>(), [other.clone()]);
+        assert_eq!(store.committed(GROUP).into_keys().collect::<Vec<_>>(), [other]);
         // Paused, it is no more told of.
         alone.pause([gone, place(1)]).unwrap();
         assert!((0..4).all(|_| alone.poll(Duration::ZERO).unwrap().is_empty()));
