@@ -221,6 +221,7 @@ impl Consumer {
             return Err(Error::config("group.id", "", "committing needs a group"));
         };
         self.topics.check_open()?;
+        self.groups.follow_topics();
         let member = match self.role {
             Role::SelfAssigned => None,
             Role::Member(known) => Some((self.member.as_str(), known)),

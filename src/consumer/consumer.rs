@@ -169,6 +169,7 @@ impl Consumer {
 
     /// Takes over what the group has assigned since the last look.
     pub(super) fn follow_group(&mut self) -> Result<()> {
+        self.groups.follow_topics();
         let mut followed = Ok(());
         if let (Role::Member(known), Some(group)) = (&self.role, self.group.clone())
             && group.generation() != *known

@@ -51,7 +51,6 @@ impl Consumer {
     /// What there is now: records, none if the wait is ended from elsewhere, nothing if it is to go on.
     pub(super) fn look(&mut self) -> Result<Option<Records>> {
         self.topics.check_open()?;
-        self.groups.follow_topics();
         self.follow_group()?;
         self.report_rebalance();
         self.commit_when_due();
