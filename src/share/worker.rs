@@ -44,6 +44,8 @@ pub struct Worker {
     /// At every so many takes a lower class comes first.
     lower_share: Option<u64>,
     takes: u64,
+    /// The class whose failure the last take has told: the others come first in the next one.
+    failed: Option<usize>,
     lock_timeout: Duration,
     pub(super) signal: Arc<Signal>,
     waker: WorkerWaker,
@@ -110,7 +112,18 @@ impl Worker {
         let classes = joined.into_iter().map(|queue| Class { queue, next: 0, watched: 0 }).collect();
         let waker = WorkerWaker { signal: Arc::clone(&signal), woken: Arc::default() };
         let alarm = Alarm::new(&signal);
-        Self { queues, classes, lower_share, takes: 0, lock_timeout, signal, waker, alarm, alarm_set: None }
+        Self {
+            queues,
+            classes,
+            lower_share,
+            takes: 0,
+            failed: None,
+            lock_timeout,
+            signal,
+            waker,
+            alarm,
+            alarm_set: None,
+        }
     }
 
     /// What ends a take of this worker from another thread.
@@ -133,7 +146,8 @@ impl Worker {
     ///
     /// # Errors
     /// [`Io`](crate::Error::Io), [`Corrupt`](crate::Error::Corrupt), [`Poisoned`](crate::Error::Poisoned) of one partition; the next call begins with another.
-    /// [`UnknownTopic`](crate::Error::UnknownTopic) once a topic is deleted, [`StoreClosed`](crate::Error::StoreClosed).
+    /// [`UnknownTopic`](crate::Error::UnknownTopic) once a topic is deleted, whatever has its name by then: at every call, but that a worker of several
+    /// topics hands out what the others have in between. [`StoreClosed`](crate::Error::StoreClosed).
     pub fn take(&mut self, most: usize, timeout: Duration) -> Result<Messages> {
         let mut patience = Patience::new(timeout);
         loop {
@@ -173,10 +187,20 @@ impl Worker {
         let mut messages = Vec::new();
         let mut next: Option<Timestamp> = None;
         self.takes = self.takes.wrapping_add(1);
-        for number in class_order(self.classes.len(), self.takes, self.lower_share) {
+        let failed = self.failed.take();
+        let order = class_order(self.classes.len(), self.takes, self.lower_share);
+        for number in order.filter(|class| Some(*class) != failed).chain(failed) {
             let Some(class) = self.classes.get_mut(number) else { continue };
             let room = most - messages.len();
-            let due = class.look(&self.signal, (room, self.lock_timeout), &mut messages)?;
+            let due = match class.look(&self.signal, (room, self.lock_timeout), &mut messages) {
+                Ok(due) => due,
+                // What others gave is handed out first; when that one comes in its turn it reports.
+                Err(_) if !messages.is_empty() => break,
+                Err(error) => {
+                    self.failed = Some(number);
+                    return Err(error);
+                }
+            };
             next = next.into_iter().chain(due).min();
             if messages.len() >= most {
                 break;

@@ -15,6 +15,13 @@ const SPOOL_FILE: Tests = tests("lib", &["group::tests::spool_file::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "consumer-elsewhere-looks-at-the-list-in-polls-alone",
+        file: "src/consumer/consumer.rs",
+        good: "self.groups.follow_topics();\n        let mut followed = Ok(());",
+        bad: "let mut followed = Ok(());",
+        caught_by: &[tests("processes", &["groups::a_consumer_elsewhere"])],
+    },
+    Bug {
         name: "read-only-store-can-be-written",
         file: "src/store/reader.rs",
         good: "let root = builder.root()?.read_only().anchored()?;",

@@ -14,6 +14,13 @@ const STATES: Tests = tests("lib", &["share::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "worker-whose-highest-topic-fails-hands-out-nothing-of-the-others",
+        file: "src/share/worker.rs",
+        good: "self.failed = Some(number);",
+        bad: "",
+        caught_by: &[tests("queue", &["order::a_topic_that_was_deleted"])],
+    },
+    Bug {
         name: "record-for-later-forgotten-after-a-panic",
         file: "src/upkeep/otherwise.rs",
         good: "if !self.is_well {",
