@@ -383,8 +383,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-nobody-can-decide-is-handed-out",
         file: "src/share/look.rs",
-        good: "inner.state.select(most, self.settings.delivery_limit, readable);",
-        bad: "inner.state.select(most, self.settings.delivery_limit, readable.max(Offset::MAX));",
+        good: "self.choose(place, &mut inner, (most, readable), (now, ends));",
+        bad: "self.choose(place, &mut inner, (most, readable.max(Offset::MAX)), (now, ends));",
         caught_by: &[tests("queue", &["undecided::"])],
     },
     Bug {
