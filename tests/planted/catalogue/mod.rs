@@ -18,6 +18,7 @@ mod streams;
 mod syncs;
 mod tasks;
 mod transactions;
+mod waits;
 mod whole;
 
 /// One bug: a place in the source, and what stands there instead.
@@ -80,6 +81,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         streams::BUGS,
         syncs::BUGS,
         transactions::BUGS,
+        waits::BUGS,
         whole::BUGS,
     ]
     .into_iter()
