@@ -37,15 +37,17 @@ impl Consumer {
         }
     }
 
-    /// Continues after the last record of every partition it reads.
+    /// Continues after the last record of every partition it reads. In a [`StoreReader`](crate::StoreReader) one whose end cannot be seen
+    /// stays where it is.
     pub fn seek_to_end(&mut self) {
         // The next poll says why it could not.
         drop(self.follow_group());
         self.auto_commit.note_change();
         for assigned in self.assigned.values_mut() {
             assigned.partition.log().write_queued();
-            let end = assigned.partition.log().readable_end(self.settings.isolation);
-            assigned.seek(end, &self.settings);
+            if let Ok(end) = assigned.partition.log().readable_end(self.settings.isolation) {
+                assigned.seek(end, &self.settings);
+            }
         }
     }
 
@@ -96,7 +98,7 @@ impl Consumer {
         for assigned in self.assigned.values_mut() {
             // The end is read before the look: what is sent meanwhile is not passed over unseen.
             assigned.partition.log().write_queued();
-            let end = assigned.partition.log().readable_end(self.settings.isolation);
+            let end = assigned.partition.log().readable_end(self.settings.isolation)?;
             let found = assigned.partition.offset_for_time(timestamp)?;
             let offset = found.map_or(end, |found| found.offset);
             assigned.seek(offset, &self.settings);
@@ -148,7 +150,7 @@ impl Consumer {
         let mut lag = 0;
         for assigned in self.assigned.values_mut() {
             let position = assigned.position(&self.settings)?;
-            let next = assigned.partition.log().next_readable(self.settings.isolation);
+            let next = assigned.partition.log().next_readable(self.settings.isolation)?;
             lag += u64::try_from(next.saturating_sub(position)).unwrap_or(0);
         }
         Ok(lag)

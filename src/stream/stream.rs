@@ -155,7 +155,7 @@ impl Stream {
     pub fn version(&self) -> Result<Option<Offset>> {
         let log = self.partition.log();
         log.check_open()?;
-        log.write_accepted();
+        log.write_accepted()?;
         let whole = (0, Offset::MAX);
         let selection = Arc::clone(&self.selection);
         let mut last = ContentBackwards::new(log, selection, whole, Isolation::ReadCommitted);

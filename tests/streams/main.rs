@@ -7,6 +7,8 @@ mod common;
 mod active;
 mod answers;
 mod damage;
+mod damaged;
+mod given_up;
 mod guards;
 mod model;
 mod projections;

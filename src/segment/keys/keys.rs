@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::format::{KeyEntry, KeyStamp, TermHash};
 use crate::io::Directory;
-use crate::locks::{Mutex, RwLock};
+use crate::locks::{AtomicBool, Mutex, Ordering, RwLock};
 use crate::segment::ReadMode;
 use crate::segment::keys::file::{self, KeyFile, NoAnswer};
 use crate::segment::keys::growing::{Growing, Place};
@@ -43,6 +43,8 @@ pub(crate) struct Keys {
     stamp: RwLock<Option<KeyStamp>>,
     /// Held by whoever makes or reads what is not in memory.
     loading: Mutex<()>,
+    /// The segment is no longer part of the log: nothing is held from here on. Set under `state`.
+    has_left: AtomicBool,
 }
 
 /// What a look finds to be known up to where.
@@ -68,7 +70,8 @@ impl Keys {
     /// Of a segment of which nothing is known.
     pub(in crate::segment) fn unknown(base: Offset, stamp: Option<KeyStamp>) -> Self {
         let state = State { before: Before::Unknown(stamp), growing: None };
-        Self { base, state: RwLock::new(state), stamp: RwLock::new(stamp), loading: Mutex::new(()) }
+        let (state, stamp) = (RwLock::new(state), RwLock::new(stamp));
+        Self { base, state, stamp, loading: Mutex::new(()), has_left: AtomicBool::new(false) }
     }
 
     /// Takes in a batch that was just written. Says how many terms are known of the segment then.
@@ -165,6 +168,21 @@ impl Keys {
         *self.state.write() = State { before: Before::Unknown(stamp), growing: None };
     }
 
+    /// Lets go of the file, which is to be removed or was: a map of it would keep it on the disk. It is made again when somebody asks.
+    pub(in crate::segment) fn let_go_of_file(&self) {
+        let mut state = self.state.write();
+        if let Before::File(_, stamp) = state.before {
+            state.before = Before::Unknown(Some(stamp));
+        }
+    }
+
+    /// Holds nothing any more, however long somebody has the segment: who looks at it still finds out for that look alone.
+    pub(in crate::segment) fn leave(&self) {
+        let mut state = self.state.write();
+        self.has_left.store(true, Ordering::Release);
+        *state = State { before: Before::Unknown(None), growing: None };
+    }
+
     fn look(&self, range: &HitRange) -> Look {
         let state = self.state.read();
         let (begins, known_until) = match &state.growing {
@@ -203,7 +221,7 @@ impl Keys {
             match state.hits(hash, range) {
                 Ok(hits) => return Ok(hits),
                 Err(NoAnswer::Io(error)) => return Err(error),
-                Err(NoAnswer::Wrong) => self.distrust(directory, walk),
+                Err(NoAnswer::Wrong) => self.distrust(&state.before, directory, walk),
             }
         }
     }
@@ -232,7 +250,11 @@ impl Keys {
                 let part = part.read();
                 part.from() <= reaches && reaches <= part.until()
             });
-            *state = State { before, growing };
+            let known = State { before, growing };
+            if self.has_left.load(Ordering::Acquire) {
+                return Ok(Some(known));
+            }
+            *state = known;
         }
     }
 
@@ -258,23 +280,32 @@ impl Keys {
         Ok(made.map(|made| Before::Memory(Arc::new(RwLock::new(made)))))
     }
 
-    /// The file is not what was written: it is made again.
-    fn distrust(&self, directory: &Directory, walk: &dyn Walk) {
+    /// The file that was asked is not what was written: it is made again, unless another one is there by now.
+    fn distrust(&self, asked: &Before, directory: &Directory, walk: &dyn Walk) {
         let mut state = self.state.write();
-        if let Before::File(_, stamp) = state.before {
+        if let (Before::File(asked, _), Before::File(file, stamp)) = (asked, &state.before)
+            && Arc::ptr_eq(asked, file)
+        {
+            let stamp = *stamp;
             state.before = Before::Unknown(Some(stamp));
             // Whatever becomes of that: nothing reads it before it was looked at again, and then it is found wrong.
             drop(walk.unless_left(&mut || file::remove(directory, self.base)));
         }
     }
 
-    /// A batch has contradicted the index, which is made again from all batches.
-    pub(in crate::segment) fn contradicted(&self, directory: &Directory, walk: &dyn Walk) {
-        self.distrust(directory, walk);
+    /// A batch is not what the index says: it is made again from all batches.
+    ///
+    /// # Errors
+    /// Where not all of them can be read. Then the index stays: it is all that is known of the others.
+    pub(in crate::segment) fn contradicted(&self, directory: &Directory, walk: &dyn Walk) -> Result<()> {
+        walk.each(Offset::MAX, &mut |_| Ok(()))?;
+        let asked = self.state.read().before.clone();
+        self.distrust(&asked, directory, walk);
         let mut state = self.state.write();
         if !matches!(state.before, Before::Unknown(_)) {
             *state = State { before: Before::Unknown(None), growing: None };
         }
+        Ok(())
     }
 
     /// Whether everything is known of a segment that ends as `stamp` says, without a look at its batches.
@@ -301,7 +332,7 @@ impl Keys {
                     Err(NoAnswer::Io(error)) => return Err(error),
                     Err(NoAnswer::Wrong) => {
                         drop(loading);
-                        self.distrust(directory, walk);
+                        self.distrust(&state.before, directory, walk);
                         continue;
                     }
                 },
