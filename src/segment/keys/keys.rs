@@ -1,38 +1,18 @@
 //! What of a segment's terms is known, and where.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::{KeyEntry, KeyStamp, TermHash};
+use crate::format::{KeyStamp, TermHash};
 use crate::io::Directory;
 use crate::locks::{AtomicBool, Mutex, Ordering, RwLock};
 use crate::segment::ReadMode;
 use crate::segment::keys::file::{self, KeyFile, NoAnswer};
-use crate::segment::keys::growing::{Growing, Place};
+use crate::segment::keys::growing::Growing;
 use crate::segment::keys::hit::{Hit, HitRange, NewBatch, Newest, Take};
 use crate::segment::keys::making::{self, Walk};
+use crate::segment::keys::state::{Before, Part, State};
 use crate::types::Offset;
-
-type Part = Arc<RwLock<Growing>>;
-
-/// The terms of the older records of a segment.
-#[derive(Debug, Clone)]
-enum Before {
-    /// There are none.
-    Nothing,
-    /// Nobody has looked. A file may tell of those that the stamp covers.
-    Unknown(Option<KeyStamp>),
-    File(Arc<KeyFile>, KeyStamp),
-    Memory(Part),
-}
-
-/// First `before`, up to where `growing` begins; where that is missing, up to its end.
-#[derive(Debug, Clone)]
-struct State {
-    before: Before,
-    growing: Option<Part>,
-}
 
 /// Where the terms of one segment are.
 #[derive(Debug)]
@@ -52,18 +32,6 @@ enum Look {
     Known(State),
     /// Everything up to here has to be found out first.
     Unknown(Offset, Option<KeyStamp>),
-}
-
-impl Before {
-    /// How many terms it holds in memory.
-    fn in_memory(&self) -> usize {
-        if let Self::Memory(part) = self { part.read().len() } else { 0 }
-    }
-
-    /// How many terms it is known to be of.
-    fn terms(&self) -> usize {
-        if let Self::File(file, _) = self { file.terms() } else { self.in_memory() }
-    }
 }
 
 impl Keys {
@@ -341,70 +309,12 @@ impl Keys {
             }
             if let Some(file) = KeyFile::open(directory, &stamp, mode)? {
                 let before = Before::File(Arc::new(file), stamp);
-                *self.state.write() = State { before, growing: None };
+                let mut state = self.state.write();
+                if !self.has_left.load(Ordering::Acquire) {
+                    *state = State { before, growing: None };
+                }
             }
             return Ok(());
         }
     }
-}
-
-impl State {
-    /// Where `growing` begins.
-    fn begins(&self) -> Offset {
-        self.growing.as_ref().map_or(Offset::MAX, |part| part.read().from())
-    }
-
-    fn hits(&self, hash: TermHash, range: HitRange) -> std::result::Result<Vec<Hit>, NoAnswer> {
-        let most = match range.take {
-            Take::All => usize::MAX,
-            Take::Last(most) => most,
-        };
-        let begins = self.begins();
-        // Newest first.
-        let mut hits = match &self.growing {
-            Some(part) if range.until > begins => of_part(part, hash, range.from..range.until, most),
-            _ => Vec::new(),
-        };
-        let until = range.until.min(begins);
-        if range.from < until && hits.len() < most {
-            let left = most - hits.len();
-            match &self.before {
-                Before::Nothing | Before::Unknown(_) => {}
-                Before::Memory(part) => hits.extend(of_part(part, hash, range.from..until, left)),
-                Before::File(file, _) => {
-                    let take = if most == usize::MAX { Take::All } else { Take::Last(left) };
-                    let older = file.hits(hash, &HitRange { until, take, ..range })?;
-                    hits.extend(older.into_iter().rev());
-                }
-            }
-        }
-        hits.reverse();
-        Ok(hits)
-    }
-
-    fn entries(&self) -> std::result::Result<Vec<KeyEntry>, NoAnswer> {
-        let begins = self.begins();
-        let mut entries = match &self.before {
-            Before::Nothing | Before::Unknown(_) => Vec::new(),
-            Before::File(file, _) => file.all()?,
-            Before::Memory(part) => part.read().entries().collect(),
-        };
-        if let Some(part) = &self.growing {
-            let part = part.read();
-            let relative = u32::try_from(begins.saturating_sub(part.base())).unwrap_or(u32::MAX);
-            // Both may know of what came while the older ones were found out.
-            entries.retain(|entry| entry.relative_offset < relative);
-            entries.extend(part.entries());
-        }
-        Ok(entries)
-    }
-}
-
-fn of_part(part: &Part, hash: TermHash, range: Range<Offset>, most: usize) -> Vec<Hit> {
-    let mut hits = Vec::new();
-    let mut next = Some(Place::Newest(hash));
-    while let Some(place) = next {
-        next = part.read().walk(place, &range, (most, &mut hits));
-    }
-    hits
 }
