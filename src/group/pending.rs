@@ -116,13 +116,15 @@ impl Participant for PendingOffsets {
         if pending.is_empty() {
             return Ok(None);
         }
-        let (mut held, mut changes, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
-        for one in pending {
-            let members = one.member.as_ref().map(|_| one.group.hold_members());
-            one.changes(members.as_deref(), self.groups.clock.now(), (&mut changes, &mut inputs))?;
-            held.extend(members);
-        }
+        let now = self.groups.clock.now();
+        let held = pending.iter().map(|one| one.member.as_ref().map(|_| one.group.hold_members()));
+        let held: Vec<_> = held.collect();
+        let (mut changes, mut inputs) = (Vec::new(), Vec::new());
+        // From here on nobody commits for another topic that gets the name of one of theirs: none of these is laid over that.
         let committed = self.groups.committed.lock();
+        for (one, members) in pending.iter().zip(&held) {
+            one.changes(members.as_deref(), now, (&mut changes, &mut inputs))?;
+        }
         for Change { group, place, commit } in &changes {
             let topic_id = commit.as_ref().map_or(0, |commit| commit.topic_id);
             committed.doubts.check(group, place, topic_id)?;
@@ -140,7 +142,7 @@ impl Participant for PendingOffsets {
 struct Held<'a> {
     offsets: &'a PendingOffsets,
     committed: MutexGuard<'a, Committed>,
-    _members: Vec<MutexGuard<'a, Members>>,
+    _members: Vec<Option<MutexGuard<'a, Members>>>,
     changes: Vec<Change>,
     contribution: Contribution,
 }

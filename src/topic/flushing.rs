@@ -1,10 +1,42 @@
-//! Flushing many partitions: their syncs are waited for side by side.
+//! Flushing: one partition, or many, whose syncs are waited for side by side.
+
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::log::Log;
 use crate::topic::partition::Partition;
 use crate::topic::topic::Topic;
 use crate::topic::topics::Topics;
+use crate::types::Offset;
 use crate::upkeep::side_by_side;
+
+impl Partition {
+    /// Returns when everything appended so far survives a power cut; with a transaction that is committed, what it has in other
+    /// partitions.
+    ///
+    /// # Errors
+    /// [`Lost`](Error::Lost) of records of which no flush has told, though a send may have; [`Io`](Error::Io),
+    /// [`Poisoned`](Error::Poisoned).
+    pub fn flush(&self) -> Result<()> {
+        self.flush_by(Log::flush)
+    }
+
+    /// The same, but what is lost is left for somebody to tell.
+    fn flush_untold(&self) -> Result<()> {
+        self.flush_by(Log::flush_for_others)
+    }
+
+    fn flush_by(&self, flush: fn(&Arc<Log>) -> Result<()>) -> Result<()> {
+        let ended = self.log().write_decided();
+        flush(self.log()).and(ended).map_err(|error| error.in_partition(self.topic_partition()))
+    }
+
+    /// Returns when what stands here up to `last` survives a power cut. What transactions owe other partitions, and what others have lost from
+    /// memory, is no failure of a call that waits for its own.
+    pub(crate) fn make_durable(&self, last: Offset) -> Result<()> {
+        self.log().sync_through(last).map_err(|error| error.in_partition(self.topic_partition()))
+    }
+}
 
 impl Topic {
     /// Returns when everything sent so far to any of its partitions survives a power cut.
@@ -36,12 +68,13 @@ impl Topics {
     }
 }
 
-/// The loss of the first partition that has one to tell. An error names one partition: those of others are told next.
+/// The loss of the first partition that has one to tell. An error names one partition: those of others are told next. One that is poisoned
+/// or gone says so, as where it is flushed alone, and nothing of a loss.
 fn tell_one_loss(partitions: &[Partition]) -> Result<()> {
     let told = |partition: &Partition| {
         partition.log().tell_lost().map_err(|error| error.in_partition(partition.topic_partition()))
     };
-    partitions.iter().try_for_each(told)
+    partitions.iter().filter(|partition| partition.log().check_poison().is_ok()).try_for_each(told)
 }
 
 fn flush(partitions: &[Partition], one: impl Fn(&Partition) -> Result<()> + Sync) -> Result<()> {

@@ -362,32 +362,6 @@ impl Partition {
     pub fn offset_for_time(&self, timestamp: Timestamp) -> Result<Option<OffsetAndTimestamp>> {
         self.log.offset_for_time(timestamp).map_err(|error| self.log.explain(error))
     }
-
-    /// Returns when everything appended so far survives a power cut; with a transaction that is committed, what it has in other
-    /// partitions.
-    ///
-    /// # Errors
-    /// [`Lost`](Error::Lost) of records of which no flush has told, though a send may have; [`Io`](Error::Io),
-    /// [`Poisoned`](Error::Poisoned).
-    pub fn flush(&self) -> Result<()> {
-        self.flush_by(Log::flush)
-    }
-
-    /// The same, but what is lost is left for somebody to tell.
-    pub(super) fn flush_untold(&self) -> Result<()> {
-        self.flush_by(Log::flush_for_others)
-    }
-
-    fn flush_by(&self, flush: fn(&Arc<Log>) -> Result<()>) -> Result<()> {
-        let ended = self.log.write_decided();
-        flush(&self.log).and(ended).map_err(|error| error.in_partition(self.topic_partition()))
-    }
-
-    /// Returns when what stands here up to `last` survives a power cut. What transactions owe other partitions, and what others have lost from
-    /// memory, is no failure of a call that waits for its own.
-    pub(crate) fn make_durable(&self, last: Offset) -> Result<()> {
-        self.log.sync_through(last).map_err(|error| error.in_partition(self.topic_partition()))
-    }
 }
 
 fn how(durability: Durability, expected_end: Option<Offset>) -> Append {

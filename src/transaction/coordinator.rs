@@ -81,8 +81,9 @@ impl<'a> Deciding<'a> {
     }
 
     /// Sees to it, without a lock, that the partitions may be appended to, those that a condition is about among them. Whoever began it
-    /// with locks that others need has seen to it before.
+    /// with locks that others need has seen to it before. Where something of it was written in a topic that is gone by now, no more of it is.
     pub(super) fn make_ready(&self) -> Result<()> {
+        self.put.iter().try_for_each(|put| put.partition.log().check_open())?;
         if self.settings.holding == Holding::Locks {
             return Ok(());
         }

@@ -138,6 +138,7 @@ impl Transactions {
     ) -> Result<()> {
         let now = self.now();
         let inputs: Vec<_> = inputs_of(contributions).cloned().collect();
+        state.open.as_ref().map_or(Ok(()), OpenParts::check_there)?;
         let from = self.deciding()?;
         let Some(open) = state.open.take() else { return Ok(()) };
         let decision = Decision {

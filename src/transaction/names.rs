@@ -43,6 +43,14 @@ pub(super) struct OpenParts {
     pub(super) deadline: Deadline,
 }
 
+impl OpenParts {
+    /// An error where a topic that it has written to is gone, whatever has its name by now: without that part none of it takes effect.
+    /// A deletion after this comes after the commit.
+    pub(super) fn check_there(&self) -> Result<()> {
+        self.places.values().try_for_each(|written| written.partition.log().check_open())
+    }
+}
+
 /// What is written to one partition.
 #[derive(Debug, Clone)]
 pub(super) struct Written {

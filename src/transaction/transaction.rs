@@ -248,7 +248,8 @@ impl Transaction {
     /// # Errors
     /// Nothing of it takes effect after any of these but the last: [`UnexpectedEnd`](crate::Error::UnexpectedEnd),
     /// [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired),
-    /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`NotAssigned`](crate::Error::NotAssigned) for offsets of a partition that the group has given to another member since,
+    /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`UnknownTopic`](crate::Error::UnknownTopic) where a topic of it was deleted meanwhile, also one
+    /// that was written to before, [`NotAssigned`](crate::Error::NotAssigned) for offsets of a partition that the group has given to another member since,
     /// [`OffsetUndecided`](crate::Error::OffsetUndecided) for those that an undecided transaction was to commit,
     /// [`Io`](crate::Error::Io), [`Full`](crate::Error::Full), [`Poisoned`](crate::Error::Poisoned).
     /// [`Undecided`](crate::Error::Undecided): whether it takes effect shows after reopening the store.

@@ -116,7 +116,13 @@ impl DurableWait {
     fn end(&self, outcome: Result<()>) -> Result<()> {
         match self.tells {
             Tells::OfItsOwn => outcome,
-            Tells::OfAll => self.awaited.log.tell_lost().and(outcome),
+            Tells::OfAll => match self.awaited.log.check_poison() {
+                Ok(()) => self.awaited.log.tell_lost().and(outcome),
+                // What is lost at a close is told as that.
+                Err(Error::StoreClosed { .. }) => outcome,
+                // As a flush says it.
+                Err(gone) => outcome.map_err(|_| gone),
+            },
         }
     }
 }

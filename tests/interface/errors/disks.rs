@@ -77,6 +77,17 @@ fn partition_of(lost: annals::Result<()>) -> u32 {
     }
 }
 
+/// Polls until it is ready.
+fn ready(future: annals::Durable) -> annals::Result<()> {
+    let mut waiting = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(outcome) = waiting.as_mut().poll(&mut context) {
+            return outcome;
+        }
+    }
+}
+
 #[test]
 fn each_loss_is_told_by_some_flush_of_all() {
     let dir = tempfile::tempdir().unwrap();
@@ -85,14 +96,7 @@ fn each_loss_is_told_by_some_flush_of_all() {
     let producer = store.producer();
     let mut told = vec![partition_of(producer.flush())];
     files.heal();
-    let mut waiting = std::pin::pin!(producer.flush_async());
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    let outcome = loop {
-        if let std::task::Poll::Ready(outcome) = waiting.as_mut().poll(&mut context) {
-            break outcome;
-        }
-    };
-    told.push(partition_of(outcome));
+    told.push(partition_of(ready(producer.flush_async())));
     told.push(partition_of(store.topic(TOPIC).unwrap().flush()));
     told.sort_unstable();
     assert_eq!(told, [0, 1, 2]);
@@ -106,6 +110,55 @@ fn a_close_on_a_full_disk_says_that_records_are_lost() {
     let files = FaultyFileSystem::watching_order();
     let store = lost_in_three(&files, dir.path());
     partition_of(store.close());
+}
+
+#[test]
+fn a_flush_of_several_partitions_said_lost_of_one_that_is_poisoned() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = FaultyFileSystem::watching_order();
+    let store = lost_in_three(&files, dir.path());
+    let topic = store.topic(TOPIC).unwrap();
+    assert_eq!(partition_of(topic.flush()), 0);
+    files.heal();
+    files.fail_next(Call::Sync, "orders-1/", EIO);
+    let poisoned = topic.partition(1).unwrap();
+    let append = || poisoned.append(&[Record::new().value("not synced")], Durability::Disk);
+    assert!(matches!(append(), Err(Error::Lost { .. })), "a sender is told, too");
+    let refused = append();
+    assert!(matches!(refused, Err(Error::Io { operation: "sync", .. })), "{refused:?}");
+    let is_poisoned = |outcome| match outcome {
+        Err(Error::Poisoned { partition: Some(place), .. }) => assert_eq!(place.partition(), 1),
+        other => panic!("{other:?}"),
+    };
+    is_poisoned(poisoned.flush());
+    assert_eq!(partition_of(topic.flush()), 2, "the loss that nothing else is said of");
+    is_poisoned(topic.flush());
+    is_poisoned(store.producer().flush());
+    is_poisoned(store.close());
+}
+
+#[test]
+fn a_flush_said_lost_of_a_topic_that_was_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = FaultyFileSystem::watching_order();
+    let store = lost_in_three(&files, dir.path());
+    let topic = store.topic(TOPIC).unwrap();
+    let (of_one, of_all) = (topic.partition(0).unwrap().flush_async(), store.producer().flush_async());
+    for partition in topic.partitions() {
+        assert_eq!(
+            partition.read(..).unwrap().fetch().unwrap().len(),
+            1,
+            "the reader has them written, in vain"
+        );
+    }
+    files.heal();
+    store.delete_topic(TOPIC).unwrap();
+    for outcome in [topic.partition(0).unwrap().flush(), topic.flush(), ready(of_one)] {
+        assert!(matches!(outcome, Err(Error::UnknownTopic { was_deleted: true, .. })), "{outcome:?}");
+    }
+    store.producer().flush().unwrap();
+    ready(of_all).unwrap();
+    store.close().unwrap();
 }
 
 fn run(program: &str, arguments: &[&str]) -> bool {

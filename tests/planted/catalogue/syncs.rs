@@ -4,6 +4,20 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "flush-of-several-tells-a-loss-of-what-is-poisoned-or-gone",
+        file: "src/topic/flushing.rs",
+        good: "partitions.iter().filter(|partition| partition.log().check_poison().is_ok()).try_for_each(told)",
+        bad: "partitions.iter().try_for_each(told)",
+        caught_by: &[tests("interface", &["errors::disks::a_flush"])],
+    },
+    Bug {
+        name: "awaited-flush-tells-a-loss-of-what-is-gone",
+        file: "src/log/write/awaited.rs",
+        good: "Err(gone) => outcome.map_err(|_| gone),",
+        bad: "Err(_) => self.awaited.log.tell_lost().and(outcome),",
+        caught_by: &[tests("interface", &["errors::disks::a_flush_said"])],
+    },
+    Bug {
         name: "offsets-of-an-unqueued-batch-that-failed-stay-given-out",
         file: "src/log/write/writer.rs",
         good: "Err(error) => self.fail(Batches::from([written]), error),",

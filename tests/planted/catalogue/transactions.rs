@@ -4,6 +4,20 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "transaction-commits-without-the-part-in-a-topic-that-was-deleted",
+        file: "src/transaction/names.rs",
+        good: "self.places.values().try_for_each(|written| written.partition.log().check_open())",
+        bad: "Ok(())",
+        caught_by: &[tests("interface", &["transactions::deleted::a_deletion_while"])],
+    },
+    Bug {
+        name: "transaction-is-written-on-after-a-topic-of-it-was-deleted",
+        file: "src/transaction/coordinator.rs",
+        good: "self.put.iter().try_for_each(|put| put.partition.log().check_open())?;",
+        bad: "",
+        caught_by: &[tests("interface", &["transactions::deleted::a_send"])],
+    },
+    Bug {
         name: "consumer-stays-where-an-aborted-transaction-was-to-leave-it",
         file: "src/group/endings.rs",
         good: "self.endings.untaken.lock().goes_back = true;",
@@ -185,8 +199,8 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "flush-leaves-half-of-a-transaction",
-        file: "src/topic/partition.rs",
-        good: "let ended = self.log.write_decided();",
+        file: "src/topic/flushing.rs",
+        good: "let ended = self.log().write_decided();",
         bad: "let ended = Ok(());",
         caught_by: &[tests("lib", &["transaction::tests::deciding"])],
     },
