@@ -10,6 +10,7 @@ use super::world::{EVENTS, indexed};
 const KEYS: [&str; 3] = ["a", "b", "c"];
 
 /// Where each batch of a `.log` begins, as its lengths say.
+#[expect(clippy::disallowed_methods, reason = "files are looked at from outside")]
 fn batches(log: &Path) -> Vec<u64> {
     let bytes = std::fs::read(log).unwrap();
     let mut at = 0;
@@ -70,11 +71,11 @@ fn ask(topic: &Topic, (damaged, end): (i64, i64), what: &str) {
         assert!(before.last().unwrap().is_err(), "{what}");
         let before: Vec<_> = before.iter().filter_map(|event| Some(event.as_ref().ok()?.offset)).collect();
         assert_eq!(before, of_key(0, 0..damaged), "{what}: before the damage");
-        for key in 1..KEYS.len() {
-            let stream = topic.stream(KEYS[key]).unwrap();
+        for (key, name) in KEYS.iter().enumerate().skip(1) {
+            let stream = topic.stream(name).unwrap();
             let events = stream.read(..).unwrap().into_iter().map(|event| event.unwrap().offset);
-            assert_eq!(events.collect::<Vec<_>>(), of_key(key, 0..end), "{what}: {}", KEYS[key]);
-            assert_eq!(stream.version().unwrap(), of_key(key, 0..end).pop(), "{what}: {}", KEYS[key]);
+            assert_eq!(events.collect::<Vec<_>>(), of_key(key, 0..end), "{what}: {name}");
+            assert_eq!(stream.version().unwrap(), of_key(key, 0..end).pop(), "{what}: {name}");
         }
         let refused = topic.append_to("b", Expected::NoStream, &[Record::new()]).unwrap_err();
         assert!(matches!(refused, Error::Conflict { .. }), "{what}: {refused}");

@@ -29,7 +29,6 @@ fn index_files(dir: &Path) -> usize {
 }
 
 /// Maps of index files of that store which have no name any more: they stay on the disk for them.
-#[expect(clippy::disallowed_methods, reason = "a test looks at the process from outside")]
 fn removed_and_mapped(dir: &Path) -> usize {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let is_of = |line: &&str| {
