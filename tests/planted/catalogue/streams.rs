@@ -221,17 +221,17 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("streams", &["following::a_reader_waited"])],
     },
     Bug {
-        name: "a-refused-append-leaves-its-condition",
-        file: "src/transaction/transaction.rs",
-        good: "        let places = records.iter().map(checked_place).collect::<Result<Vec<_>>>()?;\n        first(self)?;\n",
-        bad: "        first(self)?;\n        let places = records.iter().map(checked_place).collect::<Result<Vec<_>>>()?;\n",
+        name: "a-refused-append-leaves-half-of-it",
+        file: "src/stream/transaction.rs",
+        good: "        self.send_all(&events, |tx| tx.require(stream.partition(), &condition))\n",
+        bad: "        self.require(stream.partition(), &condition)?;\n        self.send_batch(&events)\n",
         caught_by: &[tests("streams", &["undecided::a_transaction_took_half"])],
     },
     Bug {
         name: "no-type-is-any-type",
         file: "src/types/query.rs",
-        good: "self.alternatives.iter().filter(of_some)",
-        bad: "self.alternatives.iter().filter(|one| of_some(one) || true)",
+        good: "is_none_or(|types| !types.is_empty())",
+        bad: "is_none_or(|_| true)",
         caught_by: &[tests("streams", &["answers::a_query_for_no_type"])],
     },
 ];
