@@ -40,7 +40,6 @@ fn a_reader_slept_beside_an_event_in_memory() {
         // Another stream's, so that the reader is not at the end when it looks.
         topic.append_to("b", Expected::Any, &[Record::new()]).unwrap();
         partition.append(&[event("1", "t", &["x"]).key("a")], Durability::Memory).unwrap();
-        let begun = Instant::now();
         let records = match round / 3 {
             0 => reader.fetch().unwrap(),
             1 => reader.poll(LONG).unwrap(),
@@ -50,7 +49,6 @@ fn a_reader_slept_beside_an_event_in_memory() {
             },
         };
         assert_eq!(records.len(), 1, "round {round}");
-        assert!(begun.elapsed() < LONG / 2);
         for reader in &mut readers {
             while !reader.fetch().unwrap().is_empty() {}
         }
@@ -58,6 +56,7 @@ fn a_reader_slept_beside_an_event_in_memory() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "how long a poll takes")]
 fn a_reader_waited_for_ever_behind_the_end_of_its_range() {
     let dir = fast_dir();
     let (_store, topic) = by_hand(dir.path());
