@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::consumer::assigned::Assigned;
+use crate::consumer::builder::StartFrom;
 use crate::consumer::consumer::{Consumer, Role};
 use crate::error::{Error, Result};
 use crate::group::{CommitKind, CommitRequest, Groups, Pending, TakenGroup};
@@ -142,6 +143,34 @@ impl Consumer {
         self.assigned.values().filter_map(decided).collect()
     }
 
+    /// An error where the group's next reader begins elsewhere than this consumer stands, now that nothing can be committed any more.
+    pub(super) fn check_all_committed(&mut self) -> Result<()> {
+        let Some(group) = self.group.clone() else { return Ok(()) };
+        let mut positions = self.decided_positions();
+        positions.retain(|(partition, position)| {
+            let is_ours = match self.role {
+                Role::SelfAssigned => true,
+                Role::Member(known) => group.owns((&self.member, known), partition),
+                Role::Idle => false,
+            };
+            is_ours && !partition.is_deleted() && !self.is_begun_at(group.name(), (partition, *position))
+        });
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let of = |(partition, at): (Partition, Offset)| (partition.topic_partition().clone(), at);
+        let partitions = positions.into_iter().map(of).collect();
+        Err(Error::NotCommitted { group: group.name().to_owned(), partitions })
+    }
+
+    /// Whether the next reader begins there all the same.
+    fn is_begun_at(&self, group: &str, (partition, position): (&Partition, Offset)) -> bool {
+        match self.groups.committed(group, partition) {
+            Some(committed) => committed.offset == position,
+            None => self.settings.start_from == StartFrom::Earliest && position <= partition.start(),
+        }
+    }
+
     fn claimed(&self) -> Error {
         let group = self.group.as_ref().map_or("", |group| group.name());
         Error::invalid(format!(
@@ -192,6 +221,7 @@ impl Consumer {
             return Err(Error::config("group.id", "", "committing needs a group"));
         };
         self.topics.check_open()?;
+        self.groups.follow_topics();
         let member = match self.role {
             Role::SelfAssigned => None,
             Role::Member(known) => Some((self.member.as_str(), known)),

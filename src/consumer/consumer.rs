@@ -169,6 +169,7 @@ impl Consumer {
 
     /// Takes over what the group has assigned since the last look.
     pub(super) fn follow_group(&mut self) -> Result<()> {
+        self.groups.follow_topics();
         let mut followed = Ok(());
         if let (Role::Member(known), Some(group)) = (&self.role, self.group.clone())
             && group.generation() != *known
@@ -254,9 +255,16 @@ impl Consumer {
     /// Commits what was handed out if that is automatic, and leaves the group. Dropping the consumer only leaves.
     ///
     /// # Errors
-    /// As [`commit`](Self::commit), but for partitions that the group has given to others: those are theirs to commit.
+    /// As [`commit`](Self::commit), but for partitions that the group has given to others: those are theirs to commit. After the store was closed
+    /// [`NotCommitted`](Error::NotCommitted), where there was something to commit.
     pub fn close(mut self) -> Result<()> {
-        if self.settings.auto_commit.is_some() { self.commit_automatically() } else { Ok(()) }
+        if self.settings.auto_commit.is_none() {
+            return Ok(());
+        }
+        match self.commit_automatically() {
+            Err(Error::StoreClosed { .. }) => self.check_all_committed(),
+            outcome => outcome,
+        }
     }
 
     fn leave_group(&mut self) {

@@ -24,8 +24,8 @@ impl Consumer {
     /// # Errors
     /// [`Corrupt`](Error::Corrupt) for a damaged batch: again in turn, until a [`seek`](Self::seek) to its `resume_at` passes it over.
     /// [`UnknownTopic`](Error::UnknownTopic) when a topic was deleted: once for a member of a group, also when there is another
-    /// of that name by then; it then reads what is left of its topics, and that other one from its beginning; in turn for a consumer that has
-    /// [assigned](Self::assign) itself a partition of it. [`OffsetOutOfRange`](Error::OffsetOutOfRange) and
+    /// of that name by then; it then reads what is left of its topics, and that other one from its beginning; again in turn for a consumer that has
+    /// [assigned](Self::assign) itself a partition of it, until it assigns itself others or [pauses](Self::pause) that one. [`OffsetOutOfRange`](Error::OffsetOutOfRange) and
     /// [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Fail`](crate::StartFrom::Fail).
     /// [`StoreClosed`](Error::StoreClosed), [`Io`](Error::Io).
     pub fn poll(&mut self, timeout: Duration) -> Result<Records> {
@@ -51,7 +51,6 @@ impl Consumer {
     /// What there is now: records, none if the wait is ended from elsewhere, nothing if it is to go on.
     pub(super) fn look(&mut self) -> Result<Option<Records>> {
         self.topics.check_open()?;
-        self.groups.follow_topics();
         self.follow_group()?;
         self.report_rebalance();
         self.commit_when_due();

@@ -3,27 +3,34 @@
 use crate::consumer::assigned::{Assigned, Flow};
 use crate::consumer::consumer::Consumer;
 use crate::error::{Error, Result};
+use crate::topic::unless_deleted;
 use crate::types::{Offset, Timestamp, TopicPartition};
 
 impl Consumer {
     /// The next offset that a poll will hand out of a partition.
     ///
     /// # Errors
-    /// [`NotAssigned`](Error::NotAssigned); [`NoCommittedOffset`](Error::NoCommittedOffset) with
-    /// [`StartFrom::Fail`](crate::StartFrom::Fail).
+    /// [`NotAssigned`](Error::NotAssigned); [`UnknownTopic`](Error::UnknownTopic) for a partition that it has
+    /// [assigned](Self::assign) itself and whose topic was deleted, whatever has its name by then;
+    /// [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Fail`](crate::StartFrom::Fail).
     pub fn position(&mut self, partition: impl Into<TopicPartition>) -> Result<Offset> {
-        self.with_assigned(&partition.into(), |assigned, settings| assigned.position(settings))?
+        self.with_assigned(&partition.into(), |assigned, settings| {
+            assigned.partition.log().check_open().and_then(|()| assigned.position(settings))
+        })?
     }
 
     /// Goes on at `offset`. Whether the partition has it shows at the next poll.
     ///
     /// # Errors
-    /// [`NotAssigned`](Error::NotAssigned); [`InvalidArgument`](Error::InvalidArgument) for a negative offset.
+    /// [`NotAssigned`](Error::NotAssigned), [`UnknownTopic`](Error::UnknownTopic) as [`position`](Self::position);
+    /// [`InvalidArgument`](Error::InvalidArgument) for a negative offset.
     pub fn seek(&mut self, partition: impl Into<TopicPartition>, offset: Offset) -> Result<()> {
         if offset < 0 {
             return Err(Error::invalid(format!("offset {offset} is negative")));
         }
-        self.with_assigned(&partition.into(), |assigned, settings| assigned.seek(offset, settings))
+        self.with_assigned(&partition.into(), |assigned, settings| {
+            assigned.partition.log().check_open().map(|()| assigned.seek(offset, settings))
+        })?
     }
 
     /// Goes on at the first record of every partition it reads.
@@ -84,7 +91,7 @@ impl Consumer {
     }
 
     /// Goes on, in every partition it reads, at the earliest record of `timestamp` (Unix milliseconds) or later; at the end
-    /// where there is none. A time before 1970 is before every record.
+    /// where there is none. A time before 1970 is before every record. A partition whose topic was deleted is left out.
     ///
     /// # Errors
     /// [`Io`](Error::Io),
@@ -93,18 +100,19 @@ impl Consumer {
         self.topics.check_open()?;
         self.follow_group()?;
         self.auto_commit.note_change();
-        for assigned in self.assigned.values_mut() {
+        for assigned in self.assigned.values_mut().filter(|one| !one.partition.is_deleted()) {
             // The end is read before the look: what is sent meanwhile is not passed over unseen.
             assigned.partition.log().write_queued();
             let end = assigned.partition.log().readable_end(self.settings.isolation);
-            let found = assigned.partition.offset_for_time(timestamp)?;
+            let Some(found) = unless_deleted(assigned.partition.offset_for_time(timestamp)) else { continue };
+            let found = found?;
             let offset = found.map_or(end, |found| found.offset);
             assigned.seek(offset, &self.settings);
         }
         Ok(())
     }
 
-    /// Polls hand out nothing of these partitions until they are resumed. Positions stay.
+    /// Polls hand out nothing of these partitions until they are resumed, and say nothing of them. Positions stay.
     ///
     /// # Errors
     /// [`NotAssigned`](Error::NotAssigned): those before it are paused.
@@ -138,15 +146,15 @@ impl Consumer {
 
     /// How many offsets lie between the positions of this consumer and the last records sent to its partitions, those still
     /// in memory included; after a transaction that is not decided nothing counts for who reads committed records. Where
-    /// compaction or retention left gaps it is more than there are records.
+    /// compaction or retention left gaps it is more than there are records. A partition whose topic was deleted is left out.
     ///
     /// # Errors
-    /// As [`position`](Self::position).
+    /// [`NoCommittedOffset`](Error::NoCommittedOffset) as [`position`](Self::position).
     pub fn lag(&mut self) -> Result<u64> {
         self.topics.check_open()?;
         self.follow_group()?;
         let mut lag = 0;
-        for assigned in self.assigned.values_mut() {
+        for assigned in self.assigned.values_mut().filter(|one| !one.partition.is_deleted()) {
             let position = assigned.position(&self.settings)?;
             let next = assigned.partition.log().next_readable(self.settings.isolation);
             lag += u64::try_from(next.saturating_sub(position)).unwrap_or(0);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::words::{
-    alike, at_offset, by, found_instead, go_on_at, held, holder, poisoned, unknown_topic,
+    alike, at_offset, by, first_of, found_instead, go_on_at, held, holder, others_of, poisoned, unknown_topic,
 };
 use crate::types::{Condition, Offset, Timestamp, TopicPartition, Utc};
 
@@ -264,6 +264,20 @@ pub enum Error {
         group: String,
         /// The member's id.
         member: String,
+    },
+
+    /// A consumer that commits by itself was closed after its store, and nothing could be committed any more: the group's next reader begins where
+    /// the last commit was, or where it begins without one. Close consumers before their store.
+    #[error(
+        "group {group:?}: the store was closed before {} committed{}",
+        first_of(partitions),
+        others_of(partitions)
+    )]
+    NotCommitted {
+        /// The group.
+        group: String,
+        /// The partitions, in order, and where the consumer stood in each.
+        partitions: Vec<(TopicPartition, Offset)>,
     },
 
     /// The message is not this worker's any more, mostly because its lock has run out. The answer was not taken. Work that

@@ -62,3 +62,17 @@ pub(super) fn go_on_at(offset: Option<Offset>) -> String {
 pub(super) fn at_offset(offset: Option<Offset>) -> String {
     offset.map(|offset| format!(" (offset {offset})")).unwrap_or_default()
 }
+
+pub(super) fn first_of(partitions: &[(TopicPartition, Offset)]) -> String {
+    partitions
+        .first()
+        .map_or_else(|| "nothing was".to_owned(), |(place, at)| format!("offset {at} of {place} was"))
+}
+
+pub(super) fn others_of(partitions: &[(TopicPartition, Offset)]) -> String {
+    match partitions.len().saturating_sub(1) {
+        0 => String::new(),
+        1 => ", and that of another partition".to_owned(),
+        others => format!(", and those of {others} other partitions"),
+    }
+}

@@ -189,6 +189,11 @@ impl Group {
         self.members.lock()
     }
 
+    /// True when the member has had the partition since the generation it knows.
+    pub(crate) fn owns(&self, member: (&str, u64), partition: &Partition) -> bool {
+        self.with_members(|members| members.owns(member, partition))
+    }
+
     /// Whether a sync of this process has covered that commit, which is the last for the partition.
     pub(super) fn has_synced(&self, partition: &Partition, offset: Offset) -> bool {
         self.synced.lock().get(partition.topic_partition()) == Some(&(partition.topic_id(), offset))

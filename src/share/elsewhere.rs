@@ -1,5 +1,6 @@
 //! What a state goes through that does not stay in one process.
 
+use crate::share::doubts::Doubts;
 use crate::share::runs::RunState;
 use crate::share::share_partition::SharePartition;
 use crate::types::{Offset, Timestamp};
@@ -26,7 +27,7 @@ impl SharePartition {
             return;
         }
         self.reach(offset + 1);
-        self.forget_suspect(offset, offset);
+        self.doubts.end(offset, offset);
         let count = self.runs.at(offset).map_or(0, |(_, run)| run.count);
         self.runs.set(offset, offset, (RunState::Owed, count));
         self.leave_lanes(offset, offset);
@@ -44,7 +45,7 @@ impl SharePartition {
         for (first, run) in waiting {
             self.let_go(first, run.last, run.count);
         }
-        self.suspect = None;
+        self.doubts = Doubts::default();
     }
 
     /// What was found out of the log's end and is written nowhere is forgotten: the log may have another by now.

@@ -63,6 +63,8 @@ impl Queues {
             held.get_mut(written).into_iter().flatten().for_each(|inner| inner.is_forgotten = true);
         });
         drop(held);
+        // What was out of them is nobody's to wait for.
+        self.suspects.forget(&names);
         let mut counts = self.letter_counts.lock();
         names.iter().for_each(|name| _ = counts.remove(name));
         drop(counts);

@@ -79,7 +79,8 @@ impl Queue {
         // What an earlier life was handed out may be part of a transaction that nobody can decide in this one.
         let readable = place.partition.log().stable();
         loop {
-            let selection = inner.state.select(most, self.settings.delivery_limit, readable);
+            let ends = until(now, lock_timeout);
+            let selection = self.choose(place, &mut inner, (most, readable), (now, ends));
             if let Some(span) = selection.exhausted {
                 self.give_up(place, &mut inner, (span, now, None))?;
                 continue;
@@ -88,9 +89,9 @@ impl Queue {
             self.read(place, &mut looking, (&selection, most))?;
             self.note(place, &mut looking, now)?;
             let reading = looking.finish();
-            let lock = inner.state.new_lock(until(now, lock_timeout));
+            let lock = inner.state.new_lock(ends);
             let had_some = !selection.spans.is_empty();
-            let (taken, passes_over) = hand_out(&mut inner, reading, lock);
+            let (taken, passes_over) = hand_out(&mut inner, reading, (lock, self.settings.delivery_limit));
             if passes_over {
                 // They are done, though nobody has answered them.
                 self.queues.room.raise();
@@ -104,7 +105,7 @@ impl Queue {
                 continue;
             }
             inner.counters.delivered += taken.len() as u64;
-            let next = inner.state.next_time();
+            let next = inner.state.next_time().into_iter().chain(selection.held_back_until).min();
             return Ok(Look { taken, lock: Some(lock), next, is_closed: selection.is_closed });
         }
     }
@@ -192,8 +193,13 @@ impl Queue {
             push(&mut batches, (next, span.last), PASSED_OVER);
         }
         let is_new = reading.fresh.iter().any(|(_, is_free)| *is_free);
-        if is_new {
+        // One that had to wait for its key was found before anything behind it was written.
+        let end_again = reading.again.iter().map(|(span, _)| span.last.saturating_add(1)).max();
+        let end_again = end_again.filter(|end| *end > inner.state.noted);
+        if is_new || end_again.is_some() {
             inner.state.not_noted().for_each(|range| push(&mut batches, range, PASSED_OVER));
+        }
+        if is_new {
             let mut next = inner.state.end();
             for (offset, is_free) in &reading.fresh {
                 push(&mut batches, (next, *offset - 1), PASSED_OVER);
@@ -205,23 +211,22 @@ impl Queue {
             push(&mut batches, (next, reading.next - 1), PASSED_OVER);
         }
         self.queues.states.write(&place.slot, inner, (&batches, now))?;
-        if is_new {
-            inner.state.noted(reading.next);
-        }
+        let noted = if is_new { Some(reading.next) } else { end_again };
+        noted.into_iter().for_each(|end| inner.state.noted(end));
         inner.keep(batches);
         Ok(())
     }
 }
 
 /// Makes true what was read and written. Says whether something was passed over that was waiting.
-fn hand_out(inner: &mut SlotInner, reading: Reading, lock: Lock) -> (Vec<Taken>, bool) {
+fn hand_out(inner: &mut SlotInner, reading: Reading, (lock, limit): (Lock, i16)) -> (Vec<Taken>, bool) {
     let Reading { again, fresh, taken: mut new, next } = reading;
     // Before the others: where one is not there any more, it may be the turn of one of these.
     inner.state.extend(&fresh, next, lock);
     let waited: u64 = again.iter().map(|(span, _)| span.len()).sum();
     let mut taken = Vec::new();
     for (span, records) in again {
-        inner.state.acquire(&span, lock);
+        inner.state.acquire(&span, lock, limit);
         let mut next = span.first;
         for record in records {
             inner.state.finish(next, record.offset - 1, DeliveryState::Archived);

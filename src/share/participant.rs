@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::StateBatch;
-use crate::locks::{AtomicBool, MutexGuard, Ordering};
+use crate::locks::{AtomicBool, Ordering};
 use crate::share::answers::{Freedom, done, lock_lost};
 use crate::share::message::{Delivery, Message};
 use crate::share::queues::Queues;
 use crate::share::slot::SlotInner;
 use crate::share::state_log::{Accounts, SlotName};
+use crate::share::suspects::Entered;
 use crate::topic::{Contribution, Outcome, Participant, Partition, Prepared, SHARE_STATE};
 use crate::transaction::Transaction;
 use crate::types::{Offset, Timestamp};
@@ -28,7 +29,7 @@ struct Answers {
 /// A state that is locked, and what is to become of its messages.
 struct HeldSlot<'a> {
     delivery: &'a Delivery,
-    inner: MutexGuard<'a, SlotInner>,
+    inner: Entered<'a>,
     batches: Vec<StateBatch>,
     now: Timestamp,
     accounts: Accounts,

@@ -38,11 +38,11 @@ impl Queue {
 }
 
 impl SharePartition {
-    /// They are to be handed out again, after so many deliveries. One that is tried by itself stays so.
+    /// They are to be handed out again, after so many deliveries. One that is doubted stays so.
     fn put_back(&mut self, batch: &StateBatch) {
-        let suspect = self.suspect.filter(|(offset, _)| (batch.first..=batch.last).contains(offset));
+        let suspect = self.doubts.put_back(batch.first, batch.last);
         self.let_go(batch.first, batch.last, batch.count);
-        if let Some((offset, _)) = suspect {
+        if let Some(offset) = suspect {
             self.runs.set(offset, offset, (RunState::Suspect, batch.count));
         }
     }

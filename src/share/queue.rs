@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::figures::Event;
-use crate::locks::{MutexGuard, RwLock};
+use crate::locks::RwLock;
 use crate::log::{BelowStart, FetchLimits, Reader, Signal, Visibility, Watchers};
 use crate::share::dead_letters::REDRIVE_HEADER;
 use crate::share::lanes::Fresh;
@@ -16,6 +16,7 @@ use crate::share::runs::length;
 use crate::share::settings::Settings;
 use crate::share::slot::{Slot, SlotInner};
 use crate::share::step_files::QueueLock;
+use crate::share::suspects::Entered;
 use crate::topic::{Partition, PartitionRecords, RecordRef, Records, Topic};
 use crate::types::{Offset, Timestamp};
 
@@ -77,7 +78,7 @@ impl Queue {
     }
 
     /// Locks a partition's state, as it is at `now`.
-    pub(super) fn enter<'a>(&self, place: &'a Place) -> Result<(MutexGuard<'a, SlotInner>, Timestamp)> {
+    pub(super) fn enter<'a>(&'a self, place: &'a Place) -> Result<(Entered<'a>, Timestamp)> {
         self.queues.tell_groups();
         // With the state held it could not be written where it has to be: what fails here is told there.
         drop(self.queues.write_owed());
@@ -85,12 +86,9 @@ impl Queue {
     }
 
     /// The same for whoever has other states, and has seen to what is owed before the first of them.
-    pub(super) fn enter_one_more<'a>(
-        &self,
-        place: &'a Place,
-    ) -> Result<(MutexGuard<'a, SlotInner>, Timestamp)> {
+    pub(super) fn enter_one_more<'a>(&'a self, place: &'a Place) -> Result<(Entered<'a>, Timestamp)> {
         let life = self.queues.look_elsewhere(place)?;
-        let mut inner = place.slot.inner.lock();
+        let mut inner = Entered::new(place.slot.inner.lock(), &place.slot, &self.queues);
         place.partition.log().check_open()?;
         self.queues.catch_up(place, &mut inner, life);
         if inner.prepared_for != self.number {

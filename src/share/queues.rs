@@ -20,6 +20,7 @@ use crate::share::queue::{Place, Queue};
 use crate::share::settings::{Asked, Settings};
 use crate::share::slot::Slot;
 use crate::share::state_log::{SlotName, StateLog};
+use crate::share::suspects::Suspects;
 use crate::topic::{Partition, Topic, Topics, refuse_group, unless_deleted};
 use crate::transaction::Transactions;
 use crate::types::{Offset, TopicPartition};
@@ -35,7 +36,7 @@ pub(super) type InUse = HashMap<QueueName, Weak<Queue>>;
 /// Queues and what they have delivered.
 ///
 /// Locks are taken in this order: `in_use`, a queue's `places`, a slot's (several in the order of their names), `making`, those of
-/// partitions. `slots` is held for a moment alone.
+/// partitions. `slots` is held for a moment alone, and so is what `suspects` has.
 #[derive(Debug)]
 pub(crate) struct Queues {
     pub(super) topics: Arc<Topics>,
@@ -55,6 +56,8 @@ pub(crate) struct Queues {
     pub(super) in_use: Mutex<InUse>,
     pub(super) openings: AtomicU64,
     pub(super) owed: Owed,
+    /// What is out that may be what ended an earlier life.
+    pub(super) suspects: Suspects,
     /// Topics that were made by whoever held a state.
     pub(super) news: News,
     /// What the senders to each topic share, as long as there is one.
@@ -141,6 +144,7 @@ impl Queues {
             in_use: Mutex::default(),
             openings: AtomicU64::new(0),
             owed: Owed::new(Vec::new()),
+            suspects: Suspects::default(),
             news: News::default(),
             gates: Mutex::default(),
             letter_counts: Mutex::default(),

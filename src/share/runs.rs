@@ -123,9 +123,9 @@ impl Runs {
         self.available.iter().filter_map(|first| self.span(*first))
     }
 
-    /// The oldest suspect.
-    pub(super) fn suspect(&self) -> Option<Span> {
-        self.suspects.first().and_then(|first| self.span(*first))
+    /// Those that are to be tried by themselves, the oldest first.
+    pub(super) fn suspects(&self) -> impl Iterator<Item = Span> {
+        self.suspects.iter().filter_map(|first| self.span(*first))
     }
 
     fn span(&self, first: Offset) -> Option<Span> {

@@ -1,7 +1,7 @@
 //! What goes out together: values only.
 
 use crate::share::runs::Span;
-use crate::types::Offset;
+use crate::types::{Offset, Timestamp};
 
 /// What may be handed out.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub(super) struct Selection {
     pub(super) exhausted: Option<Span>,
     /// Nothing else is to go with it.
     pub(super) is_closed: bool,
+    /// There is more that what is out in the process keeps, until then if nobody says so before.
+    pub(super) held_back_until: Option<Timestamp>,
 }
 
 /// As a limit of deliveries: none. Counts end there.
@@ -20,6 +22,11 @@ pub(super) const NO_LIMIT: i16 = i16::MAX;
 /// Whether a record was handed out as often as it may be.
 pub(super) fn is_exhausted(count: i16, limit: i16) -> bool {
     count >= limit && limit != NO_LIMIT
+}
+
+/// Whether what was handed out so often is at its last attempt when it is handed out next.
+pub(super) fn is_last(count: i16, limit: i16) -> bool {
+    is_exhausted(count.saturating_add(1), limit)
 }
 
 /// Whether a record that was out when an earlier life ended, after as many deliveries, is to be tried by itself.

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
 use crate::format::{DeliveryState, StateBatch};
+use crate::share::doubts::Doubts;
 use crate::share::lanes::{Fresh, Lanes, MOST_IN_LANES};
 use crate::share::runs::{Figures, Lock, Run, RunState, Runs, Span, length};
-use crate::share::selection::{Selection, is_doubtful};
 use crate::types::{Offset, Timestamp};
 
 /// At so many runs nothing new is handed out until some are done. A run takes about 100 bytes.
@@ -23,8 +23,7 @@ pub(super) struct SharePartition {
     pub(super) runs: Runs,
     /// Where order is kept by key.
     lanes: Option<Lanes>,
-    /// The suspect that is out.
-    pub(super) suspect: Option<(Offset, u64)>,
+    pub(super) doubts: Doubts,
     last_lock: u64,
 }
 
@@ -55,10 +54,6 @@ impl SharePartition {
     /// Whether another record may be looked at.
     pub(super) fn has_room(&self) -> bool {
         self.runs.len() < MOST_RUNS && self.lanes.as_ref().is_none_or(|lanes| lanes.len() < MOST_IN_LANES)
-    }
-
-    pub(super) fn suspect_is_out(&self) -> bool {
-        self.suspect.is_some()
     }
 
     // What was stored.
@@ -109,15 +104,6 @@ impl SharePartition {
         batches
     }
 
-    /// Finds those that were out when an earlier life ended, more than once: each is tried by itself, so that it takes no
-    /// other along if it is what ends the process.
-    pub(super) fn suspect_of(&mut self, limit: i16) {
-        let found: Vec<_> = self.runs.available().filter(|span| is_doubtful(span.count, limit)).collect();
-        for span in found {
-            self.runs.set(span.first, span.last, (RunState::Suspect, span.count));
-        }
-    }
-
     /// Keeps no order any more.
     pub(super) fn forget_order(&mut self) {
         self.lanes = None;
@@ -152,7 +138,7 @@ impl SharePartition {
         let below_done = done - self.runs.figures().done;
         let first = std::mem::replace(&mut self.start, start);
         self.end = self.end.max(start);
-        self.forget_suspect(first, start - 1);
+        self.doubts.end(first, start - 1);
         self.leave_lanes(first, start - 1);
         self.advance();
         all.saturating_sub(below_done)
@@ -164,6 +150,7 @@ impl SharePartition {
             return false;
         }
         self.runs.clear(end, self.end);
+        self.doubts.end(end, Offset::MAX);
         (self.start, self.end, self.noted) = (self.start.min(end), end, self.noted.min(end));
         true
     }
@@ -187,28 +174,10 @@ impl SharePartition {
         before - self.runs.figures().acquired
     }
 
-    /// Which records that were read before may be handed out, at most `most`. Those from `readable` on wait.
-    pub(super) fn select(&self, most: u64, limit: i16, readable: Offset) -> Selection {
-        // One that is tried by itself is out.
-        let suspect = if self.suspect.is_some() { None } else { self.runs.suspect() };
-        Selection::of((suspect, self.runs.available()), (most, limit, readable))
-    }
-
     /// A lock that no other has.
     pub(super) fn new_lock(&mut self, until: Timestamp) -> Lock {
         self.last_lock += 1;
         Lock { id: self.last_lock, until }
-    }
-
-    /// Hands out what was selected.
-    pub(super) fn acquire(&mut self, span: &Span, lock: Lock) {
-        if let Some((_, run)) = self.runs.at(span.first)
-            && run.state == RunState::Suspect
-        {
-            self.suspect = Some((span.first, lock.id));
-        }
-        let count = span.count.saturating_add(1);
-        self.runs.set(span.first, span.last, (RunState::Acquired(lock), count));
     }
 
     /// Whether a record that was just read is to be handed out, and not to wait behind another of its key.
@@ -285,7 +254,7 @@ impl SharePartition {
         let count = self.runs.at(first).map_or(0, |(_, run)| run.count);
         let state =
             if state == DeliveryState::Acknowledged { RunState::Acknowledged } else { RunState::Archived };
-        self.forget_suspect(first, last);
+        self.doubts.end(first, last);
         if first <= self.start {
             // Nobody asks any more what they were.
             self.runs.clear(first, last);
@@ -303,7 +272,7 @@ impl SharePartition {
         match until {
             None => self.let_go(first, last, count),
             Some(until) => {
-                self.forget_suspect(first, last);
+                self.doubts.come_back(first, last);
                 self.runs.set(first, last, (RunState::Delayed(until), count));
             }
         }
@@ -329,6 +298,7 @@ impl SharePartition {
     pub(super) fn renew(&mut self, offset: Offset, lock: Lock) {
         if let Some((_, run)) = self.runs.at(offset) {
             self.runs.set(offset, offset, (RunState::Acquired(lock), run.count));
+            self.doubts.renew(offset, lock.until);
         }
     }
 
@@ -351,11 +321,6 @@ impl SharePartition {
         open.map(|(first, run)| Span { first, last: run.last, count: run.count }).collect()
     }
 
-    #[cfg(test)]
-    pub(super) fn is_suspect(&self, offset: Offset) -> bool {
-        self.runs.at(offset).is_some_and(|(_, run)| run.state == RunState::Suspect)
-    }
-
     /// One run says of each record between start and end what it does, and no two that touch are alike.
     #[cfg(test)]
     pub(super) fn check(&self) {
@@ -373,12 +338,8 @@ impl SharePartition {
     }
 
     pub(super) fn let_go(&mut self, first: Offset, last: Offset, count: i16) {
-        self.forget_suspect(first, last);
+        self.doubts.come_back(first, last);
         self.runs.set(first, last, (RunState::Available, count));
-    }
-
-    pub(super) fn forget_suspect(&mut self, first: Offset, last: Offset) {
-        self.suspect = self.suspect.filter(|(offset, _)| !(first..=last).contains(offset));
     }
 
     pub(super) fn leave_lanes(&mut self, first: Offset, last: Offset) {

@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::format::{DeliveryState, StateBatch};
 use crate::locks::Mutex;
 use crate::log::Reader;
+use crate::share::doubts::Share;
 use crate::share::pace::Pace;
 use crate::share::runs::length;
 use crate::share::share_partition::SharePartition;
@@ -44,6 +45,8 @@ pub(super) struct SlotInner {
     pub(super) prepared_for: u64,
     /// Of an owner elsewhere, at the last look.
     pub(super) seen_life: Option<u64>,
+    /// What of it was out by the last word to other states of the process.
+    pub(super) shown: Option<Share>,
     pub(super) counters: Counters,
     /// Working memory of whoever has the lock.
     pub(super) batches: Vec<StateBatch>,
@@ -109,6 +112,7 @@ impl Slot {
             again: None,
             prepared_for: 0,
             seen_life: None,
+            shown: None,
             counters,
             batches: Vec::new(),
             encoded: Vec::new(),

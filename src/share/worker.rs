@@ -44,6 +44,8 @@ pub struct Worker {
     /// At every so many takes a lower class comes first.
     lower_share: Option<u64>,
     takes: u64,
+    /// The class whose failure the last take has told: the others come first in the next one.
+    failed: Option<usize>,
     lock_timeout: Duration,
     pub(super) signal: Arc<Signal>,
     waker: WorkerWaker,
@@ -105,11 +107,23 @@ impl Worker {
     ) -> Self {
         let signal = Arc::new(Signal::default());
         queues.topics.watch_close(&signal);
+        queues.suspects.watchers.add(&signal);
         joined.iter().for_each(|queue| queue.watch(&signal));
         let classes = joined.into_iter().map(|queue| Class { queue, next: 0, watched: 0 }).collect();
         let waker = WorkerWaker { signal: Arc::clone(&signal), woken: Arc::default() };
         let alarm = Alarm::new(&signal);
-        Self { queues, classes, lower_share, takes: 0, lock_timeout, signal, waker, alarm, alarm_set: None }
+        Self {
+            queues,
+            classes,
+            lower_share,
+            takes: 0,
+            failed: None,
+            lock_timeout,
+            signal,
+            waker,
+            alarm,
+            alarm_set: None,
+        }
     }
 
     /// What ends a take of this worker from another thread.
@@ -127,11 +141,13 @@ impl Worker {
     /// Messages that come back are handed out before new ones, the oldest first, without a promise of order; with
     /// [`ordered_by_key`](crate::QueueBuilder::ordered_by_key) order is a promise within each key. Each delivery is counted in the store before
     /// this returns. From the middle of the delivery limit on a message comes in smaller company, and for its last attempt
-    /// alone, so that one that takes its worker along takes few others with it.
+    /// alone, so that one that takes its worker along takes few others with it. What was handed out in an earlier life, and may have ended it, is
+    /// not out beside a last attempt of another such message, in all queues of the process: they wait for each other.
     ///
     /// # Errors
     /// [`Io`](crate::Error::Io), [`Corrupt`](crate::Error::Corrupt), [`Poisoned`](crate::Error::Poisoned) of one partition; the next call begins with another.
-    /// [`UnknownTopic`](crate::Error::UnknownTopic) once a topic is deleted, [`StoreClosed`](crate::Error::StoreClosed).
+    /// [`UnknownTopic`](crate::Error::UnknownTopic) once a topic is deleted, whatever has its name by then: at every call, but that a worker of several
+    /// topics hands out what the others have in between. [`StoreClosed`](crate::Error::StoreClosed).
     pub fn take(&mut self, most: usize, timeout: Duration) -> Result<Messages> {
         let mut patience = Patience::new(timeout);
         loop {
@@ -171,10 +187,20 @@ impl Worker {
         let mut messages = Vec::new();
         let mut next: Option<Timestamp> = None;
         self.takes = self.takes.wrapping_add(1);
-        for number in class_order(self.classes.len(), self.takes, self.lower_share) {
+        let failed = self.failed.take();
+        let order = class_order(self.classes.len(), self.takes, self.lower_share);
+        for number in order.filter(|class| Some(*class) != failed).chain(failed) {
             let Some(class) = self.classes.get_mut(number) else { continue };
             let room = most - messages.len();
-            let due = class.look(&self.signal, (room, self.lock_timeout), &mut messages)?;
+            let due = match class.look(&self.signal, (room, self.lock_timeout), &mut messages) {
+                Ok(due) => due,
+                // What others gave is handed out first; when that one comes in its turn it reports.
+                Err(_) if !messages.is_empty() => break,
+                Err(error) => {
+                    self.failed = Some(number);
+                    return Err(error);
+                }
+            };
             next = next.into_iter().chain(due).min();
             if messages.len() >= most {
                 break;
@@ -233,6 +259,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.forget_alarm();
         self.queues.topics.unwatch_close(&self.signal);
+        self.queues.suspects.watchers.remove(&self.signal);
         self.classes.iter().for_each(|class| class.queue.unwatch(&self.signal));
     }
 }

@@ -98,6 +98,7 @@ impl EventReader {
     ///
     /// # Errors
     /// [`Corrupt`](Error::Corrupt) for a damaged batch, now and at every later try: seek past it to continue.
+    /// [`UnknownTopic`](Error::UnknownTopic) once the topic was deleted, at every call, whatever has its name by then.
     /// [`Io`](Error::Io), [`InvalidConfig`](Error::InvalidConfig) when the key index was switched off meanwhile.
     pub fn fetch(&mut self) -> Result<Records> {
         self.fetch_within(FETCH)

@@ -79,7 +79,8 @@ impl PartitionReader {
     /// # Errors
     /// [`Corrupt`](crate::Error::Corrupt) for a damaged batch, now and at every later try: seek to its `resume_at` to continue.
     /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) when the position was deleted, unless the range that is
-    /// read has no beginning. [`Io`](crate::Error::Io).
+    /// read has no beginning. [`UnknownTopic`](crate::Error::UnknownTopic) once the topic was deleted, at every call, whatever has its name by then: what was
+    /// fetched stays readable. [`Io`](crate::Error::Io).
     pub fn fetch(&mut self) -> Result<Records> {
         self.fetch_within(FETCH)
     }

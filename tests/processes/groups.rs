@@ -447,6 +447,44 @@ fn members_elsewhere_follow_the_list_of_topics() {
 }
 
 #[test]
+fn a_consumer_elsewhere_learned_from_a_poll_alone_that_its_topic_was_deleted() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 4);
+    let reader = StoreReader::attach(dir.path()).unwrap();
+    let alone = || {
+        let mut alone = reader.consumer_builder().group("billing").build().unwrap();
+        alone.assign([(ORDERS, 0)]).unwrap();
+        alone.seek((ORDERS, 0), 1).unwrap();
+        alone
+    };
+    let (mut seeking, mut asking, mut counting, mut committing) = (alone(), alone(), alone(), alone());
+    let gone = |call: &str, outcome: Result<(), Error>| {
+        assert!(matches!(outcome, Err(Error::UnknownTopic { was_deleted: true, .. })), "{call}: {outcome:?}");
+    };
+    let delete = || {
+        store.delete_topic(ORDERS).unwrap();
+        store.create_topic(ORDERS, TopicConfig::new()).unwrap();
+    };
+    delete();
+    gone("seek", seeking.seek((ORDERS, 0), 2));
+    assert_eq!(counting.lag().unwrap(), 0);
+    // What one has seen all see: each call is the first after another deletion.
+    seeking.assign([(ORDERS, 0)]).unwrap();
+    asking.assign([(ORDERS, 0)]).unwrap();
+    delete();
+    gone("position", asking.position((ORDERS, 0)).map(drop));
+    committing.assign([(ORDERS, 0)]).unwrap();
+    delete();
+    gone("commit_offsets", committing.commit_offsets([((ORDERS, 0).into(), 0)]));
+    seeking.assign([(ORDERS, 0)]).unwrap();
+    seeking.seek((ORDERS, 0), 0).unwrap();
+    delete();
+    seeking.commit().unwrap();
+    assert!(store.committed("billing").is_empty());
+}
+
+#[test]
 fn a_commit_that_was_folded_during_a_look_does_not_give_way_to_an_older_one() {
     let dir = fast_dir();
     let store = open(dir.path());

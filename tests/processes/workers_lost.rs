@@ -132,6 +132,63 @@ fn what_may_have_ended_a_process_elsewhere_is_tried_alone() {
     assert_eq!((alone.len(), alone[0].delivery_count()), (1, 3));
 }
 
+/// The rule holds in any process, over all queues that it has.
+#[test]
+fn a_last_attempt_elsewhere_is_out_beside_nothing_that_may_end_the_process() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 1);
+    store.producer().send(Record::to(ORDERS).partition(1).value("0")).unwrap();
+    let reader = attach(dir.path());
+    let [one, two] = [GROUP, "billing"].map(|group| reader.queue_builder(ORDERS, group).delivery_limit(2));
+    for queue in [&one, &two] {
+        take(&mut queue.clone().build().unwrap(), 9).into_iter().for_each(drop);
+    }
+    let (mut one, mut two) = (one.build().unwrap(), two.build().unwrap());
+    let first = take(&mut one, 9);
+    assert_eq!(first.len(), 1);
+    assert!(take(&mut one, 9).is_empty() && take(&mut two, 9).is_empty());
+    let second = std::thread::scope(|scope| {
+        let waits = scope.spawn(|| two.take(9, Duration::from_secs(10)).unwrap());
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(!waits.is_finished());
+        ack_all(first);
+        waits.join().unwrap()
+    });
+    assert_eq!(second.len(), 1, "nobody was woken");
+    assert!(take(&mut one, 9).is_empty() && take(&mut two, 9).is_empty());
+    ack_all(second);
+    for _ in 0..2 {
+        let out: Vec<_> = [&mut one, &mut two].into_iter().flat_map(|worker| take(worker, 9)).collect();
+        assert_eq!(out.len(), 1);
+        ack_all(out);
+    }
+    assert!(take(&mut one, 9).is_empty() && take(&mut two, 9).is_empty());
+}
+
+/// It was found behind an older one of its key, and handed out later.
+#[test]
+fn a_message_that_had_to_wait_for_its_key_and_is_done_does_not_come_again_with_another_owner() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    let keyed = || Record::to(ORDERS).partition(0).key("k").value("x");
+    store.producer().send(keyed()).unwrap();
+    let reader = attach(dir.path());
+    let mut worker = reader.queue_builder(ORDERS, GROUP).ordered_by_key().build().unwrap();
+    let first = take(&mut worker, 9);
+    store.producer().send(keyed()).unwrap();
+    assert!(take(&mut worker, 9).is_empty());
+    ack_all(first);
+    let second = take(&mut worker, 9);
+    assert_eq!(offsets(&second), [1]);
+    ack_all(second);
+    drop(store);
+    let store = open(dir.path());
+    assert!(take(&mut worker, 9).is_empty(), "it was acknowledged");
+    store.producer().send(keyed()).unwrap();
+    assert_eq!(offsets(&take(&mut worker, 9)), [2]);
+}
+
 /// A power cut that takes records takes what was done of them, and the next records there are handed out.
 #[test]
 fn steps_of_records_that_a_power_cut_took_are_cut() {

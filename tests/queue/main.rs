@@ -11,6 +11,8 @@ mod answers;
 #[cfg(test)]
 mod clocks;
 #[cfg(test)]
+mod company;
+#[cfg(test)]
 mod cut;
 #[cfg(test)]
 mod done;

@@ -92,3 +92,28 @@ fn a_higher_topic_comes_first_and_the_lower_ones_have_their_share() {
     }
     assert_eq!(&*take(&mut strict, 1)[0].topic, "jobs");
 }
+
+#[test]
+fn a_topic_that_was_deleted_kept_a_worker_from_all_lower_ones() {
+    let world = World::new(1);
+    for topic in ["urgent", "bulk"] {
+        world.store.create_topic(topic, TopicConfig::new()).unwrap();
+    }
+    world.send(&["a", "b", "c", "d"]);
+    let builder = world.store.queue_builder("urgent", "workers").then("jobs").then("bulk");
+    let mut worker = builder.strict_priority().build().unwrap();
+    for topic in ["urgent", "bulk"] {
+        world.store.delete_topic(topic).unwrap();
+    }
+    let (mut taken, mut told) = (Vec::new(), Vec::new());
+    for _ in 0..12 {
+        match worker.take(1, Duration::ZERO) {
+            Ok(messages) => taken.extend(messages),
+            Err(Error::UnknownTopic { topic, was_deleted: true, .. }) => told.push(topic),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(values(&taken), ["a", "b", "c", "d"]);
+    // In turn, and of the lower one too, once there is nothing that comes first.
+    assert_eq!((told.len(), told.iter().filter(|topic| *topic == "bulk").count()), (8, 2), "{told:?}");
+}

@@ -60,6 +60,44 @@ fn a_worker_is_woken_by_what_is_sent_released_and_run_out() {
     assert!(matches!(next_while(&mut || store.close().unwrap()), Err(Error::StoreClosed { .. })));
 }
 
+/// What was out in an earlier life waits for a last attempt in another queue, as a task does.
+#[test]
+fn a_worker_is_woken_by_the_end_of_a_last_attempt_in_another_queue() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = |store: &Store, topic: &str| {
+        let builder = store.queue_builder(topic, "workers").delivery_limit(2);
+        builder.lock_timeout(Duration::from_millis(300)).build().unwrap()
+    };
+    let store = Store::open(dir.path()).unwrap();
+    for topic in ["jobs", "more"] {
+        store.create_topic(topic, TopicConfig::new()).unwrap();
+        send(&store, topic, "x");
+        drop(queue(&store, topic).take(1, Duration::ZERO).unwrap());
+    }
+    store.close().unwrap();
+    for is_answered in [true, false] {
+        let store = Store::open(dir.path()).unwrap();
+        let first = queue(&store, "jobs").take(1, Duration::ZERO).unwrap().into_iter().next().unwrap();
+        let mut other = queue(&store, "more");
+        assert!(other.take(1, Duration::ZERO).unwrap().is_empty());
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| block_on(other.next(1)));
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(!waits.is_finished());
+            if is_answered {
+                first.put_back().unwrap();
+            } else {
+                // Its lock runs out.
+                std::mem::forget(first);
+            }
+            let second = waits.join().unwrap().unwrap();
+            assert_eq!(second[0].delivery_count(), 2);
+            second.put_back().unwrap();
+        });
+        store.close().unwrap();
+    }
+}
+
 #[test]
 fn a_follower_of_a_stream_is_woken_by_its_events_and_gets_no_others() {
     let dir = tempfile::tempdir().unwrap();

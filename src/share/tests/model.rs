@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::doubles::Random;
 use crate::format::DeliveryState;
+use crate::share::doubts::Permit;
 use crate::share::lanes::Fresh;
 use crate::share::runs::{Lock, Span};
 use crate::share::share_partition::SharePartition;
@@ -31,6 +32,22 @@ struct Known {
     count: i16,
     key: Option<u64>,
     is_suspect: bool,
+    /// It was handed out in an earlier life, and has not come back in this one.
+    was_out: bool,
+    is_doubted: bool,
+    /// It is out, and others of the process may have to wait for it.
+    is_watched: bool,
+}
+
+impl Known {
+    fn come_back(&mut self) {
+        self.is_doubted &= !self.is_watched;
+        self.is_watched = false;
+    }
+
+    fn is_watched_at(&self, count: i16) -> bool {
+        if count == LIMIT { self.was_out } else { self.is_doubted }
+    }
 }
 
 struct World {
@@ -86,7 +103,15 @@ impl World {
             // Some offsets hold no record.
             self.end += i64::from(self.random.one_in(8));
             let key = (!self.random.one_in(5)).then(|| self.random.below(4));
-            let known = Known { fate: Fate::Waiting(0), count: 0, key, is_suspect: false };
+            let known = Known {
+                fate: Fate::Waiting(0),
+                count: 0,
+                key,
+                is_suspect: false,
+                was_out: false,
+                is_doubted: false,
+                is_watched: false,
+            };
             self.records.insert(self.end, known);
             self.end += 1;
         }
@@ -99,6 +124,7 @@ impl World {
                 && lock.until <= self.now
             {
                 known.fate = Fate::Waiting(0);
+                known.come_back();
                 self.suspect = self.suspect.filter(|suspect| suspect != offset);
             }
         }
@@ -122,11 +148,13 @@ impl World {
     }
 
     /// What was handed out before is due, and counted; a last attempt comes alone.
-    fn check_taken(&self, taken: &[(Offset, i16)]) {
+    fn check_taken(&self, taken: &[(Offset, i16)], permit: Permit) {
         for (number, (offset, count)) in taken.iter().enumerate() {
             let known = &self.records[offset];
             assert!(self.is_due(*offset), "{offset} was handed out: {known:?}");
             assert_eq!(*count, known.count + 1, "{offset}");
+            let may_go = if *count == LIMIT { permit.last } else { permit.doubted };
+            assert!(may_go || !known.is_watched_at(*count), "{offset} goes out beside what is out elsewhere");
             assert!(*count <= LIMIT, "{offset} was handed out {count} times");
             let doubtful = count >= &2 && *count == LIMIT;
             assert!(
@@ -140,8 +168,11 @@ impl World {
         self.expire();
         let most = 1 + self.random.below(6);
         let due: Vec<_> = self.records.keys().copied().filter(|offset| self.is_due(*offset)).collect();
+        // What is out in other states.
+        let last = self.random.one_in(2);
+        let permit = Permit { last, doubted: last || self.random.one_in(2), until: self.now + 9 };
         let selection = loop {
-            let selection = self.state.select(most, LIMIT, Offset::MAX);
+            let selection = self.state.select((most, LIMIT, Offset::MAX), permit);
             let Some(span) = selection.exhausted else { break selection };
             for offset in span.first..=span.last {
                 if let Some(known) = self.records.get_mut(&offset) {
@@ -162,8 +193,8 @@ impl World {
                 }
             }
         }
-        self.check_taken(&taken);
-        selection.spans.iter().for_each(|span| self.state.acquire(span, lock));
+        self.check_taken(&taken, permit);
+        selection.spans.iter().for_each(|span| self.state.acquire(span, lock, LIMIT));
         missing.into_iter().for_each(|offset| self.state.finish(offset, offset, DeliveryState::Archived));
         let mut fresh = Vec::new();
         let room = usize::try_from(most).unwrap().saturating_sub(taken.len());
@@ -192,10 +223,17 @@ impl World {
             // None of them was there.
             return self.take();
         }
-        if !due.is_empty() && self.suspect.is_none() {
+        assert!(
+            selection.held_back_until.is_none() || permit != Permit { last: true, doubted: true, ..permit }
+        );
+        if !due.is_empty() && self.suspect.is_none() && selection.held_back_until.is_none() {
             let was_given_up = due.iter().any(|offset| self.records[offset].fate == Fate::GivenUp);
             assert!(was_given_up || !taken.is_empty(), "{due:?} could be handed out");
         }
+        self.note_taken(taken, lock);
+    }
+
+    fn note_taken(&mut self, taken: Vec<(Offset, i16)>, lock: Lock) {
         for (offset, count) in taken {
             let known = self.records.get_mut(&offset).unwrap();
             if known.is_suspect {
@@ -203,6 +241,7 @@ impl World {
                 known.is_suspect = false;
             }
             (known.fate, known.count) = (Fate::Out(lock), count);
+            known.is_watched = known.is_watched_at(count);
         }
     }
 
@@ -250,6 +289,7 @@ impl World {
                 let until = self.now + i64::try_from(self.random.below(30)).unwrap();
                 self.state.release(offset, offset, Some(until).filter(|until| *until > self.now));
                 known.fate = Fate::Waiting(until);
+                known.come_back();
             }
             _ => {
                 let lock = Lock { until: self.now + 50, ..lock };
@@ -268,6 +308,9 @@ impl World {
                 known.fate = Fate::Waiting(0);
             }
             known.is_suspect = false;
+            known.is_watched = false;
+            known.was_out = known.count > 0;
+            known.is_doubted = known.was_out;
         }
         self.suspect = None;
         self.state = next;
@@ -336,6 +379,19 @@ impl World {
                 }
             }
         }
+        let watched =
+            self.records.values().filter(|known| known.is_watched && matches!(known.fate, Fate::Out(_)));
+        let ends = watched
+            .clone()
+            .filter_map(|known| if let Fate::Out(lock) = known.fate { Some(lock.until) } else { None })
+            .max();
+        let share = self.state.doubts.share();
+        assert_eq!(share.is_some(), ends.is_some(), "{share:?}");
+        assert!(
+            share.is_none_or(|share| Some(share.until) >= ends),
+            "{share:?} of what is out until {ends:?}"
+        );
+        assert!(share.is_none_or(|share| share.is_last || watched.clone().all(|known| known.count < LIMIT)));
         self.state.check();
     }
 }

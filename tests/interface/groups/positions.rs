@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use annals::{Durability, Record, StartFrom, TopicConfig};
+use annals::{Durability, Error, Record, StartFrom, TopicConfig, TopicPartition};
 
 use crate::common::{TOPIC, by_hand, fast_dir, on_faulty};
 use crate::groups::{GROUP, committed, drain, member, numbers, place, reader, send, store};
@@ -160,4 +160,113 @@ fn a_commit_at_disk_does_not_wait_for_other_commits_syncs() {
         slow.join().unwrap().unwrap();
         assert!(was_done, "it waited for another group's sync");
     });
+}
+
+/// What names a partition says so, what is about all of them leaves it out, and a poll tells in turn.
+#[test]
+fn a_consumer_of_its_own_partitions_could_seek_in_a_topic_that_was_deleted() {
+    for is_created_again in [true, false] {
+        let dir = fast_dir();
+        let store = store(dir.path(), 2);
+        store.create_topic("other", TopicConfig::new()).unwrap();
+        let (gone, other) = (place(0), TopicPartition::new("other", 0));
+        send(&store, 0, 0..5);
+        for value in ["a", "b", "c"] {
+            store.producer().send(Record::to("other").value(value)).unwrap();
+        }
+        let builder = store.consumer_builder().group(GROUP).max_poll_records(1);
+        let mut alone = builder.build().unwrap();
+        alone.assign([gone.clone(), place(1), other.clone()]).unwrap();
+        alone.seek(&gone, 2).unwrap();
+        store.delete_topic(TOPIC).unwrap();
+        if is_created_again {
+            store.create_topic(TOPIC, TopicConfig::new().partitions(2)).unwrap();
+            send(&store, 0, 0..9);
+        }
+        let calls = [
+            ("seek", alone.seek(&gone, 1)),
+            ("position", alone.position(&gone).map(drop)),
+            ("the position of one that was never polled", alone.position(place(1)).map(drop)),
+            ("commit_offsets", alone.commit_offsets([(gone.clone(), 1)])),
+        ];
+        for (call, outcome) in calls {
+            assert!(
+                matches!(outcome, Err(Error::UnknownTopic { was_deleted: true, .. })),
+                "{call}: {outcome:?}"
+            );
+        }
+        assert_eq!(alone.lag().unwrap(), 3, "of what there is");
+        alone.seek_to_time(0).unwrap();
+        let mut read = Vec::new();
+        for _ in 0..9 {
+            match alone.poll(Duration::ZERO) {
+                Ok(records) => {
+                    read.extend(records.iter().map(|record| (record.topic().to_owned(), record.offset())))
+                }
+                Err(error) => {
+                    assert!(matches!(error, Error::UnknownTopic { was_deleted: true, .. }), "{error}")
+                }
+            }
+        }
+        assert_eq!(read, (0..3).map(|offset| ("other".to_owned(), offset)).collect::<Vec<_>>());
+        alone.commit().unwrap();
+        assert_eq!(store.committed(GROUP).into_keys().collect::<Vec<_>>(), [other]);
+        // Paused, it is no more told of.
+        alone.pause([gone, place(1)]).unwrap();
+        assert!((0..4).all(|_| alone.poll(Duration::ZERO).unwrap().is_empty()));
+        alone.close().unwrap();
+    }
+}
+
+/// What the next reader of the group begins at is what a close is about.
+#[test]
+fn a_consumer_that_had_committed_all_could_not_be_closed_after_its_store() {
+    let read = |start, is_committed: bool, most: usize| {
+        let dir = fast_dir();
+        let store = store(dir.path(), 3);
+        send(&store, 0, 0..5);
+        send(&store, 1, 0..2);
+        let builder = store.consumer_builder().group(GROUP).start_from(start).max_poll_records(most);
+        let mut billing = builder.auto_commit(Duration::from_secs(1000)).build().unwrap();
+        billing.subscribe([TOPIC]).unwrap();
+        if most == 9 {
+            billing.poll(Duration::ZERO).unwrap();
+        }
+        if is_committed {
+            billing.commit().unwrap();
+        }
+        store.close().unwrap();
+        assert!(matches!(billing.commit(), Err(Error::StoreClosed { .. })));
+        billing.close()
+    };
+    for start in [StartFrom::Earliest, StartFrom::Latest] {
+        read(start, true, 9).unwrap();
+        read(start, false, 1).unwrap();
+    }
+    match read(StartFrom::Earliest, false, 9).unwrap_err() {
+        Error::NotCommitted { group, partitions, .. } => {
+            assert_eq!((group.as_str(), partitions), (GROUP, vec![(place(0), 5), (place(1), 2)]));
+        }
+        other => panic!("{other:?}"),
+    }
+    // What comes next it would pass over: it began at the end.
+    let error = read(StartFrom::Latest, false, 9).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "group \"billing\": the store was closed before offset 5 of orders-0 was committed, and those of 2 other partitions"
+    );
+}
+
+#[test]
+fn a_consumer_whose_topic_was_deleted_has_nothing_to_commit_after_the_close() {
+    let dir = fast_dir();
+    let store = store(dir.path(), 1);
+    send(&store, 0, 0..5);
+    let mut alone =
+        store.consumer_builder().group(GROUP).auto_commit(Duration::from_secs(1000)).build().unwrap();
+    alone.assign([place(0)]).unwrap();
+    drain(&mut alone);
+    store.delete_topic(TOPIC).unwrap();
+    store.close().unwrap();
+    alone.close().unwrap();
 }

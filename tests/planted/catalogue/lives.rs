@@ -3,6 +3,34 @@
 use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "consumer-seeks-in-a-topic-that-was-deleted",
+        file: "src/consumer/positions.rs",
+        good: "assigned.partition.log().check_open().map(|()| assigned.seek(offset, settings))",
+        bad: "assigned.seek(offset, settings);\n            Ok(())",
+        caught_by: &[tests("interface", &["groups::positions::a_consumer_of_its_own"])],
+    },
+    Bug {
+        name: "lag-counts-a-topic-that-was-deleted",
+        file: "src/consumer/positions.rs",
+        good: "let mut lag = 0;\n        for assigned in self.assigned.values_mut().filter(|one| !one.partition.is_deleted()) {",
+        bad: "let mut lag = 0;\n        for assigned in self.assigned.values_mut() {",
+        caught_by: &[tests("interface", &["groups::positions::a_consumer_of_its_own"])],
+    },
+    Bug {
+        name: "consumer-closed-after-its-store-says-nothing-of-what-it-has-read",
+        file: "src/consumer/consumer.rs",
+        good: "Err(Error::StoreClosed { .. }) => self.check_all_committed(),",
+        bad: "Err(Error::StoreClosed { .. }) => Ok(()),",
+        caught_by: &[tests("interface", &["groups::positions::a_consumer_that_had_committed"])],
+    },
+    Bug {
+        name: "consumer-closed-after-its-store-forgets-that-it-began-at-the-end",
+        file: "src/consumer/commit.rs",
+        good: "None => self.settings.start_from == StartFrom::Earliest && position <= partition.start(),",
+        bad: "None => position <= partition.start(),",
+        caught_by: &[tests("interface", &["groups::positions::a_consumer_that_had_committed"])],
+    },
     // What a call says of its own end.
     Bug {
         name: "group-that-is-being-forgotten-gets-a-member",

@@ -15,6 +15,13 @@ const SPOOL_FILE: Tests = tests("lib", &["group::tests::spool_file::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "consumer-elsewhere-looks-at-the-list-in-polls-alone",
+        file: "src/consumer/consumer.rs",
+        good: "self.groups.follow_topics();\n        let mut followed = Ok(());",
+        bad: "let mut followed = Ok(());",
+        caught_by: &[tests("processes", &["groups::a_consumer_elsewhere"])],
+    },
+    Bug {
         name: "read-only-store-can-be-written",
         file: "src/store/reader.rs",
         good: "let root = builder.root()?.read_only().anchored()?;",
@@ -344,6 +351,13 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/share/elsewhere.rs",
         good: "self.cut_to(written.map_or(0, |(_, run)| run.last + 1).max(self.noted));",
         bad: "_ = written;\n        self.cut_to(self.noted);",
+        caught_by: &[WORKERS],
+    },
+    Bug {
+        name: "message-that-waited-for-its-key-is-forgotten-with-the-owner",
+        file: "src/share/look.rs",
+        good: "let noted = if is_new { Some(reading.next) } else { end_again };",
+        bad: "let noted = if is_new { Some(reading.next) } else { None };",
         caught_by: &[WORKERS],
     },
     Bug {

@@ -8,10 +8,18 @@ const LETTERS: Tests = tests("queue", &["letters::"]);
 const LIFE: Tests = tests("queue", &["life::"]);
 const ORDER: Tests = tests("queue", &["order::"]);
 const POWER: Tests = tests("queue", &["power::"]);
+const COMPANY: Tests = tests("queue", &["company::"]);
 const MODEL: Tests = tests("queue", &["model::"]);
 const STATES: Tests = tests("lib", &["share::"]);
 
 pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "worker-whose-highest-topic-fails-hands-out-nothing-of-the-others",
+        file: "src/share/worker.rs",
+        good: "self.failed = Some(number);",
+        bad: "",
+        caught_by: &[tests("queue", &["order::a_topic_that_was_deleted"])],
+    },
     Bug {
         name: "record-for-later-forgotten-after-a-panic",
         file: "src/upkeep/otherwise.rs",
@@ -195,6 +203,58 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("queue", &["life::a_message_that_ends"])],
     },
     Bug {
+        name: "last-attempt-beside-what-may-end-the-process",
+        file: "src/share/suspects.rs",
+        good: "last: held().next().is_none(),",
+        bad: "last: true,",
+        caught_by: &[COMPANY],
+    },
+    Bug {
+        name: "what-may-end-the-process-goes-out-beside-a-last-attempt",
+        file: "src/share/suspects.rs",
+        good: "doubted: !held().any(|share| share.is_last),",
+        bad: "doubted: true,",
+        caught_by: &[COMPANY],
+    },
+    Bug {
+        name: "last-attempt-that-is-over-keeps-others-waiting",
+        file: "src/share/suspects.rs",
+        good: "self.queues.suspects.show(self.slot, &mut self.inner);",
+        bad: "_ = (self.queues, self.slot, Suspects::show);",
+        caught_by: &[COMPANY],
+    },
+    Bug {
+        name: "end-of-a-last-attempt-wakes-nobody-in-other-queues",
+        file: "src/share/suspects.rs",
+        good: "if frees {\n            self.watchers.raise();",
+        bad: "if frees && false {\n            self.watchers.raise();",
+        caught_by: &[
+            tests("queue", &["company::who_waits"]),
+            tests("tasks", &["a_worker_is_woken_by_the_end"]),
+        ],
+    },
+    Bug {
+        name: "lock-of-a-last-attempt-that-runs-out-wakes-nobody-in-other-queues",
+        file: "src/share/look.rs",
+        good: ".chain(selection.held_back_until)",
+        bad: ".chain(selection.held_back_until.filter(|_| false))",
+        caught_by: &[tests("queue", &["company::who_waits"])],
+    },
+    Bug {
+        name: "last-attempt-in-a-topic-that-is-gone-keeps-others-waiting",
+        file: "src/share/forgetting.rs",
+        good: "self.suspects.forget(&names);",
+        bad: "",
+        caught_by: &[tests("queue", &["company::who_waits"])],
+    },
+    Bug {
+        name: "message-that-was-out-and-failed-once-more-is-taken-along",
+        file: "src/share/doubts.rs",
+        good: "if is_last(span.count, limit) { &self.earlier } else { &self.doubted }",
+        bad: "{ _ = is_last(span.count, limit); &self.doubted }",
+        caught_by: &[tests("queue", &["company::a_message_that_was_out"]), STATES],
+    },
+    Bug {
         name: "letter-without-the-end-of-its-message",
         file: "src/share/burial.rs",
         good: "tx.take_part(|| Buried { contribution }, |_| {});",
@@ -323,8 +383,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-nobody-can-decide-is-handed-out",
         file: "src/share/look.rs",
-        good: "inner.state.select(most, self.settings.delivery_limit, readable);",
-        bad: "inner.state.select(most, self.settings.delivery_limit, readable.max(Offset::MAX));",
+        good: "self.choose(place, &mut inner, (most, readable), (now, ends));",
+        bad: "self.choose(place, &mut inner, (most, readable.max(Offset::MAX)), (now, ends));",
         caught_by: &[tests("queue", &["undecided::"])],
     },
     Bug {

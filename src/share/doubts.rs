@@ -1,0 +1,208 @@
+//! Which messages of a partition may be what ended an earlier life of the process, and which of them are out: values only.
+
+use std::cell::Cell;
+
+use crate::share::ranges::Ranges;
+use crate::share::runs::{Lock, RunState, Span};
+use crate::share::selection::{Selection, is_doubtful, is_exhausted, is_last};
+use crate::share::share_partition::SharePartition;
+use crate::types::{Offset, Timestamp};
+
+/// What was handed out in an earlier life and was not done at its end.
+///
+/// One that ends the process whenever it is handed out is among them from its second life on, however often it was out, and never comes
+/// back: so what came back is doubted no more. It may still be taken along: its last attempt is guarded until it is done.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Doubts {
+    earlier: Ranges,
+    /// Those that have not come back in this life.
+    doubted: Ranges,
+    /// Those of the doubted that are out, and of the others those that are at their last attempt.
+    out: Ranges,
+    /// One of them is at its last attempt.
+    is_last_out: bool,
+    /// Their locks hold no longer. Where it is past nobody has to have said so.
+    until: Timestamp,
+    /// The suspect that is out.
+    pub(super) suspect: Option<Offset>,
+}
+
+/// What a state has out of those that are watched in the whole process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Share {
+    /// The locks end then, or before.
+    pub(super) until: Timestamp,
+    /// It is at its last attempt.
+    pub(super) is_last: bool,
+}
+
+/// What may go out beside what is out in the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Permit {
+    /// What may be what ended an earlier life.
+    pub(super) doubted: bool,
+    /// The last attempt of one that was out in an earlier life.
+    pub(super) last: bool,
+    /// When what forbids it is over, if nobody says so before.
+    pub(super) until: Timestamp,
+}
+
+impl Permit {
+    pub(super) const ALL: Self = Self { doubted: true, last: true, until: Timestamp::MIN };
+}
+
+impl Doubts {
+    /// Whether there are any. Without any nothing has to be asked for.
+    pub(super) fn are_any(&self) -> bool {
+        !(self.earlier.is_empty() && self.out.is_empty())
+    }
+
+    /// What is out of it.
+    pub(super) fn share(&self) -> Option<Share> {
+        (!self.out.is_empty()).then_some(Share { until: self.until, is_last: self.is_last_out })
+    }
+
+    /// The same when these are out, too.
+    pub(super) fn share_with(&self, spans: &[Span], limit: i16, until: Timestamp) -> Option<Share> {
+        let share = self.share();
+        let is_watched = |span: &&Span| !self.watched(span, limit).within((span.first, span.last)).is_empty();
+        let Some(span) = spans.iter().find(is_watched) else { return share };
+        let is_last = is_last(span.count, limit) || share.is_some_and(|share| share.is_last);
+        Some(Share { until: share.map_or(until, |share| share.until.max(until)), is_last })
+    }
+
+    /// Which of a span are watched when they go out.
+    fn watched(&self, span: &Span, limit: i16) -> &Ranges {
+        if is_last(span.count, limit) { &self.earlier } else { &self.doubted }
+    }
+
+    /// What of a span may go out. Says where some may not.
+    fn permitted(
+        &self,
+        span: Span,
+        (limit, permit): (i16, Permit),
+        is_held_back: &Cell<bool>,
+    ) -> impl Iterator<Item = Span> + use<> {
+        let is_last = is_last(span.count, limit);
+        let is_free = if is_last { permit.last } else { permit.doubted };
+        // What was never handed out is none of them.
+        let (whole, parts) = if is_free || span.count == 0 || is_exhausted(span.count, limit) {
+            (Some(span), Vec::new())
+        } else {
+            (None, self.watched(&span, limit).without((span.first, span.last)))
+        };
+        let free = parts.iter().map(|(first, last)| last - first + 1).sum::<Offset>();
+        if whole.is_none() && free <= span.last - span.first {
+            is_held_back.set(true);
+        }
+        let parts = parts.into_iter().map(move |(first, last)| Span { first, last, ..span });
+        whole.into_iter().chain(parts)
+    }
+
+    fn go_out(&mut self, span: &Span, lock: Lock, limit: i16) {
+        let is_last = is_last(span.count, limit);
+        for part in self.watched(span, limit).within((span.first, span.last)) {
+            self.out.insert(part);
+            self.until = self.until.max(lock.until);
+            self.is_last_out |= is_last;
+        }
+    }
+
+    /// The lock of one holds for longer.
+    pub(super) fn renew(&mut self, offset: Offset, until: Timestamp) {
+        if self.out.has(offset) {
+            self.until = self.until.max(until);
+        }
+    }
+
+    /// They are done, given up or gone.
+    pub(super) fn end(&mut self, first: Offset, last: Offset) {
+        if self.are_any() {
+            self.earlier.remove((first, last));
+            self.doubted.remove((first, last));
+        }
+        self.leave(first, last);
+    }
+
+    /// They are to be handed out again: whoever had them is there still, or had them for all of a lock.
+    pub(super) fn come_back(&mut self, first: Offset, last: Offset) {
+        for part in self.out.within((first, last)) {
+            self.doubted.remove(part);
+        }
+        self.leave(first, last);
+    }
+
+    /// Nobody had begun with them: they are what they were. Returns the suspect if it is one of them.
+    pub(super) fn put_back(&mut self, first: Offset, last: Offset) -> Option<Offset> {
+        let suspect = self.suspect.filter(|offset| (first..=last).contains(offset));
+        self.leave(first, last);
+        suspect
+    }
+
+    fn leave(&mut self, first: Offset, last: Offset) {
+        self.suspect = self.suspect.filter(|offset| !(first..=last).contains(offset));
+        if self.out.is_empty() {
+            return;
+        }
+        self.out.remove((first, last));
+        if self.out.is_empty() {
+            (self.is_last_out, self.until) = (false, Timestamp::MIN);
+        }
+    }
+}
+
+impl SharePartition {
+    pub(super) fn suspect_is_out(&self) -> bool {
+        self.doubts.suspect.is_some()
+    }
+
+    /// Finds those that were out when an earlier life ended. What was so more than once is tried by itself, so that it takes no
+    /// other along if it is what ends the process.
+    pub(super) fn suspect_of(&mut self, limit: i16) {
+        (self.doubts.earlier, self.doubts.doubted) = <(Ranges, Ranges)>::default();
+        let waits = |state: RunState| {
+            matches!(
+                state,
+                RunState::Available | RunState::Suspect | RunState::Blocked | RunState::Delayed(_)
+            )
+        };
+        for (first, run) in self.runs.iter().filter(|(_, run)| run.count > 0 && waits(run.state)) {
+            self.doubts.earlier.insert((first, run.last));
+        }
+        self.doubts.doubted = self.doubts.earlier.clone();
+        let found: Vec<_> = self.runs.available().filter(|span| is_doubtful(span.count, limit)).collect();
+        for span in found {
+            self.runs.set(span.first, span.last, (RunState::Suspect, span.count));
+        }
+    }
+
+    /// Which records that were read before may be handed out, at most `most`, of those that the permit lets go. Those from `readable` on wait.
+    pub(super) fn select(&self, (most, limit, readable): (u64, i16, Offset), permit: Permit) -> Selection {
+        let is_held_back = Cell::new(false);
+        let permitted = |span: Span| self.doubts.permitted(span, (limit, permit), &is_held_back);
+        // One that is tried by itself is out.
+        let is_out = self.suspect_is_out();
+        let suspect = self.runs.suspects().take_while(|_| !is_out).find_map(|span| permitted(span).next());
+        let available = self.runs.available().flat_map(permitted);
+        let mut selection = Selection::of((suspect, available), (most, limit, readable));
+        selection.held_back_until = is_held_back.get().then_some(permit.until);
+        selection
+    }
+
+    /// Hands out what was selected.
+    pub(super) fn acquire(&mut self, span: &Span, lock: Lock, limit: i16) {
+        if let Some((_, run)) = self.runs.at(span.first)
+            && run.state == RunState::Suspect
+        {
+            self.doubts.suspect = Some(span.first);
+        }
+        self.doubts.go_out(span, lock, limit);
+        let count = span.count.saturating_add(1);
+        self.runs.set(span.first, span.last, (RunState::Acquired(lock), count));
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_suspect(&self, offset: Offset) -> bool {
+        self.runs.at(offset).is_some_and(|(_, run)| run.state == RunState::Suspect)
+    }
+}
