@@ -317,7 +317,9 @@ impl Partition {
         mut look: impl FnMut(RecordRef<'_>) -> bool,
     ) -> Result<()> {
         let reader = Reader::new(Arc::clone(&self.log), range.start, Visibility::Written, OnDamage::Fail);
-        let mut reader = reader.undecided(Undecided::IsRead).until(range.end);
+        // What is deleted meanwhile is not there.
+        let reader = reader.undecided(Undecided::IsRead).below_start(BelowStart::GoOn);
+        let mut reader = reader.until(range.end);
         loop {
             let slices = reader.fetch_held(FETCH)?;
             let mut records = slices.iter().flat_map(RecordSlice::iter);
