@@ -219,6 +219,8 @@ pub(super) const BUGS: &[Bug] = &[
         good: "        log.bound_keys(segment, list.after(segment.base()).is_some());\n",
         bad: "",
         caught_by: &[tests("lib", &["log::tests::keys::a_guard_that_goes"])],
+    },
+    Bug {
         name: "a-snapshot-of-a-stream-that-is-gone-counts",
         file: "src/stream/snapshots.rs",
         good: "Ok(goes_on.then_some(snapshot))",
