@@ -112,7 +112,10 @@ impl Ledger {
     pub(crate) fn sync(&self) -> Result<()> {
         let partition = self.partition.lock().clone();
         partition.map_or(Ok(()), |partition| {
-            partition.log().flush().map_err(|error| error.in_partition(partition.topic_partition()))
+            partition
+                .log()
+                .flush_for_others()
+                .map_err(|error| error.in_partition(partition.topic_partition()))
         })
     }
 

@@ -353,7 +353,8 @@ impl Log {
     fn tell_own(&self, (placed, failures): (&Placed, u64)) -> Result<()> {
         let mut accumulator = self.accumulator.lock();
         if accumulator.is_lost(placed.last_offset, failures) {
-            return Err(accumulator.take_own(placed.first_offset..=placed.last_offset, &self.topic_partition));
+            let own = placed.first_offset..=placed.last_offset;
+            return Err(accumulator.take_own((own, failures), &self.topic_partition));
         }
         Ok(())
     }
