@@ -203,12 +203,12 @@ impl Transactions {
         // Each is tried once more with as many others, and by whoever comes back to all.
         outstanding.tried = left.len().min(outstanding.ended.len());
         drop(outstanding);
-        taken_up.and(synced).and(ended).map_err(|error| NotEnded { error, left })
+        taken_up.and(synced).and(ended).map_err(|error| NotEnded { error: Box::new(error), left })
     }
 
     /// The same at the end of a life. Markers are synced, so that partitions need not remember whose they are.
     pub(crate) fn finish_for_good(self: &Arc<Self>) -> Result<()> {
-        let finished = self.finish().map_err(|not_ended| not_ended.error);
+        let finished = self.finish().map_err(|not_ended| *not_ended.error);
         let mut round = Round::default();
         for (partition, marker) in self.outstanding.lock().settling.markers() {
             round.add(partition, *marker);
@@ -337,7 +337,7 @@ impl Chore for Transactions {
         self.outstanding.lock().is_awaited = false;
         let again = Otherwise::new(|| self.remind());
         let is_any_open = self.expire();
-        let finished = self.finish().map_err(|not_ended| not_ended.error);
+        let finished = self.finish().map_err(|not_ended| *not_ended.error);
         if !is_any_open && self.outstanding.lock().is_empty() {
             again.went_well();
         }

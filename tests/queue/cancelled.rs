@@ -27,7 +27,7 @@ fn a_record_that_was_cancelled_in_the_middle_of_its_move_was_delivered() {
             store.create_topic(topic, TopicConfig::new()).unwrap();
         }
         let mut tx = store.transaction("first").unwrap();
-        ["jobs", "other"].iter().for_each(|topic| tx.send(Record::to(*topic).value("first")).unwrap());
+        ["jobs", "other"].iter().for_each(|topic| tx.send(Record::to(topic).value("first")).unwrap());
         tx.commit().unwrap();
         let schedule = store.schedule();
         let later = |key: &str, millis| {

@@ -18,7 +18,7 @@ pub(crate) struct TransactionId {
 /// Why some transactions that are decided have no ends yet. Whoever waits for one that is not among them has nothing to do with that.
 #[derive(Debug)]
 pub(crate) struct NotEnded {
-    pub(crate) error: Error,
+    pub(crate) error: Box<Error>,
     pub(crate) left: BTreeSet<TransactionId>,
 }
 
@@ -73,7 +73,7 @@ impl Clearing {
 impl NotEnded {
     /// The error, for whoever rests on one of these.
     pub(crate) fn of(self, mut transactions: impl Iterator<Item = TransactionId>) -> Result<()> {
-        if transactions.any(|one| self.left.contains(&one)) { Err(self.error) } else { Ok(()) }
+        if transactions.any(|one| self.left.contains(&one)) { Err(*self.error) } else { Ok(()) }
     }
 }
 

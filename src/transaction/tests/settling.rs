@@ -56,7 +56,7 @@ fn a_thousand_decisions_that_cannot_be_ended_had_every_other_commit_write_all_en
     world.disk.fail(&[Call::Sync], "two-0/00000000000000000000.log", (0, Times::ForEver), Fault::Error(5));
     let commit = |topics: [&str; 2]| {
         let mut tx = world.begin("a");
-        topics.iter().for_each(|topic| tx.send(Record::to(*topic).value("x")).unwrap());
+        topics.iter().for_each(|topic| tx.send(Record::to(topic).value("x")).unwrap());
         tx.commit().unwrap();
     };
     // With the last of them all ends are written, as far as that can be.

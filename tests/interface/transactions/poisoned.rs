@@ -52,7 +52,7 @@ impl World {
 
     fn begin(&self, name: &str, topics: &[&str]) -> Transaction {
         let mut tx = self.store.transaction(name).unwrap();
-        topics.iter().for_each(|topic| tx.send(Record::to(*topic).value(name)).unwrap());
+        topics.iter().for_each(|topic| tx.send(Record::to(topic).value(name)).unwrap());
         tx
     }
 

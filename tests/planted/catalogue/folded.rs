@@ -30,7 +30,7 @@ pub(super) const BUGS: &[Bug] = &[
         name: "partition-of-another-topic-stops-folds",
         file: "src/share/folding.rs",
         good: "not_ended.of(slots.flat_map(unsettled))?;",
-        bad: "if slots.flat_map(unsettled).count() < usize::MAX {\n                return Err(not_ended.error);\n            }",
+        bad: "if slots.flat_map(unsettled).count() < usize::MAX {\n                return Err(*not_ended.error);\n            }",
         caught_by: &[FOLDED],
     },
     Bug {
