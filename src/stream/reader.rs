@@ -72,7 +72,7 @@ impl EventReader {
     ) -> Result<Self> {
         let log = partition.log();
         log.check_open()?;
-        log.write_accepted();
+        log.write_accepted()?;
         let (start, end) = (log.start(), log.end());
         if from > end || from < 0 {
             let place = partition.topic_partition().clone();

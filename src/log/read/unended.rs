@@ -67,8 +67,7 @@ impl Log {
         mut look: impl FnMut(&SegmentList) -> Result<T>,
     ) -> Result<T> {
         self.check_open()?;
-        self.look()?;
-        self.write_accepted();
+        self.write_accepted()?;
         let mut tries = 0;
         loop {
             let list = self.segment_list();

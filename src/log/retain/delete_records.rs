@@ -84,7 +84,7 @@ impl Log {
 
     /// Transactions that are decided get their ends into the log first, if they are all that is in the way.
     fn write_ends_below(self: &Arc<Self>, before: Offset) -> Result<()> {
-        self.write_accepted();
+        self.write_accepted()?;
         let is_due = || before > self.finished() && before <= self.stable();
         if !is_due() {
             return Ok(());

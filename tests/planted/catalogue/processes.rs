@@ -459,4 +459,25 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "shown.stable",
         caught_by: &[tests("processes", &["left::"])],
     },
+    Bug {
+        name: "a-log-that-could-not-be-looked-at-is-empty",
+        file: "src/log/write/append.rs",
+        good: "return self.look().map_err(|error| self.explain(error));",
+        bad: "drop(self.look());\n            return Ok(());",
+        caught_by: &[tests("processes", &["unseen::a_call"])],
+    },
+    Bug {
+        name: "the-end-of-a-log-that-could-not-be-looked-at-is-its-beginning",
+        file: "src/log/read/committed.rs",
+        good: "self.look().map_err(|error| self.explain(error))?;",
+        bad: "drop(self.look());",
+        caught_by: &[tests("processes", &["unseen::a_consumer"])],
+    },
+    Bug {
+        name: "the-thread-that-listens-ends-with-a-panic",
+        file: "src/live/ear.rs",
+        good: "matches!(caught(|| guest.owner()), Ok(OwnerState::Gone(_)))",
+        bad: "matches!(guest.owner(), Ok(OwnerState::Gone(_)))",
+        caught_by: &[tests("processes", &["unseen::tasks_are_woken"])],
+    },
 ];

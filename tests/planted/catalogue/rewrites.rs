@@ -163,8 +163,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "lingers-wait-for-a-key-index",
         file: "src/log/keys.rs",
-        good: "if !segment.knows_keys(&stamp) {",
-        bad: "if false {",
+        good: "if !segment.knows_keys(&stamp) || self.check_going_on().is_err() {",
+        bad: "if self.check_going_on().is_err() {",
         caught_by: &[of_unit(&["lingers_and_syncs_do_not_wait"])],
     },
 ];
