@@ -49,6 +49,27 @@ fn ends_are_needed_where_one_is_not_durable_for_long() {
     assert!(!is_needed());
 }
 
+#[test]
+fn a_thousand_decisions_that_cannot_be_ended_had_every_other_commit_write_all_ends() {
+    let world = World::new();
+    world.topics.create("other", &crate::topic::TopicConfig::new()).unwrap();
+    world.disk.fail(&[Call::Sync], "two-0/00000000000000000000.log", (0, Times::ForEver), Fault::Error(5));
+    let commit = |topics: [&str; 2]| {
+        let mut tx = world.begin("a");
+        topics.iter().for_each(|topic| tx.send(Record::to(topic).value("x")).unwrap());
+        tx.commit().unwrap();
+    };
+    // With the last of them all ends are written, as far as that can be.
+    (0..1000).for_each(|_| commit(["two", "state"]));
+    assert!(world.partition("two").log().poisoned_by().is_some());
+    world.disk.forget();
+    (0..999).for_each(|_| commit(["one", "other"]));
+    assert_eq!(world.disk.count(Call::Sync, "other-0/00000000000000000000.log"), 0);
+    commit(["one", "other"]);
+    assert!(world.disk.count(Call::Sync, "other-0/00000000000000000000.log") > 0, "as many again do it");
+    assert_eq!(world.partition("other").log().finished(), world.partition("other").end());
+}
+
 /// Whoever commits to the disk has what earlier lives have left brought there, and waits for nothing else in their partitions.
 #[test]
 fn a_commit_beside_what_an_earlier_life_has_left_used_up_the_loss_of_a_sender() {

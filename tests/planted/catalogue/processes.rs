@@ -280,14 +280,14 @@ pub(super) const BUGS: &[Bug] = &[
         name: "steps-are-taken-out-before-they-are-durable",
         file: "src/share/folding.rs",
         good: "        self.keep(places.iter().map(|place| &place.slot))?;\n",
-        bad: "        self.topics.write_decided()?;\n",
+        bad: "        drop(self.topics.write_decided());\n",
         caught_by: &[tests("crash", &["durability::steps::"])],
     },
     Bug {
         name: "steps-are-taken-out-before-letters-are-durable",
         file: "src/share/folding.rs",
-        good: "if let Err(error) = self.topics.write_decided()",
-        bad: "if let Err(error) = Ok::<(), Error>(())",
+        good: "if let Err(not_ended) = self.topics.write_decided() {",
+        bad: "if let Err(not_ended) = Ok::<(), crate::log::NotEnded>(()) {",
         caught_by: &[tests("crash", &["durability::steps::"])],
     },
     Bug {
