@@ -121,6 +121,14 @@ impl Groups {
         Ok(())
     }
 
+    /// The store is closed: a fold or a commit that has begun is done, and none begins.
+    pub(crate) fn leave_spool(&self) {
+        let Some(spool) = self.spool.get() else { return };
+        let closed = || Error::StoreClosed { path: self.topics.path().to_path_buf() };
+        spool.folding.lock().get_or_insert_with(closed);
+        spool.file.leave();
+    }
+
     /// Takes what other processes have committed into the topic of commits, durably, and out of the spool. A commit that lies above the
     /// end of its partition, after a power cut that took records, is one of that end.
     pub(crate) fn fold(&self) -> Result<()> {

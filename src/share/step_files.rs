@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{StepsHead, StepsId, decode_frames, decode_steps, encode_spooled, sip_hash_128};
-use crate::group::put;
+use crate::format::{FrameMark, StepsHead, StepsId, decode_frames, decode_steps, encode_spooled, sip_hash_128};
+use crate::group::{put, still_ends_so};
 use crate::io::{Deadline, Directory, File, NEW, OpenMode, PublishFailure, pause, random_id};
 use crate::live::Locks;
 use crate::locks::{AtomicBool, Mutex, Ordering};
@@ -35,9 +35,11 @@ pub(super) struct Bounds {
     pub(super) merged_from: usize,
     /// From there on nothing is handed out.
     pub(super) most: usize,
+    /// Beyond that nothing is answered either: what is written anew must be readable whatever comes to it meanwhile.
+    pub(super) full: usize,
 }
 
-const BOUNDS: Bounds = Bounds { merged_from: 4 << 20, most: 64 << 20 };
+const BOUNDS: Bounds = Bounds { merged_from: 4 << 20, most: 64 << 20, full: 256 << 20 };
 
 /// The files of all queues, as one process has them.
 #[derive(Debug)]
@@ -72,6 +74,7 @@ pub(super) struct FoundSteps {
     is_doubtful: bool,
     pub(super) steps: Steps,
     pub(super) end: usize,
+    last: Option<FrameMark>,
 }
 
 /// A queue is this process's as long as this lives.
@@ -153,10 +156,16 @@ impl StepFiles {
         self.locks.iter().for_each(|locks| locks.unlock_queue(name));
     }
 
-    /// Gives all queues back, whoever has workers and messages still: the store is closed. What had begun is done.
+    /// Gives all queues back, whoever has workers and messages still: the store is closed. What had begun is done, and nothing begins.
     pub(super) fn leave(&self) {
+        // First: whoever has a file's lock by now has the file among these.
+        self.locks.iter().for_each(Locks::bar);
         let files: Vec<_> = self.files.lock().values().cloned().collect();
-        files.iter().for_each(|file| *file.changing.lock() = None);
+        for file in files {
+            *file.changing.lock() = None;
+            // What a sync says of the file when it is over is not to be said of that of another process.
+            drop(file.syncing.lock());
+        }
         self.locks.iter().for_each(Locks::give_back);
     }
 
@@ -238,16 +247,17 @@ impl StepFiles {
         }
         let (id, frames) = (found.id.next(), frames_of(&found.steps)?);
         self.write_anew(name, id, &frames).map_err(PublishFailure::into_error)?;
-        Ok(FoundSteps { id, is_doubtful: false, end: StepsHead::LEN + frames.len(), ..found })
+        let last = FrameMark::of(StepsHead::LEN, &frames);
+        Ok(FoundSteps { id, is_doubtful: false, end: StepsHead::LEN + frames.len(), last, ..found })
     }
 
-    /// Takes out what was folded, durably, but `left`: what was appended since stays. Where the file is another by now nothing is taken
-    /// out: what it says holds all the same, and folding it again changes nothing.
+    /// Takes out what was folded, durably, but `left`: what was appended since stays. Where the file is another by now, or ends with other
+    /// steps than were read, nothing is taken out: what it says holds all the same, and folding it again changes nothing.
     pub(super) fn take_out(&self, name: &str, folded: &FoundSteps, left: &Steps) -> Result<()> {
         self.change(name, |_| {
             let Some(file) = open(&self.root, name)? else { return Ok(()) };
             let head = head_of(&self.root, name, &file)?;
-            if head.id != folded.id {
+            if head.id != folded.id || !still_ends_so(&file, folded.last)? {
                 return Ok(());
             }
             let mut frames = frames_of(left)?;
@@ -306,12 +316,10 @@ impl StepFiles {
         })
     }
 
-    /// Removes the file of a queue that nobody has. Whoever calls has its lock, or its topic is gone.
+    /// Removes the file of a queue that nobody has. Whoever calls has its lock, or its topic is gone. A power cut may bring it back before
+    /// the names are synced.
     pub(super) fn remove(&self, name: &str) -> Result<()> {
-        self.change(name, |_| {
-            self.remove_names(name)?;
-            self.root.sync()
-        })?;
+        self.change(name, |_| self.remove_names(name))?;
         self.forget(name);
         Ok(())
     }
@@ -345,7 +353,8 @@ pub(super) fn read(root: &Directory, name: &str) -> Result<Option<FoundSteps>> {
     let frames = bytes_of(root, name, (&file, StepsHead::LEN))?;
     let content = decode_steps(&frames, &head).map_err(|malformed| malformed.in_file(&root.join(name)))?;
     let (id, is_doubtful) = (head.id, head.marks.is_doubtful);
-    Ok(Some(FoundSteps { id, is_doubtful, steps: Steps::of(content.steps), end: content.end }))
+    let (end, last) = (content.end, content.last);
+    Ok(Some(FoundSteps { id, is_doubtful, steps: Steps::of(content.steps), end, last }))
 }
 
 fn open(root: &Directory, name: &str) -> Result<Option<File>> {
