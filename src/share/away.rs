@@ -264,6 +264,17 @@ fn record(name: &SlotName, step: &Step) -> Result<SpooledRecord> {
 }
 
 impl Queue {
+    /// What a failure elsewhere means: the file of a queue goes with its topic, which may have gone since this process looked.
+    pub(super) fn explain(&self, place: &Place, error: Error) -> Error {
+        let is_not_there =
+            matches!(&error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
+        if !is_not_there || !self.queues.is_away() {
+            return error;
+        }
+        drop(self.queues.topics.look());
+        place.partition.log().check_open().err().unwrap_or(error)
+    }
+
     /// Gives messages up, where the owner is another: from here on they are out to nobody, and the owner writes letters and ends when it
     /// folds.
     pub(super) fn owe(&self, place: &Place, inner: &mut SlotInner, burial: &Burial<'_>) -> Result<()> {

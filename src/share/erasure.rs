@@ -45,20 +45,29 @@ impl Queues {
     }
 }
 
-/// Takes records out of a partition, so that no file of it has them any more. Says where they were.
-pub(super) fn remove_where(
-    partition: &Partition,
-    goes: &dyn Fn(&RecordRef<'_>) -> bool,
-) -> Result<(Vec<Offset>, EraseReport)> {
+/// Whether a partition has such records.
+pub(super) fn is_any(partition: &Partition, is_one: &dyn Fn(&RecordRef<'_>) -> bool) -> Result<bool> {
+    find(partition, is_one).map(|found| !found.is_empty())
+}
+
+fn find(partition: &Partition, is_one: &dyn Fn(&RecordRef<'_>) -> bool) -> Result<Vec<Offset>> {
     let mut found: Vec<Offset> = Vec::new();
     let mut reader = partition.walk(0..Offset::MAX)?.with_undecided();
     loop {
         let records = reader.fetch()?;
         if records.is_empty() {
-            break;
+            return Ok(found);
         }
-        found.extend(records.iter().filter(goes).map(|record| record.offset()));
+        found.extend(records.iter().filter(is_one).map(|record| record.offset()));
     }
+}
+
+/// Takes records out of a partition, so that no file of it has them any more. Says where they were.
+pub(super) fn remove_where(
+    partition: &Partition,
+    goes: &dyn Fn(&RecordRef<'_>) -> bool,
+) -> Result<(Vec<Offset>, EraseReport)> {
+    let found = find(partition, goes)?;
     partition.before_removal_below(found.last().map_or(0, |last| last + 1))?;
     let one = |offset: &Offset| *offset..=*offset;
     let mut ranges: Vec<RangeInclusive<Offset>> = Vec::new();

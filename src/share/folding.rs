@@ -89,9 +89,12 @@ impl Queues {
     }
 
     /// The same for a copy of the store, which goes without what cannot be folded before the state of its queue is set right: letters for which
-    /// there is no room, and files that are broken.
+    /// there is no room, and files that are broken. What stands in a file that another process keeps locked was put into the topic before it was
+    /// to be taken out.
     pub(crate) fn fold_for_copy(&self) -> Result<()> {
-        self.fold_all(|failed| matches!(failed, Unfolded::Steps(error) if !is_damage(error)))
+        self.fold_all(
+            |failed| matches!(failed, Unfolded::Steps(error) if !is_damage(error) && !is_stopped(error)),
+        )
     }
 
     /// The first failure that `counts` is returned.
@@ -269,12 +272,11 @@ impl Queues {
     }
 
     /// Has everything that was written of some states survive a power cut, also what a transaction has.
-    pub(super) fn keep<'a>(&self, mut slots: impl Iterator<Item = &'a Arc<Slot>>) -> Result<()> {
-        // A partition that cannot be synced is a matter of those transactions that have written there.
-        if let Err(error) = self.topics.write_decided()
-            && !slots.all(|slot| self.states.is_settled(&slot.inner.lock().accounts))
-        {
-            return Err(error);
+    pub(super) fn keep<'a>(&self, slots: impl Iterator<Item = &'a Arc<Slot>>) -> Result<()> {
+        // A partition that cannot be synced is a matter of those transactions that rest on it.
+        if let Err(not_ended) = self.topics.write_decided() {
+            let unsettled = |slot: &Arc<Slot>| slot.inner.lock().unsettled.iter().collect::<Vec<_>>();
+            not_ended.of(slots.flat_map(unsettled))?;
         }
         self.states.sync()
     }
@@ -330,4 +332,9 @@ fn remove_if_free(files: &Arc<StepFiles>, name: &str) -> Result<bool> {
 /// Whether trying again changes nothing.
 fn is_damage(error: &Error) -> bool {
     matches!(error, Error::Corrupt { .. } | Error::UnsupportedFormat { .. })
+}
+
+/// Whether another process keeps a file locked, as one that is stopped while it changes it.
+fn is_stopped(error: &Error) -> bool {
+    matches!(error, Error::Io { operation: "lock", source, .. } if source.kind() == std::io::ErrorKind::TimedOut)
 }

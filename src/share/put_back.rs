@@ -24,7 +24,8 @@ impl Queue {
             }
         }
         if self.settings.counts_written {
-            self.queues.states.write(&place.slot, &mut inner, (&batches, now))?;
+            let written = self.queues.states.write(&place.slot, &mut inner, (&batches, now));
+            written.map_err(|error| self.explain(place, error))?;
         }
         for batch in &batches {
             inner.counters.released += length(batch.first, batch.last);

@@ -15,7 +15,7 @@ use crate::group::{put, still_ends_so};
 use crate::io::{Deadline, Directory, File, NEW, OpenMode, PublishFailure, pause, random_id};
 use crate::live::Locks;
 use crate::locks::{AtomicBool, Mutex, Ordering};
-use crate::share::queue_steps::Steps;
+use crate::share::queue_steps::{SlotSteps, Steps};
 use crate::share::state_log::SlotName;
 use crate::share::tenure::Tenure;
 use crate::types::Offset;
@@ -299,6 +299,15 @@ impl StepFiles {
             let written = self.write_anew(name, id, &frames_of(&found.steps)?);
             written.map(drop).map_err(PublishFailure::into_error)
         })
+    }
+
+    /// Whether a file says nothing of what lies above the end of its partition, and is on the disk as it stands. It is read as it is, whoever
+    /// has it locked.
+    pub(super) fn is_within(&self, name: &str, end_of: impl Fn(&SlotName) -> Option<Offset>) -> Result<bool> {
+        let Some(mut found) = self.read(name)? else { return Ok(true) };
+        let mut is_above =
+            |(of, steps): (&SlotName, &mut SlotSteps)| end_of(of).is_some_and(|end| steps.cut_to(end));
+        Ok(!found.is_doubtful && !found.steps.0.iter_mut().any(&mut is_above))
     }
 
     /// Removes a file without a step. Whoever calls has the queue's lock, and nobody is refused it for long: where a power cut brings the file back

@@ -10,6 +10,7 @@ use crate::share::queues::Queues;
 use crate::share::state_log::SlotName;
 use crate::share::step_files::{StepFiles, topic_of};
 use crate::topic::Partition;
+use crate::types::Offset;
 
 /// What the open could not cut.
 #[derive(Debug, Default)]
@@ -32,7 +33,13 @@ impl Queues {
             // Nobody knows which they are.
             return unclean(&self.topics).iter().for_each(|partition| self.hold_back(partition));
         };
+        let unclean: BTreeSet<_> = unclean(&self.topics).iter().map(Partition::topic_id).collect();
         for name in names {
+            let was_closed = topic_of(&name).is_some_and(|topic| !unclean.contains(&topic));
+            if was_closed && !uncut.told.contains(&name) && self.is_within_ends(files, &name) {
+                // Nor does whoever has it locked write of more: an owner that has lost records has cut it before it closed.
+                continue;
+            }
             if self.cut_one(files, (&name, &uncut.told)).is_ok() {
                 continue;
             }
@@ -81,8 +88,15 @@ impl Queues {
             // Nobody can use one that is broken.
             Ok(None) | Err(_) => return Ok(()),
         }
-        let end_of = |of: &SlotName| self.partition_of(of).map(|partition| partition.end());
-        files.clip(name, (end_of, told.contains(name)))
+        files.clip(name, (self.ends(), told.contains(name)))
+    }
+
+    fn is_within_ends(&self, files: &StepFiles, name: &str) -> bool {
+        files.is_within(name, self.ends()).unwrap_or(false)
+    }
+
+    fn ends(&self) -> impl Fn(&SlotName) -> Option<Offset> {
+        |of| self.partition_of(of).map(|partition| partition.end())
     }
 
     fn partition_of(&self, name: &SlotName) -> Option<Partition> {

@@ -84,11 +84,11 @@ impl Snapshots {
     }
 
     /// Stores what a stream came to at a version, in the place of an earlier snapshot. The events up to there are on the disk before it
-    /// is written.
+    /// is written. What others have lost from memory there is left for the next flush to tell.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Error::InvalidArgument) for a version after the end of the stream's partition; otherwise as
-    /// [`Partition::flush`](crate::Partition::flush) and [`Partition::append`](crate::Partition::append).
+    /// [`InvalidArgument`](Error::InvalidArgument) for a version after the end of the stream's partition;
+    /// [`Io`](Error::Io), [`Poisoned`](Error::Poisoned), and as [`Partition::append`](crate::Partition::append).
     pub fn store(&self, key: impl AsRef<[u8]>, version: Offset, state: &[u8]) -> Result<()> {
         let key = key.as_ref();
         let events = self.of.partition_of(key)?;
@@ -99,7 +99,7 @@ impl Snapshots {
             )));
         }
         if !events.is_safe(version) {
-            events.flush()?;
+            events.flush_untold()?;
         }
         let (version, id) = (version.to_be_bytes(), self.of.id().to_be_bytes());
         let record = Record::new().key(key).value(state).header(VERSION, &version).header(OF_TOPIC, &id);

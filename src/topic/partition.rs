@@ -277,7 +277,7 @@ impl Partition {
     /// [`OffsetOutOfRange`](Error::OffsetOutOfRange) when the range begins below `start` or above `end`.
     pub fn read(&self, range: impl RangeBounds<Offset>) -> Result<PartitionReader> {
         self.log.check_open()?;
-        self.log.write_accepted();
+        self.log.write_accepted()?;
         // Read once: it may move on at any moment, and a range without a beginning begins wherever it is.
         let (start, end) = (self.start(), self.end());
         let from = match range.start_bound() {

@@ -6,6 +6,7 @@
 
 mod asked;
 mod builder;
+mod clearing;
 mod committed;
 mod committing;
 mod condition;

@@ -251,7 +251,7 @@ impl Transaction {
     /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`UnknownTopic`](crate::Error::UnknownTopic) where a topic of it was deleted meanwhile, also one
     /// that was written to before, [`NotAssigned`](crate::Error::NotAssigned) for offsets of a partition that the group has given to another member since,
     /// [`OffsetUndecided`](crate::Error::OffsetUndecided) for those that an undecided transaction was to commit,
-    /// [`Io`](crate::Error::Io), [`Full`](crate::Error::Full), [`Poisoned`](crate::Error::Poisoned).
+    /// [`Io`](crate::Error::Io), [`Full`](crate::Error::Full), [`Poisoned`](crate::Error::Poisoned) where what it rests on cannot become durable in this life of the store.
     /// [`Undecided`](crate::Error::Undecided): whether it takes effect shows after reopening the store.
     pub fn commit(self) -> Result<Committed> {
         self.decide(None)

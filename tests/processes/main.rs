@@ -27,6 +27,8 @@ mod looks;
 mod pair;
 mod queues;
 mod read_only;
+mod unseen;
+mod waits;
 mod workers;
 mod workers_folded;
 mod workers_killed;

@@ -1,10 +1,11 @@
 //! Snapshots and projections: what they keep over the end of a life, and over a failure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use annals::{Durability, Error, Expected, Query, Record, Store, TopicConfig};
-use annals_testing::{Call, FaultyFileSystem, PowerCutFileSystem};
+use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, PowerCutFileSystem, Times};
 
 use super::common::{copy_dir, fast_dir};
 use super::world::indexed;
@@ -314,4 +315,23 @@ fn a_snapshot_holds_no_event_of_a_transaction_that_a_power_cut_takes_back() {
         let loaded = store.snapshots("events").unwrap().load("alice").unwrap();
         assert!(is_there || loaded.is_none(), "seed {seed}: a snapshot of what was never there: {loaded:?}");
     }
+}
+
+#[test]
+fn a_snapshot_used_up_the_loss_of_a_sender() {
+    let disk = FaultyFileSystem::over(Arc::new(MemoryFileSystem::new()));
+    let store = Store::builder("/store").file_system(disk.clone()).maintain_by_hand().open().unwrap();
+    let topic = store.create_topic("events", indexed()).unwrap();
+    let memory = store.producer_builder().durability(Durability::Memory).linger(Duration::from_secs(60));
+    let memory = memory.build().unwrap();
+    let snapshots = store.snapshots("events").unwrap();
+    topic.append_to("a", Expected::Any, &[Record::new().value("event")]).unwrap();
+    memory.send(Record::to("events").key("b").value("lost")).unwrap();
+    disk.fail(&[Call::Write], "events-0", (0, Times::ForEver), Fault::Error(28));
+    assert_eq!(topic.partition(0).unwrap().read(1..).unwrap().fetch().unwrap().len(), 0, "written in vain");
+    disk.heal();
+    snapshots.store("a", 0, b"event").unwrap();
+    let told = memory.flush();
+    assert!(matches!(told, Err(Error::Lost { first: 1, last: 1, .. })), "{told:?}");
+    memory.flush().unwrap();
 }

@@ -152,10 +152,15 @@ impl ContentReader {
                 self.waiting.pop_front();
                 continue;
             };
-            match self.sight.look(&segment, hit)? {
-                Seen::Again => self.waiting.clear(),
-                Seen::Nothing => self.position = hit.offset + 1,
-                Seen::Record(sighted) => {
+            match self.sight.look(&segment, hit) {
+                // The hit is out of its row: only what is looked up again from the position has it.
+                Err(error) => {
+                    self.waiting.clear();
+                    return Err(error);
+                }
+                Ok(Seen::Again) => self.waiting.clear(),
+                Ok(Seen::Nothing) => self.position = hit.offset + 1,
+                Ok(Seen::Record(sighted)) => {
                     self.position = hit.offset + 1;
                     return Ok(Some(sighted));
                 }
@@ -297,10 +302,14 @@ impl ContentBackwards {
                 self.waiting = None;
                 continue;
             };
-            match self.sight.look(&segment, hit)? {
-                Seen::Again => self.waiting = None,
-                Seen::Nothing => self.until = hit.offset,
-                Seen::Record(sighted) => {
+            match self.sight.look(&segment, hit) {
+                Err(error) => {
+                    self.waiting = None;
+                    return Err(error);
+                }
+                Ok(Seen::Again) => self.waiting = None,
+                Ok(Seen::Nothing) => self.until = hit.offset,
+                Ok(Seen::Record(sighted)) => {
                     self.until = hit.offset;
                     return Ok(Some(sighted));
                 }

@@ -250,7 +250,9 @@ fn last(
         // Compaction may have left nothing of the first ones.
         let Some(segment) = list.floor(high - 1).filter(|segment| segment.base() < high) else { break };
         let low = segment.base().max(from);
-        match selection.hits(segment, low..high, (Some(1), log.options.max_expanded_bytes)) {
+        let hits = selection.hits(segment, low..high, (Some(1), log.options.max_expanded_bytes));
+        log.bound_keys(segment, list.after(segment.base()).is_some());
+        match hits {
             Ok(hits) if hits.is_empty() => high = low,
             // Looked at, or, where the list is another one by now, looked up again.
             hits => {

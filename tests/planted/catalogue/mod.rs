@@ -19,6 +19,7 @@ mod streams;
 mod syncs;
 mod tasks;
 mod transactions;
+mod waits;
 mod whole;
 
 /// One bug: a place in the source, and what stands there instead.
@@ -82,6 +83,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         streams::BUGS,
         syncs::BUGS,
         transactions::BUGS,
+        waits::BUGS,
         whole::BUGS,
     ]
     .into_iter()

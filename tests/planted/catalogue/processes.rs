@@ -280,14 +280,14 @@ pub(super) const BUGS: &[Bug] = &[
         name: "steps-are-taken-out-before-they-are-durable",
         file: "src/share/folding.rs",
         good: "        self.keep(places.iter().map(|place| &place.slot))?;\n",
-        bad: "        self.topics.write_decided()?;\n",
+        bad: "        drop(self.topics.write_decided());\n",
         caught_by: &[tests("crash", &["durability::steps::"])],
     },
     Bug {
         name: "steps-are-taken-out-before-letters-are-durable",
         file: "src/share/folding.rs",
-        good: "if let Err(error) = self.topics.write_decided()",
-        bad: "if let Err(error) = Ok::<(), Error>(())",
+        good: "if let Err(not_ended) = self.topics.write_decided() {",
+        bad: "if let Err(not_ended) = Ok::<(), crate::log::NotEnded>(()) {",
         caught_by: &[tests("crash", &["durability::steps::"])],
     },
     Bug {
@@ -335,8 +335,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "steps-above-the-end-are-folded-into-what-comes-there",
         file: "src/share/uncut.rs",
-        good: "files.clip(name, (end_of, told.contains(name)))",
-        bad: "_ = (end_of, told);\n        Ok(())",
+        good: "files.clip(name, (self.ends(), told.contains(name)))",
+        bad: "_ = told;\n        Ok(())",
         caught_by: &[WORKERS],
     },
     Bug {
@@ -458,5 +458,26 @@ pub(super) const BUGS: &[Bug] = &[
         good: "shown.stable.max(self.stable)",
         bad: "shown.stable",
         caught_by: &[tests("processes", &["left::"])],
+    },
+    Bug {
+        name: "a-log-that-could-not-be-looked-at-is-empty",
+        file: "src/log/write/append.rs",
+        good: "return self.look().map_err(|error| self.explain(error));",
+        bad: "drop(self.look());\n            return Ok(());",
+        caught_by: &[tests("processes", &["unseen::a_call"])],
+    },
+    Bug {
+        name: "the-end-of-a-log-that-could-not-be-looked-at-is-its-beginning",
+        file: "src/log/read/committed.rs",
+        good: "self.look().map_err(|error| self.explain(error))?;",
+        bad: "drop(self.look());",
+        caught_by: &[tests("processes", &["unseen::a_consumer"])],
+    },
+    Bug {
+        name: "the-thread-that-listens-ends-with-a-panic",
+        file: "src/live/ear.rs",
+        good: "matches!(caught(|| guest.owner()), Ok(OwnerState::Gone(_)))",
+        bad: "matches!(guest.owner(), Ok(OwnerState::Gone(_)))",
+        caught_by: &[tests("processes", &["unseen::tasks_are_woken"])],
     },
 ];
