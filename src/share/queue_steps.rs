@@ -335,6 +335,9 @@ mod tests {
         steps.apply_to(&mut state);
         assert_eq!(stored(&state), before);
         let left: Vec<_> = steps.without_written(&state).batches();
-        assert_eq!(left.iter().map(|one| (one.first, one.last)).collect::<Vec<_>>(), [(1, 1), (4, 6), (8, 9)]);
+        assert_eq!(
+            left.iter().map(|one| (one.first, one.last)).collect::<Vec<_>>(),
+            [(1, 1), (4, 6), (8, 9)]
+        );
     }
 }

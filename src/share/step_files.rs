@@ -10,21 +10,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{FrameMark, StepsHead, StepsId, decode_frames, decode_steps, encode_spooled, sip_hash_128};
+use crate::format::{FrameMark, StepsHead, StepsId, encode_spooled, sip_hash_128};
 use crate::group::{put, still_ends_so};
-use crate::io::{Deadline, Directory, File, NEW, OpenMode, PublishFailure, pause, random_id};
+use crate::io::{Deadline, Directory, File, NEW, PublishFailure, pause, random_id};
 use crate::live::Locks;
 use crate::locks::{AtomicBool, Mutex, Ordering};
 use crate::share::queue_steps::{SlotSteps, Steps};
 use crate::share::state_log::SlotName;
+use crate::share::step_bytes::{head_of, open, read, whole_frames};
 use crate::share::tenure::Tenure;
 use crate::types::Offset;
 
 const PREFIX: &str = "annals.steps.";
 /// A topic's id and a hash, in hexadecimal.
 const ID_LEN: usize = 32;
-/// Far more than one may have.
-const MOST_READ: usize = 512 << 20;
 /// How long a process waits for another that changes a file.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -71,10 +70,10 @@ pub(super) struct StepFile {
 #[derive(Debug)]
 pub(super) struct FoundSteps {
     pub(super) id: StepsId,
-    is_doubtful: bool,
+    pub(super) is_doubtful: bool,
     pub(super) steps: Steps,
     pub(super) end: usize,
-    last: Option<FrameMark>,
+    pub(super) last: Option<FrameMark>,
 }
 
 /// A queue is this process's as long as this lives.
@@ -349,55 +348,4 @@ pub(super) fn new_tenure() -> u64 {
 pub(super) fn frames_of(steps: &Steps) -> Result<Vec<u8>> {
     let records = steps.records()?;
     Ok(if records.is_empty() { Vec::new() } else { encode_spooled(&records) })
-}
-
-pub(super) fn list(root: &Directory) -> Result<Vec<String>> {
-    let names = root.list()?.into_iter().map(|entry| entry.name);
-    Ok(names.filter(|name| topic_of(name).is_some()).collect())
-}
-
-pub(super) fn read(root: &Directory, name: &str) -> Result<Option<FoundSteps>> {
-    let Some(file) = open(root, name)? else { return Ok(None) };
-    let head = head_of(root, name, &file)?;
-    let frames = bytes_of(root, name, (&file, StepsHead::LEN))?;
-    let content = decode_steps(&frames, &head).map_err(|malformed| malformed.in_file(&root.join(name)))?;
-    let (id, is_doubtful) = (head.id, head.marks.is_doubtful);
-    let (end, last) = (content.end, content.last);
-    Ok(Some(FoundSteps { id, is_doubtful, steps: Steps::of(content.steps), end, last }))
-}
-
-fn open(root: &Directory, name: &str) -> Result<Option<File>> {
-    match root.open(name, OpenMode::Read) {
-        Ok(file) => Ok(Some(file)),
-        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-pub(super) fn head_of(root: &Directory, name: &str, file: &File) -> Result<StepsHead> {
-    let head = StepsHead::decode(&file.read(0, StepsHead::LEN)?);
-    head.map_err(|malformed| malformed.in_file(&root.join(name)))
-}
-
-/// The frames from a position on that are whole. The head was read before: what it says was synced is there by now, however the file grows
-/// meanwhile.
-pub(super) fn whole_frames(
-    root: &Directory,
-    name: &str,
-    (file, head, from): (&File, &StepsHead, usize),
-) -> Result<Vec<u8>> {
-    let mut frames = bytes_of(root, name, (file, from))?;
-    let content = decode_frames(&frames, from, head.marks.durable());
-    let end = content.map_err(|malformed| malformed.in_file(&root.join(name)))?.end;
-    frames.truncate(end.saturating_sub(from));
-    Ok(frames)
-}
-
-fn bytes_of(root: &Directory, name: &str, (file, from): (&File, usize)) -> Result<Vec<u8>> {
-    let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
-    if len > MOST_READ {
-        let reason = format!("{len} bytes, more than the {MOST_READ} such a file can have");
-        return Err(Error::corrupt(root.join(name), 0, None, reason));
-    }
-    file.read(from as u64, len.saturating_sub(from))
 }

@@ -12,7 +12,8 @@ use crate::group::sync_marked;
 use crate::io::{File, OpenMode, PublishFailure};
 use crate::share::queue_steps::Steps;
 use crate::share::state_log::SlotName;
-use crate::share::step_files::{StepFiles, frames_of, head_of, new_tenure, whole_frames};
+use crate::share::step_bytes::{head_of, whole_frames};
+use crate::share::step_files::{StepFiles, frames_of, new_tenure};
 use crate::types::{Durability, Offset};
 
 /// A file to which this process appends, as it knows it.

@@ -116,9 +116,8 @@ fn a_file_of_steps_that_is_full_takes_no_answer_and_keeps_those_that_it_has() {
     let name = slot().steps();
     let _lock = files.try_lock(&name).unwrap().unwrap();
     files.begin(&name).unwrap();
-    let letters = (0..200).take_while(|offset| {
-        files.append(&name, (&[owed(*offset)], &[(slot(), *offset)])).is_ok()
-    });
+    let letters =
+        (0..200).take_while(|offset| files.append(&name, (&[owed(*offset)], &[(slot(), *offset)])).is_ok());
     let letters = letters.count();
     assert!((40..100).contains(&letters), "{letters}");
     assert!(files.append(&name, (&[owed(300)], &[])).unwrap_err().is_disk_full());
