@@ -103,7 +103,8 @@ fn messages_are_handed_out_again_once_an_owner_has_taken_over_what_filled_the_fi
     let found = owner.read(&name).unwrap().unwrap();
     owner.take_out(&name, &found, &Steps::default()).unwrap();
     files.check_room(&name).unwrap();
-    assert_eq!(files.take_written(&name, &slot()).unwrap().len() as Offset, offset);
+    let written = files.take_written(&name, &slot()).unwrap().len();
+    assert_eq!(Offset::try_from(written).unwrap(), offset);
 }
 
 /// A file that is larger than can be read is of no use to anybody.
