@@ -182,7 +182,6 @@ impl FileSystem for AnchoredFileSystem {
         })
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the seam behind which std::fs stands")]
     fn is_replaced(&self) -> io::Result<bool> {
         self.anchor.with(|directory| {
             let place = |found: &std::fs::Metadata| (found.dev(), found.ino());
