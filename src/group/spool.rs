@@ -25,6 +25,7 @@ use crate::types::{Durability, Offset};
 /// The spool, as one process has it.
 #[derive(Debug)]
 pub(crate) struct Spool {
+    root: Directory,
     file: SpoolFile,
     /// None where no process can attach: then nobody else has a group.
     locks: Option<Locks>,
@@ -69,7 +70,8 @@ pub(crate) enum SpoolRole {
 impl Spool {
     pub(crate) fn new(root: Directory, locks: Option<Locks>, role: SpoolRole) -> Self {
         Self {
-            file: SpoolFile::new(root, locks.clone()),
+            file: SpoolFile::new(root.clone(), locks.clone()),
+            root,
             locks,
             role,
             folding: Mutex::default(),
@@ -277,6 +279,7 @@ impl Groups {
         if changes.is_empty() {
             return Ok(true);
         }
+        spool.root.check_in_place()?;
         let records = changes.iter().map(spooled).collect::<Result<Vec<_>>>()?;
         // Nobody knows what of them a sync that fails has covered.
         changes.iter().for_each(|change| group.note_synced(&change.place, None));

@@ -154,6 +154,7 @@ impl Queues {
     /// Sees what the owner shows of a partition, and in which life. Nothing to look for at home.
     pub(super) fn look_elsewhere(&self, place: &Place) -> Result<Option<u64>> {
         let Some(guest) = &self.away.guest else { return Ok(None) };
+        self.away.files.get().map_or(Ok(()), |files| files.root.check_in_place())?;
         place.partition.log().look()?;
         Ok(Some(guest.life()))
     }
