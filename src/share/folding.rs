@@ -307,10 +307,11 @@ impl Queues {
         is(None) || self.topics.all().iter().any(|of| is(Some(of.name())))
     }
 
-    /// Removes the files of queues that are forgotten.
+    /// Removes the files of queues that are forgotten, durably, and also those that an earlier call has removed, or a fold.
     pub(super) fn remove_steps(&self, locks: &[QueueLock]) -> Result<()> {
         let Some(files) = self.away.files.get() else { return Ok(()) };
-        locks.iter().try_for_each(|lock| files.remove(&lock.name))
+        locks.iter().try_for_each(|lock| files.remove(&lock.name))?;
+        files.root.sync()
     }
 
     /// The same of topics that are gone.

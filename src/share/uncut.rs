@@ -51,16 +51,20 @@ impl Queues {
     }
 
     fn hold_back(self: &Arc<Self>, partition: &Partition) {
-        let (queues, topic) = (Arc::downgrade(self), partition.topic_id());
-        let cut = move |_| {
-            queues
-                .upgrade()
-                .map_or(Ok(()), |queues| queues.cut_what_is_left(|of| topic_of(of) == Some(topic)))
-        };
+        let (queues, id, topic) = (Arc::downgrade(self), partition.topic_id(), partition.topic().to_owned());
+        let cut = move |_| queues.upgrade().map_or(Ok(()), |queues| queues.cut_for(id, &topic));
         partition.log().require(cut);
     }
 
-    /// Cuts what the open could not. It runs under the lock of a partition's writer, too: no lock of queues is taken.
+    /// The same for a topic to which somebody appends. What is about to go takes nothing more: its file may not be cut.
+    fn cut_for(&self, id: u128, topic: &str) -> Result<()> {
+        self.cut_what_is_left(|of| topic_of(of) == Some(id))?;
+        let gone = || Error::UnknownTopic { topic: topic.to_owned(), was_deleted: true };
+        self.topics.opened(id).map(drop).ok_or_else(gone)
+    }
+
+    /// Cuts what the open could not. It runs under the lock of a partition's writer, too: no lock of queues is taken, and what is held
+    /// here is held over files alone. Whoever waits for that writer may have the list of topics, so it is not asked.
     pub(super) fn cut_what_is_left(&self, is_wanted: impl Fn(&str) -> bool) -> Result<()> {
         let Some(files) = self.away.files.get() else { return Ok(()) };
         let mut uncut = self.away.uncut.lock();
@@ -96,6 +100,6 @@ impl Queues {
     }
 
     fn partition_of(&self, name: &SlotName) -> Option<Partition> {
-        self.topics.by_id(name.topic).ok()??.partition(name.partition).ok()
+        self.topics.opened(name.topic)?.partition(name.partition).ok()
     }
 }

@@ -20,6 +20,7 @@ mod ends;
 mod groups;
 mod hooked;
 mod latency;
+mod leaving;
 mod left;
 mod live;
 mod looks;

@@ -210,3 +210,35 @@ fn a_worker_that_is_stopped_in_a_step_holds_up_no_sends_of_the_next_owner() {
     send(&store, 1);
     assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 9)), [7]);
 }
+
+/// A restore is put in the place of a store: who is attached to that one is not to answer into nothing.
+#[test]
+fn who_works_on_a_store_in_whose_place_another_was_put_is_told_so() {
+    let dir = fast_dir();
+    let (path, old) = (dir.path().join("store"), dir.path().join("old"));
+    let store = open(&path);
+    send(&store, 5);
+    let reader = attach(&path);
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let mut billing = reader.consumer("billing").unwrap();
+    billing.assign([(ORDERS, 0)]).unwrap();
+    store.backup(dir.path().join("monday")).unwrap();
+    store.close().unwrap();
+    std::fs::rename(&path, &old).unwrap();
+    let mut taken = take(&mut worker, 2).into_iter();
+    assert_eq!(billing.poll(Duration::ZERO).unwrap().len(), 5);
+    billing.commit().unwrap();
+    taken.next().unwrap().ack().unwrap();
+    annals::backup::restore(dir.path().join("monday"), &path).unwrap();
+    let is_told = |outcome: annals::Result<()>| match outcome {
+        Err(Error::Io { path: of, source, .. }) => of == path && source.to_string().contains("attach again"),
+        _ => false,
+    };
+    assert!(is_told(taken.next().unwrap().ack().map(drop)));
+    assert!(is_told(worker.take(9, Duration::ZERO).map(drop)));
+    assert!(is_told(billing.commit_offsets([((ORDERS, 0).into(), 3)])));
+    assert_eq!(reader.topic(ORDERS).unwrap().partition(0).unwrap().end(), 5);
+    std::fs::rename(&path, dir.path().join("new")).unwrap();
+    std::fs::rename(&old, &path).unwrap();
+    assert_eq!(take(&mut worker, 9).len(), 3);
+}

@@ -7,6 +7,7 @@ mod figures;
 mod folded;
 mod ids;
 mod later;
+mod leaving;
 mod lives;
 mod processes;
 mod producers;
@@ -69,6 +70,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         ids::BUGS,
         beside::BUGS,
         later::BUGS,
+        leaving::BUGS,
         copies::BUGS,
         tasks::BUGS,
         lives::BUGS,

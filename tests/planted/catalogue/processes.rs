@@ -433,8 +433,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "locks-are-kept-past-a-close",
         file: "src/live/locks.rs",
-        good: "for at in held.into_iter().flatten().filter(|_| self.process.may_unlock()) {",
-        bad: "for at in held.into_iter().flatten().filter(|_| false) {",
+        good: "for at in held.into_iter().filter(|_| self.process.may_unlock()) {",
+        bad: "for at in held.into_iter().filter(|_| false) {",
         caught_by: &[WORKERS],
     },
     Bug {

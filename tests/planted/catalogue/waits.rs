@@ -61,4 +61,11 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "if !was_closed && ",
         caught_by: &[WAITS],
     },
+    Bug {
+        name: "who-works-on-a-store-that-was-replaced-is-told-nothing",
+        file: "src/io/anchor.rs",
+        good: "Ok(there) => Ok(place(&there) != place(&directory.metadata()?)),",
+        bad: "Ok(there) => Ok(place(&there).1 == 0 && directory.metadata()?.ino() == 0),",
+        caught_by: &[WAITS],
+    },
 ];
