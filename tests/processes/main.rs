@@ -30,6 +30,7 @@ mod read_only;
 mod unseen;
 mod waits;
 mod workers;
+mod workers_doubted;
 mod workers_folded;
 mod workers_killed;
 mod workers_lost;

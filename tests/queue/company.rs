@@ -1,10 +1,12 @@
 //! What is out when a process ends is out beside others in other partitions and other queues: whoever ends it goes to the dead letters, and
 //! nobody else.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use annals::{Message, QueueBuilder, Record, TopicConfig, Worker};
+use annals::{Message, QueueBuilder, Record, Store, TopicConfig, Worker};
+use annals_testing::{Call, Fault, FaultyFileSystem, Image, MemoryFileSystem, Times};
 
 use crate::world::{World, take, value, values};
 
@@ -264,4 +266,67 @@ fn a_last_attempt_waits_for_what_may_end_the_process_and_not_for_what_came_back(
     let out: Vec<_> = (0..4).flat_map(|_| take(&mut workers[2], 1)).collect();
     assert!(out.iter().any(|message| value(message) == "last" && message.delivery_count() == 4));
     drop(two);
+}
+
+/// Of two that are out the one whose lock holds for long is done; the worker of the other is gone.
+#[test]
+fn a_last_attempt_waits_no_longer_than_what_is_out_is_locked() {
+    for is_renewed in [false, true] {
+        let world = World::new(1);
+        world.store.create_topic("more", TopicConfig::new()).unwrap();
+        send(&world, "more", 0, "last");
+        fail(&limited(&world, "more", 3), 1);
+        ["long", "short"].into_iter().for_each(|value| send(&world, "jobs", 0, value));
+        let out = hold(&mut workers(&[limited(&world, "more", 3), limited(&world, "jobs", 9)]));
+        assert_eq!(out.len(), 3);
+        let after = world.killed();
+        drop(out);
+        let long = limited(&after, "jobs", 9).lock_timeout(Duration::from_secs(3600));
+        let long = take(&mut long.build().unwrap(), 1).remove(0);
+        let short = take(&mut limited(&after, "jobs", 9).build().unwrap(), 1).remove(0);
+        let mut last = limited(&after, "more", 3).build().unwrap();
+        assert!(take(&mut last, 1).is_empty());
+        if is_renewed {
+            long.renew_for(Duration::from_secs(1)).unwrap();
+            std::mem::forget(long);
+        } else {
+            long.ack().unwrap();
+        }
+        std::mem::forget(short);
+        after.pass(31);
+        assert_eq!(take(&mut last, 1).len(), 1, "renewed: {is_renewed}");
+    }
+}
+
+/// Figures find that it is gone.
+#[test]
+fn a_last_attempt_that_retention_took_keeps_no_other_waiting_once_figures_were_asked_for() {
+    let world = both_at_their_last(&World::new(1));
+    let mut other = limited(&world, "more", 2).build().unwrap();
+    let first = take(&mut limited(&world, "jobs", 2).build().unwrap(), 1).remove(0);
+    assert!(take(&mut other, 1).is_empty());
+    let partition = world.store.topic("jobs").unwrap().partition(0).unwrap();
+    partition.delete_records(partition.end()).unwrap();
+    assert_eq!(world.store.stats().unwrap().queues.len(), 2);
+    assert_eq!(take(&mut other, 1).len(), 1);
+    drop(first);
+}
+
+/// A file system of the program's own panics where the state is forgotten.
+#[test]
+fn a_last_attempt_in_a_topic_that_is_gone_keeps_no_other_waiting_after_a_panic() {
+    let world = both_at_their_last(&World::new(1));
+    let memory = MemoryFileSystem::over(&Image::new(world.disk.files()));
+    let disk = FaultyFileSystem::over(Arc::new(memory));
+    let builder = Store::builder("/store").file_system(Arc::clone(&disk) as _).clock(world.clock.clone());
+    let store = builder.maintain_by_hand().open().unwrap();
+    let of = |topic: &str| store.queue_builder(topic, "workers").delivery_limit(2).build().unwrap();
+    let mut other = of("more");
+    let first = take(&mut of("jobs"), 1).remove(0);
+    assert!(take(&mut other, 1).is_empty());
+    disk.fail(&[Call::Write], "__share_group_state", (0, Times::Once), Fault::Panic);
+    store.delete_topic("jobs").unwrap();
+    assert_eq!(disk.armed(), 0, "it has panicked");
+    assert_eq!(take(&mut other, 1).len(), 1);
+    std::mem::forget(first);
 }

@@ -1,8 +1,10 @@
 //! Order by key, and priorities.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use annals::{Error, Record, TopicConfig};
+use annals::{Error, Record, Store, TopicConfig};
+use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, Times};
 
 use crate::world::{World, take, value, values};
 
@@ -116,4 +118,62 @@ fn a_topic_that_was_deleted_kept_a_worker_from_all_lower_ones() {
     assert_eq!(values(&taken), ["a", "b", "c", "d"]);
     // In turn, and of the lower one too, once there is nothing that comes first.
     assert_eq!((told.len(), told.iter().filter(|topic| *topic == "bulk").count()), (8, 2), "{told:?}");
+}
+
+/// The highest topic always has a message, but never as many as are asked for.
+#[test]
+fn a_topic_that_fails_behind_one_that_always_has_something_kept_its_failure_to_itself() {
+    let world = World::new(1);
+    for topic in ["gone", "bulk"] {
+        world.store.create_topic(topic, TopicConfig::new()).unwrap();
+    }
+    let builder = world.store.queue_builder("jobs", "workers").then("gone").then("bulk");
+    let mut worker = builder.strict_priority().build().unwrap();
+    world.store.delete_topic("gone").unwrap();
+    world.store.producer().send(Record::to("bulk").value("bulk")).unwrap();
+    let (mut taken, mut told) = (Vec::new(), 0);
+    for _ in 0..6 {
+        world.send(&["x"]);
+        match worker.take(9, Duration::ZERO) {
+            Ok(messages) => taken.extend(messages),
+            Err(Error::UnknownTopic { topic, was_deleted: true, .. }) if topic == "gone" => told += 1,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(told, 3, "in turn with what the others have");
+    assert!(values(&taken).contains(&"bulk".to_owned()), "{taken:?}");
+}
+
+#[test]
+fn a_partition_that_cannot_be_read_kept_a_worker_from_all_behind_it() {
+    for is_behind in [false, true] {
+        let disk = FaultyFileSystem::over(Arc::new(MemoryFileSystem::new()));
+        let store = Store::builder("/store").file_system(Arc::clone(&disk) as _).maintain_by_hand();
+        let store = store.open().unwrap();
+        store.create_topic("hot", TopicConfig::new()).unwrap();
+        store.create_topic("cold", TopicConfig::new().partitions(4)).unwrap();
+        for partition in 0..4 {
+            let value = partition.to_string();
+            store.producer().send(Record::to("cold").partition(partition).value(&value)).unwrap();
+        }
+        let mut worker = if is_behind {
+            store.queue_builder("hot", "workers").then("cold").build().unwrap()
+        } else {
+            store.queue("cold", "workers").unwrap()
+        };
+        disk.fail(&[Call::Read, Call::Map], "cold-0", (0, Times::ForEver), Fault::Error(5));
+        let (mut taken, mut told) = (Vec::new(), 0);
+        for _ in 0..8 {
+            store.producer().send(Record::to("hot").value("hot")).unwrap();
+            match worker.take(9, Duration::ZERO) {
+                Ok(messages) => taken.extend(messages),
+                Err(error) => told += usize::from(matches!(error, Error::Io { .. })),
+            }
+        }
+        let mut cold = values(&taken);
+        cold.retain(|value| value != "hot");
+        cold.sort_unstable();
+        assert_eq!(cold, ["1", "2", "3"], "behind another: {is_behind}");
+        assert_eq!(told, if is_behind { 4 } else { 7 });
+    }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::doubles::Random;
 use crate::format::DeliveryState;
-use crate::share::doubts::Permit;
+use crate::share::doubts::{Permit, Share};
 use crate::share::lanes::Fresh;
 use crate::share::runs::{Lock, Span};
 use crate::share::share_partition::SharePartition;
@@ -386,12 +386,9 @@ impl World {
             .filter_map(|known| if let Fate::Out(lock) = known.fate { Some(lock.until) } else { None })
             .max();
         let share = self.state.doubts.share();
-        assert_eq!(share.is_some(), ends.is_some(), "{share:?}");
-        assert!(
-            share.is_none_or(|share| Some(share.until) >= ends),
-            "{share:?} of what is out until {ends:?}"
-        );
-        assert!(share.is_none_or(|share| share.is_last || watched.clone().all(|known| known.count < LIMIT)));
+        let is_last = watched.clone().any(|known| known.count == LIMIT);
+        let expected = ends.map(|until| Share { until, is_last });
+        assert_eq!(share, expected, "of what is out");
         self.state.check();
     }
 }

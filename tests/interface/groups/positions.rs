@@ -1,12 +1,13 @@
 //! Positions: what is committed, what is deleted beneath them, and what they count.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use annals::{Durability, Error, Record, StartFrom, TopicConfig, TopicPartition};
 
 use crate::common::{TOPIC, by_hand, fast_dir, on_faulty};
 use crate::groups::{GROUP, committed, drain, member, numbers, place, reader, send, store};
-use annals_testing::{Call, FaultyFileSystem};
+use annals_testing::{Call, Fault, FaultyFileSystem, Gate, Times};
 
 #[test]
 fn a_position_at_the_end_is_committed_though_no_record_was_read() {
@@ -269,4 +270,29 @@ fn a_consumer_whose_topic_was_deleted_has_nothing_to_commit_after_the_close() {
     store.delete_topic(TOPIC).unwrap();
     store.close().unwrap();
     alone.close().unwrap();
+}
+
+#[test]
+fn a_member_has_nothing_of_a_topic_while_its_files_are_removed() {
+    let dir = fast_dir();
+    let files = FaultyFileSystem::new();
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    store.create_topic(TOPIC, TopicConfig::new().partitions(2)).unwrap();
+    let mut a = member(&store, "a");
+    drain(&mut a);
+    let mut own = store.consumer_builder().build().unwrap();
+    own.assign([place(0)]).unwrap();
+    let gate = Arc::new(Gate::default());
+    files.fail(&[Call::Remove, Call::Rename], "orders-", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
+    std::thread::scope(|scope| {
+        let deletion = scope.spawn(|| store.delete_topic(TOPIC).unwrap());
+        gate.await_arrival();
+        let (position, sought) = (a.position(place(0)), a.seek(place(0), 0));
+        assert!(matches!(own.position(place(0)), Err(Error::UnknownTopic { was_deleted: true, .. })));
+        gate.open();
+        deletion.join().unwrap();
+        assert!(matches!(position, Err(Error::NotAssigned { .. })), "{position:?}");
+        assert!(matches!(sought, Err(Error::NotAssigned { .. })), "{sought:?}");
+    });
+    assert!(matches!(a.position(place(0)), Err(Error::NotAssigned { .. })));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use annals::{Error, Isolation, Record, Store, TopicConfig, Transaction, WhenFull};
+use annals::{Error, Expected, Isolation, Record, Store, TopicConfig, Transaction, WhenFull};
 use annals_testing::MemoryFileSystem;
 
 use super::together::values;
@@ -91,4 +91,34 @@ fn a_commit_that_panics_before_its_decision_keeps_no_reader_waiting_for_the_rest
         assert!(!waits(), "after {calls} calls");
     }
     assert!(panics > 5, "{panics}");
+}
+
+/// The program catches the panic and goes on, while another appends to the stream.
+#[test]
+fn events_that_a_panic_kept_out_of_a_transaction_leave_no_event_and_no_expectation() {
+    let mut panics = 0;
+    for calls in 0..4 {
+        let clock = FragileClock::sound();
+        let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
+        let store = builder.clock(Arc::clone(&clock) as _).maintain_by_hand().open().unwrap();
+        let accounts = store.create_topic("accounts", TopicConfig::new().key_index(true)).unwrap();
+        store.create_topic("debits", TopicConfig::new()).unwrap();
+        let alice = accounts.stream("alice").unwrap();
+        let mut tx = store.transaction("t").unwrap();
+        let events = [Record::new().value("-5"), Record::new().value("-6")];
+        clock.left.store(calls, Ordering::SeqCst);
+        let append = || tx.append_to(&alice, Expected::NoStream, &events).unwrap();
+        let has_panicked = catch_unwind(AssertUnwindSafe(append)).is_err();
+        clock.left.store(i64::MAX, Ordering::SeqCst);
+        panics += usize::from(has_panicked);
+        if has_panicked {
+            alice.append(Expected::NoStream, &[Record::new().value("of another")]).unwrap();
+        }
+        tx.send(Record::to("debits").value("first")).unwrap();
+        tx.commit().unwrap_or_else(|error| panic!("after {calls} calls: {error}"));
+        let of_stream = values(&store, "accounts", 0, Isolation::ReadCommitted);
+        let expected = if has_panicked { vec!["of another"] } else { vec!["-5", "-6"] };
+        assert_eq!(of_stream, expected, "after {calls} calls");
+    }
+    assert!(panics > 0);
 }
