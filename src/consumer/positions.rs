@@ -1,7 +1,7 @@
 //! Where a consumer stands, and moving it.
 
 use crate::consumer::assigned::{Assigned, Flow};
-use crate::consumer::consumer::Consumer;
+use crate::consumer::consumer::{Consumer, Role};
 use crate::error::{Error, Result};
 use crate::topic::unless_deleted;
 use crate::types::{Offset, Timestamp, TopicPartition};
@@ -178,7 +178,10 @@ impl Consumer {
         self.topics.check_open()?;
         self.follow_group()?;
         self.auto_commit.note_change();
-        match self.assigned.get_mut(place) {
+        // A group takes it from its members a moment after its topic was deleted.
+        let is_a_members = matches!(self.role, Role::Member(_));
+        let is_lost = |assigned: &Assigned| is_a_members && assigned.partition.is_deleted();
+        match self.assigned.get_mut(place).filter(|assigned| !is_lost(assigned)) {
             Some(assigned) => Ok(act(assigned, &self.settings)),
             None => Err(Error::NotAssigned {
                 partition: place.clone(),

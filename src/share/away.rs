@@ -133,7 +133,11 @@ impl Queues {
             Err(error) => return Err(error),
         }
         let mut slots = self.slots.lock();
-        slots.retain(|name, _| name.topic != topic.id() || name.owner != *owner);
+        let is_of = |name: &SlotName| name.topic == topic.id() && name.owner == *owner;
+        let before: Vec<_> = slots.keys().filter(|name| is_of(name)).cloned().collect();
+        slots.retain(|name, _| !is_of(name));
+        // Nobody has a message of them: the queue was no one's here.
+        self.suspects.forget(&before);
         for partition in topic.partitions() {
             let name =
                 SlotName { topic: topic.id(), partition: partition.number(), owner: Arc::clone(owner) };

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::log::EraseReport;
 use crate::share::queues::Queues;
 use crate::share::slot::Slot;
+use crate::share::suspects::Suspects;
 use crate::topic::{Partition, Topic, unless_deleted};
 use crate::types::Offset;
 
@@ -38,7 +39,9 @@ impl Queues {
             return log.remove_offsets(&[], None);
         }
         let slots: Vec<_> = self.of_partition(partition).into_values().collect();
-        let ranges = slots.iter().map(|slot| slot.as_ref().map_or_else(Ranges::new, |slot| done(slot)));
+        let ranges = slots
+            .iter()
+            .map(|slot| slot.as_ref().map_or_else(Ranges::new, |slot| done(slot, &self.suspects)));
         let Some(done) = ranges.reduce(|all, one| common(&all, &one)) else {
             return log.remove_offsets(&[], None);
         };
@@ -56,8 +59,8 @@ impl Queues {
 }
 
 /// What is done of one state.
-fn done(slot: &Slot) -> Ranges {
-    let inner = slot.inner.lock();
+fn done(slot: &Slot, suspects: &Suspects) -> Ranges {
+    let inner = slot.enter(suspects);
     let mut ranges = inner.state.done();
     if inner.state.start() > 0 {
         ranges.insert(0, 0..=inner.state.start() - 1);

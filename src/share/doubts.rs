@@ -1,6 +1,7 @@
 //! Which messages of a partition may be what ended an earlier life of the process, and which of them are out: values only.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use crate::share::ranges::Ranges;
 use crate::share::runs::{Lock, RunState, Span};
@@ -17,12 +18,9 @@ pub(super) struct Doubts {
     earlier: Ranges,
     /// Those that have not come back in this life.
     doubted: Ranges,
-    /// Those of the doubted that are out, and of the others those that are at their last attempt.
-    out: Ranges,
-    /// One of them is at its last attempt.
-    is_last_out: bool,
-    /// Their locks hold no longer. Where it is past nobody has to have said so.
-    until: Timestamp,
+    /// Those of the doubted that are out, and of the others those that are at their last attempt: by the ends of their locks, and whether it
+    /// is their last. Where an end is past nobody has to have said so. None is empty.
+    out: BTreeMap<(Timestamp, bool), Ranges>,
     /// The suspect that is out.
     pub(super) suspect: Option<Offset>,
 }
@@ -59,7 +57,8 @@ impl Doubts {
 
     /// What is out of it.
     pub(super) fn share(&self) -> Option<Share> {
-        (!self.out.is_empty()).then_some(Share { until: self.until, is_last: self.is_last_out })
+        let ((until, _), _) = self.out.last_key_value()?;
+        Some(Share { until: *until, is_last: self.out.keys().any(|(_, is_last)| *is_last) })
     }
 
     /// The same when these are out, too.
@@ -102,17 +101,22 @@ impl Doubts {
     fn go_out(&mut self, span: &Span, lock: Lock, limit: i16) {
         let is_last = is_last(span.count, limit);
         for part in self.watched(span, limit).within((span.first, span.last)) {
-            self.out.insert(part);
-            self.until = self.until.max(lock.until);
-            self.is_last_out |= is_last;
+            self.out.entry((lock.until, is_last)).or_default().insert(part);
         }
     }
 
-    /// The lock of one holds for longer.
+    /// The lock of one ends at another time.
     pub(super) fn renew(&mut self, offset: Offset, until: Timestamp) {
-        if self.out.has(offset) {
-            self.until = self.until.max(until);
-        }
+        let Some(key) = self.out.iter().find(|(_, out)| out.has(offset)).map(|(key, _)| *key) else { return };
+        self.take_out((offset, offset));
+        self.out.entry((until, key.1)).or_default().insert((offset, offset));
+    }
+
+    fn take_out(&mut self, range: (Offset, Offset)) {
+        self.out.retain(|_, out| {
+            out.remove(range);
+            !out.is_empty()
+        });
     }
 
     /// They are done, given up or gone.
@@ -126,7 +130,7 @@ impl Doubts {
 
     /// They are to be handed out again: whoever had them is there still, or had them for all of a lock.
     pub(super) fn come_back(&mut self, first: Offset, last: Offset) {
-        for part in self.out.within((first, last)) {
+        for part in self.out.values().flat_map(|out| out.within((first, last))) {
             self.doubted.remove(part);
         }
         self.leave(first, last);
@@ -141,19 +145,23 @@ impl Doubts {
 
     fn leave(&mut self, first: Offset, last: Offset) {
         self.suspect = self.suspect.filter(|offset| !(first..=last).contains(offset));
-        if self.out.is_empty() {
-            return;
-        }
-        self.out.remove((first, last));
-        if self.out.is_empty() {
-            (self.is_last_out, self.until) = (false, Timestamp::MIN);
-        }
+        self.take_out((first, last));
     }
 }
 
 impl SharePartition {
     pub(super) fn suspect_is_out(&self) -> bool {
         self.doubts.suspect.is_some()
+    }
+
+    /// Nobody answers for what is out.
+    pub(super) fn forget_what_is_out(&mut self) {
+        self.doubts.out.clear();
+    }
+
+    /// Nothing more is handed out.
+    pub(super) fn forget_doubts(&mut self) {
+        self.doubts = Doubts::default();
     }
 
     /// Finds those that were out when an earlier life ended. What was so more than once is tried by itself, so that it takes no

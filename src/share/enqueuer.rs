@@ -330,7 +330,7 @@ impl Queues {
             let next = partition.next_offset();
             match self.find(&limit.group, partition) {
                 Some(slot) => {
-                    let inner = slot.inner.lock();
+                    let inner = slot.enter(&self.suspects);
                     let start = inner.state.start().max(partition.start());
                     let count = length(start, next - 1).saturating_sub(inner.state.figures().done);
                     (count, inner.state.end().max(start))

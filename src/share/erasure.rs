@@ -20,7 +20,7 @@ impl Queues {
         reports.retain(|report| report.records > 0);
         reports.extend(topic.erase(key)?);
         // Whoever has read a record of it before, to give it up, has written its letter by then.
-        self.of_topic(topic.id()).iter().for_each(|slot| drop(slot.inner.lock()));
+        self.of_topic(topic.id()).iter().for_each(|slot| drop(slot.enter(&self.suspects)));
         for partition in self.letters_of(&topic) {
             let goes =
                 |record: &RecordRef<'_>| letter_key(record, topic.name()).is_some_and(|own| own == key);

@@ -192,7 +192,7 @@ impl Queues {
         steps: &SlotSteps,
     ) -> Result<(BTreeMap<Offset, OwedLetter>, Result<()>)> {
         drop(self.write_owed());
-        let mut inner = place.slot.inner.lock();
+        let mut inner = place.slot.enter(&self.suspects);
         let mut steps = steps.without_written(&inner.state);
         steps.cut_to(place.partition.end());
         // Whether these are given up shows when the store is opened again.
@@ -230,7 +230,7 @@ impl Queues {
             self.states.write_folded(&place.slot, inner, (update, self.clock.now()))?;
         }
         inner.state = next;
-        (inner.reader, inner.prepared_for) = (None, 0);
+        (inner.reader, inner.prepared_for, inner.is_searched) = (None, 0, false);
         Ok(())
     }
 
@@ -275,7 +275,8 @@ impl Queues {
     pub(super) fn keep<'a>(&self, slots: impl Iterator<Item = &'a Arc<Slot>>) -> Result<()> {
         // A partition that cannot be synced is a matter of those transactions that rest on it.
         if let Err(not_ended) = self.topics.write_decided() {
-            let unsettled = |slot: &Arc<Slot>| slot.inner.lock().unsettled.iter().collect::<Vec<_>>();
+            let unsettled =
+                |slot: &Arc<Slot>| slot.enter(&self.suspects).unsettled.iter().collect::<Vec<_>>();
             not_ended.of(slots.flat_map(unsettled))?;
         }
         self.states.sync()

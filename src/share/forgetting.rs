@@ -56,15 +56,15 @@ impl Queues {
         let mut gone: Vec<Arc<Slot>> = self.slots.lock().values().cloned().collect();
         gone.retain(|slot| goes(&slot.name));
         let names: Vec<_> = gone.iter().map(|slot| slot.name.clone()).collect();
-        let mut held: Vec<_> = gone.iter().map(|slot| slot.inner.lock()).collect();
+        let mut held: Vec<_> = gone.iter().map(|slot| slot.enter(&self.suspects)).collect();
+        // What was out of them is nobody's to wait for: that is told when they are let go, also by a panic.
+        held.iter_mut().for_each(|inner| inner.state.forget_what_is_out());
         let forgotten = self.states.delete(&names, |written| {
             let mut slots = self.slots.lock();
             names.get(written.clone()).into_iter().flatten().for_each(|name| _ = slots.remove(name));
             held.get_mut(written).into_iter().flatten().for_each(|inner| inner.is_forgotten = true);
         });
         drop(held);
-        // What was out of them is nobody's to wait for.
-        self.suspects.forget(&names);
         let mut counts = self.letter_counts.lock();
         names.iter().for_each(|name| _ = counts.remove(name));
         drop(counts);

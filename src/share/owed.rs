@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::locks::{AtomicBool, Mutex, MutexGuard, Ordering};
+use crate::locks::{AtomicBool, Mutex, Ordering};
 use crate::log::Holding;
 use crate::share::queues::Queues;
-use crate::share::slot::{Slot, SlotInner};
+use crate::share::slot::Slot;
+use crate::share::suspects::Entered;
 
 /// States that the open has cut to the end of their partition, and that are not written durably yet.
 #[derive(Debug)]
@@ -56,11 +57,11 @@ impl Queues {
     }
 
     /// Whoever has it may wait for the partition under whose lock this runs. The same call may succeed a moment later.
-    fn hold_owed<'a>(&self, slot: &'a Slot, holding: Holding) -> Result<MutexGuard<'a, SlotInner>> {
+    fn hold_owed<'a>(&'a self, slot: &'a Slot, holding: Holding) -> Result<Entered<'a>> {
         if holding == Holding::Nothing {
-            return Ok(slot.inner.lock());
+            return Ok(slot.enter(&self.suspects));
         }
-        slot.inner.try_lock().ok_or_else(|| {
+        slot.try_enter(&self.suspects).ok_or_else(|| {
             let busy = std::io::Error::from(std::io::ErrorKind::WouldBlock);
             Error::io(self.topics.path(), "write the states of queues in", busy)
         })

@@ -87,10 +87,14 @@ impl Queue {
 
     /// The same for whoever has other states, and has seen to what is owed before the first of them.
     pub(super) fn enter_one_more<'a>(&'a self, place: &'a Place) -> Result<(Entered<'a>, Timestamp)> {
-        let life = self.queues.look_elsewhere(place)?;
-        let mut inner = Entered::new(place.slot.inner.lock(), &place.slot, &self.queues);
-        place.partition.log().check_open()?;
-        self.queues.catch_up(place, &mut inner, life)?;
+        let looked = self.queues.look_elsewhere(place).map_err(|error| self.explain(place, error));
+        let mut inner = place.slot.enter(&self.queues.suspects);
+        if let Err(gone) = place.partition.log().check_open() {
+            // Nothing more is handed out of it, and no answer comes to what is out.
+            inner.state.forget_doubts();
+            return Err(gone);
+        }
+        self.queues.catch_up(place, &mut inner, looked?)?;
         if inner.prepared_for != self.number {
             self.prepare(place, &mut inner)?;
         }
@@ -127,8 +131,9 @@ impl Queue {
             }
             inner.state.keep_order(records);
         }
-        if inner.prepared_for == 0 {
+        if !inner.is_searched {
             inner.state.suspect_of(self.settings.delivery_limit);
+            inner.is_searched = true;
         }
         inner.prepared_for = self.number;
         Ok(())

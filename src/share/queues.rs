@@ -98,7 +98,7 @@ impl Queues {
             let is_cut = partition.is_some_and(|partition| found.state.cut_to(partition.end()));
             let slot = Arc::new(Slot::found(name.clone(), found)?);
             if let Some(partition) = partition.filter(|_| is_cut) {
-                slot.inner.lock().is_cut = true;
+                slot.note_cut();
                 owed.push(Arc::clone(&slot));
                 cut.push(partition.clone());
             }
@@ -254,7 +254,7 @@ impl Queues {
         }
         let now = self.clock.now();
         let slot = Arc::new(Slot::new(name(owner, partition), start, now)?);
-        self.states.write_snapshot(&slot, &mut slot.inner.lock(), now)?;
+        self.states.write_snapshot(&slot, &mut slot.enter(&self.suspects), now)?;
         self.states.sync_of(&slot)?;
         self.slots.lock().insert(slot.name.clone(), Arc::clone(&slot));
         Ok(slot)
@@ -303,7 +303,7 @@ impl Queues {
         if !topic.settings().drops_consumed() {
             return Ok(());
         }
-        let start = place.slot.inner.lock().state.start();
+        let start = place.slot.enter(&self.suspects).state.start();
         let may_go = place.partition.log().has_much_below(start);
         if may_go { self.groups.drop_consumed(&place.partition) } else { Ok(()) }
     }
@@ -311,10 +311,9 @@ impl Queues {
 
 impl OtherReaders for Queues {
     fn consumed(&self, partition: &Partition) -> Consumed {
-        let starts = self
-            .of_partition(partition)
-            .into_values()
-            .map(|slot| slot.map_or_else(|| partition.start(), |slot| slot.inner.lock().state.start()));
+        let starts = self.of_partition(partition).into_values().map(|slot| {
+            slot.map_or_else(|| partition.start(), |slot| slot.enter(&self.suspects).state.start())
+        });
         starts.min().map_or(Consumed::Nobody, Consumed::Below)
     }
 

@@ -9,6 +9,7 @@ use crate::share::pace::Pace;
 use crate::share::runs::length;
 use crate::share::share_partition::SharePartition;
 use crate::share::state_log::{Accounts, Found, SlotName};
+use crate::share::suspects::{Entered, Suspects};
 use crate::share::unsettled::Unsettled;
 use crate::types::{Offset, Timestamp};
 
@@ -27,7 +28,7 @@ pub(super) struct Slot {
     pub(super) update_key: Vec<u8>,
     /// The file of its queue's steps.
     pub(super) steps: String,
-    pub(super) inner: Mutex<SlotInner>,
+    inner: Mutex<SlotInner>,
 }
 
 #[derive(Debug)]
@@ -45,6 +46,9 @@ pub(super) struct SlotInner {
     pub(super) again: Option<Reader>,
     /// Which opening of the queue has looked through it.
     pub(super) prepared_for: u64,
+    /// It is known what of it may have ended an earlier life. That is found once, before anything is handed out: later it would be what this life has
+    /// tried.
+    pub(super) is_searched: bool,
     /// Of an owner elsewhere, at the last look.
     pub(super) seen_life: Option<u64>,
     /// What of it was out by the last word to other states of the process.
@@ -118,6 +122,7 @@ impl Slot {
             reader: None,
             again: None,
             prepared_for: 0,
+            is_searched: false,
             seen_life: None,
             shown: None,
             counters,
@@ -126,6 +131,21 @@ impl Slot {
         };
         let steps = name.steps();
         Ok(Self { name, snapshot_key, update_key, steps, inner: Mutex::new(inner) })
+    }
+
+    /// Locks it. What is out of it, or is no more, is told to the other states when the lock is let go: there is no other way to it.
+    pub(super) fn enter<'a>(&'a self, suspects: &'a Suspects) -> Entered<'a> {
+        Entered::new(self.inner.lock(), self, suspects)
+    }
+
+    /// The same, where nobody has it.
+    pub(super) fn try_enter<'a>(&'a self, suspects: &'a Suspects) -> Option<Entered<'a>> {
+        self.inner.try_lock().map(|inner| Entered::new(inner, self, suspects))
+    }
+
+    /// What is stored of it goes on beyond the end of the partition: nothing is out yet.
+    pub(super) fn note_cut(&self) {
+        self.inner.lock().is_cut = true;
     }
 }
 

@@ -100,7 +100,7 @@ impl Queues {
             count
         });
         let (end, unfinished, first) = {
-            let mut inner = slot.inner.lock();
+            let mut inner = slot.enter(&self.suspects);
             partition.log().check_open()?;
             let gone = inner.state.skip_to(partition.start());
             inner.counters.lost += gone;

@@ -7,7 +7,6 @@ use crate::locks::{Mutex, MutexGuard};
 use crate::log::Watchers;
 use crate::share::doubts::{Permit, Share};
 use crate::share::queue::{Place, Queue};
-use crate::share::queues::Queues;
 use crate::share::selection::Selection;
 use crate::share::slot::{Slot, SlotInner};
 use crate::share::state_log::SlotName;
@@ -37,7 +36,7 @@ struct Out {
 pub(super) struct Entered<'a> {
     inner: MutexGuard<'a, SlotInner>,
     slot: &'a Slot,
-    queues: &'a Queues,
+    suspects: &'a Suspects,
 }
 
 impl Out {
@@ -48,7 +47,8 @@ impl Out {
             None => self.shares.remove(name),
         };
         let was_last = before.is_some_and(|before| before.is_last);
-        before.is_some() && share.is_none_or(|share| was_last && !share.is_last)
+        let ends_before = |share: Share| before.is_some_and(|before| share.until < before.until);
+        before.is_some() && share.is_none_or(|share| (was_last && !share.is_last) || ends_before(share))
     }
 
     /// What may go out beside them.
@@ -81,7 +81,7 @@ impl Suspects {
         }
     }
 
-    /// These states are no more.
+    /// These states are no more: others have their names.
     pub(super) fn forget(&self, names: &[SlotName]) {
         self.change(|out| names.iter().filter(|name| out.set(name, None)).count() > 0);
     }
@@ -114,8 +114,8 @@ impl Queue {
 }
 
 impl<'a> Entered<'a> {
-    pub(super) fn new(inner: MutexGuard<'a, SlotInner>, slot: &'a Slot, queues: &'a Queues) -> Self {
-        Self { inner, slot, queues }
+    pub(super) fn new(inner: MutexGuard<'a, SlotInner>, slot: &'a Slot, suspects: &'a Suspects) -> Self {
+        Self { inner, slot, suspects }
     }
 }
 
@@ -135,6 +135,6 @@ impl DerefMut for Entered<'_> {
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        self.queues.suspects.show(self.slot, &mut self.inner);
+        self.suspects.show(self.slot, &mut self.inner);
     }
 }

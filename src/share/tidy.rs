@@ -10,6 +10,7 @@ use crate::log::RetentionPolicy;
 use crate::share::queues::Queues;
 use crate::share::slot::Slot;
 use crate::share::state_log::StateLog;
+use crate::share::suspects::Suspects;
 use crate::topic::SHARE_STATE;
 use crate::types::{Offset, Timestamp};
 use crate::upkeep::{Chore, Reason};
@@ -47,6 +48,7 @@ impl StateLog {
     /// Deletes what no state needs any more, after writing again those that would keep too much.
     fn tidy(
         &self,
+        suspects: &Suspects,
         (slots, end): (Vec<Arc<Slot>>, Offset),
         (how, now): (Thoroughness, Timestamp),
     ) -> Result<()> {
@@ -61,7 +63,7 @@ impl StateLog {
         let Some(old) = old.filter(|_| !self.topics.is_held()) else { return Ok(()) };
         let mut needed = end;
         for slot in &slots {
-            let mut inner = slot.inner.lock();
+            let mut inner = slot.enter(suspects);
             if !inner.accounts.is_written || inner.is_forgotten {
                 continue;
             }
@@ -94,7 +96,7 @@ impl Queues {
     /// Deletes of the stored states what is not needed any more, where that is much.
     pub(crate) fn tidy(&self) -> Result<()> {
         let _tidying = self.tidying.lock();
-        self.states.tidy(self.all(), (Thoroughness::ToTheRecord, self.clock.now()))
+        self.states.tidy(&self.suspects, self.all(), (Thoroughness::ToTheRecord, self.clock.now()))
     }
 
     /// Has the same done by maintenance, without waiting for it; or does it, where maintenance does not.
@@ -104,7 +106,7 @@ impl Queues {
                 if let Some(_tidying) = self.tidying.try_lock() {
                     // The next worker, or the next round of maintenance, tries again.
                     let how = Thoroughness::WholeSegments;
-                    drop(self.states.tidy(self.all(), (how, self.clock.now())));
+                    drop(self.states.tidy(&self.suspects, self.all(), (how, self.clock.now())));
                 }
             }
             Some(MANY_SEGMENTS..) if !self.is_tidy_asked.swap(true, Ordering::AcqRel) => {
@@ -119,6 +121,6 @@ impl Chore for Queues {
     fn run(self: Arc<Self>, _reason: Reason) -> Result<()> {
         self.is_tidy_asked.store(false, Ordering::Release);
         let Some(_tidying) = self.tidying.try_lock() else { return Ok(()) };
-        self.states.tidy(self.all(), (Thoroughness::WholeSegments, self.clock.now()))
+        self.states.tidy(&self.suspects, self.all(), (Thoroughness::WholeSegments, self.clock.now()))
     }
 }

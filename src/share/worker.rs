@@ -1,10 +1,11 @@
 //! A worker: takes messages of a queue.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::Deadline;
 use crate::locks::{AtomicBool, Ordering};
 use crate::log::{Patience, Signal};
@@ -44,8 +45,10 @@ pub struct Worker {
     /// At every so many takes a lower class comes first.
     lower_share: Option<u64>,
     takes: u64,
-    /// The class whose failure the last take has told: the others come first in the next one.
-    failed: Option<usize>,
+    /// The class whose failure was told last: the next that is told is that of one behind it, if there is such.
+    told: usize,
+    /// A failure beside which others had messages: the next take tells it.
+    kept: Option<Error>,
     lock_timeout: Duration,
     pub(super) signal: Arc<Signal>,
     waker: WorkerWaker,
@@ -117,7 +120,8 @@ impl Worker {
             classes,
             lower_share,
             takes: 0,
-            failed: None,
+            told: usize::MAX,
+            kept: None,
             lock_timeout,
             signal,
             waker,
@@ -145,9 +149,10 @@ impl Worker {
     /// not out beside a last attempt of another such message, in all queues of the process: they wait for each other.
     ///
     /// # Errors
-    /// [`Io`](crate::Error::Io), [`Corrupt`](crate::Error::Corrupt), [`Poisoned`](crate::Error::Poisoned) of one partition; the next call begins with another.
-    /// [`UnknownTopic`](crate::Error::UnknownTopic) once a topic is deleted, whatever has its name by then: at every call, but that a worker of several
-    /// topics hands out what the others have in between. [`StoreClosed`](crate::Error::StoreClosed).
+    /// [`Io`](crate::Error::Io), [`Corrupt`](crate::Error::Corrupt), [`Poisoned`](crate::Error::Poisoned) of one partition.
+    /// [`UnknownTopic`](crate::Error::UnknownTopic) once a topic is deleted, whatever has its name by then. Where other partitions and topics have messages these
+    /// are handed out, and the next call tells the failure, whatever there is by then; so it is told in turn with them as long as it lasts, and of several each
+    /// in its turn. [`StoreClosed`](crate::Error::StoreClosed).
     pub fn take(&mut self, most: usize, timeout: Duration) -> Result<Messages> {
         let mut patience = Patience::new(timeout);
         loop {
@@ -187,59 +192,72 @@ impl Worker {
 
     /// A look at all partitions: what there is, and when there may be more.
     fn look(&mut self, most: usize) -> Result<(Vec<Message>, Option<Timestamp>)> {
+        // It is no take: the lower classes would lose the turns that fall on it.
+        if let Some(failure) = self.kept.take() {
+            return Err(failure);
+        }
         let mut messages = Vec::new();
         let mut next: Option<Timestamp> = None;
         self.takes = self.takes.wrapping_add(1);
-        let failed = self.failed.take();
-        let order = class_order(self.classes.len(), self.takes, self.lower_share);
-        for number in order.filter(|class| Some(*class) != failed).chain(failed) {
+        let mut failures = BTreeMap::new();
+        for number in class_order(self.classes.len(), self.takes, self.lower_share) {
             let Some(class) = self.classes.get_mut(number) else { continue };
             let room = most - messages.len();
-            let due = match class.look(&self.signal, (room, self.lock_timeout), &mut messages) {
-                Ok(due) => due,
-                // What others gave is handed out first; when that one comes in its turn it reports.
-                Err(_) if !messages.is_empty() => break,
-                Err(error) => {
-                    self.failed = Some(number);
-                    return Err(error);
-                }
-            };
+            let (due, failure) = class.look(&self.signal, (room, self.lock_timeout), &mut messages);
+            failures.extend(failure.map(|failure| (number, failure)));
             next = next.into_iter().chain(due).min();
             if messages.len() >= most {
                 break;
             }
         }
-        Ok((messages, next))
+        match self.next_to_tell(failures) {
+            Some(failure) if messages.is_empty() => Err(failure),
+            failure => {
+                self.kept = failure;
+                Ok((messages, next))
+            }
+        }
+    }
+
+    /// Of several classes that fail each is told in its turn.
+    fn next_to_tell(&mut self, mut failures: BTreeMap<usize, Error>) -> Option<Error> {
+        let behind = failures.keys().find(|number| **number > self.told).or_else(|| failures.keys().next());
+        self.told = *behind?;
+        failures.remove(&self.told)
     }
 }
 
 impl Class {
+    /// When there may be more, and the first failure: what others have is handed out in spite of it.
     fn look(
         &mut self,
         signal: &Arc<Signal>,
         (most, lock_timeout): (usize, Duration),
         messages: &mut Vec<Message>,
-    ) -> Result<Option<Timestamp>> {
-        let places = self.queue.places()?;
+    ) -> (Option<Timestamp>, Option<Error>) {
+        let places = match self.queue.places() {
+            Ok(places) => places,
+            Err(error) => return (None, Some(error)),
+        };
         for place in places.iter().skip(self.watched) {
             place.partition.log().watch(signal);
         }
         self.watched = places.len();
         let full = messages.len() + most;
-        let mut next: Option<Timestamp> = None;
+        let (mut next, mut failure): (Option<Timestamp>, _) = (None, None);
+        let first = self.next;
         for step in 0..places.len() {
-            let number = (self.next + step) % places.len();
+            let number = (first + step) % places.len();
             let Some(place) = places.get(number) else { continue };
             let look = match self.queue.look(place, full - messages.len(), lock_timeout) {
                 Ok(look) => look,
-                // What others gave is handed out first; the next take begins with this one and reports.
-                Err(_) if !messages.is_empty() => {
-                    self.next = number;
-                    return Ok(next);
-                }
                 Err(error) => {
-                    self.next = number + 1;
-                    return Err(error);
+                    if failure.is_none() {
+                        // Of several that fail each is the first in its turn.
+                        self.next = number + 1;
+                        failure = Some(error);
+                    }
+                    continue;
                 }
             };
             next = next.into_iter().chain(look.next).min();
@@ -254,7 +272,7 @@ impl Class {
                 }
             }
         }
-        Ok(next)
+        (next, failure)
     }
 }
 

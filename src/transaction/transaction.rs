@@ -16,7 +16,7 @@ use crate::transaction::condition::{Condition, EndsAt};
 use crate::transaction::coordinator::{Deciding, Put, Transactions};
 use crate::transaction::names::Named;
 use crate::transaction::pieces::Pieces;
-use crate::types::{Durability, Offset, Record};
+use crate::types::{Durability, Offset, Record, Timestamp};
 
 /// Records in any topics, and committed offsets of groups, that take effect together or not at all: over a crash of the process,
 /// and, committed at [`Durability::Disk`](crate::Durability::Disk), over a power cut.
@@ -133,20 +133,22 @@ impl Transaction {
             partition.log().check_records(std::slice::from_ref(record)).map(|()| partition)
         };
         let places = records.iter().map(checked_place).collect::<Result<Vec<_>>>()?;
+        // The clock is the program's, and may panic: then none of it is there.
+        let now = self.shared.now();
         first(self)?;
-        records.iter().zip(&places).try_for_each(|(record, partition)| self.add(partition, record))
+        records.iter().zip(&places).try_for_each(|(record, partition)| self.add(partition, record, now))
     }
 
     /// Adds a record to a partition, be it one of the store's own.
     pub(crate) fn send_to(&mut self, partition: &Partition, record: &Record<'_>) -> Result<()> {
         self.check_going_on()?;
         partition.log().check_records(std::slice::from_ref(record))?;
-        self.add(partition, record)
+        self.add(partition, record, self.shared.now())
     }
 
     /// The same of a record that was checked.
-    fn add(&mut self, partition: &Partition, record: &Record<'_>) -> Result<()> {
-        self.pieces.add(partition, record, self.shared.now());
+    fn add(&mut self, partition: &Partition, record: &Record<'_>, now: Timestamp) -> Result<()> {
+        self.pieces.add(partition, record, now);
         self.write_what_is_too_much()
     }
 

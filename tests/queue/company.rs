@@ -286,15 +286,23 @@ fn a_last_attempt_waits_no_longer_than_what_is_out_is_locked() {
         let short = take(&mut limited(&after, "jobs", 9).build().unwrap(), 1).remove(0);
         let mut last = limited(&after, "more", 3).build().unwrap();
         assert!(take(&mut last, 1).is_empty());
-        if is_renewed {
+        std::mem::forget(short);
+        if !is_renewed {
+            long.ack().unwrap();
+            after.pass(31);
+            assert_eq!(take(&mut last, 1).len(), 1);
+            continue;
+        }
+        after.pass(31);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| last.take(1, Duration::from_secs(10)).unwrap().len());
+            thread::sleep(Duration::from_millis(20));
+            assert!(!waiting.is_finished());
             long.renew_for(Duration::from_secs(1)).unwrap();
             std::mem::forget(long);
-        } else {
-            long.ack().unwrap();
-        }
-        std::mem::forget(short);
-        after.pass(31);
-        assert_eq!(take(&mut last, 1).len(), 1, "renewed: {is_renewed}");
+            after.pass(2);
+            assert_eq!(waiting.join().unwrap(), 1, "nobody was woken");
+        });
     }
 }
 

@@ -278,12 +278,14 @@ fn a_member_has_nothing_of_a_topic_while_its_files_are_removed() {
     let files = FaultyFileSystem::new();
     let store = on_faulty(dir.path(), &files).open().unwrap();
     store.create_topic(TOPIC, TopicConfig::new().partitions(2)).unwrap();
+    send(&store, 0, 0..3);
     let mut a = member(&store, "a");
     drain(&mut a);
     let mut own = store.consumer_builder().build().unwrap();
     own.assign([place(0)]).unwrap();
     let gate = Arc::new(Gate::default());
-    files.fail(&[Call::Remove, Call::Rename], "orders-", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
+    let calls = [Call::Remove, Call::RemoveDir, Call::List, Call::Open];
+    files.fail(&calls, "orders-0", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
     std::thread::scope(|scope| {
         let deletion = scope.spawn(|| store.delete_topic(TOPIC).unwrap());
         gate.await_arrival();

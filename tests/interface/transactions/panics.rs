@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use annals::{Error, Expected, Isolation, Record, Store, TopicConfig, Transaction, WhenFull};
+use annals::{Durability, Error, Expected, Isolation, Record, Store, TopicConfig, Transaction, WhenFull};
 use annals_testing::MemoryFileSystem;
 
 use super::together::values;
@@ -112,7 +112,7 @@ fn events_that_a_panic_kept_out_of_a_transaction_leave_no_event_and_no_expectati
         clock.left.store(i64::MAX, Ordering::SeqCst);
         panics += usize::from(has_panicked);
         if has_panicked {
-            alice.append(Expected::NoStream, &[Record::new().value("of another")]).unwrap();
+            alice.append(Expected::NoStream, &[Record::new().value("of another")], Durability::Os).unwrap();
         }
         tx.send(Record::to("debits").value("first")).unwrap();
         tx.commit().unwrap_or_else(|error| panic!("after {calls} calls: {error}"));

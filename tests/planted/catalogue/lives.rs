@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "member-is-told-unknown-topic-while-files-are-removed",
+        file: "src/consumer/positions.rs",
+        good: "is_a_members && assigned.partition.is_deleted()",
+        bad: "is_a_members && false && assigned.partition.is_deleted()",
+        caught_by: &[tests("interface", &["groups::positions::a_member_has"])],
+    },
+    Bug {
         name: "consumer-seeks-in-a-topic-that-was-deleted",
         file: "src/consumer/positions.rs",
         good: "assigned.partition.log().check_open().map(|()| assigned.seek(offset, settings))",

@@ -234,6 +234,27 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[GROUPS],
     },
     Bug {
+        name: "owner-that-is-another-has-everything-doubted-anew",
+        file: "src/share/away.rs",
+        good: "inner.prepared_for = 0;",
+        bad: "(inner.prepared_for, inner.is_searched) = (0, false);",
+        caught_by: &[tests("processes", &["workers_doubted::"])],
+    },
+    Bug {
+        name: "what-ended-a-process-elsewhere-is-not-looked-for-at-home",
+        file: "src/share/folding.rs",
+        good: "(inner.reader, inner.prepared_for, inner.is_searched) = (None, 0, false);",
+        bad: "(inner.reader, inner.prepared_for, inner.is_searched) = (None, 0, true);",
+        caught_by: &[tests("processes", &["workers_lost::what_may_have"])],
+    },
+    Bug {
+        name: "last-attempt-elsewhere-in-a-topic-that-is-gone-keeps-others-waiting",
+        file: "src/share/queue.rs",
+        good: "inner.state.forget_doubts();",
+        bad: "_ = &mut inner;",
+        caught_by: &[tests("processes", &["workers_doubted::a_last_attempt"])],
+    },
+    Bug {
         name: "retention-passes-over-what-waits-in-the-spool",
         file: "src/group/consumed.rs",
         good: "match read.consumed.and(by_others).and(elsewhere) {",

@@ -16,9 +16,30 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "worker-whose-highest-topic-fails-hands-out-nothing-of-the-others",
         file: "src/share/worker.rs",
-        good: "self.failed = Some(number);",
-        bad: "",
+        good: "failures.extend(failure.map(|failure| (number, failure)));",
+        bad: "if let Some(failure) = failure.map(|failure| failures.insert(number, failure.clone()).unwrap_or(failure)) { return Err(failure); }",
         caught_by: &[tests("queue", &["order::a_topic_that_was_deleted"])],
+    },
+    Bug {
+        name: "worker-tells-no-failure-beside-which-others-have-messages",
+        file: "src/share/worker.rs",
+        good: "self.kept = failure;",
+        bad: "drop(failure);",
+        caught_by: &[tests("queue", &["order::a_topic_that_fails"])],
+    },
+    Bug {
+        name: "worker-tells-the-failure-of-its-highest-topic-alone",
+        file: "src/share/worker.rs",
+        good: "find(|number| **number > self.told)",
+        bad: "find(|_| true)",
+        caught_by: &[tests("queue", &["order::a_topic_that_was_deleted"])],
+    },
+    Bug {
+        name: "worker-stops-at-a-partition-that-fails",
+        file: "src/share/worker.rs",
+        good: "                        failure = Some(error);\n                    }\n                    continue;",
+        bad: "                        failure = Some(error);\n                    }\n                    break;",
+        caught_by: &[tests("queue", &["order::a_partition_that_cannot"])],
     },
     Bug {
         name: "record-for-later-forgotten-after-a-panic",
@@ -198,7 +219,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "suspects-go-out-in-company",
         file: "src/share/queue.rs",
-        good: "if inner.prepared_for == 0 {",
+        good: "if !inner.is_searched {",
         bad: "if false {",
         caught_by: &[tests("queue", &["life::a_message_that_ends"])],
     },
@@ -219,8 +240,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "last-attempt-that-is-over-keeps-others-waiting",
         file: "src/share/suspects.rs",
-        good: "self.queues.suspects.show(self.slot, &mut self.inner);",
-        bad: "_ = (self.queues, self.slot, Suspects::show);",
+        good: "self.suspects.show(self.slot, &mut self.inner);",
+        bad: "_ = (self.suspects, self.slot, Suspects::show);",
         caught_by: &[COMPANY],
     },
     Bug {
@@ -243,9 +264,37 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "last-attempt-in-a-topic-that-is-gone-keeps-others-waiting",
         file: "src/share/forgetting.rs",
-        good: "self.suspects.forget(&names);",
+        good: "held.iter_mut().for_each(|inner| inner.state.forget_what_is_out());",
         bad: "",
-        caught_by: &[tests("queue", &["company::who_waits"])],
+        caught_by: &[tests("queue", &["company::a_last_attempt_in_a_topic"])],
+    },
+    Bug {
+        name: "last-attempt-waits-for-the-lock-of-what-is-done",
+        file: "src/share/doubts.rs",
+        good: "let ((until, _), _) = self.out.last_key_value()?;",
+        bad: "let ((until, _), _) = self.out.last_key_value()?;\n        let until = &(until + 3_600_000);",
+        caught_by: &[tests("queue", &["company::a_last_attempt_waits_no_longer"]), STATES],
+    },
+    Bug {
+        name: "last-attempt-waits-for-the-lock-before-it-was-renewed-for-less",
+        file: "src/share/doubts.rs",
+        good: "self.out.entry((until, key.1))",
+        bad: "self.out.entry((until.max(key.0), key.1))",
+        caught_by: &[tests("queue", &["company::a_last_attempt_waits_no_longer"])],
+    },
+    Bug {
+        name: "lock-that-is-renewed-for-less-wakes-nobody-in-other-queues",
+        file: "src/share/suspects.rs",
+        good: "|| ends_before(share))",
+        bad: "|| (ends_before(share) && false))",
+        caught_by: &[tests("queue", &["company::a_last_attempt_waits_no_longer"])],
+    },
+    Bug {
+        name: "figures-that-find-a-last-attempt-gone-keep-it-to-themselves",
+        file: "src/share/stats.rs",
+        good: "let mut inner = slot.enter(&self.suspects);",
+        bad: "let others = crate::share::suspects::Suspects::default();\n            let mut inner = slot.enter(&others);",
+        caught_by: &[tests("queue", &["company::a_last_attempt_that_retention"])],
     },
     Bug {
         name: "message-that-was-out-and-failed-once-more-is-taken-along",

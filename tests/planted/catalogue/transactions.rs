@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "clock-that-panics-leaves-an-expectation-without-its-events",
+        file: "src/transaction/transaction.rs",
+        good: "let now = self.shared.now();\n        first(self)?;",
+        bad: "first(self)?;\n        let now = self.shared.now();",
+        caught_by: &[tests("interface", &["transactions::panics::events"])],
+    },
+    Bug {
         name: "transaction-commits-without-the-part-in-a-topic-that-was-deleted",
         file: "src/transaction/names.rs",
         good: "self.places.values().try_for_each(|written| written.partition.log().check_open())",
