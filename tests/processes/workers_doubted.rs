@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use annals::{Record, StoreReader, TopicConfig, Worker};
+use annals::{Record, Store, StoreReader, TopicConfig, Worker};
 
 use crate::common::fast_dir;
+use crate::hooked::Hooked;
 use crate::workers::{GROUP, ORDERS, attach, offsets, open, send, take};
+use crate::workers_lost::{fill, make_room};
 
 /// Two queues of a process elsewhere: in one a message that was out when a process ended so often, in the other one that has its last attempt of
 /// `limit` then.
@@ -89,4 +91,23 @@ fn a_last_attempt_elsewhere_in_a_topic_that_is_gone_keeps_no_other_waiting() {
         waits.join().unwrap()
     });
     assert_eq!(woken, 1, "nobody was woken");
+}
+
+/// An answer found no room: nobody has the message, and the queue is taken anew.
+#[test]
+fn a_last_attempt_elsewhere_of_a_queue_that_is_taken_anew_keeps_no_other_waiting() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 1);
+    let hooked = Hooked::new();
+    let reader = Store::builder(dir.path()).file_system(hooked.files()).attach().unwrap();
+    let [mut one, mut two] = doubted(&reader, (1, 2));
+    let last = take(&mut one, 1).remove(0);
+    assert!(take(&mut two, 1).is_empty());
+    fill(&hooked, "annals.steps");
+    assert!(last.ack().is_err());
+    make_room(&hooked);
+    drop(one);
+    let _anew = reader.queue(ORDERS, GROUP).unwrap();
+    assert_eq!(take(&mut two, 1).len(), 1);
 }

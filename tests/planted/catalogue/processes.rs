@@ -241,6 +241,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("processes", &["workers_doubted::"])],
     },
     Bug {
+        name: "last-attempt-elsewhere-of-a-queue-that-is-taken-anew-keeps-others-waiting",
+        file: "src/share/away.rs",
+        good: "self.suspects.forget(&before);",
+        bad: "_ = &before;",
+        caught_by: &[tests("processes", &["workers_doubted::a_last_attempt"])],
+    },
+    Bug {
         name: "what-ended-a-process-elsewhere-is-not-looked-for-at-home",
         file: "src/share/folding.rs",
         good: "(inner.reader, inner.prepared_for, inner.is_searched) = (None, 0, false);",
