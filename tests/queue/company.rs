@@ -1,13 +1,15 @@
 //! What is out when a process ends is out beside others in other partitions and other queues: whoever ends it goes to the dead letters, and
 //! nobody else.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use annals::{Message, QueueBuilder, Record, Store, TopicConfig, Worker};
-use annals_testing::{Call, Fault, FaultyFileSystem, Image, MemoryFileSystem, Times};
+use annals::{Error, Message, QueueBuilder, Record, TopicConfig, Worker};
 
+use crate::fragile_clock::FragileClock;
 use crate::world::{World, take, value, values};
 
 const POISON: &str = "poison";
@@ -320,21 +322,32 @@ fn a_last_attempt_that_retention_took_keeps_no_other_waiting_once_figures_were_a
     drop(first);
 }
 
-/// A file system of the program's own panics where the state is forgotten.
+/// A clock of the program's own panics where the state is forgotten. Whoever has the message never answers.
 #[test]
 fn a_last_attempt_in_a_topic_that_is_gone_keeps_no_other_waiting_after_a_panic() {
-    let world = both_at_their_last(&World::new(1));
-    let memory = MemoryFileSystem::over(&Image::new(world.disk.files()));
-    let disk = FaultyFileSystem::over(Arc::new(memory));
-    let builder = Store::builder("/store").file_system(Arc::clone(&disk) as _).clock(world.clock.clone());
-    let store = builder.maintain_by_hand().open().unwrap();
-    let of = |topic: &str| store.queue_builder(topic, "workers").delivery_limit(2).build().unwrap();
-    let mut other = of("more");
-    let first = take(&mut of("jobs"), 1).remove(0);
-    assert!(take(&mut other, 1).is_empty());
-    disk.fail(&[Call::Write], "__share_group_state", (0, Times::Once), Fault::Panic);
-    store.delete_topic("jobs").unwrap();
-    assert_eq!(disk.armed(), 0, "it has panicked");
-    assert_eq!(take(&mut other, 1).len(), 1);
-    std::mem::forget(first);
+    let mut handed_out = 0;
+    for calls in 0..12 {
+        let world = both_at_their_last(&World::new(1));
+        let clock = FragileClock::sound();
+        let world = world.with_clock(Arc::clone(&clock) as _);
+        let mut other = limited(&world, "more", 2).build().unwrap();
+        let first = take(&mut limited(&world, "jobs", 2).build().unwrap(), 1).remove(0);
+        assert!(take(&mut other, 1).is_empty());
+        clock.left.store(calls, Ordering::SeqCst);
+        let deleted = catch_unwind(AssertUnwindSafe(|| world.store.delete_topic("jobs")));
+        clock.left.store(i64::MAX, Ordering::SeqCst);
+        std::mem::forget(first);
+        if deleted.is_err() {
+            continue;
+        }
+        match other.take(1, Duration::ZERO) {
+            Ok(messages) => {
+                assert_eq!(messages.len(), 1, "after {calls} calls");
+                handed_out += 1;
+                messages.into_iter().for_each(|message| message.ack().unwrap());
+            }
+            Err(error) => assert!(matches!(error, Error::Poisoned { .. }), "{error}"),
+        }
+    }
+    assert!(handed_out > 0);
 }
