@@ -115,8 +115,12 @@ impl Groups {
     }
 
     /// Returns when what is committed survives a power cut: what was committed with a transaction does as soon as that does.
-    fn sync_consumed(&self) -> Result<()> {
-        self.topics.write_decided()?;
+    pub(crate) fn sync_consumed(&self) -> Result<()> {
+        let ended = self.topics.write_decided();
+        // What other transactions lack is no matter of those that have committed offsets.
+        if self.stored_partition().is_some_and(|stored| stored.log().finished() < stored.end()) {
+            ended?;
+        }
         self.ledger.sync()
     }
 }

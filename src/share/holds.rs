@@ -14,7 +14,7 @@ use crate::io::{Clock, Deadline};
 use crate::locks::Mutex;
 use crate::log::{EraseReport, RetentionPolicy};
 use crate::producer::Producer;
-use crate::share::erasure::remove_where;
+use crate::share::erasure::{find, remove};
 use crate::share::held::Held;
 use crate::share::steps::Steps;
 use crate::share::wakes::Wakes;
@@ -124,7 +124,9 @@ impl Holds {
         topic: &Topic,
         key_matches: &dyn Fn(&[u8]) -> bool,
     ) -> Result<(u64, Vec<EraseReport>)> {
-        let Ok(held) = self.topics.get(DELAYED.name) else { return Ok((0, Vec::new())) };
+        if self.topics.get(DELAYED.name).is_err() {
+            return Ok((0, Vec::new()));
+        }
         let mut steps = self.steps.lock();
         self.look_up(&mut steps)?;
         let (mut waiting, mut reports) = (0, Vec::new());
@@ -132,8 +134,12 @@ impl Holds {
             let goes = |record: &RecordRef<'_>| {
                 record.key().is_some_and(key_matches) && Held::is_for(record, topic.id())
             };
-            let partition = held.partition(step.partition.number())?;
-            let (offsets, report) = remove_where(&partition, &goes)?;
+            let offsets = find(&step.partition, &goes)?;
+            if offsets.iter().any(|offset| step.moved.has(*offset)) {
+                // Else a power cut takes back the move, and the record is nowhere.
+                self.groups.sync_consumed()?;
+            }
+            let report = remove(&step.partition, &offsets)?;
             waiting += offsets.iter().filter(|offset| !step.moved.has(**offset)).count() as u64;
             reports.push(report);
         }

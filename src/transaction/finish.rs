@@ -346,6 +346,19 @@ impl EndsTransactions for Transactions {
         self.this.upgrade().map_or(Ok(()), |this| this.finish())
     }
 
+    fn keep_through(&self, partition: &TopicPartition, last: Offset) -> Result<()> {
+        let found =
+            self.topics.get(partition.topic()).and_then(|topic| topic.partition(partition.partition()));
+        let partition = match found {
+            // It was deleted, with all that was put there.
+            Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) => return Ok(()),
+            found => found?,
+        };
+        let mut seen = Round::default();
+        seen.add(&partition, last);
+        self.sync_with_what_it_rests_on(seen)
+    }
+
     fn needs_ends(&self) -> bool {
         self.are_ends_needed()
     }

@@ -52,10 +52,10 @@ fn answered_beyond_the_disk() -> World {
     world.send(&["synced"]);
     world.store.producer().flush().unwrap();
     world.send(&["lost", "lost too"]);
-    let mut worker = world.builder().durability(Durability::Disk).build().unwrap();
-    for message in take(&mut worker, 3) {
+    for message in take(&mut world.worker(), 3) {
         message.ack().unwrap();
     }
+    world.store.topic("__share_group_state").unwrap().flush().unwrap();
     world
 }
 

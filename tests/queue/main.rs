@@ -42,6 +42,8 @@ mod life;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod moved_back;
+#[cfg(test)]
 mod once_later;
 #[cfg(test)]
 mod order;

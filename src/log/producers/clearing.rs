@@ -5,7 +5,7 @@ use std::sync::Weak;
 
 use crate::error::Result;
 use crate::locks::OnceLock;
-use crate::types::TopicPartition;
+use crate::types::{Offset, TopicPartition};
 
 /// Who can end transactions.
 pub(crate) trait EndsTransactions: Send + Sync {
@@ -15,6 +15,10 @@ pub(crate) trait EndsTransactions: Send + Sync {
 
     /// Writes the ends of transactions that are decided into the logs, now and not before long. It is called under no lock of a log.
     fn write_decided(&self) -> Result<()>;
+
+    /// Returns when what stands in the partition up to an offset survives a power cut, and with it all that transactions which have put any of
+    /// it there rest on. It is called under no lock of a log.
+    fn keep_through(&self, partition: &TopicPartition, last: Offset) -> Result<()>;
 
     /// Whether an end that stands here may be asked for however old it is: another partition, or one that cannot be opened, has yet to get
     /// the end of the same transaction. It is called under the locks of a log.
@@ -57,6 +61,11 @@ impl Clearing {
 impl Clearing {
     pub(crate) fn write_decided(&self) -> Result<()> {
         self.transactions.get().and_then(Weak::upgrade).map_or(Ok(()), |who| who.write_decided())
+    }
+
+    pub(in crate::log) fn keep_through(&self, partition: &TopicPartition, last: Offset) -> Result<()> {
+        let who = self.transactions.get().and_then(Weak::upgrade);
+        who.map_or(Ok(()), |who| who.keep_through(partition, last))
     }
 
     pub(in crate::log) fn needs_ends(&self) -> bool {
