@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use annals::{Durability, Error, Record, Store, TopicConfig, WhenFull};
+use annals::{Error, Record, Store, TopicConfig, WhenFull};
 use annals_testing::{Image, MemoryFileSystem};
 
 use crate::world::{World, take, value, values};
