@@ -1,21 +1,32 @@
 //! What rests on a move, from what is held for later or from the letters: a power cut takes back no move that something rests on.
 
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use annals::{Durability, Record, Worker};
+use annals::io::ManualClock;
+use annals::{Durability, Record, Store, TopicConfig, Worker};
+use annals_testing::MemoryFileSystem;
 
 use crate::world::{World, take};
 
 const SOON: Duration = Duration::from_millis(20);
 
-/// A record that was scheduled at `Disk` and is in its topic, where no sync has come to it.
+/// Records that were scheduled at `Disk` and are in their topic, to which no sync has come: a round of maintenance would see to that.
 fn delivered(keys: &[&str]) -> World {
-    let world = World::new(1);
+    let (disk, clock) = (MemoryFileSystem::new(), Arc::new(ManualClock::at(1_000_000)));
+    let builder = Store::builder("/store").file_system(Arc::new(disk.clone()));
+    let store = builder.clock(Arc::clone(&clock) as _).open().unwrap();
+    let topic = store.create_topic("jobs", TopicConfig::new()).unwrap();
+    let world = World { disk, clock, store };
     for key in keys {
         schedule(&world, key, SOON);
     }
-    deliver(&world);
-    assert_eq!(world.values("jobs"), vec!["later"; keys.len()]);
+    let partition = topic.partition(0).unwrap();
+    while partition.read(..).unwrap().into_iter().count() < keys.len() {
+        world.clock.advance(SOON);
+        thread::sleep(Duration::from_millis(1));
+    }
     world
 }
 

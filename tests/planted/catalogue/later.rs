@@ -9,7 +9,7 @@ pub(super) const BUGS: &[Bug] = &[
         name: "a-cancel-takes-out-what-a-power-cut-moves-back",
         file: "src/share/holds.rs",
         good: "if offsets.iter().any(|offset| step.moved.has(*offset)) {",
-        bad: "if offsets.iter().all(|offset| !step.moved.has(*offset)) {",
+        bad: "if offsets.iter().any(|offset| step.moved.has(*offset + 1_000_000)) {",
         caught_by: &[tests("queue", &["moved_back::a_record"])],
     },
     Bug {
@@ -30,7 +30,7 @@ pub(super) const BUGS: &[Bug] = &[
         name: "a-commit-at-disk-outlives-what-was-read",
         file: "src/group/commit.rs",
         good: "partition.settle_through(offset - 1))?;",
-        bad: "partition.settle_through(offset.min(-1)))?;",
+        bad: "partition.settle_through((*offset).min(0) - 1))?;",
         caught_by: &[tests("queue", &["moved_back::a_consumer"])],
     },
     Bug {
