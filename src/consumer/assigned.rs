@@ -77,7 +77,7 @@ impl Assigned {
         match self.reader(settings)?.fetch(limits) {
             // It lies beyond the end: where records were deleted the reader goes on by itself.
             Err(Error::OffsetOutOfRange { .. }) if settings.start_from != StartFrom::Fail => {
-                let offset = self.reset(settings.start_from, settings.isolation);
+                let offset = self.reset(settings.start_from, settings.isolation)?;
                 self.done = offset;
                 let reader = self.reader(settings)?;
                 reader.seek(offset);
@@ -98,7 +98,7 @@ impl Assigned {
                     });
                 }
                 (None, StartFrom::Latest) if self.is_new => self.partition.start(),
-                (None, start) => self.reset(start, settings.isolation),
+                (None, start) => self.reset(start, settings.isolation)?,
             };
             self.done = offset;
             self.reader = Some(self.reader_at(offset, settings));
@@ -120,14 +120,14 @@ impl Assigned {
         reader.isolation(settings.isolation).below_start(below_start)
     }
 
-    fn reset(&self, start: StartFrom, isolation: Isolation) -> Offset {
+    fn reset(&self, start: StartFrom, isolation: Isolation) -> Result<Offset> {
         match start {
             StartFrom::Latest => {
                 // Records still in memory were sent before: they lie behind a reader that begins now.
                 self.partition.log().write_queued();
                 self.partition.log().readable_end(isolation)
             }
-            StartFrom::Earliest | StartFrom::Fail => self.partition.start(),
+            StartFrom::Earliest | StartFrom::Fail => Ok(self.partition.start()),
         }
     }
 }

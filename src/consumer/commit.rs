@@ -34,6 +34,13 @@ impl Consumer {
         Arc::ptr_eq(&self.groups, groups)
     }
 
+    /// An error where a transaction could not commit where it stands: one of which nobody knows was to.
+    pub(crate) fn check_decided(&self) -> Result<()> {
+        let Some(group) = &self.group else { return Ok(()) };
+        let stands = |one: &&Assigned| one.decided_position().is_some() && !one.partition.is_deleted();
+        self.groups.check_decided(group, self.assigned.values().filter(stands).map(|one| &one.partition))
+    }
+
     /// Where it stands, for a transaction to commit.
     pub(crate) fn pending(&self) -> Result<Pending> {
         let Some(group) = self.group.clone() else {

@@ -94,7 +94,7 @@ impl Consumer {
     /// When it is ready: as `commit`.
     pub fn commit_async(&mut self) -> Durable {
         match self.commit_at_os() {
-            Ok(partition) => Durable::of_all(partition),
+            Ok(partition) => Durable::of_waits(partition.iter().map(|one| one.log().await_all()).collect()),
             Err(error) => Durable::failed(error),
         }
     }

@@ -44,15 +44,17 @@ impl Consumer {
         }
     }
 
-    /// Continues after the last record of every partition it reads.
+    /// Continues after the last record of every partition it reads. In a [`StoreReader`](crate::StoreReader) one whose end cannot be seen
+    /// stays where it is.
     pub fn seek_to_end(&mut self) {
         // The next poll says why it could not.
         drop(self.follow_group());
         self.auto_commit.note_change();
         for assigned in self.assigned.values_mut() {
             assigned.partition.log().write_queued();
-            let end = assigned.partition.log().readable_end(self.settings.isolation);
-            assigned.seek(end, &self.settings);
+            if let Ok(end) = assigned.partition.log().readable_end(self.settings.isolation) {
+                assigned.seek(end, &self.settings);
+            }
         }
     }
 
@@ -104,8 +106,9 @@ impl Consumer {
             // The end is read before the look: what is sent meanwhile is not passed over unseen.
             assigned.partition.log().write_queued();
             let end = assigned.partition.log().readable_end(self.settings.isolation);
-            let Some(found) = unless_deleted(assigned.partition.offset_for_time(timestamp)) else { continue };
-            let found = found?;
+            let found = end.and_then(|end| Ok((end, assigned.partition.offset_for_time(timestamp)?)));
+            let Some(found) = unless_deleted(found) else { continue };
+            let (end, found) = found?;
             let offset = found.map_or(end, |found| found.offset);
             assigned.seek(offset, &self.settings);
         }
@@ -149,14 +152,19 @@ impl Consumer {
     /// compaction or retention left gaps it is more than there are records. A partition whose topic was deleted is left out.
     ///
     /// # Errors
-    /// [`NoCommittedOffset`](Error::NoCommittedOffset) as [`position`](Self::position).
+    /// [`NoCommittedOffset`](Error::NoCommittedOffset) as [`position`](Self::position); [`Io`](Error::Io) where a
+    /// [`StoreReader`](crate::StoreReader) cannot see the end.
     pub fn lag(&mut self) -> Result<u64> {
         self.topics.check_open()?;
         self.follow_group()?;
         let mut lag = 0;
         for assigned in self.assigned.values_mut().filter(|one| !one.partition.is_deleted()) {
-            let position = assigned.position(&self.settings)?;
-            let next = assigned.partition.log().next_readable(self.settings.isolation);
+            let position = assigned.position(&self.settings);
+            let log = assigned.partition.log();
+            let between =
+                position.and_then(|position| Ok((position, log.next_readable(self.settings.isolation)?)));
+            let Some(between) = unless_deleted(between) else { continue };
+            let (position, next) = between?;
             lag += u64::try_from(next.saturating_sub(position)).unwrap_or(0);
         }
         Ok(lag)

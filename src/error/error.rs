@@ -174,7 +174,8 @@ pub enum Error {
         partition: TopicPartition,
         /// What does not hold.
         condition: Arc<Condition>,
-        /// The offset of the last event of the stream, or of the last that matches; `None` where there is none.
+        /// The offset of the last event of the stream, or of one that matches; `None` where there is none. Where it is not undecided,
+        /// events of transactions without an end are left out.
         found: Option<Offset>,
         /// That event belongs to a transaction that is not decided: the same call may succeed when it is.
         is_undecided: bool,

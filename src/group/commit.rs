@@ -122,7 +122,8 @@ impl Groups {
                 continue;
             }
             let at = CommittedOffset { offset, metadata: metadata.to_owned(), timestamp };
-            let commit = Some(Commit { topic_id: partition.topic_id(), names_id: true, at });
+            let commit =
+                Some(Commit { topic_id: partition.topic_id(), names_id: true, at, written_in: None });
             changes.push(Change { group: Arc::clone(&group.name), place: place.clone(), commit });
             written.push((partition, offset));
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{CommitKey, Malformed, OffsetCommitValue};
 use crate::group::committed::{Commit, Committed, CommittedOffset};
+use crate::log::TransactionId;
 use crate::topic::{Entry, Replay};
 use crate::types::TopicPartition;
 
@@ -69,9 +70,19 @@ impl Replay for Committed {
                 topic_id: value.topic_id.unwrap_or_default(),
                 names_id: value.topic_id.is_some(),
                 at,
+                written_in: None,
             }),
         );
         Ok(())
+    }
+
+    fn note_written_in(&mut self, key: &[u8], transaction: TransactionId) {
+        let Ok(CommitKey::OffsetCommit { group, topic, partition }) = CommitKey::decode(key) else { return };
+        let Ok(partition) = u32::try_from(partition) else { return };
+        let place = TopicPartition::new(topic, partition);
+        if let Some(commit) = self.of(group, &place).cloned() {
+            self.set(group, &place, Some(Commit { written_in: Some(transaction), ..commit }));
+        }
     }
 }
 
@@ -85,7 +96,7 @@ mod tests {
 
     fn commit(offset: i64) -> Commit {
         let at = CommittedOffset { offset, metadata: "m".into(), timestamp: 7 };
-        Commit { topic_id: 11, names_id: true, at }
+        Commit { topic_id: 11, names_id: true, at, written_in: None }
     }
 
     #[test]

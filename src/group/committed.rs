@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::group::commits::Change;
 use crate::group::doubts::Doubts;
+use crate::log::TransactionId;
 use crate::types::{Offset, Timestamp, TopicPartition};
 
 /// An offset that a group has committed for a partition.
@@ -42,6 +43,8 @@ pub(super) struct Commit {
     /// store is opened.
     pub(super) names_id: bool,
     pub(super) at: CommittedOffset,
+    /// The transaction that it took effect with: a power cut may take it back as long as that one has no end in the log.
+    pub(super) written_in: Option<TransactionId>,
 }
 
 /// The committed offsets of all groups.
@@ -166,6 +169,7 @@ mod tests {
             topic_id: 1,
             names_id: true,
             at: CommittedOffset { offset, metadata: String::new(), timestamp: 0 },
+            written_in: None,
         };
         let places = [("a", 0), ("a", 1), ("b", 0)].map(TopicPartition::from);
         for (number, place) in (0..).zip(&places) {

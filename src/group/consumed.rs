@@ -83,7 +83,7 @@ impl Groups {
         match self.consumed_by_groups(partition).and(self.consumed_elsewhere(partition)?) {
             Consumed::Nobody => Ok(Some(Offset::MAX)),
             Consumed::Nothing => Ok(None),
-            Consumed::Below(offset) => self.sync_consumed().map(|()| Some(offset)),
+            Consumed::Below(offset) => self.sync_consumed(partition).map(|()| Some(offset)),
         }
     }
 
@@ -108,18 +108,19 @@ impl Groups {
     pub(crate) fn removable_below(&self, partition: &Partition) -> Result<Option<Offset>> {
         let Some(consumed) = self.consumed_below(partition) else { return Ok(None) };
         if partition.log().has_segment_below(consumed) {
-            self.sync_consumed()?;
+            self.sync_consumed(partition)?;
             self.others().map_or(Ok(()), |others| others.sync(partition))?;
         }
         Ok(Some(consumed))
     }
 
-    /// Returns when what is committed survives a power cut: what was committed with a transaction does as soon as that does.
-    pub(crate) fn sync_consumed(&self) -> Result<()> {
-        let ended = self.topics.write_decided();
-        // What other transactions lack is no matter of those that have committed offsets.
-        if self.stored_partition().is_some_and(|stored| stored.log().finished() < stored.end()) {
-            ended?;
+    /// Returns when what is committed for a partition survives a power cut: what was committed with a transaction does as soon as that does.
+    pub(crate) fn sync_consumed(&self, partition: &Partition) -> Result<()> {
+        if let Err(not_ended) = self.topics.write_decided() {
+            // What keeps others from their ends is in nobody's way here.
+            let committed = self.committed.lock();
+            let commits = committed.of_partition(partition.topic_partition());
+            not_ended.of(commits.filter(|one| one.is_for(partition)).filter_map(|one| one.written_in))?;
         }
         self.ledger.sync()
     }

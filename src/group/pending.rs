@@ -11,7 +11,7 @@ use crate::group::group::{Group, Members};
 use crate::group::groups::Groups;
 use crate::group::taken::TakenGroup;
 use crate::locks::MutexGuard;
-use crate::topic::{Contribution, OFFSETS, Outcome, Participant, Partition, Prepared};
+use crate::topic::{Contribution, OFFSETS, Outcome, Participant, Partition, Prepared, WrittenIn};
 use crate::types::{Offset, Timestamp};
 
 /// What a group is to have committed once a transaction is.
@@ -123,7 +123,7 @@ impl Participant for PendingOffsets {
         // From here on nobody commits for another topic that gets the name of one of theirs: none of these is laid over that.
         let committed = self.groups.committed.lock();
         for (one, members) in pending.iter().zip(&held) {
-            one.changes(members.as_deref(), now, (&mut changes, &mut inputs))?;
+            one.changes((members.as_deref(), &committed), now, (&mut changes, &mut inputs))?;
         }
         for Change { group, place, commit } in &changes {
             let topic_id = commit.as_ref().map_or(0, |commit| commit.topic_id);
@@ -133,7 +133,7 @@ impl Participant for PendingOffsets {
         self.groups.write_owed()?;
         let partition = self.groups.ledger.partition()?;
         let entries = changes.iter().map(Change::entry).collect::<Result<Vec<_>>>()?;
-        let contribution = Contribution { partition, entries, inputs };
+        let contribution = Contribution { partition, entries, inputs, written_in: WrittenIn::default() };
         Ok(Some(Box::new(Held { offsets: self, _members: held, committed, changes, contribution })))
     }
 }
@@ -160,10 +160,14 @@ impl Prepared for Held<'_> {
                 (Some(_), Outcome::Aborted) | (None, _) => {}
             }
         }
+        let written_in = self.contribution.written_in.transaction();
         for Change { group, place, commit } in std::mem::take(&mut self.changes) {
             let topic_id = commit.as_ref().map_or(0, |commit| commit.topic_id);
             match outcome {
-                Outcome::Applied => self.committed.set(&group, &place, commit),
+                Outcome::Applied => {
+                    let commit = commit.map(|commit| Commit { written_in, ..commit });
+                    self.committed.set(&group, &place, commit);
+                }
                 Outcome::Unknown => self.committed.doubts.add(&group, &place, topic_id),
                 Outcome::Aborted => {}
             }
@@ -175,7 +179,7 @@ impl Pending {
     /// What is to be written of it, and what was read.
     fn changes(
         &self,
-        members: Option<&Members>,
+        (members, committed): (Option<&Members>, &Committed),
         timestamp: Timestamp,
         (changes, inputs): (&mut Vec<Change>, &mut Vec<(Partition, Offset)>),
     ) -> Result<()> {
@@ -193,13 +197,25 @@ impl Pending {
                 });
             }
             check_range(partition, offset)?;
+            if self.beyond.is_none() && self.stays(committed, partition, offset) {
+                continue;
+            }
             let metadata = self.beyond.as_ref().map_or_else(String::new, |beyond| beyond.text.clone());
             let at = CommittedOffset { offset, metadata, timestamp };
-            let commit = Some(Commit { topic_id: partition.topic_id(), names_id: true, at });
+            let commit =
+                Some(Commit { topic_id: partition.topic_id(), names_id: true, at, written_in: None });
             changes.push(Change { group: Arc::clone(&self.group.name), place: place.clone(), commit });
             let read_to = self.beyond.as_ref().map_or(offset, |beyond| beyond.read_to.max(offset));
             inputs.extend((read_to > 0).then(|| (partition.clone(), read_to - 1)));
         }
         Ok(())
+    }
+
+    /// Whether a position in a partition that can be synced no more is committed already, as one that was not read on since: it is left out, or
+    /// nothing of the others could be committed before the store is opened again.
+    fn stays(&self, committed: &Committed, partition: &Partition, offset: Offset) -> bool {
+        let is_there = |commit: &Commit| commit.is_for(partition) && commit.at.offset == offset;
+        partition.log().poisoned_by().is_some()
+            && committed.of(self.group.name(), partition.topic_partition()).is_some_and(is_there)
     }
 }

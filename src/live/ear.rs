@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use crate::error::{Error, Result};
-use crate::io::{Deadline, thread};
+use crate::io::{Deadline, caught, thread};
 use crate::live::guest::{Guest, OwnerState};
 use crate::locks::{Condvar, Mutex};
 
@@ -66,7 +66,8 @@ impl Ear {
                 continue;
             }
             guest.sleep(rung, Deadline::after(std::time::Duration::MAX));
-            if guest.rung() == rung && matches!(guest.owner(), Ok(OwnerState::Gone(_))) {
+            // A file system of the program may panic: all who wait would sleep for ever. It is asked again after the next sleep.
+            if guest.rung() == rung && matches!(caught(|| guest.owner()), Ok(OwnerState::Gone(_))) {
                 self.tell(|listener| listener.miss());
             }
         }

@@ -67,7 +67,10 @@ impl Log {
     /// A segment was sealed: its file is written by and by, without keeping anybody waiting.
     pub(in crate::log) fn note_sealed_keys(&self, segment: &Arc<Segment>, summary: &SegmentSummary) {
         segment.keys().seal(key_stamp(summary));
-        let Some(chore) = self.keys.chore.get().filter(|_| self.config.read().key_index) else { return };
+        let Some(chore) = self.keys.chore.get().filter(|_| self.config.read().key_index) else {
+            // From before the index was switched off.
+            return segment.forget_keys(Some(key_stamp(summary)));
+        };
         let before = self.keys.sealed.lock().replace((Arc::clone(segment), key_stamp(summary)));
         if let Some((segment, stamp)) = before {
             // Whoever writes is behind: it is made again when somebody asks.
@@ -79,13 +82,11 @@ impl Log {
     fn write_key_index(&self) {
         let waiting = self.keys.sealed.lock().clone();
         let Some((segment, stamp)) = waiting else { return };
-        if !segment.knows_keys(&stamp) {
-            // Lingers and syncs wait for this thread: a round does it.
+        if !segment.knows_keys(&stamp) || self.check_going_on().is_err() {
+            // Lingers and syncs wait for this thread, and files may be held for long: a round does it.
             segment.forget_keys(Some(stamp));
             *self.keys.owed.lock() = Some((Arc::clone(&segment), stamp));
-        } else if self.check_going_on().is_ok()
-            && segment.write_keys(stamp, self.options.max_expanded_bytes).is_err()
-        {
+        } else if segment.write_keys(stamp, self.options.max_expanded_bytes).is_err() {
             segment.forget_keys(Some(stamp));
         }
         let mut sealed = self.keys.sealed.lock();
@@ -96,8 +97,11 @@ impl Log {
 
     /// Writes the file that takes long, of a segment that was begun in an earlier life.
     pub(crate) fn write_keys_owed(&self) {
+        if self.check_going_on().is_err() {
+            return;
+        }
         let owed = self.keys.owed.lock().take();
-        let Some((segment, stamp)) = owed.filter(|_| self.check_going_on().is_ok()) else { return };
+        let Some((segment, stamp)) = owed else { return };
         // The index is a hint: it is made again when somebody asks.
         drop(segment.write_keys(stamp, self.options.max_expanded_bytes));
     }

@@ -65,6 +65,11 @@ impl SegmentList {
         Self::new(start, left.map(Arc::clone).collect())
     }
 
+    /// Whether `next`, which takes its place, lacks something of it. What was only added to it is in nobody's way.
+    pub(super) fn has_lost(&self, next: &Self) -> bool {
+        self.missing_in(next).next().is_some() || self.start < next.start
+    }
+
     /// The segments of this list that `next`, which takes its place, does not have.
     pub(super) fn missing_in<'a>(&'a self, next: &'a Self) -> impl Iterator<Item = &'a Arc<Segment>> {
         let stays = |segment: &Arc<Segment>| {

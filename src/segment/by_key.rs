@@ -176,9 +176,17 @@ impl Segment {
         Ok((cursor.position(), cursor.expected()))
     }
 
-    /// A batch was not what the index said: the index is made again.
-    pub(crate) fn contradict_keys(self: &Arc<Self>) {
-        self.keys().contradicted(self.log().directory(), &FromBatches { segment: self, limit: 0 });
+    /// A batch was not what the index said: the index is made again, of batches that expand to `limit` bytes at most.
+    ///
+    /// # Errors
+    /// Where not all batches can be read; the index is as it was.
+    pub(crate) fn contradict_keys(self: &Arc<Self>, limit: usize) -> Result<()> {
+        self.keys().contradicted(self.log().directory(), &FromBatches { segment: self, limit })
+    }
+
+    /// Its file was removed: nothing here is to keep it on the disk.
+    pub(crate) fn let_go_of_key_file(&self) {
+        self.keys().let_go_of_file();
     }
 
     /// Writes the key index of a segment that was sealed, and lets go of what is in memory.

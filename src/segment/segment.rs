@@ -145,6 +145,7 @@ impl Segment {
     /// under them.
     pub(crate) fn leave(&self) {
         self.log.leave();
+        self.keys.leave();
     }
 
     /// The transactions whose ABORT marker it holds, in the order of the markers. `None` when the file that lists them is

@@ -12,7 +12,7 @@ use crate::share::settings::DeadLetterTopic;
 use crate::share::slot::SlotInner;
 use crate::topic::{
     Contribution, Entry, Outcome, OwnedRecord, Participant, Partition, Prepared, SHARE_STATE, Topic,
-    TopicConfig,
+    TopicConfig, WrittenIn,
 };
 use crate::transaction::TransactionBuilder;
 use crate::types::{Offset, Timestamp};
@@ -123,10 +123,11 @@ impl Queue {
         match self.dead_letter_topic()? {
             Some(topic) if !burial.records.is_empty() => {
                 let (entry, accounts) = self.queues.states.entry(&place.slot, inner, (&[batch], now))?;
-                match self.bury_together(place, (&topic, burial), &entry) {
+                let written_in = WrittenIn::default();
+                match self.bury_together(place, (&topic, burial), (&entry, &written_in)) {
                     Ok(()) => {
                         inner.accounts = accounts;
-                        self.queues.states.note_decided(&mut inner.accounts);
+                        self.queues.states.note_decided(inner, written_in.transaction());
                     }
                     // Its topic takes no letter at all, however short. The message's record is where it was. A topic without
                     // room for one may have some later.
@@ -166,11 +167,11 @@ impl Queue {
         &self,
         place: &Place,
         (topic, burial): (&Topic, &Burial<'_>),
-        entry: &Entry,
+        (entry, written_in): (&Entry, &WrittenIn),
     ) -> Result<()> {
         let mut least = Without::Nothing;
         loop {
-            let buried = self.try_to_bury(place, (topic, burial, least), entry.clone());
+            let buried = self.try_to_bury(place, (topic, burial, least), (entry.clone(), written_in));
             match (&buried, least.more()) {
                 (Err(Error::RecordTooLarge { .. }), Some(more)) if burial.records.len() == 1 => least = more,
                 _ => return buried,
@@ -182,7 +183,7 @@ impl Queue {
         &self,
         place: &Place,
         (topic, burial, least): (&Topic, &Burial<'_>, Without),
-        entry: Entry,
+        (entry, written_in): (Entry, &WrittenIn),
     ) -> Result<()> {
         let records = burial.records;
         let slot = &place.slot.name;
@@ -218,7 +219,9 @@ impl Queue {
         let partition = self.queues.states.partition()?;
         let inputs: Vec<(Partition, Offset)> =
             records.last().map(|last| (place.partition.clone(), last.offset)).into_iter().collect();
-        let contribution = Mutex::new(Some(Contribution { partition, entries: vec![entry], inputs }));
+        let written_in = written_in.clone();
+        let contribution = Contribution { partition, entries: vec![entry], inputs, written_in };
+        let contribution = Mutex::new(Some(contribution));
         tx.take_part(|| Buried { contribution }, |_| {});
         tx.commit().map(drop)
     }

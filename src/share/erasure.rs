@@ -45,7 +45,12 @@ impl Queues {
     }
 }
 
-/// Where such records stand in a partition.
+/// Whether a partition has such records.
+pub(super) fn is_any(partition: &Partition, is_one: &dyn Fn(&RecordRef<'_>) -> bool) -> Result<bool> {
+    find(partition, is_one).map(|found| !found.is_empty())
+}
+
+/// Where such records stand.
 pub(super) fn find(partition: &Partition, is_one: &dyn Fn(&RecordRef<'_>) -> bool) -> Result<Vec<Offset>> {
     let mut found: Vec<Offset> = Vec::new();
     let mut reader = partition.walk(0..Offset::MAX)?.with_undecided();

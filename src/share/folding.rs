@@ -269,12 +269,11 @@ impl Queues {
     }
 
     /// Has everything that was written of some states survive a power cut, also what a transaction has.
-    pub(super) fn keep<'a>(&self, mut slots: impl Iterator<Item = &'a Arc<Slot>>) -> Result<()> {
-        // A partition that cannot be synced is a matter of those transactions that have written there.
-        if let Err(error) = self.topics.write_decided()
-            && !slots.all(|slot| self.states.is_settled(&slot.inner.lock().accounts))
-        {
-            return Err(error);
+    pub(super) fn keep<'a>(&self, slots: impl Iterator<Item = &'a Arc<Slot>>) -> Result<()> {
+        // A partition that cannot be synced is a matter of those transactions that rest on it.
+        if let Err(not_ended) = self.topics.write_decided() {
+            let unsettled = |slot: &Arc<Slot>| slot.inner.lock().unsettled.iter().collect::<Vec<_>>();
+            not_ended.of(slots.flat_map(unsettled))?;
         }
         self.states.sync()
     }

@@ -11,10 +11,10 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::group::Groups;
 use crate::io::{Clock, Deadline};
-use crate::locks::Mutex;
+use crate::locks::{Mutex, MutexGuard};
 use crate::log::{EraseReport, RetentionPolicy};
 use crate::producer::Producer;
-use crate::share::erasure::{find, remove};
+use crate::share::erasure::{find, is_any, remove};
 use crate::share::held::Held;
 use crate::share::steps::Steps;
 use crate::share::wakes::Wakes;
@@ -68,7 +68,10 @@ impl Holds {
     /// Has none of what is held for a topic under a key be delivered. Says how many records that are.
     pub(super) fn cancel(&self, topic: &str, key: &[u8]) -> Result<u64> {
         let topic = self.topics.get(topic)?;
-        self.take_out(&topic, &|other| other == key).map(|(waiting, _)| waiting)
+        let key_matches = |other: &[u8]| other == key;
+        let Some(steps) = self.hold_steps()? else { return Ok(0) };
+        self.check_decided(&steps, (&topic, &key_matches))?;
+        self.take_out_of(&steps, (&topic, &key_matches)).map(|(waiting, _)| waiting)
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -124,20 +127,39 @@ impl Holds {
         topic: &Topic,
         key_matches: &dyn Fn(&[u8]) -> bool,
     ) -> Result<(u64, Vec<EraseReport>)> {
+        let Some(steps) = self.hold_steps()? else { return Ok((0, Vec::new())) };
+        self.take_out_of(&steps, (topic, key_matches))
+    }
+
+    /// Nothing is moved meanwhile; `None` where nothing is held.
+    fn hold_steps(&self) -> Result<Option<MutexGuard<'_, Steps>>> {
         if self.topics.get(DELAYED.name).is_err() {
-            return Ok((0, Vec::new()));
+            return Ok(None);
         }
         let mut steps = self.steps.lock();
         self.look_up(&mut steps)?;
+        Ok(Some(steps))
+    }
+
+    /// An error where something that would go may have moved on: of what a step was to move last nobody knows whether it has.
+    fn check_decided(&self, steps: &Steps, (topic, key_matches): Wanted<'_>) -> Result<()> {
+        let Some(group) = &steps.group else { return Ok(()) };
+        for step in &steps.all {
+            let decided = self.groups.check_decided(group, [&step.partition].into_iter());
+            if decided.is_err() && is_any(&step.partition, &|record| goes(record, (topic, key_matches)))? {
+                return decided;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_out_of(&self, steps: &Steps, wanted: Wanted<'_>) -> Result<(u64, Vec<EraseReport>)> {
         let (mut waiting, mut reports) = (0, Vec::new());
         for step in &steps.all {
-            let goes = |record: &RecordRef<'_>| {
-                record.key().is_some_and(key_matches) && Held::is_for(record, topic.id())
-            };
-            let offsets = find(&step.partition, &goes)?;
+            let offsets = find(&step.partition, &|record| goes(record, wanted))?;
             if offsets.iter().any(|offset| step.moved.has(*offset)) {
                 // Else a power cut takes back the move, and the record is nowhere.
-                self.groups.sync_consumed()?;
+                self.groups.sync_consumed(&step.partition)?;
             }
             let report = remove(&step.partition, &offsets)?;
             waiting += offsets.iter().filter(|offset| !step.moved.has(**offset)).count() as u64;
@@ -164,6 +186,13 @@ impl Holds {
         let keep_from = self.groups.removable_below(partition)?;
         partition.apply_retention(|| RetentionPolicy { keep_from, ..RetentionPolicy::default() }).map(drop)
     }
+}
+
+/// A topic, and which keys.
+type Wanted<'a> = (&'a Topic, &'a dyn Fn(&[u8]) -> bool);
+
+fn goes(record: &RecordRef<'_>, (topic, key_matches): Wanted<'_>) -> bool {
+    record.key().is_some_and(key_matches) && Held::is_for(record, topic.id())
 }
 
 impl Chore for Holds {

@@ -58,6 +58,7 @@ mod tests;
 mod tidy;
 mod transfer;
 mod uncut;
+mod unsettled;
 mod wakes;
 mod worker;
 

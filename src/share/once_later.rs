@@ -14,7 +14,7 @@ use crate::share::enqueuer::Enqueuer;
 use crate::share::ids::{LATER_ID_HEADER, encode};
 use crate::share::queue::until;
 use crate::share::queues::Queues;
-use crate::topic::{Contribution, Entry, MESSAGE_IDS, Outcome, Participant, Prepared};
+use crate::topic::{Contribution, Entry, MESSAGE_IDS, Outcome, Participant, Prepared, WrittenIn};
 use crate::types::{Record, Timestamp};
 
 /// An id that is written with the transaction that sends its record.
@@ -109,7 +109,8 @@ impl Participant for WithRecord {
     fn prepare(&self) -> Result<Option<Box<dyn Prepared + '_>>> {
         let _writing = self.queues.ids.writing();
         let (partition, entries) = (self.queues.ids.partition()?, self.entries.clone());
-        let contribution = Contribution { partition, entries, inputs: Vec::new() };
+        let contribution =
+            Contribution { partition, entries, inputs: Vec::new(), written_in: WrittenIn::default() };
         Ok(Some(Box::new(HeldIds { _writing, contribution })))
     }
 }

@@ -12,7 +12,7 @@ use crate::share::queues::Queues;
 use crate::share::slot::SlotInner;
 use crate::share::state_log::{Accounts, SlotName};
 use crate::share::suspects::Entered;
-use crate::topic::{Contribution, Outcome, Participant, Partition, Prepared, SHARE_STATE};
+use crate::topic::{Contribution, Outcome, Participant, Partition, Prepared, SHARE_STATE, WrittenIn};
 use crate::transaction::Transaction;
 use crate::types::{Offset, Timestamp};
 
@@ -123,7 +123,7 @@ impl Participant for Answers {
             return Ok(None);
         }
         let partition: Partition = self.queues.states.partition()?;
-        let contribution = Contribution { partition, entries, inputs };
+        let contribution = Contribution { partition, entries, inputs, written_in: WrittenIn::default() };
         Ok(Some(Box::new(HeldSlots { answers: self, slots, contribution })))
     }
 }
@@ -149,13 +149,15 @@ impl Prepared for HeldSlots<'_> {
     }
 
     fn end(self: Box<Self>, outcome: Outcome) {
-        for HeldSlot { delivery, mut inner, batches, now, accounts } in self.slots {
+        let Self { answers, slots, contribution } = *self;
+        let transaction = contribution.written_in.transaction();
+        for HeldSlot { delivery, mut inner, batches, now, accounts } in slots {
             let queue = &delivery.queue;
             match outcome {
                 Outcome::Applied => {
                     let before = Freedom::of(&inner);
                     inner.accounts = accounts;
-                    queue.queues.states.note_decided(&mut inner.accounts);
+                    queue.queues.states.note_decided(&mut inner, transaction);
                     inner.acknowledge(&batches, now);
                     let frees = before.is_less_than(&Freedom::of(&inner));
                     drop(inner);
@@ -163,7 +165,7 @@ impl Prepared for HeldSlots<'_> {
                         queue.watchers.raise();
                     }
                     queue.queues.room.raise();
-                    self.answers.are_done.store(true, Ordering::Release);
+                    answers.are_done.store(true, Ordering::Release);
                 }
                 // To nobody before the open that decides.
                 Outcome::Unknown => inner.set_aside(&batches),

@@ -97,8 +97,6 @@ impl Queues {
             let partition = partitions.get(&(name.topic, name.partition));
             let is_cut = partition.is_some_and(|partition| found.state.cut_to(partition.end()));
             let slot = Arc::new(Slot::found(name.clone(), found)?);
-            // An earlier life may have left some without their ends.
-            states.note_decided(&mut slot.inner.lock().accounts);
             if let Some(partition) = partition.filter(|_| is_cut) {
                 slot.inner.lock().is_cut = true;
                 owed.push(Arc::clone(&slot));
@@ -322,7 +320,7 @@ impl OtherReaders for Queues {
 
     fn sync(&self, partition: &Partition) -> Result<()> {
         self.keep_ids(&self.topics.get(partition.topic())?).of(partition.number())?;
-        self.states.sync()
+        self.keep(self.of_partition(partition).values().flatten())
     }
 }
 

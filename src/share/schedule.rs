@@ -80,7 +80,9 @@ impl Schedule {
     /// ```
     ///
     /// # Errors
-    /// [`UnknownTopic`](crate::Error::UnknownTopic); as [`Topic::erase`](crate::Topic::erase): some may be left then, call again.
+    /// [`UnknownTopic`](crate::Error::UnknownTopic); [`OffsetUndecided`](crate::Error::OffsetUndecided) where a disk, or a panic in a file system or clock of the
+    /// program, has failed while such a record was to be delivered: whether it is shows after reopening the store, and nothing was taken
+    /// back; as [`Topic::erase`](crate::Topic::erase): some may be left then, call again.
     pub fn cancel(&self, topic: &str, key: impl AsRef<[u8]>) -> Result<u64> {
         self.holds.cancel(topic, key.as_ref())
     }

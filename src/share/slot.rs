@@ -9,6 +9,7 @@ use crate::share::pace::Pace;
 use crate::share::runs::length;
 use crate::share::share_partition::SharePartition;
 use crate::share::state_log::{Accounts, Found, SlotName};
+use crate::share::unsettled::Unsettled;
 use crate::types::{Offset, Timestamp};
 
 /// Working memory for so many batches stays with a state.
@@ -33,6 +34,7 @@ pub(super) struct Slot {
 pub(super) struct SlotInner {
     pub(super) state: SharePartition,
     pub(super) accounts: Accounts,
+    pub(super) unsettled: Unsettled,
     /// What is stored goes on beyond the end of the partition.
     pub(super) is_cut: bool,
     /// What is stored says that there is none: nothing is written of it any more.
@@ -92,20 +94,25 @@ impl SlotInner {
 impl Slot {
     /// A state that is not stored yet.
     pub(super) fn new(name: SlotName, start: Offset, now: Timestamp) -> Result<Self> {
-        Self::with(name, SharePartition::new(start), Accounts::new(now))
+        Self::with(name, SharePartition::new(start), (Accounts::new(now), Unsettled::default()))
     }
 
     pub(super) fn found(name: SlotName, found: Found) -> Result<Self> {
         let accounts = Accounts::found(&found);
-        Self::with(name, found.state, accounts)
+        Self::with(name, found.state, (accounts, found.unsettled))
     }
 
-    fn with(name: SlotName, state: SharePartition, accounts: Accounts) -> Result<Self> {
+    fn with(
+        name: SlotName,
+        state: SharePartition,
+        (accounts, unsettled): (Accounts, Unsettled),
+    ) -> Result<Self> {
         let (snapshot_key, update_key) = name.keys()?;
         let counters = Counters::default();
         let inner = SlotInner {
             state,
             accounts,
+            unsettled,
             is_cut: false,
             is_forgotten: false,
             reader: None,

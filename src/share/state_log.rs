@@ -7,11 +7,12 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{Malformed, ShareKey, ShareKind, ShareSnapshot, ShareUpdate, StateBatch};
 use crate::locks::AtomicI64;
-use crate::log::SkippedRecord;
+use crate::log::{SkippedRecord, TransactionId};
 use crate::share::queues::named;
 use crate::share::share_partition::SharePartition;
 use crate::share::slot::{Slot, SlotInner};
 use crate::share::step_files::{StepFiles, file_of};
+use crate::share::unsettled::Unsettled;
 use crate::topic::{Entry, Ledger, Partition, Replay, SHARE_STATE, Topics};
 use crate::types::{Offset, Timestamp, TopicPartition};
 
@@ -51,12 +52,15 @@ pub(super) struct Found {
     pub(super) create_time: Timestamp,
     /// Some of what was written of it nobody can decide in this life.
     is_undecided: bool,
+    /// Transactions of an earlier life that have changed it.
+    pub(super) unsettled: Unsettled,
 }
 
 impl Found {
     /// One of which nothing is written there.
     pub(super) fn new(state: SharePartition) -> Self {
-        Self { state, epoch: NOT_WRITTEN, create_time: 0, is_undecided: false }
+        let (is_undecided, unsettled) = (false, Unsettled::default());
+        Self { state, epoch: NOT_WRITTEN, create_time: 0, is_undecided, unsettled }
     }
 }
 
@@ -166,7 +170,7 @@ impl StateLog {
         (batches, now): (&[StateBatch], Timestamp),
         value: &mut Vec<u8>,
     ) -> Result<Accounts> {
-        if self.is_snapshot_due(&inner.accounts) {
+        if self.is_snapshot_due(inner) {
             self.write_snapshot(slot, inner, now)?;
         }
         let mut accounts = inner.accounts;
@@ -182,7 +186,7 @@ impl StateLog {
         inner: &mut SlotInner,
         (update, now): (ShareUpdate, Timestamp),
     ) -> Result<()> {
-        if self.is_snapshot_due(&inner.accounts) {
+        if self.is_snapshot_due(inner) {
             self.write_snapshot(slot, inner, now)?;
         }
         let mut value = Vec::new();
@@ -193,7 +197,8 @@ impl StateLog {
         Ok(())
     }
 
-    fn is_snapshot_due(&self, accounts: &Accounts) -> bool {
+    fn is_snapshot_due(&self, inner: &mut SlotInner) -> bool {
+        let accounts = &inner.accounts;
         let most = UPDATES_BEFORE_SNAPSHOT.max(accounts.snapshot_bytes.saturating_mul(2));
         if !accounts.is_written {
             return true;
@@ -201,31 +206,9 @@ impl StateLog {
         match accounts.update_bytes {
             bytes if bytes <= most => false,
             // Before long the transactions are settled without anybody waiting.
-            bytes if bytes <= most.saturating_mul(LATE) => self.is_settled(accounts),
-            _ => self.settle(accounts),
+            bytes if bytes <= most.saturating_mul(LATE) => self.is_settled(inner),
+            _ => self.settle(inner),
         }
-    }
-
-    /// Whether a power cut takes back nothing that a snapshot would say, and the rest not.
-    pub(super) fn is_settled(&self, accounts: &Accounts) -> bool {
-        let is_settled = |partition: Partition| partition.log().finished() >= accounts.unsettled_below;
-        !accounts.is_frozen
-            && (accounts.unsettled_below == 0 || self.ledger.partition().is_ok_and(is_settled))
-    }
-
-    /// The same, after seeing to it where that can be done.
-    pub(super) fn settle(&self, accounts: &Accounts) -> bool {
-        if self.is_settled(accounts) || accounts.is_frozen {
-            return !accounts.is_frozen;
-        }
-        // What fails here is tried again at the next change.
-        drop(self.topics.write_decided());
-        self.is_settled(accounts)
-    }
-
-    /// A transaction has changed a state, and is decided.
-    pub(super) fn note_decided(&self, accounts: &mut Accounts) {
-        accounts.unsettled_below = self.ledger.partition().map_or(Offset::MAX, |partition| partition.end());
     }
 
     /// Writes all of a state.
@@ -299,9 +282,6 @@ pub(super) struct Accounts {
     /// Of a transaction that has changed it nobody knows how it ends. An update is right in both cases, a snapshot in one: there is
     /// none before the store is opened again.
     pub(super) is_frozen: bool,
-    /// The transactions that have changed it stand before that. A snapshot says what they do, and may be durable before they are: there is
-    /// none before they have their ends in the log.
-    unsettled_below: Offset,
 }
 
 impl Accounts {
@@ -366,7 +346,7 @@ impl Replay for AllFound {
                 let mut state = SharePartition::new(snapshot.start);
                 state.restore(None, &snapshot.batches);
                 let (epoch, create_time) = (snapshot.epoch, snapshot.create_time);
-                let found = Found { state, epoch, create_time, is_undecided: false };
+                let found = Found { epoch, create_time, ..Found::new(state) };
                 self.0.insert(name, found);
             }
             (ShareKind::Update, Some(value)) => {
@@ -378,6 +358,12 @@ impl Replay for AllFound {
             (ShareKind::Update, None) => {}
         }
         Ok(())
+    }
+
+    fn note_written_in(&mut self, key: &[u8], transaction: TransactionId) {
+        if let Some(found) = name_of(key).and_then(|(_, name)| self.0.get_mut(&name)) {
+            found.unsettled.add(transaction);
+        }
     }
 
     /// What may have been done of them goes to nobody.
@@ -393,8 +379,12 @@ impl Replay for AllFound {
 
 /// Whose update a record is, and its value.
 fn update<'a>(key: &[u8], value: Option<&'a [u8]>) -> Option<(SlotName, &'a [u8])> {
+    let (kind, name) = name_of(key)?;
+    (kind == ShareKind::Update).then_some(name).zip(value)
+}
+
+fn name_of(key: &[u8]) -> Option<(ShareKind, SlotName)> {
     let key = ShareKey::decode(key).ok()??;
     let partition = u32::try_from(key.partition).ok()?;
-    let name = SlotName { topic: key.topic, partition, owner: key.group.into() };
-    (key.kind == ShareKind::Update).then_some(name).zip(value)
+    Some((key.kind, SlotName { topic: key.topic, partition, owner: key.group.into() }))
 }

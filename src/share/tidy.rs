@@ -65,7 +65,7 @@ impl StateLog {
             if !inner.accounts.is_written || inner.is_forgotten {
                 continue;
             }
-            if inner.accounts.snapshot_at < old && self.settle(&inner.accounts) {
+            if inner.accounts.snapshot_at < old && self.settle(&mut inner) {
                 self.write_snapshot(slot, &mut inner, now)?;
             }
             needed = needed.min(inner.accounts.snapshot_at);

@@ -44,7 +44,7 @@ impl Topic {
             if !matches!(*selection, Selection::All) {
                 partition.log().check_key_index()?;
             }
-            partition.log().write_accepted();
+            partition.log().write_accepted()?;
             // Where each ends is fixed before the first is read: the walk comes to an end.
             let until: Offset = partition.stable();
             EventReader::new(&partition, &selection, (0, until)).map(|reader| reader.into_iter().peekable())

@@ -39,8 +39,8 @@ impl Drop for NextEvents<'_> {
 }
 
 impl EventReader {
-    /// Some events, as soon as there are some: [`poll`](Self::poll) for a task, without a limit of time. Any executor polls it. Dropped
-    /// before it is ready it has taken nothing.
+    /// Some events, as soon as there are some: [`poll`](Self::poll) for a task, without a limit of time. None at the end of the range that
+    /// is read, at once. Any executor polls it. Dropped before it is ready it has taken nothing.
     ///
     /// # Errors
     /// As `poll`.
@@ -62,7 +62,7 @@ impl EventReader {
             // Before the look: what comes during it is not missed.
             let seen = signal.raised();
             let records = self.fetch()?;
-            if !records.is_empty() {
+            if !records.is_empty() || self.is_at_end() {
                 return Poll::Ready(Ok(records));
             }
             let waking = self.log().waking();

@@ -96,7 +96,10 @@ impl Projection {
     ///
     /// # Errors
     /// That of `work`, and those of [`Transaction::commit`]: nothing takes effect, and the next step comes to the same events. So it
-    /// is after a panic of `work`. What `work` has changed in the program's own memory is the program's to undo.
+    /// is after a panic of `work`. What `work` has changed in the program's own memory is the program's to undo. After
+    /// [`Undecided`](crate::Error::Undecided) the effect may stand: whether it does shows after reopening the store. Until then each step
+    /// that comes to events, of a member that reads one of these partitions, is
+    /// [`OffsetUndecided`](crate::Error::OffsetUndecided), before `work` is called.
     pub fn step(
         &mut self,
         timeout: Duration,
@@ -119,6 +122,8 @@ impl Projection {
         progress: &mut Progress,
         work: &mut dyn FnMut(RecordRef<'_>, &mut Transaction) -> Result<()>,
     ) -> Result<()> {
+        // Nobody works for a position that cannot be committed.
+        self.consumer.check_decided()?;
         let assigned = self.consumer.assignment();
         // Of those who share the work each has another first partition, and the same one after a restart.
         let first = assigned.first().map_or(0, TopicPartition::partition);

@@ -72,7 +72,7 @@ impl EventReader {
     ) -> Result<Self> {
         let log = partition.log();
         log.check_open()?;
-        log.write_accepted();
+        log.write_accepted()?;
         let (start, end) = (log.start(), log.end());
         if from > end || from < 0 {
             let place = partition.topic_partition().clone();
@@ -118,6 +118,11 @@ impl EventReader {
         self.reader.log()
     }
 
+    /// Whether the range that it reads has no more events, whatever comes.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.reader.is_at_end()
+    }
+
     fn fetch_within(&mut self, limits: FetchLimits) -> Result<Records> {
         let slices = self.reader.fetch(limits)?;
         let records =
@@ -125,7 +130,8 @@ impl EventReader {
         Ok(Records::new(records))
     }
 
-    /// The same, and at the end it waits for the next event, up to `timeout`.
+    /// The same, and at the end of the partition it waits for the next event, up to `timeout`. Behind the range that is read there is
+    /// nothing to wait for: it returns no event at once.
     ///
     /// # Errors
     /// As [`fetch`](Self::fetch); [`StoreClosed`](Error::StoreClosed) when the store is closed meanwhile.
@@ -136,7 +142,7 @@ impl EventReader {
             // Before the look: what comes during it is not missed.
             let raised = signal.raised();
             let records = self.fetch()?;
-            if !records.is_empty() || !patience.waits(&signal, raised) {
+            if !records.is_empty() || self.is_at_end() || !patience.waits(&signal, raised) {
                 return Ok(records);
             }
         }

@@ -17,7 +17,8 @@ const OF_TOPIC: &str = "topic";
 /// `<topic>.snapshots`: key by key, as the streams are.
 ///
 /// A snapshot is a hint. It is taken only of events that survive a power cut, and counts only while the stream is at its version or
-/// after it.
+/// after it, and has one of the events that are in it: where all of those were erased, deleted or compacted away, what has the key since may
+/// be another stream.
 ///
 /// ```
 /// # use annals::{Expected, Record, Store, TopicConfig};
@@ -83,11 +84,11 @@ impl Snapshots {
     }
 
     /// Stores what a stream came to at a version, in the place of an earlier snapshot. The events up to there are on the disk before it
-    /// is written.
+    /// is written. What others have lost from memory there is left for the next flush to tell.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Error::InvalidArgument) for a version after the end of the stream's partition; otherwise as
-    /// [`Partition::flush`](crate::Partition::flush) and [`Partition::append`](crate::Partition::append).
+    /// [`InvalidArgument`](Error::InvalidArgument) for a version after the end of the stream's partition;
+    /// [`Io`](Error::Io), [`Poisoned`](Error::Poisoned), and as [`Partition::append`](crate::Partition::append).
     pub fn store(&self, key: impl AsRef<[u8]>, version: Offset, state: &[u8]) -> Result<()> {
         let key = key.as_ref();
         let events = self.of.partition_of(key)?;
@@ -98,7 +99,7 @@ impl Snapshots {
             )));
         }
         if !events.is_safe(version) {
-            events.flush()?;
+            events.flush_untold()?;
         }
         let (version, id) = (version.to_be_bytes(), self.of.id().to_be_bytes());
         let record = Record::new().key(key).value(state).header(VERSION, &version).header(OF_TOPIC, &id);
@@ -106,8 +107,8 @@ impl Snapshots {
         Ok(())
     }
 
-    /// The last snapshot of a stream. `None` where there is none, or it is of more than the stream is now; so also where the
-    /// stream has no event any more.
+    /// The last snapshot of a stream. `None` where there is none, or it is of more than the stream is now, or of nothing that the stream
+    /// still has: where no event of it is left up to the snapshot's version.
     ///
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic) where the topic was deleted, also if there is another of its name;
@@ -115,9 +116,16 @@ impl Snapshots {
     pub fn load(&self, key: impl AsRef<[u8]>) -> Result<Option<Snapshot>> {
         let key = key.as_ref();
         let Some(record) = self.topic.get(key)? else { return Ok(None) };
-        let now = self.of.stream(key)?.version()?;
+        let stream = self.of.stream(key)?;
+        let now = stream.version()?;
         let id = self.of.id().to_be_bytes();
-        Ok(snapshot(record, &id).filter(|snapshot| Some(snapshot.version) <= now))
+        let Some(snapshot) = snapshot(record, &id).filter(|snapshot| Some(snapshot.version) <= now) else {
+            return Ok(None);
+        };
+        // A stream that was emptied, and has begun again behind it, is another one.
+        let goes_on = now == Some(snapshot.version)
+            || stream.version_below(snapshot.version.saturating_add(1))?.is_some();
+        Ok(goes_on.then_some(snapshot))
     }
 
     /// The last snapshot of a stream, and a reader of the events after it: of all where there is none.

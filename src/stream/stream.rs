@@ -153,12 +153,16 @@ impl Stream {
     /// # Errors
     /// As [`last`](Self::last).
     pub fn version(&self) -> Result<Option<Offset>> {
+        self.version_below(Offset::MAX)
+    }
+
+    /// What its version was at an offset; `None` where nothing is left of that.
+    pub(super) fn version_below(&self, offset: Offset) -> Result<Option<Offset>> {
         let log = self.partition.log();
         log.check_open()?;
-        log.write_accepted();
-        let whole = (0, Offset::MAX);
+        log.write_accepted()?;
         let selection = Arc::clone(&self.selection);
-        let mut last = ContentBackwards::new(log, selection, whole, Isolation::ReadCommitted);
+        let mut last = ContentBackwards::new(log, selection, (0, offset), Isolation::ReadCommitted);
         Ok(last.fetch()?.and_then(|slice| slice.iter().next().map(|record| record.offset)))
     }
 

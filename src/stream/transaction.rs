@@ -49,7 +49,7 @@ impl Transaction {
     /// adds changes no expectation of it.
     ///
     /// # Errors
-    /// As [`send_batch`](Self::send_batch). That a stream is not as expected is told by [`commit`](Self::commit), or earlier:
+    /// As [`send`](Self::send): nothing was added then, and nothing is expected. That a stream is not as expected is told by [`commit`](Self::commit), or earlier:
     /// [`Conflict`](crate::Error::Conflict). One with `is_undecided` may succeed if all of it is done again.
     ///
     /// ```
@@ -66,11 +66,12 @@ impl Transaction {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn append_to(&mut self, stream: &Stream, expected: Expected, events: &[Record<'_>]) -> Result<()> {
-        self.require(stream.partition(), &Condition::stream(stream.key(), expected))?;
         let (topic, number) = (stream.partition().topic(), stream.partition().number());
-        events
-            .iter()
-            .try_for_each(|event| self.send(event.clone().topic(topic).partition(number).key(stream.key())))
+        let events =
+            events.iter().map(|event| event.clone().topic(topic).partition(number).key(stream.key()));
+        let events: Vec<_> = events.collect();
+        let condition = Condition::stream(stream.key(), expected);
+        self.send_all(&events, |tx| tx.require(stream.partition(), &condition))
     }
 
     /// Makes the commit depend on a condition on the events of a partition.

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use crate::error::{Error, Result};
 use crate::log::DurableWait;
+use crate::topic::flushing::tell_one_loss;
 use crate::topic::partition::Partition;
 use crate::types::Offset;
 
@@ -39,6 +40,8 @@ pub struct Durable {
     waits: Vec<DurableWait>,
     /// The first failure of those that are.
     outcome: Result<()>,
+    /// Of what these have lost it tells, in the poll that returns `Ready`: dropped before, it has used nothing up.
+    flushed: Vec<Partition>,
     /// A topic that is deleted meanwhile is no failure.
     passes_over_deleted: bool,
     is_over: bool,
@@ -51,28 +54,29 @@ impl fmt::Debug for Durable {
 }
 
 impl Durable {
-    fn new(wait: Result<DurableWait>) -> Self {
-        let (waits, outcome) = match wait {
-            Ok(wait) => (vec![wait], Ok(())),
+    fn new(waits: Result<Vec<DurableWait>>) -> Self {
+        let (waits, outcome) = match waits {
+            Ok(waits) => (waits, Ok(())),
             Err(error) => (Vec::new(), Err(error)),
         };
-        Self { waits, outcome, passes_over_deleted: false, is_over: false }
+        Self { waits, outcome, flushed: Vec::new(), passes_over_deleted: false, is_over: false }
+    }
+
+    /// Ready when all of these are; topics that were deleted meanwhile are passed over.
+    pub(crate) fn of_waits(waits: Vec<DurableWait>) -> Self {
+        Self { passes_over_deleted: true, ..Self::new(Ok(waits)) }
     }
 
     /// What is not to be waited for, as it has failed.
-    /// Ready when all of these are; topics that were deleted meanwhile are passed over.
-    pub(crate) fn of_waits(waits: Vec<DurableWait>) -> Self {
-        Self { waits, outcome: Ok(()), passes_over_deleted: true, is_over: false }
-    }
-
     pub(crate) fn failed(error: Error) -> Self {
         Self::new(Err(error))
     }
 
-    /// Everything accepted so far in these partitions.
+    /// Everything accepted so far in these partitions, as a flush of all of them.
     pub(crate) fn of_all(partitions: impl IntoIterator<Item = Partition>) -> Self {
-        let waits = partitions.into_iter().map(|partition| partition.log().await_all());
-        Self { waits: waits.collect(), outcome: Ok(()), passes_over_deleted: true, is_over: false }
+        let flushed: Vec<_> = partitions.into_iter().collect();
+        let waits = flushed.iter().map(|partition| partition.log().await_all()).collect();
+        Self { flushed, ..Self::of_waits(waits) }
     }
 }
 
@@ -85,19 +89,13 @@ impl Future for Durable {
             return Poll::Ready(Err(Error::invalid("the future was ready already")));
         }
         let mut first = Ok(());
-        let (passes_over, has_failed) = (this.passes_over_deleted, this.outcome.is_err());
-        this.waits.retain_mut(|wait| {
-            if has_failed || first.is_err() {
-                // It returns one failure: losses of others the next flush tells.
-                wait.leave_losses();
-            }
-            match wait.poll(context.waker()) {
-                Poll::Pending => true,
-                Poll::Ready(Err(Error::UnknownTopic { was_deleted: true, .. })) if passes_over => false,
-                Poll::Ready(outcome) => {
-                    first = std::mem::replace(&mut first, Ok(())).and(outcome);
-                    false
-                }
+        let passes_over = this.passes_over_deleted;
+        this.waits.retain_mut(|wait| match wait.poll(context.waker()) {
+            Poll::Pending => true,
+            Poll::Ready(Err(Error::UnknownTopic { was_deleted: true, .. })) if passes_over => false,
+            Poll::Ready(outcome) => {
+                first = std::mem::replace(&mut first, Ok(())).and(outcome);
+                false
             }
         });
         this.outcome = std::mem::replace(&mut this.outcome, Ok(())).and(first);
@@ -105,7 +103,9 @@ impl Future for Durable {
             return Poll::Pending;
         }
         this.is_over = true;
-        Poll::Ready(std::mem::replace(&mut this.outcome, Ok(())))
+        // Of one that has lost records: those of the others the next flush tells.
+        let told = tell_one_loss(&std::mem::take(&mut this.flushed));
+        Poll::Ready(told.and(std::mem::replace(&mut this.outcome, Ok(()))))
     }
 }
 
@@ -121,7 +121,7 @@ impl Partition {
     /// write has failed meanwhile so that the offset may be another record's, [`Io`](Error::Io),
     /// [`Poisoned`](Error::Poisoned), [`UnknownTopic`](Error::UnknownTopic), [`StoreClosed`](Error::StoreClosed).
     pub fn durable_through(&self, offset: Offset) -> Durable {
-        Durable::new(self.log().await_durable(offset))
+        Durable::new(self.log().await_durable(offset).map(|wait| vec![wait]))
     }
 
     /// Ready when everything accepted before this call survives a power cut: [`flush`](Self::flush) without a thread that waits.
@@ -129,6 +129,7 @@ impl Partition {
     /// # Errors
     /// When it is ready: as `flush`.
     pub fn flush_async(&self) -> Durable {
-        Durable::new(self.log().check_open().map(|()| self.log().await_all()))
+        let waits = self.log().check_open().map(|()| vec![self.log().await_all()]);
+        Durable { flushed: vec![self.clone()], ..Durable::new(waits) }
     }
 }

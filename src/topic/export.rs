@@ -40,7 +40,7 @@ impl Topic {
     /// [`Corrupt`](Error::Corrupt), [`Io`](Error::Io): also when `to` fails. Lines that were written stay.
     pub fn export(&self, mut to: impl Write) -> Result<u64> {
         let partitions = self.partitions();
-        partitions.iter().for_each(|partition| partition.log().write_accepted());
+        partitions.iter().try_for_each(|partition| partition.log().write_accepted())?;
         let ends: Vec<Offset> = partitions.iter().map(|partition| partition.end()).collect();
         let mut lines = String::new();
         let mut count = 0;

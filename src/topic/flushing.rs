@@ -22,7 +22,7 @@ impl Partition {
     }
 
     /// The same, but what is lost is left for somebody to tell.
-    fn flush_untold(&self) -> Result<()> {
+    pub(crate) fn flush_untold(&self) -> Result<()> {
         self.flush_by(Log::flush_for_others)
     }
 
@@ -82,7 +82,7 @@ impl Topics {
 
 /// The loss of the first partition that has one to tell. An error names one partition: those of others are told next. One that is poisoned
 /// or gone says so, as where it is flushed alone, and nothing of a loss.
-fn tell_one_loss(partitions: &[Partition]) -> Result<()> {
+pub(super) fn tell_one_loss(partitions: &[Partition]) -> Result<()> {
     let told = |partition: &Partition| {
         partition.log().tell_lost().map_err(|error| error.in_partition(partition.topic_partition()))
     };

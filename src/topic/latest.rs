@@ -87,7 +87,7 @@ impl Latest {
 
 impl Replay {
     fn new(partition: &Partition) -> Result<Self> {
-        partition.log().write_accepted();
+        partition.log().write_accepted()?;
         let start = partition.start();
         let mut last: HashMap<Box<[u8]>, Offset> = HashMap::new();
         let until = learn(partition, start, |key, change| match change {

@@ -4,19 +4,22 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{BatchHeader, Malformed, RecordBody};
+use crate::format::{BatchHeader, Ending, Malformed, RecordBody};
 use crate::locks::Mutex;
-use crate::log::SkippedRecord;
+use crate::log::{OpenTransaction, SkippedRecord, TransactionId};
 use crate::topic::internal::InternalTopic;
 use crate::topic::partition::Partition;
 use crate::topic::topics::Topics;
-use crate::types::{Durability, Record, TopicPartition};
+use crate::types::{Durability, Offset, Record, TopicPartition};
 
 /// State that the records of a ledger add up to; the last one of each key counts.
 pub(crate) trait Replay {
     /// Takes in a record. An error says why it is not understood: then its key has no state, the record stays where it is,
     /// and it is named.
     fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> std::result::Result<(), Malformed>;
+
+    /// The record of that key, which was replayed just now, is of a transaction that is committed and has no end in the log yet.
+    fn note_written_in(&mut self, _key: &[u8], _transaction: TransactionId) {}
 
     /// Takes in, after all others, a record of a transaction that nobody can decide in this life.
     fn replay_undecided(&mut self, _key: &[u8], _value: Option<&[u8]>) {}
@@ -54,6 +57,7 @@ impl Ledger {
         let partition = topic.partition(0)?;
         // What cannot be decided in this life counts for nothing in it, and what follows does.
         let mut reader = partition.read(..)?.pass_over_undecided();
+        let committed = Committed::in_log(&partition);
         loop {
             let records = reader.fetch()?;
             if records.is_empty() {
@@ -62,6 +66,8 @@ impl Ledger {
             for record in &records {
                 if let Err(malformed) = state.replay(record.key().unwrap_or_default(), record.value()) {
                     skipped.push(SkippedRecord::new(record.offset(), malformed.to_string()));
+                } else if let Some(transaction) = committed.of(record.offset()) {
+                    state.note_written_in(record.key().unwrap_or_default(), transaction);
                 }
             }
         }
@@ -106,7 +112,10 @@ impl Ledger {
     pub(crate) fn sync(&self) -> Result<()> {
         let partition = self.partition.lock().clone();
         partition.map_or(Ok(()), |partition| {
-            partition.log().flush().map_err(|error| error.in_partition(partition.topic_partition()))
+            partition
+                .log()
+                .flush_for_others()
+                .map_err(|error| error.in_partition(partition.topic_partition()))
         })
     }
 
@@ -134,6 +143,26 @@ impl Entry {
 
     fn most_bytes(&self) -> usize {
         <RecordBody<'_>>::most_len(Some(&self.key), self.value.as_deref(), &[])
+    }
+}
+
+/// Transactions of an earlier life that are committed and have no end in the log, in the order of their records. What one has in a ledger stands
+/// in one piece.
+struct Committed(Vec<OpenTransaction>);
+
+impl Committed {
+    fn in_log(partition: &Partition) -> Self {
+        let mut open = partition.log().open_transactions();
+        open.retain(|one| one.decided == Some(Ending::Commit));
+        open.sort_by_key(|one| one.first);
+        Self(open)
+    }
+
+    /// The one that a record is of.
+    fn of(&self, offset: Offset) -> Option<TransactionId> {
+        let behind = self.0.partition_point(|one| one.first <= offset);
+        let last = self.0.get(..behind)?.last()?;
+        (offset <= last.last).then(|| last.id())
     }
 }
 

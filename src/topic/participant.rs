@@ -5,8 +5,11 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::Result;
+use crate::locks::OnceLock;
+use crate::log::TransactionId;
 use crate::topic::ledger::Entry;
 use crate::topic::partition::Partition;
 use crate::types::{Offset, Record};
@@ -56,6 +59,20 @@ pub(crate) enum Outcome {
     Unknown,
 }
 
+/// The transaction that a participant's records are written in, once they are.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WrittenIn(Arc<OnceLock<TransactionId>>);
+
+impl WrittenIn {
+    pub(crate) fn note(&self, transaction: TransactionId) {
+        _ = self.0.set(transaction);
+    }
+
+    pub(crate) fn transaction(&self) -> Option<TransactionId> {
+        self.0.get().copied()
+    }
+}
+
 /// The records of a participant.
 #[derive(Debug)]
 pub(crate) struct Contribution {
@@ -64,6 +81,8 @@ pub(crate) struct Contribution {
     pub(crate) entries: Vec<Entry>,
     /// What they follow from: partitions, and the last offset in each. A decision counts after a power cut only where that is there too.
     pub(crate) inputs: Vec<(Partition, Offset)>,
+    /// Known when the participant is told that they have taken effect: a power cut may take them back as long as that one has no end in the log.
+    pub(crate) written_in: WrittenIn,
 }
 
 impl Contribution {

@@ -277,7 +277,7 @@ impl Partition {
     /// [`OffsetOutOfRange`](Error::OffsetOutOfRange) when the range begins below `start` or above `end`.
     pub fn read(&self, range: impl RangeBounds<Offset>) -> Result<PartitionReader> {
         self.log.check_open()?;
-        self.log.write_accepted();
+        self.log.write_accepted()?;
         // Read once: it may move on at any moment, and a range without a beginning begins wherever it is.
         let (start, end) = (self.start(), self.end());
         let from = match range.start_bound() {
@@ -317,7 +317,9 @@ impl Partition {
         mut look: impl FnMut(RecordRef<'_>) -> bool,
     ) -> Result<()> {
         let reader = Reader::new(Arc::clone(&self.log), range.start, Visibility::Written, OnDamage::Fail);
-        let mut reader = reader.undecided(Undecided::IsRead).until(range.end);
+        // What is deleted meanwhile is not there.
+        let reader = reader.undecided(Undecided::IsRead).below_start(BelowStart::GoOn);
+        let mut reader = reader.until(range.end);
         loop {
             let slices = reader.fetch_held(FETCH)?;
             let mut records = slices.iter().flat_map(RecordSlice::iter);

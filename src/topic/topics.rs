@@ -10,8 +10,8 @@ use crate::io::{Clock, Directory, random_id};
 use crate::live::Owner;
 use crate::locks::{Mutex, OnceLock, RwLock};
 use crate::log::{
-    Clearing, EndsTransactions, Log, LogContext, LogOptions, OutlivesRecords, RecoveryReport, Signal, Spares,
-    Watchers,
+    Clearing, EndsTransactions, Log, LogContext, LogOptions, NotEnded, OutlivesRecords, RecoveryReport,
+    Signal, Spares, Watchers,
 };
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
 use crate::topic::directories::{Leftover, Stray, refuse_lost_catalog, strays};
@@ -283,8 +283,8 @@ impl Topics {
         self.context.clearing.set_outliving(who);
     }
 
-    /// Has all transactions that are decided survive a power cut, and their ends written. It is called under no lock of a log.
-    pub(crate) fn write_decided(&self) -> Result<()> {
+    /// Has all transactions that are decided survive a power cut, and their ends written, but for those of the error. It is called under no lock of a log.
+    pub(crate) fn write_decided(&self) -> Result<(), NotEnded> {
         self.context.clearing.write_decided()
     }
 

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use crate::error::{Error, Result};
 use crate::topic::Durable;
+use crate::transaction::committed::Committed;
 use crate::transaction::round::Round;
-use crate::transaction::transaction::Committed;
 
 /// A commit on its way to the disk: [`Transaction::commit_async`](crate::Transaction::commit_async). Dropped before it is ready the commit
 /// stands.

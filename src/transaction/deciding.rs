@@ -51,6 +51,7 @@ impl Transactions {
             }
             appended => appended?,
         };
+        contributions.iter().for_each(|one| one.written_in.note(open.producer.transaction()));
         let is_empty = open.places.is_empty();
         if !is_empty && alone.is_none() {
             return self.decide_together(state, deciding, (asked, contributions, seen)).map(|()| put);
@@ -78,7 +79,11 @@ impl Transactions {
             self.decisions.partition()?.log().check_poison()?;
         }
         if !deciding.is_for_disk() {
-            return Ok(());
+            // Its ends would never come, nor those of any that do the same after it.
+            let mut own = Round::default();
+            open.places.values().for_each(|written| own.add(&written.partition, written.last));
+            inputs_of(contributions).for_each(|(partition, last)| own.add(partition, *last));
+            return own.check_sound();
         }
         let mut seen = Round::default();
         let looked_at: Vec<_> = deciding.conditions.iter().flat_map(|one| one.partitions()).collect();

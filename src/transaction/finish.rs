@@ -3,14 +3,14 @@
 //! A COMMIT marker is written once everything that the decision rests on is durable: no partition ever holds one that an
 //! open would have to take back. Until then readers go by what is in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::Ending;
 use crate::io::Deadline;
-use crate::log::EndsTransactions;
+use crate::log::{NotEnded, TransactionId};
 use crate::topic::Partition;
 use crate::transaction::coordinator::Transactions;
 use crate::transaction::ids::ProducerId;
@@ -20,7 +20,7 @@ use crate::transaction::pieces::Place;
 use crate::transaction::round::Round;
 use crate::transaction::settling::{Settled, Settling};
 use crate::transaction::undertaken::Undertaken;
-use crate::types::{Offset, TopicPartition};
+use crate::types::Offset;
 use crate::upkeep::{Chore, Otherwise, Reason};
 
 /// How many decisions may wait for their markers, before whoever makes one more writes those of all.
@@ -34,6 +34,8 @@ const AT_THE_LATEST: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Outstanding {
     pub(super) ended: Vec<Ended>,
+    /// How many of them were left when all were tried last.
+    tried: usize,
     /// True while the store is to be reminded of them.
     is_awaited: bool,
     /// The oldest decision of each list that somebody is writing the markers of, by the number of that list.
@@ -136,11 +138,11 @@ impl Transactions {
         }
     }
 
-    /// Its end is written before long. Says how many there are of that kind.
+    /// Its end is written before long. Says how many there are of that kind that were not tried.
     fn leave(self: &Arc<Self>, ended: Ended) -> usize {
         let mut outstanding = self.outstanding.lock();
         outstanding.ended.push(ended);
-        let count = outstanding.ended.len();
+        let count = outstanding.ended.len().saturating_sub(outstanding.tried);
         drop(outstanding);
         self.remind();
         count
@@ -181,26 +183,32 @@ impl Transactions {
 
     /// Writes every marker that is missing, after a round of syncs for what the decisions rest on. Those that another thread is
     /// writing are written, too, when it returns, or were refused: a close must not overtake them.
-    pub(crate) fn finish(self: &Arc<Self>) -> Result<()> {
+    pub(crate) fn finish(self: &Arc<Self>) -> Result<(), NotEnded> {
         // Who comes here again from a file system or a clock of the program's own is in the middle of it.
         let Some(_turn) = self.finishing.take() else { return Ok(()) };
         let taken_up = self.take_up_again();
         let mut in_hand = InHand::new(self, |outstanding| std::mem::take(&mut outstanding.ended));
         let mut round = Round::default();
         let waiting = |one: &&mut Ended| one.ending == Ending::Commit && !one.is_synced;
-        in_hand.ended.iter_mut().filter(waiting).try_for_each(|one| self.rests_on(one, &mut round))?;
-        let synced = round.sync();
+        let waiting = in_hand.ended.iter_mut().filter(waiting);
+        let gathered = waiting.map(|one| self.rests_on(one, &mut round)).fold(Ok(()), Result::and);
+        let synced = gathered.and(round.sync());
         for one in &mut in_hand.ended {
             // A partition that cannot be synced holds up what rests on it, and nothing else.
             one.is_synced |= synced.is_ok() || self.is_durable(one);
         }
         drop(self.resting.look_through());
-        taken_up.and(synced).and(self.write_ends(in_hand))
+        let (ended, left) = self.write_ends(in_hand);
+        let mut outstanding = self.outstanding.lock();
+        // Each is tried once more with as many others, and by whoever comes back to all.
+        outstanding.tried = left.len().min(outstanding.ended.len());
+        drop(outstanding);
+        taken_up.and(synced).and(ended).map_err(|error| NotEnded { error: Box::new(error), left })
     }
 
     /// The same at the end of a life. Markers are synced, so that partitions need not remember whose they are.
     pub(crate) fn finish_for_good(self: &Arc<Self>) -> Result<()> {
-        let finished = self.finish();
+        let finished = self.finish().map_err(|not_ended| *not_ended.error);
         let mut round = Round::default();
         for (partition, marker) in self.outstanding.lock().settling.markers() {
             round.add(partition, *marker);
@@ -230,11 +238,10 @@ impl Transactions {
         Ok(())
     }
 
-    /// Writes markers, those of one partition together.
-    fn write_ends(self: &Arc<Self>, mut in_hand: InHand<'_>) -> Result<()> {
+    /// Writes markers, those of one partition together. Says which transactions have some missing still.
+    fn write_ends(self: &Arc<Self>, mut in_hand: InHand<'_>) -> (Result<()>, BTreeSet<TransactionId>) {
         if let Err(error) = self.write_owed() {
-            self.settle(in_hand);
-            return Err(error);
+            return (Err(error), self.settle(in_hand));
         }
         let ended = &mut in_hand.ended;
         let mut by_place: BTreeMap<Place, (Partition, Vec<usize>)> = BTreeMap::new();
@@ -263,13 +270,13 @@ impl Transactions {
             // Before anything of it is out of hand.
             self.ends_needed.keep_through(self.decisions.end() - 1);
         }
-        self.settle(in_hand);
-        first
+        (first, self.settle(in_hand))
     }
 
-    fn settle(self: &Arc<Self>, mut in_hand: InHand<'_>) {
+    /// Says which are left.
+    fn settle(self: &Arc<Self>, mut in_hand: InHand<'_>) -> BTreeSet<TransactionId> {
         let done: Vec<_> = in_hand.ended.extract_if(.., |one| one.places.is_empty()).collect();
-        let is_left = !in_hand.ended.is_empty();
+        let left: BTreeSet<_> = in_hand.ended.iter().map(|one| one.producer.transaction()).collect();
         let since = self.now();
         let mut outstanding = self.outstanding.lock();
         for one in done {
@@ -284,9 +291,10 @@ impl Transactions {
         drop(outstanding);
         drop(in_hand);
         self.release_decisions();
-        if is_left {
+        if !left.is_empty() {
             self.remind();
         }
+        left
     }
 
     /// Lets compaction have those decisions whose markers are durable everywhere.
@@ -324,52 +332,12 @@ impl Transactions {
     }
 }
 
-impl EndsTransactions for Transactions {
-    fn clear_away(&self, partition: &TopicPartition, producer_id: i64) {
-        let Some(this) = self.this.upgrade() else { return };
-        let names: Vec<_> = this.names.lock().values().cloned().collect();
-        for named in names {
-            // Whoever writes under it right now may be the one who asks.
-            let Some(mut state) = named.state.try_lock() else { continue };
-            let displaced = state.displace(producer_id, (&named.name, partition));
-            drop(state);
-            if let Some(open) = displaced {
-                this.give_up(&named, open);
-                return;
-            }
-        }
-        // It is decided, perhaps, and its marker waits for others. What fails is tried again.
-        drop(this.finish());
-    }
-
-    fn write_decided(&self) -> Result<()> {
-        self.this.upgrade().map_or(Ok(()), |this| this.finish())
-    }
-
-    fn keep_through(&self, partition: &TopicPartition, last: Offset) -> Result<()> {
-        let found =
-            self.topics.get(partition.topic()).and_then(|topic| topic.partition(partition.partition()));
-        let partition = match found {
-            // It was deleted, with all that was put there.
-            Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) => return Ok(()),
-            found => found?,
-        };
-        let mut seen = Round::default();
-        seen.add(&partition, last);
-        self.sync_with_what_it_rests_on(seen)
-    }
-
-    fn needs_ends(&self) -> bool {
-        self.are_ends_needed()
-    }
-}
-
 impl Chore for Transactions {
     fn run(self: Arc<Self>, _reason: Reason) -> Result<()> {
         self.outstanding.lock().is_awaited = false;
         let again = Otherwise::new(|| self.remind());
         let is_any_open = self.expire();
-        let finished = self.finish();
+        let finished = self.finish().map_err(|not_ended| *not_ended.error);
         if !is_any_open && self.outstanding.lock().is_empty() {
             again.went_well();
         }

@@ -2,6 +2,7 @@
 
 use crate::format::{EndMarker, Ending, ProducerStamp};
 use crate::io::random_id;
+use crate::log::TransactionId;
 
 /// The greatest epoch in which a transaction may begin: its end has one more.
 const LAST_EPOCH: i16 = i16::MAX - 1;
@@ -25,6 +26,11 @@ impl ProducerId {
     /// The one for the next transaction, once this one has its end in every partition; `None` when its epochs are used up.
     pub(super) fn next(self) -> Option<Self> {
         (self.epoch < LAST_EPOCH - 1).then(|| Self { epoch: self.epoch + 1, ..self })
+    }
+
+    /// Its transaction, as others know it.
+    pub(super) fn transaction(self) -> TransactionId {
+        TransactionId { producer_id: self.id, producer_epoch: self.epoch }
     }
 
     /// What its batches bear whose first record is number `base_sequence` of the partition.

@@ -6,6 +6,8 @@
 
 mod asked;
 mod builder;
+mod clearing;
+mod committed;
 mod committing;
 mod condition;
 mod coordinator;
@@ -34,6 +36,7 @@ mod transaction;
 mod undertaken;
 
 pub use builder::TransactionBuilder;
+pub use committed::{Committed, CommittedBatch};
 pub use committing::Committing;
 pub(crate) use condition::{Condition, Held};
 pub(crate) use coordinator::Transactions;
@@ -42,4 +45,4 @@ pub(crate) use recovery::{LeftJudge, judge_in_memory};
 pub(crate) use seen::seen_transactions;
 pub use seen::{ReaderTransactionState, ReaderTransactionStats};
 pub use stats::TransactionStats;
-pub use transaction::{Committed, CommittedBatch, Transaction};
+pub use transaction::Transaction;

@@ -10,12 +10,13 @@ use crate::locks::Mutex;
 use crate::producer::Producer;
 use crate::topic::{Participant, Partition};
 use crate::transaction::builder::Settings;
+use crate::transaction::committed::{Committed, CommittedBatch};
 use crate::transaction::committing::{Committing, Later};
 use crate::transaction::condition::{Condition, EndsAt};
 use crate::transaction::coordinator::{Deciding, Put, Transactions};
 use crate::transaction::names::Named;
 use crate::transaction::pieces::Pieces;
-use crate::types::{Durability, Offset, Record, Timestamp, TopicPartition};
+use crate::types::{Durability, Offset, Record};
 
 /// Records in any topics, and committed offsets of groups, that take effect together or not at all: over a crash of the process,
 /// and, committed at [`Durability::Disk`](crate::Durability::Disk), over a power cut.
@@ -79,28 +80,6 @@ enum Phase {
     Over,
 }
 
-/// What a transaction has put where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Committed {
-    /// In the order of the partitions. Several of one partition if it was written to before the commit.
-    pub batches: Vec<CommittedBatch>,
-}
-
-/// Records of a transaction in one partition, one after the other.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CommittedBatch {
-    /// Where they are.
-    pub topic_partition: TopicPartition,
-    /// Offset of the first record.
-    pub first_offset: Offset,
-    /// Offset of the last record.
-    pub last_offset: Offset,
-    /// Timestamp of the last record, Unix milliseconds.
-    pub timestamp: Timestamp,
-}
-
 impl Transaction {
     pub(super) fn new(
         (shared, producer): (Arc<Transactions>, Producer),
@@ -142,10 +121,31 @@ impl Transaction {
         self.send_to(&partition, &record)
     }
 
+    /// Adds records, each to the topic it names, behind what `first` does: all of it, or nothing where one of them is refused.
+    pub(crate) fn send_all(
+        &mut self,
+        records: &[Record<'_>],
+        first: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<()> {
+        self.check_going_on()?;
+        let checked_place = |record| {
+            let partition = self.producer.place_of(record)?;
+            partition.log().check_records(std::slice::from_ref(record)).map(|()| partition)
+        };
+        let places = records.iter().map(checked_place).collect::<Result<Vec<_>>>()?;
+        first(self)?;
+        records.iter().zip(&places).try_for_each(|(record, partition)| self.add(partition, record))
+    }
+
     /// Adds a record to a partition, be it one of the store's own.
     pub(crate) fn send_to(&mut self, partition: &Partition, record: &Record<'_>) -> Result<()> {
         self.check_going_on()?;
         partition.log().check_records(std::slice::from_ref(record))?;
+        self.add(partition, record)
+    }
+
+    /// The same of a record that was checked.
+    fn add(&mut self, partition: &Partition, record: &Record<'_>) -> Result<()> {
         self.pieces.add(partition, record, self.shared.now());
         self.write_what_is_too_much()
     }
@@ -251,7 +251,7 @@ impl Transaction {
     /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`UnknownTopic`](crate::Error::UnknownTopic) where a topic of it was deleted meanwhile, also one
     /// that was written to before, [`NotAssigned`](crate::Error::NotAssigned) for offsets of a partition that the group has given to another member since,
     /// [`OffsetUndecided`](crate::Error::OffsetUndecided) for those that an undecided transaction was to commit,
-    /// [`Io`](crate::Error::Io), [`Full`](crate::Error::Full), [`Poisoned`](crate::Error::Poisoned).
+    /// [`Io`](crate::Error::Io), [`Full`](crate::Error::Full), [`Poisoned`](crate::Error::Poisoned) where what it rests on cannot become durable in this life of the store.
     /// [`Undecided`](crate::Error::Undecided): whether it takes effect shows after reopening the store.
     pub fn commit(self) -> Result<Committed> {
         self.decide(None)

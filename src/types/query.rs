@@ -26,8 +26,8 @@ pub(crate) type Words<'a> = &'a [Box<[u8]>];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 struct Alternative {
-    /// None of them: any.
-    types: Vec<Box<[u8]>>,
+    /// One of them; any where it names none. Of a list without a type there is no event.
+    types: Option<Vec<Box<[u8]>>>,
     tags: Vec<Box<[u8]>>,
 }
 
@@ -54,11 +54,11 @@ impl Query {
         self
     }
 
-    /// Of those, the ones that are of one of these types. Takes the place of types that were named before.
+    /// Of those, the ones that are of one of these types: of no type, no event. Takes the place of types that were named before.
     #[must_use]
     pub fn types<T: AsRef<[u8]>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
         let types: Vec<Box<[u8]>> = types.into_iter().map(|one| one.as_ref().into()).collect();
-        self.alternatives.iter_mut().for_each(|one| one.types.clone_from(&types));
+        self.alternatives.iter_mut().for_each(|one| one.types = Some(types.clone()));
         self
     }
 
@@ -76,12 +76,14 @@ impl Query {
 
     /// Whether it asks for events that no index knows: an alternative names nothing.
     pub(crate) fn is_for_all(&self) -> bool {
-        self.alternatives.iter().any(|one| one.types.is_empty() && one.tags.is_empty())
+        self.alternatives.iter().any(|one| one.types.is_none() && one.tags.is_empty())
     }
 
-    /// The types and the tags of each alternative.
+    /// The types, none for any, and the tags of each alternative that asks for some event.
     pub(crate) fn parts(&self) -> impl Iterator<Item = (Words<'_>, Words<'_>)> {
-        self.alternatives.iter().map(|one| (one.types.as_slice(), one.tags.as_slice()))
+        let of_some = |one: &&Alternative| one.types.as_ref().is_none_or(|types| !types.is_empty());
+        let of_some = self.alternatives.iter().filter(of_some);
+        of_some.map(|one| (one.types.as_deref().unwrap_or_default(), one.tags.as_slice()))
     }
 }
 
@@ -97,6 +99,6 @@ impl fmt::Display for Query {
             let words = Some(types).filter(|types| !types.is_empty()).into_iter().chain(tags);
             f.write_str(&words.collect::<Vec<_>>().join(" "))?;
         }
-        Ok(())
+        if self.parts().next().is_none() { f.write_str("nothing") } else { Ok(()) }
     }
 }

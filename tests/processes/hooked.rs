@@ -1,9 +1,10 @@
-//! The system's files, with something of the test's own at an open, before a rename and a sync, and after names were synced.
+//! The system's files, with something of the test's own at an open, before a rename, a sync and a look for a lock, and after names were
+//! synced.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use annals_testing::FaultyFileSystem;
 
@@ -21,6 +22,8 @@ type Act = Box<dyn FnMut(&Path) + Send>;
 
 type AtSync = Box<dyn FnMut(&Path) -> io::Result<()> + Send>;
 
+type AtLook = Box<dyn Fn() + Send + Sync>;
+
 #[derive(Default)]
 pub(crate) struct Hooked {
     at_open: Mutex<Option<AtOpen>>,
@@ -30,6 +33,7 @@ pub(crate) struct Hooked {
     at_list: Mutex<Option<AtSync>>,
     at_remove: Mutex<Option<Act>>,
     at_share: Arc<Mutex<Option<AtSync>>>,
+    at_look_for_lock: Arc<OnceLock<AtLook>>,
 }
 
 impl fmt::Debug for Hooked {
@@ -89,6 +93,11 @@ impl Hooked {
         *self.at_share.lock().unwrap() = Some(Box::new(act));
     }
 
+    /// Calls `act` before each look whether a process has a lock, of files that are opened from here on.
+    pub(crate) fn at_look_for_lock(&self, act: impl Fn() + Send + Sync + 'static) {
+        assert!(self.at_look_for_lock.set(Box::new(act)).is_ok());
+    }
+
     /// Calls `act` after each sync of a directory's names.
     pub(crate) fn at_sync_dir(&self, act: impl FnMut(&Path) + Send + 'static) {
         *self.at_sync_dir.lock().unwrap() = Some(Box::new(act));
@@ -106,8 +115,8 @@ impl FileSystem for Hooked {
             outcome?;
         }
         let (inner, at_sync) = (OsFileSystem.open(path, mode)?, Arc::clone(&self.at_sync));
-        let at_share = Arc::clone(&self.at_share);
-        Ok(Arc::new(HookedFile { inner, path: path.to_path_buf(), at_sync, at_share }))
+        let (at_share, at_look_for_lock) = (Arc::clone(&self.at_share), Arc::clone(&self.at_look_for_lock));
+        Ok(Arc::new(HookedFile { inner, path: path.to_path_buf(), at_sync, at_share, at_look_for_lock }))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
@@ -163,6 +172,7 @@ struct HookedFile {
     path: PathBuf,
     at_sync: Arc<Mutex<Option<AtSync>>>,
     at_share: Arc<Mutex<Option<AtSync>>>,
+    at_look_for_lock: Arc<OnceLock<AtLook>>,
 }
 
 impl fmt::Debug for HookedFile {
@@ -223,6 +233,7 @@ impl FileHandle for HookedFile {
     }
 
     fn is_byte_locked(&self, at: u64) -> io::Result<bool> {
+        self.at_look_for_lock.get().into_iter().for_each(|act| act());
         self.inner.is_byte_locked(at)
     }
 }

@@ -26,6 +26,7 @@ mod looks;
 mod pair;
 mod queues;
 mod read_only;
+mod unseen;
 mod workers;
 mod workers_folded;
 mod workers_killed;

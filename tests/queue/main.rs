@@ -9,6 +9,8 @@ mod added;
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod cancelled;
+#[cfg(test)]
 mod clocks;
 #[cfg(test)]
 mod company;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use annals::{Durability, Error, Expected, Query, Record, Store, TopicConfig};
+use annals::{Condition, Durability, Error, Expected, Query, Record, Store, TopicConfig};
 
 use super::common::fast_dir;
 use super::world::{compare, event, indexed};
@@ -49,6 +49,37 @@ fn an_index_that_is_switched_on_later_knows_what_came_before() {
     }
     store.alter_topic("late", TopicConfig::new().key_index(true)).unwrap();
     compare(&topic, &keys, "at last");
+}
+
+/// An empty list of types, as of a filter that a user has cleared, was taken for any type.
+#[test]
+fn a_query_for_no_type_at_all_found_events_of_every_type() {
+    let dir = fast_dir();
+    let store = Store::open(dir.path()).unwrap();
+    let topic = store.create_topic("events", indexed()).unwrap();
+    let partition = topic.partition(0).unwrap();
+    partition.append(&[event("1", "paid", &["x"])], Durability::Os).unwrap();
+    let no_type = [""; 0];
+    let none = [Query::all().types(no_type), Query::tag("x").types(no_type)];
+    for query in &none {
+        assert_eq!(partition.select(query, ..).unwrap().into_iter().count(), 0, "{query}");
+        assert_eq!(partition.select_backwards(query).unwrap().count(), 0, "{query}");
+        assert_eq!(topic.select(query).unwrap().count(), 0, "{query}");
+        for record in &partition.read_from(0).unwrap().fetch().unwrap() {
+            assert!(!query.matches(&record), "{query}");
+        }
+        assert_eq!(query.to_string(), "nothing");
+        let nothing = [Condition::none(query.clone())];
+        partition.append_when(&nothing, &[event("2", "other", &[])], Durability::Os).unwrap();
+        let something = [Condition::some(query.clone())];
+        assert!(partition.append_when(&something, &[Record::new()], Durability::Os).is_err());
+    }
+    let [all, tagged] = none;
+    let or = tagged.clone().or(Query::of_type("paid"));
+    assert_eq!((or.to_string(), or.alternatives()), ("paid".to_owned(), 2));
+    for query in [or, tagged.types(["paid"]), all.types(["paid"])] {
+        assert_eq!(partition.select(&query, ..).unwrap().into_iter().count(), 1, "{query}");
+    }
 }
 
 #[test]

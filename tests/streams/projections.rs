@@ -1,10 +1,11 @@
 //! Snapshots and projections: what they keep over the end of a life, and over a failure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use annals::{Durability, Error, Expected, Query, Record, Store, TopicConfig};
-use annals_testing::PowerCutFileSystem;
+use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, PowerCutFileSystem, Times};
 
 use super::common::{copy_dir, fast_dir};
 use super::world::indexed;
@@ -206,6 +207,74 @@ fn a_stream_that_is_gone_has_no_snapshot() {
     assert!(matches!(of_the_old, Err(Error::UnknownTopic { .. })), "{of_the_old:?}");
 }
 
+#[test]
+fn a_stream_that_begins_again_had_the_snapshot_of_the_one_before() {
+    let dir = fast_dir();
+    let store = Store::open(dir.path()).unwrap();
+    let topic = store.create_topic("events", indexed()).unwrap();
+    let partition = topic.partition(0).unwrap();
+    let snapshots = store.snapshots("events").unwrap();
+    let append = |key: &str, expected| {
+        topic.append_to(key, expected, &[Record::new().value("1")]).unwrap().last_offset
+    };
+    for key in ["erased", "deleted", "stays", "stays"] {
+        snapshots.store(key, append(key, Expected::Any), b"1").unwrap();
+    }
+    topic.erase("erased").unwrap();
+    partition.delete_records(2).unwrap();
+    let mut latest = BTreeMap::new();
+    for key in ["erased", "deleted"] {
+        latest.insert(key, append(key, Expected::NoStream));
+        let (snapshot, rest) = snapshots.read(key).unwrap();
+        assert_eq!(snapshot, None, "{key}: of a stream that is gone");
+        assert_eq!(rest.into_iter().count(), 1, "{key}");
+    }
+    // One of whose events some are left goes on.
+    partition.delete_records(3).unwrap();
+    append("stays", Expected::Version(3));
+    let (snapshot, rest) = snapshots.read("stays").unwrap();
+    assert_eq!((snapshot.unwrap().version, rest.into_iter().count()), (3, 1));
+    // And the new stream gets its own.
+    for (key, version) in latest {
+        snapshots.store(key, version, b"2").unwrap();
+        append(key, Expected::Version(version));
+        assert_eq!(snapshots.load(key).unwrap().unwrap().state, b"2");
+    }
+}
+
+/// Nobody knows whether the effect of the step before stands: its work was done again, for nothing, as often as a step was tried.
+#[test]
+fn a_projection_worked_on_after_a_step_of_which_nobody_knows() {
+    let disk = FaultyFileSystem::over(PowerCutFileSystem::new().shared());
+    let store = Store::builder("/store").file_system(disk.clone()).maintain_by_hand().open().unwrap();
+    let topic = store.create_topic("events", indexed()).unwrap();
+    for topic in ["seen", "jobs"] {
+        store.create_topic(topic, TopicConfig::new()).unwrap();
+        let partition = store.topic(topic).unwrap().partition(0).unwrap();
+        partition.append(&[Record::new().value("0")], Durability::Disk).unwrap();
+    }
+    topic.append_to("a", Expected::Any, &[Record::new().value("one")]).unwrap();
+    let mut worker = store.queue_builder("jobs", "workers").durability(Durability::Disk).build().unwrap();
+    let mut message = worker.take(1, Duration::ZERO).unwrap().into_iter().next();
+    let mut projection = store.projection("reader", "events").unwrap();
+    disk.fail_next(Call::Sync, "seen-0", 5);
+    let step = projection.step(WAIT, |event, tx| {
+        // The commit is one at `Disk` with that.
+        tx.ack(message.take().unwrap());
+        tx.send(Record::to("seen").value(event.value().unwrap()))
+    });
+    assert!(matches!(step, Err(Error::Undecided { .. })), "{step:?}");
+    for _ in 0..3 {
+        let mut worked = 0;
+        let step = projection.step(WAIT, |_, _| {
+            worked += 1;
+            Ok(())
+        });
+        assert!(matches!(step, Err(Error::OffsetUndecided { .. })), "{step:?}");
+        assert_eq!(worked, 0, "work whose effect cannot be committed");
+    }
+}
+
 /// The events of a transaction may be on the disk when its decision, and what it has elsewhere, are not.
 #[test]
 fn a_snapshot_holds_no_event_of_a_transaction_that_a_power_cut_takes_back() {
@@ -246,4 +315,23 @@ fn a_snapshot_holds_no_event_of_a_transaction_that_a_power_cut_takes_back() {
         let loaded = store.snapshots("events").unwrap().load("alice").unwrap();
         assert!(is_there || loaded.is_none(), "seed {seed}: a snapshot of what was never there: {loaded:?}");
     }
+}
+
+#[test]
+fn a_snapshot_used_up_the_loss_of_a_sender() {
+    let disk = FaultyFileSystem::over(Arc::new(MemoryFileSystem::new()));
+    let store = Store::builder("/store").file_system(disk.clone()).maintain_by_hand().open().unwrap();
+    let topic = store.create_topic("events", indexed()).unwrap();
+    let memory = store.producer_builder().durability(Durability::Memory).linger(Duration::from_secs(60));
+    let memory = memory.build().unwrap();
+    let snapshots = store.snapshots("events").unwrap();
+    topic.append_to("a", Expected::Any, &[Record::new().value("event")]).unwrap();
+    memory.send(Record::to("events").key("b").value("lost")).unwrap();
+    disk.fail(&[Call::Write], "events-0", (0, Times::ForEver), Fault::Error(28));
+    assert_eq!(topic.partition(0).unwrap().read(1..).unwrap().fetch().unwrap().len(), 0, "written in vain");
+    disk.heal();
+    snapshots.store("a", 0, b"event").unwrap();
+    let told = memory.flush();
+    assert!(matches!(told, Err(Error::Lost { first: 1, last: 1, .. })), "{told:?}");
+    memory.flush().unwrap();
 }

@@ -163,7 +163,7 @@ impl Log {
             drop(writer);
             // Senders do not wait for this: where indexes are gone the whole log is read.
             let aborted = match self.aborted_below(&list, dirt.until) {
-                Err(_) if !Arc::ptr_eq(&list, &self.segment_list()) => {
+                Err(_) if list.has_lost(&self.segment_list()) => {
                     self.check_going_on()?;
                     continue;
                 }

@@ -114,7 +114,7 @@ impl Log {
 
     /// True when a record of the active segment matches; what was accepted is written first.
     fn active_holds(self: &Arc<Self>, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<bool> {
-        self.write_accepted();
+        self.write_accepted()?;
         let mut reader =
             Reader::new(Arc::clone(self), self.active_base(), Visibility::Written, OnDamage::Fail)
                 .below_start(BelowStart::GoOn)

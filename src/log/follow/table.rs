@@ -201,8 +201,7 @@ impl Log {
     fn accept(&self, known: &mut Known, list: SegmentList, (basis, number): (Basis, Option<u64>)) {
         let list = Arc::new(list);
         let before = self.segment_list();
-        let is_less = before.missing_in(&list).next().is_some() || before.start() < list.start();
-        if is_less {
+        if before.has_lost(&list) {
             self.rewrites.fetch_add(1, Ordering::AcqRel);
         }
         before.missing_in(&list).for_each(|segment| segment.leave());

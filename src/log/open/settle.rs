@@ -98,10 +98,15 @@ impl Log {
         self.settle_found(found)
     }
 
-    /// As many as can be.
-    fn remove_indexes(&self, state: &PartitionState) {
-        let sealed = state.sealed.iter();
-        sealed.for_each(|segment| drop(names::remove_derived(&self.directory, segment.base)));
+    /// As many as can be: one that stays is no reason to leave the others.
+    pub(in crate::log) fn remove_indexes(&self, state: &PartitionState) {
+        let list = self.segment_list();
+        for SegmentSummary { base, .. } in &state.sealed {
+            drop(names::remove_derived(&self.directory, *base));
+            if let Some(segment) = list.floor(*base).filter(|segment| segment.base() == *base) {
+                segment.let_go_of_key_file();
+            }
+        }
         self.give_up_snapshots(state);
     }
 

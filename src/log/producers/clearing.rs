@@ -1,11 +1,26 @@
 //! Ending transactions that are in the way of what has to go: only the layer above can, as it knows where else they stand.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Weak;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::locks::OnceLock;
 use crate::types::{Offset, TopicPartition};
+
+/// A transaction, wherever it has records: who writes it, and in which epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TransactionId {
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+}
+
+/// Why some transactions that are decided have no ends yet. Whoever waits for one that is not among them has nothing to do with that.
+#[derive(Debug)]
+pub(crate) struct NotEnded {
+    pub(crate) error: Box<Error>,
+    pub(crate) left: BTreeSet<TransactionId>,
+}
 
 /// Who can end transactions.
 pub(crate) trait EndsTransactions: Send + Sync {
@@ -13,8 +28,9 @@ pub(crate) trait EndsTransactions: Send + Sync {
     /// not decided. It is called under no lock of a log, perhaps under those of another transaction, and waits for no transaction.
     fn clear_away(&self, partition: &TopicPartition, producer_id: i64);
 
-    /// Writes the ends of transactions that are decided into the logs, now and not before long. It is called under no lock of a log.
-    fn write_decided(&self) -> Result<()>;
+    /// Writes the ends of transactions that are decided into the logs, now and not before long. One that cannot be written is in no other's
+    /// way. It is called under no lock of a log.
+    fn write_decided(&self) -> Result<(), NotEnded>;
 
     /// Returns when what stands in the partition up to an offset survives a power cut, and with it all that transactions which have put any of
     /// it there rest on. It is called under no lock of a log.
@@ -58,8 +74,15 @@ impl Clearing {
     }
 }
 
+impl NotEnded {
+    /// The error, for whoever rests on one of these.
+    pub(crate) fn of(self, mut transactions: impl Iterator<Item = TransactionId>) -> Result<()> {
+        if transactions.any(|one| self.left.contains(&one)) { Err(*self.error) } else { Ok(()) }
+    }
+}
+
 impl Clearing {
-    pub(crate) fn write_decided(&self) -> Result<()> {
+    pub(crate) fn write_decided(&self) -> Result<(), NotEnded> {
         self.transactions.get().and_then(Weak::upgrade).map_or(Ok(()), |who| who.write_decided())
     }
 

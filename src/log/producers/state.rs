@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::{AbortedTransaction, BatchHeader, ControlRecord, EndMarker, Ending};
 use crate::locks::Ordering;
 use crate::log::log::Log;
+use crate::log::producers::clearing::TransactionId;
 use crate::log::producers::snapshot_file;
 use crate::log::producers::table::{OpenTransaction, ProducerTable};
 use crate::log::segment_list::SegmentList;
@@ -120,10 +121,25 @@ impl Log {
         self.kept_from.store(-1, Ordering::Release);
     }
 
-    /// Has transactions that are decided get their ends in the log, once everything that they rest on is durable, elsewhere too.
+    /// Has transactions that are decided get their ends in the log, once everything that they rest on is durable, elsewhere too. What keeps
+    /// others from theirs is no failure of this.
     pub(crate) fn write_decided(&self) -> Result<()> {
-        let is_any = self.producers.lock().is_any_decided();
-        if is_any { self.clearing.write_decided() } else { Ok(()) }
+        if !self.producers.lock().is_any_decided() {
+            return Ok(());
+        }
+        self.clearing.write_decided().or_else(|not_ended| not_ended.of(self.decided_below(Offset::MAX)))
+    }
+
+    /// Those without an end in the log that are decided and begin below `before`.
+    pub(in crate::log) fn decided_below(&self, before: Offset) -> impl Iterator<Item = TransactionId> {
+        let mut open = self.open_transactions();
+        open.retain(|one| one.decided.is_some() && one.first < before);
+        open.into_iter().map(|one| one.id())
+    }
+
+    /// Whether the transaction has records here and no end.
+    pub(crate) fn lacks_end(&self, of: TransactionId) -> bool {
+        self.producers.lock().open_of(of.producer_id).is_some_and(|open| open.id() == of)
     }
 
     /// Has transactions that have put here any of what stands up to `last`, and are decided, survive a power cut: none is taken back, to be made

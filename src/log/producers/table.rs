@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::format::{AbortedTransaction, BatchHeader, ControlRecord, EndMarker, Ending, sequence_after};
+use crate::log::producers::clearing::TransactionId;
 use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
 
 /// How many batches of a producer are remembered, to know one that comes again.
@@ -72,6 +73,12 @@ pub(crate) struct OpenTransaction {
     pub(crate) timestamp: Timestamp,
     /// How it ends, once that is decided. The marker follows.
     pub(crate) decided: Option<Ending>,
+}
+
+impl OpenTransaction {
+    pub(crate) fn id(&self) -> TransactionId {
+        TransactionId { producer_id: self.producer_id, producer_epoch: self.producer_epoch }
+    }
 }
 
 /// What a transaction's records are for whoever reads committed ones.

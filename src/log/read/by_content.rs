@@ -66,6 +66,11 @@ impl ContentReader {
         self.position
     }
 
+    /// Whether nothing is left of what it is to read.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.position >= self.until
+    }
+
     /// Goes on at an offset.
     pub(crate) fn seek(&mut self, position: Offset) {
         self.position = position;
@@ -84,13 +89,21 @@ impl ContentReader {
         }
         log.check_key_index()?;
         log.look()?;
-        if self.position >= self.sight.reader.limit() {
+        let was_at_end = self.position >= self.sight.reader.limit();
+        if was_at_end {
             log.write_queued();
             if !log.is_within_end(self.position) {
                 return Err(log.explain(log.out_of_range(self.position)));
             }
         }
-        let slices = self.fetch_written(limits).map_err(|error| log.explain(error));
+        let mut slices = self.fetch_written(limits);
+        let is_empty = slices.as_ref().is_ok_and(Vec::is_empty);
+        if is_empty && !was_at_end && !self.is_at_end() && self.position >= self.sight.reader.limit() {
+            // Nothing but others' records lay before the end, and some may still be in memory.
+            log.write_queued();
+            slices = self.fetch_written(limits);
+        }
+        let slices = slices.map_err(|error| log.explain(error));
         self.sight.let_go();
         // Looked at last: files are opened by their names, which belong to another topic as soon as this one was deleted.
         log.check_open()?;
@@ -139,10 +152,15 @@ impl ContentReader {
                 self.waiting.pop_front();
                 continue;
             };
-            match self.sight.look(&segment, hit)? {
-                Seen::Again => self.waiting.clear(),
-                Seen::Nothing => self.position = hit.offset + 1,
-                Seen::Record(sighted) => {
+            match self.sight.look(&segment, hit) {
+                // The hit is out of its row: only what is looked up again from the position has it.
+                Err(error) => {
+                    self.waiting.clear();
+                    return Err(error);
+                }
+                Ok(Seen::Again) => self.waiting.clear(),
+                Ok(Seen::Nothing) => self.position = hit.offset + 1,
+                Ok(Seen::Record(sighted)) => {
                     self.position = hit.offset + 1;
                     return Ok(Some(sighted));
                 }
@@ -284,10 +302,14 @@ impl ContentBackwards {
                 self.waiting = None;
                 continue;
             };
-            match self.sight.look(&segment, hit)? {
-                Seen::Again => self.waiting = None,
-                Seen::Nothing => self.until = hit.offset,
-                Seen::Record(sighted) => {
+            match self.sight.look(&segment, hit) {
+                Err(error) => {
+                    self.waiting = None;
+                    return Err(error);
+                }
+                Ok(Seen::Again) => self.waiting = None,
+                Ok(Seen::Nothing) => self.until = hit.offset,
+                Ok(Seen::Record(sighted)) => {
                     self.until = hit.offset;
                     return Ok(Some(sighted));
                 }

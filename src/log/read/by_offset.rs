@@ -22,7 +22,7 @@ impl Log {
         self.check_open()?;
         self.look()?;
         if offset >= self.end() {
-            self.write_accepted();
+            self.write_accepted()?;
         }
         if offset < self.start() || offset >= self.end() {
             return Err(self.explain(self.out_of_range(offset)));

@@ -45,19 +45,24 @@ impl Reader {
 
 impl Log {
     /// Where whoever reads like that has nothing more to read.
-    pub(crate) fn readable_end(&self, isolation: Isolation) -> Offset {
-        // What cannot be seen now is as it was seen last.
-        drop(self.look());
-        match isolation {
+    ///
+    /// # Errors
+    /// Where another process writes the log, and what it shows cannot be seen: what was seen last may be nothing.
+    pub(crate) fn readable_end(&self, isolation: Isolation) -> Result<Offset> {
+        self.look().map_err(|error| self.explain(error))?;
+        Ok(match isolation {
             Isolation::ReadCommitted => self.stable(),
             Isolation::ReadUncommitted => self.end(),
-        }
+        })
     }
 
     /// The same, with what is still in memory.
-    pub(crate) fn next_readable(&self, isolation: Isolation) -> Offset {
-        let readable = self.readable_end(isolation);
-        if readable < self.end() { readable } else { self.next_offset() }
+    ///
+    /// # Errors
+    /// As [`readable_end`](Self::readable_end).
+    pub(crate) fn next_readable(&self, isolation: Isolation) -> Result<Offset> {
+        let readable = self.readable_end(isolation)?;
+        Ok(if readable < self.end() { readable } else { self.next_offset() })
     }
 
     /// What is known of the transaction of a record, if it has no end in the log.

@@ -14,7 +14,6 @@ mod sight;
 mod unended;
 pub(in crate::log) mod walk;
 
-pub(in crate::log) use by_content::LastFound;
 pub(crate) use by_content::{ContentBackwards, ContentReader};
 pub use by_time::OffsetAndTimestamp;
 pub use damage::OnDamage;

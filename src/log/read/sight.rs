@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{BatchHeader, RecordIter, RecordSpan};
+use crate::format::{BatchHeader, Malformed, RecordIter, RecordSpan};
 use crate::log::log::Log;
 use crate::log::producers::table::Fate;
 use crate::log::read::expand::OpenedBatch;
@@ -107,7 +107,7 @@ impl Sight {
             };
             match self.reader.open_batch(stored) {
                 Ok(opened) => self.batch = Some((segment.base(), hit.position, opened)),
-                Err(_) => return self.doubt(segment, hit),
+                Err((header, malformed)) => return self.damaged(segment, hit, (&header, malformed)),
             }
         }
         let Some((_, _, opened)) = &self.batch else { return Ok(Seen::Again) };
@@ -115,8 +115,13 @@ impl Sight {
         if header.attributes.is_control() {
             return self.doubt(segment, hit);
         }
-        let Ok(Some(span)) = RecordIter::new(header, records).take_span_of(hit.offset) else {
-            return self.doubt(segment, hit);
+        let span = match RecordIter::new(header, records).take_span_of(hit.offset) {
+            Ok(Some(span)) => span,
+            Ok(None) => return self.doubt(segment, hit),
+            Err(malformed) => {
+                let header = *header;
+                return self.damaged(segment, hit, (&header, malformed));
+            }
         };
         if !self.selection.matches(&span.of(records, header.base_offset)) {
             return Ok(Seen::Nothing);
@@ -145,6 +150,31 @@ impl Sight {
         }
     }
 
+    /// The batch is there that the index names, and cannot be read: the log is at fault, and the index tells of all other batches.
+    #[cold]
+    fn damaged(
+        &mut self,
+        segment: &Arc<Segment>,
+        hit: Hit,
+        (header, malformed): (&BatchHeader, Malformed),
+    ) -> Result<Seen> {
+        self.batch = None;
+        if self.reader.is_outdated() {
+            return Ok(Seen::Again);
+        }
+        let error = segment.log().damaged(hit.position, header.base_offset, malformed);
+        Err(error.resuming_at(self.behind(segment, hit, header)))
+    }
+
+    /// Where the batch ends of a hit that cannot be read: as its header says, if what follows agrees.
+    fn behind(&self, segment: &Arc<Segment>, hit: Hit, header: &BatchHeader) -> Offset {
+        let next = Hit { offset: header.next_offset(), position: hit.position + header.total_len() as u64 };
+        let begins_there = matches!(segment.batch_of(next), Ok(Some(_)));
+        let after =
+            self.reader.list.after(segment.base()).map_or_else(|| self.reader.log.end(), |next| next.base());
+        if begins_there || after == next.offset { next.offset } else { hit.offset + 1 }
+    }
+
     /// What is there is not what the index has said.
     #[cold]
     fn doubt(&mut self, segment: &Arc<Segment>, hit: Hit) -> Result<Seen> {
@@ -153,11 +183,17 @@ impl Sight {
             return Ok(Seen::Again);
         }
         self.doubts += 1;
-        if self.doubts > MOST_DOUBTS {
-            let why = "the batch of a record that was found there cannot be read";
-            return Err(segment.log().broken(hit.position, hit.offset, why));
+        let limit = self.reader.log.options.max_expanded_bytes;
+        let is_made_again = self.doubts <= MOST_DOUBTS
+            && match segment.contradict_keys(limit) {
+                Ok(()) => true,
+                Err(error @ Error::Io { .. }) => return self.look_again(error).map(|()| Seen::Again),
+                Err(_) => false,
+            };
+        if is_made_again {
+            return Ok(Seen::Again);
         }
-        segment.contradict_keys();
-        Ok(Seen::Again)
+        let why = "the batch of a record that was found there cannot be read";
+        Err(segment.log().broken(hit.position, hit.offset, why).resuming_at(hit.offset + 1))
     }
 }

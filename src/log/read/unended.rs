@@ -67,14 +67,13 @@ impl Log {
         mut look: impl FnMut(&SegmentList) -> Result<T>,
     ) -> Result<T> {
         self.check_open()?;
-        self.look()?;
-        self.write_accepted();
+        self.write_accepted()?;
         let mut tries = 0;
         loop {
             let list = self.segment_list();
             self.catch_up_all(&list);
             match look(&list) {
-                Err(_) if self.look().is_ok() && !Arc::ptr_eq(&list, &self.segment_list()) => {}
+                Err(_) if self.look().is_ok() && self.is_another(&list) => {}
                 Err(error) => {
                     let again = self.look_anew(error, &mut tries);
                     self.check_open()?;
@@ -86,5 +85,12 @@ impl Log {
                 }
             }
         }
+    }
+
+    /// Whether what was met in `list` may not be met again. What this process adds to it is in nobody's way; another one may have it
+    /// look different in more ways.
+    fn is_another(&self, list: &Arc<SegmentList>) -> bool {
+        let now = self.segment_list();
+        if self.follow.is_some() { !Arc::ptr_eq(list, &now) } else { list.has_lost(&now) }
     }
 }

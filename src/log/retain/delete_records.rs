@@ -84,7 +84,7 @@ impl Log {
 
     /// Transactions that are decided get their ends into the log first, if they are all that is in the way.
     fn write_ends_below(self: &Arc<Self>, before: Offset) -> Result<()> {
-        self.write_accepted();
+        self.write_accepted()?;
         let is_due = || before > self.finished() && before <= self.stable();
         if !is_due() {
             return Ok(());
@@ -94,7 +94,9 @@ impl Log {
         let mut patience = Patience::new(ENDS_WAIT);
         let outcome = loop {
             let raised = signal.raised();
+            // What keeps others from their ends is in nobody's way here.
             let written = self.clearing.write_decided();
+            let written = written.or_else(|not_ended| not_ended.of(self.decided_below(before)));
             // Another thread may be about to write them: then nothing was left to write here.
             if written.is_err() || !is_due() || !patience.waits(&signal, raised) {
                 break written;

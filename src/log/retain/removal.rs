@@ -193,10 +193,7 @@ impl Log {
             Err(error) if error.is_disk_full() && self.poison.get().is_none() => {
                 // The new table needs room, on a disk that is full and is to be freed by it. Indexes of what goes are nobody's
                 // any more, those of others can be made again.
-                let sealed = open.state.state().sealed.iter().map(|segment| segment.base);
-                // One that stays is no reason to leave the others.
-                sealed.into_iter().for_each(|base| drop(names::remove_derived(&self.directory, base)));
-                self.give_up_snapshots(open.state.state());
+                self.remove_indexes(open.state.state());
                 let again = edit(open);
                 self.edit(&mut open.state, again)
             }

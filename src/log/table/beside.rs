@@ -1,7 +1,5 @@
 //! Looking at the segments of a log beside those who change the list.
 
-use std::sync::Arc;
-
 use crate::error::Result;
 use crate::log::log::Log;
 use crate::log::segment_list::SegmentList;
@@ -12,7 +10,7 @@ impl Log {
         loop {
             let list = self.segment_list();
             match look(&list) {
-                Err(_) if !Arc::ptr_eq(&list, &self.segment_list()) => self.check_open()?,
+                Err(_) if list.has_lost(&self.segment_list()) => self.check_open()?,
                 Err(error) => return self.check_open().and(Err(error)),
                 found => return found,
             }

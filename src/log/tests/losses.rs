@@ -9,6 +9,9 @@ use std::thread;
 use super::*;
 use crate::doubles::{Call, Fault, FaultyFileSystem, MemoryFileSystem, Times};
 use crate::error::{Error, Result};
+use crate::log::write::accumulator::tests::place_one;
+use crate::log::write::accumulator::{Accumulator, Take};
+use crate::log::write::rules::AppendRules;
 
 const DISK_FULL: Fault = Fault::Error(28);
 
@@ -80,35 +83,32 @@ fn a_sender_is_told_of_a_loss_if_it_is_its_own_and_the_one_whose_record_stands_i
 
 #[test]
 fn a_flush_tells_of_a_loss_that_another_sender_was_told_of() {
-    for is_async in [false, true] {
-        let (disk, log) = one_record();
-        let flush = || if is_async { poll_once(&mut log.await_all()) } else { log.flush() };
-        let lose = || {
-            let offset = leave(&log, "lost");
-            disk.fail(&[Call::Write], ".log", (0, Times::Once), DISK_FULL);
-            log.write_queued();
-            offset
-        };
-        log.flush().unwrap();
-        assert_eq!(lose(), 1);
-        assert_eq!(lost(send(&log, b"of another", Duration::from_secs(9))), (1, 1));
-        // Its sender is told by the flush that it relies on, once.
-        assert_eq!(lost(flush()), (1, 1));
-        flush().unwrap();
-        // What a flush has told no send tells.
-        assert_eq!(lose(), 1);
-        assert_eq!(lost(flush()), (1, 1));
-        assert_eq!(leave(&log, "kept"), 1);
-        log.flush().unwrap();
-        // Of several losses the flush tells the first and the last offset.
-        assert_eq!(lose(), 2);
-        assert_eq!(lost(send(&log, b"of another", Duration::from_secs(9))), (2, 2));
-        append(&log, 2..5, Durability::Disk);
-        assert_eq!(lose(), 5);
-        assert_eq!(lost(send(&log, b"of another", Duration::from_secs(9))), (5, 5));
-        assert_eq!(lost(flush()), (2, 5));
-        flush().unwrap();
-    }
+    let (disk, log) = one_record();
+    let lose = || {
+        let offset = leave(&log, "lost");
+        disk.fail(&[Call::Write], ".log", (0, Times::Once), DISK_FULL);
+        log.write_queued();
+        offset
+    };
+    log.flush().unwrap();
+    assert_eq!(lose(), 1);
+    assert_eq!(lost(send(&log, b"of another", Duration::from_secs(9))), (1, 1));
+    // Its sender is told by the flush that it relies on, once.
+    assert_eq!(lost(log.flush()), (1, 1));
+    log.flush().unwrap();
+    // What a flush has told no send tells.
+    assert_eq!(lose(), 1);
+    assert_eq!(lost(log.flush()), (1, 1));
+    assert_eq!(leave(&log, "kept"), 1);
+    log.flush().unwrap();
+    // Of several losses the flush tells the first and the last offset.
+    assert_eq!(lose(), 2);
+    assert_eq!(lost(send(&log, b"of another", Duration::from_secs(9))), (2, 2));
+    append(&log, 2..5, Durability::Disk);
+    assert_eq!(lose(), 5);
+    assert_eq!(lost(send(&log, b"of another", Duration::from_secs(9))), (5, 5));
+    assert_eq!(lost(log.flush()), (2, 5));
+    log.flush().unwrap();
 }
 
 #[test]
@@ -142,9 +142,10 @@ fn a_wait_for_a_record_that_is_durable_ends_well_whatever_became_of_later_ones()
     log.sync_in_background().unwrap();
     assert_eq!(log.durable(), 3);
     poll_once(&mut wait).unwrap();
-    assert_eq!(lost(poll_once(&mut of_all)), (2, 2), "of nothing but what is lost");
+    poll_once(&mut of_all).unwrap();
     // Its offset is durable, and another's.
     assert_eq!(lost(poll_once(&mut later)), (2, 2));
+    assert_eq!(lost(log.flush()), (2, 2), "no wait has used it up");
 }
 
 /// Another record takes the offset.
@@ -152,4 +153,60 @@ fn append_at(log: &Arc<Log>, offset: Offset) {
     drop(log.append(&[Record::new().value("told of the loss")], &how(Durability::Os)));
     let appended = log.append(&[Record::new().value("another")], &how(Durability::Os)).unwrap();
     assert_eq!(appended.first_offset, offset);
+}
+
+/// Offsets of what could not be written are given out again: they do not tell one loss from another.
+#[test]
+fn a_sender_told_of_its_own_loss_wiped_out_that_of_another_at_the_same_offset() {
+    let (disk, log) = one_record();
+    log.flush().unwrap();
+    assert_eq!(leave(&log, "of the first"), 1);
+    disk.fail(&[Call::Write], ".log", (0, Times::Once), DISK_FULL);
+    log.write_queued();
+    assert_eq!(lost(send(&log, b"refused", Duration::ZERO)), (1, 1));
+    disk.fail(&[Call::Write], ".log", (0, Times::Once), DISK_FULL);
+    assert_eq!(lost(send(&log, b"of the second", Duration::ZERO)), (1, 1), "its own");
+    assert_eq!(lost(log.flush()), (1, 1), "of the first, whom nobody has told");
+    log.flush().unwrap();
+    // Where nothing else is lost whoever was told knows all of it, however often.
+    for _ in 0..2 {
+        disk.fail(&[Call::Write], ".log", (0, Times::Once), DISK_FULL);
+        assert_eq!(lost(send(&log, b"of the second", Duration::ZERO)), (1, 1));
+    }
+    log.flush().unwrap();
+}
+
+#[test]
+fn a_sender_that_looks_late_is_told_of_its_own_loss_and_leaves_that_of_another_at_its_offset() {
+    let partition = ("orders", 0).into();
+    let mut accumulator = Accumulator::new(0, AppendRules::new(&config(1 << 20)), Arc::default());
+    let lose = |accumulator: &mut Accumulator| {
+        let failures = accumulator.failures();
+        let offset = place_one(accumulator);
+        let queued = accumulator.take(Take::All);
+        accumulator.fail(queued, 0, &partition, &Error::invalid("disk"));
+        (offset..=offset, failures)
+    };
+    let first = lose(&mut accumulator);
+    assert!(accumulator.take_refusal().is_some(), "another sender is told of it");
+    assert_eq!(lose(&mut accumulator), (0..=0, 1));
+    assert_eq!(lost::<()>(Err(accumulator.take_own(first, &partition))), (0, 0));
+    assert!(accumulator.refuses(), "the next one is told of the second");
+    assert!(accumulator.take_lost().is_some());
+}
+
+/// Nothing of it is known to be durable, and nothing was appended since: it has to be copied to where a sync reaches it.
+#[test]
+fn a_sync_of_what_an_earlier_life_has_left_used_up_the_loss_of_a_sender() {
+    let (disk, log) = one_record();
+    drop(log);
+    let log =
+        open(&Directory::new(Arc::clone(&disk) as _, Path::new("/log")), ReadMode::Positional, 1 << 20).0;
+    assert_eq!((log.durable(), leave(&log, "lost")), (0, 1));
+    disk.fail(&[Call::Write], "", (0, Times::ForEver), DISK_FULL);
+    log.write_queued();
+    disk.heal();
+    log.sync_through(0).unwrap();
+    assert_eq!((log.durable(), lost(log.flush())), (1, (1, 1)));
+    log.flush().unwrap();
 }

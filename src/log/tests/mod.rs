@@ -13,6 +13,7 @@ mod ending;
 mod faulty;
 mod gate;
 mod get;
+mod keys;
 mod left;
 mod limits;
 mod losses;

@@ -1,9 +1,12 @@
 //! A compaction under which segments leave the log.
 
+use std::cell::Cell;
+
 use super::compaction::{contents, now_config, put};
 use super::gate::{Gated, Stops};
 use super::place::Place;
 use super::*;
+use crate::error::Error;
 
 /// Compacts while, whenever the first segment is being rewritten, it leaves the log: so many of them.
 fn compacted_while_the_oldest_leave(
@@ -64,4 +67,33 @@ fn a_compaction_goes_on_with_what_is_left_and_does_not_begin_again_for_each_segm
     assert_eq!(report.rounds, 1);
     let expected: Vec<_> = (33..40).map(|n| format!("{n} key {}=value {n}", n % 7)).collect();
     assert_eq!(contents(&log), expected);
+}
+
+#[test]
+fn a_look_at_segments_that_fails_is_made_again_where_some_left_and_not_where_others_came() {
+    let place = Place::in_memory(ReadMode::Positional, Arc::new(OsFileSystem));
+    let log = place.open();
+    let looks_while = |change: &dyn Fn()| {
+        let looks = Cell::new(0);
+        let look = |_: &_| -> Result<(), Error> {
+            looks.set(looks.get() + 1);
+            if looks.get() < 10 {
+                change();
+            }
+            Err(Error::invalid("damage"))
+        };
+        assert!(log.over_segments(look).is_err());
+        looks.get()
+    };
+    let append_and_roll = || {
+        append(&log, log.end()..log.end() + 1, Durability::Os);
+        assert!(log.roll().unwrap());
+    };
+    (0..12).for_each(|_| append_and_roll());
+    assert_eq!(looks_while(&append_and_roll), 1);
+    let oldest_leaves = || {
+        let policy = RetentionPolicy { keep_from: Some(log.segment_bases()[1]), ..Default::default() };
+        log.apply_retention(|| policy).unwrap();
+    };
+    assert_eq!(looks_while(&oldest_leaves), 10);
 }

@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use super::compaction::now_config;
+use super::gate::{Gated, Stops};
 use super::place::Place;
 use super::*;
 use crate::error::Error;
 use crate::format::tests::random::{Random, each_seed};
 use crate::format::{Ending, ProducerStamp};
+use crate::locks::Mutex;
 
 fn stamp(producer_id: i64, producer_epoch: i16, base_sequence: i32) -> ProducerStamp {
     ProducerStamp { producer_id, producer_epoch, base_sequence, is_transactional: true }
@@ -254,4 +257,43 @@ fn what_a_producer_is_told_of_the_time_is_what_the_record_has() {
         let there = log.get(place.last_offset, |record| record.timestamp).unwrap();
         assert_eq!((place.timestamp, there), (expected, Some(expected)), "{timestamp_type:?}");
     }
+}
+
+/// A roll makes another list of segments, and takes nothing out of it: what could not be read stays so.
+#[test]
+fn a_compaction_with_damage_had_no_end_while_senders_rolled() {
+    let files = Gated::default();
+    let place = Place::in_memory(ReadMode::Positional, Arc::new(files.clone()));
+    let log = place.open();
+    for sequence in 0..2 {
+        stage(&log, stamp(7, 0, sequence), &["aborted".into()]).unwrap();
+    }
+    end(&log, 7, Ending::Abort);
+    log.roll().unwrap();
+    append(&log, 3..5, Durability::Os);
+    log.close().unwrap();
+    drop(log);
+    // Without its index the whole segment has to be read, and it cannot be.
+    std::fs::remove_file(place.dir.path().join(format!("{:020}.txnindex", 0))).unwrap();
+    let path = place.dir.path().join(format!("{:020}.log", 0));
+    let mut bytes = std::fs::read(&path).unwrap();
+    let second = 12 + usize::try_from(i32::from_be_bytes(bytes[8..12].try_into().unwrap())).unwrap();
+    bytes[second + 70] ^= 0x41;
+    std::fs::write(&path, bytes).unwrap();
+    let log = place.open();
+    append(&log, 5..6, Durability::Os);
+    const MOST: usize = 200;
+    let rolls = Arc::new(Mutex::new(0));
+    let (rolled, sender) = (Arc::clone(&rolls), Arc::clone(&log));
+    let visit = move || {
+        if *rolled.lock() < MOST && sender.writer.try_lock().is_some() {
+            sender.append(&[Record::new().key("k").value("sent")], &how(Durability::Os)).unwrap();
+            assert!(sender.roll().unwrap());
+            *rolled.lock() += 1;
+        }
+    };
+    let compacted = files.stopping(Stops::Reads, visit, || log.compact(&|| Some(now_config(&place))));
+    assert!(matches!(compacted, Err(Error::Corrupt { .. })), "{compacted:?}");
+    let rolls = *rolls.lock();
+    assert!((1..MOST).contains(&rolls), "it went on until nobody sent any more: {rolls}");
 }

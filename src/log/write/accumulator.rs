@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::io::Deadline;
-use crate::log::write::losses::{Failures, Losses};
+use crate::log::write::losses::{Failures, Loss, Losses};
 use crate::log::write::open_batch::{Batches, OpenBatch, Outcome, Recycled};
 use crate::log::write::placement::{Placed, Placement};
 use crate::log::write::rules::AppendRules;
@@ -49,7 +49,7 @@ pub(in crate::log) struct Accumulator {
 enum Refusal {
     None,
     /// Records that were accepted in memory are lost, and nobody was told. The next one is told, once.
-    Lost(Error),
+    Lost(Loss),
     /// The log takes nothing any more. What was lost by then is told by the close.
     Closed(Error),
 }
@@ -111,7 +111,7 @@ impl Accumulator {
     /// The loss that no sender was told of yet, nor a flush.
     fn take_untold(&mut self) -> Option<Error> {
         match std::mem::replace(&mut self.refusal, Refusal::None) {
-            Refusal::Lost(lost) => Some(lost),
+            Refusal::Lost(lost) => Some(lost.error),
             other => {
                 self.refusal = other;
                 None
@@ -119,19 +119,18 @@ impl Accumulator {
         }
     }
 
-    /// What the sender of records is told that [are lost](Self::is_lost): with the others that were lost then, where nobody was told
-    /// of them yet.
+    /// What the sender of records is told that were placed after so many failures and [are lost](Self::is_lost), by the next one: with
+    /// the others that were lost then, where nobody was told of them yet.
     #[cold]
     pub(in crate::log) fn take_own(
         &mut self,
-        own: RangeInclusive<Offset>,
+        (own, failures): (RangeInclusive<Offset>, u64),
         partition: &TopicPartition,
     ) -> Error {
-        self.losses.forget(&own);
+        let by = failures + 1;
+        self.losses.forget(&own, by);
         match &self.refusal {
-            Refusal::Lost(Error::Lost { first, last, .. }) if (*first..=*last).contains(own.start()) => {
-                self.take_untold()
-            }
+            Refusal::Lost(lost) if lost.by == by => self.take_untold(),
             _ => None,
         }
         .unwrap_or_else(|| self.failures.of(own, partition))
@@ -309,7 +308,7 @@ impl Accumulator {
         }
         self.next_offset = next_offset;
         if let Some((first, last)) = lost {
-            let new = self.failures.of(first..=last, partition);
+            let new = Loss { error: self.failures.of(first..=last, partition), by: self.failures.count() };
             self.losses.add(&new);
             match &self.refusal {
                 Refusal::None => self.refusal = Refusal::Lost(new),

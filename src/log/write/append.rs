@@ -325,22 +325,27 @@ impl Log {
     /// records are neither in memory any more nor in the log yet.
     pub(in crate::log) fn is_within_end(self: &Arc<Self>, offset: Offset) -> bool {
         if offset > self.end() {
-            self.write_accepted();
+            // Whoever asks has looked just now: what was seen then stands.
+            drop(self.write_accepted());
         }
         offset <= self.end()
     }
 
     /// Returns when everything that was accepted before is written or was refused: what is in memory, and what another
     /// thread is writing, whose records are neither in memory any more nor in the log yet.
-    pub(crate) fn write_accepted(self: &Arc<Self>) {
+    ///
+    /// # Errors
+    /// Where another process writes the log, and what it shows cannot be seen: then nothing is known of where the log ends. What
+    /// becomes of records in memory is their sender's to learn.
+    pub(crate) fn write_accepted(self: &Arc<Self>) -> Result<()> {
         if self.follow.is_some() {
-            drop(self.look());
-            return;
+            return self.look().map_err(|error| self.explain(error));
         }
         if self.next_offset() > self.end() {
             let mut writer = self.writer.lock();
             self.write_with(&mut writer, Take::All);
         }
+        Ok(())
     }
 
     /// The loss of records accepted in memory, if there was one and no flush has told it.
@@ -353,7 +358,8 @@ impl Log {
     fn tell_own(&self, (placed, failures): (&Placed, u64)) -> Result<()> {
         let mut accumulator = self.accumulator.lock();
         if accumulator.is_lost(placed.last_offset, failures) {
-            return Err(accumulator.take_own(placed.first_offset..=placed.last_offset, &self.topic_partition));
+            let own = placed.first_offset..=placed.last_offset;
+            return Err(accumulator.take_own((own, failures), &self.topic_partition));
         }
         Ok(())
     }

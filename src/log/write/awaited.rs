@@ -14,18 +14,17 @@ use crate::upkeep::Waiting;
 #[derive(Debug)]
 pub(crate) struct DurableWait {
     awaited: Arc<Awaited>,
-    tells: Tells,
+    asks: Asks,
     /// It was put down for the next round.
     is_put_down: bool,
 }
 
-/// Whether the end of the wait tells of records that were lost.
+/// Whose records it waits for: of one that is lost it tells, and what others have lost is left to whoever asks for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tells {
-    /// Of those that it waits for.
-    OfItsOwn,
-    /// Of all in the partition, as a flush does.
-    OfAll,
+enum Asks {
+    ForOne,
+    /// As a flush does.
+    ForAll,
 }
 
 /// What is waited for, shared with the thread that syncs.
@@ -55,30 +54,25 @@ impl Log {
             drop(accumulator);
             return Err(self.out_of_range(offset));
         }
-        Ok(self.wait(offset, &accumulator, Tells::OfItsOwn))
+        Ok(self.wait(offset, &accumulator, Asks::ForOne))
     }
 
     /// A wait for everything that was accepted so far.
     pub(crate) fn await_all(self: &Arc<Self>) -> DurableWait {
         let accumulator = self.accumulator.lock();
-        self.wait(accumulator.next_offset() - 1, &accumulator, Tells::OfAll)
+        self.wait(accumulator.next_offset() - 1, &accumulator, Asks::ForAll)
     }
 
     /// Begun while nobody gives out an offset, or gives one out again.
-    fn wait(self: &Arc<Self>, offset: Offset, accumulator: &Accumulator, tells: Tells) -> DurableWait {
+    fn wait(self: &Arc<Self>, offset: Offset, accumulator: &Accumulator, asks: Asks) -> DurableWait {
         let log = Arc::clone(self);
         let (was_written, failures) = (self.end() > offset, accumulator.failures());
         let awaited = Awaited { log, offset, was_written, failures, state: Mutex::default() };
-        DurableWait { awaited: Arc::new(awaited), tells, is_put_down: false }
+        DurableWait { awaited: Arc::new(awaited), asks, is_put_down: false }
     }
 }
 
 impl DurableWait {
-    /// Of records that others have lost it tells nothing.
-    pub(crate) fn leave_losses(&mut self) {
-        self.tells = Tells::OfItsOwn;
-    }
-
     /// Whether it is over; else the waker is called when it may be.
     pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Result<()>> {
         let log = &self.awaited.log;
@@ -114,12 +108,11 @@ impl DurableWait {
     }
 
     fn end(&self, outcome: Result<()>) -> Result<()> {
-        match self.tells {
-            Tells::OfItsOwn => outcome,
-            Tells::OfAll => match self.awaited.log.check_poison() {
-                Ok(()) => self.awaited.log.tell_lost().and(outcome),
+        match self.asks {
+            Asks::ForOne => outcome,
+            Asks::ForAll => match self.awaited.log.check_poison() {
                 // What is lost at a close is told as that.
-                Err(Error::StoreClosed { .. }) => outcome,
+                Ok(()) | Err(Error::StoreClosed { .. }) => outcome,
                 // As a flush says it.
                 Err(gone) => outcome.map_err(|_| gone),
             },

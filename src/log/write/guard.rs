@@ -11,8 +11,8 @@ use crate::format::{BatchHeader, Codec, record_at};
 use crate::log::log::Log;
 use crate::log::patience::Patience;
 use crate::log::read::{
-    ContentBackwards, FetchLimits, Isolation, LastFound, OnDamage, Reader, RecordSlice, Selection, Undecided,
-    Visibility,
+    BelowStart, ContentBackwards, FetchLimits, Isolation, OnDamage, Reader, RecordSlice, Selection,
+    Undecided, Visibility,
 };
 use crate::log::signal::Signal;
 use crate::segment::{Hit, Segment};
@@ -35,7 +35,16 @@ pub(crate) struct Guard {
     until: Offset,
     /// when the log had been rewritten so often.
     rewrites: u64,
-    found: Option<LastFound>,
+    found: Found,
+}
+
+/// Which records match, as far as a guard needs to know. None of an aborted transaction does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Found {
+    /// The last one, whatever becomes of it,
+    last: Option<Offset>,
+    /// and the last one that belongs to no transaction without an end: the same where none comes after it.
+    decided: Option<Offset>,
 }
 
 /// What is to be found.
@@ -70,14 +79,21 @@ impl Guard {
             }
             On::Some { query } => (Selection::query(query), 0, Wanted::Something(condition.clone())),
         };
-        Some(Self { wanted, selection: Arc::new(selection), from, until: 0, rewrites: 0, found: None })
+        Some(Self {
+            wanted,
+            selection: Arc::new(selection),
+            from,
+            until: 0,
+            rewrites: 0,
+            found: Found::default(),
+        })
     }
 
     /// The same for a stream, by the selection of its key.
     pub(crate) fn on_stream(selection: &Arc<Selection>, expected: Expected) -> Option<Self> {
         let wanted = Wanted::Stream(expected);
-        let guard =
-            Self { wanted, selection: Arc::clone(selection), from: 0, until: 0, rewrites: 0, found: None };
+        let (selection, found) = (Arc::clone(selection), Found::default());
+        let guard = Self { wanted, selection, from: 0, until: 0, rewrites: 0, found };
         (expected != Expected::Any).then_some(guard)
     }
 
@@ -106,7 +122,7 @@ impl Guard {
         let end = log.end();
         if end > self.until {
             let newer = last(log, &self.selection, (self.from.max(self.until), end), own)?;
-            self.found = newer.or(self.found);
+            self.found = self.found.and(newer);
             self.until = end;
         }
         Ok(self.verdict())
@@ -125,25 +141,33 @@ impl Guard {
 
     /// By what was found so far.
     fn verdict(&self) -> Verdict {
-        if self.found.is_some_and(|found| found.is_undecided) {
+        let Found { last, decided } = self.found;
+        let depends = match &self.wanted {
+            // Whatever comes to be, the version is neither lower than that of what is decided nor higher than that of the last.
+            Wanted::Stream(Expected::Version(version)) => {
+                decided.is_none_or(|decided| decided <= *version) && last.is_some_and(|last| *version <= last)
+            }
+            Wanted::Stream(_) | Wanted::Nothing(_) | Wanted::Something(_) => decided.is_none(),
+        };
+        if depends && last != decided {
             return Verdict::Undecided;
         }
-        let found = self.found.map(|found| found.offset);
         let holds = match &self.wanted {
-            Wanted::Stream(expected) => expected.allows(found),
-            Wanted::Nothing(_) => found.is_none(),
-            Wanted::Something(_) => found.is_some(),
+            Wanted::Stream(expected) => expected.allows(decided),
+            Wanted::Nothing(_) => decided.is_none(),
+            Wanted::Something(_) => decided.is_some(),
         };
         if holds { Verdict::Holds } else { Verdict::No }
     }
 
     /// What to tell the caller.
     pub(crate) fn conflict(&self, log: &Log) -> Error {
+        let is_undecided = self.verdict() == Verdict::Undecided;
         Error::Conflict {
             partition: log.topic_partition.clone(),
             condition: Arc::new(self.condition()),
-            found: self.found.map(|found| found.offset),
-            is_undecided: self.found.is_some_and(|found| found.is_undecided),
+            found: if is_undecided { self.found.last } else { self.found.decided },
+            is_undecided,
         }
     }
 
@@ -190,19 +214,31 @@ impl Guard {
     }
 }
 
+impl Found {
+    /// One that belongs to no transaction without an end, and nothing behind it that matters.
+    fn decided(offset: Offset) -> Self {
+        Self { last: Some(offset), decided: Some(offset) }
+    }
+
+    /// With what was found behind it.
+    fn and(self, newer: Self) -> Self {
+        Self { last: newer.last.or(self.last), decided: newer.decided.or(self.decided) }
+    }
+}
+
 /// Whether the record of an offset is the caller's own.
 pub(crate) type Own<'a> = &'a dyn Fn(Offset) -> bool;
 
 /// Nothing is.
 pub(crate) const NOTHING: Own<'static> = &|_| false;
 
-/// The last record in a range that somebody may come to read, and that is not the caller's own.
+/// The last records in a range that somebody may come to read, and that are not the caller's own.
 fn last(
     log: &Arc<Log>,
     selection: &Arc<Selection>,
     (from, until): (Offset, Offset),
     own: Own<'_>,
-) -> Result<Option<LastFound>> {
+) -> Result<Found> {
     if matches!(**selection, Selection::All) {
         return any(log, (from, until), own);
     }
@@ -214,30 +250,47 @@ fn last(
         // Compaction may have left nothing of the first ones.
         let Some(segment) = list.floor(high - 1).filter(|segment| segment.base() < high) else { break };
         let low = segment.base().max(from);
-        match selection.hits(segment, low..high, (Some(1), log.options.max_expanded_bytes)) {
+        let hits = selection.hits(segment, low..high, (Some(1), log.options.max_expanded_bytes));
+        log.bound_keys(segment, list.after(segment.base()).is_some());
+        match hits {
             Ok(hits) if hits.is_empty() => high = low,
             // Looked at, or, where the list is another one by now, looked up again.
             hits => {
                 let found = hits.ok().and_then(|hits| plain(segment, &hits, selection));
-                if found.is_some_and(|found| !own(found.offset)) {
-                    return Ok(found);
+                if let Some(offset) = found.filter(|offset| !own(*offset)) {
+                    return Ok(Found::decided(offset));
                 }
-                let (selection, range) = (Arc::clone(selection), (from, high));
-                let mut backwards = ContentBackwards::new(log, selection, range, Isolation::ReadUncommitted);
-                while let Some(found) = backwards.find()? {
-                    if !own(found.offset) {
-                        return Ok(Some(found));
-                    }
-                }
-                return Ok(None);
+                return looked_at(log, selection, (from, high), own);
             }
         }
     }
-    Ok(None)
+    Ok(Found::default())
+}
+
+/// The same, record by record.
+#[cold]
+fn looked_at(
+    log: &Arc<Log>,
+    selection: &Arc<Selection>,
+    range: (Offset, Offset),
+    own: Own<'_>,
+) -> Result<Found> {
+    let mut backwards = ContentBackwards::new(log, Arc::clone(selection), range, Isolation::ReadUncommitted);
+    let mut last = None;
+    while let Some(found) = backwards.find()? {
+        if own(found.offset) {
+            continue;
+        }
+        last = last.or(Some(found.offset));
+        if !found.is_undecided {
+            return Ok(Found { last, decided: Some(found.offset) });
+        }
+    }
+    Ok(Found { last, decided: None })
 }
 
 /// The last of some hits, if it is what nearly all are: a record of no transaction, uncompressed, of the key that was asked for.
-fn plain(segment: &Segment, hits: &[Hit], selection: &Selection) -> Option<LastFound> {
+fn plain(segment: &Segment, hits: &[Hit], selection: &Selection) -> Option<Offset> {
     let hit = hits.last()?;
     let batch = segment.batch_of(*hit).ok()??;
     let header = batch.header();
@@ -247,17 +300,37 @@ fn plain(segment: &Segment, hits: &[Hit], selection: &Selection) -> Option<LastF
     }
     BatchHeader::verify_crc(batch.bytes()).ok()?;
     let record = record_at(header, batch.body(), hit.offset).ok()??;
-    selection.matches(&record).then_some(LastFound { offset: hit.offset, is_undecided: false })
+    selection.matches(&record).then_some(hit.offset)
 }
 
-/// The first record in a range, whatever it is.
-fn any(log: &Arc<Log>, (from, until): (Offset, Offset), own: Own<'_>) -> Result<Option<LastFound>> {
+/// A record in a range, whatever it is: the first one that is decided, or else the first one.
+fn any(log: &Arc<Log>, (from, until): (Offset, Offset), own: Own<'_>) -> Result<Found> {
+    // Before the look: what is read below it was decided by then.
+    let stable = log.stable();
+    let Some(first) = first_of(log, (from, until), Undecided::IsRead, own)? else {
+        return Ok(Found::default());
+    };
+    if first < stable {
+        return Ok(Found::decided(first));
+    }
+    let decided = first_of(log, (first, until), Undecided::IsPassedOver, own)?;
+    Ok(decided.map_or(Found { last: Some(first), decided: None }, Found::decided))
+}
+
+/// The first record in a range that is not the caller's own.
+fn first_of(
+    log: &Arc<Log>,
+    (from, until): (Offset, Offset),
+    undecided: Undecided,
+    own: Own<'_>,
+) -> Result<Option<Offset>> {
     let from = from.max(log.start());
     if from >= until {
         return Ok(None);
     }
     let reader = Reader::new(Arc::clone(log), from, Visibility::Written, OnDamage::Fail);
-    let mut reader = reader.undecided(Undecided::IsRead).until(until);
+    // What is deleted meanwhile is not there.
+    let mut reader = reader.undecided(undecided).below_start(BelowStart::GoOn).until(until);
     loop {
         let slices = reader.fetch_held(FetchLimits { max_records: 500, max_bytes: 64 << 10 })?;
         if slices.is_empty() {
@@ -265,8 +338,7 @@ fn any(log: &Arc<Log>, (from, until): (Offset, Offset), own: Own<'_>) -> Result<
         }
         let mut records = slices.iter().flat_map(RecordSlice::iter);
         if let Some(record) = records.find(|record| !own(record.offset)) {
-            let is_undecided = record.offset >= log.stable();
-            return Ok(Some(LastFound { offset: record.offset, is_undecided }));
+            return Ok(Some(record.offset));
         }
     }
 }
@@ -301,5 +373,24 @@ mod tests {
         deletion.join().unwrap().unwrap();
         assert_eq!(looked.1, 0);
         assert_ne!(looked.0, log.rewrites(), "what was seen of the old list would count as looked at");
+    }
+
+    #[test]
+    fn a_look_at_all_events_beside_a_deletion_was_out_of_range() {
+        let place = Place::new(ReadMode::Mapped);
+        let log = place.open();
+        // More than are fetched at once.
+        append(&log, 0..600, Durability::Os);
+        let last = log.segment_bases().last().copied().unwrap();
+        assert!(last > 500);
+        let is_own = |offset| {
+            let policy = RetentionPolicy { keep_from: Some(last), ..Default::default() };
+            if offset == 0 {
+                log.apply_retention(|| policy).unwrap();
+            }
+            offset < last
+        };
+        assert_eq!(any(&log, (0, log.end()), &is_own).unwrap(), Found::decided(last));
+        assert_eq!(log.start(), last);
     }
 }

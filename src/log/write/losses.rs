@@ -48,7 +48,7 @@ impl Failures {
         place.is_none_or(|(_, from)| *from <= offset)
     }
 
-    /// The loss of these records, by the last failure.
+    /// The loss of these records, told with why the last failure was.
     pub(super) fn of(&self, records: RangeInclusive<Offset>, partition: &TopicPartition) -> Error {
         let unknown = || Arc::new(Error::invalid("the write of a batch failed"));
         let cause = self.cause.clone().unwrap_or_else(unknown);
@@ -56,30 +56,45 @@ impl Failures {
     }
 }
 
+/// What one failure has lost of what was accepted in memory. Its offsets alone do not tell it from another: they are given out again.
+#[derive(Debug)]
+pub(super) struct Loss {
+    pub(super) error: Error,
+    /// The number of the failure.
+    pub(super) by: u64,
+}
+
 /// Losses of records that were accepted in memory and of which no flush has told: of several the first offset, the last, and why the
 /// last one failed.
 #[derive(Debug, Default)]
-pub(super) struct Losses(Option<Error>);
+pub(super) struct Losses {
+    sum: Option<Error>,
+    /// The failure that has lost all of it, where it was one.
+    by: Option<u64>,
+}
 
 impl Losses {
-    pub(super) fn add(&mut self, new: &Error) {
-        let mut sum = new.clone();
+    pub(super) fn add(&mut self, new: &Loss) {
+        let mut sum = new.error.clone();
         if let (Some(Error::Lost { first, last, .. }), Error::Lost { first: least, last: most, .. }) =
-            (&self.0, &mut sum)
+            (&self.sum, &mut sum)
         {
             (*least, *most) = ((*first).min(*least), (*last).max(*most));
         }
-        self.0 = Some(sum);
+        self.by = self.sum.is_none().then_some(new.by);
+        self.sum = Some(sum);
     }
 
-    /// Whose records these are was told: where nothing else was lost, nobody else has to be.
-    pub(super) fn forget(&mut self, records: &RangeInclusive<Offset>) {
+    /// Whose records these are, which that failure has lost, was told: where nothing else was lost, nobody else has to be.
+    pub(super) fn forget(&mut self, records: &RangeInclusive<Offset>, by: u64) {
         let is_all = |lost: &mut Error| matches!(lost, Error::Lost { first, last, .. } if (*first..=*last) == *records);
-        drop(self.0.take_if(is_all));
+        if self.by == Some(by) {
+            drop(self.sum.take_if(is_all));
+        }
     }
 
     pub(super) fn take(&mut self) -> Option<Error> {
-        self.0.take()
+        self.sum.take()
     }
 }
 

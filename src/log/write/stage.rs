@@ -154,7 +154,7 @@ impl Log {
         }
         if matches!(self.writer.lock().phase, Phase::Untouched(_)) {
             // What an earlier life has written: it has to be brought onto the disk first.
-            return self.flush();
+            return self.flush_for_others();
         }
         self.synced(last)
     }

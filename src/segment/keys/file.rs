@@ -84,7 +84,7 @@ impl KeyFile {
 
     /// The hits of a hash, in the order of their offsets.
     pub(super) fn hits(&self, hash: TermHash, range: &HitRange) -> std::result::Result<Vec<Hit>, NoAnswer> {
-        let mut pages = self.pages().map_err(NoAnswer::Io)?;
+        let mut pages = self.pages()?;
         if !self.header.may_hold(&mut pages, hash)? {
             return Ok(Vec::new());
         }
@@ -113,31 +113,39 @@ impl KeyFile {
 
     /// All of it, as it was written.
     pub(super) fn all(&self) -> std::result::Result<Vec<KeyEntry>, NoAnswer> {
-        let mut pages = self.pages().map_err(NoAnswer::Io)?;
+        let mut pages = self.pages()?;
         (0..self.header.entries()).map(|number| self.header.entry(&mut pages, number)).collect()
     }
 
-    fn pages(&self) -> Result<Pages<'_>> {
+    fn pages(&self) -> std::result::Result<Pages<'_>, NoAnswer> {
         if self.mode == ReadMode::Mapped
             && let Some(view) = self.view()?
         {
             return Ok(Pages { of: self, source: Source::Mapped(view) });
         }
-        let file = self.directory.open(&self.name, OpenMode::Read)?;
+        let file = self.by_name()?;
         Ok(Pages { of: self, source: Source::Positional { file, number: 0, page: Vec::new() } })
     }
 
+    /// The file as it is found by its name. One that was removed tells no more than one that was changed.
+    fn by_name(&self) -> std::result::Result<File, NoAnswer> {
+        self.directory.open(&self.name, OpenMode::Read).map_err(|error| match &error {
+            Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => NoAnswer::Wrong,
+            _ => NoAnswer::Io(error),
+        })
+    }
+
     /// The map of the file; `None` where the system gives none.
-    fn view(&self) -> Result<Option<View>> {
+    fn view(&self) -> std::result::Result<Option<View>, NoAnswer> {
         let bytes = self.header.file_bytes();
         if let Some(view) = self.map.get(bytes) {
             return Ok(Some(view));
         }
-        let file = self.directory.open(&self.name, OpenMode::Read)?;
-        if file.len()? < bytes {
+        let file = self.by_name()?;
+        if file.len().map_err(NoAnswer::Io)? < bytes {
             return Ok(None);
         }
-        let Some(view) = file.map_for_points(bytes)? else { return Ok(None) };
+        let Some(view) = file.map_for_points(bytes).map_err(NoAnswer::Io)? else { return Ok(None) };
         // It was opened by its name: what was found sound in another map says nothing of this one.
         self.sound.iter().for_each(|word| word.store(0, Ordering::Release));
         self.directory.hold_map(&self.map, view.clone());

@@ -1,38 +1,18 @@
 //! What of a segment's terms is known, and where.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::{KeyEntry, KeyStamp, TermHash};
+use crate::format::{KeyStamp, TermHash};
 use crate::io::Directory;
-use crate::locks::{Mutex, RwLock};
+use crate::locks::{AtomicBool, Mutex, Ordering, RwLock};
 use crate::segment::ReadMode;
 use crate::segment::keys::file::{self, KeyFile, NoAnswer};
-use crate::segment::keys::growing::{Growing, Place};
+use crate::segment::keys::growing::Growing;
 use crate::segment::keys::hit::{Hit, HitRange, NewBatch, Newest, Take};
 use crate::segment::keys::making::{self, Walk};
+use crate::segment::keys::state::{Before, Part, State};
 use crate::types::Offset;
-
-type Part = Arc<RwLock<Growing>>;
-
-/// The terms of the older records of a segment.
-#[derive(Debug, Clone)]
-enum Before {
-    /// There are none.
-    Nothing,
-    /// Nobody has looked. A file may tell of those that the stamp covers.
-    Unknown(Option<KeyStamp>),
-    File(Arc<KeyFile>, KeyStamp),
-    Memory(Part),
-}
-
-/// First `before`, up to where `growing` begins; where that is missing, up to its end.
-#[derive(Debug, Clone)]
-struct State {
-    before: Before,
-    growing: Option<Part>,
-}
 
 /// Where the terms of one segment are.
 #[derive(Debug)]
@@ -43,6 +23,8 @@ pub(crate) struct Keys {
     stamp: RwLock<Option<KeyStamp>>,
     /// Held by whoever makes or reads what is not in memory.
     loading: Mutex<()>,
+    /// The segment is no longer part of the log: nothing is held from here on. Set under `state`.
+    has_left: AtomicBool,
 }
 
 /// What a look finds to be known up to where.
@@ -52,23 +34,12 @@ enum Look {
     Unknown(Offset, Option<KeyStamp>),
 }
 
-impl Before {
-    /// How many terms it holds in memory.
-    fn in_memory(&self) -> usize {
-        if let Self::Memory(part) = self { part.read().len() } else { 0 }
-    }
-
-    /// How many terms it is known to be of.
-    fn terms(&self) -> usize {
-        if let Self::File(file, _) = self { file.terms() } else { self.in_memory() }
-    }
-}
-
 impl Keys {
     /// Of a segment of which nothing is known.
     pub(in crate::segment) fn unknown(base: Offset, stamp: Option<KeyStamp>) -> Self {
         let state = State { before: Before::Unknown(stamp), growing: None };
-        Self { base, state: RwLock::new(state), stamp: RwLock::new(stamp), loading: Mutex::new(()) }
+        let (state, stamp) = (RwLock::new(state), RwLock::new(stamp));
+        Self { base, state, stamp, loading: Mutex::new(()), has_left: AtomicBool::new(false) }
     }
 
     /// Takes in a batch that was just written. Says how many terms are known of the segment then.
@@ -165,6 +136,21 @@ impl Keys {
         *self.state.write() = State { before: Before::Unknown(stamp), growing: None };
     }
 
+    /// Lets go of the file, which is to be removed or was: a map of it would keep it on the disk. It is made again when somebody asks.
+    pub(in crate::segment) fn let_go_of_file(&self) {
+        let mut state = self.state.write();
+        if let Before::File(_, stamp) = state.before {
+            state.before = Before::Unknown(Some(stamp));
+        }
+    }
+
+    /// Holds nothing any more, however long somebody has the segment: who looks at it still finds out for that look alone.
+    pub(in crate::segment) fn leave(&self) {
+        let mut state = self.state.write();
+        self.has_left.store(true, Ordering::Release);
+        *state = State { before: Before::Unknown(None), growing: None };
+    }
+
     fn look(&self, range: &HitRange) -> Look {
         let state = self.state.read();
         let (begins, known_until) = match &state.growing {
@@ -203,7 +189,7 @@ impl Keys {
             match state.hits(hash, range) {
                 Ok(hits) => return Ok(hits),
                 Err(NoAnswer::Io(error)) => return Err(error),
-                Err(NoAnswer::Wrong) => self.distrust(directory, walk),
+                Err(NoAnswer::Wrong) => self.distrust(&state.before, directory, walk),
             }
         }
     }
@@ -232,7 +218,11 @@ impl Keys {
                 let part = part.read();
                 part.from() <= reaches && reaches <= part.until()
             });
-            *state = State { before, growing };
+            let known = State { before, growing };
+            if self.has_left.load(Ordering::Acquire) {
+                return Ok(Some(known));
+            }
+            *state = known;
         }
     }
 
@@ -258,23 +248,32 @@ impl Keys {
         Ok(made.map(|made| Before::Memory(Arc::new(RwLock::new(made)))))
     }
 
-    /// The file is not what was written: it is made again.
-    fn distrust(&self, directory: &Directory, walk: &dyn Walk) {
+    /// The file that was asked is not what was written: it is made again, unless another one is there by now.
+    fn distrust(&self, asked: &Before, directory: &Directory, walk: &dyn Walk) {
         let mut state = self.state.write();
-        if let Before::File(_, stamp) = state.before {
+        if let (Before::File(asked, _), Before::File(file, stamp)) = (asked, &state.before)
+            && Arc::ptr_eq(asked, file)
+        {
+            let stamp = *stamp;
             state.before = Before::Unknown(Some(stamp));
             // Whatever becomes of that: nothing reads it before it was looked at again, and then it is found wrong.
             drop(walk.unless_left(&mut || file::remove(directory, self.base)));
         }
     }
 
-    /// A batch has contradicted the index, which is made again from all batches.
-    pub(in crate::segment) fn contradicted(&self, directory: &Directory, walk: &dyn Walk) {
-        self.distrust(directory, walk);
+    /// A batch is not what the index says: it is made again from all batches.
+    ///
+    /// # Errors
+    /// Where not all of them can be read. Then the index stays: it is all that is known of the others.
+    pub(in crate::segment) fn contradicted(&self, directory: &Directory, walk: &dyn Walk) -> Result<()> {
+        walk.each(Offset::MAX, &mut |_| Ok(()))?;
+        let asked = self.state.read().before.clone();
+        self.distrust(&asked, directory, walk);
         let mut state = self.state.write();
         if !matches!(state.before, Before::Unknown(_)) {
             *state = State { before: Before::Unknown(None), growing: None };
         }
+        Ok(())
     }
 
     /// Whether everything is known of a segment that ends as `stamp` says, without a look at its batches.
@@ -301,7 +300,7 @@ impl Keys {
                     Err(NoAnswer::Io(error)) => return Err(error),
                     Err(NoAnswer::Wrong) => {
                         drop(loading);
-                        self.distrust(directory, walk);
+                        self.distrust(&state.before, directory, walk);
                         continue;
                     }
                 },
@@ -310,70 +309,12 @@ impl Keys {
             }
             if let Some(file) = KeyFile::open(directory, &stamp, mode)? {
                 let before = Before::File(Arc::new(file), stamp);
-                *self.state.write() = State { before, growing: None };
+                let mut state = self.state.write();
+                if !self.has_left.load(Ordering::Acquire) {
+                    *state = State { before, growing: None };
+                }
             }
             return Ok(());
         }
     }
-}
-
-impl State {
-    /// Where `growing` begins.
-    fn begins(&self) -> Offset {
-        self.growing.as_ref().map_or(Offset::MAX, |part| part.read().from())
-    }
-
-    fn hits(&self, hash: TermHash, range: HitRange) -> std::result::Result<Vec<Hit>, NoAnswer> {
-        let most = match range.take {
-            Take::All => usize::MAX,
-            Take::Last(most) => most,
-        };
-        let begins = self.begins();
-        // Newest first.
-        let mut hits = match &self.growing {
-            Some(part) if range.until > begins => of_part(part, hash, range.from..range.until, most),
-            _ => Vec::new(),
-        };
-        let until = range.until.min(begins);
-        if range.from < until && hits.len() < most {
-            let left = most - hits.len();
-            match &self.before {
-                Before::Nothing | Before::Unknown(_) => {}
-                Before::Memory(part) => hits.extend(of_part(part, hash, range.from..until, left)),
-                Before::File(file, _) => {
-                    let take = if most == usize::MAX { Take::All } else { Take::Last(left) };
-                    let older = file.hits(hash, &HitRange { until, take, ..range })?;
-                    hits.extend(older.into_iter().rev());
-                }
-            }
-        }
-        hits.reverse();
-        Ok(hits)
-    }
-
-    fn entries(&self) -> std::result::Result<Vec<KeyEntry>, NoAnswer> {
-        let begins = self.begins();
-        let mut entries = match &self.before {
-            Before::Nothing | Before::Unknown(_) => Vec::new(),
-            Before::File(file, _) => file.all()?,
-            Before::Memory(part) => part.read().entries().collect(),
-        };
-        if let Some(part) = &self.growing {
-            let part = part.read();
-            let relative = u32::try_from(begins.saturating_sub(part.base())).unwrap_or(u32::MAX);
-            // Both may know of what came while the older ones were found out.
-            entries.retain(|entry| entry.relative_offset < relative);
-            entries.extend(part.entries());
-        }
-        Ok(entries)
-    }
-}
-
-fn of_part(part: &Part, hash: TermHash, range: Range<Offset>, most: usize) -> Vec<Hit> {
-    let mut hits = Vec::new();
-    let mut next = Some(Place::Newest(hash));
-    while let Some(place) = next {
-        next = part.read().walk(place, &range, (most, &mut hits));
-    }
-    hits
 }

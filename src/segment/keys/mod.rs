@@ -7,6 +7,7 @@ mod hit;
 #[expect(clippy::module_inception, reason = "the folder and its central type share the field's word")]
 mod keys;
 mod making;
+mod state;
 #[cfg(test)]
 mod tests;
 

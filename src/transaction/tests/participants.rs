@@ -6,7 +6,7 @@ use super::world::World;
 use crate::doubles::{Call, Fault, Times};
 use crate::error::{Error, Result};
 use crate::locks::{Mutex, MutexGuard};
-use crate::topic::{Contribution, Entry, Outcome, Participant, Partition, Prepared};
+use crate::topic::{Contribution, Entry, Outcome, Participant, Partition, Prepared, WrittenIn};
 use crate::transaction::Transaction;
 use crate::types::{Durability, Record};
 
@@ -52,7 +52,12 @@ impl Participant for Adding {
         let value = Some(self.add.to_string().into_bytes());
         let entries = vec![Entry { key: b"sum".to_vec(), value }];
         let inputs = self.input.clone().into_iter().collect();
-        let contribution = Contribution { partition: self.partition.clone(), entries, inputs };
+        let contribution = Contribution {
+            partition: self.partition.clone(),
+            entries,
+            inputs,
+            written_in: WrittenIn::default(),
+        };
         Ok(Some(Box::new(PreparedAdding { adding: self, sum, contribution })))
     }
 }

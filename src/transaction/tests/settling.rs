@@ -1,11 +1,14 @@
 //! Decisions whose markers are written, until these are durable.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::world::World;
 use crate::doubles::{Call, Fault, Times};
+use crate::error::Error;
 use crate::log::EndsTransactions;
-use crate::types::Record;
+use crate::producer::ProducerBuilder;
+use crate::types::{Durability, Record};
 
 fn commit(world: &World, topics: [&str; 2]) {
     let mut tx = world.begin("t");
@@ -44,4 +47,47 @@ fn ends_are_needed_where_one_is_not_durable_for_long() {
     assert!(is_needed(), "a later one is no reason to forget");
     world.partition("two").flush().unwrap();
     assert!(!is_needed());
+}
+
+#[test]
+fn a_thousand_decisions_that_cannot_be_ended_had_every_other_commit_write_all_ends() {
+    let world = World::new();
+    world.topics.create("other", &crate::topic::TopicConfig::new()).unwrap();
+    world.disk.fail(&[Call::Sync], "two-0/00000000000000000000.log", (0, Times::ForEver), Fault::Error(5));
+    let commit = |topics: [&str; 2]| {
+        let mut tx = world.begin("a");
+        topics.iter().for_each(|topic| tx.send(Record::to(topic).value("x")).unwrap());
+        tx.commit().unwrap();
+    };
+    // With the last of them all ends are written, as far as that can be.
+    (0..1000).for_each(|_| commit(["two", "state"]));
+    assert!(world.partition("two").log().poisoned_by().is_some());
+    world.disk.forget();
+    (0..999).for_each(|_| commit(["one", "other"]));
+    assert_eq!(world.disk.count(Call::Sync, "other-0/00000000000000000000.log"), 0);
+    commit(["one", "other"]);
+    assert!(world.disk.count(Call::Sync, "other-0/00000000000000000000.log") > 0, "as many again do it");
+    assert_eq!(world.partition("other").log().finished(), world.partition("other").end());
+}
+
+/// Whoever commits to the disk has what earlier lives have left brought there, and waits for nothing else in their partitions.
+#[test]
+fn a_commit_beside_what_an_earlier_life_has_left_used_up_the_loss_of_a_sender() {
+    let world = World::new();
+    commit(&world, ["two", "state"]);
+    world.append("one", "left", Durability::Os).unwrap();
+    let world = world.next_life();
+    let memory = ProducerBuilder::new(Arc::clone(&world.topics)).durability(Durability::Memory);
+    let memory = memory.linger(Duration::from_secs(60)).build().unwrap();
+    memory.send(Record::to("one").value("lost")).unwrap();
+    world.disk.fail(&[Call::Write], "one-0", (0, Times::ForEver), Fault::Error(28));
+    world.partition("one").log().write_queued();
+    world.disk.heal();
+    let mut tx = world.builder("t").durability(Durability::Disk).begin().unwrap();
+    tx.send(Record::to("two").value("x")).unwrap();
+    tx.commit().unwrap();
+    let told = memory.flush();
+    assert!(matches!(told, Err(Error::Lost { first: 1, last: 1, .. })), "{told:?}");
+    memory.flush().unwrap();
+    assert_eq!(world.values("one"), ["left"]);
 }

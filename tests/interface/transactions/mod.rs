@@ -12,6 +12,7 @@ mod life;
 mod model;
 mod named;
 mod panics;
+mod poisoned;
 mod room;
 mod seen;
 mod together;

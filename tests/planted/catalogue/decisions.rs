@@ -3,11 +3,61 @@
 use super::*;
 
 const ROOM: Tests = tests("interface", &["transactions::room"]);
+const POISONED: Tests = tests("interface", &["transactions::poisoned"]);
 const SEEN: Tests = tests("interface", &["transactions::seen"]);
 const STEPS: Tests = tests("crash", &["panicked_step::"]);
 const ELSEWHERE: Tests = tests("processes", &["groups::a_group_"]);
 
 pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "decision-that-cannot-be-ended-is-in-the-way-of-all",
+        file: "src/log/producers/clearing.rs",
+        good: "if transactions.any(|one| self.left.contains(&one)) {",
+        bad: "if transactions.any(|one| self.left.contains(&one)) || true {",
+        caught_by: &[POISONED],
+    },
+    Bug {
+        name: "done-of-a-queue-removed-before-its-answers-are-durable",
+        file: "src/share/queues.rs",
+        good: "self.keep(self.of_partition(partition).values().flatten())",
+        bad: "self.states.sync()",
+        caught_by: &[POISONED],
+    },
+    Bug {
+        name: "commit-at-os-on-what-cannot-be-synced",
+        file: "src/transaction/deciding.rs",
+        good: "return own.check_sound();",
+        bad: "return Ok(());",
+        caught_by: &[POISONED],
+    },
+    Bug {
+        name: "position-that-stays-keeps-others-from-being-committed",
+        file: "src/group/pending.rs",
+        good: "if self.beyond.is_none() && self.stays(committed, partition, offset) {",
+        bad: "if self.beyond.is_none() && self.stays(committed, partition, offset) && false {",
+        caught_by: &[POISONED],
+    },
+    Bug {
+        name: "decisions-of-an-earlier-life-are-taken-for-durable",
+        file: "src/topic/ledger.rs",
+        good: "committed.of(record.offset())",
+        bad: "committed.of(record.offset()).filter(|_| false)",
+        caught_by: &[POISONED],
+    },
+    Bug {
+        name: "decisions-that-cannot-be-ended-are-tried-by-every-commit",
+        file: "src/transaction/finish.rs",
+        good: "outstanding.tried = left.len().min(outstanding.ended.len());",
+        bad: "outstanding.tried = 0;",
+        caught_by: &[tests("lib", &["transaction::tests::settling"])],
+    },
+    Bug {
+        name: "record-is-cancelled-in-the-middle-of-its-move",
+        file: "src/share/holds.rs",
+        good: "self.check_decided(&steps, (&topic, &key_matches))?;",
+        bad: "",
+        caught_by: &[tests("queue", &["cancelled::"])],
+    },
     Bug {
         name: "room-made-before-the-participants-are-asked",
         file: "src/transaction/coordinator.rs",

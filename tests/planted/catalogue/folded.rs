@@ -29,8 +29,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "partition-of-another-topic-stops-folds",
         file: "src/share/folding.rs",
-        good: "&& !slots.all(|slot| self.states.is_settled(&slot.inner.lock().accounts))",
-        bad: "&& slots.by_ref().count() < usize::MAX",
+        good: "not_ended.of(slots.flat_map(unsettled))?;",
+        bad: "if slots.flat_map(unsettled).count() < usize::MAX {\n                return Err(*not_ended.error);\n            }",
         caught_by: &[FOLDED],
     },
     Bug {

@@ -328,7 +328,7 @@ pub(super) const BUGS: &[Bug] = &[
         name: "answers-less-durable-than-what-follows",
         file: "src/share/done.rs",
         good: "self.keep(slots.iter().flatten())?;",
-        bad: "self.topics.write_decided()?;",
+        bad: "drop(self.topics.write_decided());",
         caught_by: &[tests("queue", &["done::"])],
     },
     Bug {
@@ -396,9 +396,9 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "state-rewritten-before-its-transactions-are-durable",
-        file: "src/share/state_log.rs",
-        good: "partition.log().finished() >= accounts.unsettled_below;",
-        bad: "partition.log().finished() >= accounts.unsettled_below.min(0);",
+        file: "src/share/unsettled.rs",
+        good: "transaction.into_iter().for_each(|one| inner.unsettled.add(one));",
+        bad: "_ = transaction;",
         caught_by: &[tests("queue", &["together::"])],
     },
     Bug {
@@ -411,9 +411,9 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "deleted-before-its-transaction-is-durable",
         file: "src/group/consumed.rs",
-        good: "self.topics.write_decided()?;",
-        bad: "_ = self.topics.path();",
-        caught_by: &[tests("queue", &["together::"])],
+        good: "if let Err(not_ended) = self.topics.write_decided() {",
+        bad: "if let Err(not_ended) = Ok::<(), crate::log::NotEnded>(()) {",
+        caught_by: &[tests("interface", &["transactions::poisoned"])],
     },
     Bug {
         name: "answers-of-transactions-make-no-room",

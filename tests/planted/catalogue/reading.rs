@@ -263,7 +263,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "an-erasure-misses-what-is-being-written",
         file: "src/log/compaction/erase.rs",
-        good: "        self.write_accepted();\n",
+        good: "        self.write_accepted()?;\n",
         bad: "        self.write_queued();\n",
         caught_by: &[LOG_ENDING],
     },

@@ -30,6 +30,34 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "self.log.accumulator.lock().failures() != self.failures",
         caught_by: &[of_unit(&["a_wait_for_a_record_that_is_durable"])],
     },
+    Bug {
+        name: "own-loss-wipes-out-that-of-another-at-its-offset",
+        file: "src/log/write/losses.rs",
+        good: "if self.by == Some(by) {",
+        bad: "if by > 0 {",
+        caught_by: &[of_unit(&["a_sender_told_of_its_own_loss"])],
+    },
+    Bug {
+        name: "loss-of-a-later-failure-told-to-an-earlier-sender",
+        file: "src/log/write/accumulator.rs",
+        good: "Refusal::Lost(lost) if lost.by == by => self.take_untold(),",
+        bad: "Refusal::Lost(_) if by > 0 => self.take_untold(),",
+        caught_by: &[of_unit(&["a_sender_that_looks_late"])],
+    },
+    Bug {
+        name: "sync-of-what-was-left-uses-up-a-loss",
+        file: "src/log/write/stage.rs",
+        good: "return self.flush_for_others();",
+        bad: "return self.flush();",
+        caught_by: &[of_unit(&["a_sync_of_what_an_earlier_life"]), of_unit(&["a_commit_beside_what"])],
+    },
+    Bug {
+        name: "snapshot-uses-up-a-loss",
+        file: "src/stream/snapshots.rs",
+        good: "events.flush_untold()?;",
+        bad: "events.flush()?;",
+        caught_by: &[tests("streams", &["projections::a_snapshot_used_up"])],
+    },
     // Files that are part of nothing.
     Bug {
         name: "rewrite-that-fails-at-its-end-leaves-its-file",
@@ -60,6 +88,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[of_unit(&["a_swap_whose_last_note_has_no_room"])],
     },
     // Beside a rewrite.
+    Bug {
+        name: "look-made-again-for-what-was-added",
+        file: "src/log/segment_list.rs",
+        good: "self.missing_in(next).next().is_some() || self.start < next.start",
+        bad: "!std::ptr::eq(self, next)",
+        caught_by: &[of_unit(&["a_look_at_segments_that_fails"]), of_unit(&["a_compaction_with_damage"])],
+    },
     Bug {
         name: "erasure-removes-what-a-roll-writes",
         file: "src/log/table/names.rs",
@@ -128,8 +163,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "lingers-wait-for-a-key-index",
         file: "src/log/keys.rs",
-        good: "if !segment.knows_keys(&stamp) {",
-        bad: "if false {",
+        good: "if !segment.knows_keys(&stamp) || self.check_going_on().is_err() {",
+        bad: "if self.check_going_on().is_err() {",
         caught_by: &[of_unit(&["lingers_and_syncs_do_not_wait"])],
     },
 ];

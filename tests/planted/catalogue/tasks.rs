@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "awaited-flush-uses-up-a-loss-before-it-is-ready",
+        file: "src/topic/durable.rs",
+        good: "        if !this.waits.is_empty() {\n",
+        bad: "        if !this.waits.is_empty() {\n            this.outcome = tell_one_loss(&this.flushed);\n",
+        caught_by: &[tests("tasks", &["dropped::a_flush_that_was_dropped"])],
+    },
+    Bug {
         name: "threads-of-a-reader-stay",
         file: "src/store/reader.rs",
         good: "self.topics.agenda().stop_tasks();",

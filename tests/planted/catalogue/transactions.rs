@@ -315,8 +315,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "offsets-of-a-refused-transaction-count",
         file: "src/group/pending.rs",
-        good: "Outcome::Applied => self.committed.set(&group, &place, commit),",
-        bad: "_ if outcome != Outcome::Unknown => self.committed.set(&group, &place, commit),",
+        good: "Outcome::Applied => {\n                    let commit",
+        bad: "_ if outcome != Outcome::Unknown => {\n                    let commit",
         caught_by: &[tests("lib", &["transaction::tests::deciding"])],
     },
     Bug {

@@ -1,0 +1,82 @@
+//! What of a key index is in memory, whatever keeps its files from being written.
+
+use super::gate::Gated;
+use super::place::Place;
+use super::*;
+use crate::error::Error;
+use crate::types::{Condition, Expected};
+
+/// With a key index, of segments of a few records.
+fn with_keys(key_index: bool) -> LogConfig {
+    LogConfig { key_index, ..config(500) }
+}
+
+/// Events of different keys, until there are so many segments.
+fn fill(log: &Arc<Log>, place: &Place, segments: usize) {
+    while place.logs().len() < segments {
+        let key = format!("key {}", log.end());
+        log.append(&[Record::new().key(&key).value("value")], &how(Durability::Os)).unwrap();
+        log.agenda.due().into_iter().for_each(|due| due.run().unwrap());
+    }
+}
+
+/// Segments that have terms in memory.
+fn in_memory(log: &Log) -> usize {
+    log.segment_list().iter().filter(|segment| segment.keys().in_memory() > 0).count()
+}
+
+fn index_files(place: &Place) -> usize {
+    place.files().iter().filter(|name| name.ends_with(".keyindex")).count()
+}
+
+#[test]
+fn segments_that_roll_while_files_are_held_give_up_their_terms() {
+    let place = Place::new(ReadMode::Mapped);
+    let log = place.open();
+    log.set_config(with_keys(true));
+    fill(&log, &place, 4);
+    assert_eq!((index_files(&place), in_memory(&log)), (3, 1));
+    let hold = log.hold();
+    fill(&log, &place, 12);
+    assert_eq!(index_files(&place), 3, "none is written while they are held");
+    assert_eq!(in_memory(&log), 1, "that of the active segment");
+    log.write_keys_owed();
+    drop(hold);
+    log.write_keys_owed();
+    assert_eq!(index_files(&place), 4, "the last one is written when the hold is over");
+    let guard = [Condition::stream("key 20", Expected::NoStream)];
+    let found = log.append_when(&guard, &[Record::new().key("key 20")], &how(Durability::Os));
+    assert!(matches!(found, Err(Error::Conflict { found: Some(20), .. })), "{found:?}");
+}
+
+#[test]
+fn a_segment_that_rolls_when_the_index_was_switched_off_gives_up_its_terms() {
+    let place = Place::new(ReadMode::Mapped);
+    let log = place.open();
+    for segments in (2..20).step_by(3) {
+        log.set_config(with_keys(true));
+        fill(&log, &place, segments);
+        log.append(&[Record::new().key("k")], &how(Durability::Os)).unwrap();
+        log.set_config(with_keys(false));
+        fill(&log, &place, segments + 2);
+    }
+    assert_eq!(in_memory(&log), 0);
+}
+
+#[test]
+fn a_guard_that_goes_through_segments_without_an_index_holds_the_terms_of_one() {
+    let files = Gated::default();
+    let place = Place::in_memory(ReadMode::Mapped, Arc::new(files.clone()));
+    let log = place.open();
+    log.set_config(with_keys(false));
+    fill(&log, &place, 12);
+    log.set_config(with_keys(true));
+    files.fill_up();
+    let guard = [Condition::stream("nobody", Expected::NoStream)];
+    // There is no room for the event either.
+    let appended = log.append_when(&guard, &[Record::new().key("nobody")], &how(Durability::Os));
+    assert!(appended.is_err_and(|error| error.is_disk_full()));
+    assert_eq!(index_files(&place), 0);
+    let segments = in_memory(&log);
+    assert!(segments <= 2, "{segments}: more than the active one, and one whose file cannot be written");
+}

@@ -1,0 +1,252 @@
+//! A partition that cannot be synced, and the decisions that rest on it: what goes on beside them, and what is refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use annals::{Consumer, Durability, Error, Partition, Record, Store, TopicConfig, Transaction};
+use annals_testing::{Call, Fault, FaultyFileSystem, Image, MemoryFileSystem, Times};
+
+const EIO: i32 = 5;
+
+struct World {
+    memory: MemoryFileSystem,
+    disk: Arc<FaultyFileSystem>,
+    store: Store,
+}
+
+impl World {
+    /// What all have read of `full` goes.
+    fn new() -> Self {
+        let world = Self::over(MemoryFileSystem::new());
+        for topic in ["frail", "r", "s"] {
+            world.store.create_topic(topic, TopicConfig::new()).unwrap();
+        }
+        let consumed = TopicConfig::new().segment_bytes(1000).retention_until_consumed();
+        world.store.create_topic("full", consumed).unwrap();
+        world
+    }
+
+    fn over(memory: MemoryFileSystem) -> Self {
+        let disk = FaultyFileSystem::over(Arc::new(memory.clone()));
+        let store = Store::builder("/store").without_live_readers().maintain_by_hand();
+        let store = store.sync_every(Duration::from_secs(3600)).file_system(disk.clone()).open().unwrap();
+        Self { memory, disk, store }
+    }
+
+    /// What a kill leaves, opened again.
+    fn killed(self) -> Self {
+        let left = MemoryFileSystem::over(&Image::new(self.memory.files()));
+        std::mem::forget(self.store);
+        Self::over(left)
+    }
+
+    fn partition(&self, topic: &str) -> Partition {
+        self.store.topic(topic).unwrap().partition(0).unwrap()
+    }
+
+    fn fill(&self, topic: &str, records: usize) {
+        for _ in 0..records {
+            self.partition(topic).append(&[Record::new().value(&[b'x'; 60])], Durability::Os).unwrap();
+        }
+    }
+
+    fn begin(&self, name: &str, topics: &[&str]) -> Transaction {
+        let mut tx = self.store.transaction(name).unwrap();
+        topics.iter().for_each(|topic| tx.send(Record::to(topic).value(name)).unwrap());
+        tx
+    }
+
+    /// One that has read all of these.
+    fn consumer(&self, group: &str, topics: &[&str]) -> Consumer {
+        let mut consumer = self.store.consumer_builder().group(group).build().unwrap();
+        consumer.assign(topics.iter().map(|topic| (*topic, 0))).unwrap();
+        while !consumer.poll(Duration::ZERO).unwrap().is_empty() {}
+        consumer
+    }
+
+    /// From here on `frail` cannot be synced.
+    fn poison(&self) {
+        self.disk.fail(&[Call::Sync], "frail-0", (0, Times::ForEver), Fault::Error(EIO));
+        let synced = self.partition("frail").append(&[Record::new().value("last")], Durability::Disk);
+        assert!(synced.is_err());
+    }
+
+    /// A transaction that rests on `frail` is decided, and cannot be ended.
+    fn with_a_decision_in_the_way(with_offsets: bool) -> Self {
+        let world = Self::new();
+        world.fill("frail", 3);
+        let mut tx = world.begin("stuck", &["frail", "r"]);
+        if with_offsets {
+            tx.commit_offsets(&world.consumer("of the stuck", &["frail"])).unwrap();
+        }
+        tx.commit().unwrap();
+        world.poison();
+        world
+    }
+}
+
+fn is_poisoned<T: std::fmt::Debug>(outcome: annals::Result<T>) {
+    assert!(matches!(outcome, Err(Error::Poisoned { .. })), "{outcome:?}");
+}
+
+#[test]
+fn what_a_group_has_read_stayed_for_a_decision_that_has_nothing_to_do_with_it() {
+    for with_offsets in [false, true] {
+        for in_a_transaction in [false, true] {
+            let world = World::with_a_decision_in_the_way(with_offsets);
+            world.fill("full", 40);
+            let mut readers = world.consumer("readers", &["full"]);
+            if in_a_transaction {
+                let mut tx = world.begin("step", &["s"]);
+                tx.commit_offsets(&readers).unwrap();
+                tx.commit().unwrap();
+            } else {
+                readers.commit().unwrap();
+            }
+            drop(world.store.apply_retention());
+            let start = world.partition("full").start();
+            assert!(start > 0, "offsets: {with_offsets}, in a transaction: {in_a_transaction}");
+        }
+    }
+}
+
+#[test]
+fn what_a_group_has_read_stays_where_its_commit_rests_on_what_cannot_be_synced() {
+    let world = World::new();
+    world.fill("full", 40);
+    let mut readers = world.consumer("readers", &["full"]);
+    let mut tx = world.begin("step", &["frail", "s"]);
+    tx.commit_offsets(&readers).unwrap();
+    tx.commit().unwrap();
+    world.poison();
+    is_poisoned(world.store.apply_retention());
+    assert_eq!(world.partition("full").start(), 0, "a power cut takes the commit back");
+    // One that rests on nothing else goes over it.
+    world.fill("full", 1);
+    while !readers.poll(Duration::ZERO).unwrap().is_empty() {}
+    readers.commit().unwrap();
+    drop(world.store.apply_retention());
+    assert!(world.partition("full").start() > 0);
+}
+
+#[test]
+fn a_flush_and_a_deletion_failed_for_a_decision_elsewhere() {
+    let world = World::with_a_decision_in_the_way(true);
+    world.begin("apart", &["full", "s"]).commit().unwrap();
+    world.partition("full").flush().unwrap();
+    assert!(world.partition("s").durable() > 0, "its other half");
+    world.begin("apart", &["full", "s"]).commit().unwrap();
+    world.store.topic("s").unwrap().flush().unwrap();
+    world.begin("apart", &["full", "s"]).commit().unwrap();
+    assert_eq!(world.partition("full").delete_records(3).unwrap().start, 3);
+    // Where it stands itself it is told.
+    is_poisoned(world.partition("r").flush());
+    assert!(world.partition("r").delete_records(1).is_err());
+}
+
+#[test]
+fn commits_at_os_that_rest_on_what_cannot_be_synced_pile_up() {
+    let world = World::new();
+    world.fill("frail", 3);
+    let mut worker = world.store.queue("frail", "workers").unwrap();
+    let message = worker.take(1, Duration::ZERO).unwrap().into_iter().next().unwrap();
+    let mut written = world.store.transaction_builder("written").buffer_bytes(0).begin().unwrap();
+    written.send(Record::to("frail").value("before")).unwrap();
+    written.send(Record::to("r").value("before")).unwrap();
+    world.poison();
+    written.send(Record::to("s").value("behind")).unwrap();
+    is_poisoned(written.commit());
+    for _ in 0..3 {
+        world.fill("full", 1);
+        let consumer = world.consumer("readers", &["frail", "full"]);
+        let mut tx = world.begin("step", &["s"]);
+        tx.commit_offsets(&consumer).unwrap();
+        is_poisoned(tx.commit());
+    }
+    let mut tx = world.begin("answer", &["s"]);
+    tx.ack(message);
+    is_poisoned(tx.commit());
+    // All of that was refused before it was decided.
+    let s = world.partition("s");
+    s.delete_records(s.end()).unwrap();
+}
+
+#[test]
+fn a_position_that_has_not_moved_kept_a_consumer_from_committing_others() {
+    for in_a_transaction in [false, true] {
+        let world = World::new();
+        world.fill("frail", 3);
+        let mut consumer = world.consumer("readers", &["frail", "full"]);
+        if in_a_transaction {
+            let mut tx = world.begin("step", &["r"]);
+            tx.commit_offsets(&consumer).unwrap();
+            tx.commit().unwrap();
+        } else {
+            consumer.commit().unwrap();
+        }
+        world.disk.fail(&[Call::Sync], "frail-0", (0, Times::ForEver), Fault::Error(EIO));
+        assert!(world.partition("frail").flush().is_err());
+        for _ in 0..3 {
+            world.fill("full", 20);
+            while !consumer.poll(Duration::ZERO).unwrap().is_empty() {}
+            let mut tx = world.begin("step", &["s"]);
+            tx.commit_offsets(&consumer).unwrap();
+            tx.commit().unwrap();
+        }
+        assert_eq!(world.store.committed("readers")[&("full", 0).into()].offset, 60);
+        let s = world.partition("s");
+        s.delete_records(s.end()).unwrap();
+        drop(world.store.apply_retention());
+        assert!(world.partition("full").start() > 0);
+    }
+}
+
+#[test]
+fn what_a_queue_has_done_stayed_for_an_answer_to_another() {
+    let world = World::new();
+    for topic in ["kept", "apart"] {
+        world.store.create_topic(topic, TopicConfig::new().retention_until_consumed()).unwrap();
+    }
+    let answer_all = |topic: &str, tx: &mut Transaction| {
+        world.fill(topic, 40);
+        world.partition(topic).flush().unwrap();
+        let mut worker = world.store.queue(topic, "workers").unwrap();
+        worker.take(40, Duration::ZERO).unwrap().into_iter().for_each(|message| tx.ack(message));
+    };
+    let mut stuck = world.begin("stuck", &["frail"]);
+    answer_all("kept", &mut stuck);
+    stuck.commit().unwrap();
+    world.poison();
+    for topic in ["apart", "full"] {
+        let mut apart = world.begin("apart", &["s"]);
+        answer_all(topic, &mut apart);
+        apart.commit().unwrap();
+    }
+    let dropped = world.store.drop_done("apart").unwrap();
+    assert_eq!(dropped.iter().map(|one| one.records).sum::<u64>(), 40);
+    assert!(world.partition("full").start() > 0, "full segments go with the answers");
+    is_poisoned(world.store.drop_done("kept"));
+    is_poisoned(world.store.apply_retention());
+    assert_eq!(world.partition("kept").start(), 0, "a power cut takes the answers back");
+}
+
+#[test]
+fn what_an_earlier_life_has_committed_goes_once_a_power_cut_takes_it_back_no_more() {
+    for rests_on_it in [true, false] {
+        let world = World::new();
+        world.fill("full", 40);
+        let readers = world.consumer("readers", &["full"]);
+        let mut frail = world.begin("step", &["s", "frail"]);
+        let mut sound = world.begin("apart", &["s", "r"]);
+        let with_offsets = if rests_on_it { &mut frail } else { &mut sound };
+        with_offsets.commit_offsets(&readers).unwrap();
+        frail.commit().unwrap();
+        sound.commit().unwrap();
+        drop(readers);
+        let world = world.killed();
+        assert_eq!(world.partition("full").start(), 0);
+        world.disk.fail(&[Call::Sync], "frail-0", (0, Times::ForEver), Fault::Error(EIO));
+        assert_eq!(world.store.apply_retention().is_err(), rests_on_it);
+        assert_eq!(world.partition("full").start() == 0, rests_on_it);
+    }
+}
