@@ -160,11 +160,7 @@ impl MemoryFileSystem {
         let changed = self.changed.lock().unwrap();
         let content = |node: &Node| node.content.lock().unwrap().durable.as_slice().into();
         let mut files = self.merged(&changed.durable, &changed.durable_directories, content);
-        let is_durable = |dir: &Path| {
-            let dir = text(dir);
-            self.has_directory(&changed.durable_directories, &dir)
-        };
-        files.retain(|path, _| Path::new(path).ancestors().skip(1).all(is_durable));
+        files.retain(|path, _| self.is_reachable(&changed.durable_directories, path));
         files
     }
 
@@ -181,6 +177,10 @@ impl MemoryFileSystem {
                 Slot::Fixed(bytes) => _ = files.insert(path.clone(), Arc::clone(bytes)),
                 Slot::Node(node) => _ = files.insert(path.clone(), content(node)),
             }
+        }
+        if directories.values().any(|is_there| !is_there) {
+            // What was in one that is gone is nowhere, whatever is known of it.
+            files.retain(|path, _| self.is_reachable(directories, path));
         }
         let all = self.image.names.keys().chain(directories.keys());
         for dir in all.filter(|dir| *dir != "/" && self.has_directory(directories, dir)) {
@@ -210,6 +210,10 @@ impl MemoryFileSystem {
             return Ok(());
         }
         Err(ErrorKind::NotFound.into())
+    }
+
+    fn is_reachable(&self, changed: &BTreeMap<String, bool>, path: &str) -> bool {
+        Path::new(path).ancestors().skip(1).all(|dir| self.has_directory(changed, &text(dir)))
     }
 
     fn has_directory(&self, changed: &BTreeMap<String, bool>, dir: &str) -> bool {
