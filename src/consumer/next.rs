@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use crate::consumer::consumer::Consumer;
 use crate::error::Result;
-use crate::log::MOST_LOOKS;
+use crate::log::{MOST_LOOKS, Patience};
 use crate::topic::{Durable, Records};
 
 /// The next records of a [`Consumer`]: [`Consumer::next`]. Dropped before it is ready it has taken nothing.
@@ -74,8 +74,11 @@ impl Consumer {
         for _ in 0..MOST_LOOKS {
             // Read before looking: whatever comes after this look makes the signal ready below, or wakes the task.
             let seen = self.signal.raised();
-            if let Some(records) = self.look()? {
-                return Poll::Ready(Ok(records));
+            match Patience::of_a_task().bounds(|| self.look())? {
+                Some(Some(records)) => return Poll::Ready(Ok(records)),
+                Some(None) => {}
+                // An owner elsewhere shows nothing yet.
+                None => break,
             }
             let waking = self.topics.waking();
             if self.signal.poll_raised(seen, context.waker(), waking)?.is_pending() {

@@ -35,8 +35,11 @@ impl Consumer {
         loop {
             // Read before looking: whatever comes after this look ends the wait below.
             let seen = self.signal.raised();
-            if let Some(records) = self.look()? {
-                return Ok(records);
+            match patience.bounds(|| self.look())? {
+                Some(Some(records)) => return Ok(records),
+                Some(None) => {}
+                // Its time was over while an owner elsewhere showed nothing.
+                None => return Ok(Records::new(Vec::new())),
             }
             let waits = match self.auto_commit.due() {
                 Some(due) => patience.waits_until(due, &self.signal, seen),

@@ -317,10 +317,10 @@ pub enum Error {
         limit: u64,
     },
 
-    /// Another process has consumers of that group, or workers of its queue and messages that they have taken: one process owns a group, and a queue, at a
-    /// time. Close them there, or use another group.
+    /// Another process, or the `Store` or another `StoreReader` in this one, has consumers of that group, or workers of its queue and messages that they have
+    /// taken: one of them owns a group, and a queue, at a time. Close them there, or use another group.
     #[error(
-        "group {group:?} is used by another process: close its consumers and workers there, or use another group"
+        "group {group:?} is used elsewhere, in another process or by another handle of the store in this one: close its consumers and workers there, or use another group"
     )]
     GroupInUse {
         /// The group.

@@ -77,7 +77,7 @@ pub(crate) use record_iter::RecordIter;
 pub(crate) use record_span::RecordSpan;
 pub(crate) use share_state::{DeliveryState, ShareKey, ShareKind, ShareSnapshot, ShareUpdate, StateBatch};
 pub(crate) use sip_hash::sip_hash_128;
-pub(crate) use spool::{SpoolContent, SpoolHead, SpooledRecord, decode_frames, encode_spooled};
+pub(crate) use spool::{FrameMark, SpoolContent, SpoolHead, SpooledRecord, decode_frames, encode_spooled};
 pub(crate) use state::{Identity, Mark, PartitionState, SegmentSummary};
 pub(crate) use steps::{OwedLetter, Step, StepsHead, StepsId, decode_steps, encode_step};
 pub(crate) use transaction_state::{

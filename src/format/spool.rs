@@ -33,6 +33,13 @@ pub(crate) struct SpoolHead {
     pub(crate) marks: SyncMarks,
 }
 
+/// Where a frame stands, its length and its checksum: another one in its place has others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FrameMark {
+    pub(crate) at: usize,
+    header: [u8; FRAME_HEADER],
+}
+
 /// What frames hold.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct SpoolContent {
@@ -40,6 +47,17 @@ pub(crate) struct SpoolContent {
     pub(crate) commits: Vec<Vec<SpooledRecord>>,
     /// The position in the file where the last whole one ends. What stands behind it is nothing.
     pub(crate) end: usize,
+    /// The last one.
+    pub(crate) last: Option<FrameMark>,
+}
+
+impl FrameMark {
+    pub(crate) const LEN: usize = FRAME_HEADER;
+
+    /// What the frame begins with that stands at the beginning of `bytes`.
+    pub(crate) fn of(at: usize, bytes: &[u8]) -> Option<Self> {
+        Some(Self { at, header: bytes.get(..FRAME_HEADER)?.try_into().ok()? })
+    }
 }
 
 impl SpoolHead {
@@ -105,9 +123,12 @@ fn put_bytes(body: &mut Vec<u8>, bytes: Option<&[u8]>) {
 /// # Errors
 /// A frame below `durable` that is broken or missing.
 pub(crate) fn decode_frames(frames: &[u8], at: usize, durable: usize) -> Result<SpoolContent, Malformed> {
-    let mut content = SpoolContent { commits: Vec::new(), end: at };
-    while let Some((records, len)) = frame(frames.get(content.end - at..).unwrap_or_default()) {
+    let mut content = SpoolContent { commits: Vec::new(), end: at, last: None };
+    loop {
+        let rest = frames.get(content.end - at..).unwrap_or_default();
+        let Some((records, len)) = frame(rest) else { break };
         content.commits.push(records);
+        content.last = FrameMark::of(content.end, rest);
         content.end += len;
     }
     if content.end < durable {

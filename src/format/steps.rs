@@ -12,7 +12,7 @@ use super::Malformed;
 use super::bytes::{self, Reader};
 use super::marks::SyncMarks;
 use super::share_state::{ShareKey, ShareKind, ShareSnapshot, ShareUpdate};
-use super::spool::{SpoolContent, SpooledRecord, decode_frames};
+use super::spool::{FrameMark, SpoolContent, SpooledRecord, decode_frames};
 use crate::types::{Offset, Timestamp};
 
 /// `annstp`, and a zero. The version follows.
@@ -67,6 +67,8 @@ pub(crate) struct StepsContent {
     pub(crate) steps: Vec<((String, u128, u32), Step)>,
     /// The position in the file where the last whole frame ends. What stands behind it is nothing.
     pub(crate) end: usize,
+    /// That frame.
+    pub(crate) last: Option<FrameMark>,
 }
 
 impl StepsId {
@@ -160,9 +162,9 @@ fn beginning(start: Offset) -> ShareSnapshot {
 /// # Errors
 /// A frame that was synced and is broken or missing; a step that is not understood: to pass it over would be to hand out again what is done.
 pub(crate) fn decode_steps(frames: &[u8], head: &StepsHead) -> Result<StepsContent, Malformed> {
-    let SpoolContent { commits, end } = decode_frames(frames, StepsHead::LEN, head.marks.durable())?;
+    let SpoolContent { commits, end, last } = decode_frames(frames, StepsHead::LEN, head.marks.durable())?;
     let steps = commits.iter().flatten().map(decode_step).collect::<Result<_, _>>()?;
-    Ok(StepsContent { steps, end })
+    Ok(StepsContent { steps, end, last })
 }
 
 fn decode_step(record: &SpooledRecord) -> Result<((String, u128, u32), Step), Malformed> {

@@ -32,5 +32,6 @@ pub use groups::OffsetReset;
 pub(crate) use marked::{put, sync_marked};
 pub(crate) use pending::{Beyond, Pending, PendingOffsets};
 pub(crate) use spool::{Spool, SpoolRole};
+pub(crate) use spool_file::still_ends_so;
 pub(crate) use taken::TakenGroup;
 pub(crate) use unreadable::unclean;

@@ -25,6 +25,7 @@ use crate::types::{Durability, Offset};
 /// The spool, as one process has it.
 #[derive(Debug)]
 pub(crate) struct Spool {
+    root: Directory,
     file: SpoolFile,
     /// None where no process can attach: then nobody else has a group.
     locks: Option<Locks>,
@@ -69,7 +70,8 @@ pub(crate) enum SpoolRole {
 impl Spool {
     pub(crate) fn new(root: Directory, locks: Option<Locks>, role: SpoolRole) -> Self {
         Self {
-            file: SpoolFile::new(root, locks.clone()),
+            file: SpoolFile::new(root.clone(), locks.clone()),
+            root,
             locks,
             role,
             folding: Mutex::default(),
@@ -119,6 +121,14 @@ impl Groups {
         let mut committed = self.committed.lock();
         changes_of(&found.commits).into_iter().for_each(|change| committed.cover(self.within_end(change)));
         Ok(())
+    }
+
+    /// The store is closed: a fold or a commit that has begun is done, and none begins.
+    pub(crate) fn leave_spool(&self) {
+        let Some(spool) = self.spool.get() else { return };
+        let closed = || Error::StoreClosed { path: self.topics.path().to_path_buf() };
+        spool.folding.lock().get_or_insert_with(closed);
+        spool.file.leave();
     }
 
     /// Takes what other processes have committed into the topic of commits, durably, and out of the spool. A commit that lies above the
@@ -269,6 +279,7 @@ impl Groups {
         if changes.is_empty() {
             return Ok(true);
         }
+        spool.root.check_in_place()?;
         let records = changes.iter().map(spooled).collect::<Result<Vec<_>>>()?;
         // Nobody knows what of them a sync that fails has covered.
         changes.iter().for_each(|change| group.note_synced(&change.place, None));

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{SpoolContent, SpoolHead, SpooledRecord, decode_frames, encode_spooled};
+use crate::format::{FrameMark, SpoolContent, SpoolHead, SpooledRecord, decode_frames, encode_spooled};
 use crate::group::marked::{put, sync_marked};
 use crate::io::{Deadline, Directory, File, OpenMode, PublishFailure, pause, random_id};
 use crate::live::Locks;
@@ -51,6 +51,7 @@ pub(super) struct Found {
     id: u64,
     pub(super) commits: Vec<Vec<SpooledRecord>>,
     end: usize,
+    last: Option<FrameMark>,
 }
 
 /// The spool is this thread's to change.
@@ -106,6 +107,12 @@ impl SpoolFile {
         Ok(Held { locks: Some(locks) })
     }
 
+    /// Returns when no thread of this process changes the file, and none does from here on.
+    pub(super) fn leave(&self) {
+        self.locks.iter().for_each(Locks::bar);
+        drop(self.changing.lock());
+    }
+
     fn wait_until(&self, deadline: Deadline) -> Result<()> {
         if deadline.has_passed() {
             return Err(self.error("lock", ErrorKind::TimedOut, "another process keeps it locked"));
@@ -129,11 +136,11 @@ impl SpoolFile {
     /// The commits that are not folded, the oldest first.
     pub(super) fn read(&self) -> Result<Found> {
         let Some(file) = self.open(OpenMode::Read)? else {
-            return Ok(Found { id: 0, commits: Vec::new(), end: 0 });
+            return Ok(Found { id: 0, commits: Vec::new(), end: 0, last: None });
         };
         let head = self.head_of(&file)?;
-        let SpoolContent { commits, end } = self.frames_of(&file, &head, SpoolHead::LEN)?;
-        Ok(Found { id: head.id, commits, end })
+        let SpoolContent { commits, end, last } = self.frames_of(&file, &head, SpoolHead::LEN)?;
+        Ok(Found { id: head.id, commits, end, last })
     }
 
     fn head_of(&self, file: &File) -> Result<SpoolHead> {
@@ -160,16 +167,10 @@ impl SpoolFile {
     }
 
     /// The file, and where the frame ends.
-    fn append_frame(&self, frame: &[u8]) -> Result<(File, usize)> {
+    pub(super) fn append_frame(&self, frame: &[u8]) -> Result<(File, usize)> {
         let mut known = self.changing.lock();
         let _held = self.hold()?;
-        let file = match self.open(OpenMode::ReadWrite)? {
-            Some(file) => file,
-            None => {
-                self.write_anew(&[]).map_err(PublishFailure::into_error)?;
-                self.root.open(SPOOL_FILE, OpenMode::ReadWrite)?
-            }
-        };
+        let file = self.open_to_append(&mut known)?;
         let head = self.head_of(&file)?;
         // Frames that were whole once are not read again.
         let is_known = known.id == head.id && file.len()? >= known.end as u64;
@@ -193,6 +194,28 @@ impl SpoolFile {
         Ok((file, new_end))
     }
 
+    /// The file, made if there is none. One of which a sync has failed is written anew: what of it is in memory alone may go any time, and
+    /// whatever came behind that would be nothing.
+    fn open_to_append(&self, known: &mut Known) -> Result<File> {
+        let mut frames = Vec::new();
+        if let Some(file) = self.open(OpenMode::ReadWrite)? {
+            let head = self.head_of(&file)?;
+            if !head.marks.is_doubtful || self.is_synced_now(&file)? {
+                return Ok(file);
+            }
+            let end = self.frames_of(&file, &head, SpoolHead::LEN)?.end;
+            frames = file.read(SpoolHead::LEN as u64, end - SpoolHead::LEN)?;
+        }
+        *known = Known::default();
+        self.write_anew(&frames).map_err(PublishFailure::into_error)?;
+        self.root.open(SPOOL_FILE, OpenMode::ReadWrite)
+    }
+
+    /// Whether it is in doubt because somebody syncs it.
+    fn is_synced_now(&self, file: &File) -> Result<bool> {
+        if self.locks.is_some() { file.is_byte_locked(SYNC_BYTE) } else { Ok(false) }
+    }
+
     /// Puts a new file in the place of the old one, with these frames, durably. The spool is this thread's to change.
     fn write_anew(&self, frames: &[u8]) -> Result<(), PublishFailure> {
         // None has 0, which is that of no file.
@@ -207,7 +230,7 @@ impl SpoolFile {
     }
 
     /// Returns when what lies below `end` survives a power cut.
-    fn sync(&self, file: &File, end: usize) -> Result<()> {
+    pub(super) fn sync(&self, file: &File, end: usize) -> Result<()> {
         let Some(syncing) = self.begin_sync(file, end)? else { return Ok(()) };
         let head = self.head_of(file)?;
         if head.marks.durable() >= end {
@@ -277,7 +300,7 @@ impl SpoolFile {
     }
 
     /// Takes the first commits out, those that were folded, durably: what was appended since stays. Where another process has written the
-    /// file anew nothing is taken out.
+    /// file anew nothing is taken out, nor where others stand now in the place of one whose append has failed.
     pub(super) fn take_out(&self, folded: &Found) -> Result<TakenOut, PublishFailure> {
         let mut known = self.changing.lock();
         let _held = self.hold().map_err(PublishFailure::Refused)?;
@@ -293,7 +316,7 @@ impl SpoolFile {
     fn rest_behind(&self, folded: &Found) -> Result<Rest> {
         let Some(file) = self.open(OpenMode::Read)? else { return Ok(Rest::OfAnother) };
         let head = self.head_of(&file)?;
-        if head.id != folded.id {
+        if head.id != folded.id || !still_ends_so(&file, folded.last)? {
             return Ok(Rest::OfAnother);
         }
         let end = self.frames_of(&file, &head, folded.end)?.end;
@@ -318,4 +341,11 @@ enum Rest {
     OfAnother,
     Nothing,
     Frames(Vec<u8>),
+}
+
+/// Whether the last frame that was read stands there still. One whose append has failed may have been whole, and is cut off again: what the next
+/// one writes there ends elsewhere.
+pub(crate) fn still_ends_so(file: &File, last: Option<FrameMark>) -> Result<bool> {
+    let Some(last) = last else { return Ok(true) };
+    Ok(FrameMark::of(last.at, &file.read(last.at as u64, FrameMark::LEN)?) == Some(last))
 }

@@ -182,6 +182,17 @@ impl FileSystem for AnchoredFileSystem {
         })
     }
 
+    fn is_replaced(&self) -> io::Result<bool> {
+        self.anchor.with(|directory| {
+            let place = |found: &std::fs::Metadata| (found.dev(), found.ino());
+            match std::fs::metadata(&self.anchor.root) {
+                Ok(there) => Ok(place(&there) != place(&directory.metadata()?)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
     fn shares_memory(&self) -> bool {
         cfg!(target_os = "linux")
     }

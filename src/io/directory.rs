@@ -138,6 +138,15 @@ impl Directory {
         Self { guard: Some(guard), ..self.clone() }
     }
 
+    /// An error once another directory stands at its path.
+    pub(crate) fn check_in_place(&self) -> Result<()> {
+        if !self.call("look at", &self.path, |fs| fs.is_replaced())? {
+            return Ok(());
+        }
+        let why = "another directory stands here by now than the one that this process is attached to: end what is attached to that, and attach again";
+        Err(Error::io(&self.path, "use", io::Error::new(io::ErrorKind::NotFound, why)))
+    }
+
     /// Whether files of it can be shared between processes.
     pub(crate) fn shares_memory(&self) -> bool {
         self.fs().shares_memory()

@@ -61,6 +61,10 @@ impl FileSystem for ReadOnlyFileSystem {
         Ok(anchored.map(|inner| -> Arc<dyn FileSystem> { Arc::new(Self { inner }) }))
     }
 
+    fn is_replaced(&self) -> io::Result<bool> {
+        self.inner.is_replaced()
+    }
+
     fn shares_memory(&self) -> bool {
         self.inner.shares_memory()
     }

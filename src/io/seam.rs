@@ -109,6 +109,11 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
     fn anchored(&self, _dir: &Path) -> io::Result<Option<Arc<dyn FileSystem>>> {
         Ok(None)
     }
+    /// Whether another directory stands by now where the one stood from which an [anchored](FileSystem::anchored) one reaches its files. One that has
+    /// another name alone was not replaced.
+    fn is_replaced(&self) -> io::Result<bool> {
+        Ok(false)
+    }
     /// Whether files can be [shared](FileHandle::share), and bytes of them locked.
     fn shares_memory(&self) -> bool {
         false

@@ -5,10 +5,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::io::{Deadline, Directory, OpenMode};
+use crate::io::{Deadline, Directory, OpenMode, pause};
 use crate::live::ear::{Ear, Listener};
-use crate::live::layout::{Kind, LIVE_FILE, Life, MAGIC, MOST_SLOTS, Stage, head, slots_in};
+use crate::live::layout::{Kind, LIVE_FILE, Life, MAGIC, MOST_SLOTS, PIECE_BYTES, Stage, head, slots_in};
 use crate::live::locks::Locks;
+use crate::live::owner::is_absent;
 use crate::live::page::{OWNER_BYTE, Page};
 use crate::live::slot::{Slot, ring};
 use crate::locks::{Mutex, Ordering};
@@ -16,12 +17,17 @@ use crate::locks::{Mutex, Ordering};
 /// Who sleeps looks at least so often whether the owner still lives.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
+/// How long it is waited for an owner that writes the page for the first time.
+const LONGEST_OPENING: Duration = Duration::from_secs(10);
+
 /// A look into the page.
 #[derive(Debug)]
 pub(crate) struct Guest {
     page: Page,
     known: Mutex<Known>,
     ear: Arc<Ear>,
+    /// The life in which an owner was seen that is about to open the store, and until when it is waited for.
+    opening: Mutex<Option<(u64, Deadline)>>,
 }
 
 impl Drop for Guest {
@@ -50,6 +56,12 @@ pub(crate) enum OwnerState {
     Silent(u64),
 }
 
+/// No owner has opened the store such that others can look.
+pub(crate) fn not_yet(root: &Directory) -> Error {
+    let why = "no owner has opened a store here that shows itself, or not yet: attach again once one has";
+    Error::io(&root.join(LIVE_FILE), "attach to", std::io::Error::new(std::io::ErrorKind::NotFound, why))
+}
+
 impl Guest {
     /// Looks into the page of a store.
     pub(crate) fn attach(root: &Directory) -> Result<Self> {
@@ -57,13 +69,41 @@ impl Guest {
         if !root.shares_memory() {
             return Err(refused("here processes cannot share memory"));
         }
-        let file = root.open(LIVE_FILE, OpenMode::ReadWrite)?;
-        let Some(page) = Page::new(file)? else { return Err(refused("here processes cannot share memory")) };
-        let found = page.head.load(head::MAGIC, Ordering::SeqCst);
-        if found != MAGIC {
-            return Err(refused("another version of annals, or none, has written it"));
+        let deadline = Deadline::after(LONGEST_OPENING);
+        loop {
+            let file = match root.open(LIVE_FILE, OpenMode::ReadWrite) {
+                Err(error) if is_absent(&error) => return Err(not_yet(root)),
+                opened => opened?,
+            };
+            let page = match file.len()? < PIECE_BYTES as u64 {
+                true => None,
+                false => match Page::new(file.clone())? {
+                    None => return Err(refused("here processes cannot share memory")),
+                    page => page,
+                },
+            };
+            match page.as_ref().map_or(0, |page| page.head.load(head::MAGIC, Ordering::SeqCst)) {
+                MAGIC => {}
+                0 if !file.is_byte_locked(OWNER_BYTE)? => return Err(not_yet(root)),
+                // It begins just now, or it had no room for its page.
+                0 if !deadline.has_passed()
+                    && page.as_ref().is_some_and(|page| page.stage() == Stage::Opening) =>
+                {
+                    pause(Duration::from_millis(1));
+                    continue;
+                }
+                0 => return Err(Error::StoreInUse { path: root.path().to_path_buf(), pid: None }),
+                _ => return Err(refused("another version of annals has written it")),
+            }
+            if let Some(page) = page {
+                return Ok(Self {
+                    page,
+                    known: Mutex::default(),
+                    ear: Arc::default(),
+                    opening: Mutex::default(),
+                });
+            }
         }
-        Ok(Self { page, known: Mutex::default(), ear: Arc::default() })
     }
 
     /// The locks that this process takes.
@@ -80,6 +120,18 @@ impl Guest {
     #[inline]
     pub(crate) fn life(&self) -> u64 {
         self.page.head.load(head::LIFE, Ordering::SeqCst)
+    }
+
+    /// Until when those wait who need what an owner will show that is about to open the store now: all of them until the same moment.
+    pub(crate) fn opening_until(&self, most: Duration) -> Option<Deadline> {
+        let life = self.life();
+        if Life(life).stage() != Stage::Opening {
+            return None;
+        }
+        let mut opening = self.opening.lock();
+        let known = opening.filter(|(seen, _)| *seen == life);
+        let (_, until) = *opening.insert(known.unwrap_or_else(|| (life, Deadline::after(most))));
+        Some(until)
     }
 
     /// Another number after each change of the list of topics.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::{File, Process};
 use crate::locks::Mutex;
 
@@ -18,37 +18,51 @@ pub(crate) struct Locks {
     file: File,
     /// A child of a fork has its parent's locks, and they are not its own to give back.
     process: Process,
-    /// None once all were given back: then none is taken.
-    held: Arc<Mutex<Option<BTreeSet<u64>>>>,
+    held: Arc<Mutex<Held>>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    bytes: BTreeSet<u64>,
+    /// None is taken any more.
+    is_barred: bool,
 }
 
 impl Locks {
     pub(super) fn new(file: File) -> Self {
-        Self { file, process: Process::current(), held: Arc::new(Mutex::new(Some(BTreeSet::new()))) }
+        Self { file, process: Process::current(), held: Arc::default() }
     }
 
     pub(super) fn try_lock(&self, at: u64) -> Result<bool> {
         let mut held = self.held.lock();
-        let Some(held) = &mut *held else { return Ok(false) };
+        if held.is_barred {
+            let path = self.file.path();
+            return Err(Error::StoreClosed { path: path.parent().unwrap_or(path).to_path_buf() });
+        }
         let is_locked = self.file.try_lock_byte(at)?;
         if is_locked {
-            held.insert(at);
+            held.bytes.insert(at);
         }
         Ok(is_locked)
     }
 
     fn unlock(&self, at: u64) {
-        let mut held = self.held.lock();
-        if held.as_mut().is_some_and(|held| held.remove(&at)) && self.process.may_unlock() {
+        if self.held.lock().bytes.remove(&at) && self.process.may_unlock() {
             // The system gives it back with the process.
             drop(self.file.unlock_byte(at));
         }
     }
 
-    /// Gives all of them back, whoever has them still: nobody does anything for which they are there any more.
+    /// From here on none is taken.
+    pub(crate) fn bar(&self) {
+        self.held.lock().is_barred = true;
+    }
+
+    /// Gives all of them back, whoever has them still: nobody does anything for which they are there any more. They were [barred](Self::bar),
+    /// and nobody is in the middle of a change of a file: what another process did there meanwhile would be lost by it.
     pub(crate) fn give_back(&self) {
-        let held = self.held.lock().take();
-        for at in held.into_iter().flatten().filter(|_| self.process.may_unlock()) {
+        let held = std::mem::take(&mut self.held.lock().bytes);
+        for at in held.into_iter().filter(|_| self.process.may_unlock()) {
             drop(self.file.unlock_byte(at));
         }
     }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::io::File;
-use crate::live::layout::{PIECE_BYTES, place_of};
+use crate::live::layout::{Life, PIECE_BYTES, Stage, head, place_of};
 use crate::live::memory::Memory;
 use crate::live::slot::Slot;
-use crate::locks::RwLock;
+use crate::locks::{Ordering, RwLock};
 
 /// The byte whose lock the owner holds as long as it lives.
 pub(super) const OWNER_BYTE: u64 = 0;
@@ -26,6 +26,11 @@ impl Page {
         let Some(shared) = file.share(0, PIECE_BYTES)? else { return Ok(None) };
         let head = Arc::new(Memory::new(shared));
         Ok(Some(Self { file, pieces: RwLock::new(vec![Arc::clone(&head)]), head }))
+    }
+
+    /// What the owner says that it does.
+    pub(super) fn stage(&self) -> Stage {
+        Life(self.head.load(head::LIFE, Ordering::SeqCst)).stage()
     }
 
     pub(super) fn pieces(&self) -> usize {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use crate::error::Result;
 use crate::io::Deadline;
+use crate::log::follow::waits::within;
 use crate::log::signal::Signal;
 
 /// How long a call waits for something to come: it looks, and waits, and looks again. The look that begins when its time is over is
@@ -18,9 +20,19 @@ impl Patience {
         Self { deadline: Deadline::after(wait), is_over: wait.is_zero() }
     }
 
+    /// That of a task, which is asked again.
+    pub(crate) fn of_a_task() -> Self {
+        Self::new(Duration::ZERO)
+    }
+
     /// Waits until the signal was raised since `seen`. False when the time is over and the caller has looked since.
     pub(crate) fn waits(&mut self, signal: &Signal, seen: u64) -> bool {
         self.waits_until(self.deadline, signal, seen)
+    }
+
+    /// A look that waits no longer than this time for a log that another process writes: nothing where that cannot be seen yet.
+    pub(crate) fn bounds<T>(&self, look: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+        within(self.deadline, look)
     }
 
     /// Whether its time is over.

@@ -42,7 +42,8 @@ impl Queue {
         let mut batches = std::mem::take(&mut inner.batches);
         batches.clear();
         let lost = done(&inner, (lock, now), offsets, &mut batches);
-        self.queues.states.write(&place.slot, &mut inner, (&batches, now))?;
+        let written = self.queues.states.write(&place.slot, &mut inner, (&batches, now));
+        written.map_err(|error| self.explain(place, error))?;
         let before = Freedom::of(&inner);
         inner.acknowledge(&batches, now);
         inner.keep(batches);
@@ -60,7 +61,7 @@ impl Queue {
         }
         self.queues.room.raise();
         if self.settings.durability == Durability::Disk {
-            self.queues.states.sync_of(&place.slot)?;
+            self.queues.states.sync_of(&place.slot).map_err(|error| self.explain(place, error))?;
             if let Some(last) = last.filter(|_| !self.queues.is_away()) {
                 // Who has moved it here, from what is held for later or from the letters, would do so once more if that was taken back. And
                 // where it was sent with an id, that is known as long as the record is.

@@ -154,28 +154,36 @@ impl Queues {
     /// Sees what the owner shows of a partition, and in which life. Nothing to look for at home.
     pub(super) fn look_elsewhere(&self, place: &Place) -> Result<Option<u64>> {
         let Some(guest) = &self.away.guest else { return Ok(None) };
+        self.away.files.get().map_or(Ok(()), |files| files.root.check_in_place())?;
         place.partition.log().look()?;
         Ok(Some(guest.life()))
     }
 
     /// Takes in what an owner elsewhere has done to a state.
-    pub(super) fn catch_up(&self, place: &Place, inner: &mut SlotInner, life: Option<u64>) {
-        let Some((life, files)) = life.zip(self.away.files.get()) else { return };
-        if inner.seen_life.replace(life).is_some_and(|seen| seen != life) {
-            // What the owner before had shown, and had not on the disk, need not be there.
-            inner.state.forget_what_is_not_noted();
-            inner.prepared_for = 0;
+    pub(super) fn catch_up(&self, place: &Place, inner: &mut SlotInner, life: Option<u64>) -> Result<()> {
+        let Some((life, files)) = life.zip(self.away.files.get()) else { return Ok(()) };
+        if inner.seen_life != Some(life) {
+            // It may have cut what stood there, whether this call has a step to write or not.
+            files.check_tenure(&place.slot.steps)?;
+            if inner.seen_life.replace(life).is_some() {
+                // What the owner before had shown, and had not on the disk, need not be there.
+                inner.state.forget_what_is_not_noted();
+                inner.prepared_for = 0;
+            }
         }
         let name = &place.slot.name;
-        for offset in files.take_written(&place.slot.steps, name) {
+        for offset in files.take_written(&place.slot.steps, name)? {
             inner.state.finish(offset, offset, DeliveryState::Archived);
         }
+        Ok(())
     }
 
     /// The store is closed, with nobody at work in it: workers and messages that are kept keep no queue any more.
     pub(crate) fn leave(&self) {
         // A fold that has begun takes out what it has read: nobody appends to it in between.
         *self.away.folding.lock() = Folding::Over;
+        // They have their locks in common, which are given back last.
+        self.groups.leave_spool();
         self.away.files.get().into_iter().for_each(|files| files.leave());
     }
 
@@ -257,6 +265,17 @@ fn record(name: &SlotName, step: &Step) -> Result<SpooledRecord> {
 }
 
 impl Queue {
+    /// What a failure elsewhere means: the file of a queue goes with its topic, which may have gone since this process looked.
+    pub(super) fn explain(&self, place: &Place, error: Error) -> Error {
+        let is_not_there =
+            matches!(&error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
+        if !is_not_there || !self.queues.is_away() {
+            return error;
+        }
+        drop(self.queues.topics.look());
+        place.partition.log().check_open().err().unwrap_or(error)
+    }
+
     /// Gives messages up, where the owner is another: from here on they are out to nobody, and the owner writes letters and ends when it
     /// folds.
     pub(super) fn owe(&self, place: &Place, inner: &mut SlotInner, burial: &Burial<'_>) -> Result<()> {

@@ -111,7 +111,7 @@ impl Queue {
     /// Gives messages up: they end in the dead letters, or nowhere where there are none.
     pub(super) fn bury(&self, place: &Place, inner: &mut SlotInner, burial: &Burial<'_>) -> Result<()> {
         if self.queues.is_away() {
-            return self.owe(place, inner, burial);
+            return self.owe(place, inner, burial).map_err(|error| self.explain(place, error));
         }
         let Burial { span, now, .. } = *burial;
         let batch = StateBatch {

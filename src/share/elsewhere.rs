@@ -11,6 +11,14 @@ impl SharePartition {
         offset < self.start() || self.state_of(offset).is_some_and(RunState::is_final)
     }
 
+    /// Those of the records from `first` to `last` of which nothing more becomes, as ranges.
+    pub(super) fn done_among(&self, first: Offset, last: Offset) -> impl Iterator<Item = (Offset, Offset)> {
+        let below = (first < self.start()).then(|| (first, last.min(self.start() - 1)));
+        let runs = self.runs.from(first).take_while(move |(at, _)| *at <= last);
+        let done = runs.filter(|(_, run)| run.state.is_final());
+        below.into_iter().chain(done.map(move |(at, run)| (at.max(first), run.last.min(last))))
+    }
+
     /// Whether nobody knows what was written of a record, as long as the store is open.
     pub(super) fn is_set_aside(&self, offset: Offset) -> bool {
         self.state_of(offset) == Some(RunState::Delayed(Timestamp::MAX))

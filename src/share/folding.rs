@@ -89,9 +89,12 @@ impl Queues {
     }
 
     /// The same for a copy of the store, which goes without what cannot be folded before the state of its queue is set right: letters for which
-    /// there is no room, and files that are broken.
+    /// there is no room, and files that are broken. What stands in a file that another process keeps locked was put into the topic before it was
+    /// to be taken out.
     pub(crate) fn fold_for_copy(&self) -> Result<()> {
-        self.fold_all(|failed| matches!(failed, Unfolded::Steps(error) if !is_damage(error)))
+        self.fold_all(
+            |failed| matches!(failed, Unfolded::Steps(error) if !is_damage(error) && !is_stopped(error)),
+        )
     }
 
     /// The first failure that `counts` is returned.
@@ -304,10 +307,11 @@ impl Queues {
         is(None) || self.topics.all().iter().any(|of| is(Some(of.name())))
     }
 
-    /// Removes the files of queues that are forgotten.
+    /// Removes the files of queues that are forgotten, durably, and also those that an earlier call has removed, or a fold.
     pub(super) fn remove_steps(&self, locks: &[QueueLock]) -> Result<()> {
         let Some(files) = self.away.files.get() else { return Ok(()) };
-        locks.iter().try_for_each(|lock| files.remove(&lock.name))
+        locks.iter().try_for_each(|lock| files.remove(&lock.name))?;
+        files.root.sync()
     }
 
     /// The same of topics that are gone.
@@ -328,4 +332,9 @@ fn remove_if_free(files: &Arc<StepFiles>, name: &str) -> Result<bool> {
 /// Whether trying again changes nothing.
 fn is_damage(error: &Error) -> bool {
     matches!(error, Error::Corrupt { .. } | Error::UnsupportedFormat { .. })
+}
+
+/// Whether another process keeps a file locked, as one that is stopped while it changes it.
+fn is_stopped(error: &Error) -> bool {
+    matches!(error, Error::Io { operation: "lock", source, .. } if source.kind() == std::io::ErrorKind::TimedOut)
 }

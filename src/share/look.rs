@@ -67,7 +67,7 @@ impl Drop for Looking<'_> {
 impl Queue {
     /// Hands out up to `most` messages of a partition, for `lock_timeout`.
     pub(super) fn look(&self, place: &Place, most: usize, lock_timeout: Duration) -> Result<Look> {
-        let looked = self.look_at(place, most, lock_timeout);
+        let looked = self.look_at(place, most, lock_timeout).map_err(|error| self.explain(place, error));
         self.queues.tell_groups();
         looked
     }

@@ -48,6 +48,7 @@ mod share_partition;
 mod slot;
 mod state_log;
 mod stats;
+mod step_bytes;
 mod step_files;
 mod steps;
 mod suspects;

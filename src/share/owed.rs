@@ -39,6 +39,9 @@ impl Queues {
         if !self.owed.is_any.load(Ordering::Acquire) {
             return Ok(());
         }
+        // Whoever has one of the queues is told before: once this is written no open finds any more that there was something to cut.
+        let steps = self.owed.steps();
+        self.cut_what_is_left(|name| steps.contains(name))?;
         let owed = self.owed.slots.lock().clone();
         for slot in &owed {
             let mut inner = self.hold_owed(slot, holding)?;

@@ -25,7 +25,8 @@ impl Queue {
             }
         }
         if self.settings.counts_written {
-            self.queues.states.write(&place.slot, &mut inner, (&batches, now))?;
+            let written = self.queues.states.write(&place.slot, &mut inner, (&batches, now));
+            written.map_err(|error| self.explain(place, error))?;
         }
         for batch in &batches {
             inner.counters.released += length(batch.first, batch.last);
@@ -35,7 +36,7 @@ impl Queue {
         drop(inner);
         self.watchers.raise();
         if self.settings.counts_written && self.settings.durability == Durability::Disk {
-            self.queues.states.sync_of(&place.slot)?;
+            self.queues.states.sync_of(&place.slot).map_err(|error| self.explain(place, error))?;
         }
         lost
     }

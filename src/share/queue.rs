@@ -90,7 +90,7 @@ impl Queue {
         let life = self.queues.look_elsewhere(place)?;
         let mut inner = Entered::new(place.slot.inner.lock(), &place.slot, &self.queues);
         place.partition.log().check_open()?;
-        self.queues.catch_up(place, &mut inner, life);
+        self.queues.catch_up(place, &mut inner, life)?;
         if inner.prepared_for != self.number {
             self.prepare(place, &mut inner)?;
         }

@@ -183,11 +183,15 @@ impl SlotSteps {
         steps
     }
 
-    /// The same without messages that are done in a state: their letters are written. Between a fold and what takes its steps out they stand
-    /// in both, and a letter is written once.
+    /// The same without messages that are done in a state, which stay so: their letters are written. Between a fold and what takes its steps out
+    /// they stand in both, and a letter is written once; after a power cut the file may have lost the step that said they were done.
     pub(super) fn without_written(&self, state: &SharePartition) -> Self {
         let mut steps = self.clone();
         drop(steps.take_owed(|offset| state.is_done(offset)));
+        let is_open = |batch: &&StateBatch| batch.state == DeliveryState::Available;
+        for batch in self.by_first.values().filter(is_open) {
+            state.done_among(batch.first, batch.last).for_each(|(first, last)| steps.clear(first, last));
+        }
         steps
     }
 
@@ -316,5 +320,24 @@ mod tests {
         // Between a fold and what takes its steps out they stand in both.
         steps.apply_to(&mut state);
         assert_eq!((state.start(), state.is_owed(1)), (6, false));
+    }
+
+    #[test]
+    fn what_is_done_stays_so_where_a_power_cut_has_taken_the_steps_that_said_it() {
+        let waits = StateBatch { first: 0, last: 9, state: DeliveryState::Available, count: 1 };
+        let steps = all(&[Step::Begin(0), Step::Update(update(Some(0), vec![waits]))]);
+        let mut state = SharePartition::new(0);
+        steps.apply_to(&mut state);
+        [(0, 0), (2, 3), (7, 7)].iter().for_each(|(first, last)| {
+            state.finish(*first, *last, DeliveryState::Archived);
+        });
+        let before = stored(&state);
+        steps.apply_to(&mut state);
+        assert_eq!(stored(&state), before);
+        let left: Vec<_> = steps.without_written(&state).batches();
+        assert_eq!(
+            left.iter().map(|one| (one.first, one.last)).collect::<Vec<_>>(),
+            [(1, 1), (4, 6), (8, 9)]
+        );
     }
 }

@@ -16,7 +16,7 @@ use crate::share::runs::length;
 use crate::share::share_partition::SharePartition;
 use crate::share::state_log::{AllFound, Found, SlotName};
 use crate::share::stats::age_of;
-use crate::share::step_files;
+use crate::share::step_bytes;
 use crate::topic::{Partition, SHARE_STATE, Topics, unless_deleted};
 use crate::types::{Offset, Timestamp};
 
@@ -131,8 +131,8 @@ impl SeenQueues {
     /// What is not folded.
     fn steps(&self) -> Result<Steps> {
         let mut steps = Steps::default();
-        for name in step_files::list(&self.root)? {
-            let found = match step_files::read(&self.root, &name) {
+        for name in step_bytes::list(&self.root)? {
+            let found = match step_bytes::read(&self.root, &name) {
                 Err(failed @ Error::Io { .. }) => return Err(failed),
                 // What is wrong with one is no matter of the others. Calls about its queue return it.
                 found => found.ok().flatten(),

@@ -10,21 +10,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::{StepsHead, StepsId, decode_frames, decode_steps, encode_spooled, sip_hash_128};
-use crate::group::put;
-use crate::io::{Deadline, Directory, File, NEW, OpenMode, PublishFailure, pause, random_id};
+use crate::format::{FrameMark, StepsHead, StepsId, encode_spooled, sip_hash_128};
+use crate::group::{put, still_ends_so};
+use crate::io::{Deadline, Directory, File, NEW, PublishFailure, pause, random_id};
 use crate::live::Locks;
 use crate::locks::{AtomicBool, Mutex, Ordering};
-use crate::share::queue_steps::Steps;
+use crate::share::queue_steps::{SlotSteps, Steps};
 use crate::share::state_log::SlotName;
+use crate::share::step_bytes::{head_of, open, read, whole_frames};
 use crate::share::tenure::Tenure;
 use crate::types::Offset;
 
 const PREFIX: &str = "annals.steps.";
 /// A topic's id and a hash, in hexadecimal.
 const ID_LEN: usize = 32;
-/// Far more than one may have.
-const MOST_READ: usize = 512 << 20;
 /// How long a process waits for another that changes a file.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -35,9 +34,11 @@ pub(super) struct Bounds {
     pub(super) merged_from: usize,
     /// From there on nothing is handed out.
     pub(super) most: usize,
+    /// Beyond that nothing is answered either: what is written anew must be readable whatever comes to it meanwhile.
+    pub(super) full: usize,
 }
 
-const BOUNDS: Bounds = Bounds { merged_from: 4 << 20, most: 64 << 20 };
+const BOUNDS: Bounds = Bounds { merged_from: 4 << 20, most: 64 << 20, full: 256 << 20 };
 
 /// The files of all queues, as one process has them.
 #[derive(Debug)]
@@ -69,9 +70,10 @@ pub(super) struct StepFile {
 #[derive(Debug)]
 pub(super) struct FoundSteps {
     pub(super) id: StepsId,
-    is_doubtful: bool,
+    pub(super) is_doubtful: bool,
     pub(super) steps: Steps,
     pub(super) end: usize,
+    pub(super) last: Option<FrameMark>,
 }
 
 /// A queue is this process's as long as this lives.
@@ -153,10 +155,16 @@ impl StepFiles {
         self.locks.iter().for_each(|locks| locks.unlock_queue(name));
     }
 
-    /// Gives all queues back, whoever has workers and messages still: the store is closed. What had begun is done.
+    /// Gives all queues back, whoever has workers and messages still: the store is closed. What had begun is done, and nothing begins.
     pub(super) fn leave(&self) {
+        // First: whoever has a file's lock by now has the file among these.
+        self.locks.iter().for_each(Locks::bar);
         let files: Vec<_> = self.files.lock().values().cloned().collect();
-        files.iter().for_each(|file| *file.changing.lock() = None);
+        for file in files {
+            *file.changing.lock() = None;
+            // What a sync says of the file when it is over is not to be said of that of another process.
+            drop(file.syncing.lock());
+        }
         self.locks.iter().for_each(Locks::give_back);
     }
 
@@ -238,16 +246,17 @@ impl StepFiles {
         }
         let (id, frames) = (found.id.next(), frames_of(&found.steps)?);
         self.write_anew(name, id, &frames).map_err(PublishFailure::into_error)?;
-        Ok(FoundSteps { id, is_doubtful: false, end: StepsHead::LEN + frames.len(), ..found })
+        let last = FrameMark::of(StepsHead::LEN, &frames);
+        Ok(FoundSteps { id, is_doubtful: false, end: StepsHead::LEN + frames.len(), last, ..found })
     }
 
-    /// Takes out what was folded, durably, but `left`: what was appended since stays. Where the file is another by now nothing is taken
-    /// out: what it says holds all the same, and folding it again changes nothing.
+    /// Takes out what was folded, durably, but `left`: what was appended since stays. Where the file is another by now, or ends with other
+    /// steps than were read, nothing is taken out: what it says holds all the same, and folding it again changes nothing.
     pub(super) fn take_out(&self, name: &str, folded: &FoundSteps, left: &Steps) -> Result<()> {
         self.change(name, |_| {
             let Some(file) = open(&self.root, name)? else { return Ok(()) };
             let head = head_of(&self.root, name, &file)?;
-            if head.id != folded.id {
+            if head.id != folded.id || !still_ends_so(&file, folded.last)? {
                 return Ok(());
             }
             let mut frames = frames_of(left)?;
@@ -291,6 +300,15 @@ impl StepFiles {
         })
     }
 
+    /// Whether a file says nothing of what lies above the end of its partition, and is on the disk as it stands. It is read as it is, whoever
+    /// has it locked.
+    pub(super) fn is_within(&self, name: &str, end_of: impl Fn(&SlotName) -> Option<Offset>) -> Result<bool> {
+        let Some(mut found) = self.read(name)? else { return Ok(true) };
+        let mut is_above =
+            |(of, steps): (&SlotName, &mut SlotSteps)| end_of(of).is_some_and(|end| steps.cut_to(end));
+        Ok(!found.is_doubtful && !found.steps.0.iter_mut().any(&mut is_above))
+    }
+
     /// Removes a file without a step. Whoever calls has the queue's lock, and nobody is refused it for long: where a power cut brings the file back
     /// it says nothing.
     pub(super) fn remove_if_empty(&self, name: &str) -> Result<bool> {
@@ -306,12 +324,10 @@ impl StepFiles {
         })
     }
 
-    /// Removes the file of a queue that nobody has. Whoever calls has its lock, or its topic is gone.
+    /// Removes the file of a queue that nobody has. Whoever calls has its lock, or its topic is gone. A power cut may bring it back before
+    /// the names are synced.
     pub(super) fn remove(&self, name: &str) -> Result<()> {
-        self.change(name, |_| {
-            self.remove_names(name)?;
-            self.root.sync()
-        })?;
+        self.change(name, |_| self.remove_names(name))?;
         self.forget(name);
         Ok(())
     }
@@ -332,54 +348,4 @@ pub(super) fn new_tenure() -> u64 {
 pub(super) fn frames_of(steps: &Steps) -> Result<Vec<u8>> {
     let records = steps.records()?;
     Ok(if records.is_empty() { Vec::new() } else { encode_spooled(&records) })
-}
-
-pub(super) fn list(root: &Directory) -> Result<Vec<String>> {
-    let names = root.list()?.into_iter().map(|entry| entry.name);
-    Ok(names.filter(|name| topic_of(name).is_some()).collect())
-}
-
-pub(super) fn read(root: &Directory, name: &str) -> Result<Option<FoundSteps>> {
-    let Some(file) = open(root, name)? else { return Ok(None) };
-    let head = head_of(root, name, &file)?;
-    let frames = bytes_of(root, name, (&file, StepsHead::LEN))?;
-    let content = decode_steps(&frames, &head).map_err(|malformed| malformed.in_file(&root.join(name)))?;
-    let (id, is_doubtful) = (head.id, head.marks.is_doubtful);
-    Ok(Some(FoundSteps { id, is_doubtful, steps: Steps::of(content.steps), end: content.end }))
-}
-
-fn open(root: &Directory, name: &str) -> Result<Option<File>> {
-    match root.open(name, OpenMode::Read) {
-        Ok(file) => Ok(Some(file)),
-        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-pub(super) fn head_of(root: &Directory, name: &str, file: &File) -> Result<StepsHead> {
-    let head = StepsHead::decode(&file.read(0, StepsHead::LEN)?);
-    head.map_err(|malformed| malformed.in_file(&root.join(name)))
-}
-
-/// The frames from a position on that are whole. The head was read before: what it says was synced is there by now, however the file grows
-/// meanwhile.
-pub(super) fn whole_frames(
-    root: &Directory,
-    name: &str,
-    (file, head, from): (&File, &StepsHead, usize),
-) -> Result<Vec<u8>> {
-    let mut frames = bytes_of(root, name, (file, from))?;
-    let content = decode_frames(&frames, from, head.marks.durable());
-    let end = content.map_err(|malformed| malformed.in_file(&root.join(name)))?.end;
-    frames.truncate(end.saturating_sub(from));
-    Ok(frames)
-}
-
-fn bytes_of(root: &Directory, name: &str, (file, from): (&File, usize)) -> Result<Vec<u8>> {
-    let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
-    if len > MOST_READ {
-        let reason = format!("{len} bytes, more than the {MOST_READ} such a file can have");
-        return Err(Error::corrupt(root.join(name), 0, None, reason));
-    }
-    file.read(from as u64, len.saturating_sub(from))
 }

@@ -12,7 +12,8 @@ use crate::group::sync_marked;
 use crate::io::{File, OpenMode, PublishFailure};
 use crate::share::queue_steps::Steps;
 use crate::share::state_log::SlotName;
-use crate::share::step_files::{StepFiles, frames_of, head_of, new_tenure, whole_frames};
+use crate::share::step_bytes::{head_of, whole_frames};
+use crate::share::step_files::{StepFiles, frames_of, new_tenure};
 use crate::types::{Durability, Offset};
 
 /// A file to which this process appends, as it knows it.
@@ -60,17 +61,23 @@ impl StepFiles {
         name: &str,
         (records, owed): (&[SpooledRecord], &[(SlotName, Offset)]),
     ) -> Result<()> {
-        self.change(name, |tenure| {
-            let tenure = tenure.as_mut().filter(|tenure| !tenure.is_over).ok_or_else(|| self.over(name))?;
-            self.catch_up(name, tenure)?;
-            tenure.write(&encode_spooled(records))?;
-            tenure.owed.extend(owed.iter().cloned());
-            if tenure.end >= tenure.merged.saturating_mul(2).max(self.bounds.merged_from) {
-                // The step stands, in either file; the next one tries again, or finds one in doubt.
-                drop(self.merge(name, tenure));
+        self.with_tenure(name, |tenure| {
+            let frame = encode_spooled(records);
+            if tenure.end.saturating_add(frame.len()) > self.bounds.full {
+                return Err(self.full(name));
             }
+            tenure.write(&frame)?;
+            tenure.owed.extend(owed.iter().cloned());
+            self.merge_if_due(name, tenure);
             Ok(())
         })
+    }
+
+    fn merge_if_due(&self, name: &str, tenure: &mut Tenure) {
+        if tenure.end >= tenure.merged.saturating_mul(2).max(self.bounds.merged_from) {
+            // The steps stand, in either file; the next one tries again, or finds one in doubt.
+            drop(self.merge(name, tenure));
+        }
     }
 
     /// The same; at `Disk` it survives a power cut when this returns. After a failure there nobody knows.
@@ -84,19 +91,38 @@ impl StepFiles {
         if durability == Durability::Disk { self.sync(name) } else { Ok(()) }
     }
 
+    /// An error where what the file says is not what this process has had it say.
+    pub(super) fn check_tenure(&self, name: &str) -> Result<()> {
+        self.with_tenure(name, |_| Ok(()))
+    }
+
+    /// Does something with the file as it is by now, with nobody beside.
+    fn with_tenure<T>(&self, name: &str, act: impl FnOnce(&mut Tenure) -> Result<T>) -> Result<T> {
+        self.change(name, |tenure| {
+            let tenure = tenure.as_mut().filter(|tenure| !tenure.is_over).ok_or_else(|| self.over(name))?;
+            self.catch_up(name, tenure)?;
+            act(tenure)
+        })
+    }
+
     /// Whether one more message may be handed out.
     pub(super) fn check_room(&self, name: &str) -> Result<()> {
-        let file = self.file(name);
-        let tenure = file.changing.lock();
-        let Some(tenure) = &*tenure else { return Ok(()) };
-        if tenure.is_over {
-            return Err(self.over(name));
+        match &*self.file(name).changing.lock() {
+            Some(tenure) if tenure.is_over => return Err(self.over(name)),
+            Some(tenure) if tenure.end >= self.bounds.most => {}
+            Some(_) | None => return Ok(()),
         }
-        if tenure.end < self.bounds.most {
-            return Ok(());
-        }
+        // An owner may have taken some of it over since.
+        let end = self.with_tenure(name, |tenure| {
+            self.merge_if_due(name, tenure);
+            Ok(tenure.end)
+        })?;
+        if end < self.bounds.most { Ok(()) } else { Err(self.full(name)) }
+    }
+
+    fn full(&self, name: &str) -> Error {
         let why = "as much as may wait there waits for a process that opens the store and takes it over";
-        Err(self.error(name, "append", (ErrorKind::QuotaExceeded, why)))
+        self.error(name, "append", (ErrorKind::QuotaExceeded, why))
     }
 
     /// The owner may have replaced the file since.
@@ -123,17 +149,19 @@ impl StepFiles {
         self.error(name, "append", (ErrorKind::NotFound, why))
     }
 
-    /// Letters of a state that were owed, and are written.
-    pub(super) fn take_written(&self, name: &str, of: &SlotName) -> Vec<Offset> {
+    /// Letters of a state that were owed, and are written. An error where the tenure is over: this process does not know what its messages are
+    /// any more.
+    pub(super) fn take_written(&self, name: &str, of: &SlotName) -> Result<Vec<Offset>> {
         let file = self.file(name);
         let mut tenure = file.changing.lock();
-        let Some(tenure) = tenure.as_mut().filter(|tenure| !tenure.written.is_empty()) else {
-            return Vec::new();
-        };
+        let tenure = tenure.as_mut().filter(|tenure| !tenure.is_over).ok_or_else(|| self.over(name))?;
+        if tenure.written.is_empty() {
+            return Ok(Vec::new());
+        }
         let (its, others) = tenure.written.drain(..).partition(|(name, _)| name == of);
         tenure.written = others;
         let its: Vec<(SlotName, Offset)> = its;
-        its.into_iter().map(|(_, offset)| offset).collect()
+        Ok(its.into_iter().map(|(_, offset)| offset).collect())
     }
 
     /// Returns when what was appended survives a power cut. After a failure nobody knows what does.

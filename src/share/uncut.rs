@@ -10,6 +10,7 @@ use crate::share::queues::Queues;
 use crate::share::state_log::SlotName;
 use crate::share::step_files::{StepFiles, topic_of};
 use crate::topic::Partition;
+use crate::types::Offset;
 
 /// What the open could not cut.
 #[derive(Debug, Default)]
@@ -32,7 +33,13 @@ impl Queues {
             // Nobody knows which they are.
             return unclean(&self.topics).iter().for_each(|partition| self.hold_back(partition));
         };
+        let unclean: BTreeSet<_> = unclean(&self.topics).iter().map(Partition::topic_id).collect();
         for name in names {
+            let was_closed = topic_of(&name).is_some_and(|topic| !unclean.contains(&topic));
+            if was_closed && !uncut.told.contains(&name) && self.is_within_ends(files, &name) {
+                // Nor does whoever has it locked write of more: an owner that has lost records has cut it before it closed.
+                continue;
+            }
             if self.cut_one(files, (&name, &uncut.told)).is_ok() {
                 continue;
             }
@@ -44,16 +51,20 @@ impl Queues {
     }
 
     fn hold_back(self: &Arc<Self>, partition: &Partition) {
-        let (queues, topic) = (Arc::downgrade(self), partition.topic_id());
-        let cut = move |_| {
-            queues
-                .upgrade()
-                .map_or(Ok(()), |queues| queues.cut_what_is_left(|of| topic_of(of) == Some(topic)))
-        };
+        let (queues, id, topic) = (Arc::downgrade(self), partition.topic_id(), partition.topic().to_owned());
+        let cut = move |_| queues.upgrade().map_or(Ok(()), |queues| queues.cut_for(id, &topic));
         partition.log().require(cut);
     }
 
-    /// Cuts what the open could not. It runs under the lock of a partition's writer, too: no lock of queues is taken.
+    /// The same for a topic to which somebody appends. What is about to go takes nothing more: its file may not be cut.
+    fn cut_for(&self, id: u128, topic: &str) -> Result<()> {
+        self.cut_what_is_left(|of| topic_of(of) == Some(id))?;
+        let gone = || Error::UnknownTopic { topic: topic.to_owned(), was_deleted: true };
+        self.topics.opened(id).map(drop).ok_or_else(gone)
+    }
+
+    /// Cuts what the open could not. It runs under the lock of a partition's writer, too: no lock of queues is taken, and what is held
+    /// here is held over files alone. Whoever waits for that writer may have the list of topics, so it is not asked.
     pub(super) fn cut_what_is_left(&self, is_wanted: impl Fn(&str) -> bool) -> Result<()> {
         let Some(files) = self.away.files.get() else { return Ok(()) };
         let mut uncut = self.away.uncut.lock();
@@ -77,11 +88,18 @@ impl Queues {
             // Nobody can use one that is broken.
             Ok(None) | Err(_) => return Ok(()),
         }
-        let end_of = |of: &SlotName| self.partition_of(of).map(|partition| partition.end());
-        files.clip(name, (end_of, told.contains(name)))
+        files.clip(name, (self.ends(), told.contains(name)))
+    }
+
+    fn is_within_ends(&self, files: &StepFiles, name: &str) -> bool {
+        files.is_within(name, self.ends()).unwrap_or(false)
+    }
+
+    fn ends(&self) -> impl Fn(&SlotName) -> Option<Offset> {
+        |of| self.partition_of(of).map(|partition| partition.end())
     }
 
     fn partition_of(&self, name: &SlotName) -> Option<Partition> {
-        self.topics.by_id(name.topic).ok()??.partition(name.partition).ok()
+        self.topics.opened(name.topic)?.partition(name.partition).ok()
     }
 }

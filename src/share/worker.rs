@@ -153,7 +153,10 @@ impl Worker {
         loop {
             // Read before looking: whatever comes after this look ends the wait below.
             let seen = self.signal.raised();
-            let (messages, next) = self.look_once(most)?;
+            // Its time may be over while an owner elsewhere shows nothing.
+            let Some((messages, next)) = patience.bounds(|| self.look_once(most))? else {
+                return Ok(Messages::default());
+            };
             if let Some(messages) = messages {
                 return Ok(messages);
             }

@@ -119,7 +119,7 @@ impl Store {
     /// [`Backup`](crate::Error::Backup) when the directory cannot be used, or is in the store; [`Poisoned`](crate::Error::Poisoned)
     /// and whatever a topic could not be opened for, until it is [left out](BackupBuilder::leave_out);
     /// [`Corrupt`](crate::Error::Corrupt), [`Io`](crate::Error::Io), also when what consumers in other processes have committed cannot
-    /// be taken over first; what is owed still, or stands in a broken file of a queue elsewhere, is missing in the copy (`docs/backup.md`) and no error;
+    /// be taken over first; what is owed still, or stands in a broken file of a queue elsewhere, or in one that a stopped process keeps locked and that a crash has left uncut, is missing in the copy (`docs/backup.md`) and no error;
     /// [`StoreClosed`](crate::Error::StoreClosed) when it is closed meanwhile. Nothing is left of the backup, as far as it can be removed. The store is as it was.
     pub fn backup(&self, directory: impl AsRef<Path>) -> Result<BackupReport> {
         self.backup_builder().run(directory)

@@ -127,8 +127,9 @@ impl StoreReader {
     /// ```
     ///
     /// # Errors
-    /// [`Io`](Error::Io) when nobody has opened the store here to write to it; [`StoreInUse`](Error::StoreInUse) when its owner shows
-    /// nothing of it ([`without_live_readers`](StoreBuilder::without_live_readers)); [`InvalidArgument`](Error::InvalidArgument) where
+    /// [`Io`](Error::Io) with `NotFound` of `annals.live` when no owner that shows itself has opened a store here, or not yet: attach again later; with `TimedOut` when one has
+    /// begun to open it for the first time and is not done in 10 seconds; [`StoreInUse`](Error::StoreInUse) when its owner shows
+    /// nothing of it ([`without_live_readers`](StoreBuilder::without_live_readers), or no room for the page); [`InvalidArgument`](Error::InvalidArgument) where
     /// processes cannot share memory.
     pub fn attach(path: impl AsRef<Path>) -> Result<Self> {
         StoreBuilder::new(path.as_ref()).attach()
@@ -229,7 +230,8 @@ impl StoreReader {
         group_stats(&self.inner.groups, group.to_owned())
     }
 
-    /// A consumer of partitions that it [assigns](Consumer::assign) itself. [`poll`](Consumer::poll) waits for what the owner
+    /// A consumer with other settings than the defaults: of partitions that it [assigns](Consumer::assign) itself, or with [`group`](ConsumerBuilder::group) of
+    /// those of a group, to whose topics it [subscribes](Consumer::subscribe), as [`consumer`](Self::consumer). [`poll`](Consumer::poll) waits for what the owner
     /// writes without looking again and again: the owner wakes it.
     ///
     /// ```

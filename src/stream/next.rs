@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::error::Result;
-use crate::log::MOST_LOOKS;
+use crate::log::{MOST_LOOKS, Patience};
 use crate::stream::reader::EventReader;
 use crate::topic::Records;
 
@@ -61,7 +61,8 @@ impl EventReader {
         for _ in 0..MOST_LOOKS {
             // Before the look: what comes during it is not missed.
             let seen = signal.raised();
-            let records = self.fetch()?;
+            // An owner elsewhere may show nothing yet.
+            let Some(records) = Patience::of_a_task().bounds(|| self.fetch())? else { break };
             if !records.is_empty() || self.is_at_end() {
                 return Poll::Ready(Ok(records));
             }

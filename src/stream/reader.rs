@@ -141,7 +141,10 @@ impl EventReader {
         loop {
             // Before the look: what comes during it is not missed.
             let raised = signal.raised();
-            let records = self.fetch()?;
+            // Its time may be over while an owner elsewhere shows nothing.
+            let Some(records) = patience.bounds(|| self.fetch())? else {
+                return Ok(Records::new(Vec::new()));
+            };
             if !records.is_empty() || self.is_at_end() || !patience.waits(&signal, raised) {
                 return Ok(records);
             }

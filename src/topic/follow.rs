@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic, Ending, Identity};
-use crate::io::Directory;
-use crate::live::Guest;
+use crate::io::{Deadline, Directory, pause};
+use crate::live::{Guest, OwnerState, not_yet};
 use crate::locks::{AtomicU64, Mutex, OnceLock, Ordering, RwLock};
 use crate::log::{Follow, Judge, Log, OpenTransaction, Watchers};
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
@@ -17,6 +18,9 @@ use crate::topic::settings::Settings;
 use crate::topic::topic::{Current, Topic};
 use crate::topic::topics::{TopicContext, Topics};
 use crate::types::TopicPartition;
+
+/// How long it is waited for an owner that opens a store for the first time.
+const LONGEST_OPENING: Duration = Duration::from_secs(10);
 
 /// How the list of topics is looked at.
 #[derive(Debug)]
@@ -44,7 +48,7 @@ impl Topics {
         guest: &Arc<Guest>,
         judge: Arc<dyn JudgesLeft>,
     ) -> Result<Arc<Self>> {
-        let catalog = read_list(&root)?;
+        let catalog = read_first_list(&root, guest)?;
         let attached = Arc::new_cyclic(|topics: &Weak<Self>| Self {
             root,
             context,
@@ -162,6 +166,21 @@ impl FollowedList {
         Box::new(move |life, open| {
             topics.upgrade().map_or_else(|| Ok(Vec::new()), |topics| judge.judge(&topics, life, open))
         })
+    }
+}
+
+/// The first owner may be about to write it.
+fn read_first_list(root: &Directory, guest: &Guest) -> Result<CatalogFile> {
+    let deadline = Deadline::after(LONGEST_OPENING);
+    loop {
+        let owner = guest.owner()?;
+        if let Some(list) = CatalogFile::read(root)? {
+            return Ok(list);
+        }
+        if !matches!(owner, OwnerState::Opening(_)) || deadline.has_passed() {
+            return Err(not_yet(root));
+        }
+        pause(Duration::from_millis(1));
     }
 }
 

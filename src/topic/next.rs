@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::error::Result;
-use crate::log::{Log, MOST_LOOKS, Signal};
+use crate::log::{Log, MOST_LOOKS, Patience, Signal};
 use crate::topic::partition_reader::PartitionReader;
 use crate::topic::records::Records;
 
@@ -95,7 +95,8 @@ impl PartitionReader {
             let signal = Arc::clone(&self.watch.get_or_insert_with(|| Watch::of(log)).signal);
             // Read before looking: whatever comes after this look makes the signal ready below, or wakes the task.
             let seen = signal.raised();
-            let records = self.fetch()?;
+            // An owner elsewhere may show nothing yet.
+            let Some(records) = Patience::of_a_task().bounds(|| self.fetch())? else { break };
             if !records.is_empty() {
                 return Poll::Ready(Ok(Some(records)));
             }

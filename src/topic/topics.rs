@@ -263,10 +263,16 @@ impl Topics {
         Err(broken.unwrap_or_else(|| Error::UnknownTopic { topic: name.to_owned(), was_deleted: false }))
     }
 
+    /// The topic of that id if it was opened, and is not about to go. It waits for nobody who changes the list of topics: for those who
+    /// hold what that one may wait for.
+    pub(crate) fn opened(&self, id: u128) -> Option<Topic> {
+        self.by_name.read().values().find(|topic| topic.id() == id).cloned()
+    }
+
     /// The topic of that id; `None` when there is none any more, an error when there is one that could not be opened.
     pub(crate) fn by_id(&self, id: u128) -> Result<Option<Topic>> {
-        if let Some(found) = self.by_name.read().values().find(|topic| topic.id() == id) {
-            return Ok(Some(found.clone()));
+        if let Some(found) = self.opened(id) {
+            return Ok(Some(found));
         }
         let catalog = self.catalog.lock();
         let listed = catalog.catalog().topics.iter().find(|(_, entry)| entry.id == id);

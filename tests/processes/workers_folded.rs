@@ -17,14 +17,14 @@ use crate::workers_lost::{fill, make_room};
 const EIO: i32 = 5;
 const EMFILE: i32 = 24;
 
-fn open_hooked(dir: &Path, hooked: &Arc<Hooked>) -> Store {
+pub(crate) fn open_hooked(dir: &Path, hooked: &Arc<Hooked>) -> Store {
     let store = by_hand(dir).file_system(hooked.files()).open().unwrap();
     store.ensure_topic(ORDERS, TopicConfig::new().partitions(2)).unwrap();
     store
 }
 
 /// Waits until something is so, for a while.
-fn wait_for(is_so: impl Fn() -> bool, most: Duration) -> bool {
+pub(crate) fn wait_for(is_so: impl Fn() -> bool, most: Duration) -> bool {
     let until: Instant = now() + most;
     while !is_so() && now() < until {
         std::thread::sleep(Duration::from_millis(5));
@@ -33,7 +33,7 @@ fn wait_for(is_so: impl Fn() -> bool, most: Duration) -> bool {
 }
 
 /// A store that a crash has left: the first partition ends at 3, and a worker elsewhere has done more.
-fn crashed() -> (tempfile::TempDir, StoreReader, annals::Worker) {
+pub(crate) fn crashed() -> (tempfile::TempDir, StoreReader, annals::Worker) {
     let dir = fast_dir();
     let store = open(dir.path());
     send(&store, 3);
@@ -55,7 +55,7 @@ fn crashed() -> (tempfile::TempDir, StoreReader, annals::Worker) {
 }
 
 /// Records sent there are handed out, and who has the queue is told that others were there.
-fn check_cut(store: &Store, reader: &StoreReader, mut before: annals::Worker) {
+pub(crate) fn check_cut(store: &Store, reader: &StoreReader, mut before: annals::Worker) {
     send(store, 3);
     assert!(matches!(before.take(9, Duration::ZERO), Err(Error::Io { .. })));
     drop(before);

@@ -121,7 +121,7 @@ impl Outbound {
 
     /// What is there and stays, now.
     fn ends(&self, name: &str) -> Result<Vec<Offset>> {
-        self.source.flush(name)?;
+        self.source.make_durable(name)?;
         Ok(self.source.bounds(name)?.iter().map(|bounds| bounds.stable.min(bounds.durable)).collect())
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use annals::{CommittedOffset, ConsumerBuilder, Offset, Store, StoreReader, TopicConfig, TopicPartition};
+use futures_executor::block_on;
 
 /// A store, open in this process or only read by it.
 ///
@@ -95,12 +96,17 @@ impl Source {
         })
     }
 
-    /// Makes durable what this process has sent; what another has sent becomes so by itself.
-    pub(crate) fn flush(&self, name: &str) -> annals::Result<()> {
-        match self {
-            Self::Store(store) => store.topic(name)?.partitions().iter().try_for_each(|one| one.flush()),
-            Self::Reader(_) => Ok(()),
+    /// Makes durable what this process has sent; what another has sent becomes so by itself. A record that was lost from
+    /// memory is told to its sender, by the sender's next call and not by this one.
+    pub(crate) fn make_durable(&self, name: &str) -> annals::Result<()> {
+        let Self::Store(store) = self else { return Ok(()) };
+        for partition in store.topic(name)?.partitions() {
+            let end = partition.next_offset();
+            if end > partition.start() {
+                block_on(partition.durable_through(end - 1))?;
+            }
         }
+        Ok(())
     }
 
     pub(crate) fn consumer_builder(&self) -> ConsumerBuilder {

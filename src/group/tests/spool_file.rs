@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crate::doubles::{Call, Fault, FaultyFileSystem, PowerCutFileSystem, Random, Times};
 use crate::error::Result;
-use crate::format::SpooledRecord;
+use crate::format::{SpooledRecord, encode_spooled};
 use crate::group::spool_file::{SpoolFile, TakenOut};
-use crate::io::{Directory, FileSystem, PublishFailure};
+use crate::io::{Directory, FileSystem, OpenMode, PublishFailure};
 use crate::types::Durability;
 
 const EIO: i32 = 5;
@@ -209,4 +209,53 @@ fn a_commit_does_not_read_all_that_wait_before_it() {
     let reads = process.files.trace().into_iter().filter(|done| done.call == Call::Read);
     let bytes: u64 = reads.map(|done| done.bytes).sum();
     assert!(bytes < 200, "{bytes}");
+}
+
+/// It was there for a moment, and another stands in its place.
+#[test]
+fn a_commit_behind_one_whose_write_has_failed_is_not_lost_where_the_owner_had_read_that() {
+    let process = Process::new();
+    process.append(1, Durability::Os).unwrap();
+    let file = process.machine.shared().open(Path::new("/store/annals.spool"), OpenMode::ReadWrite).unwrap();
+    let end = file.len().unwrap();
+    process.append(2, Durability::Os).unwrap();
+    let found = process.spool.read().unwrap();
+    assert_eq!(process.found(), [1, 2]);
+    // The write of all of it was a failure in the end, and is cut off again.
+    file.set_len(end).unwrap();
+    process.append(4, Durability::Os).unwrap();
+    assert_eq!(process.found(), [1, 4]);
+    assert_eq!(process.spool.take_out(&found).unwrap(), TakenOut::NotYet);
+    assert_eq!(process.found(), [1, 4]);
+    let found = process.spool.read().unwrap();
+    assert_eq!(process.spool.take_out(&found).unwrap(), TakenOut::Wholly);
+    assert_eq!(process.found(), []);
+}
+
+#[test]
+fn a_commit_at_os_after_a_sync_that_failed_is_there_when_the_system_has_needed_its_memory() {
+    for seed in 0..32 {
+        let process = Process::new();
+        (0..5).for_each(|number| process.append(number, Durability::Os).unwrap());
+        process.machine.fail_sync_after(0);
+        process.append(5, Durability::Disk).unwrap_err();
+        process.append(6, Durability::Os).unwrap();
+        let left = process.evict(&mut Random::new(seed)).found();
+        assert_eq!(left, [0, 1, 2, 3, 4, 5, 6], "seed {seed}");
+    }
+}
+
+/// Two commits are there when the sync of one fails. That of the other finds it so.
+#[test]
+fn a_sync_of_commits_that_failed_is_not_repeated_for_another_commit() {
+    let process = Process::new();
+    process.append(0, Durability::Os).unwrap();
+    let (file, end) = process.spool.append_frame(&encode_spooled(&[record(1)])).unwrap();
+    process.machine.fail_sync_after(0);
+    process.append(2, Durability::Disk).unwrap_err();
+    process.spool.sync(&file, end).unwrap();
+    for cut in 0..16 {
+        let left = Process::on(process.machine.cut_power(cut)).found();
+        assert!(left.starts_with(&[0, 1]), "cut {cut}: {left:?}");
+    }
 }

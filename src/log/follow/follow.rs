@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::Identity;
-use crate::io::{Deadline, pause};
+use crate::io::pause;
 use crate::live::{Guest, Kind, OwnerState, Shown, Slot};
 use crate::locks::{AtomicU64, Mutex, Ordering, RwLock};
 use crate::log::config::LogConfig;
@@ -24,7 +24,7 @@ pub(crate) type FollowedTopics = Box<dyn Fn() -> Result<()> + Send + Sync>;
 pub(crate) struct Follow {
     pub(super) guest: Arc<Guest>,
     pub(super) identity: Identity,
-    topics: FollowedTopics,
+    pub(super) topics: FollowedTopics,
     pub(super) judge: Judge,
     /// What was found out of transactions that owners have left open.
     pub(super) left: RwLock<Left>,
@@ -94,10 +94,6 @@ pub(super) enum Look {
 /// So often one call reads again what is not there, having looked again each time.
 const MOST_LOOKS_ANEW: u32 = 10;
 
-/// How long a look waits for an owner that is about to open the store, and how long it tries again what has failed.
-pub(super) const LONGEST_LOOK: Duration = Duration::from_secs(10);
-const LONGEST_FAILURE: Duration = Duration::from_millis(100);
-
 impl fmt::Debug for Follow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Follow").field("identity", &self.identity).finish_non_exhaustive()
@@ -124,40 +120,7 @@ impl Log {
         }
     }
 
-    /// The same, whatever becomes of transactions that nobody has judged. It calls no layer above for that.
-    #[cold]
-    pub(super) fn look_at(&self, follow: &Follow) -> Result<()> {
-        self.check_open()?;
-        let mut known = follow.known.lock();
-        let first = self.look_once(follow, &mut known);
-        if matches!(first, Ok(Look::Done)) {
-            return Ok(());
-        }
-        let (deadline, mut last) = (Deadline::after(LONGEST_LOOK), first);
-        let mut failing_until = Deadline::after(LONGEST_FAILURE);
-        loop {
-            match &last {
-                Ok(Look::Done) => return Ok(()),
-                Ok(Look::Again) if deadline.has_passed() => {
-                    let why = std::io::Error::new(
-                        std::io::ErrorKind::TimedOut,
-                        "the process that has the store open does not show it",
-                    );
-                    return Err(Error::io(self.directory.path(), "follow", why));
-                }
-                Ok(Look::Again) => failing_until = Deadline::after(LONGEST_FAILURE),
-                Err(error) if failing_until.has_passed() => return Err(error.clone()),
-                Err(_) => {}
-            }
-            pause(Duration::from_micros(200));
-            // It may have been deleted.
-            (follow.topics)()?;
-            self.check_open()?;
-            last = self.look_once(follow, &mut known);
-        }
-    }
-
-    fn look_once(&self, follow: &Follow, known: &mut Known) -> Result<Look> {
+    pub(super) fn look_once(&self, follow: &Follow, known: &mut Known) -> Result<Look> {
         let life = follow.guest.life();
         match known.basis {
             Basis::Table { life: seen, generation } | Basis::Files { life: seen, generation }

@@ -34,7 +34,7 @@ fn owed(offset: Offset) -> SpooledRecord {
 fn a_file_stays_small_without_an_owner_until_it_owes_too_much() {
     let dir = tempfile::tempdir().unwrap();
     let root = Directory::new(Arc::new(OsFileSystem), dir.path());
-    let bounds = Bounds { merged_from: 2_000, most: 30_000 };
+    let bounds = Bounds { merged_from: 2_000, most: 30_000, full: 1 << 20 };
     let files = Arc::new(StepFiles::with_bounds(root.clone(), None, bounds));
     let name = slot().steps();
     assert_eq!(topic_of(&name), Some(7));
@@ -64,7 +64,7 @@ fn a_file_stays_small_without_an_owner_until_it_owes_too_much() {
     let owner = StepFiles::with_bounds(root, None, bounds);
     owner.take_out(&name, &found, &left).unwrap();
     files.append(&name, (&[done(901)], &[])).unwrap();
-    let mut written = files.take_written(&name, &slot());
+    let mut written = files.take_written(&name, &slot()).unwrap();
     written.sort_unstable();
     assert!(written.iter().copied().eq((1_000..offset).filter(|offset| *offset != 1_005)));
     let now = owner.read(&name).unwrap().unwrap();
@@ -81,4 +81,50 @@ fn a_file_stays_small_without_an_owner_until_it_owes_too_much() {
     assert_eq!(files.begin(&name).unwrap().0[&slot()].batches().len(), 1);
     files.append(&name, (&[done(901)], &[])).unwrap();
     drop(lock);
+}
+
+/// Letters that no owner has written fill a file.
+#[test]
+fn messages_are_handed_out_again_once_an_owner_has_taken_over_what_filled_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Directory::new(Arc::new(OsFileSystem), dir.path());
+    let bounds = Bounds { merged_from: 2_000, most: 30_000, full: 1 << 20 };
+    let files = Arc::new(StepFiles::with_bounds(root.clone(), None, bounds));
+    let name = slot().steps();
+    let _lock = files.try_lock(&name).unwrap().unwrap();
+    files.begin(&name).unwrap();
+    let mut offset = 0;
+    while files.check_room(&name).is_ok() {
+        files.append(&name, (&[owed(offset)], &[(slot(), offset)])).unwrap();
+        offset += 1;
+    }
+    files.check_room(&name).unwrap_err();
+    let owner = StepFiles::with_bounds(root, None, bounds);
+    let found = owner.read(&name).unwrap().unwrap();
+    owner.take_out(&name, &found, &Steps::default()).unwrap();
+    files.check_room(&name).unwrap();
+    let written = files.take_written(&name, &slot()).unwrap().len();
+    assert_eq!(Offset::try_from(written).unwrap(), offset);
+}
+
+/// A file that is larger than can be read is of no use to anybody.
+#[test]
+fn a_file_of_steps_that_is_full_takes_no_answer_and_keeps_those_that_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Directory::new(Arc::new(OsFileSystem), dir.path());
+    let bounds = Bounds { merged_from: 2_000, most: 3_000, full: 30_000 };
+    let files = Arc::new(StepFiles::with_bounds(root, None, bounds));
+    let name = slot().steps();
+    let _lock = files.try_lock(&name).unwrap().unwrap();
+    files.begin(&name).unwrap();
+    let letters =
+        (0..200).take_while(|offset| files.append(&name, (&[owed(*offset)], &[(slot(), *offset)])).is_ok());
+    let letters = letters.count();
+    assert!((40..100).contains(&letters), "{letters}");
+    assert!(files.append(&name, (&[owed(300)], &[])).unwrap_err().is_disk_full());
+    assert!(std::fs::metadata(dir.path().join(&name)).unwrap().len() <= 30_000);
+    let found = files.read(&name).unwrap().unwrap();
+    assert_eq!(found.steps.0[&slot()].owed.len(), letters);
+    files.take_out(&name, &found, &Steps::default()).unwrap();
+    files.append(&name, (&[owed(300)], &[])).unwrap();
 }

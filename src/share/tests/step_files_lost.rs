@@ -36,7 +36,7 @@ impl Process {
     fn on(machine: PowerCutFileSystem) -> Self {
         let faulty = FaultyFileSystem::over(machine.shared());
         let root = Directory::new(Arc::clone(&faulty) as Arc<dyn FileSystem>, Path::new("/store"));
-        let bounds = Bounds { merged_from: 1_500, most: 1 << 20 };
+        let bounds = Bounds { merged_from: 1_500, most: 1 << 20, full: 1 << 21 };
         let files = Arc::new(StepFiles::with_bounds(root, None, bounds));
         let lock = files.try_lock(&slot().steps()).unwrap().unwrap();
         Self { machine, faulty, files, _lock: lock }
@@ -274,12 +274,31 @@ fn no_answer_at_disk_is_lost_and_no_file_of_steps_is_broken_whatever_fails() {
     assert!(acknowledged > 400 && failed > 50, "{acknowledged} {failed}");
 }
 
+/// It was there for a moment, and another stands in its place.
+#[test]
+fn a_step_behind_one_whose_write_has_failed_is_not_lost_where_the_owner_had_read_that() {
+    let process = Process::new();
+    process.begin().unwrap();
+    process.append(1, Durability::Os).unwrap();
+    let torn = Fault::Torn(1 << 20, EIO);
+    process.faulty.fail(&[Call::Write], "annals.steps", (0, Times::Once), torn);
+    process.faulty.fail(&[Call::SetLen], "annals.steps", (0, Times::Once), Fault::Error(EIO));
+    process.append(3, Durability::Os).unwrap_err();
+    let found = process.files.read(&slot().steps()).unwrap().unwrap();
+    assert_eq!(process.found(), [1, 3].into());
+    let steps: Vec<_> = (5..15).step_by(2).map(done).collect();
+    process.files.append(&slot().steps(), (&steps, &[])).unwrap();
+    assert_eq!(process.found(), [1, 5, 7, 9, 11, 13].into());
+    process.files.take_out(&slot().steps(), &found, &Steps::default()).unwrap();
+    assert!(process.found().is_superset(&[5, 7, 9, 11, 13].into()), "{:?}", process.found());
+}
+
 /// The lock of a file is the process's: its threads keep each other out by themselves.
 #[test]
 fn a_step_is_not_lost_where_another_thread_takes_steps_out() {
     let dir = tempfile::tempdir().unwrap();
     let root = Directory::new(Arc::new(OsFileSystem), dir.path());
-    let bounds = Bounds { merged_from: 1 << 20, most: 1 << 20 };
+    let bounds = Bounds { merged_from: 1 << 20, most: 1 << 20, full: 1 << 21 };
     let files = Arc::new(StepFiles::with_bounds(root, None, bounds));
     let name = slot().steps();
     let _lock = files.try_lock(&name).unwrap().unwrap();

@@ -20,7 +20,7 @@ impl Observer for Moments {
 }
 
 /// A store whose owner is gone, and what a worker elsewhere has left in it.
-fn worked_on_elsewhere(dir: &Path, gives_up: bool) {
+fn worked_on_elsewhere(dir: &Path, gives_up: bool, durability: Durability) {
     let store = by_hand(dir).open().unwrap();
     store.create_topic(TOPIC, small_segments()).unwrap();
     for number in 0..8 {
@@ -28,7 +28,7 @@ fn worked_on_elsewhere(dir: &Path, gives_up: bool) {
     }
     let reader = StoreReader::attach(dir).unwrap();
     store.close().unwrap();
-    let mut worker = reader.queue_builder(TOPIC, GROUP).durability(Durability::Disk).build().unwrap();
+    let mut worker = reader.queue_builder(TOPIC, GROUP).durability(durability).build().unwrap();
     let mut taken = worker.take(5, Duration::ZERO).unwrap().into_iter();
     let mut next = || taken.next().unwrap();
     next().ack().unwrap();
@@ -44,18 +44,36 @@ fn worked_on_elsewhere(dir: &Path, gives_up: bool) {
     next().reject("neither").unwrap();
 }
 
-fn put(files: &dyn annals::io::FileSystem, from: &Path, to: &Path) {
+/// Where the frames of a file of steps end of which so many are on the disk.
+fn end_of_frames(bytes: &[u8], count: usize) -> usize {
+    const HEAD: usize = 56;
+    (0..count).fold(HEAD, |at, _| {
+        let len = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+        at + 8 + usize::try_from(len).unwrap()
+    })
+}
+
+/// Makes a store of files, of which all is on the disk but what `unsynced` says of a file's bytes.
+fn put(
+    files: &dyn annals::io::FileSystem,
+    (from, to): (&Path, &Path),
+    unsynced: &dyn Fn(&Path, &[u8]) -> Option<usize>,
+) {
     files.create_dir(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
         let to = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
-            put(files, &entry.path(), &to);
+            put(files, (&entry.path(), &to), unsynced);
             continue;
         }
         let file = files.open(&to, OpenMode::CreateNew).unwrap();
         let bytes = std::fs::read(entry.path()).unwrap();
-        assert_eq!(file.write_at(&bytes, 0).unwrap(), bytes.len());
+        let synced = unsynced(&to, &bytes).unwrap_or(bytes.len());
+        assert_eq!(file.write_at(&bytes[..synced], 0).unwrap(), synced);
         file.sync_data().unwrap();
+        if synced < bytes.len() {
+            file.write_at(&bytes[synced..], synced as u64).unwrap();
+        }
     }
     files.sync_dir(to).unwrap();
 }
@@ -85,10 +103,10 @@ fn every_call_of_a_fold_may_be_the_last() {
 /// What makes letters durable makes the states durable, too: without any they are by themselves.
 fn fold_with(gives_up: bool) {
     let dir = fast_dir();
-    worked_on_elsewhere(dir.path(), gives_up);
+    worked_on_elsewhere(dir.path(), gives_up, Durability::Disk);
     let moments = Arc::new(Moments::default());
     let machine = PowerCutFileSystem::on(Disk::new(), Some(Arc::clone(&moments) as _));
-    put(&*machine.shared(), dir.path(), Path::new("/store"));
+    put(&*machine.shared(), (dir.path(), Path::new("/store")), &|_, _| None);
     machine.shared().sync_dir(Path::new("/")).unwrap();
     *moments.0.lock().unwrap() = Some(Vec::new());
     open(&machine).close().unwrap();
@@ -102,4 +120,42 @@ fn fold_with(gives_up: bool) {
         }
     }
     assert!(seen.len() > 20, "{}", seen.len());
+}
+
+/// The system has written that messages were handed out, and not yet that they were given up: a fold makes their letters durable before.
+#[test]
+fn a_message_whose_letter_outlives_the_step_that_owed_it_does_not_come_again() {
+    let dir = fast_dir();
+    worked_on_elsewhere(dir.path(), true, Durability::Os);
+    let moments = Arc::new(Moments::default());
+    let machine = PowerCutFileSystem::on(Disk::new(), Some(Arc::clone(&moments) as _));
+    let is_steps = |path: &Path| path.to_string_lossy().contains("annals.steps");
+    let unsynced = |path: &Path, bytes: &[u8]| is_steps(path).then(|| end_of_frames(bytes, 2));
+    put(&*machine.shared(), (dir.path(), Path::new("/store")), &unsynced);
+    machine.shared().sync_dir(Path::new("/")).unwrap();
+    *moments.0.lock().unwrap() = Some(Vec::new());
+    open(&machine).close().unwrap();
+    let seen = moments.0.lock().unwrap().take().unwrap();
+    let mut written = 0;
+    for (at, disk) in seen.iter().enumerate() {
+        for seed in 0..3 {
+            let machine = PowerCutFileSystem::on(disk.clone(), None).cut_power(seed + at as u64 * 3);
+            written += judge_letters(&machine, &format!("cut {seed} at {at} of {}", seen.len()));
+        }
+    }
+    assert!(written > 20 && seen.len() > 20, "{written} {}", seen.len());
+}
+
+/// What was given up has its letter, or comes again. Says how many letters there are.
+fn judge_letters(machine: &PowerCutFileSystem, what: &str) -> usize {
+    let store = open(machine);
+    let letters = store.dead_letters(TOPIC, GROUP).and_then(|mut letters| letters.take(9));
+    let letters: Vec<_> = letters.unwrap_or_default().iter().map(|letter| letter.offset).collect();
+    let taken = store.queue(TOPIC, GROUP).unwrap().take(9, Duration::ZERO).unwrap();
+    let taken: Vec<_> = taken.iter().map(|one| one.offset).collect();
+    for offset in [2, 4] {
+        let found = [&letters, &taken].map(|of| of.iter().filter(|one| **one == offset).count());
+        assert_eq!(found.iter().sum::<usize>(), 1, "{what}: offset {offset}, {letters:?} {taken:?}");
+    }
+    letters.len()
 }

@@ -7,6 +7,7 @@ mod figures;
 mod folded;
 mod ids;
 mod later;
+mod leaving;
 mod lives;
 mod processes;
 mod producers;
@@ -18,6 +19,7 @@ mod streams;
 mod syncs;
 mod tasks;
 mod transactions;
+mod waits;
 mod whole;
 
 /// One bug: a place in the source, and what stands there instead.
@@ -68,6 +70,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         ids::BUGS,
         beside::BUGS,
         later::BUGS,
+        leaving::BUGS,
         copies::BUGS,
         tasks::BUGS,
         lives::BUGS,
@@ -80,6 +83,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         streams::BUGS,
         syncs::BUGS,
         transactions::BUGS,
+        waits::BUGS,
         whole::BUGS,
     ]
     .into_iter()

@@ -335,8 +335,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "steps-above-the-end-are-folded-into-what-comes-there",
         file: "src/share/uncut.rs",
-        good: "files.clip(name, (end_of, told.contains(name)))",
-        bad: "_ = (end_of, told);\n        Ok(())",
+        good: "files.clip(name, (self.ends(), told.contains(name)))",
+        bad: "_ = told;\n        Ok(())",
         caught_by: &[WORKERS],
     },
     Bug {
@@ -433,8 +433,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "locks-are-kept-past-a-close",
         file: "src/live/locks.rs",
-        good: "for at in held.into_iter().flatten().filter(|_| self.process.may_unlock()) {",
-        bad: "for at in held.into_iter().flatten().filter(|_| false) {",
+        good: "for at in held.into_iter().filter(|_| self.process.may_unlock()) {",
+        bad: "for at in held.into_iter().filter(|_| false) {",
         caught_by: &[WORKERS],
     },
     Bug {

@@ -1,0 +1,115 @@
+//! How long a look waits for an owner that does not show what is looked for.
+
+use std::cell::Cell;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::io::{Deadline, pause};
+use crate::log::follow::follow::{Follow, Look};
+use crate::log::log::Log;
+
+/// How long a look waits for an owner that is about to open the store, and how long it tries again what has failed.
+pub(super) const LONGEST_LOOK: Duration = Duration::from_secs(10);
+const LONGEST_FAILURE: Duration = Duration::from_millis(100);
+/// Whoever has less time than that waits so long all the same: most owners are only in the middle of a change.
+const SHORTEST_LOOK: Duration = Duration::from_millis(20);
+/// How long it is until the next look, and from so many on.
+const BETWEEN_LOOKS: Duration = Duration::from_micros(200);
+const BETWEEN_LATER_LOOKS: Duration = Duration::from_millis(1);
+const MANY_LOOKS: u32 = 100;
+
+/// What a look does, in its errors.
+const FOLLOW: &str = "follow";
+
+thread_local! {
+    /// Until when a call of this thread may take.
+    static CALL: Cell<Option<Deadline>> = const { Cell::new(None) };
+}
+
+/// Ends the time of a call with it.
+struct Call(Option<Deadline>);
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        CALL.set(self.0);
+    }
+}
+
+/// Does what looks at logs that another process writes, and waits for that no longer than until then: nothing where it cannot be seen yet.
+pub(crate) fn within<T>(deadline: Deadline, act: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+    let _call = Call(CALL.replace(Some(deadline)));
+    match act() {
+        Err(Error::Io { operation: FOLLOW, source, .. }) if source.kind() == ErrorKind::WouldBlock => {
+            Ok(None)
+        }
+        done => done.map(Some),
+    }
+}
+
+/// The times at which a look is to end.
+struct Ends {
+    /// What has failed is tried again until then.
+    failing: Deadline,
+    look: Deadline,
+    /// The call that looks may take no longer.
+    call: Option<Deadline>,
+    looks: u32,
+}
+
+impl Ends {
+    fn new() -> Self {
+        let call = CALL.get().map(|call| call.max(Deadline::after(SHORTEST_LOOK)));
+        let (failing, look) = (Deadline::after(LONGEST_FAILURE), Deadline::after(LONGEST_LOOK));
+        Self { failing, look, call, looks: 0 }
+    }
+}
+
+impl Log {
+    /// The same, whatever becomes of transactions that nobody has judged. It calls no layer above for that.
+    #[cold]
+    pub(super) fn look_at(&self, follow: &Follow) -> Result<()> {
+        self.check_open()?;
+        let mut last = self.look_once(follow, &mut follow.known.lock());
+        if matches!(last, Ok(Look::Done)) {
+            return Ok(());
+        }
+        let mut ends = Ends::new();
+        loop {
+            match &last {
+                Ok(Look::Done) => return Ok(()),
+                Ok(Look::Again) => {
+                    self.check_waits(follow, &ends)?;
+                    ends.failing = Deadline::after(LONGEST_FAILURE);
+                }
+                Err(error) if ends.failing.has_passed() => return Err(error.clone()),
+                Err(_) => {}
+            }
+            ends.looks += 1;
+            // Under no lock: others wait until their own time is over.
+            pause(if ends.looks < MANY_LOOKS { BETWEEN_LOOKS } else { BETWEEN_LATER_LOOKS });
+            // It may have been deleted.
+            (follow.topics)()?;
+            self.check_open()?;
+            last = self.look_once(follow, &mut follow.known.lock());
+        }
+    }
+
+    /// An error where it was waited for long enough.
+    fn check_waits(&self, follow: &Follow, ends: &Ends) -> Result<()> {
+        let refused =
+            |kind, why: &str| Err(Error::io(self.directory.path(), FOLLOW, std::io::Error::new(kind, why)));
+        // All who wait for an owner to open the store wait together: it may stand there for ever, and who comes later knows that.
+        let together = follow.guest.opening_until(LONGEST_LOOK).unwrap_or(ends.look);
+        if ends.look.min(together).has_passed() {
+            return refused(ErrorKind::TimedOut, "the process that has the store open does not show it");
+        }
+        if ends.call.is_some_and(Deadline::has_passed) {
+            return refused(
+                ErrorKind::WouldBlock,
+                "the process that has the store open does not show it yet",
+            );
+        }
+        Ok(())
+    }
+}

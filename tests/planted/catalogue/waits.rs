@@ -1,0 +1,71 @@
+//! Owners and workers that stand still, and who waits for them.
+
+use super::*;
+
+const WAITS: Tests = tests("processes", &["waits::"]);
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "poll-waits-longer-than-it-may",
+        file: "src/log/follow/waits.rs",
+        good: "if ends.call.is_some_and(Deadline::has_passed) {",
+        bad: "if ends.call.is_some_and(Deadline::has_passed) && ends.looks == u32::MAX {",
+        caught_by: &[WAITS],
+    },
+    Bug {
+        name: "who-waits-for-an-open-waits-one-behind-the-other",
+        file: "src/log/follow/waits.rs",
+        good: "follow.guest.opening_until(LONGEST_LOOK).unwrap_or(ends.look)",
+        bad: "ends.look",
+        caught_by: &[WAITS],
+    },
+    Bug {
+        name: "topic-that-goes-before-a-step-is-no-deleted-topic",
+        file: "src/share/away.rs",
+        good: "drop(self.queues.topics.look());",
+        bad: "",
+        caught_by: &[WAITS],
+    },
+    Bug {
+        name: "page-without-a-word-is-in-use",
+        file: "src/live/guest.rs",
+        good: "0 if !file.is_byte_locked(OWNER_BYTE)? => return Err(not_yet(root)),",
+        bad: "",
+        caught_by: &[WAITS],
+    },
+    Bug {
+        name: "owner-without-a-page-is-another-version",
+        file: "src/live/guest.rs",
+        good: "0 => return Err(Error::StoreInUse { path: root.path().to_path_buf(), pid: None }),",
+        bad: "",
+        caught_by: &[WAITS],
+    },
+    Bug {
+        name: "first-owner-is-not-waited-for",
+        file: "src/topic/follow.rs",
+        good: "if !matches!(owner, OwnerState::Opening(_)) || deadline.has_passed() {",
+        bad: "if !matches!(owner, OwnerState::Opening(_)) || !deadline.has_passed() {",
+        caught_by: &[WAITS],
+    },
+    Bug {
+        name: "stopped-worker-fails-the-backup",
+        file: "src/share/folding.rs",
+        good: " && !is_stopped(error))",
+        bad: " && (true || !is_stopped(error)))",
+        caught_by: &[WAITS],
+    },
+    Bug {
+        name: "stopped-worker-holds-up-an-owner-that-was-closed",
+        file: "src/share/uncut.rs",
+        good: "if was_closed && ",
+        bad: "if !was_closed && ",
+        caught_by: &[WAITS],
+    },
+    Bug {
+        name: "who-works-on-a-store-that-was-replaced-is-told-nothing",
+        file: "src/io/anchor.rs",
+        good: "Ok(there) => Ok(place(&there) != place(&directory.metadata()?)),",
+        bad: "Ok(there) => Ok(place(&there).1 == 0 && directory.metadata()?.ino() == 0),",
+        caught_by: &[WAITS],
+    },
+];

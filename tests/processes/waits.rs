@@ -1,0 +1,244 @@
+//! Owners and workers that stand still where others wait for them, and what those are told.
+
+use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
+use std::task::{Context, Poll, Waker};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use annals::io::{FileHandle, FileSystem, OpenMode, OsFileSystem};
+use annals::{Error, Store, StoreReader};
+
+use crate::common::{by_hand, fast_dir, now};
+use crate::hooked::{Hook, Hooked};
+use crate::workers::{GROUP, ORDERS, ack_all, attach, offsets, open, send, steps, take};
+
+/// An owner that stands in its open, before the first file with `name` in it, until it is told to go on.
+fn standing(dir: &Path, name: &'static str) -> (Sender<()>, JoinHandle<Store>) {
+    let hooked = Hooked::new();
+    let ((go, goes_on), (stands, is_there)) = (channel(), channel());
+    hooked.at_open(move |path| {
+        if !path.to_string_lossy().contains(name) {
+            return Ok(Hook::Stays);
+        }
+        stands.send(()).unwrap();
+        // Whoever hangs up is not waited for either.
+        _ = goes_on.recv();
+        Ok(Hook::IsOver)
+    });
+    let builder = by_hand(dir).file_system(hooked.files());
+    let opening = thread::spawn(move || builder.open().unwrap());
+    is_there.recv().unwrap();
+    (go, opening)
+}
+
+/// Another process is stopped while it changes the file of a queue.
+fn stopped_in_a_step(dir: &Path) -> std::sync::Arc<dyn FileHandle> {
+    let name = steps(dir)[0].file_name().unwrap().to_string_lossy().into_owned();
+    let page = OsFileSystem.open(&dir.join("annals.live"), OpenMode::ReadWrite).unwrap();
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in format!("\0steps\0{name}").bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    let byte = (1 << 62) + hash % ((1 << 62) - 1);
+    assert!(page.try_lock_byte(byte).unwrap());
+    page
+}
+
+#[test]
+fn a_poll_waits_no_longer_than_it_may_for_an_owner_that_stands_in_its_open() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 3);
+    let reader = attach(dir.path());
+    let mut consumer = reader.consumer_builder().build().unwrap();
+    consumer.assign([(ORDERS, 0)]).unwrap();
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let mut followed = reader.topic(ORDERS).unwrap().partition(0).unwrap().read_from(0).unwrap();
+    let partition = reader.topic(ORDERS).unwrap().partition(0).unwrap();
+    store.close().unwrap();
+    let (go, opening) = standing(dir.path(), "orders-0");
+    let waits = thread::spawn(move || partition.end());
+    thread::sleep(Duration::from_millis(50));
+    let (most, began) = (Duration::from_millis(200), now());
+    assert!(consumer.poll(most).unwrap().is_empty());
+    assert!(worker.take(9, most).unwrap().is_empty());
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(matches!(consumer.poll_next(&mut context), Poll::Pending));
+    assert!(matches!(followed.poll_next(&mut context), Poll::Pending));
+    assert!(now() - began < Duration::from_secs(4), "{:?}", now() - began);
+    go.send(()).unwrap();
+    let store = opening.join().unwrap();
+    assert_eq!(waits.join().unwrap(), 3);
+    assert_eq!(consumer.poll(most).unwrap().len(), 3);
+    ack_all(take(&mut worker, 9));
+    drop(store);
+}
+
+#[test]
+fn all_who_wait_for_an_owner_that_stands_in_its_open_wait_for_ten_seconds_together() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 3);
+    let reader = attach(dir.path());
+    let topic = reader.topic(ORDERS).unwrap();
+    store.close().unwrap();
+    let (go, opening) = standing(dir.path(), "orders-0");
+    let began = now();
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| topic.partitions().iter().map(|one| one.end() - one.start()).sum::<i64>());
+        }
+        scope.spawn(|| assert!(topic.partition(0).unwrap().get(0).is_err_and(|error| error.is_retriable())));
+        scope.spawn(|| drop(reader.stats()));
+    });
+    let took = now() - began;
+    assert!(took > Duration::from_secs(9) && took < Duration::from_secs(17), "{took:?}");
+    go.send(()).unwrap();
+    drop(opening.join().unwrap());
+    assert_eq!(topic.partition(0).unwrap().end(), 3);
+}
+
+/// It looks, the topic goes with all of its files, and then it writes what it does.
+#[test]
+fn a_worker_whose_topic_goes_between_its_look_and_its_step_is_told_that() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 3);
+    let hooked = Hooked::new();
+    let reader = Store::builder(dir.path()).file_system(hooked.files()).attach().unwrap();
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    ack_all(take(&mut worker, 1));
+    let (path, other) = (dir.path().to_path_buf(), store.clone());
+    hooked.at_open(move |opened| {
+        if !opened.to_string_lossy().contains("annals.steps.") {
+            return Ok(Hook::Stays);
+        }
+        let other = other.clone();
+        thread::spawn(move || drop(other.delete_topic(ORDERS)));
+        while StoreReader::attach(&path).unwrap().topic(ORDERS).is_ok() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        steps(&path).iter().for_each(|file| drop(std::fs::remove_file(file)));
+        Ok(Hook::IsOver)
+    });
+    let taken = worker.take(9, Duration::ZERO);
+    assert!(matches!(taken, Err(Error::UnknownTopic { .. })), "{taken:?}");
+    assert!(hooked.is_over());
+}
+
+#[test]
+fn an_owner_that_had_no_room_for_its_page_has_the_store_in_use() {
+    let dir = fast_dir();
+    let hooked = Hooked::new();
+    hooked.at_share(|_| Err(std::io::Error::from_raw_os_error(28)));
+    let store = by_hand(dir.path()).file_system(hooked.files()).open().unwrap();
+    let attached = StoreReader::attach(dir.path());
+    assert!(matches!(attached, Err(Error::StoreInUse { pid: None, .. })), "{attached:?}");
+    store.close().unwrap();
+    let _store = open(dir.path());
+    attach(dir.path());
+}
+
+#[test]
+fn who_attaches_where_no_owner_has_been_is_told_so() {
+    let dir = fast_dir();
+    let check = |what: &str| {
+        let attached = StoreReader::attach(dir.path());
+        let Err(Error::Io { path, source, .. }) = &attached else { panic!("{what}: {attached:?}") };
+        assert!(path.ends_with("annals.live") && source.kind() == std::io::ErrorKind::NotFound, "{what}");
+        assert!(source.to_string().contains("not yet"), "{what}: {source}");
+    };
+    check("nothing is there");
+    std::fs::write(dir.path().join("annals.live"), vec![0; 64 << 10]).unwrap();
+    check("a page without a word");
+    std::fs::write(dir.path().join("annals.live"), []).unwrap();
+    check("a page without a byte");
+}
+
+#[test]
+fn who_attaches_while_the_first_owner_opens_waits_for_it() {
+    let dir = fast_dir();
+    let (go, opening) = standing(dir.path(), "annals.topics");
+    let path = dir.path().to_path_buf();
+    let attaching = thread::spawn(move || StoreReader::attach(path));
+    thread::sleep(Duration::from_millis(50));
+    go.send(()).unwrap();
+    let _store = opening.join().unwrap();
+    assert!(attaching.join().unwrap().is_ok());
+}
+
+#[test]
+fn a_worker_that_is_stopped_in_a_step_holds_up_no_backup() {
+    let dir = fast_dir();
+    let store = open(&dir.path().join("store"));
+    send(&store, 5);
+    let reader = attach(store.path());
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    ack_all(take(&mut worker, 2));
+    let stopped = stopped_in_a_step(store.path());
+    store.backup(dir.path().join("monday")).unwrap();
+    let began = now();
+    store.backup(dir.path().join("tuesday")).unwrap();
+    assert!(now() - began < Duration::from_secs(4), "the wait is once");
+    drop(stopped);
+    for day in ["monday", "tuesday"] {
+        let copy = dir.path().join(format!("after {day}"));
+        annals::backup::restore(dir.path().join(day), &copy).unwrap();
+        let again = open(&copy);
+        let mut home = again.queue(ORDERS, GROUP).unwrap();
+        assert_eq!(offsets(&take(&mut home, 9)), [2, 3, 4], "{day}");
+    }
+}
+
+/// After a clean close no step names a record that is not there.
+#[test]
+fn a_worker_that_is_stopped_in_a_step_holds_up_no_sends_of_the_next_owner() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    send(&store, 5);
+    let reader = attach(dir.path());
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    ack_all(take(&mut worker, 2));
+    let stopped = stopped_in_a_step(dir.path());
+    store.close().unwrap();
+    let store = open(dir.path());
+    send(&store, 2);
+    drop(stopped);
+    ack_all(take(&mut worker, 9));
+    drop((worker, reader));
+    send(&store, 1);
+    assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 9)), [7]);
+}
+
+/// A restore is put in the place of a store: who is attached to that one is not to answer into nothing.
+#[test]
+fn who_works_on_a_store_in_whose_place_another_was_put_is_told_so() {
+    let dir = fast_dir();
+    let (path, old) = (dir.path().join("store"), dir.path().join("old"));
+    let store = open(&path);
+    send(&store, 5);
+    let reader = attach(&path);
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let mut billing = reader.consumer("billing").unwrap();
+    billing.assign([(ORDERS, 0)]).unwrap();
+    store.backup(dir.path().join("monday")).unwrap();
+    store.close().unwrap();
+    std::fs::rename(&path, &old).unwrap();
+    let mut taken = take(&mut worker, 2).into_iter();
+    assert_eq!(billing.poll(Duration::ZERO).unwrap().len(), 5);
+    billing.commit().unwrap();
+    taken.next().unwrap().ack().unwrap();
+    annals::backup::restore(dir.path().join("monday"), &path).unwrap();
+    let is_told = |outcome: annals::Result<()>| match outcome {
+        Err(Error::Io { path: of, source, .. }) => of == path && source.to_string().contains("attach again"),
+        _ => false,
+    };
+    assert!(is_told(taken.next().unwrap().ack().map(drop)));
+    assert!(is_told(worker.take(9, Duration::ZERO).map(drop)));
+    assert!(is_told(billing.commit_offsets([((ORDERS, 0).into(), 3)])));
+    assert_eq!(reader.topic(ORDERS).unwrap().partition(0).unwrap().end(), 5);
+    std::fs::rename(&path, dir.path().join("new")).unwrap();
+    std::fs::rename(&old, &path).unwrap();
+    assert_eq!(take(&mut worker, 9).len(), 3);
+}
