@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use crate::error::Result;
 use crate::group::group::Group;
 use crate::group::groups::Groups;
+use crate::log::TransactionId;
 use crate::topic::Partition;
 use crate::types::Offset;
 
@@ -30,6 +31,14 @@ impl Consumed {
     }
 }
 
+/// How far groups have read a partition, and the transactions that their commits took effect with: found under one lock. A commit that
+/// comes over one of these later is no reason why that one should be durable.
+#[derive(Debug)]
+struct Read {
+    consumed: Consumed,
+    written_in: Vec<TransactionId>,
+}
+
 /// Readers that are no consumer groups.
 pub(crate) trait OtherReaders: fmt::Debug + Send + Sync {
     /// How far all of them have read.
@@ -51,7 +60,7 @@ impl Groups {
     }
 
     /// How far every group has read the partition: those that have committed for it, and those with a member that reads it.
-    fn consumed_by_groups(&self, partition: &Partition) -> Consumed {
+    fn consumed_by_groups(&self, partition: &Partition) -> Read {
         let place = partition.topic_partition();
         let mut reading = self.register.lock().readers_of(place.topic());
         reading.retain(|group| group.reads(partition));
@@ -59,10 +68,12 @@ impl Groups {
         let has_committed =
             |group: &Arc<Group>| committed.of(group.name(), place).is_some_and(|one| one.is_for(partition));
         if !reading.iter().all(has_committed) {
-            return Consumed::Nothing;
+            return Read { consumed: Consumed::Nothing, written_in: Vec::new() };
         }
-        let commits = committed.of_partition(place).filter(|one| one.is_for(partition));
-        commits.map(|one| one.at.offset).min().map_or(Consumed::Nobody, Consumed::Below)
+        let commits = || committed.of_partition(place).filter(|one| one.is_for(partition));
+        let lowest = commits().map(|one| one.at.offset).min();
+        let written_in = commits().filter_map(|one| one.written_in).collect();
+        Read { consumed: lowest.map_or(Consumed::Nobody, Consumed::Below), written_in }
     }
 
     /// How far groups in other processes have read it, by commits that are not folded. The lowest counts: they may be in the cache alone, and
@@ -80,16 +91,23 @@ impl Groups {
         if self.unreadable.is_some() {
             return Ok(None);
         }
-        match self.consumed_by_groups(partition).and(self.consumed_elsewhere(partition)?) {
+        // First: what is folded meanwhile is found among the groups.
+        let elsewhere = self.consumed_elsewhere(partition)?;
+        let read = self.consumed_by_groups(partition);
+        match read.consumed.and(elsewhere) {
             Consumed::Nobody => Ok(Some(Offset::MAX)),
             Consumed::Nothing => Ok(None),
-            Consumed::Below(offset) => self.sync_consumed(partition).map(|()| Some(offset)),
+            Consumed::Below(offset) => self.sync_consumed(&read.written_in).map(|()| Some(offset)),
         }
     }
 
     /// The offset below which every group, and every other reader, has read the partition, as long as no power cut takes back a
     /// commit.
     pub(super) fn consumed_below(&self, partition: &Partition) -> Option<Offset> {
+        self.consumed_by_all(partition).map(|(consumed, _)| consumed)
+    }
+
+    fn consumed_by_all(&self, partition: &Partition) -> Option<(Offset, Vec<TransactionId>)> {
         if self.unreadable.is_some() {
             // Some group may not have read any of it.
             return None;
@@ -97,8 +115,9 @@ impl Groups {
         let by_others = self.others().map_or(Consumed::Nobody, |others| others.consumed(partition));
         // What cannot be read holds everything back.
         let elsewhere = self.consumed_elsewhere(partition).unwrap_or(Consumed::Nothing);
-        match self.consumed_by_groups(partition).and(by_others).and(elsewhere) {
-            Consumed::Below(consumed) => Some(consumed),
+        let read = self.consumed_by_groups(partition);
+        match read.consumed.and(by_others).and(elsewhere) {
+            Consumed::Below(consumed) => Some((consumed, read.written_in)),
             Consumed::Nobody | Consumed::Nothing => None,
         }
     }
@@ -106,21 +125,24 @@ impl Groups {
     /// The same, when a segment may go for it: that is durable by then. Otherwise a power cut could take back a commit, and not
     /// the deletion that followed from it.
     pub(crate) fn removable_below(&self, partition: &Partition) -> Result<Option<Offset>> {
-        let Some(consumed) = self.consumed_below(partition) else { return Ok(None) };
+        let Some((consumed, written_in)) = self.consumed_by_all(partition) else { return Ok(None) };
         if partition.log().has_segment_below(consumed) {
-            self.sync_consumed(partition)?;
+            self.sync_consumed(&written_in)?;
             self.others().map_or(Ok(()), |others| others.sync(partition))?;
         }
         Ok(Some(consumed))
     }
 
-    /// Returns when what is committed for a partition survives a power cut: what was committed with a transaction does as soon as that does.
-    pub(crate) fn sync_consumed(&self, partition: &Partition) -> Result<()> {
+    /// Returns when what groups have committed for a partition survives a power cut.
+    pub(crate) fn keep_committed(&self, partition: &Partition) -> Result<()> {
+        self.sync_consumed(&self.consumed_by_groups(partition).written_in)
+    }
+
+    /// Returns when what was committed survives a power cut: what was committed with a transaction does as soon as that does.
+    fn sync_consumed(&self, written_in: &[TransactionId]) -> Result<()> {
         if let Err(not_ended) = self.topics.write_decided() {
             // What keeps others from their ends is in nobody's way here.
-            let committed = self.committed.lock();
-            let commits = committed.of_partition(partition.topic_partition());
-            not_ended.of(commits.filter(|one| one.is_for(partition)).filter_map(|one| one.written_in))?;
+            not_ended.of(written_in.iter().copied())?;
         }
         self.ledger.sync()
     }

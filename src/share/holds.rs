@@ -159,7 +159,7 @@ impl Holds {
             let offsets = find(&step.partition, &|record| goes(record, wanted))?;
             if offsets.iter().any(|offset| step.moved.has(*offset)) {
                 // Else a power cut takes back the move, and the record is nowhere.
-                self.groups.sync_consumed(&step.partition)?;
+                self.groups.keep_committed(&step.partition)?;
             }
             let report = remove(&step.partition, &offsets)?;
             waiting += offsets.iter().filter(|offset| !step.moved.has(**offset)).count() as u64;

@@ -1,3 +1,4 @@
 //! Groups, from the inside.
 
+mod consumed;
 mod spool_file;

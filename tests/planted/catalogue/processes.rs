@@ -236,8 +236,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "retention-passes-over-what-waits-in-the-spool",
         file: "src/group/consumed.rs",
-        good: "match self.consumed_by_groups(partition).and(by_others).and(elsewhere) {",
-        bad: "_ = elsewhere;\n        match self.consumed_by_groups(partition).and(by_others) {",
+        good: "match read.consumed.and(by_others).and(elsewhere) {",
+        bad: "_ = elsewhere;\n        match read.consumed.and(by_others) {",
         caught_by: &[GROUPS],
     },
     Bug {

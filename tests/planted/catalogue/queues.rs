@@ -306,8 +306,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "queues-do-not-keep-segments",
         file: "src/group/consumed.rs",
-        good: "self.consumed_by_groups(partition).and(by_others)",
-        bad: "self.consumed_by_groups(partition).and(Consumed::Nobody).and(if false { by_others } else { Consumed::Nobody })",
+        good: "read.consumed.and(by_others)",
+        bad: "read.consumed.and(Consumed::Nobody).and(if false { by_others } else { Consumed::Nobody })",
         caught_by: &[tests("queue", &["life::segments_go"])],
     },
     Bug {
@@ -414,6 +414,13 @@ pub(super) const BUGS: &[Bug] = &[
         good: "if let Err(not_ended) = self.topics.write_decided() {",
         bad: "if let Err(not_ended) = Ok::<(), crate::log::NotEnded>(()) {",
         caught_by: &[tests("interface", &["transactions::poisoned"])],
+    },
+    Bug {
+        name: "deleted-for-a-commit-that-another-came-over",
+        file: "src/group/consumed.rs",
+        good: "not_ended.of(written_in.iter().copied())?;",
+        bad: "_ = (not_ended, written_in);",
+        caught_by: &[tests("lib", &["group::tests::consumed"])],
     },
     Bug {
         name: "answers-of-transactions-make-no-room",
