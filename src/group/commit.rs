@@ -39,7 +39,7 @@ pub(crate) enum CommitKind {
 
 /// What became of a commit.
 struct CommittedFor {
-    partitions: Vec<Partition>,
+    positions: Vec<(Partition, Offset)>,
     /// Why some were left out, which is to be told.
     left_out: Option<Error>,
 }
@@ -53,7 +53,7 @@ impl Groups {
             )));
         }
         let durability = request.durability;
-        let CommittedFor { partitions, left_out } = match request.member {
+        let CommittedFor { positions, left_out } = match request.member {
             None => self.commit_for(group, request, None)?,
             Some(_) => group.with_members(|members| self.commit_for(group, request, Some(members)))?,
         };
@@ -65,9 +65,11 @@ impl Groups {
         if durability == Durability::Disk {
             // After all locks: a sync takes long, and other groups go on meanwhile.
             self.ledger.sync()?;
+            // Who has moved some of that there would do so once more if it was taken back, and it would be read again.
+            positions.iter().try_for_each(|(partition, offset)| partition.settle_through(offset - 1))?;
         }
         // The commit stands whatever becomes of this; the next round of maintenance tries again and reports.
-        partitions.iter().for_each(|partition| drop(self.drop_consumed(partition)));
+        positions.iter().for_each(|(partition, _)| drop(self.drop_consumed(partition)));
         left_out
     }
 
@@ -81,7 +83,7 @@ impl Groups {
         let owner = member.zip(members);
         let timestamp = self.clock.now();
         let mut committed = self.committed.lock();
-        let (mut changes, mut partitions, mut left_out) = (Vec::new(), Vec::new(), None);
+        let (mut changes, mut written, mut left_out) = (Vec::new(), Vec::new(), None);
         for (partition, offset) in positions {
             let place = partition.topic_partition();
             if kind != CommitKind::Given && partition.is_deleted() {
@@ -123,13 +125,13 @@ impl Groups {
             let commit =
                 Some(Commit { topic_id: partition.topic_id(), names_id: true, at, written_in: None });
             changes.push(Change { group: Arc::clone(&group.name), place: place.clone(), commit });
-            partitions.push(partition);
+            written.push((partition, offset));
         }
         if self.spool(&mut committed, (group, &changes), durability)? {
-            return Ok(CommittedFor { partitions, left_out });
+            return Ok(CommittedFor { positions: written, left_out });
         }
         self.write(&mut committed, changes)?;
-        Ok(CommittedFor { partitions, left_out })
+        Ok(CommittedFor { positions: written, left_out })
     }
 
     /// Makes the room of a queue: full segments that every group has read go with the commit that reads their last record. The active

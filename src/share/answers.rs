@@ -50,18 +50,23 @@ impl Queue {
         let frees = before.is_less_than(&Freedom::of(&inner));
         let lost = lost.map_or(Ok(()), |offset| Err(lock_lost(place, &inner, offset)));
         drop(inner);
-        self.after_answers(place, frees)?;
+        self.after_answers(place, (offsets.iter().copied().max(), frees))?;
         lost
     }
 
-    /// What follows when messages are done: whoever waits for it is woken, it is made durable, and room is made.
-    pub(super) fn after_answers(&self, place: &Place, frees: bool) -> Result<()> {
+    /// What follows when messages are done, the last of which is given: whoever waits for it is woken, it is made durable, and room is made.
+    pub(super) fn after_answers(&self, place: &Place, (last, frees): (Option<Offset>, bool)) -> Result<()> {
         if frees {
             self.watchers.raise();
         }
         self.queues.room.raise();
         if self.settings.durability == Durability::Disk {
             self.queues.states.sync_of(&place.slot).map_err(|error| self.explain(place, error))?;
+            if let Some(last) = last.filter(|_| !self.queues.is_away()) {
+                // Who has moved it here, from what is held for later or from the letters, would do so once more if that was taken back. And
+                // where it was sent with an id, that is known as long as the record is.
+                place.partition.keep_through(last)?;
+            }
         }
         if self.queues.is_away() {
             return Ok(());
@@ -139,7 +144,7 @@ impl Queue {
         let buried = self.bury_span(place, &mut inner, (span, now, reason));
         drop(inner);
         self.queues.tell_groups();
-        buried.and_then(|()| self.after_answers(place, true))
+        buried.and_then(|()| self.after_answers(place, (Some(offset), true)))
     }
 }
 

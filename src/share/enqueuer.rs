@@ -162,7 +162,7 @@ impl Enqueuer {
     pub fn send(&self, record: Record<'_>) -> Result<RecordMetadata> {
         let record = record.topic(self.topic.name());
         let partition = self.place_of(&record)?;
-        let state = self.wait_for_room()?;
+        let state = self.wait_for_room(None)?;
         let placed = partition.append(std::slice::from_ref(&record), Durability::Os)?;
         drop(state);
         self.make_durable(&partition, placed.last_offset)?;
@@ -170,7 +170,8 @@ impl Enqueuer {
     }
 
     /// Sends a record, if none with that id was sent within the window. The id stands in a header, `annals.message.id`, and is known
-    /// after a restart too, whether or not the record is still there. After an error that says that nothing was appended, the id may be sent again.
+    /// after a restart too, whether or not the record is still there. It is looked for before room is: one that is known is refused at once, also where the queue
+    /// is full, and as soon as another has sent it while this call waits. After an error that says that nothing was appended, the id may be sent again.
     ///
     /// # Errors
     /// [`DuplicateMessage`](Error::DuplicateMessage). [`InvalidArgument`](Error::InvalidArgument) without
@@ -180,8 +181,9 @@ impl Enqueuer {
         self.check_once(&record)?;
         let record = record.topic(self.topic.name());
         let partition = self.place_of(&record)?;
-        let mut state = self.wait_for_room()?;
-        let (now, id) = (self.queues.clock.now(), id.as_ref());
+        let id = id.as_ref();
+        let mut state = self.wait_for_room(Some(id))?;
+        let now = self.queues.clock.now();
         let (ids, ring) = self.unique(&mut state, id, now)?;
         let header = encode(id, now);
         let record = record.header(ID_HEADER, &header).timestamp(now);
@@ -236,8 +238,9 @@ impl Enqueuer {
         if self.durability == Durability::Disk { partition.make_durable(last) } else { Ok(()) }
     }
 
-    /// The gate, once there is room for one more message in every queue.
-    fn wait_for_room(&self) -> Result<MutexGuard<'_, GateState>> {
+    /// The gate, once there is room for one more message in every queue. Where there is none, an id that is known is refused at once: nobody
+    /// makes room for it.
+    fn wait_for_room(&self, id: Option<&[u8]>) -> Result<MutexGuard<'_, GateState>> {
         let (mut waiting, mut has_folded): (Option<Waiting<'_>>, _) = (None, false);
         loop {
             // Read before looking: room made after this look ends the sleep below.
@@ -254,6 +257,9 @@ impl Enqueuer {
                 (unfinished >= limit.most).then_some((limit, unfinished))
             });
             let Some((limit, unfinished)) = full else { return Ok(state) };
+            if let Some(id) = id {
+                self.unique(&mut state, id, self.queues.clock.now()).map(drop)?;
+            }
             drop(state);
             if !std::mem::replace(&mut has_folded, true) {
                 // They may be done, in another process.

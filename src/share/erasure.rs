@@ -24,7 +24,7 @@ impl Queues {
         for partition in self.letters_of(&topic) {
             let goes =
                 |record: &RecordRef<'_>| letter_key(record, topic.name()).is_some_and(|own| own == key);
-            let (_, report) = remove_where(&partition, &goes)?;
+            let report = remove(&partition, &find(&partition, &goes)?)?;
             reports.extend((report.records > 0).then_some(report));
         }
         Ok(reports)
@@ -50,7 +50,8 @@ pub(super) fn is_any(partition: &Partition, is_one: &dyn Fn(&RecordRef<'_>) -> b
     find(partition, is_one).map(|found| !found.is_empty())
 }
 
-fn find(partition: &Partition, is_one: &dyn Fn(&RecordRef<'_>) -> bool) -> Result<Vec<Offset>> {
+/// Where such records stand.
+pub(super) fn find(partition: &Partition, is_one: &dyn Fn(&RecordRef<'_>) -> bool) -> Result<Vec<Offset>> {
     let mut found: Vec<Offset> = Vec::new();
     let mut reader = partition.walk(0..Offset::MAX)?.with_undecided();
     loop {
@@ -62,12 +63,8 @@ fn find(partition: &Partition, is_one: &dyn Fn(&RecordRef<'_>) -> bool) -> Resul
     }
 }
 
-/// Takes records out of a partition, so that no file of it has them any more. Says where they were.
-pub(super) fn remove_where(
-    partition: &Partition,
-    goes: &dyn Fn(&RecordRef<'_>) -> bool,
-) -> Result<(Vec<Offset>, EraseReport)> {
-    let found = find(partition, goes)?;
+/// Takes records out of a partition, so that no file of it has them any more.
+pub(super) fn remove(partition: &Partition, found: &[Offset]) -> Result<EraseReport> {
     partition.before_removal_below(found.last().map_or(0, |last| last + 1))?;
     let one = |offset: &Offset| *offset..=*offset;
     let mut ranges: Vec<RangeInclusive<Offset>> = Vec::new();
@@ -80,6 +77,5 @@ pub(super) fn remove_where(
     let log = partition.log();
     let removed =
         log.remove_offsets(&ranges, None).and_then(|report| log.free_what_is_owed().map(|()| report));
-    let report = removed.map_err(|error| error.in_partition(partition.topic_partition()))?;
-    Ok((found, report))
+    removed.map_err(|error| error.in_partition(partition.topic_partition()))
 }

@@ -14,7 +14,7 @@ use crate::io::{Clock, Deadline};
 use crate::locks::{Mutex, MutexGuard};
 use crate::log::{EraseReport, RetentionPolicy};
 use crate::producer::Producer;
-use crate::share::erasure::{is_any, remove_where};
+use crate::share::erasure::{find, is_any, remove};
 use crate::share::held::Held;
 use crate::share::steps::Steps;
 use crate::share::wakes::Wakes;
@@ -156,7 +156,12 @@ impl Holds {
     fn take_out_of(&self, steps: &Steps, wanted: Wanted<'_>) -> Result<(u64, Vec<EraseReport>)> {
         let (mut waiting, mut reports) = (0, Vec::new());
         for step in &steps.all {
-            let (offsets, report) = remove_where(&step.partition, &|record| goes(record, wanted))?;
+            let offsets = find(&step.partition, &|record| goes(record, wanted))?;
+            if offsets.iter().any(|offset| step.moved.has(*offset)) {
+                // Else a power cut takes back the move, and the record is nowhere.
+                self.groups.keep_committed(&step.partition)?;
+            }
+            let report = remove(&step.partition, &offsets)?;
             waiting += offsets.iter().filter(|offset| !step.moved.has(**offset)).count() as u64;
             reports.push(report);
         }

@@ -100,7 +100,8 @@ impl Message {
     }
 
     /// It is done, and is never handed out again by this queue. How durably it says so is the queue's
-    /// [`durability`](crate::QueueBuilder::durability).
+    /// [`durability`](crate::QueueBuilder::durability): at `Disk` its record survives a power cut then as well, and what has moved it here, a
+    /// [`Schedule`](crate::Schedule) or a letter that was sent back.
     ///
     /// # Errors
     /// [`LockLost`](crate::Error::LockLost). [`Io`](crate::Error::Io): it was not taken, and the message comes back when its lock runs
@@ -169,7 +170,8 @@ impl Message {
     }
 
     /// Nobody has begun to work on it: it is handed out again, at once, and this delivery does not count. For what was taken ahead
-    /// when a worker ends. That it does not count is written as deliveries are, before anybody else is handed it.
+    /// when a worker ends. That it does not count is written as deliveries are, before anybody else is handed it, and as durably as an
+    /// [`ack`](Self::ack).
     ///
     /// ```
     /// # use annals::{Record, Store, TopicConfig};
@@ -190,7 +192,8 @@ impl Message {
     /// ```
     ///
     /// # Errors
-    /// [`LockLost`](crate::Error::LockLost). [`Io`](crate::Error::Io): it comes back when its lock runs out, and was counted.
+    /// [`LockLost`](crate::Error::LockLost). [`Io`](crate::Error::Io): it comes back when its lock runs out, and was counted; from a sync at `Disk`:
+    /// whether it was counted shows after reopening.
     pub fn put_back(mut self) -> Result<()> {
         self.is_answered = true;
         let Delivery { queue, place, lock, .. } = &*self.delivery;

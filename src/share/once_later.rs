@@ -37,7 +37,7 @@ impl Enqueuer {
     /// `annals.message.id.later`. One whose time has come is sent at once, as by [`send_once`](Self::send_once).
     ///
     /// Record and id are written in one transaction: after any crash both are there, or neither. What was sent with ids before it is made
-    /// durable first. A [`limit`](crate::EnqueuerBuilder::limit) does not hold up what is for later, and its delivery waits for none.
+    /// durable first. What is refused is refused for the record itself first, then for its id, then for what its topic takes. A [`limit`](crate::EnqueuerBuilder::limit) does not hold up what is for later, and its delivery waits for none.
     ///
     /// ```
     /// # use annals::{Error, Record, Store, TopicConfig};

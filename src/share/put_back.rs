@@ -7,10 +7,11 @@ use crate::share::queue::{Place, Queue};
 use crate::share::runs::{Lock, RunState, Span, length};
 use crate::share::share_partition::SharePartition;
 use crate::share::slot::push;
-use crate::types::Offset;
+use crate::types::{Durability, Offset};
 
 impl Queue {
-    /// Has messages handed out again: this delivery does not count, and is written so before anybody else is handed them.
+    /// Has messages handed out again: this delivery does not count, and is written so before anybody else is handed them. At
+    /// `Disk` it survives a power cut.
     pub(super) fn put_back(&self, place: &Place, lock: Lock, offsets: &[Offset]) -> Result<()> {
         let (mut inner, now) = self.enter(place)?;
         let (mut batches, mut lost) = (Vec::new(), None);
@@ -34,6 +35,9 @@ impl Queue {
         let lost = lost.map_or(Ok(()), |offset| Err(lock_lost(place, &inner, offset)));
         drop(inner);
         self.watchers.raise();
+        if self.settings.counts_written && self.settings.durability == Durability::Disk {
+            self.queues.states.sync_of(&place.slot).map_err(|error| self.explain(place, error))?;
+        }
         lost
     }
 }

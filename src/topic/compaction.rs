@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::log::{CompactionConfig, CompactionReport, Effort, EraseReport, Upkeep};
 use crate::topic::partition::Partition;
 use crate::topic::topic::Topic;
+use crate::types::Offset;
 
 impl Partition {
     pub(crate) fn compact(&self, ask: &dyn Fn() -> Option<CompactionConfig>) -> Result<CompactionReport> {
@@ -17,7 +18,28 @@ impl Partition {
 
     fn erase(&self, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<EraseReport> {
         self.refuse_internal()?;
+        if let Some(last) = self.last_unfinished(key_matches)? {
+            // Whoever has moved it here would do so once more if a power cut took that back.
+            self.keep_through(last)?;
+        }
         self.log().erase(key_matches).map_err(|error| error.in_partition(self.topic_partition()))
+    }
+
+    /// Where the last record of such a key stands, of those from the first transaction on that has no end here.
+    fn last_unfinished(&self, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<Option<Offset>> {
+        let (from, mut last) = (self.log().finished(), None);
+        if from >= self.end() {
+            return Ok(None);
+        }
+        let mut reader = self.walk(from..Offset::MAX)?.with_undecided();
+        loop {
+            let records = reader.fetch()?;
+            if records.is_empty() {
+                return Ok(last);
+            }
+            let matching = records.iter().filter(|record| record.key().is_some_and(key_matches));
+            last = last.max(matching.map(|record| record.offset()).max());
+        }
     }
 }
 

@@ -36,6 +36,18 @@ impl Partition {
     pub(crate) fn make_durable(&self, last: Offset) -> Result<()> {
         self.log().sync_through(last).map_err(|error| error.in_partition(self.topic_partition()))
     }
+
+    /// The same, and with what transactions that have put any of it here have elsewhere.
+    pub(crate) fn keep_through(&self, last: Offset) -> Result<()> {
+        self.settle_through(last)?;
+        // What is on the disk is, whatever has become of the partition since.
+        if self.durable() > last { Ok(()) } else { self.make_durable(last) }
+    }
+
+    /// Has no transaction that has put here any of what stands up to `last`, and is decided, be taken back by a power cut.
+    pub(crate) fn settle_through(&self, last: Offset) -> Result<()> {
+        self.log().settle_through(last).map_err(|error| error.in_partition(self.topic_partition()))
+    }
 }
 
 impl Topic {

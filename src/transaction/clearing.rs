@@ -1,8 +1,10 @@
 //! Ending transactions for logs, which know them by what is written there.
 
+use crate::error::{Error, Result};
 use crate::log::{EndsTransactions, NotEnded};
 use crate::transaction::coordinator::Transactions;
-use crate::types::TopicPartition;
+use crate::transaction::round::Round;
+use crate::types::{Offset, TopicPartition};
 
 impl EndsTransactions for Transactions {
     fn clear_away(&self, partition: &TopicPartition, producer_id: i64) {
@@ -24,6 +26,19 @@ impl EndsTransactions for Transactions {
 
     fn write_decided(&self) -> Result<(), NotEnded> {
         self.this.upgrade().map_or(Ok(()), |this| this.finish())
+    }
+
+    fn keep_through(&self, partition: &TopicPartition, last: Offset) -> Result<()> {
+        let found =
+            self.topics.get(partition.topic()).and_then(|topic| topic.partition(partition.partition()));
+        let partition = match found {
+            // It was deleted, with all that was put there.
+            Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) => return Ok(()),
+            found => found?,
+        };
+        let mut seen = Round::default();
+        seen.add(&partition, last);
+        self.sync_with_what_it_rests_on(seen)
     }
 
     fn needs_ends(&self) -> bool {

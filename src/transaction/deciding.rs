@@ -125,6 +125,12 @@ impl Transactions {
         }
     }
 
+    /// The same for whoever has seen that, and is told that what he writes of it survives a power cut.
+    pub(super) fn sync_with_what_it_rests_on(&self, mut seen: Round) -> Result<()> {
+        self.resting.complete(&mut seen);
+        self.sync_with_what_was_left(&seen)
+    }
+
     /// What rests on what is known of so many commits and no more. A task leaves the sync to the others, and to the one in the background.
     fn bound_what_is_known(&self, later: Option<&Mutex<Later>>) {
         if let Some(too_much) = self.resting.look_through_when_due().filter(|_| later.is_none()) {

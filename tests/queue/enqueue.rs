@@ -77,6 +77,20 @@ fn a_queue_has_no_more_unfinished_than_its_limit() {
 }
 
 #[test]
+fn a_known_id_at_a_full_queue_was_told_that_it_is_full_or_waited_for_room() {
+    for when_full in [WhenFull::Fail, WhenFull::Block] {
+        let world = World::new(1);
+        let builder = world.store.enqueuer_builder("jobs").unique_within(HOUR, 9);
+        let jobs = builder.limit("workers", 1, when_full).build().unwrap();
+        jobs.send_once("a", Record::new().value("a")).unwrap();
+        let is_known = |sent: annals::Result<()>| matches!(sent, Err(Error::DuplicateMessage { .. }));
+        assert!(is_known(jobs.send_once("a", Record::new().value("a")).map(drop)), "{when_full:?}");
+        assert!(is_known(jobs.deliver_once_at("a", Record::new().value("a"), 0)), "{when_full:?}");
+        assert!(is_known(jobs.deliver_once_after("a", Record::new().value("a"), HOUR)), "{when_full:?}");
+    }
+}
+
+#[test]
 fn a_sender_that_waits_goes_on_when_a_message_is_done() {
     let world = World::new(1);
     let mut worker = world.worker();

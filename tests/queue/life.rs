@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use annals::{Durability, Error, Record, Store, TopicConfig, WhenFull};
+use annals::{Error, Record, Store, TopicConfig, WhenFull};
 use annals_testing::{Image, MemoryFileSystem};
 
 use crate::world::{World, take, value, values};
@@ -52,10 +52,10 @@ fn answered_beyond_the_disk() -> World {
     world.send(&["synced"]);
     world.store.producer().flush().unwrap();
     world.send(&["lost", "lost too"]);
-    let mut worker = world.builder().durability(Durability::Disk).build().unwrap();
-    for message in take(&mut worker, 3) {
+    for message in take(&mut world.worker(), 3) {
         message.ack().unwrap();
     }
+    world.store.topic("__share_group_state").unwrap().flush().unwrap();
     world
 }
 

@@ -44,6 +44,8 @@ mod life;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod moved_back;
+#[cfg(test)]
 mod once_later;
 #[cfg(test)]
 mod order;

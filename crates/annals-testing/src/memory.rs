@@ -53,8 +53,9 @@ struct Changed {
     files: BTreeMap<String, Slot>,
     /// The same, as of the last sync of their directory.
     durable: BTreeMap<String, Slot>,
-    directories: BTreeSet<String>,
-    durable_directories: BTreeSet<String>,
+    /// Those that are not as in the image: whether they are there.
+    directories: BTreeMap<String, bool>,
+    durable_directories: BTreeMap<String, bool>,
     /// Written, renamed, made or removed since this began.
     touched: BTreeSet<String>,
 }
@@ -159,18 +160,14 @@ impl MemoryFileSystem {
         let changed = self.changed.lock().unwrap();
         let content = |node: &Node| node.content.lock().unwrap().durable.as_slice().into();
         let mut files = self.merged(&changed.durable, &changed.durable_directories, content);
-        let is_durable = |dir: &Path| {
-            let dir = text(dir);
-            self.image.names.contains_key(&dir) || changed.durable_directories.contains(&dir)
-        };
-        files.retain(|path, _| Path::new(path).ancestors().skip(1).all(is_durable));
+        files.retain(|path, _| self.is_reachable(&changed.durable_directories, path));
         files
     }
 
     fn merged(
         &self,
         over: &BTreeMap<String, Slot>,
-        directories: &BTreeSet<String>,
+        directories: &BTreeMap<String, bool>,
         content: impl Fn(&Node) -> Arc<[u8]>,
     ) -> Files {
         let mut files = self.image.files.clone();
@@ -181,7 +178,12 @@ impl MemoryFileSystem {
                 Slot::Node(node) => _ = files.insert(path.clone(), content(node)),
             }
         }
-        for dir in self.image.names.keys().chain(directories).filter(|dir| *dir != "/") {
+        if directories.values().any(|is_there| !is_there) {
+            // What was in one that is gone is nowhere, whatever is known of it.
+            files.retain(|path, _| self.is_reachable(directories, path));
+        }
+        let all = self.image.names.keys().chain(directories.keys());
+        for dir in all.filter(|dir| *dir != "/" && self.has_directory(directories, dir)) {
             let below = format!("{dir}/");
             let is_empty =
                 files.range(below.clone()..).next().is_none_or(|(path, _)| !path.starts_with(&below));
@@ -204,10 +206,18 @@ impl MemoryFileSystem {
     }
 
     fn exists(&self, changed: &Changed, dir: &str) -> io::Result<()> {
-        if self.image.names.contains_key(dir) || changed.directories.contains(dir) {
+        if self.has_directory(&changed.directories, dir) {
             return Ok(());
         }
         Err(ErrorKind::NotFound.into())
+    }
+
+    fn is_reachable(&self, changed: &BTreeMap<String, bool>, path: &str) -> bool {
+        Path::new(path).ancestors().skip(1).all(|dir| self.has_directory(changed, &text(dir)))
+    }
+
+    fn has_directory(&self, changed: &BTreeMap<String, bool>, dir: &str) -> bool {
+        changed.get(dir).copied().unwrap_or_else(|| self.image.names.contains_key(dir))
     }
 
     /// The file as one that can be written.
@@ -245,7 +255,9 @@ impl MemoryFileSystem {
                 entries.push(entry(split(path).1, EntryKind::File));
             }
         }
-        for path in self.image.names.keys().chain(&changed.directories) {
+        let directories = &changed.directories;
+        let unchanged = self.image.names.keys().filter(|path| !directories.contains_key(*path));
+        for path in unchanged.chain(directories.keys().filter(|path| directories.get(*path) == Some(&true))) {
             if path != "/" && split(path).0 == dir {
                 entries.push(entry(split(path).1, EntryKind::Directory));
             }
@@ -300,9 +312,10 @@ impl FileSystem for MemoryFileSystem {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         let (mut changed, dir) = self.change(dir)?;
         self.exists(&changed, split(&dir).0)?;
-        if self.exists(&changed, &dir).is_ok() || !changed.directories.insert(dir) {
+        if self.exists(&changed, &dir).is_ok() {
             return Err(ErrorKind::AlreadyExists.into());
         }
+        changed.directories.insert(dir, true);
         Ok(())
     }
 
@@ -312,7 +325,7 @@ impl FileSystem for MemoryFileSystem {
         if !self.names_in(&changed, &dir).is_empty() {
             return Err(ErrorKind::DirectoryNotEmpty.into());
         }
-        changed.directories.remove(&dir);
+        changed.directories.insert(dir, false);
         Ok(())
     }
 
@@ -344,11 +357,39 @@ impl FileSystem for MemoryFileSystem {
         let Changed { files, durable, directories, durable_directories, .. } = &mut *changed;
         let inside = files.iter().filter(|(path, _)| split(path).0 == dir);
         durable.extend(inside.map(|(path, slot)| (path.clone(), slot.clone())));
-        durable_directories.extend(directories.iter().filter(|path| split(path).0 == dir).cloned());
+        let inside = directories.iter().filter(|(path, _)| split(path).0 == dir);
+        durable_directories.extend(inside.map(|(path, is_there)| (path.clone(), *is_there)));
         Ok(())
     }
 
     fn lock_dir(&self, _dir: &Path) -> io::Result<DirectoryLock> {
         Ok(DirectoryLock::Held(Box::new(())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_came_with_an_image_could_not_be_removed() {
+        let files = ["/s/t/a", "/s/u/"].map(|path| (path.to_owned(), Arc::from([])));
+        let disk = MemoryFileSystem::over(&Image::new(files.into()));
+        let names = |disk: &MemoryFileSystem| -> Vec<_> {
+            disk.list(Path::new("/s")).unwrap().into_iter().map(|entry| entry.name).collect()
+        };
+        assert_eq!(disk.remove_dir(Path::new("/s/t")).unwrap_err().kind(), ErrorKind::DirectoryNotEmpty);
+        disk.remove_file(Path::new("/s/t/a")).unwrap();
+        for dir in ["/s/t", "/s/u"] {
+            disk.remove_dir(Path::new(dir)).unwrap();
+            assert_eq!(disk.remove_dir(Path::new(dir)).unwrap_err().kind(), ErrorKind::NotFound);
+        }
+        assert_eq!(names(&disk), [""; 0]);
+        assert_eq!(disk.files().into_keys().collect::<Vec<_>>(), ["/s/"]);
+        assert_eq!(disk.durable_files().into_keys().collect::<Vec<_>>(), ["/s/t/a", "/s/u/"]);
+        disk.sync_dir(Path::new("/s")).unwrap();
+        assert_eq!(disk.durable_files().into_keys().collect::<Vec<_>>(), ["/s/"]);
+        disk.create_dir(Path::new("/s/t")).unwrap();
+        assert_eq!(names(&disk), ["t"]);
     }
 }

@@ -32,6 +32,10 @@ impl EndsTransactions for Overtaken {
         Err(NotEnded { error, left: [EARLIER].into() })
     }
 
+    fn keep_through(&self, _: &TopicPartition, _: i64) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn needs_ends(&self) -> bool {
         false
     }

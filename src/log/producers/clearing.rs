@@ -6,7 +6,7 @@ use std::sync::Weak;
 
 use crate::error::{Error, Result};
 use crate::locks::OnceLock;
-use crate::types::TopicPartition;
+use crate::types::{Offset, TopicPartition};
 
 /// A transaction, wherever it has records: who writes it, and in which epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +31,10 @@ pub(crate) trait EndsTransactions: Send + Sync {
     /// Writes the ends of transactions that are decided into the logs, now and not before long. One that cannot be written is in no other's
     /// way. It is called under no lock of a log.
     fn write_decided(&self) -> Result<(), NotEnded>;
+
+    /// Returns when what stands in the partition up to an offset survives a power cut, and with it all that transactions which have put any of
+    /// it there rest on. It is called under no lock of a log.
+    fn keep_through(&self, partition: &TopicPartition, last: Offset) -> Result<()>;
 
     /// Whether an end that stands here may be asked for however old it is: another partition, or one that cannot be opened, has yet to get
     /// the end of the same transaction. It is called under the locks of a log.
@@ -80,6 +84,11 @@ impl NotEnded {
 impl Clearing {
     pub(crate) fn write_decided(&self) -> Result<(), NotEnded> {
         self.transactions.get().and_then(Weak::upgrade).map_or(Ok(()), |who| who.write_decided())
+    }
+
+    pub(in crate::log) fn keep_through(&self, partition: &TopicPartition, last: Offset) -> Result<()> {
+        let who = self.transactions.get().and_then(Weak::upgrade);
+        who.map_or(Ok(()), |who| who.keep_through(partition, last))
     }
 
     pub(in crate::log) fn needs_ends(&self) -> bool {

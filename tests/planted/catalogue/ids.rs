@@ -6,6 +6,13 @@ const ENQUEUE: Tests = tests("queue", &["enqueue::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "a-known-id-waits-for-room",
+        file: "src/share/enqueuer.rs",
+        good: "if let Some(id) = id {",
+        bad: "if let Some(id) = id.filter(|_| false) {",
+        caught_by: &[tests("queue", &["enqueue::a_known_id"])],
+    },
+    Bug {
         name: "move-outlives-the-id-of-what-it-moves",
         file: "src/share/moves.rs",
         good: "if due.iter().any(has_id) && self.keep_ids(step).is_err() {",

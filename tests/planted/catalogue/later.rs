@@ -6,6 +6,48 @@ const LATER: Tests = tests("queue", &["later::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "a-cancel-takes-out-what-a-power-cut-moves-back",
+        file: "src/share/holds.rs",
+        good: "if offsets.iter().any(|offset| step.moved.has(*offset)) {",
+        bad: "if offsets.iter().any(|offset| step.moved.has(*offset + 1_000_000)) {",
+        caught_by: &[tests("queue", &["moved_back::a_record"])],
+    },
+    Bug {
+        name: "an-answer-at-disk-outlives-its-message",
+        file: "src/share/answers.rs",
+        good: "place.partition.keep_through(last)?;",
+        bad: "drop(last);",
+        caught_by: &[tests("queue", &["moved_back::a_message"])],
+    },
+    Bug {
+        name: "an-answer-at-disk-outlives-the-id-of-its-message",
+        file: "src/topic/flushing.rs",
+        good: "if self.durable() > last { Ok(()) } else { self.make_durable(last) }",
+        bad: "Ok(())",
+        caught_by: &[tests("queue", &["moved_back::what_was_acknowledged"])],
+    },
+    Bug {
+        name: "a-commit-at-disk-outlives-what-was-read",
+        file: "src/group/commit.rs",
+        good: "partition.settle_through(offset - 1))?;",
+        bad: "partition.settle_through((*offset).min(0) - 1))?;",
+        caught_by: &[tests("queue", &["moved_back::a_consumer"])],
+    },
+    Bug {
+        name: "what-is-erased-is-moved-there-once-more",
+        file: "src/topic/compaction.rs",
+        good: "self.keep_through(last)?;",
+        bad: "drop(last);",
+        caught_by: &[tests("queue", &["moved_back::an_erased"])],
+    },
+    Bug {
+        name: "a-delivery-that-was-put-back-counts-after-a-power-cut",
+        file: "src/share/put_back.rs",
+        good: "if self.settings.counts_written && self.settings.durability == Durability::Disk {",
+        bad: "if self.settings.counts_written && false {",
+        caught_by: &[tests("queue", &["moved_back::a_delivery"])],
+    },
+    Bug {
         name: "segments-of-what-was-taken-back-stay",
         file: "src/share/moves.rs",
         good: "let is_emptied = waiting.records.is_empty()",
