@@ -48,7 +48,7 @@ pub struct Worker {
     /// The class whose failure was told last: the next that is told is that of one behind it, if there is such.
     told: usize,
     /// A failure beside which others had messages: the next take tells it.
-    kept: Option<Error>,
+    kept: Option<Box<Error>>,
     lock_timeout: Duration,
     pub(super) signal: Arc<Signal>,
     waker: WorkerWaker,
@@ -194,7 +194,7 @@ impl Worker {
     fn look(&mut self, most: usize) -> Result<(Vec<Message>, Option<Timestamp>)> {
         // It is no take: the lower classes would lose the turns that fall on it.
         if let Some(failure) = self.kept.take() {
-            return Err(failure);
+            return Err(*failure);
         }
         let mut messages = Vec::new();
         let mut next: Option<Timestamp> = None;
@@ -213,7 +213,7 @@ impl Worker {
         match self.next_to_tell(failures) {
             Some(failure) if messages.is_empty() => Err(failure),
             failure => {
-                self.kept = failure;
+                self.kept = failure.map(Box::new);
                 Ok((messages, next))
             }
         }

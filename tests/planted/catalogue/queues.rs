@@ -23,7 +23,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "worker-tells-no-failure-beside-which-others-have-messages",
         file: "src/share/worker.rs",
-        good: "self.kept = failure;",
+        good: "self.kept = failure.map(Box::new);",
         bad: "drop(failure);",
         caught_by: &[tests("queue", &["order::a_topic_that_fails"])],
     },
