@@ -248,13 +248,6 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("processes", &["workers_doubted::a_last_attempt"])],
     },
     Bug {
-        name: "what-ended-a-process-elsewhere-is-not-looked-for-at-home",
-        file: "src/share/folding.rs",
-        good: "(inner.reader, inner.prepared_for, inner.is_searched) = (None, 0, false);",
-        bad: "(inner.reader, inner.prepared_for, inner.is_searched) = (None, 0, true);",
-        caught_by: &[tests("processes", &["workers_lost::what_may_have"])],
-    },
-    Bug {
         name: "last-attempt-elsewhere-in-a-topic-that-is-gone-keeps-others-waiting",
         file: "src/share/queue.rs",
         good: "inner.state.forget_doubts();",
@@ -391,8 +384,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "nobody-elsewhere-is-tried-alone",
         file: "src/share/folding.rs",
-        good: "(inner.reader, inner.prepared_for) = (None, 0);",
-        bad: "inner.reader = None;",
+        good: "(inner.reader, inner.prepared_for, inner.is_searched) = (None, 0, false);",
+        bad: "(inner.reader, inner.prepared_for, inner.is_searched) = (None, 0, true);",
         caught_by: &[WORKERS],
     },
     Bug {
