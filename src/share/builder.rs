@@ -84,8 +84,8 @@ impl QueueBuilder {
     /// At most one message of a key is out at a time, and it is the oldest that is not done. A message that is to be tried again
     /// keeps the later ones of its key waiting until it is done or given up, and nobody else. Records without a key go out freely.
     ///
-    /// Equal keys have to be in one partition, as producers put them. Up to 65,536 records of a partition are looked at ahead of
-    /// the oldest that is not done; when all of them wait for their keys, later ones wait too.
+    /// Equal keys have to be in one partition, as producers put them. About 65,536 records of a partition, and as many as a take asks for, are looked at ahead of
+    /// the oldest that is not done; when all of them wait for their keys, later ones wait too. With [`then`](Self::then) each topic keeps its own order.
     pub fn ordered_by_key(mut self) -> Self {
         self.asked.is_ordered = Some(true);
         self

@@ -24,7 +24,7 @@ pub(super) struct Delivery {
 ///
 /// It is answered once: [`ack`](Self::ack) when it is done, [`release`](Self::release) or [`retry`](Self::retry) when it is to
 /// be tried again, [`reject`](Self::reject) when nobody should, [`put_back`](Self::put_back) when nobody has begun. Dropping it is a `retry`. When the lock runs out before, the
-/// message is handed out again, and the answer is refused with [`LockLost`](crate::Error::LockLost).
+/// message is handed out again, and the answer is refused with [`LockLost`](crate::Error::LockLost), also where nobody has taken it since.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
