@@ -53,6 +53,9 @@ impl Groups {
             )));
         }
         let durability = request.durability;
+        if durability == Durability::Disk {
+            self.settle_laid_over(group, &request.positions)?;
+        }
         let CommittedFor { positions, left_out } = match request.member {
             None => self.commit_for(group, request, None)?,
             Some(_) => group.with_members(|members| self.commit_for(group, request, Some(members)))?,
@@ -71,6 +74,21 @@ impl Groups {
         // The commit stands whatever becomes of this; the next round of maintenance tries again and reports.
         positions.iter().for_each(|(partition, _)| drop(self.drop_consumed(partition)));
         left_out
+    }
+
+    /// Returns when no power cut takes back what a commit is laid over, or has committed already: the work of a transaction that is taken back would
+    /// be nobody's.
+    fn settle_laid_over(&self, group: &Group, positions: &[(Partition, Offset)]) -> Result<()> {
+        if self.topics.is_read_only() {
+            return Ok(());
+        }
+        let committed = self.committed.lock();
+        let commits = positions.iter().filter_map(|(partition, _)| {
+            committed.of(group.name(), partition.topic_partition()).filter(|one| one.is_for(partition))
+        });
+        let written_in: Vec<_> = commits.flat_map(|one| [one.written_in, one.moved_in]).flatten().collect();
+        drop(committed);
+        self.settle(&written_in)
     }
 
     fn commit_for(
@@ -122,8 +140,7 @@ impl Groups {
                 continue;
             }
             let at = CommittedOffset { offset, metadata: metadata.to_owned(), timestamp };
-            let commit =
-                Some(Commit { topic_id: partition.topic_id(), names_id: true, at, written_in: None });
+            let commit = Some(Commit::outside(&partition, at));
             changes.push(Change { group: Arc::clone(&group.name), place: place.clone(), commit });
             written.push((partition, offset));
         }

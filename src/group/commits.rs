@@ -71,6 +71,7 @@ impl Replay for Committed {
                 names_id: value.topic_id.is_some(),
                 at,
                 written_in: None,
+                moved_in: None,
             }),
         );
         Ok(())
@@ -81,7 +82,7 @@ impl Replay for Committed {
         let Ok(partition) = u32::try_from(partition) else { return };
         let place = TopicPartition::new(topic, partition);
         if let Some(commit) = self.of(group, &place).cloned() {
-            self.set(group, &place, Some(Commit { written_in: Some(transaction), ..commit }));
+            self.set(group, &place, Some(Commit { written_in: Some(transaction), moved_in: Some(transaction), ..commit }));
         }
     }
 }
@@ -96,7 +97,7 @@ mod tests {
 
     fn commit(offset: i64) -> Commit {
         let at = CommittedOffset { offset, metadata: "m".into(), timestamp: 7 };
-        Commit { topic_id: 11, names_id: true, at, written_in: None }
+        Commit { topic_id: 11, names_id: true, at, written_in: None, moved_in: None }
     }
 
     #[test]

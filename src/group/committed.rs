@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::group::commits::Change;
 use crate::group::doubts::Doubts;
 use crate::log::TransactionId;
+use crate::topic::Partition;
 use crate::types::{Offset, Timestamp, TopicPartition};
 
 /// An offset that a group has committed for a partition.
@@ -45,6 +46,15 @@ pub(super) struct Commit {
     pub(super) at: CommittedOffset,
     /// The transaction that it took effect with: a power cut may take it back as long as that one has no end in the log.
     pub(super) written_in: Option<TransactionId>,
+    /// The one that has moved the offset here, that one or one before it: the work below was done in it.
+    pub(super) moved_in: Option<TransactionId>,
+}
+
+impl Commit {
+    /// One that takes effect with no transaction.
+    pub(super) fn outside(partition: &Partition, at: CommittedOffset) -> Self {
+        Self { topic_id: partition.topic_id(), names_id: true, at, written_in: None, moved_in: None }
+    }
 }
 
 /// The committed offsets of all groups.
@@ -170,6 +180,7 @@ mod tests {
             names_id: true,
             at: CommittedOffset { offset, metadata: String::new(), timestamp: 0 },
             written_in: None,
+            moved_in: None,
         };
         let places = [("a", 0), ("a", 1), ("b", 0)].map(TopicPartition::from);
         for (number, place) in (0..).zip(&places) {

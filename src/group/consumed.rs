@@ -138,6 +138,20 @@ impl Groups {
         self.sync_consumed(&self.consumed_by_groups(partition).written_in)
     }
 
+    /// Returns when no power cut takes back what took effect with these.
+    pub(super) fn settle(&self, written_in: &[TransactionId]) -> Result<()> {
+        if written_in.is_empty() {
+            return Ok(());
+        }
+        let partition = self.ledger.partition()?;
+        if written_in.iter().any(|one| partition.log().lacks_end(*one))
+            && let Err(not_ended) = self.topics.write_decided()
+        {
+            not_ended.of(written_in.iter().copied())?;
+        }
+        Ok(())
+    }
+
     /// Returns when what was committed survives a power cut: what was committed with a transaction does as soon as that does.
     fn sync_consumed(&self, written_in: &[TransactionId]) -> Result<()> {
         if let Err(not_ended) = self.topics.write_decided() {

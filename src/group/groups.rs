@@ -113,7 +113,7 @@ impl Groups {
                 let at = CommittedOffset { offset: end, ..commit.at.clone() };
                 let topic_id = partition.topic_id();
                 set_back.push(partition);
-                Commit { topic_id, names_id: true, at, written_in: None }
+                Commit { topic_id, names_id: true, at, written_in: None, moved_in: None }
             });
             owes_unnamed |= after.is_none() && !commit.names_id;
             changes.push(Change { group: Arc::clone(group), place: place.clone(), commit: after });

@@ -1,5 +1,6 @@
 //! Offsets that take effect with a transaction.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -11,6 +12,7 @@ use crate::group::group::{Group, Members};
 use crate::group::groups::Groups;
 use crate::group::taken::TakenGroup;
 use crate::locks::MutexGuard;
+use crate::log::TransactionId;
 use crate::topic::{Contribution, OFFSETS, Outcome, Participant, Partition, Prepared, WrittenIn};
 use crate::types::{Offset, Timestamp};
 
@@ -133,8 +135,32 @@ impl Participant for PendingOffsets {
         self.groups.write_owed()?;
         let partition = self.groups.ledger.partition()?;
         let entries = changes.iter().map(Change::entry).collect::<Result<Vec<_>>>()?;
-        let contribution = Contribution { partition, entries, inputs, written_in: WrittenIn::default() };
+        let laid_over = laid_over_by(&committed, &changes);
+        let written_in = WrittenIn::default();
+        let contribution = Contribution { partition, entries, inputs, laid_over, written_in };
         Ok(Some(Box::new(Held { offsets: self, _members: held, committed, changes, contribution })))
+    }
+}
+
+/// The transactions in which the work was done that these positions stand behind.
+fn laid_over_by(committed: &Committed, changes: &[Change]) -> Vec<TransactionId> {
+    let replaced = changes.iter().filter_map(|change| change.before(committed)?.moved_in);
+    replaced.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+impl Change {
+    /// What it replaces that is of the same topic.
+    fn before<'c>(&self, committed: &'c Committed) -> Option<&'c Commit> {
+        let topic_id = self.commit.as_ref().map(|commit| commit.topic_id);
+        committed.of(&self.group, &self.place).filter(|before| Some(before.topic_id) == topic_id)
+    }
+
+    /// The transaction that has moved the position to where it is: one that leaves it where it was has done no work there.
+    fn moved_in(&self, committed: &Committed, own: Option<TransactionId>) -> Option<TransactionId> {
+        let said = |commit: &Commit| (commit.at.offset, commit.at.metadata.clone());
+        let before = self.before(committed);
+        let stays = self.commit.as_ref().map(said) == Some(before.map_or_else(Default::default, said));
+        if stays { before.and_then(|before| before.moved_in) } else { own }
     }
 }
 
@@ -161,11 +187,13 @@ impl Prepared for Held<'_> {
             }
         }
         let written_in = self.contribution.written_in.transaction();
-        for Change { group, place, commit } in std::mem::take(&mut self.changes) {
+        for change in std::mem::take(&mut self.changes) {
+            let moved_in = change.moved_in(&self.committed, written_in);
+            let Change { group, place, commit } = change;
             let topic_id = commit.as_ref().map_or(0, |commit| commit.topic_id);
             match outcome {
                 Outcome::Applied => {
-                    let commit = commit.map(|commit| Commit { written_in, ..commit });
+                    let commit = commit.map(|commit| Commit { written_in, moved_in, ..commit });
                     self.committed.set(&group, &place, commit);
                 }
                 Outcome::Unknown => self.committed.doubts.add(&group, &place, topic_id),
@@ -202,8 +230,7 @@ impl Pending {
             }
             let metadata = self.beyond.as_ref().map_or_else(String::new, |beyond| beyond.text.clone());
             let at = CommittedOffset { offset, metadata, timestamp };
-            let commit =
-                Some(Commit { topic_id: partition.topic_id(), names_id: true, at, written_in: None });
+            let commit = Some(Commit::outside(partition, at));
             changes.push(Change { group: Arc::clone(&self.group.name), place: place.clone(), commit });
             let read_to = self.beyond.as_ref().map_or(offset, |beyond| beyond.read_to.max(offset));
             inputs.extend((read_to > 0).then(|| (partition.clone(), read_to - 1)));

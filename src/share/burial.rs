@@ -220,7 +220,9 @@ impl Queue {
         let inputs: Vec<(Partition, Offset)> =
             records.last().map(|last| (place.partition.clone(), last.offset)).into_iter().collect();
         let written_in = written_in.clone();
-        let contribution = Contribution { partition, entries: vec![entry], inputs, written_in };
+        // What is written of a state replaces nothing that is.
+        let (entries, laid_over) = (vec![entry], Vec::new());
+        let contribution = Contribution { partition, entries, inputs, laid_over, written_in };
         let contribution = Mutex::new(Some(contribution));
         tx.take_part(|| Buried { contribution }, |_| {});
         tx.commit().map(drop)

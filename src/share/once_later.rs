@@ -109,8 +109,8 @@ impl Participant for WithRecord {
     fn prepare(&self) -> Result<Option<Box<dyn Prepared + '_>>> {
         let _writing = self.queues.ids.writing();
         let (partition, entries) = (self.queues.ids.partition()?, self.entries.clone());
-        let contribution =
-            Contribution { partition, entries, inputs: Vec::new(), written_in: WrittenIn::default() };
+        let (inputs, laid_over, written_in) = (Vec::new(), Vec::new(), WrittenIn::default());
+        let contribution = Contribution { partition, entries, inputs, laid_over, written_in };
         Ok(Some(Box::new(HeldIds { _writing, contribution })))
     }
 }

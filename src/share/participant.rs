@@ -123,7 +123,9 @@ impl Participant for Answers {
             return Ok(None);
         }
         let partition: Partition = self.queues.states.partition()?;
-        let contribution = Contribution { partition, entries, inputs, written_in: WrittenIn::default() };
+        // What is written of a state replaces nothing that is.
+        let (laid_over, written_in) = (Vec::new(), WrittenIn::default());
+        let contribution = Contribution { partition, entries, inputs, laid_over, written_in };
         Ok(Some(Box::new(HeldSlots { answers: self, slots, contribution })))
     }
 }

@@ -18,6 +18,7 @@ use crate::transaction::ends_needed::EndsNeeded;
 use crate::transaction::finish::Outstanding;
 use crate::transaction::ids::ProducerId;
 use crate::transaction::in_hand::Turns;
+use crate::transaction::laid_over::LaidOver;
 use crate::transaction::named_producer::{NamedProducer, Registered};
 use crate::transaction::names::{NameState, Named, OpenParts, make_room};
 use crate::transaction::pieces::Pieces;
@@ -45,6 +46,7 @@ pub(crate) struct Transactions {
     pub(super) finishing: Turns,
     pub(super) ends_needed: EndsNeeded,
     pub(super) resting: Resting,
+    pub(super) laid_over: LaidOver,
     /// What the open has taken back and is not written yet.
     pub(super) owed: Mutex<Vec<TakenBack>>,
     owners: AtomicU64,
@@ -115,6 +117,7 @@ impl Transactions {
             agenda,
             decisions,
             names: Mutex::default(),
+            laid_over: LaidOver::found(outstanding.ended.iter()),
             outstanding: Mutex::new(outstanding),
             finishing: Turns::default(),
             ends_needed,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{DecisionEnd, Ending, TopicPartitions};
 use crate::locks::Mutex;
+use crate::log::TransactionId;
 use crate::topic::{Contribution, Outcome, Partition};
 use crate::transaction::asked::Asked;
 use crate::transaction::committing::Later;
@@ -13,6 +14,7 @@ use crate::transaction::coordinator::{Deciding, Put, Transactions};
 use crate::transaction::decisions::Decision;
 use crate::transaction::finish::Ended;
 use crate::transaction::names::{NameState, OpenParts};
+use crate::transaction::pieces::place_of;
 use crate::transaction::round::Round;
 use crate::transaction::shares::Appended;
 use crate::transaction::undertaken::{OnItsWay, OutstandingFrom, Undertaken};
@@ -83,6 +85,7 @@ impl Transactions {
             let mut own = Round::default();
             open.places.values().for_each(|written| own.add(&written.partition, written.last));
             inputs_of(contributions).for_each(|(partition, last)| own.add(partition, *last));
+            self.laid_over.add(laid_over_by(contributions), &mut own);
             return own.check_sound();
         }
         let mut seen = Round::default();
@@ -91,6 +94,7 @@ impl Transactions {
         let others = looked_at.iter().chain(contributions.iter().map(|one| &one.partition));
         own.chain(others).for_each(|partition| seen.add(partition, partition.end() - 1));
         inputs_of(contributions).for_each(|(partition, last)| seen.add(partition, *last));
+        self.laid_over.add(laid_over_by(contributions), &mut seen);
         self.resting.complete(&mut seen);
         seen.bring_over()
     }
@@ -148,7 +152,11 @@ impl Transactions {
         (asked, contributions, seen): (&Asked<'_>, &[&Contribution], Round),
     ) -> Result<()> {
         let now = self.now();
-        let inputs: Vec<_> = inputs_of(contributions).cloned().collect();
+        let mut inputs: Vec<_> = inputs_of(contributions).cloned().collect();
+        let is_own = |partition: &Partition| {
+            state.open.as_ref().is_some_and(|open| open.places.contains_key(&place_of(partition)))
+        };
+        inputs.extend(self.laid_over.inputs(laid_over_by(contributions), is_own));
         state.open.as_ref().map_or(Ok(()), OpenParts::check_there)?;
         let from = self.deciding()?;
         let Some(open) = state.open.take() else { return Ok(()) };
@@ -195,6 +203,7 @@ impl Transactions {
             self.sync_with_what_was_left(&round)?;
             ended.is_synced = true;
         } else {
+            self.laid_over.note(ended);
             let rests_on = self.resting.note(ended.places.keys().copied(), round);
             if let Some(later) = later {
                 self.note_for_later(&rests_on, later);
@@ -219,6 +228,11 @@ impl Transactions {
 /// What the offsets and answers of a transaction follow from.
 fn inputs_of<'c>(contributions: &'c [&'c Contribution]) -> impl Iterator<Item = &'c (Partition, Offset)> {
     contributions.iter().flat_map(|one| &one.inputs)
+}
+
+/// What is replaced with a transaction took effect with these.
+fn laid_over_by(contributions: &[&Contribution]) -> impl Iterator<Item = TransactionId> {
+    contributions.iter().flat_map(|one| &one.laid_over).copied()
 }
 
 fn ends(open: &OpenParts, inputs: &[(Partition, Offset)]) -> Vec<DecisionEnd> {

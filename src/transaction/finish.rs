@@ -99,6 +99,17 @@ impl Ended {
         Self { decision: Some(decision), inputs, ..Self::found(producer, Ending::Commit, places) }
     }
 
+    /// Whether it takes effect and something of it follows from what is elsewhere.
+    pub(super) fn is_commit_with_inputs(&self) -> bool {
+        self.ending == Ending::Commit && !self.inputs.is_empty()
+    }
+
+    /// Adds what it rests on, its decision apart.
+    pub(super) fn add_own(&self, round: &mut Round) {
+        self.places.values().for_each(|written| round.add(&written.partition, written.last));
+        self.inputs.iter().for_each(|(partition, last)| round.add(partition, *last));
+    }
+
     /// One that an earlier life has left.
     pub(super) fn found(producer: ProducerId, ending: Ending, places: BTreeMap<Place, Written>) -> Self {
         Self {
@@ -198,6 +209,7 @@ impl Transactions {
             one.is_synced |= synced.is_ok() || self.is_durable(one);
         }
         drop(self.resting.look_through());
+        self.laid_over.forget_durable();
         let (ended, left) = self.write_ends(in_hand);
         let mut outstanding = self.outstanding.lock();
         // Each is tried once more with as many others, and by whoever comes back to all.
@@ -226,12 +238,7 @@ impl Transactions {
 
     /// What has to be durable before a COMMIT marker is written.
     pub(super) fn rests_on(&self, ended: &Ended, round: &mut Round) -> Result<()> {
-        for written in ended.places.values() {
-            round.add(&written.partition, written.last);
-        }
-        for (partition, last) in &ended.inputs {
-            round.add(partition, *last);
-        }
+        ended.add_own(round);
         let decisions = self.decisions.partition()?;
         let last = ended.decision.unwrap_or(decisions.end() - 1);
         round.add(&decisions, last);

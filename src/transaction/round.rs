@@ -47,6 +47,10 @@ impl Round {
         self.0.keys()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(Partition, Offset)> {
+        self.0.values()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

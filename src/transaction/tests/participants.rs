@@ -56,6 +56,7 @@ impl Participant for Adding {
             partition: self.partition.clone(),
             entries,
             inputs,
+            laid_over: Vec::new(),
             written_in: WrittenIn::default(),
         };
         Ok(Some(Box::new(PreparedAdding { adding: self, sum, contribution })))

@@ -7,6 +7,7 @@ mod ends;
 mod figures;
 mod goes_back;
 mod grown;
+mod laid_over;
 mod life;
 #[cfg(test)]
 mod model;

@@ -1,0 +1,215 @@
+//! Work that is done on top of work that a power cut takes back: the later position of a group must not stay without the earlier one.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use annals::io::ManualClock;
+use annals::{Consumer, Durability, Error, Partition, Record, Result, Store, TopicConfig};
+use annals_testing::{Call, Fault, FaultyFileSystem, Image, MemoryFileSystem, Times};
+
+const EIO: i32 = 5;
+const SOON: Duration = Duration::from_millis(20);
+
+struct World {
+    memory: MemoryFileSystem,
+    disk: Arc<FaultyFileSystem>,
+    clock: Arc<ManualClock>,
+    store: Store,
+}
+
+impl World {
+    fn new() -> Self {
+        let world = Self::over(MemoryFileSystem::new(), Arc::new(ManualClock::at(1_000_000)));
+        for topic in ["in", "x", "y"] {
+            world.store.create_topic(topic, TopicConfig::new()).unwrap();
+        }
+        world
+    }
+
+    fn over(memory: MemoryFileSystem, clock: Arc<ManualClock>) -> Self {
+        let disk = FaultyFileSystem::over(Arc::new(memory.clone()));
+        let store = Store::builder("/store").without_live_readers().maintain_by_hand();
+        let store = store.sync_every(Duration::from_secs(3600)).clock(Arc::clone(&clock) as _);
+        let store = store.file_system(disk.clone()).open().unwrap();
+        Self { memory, disk, clock, store }
+    }
+
+    fn after_a_power_cut(self) -> Self {
+        let left = MemoryFileSystem::over(&Image::new(self.memory.durable_files()));
+        std::mem::forget(self.store);
+        Self::over(left, self.clock)
+    }
+
+    fn after_a_kill(self) -> Self {
+        let left = MemoryFileSystem::over(&Image::new(self.memory.files()));
+        std::mem::forget(self.store);
+        Self::over(left, self.clock)
+    }
+
+    fn partition(&self, topic: &str) -> Partition {
+        self.store.topic(topic).unwrap().partition(0).unwrap()
+    }
+
+    fn values(&self, topic: &str) -> Vec<String> {
+        let records = self.partition(topic).read(..).unwrap().into_iter();
+        records.map(|one| String::from_utf8(one.unwrap().value.unwrap()).unwrap()).collect()
+    }
+
+    fn consumer(&self, durability: Durability) -> Consumer {
+        let consumer = self.store.consumer_builder().group("g").commit_durability(durability);
+        let mut consumer = consumer.build().unwrap();
+        consumer.assign([("in", 0)]).unwrap();
+        consumer
+    }
+
+    /// Ten records come in, and are read.
+    fn read_ten(&self, consumer: &mut Consumer) {
+        for _ in 0..10 {
+            self.partition("in").append(&[Record::new().value("work")], Durability::Disk).unwrap();
+        }
+        while !consumer.poll(Duration::ZERO).unwrap().is_empty() {}
+    }
+
+    /// The next ten records of the group are done with a record that says so.
+    fn step(&self, consumer: &mut Consumer, (name, to): (&str, &str)) -> Result<()> {
+        self.read_ten(consumer);
+        let mut tx = self.store.transaction(name)?;
+        tx.send(Record::to(to).value(name))?;
+        tx.commit_offsets(consumer)?;
+        tx.commit().map(drop)
+    }
+
+    /// From here on every sync of `x` fails.
+    fn break_x(&self) {
+        self.disk.fail(&[Call::Sync], "x-0", (0, Times::ForEver), Fault::Error(EIO));
+    }
+
+    fn poison(&self) {
+        self.break_x();
+        self.partition("x").flush().unwrap_err();
+    }
+
+    fn sync_the_rest(&self) {
+        drop(self.store.maintain());
+        for topic in self.store.topics() {
+            drop(topic.flush());
+        }
+    }
+
+    fn committed(&self) -> i64 {
+        self.store.committed("g").get(&("in", 0).into()).map_or(0, |at| at.offset)
+    }
+
+    /// What the group has done up to its position is there.
+    fn check(&self) {
+        let (done, x, y) = (self.committed(), self.values("x"), self.values("y"));
+        assert_eq!(done >= 10, x.contains(&"first".to_owned()), "{done}: {x:?}, {y:?}");
+        assert_eq!(done >= 20, y.contains(&"second".to_owned()), "{done}: {x:?}, {y:?}");
+    }
+}
+
+fn is_poisoned<T: std::fmt::Debug>(outcome: annals::Result<T>) {
+    assert!(matches!(outcome, Err(Error::Poisoned { .. })), "{outcome:?}");
+}
+
+#[test]
+fn a_later_position_stood_over_work_that_a_power_cut_took_back() {
+    let world = World::new();
+    let mut consumer = world.consumer(Durability::Os);
+    world.step(&mut consumer, ("first", "x")).unwrap();
+    world.poison();
+    let second = world.step(&mut consumer, ("second", "y"));
+    world.sync_the_rest();
+    drop(consumer);
+    world.after_a_power_cut().check();
+    is_poisoned(second);
+}
+
+#[test]
+fn a_later_position_that_was_decided_before_the_sync_failed_goes_with_the_earlier_one() {
+    for kills in [false, true] {
+        let mut world = World::new();
+        let mut consumer = world.consumer(Durability::Os);
+        world.step(&mut consumer, ("first", "x")).unwrap();
+        if kills {
+            drop(consumer);
+            world = world.after_a_kill();
+            consumer = world.consumer(Durability::Os);
+            assert_eq!(world.committed(), 10);
+        }
+        world.step(&mut consumer, ("second", "y")).unwrap();
+        world.step(&mut consumer, ("third", "y")).unwrap();
+        world.poison();
+        world.sync_the_rest();
+        drop(consumer);
+        world.after_a_power_cut().check();
+    }
+}
+
+#[test]
+fn positions_go_on_over_each_other_where_all_becomes_durable() {
+    let world = World::new();
+    let mut consumer = world.consumer(Durability::Os);
+    world.step(&mut consumer, ("first", "x")).unwrap();
+    world.step(&mut consumer, ("second", "y")).unwrap();
+    world.sync_the_rest();
+    world.partition("x").append(&[Record::new().value("beside")], Durability::Os).unwrap();
+    // What has its ends is in nobody's way.
+    world.poison();
+    world.step(&mut consumer, ("third", "y")).unwrap();
+    drop(consumer);
+    world.sync_the_rest();
+    let world = world.after_a_power_cut();
+    assert_eq!((world.committed(), world.values("x").len(), world.values("y").len()), (30, 1, 2));
+}
+
+#[test]
+fn a_commit_at_disk_was_told_over_work_that_a_power_cut_took_back() {
+    for reads_on in [true, false] {
+        let world = World::new();
+        let mut consumer = world.consumer(Durability::Disk);
+        world.step(&mut consumer, ("first", "x")).unwrap();
+        world.poison();
+        if reads_on {
+            world.read_ten(&mut consumer);
+        }
+        assert!(consumer.commit().is_err(), "{reads_on}");
+        assert_eq!(world.committed(), 10, "it was refused before it was written");
+        world.sync_the_rest();
+        drop(consumer);
+        world.after_a_power_cut().check();
+    }
+}
+
+#[test]
+fn a_scheduled_record_was_lost_for_a_later_one_of_another_topic() {
+    let world = World::new();
+    let schedule = |topic: &str| {
+        let schedule = world.store.schedule().durability(Durability::Disk);
+        schedule.deliver_after(Record::to(topic).value("later"), SOON).unwrap();
+    };
+    let deliver = |world: &World, topics: &[&str]| {
+        for _ in 0..200 {
+            world.clock.advance(SOON);
+            drop(world.store.maintain());
+            if topics.iter().all(|topic| world.values(topic).len() > 1) {
+                break;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    };
+    for topic in ["x", "y"] {
+        world.partition(topic).append(&[Record::new().value("before")], Durability::Disk).unwrap();
+    }
+    schedule("x");
+    world.break_x();
+    deliver(&world, &["x"]);
+    assert_eq!(world.values("x"), ["before", "later"]);
+    schedule("y");
+    deliver(&world, &["y"]);
+    world.sync_the_rest();
+    let next = world.after_a_power_cut();
+    deliver(&next, &["x", "y"]);
+    assert_eq!((next.values("x").len(), next.values("y").len()), (2, 2));
+}
