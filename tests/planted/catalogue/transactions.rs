@@ -4,6 +4,20 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "later-position-does-not-rest-on-the-work-below-it",
+        file: "src/group/pending.rs",
+        good: "change.before(committed)?.moved_in)",
+        bad: "change.before(committed)?.moved_in.filter(|_| false))",
+        caught_by: &[tests("interface", &["transactions::laid_over::a_later", "transactions::laid_over::a_sche"])],
+    },
+    Bug {
+        name: "commit-at-disk-goes-over-work-that-is-taken-back",
+        file: "src/group/commit.rs",
+        good: "[one.written_in, one.moved_in]).flatten().collect();",
+        bad: "[one.written_in, one.moved_in]).flatten().take(0).collect();",
+        caught_by: &[tests("interface", &["transactions::laid_over::a_commit_at_disk"])],
+    },
+    Bug {
         name: "clock-that-panics-leaves-an-expectation-without-its-events",
         file: "src/transaction/transaction.rs",
         good: "let now = self.shared.now();\n        first(self)?;",
