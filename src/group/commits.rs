@@ -82,7 +82,11 @@ impl Replay for Committed {
         let Ok(partition) = u32::try_from(partition) else { return };
         let place = TopicPartition::new(topic, partition);
         if let Some(commit) = self.of(group, &place).cloned() {
-            self.set(group, &place, Some(Commit { written_in: Some(transaction), moved_in: Some(transaction), ..commit }));
+            self.set(
+                group,
+                &place,
+                Some(Commit { written_in: Some(transaction), moved_in: Some(transaction), ..commit }),
+            );
         }
     }
 }

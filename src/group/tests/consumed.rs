@@ -43,7 +43,13 @@ impl EndsTransactions for Overtaken {
 
 fn commit(groups: &Groups, partition: &Partition, (offset, transaction): (i64, TransactionId)) {
     let at = CommittedOffset { offset, metadata: String::new(), timestamp: 0 };
-    let commit = Commit { topic_id: partition.topic_id(), names_id: true, at, written_in: Some(transaction), moved_in: None };
+    let commit = Commit {
+        topic_id: partition.topic_id(),
+        names_id: true,
+        at,
+        written_in: Some(transaction),
+        moved_in: None,
+    };
     groups.committed.lock().set("readers", partition.topic_partition(), Some(commit));
 }
 

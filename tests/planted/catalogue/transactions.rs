@@ -8,7 +8,10 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/group/pending.rs",
         good: "change.before(committed)?.moved_in)",
         bad: "change.before(committed)?.moved_in.filter(|_| false))",
-        caught_by: &[tests("interface", &["transactions::laid_over::a_later", "transactions::laid_over::a_sche"])],
+        caught_by: &[tests(
+            "interface",
+            &["transactions::laid_over::a_later", "transactions::laid_over::a_sche"],
+        )],
     },
     Bug {
         name: "commit-at-disk-goes-over-work-that-is-taken-back",
