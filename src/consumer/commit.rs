@@ -201,17 +201,22 @@ impl Consumer {
         }
     }
 
-    /// Commits where it stands, into the page cache; returns the partition that holds all commits, if there are any. In a process
-    /// that does not own the store it is synced as well: what waits for a partition does not wait for the spool.
-    pub(super) fn commit_at_os(&mut self) -> Result<Option<Partition>> {
+    /// Commits where it stands, into the page cache; returns the partition that holds all commits, if there are any, and what is committed.
+    /// In a process that does not own the store it is synced as well, and nothing is left to wait for: what waits for a partition does not
+    /// wait for the spool.
+    pub(super) fn commit_at_os(&mut self) -> Result<(Option<Partition>, Vec<(Partition, Offset)>)> {
         if self.endings.is_claimed() {
             return Err(self.claimed());
         }
         let positions = self.decided_positions();
-        let durability = if self.topics.is_read_only() { Durability::Disk } else { Durability::Os };
+        let (durability, told) = if self.topics.is_read_only() {
+            (Durability::Disk, Vec::new())
+        } else {
+            (Durability::Os, positions.clone())
+        };
         self.request_at(positions, "", (CommitKind::Positions, durability))?;
         self.note_positions_done(|_| true);
-        Ok(self.groups.stored_partition())
+        Ok((self.groups.stored_partition(), told))
     }
 
     fn request(&self, positions: Vec<(Partition, Offset)>, metadata: &str, kind: CommitKind) -> Result<()> {
