@@ -45,7 +45,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/consumer/next.rs",
         good: "Durable::of_waits_and_moves(waits, told)",
         bad: "Durable::of_waits_and_moves(waits, told.into_iter().take(0))",
-        caught_by: &[tests("queue", &["moved_back::a_position"])],
+        caught_by: &[tests("queue", &["moved_back::a_position_that_a_task"])],
     },
     Bug {
         name: "an-answer-fails-for-what-others-have-moved",
