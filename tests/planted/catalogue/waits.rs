@@ -68,4 +68,11 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "Ok(there) => Ok(place(&there).1 == 0 && directory.metadata()?.ino() == 0),",
         caught_by: &[WAITS],
     },
+    Bug {
+        name: "store-whose-path-cannot-be-looked-at-was-replaced",
+        file: "src/io/anchor.rs",
+        good: "                Err(_) => Ok(false),\n",
+        bad: "                Err(error) => Err(error),\n",
+        caught_by: &[WAITS],
+    },
 ];
