@@ -9,8 +9,8 @@ use crate::log::Holding;
 use crate::share::queues::Queues;
 use crate::share::slot::Slot;
 use crate::share::state_log::SlotName;
-use crate::topic::Partition;
 use crate::share::suspects::Entered;
+use crate::topic::Partition;
 
 /// States that the open has cut to the end of their partition, and that are not written durably yet.
 #[derive(Debug)]
@@ -51,7 +51,11 @@ impl Queues {
     }
 
     /// The same of some of the states.
-    pub(super) fn write_owed_of(&self, is_wanted: impl Fn(&SlotName) -> bool, holding: Holding) -> Result<()> {
+    pub(super) fn write_owed_of(
+        &self,
+        is_wanted: impl Fn(&SlotName) -> bool,
+        holding: Holding,
+    ) -> Result<()> {
         if !self.owed.is_any.load(Ordering::Acquire) {
             return Ok(());
         }
