@@ -1,6 +1,7 @@
 //! Owners and workers that stand still where others wait for them, and what those are told.
 
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
@@ -166,6 +167,29 @@ fn who_attaches_while_the_first_owner_opens_waits_for_it() {
     go.send(()).unwrap();
     let _store = opening.join().unwrap();
     assert!(attaching.join().unwrap().is_ok());
+}
+
+/// It has made the file, and its page and its lock come between two looks of the other.
+#[test]
+fn who_attaches_while_the_first_owner_makes_its_page_waits_for_it() {
+    let dir = fast_dir();
+    std::fs::write(dir.path().join("annals.live"), []).unwrap();
+    let (hooked, path) = (Hooked::new(), dir.path().to_path_buf());
+    let owner = Mutex::new(None);
+    hooked.at_look_for_lock(move || drop(owner.lock().unwrap().get_or_insert_with(|| open(&path)).clone()));
+    let attached = Store::builder(dir.path()).file_system(hooked.files()).attach();
+    assert!(attached.is_ok(), "{attached:?}");
+}
+
+#[test]
+fn who_attaches_to_a_first_owner_that_stands_in_its_open_is_told_that_it_opens() {
+    let dir = fast_dir();
+    let (go, opening) = standing(dir.path(), "annals.topics");
+    let attached = StoreReader::attach(dir.path());
+    let Err(Error::Io { path, source, .. }) = &attached else { panic!("{attached:?}") };
+    assert!(path.ends_with("annals.live") && source.kind() == std::io::ErrorKind::TimedOut, "{source}");
+    go.send(()).unwrap();
+    drop(opening.join().unwrap());
 }
 
 #[test]
