@@ -12,7 +12,7 @@ use crate::format::{FrameMark, SpoolContent, SpoolHead, SpooledRecord, decode_fr
 use crate::group::marked::{put, sync_marked};
 use crate::io::{Deadline, Directory, File, OpenMode, PublishFailure, pause, random_id};
 use crate::live::Locks;
-use crate::locks::{AtomicBool, Mutex, Ordering};
+use crate::locks::{AtomicBool, Mutex, Ordering, RwLock};
 use crate::types::Durability;
 
 /// Its name in the store's directory.
@@ -35,6 +35,8 @@ pub(super) struct SpoolFile {
     is_stuck: AtomicBool,
     /// Held over every change: the lock of the file is the process's, not the thread's.
     changing: Mutex<Known>,
+    /// Held for reading over each append and its sync, before the lock on changes.
+    appends: RwLock<()>,
 }
 
 /// What a process knows of the file: its frames up to `end` are whole.
@@ -85,6 +87,7 @@ impl SpoolFile {
             most_bytes: MOST_BYTES,
             is_stuck: AtomicBool::new(false),
             changing: Mutex::default(),
+            appends: RwLock::new(()),
         }
     }
 
@@ -107,10 +110,11 @@ impl SpoolFile {
         Ok(Held { locks: Some(locks) })
     }
 
-    /// Returns when no thread of this process changes the file, and none does from here on.
+    /// Returns when no thread of this process changes or syncs the file, and none changes it from here on.
     pub(super) fn leave(&self) {
         self.locks.iter().for_each(Locks::bar);
         drop(self.changing.lock());
+        drop(self.appends.write());
     }
 
     fn wait_until(&self, deadline: Deadline) -> Result<()> {
@@ -162,6 +166,7 @@ impl SpoolFile {
 
     /// Appends one commit, all or nothing. At `Disk` it survives a power cut when this returns; after a failure there nobody knows.
     pub(super) fn append(&self, records: &[SpooledRecord], durability: Durability) -> Result<()> {
+        let _leaves_later = self.appends.read();
         let (file, end) = self.append_frame(&encode_spooled(records))?;
         if durability == Durability::Disk { self.sync(&file, end) } else { Ok(()) }
     }

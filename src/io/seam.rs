@@ -110,7 +110,7 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
         Ok(None)
     }
     /// Whether another directory stands by now where the one stood from which an [anchored](FileSystem::anchored) one reaches its files. One that has
-    /// another name alone was not replaced.
+    /// another name alone was not replaced, nor one whose path cannot be looked at.
     fn is_replaced(&self) -> io::Result<bool> {
         Ok(false)
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::io::{Deadline, Directory, OpenMode, pause};
+use crate::io::{Deadline, Directory, File, OpenMode, pause};
 use crate::live::ear::{Ear, Listener};
 use crate::live::layout::{Kind, LIVE_FILE, Life, MAGIC, MOST_SLOTS, PIECE_BYTES, Stage, head, slots_in};
 use crate::live::locks::Locks;
@@ -62,14 +62,34 @@ pub(crate) fn not_yet(root: &Directory) -> Error {
     Error::io(&root.join(LIVE_FILE), "attach to", std::io::Error::new(std::io::ErrorKind::NotFound, why))
 }
 
+/// An owner has begun to open the store for the first time, and is not done.
+pub(crate) fn still_opening(root: &Directory) -> Error {
+    let why = "its owner has begun to open it for the first time, and is not done: attach again";
+    Error::io(&root.join(LIVE_FILE), "attach to", std::io::Error::new(std::io::ErrorKind::TimedOut, why))
+}
+
+/// Whether an owner that was seen to live is writing the page, or has written it since that was looked at. It has one before it has the lock.
+fn has_begun(file: &File, page: Option<&Page>) -> Result<bool> {
+    match page {
+        None => Ok(file.len()? >= PIECE_BYTES as u64),
+        Some(page) => {
+            Ok(page.stage() == Stage::Opening || page.head.load(head::MAGIC, Ordering::SeqCst) != 0)
+        }
+    }
+}
+
 impl Guest {
     /// Looks into the page of a store.
     pub(crate) fn attach(root: &Directory) -> Result<Self> {
+        Self::attach_within(root, LONGEST_OPENING)
+    }
+
+    pub(super) fn attach_within(root: &Directory, most: Duration) -> Result<Self> {
         let refused = |why: &str| Error::invalid(format!("{}: {why}", root.join(LIVE_FILE).display()));
         if !root.shares_memory() {
             return Err(refused("here processes cannot share memory"));
         }
-        let deadline = Deadline::after(LONGEST_OPENING);
+        let deadline = Deadline::after(most);
         loop {
             let file = match root.open(LIVE_FILE, OpenMode::ReadWrite) {
                 Err(error) if is_absent(&error) => return Err(not_yet(root)),
@@ -86,9 +106,10 @@ impl Guest {
                 MAGIC => {}
                 0 if !file.is_byte_locked(OWNER_BYTE)? => return Err(not_yet(root)),
                 // It begins just now, or it had no room for its page.
-                0 if !deadline.has_passed()
-                    && page.as_ref().is_some_and(|page| page.stage() == Stage::Opening) =>
-                {
+                0 if has_begun(&file, page.as_ref())? => {
+                    if deadline.has_passed() {
+                        return Err(still_opening(root));
+                    }
                     pause(Duration::from_millis(1));
                     continue;
                 }

@@ -19,7 +19,7 @@ mod slot;
 mod tests;
 
 pub(crate) use ear::Listener;
-pub(crate) use guest::{Guest, OwnerState, not_yet};
+pub(crate) use guest::{Guest, OwnerState, not_yet, still_opening};
 pub(crate) use layout::{Growth, Kind, Shown, Table};
 pub(crate) use locks::Locks;
 pub(crate) use opened::Opened;

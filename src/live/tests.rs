@@ -1,8 +1,11 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
-use crate::io::{Directory, OsFileSystem};
-use crate::live::layout::LIVE_FILE;
+use crate::error::Error;
+use crate::io::{Directory, OpenMode, OsFileSystem};
+use crate::live::layout::{LIVE_FILE, Life, Stage, head};
+use crate::live::page::{OWNER_BYTE, Page};
 use crate::locks::{AtomicBool, AtomicU64, Ordering};
 
 fn directory(dir: &tempfile::TempDir) -> Directory {
@@ -156,4 +159,16 @@ fn a_wish_is_taken_back_by_the_ring_that_answers_it() {
     assert_eq!(guest.rung(), rung + 1);
     own.ring_if_wanted();
     assert_eq!(guest.rung(), rung + 1);
+}
+
+#[test]
+fn who_attaches_to_an_owner_that_stands_before_its_page_is_written_is_told_that_it_opens() {
+    let dir = memory();
+    let root = directory(&dir);
+    let page = Page::new(root.open(LIVE_FILE, OpenMode::CreateNew).unwrap()).unwrap().unwrap();
+    page.head.store(head::LIFE, Life(0).next().at(Stage::Opening).0, Ordering::SeqCst);
+    assert!(page.file.try_lock_byte(OWNER_BYTE).unwrap());
+    let attached = Guest::attach_within(&root, Duration::from_millis(20));
+    let Err(Error::Io { source, .. }) = &attached else { panic!("{attached:?}") };
+    assert_eq!(source.kind(), std::io::ErrorKind::TimedOut);
 }

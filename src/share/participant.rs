@@ -106,7 +106,7 @@ impl Participant for Answers {
 
     fn prepare(&self) -> Result<Option<Box<dyn Prepared + '_>>> {
         // Before a state is held, and the partitions that the transaction writes to.
-        self.queues.write_owed()?;
+        self.queues.write_own(|name| self.by_slot.contains_key(name))?;
         let (mut slots, mut entries, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
         for messages in self.by_slot.values() {
             let Some((first, _)) = messages.first() else { continue };

@@ -81,7 +81,7 @@ impl Queue {
     pub(super) fn enter<'a>(&'a self, place: &'a Place) -> Result<(Entered<'a>, Timestamp)> {
         self.queues.tell_groups();
         // With the state held it could not be written where it has to be: what fails here is told there.
-        drop(self.queues.write_owed());
+        drop(self.queues.write_own(|name| *name == place.slot.name));
         self.enter_one_more(place)
     }
 

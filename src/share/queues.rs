@@ -112,10 +112,7 @@ impl Queues {
             ..Self::with((topics, groups), (producer, states), (clock, Away::at_home()))
         });
         for partition in cut {
-            let owing = Arc::downgrade(&queues);
-            // Records sent to it would be taken for delivered.
-            let write = move |holding| owing.upgrade().map_or(Ok(()), |queues| queues.write_owed_by(holding));
-            partition.log().require(write);
+            queues.hold_back_owed(&partition);
         }
         let readers: Arc<dyn OtherReaders> = Arc::clone(&queues) as _;
         groups.count_too(&readers);

@@ -41,7 +41,8 @@ fn close_side_by_side(partitions: &[Partition], closed: &Error) -> Result<()> {
         outcome
     });
     // Nobody can ask again.
-    lost.into_inner().map_or(outcome, Err)
+    let lost = lost.lock().take();
+    lost.map_or(outcome, Err)
 }
 
 fn close_one(partition: &Partition, closed: &Error) -> Result<()> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic, Ending, Identity};
 use crate::io::{Deadline, Directory, pause};
-use crate::live::{Guest, OwnerState, not_yet};
+use crate::live::{Guest, OwnerState, not_yet, still_opening};
 use crate::locks::{AtomicU64, Mutex, OnceLock, Ordering, RwLock};
 use crate::log::{Follow, Judge, Log, OpenTransaction, Watchers};
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
@@ -177,8 +177,11 @@ fn read_first_list(root: &Directory, guest: &Guest) -> Result<CatalogFile> {
         if let Some(list) = CatalogFile::read(root)? {
             return Ok(list);
         }
-        if !matches!(owner, OwnerState::Opening(_)) || deadline.has_passed() {
+        if !matches!(owner, OwnerState::Opening(_)) {
             return Err(not_yet(root));
+        }
+        if deadline.has_passed() {
+            return Err(still_opening(root));
         }
         pause(Duration::from_millis(1));
     }

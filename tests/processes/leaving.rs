@@ -43,7 +43,12 @@ fn attach_with(dir: &Path, files: &Arc<FaultyFileSystem>) -> StoreReader {
 
 /// A member of a group elsewhere that has committed one offset, and has read one more.
 fn has_read(store: &Store, reader: &StoreReader) -> Consumer {
-    let mut consumer = reader.consumer_builder().group("billing").build().unwrap();
+    has_read_at(store, reader, Durability::Os)
+}
+
+fn has_read_at(store: &Store, reader: &StoreReader, durability: Durability) -> Consumer {
+    let builder = reader.consumer_builder().group("billing").commit_durability(durability);
+    let mut consumer = builder.build().unwrap();
     consumer.subscribe([ORDERS]).unwrap();
     let mut read = || {
         send(store, 1);
@@ -137,6 +142,27 @@ fn the_end_of_a_reader_waits_for_a_sync_of_steps() {
     assert!(is_done_in(Duration::from_secs(20), &dropped));
     assert!(taken.remove(0).ack().is_err());
     assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 9)), [1]);
+}
+
+#[test]
+fn the_end_of_a_reader_waits_for_the_sync_of_a_commit() {
+    let dir = fast_dir();
+    let store = open(dir.path());
+    let files = FaultyFileSystem::new();
+    let reader = attach_with(dir.path(), &files);
+    let mut consumer = has_read_at(&store, &reader, Durability::Disk);
+    let gate = Arc::new(Gate::default());
+    files.fail(&[Call::Sync], "annals.spool", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
+    let committing = thread::spawn(move || consumer.commit());
+    assert!(wait_for(|| files.armed() == 0, Duration::from_secs(20)));
+    let dropped = beside(move || drop(reader));
+    assert!(!is_done_in(A_WHILE, &dropped));
+    gate.open();
+    committing.join().unwrap().unwrap();
+    assert!(is_done_in(Duration::from_secs(20), &dropped));
+    store.close().unwrap();
+    drop(store);
+    assert_eq!(committed(dir.path()), [3]);
 }
 
 /// The flush cuts a file of steps that the open could not, with the partition's writer; the deletion waits for that one.

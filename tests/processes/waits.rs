@@ -1,15 +1,16 @@
 //! Owners and workers that stand still where others wait for them, and what those are told.
 
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use annals::io::{FileHandle, FileSystem, OpenMode, OsFileSystem};
-use annals::{Error, Store, StoreReader};
+use annals::{Error, Record, Store, StoreReader, TopicConfig};
 
-use crate::common::{by_hand, fast_dir, now};
+use crate::common::{by_hand, copy_dir, fast_dir, now};
 use crate::hooked::{Hook, Hooked};
 use crate::workers::{GROUP, ORDERS, ack_all, attach, offsets, open, send, steps, take};
 
@@ -168,6 +169,29 @@ fn who_attaches_while_the_first_owner_opens_waits_for_it() {
     assert!(attaching.join().unwrap().is_ok());
 }
 
+/// It has made the file, and its page and its lock come between two looks of the other.
+#[test]
+fn who_attaches_while_the_first_owner_makes_its_page_waits_for_it() {
+    let dir = fast_dir();
+    std::fs::write(dir.path().join("annals.live"), []).unwrap();
+    let (hooked, path) = (Hooked::new(), dir.path().to_path_buf());
+    let owner = Mutex::new(None);
+    hooked.at_look_for_lock(move || drop(owner.lock().unwrap().get_or_insert_with(|| open(&path)).clone()));
+    let attached = Store::builder(dir.path()).file_system(hooked.files()).attach();
+    assert!(attached.is_ok(), "{attached:?}");
+}
+
+#[test]
+fn who_attaches_to_a_first_owner_that_stands_in_its_open_is_told_that_it_opens() {
+    let dir = fast_dir();
+    let (go, opening) = standing(dir.path(), "annals.topics");
+    let attached = StoreReader::attach(dir.path());
+    let Err(Error::Io { path, source, .. }) = &attached else { panic!("{attached:?}") };
+    assert!(path.ends_with("annals.live") && source.kind() == std::io::ErrorKind::TimedOut, "{source}");
+    go.send(()).unwrap();
+    drop(opening.join().unwrap());
+}
+
 #[test]
 fn a_worker_that_is_stopped_in_a_step_holds_up_no_backup() {
     let dir = fast_dir();
@@ -241,4 +265,79 @@ fn who_works_on_a_store_in_whose_place_another_was_put_is_told_so() {
     std::fs::rename(&path, dir.path().join("new")).unwrap();
     std::fs::rename(&old, &path).unwrap();
     assert_eq!(take(&mut worker, 9).len(), 3);
+}
+
+/// A power cut took records of two topics, and a worker of the one is stopped: the open can write what it cut of the other.
+#[test]
+fn a_worker_that_is_stopped_where_an_open_has_to_cut_holds_up_no_other_topic() {
+    const OTHER: &str = "other";
+    let dir = fast_dir();
+    let store = open(dir.path());
+    store.ensure_topic(OTHER, TopicConfig::new()).unwrap();
+    let send = |store: &Store, topic: &str| {
+        store.producer().send(Record::to(topic).partition(0).value("x")).map(drop)
+    };
+    let mut lengths = Vec::new();
+    for topic in [ORDERS, OTHER] {
+        let mut home = store.queue(topic, GROUP).unwrap();
+        for _ in 0..2 {
+            lengths.push(store.topic(topic).unwrap().partition(0).unwrap().bytes());
+            send(&store, topic).unwrap();
+            send(&store, topic).unwrap();
+            ack_all(take(&mut home, 9));
+        }
+    }
+    std::mem::forget(store);
+    let copy = fast_dir();
+    copy_dir(dir.path(), copy.path());
+    for (topic, length) in [(ORDERS, lengths[1]), (OTHER, lengths[3])] {
+        let log = copy.path().join(format!("{topic}-0/00000000000000000000.log"));
+        std::fs::File::options().write(true).open(log).unwrap().set_len(length).unwrap();
+    }
+    let reader = attach(copy.path());
+    let mut worker = reader.queue(OTHER, GROUP).unwrap();
+    assert!(take(&mut worker, 9).is_empty());
+    let stopped = stopped_in_a_step(copy.path());
+    let store = open(copy.path());
+    send(&store, ORDERS).unwrap();
+    let mut home = store.queue(ORDERS, GROUP).unwrap();
+    let mut tx = store.transaction("answers").unwrap();
+    let mut taken = take(&mut home, 9);
+    assert_eq!(offsets(&taken), [2]);
+    tx.send(Record::to(ORDERS).partition(0).value("y")).unwrap();
+    tx.ack(taken.remove(0));
+    tx.commit().unwrap();
+    assert!(matches!(send(&store, OTHER), Err(Error::Io { .. })));
+    drop(stopped);
+    send(&store, OTHER).unwrap();
+    assert!(matches!(worker.take(9, Duration::ZERO), Err(Error::Io { .. })), "it is told");
+    drop(worker);
+    assert_eq!(offsets(&take(&mut reader.queue(OTHER, GROUP).unwrap(), 9)), [2]);
+}
+
+/// The program's directory was moved, and its path cannot be looked at: nothing was put in the place of the store.
+#[test]
+fn who_works_on_a_store_whose_path_cannot_be_looked_at_goes_on() {
+    let dir = fast_dir();
+    let (place, moved) = (dir.path().join("place"), dir.path().join("moved"));
+    let store = open(&place.join("store"));
+    send(&store, 3);
+    let reader = attach(store.path());
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let mut billing = reader.consumer("billing").unwrap();
+    billing.assign([(ORDERS, 0)]).unwrap();
+    assert_eq!(billing.poll(Duration::ZERO).unwrap().len(), 3);
+    let mut taken = take(&mut worker, 2).into_iter();
+    store.close().unwrap();
+    std::fs::rename(&place, &moved).unwrap();
+    std::fs::write(&place, "a file, in which no path goes on").unwrap();
+    taken.next().unwrap().ack().unwrap();
+    billing.commit().unwrap();
+    std::fs::remove_file(&place).unwrap();
+    std::fs::rename(&moved, &place).unwrap();
+    taken.next().unwrap().ack().unwrap();
+    drop((worker, billing, reader));
+    let store = open(&place.join("store"));
+    assert_eq!(store.committed("billing").values().map(|at| at.offset).collect::<Vec<_>>(), [3]);
+    assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 9)), [2]);
 }

@@ -38,6 +38,8 @@ fn steps_hold_whoever_dies_and_folding_twice_changes_nothing() {
     taken.next().unwrap().reject("it is broken").unwrap();
     let (out, back) = (taken.next().unwrap(), taken.next().unwrap());
     back.put_back().unwrap();
+    // A count is not synced: the last step may be torn.
+    let again = take(&mut worker, 1);
     assert_eq!(reader.stats().unwrap().queues[0].unfinished, 6, "the letter is not written");
     let before: Vec<_> =
         steps(dir.path()).into_iter().map(|path| (path.clone(), std::fs::read(&path).unwrap())).collect();
@@ -60,7 +62,7 @@ fn steps_hold_whoever_dies_and_folding_twice_changes_nothing() {
         (first, found)
     };
     let expected_letters = vec![(4, 1, "it is broken".to_owned())];
-    let expected = vec![(5, 2), (6, 1), (7, 1), (8, 1), (9, 1)];
+    let expected = vec![(5, 2), (6, 2), (7, 1), (8, 1), (9, 1)];
     let once = fast_dir();
     copy_dir(dir.path(), once.path());
     assert_eq!(look(once.path()), (expected_letters.clone(), expected.clone()));
@@ -78,8 +80,8 @@ fn steps_hold_whoever_dies_and_folding_twice_changes_nothing() {
     let (path, bytes) = &before[0];
     std::fs::write(torn.path().join(path.file_name().unwrap()), &bytes[..bytes.len() - 3]).unwrap();
     let (_, found) = look(torn.path());
-    assert_eq!(found[..2], [(5, 2), (6, 2)], "the last step was that it was put back");
-    drop(out);
+    assert_eq!(found[..2], [(5, 2), (6, 1)], "the last step was that it was taken");
+    drop((out, again));
 }
 
 /// What was read while it had to wait for its key, and handed out later, is known to be out when another owner comes.

@@ -6,9 +6,16 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "cut-state-left-to-those-who-hold-it",
         file: "src/share/owed.rs",
-        good: "self.write_owed_by(Holding::Nothing)",
+        good: "self.write_owed_of(is_own, Holding::Nothing)",
         bad: "Ok(())",
         caught_by: &[tests("queue", &["cut::an_answer"])],
+    },
+    Bug {
+        name: "cut-state-that-cannot-be-written-keeps-all-others",
+        file: "src/share/owed.rs",
+        good: "queues.write_owed_of(|of| of.topic == id, holding)",
+        bad: "queues.write_owed_of(|_| id > 0, holding)",
+        caught_by: &[tests("processes", &["waits::a_worker_that_is_stopped_where_an_open_has_to_cut"])],
     },
     Bug {
         name: "transaction-goes-on-after-a-panic-of-its-send",

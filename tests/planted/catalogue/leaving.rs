@@ -81,10 +81,17 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[SPOOL_FILE],
     },
     Bug {
+        name: "reader-ends-in-the-middle-of-a-sync-of-a-commit",
+        file: "src/group/spool_file.rs",
+        good: "        drop(self.appends.write());\n",
+        bad: "",
+        caught_by: &[tests("processes", &["leaving::the_end_of_a_reader_waits_for_the_sync_of_a_commit"])],
+    },
+    Bug {
         name: "cut-is-written-before-anybody-is-told",
         file: "src/share/owed.rs",
-        good: "self.cut_what_is_left(|name| steps.contains(name))?;",
-        bad: "drop(self.cut_what_is_left(|name| steps.contains(name)));",
+        good: "self.cut_what_is_left(|name| name == slot.steps)?;",
+        bad: "drop(self.cut_what_is_left(|name| name == slot.steps));",
         caught_by: &[tests("processes", &["leaving::a_worker_is_told"])],
     },
     Bug {

@@ -43,9 +43,23 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "first-owner-is-not-waited-for",
         file: "src/topic/follow.rs",
-        good: "if !matches!(owner, OwnerState::Opening(_)) || deadline.has_passed() {",
-        bad: "if !matches!(owner, OwnerState::Opening(_)) || !deadline.has_passed() {",
+        good: "if !matches!(owner, OwnerState::Opening(_)) {",
+        bad: "if matches!(owner, OwnerState::Opening(_)) {",
         caught_by: &[WAITS],
+    },
+    Bug {
+        name: "page-that-came-between-two-looks-is-none",
+        file: "src/live/guest.rs",
+        good: "None => Ok(file.len()? >= PIECE_BYTES as u64),",
+        bad: "None => Ok(file.len()? == 1),",
+        caught_by: &[WAITS],
+    },
+    Bug {
+        name: "owner-that-stands-before-its-page-is-written-is-not-told-of",
+        file: "src/live/guest.rs",
+        good: "return Err(still_opening(root));",
+        bad: "return Err(not_yet(root));",
+        caught_by: &[tests("lib", &["live::tests::who_attaches"])],
     },
     Bug {
         name: "stopped-worker-fails-the-backup",
@@ -66,6 +80,13 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/io/anchor.rs",
         good: "Ok(there) => Ok(place(&there) != place(&directory.metadata()?)),",
         bad: "Ok(there) => Ok(place(&there).1 == 0 && directory.metadata()?.ino() == 0),",
+        caught_by: &[WAITS],
+    },
+    Bug {
+        name: "store-whose-path-cannot-be-looked-at-was-replaced",
+        file: "src/io/anchor.rs",
+        good: "                Err(_) => Ok(false),\n",
+        bad: "                Err(error) => Err(error),\n",
         caught_by: &[WAITS],
     },
 ];
