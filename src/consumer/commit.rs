@@ -10,6 +10,9 @@ use crate::group::{CommitKind, CommitRequest, Groups, Pending, TakenGroup};
 use crate::topic::Partition;
 use crate::types::{Durability, Offset, TopicPartition};
 
+/// Where a consumer stands.
+type Positions = Vec<(Partition, Offset)>;
+
 impl Consumer {
     /// Commits, for the group, where this consumer stands in each partition that a poll or a seek has looked at: the next
     /// reader begins there. So what polls have handed out counts as read, and a position at the end is kept though no
@@ -201,17 +204,22 @@ impl Consumer {
         }
     }
 
-    /// Commits where it stands, into the page cache; returns the partition that holds all commits, if there are any. In a process
-    /// that does not own the store it is synced as well: what waits for a partition does not wait for the spool.
-    pub(super) fn commit_at_os(&mut self) -> Result<Option<Partition>> {
+    /// Commits where it stands, into the page cache; returns the partition that holds all commits, if there are any, and what is committed.
+    /// In a process that does not own the store it is synced as well, and nothing is left to wait for: what waits for a partition does not
+    /// wait for the spool.
+    pub(super) fn commit_at_os(&mut self) -> Result<(Option<Partition>, Positions)> {
         if self.endings.is_claimed() {
             return Err(self.claimed());
         }
         let positions = self.decided_positions();
-        let durability = if self.topics.is_read_only() { Durability::Disk } else { Durability::Os };
+        let (durability, told) = if self.topics.is_read_only() {
+            (Durability::Disk, Vec::new())
+        } else {
+            (Durability::Os, positions.clone())
+        };
         self.request_at(positions, "", (CommitKind::Positions, durability))?;
         self.note_positions_done(|_| true);
-        Ok(self.groups.stored_partition())
+        Ok((self.groups.stored_partition(), told))
     }
 
     fn request(&self, positions: Vec<(Partition, Offset)>, metadata: &str, kind: CommitKind) -> Result<()> {

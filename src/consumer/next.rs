@@ -97,7 +97,11 @@ impl Consumer {
     /// When it is ready: as `commit`.
     pub fn commit_async(&mut self) -> Durable {
         match self.commit_at_os() {
-            Ok(partition) => Durable::of_waits(partition.iter().map(|one| one.log().await_all()).collect()),
+            Ok((stored, told)) => {
+                let waits = stored.iter().map(|one| one.log().await_all()).collect();
+                // Who has moved some of that there would do so once more if it was taken back, and it would be read again.
+                Durable::of_waits_and_moves(waits, told)
+            }
             Err(error) => Durable::failed(error),
         }
     }

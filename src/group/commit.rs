@@ -39,7 +39,10 @@ pub(crate) enum CommitKind {
 
 /// What became of a commit.
 struct CommittedFor {
+    /// What was written.
     positions: Vec<(Partition, Offset)>,
+    /// Of what the caller is told that it survives a power cut, where that was asked for: what was known before, too.
+    told: Vec<(Partition, Offset)>,
     /// Why some were left out, which is to be told.
     left_out: Option<Error>,
 }
@@ -53,7 +56,7 @@ impl Groups {
             )));
         }
         let durability = request.durability;
-        let CommittedFor { positions, left_out } = match request.member {
+        let CommittedFor { positions, told, left_out } = match request.member {
             None => self.commit_for(group, request, None)?,
             Some(_) => group.with_members(|members| self.commit_for(group, request, Some(members)))?,
         };
@@ -66,7 +69,7 @@ impl Groups {
             // After all locks: a sync takes long, and other groups go on meanwhile.
             self.ledger.sync()?;
             // Who has moved some of that there would do so once more if it was taken back, and it would be read again.
-            positions.iter().try_for_each(|(partition, offset)| partition.settle_through(offset - 1))?;
+            told.iter().try_for_each(|(partition, offset)| partition.settle_through(offset - 1))?;
         }
         // The commit stands whatever becomes of this; the next round of maintenance tries again and reports.
         positions.iter().for_each(|(partition, _)| drop(self.drop_consumed(partition)));
@@ -83,7 +86,7 @@ impl Groups {
         let owner = member.zip(members);
         let timestamp = self.clock.now();
         let mut committed = self.committed.lock();
-        let (mut changes, mut written, mut left_out) = (Vec::new(), Vec::new(), None);
+        let (mut changes, mut written, mut told, mut left_out) = (Vec::new(), Vec::new(), Vec::new(), None);
         for (partition, offset) in positions {
             let place = partition.topic_partition();
             if kind != CommitKind::Given && partition.is_deleted() {
@@ -112,6 +115,9 @@ impl Groups {
                 decided => decided?,
             }
             check_range(&partition, offset)?;
+            if durability == Durability::Disk {
+                told.push((partition.clone(), offset));
+            }
             let is_known = |commit: &Commit| {
                 let is_same = commit.at.offset == offset && commit.is_for(&partition);
                 // What is known may be in the cache alone. The owner syncs it in any case; elsewhere it is written once more.
@@ -128,10 +134,10 @@ impl Groups {
             written.push((partition, offset));
         }
         if self.spool(&mut committed, (group, &changes), durability)? {
-            return Ok(CommittedFor { positions: written, left_out });
+            return Ok(CommittedFor { positions: written, told, left_out });
         }
         self.write(&mut committed, changes)?;
-        Ok(CommittedFor { positions: written, left_out })
+        Ok(CommittedFor { positions: written, told, left_out })
     }
 
     /// Makes the room of a queue: full segments that every group has read go with the commit that reads their last record. The active

@@ -46,7 +46,9 @@ pub(crate) use log::Log;
 pub(crate) use open::{Holding, LogContext};
 pub use open::{LostSnapshot, RecoveryReport, SkippedRecord, TornTail};
 pub(crate) use patience::Patience;
-pub(crate) use producers::clearing::{Clearing, EndsTransactions, NotEnded, OutlivesRecords, TransactionId};
+pub(crate) use producers::clearing::{
+    Clearing, EndsTransactions, NotEnded, OutlivesRecords, RestsOn, TransactionId,
+};
 pub(crate) use producers::state::FORGETS_AFTER;
 pub(crate) use producers::table::{Fate, OpenTransaction, Remembered};
 pub(crate) use read::{

@@ -50,31 +50,32 @@ impl Queue {
         let frees = before.is_less_than(&Freedom::of(&inner));
         let lost = lost.map_or(Ok(()), |offset| Err(lock_lost(place, &inner, offset)));
         drop(inner);
-        self.after_answers(place, (offsets.iter().copied().max(), frees))?;
+        self.after_answers(place, (offsets, frees))?;
         lost
     }
 
-    /// What follows when messages are done, the last of which is given: whoever waits for it is woken, it is made durable, and room is made.
-    pub(super) fn after_answers(&self, place: &Place, (last, frees): (Option<Offset>, bool)) -> Result<()> {
+    /// What follows when messages are done, at these offsets: whoever waits for it is woken, it is made durable, and room is made.
+    pub(super) fn after_answers(&self, place: &Place, (offsets, frees): (&[Offset], bool)) -> Result<()> {
         if frees {
             self.watchers.raise();
         }
         self.queues.room.raise();
+        let mut kept = Ok(());
         if self.settings.durability == Durability::Disk {
             self.queues.states.sync_of(&place.slot).map_err(|error| self.explain(place, error))?;
-            if let Some(last) = last.filter(|_| !self.queues.is_away()) {
+            if !self.queues.is_away() {
                 // Who has moved it here, from what is held for later or from the letters, would do so once more if that was taken back. And
                 // where it was sent with an id, that is known as long as the record is.
-                place.partition.keep_through(last)?;
+                kept = place.partition.keep_at(offsets);
             }
         }
         if self.queues.is_away() {
-            return Ok(());
+            return kept;
         }
         self.queues.tidy_when_due();
         // The answer stands whatever becomes of this; the next round of maintenance tries again and reports.
         drop(self.queues.drop_consumed(&self.topic, place));
-        Ok(())
+        kept
     }
 
     /// Has messages handed out again, after `delay`, or by the retry policy. Those that were handed out as often as they may be
@@ -144,7 +145,7 @@ impl Queue {
         let buried = self.bury_span(place, &mut inner, (span, now, reason));
         drop(inner);
         self.queues.tell_groups();
-        buried.and_then(|()| self.after_answers(place, (Some(offset), true)))
+        buried.and_then(|()| self.after_answers(place, (&[offset], true)))
     }
 }
 

@@ -1,10 +1,10 @@
 //! Compaction and erasure as the users of topics see them.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::ControlFlow;
 
 use crate::error::{Error, Result};
-use crate::log::{CompactionConfig, CompactionReport, Effort, EraseReport, Upkeep};
+use crate::log::{CompactionConfig, CompactionReport, Effort, EraseReport, TransactionId, Upkeep};
 use crate::topic::partition::Partition;
 use crate::topic::topic::Topic;
 use crate::types::Offset;
@@ -18,27 +18,32 @@ impl Partition {
 
     fn erase(&self, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<EraseReport> {
         self.refuse_internal()?;
-        if let Some(last) = self.last_unfinished(key_matches)? {
-            // Whoever has moved it here would do so once more if a power cut took that back.
-            self.keep_through(last)?;
-        }
+        let (unended, last) = self.put_by_unended(key_matches)?;
+        // Whoever has moved it here would do so once more if a power cut took that back.
+        let settled = self.log().settle_those(&unended, last);
+        settled.map_err(|error| error.in_partition(self.topic_partition()))?;
         self.log().erase(key_matches).map_err(|error| error.in_partition(self.topic_partition()))
     }
 
-    /// Where the last record of such a key stands, of those from the first transaction on that has no end here.
-    fn last_unfinished(&self, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<Option<Offset>> {
-        let (from, mut last) = (self.log().finished(), None);
+    /// Transactions that have put a record of such a key here and have no end here, and where the last one stands.
+    fn put_by_unended(
+        &self,
+        key_matches: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<(BTreeSet<TransactionId>, Offset)> {
+        let (from, mut unended, mut last) = (self.log().finished(), BTreeSet::new(), 0);
         if from >= self.end() {
-            return Ok(None);
+            return Ok((unended, last));
         }
         let mut reader = self.walk(from..Offset::MAX)?.with_undecided();
         loop {
             let records = reader.fetch()?;
             if records.is_empty() {
-                return Ok(last);
+                return Ok((unended, last));
             }
-            let matching = records.iter().filter(|record| record.key().is_some_and(key_matches));
-            last = last.max(matching.map(|record| record.offset()).max());
+            for record in records.iter().filter(|record| record.key().is_some_and(key_matches)) {
+                unended.extend(self.log().committed_at(&[record.offset()]));
+                last = record.offset();
+            }
         }
     }
 }

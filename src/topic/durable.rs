@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use crate::error::{Error, Result};
 use crate::log::DurableWait;
 use crate::topic::flushing::tell_one_loss;
+use crate::topic::moved::{Moved, poll_all};
 use crate::topic::partition::Partition;
 use crate::types::Offset;
 
@@ -38,6 +39,8 @@ use crate::types::Offset;
 pub struct Durable {
     /// Those that are not over.
     waits: Vec<DurableWait>,
+    /// The same for what rests on transactions.
+    moved: Vec<Moved>,
     /// The first failure of those that are.
     outcome: Result<()>,
     /// Of what these have lost it tells, in the poll that returns `Ready`: dropped before, it has used nothing up.
@@ -59,12 +62,28 @@ impl Durable {
             Ok(waits) => (waits, Ok(())),
             Err(error) => (Vec::new(), Err(error)),
         };
-        Self { waits, outcome, flushed: Vec::new(), passes_over_deleted: false, is_over: false }
+        Self {
+            waits,
+            moved: Vec::new(),
+            outcome,
+            flushed: Vec::new(),
+            passes_over_deleted: false,
+            is_over: false,
+        }
     }
 
     /// Ready when all of these are; topics that were deleted meanwhile are passed over.
     pub(crate) fn of_waits(waits: Vec<DurableWait>) -> Self {
         Self { passes_over_deleted: true, ..Self::new(Ok(waits)) }
+    }
+
+    /// The same, and what transactions have put into each of these partitions below an offset is not taken back by a power cut.
+    pub(crate) fn of_waits_and_moves(
+        waits: Vec<DurableWait>,
+        moved: impl IntoIterator<Item = (Partition, Offset)>,
+    ) -> Self {
+        let moved = moved.into_iter().map(|(partition, below)| Moved::new(partition, below - 1));
+        Self { moved: moved.collect(), ..Self::of_waits(waits) }
     }
 
     /// What is not to be waited for, as it has failed.
@@ -88,21 +107,15 @@ impl Future for Durable {
         if this.is_over {
             return Poll::Ready(Err(Error::invalid("the future was ready already")));
         }
-        let mut first = Ok(());
-        let passes_over = this.passes_over_deleted;
-        this.waits.retain_mut(|wait| match wait.poll(context.waker()) {
-            Poll::Pending => true,
-            Poll::Ready(Err(Error::UnknownTopic { was_deleted: true, .. })) if passes_over => false,
-            Poll::Ready(outcome) => {
-                first = std::mem::replace(&mut first, Ok(())).and(outcome);
-                false
-            }
-        });
+        let first = poll_all(&mut this.waits, context.waker(), this.passes_over_deleted);
         this.outcome = std::mem::replace(&mut this.outcome, Ok(())).and(first);
-        if !this.waits.is_empty() {
+        this.moved.iter_mut().for_each(|one| one.poll(context.waker()));
+        if !this.waits.is_empty() || this.moved.iter().any(Moved::waits) {
             return Poll::Pending;
         }
         this.is_over = true;
+        let moved = this.moved.drain(..).map(Moved::outcome).fold(Ok(()), Result::and);
+        this.outcome = std::mem::replace(&mut this.outcome, Ok(())).and(moved);
         // Of one that has lost records: those of the others the next flush tells.
         let told = tell_one_loss(&std::mem::take(&mut this.flushed));
         Poll::Ready(told.and(std::mem::replace(&mut this.outcome, Ok(()))))

@@ -37,9 +37,10 @@ impl Partition {
         self.log().sync_through(last).map_err(|error| error.in_partition(self.topic_partition()))
     }
 
-    /// The same, and with what transactions that have put any of it here have elsewhere.
-    pub(crate) fn keep_through(&self, last: Offset) -> Result<()> {
-        self.settle_through(last)?;
+    /// The same of what stands at these offsets, with what transactions that have put any of that here have elsewhere.
+    pub(crate) fn keep_at(&self, offsets: &[Offset]) -> Result<()> {
+        let Some(last) = offsets.iter().copied().max() else { return Ok(()) };
+        self.log().settle_at(offsets).map_err(|error| error.in_partition(self.topic_partition()))?;
         // What is on the disk is, whatever has become of the partition since.
         if self.durable() > last { Ok(()) } else { self.make_durable(last) }
     }

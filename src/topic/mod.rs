@@ -19,6 +19,7 @@ mod internal;
 mod latest;
 mod ledger;
 mod metadata;
+mod moved;
 mod next;
 mod participant;
 mod partition;

@@ -1,7 +1,7 @@
 //! Ending transactions for logs, which know them by what is written there.
 
 use crate::error::{Error, Result};
-use crate::log::{EndsTransactions, NotEnded};
+use crate::log::{EndsTransactions, NotEnded, RestsOn};
 use crate::transaction::coordinator::Transactions;
 use crate::transaction::round::Round;
 use crate::types::{Offset, TopicPartition};
@@ -29,19 +29,31 @@ impl EndsTransactions for Transactions {
     }
 
     fn keep_through(&self, partition: &TopicPartition, last: Offset) -> Result<()> {
-        let found =
-            self.topics.get(partition.topic()).and_then(|topic| topic.partition(partition.partition()));
-        let partition = match found {
-            // It was deleted, with all that was put there.
-            Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) => return Ok(()),
-            found => found?,
-        };
-        let mut seen = Round::default();
-        seen.add(&partition, last);
-        self.sync_with_what_it_rests_on(seen)
+        self.sync_with_what_it_rests_on(self.standing_through(partition, last)?)
+    }
+
+    fn await_through(&self, partition: &TopicPartition, last: Offset) -> Result<RestsOn> {
+        let (mut seen, mut left) = (self.standing_through(partition, last)?, Round::default());
+        self.resting.complete(&mut seen);
+        self.resting.add_left(&mut left);
+        Ok(RestsOn { waits: seen.waits()?, left: left.waits()? })
     }
 
     fn needs_ends(&self) -> bool {
         self.are_ends_needed()
+    }
+}
+
+impl Transactions {
+    /// What stands in a partition up to `last`; nothing of one that is gone.
+    fn standing_through(&self, partition: &TopicPartition, last: Offset) -> Result<Round> {
+        let mut seen = Round::default();
+        let topic = self.topics.get(partition.topic());
+        match topic.and_then(|topic| topic.partition(partition.partition())) {
+            // It was deleted, with all that was put there.
+            Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) => {}
+            found => seen.add(&found?, last),
+        }
+        Ok(seen)
     }
 }

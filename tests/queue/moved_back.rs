@@ -1,12 +1,13 @@
 //! What rests on a move, from what is held for later or from the letters: a power cut takes back no move that something rests on.
 
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
 use annals::io::ManualClock;
-use annals::{Durability, Record, Store, TopicConfig, Worker};
-use annals_testing::MemoryFileSystem;
+use annals::{Consumer, Durability, Error, Record, Store, TopicConfig, Worker};
+use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, Times};
 
 use crate::world::{World, take};
 
@@ -153,4 +154,77 @@ fn a_delivery_that_was_put_back_at_disk_counts_no_more_after_a_power_cut() {
     let next = world.without_power();
     let out = take(&mut builder(&next).build().unwrap(), 1);
     assert_eq!(out.iter().map(annals::Message::delivery_count).collect::<Vec<_>>(), [1]);
+}
+
+fn reader(world: &World, durability: Durability) -> Consumer {
+    let builder = world.store.consumer_builder().group("readers").commit_durability(durability);
+    let mut consumer = builder.build().unwrap();
+    consumer.subscribe(["jobs"]).unwrap();
+    consumer
+}
+
+fn wait(future: impl Future<Output = annals::Result<()>>) {
+    let (mut future, mut context) = (Box::pin(future), Context::from_waker(Waker::noop()));
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(outcome) => return outcome.unwrap(),
+            Poll::Pending => thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}
+
+/// A record that was delivered is committed at `Os`, and then by `commit` so that a power cut takes nothing of that back.
+fn is_read_once(commit: impl FnOnce(&mut Consumer)) {
+    let world = delivered(&["k"]);
+    let mut consumer = reader(&world, Durability::Os);
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().iter().count(), 1);
+    consumer.commit().unwrap();
+    drop(consumer);
+    let mut consumer = reader(&world, Durability::Disk);
+    assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+    commit(&mut consumer);
+    let next = after_a_cut(&world);
+    assert!(reader(&next, Durability::Disk).poll(Duration::ZERO).unwrap().is_empty());
+}
+
+#[test]
+fn a_position_that_was_committed_at_os_and_then_at_disk_was_read_once_more_after_a_power_cut() {
+    is_read_once(|consumer| consumer.commit().unwrap());
+}
+
+#[test]
+fn a_position_that_a_task_has_committed_was_read_once_more_after_a_power_cut() {
+    is_read_once(|consumer| wait(consumer.commit_async()));
+}
+
+/// What a transaction has put into a topic, together with another one that is poisoned; and a message that was sent behind it.
+#[test]
+fn a_topic_whose_partner_in_a_move_is_poisoned_takes_answers_to_its_other_messages() {
+    let (disk, clock) = (MemoryFileSystem::new(), Arc::new(ManualClock::at(1_000_000)));
+    let faulty = FaultyFileSystem::over(Arc::new(disk.clone()));
+    let builder = Store::builder("/store").file_system(Arc::clone(&faulty) as _);
+    let store = builder.clock(Arc::clone(&clock) as _).maintain_by_hand().open().unwrap();
+    for topic in ["jobs", "other"] {
+        store.create_topic(topic, TopicConfig::new()).unwrap();
+    }
+    let world = World { disk, clock, store };
+    let mut tx = world.store.transaction_builder("t").durability(Durability::Os).begin().unwrap();
+    tx.send(Record::to("jobs").key("moved").value("moved")).unwrap();
+    tx.send(Record::to("other").value("moved")).unwrap();
+    tx.commit().unwrap();
+    faulty.fail(&[Call::Sync], "other-0/00000000000000000000.log", (0, Times::ForEver), Fault::Error(5));
+    assert!(world.store.topic("other").unwrap().flush().is_err());
+    let producer = world.store.producer_builder().durability(Durability::Disk).build().unwrap();
+    for key in ["plain", "erased", "rejected"] {
+        producer.send(Record::to("jobs").key(key).value(key)).unwrap();
+    }
+    world.store.topic("jobs").unwrap().erase("erased").unwrap();
+    let workers = world.builder().durability(Durability::Disk).without_dead_letters();
+    let mut messages = take(&mut workers.build().unwrap(), 3);
+    assert_eq!(crate::world::values(&messages), ["moved", "plain", "rejected"]);
+    messages.remove(2).reject("no").unwrap();
+    messages.remove(1).ack().unwrap();
+    let refused = messages.remove(0).ack();
+    assert!(matches!(refused, Err(Error::Poisoned { .. })), "{refused:?}");
+    assert!(matches!(world.store.topic("jobs").unwrap().erase("moved"), Err(Error::Poisoned { .. })));
 }

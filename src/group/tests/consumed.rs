@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::group::Groups;
 use crate::group::committed::{Commit, CommittedOffset};
 use crate::io::{Clock, Directory, ManualClock};
-use crate::log::{EndsTransactions, LogOptions, NotEnded, TransactionId};
+use crate::log::{EndsTransactions, LogOptions, NotEnded, RestsOn, TransactionId};
 use crate::topic::{Partition, TopicConfig, TopicContext, Topics};
 use crate::types::{Durability, Record, TopicPartition};
 use crate::upkeep::Agenda;
@@ -34,6 +34,10 @@ impl EndsTransactions for Overtaken {
 
     fn keep_through(&self, _: &TopicPartition, _: i64) -> Result<(), Error> {
         Ok(())
+    }
+
+    fn await_through(&self, _: &TopicPartition, _: i64) -> Result<RestsOn, Error> {
+        Ok(RestsOn::default())
     }
 
     fn needs_ends(&self) -> bool {

@@ -6,6 +6,7 @@ use std::sync::Weak;
 
 use crate::error::{Error, Result};
 use crate::locks::OnceLock;
+use crate::log::DurableWait;
 use crate::types::{Offset, TopicPartition};
 
 /// A transaction, wherever it has records: who writes it, and in which epoch.
@@ -22,6 +23,14 @@ pub(crate) struct NotEnded {
     pub(crate) left: BTreeSet<TransactionId>,
 }
 
+/// What transactions rest on, for a task to wait for.
+#[derive(Debug, Default)]
+pub(crate) struct RestsOn {
+    pub(crate) waits: Vec<DurableWait>,
+    /// What earlier lives have left, which may be part of that: what of it cannot be made durable keeps nobody.
+    pub(crate) left: Vec<DurableWait>,
+}
+
 /// Who can end transactions.
 pub(crate) trait EndsTransactions: Send + Sync {
     /// Has the transaction that this producer has open in the partition come to its end in the log, if it can: aborts it where it is
@@ -35,6 +44,9 @@ pub(crate) trait EndsTransactions: Send + Sync {
     /// Returns when what stands in the partition up to an offset survives a power cut, and with it all that transactions which have put any of
     /// it there rest on. It is called under no lock of a log.
     fn keep_through(&self, partition: &TopicPartition, last: Offset) -> Result<()>;
+
+    /// What that waits for, for whoever may not.
+    fn await_through(&self, partition: &TopicPartition, last: Offset) -> Result<RestsOn>;
 
     /// Whether an end that stands here may be asked for however old it is: another partition, or one that cannot be opened, has yet to get
     /// the end of the same transaction. It is called under the locks of a log.
@@ -89,6 +101,11 @@ impl Clearing {
     pub(in crate::log) fn keep_through(&self, partition: &TopicPartition, last: Offset) -> Result<()> {
         let who = self.transactions.get().and_then(Weak::upgrade);
         who.map_or(Ok(()), |who| who.keep_through(partition, last))
+    }
+
+    pub(in crate::log) fn await_through(&self, partition: &TopicPartition, last: Offset) -> Result<RestsOn> {
+        let who = self.transactions.get().and_then(Weak::upgrade);
+        who.map_or_else(|| Ok(RestsOn::default()), |who| who.await_through(partition, last))
     }
 
     pub(in crate::log) fn needs_ends(&self) -> bool {

@@ -142,21 +142,6 @@ impl Log {
         self.producers.lock().open_of(of.producer_id).is_some_and(|open| open.id() == of)
     }
 
-    /// Has transactions that have put here any of what stands up to `last`, and are decided, survive a power cut: none is taken back, to be made
-    /// once more. Where all of them have their ends here they do.
-    pub(crate) fn settle_through(&self, last: Offset) -> Result<()> {
-        if self.finished() > last {
-            return Ok(());
-        }
-        let kept = self.clearing.keep_through(&self.topic_partition, last);
-        if kept.is_ok() {
-            return Ok(());
-        }
-        // That is for all they have seen. Those whose own parts are durable get their ends whatever becomes of the others.
-        drop(self.write_decided());
-        if self.finished() > last { Ok(()) } else { kept }
-    }
-
     /// Whether producers with an id have written here, not long ago.
     pub(crate) fn knows_producers(&self) -> bool {
         !self.producers.lock().is_empty()

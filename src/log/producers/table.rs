@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::format::{AbortedTransaction, BatchHeader, ControlRecord, EndMarker, Ending, sequence_after};
 use crate::log::producers::clearing::TransactionId;
+use crate::log::producers::decided::Decided;
 use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
 
 /// How many batches of a producer are remembered, to know one that comes again.
@@ -114,7 +115,7 @@ pub(crate) struct ProducerTable {
     pub(super) producers: BTreeMap<i64, Producer>,
     /// First offsets of open transactions, by whether their end is decided.
     pub(super) undecided: BTreeSet<Offset>,
-    decided: BTreeSet<Offset>,
+    decided: Decided,
     /// Those among the decided that will be aborted.
     aborting: BTreeSet<Offset>,
 }
@@ -202,7 +203,7 @@ impl ProducerTable {
         producer.coordinator_epoch = coordinator_epoch;
         let open = producer.open.take()?;
         self.undecided.remove(&open.first);
-        self.decided.remove(&open.first);
+        self.decided.remove(open.first);
         self.aborting.remove(&open.first);
         // Others that are open still hold readers back: they may end after this one and begin before it.
         let stable = self.unfinished().unwrap_or(header.next_offset());
@@ -243,11 +244,12 @@ impl ProducerTable {
 
     /// How the open transaction of a producer ends; its marker is not in the log yet. False when it has none open.
     pub(crate) fn decide(&mut self, producer_id: i64, ending: Ending) -> bool {
-        let producer = self.producers.get_mut(&producer_id);
-        let Some(open) = producer.and_then(|producer| producer.open.as_mut()) else { return false };
+        let Some(producer) = self.producers.get_mut(&producer_id) else { return false };
+        let Some(open) = producer.open.as_mut() else { return false };
         open.decided = Some(ending);
         self.undecided.remove(&open.first);
-        self.decided.insert(open.first);
+        let id = TransactionId { producer_id, producer_epoch: producer.epoch };
+        self.decided.insert((open.first, open.last), id);
         if ending == Ending::Abort {
             self.aborting.insert(open.first);
         }
@@ -282,7 +284,7 @@ impl ProducerTable {
 
     /// First offset of the oldest transaction without a marker: nothing from there on may be compacted.
     pub(crate) fn unfinished(&self) -> Option<Offset> {
-        let decided = self.decided.first().copied();
+        let decided = self.decided.first();
         let undecided = self.undecided.first().copied();
         decided.into_iter().chain(undecided).min()
     }
@@ -290,6 +292,12 @@ impl ProducerTable {
     /// Whether a transaction without a marker is decided.
     pub(crate) fn is_any_decided(&self) -> bool {
         !self.decided.is_empty()
+    }
+
+    /// Transactions without a marker that are to be committed and have records there, or before and behind it.
+    pub(crate) fn committed_at(&self, offset: Offset) -> impl Iterator<Item = TransactionId> {
+        let decided = self.decided.around(offset);
+        decided.filter(|(first, _)| !self.aborting.contains(first)).map(|(_, id)| id)
     }
 
     /// What is known of the transaction of a record; `None` when the transaction has its marker in the log.
@@ -366,7 +374,8 @@ impl ProducerTable {
     /// Those who count their records and have never written a transaction.
     pub(crate) fn without_transactions(mut self) -> Self {
         self.producers.retain(|_, producer| producer.open.is_none() && producer.coordinator_epoch < 0);
-        [&mut self.undecided, &mut self.decided, &mut self.aborting].into_iter().for_each(BTreeSet::clear);
+        [&mut self.undecided, &mut self.aborting].into_iter().for_each(BTreeSet::clear);
+        self.decided = Decided::default();
         self
     }
 

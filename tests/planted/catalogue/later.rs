@@ -15,8 +15,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "an-answer-at-disk-outlives-its-message",
         file: "src/share/answers.rs",
-        good: "place.partition.keep_through(last)?;",
-        bad: "drop(last);",
+        good: "kept = place.partition.keep_at(offsets);",
+        bad: "drop(offsets);",
         caught_by: &[tests("queue", &["moved_back::a_message"])],
     },
     Bug {
@@ -34,10 +34,31 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("queue", &["moved_back::a_consumer"])],
     },
     Bug {
+        name: "a-commit-at-disk-of-what-was-committed-at-os-outlives-what-was-read",
+        file: "src/group/commit.rs",
+        good: "told.push((partition.clone(), offset));",
+        bad: "if kind == CommitKind::Given { told.push((partition.clone(), offset)); }",
+        caught_by: &[tests("queue", &["moved_back::a_position"])],
+    },
+    Bug {
+        name: "a-commit-of-a-task-outlives-what-was-read",
+        file: "src/consumer/next.rs",
+        good: "Durable::of_waits_and_moves(waits, told)",
+        bad: "Durable::of_waits_and_moves(waits, told.into_iter().take(0))",
+        caught_by: &[tests("queue", &["moved_back::a_position_that_a_task"])],
+    },
+    Bug {
+        name: "an-answer-fails-for-what-others-have-moved",
+        file: "src/log/producers/settle.rs",
+        good: "self.settle_those(&self.committed_at(offsets), last)",
+        bad: "self.settle_through(last)",
+        caught_by: &[tests("queue", &["moved_back::a_topic"])],
+    },
+    Bug {
         name: "what-is-erased-is-moved-there-once-more",
         file: "src/topic/compaction.rs",
-        good: "self.keep_through(last)?;",
-        bad: "drop(last);",
+        good: "unended.extend(self.log().committed_at(&[record.offset()]));",
+        bad: "",
         caught_by: &[tests("queue", &["moved_back::an_erased"])],
     },
     Bug {

@@ -6,7 +6,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "awaited-flush-uses-up-a-loss-before-it-is-ready",
         file: "src/topic/durable.rs",
-        good: "        if !this.waits.is_empty() {\n",
+        good: "        if !this.waits.is_empty() || this.moved.iter().any(Moved::waits) {\n",
         bad: "        if !this.waits.is_empty() {\n            this.outcome = tell_one_loss(&this.flushed);\n",
         caught_by: &[tests("tasks", &["dropped::a_flush_that_was_dropped"])],
     },

@@ -1,0 +1,69 @@
+//! Transactions of a partition that are decided and have no end in the log, by where they stand.
+
+use std::collections::BTreeMap;
+
+use crate::log::producers::clearing::TransactionId;
+use crate::types::Offset;
+
+/// By their first offsets: where the last record of each stands, and whose it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Decided {
+    by_first: BTreeMap<Offset, (Offset, TransactionId)>,
+    /// None of them goes further from its first offset to its last: so a look at one offset is a look at few.
+    longest: Offset,
+}
+
+impl Decided {
+    pub(super) fn insert(&mut self, (first, last): (Offset, Offset), id: TransactionId) {
+        self.longest = self.longest.max(last - first);
+        self.by_first.insert(first, (last, id));
+    }
+
+    pub(super) fn remove(&mut self, first: Offset) {
+        self.by_first.remove(&first);
+        if self.by_first.is_empty() {
+            self.longest = 0;
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_first.is_empty()
+    }
+
+    pub(super) fn first(&self) -> Option<Offset> {
+        self.by_first.keys().next().copied()
+    }
+
+    /// Those that have records there, or before and behind it; by their first offsets.
+    pub(super) fn around(&self, offset: Offset) -> impl Iterator<Item = (Offset, TransactionId)> {
+        let from = offset.saturating_sub(self.longest);
+        let begun = self.by_first.range(from..=offset);
+        begun.filter(move |(_, (last, _))| *last >= offset).map(|(first, (_, id))| (*first, *id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_is_of_those_that_begin_before_it_and_end_behind() {
+        let id = |producer_id| TransactionId { producer_id, producer_epoch: 0 };
+        let mut decided = Decided::default();
+        for (number, at) in [(1, (3, 3)), (2, (5, 9)), (3, (7, 7))] {
+            decided.insert(at, id(number));
+        }
+        let around = |decided: &Decided, offset| -> Vec<_> {
+            decided.around(offset).map(|(_, id)| id.producer_id).collect()
+        };
+        let expected: [&[i64]; 11] = [&[], &[], &[], &[1], &[], &[2], &[2], &[2, 3], &[2], &[2], &[]];
+        for (offset, expected) in (0..).zip(expected) {
+            assert_eq!(around(&decided, offset), expected, "{offset}");
+        }
+        decided.remove(5);
+        assert_eq!(around(&decided, 7), [3]);
+        decided.remove(3);
+        decided.remove(7);
+        assert_eq!(decided, Decided::default());
+    }
+}
