@@ -42,7 +42,7 @@ impl Queues {
     /// Writes durably what the open has cut, each for itself: one that cannot be written yet keeps no other. Not for those who hold a state:
     /// they call it before.
     pub(crate) fn write_owed(&self) -> Result<()> {
-        self.write_owed_of(|_| true, Holding::Nothing)
+        self.write_own(|_| true)
     }
 
     /// The same of those that the caller is about to hold: what others cannot write yet is nothing to it.
