@@ -144,12 +144,10 @@ impl Groups {
             return Ok(());
         }
         let partition = self.ledger.partition()?;
-        if written_in.iter().any(|one| partition.log().lacks_end(*one))
-            && let Err(not_ended) = self.topics.write_decided()
-        {
-            not_ended.of(written_in.iter().copied())?;
+        if !written_in.iter().any(|one| partition.log().lacks_end(*one)) {
+            return Ok(());
         }
-        Ok(())
+        self.topics.write_decided().or_else(|not_ended| not_ended.of(written_in.iter().copied()))
     }
 
     /// Returns when what was committed survives a power cut: what was committed with a transaction does as soon as that does.

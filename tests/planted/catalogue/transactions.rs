@@ -273,15 +273,15 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "one-partition-left-out-of-the-round",
         file: "src/transaction/finish.rs",
-        good: "for written in ended.places.values() {\n            round.add(",
-        bad: "for written in ended.places.values().skip(1) {\n            round.add(",
+        good: "self.places.values().for_each(|written| round.add(",
+        bad: "self.places.values().skip(1).for_each(|written| round.add(",
         caught_by: &[tests("lib", &["transaction::tests::deciding"])],
     },
     Bug {
         name: "inputs-left-out-of-the-round",
         file: "src/transaction/finish.rs",
-        good: "for (partition, last) in &ended.inputs {",
-        bad: "for (partition, last) in ended.inputs.iter().take(0) {",
+        good: "self.inputs.iter().for_each(",
+        bad: "self.inputs.iter().take(0).for_each(",
         caught_by: &[
             tests("lib", &["transaction::tests::deciding"]),
             tests("lib", &["transaction::tests::participants"]),
