@@ -212,14 +212,22 @@ impl Consumer {
             return Err(self.claimed());
         }
         let positions = self.decided_positions();
-        let (durability, told) = if self.topics.is_read_only() {
+        let (durability, mut told): (_, Positions) = if self.topics.is_read_only() {
             (Durability::Disk, Vec::new())
         } else {
-            (Durability::Os, positions.clone())
+            // What was deleted is not committed.
+            let there = positions.iter().filter(|(partition, _)| !partition.is_deleted());
+            (Durability::Os, there.cloned().collect())
         };
+        let is_laid_over = self.group.as_ref().is_some_and(|group| self.groups.is_laid_over(group, &told));
         self.request_at(positions, "", (CommitKind::Positions, durability))?;
         self.note_positions_done(|_| true);
-        Ok((self.groups.stored_partition(), told))
+        let stored = self.groups.stored_partition();
+        if let Some(stored) = stored.as_ref().filter(|_| is_laid_over) {
+            // The work that these positions go over, too: what its transactions rest on is waited for where they have committed.
+            told.push((stored.clone(), stored.end()));
+        }
+        Ok((stored, told))
     }
 
     fn request(&self, positions: Vec<(Partition, Offset)>, metadata: &str, kind: CommitKind) -> Result<()> {

@@ -7,7 +7,7 @@ use crate::group::commits::Change;
 use crate::group::committed::{Commit, CommittedOffset};
 use crate::group::group::{Group, Members};
 use crate::group::groups::Groups;
-use crate::log::RetentionPolicy;
+use crate::log::{RetentionPolicy, TransactionId};
 use crate::topic::Partition;
 use crate::types::{Durability, Offset};
 
@@ -49,21 +49,30 @@ struct CommittedFor {
 
 impl Groups {
     /// Commits all positions or none, where they fit into one batch of the topic that stores them (16 MiB).
-    pub(crate) fn commit(&self, group: &Group, request: CommitRequest<'_>) -> Result<()> {
+    pub(crate) fn commit(&self, group: &Group, mut request: CommitRequest<'_>) -> Result<()> {
         if request.metadata.len() > METADATA_MOST_BYTES {
             return Err(Error::invalid(format!(
                 "commit metadata is longer than {METADATA_MOST_BYTES} bytes"
             )));
         }
         let durability = request.durability;
+        let mut unsettled = None;
         if durability == Durability::Disk {
-            self.settle_laid_over(group, &request.positions)?;
+            match self.settle_laid_over(group, &request.positions) {
+                Err(error) if request.kind == CommitKind::Automatic => {
+                    // One is in no other's way.
+                    let settles = |one: &_| self.settle_laid_over(group, std::slice::from_ref(one)).is_ok();
+                    request.positions.retain(settles);
+                    unsettled = Some(error);
+                }
+                settled => settled?,
+            }
         }
         let CommittedFor { positions, told, left_out } = match request.member {
             None => self.commit_for(group, request, None)?,
             Some(_) => group.with_members(|members| self.commit_for(group, request, Some(members)))?,
         };
-        let left_out = left_out.map_or(Ok(()), Err);
+        let left_out = left_out.or(unsettled).map_or(Ok(()), Err);
         if self.topics.is_read_only() {
             // The owner takes it in from the spool, and drops what is consumed.
             return left_out;
@@ -82,16 +91,23 @@ impl Groups {
     /// Returns when no power cut takes back what a commit is laid over, or has committed already: the work of a transaction that is taken back would
     /// be nobody's.
     fn settle_laid_over(&self, group: &Group, positions: &[(Partition, Offset)]) -> Result<()> {
-        if self.topics.is_read_only() {
-            return Ok(());
-        }
+        if self.topics.is_read_only() { Ok(()) } else { self.settle(&self.laid_over(group, positions)) }
+    }
+
+    /// Whether a commit is laid over what a power cut may take back.
+    pub(crate) fn is_laid_over(&self, group: &Group, positions: &[(Partition, Offset)]) -> bool {
+        let transactions = self.laid_over(group, positions);
+        let stored = self.stored_partition();
+        stored.is_some_and(|stored| transactions.iter().any(|one| stored.log().lacks_end(*one)))
+    }
+
+    /// The transactions in which positions were committed, or moved to where they are.
+    fn laid_over(&self, group: &Group, positions: &[(Partition, Offset)]) -> Vec<TransactionId> {
         let committed = self.committed.lock();
         let commits = positions.iter().filter_map(|(partition, _)| {
             committed.of(group.name(), partition.topic_partition()).filter(|one| one.is_for(partition))
         });
-        let written_in: Vec<_> = commits.flat_map(|one| [one.written_in, one.moved_in]).flatten().collect();
-        drop(committed);
-        self.settle(&written_in)
+        commits.flat_map(|one| [one.written_in, one.moved_in]).flatten().collect()
     }
 
     fn commit_for(

@@ -153,8 +153,9 @@ impl Transactions {
     ) -> Result<()> {
         let now = self.now();
         let mut inputs: Vec<_> = inputs_of(contributions).cloned().collect();
-        let is_own = |partition: &Partition| {
-            state.open.as_ref().is_some_and(|open| open.places.contains_key(&place_of(partition)))
+        let is_own = |partition: &Partition, last: Offset| {
+            let written = state.open.as_ref().and_then(|open| open.places.get(&place_of(partition)));
+            written.is_some_and(|written| written.last >= last)
         };
         inputs.extend(self.laid_over.inputs(laid_over_by(contributions), is_own));
         state.open.as_ref().map_or(Ok(()), OpenParts::check_there)?;

@@ -47,11 +47,11 @@ impl LaidOver {
     pub(super) fn inputs(
         &self,
         transactions: impl Iterator<Item = TransactionId>,
-        is_own: impl Fn(&Partition) -> bool,
+        is_own: impl Fn(&Partition, Offset) -> bool,
     ) -> Vec<(Partition, Offset)> {
         let mut round = Round::default();
         self.add(transactions, &mut round);
-        round.iter().filter(|(partition, _)| !is_own(partition)).cloned().collect()
+        round.iter().filter(|(partition, last)| !is_own(partition, *last)).cloned().collect()
     }
 
     pub(super) fn forget_durable(&self) {

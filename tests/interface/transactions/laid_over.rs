@@ -183,6 +183,63 @@ fn a_commit_at_disk_was_told_over_work_that_a_power_cut_took_back() {
 }
 
 #[test]
+fn a_task_was_told_that_a_commit_is_durable_over_work_that_a_power_cut_took_back() {
+    for (reads_on, is_poisoned) in [(true, true), (true, false), (false, true), (false, false)] {
+        let world = World::new();
+        let mut consumer = world.consumer(Durability::Os);
+        world.step(&mut consumer, ("first", "x")).unwrap();
+        if is_poisoned {
+            world.poison();
+        }
+        if reads_on {
+            world.read_ten(&mut consumer);
+        }
+        let outcome = smol::block_on(consumer.commit_async());
+        assert_eq!(outcome.is_err(), is_poisoned, "{reads_on}: {outcome:?}");
+        drop(consumer);
+        let world = world.after_a_power_cut();
+        let expected = if reads_on { 20 } else { 10 };
+        assert!(is_poisoned || (world.committed(), world.values("x").len()) == (expected, 1), "{reads_on}");
+    }
+}
+
+#[test]
+fn one_position_that_cannot_settle_kept_automatic_commits_of_all_others_from_the_disk() {
+    let world = World::new();
+    world.store.create_topic("other", TopicConfig::new()).unwrap();
+    let mut first = world.consumer(Durability::Os);
+    world.step(&mut first, ("first", "x")).unwrap();
+    drop(first);
+    world.poison();
+    let consumer = world.store.consumer_builder().group("g").commit_durability(Durability::Disk);
+    let mut consumer = consumer.auto_commit(Duration::ZERO).build().unwrap();
+    consumer.assign([("in", 0), ("other", 0)]).unwrap();
+    world.partition("other").append(&[Record::new().value("work")], Durability::Disk).unwrap();
+    world.read_ten(&mut consumer);
+    is_poisoned(consumer.close());
+    assert_eq!(world.committed(), 10, "over what may be taken back");
+    assert_eq!(world.store.committed("g").get(&("other", 0).into()).map(|at| at.offset), Some(1));
+}
+
+#[test]
+fn a_later_position_stood_over_work_in_a_partition_that_it_had_written_to_before() {
+    let world = World::new();
+    let mut consumer = world.consumer(Durability::Os);
+    let mut second = world.store.transaction_builder("second").buffer_bytes(1).begin().unwrap();
+    second.send(Record::to("x").value("of the second")).unwrap();
+    world.partition("x").flush().unwrap();
+    world.step(&mut consumer, ("first", "x")).unwrap();
+    world.read_ten(&mut consumer);
+    second.commit_offsets(&consumer).unwrap();
+    second.commit().unwrap();
+    world.poison();
+    world.sync_the_rest();
+    drop(consumer);
+    let world = world.after_a_power_cut();
+    assert_eq!((world.committed(), world.values("x").len()), (0, 0), "{:?}", world.values("x"));
+}
+
+#[test]
 fn a_scheduled_record_was_lost_for_a_later_one_of_another_topic() {
     let world = World::new();
     let schedule = |topic: &str| {

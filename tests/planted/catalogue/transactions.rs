@@ -16,9 +16,30 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "commit-at-disk-goes-over-work-that-is-taken-back",
         file: "src/group/commit.rs",
-        good: "[one.written_in, one.moved_in]).flatten().collect();",
-        bad: "[one.written_in, one.moved_in]).flatten().take(0).collect();",
+        good: "[one.written_in, one.moved_in]).flatten().collect()",
+        bad: "[one.written_in, one.moved_in]).flatten().take(0).collect()",
         caught_by: &[tests("interface", &["transactions::laid_over::a_commit_at_disk"])],
+    },
+    Bug {
+        name: "a-place-of-its-own-stands-for-all-of-the-partition",
+        file: "src/transaction/deciding.rs",
+        good: "written.is_some_and(|written| written.last >= last)",
+        bad: "{ let _ = last; written.is_some() }",
+        caught_by: &[tests("interface", &["transactions::laid_over::a_later_position_stood_over_work_in"])],
+    },
+    Bug {
+        name: "a-task-waits-for-nothing-that-it-commits-over",
+        file: "src/consumer/commit.rs",
+        good: "stored.as_ref().filter(|_| is_laid_over)",
+        bad: "stored.as_ref().filter(|_| false && is_laid_over)",
+        caught_by: &[tests("interface", &["transactions::laid_over::a_task"])],
+    },
+    Bug {
+        name: "one-position-keeps-automatic-commits-from-the-disk",
+        file: "src/group/commit.rs",
+        good: "Err(error) if request.kind == CommitKind::Automatic => {\n                    // One",
+        bad: "Err(error) if false && request.kind == CommitKind::Automatic => {\n                    // One",
+        caught_by: &[tests("interface", &["transactions::laid_over::one_position"])],
     },
     Bug {
         name: "clock-that-panics-leaves-an-expectation-without-its-events",
