@@ -115,7 +115,10 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/io/pool.rs",
         good: "if !outcome.as_ref().is_err_and(is_out_of_descriptors) {",
         bad: "if true {",
-        caught_by: &[tests("resources", &["many_topics::with_few_descriptors"])],
+        caught_by: &[
+            tests("resources", &["many_topics::with_few_descriptors"]),
+            tests("crash", &["durability::limits::"]),
+        ],
     },
     Bug {
         name: "files-looked-up-by-path",
