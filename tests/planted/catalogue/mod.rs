@@ -4,6 +4,7 @@ mod beside;
 mod copies;
 mod decisions;
 mod figures;
+mod firsts;
 mod folded;
 mod ids;
 mod later;
@@ -68,6 +69,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
     [
         decisions::BUGS,
         figures::BUGS,
+        firsts::BUGS,
         folded::BUGS,
         ids::BUGS,
         beside::BUGS,
