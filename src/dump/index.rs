@@ -146,3 +146,54 @@ impl Ends {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{Attributes, BatchHeader};
+    use crate::io::Stopwatch;
+
+    /// Batches of one record each, a millisecond apart, and an entry for each of them.
+    fn indexed(batches: u32) -> (Vec<Landmark>, Vec<u8>) {
+        let (mut log, mut bytes) = (Vec::new(), Vec::new());
+        for number in 0..batches {
+            let header = BatchHeader {
+                base_offset: number.into(),
+                batch_length: 49,
+                leader_epoch: 0,
+                crc: 0,
+                attributes: Attributes::default(),
+                last_offset_delta: 0,
+                base_timestamp: 0,
+                max_timestamp: i64::from(number) + 1,
+                producer_id: -1,
+                producer_epoch: -1,
+                base_sequence: -1,
+                record_count: 1,
+            };
+            log.push(Landmark { position: u64::from(number) * 100, header });
+            bytes.extend((i64::from(number) + 1).to_be_bytes());
+            bytes.extend(number.to_be_bytes());
+        }
+        (log, bytes)
+    }
+
+    /// The least of some tries.
+    fn nanos(batches: u32) -> u128 {
+        let (log, bytes) = indexed(batches);
+        let one = || {
+            let watch = Stopwatch::start();
+            let dump = times(0, &bytes, &log);
+            assert!(dump.entries.iter().all(|entry| entry.misfit.is_none()));
+            watch.elapsed().as_nanos()
+        };
+        (0..5).map(|_| one()).min().unwrap_or(0)
+    }
+
+    #[test]
+    fn the_entries_of_a_time_index_do_not_take_quadratic_time() {
+        let (few, many) = (nanos(500), nanos(16_000));
+        // 32 times as many: 1,024 times as long if each is looked for in all.
+        assert!(many < 200 * few.max(1), "{few} ns for 500, {many} ns for 16,000");
+    }
+}
