@@ -104,7 +104,7 @@ fn a_sync_of_one_file_that_gives_its_descriptor_back_held_up_who_opens_another()
     fs.fail(&[Call::Sync], "slow", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
     let slow = open("slow");
     let quick = open("quick");
-    quick.used.store(false, Ordering::Release);
+    slow.used.store(false, Ordering::Release);
     std::thread::scope(|scope| {
         let takes_it = scope.spawn(|| open("takes it"));
         gate.await_arrival();
