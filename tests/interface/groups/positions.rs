@@ -308,13 +308,13 @@ fn seeking_by_time_passed_over_what_was_sent_during_the_look() {
     let store = builder.open().unwrap();
     let config = TopicConfig::new().segment_bytes(1000).index_interval_bytes(100);
     let partition = store.create_topic(TOPIC, config).unwrap().partition(0).unwrap();
-    let send_at = |time: i64| {
-        let record = Record::new().value("0123456789012345678901234567890123456789").timestamp(time);
-        partition.append(&[record], Durability::Os).unwrap().last_offset
+    let send_at = |time: i64, bytes: usize| {
+        let value = "x".repeat(bytes);
+        partition.append(&[Record::new().value(&value).timestamp(time)], Durability::Os).unwrap().last_offset
     };
     // The only one so late is deleted, and still in its segment: there is no room for another.
-    send_at(5000);
-    (0..30).for_each(|_| _ = send_at(1000));
+    send_at(5000, 40);
+    (0..30).for_each(|_| _ = send_at(1000, 40));
     files.fail(&[Call::Create], ".cleaned", (0, Times::ForEver), Fault::Error(28));
     assert!(!partition.delete_records(1).unwrap().is_freed);
     let mut reads = reader(&store, StartFrom::Earliest);
@@ -324,7 +324,8 @@ fn seeking_by_time_passed_over_what_was_sent_during_the_look() {
     let sent = std::thread::scope(|scope| {
         let seeking = scope.spawn(|| reads.seek_to_time(4000).map(|()| reads));
         gate.await_arrival();
-        let sent = send_at(6000);
+        // In a segment of its own, which comes after those that are looked through.
+        let sent = send_at(6000, 800);
         gate.open();
         let mut reads = seeking.join().unwrap().unwrap();
         assert_eq!(drain(&mut reads), numbers(0, sent..sent + 1));
