@@ -1,5 +1,6 @@
 //! What retention takes once it is read: only what no power cut makes unread.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use crate::error::Error;
 use crate::group::Groups;
 use crate::group::committed::{Commit, CommittedOffset};
 use crate::io::{Clock, Directory, ManualClock};
-use crate::log::{EndsTransactions, LogOptions, NotEnded, RestsOn, TransactionId};
+use crate::log::{EndsTransactions, NotEnded, RestsOn, TransactionId};
 use crate::topic::{Partition, TopicConfig, TopicContext, Topics};
 use crate::types::{Durability, Record, TopicPartition};
 use crate::upkeep::Agenda;
@@ -32,12 +33,20 @@ impl EndsTransactions for Overtaken {
         Err(NotEnded { error, left: [EARLIER].into() })
     }
 
-    fn keep_through(&self, _: &TopicPartition, _: i64) -> Result<(), Error> {
+    fn keep(&self, _: &BTreeSet<TransactionId>) -> Result<(), Error> {
         Ok(())
     }
 
-    fn await_through(&self, _: &TopicPartition, _: i64) -> Result<RestsOn, Error> {
+    fn await_kept(&self, _: &BTreeSet<TransactionId>) -> Result<RestsOn, Error> {
         Ok(RestsOn::default())
+    }
+
+    fn bring_over(&self, _: &BTreeSet<TransactionId>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn check_sound(&self, _: &BTreeSet<TransactionId>) -> Result<(), Error> {
+        Ok(())
     }
 
     fn needs_ends(&self) -> bool {
@@ -61,22 +70,8 @@ fn opened() -> (Arc<Topics>, Arc<Groups>) {
     let root = Directory::new(Arc::new(MemoryFileSystem::new()), Path::new("/store"));
     root.ensure().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_000_000));
-    let options = LogOptions {
-        read_mode: crate::segment::ReadMode::Positional,
-        sync_every_bytes: u64::MAX,
-        max_expanded_bytes: 1 << 20,
-        compaction_memory_bytes: 1 << 20,
-    };
-    let context = TopicContext {
-        clock: Arc::clone(&clock),
-        agenda: Arc::new(Agenda::new(Duration::MAX, Duration::MAX)),
-        options,
-        owner: None,
-        is_read_only: false,
-        spares: Arc::default(),
-        figures: Arc::default(),
-        clearing: Arc::default(),
-    };
+    let agenda = Arc::new(Agenda::new(Duration::MAX, Duration::MAX));
+    let context = TopicContext::of_tests(&clock, &agenda);
     let topics = Arc::new(Topics::open(root, context).unwrap());
     let groups = Groups::open(Arc::clone(&topics), clock).unwrap();
     (topics, groups)

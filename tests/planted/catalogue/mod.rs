@@ -15,6 +15,7 @@ mod producers;
 mod queues;
 mod reading;
 mod repairs;
+mod rests;
 mod rewrites;
 mod streams;
 mod syncs;
@@ -22,6 +23,7 @@ mod tasks;
 mod transactions;
 mod waits;
 mod whole;
+mod workers;
 
 /// One bug: a place in the source, and what stands there instead.
 pub(crate) struct Bug {
@@ -81,12 +83,14 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         queues::BUGS,
         reading::BUGS,
         repairs::BUGS,
+        rests::BUGS,
         rewrites::BUGS,
         streams::BUGS,
         syncs::BUGS,
         transactions::BUGS,
         waits::BUGS,
         whole::BUGS,
+        workers::BUGS,
     ]
     .into_iter()
     .flatten()
