@@ -189,10 +189,9 @@ mod tests {
     }
 
     /// Others of the machine do not count.
-    #[expect(clippy::disallowed_methods, reason = "the system tells what this thread has used")]
     fn at_work() -> u64 {
-        let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-        told.split_whitespace().next().unwrap().parse().unwrap()
+        let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        told.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0)
     }
 
     #[test]
