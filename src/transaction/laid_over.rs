@@ -6,9 +6,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::Result;
 use crate::locks::Mutex;
 use crate::log::TransactionId;
 use crate::topic::Partition;
+use crate::transaction::coordinator::Transactions;
 use crate::transaction::finish::Ended;
 use crate::transaction::round::Round;
 use crate::types::Offset;
@@ -54,7 +56,21 @@ impl LaidOver {
         round.iter().filter(|(partition, last)| !is_own(partition, *last)).cloned().collect()
     }
 
+    /// An error where something that one of these rests on cannot become durable before the store is opened again.
+    fn check_sound(&self, transactions: impl Iterator<Item = TransactionId>) -> Result<()> {
+        let mut round = Round::default();
+        self.add(transactions, &mut round);
+        round.check_sound()
+    }
+
     pub(super) fn forget_durable(&self) {
         self.0.lock().retain(|_, rests_on| !rests_on.is_durable());
+    }
+}
+
+impl Transactions {
+    /// An error where one of these follows from what cannot become durable before the store is opened again: whatever rests on it is refused till then.
+    pub(crate) fn check_kept(&self, transactions: impl Iterator<Item = TransactionId>) -> Result<()> {
+        self.laid_over.check_sound(transactions)
     }
 }

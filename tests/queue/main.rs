@@ -36,6 +36,8 @@ mod kills;
 #[cfg(test)]
 mod later;
 #[cfg(test)]
+mod later_beside;
+#[cfg(test)]
 mod later_passed;
 #[cfg(test)]
 mod letters;
