@@ -40,6 +40,8 @@ mod later_beside;
 #[cfg(test)]
 mod later_passed;
 #[cfg(test)]
+mod later_power;
+#[cfg(test)]
 mod letters;
 #[cfg(test)]
 mod life;
