@@ -62,7 +62,6 @@ fn work(machine: &PowerCutFileSystem, moments: &Moments, seed: u64) -> usize {
         let topic = TOPICS[usize::try_from(random.below(4)).unwrap()];
         let delay = Duration::from_millis([20, 20, 50, 1100][usize::try_from(random.below(4)).unwrap()]);
         moments.sent.lock().unwrap().insert(value.clone(), false);
-        eprintln!("{value} to {topic} {delay:?}");
         schedule.deliver_after(Record::to(topic).key(&value).value(&value), delay).unwrap();
         moments.sent.lock().unwrap().insert(value, true);
         clock.advance(Duration::from_millis(random.below(3) * 20));
@@ -96,20 +95,10 @@ fn found(store: &Store, topics: &[&str]) -> Vec<String> {
 fn judge(machine: &PowerCutFileSystem, sent: &Sent) {
     let clock = Arc::new(ManualClock::at(3_600_000));
     let store = open(machine, &clock);
-    let dump = |store: &Store| {
-            for topic in TOPICS { eprintln!("{topic}: {:?}", store.topic(topic).map(|one| (found(store, &[topic]), one.partition(0).unwrap().start(), one.partition(0).unwrap().end()))); }
-            for group in 0..8 { let name = if group == 0 { "__delayed_messages".to_owned() } else { format!("__delayed_messages.{group}") }; for (p, at) in store.committed(&name) { eprintln!("{name} {} {} {:?}", p.partition(), at.offset, at.metadata); }}
-            for p in store.topic("__delayed_messages").unwrap().partitions() { eprintln!("{} {} {:?}", p.topic_partition(), p.start(), p.read(..).unwrap().into_iter().map(|r| { let r = r.unwrap(); (r.offset, String::from_utf8(r.value.unwrap()).unwrap()) }).collect::<Vec<_>>()); }
-    };
-    if std::env::var("DUMP").is_ok() { dump(&store); }
     for life in ["next", "last"] {
         let store = if life == "next" { &store } else { &open(&machine.cut_power(0), &clock) };
         pass(store, &clock);
         let there = found(store, &TOPICS);
-        if sent.keys().any(|value| !there.contains(value)) {
-dump(store);
-            eprintln!("{sent:?} {there:?}");
-        }
         for (value, has_returned) in sent {
             let times = there.iter().filter(|other| *other == value).count();
             assert!(times == 1 || (times == 0 && !has_returned), "{value}: {times} times in the {life} life");
@@ -130,7 +119,6 @@ fn nothing_is_lost_nor_there_twice_whenever_the_power_fails_beside_a_poisoned_to
         let mut random = Random::new(seed);
         for _ in 0..each {
             let at = usize::try_from(random.below(seen.len() as u64)).unwrap();
-            eprintln!("at {at}");
             let (disk, sent, doing) = &seen[at];
             let machine = PowerCutFileSystem::on(disk.clone(), None);
             let cut = random.below(8);
