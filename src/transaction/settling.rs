@@ -58,9 +58,10 @@ impl Settling {
 
     /// Looks at all.
     pub(super) fn look_through(&mut self) {
-        let (waiting, settled) = self.waiting.drain(..).partition(|one| !one.is_durable());
+        let all = std::mem::take(&mut self.waiting);
+        let (waiting, settled): (VecDeque<_>, VecDeque<_>) =
+            all.into_iter().partition(|one| !one.is_durable());
         self.waiting = waiting;
-        let settled: Vec<_> = settled;
         settled.iter().for_each(|one| self.let_go(one));
         self.look_at = FEW.max(self.waiting.len().saturating_mul(2));
     }
