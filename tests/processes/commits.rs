@@ -10,7 +10,7 @@ use crate::common::fast_dir;
 use crate::groups::{committed, member, read, send};
 use crate::hooked::{Hook, Hooked};
 use crate::pair::{child, dir_of_child, kill};
-use crate::world::{ORDERS, attach, attach_hooked, attach_on, attached, copy_of, open, owned};
+use crate::world::{ORDERS, attach, attach_hooked, attach_on, attached, copy_of, open, owned, restored};
 
 #[test]
 fn a_commit_is_kept_whoever_dies_and_folding_twice_changes_nothing() {
@@ -157,9 +157,7 @@ fn a_backup_holds_what_was_committed_elsewhere_before_it_began() {
     let reader = attach(store.path());
     let mut billing = member(reader.consumer_builder()).unwrap();
     billing.commit_offsets([((ORDERS, 0).into(), 7)]).unwrap();
-    store.backup(dir.path().join("monday")).unwrap();
-    annals::backup::restore(dir.path().join("monday"), dir.path().join("again")).unwrap();
-    assert_eq!(committed(open(&dir.path().join("again")).committed("billing")), [7]);
+    assert_eq!(committed(restored(&store, dir.path()).committed("billing")), [7]);
 }
 
 #[test]

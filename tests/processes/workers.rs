@@ -10,8 +10,8 @@ use annals::{Error, Messages, Record, Store, TopicConfig};
 
 use crate::common::{by_hand, fast_dir};
 use crate::world::{
-    GROUP, ORDERS, ack_all, attach, attached, counts, letters, offsets, open, owned, send, steps, take,
-    take_at_home, wait_for, worked,
+    GROUP, ORDERS, ack_all, attach, attached, counts, letters, offsets, open, owned, restored, send, steps,
+    take, take_at_home, wait_for, worked,
 };
 
 pub(crate) fn settings(builder: annals::QueueBuilder) -> annals::QueueBuilder {
@@ -249,9 +249,7 @@ fn a_backup_holds_what_was_done_elsewhere_before_it_began() {
     let mut taken = take(&mut worker, 2);
     taken.remove(0).ack().unwrap();
     taken.remove(0).reject("no").unwrap();
-    store.backup(dir.path().join("monday")).unwrap();
-    annals::backup::restore(dir.path().join("monday"), dir.path().join("again")).unwrap();
-    let again = open(&dir.path().join("again"));
+    let again = restored(&store, dir.path());
     assert_eq!(letters(&again).len(), 1);
     assert_eq!(offsets(&take_at_home(&again)), [2, 3]);
 }

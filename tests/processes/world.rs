@@ -149,6 +149,13 @@ pub(crate) fn killed(store: Store, dir: &Path) -> TempDir {
     copy_of(dir)
 }
 
+/// A store made of a backup of this one, both of them in `dir`.
+pub(crate) fn restored(store: &Store, dir: &Path) -> Store {
+    store.backup(dir.join("monday")).unwrap();
+    annals::backup::restore(dir.join("monday"), dir.join("again")).unwrap();
+    open(&dir.join("again"))
+}
+
 /// How long the log of a topic's first partition is.
 pub(crate) fn length_of(store: &Store, topic: &str) -> u64 {
     store.topic(topic).unwrap().partition(0).unwrap().bytes()
