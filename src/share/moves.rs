@@ -91,11 +91,11 @@ impl Holds {
         let now = self.now();
         let mut all = Vec::new();
         for partition in topic.partitions() {
-            let gone = [0..partition.start()];
+            let gone = 0..partition.start();
             let said_by = |group: &Arc<Group>| {
                 let committed = self.groups.committed(group.name(), &partition);
                 let said = committed.map_or_else(Moved::default, |at| Moved::of(at.offset, &at.metadata));
-                said.with(&gone)
+                said.with(std::slice::from_ref(&gone))
             };
             let positions = steps.groups.iter().map(said_by).collect();
             all.push(Step::new(partition, positions));
