@@ -35,9 +35,9 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "a-cancel-takes-out-what-a-power-cut-moves-back",
-        file: "src/share/holds.rs",
-        good: "if offsets.iter().any(|offset| step.moved.has(*offset)) {",
-        bad: "if offsets.iter().any(|offset| step.moved.has(*offset + 1_000_000)) {",
+        file: "src/share/steps.rs",
+        good: "offsets.iter().any(|offset| said.has(*offset)))",
+        bad: "offsets.iter().any(|offset| said.has(*offset + 1_000_000)))",
         caught_by: &[tests("queue", &["moved_back::a_record"])],
     },
     Bug {
@@ -141,8 +141,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-was-passed-is-not-remembered-over-a-kill",
         file: "src/share/transfer.rs",
-        good: "Some(Beyond { text, read_to: moved.end() })",
-        bad: "Some(Beyond { text: text.repeat(0), read_to: moved.end() })",
+        good: "Some(Beyond { text, read_to: moved.end(), follows })",
+        bad: "Some(Beyond { text: text.repeat(0), read_to: moved.end(), follows })",
         caught_by: &[tests("queue", &["later_passed::what_has_no_id"])],
     },
     Bug {
