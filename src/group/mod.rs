@@ -23,7 +23,7 @@ mod taken;
 mod tests;
 mod unreadable;
 
-pub(crate) use commit::{CommitKind, CommitRequest};
+pub(crate) use commit::{CommitKind, CommitRequest, LeftOut, is_for_good};
 pub use committed::CommittedOffset;
 pub(crate) use consumed::{Consumed, OtherReaders};
 pub(crate) use endings::Endings;

@@ -12,7 +12,7 @@ use crate::group::group::{Group, Members};
 use crate::group::groups::Groups;
 use crate::group::taken::TakenGroup;
 use crate::locks::MutexGuard;
-use crate::log::TransactionId;
+use crate::log::{Clearing, TransactionId};
 use crate::topic::{Contribution, OFFSETS, Outcome, Participant, Partition, Prepared, WrittenIn};
 use crate::types::{Offset, Timestamp};
 
@@ -127,7 +127,8 @@ impl Participant for PendingOffsets {
         // From here on nobody commits for another topic that gets the name of one of theirs: none of these is laid over that.
         let committed = self.groups.committed.lock();
         for (one, members) in pending.iter().zip(&held) {
-            one.changes((members.as_deref(), &committed), now, (&mut changes, &mut inputs))?;
+            let with = (members.as_deref(), &*committed, self.groups.topics.clearing());
+            one.changes(with, now, (&mut changes, &mut inputs))?;
         }
         for Change { group, place, commit } in &changes {
             let topic_id = commit.as_ref().map_or(0, |commit| commit.topic_id);
@@ -211,7 +212,7 @@ impl Pending {
     /// What is to be written of it, and what was read.
     fn changes(
         &self,
-        (members, committed): (Option<&Members>, &Committed),
+        (members, committed, clearing): (Option<&Members>, &Committed, &Clearing),
         timestamp: Timestamp,
         (changes, inputs): (&mut Vec<Change>, &mut Vec<(Partition, Offset)>),
     ) -> Result<()> {
@@ -229,7 +230,7 @@ impl Pending {
                 });
             }
             check_range(partition, offset)?;
-            if self.beyond.is_none() && self.stays(committed, partition, offset) {
+            if self.beyond.is_none() && self.stays(committed, (partition, offset), clearing) {
                 continue;
             }
             let metadata = self.beyond.as_ref().map_or_else(String::new, |beyond| beyond.text.clone());
@@ -242,11 +243,20 @@ impl Pending {
         Ok(())
     }
 
-    /// Whether a position in a partition that can be synced no more is committed already, as one that was not read on since: it is left out, or
-    /// nothing of the others could be committed before the store is opened again.
-    fn stays(&self, committed: &Committed, partition: &Partition, offset: Offset) -> bool {
-        let is_there = |commit: &Commit| commit.is_for(partition) && commit.at.offset == offset;
-        partition.log().poisoned_by().is_some()
-            && committed.of(self.group.name(), partition.topic_partition()).is_some_and(is_there)
+    /// Whether a position is committed already, as one that was not read on since, and would keep the others from being committed before the store
+    /// is opened again: where its partition can be synced no more, or what it was moved with cannot become durable. It is left out, and goes with
+    /// that where a power cut takes that back.
+    fn stays(
+        &self,
+        committed: &Committed,
+        (partition, offset): (&Partition, Offset),
+        clearing: &Clearing,
+    ) -> bool {
+        let is_there = |commit: &&Commit| commit.is_for(partition) && commit.at.offset == offset;
+        let committed = committed.of(self.group.name(), partition.topic_partition()).filter(is_there);
+        committed.is_some_and(|commit| {
+            let moved_in = commit.moved_in.into_iter().collect();
+            partition.log().poisoned_by().is_some() || clearing.check_sound(&moved_in).is_err()
+        })
     }
 }

@@ -33,18 +33,17 @@ impl Holds {
 
     fn can_go_on(&self, group: &Group, step: &Step) -> bool {
         let moved_in = self.groups.moved_in(group, &step.partition);
-        self.transactions.check_kept(moved_in.into_iter()).is_ok()
+        self.topics.clearing().check_sound(&moved_in.into_iter().collect()).is_ok()
     }
 
     /// Leaves out records that came here with a transaction that cannot become durable before the store is opened again. Where a power cut takes
     /// that one back they wait where they were, and would be delivered from there once more.
     pub(super) fn leave_out_stuck(&self, step: &mut Step, due: &mut Vec<Leaving<'_>>) {
         let log = step.partition.log();
-        let kept = |one: &Leaving<'_>| {
-            self.transactions.check_kept(log.committed_at(&[one.record.offset]).into_iter())
-        };
+        let kept =
+            |one: &Leaving<'_>| self.topics.clearing().check_sound(&log.committed_at(&[one.record.offset]));
         let offsets: Vec<_> = due.iter().map(|one| one.record.offset).collect();
-        if let Err(error) = self.transactions.check_kept(log.committed_at(&offsets).into_iter()) {
+        if let Err(error) = self.topics.clearing().check_sound(&log.committed_at(&offsets)) {
             due.retain(|one| kept(one).is_ok());
             step.stuck = Some(error);
         }

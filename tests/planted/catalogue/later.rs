@@ -57,8 +57,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-commit-at-disk-outlives-what-was-read",
         file: "src/group/commit.rs",
-        good: "partition.settle_through(offset - 1))?;",
-        bad: "partition.settle_through((*offset).min(0) - 1))?;",
+        good: "partition.settle_through(offset - 1))",
+        bad: "partition.settle_through((*offset).min(0) - 1))",
         caught_by: &[tests("queue", &["moved_back::a_consumer"])],
     },
     Bug {
@@ -71,15 +71,15 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-commit-of-a-task-outlives-what-was-read",
         file: "src/consumer/next.rs",
-        good: "Durable::of_waits_and_moves(waits, told)",
-        bad: "Durable::of_waits_and_moves(waits, told.into_iter().take(0))",
+        good: "let moved = told.iter().map(",
+        bad: "let moved = told.iter().take(0).map(",
         caught_by: &[tests("queue", &["moved_back::a_position_that_a_task"])],
     },
     Bug {
         name: "an-answer-fails-for-what-others-have-moved",
         file: "src/log/producers/settle.rs",
-        good: "self.settle_those(&self.committed_at(offsets), last)",
-        bad: "self.settle_through(last)",
+        good: "self.settle_those(&self.committed_at(offsets))",
+        bad: "self.settle_through(offsets.iter().copied().max().unwrap_or(-1))",
         caught_by: &[tests("queue", &["moved_back::a_topic"])],
     },
     Bug {
