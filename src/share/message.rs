@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::io::in_drop;
 use crate::share::queue::{Place, Queue};
 use crate::share::runs::Lock;
 use crate::share::selection::NO_LIMIT;
@@ -243,7 +244,7 @@ impl Drop for Message {
     fn drop(&mut self) {
         if !self.is_answered {
             // Whoever has lost it has nothing left to release.
-            drop(self.release_after(None));
+            in_drop(|| drop(self.release_after(None)));
         }
     }
 }
@@ -355,7 +356,28 @@ impl IntoIterator for Messages {
 impl Drop for Messages {
     fn drop(&mut self) {
         // Whoever has lost them has nothing left to release.
-        drop(self.release_all(None));
+        in_drop(|| drop(self.release_all(None)));
+    }
+}
+
+/// What a look has gathered so far, on its way to the worker: nobody has seen any of it. Where a clock or a file system of the program's own
+/// panics before the look is over, all of it is put back.
+#[derive(Debug, Default)]
+pub(super) struct Gathered(pub(super) Vec<Message>);
+
+impl Gathered {
+    pub(super) fn finish(mut self) -> Vec<Message> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl Drop for Gathered {
+    fn drop(&mut self) {
+        let mut messages = Messages::new(std::mem::take(&mut self.0));
+        for (delivery, offsets) in messages.answered() {
+            // What cannot be put back now comes back when its lock is over.
+            in_drop(|| drop(delivery.queue.put_back(&delivery.place, delivery.lock, &offsets)));
+        }
     }
 }
 

@@ -301,7 +301,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/share/stats.rs",
         good: "let mut inner = slot.enter(&self.suspects);",
         bad: "let others = crate::share::suspects::Suspects::default();\n            let mut inner = slot.enter(&others);",
-        caught_by: &[tests("queue", &["company::a_last_attempt_that_retention"])],
+        caught_by: &[tests("queue", &["company::a_last_attempt_that_made_room"])],
     },
     Bug {
         name: "message-that-was-out-and-failed-once-more-is-taken-along",
