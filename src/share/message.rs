@@ -241,7 +241,7 @@ impl Message {
 
 impl Drop for Message {
     fn drop(&mut self) {
-        if !self.is_answered {
+        if !self.is_answered && self.delivery.queue.queues.process.is_current() {
             // Whoever has lost it has nothing left to release.
             drop(self.release_after(None));
         }
@@ -354,8 +354,11 @@ impl IntoIterator for Messages {
 
 impl Drop for Messages {
     fn drop(&mut self) {
-        // Whoever has lost them has nothing left to release.
-        drop(self.release_all(None));
+        let is_here = |one: &Message| one.delivery.queue.queues.process.is_current();
+        if self.messages.first().is_some_and(is_here) {
+            // Whoever has lost them has nothing left to release.
+            drop(self.release_all(None));
+        }
     }
 }
 

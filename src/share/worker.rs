@@ -278,6 +278,9 @@ impl Class {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        if !self.queues.process.is_current() {
+            return;
+        }
         self.forget_alarm();
         self.queues.topics.unwatch_close(&self.signal);
         self.queues.suspects.watchers.remove(&self.signal);
