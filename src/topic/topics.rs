@@ -39,6 +39,26 @@ pub(crate) struct TopicContext {
 }
 
 impl TopicContext {
+    /// For unit tests of the layers above, in which nothing is done by itself.
+    #[cfg(test)]
+    pub(crate) fn of_tests(clock: &Arc<dyn Clock>, agenda: &Arc<Agenda>) -> Self {
+        Self {
+            clock: Arc::clone(clock),
+            agenda: Arc::clone(agenda),
+            options: LogOptions {
+                read_mode: crate::segment::ReadMode::Positional,
+                sync_every_bytes: u64::MAX,
+                max_expanded_bytes: 1 << 20,
+                compaction_memory_bytes: 1 << 20,
+            },
+            spares: Arc::default(),
+            figures: Arc::default(),
+            clearing: Arc::default(),
+            owner: None,
+            is_read_only: false,
+        }
+    }
+
     /// What the log of one partition of the store in `root` is given.
     pub(super) fn of_partition(
         &self,

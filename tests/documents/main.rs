@@ -6,3 +6,4 @@ mod dashboard;
 mod dumps;
 mod layers;
 mod promises;
+mod rooms;

@@ -3,43 +3,24 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use annals::{Consumer, Durability, Error, Store, StoreReader, TopicConfig};
+use annals::{Consumer, Durability, Error, Store, StoreReader};
 use annals_testing::{Call, Fault, FaultyFileSystem, Gate, Times};
 
-use crate::common::{by_hand, copy_dir, fast_dir};
-use crate::hooked::{FailingShared, Hook, Hooked};
-use crate::workers::{GROUP, ORDERS, ack_all, attach, offsets, open, send, steps, take};
-use crate::workers_folded::{check_cut, crashed, open_hooked, wait_for};
+use crate::common::{by_hand, fast_dir};
+use crate::hooked::{Hook, Hooked};
+use crate::workers_folded::{check_cut, crashed};
+use crate::world::{
+    EIO, EMFILE, GROUP, ORDERS, ack_all, attach, attach_failing, beside, cut_log, failing, is_done_in,
+    killed, length_of, offsets, open, open_on, owned, refuse, send, steps, take, take_at_home, wait_for,
+    worked,
+};
 
-const EIO: i32 = 5;
-const EMFILE: i32 = 24;
 /// What would not wait is done by then.
 const A_WHILE: Duration = Duration::from_millis(700);
-
-/// Does something on a thread of its own. Says whether it is done.
-fn beside(act: impl FnOnce() + Send + 'static) -> Arc<AtomicBool> {
-    let is_done = Arc::new(AtomicBool::new(false));
-    let done = Arc::clone(&is_done);
-    thread::spawn(move || {
-        act();
-        done.store(true, Ordering::SeqCst);
-    });
-    is_done
-}
-
-fn is_done_in(most: Duration, done: &AtomicBool) -> bool {
-    wait_for(|| done.load(Ordering::SeqCst), most)
-}
-
-/// A reader whose calls can be told to fail and to wait.
-fn attach_with(dir: &Path, files: &Arc<FaultyFileSystem>) -> StoreReader {
-    Store::builder(dir).file_system(Arc::new(FailingShared(Arc::clone(files)))).attach().unwrap()
-}
 
 /// A member of a group elsewhere that has committed one offset, and has read one more.
 fn has_read(store: &Store, reader: &StoreReader) -> Consumer {
@@ -75,7 +56,7 @@ fn committed(dir: &Path) -> Vec<i64> {
 fn a_commit_elsewhere_beside_a_close_in_the_middle_of_a_fold_is_kept() {
     let dir = fast_dir();
     let hooked = Hooked::new();
-    let store = open_hooked(dir.path(), &hooked);
+    let store = open_on(dir.path(), hooked.files());
     let reader = attach(dir.path());
     let mut consumer = has_read(&store, &reader);
     let closing = store.clone();
@@ -98,10 +79,8 @@ fn a_commit_elsewhere_beside_a_close_in_the_middle_of_a_fold_is_kept() {
 
 #[test]
 fn a_commit_elsewhere_beside_the_end_of_its_reader_is_kept_or_refused() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    let files = FaultyFileSystem::new();
-    let reader = attach_with(dir.path(), &files);
+    let (dir, store) = owned(0);
+    let (files, reader) = attach_failing(dir.path());
     let mut consumer = has_read(&store, &reader);
     let gate = Arc::new(Gate::default());
     files.fail(&[Call::Write], "annals.spool", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
@@ -123,10 +102,8 @@ fn a_commit_elsewhere_beside_the_end_of_its_reader_is_kept_or_refused() {
 /// Whoever has the queue next may begin a sync of the same file, and what this one says of its own would be said of that.
 #[test]
 fn the_end_of_a_reader_waits_for_a_sync_of_steps() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    let files = FaultyFileSystem::new();
-    let reader = attach_with(dir.path(), &files);
+    let (dir, store) = owned(0);
+    let (files, reader) = attach_failing(dir.path());
     send(&store, 2);
     let mut worker = reader.queue_builder(ORDERS, GROUP).durability(Durability::Disk).build().unwrap();
     let mut taken = take(&mut worker, 2);
@@ -141,15 +118,13 @@ fn the_end_of_a_reader_waits_for_a_sync_of_steps() {
     answering.join().unwrap().unwrap();
     assert!(is_done_in(Duration::from_secs(20), &dropped));
     assert!(taken.remove(0).ack().is_err());
-    assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 9)), [1]);
+    assert_eq!(offsets(&take_at_home(&store)), [1]);
 }
 
 #[test]
 fn the_end_of_a_reader_waits_for_the_sync_of_a_commit() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    let files = FaultyFileSystem::new();
-    let reader = attach_with(dir.path(), &files);
+    let (dir, store) = owned(0);
+    let (files, reader) = attach_failing(dir.path());
     let mut consumer = has_read_at(&store, &reader, Durability::Disk);
     let gate = Arc::new(Gate::default());
     files.fail(&[Call::Sync], "annals.spool", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
@@ -170,10 +145,7 @@ fn the_end_of_a_reader_waits_for_the_sync_of_a_commit() {
 fn a_flush_beside_the_deletion_of_a_topic_whose_steps_are_not_cut_ends() {
     let (dir, reader, worker) = crashed();
     let hooked = Hooked::new();
-    hooked.at_open(|path| match path.to_string_lossy().contains("annals.steps") {
-        true => Err(std::io::Error::from_raw_os_error(EMFILE)),
-        false => Ok(Hook::Stays),
-    });
+    refuse(&hooked, "annals.steps", EMFILE);
     let store = by_hand(dir.path()).file_system(hooked.files()).open().unwrap();
     let (deletes, (tell, deleted)) = (store.clone(), mpsc::channel());
     hooked.at_open(move |path| {
@@ -195,10 +167,8 @@ fn a_flush_beside_the_deletion_of_a_topic_whose_steps_are_not_cut_ends() {
 
 #[test]
 fn a_group_that_is_deleted_again_after_its_names_could_not_be_synced_stays_so() {
-    let dir = fast_dir();
-    let files = FaultyFileSystem::new();
-    let store = by_hand(dir.path()).file_system(Arc::new(FailingShared(Arc::clone(&files)))).open().unwrap();
-    store.ensure_topic(ORDERS, TopicConfig::new()).unwrap();
+    let (dir, files) = (fast_dir(), FaultyFileSystem::new());
+    let store = open_on(dir.path(), failing(&files));
     send(&store, 2);
     let reader = attach(dir.path());
     let mut worker = reader.queue(ORDERS, GROUP).unwrap();
@@ -222,28 +192,17 @@ fn a_group_that_is_deleted_again_after_its_names_could_not_be_synced_stays_so() 
 /// The first open finds what is gone, and cannot tell whoever has the queue; the next one finds nothing any more.
 #[test]
 fn a_worker_is_told_of_a_cut_that_an_earlier_open_could_not_tell() {
-    let dir = fast_dir();
-    let store = open(dir.path());
+    let (dir, store) = owned(3);
+    let length = length_of(&store, ORDERS);
     send(&store, 3);
-    let length = store.topic(ORDERS).unwrap().partition(0).unwrap().bytes();
-    let reader = attach(dir.path());
-    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
-    send(&store, 3);
-    ack_all(take(&mut worker, 6));
-    drop((worker, reader));
+    ack_all(take(&mut attach(dir.path()).queue(ORDERS, GROUP).unwrap(), 6));
     drop(store.stats());
-    std::mem::forget(store);
-    let copy = fast_dir();
-    copy_dir(dir.path(), copy.path());
+    let copy = killed(store, dir.path());
     let reader = attach(copy.path());
     let worker = reader.queue(ORDERS, GROUP).unwrap();
-    let log = copy.path().join("orders-0/00000000000000000000.log");
-    std::fs::File::options().write(true).open(log).unwrap().set_len(length).unwrap();
+    cut_log(copy.path(), ORDERS, length);
     let hooked = Hooked::new();
-    hooked.at_open(|path| match path.to_string_lossy().contains("annals.steps") {
-        true => Err(std::io::Error::from_raw_os_error(EMFILE)),
-        false => Ok(Hook::Stays),
-    });
+    refuse(&hooked, "annals.steps", EMFILE);
     let store = by_hand(copy.path()).file_system(hooked.files()).open().unwrap();
     drop(store.close());
     drop(store);
@@ -253,11 +212,7 @@ fn a_worker_is_told_of_a_cut_that_an_earlier_open_could_not_tell() {
 
 #[test]
 fn a_queue_is_its_next_processes_as_soon_as_its_reader_is_gone() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 1);
-    let reader = attach(dir.path());
-    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let (_dir, store, reader, mut worker) = worked(1);
     drop(reader);
     assert!(matches!(worker.take(1, Duration::ZERO), Err(Error::StoreClosed { .. } | Error::Io { .. })));
     assert_eq!(take(&mut store.queue(ORDERS, GROUP).unwrap(), 1).len(), 1);

@@ -15,6 +15,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod commits;
 mod crowded;
 mod ends;
 mod groups;
@@ -35,3 +36,4 @@ mod workers_folded;
 mod workers_killed;
 mod workers_lost;
 mod workers_model;
+mod world;

@@ -11,6 +11,7 @@ use annals::{Error, PartitionView, Query, Record, Result, StartFrom, Store, Topi
 
 use crate::common::{by_hand, fast_dir};
 use crate::hooked::{Hook, Hooked};
+use crate::world::{attach_hooked, attach_on};
 
 const EVENTS: &str = "events";
 const COUNT: i64 = 20;
@@ -66,8 +67,7 @@ fn a_call_that_could_not_look_says_so_and_finds_nothing_missing() {
     let dir = fast_dir();
     let _store = write_events(dir.path());
     for (what, call) in CALLS {
-        let hooked = Hooked::new();
-        let reader = Store::builder(dir.path()).file_system(hooked.files()).attach().unwrap();
+        let (hooked, reader) = attach_hooked(dir.path());
         let seen = reader.topic(EVENTS).unwrap();
         let partition = seen.partition(0).unwrap();
         hide(&hooked, UNSEEN);
@@ -87,8 +87,7 @@ fn a_consumer_that_begins_at_the_end_begins_at_no_other_place_where_it_cannot_se
     let dir = fast_dir();
     let store = write_events(dir.path());
     for seeks in [false, true] {
-        let hooked = Hooked::new();
-        let reader = Store::builder(dir.path()).file_system(hooked.files()).attach().unwrap();
+        let (hooked, reader) = attach_hooked(dir.path());
         let mut consumer = reader.consumer_builder().start_from(StartFrom::Latest).build().unwrap();
         consumer.assign([(EVENTS, 0)]).unwrap();
         hide(&hooked, UNSEEN * 2);
@@ -118,7 +117,7 @@ fn tasks_are_woken_after_a_panic_of_the_file_system_on_the_thread_that_listens()
             panic!("the file system panics");
         }
     });
-    let reader = Store::builder(dir.path()).file_system(hooked.files()).attach().unwrap();
+    let reader = attach_on(dir.path(), hooked.files());
     let partition = reader.topic(EVENTS).unwrap().partition(0).unwrap();
     let woken = Arc::new(Mutex::new(0));
     let task = thread::spawn({

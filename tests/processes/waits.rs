@@ -10,9 +10,12 @@ use std::time::Duration;
 use annals::io::{FileHandle, FileSystem, OpenMode, OsFileSystem};
 use annals::{Error, Record, Store, StoreReader, TopicConfig};
 
-use crate::common::{by_hand, copy_dir, fast_dir, now};
+use crate::common::{by_hand, fast_dir, now};
 use crate::hooked::{Hook, Hooked};
-use crate::workers::{GROUP, ORDERS, ack_all, attach, offsets, open, send, steps, take};
+use crate::world::{
+    GROUP, ORDERS, ack_all, attach, attach_hooked, attached, cut_log, killed, length_of, offsets, open,
+    owned, send, steps, take, take_at_home, worked,
+};
 
 /// An owner that stands in its open, before the first file with `name` in it, until it is told to go on.
 fn standing(dir: &Path, name: &'static str) -> (Sender<()>, JoinHandle<Store>) {
@@ -48,10 +51,7 @@ fn stopped_in_a_step(dir: &Path) -> std::sync::Arc<dyn FileHandle> {
 
 #[test]
 fn a_poll_waits_no_longer_than_it_may_for_an_owner_that_stands_in_its_open() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 3);
-    let reader = attach(dir.path());
+    let (dir, store, reader) = attached(3);
     let mut consumer = reader.consumer_builder().build().unwrap();
     consumer.assign([(ORDERS, 0)]).unwrap();
     let mut worker = reader.queue(ORDERS, GROUP).unwrap();
@@ -78,10 +78,7 @@ fn a_poll_waits_no_longer_than_it_may_for_an_owner_that_stands_in_its_open() {
 
 #[test]
 fn all_who_wait_for_an_owner_that_stands_in_its_open_wait_for_ten_seconds_together() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 3);
-    let reader = attach(dir.path());
+    let (dir, store, reader) = attached(3);
     let topic = reader.topic(ORDERS).unwrap();
     store.close().unwrap();
     let (go, opening) = standing(dir.path(), "orders-0");
@@ -103,11 +100,8 @@ fn all_who_wait_for_an_owner_that_stands_in_its_open_wait_for_ten_seconds_togeth
 /// It looks, the topic goes with all of its files, and then it writes what it does.
 #[test]
 fn a_worker_whose_topic_goes_between_its_look_and_its_step_is_told_that() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 3);
-    let hooked = Hooked::new();
-    let reader = Store::builder(dir.path()).file_system(hooked.files()).attach().unwrap();
+    let (dir, store) = owned(3);
+    let (hooked, reader) = attach_hooked(dir.path());
     let mut worker = reader.queue(ORDERS, GROUP).unwrap();
     ack_all(take(&mut worker, 1));
     let (path, other) = (dir.path().to_path_buf(), store.clone());
@@ -218,11 +212,7 @@ fn a_worker_that_is_stopped_in_a_step_holds_up_no_backup() {
 /// After a clean close no step names a record that is not there.
 #[test]
 fn a_worker_that_is_stopped_in_a_step_holds_up_no_sends_of_the_next_owner() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 5);
-    let reader = attach(dir.path());
-    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let (dir, store, reader, mut worker) = worked(5);
     ack_all(take(&mut worker, 2));
     let stopped = stopped_in_a_step(dir.path());
     store.close().unwrap();
@@ -232,7 +222,7 @@ fn a_worker_that_is_stopped_in_a_step_holds_up_no_sends_of_the_next_owner() {
     ack_all(take(&mut worker, 9));
     drop((worker, reader));
     send(&store, 1);
-    assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 9)), [7]);
+    assert_eq!(offsets(&take_at_home(&store)), [7]);
 }
 
 /// A restore is put in the place of a store: who is attached to that one is not to answer into nothing.
@@ -271,8 +261,7 @@ fn who_works_on_a_store_in_whose_place_another_was_put_is_told_so() {
 #[test]
 fn a_worker_that_is_stopped_where_an_open_has_to_cut_holds_up_no_other_topic() {
     const OTHER: &str = "other";
-    let dir = fast_dir();
-    let store = open(dir.path());
+    let (dir, store) = owned(0);
     store.ensure_topic(OTHER, TopicConfig::new()).unwrap();
     let send = |store: &Store, topic: &str| {
         store.producer().send(Record::to(topic).partition(0).value("x")).map(drop)
@@ -281,18 +270,15 @@ fn a_worker_that_is_stopped_where_an_open_has_to_cut_holds_up_no_other_topic() {
     for topic in [ORDERS, OTHER] {
         let mut home = store.queue(topic, GROUP).unwrap();
         for _ in 0..2 {
-            lengths.push(store.topic(topic).unwrap().partition(0).unwrap().bytes());
+            lengths.push(length_of(&store, topic));
             send(&store, topic).unwrap();
             send(&store, topic).unwrap();
             ack_all(take(&mut home, 9));
         }
     }
-    std::mem::forget(store);
-    let copy = fast_dir();
-    copy_dir(dir.path(), copy.path());
+    let copy = killed(store, dir.path());
     for (topic, length) in [(ORDERS, lengths[1]), (OTHER, lengths[3])] {
-        let log = copy.path().join(format!("{topic}-0/00000000000000000000.log"));
-        std::fs::File::options().write(true).open(log).unwrap().set_len(length).unwrap();
+        cut_log(copy.path(), topic, length);
     }
     let reader = attach(copy.path());
     let mut worker = reader.queue(OTHER, GROUP).unwrap();
@@ -339,5 +325,5 @@ fn who_works_on_a_store_whose_path_cannot_be_looked_at_goes_on() {
     drop((worker, billing, reader));
     let store = open(&place.join("store"));
     assert_eq!(store.committed("billing").values().map(|at| at.offset).collect::<Vec<_>>(), [3]);
-    assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 9)), [2]);
+    assert_eq!(offsets(&take_at_home(&store)), [2]);
 }

@@ -1,61 +1,18 @@
 //! Workers of queues in another process than the owner.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use annals::io::ManualClock;
 use annals::queue::RetryPolicy;
-use annals::{Error, Message, Messages, Record, Store, StoreReader, TopicConfig, Worker};
+use annals::{Error, Messages, Record, Store, TopicConfig};
 
 use crate::common::{by_hand, fast_dir};
-
-pub(crate) const ORDERS: &str = "orders";
-pub(crate) const GROUP: &str = "shipping";
-
-pub(crate) fn open(dir: &Path) -> Store {
-    let store = by_hand(dir).open().unwrap();
-    store.ensure_topic(ORDERS, TopicConfig::new().partitions(2)).unwrap();
-    store
-}
-
-pub(crate) fn attach(dir: &Path) -> StoreReader {
-    StoreReader::attach(dir).unwrap()
-}
-
-/// Sends to the first partition: the value is the offset.
-pub(crate) fn send(store: &Store, count: i64) {
-    let partition = store.topic(ORDERS).unwrap().partition(0).unwrap();
-    for _ in 0..count {
-        let value = partition.next_offset().to_string();
-        store.producer().send(Record::to(ORDERS).partition(0).value(&value)).unwrap();
-    }
-}
-
-pub(crate) fn take(worker: &mut Worker, most: usize) -> Vec<Message> {
-    worker.take(most, Duration::ZERO).unwrap().into_iter().collect()
-}
-
-pub(crate) fn offsets(messages: &[Message]) -> Vec<i64> {
-    messages.iter().map(|message| message.offset).collect()
-}
-
-pub(crate) fn ack_all(messages: impl IntoIterator<Item = Message>) {
-    messages.into_iter().for_each(|message| message.ack().unwrap());
-}
-
-/// The files of steps that are there.
-pub(crate) fn steps(dir: &Path) -> Vec<PathBuf> {
-    let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    names.filter(|path| path.to_string_lossy().contains("annals.steps.")).collect()
-}
-
-pub(crate) fn letters(store: &Store) -> Vec<(i64, u16, String)> {
-    let taken = store.dead_letters(ORDERS, GROUP).and_then(|mut letters| letters.take(100));
-    let letters = taken.unwrap_or_default();
-    letters.into_iter().map(|letter| (letter.offset, letter.delivery_count, letter.reason.clone())).collect()
-}
+use crate::world::{
+    GROUP, ORDERS, ack_all, attach, attached, counts, letters, offsets, open, owned, restored, send, steps,
+    take, take_at_home, wait_for, worked,
+};
 
 pub(crate) fn settings(builder: annals::QueueBuilder) -> annals::QueueBuilder {
     builder.delivery_limit(3).retry_policy(RetryPolicy::fixed(Duration::from_secs(5)))
@@ -87,8 +44,7 @@ fn what_is_kept_past_a_close_keeps_no_queue_and_no_group() {
 
 #[test]
 fn a_queue_is_one_processes_at_a_time_and_goes_on_where_it_was() {
-    let dir = fast_dir();
-    let store = open(dir.path());
+    let (dir, store) = owned(0);
     let (one, other) = (attach(dir.path()), attach(dir.path()));
     send(&store, 20);
     let mut here = one.queue(ORDERS, GROUP).unwrap();
@@ -109,13 +65,13 @@ fn a_queue_is_one_processes_at_a_time_and_goes_on_where_it_was() {
     // From hand to hand, whether it was folded or not.
     let mut there = other.queue(ORDERS, GROUP).unwrap();
     let taken = take(&mut there, 2);
-    assert_eq!((offsets(&taken), taken[0].delivery_count(), taken[1].delivery_count()), (vec![7, 8], 2, 1));
+    assert_eq!(counts(&taken), [(7, 2), (8, 1)]);
     ack_all(taken);
     drop(there);
     let mut home = store.queue(ORDERS, GROUP).unwrap();
     assert!(steps(dir.path()).iter().all(|path| !std::fs::read(path).unwrap().is_empty()));
     let taken = take(&mut home, 1);
-    assert_eq!((offsets(&taken), taken[0].delivery_count()), (vec![9], 1));
+    assert_eq!(counts(&taken), [(9, 1)]);
     ack_all(taken);
     drop(home);
     let mut again = one.queue(ORDERS, GROUP).unwrap();
@@ -138,7 +94,7 @@ fn answers_elsewhere_are_those_at_home() {
     next().put_back().unwrap();
     next().reject("no").unwrap();
     let (renewed, late) = (next(), next());
-    assert!(take(&mut worker, 9).iter().map(|one| (one.offset, one.delivery_count())).eq([(0, 2), (2, 1)]));
+    assert_eq!(counts(&take(&mut worker, 9)), [(0, 2), (2, 1)]);
     clock.advance(Duration::from_secs(20));
     renewed.renew().unwrap();
     assert_eq!(offsets(&take(&mut worker, 9)), [0, 1, 2], "delays of retries are over");
@@ -148,14 +104,12 @@ fn answers_elsewhere_are_those_at_home() {
     renewed.ack().unwrap();
     // Those that were dropped were retried, and the last one was out when its lock ended.
     let taken = take(&mut worker, 9);
-    let counts: Vec<_> = taken.iter().map(|one| (one.offset, one.delivery_count())).collect();
-    assert_eq!(counts, [(0, 4), (1, 3), (2, 3), (5, 2)]);
+    assert_eq!(counts(&taken), [(0, 4), (1, 3), (2, 3), (5, 2)]);
 }
 
 #[test]
 fn a_letter_that_is_owed_is_written_once_and_its_message_is_with_nobody() {
-    let dir = fast_dir();
-    let store = open(dir.path());
+    let (dir, store) = owned(0);
     for value in ["first", "second", "third"] {
         store.producer().send(Record::to(ORDERS).partition(0).key("alice").value(value)).unwrap();
     }
@@ -199,10 +153,7 @@ fn a_letter_that_is_owed_is_written_once_and_its_message_is_with_nobody() {
 
 #[test]
 fn what_only_the_owner_can_do_is_refused() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 2);
-    let reader = attach(dir.path());
+    let (dir, store, reader) = attached(2);
     let refused = reader.queue_builder(ORDERS, GROUP).count_in_memory().build();
     assert!(matches!(refused, Err(Error::InvalidArgument { .. })), "{refused:?}");
     let mut worker = reader.queue(ORDERS, GROUP).unwrap();
@@ -221,10 +172,7 @@ fn what_only_the_owner_can_do_is_refused() {
 
 #[test]
 fn a_topic_that_goes_grows_or_comes_back_reaches_its_workers_elsewhere() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    let reader = attach(dir.path());
-    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let (dir, store, reader, mut worker) = worked(0);
     assert!(take(&mut worker, 1).is_empty());
     store.add_partitions(ORDERS, 3).unwrap();
     store.producer().send(Record::to(ORDERS).partition(2).value("new")).unwrap();
@@ -240,7 +188,7 @@ fn a_topic_that_goes_grows_or_comes_back_reaches_its_workers_elsewhere() {
     send(&store, 2);
     let mut anew = reader.queue(ORDERS, GROUP).unwrap();
     let messages = take(&mut anew, 9);
-    assert!(messages.iter().map(|one| (one.offset, one.delivery_count())).eq([(0, 1), (1, 1)]));
+    assert_eq!(counts(&messages), [(0, 1), (1, 1)]);
     drop((taken, worker));
     ack_all(messages);
     drop(anew);
@@ -251,10 +199,7 @@ fn a_topic_that_goes_grows_or_comes_back_reaches_its_workers_elsewhere() {
 
 #[test]
 fn a_group_that_is_deleted_takes_along_what_was_done_elsewhere() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 4);
-    let reader = attach(dir.path());
+    let (dir, store, reader) = attached(4);
     ack_all(take(&mut reader.queue(ORDERS, GROUP).unwrap(), 2));
     store.delete_group(GROUP).unwrap();
     assert!(steps(dir.path()).is_empty());
@@ -304,18 +249,15 @@ fn a_backup_holds_what_was_done_elsewhere_before_it_began() {
     let mut taken = take(&mut worker, 2);
     taken.remove(0).ack().unwrap();
     taken.remove(0).reject("no").unwrap();
-    store.backup(dir.path().join("monday")).unwrap();
-    annals::backup::restore(dir.path().join("monday"), dir.path().join("again")).unwrap();
-    let again = open(&dir.path().join("again"));
+    let again = restored(&store, dir.path());
     assert_eq!(letters(&again).len(), 1);
-    assert_eq!(offsets(&take(&mut again.queue(ORDERS, GROUP).unwrap(), 9)), [2, 3]);
+    assert_eq!(offsets(&take_at_home(&again)), [2, 3]);
 }
 
 /// An enqueuer's limit, and senders that wait for it, go by what was folded.
 #[test]
 fn a_limit_counts_what_was_done_elsewhere_once_it_is_folded() {
-    let dir = fast_dir();
-    let store = open(dir.path());
+    let (dir, store) = owned(0);
     let limited = store.enqueuer_builder(ORDERS).limit(GROUP, 2, annals::WhenFull::Fail).build().unwrap();
     let reader = attach(dir.path());
     let mut worker = reader.queue(ORDERS, GROUP).unwrap();
@@ -347,20 +289,13 @@ fn an_owner_writes_letters_soon_after_it_has_woken_a_worker_elsewhere() {
         message.reject("no").unwrap();
     }
     let store = sender.join().unwrap();
-    let until = std::time::Instant::now() + Duration::from_secs(20);
-    while letters(&store).len() < 2 {
-        assert!(std::time::Instant::now() < until, "nothing is folded");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    assert!(wait_for(|| letters(&store).len() == 2, Duration::from_secs(20)), "nothing is folded");
 }
 
 /// A worker elsewhere sleeps, and the owner wakes it.
 #[test]
 fn a_worker_that_waits_is_woken_by_a_record_and_by_a_delay() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    let reader = attach(dir.path());
-    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let (_dir, store, _reader, mut worker) = worked(0);
     let sender = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(50));
         send(&store, 1);

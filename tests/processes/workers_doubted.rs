@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use annals::{Record, Store, StoreReader, TopicConfig, Worker};
+use annals::{Record, StoreReader, TopicConfig, Worker};
 
-use crate::common::fast_dir;
-use crate::hooked::Hooked;
-use crate::workers::{GROUP, ORDERS, attach, offsets, open, send, take};
-use crate::workers_lost::{fill, make_room};
+use crate::world::{
+    GROUP, ORDERS, attach, attach_hooked, attached, counts, fill, make_room, open, owned, send, take,
+};
 
 /// Two queues of a process elsewhere: in one a message that was out when a process ended so often, in the other one that has its last attempt of
 /// `limit` then.
@@ -25,10 +24,7 @@ fn doubted(reader: &StoreReader, (out, limit): (u16, u16)) -> [Worker; 2] {
 /// What a process doubts, and what it has tried since, is of its own life.
 #[test]
 fn what_may_end_the_process_elsewhere_is_guarded_when_the_owner_is_another() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 1);
-    let reader = attach(dir.path());
+    let (dir, store, reader) = attached(1);
     let [mut one, mut two] = doubted(&reader, (1, 3));
     // The other is not at its last yet, or neither would go out beside it.
     let (first, last) = (take(&mut one, 1).remove(0), take(&mut two, 1));
@@ -50,10 +46,7 @@ fn what_may_end_the_process_elsewhere_is_guarded_when_the_owner_is_another() {
 
 #[test]
 fn a_retry_elsewhere_is_doubted_no_more_because_the_owner_is_another() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 2);
-    let reader = attach(dir.path());
+    let (dir, store, reader) = attached(2);
     let [mut one, mut two] = doubted(&reader, (0, 4));
     take(&mut one, 1).into_iter().for_each(|message| message.release(Duration::ZERO).unwrap());
     store.close().unwrap();
@@ -61,14 +54,13 @@ fn a_retry_elsewhere_is_doubted_no_more_because_the_owner_is_another() {
     let last = take(&mut two, 1);
     assert_eq!(last[0].delivery_count(), 4);
     let retried = take(&mut one, 1);
-    assert_eq!((offsets(&retried), retried[0].delivery_count()), (vec![0], 2), "it has failed in this life");
+    assert_eq!(counts(&retried), [(0, 2)], "it has failed in this life");
     drop((last, store));
 }
 
 #[test]
 fn a_last_attempt_elsewhere_in_a_topic_that_is_gone_keeps_no_other_waiting() {
-    let dir = fast_dir();
-    let store = open(dir.path());
+    let (dir, store) = owned(0);
     store.create_topic("more", TopicConfig::new()).unwrap();
     send(&store, 1);
     store.producer().send(Record::to("more").value("0")).unwrap();
@@ -96,11 +88,8 @@ fn a_last_attempt_elsewhere_in_a_topic_that_is_gone_keeps_no_other_waiting() {
 /// An answer found no room: nobody has the message, and the queue is taken anew.
 #[test]
 fn a_last_attempt_elsewhere_of_a_queue_that_is_taken_anew_keeps_no_other_waiting() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 1);
-    let hooked = Hooked::new();
-    let reader = Store::builder(dir.path()).file_system(hooked.files()).attach().unwrap();
+    let (dir, _store) = owned(1);
+    let (hooked, reader) = attach_hooked(dir.path());
     let [mut one, mut two] = doubted(&reader, (1, 2));
     let last = take(&mut one, 1).remove(0);
     assert!(take(&mut two, 1).is_empty());

@@ -1,54 +1,31 @@
 //! Workers of queues in another process, and an owner that folds beside failures, deletions and its own close.
 
 use std::io::Error as IoError;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use annals::io::ManualClock;
 use annals::{Durability, Error, Record, Store, StoreReader, TopicConfig};
 
-use crate::common::{by_hand, copy_dir, fast_dir, now};
-use crate::hooked::{Hook, Hooked};
-use crate::workers::{GROUP, ORDERS, ack_all, attach, letters, offsets, open, send, steps, take};
-use crate::workers_lost::{fill, make_room};
-
-const EIO: i32 = 5;
-const EMFILE: i32 = 24;
-
-pub(crate) fn open_hooked(dir: &Path, hooked: &Arc<Hooked>) -> Store {
-    let store = by_hand(dir).file_system(hooked.files()).open().unwrap();
-    store.ensure_topic(ORDERS, TopicConfig::new().partitions(2)).unwrap();
-    store
-}
-
-/// Waits until something is so, for a while.
-pub(crate) fn wait_for(is_so: impl Fn() -> bool, most: Duration) -> bool {
-    let until: Instant = now() + most;
-    while !is_so() && now() < until {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    is_so()
-}
+use crate::common::{by_hand, fast_dir};
+use crate::hooked::Hooked;
+use crate::world::{
+    EIO, EMFILE, GROUP, ORDERS, ack_all, attach, beside, cut_log, fill, is_done_in, killed, length_of,
+    letters, make_room, offsets, open, open_on, refuse, send, steps, take, take_at_home, wait_for, worked,
+    worked_on,
+};
 
 /// A store that a crash has left: the first partition ends at 3, and a worker elsewhere has done more.
 pub(crate) fn crashed() -> (tempfile::TempDir, StoreReader, annals::Worker) {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 3);
-    let reader = attach(dir.path());
-    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let (dir, store, reader, mut worker) = worked(3);
     ack_all(take(&mut worker, 3));
-    let length = store.topic(ORDERS).unwrap().partition(0).unwrap().bytes();
+    let length = length_of(&store, ORDERS);
     send(&store, 3);
     ack_all(take(&mut worker, 3));
     drop((worker, reader));
-    std::mem::forget(store);
-    let copy = fast_dir();
-    copy_dir(dir.path(), copy.path());
-    let log = copy.path().join("orders-0/00000000000000000000.log");
-    std::fs::File::options().write(true).open(log).unwrap().set_len(length).unwrap();
+    let copy = killed(store, dir.path());
+    cut_log(copy.path(), ORDERS, length);
     let reader = attach(copy.path());
     let worker = reader.queue(ORDERS, GROUP).unwrap();
     (copy, reader, worker)
@@ -69,15 +46,12 @@ pub(crate) fn check_cut(store: &Store, reader: &StoreReader, mut before: annals:
 fn records_sent_where_steps_could_not_be_read_at_the_open_are_handed_out() {
     let (dir, reader, worker) = crashed();
     let hooked = Hooked::new();
-    hooked.at_open(|path| match path.to_string_lossy().contains("annals.steps") {
-        true => Err(IoError::from_raw_os_error(EMFILE)),
-        false => Ok(Hook::Stays),
-    });
+    refuse(&hooked, "annals.steps", EMFILE);
     let store = by_hand(dir.path()).file_system(hooked.files()).open().unwrap();
     let refused = store.producer().send(Record::to(ORDERS).partition(0).value("x"));
     assert!(matches!(refused, Err(Error::Io { .. })), "{refused:?}");
     store.producer().send(Record::to(ORDERS).partition(0).value("x")).unwrap_err();
-    hooked.at_open(|_| Ok(Hook::IsOver));
+    make_room(&hooked);
     check_cut(&store, &reader, worker);
 }
 
@@ -104,23 +78,16 @@ fn records_sent_where_nobody_knew_which_steps_there_are_are_handed_out() {
 /// Where the file of the locks cannot be opened or mapped, a queue and a group that others have are theirs still.
 #[test]
 fn a_queue_is_one_processes_also_where_the_next_owner_can_show_nothing() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 3);
-    let reader = attach(dir.path());
-    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let (dir, store, reader, mut worker) = worked(3);
     let mut billing = reader.consumer("billing").unwrap();
     billing.subscribe([ORDERS]).unwrap();
     let taken = take(&mut worker, 1);
     store.close().unwrap();
     let hooked = Hooked::new();
-    hooked.at_open(|path| match path.ends_with("annals.live") {
-        true => Err(IoError::from_raw_os_error(EMFILE)),
-        false => Ok(Hook::Stays),
-    });
+    refuse(&hooked, "annals.live", EMFILE);
     let refused = by_hand(dir.path()).file_system(hooked.files()).open();
     assert!(matches!(refused, Err(Error::Io { .. })), "{refused:?}");
-    hooked.at_open(|_| Ok(Hook::IsOver));
+    make_room(&hooked);
     hooked.at_share(|_| Err(IoError::from_raw_os_error(12)));
     let store = by_hand(dir.path()).file_system(hooked.files()).open().unwrap();
     let is_theirs = |store: &Store| {
@@ -136,7 +103,7 @@ fn a_queue_is_one_processes_also_where_the_next_owner_can_show_nothing() {
     is_theirs(&store);
     ack_all(taken);
     drop((worker, billing));
-    assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 9)), [1, 2]);
+    assert_eq!(offsets(&take_at_home(&store)), [1, 2]);
     attach(dir.path()).queue(ORDERS, "another").unwrap();
 }
 
@@ -144,7 +111,7 @@ fn a_queue_is_one_processes_also_where_the_next_owner_can_show_nothing() {
 fn a_partition_of_another_topic_that_cannot_be_synced_stops_no_fold() {
     let dir = fast_dir();
     let hooked = Hooked::new();
-    let store = open_hooked(dir.path(), &hooked);
+    let store = open_on(dir.path(), hooked.files());
     store.create_topic("others", TopicConfig::new().partitions(2)).unwrap();
     send(&store, 3);
     let reader = attach(dir.path());
@@ -161,19 +128,15 @@ fn a_partition_of_another_topic_that_cannot_be_synced_stops_no_fold() {
     }
     tx.commit().unwrap();
     drop(worker);
-    assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 9)), [2]);
+    assert_eq!(offsets(&take_at_home(&store)), [2]);
     assert!(steps(dir.path()).is_empty());
 }
 
 /// A backup lacks the letters that cannot be written, and what stands in a broken file.
 #[test]
 fn a_backup_waits_for_no_letter_and_for_no_broken_steps() {
-    let dir = fast_dir();
     let hooked = Hooked::new();
-    let store = open_hooked(dir.path(), &hooked);
-    send(&store, 4);
-    let reader = attach(dir.path());
-    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let (dir, store, reader, mut worker) = worked_on(&hooked, 4);
     let mut taken = take(&mut worker, 2);
     taken.remove(0).reject("no").unwrap();
     ack_all(taken);
@@ -191,7 +154,7 @@ fn a_backup_waits_for_no_letter_and_for_no_broken_steps() {
         .restore(&restored, Default::default())
         .unwrap();
     let again = by_hand(&restored).open().unwrap();
-    assert_eq!(offsets(&take(&mut again.queue(ORDERS, GROUP).unwrap(), 9)), [0, 2, 3]);
+    assert_eq!(offsets(&take_at_home(&again)), [0, 2, 3]);
     assert_eq!(offsets(&take(&mut again.queue(ORDERS, "billing").unwrap(), 9)), [1, 2, 3]);
     let path = steps(dir.path()).remove(0);
     std::fs::write(&path, "nothing that anybody understands").unwrap();
@@ -204,26 +167,19 @@ fn a_backup_waits_for_no_letter_and_for_no_broken_steps() {
 /// Its letter cannot be written, so its file is there when the group is deleted.
 #[test]
 fn a_group_that_is_deleted_beside_a_fold_does_not_come_back() {
-    let dir = fast_dir();
     let hooked = Hooked::new();
-    let store = open_hooked(dir.path(), &hooked);
-    send(&store, 4);
-    let reader = attach(dir.path());
-    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let (dir, store, _reader, mut worker) = worked_on(&hooked, 4);
     take(&mut worker, 1).remove(0).reject("no").unwrap();
     drop(worker);
     fill(&hooked, ".dead");
     let (folds, files) = (store.clone(), Arc::clone(&hooked));
     hooked.at_remove_of("annals.steps", move || {
         make_room(&files);
-        let is_done = Arc::new(AtomicBool::new(false));
-        let done = Arc::clone(&is_done);
-        std::thread::spawn(move || {
+        let is_done = beside(move || {
             drop(folds.drop_done(ORDERS));
             drop(folds.stats());
-            done.store(true, Ordering::SeqCst);
         });
-        wait_for(|| is_done.load(Ordering::SeqCst), Duration::from_millis(500));
+        is_done_in(Duration::from_millis(500), &is_done);
     });
     store.delete_group(GROUP).unwrap();
     assert!(steps(dir.path()).is_empty());
@@ -248,12 +204,8 @@ fn a_delay_that_never_ends_here_holds_up_no_letter_from_elsewhere() {
 
 #[test]
 fn letters_that_cannot_be_written_cost_no_file_each_time() {
-    let dir = fast_dir();
     let hooked = Hooked::new();
-    let store = open_hooked(dir.path(), &hooked);
-    send(&store, 4);
-    let reader = attach(dir.path());
-    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let (_dir, store, _reader, mut worker) = worked_on(&hooked, 4);
     take(&mut worker, 3).into_iter().for_each(|message| message.reject("no").unwrap());
     fill(&hooked, ".dead");
     store.maintain().unwrap_err();
@@ -294,12 +246,8 @@ fn a_fold_that_fails_is_tried_again_soon() {
 /// What an owner takes out of a file nobody appends to in between, also where it closes.
 #[test]
 fn a_close_waits_for_a_fold() {
-    let dir = fast_dir();
     let hooked = Hooked::new();
-    let store = open_hooked(dir.path(), &hooked);
-    send(&store, 4);
-    let reader = attach(dir.path());
-    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let (dir, store, _reader, mut worker) = worked_on(&hooked, 4);
     ack_all(take(&mut worker, 2));
     let was_closed = Arc::new(AtomicUsize::new(0));
     let (closing, found, mut is_first) = (store.clone(), Arc::clone(&was_closed), true);
@@ -307,13 +255,9 @@ fn a_close_waits_for_a_fold() {
         if !path.to_string_lossy().contains("annals.steps") || !std::mem::take(&mut is_first) {
             return;
         }
-        let is_closed = Arc::new(AtomicBool::new(false));
-        let (closed, closing) = (Arc::clone(&is_closed), closing.clone());
-        std::thread::spawn(move || {
-            drop(closing.close());
-            closed.store(true, Ordering::SeqCst);
-        });
-        let closed = wait_for(|| is_closed.load(Ordering::SeqCst), Duration::from_millis(700));
+        let closing = closing.clone();
+        let is_closed = beside(move || drop(closing.close()));
+        let closed = is_done_in(Duration::from_millis(700), &is_closed);
         found.store(1 + usize::from(closed), Ordering::SeqCst);
     });
     drop(store.stats());

@@ -5,29 +5,18 @@ use std::time::Duration;
 
 use annals::{Durability, Error, Record, Store, TopicConfig};
 
-use crate::common::{by_hand, copy_dir, fast_dir};
-use crate::hooked::{Hook, Hooked};
-use crate::workers::{GROUP, ORDERS, ack_all, attach, letters, offsets, open, send, settings, steps, take};
-
-/// No such file finds room any more.
-pub(crate) fn fill(hooked: &Hooked, name: &'static str) {
-    hooked.at_open(move |path| match path.to_string_lossy().contains(name) {
-        true => Err(std::io::Error::from_raw_os_error(28)),
-        false => Ok(Hook::Stays),
-    });
-}
-
-pub(crate) fn make_room(hooked: &Hooked) {
-    hooked.at_open(|_| Ok(Hook::IsOver));
-}
+use crate::common::by_hand;
+use crate::hooked::Hooked;
+use crate::workers::settings;
+use crate::world::{
+    GROUP, ORDERS, ack_all, attach, attach_hooked, attached, copy_of, counts, cut_log, fill, killed,
+    length_of, letters, make_room, offsets, open, owned, send, steps, take, take_at_home, worked, worked_on,
+};
 
 /// What a queue has done holds whether the owner lives or not, and when the next one has folded it: once or twice.
 #[test]
 fn steps_hold_whoever_dies_and_folding_twice_changes_nothing() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 10);
-    let reader = attach(dir.path());
+    let (dir, store, reader) = attached(10);
     let mut worker =
         settings(reader.queue_builder(ORDERS, GROUP)).durability(Durability::Disk).build().unwrap();
     ack_all(take(&mut worker, 3));
@@ -53,7 +42,7 @@ fn steps_hold_whoever_dies_and_folding_twice_changes_nothing() {
             if taken.is_empty() {
                 break;
             }
-            found.extend(taken.iter().map(|one| (one.offset, one.delivery_count())));
+            found.extend(counts(&taken));
             ack_all(taken);
         }
         found.sort_unstable();
@@ -63,20 +52,17 @@ fn steps_hold_whoever_dies_and_folding_twice_changes_nothing() {
     };
     let expected_letters = vec![(4, 1, "it is broken".to_owned())];
     let expected = vec![(5, 2), (6, 2), (7, 1), (8, 1), (9, 1)];
-    let once = fast_dir();
-    copy_dir(dir.path(), once.path());
+    let once = copy_of(dir.path());
     assert_eq!(look(once.path()), (expected_letters.clone(), expected.clone()));
     // A crash between the two steps of a fold leaves them in both places.
-    let twice = fast_dir();
-    copy_dir(dir.path(), twice.path());
+    let twice = copy_of(dir.path());
     open(twice.path()).close().unwrap();
     for (path, bytes) in &before {
         std::fs::write(twice.path().join(path.file_name().unwrap()), bytes).unwrap();
     }
     assert_eq!(look(twice.path()), (expected_letters, expected));
     // What was cut off in the middle of a step is that step alone.
-    let torn = fast_dir();
-    copy_dir(dir.path(), torn.path());
+    let torn = copy_of(dir.path());
     let (path, bytes) = &before[0];
     std::fs::write(torn.path().join(path.file_name().unwrap()), &bytes[..bytes.len() - 3]).unwrap();
     let (_, found) = look(torn.path());
@@ -87,8 +73,7 @@ fn steps_hold_whoever_dies_and_folding_twice_changes_nothing() {
 /// What was read while it had to wait for its key, and handed out later, is known to be out when another owner comes.
 #[test]
 fn a_message_that_is_out_is_not_handed_out_again_because_the_owner_is_another() {
-    let dir = fast_dir();
-    let store = open(dir.path());
+    let (dir, store) = owned(0);
     let send = |store: &Store| {
         _ = store.producer().send(Record::to(ORDERS).partition(0).key("alice").value("x")).unwrap()
     };
@@ -113,10 +98,7 @@ fn a_message_that_is_out_is_not_handed_out_again_because_the_owner_is_another() 
 /// One that was out when its process died, more than once, is tried alone, by whoever has the queue next.
 #[test]
 fn what_may_have_ended_a_process_elsewhere_is_tried_alone() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 4);
-    let reader = attach(dir.path());
+    let (dir, store, reader) = attached(4);
     // This owner has worked on it before, and knows nothing of what comes.
     let mut home = store.queue(ORDERS, GROUP).unwrap();
     take(&mut home, 4).into_iter().for_each(|message| message.put_back().unwrap());
@@ -124,8 +106,7 @@ fn what_may_have_ended_a_process_elsewhere_is_tried_alone() {
     let mut worker = reader.queue(ORDERS, GROUP).unwrap();
     take(&mut worker, 4).into_iter().for_each(|message| message.release(Duration::ZERO).unwrap());
     std::mem::forget(take(&mut worker, 4));
-    let copy = fast_dir();
-    copy_dir(dir.path(), copy.path());
+    let copy = copy_of(dir.path());
     let elsewhere = attach(copy.path());
     assert_eq!(take(&mut elsewhere.queue(ORDERS, GROUP).unwrap(), 9).len(), 1);
     drop((worker, reader));
@@ -137,9 +118,7 @@ fn what_may_have_ended_a_process_elsewhere_is_tried_alone() {
 /// The rule holds in any process, over all queues that it has.
 #[test]
 fn a_last_attempt_elsewhere_is_out_beside_nothing_that_may_end_the_process() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 1);
+    let (dir, store) = owned(1);
     store.producer().send(Record::to(ORDERS).partition(1).value("0")).unwrap();
     let reader = attach(dir.path());
     let [one, two] = [GROUP, "billing"].map(|group| reader.queue_builder(ORDERS, group).delivery_limit(2));
@@ -171,8 +150,7 @@ fn a_last_attempt_elsewhere_is_out_beside_nothing_that_may_end_the_process() {
 /// It was found behind an older one of its key, and handed out later.
 #[test]
 fn a_message_that_had_to_wait_for_its_key_and_is_done_does_not_come_again_with_another_owner() {
-    let dir = fast_dir();
-    let store = open(dir.path());
+    let (dir, store) = owned(0);
     let keyed = || Record::to(ORDERS).partition(0).key("k").value("x");
     store.producer().send(keyed()).unwrap();
     let reader = attach(dir.path());
@@ -194,22 +172,15 @@ fn a_message_that_had_to_wait_for_its_key_and_is_done_does_not_come_again_with_a
 /// A power cut that takes records takes what was done of them, and the next records there are handed out.
 #[test]
 fn steps_of_records_that_a_power_cut_took_are_cut() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 3);
-    let reader = attach(dir.path());
-    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let (dir, store, _reader, mut worker) = worked(3);
     ack_all(take(&mut worker, 3));
-    let log = Path::new("orders-0/00000000000000000000.log");
-    let length = store.topic(ORDERS).unwrap().partition(0).unwrap().bytes();
+    let length = length_of(&store, ORDERS);
     send(&store, 3);
     let mut taken = take(&mut worker, 3);
     taken.remove(0).reject("no").unwrap();
     ack_all(taken);
-    std::mem::forget(store);
-    let copy = fast_dir();
-    copy_dir(dir.path(), copy.path());
-    std::fs::File::options().write(true).open(copy.path().join(log)).unwrap().set_len(length).unwrap();
+    let copy = killed(store, dir.path());
+    cut_log(copy.path(), ORDERS, length);
     // Without an owner, what is not there is not done.
     let elsewhere = attach(copy.path());
     let mut without = elsewhere.queue(ORDERS, GROUP).unwrap();
@@ -222,20 +193,17 @@ fn steps_of_records_that_a_power_cut_took_are_cut() {
     drop(without);
     let mut anew = elsewhere.queue(ORDERS, GROUP).unwrap();
     let messages = take(&mut anew, 9);
-    assert!(messages.iter().map(|one| (one.offset, one.delivery_count())).eq([(3, 1), (4, 1), (5, 1)]));
+    assert_eq!(counts(&messages), [(3, 1), (4, 1), (5, 1)]);
     ack_all(messages);
     drop(anew);
     assert!(letters(&store).is_empty());
-    assert!(take(&mut store.queue(ORDERS, GROUP).unwrap(), 9).is_empty());
+    assert!(take_at_home(&store).is_empty());
 }
 
 #[test]
 fn a_full_disk_hands_nothing_out_and_takes_no_answer() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 4);
-    let hooked = Hooked::new();
-    let reader = Store::builder(dir.path()).file_system(hooked.files()).attach().unwrap();
+    let (dir, store) = owned(4);
+    let (hooked, reader) = attach_hooked(dir.path());
     let mut worker = reader.queue_builder(ORDERS, GROUP).build().unwrap();
     let mut taken = take(&mut worker, 2);
     fill(&hooked, "annals.steps");
@@ -246,23 +214,18 @@ fn a_full_disk_hands_nothing_out_and_takes_no_answer() {
     make_room(&hooked);
     taken.remove(0).ack().unwrap();
     let next = take(&mut worker, 9);
-    assert!(next.iter().map(|one| (one.offset, one.delivery_count())).eq([(2, 1), (3, 1)]));
+    assert_eq!(counts(&next), [(2, 1), (3, 1)]);
     ack_all(next);
     drop(worker);
     let mut home = store.queue(ORDERS, GROUP).unwrap();
-    assert!(take(&mut home, 9).iter().map(|one| (one.offset, one.delivery_count())).eq([(0, 2)]));
+    assert_eq!(counts(&take(&mut home, 9)), [(0, 2)]);
 }
 
 /// The owner's disk is full: the queue goes on elsewhere, and is nobody's at home before there is room.
 #[test]
 fn an_owner_that_cannot_fold_does_not_take_the_queue() {
-    let dir = fast_dir();
     let hooked = Hooked::new();
-    let store = by_hand(dir.path()).file_system(hooked.files()).open().unwrap();
-    store.create_topic(ORDERS, TopicConfig::new()).unwrap();
-    send(&store, 4);
-    let reader = attach(dir.path());
-    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let (_dir, store, reader, mut worker) = worked_on(&hooked, 4);
     ack_all(take(&mut worker, 2));
     drop(worker);
     fill(&hooked, "__share_group_state");
@@ -272,15 +235,12 @@ fn an_owner_that_cannot_fold_does_not_take_the_queue() {
     let mut worker = reader.queue(ORDERS, GROUP).unwrap();
     ack_all(take(&mut worker, 1));
     drop(worker);
-    assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 9)), [3]);
+    assert_eq!(offsets(&take_at_home(&store)), [3]);
 }
 
 #[test]
 fn a_broken_step_is_told_and_stops_no_other_queue() {
-    let dir = fast_dir();
-    let store = open(dir.path());
-    send(&store, 4);
-    let reader = attach(dir.path());
+    let (dir, store, reader) = attached(4);
     // What was synced.
     let builder = reader.queue_builder(ORDERS, GROUP).durability(Durability::Disk);
     let mut worker = builder.build().unwrap();
@@ -296,8 +256,7 @@ fn a_broken_step_is_told_and_stops_no_other_queue() {
         assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
     }
     assert!(matches!(store.maintain(), Err(Error::Corrupt { .. })));
-    let copy = fast_dir();
-    copy_dir(dir.path(), copy.path());
+    let copy = copy_of(dir.path());
     let forgets = open(copy.path());
     forgets.delete_group(GROUP).unwrap();
     assert_eq!(offsets(&take(&mut forgets.queue(ORDERS, GROUP).unwrap(), 1)), [0]);
@@ -312,15 +271,12 @@ fn a_broken_step_is_told_and_stops_no_other_queue() {
 /// What is wrong with a topic's files can be set right: its queues go on where they were.
 #[test]
 fn states_of_queues_on_a_topic_that_cannot_be_opened_are_there_when_it_can() {
-    let dir = fast_dir();
-    let store = open(dir.path());
+    let (dir, store) = owned(0);
     store.create_topic("another", TopicConfig::new()).unwrap();
     send(&store, 3);
     ack_all(take(&mut store.queue(ORDERS, GROUP).unwrap(), 1));
     ack_all(take(&mut attach(dir.path()).queue(ORDERS, "billing").unwrap(), 2));
-    std::mem::forget(store);
-    let copy = fast_dir();
-    copy_dir(dir.path(), copy.path());
+    let copy = killed(store, dir.path());
     let state = copy.path().join("orders-0/annals.state");
     let sound = std::fs::read(&state).unwrap();
     std::fs::write(&state, "nothing that anybody understands").unwrap();
@@ -331,6 +287,6 @@ fn states_of_queues_on_a_topic_that_cannot_be_opened_are_there_when_it_can() {
     store.close().unwrap();
     std::fs::write(&state, sound).unwrap();
     let store = open(copy.path());
-    assert_eq!(offsets(&take(&mut store.queue(ORDERS, GROUP).unwrap(), 9)), [1, 2]);
+    assert_eq!(offsets(&take_at_home(&store)), [1, 2]);
     assert_eq!(offsets(&take(&mut store.queue(ORDERS, "billing").unwrap(), 9)), [2]);
 }

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::group::Groups;
 use crate::group::committed::{Commit, CommittedOffset};
 use crate::io::{Clock, Directory, ManualClock};
-use crate::log::{EndsTransactions, LogOptions, NotEnded, RestsOn, TransactionId};
+use crate::log::{EndsTransactions, NotEnded, RestsOn, TransactionId};
 use crate::topic::{Partition, TopicConfig, TopicContext, Topics};
 use crate::types::{Durability, Record, TopicPartition};
 use crate::upkeep::Agenda;
@@ -61,22 +61,8 @@ fn opened() -> (Arc<Topics>, Arc<Groups>) {
     let root = Directory::new(Arc::new(MemoryFileSystem::new()), Path::new("/store"));
     root.ensure().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_000_000));
-    let options = LogOptions {
-        read_mode: crate::segment::ReadMode::Positional,
-        sync_every_bytes: u64::MAX,
-        max_expanded_bytes: 1 << 20,
-        compaction_memory_bytes: 1 << 20,
-    };
-    let context = TopicContext {
-        clock: Arc::clone(&clock),
-        agenda: Arc::new(Agenda::new(Duration::MAX, Duration::MAX)),
-        options,
-        owner: None,
-        is_read_only: false,
-        spares: Arc::default(),
-        figures: Arc::default(),
-        clearing: Arc::default(),
-    };
+    let agenda = Arc::new(Agenda::new(Duration::MAX, Duration::MAX));
+    let context = TopicContext::of_tests(&clock, &agenda);
     let topics = Arc::new(Topics::open(root, context).unwrap());
     let groups = Groups::open(Arc::clone(&topics), clock).unwrap();
     (topics, groups)

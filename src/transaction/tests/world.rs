@@ -9,7 +9,7 @@ use crate::doubles::{FaultyFileSystem, MemoryFileSystem};
 use crate::error::Result;
 use crate::group::Groups;
 use crate::io::{Clock, Directory, ManualClock};
-use crate::log::{Isolation, LogOptions};
+use crate::log::Isolation;
 use crate::producer::ProducerBuilder;
 use crate::topic::{Partition, TopicConfig, TopicContext, Topics};
 use crate::transaction::{Transaction, TransactionBuilder, Transactions};
@@ -41,22 +41,7 @@ impl World {
         let manual = Arc::new(ManualClock::at(1_000_000));
         let clock: Arc<dyn Clock> = Arc::clone(&manual) as _;
         let agenda = Arc::new(Agenda::new(Duration::MAX, Duration::MAX));
-        let options = LogOptions {
-            read_mode: crate::segment::ReadMode::Positional,
-            sync_every_bytes: u64::MAX,
-            max_expanded_bytes: 1 << 20,
-            compaction_memory_bytes: 1 << 20,
-        };
-        let context = TopicContext {
-            clock: Arc::clone(&clock),
-            agenda: Arc::clone(&agenda),
-            options,
-            owner: None,
-            is_read_only: false,
-            spares: Arc::default(),
-            figures: Arc::default(),
-            clearing: Arc::default(),
-        };
+        let context = TopicContext::of_tests(&clock, &agenda);
         let topics = Arc::new(Topics::open(root, context).unwrap());
         let recovered = Transactions::recover(&topics).unwrap();
         let groups = Groups::open(Arc::clone(&topics), Arc::clone(&clock)).unwrap();

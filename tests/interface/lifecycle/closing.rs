@@ -1,90 +1,23 @@
 //! Closing beside work, and beside another close.
 
-use std::io;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use annals::io::{DirectoryLock, Entry, FileHandle, FileSystem, OpenMode, OsFileSystem};
 use annals::{Durability, Error, Record, Store, TopicConfig};
+use annals_testing::{Call, Fault, FaultyFileSystem, Gate, Times};
 
 use crate::common::{fast_dir, producer, spawn};
 
-/// The machine's own files, and a gate before the syncs of directories.
-#[derive(Debug, Default)]
-struct Gated {
-    state: Mutex<Gate>,
-    changed: Condvar,
+/// A gate before the syncs of directories.
+fn gate_at_names(files: &FaultyFileSystem) -> Arc<Gate> {
+    let gate = Arc::new(Gate::default());
+    files.fail(&[Call::SyncDir], "", (0, Times::ForEver), Fault::Hold(Arc::clone(&gate)));
+    gate
 }
 
-#[derive(Debug, Default)]
-struct Gate {
-    is_shut: bool,
-    waiting: usize,
-    fails: bool,
-}
-
-impl Gated {
-    fn set(&self, change: impl FnOnce(&mut Gate)) {
-        change(&mut self.state.lock().expect("no panic"));
-        self.changed.notify_all();
-    }
-
-    fn wait_for_arrival(&self) {
-        let mut gate = self.state.lock().expect("no panic");
-        while gate.waiting == 0 {
-            gate = self.changed.wait(gate).expect("no panic");
-        }
-    }
-}
-
-impl FileSystem for Gated {
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
-        OsFileSystem.open(path, mode)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        OsFileSystem.list(dir)
-    }
-
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        OsFileSystem.create_dir(dir)
-    }
-
-    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        OsFileSystem.remove_dir(dir)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        OsFileSystem.remove_file(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        OsFileSystem.rename(from, to)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut gate = self.state.lock().expect("no panic");
-        gate.waiting += 1;
-        self.changed.notify_all();
-        while gate.is_shut {
-            gate = self.changed.wait(gate).expect("no panic");
-        }
-        gate.waiting -= 1;
-        if gate.fails {
-            return Err(io::Error::from_raw_os_error(5));
-        }
-        drop(gate);
-        OsFileSystem.sync_dir(dir)
-    }
-
-    fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {
-        OsFileSystem.lock_dir(dir)
-    }
-}
-
-fn store_on(files: &Arc<Gated>, dir: &Path) -> Store {
-    let store = Store::builder(dir).file_system(Arc::clone(files) as Arc<dyn FileSystem>).open();
+fn store_on(files: &Arc<FaultyFileSystem>, dir: &Path) -> Store {
+    let store = Store::builder(dir).file_system(files.clone()).open();
     let store = store.expect("a new store");
     store.create_topic("orders", TopicConfig::new()).expect("a topic");
     producer(&store, Durability::Os).send(Record::to("orders").value("2 apples")).expect("a send");
@@ -94,22 +27,22 @@ fn store_on(files: &Arc<Gated>, dir: &Path) -> Store {
 #[test]
 fn a_second_close_waits_for_the_first() {
     let dir = fast_dir();
-    let files = Arc::new(Gated::default());
+    let files = FaultyFileSystem::new();
     let store = store_on(&files, dir.path());
-    files.set(|gate| gate.is_shut = true);
+    let gate = gate_at_names(&files);
     let closers: Vec<_> = (0..3)
         .map(|_| {
             let store = store.clone();
             spawn(move || store.close())
         })
         .collect();
-    files.wait_for_arrival();
+    gate.await_arrival();
     // No wait makes this certain; it fails only where somebody did not wait.
     std::thread::sleep(Duration::from_millis(50));
     assert!(closers.iter().all(|closer| !closer.is_finished()));
     assert!(matches!(store.create_topic("late", TopicConfig::new()), Err(Error::StoreClosed { .. })));
     assert!(matches!(Store::open(dir.path()), Err(Error::StoreLocked { .. })));
-    files.set(|gate| gate.is_shut = false);
+    gate.open();
     for closer in closers {
         closer.join().expect("no panic").expect("a close");
     }
@@ -119,9 +52,9 @@ fn a_second_close_waits_for_the_first() {
 #[test]
 fn every_close_returns_what_the_first_one_failed_with() {
     let dir = fast_dir();
-    let files = Arc::new(Gated::default());
+    let files = FaultyFileSystem::new();
     let store = store_on(&files, dir.path());
-    files.set(|gate| gate.fails = true);
+    files.fail(&[Call::SyncDir], "", (0, Times::ForEver), Fault::Error(5));
     for _ in 0..2 {
         assert!(matches!(store.close(), Err(Error::Io { .. })));
     }
@@ -131,18 +64,18 @@ fn every_close_returns_what_the_first_one_failed_with() {
 #[test]
 fn a_topic_that_is_being_created_keeps_the_directory_until_it_is() {
     let dir = fast_dir();
-    let files = Arc::new(Gated::default());
+    let files = FaultyFileSystem::new();
     let store = store_on(&files, dir.path());
-    files.set(|gate| gate.is_shut = true);
+    let gate = gate_at_names(&files);
     let creator = spawn({
         let store = store.clone();
         move || store.create_topic("late", TopicConfig::new())
     });
-    files.wait_for_arrival();
+    gate.await_arrival();
     let closer = spawn(move || store.close());
     std::thread::sleep(Duration::from_millis(20));
     assert!(matches!(Store::open(dir.path()), Err(Error::StoreLocked { .. })));
-    files.set(|gate| gate.is_shut = false);
+    gate.open();
     drop(creator.join().expect("no panic"));
     closer.join().expect("no panic").expect("a close");
     Store::open(dir.path()).expect("the directory is free").close().expect("a close");
@@ -160,7 +93,7 @@ fn an_interval_of_nothing_is_refused() {
 }
 
 /// Many partitions, each with a record that is not synced.
-fn with_many_partitions(dir: &Path, files: &Arc<annals_testing::FaultyFileSystem>) -> Store {
+fn with_many_partitions(dir: &Path, files: &Arc<FaultyFileSystem>) -> Store {
     let store = crate::common::on_faulty(dir, files).open().expect("a new store");
     store.create_topic("orders", TopicConfig::new().partitions(MANY)).expect("a topic");
     for number in 0..MANY {
@@ -174,8 +107,6 @@ const MANY: u32 = 40;
 
 #[test]
 fn many_partitions_are_closed_side_by_side() {
-    use annals_testing::{Call, Fault, FaultyFileSystem, Gate, Times};
-
     let dir = fast_dir();
     let files = FaultyFileSystem::new();
     let store = with_many_partitions(dir.path(), &files);
@@ -199,8 +130,6 @@ fn many_partitions_are_closed_side_by_side() {
 
 #[test]
 fn of_many_partitions_one_that_fails_keeps_no_other_from_closing() {
-    use annals_testing::{Call, FaultyFileSystem};
-
     let dir = fast_dir();
     let files = FaultyFileSystem::new();
     let store = with_many_partitions(dir.path(), &files);
@@ -214,8 +143,6 @@ fn of_many_partitions_one_that_fails_keeps_no_other_from_closing() {
 /// One of them is held; all others are synced meanwhile.
 #[test]
 fn many_partitions_are_flushed_and_synced_in_the_background_side_by_side() {
-    use annals_testing::{Call, Fault, FaultyFileSystem, Gate, Times};
-
     type Sync = fn(&Store) -> annals::Result<()>;
     let ways: [(&str, Sync); 3] = [
         ("a producer", |store| store.producer().flush()),

@@ -29,10 +29,14 @@ fn begin(store: &Store, buffer_bytes: usize, durability: Durability) -> Transact
     store.transaction_builder("transfer").buffer_bytes(buffer_bytes).durability(durability).begin().unwrap()
 }
 
-fn send(tx: &mut Transaction) {
+/// A store, and a transaction that has sent to both of its topics.
+fn sent(buffer_bytes: usize, durability: Durability) -> (MemoryFileSystem, Store, Transaction) {
+    let (disk, _, store) = store();
+    let mut tx = begin(&store, buffer_bytes, durability);
     for (topic, value) in [("debits", "alice 5"), ("credits", "bob 5")] {
         tx.send(Record::to(topic).value(value)).unwrap();
     }
+    (disk, store, tx)
 }
 
 /// Deletes the topic; another of the name has another's record, if there is to be one.
@@ -74,9 +78,7 @@ const CASES: [(usize, bool); 4] = [(0, true), (0, false), (1 << 20, true), (1 <<
 fn a_commit_of_what_was_written_took_effect_though_one_of_its_topics_was_deleted() {
     for (buffer_bytes, is_created_again) in CASES {
         for durability in [Durability::Os, Durability::Disk] {
-            let (disk, _, store) = store();
-            let mut tx = begin(&store, buffer_bytes, durability);
-            send(&mut tx);
+            let (disk, store, tx) = sent(buffer_bytes, durability);
             delete(&store, "debits", is_created_again);
             is_gone(tx.commit());
             check_without_effect((&disk, &store), is_created_again);
@@ -86,9 +88,7 @@ fn a_commit_of_what_was_written_took_effect_though_one_of_its_topics_was_deleted
 
 #[test]
 fn a_send_and_a_commit_later_on_say_that_a_topic_was_deleted() {
-    let (disk, _, store) = store();
-    let mut tx = begin(&store, 0, Durability::Os);
-    send(&mut tx);
+    let (disk, store, mut tx) = sent(0, Durability::Os);
     store.add_partitions("debits", 2).unwrap();
     delete(&store, "debits", true);
     // It can take no effect any more, and is aborted.
@@ -100,9 +100,7 @@ fn a_send_and_a_commit_later_on_say_that_a_topic_was_deleted() {
 
 #[test]
 fn partitions_that_are_added_meanwhile_are_no_other_topic() {
-    let (_, _, store) = store();
-    let mut tx = begin(&store, 0, Durability::Os);
-    send(&mut tx);
+    let (_, store, mut tx) = sent(0, Durability::Os);
     store.add_partitions("debits", 2).unwrap();
     tx.send(Record::to("debits").partition(1).value("alice 6")).unwrap();
     assert_eq!(tx.commit().unwrap().batches.len(), 3);

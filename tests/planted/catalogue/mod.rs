@@ -14,6 +14,7 @@ mod producers;
 mod queues;
 mod reading;
 mod repairs;
+mod rests;
 mod rewrites;
 mod streams;
 mod syncs;
@@ -21,6 +22,7 @@ mod tasks;
 mod transactions;
 mod waits;
 mod whole;
+mod workers;
 
 /// One bug: a place in the source, and what stands there instead.
 pub(crate) struct Bug {
@@ -79,12 +81,14 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         queues::BUGS,
         reading::BUGS,
         repairs::BUGS,
+        rests::BUGS,
         rewrites::BUGS,
         streams::BUGS,
         syncs::BUGS,
         transactions::BUGS,
         waits::BUGS,
         whole::BUGS,
+        workers::BUGS,
     ]
     .into_iter()
     .flatten()

@@ -6,11 +6,9 @@ const READ_ONLY: Tests = tests("processes", &["read_only::"]);
 const LIVE: Tests = tests("processes", &["live::"]);
 const PAIR: Tests = tests("processes", &["pair::"]);
 const ENDS: Tests = tests("processes", &["ends::"]);
-const GROUPS: Tests = tests("processes", &["groups::"]);
-const WORKERS: Tests = tests("processes", &["workers::", "workers_lost::"]);
+const GROUPS: Tests = tests("processes", &["groups::", "commits::"]);
 const LOOKS: Tests = tests("processes", &["looks::"]);
 const PAGE: Tests = tests("lib", &["live::"]);
-const STEPS_LOST: Tests = tests("lib", &["share::tests::step_files_lost::"]);
 const SPOOL_FILE: Tests = tests("lib", &["group::tests::spool_file::"]);
 
 pub(super) const BUGS: &[Bug] = &[
@@ -234,27 +232,6 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[GROUPS],
     },
     Bug {
-        name: "owner-that-is-another-has-everything-doubted-anew",
-        file: "src/share/away.rs",
-        good: "inner.prepared_for = 0;",
-        bad: "(inner.prepared_for, inner.is_searched) = (0, false);",
-        caught_by: &[tests("processes", &["workers_doubted::"])],
-    },
-    Bug {
-        name: "last-attempt-elsewhere-of-a-queue-that-is-taken-anew-keeps-others-waiting",
-        file: "src/share/away.rs",
-        good: "self.suspects.forget(&before);",
-        bad: "_ = &before;",
-        caught_by: &[tests("processes", &["workers_doubted::a_last_attempt"])],
-    },
-    Bug {
-        name: "last-attempt-elsewhere-in-a-topic-that-is-gone-keeps-others-waiting",
-        file: "src/share/queue.rs",
-        good: "inner.state.forget_doubts();",
-        bad: "_ = &mut inner;",
-        caught_by: &[tests("processes", &["workers_doubted::a_last_attempt"])],
-    },
-    Bug {
         name: "retention-passes-over-what-waits-in-the-spool",
         file: "src/group/consumed.rs",
         good: "match read.consumed.and(by_others).and(elsewhere) {",
@@ -288,182 +265,6 @@ pub(super) const BUGS: &[Bug] = &[
         good: "if !spool.try_lock_group(group)? {",
         bad: "if !spool.try_lock_group(group)? && false {",
         caught_by: &[GROUPS],
-    },
-    // Queues elsewhere.
-    Bug {
-        name: "queue-is-two-processes",
-        file: "src/share/step_files.rs",
-        good: "&& !locks.try_lock_queue(name)?",
-        bad: "&& !locks.try_lock_queue(name)?\n            && false",
-        caught_by: &[WORKERS, tests("processes", &["workers_model::"])],
-    },
-    Bug {
-        name: "steps-are-taken-out-before-they-are-durable",
-        file: "src/share/folding.rs",
-        good: "        self.keep(places.iter().map(|place| &place.slot))?;\n",
-        bad: "        drop(self.topics.write_decided());\n",
-        caught_by: &[tests("crash", &["durability::steps::"])],
-    },
-    Bug {
-        name: "steps-are-taken-out-before-letters-are-durable",
-        file: "src/share/folding.rs",
-        good: "if let Err(not_ended) = self.topics.write_decided() {",
-        bad: "if let Err(not_ended) = Ok::<(), crate::log::NotEnded>(()) {",
-        caught_by: &[tests("crash", &["durability::steps::"])],
-    },
-    Bug {
-        name: "steps-are-taken-out-and-written-nowhere",
-        file: "src/share/folding.rs",
-        good: "if stored(&next) != stored(&inner.state) {",
-        bad: "if stored(&next) != stored(&inner.state) && false {",
-        caught_by: &[WORKERS, tests("processes", &["workers_model::"])],
-    },
-    Bug {
-        name: "queue-elsewhere-is-taken-before-it-is-folded",
-        file: "src/share/away.rs",
-        good: "            self.fold_one(files, &name)?;",
-        bad: "            drop(self.fold_one(files, &name));",
-        caught_by: &[WORKERS],
-    },
-    Bug {
-        name: "letter-that-is-owed-is-written-twice",
-        file: "src/share/queue_steps.rs",
-        good: "drop(steps.take_owed(|offset| state.is_done(offset)));",
-        bad: "drop(steps.take_owed(|_| false));",
-        caught_by: &[tests("crash", &["durability::steps::"])],
-    },
-    Bug {
-        name: "message-whose-letter-is-owed-is-handed-out",
-        file: "src/share/queue_steps.rs",
-        good: "steps.owed.values().for_each(|owed| state.owe(owed.offset));",
-        bad: "",
-        caught_by: &[WORKERS],
-    },
-    Bug {
-        name: "letter-that-is-owed-keeps-its-key-waiting",
-        file: "src/share/elsewhere.rs",
-        good: "        self.leave_lanes(offset, offset);\n",
-        bad: "",
-        caught_by: &[WORKERS],
-    },
-    Bug {
-        name: "letters-that-are-owed-are-left-out-of-a-merge",
-        file: "src/share/queue_steps.rs",
-        good: "begin.into_iter().chain(update).chain(owed).collect()",
-        bad: "begin.into_iter().chain(update).chain(owed.take(0)).collect()",
-        caught_by: &[tests("lib", &["share::queue_steps::", "share::tests::step_files::"])],
-    },
-    Bug {
-        name: "steps-above-the-end-are-folded-into-what-comes-there",
-        file: "src/share/uncut.rs",
-        good: "files.clip(name, (self.ends(), told.contains(name)))",
-        bad: "_ = told;\n        Ok(())",
-        caught_by: &[WORKERS],
-    },
-    Bug {
-        name: "steps-go-on-where-an-open-has-cut-them",
-        file: "src/share/tenure.rs",
-        good: "if id.tenure != tenure.id.tenure || (id",
-        bad: "if (id",
-        caught_by: &[WORKERS, tests("lib", &["share::tests::step_files::"])],
-    },
-    Bug {
-        name: "message-that-is-out-is-forgotten-with-the-owner",
-        file: "src/share/elsewhere.rs",
-        good: "self.cut_to(written.map_or(0, |(_, run)| run.last + 1).max(self.noted));",
-        bad: "_ = written;\n        self.cut_to(self.noted);",
-        caught_by: &[WORKERS],
-    },
-    Bug {
-        name: "message-that-waited-for-its-key-is-forgotten-with-the-owner",
-        file: "src/share/look.rs",
-        good: "let noted = if is_new { Some(reading.next) } else { end_again };",
-        bad: "let noted = if is_new { Some(reading.next) } else { None };",
-        caught_by: &[WORKERS],
-    },
-    Bug {
-        name: "nobody-elsewhere-is-tried-alone",
-        file: "src/share/folding.rs",
-        good: "(inner.reader, inner.prepared_for, inner.is_searched) = (None, 0, false);",
-        bad: "(inner.reader, inner.prepared_for, inner.is_searched) = (None, 0, true);",
-        caught_by: &[WORKERS],
-    },
-    Bug {
-        name: "what-came-during-a-fold-is-taken-out",
-        file: "src/share/step_files.rs",
-        good: "frames.extend(whole_frames(&self.root, name, (&file, &head, folded.end))?);",
-        bad: "",
-        caught_by: &[tests("lib", &["share::tests::step_files::"])],
-    },
-    Bug {
-        name: "steps-that-were-not-synced-break-their-file",
-        file: "src/format/steps.rs",
-        good: "decode_frames(frames, StepsHead::LEN, head.marks.durable())?",
-        bad: "decode_frames(frames, StepsHead::LEN, StepsHead::LEN + frames.len())?",
-        caught_by: &[tests("lib", &["format::steps::"]), STEPS_LOST],
-    },
-    Bug {
-        name: "sync-of-steps-that-failed-is-repeated-by-a-thread",
-        file: "src/share/tenure.rs",
-        good: "Some(tenure) if !tenure.is_over => (tenure.file",
-        bad: "Some(tenure) => (tenure.file",
-        caught_by: &[STEPS_LOST],
-    },
-    Bug {
-        name: "steps-in-doubt-are-appended-to",
-        file: "src/share/tenure.rs",
-        good: "let found = self.settle(name, found)?;",
-        bad: "",
-        caught_by: &[STEPS_LOST],
-    },
-    Bug {
-        name: "steps-that-may-come-back-are-forgotten",
-        file: "src/share/step_files.rs",
-        good: "self.may_come_back.lock().insert(name.to_owned(), error.clone());",
-        bad: "",
-        caught_by: &[STEPS_LOST],
-    },
-    Bug {
-        name: "steps-in-doubt-are-removed-without-a-sync",
-        file: "src/share/step_files.rs",
-        good: "found.map(|found| self.settle(name, found)).transpose()?;",
-        bad: "",
-        caught_by: &[STEPS_LOST],
-    },
-    Bug {
-        name: "name-of-steps-is-taken-for-durable",
-        file: "src/share/tenure.rs",
-        good: "            return self.replace_doubtful(name, id);\n",
-        bad: "            sync_marked(file, &marks, end)?;\n            return Ok(());\n",
-        caught_by: &[STEPS_LOST],
-    },
-    Bug {
-        name: "group-that-is-deleted-leaves-its-steps",
-        file: "src/share/forgetting.rs",
-        good: "        self.remove_steps(&locks)?;\n",
-        bad: "",
-        caught_by: &[WORKERS],
-    },
-    Bug {
-        name: "states-on-a-topic-that-cannot-be-opened-are-forgotten",
-        file: "src/share/forgetting.rs",
-        good: "matches!(self.topics.by_id(name.topic), Ok(None))",
-        bad: "!self.topics.all().iter().any(|topic| topic.id() == name.topic)",
-        caught_by: &[WORKERS],
-    },
-    Bug {
-        name: "locks-are-kept-past-a-close",
-        file: "src/live/locks.rs",
-        good: "for at in held.into_iter().filter(|_| self.process.may_unlock()) {",
-        bad: "for at in held.into_iter().filter(|_| false) {",
-        caught_by: &[WORKERS],
-    },
-    Bug {
-        name: "owner-does-not-see-that-another-has-a-queue",
-        file: "src/live/owner.rs",
-        good: "            self.owner.look_for_a_wish();\n",
-        bad: "",
-        caught_by: &[WORKERS],
     },
     // What a dead owner has left open, for those who read it in other processes.
     Bug {
