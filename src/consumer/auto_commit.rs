@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::group::is_for_good;
 use crate::io::Deadline;
 
 /// After a failure the next try waits that long at least: a full disk is not asked again at once.
@@ -47,16 +48,16 @@ impl AutoCommit {
         self.retry = Some(Deadline::after(PAUSE_AFTER_FAILURE));
     }
 
-    /// Takes in the outcome of a commit.
-    pub(super) fn note(&mut self, outcome: Result<()>) {
+    /// Takes in the outcome of a commit: where it stands, why something was left out of it.
+    pub(super) fn note(&mut self, outcome: Result<Option<Error>>) {
         if let Some(interval) = self.interval {
             self.next = Deadline::after(interval);
         }
-        // What is undecided stays so as long as the store is open, and all the rest is committed: there is nothing to try again.
-        let is_failed = !matches!(outcome, Ok(()) | Err(Error::OffsetUndecided { .. }));
+        // What stays so as long as the store is open is nothing to try again: all the rest is committed.
+        let is_failed = !matches!(&outcome, Ok(why) if why.as_ref().is_none_or(is_for_good));
         self.has_changed = is_failed;
         self.retry = is_failed.then(|| Deadline::after(PAUSE_AFTER_FAILURE));
-        self.failure = outcome.err();
+        self.failure = outcome.unwrap_or_else(Some);
     }
 
     pub(super) fn failure(&self) -> Option<&Error> {
@@ -70,20 +71,24 @@ mod tests {
     use crate::types::TopicPartition;
 
     #[test]
-    fn a_partition_that_is_undecided_woke_a_poll_again_and_again() {
+    fn a_partition_that_is_undecided_or_goes_over_what_is_taken_back_woke_a_poll_again_and_again() {
         let mut plan = AutoCommit::new(Some(Duration::ZERO));
-        plan.note_change();
-        let undecided = || Error::OffsetUndecided {
-            group: "billing".to_owned(),
-            partition: TopicPartition::new("orders", 0),
-        };
-        plan.note(Err(undecided()));
-        assert!(plan.due().is_none() && plan.failure().is_some(), "there is nothing to try again");
-        plan.note_change();
-        assert!(plan.is_due(), "something was read since");
-        plan.note(Err(Error::invalid("a full disk")));
-        assert!(plan.due().is_some());
-        plan.note(Ok(()));
+        let partition = TopicPartition::new("orders", 0);
+        let undecided = Error::OffsetUndecided { group: "billing".to_owned(), partition: partition.clone() };
+        let cause = std::sync::Arc::new(Error::invalid("a failed sync"));
+        let poisoned = Error::Poisoned { partition: Some(partition), cause };
+        for left_out in [undecided, poisoned.clone()] {
+            plan.note_change();
+            assert!(plan.is_due(), "something was read since");
+            plan.note(Ok(Some(left_out)));
+            assert!(plan.due().is_none() && plan.failure().is_some(), "there is nothing to try again");
+        }
+        // What passes, and what nothing was committed for.
+        for failed in [Ok(Some(Error::invalid("a full disk"))), Err(poisoned)] {
+            plan.note(failed);
+            assert!(plan.due().is_some() && plan.failure().is_some());
+        }
+        plan.note(Ok(None));
         assert!(plan.due().is_none() && plan.failure().is_none());
     }
 }

@@ -1,17 +1,27 @@
 //! Committing how far a consumer has read.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::consumer::assigned::Assigned;
 use crate::consumer::builder::StartFrom;
 use crate::consumer::consumer::{Consumer, Role};
 use crate::error::{Error, Result};
-use crate::group::{CommitKind, CommitRequest, Groups, Pending, TakenGroup};
+use crate::group::{CommitKind, CommitRequest, Groups, LeftOut, Pending, TakenGroup};
+use crate::log::TransactionId;
 use crate::topic::Partition;
 use crate::types::{Durability, Offset, TopicPartition};
 
-/// Where a consumer stands.
-type Positions = Vec<(Partition, Offset)>;
+/// What a commit into the page cache waits for until it survives a power cut.
+#[derive(Debug, Default)]
+pub(super) struct AtOs {
+    /// The partition that holds all commits, if there are any.
+    pub(super) stored: Option<Partition>,
+    /// What is committed.
+    pub(super) told: Vec<(Partition, Offset)>,
+    /// The transactions that it went over, or had committed with already.
+    pub(super) laid_over: BTreeSet<TransactionId>,
+}
 
 impl Consumer {
     /// Commits, for the group, where this consumer stands in each partition that a poll or a seek has looked at: the next
@@ -29,7 +39,7 @@ impl Consumer {
     /// automatic commits leave it out. [`InvalidArgument`](Error::InvalidArgument) while a [transaction](crate::Transaction::commit_offsets) holds the offsets. [`InvalidConfig`](Error::InvalidConfig) without a group, [`Io`](Error::Io). After one of a sync, at
     /// [`Durability::Disk`](crate::Durability::Disk), whether it holds shows when the store is opened again.
     pub fn commit(&mut self) -> Result<()> {
-        self.commit_positions(CommitKind::Positions)
+        told(self.commit_positions(CommitKind::Positions)?)
     }
 
     /// Whether these are the groups of its store.
@@ -107,9 +117,9 @@ impl Consumer {
         }
         let done: Vec<_> =
             positions.iter().map(|(at, offset)| (at.topic_partition().clone(), *offset)).collect();
-        self.request(positions, metadata, CommitKind::Given)?;
+        let left_out = self.request(positions, metadata, CommitKind::Given)?;
         self.note_done(done);
-        Ok(())
+        told(left_out.why)
     }
 
     /// The partition it reads, which is of the topic it reads and not of another that has the name by now.
@@ -120,30 +130,19 @@ impl Consumer {
         }
     }
 
-    fn commit_positions(&mut self, kind: CommitKind) -> Result<()> {
+    /// Commits where it stands. Returns what the caller is to be told of what is not committed, or may not survive a power cut; the rest is done.
+    fn commit_positions(&mut self, kind: CommitKind) -> Result<Option<Error>> {
         if self.endings.is_claimed() {
             return match kind {
                 // They are the transaction's to commit.
-                CommitKind::Automatic => Ok(()),
+                CommitKind::Automatic => Ok(None),
                 CommitKind::Positions | CommitKind::Given => Err(self.claimed()),
             };
         }
         let positions = self.decided_positions();
-        let outcome = self.request(positions, "", kind);
-        match &outcome {
-            Ok(()) => self.note_positions_done(|_| true),
-            // Those that nobody knows anything of were left out, and no others.
-            Err(Error::OffsetUndecided { .. }) if kind == CommitKind::Automatic => {
-                let (groups, group) = (Arc::clone(&self.groups), self.group.clone());
-                self.note_positions_done(|partition| {
-                    group
-                        .as_ref()
-                        .is_some_and(|group| groups.check_decided(group, [partition].into_iter()).is_ok())
-                });
-            }
-            Err(_) => {}
-        }
-        outcome
+        let LeftOut { partitions, why } = self.request(positions, "", kind)?;
+        self.note_positions_done(|partition| !partitions.iter().any(|one| one.is_same(partition)));
+        Ok(why)
     }
 
     /// Where it stands, after what transactions without effect have taken back.
@@ -204,33 +203,37 @@ impl Consumer {
         }
     }
 
-    /// Commits where it stands, into the page cache; returns the partition that holds all commits, if there are any, and what is committed.
+    /// Commits where it stands, into the page cache; returns what is to be waited for. What it goes over has to be able to survive a power cut.
     /// In a process that does not own the store it is synced as well, and nothing is left to wait for: what waits for a partition does not
     /// wait for the spool.
-    pub(super) fn commit_at_os(&mut self) -> Result<(Option<Partition>, Positions)> {
+    pub(super) fn commit_at_os(&mut self) -> Result<AtOs> {
         if self.endings.is_claimed() {
             return Err(self.claimed());
         }
+        self.topics.check_open()?;
         let positions = self.decided_positions();
-        let (durability, mut told): (_, Positions) = if self.topics.is_read_only() {
-            (Durability::Disk, Vec::new())
-        } else {
+        let is_away = self.topics.is_read_only();
+        let mut at_os = AtOs::default();
+        if let Some(group) = self.group.as_ref().filter(|_| !is_away) {
             // What was deleted is not committed.
             let there = positions.iter().filter(|(partition, _)| !partition.is_deleted());
-            (Durability::Os, there.cloned().collect())
-        };
-        let is_laid_over = self.group.as_ref().is_some_and(|group| self.groups.is_laid_over(group, &told));
+            at_os.told = there.cloned().collect();
+            at_os.laid_over = self.groups.laid_over(group, &at_os.told);
+            self.topics.clearing().bring_over(&at_os.laid_over)?;
+        }
+        let durability = if is_away { Durability::Disk } else { Durability::Os };
         self.request_at(positions, "", (CommitKind::Positions, durability))?;
         self.note_positions_done(|_| true);
-        let stored = self.groups.stored_partition();
-        if let Some(stored) = stored.as_ref().filter(|_| is_laid_over) {
-            // The work that these positions go over, too: what its transactions rest on is waited for where they have committed.
-            told.push((stored.clone(), stored.end()));
-        }
-        Ok((stored, told))
+        at_os.stored = self.groups.stored_partition();
+        Ok(at_os)
     }
 
-    fn request(&self, positions: Vec<(Partition, Offset)>, metadata: &str, kind: CommitKind) -> Result<()> {
+    fn request(
+        &self,
+        positions: Vec<(Partition, Offset)>,
+        metadata: &str,
+        kind: CommitKind,
+    ) -> Result<LeftOut> {
         self.request_at(positions, metadata, (kind, self.settings.commit_durability))
     }
 
@@ -239,7 +242,7 @@ impl Consumer {
         positions: Vec<(Partition, Offset)>,
         metadata: &str,
         (kind, durability): (CommitKind, Durability),
-    ) -> Result<()> {
+    ) -> Result<LeftOut> {
         let Some(group) = &self.group else {
             return Err(Error::config("group.id", "", "committing needs a group"));
         };
@@ -267,8 +270,8 @@ impl Consumer {
         }
     }
 
-    /// Partitions that the group has given away meanwhile are the new owner's to commit.
-    pub(super) fn commit_automatically(&mut self) -> Result<()> {
+    /// Partitions that the group has given away meanwhile are the new owner's to commit. Returns why others were left out.
+    pub(super) fn commit_automatically(&mut self) -> Result<Option<Error>> {
         self.commit_positions(CommitKind::Automatic)
     }
 
@@ -300,4 +303,9 @@ impl Consumer {
         let partition = self.partition_of(&partition.into()).ok()?;
         self.groups.committed(group.name(), &partition).map(|committed| committed.offset)
     }
+}
+
+/// What a caller is told of a commit that stands: why something of it may not.
+pub(super) fn told(why: Option<Error>) -> Result<()> {
+    why.map_or(Ok(()), Err)
 }

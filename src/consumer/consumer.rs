@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::consumer::assigned::Assigned;
 use crate::consumer::auto_commit::AutoCommit;
 use crate::consumer::builder::{ConsumerBuilder, Settings};
+use crate::consumer::commit::told;
 use crate::consumer::rebalance::Unreported;
 use crate::consumer::waker::ConsumerWaker;
 use crate::error::{Error, Result};
@@ -263,7 +264,7 @@ impl Consumer {
         }
         match self.commit_automatically() {
             Err(Error::StoreClosed { .. }) => self.check_all_committed(),
-            outcome => outcome,
+            outcome => told(outcome?),
         }
     }
 

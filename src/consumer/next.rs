@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::consumer::commit::AtOs;
 use crate::consumer::consumer::Consumer;
 use crate::error::Result;
 use crate::log::{MOST_LOOKS, Patience};
@@ -97,10 +98,12 @@ impl Consumer {
     /// When it is ready: as `commit`.
     pub fn commit_async(&mut self) -> Durable {
         match self.commit_at_os() {
-            Ok((stored, told)) => {
+            Ok(AtOs { stored, told, laid_over }) => {
                 let waits = stored.iter().map(|one| one.log().await_all()).collect();
                 // Who has moved some of that there would do so once more if it was taken back, and it would be read again.
-                Durable::of_waits_and_moves(waits, told)
+                let moved = told.iter().map(|(partition, below)| partition.await_settled(*below));
+                let laid_over = self.topics.clearing().await_kept(&laid_over);
+                Durable::of_waits(waits).and_those(moved.chain([laid_over]))
             }
             Err(error) => Durable::failed(error),
         }

@@ -1,5 +1,6 @@
 //! Committing: what a consumer asks for, and whether it may.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -43,66 +44,93 @@ struct CommittedFor {
     positions: Vec<(Partition, Offset)>,
     /// Of what the caller is told that it survives a power cut, where that was asked for: what was known before, too.
     told: Vec<(Partition, Offset)>,
-    /// Why some were left out, which is to be told.
-    left_out: Option<Error>,
+}
+
+/// What a commit has left out that stands otherwise.
+#[derive(Debug, Default)]
+pub(crate) struct LeftOut {
+    /// These are not committed.
+    pub(crate) partitions: Vec<Partition>,
+    /// Why, or why some of the rest may be taken back by a power cut; nothing where nobody is to be told.
+    pub(crate) why: Option<Error>,
+}
+
+impl LeftOut {
+    fn add(&mut self, partition: &Partition, why: Option<Error>) {
+        self.partitions.push(partition.clone());
+        self.tell(why);
+    }
+
+    /// What may pass goes before what stays so as long as the store is open: it is to be tried again.
+    fn tell(&mut self, why: Option<Error>) {
+        if self.why.as_ref().is_none_or(is_for_good) {
+            self.why = why.or_else(|| self.why.take());
+        }
+    }
+}
+
+/// Whether what was left out for this stays so until the store is opened again.
+pub(crate) fn is_for_good(why: &Error) -> bool {
+    matches!(why, Error::OffsetUndecided { .. } | Error::Poisoned { .. })
 }
 
 impl Groups {
-    /// Commits all positions or none, where they fit into one batch of the topic that stores them (16 MiB).
-    pub(crate) fn commit(&self, group: &Group, mut request: CommitRequest<'_>) -> Result<()> {
+    /// Commits all positions or none, where they fit into one batch of the topic that stores them (16 MiB); automatically, those that it can.
+    pub(crate) fn commit(&self, group: &Group, mut request: CommitRequest<'_>) -> Result<LeftOut> {
         if request.metadata.len() > METADATA_MOST_BYTES {
             return Err(Error::invalid(format!(
                 "commit metadata is longer than {METADATA_MOST_BYTES} bytes"
             )));
         }
-        let durability = request.durability;
-        let mut unsettled = None;
+        let (durability, kind) = (request.durability, request.kind);
+        let mut left_out = LeftOut::default();
         if durability == Durability::Disk {
             match self.settle_laid_over(group, &request.positions) {
-                Err(error) if request.kind == CommitKind::Automatic => {
-                    // One is in no other's way.
-                    let settles = |one: &_| self.settle_laid_over(group, std::slice::from_ref(one)).is_ok();
-                    request.positions.retain(settles);
-                    unsettled = Some(error);
-                }
+                // One is in no other's way.
+                Err(_) if kind == CommitKind::Automatic => request.positions.retain(|one| {
+                    let settled = self.settle_laid_over(group, std::slice::from_ref(one));
+                    settled.map_err(|why| left_out.add(&one.0, Some(why))).is_ok()
+                }),
                 settled => settled?,
             }
         }
-        let CommittedFor { positions, told, left_out } = match request.member {
-            None => self.commit_for(group, request, None)?,
-            Some(_) => group.with_members(|members| self.commit_for(group, request, Some(members)))?,
+        let CommittedFor { positions, told } = match request.member {
+            None => self.commit_for(group, request, (None, &mut left_out))?,
+            Some(_) => group
+                .with_members(|members| self.commit_for(group, request, (Some(members), &mut left_out)))?,
         };
-        let left_out = left_out.or(unsettled).map_or(Ok(()), Err);
         if self.topics.is_read_only() {
             // The owner takes it in from the spool, and drops what is consumed.
-            return left_out;
+            return Ok(left_out);
         }
         if durability == Durability::Disk {
             // After all locks: a sync takes long, and other groups go on meanwhile.
             self.ledger.sync()?;
             // Who has moved some of that there would do so once more if it was taken back, and it would be read again.
-            told.iter().try_for_each(|(partition, offset)| partition.settle_through(offset - 1))?;
+            let settled =
+                told.iter().try_for_each(|(partition, offset)| partition.settle_through(offset - 1));
+            left_out.tell(settled.err());
         }
         // The commit stands whatever becomes of this; the next round of maintenance tries again and reports.
         positions.iter().for_each(|(partition, _)| drop(self.drop_consumed(partition)));
-        left_out
+        Ok(left_out)
     }
 
     /// Returns when no power cut takes back what a commit is laid over, or has committed already: the work of a transaction that is taken back would
     /// be nobody's.
     fn settle_laid_over(&self, group: &Group, positions: &[(Partition, Offset)]) -> Result<()> {
-        if self.topics.is_read_only() { Ok(()) } else { self.settle(&self.laid_over(group, positions)) }
-    }
-
-    /// Whether a commit is laid over what a power cut may take back.
-    pub(crate) fn is_laid_over(&self, group: &Group, positions: &[(Partition, Offset)]) -> bool {
-        let transactions = self.laid_over(group, positions);
-        let stored = self.stored_partition();
-        stored.is_some_and(|stored| transactions.iter().any(|one| stored.log().lacks_end(*one)))
+        if self.topics.is_read_only() {
+            return Ok(());
+        }
+        self.topics.clearing().keep(&self.laid_over(group, positions))
     }
 
     /// The transactions in which positions were committed, or moved to where they are.
-    fn laid_over(&self, group: &Group, positions: &[(Partition, Offset)]) -> Vec<TransactionId> {
+    pub(crate) fn laid_over(
+        &self,
+        group: &Group,
+        positions: &[(Partition, Offset)],
+    ) -> BTreeSet<TransactionId> {
         let committed = self.committed.lock();
         let commits = positions.iter().filter_map(|(partition, _)| {
             committed.of(group.name(), partition.topic_partition()).filter(|one| one.is_for(partition))
@@ -114,13 +142,13 @@ impl Groups {
         &self,
         group: &Group,
         request: CommitRequest<'_>,
-        members: Option<&Members>,
+        (members, left_out): (Option<&Members>, &mut LeftOut),
     ) -> Result<CommittedFor> {
         let CommitRequest { member, positions, metadata, kind, durability } = request;
         let owner = member.zip(members);
         let timestamp = self.clock.now();
         let mut committed = self.committed.lock();
-        let (mut changes, mut written, mut told, mut left_out) = (Vec::new(), Vec::new(), Vec::new(), None);
+        let (mut changes, mut written, mut told) = (Vec::new(), Vec::new(), Vec::new());
         for (partition, offset) in positions {
             let place = partition.topic_partition();
             if kind != CommitKind::Given && partition.is_deleted() {
@@ -133,6 +161,7 @@ impl Groups {
                 && !members.owns(member, &partition)
             {
                 if kind == CommitKind::Automatic {
+                    left_out.add(&partition, None);
                     continue;
                 }
                 return Err(Error::NotAssigned {
@@ -143,7 +172,7 @@ impl Groups {
             }
             match committed.doubts.check(group.name(), place, partition.topic_id()) {
                 Err(undecided) if kind == CommitKind::Automatic => {
-                    left_out = Some(undecided);
+                    left_out.add(&partition, Some(undecided));
                     continue;
                 }
                 decided => decided?,
@@ -167,10 +196,10 @@ impl Groups {
             written.push((partition, offset));
         }
         if self.spool(&mut committed, (group, &changes), durability)? {
-            return Ok(CommittedFor { positions: written, told, left_out });
+            return Ok(CommittedFor { positions: written, told });
         }
         self.write(&mut committed, changes)?;
-        Ok(CommittedFor { positions: written, told, left_out })
+        Ok(CommittedFor { positions: written, told })
     }
 
     /// Makes the room of a queue: full segments that every group has read go with the commit that reads their last record. The active

@@ -52,6 +52,7 @@ impl Replay for Committed {
         let Ok(partition) = u32::try_from(partition) else { return Ok(()) };
         let place = TopicPartition::new(topic, partition);
         // Whatever the record says, it has taken the place of the one before it.
+        let before = self.of(group, &place).cloned();
         self.set(group, &place, None);
         let Some(value) = value else { return Ok(()) };
         let value = OffsetCommitValue::decode(value)?;
@@ -63,17 +64,14 @@ impl Replay for Committed {
             metadata: value.metadata,
             timestamp: value.commit_timestamp,
         };
-        self.set(
-            group,
-            &place,
-            Some(Commit {
-                topic_id: value.topic_id.unwrap_or_default(),
-                names_id: value.topic_id.is_some(),
-                at,
-                written_in: None,
-                moved_in: None,
-            }),
-        );
+        let commit = Commit {
+            topic_id: value.topic_id.unwrap_or_default(),
+            names_id: value.topic_id.is_some(),
+            at,
+            written_in: None,
+            moved_in: None,
+        };
+        self.set(group, &place, Some(commit.over(before.as_ref())));
         Ok(())
     }
 

@@ -46,7 +46,7 @@ pub(super) struct Commit {
     pub(super) at: CommittedOffset,
     /// The transaction that it took effect with: a power cut may take it back as long as that one has no end in the log.
     pub(super) written_in: Option<TransactionId>,
-    /// The one that has moved the offset here, that one or one before it: the work below was done in it.
+    /// The one that has moved the offset here, that one or one before it, which others may have gone over: the work below was done in it.
     pub(super) moved_in: Option<TransactionId>,
 }
 
@@ -54,6 +54,13 @@ impl Commit {
     /// One that takes effect with no transaction.
     pub(super) fn outside(partition: &Partition, at: CommittedOffset) -> Self {
         Self { topic_id: partition.topic_id(), names_id: true, at, written_in: None, moved_in: None }
+    }
+
+    /// The same where it replaces another one: it says of the work below that one that it is done, and has done none of that.
+    pub(super) fn over(mut self, before: Option<&Self>) -> Self {
+        let before = before.filter(|before| before.topic_id == self.topic_id && self.at.offset > 0);
+        self.moved_in = before.and_then(|before| before.moved_in);
+        self
     }
 }
 
@@ -103,10 +110,10 @@ impl Committed {
     }
 
     /// Lays a commit over what is there, until [`uncover`](Self::uncover).
-    pub(super) fn cover(&mut self, Change { group, place, commit }: Change) {
-        let before = self.of(&group, &place).cloned();
-        self.covered.entry((Arc::clone(&group), place.clone())).or_insert(before);
-        self.set(&group, &place, commit);
+    pub(super) fn cover(&mut self, change: Change) {
+        let before = self.of(&change.group, &change.place).cloned();
+        self.covered.entry((Arc::clone(&change.group), change.place.clone())).or_insert(before);
+        self.apply(change);
     }
 
     /// Takes away all that was laid over.
@@ -114,6 +121,12 @@ impl Committed {
         for ((group, place), before) in std::mem::take(&mut self.covered) {
             self.set(&group, &place, before);
         }
+    }
+
+    /// Takes in what takes effect with no transaction.
+    pub(super) fn apply(&mut self, Change { group, place, commit }: Change) {
+        let commit = commit.map(|commit| commit.over(self.of(&group, &place)));
+        self.set(&group, &place, commit);
     }
 
     /// `None` takes it back.

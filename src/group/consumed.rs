@@ -138,27 +138,8 @@ impl Groups {
         self.sync_consumed(&self.consumed_by_groups(partition).written_in)
     }
 
-    /// Returns when no power cut takes back what took effect with these.
-    pub(super) fn settle(&self, written_in: &[TransactionId]) -> Result<()> {
-        if written_in.is_empty() {
-            return Ok(());
-        }
-        let lack_ends = || -> Result<bool> {
-            let partition = self.ledger.partition()?;
-            Ok(written_in.iter().any(|one| partition.log().lacks_end(*one)))
-        };
-        if !lack_ends()? {
-            return Ok(());
-        }
-        match self.topics.write_decided() {
-            // What still lacks its end elsewhere is durable all the same once it has it here.
-            Err(not_ended) if lack_ends()? => not_ended.of(written_in.iter().copied()),
-            Ok(()) | Err(_) => Ok(()),
-        }
-    }
-
     /// Returns when what was committed survives a power cut: what was committed with a transaction does as soon as that does.
-    fn sync_consumed(&self, written_in: &[TransactionId]) -> Result<()> {
+    pub(super) fn sync_consumed(&self, written_in: &[TransactionId]) -> Result<()> {
         if let Err(not_ended) = self.topics.write_decided() {
             // What keeps others from their ends is in nobody's way here.
             not_ended.of(written_in.iter().copied())?;

@@ -199,9 +199,7 @@ impl Groups {
         let entries = changes.iter().map(Change::entry).collect::<Result<Vec<_>>>()?;
         let mut changes = changes.into_iter();
         self.ledger.append(&entries, |written| {
-            for Change { group, place, commit } in changes.by_ref().take(written.len()) {
-                committed.set(&group, &place, commit);
-            }
+            changes.by_ref().take(written.len()).for_each(|change| committed.apply(change));
         })
     }
 

@@ -12,6 +12,7 @@ mod follow;
 mod group;
 mod groups;
 mod marked;
+mod merging;
 mod pending;
 mod progress;
 mod register;
@@ -22,7 +23,7 @@ mod taken;
 mod tests;
 mod unreadable;
 
-pub(crate) use commit::{CommitKind, CommitRequest};
+pub(crate) use commit::{CommitKind, CommitRequest, LeftOut, is_for_good};
 pub use committed::CommittedOffset;
 pub(crate) use consumed::{Consumed, OtherReaders};
 pub(crate) use endings::Endings;

@@ -12,7 +12,7 @@ use crate::group::group::{Group, Members};
 use crate::group::groups::Groups;
 use crate::group::taken::TakenGroup;
 use crate::locks::MutexGuard;
-use crate::log::TransactionId;
+use crate::log::{Clearing, TransactionId};
 use crate::topic::{Contribution, OFFSETS, Outcome, Participant, Partition, Prepared, WrittenIn};
 use crate::types::{Offset, Timestamp};
 
@@ -38,6 +38,8 @@ pub(crate) struct Beyond {
     pub(crate) text: String,
     /// Each partition was read up to here: what the text says rests on that.
     pub(crate) read_to: Offset,
+    /// What was read was put there by these, which may be taken back by a power cut: it rests on them, too.
+    pub(crate) follows: BTreeSet<TransactionId>,
 }
 
 /// All offsets that take effect with one transaction.
@@ -125,7 +127,8 @@ impl Participant for PendingOffsets {
         // From here on nobody commits for another topic that gets the name of one of theirs: none of these is laid over that.
         let committed = self.groups.committed.lock();
         for (one, members) in pending.iter().zip(&held) {
-            one.changes((members.as_deref(), &committed), now, (&mut changes, &mut inputs))?;
+            let with = (members.as_deref(), &*committed, self.groups.topics.clearing());
+            one.changes(with, now, (&mut changes, &mut inputs))?;
         }
         for Change { group, place, commit } in &changes {
             let topic_id = commit.as_ref().map_or(0, |commit| commit.topic_id);
@@ -135,17 +138,19 @@ impl Participant for PendingOffsets {
         self.groups.write_owed()?;
         let partition = self.groups.ledger.partition()?;
         let entries = changes.iter().map(Change::entry).collect::<Result<Vec<_>>>()?;
-        let laid_over = laid_over_by(&committed, &changes);
-        let written_in = WrittenIn::default();
+        let follows = pending.iter().filter_map(|one| one.beyond.as_ref()).flat_map(|beyond| &beyond.follows);
+        let mut laid_over = laid_over_by(&committed, &changes);
+        laid_over.extend(follows.copied());
+        let (laid_over, written_in) = (laid_over.into_iter().collect(), WrittenIn::default());
         let contribution = Contribution { partition, entries, inputs, laid_over, written_in };
         Ok(Some(Box::new(Held { offsets: self, _members: held, committed, changes, contribution })))
     }
 }
 
 /// The transactions in which the work was done that these positions stand behind.
-fn laid_over_by(committed: &Committed, changes: &[Change]) -> Vec<TransactionId> {
+fn laid_over_by(committed: &Committed, changes: &[Change]) -> BTreeSet<TransactionId> {
     let replaced = changes.iter().filter_map(|change| change.before(committed)?.moved_in);
-    replaced.collect::<BTreeSet<_>>().into_iter().collect()
+    replaced.collect()
 }
 
 impl Change {
@@ -207,7 +212,7 @@ impl Pending {
     /// What is to be written of it, and what was read.
     fn changes(
         &self,
-        (members, committed): (Option<&Members>, &Committed),
+        (members, committed, clearing): (Option<&Members>, &Committed, &Clearing),
         timestamp: Timestamp,
         (changes, inputs): (&mut Vec<Change>, &mut Vec<(Partition, Offset)>),
     ) -> Result<()> {
@@ -225,7 +230,7 @@ impl Pending {
                 });
             }
             check_range(partition, offset)?;
-            if self.beyond.is_none() && self.stays(committed, partition, offset) {
+            if self.beyond.is_none() && self.stays(committed, (partition, offset), clearing) {
                 continue;
             }
             let metadata = self.beyond.as_ref().map_or_else(String::new, |beyond| beyond.text.clone());
@@ -238,11 +243,20 @@ impl Pending {
         Ok(())
     }
 
-    /// Whether a position in a partition that can be synced no more is committed already, as one that was not read on since: it is left out, or
-    /// nothing of the others could be committed before the store is opened again.
-    fn stays(&self, committed: &Committed, partition: &Partition, offset: Offset) -> bool {
-        let is_there = |commit: &Commit| commit.is_for(partition) && commit.at.offset == offset;
-        partition.log().poisoned_by().is_some()
-            && committed.of(self.group.name(), partition.topic_partition()).is_some_and(is_there)
+    /// Whether a position is committed already, as one that was not read on since, and would keep the others from being committed before the store
+    /// is opened again: where its partition can be synced no more, or what it was moved with cannot become durable. It is left out, and goes with
+    /// that where a power cut takes that back.
+    fn stays(
+        &self,
+        committed: &Committed,
+        (partition, offset): (&Partition, Offset),
+        clearing: &Clearing,
+    ) -> bool {
+        let is_there = |commit: &&Commit| commit.is_for(partition) && commit.at.offset == offset;
+        let committed = committed.of(self.group.name(), partition.topic_partition()).filter(is_there);
+        committed.is_some_and(|commit| {
+            let moved_in = commit.moved_in.into_iter().collect();
+            partition.log().poisoned_by().is_some() || clearing.check_sound(&moved_in).is_err()
+        })
     }
 }

@@ -18,31 +18,27 @@ impl Partition {
 
     fn erase(&self, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<EraseReport> {
         self.refuse_internal()?;
-        let (unended, last) = self.put_by_unended(key_matches)?;
+        let unended = self.put_by_unended(key_matches)?;
         // Whoever has moved it here would do so once more if a power cut took that back.
-        let settled = self.log().settle_those(&unended, last);
+        let settled = self.log().settle_those(&unended);
         settled.map_err(|error| error.in_partition(self.topic_partition()))?;
         self.log().erase(key_matches).map_err(|error| error.in_partition(self.topic_partition()))
     }
 
-    /// Transactions that have put a record of such a key here and have no end here, and where the last one stands.
-    fn put_by_unended(
-        &self,
-        key_matches: &dyn Fn(&[u8]) -> bool,
-    ) -> Result<(BTreeSet<TransactionId>, Offset)> {
-        let (from, mut unended, mut last) = (self.log().finished(), BTreeSet::new(), 0);
+    /// Transactions that have put a record of such a key here and have no end here.
+    fn put_by_unended(&self, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<BTreeSet<TransactionId>> {
+        let (from, mut unended) = (self.log().finished(), BTreeSet::new());
         if from >= self.end() {
-            return Ok((unended, last));
+            return Ok(unended);
         }
         let mut reader = self.walk(from..Offset::MAX)?.with_undecided();
         loop {
             let records = reader.fetch()?;
             if records.is_empty() {
-                return Ok((unended, last));
+                return Ok(unended);
             }
             for record in records.iter().filter(|record| record.key().is_some_and(key_matches)) {
                 unended.extend(self.log().committed_at(&[record.offset()]));
-                last = record.offset();
             }
         }
     }

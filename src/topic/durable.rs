@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::error::{Error, Result};
-use crate::log::DurableWait;
+use crate::log::{DurableWait, RestsOn};
 use crate::topic::flushing::tell_one_loss;
 use crate::topic::moved::{Moved, poll_all};
 use crate::topic::partition::Partition;
@@ -77,13 +77,9 @@ impl Durable {
         Self { passes_over_deleted: true, ..Self::new(Ok(waits)) }
     }
 
-    /// The same, and what transactions have put into each of these partitions below an offset is not taken back by a power cut.
-    pub(crate) fn of_waits_and_moves(
-        waits: Vec<DurableWait>,
-        moved: impl IntoIterator<Item = (Partition, Offset)>,
-    ) -> Self {
-        let moved = moved.into_iter().map(|(partition, below)| Moved::new(partition, below - 1));
-        Self { moved: moved.collect(), ..Self::of_waits(waits) }
+    /// The same, and what is waited for here: transactions that are not to be taken back by a power cut.
+    pub(crate) fn and_those(self, moved: impl IntoIterator<Item = Result<RestsOn>>) -> Self {
+        Self { moved: moved.into_iter().map(Moved::new).collect(), ..self }
     }
 
     /// What is not to be waited for, as it has failed.
@@ -91,11 +87,13 @@ impl Durable {
         Self::new(Err(error))
     }
 
-    /// Everything accepted so far in these partitions, as a flush of all of them.
+    /// Everything accepted so far in these partitions, as a flush of all of them: of a transaction that is committed, what it has elsewhere, too.
     pub(crate) fn of_all(partitions: impl IntoIterator<Item = Partition>) -> Self {
         let flushed: Vec<_> = partitions.into_iter().collect();
         let waits = flushed.iter().map(|partition| partition.log().await_all()).collect();
-        Self { flushed, ..Self::of_waits(waits) }
+        let moved: Vec<_> =
+            flushed.iter().map(|partition| partition.await_settled(partition.end())).collect();
+        Self { flushed, ..Self::of_waits(waits) }.and_those(moved)
     }
 }
 
@@ -143,6 +141,7 @@ impl Partition {
     /// When it is ready: as `flush`.
     pub fn flush_async(&self) -> Durable {
         let waits = self.log().check_open().map(|()| vec![self.log().await_all()]);
-        Durable { flushed: vec![self.clone()], ..Durable::new(waits) }
+        let moved = self.await_settled(self.end());
+        Durable { flushed: vec![self.clone()], ..Durable::new(waits) }.and_those([moved])
     }
 }

@@ -1,4 +1,4 @@
-//! Waiting, as part of a future, for what transactions have put into a partition.
+//! Waiting, as part of a future, for transactions that something rests on.
 
 use std::task::{Poll, Waker};
 
@@ -7,38 +7,43 @@ use crate::log::{DurableWait, RestsOn};
 use crate::topic::partition::Partition;
 use crate::types::Offset;
 
-/// What those rest on that have put into a partition any of what stands up to an offset.
+/// What some transactions rest on.
 pub(super) struct Moved {
-    partition: Partition,
-    last: Offset,
     rests_on: RestsOn,
     outcome: Result<()>,
 }
 
 impl Moved {
-    pub(super) fn new(partition: Partition, last: Offset) -> Self {
-        let (rests_on, outcome) = match partition.log().await_settled(last) {
-            Ok(rests_on) => (rests_on, Ok(())),
-            Err(error) => (RestsOn::default(), Err(error.in_partition(partition.topic_partition()))),
-        };
-        Self { partition, last, rests_on, outcome }
+    pub(super) fn new(rests_on: Result<RestsOn>) -> Self {
+        match rests_on {
+            Ok(rests_on) => Self { rests_on, outcome: Ok(()) },
+            Err(error) => Self { rests_on: RestsOn::default(), outcome: Err(error) },
+        }
     }
 
     /// Looks what of it is over; each that is not is put down for the next sync.
     pub(super) fn poll(&mut self, waker: &Waker) {
-        let polled = poll_all(&mut self.rests_on.waits, waker, true);
-        drop(poll_all(&mut self.rests_on.left, waker, true));
+        let polled = poll_all(&mut self.rests_on.own, waker, true);
+        drop(poll_all(&mut self.rests_on.seen, waker, true));
         self.outcome = std::mem::replace(&mut self.outcome, Ok(())).and(polled);
     }
 
     /// Whether there is something left to wait for.
     pub(super) fn waits(&self) -> bool {
-        !self.rests_on.waits.is_empty() || !self.rests_on.left.is_empty()
+        !self.rests_on.own.is_empty() || !self.rests_on.seen.is_empty()
     }
 
-    /// What has become of it. Where all have their ends here it does not matter what else they have seen.
+    /// What has become of it.
     pub(super) fn outcome(self) -> Result<()> {
-        if self.partition.log().finished() > self.last { Ok(()) } else { self.outcome }
+        self.outcome
+    }
+}
+
+impl Partition {
+    /// What those rest on that have put here any of what stands below an offset, and are committed.
+    pub(crate) fn await_settled(&self, below: Offset) -> Result<RestsOn> {
+        let rests_on = self.log().await_settled(below - 1);
+        rests_on.map_err(|error| error.in_partition(self.topic_partition()))
     }
 }
 

@@ -309,6 +309,11 @@ impl Topics {
         self.context.clearing.set_outliving(who);
     }
 
+    /// Who knows what transactions rest on.
+    pub(crate) fn clearing(&self) -> &Clearing {
+        &self.context.clearing
+    }
+
     /// Has all transactions that are decided survive a power cut, and their ends written, but for those of the error. It is called under no lock of a log.
     pub(crate) fn write_decided(&self) -> Result<(), NotEnded> {
         self.context.clearing.write_decided()

@@ -1,10 +1,11 @@
 //! Ending transactions for logs, which know them by what is written there.
 
-use crate::error::{Error, Result};
-use crate::log::{EndsTransactions, NotEnded, RestsOn};
+use std::collections::BTreeSet;
+
+use crate::error::Result;
+use crate::log::{EndsTransactions, NotEnded, RestsOn, TransactionId};
 use crate::transaction::coordinator::Transactions;
-use crate::transaction::round::Round;
-use crate::types::{Offset, TopicPartition};
+use crate::types::TopicPartition;
 
 impl EndsTransactions for Transactions {
     fn clear_away(&self, partition: &TopicPartition, producer_id: i64) {
@@ -28,32 +29,23 @@ impl EndsTransactions for Transactions {
         self.this.upgrade().map_or(Ok(()), |this| this.finish())
     }
 
-    fn keep_through(&self, partition: &TopicPartition, last: Offset) -> Result<()> {
-        self.sync_with_what_it_rests_on(self.standing_through(partition, last)?)
+    fn keep(&self, transactions: &BTreeSet<TransactionId>) -> Result<()> {
+        self.keep_those(transactions)
     }
 
-    fn await_through(&self, partition: &TopicPartition, last: Offset) -> Result<RestsOn> {
-        let (mut seen, mut left) = (self.standing_through(partition, last)?, Round::default());
-        self.resting.complete(&mut seen);
-        self.resting.add_left(&mut left);
-        Ok(RestsOn { waits: seen.waits()?, left: left.waits()? })
+    fn await_kept(&self, transactions: &BTreeSet<TransactionId>) -> Result<RestsOn> {
+        self.await_those(transactions)
+    }
+
+    fn bring_over(&self, transactions: &BTreeSet<TransactionId>) -> Result<()> {
+        self.bring_over_those(transactions)
+    }
+
+    fn check_sound(&self, transactions: &BTreeSet<TransactionId>) -> Result<()> {
+        self.check_those(transactions)
     }
 
     fn needs_ends(&self) -> bool {
         self.are_ends_needed()
-    }
-}
-
-impl Transactions {
-    /// What stands in a partition up to `last`; nothing of one that is gone.
-    fn standing_through(&self, partition: &TopicPartition, last: Offset) -> Result<Round> {
-        let mut seen = Round::default();
-        let topic = self.topics.get(partition.topic());
-        match topic.and_then(|topic| topic.partition(partition.partition())) {
-            // It was deleted, with all that was put there.
-            Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) => {}
-            found => seen.add(&found?, last),
-        }
-        Ok(seen)
     }
 }

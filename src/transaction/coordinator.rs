@@ -18,9 +18,9 @@ use crate::transaction::ends_needed::EndsNeeded;
 use crate::transaction::finish::Outstanding;
 use crate::transaction::ids::ProducerId;
 use crate::transaction::in_hand::Turns;
-use crate::transaction::laid_over::LaidOver;
 use crate::transaction::named_producer::{NamedProducer, Registered};
 use crate::transaction::names::{NameState, Named, OpenParts, make_room};
+use crate::transaction::own_rounds::OwnRounds;
 use crate::transaction::pieces::Pieces;
 use crate::transaction::recovery::{Recovered, TakenBack};
 use crate::transaction::resting::Resting;
@@ -46,7 +46,7 @@ pub(crate) struct Transactions {
     pub(super) finishing: Turns,
     pub(super) ends_needed: EndsNeeded,
     pub(super) resting: Resting,
-    pub(super) laid_over: LaidOver,
+    pub(super) own_rounds: OwnRounds,
     /// What the open has taken back and is not written yet.
     pub(super) owed: Mutex<Vec<TakenBack>>,
     owners: AtomicU64,
@@ -110,6 +110,9 @@ impl Transactions {
         this: &Weak<Self>,
     ) -> Self {
         let Recovered { decisions, outstanding, owed, unsynced, ends_needed } = recovered;
+        // Where nothing was decided there is no such topic.
+        let is_any = outstanding.ended.iter().any(|one| one.decision.is_some());
+        let decided_in = is_any.then(|| decisions.partition().ok()).flatten();
         Self {
             this: Weak::clone(this),
             topics,
@@ -118,7 +121,7 @@ impl Transactions {
             agenda,
             decisions,
             names: Mutex::default(),
-            laid_over: LaidOver::found(outstanding.ended.iter()),
+            own_rounds: OwnRounds::found(outstanding.ended.iter(), decided_in.as_ref()),
             outstanding: Mutex::new(outstanding),
             finishing: Turns::default(),
             ends_needed,

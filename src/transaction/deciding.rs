@@ -85,7 +85,7 @@ impl Transactions {
             let mut own = Round::default();
             open.places.values().for_each(|written| own.add(&written.partition, written.last));
             inputs_of(contributions).for_each(|(partition, last)| own.add(partition, *last));
-            self.laid_over.add(laid_over_by(contributions), &mut own);
+            self.own_rounds.add(laid_over_by(contributions), &mut own);
             return own.check_sound();
         }
         let mut seen = Round::default();
@@ -94,7 +94,7 @@ impl Transactions {
         let others = looked_at.iter().chain(contributions.iter().map(|one| &one.partition));
         own.chain(others).for_each(|partition| seen.add(partition, partition.end() - 1));
         inputs_of(contributions).for_each(|(partition, last)| seen.add(partition, *last));
-        self.laid_over.add(laid_over_by(contributions), &mut seen);
+        self.own_rounds.add(laid_over_by(contributions), &mut seen);
         self.resting.complete(&mut seen);
         seen.bring_over()
     }
@@ -129,12 +129,6 @@ impl Transactions {
         }
     }
 
-    /// The same for whoever has seen that, and is told that what he writes of it survives a power cut.
-    pub(super) fn sync_with_what_it_rests_on(&self, mut seen: Round) -> Result<()> {
-        self.resting.complete(&mut seen);
-        self.sync_with_what_was_left(&seen)
-    }
-
     /// What rests on what is known of so many commits and no more. A task leaves the sync to the others, and to the one in the background.
     fn bound_what_is_known(&self, later: Option<&Mutex<Later>>) {
         if let Some(too_much) = self.resting.look_through_when_due().filter(|_| later.is_none()) {
@@ -157,7 +151,7 @@ impl Transactions {
             let written = state.open.as_ref().and_then(|open| open.places.get(&place_of(partition)));
             written.is_some_and(|written| written.last >= last)
         };
-        inputs.extend(self.laid_over.inputs(laid_over_by(contributions), is_own));
+        inputs.extend(self.own_rounds.inputs(laid_over_by(contributions), is_own));
         state.open.as_ref().map_or(Ok(()), OpenParts::check_there)?;
         let from = self.deciding()?;
         let Some(open) = state.open.take() else { return Ok(()) };
@@ -204,7 +198,7 @@ impl Transactions {
             self.sync_with_what_was_left(&round)?;
             ended.is_synced = true;
         } else {
-            self.laid_over.note(ended);
+            self.note_own(ended)?;
             let rests_on = self.resting.note(ended.places.keys().copied(), round);
             if let Some(later) = later {
                 self.note_for_later(&rests_on, later);

@@ -99,9 +99,8 @@ impl Ended {
         Self { decision: Some(decision), inputs, ..Self::found(producer, Ending::Commit, places) }
     }
 
-    /// Whether it takes effect and something of it follows from what is elsewhere.
-    pub(super) fn is_commit_with_inputs(&self) -> bool {
-        self.ending == Ending::Commit && !self.inputs.is_empty()
+    pub(super) fn is_commit(&self) -> bool {
+        self.ending == Ending::Commit
     }
 
     /// Adds what it rests on, its decision apart.
@@ -220,7 +219,7 @@ impl Transactions {
             one.is_synced |= synced.is_ok() || self.is_durable(one);
         }
         drop(self.resting.look_through());
-        self.laid_over.forget_durable();
+        self.own_rounds.forget_durable();
         let (ended, left) = self.write_ends(in_hand);
         let mut outstanding = self.outstanding.lock();
         // Each is tried once more with as many others, and by whoever comes back to all.

@@ -1,7 +1,7 @@
 //! Transactions: records in any topics and committed offsets take effect together or not at all.
 //!
 //! [`transaction`] is what a program holds, [`pieces`] what it has gathered, [`condition`] what has to hold, [`shares`] appends it, [`room`] is waited for, [`asked`] are its participants, [`coordinator`] has all of them, [`deciding`] makes one of them a commit, [`undertaken`] is one in the middle of that, [`finish`] sees to it that what
-//! was decided is in the log everywhere, [`settling`] keeps it until that is durable, [`ends_needed`] has partitions remember ends as long as others lack them, [`decisions`] are the records that say so, [`round`] syncs what a decision rests on, [`resting`] knows what commits have seen that is not synced yet, [`laid_over`] what those of offsets have replaced,
+//! was decided is in the log everywhere, [`settling`] keeps it until that is durable, [`ends_needed`] has partitions remember ends as long as others lack them, [`decisions`] are the records that say so, [`round`] syncs what a decision rests on, [`resting`] knows what commits have seen that is not synced yet, [`own_rounds`] what each of them rests on itself,
 //! [`giving_up`] is what becomes of one that takes no effect, [`stats`] lists those that are open, [`seen`] for whoever only reads, [`recovery`] finds out after an open what was decided before.
 
 mod asked;
@@ -18,9 +18,9 @@ mod finish;
 mod giving_up;
 mod ids;
 mod in_hand;
-mod laid_over;
 mod named_producer;
 mod names;
+mod own_rounds;
 mod pieces;
 mod recovery;
 mod resting;

@@ -164,10 +164,14 @@ fn reader(world: &World, durability: Durability) -> Consumer {
 }
 
 fn wait(future: impl Future<Output = annals::Result<()>>) {
+    outcome(future).unwrap();
+}
+
+fn outcome(future: impl Future<Output = annals::Result<()>>) -> annals::Result<()> {
     let (mut future, mut context) = (Box::pin(future), Context::from_waker(Waker::noop()));
     loop {
         match future.as_mut().poll(&mut context) {
-            Poll::Ready(outcome) => return outcome.unwrap(),
+            Poll::Ready(outcome) => return outcome,
             Poll::Pending => thread::sleep(Duration::from_millis(1)),
         }
     }
@@ -227,4 +231,38 @@ fn a_topic_whose_partner_in_a_move_is_poisoned_takes_answers_to_its_other_messag
     let refused = messages.remove(0).ack();
     assert!(matches!(refused, Err(Error::Poisoned { .. })), "{refused:?}");
     assert!(matches!(world.store.topic("jobs").unwrap().erase("moved"), Err(Error::Poisoned { .. })));
+}
+
+/// Who is told at `Disk` of what an earlier life has moved, where something of the move cannot be made durable.
+#[test]
+fn what_an_earlier_life_has_moved_was_told_at_disk_though_a_power_cut_took_it_back() {
+    for frail in ["__delayed_messages", "__consumer_offsets", "__transaction_state"] {
+        for who in ["ack", "erase", "commit", "task"] {
+            let earlier = delivered(&["k"]);
+            let disk = MemoryFileSystem::over(&annals_testing::Image::new(earlier.disk.files()));
+            let faulty = FaultyFileSystem::over(Arc::new(disk.clone()));
+            faulty.fail(&[Call::Sync], frail, (0, Times::ForEver), Fault::Error(5));
+            let builder = Store::builder("/store").file_system(faulty).maintain_by_hand();
+            let store = builder.clock(Arc::clone(&earlier.clock) as _).open().unwrap();
+            let world = World { disk, clock: Arc::clone(&earlier.clock), store };
+            let told = match who {
+                "ack" => take(&mut worker(&world), 1).remove(0).ack(),
+                "erase" => world.store.topic("jobs").unwrap().erase("k").map(drop),
+                _ => {
+                    let mut consumer = reader(&world, Durability::Disk);
+                    assert_eq!(consumer.poll(Duration::ZERO).unwrap().iter().count(), 1);
+                    if who == "commit" { consumer.commit() } else { outcome(consumer.commit_async()) }
+                }
+            };
+            // The step was synced when the record was scheduled.
+            assert_eq!(told.is_err(), frail != "__delayed_messages", "{who}, {frail}: {told:?}");
+            let next = after_a_cut(&world);
+            let is_there = match who {
+                "ack" => !take(&mut next.worker(), 9).is_empty(),
+                "erase" => !next.values("jobs").is_empty(),
+                _ => !reader(&next, Durability::Disk).poll(Duration::ZERO).unwrap().is_empty(),
+            };
+            assert!(told.is_err() || !is_there, "{who}, {frail}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What retention takes once it is read: only what no power cut makes unread.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,12 +33,20 @@ impl EndsTransactions for Overtaken {
         Err(NotEnded { error, left: [EARLIER].into() })
     }
 
-    fn keep_through(&self, _: &TopicPartition, _: i64) -> Result<(), Error> {
+    fn keep(&self, _: &BTreeSet<TransactionId>) -> Result<(), Error> {
         Ok(())
     }
 
-    fn await_through(&self, _: &TopicPartition, _: i64) -> Result<RestsOn, Error> {
+    fn await_kept(&self, _: &BTreeSet<TransactionId>) -> Result<RestsOn, Error> {
         Ok(RestsOn::default())
+    }
+
+    fn bring_over(&self, _: &BTreeSet<TransactionId>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn check_sound(&self, _: &BTreeSet<TransactionId>) -> Result<(), Error> {
+        Ok(())
     }
 
     fn needs_ends(&self) -> bool {

@@ -7,7 +7,7 @@ use std::sync::Weak;
 use crate::error::{Error, Result};
 use crate::locks::OnceLock;
 use crate::log::DurableWait;
-use crate::types::{Offset, TopicPartition};
+use crate::types::TopicPartition;
 
 /// A transaction, wherever it has records: who writes it, and in which epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,9 +26,10 @@ pub(crate) struct NotEnded {
 /// What transactions rest on, for a task to wait for.
 #[derive(Debug, Default)]
 pub(crate) struct RestsOn {
-    pub(crate) waits: Vec<DurableWait>,
-    /// What earlier lives have left, which may be part of that: what of it cannot be made durable keeps nobody.
-    pub(crate) left: Vec<DurableWait>,
+    /// What a power cut takes them back without.
+    pub(crate) own: Vec<DurableWait>,
+    /// What else they have seen, and what earlier lives have left, which may be part of that: what of it cannot be made durable keeps nobody.
+    pub(crate) seen: Vec<DurableWait>,
 }
 
 /// Who can end transactions.
@@ -41,12 +42,19 @@ pub(crate) trait EndsTransactions: Send + Sync {
     /// way. It is called under no lock of a log.
     fn write_decided(&self) -> Result<(), NotEnded>;
 
-    /// Returns when what stands in the partition up to an offset survives a power cut, and with it all that transactions which have put any of
-    /// it there rest on. It is called under no lock of a log.
-    fn keep_through(&self, partition: &TopicPartition, last: Offset) -> Result<()>;
+    /// Returns when these transactions, which are committed, survive a power cut; what they have seen is synced with them, where it can be. An
+    /// error is that of something which they rest on themselves. It is called under no lock of a log.
+    fn keep(&self, transactions: &BTreeSet<TransactionId>) -> Result<()>;
 
     /// What that waits for, for whoever may not.
-    fn await_through(&self, partition: &TopicPartition, last: Offset) -> Result<RestsOn>;
+    fn await_kept(&self, transactions: &BTreeSet<TransactionId>) -> Result<RestsOn>;
+
+    /// An error where what these rest on is not where a sync reaches it, and cannot be brought there: somebody is about to write what must not
+    /// outlive them. It is called under no lock of a log.
+    fn bring_over(&self, transactions: &BTreeSet<TransactionId>) -> Result<()>;
+
+    /// An error where one of these cannot come to survive a power cut before the store is opened again. For a moment alone.
+    fn check_sound(&self, transactions: &BTreeSet<TransactionId>) -> Result<()>;
 
     /// Whether an end that stands here may be asked for however old it is: another partition, or one that cannot be opened, has yet to get
     /// the end of the same transaction. It is called under the locks of a log.
@@ -98,14 +106,31 @@ impl Clearing {
         self.transactions.get().and_then(Weak::upgrade).map_or(Ok(()), |who| who.write_decided())
     }
 
-    pub(in crate::log) fn keep_through(&self, partition: &TopicPartition, last: Offset) -> Result<()> {
-        let who = self.transactions.get().and_then(Weak::upgrade);
-        who.map_or(Ok(()), |who| who.keep_through(partition, last))
+    pub(crate) fn keep(&self, transactions: &BTreeSet<TransactionId>) -> Result<()> {
+        self.ask(transactions, |who| who.keep(transactions))
     }
 
-    pub(in crate::log) fn await_through(&self, partition: &TopicPartition, last: Offset) -> Result<RestsOn> {
-        let who = self.transactions.get().and_then(Weak::upgrade);
-        who.map_or_else(|| Ok(RestsOn::default()), |who| who.await_through(partition, last))
+    pub(crate) fn await_kept(&self, transactions: &BTreeSet<TransactionId>) -> Result<RestsOn> {
+        self.ask(transactions, |who| who.await_kept(transactions))
+    }
+
+    pub(crate) fn bring_over(&self, transactions: &BTreeSet<TransactionId>) -> Result<()> {
+        self.ask(transactions, |who| who.bring_over(transactions))
+    }
+
+    pub(crate) fn check_sound(&self, transactions: &BTreeSet<TransactionId>) -> Result<()> {
+        self.ask(transactions, |who| who.check_sound(transactions))
+    }
+
+    fn ask<T: Default>(
+        &self,
+        transactions: &BTreeSet<TransactionId>,
+        what: impl FnOnce(&dyn EndsTransactions) -> Result<T>,
+    ) -> Result<T> {
+        if transactions.is_empty() {
+            return Ok(T::default());
+        }
+        self.transactions.get().and_then(Weak::upgrade).map_or_else(|| Ok(T::default()), |who| what(&*who))
     }
 
     pub(in crate::log) fn needs_ends(&self) -> bool {

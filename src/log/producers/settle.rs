@@ -8,49 +8,25 @@ use crate::log::producers::clearing::{RestsOn, TransactionId};
 use crate::types::Offset;
 
 impl Log {
-    /// Has transactions that have put here any of what stands up to `last`, and are decided, survive a power cut: none is taken back, to be made
-    /// once more. Where all of them have their ends here they do.
+    /// Has transactions that have put here any of what stands up to `last`, and are committed, survive a power cut: none is taken back, to be made
+    /// once more. Those that have their ends here do.
     pub(crate) fn settle_through(&self, last: Offset) -> Result<()> {
-        if self.finished() > last {
-            return Ok(());
-        }
-        let kept = self.clearing.keep_through(&self.topic_partition, last);
-        if kept.is_ok() {
-            return Ok(());
-        }
-        // That is for all they have seen. Those whose own parts are durable get their ends whatever becomes of the others.
-        drop(self.write_decided());
-        if self.finished() > last { Ok(()) } else { kept }
+        self.settle_those(&self.committed_through(last))
     }
 
-    /// What that waits for, for a task; nothing where all of them have their ends here.
+    /// What that waits for, for a task.
     pub(crate) fn await_settled(&self, last: Offset) -> Result<RestsOn> {
-        if self.finished() > last {
-            return Ok(RestsOn::default());
-        }
-        self.clearing.await_through(&self.topic_partition, last)
+        self.clearing.await_kept(&self.committed_through(last))
     }
 
     /// Has those survive a power cut that have put something here at these offsets. What becomes of others is nothing to whoever asks.
     pub(crate) fn settle_at(&self, offsets: &[Offset]) -> Result<()> {
-        let Some(last) = offsets.iter().copied().max().filter(|last| self.finished() <= *last) else {
-            return Ok(());
-        };
-        self.settle_those(&self.committed_at(offsets), last)
+        self.settle_those(&self.committed_at(offsets))
     }
 
-    /// The same for transactions that were found here up to `last`.
-    pub(crate) fn settle_those(&self, transactions: &BTreeSet<TransactionId>, last: Offset) -> Result<()> {
-        if transactions.is_empty() {
-            return Ok(());
-        }
-        let kept = self.clearing.keep_through(&self.topic_partition, last);
-        if kept.is_ok() {
-            return Ok(());
-        }
-        // As above.
-        drop(self.write_decided());
-        if transactions.iter().any(|one| self.lacks_end(*one)) { kept } else { Ok(()) }
+    /// The same for transactions that were found here.
+    pub(crate) fn settle_those(&self, transactions: &BTreeSet<TransactionId>) -> Result<()> {
+        self.clearing.keep(transactions)
     }
 
     /// Transactions that are committed, have no end in the log, and have put something here at one of these offsets; perhaps one that has
@@ -58,5 +34,10 @@ impl Log {
     pub(crate) fn committed_at(&self, offsets: &[Offset]) -> BTreeSet<TransactionId> {
         let producers = self.producers.lock();
         offsets.iter().flat_map(|offset| producers.committed_at(*offset)).collect()
+    }
+
+    /// The same of those that have put something here up to an offset.
+    fn committed_through(&self, last: Offset) -> BTreeSet<TransactionId> {
+        self.producers.lock().committed_through(last).collect()
     }
 }

@@ -284,9 +284,7 @@ impl ProducerTable {
 
     /// First offset of the oldest transaction without a marker: nothing from there on may be compacted.
     pub(crate) fn unfinished(&self) -> Option<Offset> {
-        let decided = self.decided.first();
-        let undecided = self.undecided.first().copied();
-        decided.into_iter().chain(undecided).min()
+        self.decided.first().into_iter().chain(self.undecided.first().copied()).min()
     }
 
     /// Whether a transaction without a marker is decided.
@@ -296,8 +294,12 @@ impl ProducerTable {
 
     /// Transactions without a marker that are to be committed and have records there, or before and behind it.
     pub(crate) fn committed_at(&self, offset: Offset) -> impl Iterator<Item = TransactionId> {
-        let decided = self.decided.around(offset);
-        decided.filter(|(first, _)| !self.aborting.contains(first)).map(|(_, id)| id)
+        self.decided.around(offset).filter(|(first, _)| !self.aborting.contains(first)).map(|(_, id)| id)
+    }
+
+    /// The same, with records there or before it.
+    pub(crate) fn committed_through(&self, last: Offset) -> impl Iterator<Item = TransactionId> {
+        self.decided.begun_by(last).filter(|(first, _)| !self.aborting.contains(first)).map(|(_, id)| id)
     }
 
     /// What is known of the transaction of a record; `None` when the transaction has its marker in the log.

@@ -17,6 +17,7 @@ mod poisoned;
 mod room;
 mod seen;
 mod together;
+mod told;
 mod undecided;
 mod verify;
 mod weeks;

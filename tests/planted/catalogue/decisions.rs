@@ -33,8 +33,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "position-that-stays-keeps-others-from-being-committed",
         file: "src/group/pending.rs",
-        good: "if self.beyond.is_none() && self.stays(committed, partition, offset) {",
-        bad: "if self.beyond.is_none() && self.stays(committed, partition, offset) && false {",
+        good: "if self.beyond.is_none() && self.stays(committed, (partition, offset), clearing) {",
+        bad: "if self.beyond.is_none() && self.stays(committed, (partition, offset), clearing) && false {",
         caught_by: &[POISONED],
     },
     Bug {
@@ -152,15 +152,25 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "undecided-partition-wakes-polls",
         file: "src/consumer/auto_commit.rs",
-        good: "!matches!(outcome, Ok(()) | Err(Error::OffsetUndecided { .. }));",
-        bad: "outcome.is_err();",
+        good: "Ok(why) if why.as_ref().is_none_or(is_for_good));",
+        bad: "Ok(None));",
         caught_by: &[tests("lib", &["consumer::auto_commit::"])],
     },
     Bug {
         name: "commits-beside-an-undecided-one-done-again",
         file: "src/consumer/commit.rs",
-        good: "Err(Error::OffsetUndecided { .. }) if kind == CommitKind::Automatic => {",
-        bad: "Err(Error::OffsetUndecided { .. }) if kind == CommitKind::Given => {",
-        caught_by: &[tests("interface", &["transactions::undecided"])],
+        good: "!partitions.iter().any(|one| one.is_same(partition))",
+        bad: "partitions.iter().all(|one| one.is_same(partition) && false)",
+        caught_by: &[tests(
+            "interface",
+            &["transactions::undecided", "transactions::told::what_was_committed"],
+        )],
+    },
+    Bug {
+        name: "positions-that-were-left-out-count-as-committed",
+        file: "src/consumer/commit.rs",
+        good: "!partitions.iter().any(|one| one.is_same(partition))",
+        bad: "!partitions.iter().any(|one| one.is_same(partition) && false)",
+        caught_by: &[tests("interface", &["transactions::told::what_was_committed"])],
     },
 ];
