@@ -61,7 +61,11 @@ fn a_reader_its_workers_and_messages_hung_where_a_child_dropped_them() {
         });
         let holder = std::cell::RefCell::new(Some((messages, worker, reader)));
         let mut dropped = 0;
-        while dropped < 200 && in_child(|| drop(holder.take()) == ()) {
+        let drops = || {
+            drop(holder.take());
+            true
+        };
+        while dropped < 200 && in_child(drops) {
             dropped += 1;
         }
         is_over.store(true, std::sync::atomic::Ordering::Relaxed);
