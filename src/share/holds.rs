@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::group::Groups;
+use crate::group::{Group, Groups};
 use crate::io::{Clock, Deadline};
 use crate::locks::{Mutex, MutexGuard};
 use crate::log::{EraseReport, RetentionPolicy};
@@ -132,7 +132,7 @@ impl Holds {
     }
 
     /// Nothing is moved meanwhile; `None` where nothing is held.
-    fn hold_steps(&self) -> Result<Option<MutexGuard<'_, Steps>>> {
+    pub(super) fn hold_steps(&self) -> Result<Option<MutexGuard<'_, Steps>>> {
         if self.topics.get(DELAYED.name).is_err() {
             return Ok(None);
         }
@@ -143,9 +143,10 @@ impl Holds {
 
     /// An error where something that would go may have moved on: of what a step was to move last nobody knows whether it has.
     fn check_decided(&self, steps: &Steps, (topic, key_matches): Wanted<'_>) -> Result<()> {
-        let Some(group) = &steps.group else { return Ok(()) };
         for step in &steps.all {
-            let decided = self.groups.check_decided(group, [&step.partition].into_iter());
+            let is_decided =
+                |group: &Arc<Group>| self.groups.check_decided(group, [&step.partition].into_iter());
+            let decided = steps.groups.iter().try_for_each(is_decided);
             if decided.is_err() && is_any(&step.partition, &|record| goes(record, (topic, key_matches)))? {
                 return decided;
             }
@@ -157,9 +158,11 @@ impl Holds {
         let (mut waiting, mut reports) = (0, Vec::new());
         for step in &steps.all {
             let offsets = find(&step.partition, &|record| goes(record, wanted))?;
-            if offsets.iter().any(|offset| step.moved.has(*offset)) {
+            for (_, group) in
+                steps.groups.iter().enumerate().filter(|(number, _)| step.says_any(*number, &offsets))
+            {
                 // Else a power cut takes back the move, and the record is nowhere.
-                self.groups.keep_committed(&step.partition)?;
+                self.groups.keep_committed_by(group, &step.partition)?;
             }
             let report = remove(&step.partition, &offsets)?;
             waiting += offsets.iter().filter(|offset| !step.moved.has(**offset)).count() as u64;
@@ -171,7 +174,7 @@ impl Holds {
     /// Takes out of all steps what was moved: part of a round of maintenance.
     pub(crate) fn drop_all_moved(&self) -> Result<()> {
         let Ok(topic) = self.topics.get(DELAYED.name) else { return Ok(()) };
-        let mut first = Ok(());
+        let mut first = self.join_positions();
         for partition in topic.partitions().iter().filter(|one| one.log().poisoned_by().is_none()) {
             match self.drop_moved(partition) {
                 // A backup is copying it: the next round will do.

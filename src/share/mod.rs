@@ -33,6 +33,7 @@ mod once_later;
 mod owed;
 mod pace;
 mod participant;
+mod positions;
 mod put_back;
 mod queue;
 mod queue_steps;
@@ -61,6 +62,7 @@ mod transfer;
 mod uncut;
 mod unsettled;
 mod wakes;
+mod watched;
 mod worker;
 
 pub use builder::QueueBuilder;

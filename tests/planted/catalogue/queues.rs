@@ -271,16 +271,23 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "last-attempt-waits-for-the-lock-of-what-is-done",
         file: "src/share/doubts.rs",
-        good: "let ((until, _), _) = self.out.last_key_value()?;",
-        bad: "let ((until, _), _) = self.out.last_key_value()?;\n        let until = &(until + 3_600_000);",
+        good: "until: self.out.last_end()?,",
+        bad: "until: self.out.last_end()? + 3_600_000,",
         caught_by: &[tests("queue", &["company::a_last_attempt_waits_no_longer"]), STATES],
     },
     Bug {
         name: "last-attempt-waits-for-the-lock-before-it-was-renewed-for-less",
         file: "src/share/doubts.rs",
-        good: "self.out.entry((until, key.1))",
-        bad: "self.out.entry((until.max(key.0), key.1))",
+        good: "if let Some((_, is_last)) = self.out.at(offset) {",
+        bad: "if let Some((before, is_last)) = self.out.at(offset) {\n            let until = until.max(before);",
         caught_by: &[tests("queue", &["company::a_last_attempt_waits_no_longer"])],
+    },
+    Bug {
+        name: "an-answer-looks-through-all-that-is-out",
+        file: "src/share/watched.rs",
+        good: "        self.lasts > 0\n",
+        bad: "        self.runs.values().inspect(|_| self.look()).any(|(_, (_, is_last))| *is_last)\n",
+        caught_by: &[tests("lib", &["share::doubts::"])],
     },
     Bug {
         name: "lock-that-is-renewed-for-less-wakes-nobody-in-other-queues",
