@@ -9,6 +9,7 @@ mod ids;
 mod later;
 mod leaving;
 mod lives;
+mod order;
 mod processes;
 mod producers;
 mod queues;
@@ -76,6 +77,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         copies::BUGS,
         tasks::BUGS,
         lives::BUGS,
+        order::BUGS,
         processes::BUGS,
         producers::BUGS,
         queues::BUGS,
