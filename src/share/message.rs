@@ -242,7 +242,7 @@ impl Message {
 
 impl Drop for Message {
     fn drop(&mut self) {
-        if !self.is_answered {
+        if !self.is_answered && self.delivery.queue.queues.process.is_current() {
             // Whoever has lost it has nothing left to release.
             in_drop(|| drop(self.release_after(None)));
         }
@@ -321,7 +321,7 @@ impl Messages {
     }
 
     /// Takes all of them, by what they were handed out with.
-    fn answered(&mut self) -> Vec<(Arc<Delivery>, Vec<i64>)> {
+    pub(super) fn answered(&mut self) -> Vec<(Arc<Delivery>, Vec<i64>)> {
         let mut by_delivery: Vec<(Arc<Delivery>, Vec<i64>)> = Vec::new();
         for mut message in self.messages.drain(..) {
             message.forget();
@@ -355,28 +355,10 @@ impl IntoIterator for Messages {
 
 impl Drop for Messages {
     fn drop(&mut self) {
-        // Whoever has lost them has nothing left to release.
-        in_drop(|| drop(self.release_all(None)));
-    }
-}
-
-/// What a look has gathered so far, on its way to the worker: nobody has seen any of it. Where a clock or a file system of the program's own
-/// panics before the look is over, all of it is put back.
-#[derive(Debug, Default)]
-pub(super) struct Gathered(pub(super) Vec<Message>);
-
-impl Gathered {
-    pub(super) fn finish(mut self) -> Vec<Message> {
-        std::mem::take(&mut self.0)
-    }
-}
-
-impl Drop for Gathered {
-    fn drop(&mut self) {
-        let mut messages = Messages::new(std::mem::take(&mut self.0));
-        for (delivery, offsets) in messages.answered() {
-            // What cannot be put back now comes back when its lock is over.
-            in_drop(|| drop(delivery.queue.put_back(&delivery.place, delivery.lock, &offsets)));
+        let is_here = |one: &Message| one.delivery.queue.queues.process.is_current();
+        if self.messages.first().is_some_and(is_here) {
+            // Whoever has lost them has nothing left to release.
+            in_drop(|| drop(self.release_all(None)));
         }
     }
 }

@@ -9,8 +9,9 @@ use crate::error::{Error, Result};
 use crate::io::Deadline;
 use crate::locks::{AtomicBool, Ordering};
 use crate::log::{Patience, Signal, is_out_of_time};
+use crate::share::gathered::Gathered;
 use crate::share::look::Taken;
-use crate::share::message::{Delivery, Gathered, Message, Messages};
+use crate::share::message::{Delivery, Message, Messages};
 use crate::share::queue::Queue;
 use crate::share::queues::Queues;
 use crate::share::take::Alarm;
@@ -307,6 +308,9 @@ impl Class {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        if !self.queues.process.is_current() {
+            return;
+        }
         self.forget_alarm();
         self.queues.topics.unwatch_close(&self.signal);
         self.queues.suspects.watchers.remove(&self.signal);

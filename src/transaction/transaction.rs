@@ -387,6 +387,10 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
+        if !self.shared.process.is_current() {
+            // A child's copy is not the one that goes on.
+            return;
+        }
         match self.phase {
             // Whoever was fenced has nothing left to abort.
             Phase::GoesOn => in_drop(|| drop(self.shared.abort(&self.named, self.owner))),

@@ -10,7 +10,7 @@ const STATES: Tests = tests("lib", &["share::tests::order"]);
 pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-a-take-had-gathered-when-it-panicked-counts-as-delivered",
-        file: "src/share/message.rs",
+        file: "src/share/gathered.rs",
         good: "in_drop(|| drop(delivery.queue.put_back(&delivery.place, delivery.lock, &offsets)));",
         bad: "in_drop(|| drop(delivery.queue.release(&delivery.place, delivery.lock, (&offsets, None))));",
         caught_by: &[PANICS],
