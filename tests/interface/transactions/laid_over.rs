@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use annals::io::ManualClock;
 use annals::{Consumer, Durability, Error, Partition, Record, Result, Store, TopicConfig};
-use annals_testing::{Call, Fault, FaultyFileSystem, Image, MemoryFileSystem, Times};
+use annals_testing::{Call, Fault, FaultyFileSystem, Gate, Image, MemoryFileSystem, Times};
 
 const EIO: i32 = 5;
 const SOON: Duration = Duration::from_millis(20);
@@ -124,6 +124,50 @@ fn a_later_position_stood_over_work_that_a_power_cut_took_back() {
     drop(consumer);
     world.after_a_power_cut().check();
     is_poisoned(second);
+}
+
+/// Readers of one partition were told already that it is committed, and those of another are not, as that one is busy.
+#[test]
+fn a_flush_left_behind_what_a_transaction_that_was_seen_has_elsewhere() {
+    for (seen, busy) in [("x", "y"), ("y", "x")] {
+        let world = World::new();
+        let mut tx = world.store.transaction_builder("t").durability(Durability::Os).begin().unwrap();
+        for topic in ["x", "y"] {
+            tx.send(Record::to(topic).value("both")).unwrap();
+        }
+        let gates = [Arc::new(Gate::default()), Arc::new(Gate::default())];
+        let hold = |place, gate| {
+            world.disk.fail(&[Call::Write], place, (0, Times::Once), Fault::Hold(Arc::clone(gate)))
+        };
+        let value = "x".repeat(100_000);
+        let large = Record::new().value(value.as_str());
+        let (partition, other) = (world.partition(busy), world.partition(seen));
+        let left = thread::scope(|scope| {
+            hold("__transaction_state", &gates[0]);
+            let commit = scope.spawn(|| tx.commit().unwrap());
+            gates[0].await_arrival();
+            hold(if busy == "x" { "x-0" } else { "y-0" }, &gates[1]);
+            let append = scope.spawn(|| partition.append(&[large], Durability::Os).unwrap());
+            gates[1].await_arrival();
+            gates[0].open();
+            thread::sleep(SOON);
+            let flush = scope.spawn(|| {
+                let was_seen = other.stable() > 0;
+                other.flush().unwrap();
+                (was_seen, world.memory.durable_files())
+            });
+            thread::sleep(SOON);
+            gates[1].open();
+            append.join().unwrap();
+            commit.join().unwrap();
+            flush.join().unwrap()
+        });
+        let was_seen = left.0;
+        std::mem::forget(world.store);
+        let after = World::over(MemoryFileSystem::over(&Image::new(left.1)), world.clock);
+        let both = ["x", "y"].map(|topic| after.values(topic).iter().any(|value| value == "both"));
+        assert!(!was_seen || both == [true, true], "{seen}: {both:?}");
+    }
 }
 
 /// Nobody knows whether the deletion took place: what was in the topic may be missed.

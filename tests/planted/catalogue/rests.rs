@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "flush-passes-over-what-readers-were-told-just-now",
+        file: "src/topic/flushing.rs",
+        good: "self.log().settle_through(self.end() - 1);",
+        bad: "self.log().settle_through(-1);",
+        caught_by: &[tests("interface", &["transactions::laid_over::a_flush"])],
+    },
+    Bug {
         name: "deletion-that-nobody-knows-of-stands-for-a-sync",
         file: "src/topic/admin.rs",
         good: "stored.as_ref().err().cloned();",
