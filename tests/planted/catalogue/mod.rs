@@ -10,6 +10,7 @@ mod ids;
 mod later;
 mod leaving;
 mod lives;
+mod order;
 mod processes;
 mod producers;
 mod queues;
@@ -78,6 +79,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         copies::BUGS,
         tasks::BUGS,
         lives::BUGS,
+        order::BUGS,
         processes::BUGS,
         producers::BUGS,
         queues::BUGS,
