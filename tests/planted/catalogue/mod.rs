@@ -6,10 +6,12 @@ mod decisions;
 mod figures;
 mod firsts;
 mod folded;
+mod handed;
 mod ids;
 mod later;
 mod leaving;
 mod lives;
+mod order;
 mod processes;
 mod producers;
 mod queues;
@@ -71,6 +73,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         figures::BUGS,
         firsts::BUGS,
         folded::BUGS,
+        handed::BUGS,
         ids::BUGS,
         beside::BUGS,
         later::BUGS,
@@ -78,6 +81,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         copies::BUGS,
         tasks::BUGS,
         lives::BUGS,
+        order::BUGS,
         processes::BUGS,
         producers::BUGS,
         queues::BUGS,
