@@ -329,6 +329,13 @@ impl OutlivesRecords for Queues {
         let Ok(topic) = self.topics.get(partition.topic()) else { return Ok(()) };
         unless_deleted(self.keep_ids(&topic).of(partition.partition())).unwrap_or(Ok(()))
     }
+
+    fn after_removal(&self, partition: &TopicPartition) {
+        let Ok(topic) = self.topics.get(partition.topic()) else { return };
+        if let Ok(partition) = topic.partition(partition.partition()) {
+            self.let_go_of_gone(&partition);
+        }
+    }
 }
 
 /// Those that somebody works on.
