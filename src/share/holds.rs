@@ -107,6 +107,12 @@ impl Holds {
         }
     }
 
+    /// A step is to be looked at now.
+    pub(super) fn look_at(self: &Arc<Self>, step: u32) {
+        self.wakes.lock().lower(step, Timestamp::MIN);
+        self.sleep(Duration::ZERO);
+    }
+
     pub(super) fn sleep_until(self: &Arc<Self>, due: Timestamp) {
         let wait = u64::try_from(due.saturating_sub(self.now())).unwrap_or(0);
         self.sleep(Duration::from_millis(wait));
@@ -117,7 +123,7 @@ impl Holds {
         if let Some(ticket) = wakes.ticket.take() {
             self.agenda.remove_timer(ticket);
         }
-        wakes.ticket = Some(self.agenda.add_timer(self, Deadline::after(wait)));
+        wakes.ticket = Some(self.agenda.add_timer(self, Deadline::nap(wait)));
     }
 
     /// Takes out what is held for a topic and has such a key: none of it is delivered any more. What was moved and is still there goes, too.

@@ -38,7 +38,11 @@ mod later;
 #[cfg(test)]
 mod later_passed;
 #[cfg(test)]
+mod leaps;
+#[cfg(test)]
 mod letters;
+#[cfg(test)]
+mod letters_left;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
@@ -47,6 +51,8 @@ mod model;
 mod moved_back;
 #[cfg(test)]
 mod once_later;
+#[cfg(test)]
+mod once_panics;
 #[cfg(test)]
 mod order;
 #[cfg(test)]
