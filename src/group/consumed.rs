@@ -139,7 +139,7 @@ impl Groups {
     }
 
     /// Returns when what was committed survives a power cut: what was committed with a transaction does as soon as that does.
-    fn sync_consumed(&self, written_in: &[TransactionId]) -> Result<()> {
+    pub(super) fn sync_consumed(&self, written_in: &[TransactionId]) -> Result<()> {
         if let Err(not_ended) = self.topics.write_decided() {
             // What keeps others from their ends is in nobody's way here.
             not_ended.of(written_in.iter().copied())?;

@@ -12,6 +12,7 @@ mod follow;
 mod group;
 mod groups;
 mod marked;
+mod merging;
 mod pending;
 mod progress;
 mod register;

@@ -38,6 +38,8 @@ pub(crate) struct Beyond {
     pub(crate) text: String,
     /// Each partition was read up to here: what the text says rests on that.
     pub(crate) read_to: Offset,
+    /// What was read was put there by these, which may be taken back by a power cut: it rests on them, too.
+    pub(crate) follows: BTreeSet<TransactionId>,
 }
 
 /// All offsets that take effect with one transaction.
@@ -136,17 +138,19 @@ impl Participant for PendingOffsets {
         self.groups.write_owed()?;
         let partition = self.groups.ledger.partition()?;
         let entries = changes.iter().map(Change::entry).collect::<Result<Vec<_>>>()?;
-        let laid_over = laid_over_by(&committed, &changes);
-        let written_in = WrittenIn::default();
+        let follows = pending.iter().filter_map(|one| one.beyond.as_ref()).flat_map(|beyond| &beyond.follows);
+        let mut laid_over = laid_over_by(&committed, &changes);
+        laid_over.extend(follows.copied());
+        let (laid_over, written_in) = (laid_over.into_iter().collect(), WrittenIn::default());
         let contribution = Contribution { partition, entries, inputs, laid_over, written_in };
         Ok(Some(Box::new(Held { offsets: self, _members: held, committed, changes, contribution })))
     }
 }
 
 /// The transactions in which the work was done that these positions stand behind.
-fn laid_over_by(committed: &Committed, changes: &[Change]) -> Vec<TransactionId> {
+fn laid_over_by(committed: &Committed, changes: &[Change]) -> BTreeSet<TransactionId> {
     let replaced = changes.iter().filter_map(|change| change.before(committed)?.moved_in);
-    replaced.collect::<BTreeSet<_>>().into_iter().collect()
+    replaced.collect()
 }
 
 impl Change {

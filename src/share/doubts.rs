@@ -1,12 +1,12 @@
 //! Which messages of a partition may be what ended an earlier life of the process, and which of them are out: values only.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 
 use crate::share::ranges::Ranges;
 use crate::share::runs::{Lock, RunState, Span};
 use crate::share::selection::{Selection, is_doubtful, is_exhausted, is_last};
 use crate::share::share_partition::SharePartition;
+use crate::share::watched::Watched;
 use crate::types::{Offset, Timestamp};
 
 /// What was handed out in an earlier life and was not done at its end.
@@ -18,9 +18,9 @@ pub(super) struct Doubts {
     earlier: Ranges,
     /// Those that have not come back in this life.
     doubted: Ranges,
-    /// Those of the doubted that are out, and of the others those that are at their last attempt: by the ends of their locks, and whether it
-    /// is their last. Where an end is past nobody has to have said so. None is empty.
-    out: BTreeMap<(Timestamp, bool), Ranges>,
+    /// Those of the doubted that are out, and of the others those that are at their last attempt: until the ends of their locks, and whether it
+    /// is their last. Where an end is past nobody has to have said so.
+    out: Watched,
     /// The suspect that is out.
     pub(super) suspect: Option<Offset>,
 }
@@ -57,8 +57,7 @@ impl Doubts {
 
     /// What is out of it.
     pub(super) fn share(&self) -> Option<Share> {
-        let ((until, _), _) = self.out.last_key_value()?;
-        Some(Share { until: *until, is_last: self.out.keys().any(|(_, is_last)| *is_last) })
+        Some(Share { until: self.out.last_end()?, is_last: self.out.has_last() })
     }
 
     /// The same when these are out, too.
@@ -101,22 +100,15 @@ impl Doubts {
     fn go_out(&mut self, span: &Span, lock: Lock, limit: i16) {
         let is_last = is_last(span.count, limit);
         for part in self.watched(span, limit).within((span.first, span.last)) {
-            self.out.entry((lock.until, is_last)).or_default().insert(part);
+            self.out.insert(part, (lock.until, is_last));
         }
     }
 
     /// The lock of one ends at another time.
     pub(super) fn renew(&mut self, offset: Offset, until: Timestamp) {
-        let Some(key) = self.out.iter().find(|(_, out)| out.has(offset)).map(|(key, _)| *key) else { return };
-        self.take_out((offset, offset));
-        self.out.entry((until, key.1)).or_default().insert((offset, offset));
-    }
-
-    fn take_out(&mut self, range: (Offset, Offset)) {
-        self.out.retain(|_, out| {
-            out.remove(range);
-            !out.is_empty()
-        });
+        if let Some((_, is_last)) = self.out.at(offset) {
+            self.out.insert((offset, offset), (until, is_last));
+        }
     }
 
     /// They are done, given up or gone.
@@ -130,7 +122,7 @@ impl Doubts {
 
     /// They are to be handed out again: whoever had them is there still, or had them for all of a lock.
     pub(super) fn come_back(&mut self, first: Offset, last: Offset) {
-        for part in self.out.values().flat_map(|out| out.within((first, last))) {
+        for part in self.out.within((first, last)) {
             self.doubted.remove(part);
         }
         self.leave(first, last);
@@ -145,7 +137,7 @@ impl Doubts {
 
     fn leave(&mut self, first: Offset, last: Offset) {
         self.suspect = self.suspect.filter(|offset| !(first..=last).contains(offset));
-        self.take_out((first, last));
+        self.out.remove((first, last));
     }
 }
 
@@ -171,16 +163,25 @@ impl SharePartition {
         let waits = |state: RunState| {
             matches!(
                 state,
-                RunState::Available | RunState::Suspect | RunState::Blocked | RunState::Delayed(_)
+                RunState::Available
+                    | RunState::Suspect
+                    | RunState::Blocked
+                    | RunState::BlockedSuspect
+                    | RunState::Delayed(_)
             )
         };
         for (first, run) in self.runs.iter().filter(|(_, run)| run.count > 0 && waits(run.state)) {
             self.doubts.earlier.insert((first, run.last));
         }
         self.doubts.doubted = self.doubts.earlier.clone();
-        let found: Vec<_> = self.runs.available().filter(|span| is_doubtful(span.count, limit)).collect();
-        for span in found {
-            self.runs.set(span.first, span.last, (RunState::Suspect, span.count));
+        let found: Vec<_> = self.runs.iter().filter(|(_, run)| is_doubtful(run.count, limit)).collect();
+        for (first, run) in found {
+            let state = match run.state {
+                RunState::Available => RunState::Suspect,
+                RunState::Blocked => RunState::BlockedSuspect,
+                _ => continue,
+            };
+            self.runs.set(first, run.last, (state, run.count));
         }
     }
 
@@ -212,5 +213,44 @@ impl SharePartition {
     #[cfg(test)]
     pub(super) fn is_suspect(&self, offset: Offset) -> bool {
         self.runs.at(offset).is_some_and(|(_, run)| run.state == RunState::Suspect)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{DeliveryState, StateBatch};
+
+    const LIMIT: i16 = 5;
+
+    /// After a kill with so many out each of which fares by itself: what an answer, a renewal and the look behind it cost.
+    fn cost_with(many: Offset) -> usize {
+        let mut state = SharePartition::new(0);
+        for first in 0..many {
+            let count = 1 + i16::try_from(first % 2).unwrap();
+            state.restore(None, &[StateBatch { first, last: first, state: DeliveryState::Available, count }]);
+        }
+        state.suspect_of(LIMIT);
+        for (offset, until) in (0..many).zip(100..) {
+            let count = 1 + i16::try_from(offset % 2).unwrap();
+            state.acquire(&Span { first: offset, last: offset, count }, Lock { id: 1, until }, LIMIT);
+        }
+        assert_eq!(state.doubts.share(), Some(Share { until: 99 + many, is_last: false }));
+        let before = state.doubts.out.looked_at();
+        let answered = (0..many).filter(|offset| offset % 10 == 3);
+        let count = answered.clone().count();
+        for offset in answered {
+            state.renew(offset, Lock { id: 1, until: 100 + offset });
+            state.release(offset - 1, offset - 1, None);
+            state.finish(offset, offset, DeliveryState::Acknowledged);
+            assert!(state.doubts.share().is_some());
+        }
+        (state.doubts.out.looked_at() - before) / count
+    }
+
+    #[test]
+    fn an_answer_costs_what_it_is_about_and_not_what_is_out() {
+        let (few, many) = (cost_with(100), cost_with(4000));
+        assert!(many <= few + 1, "{few} runs are looked at with 100 out, {many} with 4000");
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::group::Groups;
+use crate::group::{Group, Groups};
 use crate::io::{Clock, Deadline};
 use crate::locks::{Mutex, MutexGuard};
 use crate::log::{EraseReport, RetentionPolicy};
@@ -21,7 +21,7 @@ use crate::share::wakes::Wakes;
 use crate::topic::{DELAYED, Partition, RecordRef, Topic, Topics};
 use crate::transaction::Transactions;
 use crate::types::Timestamp;
-use crate::upkeep::{Agenda, Chore, Reason};
+use crate::upkeep::{Agenda, Chore, Otherwise, Reason};
 
 /// All records that are held.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Holds {
         if topics.get(DELAYED.name).is_ok() {
             // What waits there is not known before it is looked at.
             holds.wakes.lock().all();
-            holds.sleep(Duration::ZERO);
+            holds.set_timer();
         }
         holds
     }
@@ -90,7 +90,7 @@ impl Holds {
         let is_due = wakes.earliest() == Some(Timestamp::MIN);
         drop(wakes);
         if is_due {
-            self.sleep(Duration::ZERO);
+            self.set_timer();
         }
         entered
     }
@@ -103,23 +103,36 @@ impl Holds {
         wakes.lower(step, due);
         drop(wakes);
         if earliest.is_none_or(|earliest| due < earliest) {
-            self.sleep_until(due);
+            self.set_timer();
         }
     }
 
-    /// A step is to be looked at now.
+    /// A step is to be looked at now. It asks no clock.
     pub(super) fn look_at(self: &Arc<Self>, step: u32) {
-        self.wakes.lock().lower(step, Timestamp::MIN);
-        self.sleep(Duration::ZERO);
-    }
-
-    pub(super) fn sleep_until(self: &Arc<Self>, due: Timestamp) {
-        let wait = u64::try_from(due.saturating_sub(self.now())).unwrap_or(0);
-        self.sleep(Duration::from_millis(wait));
-    }
-
-    pub(super) fn sleep(self: &Arc<Self>, wait: Duration) {
         let mut wakes = self.wakes.lock();
+        wakes.lower(step, Timestamp::MIN);
+        self.sleep(&mut wakes, Duration::ZERO);
+    }
+
+    /// Sets the one timer to the earliest time by now: of two who have lowered it each may come last, and none takes away what the other has set.
+    pub(super) fn set_timer(self: &Arc<Self>) {
+        // Where a clock of the program's own panics, whoever looks at what is due asks it again.
+        let at_once = Otherwise::new(|| self.try_again_after(Duration::ZERO));
+        let mut wakes = self.wakes.lock();
+        if let Some(due) = wakes.earliest() {
+            let wait = u64::try_from(due.saturating_sub(self.now())).unwrap_or(0);
+            self.sleep(&mut wakes, Duration::from_millis(wait));
+        }
+        drop(wakes);
+        at_once.went_well();
+    }
+
+    /// What is due is looked at again after so long, and not before.
+    pub(super) fn try_again_after(self: &Arc<Self>, wait: Duration) {
+        self.sleep(&mut self.wakes.lock(), wait);
+    }
+
+    fn sleep(self: &Arc<Self>, wakes: &mut Wakes, wait: Duration) {
         if let Some(ticket) = wakes.ticket.take() {
             self.agenda.remove_timer(ticket);
         }
@@ -138,7 +151,7 @@ impl Holds {
     }
 
     /// Nothing is moved meanwhile; `None` where nothing is held.
-    fn hold_steps(&self) -> Result<Option<MutexGuard<'_, Steps>>> {
+    pub(super) fn hold_steps(&self) -> Result<Option<MutexGuard<'_, Steps>>> {
         if self.topics.get(DELAYED.name).is_err() {
             return Ok(None);
         }
@@ -149,9 +162,10 @@ impl Holds {
 
     /// An error where something that would go may have moved on: of what a step was to move last nobody knows whether it has.
     fn check_decided(&self, steps: &Steps, (topic, key_matches): Wanted<'_>) -> Result<()> {
-        let Some(group) = &steps.group else { return Ok(()) };
         for step in &steps.all {
-            let decided = self.groups.check_decided(group, [&step.partition].into_iter());
+            let is_decided =
+                |group: &Arc<Group>| self.groups.check_decided(group, [&step.partition].into_iter());
+            let decided = steps.groups.iter().try_for_each(is_decided);
             if decided.is_err() && is_any(&step.partition, &|record| goes(record, (topic, key_matches)))? {
                 return decided;
             }
@@ -163,9 +177,11 @@ impl Holds {
         let (mut waiting, mut reports) = (0, Vec::new());
         for step in &steps.all {
             let offsets = find(&step.partition, &|record| goes(record, wanted))?;
-            if offsets.iter().any(|offset| step.moved.has(*offset)) {
+            for (_, group) in
+                steps.groups.iter().enumerate().filter(|(number, _)| step.says_any(*number, &offsets))
+            {
                 // Else a power cut takes back the move, and the record is nowhere.
-                self.groups.keep_committed(&step.partition)?;
+                self.groups.keep_committed_by(group, &step.partition)?;
             }
             let report = remove(&step.partition, &offsets)?;
             waiting += offsets.iter().filter(|offset| !step.moved.has(**offset)).count() as u64;
@@ -177,7 +193,7 @@ impl Holds {
     /// Takes out of all steps what was moved: part of a round of maintenance.
     pub(crate) fn drop_all_moved(&self) -> Result<()> {
         let Ok(topic) = self.topics.get(DELAYED.name) else { return Ok(()) };
-        let mut first = Ok(());
+        let mut first = self.join_positions();
         for partition in topic.partitions().iter().filter(|one| one.log().poisoned_by().is_none()) {
             match self.drop_moved(partition) {
                 // A backup is copying it: the next round will do.

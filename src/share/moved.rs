@@ -63,6 +63,12 @@ impl Moved {
         Self { first, behind }
     }
 
+    /// The same, and what another one says.
+    pub(super) fn and(&self, other: &Self) -> Self {
+        let below = 0..other.first;
+        self.with(&[std::slice::from_ref(&below), &other.behind].concat())
+    }
+
     /// The text for the ranges, each as what lies between it and the one before, and its length; `None` where it would be too long.
     pub(super) fn text(&self) -> Option<String> {
         let mut from = self.first;
@@ -117,6 +123,16 @@ mod tests {
             [3, 10, 15, 19, 20, 30, 40].map(|from| moved.waits_from(from)),
             [10, 10, 20, 20, 20, 31, 40]
         );
+    }
+
+    #[test]
+    fn what_any_of_several_says_has_moved() {
+        let (one, other) = (Moved::of(10, "5+5"), Moved::of(12, "1+2,7+3"));
+        for both in [one.and(&other), other.and(&one)] {
+            assert_eq!((both.first(), both.text().as_deref()), (12, Some("1+7,2+3")));
+        }
+        assert_eq!(one.and(&Moved::default()), one);
+        assert_eq!(Moved::default().and(&one), one);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::share::ids::LATER_ID_HEADER;
 use crate::share::moved::Moved;
 use crate::share::steps::{Leaving, Step, Steps, Waiting};
 use crate::share::wakes::Wakes;
-use crate::topic::{DELAYED, OwnedRecord};
+use crate::topic::{DELAYED, DELAYED_POSITIONS, OwnedRecord, position_group};
 use crate::types::Timestamp;
 use crate::upkeep::Otherwise;
 
@@ -47,12 +47,9 @@ impl Drop for Moving<'_> {
 impl Holds {
     /// Moves what is due. What fails is tried again.
     pub(crate) fn run_due(self: &Arc<Self>) -> Result<()> {
-        let again = Otherwise::new(|| self.sleep(AGAIN_AFTER));
+        let again = Otherwise::new(|| self.try_again_after(AGAIN_AFTER));
         let moved = self.move_all()?;
-        let earliest = self.wakes.lock().earliest();
-        if let Some(due) = earliest {
-            self.sleep_until(due);
-        }
+        self.set_timer();
         again.went_well();
         moved
     }
@@ -84,16 +81,21 @@ impl Holds {
             return Ok(());
         }
         let topic = self.topics.get(DELAYED.name)?;
-        if steps.group.is_none() {
-            steps.group = Some(self.groups.take(DELAYED.name)?);
+        while steps.groups.len() < DELAYED_POSITIONS {
+            let group = self.groups.take(&position_group(steps.groups.len()))?;
+            steps.groups.push(group);
         }
         let now = self.now();
         let mut all = Vec::new();
         for partition in topic.partitions() {
-            let committed = self.groups.committed(DELAYED.name, &partition);
-            let moved = committed.map_or_else(Moved::default, |at| Moved::of(at.offset, &at.metadata));
             let gone = 0..partition.start();
-            all.push(Step::new(partition, moved.with(&[gone])));
+            let said_by = |group: &Arc<Group>| {
+                let committed = self.groups.committed(group.name(), &partition);
+                let said = committed.map_or_else(Moved::default, |at| Moved::of(at.offset, &at.metadata));
+                said.with(std::slice::from_ref(&gone))
+            };
+            let positions = steps.groups.iter().map(said_by).collect();
+            all.push(Step::new(partition, positions));
         }
         let mut wakes = self.wakes.lock();
         all.iter().for_each(|step| wakes.begin(step.partition.number(), now));
@@ -104,7 +106,7 @@ impl Holds {
 
     /// Moves the oldest records of a step up to the last that has waited there, and notes when the next ones have.
     fn move_step(self: &Arc<Self>, steps: &mut Steps, number: u32, now: Timestamp) -> Result<()> {
-        let Steps { group: Some(group), all } = steps else { return Ok(()) };
+        let Steps { groups, all } = steps;
         let Some(step) = usize::try_from(number).ok().and_then(|number| all.get_mut(number)) else {
             return Ok(());
         };
@@ -112,10 +114,10 @@ impl Holds {
         let again = Otherwise::new(|| self.wakes.lock().put_off(number, later));
         // Before looking: whoever enters from here on says so.
         self.wakes.lock().clear(number);
-        let in_order = self.put_in_order(group, step);
-        let is_refused = step.has_passed().then(|| self.keep_ids(step));
+        let in_order = self.put_in_order(groups, step);
+        let is_refused = (step.has_passed() && step.holds_ids).then(|| self.keep_ids(step));
         if matches!(is_refused, Some(Ok(()))) {
-            step.next = step.moved.first();
+            step.begin_again();
         }
         let waiting = step.read(step.next)?;
         let due_at = |record: &OwnedRecord| Wakes::due(number, record.timestamp);
@@ -126,14 +128,22 @@ impl Holds {
         let first = first.or((count > 0).then_some(now));
         first.into_iter().for_each(|at| self.wakes.lock().lower(number, at));
         if count > 0 {
-            self.move_due(group, step, (&waiting, count, now))?;
+            self.move_due(groups, step, (&waiting, count, now))?;
         }
-        let is_emptied = self.leave_emptied(group, step, &waiting)?;
+        let is_emptied = self.leave_emptied(groups, step, &waiting)?;
         in_order?;
         again.went_well();
         if let (0, Some(Err(refused))) = (count, is_refused) {
             self.wakes.lock().lower(number, later);
             return Err(refused);
+        }
+        if count == 0
+            && let Some(stuck) = step.stuck.take()
+        {
+            // Where that topic is deleted they move on.
+            step.begin_again();
+            self.wakes.lock().lower(number, later);
+            return Err(stuck);
         }
         // What was moved is there twice until a segment of it is full, or maintenance looks.
         if (count > 0 || is_emptied) && step.partition.log().has_much_below(step.moved.first()) {
@@ -143,13 +153,13 @@ impl Holds {
     }
 
     /// Whether whole segments are left of which all was taken back: nothing of them is ever due, and they would stay.
-    fn leave_emptied(&self, group: &Arc<Group>, step: &mut Step, waiting: &Waiting) -> Result<bool> {
+    fn leave_emptied(&self, groups: &[Arc<Group>], step: &mut Step, waiting: &Waiting) -> Result<bool> {
         let is_emptied = waiting.records.is_empty()
             && !step.has_passed()
             && step.moved.first() < waiting.looked_at.end
             && step.partition.log().has_much_below(waiting.looked_at.end);
         if is_emptied {
-            self.leave(group, step, waiting.looked_at.clone())?;
+            self.leave(groups, step, waiting.looked_at.clone())?;
             step.next = step.moved.first();
         }
         Ok(is_emptied)
@@ -158,7 +168,7 @@ impl Holds {
     /// Moves the first of those that wait. Where those with an id have to stay they are passed over, and what stands behind them goes on.
     fn move_due(
         self: &Arc<Self>,
-        group: &Arc<Group>,
+        groups: &[Arc<Group>],
         step: &mut Step,
         (waiting, count, now): (&Waiting, usize, Timestamp),
     ) -> Result<()> {
@@ -166,8 +176,10 @@ impl Holds {
         let end = due.last().map_or(step.next, |last| last.range.end);
         if due.iter().any(has_id) && self.keep_ids(step).is_err() {
             due.retain(|one| !has_id(one));
+            step.holds_ids = true;
         }
-        self.move_records(group, step, (&due, now))?;
+        self.leave_out_stuck(step, &mut due);
+        self.move_records(groups, step, (&due, now))?;
         // The next look says why some were passed over.
         step.next = end.max(step.moved.first());
         Ok(())
@@ -175,7 +187,7 @@ impl Holds {
 
     /// Has records that a clock which was ahead has put on a step enter others, for as long as they have left: what enters behind them is due
     /// before them. Some of them at a time.
-    fn put_in_order(self: &Arc<Self>, group: &Arc<Group>, step: &mut Step) -> Result<()> {
+    fn put_in_order(self: &Arc<Self>, groups: &[Arc<Group>], step: &mut Step) -> Result<()> {
         let number = step.partition.number();
         if self.wakes.lock().take_went_back(number) {
             let again = Otherwise::new(|| self.wakes.lock().note_went_back(number));
@@ -192,7 +204,8 @@ impl Holds {
         if ahead.iter().any(has_id) && self.keep_ids(step).is_err() {
             ahead.retain(|one| !has_id(one));
         }
-        self.move_records(group, step, (&ahead, self.now()))?;
+        self.leave_out_stuck(step, &mut ahead);
+        self.move_records(groups, step, (&ahead, self.now()))?;
         step.next = step.next.max(step.moved.first());
         step.ahead = Some(waiting.looked_at.end).filter(|_| !waiting.records.is_empty());
         if step.ahead.is_some() {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::group::Group;
 use crate::log::{BelowStart, FetchLimits, OnDamage, Reader, Visibility};
 use crate::share::moved::Moved;
@@ -17,17 +17,24 @@ const MOST_BYTES: usize = 1 << 20;
 /// All steps, after the first look.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
-    pub(super) group: Option<Arc<Group>>,
+    /// Whose offsets are the positions of steps, by their numbers; none before the first look.
+    pub(super) groups: Vec<Arc<Group>>,
     pub(super) all: Vec<Step>,
 }
 
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) partition: Partition,
-    /// As it is committed.
+    /// All that has moved on: what any of its positions says.
     pub(super) moved: Moved,
+    /// As they are committed.
+    positions: Vec<Moved>,
     /// Looked at up to here: what waits in front of it was passed over.
     pub(super) next: Offset,
+    /// Some of these wait for their ids to be durable.
+    pub(super) holds_ids: bool,
+    /// Why others of these do not move before the store is opened again.
+    pub(super) stuck: Option<Error>,
     /// From where on records are looked for that a clock which was ahead has put there.
     pub(super) ahead: Option<Offset>,
 }
@@ -48,9 +55,38 @@ pub(super) struct Leaving<'a> {
 }
 
 impl Step {
-    pub(super) fn new(partition: Partition, moved: Moved) -> Self {
+    pub(super) fn new(partition: Partition, positions: Vec<Moved>) -> Self {
+        let moved = positions.iter().fold(Moved::default(), |moved, one| moved.and(one));
         let next = moved.first();
-        Self { partition, moved, next, ahead: None }
+        Self { partition, moved, positions, next, holds_ids: false, stuck: None, ahead: None }
+    }
+
+    /// What a position says.
+    pub(super) fn said_by(&self, number: usize) -> Moved {
+        self.positions.get(number).cloned().unwrap_or_default()
+    }
+
+    /// A position says so from now on.
+    pub(super) fn say(&mut self, number: usize, said: Moved) {
+        self.moved = self.moved.and(&said);
+        self.positions.get_mut(number).into_iter().for_each(|one| *one = said.clone());
+    }
+
+    /// The first of them says all.
+    pub(super) fn are_joined(&mut self) {
+        self.positions.fill(Moved::default());
+        self.positions.first_mut().into_iter().for_each(|first| *first = self.moved.clone());
+    }
+
+    /// Whether a position says of one of these that it has moved.
+    pub(super) fn says_any(&self, number: usize, offsets: &[Offset]) -> bool {
+        self.positions.get(number).is_some_and(|said| offsets.iter().any(|offset| said.has(*offset)))
+    }
+
+    /// Looks once more at those that were passed over.
+    pub(super) fn begin_again(&mut self) {
+        self.next = self.moved.first();
+        (self.holds_ids, self.stuck) = (false, None);
     }
 
     /// Whether some that wait were passed over.

@@ -1,10 +1,12 @@
 //! Records of a step enter another, or their topics: each time in one transaction with where the step is then.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::group::{Beyond, Group, Pending, PendingOffsets};
+use crate::log::TransactionId;
 use crate::share::held::{Held, step_for};
 use crate::share::holds::Holds;
 use crate::share::steps::{Leaving, Step};
@@ -18,16 +20,16 @@ impl Holds {
     /// Moves all of them in one transaction; where that is refused, one by one, so that one topic is in no other's way.
     pub(super) fn move_records(
         self: &Arc<Self>,
-        group: &Arc<Group>,
+        groups: &[Arc<Group>],
         step: &mut Step,
         (leaving, now): (&[Leaving<'_>], Timestamp),
     ) -> Result<()> {
-        if leaving.is_empty() || self.try_move(group, step, (leaving, now)).is_ok() {
+        if leaving.is_empty() || self.try_move(groups, step, (leaving, now)).is_ok() {
             return Ok(());
         }
         for one in leaving {
-            if let Err(error) = self.try_move(group, step, (std::slice::from_ref(one), now)) {
-                self.put_off(group, step, (one, now)).map_err(|_| error)?;
+            if let Err(error) = self.try_move(groups, step, (std::slice::from_ref(one), now)) {
+                self.put_off(groups, step, (one, now)).map_err(|_| error)?;
             }
         }
         Ok(())
@@ -35,7 +37,7 @@ impl Holds {
 
     fn try_move(
         self: &Arc<Self>,
-        group: &Arc<Group>,
+        groups: &[Arc<Group>],
         step: &mut Step,
         (leaving, now): (&[Leaving<'_>], Timestamp),
     ) -> Result<()> {
@@ -55,7 +57,8 @@ impl Holds {
                 Err(error) => return Err(error),
             }
         }
-        self.commit(tx, group, (step, &ranges_of(leaving)))?;
+        let follows = step.partition.log().committed_at(&offsets_of(leaving));
+        self.commit(tx, groups, (step, &ranges_of(leaving), follows))?;
         entered.into_iter().for_each(|(step, at)| self.wake_at(step, at));
         Ok(())
     }
@@ -63,14 +66,15 @@ impl Holds {
     /// Has a record that its topic does not take come back: the later, the longer it is refused.
     fn put_off(
         self: &Arc<Self>,
-        group: &Arc<Group>,
+        groups: &[Arc<Group>],
         step: &mut Step,
         (leaving, now): (&Leaving<'_>, Timestamp),
     ) -> Result<()> {
         let wait = now.saturating_sub(Held::of(leaving.record).at).clamp(1000, 3_600_000);
         let mut tx = self.transaction(NAME).begin()?;
         let (number, at) = self.hold_again(&mut tx, leaving.record, (wait, now))?;
-        self.commit(tx, group, (step, std::slice::from_ref(&leaving.range)))?;
+        let follows = step.partition.log().committed_at(&[leaving.record.offset]);
+        self.commit(tx, groups, (step, std::slice::from_ref(&leaving.range), follows))?;
         self.wake_at(number, at);
         Ok(())
     }
@@ -110,31 +114,35 @@ impl Holds {
     }
 
     /// A step goes on behind offsets that hold nothing any more.
-    pub(super) fn leave(&self, group: &Arc<Group>, step: &mut Step, emptied: Range<Offset>) -> Result<()> {
+    pub(super) fn leave(&self, groups: &[Arc<Group>], step: &mut Step, emptied: Range<Offset>) -> Result<()> {
         let tx = self.transaction(NAME).begin()?;
-        self.commit(tx, group, (step, &[emptied]))
+        self.commit(tx, groups, (step, &[emptied], BTreeSet::new()))
     }
 
     fn commit(
         &self,
         mut tx: Transaction,
-        group: &Arc<Group>,
-        (step, ranges): (&mut Step, &[Range<Offset>]),
+        groups: &[Arc<Group>],
+        (step, ranges, follows): (&mut Step, &[Range<Offset>], BTreeSet<TransactionId>),
     ) -> Result<()> {
-        let moved = step.moved.with(ranges);
+        let (number, group) = self.position_to_go_on(groups, step)?;
+        let moved = step.said_by(number).with(ranges);
         let Some(text) = moved.text() else {
             let why = "it has passed over as many records as it can remember";
             return Err(Error::invalid(format!("{}: {why}", step.partition.topic_partition())));
         };
         let positions = vec![(step.partition.clone(), moved.first())];
-        let beyond = Some(Beyond { text, read_to: moved.end() });
-        let group = Arc::clone(group);
+        let beyond = Some(Beyond { text, read_to: moved.end(), follows });
         let pending = Pending { group, member: None, positions, endings: None, beyond, _taken: None };
         tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending))?;
         tx.commit()?;
-        step.moved = moved;
+        step.say(number, moved);
         Ok(())
     }
+}
+
+fn offsets_of(leaving: &[Leaving<'_>]) -> Vec<Offset> {
+    leaving.iter().map(|one| one.record.offset).collect()
 }
 
 fn ranges_of(leaving: &[Leaving<'_>]) -> Vec<Range<Offset>> {

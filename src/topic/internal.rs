@@ -43,6 +43,19 @@ pub(crate) static DELAYED: InternalTopic =
 
 pub(crate) const DELAYED_PARTITIONS: u32 = 27;
 
+/// Positions that a step of that has at most, each the offset of a group.
+pub(crate) const DELAYED_POSITIONS: usize = 8;
+
+/// The group whose offsets are the positions of that number.
+pub(crate) fn position_group(number: usize) -> String {
+    if number == 0 { DELAYED.name.to_owned() } else { format!("{}.{number}", DELAYED.name) }
+}
+
+fn is_position_group(name: &str) -> bool {
+    let number = name.strip_prefix(DELAYED.name).and_then(|rest| rest.strip_prefix('.'));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
 /// Which ids were sent to topics lately.
 pub(crate) static MESSAGE_IDS: InternalTopic =
     InternalTopic { name: "__message_ids", partitions: 1, keeps: Keeps::LastOfKey };
@@ -85,10 +98,11 @@ impl InternalTopic {
 
 /// Whether a topic of that name, or a group, is the store's own.
 pub(crate) fn is_internal(name: &str) -> bool {
-    InternalTopic::find(name).is_some()
+    InternalTopic::find(name).is_some() || is_position_group(name)
 }
 
-/// Refuses the use of a group that the store keeps for itself: one with the name of such a topic, whose positions are what that needs.
+/// Refuses the use of a group that the store keeps for itself: one with the name of such a topic, with a number behind it or not, whose
+/// positions are what that needs.
 ///
 /// # Errors
 /// [`InvalidName`](Error::InvalidName).

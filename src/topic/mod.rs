@@ -50,8 +50,8 @@ pub(crate) use follow::JudgesLeft;
 #[cfg(any(test, fuzzing))]
 pub(crate) use internal::InternalTopic;
 pub(crate) use internal::{
-    DELAYED, DELAYED_PARTITIONS, MESSAGE_IDS, OFFSETS, SHARE_STATE, TRANSACTIONS, is_internal, refuse_change,
-    refuse_group, refuse_write,
+    DELAYED, DELAYED_PARTITIONS, DELAYED_POSITIONS, MESSAGE_IDS, OFFSETS, SHARE_STATE, TRANSACTIONS,
+    is_internal, position_group, refuse_change, refuse_group, refuse_write,
 };
 pub use latest::Latest;
 pub(crate) use ledger::{Entry, Ledger, Replay};

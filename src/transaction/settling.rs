@@ -1,6 +1,6 @@
 //! Decisions whose markers are written, until these are durable everywhere: a power cut may take them, and then the decision is needed again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::topic::Partition;
 use crate::transaction::ids::ProducerId;
@@ -13,6 +13,8 @@ const FEW: usize = 64;
 #[derive(Debug)]
 pub(super) struct Settling {
     waiting: VecDeque<Settled>,
+    /// Id and epoch of those that have written them.
+    of_producers: BTreeSet<(i64, i16)>,
     /// With so many all are looked at: one whose markers never become durable, as its partition could not be synced, is in no other's way.
     look_at: usize,
 }
@@ -31,12 +33,13 @@ pub(super) struct Settled {
 
 impl Default for Settling {
     fn default() -> Self {
-        Self { waiting: VecDeque::new(), look_at: FEW }
+        Self { waiting: VecDeque::new(), of_producers: BTreeSet::new(), look_at: FEW }
     }
 }
 
 impl Settling {
     pub(super) fn add(&mut self, settled: Settled) {
+        self.of_producers.extend(settled.producer.map(|one| (one.id, one.epoch)));
         let at = self.waiting.partition_point(|one| one.decision <= settled.decision);
         self.waiting.insert(at, settled);
     }
@@ -44,7 +47,9 @@ impl Settling {
     /// Forgets those whose markers are durable: the oldest, and now and then all, so that there are twice as many as wait at most.
     pub(super) fn forget_durable(&mut self) {
         while self.waiting.front().is_some_and(Settled::is_durable) {
-            self.waiting.pop_front().into_iter().for_each(|settled| settled.forget());
+            if let Some(settled) = self.waiting.pop_front() {
+                self.let_go(&settled);
+            }
         }
         if self.waiting.len() >= self.look_at {
             self.look_through();
@@ -53,14 +58,25 @@ impl Settling {
 
     /// Looks at all.
     pub(super) fn look_through(&mut self) {
-        self.waiting.retain(|settled| {
-            let waits = !settled.is_durable();
-            if !waits {
-                settled.forget();
-            }
-            waits
-        });
+        let all = std::mem::take(&mut self.waiting);
+        let (waiting, settled): (VecDeque<_>, VecDeque<_>) =
+            all.into_iter().partition(|one| !one.is_durable());
+        self.waiting = waiting;
+        settled.iter().for_each(|one| self.let_go(one));
         self.look_at = FEW.max(self.waiting.len().saturating_mul(2));
+    }
+
+    /// Partitions need not know the producer any more, if nothing that they are ever asked about rests on its transactions. An earlier one may wait for a
+    /// marker that never becomes durable in this life: who asks for that one is told by the partitions that have its end.
+    fn let_go(&mut self, settled: &Settled) {
+        let Some(producer) = settled.producer else { return };
+        let ProducerId { id, epoch } = producer;
+        self.of_producers.remove(&(id, epoch));
+        if self.of_producers.range((id, i16::MIN)..(id, epoch)).next().is_some() {
+            return;
+        }
+        let ended_in = producer.epoch.saturating_add(1);
+        settled.markers.iter().for_each(|(partition, _)| partition.log().forget_ended(producer.id, ended_in));
     }
 
     /// Whether some marker that was written by that time is not durable.
@@ -85,12 +101,5 @@ impl Settling {
 impl Settled {
     fn is_durable(&self) -> bool {
         self.markers.iter().all(|(partition, marker)| partition.durable() > *marker || partition.is_deleted())
-    }
-
-    /// Partitions need not know the producer any more: nothing that they are ever asked about rests on its transaction.
-    fn forget(&self) {
-        let Some(producer) = self.producer else { return };
-        let ended_in = producer.epoch.saturating_add(1);
-        self.markers.iter().for_each(|(partition, _)| partition.log().forget_ended(producer.id, ended_in));
     }
 }

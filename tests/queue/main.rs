@@ -36,7 +36,11 @@ mod kills;
 #[cfg(test)]
 mod later;
 #[cfg(test)]
+mod later_beside;
+#[cfg(test)]
 mod later_passed;
+#[cfg(test)]
+mod later_power;
 #[cfg(test)]
 mod leaps;
 #[cfg(test)]
@@ -67,6 +71,8 @@ mod power;
 mod redriven;
 #[cfg(test)]
 mod scale;
+#[cfg(test)]
+mod timers;
 #[cfg(test)]
 mod together;
 #[cfg(test)]

@@ -174,3 +174,36 @@ fn a_topic_that_was_deleted_holds_up_no_markers_of_its_transactions() {
     store.close().unwrap();
     assert_eq!(ended(&disk, "a"), 20);
 }
+
+/// Its marker never becomes durable in this life, and its producer goes on under the name, in other topics.
+#[test]
+fn a_commit_whose_marker_was_not_synced_was_taken_back_for_later_ones_of_its_name() {
+    let disk = MemoryFileSystem::new();
+    let faulty = FaultyFileSystem::over(Arc::new(disk.clone()));
+    let store = open(Arc::clone(&faulty) as _);
+    for topic in ["a", "b", "c"] {
+        store.create_topic(topic, TopicConfig::new()).unwrap();
+    }
+    let mut consumer = store.consumer("group").unwrap();
+    consumer.assign([("c", 0)]).unwrap();
+    let mut commit = |topic: &str| {
+        store.producer().send(Record::to("c").value("work")).unwrap();
+        while !consumer.poll(Duration::ZERO).unwrap().is_empty() {}
+        let tx = store.transaction_builder("transfer").durability(Durability::Disk);
+        let mut tx = tx.begin().unwrap();
+        tx.send(Record::to(topic).value("done")).unwrap();
+        tx.commit_offsets(&consumer).unwrap();
+        tx.commit().unwrap();
+    };
+    commit("b");
+    faulty.fail(&[Call::Sync], "b-0", (0, Times::Once), Fault::Error(EIO));
+    assert!(store.topic("b").unwrap().flush().is_err());
+    for _ in 0..3 {
+        commit("a");
+        ["a", "__consumer_offsets"].iter().for_each(|topic| store.topic(topic).unwrap().flush().unwrap());
+    }
+    drop(consumer);
+    assert!(store.close().is_err());
+    let left = MemoryFileSystem::over(&Image::new(disk.durable_files()));
+    assert_eq!(committed(&open(Arc::new(left))), [3, 1]);
+}

@@ -160,6 +160,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("queue", &["once_later::"])],
     },
     Bug {
+        name: "id-for-later-forgotten-by-a-panic-behind-its-decision",
+        file: "src/share/once_later.rs",
+        good: "self.taken.by(outcome);",
+        bad: "self.taken.by(if std::thread::panicking() { Outcome::Aborted } else { outcome });",
+        caught_by: &[tests("queue", &["once_panics::an_id"])],
+    },
+    Bug {
         name: "ids-for-later-written-before-those-sent-earlier",
         file: "src/share/id_log.rs",
         good: "self.write_pending(&mut ring, (topic, sent.0))?;",
@@ -169,8 +176,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-a-call-takes-out-takes-its-ids-along",
         file: "src/log/producers/clearing.rs",
-        good: "self.outliving.get().and_then(Weak::upgrade)",
-        bad: "self.outliving.get().filter(|_| false).and_then(Weak::upgrade)",
+        good: "self.outliving.get().and_then(Weak::upgrade).map_or(Ok(())",
+        bad: "self.outliving.get().filter(|_| false).and_then(Weak::upgrade).map_or(Ok(())",
         caught_by: &[tests("queue", &["ids::ids_outlive"])],
     },
     Bug {

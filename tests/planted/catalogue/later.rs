@@ -6,10 +6,66 @@ const LATER: Tests = tests("queue", &["later::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
-        name: "a-cancel-takes-out-what-a-power-cut-moves-back",
+        name: "schedule-sleeps-through-a-leap-of-the-clock",
         file: "src/share/holds.rs",
-        good: "if offsets.iter().any(|offset| step.moved.has(*offset)) {",
-        bad: "if offsets.iter().any(|offset| step.moved.has(*offset + 1_000_000)) {",
+        good: "self.agenda.add_timer(self, Deadline::nap(wait))",
+        bad: "self.agenda.add_timer(self, Deadline::after(wait))",
+        caught_by: &[tests("queue", &["leaps::a_scheduled_record"])],
+    },
+    Bug {
+        name: "worker-sleeps-through-a-leap-of-the-clock",
+        file: "src/share/worker.rs",
+        good: "let nap = Deadline::by_clock(next.max(now.saturating_add(SHORTEST_SLEEP_MS)), now);",
+        bad: "let nap = Deadline::after(Duration::from_millis(u64::try_from(next.saturating_sub(now)).unwrap_or(0)));",
+        caught_by: &[tests("queue", &["leaps::a_worker"])],
+    },
+    Bug {
+        name: "task-sleeps-through-a-leap-of-the-clock",
+        file: "src/share/take.rs",
+        good: "let deadline = Deadline::by_clock(at.max(now.saturating_add(SHORTEST_SLEEP_MS)), now);",
+        bad: "let deadline = Deadline::after(std::time::Duration::from_millis(u64::try_from(at.saturating_sub(now)).unwrap_or(0)));",
+        caught_by: &[tests("queue", &["leaps::a_task"])],
+    },
+    Bug {
+        name: "record-for-later-not-looked-at-after-a-panic-behind-its-write",
+        file: "src/share/arrivals.rs",
+        good: "let look = Otherwise::new(|| self.look_at(number));",
+        bad: "let look = Otherwise::new(|| drop(number));",
+        caught_by: &[tests("queue", &["once_panics::a_record"])],
+    },
+    Bug {
+        name: "a-step-stops-for-the-topic-of-its-last-move",
+        file: "src/share/positions.rs",
+        good: "all().find(goes_on).or_else(",
+        bad: "all().next().or_else(|| all().find(goes_on)).or_else(",
+        caught_by: &[tests("queue", &["later_beside::a_step", "later_beside::topics"])],
+    },
+    Bug {
+        name: "a-position-that-goes-on-says-what-another-has-moved",
+        file: "src/share/transfer.rs",
+        good: "step.said_by(number).with(ranges)",
+        bad: "step.moved.with(ranges)",
+        caught_by: &[tests("queue", &["later_beside::a_step", "later_beside::topics"])],
+    },
+    Bug {
+        name: "a-position-that-went-on-is-not-asked-after-an-open",
+        file: "src/share/moves.rs",
+        good: "steps.groups.iter().map(said_by).collect()",
+        bad: "steps.groups.iter().take(1).map(said_by).collect()",
+        caught_by: &[tests("queue", &["later_beside::a_step", "later_beside::topics"])],
+    },
+    Bug {
+        name: "a-record-outlives-the-move-that-has-brought-it",
+        file: "src/group/pending.rs",
+        good: "laid_over.extend(follows.copied());",
+        bad: "laid_over.extend(follows.copied().take(0));",
+        caught_by: &[tests("queue", &["later_beside::a_record"])],
+    },
+    Bug {
+        name: "a-cancel-takes-out-what-a-power-cut-moves-back",
+        file: "src/share/steps.rs",
+        good: "offsets.iter().any(|offset| said.has(*offset)))",
+        bad: "offsets.iter().any(|offset| said.has(*offset + 1_000_000)))",
         caught_by: &[tests("queue", &["moved_back::a_record"])],
     },
     Bug {
@@ -113,8 +169,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-was-passed-is-not-remembered-over-a-kill",
         file: "src/share/transfer.rs",
-        good: "Some(Beyond { text, read_to: moved.end() })",
-        bad: "Some(Beyond { text: text.repeat(0), read_to: moved.end() })",
+        good: "Some(Beyond { text, read_to: moved.end(), follows })",
+        bad: "Some(Beyond { text: text.repeat(0), read_to: moved.end(), follows })",
         caught_by: &[tests("queue", &["later_passed::what_has_no_id"])],
     },
     Bug {
@@ -137,5 +193,19 @@ pub(super) const BUGS: &[Bug] = &[
         good: "            self.steps.all.clear();\n",
         bad: "",
         caught_by: &[tests("queue", &["panics::a_record_for_later_is_delivered_once"])],
+    },
+    Bug {
+        name: "timer-of-a-later-record-takes-that-of-a-sooner-one-away",
+        file: "src/share/holds.rs",
+        good: "        if earliest.is_none_or(|earliest| due < earliest) {\n            self.set_timer();",
+        bad: "        if earliest.is_none_or(|earliest| due < earliest) {\n            let wait = u64::try_from(due.saturating_sub(self.now())).unwrap_or(0);\n            self.try_again_after(Duration::from_millis(wait));",
+        caught_by: &[tests("queue", &["timers::"])],
+    },
+    Bug {
+        name: "panic-of-a-clock-where-a-timer-is-set-leaves-none",
+        file: "src/share/holds.rs",
+        good: "let at_once = Otherwise::new(|| self.try_again_after(Duration::ZERO));",
+        bad: "let at_once = Otherwise::new(|| {});",
+        caught_by: &[tests("queue", &["timers::a_record_for_later"])],
     },
 ];

@@ -5,10 +5,12 @@ mod copies;
 mod decisions;
 mod figures;
 mod folded;
+mod handed;
 mod ids;
 mod later;
 mod leaving;
 mod lives;
+mod order;
 mod processes;
 mod producers;
 mod queues;
@@ -69,6 +71,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         decisions::BUGS,
         figures::BUGS,
         folded::BUGS,
+        handed::BUGS,
         ids::BUGS,
         beside::BUGS,
         later::BUGS,
@@ -76,6 +79,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         copies::BUGS,
         tasks::BUGS,
         lives::BUGS,
+        order::BUGS,
         processes::BUGS,
         producers::BUGS,
         queues::BUGS,

@@ -16,8 +16,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "worker-whose-highest-topic-fails-hands-out-nothing-of-the-others",
         file: "src/share/worker.rs",
-        good: "failures.extend(failure.map(|failure| (number, failure)));",
-        bad: "if let Some(failure) = failure.map(|failure| failures.insert(number, failure.clone()).unwrap_or(failure)) { return Err(failure); }",
+        good: "failures.extend(look.failure.map(|failure| (number, failure)));",
+        bad: "if let Some(failure) = look.failure { drop(failures.insert(number, failure.clone())); return Err(failure); }",
         caught_by: &[tests("queue", &["order::a_topic_that_was_deleted"])],
     },
     Bug {
@@ -37,8 +37,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "worker-stops-at-a-partition-that-fails",
         file: "src/share/worker.rs",
-        good: "                        failure = Some(error);\n                    }\n                    continue;",
-        bad: "                        failure = Some(error);\n                    }\n                    break;",
+        good: "                        self.next = number + 1;\n                    }\n                    continue;",
+        bad: "                        self.next = number + 1;\n                    }\n                    break;",
         caught_by: &[tests("queue", &["order::a_partition_that_cannot"])],
     },
     Bug {
@@ -271,16 +271,23 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "last-attempt-waits-for-the-lock-of-what-is-done",
         file: "src/share/doubts.rs",
-        good: "let ((until, _), _) = self.out.last_key_value()?;",
-        bad: "let ((until, _), _) = self.out.last_key_value()?;\n        let until = &(until + 3_600_000);",
+        good: "until: self.out.last_end()?,",
+        bad: "until: self.out.last_end()? + 3_600_000,",
         caught_by: &[tests("queue", &["company::a_last_attempt_waits_no_longer"]), STATES],
     },
     Bug {
         name: "last-attempt-waits-for-the-lock-before-it-was-renewed-for-less",
         file: "src/share/doubts.rs",
-        good: "self.out.entry((until, key.1))",
-        bad: "self.out.entry((until.max(key.0), key.1))",
+        good: "if let Some((_, is_last)) = self.out.at(offset) {",
+        bad: "if let Some((before, is_last)) = self.out.at(offset) {\n            let until = until.max(before);",
         caught_by: &[tests("queue", &["company::a_last_attempt_waits_no_longer"])],
+    },
+    Bug {
+        name: "an-answer-looks-through-all-that-is-out",
+        file: "src/share/watched.rs",
+        good: "        self.lasts > 0\n",
+        bad: "        self.runs.values().inspect(|_| self.look()).any(|(_, (_, is_last))| *is_last)\n",
+        caught_by: &[tests("lib", &["share::doubts::"])],
     },
     Bug {
         name: "lock-that-is-renewed-for-less-wakes-nobody-in-other-queues",
@@ -294,7 +301,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/share/stats.rs",
         good: "let mut inner = slot.enter(&self.suspects);",
         bad: "let others = crate::share::suspects::Suspects::default();\n            let mut inner = slot.enter(&others);",
-        caught_by: &[tests("queue", &["company::a_last_attempt_that_retention"])],
+        caught_by: &[tests("queue", &["company::a_last_attempt_that_made_room"])],
     },
     Bug {
         name: "message-that-was-out-and-failed-once-more-is-taken-along",
@@ -383,9 +390,30 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "letters-of-other-topics-handed-out",
         file: "src/share/letter.rs",
-        good: "says(TOPIC_HEADER, topic) && says(GROUP_HEADER, group)",
-        bad: "(says(TOPIC_HEADER, topic) || true) && says(GROUP_HEADER, group)",
+        good: "says(TOPIC_HEADER, &of.topic) && says(GROUP_HEADER, group)",
+        bad: "(says(TOPIC_HEADER, &of.topic) || true) && says(GROUP_HEADER, group)",
         caught_by: &[tests("queue", &["letters::"])],
+    },
+    Bug {
+        name: "letters-of-a-deleted-topic-are-those-of-its-namesake",
+        file: "src/share/letter.rs",
+        good: "id.unwrap_or_default() == of.id",
+        bad: "(id.is_some() || of.id.is_none())",
+        caught_by: &[tests("queue", &["letters_left::"])],
+    },
+    Bug {
+        name: "letters-of-a-deleted-topic-sent-into-its-namesake",
+        file: "src/share/dead_letters.rs",
+        good: "letter.topic_id.is_some_and(|id| id != topic.id())",
+        bad: "letter.topic_id.is_some_and(|id| id != topic.id() && id == 0)",
+        caught_by: &[tests("queue", &["letters_left::"])],
+    },
+    Bug {
+        name: "letters-of-a-deleted-topic-cannot-be-found",
+        file: "src/share/dead_letters.rs",
+        good: "if own.is_some() && whose == Whose::Own {",
+        bad: "if own.is_some() {",
+        caught_by: &[tests("queue", &["letters_left::"])],
     },
     Bug {
         name: "letters-replace-each-other",

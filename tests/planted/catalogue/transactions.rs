@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "a-producer-is-forgotten-while-an-earlier-end-of-its-waits",
+        file: "src/transaction/settling.rs",
+        good: "range((id, i16::MIN)..(id, epoch)).next().is_some()",
+        bad: "range((id, i16::MIN)..(id, epoch)).next().is_some_and(|_| false)",
+        caught_by: &[tests("interface", &["transactions::ends::a_commit_whose"])],
+    },
+    Bug {
         name: "clock-that-panics-leaves-an-expectation-without-its-events",
         file: "src/transaction/transaction.rs",
         good: "let now = self.shared.now();\n        first(self)?;",
