@@ -120,7 +120,7 @@ fn a_task_that_waits_for_a_delay_is_handed_the_message_soon_after_the_clock_has_
             if let Poll::Ready(messages) = next.as_mut().poll(&mut Context::from_waker(&waker)) {
                 return messages.unwrap().len();
             }
-            thread::park_timeout(MOST);
+            thread::park_timeout(2 * MOST);
         }
         0
     });
