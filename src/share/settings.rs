@@ -1,6 +1,5 @@
 //! How a queue works: the same for all its workers.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::consumer::StartFrom;
