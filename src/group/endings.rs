@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::io::Process;
 use crate::locks::{AtomicBool, Mutex, Ordering};
 use crate::topic::Partition;
 use crate::types::{Offset, TopicPartition};
@@ -32,6 +33,7 @@ pub(super) struct Claim {
     /// Nobody can say how it ends.
     is_open_ended: AtomicBool,
     has_applied: AtomicBool,
+    process: Process,
 }
 
 impl Endings {
@@ -44,6 +46,7 @@ impl Endings {
             endings: Arc::clone(self),
             is_open_ended: AtomicBool::new(false),
             has_applied: AtomicBool::new(false),
+            process: Process::current(),
         })
     }
 
@@ -87,6 +90,9 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        if !self.process.is_current() {
+            return;
+        }
         let (has_applied, is_open_ended) =
             (self.has_applied.load(Ordering::Acquire), self.is_open_ended.load(Ordering::Acquire));
         if !has_applied && !is_open_ended {

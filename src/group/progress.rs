@@ -91,7 +91,7 @@ impl Groups {
     pub(crate) fn progress(&self, name: &str) -> GroupProgress {
         let mut progress = GroupProgress::default();
         for (member, partitions) in self.find(name).map(|group| group.readers()).unwrap_or_default() {
-            for partition in partitions.into_iter().filter(|partition| !partition.is_deleted()) {
+            for partition in partitions.into_iter().filter(|partition| !partition.is_gone()) {
                 let place = partition.topic_partition().clone();
                 let member = Some(member.clone());
                 progress.partitions.insert(place, Progress { partition, committed: None, member });

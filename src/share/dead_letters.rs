@@ -83,7 +83,7 @@ impl LentName {
 
 impl Drop for LentName {
     fn drop(&mut self) {
-        if !self.is_spent {
+        if !self.is_spent && self.queues.process.is_current() {
             self.queues.redriving.lock().remove(&self.number);
         }
     }

@@ -74,6 +74,11 @@ impl Partition {
         matches!(self.log.check_open(), Err(Error::UnknownTopic { .. }))
     }
 
+    /// True also where nobody knows whether the deletion took place: the topic is there for nobody in this life, and may be there in the next.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.log.check_open(), Err(Error::UnknownTopic { .. } | Error::Poisoned { .. }))
+    }
+
     /// Where its files are.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn directory(&self) -> std::path::PathBuf {

@@ -4,6 +4,20 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "what-waits-for-a-topic-in-doubt-goes-nowhere",
+        file: "src/topic/admin.rs",
+        good: "self.broken.write().insert(name.into(), unknown.clone());",
+        bad: "",
+        caught_by: &[tests("queue", &["later_beside::what_was"])],
+    },
+    Bug {
+        name: "a-topic-in-doubt-is-still-committed-for",
+        file: "src/topic/partition.rs",
+        good: "Err(Error::UnknownTopic { .. } | Error::Poisoned { .. })",
+        bad: "Err(Error::UnknownTopic { .. })",
+        caught_by: &[tests("interface", &["groups::deletion::a_topic_of_whose"])],
+    },
+    Bug {
         name: "flush-passes-over-what-readers-were-told-just-now",
         file: "src/topic/flushing.rs",
         good: "self.log().settle_through(self.end() - 1);",
