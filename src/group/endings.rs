@@ -11,6 +11,8 @@ use crate::types::{Offset, TopicPartition};
 /// Kept until the consumer takes it in, which others cannot do for it: it belongs to one thread at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Endings {
+    /// A child's copy of a transaction ends nothing.
+    process: Process,
     /// A transaction holds the positions: nobody else commits them.
     is_claimed: AtomicBool,
     is_there: AtomicBool,
@@ -33,7 +35,6 @@ pub(super) struct Claim {
     /// Nobody can say how it ends.
     is_open_ended: AtomicBool,
     has_applied: AtomicBool,
-    process: Process,
 }
 
 impl Endings {
@@ -46,7 +47,6 @@ impl Endings {
             endings: Arc::clone(self),
             is_open_ended: AtomicBool::new(false),
             has_applied: AtomicBool::new(false),
-            process: Process::current(),
         })
     }
 
@@ -90,7 +90,7 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        if !self.process.is_current() {
+        if !self.endings.process.is_current() {
             return;
         }
         let (has_applied, is_open_ended) =
