@@ -21,6 +21,8 @@ use crate::types::{Record, Timestamp};
 #[derive(Debug)]
 pub(super) struct WithRecord {
     queues: Arc<Queues>,
+    /// The topic's id.
+    topic: u128,
     entries: Vec<Entry>,
 }
 
@@ -78,7 +80,7 @@ impl Enqueuer {
         let record = record.header(LATER_ID_HEADER, &header);
         let sent = (now, sip_hash_128(id));
         let written = self.queues.ids.write_with(ring, (self.topic.id(), sent), |entries| {
-            let with = WithRecord { queues: Arc::clone(&self.queues), entries };
+            let with = WithRecord { queues: Arc::clone(&self.queues), topic: self.topic.id(), entries };
             self.holds.send_with(&target, (&record, at), (self.durability, with))
         });
         if matches!(written, Ok(()) | Err(Error::Undecided { .. })) {
@@ -110,7 +112,9 @@ impl Participant for WithRecord {
         let _writing = self.queues.ids.writing();
         let (partition, entries) = (self.queues.ids.partition()?, self.entries.clone());
         let (inputs, laid_over, written_in) = (Vec::new(), Vec::new(), WrittenIn::default());
-        let contribution = Contribution { partition, entries, inputs, laid_over, written_in };
+        // The ids of a topic take each other's places.
+        let owners = vec![self.topic.to_be_bytes().to_vec()];
+        let contribution = Contribution { partition, entries, inputs, owners, laid_over, written_in };
         Ok(Some(Box::new(HeldIds { _writing, contribution })))
     }
 }

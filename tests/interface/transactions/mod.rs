@@ -12,6 +12,7 @@ mod life;
 #[cfg(test)]
 mod model;
 mod named;
+mod owners;
 mod panics;
 mod poisoned;
 mod room;
