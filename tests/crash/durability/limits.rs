@@ -223,3 +223,37 @@ fn live_without_one(nth: usize) -> (String, bool) {
     }
     (contents(program.store()), files.trace().iter().any(|done| done.struck))
 }
+
+/// Either the open fails, and the next one does not, or all topics are there.
+#[test]
+fn an_open_that_found_no_descriptor_once_opened_the_store_without_a_topic() {
+    let disk = MemoryFileSystem::new();
+    let mut program = Program { files: FaultyFileSystem::over(Arc::new(disk.clone())), store: None };
+    STEPS
+        .iter()
+        .for_each(|(name, step)| step(&mut program).unwrap_or_else(|error| panic!("{name}: {error}")));
+    let undisturbed = contents(program.store());
+    program.store().close().expect("a close");
+    let image = annals_testing::Image::new(disk.files());
+    let mut failed = 0;
+    for nth in 0.. {
+        let files = FaultyFileSystem::over(Arc::new(MemoryFileSystem::over(&image)));
+        files.fail(LIMITS[0].calls, "", (nth, Times::Once), LIMITS[0].fault.clone());
+        let open = || Store::builder("/store").file_system(files.clone()).maintain_by_hand().open();
+        let store = match open() {
+            Ok(store) => store,
+            Err(error) => {
+                assert!(error.is_retriable(), "at {nth}: {error}");
+                failed += 1;
+                open().expect("there is one again")
+            }
+        };
+        let struck = files.trace().iter().any(|done| done.struck);
+        files.heal();
+        assert_eq!(contents(&store), undisturbed, "at {nth}");
+        if !struck {
+            break;
+        }
+    }
+    assert!(failed > 0);
+}

@@ -4,6 +4,7 @@ mod beside;
 mod copies;
 mod decisions;
 mod figures;
+mod firsts;
 mod folded;
 mod handed;
 mod ids;
@@ -70,6 +71,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
     [
         decisions::BUGS,
         figures::BUGS,
+        firsts::BUGS,
         folded::BUGS,
         handed::BUGS,
         ids::BUGS,

@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "a-topic-stays-closed-for-want-of-a-descriptor",
+        file: "src/topic/topics.rs",
+        good: "Err(unopened) if unopened.error.is_out_of_descriptors() =>",
+        bad: "Err(unopened) if false =>",
+        caught_by: &[tests("crash", &["durability::limits::an_open_that"])],
+    },
+    Bug {
         name: "descriptor-given-back-under-the-lock-of-all",
         file: "src/io/pool.rs",
         good: "            return Asked::Spared;\n        }\n        Asked::File(file)",
