@@ -119,6 +119,7 @@ impl TransactionBuilder {
     /// named producers do in the store's own topic; [`InvalidConfig`](Error::InvalidConfig).
     pub fn begin(self) -> Result<Transaction> {
         let Self { shared, producer, name, settings } = self;
+        shared.check_process()?;
         check_transaction_name(&name)?;
         if settings.timeout > LONGEST_TIMEOUT {
             let millis = settings.timeout.as_millis();
