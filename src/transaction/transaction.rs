@@ -248,13 +248,13 @@ impl Transaction {
     /// Decides that all of it takes effect, and says where it is.
     ///
     /// # Errors
-    /// Nothing of it takes effect after any of these but the last: [`UnexpectedEnd`](crate::Error::UnexpectedEnd),
-    /// [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired),
+    /// [`Undecided`](crate::Error::Undecided): whether it takes effect shows after reopening the store. Nothing of it takes effect after any
+    /// other error, be it one of these or not: [`UnexpectedEnd`](crate::Error::UnexpectedEnd), [`Conflict`](crate::Error::Conflict), [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired),
     /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`UnknownTopic`](crate::Error::UnknownTopic) where a topic of it was deleted meanwhile, also one
     /// that was written to before, [`NotAssigned`](crate::Error::NotAssigned) for offsets of a partition that the group has given to another member since,
     /// [`OffsetUndecided`](crate::Error::OffsetUndecided) for those that an undecided transaction was to commit,
-    /// [`Io`](crate::Error::Io), [`Full`](crate::Error::Full), [`Poisoned`](crate::Error::Poisoned) where what it rests on cannot become durable in this life of the store.
-    /// [`Undecided`](crate::Error::Undecided): whether it takes effect shows after reopening the store.
+    /// [`Io`](crate::Error::Io), [`Full`](crate::Error::Full), [`Poisoned`](crate::Error::Poisoned) where what it rests on cannot become durable in this life of the store,
+    /// [`LockLost`](crate::Error::LockLost) for an answer, [`StoreClosed`](crate::Error::StoreClosed); what [`send`](Self::send) may return, where the topic was altered since.
     pub fn commit(self) -> Result<Committed> {
         self.decide(None)
     }
@@ -380,7 +380,8 @@ impl Transaction {
     }
 
     fn check_going_on(&self) -> Result<()> {
-        self.failed.clone().map_or(Ok(()), Err)
+        self.failed.clone().map_or(Ok(()), Err)?;
+        if self.put.is_empty() { Ok(()) } else { self.shared.check_written(&self.named, self.owner) }
     }
 }
 
