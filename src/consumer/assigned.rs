@@ -28,7 +28,7 @@ pub(super) struct Assigned {
     done: Offset,
     /// What the group had committed when the partition became this consumer's.
     committed: Option<Offset>,
-    /// It came into being after the consumer had subscribed: its last record is not where that began.
+    /// It came into being after its group had subscribed: its last record is not where that began.
     is_new: bool,
 }
 

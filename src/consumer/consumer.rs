@@ -12,7 +12,7 @@ use crate::consumer::rebalance::Unreported;
 use crate::consumer::waker::ConsumerWaker;
 use crate::error::{Error, Result};
 use crate::group::{Endings, Group, Groups, Owned};
-use crate::io::Process;
+use crate::io::{Process, in_drop};
 use crate::log::Signal;
 use crate::topic::{Topics, refuse_group};
 use crate::types::{Offset, TopicPartition};
@@ -306,10 +306,10 @@ impl Drop for Consumer {
             // A child's copy is no member of anything, and another thread may have held these locks when the child was made.
             return;
         }
-        self.unsubscribe();
+        in_drop(|| self.unsubscribe());
         self.topics.unwatch_close(&self.signal);
         if let Some(group) = &self.group {
-            self.groups.give_back(group);
+            in_drop(|| self.groups.give_back(group));
         }
     }
 }

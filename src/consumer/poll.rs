@@ -157,7 +157,7 @@ impl Consumer {
         if let Some(listener) = &self.settings.on_rebalance
             && let Some(change) = self.unreported.take()
         {
-            (listener.0)(&change);
+            Patience::call(|| (listener.0)(&change));
         }
     }
 }

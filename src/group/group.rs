@@ -27,6 +27,8 @@ pub(super) struct Members {
     /// Counts the assignments.
     generation: u64,
     by_id: BTreeMap<String, Member>,
+    /// Each topic that one of them reads as it was when the first of these began to read it.
+    at_first: BTreeMap<Arc<str>, Existing>,
 }
 
 /// A partition that a member reads. It is the partition itself and not its name: a topic that is deleted meanwhile takes
@@ -37,7 +39,7 @@ pub(crate) struct Owned {
     /// The generation since which the member has had it without a break. Whoever lost a partition and has it again goes
     /// on at what was committed meanwhile, not where it stood.
     pub(crate) since: u64,
-    /// It came into being after the member had begun to read its topic: all of its records were sent since.
+    /// It came into being after the group had begun to read its topic, and has not ceased: all of its records were sent since.
     pub(crate) is_new: bool,
 }
 
@@ -51,8 +53,6 @@ pub(crate) struct Assignment {
 #[derive(Debug)]
 struct Member {
     topics: Vec<Arc<str>>,
-    /// Each of them as it was when the member began to read it.
-    at_first: BTreeMap<Arc<str>, Existing>,
     assignment: BTreeMap<TopicPartition, Owned>,
     /// Raised when the assignment has changed.
     signal: Arc<Signal>,
@@ -101,12 +101,11 @@ impl Group {
         all: &Topics,
     ) -> Vec<Arc<str>> {
         let mut members = self.members.lock();
-        let (before, mut at_first, assignment) = match members.by_id.remove(member) {
-            Some(before) => (before.topics, before.at_first, before.assignment),
-            None => (Vec::new(), BTreeMap::new(), BTreeMap::new()),
+        let (before, assignment) = match members.by_id.remove(member) {
+            Some(before) => (before.topics, before.assignment),
+            None => (Vec::new(), BTreeMap::new()),
         };
-        at_first.retain(|topic, _| topics.contains(topic));
-        let joined = Member { topics, at_first, assignment, signal: Arc::clone(signal) };
+        let joined = Member { topics, assignment, signal: Arc::clone(signal) };
         members.by_id.insert(member.to_owned(), joined);
         self.assign(&mut members, all);
         before
@@ -143,11 +142,9 @@ impl Group {
             |topic: &str| partitions.get(topic).map_or(0, |all| u32::try_from(all.len()).unwrap_or(u32::MAX));
         let assignment = range(&subscribers, count);
         let generation = members.generation + 1;
-        for member in members.by_id.values_mut() {
-            for topic in &member.topics {
-                let now = || Existing::of(partitions.get(topic).map_or(&[][..], Vec::as_slice));
-                member.at_first.entry(Arc::clone(topic)).or_insert_with(now);
-            }
+        members.at_first.retain(|topic, _| partitions.contains_key(topic));
+        for (topic, now) in &partitions {
+            members.at_first.entry(Arc::clone(topic)).or_insert_with(|| Existing::of(now));
         }
         for (member, assigned) in assignment {
             let Some(state) = members.by_id.get_mut(&member) else { continue };
@@ -159,7 +156,7 @@ impl Group {
                 };
                 let kept = before.get(&place).filter(|owned| owned.partition.is_same(partition));
                 let since = kept.map_or(generation, |owned| owned.since);
-                let is_new = state.at_first.get(place.topic()).is_some_and(|first| !first.had(partition));
+                let is_new = members.at_first.get(place.topic()).is_some_and(|first| !first.had(partition));
                 state.assignment.insert(place, Owned { partition: partition.clone(), since, is_new });
             }
         }

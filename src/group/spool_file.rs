@@ -167,8 +167,12 @@ impl SpoolFile {
     /// Appends one commit, all or nothing. At `Disk` it survives a power cut when this returns; after a failure there nobody knows.
     pub(super) fn append(&self, records: &[SpooledRecord], durability: Durability) -> Result<()> {
         let _leaves_later = self.appends.read();
-        let (file, end) = self.append_frame(&encode_spooled(records))?;
-        if durability == Durability::Disk { self.sync(&file, end) } else { Ok(()) }
+        let frame = encode_spooled(records);
+        let (file, end) = self.append_frame(&frame)?;
+        if durability != Durability::Disk {
+            return Ok(());
+        }
+        self.sync(&file, (FrameMark::of(end - frame.len(), &frame), end))
     }
 
     /// The file, and where the frame ends.
@@ -234,15 +238,15 @@ impl SpoolFile {
         Ok(())
     }
 
-    /// Returns when what lies below `end` survives a power cut.
-    pub(super) fn sync(&self, file: &File, end: usize) -> Result<()> {
+    /// Returns when a frame and what lies below its end survive a power cut.
+    pub(super) fn sync(&self, file: &File, (own, end): (Option<FrameMark>, usize)) -> Result<()> {
         let Some(syncing) = self.begin_sync(file, end)? else { return Ok(()) };
         let head = self.head_of(file)?;
         if head.marks.durable() >= end {
             return Ok(());
         }
         if head.marks.is_doubtful {
-            return self.replace_doubtful(head.id, end);
+            return self.replace_doubtful(head.id, (own, end));
         }
         sync_marked(file, &head.marks, end)?;
         drop(syncing);
@@ -264,24 +268,26 @@ impl SpoolFile {
         Ok(Some(Syncing { locked: Some(file) }))
     }
 
-    /// Nobody knows what of the file of that id is on the disk. What lay below `end` of it is, when this returns.
-    fn replace_doubtful(&self, id: u64, end: usize) -> Result<()> {
+    /// Nobody knows what of the file of that id is on the disk. The frame is, and what lay below its end, when this returns.
+    fn replace_doubtful(&self, id: u64, (own, end): (Option<FrameMark>, usize)) -> Result<()> {
         let mut known = self.changing.lock();
         let _held = self.hold()?;
-        let mut frames = Vec::new();
-        if let Some(file) = self.open(OpenMode::Read)? {
-            let head = self.head_of(&file)?;
-            if head.id != id && !head.marks.is_doubtful {
-                // What was in the other is in this one, or folded.
-                return Ok(());
-            }
-            let found = self.frames_of(&file, &head, SpoolHead::LEN)?.end;
-            if head.id == id && found < end {
-                let why = "an earlier sync has failed, and what it was to keep is not there any more";
-                return Err(self.error("sync", ErrorKind::Other, why));
-            }
-            frames = file.read(SpoolHead::LEN as u64, found - SpoolHead::LEN)?;
+        let gone = || {
+            let why = "an earlier sync has failed, and what it was to keep is not there any more";
+            self.error("sync", ErrorKind::Other, why)
+        };
+        // Where there is none it was folded, perhaps.
+        let file = self.open(OpenMode::Read)?.ok_or_else(gone)?;
+        let head = self.head_of(&file)?;
+        let found = self.frames_of(&file, &head, SpoolHead::LEN)?.end;
+        // Who has written it anew has put in what was left of the other, each frame in its place. What was not synced may have gone.
+        if found < end || !still_ends_so(&file, own)? {
+            return Err(gone());
         }
+        if head.id != id && !head.marks.is_doubtful {
+            return Ok(());
+        }
+        let frames = file.read(SpoolHead::LEN as u64, found - SpoolHead::LEN)?;
         *known = Known::default();
         self.write_anew(&frames).map_err(PublishFailure::into_error)
     }

@@ -1,7 +1,7 @@
 //! Calling what may panic: functions of the program, and whatever uses clocks and files of the program.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::error::{Error, Result};
 
@@ -12,6 +12,19 @@ use crate::error::{Error, Result};
 pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|panic| Err(Error::Panicked { message: message(panic) }))
+}
+
+/// Does what is left to do when something is dropped. A panic in it goes on, but not where one is on its way through the thread already: a second
+/// one would end the process.
+pub(crate) fn in_drop(work: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+        if std::thread::panicking() {
+            // Its drop is code of the program, too, and may panic again.
+            std::mem::forget(panic);
+        } else {
+            resume_unwind(panic);
+        }
+    }
 }
 
 fn message(panic: Box<dyn Any + Send>) -> String {

@@ -14,6 +14,12 @@ pub(crate) struct Process {
     id: u32,
 }
 
+impl Default for Process {
+    fn default() -> Self {
+        Self::current()
+    }
+}
+
 impl Process {
     /// This process.
     pub(crate) fn current() -> Self {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::io::{Deadline, Directory, File, OpenMode, pause};
+use crate::io::{Deadline, Directory, File, OpenMode, Process, pause};
 use crate::live::ear::{Ear, Listener};
 use crate::live::layout::{Kind, LIVE_FILE, Life, MAGIC, MOST_SLOTS, PIECE_BYTES, Stage, head, slots_in};
 use crate::live::locks::Locks;
@@ -28,11 +28,14 @@ pub(crate) struct Guest {
     ear: Arc<Ear>,
     /// The life in which an owner was seen that is about to open the store, and until when it is waited for.
     opening: Mutex<Option<(u64, Deadline)>>,
+    process: Process,
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.ear.stop();
+        if self.process.is_current() {
+            self.ear.stop();
+        }
     }
 }
 
@@ -122,6 +125,7 @@ impl Guest {
                     known: Mutex::default(),
                     ear: Arc::default(),
                     opening: Mutex::default(),
+                    process: Process::current(),
                 });
             }
         }

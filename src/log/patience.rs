@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::io::Deadline;
-use crate::log::follow::waits::within;
+use crate::log::follow::waits::{unbounded, within};
 use crate::log::signal::Signal;
 
 /// How long a call waits for something to come: it looks, and waits, and looks again. The look that begins when its time is over is
@@ -33,6 +33,11 @@ impl Patience {
     /// A look that waits no longer than this time for a log that another process writes: nothing where that cannot be seen yet.
     pub(crate) fn bounds<T>(&self, look: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
         within(self.deadline, look)
+    }
+
+    /// Calls a function of the program's in the middle of such a look: what that reads waits as long as it would elsewhere.
+    pub(crate) fn call<T>(function: impl FnOnce() -> T) -> T {
+        unbounded(function)
     }
 
     /// Whether its time is over.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 
 use crate::error::Result;
-use crate::io::Deadline;
+use crate::io::{Deadline, Process};
 use crate::live::{Guest, Listener, OwnSlot, OwnerState};
 use crate::locks::{AtomicBool, Condvar, Mutex, OnceLock, Ordering, RwLock, fence};
 use crate::log::follow::follow::News;
@@ -212,6 +212,7 @@ pub(crate) struct Watchers {
     signals: RwLock<Vec<Weak<Signal>>>,
     /// Where other processes say that they wait.
     elsewhere: OnceLock<Arc<OwnSlot>>,
+    process: Process,
 }
 
 impl Watchers {
@@ -242,7 +243,11 @@ impl Watchers {
         fence(Ordering::SeqCst);
     }
 
+    /// In a child of a fork it changes nothing: another thread may have held the lock when the child was made.
     pub(crate) fn remove(&self, signal: &Arc<Signal>) {
+        if !self.process.is_current() {
+            return;
+        }
         let mut signals = self.signals.write();
         signals
             .retain(|known| known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), Arc::as_ptr(signal)));

@@ -158,9 +158,13 @@ pub(super) fn lock_lost(place: &Place, inner: &SlotInner, offset: Offset) -> Err
         Some(RunState::Delayed(Timestamp::MAX)) => {
             "an answer to it was left undecided: what became of it shows when the store is opened again"
         }
-        Some(RunState::Available | RunState::Suspect | RunState::Blocked | RunState::Delayed(_)) => {
-            "its lock has run out, and the message waits to be handed out again"
-        }
+        Some(
+            RunState::Available
+            | RunState::Suspect
+            | RunState::Blocked
+            | RunState::BlockedSuspect
+            | RunState::Delayed(_),
+        ) => "its lock has run out, and the message waits to be handed out again",
         Some(RunState::Acknowledged | RunState::Archived | RunState::Owed) | None => {
             "its lock has run out, and the message is done or given up"
         }

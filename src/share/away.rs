@@ -126,33 +126,48 @@ impl Queues {
     fn load(&self, files: &StepFiles, name: &str, (owner, topic): (&Arc<str>, &Topic)) -> Result<()> {
         // First: what is taken out of there meanwhile was put into the topic before.
         let steps = files.begin(name)?;
-        let mut states = AllFound::default();
-        match self.topics.get(SHARE_STATE.name) {
-            Ok(topic) => _ = states.read_on(&decided(topic.partition(0)?)?, 0)?,
-            Err(Error::UnknownTopic { .. }) => {}
-            Err(error) => return Err(error),
-        }
+        // Before the states: an owner that has cut one, for records were lost, writes that before it appends others in their place. And after the
+        // steps: whoever has begun is told of a cut.
+        let (ends, mut states) = (self.ends_of(topic)?, self.written()?);
         let mut slots = self.slots.lock();
         let is_of = |name: &SlotName| name.topic == topic.id() && name.owner == *owner;
         let before: Vec<_> = slots.keys().filter(|name| is_of(name)).cloned().collect();
         slots.retain(|name, _| !is_of(name));
         // Nobody has a message of them: the queue was no one's here.
         self.suspects.forget(&before);
-        for partition in topic.partitions() {
-            let name =
-                SlotName { topic: topic.id(), partition: partition.number(), owner: Arc::clone(owner) };
+        for (partition, end) in ends {
+            let name = SlotName { topic: topic.id(), partition, owner: Arc::clone(owner) };
             let of = steps.0.get(&name);
             let new = || of.map(|of| Found::new(of.beginning()));
             let Some(mut found) = states.0.remove(&name).or_else(new) else { continue };
             if let Some(of) = of {
                 of.apply_to(&mut found.state);
             }
-            partition.log().look()?;
             // After a power cut, as long as no owner has.
-            found.state.cut_to(partition.end());
+            found.state.cut_to(end);
             slots.insert(name.clone(), Arc::new(Slot::found(name, found)?));
         }
         Ok(())
+    }
+
+    /// What is written of all states.
+    fn written(&self) -> Result<AllFound> {
+        let mut states = AllFound::default();
+        match self.topics.get(SHARE_STATE.name) {
+            Ok(topic) => _ = states.read_on(&decided(topic.partition(0)?)?, 0)?,
+            Err(Error::UnknownTopic { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(states)
+    }
+
+    /// Where each partition of a topic ends by now.
+    fn ends_of(&self, topic: &Topic) -> Result<Vec<(u32, Offset)>> {
+        let end = |partition: Partition| {
+            partition.log().look()?;
+            Ok((partition.number(), partition.end()))
+        };
+        topic.partitions().into_iter().map(end).collect()
     }
 
     /// Sees what the owner shows of a partition, and in which life. Nothing to look for at home.

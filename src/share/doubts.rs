@@ -163,16 +163,25 @@ impl SharePartition {
         let waits = |state: RunState| {
             matches!(
                 state,
-                RunState::Available | RunState::Suspect | RunState::Blocked | RunState::Delayed(_)
+                RunState::Available
+                    | RunState::Suspect
+                    | RunState::Blocked
+                    | RunState::BlockedSuspect
+                    | RunState::Delayed(_)
             )
         };
         for (first, run) in self.runs.iter().filter(|(_, run)| run.count > 0 && waits(run.state)) {
             self.doubts.earlier.insert((first, run.last));
         }
         self.doubts.doubted = self.doubts.earlier.clone();
-        let found: Vec<_> = self.runs.available().filter(|span| is_doubtful(span.count, limit)).collect();
-        for span in found {
-            self.runs.set(span.first, span.last, (RunState::Suspect, span.count));
+        let found: Vec<_> = self.runs.iter().filter(|(_, run)| is_doubtful(run.count, limit)).collect();
+        for (first, run) in found {
+            let state = match run.state {
+                RunState::Available => RunState::Suspect,
+                RunState::Blocked => RunState::BlockedSuspect,
+                _ => continue,
+            };
+            self.runs.set(first, run.last, (state, run.count));
         }
     }
 

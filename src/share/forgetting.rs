@@ -7,7 +7,7 @@ use crate::share::queue::Queue;
 use crate::share::queues::{Queues, named, working};
 use crate::share::slot::Slot;
 use crate::share::state_log::SlotName;
-use crate::topic::Topic;
+use crate::topic::{Partition, Topic};
 
 impl Queues {
     /// Forgets the states of topics that are gone. None can ever be another's: they go for their room alone, and what fails here
@@ -20,6 +20,18 @@ impl Queues {
         // One that could not be opened is there.
         self.forget(|name| matches!(self.topics.by_id(name.topic), Ok(None)))?;
         self.remove_steps_of_deleted()
+    }
+
+    /// What was out of a partition, and is not there any more, is nobody's to wait for.
+    pub(super) fn let_go_of_gone(&self, partition: &Partition) {
+        let here = |slot: &Arc<Slot>| slot.name.partition == partition.number();
+        for slot in self.of_topic(partition.topic_id()).iter().filter(|slot| here(slot)) {
+            let mut inner = slot.enter(&self.suspects);
+            if inner.shown.is_some() {
+                let gone = inner.state.skip_to(partition.start());
+                inner.counters.lost += gone;
+            }
+        }
     }
 
     /// Forgets everything of a group, durably.

@@ -21,7 +21,7 @@ use crate::share::wakes::Wakes;
 use crate::topic::{DELAYED, Partition, RecordRef, Topic, Topics};
 use crate::transaction::Transactions;
 use crate::types::Timestamp;
-use crate::upkeep::{Agenda, Chore, Reason};
+use crate::upkeep::{Agenda, Chore, Otherwise, Reason};
 
 /// All records that are held.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Holds {
         if topics.get(DELAYED.name).is_ok() {
             // What waits there is not known before it is looked at.
             holds.wakes.lock().all();
-            holds.sleep(Duration::ZERO);
+            holds.set_timer();
         }
         holds
     }
@@ -90,7 +90,7 @@ impl Holds {
         let is_due = wakes.earliest() == Some(Timestamp::MIN);
         drop(wakes);
         if is_due {
-            self.sleep(Duration::ZERO);
+            self.set_timer();
         }
         entered
     }
@@ -103,17 +103,29 @@ impl Holds {
         wakes.lower(step, due);
         drop(wakes);
         if earliest.is_none_or(|earliest| due < earliest) {
-            self.sleep_until(due);
+            self.set_timer();
         }
     }
 
-    pub(super) fn sleep_until(self: &Arc<Self>, due: Timestamp) {
-        let wait = u64::try_from(due.saturating_sub(self.now())).unwrap_or(0);
-        self.sleep(Duration::from_millis(wait));
+    /// Sets the one timer to the earliest time by now: of two who have lowered it each may come last, and none takes away what the other has set.
+    pub(super) fn set_timer(self: &Arc<Self>) {
+        // Where a clock of the program's own panics, whoever looks at what is due asks it again.
+        let at_once = Otherwise::new(|| self.try_again_after(Duration::ZERO));
+        let mut wakes = self.wakes.lock();
+        if let Some(due) = wakes.earliest() {
+            let wait = u64::try_from(due.saturating_sub(self.now())).unwrap_or(0);
+            self.sleep(&mut wakes, Duration::from_millis(wait));
+        }
+        drop(wakes);
+        at_once.went_well();
     }
 
-    pub(super) fn sleep(self: &Arc<Self>, wait: Duration) {
-        let mut wakes = self.wakes.lock();
+    /// What is due is looked at again after so long, and not before.
+    pub(super) fn try_again_after(self: &Arc<Self>, wait: Duration) {
+        self.sleep(&mut self.wakes.lock(), wait);
+    }
+
+    fn sleep(self: &Arc<Self>, wakes: &mut Wakes, wait: Duration) {
         if let Some(ticket) = wakes.ticket.take() {
             self.agenda.remove_timer(ticket);
         }

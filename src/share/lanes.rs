@@ -46,6 +46,14 @@ impl Lanes {
         }
     }
 
+    /// Those of a range that are not the oldest of their keys.
+    pub(super) fn behind_others(&self, first: Offset, last: Offset) -> Vec<Offset> {
+        let is_behind = |(offset, key): (&Offset, &u64)| {
+            self.by_key.get(key).is_some_and(|lane| lane.front() != Some(offset)).then_some(*offset)
+        };
+        self.key_of.range(first..=last).filter_map(is_behind).collect()
+    }
+
     /// Records that are done leave their lanes. Returns those that are next now.
     pub(super) fn leave(&mut self, first: Offset, last: Offset) -> Vec<Offset> {
         let mut next = Vec::new();

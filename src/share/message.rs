@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::io::in_drop;
 use crate::share::queue::{Place, Queue};
 use crate::share::runs::Lock;
 use crate::share::selection::NO_LIMIT;
@@ -241,9 +242,9 @@ impl Message {
 
 impl Drop for Message {
     fn drop(&mut self) {
-        if !self.is_answered {
+        if !self.is_answered && self.delivery.queue.queues.process.is_current() {
             // Whoever has lost it has nothing left to release.
-            drop(self.release_after(None));
+            in_drop(|| drop(self.release_after(None)));
         }
     }
 }
@@ -320,7 +321,7 @@ impl Messages {
     }
 
     /// Takes all of them, by what they were handed out with.
-    fn answered(&mut self) -> Vec<(Arc<Delivery>, Vec<i64>)> {
+    pub(super) fn answered(&mut self) -> Vec<(Arc<Delivery>, Vec<i64>)> {
         let mut by_delivery: Vec<(Arc<Delivery>, Vec<i64>)> = Vec::new();
         for mut message in self.messages.drain(..) {
             message.forget();
@@ -354,8 +355,11 @@ impl IntoIterator for Messages {
 
 impl Drop for Messages {
     fn drop(&mut self) {
-        // Whoever has lost them has nothing left to release.
-        drop(self.release_all(None));
+        let is_here = |one: &Message| one.delivery.queue.queues.process.is_current();
+        if self.messages.first().is_some_and(is_here) {
+            // Whoever has lost them has nothing left to release.
+            in_drop(|| drop(self.release_all(None)));
+        }
     }
 }
 

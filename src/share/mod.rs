@@ -15,6 +15,7 @@ mod enqueuer;
 mod erasure;
 mod folding;
 mod forgetting;
+mod gathered;
 mod held;
 mod holds;
 mod id_found;

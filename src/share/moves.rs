@@ -47,12 +47,9 @@ impl Drop for Moving<'_> {
 impl Holds {
     /// Moves what is due. What fails is tried again.
     pub(crate) fn run_due(self: &Arc<Self>) -> Result<()> {
-        let again = Otherwise::new(|| self.sleep(AGAIN_AFTER));
+        let again = Otherwise::new(|| self.try_again_after(AGAIN_AFTER));
         let moved = self.move_all()?;
-        let earliest = self.wakes.lock().earliest();
-        if let Some(due) = earliest {
-            self.sleep_until(due);
-        }
+        self.set_timer();
         again.went_well();
         moved
     }

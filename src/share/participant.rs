@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::StateBatch;
+use crate::io::in_drop;
 use crate::locks::{AtomicBool, Ordering};
 use crate::share::answers::{Freedom, done, lock_lost};
 use crate::share::message::{Delivery, Message};
@@ -177,21 +178,25 @@ impl Prepared for HeldSlots<'_> {
     }
 }
 
+impl Answers {
+    fn make_room(&self) {
+        self.queues.tidy_when_due();
+        for Delivery { queue, place, .. } in self.by_slot.values().filter_map(|of| Some(&*of.first()?.0)) {
+            // The next round of maintenance tries again and reports.
+            drop(self.queues.drop_consumed(&queue.topic, place));
+        }
+    }
+}
+
 impl Drop for Answers {
     fn drop(&mut self) {
         if self.are_done.load(Ordering::Acquire) {
             // Not while the transaction is held: whoever makes room looks at all queues and groups.
-            self.queues.tidy_when_due();
-            for Delivery { queue, place, .. } in self.by_slot.values().filter_map(|of| Some(&*of.first()?.0))
-            {
-                // The next round of maintenance tries again and reports.
-                drop(self.queues.drop_consumed(&queue.topic, place));
-            }
-            return;
+            return in_drop(|| self.make_room());
         }
         for (delivery, offset) in self.by_slot.values().flatten() {
             // What is done, or lost, is not held any more.
-            drop(delivery.queue.release(&delivery.place, delivery.lock, (&[*offset], None)));
+            in_drop(|| drop(delivery.queue.release(&delivery.place, delivery.lock, (&[*offset], None))));
         }
     }
 }

@@ -55,6 +55,25 @@ pub(super) fn hash_of(key: &[u8]) -> u64 {
     hasher.finish()
 }
 
+impl Queues {
+    /// Ends the delays and locks of a state that are over by now, and tells of the locks: whoever ends them first is the only one who can.
+    pub(super) fn expire(
+        &self,
+        inner: &mut SlotInner,
+        (partition, group): (&Partition, &str),
+        now: Timestamp,
+    ) {
+        let messages = inner.state.expire(now);
+        if messages > 0 {
+            self.topics.figures().events.note(|| Event::LocksExpired {
+                partition: partition.topic_partition().clone(),
+                group: group.to_owned(),
+                messages,
+            });
+        }
+    }
+}
+
 impl Queue {
     /// All partitions, those that have come since among them.
     pub(super) fn places(&self) -> Result<Arc<[Arc<Place>]>> {
@@ -102,14 +121,7 @@ impl Queue {
         // What retention has taken is nobody's to deliver.
         let gone = inner.state.skip_to(place.partition.start());
         inner.counters.lost += gone;
-        let messages = inner.state.expire(now);
-        if messages > 0 {
-            self.queues.topics.figures().events.note(|| Event::LocksExpired {
-                partition: place.partition.topic_partition().clone(),
-                group: self.group.to_string(),
-                messages,
-            });
-        }
+        self.queues.expire(&mut inner, (&place.partition, &self.group), now);
         Ok((inner, now))
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use crate::consumer::StartFrom;
 use crate::error::{Error, Result};
 use crate::group::{Consumed, Groups, OtherReaders};
-use crate::io::Clock;
+use crate::io::{Clock, Process};
 use crate::locks::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
 use crate::log::{OutlivesRecords, SkippedRecord, Watchers};
 use crate::producer::Producer;
@@ -74,6 +74,8 @@ pub(crate) struct Queues {
     pub(super) is_tidy_asked: AtomicBool,
     skipped: Vec<SkippedRecord>,
     pub(super) away: Away,
+    /// What is dropped in a child of a fork waits for none of this: another thread may have held it.
+    pub(crate) process: Process,
 }
 
 impl Queues {
@@ -149,6 +151,7 @@ impl Queues {
             is_tidy_asked: AtomicBool::new(false),
             skipped: Vec::new(),
             away,
+            process: Process::current(),
         }
     }
 
@@ -325,6 +328,13 @@ impl OutlivesRecords for Queues {
         // Where it is not there any more the call says so itself.
         let Ok(topic) = self.topics.get(partition.topic()) else { return Ok(()) };
         unless_deleted(self.keep_ids(&topic).of(partition.partition())).unwrap_or(Ok(()))
+    }
+
+    fn after_removal(&self, partition: &TopicPartition) {
+        let Ok(topic) = self.topics.get(partition.topic()) else { return };
+        if let Ok(partition) = topic.partition(partition.partition()) {
+            self.let_go_of_gone(&partition);
+        }
     }
 }
 

@@ -19,8 +19,10 @@ pub(super) enum RunState {
     /// To be delivered, and nothing else like it meanwhile: it was out when the process died, perhaps for the same reason as
     /// the times before.
     Suspect,
-    /// An older record of its key is not done.
+    /// To be delivered when it is the oldest of its key that is not done.
     Blocked,
+    /// The same, and to be tried by itself then.
+    BlockedSuspect,
     /// To be delivered from then on.
     Delayed(Timestamp),
     Acquired(Lock),
@@ -33,6 +35,24 @@ pub(super) enum RunState {
 }
 
 impl RunState {
+    /// The same where an older record of its key is not done: what is out, or waits for a time, becomes so when that is over.
+    pub(super) fn blocked(self) -> Self {
+        match self {
+            Self::Available => Self::Blocked,
+            Self::Suspect => Self::BlockedSuspect,
+            other => other,
+        }
+    }
+
+    /// The same where none is.
+    pub(super) fn next_of_its_key(self) -> Self {
+        match self {
+            Self::Blocked => Self::Available,
+            Self::BlockedSuspect => Self::Suspect,
+            other => other,
+        }
+    }
+
     /// Whether nothing more becomes of it.
     pub(super) fn is_final(self) -> bool {
         matches!(self, Self::Acknowledged | Self::Archived)
@@ -204,7 +224,11 @@ impl Runs {
             RunState::Delayed(until) | RunState::Acquired(Lock { until, .. }) => {
                 self.timers.insert((until, first));
             }
-            RunState::Blocked | RunState::Acknowledged | RunState::Archived | RunState::Owed => {}
+            RunState::Blocked
+            | RunState::BlockedSuspect
+            | RunState::Acknowledged
+            | RunState::Archived
+            | RunState::Owed => {}
         }
         let figure = self.figure(run.state);
         *figure += length(first, run.last);
@@ -218,7 +242,11 @@ impl Runs {
             RunState::Delayed(until) | RunState::Acquired(Lock { until, .. }) => {
                 self.timers.remove(&(until, first));
             }
-            RunState::Blocked | RunState::Acknowledged | RunState::Archived | RunState::Owed => {}
+            RunState::Blocked
+            | RunState::BlockedSuspect
+            | RunState::Acknowledged
+            | RunState::Archived
+            | RunState::Owed => {}
         }
         let figure = self.figure(run.state);
         *figure = figure.saturating_sub(length(first, run.last));
@@ -227,7 +255,7 @@ impl Runs {
     fn figure(&mut self, state: RunState) -> &mut u64 {
         match state {
             RunState::Available | RunState::Suspect => &mut self.figures.available,
-            RunState::Blocked => &mut self.figures.blocked,
+            RunState::Blocked | RunState::BlockedSuspect => &mut self.figures.blocked,
             RunState::Delayed(_) => &mut self.figures.delayed,
             RunState::Acquired(_) => &mut self.figures.acquired,
             RunState::Acknowledged | RunState::Archived => &mut self.figures.done,

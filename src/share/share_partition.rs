@@ -107,19 +107,21 @@ impl SharePartition {
     /// Keeps no order any more.
     pub(super) fn forget_order(&mut self) {
         self.lanes = None;
-        let blocked: Vec<_> = self.runs.iter().filter(|(_, run)| run.state == RunState::Blocked).collect();
+        let is_blocked = |run: &Run| run.state.next_of_its_key() != run.state;
+        let blocked: Vec<_> = self.runs.iter().filter(|(_, run)| is_blocked(run)).collect();
         for (first, run) in blocked {
-            self.runs.set(first, run.last, (RunState::Available, run.count));
+            self.runs.set(first, run.last, (run.state.next_of_its_key(), run.count));
         }
     }
 
-    /// Keeps order by key from here on: `records` are those between start and end that are not done, the oldest first.
+    /// Keeps order by key from here on: `records` are those between start and end that are not done, the oldest first. What has a delay, or is set
+    /// aside, stays so.
     pub(super) fn keep_order(&mut self, records: impl IntoIterator<Item = Fresh>) {
         let mut lanes = Lanes::default();
         for Fresh { offset, key } in records {
             let is_next = key.is_none_or(|key| lanes.add(offset, key));
             if !is_next && let Some((_, run)) = self.runs.at(offset) {
-                self.runs.set(offset, offset, (RunState::Blocked, run.count));
+                self.runs.set(offset, offset, (run.state.blocked(), run.count));
             }
         }
         self.lanes = Some(lanes);
@@ -340,13 +342,18 @@ impl SharePartition {
     pub(super) fn let_go(&mut self, first: Offset, last: Offset, count: i16) {
         self.doubts.come_back(first, last);
         self.runs.set(first, last, (RunState::Available, count));
+        // One that was out, or had a delay, before order was kept may not be the oldest of its key.
+        let behind = self.lanes.as_ref().map(|lanes| lanes.behind_others(first, last));
+        for offset in behind.into_iter().flatten() {
+            self.runs.set(offset, offset, (RunState::Blocked, count));
+        }
     }
 
     pub(super) fn leave_lanes(&mut self, first: Offset, last: Offset) {
         let Some(lanes) = &mut self.lanes else { return };
         for next in lanes.leave(first, last) {
-            if let Some((_, run)) = self.runs.at(next).filter(|(_, run)| run.state == RunState::Blocked) {
-                self.runs.set(next, next, (RunState::Available, run.count));
+            if let Some((_, run)) = self.runs.at(next) {
+                self.runs.set(next, next, (run.state.next_of_its_key(), run.count));
             }
         }
     }

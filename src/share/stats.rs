@@ -104,7 +104,7 @@ impl Queues {
             partition.log().check_open()?;
             let gone = inner.state.skip_to(partition.start());
             inner.counters.lost += gone;
-            inner.state.expire(now);
+            self.expire(&mut inner, (partition, &stats.group), now);
             let (figures, counters) = (inner.state.figures(), inner.counters);
             let end = partition.end();
             let (mut unfinished, mut first) =

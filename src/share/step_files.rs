@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::format::{FrameMark, StepsHead, StepsId, encode_spooled, sip_hash_128};
 use crate::group::{put, still_ends_so};
-use crate::io::{Deadline, Directory, File, NEW, PublishFailure, pause, random_id};
+use crate::io::{Deadline, Directory, File, NEW, Process, PublishFailure, pause, random_id};
 use crate::live::Locks;
 use crate::locks::{AtomicBool, Mutex, Ordering};
 use crate::share::queue_steps::{SlotSteps, Steps};
@@ -81,11 +81,14 @@ pub(super) struct FoundSteps {
 pub(super) struct QueueLock {
     files: Arc<StepFiles>,
     pub(super) name: String,
+    process: Process,
 }
 
 impl Drop for QueueLock {
     fn drop(&mut self) {
-        self.files.unlock(&self.name);
+        if self.process.is_current() {
+            self.files.unlock(&self.name);
+        }
     }
 }
 
@@ -140,7 +143,7 @@ impl StepFiles {
             return Ok(None);
         }
         held.insert(name.to_owned(), count + 1);
-        Ok(Some(QueueLock { files: Arc::clone(self), name: name.to_owned() }))
+        Ok(Some(QueueLock { files: Arc::clone(self), name: name.to_owned(), process: Process::current() }))
     }
 
     fn unlock(&self, name: &str) {

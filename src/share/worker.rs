@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::io::Deadline;
 use crate::locks::{AtomicBool, Ordering};
-use crate::log::{Patience, Signal};
+use crate::log::{Patience, Signal, is_out_of_time};
+use crate::share::gathered::Gathered;
 use crate::share::look::Taken;
 use crate::share::message::{Delivery, Message, Messages};
 use crate::share::queue::Queue;
@@ -196,21 +197,25 @@ impl Worker {
         if let Some(failure) = self.kept.take() {
             return Err(*failure);
         }
-        let mut messages = Vec::new();
+        let mut gathered = Gathered::default();
         let mut next: Option<Timestamp> = None;
         self.takes = self.takes.wrapping_add(1);
-        let mut failures = BTreeMap::new();
+        let (mut failures, mut out_of_time) = (BTreeMap::new(), None);
         for number in class_order(self.classes.len(), self.takes, self.lower_share) {
             let Some(class) = self.classes.get_mut(number) else { continue };
-            let room = most - messages.len();
-            let (due, failure) = class.look(&self.signal, (room, self.lock_timeout), &mut messages);
-            failures.extend(failure.map(|failure| (number, failure)));
-            next = next.into_iter().chain(due).min();
-            if messages.len() >= most {
+            let room = most - gathered.0.len();
+            let look = class.look(&self.signal, (room, self.lock_timeout), &mut gathered.0);
+            failures.extend(look.failure.map(|failure| (number, failure)));
+            out_of_time = out_of_time.or(look.out_of_time);
+            next = next.into_iter().chain(look.next).min();
+            if gathered.0.len() >= most {
                 break;
             }
         }
+        let messages = gathered.finish();
         match self.next_to_tell(failures) {
+            // This call has no more time; the next one has its own.
+            None if messages.is_empty() => out_of_time.map_or(Ok((messages, next)), Err),
             Some(failure) if messages.is_empty() => Err(failure),
             failure => {
                 self.kept = failure.map(Box::new);
@@ -227,24 +232,50 @@ impl Worker {
     }
 }
 
+/// What a look at a topic has found beside messages: these are handed out in spite of it.
+#[derive(Debug, Default)]
+struct ClassLook {
+    /// When there may be more.
+    next: Option<Timestamp>,
+    /// The first.
+    failure: Option<Error>,
+    /// A partition that could not be seen within the time of the call.
+    out_of_time: Option<Error>,
+}
+
+impl ClassLook {
+    /// Whether it is the first failure.
+    fn fail(&mut self, error: Error) -> bool {
+        if is_out_of_time(&error) {
+            self.out_of_time = Some(error);
+            return false;
+        }
+        let is_first = self.failure.is_none();
+        self.failure.get_or_insert(error);
+        is_first
+    }
+}
+
 impl Class {
-    /// When there may be more, and the first failure: what others have is handed out in spite of it.
     fn look(
         &mut self,
         signal: &Arc<Signal>,
         (most, lock_timeout): (usize, Duration),
         messages: &mut Vec<Message>,
-    ) -> (Option<Timestamp>, Option<Error>) {
+    ) -> ClassLook {
+        let mut found = ClassLook::default();
         let places = match self.queue.places() {
             Ok(places) => places,
-            Err(error) => return (None, Some(error)),
+            Err(error) => {
+                found.fail(error);
+                return found;
+            }
         };
         for place in places.iter().skip(self.watched) {
             place.partition.log().watch(signal);
         }
         self.watched = places.len();
         let full = messages.len() + most;
-        let (mut next, mut failure): (Option<Timestamp>, _) = (None, None);
         let first = self.next;
         for step in 0..places.len() {
             let number = (first + step) % places.len();
@@ -252,15 +283,14 @@ impl Class {
             let look = match self.queue.look(place, full - messages.len(), lock_timeout) {
                 Ok(look) => look,
                 Err(error) => {
-                    if failure.is_none() {
+                    if found.fail(error) {
                         // Of several that fail each is the first in its turn.
                         self.next = number + 1;
-                        failure = Some(error);
                     }
                     continue;
                 }
             };
-            next = next.into_iter().chain(look.next).min();
+            found.next = found.next.into_iter().chain(look.next).min();
             if let Some(lock) = look.lock.filter(|_| !look.taken.is_empty()) {
                 let (queue, place) = (Arc::clone(&self.queue), Arc::clone(place));
                 let delivery = Arc::new(Delivery { queue, place, lock, lock_timeout });
@@ -272,12 +302,15 @@ impl Class {
                 }
             }
         }
-        (next, failure)
+        found
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        if !self.queues.process.is_current() {
+            return;
+        }
         self.forget_alarm();
         self.queues.topics.unwatch_close(&self.signal);
         self.queues.suspects.watchers.remove(&self.signal);

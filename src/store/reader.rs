@@ -363,6 +363,10 @@ fn context(builder: &StoreBuilder) -> TopicContext {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        if !self.queues.process.is_current() {
+            // A child's copy owns nothing, and threads that it does not have may hold what is waited for here.
+            return;
+        }
         // Nobody looks for a file by its name once others may write: what was fetched stays readable.
         self.topics.leave();
         self.queues.leave();

@@ -173,7 +173,9 @@ impl Topics {
         // Also when nobody knows: a topic that the next open may remove must acknowledge nothing more.
         let topic = self.by_name.write().remove(name);
         self.broken.write().remove(name);
-        let gone = Error::UnknownTopic { topic: name.to_owned(), was_deleted: true };
+        let gone = stored.as_ref().err().cloned();
+        // Not deleted, or whatever rests on what it has would be taken for done: a power cut may bring it back.
+        let gone = gone.unwrap_or_else(|| Error::UnknownTopic { topic: name.to_owned(), was_deleted: true });
         let partitions = topic.map(|topic| topic.partitions()).unwrap_or_default();
         partitions.iter().for_each(|partition| partition.log().retire(gone.clone()));
         stored?;

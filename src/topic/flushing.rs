@@ -28,7 +28,9 @@ impl Partition {
 
     fn flush_by(&self, flush: fn(&Arc<Log>) -> Result<()>) -> Result<()> {
         let ended = self.log().write_decided();
-        flush(self.log()).and(ended).map_err(|error| error.in_partition(self.topic_partition()))
+        // Those of which readers here were told just now, and nobody else yet.
+        let settled = self.log().settle_through(self.end() - 1);
+        flush(self.log()).and(ended).and(settled).map_err(|error| error.in_partition(self.topic_partition()))
     }
 
     /// Returns when what stands here up to `last` survives a power cut. What transactions owe other partitions, and what others have lost from

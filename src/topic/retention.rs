@@ -21,8 +21,9 @@ impl Partition {
     /// Removes what the policy does not keep, which is asked for when nobody can change the topic's settings.
     pub(crate) fn apply_retention(&self, ask: impl FnOnce() -> RetentionPolicy) -> Result<RetentionReport> {
         self.log().check_maintained()?;
-        let report =
-            self.log().apply_retention(ask).map_err(|error| error.in_partition(self.topic_partition()))?;
+        let retained = self.log().apply_retention(ask);
+        self.log().after_removal();
+        let report = retained.map_err(|error| error.in_partition(self.topic_partition()))?;
         self.log().upkeeps.note_success(Upkeep::Retention);
         Ok(report)
     }
@@ -40,7 +41,9 @@ impl Partition {
         self.refuse_internal()?;
         // What comes later is not there to be deleted.
         self.before_removal_below(before.min(self.next_offset()))?;
-        self.log().delete_records(before).map_err(|error| error.in_partition(self.topic_partition()))
+        let deleted = self.log().delete_records(before);
+        self.log().after_removal();
+        deleted.map_err(|error| error.in_partition(self.topic_partition()))
     }
 }
 

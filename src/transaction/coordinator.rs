@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use crate::error::{Error, Result};
 use crate::group::Groups;
-use crate::io::{Clock, Deadline};
+use crate::io::{Clock, Deadline, Process};
 use crate::locks::{AtomicU64, Mutex, Ordering};
 use crate::log::{Holding, PartPlace};
 use crate::topic::{Contribution, Participant, Partition, Topics};
@@ -52,6 +52,7 @@ pub(crate) struct Transactions {
     owners: AtomicU64,
     /// Named producers, once one was asked for.
     producers: Mutex<Option<BTreeMap<String, Registered>>>,
+    pub(super) process: Process,
 }
 
 /// Where something of a transaction was put.
@@ -128,6 +129,7 @@ impl Transactions {
             owed: Mutex::new(owed),
             owners: AtomicU64::new(1),
             producers: Mutex::default(),
+            process: Process::current(),
         }
     }
 

@@ -21,7 +21,7 @@ use crate::transaction::round::Round;
 use crate::transaction::settling::{Settled, Settling};
 use crate::transaction::undertaken::Undertaken;
 use crate::types::Offset;
-use crate::upkeep::{Chore, Otherwise, Reason};
+use crate::upkeep::{Chore, Otherwise, Reason, Ticket};
 
 /// How many decisions may wait for their markers, before whoever makes one more writes those of all.
 const MOST_OUTSTANDING: usize = 1000;
@@ -36,8 +36,8 @@ pub(super) struct Outstanding {
     pub(super) ended: Vec<Ended>,
     /// How many of them were left when all were tried last.
     tried: usize,
-    /// True while the store is to be reminded of them.
-    is_awaited: bool,
+    /// When the store is reminded of them. There is one at most: each would put down another as long as anything is left.
+    timer: Option<Ticket>,
     /// The oldest decision of each list that somebody is writing the markers of, by the number of that list.
     pub(super) in_hand: BTreeMap<u64, Offset>,
     pub(super) settling: Settling,
@@ -141,9 +141,7 @@ impl Transactions {
     pub(super) fn follow_later(self: &Arc<Self>, ended: Ended) {
         match self.leave(ended) {
             count if count >= FAR_TOO_MANY * MOST_OUTSTANDING => drop(self.finish()),
-            count if count % MOST_OUTSTANDING == 0 => {
-                self.agenda.add_timer(self, Deadline::after(Duration::ZERO));
-            }
+            count if count > 0 && count % MOST_OUTSTANDING == 0 => self.remind_within(Duration::ZERO),
             _ => {}
         }
     }
@@ -185,9 +183,22 @@ impl Transactions {
 
     /// Has the store come back to what is outstanding.
     pub(super) fn remind(self: &Arc<Self>) {
+        self.remind_within(AT_THE_LATEST);
+    }
+
+    fn remind_within(self: &Arc<Self>, wait: Duration) {
+        let deadline = Deadline::after(wait);
         let mut outstanding = self.outstanding.lock();
-        if !std::mem::replace(&mut outstanding.is_awaited, true) {
-            self.agenda.add_timer(self, Deadline::after(AT_THE_LATEST));
+        if outstanding.timer.is_some_and(|ticket| ticket.deadline() <= deadline) {
+            return;
+        }
+        self.forget_timer(&mut outstanding);
+        outstanding.timer = Some(self.agenda.add_timer(self, deadline));
+    }
+
+    fn forget_timer(&self, outstanding: &mut Outstanding) {
+        if let Some(ticket) = outstanding.timer.take() {
+            self.agenda.remove_timer(ticket);
         }
     }
 
@@ -340,7 +351,7 @@ impl Transactions {
 
 impl Chore for Transactions {
     fn run(self: Arc<Self>, _reason: Reason) -> Result<()> {
-        self.outstanding.lock().is_awaited = false;
+        self.forget_timer(&mut self.outstanding.lock());
         let again = Otherwise::new(|| self.remind());
         let is_any_open = self.expire();
         let finished = self.finish().map_err(|not_ended| *not_ended.error);

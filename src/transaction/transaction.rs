@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::consumer::Consumer;
 use crate::error::{Error, Result};
 use crate::group::PendingOffsets;
+use crate::io::in_drop;
 use crate::locks::Mutex;
 use crate::producer::Producer;
 use crate::topic::{Participant, Partition};
@@ -387,9 +388,13 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
+        if !self.shared.process.is_current() {
+            // A child's copy is not the one that goes on.
+            return;
+        }
         match self.phase {
             // Whoever was fenced has nothing left to abort.
-            Phase::GoesOn => drop(self.shared.abort(&self.named, self.owner)),
+            Phase::GoesOn => in_drop(|| drop(self.shared.abort(&self.named, self.owner))),
             Phase::Commits => self.shared.abandon(&self.named, self.owner),
             Phase::Over => {}
         }

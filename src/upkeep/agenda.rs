@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::io::Deadline;
+use crate::io::{Deadline, Process};
 use crate::locks::{AtomicUsize, Condvar, Mutex, Ordering};
 use crate::upkeep::line::{Line, Ticket};
 use crate::upkeep::tasks::{Syncing, Waiting, Waking};
@@ -90,10 +90,13 @@ struct Pending {
 
 /// While it lives, rounds are skipped, and so is whatever asks [`Agenda::is_held`].
 #[derive(Debug)]
-pub(crate) struct MaintenanceHold(Arc<Agenda>);
+pub(crate) struct MaintenanceHold(Arc<Agenda>, Process);
 
 impl Drop for MaintenanceHold {
     fn drop(&mut self) {
+        if !self.1.is_current() {
+            return;
+        }
         if self.0.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
             // What fell due meanwhile is not to wait for another interval.
             self.0.pending.lock().is_round_due = true;
@@ -150,6 +153,12 @@ impl Agenda {
         let ticket = pending.timers.join(downgrade(chore), deadline);
         self.wake_if_earlier(before, deadline);
         ticket
+    }
+
+    /// How often somebody is to be run at a time of its own.
+    #[cfg(test)]
+    pub(crate) fn timers(&self) -> usize {
+        self.pending.lock().timers.len()
     }
 
     /// What was put down with [`add_timer`](Self::add_timer) is not wanted any more.
@@ -240,7 +249,7 @@ impl Agenda {
     /// Has rounds skipped until what is returned is dropped. What is under way goes on.
     pub(crate) fn hold(self: &Arc<Self>) -> MaintenanceHold {
         self.holds.fetch_add(1, Ordering::AcqRel);
-        MaintenanceHold(Arc::clone(self))
+        MaintenanceHold(Arc::clone(self), Process::current())
     }
 
     /// Whether somebody holds what is there as it is.

@@ -76,6 +76,43 @@ fn a_poll_waits_no_longer_than_it_may_for_an_owner_that_stands_in_its_open() {
     drop(store);
 }
 
+/// Each of its partitions cannot be seen.
+#[test]
+fn a_take_of_many_partitions_waits_for_an_owner_no_longer_than_one_of_a_single_one() {
+    let dir = fast_dir();
+    let store = by_hand(dir.path()).open().unwrap();
+    store.create_topic(ORDERS, TopicConfig::new().partitions(64)).unwrap();
+    let reader = attach(dir.path());
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    store.close().unwrap();
+    let (go, opening) = standing(dir.path(), "orders-0");
+    let began = now();
+    assert!(worker.take(1, Duration::ZERO).unwrap().is_empty());
+    let took = now() - began;
+    go.send(()).unwrap();
+    drop(opening.join().unwrap());
+    assert!(took < Duration::from_millis(800), "{took:?}");
+}
+
+/// One partition can be seen, and one cannot: that is no failure that is told later.
+#[test]
+fn a_take_behind_one_that_could_not_see_a_partition_waits_for_its_own_time() {
+    let (dir, store, _reader, mut worker) = worked(2);
+    ack_all(take(&mut worker, 1));
+    store.close().unwrap();
+    let (go, opening) = standing(dir.path(), "orders-1");
+    let out = worker.take(9, Duration::from_millis(30)).unwrap();
+    assert_eq!(offsets(&out), [1]);
+    go.send(()).unwrap();
+    let store = opening.join().unwrap();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| offsets(&worker.take(9, Duration::from_secs(10)).unwrap()));
+        thread::sleep(Duration::from_millis(50));
+        send(&store, 1);
+        assert_eq!(waiting.join().unwrap(), [2]);
+    });
+}
+
 #[test]
 fn all_who_wait_for_an_owner_that_stands_in_its_open_wait_for_ten_seconds_together() {
     let (dir, store, reader) = attached(3);

@@ -4,13 +4,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use annals::{Durability, Error, Record, Store, TopicConfig};
+use annals_testing::{Call, Fault, FaultyFileSystem, Times};
 
 use crate::common::by_hand;
-use crate::hooked::Hooked;
+use crate::hooked::{Hook, Hooked};
 use crate::workers::settings;
 use crate::world::{
-    GROUP, ORDERS, ack_all, attach, attach_hooked, attached, copy_of, counts, cut_log, fill, killed,
-    length_of, letters, make_room, offsets, open, owned, send, steps, take, take_at_home, worked, worked_on,
+    GROUP, ORDERS, ack_all, attach, attach_hooked, attached, copy_of, counts, cut_log, failing, fill, killed,
+    length_of, letters, make_room, offsets, open, open_on, owned, send, steps, take, take_at_home, worked,
+    worked_on,
 };
 
 /// What a queue has done holds whether the owner lives or not, and when the next one has folded it: once or twice.
@@ -289,4 +291,35 @@ fn states_of_queues_on_a_topic_that_cannot_be_opened_are_there_when_it_can() {
     let store = open(copy.path());
     assert_eq!(offsets(&take_at_home(&store)), [1, 2]);
     assert_eq!(offsets(&take(&mut store.queue(ORDERS, "billing").unwrap(), 9)), [2]);
+}
+
+/// A power cut takes records that a queue had done at home. The owner sends others in their place while another process reads what is
+/// written of the queue.
+#[test]
+fn records_sent_in_the_place_of_lost_ones_while_a_process_takes_the_queue_are_handed_out() {
+    let (dir, store) = owned(3);
+    ack_all(take_at_home(&store));
+    let length = length_of(&store, ORDERS);
+    send(&store, 3);
+    ack_all(take_at_home(&store));
+    let copy = killed(store, dir.path());
+    cut_log(copy.path(), ORDERS, length);
+    // No room at the open: what it has cut is written before the first record.
+    let files = FaultyFileSystem::new();
+    let writes = [Call::Write, Call::Allocate, Call::Create];
+    files.fail(&writes, "__share_group_state", (0, Times::ForEver), Fault::Error(28));
+    let store = open_on(copy.path(), failing(&files));
+    files.heal();
+    let (hooked, reader) = attach_hooked(copy.path());
+    let sender = store.clone();
+    hooked.at_open(move |path| {
+        if !path.to_string_lossy().contains("orders-0") {
+            return Ok(Hook::Stays);
+        }
+        send(&sender, 2);
+        Ok(Hook::IsOver)
+    });
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    assert!(hooked.is_over());
+    assert_eq!(offsets(&take(&mut worker, 9)), [3, 4]);
 }

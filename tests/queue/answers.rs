@@ -1,9 +1,13 @@
 //! One answer after the other.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use annals::io::ManualClock;
 use annals::queue::RetryPolicy;
-use annals::{Durability, Error, Record, StartFrom, TopicConfig, WhenFull};
+use annals::{Durability, Error, Event, Record, StartFrom, Store, TopicConfig, WhenFull};
+use annals_testing::MemoryFileSystem;
 
 use crate::world::{World, take, value, values};
 
@@ -343,4 +347,28 @@ fn what_a_worker_has_not_begun_comes_back_uncounted_also_after_restarts_and_in_f
         let late = again.into_iter().next().unwrap().put_back();
         assert!(matches!(late, Err(Error::LockLost { .. })), "{late:?}");
     }
+}
+
+#[test]
+fn locks_that_figures_find_have_run_out_are_told() {
+    let (told, clock) = (Arc::new(AtomicU64::new(0)), Arc::new(ManualClock::at(1_000_000)));
+    let to = Arc::clone(&told);
+    let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
+    let builder = builder.clock(Arc::clone(&clock) as _).maintain_by_hand().on_event(move |event| {
+        if let Event::LocksExpired { group, messages, .. } = event {
+            assert_eq!(group, "workers");
+            to.fetch_add(*messages, Ordering::SeqCst);
+        }
+    });
+    let store = builder.open().unwrap();
+    store.create_topic("jobs", TopicConfig::new()).unwrap();
+    store.producer().send(Record::to("jobs").value("x")).unwrap();
+    let mut worker = store.queue("jobs", "workers").unwrap();
+    let out = take(&mut worker, 1);
+    clock.advance(Duration::from_secs(31));
+    assert_eq!(store.stats().unwrap().queues[0].waiting, 1);
+    assert_eq!(take(&mut worker, 1).len(), 1);
+    store.maintain().unwrap();
+    assert_eq!(told.load(Ordering::SeqCst), 1);
+    drop(out);
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use annals::{Error, Message, QueueBuilder, Record, TopicConfig, Worker};
+use annals::{Error, Message, QueueBuilder, Record, TopicConfig, WhenFull, Worker};
 
 use crate::fragile_clock::FragileClock;
 use crate::world::{World, take, value, values};
@@ -157,7 +157,7 @@ fn both_at_their_last(world: &World) -> World {
 type End = fn(&World, Message);
 
 /// What may become of the one that is out.
-const ENDS: [(&str, End); 10] = [
+const ENDS: [(&str, End); 12] = [
     ("ack", |_, message| message.ack().unwrap()),
     ("release", |_, message| message.release(Duration::from_secs(900)).unwrap()),
     ("retry", |_, message| message.retry_because("no").unwrap()),
@@ -177,6 +177,16 @@ const ENDS: [(&str, End); 10] = [
     ("deletion", |world, message| {
         world.store.delete_topic("jobs").unwrap();
         assert!(message.ack().is_err());
+    }),
+    ("deletion of its record", |world, message| {
+        let partition = world.store.topic("jobs").unwrap().partition(0).unwrap();
+        partition.delete_records(partition.end()).unwrap();
+        std::mem::forget(message);
+    }),
+    ("retention", |world, message| {
+        world.store.alter_topic("jobs", TopicConfig::new().retention_bytes(0)).unwrap();
+        world.store.topic("jobs").unwrap().apply_retention().unwrap();
+        std::mem::forget(message);
     }),
     ("lock", |world, message| {
         world.pass(31);
@@ -310,13 +320,17 @@ fn a_last_attempt_waits_no_longer_than_what_is_out_is_locked() {
 
 /// Figures find that it is gone.
 #[test]
-fn a_last_attempt_that_retention_took_keeps_no_other_waiting_once_figures_were_asked_for() {
+fn a_last_attempt_that_made_room_keeps_no_other_waiting_once_figures_were_asked_for() {
     let world = both_at_their_last(&World::new(1));
     let mut other = limited(&world, "more", 2).build().unwrap();
     let first = take(&mut limited(&world, "jobs", 2).build().unwrap(), 1).remove(0);
     assert!(take(&mut other, 1).is_empty());
     let partition = world.store.topic("jobs").unwrap().partition(0).unwrap();
-    partition.delete_records(partition.end()).unwrap();
+    let drops = TopicConfig::new().segment_bytes(1 << 20).size_limit(1 << 20, WhenFull::DropOldest);
+    world.store.alter_topic("jobs", drops).unwrap();
+    while partition.start() == 0 {
+        send(&world, "jobs", 0, &"x".repeat(300 << 10));
+    }
     assert_eq!(world.store.stats().unwrap().queues.len(), 2);
     assert_eq!(take(&mut other, 1).len(), 1);
     drop(first);

@@ -66,6 +66,8 @@ mod redriven;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]
+mod timers;
+#[cfg(test)]
 mod together;
 #[cfg(test)]
 mod undecided;

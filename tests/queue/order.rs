@@ -178,3 +178,32 @@ fn a_partition_that_cannot_be_read_kept_a_worker_from_all_behind_it() {
         assert_eq!(told, if is_behind { 4 } else { 7 });
     }
 }
+
+/// Until then nobody had asked for an order.
+#[test]
+fn a_queue_that_comes_to_keep_order_keeps_delays() {
+    let world = World::new(1);
+    world.send_keyed(&[("k", "k1"), ("k", "k2"), ("l", "l1"), ("l", "l2")]);
+    let mut worker = world.worker();
+    for message in take(&mut worker, 9) {
+        let delay = match value(&message).as_str() {
+            "k2" => Duration::from_secs(3600),
+            "l2" => Duration::from_secs(5),
+            _ => Duration::ZERO,
+        };
+        message.release(delay).unwrap();
+    }
+    drop(worker);
+    let mut ordered = world.builder().ordered_by_key().build().unwrap();
+    let mut out = take(&mut ordered, 9);
+    assert_eq!(values(&out), ["k1", "l1"]);
+    out.remove(0).ack().unwrap();
+    world.pass(6);
+    assert!(take(&mut ordered, 9).is_empty(), "the one is delayed, and the other behind one that is out");
+    out.remove(0).ack().unwrap();
+    let mut next = take(&mut ordered, 9);
+    assert_eq!(values(&next), ["l2"]);
+    next.remove(0).ack().unwrap();
+    world.pass(3600);
+    assert_eq!(values(&take(&mut ordered, 9)), ["k2"]);
+}

@@ -136,3 +136,67 @@ fn a_record_for_later_is_delivered_once_after_a_panic_behind_its_decision() {
     let read = |number| jobs.partition(number).unwrap().read(..).unwrap().into_iter().count();
     assert_eq!(read(0) + read(1), 1);
 }
+
+/// The messages of one partition are on their way to the worker, who has seen none of them, when the look at the next one panics.
+#[test]
+fn messages_that_a_take_had_gathered_when_it_panicked_were_not_delivered() {
+    let mut panics = 0;
+    for calls in 0..24 {
+        let clock = FragileClock::sound();
+        let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
+        let store = builder.clock(Arc::clone(&clock) as _).maintain_by_hand().open().unwrap();
+        for topic in ["jobs", "lower"] {
+            store.create_topic(topic, TopicConfig::new().partitions(2)).unwrap();
+            for partition in 0..2 {
+                store.producer().send(Record::to(topic).partition(partition).value("x")).unwrap();
+            }
+        }
+        let workers = store.queue_builder("jobs", "workers").then("lower").delivery_limit(1);
+        let mut worker = workers.strict_priority().build().unwrap();
+        clock.left.store(calls, Ordering::SeqCst);
+        let taken = catch_unwind(AssertUnwindSafe(|| take(&mut worker, 9)));
+        clock.left.store(i64::MAX, Ordering::SeqCst);
+        panics += usize::from(taken.is_err());
+        let messages = taken.unwrap_or_else(|_| take(&mut worker, 9));
+        let counts: Vec<_> = messages.iter().map(annals::Message::delivery_count).collect();
+        assert_eq!(counts, [1; 4], "after {calls} calls");
+    }
+    assert!(panics > 4, "{panics}");
+}
+
+/// What is dropped while a panic goes through the thread asks the same clock.
+#[test]
+fn a_clock_that_panics_at_each_call_ends_no_process_in_a_take_nor_where_messages_are_dropped() {
+    let mut panics = 0;
+    for calls in 0..36 {
+        let clock = FragileClock::sound();
+        let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
+        let store = builder.clock(Arc::clone(&clock) as _).maintain_by_hand().open().unwrap();
+        store.create_topic("jobs", TopicConfig::new().partitions(2)).unwrap();
+        for partition in [0, 1, 0, 1] {
+            store.producer().send(Record::to("jobs").partition(partition).value("x")).unwrap();
+        }
+        let mut worker = store.queue("jobs", "workers").unwrap();
+        clock.stays.store(true, Ordering::SeqCst);
+        // Each on its own: one by one, all that are left, and what a transaction has.
+        let dropped = catch_unwind(AssertUnwindSafe(|| {
+            let mut tx = store.transaction("t").unwrap();
+            let mut consumer = store.consumer("readers").unwrap();
+            consumer.subscribe(["jobs"]).unwrap();
+            clock.left.store(calls, Ordering::SeqCst);
+            match calls % 3 {
+                0 => drop(take(&mut worker, 9)),
+                1 => drop(worker.take(9, Duration::ZERO)),
+                _ => {
+                    let mut taken = take(&mut worker, 2);
+                    tx.send(Record::to("jobs").value("y")).unwrap();
+                    tx.ack(taken.remove(0));
+                    drop((take(&mut worker, 9), consumer.poll(Duration::ZERO)));
+                }
+            }
+        }));
+        panics += usize::from(dropped.is_err());
+        clock.left.store(i64::MAX, Ordering::SeqCst);
+    }
+    assert!(panics > 4, "{panics}");
+}

@@ -212,3 +212,20 @@ fn a_record_for_later_whose_id_nobody_can_read_comes_once_when_somebody_can() {
     let again = enqueuer(&mended).unwrap().deliver_once_after("id", Record::new(), later);
     assert!(matches!(again, Err(Error::DuplicateMessage { .. })), "{again:?}");
 }
+
+/// It may be done: it is out to nobody, also when those before it in the order of its key are done.
+#[test]
+fn a_message_whose_answer_cannot_be_decided_stays_aside_in_a_queue_that_comes_to_keep_order() {
+    let world = World::new(1);
+    world.store.create_topic("other", TopicConfig::new()).unwrap();
+    world.send_keyed(&[("k", "before"), ("k", "answered"), ("k", "behind")]);
+    let mut messages = take(&mut world.worker(), 9);
+    let mut tx = world.store.transaction("t").unwrap();
+    tx.ack(messages.remove(1));
+    tx.send(Record::to("other").value("together")).unwrap();
+    tx.commit().unwrap();
+    messages.into_iter().for_each(|message| message.put_back().unwrap());
+    let torn = Torn { world, sound: None }.damaged();
+    assert_eq!(done(torn.world.builder().ordered_by_key()), ["before"]);
+    assert_eq!(done(torn.mended().builder()), ["behind"]);
+}

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::doubles::{Call, Fault, FaultyFileSystem, PowerCutFileSystem, Random, Times};
-use crate::error::Result;
-use crate::format::{SpooledRecord, encode_spooled};
+use crate::error::{Error, Result};
+use crate::format::{FrameMark, SpooledRecord, encode_spooled};
 use crate::group::spool_file::{SpoolFile, TakenOut};
 use crate::io::{Directory, FileSystem, OpenMode, PublishFailure};
 use crate::types::Durability;
@@ -250,12 +250,34 @@ fn a_commit_at_os_after_a_sync_that_failed_is_there_when_the_system_has_needed_i
 fn a_sync_of_commits_that_failed_is_not_repeated_for_another_commit() {
     let process = Process::new();
     process.append(0, Durability::Os).unwrap();
-    let (file, end) = process.spool.append_frame(&encode_spooled(&[record(1)])).unwrap();
+    let frame = encode_spooled(&[record(1)]);
+    let (file, end) = process.spool.append_frame(&frame).unwrap();
     process.machine.fail_sync_after(0);
     process.append(2, Durability::Disk).unwrap_err();
-    process.spool.sync(&file, end).unwrap();
+    process.spool.sync(&file, (FrameMark::of(end - frame.len(), &frame), end)).unwrap();
     for cut in 0..16 {
         let left = Process::on(process.machine.cut_power(cut)).found();
         assert!(left.starts_with(&[0, 1]), "cut {cut}: {left:?}");
     }
+}
+
+/// Another process has written the file anew with what it found of it: that was less than had been written.
+#[test]
+fn a_commit_was_told_durable_that_is_not_in_the_file_written_in_the_place_of_its_own() {
+    let process = Process::new();
+    process.append(0, Durability::Os).unwrap();
+    let shared = process.machine.shared();
+    let opened = shared.open(Path::new("/store/annals.spool"), OpenMode::ReadWrite).unwrap();
+    let before = opened.len().unwrap();
+    let frame = encode_spooled(&[record(1)]);
+    let (file, end) = process.spool.append_frame(&frame).unwrap();
+    process.machine.fail_sync_after(0);
+    process.append(2, Durability::Disk).unwrap_err();
+    // The system has needed the memory of what could not be written.
+    opened.set_len(before).unwrap();
+    process.append(3, Durability::Os).unwrap();
+    process.append(4, Durability::Os).unwrap();
+    assert_eq!(process.found(), [0, 3, 4]);
+    let told = process.spool.sync(&file, (FrameMark::of(end - frame.len(), &frame), end));
+    assert!(matches!(told, Err(Error::Io { .. })), "{told:?}");
 }

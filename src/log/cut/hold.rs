@@ -20,6 +20,9 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
+        if !self.0.process.is_current() {
+            return;
+        }
         let mut held_back = self.0.held_back.lock();
         if self.0.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
             held_back.clear();

@@ -11,3 +11,4 @@ pub(in crate::log) mod waits;
 
 pub(crate) use follow::Follow;
 pub(crate) use left::Judge;
+pub(crate) use waits::is_out_of_time;

@@ -36,15 +36,26 @@ impl Drop for Call {
     }
 }
 
-/// Does what looks at logs that another process writes, and waits for that no longer than until then: nothing where it cannot be seen yet.
+/// Does what looks at logs that another process writes, and waits for that no longer than until then, for all of them together: nothing where
+/// it cannot be seen yet.
 pub(crate) fn within<T>(deadline: Deadline, act: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+    let deadline = deadline.max(Deadline::after(SHORTEST_LOOK));
     let _call = Call(CALL.replace(Some(deadline)));
     match act() {
-        Err(Error::Io { operation: FOLLOW, source, .. }) if source.kind() == ErrorKind::WouldBlock => {
-            Ok(None)
-        }
+        Err(error) if is_out_of_time(&error) => Ok(None),
         done => done.map(Some),
     }
+}
+
+/// Whether a look had no more time. That is of its call alone: whoever keeps failures for a later call keeps none of these.
+pub(crate) fn is_out_of_time(error: &Error) -> bool {
+    matches!(error, Error::Io { operation: FOLLOW, source, .. } if source.kind() == ErrorKind::WouldBlock)
+}
+
+/// Does what a program has asked to be called for in the middle of such a call: that has no limit of its own.
+pub(crate) fn unbounded<T>(act: impl FnOnce() -> T) -> T {
+    let _call = Call(CALL.replace(None));
+    act()
 }
 
 /// The times at which a look is to end.
@@ -59,7 +70,7 @@ struct Ends {
 
 impl Ends {
     fn new() -> Self {
-        let call = CALL.get().map(|call| call.max(Deadline::after(SHORTEST_LOOK)));
+        let call = CALL.get();
         let (failing, look) = (Deadline::after(LONGEST_FAILURE), Deadline::after(LONGEST_LOOK));
         Self { failing, look, call, looks: 0 }
     }

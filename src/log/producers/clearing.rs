@@ -65,6 +65,9 @@ pub(crate) trait EndsTransactions: Send + Sync {
 pub(crate) trait OutlivesRecords: Send + Sync {
     /// Records of the partition may go now: returns when what outlives them needs them no more. It is called under no lock of a log.
     fn before_removal(&self, partition: &TopicPartition) -> Result<()>;
+
+    /// Records at the start of the partition may have gone.
+    fn after_removal(&self, partition: &TopicPartition);
 }
 
 /// Those who can, for all logs of a store; nobody at first.
@@ -85,6 +88,10 @@ impl Clearing {
 
     pub(in crate::log) fn before_removal(&self, partition: &TopicPartition) -> Result<()> {
         self.outliving.get().and_then(Weak::upgrade).map_or(Ok(()), |who| who.before_removal(partition))
+    }
+
+    pub(in crate::log) fn after_removal(&self, partition: &TopicPartition) {
+        self.outliving.get().and_then(Weak::upgrade).iter().for_each(|who| who.after_removal(partition));
     }
 
     pub(in crate::log) fn clear_away(&self, partition: &TopicPartition, producer_id: i64) {

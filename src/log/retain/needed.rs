@@ -19,6 +19,11 @@ impl Log {
         self.clearing.before_removal(&self.topic_partition)
     }
 
+    /// Has the layers above see that records may have gone. Called under no lock.
+    pub(crate) fn after_removal(&self) {
+        self.clearing.after_removal(&self.topic_partition);
+    }
+
     /// Keeps retention, compaction and appends that make room from what stands from `offset` on, and from what is kept already, until
     /// [`need_only_from`](Self::need_only_from).
     pub(crate) fn need_from(&self, offset: Offset) {

@@ -25,6 +25,8 @@ impl OutlivesRecords for Needs {
         self.log.upgrade().unwrap().need_only_from(if is_over { Offset::MAX } else { 0 });
         Ok(())
     }
+
+    fn after_removal(&self, _: &TopicPartition) {}
 }
 
 fn needs(log: &Arc<Log>, until: usize) -> Arc<Needs> {
@@ -123,6 +125,8 @@ impl<F: Fn(usize) -> Result<()> + Send + Sync> OutlivesRecords for Does<F> {
     fn before_removal(&self, _: &TopicPartition) -> Result<()> {
         (self.0)(self.1.fetch_add(1, Ordering::SeqCst))
     }
+
+    fn after_removal(&self, _: &TopicPartition) {}
 }
 
 fn when_asked<F: Fn(usize) -> Result<()> + Send + Sync + 'static>(log: &Arc<Log>, act: F) -> Arc<Does<F>> {

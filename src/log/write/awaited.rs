@@ -123,6 +123,9 @@ impl DurableWait {
 impl Drop for DurableWait {
     /// The round that it was put down for comes to its end without it.
     fn drop(&mut self) {
+        if !self.awaited.log.process.is_current() {
+            return;
+        }
         let left = self.awaited.state.lock().waker.take();
         drop(left);
     }

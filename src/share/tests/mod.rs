@@ -1,6 +1,7 @@
 //! Queues, from the inside.
 
 mod model;
+mod order;
 mod records;
 mod step_files;
 mod step_files_lost;

@@ -70,6 +70,25 @@ fn a_thousand_decisions_that_cannot_be_ended_had_every_other_commit_write_all_en
     assert_eq!(world.partition("other").log().finished(), world.partition("other").end());
 }
 
+/// Each run of it puts down the next as long as anything is left: two timers would be two for ever.
+#[test]
+fn tasks_that_commit_much_had_the_ends_written_by_more_timers_each_time() {
+    let world = World::new();
+    for _ in 0..3 {
+        for _ in 0..1500 {
+            let mut tx = world.begin("t");
+            ["one", "two"].iter().for_each(|topic| tx.send(Record::to(topic).value("x")).unwrap());
+            drop(tx.commit_async());
+        }
+        assert_eq!(world.agenda.timers(), 1);
+    }
+    let due = world.agenda.due();
+    assert_eq!(due.len(), 1, "it is due at once");
+    due.into_iter().for_each(|due| due.run().unwrap());
+    assert_eq!(world.partition("one").log().finished(), world.partition("one").end());
+    assert_eq!(world.agenda.timers(), 0);
+}
+
 /// Whoever commits to the disk has what earlier lives have left brought there, and waits for nothing else in their partitions.
 #[test]
 fn a_commit_beside_what_an_earlier_life_has_left_used_up_the_loss_of_a_sender() {

@@ -19,6 +19,7 @@ use crate::upkeep::Agenda;
 pub(super) struct World {
     pub(super) clock: Arc<ManualClock>,
     pub(super) disk: Arc<FaultyFileSystem>,
+    pub(super) agenda: Arc<Agenda>,
     pub(super) topics: Arc<Topics>,
     pub(super) groups: Arc<Groups>,
     pub(super) transactions: Arc<Transactions>,
@@ -45,7 +46,7 @@ impl World {
         let recovered = Transactions::recover(&topics).unwrap();
         let groups = Groups::open(Arc::clone(&topics), Arc::clone(&clock)).unwrap();
         let transactions = Transactions::open(recovered, (&topics, &groups), &clock, &agenda);
-        Self { clock: manual, disk, topics, groups, transactions }
+        Self { clock: manual, disk, agenda, topics, groups, transactions }
     }
 
     /// The same disk after the process was killed.

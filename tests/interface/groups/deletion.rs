@@ -344,6 +344,39 @@ fn latest_passes_over_nothing_that_was_sent_after_the_member_had_subscribed() {
     assert_eq!(drain(&mut b), numbers(1, 5..6));
 }
 
+/// The group has had a member all the time, which had not read them.
+#[test]
+fn a_member_that_joined_passed_over_what_a_new_partition_had_got_since_the_group_subscribed() {
+    for deletes in [false, true] {
+        let dir = fast_dir();
+        let store = store(dir.path(), if deletes { 2 } else { 1 });
+        let join = |name: &str| {
+            let builder = store.consumer_builder().group(GROUP).start_from(StartFrom::Latest).client_id(name);
+            let mut member = builder.build().unwrap();
+            member.subscribe([TOPIC]).unwrap();
+            member
+        };
+        let mut a = join("a");
+        assert_eq!(drain(&mut a), []);
+        if deletes {
+            store.delete_topic(TOPIC).unwrap();
+            store.create_topic(TOPIC, TopicConfig::new().partitions(2)).unwrap();
+        } else {
+            store.add_partitions(TOPIC, 2).unwrap();
+        }
+        send(&store, 1, 0..3);
+        // One that comes and goes, and one that stays.
+        drop(join("b"));
+        let mut c = join("c");
+        assert_eq!(drain(&mut c), numbers(1, 0..3), "deletes: {deletes}");
+        // What is committed is not handed out again.
+        c.commit().unwrap();
+        drop(c);
+        let (read, _) = poll_some(&mut a, 3);
+        assert!(read.is_empty(), "{read:?}");
+    }
+}
+
 /// A member that joins while the group is forgotten keeps what it commits: the deletion is over, or refused.
 #[test]
 fn what_a_member_commits_that_joined_beside_a_deletion_is_not_forgotten() {

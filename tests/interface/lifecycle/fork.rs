@@ -1,6 +1,8 @@
 //! A child of a fork has its parent's store in its memory, and no part in it.
 
-use annals::{Durability, Error, Record, Store, TopicConfig};
+use std::time::Duration;
+
+use annals::{Durability, Error, Record, Store, StoreReader, TopicConfig};
 
 use crate::common::{fast_dir, producer, records};
 
@@ -24,6 +26,53 @@ fn in_child(work: impl FnOnce() -> bool) -> bool {
     #[expect(unsafe_code, reason = "std waits for children of its own alone")]
     let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
     waited == child && status == 0
+}
+
+/// Another thread acknowledges and commits meanwhile, to the disk: its locks are held most of the time.
+#[test]
+fn a_reader_its_workers_and_messages_hung_where_a_child_dropped_them() {
+    let dir = fast_dir();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().expect("a new store");
+    store.create_topic("orders", TopicConfig::new()).expect("a topic");
+    let producer = producer(&store, Durability::Os);
+    for _ in 0..20_000 {
+        producer.send(Record::to("orders").value("2 apples")).expect("a send");
+    }
+    store.close().expect("a close");
+    let reader = StoreReader::attach(dir.path()).expect("a reader");
+    let builder = || reader.queue_builder("orders", "shipping").durability(Durability::Disk);
+    let mut worker = builder().build().expect("a worker");
+    let messages = worker.take(2, Duration::ZERO).expect("messages");
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let mut busy = builder().build().expect("a worker");
+    let builder = reader.consumer_builder().group("billing").commit_durability(Durability::Disk);
+    let mut consumer = builder.build().expect("a consumer");
+    consumer.assign([("orders", 0)]).expect("an assignment");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut offset = 0;
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                let taken = busy.take(1, Duration::ZERO).expect("a message");
+                taken.ack().expect("an answer");
+                offset += 1;
+                consumer.seek(("orders", 0), offset).expect("a seek");
+                consumer.commit().expect("a commit");
+            }
+        });
+        let holder = std::cell::RefCell::new(Some((messages, worker, reader)));
+        let mut dropped = 0;
+        let drops = || {
+            drop(holder.take());
+            true
+        };
+        while dropped < 200 && in_child(drops) {
+            dropped += 1;
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(dropped, 200, "the child hangs");
+        // The last one outlives the thread beside it.
+        std::mem::forget(holder);
+    });
 }
 
 #[test]

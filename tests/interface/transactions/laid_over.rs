@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use annals::io::ManualClock;
 use annals::{Consumer, Durability, Error, Partition, Record, Result, Store, TopicConfig};
-use annals_testing::{Call, Fault, FaultyFileSystem, Image, MemoryFileSystem, Times};
+use annals_testing::{Call, Fault, FaultyFileSystem, Gate, Image, MemoryFileSystem, Times};
 
 const EIO: i32 = 5;
 const SOON: Duration = Duration::from_millis(20);
@@ -126,6 +126,72 @@ fn a_later_position_stood_over_work_that_a_power_cut_took_back() {
     is_poisoned(second);
 }
 
+/// Readers of one partition were told already that it is committed, and those of another are not, as that one is busy.
+#[test]
+fn a_flush_left_behind_what_a_transaction_that_was_seen_has_elsewhere() {
+    for (seen, busy) in [("x", "y"), ("y", "x")] {
+        let world = World::new();
+        let mut tx = world.store.transaction_builder("t").durability(Durability::Os).begin().unwrap();
+        for topic in ["x", "y"] {
+            tx.send(Record::to(topic).value("both")).unwrap();
+        }
+        let gates = [Arc::new(Gate::default()), Arc::new(Gate::default())];
+        let hold = |place, gate| {
+            world.disk.fail(&[Call::Write], place, (0, Times::Once), Fault::Hold(Arc::clone(gate)))
+        };
+        let value = "x".repeat(100_000);
+        let large = Record::new().value(value.as_str());
+        let (partition, other) = (world.partition(busy), world.partition(seen));
+        let left = thread::scope(|scope| {
+            hold("__transaction_state", &gates[0]);
+            let commit = scope.spawn(|| tx.commit().unwrap());
+            gates[0].await_arrival();
+            hold(if busy == "x" { "x-0" } else { "y-0" }, &gates[1]);
+            let append = scope.spawn(|| partition.append(&[large], Durability::Os).unwrap());
+            gates[1].await_arrival();
+            gates[0].open();
+            thread::sleep(SOON);
+            let flush = scope.spawn(|| {
+                let was_seen = other.stable() > 0;
+                other.flush().unwrap();
+                (was_seen, world.memory.durable_files())
+            });
+            thread::sleep(SOON);
+            gates[1].open();
+            append.join().unwrap();
+            commit.join().unwrap();
+            flush.join().unwrap()
+        });
+        let was_seen = left.0;
+        std::mem::forget(world.store);
+        let after = World::over(MemoryFileSystem::over(&Image::new(left.1)), world.clock);
+        let both = ["x", "y"].map(|topic| after.values(topic).iter().any(|value| value == "both"));
+        assert!(!was_seen || both == [true, true], "{seen}: {both:?}");
+    }
+}
+
+/// Nobody knows whether the deletion took place: what was in the topic may be missed.
+#[test]
+fn a_deletion_of_which_nobody_knew_stood_for_the_sync_of_what_it_was_to_delete() {
+    let world = World::new();
+    let mut consumer = world.consumer(Durability::Disk);
+    let mut tx = world.store.transaction_builder("first").durability(Durability::Os).begin().unwrap();
+    world.read_ten(&mut consumer);
+    tx.send(Record::to("x").value("first")).unwrap();
+    tx.commit_offsets(&consumer).unwrap();
+    tx.commit().unwrap();
+    world.disk.fail(&[Call::Rename], "annals.topics", (0, Times::Once), Fault::Error(EIO));
+    is_poisoned(world.store.delete_topic("x"));
+    world.sync_the_rest();
+    world.read_ten(&mut consumer);
+    let later = consumer.commit();
+    drop(consumer);
+    let world = world.after_a_power_cut();
+    let done = world.committed();
+    assert!(done < 10 || world.values("x") == ["first"], "{done}");
+    assert!(later.is_err(), "{later:?}");
+}
+
 #[test]
 fn a_later_position_that_was_decided_before_the_sync_failed_goes_with_the_earlier_one() {
     for kills in [false, true] {
@@ -199,7 +265,9 @@ fn a_task_was_told_that_a_commit_is_durable_over_work_that_a_power_cut_took_back
             assert_eq!(outcome.is_err(), is_poisoned, "{reads_on}: {outcome:?}");
         }
         assert!(!is_poisoned || world.committed() == 10, "it was refused before it was written");
-        world.sync_the_rest();
+        if is_poisoned {
+            world.sync_the_rest();
+        }
         drop(consumer);
         let world = world.after_a_power_cut();
         let expected = if reads_on { 20 } else { 10 };

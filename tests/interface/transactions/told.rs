@@ -35,9 +35,9 @@ fn append(partition: &Partition) {
 }
 
 /// One that commits by itself, so that it survives a power cut, what it has read of `in` and `other`.
-fn automatic(world: &World) -> Consumer {
+fn automatic(world: &World, interval: Duration) -> Consumer {
     let consumer = world.store.consumer_builder().group("g").commit_durability(Durability::Disk);
-    let mut consumer = consumer.auto_commit(Duration::ZERO).build().unwrap();
+    let mut consumer = consumer.auto_commit(interval).build().unwrap();
     consumer.assign([("in", 0), ("other", 0)]).unwrap();
     consumer
 }
@@ -172,7 +172,7 @@ fn what_was_committed_automatically_came_again_for_a_position_that_was_left_out(
     world.step(&mut first, ("first", "x")).unwrap();
     drop(first);
     world.poison();
-    let mut consumer = automatic(&world);
+    let mut consumer = automatic(&world, Duration::ZERO);
     append(&world.partition("other"));
     world.read_ten(&mut consumer);
     consumer.poll(Duration::ZERO).unwrap();
@@ -188,20 +188,32 @@ fn what_was_committed_automatically_came_again_for_a_position_that_was_left_out(
 
 #[test]
 fn an_automatic_commit_that_has_committed_all_said_that_it_failed() {
-    let world = World::new();
-    world.store.create_topic("other", TopicConfig::new()).unwrap();
-    let mut first = world.consumer(Durability::Os);
-    world.step(&mut first, ("first", "x")).unwrap();
-    drop(first);
-    let world = world.after_a_kill();
-    // There is no room for a copy of what the earlier life has left, once.
-    world.disk.fail(&[Call::Sync], "x-0", (0, Times::Once), Fault::Error(ENOSPC));
-    let mut consumer = automatic(&world);
-    append(&world.partition("other"));
-    world.read_ten(&mut consumer);
-    consumer.close().unwrap();
-    let world = world.after_a_power_cut();
-    assert_eq!((world.committed(), world.values("x").len(), at(&world, "other")), (20, 1, Some(1)));
+    let mut outcomes = [0, 0];
+    for failures in [0, 1, 2, 3, 4, 5, 40] {
+        let world = World::new();
+        world.store.create_topic("other", TopicConfig::new()).unwrap();
+        let mut first = world.consumer(Durability::Os);
+        world.step(&mut first, ("first", "x")).unwrap();
+        drop(first);
+        let world = world.after_a_kill();
+        // There is no room for a copy of what the earlier life has left, so often.
+        for nth in 0..failures {
+            world.disk.fail(&[Call::Sync], "x-0", (nth, Times::Once), Fault::Error(ENOSPC));
+        }
+        let mut consumer = automatic(&world, Duration::from_secs(3600));
+        append(&world.partition("other"));
+        world.read_ten(&mut consumer);
+        let told = consumer.close();
+        let is_all = at(&world, "in") == Some(20);
+        assert_eq!(told.is_ok(), is_all, "{failures}: {told:?}");
+        assert_eq!(at(&world, "other"), Some(1), "{failures}");
+        if is_all {
+            let world = world.after_a_power_cut();
+            assert_eq!((world.committed(), world.values("x").len()), (20, 1), "{failures}");
+        }
+        outcomes[usize::from(is_all)] += 1;
+    }
+    assert!(outcomes.iter().all(|times| *times > 0), "{outcomes:?}");
 }
 
 #[test]

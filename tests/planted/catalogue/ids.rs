@@ -169,8 +169,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-a-call-takes-out-takes-its-ids-along",
         file: "src/log/producers/clearing.rs",
-        good: "self.outliving.get().and_then(Weak::upgrade)",
-        bad: "self.outliving.get().filter(|_| false).and_then(Weak::upgrade)",
+        good: "self.outliving.get().and_then(Weak::upgrade).map_or(Ok(())",
+        bad: "self.outliving.get().filter(|_| false).and_then(Weak::upgrade).map_or(Ok(())",
         caught_by: &[tests("queue", &["ids::ids_outlive"])],
     },
     Bug {

@@ -166,4 +166,18 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "",
         caught_by: &[tests("queue", &["panics::a_record_for_later_is_delivered_once"])],
     },
+    Bug {
+        name: "timer-of-a-later-record-takes-that-of-a-sooner-one-away",
+        file: "src/share/holds.rs",
+        good: "        if earliest.is_none_or(|earliest| due < earliest) {\n            self.set_timer();",
+        bad: "        if earliest.is_none_or(|earliest| due < earliest) {\n            let wait = u64::try_from(due.saturating_sub(self.now())).unwrap_or(0);\n            self.try_again_after(Duration::from_millis(wait));",
+        caught_by: &[tests("queue", &["timers::"])],
+    },
+    Bug {
+        name: "panic-of-a-clock-where-a-timer-is-set-leaves-none",
+        file: "src/share/holds.rs",
+        good: "let at_once = Otherwise::new(|| self.try_again_after(Duration::ZERO));",
+        bad: "let at_once = Otherwise::new(|| {});",
+        caught_by: &[tests("queue", &["timers::a_record_for_later"])],
+    },
 ];

@@ -8,6 +8,20 @@ const STEPS_LOST: Tests = tests("lib", &["share::tests::step_files_lost::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "a-file-written-anew-stands-for-the-commit-of-another",
+        file: "src/group/spool_file.rs",
+        good: "if found < end || !still_ends_so(&file, own)? {",
+        bad: "if found < end && head.id == id {",
+        caught_by: &[SPOOL_FILE],
+    },
+    Bug {
+        name: "a-reader-is-left-in-a-child-as-in-its-parent",
+        file: "src/store/reader.rs",
+        good: "if !self.queues.process.is_current() {",
+        bad: "if false {",
+        caught_by: &[tests("interface", &["lifecycle::fork::a_reader"])],
+    },
+    Bug {
         name: "reader-that-goes-waits-for-no-commit",
         file: "src/group/spool_file.rs",
         good: "        drop(self.changing.lock());\n",

@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "a-member-that-joins-finds-what-is-new-to-its-group-old",
+        file: "src/group/group.rs",
+        good: "members.at_first.retain(|topic, _| partitions.contains_key(topic));",
+        bad: "members.at_first.clear();",
+        caught_by: &[tests("interface", &["groups::deletion::a_member_that_joined"])],
+    },
+    Bug {
         name: "member-is-told-unknown-topic-while-files-are-removed",
         file: "src/consumer/positions.rs",
         good: "is_a_members && assigned.partition.is_deleted()",

@@ -5,6 +5,7 @@ mod copies;
 mod decisions;
 mod figures;
 mod folded;
+mod handed;
 mod ids;
 mod later;
 mod leaving;
@@ -69,6 +70,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         decisions::BUGS,
         figures::BUGS,
         folded::BUGS,
+        handed::BUGS,
         ids::BUGS,
         beside::BUGS,
         later::BUGS,

@@ -16,8 +16,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "worker-whose-highest-topic-fails-hands-out-nothing-of-the-others",
         file: "src/share/worker.rs",
-        good: "failures.extend(failure.map(|failure| (number, failure)));",
-        bad: "if let Some(failure) = failure.map(|failure| failures.insert(number, failure.clone()).unwrap_or(failure)) { return Err(failure); }",
+        good: "failures.extend(look.failure.map(|failure| (number, failure)));",
+        bad: "if let Some(failure) = look.failure { drop(failures.insert(number, failure.clone())); return Err(failure); }",
         caught_by: &[tests("queue", &["order::a_topic_that_was_deleted"])],
     },
     Bug {
@@ -37,8 +37,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "worker-stops-at-a-partition-that-fails",
         file: "src/share/worker.rs",
-        good: "                        failure = Some(error);\n                    }\n                    continue;",
-        bad: "                        failure = Some(error);\n                    }\n                    break;",
+        good: "                        self.next = number + 1;\n                    }\n                    continue;",
+        bad: "                        self.next = number + 1;\n                    }\n                    break;",
         caught_by: &[tests("queue", &["order::a_partition_that_cannot"])],
     },
     Bug {
@@ -301,7 +301,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/share/stats.rs",
         good: "let mut inner = slot.enter(&self.suspects);",
         bad: "let others = crate::share::suspects::Suspects::default();\n            let mut inner = slot.enter(&others);",
-        caught_by: &[tests("queue", &["company::a_last_attempt_that_retention"])],
+        caught_by: &[tests("queue", &["company::a_last_attempt_that_made_room"])],
     },
     Bug {
         name: "message-that-was-out-and-failed-once-more-is-taken-along",

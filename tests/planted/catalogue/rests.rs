@@ -4,6 +4,27 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "flush-passes-over-what-readers-were-told-just-now",
+        file: "src/topic/flushing.rs",
+        good: "self.log().settle_through(self.end() - 1);",
+        bad: "self.log().settle_through(-1);",
+        caught_by: &[tests("interface", &["transactions::laid_over::a_flush"])],
+    },
+    Bug {
+        name: "deletion-that-nobody-knows-of-stands-for-a-sync",
+        file: "src/topic/admin.rs",
+        good: "stored.as_ref().err().cloned();",
+        bad: "stored.as_ref().err().filter(|_| false).cloned();",
+        caught_by: &[tests("interface", &["transactions::laid_over::a_deletion_of"])],
+    },
+    Bug {
+        name: "a-timer-for-every-thousand-commits",
+        file: "src/transaction/finish.rs",
+        good: "outstanding.timer.is_some_and(|ticket| ticket.deadline() <= deadline)",
+        bad: "outstanding.timer.take().is_some_and(|ticket| ticket.deadline() <= deadline)",
+        caught_by: &[tests("lib", &["transaction::tests::settling::tasks_that"])],
+    },
+    Bug {
         name: "later-position-does-not-rest-on-the-work-below-it",
         file: "src/group/pending.rs",
         good: "change.before(committed)?.moved_in)",

@@ -89,4 +89,18 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "                Err(error) => Err(error),\n",
         caught_by: &[WAITS],
     },
+    Bug {
+        name: "take-waits-for-each-partition-that-cannot-be-seen",
+        file: "src/log/follow/waits.rs",
+        good: "let call = CALL.get();",
+        bad: "let call = CALL.get().map(|call| call.max(Deadline::after(SHORTEST_LOOK)));",
+        caught_by: &[tests("processes", &["waits::a_take_of_many"])],
+    },
+    Bug {
+        name: "take-that-had-no-more-time-is-told-to-the-next",
+        file: "src/share/worker.rs",
+        good: "if is_out_of_time(&error) {",
+        bad: "if is_out_of_time(&error) && self.failure.is_some() {",
+        caught_by: &[tests("processes", &["waits::a_take_behind_one"])],
+    },
 ];

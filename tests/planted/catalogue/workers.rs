@@ -202,4 +202,11 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "_ = &mut inner;",
         caught_by: &[tests("processes", &["workers_doubted::a_last_attempt"])],
     },
+    Bug {
+        name: "queue-elsewhere-is-read-before-the-ends-that-it-is-cut-to",
+        file: "src/share/away.rs",
+        good: "let (ends, mut states) = (self.ends_of(topic)?, self.written()?);",
+        bad: "let (mut states, ends) = (self.written()?, self.ends_of(topic)?);",
+        caught_by: &[tests("processes", &["workers_lost::records_sent"])],
+    },
 ];

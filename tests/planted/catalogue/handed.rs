@@ -1,0 +1,67 @@
+//! Queues: what becomes of messages on their way to a worker and back, of their order where there was none, and who is told.
+
+use super::*;
+
+const PANICS: Tests = tests("queue", &["panics::"]);
+const ORDER: Tests = tests("queue", &["order::a_queue_that_comes"]);
+const COMPANY: Tests = tests("queue", &["company::who_waits"]);
+const STATES: Tests = tests("lib", &["share::tests::order"]);
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "what-a-take-had-gathered-when-it-panicked-counts-as-delivered",
+        file: "src/share/gathered.rs",
+        good: "in_drop(|| drop(delivery.queue.put_back(&delivery.place, delivery.lock, &offsets)));",
+        bad: "in_drop(|| drop(delivery.queue.release(&delivery.place, delivery.lock, (&offsets, None))));",
+        caught_by: &[PANICS],
+    },
+    Bug {
+        name: "clock-that-panics-where-something-is-dropped-ends-the-process",
+        file: "src/io/caught.rs",
+        good: "if std::thread::panicking() {",
+        bad: "if std::thread::panicking() && std::hint::black_box(false) {",
+        caught_by: &[PANICS],
+    },
+    Bug {
+        name: "queue-that-comes-to-keep-order-forgets-delays",
+        file: "src/share/share_partition.rs",
+        good: "self.runs.set(offset, offset, (run.state.blocked(), run.count));",
+        bad: "self.runs.set(offset, offset, (RunState::Blocked, run.count));",
+        caught_by: &[ORDER, STATES, tests("queue", &["undecided::a_message_whose_answer_cannot"])],
+    },
+    Bug {
+        name: "delay-that-is-over-passes-an-older-one-of-its-key",
+        file: "src/share/share_partition.rs",
+        good: "for offset in behind.into_iter().flatten() {",
+        bad: "for offset in behind.into_iter().flatten().take(0) {",
+        caught_by: &[ORDER],
+    },
+    Bug {
+        name: "suspect-that-waits-for-its-key-is-tried-in-company",
+        file: "src/share/doubts.rs",
+        good: "RunState::Blocked => RunState::BlockedSuspect,",
+        bad: "RunState::Blocked => RunState::Blocked,",
+        caught_by: &[STATES],
+    },
+    Bug {
+        name: "locks-that-figures-find-over-are-told-to-nobody",
+        file: "src/share/stats.rs",
+        good: "self.expire(&mut inner, (partition, &stats.group), now);",
+        bad: "inner.state.expire(now);",
+        caught_by: &[tests("queue", &["answers::locks_that_figures"])],
+    },
+    Bug {
+        name: "last-attempt-whose-record-was-deleted-keeps-others-waiting",
+        file: "src/topic/retention.rs",
+        good: "let deleted = self.log().delete_records(before);\n        self.log().after_removal();",
+        bad: "let deleted = self.log().delete_records(before);",
+        caught_by: &[COMPANY],
+    },
+    Bug {
+        name: "last-attempt-that-retention-took-keeps-others-waiting",
+        file: "src/topic/retention.rs",
+        good: "let retained = self.log().apply_retention(ask);\n        self.log().after_removal();",
+        bad: "let retained = self.log().apply_retention(ask);",
+        caught_by: &[COMPANY],
+    },
+];
