@@ -9,6 +9,7 @@ use annals_testing::{Call, Fault, FaultyFileSystem, Times};
 use crate::common::{fast_dir, kill_and_copy, on_faulty};
 
 const ENOSPC: i32 = 28;
+const EIO: i32 = 5;
 const COMMITS: Offset = 200;
 
 /// Many commits over two topics, none of which has its end, and a disk with no room for more than a state file.
@@ -89,6 +90,16 @@ fn retention_takes_what_has_no_ends() {
     assert_eq!(values(&store, "debits"), numbers(0..COMMITS));
     let after = [numbers(start..COMMITS), vec!["after".to_owned()]].concat();
     assert_eq!(values(&store, "credits"), after);
+}
+
+#[test]
+fn what_a_power_cut_may_have_done_again_is_not_deleted_without_its_end() {
+    let dir = fast_dir();
+    let (files, _store, partition) = full(&dir.path().join("store"));
+    files.heal();
+    files.fail(&[Call::Sync], "debits-0", (0, Times::ForEver), Fault::Error(EIO));
+    assert!(partition.delete_records(100).is_err());
+    assert_eq!(partition.start(), 0);
 }
 
 #[test]
