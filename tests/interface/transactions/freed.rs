@@ -50,8 +50,6 @@ fn a_full_disk_is_freed_by_a_deletion_of_what_has_no_ends() {
     let deleted = partition.delete_records(100).unwrap();
     assert!(deleted.start == 100 && deleted.segments > 0, "{deleted:?}");
     assert_eq!(values(&store, "credits"), numbers(100..COMMITS));
-    let debits = store.topic("debits").unwrap().partition(0).unwrap();
-    assert!(debits.durable() >= 100, "what is deleted is not made once more after a power cut");
     // The process dies before any end is written.
     let left = dir.path().join("left");
     kill_and_copy(store, &dir.path().join("store"), &left);
@@ -98,7 +96,7 @@ fn what_a_power_cut_may_have_done_again_is_not_deleted_without_its_end() {
     let (files, _store, partition) = full(&dir.path().join("store"));
     files.heal();
     files.fail(&[Call::Sync], "debits-0", (0, Times::ForEver), Fault::Error(EIO));
-    assert!(partition.delete_records(100).is_err());
+    assert!(partition.delete_records(COMMITS - 5).is_err());
     assert_eq!(partition.start(), 0);
 }
 
