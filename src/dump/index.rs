@@ -146,3 +146,57 @@ impl Ends {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::format::{Attributes, BatchHeader};
+    use crate::io::Stopwatch;
+
+    /// Batches of one record each, a millisecond apart, and an entry for each of them.
+    fn indexed(batches: u32) -> (Vec<Landmark>, Vec<u8>) {
+        let (mut log, mut bytes) = (Vec::new(), Vec::new());
+        for number in 0..batches {
+            let header = BatchHeader {
+                base_offset: number.into(),
+                batch_length: 49,
+                leader_epoch: 0,
+                crc: 0,
+                attributes: Attributes::default(),
+                last_offset_delta: 0,
+                base_timestamp: 0,
+                max_timestamp: i64::from(number) + 1,
+                producer_id: -1,
+                producer_epoch: -1,
+                base_sequence: -1,
+                record_count: 1,
+            };
+            log.push(Landmark { position: u64::from(number) * 100, header });
+            bytes.extend((i64::from(number) + 1).to_be_bytes());
+            bytes.extend(number.to_be_bytes());
+        }
+        (log, bytes)
+    }
+
+    /// How long the entries of that many batches take, so often.
+    fn took(batches: u32, tries: usize) -> Duration {
+        let (log, bytes) = indexed(batches);
+        let watch = Stopwatch::start();
+        for _ in 0..tries {
+            let dump = times(0, &bytes, &log);
+            assert!(dump.entries.iter().all(|entry| entry.misfit.is_none()));
+        }
+        watch.elapsed()
+    }
+
+    /// As many entries in all. Were each looked for among all batches, the longer one would take 32 times as long. Others of the machine
+    /// come in between, but not each time.
+    #[test]
+    fn the_entries_of_a_time_index_do_not_take_quadratic_time() {
+        let rounds: Vec<_> = (0..5).map(|_| (took(500, 32), took(16_000, 1))).collect();
+        let (short, long) = (rounds.iter().map(|one| one.0).min(), rounds.iter().map(|one| one.1).min());
+        assert!(long < short.map(|short| 8 * short), "{rounds:?}");
+    }
+}

@@ -12,6 +12,11 @@ pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
 }
 
 impl Error {
+    /// True when a file could not be opened because of too many others.
+    pub(crate) fn is_out_of_descriptors(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_out_of_descriptors(source))
+    }
+
     /// True when a file holds other bytes than were written to it.
     pub fn is_corruption(&self) -> bool {
         match self {

@@ -126,4 +126,18 @@ mod tests {
         assert_eq!(committed.replay(&gone.key, None), Ok(()));
         assert_eq!(committed.groups().count(), 0);
     }
+
+    /// Another writer of the topic may have put any number there. The lag is what lies between it and the end.
+    #[test]
+    fn a_negative_offset_of_another_writer_is_no_commit_and_overflows_no_lag() {
+        for offset in [i64::MIN, -2, -1] {
+            let mut committed = Committed::default();
+            let entry = change(Some(commit(offset))).entry().unwrap();
+            assert!(matches!(
+                committed.replay(&entry.key, entry.value.as_deref()),
+                Err(Malformed::Invalid { .. })
+            ));
+            assert_eq!(committed.groups().count(), 0);
+        }
+    }
 }

@@ -72,7 +72,8 @@ pub(crate) struct Log {
     pub(super) producers: Mutex<ProducerTable>,
     /// The log's place on the agenda while it has records in memory that nobody waits for.
     pub(super) linger: Mutex<Option<Ticket>>,
-    /// What the clock showed when retention last looked, or at the last append before the log was opened; -1 before.
+    /// What the clock showed when retention last looked at ages; before that when the log was opened, or at the last append before it where
+    /// that was earlier. Never negative but where another process writes.
     pub(super) clock_seen: AtomicI64,
     /// Of the first record that is there, once it was asked for.
     pub(super) first_time: Mutex<Option<FirstTime>>,

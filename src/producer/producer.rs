@@ -291,3 +291,24 @@ fn count(partitions: &[Partition]) -> u32 {
 fn unknown(target: &Target<'_>, partition: u32, partitions: u32) -> Error {
     Error::UnknownPartition { topic: target.route.topic().name().to_owned(), partition, partitions }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_of_topics_that_are_deleted_are_not_kept() {
+        let mut choices = Choices::default();
+        for topic in 0..10_000 {
+            // Ten are there at a time.
+            choices.add(topic, |other| other + 10 > topic);
+            assert!(choices.of.len() <= 2 * FEW_CHOICES, "{} after {topic}", choices.of.len());
+        }
+        let kept = Arc::clone(&choices.of[&9_999]);
+        assert!(Arc::ptr_eq(&choices.add(9_999, |_| true), &kept), "a topic has one choice");
+        // Where none is deleted there is one for each.
+        let mut choices = Choices::default();
+        (0..1000).for_each(|topic| drop(choices.add(topic, |_| true)));
+        assert_eq!(choices.of.len(), 1000);
+    }
+}

@@ -84,12 +84,17 @@ impl Topics {
 }
 
 /// The loss of the first partition that has one to tell. An error names one partition: those of others are told next. One that is poisoned
-/// or gone says so, as where it is flushed alone, and nothing of a loss.
+/// or gone says so, as where it is flushed alone, and nothing of a loss; also where it was poisoned since it was flushed.
 pub(super) fn tell_one_loss(partitions: &[Partition]) -> Result<()> {
     let told = |partition: &Partition| {
         partition.log().tell_lost().map_err(|error| error.in_partition(partition.topic_partition()))
     };
-    partitions.iter().filter(|partition| partition.log().check_poison().is_ok()).try_for_each(told)
+    partitions.iter().filter(|partition| partition.log().check_poison().is_ok()).try_for_each(told)?;
+    let lost = partitions.iter().filter(|partition| partition.log().has_lost());
+    lost.map(|partition| partition.log().check_poison()).try_for_each(|outcome| match outcome {
+        Err(Error::UnknownTopic { .. }) => Ok(()),
+        outcome => outcome,
+    })
 }
 
 fn flush(partitions: &[Partition], one: impl Fn(&Partition) -> Result<()> + Sync) -> Result<()> {

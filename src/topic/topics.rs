@@ -172,6 +172,8 @@ impl Topics {
                 {
                     return Err(unopened.error);
                 }
+                // That is no topic's own: it would be closed until the store is opened again, though the next moment there are some.
+                Err(unopened) if unopened.error.is_out_of_descriptors() => return Err(unopened.error),
                 Err(Unopened { partition, error }) => {
                     let partition = TopicPartition::new(name.as_str(), partition);
                     topics.note_recovery(RecoveryReport::failed(partition, error.clone()));

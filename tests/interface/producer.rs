@@ -1,7 +1,12 @@
 //! Producers and the partitions of a topic: one that is bound to it sees what becomes of it; records without a key reach all of
 //! them; open batches of many are bounded.
 
-use annals::{Durability, Error, Record, Store, TopicConfig};
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use annals::io::{Clock, ManualClock};
+use annals::{Durability, Error, Offset, Partition, Record, Store, TimestampType, TopicConfig, WhenFull};
 
 #[test]
 fn partitions_added_later_are_found() {
@@ -50,4 +55,85 @@ fn appends_in_memory_to_many_partitions_keep_to_a_producers_memory() {
     }
     // 32 MiB are 512 batches of 64 KiB.
     assert_eq!(partitions.iter().filter(|partition| partition.end() == 0).count(), 512);
+}
+
+/// Counts who looks at it.
+#[derive(Debug)]
+struct Looks {
+    shows: ManualClock,
+    count: AtomicUsize,
+}
+
+impl Clock for Looks {
+    fn now(&self) -> i64 {
+        let now = self.shows.now();
+        self.count.fetch_add(1, Ordering::SeqCst);
+        now
+    }
+}
+
+/// Whoever waits for room has looked at the clock before; what others could append meanwhile is later.
+#[test]
+fn times_that_the_log_gives_do_not_run_backwards_after_a_wait_for_room() {
+    const START: i64 = 1_704_067_200_000;
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Looks { shows: ManualClock::at(START), count: AtomicUsize::new(0) });
+    let store = Store::builder(dir.path()).clock(clock.clone()).maintain_by_hand().open().unwrap();
+    let config = TopicConfig::new()
+        .message_timestamp_type(TimestampType::LogAppendTime)
+        .segment_bytes(1000)
+        .size_limit(4000, WhenFull::Block);
+    let partition = store.create_topic("orders", config).unwrap().partition(0).unwrap();
+    let append = |bytes: usize| {
+        partition.append(&[Record::new().value(&*"x".repeat(bytes))], Durability::Os).unwrap().timestamp
+    };
+    (0..6).for_each(|_| _ = append(500));
+    let (looks, end) = (clock.count.load(Ordering::SeqCst), partition.end());
+    let last = std::thread::scope(|scope| {
+        let waits = scope.spawn(|| append(900));
+        // It has looked, and there was no room.
+        while clock.count.load(Ordering::SeqCst) < looks + 2 {
+            std::thread::yield_now();
+        }
+        clock.shows.set(START + 1000);
+        // There is room for this one.
+        append(1);
+        assert_eq!(partition.end(), end + 1);
+        partition.delete_records(3).unwrap();
+        waits.join().unwrap()
+    });
+    assert_eq!(last, START + 1000, "what its sender was told");
+    let read = partition.read(..).unwrap().into_iter();
+    let times: Vec<_> = read.map(|record| record.unwrap().timestamp).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    assert_eq!(times.last(), Some(&last));
+}
+
+/// A range may be of the program's own. This one has records deleted when it is asked where it begins.
+struct Deletes<'a>(&'a Partition);
+
+impl RangeBounds<Offset> for Deletes<'_> {
+    fn start_bound(&self) -> Bound<&Offset> {
+        assert!(self.0.delete_records(self.0.start() + 1).is_ok());
+        Bound::Unbounded
+    }
+
+    fn end_bound(&self) -> Bound<&Offset> {
+        Bound::Unbounded
+    }
+}
+
+#[test]
+fn a_read_from_the_start_was_out_of_range_where_the_start_moved_between_two_looks_at_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    let partition = store.create_topic("orders", TopicConfig::new()).unwrap().partition(0).unwrap();
+    for _ in 0..10 {
+        partition.append(&[Record::new().value("paid")], Durability::Os).unwrap();
+    }
+    let read = partition.read(Deletes(&partition)).unwrap().into_iter();
+    let offsets: Vec<_> = read.map(|record| record.unwrap().offset).collect();
+    let start = partition.start();
+    assert!(start > 0);
+    assert_eq!(offsets, (start..10).collect::<Vec<_>>());
 }

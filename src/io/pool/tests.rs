@@ -1,5 +1,5 @@
 use super::*;
-use crate::doubles::{Call, Fault, FaultyFileSystem, Times};
+use crate::doubles::{Call, Fault, FaultyFileSystem, Gate, Times};
 use crate::io::OsFileSystem;
 
 #[test]
@@ -91,4 +91,32 @@ fn a_sync_of_one_file_that_panics_is_nothing_to_who_needs_its_descriptor_for_ano
     another.sync().unwrap();
     assert!(one.has_failed());
     assert!(one.sync().is_err() && one.with(Effect::Reads, |_| Ok(())).is_err());
+}
+
+/// Somebody takes a descriptor back, for which a file has to be synced, on a slow disk. Nobody else waits for that.
+#[test]
+fn a_sync_of_one_file_that_gives_its_descriptor_back_held_up_who_opens_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let fs = FaultyFileSystem::new();
+    let pool = FilePool::new(Arc::clone(&fs) as _, 2);
+    let open = |name: &str| pool.open(&dir.path().join(name), OpenMode::CreateNew).unwrap();
+    let gate = Arc::new(Gate::default());
+    fs.fail(&[Call::Sync], "slow", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
+    let slow = open("slow");
+    let quick = open("quick");
+    slow.used.store(false, Ordering::Release);
+    std::thread::scope(|scope| {
+        let takes_it = scope.spawn(|| open("takes it"));
+        gate.await_arrival();
+        let (done, is_done) = std::sync::mpsc::channel();
+        scope.spawn(move || {
+            drop((open("another"), quick.with(Effect::Reads, |handle| Ok(handle.len().unwrap()))));
+            done.send(()).unwrap();
+        });
+        let went_on = is_done.recv_timeout(std::time::Duration::from_secs(10)).is_ok();
+        gate.open();
+        takes_it.join().unwrap();
+        assert!(went_on, "it waited for the sync of a file that is nothing to it");
+    });
+    assert!(slow.state.read().handle.is_none() && !slow.has_failed());
 }

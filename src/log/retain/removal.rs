@@ -44,7 +44,8 @@ pub struct RetentionReport {
     pub start: Offset,
     /// What went, oldest first.
     pub removed: Vec<RemovedSegment>,
-    /// The clock had leapt so far ahead since the last run that nothing was removed for its age. The next run believes it.
+    /// The clock had leapt so far ahead since the last run, or since the partition was opened or created, that nothing was removed for
+    /// its age. The next run believes it.
     pub clock_leapt: bool,
     /// The files of what went, now or before, are off the disk. Where one could not be removed, or somebody holds it for a copy, it is
     /// still there: maintenance tries again in each round, and names the partition in [`StoreStats`](crate::stats::StoreStats) while it fails.
@@ -101,7 +102,7 @@ impl Log {
         let policy = &ask();
         // Only a look at ages is a look at the clock: others must not make the next one believe a leap.
         let seen = match policy.max_age {
-            Some(_) => self.clock_seen.swap(now, Ordering::AcqRel),
+            Some(_) => self.clock_seen.swap(now.max(0), Ordering::AcqRel),
             None => self.clock_seen.load(Ordering::Acquire),
         };
         let moment = Moment { start: self.start(), now, seen };

@@ -166,6 +166,24 @@ fn a_compaction_that_takes_nothing_out_writes_nothing() {
     assert_eq!(contents(&log).len(), 19);
 }
 
+/// What it says of the active segment is in `docs/design.md`: that is sealed where it holds the key, and else left alone.
+#[test]
+fn an_erasure_seals_the_active_segment_only_where_that_holds_the_key() {
+    let place = Place::new(ReadMode::Mapped);
+    let log = place.open();
+    put(&log, &[("erased", "1"), ("kept", "2")]);
+    log.roll().unwrap();
+    put(&log, &[("kept", "3")]);
+    let before = place.logs();
+    let report = log.erase(&|key| key == b"erased").unwrap();
+    assert_eq!((report.records, report.segments, place.logs()), (1, 1, before.clone()));
+    put(&log, &[("erased", "4")]);
+    assert_eq!(place.logs(), before);
+    let report = log.erase(&|key| key == b"erased").unwrap();
+    assert_eq!((report.records, report.segments, place.logs().len()), (1, 1, before.len() + 1));
+    assert_eq!(contents(&log), ["1 kept=2", "2 kept=3"]);
+}
+
 fn with_limit(place: &Place, max_bytes: u64, when_full: WhenFull, max_block: Duration) -> Arc<Log> {
     let context = context(&place.directory(), place.mode, Arc::clone(&place.clock));
     let size_limit = Some(SizeLimit { max_bytes, when_full, max_block });

@@ -225,7 +225,7 @@ impl Log {
         if accumulator.refuses()
             && let Some(refusal) = accumulator.take_refusal()
         {
-            return Err(refusal);
+            return Err(self.lost(refusal));
         }
         let found = accumulator.next_offset();
         if let Some(expected) = how.expected_end.filter(|expected| *expected != found) {
@@ -353,13 +353,27 @@ impl Log {
         self.accumulator.lock().take_lost().map_or(Ok(()), Err)
     }
 
+    /// Whether there is one.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.accumulator.lock().losses.is_any()
+    }
+
+    /// What is said of a loss of records: of a partition that was deleted that it is gone, as by every other call.
+    #[cold]
+    pub(in crate::log) fn lost(&self, loss: Error) -> Error {
+        match self.check_open() {
+            Err(gone @ Error::UnknownTopic { .. }) => gone,
+            Ok(()) | Err(_) => loss,
+        }
+    }
+
     /// The loss of records that were placed after so many failures. That of another's is told to others: these stand, or wait still.
     #[inline]
     fn tell_own(&self, (placed, failures): (&Placed, u64)) -> Result<()> {
         let mut accumulator = self.accumulator.lock();
         if accumulator.is_lost(placed.last_offset, failures) {
             let own = placed.first_offset..=placed.last_offset;
-            return Err(accumulator.take_own((own, failures), &self.topic_partition));
+            return Err(self.lost(accumulator.take_own((own, failures), &self.topic_partition)));
         }
         Ok(())
     }

@@ -146,9 +146,8 @@ impl Awaited {
 
     #[cold]
     fn loss(&self) -> Error {
-        let (partition, offset) = (self.log.topic_partition.clone(), self.offset);
-        let cause = Error::invalid("the write of a batch failed, and its offsets were given out again");
-        Error::Lost { partition, first: offset, last: offset, cause: Arc::new(cause) }
+        let own = (self.offset..=self.offset, self.failures + 1);
+        self.log.lost(self.log.accumulator.lock().failures.of(own, &self.log.topic_partition))
     }
 
     fn outcome(&self, round: &Result<()>) -> Result<()> {

@@ -189,3 +189,71 @@ fn a_limit_at_each_call_is_nobodys_damage() {
         at_each_call(limit, if is_whole || number == 0 { 1 } else { 3 });
     }
 }
+
+/// One call that needs a descriptor finds none, in a store that holds files. Some of these give theirs back and the call is made
+/// again: whoever has called the store notices nothing.
+#[test]
+fn a_descriptor_that_is_wanting_comes_from_the_files_that_the_store_holds() {
+    let (undisturbed, _) = live_without_one(usize::MAX);
+    let mut calls = 0;
+    loop {
+        let (found, struck) = live_without_one(calls);
+        assert_eq!(found, undisturbed, "at call {calls}");
+        if !struck {
+            break;
+        }
+        calls += 1;
+    }
+    println!("{calls} calls");
+    assert!(calls > 100, "{calls} calls");
+}
+
+/// The steps, where the call of that number after the first append has no descriptor; what is there in the end, and whether there was
+/// such a call.
+fn live_without_one(nth: usize) -> (String, bool) {
+    let files = FaultyFileSystem::over(Arc::new(MemoryFileSystem::new()));
+    let mut program = Program { files: Arc::clone(&files), store: None };
+    for (name, step) in STEPS {
+        match *name {
+            "append 1" => files.fail(LIMITS[0].calls, "", (nth, Times::Once), LIMITS[0].fault.clone()),
+            "close" => files.heal(),
+            _ => {}
+        }
+        step(&mut program).unwrap_or_else(|error| panic!("{name}, without a descriptor at {nth}: {error}"));
+    }
+    (contents(program.store()), files.trace().iter().any(|done| done.struck))
+}
+
+/// Either the open fails, and the next one does not, or all topics are there.
+#[test]
+fn an_open_that_found_no_descriptor_once_opened_the_store_without_a_topic() {
+    let disk = MemoryFileSystem::new();
+    let mut program = Program { files: FaultyFileSystem::over(Arc::new(disk.clone())), store: None };
+    STEPS
+        .iter()
+        .for_each(|(name, step)| step(&mut program).unwrap_or_else(|error| panic!("{name}: {error}")));
+    let undisturbed = contents(program.store());
+    program.store().close().expect("a close");
+    let image = annals_testing::Image::new(disk.files());
+    let mut failed = 0;
+    for nth in 0.. {
+        let files = FaultyFileSystem::over(Arc::new(MemoryFileSystem::over(&image)));
+        files.fail(LIMITS[0].calls, "", (nth, Times::Once), LIMITS[0].fault.clone());
+        let open = || Store::builder("/store").file_system(files.clone()).maintain_by_hand().open();
+        let store = match open() {
+            Ok(store) => store,
+            Err(error) => {
+                assert!(error.is_retriable(), "at {nth}: {error}");
+                failed += 1;
+                open().expect("there is one again")
+            }
+        };
+        let struck = files.trace().iter().any(|done| done.struck);
+        files.heal();
+        assert_eq!(contents(&store), undisturbed, "at {nth}");
+        if !struck {
+            break;
+        }
+    }
+    assert!(failed > 0);
+}

@@ -298,3 +298,38 @@ fn a_member_has_nothing_of_a_topic_while_its_files_are_removed() {
     });
     assert!(matches!(a.position(place(0)), Err(Error::NotAssigned { .. })));
 }
+
+/// Nothing has that time when it is looked for, and what is sent during the look has.
+#[test]
+fn seeking_by_time_passed_over_what_was_sent_during_the_look() {
+    let dir = fast_dir();
+    let files = FaultyFileSystem::new();
+    let builder = on_faulty(dir.path(), &files).read_mode(annals::ReadMode::Positional);
+    let store = builder.open().unwrap();
+    let config = TopicConfig::new().segment_bytes(1000).index_interval_bytes(100);
+    let partition = store.create_topic(TOPIC, config).unwrap().partition(0).unwrap();
+    let send_at = |time: i64, bytes: usize| {
+        let value = "x".repeat(bytes);
+        partition.append(&[Record::new().value(&value).timestamp(time)], Durability::Os).unwrap().last_offset
+    };
+    // The only one so late is deleted, and still in its segment: there is no room for another.
+    send_at(5000, 40);
+    (0..30).for_each(|_| _ = send_at(1000, 40));
+    files.fail(&[Call::Create], ".cleaned", (0, Times::ForEver), Fault::Error(28));
+    assert!(!partition.delete_records(1).unwrap().is_freed);
+    let mut reads = reader(&store, StartFrom::Earliest);
+    assert_eq!(drain(&mut reads).len(), 30);
+    let gate = Arc::new(Gate::default());
+    files.fail(&[Call::Read], "orders-0", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
+    let sent = std::thread::scope(|scope| {
+        let seeking = scope.spawn(|| reads.seek_to_time(4000).map(|()| reads));
+        gate.await_arrival();
+        // In a segment of its own, which comes after those that are looked through.
+        let sent = send_at(6000, 800);
+        gate.open();
+        let mut reads = seeking.join().unwrap().unwrap();
+        assert_eq!(drain(&mut reads), numbers(0, sent..sent + 1));
+        sent
+    });
+    assert_eq!(sent, 31);
+}

@@ -179,3 +179,24 @@ fn many_partitions_are_flushed_and_synced_in_the_background_side_by_side() {
         assert_eq!(durable(), MANY as usize, "{way}");
     }
 }
+
+/// Each in a partition of its own, which has no file yet, and none of them for long enough to be written by itself.
+#[test]
+fn a_close_keeps_what_waits_in_memory_in_each_of_400_partitions() {
+    const PARTITIONS: u32 = 400;
+    let dir = fast_dir();
+    let open = || Store::builder(dir.path()).maintain_by_hand().open().expect("a store");
+    let store = open();
+    store.create_topic("orders", TopicConfig::new().partitions(PARTITIONS)).expect("a topic");
+    let builder = store.producer_builder().durability(Durability::Memory);
+    let producer = builder.linger(Duration::from_secs(100_000)).build().expect("a producer");
+    for number in 0..PARTITIONS {
+        producer.send(Record::to("orders").partition(number).value("2 apples")).expect("a send");
+    }
+    store.close().expect("a close");
+    let store = open();
+    assert!(store.recovery().iter().all(|report| report.clean), "{:?}", store.recovery());
+    for partition in store.topic("orders").expect("the topic").partitions() {
+        assert_eq!(crate::common::records(&partition), [(0, b"2 apples".to_vec())], "{partition:?}");
+    }
+}

@@ -4,12 +4,14 @@ mod beside;
 mod copies;
 mod decisions;
 mod figures;
+mod firsts;
 mod folded;
 mod handed;
 mod ids;
 mod later;
 mod leaving;
 mod lives;
+mod order;
 mod processes;
 mod producers;
 mod queues;
@@ -69,6 +71,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
     [
         decisions::BUGS,
         figures::BUGS,
+        firsts::BUGS,
         folded::BUGS,
         handed::BUGS,
         ids::BUGS,
@@ -78,6 +81,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         copies::BUGS,
         tasks::BUGS,
         lives::BUGS,
+        order::BUGS,
         processes::BUGS,
         producers::BUGS,
         queues::BUGS,
