@@ -107,6 +107,13 @@ impl Holds {
         }
     }
 
+    /// A step is to be looked at now. It asks no clock.
+    pub(super) fn look_at(self: &Arc<Self>, step: u32) {
+        let mut wakes = self.wakes.lock();
+        wakes.lower(step, Timestamp::MIN);
+        self.sleep(&mut wakes, Duration::ZERO);
+    }
+
     /// Sets the one timer to the earliest time by now: of two who have lowered it each may come last, and none takes away what the other has set.
     pub(super) fn set_timer(self: &Arc<Self>) {
         // Where a clock of the program's own panics, whoever looks at what is due asks it again.
@@ -129,7 +136,7 @@ impl Holds {
         if let Some(ticket) = wakes.ticket.take() {
             self.agenda.remove_timer(ticket);
         }
-        wakes.ticket = Some(self.agenda.add_timer(self, Deadline::after(wait)));
+        wakes.ticket = Some(self.agenda.add_timer(self, Deadline::nap(wait)));
     }
 
     /// Takes out what is held for a topic and has such a key: none of it is delivered any more. What was moved and is still there goes, too.

@@ -10,7 +10,7 @@ use crate::types::{Durability, Record, Timestamp};
 /// Sends records that are delivered later: they are in their topic from their time on, for its queues and consumers alike, and
 /// nowhere before. Cheap to clone; used from many threads at once.
 ///
-/// Never early by the clock of the store; late by up to 16 ms, and by what the maintenance has to do at that time. Nothing is kept in memory, however many
+/// Never early by the clock of the store; late by up to 16 ms, and by what the maintenance has to do at that time; within a second where that clock leaps forward. Nothing is kept in memory, however many
 /// there are and however far their time. Between records of equal times there is no order. What is for a topic that was
 /// deleted meanwhile goes nowhere.
 ///

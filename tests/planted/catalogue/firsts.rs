@@ -31,7 +31,7 @@ pub(super) const BUGS: &[Bug] = &[
         name: "what-was-found-is-forgotten-by-a-first-append-that-poisons",
         file: "src/log/open/settle.rs",
         good: "let Begun { active, appended } = settled?;",
-        bad: "if settled.is_err() { writer.phase = Phase::Closed; }\n        let Begun { active, appended } = settled?;",
+        bad: "if self.poison.get().is_some() { writer.phase = Phase::Closed; }\n        let Begun { active, appended } = settled?;",
         caught_by: &[tests("interface", &["errors::first_append::one_partition"])],
     },
     Bug {

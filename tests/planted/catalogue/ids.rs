@@ -160,6 +160,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("queue", &["once_later::"])],
     },
     Bug {
+        name: "id-for-later-forgotten-by-a-panic-behind-its-decision",
+        file: "src/share/once_later.rs",
+        good: "self.taken.by(outcome);",
+        bad: "self.taken.by(if std::thread::panicking() { Outcome::Aborted } else { outcome });",
+        caught_by: &[tests("queue", &["once_panics::an_id"])],
+    },
+    Bug {
         name: "ids-for-later-written-before-those-sent-earlier",
         file: "src/share/id_log.rs",
         good: "self.write_pending(&mut ring, (topic, sent.0))?;",

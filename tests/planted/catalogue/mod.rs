@@ -10,6 +10,7 @@ mod handed;
 mod ids;
 mod later;
 mod leaving;
+mod letters;
 mod lives;
 mod order;
 mod processes;
@@ -78,6 +79,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         beside::BUGS,
         later::BUGS,
         leaving::BUGS,
+        letters::BUGS,
         copies::BUGS,
         tasks::BUGS,
         lives::BUGS,
