@@ -311,7 +311,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "fenced-one-may-commit",
         file: "src/transaction/coordinator.rs",
-        good: "let mut state = deciding.named.state.lock();\n        state.check(deciding.owner, &deciding.named.name)?;\n        let mut waits",
+        good: "let mut state = deciding.named.state.lock();\n        self.check_in_time((deciding.named, deciding.owner), &mut state)?;\n        let mut waits",
         bad: "let mut state = deciding.named.state.lock();\n        let mut waits",
         caught_by: &[tests("interface", &["transactions::together"])],
     },
