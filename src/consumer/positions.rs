@@ -25,6 +25,7 @@ impl Consumer {
     /// [`NotAssigned`](Error::NotAssigned), [`UnknownTopic`](Error::UnknownTopic) as [`position`](Self::position);
     /// [`InvalidArgument`](Error::InvalidArgument) for a negative offset.
     pub fn seek(&mut self, partition: impl Into<TopicPartition>, offset: Offset) -> Result<()> {
+        self.topics.check_process()?;
         if offset < 0 {
             return Err(Error::invalid(format!("offset {offset} is negative")));
         }
@@ -35,6 +36,9 @@ impl Consumer {
 
     /// Goes on at the first record of every partition it reads.
     pub fn seek_to_beginning(&mut self) {
+        if !self.process.is_current() {
+            return;
+        }
         // The next poll says why it could not.
         drop(self.follow_group());
         self.auto_commit.note_change();
@@ -47,6 +51,9 @@ impl Consumer {
     /// Continues after the last record of every partition it reads. In a [`StoreReader`](crate::StoreReader) one whose end cannot be seen
     /// stays where it is.
     pub fn seek_to_end(&mut self) {
+        if !self.process.is_current() {
+            return;
+        }
         // The next poll says why it could not.
         drop(self.follow_group());
         self.auto_commit.note_change();
@@ -84,6 +91,9 @@ impl Consumer {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn seek_to_committed(&mut self) {
+        if !self.process.is_current() {
+            return;
+        }
         // The next poll says why it could not.
         drop(self.follow_group());
         self.auto_commit.note_change();
@@ -136,6 +146,7 @@ impl Consumer {
         partitions: impl IntoIterator<Item = P>,
         flow: Flow,
     ) -> Result<()> {
+        self.topics.check_process()?;
         partitions
             .into_iter()
             .try_for_each(|place| self.with_assigned(&place.into(), |assigned, _| assigned.flow = flow))

@@ -123,7 +123,8 @@ impl LentName {
 
 impl Drop for LentName {
     fn drop(&mut self) {
-        if !self.is_spent {
+        // Another thread may have held the lock when a child was made.
+        if !self.is_spent && self.queues.process.is_current() {
             self.queues.redriving.lock().remove(&self.number);
         }
     }
@@ -269,6 +270,7 @@ impl DeadLetters {
     /// [`UnknownTopic`](crate::Error::UnknownTopic) when its topic is gone, also where another has its name by now, [`InvalidArgument`](crate::Error::InvalidArgument) for a letter that is not
     /// whole when its message is not in its topic any more, and for a letter of another store; as [`Transaction::commit`](crate::Transaction::commit). The letter stays where it is.
     pub fn send_back(&mut self, letter: DeadLetter) -> Result<()> {
+        self.queues.topics.check_process()?;
         self.check_own(&letter)?;
         // It stays so where a panic comes in between.
         let was_spent = std::mem::replace(&mut self.name.is_spent, true);
@@ -341,6 +343,7 @@ impl DeadLetters {
     /// # Errors
     /// As [`Message::ack`](crate::Message::ack); [`InvalidArgument`](crate::Error::InvalidArgument) for a letter of another store.
     pub fn discard(&mut self, letter: DeadLetter) -> Result<()> {
+        self.queues.topics.check_process()?;
         self.check_own(&letter)?;
         letter.message.ack()
     }
@@ -351,6 +354,7 @@ impl DeadLetters {
     /// As [`take`](Self::take) and [`send_back`](Self::send_back): those before the one that fails are sent back.
     pub fn redrive(&mut self, most: usize) -> Result<usize> {
         const AT_A_TIME: usize = 100;
+        self.queues.topics.check_process()?;
         let mut sent = 0;
         while sent < most {
             let letters = self.take((most - sent).min(AT_A_TIME))?;

@@ -74,6 +74,11 @@ impl Holds {
         self.take_out_of(&steps, (&topic, &key_matches)).map(|(waiting, _)| waiting)
     }
 
+    /// An error in a child of a fork.
+    pub(super) fn check_process(&self) -> Result<()> {
+        self.topics.check_process()
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
     }

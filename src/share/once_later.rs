@@ -81,6 +81,7 @@ impl Enqueuer {
         record: Record<'_>,
         at: Timestamp,
     ) -> Result<()> {
+        self.queues.topics.check_process()?;
         let id = id.as_ref();
         if at <= self.queues.clock.now() {
             return self.send_once(id, record).map(drop);
@@ -118,6 +119,7 @@ impl Enqueuer {
         record: Record<'_>,
         delay: Duration,
     ) -> Result<()> {
+        self.queues.topics.check_process()?;
         self.deliver_once_at(id, record, until(self.queues.clock.now(), delay))
     }
 }

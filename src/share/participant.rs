@@ -190,6 +190,9 @@ impl Answers {
 
 impl Drop for Answers {
     fn drop(&mut self) {
+        if !self.queues.process.is_current() {
+            return;
+        }
         if self.are_done.load(Ordering::Acquire) {
             // Not while the transaction is held: whoever makes room looks at all queues and groups.
             return in_drop(|| self.make_room());

@@ -50,6 +50,7 @@ impl Schedule {
     /// # Errors
     /// As [`Producer::send`](crate::Producer::send).
     pub fn deliver_at(&self, record: Record<'_>, at: Timestamp) -> Result<()> {
+        self.holds.check_process()?;
         self.holds.send(&record, at, self.durability)
     }
 
@@ -58,6 +59,7 @@ impl Schedule {
     /// # Errors
     /// As [`deliver_at`](Self::deliver_at).
     pub fn deliver_after(&self, record: Record<'_>, delay: Duration) -> Result<()> {
+        self.holds.check_process()?;
         self.deliver_at(record, crate::share::queue::until(self.holds.now(), delay))
     }
 

@@ -94,6 +94,7 @@ impl Worker {
     /// # Errors
     /// As [`next`](Self::next).
     pub fn poll_take(&mut self, most: usize, context: &mut Context<'_>) -> Poll<Result<Messages>> {
+        self.queues.topics.check_process()?;
         if self.queues.is_away() {
             let why = "a task that takes messages is woken by the process that owns the store: elsewhere a thread takes them";
             return Poll::Ready(Err(Error::invalid(why)));

@@ -60,6 +60,7 @@ impl Topic {
     /// The first failure; the other partitions are flushed all the same. [`Lost`](Error::Lost) names one of them: of others that have lost
     /// records the next flush tells, one at a time.
     pub fn flush(&self) -> Result<()> {
+        self.check_process()?;
         let partitions = &self.current().partitions;
         let flushed = flush(partitions, Partition::flush_untold);
         tell_one_loss(partitions).and(flushed)
@@ -74,6 +75,7 @@ impl Topic {
 impl Topics {
     /// The same of all topics. One that was deleted since the list was made has nothing to flush.
     pub(crate) fn flush(&self) -> Result<()> {
+        self.check_process()?;
         let partitions: Vec<_> = self.all().iter().flat_map(Topic::partitions).collect();
         let flushed = flush(&partitions, |partition| match partition.flush_untold() {
             Err(Error::UnknownTopic { was_deleted: true, .. }) => Ok(()),

@@ -221,6 +221,7 @@ impl Partition {
 
     /// An error for a condition on a stream that is in another partition: here it would be judged by events that are not its own.
     pub(crate) fn check_has_stream(&self, condition: &Condition) -> Result<()> {
+        self.log.check_process()?;
         let config = self.log.config();
         let On::Stream { key, .. } = &condition.on else { return Ok(()) };
         let number = partition_for_key(key, config.partitions);

@@ -20,6 +20,7 @@ impl Partition {
 
     /// Removes what the policy does not keep, which is asked for when nobody can change the topic's settings.
     pub(crate) fn apply_retention(&self, ask: impl FnOnce() -> RetentionPolicy) -> Result<RetentionReport> {
+        self.log().check_process()?;
         self.log().check_maintained()?;
         let retained = self.log().apply_retention(ask);
         self.log().after_removal();

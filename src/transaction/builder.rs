@@ -121,6 +121,7 @@ impl TransactionBuilder {
     /// named producers do in the store's own topic; [`InvalidConfig`](Error::InvalidConfig), [`StoreClosed`](Error::StoreClosed).
     pub fn begin(self) -> Result<Transaction> {
         let Self { shared, producer, name, settings } = self;
+        shared.check_process()?;
         shared.topics.check_open()?;
         check_transaction_name(&name)?;
         if settings.timeout > LONGEST_TIMEOUT {

@@ -133,6 +133,11 @@ impl Transactions {
         }
     }
 
+    /// An error in a child of a fork.
+    pub(super) fn check_process(&self) -> Result<()> {
+        self.topics.check_process()
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -163,6 +168,7 @@ impl Transactions {
     /// The producer of that name. It is durable before it is used: or the name would be another's after a power cut, and
     /// what it sends again would not be known.
     pub(crate) fn named_producer(self: &Arc<Self>, name: &str) -> Result<NamedProducer> {
+        self.check_process()?;
         check_name("producer", name)?;
         let mut known = self.producers.lock();
         let producers = match &mut *known {

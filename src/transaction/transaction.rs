@@ -158,6 +158,7 @@ impl Transaction {
     /// # Errors
     /// As [`send`](Self::send): those before the one that is refused are part of it.
     pub fn send_batch(&mut self, records: &[Record<'_>]) -> Result<()> {
+        self.shared.check_process()?;
         records.iter().try_for_each(|record| self.send(record.clone()))
     }
 
@@ -381,6 +382,7 @@ impl Transaction {
     }
 
     fn check_going_on(&self) -> Result<()> {
+        self.shared.check_process()?;
         self.failed.clone().map_or(Ok(()), Err)?;
         if self.put.is_empty() { Ok(()) } else { self.shared.check_written(&self.named, self.owner) }
     }

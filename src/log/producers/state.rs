@@ -139,6 +139,7 @@ impl Log {
     /// Has transactions that are decided get their ends in the log, once everything that they rest on is durable, elsewhere too. What keeps
     /// others from theirs is no failure of this.
     pub(crate) fn write_decided(&self) -> Result<()> {
+        self.check_process()?;
         if !self.producers.lock().is_any_decided() {
             return Ok(());
         }

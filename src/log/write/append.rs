@@ -309,6 +309,9 @@ impl Log {
 
     /// Writes what is in memory: for readers at the end, for a full batch, at the end of a linger.
     pub(crate) fn write_queued(self: &Arc<Self>) {
+        if self.check_process().is_err() {
+            return;
+        }
         if self.follow.is_some() {
             // Another process has it in memory; the look at what is written takes its place.
             drop(self.look());
@@ -338,6 +341,7 @@ impl Log {
     /// Where another process writes the log, and what it shows cannot be seen: then nothing is known of where the log ends. What
     /// becomes of records in memory is their sender's to learn.
     pub(crate) fn write_accepted(self: &Arc<Self>) -> Result<()> {
+        self.check_process()?;
         if self.follow.is_some() {
             return self.look().map_err(|error| self.explain(error));
         }
@@ -350,6 +354,7 @@ impl Log {
 
     /// The loss of records accepted in memory, if there was one and no flush has told it.
     pub(crate) fn tell_lost(&self) -> Result<()> {
+        self.check_process()?;
         self.accumulator.lock().take_lost().map_or(Ok(()), Err)
     }
 

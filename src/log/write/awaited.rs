@@ -49,6 +49,7 @@ struct State {
 impl Log {
     /// A wait for the record of `offset`, and all before it.
     pub(crate) fn await_durable(self: &Arc<Self>, offset: Offset) -> Result<DurableWait> {
+        self.check_process()?;
         let accumulator = self.accumulator.lock();
         if !(0..accumulator.next_offset()).contains(&offset) {
             drop(accumulator);
@@ -76,6 +77,9 @@ impl DurableWait {
     /// Whether it is over; else the waker is called when it may be.
     pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Result<()>> {
         let log = &self.awaited.log;
+        if let Err(forked) = log.check_process() {
+            return Poll::Ready(Err(forked));
+        }
         if self.awaited.is_durable() {
             return Poll::Ready(self.end(Ok(())));
         }

@@ -183,6 +183,20 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "self.forks <= FORKS.load(Ordering::Relaxed)",
         caught_by: &[FORK],
     },
+    Bug {
+        name: "child-goes-by-its-parents-list-of-topics",
+        file: "src/topic/topics.rs",
+        good: "self.process.check(self.root.path())",
+        bad: "Ok(())",
+        caught_by: &[tests("interface", &["lifecycle::fork_calls::each"])],
+    },
+    Bug {
+        name: "child-changes-files-of-its-parent",
+        file: "src/io/pool.rs",
+        good: "        self.process.check(path)\n",
+        bad: "        { let _ = path; Ok(()) }\n",
+        caught_by: &[tests("lib", &["io::directory::"])],
+    },
     // Deletion.
     Bug {
         name: "retention-believes-any-clock",
