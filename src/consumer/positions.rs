@@ -160,7 +160,7 @@ impl Consumer {
 
     /// How many offsets lie between the positions of this consumer and the last records sent to its partitions, those still
     /// in memory included; after a transaction that is not decided nothing counts for who reads committed records. Where
-    /// compaction or retention left gaps it is more than there are records. A partition whose topic was deleted is left out.
+    /// compaction or retention left gaps, and where transactions have their ends, it is more than there are records; after a poll that finds nothing it is 0. A partition whose topic was deleted is left out.
     ///
     /// # Errors
     /// [`NoCommittedOffset`](Error::NoCommittedOffset) as [`position`](Self::position); [`Io`](Error::Io) where a

@@ -116,7 +116,7 @@ impl Partition {
 
     /// Whether what stands there survives a power cut, with the rest of its transaction.
     pub(crate) fn is_safe(&self, offset: Offset) -> bool {
-        offset < self.log.durable().min(self.log.finished())
+        offset < self.log.durable().min(self.log.ended())
     }
 
     /// Next offset to be assigned among records handed to the operating system. Records that are only in memory are at or
@@ -363,7 +363,8 @@ impl Partition {
 
     /// The earliest offset whose record has a timestamp of `timestamp` (Unix milliseconds) or later, `None` when there is
     /// none. Not the closest timestamp: where times run backwards, an earlier offset with a later time wins.
-    /// Records of transactions count whatever becomes of them: whoever reads committed ones goes on from there.
+    /// Records of transactions count whatever becomes of them: whoever reads committed ones goes on from there. So it may be
+    /// an undecided one, at [`stable`](Self::stable) or behind it.
     ///
     /// # Errors
     /// [`Io`](Error::Io), [`Corrupt`](Error::Corrupt).
