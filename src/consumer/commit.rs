@@ -51,7 +51,7 @@ impl Consumer {
     pub(crate) fn check_decided(&self) -> Result<()> {
         self.topics.check_process()?;
         let Some(group) = &self.group else { return Ok(()) };
-        let stands = |one: &&Assigned| one.decided_position().is_some() && !one.partition.is_deleted();
+        let stands = |one: &&Assigned| one.decided_position().is_some() && !one.partition.is_gone();
         self.groups.check_decided(group, self.assigned.values().filter(stands).map(|one| &one.partition))
     }
 
@@ -73,7 +73,7 @@ impl Consumer {
             Role::Member(known) => Some((self.member.clone(), known)),
             Role::Idle => Some((self.member.clone(), 0)),
         };
-        let decided = self.assigned.values().filter(|one| !one.partition.is_deleted());
+        let decided = self.assigned.values().filter(|one| !one.partition.is_gone());
         let positions = decided.filter_map(|one| Some((one.partition.clone(), one.decided_position()?)));
         let (endings, positions) = (Some(Arc::clone(&self.endings)), positions.collect::<Vec<_>>());
         self.groups.check_decided(&group, positions.iter().map(|(partition, _)| partition))?;
@@ -166,7 +166,7 @@ impl Consumer {
                 Role::Member(known) => group.owns((&self.member, known), partition),
                 Role::Idle => false,
             };
-            is_ours && !partition.is_deleted() && !self.is_begun_at(&group, (partition, *position))
+            is_ours && !partition.is_gone() && !self.is_begun_at(&group, (partition, *position))
         });
         if positions.is_empty() {
             return Ok(());
@@ -221,7 +221,7 @@ impl Consumer {
         let mut at_os = AtOs::default();
         if let Some(group) = self.group.as_ref().filter(|_| !is_away) {
             // What was deleted is not committed.
-            let there = positions.iter().filter(|(partition, _)| !partition.is_deleted());
+            let there = positions.iter().filter(|(partition, _)| !partition.is_gone());
             at_os.told = there.cloned().collect();
             at_os.laid_over = self.groups.laid_over(group, &at_os.told);
             self.topics.clearing().bring_over(&at_os.laid_over)?;

@@ -253,7 +253,7 @@ impl Consumer {
     /// The partition is no longer this consumer's. A member is told of a deletion, also when the topic has a successor.
     fn lose(&mut self, place: &TopicPartition, lost: &Assigned) {
         self.let_go(place, lost);
-        if matches!(self.role, Role::Member(_)) && lost.partition.is_deleted() {
+        if matches!(self.role, Role::Member(_)) && lost.partition.is_gone() {
             self.deleted.insert(Arc::clone(place.shared_topic()));
         }
     }

@@ -189,7 +189,7 @@ impl Groups {
             return progress;
         }
         for (member, partitions) in self.find(name).map(|group| group.readers()).unwrap_or_default() {
-            for partition in partitions.into_iter().filter(|partition| !partition.is_deleted()) {
+            for partition in partitions.into_iter().filter(|partition| !partition.is_gone()) {
                 let place = partition.topic_partition().clone();
                 let member = Some(member.clone());
                 progress.partitions.insert(place, Progress { partition, committed: None, member });

@@ -221,8 +221,8 @@ impl Queue {
             records.last().map(|last| (place.partition.clone(), last.offset)).into_iter().collect();
         let written_in = written_in.clone();
         // What is written of a state replaces nothing that is.
-        let (entries, laid_over) = (vec![entry], Vec::new());
-        let contribution = Contribution { partition, entries, inputs, laid_over, written_in };
+        let (owners, entries, laid_over) = (vec![entry.key.clone()], vec![entry], Vec::new());
+        let contribution = Contribution { partition, entries, inputs, owners, laid_over, written_in };
         let contribution = Mutex::new(Some(contribution));
         tx.take_part(|| Buried { contribution }, |_| {});
         tx.commit().map(drop)

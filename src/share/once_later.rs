@@ -22,6 +22,8 @@ use crate::upkeep::Otherwise;
 #[derive(Debug)]
 pub(super) struct WithRecord {
     queues: Arc<Queues>,
+    /// The topic's id.
+    topic: u128,
     entries: Vec<Entry>,
     taken: Taken,
 }
@@ -104,7 +106,8 @@ impl Enqueuer {
             }
         });
         self.queues.ids.write_with(ring, (self.topic.id(), sent, &taken), |entries| {
-            let with = WithRecord { queues: Arc::clone(&self.queues), entries, taken: taken.clone() };
+            let (queues, topic) = (Arc::clone(&self.queues), self.topic.id());
+            let with = WithRecord { queues, topic, entries, taken: taken.clone() };
             self.holds.send_with(&target, (&record, at), (self.durability, with))
         })
     }
@@ -133,7 +136,9 @@ impl Participant for WithRecord {
         let _writing = self.queues.ids.writing();
         let (partition, entries) = (self.queues.ids.partition()?, self.entries.clone());
         let (inputs, laid_over, written_in) = (Vec::new(), Vec::new(), WrittenIn::default());
-        let contribution = Contribution { partition, entries, inputs, laid_over, written_in };
+        // The ids of a topic take each other's places.
+        let owners = vec![self.topic.to_be_bytes().to_vec()];
+        let contribution = Contribution { partition, entries, inputs, owners, laid_over, written_in };
         Ok(Some(Box::new(HeldIds { _writing, contribution, taken: &self.taken })))
     }
 }

@@ -183,7 +183,11 @@ impl Topics {
         let gone = gone.unwrap_or_else(|| Error::UnknownTopic { topic: name.to_owned(), was_deleted: true });
         let partitions = topic.map(|topic| topic.partitions()).unwrap_or_default();
         partitions.iter().for_each(|partition| partition.log().retire(gone.clone()));
-        stored?;
+        if let Err(unknown) = stored {
+            // What is for it waits for the next life, and does not go nowhere.
+            self.broken.write().insert(name.into(), unknown.clone());
+            return Err(unknown);
+        }
         let identity = Identity { store, topic: entry.id, partition: 0 };
         // It is deleted, whatever comes of its files.
         let remove = || self.remove_partitions(name, (identity, entry.partitions), catalog.catalog());

@@ -31,7 +31,8 @@ impl Partition {
 
     /// Deletes every record below `before`. When the call returns they can never be read again, whatever crashes, and their bytes are
     /// off the disk, unless the report [says otherwise](DeleteReport::is_freed); an offset at or below the start deletes nothing. Up to [`stable`](Self::stable) it is always possible: transactions that are
-    /// decided get their ends into the log first, which may take a sync, or up to a second where another thread is at it.
+    /// decided get their ends into the log first, which may take a sync, or up to a second where another thread is at it. Where those cannot be written, as on a full disk,
+    /// it goes on without, but for one that has records below `before` and from there on.
     ///
     /// # Errors
     /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) above the end; [`InvalidArgument`](crate::Error::InvalidArgument) above the

@@ -165,7 +165,7 @@ impl Log {
         self.segment_list().iter().map(|segment| segment.base()).collect()
     }
 
-    /// Why segments may go now. One in which a transaction without an end has records, or a layer above needs some, stays, and all after it.
+    /// Why segments may go now. They go up to where the log may start, as far as no layer above needs some of their records.
     fn removable_now(
         &self,
         facts: &[SegmentFacts],
@@ -173,8 +173,12 @@ impl Log {
         moment: &Moment,
     ) -> Vec<RemovalReason> {
         let mut reasons = removable(facts, policy, moment);
-        let may_go = self.finished().min(self.needed_from());
-        reasons.truncate(facts.iter().take_while(|segment| segment.next_offset <= may_go).count());
+        let needed_from = self.needed_from();
+        let unneeded = facts.iter().take_while(|segment| segment.next_offset <= needed_from).count();
+        reasons.truncate(unneeded);
+        let ends = facts.iter().take(reasons.len()).map(|segment| segment.next_offset);
+        let count = ends.rev().position(|end| self.may_start_at(end)).map_or(0, |kept| reasons.len() - kept);
+        reasons.truncate(count);
         reasons
     }
 

@@ -99,8 +99,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "retention-takes-records-whose-ids-came-after-it-asked",
         file: "src/log/retain/removal.rs",
-        good: "self.finished().min(self.needed_from())",
-        bad: "self.finished()",
+        good: "let needed_from = self.needed_from();",
+        bad: "let needed_from = Offset::MAX;",
         caught_by: &[tests("queue", &["ids_kept::no_record_goes"])],
     },
     Bug {

@@ -13,8 +13,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "member-is-told-unknown-topic-while-files-are-removed",
         file: "src/consumer/positions.rs",
-        good: "is_a_members && assigned.partition.is_deleted()",
-        bad: "is_a_members && false && assigned.partition.is_deleted()",
+        good: "is_a_members && assigned.partition.is_gone()",
+        bad: "is_a_members && false && assigned.partition.is_gone()",
         caught_by: &[tests("interface", &["groups::positions::a_member_has"])],
     },
     Bug {
@@ -27,7 +27,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "lag-counts-a-topic-that-was-deleted",
         file: "src/consumer/positions.rs",
-        good: "let mut lag = 0;\n        for assigned in self.assigned.values_mut().filter(|one| !one.partition.is_deleted()) {",
+        good: "let mut lag = 0;\n        for assigned in self.assigned.values_mut().filter(|one| !one.partition.is_gone()) {",
         bad: "let mut lag = 0;\n        for assigned in self.assigned.values_mut() {",
         caught_by: &[tests("interface", &["groups::positions::a_consumer_of_its_own"])],
     },
