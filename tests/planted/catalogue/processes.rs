@@ -254,7 +254,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "commit-elsewhere-not-synced-for-it-is-known",
-        file: "src/group/commit.rs",
+        file: "src/group/group.rs",
         good: "known.is(partition, offset) && (durability != Durability::Disk || known.is_synced)",
         bad: "known.is(partition, offset)",
         caught_by: &[GROUPS],
