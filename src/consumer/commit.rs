@@ -49,13 +49,15 @@ impl Consumer {
 
     /// An error where a transaction could not commit where it stands: one of which nobody knows was to.
     pub(crate) fn check_decided(&self) -> Result<()> {
+        self.topics.check_process()?;
         let Some(group) = &self.group else { return Ok(()) };
-        let stands = |one: &&Assigned| one.decided_position().is_some() && !one.partition.is_deleted();
+        let stands = |one: &&Assigned| one.decided_position().is_some() && !one.partition.is_gone();
         self.groups.check_decided(group, self.assigned.values().filter(stands).map(|one| &one.partition))
     }
 
     /// Where it stands, for a transaction to commit.
     pub(crate) fn pending(&self) -> Result<Pending> {
+        self.topics.check_process()?;
         let Some(group) = self.group.clone() else {
             return Err(Error::config("group.id", "", "offsets are committed for a group"));
         };
@@ -71,7 +73,7 @@ impl Consumer {
             Role::Member(known) => Some((self.member.clone(), known)),
             Role::Idle => Some((self.member.clone(), 0)),
         };
-        let decided = self.assigned.values().filter(|one| !one.partition.is_deleted());
+        let decided = self.assigned.values().filter(|one| !one.partition.is_gone());
         let positions = decided.filter_map(|one| Some((one.partition.clone(), one.decided_position()?)));
         let (endings, positions) = (Some(Arc::clone(&self.endings)), positions.collect::<Vec<_>>());
         self.groups.check_decided(&group, positions.iter().map(|(partition, _)| partition))?;
@@ -108,6 +110,7 @@ impl Consumer {
         offsets: impl IntoIterator<Item = (TopicPartition, Offset)>,
         metadata: &str,
     ) -> Result<()> {
+        self.topics.check_process()?;
         if self.endings.is_claimed() {
             return Err(self.claimed());
         }
@@ -132,6 +135,7 @@ impl Consumer {
 
     /// Commits where it stands. Returns what the caller is to be told of what is not committed, or may not survive a power cut; the rest is done.
     fn commit_positions(&mut self, kind: CommitKind) -> Result<Option<Error>> {
+        self.topics.check_process()?;
         if self.endings.is_claimed() {
             return match kind {
                 // They are the transaction's to commit.
@@ -162,7 +166,7 @@ impl Consumer {
                 Role::Member(known) => group.owns((&self.member, known), partition),
                 Role::Idle => false,
             };
-            is_ours && !partition.is_deleted() && !self.is_begun_at(group.name(), (partition, *position))
+            is_ours && !partition.is_gone() && !self.is_begun_at(group.name(), (partition, *position))
         });
         if positions.is_empty() {
             return Ok(());
@@ -207,6 +211,7 @@ impl Consumer {
     /// In a process that does not own the store it is synced as well, and nothing is left to wait for: what waits for a partition does not
     /// wait for the spool.
     pub(super) fn commit_at_os(&mut self) -> Result<AtOs> {
+        self.topics.check_process()?;
         if self.endings.is_claimed() {
             return Err(self.claimed());
         }
@@ -216,7 +221,7 @@ impl Consumer {
         let mut at_os = AtOs::default();
         if let Some(group) = self.group.as_ref().filter(|_| !is_away) {
             // What was deleted is not committed.
-            let there = positions.iter().filter(|(partition, _)| !partition.is_deleted());
+            let there = positions.iter().filter(|(partition, _)| !partition.is_gone());
             at_os.told = there.cloned().collect();
             at_os.laid_over = self.groups.laid_over(group, &at_os.told);
             self.topics.clearing().bring_over(&at_os.laid_over)?;
@@ -299,6 +304,7 @@ impl Consumer {
 
     /// What the group has committed for a partition.
     pub fn committed(&self, partition: impl Into<TopicPartition>) -> Option<Offset> {
+        self.topics.check_process().ok()?;
         let group = self.group.as_ref()?;
         let partition = self.partition_of(&partition.into()).ok()?;
         self.groups.committed(group.name(), &partition).map(|committed| committed.offset)

@@ -113,6 +113,7 @@ impl Consumer {
     /// [`InvalidConfig`](Error::InvalidConfig) without a group, [`UnknownTopic`](Error::UnknownTopic): nothing changes. In a process that does not own
     /// the store, what keeps it from seeing what the group has committed: it has joined, and the next poll looks again.
     pub fn subscribe<T: Into<Arc<str>>>(&mut self, topics: impl IntoIterator<Item = T>) -> Result<()> {
+        self.topics.check_process()?;
         let Some(group) = self.group.clone() else {
             return Err(Error::config(
                 "group.id",
@@ -158,6 +159,9 @@ impl Consumer {
 
     /// Reads nothing any more, and leaves the group.
     pub fn unsubscribe(&mut self) {
+        if !self.process.is_current() {
+            return;
+        }
         self.leave_group();
         self.role = Role::Idle;
         self.drop_all();
@@ -170,6 +174,7 @@ impl Consumer {
 
     /// Takes over what the group has assigned since the last look.
     pub(super) fn follow_group(&mut self) -> Result<()> {
+        self.topics.check_process()?;
         self.groups.follow_topics();
         let mut followed = Ok(());
         if let (Role::Member(known), Some(group)) = (&self.role, self.group.clone())
@@ -248,7 +253,7 @@ impl Consumer {
     /// The partition is no longer this consumer's. A member is told of a deletion, also when the topic has a successor.
     fn lose(&mut self, place: &TopicPartition, lost: &Assigned) {
         self.let_go(place, lost);
-        if matches!(self.role, Role::Member(_)) && lost.partition.is_deleted() {
+        if matches!(self.role, Role::Member(_)) && lost.partition.is_gone() {
             self.deleted.insert(Arc::clone(place.shared_topic()));
         }
     }
@@ -259,6 +264,7 @@ impl Consumer {
     /// As [`commit`](Self::commit), but for partitions that the group has given to others: those are theirs to commit. After the store was closed
     /// [`NotCommitted`](Error::NotCommitted), where there was something to commit.
     pub fn close(mut self) -> Result<()> {
+        self.topics.check_process()?;
         if self.settings.auto_commit.is_none() {
             return Ok(());
         }

@@ -142,7 +142,7 @@ impl Consumer {
     /// A member is told once that a topic is gone, be it before or after its group is.
     fn note_deleted(&mut self, error: &Error) {
         if let (Role::Member(_), Error::UnknownTopic { topic, .. }) = (&self.role, error) {
-            let is_gone = |one: &Assigned| one.partition.topic() == topic && one.partition.is_deleted();
+            let is_gone = |one: &Assigned| one.partition.topic() == topic && one.partition.is_gone();
             for (place, one) in std::mem::take(&mut self.assigned) {
                 if is_gone(&one) {
                     self.let_go(&place, &one);

@@ -25,6 +25,7 @@ impl Consumer {
     /// [`NotAssigned`](Error::NotAssigned), [`UnknownTopic`](Error::UnknownTopic) as [`position`](Self::position);
     /// [`InvalidArgument`](Error::InvalidArgument) for a negative offset.
     pub fn seek(&mut self, partition: impl Into<TopicPartition>, offset: Offset) -> Result<()> {
+        self.topics.check_process()?;
         if offset < 0 {
             return Err(Error::invalid(format!("offset {offset} is negative")));
         }
@@ -35,6 +36,9 @@ impl Consumer {
 
     /// Goes on at the first record of every partition it reads.
     pub fn seek_to_beginning(&mut self) {
+        if !self.process.is_current() {
+            return;
+        }
         // The next poll says why it could not.
         drop(self.follow_group());
         self.auto_commit.note_change();
@@ -47,6 +51,9 @@ impl Consumer {
     /// Continues after the last record of every partition it reads. In a [`StoreReader`](crate::StoreReader) one whose end cannot be seen
     /// stays where it is.
     pub fn seek_to_end(&mut self) {
+        if !self.process.is_current() {
+            return;
+        }
         // The next poll says why it could not.
         drop(self.follow_group());
         self.auto_commit.note_change();
@@ -84,6 +91,9 @@ impl Consumer {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn seek_to_committed(&mut self) {
+        if !self.process.is_current() {
+            return;
+        }
         // The next poll says why it could not.
         drop(self.follow_group());
         self.auto_commit.note_change();
@@ -102,7 +112,7 @@ impl Consumer {
         self.topics.check_open()?;
         self.follow_group()?;
         self.auto_commit.note_change();
-        for assigned in self.assigned.values_mut().filter(|one| !one.partition.is_deleted()) {
+        for assigned in self.assigned.values_mut().filter(|one| !one.partition.is_gone()) {
             // The end is read before the look: what is sent meanwhile is not passed over unseen.
             assigned.partition.log().write_queued();
             let end = assigned.partition.log().readable_end(self.settings.isolation);
@@ -136,6 +146,7 @@ impl Consumer {
         partitions: impl IntoIterator<Item = P>,
         flow: Flow,
     ) -> Result<()> {
+        self.topics.check_process()?;
         partitions
             .into_iter()
             .try_for_each(|place| self.with_assigned(&place.into(), |assigned, _| assigned.flow = flow))
@@ -149,7 +160,7 @@ impl Consumer {
 
     /// How many offsets lie between the positions of this consumer and the last records sent to its partitions, those still
     /// in memory included; after a transaction that is not decided nothing counts for who reads committed records. Where
-    /// compaction or retention left gaps it is more than there are records. A partition whose topic was deleted is left out.
+    /// compaction or retention left gaps, and where transactions have their ends, it is more than there are records; after a poll that finds nothing it is 0. A partition whose topic was deleted is left out.
     ///
     /// # Errors
     /// [`NoCommittedOffset`](Error::NoCommittedOffset) as [`position`](Self::position); [`Io`](Error::Io) where a
@@ -158,7 +169,7 @@ impl Consumer {
         self.topics.check_open()?;
         self.follow_group()?;
         let mut lag = 0;
-        for assigned in self.assigned.values_mut().filter(|one| !one.partition.is_deleted()) {
+        for assigned in self.assigned.values_mut().filter(|one| !one.partition.is_gone()) {
             let position = assigned.position(&self.settings);
             let log = assigned.partition.log();
             let between =
@@ -180,7 +191,7 @@ impl Consumer {
         self.auto_commit.note_change();
         // A group takes it from its members a moment after its topic was deleted.
         let is_a_members = matches!(self.role, Role::Member(_));
-        let is_lost = |assigned: &Assigned| is_a_members && assigned.partition.is_deleted();
+        let is_lost = |assigned: &Assigned| is_a_members && assigned.partition.is_gone();
         match self.assigned.get_mut(place).filter(|assigned| !is_lost(assigned)) {
             Some(assigned) => Ok(act(assigned, &self.settings)),
             None => Err(Error::NotAssigned {

@@ -107,9 +107,9 @@ impl Groups {
             // After all locks: a sync takes long, and other groups go on meanwhile.
             self.ledger.sync()?;
             // Who has moved some of that there would do so once more if it was taken back, and it would be read again.
-            let settled =
-                told.iter().try_for_each(|(partition, offset)| partition.settle_through(offset - 1));
-            left_out.tell(settled.err());
+            let settled = told.iter().map(|(partition, offset)| partition.settle_through(offset - 1));
+            // One is in no other's way.
+            left_out.tell(settled.fold(Ok(()), Result::and).err());
         }
         // The commit stands whatever becomes of this; the next round of maintenance tries again and reports.
         positions.iter().for_each(|(partition, _)| drop(self.drop_consumed(partition)));
@@ -151,7 +151,7 @@ impl Groups {
         let (mut changes, mut written, mut told) = (Vec::new(), Vec::new(), Vec::new());
         for (partition, offset) in positions {
             let place = partition.topic_partition();
-            if kind != CommitKind::Given && partition.is_deleted() {
+            if kind != CommitKind::Given && partition.is_gone() {
                 continue;
             }
             // Of a topic that was deleted nobody owns anything, and that is what is to be said.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::io::Process;
 use crate::locks::{AtomicBool, Mutex, Ordering};
 use crate::topic::Partition;
 use crate::types::{Offset, TopicPartition};
@@ -10,6 +11,8 @@ use crate::types::{Offset, TopicPartition};
 /// Kept until the consumer takes it in, which others cannot do for it: it belongs to one thread at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Endings {
+    /// A child's copy of a transaction ends nothing.
+    process: Process,
     /// A transaction holds the positions: nobody else commits them.
     is_claimed: AtomicBool,
     is_there: AtomicBool,
@@ -87,6 +90,9 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        if !self.endings.process.is_current() {
+            return;
+        }
         let (has_applied, is_open_ended) =
             (self.has_applied.load(Ordering::Acquire), self.is_open_ended.load(Ordering::Acquire));
         if !has_applied && !is_open_ended {

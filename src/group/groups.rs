@@ -181,6 +181,7 @@ impl Groups {
     /// Writes durably what the open has set right. A failure, as on a full disk, leaves it owed: every later commit, and the
     /// first append to a partition of which a commit was set back, tries again first.
     pub(crate) fn write_owed(&self) -> Result<()> {
+        self.topics.check_process()?;
         let mut owed = self.owed.lock();
         if owed.is_empty() {
             return Ok(());
@@ -224,6 +225,7 @@ impl Groups {
 
     /// The group of that name for a consumer, who gives it back.
     pub(crate) fn take(&self, name: &str) -> Result<Arc<Group>> {
+        self.topics.check_process()?;
         if name.is_empty() || name.len() > GROUP_NAME_MOST_BYTES {
             let reason = "it must have 1 to 32767 bytes";
             return Err(Error::InvalidName { kind: "group", name: name.to_owned(), reason });

@@ -142,7 +142,9 @@ impl Participant for PendingOffsets {
         let mut laid_over = laid_over_by(&committed, &changes);
         laid_over.extend(follows.copied());
         let (laid_over, written_in) = (laid_over.into_iter().collect(), WrittenIn::default());
-        let contribution = Contribution { partition, entries, inputs, laid_over, written_in };
+        // A position follows from the earlier one of its group and partition.
+        let owners = entries.iter().map(|entry| entry.key.clone()).collect();
+        let contribution = Contribution { partition, entries, inputs, owners, laid_over, written_in };
         Ok(Some(Box::new(Held { offsets: self, _members: held, committed, changes, contribution })))
     }
 }

@@ -28,6 +28,9 @@ pub(crate) struct Progress {
 impl Groups {
     /// All groups that have members or have committed.
     pub(crate) fn names(&self) -> Vec<String> {
+        if self.topics.check_process().is_err() {
+            return Vec::new();
+        }
         // What cannot be seen now is as it was seen last.
         drop(self.look());
         let mut names: Vec<_> =
@@ -51,6 +54,7 @@ impl Groups {
 
     /// The same as it was seen last where it cannot be seen now; nothing when it was for an earlier topic of the name.
     pub(crate) fn committed(&self, group: &str, partition: &Partition) -> Option<CommittedOffset> {
+        self.topics.check_process().ok()?;
         drop(self.look());
         self.committed_as_seen(group, partition)
     }
@@ -65,6 +69,9 @@ impl Groups {
 
     /// All that a group has committed for the topics there are, those that could not be opened among them.
     pub(crate) fn committed_of(&self, group: &str) -> BTreeMap<TopicPartition, CommittedOffset> {
+        if self.topics.check_process().is_err() {
+            return BTreeMap::new();
+        }
         drop(self.look());
         let not_folded = self.not_folded();
         let committed = self.committed.lock();
@@ -90,8 +97,11 @@ impl Groups {
     /// A topic that is gone is in no group's way: it is left out.
     pub(crate) fn progress(&self, name: &str) -> GroupProgress {
         let mut progress = GroupProgress::default();
+        if self.topics.check_process().is_err() {
+            return progress;
+        }
         for (member, partitions) in self.find(name).map(|group| group.readers()).unwrap_or_default() {
-            for partition in partitions.into_iter().filter(|partition| !partition.is_deleted()) {
+            for partition in partitions.into_iter().filter(|partition| !partition.is_gone()) {
                 let place = partition.topic_partition().clone();
                 let member = Some(member.clone());
                 progress.partitions.insert(place, Progress { partition, committed: None, member });

@@ -10,7 +10,8 @@ use crate::types::Timestamp;
 
 /// Tells the time of day to a store: the timestamps of records that carry none, the age of segments.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// Unix milliseconds. It may jump in either direction.
+    /// Unix milliseconds. It may jump in either direction. What waits for a time of it, a lock, a delay, a schedule, goes on within a second of a
+    /// jump forward.
     fn now(&self) -> Timestamp;
 }
 
@@ -107,6 +108,9 @@ pub(crate) fn pause(wait: Duration) {
     std::thread::sleep(wait);
 }
 
+/// Who waits for a time of the store's clock looks at that clock so often: it may leap, and tells nobody.
+const LONGEST_NAP: Duration = Duration::from_secs(1);
+
 /// A moment up to which somebody is ready to wait. `None` inside is "for ever": the sum left the range of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Deadline(Option<Instant>);
@@ -115,6 +119,16 @@ impl Deadline {
     #[expect(clippy::disallowed_methods, reason = "this is where elapsed time is read")]
     pub(crate) fn after(wait: Duration) -> Self {
         Self(Instant::now().checked_add(wait))
+    }
+
+    /// When to look again at a clock that shows `now`, for whoever waits until it shows `at`: when that much time has passed, but within a second.
+    pub(crate) fn by_clock(at: Timestamp, now: Timestamp) -> Self {
+        Self::nap(Duration::from_millis(u64::try_from(at.saturating_sub(now)).unwrap_or(0)))
+    }
+
+    /// The same where it is known how long that is.
+    pub(crate) fn nap(wait: Duration) -> Self {
+        Self::after(wait.min(LONGEST_NAP))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is where elapsed time is read")]

@@ -103,6 +103,11 @@ impl Directory {
         self.pool.with_descriptors(|| call(self.fs())).map_err(|e| Error::io(path, operation, e))
     }
 
+    /// An error in a child of a fork of the process that took the directory: nothing in it is changed there, whoever asks.
+    pub(crate) fn check_process(&self) -> Result<()> {
+        self.pool.check_process(&self.path)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -123,6 +128,9 @@ impl Directory {
     }
 
     pub(crate) fn open(&self, name: &str, mode: OpenMode) -> Result<File> {
+        if mode != OpenMode::Read {
+            self.check_process()?;
+        }
         let file = File::open(&self.pool, &self.join(name), mode)?;
         match &self.guard {
             Some(guard) if !(guard.0)() => {
@@ -233,15 +241,18 @@ impl Directory {
 
     /// Makes the directory. Its name is durable after a sync of its parent.
     pub(crate) fn create(&self) -> Result<()> {
+        self.check_process()?;
         self.fs().create_dir(&self.path).map_err(|e| Error::io(&self.path, "create directory", e))
     }
 
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
+        self.check_process()?;
         let from = self.join(from);
         self.fs().rename(&from, &self.join(to)).map_err(|e| Error::io(&from, "rename", e))
     }
 
     pub(crate) fn remove(&self, name: &str) -> Result<()> {
+        self.check_process()?;
         let path = self.join(name);
         self.fs().remove_file(&path).map_err(|e| Error::io(&path, "remove", e))
     }
@@ -256,6 +267,7 @@ impl Directory {
 
     /// Removes the directory and the files in it. It holds no directories.
     pub(crate) fn remove_all(&self) -> Result<()> {
+        self.check_process()?;
         for entry in self.list()? {
             self.remove_if_there(&entry.name)?;
         }
@@ -264,6 +276,7 @@ impl Directory {
 
     /// Removes the directory, which is empty.
     pub(crate) fn remove_empty(&self) -> Result<()> {
+        self.check_process()?;
         self.fs().remove_dir(&self.path).map_err(|e| Error::io(&self.path, "remove directory", e))
     }
 
@@ -289,6 +302,7 @@ impl Directory {
     /// are not in one file system, or it has no such thing, or not for us: then there is no `to`.
     pub(crate) fn link(&self, source: &Self, name: &str, (to, link): (&str, Link)) -> Result<bool> {
         use ErrorKind::{CrossesDevices, PermissionDenied, TooManyLinks, Unsupported};
+        self.check_process()?;
         let (from, to) = (source.join(name), self.join(to));
         let linked = match link {
             Link::Hard => self.fs().hard_link(&from, &to),
@@ -344,4 +358,35 @@ fn or_here(above: &Path) -> &Path {
 fn is_of_others(error: &io::Error) -> bool {
     use ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
     matches!(error.kind(), InvalidInput | PermissionDenied | ReadOnlyFilesystem | Unsupported)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::{OsFileSystem, PublishFailure};
+
+    #[test]
+    fn a_child_of_a_fork_changes_nothing_in_a_directory_of_its_parent() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = Directory::new(Arc::new(OsFileSystem), dir.path());
+        own.replace_file("list", b"all").unwrap();
+        let parents = Directory { pool: FilePool::in_a_child(Arc::new(OsFileSystem)), ..own.clone() };
+        let below = parents.child("below");
+        let refused = [
+            parents.replace_file("list", b"old"),
+            parents.begin("list").map(drop),
+            parents.open("list", OpenMode::ReadWrite).map(drop),
+            parents.keep_open("list", OpenMode::ReadWrite).and_then(|file| file.write_at(b"old", 0)),
+            parents.rename("list", "other"),
+            parents.remove("list"),
+            parents.remove_durably("list").map_err(PublishFailure::into_error),
+            parents.remove_all(),
+            parents.remove_empty(),
+            parents.link(&own, "list", ("linked", Link::Hard)).map(drop),
+            below.create(),
+        ];
+        assert_eq!(refused.iter().position(|one| !matches!(one, Err(Error::Forked { .. }))), None);
+        assert_eq!(own.read_file("list", 10).unwrap().unwrap(), b"all");
+        assert_eq!(own.list().unwrap().len(), 1);
+    }
 }

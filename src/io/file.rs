@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::pool::{Effect, FilePool, PooledFile};
+use super::process::Process;
 use super::seam::{FileHandle, OpenMode};
 use super::shared::SharedMemory;
 use super::view::View;
@@ -29,7 +30,7 @@ pub(crate) enum Unwritten {
 #[derive(Debug, Clone)]
 enum Source {
     /// Its own, as long as the file is held.
-    Own { path: Arc<Path>, handle: Arc<dyn FileHandle> },
+    Own { path: Arc<Path>, handle: Arc<dyn FileHandle>, process: Process },
     /// Shared with others, one at a time.
     Pooled(Arc<PooledFile>),
 }
@@ -39,7 +40,7 @@ impl File {
         let operation = if mode == OpenMode::CreateNew { "create" } else { "open" };
         let opened = pool.with_descriptors(|| pool.fs.open(path, mode));
         let handle = opened.map_err(|e| Error::io(path, operation, e))?;
-        Ok(Self { source: Source::Own { path: path.into(), handle } })
+        Ok(Self { source: Source::Own { path: path.into(), handle, process: Process::current() } })
     }
 
     pub(super) fn pooled(file: Arc<PooledFile>) -> Self {
@@ -62,7 +63,12 @@ impl File {
     ) -> Result<T> {
         let call = |handle: &dyn FileHandle| call(handle).map_err(|e| Error::io(self.path(), operation, e));
         match &self.source {
-            Source::Own { handle, .. } => call(&**handle),
+            Source::Own { path, handle, process } => {
+                if effect == Effect::Writes {
+                    process.check(path)?;
+                }
+                call(&**handle)
+            }
             Source::Pooled(file) => file.with(effect, call),
         }
     }
@@ -145,7 +151,10 @@ impl File {
 
     pub(crate) fn sync(&self) -> Result<()> {
         match &self.source {
-            Source::Own { path, handle } => handle.sync_data().map_err(|e| Error::io(path, "sync", e)),
+            Source::Own { path, handle, process } => {
+                process.check(path)?;
+                handle.sync_data().map_err(|e| Error::io(path, "sync", e))
+            }
             Source::Pooled(file) => file.sync(),
         }
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 
 use super::caught::caught;
 use super::maps::{MAP_LIMIT, Maps};
+use super::process::Process;
 use super::seam::{FileHandle, FileSystem, OpenMode};
 use crate::error::{Error, Result, is_out_of_descriptors};
 use crate::locks::{AtomicBool, Mutex, Ordering, RwLock};
@@ -21,6 +22,8 @@ const MOST_SPARED: usize = 64;
 pub(super) struct FilePool {
     pub(super) fs: Arc<dyn FileSystem>,
     limit: usize,
+    /// In which it was made: a child of it reaches the same files, and changes none.
+    process: Process,
     pub(super) maps: Maps,
     /// Those that have a descriptor, in the order in which they are asked to give it back.
     open: Mutex<VecDeque<Weak<PooledFile>>>,
@@ -77,7 +80,21 @@ impl FilePool {
 
     /// The same with another bound on maps.
     pub(super) fn with_maps(fs: Arc<dyn FileSystem>, limit: usize, maps: usize) -> Arc<Self> {
-        Arc::new(Self { fs, limit: limit.max(1), maps: Maps::new(maps), open: Mutex::default() })
+        let process = Process::current();
+        Arc::new(Self { fs, limit: limit.max(1), process, maps: Maps::new(maps), open: Mutex::default() })
+    }
+
+    /// As a child of a fork has it.
+    #[cfg(test)]
+    pub(super) fn in_a_child(fs: Arc<dyn FileSystem>) -> Arc<Self> {
+        let (process, maps) = (Process::of_a_parent(), Maps::new(MAP_LIMIT));
+        Arc::new(Self { fs, limit: 8, process, maps, open: Mutex::default() })
+    }
+
+    /// An error in a child of a fork, before anything is changed: the last line, behind the checks of every call.
+    #[inline]
+    pub(super) fn check_process(&self, path: &Path) -> Result<()> {
+        self.process.check(path)
     }
 
     /// An empty pool of the same size for the files of another file system.
@@ -179,6 +196,9 @@ impl PooledFile {
         effect: Effect,
         call: impl FnOnce(&dyn FileHandle) -> Result<T>,
     ) -> Result<T> {
+        if effect == Effect::Writes {
+            self.pool.check_process(&self.path)?;
+        }
         loop {
             let state = self.state.read();
             if let Some(error) = &state.failed {
@@ -206,6 +226,7 @@ impl PooledFile {
     /// Syncs what was written. Bytes that another thread writes meanwhile leave the file dirty. A failure is final, and so
     /// is a panic in the middle of it.
     pub(super) fn sync(self: &Arc<Self>) -> Result<()> {
+        self.pool.check_process(&self.path)?;
         let mut first_failure = self.first_failure.lock();
         if let Some(error) = &*first_failure {
             return Err(error.clone());

@@ -1,8 +1,11 @@
 //! Which process this is. A child of a fork has the memory of its parent, its descriptors and its locks, and none of its
 //! threads: what it does with a store of its parent would be done to the parent.
 
+use std::path::Path;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::{Error, Result};
 
 /// How many forks lie between the first process that asked and this one.
 static FORKS: AtomicU64 = AtomicU64::new(0);
@@ -28,13 +31,33 @@ impl Process {
         Self { forks: FORKS.load(Ordering::Relaxed), id: std::process::id() }
     }
 
+    /// One of which this process was forked.
+    #[cfg(test)]
+    pub(super) fn of_a_parent() -> Self {
+        let this = Self::current();
+        Self { forks: this.forks.wrapping_sub(1), ..this }
+    }
+
     /// False in a child that was forked since. Cheap enough for every call.
     #[inline]
     pub(crate) fn is_current(self) -> bool {
         self.forks == FORKS.load(Ordering::Relaxed)
     }
 
-    /// The same, of what is done seldom: false also where a fork was not seen. What this process locked is its own to unlock; a
+    /// An error in a child that was forked since, of what is in `path`. Every call asks before it takes a lock: another thread of the
+    /// parent may have held it, and no thread of the child gives it back.
+    #[inline]
+    pub(crate) fn check(self, path: &Path) -> Result<()> {
+        if self.is_current() { Ok(()) } else { Err(self.forked(path)) }
+    }
+
+    /// What a child is told.
+    #[cold]
+    pub(crate) fn forked(self, path: &Path) -> Error {
+        Error::Forked { path: path.to_path_buf(), pid: self.id }
+    }
+
+    /// The same as [`is_current`](Self::is_current), of what is done seldom: false also where a fork was not seen. What this process locked is its own to unlock; a
     /// child's descriptors are copies, whose close leaves the locks to the parent.
     pub(crate) fn may_unlock(self) -> bool {
         self.id == std::process::id()

@@ -47,7 +47,7 @@ impl Locks {
     }
 
     fn unlock(&self, at: u64) {
-        if self.held.lock().bytes.remove(&at) && self.process.may_unlock() {
+        if self.process.may_unlock() && self.held.lock().bytes.remove(&at) {
             // The system gives it back with the process.
             drop(self.file.unlock_byte(at));
         }

@@ -340,8 +340,12 @@ impl OwnSlot {
 
     /// The partition is shown no more: it was deleted. Under the lock of its writer.
     pub(crate) fn end(&self) {
+        if !self.owner.process.may_unlock() {
+            // Another thread may have held the lock when a child was made.
+            return;
+        }
         let _syncing = self.syncing.lock();
-        if !self.owner.process.may_unlock() || self.is_over.swap(true, Ordering::SeqCst) {
+        if self.is_over.swap(true, Ordering::SeqCst) {
             return;
         }
         self.owner.clear_slot(&self.slot, &self.sequence);

@@ -72,7 +72,8 @@ pub(crate) struct Log {
     pub(super) producers: Mutex<ProducerTable>,
     /// The log's place on the agenda while it has records in memory that nobody waits for.
     pub(super) linger: Mutex<Option<Ticket>>,
-    /// What the clock showed when retention last looked, or at the last append before the log was opened; -1 before.
+    /// What the clock showed when retention last looked at ages; before that when the log was opened, or at the last append before it where
+    /// that was earlier. Never negative but where another process writes.
     pub(super) clock_seen: AtomicI64,
     /// Of the first record that is there, once it was asked for.
     pub(super) first_time: Mutex<Option<FirstTime>>,
@@ -139,7 +140,7 @@ impl Log {
 
     /// Next offset to be given out: after the records that are still in memory.
     pub(crate) fn next_offset(&self) -> Offset {
-        if self.follow.is_some() {
+        if self.follow.is_some() || !self.process.is_current() {
             return self.end();
         }
         self.accumulator.lock().next_offset()
@@ -150,8 +151,11 @@ impl Log {
         self.accumulator.lock().rules.max_bytes
     }
 
-    /// Bytes of all batches.
+    /// Bytes of all batches; none are seen in a child of a fork, where nothing may be waited for.
     pub(crate) fn bytes(&self) -> u64 {
+        if !self.process.is_current() {
+            return 0;
+        }
         self.segment_list().iter().map(|segment| segment.bytes()).sum()
     }
 
@@ -236,10 +240,21 @@ impl Log {
         if self.retired.get().is_none() && self.process.is_current() { Ok(()) } else { Err(self.gone()) }
     }
 
+    /// An error in a child of a fork: asked before any lock.
+    #[inline]
+    pub(crate) fn check_process(&self) -> Result<()> {
+        if self.process.is_current() { Ok(()) } else { Err(self.forked()) }
+    }
+
+    #[cold]
+    fn forked(&self) -> Error {
+        let own = self.directory.path();
+        self.process.forked(own.parent().unwrap_or(own))
+    }
+
     #[cold]
     fn gone(&self) -> Error {
-        let forked = || Error::Forked { path: self.directory.path().to_path_buf(), pid: self.process.id() };
-        self.retired.get().cloned().filter(|_| self.process.is_current()).unwrap_or_else(forked)
+        self.retired.get().cloned().filter(|_| self.process.is_current()).unwrap_or_else(|| self.forked())
     }
 
     /// What a failure means: a deletion takes the files from beneath whoever reads them, and the right word for that is

@@ -48,12 +48,12 @@ impl Offsets {
     }
 
     /// What another process shows: start, durable, end and stable. One thread at a time. Where that process was replaced by
-    /// another, each may go back.
+    /// another, each may go back. A transaction below the start that has no end yet keeps nobody waiting.
     pub(super) fn follow(&self, (start, durable, end, stable): (Offset, Offset, Offset, Offset)) {
         self.start.store(start, Ordering::Release);
         self.end.store(end, Ordering::Release);
         self.durable.store(durable, Ordering::Release);
-        self.stable.store(stable, Ordering::Release);
+        self.stable.store(stable.max(start), Ordering::Release);
     }
 
     /// What lies below `stable` is decided.

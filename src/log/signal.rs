@@ -14,6 +14,8 @@ use crate::upkeep::Waking;
 /// What one waiting reader sleeps on, be it a thread or a task. It may watch many partitions.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
+    /// A child's copy takes no lock, sleeps for nobody and wakes nobody.
+    process: Process,
     state: Mutex<State>,
     changed: Condvar,
     /// What it waits for in another process.
@@ -74,11 +76,17 @@ impl Signal {
     /// The count to hand to [`wait`](Self::wait) or [`poll_raised`](Self::poll_raised). Read it before looking for what may be
     /// there already.
     pub(crate) fn raised(&self) -> u64 {
+        if !self.process.is_current() {
+            return 0;
+        }
         self.state.lock().raised
     }
 
     /// Wakes whoever waits, or will wait with an older count.
     pub(crate) fn raise(&self) {
+        if !self.process.is_current() {
+            return;
+        }
         let mut state = self.state.lock();
         state.raised += 1;
         let task = state.task.take();
@@ -101,6 +109,9 @@ impl Signal {
     }
 
     pub(crate) fn unfollow(&self, log: &Log) {
+        if !self.process.is_current() {
+            return;
+        }
         if let Some(elsewhere) = self.elsewhere.get() {
             elsewhere
                 .logs
@@ -153,6 +164,9 @@ impl Signal {
 
     /// The task does not wait any more.
     pub(crate) fn forget_task(&self) {
+        if !self.process.is_current() {
+            return;
+        }
         let left = self.state.lock().task.take();
         drop(left);
     }
@@ -234,6 +248,9 @@ impl Watchers {
     }
 
     pub(crate) fn add(&self, signal: &Arc<Signal>) {
+        if !self.process.is_current() {
+            return;
+        }
         let mut signals = self.signals.write();
         signals
             .retain(|known| known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), Arc::as_ptr(signal)));

@@ -88,6 +88,7 @@ impl FirstTime {
 impl Log {
     /// Its figures now. Reads no record, and one header; may wait for a write that is under way.
     pub(crate) fn stats(&self) -> Result<PartitionStats> {
+        self.check_process()?;
         self.look()?;
         let mut writer = self.writer.lock();
         self.note_shown(&mut writer);

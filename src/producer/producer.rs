@@ -104,6 +104,7 @@ impl Producer {
     /// [`Lost`](Error::Lost): this record was not appended, and earlier ones, accepted at `Memory`, are gone; or it is itself what is lost.
     /// [`Poisoned`](Error::Poisoned), and `Io` from a sync at `Disk`: whether the record is there shows after reopening.
     pub fn send(&self, record: Record<'_>) -> Result<RecordMetadata> {
+        self.shared.topics.check_process()?;
         let name = topic_of(&record)?;
         #[cfg(feature = "tracing")]
         let _span = span_of_send(name, 1).entered();
@@ -118,6 +119,7 @@ impl Producer {
     /// As [`send`](Self::send); [`InvalidArgument`](Error::InvalidArgument) for no records, or records that do not belong
     /// together.
     pub fn send_batch(&self, records: &[Record<'_>]) -> Result<BatchMetadata> {
+        self.shared.topics.check_process()?;
         let first = records.first().ok_or_else(|| Error::invalid("a batch needs at least one record"))?;
         let name = topic_of(first)?;
         if records.iter().any(|record| record.topic_name() != Some(name)) {
@@ -209,6 +211,7 @@ pub(super) struct Target<'a> {
 
 impl Shared {
     pub(super) fn send(&self, target: &Target<'_>, record: &Record<'_>) -> Result<RecordMetadata> {
+        self.topics.check_process()?;
         target.route.with_partitions(|partitions| {
             let number = self.choose(target, partitions, record)?;
             let sent = self.append(target, partitions, number, std::slice::from_ref(record))?;
@@ -217,6 +220,7 @@ impl Shared {
     }
 
     pub(super) fn send_batch(&self, target: &Target<'_>, records: &[Record<'_>]) -> Result<BatchMetadata> {
+        self.topics.check_process()?;
         let first = records.first().ok_or_else(|| Error::invalid("a batch needs at least one record"))?;
         target.route.with_partitions(|partitions| {
             let number = self.choose(target, partitions, first)?;

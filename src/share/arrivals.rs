@@ -8,6 +8,7 @@ use crate::share::holds::Holds;
 use crate::share::once_later::WithRecord;
 use crate::topic::Partition;
 use crate::types::{Durability, Record, Timestamp};
+use crate::upkeep::Otherwise;
 
 /// The transactions that send a record with its id.
 const WITH_ID: &str = "annals.schedule.once";
@@ -61,8 +62,13 @@ impl Holds {
         let partition = self.step(step_for(at.saturating_sub(now)))?;
         let entered = self.enter(&partition, now);
         let record = headers.iter().fold(record.clone(), |record, (name, value)| record.header(name, value));
-        append(&partition, record.timestamp(entered))?;
-        self.wake_at(partition.number(), entered);
+        let number = partition.number();
+        // It may be there after a panic, too. That may be one of the clock, so nobody asks it now.
+        let look = Otherwise::new(|| self.look_at(number));
+        let appended = append(&partition, record.timestamp(entered));
+        look.went_well();
+        appended?;
+        self.wake_at(number, entered);
         Ok(())
     }
 }

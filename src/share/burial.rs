@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::figures::Event;
 use crate::format::{DeliveryState, StateBatch, collision_key};
 use crate::locks::Mutex;
-use crate::share::letter::{Letter, MOST_HEADER_BYTES, Without};
+use crate::share::letter::{Letter, LettersOf, MOST_HEADER_BYTES, Without};
 use crate::share::queue::{Place, Queue, hash_of};
 use crate::share::queues::{Queues, owner};
 use crate::share::runs::Span;
@@ -91,7 +91,7 @@ impl Queue {
         buried
     }
 
-    /// Gives messages up that are in the log still: one that was erased since it was handed out is done, and leaves no letter.
+    /// Gives messages up that are in the log still: one that was erased, or compacted away, since it was handed out is done, and leaves no letter.
     pub(super) fn bury_span(
         &self,
         place: &Place,
@@ -221,8 +221,8 @@ impl Queue {
             records.last().map(|last| (place.partition.clone(), last.offset)).into_iter().collect();
         let written_in = written_in.clone();
         // What is written of a state replaces nothing that is.
-        let (entries, laid_over) = (vec![entry], Vec::new());
-        let contribution = Contribution { partition, entries, inputs, laid_over, written_in };
+        let (owners, entries, laid_over) = (vec![entry.key.clone()], vec![entry], Vec::new());
+        let contribution = Contribution { partition, entries, inputs, owners, laid_over, written_in };
         let contribution = Mutex::new(Some(contribution));
         tx.take_part(|| Buried { contribution }, |_| {});
         tx.commit().map(drop)
@@ -230,7 +230,8 @@ impl Queue {
 
     /// From the first letter on its queue has dead letters, whoever looks at them: figures show them, and nothing that is not done goes.
     fn begin_letters(&self, partition: &Partition) -> Result<()> {
-        let owner = owner(&self.group, Some(self.topic.name()));
+        let of = LettersOf::new(self.topic.name(), Some(self.topic.id()));
+        let owner = owner(&self.group, Some(&of));
         self.queues.slot(&owner, partition, partition.start()).map(drop)
     }
 

@@ -1,5 +1,6 @@
 //! What was given up: looked at, sent back, or dropped.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +9,13 @@ use crate::error::{Error, Result};
 use crate::share::builder::QueueBuilder;
 use crate::share::burial::own_name;
 use crate::share::letter::{
-    COUNT_HEADER, GROUP_HEADER, KEY_HEADER, MESSAGE_HEADER, Missing, OFFSET_HEADER, PARTITION_HEADER,
-    TOPIC_HEADER, VALUE_HEADER, take_own,
+    COUNT_HEADER, GROUP_HEADER, KEY_HEADER, LettersOf, MESSAGE_HEADER, Missing, OFFSET_HEADER,
+    PARTITION_HEADER, TOPIC_HEADER, TOPIC_ID_HEADER, VALUE_HEADER, take_own, topic_id,
 };
 use crate::share::message::Message;
-use crate::share::queues::{Queues, check_group};
+use crate::share::queues::{Queues, check_group, named};
 use crate::share::worker::Worker;
-use crate::topic::OwnedRecord;
+use crate::topic::{OwnedRecord, Topic};
 use crate::transaction::TransactionBuilder;
 use crate::types::{Offset, Record};
 
@@ -59,6 +60,45 @@ pub struct DeadLetters {
     name: LentName,
 }
 
+/// A topic's name, and a group's.
+type Of<'a> = (&'a str, &'a str);
+
+/// Whose letters are handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Those of the topic that has the name, and those that do not say of which they are. Where it is gone, those of all that had the name.
+    Own,
+    /// Also those of topics that had the name before.
+    AnyOfTheName,
+}
+
+impl Queues {
+    /// Whose letters there are to hand out: first those of the topic that has the name.
+    fn letters_of_name(
+        &self,
+        letters: &Topic,
+        ((topic, group), whose): (Of<'_>, Whose),
+    ) -> Result<Vec<LettersOf>> {
+        let own = match self.topics.get(topic) {
+            Err(Error::UnknownTopic { .. }) => None,
+            found => Some(LettersOf::new(topic, Some(found?.id()))),
+        };
+        let slots = self.of_topic(letters.id());
+        let of_name = slots.iter().filter(|slot| named(&slot.name.owner) == (group, Some(topic)));
+        let mut others: BTreeSet<_> =
+            of_name.filter_map(|slot| LettersOf::in_owner(&slot.name.owner)).collect();
+        if own.is_some() && whose == Whose::Own {
+            others.retain(|of| of.id.is_none());
+        }
+        own.iter().for_each(|own| _ = others.remove(own));
+        let mut all: Vec<_> = own.into_iter().chain(others).collect();
+        if all.is_empty() {
+            all.push(LettersOf::new(topic, None));
+        }
+        Ok(all)
+    }
+}
+
 /// A name for transactions, which nobody else has meanwhile. The last decision under each stays in the store: so there are no more
 /// of them than handles at a time.
 #[derive(Debug)]
@@ -83,7 +123,8 @@ impl LentName {
 
 impl Drop for LentName {
     fn drop(&mut self) {
-        if !self.is_spent {
+        // Another thread may have held the lock when a child was made.
+        if !self.is_spent && self.queues.process.is_current() {
             self.queues.redriving.lock().remove(&self.number);
         }
     }
@@ -113,6 +154,8 @@ pub struct DeadLetter {
     pub delivery_count: u16,
     /// Why it was given up.
     pub reason: String,
+    /// Which topic that was, where the letter says it.
+    topic_id: Option<u128>,
     message: Message,
     /// What the message was, without what the letter says of it.
     record: OwnedRecord,
@@ -141,6 +184,7 @@ impl DeadLetter {
             group: text(GROUP_HEADER),
             delivery_count: text(COUNT_HEADER).parse().unwrap_or_default(),
             reason: text(MESSAGE_HEADER),
+            topic_id: find(TOPIC_ID_HEADER).and_then(|header| topic_id(header.value.as_deref())),
             missing: Missing::of(&own),
             record,
             message,
@@ -173,7 +217,7 @@ impl DeadLetters {
     }
 
     pub(crate) fn in_topic(queues: Arc<Queues>, letters: &str, of: (&str, &str)) -> Result<Self> {
-        let worker = Self::worker(&queues, letters, of)?;
+        let worker = Self::worker(&queues, letters, (of, Whose::AnyOfTheName))?;
         Ok(Self { worker: Some(worker), ..Self::new(queues, letters, of) })
     }
 
@@ -182,10 +226,12 @@ impl DeadLetters {
         Self { queues, worker: None, topic: topic.to_owned(), group: group.to_owned(), name }
     }
 
-    fn worker(queues: &Arc<Queues>, letters: &str, (topic, group): (&str, &str)) -> Result<Worker> {
-        let builder = QueueBuilder::new(Arc::clone(queues), letters, group);
+    fn worker(queues: &Arc<Queues>, letters: &str, (of, whose): (Of<'_>, Whose)) -> Result<Worker> {
+        check_group(of.1)?;
+        let all = queues.letters_of_name(&queues.topics.get(letters)?, (of, whose))?;
+        let builder = QueueBuilder::new(Arc::clone(queues), letters, of.1);
         let builder = builder.delivery_limit(u16::MAX).without_dead_letters().count_in_memory();
-        builder.letters_of(topic).build()
+        builder.build_for_letters(all)
     }
 
     /// Looks for the queue's own topic of letters, which comes to be with the first of them. Whether it is there.
@@ -195,7 +241,8 @@ impl DeadLetters {
                 Err(Error::UnknownTopic { .. }) => return Ok(false),
                 letters => letters?,
             };
-            self.worker = Some(Self::worker(&self.queues, letters.name(), (&self.topic, &self.group))?);
+            let of = (self.topic.as_str(), self.group.as_str());
+            self.worker = Some(Self::worker(&self.queues, letters.name(), (of, Whose::Own))?);
         }
         Ok(true)
     }
@@ -220,9 +267,10 @@ impl DeadLetters {
     /// room beside it goes back without it: the queues of other groups are handed it too.
     ///
     /// # Errors
-    /// [`UnknownTopic`](crate::Error::UnknownTopic) when its topic is gone, [`InvalidArgument`](crate::Error::InvalidArgument) for a letter that is not
+    /// [`UnknownTopic`](crate::Error::UnknownTopic) when its topic is gone, also where another has its name by now, [`InvalidArgument`](crate::Error::InvalidArgument) for a letter that is not
     /// whole when its message is not in its topic any more, and for a letter of another store; as [`Transaction::commit`](crate::Transaction::commit). The letter stays where it is.
     pub fn send_back(&mut self, letter: DeadLetter) -> Result<()> {
+        self.queues.topics.check_process()?;
         self.check_own(&letter)?;
         // It stays so where a panic comes in between.
         let was_spent = std::mem::replace(&mut self.name.is_spent, true);
@@ -232,12 +280,12 @@ impl DeadLetters {
     }
 
     fn send_back_in_one(&self, letter: DeadLetter) -> Result<()> {
+        let target = self.topic_of(&letter)?;
         let original = letter.missing.as_ref().map(|missing| self.original(&letter, missing)).transpose()?;
         let DeadLetter { topic, partition, group, message, record, .. } = letter;
         let mut record = original.unwrap_or(record);
         // It may have been sent back before.
         record.headers.pop_if(|header| header.key == REDRIVE_HEADER);
-        let target = self.queues.topics.get(&topic)?;
         let target = target.partition(partition % target.partition_count().max(1))?;
         let producer = self.queues.producer.clone();
         let durability = self.worker.as_ref().map(Worker::durability).unwrap_or_default();
@@ -253,6 +301,15 @@ impl DeadLetters {
         tx.send(back)?;
         tx.ack(message);
         tx.commit().map(drop)
+    }
+
+    /// The topic that the message was in; one that has its name now is another.
+    fn topic_of(&self, letter: &DeadLetter) -> Result<Topic> {
+        let topic = self.queues.topics.get(&letter.topic)?;
+        if letter.topic_id.is_some_and(|id| id != topic.id()) {
+            return Err(Error::UnknownTopic { topic: letter.topic.clone(), was_deleted: true });
+        }
+        Ok(topic)
     }
 
     /// The message of a letter that is not whole, where it was.
@@ -286,6 +343,7 @@ impl DeadLetters {
     /// # Errors
     /// As [`Message::ack`](crate::Message::ack); [`InvalidArgument`](crate::Error::InvalidArgument) for a letter of another store.
     pub fn discard(&mut self, letter: DeadLetter) -> Result<()> {
+        self.queues.topics.check_process()?;
         self.check_own(&letter)?;
         letter.message.ack()
     }
@@ -296,6 +354,7 @@ impl DeadLetters {
     /// As [`take`](Self::take) and [`send_back`](Self::send_back): those before the one that fails are sent back.
     pub fn redrive(&mut self, most: usize) -> Result<usize> {
         const AT_A_TIME: usize = 100;
+        self.queues.topics.check_process()?;
         let mut sent = 0;
         while sent < most {
             let letters = self.take((most - sent).min(AT_A_TIME))?;

@@ -160,6 +160,7 @@ impl Enqueuer {
     /// # Errors
     /// [`QueueFull`](Error::QueueFull); otherwise as [`Producer::send`](crate::Producer::send).
     pub fn send(&self, record: Record<'_>) -> Result<RecordMetadata> {
+        self.queues.topics.check_process()?;
         let record = record.topic(self.topic.name());
         let partition = self.place_of(&record)?;
         let state = self.wait_for_room(None)?;
@@ -198,6 +199,7 @@ impl Enqueuer {
     }
 
     pub(super) fn check_once(&self, record: &Record<'_>) -> Result<()> {
+        self.queues.topics.check_process()?;
         if record.timestamp_millis().is_some() {
             return Err(Error::invalid("a record with an id has the timestamp of its sending"));
         }

@@ -74,6 +74,11 @@ impl Holds {
         self.take_out_of(&steps, (&topic, &key_matches)).map(|(waiting, _)| waiting)
     }
 
+    /// An error in a child of a fork.
+    pub(super) fn check_process(&self) -> Result<()> {
+        self.topics.check_process()
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -107,6 +112,13 @@ impl Holds {
         }
     }
 
+    /// A step is to be looked at now. It asks no clock.
+    pub(super) fn look_at(self: &Arc<Self>, step: u32) {
+        let mut wakes = self.wakes.lock();
+        wakes.lower(step, Timestamp::MIN);
+        self.sleep(&mut wakes, Duration::ZERO);
+    }
+
     /// Sets the one timer to the earliest time by now: of two who have lowered it each may come last, and none takes away what the other has set.
     pub(super) fn set_timer(self: &Arc<Self>) {
         // Where a clock of the program's own panics, whoever looks at what is due asks it again.
@@ -129,7 +141,7 @@ impl Holds {
         if let Some(ticket) = wakes.ticket.take() {
             self.agenda.remove_timer(ticket);
         }
-        wakes.ticket = Some(self.agenda.add_timer(self, Deadline::after(wait)));
+        wakes.ticket = Some(self.agenda.add_timer(self, Deadline::nap(wait)));
     }
 
     /// Takes out what is held for a topic and has such a key: none of it is delivered any more. What was moved and is still there goes, too.

@@ -13,8 +13,10 @@ use crate::locks::{Mutex, MutexGuard};
 use crate::share::id_found::{FoundIds, FoundRings, Reach, Unknown};
 use crate::share::id_ring::{Pending, Ring, Sent, mark_entries};
 use crate::share::ids::Window;
+use crate::share::once_later::Taken;
 use crate::topic::{Entry, Ledger, MESSAGE_IDS, Partition, Topic, Topics, unless_deleted};
 use crate::types::{Offset, Timestamp};
+use crate::upkeep::Otherwise;
 
 /// So many ids are written at once, with the marks behind their records: they fit into a batch, which is there as a whole or not at all.
 const MOST_AT_ONCE: usize = 4096;
@@ -117,18 +119,20 @@ impl IdLog {
     pub(super) fn write_with(
         &self,
         ring: &Mutex<Ring>,
-        (topic, sent): (u128, Sent),
+        (topic, sent, taken): (u128, Sent, &Taken),
         commit: impl FnOnce(Vec<Entry>) -> Result<()>,
     ) -> Result<()> {
         let mut ring = ring.lock();
         let _unwritten = self.write_pending(&mut ring, (topic, sent.0))?;
         self.make_room(&mut ring, (topic, sent.0), 1)?;
-        let written = commit(ring.entries(topic, &[sent]));
-        if matches!(written, Ok(()) | Err(Error::Undecided { .. })) {
-            // Where nobody knows, the slot is not another's: it may be written.
-            ring.take_written(vec![sent]);
-        }
-        written
+        let entries = ring.entries(topic, &[sent]);
+        // Where nobody knows, the slot is not another's: it may be written. So it is where a panic comes by.
+        let _slot = Otherwise::new(|| {
+            if taken.is_so() {
+                ring.take_written(vec![sent]);
+            }
+        });
+        commit(entries)
     }
 
     /// Nobody writes the topic as long as this is held.

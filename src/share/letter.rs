@@ -1,5 +1,7 @@
 //! A dead letter: what of the message is in it, and what it says of it.
 
+use std::sync::Arc;
+
 use crate::share::burial::Burial;
 use crate::topic::{OwnedHeader, OwnedRecord, RecordRef};
 use crate::types::Record;
@@ -11,6 +13,8 @@ pub(super) const OFFSET_HEADER: &str = "__dlq.errors.offset";
 pub(super) const GROUP_HEADER: &str = "__dlq.errors.group";
 pub(super) const COUNT_HEADER: &str = "__dlq.errors.delivery.count";
 pub(super) const MESSAGE_HEADER: &str = "__dlq.errors.message";
+/// The id of the message's topic in 32 hexadecimal digits: another topic may have its name later.
+pub(super) const TOPIC_ID_HEADER: &str = "annals.letter.topic.id";
 /// What the letter is without, a space, and the id of the message's topic in 32 hexadecimal digits.
 pub(super) const WITHOUT_HEADER: &str = "annals.letter.without";
 
@@ -84,8 +88,10 @@ fn own_count<'a>(names: impl DoubleEndedIterator<Item = &'a str>) -> Option<usiz
     let mut names = names.rev().peekable();
     let mut has = |name: &str| usize::from(names.next_if(|next| *next == name).is_some());
     let (without, value, key) = (has(WITHOUT_HEADER), has(VALUE_HEADER), has(KEY_HEADER));
+    // Letters of before have none.
+    let id = has(TOPIC_ID_HEADER);
     let is_letter = value <= key && SAID.iter().rev().all(|name| has(name) == 1);
-    is_letter.then_some(SAID.len() + key + value + without)
+    is_letter.then_some(SAID.len() + id + key + value + without)
 }
 
 /// Takes a letter's own headers out of its record.
@@ -94,15 +100,49 @@ pub(super) fn take_own(record: &mut OwnedRecord) -> Vec<OwnedHeader> {
     record.headers.split_off(record.headers.len().saturating_sub(own))
 }
 
+/// Of which topic's queues letters are.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct LettersOf {
+    pub(super) topic: Arc<str>,
+    /// `None`: of those that do not say it, as letters of before do not.
+    pub(super) id: Option<u128>,
+}
+
+impl LettersOf {
+    pub(super) fn new(topic: &str, id: Option<u128>) -> Self {
+        Self { topic: topic.into(), id }
+    }
+
+    /// In whose name the states of a group's are stored. No group's name, and no topic's, has the character in between.
+    pub(super) fn owner(&self, group: &str) -> Arc<str> {
+        let topic = &self.topic;
+        match self.id {
+            Some(id) => format!("{group}\0{topic}\0{id:032x}").into(),
+            None => format!("{group}\0{topic}").into(),
+        }
+    }
+
+    /// Of which a state is that is stored in that name, if of any.
+    pub(super) fn in_owner(owner: &str) -> Option<Self> {
+        let (_, of) = owner.split_once('\0')?;
+        let (topic, id) = of.split_once('\0').map_or((of, None), |(topic, id)| (topic, Some(id)));
+        Some(Self::new(topic, id.and_then(|id| u128::from_str_radix(id, 16).ok())))
+    }
+}
+
 /// Whether a record is a letter of a queue.
-pub(super) fn is_letter_of(record: &RecordRef<'_>, (topic, group): (&str, &str)) -> bool {
+pub(super) fn is_letter_of(record: &RecordRef<'_>, (of, group): (&LettersOf, &str)) -> bool {
     let headers: Vec<_> = record.headers().collect();
     let Some(own) = own_count(headers.iter().map(|header| &*header.key)) else { return false };
-    let says = |name: &str, what: &str| {
-        let mut own = headers.iter().rev().take(own);
-        own.any(|header| header.key == name && header.value == Some(what.as_bytes()))
-    };
-    says(TOPIC_HEADER, topic) && says(GROUP_HEADER, group)
+    let find = |name: &str| headers.iter().rev().take(own).find(|header| header.key == name);
+    let says = |name: &str, what: &str| find(name).and_then(|header| header.value) == Some(what.as_bytes());
+    let id = find(TOPIC_ID_HEADER).map(|header| topic_id(header.value));
+    says(TOPIC_HEADER, &of.topic) && says(GROUP_HEADER, group) && id.unwrap_or_default() == of.id
+}
+
+/// The id that a header says.
+pub(super) fn topic_id(value: Option<&[u8]>) -> Option<u128> {
+    u128::from_str_radix(std::str::from_utf8(value?).ok()?, 16).ok()
 }
 
 /// The key of the message of which a record is the letter, if it is one of that topic's.
@@ -123,7 +163,7 @@ pub(super) struct Letter {
     group: String,
     count: String,
     reason: String,
-    topic_id: u128,
+    topic_id: String,
     /// In a compacted topic no two letters have one key.
     own_key: Option<String>,
 }
@@ -143,13 +183,13 @@ impl Letter {
             group: group.to_owned(),
             count: burial.span.count.to_string(),
             reason: cut(burial.reason, REASON_MOST_BYTES).to_owned(),
-            topic_id,
+            topic_id: format!("{topic_id:032x}"),
         }
     }
 
     /// What the letter is without, for its header.
     pub(super) fn missing(&self, without: Without) -> String {
-        format!("{} {:032x}", without.text(), self.topic_id)
+        format!("{} {}", without.text(), self.topic_id)
     }
 
     pub(super) fn record<'a>(
@@ -183,6 +223,7 @@ impl Letter {
             (GROUP_HEADER, &self.group),
             (COUNT_HEADER, &self.count),
             (MESSAGE_HEADER, cut(&self.reason, kept)),
+            (TOPIC_ID_HEADER, &self.topic_id),
         ];
         let mut letter = own.into_iter().fold(letter, |letter, (name, value)| letter.header(name, value));
         if self.own_key.is_some() {

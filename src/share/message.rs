@@ -212,7 +212,7 @@ impl Message {
     }
 
     /// Nobody is to try it again: it goes to the dead letters, which say why. The letter and the end of the message take effect
-    /// together. One that was erased since it was handed out is done, and leaves no letter.
+    /// together. One that was erased, or compacted away, since it was handed out is done, and leaves no letter.
     ///
     /// # Errors
     /// As [`ack`](Self::ack). [`Undecided`](crate::Error::Undecided): whether it did shows after reopening the store.

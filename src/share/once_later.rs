@@ -7,27 +7,47 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::sip_hash_128;
-use crate::locks::MutexGuard;
+use crate::locks::{AtomicBool, MutexGuard, Ordering};
 use crate::share::enqueuer::Enqueuer;
 use crate::share::ids::{LATER_ID_HEADER, encode};
 use crate::share::queue::until;
 use crate::share::queues::Queues;
 use crate::topic::{Contribution, Entry, MESSAGE_IDS, Outcome, Participant, Prepared, WrittenIn};
 use crate::types::{Record, Timestamp};
+use crate::upkeep::Otherwise;
 
 /// An id that is written with the transaction that sends its record.
 #[derive(Debug)]
 pub(super) struct WithRecord {
     queues: Arc<Queues>,
+    /// The topic's id.
+    topic: u128,
     entries: Vec<Entry>,
+    taken: Taken,
+}
+
+/// Whether an id is taken: its transaction took effect, or nobody knows. It is told by that transaction, so that a panic in the file
+/// system or the clock of the program keeps nobody from knowing.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Taken(Arc<AtomicBool>);
+
+impl Taken {
+    fn by(&self, outcome: Outcome) {
+        self.0.fetch_or(outcome != Outcome::Aborted, Ordering::AcqRel);
+    }
+
+    pub(super) fn is_so(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// Nobody else writes ids until it is decided.
 struct HeldIds<'a> {
     _writing: MutexGuard<'a, ()>,
     contribution: Contribution,
+    taken: &'a Taken,
 }
 
 impl Enqueuer {
@@ -63,6 +83,7 @@ impl Enqueuer {
         record: Record<'_>,
         at: Timestamp,
     ) -> Result<()> {
+        self.queues.topics.check_process()?;
         let id = id.as_ref();
         if at <= self.queues.clock.now() {
             return self.send_once(id, record).map(drop);
@@ -77,14 +98,18 @@ impl Enqueuer {
         let header = encode(id, now);
         let record = record.header(LATER_ID_HEADER, &header);
         let sent = (now, sip_hash_128(id));
-        let written = self.queues.ids.write_with(ring, (self.topic.id(), sent), |entries| {
-            let with = WithRecord { queues: Arc::clone(&self.queues), entries };
-            self.holds.send_with(&target, (&record, at), (self.durability, with))
+        let taken = Taken::default();
+        // Also where a panic comes by.
+        let _known = Otherwise::new(|| {
+            if taken.is_so() {
+                ids.add(id, now);
+            }
         });
-        if matches!(written, Ok(()) | Err(Error::Undecided { .. })) {
-            ids.add(id, now);
-        }
-        written
+        self.queues.ids.write_with(ring, (self.topic.id(), sent, &taken), |entries| {
+            let (queues, topic) = (Arc::clone(&self.queues), self.topic.id());
+            let with = WithRecord { queues, topic, entries, taken: taken.clone() };
+            self.holds.send_with(&target, (&record, at), (self.durability, with))
+        })
     }
 
     /// The same, so long from now.
@@ -97,6 +122,7 @@ impl Enqueuer {
         record: Record<'_>,
         delay: Duration,
     ) -> Result<()> {
+        self.queues.topics.check_process()?;
         self.deliver_once_at(id, record, until(self.queues.clock.now(), delay))
     }
 }
@@ -110,8 +136,10 @@ impl Participant for WithRecord {
         let _writing = self.queues.ids.writing();
         let (partition, entries) = (self.queues.ids.partition()?, self.entries.clone());
         let (inputs, laid_over, written_in) = (Vec::new(), Vec::new(), WrittenIn::default());
-        let contribution = Contribution { partition, entries, inputs, laid_over, written_in };
-        Ok(Some(Box::new(HeldIds { _writing, contribution })))
+        // The ids of a topic take each other's places.
+        let owners = vec![self.topic.to_be_bytes().to_vec()];
+        let contribution = Contribution { partition, entries, inputs, owners, laid_over, written_in };
+        Ok(Some(Box::new(HeldIds { _writing, contribution, taken: &self.taken })))
     }
 }
 
@@ -121,5 +149,7 @@ impl Prepared for HeldIds<'_> {
     }
 
     /// The ring takes it in when the commit has returned: its lock is held until then.
-    fn end(self: Box<Self>, _outcome: Outcome) {}
+    fn end(self: Box<Self>, outcome: Outcome) {
+        self.taken.by(outcome);
+    }
 }

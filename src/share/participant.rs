@@ -126,7 +126,8 @@ impl Participant for Answers {
         let partition: Partition = self.queues.states.partition()?;
         // What is written of a state replaces nothing that is.
         let (laid_over, written_in) = (Vec::new(), WrittenIn::default());
-        let contribution = Contribution { partition, entries, inputs, laid_over, written_in };
+        let owners = entries.iter().map(|entry| entry.key.clone()).collect();
+        let contribution = Contribution { partition, entries, inputs, owners, laid_over, written_in };
         Ok(Some(Box::new(HeldSlots { answers: self, slots, contribution })))
     }
 }
@@ -190,6 +191,9 @@ impl Answers {
 
 impl Drop for Answers {
     fn drop(&mut self) {
+        if !self.queues.process.is_current() {
+            return;
+        }
         if self.are_done.load(Ordering::Acquire) {
             // Not while the transaction is held: whoever makes room looks at all queues and groups.
             return in_drop(|| self.make_room());

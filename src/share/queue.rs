@@ -98,6 +98,7 @@ impl Queue {
 
     /// Locks a partition's state, as it is at `now`.
     pub(super) fn enter<'a>(&'a self, place: &'a Place) -> Result<(Entered<'a>, Timestamp)> {
+        self.queues.topics.check_process()?;
         self.queues.tell_groups();
         // With the state held it could not be written where it has to be: what fails here is told there.
         drop(self.queues.write_own(|name| *name == place.slot.name));
@@ -106,6 +107,7 @@ impl Queue {
 
     /// The same for whoever has other states, and has seen to what is owed before the first of them.
     pub(super) fn enter_one_more<'a>(&'a self, place: &'a Place) -> Result<(Entered<'a>, Timestamp)> {
+        self.queues.topics.check_process()?;
         let looked = self.queues.look_elsewhere(place).map_err(|error| self.explain(place, error));
         let mut inner = place.slot.enter(&self.queues.suspects);
         if let Err(gone) = place.partition.log().check_open() {
@@ -189,8 +191,8 @@ impl Queue {
 
     /// Whether a record is this queue's to deliver: it was not sent back for another, nor is it another's letter.
     pub(super) fn is_for(&self, record: &RecordRef<'_>) -> bool {
-        if let Some(topic) = &self.settings.letters_of {
-            return is_letter_of(record, (topic, &self.group));
+        if let Some(of) = &self.settings.letters_of {
+            return is_letter_of(record, (of, &self.group));
         }
         is_sent_to(record, &self.group)
     }

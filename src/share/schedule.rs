@@ -10,7 +10,7 @@ use crate::types::{Durability, Record, Timestamp};
 /// Sends records that are delivered later: they are in their topic from their time on, for its queues and consumers alike, and
 /// nowhere before. Cheap to clone; used from many threads at once.
 ///
-/// Never early by the clock of the store; late by up to 16 ms, and by what the maintenance has to do at that time. Nothing is kept in memory, however many
+/// Never early by the clock of the store; late by up to 16 ms, and by what the maintenance has to do at that time; within a second where that clock leaps forward. Nothing is kept in memory, however many
 /// there are and however far their time. Between records of equal times there is no order. What is for a topic that was
 /// deleted meanwhile goes nowhere.
 ///
@@ -50,6 +50,7 @@ impl Schedule {
     /// # Errors
     /// As [`Producer::send`](crate::Producer::send).
     pub fn deliver_at(&self, record: Record<'_>, at: Timestamp) -> Result<()> {
+        self.holds.check_process()?;
         self.holds.send(&record, at, self.durability)
     }
 
@@ -58,6 +59,7 @@ impl Schedule {
     /// # Errors
     /// As [`deliver_at`](Self::deliver_at).
     pub fn deliver_after(&self, record: Record<'_>, delay: Duration) -> Result<()> {
+        self.holds.check_process()?;
         self.deliver_at(record, crate::share::queue::until(self.holds.now(), delay))
     }
 

@@ -4,13 +4,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::io::Deadline;
 use crate::log::{MOST_LOOKS, Signal};
 use crate::share::message::Messages;
-use crate::share::worker::{SHORTEST_SLEEP, Worker};
+use crate::share::worker::{SHORTEST_SLEEP_MS, Worker};
 use crate::types::Timestamp;
 use crate::upkeep::{Chore, Reason, Ticket};
 
@@ -95,6 +94,7 @@ impl Worker {
     /// # Errors
     /// As [`next`](Self::next).
     pub fn poll_take(&mut self, most: usize, context: &mut Context<'_>) -> Poll<Result<Messages>> {
+        self.queues.topics.check_process()?;
         if self.queues.is_away() {
             let why = "a task that takes messages is woken by the process that owns the store: elsewhere a thread takes them";
             return Poll::Ready(Err(Error::invalid(why)));
@@ -124,8 +124,8 @@ impl Worker {
             agenda.remove_timer(ticket);
         }
         self.alarm_set = at.map(|at| {
-            let wait = u64::try_from(at.saturating_sub(self.queues.clock.now())).unwrap_or(0);
-            let deadline = Deadline::after(Duration::from_millis(wait).max(SHORTEST_SLEEP));
+            let now = self.queues.clock.now();
+            let deadline = Deadline::by_clock(at.max(now.saturating_add(SHORTEST_SLEEP_MS)), now);
             agenda.add_timer(&self.alarm, deadline)
         });
     }

@@ -19,7 +19,7 @@ use crate::types::{Durability, Timestamp};
 use crate::upkeep::Ticket;
 
 /// The shortest sleep until something is due: a clock that is turned by hand may never get there.
-pub(super) const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
+pub(super) const SHORTEST_SLEEP_MS: Timestamp = 1;
 
 /// Takes messages of a queue. Any number of workers work on one queue, whatever the number of partitions, each on a thread of
 /// its own; a message is with one of them at a time.
@@ -166,16 +166,27 @@ impl Worker {
             if let Some(messages) = messages {
                 return Ok(messages);
             }
-            let until_next = next.map(|next| {
-                let wait = u64::try_from(next.saturating_sub(self.queues.clock.now())).unwrap_or(0);
-                Deadline::after(Duration::from_millis(wait).max(SHORTEST_SLEEP))
-            });
-            let waits = match until_next {
-                Some(until_next) => patience.waits_until(until_next, &self.signal, seen),
+            let waits = match next {
+                Some(next) => self.waits_until(next, &mut patience, seen),
                 None => patience.waits(&self.signal, seen),
             };
             if !waits {
                 return Ok(Messages::default());
+            }
+        }
+    }
+
+    /// Waits until something was raised since `seen`, or the store's clock shows `next`. That clock may leap: it is asked now and then, which costs
+    /// no look at what is there.
+    fn waits_until(&self, next: Timestamp, patience: &mut Patience, seen: u64) -> bool {
+        loop {
+            let now = self.queues.clock.now();
+            let nap = Deadline::by_clock(next.max(now.saturating_add(SHORTEST_SLEEP_MS)), now);
+            if !patience.waits_until(nap, &self.signal, seen) {
+                return false;
+            }
+            if !nap.has_passed() || self.queues.clock.now() >= next {
+                return true;
             }
         }
     }

@@ -196,8 +196,8 @@ impl StoreBuilder {
         self
     }
 
-    /// No thread is started: lingering batches are written, written bytes synced and retention applied by
-    /// [`Store::maintain`].
+    /// No thread is started: lingering batches are written, written bytes synced, transactions whose time is over aborted, ends of decided
+    /// ones written, and retention applied by [`Store::maintain`].
     pub fn maintain_by_hand(mut self) -> Self {
         self.maintenance = Maintenance::ByHand;
         self
@@ -211,7 +211,8 @@ impl StoreBuilder {
     }
 
     /// Where the time of day comes from. One that shows a time before 1970 is read as the beginning of 1970, as the machine's
-    /// is: records have no earlier times. Default: the machine's clock.
+    /// is: records have no earlier times. How long something takes is measured by the machine's clock of elapsed time all the same: timeouts of transactions, and the second
+    /// after which a decided one gets its ends. Default: the machine's clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Arc::new(Since1970(clock));
         self

@@ -141,7 +141,9 @@ impl Store {
         self.inner.queues.erase(&self.inner.holds, topic, key.as_ref())
     }
 
-    /// The dead letters of the queue that `group` has on a topic, in the queue's own topic of them; none while nothing was given up yet.
+    /// The dead letters of the queue that `group` has on a topic, in the queue's own topic of them; none while nothing was given up yet, and
+    /// none of a queue with a [topic for them that was chosen](QueueBuilder::dead_letter_topic): these are in [`dead_letters_in`](Self::dead_letters_in). Letters of an earlier topic of that name, which
+    /// was deleted, are handed out as long as no other has the name, and by `dead_letters_in` then.
     ///
     /// # Errors
     /// [`UnknownTopic`](crate::Error::UnknownTopic) when neither topic is there; otherwise as [`QueueBuilder::build`].
@@ -150,7 +152,8 @@ impl Store {
     }
 
     /// The same in a [topic that was chosen](QueueBuilder::dead_letter_topic). Several queues may have theirs in it, each of which
-    /// has its own handed out.
+    /// has its own handed out. Behind those of the topic that has the name now come those of topics that had it before and were deleted: they
+    /// can be looked at and discarded, and not sent back.
     ///
     /// # Errors
     /// As [`QueueBuilder::build`]: [`UnknownTopic`](crate::Error::UnknownTopic) while nothing was given up yet.

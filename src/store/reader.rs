@@ -158,6 +158,7 @@ impl StoreReader {
 
     /// The process that has the store open and shows it; `None` when there is none, and for a store that was opened read-only.
     pub fn owner(&self) -> Option<u32> {
+        self.inner.topics.check_process().ok()?;
         let guest = self.inner.guest.as_ref()?;
         match guest.owner() {
             Ok(OwnerState::Here(_) | OwnerState::Opening(_)) => guest.pid(),
@@ -324,6 +325,7 @@ impl StoreReader {
     /// # Errors
     /// As [`Partition::stats`](crate::Partition::stats); [`Corrupt`](Error::Corrupt) of the states.
     pub fn stats(&self) -> Result<ReaderStats> {
+        self.inner.topics.check_process()?;
         let topics = self.inner.topics.all();
         let topics =
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<_>>()?;
@@ -353,6 +355,7 @@ impl StoreReader {
     /// # Errors
     /// As [`Partition::stats`](crate::Partition::stats); [`Corrupt`](Error::Corrupt) of what it has to read.
     pub fn open_transactions(&self) -> Result<Vec<ReaderTransactionStats>> {
+        self.inner.topics.check_process()?;
         seen_transactions(&self.inner.topics, self.inner.clock.now())
     }
 }

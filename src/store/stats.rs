@@ -92,7 +92,8 @@ pub struct GroupStats {
 }
 
 impl GroupStats {
-    /// Offsets that it has not committed, up to the ends of those partitions.
+    /// Offsets that it has not committed, up to the ends of those partitions. The end of a transaction has an offset too, and so do records that
+    /// are aborted or were compacted away: a group that has done all there is to read may show a few until it is polled and commits again.
     pub fn lag(&self) -> u64 {
         self.partitions.iter().map(|partition| partition.lag).sum()
     }
@@ -117,7 +118,7 @@ pub struct GroupLag {
     /// The partition's end.
     pub end: Offset,
     /// The offsets between what it has committed, or the partition's start where that is above it or nothing was
-    /// committed, and the end.
+    /// committed, and the end: ends of transactions count, and what is not there to be read.
     pub lag: u64,
 }
 

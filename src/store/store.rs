@@ -318,8 +318,8 @@ impl Store {
         self.inner.care.stats(self.inner.transactions.stats())
     }
 
-    /// Does the store's own work on this thread: writes batches whose linger is over, syncs in the background, and looks
-    /// at every partition for what retention and compaction would take. Only needed after [`maintain_by_hand`](StoreBuilder::maintain_by_hand).
+    /// Does the store's own work on this thread: writes batches whose linger is over, syncs in the background, aborts transactions whose time is over
+    /// and writes the ends of those that were decided, both a second after they were written or decided at the earliest, and looks at every partition for what retention and compaction would take. Only needed after [`maintain_by_hand`](StoreBuilder::maintain_by_hand).
     ///
     /// # Errors
     /// The first failure; everything else that was due is done all the same.

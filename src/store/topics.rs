@@ -60,6 +60,10 @@ impl Store {
     /// after an error or a crash there is nothing of it. The directories stay as they are, and nobody may write to
     /// them meanwhile. No other topic can be created, changed or deleted while files are copied, and a close waits.
     ///
+    /// A transaction that has no end in the files is aborted, durably, before anybody reads: who could decide about it is elsewhere.
+    /// [`AdoptedPartition::aborted`](crate::AdoptedPartition::aborted) counts them. One that was committed counts among these where its
+    /// end was not written yet: close the store, or stop the broker in order, before its files are taken.
+    ///
     /// A topic's settings hold for what was adopted, too: with `retention.ms` old records go soon. What groups have committed
     /// elsewhere does not come along: [`commit_offsets`](crate::Consumer::commit_offsets) sets it.
     ///

@@ -39,6 +39,7 @@ impl Topic {
     /// # Errors
     /// As [`Partition::select`](crate::Partition::select).
     pub fn select(&self, query: &Query) -> Result<MergedEvents> {
+        self.check_process()?;
         let selection = Arc::new(Selection::query(query));
         let readers = self.partitions().into_iter().map(|partition| {
             if !matches!(*selection, Selection::All) {

@@ -44,6 +44,7 @@ impl Partition {
     /// # Errors
     /// As [`select`](Self::select); [`InvalidArgument`](Error::InvalidArgument) for a query of all events.
     pub fn select_backwards(&self, query: &Query) -> Result<EventsBackwards> {
+        self.log().check_open()?;
         let selection = Selection::query(query);
         if matches!(selection, Selection::All) {
             return Err(Error::invalid("a query that names neither types nor tags is read forwards alone"));

@@ -46,7 +46,7 @@ impl Check for Guarded {
 impl Transaction {
     /// Adds events to a stream, and makes the commit depend on it that the stream is as expected. With several streams, of one topic
     /// or of several, the transaction takes effect on what was expected of all of them, or not at all. What the transaction itself
-    /// adds changes no expectation of it.
+    /// adds changes no expectation of it. What an event says of its topic, partition and key gives way to those of the stream.
     ///
     /// # Errors
     /// As [`send`](Self::send): nothing was added then, and nothing is expected. That a stream is not as expected is told by [`commit`](Self::commit), or earlier:

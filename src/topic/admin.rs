@@ -24,6 +24,7 @@ impl Topics {
 
     /// Creates topics, all or none: the list of topics is replaced once.
     pub(crate) fn create_all(&self, asked: &[(&str, &TopicConfig)]) -> Result<Vec<Topic>> {
+        self.check_process()?;
         let mut new = Vec::with_capacity(asked.len());
         for (name, config) in asked {
             new.push((*name, entry_of(random_id(), &Settings::given(partitions_of(config)?, config)?)));
@@ -55,6 +56,7 @@ impl Topics {
     /// The topic of that name, created if there is none. One that is there must be as `config` says, as far as it says
     /// anything.
     pub(crate) fn ensure(&self, name: &str, config: &TopicConfig) -> Result<Topic> {
+        self.check_process()?;
         let topic = loop {
             match self.get(name) {
                 Ok(topic) => break topic,
@@ -83,6 +85,7 @@ impl Topics {
 
     /// Adds partitions so that there are `count`.
     pub(crate) fn add_partitions(&self, name: &str, count: u32) -> Result<Topic> {
+        self.check_process()?;
         let mut catalog = self.catalog.lock();
         catalog.check()?;
         let topic = self.get(name)?;
@@ -118,6 +121,7 @@ impl Topics {
 
     /// Changes settings; those not given stay. The number of partitions is not changed here, and another one is refused.
     pub(crate) fn alter(&self, name: &str, changes: &TopicConfig) -> Result<Topic> {
+        self.check_process()?;
         let mut catalog = self.catalog.lock();
         let topic = self.get(name)?;
         let partitions = topic.partition_count();
@@ -151,6 +155,7 @@ impl Topics {
     ///
     /// After an error the topic is there as before, unless the list is poisoned: then nobody knows.
     pub(crate) fn delete(&self, name: &str) -> Result<()> {
+        self.check_process()?;
         let mut catalog = self.catalog.lock();
         let store = catalog.catalog().store;
         let Some(entry) = catalog.catalog().topics.get(name).cloned() else {
@@ -178,7 +183,11 @@ impl Topics {
         let gone = gone.unwrap_or_else(|| Error::UnknownTopic { topic: name.to_owned(), was_deleted: true });
         let partitions = topic.map(|topic| topic.partitions()).unwrap_or_default();
         partitions.iter().for_each(|partition| partition.log().retire(gone.clone()));
-        stored?;
+        if let Err(unknown) = stored {
+            // What is for it waits for the next life, and does not go nowhere.
+            self.broken.write().insert(name.into(), unknown.clone());
+            return Err(unknown);
+        }
         let identity = Identity { store, topic: entry.id, partition: 0 };
         // It is deleted, whatever comes of its files.
         let remove = || self.remove_partitions(name, (identity, entry.partitions), catalog.catalog());

@@ -128,6 +128,9 @@ pub struct AdoptedPartition {
     pub bytes: u64,
     /// Of these, bytes that were copied; the others are linked.
     pub copied_bytes: u64,
+    /// Transactions that had no end in the files, and were aborted: readers of committed records pass over their records. Each has
+    /// a control record behind what was taken over, below [`end`](Self::end).
+    pub aborted: usize,
     /// What lay after the last whole batch and was not taken over: a batch that was not written to its end.
     pub torn: Option<TornTail>,
 }
@@ -217,12 +220,18 @@ impl Topics {
                 records: log.records(),
                 bytes: log.bytes(),
                 copied_bytes,
+                aborted: 0,
                 torn: log.torn.clone(),
             });
             Ok(())
         })?;
         // Opened before it is listed: a failure to open leaves no topic that exists and cannot be used.
         let (topic, _) = self.open_topic(listed.store, name, entry).map_err(|unopened| unopened.error)?;
+        // Before anybody reads: who has begun a transaction in the files is not here to end it.
+        for (adopted, partition) in partitions.iter_mut().zip(topic.partitions()) {
+            adopted.aborted = partition.log().abort_unended()?;
+            adopted.end = partition.end();
+        }
         catalog.change(|catalog| {
             catalog.deleted.remove(&entry.id);
             catalog.topics.insert(name.to_owned(), entry.clone());

@@ -60,8 +60,9 @@ impl CatalogFile {
         }
     }
 
-    /// An error when it takes no changes any more. To be asked before files are made or removed for a change.
+    /// An error when it takes no changes any more, or in a child of a fork. To be asked before files are made or removed for a change.
     pub(super) fn check(&self) -> Result<()> {
+        self.root.check_process()?;
         self.refusal.clone().map_or(Ok(()), Err)
     }
 

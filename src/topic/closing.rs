@@ -28,6 +28,15 @@ impl Topics {
         let outcome = close_side_by_side(&of(others), &closed);
         of(own).iter().fold(outcome, |outcome, partition| outcome.and(close_one(partition, &closed)))
     }
+
+    /// Ends the use of a store that was only read: nothing is written, and every handle says that it is closed.
+    pub(crate) fn leave(&self) {
+        let closed = Error::StoreClosed { path: self.root.path().to_path_buf() };
+        drop(self.closed.set(closed.clone()));
+        self.waiting.raise();
+        let partitions = self.all().into_iter().flat_map(|topic| topic.partitions());
+        partitions.for_each(|partition| partition.log().retire(closed.clone()));
+    }
 }
 
 fn close_side_by_side(partitions: &[Partition], closed: &Error) -> Result<()> {

@@ -65,6 +65,7 @@ impl Topic {
         &self,
         mut progress: impl FnMut(&CompactionReport) -> ControlFlow<()>,
     ) -> Result<Vec<CompactionReport>> {
+        self.check_process()?;
         if self.settings().compaction().is_none() {
             return Err(Error::invalid("the topic's cleanup.policy is delete: it is not compacted"));
         }
@@ -125,6 +126,7 @@ impl Topic {
     }
 
     fn erase_where(&self, key_matches: &dyn Fn(&[u8]) -> bool) -> Result<Vec<EraseReport>> {
+        self.check_process()?;
         let partitions = self.partitions();
         let outcomes: Vec<_> = partitions.iter().map(|partition| partition.erase(key_matches)).collect();
         outcomes.into_iter().collect()

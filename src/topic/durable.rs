@@ -105,6 +105,11 @@ impl Future for Durable {
         if this.is_over {
             return Poll::Ready(Err(Error::invalid("the future was ready already")));
         }
+        let forked = this.flushed.first().map_or(Ok(()), |partition| partition.log().check_process());
+        if let Err(forked) = forked {
+            this.is_over = true;
+            return Poll::Ready(Err(forked));
+        }
         let first = poll_all(&mut this.waits, context.waker(), this.passes_over_deleted);
         this.outcome = std::mem::replace(&mut this.outcome, Ok(())).and(first);
         this.moved.iter_mut().for_each(|one| one.poll(context.waker()));
@@ -140,6 +145,9 @@ impl Partition {
     /// # Errors
     /// When it is ready: as `flush`.
     pub fn flush_async(&self) -> Durable {
+        if let Err(forked) = self.log().check_process() {
+            return Durable::failed(forked);
+        }
         let waits = self.log().check_open().map(|()| vec![self.log().await_all()]);
         let moved = self.await_settled(self.end());
         Durable { flushed: vec![self.clone()], ..Durable::new(waits) }.and_those([moved])

@@ -60,6 +60,7 @@ impl Topic {
     /// The first failure; the other partitions are flushed all the same. [`Lost`](Error::Lost) names one of them: of others that have lost
     /// records the next flush tells, one at a time.
     pub fn flush(&self) -> Result<()> {
+        self.check_process()?;
         let partitions = &self.current().partitions;
         let flushed = flush(partitions, Partition::flush_untold);
         tell_one_loss(partitions).and(flushed)
@@ -74,6 +75,7 @@ impl Topic {
 impl Topics {
     /// The same of all topics. One that was deleted since the list was made has nothing to flush.
     pub(crate) fn flush(&self) -> Result<()> {
+        self.check_process()?;
         let partitions: Vec<_> = self.all().iter().flat_map(Topic::partitions).collect();
         let flushed = flush(&partitions, |partition| match partition.flush_untold() {
             Err(Error::UnknownTopic { was_deleted: true, .. }) => Ok(()),
@@ -84,12 +86,17 @@ impl Topics {
 }
 
 /// The loss of the first partition that has one to tell. An error names one partition: those of others are told next. One that is poisoned
-/// or gone says so, as where it is flushed alone, and nothing of a loss.
+/// or gone says so, as where it is flushed alone, and nothing of a loss; also where it was poisoned since it was flushed.
 pub(super) fn tell_one_loss(partitions: &[Partition]) -> Result<()> {
     let told = |partition: &Partition| {
         partition.log().tell_lost().map_err(|error| error.in_partition(partition.topic_partition()))
     };
-    partitions.iter().filter(|partition| partition.log().check_poison().is_ok()).try_for_each(told)
+    partitions.iter().filter(|partition| partition.log().check_poison().is_ok()).try_for_each(told)?;
+    let lost = partitions.iter().filter(|partition| partition.log().has_lost());
+    lost.map(|partition| partition.log().check_poison()).try_for_each(|outcome| match outcome {
+        Err(Error::UnknownTopic { .. }) => Ok(()),
+        outcome => outcome,
+    })
 }
 
 fn flush(partitions: &[Partition], one: impl Fn(&Partition) -> Result<()> + Sync) -> Result<()> {

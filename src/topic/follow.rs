@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic, Ending, Identity};
-use crate::io::{Deadline, Directory, pause};
+use crate::io::{Deadline, Directory, Process, pause};
 use crate::live::{Guest, OwnerState, not_yet, still_opening};
 use crate::locks::{AtomicU64, Mutex, OnceLock, Ordering, RwLock};
 use crate::log::{Follow, Judge, Log, OpenTransaction, Watchers};
@@ -52,6 +52,8 @@ impl Topics {
         let attached = Arc::new_cyclic(|topics: &Weak<Self>| Self {
             root,
             context,
+            process: Process::current(),
+            opened_as: catalog.catalog().store,
             catalog: Mutex::new(catalog),
             by_name: RwLock::default(),
             broken: RwLock::default(),
@@ -74,6 +76,7 @@ impl Topics {
     /// Sees the topics that the owner lists now. A store of this process has nothing to look for.
     #[inline]
     pub(crate) fn look(&self) -> Result<()> {
+        self.check_process()?;
         match &self.followed {
             None => Ok(()),
             Some(followed) => self.look_at_list(followed),

@@ -74,6 +74,11 @@ impl Partition {
         matches!(self.log.check_open(), Err(Error::UnknownTopic { .. }))
     }
 
+    /// True also where nobody knows whether the deletion took place: the topic is there for nobody in this life, and may be there in the next.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.log.check_open(), Err(Error::UnknownTopic { .. } | Error::Poisoned { .. }))
+    }
+
     /// Where its files are.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn directory(&self) -> std::path::PathBuf {
@@ -111,7 +116,7 @@ impl Partition {
 
     /// Whether what stands there survives a power cut, with the rest of its transaction.
     pub(crate) fn is_safe(&self, offset: Offset) -> bool {
-        offset < self.log.durable().min(self.log.finished())
+        offset < self.log.durable().min(self.log.ended())
     }
 
     /// Next offset to be assigned among records handed to the operating system. Records that are only in memory are at or
@@ -221,6 +226,7 @@ impl Partition {
 
     /// An error for a condition on a stream that is in another partition: here it would be judged by events that are not its own.
     pub(crate) fn check_has_stream(&self, condition: &Condition) -> Result<()> {
+        self.log.check_process()?;
         let config = self.log.config();
         let On::Stream { key, .. } = &condition.on else { return Ok(()) };
         let number = partition_for_key(key, config.partitions);
@@ -357,7 +363,8 @@ impl Partition {
 
     /// The earliest offset whose record has a timestamp of `timestamp` (Unix milliseconds) or later, `None` when there is
     /// none. Not the closest timestamp: where times run backwards, an earlier offset with a later time wins.
-    /// Records of transactions count whatever becomes of them: whoever reads committed ones goes on from there.
+    /// Records of transactions count whatever becomes of them: whoever reads committed ones goes on from there. So it may be
+    /// an undecided one, at [`stable`](Self::stable) or behind it.
     ///
     /// # Errors
     /// [`Io`](Error::Io), [`Corrupt`](Error::Corrupt).

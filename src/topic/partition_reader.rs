@@ -9,7 +9,7 @@ use crate::topic::records::{PartitionRecords, Records};
 use crate::types::{Offset, TopicPartition};
 
 /// Reads one partition forwards. [`fetch`](Self::fetch) hands out records without copying them; a `for` loop over the
-/// reader hands out copies, one by one.
+/// reader hands out copies, one by one: it is no iterator itself, `into_iter` makes it one.
 ///
 /// ```
 /// # use annals::{Durability, Record, Store, TopicConfig};

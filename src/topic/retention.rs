@@ -20,6 +20,7 @@ impl Partition {
 
     /// Removes what the policy does not keep, which is asked for when nobody can change the topic's settings.
     pub(crate) fn apply_retention(&self, ask: impl FnOnce() -> RetentionPolicy) -> Result<RetentionReport> {
+        self.log().check_process()?;
         self.log().check_maintained()?;
         let retained = self.log().apply_retention(ask);
         self.log().after_removal();
@@ -30,7 +31,8 @@ impl Partition {
 
     /// Deletes every record below `before`. When the call returns they can never be read again, whatever crashes, and their bytes are
     /// off the disk, unless the report [says otherwise](DeleteReport::is_freed); an offset at or below the start deletes nothing. Up to [`stable`](Self::stable) it is always possible: transactions that are
-    /// decided get their ends into the log first, which may take a sync, or up to a second where another thread is at it.
+    /// decided get their ends into the log first, which may take a sync, or up to a second where another thread is at it. Where those cannot be written, as on a full disk,
+    /// it goes on without, but for one that has records below `before` and from there on.
     ///
     /// # Errors
     /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) above the end; [`InvalidArgument`](crate::Error::InvalidArgument) above the

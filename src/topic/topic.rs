@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::partition_for_key;
+use crate::io::Process;
 use crate::locks::{AtomicU64, Ordering, RwLock};
 use crate::topic::config::{CleanupPolicy, TopicConfig};
 use crate::topic::internal::InternalTopic;
@@ -34,6 +35,9 @@ struct Inner {
     id: u128,
     /// The store keeps it for itself.
     is_internal: bool,
+    process: Process,
+    /// What it was opened with, for a child of a fork, where nobody may wait for the lock of `current`.
+    opened: Arc<Current>,
     /// Replaced whole, after the change is stored.
     current: RwLock<Arc<Current>>,
     /// Raised after each replacement of `current`: shows whoever kept the old one that it is old.
@@ -56,13 +60,24 @@ impl fmt::Debug for Topic {
 
 impl Topic {
     pub(super) fn new(name: Arc<str>, id: u128, current: Current) -> Self {
-        let current = RwLock::new(Arc::new(current));
+        let opened = Arc::new(current);
+        let current = RwLock::new(Arc::clone(&opened));
         let is_internal = InternalTopic::find(&name).is_some();
-        Self { inner: Arc::new(Inner { name, id, is_internal, current, version: AtomicU64::new(0) }) }
+        let (process, version) = (Process::current(), AtomicU64::new(0));
+        Self { inner: Arc::new(Inner { name, id, is_internal, opened, process, current, version }) }
     }
 
     pub(super) fn current(&self) -> Arc<Current> {
-        Arc::clone(&self.inner.current.read())
+        if self.inner.process.is_current() {
+            Arc::clone(&self.inner.current.read())
+        } else {
+            Arc::clone(&self.inner.opened)
+        }
+    }
+
+    /// An error in a child of a fork.
+    pub(crate) fn check_process(&self) -> Result<()> {
+        self.inner.opened.partitions.first().map_or(Ok(()), |partition| partition.log().check_process())
     }
 
     pub(super) fn replace(&self, current: Current) {
@@ -119,6 +134,7 @@ impl Topic {
     /// # Errors
     /// [`UnknownPartition`](Error::UnknownPartition).
     pub fn partition(&self, number: u32) -> Result<Partition> {
+        self.check_process()?;
         let current = self.current();
         let found = usize::try_from(number).ok().and_then(|number| current.partitions.get(number));
         found.cloned().ok_or_else(|| Error::UnknownPartition {
@@ -139,6 +155,7 @@ impl Topic {
         key: &[u8],
         with: impl FnOnce(&Partition) -> Result<T>,
     ) -> Result<T> {
+        self.check_process()?;
         let current = self.current();
         let count = u32::try_from(current.partitions.len()).unwrap_or(u32::MAX);
         let number = partition_for_key(key, count);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use crate::error::{Error, Result};
 use crate::figures::Figures;
 use crate::format::{Catalog, CatalogTopic, Identity, partition_dir_name};
-use crate::io::{Clock, Directory, random_id};
+use crate::io::{Clock, Directory, Process, random_id};
 use crate::live::Owner;
 use crate::locks::{Mutex, OnceLock, RwLock};
 use crate::log::{
@@ -93,6 +93,10 @@ pub(super) struct Unopened {
 pub(crate) struct Topics {
     pub(super) root: Directory,
     pub(super) context: TopicContext,
+    /// Which opened them. A child of it reads no list and changes none.
+    pub(super) process: Process,
+    /// The store's id when they were opened.
+    pub(super) opened_as: u128,
     /// Held while topics are created, changed or deleted.
     pub(super) catalog: Mutex<CatalogFile>,
     pub(super) by_name: RwLock<BTreeMap<Arc<str>, Topic>>,
@@ -138,8 +142,10 @@ impl Topics {
     /// The id of the store, as the list says it now.
     pub(crate) fn store_id(&self) -> u128 {
         // Where the list cannot be looked at it is the one that was seen last.
-        drop(self.look());
-        self.catalog.lock().catalog().store
+        match self.look() {
+            Err(Error::Forked { .. }) => self.opened_as,
+            _ => self.catalog.lock().catalog().store,
+        }
     }
 
     fn open_listed(root: Directory, context: TopicContext, catalog: CatalogFile) -> Result<Self> {
@@ -147,6 +153,8 @@ impl Topics {
         let mut topics = Self {
             root,
             context,
+            process: Process::current(),
+            opened_as: catalog.catalog().store,
             catalog: Mutex::new(catalog),
             by_name: RwLock::default(),
             broken: RwLock::default(),
@@ -264,13 +272,16 @@ impl Topics {
         self.root.path()
     }
 
-    /// All topics in the order of their names.
     /// What all partitions count and measure.
     pub(crate) fn figures(&self) -> &Arc<Figures> {
         &self.context.figures
     }
 
+    /// All topics in the order of their names; none in a child of a fork.
     pub(crate) fn all(&self) -> Vec<Topic> {
+        if !self.process.is_current() {
+            return Vec::new();
+        }
         // What was seen last, where nothing can be seen now.
         drop(self.look());
         self.by_name.read().values().cloned().collect()
@@ -288,11 +299,13 @@ impl Topics {
     /// The topic of that id if it was opened, and is not about to go. It waits for nobody who changes the list of topics: for those who
     /// hold what that one may wait for.
     pub(crate) fn opened(&self, id: u128) -> Option<Topic> {
+        self.check_process().ok()?;
         self.by_name.read().values().find(|topic| topic.id() == id).cloned()
     }
 
     /// The topic of that id; `None` when there is none any more, an error when there is one that could not be opened.
     pub(crate) fn by_id(&self, id: u128) -> Result<Option<Topic>> {
+        self.check_process()?;
         if let Some(found) = self.opened(id) {
             return Ok(Some(found));
         }
@@ -350,8 +363,15 @@ impl Topics {
         hold
     }
 
-    /// An error once the store closes.
+    /// An error in a child of a fork: asked by every call before it takes a lock.
+    #[inline]
+    pub(crate) fn check_process(&self) -> Result<()> {
+        self.process.check(self.root.path())
+    }
+
+    /// An error in a child of a fork, and once the store closes.
     pub(crate) fn check_open(&self) -> Result<()> {
+        self.check_process()?;
         self.closed.get().map_or(Ok(()), |closed| Err(closed.clone()))
     }
 
@@ -362,15 +382,6 @@ impl Topics {
 
     pub(crate) fn unwatch_close(&self, signal: &Arc<Signal>) {
         self.waiting.remove(signal);
-    }
-
-    /// Ends the use of a store that was only read: nothing is written, and every handle says that it is closed.
-    pub(crate) fn leave(&self) {
-        let closed = Error::StoreClosed { path: self.root.path().to_path_buf() };
-        drop(self.closed.set(closed.clone()));
-        self.waiting.raise();
-        let partitions = self.all().into_iter().flat_map(|topic| topic.partitions());
-        partitions.for_each(|partition| partition.log().retire(closed.clone()));
     }
 }
 

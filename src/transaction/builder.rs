@@ -92,7 +92,9 @@ impl TransactionBuilder {
     }
 
     /// `transaction.timeout.ms`: how long a transaction of which something is written may stay undecided. Then it is aborted, for
-    /// readers wait for it. Measured by the system's clock of elapsed time: a store's own clock, as of a test, does not end it. Default: a minute; at most 15.
+    /// readers wait for it. Its calls look at the time themselves, a commit first of all: one that is called in time takes effect, however long it takes. Where
+    /// no call comes the store's maintenance ends it, within about a second; after [`maintain_by_hand`](crate::StoreBuilder::maintain_by_hand)
+    /// that is [`Store::maintain`](crate::Store::maintain). Measured by the system's clock of elapsed time: a store's own clock, as of a test, does not end it. Default: a minute; at most 15.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self
@@ -116,9 +118,11 @@ impl TransactionBuilder {
     ///
     /// # Errors
     /// [`InvalidName`](Error::InvalidName) for none, for more than 32000 bytes, and for one that begins with `annals.producer.`, as those of
-    /// named producers do in the store's own topic; [`InvalidConfig`](Error::InvalidConfig).
+    /// named producers do in the store's own topic; [`InvalidConfig`](Error::InvalidConfig), [`StoreClosed`](Error::StoreClosed).
     pub fn begin(self) -> Result<Transaction> {
         let Self { shared, producer, name, settings } = self;
+        shared.check_process()?;
+        shared.topics.check_open()?;
         check_transaction_name(&name)?;
         if settings.timeout > LONGEST_TIMEOUT {
             let millis = settings.timeout.as_millis();

@@ -76,6 +76,10 @@ impl Future for Committing {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(())) if is_left => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(forked @ Error::Forked { .. })) => {
+                    this.committed = None;
+                    return Poll::Ready(Err(forked));
+                }
                 Poll::Ready(Err(cause)) => {
                     this.committed = None;
                     this.doubts.drain(..).for_each(|doubt| doubt());

@@ -133,6 +133,11 @@ impl Transactions {
         }
     }
 
+    /// An error in a child of a fork.
+    pub(super) fn check_process(&self) -> Result<()> {
+        self.topics.check_process()
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -163,6 +168,7 @@ impl Transactions {
     /// The producer of that name. It is durable before it is used: or the name would be another's after a power cut, and
     /// what it sends again would not be known.
     pub(crate) fn named_producer(self: &Arc<Self>, name: &str) -> Result<NamedProducer> {
+        self.check_process()?;
         check_name("producer", name)?;
         let mut known = self.producers.lock();
         let producers = match &mut *known {
@@ -203,7 +209,7 @@ impl Transactions {
     /// Writes what was gathered so far, as part of a transaction that is not decided.
     pub(super) fn write_open(self: &Arc<Self>, deciding: &Deciding<'_>) -> Result<Vec<Put>> {
         let mut state = deciding.named.state.lock();
-        state.check(deciding.owner, &deciding.named.name)?;
+        self.check_in_time((deciding.named, deciding.owner), &mut state)?;
         let gathered = deciding.gathered(&[]);
         let appended = self.append(self.open_parts(&mut state, deciding), &gathered, None);
         if appended.is_err() {
@@ -215,7 +221,7 @@ impl Transactions {
     /// Commits: returns when the decision is as far as the settings ask for, and seen by readers.
     pub(super) fn commit(self: &Arc<Self>, deciding: &Deciding<'_>) -> Result<Vec<Put>> {
         let mut state = deciding.named.state.lock();
-        state.check(deciding.owner, &deciding.named.name)?;
+        self.check_in_time((deciding.named, deciding.owner), &mut state)?;
         let mut waits = RoomWaits::default();
         loop {
             let outcome = match self.try_to_commit(&mut state, deciding) {

@@ -13,8 +13,9 @@ use crate::transaction::committing::Later;
 use crate::transaction::coordinator::{Deciding, Put, Transactions};
 use crate::transaction::decisions::Decision;
 use crate::transaction::finish::Ended;
-use crate::transaction::names::{NameState, OpenParts};
+use crate::transaction::names::{NameState, OpenParts, Written};
 use crate::transaction::pieces::place_of;
+use crate::transaction::resting::Seen;
 use crate::transaction::round::Round;
 use crate::transaction::shares::Appended;
 use crate::transaction::undertaken::{OnItsWay, OutstandingFrom, Undertaken};
@@ -64,7 +65,7 @@ impl Transactions {
         };
         // All of it is in one partition, and so is its end.
         let mut rests_on = seen;
-        rests_on.add(partition, partition.end() - 1);
+        rests_on.through.add(partition, partition.end() - 1);
         let durable = self.take_along(deciding, rests_on);
         durable.map(|()| put).map_err(|error| undecided(deciding, error))
     }
@@ -88,27 +89,31 @@ impl Transactions {
             self.own_rounds.add(laid_over_by(contributions), &mut own);
             return own.check_sound();
         }
-        let mut seen = Round::default();
+        let mut seen = Seen::default();
         let looked_at: Vec<_> = deciding.conditions.iter().flat_map(|one| one.partitions()).collect();
-        let own = pieces().chain(open.places.values().map(|written| &written.partition));
-        let others = looked_at.iter().chain(contributions.iter().map(|one| &one.partition));
-        own.chain(others).for_each(|partition| seen.add(partition, partition.end() - 1));
+        pieces().chain(&looked_at).for_each(|partition| seen.add(partition, partition.end() - 1));
+        let written = open.places.values().map(|written| &written.partition);
+        written.for_each(|partition| seen.add(partition, partition.end() - 1));
+        for one in contributions {
+            seen.through.add(&one.partition, one.partition.end() - 1);
+            seen.add_owned(one);
+        }
         inputs_of(contributions).for_each(|(partition, last)| seen.add(partition, *last));
-        self.own_rounds.add(laid_over_by(contributions), &mut seen);
+        self.own_rounds.add(laid_over_by(contributions), &mut seen.through);
         self.resting.complete(&mut seen);
-        seen.bring_over()
+        seen.through.bring_over()
     }
 
     /// Has what a commit has seen be durable with it, if it is to be.
-    fn take_along(&self, deciding: &Deciding<'_>, mut seen: Round) -> Result<()> {
+    fn take_along(&self, deciding: &Deciding<'_>, mut seen: Seen) -> Result<()> {
         self.bound_what_is_known(deciding.later);
         if !deciding.is_for_disk() {
             return Ok(());
         }
         self.resting.complete(&mut seen);
         match deciding.later {
-            Some(later) => self.note_for_later(&seen, later),
-            None => self.sync_with_what_was_left(&seen)?,
+            Some(later) => self.note_for_later(&seen.through, later),
+            None => self.sync_with_what_was_left(&seen.through)?,
         }
         Ok(())
     }
@@ -143,10 +148,11 @@ impl Transactions {
         self: &Arc<Self>,
         state: &mut NameState,
         deciding: &Deciding<'_>,
-        (asked, contributions, seen): (&Asked<'_>, &[&Contribution], Round),
+        (asked, contributions, mut seen): (&Asked<'_>, &[&Contribution], Seen),
     ) -> Result<()> {
         let now = self.now();
         let mut inputs: Vec<_> = inputs_of(contributions).cloned().collect();
+        inputs.iter().for_each(|(partition, last)| seen.add(partition, *last));
         let is_own = |partition: &Partition, last: Offset| {
             let written = state.open.as_ref().and_then(|open| open.places.get(&place_of(partition)));
             written.is_some_and(|written| written.last >= last)
@@ -155,6 +161,12 @@ impl Transactions {
         state.open.as_ref().map_or(Ok(()), OpenParts::check_there)?;
         let from = self.deciding()?;
         let Some(open) = state.open.take() else { return Ok(()) };
+        // What was written before as well; what a layer has there apart.
+        let is_kept = |written: &&Written| {
+            contributions.iter().any(|one| place_of(&one.partition) == place_of(&written.partition))
+        };
+        let written = open.places.values().filter(|written| !is_kept(written));
+        written.for_each(|written| seen.add(&written.partition, written.last));
         let decision = Decision {
             name: &deciding.named.name,
             producer: open.producer,
@@ -191,15 +203,15 @@ impl Transactions {
     ) -> Result<()> {
         let Some(Undertaken { ended, seen, is_for_disk, .. }) = undertaken.one() else { return Ok(()) };
         ended.decision = Some(offset);
-        let mut round = seen.clone();
-        self.rests_on(ended, &mut round)?;
+        let mut all = seen.clone();
+        self.rests_on(ended, &mut all.through)?;
         if *is_for_disk {
-            self.resting.complete(&mut round);
-            self.sync_with_what_was_left(&round)?;
+            self.resting.complete(&mut all);
+            self.sync_with_what_was_left(&all.through)?;
             ended.is_synced = true;
         } else {
             self.note_own(ended)?;
-            let rests_on = self.resting.note(ended.places.keys().copied(), round);
+            let rests_on = self.resting.note(ended.places.keys().copied(), all);
             if let Some(later) = later {
                 self.note_for_later(&rests_on, later);
             }

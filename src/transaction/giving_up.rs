@@ -43,6 +43,26 @@ impl Drop for Writing<'_> {
 }
 
 impl Transactions {
+    /// Whether `owner` still goes by the name, and in time. What is written of a transaction whose time is over is aborted there and then:
+    /// who looks after them all comes by later.
+    pub(super) fn check_in_time(
+        self: &Arc<Self>,
+        (named, owner): (&Arc<Named>, u64),
+        state: &mut NameState,
+    ) -> Result<()> {
+        state.check(owner, &named.name)?;
+        if let Some(open) = state.expire(&named.name) {
+            self.give_up(named, open);
+        }
+        state.check(owner, &named.name)
+    }
+
+    /// The same for who writes nothing now. Where somebody has the name busy it is left to the next call.
+    pub(super) fn check_written(self: &Arc<Self>, named: &Arc<Named>, owner: u64) -> Result<()> {
+        let Some(mut state) = named.state.try_lock() else { return Ok(()) };
+        self.check_in_time((named, owner), &mut state)
+    }
+
     /// Aborts what is written.
     pub(super) fn abort(self: &Arc<Self>, named: &Arc<Named>, owner: u64) -> Result<()> {
         let mut state = named.state.lock();

@@ -101,6 +101,7 @@ impl NamedProducer {
         records: &[Record<'_>],
         durability: Durability,
     ) -> Result<NamedAppend> {
+        self.shared.check_process()?;
         if records.is_empty() || sequence < 0 {
             return Err(Error::invalid(
                 "a batch needs at least one record, and a number that is not negative",

@@ -106,7 +106,7 @@ impl Transactions {
             return Ok(());
         }
         let mut all = own.clone();
-        self.resting.complete(&mut all);
+        self.resting.complete_whole(&mut all);
         self.resting.add_left(&mut all);
         match all.sync() {
             // That may be of the others.
@@ -122,7 +122,7 @@ impl Transactions {
             return Ok(RestsOn::default());
         }
         let (mut all, mut seen) = (own.clone(), Round::default());
-        self.resting.complete(&mut all);
+        self.resting.complete_whole(&mut all);
         self.resting.add_left(&mut all);
         seen.add_sound(&all);
         Ok(RestsOn { own: own.waits()?, seen: seen.waits()? })

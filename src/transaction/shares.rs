@@ -12,8 +12,8 @@ use crate::transaction::giving_up::Writing;
 use crate::transaction::ids::ProducerId;
 use crate::transaction::names::{OpenParts, Written};
 use crate::transaction::pieces::{Pieces, Place, place_of};
+use crate::transaction::resting::Seen;
 use crate::transaction::room::RoomWaits;
-use crate::transaction::round::Round;
 use crate::types::Record;
 
 /// What is to be appended, and what has to hold for it.
@@ -30,8 +30,8 @@ pub(super) struct Gathered<'a> {
 /// What was appended.
 pub(super) struct Appended {
     pub(super) put: Vec<Put>,
-    /// What stood before it in its partitions, and in those that its conditions looked at.
-    pub(super) seen: Round,
+    /// What stood before it in its partitions, of its owners where a layer keeps its state, and in those that its conditions looked at.
+    pub(super) seen: Seen,
 }
 
 /// What goes to one partition: nothing where a condition looks at it alone.
@@ -77,7 +77,7 @@ impl Transactions {
         shares.iter().try_for_each(|share| share.partition.log().meet_prerequisites(Holding::Locks))?;
         make_room(&shares, gathered, producer)?;
         let mut stages = checked(&shares, gathered, producer)?;
-        let seen = seen(&stages, &shares);
+        let seen = seen(&stages, &shares, gathered);
         let mut put = Vec::new();
         for (stage, share) in stages.iter_mut().zip(&shares).filter(|(_, share)| !share.records.is_empty()) {
             let stamp = producer.stamp(share.base_sequence);
@@ -158,13 +158,15 @@ fn checked<'a>(
     Ok(stages)
 }
 
-/// All that stands in these partitions.
-fn seen(stages: &[Stage<'_>], shares: &[Share<'_>]) -> Round {
-    let mut seen = Round::default();
+/// What stands in these partitions; in one that a layer alone writes to, of its owners.
+fn seen(stages: &[Stage<'_>], shares: &[Share<'_>], gathered: &Gathered<'_>) -> Seen {
+    let mut seen = Seen::default();
+    gathered.contributions.iter().for_each(|one| seen.add_owned(one));
     for (stage, share) in stages.iter().zip(shares) {
         let last = stage.next_offset().map_or(-1, |next| next - 1);
+        let is_whole = share.is_looked_at || gathered.pieces.by_place.contains_key(&share.place);
         if last >= 0 {
-            seen.add(&share.partition, last);
+            if is_whole { seen.add(&share.partition, last) } else { seen.through.add(&share.partition, last) }
         }
     }
     seen

@@ -111,11 +111,10 @@ impl Transaction {
     /// Adds a record to the topic it names. Its offset is known when the transaction is committed.
     ///
     /// # Errors
-    /// [`UnknownTopic`](crate::Error::UnknownTopic), [`UnknownPartition`](crate::Error::UnknownPartition),
-    /// [`RecordTooLarge`](crate::Error::RecordTooLarge), [`KeyRequired`](crate::Error::KeyRequired),
-    /// [`InvalidTimestamp`](crate::Error::InvalidTimestamp): the record is not part of it, the others still are. Where the
-    /// transaction is written as it comes, also what [`commit`](Self::commit) returns: then it is aborted, and every later call returns
-    /// the same; [`Panicked`](crate::Error::Panicked) where a clock or a file system of the program's own has panicked in an earlier one.
+    /// [`UnknownTopic`](crate::Error::UnknownTopic), [`UnknownPartition`](crate::Error::UnknownPartition), [`RecordTooLarge`](crate::Error::RecordTooLarge),
+    /// [`KeyRequired`](crate::Error::KeyRequired), [`InvalidTimestamp`](crate::Error::InvalidTimestamp): the record is not part of it, the others still are. Where the transaction is written as
+    /// it comes, also what [`commit`](Self::commit) returns: then it is aborted, and every later call returns the same; [`Panicked`](crate::Error::Panicked) where a clock or a file system of
+    /// the program's own has panicked in an earlier one.
     pub fn send(&mut self, record: Record<'_>) -> Result<()> {
         self.check_going_on()?;
         let partition = self.producer.place_of(&record)?;
@@ -158,15 +157,14 @@ impl Transaction {
     /// # Errors
     /// As [`send`](Self::send): those before the one that is refused are part of it.
     pub fn send_batch(&mut self, records: &[Record<'_>]) -> Result<()> {
+        self.shared.check_process()?;
         records.iter().try_for_each(|record| self.send(record.clone()))
     }
 
-    /// Makes the commit depend on it that there was no append to the partition since the caller saw it end at `end`: where it stands
-    /// after reading all that is committed ([`PartitionReader::position`](crate::PartitionReader::position)), or
-    /// [`Partition::stable`]. [`Partition::end`] may be behind records that are not decided, which nobody has read. The end of another
-    /// transaction is an append, too. With conditions on several partitions the transaction takes effect on what was seen of all of them,
-    /// or not at all. What the transaction itself has written there since is no append of another; several conditions on one partition
-    /// must all hold.
+    /// Makes the commit depend on it that there was no append to the partition since the caller saw it end at `end`: where it stands after reading all that is committed
+    /// ([`PartitionReader::position`](crate::PartitionReader::position)), or [`Partition::stable`]. [`Partition::end`] may be behind records that are not decided, which nobody has read. The
+    /// end of another transaction is an append, too. With conditions on several partitions the transaction takes effect on what was seen of all of them, or not at all. What the transaction
+    /// itself has written there since is no append of another; several conditions on one partition must all hold.
     ///
     /// Otherwise [`commit`](Self::commit) returns [`UnexpectedEnd`](crate::Error::UnexpectedEnd); for a partition of another store
     /// [`InvalidArgument`](crate::Error::InvalidArgument).
@@ -221,18 +219,17 @@ impl Transaction {
 
     /// Commits with the transaction where `consumer` stands now, after what it has handed out: offsets and records take effect together.
     ///
-    /// A transaction that takes no effect, be it that its commit fails, that it is aborted or dropped, takes the consumer back: its next
-    /// poll hands out again what is not done, as [`seek_to_committed`](Consumer::seek_to_committed) does. So call it first, before what
-    /// may fail. After [`Undecided`](crate::Error::Undecided) the consumer stays where it is, and nothing is committed for these partitions of the group
-    /// before the store is opened again.
+    /// A transaction that takes no effect, be it that its commit fails, that it is aborted or dropped, takes the consumer back: its next poll hands out again what is not done, as
+    /// [`seek_to_committed`](Consumer::seek_to_committed) does. So call it first, before what may fail. After [`Undecided`](crate::Error::Undecided) the consumer stays where it is, and nothing
+    /// is committed for these partitions of the group before the store is opened again.
     ///
     /// From here to the end of the transaction the consumer's offsets are its own: another transaction is refused them, and so is
     /// [`Consumer::commit`]; automatic commits wait.
     ///
     /// # Errors
-    /// [`OffsetUndecided`](crate::Error::OffsetUndecided) after such a transaction, [`InvalidConfig`](crate::Error::InvalidConfig) for a consumer without a group, [`InvalidArgument`](crate::Error::InvalidArgument)
-    /// for one of another store, one whose offsets another transaction holds, a second one of its group, and one that goes back and was
-    /// not polled since: what it holds is to come again.
+    /// [`OffsetUndecided`](crate::Error::OffsetUndecided) after such a transaction, [`InvalidConfig`](crate::Error::InvalidConfig) for a consumer without a group,
+    /// [`InvalidArgument`](crate::Error::InvalidArgument) for one of another store, one whose offsets another transaction holds, a second one of its group, and one that goes back and was not
+    /// polled since: what it holds is to come again.
     pub fn commit_offsets(&mut self, consumer: &Consumer) -> Result<()> {
         self.check_going_on()?;
         if !consumer.is_of(&self.shared.groups) {
@@ -249,25 +246,22 @@ impl Transaction {
     /// Decides that all of it takes effect, and says where it is.
     ///
     /// # Errors
-    /// Nothing of it takes effect after any of these but the last: [`UnexpectedEnd`](crate::Error::UnexpectedEnd),
-    /// [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired),
-    /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`UnknownTopic`](crate::Error::UnknownTopic) where a topic of it was deleted meanwhile, also one
-    /// that was written to before, [`NotAssigned`](crate::Error::NotAssigned) for offsets of a partition that the group has given to another member since,
-    /// [`OffsetUndecided`](crate::Error::OffsetUndecided) for those that an undecided transaction was to commit,
-    /// [`Io`](crate::Error::Io), [`Full`](crate::Error::Full), [`Poisoned`](crate::Error::Poisoned) where what it rests on cannot become durable in this life of the store.
-    /// [`Undecided`](crate::Error::Undecided): whether it takes effect shows after reopening the store.
+    /// [`Undecided`](crate::Error::Undecided): whether it takes effect shows after reopening the store. Nothing of it takes effect after any other error, be it one of these or not:
+    /// [`UnexpectedEnd`](crate::Error::UnexpectedEnd), [`Conflict`](crate::Error::Conflict), [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired),
+    /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`UnknownTopic`](crate::Error::UnknownTopic) where a topic of it was deleted meanwhile, also one that was written to before,
+    /// [`NotAssigned`](crate::Error::NotAssigned) for offsets of a partition that the group has given to another member since, [`OffsetUndecided`](crate::Error::OffsetUndecided) for those that an undecided transaction was
+    /// to commit, [`Io`](crate::Error::Io), [`Full`](crate::Error::Full), [`Poisoned`](crate::Error::Poisoned) where what it rests on cannot become durable in this life of the store, [`LockLost`](crate::Error::LockLost)
+    /// for an answer, [`StoreClosed`](crate::Error::StoreClosed); what [`send`](Self::send) may return, where the topic was altered since.
     pub fn commit(self) -> Result<Committed> {
         self.decide(None)
     }
 
-    /// The same for a task: what it returns is ready when the commit survives a power cut. It is decided when this returns, as with
-    /// [`Durability::Os`](crate::Durability::Os), whatever the transaction's own durability is: readers see it from then on. Dropped, the
-    /// commit stands.
+    /// The same for a task: what it returns is ready when the commit survives a power cut. It is decided when this returns, as with [`Durability::Os`](crate::Durability::Os), whatever the
+    /// transaction's own durability is: readers see it from then on. Dropped, the commit stands.
     ///
-    /// It waits for no disk, but where its answers are the last for whole segments of a topic with
-    /// [`retention_until_consumed`](crate::TopicConfig::retention_until_consumed), once where it rests on what a killed life has left in a partition, and
-    /// where 16,000 commits wait for one: the store's maintenance does not keep up, or is yours and does not run. For room it waits only where a
-    /// topic blocks when it is full.
+    /// It waits for no disk, but where its answers are the last for whole segments of a topic with [`retention_until_consumed`](crate::TopicConfig::retention_until_consumed), once where it
+    /// rests on what a killed life has left in a partition, and where 16,000 commits wait for one: the store's maintenance does not keep up, or is yours and does not run. For room it waits
+    /// only where a topic blocks when it is full.
     ///
     /// ```
     /// # use annals::{Record, Store};
@@ -381,7 +375,9 @@ impl Transaction {
     }
 
     fn check_going_on(&self) -> Result<()> {
-        self.failed.clone().map_or(Ok(()), Err)
+        self.shared.check_process()?;
+        self.failed.clone().map_or(Ok(()), Err)?;
+        if self.put.is_empty() { Ok(()) } else { self.shared.check_written(&self.named, self.owner) }
     }
 }
 

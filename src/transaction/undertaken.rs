@@ -9,7 +9,7 @@ use std::thread::panicking;
 use crate::error::Result;
 use crate::transaction::coordinator::Transactions;
 use crate::transaction::finish::Ended;
-use crate::transaction::round::Round;
+use crate::transaction::resting::Seen;
 use crate::types::Offset;
 
 /// A decision that is being written, or is written.
@@ -17,7 +17,7 @@ use crate::types::Offset;
 pub(super) struct Undertaken {
     pub(super) ended: Ended,
     /// What the transaction has seen.
-    pub(super) seen: Round,
+    pub(super) seen: Seen,
     /// The decision does not stand before that.
     pub(super) from: Offset,
     /// Readers are told once it survives a power cut.

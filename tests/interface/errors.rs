@@ -16,6 +16,8 @@ mod disks;
 mod effects;
 #[cfg(test)]
 mod files;
+#[cfg(test)]
+mod first_append;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

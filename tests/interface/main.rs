@@ -10,6 +10,8 @@ mod figures;
 #[path = "../common/fragile_clock.rs"]
 mod fragile_clock;
 mod groups;
+#[cfg(test)]
+mod leaps;
 mod lifecycle;
 mod limits;
 mod open_cost;

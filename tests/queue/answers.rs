@@ -132,7 +132,7 @@ fn what_is_given_up_is_a_dead_letter_that_says_why() {
     let letters = world.store.topic("jobs.workers.dead").unwrap();
     assert_eq!(letters.partition_count(), 3);
     let letter = letters.partition(2).unwrap().get(0).unwrap().unwrap();
-    let headers: Vec<_> = letter
+    let mut headers: Vec<_> = letter
         .headers
         .iter()
         .map(|header| (header.key.as_str(), String::from_utf8(header.value.clone().unwrap()).unwrap()))
@@ -146,6 +146,8 @@ fn what_is_given_up_is_a_dead_letter_that_says_why() {
         ("__dlq.errors.delivery.count", "1"),
         ("__dlq.errors.message", "no such customer"),
     ];
+    let (last, id) = headers.pop().unwrap();
+    assert_eq!((last, id.len(), u128::from_str_radix(&id, 16).is_ok()), ("annals.letter.topic.id", 32, true));
     assert_eq!(headers, expected.map(|(name, value)| (name, value.to_owned())));
     assert_eq!((letter.key.as_deref(), letter.value.as_deref()), (Some(&b"k"[..]), Some(&b"bad"[..])));
 

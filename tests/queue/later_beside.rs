@@ -252,3 +252,19 @@ fn a_record_that_a_clock_ahead_had_put_behind_another_was_lost_with_a_power_cut(
         assert_eq!(there, ["first", "other", "second", "third"], "{life}");
     }
 }
+
+#[test]
+fn what_was_for_a_topic_of_whose_deletion_nobody_knows_went_nowhere() {
+    let frail = with(&["x"]);
+    schedule(&frail, "x", ("later", MINUTE));
+    frail.faulty.fail(&[Call::Rename], "annals.topics", (0, Times::Once), Fault::Error(5));
+    let deleted = frail.store.delete_topic("x");
+    assert!(matches!(deleted, Err(Error::Poisoned { .. })), "{deleted:?}");
+    let found = frail.store.topic("x");
+    assert!(matches!(found, Err(Error::Poisoned { .. })), "{found:?}");
+    pass(&frail, 2 * MINUTE);
+    sync_the_rest(&frail);
+    let next = frail.without_power();
+    pass(&next, 2 * MINUTE);
+    assert_eq!(values(&next.store, "x"), ["later"]);
+}

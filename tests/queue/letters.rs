@@ -108,7 +108,7 @@ fn a_letter_that_lost_its_value_is_sent_back_with_it() {
     world.store.create_topic("jobs", TopicConfig::new()).unwrap();
     world.send(&["another's", "another's"]);
     let letter = letters.take(1).unwrap().remove(0);
-    assert!(matches!(letters.send_back(letter), Err(Error::InvalidArgument { .. })));
+    assert!(matches!(letters.send_back(letter), Err(Error::UnknownTopic { was_deleted: true, .. })));
     assert_eq!(letters.take(9).unwrap().len(), 1, "it stays");
 }
 

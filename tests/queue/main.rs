@@ -42,7 +42,11 @@ mod later_passed;
 #[cfg(test)]
 mod later_power;
 #[cfg(test)]
+mod leaps;
+#[cfg(test)]
 mod letters;
+#[cfg(test)]
+mod letters_left;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
@@ -51,6 +55,8 @@ mod model;
 mod moved_back;
 #[cfg(test)]
 mod once_later;
+#[cfg(test)]
+mod once_panics;
 #[cfg(test)]
 mod order;
 #[cfg(test)]

@@ -98,6 +98,7 @@ impl Log {
         self: &Arc<Self>,
         ask: &dyn Fn() -> Option<CompactionConfig>,
     ) -> Result<CompactionReport> {
+        self.check_process()?;
         let _rewriting = self.rewriting.lock();
         self.check_going_on()?;
         let watch = Stopwatch::start();

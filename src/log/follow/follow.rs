@@ -114,6 +114,7 @@ impl Log {
     /// Sees what the owner shows now. A log of this process has nothing to look for.
     #[inline]
     pub(crate) fn look(&self) -> Result<()> {
+        self.check_process()?;
         match &self.follow {
             None => Ok(()),
             Some(follow) => self.look_and_judge(follow),

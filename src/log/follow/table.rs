@@ -165,7 +165,7 @@ impl Log {
         let found = found?;
         let (start, durable, end) = (found.state.state().log_start, found.durable, found.end);
         let open = found.producers.open_transactions();
-        let stable = found.producers.unfinished().map_or(end, |first| {
+        let stable = found.producers.unfinished_from(start).map_or(end, |first| {
             // What was shown is not taken back while somebody finds out about the rest.
             if end < self.end() { first } else { self.stable().max(first) }
         });

@@ -48,7 +48,7 @@ struct Begin {
     segments: SegmentList,
     offsets: Offsets,
     producers: ProducerTable,
-    last_append: Timestamp,
+    clock_seen: Timestamp,
     writer: Writer,
     follow: Option<Follow>,
 }
@@ -69,7 +69,8 @@ impl Log {
         let report = found.report.clone();
         // Of those that no snapshot knows nobody can tell when they have written: not long ago.
         let mut producers = found.producers.clone();
-        producers.wrote_since(found.producers_from, context.clock.now());
+        let now = context.clock.now();
+        producers.wrote_since(found.producers_from, now);
         let begin = Begin {
             segments: found.segments.clone(),
             offsets: Offsets::new(
@@ -79,7 +80,7 @@ impl Log {
                 found.producers.first_undecided().unwrap_or(found.end),
             ),
             producers,
-            last_append: found.last_append(),
+            clock_seen: clock_seen(found.last_append(), now),
             writer: Writer::new(found, &config),
             follow: None,
         };
@@ -99,7 +100,7 @@ impl Log {
             segments: SegmentList::default(),
             offsets: Offsets::new(0, 0, 0, 0),
             producers: ProducerTable::default(),
-            last_append: NO_TIMESTAMP,
+            clock_seen: NO_TIMESTAMP,
             writer: Writer::idle(&config),
             follow: Some(follow),
         };
@@ -110,7 +111,7 @@ impl Log {
         let LogContext {
             topic_partition, directory, clock, agenda, options, spares, clearing, figures, ..
         } = context;
-        let Begin { segments, offsets, producers, last_append, writer, follow } = begin;
+        let Begin { segments, offsets, producers, clock_seen, writer, follow } = begin;
         let watchers = Arc::new(Watchers::default());
         let poison = Poison::new(topic_partition.clone(), Arc::clone(&watchers), Arc::clone(&figures));
         let accumulator = Accumulator::new(offsets.end(), AppendRules::new(&config), Arc::clone(&spares));
@@ -135,7 +136,7 @@ impl Log {
             producers: Mutex::new(producers),
             committer: Committer::default(),
             linger: Mutex::new(None),
-            clock_seen: AtomicI64::new(last_append),
+            clock_seen: AtomicI64::new(clock_seen),
             first_time: Mutex::default(),
             reclaimed_bytes: AtomicU64::new(0),
             skipped_offsets: AtomicU64::new(0),
@@ -156,4 +157,11 @@ impl Log {
             config: RwLock::new(config),
         }
     }
+}
+
+/// What the clock counts as having shown before the first look at ages: what it did at the last append that is known, or now, if that is
+/// earlier. A clock that a device sets only when it has been on for a while leaps behind the open, whatever is known from before.
+fn clock_seen(last_append: Timestamp, now: Timestamp) -> Timestamp {
+    let now = now.max(0);
+    if last_append < 0 { now } else { last_append.min(now) }
 }

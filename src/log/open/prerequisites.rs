@@ -73,6 +73,7 @@ impl Log {
     /// goes to another, whose writer a thread may have already, or somebody else who waits for this one.
     #[inline]
     pub(crate) fn meet_prerequisites(&self, holding: Holding) -> Result<()> {
+        self.check_process()?;
         self.prerequisites.meet(holding)
     }
 }

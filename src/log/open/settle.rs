@@ -47,8 +47,8 @@ impl Log {
         let writer = self.writer.lock();
         let state = match &writer.phase {
             Phase::Open(open) => open.state.state(),
-            Phase::Untouched(found) => found.state.state(),
-            Phase::Followed(_) | Phase::Closed => return,
+            Phase::Untouched(found) if self.poison.get().is_none() => found.state.state(),
+            Phase::Untouched(_) | Phase::Followed(_) | Phase::Closed => return,
         };
         self.remove_indexes(state);
     }
@@ -62,34 +62,24 @@ impl Log {
 
     #[cold]
     fn settle_first(&self, writer: &mut Writer) -> Result<()> {
-        let mut found = match std::mem::replace(&mut writer.phase, Phase::Closed) {
-            Phase::Untouched(found) => found,
-            other => {
-                writer.phase = other;
-                return Ok(());
-            }
-        };
-        let mut settled = self.look_and_settle(&mut found);
+        // It stays where it is until all is done: of a partition that is poisoned here what was found is still told.
+        let Phase::Untouched(found) = &mut writer.phase else { return Ok(()) };
+        if self.poison.get().is_some() {
+            return Ok(());
+        }
+        let mut settled = self.look_and_settle(found);
         if settled.as_ref().is_err_and(Error::is_disk_full) && self.poison.get().is_none() {
             // What frees space begins here, too.
             self.remove_indexes(found.state.state());
-            settled = self.look_and_settle(&mut found);
+            settled = self.look_and_settle(found);
         }
-        match settled {
-            Ok(Begun { active, appended }) => {
-                let state = found.state;
-                let open = Open { active, appended, state };
-                self.show_growth(&open, writer.uncommitted);
-                writer.phase = Phase::Open(Box::new(open));
-                Ok(())
-            }
-            Err(error) => {
-                if self.poison.get().is_none() {
-                    writer.phase = Phase::Untouched(found);
-                }
-                Err(error)
-            }
+        let Begun { active, appended } = settled?;
+        if let Phase::Untouched(found) = std::mem::replace(&mut writer.phase, Phase::Closed) {
+            let open = Open { active, appended, state: found.state };
+            self.show_growth(&open, writer.uncommitted);
+            writer.phase = Phase::Open(Box::new(open));
         }
+        Ok(())
     }
 
     fn look_and_settle(&self, found: &mut Examined) -> Result<Begun> {

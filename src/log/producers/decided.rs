@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::log::producers::clearing::TransactionId;
+use crate::log::producers::table::ProducerTable;
 use crate::types::Offset;
 
 /// By their first offsets: where the last record of each stands, and whose it is.
@@ -30,6 +31,17 @@ impl Decided {
         self.by_first.is_empty()
     }
 
+    /// Where the first one begins that has records at `offset` or behind it.
+    pub(super) fn first_reaching(&self, offset: Offset) -> Option<Offset> {
+        let mut near = self.by_first.range(offset.saturating_sub(self.longest)..);
+        near.find(|(_, (last, _))| *last >= offset).map(|(first, _)| *first)
+    }
+
+    /// Whether one has records before `offset` and from there on.
+    pub(super) fn is_any_across(&self, offset: Offset) -> bool {
+        self.around(offset).any(|(first, _)| first < offset)
+    }
+
     pub(super) fn first(&self) -> Option<Offset> {
         self.by_first.keys().next().copied()
     }
@@ -44,6 +56,19 @@ impl Decided {
         let from = offset.saturating_sub(self.longest);
         let begun = self.by_first.range(from..=offset);
         begun.filter(move |(_, (last, _))| *last >= offset).map(|(first, (_, id))| (*first, *id))
+    }
+}
+
+impl ProducerTable {
+    /// First offset of the oldest transaction without a marker, of a log that starts at `start`: what is decided and was taken out whole has its
+    /// marker to come, and is in nobody's way.
+    pub(crate) fn unfinished_from(&self, start: Offset) -> Option<Offset> {
+        self.decided.first_reaching(start).into_iter().chain(self.first_undecided()).min()
+    }
+
+    /// Whether the log may start there though transactions have no marker: those that begin below are decided, and have nothing from there on.
+    pub(crate) fn may_start_at(&self, offset: Offset) -> bool {
+        self.first_undecided().is_none_or(|first| first >= offset) && !self.decided.is_any_across(offset)
     }
 }
 
@@ -65,6 +90,10 @@ mod tests {
         for (offset, expected) in (0..).zip(expected) {
             assert_eq!(around(&decided, offset), expected, "{offset}");
         }
+        let reaching = |offset: Offset| decided.first_reaching(offset);
+        assert_eq!([0, 4, 6, 9, 10].map(reaching), [Some(3), Some(5), Some(5), Some(5), None]);
+        let across = |offset: &Offset| decided.is_any_across(*offset);
+        assert_eq!((0..11).filter(across).collect::<Vec<_>>(), [6, 7, 8, 9]);
         decided.remove(5);
         assert_eq!(around(&decided, 7), [3]);
         decided.remove(3);

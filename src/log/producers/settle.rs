@@ -11,16 +11,19 @@ impl Log {
     /// Has transactions that have put here any of what stands up to `last`, and are committed, survive a power cut: none is taken back, to be made
     /// once more. Those that have their ends here do.
     pub(crate) fn settle_through(&self, last: Offset) -> Result<()> {
+        self.check_process()?;
         self.settle_those(&self.committed_through(last))
     }
 
     /// What that waits for, for a task.
     pub(crate) fn await_settled(&self, last: Offset) -> Result<RestsOn> {
+        self.check_process()?;
         self.clearing.await_kept(&self.committed_through(last))
     }
 
     /// Has those survive a power cut that have put something here at these offsets. What becomes of others is nothing to whoever asks.
     pub(crate) fn settle_at(&self, offsets: &[Offset]) -> Result<()> {
+        self.check_process()?;
         self.settle_those(&self.committed_at(offsets))
     }
 

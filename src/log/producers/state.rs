@@ -93,15 +93,30 @@ impl Log {
         self.offsets.stable()
     }
 
-    /// Everything below belongs to no transaction, or to one that has its end in the log.
+    /// Everything below belongs to no transaction, to one that has its end in the log, or to one that is decided and was taken out whole.
     pub(crate) fn finished(&self) -> Offset {
+        self.finished_by(|producers| producers.unfinished_from(self.start()))
+    }
+
+    /// The same, but that what was taken out has its end in the log, too.
+    pub(crate) fn ended(&self) -> Offset {
+        self.finished_by(ProducerTable::unfinished)
+    }
+
+    fn finished_by(&self, unfinished: impl FnOnce(&ProducerTable) -> Option<Offset>) -> Offset {
         // In this order: what is begun later begins at this end or behind it.
         let end = self.end();
         if self.follow.is_some() {
             // Its owner shows no more as stable.
             return self.stable();
         }
-        self.producers.lock().unfinished().unwrap_or(end)
+        unfinished(&self.producers.lock()).unwrap_or(end)
+    }
+
+    /// Whether it may start there: no transaction whose records it would have a part of lacks its end. Of one that lies below it,
+    /// decided, the end is written later; records that are gone need none to be read.
+    pub(in crate::log) fn may_start_at(&self, offset: Offset) -> bool {
+        self.producers.lock().may_start_at(offset)
     }
 
     /// Keeps compaction from what stands from `offset` on.
@@ -124,6 +139,7 @@ impl Log {
     /// Has transactions that are decided get their ends in the log, once everything that they rest on is durable, elsewhere too. What keeps
     /// others from theirs is no failure of this.
     pub(crate) fn write_decided(&self) -> Result<()> {
+        self.check_process()?;
         if !self.producers.lock().is_any_decided() {
             return Ok(());
         }

@@ -115,7 +115,7 @@ pub(crate) struct ProducerTable {
     pub(super) producers: BTreeMap<i64, Producer>,
     /// First offsets of open transactions, by whether their end is decided.
     pub(super) undecided: BTreeSet<Offset>,
-    decided: Decided,
+    pub(super) decided: Decided,
     /// Those among the decided that will be aborted.
     aborting: BTreeSet<Offset>,
 }

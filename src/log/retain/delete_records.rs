@@ -1,11 +1,13 @@
 //! Deleting the beginning of a log on demand.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::log::log::Log;
 use crate::log::patience::Patience;
+use crate::log::producers::clearing::TransactionId;
 use crate::log::signal::Signal;
 use crate::log::write::accumulator::Take;
 use crate::types::Offset;
@@ -49,21 +51,23 @@ impl Log {
     pub(crate) fn delete_records(self: &Arc<Self>, before: Offset) -> Result<DeleteReport> {
         self.check_poison()?;
         self.check_not_held()?;
-        self.write_ends_below(before)?;
+        let unended = self.end_below(before)?;
         let mut writer = self.writer.lock();
         self.write_with(&mut writer, Take::All);
         if before > self.end() {
             return Err(self.out_of_range(before));
         }
+        if before <= self.start() {
+            return Ok(DeleteReport { start: self.start(), segments: 0, bytes: 0, is_freed: true });
+        }
         let finished = self.finished();
-        if before > finished {
+        if before > finished
+            && !(self.may_start_at(before) && self.decided_below(before).all(|one| unended.contains(&one)))
+        {
             return Err(Error::invalid(format!(
                 "a transaction has records in {} from offset {finished} on, and no end yet",
                 self.topic_partition
             )));
-        }
-        if before <= self.start() {
-            return Ok(DeleteReport { start: self.start(), segments: 0, bytes: 0, is_freed: true });
         }
         let bytes = self.bytes();
         let open = self.opened(&mut writer)?;
@@ -80,6 +84,21 @@ impl Log {
         let bytes = bytes.saturating_sub(self.bytes());
         self.note_reclaimed(bytes);
         Ok(DeleteReport { start: self.start(), segments, bytes, is_freed })
+    }
+
+    /// The same, but that those need no end which the deletion takes out whole: where theirs cannot be written, as on a full disk, they have to
+    /// survive a power cut, or somebody might make them once more, and have their ends later. Says which.
+    fn end_below(self: &Arc<Self>, before: Offset) -> Result<BTreeSet<TransactionId>> {
+        let written = self.write_ends_below(before);
+        if before <= self.start() {
+            return Ok(BTreeSet::new());
+        }
+        if before <= self.finished() || !self.may_start_at(before) {
+            return written.map(|()| BTreeSet::new());
+        }
+        let unended: BTreeSet<_> = self.decided_below(before).collect();
+        self.settle_through(before - 1)?;
+        Ok(unended)
     }
 
     /// Transactions that are decided get their ends into the log first, if they are all that is in the way.

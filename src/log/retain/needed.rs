@@ -16,6 +16,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 impl Log {
     /// Has what the layers above know of records that may go, and that is to outlive them, need them no more. Called under no lock.
     pub(crate) fn before_removal(self: &Arc<Self>) -> Result<()> {
+        self.check_process()?;
         self.clearing.before_removal(&self.topic_partition)
     }
 

@@ -44,7 +44,8 @@ pub struct RetentionReport {
     pub start: Offset,
     /// What went, oldest first.
     pub removed: Vec<RemovedSegment>,
-    /// The clock had leapt so far ahead since the last run that nothing was removed for its age. The next run believes it.
+    /// The clock had leapt so far ahead since the last run, or since the partition was opened or created, that nothing was removed for
+    /// its age. The next run believes it.
     pub clock_leapt: bool,
     /// The files of what went, now or before, are off the disk. Where one could not be removed, or somebody holds it for a copy, it is
     /// still there: maintenance tries again in each round, and names the partition in [`StoreStats`](crate::stats::StoreStats) while it fails.
@@ -101,7 +102,7 @@ impl Log {
         let policy = &ask();
         // Only a look at ages is a look at the clock: others must not make the next one believe a leap.
         let seen = match policy.max_age {
-            Some(_) => self.clock_seen.swap(now, Ordering::AcqRel),
+            Some(_) => self.clock_seen.swap(now.max(0), Ordering::AcqRel),
             None => self.clock_seen.load(Ordering::Acquire),
         };
         let moment = Moment { start: self.start(), now, seen };
@@ -164,7 +165,7 @@ impl Log {
         self.segment_list().iter().map(|segment| segment.base()).collect()
     }
 
-    /// Why segments may go now. One in which a transaction without an end has records, or a layer above needs some, stays, and all after it.
+    /// Why segments may go now. They go up to where the log may start, as far as no layer above needs some of their records.
     fn removable_now(
         &self,
         facts: &[SegmentFacts],
@@ -172,8 +173,12 @@ impl Log {
         moment: &Moment,
     ) -> Vec<RemovalReason> {
         let mut reasons = removable(facts, policy, moment);
-        let may_go = self.finished().min(self.needed_from());
-        reasons.truncate(facts.iter().take_while(|segment| segment.next_offset <= may_go).count());
+        let needed_from = self.needed_from();
+        let unneeded = facts.iter().take_while(|segment| segment.next_offset <= needed_from).count();
+        reasons.truncate(unneeded);
+        let ends = facts.iter().take(reasons.len()).map(|segment| segment.next_offset);
+        let count = ends.rev().position(|end| self.may_start_at(end)).map_or(0, |kept| reasons.len() - kept);
+        reasons.truncate(count);
         reasons
     }
 

@@ -39,9 +39,9 @@ pub(in crate::log) struct Accumulator {
     /// Why the next append is refused, whatever it is.
     refusal: Refusal,
     /// Of what no flush has told.
-    losses: Losses,
+    pub(super) losses: Losses,
     /// How offsets were given out again, because what had them could not be written.
-    failures: Failures,
+    pub(super) failures: Failures,
 }
 
 /// What an append is refused for before it is looked at.
@@ -133,7 +133,7 @@ impl Accumulator {
             Refusal::Lost(lost) if lost.by == by => self.take_untold(),
             _ => None,
         }
-        .unwrap_or_else(|| self.failures.of(own, partition))
+        .unwrap_or_else(|| self.failures.of((own, by), partition))
     }
 
     /// Whether an append that comes now has to be told something instead.
@@ -308,7 +308,8 @@ impl Accumulator {
         }
         self.next_offset = next_offset;
         if let Some((first, last)) = lost {
-            let new = Loss { error: self.failures.of(first..=last, partition), by: self.failures.count() };
+            let by = self.failures.count();
+            let new = Loss { error: self.failures.of((first..=last, by), partition), by };
             self.losses.add(&new);
             match &self.refusal {
                 Refusal::None => self.refusal = Refusal::Lost(new),

@@ -225,7 +225,7 @@ impl Log {
         if accumulator.refuses()
             && let Some(refusal) = accumulator.take_refusal()
         {
-            return Err(refusal);
+            return Err(self.lost(refusal));
         }
         let found = accumulator.next_offset();
         if let Some(expected) = how.expected_end.filter(|expected| *expected != found) {
@@ -309,6 +309,9 @@ impl Log {
 
     /// Writes what is in memory: for readers at the end, for a full batch, at the end of a linger.
     pub(crate) fn write_queued(self: &Arc<Self>) {
+        if self.check_process().is_err() {
+            return;
+        }
         if self.follow.is_some() {
             // Another process has it in memory; the look at what is written takes its place.
             drop(self.look());
@@ -338,6 +341,7 @@ impl Log {
     /// Where another process writes the log, and what it shows cannot be seen: then nothing is known of where the log ends. What
     /// becomes of records in memory is their sender's to learn.
     pub(crate) fn write_accepted(self: &Arc<Self>) -> Result<()> {
+        self.check_process()?;
         if self.follow.is_some() {
             return self.look().map_err(|error| self.explain(error));
         }
@@ -350,7 +354,22 @@ impl Log {
 
     /// The loss of records accepted in memory, if there was one and no flush has told it.
     pub(crate) fn tell_lost(&self) -> Result<()> {
+        self.check_process()?;
         self.accumulator.lock().take_lost().map_or(Ok(()), Err)
+    }
+
+    /// Whether there is one.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.accumulator.lock().losses.is_any()
+    }
+
+    /// What is said of a loss of records: of a partition that was deleted that it is gone, as by every other call.
+    #[cold]
+    pub(in crate::log) fn lost(&self, loss: Error) -> Error {
+        match self.check_open() {
+            Err(gone @ Error::UnknownTopic { .. }) => gone,
+            Ok(()) | Err(_) => loss,
+        }
     }
 
     /// The loss of records that were placed after so many failures. That of another's is told to others: these stand, or wait still.
@@ -359,7 +378,7 @@ impl Log {
         let mut accumulator = self.accumulator.lock();
         if accumulator.is_lost(placed.last_offset, failures) {
             let own = placed.first_offset..=placed.last_offset;
-            return Err(accumulator.take_own((own, failures), &self.topic_partition));
+            return Err(self.lost(accumulator.take_own((own, failures), &self.topic_partition)));
         }
         Ok(())
     }

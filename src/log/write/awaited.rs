@@ -49,6 +49,7 @@ struct State {
 impl Log {
     /// A wait for the record of `offset`, and all before it.
     pub(crate) fn await_durable(self: &Arc<Self>, offset: Offset) -> Result<DurableWait> {
+        self.check_process()?;
         let accumulator = self.accumulator.lock();
         if !(0..accumulator.next_offset()).contains(&offset) {
             drop(accumulator);
@@ -76,6 +77,9 @@ impl DurableWait {
     /// Whether it is over; else the waker is called when it may be.
     pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Result<()>> {
         let log = &self.awaited.log;
+        if let Err(forked) = log.check_process() {
+            return Poll::Ready(Err(forked));
+        }
         if self.awaited.is_durable() {
             return Poll::Ready(self.end(Ok(())));
         }
@@ -146,9 +150,8 @@ impl Awaited {
 
     #[cold]
     fn loss(&self) -> Error {
-        let (partition, offset) = (self.log.topic_partition.clone(), self.offset);
-        let cause = Error::invalid("the write of a batch failed, and its offsets were given out again");
-        Error::Lost { partition, first: offset, last: offset, cause: Arc::new(cause) }
+        let own = (self.offset..=self.offset, self.failures + 1);
+        self.log.lost(self.log.accumulator.lock().failures.of(own, &self.log.topic_partition))
     }
 
     fn outcome(&self, round: &Result<()>) -> Result<()> {

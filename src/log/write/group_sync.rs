@@ -163,6 +163,8 @@ impl Log {
         self.check_poison()?;
         let mut writer = self.writer.lock();
         self.write_with(&mut writer, Take::All);
+        // What ends the partition in the middle of that takes back what was in memory: there may be nothing left to sync.
+        self.check_poison()?;
         tell()?;
         if self.durable() < self.end() {
             // Opened after a crash and never appended to: the tail has to be brought onto the disk first.

@@ -57,6 +57,7 @@ impl Log {
         records: &[Record<'_>],
         how: &Append,
     ) -> Result<Appended> {
+        self.check_process()?;
         let mut guards: Vec<_> = conditions.iter().filter_map(Guard::new).collect();
         self.append_guarded_by(&mut guards, records, how)
     }
@@ -68,6 +69,7 @@ impl Log {
         records: &[Record<'_>],
         how: &Append,
     ) -> Result<Appended> {
+        self.check_process()?;
         if expected == Expected::Any {
             self.check_key_index()?;
             return self.append_of((records, NoteTerms::OfOneKey(stream.term)), &written(how));

@@ -18,7 +18,8 @@ pub(super) struct Failures {
     /// The number of a failure, and from which offset on it gave them out again, oldest first. That is where the log ended, so it
     /// never goes back: of those of one place the first stands for all.
     places: VecDeque<(u64, Offset)>,
-    cause: Option<Arc<Error>>,
+    /// Why the last of them were, oldest first.
+    causes: VecDeque<Arc<Error>>,
 }
 
 impl Failures {
@@ -31,7 +32,10 @@ impl Failures {
     /// Everything from `from` on that was not written is gone.
     pub(super) fn note(&mut self, from: Offset, error: &Error) {
         self.count += 1;
-        self.cause = Some(Arc::new(error.clone()));
+        self.causes.push_back(Arc::new(error.clone()));
+        if self.causes.len() > REMEMBERED {
+            self.causes.pop_front();
+        }
         if self.places.back().is_none_or(|(_, last)| *last != from) {
             self.places.push_back((self.count, from));
         }
@@ -48,11 +52,20 @@ impl Failures {
         place.is_none_or(|(_, from)| *from <= offset)
     }
 
-    /// The loss of these records, told with why the last failure was.
-    pub(super) fn of(&self, records: RangeInclusive<Offset>, partition: &TopicPartition) -> Error {
+    /// The loss of these records by the failure of that number, told with why it was.
+    pub(super) fn of(
+        &self,
+        (records, by): (RangeInclusive<Offset>, u64),
+        partition: &TopicPartition,
+    ) -> Error {
         let unknown = || Arc::new(Error::invalid("the write of a batch failed"));
-        let cause = self.cause.clone().unwrap_or_else(unknown);
+        let cause = self.cause(by).cloned().unwrap_or_else(unknown);
         Error::Lost { partition: partition.clone(), first: *records.start(), last: *records.end(), cause }
+    }
+
+    fn cause(&self, by: u64) -> Option<&Arc<Error>> {
+        let since = usize::try_from(self.count.checked_sub(by)?).ok()?;
+        self.causes.get(self.causes.len().checked_sub(since + 1)?)
     }
 }
 
@@ -96,11 +109,32 @@ impl Losses {
     pub(super) fn take(&mut self) -> Option<Error> {
         self.sum.take()
     }
+
+    pub(super) fn is_any(&self) -> bool {
+        self.sum.is_some()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_loss_is_told_with_the_failure_that_it_was_lost_by() {
+        let mut failures = Failures::default();
+        for number in 0..200 {
+            failures.note(5, &Error::invalid(format!("failure {}", number + 1)));
+        }
+        let cause = |by| match failures.of((5..=5, by), &("orders", 0).into()) {
+            Error::Lost { cause, .. } => cause.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert!(cause(200).ends_with("failure 200") && cause(137).ends_with("failure 137"));
+        assert!(
+            cause(136).ends_with("a batch failed") && cause(201).ends_with("a batch failed"),
+            "not known"
+        );
+    }
 
     #[test]
     fn a_failure_reaches_what_was_given_out_before_it_and_not_written() {

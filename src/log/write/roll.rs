@@ -16,6 +16,7 @@ use crate::types::{Offset, Timestamp};
 impl Log {
     /// Seals the active segment and begins a new one, unless the active one is empty. True when it did.
     pub(crate) fn roll(self: &Arc<Self>) -> Result<bool> {
+        self.check_process()?;
         let mut writer = self.writer.lock();
         self.write_with(&mut writer, Take::All);
         let open = self.opened(&mut writer)?;

@@ -8,6 +8,7 @@ use crate::figures::Event;
 use crate::io::Stopwatch;
 use crate::log::log::Log;
 use crate::log::patience::Patience;
+use crate::log::producers::table::OpenTransaction;
 use crate::log::retain::retention::RetentionPolicy;
 use crate::log::signal::Signal;
 use crate::log::write::accumulator::Accumulator;
@@ -251,7 +252,10 @@ impl Log {
 
     /// Has the oldest transaction without an end come to one: then what it has written may go. False where that cannot be.
     fn clear_away_oldest(&self) -> bool {
-        let oldest = self.open_transactions().into_iter().min_by_key(|open| open.first);
+        let start = self.start();
+        let is_here = |open: &OpenTransaction| open.decided.is_none() || open.last >= start;
+        let here = self.open_transactions().into_iter().filter(is_here);
+        let oldest = here.min_by_key(|open| open.first);
         let Some(oldest) = oldest else { return true };
         self.clearing.clear_away(&self.topic_partition, oldest.producer_id);
         self.finished() > oldest.first

@@ -89,6 +89,7 @@ impl Log {
 
     /// Whether records could be appended at all, their order and number apart; splits them into batches as large as may be.
     pub(crate) fn check_records(&self, records: &[Record<'_>]) -> Result<()> {
+        self.check_process()?;
         let now = self.clock.now();
         let accumulator = self.accumulator.lock();
         accumulator.rules.check(records, &self.topic_partition, now)?;
@@ -129,6 +130,7 @@ impl Log {
 
     /// What a producer was told of its sequences in this partition.
     pub(crate) fn last_sequence(&self, producer_id: i64, epoch: i16) -> Option<i32> {
+        self.check_process().ok()?;
         self.producers.lock().last_sequence(producer_id, epoch)
     }
 

@@ -344,6 +344,40 @@ fn latest_passes_over_nothing_that_was_sent_after_the_member_had_subscribed() {
     assert_eq!(drain(&mut b), numbers(1, 5..6));
 }
 
+/// It may be there in the next life; in this one it is for nobody.
+#[test]
+fn a_topic_of_whose_deletion_nobody_knows_kept_a_consumer_from_committing_what_it_has_of_others() {
+    for is_automatic in [false, true] {
+        let dir = fast_dir();
+        let files = FaultyFileSystem::new();
+        let store = on_faulty(dir.path(), &files).open().unwrap();
+        for topic in [TOPIC, OTHER] {
+            store.create_topic(topic, TopicConfig::new()).unwrap();
+            store.producer().send(Record::to(topic).value("x")).unwrap();
+        }
+        // The topic of commits is there.
+        let mut another = store.consumer("another").unwrap();
+        another.assign([(OTHER, 0)]).unwrap();
+        another.commit_offsets([((OTHER, 0).into(), 1)]).unwrap();
+        let builder = store.consumer_builder().group(GROUP);
+        let builder = if is_automatic { builder.auto_commit(Duration::from_secs(3600)) } else { builder };
+        let mut consumer = builder.build().unwrap();
+        consumer.assign([(TOPIC, 0), (OTHER, 0)]).unwrap();
+        assert_eq!(poll_some(&mut consumer, 3).0.len(), 2);
+        files.fail(&[Call::Rename], "annals.topics", (0, Times::Once), Fault::Error(5));
+        store.delete_topic(TOPIC).unwrap_err();
+        consumer.lag().unwrap();
+        if is_automatic {
+            consumer.close().unwrap();
+        } else {
+            consumer.commit().unwrap();
+        }
+        let committed: Vec<_> =
+            store.committed(GROUP).into_iter().map(|(place, at)| (place, at.offset)).collect();
+        assert_eq!(committed, [((OTHER, 0).into(), 1)]);
+    }
+}
+
 /// The group has had a member all the time, which had not read them.
 #[test]
 fn a_member_that_joined_passed_over_what_a_new_partition_had_got_since_the_group_subscribed() {

@@ -86,6 +86,7 @@ fn every_call_of_a_store_is_refused_after_the_close() {
     answers.refused("consumer of no group", store.consumer_builder().build());
     answers.refused("producer", store.producer_builder().build());
     answers.refused("transaction", store.transaction("new"));
+    answers.refused("TransactionBuilder::begin", store.transaction_builder("new").begin());
     answers.refused("named_producer", store.named_producer("new"));
     answers.refused("queue", store.queue("orders", "shipping"));
     answers.refused("enqueuer", store.enqueuer_builder("orders").build());

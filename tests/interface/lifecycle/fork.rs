@@ -7,7 +7,7 @@ use annals::{Durability, Error, Record, Store, StoreReader, TopicConfig};
 use crate::common::{fast_dir, producer, records};
 
 /// Runs `work` in a child of this process; true when it returned true.
-fn in_child(work: impl FnOnce() -> bool) -> bool {
+pub(super) fn in_child(work: impl FnOnce() -> bool) -> bool {
     // SAFETY: the child runs on a copy of this memory with this thread alone, and leaves by `_exit`, so that nothing of the
     // test's harness runs in it. An alarm ends it should it wait for a lock that another thread held.
     #[expect(unsafe_code, reason = "std cannot fork")]
@@ -18,7 +18,8 @@ fn in_child(work: impl FnOnce() -> bool) -> bool {
         #[expect(unsafe_code, reason = "std has neither")]
         unsafe {
             libc::alarm(20);
-            libc::_exit(if work() { 0 } else { 1 })
+            let is_right = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(false);
+            libc::_exit(if is_right { 0 } else { 1 })
         }
     }
     let mut status = -1;

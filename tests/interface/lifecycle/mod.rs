@@ -20,6 +20,8 @@ mod ending;
 #[cfg(all(test, target_os = "linux"))]
 mod fork;
 #[cfg(all(test, target_os = "linux"))]
+mod fork_calls;
+#[cfg(all(test, target_os = "linux"))]
 mod full_disk;
 #[cfg(all(test, target_os = "linux"))]
 mod mapped;

@@ -2,16 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[cfg(test)]
+mod adopted;
 mod deleted;
 mod ends;
 mod figures;
+mod freed;
 mod goes_back;
 mod grown;
+#[cfg(test)]
+mod in_time;
 mod laid_over;
 mod life;
 #[cfg(test)]
 mod model;
 mod named;
+mod owners;
 mod panics;
 mod poisoned;
 mod room;

@@ -138,8 +138,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "input-that-no-sync-reaches-found-behind-the-decision",
         file: "src/transaction/deciding.rs",
-        good: "seen.bring_over()",
-        bad: "seen.check_sound()",
+        good: "seen.through.bring_over()",
+        bad: "seen.through.check_sound()",
         caught_by: &[SEEN],
     },
     Bug {

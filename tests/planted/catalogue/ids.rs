@@ -99,8 +99,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "retention-takes-records-whose-ids-came-after-it-asked",
         file: "src/log/retain/removal.rs",
-        good: "self.finished().min(self.needed_from())",
-        bad: "self.finished()",
+        good: "let needed_from = self.needed_from();",
+        bad: "let needed_from = Offset::MAX;",
         caught_by: &[tests("queue", &["ids_kept::no_record_goes"])],
     },
     Bug {
@@ -158,6 +158,13 @@ pub(super) const BUGS: &[Bug] = &[
         good: "(self.queues.ids.partition()?, self.entries.clone())",
         bad: "(self.queues.ids.partition()?, Vec::new())",
         caught_by: &[tests("queue", &["once_later::"])],
+    },
+    Bug {
+        name: "id-for-later-forgotten-by-a-panic-behind-its-decision",
+        file: "src/share/once_later.rs",
+        good: "self.taken.by(outcome);",
+        bad: "self.taken.by(if std::thread::panicking() { Outcome::Aborted } else { outcome });",
+        caught_by: &[tests("queue", &["once_panics::an_id"])],
     },
     Bug {
         name: "ids-for-later-written-before-those-sent-earlier",

@@ -6,6 +6,34 @@ const LATER: Tests = tests("queue", &["later::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "schedule-sleeps-through-a-leap-of-the-clock",
+        file: "src/share/holds.rs",
+        good: "self.agenda.add_timer(self, Deadline::nap(wait))",
+        bad: "self.agenda.add_timer(self, Deadline::after(wait))",
+        caught_by: &[tests("queue", &["leaps::a_scheduled_record"])],
+    },
+    Bug {
+        name: "worker-sleeps-through-a-leap-of-the-clock",
+        file: "src/share/worker.rs",
+        good: "let nap = Deadline::by_clock(next.max(now.saturating_add(SHORTEST_SLEEP_MS)), now);",
+        bad: "let nap = Deadline::after(Duration::from_millis(u64::try_from(next.saturating_sub(now)).unwrap_or(0)));",
+        caught_by: &[tests("queue", &["leaps::a_worker"])],
+    },
+    Bug {
+        name: "task-sleeps-through-a-leap-of-the-clock",
+        file: "src/share/take.rs",
+        good: "let deadline = Deadline::by_clock(at.max(now.saturating_add(SHORTEST_SLEEP_MS)), now);",
+        bad: "let deadline = Deadline::after(std::time::Duration::from_millis(u64::try_from(at.saturating_sub(now)).unwrap_or(0)));",
+        caught_by: &[tests("queue", &["leaps::a_task"])],
+    },
+    Bug {
+        name: "record-for-later-not-looked-at-after-a-panic-behind-its-write",
+        file: "src/share/arrivals.rs",
+        good: "let look = Otherwise::new(|| self.look_at(number));",
+        bad: "let look = Otherwise::new(|| drop(number));",
+        caught_by: &[tests("queue", &["once_panics::a_record"])],
+    },
+    Bug {
         name: "a-step-stops-for-the-topic-of-its-last-move",
         file: "src/share/positions.rs",
         good: "all().find(goes_on).or_else(",

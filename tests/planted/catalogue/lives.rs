@@ -13,8 +13,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "member-is-told-unknown-topic-while-files-are-removed",
         file: "src/consumer/positions.rs",
-        good: "is_a_members && assigned.partition.is_deleted()",
-        bad: "is_a_members && false && assigned.partition.is_deleted()",
+        good: "is_a_members && assigned.partition.is_gone()",
+        bad: "is_a_members && false && assigned.partition.is_gone()",
         caught_by: &[tests("interface", &["groups::positions::a_member_has"])],
     },
     Bug {
@@ -27,7 +27,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "lag-counts-a-topic-that-was-deleted",
         file: "src/consumer/positions.rs",
-        good: "let mut lag = 0;\n        for assigned in self.assigned.values_mut().filter(|one| !one.partition.is_deleted()) {",
+        good: "let mut lag = 0;\n        for assigned in self.assigned.values_mut().filter(|one| !one.partition.is_gone()) {",
         bad: "let mut lag = 0;\n        for assigned in self.assigned.values_mut() {",
         caught_by: &[tests("interface", &["groups::positions::a_consumer_of_its_own"])],
     },
@@ -182,6 +182,20 @@ pub(super) const BUGS: &[Bug] = &[
         good: "self.forks == FORKS.load(Ordering::Relaxed)",
         bad: "self.forks <= FORKS.load(Ordering::Relaxed)",
         caught_by: &[FORK],
+    },
+    Bug {
+        name: "child-goes-by-its-parents-list-of-topics",
+        file: "src/topic/topics.rs",
+        good: "self.process.check(self.root.path())",
+        bad: "Ok(())",
+        caught_by: &[tests("interface", &["lifecycle::fork_calls::each"])],
+    },
+    Bug {
+        name: "child-changes-files-of-its-parent",
+        file: "src/io/pool.rs",
+        good: "        self.process.check(path)\n",
+        bad: "        { let _ = path; Ok(()) }\n",
+        caught_by: &[tests("lib", &["io::directory::"])],
     },
     // Deletion.
     Bug {

@@ -4,11 +4,13 @@ mod beside;
 mod copies;
 mod decisions;
 mod figures;
+mod firsts;
 mod folded;
 mod handed;
 mod ids;
 mod later;
 mod leaving;
+mod letters;
 mod lives;
 mod order;
 mod processes;
@@ -70,12 +72,14 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
     [
         decisions::BUGS,
         figures::BUGS,
+        firsts::BUGS,
         folded::BUGS,
         handed::BUGS,
         ids::BUGS,
         beside::BUGS,
         later::BUGS,
         leaving::BUGS,
+        letters::BUGS,
         copies::BUGS,
         tasks::BUGS,
         lives::BUGS,

@@ -34,8 +34,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "time-of-old-records-is-when-they-were-sent",
         file: "src/log/open/begin.rs",
-        good: "producers.wrote_since(found.producers_from, context.clock.now());",
-        bad: "producers.wrote_since(found.state.state().producers_at.unwrap_or(0), context.clock.now());",
+        good: "producers.wrote_since(found.producers_from, now);",
+        bad: "producers.wrote_since(found.state.state().producers_at.unwrap_or(0), now);",
         caught_by: &[tests("crash", &["named::forgotten"])],
     },
     Bug {

@@ -388,13 +388,6 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("queue", &["done::"])],
     },
     Bug {
-        name: "letters-of-other-topics-handed-out",
-        file: "src/share/letter.rs",
-        good: "says(TOPIC_HEADER, topic) && says(GROUP_HEADER, group)",
-        bad: "(says(TOPIC_HEADER, topic) || true) && says(GROUP_HEADER, group)",
-        caught_by: &[tests("queue", &["letters::"])],
-    },
-    Bug {
         name: "letters-replace-each-other",
         file: "src/share/burial.rs",
         good: "let is_compacted = topic.settings().compaction().is_some();",

@@ -4,6 +4,20 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "what-waits-for-a-topic-in-doubt-goes-nowhere",
+        file: "src/topic/admin.rs",
+        good: "self.broken.write().insert(name.into(), unknown.clone());",
+        bad: "",
+        caught_by: &[tests("queue", &["later_beside::what_was"])],
+    },
+    Bug {
+        name: "a-topic-in-doubt-is-still-committed-for",
+        file: "src/topic/partition.rs",
+        good: "Err(Error::UnknownTopic { .. } | Error::Poisoned { .. })",
+        bad: "Err(Error::UnknownTopic { .. })",
+        caught_by: &[tests("interface", &["groups::deletion::a_topic_of_whose"])],
+    },
+    Bug {
         name: "flush-passes-over-what-readers-were-told-just-now",
         file: "src/topic/flushing.rs",
         good: "self.log().settle_through(self.end() - 1);",
@@ -134,7 +148,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-a-durable-commit-has-seen-not-synced",
         file: "src/transaction/resting.rs",
-        good: "below.values().for_each(|one| seen.add_unsynced(one));",
+        good: "below.values().for_each(|one| seen.through.add_unsynced(one));",
         bad: "drop(below);",
         caught_by: &[
             tests("lib", &["transaction::tests::deciding"]),
@@ -161,14 +175,35 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-those-have-seen-that-a-commit-has-seen-not-noted",
         file: "src/transaction/resting.rs",
-        good: "known.complete(&mut seen);\n        let rests_on",
-        bad: "let rests_on",
+        good: "known.complete(&mut seen);\n        let seats",
+        bad: "let seats",
         caught_by: &[tests("interface", &["transactions::seen"])],
+    },
+    Bug {
+        name: "one-owner-of-a-state-stands-for-all",
+        file: "src/transaction/resting.rs",
+        good: "contribution.owners.iter().cloned().map(Some)",
+        bad: "contribution.owners.iter().map(|_| None)",
+        caught_by: &[tests("interface", &["transactions::owners::one_topic"])],
+    },
+    Bug {
+        name: "what-is-said-of-an-owner-follows-from-nothing",
+        file: "src/transaction/resting.rs",
+        good: "let owned = seen.owned.iter().filter_map(",
+        bad: "let owned = seen.owned.iter().take(0).filter_map(",
+        caught_by: &[tests("interface", &["transactions::owners::what_"])],
+    },
+    Bug {
+        name: "who-looks-at-a-state-sees-none-of-its-owners",
+        file: "src/transaction/resting.rs",
+        good: "seat.place == place).map(",
+        bad: "seat.place == place && seat.owner.is_none()).map(",
+        caught_by: &[tests("interface", &["transactions::owners::what_rests"])],
     },
     Bug {
         name: "commit-that-rests-on-a-failed-sync-undecided",
         file: "src/transaction/deciding.rs",
-        good: "seen.bring_over()",
+        good: "seen.through.bring_over()",
         bad: "Ok(())",
         caught_by: &[tests("interface", &["transactions::seen"])],
     },

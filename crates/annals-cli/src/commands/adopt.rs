@@ -52,7 +52,8 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
         let sources = options.directories.iter().map(source);
         let adopted = store.adopt_topic(&options.topic, config(&options.config), sources)?;
         for (number, partition) in adopted.partitions.iter().enumerate() {
-            let AdoptedPartition { source, start, end, records, bytes, segments, torn, .. } = partition;
+            let AdoptedPartition { source, start, end, records, bytes, segments, torn, aborted, .. } =
+                partition;
             if screen.json {
                 screen.object(&object(&options.topic, number, partition))?;
                 continue;
@@ -63,6 +64,9 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
                 count(records, "record"),
                 count(segments, "segment"),
             ))?;
+            if *aborted > 0 {
+                screen.line(format_args!("  aborted: {}", count(aborted, "transaction without an end")))?;
+            }
             if let Some(torn) = torn {
                 screen.line(format_args!("  left out: {torn}"))?;
             }
@@ -82,6 +86,7 @@ fn object(topic: &str, number: usize, partition: &AdoptedPartition) -> Object {
         .number("bytes", partition.bytes)
         .number("segments", partition.segments)
         .number("copied_bytes", partition.copied_bytes)
+        .number("aborted", partition.aborted)
         .maybe_text("torn", partition.torn.as_ref().map(ToString::to_string).as_deref())
 }
 

@@ -1,0 +1,127 @@
+//! Dead letters of a topic that was deleted, and of another that has its name.
+
+use annals::{DeadLetter, Error, Record, TopicConfig};
+
+use crate::world::{World, take};
+
+const KEYS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+/// Some messages with keys, all of which are given up.
+fn given_up(world: &World, value: &str, to: Option<&str>) {
+    KEYS.iter().for_each(|key| {
+        world.store.producer().send(Record::to("jobs").key(key).value(value)).unwrap();
+    });
+    let builder = world.builder();
+    let builder = to.into_iter().fold(builder, annals::QueueBuilder::dead_letter_topic);
+    for message in take(&mut builder.build().unwrap(), 10) {
+        message.reject("bad").unwrap();
+    }
+}
+
+fn made_again(world: &World, partitions: u32) {
+    world.store.delete_topic("jobs").unwrap();
+    world.store.create_topic("jobs", TopicConfig::new().partitions(partitions)).unwrap();
+}
+
+fn of(letters: &[DeadLetter], value: &str) -> usize {
+    letters.iter().filter(|letter| letter.record().value.as_deref() == Some(value.as_bytes())).count()
+}
+
+fn is_gone<T: std::fmt::Debug>(sent: annals::Result<T>) -> bool {
+    match sent {
+        Err(Error::UnknownTopic { was_deleted, .. }) => was_deleted,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn letters_of_a_deleted_topic_are_not_sent_into_another_of_its_name() {
+    let world = World::new(7);
+    given_up(&world, "old", None);
+    made_again(&world, 2);
+    assert!(world.store.dead_letters("jobs", "workers").unwrap().take(100).unwrap().is_empty());
+    given_up(&world, "new", None);
+    for world in [world.killed(), world] {
+        let mut own = world.store.dead_letters("jobs", "workers").unwrap();
+        let taken = own.take(100).unwrap();
+        assert_eq!((of(&taken, "new"), taken.len()), (6, 6));
+        drop(taken);
+        let mut all = world.store.dead_letters_in("jobs.workers.dead", "jobs", "workers").unwrap();
+        let taken = all.take(100).unwrap();
+        assert_eq!((of(&taken, "new"), of(&taken, "old"), taken.len()), (6, 6, 12));
+        for (number, letter) in taken.into_iter().enumerate() {
+            let is_old = of(std::slice::from_ref(&letter), "old") == 1;
+            if is_old && number % 2 == 0 {
+                all.discard(letter).unwrap();
+            } else if is_old {
+                assert!(is_gone(all.send_back(letter)));
+            }
+        }
+        assert_eq!(own.redrive(100).unwrap(), 6);
+        assert_eq!(world.values("jobs").iter().filter(|value| *value == "old").count(), 0);
+        let taken = all.take(100).unwrap();
+        assert_eq!((of(&taken, "old"), taken.len()), (3, 3), "what was dropped does not come again");
+        let stats = world.store.stats().unwrap().queues;
+        let letters: Vec<_> = stats.iter().filter(|queue| queue.letters_of.is_some()).collect();
+        assert_eq!(letters.len(), 1);
+        assert_eq!((letters[0].waiting, letters[0].locked), (0, 3));
+    }
+}
+
+#[test]
+fn letters_of_a_deleted_topic_are_handed_out_as_long_as_no_other_has_its_name() {
+    let world = World::new(7);
+    given_up(&world, "old", None);
+    let mut letters = world.store.dead_letters("jobs", "workers").unwrap();
+    let first = letters.take(1).unwrap().remove(0);
+    letters.discard(first).unwrap();
+    drop(letters);
+    world.store.delete_topic("jobs").unwrap();
+    for world in [world.killed(), world] {
+        let mut letters = world.store.dead_letters("jobs", "workers").unwrap();
+        let taken = letters.take(100).unwrap();
+        assert_eq!((of(&taken, "old"), taken.len()), (5, 5));
+        taken.into_iter().for_each(|letter| {
+            assert!(matches!(letters.send_back(letter), Err(Error::UnknownTopic { .. })));
+        });
+    }
+}
+
+#[test]
+fn letters_in_a_shared_topic_go_back_to_their_own_before_those_that_cannot() {
+    let world = World::new(3);
+    world.store.create_topic("dead", TopicConfig::new()).unwrap();
+    given_up(&world, "old", Some("dead"));
+    made_again(&world, 1);
+    given_up(&world, "new", Some("dead"));
+    let mut letters = world.store.dead_letters_in("dead", "jobs", "workers").unwrap();
+    assert!(is_gone(letters.redrive(100)));
+    assert_eq!(world.values("jobs"), ["new"; 12]);
+}
+
+/// As letters of before were written.
+#[test]
+fn letters_that_do_not_say_which_topic_they_are_of_are_handed_out_by_its_name() {
+    let world = World::new(1);
+    world.store.create_topic("dead", TopicConfig::new()).unwrap();
+    let said = [("topic", "jobs"), ("partition", "0"), ("offset", "7"), ("group", "workers")];
+    let said = said.into_iter().chain([("delivery.count", "5"), ("message", "bad")]);
+    let names: Vec<_> = said.map(|(name, text)| (format!("__dlq.errors.{name}"), text)).collect();
+    let letter = Record::to("dead").key("k").value("old").header("own", "x");
+    let letter = names.iter().fold(letter, |letter, (name, text)| letter.header(name, text));
+    world.store.producer().send(letter).unwrap();
+    world.store.delete_topic("jobs").unwrap();
+    // Whoever has made its queue did so by the name alone.
+    let mut letters = world.store.dead_letters_in("dead", "jobs", "workers").unwrap();
+    assert_eq!(of(&letters.take(9).unwrap(), "old"), 1);
+    drop(letters);
+    world.store.create_topic("jobs", TopicConfig::new()).unwrap();
+    given_up(&world, "new", Some("dead"));
+    let mut letters = world.store.dead_letters_in("dead", "jobs", "workers").unwrap();
+    let taken = letters.take(9).unwrap();
+    assert_eq!((of(&taken, "old"), of(&taken, "new")), (1, 6));
+    let old = taken.into_iter().find(|letter| letter.offset == 7).unwrap();
+    assert_eq!(old.record().headers.len(), 1);
+    letters.send_back(old).unwrap();
+    assert_eq!(world.values("jobs").last().map(String::as_str), Some("old"));
+}
