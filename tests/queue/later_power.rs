@@ -49,8 +49,8 @@ impl Moments {
 
     /// The first topics that can be synced; the next one cannot from here on.
     fn break_next(&self) {
-        let next = TOPICS[..BROKEN].iter().map(|topic| format!("{topic}-0"));
-        let next = next.filter(|one| !self.broken.lock().unwrap().contains(one)).next();
+        let mut partitions = TOPICS[..BROKEN].iter().map(|topic| format!("{topic}-0"));
+        let next = partitions.find(|one| !self.broken.lock().unwrap().contains(one));
         next.into_iter().for_each(|one| self.break_syncs(&one));
     }
 }
