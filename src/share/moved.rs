@@ -69,6 +69,21 @@ impl Moved {
         self.with(&[std::slice::from_ref(&below), &other.behind].concat())
     }
 
+    /// What it does not say of some ranges, in order where these are: no part of it is empty.
+    pub(super) fn lacks(&self, ranges: &[Range<Offset>]) -> Vec<Range<Offset>> {
+        let mut lacking = Vec::new();
+        for range in ranges {
+            let mut at = self.waits_from(range.start);
+            while at < range.end {
+                let next = self.behind.get(self.behind.partition_point(|moved| moved.start <= at));
+                let end = next.map_or(range.end, |next| next.start.min(range.end));
+                lacking.push(at..end);
+                at = self.waits_from(end);
+            }
+        }
+        lacking
+    }
+
     /// The text for the ranges, each as what lies between it and the one before, and its length; `None` where it would be too long.
     pub(super) fn text(&self) -> Option<String> {
         let mut from = self.first;
@@ -133,6 +148,17 @@ mod tests {
         }
         assert_eq!(one.and(&Moved::default()), one);
         assert_eq!(Moved::default().and(&one), one);
+    }
+
+    #[test]
+    fn what_it_does_not_say_of_ranges_is_all_in_them_that_waits() {
+        let moved = Moved::of(10, "5+5,10+1");
+        assert_eq!(moved.lacks(&[5..40, 3..3]), [10..15, 20..30, 31..40]);
+        assert_eq!(
+            moved.lacks(&[0..10, 12..18, 15..20, 19..21, 29..31, 33..34]),
+            [12..15, 20..21, 29..30, 33..34]
+        );
+        assert!(moved.lacks(&[3..3, 12..12, 30..31]).is_empty());
     }
 
     #[test]

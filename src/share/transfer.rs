@@ -126,7 +126,9 @@ impl Holds {
         (step, ranges, follows): (&mut Step, &[Range<Offset>], BTreeSet<TransactionId>),
     ) -> Result<()> {
         let (number, group) = self.position_to_go_on(groups, step)?;
-        let moved = step.said_by(number).with(ranges);
+        // Between a record that was passed over and the next that waits some have moved, by whichever position: that one says so, and where a
+        // power cut takes that back no other may.
+        let moved = step.said_by(number).with(&step.moved.lacks(ranges));
         let Some(text) = moved.text() else {
             let why = "it has passed over as many records as it can remember";
             return Err(Error::invalid(format!("{}: {why}", step.partition.topic_partition())));

@@ -195,6 +195,64 @@ fn maintenance_has_one_position_say_all_again_in_the_next_life() {
     all_come_once(&next, &[("x", &["x"]), ("y", &["y"])]);
 }
 
+/// It stands behind one that may be taken back to where it was, and moves before that one does, in a move that the power cut takes back.
+#[test]
+fn a_record_was_lost_with_a_power_cut_where_one_in_front_of_it_moved_after_it() {
+    let frail = with(&["x", "y", "z"]);
+    // It stays in the lowest step: the move beside which it came there may be taken back.
+    let step = Duration::from_millis(1024);
+    schedule(&frail, "x", ("x", step));
+    schedule(&frail, "y", ("y", step + 2 * SOON));
+    break_syncs(&frail, "x");
+    frail.clock.advance(step);
+    drop(frail.store.maintain());
+    assert!(frail.store.topic("x").unwrap().flush().is_err());
+    pass(&frail, 8 * SOON);
+    assert!(values(&frail.store, "y").is_empty());
+    // One behind it moves, and that may be taken back, too.
+    break_syncs(&frail, "z");
+    schedule(&frail, "z", ("z", Duration::from_millis(32)));
+    pass(&frail, 4 * SOON);
+    assert_eq!(values(&frail.store, "z"), ["z"]);
+    assert!(frail.store.topic("z").unwrap().flush().is_err());
+    // Then the first one moves, by another position.
+    frail.store.delete_topic("x").unwrap();
+    pass(&frail, MINUTE);
+    assert_eq!(values(&frail.store, "y"), ["y"]);
+    all_come_once(&frail, &[("y", &["y"]), ("z", &["z"])]);
+}
+
+/// What a clock that was ahead has put behind another goes to a step that cannot be synced any more.
+#[test]
+fn a_record_that_a_clock_ahead_had_put_behind_another_was_lost_with_a_power_cut() {
+    let frail = with(&["x"]);
+    let hour = 60 * MINUTE;
+    // Files are made before a sync fails.
+    schedule(&frail, "x", ("other", 2 * hour));
+    schedule(&frail, "x", ("first", hour));
+    frail.clock.advance(hour);
+    schedule(&frail, "x", ("second", hour));
+    frail.clock.set(1_000_000);
+    schedule(&frail, "x", ("third", hour));
+    // It goes from the step of 35 minutes to that of 70.
+    frail.faulty.fail(&[Call::Sync], "/__delayed_messages-18", (0, Times::ForEver), Fault::Error(5));
+    drop(frail.store.maintain());
+    let delayed = frail.store.topic("__delayed_messages").unwrap();
+    assert!(delayed.partition(18).unwrap().end() > 1);
+    let flushed = delayed.flush();
+    assert!(matches!(flushed, Err(Error::Poisoned { .. })), "{flushed:?}");
+    pass(&frail, hour + MINUTE);
+    assert_eq!(values(&frail.store, "x"), ["first", "third"]);
+    sync_the_rest(&frail);
+    let next = frail.without_power();
+    for life in ["first", "second"] {
+        pass(&next, 4 * hour);
+        let mut there = values(&next.store, "x");
+        there.sort();
+        assert_eq!(there, ["first", "other", "second", "third"], "{life}");
+    }
+}
+
 #[test]
 fn what_was_for_a_topic_of_whose_deletion_nobody_knows_went_nowhere() {
     let frail = with(&["x"]);

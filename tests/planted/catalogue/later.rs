@@ -43,9 +43,19 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-position-that-goes-on-says-what-another-has-moved",
         file: "src/share/transfer.rs",
-        good: "step.said_by(number).with(ranges)",
-        bad: "step.moved.with(ranges)",
+        good: "step.said_by(number).with(",
+        bad: "step.moved.with(",
         caught_by: &[tests("queue", &["later_beside::a_step", "later_beside::topics"])],
+    },
+    Bug {
+        name: "a-position-says-what-another-has-moved-between-its-own",
+        file: "src/share/transfer.rs",
+        good: "&step.moved.lacks(ranges)",
+        bad: "&[ranges, &step.moved.lacks(ranges)].concat()",
+        caught_by: &[
+            tests("queue", &["later_beside::a_record_was_lost", "later_beside::a_record_that_a_clock"]),
+            tests("queue", &["later_power"]),
+        ],
     },
     Bug {
         name: "a-position-that-went-on-is-not-asked-after-an-open",
