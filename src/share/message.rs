@@ -47,7 +47,7 @@ pub(super) struct Delivery {
 /// ```
 #[must_use = "a message that is dropped is released"]
 pub struct Message {
-    record: OwnedRecord,
+    pub(super) record: OwnedRecord,
     count: i16,
     delivery: Arc<Delivery>,
     is_answered: bool,
