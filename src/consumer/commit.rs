@@ -7,7 +7,7 @@ use crate::consumer::assigned::Assigned;
 use crate::consumer::builder::StartFrom;
 use crate::consumer::consumer::{Consumer, Role};
 use crate::error::{Error, Result};
-use crate::group::{CommitKind, CommitRequest, Groups, LeftOut, Pending, TakenGroup};
+use crate::group::{CommitKind, CommitRequest, Group, Groups, LeftOut, Pending, TakenGroup};
 use crate::log::TransactionId;
 use crate::topic::Partition;
 use crate::types::{Durability, Offset, TopicPartition};
@@ -166,7 +166,7 @@ impl Consumer {
                 Role::Member(known) => group.owns((&self.member, known), partition),
                 Role::Idle => false,
             };
-            is_ours && !partition.is_gone() && !self.is_begun_at(group.name(), (partition, *position))
+            is_ours && !partition.is_gone() && !self.is_begun_at(&group, (partition, *position))
         });
         if positions.is_empty() {
             return Ok(());
@@ -177,9 +177,9 @@ impl Consumer {
     }
 
     /// Whether the next reader begins there all the same.
-    fn is_begun_at(&self, group: &str, (partition, position): (&Partition, Offset)) -> bool {
-        match self.groups.committed(group, partition) {
-            Some(committed) => committed.offset == position,
+    fn is_begun_at(&self, group: &Group, (partition, position): (&Partition, Offset)) -> bool {
+        match self.groups.last_committed(group, partition) {
+            Some(committed) => committed == position,
             None => self.settings.start_from == StartFrom::Earliest && position <= partition.start(),
         }
     }

@@ -218,7 +218,7 @@ impl Consumer {
             let kept = self.assigned.get(owned.partition.topic_partition());
             let committed = match &self.group {
                 Some(group) if !kept.is_some_and(|kept| is_same(kept, &owned)) => {
-                    self.groups.look_up(group.name(), &owned.partition)?
+                    self.groups.look_up(group, &owned.partition)?
                 }
                 _ => None,
             };

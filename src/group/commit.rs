@@ -183,9 +183,10 @@ impl Groups {
             }
             let is_known = |commit: &Commit| {
                 let is_same = commit.at.offset == offset && commit.is_for(&partition);
-                // What is known may be in the cache alone. The owner syncs it in any case; elsewhere it is written once more.
-                let is_kept = durability != Durability::Disk || !self.topics.is_read_only();
-                is_same && (is_kept || group.has_synced(&partition, offset))
+                // What was seen may be in the cache alone, or above an end to which an owner sets it back. The owner has done so, and syncs it in any
+                // case; elsewhere it is written once more.
+                let is_home = !self.topics.is_read_only();
+                is_same && (is_home || group.has_committed(&partition, offset, durability))
             };
             if kind != CommitKind::Given && committed.of(group.name(), place).is_some_and(is_known) {
                 continue;

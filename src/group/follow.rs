@@ -1,15 +1,14 @@
 //! What groups have committed in a store that another process owns.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::group::committed::{Commit, Committed, CommittedOffset};
+use crate::group::committed::{Commit, Committed};
 use crate::group::groups::Groups;
 use crate::group::spool::Spool;
 use crate::io::Clock;
 use crate::topic::{Ledger, OFFSETS, Partition, Replay, Topics};
-use crate::types::{Offset, TopicPartition};
+use crate::types::Offset;
 
 /// How far the records of commits were read.
 #[derive(Debug, Default)]
@@ -119,27 +118,10 @@ impl Groups {
         unnamed.into_iter().for_each(|(group, place, bound)| committed.set(&group, &place, Some(bound)));
     }
 
-    /// After a power cut a commit may lie above the end of its partition. As long as no owner has set it back, whether there is one or
-    /// not, it is taken for that end.
-    pub(super) fn as_left(partition: &Partition, mut at: CommittedOffset) -> CommittedOffset {
-        if partition.log().left_in().is_ok() {
-            at.offset = at.offset.min(partition.end());
-        }
-        at
-    }
-
-    /// The same of many.
-    pub(super) fn all_as_left(
-        &self,
-        commits: Vec<(TopicPartition, CommittedOffset)>,
-    ) -> BTreeMap<TopicPartition, CommittedOffset> {
-        let as_left = |(place, at): (TopicPartition, CommittedOffset)| {
-            let topic = self.topics.get(place.topic());
-            match topic.and_then(|topic| topic.partition(place.partition())) {
-                Ok(partition) => (place, Self::as_left(&partition, at)),
-                Err(_) => (place, at),
-            }
-        };
-        commits.into_iter().map(as_left).collect()
+    /// Where a partition ends by now, as its owner shows it or its files hold it: an error where that cannot be seen. After a power cut a commit may
+    /// lie above. As long as no owner has set it back, whether there is one or not, it is taken for that end.
+    pub(super) fn end_by_now(partition: &Partition) -> Result<Offset> {
+        partition.log().left_in()?;
+        Ok(partition.end())
     }
 }

@@ -8,7 +8,7 @@ use crate::group::assignor::{Subscriber, range};
 use crate::locks::{AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::log::Signal;
 use crate::topic::{Partition, Topics};
-use crate::types::{Offset, TopicPartition};
+use crate::types::{Durability, Offset, TopicPartition};
 
 /// A group. Assignments change atomically under its lock; members see the change at their next poll.
 #[derive(Debug)]
@@ -17,8 +17,23 @@ pub(crate) struct Group {
     /// That of `members`, for a look without the lock.
     generation: AtomicU64,
     members: Mutex<Members>,
-    /// In a process that does not own the store: what was committed last for a partition, by its topic's id, where a sync has covered it.
-    synced: Mutex<BTreeMap<TopicPartition, (u128, Offset)>>,
+    /// In a process that does not own the store: what is known to be committed for a partition. What a look has found there may be set back.
+    known: Mutex<BTreeMap<TopicPartition, KnownCommit>>,
+}
+
+/// A commit that this process has made, or has seen at or below the end of its partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KnownCommit {
+    pub(super) topic_id: u128,
+    pub(super) offset: Offset,
+    /// A sync of this process has covered it.
+    pub(super) is_synced: bool,
+}
+
+impl KnownCommit {
+    fn is(&self, partition: &Partition, offset: Offset) -> bool {
+        (self.topic_id, self.offset) == (partition.topic_id(), offset)
+    }
 }
 
 /// The members, and the number of their assignment.
@@ -80,7 +95,7 @@ impl Existing {
 
 impl Group {
     pub(super) fn new(name: Arc<str>) -> Self {
-        Self { name, generation: AtomicU64::new(0), members: Mutex::default(), synced: Mutex::default() }
+        Self { name, generation: AtomicU64::new(0), members: Mutex::default(), known: Mutex::default() }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -191,18 +206,43 @@ impl Group {
         self.with_members(|members| members.owns(member, partition))
     }
 
-    /// Whether a sync of this process has covered that commit, which is the last for the partition.
-    pub(super) fn has_synced(&self, partition: &Partition, offset: Offset) -> bool {
-        self.synced.lock().get(partition.topic_partition()) == Some(&(partition.topic_id(), offset))
+    /// Whether that commit is known to be the last for the partition, and to be as durable.
+    pub(super) fn has_committed(
+        &self,
+        partition: &Partition,
+        offset: Offset,
+        durability: Durability,
+    ) -> bool {
+        let known = self.known.lock();
+        known.get(partition.topic_partition()).is_some_and(|known| {
+            known.is(partition, offset) && (durability != Durability::Disk || known.is_synced)
+        })
     }
 
-    /// Something was committed for a partition; `None` where no sync has covered it.
-    pub(super) fn note_synced(&self, place: &TopicPartition, commit: Option<(u128, Offset)>) {
-        let mut synced = self.synced.lock();
+    /// What is known to be committed for the partition.
+    pub(super) fn last_committed(&self, partition: &Partition) -> Option<Offset> {
+        let known = self.known.lock();
+        let known = known.get(partition.topic_partition())?;
+        (known.topic_id == partition.topic_id()).then_some(known.offset)
+    }
+
+    /// Something was committed for a partition; `None` where nobody knows whether it is there.
+    pub(super) fn note_committed(&self, place: &TopicPartition, commit: Option<KnownCommit>) {
+        let mut known = self.known.lock();
         match commit {
-            Some(commit) => synced.insert(place.clone(), commit),
-            None => synced.remove(place),
+            Some(commit) => known.insert(place.clone(), commit),
+            None => known.remove(place),
         };
+    }
+
+    /// A look has found that committed, by whomever.
+    pub(super) fn note_seen(&self, partition: &Partition, offset: Offset) {
+        let mut known = self.known.lock();
+        let seen = KnownCommit { topic_id: partition.topic_id(), offset, is_synced: false };
+        let known = known.entry(partition.topic_partition().clone()).or_insert(seen);
+        if !known.is(partition, offset) {
+            *known = seen;
+        }
     }
 
     /// True when one of the members reads the partition.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::group::commits::Change;
-use crate::group::committed::{Commit, CommittedOffset};
+use crate::group::committed::{Commit, Committed, CommittedOffset};
+use crate::group::group::Group;
 use crate::group::groups::Groups;
 use crate::topic::{Partition, is_internal};
 use crate::types::{Offset, TopicPartition};
@@ -23,6 +24,21 @@ pub(crate) struct Progress {
     pub(crate) committed: Option<Offset>,
     /// Who reads it.
     pub(crate) member: Option<String>,
+}
+
+/// Who commits faster than others look is not waited for.
+const MOST_ROUNDS: usize = 10;
+
+/// What was committed, by partition.
+type Offsets = BTreeMap<TopicPartition, CommittedOffset>;
+
+fn of(committed: &Committed, group: &str, partition: &Partition) -> Option<CommittedOffset> {
+    let commit = committed.of(group, partition.topic_partition())?;
+    commit.is_for(partition).then(|| commit.at.clone())
+}
+
+fn at_most(at: CommittedOffset, end: Offset) -> CommittedOffset {
+    CommittedOffset { offset: at.offset.min(end), ..at }
 }
 
 impl Groups {
@@ -46,33 +62,71 @@ impl Groups {
         names
     }
 
-    /// What a group has committed for a partition, for who goes on there: an error where it cannot be seen.
-    pub(crate) fn look_up(&self, group: &str, partition: &Partition) -> Result<Option<CommittedOffset>> {
+    /// What a group of this process has committed for a partition, for who goes on there: an error where it cannot be seen.
+    ///
+    /// Elsewhere it is read before the end and after it: an owner sets a commit back before it appends anything in the place of what was lost, so one that
+    /// is above the end still, or again, was not set back when that was the end. One that was read before alone could be let pass by the records sent since.
+    pub(crate) fn look_up(&self, group: &Group, partition: &Partition) -> Result<Option<CommittedOffset>> {
         self.look()?;
-        Ok(self.committed_as_seen(group, partition))
+        let mut seen = self.seen_for(group.name(), partition);
+        if self.replayed.is_none() {
+            return Ok(seen.map(|at| at_most(at, partition.end())));
+        }
+        while let Some(before) = seen.take() {
+            let end = match Self::end_by_now(partition) {
+                // Nobody reads on there.
+                Err(Error::UnknownTopic { .. }) => return Ok(Some(before)),
+                end => end?,
+            };
+            self.look()?;
+            let committed = self.committed.lock();
+            let Some(at) = of(&committed, group.name(), partition) else { break };
+            if at.offset <= end || at == before {
+                let at = at_most(at, end);
+                // Before another member can commit.
+                group.note_seen(partition, at.offset);
+                return Ok(Some(at));
+            }
+            seen = Some(at);
+        }
+        Ok(None)
     }
 
-    /// The same as it was seen last where it cannot be seen now; nothing when it was for an earlier topic of the name.
+    /// The same of any group, and as it was seen last where it cannot be seen now; nothing when it was for an earlier topic of the name.
     pub(crate) fn committed(&self, group: &str, partition: &Partition) -> Option<CommittedOffset> {
         self.topics.check_process().ok()?;
         drop(self.look());
-        self.committed_as_seen(group, partition)
+        let place = partition.topic_partition();
+        let read = || self.seen_for(group, partition).map(|at| (place.clone(), at)).into_iter().collect();
+        self.within_ends(read, |_| Self::end_by_now(partition).ok()).remove(place)
     }
 
-    fn committed_as_seen(&self, group: &str, partition: &Partition) -> Option<CommittedOffset> {
-        let committed = self.committed.lock();
-        let commit = committed.of(group, partition.topic_partition())?;
-        let at = commit.is_for(partition).then(|| commit.at.clone())?;
-        drop(committed);
-        Some(Self::as_left(partition, at))
+    /// Where a group of this process is to go on, for who can look at nothing any more.
+    pub(crate) fn last_committed(&self, group: &Group, partition: &Partition) -> Option<Offset> {
+        if self.replayed.is_some() {
+            return group.last_committed(partition);
+        }
+        self.committed(group.name(), partition).map(|committed| committed.offset)
+    }
+
+    fn seen_for(&self, group: &str, partition: &Partition) -> Option<CommittedOffset> {
+        of(&self.committed.lock(), group, partition)
     }
 
     /// All that a group has committed for the topics there are, those that could not be opened among them.
-    pub(crate) fn committed_of(&self, group: &str) -> BTreeMap<TopicPartition, CommittedOffset> {
+    pub(crate) fn committed_of(&self, group: &str) -> Offsets {
         if self.topics.check_process().is_err() {
             return BTreeMap::new();
         }
         drop(self.look());
+        let end = |place: &TopicPartition| {
+            let topic = self.topics.get(place.topic()).ok()?;
+            Self::end_by_now(&topic.partition(place.partition()).ok()?).ok()
+        };
+        self.within_ends(|| self.seen_of(group), end)
+    }
+
+    fn seen_of(&self, group: &str) -> Offsets {
         let not_folded = self.not_folded();
         let committed = self.committed.lock();
         let holds = |place: &TopicPartition, commit: &Commit| match self.topics.get(place.topic()) {
@@ -82,7 +136,7 @@ impl Groups {
             Err(_) => true,
         };
         let of_group = committed.of_group(group).filter(|(place, commit)| holds(place, commit));
-        let mut of_group: Vec<_> =
+        let mut of_group: Offsets =
             of_group.map(|(place, commit)| (place.clone(), commit.at.clone())).collect();
         drop(committed);
         // The later one counts.
@@ -91,7 +145,41 @@ impl Groups {
                 commit.filter(|commit| holds(&place, commit)).map(|commit| (place, commit.at))
             },
         ));
-        self.all_as_left(of_group)
+        of_group
+    }
+
+    /// For figures: read before the ends and after them, as in [`look_up`](Self::look_up), and as they are where an end cannot be seen.
+    fn within_ends(
+        &self,
+        read: impl Fn() -> Offsets,
+        end: impl Fn(&TopicPartition) -> Option<Offset>,
+    ) -> Offsets {
+        let mut seen = read();
+        let mut rounds = 0;
+        loop {
+            let ends: BTreeMap<_, _> = seen.keys().map(|place| (place.clone(), end(place))).collect();
+            rounds += 1;
+            let mut again = match &self.replayed {
+                Some(_) => {
+                    drop(self.look());
+                    read()
+                }
+                None => seen.clone(),
+            };
+            let is_settled = |(place, at): (&TopicPartition, &CommittedOffset)| match ends.get(place) {
+                Some(end) => end.is_none_or(|end| at.offset <= end) || seen.get(place) == Some(at),
+                None => false,
+            };
+            if rounds == MOST_ROUNDS || again.iter().all(is_settled) {
+                for (place, at) in &mut again {
+                    if let Some(Some(end)) = ends.get(place) {
+                        at.offset = at.offset.min(*end);
+                    }
+                }
+                return again;
+            }
+            seen = again;
+        }
     }
 
     /// A topic that is gone is in no group's way: it is left out.

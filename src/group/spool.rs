@@ -12,9 +12,9 @@ use crate::error::{Error, Result};
 use crate::format::SpooledRecord;
 use crate::group::commits::Change;
 use crate::group::committed::Committed;
-use crate::group::group::Group;
+use crate::group::group::{Group, KnownCommit};
 use crate::group::groups::Groups;
-use crate::group::spool_file::{SpoolFile, TakenOut};
+use crate::group::spool_file::{Found, SpoolFile, TakenOut};
 use crate::group::unreadable::unclean;
 use crate::io::{Directory, PublishFailure};
 use crate::live::Locks;
@@ -38,7 +38,7 @@ pub(crate) struct Spool {
 
 /// The ends of partitions, by topic and number, as the open has found them: what was committed above is set back to them before anything is
 /// appended there, and until then folded as that end.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Ends(HashMap<(u128, u32), Offset>);
 
 /// Why commits are in the spool still.
@@ -76,6 +76,20 @@ impl Spool {
             role,
             folding: Mutex::default(),
             ends: Mutex::default(),
+        }
+    }
+
+    /// What is in it, and the ends above which that is to be set back yet. It is read anew where that was done meanwhile: then nobody knows which of the
+    /// commits above were lost with their records, and which were made since.
+    fn read_with_ends(&self) -> Result<(Found, Ends)> {
+        let mut ends = self.ends.lock().clone();
+        loop {
+            let found = self.file.read()?;
+            let now = self.ends.lock().clone();
+            if now == ends {
+                return Ok((found, ends));
+            }
+            ends = now;
         }
     }
 
@@ -171,9 +185,7 @@ impl Groups {
     }
 
     fn fold_once(&self, spool: &Spool, partitions: &mut Vec<Partition>) -> Result<TakenOut, Unfolded> {
-        // Before it is read: what is set back meanwhile is folded as it was, and no higher.
-        let ends = spool.ends.lock().clone();
-        let found = spool.file.read().map_err(Unfolded::Refused)?;
+        let (found, ends) = spool.read_with_ends().map_err(Unfolded::Refused)?;
         if found.commits.is_empty() {
             return Ok(TakenOut::Wholly);
         }
@@ -205,9 +217,8 @@ impl Groups {
             return Vec::new();
         }
         let Some(spool) = self.spool.get() else { return Vec::new() };
-        let ends = spool.ends.lock().clone();
-        let found = self.spooled().unwrap_or_default();
-        found.into_iter().map(|change| self.within_end(ends.within(change))).collect()
+        let Ok((found, ends)) = spool.read_with_ends() else { return Vec::new() };
+        changes_of(&found.commits).into_iter().map(|change| self.within_end(ends.within(change))).collect()
     }
 
     /// Nothing is appended to a partition above whose end another process has committed, as a power cut leaves it, before that commit is set
@@ -282,12 +293,15 @@ impl Groups {
         spool.root.check_in_place()?;
         let records = changes.iter().map(spooled).collect::<Result<Vec<_>>>()?;
         // Nobody knows what of them a sync that fails has covered.
-        changes.iter().for_each(|change| group.note_synced(&change.place, None));
+        changes.iter().for_each(|change| group.note_committed(&change.place, None));
         spool.file.append(&records, durability)?;
         for change in changes {
-            if let (Some(commit), Durability::Disk) = (&change.commit, durability) {
-                group.note_synced(&change.place, Some((commit.topic_id, commit.at.offset)));
-            }
+            let known = change.commit.as_ref().map(|commit| KnownCommit {
+                topic_id: commit.topic_id,
+                offset: commit.at.offset,
+                is_synced: durability == Durability::Disk,
+            });
+            group.note_committed(&change.place, known);
             committed.cover(change.clone());
         }
         Ok(true)

@@ -28,6 +28,7 @@ mod looks;
 mod pair;
 mod queues;
 mod read_only;
+mod set_back;
 mod unseen;
 mod waits;
 mod workers;

@@ -20,6 +20,7 @@ mod reading;
 mod repairs;
 mod rests;
 mod rewrites;
+mod set_back;
 mod streams;
 mod syncs;
 mod tasks;
@@ -91,6 +92,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         repairs::BUGS,
         rests::BUGS,
         rewrites::BUGS,
+        set_back::BUGS,
         streams::BUGS,
         syncs::BUGS,
         transactions::BUGS,

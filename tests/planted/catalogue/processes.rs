@@ -227,7 +227,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "member-elsewhere-begins-without-a-look",
         file: "src/consumer/consumer.rs",
-        good: "self.groups.look_up(group.name(), &owned.partition)?",
+        good: "self.groups.look_up(group, &owned.partition)?",
         bad: "self.groups.committed(group.name(), &owned.partition)",
         caught_by: &[GROUPS],
     },
@@ -254,9 +254,9 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "commit-elsewhere-not-synced-for-it-is-known",
-        file: "src/group/commit.rs",
-        good: "is_same && (is_kept || group.has_synced(&partition, offset))",
-        bad: "is_same",
+        file: "src/group/group.rs",
+        good: "known.is(partition, offset) && (durability != Durability::Disk || known.is_synced)",
+        bad: "known.is(partition, offset)",
         caught_by: &[GROUPS],
     },
     Bug {
