@@ -136,7 +136,8 @@ impl Backup {
     ///
     /// # Errors
     /// [`Backup`](Error::Backup) when the directory is neither; [`Corrupt`](Error::Corrupt) when files are not those of the list,
-    /// [`Io`](Error::Io). Nothing is left of it then, as far as it can be removed.
+    /// [`Io`](Error::Io). Nothing is left of it then, as far as it can be removed. [`Forked`](Error::Forked) in a child of the process that has
+    /// opened the backup.
     pub fn restore(&self, target: impl AsRef<Path>, options: RestoreOptions) -> Result<RestoreReport> {
         super::restore::restore(self, target.as_ref(), &options)
     }

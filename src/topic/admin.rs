@@ -176,18 +176,18 @@ impl Topics {
             return stored;
         }
         // Also when nobody knows: a topic that the next open may remove must acknowledge nothing more.
+        match &stored {
+            Ok(()) => _ = self.broken.write().remove(name),
+            // Before it is missing: what is for it waits for the next life, and does not go nowhere.
+            Err(unknown) => _ = self.broken.write().insert(name.into(), unknown.clone()),
+        }
         let topic = self.by_name.write().remove(name);
-        self.broken.write().remove(name);
         let gone = stored.as_ref().err().cloned();
         // Not deleted, or whatever rests on what it has would be taken for done: a power cut may bring it back.
         let gone = gone.unwrap_or_else(|| Error::UnknownTopic { topic: name.to_owned(), was_deleted: true });
         let partitions = topic.map(|topic| topic.partitions()).unwrap_or_default();
         partitions.iter().for_each(|partition| partition.log().retire(gone.clone()));
-        if let Err(unknown) = stored {
-            // What is for it waits for the next life, and does not go nowhere.
-            self.broken.write().insert(name.into(), unknown.clone());
-            return Err(unknown);
-        }
+        stored?;
         let identity = Identity { store, topic: entry.id, partition: 0 };
         // It is deleted, whatever comes of its files.
         let remove = || self.remove_partitions(name, (identity, entry.partitions), catalog.catalog());

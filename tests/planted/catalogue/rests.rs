@@ -6,8 +6,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-waits-for-a-topic-in-doubt-goes-nowhere",
         file: "src/topic/admin.rs",
-        good: "self.broken.write().insert(name.into(), unknown.clone());",
-        bad: "",
+        good: "_ = self.broken.write().insert(name.into(), unknown.clone()),",
+        bad: "_ = unknown,",
         caught_by: &[tests("queue", &["later_beside::what_was"])],
     },
     Bug {
