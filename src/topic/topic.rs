@@ -76,7 +76,11 @@ impl Topic {
     }
 
     /// An error in a child of a fork.
+    #[inline]
     pub(crate) fn check_process(&self) -> Result<()> {
+        if self.inner.process.is_current() {
+            return Ok(());
+        }
         self.inner.opened.partitions.first().map_or(Ok(()), |partition| partition.log().check_process())
     }
 

@@ -106,7 +106,7 @@ impl Log {
         };
         let most_bytes = Placement::most_bytes(records);
         self.check_poison()?;
-        self.meet_prerequisites(Holding::Nothing)?;
+        self.prerequisites.meet(Holding::Nothing)?;
         let mut accumulator = self.accumulator.lock();
         let mut now = self.clock.now();
         if accumulator.rules.size_limit.is_none() {
