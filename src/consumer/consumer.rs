@@ -12,7 +12,7 @@ use crate::consumer::rebalance::Unreported;
 use crate::consumer::waker::ConsumerWaker;
 use crate::error::{Error, Result};
 use crate::group::{Endings, Group, Groups, Owned};
-use crate::io::{Process, in_drop};
+use crate::io::{Process, in_drop_each};
 use crate::log::Signal;
 use crate::topic::{Topics, refuse_group};
 use crate::types::{Offset, TopicPartition};
@@ -280,6 +280,10 @@ impl Consumer {
         }
     }
 
+    fn give_group_back(&mut self) {
+        self.group.iter().for_each(|group| self.groups.give_back(group));
+    }
+
     fn drop_all(&mut self) {
         for (place, lost) in std::mem::take(&mut self.assigned) {
             self.let_go(&place, &lost);
@@ -312,10 +316,13 @@ impl Drop for Consumer {
             // A child's copy is no member of anything, and another thread may have held these locks when the child was made.
             return;
         }
-        in_drop(|| self.unsubscribe());
-        self.topics.unwatch_close(&self.signal);
-        if let Some(group) = &self.group {
-            in_drop(|| self.groups.give_back(group));
-        }
+        // A group that is not given back stays out of reach for other processes.
+        let parts: [fn(&mut Self); 4] = [
+            Self::leave_group,
+            Self::drop_all,
+            |consumer| consumer.topics.unwatch_close(&consumer.signal),
+            Self::give_group_back,
+        ];
+        in_drop_each(parts, |part| part(self));
     }
 }

@@ -136,11 +136,6 @@ impl Groups {
         Ok(Some(below))
     }
 
-    /// Returns when what groups have committed for a partition survives a power cut.
-    pub(crate) fn keep_committed(&self, partition: &Partition) -> Result<()> {
-        self.sync_consumed(&self.consumed_by_groups(partition).written_in)
-    }
-
     /// Returns when what was committed survives a power cut: what was committed with a transaction does as soon as that does.
     pub(super) fn sync_consumed(&self, written_in: &[TransactionId]) -> Result<()> {
         if let Err(not_ended) = self.topics.write_decided() {

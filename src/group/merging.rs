@@ -36,7 +36,9 @@ impl Groups {
         partition: &Partition,
         (offset, metadata): (Offset, String),
     ) -> Result<()> {
-        self.keep_committed(partition)?;
+        // Of the groups that are asked alone: another that reads there and has committed nothing forgives no move that cannot be kept.
+        self.keep_committed_by(first, partition)?;
+        others.iter().try_for_each(|one| self.keep_committed_by(one, partition))?;
         let place = partition.topic_partition();
         let at = CommittedOffset { offset, metadata, timestamp: self.clock.now() };
         let mut committed = self.committed.lock();

@@ -174,8 +174,7 @@ impl Queues {
     pub(super) fn look_elsewhere(&self, place: &Place) -> Result<Option<u64>> {
         let Some(guest) = &self.away.guest else { return Ok(None) };
         self.away.files.get().map_or(Ok(()), |files| files.root.check_in_place())?;
-        place.partition.log().look()?;
-        Ok(Some(guest.life()))
+        in_one_life(|| guest.life(), || place.partition.log().look()).map(Some)
     }
 
     /// Takes in what an owner elsewhere has done to a state.
@@ -222,6 +221,20 @@ impl Queues {
             return Err(Error::invalid(why));
         }
         Ok(())
+    }
+}
+
+/// Looks, and says in which life. Where another owner comes meanwhile it looks again: what it saw may be what the one before has left, with messages that cannot be
+/// read there, and a queue that was prepared by that, for the life of the new one, would not be prepared once they can.
+pub(super) fn in_one_life(life: impl Fn() -> u64, look: impl Fn() -> Result<()>) -> Result<u64> {
+    let mut before = life();
+    loop {
+        look()?;
+        let after = life();
+        if after == before {
+            return Ok(after);
+        }
+        before = after;
     }
 }
 

@@ -7,7 +7,6 @@ use crate::consumer::StartFrom;
 use crate::error::{Error, Result};
 use crate::format::check_topic_name;
 use crate::log::OnDamage;
-use crate::share::letter::LettersOf;
 use crate::share::queues::Queues;
 use crate::share::retry::RetryPolicy;
 use crate::share::settings::{Asked, DeadLetterTopic, LOCK_TIMEOUT};
@@ -150,18 +149,10 @@ impl QueueBuilder {
         self
     }
 
-    /// Makes a worker that hands out dead letters of its topic: those of the group's queue on the first of these, and of a lower one when it has none.
-    pub(super) fn build_for_letters(self, all: Vec<LettersOf>) -> Result<Worker> {
-        let Self { queues, topics, group, asked, lock_timeout, .. } = self;
-        queues.topics.check_open()?;
-        let mut joined = Vec::new();
-        for of in all {
-            let asked = Asked { letters_of: Some(of), ..asked.clone() };
-            for topic in &topics {
-                joined.push(queues.join(&group, topic, &asked)?);
-            }
-        }
-        Ok(Worker::new(queues, joined, (None, lock_timeout)))
+    /// Its topic is one of dead letters, of which those of the group's queue on `topic` are handed out.
+    pub(super) fn letters_of(mut self, topic: &str) -> Self {
+        self.asked.letters_of = Some(topic.into());
+        self
     }
 
     /// Makes the worker; a queue that is new begins now.

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::figures::Event;
 use crate::format::{DeliveryState, StateBatch, collision_key};
 use crate::locks::Mutex;
-use crate::share::letter::{Letter, LettersOf, MOST_HEADER_BYTES, Without};
+use crate::share::letter::{Letter, MOST_HEADER_BYTES, Without, cut};
 use crate::share::queue::{Place, Queue, hash_of};
 use crate::share::queues::{Queues, owner};
 use crate::share::runs::Span;
@@ -230,8 +230,7 @@ impl Queue {
 
     /// From the first letter on its queue has dead letters, whoever looks at them: figures show them, and nothing that is not done goes.
     fn begin_letters(&self, partition: &Partition) -> Result<()> {
-        let of = LettersOf::new(self.topic.name(), Some(self.topic.id()));
-        let owner = owner(&self.group, Some(&of));
+        let owner = owner(&self.group, Some(self.topic.name()));
         self.queues.slot(&owner, partition, partition.start()).map(drop)
     }
 
@@ -287,6 +286,19 @@ impl Queues {
     }
 }
 
+/// Whether that may be the name of the own topic of dead letters of some queue of a topic, or of one beside which there can be none of such a name.
+pub(super) fn may_be_own(letters: &str, topic: &str) -> bool {
+    let begin = format!("{topic}.");
+    let begin = cut(&begin, NAME_MOST_BYTES.saturating_sub(own_end("").len()));
+    let name = collision_key(letters);
+    name.starts_with(&*collision_key(begin)) && name.ends_with(&*collision_key(".dead"))
+}
+
+/// How the names of such topics end that would be too long.
+fn own_end(name: &str) -> String {
+    format!(".{:016x}.dead", hash_of(name.as_bytes()))
+}
+
 /// The name of a queue's own topic of dead letters: what a topic's name cannot hold of the group's becomes `_`, so several groups may
 /// have one.
 pub(super) fn own_name(topic: &str, group: &str) -> String {
@@ -296,7 +308,7 @@ pub(super) fn own_name(topic: &str, group: &str) -> String {
     if name.len() <= NAME_MOST_BYTES {
         return name;
     }
-    let end = format!(".{:016x}.dead", hash_of(name.as_bytes()));
+    let end = own_end(&name);
     let head: String = name.chars().take(NAME_MOST_BYTES.saturating_sub(end.len())).collect();
     format!("{head}{end}")
 }
@@ -312,5 +324,10 @@ mod tests {
         let long = own_name("orders", &"g".repeat(1000));
         assert_eq!(long.len(), NAME_MOST_BYTES);
         assert_ne!(long, own_name("orders", &"g".repeat(1001)));
+        let long = "t".repeat(NAME_MOST_BYTES);
+        for (topic, group) in [("orders", "workers"), ("orders", "Büro 7"), (&long, "g"), (&long, &long)] {
+            assert!(may_be_own(&own_name(topic, group), topic), "{topic} {group}");
+        }
+        assert!(may_be_own("a_b.workers_dead", "a.b") && !may_be_own("orders.workers.dead", "order"));
     }
 }

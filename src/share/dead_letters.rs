@@ -1,6 +1,6 @@
 //! What was given up: looked at, sent back, or dropped.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use crate::error::{Error, Result};
 use crate::share::builder::QueueBuilder;
 use crate::share::burial::own_name;
 use crate::share::letter::{
-    COUNT_HEADER, GROUP_HEADER, KEY_HEADER, LettersOf, MESSAGE_HEADER, Missing, OFFSET_HEADER,
-    PARTITION_HEADER, TOPIC_HEADER, TOPIC_ID_HEADER, VALUE_HEADER, take_own, topic_id,
+    COUNT_HEADER, GROUP_HEADER, KEY_HEADER, MESSAGE_HEADER, Missing, OFFSET_HEADER, PARTITION_HEADER,
+    TOPIC_HEADER, TOPIC_ID_HEADER, VALUE_HEADER, take_own, topic_id,
 };
 use crate::share::message::Message;
-use crate::share::queues::{Queues, check_group, named};
+use crate::share::queues::{Queues, check_group};
 use crate::share::worker::Worker;
 use crate::topic::{OwnedRecord, Topic};
 use crate::transaction::TransactionBuilder;
@@ -58,45 +58,6 @@ pub struct DeadLetters {
     group: String,
     /// Of the transactions that send letters back.
     name: LentName,
-}
-
-/// A topic's name, and a group's.
-type Of<'a> = (&'a str, &'a str);
-
-/// Whose letters are handed out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whose {
-    /// Those of the topic that has the name, and those that do not say of which they are. Where it is gone, those of all that had the name.
-    Own,
-    /// Also those of topics that had the name before.
-    AnyOfTheName,
-}
-
-impl Queues {
-    /// Whose letters there are to hand out: first those of the topic that has the name.
-    fn letters_of_name(
-        &self,
-        letters: &Topic,
-        ((topic, group), whose): (Of<'_>, Whose),
-    ) -> Result<Vec<LettersOf>> {
-        let own = match self.topics.get(topic) {
-            Err(Error::UnknownTopic { .. }) => None,
-            found => Some(LettersOf::new(topic, Some(found?.id()))),
-        };
-        let slots = self.of_topic(letters.id());
-        let of_name = slots.iter().filter(|slot| named(&slot.name.owner) == (group, Some(topic)));
-        let mut others: BTreeSet<_> =
-            of_name.filter_map(|slot| LettersOf::in_owner(&slot.name.owner)).collect();
-        if own.is_some() && whose == Whose::Own {
-            others.retain(|of| of.id.is_none());
-        }
-        own.iter().for_each(|own| _ = others.remove(own));
-        let mut all: Vec<_> = own.into_iter().chain(others).collect();
-        if all.is_empty() {
-            all.push(LettersOf::new(topic, None));
-        }
-        Ok(all)
-    }
 }
 
 /// A name for transactions, which nobody else has meanwhile. The last decision under each stays in the store: so there are no more
@@ -197,6 +158,33 @@ impl DeadLetter {
         self.missing.is_none()
     }
 
+    /// Whether the topic that the message was in is gone, be it that another has its name by now: then the letter can be discarded, and not sent back. One
+    /// that does not say which topic it is of, as those written by versions of before, is of whichever has the name.
+    pub fn is_of_deleted_topic(&self) -> bool {
+        matches!(self.target(), Err(Error::UnknownTopic { .. }))
+    }
+
+    /// The topic that the message was in; one that has its name now may be another.
+    fn target(&self) -> Result<Topic> {
+        let topics = &self.message.delivery().queue.queues.topics;
+        let found = topics.get(&self.topic);
+        let is_gone = |id: u128| match &found {
+            Ok(topic) => topic.id() != id,
+            Err(_) => matches!(topics.by_id(id), Ok(None)),
+        };
+        if self.topic_id.is_some_and(is_gone) {
+            return Err(Error::UnknownTopic { topic: self.topic.clone(), was_deleted: true });
+        }
+        found
+    }
+
+    /// Nobody else is to be handed it as long as this is there. What it says is let go.
+    fn into_lock(mut self) -> Message {
+        let record = &mut self.message.record;
+        (record.key, record.value, record.headers) = (None, None, Vec::new());
+        self.message
+    }
+
     /// Key, value and headers of the message; topic, partition, offset and timestamp are the letter's.
     pub fn record(&self) -> &OwnedRecord {
         &self.record
@@ -217,7 +205,7 @@ impl DeadLetters {
     }
 
     pub(crate) fn in_topic(queues: Arc<Queues>, letters: &str, of: (&str, &str)) -> Result<Self> {
-        let worker = Self::worker(&queues, letters, (of, Whose::AnyOfTheName))?;
+        let worker = Self::worker(&queues, letters, of)?;
         Ok(Self { worker: Some(worker), ..Self::new(queues, letters, of) })
     }
 
@@ -226,12 +214,10 @@ impl DeadLetters {
         Self { queues, worker: None, topic: topic.to_owned(), group: group.to_owned(), name }
     }
 
-    fn worker(queues: &Arc<Queues>, letters: &str, (of, whose): (Of<'_>, Whose)) -> Result<Worker> {
-        check_group(of.1)?;
-        let all = queues.letters_of_name(&queues.topics.get(letters)?, (of, whose))?;
-        let builder = QueueBuilder::new(Arc::clone(queues), letters, of.1);
+    fn worker(queues: &Arc<Queues>, letters: &str, (topic, group): (&str, &str)) -> Result<Worker> {
+        let builder = QueueBuilder::new(Arc::clone(queues), letters, group);
         let builder = builder.delivery_limit(u16::MAX).without_dead_letters().count_in_memory();
-        builder.build_for_letters(all)
+        builder.letters_of(topic).build()
     }
 
     /// Looks for the queue's own topic of letters, which comes to be with the first of them. Whether it is there.
@@ -241,8 +227,7 @@ impl DeadLetters {
                 Err(Error::UnknownTopic { .. }) => return Ok(false),
                 letters => letters?,
             };
-            let of = (self.topic.as_str(), self.group.as_str());
-            self.worker = Some(Self::worker(&self.queues, letters.name(), (of, Whose::Own))?);
+            self.worker = Some(Self::worker(&self.queues, letters.name(), (&self.topic, &self.group))?);
         }
         Ok(true)
     }
@@ -280,7 +265,7 @@ impl DeadLetters {
     }
 
     fn send_back_in_one(&self, letter: DeadLetter) -> Result<()> {
-        let target = self.topic_of(&letter)?;
+        let target = letter.target()?;
         let original = letter.missing.as_ref().map(|missing| self.original(&letter, missing)).transpose()?;
         let DeadLetter { topic, partition, group, message, record, .. } = letter;
         let mut record = original.unwrap_or(record);
@@ -301,15 +286,6 @@ impl DeadLetters {
         tx.send(back)?;
         tx.ack(message);
         tx.commit().map(drop)
-    }
-
-    /// The topic that the message was in; one that has its name now is another.
-    fn topic_of(&self, letter: &DeadLetter) -> Result<Topic> {
-        let topic = self.queues.topics.get(&letter.topic)?;
-        if letter.topic_id.is_some_and(|id| id != topic.id()) {
-            return Err(Error::UnknownTopic { topic: letter.topic.clone(), was_deleted: true });
-        }
-        Ok(topic)
     }
 
     /// The message of a letter that is not whole, where it was.
@@ -348,22 +324,30 @@ impl DeadLetters {
         letter.message.ack()
     }
 
-    /// Sends up to `most` letters back, the oldest first; says how many.
+    /// Sends up to `most` letters back, the oldest first; says how many. Those of [deleted topics](DeadLetter::is_of_deleted_topic) are passed over, and stay
+    /// where they are; nobody is handed them meanwhile.
     ///
     /// # Errors
     /// As [`take`](Self::take) and [`send_back`](Self::send_back): those before the one that fails are sent back.
     pub fn redrive(&mut self, most: usize) -> Result<usize> {
         const AT_A_TIME: usize = 100;
         self.queues.topics.check_process()?;
-        let mut sent = 0;
+        let (mut sent, mut passed) = (0, BTreeMap::new());
         while sent < most {
             let letters = self.take((most - sent).min(AT_A_TIME))?;
-            if letters.is_empty() {
-                break;
-            }
+            // What was passed over comes again when its lock is over: that is the end, too.
+            let mut is_any_new = false;
             for letter in letters {
-                self.send_back(letter)?;
-                sent += 1;
+                if letter.is_of_deleted_topic() {
+                    let place = (letter.message.partition, letter.message.offset);
+                    is_any_new |= passed.insert(place, letter.into_lock()).is_none();
+                } else {
+                    self.send_back(letter)?;
+                    (sent, is_any_new) = (sent + 1, true);
+                }
+            }
+            if !is_any_new {
+                break;
             }
         }
         Ok(sent)

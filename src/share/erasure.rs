@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::log::EraseReport;
+use crate::share::burial::may_be_own;
 use crate::share::holds::Holds;
 use crate::share::letter::letter_key;
 use crate::share::queues::{Queues, named};
+use crate::share::slot::Slot;
 use crate::topic::{Partition, RecordRef, Topic};
 use crate::types::Offset;
 
@@ -30,18 +32,15 @@ impl Queues {
         Ok(reports)
     }
 
-    /// The partitions that have dead letters of a topic's queues.
+    /// The partitions that may have dead letters of a topic's queues: those of topics that have some of any, and of the queues' own, whose groups may be
+    /// forgotten.
     fn letters_of(&self, topic: &Topic) -> Vec<Partition> {
-        let mut partitions = Vec::new();
-        for letters in self.topics.all() {
-            let slots = self.of_topic(letters.id());
-            let of_topic = slots.iter().filter(|slot| named(&slot.name.owner).1 == Some(topic.name()));
-            let mut numbers: Vec<_> = of_topic.map(|slot| slot.name.partition).collect();
-            numbers.sort_unstable();
-            numbers.dedup();
-            partitions.extend(numbers.into_iter().filter_map(|number| letters.partition(number).ok()));
-        }
-        partitions
+        let is_of_letters = |slot: &Arc<Slot>| named(&slot.name.owner).1.is_some();
+        let mut all = self.topics.all();
+        all.retain(|letters| {
+            may_be_own(letters.name(), topic.name()) || self.of_topic(letters.id()).iter().any(is_of_letters)
+        });
+        all.iter().flat_map(Topic::partitions).collect()
     }
 }
 

@@ -11,7 +11,6 @@ use crate::locks::{AtomicBool, Ordering, RwLock};
 use crate::log::Watchers;
 use crate::share::away::Folding;
 use crate::share::burial::Burial;
-use crate::share::letter::LettersOf;
 use crate::share::queue::{Place, Queue};
 use crate::share::queue_steps::{SlotSteps, Steps, update};
 use crate::share::queues::{Queues, named, owner};
@@ -305,10 +304,8 @@ impl Queues {
     /// Whether a file is that of a queue of a group: its own, or of dead letters of a topic that is there.
     fn is_of(&self, name: &str, group: &str) -> bool {
         let Some(topic) = topic_of(name) else { return false };
-        let is = |letters_of: Option<&LettersOf>| file_of(topic, &owner(&group.into(), letters_of)) == name;
-        let has_its_letters =
-            |of: &Topic| [None, Some(of.id())].into_iter().any(|id| is(Some(&LettersOf::new(of.name(), id))));
-        is(None) || self.topics.all().iter().any(has_its_letters)
+        let is = |letters_of: Option<&str>| file_of(topic, &owner(&group.into(), letters_of)) == name;
+        is(None) || self.topics.all().iter().any(|of| is(Some(of.name())))
     }
 
     /// Removes the files of queues that are forgotten, durably, and also those that an earlier call has removed, or a fold.

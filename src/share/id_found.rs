@@ -12,20 +12,34 @@ use crate::types::{Offset, Timestamp};
 /// Which rings there are.
 #[derive(Debug, Default)]
 pub(super) struct FoundRings {
-    pub(super) there: BTreeSet<u128>,
+    /// The topics that were opened.
+    opened: BTreeSet<u128>,
     pub(super) rings: BTreeSet<u128>,
+    /// What is written of others: they are gone, or could not be opened.
+    others: BTreeSet<IdKey>,
+}
+
+impl FoundRings {
+    pub(super) fn beside(opened: BTreeSet<u128>) -> Self {
+        Self { opened, ..Self::default() }
+    }
+
     /// What is written of topics that are gone.
-    pub(super) gone: BTreeSet<IdKey>,
+    pub(super) fn gone(&self, is_gone: impl Fn(u128) -> bool) -> Vec<IdKey> {
+        let topics: BTreeSet<_> = self.others.iter().map(|key| key.topic()).collect();
+        let gone: BTreeSet<_> = topics.into_iter().filter(|topic| is_gone(*topic)).collect();
+        self.others.iter().filter(|key| gone.contains(&key.topic())).copied().collect()
+    }
 }
 
 impl Replay for FoundRings {
     fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> std::result::Result<(), Malformed> {
         let Some(key) = IdKey::decode(key)? else { return Ok(()) };
-        if !self.there.contains(&key.topic()) {
+        if !self.opened.contains(&key.topic()) {
             if value.is_some() {
-                self.gone.insert(key)
+                self.others.insert(key)
             } else {
-                self.gone.remove(&key)
+                self.others.remove(&key)
             };
         } else if matches!(key, IdKey::Ring { .. }) {
             self.rings.insert(key.topic());

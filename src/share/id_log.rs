@@ -217,19 +217,23 @@ impl IdLog {
     /// Forgets those of topics that are gone: what is written of them goes with the next open that asks.
     pub(super) fn forget_deleted(&self) {
         if let Some(rings) = &mut *self.rings.lock() {
-            let there: BTreeSet<_> = self.topics.all().iter().map(Topic::id).collect();
-            rings.retain(|topic, _| there.contains(topic));
+            rings.retain(|topic, _| !self.is_gone(*topic));
         }
+    }
+
+    /// One that could not be opened is there, and the next life may open it.
+    fn is_gone(&self, topic: u128) -> bool {
+        matches!(self.topics.by_id(topic), Ok(None))
     }
 
     /// The rings that there are. At the first question those of topics that are gone are forgotten: none is ever another's.
     fn known<'a>(&self, rings: &'a mut Option<Rings>) -> Result<&'a mut Rings> {
         if rings.is_none() {
-            let there: BTreeSet<_> = self.topics.all().iter().map(Topic::id).collect();
-            let mut found = FoundRings { there, ..FoundRings::default() };
+            let opened: BTreeSet<_> = self.topics.all().iter().map(Topic::id).collect();
+            let mut found = FoundRings::beside(opened);
             self.ledger.load(&mut found)?;
-            let gone: Vec<_> =
-                found.gone.iter().map(|key| Entry { key: key.encode(), value: None }).collect();
+            let gone = found.gone(|topic| self.is_gone(topic));
+            let gone: Vec<_> = gone.iter().map(|key| Entry { key: key.encode(), value: None }).collect();
             self.append(&gone)?;
             *rings = Some(found.rings.into_iter().map(|topic| (topic, Arc::default())).collect());
         }

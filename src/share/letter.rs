@@ -1,7 +1,5 @@
 //! A dead letter: what of the message is in it, and what it says of it.
 
-use std::sync::Arc;
-
 use crate::share::burial::Burial;
 use crate::topic::{OwnedHeader, OwnedRecord, RecordRef};
 use crate::types::Record;
@@ -100,44 +98,15 @@ pub(super) fn take_own(record: &mut OwnedRecord) -> Vec<OwnedHeader> {
     record.headers.split_off(record.headers.len().saturating_sub(own))
 }
 
-/// Of which topic's queues letters are.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct LettersOf {
-    pub(super) topic: Arc<str>,
-    /// `None`: of those that do not say it, as letters of before do not.
-    pub(super) id: Option<u128>,
-}
-
-impl LettersOf {
-    pub(super) fn new(topic: &str, id: Option<u128>) -> Self {
-        Self { topic: topic.into(), id }
-    }
-
-    /// In whose name the states of a group's are stored. No group's name, and no topic's, has the character in between.
-    pub(super) fn owner(&self, group: &str) -> Arc<str> {
-        let topic = &self.topic;
-        match self.id {
-            Some(id) => format!("{group}\0{topic}\0{id:032x}").into(),
-            None => format!("{group}\0{topic}").into(),
-        }
-    }
-
-    /// Of which a state is that is stored in that name, if of any.
-    pub(super) fn in_owner(owner: &str) -> Option<Self> {
-        let (_, of) = owner.split_once('\0')?;
-        let (topic, id) = of.split_once('\0').map_or((of, None), |(topic, id)| (topic, Some(id)));
-        Some(Self::new(topic, id.and_then(|id| u128::from_str_radix(id, 16).ok())))
-    }
-}
-
-/// Whether a record is a letter of a queue.
-pub(super) fn is_letter_of(record: &RecordRef<'_>, (of, group): (&LettersOf, &str)) -> bool {
+/// Whether a record is a letter of the queue that a group has, or had, on a topic of that name.
+pub(super) fn is_letter_of(record: &RecordRef<'_>, (topic, group): (&str, &str)) -> bool {
     let headers: Vec<_> = record.headers().collect();
     let Some(own) = own_count(headers.iter().map(|header| &*header.key)) else { return false };
-    let find = |name: &str| headers.iter().rev().take(own).find(|header| header.key == name);
-    let says = |name: &str, what: &str| find(name).and_then(|header| header.value) == Some(what.as_bytes());
-    let id = find(TOPIC_ID_HEADER).map(|header| topic_id(header.value));
-    says(TOPIC_HEADER, &of.topic) && says(GROUP_HEADER, group) && id.unwrap_or_default() == of.id
+    let says = |name: &str, what: &str| {
+        let mut own = headers.iter().rev().take(own);
+        own.any(|header| header.key == name && header.value == Some(what.as_bytes()))
+    };
+    says(TOPIC_HEADER, topic) && says(GROUP_HEADER, group)
 }
 
 /// The id that a header says.
@@ -174,7 +143,10 @@ impl Letter {
         (group, topic_id, is_compacted): (&str, u128, bool),
         burial: &Burial<'_>,
     ) -> Self {
-        let own_key = || format!("{}-{}@{} {group}", record.topic, record.partition, record.offset);
+        let topic_id = format!("{topic_id:032x}");
+        // Another topic of the name has the same offsets.
+        let own_key =
+            || format!("{}-{}@{} {topic_id} {group}", record.topic, record.partition, record.offset);
         Self {
             own_key: is_compacted.then(own_key),
             topic: record.topic.to_string(),
@@ -183,7 +155,7 @@ impl Letter {
             group: group.to_owned(),
             count: burial.span.count.to_string(),
             reason: cut(burial.reason, REASON_MOST_BYTES).to_owned(),
-            topic_id: format!("{topic_id:032x}"),
+            topic_id,
         }
     }
 

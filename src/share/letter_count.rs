@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::log::{BelowStart, FetchLimits, OnDamage, Reader, Visibility};
-use crate::share::letter::{LettersOf, is_letter_of};
+use crate::share::letter::is_letter_of;
 use crate::share::runs::length;
 use crate::topic::{Partition, PartitionRecords, Records};
 use crate::types::Offset;
@@ -50,8 +50,8 @@ impl LetterCount {
         open_of(runs.map(|(first, last)| (first.max(start), last)), done)
     }
 
-    /// Reads what has come since, of such a queue of a group.
-    pub(super) fn read_on(&mut self, partition: &Partition, of: (&LettersOf, &str)) {
+    /// Reads what has come since, of that topic's and group's queue.
+    pub(super) fn read_on(&mut self, partition: &Partition, of: (&str, &str)) {
         while self.letters.len() < MOST_RUNS {
             let Ok(slices) = self.reader.fetch(LIMITS) else { return };
             if slices.is_empty() {

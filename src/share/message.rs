@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::io::in_drop;
+use crate::io::{in_drop, in_drop_each};
 use crate::share::queue::{Place, Queue};
 use crate::share::runs::Lock;
 use crate::share::selection::NO_LIMIT;
@@ -47,7 +47,7 @@ pub(super) struct Delivery {
 /// ```
 #[must_use = "a message that is dropped is released"]
 pub struct Message {
-    record: OwnedRecord,
+    pub(super) record: OwnedRecord,
     count: i16,
     delivery: Arc<Delivery>,
     is_answered: bool,
@@ -358,7 +358,9 @@ impl Drop for Messages {
         let is_here = |one: &Message| one.delivery.queue.queues.process.is_current();
         if self.messages.first().is_some_and(is_here) {
             // Whoever has lost them has nothing left to release.
-            in_drop(|| drop(self.release_all(None)));
+            in_drop_each(self.answered(), |(of, offsets)| {
+                drop(of.queue.release(&of.place, of.lock, (&offsets, None)));
+            });
         }
     }
 }

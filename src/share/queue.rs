@@ -191,8 +191,8 @@ impl Queue {
 
     /// Whether a record is this queue's to deliver: it was not sent back for another, nor is it another's letter.
     pub(super) fn is_for(&self, record: &RecordRef<'_>) -> bool {
-        if let Some(of) = &self.settings.letters_of {
-            return is_letter_of(record, (of, &self.group));
+        if let Some(topic) = &self.settings.letters_of {
+            return is_letter_of(record, (topic, &self.group));
         }
         is_sent_to(record, &self.group)
     }

@@ -13,7 +13,6 @@ use crate::producer::Producer;
 use crate::share::away::Away;
 use crate::share::enqueuer::Gate;
 use crate::share::id_log::{IdLog, Kept};
-use crate::share::letter::LettersOf;
 use crate::share::letter_count::LetterCount;
 use crate::share::news::News;
 use crate::share::owed::Owed;
@@ -184,7 +183,7 @@ impl Queues {
             return Err(Error::invalid(format!("topic {:?} is the store's own", topic.name())));
         }
         let group: Arc<str> = group.into();
-        let owner = owner(&group, asked.letters_of.as_ref());
+        let owner = owner(&group, asked.letters_of.as_deref());
         let mut in_use = self.in_use.lock();
         in_use.retain(|_, queue| queue.strong_count() > 0);
         let key = (Arc::clone(&owner), topic.id());
@@ -348,15 +347,15 @@ fn name(owner: &Arc<str>, partition: &Partition) -> SlotName {
     SlotName { topic: partition.topic_id(), partition: partition.number(), owner: Arc::clone(owner) }
 }
 
-/// In whose name states are stored: a group's, or a group's that hands out the dead letters of a topic.
-pub(super) fn owner(group: &Arc<str>, letters_of: Option<&LettersOf>) -> Arc<str> {
-    letters_of.map_or_else(|| Arc::clone(group), |of| of.owner(group))
+/// In whose name states are stored: a group's, or a group's that hands out the dead letters of a topic. No group's name has the
+/// character in between.
+pub(super) fn owner(group: &Arc<str>, letters_of: Option<&str>) -> Arc<str> {
+    letters_of.map_or_else(|| Arc::clone(group), |topic| format!("{group}\0{topic}").into())
 }
 
-/// The group, and the name of the topic of whose dead letters a state is.
+/// The group, and the topic of whose dead letters a state is.
 pub(super) fn named(owner: &str) -> (&str, Option<&str>) {
-    let mut parts = owner.split('\0');
-    (parts.next().unwrap_or_default(), parts.next())
+    owner.split_once('\0').map_or((owner, None), |(group, topic)| (group, Some(topic)))
 }
 
 /// An error for a group that can have no queue.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::io::{Clock, Directory};
 use crate::locks::Mutex;
-use crate::share::letter::LettersOf;
 use crate::share::letter_count::{LetterCount, OpenMessages};
 use crate::share::queue::is_sent_to;
 use crate::share::queue_steps::Steps;
@@ -106,13 +105,13 @@ impl SeenQueues {
             states.0.entry(name.clone()).or_insert_with(|| Found::new(of.beginning()));
         }
         letters.retain(|name, _| states.0.contains_key(name));
-        let mut all: BTreeMap<(String, String, Option<String>), ReaderQueueStats> = BTreeMap::new();
+        let mut all: BTreeMap<(String, String), ReaderQueueStats> = BTreeMap::new();
         for topic in self.topics.all() {
             for partition in topic.partitions() {
                 states.add_new(topic.id(), (partition.number(), partition.start()));
                 for (name, state) in states.of_partition(topic.id(), partition.number()) {
                     let (group, letters_of) = named(&name.owner);
-                    let queue = (topic.name().to_owned(), group.to_owned(), letters_of.map(str::to_owned));
+                    let queue = (topic.name().to_owned(), name.owner.to_string());
                     let stats = all.entry(queue).or_insert_with(|| ReaderQueueStats {
                         topic: topic.name().to_owned(),
                         group: group.to_owned(),
@@ -170,15 +169,15 @@ fn add(
     state.cut_to(end);
     state.skip_to(partition.start());
     let (start, done) = (state.start(), state.done());
-    let (unfinished, first) = match LettersOf::in_owner(&name.owner) {
+    let (unfinished, first) = match stats.letters_of.as_deref() {
         None if length(start, end - 1) <= MOST_LOOKED_AT => {
             let open = messages(partition, (start..end, &done), &stats.group)?;
             (open.count, open.first.unwrap_or(end))
         }
         None => (length(start, end - 1).saturating_sub(within(&done, end)), start),
-        Some(of) => {
+        Some(topic) => {
             let count = letters.entry(name.clone()).or_insert_with(|| LetterCount::new(partition));
-            count.read_on(partition, (&of, &stats.group));
+            count.read_on(partition, (topic, &stats.group));
             let open = count.open(end, (start, &done));
             (open.count, open.first.unwrap_or(end))
         }

@@ -1,11 +1,11 @@
 //! How a queue works: the same for all its workers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::consumer::StartFrom;
 use crate::error::{Error, Result};
 use crate::log::OnDamage;
-use crate::share::letter::LettersOf;
 use crate::share::retry::RetryPolicy;
 use crate::share::selection::NO_LIMIT;
 use crate::types::Durability;
@@ -38,7 +38,7 @@ pub(super) struct Settings {
     pub(super) on_damage: OnDamage,
     pub(super) counts_written: bool,
     /// Its records are dead letters, of which it hands out those of the group's queue on that topic.
-    pub(super) letters_of: Option<LettersOf>,
+    pub(super) letters_of: Option<Arc<str>>,
 }
 
 /// What a worker asks for; what it leaves out is as it is, or the default.
@@ -52,7 +52,7 @@ pub(super) struct Asked {
     pub(super) start_from: Option<StartFrom>,
     pub(super) on_damage: Option<OnDamage>,
     pub(super) counts_written: Option<bool>,
-    pub(super) letters_of: Option<LettersOf>,
+    pub(super) letters_of: Option<Arc<str>>,
 }
 
 impl Default for Settings {

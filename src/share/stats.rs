@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::share::letter::LettersOf;
 use crate::share::letter_count::LetterCount;
 use crate::share::queues::{Queues, named};
 use crate::share::runs::length;
@@ -68,7 +67,7 @@ pub struct QueueStats {
 impl Queues {
     /// Figures of all queues whose topics are there, by topic and group.
     pub(crate) fn stats(&self) -> Result<Vec<QueueStats>> {
-        let mut all: BTreeMap<(String, String, Option<String>), QueueStats> = BTreeMap::new();
+        let mut all: BTreeMap<(String, String), QueueStats> = BTreeMap::new();
         for topic in self.topics.all() {
             let partitions = topic.partitions();
             let of = |partition| self.of_partition(partition).into_iter().map(move |one| (partition, one));
@@ -76,8 +75,7 @@ impl Queues {
                 let new = || Slot::new(name, partition.start(), self.clock.now()).map(Arc::new);
                 let slot = slot.map_or_else(new, Ok)?;
                 let (group, letters_of) = named(&slot.name.owner);
-                // A topic that was deleted may have letters as well as one that has its name now.
-                let name = (topic.name().to_owned(), group.to_owned(), letters_of.map(str::to_owned));
+                let name = (topic.name().to_owned(), slot.name.owner.to_string());
                 let stats = all.entry(name).or_insert_with(|| QueueStats {
                     topic: topic.name().to_owned(),
                     group: group.to_owned(),
@@ -95,11 +93,10 @@ impl Queues {
     fn add(&self, stats: &mut QueueStats, slot: &Slot, partition: &Partition) -> Result<()> {
         let now = self.clock.now();
         // An end of a transaction stands beside each letter, and letters of others may.
-        let of = LettersOf::in_owner(&slot.name.owner);
-        let mut counts = of.as_ref().map(|_| self.letter_counts.lock());
-        let count = counts.as_mut().zip(of.as_ref()).map(|(counts, of)| {
+        let mut counts = stats.letters_of.as_ref().map(|_| self.letter_counts.lock());
+        let count = counts.as_mut().zip(stats.letters_of.as_deref()).map(|(counts, topic)| {
             let count = counts.entry(slot.name.clone()).or_insert_with(|| LetterCount::new(partition));
-            count.read_on(partition, (of, &stats.group));
+            count.read_on(partition, (topic, &stats.group));
             count
         });
         let (end, unfinished, first) = {

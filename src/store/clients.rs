@@ -116,7 +116,8 @@ impl Store {
     /// [`Schedule`] is to deliver there, and the dead letters of its queues. One report for each partition of the topic, and for each other
     /// partition that had some.
     ///
-    /// What a worker has taken is reached, too: given up afterwards it leaves no letter. Not reached: what a letter is sent back meanwhile; backups,
+    /// What a worker has taken is reached, too: given up afterwards it leaves no letter. Not reached: what a letter is sent back meanwhile; letters in a
+    /// [topic that was chosen](QueueBuilder::dead_letter_topic) where every group that had some there was deleted; backups,
     /// snapshots of events, and what programs have made of the records. Call it again once those are done. A power cut may bring back a file that retention
     /// had removed shortly before, until its partition is written to, or erased from. Reads all of the topic, of its dead letters,
     /// and all that is scheduled.
@@ -142,8 +143,8 @@ impl Store {
     }
 
     /// The dead letters of the queue that `group` has on a topic, in the queue's own topic of them; none while nothing was given up yet, and
-    /// none of a queue with a [topic for them that was chosen](QueueBuilder::dead_letter_topic): these are in [`dead_letters_in`](Self::dead_letters_in). Letters of an earlier topic of that name, which
-    /// was deleted, are handed out as long as no other has the name, and by `dead_letters_in` then.
+    /// none of a queue with a [topic for them that was chosen](QueueBuilder::dead_letter_topic): these are in [`dead_letters_in`](Self::dead_letters_in). Letters of topics that had the name
+    /// before and were deleted are handed out, too: they can be looked at and discarded, and [not sent back](crate::DeadLetter::is_of_deleted_topic).
     ///
     /// # Errors
     /// [`UnknownTopic`](crate::Error::UnknownTopic) when neither topic is there; otherwise as [`QueueBuilder::build`].
@@ -152,8 +153,7 @@ impl Store {
     }
 
     /// The same in a [topic that was chosen](QueueBuilder::dead_letter_topic). Several queues may have theirs in it, each of which
-    /// has its own handed out. Behind those of the topic that has the name now come those of topics that had it before and were deleted: they
-    /// can be looked at and discarded, and not sent back.
+    /// has its own handed out.
     ///
     /// # Errors
     /// As [`QueueBuilder::build`]: [`UnknownTopic`](crate::Error::UnknownTopic) while nothing was given up yet.

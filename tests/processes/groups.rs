@@ -1,5 +1,6 @@
 //! Groups whose consumers are in another process than the owner.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -233,6 +234,20 @@ fn a_consumer_that_outlives_its_reader_keeps_nobody_out_of_its_group() {
     assert!(matches!(kept.poll(Duration::ZERO), Err(Error::StoreClosed { .. })));
     assert!(store.consumer("billing").is_ok());
     drop(kept);
+}
+
+#[test]
+fn a_consumer_whose_drop_panicked_kept_its_group_from_other_processes() {
+    let (dir, store) = owned(0);
+    let (hooked, reader) = attach_hooked(dir.path());
+    let [first, last] = [(); 2].map(|()| member(reader.consumer_builder()).unwrap());
+    // Whoever leaves others has these assigned what it read, and looks at the list of topics for that.
+    store.create_topic("another", TopicConfig::new()).unwrap();
+    hooked.at_open(|_| panic!("the file system panics"));
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(first)));
+    assert!(dropped.is_err(), "it was not reached");
+    drop(last);
+    member(attach(dir.path()).consumer_builder()).unwrap();
 }
 
 #[test]

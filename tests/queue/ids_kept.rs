@@ -27,7 +27,7 @@ impl Frail {
         Self::over(MemoryFileSystem::new(), &Arc::new(ManualClock::at(1_000_000)))
     }
 
-    fn over(disk: MemoryFileSystem, clock: &Arc<ManualClock>) -> Self {
+    pub(crate) fn over(disk: MemoryFileSystem, clock: &Arc<ManualClock>) -> Self {
         let faulty = FaultyFileSystem::over(Arc::new(disk.clone()));
         let builder = Store::builder("/store").file_system(Arc::clone(&faulty) as _);
         let store = builder.clock(Arc::clone(clock) as _).maintain_by_hand().open().unwrap();
@@ -180,6 +180,37 @@ fn retention_goes_on_where_the_topic_of_ids_cannot_be_opened() {
     drop(worker);
     next.store.apply_retention().unwrap();
     assert_eq!(next.store.topic("read").unwrap().partition(0).unwrap().start(), 1);
+}
+
+/// Another topic's enqueuer reads the ids of all in the meantime.
+#[test]
+fn ids_of_a_topic_that_cannot_be_opened_are_known_when_it_can() {
+    let frail = Frail::new();
+    ["jobs", "others"]
+        .iter()
+        .for_each(|name| _ = frail.store.create_topic(name, TopicConfig::new()).unwrap());
+    let of_jobs = ids(&frail.store, "jobs");
+    send(&of_jobs, "gone", 0);
+    frail.store.topic("jobs").unwrap().partition(0).unwrap().delete_records(1).unwrap();
+    of_jobs.deliver_once_after("later", Record::new().key("k").value("mail"), 10 * HOUR).unwrap();
+    drop(of_jobs);
+    frail.store.close().unwrap();
+    let sound = frail.disk.files();
+    let state = sound.keys().find(|path| path.contains("jobs-0") && path.contains("state")).unwrap();
+    let mut files = sound.clone();
+    files.insert(state.clone(), b"nothing that anybody understands".to_vec().into());
+    let next = Frail::over(MemoryFileSystem::over(&Image::new(files)), &frail.clock);
+    assert!(next.store.topic("jobs").is_err());
+    send(&ids(&next.store, "others"), "a", 0);
+    next.store.delete_topic("others").unwrap();
+    next.store.maintain().unwrap();
+    next.store.close().unwrap();
+    let mut files = next.disk.files();
+    files.insert(state.clone(), Arc::clone(&sound[state]));
+    let last = Frail::over(MemoryFileSystem::over(&Image::new(files)), &frail.clock);
+    for id in ["gone", "later"] {
+        assert!(is_known(&last.store, "jobs", id), "{id}");
+    }
 }
 
 /// Nobody asks a call of the program for it: room is made by an append, before any round of maintenance.

@@ -268,3 +268,26 @@ fn what_was_for_a_topic_of_whose_deletion_nobody_knows_went_nowhere() {
     pass(&next, 2 * MINUTE);
     assert_eq!(values(&next.store, "x"), ["later"]);
 }
+
+/// The move to a third topic fails to be synced while positions are joined: a consumer that has committed nothing there is no reason to have
+/// it outlived.
+#[test]
+fn a_record_was_lost_where_positions_were_joined_while_a_consumer_read_the_steps() {
+    let frail = with(&["x", "y", "z"]);
+    poison(&frail, "x", "x");
+    schedule(&frail, "y", ("y", SOON));
+    pass(&frail, 2 * SOON);
+    sync_the_rest(&frail);
+    let next = frail.killed();
+    let mut watch = next.store.consumer("watch").unwrap();
+    watch.subscribe(["__delayed_messages"]).unwrap();
+    schedule(&next, "z", ("z", Duration::from_millis(16)));
+    let z = next.store.topic("z").unwrap().partition(0).unwrap();
+    z.append(&[Record::new().value("before")], Durability::Disk).unwrap();
+    break_syncs(&next, "z");
+    next.clock.advance(SOON);
+    drop(next.store.maintain());
+    assert_eq!(values(&next.store, "z"), ["z"]);
+    drop(watch);
+    all_come_once(&next, &[("x", &["x"]), ("y", &["y"]), ("z", &["z"])]);
+}

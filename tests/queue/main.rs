@@ -48,6 +48,8 @@ mod letters;
 #[cfg(test)]
 mod letters_left;
 #[cfg(test)]
+mod letters_of_names;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod model;

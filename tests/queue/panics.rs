@@ -200,3 +200,36 @@ fn a_clock_that_panics_at_each_call_ends_no_process_in_a_take_nor_where_messages
     }
     assert!(panics > 4, "{panics}");
 }
+
+/// Each in a partition of its own. One whose release panics comes back when its lock is over; it kept all others out until then.
+#[test]
+fn messages_dropped_behind_one_whose_release_panicked_stayed_out_until_their_locks_were_over() {
+    let mut panics = 0;
+    for (calls, is_with_transaction) in (0..6).flat_map(|calls| [(calls, false), (calls, true)]) {
+        let clock = FragileClock::sound();
+        let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
+        let store = builder.clock(Arc::clone(&clock) as _).maintain_by_hand().open().unwrap();
+        store.create_topic("jobs", TopicConfig::new().partitions(4)).unwrap();
+        for partition in 0..4 {
+            store.producer().send(Record::to("jobs").partition(partition).value("x")).unwrap();
+        }
+        let mut worker = store.queue("jobs", "workers").unwrap();
+        let messages = worker.take(9, Duration::ZERO).unwrap();
+        assert_eq!(messages.len(), 4);
+        let dropped = if is_with_transaction {
+            let mut tx = store.transaction("t").unwrap();
+            messages.into_iter().for_each(|message| tx.ack(message));
+            clock.left.store(calls, Ordering::SeqCst);
+            catch_unwind(AssertUnwindSafe(|| drop(tx)))
+        } else {
+            clock.left.store(calls, Ordering::SeqCst);
+            catch_unwind(AssertUnwindSafe(|| drop(messages)))
+        };
+        clock.left.store(i64::MAX, Ordering::SeqCst);
+        panics += usize::from(dropped.is_err());
+        let back = take(&mut worker, 9).len();
+        let expected = if dropped.is_err() { 3 } else { 4 };
+        assert!(back >= expected, "{back} after {calls} calls, in a transaction: {is_with_transaction}");
+    }
+    assert!(panics > 4, "{panics}");
+}

@@ -11,16 +11,33 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-a-take-had-gathered-when-it-panicked-counts-as-delivered",
         file: "src/share/gathered.rs",
-        good: "in_drop(|| drop(delivery.queue.put_back(&delivery.place, delivery.lock, &offsets)));",
-        bad: "in_drop(|| drop(delivery.queue.release(&delivery.place, delivery.lock, (&offsets, None))));",
+        good: "drop(delivery.queue.put_back(&delivery.place, delivery.lock, &offsets));",
+        bad: "drop(delivery.queue.release(&delivery.place, delivery.lock, (&offsets, None)));",
         caught_by: &[PANICS],
     },
     Bug {
         name: "clock-that-panics-where-something-is-dropped-ends-the-process",
         file: "src/io/caught.rs",
-        good: "if std::thread::panicking() {",
-        bad: "if std::thread::panicking() && std::hint::black_box(false) {",
+        good: "if first.is_none() && !std::thread::panicking() {",
+        bad: "if first.is_none() {",
         caught_by: &[PANICS],
+    },
+    Bug {
+        name: "part-of-a-drop-that-panics-ends-it",
+        file: "src/io/caught.rs",
+        good: "            first = Some(panic);\n",
+        bad: "            first = Some(panic);\n            break;\n",
+        caught_by: &[
+            tests("queue", &["panics::messages_dropped_behind"]),
+            tests("processes", &["groups::a_consumer_whose_drop"]),
+        ],
+    },
+    Bug {
+        name: "look-and-life-of-two-owners",
+        file: "src/share/away.rs",
+        good: "if after == before {",
+        bad: "if after >= before {",
+        caught_by: &[tests("lib", &["share::tests::lives"])],
     },
     Bug {
         name: "queue-that-comes-to-keep-order-forgets-delays",

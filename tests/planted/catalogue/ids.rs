@@ -208,4 +208,11 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "partition.walk(from..Offset::MAX)?;",
         caught_by: &[tests("queue", &["undecided::"])],
     },
+    Bug {
+        name: "ids-forgotten-of-a-topic-that-cannot-be-opened",
+        file: "src/share/id_log.rs",
+        good: "matches!(self.topics.by_id(topic), Ok(None))",
+        bad: "self.topics.opened(topic).is_none()",
+        caught_by: &[tests("queue", &["ids_kept::ids_of_a_topic"])],
+    },
 ];

@@ -58,6 +58,13 @@ pub(super) const BUGS: &[Bug] = &[
         ],
     },
     Bug {
+        name: "positions-are-joined-before-what-they-say-is-kept",
+        file: "src/group/merging.rs",
+        good: "self.keep_committed_by(first, partition)?;",
+        bad: "self.sync_consumed(&[])?;",
+        caught_by: &[tests("queue", &["later_beside::a_record_was_lost_where_positions"])],
+    },
+    Bug {
         name: "a-position-that-went-on-is-not-asked-after-an-open",
         file: "src/share/moves.rs",
         good: "steps.groups.iter().map(said_by).collect()",

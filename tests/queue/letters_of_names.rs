@@ -1,0 +1,180 @@
+//! Dead letters are handed out by the name of their topic and their group, whichever topics have or had that name, and whatever was forgotten.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use annals::{CleanupPolicy, DeadLetters, Record, Store, TopicConfig};
+use annals_testing::{Image, MemoryFileSystem};
+
+use crate::letters_left::is_gone;
+use crate::world::{World, open_with, take};
+
+/// One message that is given up.
+fn reject(store: &Store, value: &str, to: Option<&str>) {
+    store.producer().send(Record::to("jobs").key("k").value(value)).unwrap();
+    let builder = store.queue_builder("jobs", "workers");
+    let mut worker = to.into_iter().fold(builder, annals::QueueBuilder::dead_letter_topic).build().unwrap();
+    take(&mut worker, 9).into_iter().for_each(|message| message.reject("bad").unwrap());
+}
+
+fn made_again(store: &Store) {
+    store.delete_topic("jobs").unwrap();
+    store.create_topic("jobs", TopicConfig::new()).unwrap();
+}
+
+/// The values of all letters there are, which stay where they are.
+fn shown(letters: &mut DeadLetters) -> Vec<String> {
+    let taken = letters.take(99).unwrap();
+    let values = taken.iter().map(|letter| letter.record().value.clone().unwrap());
+    values.map(|value| String::from_utf8(value).unwrap()).collect()
+}
+
+#[test]
+fn compaction_keeps_the_letters_of_a_deleted_topic_beside_those_of_another_of_its_name() {
+    let World { store, clock, .. } = World::new(1);
+    let compacted = TopicConfig::new().cleanup_policy(CleanupPolicy::Compact);
+    store.create_topic("dead", compacted.delete_retention(Duration::ZERO)).unwrap();
+    reject(&store, "old", Some("dead"));
+    made_again(&store);
+    reject(&store, "new", Some("dead"));
+    let dead = store.topic("dead").unwrap();
+    dead.compact().unwrap();
+    clock.advance(Duration::from_secs(1));
+    dead.compact().unwrap();
+    let mut letters = store.dead_letters_in("dead", "jobs", "workers").unwrap();
+    assert_eq!(shown(&mut letters), ["old", "new"]);
+}
+
+#[test]
+fn letters_of_deleted_topics_are_handed_out_after_their_group_was_deleted() {
+    for is_made_again in [false, true] {
+        for group_first in [false, true] {
+            for to in [None, Some("dead")] {
+                let World { store, .. } = World::new(1);
+                store.create_topic("dead", TopicConfig::new()).unwrap();
+                reject(&store, "old", to);
+                if group_first {
+                    store.delete_group("workers").unwrap();
+                }
+                store.delete_topic("jobs").unwrap();
+                if !group_first {
+                    store.delete_group("workers").unwrap();
+                }
+                if is_made_again {
+                    store.create_topic("jobs", TopicConfig::new()).unwrap();
+                }
+                let mut all = vec![];
+                all.push(
+                    store.dead_letters_in(to.unwrap_or("jobs.workers.dead"), "jobs", "workers").unwrap(),
+                );
+                if to.is_none() {
+                    all.push(store.dead_letters("jobs", "workers").unwrap());
+                }
+                all.iter_mut().for_each(|letters| assert_eq!(shown(letters), ["old"]));
+                let letter = all[0].take(1).unwrap().remove(0);
+                all[0].discard(letter).unwrap();
+                all.iter_mut().for_each(|letters| assert!(shown(letters).is_empty()));
+            }
+        }
+    }
+}
+
+#[test]
+fn letters_are_erased_with_their_key_after_their_group_was_deleted() {
+    let World { store, .. } = World::new(1);
+    reject(&store, "old", None);
+    store.delete_group("workers").unwrap();
+    store.erase("jobs", "k").unwrap();
+    assert!(shown(&mut store.dead_letters("jobs", "workers").unwrap()).is_empty());
+}
+
+#[test]
+fn a_handle_that_is_older_than_its_topic_hands_out_the_letters_of_that() {
+    let World { store, .. } = World::new(1);
+    reject(&store, "old", None);
+    let mut letters = store.dead_letters("jobs", "workers").unwrap();
+    assert_eq!(shown(&mut letters), ["old"]);
+    made_again(&store);
+    reject(&store, "new", None);
+    assert_eq!(shown(&mut letters), ["old", "new"]);
+
+    let World { store, .. } = World::new(1);
+    store.delete_topic("jobs").unwrap();
+    store.create_topic("dead", TopicConfig::new()).unwrap();
+    let mut letters = store.dead_letters_in("dead", "jobs", "workers").unwrap();
+    store.create_topic("jobs", TopicConfig::new()).unwrap();
+    reject(&store, "new", Some("dead"));
+    assert_eq!(shown(&mut letters), ["new"]);
+}
+
+#[test]
+fn letters_of_a_topic_that_cannot_be_opened_are_handed_out_and_discarded() {
+    let World { store, disk, clock } = World::new(1);
+    reject(&store, "a", None);
+    store.close().unwrap();
+    let mut files = disk.files();
+    files.insert("/store/jobs-0/annals.state".to_owned(), Arc::from(&b"no state"[..]));
+    let store = open_with(&MemoryFileSystem::over(&Image::new(files)), clock);
+    let broken = store.topic("jobs").map(drop).unwrap_err().to_string();
+    for mut letters in [
+        store.dead_letters("jobs", "workers").unwrap(),
+        store.dead_letters_in("jobs.workers.dead", "jobs", "workers").unwrap(),
+    ] {
+        let letter = letters.take(1).unwrap().remove(0);
+        assert!(!letter.is_of_deleted_topic());
+        assert_eq!(letters.send_back(letter).unwrap_err().to_string(), broken);
+    }
+    let mut letters = store.dead_letters("jobs", "workers").unwrap();
+    let letter = letters.take(1).unwrap().remove(0);
+    letters.discard(letter).unwrap();
+    assert!(shown(&mut letters).is_empty());
+}
+
+#[test]
+fn a_topic_of_letters_that_were_discarded_is_not_held_by_the_topics_that_had_the_name() {
+    let World { store, .. } = World::new(1);
+    let config = TopicConfig::new().retention_until_consumed().segment_bytes(1024);
+    store.create_topic("dead", config).unwrap();
+    for value in ["first", "second", "third"] {
+        made_again(&store);
+        (0..20).for_each(|_| reject(&store, value, Some("dead")));
+    }
+    let mut letters = store.dead_letters_in("dead", "jobs", "workers").unwrap();
+    letters.take(99).unwrap().into_iter().for_each(|letter| letters.discard(letter).unwrap());
+    store.maintain().unwrap();
+    let before = store.topic("dead").unwrap().partition(0).unwrap().start();
+    // The same queue, in another life of its topic.
+    made_again(&store);
+    (0..20).for_each(|_| reject(&store, "fourth", Some("dead")));
+    letters.take(99).unwrap().into_iter().for_each(|letter| letters.discard(letter).unwrap());
+    store.maintain().unwrap();
+    let dead = store.topic("dead").unwrap().partition(0).unwrap();
+    assert!(
+        dead.start() > before && dead.start() > 100,
+        "{} after {before}, of {}",
+        dead.start(),
+        dead.end()
+    );
+}
+
+#[test]
+fn redriving_passes_over_the_letters_of_deleted_topics() {
+    let world = World::new(1);
+    world.store.create_topic("dead", TopicConfig::new()).unwrap();
+    for number in 0..150 {
+        reject(&world.store, &format!("old {number}"), Some("dead"));
+    }
+    made_again(&world.store);
+    for value in ["1", "2", "3"] {
+        reject(&world.store, value, Some("dead"));
+    }
+    let mut letters = world.store.dead_letters_in("dead", "jobs", "workers").unwrap();
+    assert_eq!(letters.redrive(2).unwrap(), 2);
+    assert_eq!(world.values("jobs"), ["1", "2", "3", "1", "2"]);
+    assert_eq!(letters.redrive(100).unwrap(), 1);
+    assert_eq!(world.values("jobs"), ["1", "2", "3", "1", "2", "3"]);
+    assert_eq!(letters.redrive(100).unwrap(), 0);
+    let left = letters.take(200).unwrap();
+    assert_eq!(left.len(), 150);
+    left.into_iter().for_each(|letter| assert!(is_gone(letters.send_back(letter))));
+}
