@@ -110,7 +110,10 @@ fn a_commit_called_in_time_was_expired_while_it_waited_for_its_condition() {
             let (store, events, _) = with_a_stream(dir.path());
             let commit = |tx: Transaction| match awaited {
                 // It is decided when this returns.
-                true => Ok(drop(tx.commit_async())),
+                true => {
+                    drop(tx.commit_async());
+                    Ok(())
+                }
                 false => tx.commit().map(drop),
             };
             let maintain = || {
