@@ -34,7 +34,7 @@ impl Log {
     pub(in crate::log) fn show_table(&self, kind: Kind) {
         if let Some(slot) = self.shown.get() {
             // An edit ends no transaction.
-            let uncommitted = self.producers.lock().uncommitted();
+            let uncommitted = self.producers.lock().uncommitted(self.start());
             slot.show(&self.table(kind, slot, uncommitted));
         }
     }

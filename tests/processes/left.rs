@@ -7,12 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use annals::{Record, Store, StoreReader, TopicPartition};
+use annals::{Durability, Record, Store, StoreReader, TopicPartition};
+use annals_testing::{Call, Fault, FaultyFileSystem, Times};
 
 use crate::common::{by_hand, count_from_env, fast_dir, small_segments};
 use crate::pair::{child, dir_of_child, kill, say, wait_for};
+use crate::world::failing;
 
 const GROUP: &str = "billing";
+const ENOSPC: i32 = 28;
 
 /// Offsets and values by partition.
 type Values = BTreeMap<u32, Vec<(i64, String)>>;
@@ -163,4 +166,34 @@ fn what_was_read_before_its_owner_was_killed_is_read_after_it() {
             one_death(fast_dir().path(), what);
         }
     }
+}
+
+#[test]
+fn readers_elsewhere_do_not_wait_for_an_aborted_transaction_of_which_nothing_is_left() {
+    let (dir, files) = (fast_dir(), FaultyFileSystem::new());
+    let store = by_hand(dir.path()).file_system(failing(&files)).open().unwrap();
+    let topic = store.create_topic("orders", small_segments().retention_records(3)).unwrap();
+    let partition = topic.partition(0).unwrap();
+    let plain = || {
+        partition.append(&[Record::new().value(&[b'p'; 1500])], Durability::Os).unwrap();
+    };
+    let mut never = store.transaction_builder("never").buffer_bytes(0).begin().unwrap();
+    never.send(Record::to("orders").value("never")).unwrap();
+    (0..10).for_each(|_| plain());
+    let writes = [Call::Create, Call::Write, Call::Allocate];
+    files.fail(&writes, ".log", (0, Times::ForEver), Fault::Error(ENOSPC));
+    drop(never);
+    assert_eq!(partition.end(), 11, "its end is not in the log");
+    let reader = StoreReader::attach(dir.path()).unwrap();
+    let elsewhere = reader.topic("orders").unwrap().partition(0).unwrap();
+    let seen = || i64::try_from(elsewhere.read(..).unwrap().into_iter().count()).unwrap();
+    assert_eq!(seen(), 0);
+    topic.apply_retention().unwrap();
+    let start = partition.start();
+    assert!(start > 1);
+    assert_eq!(seen(), 11 - start);
+    files.heal();
+    plain();
+    assert_eq!(partition.end(), 12, "its end is not there yet");
+    assert_eq!(seen(), 12 - start);
 }

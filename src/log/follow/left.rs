@@ -104,7 +104,10 @@ impl Log {
         let ending = |one: &OpenTransaction| {
             judged.iter().find(|(producer, _)| *producer == one.producer_id).map(|(_, ending)| *ending)
         };
-        let undecided = open.iter().filter(|one| ending(one).is_none()).map(|one| one.first).min();
+        // One of which nothing is left keeps nobody waiting.
+        let start = self.start();
+        let waits = |one: &&OpenTransaction| ending(one).is_none() && one.last >= start;
+        let undecided = open.iter().filter(waits).map(|one| one.first).min();
         let stable = undecided.unwrap_or(end);
         let mut left = follow.left.write();
         let aborted = open.iter().filter(|one| ending(one) == Some(Ending::Abort));

@@ -71,13 +71,14 @@ impl Log {
         let mut producers = found.producers.clone();
         let now = context.clock.now();
         producers.wrote_since(found.producers_from, now);
+        let start = found.state.state().log_start;
         let begin = Begin {
             segments: found.segments.clone(),
             offsets: Offsets::new(
-                found.state.state().log_start,
+                start,
                 found.durable,
                 found.end,
-                found.producers.first_undecided().unwrap_or(found.end),
+                found.producers.first_undecided(start).unwrap_or(found.end),
             ),
             producers,
             clock_seen: clock_seen(found.last_append(), now),

@@ -1,4 +1,4 @@
-//! Transactions of a partition that are decided and have no end in the log, by where they stand.
+//! Transactions of a partition that have no end in the log, by where they stand.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use crate::types::Offset;
 
 /// By their first offsets: where the last record of each stands, and whose it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Decided {
+pub(super) struct Spans {
     by_first: BTreeMap<Offset, (Offset, TransactionId)>,
     /// None of them goes further from its first offset to its last: so a look at one offset is a look at few.
     longest: Offset,
 }
 
-impl Decided {
+impl Spans {
     pub(super) fn insert(&mut self, (first, last): (Offset, Offset), id: TransactionId) {
         self.longest = self.longest.max(last - first);
         self.by_first.insert(first, (last, id));
@@ -25,6 +25,10 @@ impl Decided {
         if self.by_first.is_empty() {
             self.longest = 0;
         }
+    }
+
+    pub(super) fn contains(&self, first: Offset) -> bool {
+        self.by_first.contains_key(&first)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -67,12 +71,26 @@ impl ProducerTable {
     /// First offset of the oldest transaction without a marker, of a log that starts at `start`: what is decided and was taken out whole has its
     /// marker to come, and is in nobody's way.
     pub(crate) fn unfinished_from(&self, start: Offset) -> Option<Offset> {
-        self.decided.first_reaching(start).into_iter().chain(self.first_undecided()).min()
+        self.decided.first_reaching(start).into_iter().chain(self.first_undecided(start)).min()
     }
 
-    /// Whether the log may start there though transactions have no marker: those that begin below are decided, and have nothing from there on.
-    pub(crate) fn may_start_at(&self, offset: Offset) -> bool {
-        self.first_undecided().is_none_or(|first| first >= offset) && !self.decided.is_any_across(offset)
+    /// Whether a log that starts at `start` may do so at `offset` though transactions have no marker: those that begin below are decided, and
+    /// have nothing from there on.
+    pub(crate) fn may_start_at(&self, start: Offset, offset: Offset) -> bool {
+        self.first_undecided(start).is_none_or(|first| first >= offset) && !self.decided.is_any_across(offset)
+    }
+
+    /// First offset of the oldest transaction whose end is not decided and that has records in a log which starts at `start`: those who read
+    /// committed records stop there. One that was taken out whole was decided in an earlier life, and nobody writes it any more: where it
+    /// is not known how it ends, nobody is to wait for that.
+    pub(crate) fn first_undecided(&self, start: Offset) -> Option<Offset> {
+        self.undecided.first_reaching(start)
+    }
+
+    /// First offset of the oldest transaction that such a log alone does not show to be committed or aborted: it has no marker, and
+    /// was not decided to be committed. Whoever knows nothing but the log takes those below that have none for committed.
+    pub(crate) fn uncommitted(&self, start: Offset) -> Option<Offset> {
+        self.first_undecided(start).into_iter().chain(self.aborting.first_reaching(start)).min()
     }
 }
 
@@ -83,11 +101,11 @@ mod tests {
     #[test]
     fn an_offset_is_of_those_that_begin_before_it_and_end_behind() {
         let id = |producer_id| TransactionId { producer_id, producer_epoch: 0 };
-        let mut decided = Decided::default();
+        let mut decided = Spans::default();
         for (number, at) in [(1, (3, 3)), (2, (5, 9)), (3, (7, 7))] {
             decided.insert(at, id(number));
         }
-        let around = |decided: &Decided, offset| -> Vec<_> {
+        let around = |decided: &Spans, offset| -> Vec<_> {
             decided.around(offset).map(|(_, id)| id.producer_id).collect()
         };
         let expected: [&[i64]; 11] = [&[], &[], &[], &[1], &[], &[2], &[2], &[2, 3], &[2], &[2], &[]];
@@ -102,6 +120,6 @@ mod tests {
         assert_eq!(around(&decided, 7), [3]);
         decided.remove(3);
         decided.remove(7);
-        assert_eq!(decided, Decided::default());
+        assert_eq!(decided, Spans::default());
     }
 }

@@ -1,6 +1,7 @@
 //! What a snapshot knows of producers, and whether it lags behind the log.
 
 use crate::format::ProducerEntry;
+use crate::log::producers::clearing::TransactionId;
 use crate::log::producers::table::{Open, Producer, ProducerTable, Remembered};
 use crate::types::Offset;
 
@@ -11,6 +12,7 @@ impl ProducerTable {
     pub(crate) fn from_snapshot(entries: &[ProducerEntry]) -> Self {
         let mut table = Self::default();
         for entry in entries {
+            let id = TransactionId { producer_id: entry.producer_id, producer_epoch: entry.producer_epoch };
             let batch = (entry.last_offset >= 0).then(|| Remembered {
                 first_sequence: sequence_before(entry.last_sequence, entry.offset_delta),
                 last_sequence: entry.last_sequence,
@@ -19,7 +21,9 @@ impl ProducerTable {
                 timestamp: entry.timestamp,
             });
             let open = |first: Offset| Open { first, last: entry.last_offset.max(first), decided: None };
-            table.undecided.extend(entry.open_since);
+            if let Some(Open { first, last, .. }) = entry.open_since.map(open) {
+                table.undecided.insert((first, last), id);
+            }
             let producer = Producer {
                 epoch: entry.producer_epoch,
                 batches: batch.into_iter().collect(),

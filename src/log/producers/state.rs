@@ -46,7 +46,8 @@ impl Log {
             }
         }
         producers.wrote_at(header.producer_id, now);
-        Pending { undecided: producers.first_undecided(), uncommitted: producers.uncommitted() }
+        let start = self.start();
+        Pending { undecided: producers.first_undecided(start), uncommitted: producers.uncommitted(start) }
     }
 
     /// The transaction that a producer ended in that epoch has its end in every partition, durably: nobody will ask for it again.
@@ -71,8 +72,9 @@ impl Log {
         let mut writer = self.writer.lock();
         let mut producers = self.producers.lock();
         let was_open = producers.decide(producer_id, ending);
-        writer.first_undecided = producers.first_undecided();
-        writer.uncommitted = producers.uncommitted();
+        let start = self.start();
+        writer.first_undecided = producers.first_undecided(start);
+        writer.uncommitted = producers.uncommitted(start);
         drop(producers);
         self.move_stable(&writer);
         if let Some(slot) = self.shown.get() {
@@ -86,6 +88,11 @@ impl Log {
     #[inline]
     pub(in crate::log) fn move_stable(&self, writer: &Writer) {
         self.offsets.move_stable(writer.first_undecided.unwrap_or(self.end()));
+    }
+
+    /// The log starts somewhere else: what was taken out whole is in nobody's way any more, in another process neither.
+    pub(in crate::log) fn note_start(&self, writer: &mut Writer) {
+        writer.uncommitted = self.producers.lock().uncommitted(self.start());
     }
 
     /// Everything below belongs to no transaction, or to one whose end is decided.
@@ -116,7 +123,7 @@ impl Log {
     /// Whether it may start there: no transaction whose records it would have a part of lacks its end. Of one that lies below it,
     /// decided, the end is written later; records that are gone need none to be read.
     pub(in crate::log) fn may_start_at(&self, offset: Offset) -> bool {
-        self.producers.lock().may_start_at(offset)
+        self.producers.lock().may_start_at(self.start(), offset)
     }
 
     /// Keeps compaction from what stands from `offset` on.

@@ -3,11 +3,11 @@
 //! A producer is an id and an epoch. Within an epoch its records count from 0, one after the other, so that a batch that was
 //! sent twice is known. A higher epoch shuts out whoever still writes in a lower one.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::format::{AbortedTransaction, BatchHeader, ControlRecord, EndMarker, Ending, sequence_after};
 use crate::log::producers::clearing::TransactionId;
-use crate::log::producers::decided::Decided;
+use crate::log::producers::decided::Spans;
 use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
 
 /// How many batches of a producer are remembered, to know one that comes again.
@@ -113,11 +113,11 @@ pub(super) struct Open {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ProducerTable {
     pub(super) producers: BTreeMap<i64, Producer>,
-    /// First offsets of open transactions, by whether their end is decided.
-    pub(super) undecided: BTreeSet<Offset>,
-    pub(super) decided: Decided,
+    /// Open transactions, by whether their end is decided.
+    pub(super) undecided: Spans,
+    pub(super) decided: Spans,
     /// Those among the decided that will be aborted.
-    aborting: BTreeSet<Offset>,
+    pub(super) aborting: Spans,
 }
 
 impl ProducerTable {
@@ -186,12 +186,12 @@ impl ProducerTable {
             return;
         }
         let (first, last) = (header.base_offset, header.last_offset());
-        match &mut producer.open {
-            Some(open) => open.last = last,
-            None => {
-                producer.open = Some(Open { first, last, decided: None });
-                self.undecided.insert(first);
-            }
+        let open = producer.open.get_or_insert(Open { first, last, decided: None });
+        open.last = last;
+        let Open { first, decided, .. } = *open;
+        let id = TransactionId { producer_id: header.producer_id, producer_epoch: producer.epoch };
+        if decided.is_none() {
+            self.undecided.insert((first, last), id);
         }
     }
 
@@ -202,9 +202,9 @@ impl ProducerTable {
         producer.timestamp = header.max_timestamp;
         producer.coordinator_epoch = coordinator_epoch;
         let open = producer.open.take()?;
-        self.undecided.remove(&open.first);
-        self.decided.remove(open.first);
-        self.aborting.remove(&open.first);
+        [&mut self.undecided, &mut self.decided, &mut self.aborting]
+            .into_iter()
+            .for_each(|pending| pending.remove(open.first));
         // Others that are open still hold readers back: they may end after this one and begin before it.
         let stable = self.unfinished().unwrap_or(header.next_offset());
         (ending == Ending::Abort).then_some(AbortedTransaction {
@@ -247,11 +247,11 @@ impl ProducerTable {
         let Some(producer) = self.producers.get_mut(&producer_id) else { return false };
         let Some(open) = producer.open.as_mut() else { return false };
         open.decided = Some(ending);
-        self.undecided.remove(&open.first);
+        self.undecided.remove(open.first);
         let id = TransactionId { producer_id, producer_epoch: producer.epoch };
         self.decided.insert((open.first, open.last), id);
         if ending == Ending::Abort {
-            self.aborting.insert(open.first);
+            self.aborting.insert((open.first, open.last), id);
         }
         true
     }
@@ -269,22 +269,9 @@ impl ProducerTable {
         })
     }
 
-    /// First offset of the oldest transaction whose end is not decided: those who read committed records stop there.
-    pub(crate) fn first_undecided(&self) -> Option<Offset> {
-        self.undecided.first().copied()
-    }
-
-    /// First offset of the oldest transaction that the log alone does not show to be committed or aborted: it has no marker, and
-    /// was not decided to be committed. Whoever knows nothing but the log takes those below that have none for committed.
-    pub(crate) fn uncommitted(&self) -> Option<Offset> {
-        let undecided = self.undecided.first().copied();
-        let aborting = self.aborting.first().copied();
-        undecided.into_iter().chain(aborting).min()
-    }
-
     /// First offset of the oldest transaction without a marker: nothing from there on may be compacted.
     pub(crate) fn unfinished(&self) -> Option<Offset> {
-        self.decided.first().into_iter().chain(self.undecided.first().copied()).min()
+        self.decided.first().into_iter().chain(self.undecided.first()).min()
     }
 
     /// Whether a transaction without a marker is decided.
@@ -294,12 +281,12 @@ impl ProducerTable {
 
     /// Transactions without a marker that are to be committed and have records from one offset to another, or before and behind them.
     pub(crate) fn committed_in(&self, from: Offset, to: Offset) -> impl Iterator<Item = TransactionId> {
-        self.decided.touching(from, to).filter(|(first, _)| !self.aborting.contains(first)).map(|(_, id)| id)
+        self.decided.touching(from, to).filter(|(first, _)| !self.aborting.contains(*first)).map(|(_, id)| id)
     }
 
     /// The same, with records there or before it.
     pub(crate) fn committed_through(&self, last: Offset) -> impl Iterator<Item = TransactionId> {
-        self.decided.begun_by(last).filter(|(first, _)| !self.aborting.contains(first)).map(|(_, id)| id)
+        self.decided.begun_by(last).filter(|(first, _)| !self.aborting.contains(*first)).map(|(_, id)| id)
     }
 
     /// What is known of the transaction of a record; `None` when the transaction has its marker in the log.
@@ -376,8 +363,9 @@ impl ProducerTable {
     /// Those who count their records and have never written a transaction.
     pub(crate) fn without_transactions(mut self) -> Self {
         self.producers.retain(|_, producer| producer.open.is_none() && producer.coordinator_epoch < 0);
-        [&mut self.undecided, &mut self.aborting].into_iter().for_each(BTreeSet::clear);
-        self.decided = Decided::default();
+        [&mut self.undecided, &mut self.decided, &mut self.aborting]
+            .into_iter()
+            .for_each(|pending| *pending = Spans::default());
         self
     }
 

@@ -78,6 +78,7 @@ impl Log {
         let sealed = &open.state.state().sealed;
         let segments = sealed.iter().take_while(|segment| segment.next_offset <= before).count();
         self.take_out(open, segments, before)?;
+        self.note_start(&mut writer);
         drop(writer);
         // From here on it holds, whatever becomes of the files.
         let is_freed = self.free_deleted().is_ok();

@@ -120,6 +120,7 @@ impl Log {
                 self.roll_to(open, open.active.next_offset())?;
             }
             self.take_out(open, reasons.len(), self.start())?;
+            self.note_start(&mut writer);
             removed
                 .extend(facts.iter().zip(reasons).map(|(facts, reason)| RemovedSegment::new(facts, reason)));
         }

@@ -8,12 +8,11 @@ use crate::figures::Event;
 use crate::io::Stopwatch;
 use crate::log::log::Log;
 use crate::log::patience::Patience;
-use crate::log::producers::table::OpenTransaction;
 use crate::log::retain::retention::RetentionPolicy;
 use crate::log::signal::Signal;
 use crate::log::write::accumulator::Accumulator;
 use crate::log::write::append::Admitted;
-use crate::types::Timestamp;
+use crate::types::{Offset, Timestamp};
 
 /// So often nothing could go, for what others have sent in between is needed, before an append is refused.
 const MOST_IN_VAIN: usize = 100;
@@ -113,7 +112,7 @@ impl Log {
     ) -> Result<Admitted<'_>> {
         let mut waiting: Option<RoomWait<'_>> = None;
         let mut turn = None;
-        let (mut may_drop, mut in_vain) = (false, 0);
+        let (mut may_drop, mut in_vain, mut passes_decided) = (false, 0, false);
         loop {
             // Read before looking: room made after this look ends the sleep below.
             let seen = waiting.as_ref().map(|waiting| waiting.signal.raised());
@@ -148,7 +147,9 @@ impl Log {
                 (WhenFull::DropOldest, ..) => {
                     may_drop = false;
                     let before = self.bytes();
-                    self.drop_oldest(bytes, &limit)?;
+                    let exact = self.start_for(bytes, &limit);
+                    let further = passes_decided.then(|| self.start_past_decided(exact)).flatten();
+                    self.drop_oldest(further.unwrap_or(exact))?;
                     in_vain = if self.bytes() < before { 0 } else { in_vain + 1 };
                     if in_vain > MOST_IN_VAIN {
                         return Err(self.full(&limit));
@@ -157,10 +158,13 @@ impl Log {
                     if self.bytes() + bytes > limit.max_bytes && self.finished() < self.end() {
                         // Whoever is at work on that transaction may wait for a turn of its own.
                         turn = None;
-                        if !self.clear_away_oldest() {
+                        if self.clear_away_oldest() {
+                            in_vain = 0;
+                        } else if self.start_past_decided(self.start_for(bytes, &limit)).is_some() {
+                            passes_decided = true;
+                        } else {
                             return Err(self.full(&limit));
                         }
-                        in_vain = 0;
                     }
                 }
                 (WhenFull::Block, Some(waiting), Some(seen)) => {
@@ -232,16 +236,27 @@ impl Log {
         Error::Full { partition: self.topic_partition.clone(), bytes: self.bytes(), limit }
     }
 
-    fn drop_oldest(self: &Arc<Self>, bytes: u64, limit: &SizeLimit) -> Result<()> {
+    /// Where the log is to start, at a segment, for so many bytes to have room.
+    fn start_for(&self, bytes: u64, limit: &SizeLimit) -> Offset {
         let mut excess = self.bytes().saturating_sub(limit.max_bytes.saturating_sub(bytes));
-        let mut keep_from = self.end();
         for segment in self.segment_list().iter() {
             if excess == 0 {
-                keep_from = segment.base();
-                break;
+                return segment.base();
             }
             excess = excess.saturating_sub(segment.bytes());
         }
+        self.end()
+    }
+
+    /// The first place from there on where the log may start: a transaction that is decided, and cannot get its end, goes whole where a part
+    /// of it has to go. `None` where one is in the way that is not decided.
+    fn start_past_decided(&self, exact: Offset) -> Option<Offset> {
+        let list = self.segment_list();
+        let mut starts = list.iter().map(|segment| segment.base()).chain([self.end()]);
+        starts.find(|start| *start >= exact && self.may_start_at(*start))
+    }
+
+    fn drop_oldest(self: &Arc<Self>, keep_from: Offset) -> Result<()> {
         let policy = RetentionPolicy { keep_from: Some(keep_from), ..RetentionPolicy::default() };
         let still_drops = || {
             let limit = self.accumulator.lock().rules.size_limit;
@@ -253,10 +268,8 @@ impl Log {
     /// Has the oldest transaction without an end come to one: then what it has written may go. False where that cannot be.
     fn clear_away_oldest(&self) -> bool {
         let start = self.start();
-        let is_here = |open: &OpenTransaction| open.decided.is_none() || open.last >= start;
-        let here = self.open_transactions().into_iter().filter(is_here);
-        let oldest = here.min_by_key(|open| open.first);
-        let Some(oldest) = oldest else { return true };
+        let here = self.open_transactions().into_iter().filter(|open| open.last >= start);
+        let Some(oldest) = here.min_by_key(|open| open.first) else { return true };
         self.clearing.clear_away(&self.topic_partition, oldest.producer_id);
         self.finished() > oldest.first
     }

@@ -124,9 +124,10 @@ impl Drop for UnqueuedInFlight<'_> {
 
 impl Writer {
     pub(in crate::log) fn new(found: Examined, config: &LogConfig) -> Self {
+        let start = found.state.state().log_start;
         Self {
-            first_undecided: found.producers.first_undecided(),
-            uncommitted: found.producers.uncommitted(),
+            first_undecided: found.producers.first_undecided(start),
+            uncommitted: found.producers.uncommitted(start),
             phase: Phase::Untouched(Box::new(found)),
             compressor: Compressor::default(),
             attempts: Attempts::default(),

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use annals::{Durability, Isolation, Offset, Partition, Record, Store, TopicConfig};
+use annals::{Durability, Isolation, Offset, Partition, Record, Store, TopicConfig, WhenFull};
 use annals_testing::{Call, Fault, FaultyFileSystem, Times};
 
-use crate::common::{fast_dir, kill_and_copy, on_faulty};
+use crate::common::{by_hand, fast_dir, kill_and_copy, on_faulty};
 
 const ENOSPC: i32 = 28;
 const EIO: i32 = 5;
@@ -128,4 +128,47 @@ fn what_lies_across_a_new_start_needs_its_end() {
     assert_eq!(partition.delete_records(2).unwrap().start, 2);
     assert_eq!(partition.end(), 11, "its end is written first");
     assert_eq!(values(&store, "credits").len(), 8);
+}
+
+/// Records of no transaction, in as many segments as it takes for what stands before them to be taken out.
+fn plain(partition: &Partition) {
+    for _ in 0..10 {
+        partition.append(&[Record::new().value(&[b'p'; 1500])], Durability::Os).unwrap();
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test damages files")]
+fn nobody_waits_for_a_transaction_of_which_nothing_is_left_and_nobody_can_tell() {
+    let dir = fast_dir();
+    let (place, left) = (dir.path().join("store"), dir.path().join("left"));
+    let store = by_hand(&place).open().unwrap();
+    let small = TopicConfig::new().segment_bytes(4096).retention_records(3);
+    let partition = store.create_topic("credits", small).unwrap().partition(0).unwrap();
+    store.create_topic("debits", TopicConfig::new()).unwrap();
+    let mut tx = store.transaction("transfer").unwrap();
+    for topic in ["debits", "credits"] {
+        tx.send(Record::to(topic).value("1")).unwrap();
+    }
+    tx.commit().unwrap();
+    plain(&partition);
+    assert_eq!(partition.end(), 11, "no end is in the log");
+    store.topic("credits").unwrap().apply_retention().unwrap();
+    assert!(partition.start() > 1);
+    kill_and_copy(store, &place, &left);
+    std::fs::write(left.join("debits-0").join("annals.state"), "damaged").unwrap();
+    let store = by_hand(&left).open().unwrap();
+    let partition = store.topic("credits").unwrap().partition(0).unwrap();
+    let (start, end) = (partition.start(), partition.end());
+    assert_eq!(partition.stable(), end);
+    assert_eq!(values(&store, "credits").len(), usize::try_from(end - start).unwrap());
+    plain(&partition);
+    assert_eq!(partition.stable(), partition.end());
+    assert_eq!(partition.delete_records(end).unwrap().start, end);
+    assert_eq!(values(&store, "credits").len(), 10);
+    let limit = TopicConfig::new().segment_bytes(4096).size_limit(20_000, WhenFull::DropOldest);
+    store.alter_topic("credits", limit).unwrap();
+    plain(&partition);
+    plain(&partition);
+    assert!(partition.start() > end && partition.bytes() <= 20_000);
 }

@@ -5,8 +5,12 @@ use std::time::{Duration, Instant};
 
 use annals::{Durability, Error, Isolation, Partition, Record, Store, TopicConfig, Transaction, WhenFull};
 
-use super::together::values;
+use annals_testing::{Call, Fault, FaultyFileSystem, Times};
 
+use super::together::values;
+use crate::common::{fast_dir, on_faulty};
+
+const EIO: i32 = 5;
 const LIMIT: u64 = 4000;
 /// Of each of those who work side by side.
 const STEPS: usize = 100;
@@ -64,6 +68,28 @@ fn a_decided_transaction_in_the_way_gets_its_markers_first() {
         queue.start()
     );
     assert_eq!(values(&store, "other", 0, Isolation::ReadCommitted).len(), 30);
+}
+
+#[test]
+fn a_partition_is_not_full_for_a_decided_transaction_that_lies_across_what_has_to_go() {
+    let dir = fast_dir();
+    let files = FaultyFileSystem::new();
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    let config = TopicConfig::new().size_limit(LIMIT, WhenFull::DropOldest).segment_bytes(1000);
+    let queue = store.create_topic("queue", config).unwrap().partition(0).unwrap();
+    store.create_topic("other", TopicConfig::new()).unwrap();
+    let mut tx = store.transaction_builder("long").buffer_bytes(0).begin().unwrap();
+    for topic in ["queue"; 9].into_iter().chain(["other"]) {
+        tx.send(Record::to(topic).value(&[b'1'; 100])).unwrap();
+    }
+    tx.commit().unwrap();
+    // No end of it is written before the store is opened again.
+    files.fail(&[Call::Sync], "other-0", (0, Times::ForEver), Fault::Error(EIO));
+    assert!(store.topic("other").unwrap().partition(0).unwrap().flush().is_err());
+    fill(&queue, 200);
+    assert!(queue.start() >= 9 && queue.bytes() <= LIMIT, "{} bytes from {}", queue.bytes(), queue.start());
+    let kept = values(&store, "queue", 0, Isolation::ReadCommitted).len();
+    assert_eq!(kept, usize::try_from(queue.end() - queue.start()).unwrap());
 }
 
 #[test]

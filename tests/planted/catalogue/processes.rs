@@ -78,9 +78,9 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "live-aborted-is-stable",
-        file: "src/log/producers/table.rs",
-        good: "undecided.into_iter().chain(aborting).min()",
-        bad: "undecided.into_iter().chain(aborting.filter(|_| false)).min()",
+        file: "src/log/producers/decided.rs",
+        good: "self.first_undecided(start).into_iter().chain(self.aborting.first_reaching(start)).min()",
+        bad: "self.first_undecided(start)",
         caught_by: &[PAIR],
     },
     Bug {

@@ -232,14 +232,14 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "log-starts-inside-a-transaction",
         file: "src/log/producers/decided.rs",
-        good: "self.first_undecided().is_none_or(|first| first >= offset) && !self.decided.is_any_across(offset)",
-        bad: "self.first_undecided().is_none_or(|first| first >= offset)",
+        good: "self.first_undecided(start).is_none_or(|first| first >= offset) && !self.decided.is_any_across(offset)",
+        bad: "self.first_undecided(start).is_none_or(|first| first >= offset)",
         caught_by: &[tests("interface", &["transactions::freed"])],
     },
     Bug {
         name: "log-starts-behind-what-is-undecided",
         file: "src/log/producers/decided.rs",
-        good: "self.first_undecided().is_none_or(|first| first >= offset) && !self.decided.is_any_across(offset)",
+        good: "self.first_undecided(start).is_none_or(|first| first >= offset) && !self.decided.is_any_across(offset)",
         bad: "!self.decided.is_any_across(offset)",
         caught_by: &[tests("interface", &["transactions::freed"])],
     },
@@ -249,6 +249,27 @@ pub(super) const BUGS: &[Bug] = &[
         good: "self.settle_through(before - 1)?;",
         bad: "",
         caught_by: &[tests("interface", &["transactions::freed"])],
+    },
+    Bug {
+        name: "topic-that-drops-its-oldest-is-full-for-a-decided-transaction",
+        file: "src/log/write/size_limit.rs",
+        good: "passes_decided = true;",
+        bad: "return Err(self.full(&limit));",
+        caught_by: &[tests("interface", &["transactions::room::a_partition_is_not_full"])],
+    },
+    Bug {
+        name: "what-is-undecided-and-gone-holds-its-partition",
+        file: "src/log/producers/decided.rs",
+        good: "self.undecided.first_reaching(start)",
+        bad: "self.undecided.first()",
+        caught_by: &[tests("interface", &["transactions::freed::nobody_waits"])],
+    },
+    Bug {
+        name: "what-is-aborted-and-gone-holds-readers-elsewhere",
+        file: "src/log/producers/state.rs",
+        good: "writer.uncommitted = self.producers.lock().uncommitted(self.start());",
+        bad: "_ = writer;",
+        caught_by: &[tests("processes", &["left::readers_elsewhere"])],
     },
     // Transactions.
     Bug {

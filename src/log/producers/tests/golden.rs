@@ -101,7 +101,7 @@ fn committed_records_are_those_that_kafkas_consumer_read() {
             aborted.extend(table.replay(header, body));
             end = header.next_offset();
         }
-        let stable = table.first_undecided().unwrap_or(end);
+        let stable = table.first_undecided(0).unwrap_or(end);
         let range = AbortedRange::gather(0, stable, [Ok::<_, ()>(&aborted)].into_iter()).unwrap();
         let (mut committed, mut uncommitted) = (Vec::<Offset>::new(), Vec::<Offset>::new());
         for (_, header, body) in batches.iter().filter(|(_, header, _)| !header.attributes.is_control()) {

@@ -119,22 +119,22 @@ fn readers_stop_at_the_oldest_open_transaction_and_compaction_at_the_oldest_with
     let one = Sender { is_transactional: true, ..PLAIN };
     let other = Sender { producer_id: 8, ..one };
     let mut table = table_of(&[one, other]);
-    assert_eq!((table.first_undecided(), table.unfinished()), (Some(0), Some(0)));
+    assert_eq!((table.first_undecided(0), table.unfinished()), (Some(0), Some(0)));
     assert!(table.decide(7, Ending::Commit));
-    assert_eq!((table.first_undecided(), table.unfinished()), (Some(10), Some(0)));
+    assert_eq!((table.first_undecided(0), table.unfinished()), (Some(10), Some(0)));
     assert_eq!((table.fate(7, 2), table.fate(8, 10)), (Some(Fate::Committed), Some(Fate::Open)));
     let ending = table.marker(7).unwrap();
     assert_eq!((ending.producer_epoch, ending.ending), (2, Ending::Commit), "the next epoch");
     assert_eq!(table.marker(8), None);
     let raised = Sender { producer_epoch: 2, ..one };
     assert_eq!(table.end(&marker(&raised, 20), ended(Ending::Commit)), None);
-    assert_eq!((table.first_undecided(), table.unfinished()), (Some(10), Some(10)));
+    assert_eq!((table.first_undecided(0), table.unfinished()), (Some(10), Some(10)));
     assert_eq!(table.fate(7, 2), None, "the log tells from here on");
     assert_eq!(table.check(&one), Err(Refusal::Fenced { epoch: 2 }));
     let aborted = table.end(&marker(&Sender { producer_epoch: 2, ..other }, 21), ended(Ending::Abort));
     let expected = AbortedTransaction { producer_id: 8, first: 10, last: 21, stable: 22 };
     assert_eq!(aborted, Some(expected));
-    assert_eq!((table.first_undecided(), table.unfinished()), (None, None));
+    assert_eq!((table.first_undecided(0), table.unfinished()), (None, None));
     assert!(!table.decide(7, Ending::Abort));
 }
 
@@ -247,11 +247,11 @@ fn every_aborted_record_is_found_from_wherever_one_looks() {
                 }
             }
             let oldest = naive.open.values().filter_map(|open| open.first()).min().copied();
-            assert_eq!(table.first_undecided(), oldest);
+            assert_eq!(table.first_undecided(0), oldest);
             let again = ProducerTable::from_snapshot(&table.to_snapshot());
-            assert_eq!(again.first_undecided(), oldest);
+            assert_eq!(again.first_undecided(0), oldest);
         }
-        let stable = table.first_undecided().unwrap_or(naive.end);
+        let stable = table.first_undecided(0).unwrap_or(naive.end);
         for from in (0..naive.end).step_by(usize::try_from(size).unwrap()) {
             let until = (from + size).min(stable);
             let lists = indexes.range(from..).map(|(_, list)| Ok::<_, ()>(list));
