@@ -26,14 +26,19 @@ pub(super) struct Assigned {
     reader: Option<Reader>,
     /// What lies below counts as done: committed, or passed over by a seek or at the beginning.
     done: Offset,
-    /// What the group had committed when the partition became this consumer's.
-    committed: Option<Offset>,
+    /// What the group had committed when the partition became this consumer's, or why that could not be seen.
+    committed: Result<Option<Offset>>,
     /// It came into being after its group had subscribed: its last record is not where that began.
     is_new: bool,
 }
 
 impl Assigned {
-    pub(super) fn new(partition: Partition, since: u64, committed: Option<Offset>, is_new: bool) -> Self {
+    pub(super) fn new(
+        partition: Partition,
+        since: u64,
+        committed: Result<Option<Offset>>,
+        is_new: bool,
+    ) -> Self {
         Self { partition, flow: Flow::Running, since, reader: None, done: 0, committed, is_new }
     }
 
@@ -54,6 +59,21 @@ impl Assigned {
             Some(reader) => reader.seek(offset),
             None => self.reader = Some(self.reader_at(offset, settings)),
         }
+    }
+
+    /// Whether it is to be seen yet where it begins.
+    pub(super) fn is_unseen(&self) -> bool {
+        self.reader.is_none() && self.committed.is_err()
+    }
+
+    /// What the group has committed, as it is seen now.
+    pub(super) fn note_committed(&mut self, committed: Result<Option<Offset>>) {
+        self.committed = committed;
+    }
+
+    /// Whether nothing was handed out behind what is done.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.decided_position() == Some(self.done)
     }
 
     /// What was handed out is done, up to there.
@@ -89,7 +109,7 @@ impl Assigned {
 
     fn reader(&mut self, settings: &Settings) -> Result<&mut Reader> {
         if self.reader.is_none() {
-            let offset = match (self.committed, settings.start_from) {
+            let offset = match (self.committed.clone()?, settings.start_from) {
                 (Some(committed), _) => committed,
                 (None, StartFrom::Fail) => {
                     return Err(Error::NoCommittedOffset {

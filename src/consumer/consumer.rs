@@ -151,6 +151,9 @@ impl Consumer {
             partitions.push(Owned { partition, since: 0, is_new: false });
         }
         let found = self.look_up(partitions)?;
+        if let Some((_, Err(unseen))) = found.iter().find(|(_, committed)| committed.is_err()) {
+            return Err(unseen.clone());
+        }
         self.leave_group();
         self.role = Role::SelfAssigned;
         self.take(found);
@@ -212,23 +215,41 @@ impl Consumer {
         Ok(())
     }
 
-    /// What the group has committed for those of the partitions that it does not have already.
-    fn look_up(&self, partitions: Vec<Owned>) -> Result<Vec<(Owned, Option<Offset>)>> {
-        let look_up = |owned: Owned| {
-            let kept = self.assigned.get(owned.partition.topic_partition());
-            let committed = match &self.group {
-                Some(group) if !kept.is_some_and(|kept| is_same(kept, &owned)) => {
-                    self.groups.look_up(group, &owned.partition)?
-                }
-                _ => None,
-            };
-            Ok((owned, committed.map(|committed| committed.offset)))
+    /// What the group has committed for those of the partitions that it does not have already. One of which that cannot be seen is in no
+    /// other's way: it is looked up again when it is its turn.
+    fn look_up(&self, partitions: Vec<Owned>) -> Result<Vec<(Owned, Result<Option<Offset>>)>> {
+        let is_kept = |owned: &Owned| {
+            self.assigned.get(owned.partition.topic_partition()).is_some_and(|kept| is_same(kept, owned))
         };
-        partitions.into_iter().map(look_up).collect()
+        let Some(group) = self.group.as_ref().filter(|_| !partitions.iter().all(is_kept)) else {
+            return Ok(partitions.into_iter().map(|owned| (owned, Ok(None))).collect());
+        };
+        self.groups.look()?;
+        let mut unseen = None;
+        let look_up = |owned: Owned| {
+            let committed = match &unseen {
+                _ if is_kept(&owned) => Ok(None),
+                // Such a look may take long: one of them is enough for now.
+                Some(why) => Err(Error::clone(why)),
+                None => self.groups.look_up(group, &owned.partition).map(|found| found.map(|at| at.offset)),
+            };
+            unseen = unseen.take().or_else(|| committed.as_ref().err().cloned());
+            (owned, committed)
+        };
+        Ok(partitions.into_iter().map(look_up).collect())
+    }
+
+    /// Sees to it that it is known where to begin in a partition.
+    pub(super) fn settle(&mut self, place: &TopicPartition) -> Result<()> {
+        let Some(unseen) = self.assigned.get_mut(place).filter(|one| one.is_unseen()) else { return Ok(()) };
+        let Some(group) = &self.group else { return Ok(()) };
+        let committed = self.groups.look_up(group, &unseen.partition).map(|found| found.map(|at| at.offset));
+        unseen.note_committed(committed.clone());
+        committed.map(drop)
     }
 
     /// Reads `partitions` from here on. Those it has had without a break go on where they are.
-    fn take(&mut self, partitions: Vec<(Owned, Option<Offset>)>) {
+    fn take(&mut self, partitions: Vec<(Owned, Result<Option<Offset>>)>) {
         let mut before = std::mem::take(&mut self.assigned);
         for (owned, committed) in partitions {
             let place = owned.partition.topic_partition().clone();

@@ -101,11 +101,13 @@ impl Consumer {
                 self.next = Some(place);
                 break;
             }
-            let Some(assigned) = self.assigned.get_mut(&place).filter(|one| one.flow == Flow::Running) else {
+            if self.assigned.get(&place).is_none_or(|one| one.flow != Flow::Running) {
                 continue;
-            };
+            }
+            let settled = self.settle(&place);
+            let Some(assigned) = self.assigned.get_mut(&place) else { continue };
             let was_decided = assigned.decided_position().is_some();
-            let outcome = assigned.fetch(limits, &self.settings);
+            let outcome = settled.and_then(|()| assigned.fetch(limits, &self.settings));
             if !was_decided {
                 self.auto_commit.note_change();
             }

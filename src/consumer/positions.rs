@@ -14,7 +14,9 @@ impl Consumer {
     /// [assigned](Self::assign) itself and whose topic was deleted, whatever has its name by then;
     /// [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Fail`](crate::StartFrom::Fail).
     pub fn position(&mut self, partition: impl Into<TopicPartition>) -> Result<Offset> {
-        self.with_assigned(&partition.into(), |assigned, settings| {
+        let place = partition.into();
+        self.settle(&place)?;
+        self.with_assigned(&place, |assigned, settings| {
             assigned.partition.log().check_open().and_then(|()| assigned.position(settings))
         })?
     }
@@ -168,6 +170,9 @@ impl Consumer {
     pub fn lag(&mut self) -> Result<u64> {
         self.topics.check_open()?;
         self.follow_group()?;
+        let unseen = self.assigned.iter().filter(|(_, one)| one.is_unseen());
+        let unseen: Vec<_> = unseen.map(|(place, _)| place.clone()).collect();
+        unseen.iter().try_for_each(|place| self.settle(place))?;
         let mut lag = 0;
         for assigned in self.assigned.values_mut().filter(|one| !one.partition.is_gone()) {
             let position = assigned.position(&self.settings);

@@ -14,7 +14,7 @@ use crate::group::taken::TakenGroup;
 use crate::locks::MutexGuard;
 use crate::log::{Clearing, TransactionId};
 use crate::topic::{Contribution, OFFSETS, Outcome, Participant, Partition, Prepared, WrittenIn};
-use crate::types::{Offset, Timestamp};
+use crate::types::{Offset, Timestamp, TopicPartition};
 
 /// What a group is to have committed once a transaction is.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub(crate) struct Pending {
     /// The member whose positions they are, and the generation it knows; nobody's for a consumer that assigns itself.
     pub(crate) member: Option<(String, u64)>,
     pub(crate) positions: Vec<(Partition, Offset)>,
+    /// Partitions of which nothing was handed out behind what is done: there may be others that were read once more, to where they stood.
+    pub(crate) untouched: BTreeSet<TopicPartition>,
     /// Of the consumer whose positions they are.
     pub(crate) endings: Option<Arc<Endings>>,
     /// What is said besides.
@@ -59,6 +61,13 @@ struct Claimed {
 impl PendingOffsets {
     pub(crate) fn new(groups: &Arc<Groups>) -> Self {
         Self { groups: Arc::clone(groups), pending: Vec::new() }
+    }
+
+    /// Whether nothing was read of the partition that follows the earlier position.
+    fn leaves(&self, change: &Change) -> bool {
+        let mut of_group =
+            self.pending.iter().map(|one| &one.pending).filter(|one| one.group.name() == &*change.group);
+        of_group.any(|one| one.beyond.is_some() || one.untouched.contains(&change.place))
     }
 
     /// Where a consumer stands; what it said before is forgotten.
@@ -163,11 +172,15 @@ impl Change {
     }
 
     /// The transaction that has moved the position to where it is: one that leaves it where it was has done no work there.
-    fn moved_in(&self, committed: &Committed, own: Option<TransactionId>) -> Option<TransactionId> {
+    fn moved_in(
+        &self,
+        committed: &Committed,
+        (own, is_untouched): (Option<TransactionId>, bool),
+    ) -> Option<TransactionId> {
         let said = |commit: &Commit| (commit.at.offset, commit.at.metadata.clone());
         let before = self.before(committed);
         let stays = self.commit.as_ref().map(said) == Some(before.map_or_else(Default::default, said));
-        if stays { before.and_then(|before| before.moved_in) } else { own }
+        if stays && is_untouched { before.and_then(|before| before.moved_in) } else { own }
     }
 }
 
@@ -195,7 +208,8 @@ impl Prepared for Held<'_> {
         }
         let written_in = self.contribution.written_in.transaction();
         for change in std::mem::take(&mut self.changes) {
-            let moved_in = change.moved_in(&self.committed, written_in);
+            let is_untouched = self.offsets.leaves(&change);
+            let moved_in = change.moved_in(&self.committed, (written_in, is_untouched));
             let Change { group, place, commit } = change;
             let topic_id = commit.as_ref().map_or(0, |commit| commit.topic_id);
             match outcome {
@@ -232,7 +246,7 @@ impl Pending {
                 });
             }
             check_range(partition, offset)?;
-            if self.beyond.is_none() && self.stays(committed, (partition, offset), clearing) {
+            if self.untouched.contains(place) && self.stays(committed, (partition, offset), clearing) {
                 continue;
             }
             let metadata = self.beyond.as_ref().map_or_else(String::new, |beyond| beyond.text.clone());

@@ -135,7 +135,9 @@ impl Holds {
         };
         let positions = vec![(step.partition.clone(), moved.first())];
         let beyond = Some(Beyond { text, read_to: moved.end(), follows });
-        let pending = Pending { group, member: None, positions, endings: None, beyond, _taken: None };
+        let untouched = BTreeSet::new();
+        let pending =
+            Pending { group, member: None, positions, untouched, endings: None, beyond, _taken: None };
         tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending))?;
         tx.commit()?;
         step.say(number, moved);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use annals::{Consumer, Error, Store, StoreReader};
+use annals::{Consumer, Error, Record, Store, StoreReader, TopicConfig};
 use tempfile::TempDir;
 
 use crate::groups::{committed, member, read};
@@ -59,15 +59,36 @@ fn a_member_that_could_not_see_the_end_began_at_a_commit_above_it() {
         let (hooked, reader) = attach_hooked(dir.path());
         refuse(&hooked, "orders-0", EMFILE);
         let mut billing = reader.consumer("billing").unwrap();
-        assert!(matches!(billing.subscribe([ORDERS]), Err(Error::Io { .. })), "{by:?}");
         assert!(matches!(billing.assign([(ORDERS, 0)]), Err(Error::Io { .. })), "{by:?}");
-        make_room(&hooked);
         billing.subscribe([ORDERS]).unwrap();
+        let polled = billing.poll(Duration::from_secs(1));
+        assert!(matches!(polled, Err(Error::Io { .. })), "{by:?}: {polled:?}");
+        assert!(matches!(billing.position((ORDERS, 0)), Err(Error::Io { .. })), "{by:?}");
+        assert!(matches!(billing.lag(), Err(Error::Io { .. })), "{by:?}");
+        make_room(&hooked);
         assert_eq!(position(&mut billing), END, "{by:?}");
         let store = open(dir.path());
         send_again(&store);
         assert_eq!(read(&mut billing), 4, "{by:?}");
     }
+}
+
+#[test]
+fn a_partition_whose_end_a_member_could_not_see_kept_the_others_from_it() {
+    let dir = cut_below(By::Owner);
+    let store = open(dir.path());
+    store.create_topic("payments", TopicConfig::new()).unwrap();
+    store.producer().send(Record::to("payments").value("5")).unwrap();
+    store.close().unwrap();
+    let (hooked, reader) = attach_hooked(dir.path());
+    refuse(&hooked, "orders-0", EMFILE);
+    let mut billing = reader.consumer("billing").unwrap();
+    billing.subscribe([ORDERS, "payments"]).unwrap();
+    let polls: Vec<_> = (0..4).map(|_| billing.poll(Duration::from_secs(1))).collect();
+    let read: Vec<_> =
+        polls.iter().flatten().flat_map(|records| records.iter().map(|one| one.topic().to_owned())).collect();
+    assert_eq!(read, ["payments"], "{polls:?}");
+    assert!(polls.iter().any(|poll| matches!(poll, Err(Error::Io { .. }))), "{polls:?}");
 }
 
 /// Attached when nobody has the store open; an owner comes, and sends, right before the first look at the partition.

@@ -236,3 +236,28 @@ fn a_position_that_has_not_moved_over_work_that_is_taken_back_kept_a_consumer_fr
     assert_eq!((world.committed(), world.values("x").len()), (0, 0));
     assert_eq!((at(&world, "other"), world.values("y").len()), (Some(1), 1));
 }
+
+/// It stands where it stood; the work is another.
+#[test]
+fn work_that_was_done_once_more_stood_without_the_position_that_it_was_done_to() {
+    let world = World::new();
+    let mut consumer = world.consumer(Durability::Os);
+    world.step(&mut consumer, ("first", "x")).unwrap();
+    world.poison();
+    // Nothing was read since: the position is left out.
+    assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+    let again = |consumer: &Consumer, name: &str| {
+        let mut tx = world.store.transaction_builder(name).durability(Durability::Disk).begin().unwrap();
+        tx.send(Record::to("y").value(name)).unwrap();
+        tx.commit_offsets(consumer).unwrap();
+        tx.commit()
+    };
+    again(&consumer, "untouched").unwrap();
+    consumer.seek(("in", 0), 0).unwrap();
+    while !consumer.poll(Duration::ZERO).unwrap().is_empty() {}
+    is_poisoned(again(&consumer, "second"));
+    drop(consumer);
+    world.sync_the_rest();
+    let world = world.after_a_power_cut();
+    assert_eq!((world.committed(), world.values("y")), (0, vec!["untouched".to_owned()]));
+}

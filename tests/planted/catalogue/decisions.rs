@@ -33,8 +33,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "position-that-stays-keeps-others-from-being-committed",
         file: "src/group/pending.rs",
-        good: "if self.beyond.is_none() && self.stays(committed, (partition, offset), clearing) {",
-        bad: "if self.beyond.is_none() && self.stays(committed, (partition, offset), clearing) && false {",
+        good: "if self.untouched.contains(place) && self.stays(committed, (partition, offset), clearing) {",
+        bad: "if self.untouched.contains(place) && self.stays(committed, (partition, offset), clearing) && false {",
         caught_by: &[POISONED],
     },
     Bug {

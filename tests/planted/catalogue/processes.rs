@@ -227,8 +227,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "member-elsewhere-begins-without-a-look",
         file: "src/consumer/consumer.rs",
-        good: "self.groups.look_up(group, &owned.partition)?",
-        bad: "self.groups.committed(group.name(), &owned.partition)",
+        good: "        self.groups.look()?;\n        let mut unseen = None;",
+        bad: "        let mut unseen = None;",
         caught_by: &[GROUPS],
     },
     Bug {

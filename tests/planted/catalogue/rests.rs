@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "a-position-that-was-read-to-once-more-has-not-moved",
+        file: "src/group/pending.rs",
+        good: "if self.untouched.contains(place) && self.stays(",
+        bad: "if self.beyond.is_none() && self.stays(",
+        caught_by: &[tests("interface", &["transactions::told::work_that"])],
+    },
+    Bug {
         name: "what-waits-for-a-topic-in-doubt-goes-nowhere",
         file: "src/topic/admin.rs",
         good: "_ = self.broken.write().insert(name.into(), unknown.clone()),",

@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "a-partition-that-cannot-be-seen-keeps-all-from-its-member",
+        file: "src/consumer/consumer.rs",
+        good: "        self.role = Role::Member(assignment.generation);",
+        bad: "        if let Some((_, Err(unseen))) = found.iter().find(|(_, one)| one.is_err()) {\n            return Err(unseen.clone());\n        }\n        self.role = Role::Member(assignment.generation);",
+        caught_by: &[tests("processes", &["set_back::a_partition_whose"])],
+    },
+    Bug {
         name: "member-elsewhere-begins-at-an-end-that-it-cannot-see",
         file: "src/group/progress.rs",
         good: "end => end?,",
